@@ -7,7 +7,7 @@
 //! | item | contents |
 //! |---|---|
 //! | [`PluginDatabase`] | queries and writes for plugins |
-//! | [`Processing`] | the processing engine: plugins, their worker processes, and their database |
+//! | [`ProcessingEngine`] | the processing engine: plugins, their worker processes, and their database |
 //! | [`ProcessingOptions`] | its settings, as command-line options of the server and of the engine function |
 //! | [`plugin_files`] | `system.plugin_files` for processes without an engine |
 
@@ -18,5 +18,5 @@ mod processing_options;
 
 pub use plugin_database::PluginDatabase;
 pub use plugin_files::plugin_files;
-pub use processing::{Processing, ProcessingParts, ProcessingSettings};
+pub use processing::{ProcessingEngine, ProcessingParts, ProcessingSettings};
 pub use processing_options::ProcessingOptions;

@@ -18,16 +18,16 @@ use bytes::Bytes;
 use futures::StreamExt;
 use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, INTERNAL_DATABASE};
-use neap_engine::{Database, PluginWrite, PortError, QueryRows};
+use neap_engine::{DatabaseAccess, DatabaseAccessError, PluginWriteOptions, QueryRows};
 use neap_query::{QueryEngine, QueryError, QueryRequest};
 use neap_write::{Precision, WriteFailure, WriteOptions, WriteService};
 use tokio::sync::Semaphore;
 
 /// Maximum time that a plugin query waits for other plugin queries.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_QUEUE_TIME: Duration = Duration::from_secs(10);
 
 /// Time after the first attempt beyond which a write that failed with a retryable error is not retried.
-const LAST_ATTEMPT: Duration = Duration::from_secs(30);
+const RETRY_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Query and write access to the database for the plugins of one process.
 #[derive(Debug)]
@@ -58,16 +58,16 @@ impl PluginDatabase {
 }
 
 /// Converts a query error into the error that the plugin receives.
-fn refusal(error: QueryError) -> PortError {
-    PortError(match error {
+fn refusal(error: QueryError) -> DatabaseAccessError {
+    DatabaseAccessError(match error {
         QueryError::ReadOnly => "plugins can't delete rows with a query".to_owned(),
         error => error.to_string(),
     })
 }
 
 /// Converts a write failure into the error that the plugin receives.
-fn unwritten(database: &str, failure: &WriteFailure) -> PortError {
-    PortError(match failure {
+fn unwritten(database: &str, failure: &WriteFailure) -> DatabaseAccessError {
+    DatabaseAccessError(match failure {
         WriteFailure::Catalog(CatalogError::Forbidden) => {
             format!("the database {database} of the trigger was dropped")
         }
@@ -76,15 +76,15 @@ fn unwritten(database: &str, failure: &WriteFailure) -> PortError {
 }
 
 #[async_trait]
-impl Database for PluginDatabase {
+impl DatabaseAccess for PluginDatabase {
     async fn query(
         &self,
         database: &str,
         sql: &str,
         parameters: &[(String, String)],
-    ) -> Result<QueryRows, PortError> {
+    ) -> Result<QueryRows, DatabaseAccessError> {
         let place = Arc::clone(&self.places).acquire_owned();
-        let place = self.queries.world().timeout(LONGEST_WAIT, place).await;
+        let place = self.queries.world().timeout(MAX_QUEUE_TIME, place).await;
         let place = place.and_then(Result::ok);
         let place = place.ok_or_else(|| refusal(QueryError::Busy))?;
         let found = self.queries.find_database(database).await;
@@ -110,11 +110,11 @@ impl Database for PluginDatabase {
         &self,
         database: &str,
         lines: Bytes,
-        options: PluginWrite,
-    ) -> Result<Option<Stamp>, PortError> {
+        options: PluginWriteOptions,
+    ) -> Result<Option<Stamp>, DatabaseAccessError> {
         if database == INTERNAL_DATABASE {
             let text = format!("the database {INTERNAL_DATABASE} can't be written to");
-            return Err(PortError(text));
+            return Err(DatabaseAccessError(text));
         }
         let options = WriteOptions {
             precision: Precision::Nanosecond,
@@ -134,7 +134,7 @@ impl Database for PluginDatabase {
             };
             let pause = Self::pause(&failure, attempt);
             let in_time =
-                |pause: &Duration| world.elapsed(&begun).saturating_add(*pause) < LAST_ATTEMPT;
+                |pause: &Duration| world.elapsed(&begun).saturating_add(*pause) < RETRY_TIME_LIMIT;
             let Some(pause) = pause.filter(in_time) else {
                 return Err(unwritten(database, &failure));
             };

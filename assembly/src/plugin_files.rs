@@ -14,24 +14,24 @@ use std::{
 use async_trait::async_trait;
 use neap_bucket::{CodeHash, Key, StoreTime};
 use neap_catalog::{Catalog, PluginEntry, RootCatalog, Trigger};
-use neap_engine::{CodeError, CodeSettings, PluginCode, files_on_disk};
+use neap_engine::{PluginCodeError, PluginCodeSettings, PluginCodeStore, files_on_disk};
 use neap_query::{PluginFile, PluginFiles, PluginFilesError};
 
 /// Creates a file lister for a process that does not run plugins.
-pub fn plugin_files(catalog: Arc<Catalog>, settings: CodeSettings) -> Arc<dyn PluginFiles> {
-    let code = Arc::new(PluginCode::new(settings, Arc::clone(&catalog)));
-    Arc::new(FilesOfPlugins { catalog, code })
+pub fn plugin_files(catalog: Arc<Catalog>, settings: PluginCodeSettings) -> Arc<dyn PluginFiles> {
+    let code = Arc::new(PluginCodeStore::new(settings, Arc::clone(&catalog)));
+    Arc::new(PluginFileLister { catalog, code })
 }
 
 /// Lists the plugin files of a cluster and of the plugin folder of this process.
 #[derive(Debug)]
-pub(crate) struct FilesOfPlugins {
+pub(crate) struct PluginFileLister {
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) code: Arc<PluginCode>,
+    pub(crate) code: Arc<PluginCodeStore>,
 }
 
 /// A plugin file on disk.
-struct Found {
+struct PluginFileOnDisk {
     /// Path relative to the plugin folder; empty for a single-file plugin.
     relative: PathBuf,
     path: PathBuf,
@@ -39,13 +39,13 @@ struct Found {
     modified_ms: i64,
 }
 
-impl FilesOfPlugins {
+impl PluginFileLister {
     /// Lists the files that a trigger runs.
     async fn of_trigger(
         &self,
         trigger: &Trigger,
         root: &RootCatalog,
-    ) -> Result<Vec<PluginFile>, CodeError> {
+    ) -> Result<Vec<PluginFile>, PluginCodeError> {
         let uploaded = |hash: CodeHash| root.plugins().values().find(|entry| entry.code == hash);
         if let Some(entry) = trigger.code.and_then(uploaded) {
             return Ok(of_entry(&trigger.name, &trigger.plugin, entry));
@@ -53,14 +53,18 @@ impl FilesOfPlugins {
         let laid_down = match self.code.on_disk(&trigger.plugin, trigger.code).await {
             Ok(laid_down) => laid_down,
             // The files are (or were) in the plugin folder of another process.
-            Err(CodeError::NotFound(_) | CodeError::NoPluginFolder | CodeError::NoInit(_)) => {
+            Err(
+                PluginCodeError::NotFound(_)
+                | PluginCodeError::NoPluginFolder
+                | PluginCodeError::NoInit(_),
+            ) => {
                 return Ok(Vec::new());
             }
             Err(error) => return Err(error),
         };
         let found = tokio::task::spawn_blocking(move || found(&laid_down.path)).await;
-        let found = found.map_err(|error| CodeError::Io(error.to_string()))??;
-        let file = |file: Found| {
+        let found = found.map_err(|error| PluginCodeError::Io(error.to_string()))??;
+        let file = |file: PluginFileOnDisk| {
             let name = named(&trigger.plugin, &file.relative.to_string_lossy());
             let (path, modified_ms) = match trigger.code {
                 // The local path and time of an unpacked object are internal; show those of the object.
@@ -78,7 +82,7 @@ impl FilesOfPlugins {
         Ok(found.into_iter().map(file).collect())
     }
 
-    async fn all(&self) -> Result<Vec<PluginFile>, CodeError> {
+    async fn all(&self) -> Result<Vec<PluginFile>, PluginCodeError> {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let (mut files, mut in_use) = (Vec::new(), BTreeSet::new());
         for (database, _) in root.databases_with_triggers() {
@@ -98,7 +102,7 @@ impl FilesOfPlugins {
 }
 
 #[async_trait]
-impl PluginFiles for FilesOfPlugins {
+impl PluginFiles for PluginFileLister {
     async fn files(&self) -> Result<Vec<PluginFile>, PluginFilesError> {
         let files = self.all().await;
         files.map_err(|error| PluginFilesError(Box::new(error)))
@@ -143,13 +147,13 @@ fn millis(time: StoreTime) -> i64 {
 }
 
 /// Lists the plugin files at a path.
-fn found(plugin: &Path) -> Result<Vec<Found>, CodeError> {
+fn found(plugin: &Path) -> Result<Vec<PluginFileOnDisk>, PluginCodeError> {
     let files = files_on_disk(plugin)?.into_iter();
-    let files = files.map(|(path, metadata)| Found::new(plugin, path, &metadata));
+    let files = files.map(|(path, metadata)| PluginFileOnDisk::new(plugin, path, &metadata));
     Ok(files.collect())
 }
 
-impl Found {
+impl PluginFileOnDisk {
     fn new(plugin: &Path, path: PathBuf, metadata: &fs::Metadata) -> Self {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let modified = modified.duration_since(SystemTime::UNIX_EPOCH);

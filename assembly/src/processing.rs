@@ -10,18 +10,19 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use neap_bucket::Rules;
+use neap_bucket::ProtocolRules;
 use neap_catalog::{Catalog, EngineLogs};
 use neap_engine::{
-    CodeSettings, Engine, EngineParts, EngineRoutes, EngineSettings, PackageSettings, Packages,
-    PluginCode, PythonPlugins, RunError, TriggerKind, WorkerSettings, Workers, routes,
+    Engine, EngineParts, EngineRoutes, EngineSettings, PackageSettings, PluginCodeSettings,
+    PluginCodeStore, PythonEnvironment, PythonPluginRuntime, RunError, TriggerKind, WorkerPool,
+    WorkerSettings, routes,
 };
 use neap_http::{BodyLimits, Metrics};
 use neap_query::QueryEngine;
 use neap_wal::TailReader;
 use neap_write::WriteService;
 
-use crate::{PluginDatabase, plugin_files::FilesOfPlugins};
+use crate::{PluginDatabase, plugin_files::PluginFileLister};
 
 /// Settings for storing, running and limiting plugins.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub struct ProcessingSettings {
     /// plugin folder by that of `code`.
     pub workers: WorkerSettings,
     /// Locations of plugin code.
-    pub code: CodeSettings,
+    pub code: PluginCodeSettings,
     /// Settings of the package installation.
     pub packages: PackageSettings,
     /// Kinds of triggers that may be created; if empty, all kinds.
@@ -48,7 +49,7 @@ impl Default for ProcessingSettings {
         Self {
             engine: EngineSettings::default(),
             workers: WorkerSettings::default(),
-            code: CodeSettings::default(),
+            code: PluginCodeSettings::default(),
             packages: PackageSettings::default(),
             allowed: Vec::new(),
             body: BodyLimits::default(),
@@ -57,13 +58,13 @@ impl Default for ProcessingSettings {
     }
 }
 
-/// Dependencies of a [`Processing`].
+/// Dependencies of a [`ProcessingEngine`].
 #[derive(Debug)]
 pub struct ProcessingParts {
     /// The catalogs, including the bucket.
     pub catalog: Arc<Catalog>,
     /// The rules of the storage protocol.
-    pub rules: Rules,
+    pub rules: ProtocolRules,
     /// Reads segments; should share its cache with the queries.
     pub tail: TailReader,
     /// Executes the writes of plugins.
@@ -78,12 +79,12 @@ pub struct ProcessingParts {
 
 /// The processing engine of one process.
 #[derive(Clone, Debug)]
-pub struct Processing {
+pub struct ProcessingEngine {
     engine: Arc<Engine>,
     routes: EngineRoutes,
 }
 
-impl Processing {
+impl ProcessingEngine {
     /// Creates the engine. Starts nothing yet.
     pub fn new(parts: ProcessingParts) -> Self {
         let settings = parts.settings;
@@ -92,16 +93,16 @@ impl Processing {
         let world = bucket.world().clone();
         let logs = Arc::new(EngineLogs::new(bucket.clone()));
         let plugin_folder = settings.code.plugin_folder.clone();
-        let code = Arc::new(PluginCode::new(settings.code, Arc::clone(&catalog)));
-        let packages = Arc::new(Packages::new(settings.packages, world.clone()));
+        let code = Arc::new(PluginCodeStore::new(settings.code, Arc::clone(&catalog)));
+        let packages = Arc::new(PythonEnvironment::new(settings.packages, world.clone()));
         let workers = WorkerSettings {
             python: packages.python(),
             plugin_folder,
             ..settings.workers
         };
-        let workers = Arc::new(Workers::new(workers, world));
+        let workers = Arc::new(WorkerPool::new(workers, world));
         queries.set_plugin_logs(Arc::clone(&logs));
-        queries.set_plugin_files(Arc::new(FilesOfPlugins {
+        queries.set_plugin_files(Arc::new(PluginFileLister {
             catalog: Arc::clone(&catalog),
             code: Arc::clone(&code),
         }));
@@ -112,7 +113,10 @@ impl Processing {
             rules: parts.rules,
             tail: parts.tail,
             database: Arc::clone(&database) as _,
-            plugins: Arc::new(PythonPlugins::new(Arc::clone(&code), Arc::clone(&workers))),
+            plugins: Arc::new(PythonPluginRuntime::new(
+                Arc::clone(&code),
+                Arc::clone(&workers),
+            )),
             logs,
             settings: settings.engine,
             metrics: parts.metrics,

@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use neap_engine::{
-    CodeSettings, EngineSettings, PackageManager, PackageSettings, PluginRepository, TriggerKind,
-    WorkerSettings,
+    EngineSettings, PackageManager, PackageSettings, PluginCodeSettings, PluginRepository,
+    TriggerKind, WorkerSettings,
 };
 use neap_http::BodyLimits;
 use neap_options::{parse_bytes, parse_count, parse_time};
@@ -92,10 +92,10 @@ impl ProcessingOptions {
                 max_workers: self.max_plugin_processes,
                 ..workers
             },
-            code: CodeSettings {
+            code: PluginCodeSettings {
                 plugin_folder: self.plugin_dir.clone(),
                 repository: self.plugin_repo.clone().unwrap_or_default(),
-                ..CodeSettings::default()
+                ..PluginCodeSettings::default()
             },
             packages: PackageSettings {
                 manager: self.package_manager,

@@ -11,22 +11,22 @@ use lambda_runtime::FunctionResponse;
 use neap_bucket::World;
 use neap_catalog::Catalog;
 use neap_compact::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, Dispatch, Event, FlushLimits,
-    MergePolicy, Report,
+    CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings, EventDispatcher,
+    FlushLimits, GarbageCollectorSettings, MergePolicy,
 };
 use neap_schema::DatabaseId;
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::OnceCell;
 
 pub use self::{
-    events::{CompactEvent, Order},
+    events::{CompactEvent, CompactTask},
     queue::OrderQueue,
 };
 use crate::{
-    interface::{Access, Action, Interface, ScheduleInput, Source},
+    interface::{EventSource, Interface, PrefixAccess, ScheduleInput, StoreAction},
     options::{CommonOptions, OptionsError, parse_count, parse_duration},
-    start::{Failure, Function, Output, Program, Reply},
-    store::Opened,
+    start::{BufferedReply, EventFailure, EventReply, Function, Program},
+    store::FunctionStore,
 };
 
 /// Time before the deadline of an invocation at which no new work starts, because work in progress must still be
@@ -38,19 +38,19 @@ const RESERVE: Duration = Duration::from_secs(5);
 const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
 /// Minimum memory for merges in bytes.
-const LEAST_MERGE_BYTES: u64 = 80 << 20;
+const MIN_MERGE_BYTES: u64 = 80 << 20;
 
 /// Options of the compact function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-compact")]
-pub struct CompactOptions {
+pub struct CompactFunctionOptions {
     #[command(flatten)]
     common: CommonOptions,
     #[command(flatten)]
     compaction: CompactionOptions,
 }
 
-impl AsRef<CommonOptions> for CompactOptions {
+impl AsRef<CommonOptions> for CompactFunctionOptions {
     fn as_ref(&self) -> &CommonOptions {
         &self.common
     }
@@ -89,10 +89,10 @@ pub struct CompactionOptions {
 /// The compact function. It creates the compactor on first use, when it has read the rules of the cluster.
 #[derive(Debug)]
 pub struct CompactFunction {
-    options: CompactOptions,
-    opened: Opened,
-    dispatcher: Option<Arc<dyn Dispatch>>,
-    collects: CollectSettings,
+    options: CompactFunctionOptions,
+    opened: FunctionStore,
+    dispatcher: Option<Arc<dyn EventDispatcher>>,
+    collects: GarbageCollectorSettings,
     compactor: OnceCell<Compactor>,
 }
 
@@ -101,11 +101,11 @@ impl CompactFunction {
     ///
     /// # Errors
     /// An option is invalid.
-    pub fn new(options: &CompactOptions, world: &World) -> Result<Self, OptionsError> {
-        let opened = Opened::open(&options.common.store, world)?;
+    pub fn new(options: &CompactFunctionOptions, world: &World) -> Result<Self, OptionsError> {
+        let opened = FunctionStore::open(&options.common.store, world)?;
         let compaction = &options.compaction;
         let collects =
-            CollectSettings::for_queries(compaction.time_travel, compaction.query_timeout);
+            GarbageCollectorSettings::for_queries(compaction.time_travel, compaction.query_timeout);
         let collects = collects.map_err(|error| OptionsError::Unusable {
             option: "time-travel",
             reason: error.to_string(),
@@ -117,7 +117,7 @@ impl CompactFunction {
         });
         let dispatcher = dispatcher.transpose()?;
         Ok(Self {
-            dispatcher: dispatcher.map(|queue| Arc::new(queue) as Arc<dyn Dispatch>),
+            dispatcher: dispatcher.map(|queue| Arc::new(queue) as Arc<dyn EventDispatcher>),
             options: options.clone(),
             opened,
             collects,
@@ -130,24 +130,24 @@ impl CompactFunction {
     }
 
     /// Returns the compactor. The first call reads from the store.
-    async fn compactor(&self) -> Result<&Compactor, Failure> {
+    async fn compactor(&self) -> Result<&Compactor, EventFailure> {
         let made = self.compactor.get_or_try_init(|| self.assemble());
         made.await
     }
 
-    async fn assemble(&self) -> Result<Compactor, Failure> {
-        let Opened {
+    async fn assemble(&self) -> Result<Compactor, EventFailure> {
+        let FunctionStore {
             bucket, margins, ..
         } = &self.opened;
         let rules = Catalog::new(bucket.clone(), *margins, None).rules().await;
-        let rules = rules.map_err(|error| Failure {
+        let rules = rules.map_err(|error| EventFailure {
             kind: "Catalog",
             message: error.to_string(),
         })?;
         let compaction = &self.options.compaction;
         let memory = self.options.common.memory_bytes() as u64;
         let merge_memory = memory / 10 * 6;
-        if merge_memory < LEAST_MERGE_BYTES {
+        if merge_memory < MIN_MERGE_BYTES {
             let function_mib = memory >> 20;
             tracing::warn!(
                 function_mib,
@@ -181,16 +181,16 @@ impl CompactFunction {
     ///
     /// # Errors
     /// The event is invalid, or the work failed.
-    pub async fn run(&self, event: CompactEvent, left: Duration) -> Result<Value, Failure> {
+    pub async fn run(&self, event: CompactEvent, left: Duration) -> Result<Value, EventFailure> {
         let ends = self.world().clock.monotonic().saturating_add(left);
         match event {
-            CompactEvent::Do(order) => self.once(&order.into(), ends).await,
+            CompactEvent::Task(order) => self.once(&order.into(), ends).await,
             CompactEvent::Messages(messages) => {
                 let mut failed = Vec::new();
                 for message in messages {
                     let done = match message.order {
                         Ok(order) => self.once(&order.into(), ends).await,
-                        Err(reason) => Err(Failure {
+                        Err(reason) => Err(EventFailure {
                             kind: "Event",
                             message: reason,
                         }),
@@ -206,7 +206,7 @@ impl CompactFunction {
     }
 
     /// Runs one task and ends before `ends` by the monotonic clock.
-    async fn once(&self, event: &Event, ends: Duration) -> Result<Value, Failure> {
+    async fn once(&self, event: &CompactorEvent, ends: Duration) -> Result<Value, EventFailure> {
         let left = ends.saturating_sub(self.world().clock.monotonic());
         let limit = left.saturating_sub(RESERVE.max(left / 10));
         if limit.is_zero() {
@@ -223,48 +223,50 @@ impl CompactFunction {
     }
 
     /// Runs one task. No new work starts after `limit`.
-    async fn work(&self, event: &Event, limit: Duration) -> Result<Value, Failure> {
+    async fn work(&self, event: &CompactorEvent, limit: Duration) -> Result<Value, EventFailure> {
         let compactor = self.compactor().await?;
         let handled = compactor.handle(event, Some(limit)).await;
-        let report = handled.map_err(|error| Failure {
+        let report = handled.map_err(|error| EventFailure {
             kind: "Compaction",
             message: error.to_string(),
         })?;
         tell(event, &report, compactor);
         match (event, report.failures.first()) {
             // Committed work is kept. The invocation must fail, because Lambda's metrics count only failed invocations.
-            (_, Some((database, reason))) => Err(Failure {
+            (_, Some((database, reason))) => Err(EventFailure {
                 kind: "Compaction",
                 message: failed(*database, reason, report.failures.len()),
             }),
             // The queue sends the order again.
-            (Event::Merge(_) | Event::Flush(_), None) if report.has_more() => Err(Failure {
-                kind: "Postponed",
-                message: "the order is left to another run".to_owned(),
-            }),
+            (CompactorEvent::Merge(_) | CompactorEvent::Flush(_), None) if report.has_more() => {
+                Err(EventFailure {
+                    kind: "Postponed",
+                    message: "the order is left to another run".to_owned(),
+                })
+            }
             _ => Ok(said(&report)),
         }
     }
 }
 
-fn out_of_time(reason: &str) -> Failure {
-    Failure {
+fn out_of_time(reason: &str) -> EventFailure {
+    EventFailure {
         kind: "OutOfTime",
         message: reason.to_owned(),
     }
 }
 
 /// Logs the report with the fields from which metrics are derived.
-fn tell(event: &Event, report: &Report, compactor: &Compactor) {
+fn tell(event: &CompactorEvent, report: &CompactionReport, compactor: &Compactor) {
     let debt = compactor.debt();
     for (database, reason) in &report.failures {
         tracing::warn!(%database, reason, "maintenance of a database failed");
     }
     let name = match event {
-        Event::Scheduled => "scheduled",
-        Event::Flush(_) => "flush",
-        Event::Merge(_) => "merge",
-        Event::Collect => "collect",
+        CompactorEvent::Scheduled => "scheduled",
+        CompactorEvent::Flush(_) => "flush",
+        CompactorEvent::Merge(_) => "merge",
+        CompactorEvent::Collect => "collect",
     };
     tracing::info!(
         event = name,
@@ -292,7 +294,7 @@ fn failed(database: DatabaseId, reason: &str, failures: usize) -> String {
 }
 
 /// Returns the result of an invocation as JSON.
-fn said(report: &Report) -> Value {
+fn said(report: &CompactionReport) -> Value {
     json!({
         "flushes": report.flushes,
         "flushes_handed_out": report.flushes_handed_out,
@@ -318,10 +320,12 @@ impl Function for CompactFunction {
         }
     }
 
-    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
         let event = CompactEvent::parse(event.get())?;
         let said = self.run(event, left).await?;
-        Ok(FunctionResponse::BufferedResponse(Output::Json(said)))
+        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
+            said,
+        )))
     }
 }
 
@@ -330,19 +334,19 @@ impl Function for CompactFunction {
 pub struct CompactProgram;
 
 impl Program for CompactProgram {
-    type Options = CompactOptions;
+    type Options = CompactFunctionOptions;
 
     const INTERFACE: Interface = Interface {
         function: "compact",
         routes: &[],
         events: &[
-            Source::Schedule {
+            EventSource::Schedule {
                 input: ScheduleInput { event: "scheduled" },
             },
-            Source::Schedule {
+            EventSource::Schedule {
                 input: ScheduleInput { event: "collect" },
             },
-            Source::Sqs {
+            EventSource::Sqs {
                 carries: "flush and merge orders",
             },
         ],
@@ -350,46 +354,59 @@ impl Program for CompactProgram {
         calls: &["sqs:SendMessage", "s3express:CreateSession"],
     };
 
-    fn open(options: &CompactOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+    fn open(
+        options: &CompactFunctionOptions,
+        world: &World,
+    ) -> Result<Arc<dyn Function>, OptionsError> {
         Ok(Arc::new(CompactFunction::new(options, world)?))
     }
 }
 
-const COMPACT_ACCESS: &[Access] = &[
-    Access {
+const COMPACT_ACCESS: &[PrefixAccess] = &[
+    PrefixAccess {
         prefix: "catalog",
-        actions: &[Action::Get, Action::Put],
+        actions: &[StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "db/",
-        actions: &[Action::Get, Action::Put, Action::Delete],
+        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Delete],
     },
-    Access {
+    PrefixAccess {
         prefix: "tail/",
-        actions: &[Action::List, Action::Get, Action::Delete],
+        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Delete],
     },
-    Access {
+    PrefixAccess {
         prefix: "data/",
-        actions: &[Action::List, Action::Get, Action::Put, Action::Delete],
+        actions: &[
+            StoreAction::List,
+            StoreAction::Get,
+            StoreAction::Put,
+            StoreAction::Delete,
+        ],
     },
-    Access {
+    PrefixAccess {
         prefix: "cache/",
-        actions: &[Action::List, Action::Get, Action::Put, Action::Delete],
+        actions: &[
+            StoreAction::List,
+            StoreAction::Get,
+            StoreAction::Put,
+            StoreAction::Delete,
+        ],
     },
-    Access {
+    PrefixAccess {
         prefix: "engine/",
-        actions: &[Action::List, Action::Get, Action::Delete],
+        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Delete],
     },
-    Access {
+    PrefixAccess {
         prefix: "plugins/",
-        actions: &[Action::List, Action::Delete],
+        actions: &[StoreAction::List, StoreAction::Delete],
     },
-    Access {
+    PrefixAccess {
         prefix: "results/",
-        actions: &[Action::List, Action::Delete],
+        actions: &[StoreAction::List, StoreAction::Delete],
     },
-    Access {
+    PrefixAccess {
         prefix: "nodes/",
-        actions: &[Action::List, Action::Delete],
+        actions: &[StoreAction::List, StoreAction::Delete],
     },
 ];

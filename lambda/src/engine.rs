@@ -11,26 +11,26 @@ use async_trait::async_trait;
 use axum::Router;
 use clap::Parser;
 use lambda_runtime::FunctionResponse;
-use neap_assembly::{Processing, ProcessingParts};
+use neap_assembly::{ProcessingEngine, ProcessingParts};
 use neap_bucket::{StoreTime, World};
 use neap_catalog::Catalog;
-use neap_engine::{Delivered, Engine, WorkReport};
+use neap_engine::{Engine, SegmentDelivery, WorkReport};
 use neap_http::{ApiError, BodyLimits};
 use neap_row_delete::RowDeleter;
 use neap_write::WriteService;
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::OnceCell;
 
-pub use self::events::{EngineEvent, Home, Message, Named};
+pub use self::events::{EngineEvent, NotificationMessage, SegmentRef, TailLocation};
 use crate::{
-    http::{HttpFunction, HttpParts, Served},
-    interface::{Access, Action, Interface, Route, ScheduleInput, Source},
+    http::{HttpFunction, HttpFunctionParts, RouteProvider},
+    interface::{EventSource, Interface, PrefixAccess, Route, ScheduleInput, StoreAction},
     options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
-    query::{Querying, QueryingOptions, fault_of_body},
-    serving::{CARE_ROUTES, finished, unopened},
-    start::{Failure, Function, Output, Program, Reply},
-    store::Opened,
-    write::WritingOptions,
+    query::{QueryEngineBuilder, QueryEngineOptions, fault_of_body},
+    serving::{MONITORING_ROUTES, finished, unopened},
+    start::{BufferedReply, EventFailure, EventReply, Function, Program},
+    store::FunctionStore,
+    write::WriteServiceOptions,
 };
 
 /// Time before the deadline of an invocation at which plugins stop. The rest is for saving their progress and logs.
@@ -51,7 +51,7 @@ const MICROS_PER_MINUTE: i64 = 60_000_000;
 /// Options of the engine function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-engine")]
-pub struct EngineOptions {
+pub struct EngineFunctionOptions {
     #[command(flatten)]
     common: CommonOptions,
     #[command(flatten)]
@@ -59,14 +59,14 @@ pub struct EngineOptions {
     #[command(flatten)]
     access: AccessOptions,
     #[command(flatten)]
-    writes: WritingOptions,
+    writes: WriteServiceOptions,
     #[command(flatten)]
-    queries: QueryingOptions,
+    queries: QueryEngineOptions,
     #[command(flatten)]
     plugins: PluginOptions,
 }
 
-impl AsRef<CommonOptions> for EngineOptions {
+impl AsRef<CommonOptions> for EngineFunctionOptions {
     fn as_ref(&self) -> &CommonOptions {
         &self.common
     }
@@ -74,16 +74,16 @@ impl AsRef<CommonOptions> for EngineOptions {
 
 /// Creates the processing engine on first use, when the catalog has been read.
 #[derive(Debug)]
-pub(crate) struct Parts {
-    options: EngineOptions,
-    opened: Opened,
+pub(crate) struct EngineRouteProvider {
+    options: EngineFunctionOptions,
+    opened: FunctionStore,
     catalog: Arc<Catalog>,
     service: OnceLock<Arc<WriteService>>,
-    processing: OnceCell<Processing>,
+    processing: OnceCell<ProcessingEngine>,
 }
 
-impl Parts {
-    pub(crate) fn new(options: &EngineOptions, opened: Opened) -> Self {
+impl EngineRouteProvider {
+    pub(crate) fn new(options: &EngineFunctionOptions, opened: FunctionStore) -> Self {
         Self {
             catalog: options.writes.catalog(&opened),
             options: options.clone(),
@@ -98,13 +98,13 @@ impl Parts {
         Ok(self.processing().await?.routes())
     }
 
-    async fn processing(&self) -> Result<&Processing, ApiError> {
+    async fn processing(&self) -> Result<&ProcessingEngine, ApiError> {
         self.processing.get_or_try_init(|| self.assemble()).await
     }
 
-    async fn assemble(&self) -> Result<Processing, ApiError> {
+    async fn assemble(&self) -> Result<ProcessingEngine, ApiError> {
         let rules = self.catalog.rules().await.map_err(unopened)?;
-        let EngineOptions {
+        let EngineFunctionOptions {
             common,
             access,
             writes,
@@ -112,7 +112,7 @@ impl Parts {
             plugins,
             ..
         } = &self.options;
-        let querying = Querying {
+        let querying = QueryEngineBuilder {
             common,
             access,
             writes,
@@ -130,7 +130,7 @@ impl Parts {
             max_bytes: writes.limits.max_http_request_size,
             timeout: writes.http_timeout,
         };
-        Ok(Processing::new(ProcessingParts {
+        Ok(ProcessingEngine::new(ProcessingParts {
             catalog: Arc::clone(&self.catalog),
             rules,
             tail,
@@ -143,7 +143,7 @@ impl Parts {
 }
 
 #[async_trait]
-impl Served for Parts {
+impl RouteProvider for EngineRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
         Ok(finished(
             self.routes().await?,
@@ -168,9 +168,9 @@ impl Served for Parts {
 /// The engine function.
 #[derive(Debug)]
 pub struct EngineFunction {
-    parts: Arc<Parts>,
+    parts: Arc<EngineRouteProvider>,
     http: HttpFunction,
-    home: Home,
+    home: TailLocation,
     /// Time of the last save of plugin logs, by the monotonic clock.
     saved: Mutex<Option<Duration>>,
 }
@@ -180,22 +180,22 @@ impl EngineFunction {
     ///
     /// # Errors
     /// An option is invalid.
-    pub fn new(options: &EngineOptions, world: &World) -> Result<Self, OptionsError> {
+    pub fn new(options: &EngineFunctionOptions, world: &World) -> Result<Self, OptionsError> {
         options.writes.check()?;
-        let opened = Opened::open(&options.common.store, world)?;
-        let parts = Arc::new(Parts::new(options, opened));
-        let http = HttpFunction::new(HttpParts {
+        let opened = FunctionStore::open(&options.common.store, world)?;
+        let parts = Arc::new(EngineRouteProvider::new(options, opened));
+        let http = HttpFunction::new(HttpFunctionParts {
             options: options.http.clone(),
             bucket: parts.opened.bucket.clone(),
             links: parts.opened.links.clone(),
             metrics: parts.opened.metrics.clone(),
-            served: Arc::clone(&parts) as Arc<dyn Served>,
+            served: Arc::clone(&parts) as Arc<dyn RouteProvider>,
             fault_of_body,
         });
         Ok(Self {
             parts,
             http,
-            home: Home {
+            home: TailLocation {
                 bucket: options
                     .common
                     .store
@@ -212,15 +212,19 @@ impl EngineFunction {
         self.parts.opened.bucket.world()
     }
 
-    async fn engine(&self) -> Result<&Arc<Engine>, Failure> {
-        let processing = self.parts.processing().await.map_err(|error| Failure {
-            kind: "Catalog",
-            message: error.to_string(),
-        })?;
+    async fn engine(&self) -> Result<&Arc<Engine>, EventFailure> {
+        let processing = self
+            .parts
+            .processing()
+            .await
+            .map_err(|error| EventFailure {
+                kind: "Catalog",
+                message: error.to_string(),
+            })?;
         Ok(processing.engine())
     }
 
-    async fn request(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+    async fn request(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
         let clock = &self.world().clock;
         let ends = clock.monotonic().saturating_add(left);
         let reply = self.http.handle(event, left).await?;
@@ -260,7 +264,7 @@ impl EngineFunction {
     ///
     /// # Errors
     /// The work failed or is incomplete.
-    pub async fn run(&self, event: EngineEvent, left: Duration) -> Result<Value, Failure> {
+    pub async fn run(&self, event: EngineEvent, left: Duration) -> Result<Value, EventFailure> {
         let ids = match &event {
             EngineEvent::Messages(messages) => messages.iter().map(|one| one.id.clone()).collect(),
             _ => Vec::new(),
@@ -272,7 +276,7 @@ impl EngineFunction {
         }
         tracing::warn!("the time was over before what triggers have seen was saved");
         match ids.is_empty() {
-            true => Err(Failure {
+            true => Err(EventFailure {
                 kind: "OutOfTime",
                 message: "the time was over before all was saved".to_owned(),
             }),
@@ -281,7 +285,7 @@ impl EngineFunction {
         }
     }
 
-    async fn work(&self, event: EngineEvent, left: Duration) -> Result<Value, Failure> {
+    async fn work(&self, event: EngineEvent, left: Duration) -> Result<Value, EventFailure> {
         let clock = &self.world().clock;
         let ends = clock
             .monotonic()
@@ -289,7 +293,7 @@ impl EngineFunction {
         let engine = self.engine().await?;
         let left = || ends.saturating_sub(clock.monotonic());
         match event {
-            EngineEvent::Request => Err(Failure {
+            EngineEvent::Request => Err(EventFailure {
                 kind: "Event",
                 message: "a request is no work of the background".to_owned(),
             }),
@@ -300,11 +304,11 @@ impl EngineFunction {
                 said(&[("schedule", ticks), ("sweep", swept)])
             }
             EngineEvent::Sweep => said(&[("sweep", engine.sweep(left()).await)]),
-            EngineEvent::Put(segments) => {
+            EngineEvent::NewSegments(segments) => {
                 let delivered = engine.handle_segments(segments, left()).await;
                 match delivered.iter().find_map(|one| one.result.as_ref().err()) {
                     None => Ok(json!({ "delivered": delivered.len() })),
-                    Some(reason) => Err(Failure {
+                    Some(reason) => Err(EventFailure {
                         kind: "Delivery",
                         message: reason.clone(),
                     }),
@@ -343,9 +347,9 @@ fn unfinished(ids: Vec<String>) -> Value {
 
 /// Returns the messages that the queue must send again: those with a segment that some trigger has not processed, and
 /// those that cannot be parsed, which end in the dead-letter queue.
-fn failed(messages: Vec<Message>, delivered: &[Delivered]) -> Vec<Value> {
-    let reason = |segment: &Named| {
-        let is_it = |one: &&Delivered| (one.database, one.name) == *segment;
+fn failed(messages: Vec<NotificationMessage>, delivered: &[SegmentDelivery]) -> Vec<Value> {
+    let reason = |segment: &SegmentRef| {
+        let is_it = |one: &&SegmentDelivery| (one.database, one.name) == *segment;
         let one = delivered.iter().find(is_it)?;
         one.result.as_ref().err().cloned()
     };
@@ -361,7 +365,7 @@ fn failed(messages: Vec<Message>, delivered: &[Delivered]) -> Vec<Value> {
 }
 
 /// Returns the work done as JSON, or the first failure.
-fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, Failure> {
+fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, EventFailure> {
     for (work, report) in reports {
         tracing::info!(
             work,
@@ -375,7 +379,7 @@ fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, Failure> {
         .iter()
         .find_map(|(_, report)| report.failures.first())
     {
-        return Err(Failure {
+        return Err(EventFailure {
             kind: "Delivery",
             message: failure.clone(),
         });
@@ -395,12 +399,14 @@ impl Function for EngineFunction {
         }
     }
 
-    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
         match EngineEvent::parse(event.get(), &self.home)? {
             EngineEvent::Request => self.request(event, left).await,
             work => {
                 let said = self.run(work, left).await?;
-                Ok(FunctionResponse::BufferedResponse(Output::Json(said)))
+                Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
+                    said,
+                )))
             }
         }
     }
@@ -425,75 +431,78 @@ impl Function for EngineFunction {
 pub struct EngineProgram;
 
 impl Program for EngineProgram {
-    type Options = EngineOptions;
+    type Options = EngineFunctionOptions;
 
     const INTERFACE: Interface = Interface {
         function: "engine",
         routes: ENGINE_ROUTES,
         events: &[
-            Source::Http,
-            Source::Schedule {
+            EventSource::Http,
+            EventSource::Schedule {
                 input: ScheduleInput { event: "schedule" },
             },
-            Source::Sqs {
+            EventSource::Sqs {
                 carries: "s3 notifications",
             },
-            Source::S3,
+            EventSource::S3,
         ],
         store: ENGINE_ACCESS,
         calls: &["s3express:CreateSession"],
     };
 
-    fn open(options: &EngineOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+    fn open(
+        options: &EngineFunctionOptions,
+        world: &World,
+    ) -> Result<Arc<dyn Function>, OptionsError> {
         Ok(Arc::new(EngineFunction::new(options, world)?))
     }
 }
 
-const ENGINE_ACCESS: &[Access] = &[
-    Access {
+const ENGINE_ACCESS: &[PrefixAccess] = &[
+    PrefixAccess {
         prefix: "catalog",
-        actions: &[Action::Get, Action::Put],
+        actions: &[StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "db/",
-        actions: &[Action::Get, Action::Put],
+        actions: &[StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "tail/",
-        actions: &[Action::List, Action::Get, Action::Put],
+        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "data/",
-        actions: &[Action::Get],
+        actions: &[StoreAction::Get],
     },
-    Access {
+    PrefixAccess {
         prefix: "cache/",
-        actions: &[Action::Get],
+        actions: &[StoreAction::Get],
     },
-    Access {
+    PrefixAccess {
         prefix: "engine/",
-        actions: &[Action::List, Action::Get, Action::Put],
+        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "plugins/",
-        actions: &[Action::Get, Action::Put],
+        actions: &[StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "nodes/",
-        actions: &[Action::List, Action::Get],
+        actions: &[StoreAction::List, StoreAction::Get],
     },
-    Access {
+    PrefixAccess {
         prefix: "results/",
-        actions: &[Action::Get, Action::Put, Action::Abort],
+        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
     },
 ];
 
 const ENGINE_ROUTES: &[Route] = &[
-    CARE_ROUTES[0],
-    CARE_ROUTES[1],
-    CARE_ROUTES[2],
-    CARE_ROUTES[3],
-    CARE_ROUTES[4],
+    MONITORING_ROUTES[0],
+    MONITORING_ROUTES[1],
+    MONITORING_ROUTES[2],
+    MONITORING_ROUTES[3],
+    MONITORING_ROUTES[4],
     Route::new("POST", "/api/v3/configure/processing_engine_trigger"),
     Route::new("DELETE", "/api/v3/configure/processing_engine_trigger"),
     Route::new("POST", "/api/v3/configure/processing_engine_trigger/enable"),

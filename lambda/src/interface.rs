@@ -25,7 +25,7 @@ impl Route {
 /// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "source", rename_all = "lowercase")]
-pub enum Source {
+pub enum EventSource {
     /// HTTP requests: API Gateway (HTTP and REST APIs), function URLs, load balancers.
     Http,
     /// A scheduler that sends this input as the whole event.
@@ -55,7 +55,7 @@ pub struct ScheduleInput {
 /// bucket (`s3:ListBucket` without a condition on the prefix), otherwise 403.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub enum StoreAction {
     /// `s3:GetObject`
     Get,
     /// `s3:PutObject`
@@ -68,7 +68,7 @@ pub enum Action {
     Abort,
 }
 
-impl Action {
+impl StoreAction {
     /// Returns the name in IAM policies.
     pub fn iam(self) -> &'static str {
         match self {
@@ -83,11 +83,11 @@ impl Action {
 
 /// The operations on objects with a common prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
+pub struct PrefixAccess {
     /// Prefix of the keys.
     pub prefix: &'static str,
     /// The operations.
-    pub actions: &'static [Action],
+    pub actions: &'static [StoreAction],
 }
 
 /// The interface that a binary declares.
@@ -98,23 +98,23 @@ pub struct Interface {
     /// The routes.
     pub routes: &'static [Route],
     /// The sources of events.
-    pub events: &'static [Source],
+    pub events: &'static [EventSource],
     /// The operations on objects in the store.
-    pub store: &'static [Access],
+    pub store: &'static [PrefixAccess],
     /// Other AWS actions that the function calls, named as in IAM policies.
     pub calls: &'static [&'static str],
 }
 
 /// An option, as printed.
 #[derive(Serialize)]
-struct ShownOption {
+struct OptionDocument {
     /// The environment variables of the option. If several are set, the first one counts.
     names: Vec<String>,
     about: String,
     default: Option<String>,
 }
 
-impl ShownOption {
+impl OptionDocument {
     fn of(arg: &Arg) -> Self {
         let default = arg.get_default_values().first();
         Self {
@@ -126,22 +126,22 @@ impl ShownOption {
 }
 
 #[derive(Serialize)]
-struct ShownAccess {
+struct AccessDocument {
     prefix: &'static str,
-    operations: &'static [Action],
+    operations: &'static [StoreAction],
     actions: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct InterfaceDocument<'a> {
     function: &'a str,
     version: &'a str,
     environment: Vec<String>,
     routes: Vec<String>,
-    events: &'a [Source],
-    store: Vec<ShownAccess>,
+    events: &'a [EventSource],
+    store: Vec<AccessDocument>,
     calls: &'a [&'a str],
-    options: Vec<ShownOption>,
+    options: Vec<OptionDocument>,
 }
 
 impl Interface {
@@ -154,7 +154,7 @@ impl Interface {
             .get_arguments()
             .filter(|arg| arg.get_long().is_some());
         let flags: Vec<&Arg> = flags.collect();
-        let store = self.store.iter().map(|access| ShownAccess {
+        let store = self.store.iter().map(|access| AccessDocument {
             prefix: access.prefix,
             operations: access.actions,
             actions: access.actions.iter().map(|action| action.iam()).collect(),
@@ -163,7 +163,7 @@ impl Interface {
             .routes
             .iter()
             .map(|route| format!("{} {}", route.method, route.path));
-        serde_json::to_string_pretty(&Shown {
+        serde_json::to_string_pretty(&InterfaceDocument {
             function: self.function,
             version: crate::VERSION,
             environment: flags.iter().filter_map(|arg| variable(arg)).collect(),
@@ -171,7 +171,7 @@ impl Interface {
             events: self.events,
             store: store.collect(),
             calls: self.calls,
-            options: flags.iter().map(|arg| ShownOption::of(arg)).collect(),
+            options: flags.iter().map(|arg| OptionDocument::of(arg)).collect(),
         })
     }
 }

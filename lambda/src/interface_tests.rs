@@ -10,32 +10,32 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    engine::{EngineProgram, Parts},
+    engine::{EngineProgram, EngineRouteProvider},
     options,
-    query::{Queries, QueryProgram},
+    query::{QueryProgram, QueryRouteProvider},
     serving::care_routes,
     start::Program,
-    store::Opened,
-    write::{WriteProgram, Writes},
+    store::FunctionStore,
+    write::{WriteProgram, WriteRouteProvider},
 };
 
 /// HTTP methods that a route may have. `GET` includes `HEAD`, and all routes answer `OPTIONS`.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
 
 /// Pairs of a method and a path.
-type Routes = BTreeSet<(&'static str, String)>;
+type RouteSet = BTreeSet<(&'static str, String)>;
 
 /// Marks the response to a request that matches no route.
 #[derive(Clone, Copy, Debug)]
 struct NoRoute;
 
 /// Returns the options of a function whose store is a directory, and that store.
-fn open<P: Program>(place: &TempDir) -> (P::Options, Opened) {
+fn open<P: Program>(place: &TempDir) -> (P::Options, FunctionStore) {
     let path = place.path().display().to_string();
     let arguments = ["neap", "--object-store", "file", "--data-dir", &path];
     let options = options::parse::<P::Options>(&arguments).unwrap();
     let common: &options::CommonOptions = options.as_ref();
-    let opened = Opened::open(&common.store, &World::system()).unwrap();
+    let opened = FunctionStore::open(&common.store, &World::system()).unwrap();
     (options, opened)
 }
 
@@ -52,14 +52,14 @@ fn paths(router: &Router) -> BTreeSet<String> {
 }
 
 /// Returns the routes that a router serves.
-async fn served(routes: Router, opened: &Opened) -> Routes {
+async fn served(routes: Router, opened: &FunctionStore) -> RouteSet {
     let routes = routes.merge(care_routes(opened));
     let paths = paths(&routes);
     let no_route = async || Extension(NoRoute).into_response();
     let router = routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_route);
-    let mut served = Routes::new();
+    let mut served = RouteSet::new();
     for path in paths {
         for method in METHODS {
             let request = Request::builder()
@@ -76,8 +76,8 @@ async fn served(routes: Router, opened: &Opened) -> Routes {
 }
 
 /// Returns the routes that a function declares.
-fn declared(routes: &[Route]) -> Routes {
-    let mut declared = Routes::new();
+fn declared(routes: &[Route]) -> RouteSet {
+    let mut declared = RouteSet::new();
     for route in routes {
         for method in METHODS {
             if [method, "ANY"].contains(&route.method) {
@@ -92,21 +92,24 @@ fn declared(routes: &[Route]) -> Routes {
 async fn declared_routes_are_those_that_are_served() {
     let place = tempfile::tempdir().unwrap();
     let (options, opened) = open::<WriteProgram>(&place);
-    let routes = Writes::new(&options, opened.clone())
+    let routes = WriteRouteProvider::new(&options, opened.clone())
         .routes()
         .await
         .unwrap();
     let write = (WriteProgram::INTERFACE, served(routes, &opened).await);
 
     let (options, opened) = open::<QueryProgram>(&place);
-    let routes = Queries::new(&options, opened.clone())
+    let routes = QueryRouteProvider::new(&options, opened.clone())
         .routes()
         .await
         .unwrap();
     let query = (QueryProgram::INTERFACE, served(routes, &opened).await);
 
     let (options, opened) = open::<EngineProgram>(&place);
-    let routes = Parts::new(&options, opened.clone()).routes().await.unwrap();
+    let routes = EngineRouteProvider::new(&options, opened.clone())
+        .routes()
+        .await
+        .unwrap();
     let engine = (EngineProgram::INTERFACE, served(routes, &opened).await);
 
     for (interface, served) in [write, query, engine] {

@@ -17,7 +17,7 @@ pub use self::plugins::PluginOptions;
 pub use self::{access::AccessOptions, limits::LimitOptions};
 
 /// Maximum lifetime of a link to a stored response.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_LINK_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An amount of memory. A percentage refers to the function's memory and results in at least 4 MiB.
 pub type MemoryAmount = neap_options::MemoryAmount<{ 4 << 20 }>;
@@ -147,7 +147,7 @@ pub fn parse<T: Parser>(arguments: &[&str]) -> Result<T, OptionsError> {
 /// day. Stores sign URLs for at most 7 days.
 fn parse_lifetime(text: &str) -> Result<Duration, String> {
     let time = parse_time(text).map_err(|error| error.to_string())?;
-    match time <= LONGEST_LIFETIME {
+    match time <= MAX_LINK_LIFETIME {
         true => Ok(time),
         false => Err("a time of at most 1 day is expected".to_owned()),
     }
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_link_is_valid_for_at_most_one_day() {
-        assert_eq!(parse_lifetime("1d"), Ok(LONGEST_LIFETIME));
+        assert_eq!(parse_lifetime("1d"), Ok(MAX_LINK_LIFETIME));
         for (text, expected) in [
             ("25h", "a time of at most 1 day is expected"),
             ("0s", "a time of more than 0s is expected"),

@@ -9,26 +9,26 @@ use std::{
 use async_trait::async_trait;
 use axum::{BoxError, Router};
 use clap::{Args, Parser, builder::BoolishValueParser};
-use neap_bucket::{Rules, World};
+use neap_bucket::{ProtocolRules, World};
 use neap_catalog::{Catalog, HardDelete};
 use neap_http::ApiError;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{Executor, QueryEngine, QueryError, QuerySettings};
 use neap_row_delete::RowDeleter;
-use neap_wal::{TailReader, TailSettings};
+use neap_wal::{TailReader, TailReaderSettings};
 use neap_write::WriteService;
 
 use crate::{
-    http::{HttpFunction, HttpParts, Served},
-    interface::{Access, Action, Interface, Route, Source},
+    http::{HttpFunction, HttpFunctionParts, RouteProvider},
+    interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
         parse_duration, parse_time,
     },
-    serving::{self, CARE_ROUTES, OnlyHttp, finished, unopened},
+    serving::{self, HttpOnlyFunction, MONITORING_ROUTES, finished, unopened},
     start::{Function, Program},
-    store::Opened,
-    write::WritingOptions,
+    store::FunctionStore,
+    write::WriteServiceOptions,
 };
 
 /// Maximum disk space for spilling in bytes: part of the 512 MB that every function has.
@@ -37,7 +37,7 @@ const SPILL_BYTES: u64 = 384 << 20;
 /// Options of the query function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-query")]
-pub struct QueryOptions {
+pub struct QueryFunctionOptions {
     #[command(flatten)]
     common: CommonOptions,
     #[command(flatten)]
@@ -45,12 +45,12 @@ pub struct QueryOptions {
     #[command(flatten)]
     access: AccessOptions,
     #[command(flatten)]
-    writes: WritingOptions,
+    writes: WriteServiceOptions,
     #[command(flatten)]
-    queries: QueryingOptions,
+    queries: QueryEngineOptions,
 }
 
-impl AsRef<CommonOptions> for QueryOptions {
+impl AsRef<CommonOptions> for QueryFunctionOptions {
     fn as_ref(&self) -> &CommonOptions {
         &self.common
     }
@@ -58,7 +58,7 @@ impl AsRef<CommonOptions> for QueryOptions {
 
 /// Options of functions that answer queries.
 #[derive(Args, Clone, Debug)]
-pub struct QueryingOptions {
+pub struct QueryEngineOptions {
     /// How long a query may take, from its start to the end of its answer; never longer than the function has
     #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
     pub(crate) query_timeout: Duration,
@@ -90,16 +90,16 @@ pub struct QueryingOptions {
 
 /// Builds a query engine from the options and the store.
 #[derive(Debug)]
-pub(crate) struct Querying<'a> {
+pub(crate) struct QueryEngineBuilder<'a> {
     pub(crate) common: &'a CommonOptions,
     pub(crate) access: &'a AccessOptions,
-    pub(crate) writes: &'a WritingOptions,
-    pub(crate) queries: &'a QueryingOptions,
-    pub(crate) opened: &'a Opened,
+    pub(crate) writes: &'a WriteServiceOptions,
+    pub(crate) queries: &'a QueryEngineOptions,
+    pub(crate) opened: &'a FunctionStore,
     pub(crate) catalog: &'a Arc<Catalog>,
 }
 
-impl Querying<'_> {
+impl QueryEngineBuilder<'_> {
     fn settings(&self) -> QuerySettings {
         let percent = |percent| self.common.memory_percent(percent);
         let queries = self.queries;
@@ -128,7 +128,11 @@ impl Querying<'_> {
     }
 
     /// Builds the engine. It can't delete rows yet.
-    pub(crate) fn engine(&self, tail: TailReader, rules: Rules) -> Result<QueryEngine, QueryError> {
+    pub(crate) fn engine(
+        &self,
+        tail: TailReader,
+        rules: ProtocolRules,
+    ) -> Result<QueryEngine, QueryError> {
         let (bucket, catalog) = (&self.opened.bucket, self.catalog);
         let settings = self.settings();
         let settings = QuerySettings {
@@ -159,9 +163,9 @@ impl Querying<'_> {
 
     /// Creates the reader of tails.
     pub(crate) fn tail(&self) -> TailReader {
-        let settings = TailSettings {
+        let settings = TailReaderSettings {
             cache_bytes: self.common.memory_percent(5) as u64,
-            ..TailSettings::default()
+            ..TailReaderSettings::default()
         };
         TailReader::new(self.opened.bucket.clone(), settings)
     }
@@ -177,15 +181,15 @@ pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
 
 /// Creates the routes of the query function on first use, when the catalog has been read.
 #[derive(Debug)]
-pub(crate) struct Queries {
-    options: QueryOptions,
-    opened: Opened,
+pub(crate) struct QueryRouteProvider {
+    options: QueryFunctionOptions,
+    opened: FunctionStore,
     catalog: Arc<Catalog>,
     service: OnceLock<Arc<WriteService>>,
 }
 
-impl Queries {
-    pub(crate) fn new(options: &QueryOptions, opened: Opened) -> Self {
+impl QueryRouteProvider {
+    pub(crate) fn new(options: &QueryFunctionOptions, opened: FunctionStore) -> Self {
         Self {
             catalog: options.writes.catalog(&opened),
             options: options.clone(),
@@ -197,14 +201,14 @@ impl Queries {
     /// Returns the routes of the query engine, without the common ones.
     pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
         let rules = self.catalog.rules().await.map_err(unopened)?;
-        let QueryOptions {
+        let QueryFunctionOptions {
             common,
             access,
             writes,
             queries,
             ..
         } = &self.options;
-        let querying = Querying {
+        let querying = QueryEngineBuilder {
             common,
             access,
             writes,
@@ -222,7 +226,7 @@ impl Queries {
 }
 
 #[async_trait]
-impl Served for Queries {
+impl RouteProvider for QueryRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
         Ok(finished(
             self.routes().await?,
@@ -249,72 +253,77 @@ impl Served for Queries {
 pub struct QueryProgram;
 
 impl Program for QueryProgram {
-    type Options = QueryOptions;
+    type Options = QueryFunctionOptions;
 
     const INTERFACE: Interface = Interface {
         function: "query",
         routes: QUERY_ROUTES,
-        events: &[Source::Http],
+        events: &[EventSource::Http],
         store: QUERY_ACCESS,
         calls: &["s3express:CreateSession"],
     };
 
-    fn open(options: &QueryOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+    fn open(
+        options: &QueryFunctionOptions,
+        world: &World,
+    ) -> Result<Arc<dyn Function>, OptionsError> {
         options.writes.check()?;
-        let opened = Opened::open(&options.common.store, world)?;
-        Ok(Arc::new(OnlyHttp(HttpFunction::new(HttpParts {
-            options: options.http.clone(),
-            bucket: opened.bucket.clone(),
-            links: opened.links.clone(),
-            metrics: opened.metrics.clone(),
-            served: Arc::new(Queries::new(options, opened)),
-            fault_of_body,
-        }))))
+        let opened = FunctionStore::open(&options.common.store, world)?;
+        Ok(Arc::new(HttpOnlyFunction(HttpFunction::new(
+            HttpFunctionParts {
+                options: options.http.clone(),
+                bucket: opened.bucket.clone(),
+                links: opened.links.clone(),
+                metrics: opened.metrics.clone(),
+                served: Arc::new(QueryRouteProvider::new(options, opened)),
+                fault_of_body,
+            },
+        ))))
     }
 }
 
 /// Store access of the query function. It puts segments into the tail because it can delete rows.
-const QUERY_ACCESS: &[Access] = &[
-    Access {
+const QUERY_ACCESS: &[PrefixAccess] = &[
+    PrefixAccess {
         prefix: "catalog",
-        actions: &[Action::Get, Action::Put],
+        actions: &[StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "db/",
-        actions: &[Action::Get, Action::Put],
+        actions: &[StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "tail/",
-        actions: &[Action::List, Action::Get, Action::Put],
+        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
     },
-    Access {
+    PrefixAccess {
         prefix: "data/",
-        actions: &[Action::Get],
+        actions: &[StoreAction::Get],
     },
-    Access {
+    PrefixAccess {
         prefix: "cache/",
-        actions: &[Action::Get],
+        actions: &[StoreAction::Get],
     },
-    Access {
+    PrefixAccess {
         prefix: "engine/",
-        actions: &[Action::List, Action::Get],
+        actions: &[StoreAction::List, StoreAction::Get],
     },
-    Access {
+    PrefixAccess {
         prefix: "nodes/",
-        actions: &[Action::List, Action::Get],
+        actions: &[StoreAction::List, StoreAction::Get],
     },
-    Access {
+    PrefixAccess {
         prefix: "results/",
-        actions: &[Action::Get, Action::Put, Action::Abort],
+        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
     },
 ];
 
 const QUERY_ROUTES: &[Route] = &[
-    CARE_ROUTES[0],
-    CARE_ROUTES[1],
-    CARE_ROUTES[2],
-    CARE_ROUTES[3],
-    CARE_ROUTES[4],
+    MONITORING_ROUTES[0],
+    MONITORING_ROUTES[1],
+    MONITORING_ROUTES[2],
+    MONITORING_ROUTES[3],
+    MONITORING_ROUTES[4],
     Route::new("GET", "/api/v3/query_sql"),
     Route::new("POST", "/api/v3/query_sql"),
     Route::new("GET", "/api/v3/query_influxql"),

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::{BoxError, Router};
 use neap_catalog::{Catalog, CatalogError};
-use neap_http::{ApiError, ClusterId, Common, Kind, Server, finish, health_routes, metrics_routes};
+use neap_http::{
+    ApiError, ClusterId, Kind, ServerInfo, ServiceContext, finish, health_routes, metrics_routes,
+};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -13,12 +15,12 @@ use crate::{
     http::HttpFunction,
     interface::Route,
     options::AccessOptions,
-    start::{Failure, Function, Reply},
-    store::Opened,
+    start::{EventFailure, EventReply, Function},
+    store::FunctionStore,
 };
 
 /// Monitoring routes, as [`care_routes`] serves them.
-pub(crate) const CARE_ROUTES: [Route; 5] = [
+pub(crate) const MONITORING_ROUTES: [Route; 5] = [
     Route::new("GET", "/health"),
     Route::new("GET", "/api/v1/health"),
     Route::new("GET", "/ping"),
@@ -27,21 +29,21 @@ pub(crate) const CARE_ROUTES: [Route; 5] = [
 ];
 
 /// Returns the monitoring routes: health checks and metrics.
-pub(crate) fn care_routes(opened: &Opened) -> Router {
-    let server = Server::new(VERSION, REVISION, opened.bucket.world());
+pub(crate) fn care_routes(opened: &FunctionStore) -> Router {
+    let server = ServerInfo::new(VERSION, REVISION, opened.bucket.world());
     health_routes(server).merge(metrics_routes(opened.metrics.clone()))
 }
 
 /// Adds the monitoring routes and the layers that apply to every response.
 pub(crate) fn finished(
     routes: Router,
-    opened: &Opened,
+    opened: &FunctionStore,
     catalog: &Arc<Catalog>,
     access: &AccessOptions,
 ) -> Router {
     let metrics = opened.metrics.clone();
     let access = access.access(catalog, &metrics);
-    let common = Common {
+    let common = ServiceContext {
         cluster: ClusterId::of(Arc::clone(catalog)),
         world: opened.bucket.world().clone(),
         metrics,
@@ -62,17 +64,17 @@ pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
 }
 
 /// A function that only answers HTTP requests.
-pub(crate) struct OnlyHttp(pub(crate) HttpFunction);
+pub(crate) struct HttpOnlyFunction(pub(crate) HttpFunction);
 
 #[async_trait]
-impl Function for OnlyHttp {
+impl Function for HttpOnlyFunction {
     async fn warm(&self) {
         if let Err(error) = self.0.router().await {
             tracing::warn!(%error, "the first event will ask again");
         }
     }
 
-    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
         self.0.handle(event, left).await
     }
 

@@ -18,18 +18,18 @@ use tower::{Layer, Service};
 
 /// Phase of the shutdown of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ShutdownPhase {
     Serving,
     /// The instance requests no more events; events in flight finish by themselves.
     Draining,
     /// Events that are still in flight are aborted.
-    GivingUp,
+    Aborting,
 }
 
 /// Shutdown state shared by event handlers and the code that stops the instance. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
-    phase: Arc<watch::Sender<Phase>>,
+    phase: Arc<watch::Sender<ShutdownPhase>>,
     under_way: Arc<watch::Sender<usize>>,
 }
 
@@ -37,19 +37,19 @@ impl Shutdown {
     /// Creates the state of an instance that serves events.
     pub(crate) fn new() -> Self {
         Self {
-            phase: Arc::new(watch::Sender::new(Phase::Serving)),
+            phase: Arc::new(watch::Sender::new(ShutdownPhase::Serving)),
             under_way: Arc::new(watch::Sender::new(0)),
         }
     }
 
     /// Stops workers from requesting more events.
     pub(crate) fn begin(&self) {
-        self.phase.send_replace(Phase::Draining);
+        self.phase.send_replace(ShutdownPhase::Draining);
     }
 
     /// Makes all events in flight return an error response.
     pub(crate) fn give_up(&self) {
-        self.phase.send_replace(Phase::GivingUp);
+        self.phase.send_replace(ShutdownPhase::Aborting);
     }
 
     /// Waits until no event is in flight.
@@ -62,35 +62,39 @@ impl Shutdown {
     /// Waits until events in flight are to be aborted.
     pub(crate) async fn given_up(&self) {
         let mut phase = self.phase.subscribe();
-        drop(phase.wait_for(|phase| *phase == Phase::GivingUp).await);
+        drop(
+            phase
+                .wait_for(|phase| *phase == ShutdownPhase::Aborting)
+                .await,
+        );
     }
 
     fn has_begun(&self) -> bool {
-        *self.phase.borrow() != Phase::Serving
+        *self.phase.borrow() != ShutdownPhase::Serving
     }
 }
 
 /// An event in flight; the counter decreases when it is dropped.
-struct UnderWay(Shutdown);
+struct InFlightEvent(Shutdown);
 
-impl UnderWay {
+impl InFlightEvent {
     fn begin(shutdown: &Shutdown) -> Self {
         shutdown.under_way.send_modify(|events| *events += 1);
         Self(shutdown.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlightEvent {
     fn drop(&mut self) {
         self.0.under_way.send_modify(|events| *events -= 1);
     }
 }
 
 impl<S> Layer<S> for Shutdown {
-    type Service = Tracked<S>;
+    type Service = ShutdownService<S>;
 
-    fn layer(&self, inner: S) -> Tracked<S> {
-        Tracked {
+    fn layer(&self, inner: S) -> ShutdownService<S> {
+        ShutdownService {
             inner,
             shutdown: self.clone(),
         }
@@ -99,12 +103,12 @@ impl<S> Layer<S> for Shutdown {
 
 /// A tower service that counts the events in flight around `inner`, which handles events and posts the responses.
 #[derive(Clone, Debug)]
-pub(crate) struct Tracked<S> {
+pub(crate) struct ShutdownService<S> {
     inner: S,
     shutdown: Shutdown,
 }
 
-impl<S> Service<LambdaInvocation> for Tracked<S>
+impl<S> Service<LambdaInvocation> for ShutdownService<S>
 where
     S: Service<LambdaInvocation, Response = ()>,
     S::Future: Send + 'static,
@@ -120,7 +124,7 @@ where
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let shutdown = self.shutdown.clone();
-        let under_way = UnderWay::begin(&shutdown);
+        let under_way = InFlightEvent::begin(&shutdown);
         let answered = self.inner.call(invocation);
         Box::pin(async move {
             let answered = answered.await;

@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::Instrument;
 
 use crate::{
-    http::{Answer, EventError, HttpEvent, ReplyStream},
+    http::{EventError, HttpEvent, HttpEventResponse, ReplyStream},
     interface::Interface,
     logging,
     options::{self, CommonOptions, OptionsError},
@@ -40,19 +40,19 @@ const WARM_LIMIT: Duration = Duration::from_secs(2);
 const REGISTER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Lambda kills an instance 500 ms after SIGTERM. This part of the time is for events that are about to arrive.
-const ARRIVAL: Duration = Duration::from_millis(50);
+const ARRIVAL_WAIT: Duration = Duration::from_millis(50);
 
 /// Part of the 500 ms for events in flight to finish.
 const DRAIN_LIMIT: Duration = Duration::from_millis(200);
 
 /// Part of the 500 ms for answering the events that are aborted.
-const GIVE_UP_LIMIT: Duration = Duration::from_millis(50);
+const ABORT_LIMIT: Duration = Duration::from_millis(50);
 
 /// Part of the 500 ms for saving state that would be lost.
 const STOP_LIMIT: Duration = Duration::from_millis(100);
 
 /// Error message for requests that were aborted.
-const ENDED: &str = "the instance ended; whether it was done is not known";
+const ABORTED_MESSAGE: &str = "the instance ended; whether it was done is not known";
 
 /// Time after which clients should retry an aborted request.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -63,27 +63,27 @@ const EXTENSION: &str = "_neap-shutdown";
 /// The result of an event, if it is not streamed.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub enum Output {
+pub enum BufferedReply {
     /// The response to a request.
-    Http(Box<Answer>),
+    Http(Box<HttpEventResponse>),
     /// A report of the work done.
     Json(serde_json::Value),
 }
 
 /// The result of an event, buffered or streamed.
-pub type Reply = FunctionResponse<Output, ReplyStream>;
+pub type EventReply = FunctionResponse<BufferedReply, ReplyStream>;
 
 /// Failure of an event. Lambda or the event's source may retry the event.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub struct EventFailure {
     /// Kind of the failure.
     pub kind: &'static str,
     /// Description of the failure.
     pub message: String,
 }
 
-impl From<EventError> for Failure {
+impl From<EventError> for EventFailure {
     fn from(error: EventError) -> Self {
         Self {
             kind: "Event",
@@ -92,8 +92,8 @@ impl From<EventError> for Failure {
     }
 }
 
-impl From<Failure> for Diagnostic {
-    fn from(failure: Failure) -> Self {
+impl From<EventFailure> for Diagnostic {
+    fn from(failure: EventFailure) -> Self {
         Self {
             error_type: failure.kind.to_owned(),
             error_message: failure.message,
@@ -111,7 +111,7 @@ pub trait Function: Send + Sync + 'static {
     ///
     /// # Errors
     /// The function does not support the event, or the work failed.
-    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure>;
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure>;
 
     /// Returns whether the function streams its responses to requests. If so, it streams all of them, because the
     /// gateway can't read a buffered one.
@@ -218,7 +218,7 @@ fn configured<P: Program>(world: &World) -> Arc<dyn Function> {
     opened.unwrap_or_else(|error| {
         logging::start("info").ok();
         tracing::error!(%error, "the function is not configured");
-        Arc::new(Unconfigured)
+        Arc::new(UnconfiguredFunction)
     })
 }
 
@@ -260,11 +260,11 @@ async fn serve<P: Program>() -> Result<(), Error> {
 async fn stop(function: &dyn Function, world: &World, shutdown: &Shutdown) {
     shutdown.begin();
     function.begin_shutdown();
-    world.clock.sleep(ARRIVAL).await;
+    world.clock.sleep(ARRIVAL_WAIT).await;
     let drained = world.timeout(DRAIN_LIMIT, shutdown.drained()).await;
     if drained.is_none() {
         shutdown.give_up();
-        world.timeout(GIVE_UP_LIMIT, shutdown.drained()).await;
+        world.timeout(ABORT_LIMIT, shutdown.drained()).await;
     }
     let stopped = world.timeout(STOP_LIMIT, function.stop()).await;
     if drained.is_none() || stopped.is_none() {
@@ -297,7 +297,7 @@ async fn handle(
     world: &World,
     shutdown: &Shutdown,
     event: LambdaEvent<Box<RawValue>>,
-) -> Result<Reply, Failure> {
+) -> Result<EventReply, EventFailure> {
     let left = time_left(&event.context, world);
     let streams = function.streams();
     let event: Arc<RawValue> = event.payload.into();
@@ -311,7 +311,7 @@ async fn handle(
         handled = &mut work => handled,
         () = shutdown.given_up() => {
             work.abort();
-            let error = ApiError::json(Kind::Unknown, ENDED).retry_after(Some(RETRY_AFTER));
+            let error = ApiError::json(Kind::Unknown, ABORTED_MESSAGE).retry_after(Some(RETRY_AFTER));
             return refused(&event, error, "Shutdown", streams).await;
         }
     };
@@ -320,7 +320,7 @@ async fn handle(
             Ok(panic) => crate::http::panicked(panic.as_ref()).to_string(),
             Err(ended) => ended.to_string(),
         };
-        Err(Failure {
+        Err(EventFailure {
             kind: "Panic",
             message,
         })
@@ -333,7 +333,7 @@ async fn refused(
     error: ApiError,
     kind: &'static str,
     streams: bool,
-) -> Result<Reply, Failure> {
+) -> Result<EventReply, EventFailure> {
     let request = serde_json::from_str::<HttpEvent>(event.get()).unwrap_or_default();
     match request.source() {
         Ok(_) if streams => {
@@ -341,11 +341,11 @@ async fn refused(
             Ok(FunctionResponse::StreamingResponse(answer))
         }
         Ok(source) => {
-            let answer = Answer::of_error(source, error, HeaderMap::new()).await;
-            let answer = Output::Http(Box::new(answer));
+            let answer = HttpEventResponse::of_error(source, error, HeaderMap::new()).await;
+            let answer = BufferedReply::Http(Box::new(answer));
             Ok(FunctionResponse::BufferedResponse(answer))
         }
-        Err(_) => Err(Failure {
+        Err(_) => Err(EventFailure {
             kind,
             message: error.to_string(),
         }),
@@ -362,13 +362,13 @@ fn time_left(context: &Context, world: &World) -> Duration {
 /// A function with an invalid configuration. It answers requests with an error and fails all other events. The reason
 /// is only in the log, because clients must not see it.
 #[derive(Debug)]
-struct Unconfigured;
+struct UnconfiguredFunction;
 
 #[async_trait]
-impl Function for Unconfigured {
+impl Function for UnconfiguredFunction {
     async fn warm(&self) {}
 
-    async fn handle(&self, event: &RawValue, _: Duration) -> Result<Reply, Failure> {
+    async fn handle(&self, event: &RawValue, _: Duration) -> Result<EventReply, EventFailure> {
         let message = "the function is not configured; its log tells why";
         let error = ApiError::json(Kind::Internal, message);
         refused(event, error, "Configuration", self.streams()).await

@@ -3,26 +3,27 @@
 use std::sync::Arc;
 
 use neap_bucket::{
-    Bucket, CountingStore, Links, Margins, Store, StoreConfig, StoreConfigError, StoreKind, World,
+    Bucket, CountingStore, PresignedObjects, ProtocolMargins, Store, StoreConfig, StoreConfigError,
+    StoreKind, World,
 };
 use neap_http::{MetricKind, Metrics};
 
 /// A store that has received no requests yet.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct FunctionStore {
     /// The bucket of the store.
     pub bucket: Bucket,
     /// The kind of the store.
     pub kind: StoreKind,
     /// The margins that a new cluster gets.
-    pub margins: Margins,
+    pub margins: ProtocolMargins,
     /// Signs URLs of objects that clients fetch from the store directly.
-    pub links: Option<Links>,
+    pub links: Option<PresignedObjects>,
     /// The metrics of the instance, starting with those of the store.
     pub metrics: Metrics,
 }
 
-impl Opened {
+impl FunctionStore {
     /// Opens the configured store.
     ///
     /// # Errors

@@ -8,28 +8,28 @@ use std::{
 use async_trait::async_trait;
 use axum::Router;
 use clap::Parser;
-use neap_bucket::{Rules, StoreKind, World};
+use neap_bucket::{ProtocolRules, StoreKind, World};
 use neap_catalog::{Catalog, HardDelete, validate_database_name};
 use neap_http::ApiError;
-use neap_wal::{TailWriter, WriterSettings};
-use neap_write::{WriteParts, WriteService, WriteSettings};
+use neap_wal::{TailWriter, TailWriterSettings};
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 
 use crate::{
-    http::{HttpFunction, HttpParts, Served},
-    interface::{Access, Action, Interface, Route, Source},
+    http::{HttpFunction, HttpFunctionParts, RouteProvider},
+    interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_duration,
         parse_time,
     },
-    serving::{CARE_ROUTES, OnlyHttp, fault_of_body, finished, unopened},
+    serving::{HttpOnlyFunction, MONITORING_ROUTES, fault_of_body, finished, unopened},
     start::{Function, Program},
-    store::Opened,
+    store::FunctionStore,
 };
 
 /// Options of the write function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-write")]
-pub struct WriteOptions {
+pub struct WriteFunctionOptions {
     #[command(flatten)]
     common: CommonOptions,
     #[command(flatten)]
@@ -37,10 +37,10 @@ pub struct WriteOptions {
     #[command(flatten)]
     access: AccessOptions,
     #[command(flatten)]
-    writes: WritingOptions,
+    writes: WriteServiceOptions,
 }
 
-impl AsRef<CommonOptions> for WriteOptions {
+impl AsRef<CommonOptions> for WriteFunctionOptions {
     fn as_ref(&self) -> &CommonOptions {
         &self.common
     }
@@ -48,7 +48,7 @@ impl AsRef<CommonOptions> for WriteOptions {
 
 /// Options of functions that write rows.
 #[derive(clap::Args, Clone, Debug)]
-pub struct WritingOptions {
+pub struct WriteServiceOptions {
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
 
@@ -66,14 +66,14 @@ pub struct WritingOptions {
     pub(crate) wal_flush_interval: Option<Duration>,
 }
 
-impl WritingOptions {
+impl WriteServiceOptions {
     /// Returns the settings of the segment writer.
-    pub(crate) fn writer(&self, common: &CommonOptions, kind: StoreKind) -> WriterSettings {
+    pub(crate) fn writer(&self, common: &CommonOptions, kind: StoreKind) -> TailWriterSettings {
         let usual = match kind {
-            StoreKind::Network if common.function_concurrency > 1 => WriterSettings::NETWORK,
-            _ => WriterSettings::LOCAL,
+            StoreKind::Network if common.function_concurrency > 1 => TailWriterSettings::NETWORK,
+            _ => TailWriterSettings::LOCAL,
         };
-        WriterSettings {
+        TailWriterSettings {
             flush_interval: self.wal_flush_interval.unwrap_or(usual.flush_interval),
             max_in_flight_bytes: common.memory_percent(10).max(32 << 20),
             ..usual
@@ -98,7 +98,7 @@ impl WritingOptions {
     }
 
     /// Creates the catalog of a bucket, with the configured limits.
-    pub(crate) fn catalog(&self, opened: &Opened) -> Arc<Catalog> {
+    pub(crate) fn catalog(&self, opened: &FunctionStore) -> Arc<Catalog> {
         let catalog = Catalog::new(opened.bucket.clone(), opened.margins, None);
         Arc::new(catalog.with_limits(self.limits.of_catalog()))
     }
@@ -107,12 +107,12 @@ impl WritingOptions {
     pub(crate) fn write_service(
         &self,
         common: &CommonOptions,
-        opened: &Opened,
+        opened: &FunctionStore,
         catalog: &Arc<Catalog>,
-        rules: Rules,
+        rules: ProtocolRules,
     ) -> Arc<WriteService> {
         let settings = self.writer(common, opened.kind);
-        Arc::new(WriteService::new(WriteParts {
+        Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(catalog),
             writer: TailWriter::new(opened.bucket.clone(), rules, settings, None),
             rules,
@@ -137,15 +137,15 @@ impl WritingOptions {
 
 /// Creates the routes of the write function on first use, when the catalog has been read.
 #[derive(Debug)]
-pub(crate) struct Writes {
-    options: WriteOptions,
-    opened: Opened,
+pub(crate) struct WriteRouteProvider {
+    options: WriteFunctionOptions,
+    opened: FunctionStore,
     catalog: Arc<Catalog>,
     service: OnceLock<Arc<WriteService>>,
 }
 
-impl Writes {
-    pub(crate) fn new(options: &WriteOptions, opened: Opened) -> Self {
+impl WriteRouteProvider {
+    pub(crate) fn new(options: &WriteFunctionOptions, opened: FunctionStore) -> Self {
         Self {
             catalog: options.writes.catalog(&opened),
             options: options.clone(),
@@ -166,7 +166,7 @@ impl Writes {
 }
 
 #[async_trait]
-impl Served for Writes {
+impl RouteProvider for WriteRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
         Ok(finished(
             self.routes().await?,
@@ -193,53 +193,58 @@ impl Served for Writes {
 pub struct WriteProgram;
 
 impl Program for WriteProgram {
-    type Options = WriteOptions;
+    type Options = WriteFunctionOptions;
 
     const INTERFACE: Interface = Interface {
         function: "write",
         routes: WRITE_ROUTES,
-        events: &[Source::Http],
+        events: &[EventSource::Http],
         store: &[
-            Access {
+            PrefixAccess {
                 prefix: "catalog",
-                actions: &[Action::Get, Action::Put],
+                actions: &[StoreAction::Get, StoreAction::Put],
             },
-            Access {
+            PrefixAccess {
                 prefix: "db/",
-                actions: &[Action::Get, Action::Put],
+                actions: &[StoreAction::Get, StoreAction::Put],
             },
-            Access {
+            PrefixAccess {
                 prefix: "tail/",
-                actions: &[Action::List, Action::Put],
+                actions: &[StoreAction::List, StoreAction::Put],
             },
-            Access {
+            PrefixAccess {
                 prefix: "results/",
-                actions: &[Action::Get, Action::Put, Action::Abort],
+                actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
             },
         ],
         calls: &["s3express:CreateSession"],
     };
 
-    fn open(options: &WriteOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+    fn open(
+        options: &WriteFunctionOptions,
+        world: &World,
+    ) -> Result<Arc<dyn Function>, OptionsError> {
         options.writes.check()?;
-        let opened = Opened::open(&options.common.store, world)?;
-        Ok(Arc::new(OnlyHttp(HttpFunction::new(HttpParts {
-            options: options.http.clone(),
-            bucket: opened.bucket.clone(),
-            links: opened.links.clone(),
-            metrics: opened.metrics.clone(),
-            served: Arc::new(Writes::new(options, opened)),
-            fault_of_body,
-        }))))
+        let opened = FunctionStore::open(&options.common.store, world)?;
+        Ok(Arc::new(HttpOnlyFunction(HttpFunction::new(
+            HttpFunctionParts {
+                options: options.http.clone(),
+                bucket: opened.bucket.clone(),
+                links: opened.links.clone(),
+                metrics: opened.metrics.clone(),
+                served: Arc::new(WriteRouteProvider::new(options, opened)),
+                fault_of_body,
+            },
+        ))))
     }
 }
 
 const WRITE_ROUTES: &[Route] = &[
-    CARE_ROUTES[0],
-    CARE_ROUTES[1],
-    CARE_ROUTES[2],
-    CARE_ROUTES[3],
-    CARE_ROUTES[4],
+    MONITORING_ROUTES[0],
+    MONITORING_ROUTES[1],
+    MONITORING_ROUTES[2],
+    MONITORING_ROUTES[3],
+    MONITORING_ROUTES[4],
     Route::new("POST", "/api/v3/write_lp"),
     Route::new("POST", "/api/v2/write"),
     Route::new("POST", "/write"),

@@ -149,15 +149,15 @@ pub(crate) mod testing {
 
     /// A buffer that captures printed text.
     #[derive(Clone, Debug, Default)]
-    pub(crate) struct Printed(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct OutputBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Printed {
+    impl OutputBuffer {
         pub(crate) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
     }
 
-    impl Write for Printed {
+    impl Write for OutputBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -169,8 +169,8 @@ pub(crate) mod testing {
     }
 
     /// Creates a console with this input, and returns its captured results and messages.
-    pub(crate) fn console(input: &str) -> (Console, Printed, Printed) {
-        let (out, err) = (Printed::default(), Printed::default());
+    pub(crate) fn console(input: &str) -> (Console, OutputBuffer, OutputBuffer) {
+        let (out, err) = (OutputBuffer::default(), OutputBuffer::default());
         let input = io::Cursor::new(input.to_owned().into_bytes());
         (Console::new(input, out.clone(), err.clone()), out, err)
     }

@@ -7,16 +7,16 @@ use std::{
     sync::Arc,
 };
 
-use neap_aws_chain::AwsChain;
+use neap_aws_chain::AwsCredentialChain;
 use neap_bucket::{
-    AwsCredentialSource, Bucket, Count, CountingStore, Get, GetOptions, Key, KeyClass, Margins,
-    ObjectStoreKind, OpenedStore, Operation, Store, StoreConfig, StoreConfigError, StoreError,
-    StoreKind, World,
-    conformance::{self, Report},
+    AwsCredentialSource, Bucket, CountingStore, Get, GetOptions, Key, KeyClass, ObjectStoreKind,
+    OpenedStore, Operation, OperationCount, ProtocolMargins, Store, StoreConfig, StoreConfigError,
+    StoreError, StoreKind, World,
+    conformance::{self, ConformanceReport},
 };
 use neap_http::Metrics;
 
-use self::timing::{StoreTimes, TimedStore};
+use self::timing::{StoreMetrics, TimedStore};
 
 /// Folder name below the user's data directory.
 const FOLDER: &str = "neap";
@@ -29,13 +29,13 @@ pub(crate) struct Stores {
     /// Kind of the store.
     pub(crate) kind: StoreKind,
     /// Margins of a new cluster.
-    pub(crate) margins: Margins,
+    pub(crate) margins: ProtocolMargins,
     /// Description of the location, for messages.
     pub(crate) place: String,
     /// Metrics registry of the process, which already contains the store metrics.
     pub(crate) metrics: Metrics,
     counters: Vec<Arc<CountingStore>>,
-    times: StoreTimes,
+    times: StoreMetrics,
     world: World,
 }
 
@@ -50,11 +50,11 @@ pub enum StoresError {
     Store(#[from] StoreError),
     /// The store lacks an operation that Neap needs.
     #[error("{place} can't be used, data could be lost:\n{report}")]
-    Unfit {
+    Unsupported {
         /// The store.
         place: String,
         /// Results of the checks.
-        report: Report,
+        report: ConformanceReport,
     },
 }
 
@@ -64,7 +64,7 @@ pub enum StoresError {
 ///
 /// The options name no usable store.
 pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<OpenedStore, StoreConfigError> {
-    let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsChain::default());
+    let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsCredentialChain::default());
     config.open(world, Some(&chain))
 }
 
@@ -72,7 +72,7 @@ impl Stores {
     /// Opens the store that the options name; by default, a folder of the user.
     pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<Self, StoresError> {
         let metrics = Metrics::default();
-        let times = StoreTimes::new(&metrics);
+        let times = StoreMetrics::new(&metrics);
         Self::open_with(config, world, metrics, times)
     }
 
@@ -80,7 +80,7 @@ impl Stores {
         config: &StoreConfig,
         world: &World,
         metrics: Metrics,
-        times: StoreTimes,
+        times: StoreMetrics,
     ) -> Result<Self, StoresError> {
         let config = with_default_folder(config);
         let opened = open(&config, world)?;
@@ -172,10 +172,10 @@ impl Stores {
             .map(|store| Arc::clone(store) as Arc<dyn Store>)
     }
 
-    fn judge(&self, report: Report) -> Result<(), StoresError> {
+    fn judge(&self, report: ConformanceReport) -> Result<(), StoresError> {
         match report.passed() {
             true => Ok(()),
-            false => Err(StoresError::Unfit {
+            false => Err(StoresError::Unsupported {
                 place: self.place.clone(),
                 report,
             }),
@@ -183,19 +183,19 @@ impl Stores {
     }
 
     /// Returns the requests so far by operation and key class.
-    pub(crate) fn requests(&self) -> Requests {
-        Requests(self.counters.clone())
+    pub(crate) fn requests(&self) -> StoreRequestCounts {
+        StoreRequestCounts(self.counters.clone())
     }
 }
 
 /// Request counters of the stores of a bucket.
 #[derive(Clone, Debug)]
-pub(crate) struct Requests(Vec<Arc<CountingStore>>);
+pub(crate) struct StoreRequestCounts(Vec<Arc<CountingStore>>);
 
-impl Requests {
+impl StoreRequestCounts {
     /// Returns all nonzero counts.
-    pub(crate) fn counts(&self) -> Vec<(Operation, KeyClass, Count)> {
-        let mut all: Vec<(Operation, KeyClass, Count)> = Vec::new();
+    pub(crate) fn counts(&self) -> Vec<(Operation, KeyClass, OperationCount)> {
+        let mut all: Vec<(Operation, KeyClass, OperationCount)> = Vec::new();
         for (operation, class, count) in self
             .0
             .iter()

@@ -11,13 +11,13 @@ const C1_LEAD: u8 = 0xC2;
 
 /// Escaping state for the control characters of one text, which arrives in chunks.
 #[derive(Debug)]
-pub(crate) struct Controls {
+pub(crate) struct ControlCharEscaper {
     /// Whether the output is a terminal. If not, the text is unchanged.
     is_terminal: bool,
     after_lead: bool,
 }
 
-impl Controls {
+impl ControlCharEscaper {
     pub(crate) fn new(is_terminal: bool) -> Self {
         Self {
             is_terminal,
@@ -26,8 +26,11 @@ impl Controls {
     }
 
     /// Returns a writer that escapes the next chunks and forwards them to `into`.
-    pub(crate) fn over<'a, W: Write + ?Sized>(&'a mut self, into: &'a mut W) -> Over<'a, W> {
-        Over {
+    pub(crate) fn over<'a, W: Write + ?Sized>(
+        &'a mut self,
+        into: &'a mut W,
+    ) -> EscapedWriter<'a, W> {
+        EscapedWriter {
             controls: self,
             into,
         }
@@ -53,14 +56,14 @@ impl Controls {
     }
 }
 
-/// See [`Controls::over`].
+/// See [`ControlCharEscaper::over`].
 #[derive(Debug)]
-pub(crate) struct Over<'a, W: ?Sized> {
-    controls: &'a mut Controls,
+pub(crate) struct EscapedWriter<'a, W: ?Sized> {
+    controls: &'a mut ControlCharEscaper,
     into: &'a mut W,
 }
 
-impl<W: Write + ?Sized> Write for Over<'_, W> {
+impl<W: Write + ?Sized> Write for EscapedWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.controls.is_terminal {
             return self.into.write(bytes);
@@ -99,7 +102,7 @@ mod tests {
     /// Returns the written text when it arrives in chunks of `size` bytes.
     fn written(text: &str, is_terminal: bool, size: usize) -> String {
         let mut out = Vec::new();
-        let mut controls = Controls::new(is_terminal);
+        let mut controls = ControlCharEscaper::new(is_terminal);
         for piece in text.as_bytes().chunks(size) {
             let mut place = controls.over(&mut out);
             place.write_all(piece).unwrap();

@@ -3,22 +3,24 @@
 use std::sync::Mutex;
 
 use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
-use neap_bucket::{Bucket, Margins, MemoryStore, World};
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
 use neap_catalog::{ANY_AGE, Catalog, HardDelete};
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::QuerySettings;
 use neap_schema::DatabaseId;
-use neap_wal::{Segment, SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings};
-use neap_write::{WriteParts, WriteSettings};
+use neap_wal::{
+    Segment, SegmentObserver, TailReader, TailReaderSettings, TailWriter, TailWriterSettings,
+};
+use neap_write::{WriteServiceParts, WriteSettings};
 
 use super::*;
 
 /// Records the trigger depths of the segments that were put.
 #[derive(Debug, Default)]
-struct Depths(Mutex<Vec<u8>>);
+struct SegmentDepths(Mutex<Vec<u8>>);
 
-impl SegmentObserver for Depths {
+impl SegmentObserver for SegmentDepths {
     fn segment_put(&self, _: DatabaseId, segment: Arc<Segment>) {
         self.0.lock().unwrap().push(segment.depth());
     }
@@ -26,33 +28,38 @@ impl SegmentObserver for Depths {
     fn put_unknown(&self, _: DatabaseId) {}
 }
 
-struct Instance {
+struct PluginDatabaseFixture {
     database: PluginDatabase,
     queries: Arc<QueryEngine>,
     catalog: Arc<Catalog>,
-    depths: Arc<Depths>,
+    depths: Arc<SegmentDepths>,
 }
 
-impl Instance {
+impl PluginDatabaseFixture {
     async fn new(concurrent_queries: usize) -> Self {
         let world = World::system();
         let store = MemoryStore::new(Arc::clone(&world.clock));
         let bucket = Bucket::new(Arc::new(store), world);
-        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = SnapshotReader::new(
             manifests.clone(),
             Arc::clone(&catalog),
-            TailReader::new(bucket.clone(), TailSettings::default()),
+            TailReader::new(bucket.clone(), TailReaderSettings::default()),
             rules,
             SnapshotSettings::default(),
         );
-        let depths = Arc::new(Depths::default());
+        let depths = Arc::new(SegmentDepths::default());
         let observer = Arc::clone(&depths) as Arc<dyn SegmentObserver>;
-        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, Some(observer));
-        let writes = Arc::new(WriteService::new(WriteParts {
+        let writer = TailWriter::new(
+            bucket.clone(),
+            rules,
+            TailWriterSettings::LOCAL,
+            Some(observer),
+        );
+        let writes = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer,
             rules,
@@ -75,8 +82,12 @@ impl Instance {
         }
     }
 
-    async fn write(&self, lines: &'static str, depth: u8) -> Result<Option<Stamp>, PortError> {
-        let options = PluginWrite {
+    async fn write(
+        &self,
+        lines: &'static str,
+        depth: u8,
+    ) -> Result<Option<Stamp>, DatabaseAccessError> {
+        let options = PluginWriteOptions {
             depth,
             no_sync: false,
             only: None,
@@ -90,7 +101,7 @@ impl Instance {
         database: &str,
         sql: &str,
         parameters: &[(&str, &str)],
-    ) -> Result<Vec<RecordBatch>, PortError> {
+    ) -> Result<Vec<RecordBatch>, DatabaseAccessError> {
         let parameters = parameters.iter();
         let parameters: Vec<_> = parameters
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -109,7 +120,7 @@ impl Instance {
 
 #[tokio::test]
 async fn plugin_queries_with_string_parameters_find_written_rows() {
-    let one = Instance::new(8).await;
+    let one = PluginDatabaseFixture::new(8).await;
     let lines = "home,room=a v=1i 1700000000000000001\nhome,room=b v=2i 5";
     assert!(one.write(lines, 1).await.unwrap().is_some());
     let sql = "SELECT v FROM home WHERE room = $room";
@@ -125,14 +136,14 @@ async fn plugin_queries_with_string_parameters_find_written_rows() {
 
 #[tokio::test]
 async fn writes_are_atomic_and_keep_their_depth() {
-    let one = Instance::new(8).await;
+    let one = PluginDatabaseFixture::new(8).await;
     one.write("a v=1i 1", 3).await.unwrap();
     one.write("a v=1i 2", 1).await.unwrap();
     assert_eq!(*one.depths.0.lock().unwrap(), [3, 1]);
     let refused = one.write("a v=2i 3\na v=\"x\" 4", 1).await.unwrap_err();
     assert!(refused.0.contains("line 2"), "{refused}");
     assert_eq!(one.number("SELECT count(*) FROM a", &[]).await, 2);
-    let later = PluginWrite {
+    let later = PluginWriteOptions {
         depth: 1,
         no_sync: true,
         only: None,
@@ -144,7 +155,7 @@ async fn writes_are_atomic_and_keep_their_depth() {
 
 #[tokio::test]
 async fn forbidden_operations_return_readable_errors() {
-    let one = Instance::new(8).await;
+    let one = PluginDatabaseFixture::new(8).await;
     one.write("a v=1i 1", 1).await.unwrap();
     let text = async |database: &str, sql: &str| {
         let refused = one.query(database, sql, &[]).await;
@@ -158,7 +169,7 @@ async fn forbidden_operations_return_readable_errors() {
         one.query("_internal", internal, &[]).await.unwrap().len(),
         1
     );
-    let options = PluginWrite {
+    let options = PluginWriteOptions {
         depth: 1,
         no_sync: false,
         only: None,
@@ -170,11 +181,11 @@ async fn forbidden_operations_return_readable_errors() {
 
 #[tokio::test]
 async fn writes_to_a_dropped_database_do_not_create_another_one() {
-    let one = Instance::new(8).await;
+    let one = PluginDatabaseFixture::new(8).await;
     one.write("a v=1i 1", 1).await.unwrap();
     let catalog = Arc::clone(&one.catalog);
     let root = catalog.root(ANY_AGE).await.unwrap();
-    let options = PluginWrite {
+    let options = PluginWriteOptions {
         depth: 1,
         no_sync: false,
         only: root.value.database("db"),
@@ -196,7 +207,7 @@ async fn writes_to_a_dropped_database_do_not_create_another_one() {
 
 #[tokio::test(start_paused = true)]
 async fn plugins_take_at_most_half_of_the_query_permits() {
-    let one = Instance::new(2).await;
+    let one = PluginDatabaseFixture::new(2).await;
     one.write("a v=1i 1", 1).await.unwrap();
     let sql = "SELECT v FROM a";
     let held = one.database.query("db", sql, &[]).await.unwrap();

@@ -2,34 +2,34 @@
 
 use std::{path::Path, time::Duration};
 
-use neap_bucket::{Bucket, Margins, MemoryStore, World};
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
 
 use super::*;
 
-struct Stage {
+struct PluginFolderFixture {
     folder: tempfile::TempDir,
     catalog: Arc<Catalog>,
-    files: FilesOfPlugins,
+    files: PluginFileLister,
 }
 
-impl Stage {
+impl PluginFolderFixture {
     async fn new() -> Self {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let catalog = Catalog::new(Bucket::new(store, world), Margins::LOCAL, None);
+        let catalog = Catalog::new(Bucket::new(store, world), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(catalog);
         catalog.rules().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let settings = CodeSettings {
+        let settings = PluginCodeSettings {
             plugin_folder: Some(folder.path().join("plugins")),
             cache_folder: Some(folder.path().join("cache")),
-            ..CodeSettings::default()
+            ..PluginCodeSettings::default()
         };
-        let code = Arc::new(PluginCode::new(settings, Arc::clone(&catalog)));
+        let code = Arc::new(PluginCodeStore::new(settings, Arc::clone(&catalog)));
         Self {
             folder,
-            files: FilesOfPlugins {
+            files: PluginFileLister {
                 catalog: Arc::clone(&catalog),
                 code,
             },
@@ -90,7 +90,7 @@ impl Stage {
 
 #[tokio::test]
 async fn the_plugin_folder_lists_only_files_that_triggers_run() {
-    let stage = Stage::new().await;
+    let stage = PluginFolderFixture::new().await;
     assert_eq!(stage.listed().await, "");
     stage.plugin("a.py", "123");
     stage.plugin("unused.py", "");
@@ -108,13 +108,13 @@ async fn the_plugin_folder_lists_only_files_that_triggers_run() {
     pack | deep/pack/__init__.py | /plugins/deep/pack/__init__.py | 0
     pack | deep/pack/more/x.py | /plugins/deep/pack/more/x.py | 1
     ");
-    let without = plugin_files(Arc::clone(&stage.catalog), CodeSettings::default());
+    let without = plugin_files(Arc::clone(&stage.catalog), PluginCodeSettings::default());
     assert_eq!(without.files().await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn files_in_the_bucket_are_those_of_the_pinned_code() {
-    let stage = Stage::new().await;
+    let stage = PluginFolderFixture::new().await;
     let code = &stage.files.code;
     code.upload("up.py", "12345").await.unwrap();
     code.upload("pack/__init__.py", "").await.unwrap();

@@ -27,7 +27,7 @@ const ROW_GROUP_ROWS: [usize; 3] = [131_072, 262_144, 1_048_576];
 const PAGE_ROWS: usize = 8_192;
 
 #[derive(Clone, Copy, Default)]
-struct Sum {
+struct EncodingCost {
     values: usize,
     bytes: usize,
     write: Duration,
@@ -58,7 +58,12 @@ fn candidates(kind: &str) -> &'static [Option<Encoding>] {
     }
 }
 
-fn measure(column: &RecordBatch, encoding: Option<Encoding>, level: i32, group: usize) -> Sum {
+fn measure(
+    column: &RecordBatch,
+    encoding: Option<Encoding>,
+    level: i32,
+    group: usize,
+) -> EncodingCost {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(level).unwrap()))
         .set_max_row_group_row_count(Some(group))
@@ -88,7 +93,7 @@ fn measure(column: &RecordBatch, encoding: Option<Encoding>, level: i32, group: 
         .map(|batch| batch.unwrap().num_rows())
         .sum();
     assert_eq!(rows, column.num_rows());
-    Sum {
+    EncodingCost {
         values: rows,
         bytes: usize::try_from(stored).unwrap(),
         write,
@@ -104,7 +109,7 @@ fn main() {
     for file in &files {
         let tables = support::load(Path::new(file));
         for floats in [false, true] {
-            let mut sums: BTreeMap<(&str, usize, String, i32), Sum> = BTreeMap::new();
+            let mut sums: BTreeMap<(&str, usize, String, i32), EncodingCost> = BTreeMap::new();
             for table in &tables {
                 let rows = if floats {
                     support::with_floats(table)

@@ -31,13 +31,15 @@ use std::{
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
-use neap_bucket::{Bucket, DirectoryStore, Key, Margins, PutMode, Rules, Stamp, Store, World};
+use neap_bucket::{
+    Bucket, DirectoryStore, Key, ProtocolMargins, ProtocolRules, PutMode, Stamp, Store, World,
+};
 use neap_catalog::Catalog;
 use neap_compact::{
     JobLimits, MergeJob, MergeOutcome, MergeReason, Merger, SectionProfile, SectionWriter,
 };
 use neap_manifest::{
-    DrawnObject, FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore,
+    FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore, PendingObject,
     Section,
 };
 use neap_points::fold;
@@ -47,19 +49,19 @@ use parquet::{
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };
-use tsbs::{FIELDS, Hosts, TAGS, Values};
+use tsbs::{FIELDS, FieldValues, TAGS, TsbsHosts};
 
 /// Counts the bytes allocated from the system's allocator.
-struct Counting;
+struct CountingAllocator;
 
 static USED: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call is forwarded unchanged.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(used, Ordering::Relaxed);
+        PEAK.fetch_max(used, Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
 
@@ -70,14 +72,14 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const FLUSHES: usize = 48;
 const HALF_HOUR: i64 = 1_800_000_000_000;
 /// 2024-01-01.
 const START: i64 = 1_704_067_200_000_000_000;
 
-struct Place {
+struct BenchBucket {
     bucket: Bucket,
     catalog: Arc<Catalog>,
     manifests: ManifestStore,
@@ -85,14 +87,14 @@ struct Place {
     _directory: tempfile::TempDir,
 }
 
-impl Place {
-    async fn new(values: Values) -> Self {
+impl BenchBucket {
+    async fn new(values: FieldValues) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let world = World::system();
         let store: Arc<dyn Store> =
             Arc::new(DirectoryStore::open(directory.path(), &world).unwrap());
         let bucket = Bucket::new(store, world);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let database = catalog.create_database("d", None).await.unwrap();
         let tags: Vec<String> = TAGS.iter().map(|(tag, _)| (*tag).to_owned()).collect();
         let fields: Vec<_> = FIELDS
@@ -103,7 +105,7 @@ impl Place {
             .create_table(database, "cpu", &tags, &fields)
             .await
             .unwrap();
-        let rules = Rules::new(Margins::LOCAL);
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         Self {
             bucket,
@@ -117,7 +119,7 @@ impl Place {
     /// Puts sorted rows as the only section of a flush.
     async fn flush(&self, cut: u64, tags: &[String], rows: &RecordBatch) {
         let base = self.manifests.read(self.database, None).await.unwrap();
-        let object = DrawnObject::draw(&self.bucket).unwrap();
+        let object = PendingObject::draw(&self.bucket).unwrap();
         let mut writer = SectionWriter::new(tags, rows.schema(), SectionProfile::Flush);
         writer.write(rows).unwrap();
         let encoded = writer.finish().unwrap();
@@ -217,10 +219,10 @@ fn plain_file(rows: &RecordBatch) -> (usize, Duration) {
     (bytes.len(), start.elapsed())
 }
 
-async fn run(hosts: usize, interval: i64, values: Values, compare: bool) {
-    let place = Place::new(values).await;
+async fn run(hosts: usize, interval: i64, values: FieldValues, compare: bool) {
+    let place = BenchBucket::new(values).await;
     let tags: Vec<String> = TAGS.iter().map(|(tag, _)| (*tag).to_owned()).collect();
-    let mut generator = Hosts::new(hosts, values);
+    let mut generator = TsbsHosts::new(hosts, values);
     let schema = generator.schema();
     let per_flush = usize::try_from(HALF_HOUR / interval).unwrap();
     let mut late = RecordBatch::new_empty(Arc::clone(&schema));
@@ -245,7 +247,7 @@ async fn run(hosts: usize, interval: i64, values: Values, compare: bool) {
         place.manifests.clone(),
     );
     let before = USED.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
     let start = Instant::now();
     let limits = JobLimits {
         max_memory_bytes: 2 << 30,
@@ -256,7 +258,7 @@ async fn run(hosts: usize, interval: i64, values: Values, compare: bool) {
         .await
         .unwrap();
     let took = start.elapsed();
-    let most = MOST.load(Ordering::Relaxed) - before;
+    let most = PEAK.load(Ordering::Relaxed) - before;
     let MergeOutcome::Done {
         rows,
         bytes_in,
@@ -305,11 +307,15 @@ fn main() {
     );
     println!("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     let minute = 60_000_000_000;
-    for values in [Values::Integers, Values::WholeFloats, Values::Floats] {
+    for values in [
+        FieldValues::Integers,
+        FieldValues::WholeFloats,
+        FieldValues::Floats,
+    ] {
         runtime.block_on(run(hosts, minute, values, true));
     }
     for interval in [minute, minute / 10] {
-        runtime.block_on(run(hosts / 10, interval, Values::Integers, false));
-        runtime.block_on(run(hosts, interval, Values::Integers, false));
+        runtime.block_on(run(hosts / 10, interval, FieldValues::Integers, false));
+        runtime.block_on(run(hosts, interval, FieldValues::Integers, false));
     }
 }

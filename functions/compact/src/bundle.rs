@@ -7,15 +7,15 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use neap_bucket::Stamp;
 use neap_catalog::{DatabaseCatalog, Table};
-use neap_manifest::{DrawnObject, Section};
-use neap_points::{Version, fold, survivors};
+use neap_manifest::{PendingObject, Section};
+use neap_points::{TableChange, fold, survivors};
 use neap_row_delete::RowDelete;
 use neap_schema::TableId;
 use neap_wal::Segment;
 
 use crate::{
     CompactError,
-    caches::{Interval, Kept},
+    caches::{IntervalLayers, MaterializedCaches},
     encode::{EncodeError, EncodedSection, encode_section, without_empty_fields},
     removal::is_being_removed,
     split_by_days,
@@ -26,16 +26,16 @@ pub(crate) struct Bundle {
     pub(crate) bytes: Vec<u8>,
     pub(crate) sections: Vec<Section>,
     /// Cache contents of these rows, for the caches of their tables.
-    pub(crate) interval: Interval,
+    pub(crate) interval: IntervalLayers,
 }
 
 /// Builds the bundle of all sections, with their offsets in it.
 pub(crate) fn bundle(
     catalog: &DatabaseCatalog,
     segments: &[Arc<Segment>],
-    object: DrawnObject,
+    object: PendingObject,
     (above, upto): (Stamp, Stamp),
-    kept: &Kept,
+    kept: &MaterializedCaches,
 ) -> Result<Bundle, CompactError> {
     let mut tables: Vec<TableId> = segments
         .iter()
@@ -46,7 +46,7 @@ pub(crate) fn bundle(
     tables.dedup();
     let mut bundle = Vec::new();
     let mut sections = Vec::new();
-    let mut interval = Interval::default();
+    let mut interval = IntervalLayers::default();
     for id in tables {
         // The rows of a table whose data is being removed are dropped, too.
         let table = catalog.table_by_id(id);
@@ -109,10 +109,10 @@ fn fold_table(table: &Table, segments: &[Arc<Segment>]) -> Result<RecordBatch, C
     let mut history = Vec::new();
     for segment in segments {
         let rows = segment.rows(table.id())?.into_iter();
-        history.extend(rows.map(Version::Rows));
+        history.extend(rows.map(TableChange::Rows));
         let deletes = segment.deletes().iter();
         let deletes = deletes.filter(|delete| delete.table == table.id());
-        history.extend(deletes.map(|delete| Version::Delete(&delete.condition)));
+        history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
     }
     let batches = survivors(history)?;
     Ok(fold(&table.tag_names(), &table.arrow_schema(), &batches)?)

@@ -13,31 +13,31 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use neap_bucket::{Bucket, Key, ListEntry, SegmentName, Stamp, StoreTime, Versioned};
+use neap_bucket::{Bucket, Key, ListEntry, SegmentName, Stamp, StoreTime, VersionedValue};
 use neap_catalog::{ANY_AGE, Catalog, NODE_RECORD_AGE};
 use neap_manifest::{
-    CacheCommit, CacheOutcome, Census, Collection, Manifest, ManifestStore, OBJECT_NAME_AGE,
-    ObjectName, Pin,
+    CacheCommit, CacheOutcome, GarbageCollection, Manifest, ManifestStore, OBJECT_NAME_AGE,
+    ObjectName, ReferencedObjects, VersionPin,
 };
 use neap_schema::DatabaseId;
 
 use crate::{
     CompactError,
     caches::{has_had_caches, sweep},
-    engine_objects::{self, LastLook},
-    listing::{Page, Pages, delete},
-    unseen::{Unseen, Verdict},
+    engine_objects::{self, LastCodeScan},
+    listing::{ListingPage, ListingPages, delete},
+    unseen::{SegmentDisposition, TriggerProgress},
 };
 
 /// Prefix of query results.
 const RESULTS_PREFIX: &str = "results/";
 
 /// Time after which a restore counts as abandoned if its database has no manifest yet.
-const RESTORE_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+const RESTORE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Settings of garbage collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CollectSettings {
+pub struct GarbageCollectorSettings {
     /// How long dropped data remains readable by as-of queries, and by queries in progress.
     pub time_travel: Duration,
     /// Segments are deleted after a mark has been above them for this time. The requests of one snapshot are closer
@@ -52,7 +52,7 @@ pub struct CollectSettings {
     pub dry_run: bool,
 }
 
-impl Default for CollectSettings {
+impl Default for GarbageCollectorSettings {
     fn default() -> Self {
         Self {
             time_travel: Duration::from_secs(60 * 60),
@@ -78,7 +78,7 @@ pub struct TimeTravelTooShort {
     pub query_timeout: Duration,
 }
 
-impl CollectSettings {
+impl GarbageCollectorSettings {
     /// Returns the settings for a bucket with a query timeout. A query reads the objects of its snapshot until it ends,
     /// so `time_travel` must be at least twice as long: the second half covers the age of the snapshot and the clock
     /// skew of the store.
@@ -104,7 +104,7 @@ impl CollectSettings {
 
 /// Counts of deleted objects, or in a dry run, of objects that would be deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
+pub struct CollectionReport {
     /// Segments whose rows are in sections.
     pub segments: usize,
     /// Bundles, pages and cache objects.
@@ -123,7 +123,7 @@ pub struct Collected {
     pub keys: Vec<String>,
 }
 
-impl Collected {
+impl CollectionReport {
     /// Adds two results.
     pub fn and(mut self, other: Self) -> Self {
         self.segments += other.segments;
@@ -140,47 +140,47 @@ impl Collected {
 
 /// Whether triggers protect segments from deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Triggers {
+enum TriggerProtection {
     /// Segments are kept until triggers have seen them.
-    Count,
+    Enabled,
     /// The database is removed, so triggers protect no segments.
-    AreGone,
+    Disabled,
 }
 
 /// Deletes objects that are no longer needed.
 #[derive(Clone, Debug)]
-pub struct Collector {
+pub struct GarbageCollector {
     bucket: Bucket,
     catalog: Arc<Catalog>,
     manifests: ManifestStore,
-    settings: CollectSettings,
-    last_look_at_code: LastLook,
+    settings: GarbageCollectorSettings,
+    last_look_at_code: LastCodeScan,
 }
 
-impl Collector {
+impl GarbageCollector {
     /// Creates a collector for the databases of a bucket.
     pub fn new(
         bucket: Bucket,
         catalog: Arc<Catalog>,
         manifests: ManifestStore,
-        settings: CollectSettings,
+        settings: GarbageCollectorSettings,
     ) -> Self {
         let orphan_age = settings.orphan_age.max(2 * OBJECT_NAME_AGE);
         Self {
             bucket,
             catalog,
             manifests,
-            settings: CollectSettings {
+            settings: GarbageCollectorSettings {
                 orphan_age,
                 ..settings
             },
-            last_look_at_code: LastLook::default(),
+            last_look_at_code: LastCodeScan::default(),
         }
     }
 
     /// Deletes objects that a database no longer needs: segments whose rows are in sections, and objects that were
     /// dropped long enough ago. Two runs separated by the time-travel period delete all current garbage.
-    pub async fn collect(&self, database: DatabaseId) -> Result<Collected, CompactError> {
+    pub async fn collect(&self, database: DatabaseId) -> Result<CollectionReport, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
         self.collect_by(database, manifest).await
     }
@@ -189,8 +189,8 @@ impl Collector {
     pub(crate) async fn collect_by(
         &self,
         database: DatabaseId,
-        manifest: Versioned<Manifest>,
-    ) -> Result<Collected, CompactError> {
+        manifest: VersionedValue<Manifest>,
+    ) -> Result<CollectionReport, CompactError> {
         // Collect caches first: an object that is referenced after the manifest was read must not become old in the
         // meantime.
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
@@ -206,11 +206,11 @@ impl Collector {
     async fn collect_caches(
         &self,
         database: DatabaseId,
-        manifest: Versioned<Manifest>,
-    ) -> Result<(Collected, Versioned<Manifest>), CompactError> {
+        manifest: VersionedValue<Manifest>,
+    ) -> Result<(CollectionReport, VersionedValue<Manifest>), CompactError> {
         let catalog = self.catalog.database(database, ANY_AGE).await?;
         if !has_had_caches(&catalog.value) {
-            return Ok((Collected::default(), manifest));
+            return Ok((CollectionReport::default(), manifest));
         }
         let swept = sweep(&self.bucket, database, Some(&manifest.value)).await?;
         let collected = self.delete_objects(swept.superseded).await?;
@@ -228,10 +228,10 @@ impl Collector {
         })
     }
 
-    async fn delete_objects(&self, keys: Vec<String>) -> Result<Collected, CompactError> {
-        let mut collected = Collected {
+    async fn delete_objects(&self, keys: Vec<String>) -> Result<CollectionReport, CompactError> {
+        let mut collected = CollectionReport {
             objects: keys.len(),
-            ..Collected::default()
+            ..CollectionReport::default()
         };
         self.delete(keys, &mut collected).await?;
         Ok(collected)
@@ -242,22 +242,22 @@ impl Collector {
         &self,
         database: DatabaseId,
         is_removed: bool,
-    ) -> Result<Collected, CompactError> {
+    ) -> Result<CollectionReport, CompactError> {
         let keys = engine_objects::superseded(&self.bucket, &self.catalog, database, is_removed);
         self.delete_of_engine(keys.await?).await
     }
 
     /// Deletes unreferenced plugin code.
-    pub async fn collect_code(&self) -> Result<Collected, CompactError> {
+    pub async fn collect_code(&self) -> Result<CollectionReport, CompactError> {
         let last_look = &self.last_look_at_code;
         let keys = engine_objects::unnamed_code(&self.bucket, &self.catalog, last_look);
         self.delete_of_engine(keys.await?).await
     }
 
-    async fn delete_of_engine(&self, keys: Vec<String>) -> Result<Collected, CompactError> {
-        let mut collected = Collected {
+    async fn delete_of_engine(&self, keys: Vec<String>) -> Result<CollectionReport, CompactError> {
+        let mut collected = CollectionReport {
             engine: keys.len(),
-            ..Collected::default()
+            ..CollectionReport::default()
         };
         self.delete(keys, &mut collected).await?;
         Ok(collected)
@@ -267,10 +267,10 @@ impl Collector {
     pub async fn collect_segments(
         &self,
         database: DatabaseId,
-        manifest: &Versioned<Manifest>,
-    ) -> Result<Collected, CompactError> {
+        manifest: &VersionedValue<Manifest>,
+    ) -> Result<CollectionReport, CompactError> {
         let prefix = Key::tail_prefix(database);
-        let pages = Pages::of(&self.bucket, &prefix);
+        let pages = ListingPages::of(&self.bucket, &prefix);
         self.collect_segments_of(database, manifest, pages).await
     }
 
@@ -278,20 +278,20 @@ impl Collector {
     pub(crate) async fn collect_listed_segments(
         &self,
         database: DatabaseId,
-        manifest: &Versioned<Manifest>,
-        tail: Page,
-    ) -> Result<Collected, CompactError> {
+        manifest: &VersionedValue<Manifest>,
+        tail: ListingPage,
+    ) -> Result<CollectionReport, CompactError> {
         let prefix = Key::tail_prefix(database);
-        let pages = Pages::known(&self.bucket, &prefix, tail);
+        let pages = ListingPages::known(&self.bucket, &prefix, tail);
         self.collect_segments_of(database, manifest, pages).await
     }
 
     async fn collect_segments_of(
         &self,
         database: DatabaseId,
-        manifest: &Versioned<Manifest>,
-        tail: Pages<'_>,
-    ) -> Result<Collected, CompactError> {
+        manifest: &VersionedValue<Manifest>,
+        tail: ListingPages<'_>,
+    ) -> Result<CollectionReport, CompactError> {
         let grace = self.settings.segment_grace;
         let settled = manifest
             .proven
@@ -299,25 +299,30 @@ impl Collector {
         match settled {
             Some(mark) => {
                 let is_damaged = |name| manifest.value.keeps_segment(name);
-                self.delete_segments((database, tail), mark, Triggers::Count, is_damaged)
-                    .await
+                self.delete_segments(
+                    (database, tail),
+                    mark,
+                    TriggerProtection::Enabled,
+                    is_damaged,
+                )
+                .await
             }
-            None => Ok(Collected::default()),
+            None => Ok(CollectionReport::default()),
         }
     }
 
     /// Deletes the segments of a tail up to a mark, except those for which `kept` is true.
     async fn delete_segments(
         &self,
-        (database, mut pages): (DatabaseId, Pages<'_>),
+        (database, mut pages): (DatabaseId, ListingPages<'_>),
         upto: Stamp,
-        triggers: Triggers,
+        triggers: TriggerProtection,
         kept: impl Fn(SegmentName) -> bool,
-    ) -> Result<Collected, CompactError> {
-        let mut collected = Collected::default();
+    ) -> Result<CollectionReport, CompactError> {
+        let mut collected = CollectionReport::default();
         let mut unseen = match triggers {
-            Triggers::Count => None,
-            Triggers::AreGone => Some(Unseen::default()),
+            TriggerProtection::Enabled => None,
+            TriggerProtection::Disabled => Some(TriggerProgress::default()),
         };
         while let Some(page) = pages.next().await? {
             let mut settled = settled(database, upto, page.entries);
@@ -335,12 +340,12 @@ impl Collector {
             let mut keys = Vec::new();
             for (name, entry) in settled {
                 match unseen.judge(name, &entry, page.date) {
-                    Verdict::Keep => {
+                    SegmentDisposition::Keep => {
                         collected.kept += 1;
                         continue;
                     }
-                    Verdict::GiveUp => collected.unseen += 1,
-                    Verdict::Delete => {}
+                    SegmentDisposition::DeleteUnseen => collected.unseen += 1,
+                    SegmentDisposition::Delete => {}
                 }
                 keys.push(entry.key);
             }
@@ -354,15 +359,15 @@ impl Collector {
         Ok(collected)
     }
 
-    async fn unseen(&self, database: DatabaseId) -> Result<Unseen, CompactError> {
+    async fn unseen(&self, database: DatabaseId) -> Result<TriggerProgress, CompactError> {
         let grace = self.settings.segment_grace;
-        Unseen::of(&self.bucket, &self.catalog, database, grace).await
+        TriggerProgress::of(&self.bucket, &self.catalog, database, grace).await
     }
 
     async fn delete(
         &self,
         keys: Vec<String>,
-        collected: &mut Collected,
+        collected: &mut CollectionReport,
     ) -> Result<(), CompactError> {
         if self.settings.dry_run {
             collected.keys.extend(keys);
@@ -374,14 +379,14 @@ impl Collector {
     async fn collect_objects(
         &self,
         database: DatabaseId,
-        manifest: Versioned<Manifest>,
-    ) -> Result<Collected, CompactError> {
+        manifest: VersionedValue<Manifest>,
+    ) -> Result<CollectionReport, CompactError> {
         let candidates = self.old_objects(database, &manifest.value).await?;
         let value = &manifest.value;
         let has_pending = value.pending_deletes().next().is_some();
         let is_clean = value.condemned.is_empty() && value.pins.is_empty() && !has_pending;
         if candidates.is_empty() && is_clean {
-            return Ok(Collected::default());
+            return Ok(CollectionReport::default());
         }
         let census = self.manifests.census(database, value).await?;
         let orphans: BTreeSet<_> = candidates
@@ -389,10 +394,10 @@ impl Collector {
             .filter(|object| !census.names(*object))
             .collect();
         let deletable = census.deletable();
-        let mut collected = Collected {
+        let mut collected = CollectionReport {
             objects: deletable.len(),
             orphans: orphans.len(),
-            ..Collected::default()
+            ..CollectionReport::default()
         };
         // Delete pages last, because they reference the other objects.
         for is_page in [false, true] {
@@ -408,7 +413,7 @@ impl Collector {
             collected.keys.extend(keys);
             return Ok(collected);
         }
-        let collection = Collection {
+        let collection = GarbageCollection {
             released: self.released(database, &manifest, &census).await?,
             census,
             deleted: deletable,
@@ -441,7 +446,7 @@ impl Collector {
             .collect();
         let mut found = BTreeSet::new();
         let prefix = Key::data_prefix(database);
-        let mut pages = Pages::of(&self.bucket, &prefix);
+        let mut pages = ListingPages::of(&self.bucket, &prefix);
         while let Some(page) = pages.next().await? {
             let is_old = |entry: &&ListEntry| self.is_old(entry, page.date);
             let old = page.entries.iter().filter(is_old);
@@ -463,8 +468,8 @@ impl Collector {
     async fn released(
         &self,
         database: DatabaseId,
-        manifest: &Versioned<Manifest>,
-        census: &Census,
+        manifest: &VersionedValue<Manifest>,
+        census: &ReferencedObjects,
     ) -> Result<BTreeSet<DatabaseId>, CompactError> {
         let mut released = BTreeSet::new();
         for pin in &manifest.value.pins {
@@ -480,12 +485,12 @@ impl Collector {
     async fn is_released(
         &self,
         database: DatabaseId,
-        manifest: &Versioned<Manifest>,
-        own: &Census,
-        pin: &Pin,
+        manifest: &VersionedValue<Manifest>,
+        own: &ReferencedObjects,
+        pin: &VersionPin,
     ) -> Result<bool, CompactError> {
         let age = manifest.proven.map(|now| now.since(pin.created));
-        let is_late = age.is_some_and(|age| age >= RESTORE_TIME);
+        let is_late = age.is_some_and(|age| age >= RESTORE_TIMEOUT);
         let restored = self.manifests.read(pin.database, None).await?;
         if restored.version == 0 {
             return Ok(is_late);
@@ -504,7 +509,7 @@ impl Collector {
     pub(crate) async fn collect_dropped(
         &self,
         database: DatabaseId,
-    ) -> Result<(Collected, bool), CompactError> {
+    ) -> Result<(CollectionReport, bool), CompactError> {
         let collected = self.collect(database).await?;
         let manifest = self.manifests.read(database, None).await?.value;
         let is_empty = manifest.section_count() == 0
@@ -516,9 +521,9 @@ impl Collector {
         let prefix = Key::tail_prefix(database);
         let segments = self
             .delete_segments(
-                (database, Pages::of(&self.bucket, &prefix)),
+                (database, ListingPages::of(&self.bucket, &prefix)),
                 Stamp::from_u64(u64::MAX),
-                Triggers::AreGone,
+                TriggerProtection::Disabled,
                 |_| false,
             )
             .await?;
@@ -527,7 +532,7 @@ impl Collector {
         let caches = self.delete_objects(caches.superseded).await?;
         // A flush may have been in progress.
         let left = self.manifests.read(database, None).await?.value;
-        let mut damaged = Collected::default();
+        let mut damaged = CollectionReport::default();
         if !manifest.damage.is_empty() {
             // These objects were kept because they are damaged, or because damaged pages may reference them.
             let prefix = Key::data_prefix(database);
@@ -548,13 +553,13 @@ impl Collector {
     pub(crate) async fn erase(
         &self,
         database: DatabaseId,
-    ) -> Result<Option<Collected>, CompactError> {
+    ) -> Result<Option<CollectionReport>, CompactError> {
         let manifest = self.manifests.read(database, None).await?.value;
         if manifest.section_count() > 0 || !manifest.pins.is_empty() {
             tracing::warn!(%database, "a removed database is named again, and stays");
             return Ok(None);
         }
-        let mut collected = Collected::default();
+        let mut collected = CollectionReport::default();
         let prefixes = [
             Key::tail_prefix(database),
             Key::data_prefix(database),
@@ -574,9 +579,9 @@ impl Collector {
     async fn delete_prefix(
         &self,
         prefix: &str,
-        collected: &mut Collected,
+        collected: &mut CollectionReport,
     ) -> Result<(), CompactError> {
-        let mut pages = Pages::of(&self.bucket, prefix);
+        let mut pages = ListingPages::of(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
             let own = page.entries.into_iter().map(|entry| entry.key);
             let own: Vec<_> = own.filter(|key| key.parse::<Key>().is_ok()).collect();
@@ -587,7 +592,7 @@ impl Collector {
     }
 
     /// Deletes expired query results and node records of processes that no longer update them.
-    pub async fn collect_results(&self) -> Result<Collected, CompactError> {
+    pub async fn collect_results(&self) -> Result<CollectionReport, CompactError> {
         let results = self.collect_expired(RESULTS_PREFIX, self.settings.result_age);
         let results = results.await?;
         let nodes = self.collect_expired(Key::NODES_PREFIX, NODE_RECORD_AGE);
@@ -599,9 +604,9 @@ impl Collector {
         &self,
         prefix: &str,
         expires_after: Duration,
-    ) -> Result<Collected, CompactError> {
-        let mut collected = Collected::default();
-        let mut pages = Pages::of(&self.bucket, prefix);
+    ) -> Result<CollectionReport, CompactError> {
+        let mut collected = CollectionReport::default();
+        let mut pages = ListingPages::of(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
             let is_expired = |entry: &&ListEntry| {
                 let is_passing =

@@ -8,11 +8,11 @@ use std::{
 
 use neap_schema::DatabaseId;
 
-use crate::{MergeJob, Scope};
+use crate::{MergeJob, PlanScope};
 
 /// Number and size of merges that are due and not done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Debt {
+pub struct CompactionDebt {
     /// Number of merges.
     pub merges: usize,
     /// Number of input sections.
@@ -21,7 +21,7 @@ pub struct Debt {
     pub bytes: u64,
 }
 
-impl Debt {
+impl CompactionDebt {
     pub(crate) fn of(jobs: &[MergeJob]) -> Self {
         let inputs = || jobs.iter().flat_map(|job| &job.inputs);
         Self {
@@ -32,7 +32,7 @@ impl Debt {
     }
 }
 
-impl Sum for Debt {
+impl Sum for CompactionDebt {
     fn sum<I: Iterator<Item = Self>>(debts: I) -> Self {
         debts.fold(Self::default(), |sum, debt| Self {
             merges: sum.merges + debt.merges,
@@ -45,18 +45,18 @@ impl Sum for Debt {
 /// Debt found by the latest plan of each database: over all days, and over recent days. Databases without debt take no
 /// memory.
 #[derive(Debug, Default)]
-pub(crate) struct Debts(Mutex<BTreeMap<DatabaseId, [Debt; 2]>>);
+pub(crate) struct DatabaseDebts(Mutex<BTreeMap<DatabaseId, [CompactionDebt; 2]>>);
 
-impl Debts {
+impl DatabaseDebts {
     /// Records the debt that a plan found.
-    pub(crate) fn note(&self, database: DatabaseId, scope: Scope, debt: Debt) {
+    pub(crate) fn note(&self, database: DatabaseId, scope: PlanScope, debt: CompactionDebt) {
         let mut debts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [all, _] = debts.get(&database).copied().unwrap_or_default();
         let known = match scope {
-            Scope::All => [debt, Debt::default()],
-            Scope::Recent => [all, debt],
+            PlanScope::All => [debt, CompactionDebt::default()],
+            PlanScope::Recent => [all, debt],
         };
-        if known == [Debt::default(); 2] {
+        if known == [CompactionDebt::default(); 2] {
             debts.remove(&database);
         } else {
             debts.insert(database, known);
@@ -64,9 +64,9 @@ impl Debts {
     }
 
     /// Returns the debt of all databases. Merges found by both plans of a database count once.
-    pub(crate) fn total(&self) -> Debt {
+    pub(crate) fn total(&self) -> CompactionDebt {
         let debts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let larger = |[all, recent]: &[Debt; 2]| match all.bytes >= recent.bytes {
+        let larger = |[all, recent]: &[CompactionDebt; 2]| match all.bytes >= recent.bytes {
             true => *all,
             false => *recent,
         };
@@ -80,22 +80,22 @@ mod tests {
 
     #[test]
     fn debt_counts_until_a_plan_finds_it_merged() {
-        let debts = Debts::default();
-        let debt = |merges| Debt {
+        let debts = DatabaseDebts::default();
+        let debt = |merges| CompactionDebt {
             merges,
             sections: merges * 8,
             bytes: merges as u64 * 100,
         };
         let (one, other) = (DatabaseId::new(1), DatabaseId::new(2));
-        debts.note(one, Scope::All, debt(3));
-        debts.note(other, Scope::Recent, debt(1));
+        debts.note(one, PlanScope::All, debt(3));
+        debts.note(other, PlanScope::Recent, debt(1));
         assert_eq!(debts.total(), debt(4));
         // These merges are part of the known debt.
-        debts.note(one, Scope::Recent, debt(2));
+        debts.note(one, PlanScope::Recent, debt(2));
         assert_eq!(debts.total(), debt(4));
-        debts.note(one, Scope::All, debt(0));
-        debts.note(other, Scope::Recent, debt(0));
-        assert_eq!(debts.total(), Debt::default());
+        debts.note(one, PlanScope::All, debt(0));
+        debts.note(other, PlanScope::Recent, debt(0));
+        assert_eq!(debts.total(), CompactionDebt::default());
         assert!(debts.0.lock().unwrap().is_empty());
     }
 }

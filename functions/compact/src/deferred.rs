@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Moment, Stamp, World};
+use neap_bucket::{ClockReading, Stamp, World};
 use neap_schema::DatabaseId;
 
 /// Maximum number of databases with deferred segments. Segments of further databases make their tails look due, which
@@ -18,16 +18,16 @@ const MAX_DATABASES: usize = 100_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeferralReason {
     /// They are in sections, and cannot be deleted yet.
-    Flushed,
+    AlreadyFlushed,
     /// Another invocation was asked to flush them.
-    HandedOut,
+    Dispatched,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Deferral {
     reason: DeferralReason,
     upto: Stamp,
-    noted: Moment,
+    noted: ClockReading,
     time: Duration,
 }
 

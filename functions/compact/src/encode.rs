@@ -23,13 +23,13 @@ use parquet::{
 };
 
 use choice::ColumnEncoding;
-use extent::{Extent, distinct_values};
+use extent::{SectionStatsBuilder, distinct_values};
 
 /// Maximum number of sample rows for the choice of encodings.
 const MAX_SAMPLE_ROWS: usize = 65_536;
 
 /// One row of this number is sampled, so that the trial is cheap compared to the encoding.
-const SAMPLE_PART: u64 = 16;
+const SAMPLE_DIVISOR: u64 = 16;
 
 /// Maximum bytes of a row group before compression. Limits row groups of wide rows, because a row group stays in memory
 /// until it is complete.
@@ -128,12 +128,12 @@ pub struct SectionWriter {
     profile: SectionProfile,
     sample_rows: usize,
     row_group_bytes: usize,
-    extent: Extent,
-    state: State,
+    extent: SectionStatsBuilder,
+    state: WriterState,
 }
 
 #[derive(Debug)]
-enum State {
+enum WriterState {
     /// No rows were written; the first rows determine the encodings. Holds the output buffer.
     Empty(Vec<u8>),
     Open(Box<ArrowWriter<Vec<u8>>>),
@@ -148,8 +148,8 @@ impl SectionWriter {
             profile,
             sample_rows: 0,
             row_group_bytes: ROW_GROUP_BYTES,
-            extent: Extent::new(tags),
-            state: State::Empty(Vec::new()),
+            extent: SectionStatsBuilder::new(tags),
+            state: WriterState::Empty(Vec::new()),
         }
     }
 
@@ -157,10 +157,10 @@ impl SectionWriter {
     /// choice of encodings in proportion to the size.
     #[must_use]
     pub fn with_expectation(self, rows: u64, bytes: usize) -> Self {
-        let sample_rows = usize::try_from(rows / SAMPLE_PART).unwrap_or(usize::MAX);
+        let sample_rows = usize::try_from(rows / SAMPLE_DIVISOR).unwrap_or(usize::MAX);
         Self {
             sample_rows: sample_rows.min(MAX_SAMPLE_ROWS),
-            state: State::Empty(Vec::with_capacity(bytes)),
+            state: WriterState::Empty(Vec::with_capacity(bytes)),
             ..self
         }
     }
@@ -188,8 +188,8 @@ impl SectionWriter {
     /// Returns the approximate memory of the writer in bytes, including its output.
     pub fn size_bytes(&self) -> usize {
         match &self.state {
-            State::Empty(_) => 0,
-            State::Open(writer) => writer.bytes_written() + writer.memory_size(),
+            WriterState::Empty(_) => 0,
+            WriterState::Open(writer) => writer.bytes_written() + writer.memory_size(),
         }
     }
 
@@ -200,14 +200,14 @@ impl SectionWriter {
     /// large.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), EncodeError> {
         self.extent.add(rows)?;
-        if let State::Empty(buffer) = &mut self.state {
+        if let WriterState::Empty(buffer) = &mut self.state {
             let buffer = mem::take(buffer);
             let properties = self.properties(rows)?;
             let schema = Arc::clone(&self.schema);
             let writer = ArrowWriter::try_new(buffer, schema, Some(properties))?;
-            self.state = State::Open(Box::new(writer));
+            self.state = WriterState::Open(Box::new(writer));
         }
-        if let State::Open(writer) = &mut self.state {
+        if let WriterState::Open(writer) = &mut self.state {
             writer.write(rows)?;
         }
         Ok(())
@@ -215,12 +215,14 @@ impl SectionWriter {
 
     /// Completes the section.
     pub fn finish(mut self) -> Result<EncodedSection, EncodeError> {
-        if matches!(self.state, State::Empty(_)) {
+        if matches!(self.state, WriterState::Empty(_)) {
             self.write(&RecordBatch::new_empty(Arc::clone(&self.schema)))?;
         }
         let (metadata, bytes) = match self.state {
-            State::Open(mut writer) => (writer.finish()?, mem::take(writer.inner_mut())),
-            State::Empty(_) => return Err(ParquetError::General("no writer".to_owned()).into()),
+            WriterState::Open(mut writer) => (writer.finish()?, mem::take(writer.inner_mut())),
+            WriterState::Empty(_) => {
+                return Err(ParquetError::General("no writer".to_owned()).into());
+            }
         };
         let bytes = add_checksums(bytes, &metadata)?;
         let (data, footer) = bytes.split_at(footer_start(&metadata, bytes.len()));

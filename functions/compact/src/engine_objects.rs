@@ -7,28 +7,30 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, CodeHash, Get, GetOptions, Key, ListEntry, Moment, StoreTime, World};
-use neap_catalog::{ANY_AGE, Catalog, ENGINE_LOG_AGE, RootCatalog};
+use neap_bucket::{
+    Bucket, ClockReading, CodeHash, Get, GetOptions, Key, ListEntry, StoreTime, World,
+};
+use neap_catalog::{ANY_AGE, Catalog, ENGINE_LOG_RETENTION, RootCatalog};
 use neap_schema::{DatabaseId, TriggerId};
 
-use crate::{CompactError, listing::Pages};
+use crate::{CompactError, listing::ListingPages};
 
 /// Age at which tick claims are deleted: a tick is claimed at most some minutes after its time, so these claims will
 /// not be made again.
 const TICK_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Age at which unreferenced checkpoints and code are deleted.
-const AGE: Duration = Duration::from_secs(24 * 60 * 60);
+const UNREFERENCED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Time of the last search for code in this process. Clones share the state.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LastLook(Arc<Mutex<Option<Moment>>>);
+pub(crate) struct LastCodeScan(Arc<Mutex<Option<ClockReading>>>);
 
-impl LastLook {
+impl LastCodeScan {
     /// Returns whether the last search is so long ago that code may have aged out since.
     fn is_long_ago(&self, world: &World) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_none_or(|last| world.elapsed(&last) >= AGE)
+        last.is_none_or(|last| world.elapsed(&last) >= UNREFERENCED_AGE)
     }
 
     fn note(&self, world: &World) {
@@ -52,7 +54,7 @@ pub(crate) async fn superseded(
     let prefix = Key::engine_prefix(database);
     let mut keys = Vec::new();
     let mut checkpoints: Vec<(TriggerId, String)> = Vec::new();
-    let mut pages = Pages::of(bucket, &prefix);
+    let mut pages = ListingPages::of(bucket, &prefix);
     while let Some(page) = pages.next().await? {
         for entry in page.entries {
             let Ok(key) = entry.key.parse::<Key>() else {
@@ -62,8 +64,8 @@ pub(crate) async fn superseded(
             match key {
                 _ if is_removed => keys.push(entry.key),
                 Key::Tick(..) if is_older(TICK_AGE) => keys.push(entry.key),
-                Key::EngineLog(..) if is_older(ENGINE_LOG_AGE) => keys.push(entry.key),
-                Key::Checkpoint(_, trigger) if is_older(AGE) => {
+                Key::EngineLog(..) if is_older(ENGINE_LOG_RETENTION) => keys.push(entry.key),
+                Key::Checkpoint(_, trigger) if is_older(UNREFERENCED_AGE) => {
                     checkpoints.push((trigger, entry.key));
                 }
                 _ => {}
@@ -89,7 +91,7 @@ pub(crate) async fn superseded(
 pub(crate) async fn unnamed_code(
     bucket: &Bucket,
     catalog: &Catalog,
-    last_look: &LastLook,
+    last_look: &LastCodeScan,
 ) -> Result<Vec<String>, CompactError> {
     let root = catalog.root(ANY_AGE).await?;
     let mut entries = root.value.databases().values();
@@ -98,11 +100,11 @@ pub(crate) async fn unnamed_code(
         return Ok(Vec::new());
     }
     let mut old: Vec<(CodeHash, String)> = Vec::new();
-    let mut pages = Pages::of(bucket, Key::PLUGINS_PREFIX);
+    let mut pages = ListingPages::of(bucket, Key::PLUGINS_PREFIX);
     while let Some(page) = pages.next().await? {
         for entry in page.entries {
             if let Ok(Key::PluginCode(hash)) = entry.key.parse()
-                && is_older(&entry, page.date, AGE)
+                && is_older(&entry, page.date, UNREFERENCED_AGE)
             {
                 old.push((hash, entry.key));
             }
@@ -151,7 +153,7 @@ async fn is_still_old(bucket: &Bucket, hash: CodeHash) -> Result<bool, CompactEr
         return Ok(false);
     };
     let age = got.date.map(|date| date.since(object.last_modified));
-    Ok(age.is_some_and(|age| age >= AGE))
+    Ok(age.is_some_and(|age| age >= UNREFERENCED_AGE))
 }
 
 fn is_older(entry: &ListEntry, date: Option<StoreTime>, limit: Duration) -> bool {

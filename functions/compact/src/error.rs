@@ -72,8 +72,8 @@ impl CompactError {
         matches!(
             self,
             Self::Catalog(CatalogError::Unknown { .. })
-                | Self::Manifest(ManifestError::Unsettled { .. })
-                | Self::Merge(MergeError::Manifest(ManifestError::Unsettled { .. }))
+                | Self::Manifest(ManifestError::OutcomeUnknown { .. })
+                | Self::Merge(MergeError::Manifest(ManifestError::OutcomeUnknown { .. }))
         )
     }
 }

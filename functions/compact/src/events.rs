@@ -2,10 +2,10 @@
 //!
 //! | event | action | requests when there is nothing to do |
 //! |---|---|---|
-//! | [`Event::Scheduled`] | flush due tails, plan merges there, dispatch both | 1 LIST for any number of databases |
-//! | [`Event::Flush`] | flush due tails of some databases, plan merges there | 1 GET, 1 LIST for each database |
-//! | [`Event::Merge`] | run one merge | |
-//! | [`Event::Collect`] | maintain every database: merge, expire, drop, delete garbage | some for each database |
+//! | [`CompactorEvent::Scheduled`] | flush due tails, plan merges there, dispatch both | 1 LIST for any number of databases |
+//! | [`CompactorEvent::Flush`] | flush due tails of some databases, plan merges there | 1 GET, 1 LIST for each database |
+//! | [`CompactorEvent::Merge`] | run one merge | |
+//! | [`CompactorEvent::Collect`] | maintain every database: merge, expire, drop, delete garbage | some for each database |
 //!
 //! An invocation stops within its time limit. Its commits stay, and its report says whether work is left.
 
@@ -15,18 +15,18 @@ use async_trait::async_trait;
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use crate::MergeOrder;
+use crate::ClaimedMerge;
 
 /// An event that the function handles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub enum CompactorEvent {
     /// Find and flush tails that are due.
     Scheduled,
     /// Run dispatched flushes.
-    Flush(FlushOrder),
+    Flush(FlushRequest),
     /// Run a dispatched merge.
-    Merge(MergeOrder),
+    Merge(ClaimedMerge),
     /// Maintain every database.
     Collect,
 }
@@ -34,7 +34,7 @@ pub enum Event {
 /// Databases with due tails, as dispatched to a worker. The worker flushes the tails that are still due: a duplicate or
 /// late order does no harm, and tails of a lost order are found due again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlushOrder {
+pub struct FlushRequest {
     /// The databases, in the order of processing.
     #[serde(default)]
     pub databases: Vec<DatabaseId>,
@@ -63,11 +63,11 @@ impl Default for FlushTriggers {
 
 /// Dispatches events to other workers.
 #[async_trait]
-pub trait Dispatch: fmt::Debug + Send + Sync {
-    /// Dispatches an [`Event::Flush`] or [`Event::Merge`]. A worker receives it at least once, or never: in that case
+pub trait EventDispatcher: fmt::Debug + Send + Sync {
+    /// Dispatches an [`CompactorEvent::Flush`] or [`CompactorEvent::Merge`]. A worker receives it at least once, or never: in that case
     /// the tails are found due again, and the claim of a merge expires.
     ///
     /// # Errors
     /// Returns a human-readable reason if the event could not be dispatched.
-    async fn dispatch(&self, event: Event) -> Result<(), String>;
+    async fn dispatch(&self, event: CompactorEvent) -> Result<(), String>;
 }

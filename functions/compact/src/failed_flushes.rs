@@ -16,7 +16,7 @@ pub(crate) struct FailedFlushes(Arc<Mutex<BTreeMap<DatabaseId, u32>>>);
 
 impl FailedFlushes {
     /// Maximum number of halvings.
-    const MOST: u32 = 12;
+    const MAX_HALVINGS: u32 = 12;
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,7 +28,7 @@ impl FailedFlushes {
         let mut failed = self.lock();
         let count = failed.entry(database).or_default();
         let times = *count;
-        *count = (times + 1).min(Self::MOST);
+        *count = (times + 1).min(Self::MAX_HALVINGS);
         FlushLimits {
             segment_bytes: limits.segment_bytes >> times,
             segments: (limits.segments >> times).max(1),

@@ -8,23 +8,24 @@ use std::{
 
 use bytes::Bytes;
 use neap_bucket::{
-    Bucket, FormatError, Key, Moment, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned,
+    Bucket, ClockReading, FormatError, Key, ProtocolRules, Put, PutMode, SegmentName, Stamp,
+    StoreTime, VersionedValue,
 };
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_manifest::{
-    DamageRecord, DamagedPart, DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord,
-    Manifest, ManifestStore,
+    CommitAbandoned, DamageRecord, DamagedPart, FlushCommit, FlushOutcome, JobKind, JobRecord,
+    Manifest, ManifestStore, PendingObject,
 };
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{
-    ListedSegment, PressureLimits, Segment, SegmentError, TableRows, TailListing, TailReader,
-    TailState,
+    BackpressureLimits, ListedSegment, Segment, SegmentError, TableSummary, TailListing,
+    TailReader, TailState,
 };
 
 use crate::{
     CompactError,
     bundle::{Bundle, bundle, deletes_of},
-    caches::{CacheObjects, Kept, advance},
+    caches::{CacheObjects, MaterializedCaches, advance},
     damage::{DamagedObjects, readable},
     failed_flushes::FailedFlushes,
     publish::{listed_segments, publish_tail},
@@ -49,7 +50,7 @@ pub struct FlushLimits {
     /// Trust the store's clock even if the local clock differs by more than five minutes.
     pub trust_store_clock: bool,
     /// Tail lengths at which writers are throttled and stopped.
-    pub pressure: PressureLimits,
+    pub pressure: BackpressureLimits,
 }
 
 impl Default for FlushLimits {
@@ -60,14 +61,14 @@ impl Default for FlushLimits {
             table_bytes: 256 << 20,
             cached_bytes: 64 << 20,
             trust_store_clock: false,
-            pressure: PressureLimits::DEFAULT,
+            pressure: BackpressureLimits::DEFAULT,
         }
     }
 }
 
 /// Reason why a flush did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GaveUp {
+pub enum FlushSkipped {
     /// No segment is old enough.
     #[error("there is nothing to flush")]
     NothingToFlush,
@@ -77,7 +78,7 @@ pub enum GaveUp {
     /// The catalog is older than the segments require, as in a bucket that is being restored. A flush with it would
     /// lose their rows.
     #[error("the catalog has version {found}, and the segments need {needed}")]
-    CatalogBehind {
+    CatalogOutdated {
         /// The version of the catalog.
         found: u64,
         /// The version that a segment requires.
@@ -92,7 +93,7 @@ pub enum GaveUp {
          --trust-store-clock if it is this machine's",
         .0.as_secs()
     )]
-    Clocks(Duration),
+    ClockSkew(Duration),
     /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
@@ -104,7 +105,7 @@ pub enum GaveUp {
     TooMuchDamage(Key),
     /// The flush took so long that its bundle may count as an orphan.
     #[error("it took too long")]
-    TooOld,
+    TooSlow,
     /// It is unknown whether the flush is in the manifest. If it is not, the next flush repeats it.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
@@ -112,7 +113,7 @@ pub enum GaveUp {
 
 /// Outcome of a flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flushed {
+pub enum FlushResult {
     /// The segments were converted to sections.
     Done {
         /// Number of segments taken.
@@ -131,10 +132,10 @@ pub enum Flushed {
         tail: Option<TailState>,
     },
     /// Nothing was changed.
-    Nothing(GaveUp),
+    Skipped(FlushSkipped),
 }
 
-impl Plan {
+impl FlushPlan {
     /// Returns a plan for the first `count` segments, plus those with the same stamp as the last one, or `None` if that
     /// is all segments.
     fn truncated(&self, count: usize) -> Option<Self> {
@@ -190,7 +191,7 @@ impl Plan {
 const VALUE_BYTES: u64 = 8;
 
 /// Returns the bytes of memory of rows in the schema of their table, including columns that the rows lack.
-fn memory_of(rows: &TableRows, catalog: &DatabaseCatalog) -> u64 {
+fn memory_of(rows: &TableSummary, catalog: &DatabaseCatalog) -> u64 {
     let table = catalog.table_by_id(rows.table);
     let columns = table.map_or(0, |table| table.columns().len() as u64);
     let values = rows
@@ -208,7 +209,7 @@ pub struct Flusher {
     catalog: Arc<Catalog>,
     manifests: ManifestStore,
     tail: TailReader,
-    rules: Rules,
+    rules: ProtocolRules,
     limits: FlushLimits,
     caches: CacheObjects,
     damaged: Arc<DamagedObjects>,
@@ -217,10 +218,10 @@ pub struct Flusher {
 
 /// A plan, its readable segments without damaged streams (at least those that the plan takes), and the records of these
 /// streams.
-type Readable = (Plan, Vec<Arc<Segment>>, Vec<DamageRecord>);
+type ReadableSegments = (FlushPlan, Vec<Arc<Segment>>, Vec<DamageRecord>);
 
 /// Segments that a flush takes.
-struct Plan {
+struct FlushPlan {
     mark: Stamp,
     cut: Stamp,
     names: Vec<SegmentName>,
@@ -234,7 +235,7 @@ impl Flusher {
         catalog: Arc<Catalog>,
         manifests: ManifestStore,
         tail: TailReader,
-        rules: Rules,
+        rules: ProtocolRules,
         limits: FlushLimits,
     ) -> Self {
         Self {
@@ -271,7 +272,7 @@ impl Flusher {
     /// Moves the segments of a database that are old enough into the manifest, as many as the limits allow, and
     /// publishes the number of remaining segments for writers. A flush that cannot take them publishes that number if
     /// it changes the pressure on writers.
-    pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
+    pub async fn flush(&self, database: DatabaseId) -> Result<FlushResult, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
         self.flush_by(database, manifest).await
     }
@@ -280,16 +281,16 @@ impl Flusher {
     pub(crate) async fn flush_by(
         &self,
         database: DatabaseId,
-        manifest: Versioned<Manifest>,
-    ) -> Result<Flushed, CompactError> {
+        manifest: VersionedValue<Manifest>,
+    ) -> Result<FlushResult, CompactError> {
         // Counts as failed even if the future is dropped because the time is over.
         let limits = self.failed.begin(database, &self.limits);
         let flushed = self.flush_within(database, manifest, &limits).await;
         let is_too_much = matches!(
             flushed,
             Err(_)
-                | Ok(Flushed::Nothing(
-                    GaveUp::NotStored | GaveUp::TooOld | GaveUp::Unknown(_)
+                | Ok(FlushResult::Skipped(
+                    FlushSkipped::NotStored | FlushSkipped::TooSlow | FlushSkipped::Unknown(_)
                 ))
         );
         if !is_too_much {
@@ -301,9 +302,9 @@ impl Flusher {
     async fn flush_within(
         &self,
         database: DatabaseId,
-        manifest: Versioned<Manifest>,
+        manifest: VersionedValue<Manifest>,
         limits: &FlushLimits,
-    ) -> Result<Flushed, CompactError> {
+    ) -> Result<FlushResult, CompactError> {
         let begun = self.bucket.world().moment();
         let mark = manifest.value.low_water_mark;
         self.damaged.note_manifest(database, &manifest.value);
@@ -314,9 +315,11 @@ impl Flusher {
             .flush_listed(database, begun, base, &listing, limits)
             .await;
         match flushed {
-            Ok(Flushed::Done { .. } | Flushed::Nothing(GaveUp::Overtaken | GaveUp::Unknown(_))) => {
-            }
-            Ok(Flushed::Nothing(_)) | Err(_) => {
+            Ok(
+                FlushResult::Done { .. }
+                | FlushResult::Skipped(FlushSkipped::Overtaken | FlushSkipped::Unknown(_)),
+            ) => {}
+            Ok(FlushResult::Skipped(_)) | Err(_) => {
                 let limits = &limits.pressure;
                 publish_tail(&self.manifests, limits, database, manifest, &listing).await;
             }
@@ -327,19 +330,19 @@ impl Flusher {
     async fn flush_listed(
         &self,
         database: DatabaseId,
-        begun: Moment,
-        manifest: Versioned<Manifest>,
+        begun: ClockReading,
+        manifest: VersionedValue<Manifest>,
         listing: &TailListing,
         limits: &FlushLimits,
-    ) -> Result<Flushed, CompactError> {
+    ) -> Result<FlushResult, CompactError> {
         let mark = manifest.value.low_water_mark;
         let plan = match self.plan(mark, listing, limits) {
             Ok(plan) => plan,
-            Err(reason) => return Ok(Flushed::Nothing(reason)),
+            Err(reason) => return Ok(FlushResult::Skipped(reason)),
         };
         let (plan, segments, damage) = match self.fetch(database, &manifest.value, plan).await? {
             Ok(fetched) => fetched,
-            Err(reason) => return Ok(Flushed::Nothing(reason)),
+            Err(reason) => return Ok(FlushResult::Skipped(reason)),
         };
         let needs = segments.iter().map(|segment| segment.needs_catalog()).max();
         let needs_catalog = needs.unwrap_or(0);
@@ -350,17 +353,17 @@ impl Flusher {
         };
         let catalog = self.catalog_of(database, wanted).await?;
         if catalog.version < needs_catalog {
-            return Ok(Flushed::Nothing(GaveUp::CatalogBehind {
+            return Ok(FlushResult::Skipped(FlushSkipped::CatalogOutdated {
                 found: catalog.version,
                 needed: needs_catalog,
             }));
         }
-        let Some(object) = DrawnObject::draw(&self.bucket) else {
-            return Ok(Flushed::Nothing(GaveUp::NoDate));
+        let Some(object) = PendingObject::draw(&self.bucket) else {
+            return Ok(FlushResult::Skipped(FlushSkipped::NoDate));
         };
         let job = object.ulid;
         let tables = tables_of(&segments);
-        let kept = Kept::of(value, &catalog, &tables, object.drawn);
+        let kept = MaterializedCaches::of(value, &catalog, &tables, object.drawn);
         let catalog = catalog.value.as_ref();
         let plan = plan.within(limits.table_bytes, catalog, &segments);
         let (plan, bundle) = fitting_bundle(catalog, &segments, object, plan, &kept)?;
@@ -373,7 +376,7 @@ impl Flusher {
             sections.iter().map(|section| section.rows).sum(),
             bundle.len() as u64,
         );
-        let done = Flushed::Done {
+        let done = FlushResult::Done {
             segments: plan.names.len(),
             rows,
             sections: sections.len(),
@@ -391,7 +394,7 @@ impl Flusher {
         let put = self.put_bundle(key, bundle);
         let (put, caches) = futures::join!(put, caches);
         if !put? {
-            return Ok(Flushed::Nothing(GaveUp::NotStored));
+            return Ok(FlushResult::Skipped(FlushSkipped::NotStored));
         }
         let commit = FlushCommit {
             read_mark: plan.mark,
@@ -431,8 +434,10 @@ impl Flusher {
                     self.damaged.note_manifest(database, &current.value);
                     done
                 }
-                FlushOutcome::GivenUp(reason) => Flushed::Nothing(reason.into()),
-                FlushOutcome::Unknown { reason } => Flushed::Nothing(GaveUp::Unknown(reason)),
+                FlushOutcome::GivenUp(reason) => FlushResult::Skipped(reason.into()),
+                FlushOutcome::Unknown { reason } => {
+                    FlushResult::Skipped(FlushSkipped::Unknown(reason))
+                }
             },
         )
     }
@@ -443,12 +448,12 @@ impl Flusher {
         &self,
         database: DatabaseId,
         manifest: &Manifest,
-        mut plan: Plan,
-    ) -> Result<Result<Readable, GaveUp>, CompactError> {
+        mut plan: FlushPlan,
+    ) -> Result<Result<ReadableSegments, FlushSkipped>, CompactError> {
         plan.names.retain(|name| !manifest.is_quarantined(*name));
         let fetched = self.tail.fetch_readable(database, &plan.names).await?;
         if !fetched.missing.is_empty() {
-            return Ok(Err(GaveUp::Overtaken));
+            return Ok(Err(FlushSkipped::Overtaken));
         }
         let unreadable = fetched.unreadable.into_iter().next();
         if unreadable.is_none() {
@@ -461,7 +466,7 @@ impl Flusher {
                 .note_flush(database, is_damage(&error).then_some(key));
             plan = match plan.below(name.stamp) {
                 Some(plan) => plan,
-                None => return Ok(Err(GaveUp::Unreadable(error))),
+                None => return Ok(Err(FlushSkipped::Unreadable(error))),
             };
         }
         let (segments, damage) = readable(manifest, &fetched.segments);
@@ -474,7 +479,7 @@ impl Flusher {
                 .find(|name| Key::Segment(database, **name) == key);
             plan = match place.and_then(|name| plan.below(name.stamp)) {
                 Some(plan) => plan,
-                None => return Ok(Err(GaveUp::TooMuchDamage(key))),
+                None => return Ok(Err(FlushSkipped::TooMuchDamage(key))),
             };
         }
         Ok(Ok((plan, segments, damage)))
@@ -498,16 +503,16 @@ impl Flusher {
         mark: Stamp,
         listing: &TailListing,
         limits: &FlushLimits,
-    ) -> Result<Plan, GaveUp> {
-        let date = listing.first_page_date.ok_or(GaveUp::NoDate)?;
+    ) -> Result<FlushPlan, FlushSkipped> {
+        let date = listing.first_page_date.ok_or(FlushSkipped::NoDate)?;
         let wall = StoreTime::from_micros(self.bucket.world().clock.wall_micros());
         let difference = date.distance(wall);
         if difference > CLOCK_DIFFERENCE && !self.limits.trust_store_clock {
-            return Err(GaveUp::Clocks(difference));
+            return Err(FlushSkipped::ClockSkew(difference));
         }
         let cut = Stamp::end_of(date.minus(self.rules.flush_lag));
         if cut <= mark {
-            return Err(GaveUp::NothingToFlush);
+            return Err(FlushSkipped::NothingToFlush);
         }
         let is_listed = |stamp: Stamp| listing.beyond.is_none_or(|beyond| stamp < beyond);
         let due: Vec<&ListedSegment> = listing
@@ -531,11 +536,11 @@ impl Flusher {
         }
         let more = names.len() < due.len() || !is_listed(cut);
         let cut = match names.last() {
-            None => return Err(GaveUp::NothingToFlush),
+            None => return Err(FlushSkipped::NothingToFlush),
             Some(last) if more => last.stamp,
             Some(_) => cut,
         };
-        Ok(Plan {
+        Ok(FlushPlan {
             mark,
             cut,
             names,
@@ -547,7 +552,7 @@ impl Flusher {
         &self,
         database: DatabaseId,
         version: u64,
-    ) -> Result<Versioned<DatabaseCatalog>, CompactError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CompactError> {
         let known = self.catalog.known_database(database);
         match known.filter(|known| known.version >= version) {
             Some(known) => Ok(known),
@@ -576,12 +581,12 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl From<GivenUp> for GaveUp {
-    fn from(reason: GivenUp) -> Self {
+impl From<CommitAbandoned> for FlushSkipped {
+    fn from(reason: CommitAbandoned) -> Self {
         match reason {
-            GivenUp::NothingToFlush => Self::NothingToFlush,
-            GivenUp::MarkMoved { .. } => Self::Overtaken,
-            GivenUp::ObjectTooOld => Self::TooOld,
+            CommitAbandoned::NothingToFlush => Self::NothingToFlush,
+            CommitAbandoned::MarkMoved { .. } => Self::Overtaken,
+            CommitAbandoned::ObjectTooOld => Self::TooSlow,
         }
     }
 }
@@ -591,10 +596,10 @@ impl From<GivenUp> for GaveUp {
 fn fitting_bundle(
     catalog: &DatabaseCatalog,
     segments: &[Arc<Segment>],
-    object: DrawnObject,
-    mut plan: Plan,
-    kept: &Kept,
-) -> Result<(Plan, Bundle), CompactError> {
+    object: PendingObject,
+    mut plan: FlushPlan,
+    kept: &MaterializedCaches,
+) -> Result<(FlushPlan, Bundle), CompactError> {
     loop {
         let taken = segments.get(..plan.names.len()).unwrap_or(segments);
         match bundle(catalog, taken, object, (plan.mark, plan.cut), kept) {
@@ -611,12 +616,12 @@ fn fitting_bundle(
 mod tests {
     use super::*;
 
-    fn plan(stamps: &[u64]) -> Plan {
+    fn plan(stamps: &[u64]) -> FlushPlan {
         let name = |stamp: &u64| SegmentName {
             stamp: Stamp::from_u64(*stamp),
             nonce: 0,
         };
-        Plan {
+        FlushPlan {
             mark: Stamp::ZERO,
             cut: Stamp::from_u64(1_000),
             names: stamps.iter().map(name).collect(),

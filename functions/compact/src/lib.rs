@@ -46,20 +46,22 @@ mod unseen;
 mod visit_order;
 
 pub use caches::CacheBackfill;
-pub use collect::{CollectSettings, Collected, Collector, TimeTravelTooShort};
+pub use collect::{
+    CollectionReport, GarbageCollector, GarbageCollectorSettings, TimeTravelTooShort,
+};
 pub use compactor::{Compactor, CompactorSettings};
 pub use damage::DamagedObjects;
-pub use debt::Debt;
+pub use debt::CompactionDebt;
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;
-pub use events::{Dispatch, Event, FlushOrder, FlushTriggers};
-pub use flush::{FlushLimits, Flushed, Flusher, GaveUp};
-pub use maintain::{Maintainer, MergeOrder, PlanLimits, Planned, Scope};
+pub use events::{CompactorEvent, EventDispatcher, FlushRequest, FlushTriggers};
+pub use flush::{FlushLimits, FlushResult, FlushSkipped, Flusher};
+pub use maintain::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits, PlanScope};
 pub use merge::{
-    Hull, InputRef, JobLimits, MergeError, MergeGaveUp, MergeJob, MergeJobRef, MergeOutcome,
-    MergePolicy, MergeReason, Merger, TablePlan, TableState, plan_table,
+    JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,
+    MergeSkipped, Merger, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table,
 };
 pub use parallel_flush::ParallelFlusher;
 pub use parts::CompactParts;
-pub use report::{Report, Tails};
+pub use report::{CompactionReport, TailTotals};
 pub use split::{DayRange, split_by_days};

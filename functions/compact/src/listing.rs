@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use neap_bucket::{
-    Answer, Bucket, ListEntry, ListRequest, MAX_DELETE_KEYS, Operation, StoreError, StoreTime,
+    Bucket, ListEntry, ListRequest, MAX_DELETE_KEYS, Operation, StoreError, StoreResponse,
+    StoreTime,
 };
 
 /// Timeout of a request.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A page of a listing.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub(crate) struct ListingPage {
     /// The listed objects.
     pub(crate) entries: Vec<ListEntry>,
     /// The store's time of the response.
@@ -20,14 +21,14 @@ pub(crate) struct Page {
 
 /// Iterates over the pages of one listing.
 #[derive(Debug)]
-pub(crate) struct Pages<'a> {
+pub(crate) struct ListingPages<'a> {
     bucket: &'a Bucket,
     prefix: &'a str,
-    known: Option<Page>,
+    known: Option<ListingPage>,
     next: Option<Option<String>>,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> ListingPages<'a> {
     /// Lists all keys that start with `prefix`.
     pub(crate) fn of(bucket: &'a Bucket, prefix: &'a str) -> Self {
         Self {
@@ -39,7 +40,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Returns a page that is already known, without a request.
-    pub(crate) fn known(bucket: &'a Bucket, prefix: &'a str, page: Page) -> Self {
+    pub(crate) fn known(bucket: &'a Bucket, prefix: &'a str, page: ListingPage) -> Self {
         Self {
             bucket,
             prefix,
@@ -49,7 +50,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Returns the next page, or `None` after the last one.
-    pub(crate) async fn next(&mut self) -> Result<Option<Page>, StoreError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<ListingPage>, StoreError> {
         if let Some(page) = self.known.take() {
             return Ok(Some(page));
         }
@@ -62,10 +63,10 @@ impl<'a> Pages<'a> {
             page_token,
         };
         let page = self.bucket.list(request);
-        let Answer { value, date } =
+        let StoreResponse { value, date } =
             in_time(self.bucket, Operation::List, self.prefix, page).await?;
         self.next = value.next_page_token.map(Some);
-        Ok(Some(Page {
+        Ok(Some(ListingPage {
             entries: value.entries,
             date,
         }))
@@ -87,12 +88,12 @@ async fn in_time<T>(
     key: &str,
     request: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let answer = bucket.world().timeout(REQUEST_LIMIT, request).await;
+    let answer = bucket.world().timeout(REQUEST_TIMEOUT, request).await;
     answer.unwrap_or_else(|| {
         Err(StoreError::Unavailable {
             operation,
             key: key.to_owned(),
-            reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+            reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
         })
     })
 }

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, StoreTime, Versioned};
+use neap_bucket::{Bucket, StoreTime, VersionedValue};
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_manifest::{Claim, Manifest, ManifestStore, RecordedDelete, Section, TableSweep};
 use neap_schema::{DatabaseId, TableId};
@@ -28,13 +28,13 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{
-    CompactError, DamagedObjects, Debt,
-    debt::Debts,
+    CompactError, CompactionDebt, DamagedObjects,
+    debt::DatabaseDebts,
     merge::{
-        Hull, InputRef, JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger,
-        TablePlan, TableState, plan_table,
+        JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger, SectionBounds,
+        SectionRef, TablePlan, TablePlanInput, plan_table,
     },
-    removal::Removal,
+    removal::SectionRemover,
 };
 
 /// Maximum number of merges in one commit.
@@ -48,11 +48,11 @@ const BATCH_BYTES: u64 = 16 << 20;
 const EXPIRED_SECTIONS: usize = 4_096;
 
 /// Lifetime of a claim: longer than a job may run on any platform.
-const CLAIM_TIME: Duration = Duration::from_secs(15 * 60);
+const CLAIM_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// A claimed merge, as dispatched to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MergeOrder {
+pub struct ClaimedMerge {
     /// The database.
     pub database: DatabaseId,
     /// The claim.
@@ -63,7 +63,7 @@ pub struct MergeOrder {
 
 /// Days that a plan covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum PlanScope {
     /// Days with sections that are not in pages yet: the days of recent flushes.
     Recent,
     /// All days.
@@ -92,9 +92,9 @@ impl PlanLimits {
 
 /// Merges to run, and sections that were removed during planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Planned {
+pub struct MaintenancePlan {
     /// Merges that are claimed for the caller, who should run all of them.
-    pub orders: Vec<MergeOrder>,
+    pub orders: Vec<ClaimedMerge>,
     /// Number of sections that were removed without being read.
     pub removed: usize,
     /// Tables that were skipped because of damaged pages, with these pages.
@@ -104,18 +104,18 @@ pub struct Planned {
 /// Maximum number of merges that do not share an object.
 const FEW_MERGES: usize = 64;
 
-impl Planned {
+impl MaintenancePlan {
     /// Divides the orders into batches that are run together: small merges of neighbouring tables, which share pages.
     /// The inputs of a batch have at most `bytes` bytes, unless it has one order. Up to 64 orders are batches of one,
     /// so that other tools can read their outputs as Parquet files.
-    pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<MergeOrder>> {
+    pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<ClaimedMerge>> {
         let mut orders = std::mem::take(&mut self.orders);
         if orders.len() <= FEW_MERGES {
             return orders.into_iter().map(|order| vec![order]).collect();
         }
         orders.sort_by_key(|order| (order.merge.table, order.merge.first_day));
         let limit = BATCH_BYTES.min(bytes);
-        let mut batches: Vec<Vec<MergeOrder>> = Vec::new();
+        let mut batches: Vec<Vec<ClaimedMerge>> = Vec::new();
         let mut filled = 0u64;
         for order in orders {
             filled = filled.saturating_add(order.merge.bytes);
@@ -137,31 +137,31 @@ pub struct Maintainer {
     bucket: Bucket,
     catalog: Arc<Catalog>,
     manifests: ManifestStore,
-    removal: Removal,
+    removal: SectionRemover,
     merger: Merger,
     policy: MergePolicy,
-    debts: Arc<Debts>,
+    debts: Arc<DatabaseDebts>,
     damaged: Arc<DamagedObjects>,
 }
 
 /// Inputs of the plan of a database.
-struct State {
+struct PlanContext {
     catalog: Arc<DatabaseCatalog>,
     now: StoreTime,
-    scope: Scope,
+    scope: PlanScope,
     policy: MergePolicy,
     /// Row deletes that are old enough for a merge to apply them.
     deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
     /// Bounds of merges that other workers have claimed.
-    claimed: BTreeMap<TableId, Vec<Hull>>,
+    claimed: BTreeMap<TableId, Vec<SectionBounds>>,
 }
 
-impl State {
+impl PlanContext {
     fn of(
         manifest: &Manifest,
         catalog: Arc<DatabaseCatalog>,
         now: StoreTime,
-        scope: Scope,
+        scope: PlanScope,
         policy: MergePolicy,
     ) -> Self {
         let is_old = |recorded: &&RecordedDelete| {
@@ -173,9 +173,9 @@ impl State {
             let of_table = deletes.entry(recorded.delete.table).or_default();
             of_table.push(recorded.clone());
         }
-        let mut claimed: BTreeMap<TableId, Vec<Hull>> = BTreeMap::new();
+        let mut claimed: BTreeMap<TableId, Vec<SectionBounds>> = BTreeMap::new();
         for claim in manifest.live_claims(now) {
-            claimed.entry(claim.table).or_default().push(Hull {
+            claimed.entry(claim.table).or_default().push(SectionBounds {
                 first_day: claim.first_day,
                 last_day: claim.last_day,
                 above: claim.above,
@@ -199,12 +199,12 @@ impl State {
             section.length <= policy.max_output_bytes
                 && deletes.iter().any(|recorded| recorded.applies_to(section))
         };
-        let rewrites: BTreeSet<InputRef> = sections
+        let rewrites: BTreeSet<SectionRef> = sections
             .iter()
             .filter(is_rewritten)
-            .map(|section| InputRef::of(section))
+            .map(|section| SectionRef::of(section))
             .collect();
-        let table_state = TableState {
+        let table_state = TablePlanInput {
             table,
             sections,
             rewrites: &rewrites,
@@ -226,7 +226,7 @@ impl Maintainer {
         merger: Merger,
         policy: MergePolicy,
     ) -> Self {
-        let removal = Removal {
+        let removal = SectionRemover {
             bucket: bucket.clone(),
             catalog: Arc::clone(&catalog),
             manifests: manifests.clone(),
@@ -250,18 +250,18 @@ impl Maintainer {
     }
 
     /// Returns the merges that the latest plans found due and that are not done.
-    pub fn debt(&self) -> Debt {
+    pub fn debt(&self) -> CompactionDebt {
         self.debts.total()
     }
 
     pub(crate) async fn read(
         &self,
         database: DatabaseId,
-    ) -> Result<Versioned<Manifest>, CompactError> {
+    ) -> Result<VersionedValue<Manifest>, CompactError> {
         Ok(self.manifests.read(database, None).await?)
     }
 
-    pub(crate) fn removal(&self) -> &Removal {
+    pub(crate) fn removal(&self) -> &SectionRemover {
         &self.removal
     }
 
@@ -270,9 +270,9 @@ impl Maintainer {
     pub async fn plan(
         &self,
         database: DatabaseId,
-        scope: Scope,
+        scope: PlanScope,
         limits: PlanLimits,
-    ) -> Result<Planned, CompactError> {
+    ) -> Result<MaintenancePlan, CompactError> {
         self.plan_from(database, scope, limits, &mut None).await
     }
 
@@ -281,15 +281,15 @@ impl Maintainer {
     pub(crate) async fn plan_from(
         &self,
         database: DatabaseId,
-        scope: Scope,
+        scope: PlanScope,
         limits: PlanLimits,
-        known: &mut Option<Versioned<Manifest>>,
-    ) -> Result<Planned, CompactError> {
+        known: &mut Option<VersionedValue<Manifest>>,
+    ) -> Result<MaintenancePlan, CompactError> {
         let mut manifest = self.manifests.read(database, known.as_ref()).await?;
         *known = None;
         let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
         let Some(now) = self.bucket.clock().now().filter(|_| manifest.version > 0) else {
-            return Ok(Planned::default());
+            return Ok(MaintenancePlan::default());
         };
         self.damaged.note_manifest(database, &manifest.value);
         let mut failures = Vec::new();
@@ -302,7 +302,7 @@ impl Maintainer {
                 .remove_obsolete_tables(database, &manifest.value, &catalog, now);
         obsolete.await?;
         let policy = self.policy_of(scope, limits);
-        let state = State::of(&manifest.value, catalog, now, scope, policy);
+        let state = PlanContext::of(&manifest.value, catalog, now, scope, policy);
         let mut queue = MergeQueue::of(limits.jobs);
         let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
         removed += planned.await?;
@@ -317,19 +317,19 @@ impl Maintainer {
         let mut failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
         // Tables that share a damaged page fail with the same message.
         failures.dedup();
-        Ok(Planned {
+        Ok(MaintenancePlan {
             orders,
             removed,
             failures,
         })
     }
 
-    fn policy_of(&self, scope: Scope, limits: PlanLimits) -> MergePolicy {
+    fn policy_of(&self, scope: PlanScope, limits: PlanLimits) -> MergePolicy {
         MergePolicy {
             // Neighbouring sections may be in pages that were not read.
             range_target: match scope {
-                Scope::Recent => 0,
-                Scope::All => self.policy.range_target,
+                PlanScope::Recent => 0,
+                PlanScope::All => self.policy.range_target,
             },
             max_output_bytes: self.policy.max_output_bytes.min(limits.job_bytes),
             ..self.policy
@@ -347,8 +347,8 @@ impl Maintainer {
     async fn plan_tables(
         &self,
         database: DatabaseId,
-        state: &State,
-        manifest: &mut Versioned<Manifest>,
+        state: &PlanContext,
+        manifest: &mut VersionedValue<Manifest>,
         queue: &mut MergeQueue,
         failures: &mut Vec<CompactError>,
     ) -> Result<usize, CompactError> {
@@ -358,8 +358,8 @@ impl Maintainer {
         let mut expired: Vec<Vec<Arc<Section>>> = Vec::new();
         for table in tables {
             let sections = match state.scope {
-                Scope::Recent => sweep.recent_of(table).await,
-                Scope::All => sweep.all_of(table).await,
+                PlanScope::Recent => sweep.recent_of(table).await,
+                PlanScope::All => sweep.all_of(table).await,
             };
             let sections = match sections.map_err(CompactError::from) {
                 Err(error) if error.damaged_object().is_some() => {
@@ -390,16 +390,16 @@ impl Maintainer {
         &self,
         database: DatabaseId,
         now: StoreTime,
-        manifest: &mut Versioned<Manifest>,
+        manifest: &mut VersionedValue<Manifest>,
         jobs: &[MergeJobRef],
-    ) -> Result<Vec<MergeOrder>, CompactError> {
+    ) -> Result<Vec<ClaimedMerge>, CompactError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let expires = now.plus(CLAIM_TIME);
-        let orders: Vec<MergeOrder> = jobs
+        let expires = now.plus(CLAIM_LIFETIME);
+        let orders: Vec<ClaimedMerge> = jobs
             .iter()
-            .map(|job| MergeOrder {
+            .map(|job| ClaimedMerge {
                 database,
                 job: self.bucket.draw_ulid(),
                 merge: job.clone(),
@@ -423,7 +423,7 @@ impl Maintainer {
             .await?;
         *manifest = claimed.current;
         let ours: BTreeSet<Ulid> = claimed.jobs.into_iter().collect();
-        let is_ours = |order: &MergeOrder| ours.contains(&order.job);
+        let is_ours = |order: &ClaimedMerge| ours.contains(&order.job);
         Ok(orders.into_iter().filter(is_ours).collect())
     }
 
@@ -435,7 +435,7 @@ impl Maintainer {
     /// Errors of the store; damaged or missing sections, by name.
     pub async fn run(
         &self,
-        order: &MergeOrder,
+        order: &ClaimedMerge,
         limits: &JobLimits,
     ) -> Result<MergeOutcome, CompactError> {
         let merge = self
@@ -456,9 +456,9 @@ impl Maintainer {
     pub async fn run_all(
         &self,
         database: DatabaseId,
-        orders: &[MergeOrder],
+        orders: &[ClaimedMerge],
         limits: &JobLimits,
-        known: &mut Option<Versioned<Manifest>>,
+        known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<Vec<Result<MergeOutcome, CompactError>>, CompactError> {
         let requests = orders.iter().map(|order| (&order.merge, Some(order.job)));
         let requests: Vec<_> = requests.collect();

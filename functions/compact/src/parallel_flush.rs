@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
 use tokio::sync::SemaphorePermit;
 
-use crate::{CompactError, DamagedObjects, FlushLimits, Flushed, Flusher, job_slots::JobSlots};
+use crate::{CompactError, DamagedObjects, FlushLimits, FlushResult, Flusher, job_slots::JobSlots};
 
 /// Maximum number of databases processed in parallel.
 pub(crate) const PARALLEL_DATABASES: usize = 16;
@@ -49,7 +49,7 @@ impl ParallelFlusher {
         &self,
         database: DatabaseId,
         tail_bytes: u64,
-    ) -> Result<Flushed, CompactError> {
+    ) -> Result<FlushResult, CompactError> {
         self.reserve(tail_bytes).await.flush(database, None).await
     }
 
@@ -82,8 +82,8 @@ impl ReservedFlush<'_> {
     pub(crate) async fn flush(
         self,
         database: DatabaseId,
-        manifest: Option<Versioned<Manifest>>,
-    ) -> Result<Flushed, CompactError> {
+        manifest: Option<VersionedValue<Manifest>>,
+    ) -> Result<FlushResult, CompactError> {
         match manifest {
             Some(manifest) => self.flusher.flush_by(database, manifest).await,
             None => self.flusher.flush(database).await,

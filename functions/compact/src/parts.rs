@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use neap_bucket::{Bucket, Margins, Rules};
+use neap_bucket::{Bucket, ProtocolMargins, ProtocolRules};
 use neap_catalog::Catalog;
 use neap_manifest::{ManifestSettings, ManifestStore};
-use neap_wal::{TailReader, TailSettings};
+use neap_wal::{TailReader, TailReaderSettings};
 
 use crate::{
-    CacheBackfill, CollectSettings, Collector, Compactor, CompactorSettings, Dispatch, FlushLimits,
-    Flusher, Maintainer, MergePolicy, Merger,
+    CacheBackfill, Compactor, CompactorSettings, EventDispatcher, FlushLimits, Flusher,
+    GarbageCollector, GarbageCollectorSettings, Maintainer, MergePolicy, Merger,
     merge::{fitting_inputs, inputs_within},
 };
 
@@ -19,22 +19,22 @@ pub struct CompactParts {
     /// The bucket.
     pub bucket: Bucket,
     /// Margins for a cluster that this function creates on first access.
-    pub margins: Margins,
+    pub margins: ProtocolMargins,
     /// The rules of the storage protocol in this cluster.
-    pub rules: Rules,
+    pub rules: ProtocolRules,
     /// Limits of one flush.
     pub flush: FlushLimits,
     /// Policy that selects sections to merge.
     pub merge: MergePolicy,
     /// Settings of garbage collection.
-    pub collect: CollectSettings,
+    pub collect: GarbageCollectorSettings,
     /// Settings of invocations.
     pub settings: CompactorSettings,
 }
 
 impl CompactParts {
     /// Builds the function. Without a dispatcher, it runs its merges itself.
-    pub fn assemble(self, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
+    pub fn assemble(self, dispatcher: Option<Arc<dyn EventDispatcher>>) -> Compactor {
         let Self {
             bucket,
             rules,
@@ -55,7 +55,7 @@ impl CompactParts {
         };
         let catalog = Arc::new(Catalog::new(bucket.clone(), self.margins, None));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let flusher = Flusher::new(
             bucket.clone(),
             Arc::clone(&catalog),
@@ -74,7 +74,7 @@ impl CompactParts {
         )
         .noting(flusher.damaged_objects());
         let backfill = CacheBackfill::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
-        let collector = Collector::new(bucket.clone(), catalog, manifests, collect);
+        let collector = GarbageCollector::new(bucket.clone(), catalog, manifests, collect);
         Compactor::new(
             bucket, flusher, maintainer, backfill, collector, dispatcher, settings,
         )

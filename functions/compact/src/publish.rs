@@ -1,14 +1,14 @@
 //! Backpressure information from flushers to writers: how much of the tail to list for it, and its publication by a
 //! flusher that cannot flush.
 
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_manifest::{Manifest, ManifestStore};
 use neap_schema::DatabaseId;
-use neap_wal::{PressureLimits, TailListing};
+use neap_wal::{BackpressureLimits, TailListing};
 
 /// Returns the number of segments to list for a flush that takes up to `taken` segments: enough to detect that the
 /// remaining tail must stop writers.
-pub(crate) fn listed_segments(taken: usize, limits: &PressureLimits) -> usize {
+pub(crate) fn listed_segments(taken: usize, limits: &BackpressureLimits) -> usize {
     let left = usize::try_from(limits.stop).unwrap_or(usize::MAX);
     taken.saturating_add(left).saturating_add(1)
 }
@@ -17,9 +17,9 @@ pub(crate) fn listed_segments(taken: usize, limits: &PressureLimits) -> usize {
 /// because the next flush attempt publishes again.
 pub(crate) async fn publish_tail(
     manifests: &ManifestStore,
-    limits: &PressureLimits,
+    limits: &BackpressureLimits,
     database: DatabaseId,
-    manifest: Versioned<Manifest>,
+    manifest: VersionedValue<Manifest>,
     listing: &TailListing,
 ) {
     let mark = manifest.value.low_water_mark;

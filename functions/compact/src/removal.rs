@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use neap_bucket::{Bucket, StoreTime, Versioned};
-use neap_catalog::{Catalog, DatabaseCatalog, Deletion, Purge};
+use neap_bucket::{Bucket, StoreTime, VersionedValue};
+use neap_catalog::{Catalog, DatabaseCatalog, Deletion, PurgeState};
 use neap_manifest::{
     JobKind, JobRecord, Manifest, ManifestError, ManifestStore, ReplaceAllOutcome, Replacement,
     Section, TimeRange,
@@ -17,7 +17,7 @@ use crate::CompactError;
 /// receives no more data. A removal that is only due does not count, because an undeletion may have been committed
 /// since or be in progress.
 pub(crate) fn is_being_removed(deletion: Option<Deletion>) -> bool {
-    deletion.is_some_and(|deletion| deletion.purge != Purge::Waiting)
+    deletion.is_some_and(|deletion| deletion.purge != PurgeState::Waiting)
 }
 
 /// Maximum time by which the stamp of a write can follow the drop of its table: longer than a catalog read counts as
@@ -26,19 +26,19 @@ const STAMP_MARGIN: Duration = Duration::from_secs(60);
 
 /// Removes sections from manifests. Each job returns the number of removed sections.
 #[derive(Clone, Debug)]
-pub(crate) struct Removal {
+pub(crate) struct SectionRemover {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) manifests: ManifestStore,
 }
 
-impl Removal {
+impl SectionRemover {
     /// Removes expired sections, one list for each table, in one commit. Raises the floor, so that their rows do not
     /// come back when retention is extended.
     pub(crate) async fn expire(
         &self,
         database: DatabaseId,
-        manifest: &mut Versioned<Manifest>,
+        manifest: &mut VersionedValue<Manifest>,
         expired: Vec<Vec<Arc<Section>>>,
     ) -> Result<usize, CompactError> {
         let removals = expired.into_iter().filter_map(|sections| {
@@ -54,7 +54,7 @@ impl Removal {
     pub(crate) async fn drop_tables(
         &self,
         database: DatabaseId,
-        manifest: &mut Versioned<Manifest>,
+        manifest: &mut VersionedValue<Manifest>,
         catalog: &DatabaseCatalog,
         now: StoreTime,
         failures: &mut Vec<CompactError>,
@@ -173,7 +173,7 @@ impl Removal {
     async fn remove(
         &self,
         database: DatabaseId,
-        manifest: &mut Versioned<Manifest>,
+        manifest: &mut VersionedValue<Manifest>,
         removals: Vec<Replacement>,
     ) -> Result<usize, CompactError> {
         if removals.is_empty() {
@@ -183,9 +183,9 @@ impl Removal {
             .manifests
             .replace_all(database, manifest.clone(), &removals, &[]);
         let replaced = match outcome.await? {
-            ReplaceAllOutcome::Settled(replaced) => replaced,
+            ReplaceAllOutcome::Completed(replaced) => replaced,
             ReplaceAllOutcome::Unknown { reason } => {
-                return Err(ManifestError::Unsettled { reason }.into());
+                return Err(ManifestError::OutcomeUnknown { reason }.into());
             }
         };
         *manifest = replaced.current;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use neap_schema::DatabaseId;
 
-use crate::{Collected, CompactError, GaveUp, MergeGaveUp, MergeOutcome};
+use crate::{CollectionReport, CompactError, FlushSkipped, MergeOutcome, MergeSkipped};
 
 /// Segments in the bucket at the start of a scheduled run, over all databases. Includes segments that other processes
 /// have flushed and that are not deleted yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tails {
+pub struct TailTotals {
     /// Number of segments.
     pub segments: usize,
     /// Size of the segments in bytes.
@@ -20,9 +20,9 @@ pub struct Tails {
 
 /// Completed and remaining work of an invocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct CompactionReport {
     /// Tails found by a scheduled run.
-    pub tails: Tails,
+    pub tails: TailTotals,
     /// Number of committed flushes.
     pub flushes: usize,
     /// Number of databases whose flush was dispatched.
@@ -36,7 +36,7 @@ pub struct Report {
     /// Number of table caches that received their first object.
     pub caches: usize,
     /// Deleted objects.
-    pub collected: Collected,
+    pub collected: CollectionReport,
     /// Databases with failures, and their error messages.
     pub failures: Vec<(DatabaseId, String)>,
     /// Number of jobs left to the next run, because their commits lost every race or the store did not report an
@@ -46,7 +46,7 @@ pub struct Report {
     pub unfinished: bool,
 }
 
-impl Report {
+impl CompactionReport {
     /// Returns whether there is work that another run could do immediately.
     pub fn has_more(&self) -> bool {
         self.unfinished || self.postponed > 0
@@ -55,7 +55,7 @@ impl Report {
     /// Combines two reports. Tails are those of the report that listed them.
     #[must_use]
     pub(crate) fn and(mut self, other: Self) -> Self {
-        let Tails {
+        let TailTotals {
             segments,
             bytes,
             oldest,
@@ -79,7 +79,7 @@ impl Report {
     }
 
     /// Adds deleted objects.
-    pub(crate) fn add_collected(&mut self, collected: Collected) {
+    pub(crate) fn add_collected(&mut self, collected: CollectionReport) {
         self.collected = std::mem::take(&mut self.collected).and(collected);
     }
 
@@ -116,10 +116,10 @@ impl Report {
     }
 
     /// Records why a flush did nothing.
-    pub(crate) fn note_unflushed(&mut self, database: DatabaseId, reason: &GaveUp) {
+    pub(crate) fn note_unflushed(&mut self, database: DatabaseId, reason: &FlushSkipped) {
         match reason {
-            GaveUp::NothingToFlush | GaveUp::Overtaken => {}
-            GaveUp::Unknown(_) => self.postpone(database, reason),
+            FlushSkipped::NothingToFlush | FlushSkipped::Overtaken => {}
+            FlushSkipped::Unknown(_) => self.postpone(database, reason),
             _ => self.failures.push((database, reason.to_string())),
         }
     }
@@ -148,12 +148,14 @@ impl Report {
                 tracing::info!(%database, rows, bytes_in, bytes_out, "merged");
                 self.merges += 1;
             }
-            MergeOutcome::Nothing(MergeGaveUp::OutOfTime) => self.unfinished = true,
-            MergeOutcome::Nothing(MergeGaveUp::Overtaken) => {}
-            MergeOutcome::Nothing(reason @ (MergeGaveUp::Busy | MergeGaveUp::Unknown(_))) => {
+            MergeOutcome::Skipped(MergeSkipped::OutOfTime) => self.unfinished = true,
+            MergeOutcome::Skipped(MergeSkipped::Overtaken) => {}
+            MergeOutcome::Skipped(
+                reason @ (MergeSkipped::RacesLost | MergeSkipped::Unknown(_)),
+            ) => {
                 self.postpone(database, &reason);
             }
-            MergeOutcome::Nothing(reason) => {
+            MergeOutcome::Skipped(reason) => {
                 tracing::warn!(%database, %reason, "not merged");
                 self.failures.push((database, reason.to_string()));
             }

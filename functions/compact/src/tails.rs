@@ -6,9 +6,9 @@ use neap_bucket::{Bucket, Key, ListEntry, Stamp, StoreTime};
 use neap_schema::DatabaseId;
 
 use crate::{
-    CompactError, Tails,
+    CompactError, TailTotals,
     deferred::{DeferralReason, DeferredSegments},
-    listing::{Page, Pages},
+    listing::{ListingPage, ListingPages},
 };
 
 /// Maximum number of segments of one listing kept in memory (about 10 MB), so that the tail of a database need not be
@@ -84,9 +84,9 @@ impl ListedTail {
     }
 
     /// Returns the segments as a page of a listing.
-    pub(crate) fn into_page(self, date: Option<StoreTime>) -> Page {
+    pub(crate) fn into_page(self, date: Option<StoreTime>) -> ListingPage {
         let entries = self.segments.into_iter().map(|(_, entry)| entry).collect();
-        Page { entries, date }
+        ListingPage { entries, date }
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct TailSurvey {
     /// Databases with segments that are not deferred.
     pub(crate) databases: BTreeMap<DatabaseId, ListedTail>,
     /// Totals over all databases, without segments that this process has just flushed.
-    pub(crate) total: Tails,
+    pub(crate) total: TailTotals,
     /// The store's time.
     pub(crate) date: Option<StoreTime>,
 }
@@ -109,7 +109,7 @@ impl TailSurvey {
     ) -> Result<Self, CompactError> {
         let mut survey = Self::default();
         let mut kept: usize = 0;
-        let mut pages = Pages::of(bucket, Key::TAIL_PREFIX);
+        let mut pages = ListingPages::of(bucket, Key::TAIL_PREFIX);
         while let Some(page) = pages.next().await? {
             survey.date = survey.date.or(page.date);
             for entry in page.entries {
@@ -117,7 +117,7 @@ impl TailSurvey {
                     continue;
                 };
                 let deferral = deferred.reason(database, name.stamp, bucket.world());
-                if deferral == Some(DeferralReason::Flushed) {
+                if deferral == Some(DeferralReason::AlreadyFlushed) {
                     continue;
                 }
                 survey.count(&entry);
@@ -136,7 +136,7 @@ impl TailSurvey {
         bucket: &Bucket,
     ) -> Result<BTreeMap<DatabaseId, TailSize>, CompactError> {
         let mut sizes: BTreeMap<DatabaseId, TailSize> = BTreeMap::new();
-        let mut pages = Pages::of(bucket, Key::TAIL_PREFIX);
+        let mut pages = ListingPages::of(bucket, Key::TAIL_PREFIX);
         while let Some(page) = pages.next().await? {
             for entry in page.entries {
                 if let Ok(Key::Segment(database, _)) = entry.key.parse() {
@@ -163,7 +163,7 @@ pub(crate) async fn list_tail(
     let mut tail = ListedTail::default();
     let mut date = None;
     let prefix = Key::tail_prefix(database);
-    let mut pages = Pages::of(bucket, &prefix);
+    let mut pages = ListingPages::of(bucket, &prefix);
     while let Some(page) = pages.next().await? {
         date = date.or(page.date);
         for entry in page.entries {
@@ -184,7 +184,7 @@ pub(crate) async fn tail_size_above(
 ) -> Result<TailSize, CompactError> {
     let mut size = TailSize::default();
     let prefix = Key::tail_prefix(database);
-    let mut pages = Pages::of(bucket, &prefix);
+    let mut pages = ListingPages::of(bucket, &prefix);
     while let Some(page) = pages.next().await? {
         for entry in page.entries {
             if let Ok(Key::Segment(_, name)) = entry.key.parse()

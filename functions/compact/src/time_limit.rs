@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Bucket, Moment};
+use neap_bucket::{Bucket, ClockReading};
 
 /// Minimum time before a part of an invocation is cut short, because started work is worth finishing.
-const LEAST_PART: Duration = Duration::from_secs(30);
+const MIN_PART_TIME: Duration = Duration::from_secs(30);
 
 /// Time limit of an invocation or of a part of it. No work starts after the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeLimit<'a> {
     bucket: &'a Bucket,
-    begun: Moment,
+    begun: ClockReading,
     limit: Option<Duration>,
 }
 
@@ -47,7 +47,7 @@ impl<'a> TimeLimit<'a> {
             None => Some(job.await),
             Some(limit) => {
                 let world = self.bucket.world();
-                world.timeout(limit.max(LEAST_PART), job).await
+                world.timeout(limit.max(MIN_PART_TIME), job).await
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A flush moves a segment into sections even if triggers have not seen it, but triggers read the segment itself.
 //! Therefore the collector keeps a segment until every enabled write trigger of its database has seen it, but at most
-//! for [`TRIGGER_PATIENCE`]. In a dropped database that can be undeleted, it keeps the segment until the removal
+//! for [`TRIGGER_RETENTION`]. In a dropped database that can be undeleted, it keeps the segment until the removal
 //! starts.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use neap_bucket::{
 };
 use neap_catalog::Catalog;
 use neap_schema::DatabaseId;
-use neap_wal::{Checkpoint, TRIGGER_PATIENCE, floor_of};
+use neap_wal::{TRIGGER_RETENTION, TriggerCheckpoint, floor_of};
 
 use crate::{CompactError, removal::is_being_removed};
 
@@ -22,31 +22,31 @@ const CATALOG_AGE: Duration = Duration::from_secs(60);
 
 /// Progress of one trigger.
 #[derive(Debug)]
-struct Seen {
+struct TriggerState {
     floor: Stamp,
-    checkpoint: Checkpoint,
+    checkpoint: TriggerCheckpoint,
 }
 
 /// Progress of the triggers of a database.
 #[derive(Debug, Default)]
-pub(crate) struct Unseen {
-    triggers: Vec<Seen>,
+pub(crate) struct TriggerProgress {
+    triggers: Vec<TriggerState>,
     /// The database is dropped, but its data is still present.
     is_dropped: bool,
 }
 
 /// Decision about a settled segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum SegmentDisposition {
     /// Delete it: no trigger needs it.
     Delete,
     /// Keep it: a trigger waits for it.
     Keep,
     /// Delete it although a trigger has not seen it, because it has been kept for too long.
-    GiveUp,
+    DeleteUnseen,
 }
 
-impl Unseen {
+impl TriggerProgress {
     /// Reads the progress of the enabled triggers of a database. Costs one GET for each trigger, and none if the
     /// database never had a trigger. A mark that is known for less than `grace` settles nothing.
     pub(crate) async fn of(
@@ -70,11 +70,11 @@ impl Unseen {
                 continue;
             }
             let key = Key::Checkpoint(database, trigger.id);
-            let register = Register::<Checkpoint>::new(bucket.clone(), key, RECENT_PUT_IDS);
+            let register = Register::<TriggerCheckpoint>::new(bucket.clone(), key, RECENT_PUT_IDS);
             let checkpoint = register.read(None).await?;
-            triggers.push(Seen {
+            triggers.push(TriggerState {
                 floor: floor_of(trigger.since, &rules),
-                checkpoint: Checkpoint::clone(&checkpoint.value),
+                checkpoint: TriggerCheckpoint::clone(&checkpoint.value),
             });
         }
         Ok(Self {
@@ -89,15 +89,17 @@ impl Unseen {
         name: SegmentName,
         entry: &ListEntry,
         date: Option<StoreTime>,
-    ) -> Verdict {
+    ) -> SegmentDisposition {
         let mut triggers = self.triggers.iter();
         if triggers.all(|seen| seen.checkpoint.has_seen(name, seen.floor)) {
-            return Verdict::Delete;
+            return SegmentDisposition::Delete;
         }
         let age = date.map(|date| date.since(entry.last_modified));
         match age {
-            Some(age) if age >= TRIGGER_PATIENCE && !self.is_dropped => Verdict::GiveUp,
-            _ => Verdict::Keep,
+            Some(age) if age >= TRIGGER_RETENTION && !self.is_dropped => {
+                SegmentDisposition::DeleteUnseen
+            }
+            _ => SegmentDisposition::Keep,
         }
     }
 }

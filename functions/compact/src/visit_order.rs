@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Moment, StoreTime, World};
+use neap_bucket::{ClockReading, StoreTime, World};
 use neap_schema::DatabaseId;
 
 /// 2^64 divided by the golden ratio: its multiples are distributed evenly on a circle, so that the starts of
@@ -19,10 +19,10 @@ use neap_schema::DatabaseId;
 const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Time for which a failed database comes last.
-const SETBACK_TIME: Duration = Duration::from_secs(600);
+const FAILURE_BACKOFF: Duration = Duration::from_secs(600);
 
 /// Maximum number of databases remembered as failed.
-const MAX_SETBACKS: usize = 100_000;
+const MAX_RECENT_FAILURES: usize = 100_000;
 
 /// Returns the start index among `count` databases, from the minute of the store's clock.
 pub(crate) fn rotation_start(now: StoreTime, count: usize) -> usize {
@@ -49,10 +49,10 @@ pub(crate) fn by_age_and_rotation(
 
 /// Databases that recently failed or took too long in this process. Clones share the state.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Setbacks(Arc<Mutex<BTreeMap<DatabaseId, Moment>>>);
+pub(crate) struct RecentFailures(Arc<Mutex<BTreeMap<DatabaseId, ClockReading>>>);
 
-impl Setbacks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, Moment>> {
+impl RecentFailures {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, ClockReading>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,10 +63,10 @@ impl Setbacks {
             failed.remove(&database);
             return;
         }
-        if failed.len() >= MAX_SETBACKS {
-            failed.retain(|_, moment| world.elapsed(moment) < SETBACK_TIME);
+        if failed.len() >= MAX_RECENT_FAILURES {
+            failed.retain(|_, moment| world.elapsed(moment) < FAILURE_BACKOFF);
         }
-        if failed.len() < MAX_SETBACKS {
+        if failed.len() < MAX_RECENT_FAILURES {
             failed.insert(database, world.moment());
         }
     }
@@ -76,8 +76,8 @@ impl Setbacks {
         let failed = self.lock();
         databases.sort_by_cached_key(|database| {
             let since = failed.get(database).map(|moment| world.elapsed(moment));
-            let since = since.filter(|since| *since < SETBACK_TIME);
-            since.map(|since| SETBACK_TIME.saturating_sub(since))
+            let since = since.filter(|since| *since < FAILURE_BACKOFF);
+            since.map(|since| FAILURE_BACKOFF.saturating_sub(since))
         });
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn failed_databases_come_last_until_they_succeed() {
         let world = World::system();
-        let setbacks = Setbacks::default();
+        let setbacks = RecentFailures::default();
         let [a, b, c] = [1, 2, 3].map(DatabaseId::new);
         setbacks.note(b, true, &world);
         setbacks.note(a, true, &world);

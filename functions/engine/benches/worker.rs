@@ -28,8 +28,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use neap_bucket::World;
 use neap_engine::{
-    Call, LogLevel, PluginOnDisk, PortError, QueryRows, Run, RunContext, RunLimits, TriggerKey,
-    WorkerSettings, Workers,
+    DatabaseAccessError, LogLevel, PluginInput, PluginOnDisk, PluginRun, QueryRows, RunContext,
+    RunLimits, TriggerKey, WorkerPool, WorkerSettings,
 };
 use neap_schema::{DatabaseId, TriggerId};
 
@@ -50,10 +50,10 @@ def process_writes(influxdb3_local, table_batches, args=None):
 "#;
 
 #[derive(Debug)]
-struct Nowhere;
+struct NoopRunContext;
 
 #[async_trait]
-impl RunContext for Nowhere {
+impl RunContext for NoopRunContext {
     fn log(&self, _: LogLevel, _: String) {}
 
     async fn query(
@@ -61,17 +61,17 @@ impl RunContext for Nowhere {
         _: &str,
         _: &str,
         _: &[(String, String)],
-    ) -> Result<QueryRows, PortError> {
-        Err(PortError("nothing is here".to_owned()))
+    ) -> Result<QueryRows, DatabaseAccessError> {
+        Err(DatabaseAccessError("nothing is here".to_owned()))
     }
 
-    async fn write_now(&self, _: &str, _: Bytes, _: bool) -> Result<(), PortError> {
+    async fn write_now(&self, _: &str, _: Bytes, _: bool) -> Result<(), DatabaseAccessError> {
         Ok(())
     }
 }
 
-fn run(path: &Path, call: Call) -> Run {
-    Run {
+fn run(path: &Path, call: PluginInput) -> PluginRun {
+    PluginRun {
         trigger: TriggerKey::Trigger {
             database: DatabaseId::new(1),
             trigger: TriggerId::new(1),
@@ -86,7 +86,7 @@ fn run(path: &Path, call: Call) -> Run {
         call,
         is_async: false,
         limits: RunLimits::default(),
-        context: Arc::new(Nowhere),
+        context: Arc::new(NoopRunContext),
     }
 }
 
@@ -107,7 +107,7 @@ fn rows(count: usize) -> RecordBatch {
 }
 
 /// Returns the durations of `runs` runs, shortest first.
-async fn times(workers: &Workers, run: &Run, runs: usize) -> Vec<Duration> {
+async fn times(workers: &WorkerPool, run: &PluginRun, runs: usize) -> Vec<Duration> {
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {
         let run = run.clone();
@@ -124,10 +124,10 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plugin.py");
     std::fs::write(&path, PLUGIN).unwrap();
-    let workers = Workers::new(WorkerSettings::default(), World::system());
+    let workers = WorkerPool::new(WorkerSettings::default(), World::system());
     let request = run(
         &path,
-        Call::Request {
+        PluginInput::Request {
             method: "POST".to_owned(),
             query: Vec::new(),
             headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
@@ -146,7 +146,7 @@ async fn main() {
     println!("warm request: p50 {:?}, p99 {:?}", warm[1_000], warm[1_980]);
     println!("| rows | counts, rows/s | copies, rows/s |\n|---|---|---|");
     for count in [1_000, 10_000] {
-        let writes = Call::Writes {
+        let writes = PluginInput::Writes {
             tables: vec![("cpu".to_owned(), vec![rows(count)])],
             stamp: None,
         };

@@ -13,12 +13,12 @@ use neap_catalog::{CatalogError, ErrorBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Call, CallError, LogLevel, RunError,
-    checkpoint::FeedKey,
-    engine::{Engine, Time},
-    logs::LoggedTrigger,
-    roster::KnownTrigger,
-    run::Job,
+    LogLevel, PluginCallError, PluginInput, RunError,
+    checkpoint::TriggerRef,
+    engine::{Engine, TimeBudget},
+    logs::LogSource,
+    roster::ActiveTrigger,
+    run::TriggerRun,
 };
 
 /// Duration reserved at the end of a time budget. A run starts only if more than this is left, and is stopped this long
@@ -27,56 +27,56 @@ const TIME_TO_FINISH: Duration = Duration::from_secs(2);
 
 /// A call to run with retries: its trigger, its input and its limits.
 #[derive(Clone, Debug)]
-pub(crate) struct Attempts<'a> {
-    pub(crate) key: FeedKey,
-    pub(crate) call: Call,
+pub(crate) struct RetryableRun<'a> {
+    pub(crate) key: TriggerRef,
+    pub(crate) call: PluginInput,
     /// The number of plugins in a row that lead to the lines that this plugin writes.
     pub(crate) depth: u8,
     /// The time from which failures are not retried.
     pub(crate) expires: StoreTime,
-    pub(crate) time: &'a Time,
+    pub(crate) time: &'a TimeBudget,
     /// Cancelled when the trigger is disabled or deleted.
     pub(crate) closed: &'a CancellationToken,
 }
 
 /// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum AttemptOutcome {
     /// The plugin ran, or will not be retried.
     Done,
     /// Not finished: the time budget is used up, the engine stops, or the trigger no longer runs.
-    Later,
+    Deferred,
     /// The run must be retried after a pause.
-    Again,
+    Retry,
 }
 
 impl Engine {
     /// Runs a trigger until it succeeds or its failure is final.
-    pub(crate) async fn attempt(&self, attempts: Attempts<'_>) -> Settled {
+    pub(crate) async fn attempt(&self, attempts: RetryableRun<'_>) -> AttemptOutcome {
         let (time, closed) = (attempts.time, attempts.closed);
         for attempt in 0.. {
             let settled = self.attempt_once(attempts.clone()).await;
-            if settled != Settled::Again {
+            if settled != AttemptOutcome::Retry {
                 return settled;
             }
             if !self.pause(attempt, time, closed).await {
-                return Settled::Later;
+                return AttemptOutcome::Deferred;
             }
         }
-        Settled::Later
+        AttemptOutcome::Deferred
     }
 
     /// Runs a trigger once.
-    pub(crate) async fn attempt_once(&self, attempts: Attempts<'_>) -> Settled {
+    pub(crate) async fn attempt_once(&self, attempts: RetryableRun<'_>) -> AttemptOutcome {
         let Some(known) = self.roster.get(attempts.key) else {
-            return Settled::Later;
+            return AttemptOutcome::Deferred;
         };
         if !self.has_time(attempts.time) || self.is_stopped(attempts.closed) {
-            return Settled::Later;
+            return AttemptOutcome::Deferred;
         }
         let left = attempts.time.left(&self.bucket);
         let time = left.map(|left| left.saturating_sub(TIME_TO_FINISH));
-        let ran = self.runner.run(Job {
+        let ran = self.runner.run(TriggerRun {
             database: known.database,
             database_name: Arc::clone(&known.database_name),
             trigger: Arc::clone(&known.trigger),
@@ -86,27 +86,29 @@ impl Engine {
         });
         let ran = ran.await;
         match (&ran.result, known.trigger.error_behavior) {
-            (Err(CallError::Failed(RunError::Stopping)), _) => return Settled::Later,
+            (Err(PluginCallError::Failed(RunError::Stopping)), _) => {
+                return AttemptOutcome::Deferred;
+            }
             // The plugin did not start: the machine failed, not the plugin.
-            (Err(CallError::NotRun(_)), _) => {}
-            (Err(CallError::Failed(RunError::Busy(_) | RunError::NoPlace(_))), _) => {}
+            (Err(PluginCallError::NotStarted(_)), _) => {}
+            (Err(PluginCallError::Failed(RunError::Busy(_) | RunError::NoProcess(_))), _) => {}
             (Err(_), ErrorBehavior::Disable) => {
                 if self.disable(&known).await {
                     // Stops the queued runs now, because the roster may show the change only later.
                     attempts.closed.cancel();
                 }
-                return Settled::Done;
+                return AttemptOutcome::Done;
             }
             (_, ErrorBehavior::Retry) if !ran.is_success() => {}
-            _ => return Settled::Done,
+            _ => return AttemptOutcome::Done,
         }
         if self.is_expired(attempts.expires) {
             let text = "it is not tried again: it has failed for too long";
             self.log_for(&known, LogLevel::Error, text.to_owned());
             self.runner.metrics.lost(known.labels());
-            return Settled::Done;
+            return AttemptOutcome::Done;
         }
-        Settled::Again
+        AttemptOutcome::Retry
     }
 
     /// Returns whether it is too late for another attempt.
@@ -116,7 +118,7 @@ impl Engine {
     }
 
     /// Returns whether enough time is left for another run.
-    pub(crate) fn has_time(&self, time: &Time) -> bool {
+    pub(crate) fn has_time(&self, time: &TimeBudget) -> bool {
         time.left(&self.bucket)
             .is_none_or(|left| left > TIME_TO_FINISH)
     }
@@ -130,7 +132,7 @@ impl Engine {
     pub(crate) async fn pause(
         &self,
         attempt: u32,
-        time: &Time,
+        time: &TimeBudget,
         closed: &CancellationToken,
     ) -> bool {
         let (first, longest) = self.settings.retry_pauses;
@@ -150,8 +152,8 @@ impl Engine {
     }
 
     /// Adds a line to the log of a trigger.
-    pub(crate) fn log_for(&self, known: &KnownTrigger, level: LogLevel, text: String) {
-        let of = LoggedTrigger {
+    pub(crate) fn log_for(&self, known: &ActiveTrigger, level: LogLevel, text: String) {
+        let of = LogSource {
             database: known.database,
             database_name: Arc::clone(&known.database_name),
             trigger: known.trigger.name.as_str().into(),
@@ -161,7 +163,7 @@ impl Engine {
 
     /// Disables a trigger whose plugin failed, unless the trigger was enabled again since the run began. Returns
     /// whether the trigger no longer runs as it did.
-    pub(crate) async fn disable(&self, known: &KnownTrigger) -> bool {
+    pub(crate) async fn disable(&self, known: &ActiveTrigger) -> bool {
         let (id, since) = (known.trigger.id, known.trigger.since);
         let disabled = self
             .catalog

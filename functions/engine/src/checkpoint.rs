@@ -19,10 +19,11 @@ use std::{
 };
 
 use neap_bucket::{
-    Bucket, Change, Commit, Key, Register, SegmentName, Stamp, StoreTime, Versioned,
+    Bucket, CommitOutcome, Key, Register, RegisterChange, SegmentName, Stamp, StoreTime,
+    VersionedValue,
 };
 use neap_schema::{DatabaseId, TriggerId};
-use neap_wal::{Checkpoint, Lease};
+use neap_wal::{TriggerCheckpoint, TriggerLease};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -30,19 +31,19 @@ use ulid::Ulid;
 use crate::error::EngineError;
 
 /// Timeout of a request for the register.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A lease that ends within this time does not allow a run to start.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Identifies a trigger across all databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FeedKey {
+pub(crate) struct TriggerRef {
     pub(crate) database: DatabaseId,
     pub(crate) trigger: TriggerId,
 }
 
-impl FeedKey {
+impl TriggerRef {
     /// Returns the range of the keys of all triggers of a database.
     pub(crate) fn of_database(database: DatabaseId) -> RangeInclusive<Self> {
         let key = |trigger| Self {
@@ -55,18 +56,18 @@ impl FeedKey {
 
 /// The change to the lease when a checkpoint is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LeaseWish {
+pub(crate) enum LeaseAction {
     /// Acquire or extend the lease for this duration, unless another instance holds it.
     Hold(Duration),
     /// Release the lease if this instance holds it.
     Release,
     /// Leave the lease unchanged.
-    Leave,
+    Unchanged,
 }
 
 /// The outcome of offering a segment to a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offered {
+pub(crate) enum OfferOutcome {
     /// The segment is processed, queued or running already.
     Known,
     /// The segment is queued.
@@ -76,9 +77,9 @@ pub(crate) enum Offered {
 }
 
 #[derive(Debug)]
-struct State {
+struct FeedState {
     /// The register as last read or written.
-    saved: Option<Versioned<Checkpoint>>,
+    saved: Option<VersionedValue<TriggerCheckpoint>>,
     floor: Stamp,
     mark: Stamp,
     /// Processed segments above the mark.
@@ -95,7 +96,7 @@ struct State {
     fetched: SegmentName,
 }
 
-impl State {
+impl FeedState {
     fn new(floor: Stamp) -> Self {
         Self {
             saved: None,
@@ -118,7 +119,7 @@ impl State {
         name.stamp <= self.mark.max(self.floor) || self.done.contains(&name)
     }
 
-    fn take_in(&mut self, saved: Versioned<Checkpoint>) {
+    fn take_in(&mut self, saved: VersionedValue<TriggerCheckpoint>) {
         let checkpoint = Arc::clone(&saved.value);
         self.saved = Some(saved);
         self.rise_to(checkpoint.mark);
@@ -157,7 +158,7 @@ impl State {
         self.turned_away = Some(first.min(stamp));
     }
 
-    fn lease_of(&self, holder: Ulid) -> Option<Lease> {
+    fn lease_of(&self, holder: Ulid) -> Option<TriggerLease> {
         let lease = self.saved.as_ref()?.value.lease;
         lease.filter(|lease| lease.holder == holder)
     }
@@ -165,12 +166,12 @@ impl State {
 
 /// The queue of segments of one trigger, with its checkpoint.
 #[derive(Debug)]
-pub(crate) struct Feed {
-    pub(crate) key: FeedKey,
+pub(crate) struct TriggerFeed {
+    pub(crate) key: TriggerRef,
     bucket: Bucket,
-    register: Register<Checkpoint>,
+    register: Register<TriggerCheckpoint>,
     max_queued: usize,
-    state: Mutex<State>,
+    state: Mutex<FeedState>,
     /// Notified when a segment is queued.
     pub(crate) more: Notify,
     /// Cancelled when the trigger is disabled or deleted.
@@ -183,12 +184,12 @@ pub(crate) struct Feed {
 
 /// A segment that is being processed. If it is dropped without [`finish`](Self::finish), the segment is queued again.
 #[derive(Debug)]
-pub(crate) struct Taken<'a> {
-    feed: &'a Feed,
+pub(crate) struct InFlightSegment<'a> {
+    feed: &'a TriggerFeed,
     pub(crate) name: SegmentName,
 }
 
-impl Taken<'_> {
+impl InFlightSegment<'_> {
     /// Marks the segment as processed.
     pub(crate) fn finish(self) {
         let mut state = self.feed.state();
@@ -200,7 +201,7 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for InFlightSegment<'_> {
     fn drop(&mut self) {
         let mut state = self.feed.state();
         if state.running.remove(&self.name) && !state.has_seen(self.name) {
@@ -209,11 +210,11 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// The components of a [`Feed`].
+/// The components of a [`TriggerFeed`].
 #[derive(Debug)]
-pub(crate) struct FeedParts {
+pub(crate) struct TriggerFeedParts {
     pub(crate) bucket: Bucket,
-    pub(crate) key: FeedKey,
+    pub(crate) key: TriggerRef,
     /// Segments up to this stamp are not delivered.
     pub(crate) floor: Stamp,
     pub(crate) recent_put_ids: usize,
@@ -221,16 +222,16 @@ pub(crate) struct FeedParts {
     pub(crate) closed: CancellationToken,
 }
 
-impl Feed {
+impl TriggerFeed {
     /// Creates an empty feed whose checkpoint is not loaded.
-    pub(crate) fn new(parts: FeedParts) -> Self {
+    pub(crate) fn new(parts: TriggerFeedParts) -> Self {
         let name = Key::Checkpoint(parts.key.database, parts.key.trigger);
         Self {
             key: parts.key,
             register: Register::new(parts.bucket.clone(), name, parts.recent_put_ids),
             bucket: parts.bucket,
             max_queued: parts.max_queued,
-            state: Mutex::new(State::new(parts.floor)),
+            state: Mutex::new(FeedState::new(parts.floor)),
             more: Notify::new(),
             closed: parts.closed,
             turn: tokio::sync::Mutex::default(),
@@ -238,23 +239,23 @@ impl Feed {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FeedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a segment unless it is known. Does not block.
-    pub(crate) fn offer(&self, name: SegmentName) -> Offered {
+    pub(crate) fn offer(&self, name: SegmentName) -> OfferOutcome {
         let mut state = self.state();
         if state.has_seen(name) || state.running.contains(&name) || state.queued.contains(&name) {
-            return Offered::Known;
+            return OfferOutcome::Known;
         }
         if state.queued.len() >= self.max_queued {
             state.turn_away(name.stamp);
-            return Offered::Full;
+            return OfferOutcome::Full;
         }
         state.queued.insert(name);
         self.more.notify_one();
-        Offered::Queued
+        OfferOutcome::Queued
     }
 
     /// Records that segments from this stamp on were not offered.
@@ -281,11 +282,11 @@ impl Feed {
     }
 
     /// Takes the oldest queued segment.
-    pub(crate) fn take(&self) -> Option<Taken<'_>> {
+    pub(crate) fn take(&self) -> Option<InFlightSegment<'_>> {
         let mut state = self.state();
         let name = state.queued.pop_first()?;
         state.running.insert(name);
-        Some(Taken { feed: self, name })
+        Some(InFlightSegment { feed: self, name })
     }
 
     /// Returns whether a segment is processed and that is saved.
@@ -367,36 +368,36 @@ impl Feed {
         let _turn = self.turn.lock().await;
         let known = self.state().saved.clone();
         let read = self.register.read(known.as_ref());
-        let read = self.bucket.world().timeout(REQUEST_LIMIT, read).await;
+        let read = self.bucket.world().timeout(REGISTER_TIMEOUT, read).await;
         let saved = read.ok_or_else(unanswered)??;
         self.state().take_in(saved);
         Ok(())
     }
 
     /// Saves the processed segments and changes the lease.
-    pub(crate) async fn save(&self, holder: Ulid, wish: LeaseWish) -> Result<(), EngineError> {
+    pub(crate) async fn save(&self, holder: Ulid, wish: LeaseAction) -> Result<(), EngineError> {
         let _turn = self.turn.lock().await;
         let (base, mark, unsaved) = {
             let state = self.state();
             (state.saved.clone(), state.mark, state.unsaved.clone())
         };
-        let change = |base: &Versioned<Checkpoint>| {
-            let mut next = Checkpoint::clone(&base.value);
+        let change = |base: &VersionedValue<TriggerCheckpoint>| {
+            let mut next = TriggerCheckpoint::clone(&base.value);
             next.unite(mark, unsaved.iter().copied());
             let now = self.bucket.clock().now();
             next.lease = lease_after(next.lease, holder, wish, now);
             Ok::<_, Infallible>(if next == *base.value {
-                Change::Keep(())
+                RegisterChange::Keep(())
             } else {
-                Change::Put(next, ())
+                RegisterChange::Put(next, ())
             })
         };
         let commit = self.register.commit(base, change);
-        let commit = self.bucket.world().timeout(REQUEST_LIMIT, commit).await;
+        let commit = self.bucket.world().timeout(REGISTER_TIMEOUT, commit).await;
         let current = match commit.ok_or_else(unanswered)?? {
-            Commit::Committed { current, .. } => current,
-            Commit::Refused(never) => match never {},
-            Commit::Unknown { reason } => return Err(EngineError::Unsettled { reason }),
+            CommitOutcome::Committed { current, .. } => current,
+            CommitOutcome::Refused(never) => match never {},
+            CommitOutcome::Unknown { reason } => return Err(EngineError::Unsettled { reason }),
         };
         let mut state = self.state();
         state.is_mark_unsaved &= state.mark > mark;
@@ -416,7 +417,7 @@ impl Feed {
                 return Ok(false);
             }
         }
-        self.save(holder, LeaseWish::Hold(lease)).await?;
+        self.save(holder, LeaseAction::Hold(lease)).await?;
         Ok(self.holds(holder))
     }
 
@@ -441,17 +442,17 @@ impl Feed {
 
 /// Computes the lease after a commit.
 fn lease_after(
-    lease: Option<Lease>,
+    lease: Option<TriggerLease>,
     holder: Ulid,
-    wish: LeaseWish,
+    wish: LeaseAction,
     now: Option<StoreTime>,
-) -> Option<Lease> {
+) -> Option<TriggerLease> {
     let is_mine = lease.is_some_and(|lease| lease.holder == holder);
     match (wish, now) {
-        (LeaseWish::Release, _) if is_mine => None,
-        (LeaseWish::Hold(duration), Some(now)) => {
+        (LeaseAction::Release, _) if is_mine => None,
+        (LeaseAction::Hold(duration), Some(now)) => {
             let is_free = lease.is_none_or(|lease| lease.until <= now);
-            let own = Lease {
+            let own = TriggerLease {
                 holder,
                 until: now.plus(duration),
             };
@@ -463,6 +464,6 @@ fn lease_after(
 
 fn unanswered() -> EngineError {
     EngineError::Unsettled {
-        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+        reason: format!("no answer within {} s", REGISTER_TIMEOUT.as_secs()),
     }
 }

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Moment, Rules, SegmentName};
+use neap_bucket::{Bucket, ClockReading, ProtocolRules, SegmentName};
 use neap_catalog::{Catalog, CatalogError, EngineLogs};
 use neap_http::Metrics;
 use neap_schema::DatabaseId;
@@ -30,12 +30,12 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::{
-    Database, EngineSettings, TriggerKey,
-    checkpoint::{Feed, FeedKey, FeedParts, Offered},
+    DatabaseAccess, EngineSettings, TriggerKey,
+    checkpoint::{OfferOutcome, TriggerFeed, TriggerFeedParts, TriggerRef},
     logs::PluginLog,
     metrics::EngineMetrics,
-    roster::{KnownTrigger, Roster},
-    run::{Plugins, Runner},
+    roster::{ActiveTrigger, ActiveTriggers},
+    run::{PluginRuntime, TriggerRunner},
 };
 
 /// The components of an [`Engine`].
@@ -46,13 +46,13 @@ pub struct EngineParts {
     /// The catalogs.
     pub catalog: Arc<Catalog>,
     /// The rules of the storage protocol.
-    pub rules: Rules,
+    pub rules: ProtocolRules,
     /// The reader of segments; ideally the reader that queries use, because they share its cache.
     pub tail: TailReader,
     /// The database that plugins query and write.
-    pub database: Arc<dyn Database>,
+    pub database: Arc<dyn DatabaseAccess>,
     /// The runtime of plugins.
-    pub plugins: Arc<dyn Plugins>,
+    pub plugins: Arc<dyn PluginRuntime>,
     /// The sink for log lines of plugins.
     pub logs: Arc<EngineLogs>,
     /// The settings.
@@ -65,17 +65,17 @@ pub struct EngineParts {
 pub struct Engine {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) rules: Rules,
+    pub(crate) rules: ProtocolRules,
     pub(crate) tail: TailReader,
     pub(crate) settings: EngineSettings,
-    pub(crate) runner: Runner,
-    pub(crate) roster: Roster,
+    pub(crate) runner: TriggerRunner,
+    pub(crate) roster: ActiveTriggers,
     /// Identifies this instance in leases and claims.
     pub(crate) holder: Ulid,
     sole_writer: AtomicBool,
-    feeds: Mutex<BTreeMap<FeedKey, Arc<Feed>>>,
+    feeds: Mutex<BTreeMap<TriggerRef, Arc<TriggerFeed>>>,
     /// Tokens that end the tasks of triggers that are disabled or deleted.
-    closing: Mutex<BTreeMap<FeedKey, CancellationToken>>,
+    closing: Mutex<BTreeMap<TriggerRef, CancellationToken>>,
     /// Held while the triggers are read.
     refreshing: tokio::sync::Mutex<()>,
     /// The databases whose tail was listed, with a notification of every segment since.
@@ -104,12 +104,12 @@ impl fmt::Debug for Engine {
 
 /// A limit on the duration of some work, measured from its start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Time {
-    begun: Moment,
+pub(crate) struct TimeBudget {
+    begun: ClockReading,
     limit: Option<Duration>,
 }
 
-impl Time {
+impl TimeBudget {
     /// Creates a budget without a limit.
     pub(crate) fn unlimited(bucket: &Bucket) -> Self {
         Self {
@@ -135,7 +135,7 @@ impl Time {
 
 /// The queued segments of a trigger, for metrics.
 #[derive(Clone, Debug)]
-pub(crate) struct Backlog {
+pub(crate) struct TriggerBacklog {
     pub(crate) database: Arc<str>,
     pub(crate) trigger: Arc<str>,
     pub(crate) pending: usize,
@@ -149,7 +149,7 @@ impl Engine {
         let world = parts.bucket.world().clone();
         let engine = Arc::new(Self {
             holder: Ulid(world.entropy.next_u128()),
-            runner: Runner {
+            runner: TriggerRunner {
                 plugins: parts.plugins,
                 database: parts.database,
                 log: PluginLog::new(parts.logs, world.clone()),
@@ -163,7 +163,7 @@ impl Engine {
             tail: parts.tail,
             sole_writer: AtomicBool::new(parts.settings.sole_writer),
             settings: parts.settings,
-            roster: Roster::default(),
+            roster: ActiveTriggers::default(),
             feeds: Mutex::default(),
             closing: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
@@ -210,7 +210,7 @@ impl Engine {
         self.logs().dropped()
     }
 
-    fn all_feeds(&self) -> MutexGuard<'_, BTreeMap<FeedKey, Arc<Feed>>> {
+    fn all_feeds(&self) -> MutexGuard<'_, BTreeMap<TriggerRef, Arc<TriggerFeed>>> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -220,19 +220,19 @@ impl Engine {
     }
 
     /// Returns the feeds of all triggers on writes.
-    pub(crate) fn feeds(&self) -> Vec<Arc<Feed>> {
+    pub(crate) fn feeds(&self) -> Vec<Arc<TriggerFeed>> {
         self.all_feeds().values().map(Arc::clone).collect()
     }
 
     /// Returns the feed of a trigger, if it is a trigger on writes.
-    pub(crate) fn feed(&self, key: FeedKey) -> Option<Arc<Feed>> {
+    pub(crate) fn feed(&self, key: TriggerRef) -> Option<Arc<TriggerFeed>> {
         self.all_feeds().get(&key).map(Arc::clone)
     }
 
     /// Returns the feeds of a database.
-    pub(crate) fn feeds_of(&self, database: DatabaseId) -> Vec<Arc<Feed>> {
+    pub(crate) fn feeds_of(&self, database: DatabaseId) -> Vec<Arc<TriggerFeed>> {
         let feeds = self.all_feeds();
-        let of_database = feeds.range(FeedKey::of_database(database));
+        let of_database = feeds.range(TriggerRef::of_database(database));
         of_database.map(|(_, feed)| Arc::clone(feed)).collect()
     }
 
@@ -245,15 +245,15 @@ impl Engine {
     }
 
     /// Returns the backlog of each trigger on writes.
-    pub(crate) fn backlogs(&self) -> Vec<Backlog> {
+    pub(crate) fn backlogs(&self) -> Vec<TriggerBacklog> {
         let now = self.bucket.clock().now();
-        let backlog = |feed: Arc<Feed>| {
+        let backlog = |feed: Arc<TriggerFeed>| {
             let known = self.roster.get(feed.key)?;
             let (pending, oldest) = feed.pending();
             let lag = now
                 .zip(oldest)
                 .map(|(now, oldest)| now.since(oldest.time()));
-            Some(Backlog {
+            Some(TriggerBacklog {
                 database: Arc::clone(&known.database_name),
                 trigger: Arc::from(known.trigger.name.as_str()),
                 pending,
@@ -281,7 +281,7 @@ impl Engine {
         Ok(())
     }
 
-    fn close(&self, known: &KnownTrigger) {
+    fn close(&self, known: &ActiveTrigger) {
         self.all_feeds().remove(&known.key());
         if let Some(closed) = self.closing().remove(&known.key()) {
             closed.cancel();
@@ -292,14 +292,14 @@ impl Engine {
         });
     }
 
-    fn open(&self, known: &KnownTrigger) {
+    fn open(&self, known: &ActiveTrigger) {
         let key = known.key();
         let closed = CancellationToken::new();
         self.closing().insert(key, closed.clone());
         if !known.trigger.specification.is_of_writes() {
             return;
         }
-        let feed = Feed::new(FeedParts {
+        let feed = TriggerFeed::new(TriggerFeedParts {
             bucket: self.bucket.clone(),
             key,
             floor: floor_of(known.trigger.since, &self.rules),
@@ -313,20 +313,20 @@ impl Engine {
         self.doubt.notify_one();
     }
 
-    fn closing(&self) -> MutexGuard<'_, BTreeMap<FeedKey, CancellationToken>> {
+    fn closing(&self) -> MutexGuard<'_, BTreeMap<TriggerRef, CancellationToken>> {
         self.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the token that is cancelled when a trigger is disabled or deleted.
-    pub(crate) fn closed(&self, key: FeedKey) -> Option<CancellationToken> {
+    pub(crate) fn closed(&self, key: TriggerRef) -> Option<CancellationToken> {
         self.closing().get(&key).cloned()
     }
 
     /// Offers a segment to the triggers of its database.
     pub(crate) fn offer(&self, database: DatabaseId, name: SegmentName) {
         let feeds = self.all_feeds();
-        for (_, feed) in feeds.range(FeedKey::of_database(database)) {
-            if feed.offer(name) == Offered::Full {
+        for (_, feed) in feeds.range(TriggerRef::of_database(database)) {
+            if feed.offer(name) == OfferOutcome::Full {
                 self.known_tails().remove(&database);
             }
         }
@@ -341,7 +341,10 @@ impl Engine {
 
     fn has_feeds(&self, database: DatabaseId) -> bool {
         let feeds = self.all_feeds();
-        feeds.range(FeedKey::of_database(database)).next().is_some()
+        feeds
+            .range(TriggerRef::of_database(database))
+            .next()
+            .is_some()
     }
 }
 

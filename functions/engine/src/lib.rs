@@ -23,24 +23,24 @@ mod tests;
 mod worker;
 
 pub use code::{
-    CodeError, CodeSettings, PluginCode, PluginFile, PluginFiles, PluginRepository,
-    PluginRepositoryError, files_on_disk,
+    PluginCodeError, PluginCodeSettings, PluginCodeStore, PluginRepository, PluginRepositoryError,
+    PluginSource, PluginSourceFile, files_on_disk,
 };
-pub use delivery::{Delivered, WorkReport};
+pub use delivery::{SegmentDelivery, WorkReport};
 pub use engine::{Engine, EngineParts};
 pub use packages::{
     MAX_PACKAGE_BYTES, MAX_PACKAGES, PackageError, PackageManager, PackageManagerError,
-    PackageSettings, Packages,
+    PackageSettings, PythonEnvironment,
 };
-pub use ports::{Database, PluginWrite, PortError, QueryRows};
-pub use routes::{EngineRoutes, PluginRequest, RequestTrigger, RequestTriggers, routes};
-pub use run::{CallError, PluginCall, Plugins, PythonPlugins};
+pub use ports::{DatabaseAccess, DatabaseAccessError, PluginWriteOptions, QueryRows};
+pub use routes::{EngineRoutes, PluginRequest, RequestDispatcher, RequestTrigger, routes};
+pub use run::{PluginCall, PluginCallError, PluginRuntime, PythonPluginRuntime};
 pub use settings::EngineSettings;
 pub use specification::{
     MAX_PERIOD, MIN_PERIOD, SpecificationError, Timetable, TriggerKind, TriggerKindError,
     parse_specification,
 };
 pub use worker::{
-    Call, Finished, LogLevel, PluginOnDisk, PluginResponse, Run, RunContext, RunError, RunLimits,
-    TriggerKey, WorkerSettings, Workers,
+    CompletedRun, LogLevel, PluginInput, PluginOnDisk, PluginResponse, PluginRun, RunContext,
+    RunError, RunLimits, TriggerKey, WorkerPool, WorkerSettings,
 };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Moment, World};
+use neap_bucket::{ClockReading, World};
 use neap_catalog::{EngineLogLine, EngineLogs};
 use neap_schema::DatabaseId;
 
@@ -17,7 +17,7 @@ pub(crate) struct PluginLog {
 
 /// The trigger that a log line belongs to.
 #[derive(Clone, Debug)]
-pub(crate) struct LoggedTrigger {
+pub(crate) struct LogSource {
     pub(crate) database: DatabaseId,
     pub(crate) database_name: Arc<str>,
     pub(crate) trigger: Arc<str>,
@@ -29,7 +29,7 @@ impl PluginLog {
     }
 
     /// Adds a line. Does not block.
-    pub(crate) fn add(&self, of: &LoggedTrigger, level: LogLevel, text: String) {
+    pub(crate) fn add(&self, of: &LogSource, level: LogLevel, text: String) {
         let (database, trigger) = (&*of.database_name, &*of.trigger);
         match level {
             LogLevel::Info => tracing::info!(database, trigger, text, "plugin"),
@@ -46,11 +46,11 @@ impl PluginLog {
     }
 
     /// Returns the current instant.
-    pub(crate) fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> ClockReading {
         self.world.moment()
     }
 
-    pub(crate) fn elapsed(&self, since: &Moment) -> Duration {
+    pub(crate) fn elapsed(&self, since: &ClockReading) -> Duration {
         self.world.elapsed(since)
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Weak, time::Duration};
 
 use neap_http::{CounterFamily, HistogramFamily, MetricKind, Metrics};
 
-use crate::{CallError, RunError, engine::Engine};
+use crate::{PluginCallError, RunError, engine::Engine};
 
 /// Upper bounds of the histogram buckets for runs, in seconds: from a few lines of Python to the time limit of a run.
 const RUN_BUCKETS: &[f64] = &[
@@ -108,7 +108,7 @@ impl EngineMetrics {
         &self,
         (database, trigger): (&str, &str),
         took: Duration,
-        failure: Option<&CallError>,
+        failure: Option<&PluginCallError>,
     ) {
         let labels = [database, trigger];
         self.runs.add(&labels, 1);
@@ -136,10 +136,10 @@ impl EngineMetrics {
 }
 
 /// Returns the value of the label `reason`.
-fn reason(failure: &CallError) -> &'static str {
+fn reason(failure: &PluginCallError) -> &'static str {
     let failure = match failure {
-        CallError::NotRun(_) => return "not_run",
-        CallError::Failed(failure) => failure,
+        PluginCallError::NotStarted(_) => return "not_run",
+        PluginCallError::Failed(failure) => failure,
     };
     match failure {
         RunError::NoPython { .. } => "no_python",
@@ -151,7 +151,7 @@ fn reason(failure: &CallError) -> &'static str {
         RunError::Processes(_) => "processes",
         RunError::Exited(_) => "exited",
         RunError::Protocol(_) => "protocol",
-        RunError::Busy(_) | RunError::NoPlace(_) => "busy",
+        RunError::Busy(_) | RunError::NoProcess(_) => "busy",
         RunError::Stopping => "stopping",
     }
 }

@@ -13,14 +13,14 @@ use neap_schema::DatabaseId;
 /// An error of a query or a write of a plugin, with a message for the plugin's author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct PortError(pub String);
+pub struct DatabaseAccessError(pub String);
 
 /// The result of a query as a stream.
 pub struct QueryRows {
     /// The schema of the rows.
     pub schema: SchemaRef,
     /// The stream of rows.
-    pub batches: BoxStream<'static, Result<RecordBatch, PortError>>,
+    pub batches: BoxStream<'static, Result<RecordBatch, DatabaseAccessError>>,
 }
 
 impl fmt::Debug for QueryRows {
@@ -31,7 +31,7 @@ impl fmt::Debug for QueryRows {
 
 /// Options for writing lines of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PluginWrite {
+pub struct PluginWriteOptions {
     /// The number of plugins in a row that led to these lines: 1 if a client's write, a schedule or a request started
     /// the plugin.
     pub depth: u8,
@@ -45,7 +45,7 @@ pub struct PluginWrite {
 
 /// The database as plugins access it.
 #[async_trait]
-pub trait Database: fmt::Debug + Send + Sync + 'static {
+pub trait DatabaseAccess: fmt::Debug + Send + Sync + 'static {
     /// Runs one SQL statement.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
         database: &str,
         sql: &str,
         parameters: &[(String, String)],
-    ) -> Result<QueryRows, PortError>;
+    ) -> Result<QueryRows, DatabaseAccessError>;
 
     /// Writes lines with timestamps in nanoseconds, all or none. Returns `None` if they are put after the return.
     ///
@@ -65,6 +65,6 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
         &self,
         database: &str,
         lines: Bytes,
-        options: PluginWrite,
-    ) -> Result<Option<Stamp>, PortError>;
+        options: PluginWriteOptions,
+    ) -> Result<Option<Stamp>, DatabaseAccessError>;
 }

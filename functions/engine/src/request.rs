@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use neap_catalog::{ANY_AGE, CatalogError, ErrorBehavior};
 
 use crate::{
-    Call, CallError, PluginRequest, PluginResponse, RequestTrigger, RequestTriggers, RunError,
-    engine::Engine, roster::KnownTrigger, run::Job,
+    PluginCallError, PluginInput, PluginRequest, PluginResponse, RequestDispatcher, RequestTrigger,
+    RunError, engine::Engine, roster::ActiveTrigger, run::TriggerRun,
 };
 
 /// An unknown path is looked up again in the catalog if the last validation is older than this.
-const RECENT: Duration = Duration::from_secs(1);
+const MAX_CATALOG_AGE: Duration = Duration::from_secs(1);
 
 #[async_trait]
-impl RequestTriggers for Engine {
+impl RequestDispatcher for Engine {
     async fn find(&self, path: &str) -> Result<Option<RequestTrigger>, CatalogError> {
         let path = path.trim_start_matches('/');
         if !self.is_sole_writer() {
@@ -25,7 +25,7 @@ impl RequestTriggers for Engine {
         }
         let mut found = self.roster.of_path(path);
         if found.is_none() {
-            self.refresh(RECENT).await?;
+            self.refresh(MAX_CATALOG_AGE).await?;
             found = self.roster.of_path(path);
         }
         Ok(found.map(|known| RequestTrigger {
@@ -41,11 +41,11 @@ impl RequestTriggers for Engine {
         trigger: &RequestTrigger,
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError> {
-        let ran = self.runner.run(Job {
+        let ran = self.runner.run(TriggerRun {
             database: trigger.database,
             database_name: Arc::clone(&trigger.database_name),
             trigger: Arc::clone(&trigger.trigger),
-            call: Call::Request {
+            call: PluginInput::Request {
                 method: request.method,
                 query: request.query,
                 headers: request.headers,
@@ -56,15 +56,15 @@ impl RequestTriggers for Engine {
         });
         let answer = match ran.await.result {
             Ok(answer) => answer,
-            Err(CallError::NotRun(text)) => {
+            Err(PluginCallError::NotStarted(text)) => {
                 let traceback = None;
                 return Err(RunError::Plugin { text, traceback });
             }
-            Err(CallError::Failed(error)) => {
+            Err(PluginCallError::Failed(error)) => {
                 let is_to_disable = trigger.trigger.error_behavior == ErrorBehavior::Disable;
                 let is_own = !matches!(
                     error,
-                    RunError::Busy(_) | RunError::NoPlace(_) | RunError::Stopping
+                    RunError::Busy(_) | RunError::NoProcess(_) | RunError::Stopping
                 );
                 if is_to_disable && is_own {
                     self.disable(&known(trigger)).await;
@@ -80,8 +80,8 @@ impl RequestTriggers for Engine {
     }
 }
 
-fn known(of: &RequestTrigger) -> KnownTrigger {
-    KnownTrigger {
+fn known(of: &RequestTrigger) -> ActiveTrigger {
+    ActiveTrigger {
         database: of.database,
         database_name: Arc::clone(&of.database_name),
         trigger: Arc::clone(&of.trigger),

@@ -10,19 +10,19 @@ use neap_bucket::StoreTime;
 use neap_catalog::{Catalog, CatalogError, Trigger, TriggerSpecification};
 use neap_schema::DatabaseId;
 
-use crate::checkpoint::FeedKey;
+use crate::checkpoint::TriggerRef;
 
 /// An enabled trigger of a database that is not dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KnownTrigger {
+pub(crate) struct ActiveTrigger {
     pub(crate) database: DatabaseId,
     pub(crate) database_name: Arc<str>,
     pub(crate) trigger: Arc<Trigger>,
 }
 
-impl KnownTrigger {
-    pub(crate) fn key(&self) -> FeedKey {
-        FeedKey {
+impl ActiveTrigger {
+    pub(crate) fn key(&self) -> TriggerRef {
+        TriggerRef {
             database: self.database,
             trigger: self.trigger.id,
         }
@@ -34,36 +34,36 @@ impl KnownTrigger {
     }
 }
 
-type Triggers = BTreeMap<FeedKey, Arc<KnownTrigger>>;
+type TriggerMap = BTreeMap<TriggerRef, Arc<ActiveTrigger>>;
 
 /// The triggers that run, by database and id.
 #[derive(Debug, Default)]
-pub(crate) struct Roster {
-    triggers: RwLock<Arc<Triggers>>,
+pub(crate) struct ActiveTriggers {
+    triggers: RwLock<Arc<TriggerMap>>,
 }
 
 /// Removed triggers and added triggers. A trigger that was disabled and enabled again is in both.
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
-    pub(crate) gone: Vec<Arc<KnownTrigger>>,
-    pub(crate) new: Vec<Arc<KnownTrigger>>,
+pub(crate) struct TriggerChanges {
+    pub(crate) gone: Vec<Arc<ActiveTrigger>>,
+    pub(crate) new: Vec<Arc<ActiveTrigger>>,
 }
 
-impl Roster {
+impl ActiveTriggers {
     /// Returns the triggers as last read.
-    pub(crate) fn all(&self) -> Arc<Triggers> {
+    pub(crate) fn all(&self) -> Arc<TriggerMap> {
         let triggers = self.triggers.read();
         Arc::clone(&triggers.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns a trigger, if it still runs.
-    pub(crate) fn get(&self, key: FeedKey) -> Option<Arc<KnownTrigger>> {
+    pub(crate) fn get(&self, key: TriggerRef) -> Option<Arc<ActiveTrigger>> {
         self.all().get(&key).map(Arc::clone)
     }
 
     /// Returns the trigger for requests to a path. If there are several, the trigger that was created or enabled last
     /// wins.
-    pub(crate) fn of_path(&self, path: &str) -> Option<Arc<KnownTrigger>> {
+    pub(crate) fn of_path(&self, path: &str) -> Option<Arc<ActiveTrigger>> {
         let all = self.all();
         let of_path = all.values().filter(|known| {
             matches!(&known.trigger.specification, TriggerSpecification::RequestPath { path: of } if of == path)
@@ -77,16 +77,16 @@ impl Roster {
         &self,
         catalog: &Catalog,
         max_age: Duration,
-    ) -> Result<Changes, CatalogError> {
+    ) -> Result<TriggerChanges, CatalogError> {
         let root = catalog.root(max_age).await?;
-        let mut triggers = Triggers::new();
+        let mut triggers = TriggerMap::new();
         let databases = root.value.databases_with_triggers();
         for (database, entry) in databases {
             let of_database = catalog.database(database, max_age).await?;
             let database_name: Arc<str> = Arc::from(entry.name.as_str());
             let enabled = of_database.value.triggers();
             for trigger in enabled.filter(|trigger| !trigger.disabled) {
-                let known = KnownTrigger {
+                let known = ActiveTrigger {
                     database,
                     database_name: Arc::clone(&database_name),
                     trigger: Arc::clone(trigger),
@@ -97,21 +97,21 @@ impl Roster {
         Ok(self.replace(triggers))
     }
 
-    fn replace(&self, triggers: Triggers) -> Changes {
-        let since = |known: &KnownTrigger| -> StoreTime { known.trigger.since };
+    fn replace(&self, triggers: TriggerMap) -> TriggerChanges {
+        let since = |known: &ActiveTrigger| -> StoreTime { known.trigger.since };
         let mut held = self
             .triggers
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let is_in = |all: &Triggers, known: &KnownTrigger| {
+        let is_in = |all: &TriggerMap, known: &ActiveTrigger| {
             let same = all.get(&known.key());
             same.is_some_and(|same| since(same) == since(known))
         };
-        let missing = |from: &Triggers, of: &Triggers| {
+        let missing = |from: &TriggerMap, of: &TriggerMap| {
             let missing = of.values().filter(|known| !is_in(from, known));
             missing.map(Arc::clone).collect()
         };
-        let changes = Changes {
+        let changes = TriggerChanges {
             gone: missing(&triggers, &held),
             new: missing(&held, &triggers),
         };

@@ -16,32 +16,33 @@ use neap_catalog::Trigger;
 use neap_schema::DatabaseId;
 
 use crate::{
-    Call, CodeError, Database, Finished, LogLevel, PluginCode, PluginOnDisk, PluginResponse,
-    PluginWrite, PortError, QueryRows, Run, RunContext, RunError, RunLimits, TriggerKey, Workers,
-    logs::{LoggedTrigger, PluginLog},
+    CompletedRun, DatabaseAccess, DatabaseAccessError, LogLevel, PluginCodeError, PluginCodeStore,
+    PluginInput, PluginOnDisk, PluginResponse, PluginRun, PluginWriteOptions, QueryRows,
+    RunContext, RunError, RunLimits, TriggerKey, WorkerPool,
+    logs::{LogSource, PluginLog},
     metrics::EngineMetrics,
 };
 
 /// The time beyond its limit for which the engine waits for a run, because the worker enforces the limit itself.
-const LEEWAY: Duration = Duration::from_secs(1);
+const RUN_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
 /// An error of calling a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
+pub enum PluginCallError {
     /// The plugin did not start, through no fault of its own: its code can't be fetched now, or no process can be
     /// started. Holds a description.
     #[error("{0}")]
-    NotRun(String),
+    NotStarted(String),
     /// The plugin failed.
     #[error(transparent)]
     Failed(#[from] RunError),
 }
 
-impl CallError {
+impl PluginCallError {
     /// Classifies the error of a run.
     pub(crate) fn of_run(error: RunError) -> Self {
         match error {
-            RunError::NoPython { .. } => Self::NotRun(error.to_string()),
+            RunError::NoPython { .. } => Self::NotStarted(error.to_string()),
             error => Self::Failed(error),
         }
     }
@@ -49,12 +50,12 @@ impl CallError {
 
 /// Runs plugins: loads the code of triggers, and calls it in processes.
 #[async_trait]
-pub trait Plugins: fmt::Debug + Send + Sync + 'static {
+pub trait PluginRuntime: fmt::Debug + Send + Sync + 'static {
     /// Calls the plugin of a trigger.
     ///
     /// # Errors
     /// There is no code, or the plugin failed or reached a limit.
-    async fn run(&self, call: PluginCall) -> Result<Finished, CallError>;
+    async fn run(&self, call: PluginCall) -> Result<CompletedRun, PluginCallError>;
 
     /// Stops the runs of a trigger and drops its cache. Called when the trigger was disabled or deleted.
     fn forget(&self, trigger: &TriggerKey);
@@ -65,37 +66,37 @@ pub trait Plugins: fmt::Debug + Send + Sync + 'static {
 
 /// The runtime of plugins in Python.
 #[derive(Clone, Debug)]
-pub struct PythonPlugins {
-    code: Arc<PluginCode>,
-    workers: Arc<Workers>,
+pub struct PythonPluginRuntime {
+    code: Arc<PluginCodeStore>,
+    workers: Arc<WorkerPool>,
 }
 
-impl PythonPlugins {
+impl PythonPluginRuntime {
     /// Creates the runtime over a store of code and a pool of processes.
-    pub fn new(code: Arc<PluginCode>, workers: Arc<Workers>) -> Self {
+    pub fn new(code: Arc<PluginCodeStore>, workers: Arc<WorkerPool>) -> Self {
         Self { code, workers }
     }
 }
 
 #[async_trait]
-impl Plugins for PythonPlugins {
-    async fn run(&self, call: PluginCall) -> Result<Finished, CallError> {
+impl PluginRuntime for PythonPluginRuntime {
+    async fn run(&self, call: PluginCall) -> Result<CompletedRun, PluginCallError> {
         let trigger = &call.trigger;
         let code = self.code.on_disk(&trigger.plugin, trigger.code).await;
         let code = match code {
             Ok(code) => code,
-            Err(error @ (CodeError::Store(_) | CodeError::Catalog(_))) => {
-                return Err(CallError::NotRun(error.to_string()));
+            Err(error @ (PluginCodeError::Store(_) | PluginCodeError::Catalog(_))) => {
+                return Err(PluginCallError::NotStarted(error.to_string()));
             }
             Err(error) => {
-                return Err(CallError::Failed(RunError::Plugin {
+                return Err(PluginCallError::Failed(RunError::Plugin {
                     text: error.to_string(),
                     traceback: None,
                 }));
             }
         };
         let run = call.of_code(code);
-        self.workers.run(run).await.map_err(CallError::of_run)
+        self.workers.run(run).await.map_err(PluginCallError::of_run)
     }
 
     fn forget(&self, trigger: &TriggerKey) {
@@ -117,7 +118,7 @@ pub struct PluginCall {
     /// The trigger.
     pub trigger: Arc<Trigger>,
     /// The function to call, with its input.
-    pub call: Call,
+    pub call: PluginInput,
     /// Overrides of the limits in the settings.
     pub limits: RunLimits,
     /// The receiver of the plugin's log lines, queries and writes.
@@ -126,8 +127,8 @@ pub struct PluginCall {
 
 impl PluginCall {
     /// Combines the call with the code to run.
-    fn of_code(self, code: PluginOnDisk) -> Run {
-        Run {
+    fn of_code(self, code: PluginOnDisk) -> PluginRun {
+        PluginRun {
             trigger: TriggerKey::Trigger {
                 database: self.database,
                 trigger: self.trigger.id,
@@ -146,11 +147,11 @@ impl PluginCall {
 
 /// A trigger to run, with its input.
 #[derive(Clone, Debug)]
-pub(crate) struct Job {
+pub(crate) struct TriggerRun {
     pub(crate) database: DatabaseId,
     pub(crate) database_name: Arc<str>,
     pub(crate) trigger: Arc<Trigger>,
-    pub(crate) call: Call,
+    pub(crate) call: PluginInput,
     /// The number of plugins in a row that lead to the lines that this plugin writes.
     pub(crate) depth: u8,
     /// The time limit of the run, if it is lower than that of the settings.
@@ -159,14 +160,14 @@ pub(crate) struct Job {
 
 /// The outcome of a run.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct TriggerRunOutcome {
     /// The response of the plugin, or its error.
-    pub(crate) result: Result<Option<PluginResponse>, CallError>,
+    pub(crate) result: Result<Option<PluginResponse>, PluginCallError>,
     /// Whether queued lines could not be written.
     pub(crate) is_unwritten: bool,
 }
 
-impl Ran {
+impl TriggerRunOutcome {
     /// Returns whether a retry is unnecessary.
     pub(crate) fn is_success(&self) -> bool {
         self.result.is_ok() && !self.is_unwritten
@@ -175,22 +176,22 @@ impl Ran {
 
 /// Runs triggers.
 #[derive(Clone, Debug)]
-pub(crate) struct Runner {
-    pub(crate) plugins: Arc<dyn Plugins>,
-    pub(crate) database: Arc<dyn Database>,
+pub(crate) struct TriggerRunner {
+    pub(crate) plugins: Arc<dyn PluginRuntime>,
+    pub(crate) database: Arc<dyn DatabaseAccess>,
     pub(crate) log: PluginLog,
     pub(crate) metrics: EngineMetrics,
     pub(crate) world: World,
 }
 
-impl Runner {
+impl TriggerRunner {
     /// Runs a trigger once and writes the lines that it queued.
-    pub(crate) async fn run(&self, job: Job) -> Ran {
+    pub(crate) async fn run(&self, job: TriggerRun) -> TriggerRunOutcome {
         let of = logged(&job);
         let (depth, database) = (job.depth, Arc::clone(&of.database_name));
         let begun = self.log.moment();
         self.log_start(&of, &job.call);
-        let context = Arc::new(Context {
+        let context = Arc::new(PluginContext {
             runner: self.clone(),
             of: of.clone(),
             depth,
@@ -211,8 +212,11 @@ impl Runner {
             None => run.await,
             // The time limit of an event includes the wait for a process.
             Some(time) => {
-                let ran = self.world.timeout(time.saturating_add(LEEWAY), run).await;
-                ran.unwrap_or(Err(CallError::Failed(RunError::Stopping)))
+                let ran = self
+                    .world
+                    .timeout(time.saturating_add(RUN_TIMEOUT_MARGIN), run)
+                    .await;
+                ran.unwrap_or(Err(PluginCallError::Failed(RunError::Stopping)))
             }
         };
         let took = self.log.elapsed(&begun);
@@ -222,7 +226,7 @@ impl Runner {
             Ok(finished) => finished,
             Err(failure) => {
                 self.log_failure(&of, &failure);
-                return Ran {
+                return TriggerRunOutcome {
                     result: Err(failure),
                     is_unwritten: false,
                 };
@@ -234,27 +238,29 @@ impl Runner {
         }
         let text = format!("finished execution in {}", humantime::format_duration(took));
         self.log.add(&of, LogLevel::Info, text);
-        Ran {
+        TriggerRunOutcome {
             result: Ok(finished.response),
             is_unwritten,
         }
     }
 
-    fn log_start(&self, of: &LoggedTrigger, call: &Call) {
+    fn log_start(&self, of: &LogSource, call: &PluginInput) {
         let text = match call {
-            Call::Writes { .. } => "starting execution of wal plugin.".to_owned(),
-            Call::Schedule { time } => match DateTime::from_timestamp_micros(time.micros()) {
-                Some(time) => format!("starting execution with scheduled time {time}"),
-                None => "starting execution of scheduled plugin.".to_owned(),
-            },
-            Call::Request { .. } => "starting execution of request plugin.".to_owned(),
+            PluginInput::Writes { .. } => "starting execution of wal plugin.".to_owned(),
+            PluginInput::Schedule { time } => {
+                match DateTime::from_timestamp_micros(time.micros()) {
+                    Some(time) => format!("starting execution with scheduled time {time}"),
+                    None => "starting execution of scheduled plugin.".to_owned(),
+                }
+            }
+            PluginInput::Request { .. } => "starting execution of request plugin.".to_owned(),
         };
         self.log.add(of, LogLevel::Info, text);
     }
 
-    fn log_failure(&self, of: &LoggedTrigger, failure: &CallError) {
+    fn log_failure(&self, of: &LogSource, failure: &PluginCallError) {
         let mut text = failure.to_string();
-        if let CallError::Failed(RunError::Plugin {
+        if let PluginCallError::Failed(RunError::Plugin {
             traceback: Some(traceback),
             ..
         }) = failure
@@ -268,7 +274,7 @@ impl Runner {
     /// Writes the lines that a run queued. Returns whether all of them are stored; failures are logged.
     async fn write_queued(
         &self,
-        of: &LoggedTrigger,
+        of: &LogSource,
         queued: BTreeMap<String, Vec<String>>,
         depth: u8,
     ) -> bool {
@@ -290,16 +296,16 @@ impl Runner {
 }
 
 /// Returns the options for writing a trigger's lines to a database.
-fn of_trigger(of: &LoggedTrigger, database: &str, depth: u8, no_sync: bool) -> PluginWrite {
-    PluginWrite {
+fn of_trigger(of: &LogSource, database: &str, depth: u8, no_sync: bool) -> PluginWriteOptions {
+    PluginWriteOptions {
         depth,
         no_sync,
         only: (*database == *of.database_name).then_some(of.database),
     }
 }
 
-fn logged(job: &Job) -> LoggedTrigger {
-    LoggedTrigger {
+fn logged(job: &TriggerRun) -> LogSource {
+    LogSource {
         database: job.database,
         database_name: Arc::clone(&job.database_name),
         trigger: Arc::from(job.trigger.name.as_str()),
@@ -308,14 +314,14 @@ fn logged(job: &Job) -> LoggedTrigger {
 
 /// Handles the log lines, queries and writes of one run.
 #[derive(Clone, Debug)]
-struct Context {
-    runner: Runner,
-    of: LoggedTrigger,
+struct PluginContext {
+    runner: TriggerRunner,
+    of: LogSource,
     depth: u8,
 }
 
 #[async_trait]
-impl RunContext for Context {
+impl RunContext for PluginContext {
     fn log(&self, level: LogLevel, text: String) {
         self.runner.log.add(&self.of, level, text);
     }
@@ -325,7 +331,7 @@ impl RunContext for Context {
         database: &str,
         sql: &str,
         parameters: &[(String, String)],
-    ) -> Result<QueryRows, PortError> {
+    ) -> Result<QueryRows, DatabaseAccessError> {
         let port = &self.runner.database;
         port.query(database, sql, parameters).await
     }
@@ -335,7 +341,7 @@ impl RunContext for Context {
         database: &str,
         lines: Bytes,
         no_sync: bool,
-    ) -> Result<(), PortError> {
+    ) -> Result<(), DatabaseAccessError> {
         let options = of_trigger(&self.of, database, self.depth, no_sync);
         let port = &self.runner.database;
         port.write(database, lines, options).await.map(drop)

@@ -10,14 +10,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use neap_bucket::{Moment, StoreTime};
+use neap_bucket::{ClockReading, StoreTime};
 use neap_catalog::ANY_AGE;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkpoint::{Feed, FeedKey},
-    engine::{Engine, Time},
+    checkpoint::{TriggerFeed, TriggerRef},
+    engine::{Engine, TimeBudget},
 };
 
 /// Maximum time for running triggers to end when the engine stops.
@@ -25,16 +25,16 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// The running tasks of triggers.
 #[derive(Debug, Default)]
-struct Tasks {
+struct TriggerTasks {
     set: JoinSet<()>,
     /// The triggers that have a task, with the times from which they run.
-    started: BTreeMap<FeedKey, StoreTime>,
+    started: BTreeMap<TriggerRef, StoreTime>,
 }
 
 impl Engine {
     /// Runs triggers until `stop` is cancelled, then saves checkpoints and logs.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut tasks = Tasks::default();
+        let mut tasks = TriggerTasks::default();
         let work = async {
             tokio::join!(
                 self.keep_triggers(&mut tasks),
@@ -67,7 +67,7 @@ impl Engine {
         self.save_logs().await;
     }
 
-    async fn keep_triggers(self: &Arc<Self>, tasks: &mut Tasks) {
+    async fn keep_triggers(self: &Arc<Self>, tasks: &mut TriggerTasks) {
         let mut max_age = ANY_AGE;
         let mut attempt = 0;
         let mut polled = self.bucket.world().moment();
@@ -92,7 +92,7 @@ impl Engine {
     /// Waits until the triggers must be read again, and returns the maximum age of the catalogs for that read. The
     /// interval counts from `polled`, so that frequent changes by this process do not delay the detection of changes by
     /// others.
-    async fn wait_for_catalog(&self, attempt: u32, polled: &Moment) -> Duration {
+    async fn wait_for_catalog(&self, attempt: u32, polled: &ClockReading) -> Duration {
         let interval = self.settings.catalog_interval;
         let world = self.bucket.world();
         let pause = async {
@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// Starts the tasks of new triggers. Tasks of removed triggers end by themselves.
-    fn start_tasks(self: &Arc<Self>, tasks: &mut Tasks) {
+    fn start_tasks(self: &Arc<Self>, tasks: &mut TriggerTasks) {
         while tasks.set.try_join_next().is_some() {}
         let all = self.roster.all();
         tasks.started.retain(|key, since| {
@@ -138,8 +138,8 @@ impl Engine {
     }
 
     /// Runs a trigger on writes until it is closed.
-    async fn serve_feed(&self, feed: &Feed) {
-        let time = Time::unlimited(&self.bucket);
+    async fn serve_feed(&self, feed: &TriggerFeed) {
+        let time = TimeBudget::unlimited(&self.bucket);
         let mut attempt = 0;
         while !self.is_stopped(&feed.closed) {
             if !feed.is_loaded()

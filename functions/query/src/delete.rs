@@ -124,7 +124,7 @@ fn operands(chain: &Expr, operator: Operator) -> Vec<&Expr> {
 }
 
 /// A component of a row's key.
-enum Key<'a> {
+enum KeyColumn<'a> {
     Time,
     Tag(&'a str),
 }
@@ -164,8 +164,8 @@ fn of_comparison(predicate: &Expr) -> Option<Condition> {
             })
         }
         Expr::IsNull(expr) => match key(expr)? {
-            Key::Time => Some(Condition::NOTHING),
-            Key::Tag(name) => Some(Condition::Tag {
+            KeyColumn::Time => Some(Condition::NOTHING),
+            KeyColumn::Tag(name) => Some(Condition::Tag {
                 name: name.to_owned(),
                 value: None,
             }),
@@ -175,18 +175,18 @@ fn of_comparison(predicate: &Expr) -> Option<Condition> {
 }
 
 /// Returns the time or tag that an expression reads, if the expression does not change its value.
-fn key(expr: &Expr) -> Option<Key<'_>> {
+fn key(expr: &Expr) -> Option<KeyColumn<'_>> {
     match expr {
-        Expr::Column(Column { name, .. }) if name == TIME_COLUMN => Some(Key::Time),
-        Expr::Column(Column { name, .. }) => Some(Key::Tag(name)),
+        Expr::Column(Column { name, .. }) if name == TIME_COLUMN => Some(KeyColumn::Time),
+        Expr::Column(Column { name, .. }) => Some(KeyColumn::Tag(name)),
         Expr::Cast(Cast { expr, field }) => {
             let key = key(expr)?;
             let is_same = match (&key, field.data_type()) {
-                (Key::Time, DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
+                (KeyColumn::Time, DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
                     matches!(zone.as_deref(), None | Some("+00:00" | "UTC" | "Z"))
                 }
-                (Key::Tag(_), DataType::Dictionary(_, values)) => values.is_string(),
-                (Key::Tag(_), data_type) => data_type.is_string(),
+                (KeyColumn::Tag(_), DataType::Dictionary(_, values)) => values.is_string(),
+                (KeyColumn::Tag(_), data_type) => data_type.is_string(),
                 _ => false,
             };
             is_same.then_some(key)
@@ -195,16 +195,16 @@ fn key(expr: &Expr) -> Option<Key<'_>> {
     }
 }
 
-fn compared(key: &Key<'_>, operator: Operator, value: &ScalarValue) -> Option<Condition> {
+fn compared(key: &KeyColumn<'_>, operator: Operator, value: &ScalarValue) -> Option<Condition> {
     match key {
         _ if value.is_null() && !compares_nulls(operator) => Some(Condition::NOTHING),
-        Key::Time => {
+        KeyColumn::Time => {
             let ScalarValue::TimestampNanosecond(Some(time), _) = value else {
                 return None;
             };
             times(operator, *time)
         }
-        Key::Tag(name) => match (operator, value.try_as_str()??) {
+        KeyColumn::Tag(name) => match (operator, value.try_as_str()??) {
             // A row without the tag has no value for it, and no row has an empty value.
             (Operator::Eq, "") => Some(Condition::NOTHING),
             (Operator::Eq, value) => Some(Condition::Tag {

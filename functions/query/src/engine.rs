@@ -9,15 +9,15 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     datatypes::{DataType, Field, Schema},
 };
-use neap_bucket::{Bucket, MAX_CATALOG_AGE, Stamp, StoreTime, Versioned, World};
+use neap_bucket::{Bucket, MAX_CATALOG_AGE, Stamp, StoreTime, VersionedValue, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_tables::{
-    CacheLayers, CacheStats, Cancellation, Data, DataCacheLimits, DataCacheStats, PluginFiles,
-    QueryContext, QueryTimes, ScanContext, SessionSettings, Sessions, SharedTables, StaleTail,
-    SystemSources, TailImages, is_overtaken, runtime,
+    CacheLayers, CacheStats, Cancellation, DataCacheLimits, DataCacheStats, PluginFiles,
+    QueryContext, QueryTimes, ScanContext, SectionData, SessionSettings, Sessions, SharedTables,
+    StaleTail, SystemSources, TailImages, is_overtaken, runtime,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,21 +27,21 @@ use crate::{
     job::{PendingQuery, QueryTask, StartedQuery},
     log::{QueryLog, QueryTracker},
     request::{Planner, SqlPlanner},
-    rows::Incoming,
+    rows::RowReceiver,
 };
 
 /// The maximum age of the cached catalog that resolves database names. A drop is acknowledged after that time.
-const NAME_AGE: Duration = MAX_CATALOG_AGE;
+const MAX_NAME_AGE: Duration = MAX_CATALOG_AGE;
 
 /// The maximum time that a query waits for a permit.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_PERMIT_WAIT: Duration = Duration::from_secs(10);
 
 /// The maximum number of times that a query takes a newer snapshot because a cached tail image is newer than its
 /// snapshot.
-const MAX_OVERTAKEN: usize = 3;
+const MAX_SNAPSHOT_RETRIES: usize = 3;
 
 /// The maximum age of that newer snapshot. A cached one satisfies it.
-const OVERTAKING_AGE: Duration = Duration::from_secs(1);
+const RETRY_SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 
 /// Answers queries over the databases of a bucket.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl QueryEngine {
         let runtime = Arc::new(runtime(&session_settings)?);
         let scan = ScanContext {
             manifests,
-            data: Data::new(bucket.clone(), io_runtime.clone(), limits),
+            data: SectionData::new(bucket.clone(), io_runtime.clone(), limits),
             tails: TailImages::new(settings.tail_bytes, Arc::clone(&runtime)),
             io_runtime: io_runtime.clone(),
         };
@@ -203,7 +203,7 @@ impl QueryEngine {
         if name == INTERNAL_DATABASE {
             return Ok(Some(INTERNAL_DATABASE_ID));
         }
-        Ok(self.catalog.root(NAME_AGE).await?.value.database(name))
+        Ok(self.catalog.root(MAX_NAME_AGE).await?.value.database(name))
     }
 
     /// Resolves a database name. A request calls this before it checks the caller's permission.
@@ -214,7 +214,7 @@ impl QueryEngine {
         if name == INTERNAL_DATABASE {
             return Ok(INTERNAL_DATABASE_ID);
         }
-        let database = self.catalog.database_by_name(name, NAME_AGE).await?;
+        let database = self.catalog.database_by_name(name, MAX_NAME_AGE).await?;
         database.ok_or_else(|| QueryError::DatabaseNotFound(name.to_owned()))
     }
 
@@ -255,11 +255,11 @@ impl QueryEngine {
         // The timeout is enforced here because answering may compute without yielding.
         let answer = self.world().timeout(timeout, answer).await;
         match answer.unwrap_or(Err(QueryError::Timeout(timeout))) {
-            Ok(Answered::Rows(answer)) => {
+            Ok(QueryAnswer::Rows(answer)) => {
                 let left = timeout.saturating_sub(self.world().elapsed(&begun));
                 Ok(answer.rows(running, timeout, left, self.world()))
             }
-            Ok(Answered::Deleted(stamp)) => {
+            Ok(QueryAnswer::Deleted(stamp)) => {
                 let rows = deleted(stamp).inspect_err(|_| tracker.fails())?;
                 tracker.gives_rows();
                 tracker.totals().gave(1);
@@ -307,10 +307,10 @@ impl QueryEngine {
     /// Acquires a query permit, and waits until memory pressure allows another query.
     async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         let permit = Arc::clone(&self.running).acquire_owned();
-        let permit = self.world().timeout(LONGEST_WAIT, permit).await;
+        let permit = self.world().timeout(MAX_PERMIT_WAIT, permit).await;
         let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
         let pressure = &self.settings.pressure;
-        match pressure.relieved(self.world(), LONGEST_WAIT).await {
+        match pressure.relieved(self.world(), MAX_PERMIT_WAIT).await {
             true => Ok(permit),
             false => Err(QueryError::Busy),
         }
@@ -320,7 +320,7 @@ impl QueryEngine {
         &self,
         pending: Arc<PendingQuery>,
         tracker: &Arc<QueryTracker>,
-    ) -> Result<Answered, QueryError> {
+    ) -> Result<QueryAnswer, QueryError> {
         let permit = self.permit().await?;
         tracker.acquires_permit();
         let cancellation = Cancellation::default();
@@ -337,7 +337,7 @@ impl QueryEngine {
             tracker: Arc::clone(tracker),
             permit: Arc::clone(&permit),
         };
-        for _ in 0..MAX_OVERTAKEN {
+        for _ in 0..MAX_SNAPSHOT_RETRIES {
             let context = self.context(
                 database,
                 options,
@@ -347,7 +347,7 @@ impl QueryEngine {
             );
             match self.answer(work(context.await?)).await {
                 Err(error) if is_overtaken(&error) => {
-                    options.max_staleness = options.max_staleness.max(OVERTAKING_AGE);
+                    options.max_staleness = options.max_staleness.max(RETRY_SNAPSHOT_AGE);
                 }
                 answer => return answer,
             }
@@ -393,8 +393,8 @@ impl QueryEngine {
         let wall = self.world().clock.wall_micros();
         Snapshot {
             database: INTERNAL_DATABASE_ID,
-            catalog: Versioned::absent(shown),
-            manifest: Versioned::absent(shown),
+            catalog: VersionedValue::absent(shown),
+            manifest: VersionedValue::absent(shown),
             tail: Arc::default(),
             taken: self.world().moment(),
             shown: shown.unwrap_or(StoreTime::from_micros(wall)),
@@ -404,7 +404,7 @@ impl QueryEngine {
 
     /// Answers a request from a snapshot. Deletes are executed on the caller's runtime because they wait for the commit
     /// order of writes, as writes do.
-    async fn answer(&self, work: QueryTask) -> Result<Answered, QueryError> {
+    async fn answer(&self, work: QueryTask) -> Result<QueryAnswer, QueryError> {
         let (context, pending) = (work.context.clone(), Arc::clone(&work.pending));
         let tracker = Arc::clone(&work.tracker);
         let (mut job, beginning, receiver) = work.spawn(self.executor(), self.world().clone());
@@ -417,7 +417,7 @@ impl QueryEngine {
             Ok(StartedQuery::Rows(schema)) => schema,
             Ok(StartedQuery::Delete(delete)) => {
                 job.done();
-                return Ok(Answered::Deleted(self.delete(&pending, delete).await?));
+                return Ok(QueryAnswer::Deleted(self.delete(&pending, delete).await?));
             }
             Err(error) => {
                 job.done();
@@ -425,7 +425,7 @@ impl QueryEngine {
             }
         };
         let is_of_snapshot = context.snapshot.database != INTERNAL_DATABASE_ID;
-        Ok(Answered::Rows(Incoming {
+        Ok(QueryAnswer::Rows(RowReceiver {
             schema,
             as_of: is_of_snapshot.then(|| last_stamp(&context.snapshot)),
             receiver,
@@ -447,7 +447,7 @@ impl QueryEngine {
     /// Deletes rows and returns the stamp of the delete. The number of deleted rows is unknown because no rows are
     /// read.
     async fn delete(&self, pending: &PendingQuery, delete: RowDelete) -> Result<Stamp, QueryError> {
-        let deleter = self.deleter.as_ref().ok_or(QueryError::NoWrites)?;
+        let deleter = self.deleter.as_ref().ok_or(QueryError::NoDeleter)?;
         let (arrived, after) = (pending.begun, pending.request.after);
         let stamp = deleter.delete_rows(pending.database, vec![delete], arrived, after);
         Ok(stamp.await?)
@@ -464,8 +464,8 @@ pub struct MemoryStats {
 }
 
 /// The answer to a request.
-enum Answered {
-    Rows(Incoming),
+enum QueryAnswer {
+    Rows(RowReceiver),
     Deleted(Stamp),
 }
 

@@ -38,10 +38,10 @@ pub enum QueryError {
     ReadOnly,
     /// A `DELETE` with an as-of time.
     #[error("DELETE can't be as of an earlier time")]
-    PastIsFixed,
+    DeleteAsOf,
     /// The engine has no deleter.
     #[error("this server takes no writes")]
-    NoWrites,
+    NoDeleter,
     /// The rows were not deleted, or the outcome is unknown.
     #[error("{0}")]
     Delete(#[from] DeleteRowsError),
@@ -65,7 +65,7 @@ pub enum QueryError {
     Stopped,
     /// The query threads can't be started.
     #[error("the threads for queries can't be started: {0}")]
-    Threads(#[source] std::io::Error),
+    ThreadStart(#[source] std::io::Error),
 }
 
 impl From<DataFusionError> for QueryError {
@@ -131,8 +131,8 @@ impl QueryError {
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
-            Self::ReadOnly | Self::NoWrites => QueryErrorKind::NotImplemented,
-            Self::PastIsFixed | Self::TooManyRows { .. } => QueryErrorKind::Invalid,
+            Self::ReadOnly | Self::NoDeleter => QueryErrorKind::NotImplemented,
+            Self::DeleteAsOf | Self::TooManyRows { .. } => QueryErrorKind::Invalid,
             Self::Delete(error) => match error.kind {
                 DeleteRowsErrorKind::Invalid => QueryErrorKind::Invalid,
                 DeleteRowsErrorKind::NotFound => QueryErrorKind::NotFound,
@@ -142,7 +142,7 @@ impl QueryError {
                 DeleteRowsErrorKind::Internal => QueryErrorKind::Internal,
             },
             Self::Busy | Self::Stopped => QueryErrorKind::Unavailable,
-            Self::Format(_) | Self::Timeout(_) | Self::Threads(_) => QueryErrorKind::Internal,
+            Self::Format(_) | Self::Timeout(_) | Self::ThreadStart(_) => QueryErrorKind::Internal,
         }
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A query may compute for any length of time without yielding. On separate threads it blocks only other queries: the
-//! caller enforces the timeout and cancels the query by dropping its [`Job`]. Requests to the store and the catalog,
+//! caller enforces the timeout and cancels the query by dropping its [`QueryTaskHandle`]. Requests to the store and the catalog,
 //! which other requests also wait for, run on the [`IoRuntime`]. Otherwise a starved task could hold connections, locks
 //! and limits.
 //!
@@ -41,16 +41,16 @@ const THREAD_STACK_BYTES: usize = 128 << 20;
 /// Plans and executes queries. Clones share the threads, which end when the last clone is dropped, without waiting for
 /// running work.
 #[derive(Clone)]
-pub struct Executor(Arc<Threads>);
+pub struct Executor(Arc<ExecutorInner>);
 
-struct Threads {
+struct ExecutorInner {
     /// `None`: queries run on the runtime of the caller.
     own: Option<Runtime>,
     io_runtime: IoRuntime,
     given_up: Arc<AtomicUsize>,
 }
 
-impl Drop for Threads {
+impl Drop for ExecutorInner {
     fn drop(&mut self) {
         if let Some(own) = self.own.take() {
             // The last clone may be dropped inside a task, which must not block.
@@ -71,7 +71,7 @@ impl Executor {
     /// The threads can't be started, or there is no current runtime.
     pub fn with_threads(threads: usize) -> Result<Self, QueryError> {
         let home = Handle::try_current().map_err(io::Error::other);
-        let home = home.map_err(QueryError::Threads)?;
+        let home = home.map_err(QueryError::ThreadStart)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             // For blocking reads and decoding. Each thread has a stack of the same size.
@@ -80,12 +80,12 @@ impl Executor {
             .thread_stack_size(THREAD_STACK_BYTES)
             .enable_all()
             .build()
-            .map_err(QueryError::Threads)?;
+            .map_err(QueryError::ThreadStart)?;
         Ok(Self::new(Some(runtime), IoRuntime::new(home)))
     }
 
     fn new(own: Option<Runtime>, io_runtime: IoRuntime) -> Self {
-        Self(Arc::new(Threads {
+        Self(Arc::new(ExecutorInner {
             own,
             io_runtime,
             given_up: Arc::default(),
@@ -127,8 +127,8 @@ impl Executor {
         &self,
         place: &Arc<QueryPermit>,
         work: impl Future<Output = ()> + Send + 'static,
-    ) -> Job {
-        Job {
+    ) -> QueryTaskHandle {
+        QueryTaskHandle {
             task: match &self.0.own {
                 Some(own) => own.spawn(work),
                 None => tokio::spawn(work),
@@ -200,13 +200,13 @@ impl Drop for QueryPermit {
 
 /// A handle to the task of a query. Dropping it cancels the query.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct QueryTaskHandle {
     task: JoinHandle<()>,
     place: Weak<QueryPermit>,
     is_done: bool,
 }
 
-impl Job {
+impl QueryTaskHandle {
     /// Marks the job as finished, because its last message was received.
     pub(crate) fn done(&mut self) {
         self.is_done = true;
@@ -227,7 +227,7 @@ impl Job {
     }
 }
 
-impl Drop for Job {
+impl Drop for QueryTaskHandle {
     fn drop(&mut self) {
         if self.is_done {
             return;

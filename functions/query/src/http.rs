@@ -12,10 +12,10 @@ use axum::{
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use neap_catalog::DatabaseAction;
-use neap_formats::{Format, Limits, stream as stream_chunks};
+use neap_formats::{Format, FormatLimits, stream as stream_chunks};
 use neap_http::{
-    ApiError, BodyLimits, Caller, Kind, RequestId, STAMP_HEADER, TimeLimit, parse_query, read_body,
-    requested_stamp,
+    ApiError, BodyLimits, Caller, Kind, RequestDeadline, RequestId, STAMP_HEADER, parse_query,
+    read_body, requested_stamp,
 };
 use neap_schema::DatabaseId;
 use serde::Deserialize;
@@ -58,7 +58,7 @@ struct QueryBody {
 
 /// The parameters of a query in a URL.
 #[derive(Debug, Deserialize)]
-struct QueryUrl {
+struct QueryUrlParams {
     db: String,
     q: String,
     format: Option<Format>,
@@ -75,7 +75,7 @@ async fn query_by_url(
             "missing query parameters 'db' and 'q'",
         ));
     }
-    let QueryUrl {
+    let QueryUrlParams {
         db,
         q,
         format,
@@ -94,12 +94,12 @@ async fn query_by_url(
         params,
     };
     let (head, _) = request.into_parts();
-    answer(&engine, &head, query, Changes::Refused).await
+    answer(&engine, &head, query, ChangePolicy::Refused).await
 }
 
 /// Whether a statement may change data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Changes {
+enum ChangePolicy {
     Allowed,
     /// Because clients may repeat, prefetch and link a GET.
     Refused,
@@ -117,7 +117,7 @@ async fn query_by_body(
     let body = read_body(&head.headers, body, &limits, engine.world()).await?;
     // The content type is ignored because curl sends a form by default.
     let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
-    answer(&engine, &head, query, Changes::Allowed).await
+    answer(&engine, &head, query, ChangePolicy::Allowed).await
 }
 
 pub(crate) fn bad_json(error: &serde_json::Error) -> ApiError {
@@ -128,13 +128,13 @@ async fn answer(
     engine: &QueryEngine,
     head: &Parts,
     query: QueryBody,
-    changes: Changes,
+    changes: ChangePolicy,
 ) -> Result<Response, ApiError> {
     let format = chosen_format(query.format, &head.headers)?;
     let request = QueryRequest {
         text: query.q,
         parameters: query.params,
-        may_delete: changes == Changes::Allowed,
+        may_delete: changes == ChangePolicy::Allowed,
         ..request_of(head)?
     };
     let caller = Caller::of(head)?;
@@ -145,7 +145,7 @@ async fn answer(
         ..request
     };
     let rows = engine.query(database, request).await;
-    if changes == Changes::Allowed && matches!(rows, Err(QueryError::ReadOnly)) {
+    if changes == ChangePolicy::Allowed && matches!(rows, Err(QueryError::ReadOnly)) {
         // The statement was rejected only because the caller lacks the permission.
         caller.require(DatabaseAction::Write, Some(database))?;
     }
@@ -174,7 +174,10 @@ pub(crate) fn request_of(head: &Parts) -> Result<QueryRequest, ApiError> {
         after: requested_stamp(headers)?,
         as_of: requested_as_of(headers)?,
         without_caches: without_caches(headers)?,
-        ends: head.extensions.get::<TimeLimit>().map(|limit| limit.ends),
+        ends: head
+            .extensions
+            .get::<RequestDeadline>()
+            .map(|limit| limit.ends),
         trace_id: head.extensions.get().map(RequestId::to_string),
         ..QueryRequest::default()
     })
@@ -228,9 +231,9 @@ pub(crate) async fn respond(
     format: Format,
     rows: Rows,
 ) -> Result<Response, ApiError> {
-    let limits = Limits {
+    let limits = FormatLimits {
         table_bytes: engine.settings().pretty_bytes,
-        ..Limits::default()
+        ..FormatLimits::default()
     };
     let logged = rows.logged;
     let body = stream_chunks(format, rows.schema, rows.batches, limits);
@@ -253,7 +256,7 @@ pub(crate) async fn respond(
 
 /// The parameters of the list of databases.
 #[derive(Debug, Deserialize)]
-struct ListUrl {
+struct DatabaseListParams {
     format: Option<Format>,
     #[serde(default)]
     show_deleted: bool,
@@ -264,7 +267,7 @@ async fn list_databases(
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let ListUrl {
+    let DatabaseListParams {
         format,
         show_deleted,
     } = parse_query(request.uri())?;

@@ -17,18 +17,18 @@ use datafusion::{
     physical_plan::execute_stream,
 };
 use futures::{Stream, StreamExt, stream};
-use neap_bucket::{Moment, World};
+use neap_bucket::{ClockReading, World};
 use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
 use neap_tables::{QueryContext, with_cancellation};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Batches, QueryError, QueryRequest, delete,
-    executor::{Executor, Job, QueryPermit},
+    BatchStream, QueryError, QueryRequest, delete,
+    executor::{Executor, QueryPermit, QueryTaskHandle},
     log::QueryTracker,
     request::Planner,
-    statement::Planned,
+    statement::PlannedStatement,
 };
 
 /// A request while it is answered.
@@ -37,7 +37,7 @@ pub(crate) struct PendingQuery {
     pub(crate) database: DatabaseId,
     pub(crate) request: QueryRequest,
     pub(crate) planner: Arc<dyn Planner>,
-    pub(crate) begun: Moment,
+    pub(crate) begun: ClockReading,
     /// The maximum duration, from its start to the end of its answer.
     pub(crate) timeout: Duration,
     /// The maximum number of rows in the answer.
@@ -55,7 +55,7 @@ pub(crate) enum StartedQuery {
 }
 
 /// A message of the row channel; `None` ends the rows.
-pub(crate) type Handed = Option<Result<RecordBatch, QueryError>>;
+pub(crate) type RowMessage = Option<Result<RecordBatch, QueryError>>;
 
 /// A query over a snapshot.
 #[derive(Debug)]
@@ -73,21 +73,21 @@ impl QueryTask {
         executor: &Executor,
         world: World,
     ) -> (
-        Job,
+        QueryTaskHandle,
         oneshot::Receiver<Result<StartedQuery, QueryError>>,
-        mpsc::Receiver<Handed>,
+        mpsc::Receiver<RowMessage>,
     ) {
         let (begun, beginning) = oneshot::channel();
         let (sender, receiver) = mpsc::channel(1);
         let permit = Arc::clone(&self.permit);
         let work = async move {
-            let rows = match self.begin(Joins::Usual).await {
-                Ok(Started::Rows(schema, rows)) => {
+            let rows = match self.begin(JoinAlgorithm::Hash).await {
+                Ok(QueryExecution::Rows(schema, rows)) => {
                     self.tracker.gives_rows();
                     begun.send(Ok(StartedQuery::Rows(schema))).ok();
                     rows
                 }
-                Ok(Started::Delete(delete)) => {
+                Ok(QueryExecution::Delete(delete)) => {
                     begun.send(Ok(StartedQuery::Delete(delete))).ok();
                     return;
                 }
@@ -107,27 +107,32 @@ impl QueryTask {
         (executor.spawn(&permit, work), beginning, receiver)
     }
 
-    async fn begin(&self, joins: Joins) -> Result<Started, QueryError> {
+    async fn begin(&self, joins: JoinAlgorithm) -> Result<QueryExecution, QueryError> {
         let (context, request) = (&self.context, &self.pending.request);
         let planned = self.pending.planner.plan(context, request).await;
         self.tracker.is_planned();
         match planned.map_err(QueryError::Planning)? {
-            Planned::Query(mut state, plan) => {
-                if joins == Joins::Spilling {
+            PlannedStatement::Query(mut state, plan) => {
+                if joins == JoinAlgorithm::SortMerge {
                     let options = state.config_mut().options_mut();
                     options.optimizer.prefer_hash_join = false;
                 }
                 self.execute(&state, &plan).await
             }
-            Planned::Rows(rows) => {
+            PlannedStatement::Rows(rows) => {
                 let schema = rows.schema();
-                Ok(Started::Rows(schema, Box::pin(stream::iter([Ok(rows)]))))
+                Ok(QueryExecution::Rows(
+                    schema,
+                    Box::pin(stream::iter([Ok(rows)])),
+                ))
             }
-            Planned::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
-            Planned::Delete(..) if request.as_of.is_some() => Err(QueryError::PastIsFixed),
-            Planned::Delete(state, statement) => {
+            PlannedStatement::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
+            PlannedStatement::Delete(..) if request.as_of.is_some() => Err(QueryError::DeleteAsOf),
+            PlannedStatement::Delete(state, statement) => {
                 let delete = delete::row_delete(&state, &context.snapshot, &statement);
-                Ok(Started::Delete(delete.map_err(QueryError::Planning)?))
+                Ok(QueryExecution::Delete(
+                    delete.map_err(QueryError::Planning)?,
+                ))
             }
         }
     }
@@ -136,7 +141,7 @@ impl QueryTask {
         &self,
         state: &SessionState,
         plan: &LogicalPlan,
-    ) -> Result<Started, QueryError> {
+    ) -> Result<QueryExecution, QueryError> {
         let plan = state.create_physical_plan(plan).await;
         let plan = plan.map_err(QueryError::Planning)?;
         let plan = with_cancellation(plan, &self.context.cancellation)?;
@@ -155,16 +160,16 @@ impl QueryTask {
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
         let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
-        Ok(Started::Rows(schema, Box::pin(batches)))
+        Ok(QueryExecution::Rows(schema, Box::pin(batches)))
     }
 
     /// Sends rows until the timeout. Returns the final message, or `None` if there is none.
     async fn give(
         &self,
-        rows: Batches,
-        sender: &mpsc::Sender<Handed>,
+        rows: BatchStream,
+        sender: &mpsc::Sender<RowMessage>,
         world: &World,
-    ) -> Option<Handed> {
+    ) -> Option<RowMessage> {
         let pending = &self.pending;
         let left = pending
             .timeout
@@ -174,12 +179,12 @@ impl QueryTask {
         self.permit.give_up();
         // Updates the tracker before the final message, so that its receiver sees a finished query.
         match given {
-            Some(Given::All) => {
+            Some(SendOutcome::Complete) => {
                 self.tracker.succeeds();
                 Some(None)
             }
-            Some(Given::NotAll) => None,
-            Some(Given::Failed { error, .. }) => {
+            Some(SendOutcome::ReceiverDropped) => None,
+            Some(SendOutcome::Failed { error, .. }) => {
                 self.tracker.fails();
                 Some(Some(Err(error)))
             }
@@ -195,13 +200,17 @@ impl QueryTask {
 impl QueryTask {
     /// Sends rows. If a join runs out of memory before any row was sent, plans the query once more with sort-merge
     /// joins.
-    async fn give_all(&self, rows: Batches, sender: &mpsc::Sender<Handed>) -> Given {
+    async fn give_all(&self, rows: BatchStream, sender: &mpsc::Sender<RowMessage>) -> SendOutcome {
         let most = self.pending.max_rows;
         match give(rows, most, sender, &self.tracker).await {
-            Given::Failed { error, rows: 0 } if is_out_of_memory(&error) => {
-                match self.begin(Joins::Spilling).await {
-                    Ok(Started::Rows(_, rows)) => give(rows, most, sender, &self.tracker).await,
-                    Ok(Started::Delete(_)) | Err(_) => Given::Failed { error, rows: 0 },
+            SendOutcome::Failed { error, rows: 0 } if is_out_of_memory(&error) => {
+                match self.begin(JoinAlgorithm::SortMerge).await {
+                    Ok(QueryExecution::Rows(_, rows)) => {
+                        give(rows, most, sender, &self.tracker).await
+                    }
+                    Ok(QueryExecution::Delete(_)) | Err(_) => {
+                        SendOutcome::Failed { error, rows: 0 }
+                    }
                 }
             }
             given => given,
@@ -211,11 +220,11 @@ impl QueryTask {
 
 /// The algorithm of equi-joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Joins {
+enum JoinAlgorithm {
     /// DataFusion's preference: a hash join, which needs one side in memory.
-    Usual,
+    Hash,
     /// A sort-merge join, which can spill.
-    Spilling,
+    SortMerge,
 }
 
 /// Whether a query ran out of memory.
@@ -229,16 +238,16 @@ fn is_out_of_memory(error: &QueryError) -> bool {
 }
 
 /// A query that was planned and has started to execute.
-enum Started {
-    Rows(SchemaRef, Batches),
+enum QueryExecution {
+    Rows(SchemaRef, BatchStream),
     Delete(RowDelete),
 }
 
 /// The outcome of sending rows.
-enum Given {
-    All,
+enum SendOutcome {
+    Complete,
     /// The receiver is gone.
-    NotAll,
+    ReceiverDropped,
     /// The query failed after this number of rows.
     Failed {
         error: QueryError,
@@ -249,28 +258,28 @@ enum Given {
 async fn give(
     mut batches: impl Stream<Item = Result<RecordBatch, QueryError>> + Unpin,
     max_rows: Option<u64>,
-    sender: &mpsc::Sender<Handed>,
+    sender: &mpsc::Sender<RowMessage>,
     tracker: &QueryTracker,
-) -> Given {
+) -> SendOutcome {
     let mut rows: usize = 0;
     loop {
         let next = tokio::select! {
             next = batches.next() => next,
-            () = sender.closed() => return Given::NotAll,
+            () = sender.closed() => return SendOutcome::ReceiverDropped,
         };
         let batch = match next {
             Some(Ok(batch)) => batch,
-            Some(Err(error)) => return Given::Failed { error, rows },
-            None => return Given::All,
+            Some(Err(error)) => return SendOutcome::Failed { error, rows },
+            None => return SendOutcome::Complete,
         };
         rows += batch.num_rows();
         if let Some(limit) = max_rows.filter(|limit| rows as u64 > *limit) {
             let error = QueryError::TooManyRows { limit };
-            return Given::Failed { error, rows };
+            return SendOutcome::Failed { error, rows };
         }
         let given = batch.num_rows();
         if sender.send(Some(Ok(batch))).await.is_err() {
-            return Given::NotAll;
+            return SendOutcome::ReceiverDropped;
         }
         tracker.totals().gave(given);
     }

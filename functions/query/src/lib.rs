@@ -39,7 +39,7 @@ pub use http::router;
 pub use neap_tables::{CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError};
 pub use parameters::Parameters;
 pub use request::{Language, QueryRequest};
-pub use rows::{Batches, Rows};
+pub use rows::{BatchStream, Rows};
 pub use settings::QuerySettings;
 pub use totals::QueryStats;
 

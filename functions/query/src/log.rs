@@ -27,7 +27,7 @@ use uuid::{Builder, Uuid};
 use crate::{
     QueryRequest,
     request::Language,
-    totals::{End, Totals},
+    totals::{QueryCounters, QueryOutcome},
 };
 
 /// The maximum length of a logged query text, in bytes.
@@ -41,7 +41,7 @@ const TOKEN_PREFIX: &str = "apiv3_";
 
 /// The phase of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum QueryPhase {
     /// It waits for a permit or is being planned.
     Received,
     /// It is planned.
@@ -56,7 +56,7 @@ pub(crate) enum Phase {
     Cancel,
 }
 
-impl Phase {
+impl QueryPhase {
     /// The name of the phase in `system.queries`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ impl Phase {
 
 /// The properties of a query that are known at its start.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct QueryInfo {
     pub(crate) id: Uuid,
     pub(crate) database: DatabaseId,
     pub(crate) language: Language,
@@ -90,8 +90,8 @@ pub(crate) struct Head {
 
 /// The measurements of a query.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
-    pub(crate) phase: Phase,
+pub(crate) struct QueryProgress {
+    pub(crate) phase: QueryPhase,
     /// The time spent waiting for a permit.
     pub(crate) permit: Option<Duration>,
     /// The time spent taking the snapshot and planning.
@@ -110,9 +110,9 @@ pub(crate) struct Progress {
     pub(crate) max_memory: Option<usize>,
 }
 
-impl Progress {
-    const BEGUN: Self = Self {
-        phase: Phase::Received,
+impl QueryProgress {
+    const INITIAL: Self = Self {
+        phase: QueryPhase::Received,
         permit: None,
         plan: None,
         execute: None,
@@ -127,8 +127,8 @@ impl Progress {
 /// A query in the log.
 #[derive(Debug)]
 pub(crate) struct LoggedQuery {
-    pub(crate) head: Head,
-    progress: Mutex<Progress>,
+    pub(crate) head: QueryInfo,
+    progress: Mutex<QueryProgress>,
 }
 
 impl LoggedQuery {
@@ -149,25 +149,25 @@ impl LoggedQuery {
             end_to_end: progress.end_to_end,
             compute: progress.compute,
             max_memory: progress.max_memory,
-            success: progress.phase == Phase::Success,
+            success: progress.phase == QueryPhase::Success,
             running: progress.phase.is_running(),
-            cancelled: progress.phase == Phase::Cancel,
+            cancelled: progress.phase == QueryPhase::Cancel,
             trace_id: head.trace_id.clone(),
         }
     }
 
     /// Marks the query as failed because its rows could not be encoded or sent.
     pub(crate) fn fail(&self) {
-        self.state().phase = Phase::Fail;
+        self.state().phase = QueryPhase::Fail;
     }
 
-    fn state(&self) -> MutexGuard<'_, Progress> {
+    fn state(&self) -> MutexGuard<'_, QueryProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Debug, Default)]
-struct Ring {
+struct RecentQueries {
     queries: VecDeque<Arc<LoggedQuery>>,
     /// The total length of the texts, in bytes.
     bytes: usize,
@@ -178,8 +178,8 @@ struct Ring {
 pub(crate) struct QueryLog {
     world: World,
     max_queries: usize,
-    ring: Mutex<Ring>,
-    totals: Totals,
+    ring: Mutex<RecentQueries>,
+    totals: QueryCounters,
 }
 
 impl QueryLog {
@@ -189,12 +189,12 @@ impl QueryLog {
             world,
             max_queries,
             ring: Mutex::default(),
-            totals: Totals::default(),
+            totals: QueryCounters::default(),
         }
     }
 
     /// The counters of all queries, including those no longer in the log.
-    pub(crate) fn totals(&self) -> &Totals {
+    pub(crate) fn totals(&self) -> &QueryCounters {
         &self.totals
     }
 
@@ -206,7 +206,7 @@ impl QueryLog {
         request: &QueryRequest,
     ) -> RunningQuery {
         let query = Arc::new(LoggedQuery {
-            head: Head {
+            head: QueryInfo {
                 id: Builder::from_random_bytes(self.world.entropy.next_u128().to_be_bytes())
                     .into_uuid(),
                 database,
@@ -215,7 +215,7 @@ impl QueryLog {
                 trace_id: request.trace_id.clone(),
                 issued: self.world.clock.wall_micros().saturating_mul(1_000),
             },
-            progress: Mutex::new(Progress::BEGUN),
+            progress: Mutex::new(QueryProgress::INITIAL),
         });
         let mut ring = self.ring();
         ring.bytes += query.head.text.len();
@@ -232,7 +232,7 @@ impl QueryLog {
             world: self.world.clone(),
             totals: self.totals.clone(),
             begun: now,
-            steps: Mutex::new(Steps {
+            steps: Mutex::new(TrackerState {
                 begun: now,
                 measured: None,
                 has_ended: false,
@@ -240,7 +240,7 @@ impl QueryLog {
         }))
     }
 
-    fn ring(&self) -> MutexGuard<'_, Ring> {
+    fn ring(&self) -> MutexGuard<'_, RecentQueries> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -260,7 +260,7 @@ impl QueryHistory for QueryLog {
 
 /// The sources of the measurements taken at the end of a query.
 #[derive(Debug)]
-struct Measured {
+struct ExecutedPlan {
     plan: Arc<dyn ExecutionPlan>,
     memory: Arc<PeakRecordingPool>,
 }
@@ -286,7 +286,7 @@ impl Deref for RunningQuery {
 
 impl Drop for RunningQuery {
     fn drop(&mut self) {
-        self.0.end(Phase::Cancel);
+        self.0.end(QueryPhase::Cancel);
     }
 }
 
@@ -295,22 +295,22 @@ impl Drop for RunningQuery {
 pub(crate) struct QueryTracker {
     query: Arc<LoggedQuery>,
     world: World,
-    totals: Totals,
+    totals: QueryCounters,
     begun: Duration,
-    steps: Mutex<Steps>,
+    steps: Mutex<TrackerState>,
 }
 
 #[derive(Debug)]
-struct Steps {
+struct TrackerState {
     /// The start of the current step.
     begun: Duration,
-    measured: Option<Measured>,
+    measured: Option<ExecutedPlan>,
     has_ended: bool,
 }
 
 impl QueryTracker {
     /// The counters that count its rows.
-    pub(crate) fn totals(&self) -> &Totals {
+    pub(crate) fn totals(&self) -> &QueryCounters {
         &self.totals
     }
 
@@ -329,15 +329,15 @@ impl QueryTracker {
     pub(crate) fn is_planned(&self) {
         let took = self.lap();
         let mut state = self.query.state();
-        if state.phase == Phase::Received {
-            state.phase = Phase::Planned;
+        if state.phase == QueryPhase::Received {
+            state.phase = QueryPhase::Planned;
         }
         state.plan = Some(state.plan.unwrap_or_default() + took);
     }
 
     /// Records that the query executes.
     pub(crate) fn executes(&self, plan: Arc<dyn ExecutionPlan>, memory: Arc<PeakRecordingPool>) {
-        let mut files = Files::default();
+        let mut files = FileScans::default();
         files.count(&plan);
         let mut state = self.query.state();
         state.partitions = Some(files.partitions);
@@ -345,7 +345,7 @@ impl QueryTracker {
         drop(state);
         let mut steps = self.steps();
         if !steps.has_ended {
-            steps.measured = Some(Measured { plan, memory });
+            steps.measured = Some(ExecutedPlan { plan, memory });
         }
     }
 
@@ -354,21 +354,21 @@ impl QueryTracker {
         self.lap();
         let mut state = self.query.state();
         if state.phase.is_running() {
-            state.phase = Phase::Permit;
+            state.phase = QueryPhase::Permit;
         }
     }
 
     /// Records that all rows were sent.
     pub(crate) fn succeeds(&self) {
-        self.end(Phase::Success);
+        self.end(QueryPhase::Success);
     }
 
     /// Records that the query ended with an error.
     pub(crate) fn fails(&self) {
-        self.end(Phase::Fail);
+        self.end(QueryPhase::Fail);
     }
 
-    fn steps(&self) -> MutexGuard<'_, Steps> {
+    fn steps(&self) -> MutexGuard<'_, TrackerState> {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -378,7 +378,7 @@ impl QueryTracker {
         now.saturating_sub(std::mem::replace(&mut self.steps().begun, now))
     }
 
-    fn end(&self, phase: Phase) {
+    fn end(&self, phase: QueryPhase) {
         let mut steps = self.steps();
         if std::mem::replace(&mut steps.has_ended, true) {
             return;
@@ -387,19 +387,19 @@ impl QueryTracker {
         drop(steps);
         let now = self.world.clock.monotonic();
         let mut state = self.query.state();
-        if state.phase == Phase::Permit {
+        if state.phase == QueryPhase::Permit {
             state.execute = Some(now.saturating_sub(step));
         }
         // The query has already failed because its rows could not be sent.
-        if state.phase != Phase::Fail {
+        if state.phase != QueryPhase::Fail {
             state.phase = phase;
         }
         let took = now.saturating_sub(self.begun);
         state.end_to_end = Some(took);
         let end = match state.phase {
-            Phase::Fail => End::Failure,
-            Phase::Success => End::Success,
-            _ => End::Cancellation,
+            QueryPhase::Fail => QueryOutcome::Failure,
+            QueryPhase::Success => QueryOutcome::Success,
+            _ => QueryOutcome::Cancellation,
         };
         self.totals.ended(end, took);
         if let Some(measured) = measured {
@@ -411,12 +411,12 @@ impl QueryTracker {
 
 /// The file scans of a plan.
 #[derive(Default)]
-struct Files {
+struct FileScans {
     partitions: usize,
     files: usize,
 }
 
-impl Files {
+impl FileScans {
     fn count(&mut self, plan: &Arc<dyn ExecutionPlan>) {
         let scan = plan.downcast_ref::<DataSourceExec>();
         let scan = scan.and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());

@@ -26,7 +26,7 @@ impl FromIterator<(String, String)> for Parameters {
 
 impl<'de> Deserialize<'de> for Parameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let values = Option::<BTreeMap<String, Value>>::deserialize(deserializer)?;
+        let values = Option::<BTreeMap<String, ParameterValue>>::deserialize(deserializer)?;
         let values = values.unwrap_or_default().into_iter();
         Ok(Self(values.map(|(name, value)| (name, value.0)).collect()))
     }
@@ -34,17 +34,17 @@ impl<'de> Deserialize<'de> for Parameters {
 
 /// A JSON value with an SQL type: null, boolean, number or string, as in InfluxDB 3. Integers are `Int64`, or `UInt64`
 /// if they exceed `Int64`; all other numbers are `Float64`.
-struct Value(ScalarValue);
+struct ParameterValue(ScalarValue);
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for ParameterValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor).map(Self)
+        deserializer.deserialize_any(ParameterVisitor).map(Self)
     }
 }
 
-struct ValueVisitor;
+struct ParameterVisitor;
 
-impl<'de> Visitor<'de> for ValueVisitor {
+impl<'de> Visitor<'de> for ParameterVisitor {
     type Value = ScalarValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

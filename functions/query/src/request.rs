@@ -9,7 +9,7 @@ use neap_tables::QueryContext;
 
 use crate::{
     Parameters,
-    statement::{self, Planned},
+    statement::{self, PlannedStatement},
 };
 
 /// A query as a client sends it.
@@ -61,7 +61,11 @@ pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
     fn language(&self) -> Language;
 
     /// Plans a request over a context. The engine may call it again with a newer context.
-    async fn plan(&self, context: &QueryContext, request: &QueryRequest) -> Result<Planned>;
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> Result<PlannedStatement>;
 }
 
 /// Plans the text of the request as SQL.
@@ -74,7 +78,11 @@ impl Planner for SqlPlanner {
         Language::Sql
     }
 
-    async fn plan(&self, context: &QueryContext, request: &QueryRequest) -> Result<Planned> {
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> Result<PlannedStatement> {
         statement::plan(context, &request.text, request.parameters.clone()).await
     }
 }

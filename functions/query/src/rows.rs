@@ -17,20 +17,20 @@ use tokio::sync::mpsc;
 
 use crate::{
     QueryError,
-    executor::Job,
-    job::Handed,
+    executor::QueryTaskHandle,
+    job::RowMessage,
     log::{LoggedQuery, RunningQuery},
 };
 
 /// A stream of rows.
-pub type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>;
+pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>;
 
 /// The rows of an answer, as a stream.
 pub struct Rows {
     /// The columns.
     pub schema: SchemaRef,
     /// The rows. An error ends the stream.
-    pub batches: Batches,
+    pub batches: BatchStream,
     /// The stamp up to which the answer includes writes; `None` if it does not come from a snapshot.
     pub as_of: Option<Stamp>,
     /// The stamp of the delete, if the statement was one. Queries as of later stamps do not see the rows.
@@ -41,7 +41,7 @@ pub struct Rows {
 
 impl Rows {
     /// Creates rows without stamps and log entry.
-    pub(crate) fn new(schema: SchemaRef, batches: Batches) -> Self {
+    pub(crate) fn new(schema: SchemaRef, batches: BatchStream) -> Self {
         Self {
             schema,
             batches,
@@ -67,14 +67,14 @@ impl std::fmt::Debug for Rows {
 
 /// The answer to a query that runs on the query threads.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct RowReceiver {
     pub(crate) schema: SchemaRef,
     pub(crate) as_of: Option<Stamp>,
-    pub(crate) receiver: mpsc::Receiver<Handed>,
-    pub(crate) job: Job,
+    pub(crate) receiver: mpsc::Receiver<RowMessage>,
+    pub(crate) job: QueryTaskHandle,
 }
 
-impl Incoming {
+impl RowReceiver {
     /// Returns the rows as a stream. When the remaining time is over, it yields an error at once, whatever the query
     /// computes. The query is cancelled then, or when the stream is dropped, and releases its permit.
     pub(crate) fn rows(
@@ -86,7 +86,7 @@ impl Incoming {
     ) -> Rows {
         let (schema, as_of) = (self.schema, self.as_of);
         let logged = Some(Arc::clone(running.logged()));
-        let open = Open {
+        let open = OpenRowStream {
             receiver: self.receiver,
             over: world.clock.sleep(left),
             job: self.job,
@@ -103,16 +103,16 @@ impl Incoming {
 }
 
 /// A stream of rows that has not ended.
-struct Open {
-    receiver: mpsc::Receiver<Handed>,
+struct OpenRowStream {
+    receiver: mpsc::Receiver<RowMessage>,
     /// Completes at the timeout.
     over: BoxFuture<'static, ()>,
-    job: Job,
+    job: QueryTaskHandle,
     running: RunningQuery,
     timeout: Duration,
 }
 
-impl Open {
+impl OpenRowStream {
     /// Returns the next rows and the remaining stream.
     async fn next(mut self) -> Option<(Result<RecordBatch, QueryError>, Option<Self>)> {
         let next = match select(pin!(self.receiver.recv()), &mut self.over).await {

@@ -70,7 +70,7 @@ fn check_length(tokens: &[Token]) -> Result<()> {
 
 /// A planned statement and its session.
 #[derive(Debug)]
-pub(crate) enum Planned {
+pub(crate) enum PlannedStatement {
     /// A query plan.
     Query(SessionState, LogicalPlan),
     /// Rows that are already known.
@@ -84,7 +84,7 @@ pub(crate) async fn plan(
     context: &QueryContext,
     sql: &str,
     parameters: Parameters,
-) -> Result<Planned> {
+) -> Result<PlannedStatement> {
     // Text that can't be tokenized is rejected by the parser, which gives the reason.
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
     let tokens = tokens.unwrap_or_default();
@@ -104,18 +104,22 @@ pub(crate) async fn plan(
         .with_allow_statements(false)
         .verify_plan(&plan)?;
     Ok(match filled(plan, parameters)? {
-        LogicalPlan::Dml(delete) if is_delete => Planned::Delete(state, delete),
-        query => Planned::Query(state, query),
+        LogicalPlan::Dml(delete) if is_delete => PlannedStatement::Delete(state, delete),
+        query => PlannedStatement::Query(state, query),
     })
 }
 
 /// Plans a statement that does little more than read a cache. Returns `None` for any other one. A full session then
 /// plans it and reports errors.
-async fn simply(context: &QueryContext, sql: &str, parameters: &Parameters) -> Option<Planned> {
+async fn simply(
+    context: &QueryContext,
+    sql: &str,
+    parameters: &Parameters,
+) -> Option<PlannedStatement> {
     let state = context.simple_session();
     let plan = logical(&state, sql).await.ok()?;
     let plan = filled(plan, parameters.clone()).ok()?;
-    is_simple(&plan).then_some(Planned::Query(state, plan))
+    is_simple(&plan).then_some(PlannedStatement::Query(state, plan))
 }
 
 /// Whether a plan only filters, sorts and limits the rows of a cache. A simple session plans these correctly.

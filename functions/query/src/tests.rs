@@ -27,12 +27,12 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
-use neap_bucket::{Counts, KeyClass, MemoryStore, Operation};
-use neap_compact::Flushed;
+use neap_bucket::{KeyClass, MemoryStore, Operation, OperationCounts};
+use neap_compact::FlushResult;
 use tower::ServiceExt;
 
 use crate::QuerySettings;
-use instance::{DATABASE, HandClock, Instance};
+use instance::{DATABASE, QueryTestInstance, SelfAdvancingClock};
 
 const WEATHER: &str = "\
 weather,city=Rome,country=it temp=20.5,wind=3i 1700000000000000000
@@ -41,7 +41,7 @@ weather,city=Rome,country=it temp=21.5,note=\"sun, and more\" 170000006000000000
 
 #[tokio::test]
 async fn rows_are_the_same_from_the_tail_and_from_sections() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let sql = "SELECT * FROM weather ORDER BY city, time";
     let from_tail = one.sql(sql).await;
@@ -54,7 +54,7 @@ async fn rows_are_the_same_from_the_tail_and_from_sections() {
     );
     assert!(matches!(
         one.flush().await,
-        Flushed::Done {
+        FlushResult::Done {
             rows: 3,
             sections: 1,
             ..
@@ -72,7 +72,7 @@ async fn rows_are_the_same_from_the_tail_and_from_sections() {
 
 #[tokio::test]
 async fn a_field_filter_never_uncovers_an_older_version() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t,k=a v=1 1700000000000000000").await;
     one.flush().await;
     one.write("t,k=a v=2 1700000000000000000").await;
@@ -90,7 +90,7 @@ async fn a_field_filter_never_uncovers_an_older_version() {
 
 #[tokio::test]
 async fn rows_of_the_tail_are_counted_once_when_no_column_is_read() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t,k=a v=1 1700000000000000000").await;
     one.write("t,k=a v=2 1700000000000000000\nt,k=b v=2 1700000000000000000")
         .await;
@@ -99,10 +99,10 @@ async fn rows_of_the_tail_are_counted_once_when_no_column_is_read() {
 
 #[tokio::test]
 async fn a_second_instance_answers_from_the_bucket_alone() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-    let writer = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
-    let reader = Instance::new(store, clock).await;
+    let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    let reader = QueryTestInstance::new(store, clock).await;
     writer.write(WEATHER).await;
     assert_eq!(
         reader.sql("SELECT count(*) AS n FROM weather").await,
@@ -121,16 +121,16 @@ async fn a_second_instance_answers_from_the_bucket_alone() {
 
 #[tokio::test]
 async fn requests_are_those_of_the_budget() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-    let writer = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     writer.write(WEATHER).await;
     writer.flush().await;
 
-    let cold = Instance::new(store, clock).await;
+    let cold = QueryTestInstance::new(store, clock).await;
     let sql = "SELECT max(temp) FROM weather";
     let before = cold.counting.counts();
-    let of = |counts: &Counts, operation, class| counts.of(operation, class).requests;
+    let of = |counts: &OperationCounts, operation, class| counts.of(operation, class).requests;
     cold.sql(sql).await;
     // The root catalog was read with the cluster rules.
     let first = cold.counting.counts() - before;
@@ -169,7 +169,7 @@ async fn requests_are_those_of_the_budget() {
 
 #[tokio::test]
 async fn an_allowed_staleness_costs_no_request() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     one.sql("SELECT 1").await;
     let before = one.counting.counts();
@@ -191,13 +191,13 @@ async fn an_allowed_staleness_costs_no_request() {
 
 #[tokio::test]
 async fn only_sections_that_can_match_are_read() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     for (host, day) in [("a", 0), ("b", 1), ("c", 2)] {
         let time = 1_700_000_000_000_000_000i64 + day * 86_400_000_000_000;
         one.write(&format!("t,host={host} v={day} {time}")).await;
         one.flush().await;
     }
-    let data = |counts: Counts| counts.of(Operation::Get, KeyClass::Data).requests;
+    let data = |counts: OperationCounts| counts.of(Operation::Get, KeyClass::Data).requests;
     assert_eq!(
         data(one.requests("SELECT v FROM t WHERE host = 'z'").await),
         0
@@ -212,7 +212,7 @@ async fn only_sections_that_can_match_are_read() {
 
 #[tokio::test]
 async fn explain_shows_that_only_overlaps_are_merged() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000")
         .await;
     one.flush().await;
@@ -227,7 +227,7 @@ async fn explain_shows_that_only_overlaps_are_merged() {
 
 #[tokio::test]
 async fn statements_that_would_change_something_are_refused() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let cases = [
         ("DROP TABLE weather", 400),
@@ -257,7 +257,7 @@ async fn statements_that_would_change_something_are_refused() {
 
 #[tokio::test]
 async fn a_statement_that_would_overflow_the_stack_is_refused() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let chain = |terms: usize| vec!["temp = 1"; terms].join(" OR ");
     let sql = |terms| format!("SELECT city FROM weather WHERE {}", chain(terms));
@@ -274,7 +274,7 @@ async fn a_statement_that_would_overflow_the_stack_is_refused() {
 
 #[tokio::test]
 async fn a_statement_that_would_be_planned_for_too_long_is_refused() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let sql = |terms| {
         let all = vec!["temp + 1 = 1"; terms].join(" AND ");
@@ -293,14 +293,14 @@ async fn a_statement_that_would_be_planned_for_too_long_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
         timeout: Duration::from_secs(5),
         concurrent_queries: 1,
         ..QuerySettings::default()
     };
-    let one = Instance::with(store, clock, settings).await;
+    let one = QueryTestInstance::with(store, clock, settings).await;
     let lines: Vec<String> = (0..300).map(|at| format!("m v={at}i {at}")).collect();
     one.write(&lines.join("\n")).await;
     let get = |sql: &str| {
@@ -331,7 +331,7 @@ async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
 
 #[tokio::test]
 async fn requests_that_are_not_queries_say_what_is_missing() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     assert_eq!(
         one.get("/api/v3/query_sql").await,
         (400, "missing query parameters 'db' and 'q'".to_owned())
@@ -357,7 +357,7 @@ async fn requests_that_are_not_queries_say_what_is_missing() {
 
 #[tokio::test]
 async fn placeholders_take_typed_values() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let body = serde_json::json!({
         "db": "db", "format": "jsonl",
@@ -374,7 +374,7 @@ async fn placeholders_take_typed_values() {
 
 #[tokio::test]
 async fn now_is_the_time_at_which_the_query_came() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("m v=1i 1699999990000000000\nm v=2i 1700000000000000000\nm v=3i 1700000100000000000")
         .await;
     one.pass(Duration::from_secs(4));
@@ -388,7 +388,7 @@ async fn now_is_the_time_at_which_the_query_came() {
 
 #[tokio::test]
 async fn the_schema_is_shown_as_influxdb_shows_it() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let columns = "SELECT column_name, data_type, is_nullable FROM information_schema.columns \
                    WHERE table_name = 'weather' AND column_name IN ('city', 'temp', 'time', 'ok')";

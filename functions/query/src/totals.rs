@@ -25,7 +25,7 @@ pub struct QueryStats {
 
 /// The outcome of a query.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum End {
+pub(crate) enum QueryOutcome {
     Success,
     Failure,
     Cancellation,
@@ -33,10 +33,10 @@ pub(crate) enum End {
 
 /// Shared counters. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Totals(Arc<Counters>);
+pub(crate) struct QueryCounters(Arc<QueryCountersInner>);
 
 #[derive(Debug, Default)]
-struct Counters {
+struct QueryCountersInner {
     succeeded: AtomicU64,
     failed: AtomicU64,
     cancelled: AtomicU64,
@@ -44,13 +44,13 @@ struct Counters {
     micros: AtomicU64,
 }
 
-impl Totals {
+impl QueryCounters {
     /// Counts a query that has ended.
-    pub(crate) fn ended(&self, end: End, time: Duration) {
+    pub(crate) fn ended(&self, end: QueryOutcome, time: Duration) {
         let counter = match end {
-            End::Success => &self.0.succeeded,
-            End::Failure => &self.0.failed,
-            End::Cancellation => &self.0.cancelled,
+            QueryOutcome::Success => &self.0.succeeded,
+            QueryOutcome::Failure => &self.0.failed,
+            QueryOutcome::Cancellation => &self.0.cancelled,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

@@ -11,11 +11,11 @@ use crate::WriteFailure;
 const UNIT_BYTES: usize = 1024;
 
 /// Maximum wait for bytes to become free.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const MAX_MEMORY_WAIT: Duration = Duration::from_secs(1);
 
 /// Maximum bytes held at once.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct RequestMemory {
     units: Arc<Semaphore>,
     all_units: u32,
     world: World,
@@ -23,11 +23,11 @@ pub(crate) struct Budget {
 
 /// A share of the budget. Dropping it returns the bytes.
 #[derive(Debug)]
-pub(crate) struct Reservation {
+pub(crate) struct RequestMemoryReservation {
     units: OwnedSemaphorePermit,
 }
 
-impl Budget {
+impl RequestMemory {
     pub(crate) fn new(bytes: usize, world: World) -> Self {
         let all_units = units(bytes).min(u32::MAX >> 4);
         Self {
@@ -47,7 +47,10 @@ impl Budget {
     ///
     /// # Errors
     /// Returns `Busy` if the bytes do not become free in time.
-    pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, WriteFailure> {
+    pub(crate) async fn reserve(
+        &self,
+        bytes: usize,
+    ) -> Result<RequestMemoryReservation, WriteFailure> {
         self.acquire(units(bytes).min(self.all_units)).await
     }
 
@@ -59,17 +62,17 @@ impl Budget {
     pub(crate) async fn reserve_up_to(
         &self,
         bytes: usize,
-        held: &Reservation,
-    ) -> Result<Reservation, WriteFailure> {
+        held: &RequestMemoryReservation,
+    ) -> Result<RequestMemoryReservation, WriteFailure> {
         let held = u32::try_from(held.units.num_permits()).unwrap_or(u32::MAX);
         self.acquire(units(bytes).min(self.all_units).saturating_sub(held))
             .await
     }
 
-    async fn acquire(&self, units: u32) -> Result<Reservation, WriteFailure> {
+    async fn acquire(&self, units: u32) -> Result<RequestMemoryReservation, WriteFailure> {
         let acquired = Arc::clone(&self.units).acquire_many_owned(units);
-        match self.world.timeout(LONGEST_WAIT, acquired).await {
-            Some(Ok(units)) => Ok(Reservation { units }),
+        match self.world.timeout(MAX_MEMORY_WAIT, acquired).await {
+            Some(Ok(units)) => Ok(RequestMemoryReservation { units }),
             // The semaphore is never closed.
             Some(Err(_)) | None => Err(WriteFailure::Busy),
         }
@@ -86,7 +89,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_wait_for_free_bytes_for_a_limited_time() {
-        let budget = Budget::new(10 * UNIT_BYTES, World::system());
+        let budget = RequestMemory::new(10 * UNIT_BYTES, World::system());
         let most = budget.reserve(9 * UNIT_BYTES).await.unwrap();
         let _rest = budget.reserve(1).await.unwrap();
         let refused = budget.reserve(1).await;
@@ -97,7 +100,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_growing_request_does_not_wait_for_its_own_bytes() {
-        let budget = Budget::new(10 * UNIT_BYTES, World::system());
+        let budget = RequestMemory::new(10 * UNIT_BYTES, World::system());
         let first = budget.reserve(3 * UNIT_BYTES).await.unwrap();
         let more = budget.reserve_up_to(usize::MAX, &first).await.unwrap();
         assert_eq!(more.units.num_permits(), 7);
@@ -108,7 +111,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_larger_than_the_budget_takes_all_of_it() {
-        let budget = Budget::new(UNIT_BYTES, World::system());
+        let budget = RequestMemory::new(UNIT_BYTES, World::system());
         let all = budget.reserve(usize::MAX).await.unwrap();
         assert!(budget.reserve(1).await.is_err());
         drop(all);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use neap_bucket::{Moment, Stamp};
+use neap_bucket::{ClockReading, Stamp};
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, validate_database_name};
 use neap_http::Kind;
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter};
@@ -16,7 +16,7 @@ use neap_wal::{DeleteRequest, WriteError};
 
 use crate::{
     DeleteFailure, WriteFailure, WriteService,
-    proof::{Proven, prove},
+    proof::{FreshCatalog, prove},
     routes::delete_answer,
     selection::{checked, select},
     service::MAX_ROUNDS,
@@ -51,7 +51,7 @@ pub struct DeleteOptions {
 
 /// An acknowledged row delete. Every later snapshot includes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deleted {
+pub struct AcknowledgedDelete {
     /// The number of tables that may have lost rows.
     pub tables: usize,
     /// Its position in the order of all writes; `None` if it could not remove any rows.
@@ -60,7 +60,7 @@ pub struct Deleted {
 
 /// A database given by name or by id. A name may come with the only id that it may stand for.
 #[derive(Clone, Copy, Debug)]
-enum Database<'a> {
+enum DatabaseSelector<'a> {
     Name(&'a str, Option<DatabaseId>),
     Id(DatabaseId),
 }
@@ -77,23 +77,23 @@ impl WriteService {
         database: &str,
         selection: &RowSelection,
         options: DeleteOptions,
-    ) -> Result<Deleted, DeleteFailure> {
+    ) -> Result<AcknowledgedDelete, DeleteFailure> {
         // Take the time before the first wait, because rule W1 measures from the arrival.
         let arrived = self.world.moment();
         validate_database_name(database).map_err(CatalogError::from)?;
         let find = |catalog: &DatabaseCatalog| select(catalog, selection);
-        let database = Database::Name(database, options.only);
+        let database = DatabaseSelector::Name(database, options.only);
         self.delete_in_rounds(database, arrived, options.after, find)
             .await
     }
 
     async fn delete_in_rounds(
         &self,
-        database: Database<'_>,
-        arrived: Moment,
+        database: DatabaseSelector<'_>,
+        arrived: ClockReading,
         after: Option<Stamp>,
         deletes: impl Fn(&DatabaseCatalog) -> Result<Vec<RowDelete>, DeleteFailure>,
-    ) -> Result<Deleted, DeleteFailure> {
+    ) -> Result<AcknowledgedDelete, DeleteFailure> {
         let mut last = WriteFailure::Contended;
         for _ in 0..MAX_ROUNDS {
             let id = self.find(database).await?;
@@ -105,7 +105,7 @@ impl WriteService {
             let tables = deletes.len();
             if deletes.is_empty() {
                 let stamp = None;
-                return Ok(Deleted { tables, stamp });
+                return Ok(AcknowledgedDelete { tables, stamp });
             }
             let recorded = proven.manifest.value.pending_requests();
             let request = DeleteRequest {
@@ -119,7 +119,7 @@ impl WriteService {
                 Ok(acknowledged) => {
                     self.metrics.deleted(name, tables);
                     let stamp = Some(acknowledged.stamp);
-                    return Ok(Deleted { tables, stamp });
+                    return Ok(AcknowledgedDelete { tables, stamp });
                 }
                 Err(expired @ WriteError::ProofExpired { .. }) => last = expired.into(),
                 Err(error) => return Err(error.into()),
@@ -128,10 +128,10 @@ impl WriteService {
         Err(last.into())
     }
 
-    async fn find(&self, database: Database<'_>) -> Result<DatabaseId, DeleteFailure> {
+    async fn find(&self, database: DatabaseSelector<'_>) -> Result<DatabaseId, DeleteFailure> {
         let (name, only) = match database {
-            Database::Id(id) => return Ok(id),
-            Database::Name(name, only) => (name, only),
+            DatabaseSelector::Id(id) => return Ok(id),
+            DatabaseSelector::Name(name, only) => (name, only),
         };
         let known = self.catalog.root(ANY_AGE).await?.value.database(name);
         let found = match known {
@@ -147,17 +147,17 @@ impl WriteService {
 
 /// Returns the current name of a database; `None` if the requested name now means another database.
 fn live_name<'a>(
-    proven: &'a Proven,
+    proven: &'a FreshCatalog,
     id: DatabaseId,
-    database: Database<'_>,
+    database: DatabaseSelector<'_>,
 ) -> Result<Option<&'a str>, DeleteFailure> {
     let mut live = proven.root.value.live_databases();
     let entry = live.find(|(live, _)| *live == id).map(|(_, entry)| entry);
     match (entry, database) {
-        (Some(entry), Database::Name(name, _)) if entry.name != name => Ok(None),
+        (Some(entry), DatabaseSelector::Name(name, _)) if entry.name != name => Ok(None),
         (Some(entry), _) => Ok(Some(&entry.name)),
-        (None, Database::Name(..)) => Ok(None),
-        (None, Database::Id(id)) => Err(DeleteFailure::NoDatabase(id.to_string())),
+        (None, DatabaseSelector::Name(..)) => Ok(None),
+        (None, DatabaseSelector::Id(id)) => Err(DeleteFailure::NoDatabase(id.to_string())),
     }
 }
 
@@ -167,11 +167,11 @@ impl RowDeleter for WriteService {
         &self,
         database: DatabaseId,
         deletes: Vec<RowDelete>,
-        arrived: Moment,
+        arrived: ClockReading,
         after: Option<Stamp>,
     ) -> Result<Stamp, DeleteRowsError> {
         let find = |catalog: &DatabaseCatalog| checked(catalog, &deletes);
-        let database = Database::Id(database);
+        let database = DatabaseSelector::Id(database);
         let deleted = self.delete_in_rounds(database, arrived, after, find);
         let stamp = deleted.await?.stamp;
         let nothing = WriteFailure::Tail(WriteError::Empty);

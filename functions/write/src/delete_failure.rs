@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
-use neap_row_delete::{PredicateError, TooComplex};
+use neap_row_delete::{ConditionLimitError, PredicateError};
 use neap_schema::TableId;
 use neap_wal::WriteError;
 
@@ -27,7 +27,7 @@ pub enum DeleteFailure {
     Predicate(#[from] PredicateError),
     /// The condition is too large.
     #[error(transparent)]
-    TooComplex(#[from] TooComplex),
+    TooComplex(#[from] ConditionLimitError),
     /// The predicate excludes the table that the request names.
     #[error("the condition is not about table '{0}'")]
     OtherTable(String),

@@ -3,33 +3,33 @@
 
 use std::time::Duration;
 
-use neap_bucket::Versioned;
-use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, LimitReached};
-use neap_line_protocol::{Options, ParseError, Parsed, SchemaLimits, TableLimit, parse};
+use neap_bucket::VersionedValue;
+use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, LimitError};
+use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaLimits, TableLimit, parse};
 use neap_schema::DatabaseId;
 
 use crate::{
     WriteFailure, WriteService,
-    proof::{Proven, prove},
+    proof::{FreshCatalog, prove},
     schema::{CatalogView, additions, fits},
-    service::{Request, Round, partial},
+    service::{LineProtocolRequest, RoundOutcome, partial},
 };
 
 /// A validated request. Its tables and columns exist.
-pub(crate) struct Judged {
+pub(crate) struct ValidatedWrite {
     pub(crate) database: DatabaseId,
-    pub(crate) proven: Proven,
-    pub(crate) catalog: Versioned<DatabaseCatalog>,
-    pub(crate) parsed: Parsed,
+    pub(crate) proven: FreshCatalog,
+    pub(crate) catalog: VersionedValue<DatabaseCatalog>,
+    pub(crate) parsed: ParsedBody,
 }
 
 impl WriteService {
     /// Parses the body, and creates missing tables and columns.
     pub(crate) async fn judge(
         &self,
-        request: &Request<'_>,
+        request: &LineProtocolRequest<'_>,
         max_age: Duration,
-    ) -> Result<Round<Judged>, WriteFailure> {
+    ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
         let root = self.catalog.root(ANY_AGE).await?;
         let found = root.value.database(request.database);
         if request.options.only.is_some_and(|only| found != Some(only)) {
@@ -51,7 +51,7 @@ impl WriteService {
             None => (proven.await?, None),
         };
         if proven.root.value.database(request.database) != Some(database) {
-            return Ok(Round::Again(Duration::ZERO, WriteFailure::Contended));
+            return Ok(RoundOutcome::Retry(Duration::ZERO, WriteFailure::Contended));
         }
         let parsed = match parsed {
             Some(parsed) => parsed,
@@ -68,7 +68,10 @@ impl WriteService {
     }
 
     /// Validates a body for a database that seems to be missing, and creates the database if rows will be stored.
-    async fn judge_new(&self, request: &Request<'_>) -> Result<Round<Judged>, WriteFailure> {
+    async fn judge_new(
+        &self,
+        request: &LineProtocolRequest<'_>,
+    ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
         let parsed = self.parse(request, &DatabaseCatalog::default(), None)?;
         let name = request.database;
         if let Err(refused) = check(request, parsed) {
@@ -79,7 +82,7 @@ impl WriteService {
                 .await?
                 .is_some()
             {
-                return Ok(Round::Again(self.max_age, refused));
+                return Ok(RoundOutcome::Retry(self.max_age, refused));
             }
             let root = self.catalog.root(ANY_AGE).await?;
             let deleted = root.value.deleted_database(name).is_some();
@@ -92,15 +95,15 @@ impl WriteService {
         }
         let created = self.catalog.get_or_create_database(name, self.max_age);
         created.await?;
-        Ok(Round::Again(self.max_age, WriteFailure::Contended))
+        Ok(RoundOutcome::Retry(self.max_age, WriteFailure::Contended))
     }
 
     fn parse(
         &self,
-        request: &Request<'_>,
+        request: &LineProtocolRequest<'_>,
         catalog: &DatabaseCatalog,
         tables: Option<TableLimit>,
-    ) -> Result<Parsed, ParseError> {
+    ) -> Result<ParsedBody, ParseError> {
         let limits = self.catalog.limits();
         let options = Options {
             dialect: request.options.dialect,
@@ -121,11 +124,11 @@ impl WriteService {
     /// Returns the rows unchanged, or without the tables that exceed the table limit.
     async fn within_table_limit(
         &self,
-        request: &Request<'_>,
+        request: &LineProtocolRequest<'_>,
         database: DatabaseId,
-        proven: &Proven,
-        parsed: Parsed,
-    ) -> Result<Parsed, WriteFailure> {
+        proven: &FreshCatalog,
+        parsed: ParsedBody,
+    ) -> Result<ParsedBody, WriteFailure> {
         let new_tables = parsed.tables.iter().filter(|table| table.is_new).count();
         let Some(limit) = self.catalog.limits().tables.filter(|_| new_tables > 0) else {
             return Ok(parsed);
@@ -148,9 +151,9 @@ impl WriteService {
     async fn complete(
         &self,
         database: DatabaseId,
-        proven: Proven,
-        parsed: Parsed,
-    ) -> Result<Round<Judged>, WriteFailure> {
+        proven: FreshCatalog,
+        parsed: ParsedBody,
+    ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
         let additions = additions(&parsed.tables);
         let mut catalog = proven.catalog.clone();
         if !additions.is_empty() {
@@ -165,19 +168,19 @@ impl WriteService {
                 Err(
                     error @ (CatalogError::TypeConflict { .. }
                     | CatalogError::Limit(
-                        LimitReached::Tables { .. }
-                        | LimitReached::Columns { .. }
-                        | LimitReached::Tags { .. },
+                        LimitError::Tables { .. }
+                        | LimitError::Columns { .. }
+                        | LimitError::Tags { .. },
                     )),
-                ) => return Ok(Round::Again(Duration::ZERO, error.into())),
+                ) => return Ok(RoundOutcome::Retry(Duration::ZERO, error.into())),
                 Err(error) => return Err(error.into()),
             };
             // A table that was dropped meanwhile has been recreated with only the columns added now.
             if !fits(&catalog.value, &parsed.tables) {
-                return Ok(Round::Again(Duration::ZERO, WriteFailure::Contended));
+                return Ok(RoundOutcome::Retry(Duration::ZERO, WriteFailure::Contended));
             }
         }
-        Ok(Round::Done(Judged {
+        Ok(RoundOutcome::Done(ValidatedWrite {
             database,
             proven,
             catalog,
@@ -187,7 +190,10 @@ impl WriteService {
 }
 
 /// Returns the parsed body if any of its rows will be stored.
-fn check(request: &Request<'_>, mut parsed: Parsed) -> Result<Parsed, WriteFailure> {
+fn check(
+    request: &LineProtocolRequest<'_>,
+    mut parsed: ParsedBody,
+) -> Result<ParsedBody, WriteFailure> {
     if parsed.lines == 0 {
         return Err(WriteFailure::Empty);
     }

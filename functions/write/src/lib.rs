@@ -37,10 +37,10 @@ mod settings;
 mod tests;
 mod turns;
 
-pub use delete::{DeleteOptions, Deleted, RowSelection};
+pub use delete::{AcknowledgedDelete, DeleteOptions, RowSelection};
 pub use delete_failure::DeleteFailure;
 pub use failure::WriteFailure;
 pub use neap_line_protocol::{Dialect, LineError, LineErrorKind, Precision};
 pub use routes::{recovery_router, router};
-pub use service::{Accepted, WriteOptions, WriteParts, WriteService};
+pub use service::{AcceptedWrite, WriteOptions, WriteService, WriteServiceParts};
 pub use settings::WriteSettings;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Key, RegisterError, Versioned};
+use neap_bucket::{Bucket, Key, RegisterError, VersionedValue};
 use neap_catalog::CachedRegister;
 use neap_manifest::ManifestHead;
 use neap_schema::DatabaseId;
@@ -18,26 +18,26 @@ use neap_schema::DatabaseId;
 const MAX_HEADS: usize = 4_096;
 
 #[derive(Debug)]
-struct Slot {
+struct ManifestHeadEntry {
     register: Arc<CachedRegister<ManifestHead>>,
     used: u64,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
-    by_database: BTreeMap<DatabaseId, Slot>,
+struct ManifestHeadEntries {
+    by_database: BTreeMap<DatabaseId, ManifestHeadEntry>,
     uses: u64,
 }
 
 /// A cache of the manifest heads of the databases written to last. Concurrent callers share requests.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct LowWaterMarks {
     bucket: Bucket,
     recent_put_ids: usize,
-    slots: Mutex<Slots>,
+    slots: Mutex<ManifestHeadEntries>,
 }
 
-impl Marks {
+impl LowWaterMarks {
     pub(crate) fn new(bucket: Bucket, recent_put_ids: usize) -> Self {
         Self {
             bucket,
@@ -52,7 +52,7 @@ impl Marks {
         &self,
         database: DatabaseId,
         max_age: Duration,
-    ) -> Result<Versioned<ManifestHead>, RegisterError> {
+    ) -> Result<VersionedValue<ManifestHead>, RegisterError> {
         self.register(database).get(max_age).await
     }
 
@@ -63,7 +63,7 @@ impl Marks {
         let slot = slots.by_database.entry(database).or_insert_with(|| {
             let (bucket, key) = (self.bucket.clone(), Key::Manifest(database));
             let register = Arc::new(CachedRegister::new(bucket, key, self.recent_put_ids));
-            Slot { register, used }
+            ManifestHeadEntry { register, used }
         });
         slot.used = used;
         let register = Arc::clone(&slot.register);
@@ -87,7 +87,7 @@ mod tests {
     fn the_least_recently_used_manifest_is_evicted() {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let marks = Marks::new(Bucket::new(store, world), 64);
+        let marks = LowWaterMarks::new(Bucket::new(store, world), 64);
         let first = marks.register(DatabaseId::new(0));
         for id in 1..5_000 {
             marks.register(DatabaseId::new(id));

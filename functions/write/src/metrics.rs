@@ -1,7 +1,7 @@
 //! Metrics of the write function, with the names of InfluxDB 3.
 
 use neap_http::{CounterFamily, MetricKind, Metrics};
-use neap_wal::{TailWriter, WriterStats};
+use neap_wal::{TailWriter, TailWriterStats};
 
 /// The counters of the write function.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl WriteMetrics {
 }
 
 fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
-    let collect = |name, help, kind, value: fn(WriterStats) -> u64| {
+    let collect = |name, help, kind, value: fn(TailWriterStats) -> u64| {
         let writer = writer.clone();
         metrics.collect(name, help, kind, move |samples| {
             samples.add(&[], value(writer.stats()));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use neap_catalog::{DatabaseCatalog, Table};
-use neap_row_delete::{Condition, RowDelete, Tables};
+use neap_row_delete::{Condition, PredicateTables, RowDelete};
 use neap_schema::ColumnType;
 
 use crate::{DeleteFailure, RowSelection};
@@ -27,16 +27,16 @@ pub(crate) fn select(
         (Some(name), about) => {
             let table = catalog.table(name);
             let table = table.ok_or_else(|| DeleteFailure::NoTable(name.clone()))?;
-            if matches!(about, Tables::Named(names) if !names.contains(name)) {
+            if matches!(about, PredicateTables::Named(names) if !names.contains(name)) {
                 return Err(DeleteFailure::OtherTable(name.clone()));
             }
             vec![table]
         }
-        (None, Tables::Named(names)) => names
+        (None, PredicateTables::Named(names)) => names
             .iter()
             .filter_map(|name| catalog.table(name))
             .collect(),
-        (None, Tables::All) => {
+        (None, PredicateTables::All) => {
             let tables: Vec<_> = catalog.tables().collect();
             check_tags_of_any(&tables, &of_table)?;
             return resolve(tables, of_table);

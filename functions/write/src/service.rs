@@ -6,40 +6,40 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Moment, Rules, Stamp, World, WriteOrder};
+use neap_bucket::{ClockReading, ProtocolRules, Stamp, World, WriteOrder};
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
-use neap_line_protocol::{Dialect, Parsed, Precision};
+use neap_line_protocol::{Dialect, ParsedBody, Precision};
 use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriteError, WriteRequest};
 
 use crate::{
     WriteFailure, WriteSettings,
-    budget::{Budget, Reservation},
-    judge::Judged,
-    marks::Marks,
+    budget::{RequestMemory, RequestMemoryReservation},
+    judge::ValidatedWrite,
+    marks::LowWaterMarks,
     metrics::WriteMetrics,
-    proof::{self, Proven, prove},
+    proof::{self, FreshCatalog, prove},
     rows::encode,
-    turns::Turns,
+    turns::CatalogLocks,
 };
 
 /// Maximum number of validation rounds per request.
 pub(crate) const MAX_ROUNDS: usize = 5;
 
 /// Typical memory of a request as a multiple of its body: the body, its columns, and its encoded rows.
-const HELD_PER_BODY: usize = 3;
+const BODY_MEMORY_FACTOR: usize = 3;
 
 /// The components of a [`WriteService`].
 #[derive(Debug)]
-pub struct WriteParts {
+pub struct WriteServiceParts {
     /// The catalogs, with the limits on databases, tables and columns.
     pub catalog: Arc<Catalog>,
     /// The writer of segments.
     pub writer: TailWriter,
     /// The rules of the storage protocol, the same as those of the catalog and the writer.
-    pub rules: Rules,
+    pub rules: ProtocolRules,
     /// The metrics registry.
     pub metrics: Metrics,
     /// The settings.
@@ -86,7 +86,7 @@ impl Default for WriteOptions {
 
 /// A write whose lines are all accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedWrite {
     /// The number of lines.
     pub rows: usize,
     /// Its position in the order of all writes; `None` if the rows are put after the answer (`no_sync`).
@@ -94,7 +94,7 @@ pub struct Accepted {
 }
 
 /// Maximum time that a write waits for memory.
-const LONGEST_PRESSURE: Duration = Duration::from_secs(10);
+const MAX_PRESSURE_WAIT: Duration = Duration::from_secs(10);
 
 /// Writes line protocol. Each instance has one.
 #[derive(Debug)]
@@ -102,32 +102,32 @@ pub struct WriteService {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) settings: WriteSettings,
     pub(crate) world: World,
-    pub(crate) marks: Marks,
-    pub(crate) turns: Turns,
+    pub(crate) marks: LowWaterMarks,
+    pub(crate) turns: CatalogLocks,
     /// Maximum age of the catalogs that a request begins with.
     pub(crate) max_age: Duration,
     pub(crate) writer: TailWriter,
     pub(crate) metrics: WriteMetrics,
-    budget: Budget,
+    budget: RequestMemory,
     pressure: MemoryPressure,
 }
 
 /// A request during validation.
-pub(crate) struct Request<'a> {
+pub(crate) struct LineProtocolRequest<'a> {
     pub(crate) database: &'a str,
     pub(crate) body: &'a [u8],
     pub(crate) options: WriteOptions,
-    pub(crate) arrived: Moment,
+    pub(crate) arrived: ClockReading,
     pub(crate) default_time_ns: i64,
 }
 
 /// The outcome of a validation round.
-pub(crate) enum Round<T> {
+pub(crate) enum RoundOutcome<T> {
     /// The round succeeded with this result.
     Done(T),
     /// The catalogs were outdated. The next round begins with catalogs of at most this age; after the last round, the
     /// failure is the answer.
-    Again(Duration, WriteFailure),
+    Retry(Duration, WriteFailure),
 }
 
 impl WriteService {
@@ -135,15 +135,15 @@ impl WriteService {
     pub const MAX_ERRORS: usize = 1_000;
 
     /// Returns a service with empty caches.
-    pub fn new(parts: WriteParts) -> Self {
+    pub fn new(parts: WriteServiceParts) -> Self {
         let bucket = parts.catalog.bucket();
         let world = bucket.world().clone();
         let settings = parts.settings;
         Self {
-            marks: Marks::new(bucket.clone(), parts.rules.recent_put_ids),
-            budget: Budget::new(settings.max_bytes_in_flight, world.clone()),
+            marks: LowWaterMarks::new(bucket.clone(), parts.rules.recent_put_ids),
+            budget: RequestMemory::new(settings.max_bytes_in_flight, world.clone()),
             metrics: WriteMetrics::new(&parts.metrics, &parts.writer),
-            turns: Turns::new(parts.rules.wait_limit, world.clone()),
+            turns: CatalogLocks::new(parts.rules.wait_limit, world.clone()),
             max_age: proof::max_age(&parts.rules),
             catalog: parts.catalog,
             writer: parts.writer,
@@ -170,16 +170,19 @@ impl WriteService {
     }
 
     /// Reserves memory for a request whose body is about to be read.
-    pub(crate) async fn reserve(&self, body_bytes: usize) -> Result<Reservation, WriteFailure> {
+    pub(crate) async fn reserve(
+        &self,
+        body_bytes: usize,
+    ) -> Result<RequestMemoryReservation, WriteFailure> {
         let delay = self.pressure.write_delay();
         if !delay.is_zero() {
             self.world.clock.sleep(delay).await;
         }
-        if !self.pressure.relieved(&self.world, LONGEST_PRESSURE).await {
+        if !self.pressure.relieved(&self.world, MAX_PRESSURE_WAIT).await {
             return Err(WriteFailure::Busy);
         }
         self.budget
-            .reserve(body_bytes.saturating_mul(HELD_PER_BODY))
+            .reserve(body_bytes.saturating_mul(BODY_MEMORY_FACTOR))
             .await
     }
 
@@ -193,7 +196,7 @@ impl WriteService {
         database: &str,
         body: Bytes,
         options: WriteOptions,
-    ) -> Result<Accepted, WriteFailure> {
+    ) -> Result<AcceptedWrite, WriteFailure> {
         validate_database_name(database).map_err(CatalogError::from)?;
         let reservation = self.reserve(body.len()).await?;
         // Take the time before the first request to the store, because rule W1 measures from the arrival.
@@ -203,7 +206,7 @@ impl WriteService {
     }
 
     /// Returns the current time, and the default timestamp of rows in nanoseconds since the Unix epoch.
-    pub(crate) fn arrival(&self) -> (Moment, i64) {
+    pub(crate) fn arrival(&self) -> (ClockReading, i64) {
         let wall = self.world.clock.wall_micros();
         (self.world.moment(), wall.saturating_mul(1000))
     }
@@ -211,13 +214,13 @@ impl WriteService {
     /// Writes a body with memory already reserved.
     pub(crate) async fn write_within(
         &self,
-        reservation: Reservation,
-        (arrived, default_time_ns): (Moment, i64),
+        reservation: RequestMemoryReservation,
+        (arrived, default_time_ns): (ClockReading, i64),
         database: &str,
         body: Bytes,
         options: WriteOptions,
-    ) -> Result<Accepted, WriteFailure> {
-        let request = Request {
+    ) -> Result<AcceptedWrite, WriteFailure> {
+        let request = LineProtocolRequest {
             database,
             body: &body,
             options,
@@ -229,7 +232,11 @@ impl WriteService {
         outcome
     }
 
-    fn note(&self, request: &Request<'_>, outcome: &Result<Accepted, WriteFailure>) {
+    fn note(
+        &self,
+        request: &LineProtocolRequest<'_>,
+        outcome: &Result<AcceptedWrite, WriteFailure>,
+    ) {
         let (rows, refused) = match outcome {
             Ok(accepted) => (accepted.rows, 0),
             Err(WriteFailure::Partial { rows, refused, .. }) => (*rows, *refused),
@@ -247,23 +254,23 @@ impl WriteService {
 
     async fn in_rounds(
         &self,
-        request: &Request<'_>,
-        reservation: Reservation,
-    ) -> Result<Accepted, WriteFailure> {
+        request: &LineProtocolRequest<'_>,
+        reservation: RequestMemoryReservation,
+    ) -> Result<AcceptedWrite, WriteFailure> {
         let mut reservation = Some(reservation);
         let mut max_age = self.max_age;
         let mut last = WriteFailure::Contended;
         for _ in 0..MAX_ROUNDS {
             let judged = match self.judge(request, max_age).await? {
-                Round::Done(judged) => judged,
-                Round::Again(age, because) => {
+                RoundOutcome::Done(judged) => judged,
+                RoundOutcome::Retry(age, because) => {
                     (max_age, last) = (age, because);
                     continue;
                 }
             };
             match self.store(request, judged, &mut reservation).await? {
-                Round::Done(accepted) => return Ok(accepted),
-                Round::Again(age, because) => (max_age, last) = (age, because),
+                RoundOutcome::Done(accepted) => return Ok(accepted),
+                RoundOutcome::Retry(age, because) => (max_age, last) = (age, because),
             }
         }
         Err(last)
@@ -272,10 +279,10 @@ impl WriteService {
     /// Encodes the rows and puts them.
     async fn store(
         &self,
-        request: &Request<'_>,
-        mut judged: Judged,
-        reservation: &mut Option<Reservation>,
-    ) -> Result<Round<Accepted>, WriteFailure> {
+        request: &LineProtocolRequest<'_>,
+        mut judged: ValidatedWrite,
+        reservation: &mut Option<RequestMemoryReservation>,
+    ) -> Result<RoundOutcome<AcceptedWrite>, WriteFailure> {
         // Parsing took a while, so let other tasks run before the next step.
         tokio::task::yield_now().await;
         let tables = std::mem::take(&mut judged.parsed.tables);
@@ -290,7 +297,7 @@ impl WriteService {
         };
         let rows = encode(&judged.catalog.value, &tables)?;
         drop((tables, more));
-        let write = |proven: &Proven, rows| WriteRequest {
+        let write = |proven: &FreshCatalog, rows| WriteRequest {
             arrived: request.arrived,
             rows,
             proof: proven.proof(&judged.catalog),
@@ -313,7 +320,7 @@ impl WriteService {
             {
                 Err(expired @ WriteError::ProofExpired { .. }) => {
                     let Some(proven) = self.prove_again(request, &judged).await? else {
-                        return Ok(Round::Again(Duration::ZERO, expired.into()));
+                        return Ok(RoundOutcome::Retry(Duration::ZERO, expired.into()));
                     };
                     self.writer
                         .write(judged.database, write(&proven, rows))
@@ -323,15 +330,15 @@ impl WriteService {
             };
             Some(acknowledged.stamp)
         };
-        answer(judged.parsed, stamp).map(Round::Done)
+        answer(judged.parsed, stamp).map(RoundOutcome::Done)
     }
 
     /// Revalidates the catalogs for encoded rows; `None` if the rows were validated against an outdated catalog.
     async fn prove_again(
         &self,
-        request: &Request<'_>,
-        judged: &Judged,
-    ) -> Result<Option<Proven>, WriteFailure> {
+        request: &LineProtocolRequest<'_>,
+        judged: &ValidatedWrite,
+    ) -> Result<Option<FreshCatalog>, WriteFailure> {
         let database = judged.database;
         let proven = prove(&self.catalog, &self.marks, database, Duration::ZERO).await?;
         let is_current = proven.root.value.database(request.database) == Some(database)
@@ -344,7 +351,7 @@ impl WriteService {
         &self,
         database: DatabaseId,
         write: WriteRequest,
-        reservation: Option<Reservation>,
+        reservation: Option<RequestMemoryReservation>,
     ) {
         let writer = self.writer.clone();
         tokio::spawn(async move {
@@ -357,16 +364,16 @@ impl WriteService {
 }
 
 /// Returns the result of a write whose rows are put.
-fn answer(parsed: Parsed, stamp: Option<Stamp>) -> Result<Accepted, WriteFailure> {
+fn answer(parsed: ParsedBody, stamp: Option<Stamp>) -> Result<AcceptedWrite, WriteFailure> {
     let rows = parsed.rows;
     if parsed.errors.is_empty() {
-        Ok(Accepted { rows, stamp })
+        Ok(AcceptedWrite { rows, stamp })
     } else {
         Err(partial(parsed, stamp))
     }
 }
 
-pub(crate) fn partial(parsed: Parsed, stamp: Option<Stamp>) -> WriteFailure {
+pub(crate) fn partial(parsed: ParsedBody, stamp: Option<Stamp>) -> WriteFailure {
     WriteFailure::Partial {
         refused: parsed.lines - parsed.rows,
         rows: parsed.rows,

@@ -15,13 +15,13 @@ const LOCKS: usize = 16;
 
 /// Locks for the catalogs of databases.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct CatalogLocks {
     locks: [Mutex<()>; LOCKS],
     longest_wait: Duration,
     world: World,
 }
 
-impl Turns {
+impl CatalogLocks {
     pub(crate) fn new(longest_wait: Duration, world: World) -> Self {
         Self {
             locks: Default::default(),

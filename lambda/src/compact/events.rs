@@ -6,59 +6,59 @@
 //! | an EventBridge rule with a schedule | its own event, with an empty `detail`: `scheduled` |
 //! | a queue | the same orders as the bodies of one or more messages |
 
-use neap_compact::{Event, FlushOrder, MergeOrder};
+use neap_compact::{ClaimedMerge, CompactorEvent, FlushRequest};
 use serde::Deserialize;
 
-use crate::start::Failure;
+use crate::start::EventFailure;
 
 /// A task for the compact function.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Order {
+pub enum CompactTask {
     /// Flush all databases that are due, and plan merges.
     Scheduled,
     /// Flush these databases and plan their merges; all databases if the list is empty.
-    Flush(FlushOrder),
+    Flush(FlushRequest),
     /// Run one merge.
-    Merge(MergeOrder),
+    Merge(ClaimedMerge),
     /// Check every database: merge, expire, drop, and delete unused objects.
     #[serde(alias = "gc")]
     Collect,
 }
 
-impl From<Order> for Event {
-    fn from(order: Order) -> Self {
+impl From<CompactTask> for CompactorEvent {
+    fn from(order: CompactTask) -> Self {
         match order {
-            Order::Scheduled => Self::Scheduled,
-            Order::Flush(order) if order.databases.is_empty() => Self::Scheduled,
-            Order::Flush(order) => Self::Flush(order),
-            Order::Merge(order) => Self::Merge(order),
-            Order::Collect => Self::Collect,
+            CompactTask::Scheduled => Self::Scheduled,
+            CompactTask::Flush(order) if order.databases.is_empty() => Self::Scheduled,
+            CompactTask::Flush(order) => Self::Flush(order),
+            CompactTask::Merge(order) => Self::Merge(order),
+            CompactTask::Collect => Self::Collect,
         }
     }
 }
 
 /// A message from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct TaskMessage {
     /// The queue's id of the message.
     pub id: String,
     /// The task in the message, or the reason why it could not be parsed.
-    pub order: Result<Order, String>,
+    pub order: Result<CompactTask, String>,
 }
 
 /// An event of the compact function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompactEvent {
     /// A single task.
-    Do(Order),
+    Task(CompactTask),
     /// Messages from a queue. The queue sends failed ones again.
-    Messages(Vec<Message>),
+    Messages(Vec<TaskMessage>),
 }
 
 /// The fields of an event that identify its source.
 #[derive(Deserialize)]
-struct Envelope {
+struct CompactEnvelope {
     #[serde(rename = "Records")]
     records: Option<Vec<serde_json::Value>>,
     event: Option<String>,
@@ -71,8 +71,9 @@ impl CompactEvent {
     ///
     /// # Errors
     /// The event is not one of this function's.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
-        let envelope: Envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
+    pub fn parse(text: &str) -> Result<Self, EventFailure> {
+        let envelope: CompactEnvelope =
+            serde_json::from_str(text).map_err(|error| unknown(&error))?;
         if let Some(records) = envelope.records {
             let messages: Option<Vec<_>> = records.iter().map(message).collect();
             // A record without an id can't be reported as failed, so all of them must be sent again.
@@ -81,15 +82,15 @@ impl CompactEvent {
         }
         if envelope.event.is_some() {
             let order = serde_json::from_str(text).map_err(|error| unknown(&error))?;
-            return Ok(Self::Do(order));
+            return Ok(Self::Task(order));
         }
         match (envelope.source, envelope.detail) {
             (Some(_), Some(detail)) if detail.get("event").is_some() => {
                 let order = serde_json::from_value(detail).map_err(|error| unknown(&error))?;
-                Ok(Self::Do(order))
+                Ok(Self::Task(order))
             }
             (Some(source), _) if matches!(source.as_str(), "aws.events" | "aws.scheduler") => {
-                Ok(Self::Do(Order::Scheduled))
+                Ok(Self::Task(CompactTask::Scheduled))
             }
             _ => Err(unknown(&"it names nothing to do")),
         }
@@ -97,20 +98,20 @@ impl CompactEvent {
 }
 
 /// Parses the message in a record; `None` if it has no id.
-fn message(record: &serde_json::Value) -> Option<Message> {
+fn message(record: &serde_json::Value) -> Option<TaskMessage> {
     let text = |field: &str| record.get(field).and_then(serde_json::Value::as_str);
     let order = match text("body") {
         Some(body) => serde_json::from_str(body).map_err(|error| error.to_string()),
         None => Err("it has no body".to_owned()),
     };
-    Some(Message {
+    Some(TaskMessage {
         id: text("messageId")?.to_owned(),
         order,
     })
 }
 
-fn unknown(reason: &dyn std::fmt::Display) -> Failure {
-    Failure {
+fn unknown(reason: &dyn std::fmt::Display) -> EventFailure {
+    EventFailure {
         kind: "Event",
         message: format!("the event is none of the compact function: {reason}"),
     }
@@ -128,8 +129,8 @@ mod tests {
 
     #[test]
     fn scheduled_tasks_are_in_the_event_or_its_detail() {
-        let scheduled = CompactEvent::Do(Order::Scheduled);
-        let collect = CompactEvent::Do(Order::Collect);
+        let scheduled = CompactEvent::Task(CompactTask::Scheduled);
+        let collect = CompactEvent::Task(CompactTask::Collect);
         assert_eq!(of(r#"{"event":"scheduled"}"#), scheduled);
         assert_eq!(of(r#"{"event":"collect"}"#), collect);
         assert_eq!(of(r#"{"event":"gc"}"#), collect);
@@ -142,14 +143,14 @@ mod tests {
     #[test]
     fn a_flush_without_databases_is_a_scheduled_run() {
         let event = |text| match of(text) {
-            CompactEvent::Do(order) => Event::from(order),
+            CompactEvent::Task(order) => CompactorEvent::from(order),
             CompactEvent::Messages(messages) => panic!("{messages:?}"),
         };
-        assert_eq!(event(r#"{"event":"flush"}"#), Event::Scheduled);
-        let order = FlushOrder {
+        assert_eq!(event(r#"{"event":"flush"}"#), CompactorEvent::Scheduled);
+        let order = FlushRequest {
             databases: [3, 7].map(DatabaseId::new).to_vec(),
         };
-        let flush = Event::Flush(order);
+        let flush = CompactorEvent::Flush(order);
         assert_eq!(event(r#"{"event":"flush","databases":[3,7]}"#), flush);
         assert_eq!(event(&serde_json::to_string(&flush).unwrap()), flush);
     }

@@ -11,7 +11,7 @@ use http::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use neap_bucket::{AwsConfig, World};
-use neap_compact::{Dispatch, Event};
+use neap_compact::{CompactorEvent, EventDispatcher};
 use object_store::{
     ClientOptions,
     aws::{AwsAuthorizer, AwsCredentialProvider},
@@ -33,13 +33,13 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Maximum attempts to send a request. A retry can put a message into the queue twice.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// Maximum pause before a retry, multiplied by the number of attempts so far.
-const PAUSE: Duration = Duration::from_millis(200);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Maximum number of concurrent requests.
-const PARALLEL: usize = 8;
+const MAX_CONCURRENT_REQUESTS: usize = 8;
 
 /// An SQS queue for flush and merge orders.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl OrderQueue {
                 .to_owned(),
             url: url.to_owned(),
             endpoint: root,
-            places: Semaphore::new(PARALLEL),
+            places: Semaphore::new(MAX_CONCURRENT_REQUESTS),
             world: world.clone(),
         })
     }
@@ -132,8 +132,8 @@ fn region_of(host: &str) -> Option<&str> {
 }
 
 #[async_trait]
-impl Dispatch for OrderQueue {
-    async fn dispatch(&self, event: Event) -> Result<(), String> {
+impl EventDispatcher for OrderQueue {
+    async fn dispatch(&self, event: CompactorEvent) -> Result<(), String> {
         let _place = self.places.acquire().await;
         let body = serde_json::to_string(&event).map_err(|error| error.to_string())?;
         let mut sent = 0;
@@ -141,8 +141,8 @@ impl Dispatch for OrderQueue {
             sent += 1;
             match self.send(&body).await {
                 Ok(()) => return Ok(()),
-                Err((true, _)) if sent < TRIES => {
-                    let pause = self.world.entropy.below(PAUSE * sent);
+                Err((true, _)) if sent < MAX_ATTEMPTS => {
+                    let pause = self.world.entropy.below(RETRY_PAUSE * sent);
                     self.world.clock.sleep(pause).await;
                 }
                 Err((_, reason)) => {

@@ -14,14 +14,14 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{http::Source, start::Failure};
+use crate::{http::HttpSource, start::EventFailure};
 
 /// A segment named in a notification.
-pub type Named = (DatabaseId, SegmentName);
+pub type SegmentRef = (DatabaseId, SegmentName);
 
 /// Location of new segments. Notifications of other objects are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home {
+pub struct TailLocation {
     /// The bucket; `None` if notifications contain no name or another name for it.
     pub bucket: Option<String>,
     /// Prefix of the keys.
@@ -30,11 +30,11 @@ pub struct Home {
 
 /// A message from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct NotificationMessage {
     /// The queue's id of the message.
     pub id: String,
     /// The segments named in the message, or the reason why it could not be parsed.
-    pub segments: Result<Vec<Named>, String>,
+    pub segments: Result<Vec<SegmentRef>, String>,
 }
 
 /// An event of the engine function.
@@ -50,59 +50,59 @@ pub enum EngineEvent {
     /// Process segments that no notification has reported.
     Sweep,
     /// New segments.
-    Put(Vec<Named>),
+    NewSegments(Vec<SegmentRef>),
     /// Messages from a queue. The queue sends failed ones again.
-    Messages(Vec<Message>),
+    Messages(Vec<NotificationMessage>),
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct EngineEnvelope<'a> {
     /// Records are parsed one by one, so that an invalid record does not affect the others.
     #[serde(rename = "Records", borrow)]
     records: Option<Vec<&'a RawValue>>,
     event: Option<String>,
     time: Option<String>,
     source: Option<String>,
-    detail: Option<Detail>,
+    detail: Option<EventDetail>,
     #[serde(rename = "Event")]
     test: Option<String>,
 }
 
 /// The body of a message from a queue.
 #[derive(Deserialize)]
-struct Queued {
+struct SqsRecordBody {
     body: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Identified {
+struct SqsRecordId {
     message_id: Option<String>,
 }
 
 /// A record of an S3 event notification.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record {
+struct S3EventRecord {
     event_name: Option<String>,
-    s3: Option<Detail>,
+    s3: Option<EventDetail>,
 }
 
 /// The bucket and the object of a notification, or the `detail` of a scheduler's event.
 #[derive(Deserialize)]
-struct Detail {
+struct EventDetail {
     event: Option<String>,
-    bucket: Option<BucketName>,
-    object: Option<Object>,
+    bucket: Option<S3EventBucket>,
+    object: Option<S3EventObject>,
 }
 
 #[derive(Deserialize)]
-struct BucketName {
+struct S3EventBucket {
     name: String,
 }
 
 #[derive(Deserialize)]
-struct Object {
+struct S3EventObject {
     key: String,
 }
 
@@ -111,8 +111,8 @@ impl EngineEvent {
     ///
     /// # Errors
     /// The event is not one of this function's.
-    pub fn parse(text: &str, home: &Home) -> Result<Self, Failure> {
-        if Source::of_event(text).is_some() {
+    pub fn parse(text: &str, home: &TailLocation) -> Result<Self, EventFailure> {
+        if HttpSource::of_event(text).is_some() {
             return Ok(Self::Request);
         }
         let envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
@@ -120,7 +120,11 @@ impl EngineEvent {
     }
 }
 
-fn of(envelope: Envelope<'_>, home: &Home, may_be_messages: bool) -> Option<EngineEvent> {
+fn of(
+    envelope: EngineEnvelope<'_>,
+    home: &TailLocation,
+    may_be_messages: bool,
+) -> Option<EngineEvent> {
     if let Some(records) = envelope.records {
         let is_queue = records.iter().any(|record| message_id(record).is_some());
         return match is_queue {
@@ -133,7 +137,7 @@ fn of(envelope: Envelope<'_>, home: &Home, may_be_messages: bool) -> Option<Engi
             true => None,
             false => {
                 let segments = records.into_iter().filter_map(|record| put(record, home));
-                Some(EngineEvent::Put(segments.collect()))
+                Some(EngineEvent::NewSegments(segments.collect()))
             }
         };
     }
@@ -150,17 +154,17 @@ fn of(envelope: Envelope<'_>, home: &Home, may_be_messages: bool) -> Option<Engi
         (None, Some("aws.s3")) => {
             let (bucket, key) = detail?.names()?;
             let segment = segment(bucket.as_deref(), &key, home);
-            Some(EngineEvent::Put(segment.into_iter().collect()))
+            Some(EngineEvent::NewSegments(segment.into_iter().collect()))
         }
         // S3 sends this event once, when notifications are enabled.
         (None, None) if envelope.test.as_deref() == Some("s3:TestEvent") => {
-            Some(EngineEvent::Put(Vec::new()))
+            Some(EngineEvent::NewSegments(Vec::new()))
         }
         _ => None,
     }
 }
 
-impl Detail {
+impl EventDetail {
     /// Returns the bucket, if it is named, and the key.
     fn names(self) -> Option<(Option<String>, String)> {
         let bucket = self.bucket.map(|bucket| bucket.name);
@@ -169,37 +173,37 @@ impl Detail {
 }
 
 fn message_id(record: &RawValue) -> Option<String> {
-    let identified: Identified = serde_json::from_str(record.get()).ok()?;
+    let identified: SqsRecordId = serde_json::from_str(record.get()).ok()?;
     identified.message_id
 }
 
 /// Parses a message; `None` if it has no id, because the queue could not be told that it failed.
-fn message(record: &RawValue, home: &Home) -> Option<Message> {
+fn message(record: &RawValue, home: &TailLocation) -> Option<NotificationMessage> {
     let Some(id) = message_id(record) else {
         tracing::warn!("a message has no id, and is left out");
         return None;
     };
     let segments = serde_json::from_str(record.get())
         .map_err(|error| error.to_string())
-        .and_then(|Queued { body }| segments(&body.unwrap_or_default(), home));
-    Some(Message { id, segments })
+        .and_then(|SqsRecordBody { body }| segments(&body.unwrap_or_default(), home));
+    Some(NotificationMessage { id, segments })
 }
 
-fn segments(body: &str, home: &Home) -> Result<Vec<Named>, String> {
+fn segments(body: &str, home: &TailLocation) -> Result<Vec<SegmentRef>, String> {
     let envelope = serde_json::from_str(body).map_err(|error| error.to_string())?;
     match of(envelope, home, false) {
-        Some(EngineEvent::Put(segments)) => Ok(segments),
+        Some(EngineEvent::NewSegments(segments)) => Ok(segments),
         _ => Err("the message is no notification of a bucket".to_owned()),
     }
 }
 
 /// Returns the segment that an S3 record names, if any. S3 form-encodes keys in these records.
-fn put(record: &RawValue, home: &Home) -> Option<Named> {
-    let record = serde_json::from_str::<Record>(record.get());
+fn put(record: &RawValue, home: &TailLocation) -> Option<SegmentRef> {
+    let record = serde_json::from_str::<S3EventRecord>(record.get());
     let record = record.inspect_err(|error| {
         tracing::warn!(%error, "a record of a notification is not understood, and left out");
     });
-    let Record { event_name, s3 } = record.ok()?;
+    let S3EventRecord { event_name, s3 } = record.ok()?;
     if !event_name?.starts_with("ObjectCreated:") {
         return None;
     }
@@ -210,7 +214,7 @@ fn put(record: &RawValue, home: &Home) -> Option<Named> {
 }
 
 /// Parses the segment in a key; `None` if the key is not that of a segment, or is in another bucket.
-fn segment(bucket: Option<&str>, key: &str, home: &Home) -> Option<Named> {
+fn segment(bucket: Option<&str>, key: &str, home: &TailLocation) -> Option<SegmentRef> {
     if let (Some(bucket), Some(own)) = (bucket, home.bucket.as_deref())
         && bucket != own
     {
@@ -229,8 +233,8 @@ fn time(text: &str) -> Option<StoreTime> {
     Some(StoreTime::from_micros(i64::try_from(micros).ok()?))
 }
 
-fn unknown(reason: &dyn std::fmt::Display) -> Failure {
-    Failure {
+fn unknown(reason: &dyn std::fmt::Display) -> EventFailure {
+    EventFailure {
         kind: "Event",
         message: format!("the event is none of the engine function: {reason}"),
     }
@@ -244,8 +248,8 @@ mod tests {
 
     const KEY: &str = "tail/7/00000000000000000042-00000000000000ff.wal";
 
-    fn home() -> Home {
-        Home {
+    fn home() -> TailLocation {
+        TailLocation {
             bucket: Some("b".to_owned()),
             prefix: "my clusters/one/".to_owned(),
         }
@@ -255,7 +259,7 @@ mod tests {
         EngineEvent::parse(&event.to_string(), &home()).unwrap()
     }
 
-    fn named() -> Named {
+    fn named() -> SegmentRef {
         match KEY.parse().unwrap() {
             Key::Segment(database, name) => (database, name),
             other => panic!("{other}"),
@@ -278,7 +282,7 @@ mod tests {
             "source": "aws.s3", "detail-type": "Object Created",
             "detail": {"bucket": {"name": "b"}, "object": {"key": whole}},
         });
-        let put = EngineEvent::Put(vec![named()]);
+        let put = EngineEvent::NewSegments(vec![named()]);
         assert_eq!(of(&direct), put);
         assert_eq!(of(&bridge), put);
         let queue = json!({"Records": [
@@ -300,7 +304,7 @@ mod tests {
 
     #[test]
     fn notifications_of_other_objects_are_ignored() {
-        let nothing = EngineEvent::Put(Vec::new());
+        let nothing = EngineEvent::NewSegments(Vec::new());
         let gone = records(&format!("my+clusters/one/{KEY}"), "ObjectRemoved:Delete");
         assert_eq!(of(&gone), nothing);
         for key in [KEY, "my+clusters/one/catalog", "my+clusters/one/tail/x"] {
@@ -312,14 +316,14 @@ mod tests {
     fn notifications_of_another_bucket_are_ignored() {
         let mut event = records(&format!("my+clusters/one/{KEY}"), "ObjectCreated:Put");
         event["Records"][0]["s3"]["bucket"]["name"] = "c".into();
-        assert_eq!(of(&event), EngineEvent::Put(Vec::new()));
+        assert_eq!(of(&event), EngineEvent::NewSegments(Vec::new()));
         // A store that is not a bucket has no name to compare.
-        let home = Home {
+        let home = TailLocation {
             bucket: None,
             ..home()
         };
         let event = EngineEvent::parse(&event.to_string(), &home).unwrap();
-        assert_eq!(event, EngineEvent::Put(vec![named()]));
+        assert_eq!(event, EngineEvent::NewSegments(vec![named()]));
     }
 
     #[test]
@@ -328,7 +332,7 @@ mod tests {
         let good = direct["Records"][0].clone();
         direct["Records"] =
             json!([7, null, {"eventName": 1}, {"s3": {"object": {"key": []}}}, good]);
-        assert_eq!(of(&direct), EngineEvent::Put(vec![named()]));
+        assert_eq!(of(&direct), EngineEvent::NewSegments(vec![named()]));
         let queue = json!({"Records": [
             {"messageId": "1", "body": 7},
             {"messageId": 2, "body": "{}"},

@@ -18,44 +18,44 @@ use serde::{
     ser::{SerializeMap, SerializeSeq},
 };
 
-use super::Source;
+use super::HttpSource;
 
 /// A response, ready for serialization.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Answer {
+pub struct HttpEventResponse {
     status_code: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<OneEach>,
+    headers: Option<JoinedHeaders>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    multi_value_headers: Option<All>,
+    multi_value_headers: Option<MultiValueHeaders>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cookies: Vec<String>,
     is_base64_encoded: bool,
-    body: Payload,
+    body: EventResponseBody,
 }
 
 /// Headers, serialized with the values of a name joined by commas.
 #[derive(Clone, Debug)]
-struct OneEach(HeaderMap);
+struct JoinedHeaders(HeaderMap);
 
 /// Headers, serialized with a list of values for each name.
 #[derive(Clone, Debug)]
-struct All(HeaderMap);
+struct MultiValueHeaders(HeaderMap);
 
 /// A body, serialized as text if it is text, otherwise in base64.
 #[derive(Clone, Debug)]
-struct Payload {
+struct EventResponseBody {
     bytes: Bytes,
     is_text: bool,
 }
 
-impl Answer {
+impl HttpEventResponse {
     /// Builds a response for a source. The body is dropped if the status does not allow one.
     pub fn new(
-        source: Source,
+        source: HttpSource,
         status: StatusCode,
         mut headers: HeaderMap,
         mut body: Bytes,
@@ -72,23 +72,23 @@ impl Answer {
             multi_value_headers: None,
             cookies: Vec::new(),
             is_base64_encoded: !is_text,
-            body: Payload {
+            body: EventResponseBody {
                 bytes: body,
                 is_text,
             },
         };
         match source {
-            Source::V2 => {
+            HttpSource::V2 => {
                 answer.cookies = take_cookies(&mut headers);
-                answer.headers = Some(OneEach(headers));
+                answer.headers = Some(JoinedHeaders(headers));
             }
-            Source::V1 => answer.multi_value_headers = Some(All(headers)),
-            Source::LoadBalancer { multi_value } => {
+            HttpSource::V1 => answer.multi_value_headers = Some(MultiValueHeaders(headers)),
+            HttpSource::LoadBalancer { multi_value } => {
                 let reason = status.canonical_reason().unwrap_or_default();
                 answer.status_description = Some(format!("{} {reason}", status.as_u16()));
                 match multi_value {
-                    true => answer.multi_value_headers = Some(All(headers)),
-                    false => answer.headers = Some(OneEach(headers)),
+                    true => answer.multi_value_headers = Some(MultiValueHeaders(headers)),
+                    false => answer.headers = Some(JoinedHeaders(headers)),
                 }
             }
         }
@@ -96,7 +96,7 @@ impl Answer {
     }
 
     /// Builds an error response with additional headers.
-    pub async fn of_error(source: Source, error: ApiError, more: HeaderMap) -> Self {
+    pub async fn of_error(source: HttpSource, error: ApiError, more: HeaderMap) -> Self {
         let (mut head, body) = error.into_response().into_parts();
         head.headers.extend(more);
         // The body of an error is in memory.
@@ -168,7 +168,7 @@ fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-impl Serialize for OneEach {
+impl Serialize for JoinedHeaders {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut joined: BTreeMap<&str, String> = BTreeMap::new();
         for (name, value) in &self.0 {
@@ -182,12 +182,12 @@ impl Serialize for OneEach {
     }
 }
 
-impl Serialize for All {
+impl Serialize for MultiValueHeaders {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names: BTreeMap<&str, Values<'_>> = self
+        let names: BTreeMap<&str, HeaderValueList<'_>> = self
             .0
             .keys()
-            .map(|name| (name.as_str(), Values(self.0.get_all(name))))
+            .map(|name| (name.as_str(), HeaderValueList(self.0.get_all(name))))
             .collect();
         let mut map = serializer.serialize_map(Some(names.len()))?;
         for (name, values) in &names {
@@ -197,9 +197,9 @@ impl Serialize for All {
     }
 }
 
-struct Values<'a>(http::header::GetAll<'a, HeaderValue>);
+struct HeaderValueList<'a>(http::header::GetAll<'a, HeaderValue>);
 
-impl Serialize for Values<'_> {
+impl Serialize for HeaderValueList<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for value in &self.0 {
@@ -209,7 +209,7 @@ impl Serialize for Values<'_> {
     }
 }
 
-impl Serialize for Payload {
+impl Serialize for EventResponseBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match as_text(&self.bytes).filter(|_| self.is_text) {
             Some(text) => serializer.serialize_str(text),
@@ -224,12 +224,16 @@ mod tests {
 
     use super::*;
 
-    fn answer(source: Source, headers: &[(&'static str, &'static str)], body: &[u8]) -> Answer {
+    fn answer(
+        source: HttpSource,
+        headers: &[(&'static str, &'static str)],
+        body: &[u8],
+    ) -> HttpEventResponse {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        Answer::new(source, StatusCode::OK, map, Bytes::copy_from_slice(body))
+        HttpEventResponse::new(source, StatusCode::OK, map, Bytes::copy_from_slice(body))
     }
 
     #[test]
@@ -242,10 +246,10 @@ mod tests {
         ];
         let of = |source| serde_json::to_value(answer(source, &headers, b"ok")).unwrap();
         insta::assert_json_snapshot!([
-            of(Source::V2),
-            of(Source::V1),
-            of(Source::LoadBalancer { multi_value: true }),
-            of(Source::LoadBalancer { multi_value: false }),
+            of(HttpSource::V2),
+            of(HttpSource::V1),
+            of(HttpSource::LoadBalancer { multi_value: true }),
+            of(HttpSource::LoadBalancer { multi_value: false }),
         ]);
     }
 
@@ -278,7 +282,7 @@ mod tests {
                 "[\\x00-\\x7f]{0,100}".prop_map(String::into_bytes),
             ],
         ) {
-            for source in [Source::V2, Source::V1, Source::LoadBalancer { multi_value: false }] {
+            for source in [HttpSource::V2, HttpSource::V1, HttpSource::LoadBalancer { multi_value: false }] {
                 let answer = answer(source, &[("content-type", "text/csv")], &body);
                 let json = serde_json::to_vec(&answer).unwrap();
                 prop_assert_eq!(answer.encoded_bytes(), json.len());

@@ -23,12 +23,12 @@ use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header::COOKIE};
-use neap_http::Peer;
+use neap_http::PeerAddress;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::object::{Object, typed};
+use super::object::{JsonObject, typed};
 
 /// Characters that must be encoded in a path that is already encoded, so `%` stays.
 const PATH: &AsciiSet = &CONTROLS
@@ -66,7 +66,7 @@ const FUNCTION_URL: &str = ".lambda-url.";
 
 /// Source of a request, which determines the form of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum HttpSource {
     /// An HTTP API of API Gateway or a function URL: payload 2.0.
     V2,
     /// A REST API of API Gateway: payload 1.0.
@@ -99,7 +99,7 @@ pub enum EventError {
 /// request malformed.
 #[derive(Default)]
 pub struct HttpEvent {
-    source: Option<Source>,
+    source: Option<HttpSource>,
     malformed: Option<&'static str>,
     method: Option<String>,
     path: Option<String>,
@@ -116,14 +116,14 @@ pub struct HttpEvent {
     source_ip: Option<String>,
 }
 
-impl Source {
+impl HttpSource {
     /// Detects the source of the request in an event from its characteristic fields; `None` if it is not a request.
     pub fn of_event(event: &str) -> Option<Self> {
-        let event: Object<'_> = serde_json::from_str(event).ok()?;
+        let event: JsonObject<'_> = serde_json::from_str(event).ok()?;
         Self::of(&event, &context(&event))
     }
 
-    fn of(event: &Object<'_>, context: &Object<'_>) -> Option<Self> {
+    fn of(event: &JsonObject<'_>, context: &JsonObject<'_>) -> Option<Self> {
         if context.has("elb") {
             let multi_value = event.has("multiValueHeaders");
             return Some(Self::LoadBalancer { multi_value });
@@ -138,13 +138,13 @@ impl Source {
     }
 }
 
-fn context<'a>(event: &Object<'a>) -> Object<'a> {
+fn context<'a>(event: &JsonObject<'a>) -> JsonObject<'a> {
     event.get("requestContext").unwrap_or_default()
 }
 
 impl<'de> Deserialize<'de> for HttpEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::of(&Object::deserialize(deserializer)?))
+        Ok(Self::of(&JsonObject::deserialize(deserializer)?))
     }
 }
 
@@ -156,25 +156,25 @@ impl fmt::Debug for HttpEvent {
 
 /// A request and its source.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct HttpEventRequest {
     /// The source.
-    pub source: Source,
+    pub source: HttpSource,
     /// The request. Its extensions contain the address of the client, if the event does.
     pub request: Request<Body>,
 }
 
 impl HttpEvent {
-    fn of(event: &Object<'_>) -> Self {
+    fn of(event: &JsonObject<'_>) -> Self {
         let context = context(event);
-        let http: Object<'_> = context.get("http").unwrap_or_default();
-        let identity: Object<'_> = context.get("identity").unwrap_or_default();
-        let mut needed = Needed::default();
+        let http: JsonObject<'_> = context.get("http").unwrap_or_default();
+        let identity: JsonObject<'_> = context.get("identity").unwrap_or_default();
+        let mut needed = RequiredFields::default();
         let method = needed.get(event, "httpMethod", "method");
         let method = method.or_else(|| needed.get(&http, "method", "method"));
         let path = needed.get(event, "rawPath", "path");
-        let source = Source::of(event, &context);
+        let source = HttpSource::of(event, &context);
         let raw_query: Option<String> = match source {
-            Some(Source::V2) => needed.get(event, "rawQueryString", QUERY_STRING),
+            Some(HttpSource::V2) => needed.get(event, "rawQueryString", QUERY_STRING),
             _ => None,
         };
         let query = match raw_query {
@@ -211,7 +211,7 @@ impl HttpEvent {
     ///
     /// # Errors
     /// The event is not a request.
-    pub fn source(&self) -> Result<Source, EventError> {
+    pub fn source(&self) -> Result<HttpSource, EventError> {
         self.source.ok_or(EventError::NotHttp)
     }
 
@@ -227,8 +227,8 @@ impl HttpEvent {
     /// load balancers wait until the function's timeout.
     pub fn is_through_gateway(&self) -> bool {
         match self.source() {
-            Ok(Source::V1 | Source::V2) => !self.is_of_function_url(),
-            Ok(Source::LoadBalancer { .. }) | Err(_) => false,
+            Ok(HttpSource::V1 | HttpSource::V2) => !self.is_of_function_url(),
+            Ok(HttpSource::LoadBalancer { .. }) | Err(_) => false,
         }
     }
 
@@ -238,12 +238,12 @@ impl HttpEvent {
     }
 
     /// Returns whether the source decoded the path, as HTTP APIs do.
-    fn has_decoded_path(&self, source: Source) -> bool {
+    fn has_decoded_path(&self, source: HttpSource) -> bool {
         match source {
-            Source::V2 => !self.is_of_function_url(),
+            HttpSource::V2 => !self.is_of_function_url(),
             // With payload 1.0, only events of HTTP APIs have a version; those of REST APIs have none.
-            Source::V1 => self.has_version,
-            Source::LoadBalancer { .. } => false,
+            HttpSource::V1 => self.has_version,
+            HttpSource::LoadBalancer { .. } => false,
         }
     }
 
@@ -251,7 +251,7 @@ impl HttpEvent {
     ///
     /// # Errors
     /// The event is not a request, or not a valid one.
-    pub fn into_request(self, base_path: &str) -> Result<Incoming, EventError> {
+    pub fn into_request(self, base_path: &str) -> Result<HttpEventRequest, EventError> {
         let source = self.source()?;
         if let Some(part) = self.malformed {
             return Err(EventError::Malformed(part));
@@ -264,14 +264,14 @@ impl HttpEvent {
         if let Some(address) = self.address(source) {
             request
                 .extensions_mut()
-                .insert(Peer(SocketAddr::new(address, 0)));
+                .insert(PeerAddress(SocketAddr::new(address, 0)));
         }
         *request.headers_mut() = self.header_map()?;
         *request.body_mut() = self.body()?.into();
-        Ok(Incoming { source, request })
+        Ok(HttpEventRequest { source, request })
     }
 
-    fn uri(&self, source: Source, base_path: &str) -> Result<Uri, EventError> {
+    fn uri(&self, source: HttpSource, base_path: &str) -> Result<Uri, EventError> {
         let path = self.path(source);
         let path = without(path, base_path);
         let set = match self.has_decoded_path(source) {
@@ -288,13 +288,13 @@ impl HttpEvent {
     }
 
     /// Returns the path without the stage. Payload 2.0 includes the stage, and so does payload 1.0 of an HTTP API.
-    fn path(&self, source: Source) -> &str {
+    fn path(&self, source: HttpSource) -> &str {
         let path = self.path.as_deref().unwrap_or("/");
         let has_stage = match source {
-            Source::V2 => true,
+            HttpSource::V2 => true,
             // A REST API behind a custom domain sends the whole path without a stage.
-            Source::V1 => self.has_version && self.whole_path.as_deref() == Some(path),
-            Source::LoadBalancer { .. } => false,
+            HttpSource::V1 => self.has_version && self.whole_path.as_deref() == Some(path),
+            HttpSource::LoadBalancer { .. } => false,
         };
         match self.stage.as_deref() {
             Some(stage) if has_stage && stage != "$default" => without(path, stage),
@@ -302,14 +302,14 @@ impl HttpEvent {
         }
     }
 
-    fn query(&self, source: Source) -> String {
+    fn query(&self, source: HttpSource) -> String {
         if let Some(query) = &self.raw_query {
             return utf8_percent_encode(query, QUERY).to_string();
         }
         // A load balancer does not decode the query string.
         let set = match source {
-            Source::LoadBalancer { .. } => QUERY,
-            Source::V1 | Source::V2 => QUERY_PART,
+            HttpSource::LoadBalancer { .. } => QUERY,
+            HttpSource::V1 | HttpSource::V2 => QUERY_PART,
         };
         let pairs = self.query.iter().map(|(name, value)| {
             let name = utf8_percent_encode(name, set);
@@ -334,11 +334,11 @@ impl HttpEvent {
     }
 
     /// Returns the address of the client's connection, which the client can't forge.
-    fn address(&self, source: Source) -> Option<IpAddr> {
+    fn address(&self, source: HttpSource) -> Option<IpAddr> {
         let text = match source {
-            Source::V1 | Source::V2 => self.source_ip.as_deref()?,
+            HttpSource::V1 | HttpSource::V2 => self.source_ip.as_deref()?,
             // The load balancer appends the address to those that the client may have sent.
-            Source::LoadBalancer { .. } => {
+            HttpSource::LoadBalancer { .. } => {
                 let mut headers = self.headers.iter();
                 let forwarded = headers.rfind(|(name, _)| name == "x-forwarded-for");
                 forwarded?.1.to_str().ok()?.rsplit(',').next()?.trim()
@@ -361,14 +361,14 @@ impl HttpEvent {
 
 /// Reads required fields and records the first one with an invalid value.
 #[derive(Default)]
-struct Needed {
+struct RequiredFields {
     malformed: Option<&'static str>,
 }
 
-impl Needed {
+impl RequiredFields {
     fn get<'a, T: Deserialize<'a>>(
         &mut self,
-        object: &Object<'a>,
+        object: &JsonObject<'a>,
         name: &str,
         part: &'static str,
     ) -> Option<T> {
@@ -389,7 +389,7 @@ impl Needed {
 
     /// Returns the pairs of a query string that the source has split, with all values of a name if the event contains
     /// them.
-    fn query(&mut self, event: &Object<'_>) -> Vec<(String, String)> {
+    fn query(&mut self, event: &JsonObject<'_>) -> Vec<(String, String)> {
         let all = self.pairs(
             event,
             "multiValueQueryStringParameters",
@@ -409,11 +409,11 @@ impl Needed {
 
     fn pairs(
         &mut self,
-        event: &Object<'_>,
+        event: &JsonObject<'_>,
         name: &str,
         values: fn(&mut Self, &RawValue) -> Option<Vec<Option<String>>>,
     ) -> Vec<(String, String)> {
-        let object: Object<'_> = self.get(event, name, QUERY_STRING).unwrap_or_default();
+        let object: JsonObject<'_> = self.get(event, name, QUERY_STRING).unwrap_or_default();
         let mut pairs = Vec::new();
         for (name, value) in object.iter() {
             let Ok(name) = str::from_utf8(name) else {
@@ -429,8 +429,8 @@ impl Needed {
 }
 
 /// Returns the valid headers, with all values of a name if the event contains them.
-fn headers(event: &Object<'_>) -> Vec<(HeaderName, HeaderValue)> {
-    let all: Object<'_> = event.get("multiValueHeaders").unwrap_or_default();
+fn headers(event: &JsonObject<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let all: JsonObject<'_> = event.get("multiValueHeaders").unwrap_or_default();
     let all = all.iter().flat_map(|(name, values)| {
         let values: Vec<&RawValue> = typed(values).unwrap_or_default();
         let values = values.into_iter().filter_map(|value| header(name, value));
@@ -440,7 +440,7 @@ fn headers(event: &Object<'_>) -> Vec<(HeaderName, HeaderValue)> {
     if !all.is_empty() {
         return all;
     }
-    let one_each: Object<'_> = event.get("headers").unwrap_or_default();
+    let one_each: JsonObject<'_> = event.get("headers").unwrap_or_default();
     let one_each = one_each.iter();
     one_each
         .filter_map(|(name, value)| header(name, value))

@@ -148,14 +148,17 @@ fn all_valid_values_of_a_header_are_kept() {
     let values: Vec<_> = incoming.request.headers().get_all("x-a").iter().collect();
     assert_eq!(values, ["1", "2"]);
     assert_eq!(incoming.request.headers().len(), 2);
-    assert_eq!(incoming.source, Source::LoadBalancer { multi_value: true });
+    assert_eq!(
+        incoming.source,
+        HttpSource::LoadBalancer { multi_value: true }
+    );
 }
 
 #[test]
 fn the_address_is_that_of_the_connection() {
     let address = |value| {
         let incoming = event(value).into_request("").unwrap();
-        let peer = incoming.request.extensions().get::<Peer>().copied();
+        let peer = incoming.request.extensions().get::<PeerAddress>().copied();
         peer.map(|peer| peer.0.ip().to_string())
     };
     let v2 = json!({
@@ -184,7 +187,7 @@ async fn bodies_are_decoded_or_rejected() {
         }))
         .into_request("")
     };
-    let read = async |incoming: Incoming| {
+    let read = async |incoming: HttpEventRequest| {
         let body = incoming.request.into_body().collect().await.unwrap();
         body.to_bytes()
     };
@@ -252,7 +255,7 @@ fn invalid_required_fields_make_a_request_malformed() {
     ] {
         let mut odd = whole.clone();
         odd[name] = value;
-        assert_eq!(event(odd.clone()).source(), Ok(Source::V1), "{odd}");
+        assert_eq!(event(odd.clone()).source(), Ok(HttpSource::V1), "{odd}");
         let error = event(odd).into_request("").unwrap_err();
         assert_eq!(error, EventError::Malformed(part));
     }

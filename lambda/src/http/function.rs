@@ -28,19 +28,19 @@ use http::{
     response::Parts,
 };
 use lambda_runtime::{FunctionResponse, MetadataPrelude, StreamResponse};
-use neap_bucket::{Bucket, Links, World};
-use neap_http::{ApiError, CounterFamily, Kind, Metrics, RequestId, TimeLimit};
+use neap_bucket::{Bucket, PresignedObjects, World};
+use neap_http::{ApiError, CounterFamily, Kind, Metrics, RequestDeadline, RequestId};
 use serde_json::{json, value::RawValue};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
 use super::{
-    Answer, EventError, HttpEvent, Incoming, Source, answer,
-    large::{self, Collected},
+    EventError, HttpEvent, HttpEventRequest, HttpEventResponse, HttpSource, answer,
+    large::{self, CollectedBody},
 };
 use crate::{
     options::HttpOptions,
-    start::{Failure, Output, Reply},
+    start::{BufferedReply, EventFailure, EventReply},
 };
 
 /// Time before the deadline of an invocation at which work on a request ends with its own error, if it can.
@@ -56,7 +56,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const LOAD_BALANCER_BYTES: usize = 1_000_000;
 
 /// Headers that describe the body of a response and are wrong for any other body.
-const OF_BODY: [HeaderName; 9] = [
+const BODY_HEADERS: [HeaderName; 9] = [
     ACCEPT_RANGES,
     CONTENT_DISPOSITION,
     CONTENT_ENCODING,
@@ -69,7 +69,7 @@ const OF_BODY: [HeaderName; 9] = [
 ];
 
 /// Paths of the monitoring routes. They are served even if the store does not answer, as far as they require no token.
-const CARE_PATHS: [&str; 4] = ["/health", "/api/v1/health", "/ping", "/metrics"];
+const MONITORING_PATHS: [&str; 4] = ["/health", "/api/v1/health", "/ping", "/metrics"];
 
 /// Header with the UUID of the cluster.
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
@@ -78,11 +78,11 @@ const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 pub type ReplyStream = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
 
 /// Converts the error with which the body of a response broke off.
-pub type FaultOfBody = fn(BoxError) -> ApiError;
+pub type BodyErrorMapper = fn(BoxError) -> ApiError;
 
 /// The routes of a function. They are created when the required objects have been read from the store.
 #[async_trait]
-pub trait Served: fmt::Debug + Send + Sync + 'static {
+pub trait RouteProvider: fmt::Debug + Send + Sync + 'static {
     /// Creates the routes.
     ///
     /// # Errors
@@ -99,25 +99,25 @@ pub trait Served: fmt::Debug + Send + Sync + 'static {
 
 /// Components of an [`HttpFunction`].
 #[derive(Debug)]
-pub struct HttpParts {
+pub struct HttpFunctionParts {
     /// The options.
     pub options: HttpOptions,
     /// The bucket for large responses.
     pub bucket: Bucket,
     /// Signs the URLs of large responses. If `None`, large responses become errors.
-    pub links: Option<Links>,
+    pub links: Option<PresignedObjects>,
     /// The metrics of the instance.
     pub metrics: Metrics,
     /// The routes of the function.
-    pub served: Arc<dyn Served>,
+    pub served: Arc<dyn RouteProvider>,
     /// Converts the error with which a body broke off.
-    pub fault_of_body: FaultOfBody,
+    pub fault_of_body: BodyErrorMapper,
 }
 
 /// A function that answers HTTP.
 #[derive(Debug)]
 pub struct HttpFunction {
-    parts: HttpParts,
+    parts: HttpFunctionParts,
     care: Router,
     router: OnceCell<Router>,
     errors: CounterFamily,
@@ -127,15 +127,15 @@ pub struct HttpFunction {
 
 /// The facts about a request that its response and the log need.
 #[derive(Debug)]
-struct Asked {
-    source: Source,
+struct RequestInfo {
+    source: HttpSource,
     /// Method and path, for the log.
     name: String,
 }
 
 impl HttpFunction {
     /// Creates the function without sending requests to the store.
-    pub fn new(parts: HttpParts) -> Self {
+    pub fn new(parts: HttpFunctionParts) -> Self {
         let errors = parts.metrics.counter(
             "neap_function_errors_total",
             "Requests that the function answered without its routes by status.",
@@ -179,12 +179,16 @@ impl HttpFunction {
     ///
     /// # Errors
     /// The event is not a request.
-    pub async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+    pub async fn handle(
+        &self,
+        event: &RawValue,
+        left: Duration,
+    ) -> Result<EventReply, EventFailure> {
         let event = serde_json::from_str::<HttpEvent>(event.get());
         let event = event.map_err(|_| EventError::NotHttp)?;
         Ok(match self.answer(event, left).await? {
             FunctionResponse::BufferedResponse(answer) => {
-                FunctionResponse::BufferedResponse(Output::Http(Box::new(answer)))
+                FunctionResponse::BufferedResponse(BufferedReply::Http(Box::new(answer)))
             }
             FunctionResponse::StreamingResponse(pieces) => {
                 FunctionResponse::StreamingResponse(pieces)
@@ -200,8 +204,8 @@ impl HttpFunction {
         &self,
         event: HttpEvent,
         left: Duration,
-    ) -> Result<FunctionResponse<Answer, ReplyStream>, EventError> {
-        let asked = Asked {
+    ) -> Result<FunctionResponse<HttpEventResponse, ReplyStream>, EventError> {
+        let asked = RequestInfo {
             source: event.source()?,
             name: event.name(),
         };
@@ -209,10 +213,11 @@ impl HttpFunction {
             true => left.min(self.parts.options.request_timeout),
             false => left,
         };
-        let Incoming { request, .. } = match event.into_request(&self.parts.options.base_path) {
-            Ok(incoming) => incoming,
-            Err(error) => return Ok(self.refuse(&asked, &error, refusal(&error)).await),
-        };
+        let HttpEventRequest { request, .. } =
+            match event.into_request(&self.parts.options.base_path) {
+                Ok(incoming) => incoming,
+                Err(error) => return Ok(self.refuse(&asked, &error, refusal(&error)).await),
+            };
         let work = AssertUnwindSafe(self.serve(&asked, request, left)).catch_unwind();
         let limit = left.saturating_sub(LAST_RESERVE);
         let error = match self.world().timeout(limit, work).await {
@@ -225,14 +230,14 @@ impl HttpFunction {
 
     async fn serve(
         &self,
-        asked: &Asked,
+        asked: &RequestInfo,
         mut request: Request,
         left: Duration,
-    ) -> FunctionResponse<Answer, ReplyStream> {
+    ) -> FunctionResponse<HttpEventResponse, ReplyStream> {
         let now = self.world().clock.monotonic();
         let ends = now.saturating_add(left.saturating_sub(RESERVE));
-        request.extensions_mut().insert(TimeLimit { ends });
-        let is_care = CARE_PATHS.contains(&request.uri().path());
+        request.extensions_mut().insert(RequestDeadline { ends });
+        let is_care = MONITORING_PATHS.contains(&request.uri().path());
         let router = if is_care && !self.router.initialized() {
             &self.care
         } else {
@@ -249,7 +254,11 @@ impl HttpFunction {
         self.reply(asked.source, response).await
     }
 
-    async fn fail(&self, asked: &Asked, error: ApiError) -> FunctionResponse<Answer, ReplyStream> {
+    async fn fail(
+        &self,
+        asked: &RequestInfo,
+        error: ApiError,
+    ) -> FunctionResponse<HttpEventResponse, ReplyStream> {
         let response = error.clone().into_response();
         self.refuse(asked, &error, response).await
     }
@@ -258,10 +267,10 @@ impl HttpFunction {
     /// is always small.
     async fn refuse(
         &self,
-        asked: &Asked,
+        asked: &RequestInfo,
         error: &(dyn fmt::Display + Sync),
         mut response: Response,
-    ) -> FunctionResponse<Answer, ReplyStream> {
+    ) -> FunctionResponse<HttpEventResponse, ReplyStream> {
         let id = RequestId::draw(self.world());
         let status = response.status();
         let headers = response.headers_mut();
@@ -277,9 +286,9 @@ impl HttpFunction {
     /// Returns a streamed response if the function is invoked with streaming, otherwise a buffered one.
     async fn reply(
         &self,
-        source: Source,
+        source: HttpSource,
         response: Response,
-    ) -> FunctionResponse<Answer, ReplyStream> {
+    ) -> FunctionResponse<HttpEventResponse, ReplyStream> {
         match self.parts.options.response_streaming {
             true => {
                 let fault = self.parts.fault_of_body;
@@ -290,18 +299,19 @@ impl HttpFunction {
     }
 
     /// Buffers a response. If it exceeds the limit, stores its body in the bucket and redirects the client there.
-    async fn buffered(&self, source: Source, response: Response) -> Answer {
+    async fn buffered(&self, source: HttpSource, response: Response) -> HttpEventResponse {
         let (head, body) = response.into_parts();
         let limit = self.limit(source);
         let (pieces, rest) = match large::collect(body, limit).await {
-            Ok(Collected::Whole(body)) => {
-                let answer = Answer::new(source, head.status, head.headers.clone(), body.clone());
+            Ok(CollectedBody::Whole(body)) => {
+                let answer =
+                    HttpEventResponse::new(source, head.status, head.headers.clone(), body.clone());
                 if answer.encoded_bytes() <= limit {
                     return answer;
                 }
                 (vec![body], Body::empty())
             }
-            Ok(Collected::Larger(pieces, rest)) => (pieces, rest),
+            Ok(CollectedBody::Larger(pieces, rest)) => (pieces, rest),
             Err(error) => {
                 return self
                     .fault(source, &head, (self.parts.fault_of_body)(error))
@@ -340,19 +350,21 @@ impl HttpFunction {
             .await
             .map_err(|error| error.into_api(self.parts.fault_of_body))?;
         let url = links.url(&key, lasts).await;
-        url.map_err(|error| large::LargeError::from(error).into_api(self.parts.fault_of_body))
+        url.map_err(|error| {
+            large::LargeResponseError::from(error).into_api(self.parts.fault_of_body)
+        })
     }
 
     /// Returns an error instead of the response that has started, with the headers of every response.
-    async fn fault(&self, source: Source, begun: &Parts, error: ApiError) -> Answer {
+    async fn fault(&self, source: HttpSource, begun: &Parts, error: ApiError) -> HttpEventResponse {
         let status = error.kind().status().as_u16();
         tracing::warn!(%error, status, "an answer was not completed");
-        Answer::of_error(source, error, without_body(&begun.headers)).await
+        HttpEventResponse::of_error(source, error, without_body(&begun.headers)).await
     }
 
     /// Returns an error response without its body, because the body is too large. It is not redirected to the bucket:
     /// the client would receive it there with a success status.
-    fn shortened(&self, source: Source, head: &Parts) -> Answer {
+    fn shortened(&self, source: HttpSource, head: &Parts) -> HttpEventResponse {
         let limit = self.limit(source);
         tracing::warn!(status = %head.status, limit, "an answer was too large and lost its body");
         let text = format!(
@@ -360,31 +372,31 @@ impl HttpFunction {
         );
         let body = json!({ "error": text }).to_string();
         let headers = without_body(&head.headers);
-        Answer::new(source, head.status, headers, body.into())
+        HttpEventResponse::new(source, head.status, headers, body.into())
     }
 
-    fn limit(&self, source: Source) -> usize {
+    fn limit(&self, source: HttpSource) -> usize {
         let limit = self.parts.options.payload_limit;
         match source {
-            Source::LoadBalancer { .. } => limit.min(LOAD_BALANCER_BYTES),
-            Source::V1 | Source::V2 => limit,
+            HttpSource::LoadBalancer { .. } => limit.min(LOAD_BALANCER_BYTES),
+            HttpSource::V1 | HttpSource::V2 => limit,
         }
     }
 }
 
 /// Builds a redirect to the URL of the body.
-fn elsewhere(source: Source, head: &Parts, url: &str) -> Answer {
+fn elsewhere(source: HttpSource, head: &Parts, url: &str) -> HttpEventResponse {
     let mut headers = without_body(&head.headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // The signer returns a URL, which is a valid header value.
     headers.extend(HeaderValue::from_str(url).ok().map(|url| (LOCATION, url)));
-    Answer::new(source, StatusCode::SEE_OTHER, headers, Bytes::new())
+    HttpEventResponse::new(source, StatusCode::SEE_OTHER, headers, Bytes::new())
 }
 
 /// Returns the headers of a response without those that describe its body.
 fn without_body(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
-    for name in OF_BODY {
+    for name in BODY_HEADERS {
         headers.remove(name);
     }
     headers
@@ -394,7 +406,10 @@ fn without_body(headers: &HeaderMap) -> HeaderMap {
 /// `lambda_runtime` writes its own error text into the body, and a function URL ends the response as if it were
 /// complete (<https://github.com/by-nir/aws-lambda-zig/issues/3>). Therefore the last piece contains the error: JSON
 /// and Parquet become invalid, and a CSV ends with that line.
-async fn streamed(response: Response, fault_of_body: FaultOfBody) -> StreamResponse<ReplyStream> {
+async fn streamed(
+    response: Response,
+    fault_of_body: BodyErrorMapper,
+) -> StreamResponse<ReplyStream> {
     let (mut head, body) = response.into_parts();
     let pieces = body.into_data_stream().map(move |piece| {
         Ok::<_, BoxError>(piece.unwrap_or_else(|error| {
@@ -490,7 +505,7 @@ mod tests {
             (content.kind.as_str(), content.encoding, content.disposition),
             ("text/csv", Some("gzip".into()), Some("attachment".into()))
         );
-        let answer = elsewhere(Source::V2, &head, "https://store/results/1.csv");
+        let answer = elsewhere(HttpSource::V2, &head, "https://store/results/1.csv");
         insta::assert_json_snapshot!(answer, @r#"
         {
           "statusCode": 303,

@@ -7,14 +7,14 @@ use http::{
     HeaderMap, HeaderName,
     header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE},
 };
-use neap_bucket::{Bucket, Content, Key, Links, StoreError};
+use neap_bucket::{Bucket, Key, ObjectHeaders, PresignedObjects, StoreError};
 use neap_http::{ApiError, Kind};
 
-use super::FaultOfBody;
+use super::BodyErrorMapper;
 
 /// A body, read up to a limit.
 #[derive(Debug)]
-pub(super) enum Collected {
+pub(super) enum CollectedBody {
     /// The whole body.
     Whole(Bytes),
     /// The pieces read so far, which exceed the limit, and the unread rest.
@@ -22,7 +22,7 @@ pub(super) enum Collected {
 }
 
 /// Reads a body up to a limit.
-pub(super) async fn collect(body: Body, limit: usize) -> Result<Collected, BoxError> {
+pub(super) async fn collect(body: Body, limit: usize) -> Result<CollectedBody, BoxError> {
     let mut pieces = Vec::new();
     let mut read = 0_usize;
     let mut stream = body.into_data_stream();
@@ -31,22 +31,22 @@ pub(super) async fn collect(body: Body, limit: usize) -> Result<Collected, BoxEr
         read = read.saturating_add(piece.len());
         pieces.push(piece);
         if read > limit {
-            return Ok(Collected::Larger(pieces, Body::from_stream(stream)));
+            return Ok(CollectedBody::Larger(pieces, Body::from_stream(stream)));
         }
     }
     if let [one] = pieces.as_slice() {
-        return Ok(Collected::Whole(one.clone()));
+        return Ok(CollectedBody::Whole(one.clone()));
     }
     let mut whole = BytesMut::with_capacity(read);
     for piece in pieces {
         whole.extend_from_slice(&piece);
     }
-    Ok(Collected::Whole(whole.freeze()))
+    Ok(CollectedBody::Whole(whole.freeze()))
 }
 
 /// Reason why a response was not stored in the bucket.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LargeError {
+pub(super) enum LargeResponseError {
     /// The store rejected it.
     #[error("the answer could not be put into the bucket: {0}")]
     Store(#[from] StoreError),
@@ -55,8 +55,8 @@ pub(super) enum LargeError {
     Body(BoxError),
 }
 
-impl LargeError {
-    pub(super) fn into_api(self, fault_of_body: FaultOfBody) -> ApiError {
+impl LargeResponseError {
+    pub(super) fn into_api(self, fault_of_body: BodyErrorMapper) -> ApiError {
         match self {
             Self::Body(error) => fault_of_body(error),
             Self::Store(_) => ApiError::json(Kind::Unavailable, self.to_string()),
@@ -65,12 +65,12 @@ impl LargeError {
 }
 
 /// Returns the properties of the stored object from the headers of a response.
-pub(super) fn content(headers: &HeaderMap) -> Content {
+pub(super) fn content(headers: &HeaderMap) -> ObjectHeaders {
     let text = |name: HeaderName| {
         let value = headers.get(name)?;
         value.to_str().ok().map(str::to_owned)
     };
-    Content {
+    ObjectHeaders {
         kind: text(CONTENT_TYPE).unwrap_or_else(|| "application/octet-stream".to_owned()),
         encoding: text(CONTENT_ENCODING),
         disposition: text(CONTENT_DISPOSITION),
@@ -94,12 +94,12 @@ pub(super) fn key(bucket: &Bucket, content_type: &str) -> Key {
 
 /// Uploads a response piece by piece. The object appears whole or not at all.
 pub(super) async fn store(
-    links: &Links,
+    links: &PresignedObjects,
     key: &Key,
-    content: Content,
+    content: ObjectHeaders,
     pieces: Vec<Bytes>,
     rest: Body,
-) -> Result<(), LargeError> {
+) -> Result<(), LargeResponseError> {
     let mut upload = links.upload(key, content)?;
     let copied = async {
         for piece in pieces {
@@ -107,7 +107,7 @@ pub(super) async fn store(
         }
         let mut rest = rest.into_data_stream();
         while let Some(piece) = rest.next().await {
-            let piece = piece.map_err(|error| LargeError::Body(innermost(error)))?;
+            let piece = piece.map_err(|error| LargeResponseError::Body(innermost(error)))?;
             upload.put(piece).await?;
         }
         Ok(())

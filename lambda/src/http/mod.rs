@@ -18,7 +18,7 @@ mod object;
 
 pub(crate) use self::function::{in_pieces, panicked};
 pub use self::{
-    answer::Answer,
-    event::{EventError, HttpEvent, Incoming, Source},
-    function::{FaultOfBody, HttpFunction, HttpParts, ReplyStream, Served},
+    answer::HttpEventResponse,
+    event::{EventError, HttpEvent, HttpEventRequest, HttpSource},
+    function::{BodyErrorMapper, HttpFunction, HttpFunctionParts, ReplyStream, RouteProvider},
 };

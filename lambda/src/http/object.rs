@@ -13,9 +13,9 @@ const NULL: &str = "null";
 
 /// A JSON object. If a name occurs several times, the last value counts.
 #[derive(Default)]
-pub(super) struct Object<'a>(BTreeMap<Name, &'a RawValue>);
+pub(super) struct JsonObject<'a>(BTreeMap<JsonKey, &'a RawValue>);
 
-impl<'a> Object<'a> {
+impl<'a> JsonObject<'a> {
     /// Returns the value of a name; `None` if it is missing or `null`.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let value = self.0.get(name.as_bytes()).copied();
@@ -43,23 +43,23 @@ pub(super) fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
 
-impl<'a, 'de: 'a> Deserialize<'de> for Object<'a> {
+impl<'a, 'de: 'a> Deserialize<'de> for JsonObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Objects)
+        deserializer.deserialize_map(JsonObjectVisitor)
     }
 }
 
-struct Objects;
+struct JsonObjectVisitor;
 
-impl<'de> Visitor<'de> for Objects {
-    type Value = Object<'de>;
+impl<'de> Visitor<'de> for JsonObjectVisitor {
+    type Value = JsonObject<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut object = Object::default();
+        let mut object = JsonObject::default();
         while let Some((name, value)) = map.next_entry()? {
             object.0.insert(name, value);
         }
@@ -68,42 +68,42 @@ impl<'de> Visitor<'de> for Objects {
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Name(Vec<u8>);
+struct JsonKey(Vec<u8>);
 
-impl std::borrow::Borrow<[u8]> for Name {
+impl std::borrow::Borrow<[u8]> for JsonKey {
     fn borrow(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl AsRef<[u8]> for Name {
+impl AsRef<[u8]> for JsonKey {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for JsonKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Deserializing a string would require valid UTF-8.
-        deserializer.deserialize_bytes(Names)
+        deserializer.deserialize_bytes(JsonKeyVisitor)
     }
 }
 
-struct Names;
+struct JsonKeyVisitor;
 
-impl Visitor<'_> for Names {
-    type Value = Name;
+impl Visitor<'_> for JsonKeyVisitor {
+    type Value = JsonKey;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
-        Ok(Name(name.to_vec()))
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<JsonKey, E> {
+        Ok(JsonKey(name.to_vec()))
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-        Ok(Name(name.into()))
+    fn visit_str<E>(self, name: &str) -> Result<JsonKey, E> {
+        Ok(JsonKey(name.into()))
     }
 }
 
@@ -111,7 +111,7 @@ impl Visitor<'_> for Names {
 mod tests {
     use super::*;
 
-    fn object(text: &str) -> Object<'_> {
+    fn object(text: &str) -> JsonObject<'_> {
         serde_json::from_str(text).unwrap()
     }
 
@@ -127,6 +127,6 @@ mod tests {
         let there = ["a", "b", "c", "d", "e", "f"].map(|name| object.has(name));
         assert_eq!(there, [true, true, false, true, true, false]);
         assert_eq!(object.iter().count(), 6);
-        assert!(serde_json::from_str::<Object<'_>>("[1]").is_err());
+        assert!(serde_json::from_str::<JsonObject<'_>>("[1]").is_err());
     }
 }

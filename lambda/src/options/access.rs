@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use neap_catalog::Catalog;
-use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
+use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
 use neap_options::parse_duration;
 
 /// Options of authentication, as with `neap serve`.
@@ -16,7 +16,7 @@ pub struct AccessOptions {
 
     /// Endpoints that ask for no token
     #[arg(long, value_enum, value_name = "ENDPOINT", value_delimiter = ',')]
-    pub disable_authz: Vec<Endpoint>,
+    pub disable_authz: Vec<UnguardedEndpoint>,
 
     /// How long a token may still be good here after it was revoked elsewhere
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
@@ -25,7 +25,7 @@ pub struct AccessOptions {
 
 /// An endpoint that can be served without a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Endpoint {
+pub enum UnguardedEndpoint {
     /// `/health` and `/api/v1/health`
     Health,
     /// `/ping`
@@ -34,21 +34,21 @@ pub enum Endpoint {
     Metrics,
 }
 
-impl From<Endpoint> for Unguarded {
-    fn from(endpoint: Endpoint) -> Self {
+impl From<UnguardedEndpoint> for ExemptEndpoint {
+    fn from(endpoint: UnguardedEndpoint) -> Self {
         match endpoint {
-            Endpoint::Health => Self::Health,
-            Endpoint::Ping => Self::Ping,
-            Endpoint::Metrics => Self::Metrics,
+            UnguardedEndpoint::Health => Self::Health,
+            UnguardedEndpoint::Ping => Self::Ping,
+            UnguardedEndpoint::Metrics => Self::Metrics,
         }
     }
 }
 
 impl AccessOptions {
     /// Returns the configured access control.
-    pub fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> Access {
+    pub fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> AccessControl {
         if self.without_auth {
-            return Access::Open;
+            return AccessControl::Open;
         }
         let settings = AuthSettings {
             max_age: self.catalog_sync_interval,
@@ -56,6 +56,6 @@ impl AccessOptions {
             ..AuthSettings::default()
         };
         let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
-        Access::Tokens(Arc::new(authenticator))
+        AccessControl::Tokens(Arc::new(authenticator))
     }
 }

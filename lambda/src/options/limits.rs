@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use neap_catalog::Limits;
+use neap_catalog::CatalogLimits;
 use neap_options::{parse_bytes, parse_count, parse_duration};
 
 /// Limits for clients, as with `neap serve`.
@@ -36,8 +36,8 @@ pub struct LimitOptions {
 
 impl LimitOptions {
     /// Returns the limits of the catalog.
-    pub fn of_catalog(&self) -> Limits {
-        Limits {
+    pub fn of_catalog(&self) -> CatalogLimits {
+        CatalogLimits {
             databases: self.max_databases,
             tables: self.max_tables,
             columns_per_table: self.max_columns_per_table,

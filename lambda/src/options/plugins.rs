@@ -5,7 +5,7 @@ use neap_assembly::ProcessingSettings;
 use neap_http::BodyLimits;
 
 /// Environment variables that are withheld from plugins because they give access to the Runtime API.
-const OF_LAMBDA: [&str; 1] = ["AWS_LAMBDA_RUNTIME_API"];
+const WITHHELD_VARIABLES: [&str; 1] = ["AWS_LAMBDA_RUNTIME_API"];
 
 /// Sources and limits of plugins: the options of `neap serve`, with other defaults.
 #[derive(Args, Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct PluginOptions {
 impl PluginOptions {
     /// Returns the settings of the processing engine.
     pub(crate) fn settings(&self, body: BodyLimits) -> ProcessingSettings {
-        self.options.settings(body, &OF_LAMBDA)
+        self.options.settings(body, &WITHHELD_VARIABLES)
     }
 }
 
@@ -52,14 +52,14 @@ mod tests {
     use crate::options::parse;
 
     #[derive(Parser)]
-    struct Command {
+    struct PluginOptionsParser {
         #[command(flatten)]
         plugins: PluginOptions,
     }
 
     fn settings(args: &[&str]) -> ProcessingSettings {
         let args = [&["neap"], args].concat();
-        let command: Command = parse(&args).unwrap();
+        let command: PluginOptionsParser = parse(&args).unwrap();
         command.plugins.settings(BodyLimits::default())
     }
 

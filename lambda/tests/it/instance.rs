@@ -7,19 +7,19 @@ use lambda_runtime::FunctionResponse;
 use neap_bucket::World;
 use neap_lambda::{
     options,
-    start::{Failure, Function, Program},
+    start::{EventFailure, Function, Program},
 };
 use serde_json::{Value, value::RawValue};
 use tempfile::TempDir;
 
 /// Time for an event unless a test sets another.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const EVENT_TIME: Duration = Duration::from_secs(30);
 
 /// A directory that several functions use as their store.
 #[derive(Debug)]
-pub(crate) struct Place(TempDir);
+pub(crate) struct SharedDirectory(TempDir);
 
-impl Place {
+impl SharedDirectory {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -40,21 +40,21 @@ impl Place {
     }
 
     /// Opens a function over it.
-    pub(crate) fn open<P: Program>(&self, more: &[&str]) -> Instance {
+    pub(crate) fn open<P: Program>(&self, more: &[&str]) -> FunctionUnderTest {
         let flags = self.flags();
         let all: Vec<&str> = flags
             .iter()
             .map(String::as_str)
             .chain(more.iter().copied())
             .collect();
-        Instance::open::<P>(&all)
+        FunctionUnderTest::open::<P>(&all)
     }
 }
 
 /// A function under test.
-pub(crate) struct Instance(Arc<dyn Function>);
+pub(crate) struct FunctionUnderTest(Arc<dyn Function>);
 
-impl Instance {
+impl FunctionUnderTest {
     /// Opens a function with these flags.
     pub(crate) fn open<P: Program>(flags: &[&str]) -> Self {
         let arguments: Vec<&str> = ["neap"].iter().chain(flags).copied().collect();
@@ -63,7 +63,11 @@ impl Instance {
     }
 
     /// Sends an event and returns the response or the failure.
-    pub(crate) async fn try_say(&self, event: &Value, left: Duration) -> Result<Value, Failure> {
+    pub(crate) async fn try_say(
+        &self,
+        event: &Value,
+        left: Duration,
+    ) -> Result<Value, EventFailure> {
         let event = RawValue::from_string(event.to_string()).unwrap();
         self.try_say_raw(&event, left).await
     }
@@ -73,7 +77,7 @@ impl Instance {
         &self,
         event: &RawValue,
         left: Duration,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, EventFailure> {
         Ok(match self.0.handle(event, left).await? {
             FunctionResponse::BufferedResponse(output) => serde_json::to_value(output).unwrap(),
             FunctionResponse::StreamingResponse(response) => {
@@ -93,7 +97,7 @@ impl Instance {
 
     /// Sends an event and returns the response. Panics if the event fails.
     pub(crate) async fn say(&self, event: &Value) -> Value {
-        self.try_say(event, LONG).await.unwrap()
+        self.try_say(event, EVENT_TIME).await.unwrap()
     }
 }
 

@@ -8,7 +8,7 @@ use neap_lambda::{
 };
 use serde_json::Value;
 
-use crate::instance::{Place, recorded, request};
+use crate::instance::{SharedDirectory, recorded, request};
 
 fn interface<P: Program>() -> Value {
     let json = P::INTERFACE
@@ -34,7 +34,10 @@ fn interfaces_match_their_snapshots() {
 }
 
 /// Returns the requests that an instance has sent to its store, read from its metrics: operations and key prefixes.
-async fn asked<P: Program>(place: &Place, events: &[&str]) -> BTreeSet<(String, &'static str)> {
+async fn asked<P: Program>(
+    place: &SharedDirectory,
+    events: &[&str],
+) -> BTreeSet<(String, &'static str)> {
     let instance = place.open::<P>(&["--without-auth"]);
     for name in events {
         instance.say(&recorded(name)).await;
@@ -66,7 +69,7 @@ async fn asked<P: Program>(place: &Place, events: &[&str]) -> BTreeSet<(String, 
 
 #[tokio::test]
 async fn all_store_requests_are_declared() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = [
         "write-http-api",
         "write-rest-api",

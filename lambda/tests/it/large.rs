@@ -10,7 +10,7 @@ use object_store::{
 };
 use serde_json::Value;
 
-use crate::instance::{Instance, Place, request};
+use crate::instance::{FunctionUnderTest, SharedDirectory, request};
 
 /// Returns rows whose response has some kilobytes.
 fn lines(rows: usize) -> String {
@@ -18,7 +18,7 @@ fn lines(rows: usize) -> String {
     (0..rows).map(line).collect()
 }
 
-async fn write(writes: &Instance, rows: usize) {
+async fn write(writes: &FunctionUnderTest, rows: usize) {
     let event = request(
         "POST",
         "/api/v3/write_lp",
@@ -82,9 +82,14 @@ pub(crate) fn open<'a>(flags: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
 async fn a_large_answer_goes_into_the_bucket_and_comes_back_whole() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(&Instance::open::<WriteProgram>(&open(&flags, &[])), 500).await;
-    let whole = Instance::open::<QueryProgram>(&open(&flags, &[]));
-    let small = Instance::open::<QueryProgram>(&open(&flags, &["--payload-limit", "10kb"]));
+    write(
+        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
+        500,
+    )
+    .await;
+    let whole = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
+    let small =
+        FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", "10kb"]));
     for (format, extension, kind) in [
         ("json", "json", "application/json"),
         ("csv", "csv", "text/csv"),
@@ -116,14 +121,19 @@ async fn a_large_answer_goes_into_the_bucket_and_comes_back_whole() {
 async fn the_payload_limit_includes_json_escapes() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(&Instance::open::<WriteProgram>(&open(&flags, &[])), 100).await;
-    let body = Instance::open::<QueryProgram>(&open(&flags, &[]));
+    write(
+        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
+        100,
+    )
+    .await;
+    let body = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
     let body = body.say(&select("json")).await["body"]
         .as_str()
         .unwrap()
         .len();
     let limit = (body + 100).to_string();
-    let small = Instance::open::<QueryProgram>(&open(&flags, &["--payload-limit", &limit]));
+    let small =
+        FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", &limit]));
     let answer = small.say(&select("json")).await;
     assert_eq!(answer["statusCode"], 303, "{answer}");
     let (_, _, stored) = fetch(answer["headers"]["location"].as_str().unwrap()).await;
@@ -135,7 +145,8 @@ async fn the_payload_limit_includes_json_escapes() {
 async fn a_large_error_response_keeps_its_status_and_loses_its_body() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    let writes = Instance::open::<WriteProgram>(&open(&flags, &["--payload-limit", "1kb"]));
+    let writes =
+        FunctionUnderTest::open::<WriteProgram>(&open(&flags, &["--payload-limit", "1kb"]));
     let lines = format!("t {}", "x".repeat(3_000));
     let event = request("POST", "/api/v3/write_lp", "db=d", &lines);
     let answer = writes.say(&event).await;
@@ -151,8 +162,12 @@ async fn a_large_error_response_keeps_its_status_and_loses_its_body() {
 async fn a_load_balancer_has_a_lower_payload_limit() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(&Instance::open::<WriteProgram>(&open(&flags, &[])), 30_000).await;
-    let queries = Instance::open::<QueryProgram>(&open(&flags, &[]));
+    write(
+        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
+        30_000,
+    )
+    .await;
+    let queries = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
     let event = serde_json::json!({
         "httpMethod": "GET", "path": "/api/v3/query_sql", "requestContext": {"elb": {}},
         "queryStringParameters": {"db": "d", "q": "SELECT%20*%20FROM%20t"}, "headers": {},
@@ -165,7 +180,7 @@ async fn a_load_balancer_has_a_lower_payload_limit() {
 
 #[tokio::test]
 async fn a_large_answer_is_an_error_if_the_store_has_no_urls() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 100).await;
     let flags = ["--without-auth", "--payload-limit", "1kb"];
     let answer = place
@@ -179,7 +194,7 @@ async fn a_large_answer_is_an_error_if_the_store_has_no_urls() {
 
 #[tokio::test]
 async fn a_streamed_answer_has_no_payload_limit() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 100).await;
     let flags = [
         "--without-auth",
@@ -197,7 +212,7 @@ async fn a_streamed_answer_has_no_payload_limit() {
 
 #[tokio::test]
 async fn an_error_during_a_streamed_answer_is_its_last_piece() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 50_000).await;
     let flags = [
         "--without-auth",
@@ -237,7 +252,7 @@ async fn a_failing_store_is_an_error_response_and_the_next_event_retries() {
         "s",
         "--without-auth",
     ];
-    let writes = Instance::open::<WriteProgram>(&flags);
+    let writes = FunctionUnderTest::open::<WriteProgram>(&flags);
     for _ in 0..2 {
         let event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
         let answer = writes.say(&event).await;
@@ -250,8 +265,12 @@ async fn a_failing_store_is_an_error_response_and_the_next_event_retries() {
 async fn large_answers_have_keys_that_garbage_collection_knows() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(&Instance::open::<WriteProgram>(&open(&flags, &[])), 100).await;
-    let small = Instance::open::<QueryProgram>(&open(&flags, &["--payload-limit", "1kb"]));
+    write(
+        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
+        100,
+    )
+    .await;
+    let small = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", "1kb"]));
     let answer = small.say(&select("csv")).await;
     let url = answer["headers"]["location"].as_str().unwrap().to_owned();
     let key = url

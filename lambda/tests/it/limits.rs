@@ -7,7 +7,7 @@ use neap_s3_server::{Faults, Options, S3Server};
 use serde_json::{Value, json};
 
 use crate::{
-    instance::{Instance, LONG, Place, request},
+    instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
     large,
 };
 
@@ -17,12 +17,12 @@ const OPEN: &[&str] = &["--without-auth"];
 async fn a_query_is_answered_before_the_function_times_out() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large::flags(&server);
-    let writes = Instance::open::<WriteProgram>(&large::open(&flags, &[]));
+    let writes = FunctionUnderTest::open::<WriteProgram>(&large::open(&flags, &[]));
     let query = "db=d&precision=second";
     writes
         .say(&request("POST", "/api/v3/write_lp", query, "t v=1 1"))
         .await;
-    let queries = Instance::open::<QueryProgram>(&large::open(&flags, &[]));
+    let queries = FunctionUnderTest::open::<QueryProgram>(&large::open(&flags, &[]));
     let event = request(
         "GET",
         "/api/v3/query_sql",
@@ -31,7 +31,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
     );
     assert_eq!(queries.say(&event).await["statusCode"], 200);
     server.set_faults(Faults {
-        delay: LONG,
+        delay: EVENT_TIME,
         ..Faults::default()
     });
     // 1 s is reserved for the response.
@@ -47,7 +47,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
 
 #[tokio::test]
 async fn an_event_without_time_left_has_an_unknown_outcome() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(OPEN);
     let event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
     let late = writes
@@ -60,7 +60,7 @@ async fn an_event_without_time_left_has_an_unknown_outcome() {
     let scheduled = json!({"event": "scheduled"});
     let late = compact.try_say(&scheduled, Duration::from_secs(4)).await;
     assert_eq!(late.unwrap_err().kind, "OutOfTime");
-    assert!(compact.try_say(&scheduled, LONG).await.is_ok());
+    assert!(compact.try_say(&scheduled, EVENT_TIME).await.is_ok());
 }
 
 /// Converts a write event to payload 1.0, without a request context.
@@ -76,7 +76,8 @@ async fn only_requests_through_api_gateway_have_the_request_timeout() {
     let server = S3Server::start(Options::default()).await.unwrap();
     // Less than the time that is reserved for the response.
     let time = ["--request-timeout", "300ms"];
-    let writes = Instance::open::<WriteProgram>(&large::open(&large::flags(&server), &time));
+    let writes =
+        FunctionUnderTest::open::<WriteProgram>(&large::open(&large::flags(&server), &time));
     let status = async |change: fn(&mut Value)| {
         let mut event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
         change(&mut event);
@@ -84,7 +85,7 @@ async fn only_requests_through_api_gateway_have_the_request_timeout() {
     };
     // No write becomes durable within its time.
     server.set_faults(Faults {
-        delay: LONG,
+        delay: EVENT_TIME,
         ..Faults::default()
     });
     let http_api = status(|event| {
@@ -107,7 +108,7 @@ async fn only_requests_through_api_gateway_have_the_request_timeout() {
 
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_rejected_as_in_influxdb() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let flags = ["--without-auth", "--max-http-request-size", "100"];
     let writes = place.open::<WriteProgram>(&flags);
     let event = request("POST", "/api/v3/write_lp", "db=d", &"x".repeat(101));
@@ -122,7 +123,7 @@ async fn a_body_beyond_the_limit_is_rejected_as_in_influxdb() {
 
 #[tokio::test]
 async fn a_write_with_no_sync_is_put_before_it_is_answered() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(OPEN);
     let event = request("POST", "/api/v3/write_lp", "db=d&no_sync=true", "t v=1");
     let answer = writes.say(&event).await;
@@ -143,7 +144,7 @@ fn damage(folder: &Path) {
 
 #[tokio::test]
 async fn maintenance_that_fails_for_a_database_is_a_failure() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(OPEN);
     for query in ["db=d", "db=e"] {
         let event = request("POST", "/api/v3/write_lp", query, "t v=1");
@@ -151,17 +152,17 @@ async fn maintenance_that_fails_for_a_database_is_a_failure() {
     }
     let compact = place.open::<CompactProgram>(&[]);
     let collect = json!({"event": "collect"});
-    assert!(compact.try_say(&collect, LONG).await.is_ok());
+    assert!(compact.try_say(&collect, EVENT_TIME).await.is_ok());
     damage(&place.path("db/2"));
     let compact = place.open::<CompactProgram>(&[]);
-    let failure = compact.try_say(&collect, LONG).await.unwrap_err();
+    let failure = compact.try_say(&collect, EVENT_TIME).await.unwrap_err();
     assert_eq!(failure.kind, "Compaction");
     assert!(failure.message.starts_with("database 2: "), "{failure}");
 }
 
 #[tokio::test]
 async fn a_flush_order_that_fails_goes_back_to_the_queue_and_the_others_do_not() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(OPEN);
     for query in ["db=d", "db=e"] {
         let event = request("POST", "/api/v3/write_lp", query, "t v=1");
@@ -189,11 +190,11 @@ async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     let mut flags = large::flags(&server);
     // The compact function has no authentication, because it does not answer HTTP.
     flags.retain(|flag| flag != "--without-auth");
-    let open = || Instance::open::<CompactProgram>(&large::open(&flags, &[]));
+    let open = || FunctionUnderTest::open::<CompactProgram>(&large::open(&flags, &[]));
     let ready = open();
     ready.say(&json!({"event": "collect"})).await;
     server.set_faults(Faults {
-        delay: LONG,
+        delay: EVENT_TIME,
         ..Faults::default()
     });
     // 5 s are reserved for work in progress.

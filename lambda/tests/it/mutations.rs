@@ -2,19 +2,19 @@
 
 use std::{fs, path::PathBuf};
 
-use neap_lambda::{http::Source, write::WriteProgram};
+use neap_lambda::{http::HttpSource, write::WriteProgram};
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json, value::RawValue};
 use tokio::runtime::Runtime;
 
-use crate::instance::{LONG, Place};
+use crate::instance::{EVENT_TIME, SharedDirectory};
 
 /// Placeholder for half of a surrogate pair, which a [`Value`] can't contain.
-const HALF: &str = "half of a character";
+const HALF_SURROGATE: &str = "half of a character";
 
 /// A change at one position of an event.
 #[derive(Clone, Debug)]
-enum Mutation {
+enum EventMutation {
     Remove,
     Rename(&'static str),
     Replace(Value),
@@ -22,7 +22,7 @@ enum Mutation {
     Copy(Index),
 }
 
-fn mutations() -> impl Strategy<Value = Vec<(Index, Mutation)>> {
+fn mutations() -> impl Strategy<Value = Vec<(Index, EventMutation)>> {
     let odd = proptest::sample::select(vec![
         json!(null),
         json!(true),
@@ -37,20 +37,20 @@ fn mutations() -> impl Strategy<Value = Vec<(Index, Mutation)>> {
         json!("?a=b#c"),
         json!("//"),
         json!("x".repeat(70_000)),
-        json!(HALF),
+        json!(HALF_SURROGATE),
         json!([]),
         json!([null]),
         json!([[]]),
         json!({}),
         json!({"a": null}),
         json!({"": ""}),
-        json!({HALF: HALF}),
+        json!({HALF_SURROGATE: HALF_SURROGATE}),
     ]);
     let mutation = prop_oneof![
-        2 => Just(Mutation::Remove),
-        6 => odd.prop_map(Mutation::Replace),
-        1 => proptest::sample::select(vec!["x", " ", "\n", "ü", HALF]).prop_map(Mutation::Rename),
-        1 => any::<Index>().prop_map(Mutation::Copy),
+        2 => Just(EventMutation::Remove),
+        6 => odd.prop_map(EventMutation::Replace),
+        1 => proptest::sample::select(vec!["x", " ", "\n", "ü", HALF_SURROGATE]).prop_map(EventMutation::Rename),
+        1 => any::<Index>().prop_map(EventMutation::Copy),
     ];
     proptest::collection::vec((any::<Index>(), mutation), 1..4)
 }
@@ -74,7 +74,7 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     }
 }
 
-fn mutate(event: &mut Value, place: Index, mutation: &Mutation) {
+fn mutate(event: &mut Value, place: Index, mutation: &EventMutation) {
     let mut all: Vec<String> = Vec::new();
     places(event, "", &mut all);
     if all.is_empty() {
@@ -82,18 +82,18 @@ fn mutate(event: &mut Value, place: Index, mutation: &Mutation) {
     }
     let place: &String = place.get(&all);
     let suffix = match mutation {
-        Mutation::Replace(value) => {
+        EventMutation::Replace(value) => {
             *event.pointer_mut(place).unwrap() = value.clone();
             return;
         }
-        Mutation::Copy(other) => {
+        EventMutation::Copy(other) => {
             let other: &String = other.get(&all);
             let value = event.pointer(other).unwrap().clone();
             *event.pointer_mut(place).unwrap() = value;
             return;
         }
-        Mutation::Remove => None,
-        Mutation::Rename(suffix) => Some(suffix),
+        EventMutation::Remove => None,
+        EventMutation::Rename(suffix) => Some(suffix),
     };
     let (parent, name) = place.rsplit_once('/').unwrap();
     let name = name.replace("~1", "/").replace("~0", "~");
@@ -113,7 +113,7 @@ fn requests() -> Vec<Value> {
     paths.sort();
     let texts = paths.iter().map(|path| fs::read_to_string(path).unwrap());
     texts
-        .filter(|text| Source::of_event(text).is_some())
+        .filter(|text| HttpSource::of_event(text).is_some())
         .map(|text| serde_json::from_str(&text).unwrap())
         .collect()
 }
@@ -121,7 +121,7 @@ fn requests() -> Vec<Value> {
 #[test]
 fn every_mutated_request_gets_a_response_that_its_source_accepts() {
     let runtime = Runtime::new().unwrap();
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(&["--without-auth"]);
     let requests = requests();
     assert!(requests.len() > 20);
@@ -130,10 +130,10 @@ fn every_mutated_request_gets_a_response_that_its_source_accepts() {
         for (place, mutation) in &mutations {
             mutate(&mut event, *place, mutation);
         }
-        let text = event.to_string().replace(HALF, "\\ud800");
-        let source = Source::of_event(&text);
+        let text = event.to_string().replace(HALF_SURROGATE, "\\ud800");
+        let source = HttpSource::of_event(&text);
         let event = RawValue::from_string(text).unwrap();
-        let answer = runtime.block_on(writes.try_say_raw(&event, LONG));
+        let answer = runtime.block_on(writes.try_say_raw(&event, EVENT_TIME));
         prop_assert_eq!(answer.is_ok(), source.is_some(), "{:?}", answer);
         if let Ok(answer) = answer {
             let status = answer["statusCode"].as_u64().unwrap();

@@ -6,11 +6,11 @@ use neap_bucket::World;
 use neap_s3_server::{Faults, Options, S3Server};
 
 use neap_lambda::{engine::EngineProgram, query::QueryProgram, write::WriteProgram};
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use serde_json::{Value, json};
 
 use crate::{
-    instance::{Instance, LONG, Place, request},
+    instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
     large,
 };
 
@@ -33,12 +33,12 @@ fn has_python() -> bool {
     let asked = Command::new("python3").arg("--version").output();
     let has_python = asked.is_ok_and(|output| output.status.success());
     if !has_python {
-        skip(Input::Installed, "there is no python3");
+        skip(InputOrigin::Installed, "there is no python3");
     }
     has_python
 }
 
-async fn create(engine: &Instance, name: &str, specification: &str) {
+async fn create(engine: &FunctionUnderTest, name: &str, specification: &str) {
     let body = json!({
         "db": "d", "plugin_filename": "plugin.py", "trigger_name": name,
         "trigger_specification": specification, "trigger_arguments": null, "disabled": false,
@@ -51,14 +51,14 @@ async fn create(engine: &Instance, name: &str, specification: &str) {
     assert_eq!(answer["statusCode"], 200, "{answer}");
 }
 
-async fn write(writes: &Instance, line: &str) {
+async fn write(writes: &FunctionUnderTest, line: &str) {
     let answer = writes
         .say(&request("POST", "/api/v3/write_lp", "db=d", line))
         .await;
     assert_eq!(answer["statusCode"], 204, "{answer}");
 }
 
-async fn rows(queries: &Instance, sql: &str) -> Value {
+async fn rows(queries: &FunctionUnderTest, sql: &str) -> Value {
     let query = format!("db=d&q={}", sql.replace(' ', "%20"));
     let answer = queries
         .say(&request("GET", "/api/v3/query_sql", &query, ""))
@@ -68,7 +68,7 @@ async fn rows(queries: &Instance, sql: &str) -> Value {
 }
 
 /// Returns the notification of all segments in the store.
-fn notification(place: &Place) -> Value {
+fn notification(place: &SharedDirectory) -> Value {
     let tail = fs::read_dir(place.path("tail/1")).unwrap();
     let records = tail.map(|entry| {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -85,7 +85,7 @@ async fn a_repeated_notification_runs_a_plugin_once() {
     if !has_python() {
         return;
     }
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let folder = place.path("plugins of the test");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("plugin.py"), PLUGIN).unwrap();
@@ -119,7 +119,7 @@ async fn a_plugin_answers_a_request() {
     if !has_python() {
         return;
     }
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let folder = place.path("plugins of the test");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("plugin.py"), PLUGIN).unwrap();
@@ -150,7 +150,7 @@ async fn a_plugin_is_stopped_before_the_gateway_times_out() {
     if !has_python() {
         return;
     }
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let folder = place.path("plugins of the test");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("plugin.py"), SLOW).unwrap();
@@ -174,25 +174,25 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large::flags(&server);
     write(
-        &Instance::open::<WriteProgram>(&large::open(&flags, &[])),
+        &FunctionUnderTest::open::<WriteProgram>(&large::open(&flags, &[])),
         "t v=1",
     )
     .await;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plugin.py"), SLOW).unwrap();
     let plugins = ["--plugin-dir", folder.path().to_str().unwrap()];
-    let engine = Instance::open::<EngineProgram>(&large::open(&flags, &plugins));
+    let engine = FunctionUnderTest::open::<EngineProgram>(&large::open(&flags, &plugins));
     create(&engine, "quick", "request:quick").await;
     // From here on the engine has read the triggers.
     let unknown = request("POST", "/api/v3/engine/unknown", "", "");
     assert_eq!(engine.say(&unknown).await["statusCode"], 404);
     server.set_faults(Faults {
-        delay: LONG,
+        delay: EVENT_TIME,
         ..Faults::default()
     });
     let event = request("POST", "/api/v3/engine/quick", "seconds=0", "");
     let answered = World::system()
-        .timeout(LONG / 2, engine.try_say(&event, LONG))
+        .timeout(EVENT_TIME / 2, engine.try_say(&event, EVENT_TIME))
         .await;
     let answer = answered.unwrap().unwrap();
     assert_eq!(answer["statusCode"], 200, "{answer}");
@@ -202,9 +202,9 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
 async fn messages_are_sent_again_if_the_store_is_too_slow() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large::flags(&server);
-    let engine = Instance::open::<EngineProgram>(&large::open(&flags, &[]));
+    let engine = FunctionUnderTest::open::<EngineProgram>(&large::open(&flags, &[]));
     server.set_faults(Faults {
-        delay: LONG,
+        delay: EVENT_TIME,
         ..Faults::default()
     });
     let event = crate::instance::recorded("engine-queue");

@@ -25,35 +25,35 @@ use tokio::{
     sync::{Mutex, mpsc, oneshot},
 };
 
-use crate::instance::LONG;
+use crate::instance::EVENT_TIME;
 
 /// The response of a function to an event; `Err` is the reported failure.
-pub(crate) type Said = Result<Value, Value>;
+pub(crate) type EventOutcome = Result<Value, Value>;
 
 /// An event that the function has not requested yet.
-struct Waiting {
+struct PendingEvent {
     event: Value,
     taken: oneshot::Sender<()>,
-    reply: oneshot::Sender<Said>,
+    reply: oneshot::Sender<EventOutcome>,
 }
 
 struct RuntimeApi {
-    waiting: Mutex<mpsc::UnboundedReceiver<Waiting>>,
+    waiting: Mutex<mpsc::UnboundedReceiver<PendingEvent>>,
     /// Events that were delivered and not answered, by id.
-    under_way: Mutex<BTreeMap<u64, oneshot::Sender<Said>>>,
+    under_way: Mutex<BTreeMap<u64, oneshot::Sender<EventOutcome>>>,
     registers: bool,
 }
 
 /// A running binary and the sender of its events.
-pub(crate) struct Process {
+pub(crate) struct FunctionProcess {
     child: Child,
-    events: mpsc::UnboundedSender<Waiting>,
+    events: mpsc::UnboundedSender<PendingEvent>,
 }
 
 /// The pending response to a delivered event.
-pub(crate) struct Answering(oneshot::Receiver<Said>);
+pub(crate) struct PendingReply(oneshot::Receiver<EventOutcome>);
 
-impl Process {
+impl FunctionProcess {
     /// Starts a binary with these variables.
     pub(crate) async fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
         Self::with_extensions(binary, variables, true).await
@@ -91,22 +91,22 @@ impl Process {
     }
 
     /// Sends an event. The event is delivered when this returns.
-    pub(crate) async fn send(&self, event: &Value) -> Answering {
+    pub(crate) async fn send(&self, event: &Value) -> PendingReply {
         let (taken, is_taken) = oneshot::channel();
         let (reply, said) = oneshot::channel();
         let event = event.clone();
-        let waiting = Waiting {
+        let waiting = PendingEvent {
             event,
             taken,
             reply,
         };
         assert!(self.events.send(waiting).is_ok());
         in_time(is_taken).await.unwrap();
-        Answering(said)
+        PendingReply(said)
     }
 
     /// Sends an event and returns the response.
-    pub(crate) async fn say(&self, event: &Value) -> Said {
+    pub(crate) async fn say(&self, event: &Value) -> EventOutcome {
         self.send(event).await.said().await.unwrap()
     }
 
@@ -122,15 +122,15 @@ impl Process {
     }
 }
 
-impl Answering {
+impl PendingReply {
     /// Returns the response; `None` if the process ended without one.
-    pub(crate) async fn said(self) -> Option<Said> {
-        World::system().timeout(LONG, self.0).await?.ok()
+    pub(crate) async fn said(self) -> Option<EventOutcome> {
+        World::system().timeout(EVENT_TIME, self.0).await?.ok()
     }
 }
 
 async fn in_time<F: Future>(work: F) -> F::Output {
-    let done = World::system().timeout(LONG, work).await;
+    let done = World::system().timeout(EVENT_TIME, work).await;
     done.expect("it took too long")
 }
 
@@ -169,7 +169,7 @@ async fn next(State(api): State<Arc<RuntimeApi>>) -> impl IntoResponse {
     (headers, Json(waiting.event))
 }
 
-async fn answer(api: &RuntimeApi, id: u64, said: Said) -> StatusCode {
+async fn answer(api: &RuntimeApi, id: u64, said: EventOutcome) -> StatusCode {
     match api.under_way.lock().await.remove(&id) {
         Some(reply) => {
             drop(reply.send(said));

@@ -8,19 +8,19 @@ use std::sync::{
 use axum::{Router, body::to_bytes, extract::Request, routing::post};
 use http::StatusCode;
 use neap_bucket::{AwsConfig, World};
-use neap_compact::{Dispatch, Event, FlushOrder};
+use neap_compact::{CompactorEvent, EventDispatcher, FlushRequest};
 use neap_lambda::compact::OrderQueue;
 use neap_schema::DatabaseId;
 use serde_json::{Value, json};
 
 /// An SQS server that rejects the first requests.
-struct Queue {
+struct FakeSqs {
     url: String,
     taken: Arc<Mutex<Vec<(String, Value)>>>,
     asked: Arc<AtomicUsize>,
 }
 
-impl Queue {
+impl FakeSqs {
     async fn start(refused: usize, with: StatusCode) -> Self {
         let taken: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -59,7 +59,7 @@ impl Queue {
     }
 }
 
-fn order() -> Event {
+fn order() -> CompactorEvent {
     let order = json!({
         "event": "merge",
         "database": 7,
@@ -74,10 +74,10 @@ fn order() -> Event {
 
 #[tokio::test]
 async fn an_order_is_signed_and_sent_again_after_a_server_error() {
-    let queue = Queue::start(1, StatusCode::INTERNAL_SERVER_ERROR).await;
+    let queue = FakeSqs::start(1, StatusCode::INTERNAL_SERVER_ERROR).await;
     queue.client().dispatch(order()).await.unwrap();
     let databases = [7, 9].map(DatabaseId::new).to_vec();
-    let flush = Event::Flush(FlushOrder { databases });
+    let flush = CompactorEvent::Flush(FlushRequest { databases });
     queue.client().dispatch(flush).await.unwrap();
     let taken = queue.taken.lock().unwrap();
     let [(signed, message), (_, flush)] = taken.as_slice() else {
@@ -99,7 +99,7 @@ async fn an_order_is_signed_and_sent_again_after_a_server_error() {
 
 #[tokio::test]
 async fn an_order_that_the_queue_rejects_is_not_sent_again() {
-    let queue = Queue::start(9, StatusCode::FORBIDDEN).await;
+    let queue = FakeSqs::start(9, StatusCode::FORBIDDEN).await;
     let refused = queue.client().dispatch(order()).await.unwrap_err();
     assert!(refused.contains("403"), "{refused}");
     assert_eq!(queue.asked.load(Ordering::Relaxed), 1);

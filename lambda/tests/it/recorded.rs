@@ -5,12 +5,12 @@ use neap_lambda::{
 };
 use serde_json::Value;
 
-use crate::instance::{Instance, Place, recorded};
+use crate::instance::{FunctionUnderTest, SharedDirectory, recorded};
 
 const OPEN: &[&str] = &["--without-auth"];
 
 /// Headers whose values differ between runs.
-const VARYING: [&str; 4] = [
+const VARYING_HEADERS: [&str; 4] = [
     "cluster-uuid",
     "x-neap-request-id",
     "x-neap-stamp",
@@ -23,7 +23,7 @@ fn settled(mut answer: Value) -> Value {
             continue;
         };
         for (name, value) in headers {
-            if VARYING.contains(&name.as_str()) {
+            if VARYING_HEADERS.contains(&name.as_str()) {
                 *value = "[varies]".into();
             }
         }
@@ -31,7 +31,7 @@ fn settled(mut answer: Value) -> Value {
     answer
 }
 
-async fn check(instance: &Instance, names: &[&str]) {
+async fn check(instance: &FunctionUnderTest, names: &[&str]) {
     for name in names {
         let answer = instance.say(&recorded(name)).await;
         insta::assert_json_snapshot!(*name, settled(answer));
@@ -39,8 +39,8 @@ async fn check(instance: &Instance, names: &[&str]) {
 }
 
 /// Returns a directory that contains all recorded writes.
-async fn written() -> Place {
-    let place = Place::new();
+async fn written() -> SharedDirectory {
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(OPEN);
     for name in [
         "write-http-api",
@@ -57,7 +57,7 @@ async fn written() -> Place {
 
 #[tokio::test]
 async fn write_responses_have_the_form_of_their_source() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(OPEN);
     check(
         &writes,
@@ -111,7 +111,7 @@ async fn query_responses_have_the_form_of_their_source() {
 
 #[tokio::test]
 async fn requests_without_a_token_are_rejected_for_every_source() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(&[]);
     for name in [
         "write-http-api",
@@ -166,8 +166,8 @@ async fn notifications_and_schedules_succeed_without_triggers() {
 
 #[tokio::test]
 async fn an_event_for_another_function_fails() {
-    let place = Place::new();
-    let left = crate::instance::LONG;
+    let place = SharedDirectory::new();
+    let left = crate::instance::EVENT_TIME;
     let writes = place.open::<WriteProgram>(OPEN);
     assert!(
         writes

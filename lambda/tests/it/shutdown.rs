@@ -7,16 +7,16 @@ use neap_s3_server::{Faults, Options, S3Server};
 use serde_json::{Value, json};
 
 use crate::{
-    instance::{Instance, LONG, Place, request},
+    instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
     large,
-    process::{Process, pass},
+    process::{FunctionProcess, pass},
 };
 
 const WRITE: &str = env!("CARGO_BIN_EXE_neap-lambda-write");
 const QUERY: &str = env!("CARGO_BIN_EXE_neap-lambda-query");
 
 /// Time after which a delivered event has arrived in the function.
-const BEGUN: Duration = Duration::from_millis(50);
+const DELIVERY_TIME: Duration = Duration::from_millis(50);
 
 fn write(row: usize) -> Value {
     let line = format!("t v={row}i {row}");
@@ -36,7 +36,7 @@ fn directory(path: &str) -> Vec<(&str, &str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batched_writes_are_flushed_when_the_instance_ends() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let path = place.path("").display().to_string();
     let mut variables = directory(&path);
     variables.extend([
@@ -44,13 +44,13 @@ async fn batched_writes_are_flushed_when_the_instance_ends() {
         // Longer than events may take during shutdown.
         ("NEAP_WAL_FLUSH_INTERVAL", "400ms"),
     ]);
-    let writes = Process::start(WRITE, &variables).await;
+    let writes = FunctionProcess::start(WRITE, &variables).await;
     assert_eq!(writes.say(&write(1)).await.unwrap()["statusCode"], 204);
     let mut answering = Vec::new();
     for row in 2..=5 {
         answering.push(writes.send(&write(row)).await);
     }
-    pass(BEGUN).await;
+    pass(DELIVERY_TIME).await;
     writes.terminate();
     for answering in answering {
         let said = answering.said().await.expect("it is answered").unwrap();
@@ -78,7 +78,7 @@ fn assert_given_up(said: &Value) {
 async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large::flags(&server);
-    let writes = Instance::open::<WriteProgram>(&large::open(&flags, &[]));
+    let writes = FunctionUnderTest::open::<WriteProgram>(&large::open(&flags, &[]));
     assert_eq!(writes.say(&write(1)).await["statusCode"], 204);
     let endpoint = server.endpoint();
     let variables = [
@@ -88,15 +88,15 @@ async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
         ("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", S3Server::SECRET_KEY),
     ];
-    let queries = Process::start(QUERY, &variables).await;
+    let queries = FunctionProcess::start(QUERY, &variables).await;
     let event = select("SELECT v FROM t");
     assert_eq!(queries.say(&event).await.unwrap()["statusCode"], 200);
     server.set_faults(Faults {
-        delay: LONG,
+        delay: EVENT_TIME,
         ..Faults::default()
     });
     let answering = queries.send(&event).await;
-    pass(BEGUN).await;
+    pass(DELIVERY_TIME).await;
     queries.terminate();
     assert_given_up(&answering.said().await.expect("it is answered").unwrap());
     assert!(queries.ended().await.success());
@@ -104,7 +104,7 @@ async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_computes_is_answered_when_the_instance_ends() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(&["--without-auth"]);
     let lines: String = (1..=2_000)
         .map(|row| format!("t v={row}i {row}\n"))
@@ -113,7 +113,7 @@ async fn a_query_that_computes_is_answered_when_the_instance_ends() {
     let event = request("POST", "/api/v3/write_lp", query, &lines);
     assert_eq!(writes.say(&event).await["statusCode"], 204);
     let path = place.path("").display().to_string();
-    let queries = Process::start(QUERY, &directory(&path)).await;
+    let queries = FunctionProcess::start(QUERY, &directory(&path)).await;
     let sql = "SELECT sum(a.v*b.v-c.v) AS s FROM t a, t b, t c";
     let answering = queries.send(&select(sql)).await;
     // The query takes less than 1 s to start, and much longer to finish.
@@ -125,9 +125,9 @@ async fn a_query_that_computes_is_answered_when_the_instance_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_instance_ends() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let path = place.path("").display().to_string();
-    let writes = Process::start(WRITE, &directory(&path)).await;
+    let writes = FunctionProcess::start(WRITE, &directory(&path)).await;
     assert_eq!(writes.say(&write(1)).await.unwrap()["statusCode"], 204);
     writes.terminate();
     assert!(writes.ended().await.success());
@@ -135,8 +135,8 @@ async fn an_idle_instance_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_extension_registration_does_not_block_events() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let path = place.path("").display().to_string();
-    let writes = Process::start_without_extensions(WRITE, &directory(&path)).await;
+    let writes = FunctionProcess::start_without_extensions(WRITE, &directory(&path)).await;
     assert_eq!(writes.say(&write(1)).await.unwrap()["statusCode"], 204);
 }

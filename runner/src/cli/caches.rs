@@ -1,7 +1,7 @@
 //! `neap create|delete last_cache|distinct_cache`: the caches of a table.
 
 use clap::Args;
-use neap_options::{ValueError, parse_duration};
+use neap_options::{OptionValueError, parse_duration};
 use serde::Serialize;
 
 use super::{
@@ -15,7 +15,7 @@ const DISTINCT: &str = "/api/v3/configure/distinct_cache";
 
 /// The table of a cache.
 #[derive(Debug, Args)]
-struct TableArgs {
+struct CacheTableArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
@@ -32,7 +32,7 @@ pub(super) struct CreateLastCacheArgs {
     name: Option<String>,
 
     #[command(flatten)]
-    table: TableArgs,
+    table: CacheTableArgs,
 
     /// The columns of the key, separated by commas: tags, strings, integers, booleans. All tags by default.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -62,7 +62,7 @@ pub(super) struct CreateDistinctCacheArgs {
     name: Option<String>,
 
     #[command(flatten)]
-    table: TableArgs,
+    table: CacheTableArgs,
 
     /// The columns, separated by commas: tags and strings.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
@@ -92,7 +92,7 @@ pub(super) struct DeleteCacheArgs {
     cache_name: Option<String>,
 
     #[command(flatten)]
-    table: TableArgs,
+    table: CacheTableArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -133,7 +133,7 @@ struct CreateDistinctCache<'a> {
 }
 
 /// Parses a duration into whole seconds, the unit of the server's API.
-fn parse_seconds(text: &str) -> Result<u64, ValueError> {
+fn parse_seconds(text: &str) -> Result<u64, OptionValueError> {
     parse_duration(text).map(|duration| duration.as_secs())
 }
 

@@ -8,8 +8,8 @@ use futures::StreamExt;
 use neap_bucket::{StoreConfig, World};
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_compact::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, Event, FlushLimits, Flushed,
-    GaveUp, MergePolicy, Report,
+    CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings, FlushLimits,
+    FlushResult, FlushSkipped, GarbageCollectorSettings, MergePolicy,
 };
 use neap_options::parse_duration;
 use neap_schema::DatabaseId;
@@ -68,9 +68,9 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
-    let collect = CollectSettings {
+    let collect = GarbageCollectorSettings {
         dry_run: args.dry_run,
-        ..CollectSettings::for_queries(args.time_travel, args.query_timeout)?
+        ..GarbageCollectorSettings::for_queries(args.time_travel, args.query_timeout)?
     };
     let stores = Stores::open(&args.store, &world)?;
     let catalog = Arc::new(Catalog::new(stores.bucket.clone(), stores.margins, None));
@@ -83,7 +83,11 @@ pub(super) async fn run(
     if !args.flush_only {
         let report = match (&args.database, databases.as_slice()) {
             (Some(_), [(database, _)]) => compactor.settle(*database, args.time_limit).await?,
-            _ => compactor.handle(&Event::Collect, args.time_limit).await?,
+            _ => {
+                compactor
+                    .handle(&CompactorEvent::Collect, args.time_limit)
+                    .await?
+            }
         };
         failed += report.failures.len();
         tell(&report, args.dry_run, console)?;
@@ -100,8 +104,12 @@ pub(super) async fn run(
 }
 
 /// Prints counts of merges and deletions.
-fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), CommandError> {
-    let Report {
+fn tell(
+    report: &CompactionReport,
+    is_dry_run: bool,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let CompactionReport {
         merges,
         removed,
         caches,
@@ -166,7 +174,7 @@ async fn chosen(
 
 async fn compactor(
     args: &CompactArgs,
-    collect: CollectSettings,
+    collect: GarbageCollectorSettings,
     stores: &Stores,
     catalog: &Arc<Catalog>,
 ) -> Result<Compactor, CommandError> {
@@ -216,9 +224,9 @@ async fn flush(
     Ok(failed)
 }
 
-fn describe(flushed: &Flushed) -> Result<String, String> {
+fn describe(flushed: &FlushResult) -> Result<String, String> {
     match flushed {
-        Flushed::Done {
+        FlushResult::Done {
             segments,
             rows,
             sections,
@@ -228,12 +236,12 @@ fn describe(flushed: &Flushed) -> Result<String, String> {
             "{segments} segments are now {sections} sections with {rows} rows in {bytes} bytes"
         )),
         // Another process may work on the same store.
-        Flushed::Nothing(reason @ (GaveUp::NothingToFlush | GaveUp::Overtaken)) => {
+        FlushResult::Skipped(reason @ (FlushSkipped::NothingToFlush | FlushSkipped::Overtaken)) => {
             Ok(reason.to_string())
         }
-        Flushed::Nothing(reason @ GaveUp::Unknown(_)) => {
+        FlushResult::Skipped(reason @ FlushSkipped::Unknown(_)) => {
             Ok(format!("{reason}; the next run does what is left"))
         }
-        Flushed::Nothing(reason) => Err(reason.to_string()),
+        FlushResult::Skipped(reason) => Err(reason.to_string()),
     }
 }

@@ -36,7 +36,7 @@ const FILE: &str = "neap.toml";
 /// Environment variable that names another file.
 const VARIABLE: &str = "NEAP_CONFIG";
 /// Folder of the system-wide configuration.
-const OF_MACHINE: &str = "/etc/neap";
+const SYSTEM_FOLDER: &str = "/etc/neap";
 /// Maximum size of a configuration file: 1 MiB.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -61,7 +61,7 @@ pub enum ConfigError {
 
 /// A section of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Section {
+enum ConfigSection {
     /// Before the first section header.
     Top,
     /// `[serve]`
@@ -70,7 +70,7 @@ enum Section {
     Client,
 }
 
-impl Section {
+impl ConfigSection {
     fn named(name: &str) -> Option<Self> {
         match name {
             "serve" => Some(Self::Serve),
@@ -91,7 +91,7 @@ impl Section {
 
 /// The value of an option in a file.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Setting {
+pub(super) struct ConfigSetting {
     /// The values, as command-line arguments.
     pub(super) values: Vec<String>,
     /// The line in the file, from 1.
@@ -102,7 +102,7 @@ pub(super) struct Setting {
 #[derive(Clone, Default)]
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
-    settings: BTreeMap<(Section, String), Setting>,
+    settings: BTreeMap<(ConfigSection, String), ConfigSetting>,
 }
 
 impl fmt::Debug for ConfigFile {
@@ -114,27 +114,27 @@ impl fmt::Debug for ConfigFile {
 
 impl ConfigFile {
     /// Returns the file's value of an option of a command.
-    pub(super) fn get(&self, command: &str, flag: &str) -> Option<&Setting> {
+    pub(super) fn get(&self, command: &str, flag: &str) -> Option<&ConfigSetting> {
         let own = match command {
-            "serve" => Some(Section::Serve),
-            _ if CLIENT_FLAGS.contains(&flag) => Some(Section::Client),
+            "serve" => Some(ConfigSection::Serve),
+            _ if CLIENT_FLAGS.contains(&flag) => Some(ConfigSection::Client),
             _ => None,
         };
-        let sections = own.into_iter().chain([Section::Top]);
+        let sections = own.into_iter().chain([ConfigSection::Top]);
         let mut found = sections.filter_map(|section| self.settings.get(&(section, flag.into())));
         found.next()
     }
 
     /// Parses the file's text. `definition` is the command line, which declares the options.
     fn parse(path: &Path, text: &str, definition: &Command) -> Result<Self, ConfigError> {
-        let mut reader = Reader {
+        let mut reader = ConfigReader {
             text,
             options: Options::of(definition),
             settings: BTreeMap::new(),
             mistakes: Vec::new(),
         };
         match DeTable::parse(text) {
-            Ok(table) => reader.read(table.get_ref(), Section::Top),
+            Ok(table) => reader.read(table.get_ref(), ConfigSection::Top),
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
                 reader.mistake(at, error.message());
@@ -171,7 +171,7 @@ impl Options {
         }
     }
 
-    fn find(&self, section: Section, flag: &str) -> Option<&Arg> {
+    fn find(&self, section: ConfigSection, flag: &str) -> Option<&Arg> {
         let is_of_serve = self.of_serve.contains_key(flag);
         if !section.holds(flag, is_of_serve) {
             return None;
@@ -191,14 +191,14 @@ fn flags_of(definition: &Command, command: &str) -> BTreeMap<String, Arg> {
 }
 
 /// Parser state for one file.
-struct Reader<'a> {
+struct ConfigReader<'a> {
     text: &'a str,
     options: Options,
-    settings: BTreeMap<(Section, String), Setting>,
+    settings: BTreeMap<(ConfigSection, String), ConfigSetting>,
     mistakes: Vec<(usize, String)>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     fn line_of(&self, at: usize) -> usize {
         let before = self.text.as_bytes().iter().take(at);
         before.filter(|byte| **byte == b'\n').count() + 1
@@ -211,11 +211,11 @@ impl Reader<'_> {
         self.mistakes.push((line, text));
     }
 
-    fn read(&mut self, table: &DeTable<'_>, section: Section) {
+    fn read(&mut self, table: &DeTable<'_>, section: ConfigSection) {
         for (key, value) in table {
             let at = key.span().start;
             let name = key.get_ref().as_ref();
-            let inner = Section::named(name).filter(|_| section == Section::Top);
+            let inner = ConfigSection::named(name).filter(|_| section == ConfigSection::Top);
             if let (Some(inner), DeValue::Table(table)) = (inner, value.get_ref()) {
                 self.read(table, inner);
                 continue;
@@ -231,7 +231,7 @@ impl Reader<'_> {
             match values {
                 Err(reason) => self.mistake(at, format_args!("{name}: {reason}")),
                 Ok(values) => {
-                    let setting = Setting { values, line };
+                    let setting = ConfigSetting { values, line };
                     if let Some(twice) = self.settings.insert((section, flag), setting) {
                         let first = twice.line;
                         self.mistake(at, format_args!("{name} is in line {first} already"));
@@ -241,12 +241,14 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown(&self, name: &str, section: Section, value: &DeValue<'_>) -> String {
+    fn unknown(&self, name: &str, section: ConfigSection, value: &DeValue<'_>) -> String {
         let place = match section {
-            Section::Top if value.is_table() => return format!("there is no section [{name}]"),
-            Section::Top => "",
-            Section::Serve => " of serve",
-            Section::Client => " of clients",
+            ConfigSection::Top if value.is_table() => {
+                return format!("there is no section [{name}]");
+            }
+            ConfigSection::Top => "",
+            ConfigSection::Serve => " of serve",
+            ConfigSection::Client => " of clients",
         };
         format!("there is no option {name}{place}")
     }
@@ -321,7 +323,7 @@ fn usual_places(environment: &Environment) -> Vec<PathBuf> {
     let folders = [
         Some(PathBuf::new()),
         of_user,
-        Some(PathBuf::from(OF_MACHINE)),
+        Some(PathBuf::from(SYSTEM_FOLDER)),
     ];
     let folders = folders.into_iter().flatten();
     folders.map(|folder| folder.join(FILE)).collect()

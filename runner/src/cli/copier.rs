@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use neap_bucket::{
     Bucket, FormatError, Get, GetOptions, Key, ListRequest, PutMode, RECENT_PUT_IDS, Register,
-    RegisterError, RegisterValue, StoreError, Versioned,
+    RegisterError, RegisterValue, StoreError, VersionedValue,
 };
 use neap_catalog::RootCatalog;
 use neap_manifest::Manifest;
@@ -59,10 +59,10 @@ pub enum CopyError {
     },
     /// A listing exceeds the page limit.
     #[error("the listing of '{0}' has no end")]
-    Endless(String),
+    ListingTooLong(String),
     /// The process is stopping.
     #[error("the copy was broken off")]
-    BrokenOff,
+    Interrupted,
 }
 
 impl From<RegisterError> for CopyError {
@@ -76,7 +76,7 @@ impl From<RegisterError> for CopyError {
 
 /// Counts of a finished copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Copied {
+pub(super) struct CopyStats {
     /// Number of copied objects.
     pub(super) objects: u64,
     /// Size of the copied objects in bytes.
@@ -99,9 +99,9 @@ impl Copier<'_> {
     /// # Errors
     ///
     /// A store does not answer, or the destination holds another cluster or a newer copy.
-    pub(super) async fn run(&self) -> Result<Copied, CopyError> {
+    pub(super) async fn run(&self) -> Result<CopyStats, CopyError> {
         self.check_root().await?;
-        let mut copied = Copied::default();
+        let mut copied = CopyStats::default();
         self.copy_tail(&mut copied).await?;
         let databases = self.copy_manifests(&mut copied).await?;
         for database in databases {
@@ -119,8 +119,8 @@ impl Copier<'_> {
 
     /// Refuses a destination with another cluster, or with a copy that has diverged.
     async fn check_root(&self) -> Result<(), CopyError> {
-        let source: Versioned<RootCatalog> = self.read(self.from, Key::RootCatalog).await?;
-        let there: Versioned<RootCatalog> = self.read(self.to, Key::RootCatalog).await?;
+        let source: VersionedValue<RootCatalog> = self.read(self.from, Key::RootCatalog).await?;
+        let there: VersionedValue<RootCatalog> = self.read(self.to, Key::RootCatalog).await?;
         if there.version > 0 && there.value.cluster() != source.value.cluster() {
             let cluster = there.value.cluster().to_owned();
             return Err(CopyError::OtherCluster { cluster });
@@ -133,12 +133,12 @@ impl Copier<'_> {
         &self,
         bucket: &Bucket,
         key: Key,
-    ) -> Result<Versioned<T>, CopyError> {
+    ) -> Result<VersionedValue<T>, CopyError> {
         let register: Register<T> = Register::new(bucket.clone(), key, RECENT_PUT_IDS);
         Ok(register.read(None).await?)
     }
 
-    async fn copy_tail(&self, copied: &mut Copied) -> Result<(), CopyError> {
+    async fn copy_tail(&self, copied: &mut CopyStats) -> Result<(), CopyError> {
         self.progress.set_message("new data");
         let is_segment = |key: &Key| matches!(key, Key::Segment(..));
         let segments = keys(self.from, Key::TAIL_PREFIX, is_segment).await?;
@@ -146,7 +146,7 @@ impl Copier<'_> {
     }
 
     /// Copies manifests and returns the databases that have one.
-    async fn copy_manifests(&self, copied: &mut Copied) -> Result<Vec<DatabaseId>, CopyError> {
+    async fn copy_manifests(&self, copied: &mut CopyStats) -> Result<Vec<DatabaseId>, CopyError> {
         self.progress.set_message("manifests");
         let is_manifest = |key: &Key| matches!(key, Key::Manifest(_));
         let manifests = keys(self.from, DATABASES_PREFIX, is_manifest).await?;
@@ -155,8 +155,8 @@ impl Copier<'_> {
             let Key::Manifest(database) = key else {
                 continue;
             };
-            let source: Versioned<Manifest> = self.read(self.from, key.clone()).await?;
-            let there: Versioned<Manifest> = self.read(self.to, key.clone()).await?;
+            let source: VersionedValue<Manifest> = self.read(self.from, key.clone()).await?;
+            let there: VersionedValue<Manifest> = self.read(self.to, key.clone()).await?;
             check_not_ahead(&source, &there, key.clone())?;
             databases.push(*database);
         }
@@ -165,7 +165,11 @@ impl Copier<'_> {
     }
 
     /// Copies sections, bundles and pages that don't exist at the destination with the same size.
-    async fn copy_data(&self, database: DatabaseId, copied: &mut Copied) -> Result<(), CopyError> {
+    async fn copy_data(
+        &self,
+        database: DatabaseId,
+        copied: &mut CopyStats,
+    ) -> Result<(), CopyError> {
         self.progress.set_message(format!("database {database}"));
         let prefix = Key::data_prefix(database);
         let is_data = |key: &Key| matches!(key, Key::Parquet(..) | Key::Bundle(..) | Key::Page(..));
@@ -179,9 +183,10 @@ impl Copier<'_> {
     async fn copy_caches(
         &self,
         database: DatabaseId,
-        copied: &mut Copied,
+        copied: &mut CopyStats,
     ) -> Result<(), CopyError> {
-        let manifest: Versioned<Manifest> = self.read(self.to, Key::Manifest(database)).await?;
+        let manifest: VersionedValue<Manifest> =
+            self.read(self.to, Key::Manifest(database)).await?;
         let entries = manifest.value.caches.iter();
         let mut wanted: BTreeMap<Key, u64> = entries
             .map(|entry| (entry.key(database), entry.length))
@@ -199,7 +204,7 @@ impl Copier<'_> {
     async fn copy_all(
         &self,
         objects: BTreeMap<Key, u64>,
-        copied: &mut Copied,
+        copied: &mut CopyStats,
     ) -> Result<(), CopyError> {
         let memory = Semaphore::new(UNITS as usize);
         let memory = &memory;
@@ -207,7 +212,7 @@ impl Copier<'_> {
             .map(|(key, size_bytes)| async move {
                 let units = u32::try_from(size_bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
                 let permit = memory.acquire_many(units.clamp(1, UNITS)).await;
-                let _memory = permit.map_err(|_| CopyError::BrokenOff)?;
+                let _memory = permit.map_err(|_| CopyError::Interrupted)?;
                 self.copy(&key).await
             })
             .buffer_unordered(OBJECTS_AT_ONCE)
@@ -236,7 +241,7 @@ impl Copier<'_> {
 fn retain_missing(
     wanted: &mut BTreeMap<Key, u64>,
     there: &BTreeMap<Key, u64>,
-    copied: &mut Copied,
+    copied: &mut CopyStats,
 ) {
     let all = wanted.len();
     wanted.retain(|key, size_bytes| there.get(key) != Some(size_bytes));
@@ -247,8 +252,8 @@ fn retain_missing(
 const DATABASES_PREFIX: &str = "db/";
 
 fn check_not_ahead<T>(
-    source: &Versioned<T>,
-    there: &Versioned<T>,
+    source: &VersionedValue<T>,
+    there: &VersionedValue<T>,
     key: Key,
 ) -> Result<(), CopyError> {
     match there.version > source.version {
@@ -282,5 +287,5 @@ async fn keys(
             return Ok(keys);
         }
     }
-    Err(CopyError::Endless(prefix.to_owned()))
+    Err(CopyError::ListingTooLong(prefix.to_owned()))
 }

@@ -9,7 +9,7 @@ use neap_fsck::{Fsck, FsckOptions};
 
 use super::{
     CommandError,
-    copier::{Copied, Copier},
+    copier::{Copier, CopyStats},
     fsck,
     opened::check_used,
 };
@@ -57,7 +57,7 @@ pub(super) async fn run(
     };
     let copied = copied.run().await;
     progress.finish_and_clear();
-    let Copied {
+    let CopyStats {
         objects,
         bytes,
         kept,

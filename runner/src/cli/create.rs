@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use neap_bucket::{World, WriteOrder};
-use neap_options::{ValueError, parse_duration};
+use neap_options::{OptionValueError, parse_duration};
 use reqwest::StatusCode;
 use serde::Serialize;
 
@@ -72,7 +72,7 @@ pub(super) struct CreateTableArgs {
 
     /// The names and types of fields, `name:type,…`, with the types utf8, int64, uint64, float64, bool.
     #[arg(short = 'f', long, value_name = "FIELDS", value_delimiter = ',', num_args = 0.., value_parser = parse_field)]
-    fields: Vec<Field>,
+    fields: Vec<FieldDefinition>,
 
     /// How long rows are kept: `7d`, `1 year`. As long as those of the database by default.
     #[arg(long, value_name = "DURATION", value_parser = check_duration)]
@@ -83,7 +83,7 @@ pub(super) struct CreateTableArgs {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Field {
+struct FieldDefinition {
     name: String,
     #[serde(rename = "type")]
     data_type: String,
@@ -103,7 +103,7 @@ struct CreateTable<'a> {
     db: &'a str,
     table: &'a str,
     tags: &'a [String],
-    fields: &'a [Field],
+    fields: &'a [FieldDefinition],
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_period: Option<&'a str>,
 }
@@ -111,13 +111,13 @@ struct CreateTable<'a> {
 /// The field types.
 const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
 
-fn parse_field(text: &str) -> Result<Field, String> {
+fn parse_field(text: &str) -> Result<FieldDefinition, String> {
     let (name, data_type) = text
         .rsplit_once(':')
         .filter(|(name, _)| !name.is_empty())
         .ok_or("a field is written as name:type")?;
     match FIELD_TYPES.contains(&data_type) {
-        true => Ok(Field {
+        true => Ok(FieldDefinition {
             name: name.to_owned(),
             data_type: data_type.to_owned(),
         }),
@@ -129,7 +129,7 @@ fn parse_field(text: &str) -> Result<Field, String> {
 }
 
 /// Validates a duration. The server interprets it; this refuses the same values.
-fn check_duration(text: &str) -> Result<String, ValueError> {
+fn check_duration(text: &str) -> Result<String, OptionValueError> {
     parse_duration(text).map(|_| text.to_owned())
 }
 

@@ -60,7 +60,7 @@ pub struct Environment {
 
 /// Source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum OptionSource {
     /// The environment variable with this name.
     Variable(String),
     /// The configuration file, at this line.
@@ -154,7 +154,7 @@ impl Environment {
         arg: &Arg,
         flag: &str,
         command: &str,
-    ) -> Option<(Vec<String>, Origin)> {
+    ) -> Option<(Vec<String>, OptionSource)> {
         let declared = arg.get_env().and_then(|name| name.to_str());
         for name in names_of(flag, declared) {
             let Some(value) = self.get(&name) else {
@@ -164,10 +164,10 @@ impl Environment {
                 ArgAction::SetTrue => is_on(value).to_string(),
                 _ => value.to_owned(),
             };
-            return Some((vec![value], Origin::Variable(name)));
+            return Some((vec![value], OptionSource::Variable(name)));
         }
         let setting = self.config.as_ref()?.get(command, flag)?;
-        Some((setting.values.clone(), Origin::File(setting.line)))
+        Some((setting.values.clone(), OptionSource::File(setting.line)))
     }
 
     fn apply_to_flag(&self, arg: Arg, flag: &str, command: &str) -> Arg {

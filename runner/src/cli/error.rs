@@ -41,7 +41,7 @@ pub enum CommandError {
     Input(io::Error),
     /// The input is missing.
     #[error("no {0} given: pass it as an argument, in a file with --file, or to standard input")]
-    NothingGiven(&'static str),
+    MissingInput(&'static str),
     /// The command line lacks an option that only some uses of the command need.
     #[error("{0}")]
     Usage(clap::Error),

@@ -14,7 +14,7 @@ const FILE_INDEX: &str = "/api/v3/enterprise/configure/file_index";
 
 /// The table or database of an index.
 #[derive(Debug, Args)]
-struct IndexedArgs {
+struct IndexTargetArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
@@ -34,14 +34,14 @@ pub(super) struct CreateFileIndexArgs {
     columns: Vec<String>,
 
     #[command(flatten)]
-    indexed: IndexedArgs,
+    indexed: IndexTargetArgs,
 }
 
 /// The options of `neap delete file_index`.
 #[derive(Debug, Args)]
 pub(super) struct DeleteFileIndexArgs {
     #[command(flatten)]
-    indexed: IndexedArgs,
+    indexed: IndexTargetArgs,
 }
 
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ struct FileIndex<'a> {
     columns: &'a [String],
 }
 
-impl IndexedArgs {
+impl IndexTargetArgs {
     fn body<'a>(&'a self, columns: &'a [String]) -> FileIndex<'a> {
         FileIndex {
             db: &self.database.database,

@@ -4,7 +4,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use neap_bucket::{StoreConfig, World};
 use neap_catalog::Catalog;
-use neap_fsck::{Fsck, FsckOptions, LostObject, ObjectPart, Progress, Report};
+use neap_fsck::{Fsck, FsckOptions, FsckProgress, FsckReport, LostObject, ObjectPart};
 
 use super::{CommandError, opened::check_used};
 use crate::{console::Console, stores::Stores};
@@ -59,7 +59,7 @@ pub(super) async fn run(
     let fsck = Fsck::new(stores.bucket.clone());
     let lost = quarantine(args, &fsck, &stores, console).await?;
     let report = check(&fsck, &options, console).await?;
-    let report = Report { lost, ..report };
+    let report = FsckReport { lost, ..report };
     let text = match args.json {
         true => serde_json::to_string_pretty(&report)
             .map_err(|error| CommandError::Output(error.into()))?,
@@ -110,12 +110,12 @@ pub(super) async fn check(
     fsck: &Fsck,
     options: &FsckOptions,
     console: &Console,
-) -> Result<Report, CommandError> {
+) -> Result<FsckReport, CommandError> {
     let bar = match console.err_is_terminal && options.full {
         true => visible_progress(),
         false => ProgressBar::hidden(),
     };
-    let show = |progress: Progress<'_>| {
+    let show = |progress: FsckProgress<'_>| {
         if bar.message() != progress.database {
             bar.set_message(progress.database.to_owned());
             bar.reset();

@@ -41,7 +41,7 @@ use std::{ffi::OsString, io, path::PathBuf};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use neap_bucket::World;
-use neap_catalog::{Origin, origin};
+use neap_catalog::{ChangeOrigin, origin};
 use tokio::runtime::Runtime;
 
 pub use self::{
@@ -254,7 +254,7 @@ pub fn run(
         .and_then(|runtime| {
             let command = command.run(environment, console, World::system());
             // Changes that a command makes directly on the store are attributed to the local origin.
-            let outcome = runtime.block_on(origin::scope(Origin::local(), command));
+            let outcome = runtime.block_on(origin::scope(ChangeOrigin::local(), command));
             // Don't wait for threads that are blocked reading the standard input.
             runtime.shutdown_background();
             outcome

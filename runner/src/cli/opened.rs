@@ -13,12 +13,12 @@ use crate::stores::Stores;
 
 /// An open cluster: its catalogs and manifests.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenCluster {
     pub(super) catalog: Arc<Catalog>,
     pub(super) manifests: ManifestStore,
 }
 
-impl Opened {
+impl OpenCluster {
     /// Opens an existing cluster, read-only.
     ///
     /// # Errors

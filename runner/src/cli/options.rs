@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 
-use crate::client::{Client, ClientError, Connection, Token};
+use crate::client::{Client, ClientError, ClientSettings, Token};
 
 /// Connection options.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +35,7 @@ impl ConnectionArgs {
     ///
     /// [`ClientError::Settings`].
     pub(super) fn client(&self, instead_of_host: Option<&Url>) -> Result<Client, ClientError> {
-        Client::new(&Connection {
+        Client::new(&ClientSettings {
             url: instead_of_host.unwrap_or(&self.host).clone(),
             token: self.token.clone(),
             tls_ca: self.tls_ca.clone(),
@@ -54,7 +54,7 @@ pub(super) struct DatabaseArgs {
 
 /// Output formats of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     /// A table for people.
     Pretty,
     /// A JSON array of objects.
@@ -68,7 +68,7 @@ pub(super) enum Format {
     Parquet,
 }
 
-impl Format {
+impl OutputFormat {
     /// Returns the format's name in requests.
     pub(super) fn as_str(self) -> &'static str {
         match self {

@@ -9,15 +9,15 @@ use std::{
 use clap::Args;
 use reqwest::Response;
 
-use super::{CommandError, options::Format};
-use crate::{client::Client, console::Console, terminal::Controls};
+use super::{CommandError, options::OutputFormat};
+use crate::{client::Client, console::Console, terminal::ControlCharEscaper};
 
 /// Output options of commands that print a list.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OutputArgs {
     /// The form of the list.
     #[arg(long, value_enum, default_value = "pretty")]
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
 
     /// The file to put the list into.
     #[arg(long, value_name = "FILE")]
@@ -62,11 +62,11 @@ impl OutputArgs {
 ///
 /// [`CommandError::ParquetToTerminal`].
 pub(super) fn check(
-    format: Format,
+    format: OutputFormat,
     output: Option<&Path>,
     console: &Console,
 ) -> Result<(), CommandError> {
-    match format == Format::Parquet && output.is_none() && console.out_is_terminal {
+    match format == OutputFormat::Parquet && output.is_none() && console.out_is_terminal {
         true => Err(CommandError::ParquetToTerminal),
         false => Ok(()),
     }
@@ -80,7 +80,7 @@ pub(super) fn check(
 pub(super) async fn deliver(
     client: &Client,
     response: Response,
-    format: Format,
+    format: OutputFormat,
     output: Option<&Path>,
     console: &mut Console,
 ) -> Result<(), CommandError> {
@@ -97,14 +97,15 @@ pub(super) async fn deliver(
 async fn print(
     client: &Client,
     response: Response,
-    format: Format,
+    format: OutputFormat,
     console: &mut Console,
 ) -> Result<(), CommandError> {
     // Filter JSON as well, because it escapes neither DEL nor C1 characters.
-    let mut controls = Controls::new(console.out_is_terminal && format != Format::Parquet);
+    let mut controls =
+        ControlCharEscaper::new(console.out_is_terminal && format != OutputFormat::Parquet);
     let mut out = controls.over(&mut console.out);
     let last = copy(client, response, &mut out, CommandError::Output).await?;
-    if format != Format::Parquet && last != Some(b'\n') {
+    if format != OutputFormat::Parquet && last != Some(b'\n') {
         console.out.write_all(b"\n").map_err(CommandError::Output)?;
     }
     console.out.flush().map_err(CommandError::Output)

@@ -49,7 +49,7 @@ impl LocalPlugin {
         let name = path.canonicalize().map_err(failed)?;
         let name = name.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-        let mut reader = Reader {
+        let mut reader = PluginReader {
             left: MAX_PLUGIN_BYTES,
             files: Vec::new(),
         };
@@ -70,12 +70,12 @@ impl LocalPlugin {
 }
 
 /// Reads files up to a limit.
-struct Reader {
+struct PluginReader {
     left: u64,
     files: Vec<PluginFile>,
 }
 
-impl Reader {
+impl PluginReader {
     fn folder(&mut self, path: &Path, prefix: &str) -> Result<(), CommandError> {
         let failed = |error| CommandError::of_file(path, error);
         let entries = fs::read_dir(path).map_err(failed)?;

@@ -169,7 +169,7 @@ struct TestSchedule<'a> {
 
 /// The actions of a plugin, in print order.
 #[derive(Deserialize, Serialize)]
-struct Tested {
+struct PluginTestReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     trigger_time: Option<String>,
     log_lines: Vec<String>,
@@ -185,7 +185,7 @@ struct Tested {
 ///
 /// The request failed or was refused.
 pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result<(), CommandError> {
-    let tested: Tested = match command {
+    let tested: PluginTestReport = match command {
         TestCommand::Wal(args) => {
             let lines = match &args.file {
                 Some(path) => read(path)?,

@@ -11,13 +11,13 @@ use reqwest::Url;
 
 use super::{
     CommandError, Environment,
-    options::{ConnectionArgs, Format, parse_url},
+    options::{ConnectionArgs, OutputFormat, parse_url},
     output,
-    text::Given,
+    text::InputText,
 };
 use crate::{
     console::Console,
-    shell::{self, Form, Language, Settings, StatementRequest},
+    shell::{self, QueryLanguage, ShellSettings, StatementRequest, TerminalFormat},
 };
 
 /// The options of `neap query`.
@@ -37,11 +37,11 @@ pub(super) struct QueryArgs {
 
     /// The language of the query.
     #[arg(short = 'l', long, value_enum, default_value = "sql")]
-    language: Language,
+    language: QueryLanguage,
 
     /// The form of the result.
     #[arg(long, value_enum, default_value = "pretty")]
-    format: Format,
+    format: OutputFormat,
 
     /// The file to put the result into.
     #[arg(short = 'o', long, value_name = "FILE")]
@@ -78,7 +78,7 @@ pub(super) async fn run(
     }
     let database = args.database.as_deref().ok_or_else(no_database)?;
     let command = format!("neap query --database {database}");
-    let given = Given {
+    let given = InputText {
         what: "query",
         command: &command,
         arguments: &args.query,
@@ -105,14 +105,14 @@ async fn run_shell(
     world: World,
 ) -> Result<(), CommandError> {
     let form = match args.format {
-        Format::Pretty => Form::Pretty,
-        Format::Json => Form::Json,
-        Format::Jsonl => Form::Jsonl,
-        Format::Csv => Form::Csv,
+        OutputFormat::Pretty => TerminalFormat::Pretty,
+        OutputFormat::Json => TerminalFormat::Json,
+        OutputFormat::Jsonl => TerminalFormat::Jsonl,
+        OutputFormat::Csv => TerminalFormat::Csv,
         // A Parquet file holds one result, so a query is required.
-        Format::Parquet => return Err(CommandError::NothingGiven("query")),
+        OutputFormat::Parquet => return Err(CommandError::MissingInput("query")),
     };
-    let settings = Settings {
+    let settings = ShellSettings {
         database: args.database.clone(),
         language: args.language,
         form,

@@ -9,7 +9,7 @@ use neap_manifest::{Manifest, RestoreError, VersionGone};
 
 use super::{
     CommandError,
-    opened::{Opened, parse_as_of, time_text},
+    opened::{OpenCluster, parse_as_of, time_text},
 };
 use crate::console::Console;
 
@@ -48,8 +48,8 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
-    let opened = Opened::open(&args.store, &world).await?;
-    let Opened {
+    let opened = OpenCluster::open(&args.store, &world).await?;
+    let OpenCluster {
         catalog, manifests, ..
     } = &opened;
     let source = opened.database(&args.database).await?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde_json::Value;
 
-use super::options::Format;
+use super::options::OutputFormat;
 
 /// Output formats of a small result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,7 +21,7 @@ pub(super) enum RowFormat {
     Csv,
 }
 
-impl From<RowFormat> for Format {
+impl From<RowFormat> for OutputFormat {
     fn from(format: RowFormat) -> Self {
         match format {
             RowFormat::Pretty => Self::Pretty,

@@ -15,16 +15,17 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use indicatif::ProgressBar;
 use neap_bucket::{
-    Answer, Bucket, Clock, DirectoryStore, Entropy, Get, GetOptions, Key, KeyClass, ListPage,
-    ListRequest, Margins, MemoryStore, Put, PutMode, Rules, Store, StoreError, SystemClock, World,
+    Bucket, Clock, DirectoryStore, Entropy, Get, GetOptions, Key, KeyClass, ListPage, ListRequest,
+    MemoryStore, ProtocolMargins, ProtocolRules, Put, PutMode, Store, StoreError, StoreResponse,
+    SystemClock, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, NewLastCache};
-use neap_compact::{FlushLimits, Flushed, Flusher};
+use neap_compact::{FlushLimits, FlushResult, Flusher};
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
-use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
-use neap_write::{WriteParts, WriteService, WriteSettings};
+use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tower::ServiceExt;
 
 use super::{CopyError, FAILED, copier::Copier, environment::Environment, tests::run_with};
@@ -60,7 +61,7 @@ impl Clock for PastClock {
 }
 
 /// A test cluster with one database, `db`.
-struct Cluster {
+struct ClusterFixture {
     clock: Arc<PastClock>,
     store: Arc<dyn Store>,
     bucket: Bucket,
@@ -81,7 +82,7 @@ fn past_world() -> (Arc<PastClock>, World) {
     (clock, world)
 }
 
-impl Cluster {
+impl ClusterFixture {
     fn in_directory(folder: &Path) -> Self {
         let (clock, world) = past_world();
         let store = Arc::new(DirectoryStore::open(folder, &world).unwrap());
@@ -96,8 +97,8 @@ impl Cluster {
 
     fn on(clock: Arc<PastClock>, world: World, store: Arc<dyn Store>) -> Self {
         let bucket = Bucket::new(Arc::clone(&store), world);
-        let rules = Rules::new(Margins::LOCAL);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         // A command that read the store has set its clock to the present.
         let limits = FlushLimits {
@@ -108,13 +109,13 @@ impl Cluster {
             bucket.clone(),
             Arc::clone(&catalog),
             manifests,
-            TailReader::new(bucket.clone(), TailSettings::default()),
+            TailReader::new(bucket.clone(), TailReaderSettings::default()),
             rules,
             limits,
         );
-        let service = Arc::new(WriteService::new(WriteParts {
+        let service = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None),
+            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
             rules,
             metrics: Metrics::default(),
             settings: WriteSettings::default(),
@@ -142,7 +143,7 @@ impl Cluster {
         self.clock.advance(Duration::from_secs(20));
         let database = self.catalog.database_by_name("db", ANY_AGE).await.unwrap();
         let flushed = self.flusher.flush(database.unwrap()).await.unwrap();
-        assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
+        assert!(matches!(flushed, FlushResult::Done { .. }), "{flushed:?}");
     }
 
     /// Creates two versions and a segment in the tail.
@@ -169,10 +170,10 @@ impl Cluster {
 }
 
 /// Creates a directory with a filled cluster.
-fn filled() -> (tempfile::TempDir, Cluster) {
+fn filled() -> (tempfile::TempDir, ClusterFixture) {
     let folder = tempfile::tempdir().unwrap();
     let cluster = super::runtime().unwrap().block_on(async {
-        let cluster = Cluster::in_directory(folder.path());
+        let cluster = ClusterFixture::in_directory(folder.path());
         cluster.fill().await;
         cluster
     });
@@ -398,34 +399,39 @@ fn objects_missing_in_the_source_are_reported_after_the_copy() {
 
 /// A store that records the key classes of puts, in order.
 #[derive(Debug)]
-struct Recording {
+struct RecordingStore {
     inner: Arc<dyn Store>,
     put: Arc<Mutex<Vec<KeyClass>>>,
 }
 
 #[async_trait]
-impl Store for Recording {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for RecordingStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.inner.get(key, options).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.put.lock().unwrap().push(KeyClass::of(key));
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 }
 
-async fn copied(from: &Cluster, to: &Cluster) -> Result<Vec<KeyClass>, CopyError> {
+async fn copied(from: &ClusterFixture, to: &ClusterFixture) -> Result<Vec<KeyClass>, CopyError> {
     let put = Arc::new(Mutex::new(Vec::new()));
-    let store = Recording {
+    let store = RecordingStore {
         inner: Arc::clone(&to.store),
         put: Arc::clone(&put),
     };
@@ -442,7 +448,7 @@ async fn copied(from: &Cluster, to: &Cluster) -> Result<Vec<KeyClass>, CopyError
 
 #[tokio::test]
 async fn objects_are_copied_in_an_order_that_keeps_the_copy_consistent() {
-    let (from, to) = (Cluster::in_memory(), Cluster::in_memory());
+    let (from, to) = (ClusterFixture::in_memory(), ClusterFixture::in_memory());
     from.fill().await;
     let mut order = copied(&from, &to).await.unwrap();
     order.dedup();
@@ -460,7 +466,7 @@ async fn objects_are_copied_in_an_order_that_keeps_the_copy_consistent() {
 
 #[tokio::test]
 async fn other_clusters_and_copies_that_were_used_are_not_overwritten() {
-    let (from, to) = (Cluster::in_memory(), Cluster::in_memory());
+    let (from, to) = (ClusterFixture::in_memory(), ClusterFixture::in_memory());
     from.fill().await;
     copied(&from, &to).await.unwrap();
     to.catalog.create_database("mine", None).await.unwrap();
@@ -472,7 +478,7 @@ async fn other_clusters_and_copies_that_were_used_are_not_overwritten() {
         }
     ));
 
-    let used = Cluster::in_memory();
+    let used = ClusterFixture::in_memory();
     copied(&from, &used).await.unwrap();
     used.clock.advance(Duration::from_secs(60));
     used.flush().await;
@@ -480,7 +486,7 @@ async fn other_clusters_and_copies_that_were_used_are_not_overwritten() {
     let manifest = Key::Manifest(DatabaseId::new(1));
     assert!(matches!(error, CopyError::Ahead { key } if key == manifest));
 
-    let other = Cluster::in_memory();
+    let other = ClusterFixture::in_memory();
     other.clock.advance(Duration::from_secs(1));
     other.bucket.world().entropy.next_u64();
     other.catalog.create_database("db", None).await.unwrap();

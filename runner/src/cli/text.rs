@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read, path::PathBuf};
 
-use crate::{cli::CommandError, client::Source, console::Console};
+use crate::{cli::CommandError, client::InputSource, console::Console};
 
 /// File name for the standard input.
 const STANDARD_INPUT: &str = "-";
@@ -12,7 +12,7 @@ const MAX_QUERY_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_SHOWN_BYTES: usize = 200;
 
 /// Sources of a command's input text.
-pub(super) struct Given<'a> {
+pub(super) struct InputText<'a> {
     /// Kind of text, for messages.
     pub what: &'static str,
     /// The command line up to the text, for messages.
@@ -23,19 +23,19 @@ pub(super) struct Given<'a> {
     pub files: &'a [PathBuf],
 }
 
-impl Given<'_> {
+impl InputText<'_> {
     /// Opens the sources and returns their total size in bytes, if known.
     pub(super) fn open(
         &self,
         console: &mut Console,
-    ) -> Result<(Vec<Source>, Option<u64>), CommandError> {
+    ) -> Result<(Vec<InputSource>, Option<u64>), CommandError> {
         match self.arguments {
             [] => {}
             [text] if text != STANDARD_INPUT => {
                 let bytes = text.len() as u64;
                 let reader = Box::new(std::io::Cursor::new(text.clone().into_bytes()));
                 let name = String::new();
-                return Ok((vec![Source { name, reader }], Some(bytes)));
+                return Ok((vec![InputSource { name, reader }], Some(bytes)));
             }
             [_] => return Ok((vec![standard_input(console)], None)),
             pieces => {
@@ -48,7 +48,7 @@ impl Given<'_> {
         if self.files.is_empty() {
             // Don't wait for input on a terminal without a prompt.
             if console.input_is_terminal {
-                return Err(CommandError::NothingGiven(self.what));
+                return Err(CommandError::MissingInput(self.what));
             }
             return Ok((vec![standard_input(console)], None));
         }
@@ -73,7 +73,7 @@ impl Given<'_> {
                 .zip(bytes)
                 .map(|(total, bytes)| total.saturating_add(bytes));
             let reader = Box::new(file);
-            sources.push(Source { name, reader });
+            sources.push(InputSource { name, reader });
         }
         Ok((sources, total))
     }
@@ -94,7 +94,7 @@ impl Given<'_> {
                 })?;
         }
         match text.trim().is_empty() {
-            true => Err(CommandError::NothingGiven(self.what)),
+            true => Err(CommandError::MissingInput(self.what)),
             false => Ok(text),
         }
     }
@@ -108,8 +108,8 @@ fn quoted(text: &str) -> String {
     }
 }
 
-fn standard_input(console: &mut Console) -> Source {
-    Source {
+fn standard_input(console: &mut Console) -> InputSource {
+    InputSource {
         name: "the standard input".to_owned(),
         reader: console.take_input(),
     }
@@ -123,7 +123,7 @@ mod tests {
     fn read(arguments: &[&str], files: &[PathBuf], input: &str) -> Result<String, String> {
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
         let (mut console, _, _) = console(input);
-        let given = Given {
+        let given = InputText {
             what: "query",
             command: "neap query --database db",
             arguments: &arguments,

@@ -160,7 +160,7 @@ struct NewTrigger<'a> {
     db: &'a str,
     plugin_filename: &'a str,
     trigger_name: &'a str,
-    trigger_settings: Settings,
+    trigger_settings: TriggerSettings,
     trigger_specification: &'a str,
     trigger_arguments: Option<BTreeMap<&'a str, &'a str>>,
     disabled: bool,
@@ -169,7 +169,7 @@ struct NewTrigger<'a> {
 }
 
 #[derive(Serialize)]
-struct Settings {
+struct TriggerSettings {
     run_async: bool,
     error_behavior: ErrorBehavior,
 }
@@ -228,7 +228,7 @@ pub(super) async fn create(
         db: &args.database.database,
         plugin_filename: uploaded.as_deref().unwrap_or(&args.path),
         trigger_name: &args.name,
-        trigger_settings: Settings {
+        trigger_settings: TriggerSettings {
             run_async: args.run_asynchronous,
             error_behavior: args.error_behavior,
         },

@@ -54,7 +54,7 @@ pub(super) struct UndeleteTableArgs {
 
 /// The server's response.
 #[derive(Deserialize)]
-struct Undeleted {
+struct UndeletedName {
     name: String,
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn run(
         query.push(("name", name));
     }
     let client = connection.client(None)?;
-    let Undeleted { name } = client.fetch_json(Method::POST, path, &query).await?;
+    let UndeletedName { name } = client.fetch_json(Method::POST, path, &query).await?;
     let of_database = database.map_or(String::new(), |database| format!("{database:?}."));
     let text = format!("{title} {of_database}{name:?} undeleted successfully");
     console.print(text).map_err(CommandError::Output)

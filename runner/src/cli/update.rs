@@ -3,7 +3,7 @@
 
 use clap::{Args, Subcommand};
 use neap_bucket::WriteOrder;
-use neap_options::{ValueError, parse_duration};
+use neap_options::{OptionValueError, parse_duration};
 use serde::Serialize;
 
 use super::{
@@ -30,18 +30,18 @@ struct RetentionArgs {
     /// How long rows are kept: `7d`, `1 year`. `none`: nothing is set here, so that a table keeps them as long
     /// as its database does, and a database for ever.
     #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention)]
-    retention_period: Retention,
+    retention_period: RetentionSetting,
 }
 
 /// A retention period in the server's syntax; `None` clears it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Retention(Option<String>);
+struct RetentionSetting(Option<String>);
 
 /// Validates a duration. The server interprets it; this refuses the same values.
-fn parse_retention(text: &str) -> Result<Retention, ValueError> {
+fn parse_retention(text: &str) -> Result<RetentionSetting, OptionValueError> {
     match text {
-        "none" => Ok(Retention(None)),
-        duration => parse_duration(duration).map(|_| Retention(Some(duration.to_owned()))),
+        "none" => Ok(RetentionSetting(None)),
+        duration => parse_duration(duration).map(|_| RetentionSetting(Some(duration.to_owned()))),
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) struct UpdateDatabaseArgs {
 
     /// How long rows are kept: `7d`, `1 year`. `none`: for ever.
     #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present = "order")]
-    retention_period: Option<Retention>,
+    retention_period: Option<RetentionSetting>,
 
     /// How writes to different instances are ordered: `clock` by the store's clock, which may change the places of
     /// writes that follow each other at once, `strict` as they were acknowledged, for one more request to the store for
@@ -113,7 +113,7 @@ async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandErr
     let retention = args.retention_period.as_ref();
     let body = UpdateDatabase {
         db,
-        retention_period: retention.map(|Retention(retention)| retention.as_deref()),
+        retention_period: retention.map(|RetentionSetting(retention)| retention.as_deref()),
         order: args.order,
     };
     let client = args.connection.client(None)?;
@@ -128,8 +128,8 @@ async fn update_table(args: &UpdateTableArgs) -> Result<String, CommandError> {
     let client = args.connection.client(None)?;
     let named = [("db", db.as_str()), ("table", table.as_str())];
     match &args.retention.retention_period {
-        Retention(None) => client.delete(PATH, &named).await?,
-        Retention(Some(duration)) => {
+        RetentionSetting(None) => client.delete(PATH, &named).await?,
+        RetentionSetting(Some(duration)) => {
             let [db, table] = named;
             client
                 .post(PATH, &[db, table, ("duration", duration)])
@@ -145,8 +145,11 @@ mod tests {
 
     #[test]
     fn a_retention_is_a_duration_or_none() {
-        assert_eq!(parse_retention("none"), Ok(Retention(None)));
-        assert_eq!(parse_retention("7d"), Ok(Retention(Some("7d".to_owned()))));
+        assert_eq!(parse_retention("none"), Ok(RetentionSetting(None)));
+        assert_eq!(
+            parse_retention("7d"),
+            Ok(RetentionSetting(Some("7d".to_owned())))
+        );
         assert!(parse_retention("soon").is_err());
     }
 }

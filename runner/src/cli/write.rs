@@ -11,10 +11,10 @@ use reqwest::Url;
 use super::{
     CommandError,
     options::{ConnectionArgs, DatabaseArgs, parse_url},
-    text::Given,
+    text::InputText,
 };
 use crate::{
-    client::{UploadSettings, Uploaded, Uploader},
+    client::{UploadSettings, UploadStats, Uploader},
     console::Console,
 };
 
@@ -134,7 +134,7 @@ pub(super) async fn run(
 ) -> Result<(), CommandError> {
     let command = format!("neap write --database {}", args.database.database);
     let lines = joined(&args.lines);
-    let given = Given {
+    let given = InputText {
         what: "line protocol",
         command: &command,
         arguments: &lines,
@@ -149,7 +149,7 @@ pub(super) async fn run(
     let uploader = Uploader::new(client, args.settings(), world, progress.clone());
     let uploaded = uploader.upload(sources).await;
     progress.finish_and_clear();
-    let Uploaded { requests, bytes } = uploaded?;
+    let UploadStats { requests, bytes } = uploaded?;
     if !args.quiet && console.err_is_terminal {
         console.report(format_args!("{} in {requests} requests", HumanBytes(bytes)));
     }

@@ -35,7 +35,7 @@ impl FromStr for Token {
 
 /// Connection settings of a server.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub struct ClientSettings {
     /// The server's address.
     pub url: Url,
     /// Authentication token.
@@ -59,7 +59,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the certificates can't be read, or the token can't be sent.
-    pub fn new(connection: &Connection) -> Result<Self, ClientError> {
+    pub fn new(connection: &ClientSettings) -> Result<Self, ClientError> {
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -255,7 +255,7 @@ impl Client {
 
     async fn read_json<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
         let text = self.read_text(response).await?;
-        serde_json::from_str(&text).map_err(|error| ClientError::NotUnderstood {
+        serde_json::from_str(&text).map_err(|error| ClientError::UnexpectedResponse {
             url: self.url.to_string(),
             reason: error.to_string(),
         })
@@ -320,8 +320,8 @@ fn is_this_machine(url: &Url) -> bool {
 mod tests {
     use super::*;
 
-    fn connection(url: &str, token: Option<&str>) -> Connection {
-        Connection {
+    fn connection(url: &str, token: Option<&str>) -> ClientSettings {
+        ClientSettings {
             url: url.parse().unwrap(),
             token: token.map(|token| token.parse().unwrap()),
             tls_ca: None,

@@ -35,7 +35,7 @@ pub enum ClientError {
     },
     /// The response is not that of a Neap server.
     #[error("{url} answers something else than expected: {reason}")]
-    NotUnderstood {
+    UnexpectedResponse {
         /// The server.
         url: String,
         /// The cause.

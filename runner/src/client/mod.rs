@@ -13,9 +13,9 @@ mod retry;
 mod split;
 mod upload;
 
-pub use api::{Client, Connection, Token};
+pub use api::{Client, ClientSettings, Token};
 pub use error::ClientError;
 pub use refused::{RefusedLine, RefusedLines};
 pub use retry::Backoff;
-pub use split::{Batch, LineSplitter, SplitError};
-pub use upload::{Source, UploadError, UploadSettings, Uploaded, Uploader};
+pub use split::{LineBatch, LineSplitter, SplitError};
+pub use upload::{InputSource, UploadError, UploadSettings, UploadStats, Uploader};

@@ -35,20 +35,20 @@ pub struct RefusedLines {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct RefusalBody {
     error: String,
-    data: Data,
+    data: RefusalData,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Data {
-    Lines(Vec<Line>),
-    FirstLine(Line),
+enum RefusalData {
+    Lines(Vec<RefusalLine>),
+    FirstLine(RefusalLine),
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct RefusalLine {
     #[serde(default)]
     original_line: String,
     #[serde(default)]
@@ -65,10 +65,10 @@ impl RefusedLines {
         source: Option<&str>,
         lines_before: u64,
     ) -> Option<Self> {
-        let refusal: Refusal = serde_json::from_str(body).ok()?;
+        let refusal: RefusalBody = serde_json::from_str(body).ok()?;
         let lines = match refusal.data {
-            Data::Lines(lines) => lines,
-            Data::FirstLine(line) => vec![line],
+            RefusalData::Lines(lines) => lines,
+            RefusalData::FirstLine(line) => vec![line],
         };
         let refused = lines.into_iter().map(|line| RefusedLine {
             source_index,

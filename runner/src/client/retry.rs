@@ -10,11 +10,11 @@ use super::ClientError;
 /// First pause; each further pause may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Maximum pause of the exponential backoff.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// Maximum pause that a server may request.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Maximum number of attempts: with the pauses above, about two minutes.
-const ATTEMPTS: u32 = 12;
+const MAX_ATTEMPTS: u32 = 12;
 
 /// The backoff between the attempts of one request. A request that is retried must be idempotent, as the points of a
 /// write are.
@@ -47,7 +47,7 @@ impl Backoff {
     }
 
     fn pause_after(&self, error: &ClientError) -> Option<Duration> {
-        if self.attempts >= ATTEMPTS {
+        if self.attempts >= MAX_ATTEMPTS {
             return None;
         }
         let asked_for = match error {
@@ -59,17 +59,17 @@ impl Backoff {
             ClientError::Interrupted { .. } => None,
             ClientError::Refused { .. }
             | ClientError::Unreachable { .. }
-            | ClientError::NotUnderstood { .. }
+            | ClientError::UnexpectedResponse { .. }
             | ClientError::Settings(_) => return None,
         };
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.attempts.saturating_sub(1).min(10));
         let jitter = |limit| self.world.entropy.below(limit);
         Some(match asked_for {
-            Some(pause) => pause.min(LONGEST_RETRY_AFTER) + jitter(FIRST_PAUSE),
+            Some(pause) => pause.min(MAX_RETRY_AFTER) + jitter(FIRST_PAUSE),
             // Wait for at least half of the pause plus a random part, so that many clients don't retry at the same
             // time.
             None => {
-                let half = doubled.min(LONGEST_PAUSE) / 2;
+                let half = doubled.min(MAX_PAUSE) / 2;
                 half + jitter(half)
             }
         })
@@ -112,9 +112,9 @@ mod tests {
         let busy = refused(StatusCode::SERVICE_UNAVAILABLE, None);
         let first = pause(1, &busy).unwrap();
         assert!((FIRST_PAUSE / 2..=FIRST_PAUSE).contains(&first));
-        let late = pause(ATTEMPTS - 1, &busy).unwrap();
-        assert!((LONGEST_PAUSE / 2..=LONGEST_PAUSE).contains(&late));
-        assert_eq!(pause(ATTEMPTS, &busy), None);
+        let late = pause(MAX_ATTEMPTS - 1, &busy).unwrap();
+        assert!((MAX_PAUSE / 2..=MAX_PAUSE).contains(&late));
+        assert_eq!(pause(MAX_ATTEMPTS, &busy), None);
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
         let soon = pause(1, &refused(StatusCode::TOO_MANY_REQUESTS, Some(3))).unwrap();
         assert_eq!(soon.as_secs(), 3);
         let never = pause(1, &refused(StatusCode::TOO_MANY_REQUESTS, Some(1 << 40))).unwrap();
-        assert_eq!(never.as_secs(), LONGEST_RETRY_AFTER.as_secs());
+        assert_eq!(never.as_secs(), MAX_RETRY_AFTER.as_secs());
     }
 
     #[test]

@@ -9,7 +9,7 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// A batch of complete lines of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
+pub struct LineBatch {
     /// The lines.
     pub body: Bytes,
     /// Number of lines before the batch in the source.
@@ -61,7 +61,7 @@ impl<R: Read> LineSplitter<R> {
     /// # Errors
     ///
     /// The source can't be read, or contains a line longer than the limit.
-    pub fn next_batch(&mut self) -> Result<Option<Batch>, SplitError> {
+    pub fn next_batch(&mut self) -> Result<Option<LineBatch>, SplitError> {
         self.fill()?;
         if self.buffer.is_empty() {
             return Ok(None);
@@ -79,7 +79,7 @@ impl<R: Read> LineSplitter<R> {
         let body = self.buffer.split_to(end).freeze();
         let lines_before = self.lines_before;
         self.lines_before += memchr::memchr_iter(b'\n', &body).count() as u64;
-        Ok(Some(Batch { body, lines_before }))
+        Ok(Some(LineBatch { body, lines_before }))
     }
 
     /// Reads until the buffer holds more than one batch, or the source ends.

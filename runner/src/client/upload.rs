@@ -23,20 +23,20 @@ use neap_bucket::World;
 use reqwest::{Method, header};
 use tokio::sync::mpsc;
 
-use super::{Backoff, Batch, Client, ClientError, LineSplitter, RefusedLines, SplitError};
+use super::{Backoff, Client, ClientError, LineBatch, LineSplitter, RefusedLines, SplitError};
 
 /// Number of batches to read ahead.
 const READ_AHEAD: usize = 2;
 
 /// A source of line protocol.
-pub struct Source {
+pub struct InputSource {
     /// Display name; empty if there is only one source.
     pub name: String,
     /// Reader of its text.
     pub reader: Box<dyn Read + Send>,
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for InputSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Source").field(&self.name).finish()
     }
@@ -76,7 +76,7 @@ pub enum UploadError {
 
 /// Counts of an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Uploaded {
+pub struct UploadStats {
     /// Number of answered requests.
     pub requests: u64,
     /// Bytes of line protocol, before compression.
@@ -94,10 +94,10 @@ pub struct Uploader {
     was_answered: AtomicBool,
 }
 
-struct Piece {
+struct UploadBatch {
     source_index: usize,
     source: Option<Arc<str>>,
-    batch: Batch,
+    batch: LineBatch,
 }
 
 impl Uploader {
@@ -122,7 +122,7 @@ impl Uploader {
     /// # Errors
     ///
     /// Lines were refused, or a request or source failed. A failed request ends the upload.
-    pub async fn upload(&self, sources: Vec<Source>) -> Result<Uploaded, UploadError> {
+    pub async fn upload(&self, sources: Vec<InputSource>) -> Result<UploadStats, UploadError> {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         let limit = self.settings.max_request_bytes;
         tokio::task::spawn_blocking(move || read_pieces(sources, limit, &sender));
@@ -132,7 +132,7 @@ impl Uploader {
         let requests = pieces.map(|piece| async { self.write(piece?).await });
         let mut answers =
             std::pin::pin!(requests.buffer_unordered(self.settings.max_concurrent_requests.max(1)));
-        let mut uploaded = Uploaded::default();
+        let mut uploaded = UploadStats::default();
         let mut refused: Option<RefusedLines> = None;
         while let Some(answer) = answers.next().await {
             match answer {
@@ -150,7 +150,7 @@ impl Uploader {
         refused.map_or(Ok(uploaded), |refused| Err(UploadError::Lines(refused)))
     }
 
-    async fn write(&self, piece: Piece) -> Result<u64, UploadError> {
+    async fn write(&self, piece: UploadBatch) -> Result<u64, UploadError> {
         let bytes = piece.batch.body.len() as u64;
         let body = self.encode(piece.batch.body.clone()).await;
         let mut backoff = Backoff::new(self.world.clone());
@@ -200,7 +200,7 @@ impl Uploader {
     }
 }
 
-impl Piece {
+impl UploadBatch {
     fn parse_refusal(&self, status: reqwest::StatusCode, body: &str) -> Option<RefusedLines> {
         let source = self.source.as_deref();
         RefusedLines::parse(
@@ -222,9 +222,9 @@ fn gzip(plain: &[u8]) -> Bytes {
 
 /// Reads all sources into the channel, until the receiver is dropped.
 fn read_pieces(
-    sources: Vec<Source>,
+    sources: Vec<InputSource>,
     limit: usize,
-    sender: &mpsc::Sender<Result<Piece, UploadError>>,
+    sender: &mpsc::Sender<Result<UploadBatch, UploadError>>,
 ) {
     for (source_index, source) in sources.into_iter().enumerate() {
         let name: Arc<str> = source.name.into();
@@ -232,7 +232,7 @@ fn read_pieces(
         loop {
             let piece = match splitter.next_batch() {
                 Ok(None) => break,
-                Ok(Some(batch)) => Ok(Piece {
+                Ok(Some(batch)) => Ok(UploadBatch {
                     source_index,
                     source: (!name.is_empty()).then(|| Arc::clone(&name)),
                     batch,

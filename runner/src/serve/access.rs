@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use neap_catalog::Catalog;
-use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
+use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
 use neap_options::parse_duration;
 
 /// Default address of the token recovery.
@@ -53,12 +53,12 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    fn unguarded(self) -> Option<Unguarded> {
+    fn unguarded(self) -> Option<ExemptEndpoint> {
         match self {
-            Self::Health => Some(Unguarded::Health),
-            Self::Ping => Some(Unguarded::Ping),
-            Self::Metrics => Some(Unguarded::Metrics),
-            Self::Ready => Some(Unguarded::Ready),
+            Self::Health => Some(ExemptEndpoint::Health),
+            Self::Ping => Some(ExemptEndpoint::Ping),
+            Self::Metrics => Some(ExemptEndpoint::Metrics),
+            Self::Ready => Some(ExemptEndpoint::Ready),
             Self::Pprof => None,
         }
     }
@@ -72,9 +72,9 @@ impl AccessArgs {
     }
 
     /// Returns the access control that the options define.
-    pub(super) fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> Access {
+    pub(super) fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> AccessControl {
         if self.without_auth {
-            return Access::Open;
+            return AccessControl::Open;
         }
         let unguarded = self.disable_authz.iter();
         let settings = AuthSettings {
@@ -85,6 +85,6 @@ impl AccessArgs {
             ..AuthSettings::default()
         };
         let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
-        Access::Tokens(Arc::new(authenticator))
+        AccessControl::Tokens(Arc::new(authenticator))
     }
 }

@@ -17,7 +17,7 @@ const MIN_CHARS: usize = 32;
 
 /// The file format of InfluxDB 3 `create token --admin --offline`.
 #[derive(Deserialize)]
-struct TokenFile {
+struct AdminTokenFile {
     token: String,
     name: Option<String>,
     /// Milliseconds since the Unix epoch.
@@ -41,7 +41,7 @@ pub(super) async fn install(
     };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     private_file::warn("--admin-token-file", path, console);
-    let file: TokenFile = serde_json::from_str(&text).map_err(|error| {
+    let file: AdminTokenFile = serde_json::from_str(&text).map_err(|error| {
         // Don't include the error's text, because it may quote the token.
         let (line, column) = (error.line(), error.column());
         refused(format!(
@@ -74,7 +74,7 @@ pub(super) async fn install(
     Ok(())
 }
 
-impl TokenFile {
+impl AdminTokenFile {
     /// Validates the token. The error does not quote it.
     fn check(&self) -> Result<(), String> {
         let token = self.token.trim();
@@ -94,7 +94,7 @@ impl TokenFile {
 mod tests {
     use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
-    use neap_bucket::{Bucket, Margins, MemoryStore};
+    use neap_bucket::{Bucket, MemoryStore, ProtocolMargins};
 
     use super::*;
     use crate::console::testing::console;
@@ -102,7 +102,7 @@ mod tests {
     fn catalog() -> Catalog {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        Catalog::new(Bucket::new(store, world), Margins::LOCAL, None)
+        Catalog::new(Bucket::new(store, world), ProtocolMargins::LOCAL, None)
     }
 
     /// Installs a file with this text and mode, and returns the messages and the outcome.

@@ -15,22 +15,22 @@ use neap_manifest::SnapshotReader;
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver};
 
-use super::{feeding::Changed, plugins::Told};
+use super::{feeding::ChangedDatabases, plugins::EngineHandle};
 
 /// Maximum number of spans tracked per database.
 const MAX_SPANS: usize = 1_000;
 
 /// The segments put within one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
+struct BacklogSpan {
     second: u64,
     bytes: u64,
     segments: usize,
 }
 
 #[derive(Debug, Default)]
-struct Pile {
-    spans: VecDeque<Span>,
+struct SegmentBacklog {
+    spans: VecDeque<BacklogSpan>,
     /// Earliest time of the next flush after a failure.
     not_before: Duration,
     /// Time of the last flush.
@@ -39,7 +39,7 @@ struct Pile {
     next_flush: Option<Duration>,
 }
 
-impl Pile {
+impl SegmentBacklog {
     fn add(&mut self, second: u64, bytes: u64) {
         let is_full = self.spans.len() >= MAX_SPANS;
         match self.spans.back_mut() {
@@ -47,7 +47,7 @@ impl Pile {
                 last.bytes += bytes;
                 last.segments += 1;
             }
-            _ => self.spans.push_back(Span {
+            _ => self.spans.push_back(BacklogSpan {
                 second,
                 bytes,
                 segments: 1,
@@ -60,10 +60,10 @@ impl Pile {
     }
 
     /// Returns the total bytes and segments put before `second`, and the first second.
-    fn before(&self, second: u64) -> Option<Span> {
+    fn before(&self, second: u64) -> Option<BacklogSpan> {
         let mut spans = self.spans.iter().take_while(|span| span.second < second);
         let first = *spans.next()?;
-        Some(spans.fold(first, |sum, span| Span {
+        Some(spans.fold(first, |sum, span| BacklogSpan {
             second: sum.second,
             bytes: sum.bytes.saturating_add(span.bytes),
             segments: sum.segments.saturating_add(span.segments),
@@ -73,19 +73,19 @@ impl Pile {
 
 /// The unflushed tails of the databases that this process writes to.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(super) struct FlushBacklog {
     clock: Arc<dyn Clock>,
     /// Minimum age of a segment before it can be flushed (rule F), plus one second because spans are rounded to
     /// seconds.
     lag: Duration,
     triggers: FlushTriggers,
     /// One small entry per database that was ever written to.
-    piles: Mutex<BTreeMap<DatabaseId, Pile>>,
+    piles: Mutex<BTreeMap<DatabaseId, SegmentBacklog>>,
     /// Total bytes of all spans. Modified only while `piles` is locked.
     bytes: AtomicU64,
 }
 
-impl Backlog {
+impl FlushBacklog {
     /// Creates an empty backlog.
     pub(super) fn new(clock: Arc<dyn Clock>, flush_lag: Duration, triggers: FlushTriggers) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Backlog {
         }
     }
 
-    fn piles(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, Pile>> {
+    fn piles(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, SegmentBacklog>> {
         self.piles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,7 @@ impl Backlog {
             segments,
             age,
         } = self.triggers;
-        let is_due = |pile: &Pile| {
+        let is_due = |pile: &SegmentBacklog| {
             let is_worth = pile.before(ripe).is_some_and(|span| {
                 let is_old = now.saturating_sub(Duration::from_secs(span.second)) >= age;
                 span.bytes >= bytes || span.segments >= segments || is_old
@@ -145,12 +145,12 @@ impl Backlog {
     }
 
     /// Returns the start time of a flush, to be passed to [`Self::flushed`] after it.
-    pub(super) fn now(&self) -> FlushBegin {
-        FlushBegin(self.ripe_second())
+    pub(super) fn now(&self) -> FlushStart {
+        FlushStart(self.ripe_second())
     }
 
     /// Removes the segments that could be flushed at `begin`.
-    pub(super) fn flushed(&self, database: DatabaseId, begin: FlushBegin) {
+    pub(super) fn flushed(&self, database: DatabaseId, begin: FlushStart) {
         if let Some(pile) = self.piles().get_mut(&database) {
             let before = pile.bytes();
             pile.spans.retain(|span| span.second >= begin.0);
@@ -206,7 +206,7 @@ impl Backlog {
     /// Returns the number of unflushed segments per database.
     pub(super) fn segments(&self) -> Vec<(DatabaseId, usize)> {
         let piles = self.piles();
-        let sum = |pile: &Pile| pile.spans.iter().map(|span| span.segments).sum();
+        let sum = |pile: &SegmentBacklog| pile.spans.iter().map(|span| span.segments).sum();
         piles
             .iter()
             .map(|(database, pile)| (*database, sum(pile)))
@@ -230,22 +230,22 @@ impl Backlog {
 
 /// Start time of a flush.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FlushBegin(u64);
+pub(super) struct FlushStart(u64);
 
 /// Passes the writer's segments to the snapshot reader and the triggers of this process, and adds them to the backlog.
 #[derive(Debug)]
-pub(super) struct Handover {
+pub(super) struct SegmentDispatcher {
     /// Serves them to queries.
     pub(super) snapshots: Arc<SnapshotReader>,
     /// Plans flushes.
-    pub(super) backlog: Arc<Backlog>,
+    pub(super) backlog: Arc<FlushBacklog>,
     /// Requests cache refreshes; `None` if a refresh costs a LIST over the network.
-    pub(super) changed: Option<Arc<Changed>>,
+    pub(super) changed: Option<Arc<ChangedDatabases>>,
     /// Starts triggers.
-    pub(super) triggers: Arc<Told>,
+    pub(super) triggers: Arc<EngineHandle>,
 }
 
-impl SegmentObserver for Handover {
+impl SegmentObserver for SegmentDispatcher {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
         self.backlog.add(database, segment.size_bytes() as u64);
         self.triggers.segment_put(database, Arc::clone(&segment));
@@ -269,15 +269,15 @@ mod tests {
 
     /// A clock that a test sets.
     #[derive(Debug, Default)]
-    struct Moved(Mutex<Duration>);
+    struct SettableClock(Mutex<Duration>);
 
-    impl Moved {
+    impl SettableClock {
         fn to(&self, seconds: u64) {
             *self.0.lock().unwrap() = Duration::from_secs(seconds);
         }
     }
 
-    impl Clock for Moved {
+    impl Clock for SettableClock {
         fn wall_micros(&self) -> i64 {
             0
         }
@@ -291,15 +291,15 @@ mod tests {
         }
     }
 
-    fn backlog() -> (Arc<Moved>, Backlog, DatabaseId) {
-        let clock = Arc::new(Moved::default());
+    fn backlog() -> (Arc<SettableClock>, FlushBacklog, DatabaseId) {
+        let clock = Arc::new(SettableClock::default());
         clock.to(1000);
         let triggers = FlushTriggers {
             bytes: 100,
             segments: 10,
             age: Duration::from_secs(60),
         };
-        let backlog = Backlog::new(Arc::clone(&clock) as _, Duration::from_secs(4), triggers);
+        let backlog = FlushBacklog::new(Arc::clone(&clock) as _, Duration::from_secs(4), triggers);
         (clock, backlog, DatabaseId::new(7))
     }
 

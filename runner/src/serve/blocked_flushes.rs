@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use neap_compact::{CompactError, Flushed, GaveUp};
+use neap_compact::{CompactError, FlushResult, FlushSkipped};
 use neap_schema::DatabaseId;
 use neap_wal::TailError;
 
@@ -38,20 +38,23 @@ impl BlockReason {
     }
 
     /// Returns the reason, if a flush failed for a cause that an operator must fix.
-    fn of(flushed: &Result<Flushed, CompactError>) -> Option<Self> {
+    fn of(flushed: &Result<FlushResult, CompactError>) -> Option<Self> {
         match flushed {
             Ok(
-                Flushed::Done { .. } | Flushed::Nothing(GaveUp::NothingToFlush | GaveUp::Overtaken),
+                FlushResult::Done { .. }
+                | FlushResult::Skipped(FlushSkipped::NothingToFlush | FlushSkipped::Overtaken),
             ) => None,
-            Ok(Flushed::Nothing(GaveUp::Clocks(_))) => Some(Self::Clocks),
-            Ok(Flushed::Nothing(GaveUp::CatalogBehind { .. })) => Some(Self::Catalog),
-            Ok(Flushed::Nothing(GaveUp::Unreadable(_) | GaveUp::TooMuchDamage(_)))
+            Ok(FlushResult::Skipped(FlushSkipped::ClockSkew(_))) => Some(Self::Clocks),
+            Ok(FlushResult::Skipped(FlushSkipped::CatalogOutdated { .. })) => Some(Self::Catalog),
+            Ok(FlushResult::Skipped(
+                FlushSkipped::Unreadable(_) | FlushSkipped::TooMuchDamage(_),
+            ))
             | Err(
                 CompactError::Segment(_)
                 | CompactError::Format(_)
                 | CompactError::Tail(TailError::Segment(_)),
             ) => Some(Self::Damage),
-            Ok(Flushed::Nothing(_)) | Err(_) => Some(Self::Failure),
+            Ok(FlushResult::Skipped(_)) | Err(_) => Some(Self::Failure),
         }
     }
 }
@@ -66,11 +69,11 @@ impl BlockedFlushes {
     }
 
     /// Records the outcome of a flush.
-    pub(super) fn record(&self, database: DatabaseId, flushed: &Result<Flushed, CompactError>) {
+    pub(super) fn record(&self, database: DatabaseId, flushed: &Result<FlushResult, CompactError>) {
         let text = match flushed {
-            Ok(Flushed::Nothing(reason)) => reason.to_string(),
+            Ok(FlushResult::Skipped(reason)) => reason.to_string(),
             Err(error) => error.to_string(),
-            Ok(Flushed::Done { .. }) => String::new(),
+            Ok(FlushResult::Done { .. }) => String::new(),
         };
         match BlockReason::of(flushed) {
             Some(reason) => self.lock().insert(database, (reason, text)),
@@ -117,8 +120,12 @@ mod tests {
     #[test]
     fn a_failed_flush_is_reported_until_one_succeeds() {
         let blocked = BlockedFlushes::default();
-        let clocks = || Ok(Flushed::Nothing(GaveUp::Clocks(Duration::from_secs(400))));
-        let nothing = Ok(Flushed::Nothing(GaveUp::NothingToFlush));
+        let clocks = || {
+            Ok(FlushResult::Skipped(FlushSkipped::ClockSkew(
+                Duration::from_secs(400),
+            )))
+        };
+        let nothing = Ok(FlushResult::Skipped(FlushSkipped::NothingToFlush));
         assert_eq!(blocked.conditions(), []);
         for database in [3, 5] {
             blocked.record(DatabaseId::new(database), &clocks());

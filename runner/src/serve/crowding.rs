@@ -20,12 +20,12 @@ use axum::{
 use hyper::body::{Frame, SizeHint};
 use neap_bucket::World;
 use neap_http::{
-    ApiError, BodyLimits, ClientNetwork, CounterFamily, Kind, Metrics, Peer, expected_bytes,
+    ApiError, BodyLimits, ClientNetwork, CounterFamily, Kind, Metrics, PeerAddress, expected_bytes,
 };
 
 use super::{
-    incoming_bodies::{IncomingBodies, IncomingLimits},
-    request_body::{Announced, Places, RequestBody, RequestPlace, TurnedAway},
+    incoming_bodies::{IncomingBodies, IncomingBodyLimits},
+    request_body::{AnnouncedBody, RequestBody, RequestPermit, RequestPermits, RequestRejection},
 };
 
 /// Value of the `Retry-After` header.
@@ -43,19 +43,19 @@ pub(super) struct RequestLimits {
 }
 
 #[derive(Debug)]
-struct Crowd {
-    places: Places,
+struct ConcurrencyLimiter {
+    places: RequestPermits,
     incoming: Arc<IncomingBodies>,
     body_limits: BodyLimits,
     turned_away: CounterFamily,
 }
 
-impl Crowd {
-    fn turn_away(&self, why: TurnedAway) -> Response {
+impl ConcurrencyLimiter {
+    fn turn_away(&self, why: RequestRejection) -> Response {
         self.turned_away.add(&[], 1);
         let kind = match why {
-            TurnedAway::NoPlace | TurnedAway::Incomplete => Kind::Unavailable,
-            TurnedAway::IncompleteOfClient => Kind::TooMany,
+            RequestRejection::NoPermit | RequestRejection::Incomplete => Kind::Unavailable,
+            RequestRejection::IncompletePerClient => Kind::TooManyRequests,
         };
         ApiError::json(kind, why.to_string())
             .retry_after(Some(RETRY_AFTER))
@@ -63,12 +63,12 @@ impl Crowd {
     }
 
     /// Wraps the body of a request so that it releases the permit while it arrives.
-    fn with_its_body(&self, request: Request, place: &Arc<RequestPlace>) -> Request {
+    fn with_its_body(&self, request: Request, place: &Arc<RequestPermit>) -> Request {
         if request.body().is_end_stream() {
             return request;
         }
-        let peer = request.extensions().get::<Peer>();
-        let announced = Announced {
+        let peer = request.extensions().get::<PeerAddress>();
+        let announced = AnnouncedBody {
             client: ClientNetwork::of(peer.map(|peer| peer.0.ip())),
             bytes: expected_bytes(request.headers(), &self.body_limits),
         };
@@ -103,9 +103,9 @@ pub(super) fn limited(
         stalled_bytes,
         body_bytes,
     } = limits;
-    let incoming = IncomingLimits::new(requests, stalled_bytes, body_bytes);
-    let crowd = Crowd {
-        places: Places::new(requests, world.clone()),
+    let incoming = IncomingBodyLimits::new(requests, stalled_bytes, body_bytes);
+    let crowd = ConcurrencyLimiter {
+        places: RequestPermits::new(requests, world.clone()),
         incoming: Arc::new(IncomingBodies::new(incoming)),
         body_limits: BodyLimits {
             max_bytes: body_bytes,
@@ -116,9 +116,13 @@ pub(super) fn limited(
     routes.layer(from_fn_with_state(Arc::new(crowd), admit))
 }
 
-async fn admit(State(crowd): State<Arc<Crowd>>, request: Request, next: Next) -> Response {
+async fn admit(
+    State(crowd): State<Arc<ConcurrencyLimiter>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let place = match crowd.places.acquire().await {
-        Ok(permit) => Arc::new(RequestPlace::of(permit)),
+        Ok(permit) => Arc::new(RequestPermit::of(permit)),
         Err(why) => return crowd.turn_away(why),
     };
     let answer = next.run(crowd.with_its_body(request, &place)).await;
@@ -127,7 +131,7 @@ async fn admit(State(crowd): State<Arc<Crowd>>, request: Request, next: Next) ->
     }
     answer.map(|body| match body.is_end_stream() {
         true => body,
-        false => Body::new(Placed {
+        false => Body::new(PermitBody {
             body,
             _place: place,
         }),
@@ -135,12 +139,12 @@ async fn admit(State(crowd): State<Arc<Crowd>>, request: Request, next: Next) ->
 }
 
 /// A response body that holds the request's permit until it ends.
-struct Placed {
+struct PermitBody {
     body: Body,
-    _place: Arc<RequestPlace>,
+    _place: Arc<RequestPermit>,
 }
 
-impl HttpBody for Placed {
+impl HttpBody for PermitBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -22,7 +22,7 @@ use hyper::{
 use neap_bucket::World;
 use tokio::sync::mpsc;
 
-use super::{pacing::Traffic, presence::Present};
+use super::{pacing::TrafficStats, presence::ActiveGuard};
 
 /// Size in bytes up to which a body that is complete in memory needs no task.
 const SMALL_BYTES: u64 = 64 << 10;
@@ -33,8 +33,8 @@ pub(super) fn deliver(
     version: Version,
     patience: Duration,
     world: World,
-    traffic: Arc<Traffic>,
-    here: [Present; 2],
+    traffic: Arc<TrafficStats>,
+    here: [ActiveGuard; 2],
 ) -> Body {
     if body.is_end_stream() {
         return body;
@@ -42,23 +42,23 @@ pub(super) fn deliver(
     let size = body.size_hint();
     let is_small = size.exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
     if version < Version::HTTP_2 || is_small {
-        return Body::new(Accompanied { body, _here: here });
+        return Body::new(CountedBody { body, _here: here });
     }
     let (pieces, received) = mpsc::channel(1);
     tokio::spawn(carry(body, pieces, patience, world, traffic, here));
-    Body::new(Carried {
+    Body::new(ChannelBody {
         received: Some(received),
         size,
     })
 }
 
 /// A body that holds count guards until it ends.
-struct Accompanied {
+struct CountedBody {
     body: Body,
-    _here: [Present; 2],
+    _here: [ActiveGuard; 2],
 }
 
-impl HttpBody for Accompanied {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -79,7 +79,7 @@ impl HttpBody for Accompanied {
 }
 
 /// A message from the task: a frame, or the end.
-enum Piece {
+enum BodyMessage {
     Frame(Result<Frame<Bytes>, axum::Error>),
     End,
 }
@@ -87,11 +87,11 @@ enum Piece {
 /// Sends a body frame by frame, as long as each frame is taken within `patience`.
 async fn carry(
     mut body: Body,
-    pieces: mpsc::Sender<Piece>,
+    pieces: mpsc::Sender<BodyMessage>,
     patience: Duration,
     world: World,
-    traffic: Arc<Traffic>,
-    _here: [Present; 2],
+    traffic: Arc<TrafficStats>,
+    _here: [ActiveGuard; 2],
 ) {
     loop {
         let frame = tokio::select! {
@@ -100,7 +100,7 @@ async fn carry(
             () = pieces.closed() => return,
         };
         let is_end = frame.is_none();
-        let piece = frame.map_or(Piece::End, Piece::Frame);
+        let piece = frame.map_or(BodyMessage::End, BodyMessage::Frame);
         match world.timeout(patience, pieces.send(piece)).await {
             Some(Ok(())) if !is_end => {}
             Some(_) => return,
@@ -114,13 +114,13 @@ async fn carry(
 }
 
 /// A body received from a task.
-struct Carried {
+struct ChannelBody {
     /// `None` after the end.
-    received: Option<mpsc::Receiver<Piece>>,
+    received: Option<mpsc::Receiver<BodyMessage>>,
     size: SizeHint,
 }
 
-impl HttpBody for Carried {
+impl HttpBody for ChannelBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -132,8 +132,8 @@ impl HttpBody for Carried {
             return Poll::Ready(None);
         };
         match ready!(received.poll_recv(context)) {
-            Some(Piece::Frame(frame)) => Poll::Ready(Some(frame)),
-            Some(Piece::End) => {
+            Some(BodyMessage::Frame(frame)) => Poll::Ready(Some(frame)),
+            Some(BodyMessage::End) => {
                 self.received = None;
                 Poll::Ready(None)
             }
@@ -160,19 +160,19 @@ mod tests {
     use futures::stream;
 
     use super::*;
-    use crate::serve::presence::Presence;
+    use crate::serve::presence::ActiveCount;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    struct Delivery {
-        presence: Presence,
-        traffic: Arc<Traffic>,
+    struct DeliveryFixture {
+        presence: ActiveCount,
+        traffic: Arc<TrafficStats>,
     }
 
-    impl Delivery {
+    impl DeliveryFixture {
         fn new() -> Self {
             Self {
-                presence: Presence::default(),
+                presence: ActiveCount::default(),
                 traffic: Arc::default(),
             }
         }
@@ -192,7 +192,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn answers_arrive_whole_in_either_version() {
         for version in [Version::HTTP_11, Version::HTTP_2] {
-            let delivery = Delivery::new();
+            let delivery = DeliveryFixture::new();
             let body = delivery.deliver(pieces(100), version);
             assert_eq!(delivery.presence.count(), 2);
             let bytes = body.collect().await.unwrap().to_bytes();
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_unread_response_is_aborted_and_does_not_look_complete() {
-        let delivery = Delivery::new();
+        let delivery = DeliveryFixture::new();
         let mut body = delivery.deliver(pieces(100), Version::HTTP_2);
         assert!(body.frame().await.unwrap().is_ok());
         delivery.presence.nobody().await;
@@ -215,7 +215,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_query_is_not_mistaken_for_a_slow_client() {
-        let delivery = Delivery::new();
+        let delivery = DeliveryFixture::new();
         let slow = stream::once(async {
             World::system().clock.sleep(PATIENCE * 10).await;
             Ok::<_, io::Error>(Bytes::from_static(b"late"))
@@ -226,7 +226,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_disconnected_client_cancels_its_work() {
-        let delivery = Delivery::new();
+        let delivery = DeliveryFixture::new();
         let never = stream::pending::<io::Result<Bytes>>();
         drop(delivery.deliver(Body::from_stream(never), Version::HTTP_2));
         delivery.presence.nobody().await;

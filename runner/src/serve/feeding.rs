@@ -17,12 +17,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The databases that have changed since the last round.
 #[derive(Debug, Default)]
-pub(super) struct Changed {
+pub(super) struct ChangedDatabases {
     databases: Mutex<BTreeSet<DatabaseId>>,
     notify: Notify,
 }
 
-impl Changed {
+impl ChangedDatabases {
     /// Marks a database as changed.
     pub(super) fn note(&self, database: DatabaseId) {
         let mut databases = self
@@ -50,13 +50,13 @@ impl Changed {
 
 /// Refreshes caches in the background.
 #[derive(Debug)]
-pub(super) struct Feeding {
+pub(super) struct CacheRefreshTask {
     pub(super) engine: Arc<QueryEngine>,
-    pub(super) changed: Arc<Changed>,
+    pub(super) changed: Arc<ChangedDatabases>,
     pub(super) world: World,
 }
 
-impl Feeding {
+impl CacheRefreshTask {
     /// Refreshes until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let rounds = async {
@@ -83,7 +83,7 @@ mod tests {
 
     #[tokio::test]
     async fn changes_are_reported_once() {
-        let changed = Changed::default();
+        let changed = ChangedDatabases::default();
         for database in [2, 1, 2] {
             changed.note(DatabaseId::new(database));
         }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, stream};
 use neap_bucket::World;
 use neap_catalog::Catalog;
-use neap_compact::{CompactError, Flushed, GaveUp, ParallelFlusher};
+use neap_compact::{CompactError, FlushResult, FlushSkipped, ParallelFlusher};
 use neap_manifest::SnapshotReader;
 use neap_memory::{MemoryPressure, PressureLevel};
 use neap_schema::DatabaseId;
@@ -17,7 +17,8 @@ use neap_wal::TailWriter;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backlog::Backlog, blocked_flushes::BlockedFlushes, feeding::Changed, maintenance, plugins::Told,
+    backlog::FlushBacklog, blocked_flushes::BlockedFlushes, feeding::ChangedDatabases, maintenance,
+    plugins::EngineHandle,
 };
 
 /// Interval at which the backlog is checked.
@@ -31,22 +32,22 @@ const CATALOG_AGE: Duration = Duration::from_secs(60);
 
 /// Flushes in the background.
 #[derive(Debug)]
-pub(super) struct Flushing {
+pub(super) struct FlushTask {
     pub(super) flusher: ParallelFlusher,
     pub(super) catalog: Arc<Catalog>,
-    pub(super) backlog: Arc<Backlog>,
+    pub(super) backlog: Arc<FlushBacklog>,
     pub(super) blocked: Arc<BlockedFlushes>,
-    pub(super) flushed: Arc<maintenance::Flushed>,
-    pub(super) changed: Arc<Changed>,
+    pub(super) flushed: Arc<maintenance::FlushedDatabases>,
+    pub(super) changed: Arc<ChangedDatabases>,
     pub(super) snapshots: Arc<SnapshotReader>,
-    pub(super) triggers: Arc<Told>,
+    pub(super) triggers: Arc<EngineHandle>,
     pub(super) writer: TailWriter,
     /// Memory pressure: above low, all databases with flushable segments are flushed.
     pub(super) pressure: MemoryPressure,
     pub(super) world: World,
 }
 
-impl Flushing {
+impl FlushTask {
     /// Flushes until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut last_sweep: Option<Duration> = None;
@@ -109,7 +110,7 @@ impl Flushing {
         loop {
             let begin = self.backlog.now();
             let flushed = self.flusher.flush(database, bytes).await;
-            if let Ok(Flushed::Done { segments, .. }) = &flushed {
+            if let Ok(FlushResult::Done { segments, .. }) = &flushed {
                 taken += segments;
             }
             self.blocked.record(database, &flushed);
@@ -120,11 +121,13 @@ impl Flushing {
                 continue;
             }
             match flushed {
-                Ok(Flushed::Done { .. } | Flushed::Nothing(GaveUp::NothingToFlush)) if !more => {
+                Ok(
+                    FlushResult::Done { .. } | FlushResult::Skipped(FlushSkipped::NothingToFlush),
+                ) if !more => {
                     self.backlog.flushed(database, begin);
                 }
-                Ok(Flushed::Done { .. }) => {}
-                Ok(Flushed::Nothing(_)) | Err(_) => {
+                Ok(FlushResult::Done { .. }) => {}
+                Ok(FlushResult::Skipped(_)) | Err(_) => {
                     self.backlog.postpone(database, PAUSE_AFTER_FAILURE);
                     return;
                 }
@@ -136,9 +139,9 @@ impl Flushing {
     }
 
     /// Logs the outcome of a flush, and returns whether there is more to flush.
-    fn note(&self, database: DatabaseId, flushed: &Result<Flushed, CompactError>) -> bool {
+    fn note(&self, database: DatabaseId, flushed: &Result<FlushResult, CompactError>) -> bool {
         match flushed {
-            Ok(Flushed::Done {
+            Ok(FlushResult::Done {
                 segments,
                 rows,
                 sections,
@@ -154,9 +157,9 @@ impl Flushing {
                 self.changed.note(database);
                 return *more;
             }
-            Ok(Flushed::Nothing(GaveUp::NothingToFlush)) => {}
-            Ok(Flushed::Nothing(reason)) => {
-                if *reason == GaveUp::Overtaken {
+            Ok(FlushResult::Skipped(FlushSkipped::NothingToFlush)) => {}
+            Ok(FlushResult::Skipped(reason)) => {
+                if *reason == FlushSkipped::Overtaken {
                     // The process that flushed may write, too.
                     self.catalog.end_sole_process();
                     self.snapshots.end_sole_writer();

@@ -3,11 +3,11 @@
 use std::{fmt, net::SocketAddr};
 
 /// Default server address of the client commands.
-const USUAL_ADDRESS: &str = "127.0.0.1:8181";
+const DEFAULT_ADDRESS: &str = "127.0.0.1:8181";
 
 /// The contents of the startup message.
 #[derive(Debug)]
-pub(super) struct Greeting<'a> {
+pub(super) struct StartupMessage<'a> {
     /// Address of the listener.
     pub(super) address: SocketAddr,
     /// Whether the server uses HTTPS.
@@ -17,12 +17,12 @@ pub(super) struct Greeting<'a> {
     /// Names of this process and its cluster, if set.
     pub(super) names: [Option<&'a str>; 2],
     /// Authentication state of the server.
-    pub(super) entry: Entry,
+    pub(super) entry: AuthState,
 }
 
 /// Authentication state of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum AuthState {
     /// Authentication is disabled.
     Open,
     /// Requests need a token.
@@ -31,7 +31,7 @@ pub(super) enum Entry {
     NoTokenYet,
 }
 
-impl Greeting<'_> {
+impl StartupMessage<'_> {
     /// Returns an address that a client on this machine can use.
     fn url(&self) -> String {
         let scheme = if self.is_encrypted { "https" } else { "http" };
@@ -47,10 +47,10 @@ impl Greeting<'_> {
     }
 }
 
-impl fmt::Display for Greeting<'_> {
+impl fmt::Display for StartupMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url();
-        let is_usual = url == format!("http://{USUAL_ADDRESS}");
+        let is_usual = url == format!("http://{DEFAULT_ADDRESS}");
         let host = if is_usual {
             String::new()
         } else {
@@ -76,21 +76,21 @@ impl fmt::Display for Greeting<'_> {
             "  query:  neap query {host}--database mydb 'SELECT * FROM cpu'"
         )?;
         match self.entry {
-            Entry::Open if self.is_open_to_others() => write!(
+            AuthState::Open if self.is_open_to_others() => write!(
                 f,
                 "\n  There is no authentication: whoever reaches {} can read, write and delete.",
                 self.address
             ),
-            Entry::NoTokenYet => write!(
+            AuthState::NoTokenYet => write!(
                 f,
                 "\n  There is no token yet: whoever reaches {} first can create the one that may do everything.\
                  \n  token:  neap create token {host}--admin\
                  \n  Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth asks for none.)",
                 self.address
             ),
-            Entry::Open | Entry::Tokens => Ok(()),
+            AuthState::Open | AuthState::Tokens => Ok(()),
         }?;
-        let has_secrets = self.entry != Entry::Open;
+        let has_secrets = self.entry != AuthState::Open;
         match has_secrets && self.is_open_to_others() && !self.is_encrypted {
             true => f.write_str(
                 "\n  Tokens come over the network in clear: use --tls-cert and --tls-key, or a proxy.",
@@ -104,17 +104,17 @@ impl fmt::Display for Greeting<'_> {
 mod tests {
     use super::*;
 
-    fn greeting(address: &str) -> Greeting<'static> {
-        Greeting {
+    fn greeting(address: &str) -> StartupMessage<'static> {
+        StartupMessage {
             address: address.parse().unwrap(),
             is_encrypted: false,
             place: "directory /data",
             names: [None, None],
-            entry: Entry::Open,
+            entry: AuthState::Open,
         }
     }
 
-    fn shown(greeting: &Greeting<'_>) -> String {
+    fn shown(greeting: &StartupMessage<'_>) -> String {
         greeting
             .to_string()
             .replace(env!("CARGO_PKG_VERSION"), "<version>")
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_server_reachable_from_other_machines_warns() {
-        let greeting = Greeting {
+        let greeting = StartupMessage {
             names: [Some("n1"), Some("c1")],
             ..greeting("0.0.0.0:9000")
         };
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn a_server_without_tokens_shows_how_to_create_the_first() {
-        let greeting = |entry| Greeting {
+        let greeting = |entry| StartupMessage {
             entry,
             ..greeting("0.0.0.0:9000")
         };
-        insta::assert_snapshot!(shown(&greeting(Entry::NoTokenYet)), @"
+        insta::assert_snapshot!(shown(&greeting(AuthState::NoTokenYet)), @"
         Neap <version> is ready at http://127.0.0.1:9000
           data:   directory /data
           write:  neap write --host http://127.0.0.1:9000 --database mydb 'cpu,host=a usage=0.5'
@@ -161,23 +161,23 @@ mod tests {
           Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth asks for none.)
           Tokens come over the network in clear: use --tls-cert and --tls-key, or a proxy.
         ");
-        let tokens = shown(&greeting(Entry::Tokens));
+        let tokens = shown(&greeting(AuthState::Tokens));
         assert!(!tokens.contains("no token") && !tokens.contains("authentication"));
     }
 
     #[test]
     fn unencrypted_tokens_on_a_network_address_cause_a_warning() {
         let is_warned = |address, is_encrypted, entry| {
-            let greeting = Greeting {
+            let greeting = StartupMessage {
                 is_encrypted,
                 entry,
                 ..greeting(address)
             };
             shown(&greeting).contains("in clear")
         };
-        assert!(is_warned("0.0.0.0:1", false, Entry::Tokens));
-        assert!(!is_warned("0.0.0.0:1", true, Entry::NoTokenYet));
-        assert!(!is_warned("127.0.0.1:1", false, Entry::Tokens));
-        assert!(!is_warned("0.0.0.0:1", false, Entry::Open));
+        assert!(is_warned("0.0.0.0:1", false, AuthState::Tokens));
+        assert!(!is_warned("0.0.0.0:1", true, AuthState::NoTokenYet));
+        assert!(!is_warned("127.0.0.1:1", false, AuthState::Tokens));
+        assert!(!is_warned("0.0.0.0:1", false, AuthState::Open));
     }
 }

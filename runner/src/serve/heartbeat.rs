@@ -4,13 +4,13 @@ use std::{thread, time::Duration};
 
 use clap::ValueEnum;
 use neap_bucket::Bucket;
-use neap_catalog::{NODE_BEAT, NodeRecord, NodeState};
+use neap_catalog::{NODE_HEARTBEAT_INTERVAL, NodeRecord, NodeState};
 use tokio_util::sync::CancellationToken;
 
-use super::options::Mode;
+use super::options::ServeMode;
 
 /// Maximum delay of a start and a stop by the first and the last record.
-const PATIENCE: Duration = Duration::from_secs(3);
+const RECORD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Records periodically that this process is running. Failures are ignored.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ impl Heartbeat {
     pub(super) async fn begin(
         bucket: Bucket,
         node_id: Option<String>,
-        modes: &[Mode],
+        modes: &[ServeMode],
         address: String,
     ) -> Self {
-        let names = modes.iter().filter_map(Mode::to_possible_value);
+        let names = modes.iter().filter_map(ServeMode::to_possible_value);
         let record = NodeRecord {
             instance_id: bucket.draw_ulid(),
             node_id,
@@ -46,7 +46,11 @@ impl Heartbeat {
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let beats = async {
             loop {
-                self.bucket.world().clock.sleep(NODE_BEAT).await;
+                self.bucket
+                    .world()
+                    .clock
+                    .sleep(NODE_HEARTBEAT_INTERVAL)
+                    .await;
                 self.say(&self.record).await;
             }
         };
@@ -67,7 +71,7 @@ impl Heartbeat {
 
     async fn say(&self, record: &NodeRecord) {
         let put = record.put(&self.bucket);
-        match self.bucket.world().timeout(PATIENCE, put).await {
+        match self.bucket.world().timeout(RECORD_TIMEOUT, put).await {
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 tracing::warn!(%error, "system.nodes does not get to know of this process")
@@ -81,7 +85,7 @@ impl Heartbeat {
 mod tests {
     use std::sync::Arc;
 
-    use neap_bucket::{Margins, MemoryStore, World};
+    use neap_bucket::{MemoryStore, ProtocolMargins, World};
     use neap_catalog::{Catalog, nodes};
 
     use super::*;
@@ -91,7 +95,7 @@ mod tests {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let bucket = Bucket::new(store, world);
-        Catalog::new(bucket.clone(), Margins::LOCAL, None)
+        Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None)
             .rules()
             .await
             .unwrap();
@@ -102,7 +106,7 @@ mod tests {
                 .map(|node| (node.record.name(), node.record.state));
             states.collect::<Vec<_>>()
         };
-        let modes = [Mode::Query, Mode::Compact];
+        let modes = [ServeMode::Query, ServeMode::Compact];
         let name = || "a".to_owned();
         let one = Heartbeat::begin(bucket.clone(), Some(name()), &modes, "here".to_owned()).await;
         assert_eq!(one.record.mode, ["query", "compact"]);

@@ -16,7 +16,7 @@ use neap_http::ClientNetwork;
 
 /// Limits on incomplete bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct IncomingLimits {
+pub(super) struct IncomingBodyLimits {
     /// Maximum number of bodies of all clients.
     pub(super) bodies: usize,
     /// Maximum number of bodies per client.
@@ -27,7 +27,7 @@ pub(super) struct IncomingLimits {
     pub(super) stalled_bytes_of_client: usize,
 }
 
-impl IncomingLimits {
+impl IncomingBodyLimits {
     /// Derives the limits from the number of concurrent requests, the bytes that stalled bodies may hold, and the
     /// maximum size of a body.
     pub(super) fn new(requests: usize, stalled_bytes: usize, max_body_bytes: usize) -> Self {
@@ -43,22 +43,22 @@ impl IncomingLimits {
 
 /// The limit that caused an abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(super) enum LimitExceeded {
     /// The limit per client.
-    OfClient,
+    PerClient,
     /// The limit for all clients.
-    OfAll,
+    Total,
 }
 
 /// Registry of incomplete bodies.
 #[derive(Debug)]
 pub(super) struct IncomingBodies {
-    limits: IncomingLimits,
-    table: Mutex<Table>,
+    limits: IncomingBodyLimits,
+    table: Mutex<BodyTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct BodyTable {
     clients: BTreeMap<ClientNetwork, ClientBodies>,
     bodies: usize,
     stalled_bytes: usize,
@@ -69,27 +69,27 @@ struct Table {
 /// The bodies of a client, ordered by their last progress.
 #[derive(Debug, Default)]
 struct ClientBodies {
-    bodies: BTreeMap<u64, Entry>,
+    bodies: BTreeMap<u64, BodyEntry>,
     stalled_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
-    signal: Arc<Signal>,
+struct BodyEntry {
+    signal: Arc<AbortSignal>,
     announced_bytes: usize,
     is_stalled: bool,
 }
 
 /// Signals an abort to the task that reads the body.
 #[derive(Debug, Default)]
-struct Signal {
-    excess: OnceLock<Excess>,
+struct AbortSignal {
+    excess: OnceLock<LimitExceeded>,
     waker: AtomicWaker,
 }
 
 impl IncomingBodies {
     /// Creates an empty registry.
-    pub(super) fn new(limits: IncomingLimits) -> Self {
+    pub(super) fn new(limits: IncomingBodyLimits) -> Self {
         Self {
             limits,
             table: Mutex::default(),
@@ -102,7 +102,7 @@ impl IncomingBodies {
         client: ClientNetwork,
         announced_bytes: usize,
     ) -> IncomingBody {
-        let entry = Entry {
+        let entry = BodyEntry {
             signal: Arc::default(),
             announced_bytes,
             is_stalled: false,
@@ -120,13 +120,13 @@ impl IncomingBodies {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, BodyTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    fn insert(&mut self, client: ClientNetwork, entry: Entry) -> u64 {
+impl BodyTable {
+    fn insert(&mut self, client: ClientNetwork, entry: BodyEntry) -> u64 {
         self.progress += 1;
         self.bodies += 1;
         let bodies = self.clients.entry(client).or_default();
@@ -134,7 +134,7 @@ impl Table {
         self.progress
     }
 
-    fn remove(&mut self, client: ClientNetwork, place: u64) -> Option<Entry> {
+    fn remove(&mut self, client: ClientNetwork, place: u64) -> Option<BodyEntry> {
         let bodies = self.clients.get_mut(&client)?;
         let entry = bodies.bodies.remove(&place)?;
         self.bodies -= 1;
@@ -162,7 +162,7 @@ impl Table {
     }
 
     /// Aborts bodies until the limits hold. Only the limits of `client` and the global limits can be exceeded.
-    fn enforce(&mut self, client: ClientNetwork, limits: &IncomingLimits) {
+    fn enforce(&mut self, client: ClientNetwork, limits: &IncomingBodyLimits) {
         let of = |table: &Self| {
             table
                 .clients
@@ -170,22 +170,22 @@ impl Table {
                 .map_or((0, 0), ClientBodies::size)
         };
         while of(self).0 > limits.bodies_of_client {
-            self.give_up(client, |_| true, Excess::OfClient);
+            self.give_up(client, |_| true, LimitExceeded::PerClient);
         }
         while of(self).1 > limits.stalled_bytes_of_client {
-            self.give_up(client, |entry| entry.is_stalled, Excess::OfClient);
+            self.give_up(client, |entry| entry.is_stalled, LimitExceeded::PerClient);
         }
         while self.bodies > limits.bodies {
             let Some(largest) = self.largest(|bodies| bodies.size().0) else {
                 return;
             };
-            self.give_up(largest, |_| true, Excess::OfAll);
+            self.give_up(largest, |_| true, LimitExceeded::Total);
         }
         while self.stalled_bytes > limits.stalled_bytes {
             let Some(largest) = self.largest(|bodies| bodies.size().1) else {
                 return;
             };
-            self.give_up(largest, |entry| entry.is_stalled, Excess::OfAll);
+            self.give_up(largest, |entry| entry.is_stalled, LimitExceeded::Total);
         }
     }
 
@@ -196,7 +196,12 @@ impl Table {
     }
 
     /// Aborts the matching body of a client without progress for the longest time.
-    fn give_up(&mut self, client: ClientNetwork, of: impl Fn(&Entry) -> bool, excess: Excess) {
+    fn give_up(
+        &mut self,
+        client: ClientNetwork,
+        of: impl Fn(&BodyEntry) -> bool,
+        excess: LimitExceeded,
+    ) {
         let bodies = self.clients.get(&client);
         let place = bodies.and_then(|bodies| {
             let mut those = bodies.bodies.iter().filter(|(_, entry)| of(entry));
@@ -223,7 +228,7 @@ pub(super) struct IncomingBody {
     all: Arc<IncomingBodies>,
     client: ClientNetwork,
     place: u64,
-    signal: Arc<Signal>,
+    signal: Arc<AbortSignal>,
 }
 
 impl IncomingBody {
@@ -231,7 +236,7 @@ impl IncomingBody {
     pub(super) fn advance(&mut self) {
         let mut table = self.all.table();
         if let Some(entry) = table.remove(self.client, self.place) {
-            let entry = Entry {
+            let entry = BodyEntry {
                 is_stalled: false,
                 ..entry
             };
@@ -247,7 +252,7 @@ impl IncomingBody {
     }
 
     /// Waits until the body is aborted.
-    pub(super) fn poll_excess(&self, context: &mut Context<'_>) -> Poll<Excess> {
+    pub(super) fn poll_excess(&self, context: &mut Context<'_>) -> Poll<LimitExceeded> {
         self.signal.waker.register(context.waker());
         match self.signal.excess.get() {
             Some(excess) => Poll::Ready(*excess),
@@ -266,7 +271,7 @@ impl Drop for IncomingBody {
 mod tests {
     use super::*;
 
-    const LIMITS: IncomingLimits = IncomingLimits {
+    const LIMITS: IncomingBodyLimits = IncomingBodyLimits {
         bodies: 4,
         bodies_of_client: 3,
         stalled_bytes: 30,
@@ -277,7 +282,7 @@ mod tests {
         ClientNetwork::of(Some([192, 0, 2, number].into()))
     }
 
-    fn excess(body: &IncomingBody) -> Option<Excess> {
+    fn excess(body: &IncomingBody) -> Option<LimitExceeded> {
         body.signal.excess.get().copied()
     }
 
@@ -289,7 +294,7 @@ mod tests {
         let other = all.add(client(2), 1);
         let fourth = all.add(client(1), 1);
         let outcomes: Vec<_> = bodies.iter().map(excess).collect();
-        assert_eq!(outcomes, [None, Some(Excess::OfClient), None]);
+        assert_eq!(outcomes, [None, Some(LimitExceeded::PerClient), None]);
         assert_eq!((excess(&fourth), excess(&other)), (None, None));
     }
 
@@ -300,7 +305,7 @@ mod tests {
         let many: Vec<_> = (0..3).map(|_| all.add(client(2), 1)).collect();
         let third = all.add(client(3), 1);
         let outcomes: Vec<_> = many.iter().map(excess).collect();
-        assert_eq!(outcomes, [Some(Excess::OfAll), None, None]);
+        assert_eq!(outcomes, [Some(LimitExceeded::Total), None, None]);
         assert_eq!((excess(&few), excess(&third)), (None, None));
     }
 
@@ -313,10 +318,10 @@ mod tests {
         first.stall();
         assert_eq!(excess(&first), None);
         second.stall();
-        assert_eq!(excess(&first), Some(Excess::OfClient));
+        assert_eq!(excess(&first), Some(LimitExceeded::PerClient));
         let mut third = all.add(client(2), 16);
         third.stall();
-        assert_eq!(excess(&third), Some(Excess::OfAll));
+        assert_eq!(excess(&third), Some(LimitExceeded::Total));
         let outcomes = [excess(&second), excess(&moving)];
         assert_eq!(outcomes, [None, None]);
     }

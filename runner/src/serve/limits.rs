@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use neap_catalog::Limits;
+use neap_catalog::CatalogLimits;
 use neap_options::{parse_bytes, parse_count, parse_time};
 
 /// Limits on the size and duration of requests and on catalog objects.
@@ -55,8 +55,8 @@ pub(crate) struct LimitArgs {
 
 impl LimitArgs {
     /// Returns the limits on catalog objects.
-    pub(super) fn of_catalog(&self) -> Limits {
-        Limits {
+    pub(super) fn of_catalog(&self) -> CatalogLimits {
+        CatalogLimits {
             databases: self.max_databases,
             tables: self.max_tables,
             columns_per_table: self.max_columns_per_table,

@@ -20,21 +20,21 @@ use tokio::{
 };
 
 /// Maximum time that a client may continue to send after the response.
-const LONGEST: Duration = Duration::from_secs(5);
+const MAX_LINGER_TIME: Duration = Duration::from_secs(5);
 /// Maximum bytes that a client may send in this time.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_LINGER_BYTES: u64 = 64 << 20;
 
 /// A connection that returns to its owner when it is dropped, unless the client has closed it.
 #[derive(Debug)]
-pub(super) struct Lent {
+pub(super) struct BorrowedConnection {
     connection: Option<TcpStream>,
     back: Option<oneshot::Sender<TcpStream>>,
 }
 
 /// Wraps a connection; the receiver gets it back on drop.
-pub(super) fn lend(connection: TcpStream) -> (Lent, oneshot::Receiver<TcpStream>) {
+pub(super) fn lend(connection: TcpStream) -> (BorrowedConnection, oneshot::Receiver<TcpStream>) {
     let (back, given_back) = oneshot::channel();
-    let lent = Lent {
+    let lent = BorrowedConnection {
         connection: Some(connection),
         back: Some(back),
     };
@@ -46,22 +46,22 @@ pub(super) async fn linger(given_back: oneshot::Receiver<TcpStream>, world: &Wor
     let Ok(connection) = given_back.await else {
         return;
     };
-    let mut rest = connection.take(MOST_BYTES);
+    let mut rest = connection.take(MAX_LINGER_BYTES);
     let drop_all = async {
         let mut buffer = [0; 16 << 10];
         while rest.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
     };
-    world.timeout(LONGEST, drop_all).await;
+    world.timeout(MAX_LINGER_TIME, drop_all).await;
 }
 
-impl Lent {
+impl BorrowedConnection {
     fn connection(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         let connection = self.connection.as_mut().map(Pin::new);
         connection.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
-impl Drop for Lent {
+impl Drop for BorrowedConnection {
     fn drop(&mut self) {
         if let Some((connection, back)) = self.connection.take().zip(self.back.take()) {
             // The receiver is gone if the process is stopping.
@@ -70,7 +70,7 @@ impl Drop for Lent {
     }
 }
 
-impl AsyncRead for Lent {
+impl AsyncRead for BorrowedConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -86,7 +86,7 @@ impl AsyncRead for Lent {
     }
 }
 
-impl AsyncWrite for Lent {
+impl AsyncWrite for BorrowedConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -19,7 +19,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use neap_bucket::World;
-use neap_http::Peer;
+use neap_http::PeerAddress;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -31,10 +31,10 @@ use tower::ServiceExt;
 use super::{
     delivery::deliver,
     lingering::{lend, linger},
-    opening::Opening,
-    pacing::{Paced, Traffic},
-    presence::{Presence, Present},
-    tls::Tls,
+    opening::FirstBytesTimeout,
+    pacing::{MinRateStream, TrafficStats},
+    presence::{ActiveCount, ActiveGuard},
+    tls::TlsContext,
 };
 
 /// Maximum number of connections; others wait in the accept queue of the operating system.
@@ -57,18 +57,18 @@ const MAX_STREAMS: u32 = 256;
 
 /// Settings of connections.
 #[derive(Clone, Debug)]
-pub(super) struct Bound {
+pub(super) struct ListenerSettings {
     /// TLS context; `None` for plain HTTP.
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<TlsContext>,
     /// Maximum time for receiving the head of a request, and for a client to read a piece of a response.
     pub(super) patience: Duration,
     /// Maximum time without a request on an HTTP/2 connection. For HTTP/1, it is `patience`.
     pub(super) idle: Duration,
 }
 
-impl Bound {
+impl ListenerSettings {
     /// Returns the default timeouts.
-    pub(super) fn with_tls(tls: Option<Tls>) -> Self {
+    pub(super) fn with_tls(tls: Option<TlsContext>) -> Self {
         Self {
             tls,
             patience: Duration::from_secs(30),
@@ -81,29 +81,29 @@ impl Bound {
 #[derive(Debug, Default)]
 pub(super) struct ConnectionStats {
     /// Open connections.
-    pub(super) open: Presence,
+    pub(super) open: ActiveCount,
     /// Requests whose responses are incomplete.
-    pub(super) requests: Presence,
+    pub(super) requests: ActiveCount,
     /// Accepted connections.
     pub(super) taken: AtomicU64,
     /// Failed TLS handshakes.
     pub(super) refused: AtomicU64,
     /// Transferred bytes.
-    pub(super) traffic: Arc<Traffic>,
+    pub(super) traffic: Arc<TrafficStats>,
 }
 
 /// Accepts connections for a router.
 pub(super) struct Listener {
     tcp: TcpListener,
-    bound: Bound,
+    bound: ListenerSettings,
     stats: Arc<ConnectionStats>,
     world: World,
 }
 
 /// State shared by all connections.
-struct Shared {
+struct ConnectionContext {
     router: Router,
-    bound: Bound,
+    bound: ListenerSettings,
     stats: Arc<ConnectionStats>,
     stop: CancellationToken,
     world: World,
@@ -111,7 +111,11 @@ struct Shared {
 
 impl Listener {
     /// Listens on an address such as `127.0.0.1:8181` or `localhost:0`.
-    pub(super) async fn bind(address: &str, bound: Bound, world: World) -> io::Result<Self> {
+    pub(super) async fn bind(
+        address: &str,
+        bound: ListenerSettings,
+        world: World,
+    ) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         Ok(Self {
             tcp,
@@ -141,7 +145,7 @@ impl Listener {
     ) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let stopping = CancellationToken::new();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ConnectionContext {
             router,
             bound: self.bound.clone(),
             stats: Arc::clone(&self.stats),
@@ -196,12 +200,12 @@ impl Listener {
 async fn serve_connection(
     connection: TcpStream,
     peer: SocketAddr,
-    shared: &Arc<Shared>,
-    open: Present,
+    shared: &Arc<ConnectionContext>,
+    open: ActiveGuard,
 ) {
     let world = &shared.world;
     let (connection, given_back) = lend(connection);
-    let connection = Paced::new(
+    let connection = MinRateStream::new(
         connection,
         Arc::clone(&world.clock),
         shared.bound.patience,
@@ -229,9 +233,9 @@ async fn serve_connection(
 async fn serve_stream(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
-    shared: &Arc<Shared>,
+    shared: &Arc<ConnectionContext>,
 ) {
-    let Bound { patience, idle, .. } = shared.bound;
+    let ListenerSettings { patience, idle, .. } = shared.bound;
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -247,7 +251,7 @@ async fn serve_stream(
         .max_header_list_size(MAX_HEAD_BYTES)
         .max_concurrent_streams(MAX_STREAMS);
     let world = &shared.world;
-    let requests = Presence::default();
+    let requests = ActiveCount::default();
     let service = {
         let (requests, shared) = (requests.clone(), Arc::clone(shared));
         service_fn(move |request| {
@@ -255,7 +259,7 @@ async fn serve_stream(
             answer(request, peer, Arc::clone(&shared), here)
         })
     };
-    let stream = Opening::new(stream, world.clock.sleep(patience));
+    let stream = FirstBytesTimeout::new(stream, world.clock.sleep(patience));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let is_over = async {
         tokio::select! {
@@ -287,11 +291,11 @@ fn note_end<E: std::fmt::Display>(peer: SocketAddr, outcome: Result<(), E>) {
 async fn answer(
     mut request: Request<Incoming>,
     peer: SocketAddr,
-    shared: Arc<Shared>,
-    here: [Present; 2],
+    shared: Arc<ConnectionContext>,
+    here: [ActiveGuard; 2],
 ) -> Result<Response<Body>, Infallible> {
     let version = request.version();
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(PeerAddress(peer));
     let answer = shared.router.clone().oneshot(request).await?;
     let traffic = Arc::clone(&shared.stats.traffic);
     let (patience, world) = (shared.bound.patience, shared.world.clone());

@@ -10,18 +10,18 @@ use super::{
 };
 
 /// Request lines are logged only at higher verbosity.
-const USUAL: &str = "info,neap_http=warn";
-const MORE: &str = "info,neap=debug,neap_bucket=debug,neap_catalog=debug,neap_compact=debug,\
+const DEFAULT_FILTER: &str = "info,neap_http=warn";
+const VERBOSE_FILTER: &str = "info,neap=debug,neap_bucket=debug,neap_catalog=debug,neap_compact=debug,\
                     neap_http=debug,neap_manifest=debug,neap_query=debug,neap_wal=debug,neap_write=debug";
-const EVERYTHING: &str = "trace";
+const TRACE_FILTER: &str = "trace";
 
 /// Returns the log filter.
 pub(super) fn filter(args: &ServeArgs) -> Result<EnvFilter, ServeError> {
     let filter = match (&args.log_filter, args.verbose) {
         (Some(filter), _) => filter,
-        (None, 0) => USUAL,
-        (None, 1) => MORE,
-        (None, _) => EVERYTHING,
+        (None, 0) => DEFAULT_FILTER,
+        (None, 1) => VERBOSE_FILTER,
+        (None, _) => TRACE_FILTER,
     };
     EnvFilter::try_new(filter).map_err(|error| ServeError::LogFilter {
         filter: filter.to_owned(),

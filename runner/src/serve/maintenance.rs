@@ -17,7 +17,7 @@ use std::{
 use futures::{StreamExt, stream};
 use neap_bucket::World;
 use neap_catalog::{Catalog, DatabaseCatalog};
-use neap_compact::{CompactError, Compactor, Event, Report};
+use neap_compact::{CompactError, CompactionReport, Compactor, CompactorEvent};
 use neap_schema::{CacheId, DatabaseId};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -40,33 +40,33 @@ const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Time after a flush when its segments can be deleted: the grace period of the garbage collector plus the maximum
 /// clock difference.
-const TIDY_AFTER: Duration = Duration::from_secs(130);
+const DELETE_SEGMENTS_AFTER: Duration = Duration::from_secs(130);
 
 /// Niceness of the threads, from -20 (highest priority) to 19.
 const NICENESS: i32 = 19;
 
 /// Flushed databases that await maintenance, with the time of the flush.
 #[derive(Debug, Default)]
-pub(super) struct Flushed(Mutex<BTreeMap<DatabaseId, Visits>>);
+pub(super) struct FlushedDatabases(Mutex<BTreeMap<DatabaseId, PendingMaintenance>>);
 
 /// Pending maintenance of a flushed database.
 #[derive(Clone, Copy, Debug)]
-struct Visits {
+struct PendingMaintenance {
     flushed: Duration,
     is_merged: bool,
 }
 
-impl Flushed {
+impl FlushedDatabases {
     /// Records a committed flush.
     pub(super) fn note(&self, database: DatabaseId, now: Duration) {
-        let visits = Visits {
+        let visits = PendingMaintenance {
             flushed: now,
             is_merged: false,
         };
         self.lock().insert(database, visits);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<DatabaseId, Visits>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<DatabaseId, PendingMaintenance>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,7 +75,7 @@ impl Flushed {
     fn due(&self, now: Duration) -> Vec<DatabaseId> {
         let mut due = Vec::new();
         self.lock().retain(|database, visits| {
-            let is_tidy = now.saturating_sub(visits.flushed) >= TIDY_AFTER;
+            let is_tidy = now.saturating_sub(visits.flushed) >= DELETE_SEGMENTS_AFTER;
             if !visits.is_merged || is_tidy {
                 due.push(*database);
             }
@@ -88,9 +88,9 @@ impl Flushed {
 
 /// The next cache id of each database at the last check. A database with a new cache is processed soon.
 #[derive(Debug, Default)]
-struct SeenCaches(BTreeMap<DatabaseId, CacheId>);
+struct KnownCaches(BTreeMap<DatabaseId, CacheId>);
 
-impl SeenCaches {
+impl KnownCaches {
     /// Returns the databases with caches created since the last call, among all known databases.
     fn news(&mut self, known: impl IntoIterator<Item = (DatabaseId, CacheId)>) -> Vec<DatabaseId> {
         let none = DatabaseCatalog::default().next_cache();
@@ -119,7 +119,7 @@ pub(super) struct MaintenanceStats {
 }
 
 impl MaintenanceStats {
-    fn add(&self, report: &Report) {
+    fn add(&self, report: &CompactionReport) {
         let add = |counter: &AtomicU64, count: usize| {
             counter.fetch_add(count as u64, Ordering::Relaxed);
         };
@@ -137,9 +137,9 @@ impl MaintenanceStats {
 
 /// Maintains databases in the background.
 #[derive(Debug)]
-pub(super) struct Maintenance {
+pub(super) struct MaintenanceTask {
     pub(super) compactor: Compactor,
-    pub(super) flushed: Arc<Flushed>,
+    pub(super) flushed: Arc<FlushedDatabases>,
     /// The catalogs shared with the functions of this process, which see new caches first.
     pub(super) catalog: Arc<Catalog>,
     pub(super) stats: Arc<MaintenanceStats>,
@@ -148,7 +148,7 @@ pub(super) struct Maintenance {
     pub(super) world: World,
 }
 
-impl Maintenance {
+impl MaintenanceTask {
     /// Runs until `stop`, which interrupts it. A task that panics, for example on damaged data, is restarted.
     pub(super) async fn run(self: Arc<Self>, stop: &CancellationToken) {
         loop {
@@ -170,7 +170,7 @@ impl Maintenance {
 
     async fn work(&self) {
         let mut next_round = self.world.clock.monotonic() + FIRST_ROUND.min(self.interval);
-        let mut caches = SeenCaches::default();
+        let mut caches = KnownCaches::default();
         loop {
             self.world.clock.sleep(CHECK_INTERVAL).await;
             let now = self.world.clock.monotonic();
@@ -178,7 +178,7 @@ impl Maintenance {
             due.for_each_concurrent(self.compactor.parallel_databases(), |database| async move {
                 let limit = Some(FLUSHED_LIMIT);
                 let report = self.compactor.after_flush(database, limit).await;
-                if report.as_ref().is_ok_and(Report::has_more) {
+                if report.as_ref().is_ok_and(CompactionReport::has_more) {
                     self.flushed.note(database, now);
                 }
                 self.note(report);
@@ -192,9 +192,9 @@ impl Maintenance {
             }
             if now >= next_round {
                 let limit = Some(ROUND_LIMIT);
-                let report = self.compactor.handle(&Event::Collect, limit).await;
+                let report = self.compactor.handle(&CompactorEvent::Collect, limit).await;
                 // Continue soon if work is left.
-                let pause = match report.as_ref().is_ok_and(Report::has_more) {
+                let pause = match report.as_ref().is_ok_and(CompactionReport::has_more) {
                     true => CHECK_INTERVAL,
                     false => self.interval,
                 };
@@ -204,7 +204,7 @@ impl Maintenance {
         }
     }
 
-    fn note(&self, report: Result<Report, CompactError>) {
+    fn note(&self, report: Result<CompactionReport, CompactError>) {
         match report {
             Ok(report) => self.stats.add(&report),
             Err(error) => {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_flushed_database_is_due_immediately_and_when_its_segments_can_be_deleted() {
-        let flushed = Flushed::default();
+        let flushed = FlushedDatabases::default();
         let database = DatabaseId::new(3);
         let at = Duration::from_secs;
         flushed.note(database, at(10));
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_database_is_due_once_for_each_new_cache() {
-        let mut seen = SeenCaches::default();
+        let mut seen = KnownCaches::default();
         let (one, two) = (DatabaseId::new(1), DatabaseId::new(2));
         let id = CacheId::new;
         assert_eq!(seen.news([(one, id(1)), (two, id(1))]), []);
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn another_flush_postpones_the_second_maintenance() {
-        let flushed = Flushed::default();
+        let flushed = FlushedDatabases::default();
         let database = DatabaseId::new(3);
         let at = Duration::from_secs;
         flushed.note(database, at(10));

@@ -8,10 +8,10 @@ use neap_query::QueryEngine;
 use tokio_util::sync::CancellationToken;
 
 /// Minimum of an amount given as a percentage, in bytes.
-const LEAST_BYTES: usize = 16 << 20;
+const MIN_SHARE_BYTES: usize = 16 << 20;
 
 /// Minimum memory limit of `neap serve` in bytes.
-const LEAST_LIMIT_BYTES: usize = 128 << 20;
+const MIN_LIMIT_BYTES: usize = 128 << 20;
 
 /// Sum of all budgets in percent of the limit. The rest is for memory that is not counted, such as batches in flight
 /// between operators, and for the overhead of the allocator.
@@ -21,19 +21,19 @@ const PLANNED_PERCENT: usize = 84;
 const PROCESS_BYTES: usize = 48 << 20;
 
 /// Minimum memory in bytes for merges to produce sections of a useful size.
-const LEAST_MERGE_BYTES: usize = 80 << 20;
+const MIN_MERGE_BYTES: usize = 80 << 20;
 
 /// Maximum memory for merges in bytes.
-const MOST_MERGE_BYTES: usize = 1 << 30;
+const MAX_MERGE_BYTES: usize = 1 << 30;
 
 /// Maximum memory in bytes for cache objects between two flushes.
-const MOST_CACHE_OBJECT_BYTES: usize = 64 << 20;
+const MAX_CACHE_OBJECT_BYTES: usize = 64 << 20;
 
 /// Maximum memory in bytes for segments in flight to the store.
-const MOST_SEGMENT_BYTES: usize = 256 << 20;
+const MAX_SEGMENT_BYTES: usize = 256 << 20;
 
 /// An amount of memory, as an option.
-pub(super) type MemoryAmount = neap_options::MemoryAmount<LEAST_BYTES>;
+pub(super) type MemoryAmount = neap_options::MemoryAmount<MIN_SHARE_BYTES>;
 
 /// The memory budget of each component, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl MemoryPlan {
     }
 
     fn of(limit: usize, queries: Option<usize>) -> Self {
-        let merges = (limit / 10).clamp(LEAST_MERGE_BYTES, MOST_MERGE_BYTES);
+        let merges = (limit / 10).clamp(MIN_MERGE_BYTES, MAX_MERGE_BYTES);
         let planned = limit / 100 * PLANNED_PERCENT;
         // On a machine below the minimum, each component still gets a small budget.
         let rest = planned
@@ -99,9 +99,9 @@ impl MemoryPlan {
             snapshots: of(others, 4),
             query_segments: of(others, 8),
             bodies: of(others, 10),
-            segments: of(others, 4).min(MOST_SEGMENT_BYTES),
+            segments: of(others, 4).min(MAX_SEGMENT_BYTES),
             flush: of(others, 14),
-            cache_objects: of(others, 2).min(MOST_CACHE_OBJECT_BYTES),
+            cache_objects: of(others, 2).min(MAX_CACHE_OBJECT_BYTES),
             results: of(others, 4),
             merges,
         }
@@ -122,27 +122,24 @@ const USEFUL_QUERY_BYTES: usize = 24 << 20;
 pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
     let amount: MemoryAmount = text
         .parse()
-        .map_err(|error: neap_options::ValueError| error.to_string())?;
+        .map_err(|error: neap_options::OptionValueError| error.to_string())?;
     let bytes = amount.bytes_of(limit_bytes());
-    match bytes >= LEAST_LIMIT_BYTES {
+    match bytes >= MIN_LIMIT_BYTES {
         true => Ok(bytes),
-        false => Err(format!(
-            "at least {} MiB are needed",
-            LEAST_LIMIT_BYTES >> 20
-        )),
+        false => Err(format!("at least {} MiB are needed", MIN_LIMIT_BYTES >> 20)),
     }
 }
 
 /// Watches the memory of the process, and releases caches when it runs short.
 #[derive(Debug)]
-pub(super) struct MemoryWatch {
+pub(super) struct MemoryWatcher {
     pub(super) monitor: Arc<MemoryMonitor>,
     /// Query engine, which caches column chunks, if this process answers queries.
     pub(super) queries: Option<Arc<QueryEngine>>,
     pub(super) world: World,
 }
 
-impl MemoryWatch {
+impl MemoryWatcher {
     /// Watches until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let relieve = || {

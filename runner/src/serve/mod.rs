@@ -57,12 +57,12 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::options::ServeArgs;
 use self::{
-    greeting::{Entry, Greeting},
+    greeting::{AuthState, StartupMessage},
     heartbeat::Heartbeat,
-    listener::{Bound, Listener},
+    listener::{Listener, ListenerSettings},
     stop::StopSignals,
-    tls::{Tls, TlsFiles},
-    wiring::App,
+    tls::{TlsContext, TlsFiles},
+    wiring::ServerComponents,
 };
 use crate::{
     cli::Environment,
@@ -73,9 +73,9 @@ use crate::{
 /// Maximum time for requests in progress after the process was asked to stop.
 const GRACE: Duration = Duration::from_secs(15);
 /// Maximum time for plugins to end, and for their last input to be saved.
-const LAST_RUNS: Duration = Duration::from_secs(30);
+const PLUGIN_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum time of the last flush.
-const LAST_FLUSH: Duration = Duration::from_secs(10);
+const FINAL_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Errors that prevent the server from starting.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,7 @@ pub enum ServeError {
     },
     /// Only one of the two files that HTTPS needs is set.
     #[error("{given} is set, but {missing} is not: HTTPS takes both")]
-    HalfOfTls {
+    IncompleteTls {
         /// The option that is set.
         given: &'static str,
         /// The option that is not.
@@ -189,7 +189,7 @@ pub(crate) async fn run(
     stores.probe_if_unused().await?;
     let stop = CancellationToken::new();
     plugins::make_folder(args)?;
-    let mut app = App::new(args, &mut stores, &world, &stop).await?;
+    let mut app = ServerComponents::new(args, &mut stores, &world, &stop).await?;
     let recovery = app.recovery.take();
     if let Some(path) = &args.access.admin_token_file {
         admin_token::install(path, &app.catalog, &world, console).await?;
@@ -205,7 +205,7 @@ pub(crate) async fn run(
     observe::register_connections(&stores.metrics, &listener.stats());
     let bucket = stores.bucket.clone();
     let heartbeat = Heartbeat::begin(bucket, node.clone(), &args.mode, address.to_string()).await;
-    let greeting = Greeting {
+    let greeting = StartupMessage {
         address,
         is_encrypted,
         place: &stores.place,
@@ -226,16 +226,16 @@ pub(crate) async fn run(
 /// Binds the listener for client requests, and publishes its address.
 async fn listen(
     args: &ServeArgs,
-    tls: Option<Tls>,
+    tls: Option<TlsContext>,
     world: &World,
 ) -> Result<(Listener, SocketAddr), ServeError> {
     let cannot_listen = |error| ServeError::Listen {
         address: args.http_bind.clone(),
         error,
     };
-    let bound = Bound {
+    let bound = ListenerSettings {
         patience: args.limits.http_timeout,
-        ..Bound::with_tls(tls)
+        ..ListenerSettings::with_tls(tls)
     };
     let listener = Listener::bind(&args.http_bind, bound, world.clone());
     let listener = listener.await.map_err(cannot_listen)?;
@@ -246,7 +246,7 @@ async fn listen(
 /// Serves until the first signal, then shuts down gracefully; the second signal aborts the shutdown.
 async fn serve(
     listener: Listener,
-    app: App,
+    app: ServerComponents,
     heartbeat: Heartbeat,
     stop: CancellationToken,
     signals: StopSignals,
@@ -284,7 +284,7 @@ async fn serve(
         listener.serve(app.router, stop.cancelled(), GRACE).await;
         // The last writes of plugins are flushed with the rest.
         let plugins = OptionFuture::from(plugins);
-        if world.timeout(LAST_RUNS, plugins).await.is_none() {
+        if world.timeout(PLUGIN_STOP_TIMEOUT, plugins).await.is_none() {
             tracing::warn!("plugins did not end in time");
         }
         let last = async {
@@ -292,7 +292,7 @@ async fn serve(
                 flushing.finish().await;
             }
         };
-        if world.timeout(LAST_FLUSH, last).await.is_none() {
+        if world.timeout(FINAL_FLUSH_TIMEOUT, last).await.is_none() {
             tracing::warn!("the last flush did not end in time; the next start goes on with it");
         }
         heartbeat.end().await;
@@ -304,14 +304,14 @@ async fn serve(
 }
 
 /// Returns the authentication state with the cluster's current tokens.
-async fn entry(args: &ServeArgs, catalog: &Catalog) -> Result<Entry, ServeError> {
+async fn entry(args: &ServeArgs, catalog: &Catalog) -> Result<AuthState, ServeError> {
     if args.access.without_auth {
-        return Ok(Entry::Open);
+        return Ok(AuthState::Open);
     }
     let root = catalog.root(ANY_AGE).await?;
     Ok(match root.value.tokens().is_empty() {
-        true => Entry::NoTokenYet,
-        false => Entry::Tokens,
+        true => AuthState::NoTokenYet,
+        false => AuthState::Tokens,
     })
 }
 
@@ -367,7 +367,7 @@ fn unusable_store(args: &ServeArgs, world: &World) -> Option<ServeError> {
 
 /// Creates the TLS context if the options ask for it. The pairing of options is checked here, because an option may
 /// come from the environment, which the command-line parser does not see.
-fn encryption(args: &ServeArgs) -> Result<Option<Tls>, ServeError> {
+fn encryption(args: &ServeArgs) -> Result<Option<TlsContext>, ServeError> {
     let (given, missing) = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => {
             let files = TlsFiles {
@@ -375,13 +375,13 @@ fn encryption(args: &ServeArgs) -> Result<Option<Tls>, ServeError> {
                 key: key.clone(),
                 oldest: args.tls_minimum_version,
             };
-            return Tls::open(files).map(Some);
+            return TlsContext::open(files).map(Some);
         }
         (None, None) => return Ok(None),
         (Some(_), None) => ("--tls-cert", "--tls-key"),
         (None, Some(_)) => ("--tls-key", "--tls-cert"),
     };
-    Err(ServeError::HalfOfTls { given, missing })
+    Err(ServeError::IncompleteTls { given, missing })
 }
 
 fn node_name(args: &ServeArgs, environment: &Environment) -> Result<Option<String>, ServeError> {
@@ -396,7 +396,7 @@ fn node_name(args: &ServeArgs, environment: &Environment) -> Result<Option<Strin
         .ok_or_else(|| ServeError::NoNodeId(variable.clone()))
 }
 
-fn tell_address(args: &ServeArgs, greeting: &Greeting<'_>) -> Result<(), ServeError> {
+fn tell_address(args: &ServeArgs, greeting: &StartupMessage<'_>) -> Result<(), ServeError> {
     let Some(path) = &args.tcp_listener_file_path else {
         return Ok(());
     };

@@ -11,7 +11,7 @@ use std::sync::{
 };
 
 use neap_bucket::World;
-use neap_compact::{Compactor, Debt};
+use neap_compact::{CompactionDebt, Compactor};
 use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
 use neap_query::{CacheStats, DataCacheStats, QueryEngine, QueryStats};
@@ -20,14 +20,16 @@ pub(super) use self::{
     connections::register as register_connections,
     memory::{MemoryUsers, register as register_memory},
 };
-use super::{backlog::Backlog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats};
-use crate::stores::Requests;
+use super::{
+    backlog::FlushBacklog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats,
+};
+use crate::stores::StoreRequestCounts;
 
 /// Sources of the metrics.
 #[derive(Debug)]
-pub(super) struct Observed {
-    pub(super) requests: Requests,
-    pub(super) backlog: Arc<Backlog>,
+pub(super) struct MetricSources {
+    pub(super) requests: StoreRequestCounts,
+    pub(super) backlog: Arc<FlushBacklog>,
     pub(super) blocked: Arc<BlockedFlushes>,
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) world: World,
@@ -36,14 +38,14 @@ pub(super) struct Observed {
 }
 
 /// A metric that is read on each scrape: name, help, kind and reader.
-type Shown<T> = (&'static str, &'static str, MetricKind, fn(&T) -> f64);
+type MetricDefinition<T> = (&'static str, &'static str, MetricKind, fn(&T) -> f64);
 
 /// Registers metrics that are read from the same source.
 fn collect<S, T>(
     metrics: &Metrics,
     source: &Arc<S>,
     read: fn(&S) -> T,
-    shown: impl IntoIterator<Item = Shown<T>>,
+    shown: impl IntoIterator<Item = MetricDefinition<T>>,
 ) where
     S: Send + Sync + 'static,
     T: 'static,
@@ -64,7 +66,7 @@ fn number(count: impl TryInto<u64>) -> f64 {
 
 /// Registers the metrics of the process, the store, the tails and the snapshots. The write function registers the
 /// metrics of writes.
-pub(super) fn register(metrics: &Metrics, observed: &Observed) {
+pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
     let [version, revision] = observed.build;
     process::register(metrics, &observed.world, version, revision);
     register_store(metrics, &observed.requests);
@@ -90,7 +92,7 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
             }
         },
     );
-    let shown: [Shown<QueryStats>; 2] = [
+    let shown: [MetricDefinition<QueryStats>; 2] = [
         (
             "neap_query_rows_total",
             "Rows that queries gave out.",
@@ -105,7 +107,7 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
         ),
     ];
     collect(metrics, engine, |engine| engine.query_stats(), shown);
-    let data: [Shown<DataCacheStats>; 5] = [
+    let data: [MetricDefinition<DataCacheStats>; 5] = [
         (
             "neap_data_cache_hits_total",
             "Column chunks of sections that queries found in memory.",
@@ -143,7 +145,7 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
 
 /// Registers the metrics of last and distinct value caches.
 fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
-    let shown: [Shown<CacheStats>; 7] = [
+    let shown: [MetricDefinition<CacheStats>; 7] = [
         (
             "neap_cache_bytes",
             "Bytes of contents of last and distinct value caches in memory.",
@@ -230,7 +232,7 @@ pub(super) fn register_maintenance(
             samples.add(&[], read(&stats).load(Ordering::Relaxed));
         });
     }
-    let debt: [Shown<Debt>; 3] = [
+    let debt: [MetricDefinition<CompactionDebt>; 3] = [
         (
             "neap_compaction_due_merges",
             "Merges that were due when the databases were last looked at, and are not done.",
@@ -254,7 +256,7 @@ pub(super) fn register_maintenance(
     collect(metrics, &compactor, Compactor::debt, debt);
 }
 
-fn register_store(metrics: &Metrics, requests: &Requests) {
+fn register_store(metrics: &Metrics, requests: &StoreRequestCounts) {
     let counted = requests.clone();
     let help = "Requests to the store by operation and class of key.";
     metrics.collect(

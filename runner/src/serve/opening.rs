@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection that fails unless its first bytes show the HTTP version before the deadline.
-pub(super) struct Opening<S> {
+pub(super) struct FirstBytesTimeout<S> {
     stream: S,
     /// The rest of the preface, while the received bytes are a prefix of it.
     expected: &'static [u8],
@@ -25,7 +25,7 @@ pub(super) struct Opening<S> {
     deadline: Option<BoxFuture<'static, ()>>,
 }
 
-impl<S> Opening<S> {
+impl<S> FirstBytesTimeout<S> {
     /// Wraps a connection whose first bytes must arrive before `deadline` completes.
     pub(super) fn new(stream: S, deadline: BoxFuture<'static, ()>) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl<S> Opening<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FirstBytesTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -66,7 +66,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for FirstBytesTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -107,7 +107,7 @@ mod tests {
     /// it continues to wait.
     async fn outcome(sent: &[&[u8]]) -> Option<io::ErrorKind> {
         let (mut client, server) = duplex(1 << 10);
-        let mut server = Opening::new(server, std::future::ready(()).boxed());
+        let mut server = FirstBytesTimeout::new(server, std::future::ready(()).boxed());
         let mut buffer = [0; 64];
         for bytes in sent {
             client.write_all(bytes).await.unwrap();

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use neap_assembly::ProcessingOptions;
 use neap_bucket::StoreConfig;
-use neap_catalog::{NameError, validate_database_name};
+use neap_catalog::{DatabaseNameError, validate_database_name};
 use neap_options::{parse_bytes, parse_duration};
 
 use super::{
@@ -37,7 +37,7 @@ pub(crate) struct ServeArgs {
 
     /// What this process does.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
-    pub(super) mode: Vec<Mode>,
+    pub(super) mode: Vec<ServeMode>,
 
     #[command(flatten)]
     pub(super) access: AccessArgs,
@@ -165,7 +165,7 @@ fn parse_address(text: &str) -> Result<String, String> {
 
 /// Roles of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Mode {
+pub(super) enum ServeMode {
     /// Everything.
     All,
     /// Take writes.
@@ -189,12 +189,12 @@ pub(super) enum LogDestination {
 
 impl ServeArgs {
     /// Returns whether the process has a role.
-    pub(super) fn does(&self, mode: Mode) -> bool {
-        self.mode.contains(&mode) || self.mode.contains(&Mode::All)
+    pub(super) fn does(&self, mode: ServeMode) -> bool {
+        self.mode.contains(&mode) || self.mode.contains(&ServeMode::All)
     }
 }
 
-fn parse_database_name(name: &str) -> Result<String, NameError> {
+fn parse_database_name(name: &str) -> Result<String, DatabaseNameError> {
     validate_database_name(name)?;
     Ok(name.to_owned())
 }

@@ -20,11 +20,11 @@ use neap_bucket::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Minimum bytes per second that a client must take, averaged over the span.
-const LEAST_BYTES_PER_SECOND: u64 = 1 << 10;
+const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// Counters of connection traffic.
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
+pub(super) struct TrafficStats {
     /// Bytes received from clients.
     pub(super) received: AtomicU64,
     /// Bytes sent to clients.
@@ -34,11 +34,11 @@ pub(super) struct Traffic {
 }
 
 /// A connection that fails when the peer reads too slowly.
-pub(super) struct Paced<S> {
+pub(super) struct MinRateStream<S> {
     stream: S,
     clock: Arc<dyn Clock>,
     span: Duration,
-    traffic: Arc<Traffic>,
+    traffic: Arc<TrafficStats>,
     /// End of the current span.
     end: Option<BoxFuture<'static, ()>>,
     /// Bytes taken in the current span.
@@ -47,7 +47,7 @@ pub(super) struct Paced<S> {
     is_blocked: bool,
 }
 
-impl<S> fmt::Debug for Paced<S> {
+impl<S> fmt::Debug for MinRateStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Paced")
             .field("taken", &self.taken)
@@ -56,13 +56,13 @@ impl<S> fmt::Debug for Paced<S> {
     }
 }
 
-impl<S> Paced<S> {
+impl<S> MinRateStream<S> {
     /// Wraps a connection that must make progress within each `span`.
     pub(super) fn new(
         stream: S,
         clock: Arc<dyn Clock>,
         span: Duration,
-        traffic: Arc<Traffic>,
+        traffic: Arc<TrafficStats>,
     ) -> Self {
         Self {
             stream,
@@ -76,7 +76,7 @@ impl<S> Paced<S> {
     }
 
     fn least_bytes(&self) -> u64 {
-        (self.span.as_secs().saturating_mul(LEAST_BYTES_PER_SECOND)).max(1)
+        (self.span.as_secs().saturating_mul(MIN_BYTES_PER_SECOND)).max(1)
     }
 
     fn note(
@@ -107,7 +107,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MinRateStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -123,7 +123,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MinRateStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -165,10 +165,13 @@ mod tests {
     const SPAN: Duration = Duration::from_secs(10);
 
     /// Creates the two ends of a connection with a buffer of 1 KiB.
-    fn connection() -> (DuplexStream, Paced<DuplexStream>) {
+    fn connection() -> (DuplexStream, MinRateStream<DuplexStream>) {
         let (client, server) = duplex(1 << 10);
         let clock = Arc::new(SystemClock::new());
-        (client, Paced::new(server, clock, SPAN, Arc::default()))
+        (
+            client,
+            MinRateStream::new(server, clock, SPAN, Arc::default()),
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{Router, routing::any};
-use neap_assembly::{Processing, ProcessingSettings};
+use neap_assembly::{ProcessingEngine, ProcessingSettings};
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog, CatalogError};
 use neap_engine::Engine;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError,
-    options::{Mode, ServeArgs},
+    options::{ServeArgs, ServeMode},
 };
 use crate::console::Console;
 
@@ -38,7 +38,7 @@ const PATHS: [&str; 5] = [
 ];
 
 /// Error message of these paths.
-const OFF: &str = "plugins are off, because this server asks for no token: start it with --plugin-dir or --mode \
+const PLUGINS_DISABLED: &str = "plugins are off, because this server asks for no token: start it with --plugin-dir or --mode \
                    all,process if everybody who reaches it may run programs on its machine";
 
 /// Interval at which the engine reads triggers from the cached catalogs, which costs no request. Its own routes notify
@@ -48,8 +48,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Returns whether plugins are enabled. A plugin may do anything that the server may do, and without authentication any
 /// client could upload one; in this case, plugins must be enabled explicitly.
 pub(super) fn are_on(args: &ServeArgs) -> bool {
-    let are_wanted = args.plugins.plugin_dir.is_some() || args.mode.contains(&Mode::Process);
-    args.does(Mode::Process) && (are_wanted || !args.access.without_auth)
+    let are_wanted = args.plugins.plugin_dir.is_some() || args.mode.contains(&ServeMode::Process);
+    args.does(ServeMode::Process) && (are_wanted || !args.access.without_auth)
 }
 
 /// Returns the plugin settings that the options define.
@@ -76,7 +76,7 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// Returns the routes used while plugins are disabled; each answers with an error.
 pub(super) fn refusals() -> Router {
-    let refuse = async || ApiError::text(Kind::Forbidden, OFF);
+    let refuse = async || ApiError::text(Kind::Forbidden, PLUGINS_DISABLED);
     PATHS.iter().fold(Router::new(), |routes, path| {
         routes.route(path, any(refuse))
     })
@@ -122,18 +122,20 @@ fn folder_error(folder: &Path, error: io::Error) -> ServeError {
 /// The catalog can't be read.
 pub(super) async fn tell(
     args: &ServeArgs,
-    processing: Option<&Processing>,
+    processing: Option<&ProcessingEngine>,
     catalog: &Catalog,
     console: &mut Console,
 ) -> Result<(), CatalogError> {
-    if !args.does(Mode::Process) {
+    if !args.does(ServeMode::Process) {
         return Ok(());
     }
     let root = catalog.root(ANY_AGE).await?;
     let has_triggers = root.value.databases_with_triggers().next().is_some();
     match processing {
         None if has_triggers => {
-            console.report(format_args!("warning: triggers don't run: {OFF}"));
+            console.report(format_args!(
+                "warning: triggers don't run: {PLUGINS_DISABLED}"
+            ));
         }
         Some(processing) if has_triggers || args.plugins.plugin_dir.is_some() => {
             match processing.check().await {
@@ -166,9 +168,9 @@ pub(super) async fn run(engine: Arc<Engine>, world: World, stop: CancellationTok
 /// Passes the writer's segments to the engine. The engine is created after the writer, because it writes with it, and
 /// is held weakly to avoid a reference cycle.
 #[derive(Debug, Default)]
-pub(super) struct Told(OnceLock<Weak<Engine>>);
+pub(super) struct EngineHandle(OnceLock<Weak<Engine>>);
 
-impl Told {
+impl EngineHandle {
     /// Sets the engine. Only the first call has an effect.
     pub(super) fn tell(&self, engine: &Arc<Engine>) {
         self.0.get_or_init(|| Arc::downgrade(engine));
@@ -186,7 +188,7 @@ impl Told {
     }
 }
 
-impl SegmentObserver for Told {
+impl SegmentObserver for EngineHandle {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
         if let Some(engine) = self.engine() {
             engine.segment_put(database, segment);
@@ -205,7 +207,7 @@ mod tests {
     use super::*;
     use crate::{
         console::testing::console,
-        serve::tests::{Served, parse},
+        serve::tests::{ServerUnderTest, parse},
     };
 
     const MEMORY: [&str; 2] = ["--object-store", "memory"];
@@ -269,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn disabled_plugins_return_an_error_that_explains_how_to_enable_them() {
-        let off = Served::new(&[&MEMORY[..], &["--without-auth"]].concat()).await;
+        let off = ServerUnderTest::new(&[&MEMORY[..], &["--without-auth"]].concat()).await;
         assert!(off.app.processing.is_none());
         for path in [
             "/api/v3/configure/processing_engine_trigger",
@@ -278,20 +280,23 @@ mod tests {
             "/api/v3/plugin_test/wal",
         ] {
             let answer = off.request("POST", path, "{}").await;
-            assert_eq!(answer, (403, OFF.to_owned()), "{path}");
+            assert_eq!(answer, (403, PLUGINS_DISABLED.to_owned()), "{path}");
         }
         let files = "/api/v3/query_sql?db=_internal&q=SELECT+plugin_name+FROM+system.plugin_files";
         assert_eq!(off.request("GET", files, "").await, (200, "[]".to_owned()));
         let other = [&MEMORY[..], &["--without-auth", "--mode", "query"]].concat();
         let path = "/api/v3/plugins/files";
-        let answer = Served::new(&other).await.request("POST", path, "{}").await;
+        let answer = ServerUnderTest::new(&other)
+            .await
+            .request("POST", path, "{}")
+            .await;
         assert_eq!(answer.0, 404);
     }
 
     #[tokio::test]
     async fn a_server_that_only_runs_plugins_answers_for_them_alone() {
         let args = [&MEMORY[..], &["--without-auth", "--mode", "process"]].concat();
-        let served = Served::new(&args).await;
+        let served = ServerUnderTest::new(&args).await;
         assert!(served.app.processing.is_some() && served.app.flushing.is_none());
         for (path, expected) in [
             ("/api/v3/write_lp?db=d", 404),
@@ -314,7 +319,7 @@ mod tests {
                 .collect();
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let args = [&MEMORY[..], &args, &["--plugin-python", "no-such-python"]].concat();
-            let app = Served::new(&args).await.app;
+            let app = ServerUnderTest::new(&args).await.app;
             let (mut console, _, err) = console("");
             let (args, processing) = (parse(&args).unwrap(), app.processing.as_ref());
             let told = tell(&args, processing, &app.catalog, &mut console);

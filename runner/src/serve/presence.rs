@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 /// The number of active objects. Clones share the count.
 #[derive(Clone, Debug)]
-pub(super) struct Presence(Arc<watch::Sender<usize>>);
+pub(super) struct ActiveCount(Arc<watch::Sender<usize>>);
 
-impl Default for Presence {
+impl Default for ActiveCount {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(0)))
     }
@@ -17,19 +17,19 @@ impl Default for Presence {
 
 /// A guard that counts as one active object until it is dropped.
 #[derive(Debug)]
-pub(super) struct Present(Arc<watch::Sender<usize>>);
+pub(super) struct ActiveGuard(Arc<watch::Sender<usize>>);
 
-impl Drop for Present {
+impl Drop for ActiveGuard {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
-impl Presence {
+impl ActiveCount {
     /// Adds one; the guard removes it.
-    pub(super) fn enter(&self) -> Present {
+    pub(super) fn enter(&self) -> ActiveGuard {
         self.0.send_modify(|count| *count = count.saturating_add(1));
-        Present(Arc::clone(&self.0))
+        ActiveGuard(Arc::clone(&self.0))
     }
 
     /// Returns the count.
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_when_the_last_guard_is_dropped() {
-        let presence = Presence::default();
+        let presence = ActiveCount::default();
         let (one, other) = (presence.enter(), presence.enter());
         assert_eq!(presence.count(), 2);
         drop(one);

@@ -7,12 +7,12 @@ use neap_bucket::{DirectoryAccess, ExposedDirectory};
 use crate::console::Console;
 
 /// Permission bits of group and others.
-const OTHERS: u32 = 0o077;
+const GROUP_AND_OTHERS: u32 = 0o077;
 
 /// Warns if users other than the owner may read the file of an option.
 pub(super) fn warn(option: &str, path: &Path, console: &mut Console) {
     let mode = fs::metadata(path).map(|file| file.permissions().mode());
-    if mode.is_ok_and(|mode| mode & OTHERS != 0) {
+    if mode.is_ok_and(|mode| mode & GROUP_AND_OTHERS != 0) {
         let path = path.display();
         console.report(format_args!(
             "warning: {option} {path}: others than its owner may read it; chmod 600 {path}"

@@ -81,14 +81,14 @@ impl Readiness {
 
 #[cfg(test)]
 mod tests {
-    use neap_bucket::{Bucket, Margins, MemoryStore};
+    use neap_bucket::{Bucket, MemoryStore, ProtocolMargins};
 
     use super::*;
 
     #[derive(Debug)]
-    struct Mended(Vec<&'static str>);
+    struct FixedConditions(Vec<&'static str>);
 
-    impl ConditionSource for Mended {
+    impl ConditionSource for FixedConditions {
         fn conditions(&self) -> Vec<ReadinessCondition> {
             let texts = self.0.iter().map(|text| (*text).to_owned());
             texts
@@ -107,10 +107,12 @@ mod tests {
         let bucket = Bucket::new(store, world.clone());
         let parts = [vec!["clocks differ:\nset one"], Vec::new(), vec!["damage"]];
         let readiness = Readiness {
-            catalog: Arc::new(Catalog::new(bucket, Margins::LOCAL, None)),
+            catalog: Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None)),
             stop: CancellationToken::new(),
             world,
-            conditions: parts.map(|texts| Arc::new(Mended(texts)) as _).into(),
+            conditions: parts
+                .map(|texts| Arc::new(FixedConditions(texts)) as _)
+                .into(),
         };
         let (status, text) = ready(State(readiness)).await;
         assert_eq!(status, StatusCode::OK);

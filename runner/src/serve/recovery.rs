@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError,
-    listener::{Bound, Listener},
-    tls::Tls,
+    listener::{Listener, ListenerSettings},
+    tls::TlsContext,
 };
 use crate::console::Console;
 
@@ -20,12 +20,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Service that replaces the admin token.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub(super) struct AdminTokenRecovery {
     router: Router,
     done: Arc<Notify>,
 }
 
-impl Recovery {
+impl AdminTokenRecovery {
     /// Creates the recovery service for the cluster that `service` writes to.
     pub(super) fn new(service: Arc<WriteService>) -> Self {
         let done = Arc::new(Notify::new());
@@ -44,7 +44,7 @@ impl Recovery {
     pub(super) async fn listen(
         self,
         address: SocketAddr,
-        tls: Option<Tls>,
+        tls: Option<TlsContext>,
         stop: CancellationToken,
         world: World,
         console: &mut Console,
@@ -55,7 +55,7 @@ impl Recovery {
             address: address.to_string(),
             error,
         };
-        let bound = Bound::with_tls(tls);
+        let bound = ListenerSettings::with_tls(tls);
         let listener = Listener::bind(&address.to_string(), bound, world).await;
         let listener = listener.map_err(cannot_listen)?;
         let address = listener.address().map_err(cannot_listen)?;

@@ -21,23 +21,23 @@ use neap_bucket::World;
 use neap_http::ClientNetwork;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::incoming_bodies::{Excess, IncomingBodies, IncomingBody};
+use super::incoming_bodies::{IncomingBodies, IncomingBody, LimitExceeded};
 
 /// Maximum time that a request waits for a permit.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Time after which a body with less than [`LEAST_BYTES`] of progress is stalled.
+/// Time after which a body with less than [`MIN_PROGRESS_BYTES`] of progress is stalled.
 const STALL: Duration = Duration::from_secs(1);
 
 /// See [`STALL`].
-const LEAST_BYTES: usize = 1 << 10;
+const MIN_PROGRESS_BYTES: usize = 1 << 10;
 
 /// Reason why a request is rejected because of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TurnedAway {
+pub(super) enum RequestRejection {
     /// No permit became free in time.
     #[error("too many requests are under way")]
-    NoPlace,
+    NoPermit,
     /// The body is incomplete, and all clients together exceed the limit of incomplete bodies.
     #[error(
         "too many requests are under way whose bodies are not complete; this one has waited the longest"
@@ -47,26 +47,26 @@ pub(super) enum TurnedAway {
     #[error(
         "too many requests of this client are under way whose bodies are not complete; this one has waited the longest"
     )]
-    IncompleteOfClient,
+    IncompletePerClient,
 }
 
-impl From<Excess> for TurnedAway {
-    fn from(excess: Excess) -> Self {
+impl From<LimitExceeded> for RequestRejection {
+    fn from(excess: LimitExceeded) -> Self {
         match excess {
-            Excess::OfAll => Self::Incomplete,
-            Excess::OfClient => Self::IncompleteOfClient,
+            LimitExceeded::Total => Self::Incomplete,
+            LimitExceeded::PerClient => Self::IncompletePerClient,
         }
     }
 }
 
 /// The permits for concurrent requests.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct RequestPermits {
     permits: Arc<Semaphore>,
     world: World,
 }
 
-impl Places {
+impl RequestPermits {
     /// Creates a pool of `number` permits.
     pub(super) fn new(number: usize, world: World) -> Self {
         Self {
@@ -76,43 +76,43 @@ impl Places {
     }
 
     /// Waits for a permit, at most 2 seconds.
-    pub(super) async fn acquire(&self) -> Result<OwnedSemaphorePermit, TurnedAway> {
+    pub(super) async fn acquire(&self) -> Result<OwnedSemaphorePermit, RequestRejection> {
         let permit = Arc::clone(&self.permits).acquire_owned();
         match self.world.timeout(WAIT, permit).await {
             Some(Ok(permit)) => Ok(permit),
             // The semaphore is never closed.
-            Some(Err(_)) | None => Err(TurnedAway::NoPlace),
+            Some(Err(_)) | None => Err(RequestRejection::NoPermit),
         }
     }
 }
 
 /// The permit of a request, while it holds one, or the reason of its rejection.
 #[derive(Debug)]
-pub(super) struct RequestPlace(Mutex<Result<Option<OwnedSemaphorePermit>, TurnedAway>>);
+pub(super) struct RequestPermit(Mutex<Result<Option<OwnedSemaphorePermit>, RequestRejection>>);
 
-impl RequestPlace {
+impl RequestPermit {
     /// Creates the state of a request that holds a permit.
     pub(super) fn of(permit: OwnedSemaphorePermit) -> Self {
         Self(Mutex::new(Ok(Some(permit))))
     }
 
     /// Returns the reason if the request was rejected while its body arrived.
-    pub(super) fn turned_away(&self) -> Option<TurnedAway> {
+    pub(super) fn turned_away(&self) -> Option<RequestRejection> {
         self.state().as_ref().err().copied()
     }
 
-    fn set(&self, state: Result<Option<OwnedSemaphorePermit>, TurnedAway>) {
+    fn set(&self, state: Result<Option<OwnedSemaphorePermit>, RequestRejection>) {
         *self.state() = state;
     }
 
-    fn state(&self) -> MutexGuard<'_, Result<Option<OwnedSemaphorePermit>, TurnedAway>> {
+    fn state(&self) -> MutexGuard<'_, Result<Option<OwnedSemaphorePermit>, RequestRejection>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The client of a body, and its announced size in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Announced {
+pub(super) struct AnnouncedBody {
     pub(super) client: ClientNetwork,
     pub(super) bytes: usize,
 }
@@ -120,27 +120,27 @@ pub(super) struct Announced {
 /// The body of a request that releases its permit while it arrives.
 pub(super) struct RequestBody {
     body: Body,
-    announced: Announced,
-    place: Arc<RequestPlace>,
-    places: Places,
+    announced: AnnouncedBody,
+    place: Arc<RequestPermit>,
+    places: RequestPermits,
     incoming: Arc<IncomingBodies>,
-    state: State,
+    state: BodyState,
 }
 
 /// Progress of a body.
-enum State {
+enum BodyState {
     /// The request holds its permit: the body was ready so far, or is complete.
-    InPlace,
+    HoldsPermit,
     /// The body is arriving; the request holds no permit.
-    Arriving(Arrival),
+    Arriving(BodyProgress),
     /// The body is complete and waits for a permit with its last frame.
     Complete(
-        BoxFuture<'static, Result<OwnedSemaphorePermit, TurnedAway>>,
+        BoxFuture<'static, Result<OwnedSemaphorePermit, RequestRejection>>,
         Option<Frame<Bytes>>,
     ),
 }
 
-struct Arrival {
+struct BodyProgress {
     incoming: IncomingBody,
     /// Bytes received since the last progress.
     bytes: usize,
@@ -152,9 +152,9 @@ impl RequestBody {
     /// Wraps the body of a request that holds a permit.
     pub(super) fn new(
         body: Body,
-        announced: Announced,
-        place: Arc<RequestPlace>,
-        places: Places,
+        announced: AnnouncedBody,
+        place: Arc<RequestPermit>,
+        places: RequestPermits,
         incoming: Arc<IncomingBodies>,
     ) -> Self {
         Self {
@@ -163,15 +163,15 @@ impl RequestBody {
             place,
             places,
             incoming,
-            state: State::InPlace,
+            state: BodyState::HoldsPermit,
         }
     }
 
     /// Releases the permit.
     fn begin_to_wait(&mut self) {
         self.place.set(Ok(None));
-        let Announced { client, bytes } = self.announced;
-        self.state = State::Arriving(Arrival {
+        let AnnouncedBody { client, bytes } = self.announced;
+        self.state = BodyState::Arriving(BodyProgress {
             incoming: self.incoming.add(client, bytes),
             bytes: 0,
             stall: Some(self.places.world.clock.sleep(STALL)),
@@ -181,18 +181,21 @@ impl RequestBody {
     fn end(&mut self, frame: Option<Frame<Bytes>>) {
         let places = self.places.clone();
         let acquire = Box::pin(async move { places.acquire().await });
-        self.state = State::Complete(acquire, frame);
+        self.state = BodyState::Complete(acquire, frame);
     }
 
-    fn turn_away(&mut self, why: TurnedAway) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn turn_away(
+        &mut self,
+        why: RequestRejection,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.place.set(Err(why));
-        self.state = State::InPlace;
+        self.state = BodyState::HoldsPermit;
         self.body = Body::empty();
         Poll::Ready(Some(Err(axum::Error::new(why))))
     }
 }
 
-impl Arrival {
+impl BodyProgress {
     /// Waits until the body is stalled.
     fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(stall) = &mut self.stall else {
@@ -206,7 +209,7 @@ impl Arrival {
 
     fn advance(&mut self, bytes: usize, world: &World) {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes >= LEAST_BYTES {
+        if self.bytes >= MIN_PROGRESS_BYTES {
             self.bytes = 0;
             self.stall = Some(world.clock.sleep(STALL));
             self.incoming.advance();
@@ -225,11 +228,11 @@ impl HttpBody for RequestBody {
         let this = &mut *self;
         loop {
             match &mut this.state {
-                State::InPlace => match Pin::new(&mut this.body).poll_frame(context) {
+                BodyState::HoldsPermit => match Pin::new(&mut this.body).poll_frame(context) {
                     Poll::Pending => this.begin_to_wait(),
                     ready => return ready,
                 },
-                State::Arriving(arrival) => {
+                BodyState::Arriving(arrival) => {
                     if let Poll::Ready(excess) = arrival.incoming.poll_excess(context) {
                         return this.turn_away(excess.into());
                     }
@@ -247,7 +250,7 @@ impl HttpBody for RequestBody {
                         Poll::Ready(error) => return Poll::Ready(error),
                     }
                 }
-                State::Complete(acquire, frame) => {
+                BodyState::Complete(acquire, frame) => {
                     let frame = match ready!(acquire.as_mut().poll(context)) {
                         Ok(permit) => {
                             this.place.set(Ok(Some(permit)));
@@ -255,7 +258,7 @@ impl HttpBody for RequestBody {
                         }
                         Err(why) => return this.turn_away(why),
                     };
-                    this.state = State::InPlace;
+                    this.state = BodyState::HoldsPermit;
                     return Poll::Ready(frame.map(Ok));
                 }
             }
@@ -264,14 +267,14 @@ impl HttpBody for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.state {
-            State::Complete(..) => false,
+            BodyState::Complete(..) => false,
             _ => self.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
-            State::Complete(_, Some(frame)) => {
+            BodyState::Complete(_, Some(frame)) => {
                 SizeHint::with_exact(frame.data_ref().map_or(0, Bytes::len) as u64)
             }
             _ => self.body.size_hint(),

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
 use super::*;
-use crate::{console::testing::console, serve::options::Mode};
+use crate::{console::testing::console, serve::options::ServeMode};
 
 pub(super) fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
     let command = ServeArgs::augment_args(Command::new("serve"));
@@ -22,20 +22,22 @@ pub(super) fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
 }
 
 /// A server without a listener.
-pub(super) struct Served {
-    pub(super) app: App,
+pub(super) struct ServerUnderTest {
+    pub(super) app: ServerComponents,
     pub(super) metrics: Metrics,
     pub(super) stop: CancellationToken,
 }
 
-impl Served {
+impl ServerUnderTest {
     pub(super) async fn new(args: &[&str]) -> Self {
         let (args, world) = (parse(args).unwrap(), World::system());
         let mut stores = Stores::open(&args.store, &world).unwrap();
         stores.probe_if_unused().await.unwrap();
         let stop = CancellationToken::new();
         Self {
-            app: App::new(&args, &mut stores, &world, &stop).await.unwrap(),
+            app: ServerComponents::new(&args, &mut stores, &world, &stop)
+                .await
+                .unwrap(),
             metrics: stores.metrics,
             stop,
         }
@@ -64,12 +66,12 @@ impl Served {
     }
 }
 
-async fn app(args: &[&str]) -> Served {
+async fn app(args: &[&str]) -> ServerUnderTest {
     let open = args.iter().copied().chain(["--without-auth"]);
-    Served::new(&open.collect::<Vec<_>>()).await
+    ServerUnderTest::new(&open.collect::<Vec<_>>()).await
 }
 
-async fn request(served: &Served, method: &str, path: &str, body: &str) -> (u16, String) {
+async fn request(served: &ServerUnderTest, method: &str, path: &str, body: &str) -> (u16, String) {
     served.request(method, path, body).await
 }
 
@@ -140,9 +142,13 @@ async fn stopping_waits_for_requests_in_progress() {
             "done"
         }
     };
-    let listener = Listener::bind("127.0.0.1:0", Bound::with_tls(None), World::system())
-        .await
-        .unwrap();
+    let listener = Listener::bind(
+        "127.0.0.1:0",
+        ListenerSettings::with_tls(None),
+        World::system(),
+    )
+    .await
+    .unwrap();
     let url = format!("http://{}/", listener.address().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { stopped.await.unwrap_or(()) };
@@ -205,12 +211,12 @@ async fn the_address_file_is_written_atomically() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("address");
     let args = parse(&["--tcp-listener-file-path", path.to_str().unwrap()]).unwrap();
-    let greeting = Greeting {
+    let greeting = StartupMessage {
         address: "127.0.0.1:4711".parse().unwrap(),
         is_encrypted: false,
         place: "",
         names: [None, None],
-        entry: Entry::Open,
+        entry: AuthState::Open,
     };
     tell_address(&args, &greeting).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1:4711");
@@ -296,7 +302,7 @@ const ALL_FLAGS: &str = "--node-id n --cluster-id c --mode ingest,query --object
 fn every_flag_of_influxdb_is_accepted() {
     let args: Vec<_> = ALL_FLAGS.split_whitespace().collect();
     let args = parse(&args).unwrap();
-    assert!(args.does(Mode::Query) && !args.does(Mode::Compact));
+    assert!(args.does(ServeMode::Query) && !args.does(ServeMode::Compact));
     let short = parse(&[
         "--object-store",
         "s3",

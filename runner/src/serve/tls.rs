@@ -60,22 +60,22 @@ pub(super) struct TlsFiles {
 
 /// Contents of the two files.
 #[derive(PartialEq, Eq)]
-struct Contents {
+struct CertificateContents {
     certificates: Vec<u8>,
     key: Vec<u8>,
 }
 
 impl TlsFiles {
-    fn read(&self) -> Result<Contents, ServeError> {
+    fn read(&self) -> Result<CertificateContents, ServeError> {
         let read =
             |path: &Path| std::fs::read(path).map_err(|error| unusable(path, error.to_string()));
-        Ok(Contents {
+        Ok(CertificateContents {
             certificates: read(&self.certificates)?,
             key: read(&self.key)?,
         })
     }
 
-    fn config(&self, contents: &Contents) -> Result<Arc<ServerConfig>, ServeError> {
+    fn config(&self, contents: &CertificateContents) -> Result<Arc<ServerConfig>, ServeError> {
         let chain = CertificateDer::pem_slice_iter(&contents.certificates)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| unusable(&self.certificates, pem_reason(&error)))?;
@@ -119,12 +119,12 @@ fn pem_reason(error: &pem::Error) -> String {
 
 /// TLS context with the newest usable certificate. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Tls {
+pub(super) struct TlsContext {
     files: TlsFiles,
     current: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
-impl Tls {
+impl TlsContext {
     /// Creates the context from the files.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Tls {
     }
 
     /// Loads the files if they have changed and are usable, and returns their contents. An error is logged once.
-    fn look(&self, seen: Option<Contents>) -> Option<Contents> {
+    fn look(&self, seen: Option<CertificateContents>) -> Option<CertificateContents> {
         let contents = match self.files.read() {
             Ok(contents) => contents,
             Err(error) => {

@@ -3,33 +3,33 @@
 use std::{sync::Arc, thread};
 
 use axum::Router;
-use neap_assembly::{Processing, ProcessingParts, plugin_files};
-use neap_bucket::{Bucket, Rules, World};
+use neap_assembly::{ProcessingEngine, ProcessingParts, plugin_files};
+use neap_bucket::{Bucket, ProtocolRules, World};
 use neap_catalog::{Catalog, HardDelete};
 use neap_compact::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, MergePolicy,
-    ParallelFlusher,
+    CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, GarbageCollectorSettings,
+    MergePolicy, ParallelFlusher,
 };
-use neap_http::{ClusterId, Common, Server, finish, health_routes, metrics_routes};
+use neap_http::{ClusterId, ServerInfo, ServiceContext, finish, health_routes, metrics_routes};
 use neap_query::{Executor, QueryEngine, QuerySettings};
 use neap_row_delete::RowDeleter;
-use neap_write::{WriteParts, WriteService, WriteSettings};
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError,
-    base::Base,
+    base::ServerContext,
     crowding::{self, RequestLimits},
     damage::DamageMonitor,
-    feeding::Feeding,
-    flushing::Flushing,
-    maintenance::{Flushed, Maintenance, MaintenanceStats},
-    memory::{MemoryPlan, MemoryWatch},
-    observe::{self, MemoryUsers, Observed, register_memory},
-    options::{Mode, ServeArgs},
+    feeding::CacheRefreshTask,
+    flushing::FlushTask,
+    maintenance::{FlushedDatabases, MaintenanceStats, MaintenanceTask},
+    memory::{MemoryPlan, MemoryWatcher},
+    observe::{self, MemoryUsers, MetricSources, register_memory},
+    options::{ServeArgs, ServeMode},
     plugins,
     ready::{self, Readiness},
-    recovery::Recovery,
+    recovery::AdminTokenRecovery,
 };
 use crate::stores::Stores;
 
@@ -43,26 +43,26 @@ const REVISION: &str = match option_env!("NEAP_REVISION") {
 
 /// The assembled functions of this process.
 #[derive(Debug)]
-pub(super) struct App {
+pub(super) struct ServerComponents {
     /// All routes.
     pub(super) router: Router,
     /// The databases and tokens.
     pub(super) catalog: Arc<Catalog>,
     /// Admin token recovery, if this process accepts writes.
-    pub(super) recovery: Option<Recovery>,
+    pub(super) recovery: Option<AdminTokenRecovery>,
     /// Background flush, if this process does it.
-    pub(super) flushing: Option<Flushing>,
+    pub(super) flushing: Option<FlushTask>,
     /// Background cache refresh, if this process answers queries.
-    pub(super) feeding: Option<Feeding>,
+    pub(super) feeding: Option<CacheRefreshTask>,
     /// Background maintenance, if this process does it.
-    pub(super) maintenance: Option<Maintenance>,
+    pub(super) maintenance: Option<MaintenanceTask>,
     /// Processing engine, if this process runs plugins.
-    pub(super) processing: Option<Processing>,
+    pub(super) processing: Option<ProcessingEngine>,
     /// Memory watcher.
-    pub(super) watching: MemoryWatch,
+    pub(super) watching: MemoryWatcher,
 }
 
-impl App {
+impl ServerComponents {
     /// Assembles the functions. Creates the cluster in an unused store.
     pub(super) async fn new(
         args: &ServeArgs,
@@ -70,14 +70,14 @@ impl App {
         world: &World,
         stop: &CancellationToken,
     ) -> Result<Self, ServeError> {
-        let maintained = match args.does(Mode::Compact) {
+        let maintained = match args.does(ServeMode::Compact) {
             true => Some(stores.open_again(&args.store)?),
             false => None,
         };
-        let base = Base::new(args, stores, world).await?;
+        let base = ServerContext::new(args, stores, world).await?;
         observe::register(
             &base.metrics,
-            &Observed {
+            &MetricSources {
                 requests: stores.requests(),
                 backlog: Arc::clone(&base.backlog),
                 blocked: Arc::clone(&base.blocked),
@@ -86,17 +86,17 @@ impl App {
                 build: [VERSION, REVISION],
             },
         );
-        let functions = Functions::new(args, &base)?;
+        let functions = RequestServices::new(args, &base)?;
         let damage = Arc::new(DamageMonitor::new(Arc::clone(&base.snapshots)));
         damage.register(&base.metrics);
         let router = router(args, &base, functions.routes, stop, &damage);
-        let flushed = Arc::new(Flushed::default());
+        let flushed = Arc::new(FlushedDatabases::default());
         let maintain = |bucket| {
             let stats = Arc::new(MaintenanceStats::default());
             let compactor = compactor(args, stores, bucket, base.rules, &base.memory)?;
             observe::register_maintenance(&base.metrics, &stats, &compactor);
             damage.add(compactor.damaged_objects());
-            Ok::<_, ServeError>(Maintenance {
+            Ok::<_, ServeError>(MaintenanceTask {
                 compactor,
                 flushed: Arc::clone(&flushed),
                 catalog: Arc::clone(&base.catalog),
@@ -107,13 +107,13 @@ impl App {
         };
         let maintenance = maintained.map(maintain).transpose()?;
         let catalog = Arc::clone(&base.catalog);
-        let watching = MemoryWatch {
+        let watching = MemoryWatcher {
             monitor: Arc::clone(&base.monitor),
             queries: functions.queries,
             world: world.clone(),
         };
         let flushing = args
-            .does(Mode::Compact)
+            .does(ServeMode::Compact)
             .then(|| flushing(args, base, flushed));
         if let Some(flushing) = &flushing {
             damage.add(flushing.flusher.damaged_objects());
@@ -132,29 +132,30 @@ impl App {
 }
 
 /// The functions that answer requests.
-struct Functions {
+struct RequestServices {
     routes: Router,
-    recovery: Option<Recovery>,
-    feeding: Option<Feeding>,
-    processing: Option<Processing>,
+    recovery: Option<AdminTokenRecovery>,
+    feeding: Option<CacheRefreshTask>,
+    processing: Option<ProcessingEngine>,
     queries: Option<Arc<QueryEngine>>,
 }
 
-impl Functions {
-    fn new(args: &ServeArgs, base: &Base) -> Result<Self, ServeError> {
+impl RequestServices {
+    fn new(args: &ServeArgs, base: &ServerContext) -> Result<Self, ServeError> {
         let mut routes = Router::new();
         // Plugins query and write in process, even if the HTTP endpoints are disabled.
         let has_plugins = plugins::are_on(args);
-        let writes = (args.does(Mode::Ingest) || has_plugins).then(|| write_service(args, base));
-        let ingest = writes.as_ref().filter(|_| args.does(Mode::Ingest));
+        let writes =
+            (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
+        let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
         if let Some(service) = ingest {
             routes = routes.merge(neap_write::router(Arc::clone(service)));
         }
-        let queries = match args.does(Mode::Query) || has_plugins {
+        let queries = match args.does(ServeMode::Query) || has_plugins {
             true => Some(query_engine(args, base, ingest)?),
             false => None,
         };
-        if let Some(engine) = queries.as_ref().filter(|_| args.does(Mode::Query)) {
+        if let Some(engine) = queries.as_ref().filter(|_| args.does(ServeMode::Query)) {
             routes = routes.merge(neap_query::router(Arc::clone(engine)));
         }
         register_memory(
@@ -168,8 +169,8 @@ impl Functions {
             },
         );
         let watched = queries.clone();
-        let recovery = ingest.map(|service| Recovery::new(Arc::clone(service)));
-        let feeding = queries.as_ref().map(|engine| Feeding {
+        let recovery = ingest.map(|service| AdminTokenRecovery::new(Arc::clone(service)));
+        let feeding = queries.as_ref().map(|engine| CacheRefreshTask {
             engine: Arc::clone(engine),
             changed: Arc::clone(&base.changed),
             world: base.world.clone(),
@@ -187,7 +188,7 @@ impl Functions {
         };
         if let Some(processing) = &processing {
             routes = routes.merge(processing.routes());
-        } else if args.does(Mode::Process) {
+        } else if args.does(ServeMode::Process) {
             routes = routes.merge(plugins::refusals());
         }
         Ok(Self {
@@ -200,8 +201,8 @@ impl Functions {
     }
 }
 
-fn write_service(args: &ServeArgs, base: &Base) -> Arc<WriteService> {
-    let service = WriteService::new(WriteParts {
+fn write_service(args: &ServeArgs, base: &ServerContext) -> Arc<WriteService> {
+    let service = WriteService::new(WriteServiceParts {
         catalog: Arc::clone(&base.catalog),
         writer: base.writer.clone(),
         rules: base.rules,
@@ -214,7 +215,7 @@ fn write_service(args: &ServeArgs, base: &Base) -> Arc<WriteService> {
 /// Creates the query engine, which deletes rows through `deleter`, if any.
 fn query_engine(
     args: &ServeArgs,
-    base: &Base,
+    base: &ServerContext,
     deleter: Option<&Arc<WriteService>>,
 ) -> Result<Arc<QueryEngine>, ServeError> {
     let settings = query_settings(args, &base.memory);
@@ -241,11 +242,11 @@ fn query_engine(
 /// Creates the processing engine and subscribes it to segments.
 fn processing(
     args: &ServeArgs,
-    base: &Base,
+    base: &ServerContext,
     writes: Arc<WriteService>,
     queries: Arc<QueryEngine>,
-) -> Processing {
-    let processing = Processing::new(ProcessingParts {
+) -> ProcessingEngine {
+    let processing = ProcessingEngine::new(ProcessingParts {
         catalog: Arc::clone(&base.catalog),
         rules: base.rules,
         tail: base.tail.clone(),
@@ -261,7 +262,7 @@ fn processing(
 /// Builds all routes with their middleware.
 fn router(
     args: &ServeArgs,
-    base: &Base,
+    base: &ServerContext,
     routes: Router,
     stop: &CancellationToken,
     damage: &Arc<DamageMonitor>,
@@ -276,7 +277,7 @@ fn router(
     };
     // Health endpoints are outside the limit, so that they answer under load.
     let routes = crowding::limited(routes, limits, metrics, world)
-        .merge(health_routes(Server::new(VERSION, REVISION, world)))
+        .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
         .merge(metrics_routes(metrics.clone()))
         .merge(ready::routes(Readiness {
             catalog: Arc::clone(&base.catalog),
@@ -284,7 +285,7 @@ fn router(
             world: world.clone(),
             conditions: vec![Arc::clone(&base.blocked) as _, Arc::clone(damage) as _],
         }));
-    let common = Common {
+    let common = ServiceContext {
         cluster: ClusterId::of(Arc::clone(&base.catalog)),
         world: world.clone(),
         metrics: metrics.clone(),
@@ -305,12 +306,12 @@ fn flush_limits(memory: &MemoryPlan) -> FlushLimits {
 }
 
 /// Creates the background flush.
-fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
+fn flushing(args: &ServeArgs, base: ServerContext, flushed: Arc<FlushedDatabases>) -> FlushTask {
     let limits = FlushLimits {
         trust_store_clock: args.trust_store_clock,
         ..flush_limits(&base.memory)
     };
-    Flushing {
+    FlushTask {
         flusher: ParallelFlusher::new(Flusher::new(
             base.bucket,
             Arc::clone(&base.catalog),
@@ -337,7 +338,7 @@ fn compactor(
     args: &ServeArgs,
     stores: &Stores,
     bucket: Bucket,
-    rules: Rules,
+    rules: ProtocolRules,
     memory: &MemoryPlan,
 ) -> Result<Compactor, ServeError> {
     let jobs = args.compaction_jobs.max(1);
@@ -350,7 +351,10 @@ fn compactor(
             ..flush_limits(memory)
         },
         merge: MergePolicy::default(),
-        collect: CollectSettings::for_queries(args.time_travel, args.limits.query_timeout)?,
+        collect: GarbageCollectorSettings::for_queries(
+            args.time_travel,
+            args.limits.query_timeout,
+        )?,
         settings: CompactorSettings {
             merge_memory_bytes: (memory.merges / jobs) as u64,
             parallel_merges: jobs,

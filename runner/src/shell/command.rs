@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{printer::Form, tokens::Language};
+use super::{printer::TerminalFormat, tokens::QueryLanguage};
 
 /// Output of `\?`.
 pub(super) const HELP: &str = r"Statements of SQL end with a semicolon, those of InfluxQL with their line.
@@ -34,7 +34,7 @@ pub(super) const NAMES: [&str; 15] = [
 
 /// A command of the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum MetaCommand {
     Help,
     Leave,
     Databases,
@@ -42,18 +42,18 @@ pub(super) enum Command {
     Tables,
     Columns { table: String },
     Caches,
-    Form(Form),
+    Form(TerminalFormat),
     Vertical,
     Timing,
     Include(PathBuf),
     Output(Option<PathBuf>),
-    Language(Language),
+    Language(QueryLanguage),
     AsOf(Option<String>),
 }
 
 /// Error of parsing a command.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoCommand {
+pub(super) enum MetaCommandError {
     #[error("there is no command {0}: \\? shows those that there are")]
     Unknown(String),
     #[error("{command} needs {needed}")]
@@ -65,15 +65,15 @@ pub(super) enum NoCommand {
     TakesNone(String),
 }
 
-impl Command {
+impl MetaCommand {
     /// Parses the command in a line.
-    pub(super) fn parse(line: &str) -> Result<Self, NoCommand> {
+    pub(super) fn parse(line: &str) -> Result<Self, MetaCommandError> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let (name, argument) = match line.split_once(char::is_whitespace) {
             Some((name, argument)) => (name, argument.trim()),
             None => (line, ""),
         };
-        let needs = |needed| NoCommand::Needs {
+        let needs = |needed| MetaCommandError::Needs {
             command: name.to_owned(),
             needed,
         };
@@ -88,13 +88,13 @@ impl Command {
             "\\o" => return Ok(Self::Output(optional.map(PathBuf::from))),
             "\\asof" => return Ok(Self::AsOf(optional)),
             "\\f" => {
-                let form = Form::from_str(argument, true);
+                let form = TerminalFormat::from_str(argument, true);
                 return form
                     .map(Self::Form)
                     .map_err(|_| needs("one of pretty, json, jsonl and csv"));
             }
             "\\lang" => {
-                let language = Language::from_str(argument, true);
+                let language = QueryLanguage::from_str(argument, true);
                 return language
                     .map(Self::Language)
                     .map_err(|_| needs("one of sql and influxql"));
@@ -108,11 +108,11 @@ impl Command {
             "\\dc" => Self::Caches,
             "\\x" => Self::Vertical,
             "\\t" | "\\timing" => Self::Timing,
-            _ => return Err(NoCommand::Unknown(name.to_owned())),
+            _ => return Err(MetaCommandError::Unknown(name.to_owned())),
         };
         match optional {
             None => Ok(command),
-            Some(_) => Err(NoCommand::TakesNone(name.to_owned())),
+            Some(_) => Err(MetaCommandError::TakesNone(name.to_owned())),
         }
     }
 }
@@ -136,41 +136,47 @@ mod tests {
 
     #[test]
     fn commands_are_parsed() {
-        let table = |table: &str| Command::Columns {
+        let table = |table: &str| MetaCommand::Columns {
             table: table.to_owned(),
         };
         for (line, expected) in [
-            ("\\?", Command::Help),
-            ("help;", Command::Help),
-            ("\\q", Command::Leave),
-            ("EXIT;", Command::Leave),
-            ("\\l\n", Command::Databases),
-            ("\\c home", Command::Use("home".to_owned())),
-            ("use \"my db\";", Command::Use("my db".to_owned())),
-            ("\\d", Command::Tables),
+            ("\\?", MetaCommand::Help),
+            ("help;", MetaCommand::Help),
+            ("\\q", MetaCommand::Leave),
+            ("EXIT;", MetaCommand::Leave),
+            ("\\l\n", MetaCommand::Databases),
+            ("\\c home", MetaCommand::Use("home".to_owned())),
+            ("use \"my db\";", MetaCommand::Use("my db".to_owned())),
+            ("\\d", MetaCommand::Tables),
             ("\\d  cpu ;", table("cpu")),
             ("\\d \"a \"\"b\"", table("a \"b")),
-            ("\\dc", Command::Caches),
-            ("\\f JSONL", Command::Form(Form::Jsonl)),
-            ("\\x", Command::Vertical),
-            ("\\timing", Command::Timing),
-            ("\\i 'my file.sql'", Command::Include("my file.sql".into())),
-            ("\\o out", Command::Output(Some("out".into()))),
-            ("\\o", Command::Output(None)),
-            ("\\lang influxql", Command::Language(Language::Influxql)),
+            ("\\dc", MetaCommand::Caches),
+            ("\\f JSONL", MetaCommand::Form(TerminalFormat::Jsonl)),
+            ("\\x", MetaCommand::Vertical),
+            ("\\timing", MetaCommand::Timing),
+            (
+                "\\i 'my file.sql'",
+                MetaCommand::Include("my file.sql".into()),
+            ),
+            ("\\o out", MetaCommand::Output(Some("out".into()))),
+            ("\\o", MetaCommand::Output(None)),
+            (
+                "\\lang influxql",
+                MetaCommand::Language(QueryLanguage::Influxql),
+            ),
             (
                 "\\asof 2026-01-31T12:00:00Z",
-                Command::AsOf(Some("2026-01-31T12:00:00Z".to_owned())),
+                MetaCommand::AsOf(Some("2026-01-31T12:00:00Z".to_owned())),
             ),
-            ("\\asof", Command::AsOf(None)),
+            ("\\asof", MetaCommand::AsOf(None)),
         ] {
-            assert_eq!(Command::parse(line), Ok(expected), "{line}");
+            assert_eq!(MetaCommand::parse(line), Ok(expected), "{line}");
         }
     }
 
     #[test]
     fn invalid_commands_return_errors() {
-        let error = |line| Command::parse(line).unwrap_err().to_string();
+        let error = |line| MetaCommand::parse(line).unwrap_err().to_string();
         insta::assert_snapshot!(error("\\frobnicate x"), @r"there is no command \frobnicate: \? shows those that there are");
         insta::assert_snapshot!(error("\\c"), @r"\c needs the name of a database");
         insta::assert_snapshot!(error("\\f parquet"), @r"\f needs one of pretty, json, jsonl and csv");
@@ -182,8 +188,11 @@ mod tests {
     fn the_help_and_the_completion_name_every_command() {
         for name in NAMES {
             assert!(HELP.contains(&format!("  {name} ")), "{name}");
-            let parsed = Command::parse(name);
-            assert!(!matches!(parsed, Err(NoCommand::Unknown(_))), "{name}");
+            let parsed = MetaCommand::parse(name);
+            assert!(
+                !matches!(parsed, Err(MetaCommandError::Unknown(_))),
+                "{name}"
+            );
         }
     }
 }

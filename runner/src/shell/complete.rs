@@ -2,8 +2,8 @@
 
 use super::{
     command,
-    pieces::{Piece, last_piece, next_piece},
-    tokens::{Kind, Language, Token, tokens},
+    pieces::{InputPiece, last_piece, next_piece},
+    tokens::{Kind, QueryLanguage, SyntaxToken, tokens},
     words::{self, is_keyword},
 };
 
@@ -15,7 +15,7 @@ const DEFAULT_SCHEMA: &str = "iox";
 
 /// A table or view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct CompletionTable {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) columns: Vec<String>,
@@ -23,9 +23,9 @@ pub(super) struct Table {
 
 /// The names that can be proposed in addition to keywords.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub(super) struct CompletionNames {
     pub(super) databases: Vec<String>,
-    pub(super) tables: Vec<Table>,
+    pub(super) tables: Vec<CompletionTable>,
     pub(super) functions: Vec<String>,
 }
 
@@ -57,13 +57,18 @@ pub(super) struct Completion {
 }
 
 /// Returns proposals for the text before `cursor`, a byte offset into `line`.
-pub(super) fn complete(line: &str, cursor: usize, language: Language, names: &Names) -> Completion {
+pub(super) fn complete(
+    line: &str,
+    cursor: usize,
+    language: QueryLanguage,
+    names: &CompletionNames,
+) -> Completion {
     let before = line.get(..cursor).unwrap_or(line);
     let mut completion = match last_piece(before, language) {
-        Some((Piece::Command(command), begin)) if !command.ends_with('\n') => {
+        Some((InputPiece::Command(command), begin)) if !command.ends_with('\n') => {
             complete_command(before, begin, command, names)
         }
-        Some((Piece::Unfinished(_), begin)) => {
+        Some((InputPiece::Unfinished(_), begin)) => {
             let whole = line.get(begin..).unwrap_or_default();
             let whole = next_piece(whole, language).map_or("", |(piece, _)| piece.text());
             complete_statement(before, begin, whole, language, names)
@@ -77,7 +82,12 @@ pub(super) fn complete(line: &str, cursor: usize, language: Language, names: &Na
 }
 
 /// Returns proposals for the name or the argument of a meta-command.
-fn complete_command(before: &str, begin: usize, command: &str, names: &Names) -> Completion {
+fn complete_command(
+    before: &str,
+    begin: usize,
+    command: &str,
+    names: &CompletionNames,
+) -> Completion {
     let name_begin = begin + command.len() - command.trim_start().len();
     let command = command.trim_start();
     let Some((name, argument)) = command.split_once(char::is_whitespace) else {
@@ -116,19 +126,19 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
 }
 
 /// A statement up to the cursor, parsed for completion.
-struct Place<'a> {
+struct CompletionContext<'a> {
     /// The typed part of the name, without a quotation mark.
     prefix: &'a str,
     is_quoted: bool,
     /// The name before the dot that precedes the prefix.
     qualifier: Option<&'a str>,
     /// The significant tokens before the qualifier.
-    before: Vec<Token<'a>>,
+    before: Vec<SyntaxToken<'a>>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> CompletionContext<'a> {
     /// Parses a statement; returns `None` if the cursor is in a string or comment.
-    fn of(statement: &'a str, language: Language) -> Option<Self> {
+    fn of(statement: &'a str, language: QueryLanguage) -> Option<Self> {
         let mut all: Vec<_> = tokens(statement, language).collect();
         let (prefix, is_quoted) = match all.last() {
             Some(token) if token.kind == Kind::Comment => return None,
@@ -154,7 +164,7 @@ impl<'a> Place<'a> {
         if qualifier.is_some() {
             all.truncate(all.len().saturating_sub(2));
         }
-        all.retain(Token::is_significant);
+        all.retain(SyntaxToken::is_significant);
         Some(Self {
             prefix,
             is_quoted,
@@ -166,7 +176,7 @@ impl<'a> Place<'a> {
     /// Returns whether the name of a table is expected.
     fn wants_table(&self) -> bool {
         let is_introduction =
-            |token: &Token<'_>| words::BEFORE_TABLE.iter().any(|word| token.is_word(word));
+            |token: &SyntaxToken<'_>| words::BEFORE_TABLE.iter().any(|word| token.is_word(word));
         match self.before.as_slice() {
             [.., last] if is_introduction(last) => true,
             [rest @ .., last] if last.is_symbol(",") => {
@@ -187,8 +197,8 @@ impl<'a> Place<'a> {
         !self.is_quoted && last.is_some_and(|last| openers.iter().any(|word| last.is_word(word)))
     }
 
-    fn wants_database(&self, language: Language) -> bool {
-        language == Language::Influxql
+    fn wants_database(&self, language: QueryLanguage) -> bool {
+        language == QueryLanguage::Influxql
             && self
                 .before
                 .first()
@@ -201,19 +211,20 @@ fn complete_statement(
     before: &str,
     begin: usize,
     whole: &str,
-    language: Language,
-    names: &Names,
+    language: QueryLanguage,
+    names: &CompletionNames,
 ) -> Completion {
-    let Some(place) = Place::of(before.get(begin..).unwrap_or_default(), language) else {
+    let Some(place) = CompletionContext::of(before.get(begin..).unwrap_or_default(), language)
+    else {
         return Completion::default();
     };
     let start = before.len() - place.prefix.len() - usize::from(place.is_quoted);
-    let proposer = Proposer {
+    let proposer = CandidateBuilder {
         place: &place,
         language,
     };
     let all: Vec<_> = tokens(whole, language)
-        .filter(Token::is_significant)
+        .filter(SyntaxToken::is_significant)
         .collect();
     let candidates = match place.qualifier {
         Some(qualifier) => proposer.qualified(qualifier, &all, names),
@@ -226,12 +237,12 @@ fn complete_statement(
 }
 
 /// Creates proposals for a position in a statement.
-struct Proposer<'a> {
-    place: &'a Place<'a>,
-    language: Language,
+struct CandidateBuilder<'a> {
+    place: &'a CompletionContext<'a>,
+    language: QueryLanguage,
 }
 
-impl Proposer<'_> {
+impl CandidateBuilder<'_> {
     /// Returns the names that begin with the typed prefix, quoted if necessary.
     fn names<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Vec<Candidate> {
         let matching = names
@@ -250,11 +261,11 @@ impl Proposer<'_> {
         candidates.collect()
     }
 
-    fn tables(&self, names: &Names) -> Vec<Candidate> {
-        let is_default = |table: &&Table| table.schema == DEFAULT_SCHEMA;
+    fn tables(&self, names: &CompletionNames) -> Vec<Candidate> {
+        let is_default = |table: &&CompletionTable| table.schema == DEFAULT_SCHEMA;
         let (tables, others): (Vec<_>, Vec<_>) = names.tables.iter().partition(is_default);
         let mut candidates = self.names(tables.into_iter().map(|table| &table.name));
-        if !self.place.is_quoted && self.language == Language::Sql {
+        if !self.place.is_quoted && self.language == QueryLanguage::Sql {
             let schemas = others.into_iter().map(|table| &table.schema);
             let schemas = schemas.filter(|schema| has_prefix(schema, self.place.prefix));
             candidates.extend(schemas.map(|schema| Candidate::plain(format!("{schema}."))));
@@ -266,7 +277,12 @@ impl Proposer<'_> {
     }
 
     /// Returns the tables of a schema, or the columns of a table, which may be given by an alias.
-    fn qualified(&self, qualifier: &str, all: &[Token<'_>], names: &Names) -> Vec<Candidate> {
+    fn qualified(
+        &self,
+        qualifier: &str,
+        all: &[SyntaxToken<'_>],
+        names: &CompletionNames,
+    ) -> Vec<Candidate> {
         let is_it = |name: &str| name.eq_ignore_ascii_case(qualifier);
         let in_schema = names.tables.iter().filter(|table| is_it(&table.schema));
         let mut candidates = self.names(in_schema.map(|table| &table.name));
@@ -309,8 +325,8 @@ impl Proposer<'_> {
 
     /// Returns columns of the tables that the statement names, or of all tables if it names none, plus functions and
     /// keywords.
-    fn anything(&self, all: &[Token<'_>], names: &Names) -> Vec<Candidate> {
-        let is_named = |table: &&Table| {
+    fn anything(&self, all: &[SyntaxToken<'_>], names: &CompletionNames) -> Vec<Candidate> {
+        let is_named = |table: &&CompletionTable| {
             let mut tokens = all.iter();
             tokens.any(|token| {
                 matches!(token.kind, Kind::Word | Kind::Name)
@@ -322,7 +338,7 @@ impl Proposer<'_> {
         };
         let mut tables: Vec<_> = names.tables.iter().filter(is_named).collect();
         if tables.is_empty() && (!self.place.prefix.is_empty() || self.place.is_quoted) {
-            let of_database = |table: &&Table| table.schema == DEFAULT_SCHEMA;
+            let of_database = |table: &&CompletionTable| table.schema == DEFAULT_SCHEMA;
             tables = names.tables.iter().filter(of_database).collect();
         }
         let mut candidates = self.names(tables.iter().flat_map(|table| &table.columns));
@@ -332,8 +348,8 @@ impl Proposer<'_> {
         candidates.extend(self.names(tables.iter().map(|table| &table.name)));
         candidates.extend(self.words(words::keywords(self.language)));
         let functions: Vec<&str> = match self.language {
-            Language::Sql => names.functions.iter().map(String::as_str).collect(),
-            Language::Influxql => words::INFLUXQL_FUNCTIONS.to_vec(),
+            QueryLanguage::Sql => names.functions.iter().map(String::as_str).collect(),
+            QueryLanguage::Influxql => words::INFLUXQL_FUNCTIONS.to_vec(),
         };
         let functions = functions.into_iter();
         let functions = functions.filter(|name| has_prefix(name, self.place.prefix));
@@ -343,10 +359,10 @@ impl Proposer<'_> {
 }
 
 /// Returns whether a name needs no quotes. SQL converts unquoted names to lower case.
-fn is_plain(name: &str, language: Language) -> bool {
+fn is_plain(name: &str, language: QueryLanguage) -> bool {
     let is_letter = |c: char| match language {
-        Language::Sql => c.is_ascii_lowercase() || c == '_',
-        Language::Influxql => c.is_ascii_alphabetic() || c == '_',
+        QueryLanguage::Sql => c.is_ascii_lowercase() || c == '_',
+        QueryLanguage::Influxql => c.is_ascii_alphabetic() || c == '_',
     };
     name.starts_with(is_letter)
         && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
@@ -354,10 +370,10 @@ fn is_plain(name: &str, language: Language) -> bool {
 }
 
 /// Quotes a name.
-fn quoted(name: &str, language: Language) -> String {
+fn quoted(name: &str, language: QueryLanguage) -> String {
     match language {
-        Language::Sql => format!("\"{}\"", name.replace('"', "\"\"")),
-        Language::Influxql => {
+        QueryLanguage::Sql => format!("\"{}\"", name.replace('"', "\"\"")),
+        QueryLanguage::Influxql => {
             let name = name.replace('\\', "\\\\").replace('"', "\\\"");
             format!("\"{name}\"")
         }

@@ -2,17 +2,17 @@
 
 use super::*;
 
-fn table(schema: &str, name: &str, columns: &[&str]) -> Table {
-    Table {
+fn table(schema: &str, name: &str, columns: &[&str]) -> CompletionTable {
+    CompletionTable {
         schema: schema.to_owned(),
         name: name.to_owned(),
         columns: columns.iter().map(|&column| column.to_owned()).collect(),
     }
 }
 
-fn names() -> Names {
+fn names() -> CompletionNames {
     let strings = |all: &[&str]| all.iter().map(|&name| name.to_owned()).collect();
-    Names {
+    CompletionNames {
         databases: strings(&["home", "hotel", "office"]),
         tables: vec![
             table("iox", "cpu", &["host", "time", "usage", "Idle Time"]),
@@ -25,7 +25,7 @@ fn names() -> Names {
 }
 
 /// Returns the text after completion, with the cursor at `|`.
-fn after(text: &str, language: Language) -> Vec<String> {
+fn after(text: &str, language: QueryLanguage) -> Vec<String> {
     let cursor = text.find('|').unwrap();
     let line = text.replacen('|', "", 1);
     let completion = complete(&line, cursor, language, &names());
@@ -36,7 +36,7 @@ fn after(text: &str, language: Language) -> Vec<String> {
 }
 
 fn sql(text: &str) -> Vec<String> {
-    after(text, Language::Sql)
+    after(text, QueryLanguage::Sql)
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn nothing_is_proposed_in_texts_and_comments() {
 
 #[test]
 fn influxql_has_words_of_its_own() {
-    let influxql = |text| after(text, Language::Influxql);
+    let influxql = |text| after(text, QueryLanguage::Influxql);
     assert_eq!(
         influxql("show meas|"),
         ["show measurement", "show measurements"]

@@ -11,12 +11,12 @@ use rustyline::{
 };
 
 use super::{
-    complete, history::MAX_ENTRIES, names::NameCache, pieces::is_complete, tokens::Language,
+    complete, history::MAX_ENTRIES, names::NameCache, pieces::is_complete, tokens::QueryLanguage,
 };
 
 /// Input at the prompt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entered {
+pub(super) enum PromptInput {
     /// Complete statements or a command.
     Text(String),
     /// Ctrl-C: the line is discarded.
@@ -47,7 +47,7 @@ impl LineEditor {
         let mut editor = Editor::with_history(config.clone(), MemHistory::with_config(&config))?;
         editor.set_helper(Some(StatementHelper {
             names,
-            language: Language::Sql,
+            language: QueryLanguage::Sql,
         }));
         let mut editor = Self { editor };
         for entry in earlier {
@@ -64,15 +64,17 @@ impl LineEditor {
     pub(super) fn read(
         &mut self,
         prompt: &str,
-        language: Language,
-    ) -> Result<Entered, ReadlineError> {
+        language: QueryLanguage,
+    ) -> Result<PromptInput, ReadlineError> {
         if let Some(helper) = self.editor.helper_mut() {
             helper.language = language;
         }
         match self.editor.readline(prompt) {
-            Ok(text) => Ok(Entered::Text(text)),
-            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => Ok(Entered::Cancelled),
-            Err(ReadlineError::Eof) => Ok(Entered::End),
+            Ok(text) => Ok(PromptInput::Text(text)),
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => {
+                Ok(PromptInput::Cancelled)
+            }
+            Err(ReadlineError::Eof) => Ok(PromptInput::End),
             Err(error) => Err(error),
         }
     }
@@ -88,7 +90,7 @@ impl LineEditor {
 #[derive(Debug)]
 struct StatementHelper {
     names: NameCache,
-    language: Language,
+    language: QueryLanguage,
 }
 
 impl Helper for StatementHelper {}

@@ -9,12 +9,12 @@ use crate::{client::ClientError, terminal};
 
 /// Style of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Style {
+pub(super) struct MessageStyle {
     /// Errors are red.
     pub(super) has_colors: bool,
 }
 
-impl Style {
+impl MessageStyle {
     /// Formats an error line.
     pub(super) fn error(self, text: &str) -> String {
         match self.has_colors {
@@ -98,9 +98,9 @@ mod tests {
 
     #[test]
     fn only_colored_errors_have_escapes() {
-        assert_eq!(Style { has_colors: false }.error("x"), "x");
+        assert_eq!(MessageStyle { has_colors: false }.error("x"), "x");
         assert_eq!(
-            Style { has_colors: true }.error("x"),
+            MessageStyle { has_colors: true }.error("x"),
             "\u{1b}[31mx\u{1b}[0m"
         );
     }

@@ -33,13 +33,14 @@ use neap_bucket::World;
 use rustyline::error::ReadlineError;
 
 use self::{
-    editor::{Entered, LineEditor},
+    editor::{LineEditor, PromptInput},
     history::HistoryFile,
-    message::Style,
-    session::{Flow, Session},
+    message::MessageStyle,
+    session::{InputOutcome, ShellSession},
 };
 pub(crate) use self::{
-    printer::Form, request::StatementRequest, session::Settings, tokens::Language,
+    printer::TerminalFormat, request::StatementRequest, session::ShellSettings,
+    tokens::QueryLanguage,
 };
 use crate::{cli::CommandError, client::Client, console::Console};
 
@@ -56,7 +57,7 @@ const GREETING: &str = concat!(
 /// The terminal can't be used, or the file for the results can't be created.
 pub(crate) async fn run(
     client: Client,
-    settings: Settings,
+    settings: ShellSettings,
     output: Option<&Path>,
     has_colors: bool,
     console: &mut Console,
@@ -64,10 +65,10 @@ pub(crate) async fn run(
 ) -> Result<(), CommandError> {
     console.report(GREETING);
     let (mut history, earlier) = load_history(console);
-    let style = Style {
+    let style = MessageStyle {
         has_colors: has_colors && console.err_is_terminal,
     };
-    let mut session = Session::new(console, client, world, settings, style);
+    let mut session = ShellSession::new(console, client, world, settings, style);
     if let Some(path) = output {
         session.open_output(path)?;
     }
@@ -82,10 +83,10 @@ pub(crate) async fn run(
         let entered;
         (editor, entered) = read(editor, prompt, language).await?;
         let text = match entered {
-            Ok(Entered::Text(text)) => text,
-            Ok(Entered::Cancelled) => continue,
+            Ok(PromptInput::Text(text)) => text,
+            Ok(PromptInput::Cancelled) => continue,
             // A closed terminal ends the shell, too.
-            Ok(Entered::End) | Err(_) => return Ok(()),
+            Ok(PromptInput::End) | Err(_) => return Ok(()),
         };
         if !text.trim().is_empty() {
             editor.remember(text.clone());
@@ -99,8 +100,8 @@ pub(crate) async fn run(
             biased;
             _ = interrupted => session.tell_cancelled(),
             flow = session.run(&text) => match flow? {
-                Flow::Continue | Flow::Failed => {}
-                Flow::Leave => return Ok(()),
+                InputOutcome::Continue | InputOutcome::Failed => {}
+                InputOutcome::Quit => return Ok(()),
             },
         }
     }
@@ -124,8 +125,8 @@ fn load_history(console: &mut Console) -> (Option<HistoryFile>, Vec<String>) {
 async fn read(
     mut editor: LineEditor,
     prompt: String,
-    language: Language,
-) -> Result<(LineEditor, Result<Entered, ReadlineError>), CommandError> {
+    language: QueryLanguage,
+) -> Result<(LineEditor, Result<PromptInput, ReadlineError>), CommandError> {
     let read = move || {
         let entered = editor.read(&prompt, language);
         (editor, entered)

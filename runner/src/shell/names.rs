@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Moment, World};
+use neap_bucket::{ClockReading, World};
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 
-use super::complete::{Names, Table};
+use super::complete::{CompletionNames, CompletionTable};
 use crate::client::{Client, ClientError};
 
 /// Maximum time that Tab waits.
@@ -31,31 +31,31 @@ const FUNCTIONS: &str = "SELECT DISTINCT routine_name FROM information_schema.ro
 /// A cache of the names on a server and in one of its databases. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct NameCache {
-    shared: Arc<Shared>,
+    shared: Arc<NameCacheInner>,
     runtime: Handle,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct NameCacheInner {
     client: Client,
     world: World,
-    state: Mutex<State>,
+    state: Mutex<NameCacheState>,
     loaded: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct NameCacheState {
     database: Option<String>,
-    names: Arc<Names>,
+    names: Arc<CompletionNames>,
     /// Time of the last fetch; `None` if the names must be fetched again.
-    fetched: Option<Moment>,
+    fetched: Option<ClockReading>,
     is_loading: bool,
     /// Incremented when a fetch in progress becomes outdated.
     generation: u64,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl NameCacheInner {
+    fn state(&self) -> MutexGuard<'_, NameCacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -64,7 +64,7 @@ impl NameCache {
     /// Creates an empty cache. Must be called within a Tokio runtime.
     pub(super) fn new(client: Client, world: World) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(NameCacheInner {
                 client,
                 world,
                 state: Mutex::default(),
@@ -94,7 +94,7 @@ impl NameCache {
     }
 
     /// Returns the known names, after a short wait if they are not known.
-    pub(super) fn look(&self) -> Arc<Names> {
+    pub(super) fn look(&self) -> Arc<CompletionNames> {
         let mut state = self.shared.state();
         let age = state.fetched.map(|at| self.shared.world.elapsed(&at));
         if age.is_none_or(|age| age > MAX_AGE) && !state.is_loading {
@@ -103,7 +103,7 @@ impl NameCache {
             self.runtime
                 .spawn(load(shared, state.generation, state.database.clone()));
         }
-        let is_awaited = |state: &mut State| state.is_loading && state.fetched.is_none();
+        let is_awaited = |state: &mut NameCacheState| state.is_loading && state.fetched.is_none();
         let waited = self
             .shared
             .loaded
@@ -114,7 +114,7 @@ impl NameCache {
 }
 
 /// Fetches all names. Names that can't be fetched stay unchanged until the next fetch.
-async fn load(shared: Arc<Shared>, generation: u64, database: Option<String>) {
+async fn load(shared: Arc<NameCacheInner>, generation: u64, database: Option<String>) {
     let world = &shared.world;
     let fetches = async {
         futures::join!(
@@ -153,7 +153,10 @@ pub(super) async fn fetch_databases(client: &Client) -> Result<Vec<String>, Clie
     Ok(rows.into_iter().map(|row| row.name).collect())
 }
 
-async fn fetch_tables(client: &Client, database: Option<&str>) -> Result<Vec<Table>, ClientError> {
+async fn fetch_tables(
+    client: &Client,
+    database: Option<&str>,
+) -> Result<Vec<CompletionTable>, ClientError> {
     #[derive(Deserialize)]
     struct Row {
         table_schema: String,
@@ -161,13 +164,13 @@ async fn fetch_tables(client: &Client, database: Option<&str>) -> Result<Vec<Tab
         column_name: String,
     }
     let rows: Vec<Row> = fetch_rows(client, database, COLUMNS).await?;
-    let mut tables: Vec<Table> = Vec::new();
+    let mut tables: Vec<CompletionTable> = Vec::new();
     for row in rows {
         match tables.last_mut() {
             Some(table) if table.schema == row.table_schema && table.name == row.table_name => {
                 table.columns.push(row.column_name);
             }
-            _ => tables.push(Table {
+            _ => tables.push(CompletionTable {
                 schema: row.table_schema,
                 name: row.table_name,
                 columns: vec![row.column_name],
@@ -208,7 +211,7 @@ mod tests {
     use tokio::runtime::Runtime;
 
     use super::*;
-    use crate::{client::Connection, shell::testing::Server};
+    use crate::{client::ClientSettings, shell::testing::MockServer};
 
     const ONE: &str = r#"[{"iox::database":"one"}]"#;
     const TWO: &str = r#"[{"iox::database":"one"},{"iox::database":"two"}]"#;
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn names_are_fetched_once_until_they_may_have_changed() {
         let runtime = Runtime::new().unwrap();
-        let server = Server::new(&[(200, ONE), (200, TWO), (500, "")]);
+        let server = MockServer::new(&[(200, ONE), (200, TWO), (500, "")]);
         let cache = cache(&runtime, server.client());
         assert_eq!(databases(&cache), ["one"]);
         assert_eq!(databases(&cache), ["one"]);
@@ -250,7 +253,7 @@ mod tests {
     fn an_unresponsive_server_does_not_block_typing() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
-        let connection = Connection {
+        let connection = ClientSettings {
             url: url.parse().unwrap(),
             token: None,
             tls_ca: None,
@@ -258,6 +261,6 @@ mod tests {
         };
         let runtime = Runtime::new().unwrap();
         let cache = cache(&runtime, Client::new(&connection).unwrap());
-        assert_eq!(*cache.look(), Names::default());
+        assert_eq!(*cache.look(), CompletionNames::default());
     }
 }

@@ -1,10 +1,10 @@
 //! Splits typed text or a file into meta-commands of the shell and statements for the server.
 
-use super::tokens::{Language, Token, tokens};
+use super::tokens::{QueryLanguage, SyntaxToken, tokens};
 
 /// A command or statement with the preceding space and comments. The concatenated pieces of a text are the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(super) enum InputPiece<'a> {
     /// A meta-command: `\d`, `use db`, `exit`.
     Command(&'a str),
     /// A statement with its terminator.
@@ -15,7 +15,7 @@ pub(super) enum Piece<'a> {
     Blank(&'a str),
 }
 
-impl<'a> Piece<'a> {
+impl<'a> InputPiece<'a> {
     /// Returns its text.
     pub(super) fn text(&self) -> &'a str {
         let (Self::Command(text)
@@ -29,38 +29,38 @@ impl<'a> Piece<'a> {
 /// Returns the first piece of a text and the rest; `None` if the text is empty.
 ///
 /// SQL statements end with `;`, InfluxQL statements with `;` or a line break.
-pub(super) fn next_piece(text: &str, language: Language) -> Option<(Piece<'_>, &str)> {
+pub(super) fn next_piece(text: &str, language: QueryLanguage) -> Option<(InputPiece<'_>, &str)> {
     if text.is_empty() {
         return None;
     }
     if let Some(end) = command_end(text) {
         let (command, rest) = text.split_at(end);
-        return Some((Piece::Command(command), rest));
+        return Some((InputPiece::Command(command), rest));
     }
     let mut end = 0;
     let mut has_content = false;
     for token in tokens(text, language) {
         if has_content && let Some(line_end) = line_end(&token, language) {
             let (statement, rest) = text.split_at(end + line_end);
-            return Some((Piece::Statement(statement), rest));
+            return Some((InputPiece::Statement(statement), rest));
         }
         end += token.text.len();
         if token.is_symbol(";") {
             let (statement, rest) = text.split_at(end);
-            return Some((Piece::Statement(statement), rest));
+            return Some((InputPiece::Statement(statement), rest));
         }
         has_content |= token.is_significant() || !token.closed;
     }
     let piece = match has_content {
-        true => Piece::Unfinished(text),
-        false => Piece::Blank(text),
+        true => InputPiece::Unfinished(text),
+        false => InputPiece::Blank(text),
     };
     Some((piece, ""))
 }
 
 /// Returns the end of the line within a space or comment token, where an InfluxQL statement ends.
-fn line_end(token: &Token<'_>, language: Language) -> Option<usize> {
-    let ends = language == Language::Influxql && !token.is_significant() && token.closed;
+fn line_end(token: &SyntaxToken<'_>, language: QueryLanguage) -> Option<usize> {
+    let ends = language == QueryLanguage::Influxql && !token.is_significant() && token.closed;
     ends.then(|| token.text.find('\n').map(|at| at + 1))
         .flatten()
 }
@@ -86,7 +86,7 @@ fn is_word_command(line: &str) -> bool {
 }
 
 /// Returns the last piece of a text and its start.
-pub(super) fn last_piece(text: &str, language: Language) -> Option<(Piece<'_>, usize)> {
+pub(super) fn last_piece(text: &str, language: QueryLanguage) -> Option<(InputPiece<'_>, usize)> {
     let mut last = None;
     let mut rest = text;
     while let Some((piece, after)) = next_piece(rest, language) {
@@ -97,10 +97,11 @@ pub(super) fn last_piece(text: &str, language: Language) -> Option<(Piece<'_>, u
 }
 
 /// Returns whether Enter after this text submits it instead of starting another line.
-pub(super) fn is_complete(text: &str, language: Language) -> bool {
+pub(super) fn is_complete(text: &str, language: QueryLanguage) -> bool {
     match last_piece(text, language) {
-        Some((Piece::Unfinished(statement), _)) => {
-            language == Language::Influxql && tokens(statement, language).all(|token| token.closed)
+        Some((InputPiece::Unfinished(statement), _)) => {
+            language == QueryLanguage::Influxql
+                && tokens(statement, language).all(|token| token.closed)
         }
         _ => true,
     }
@@ -112,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    fn pieces(mut text: &str, language: Language) -> Vec<Piece<'_>> {
+    fn pieces(mut text: &str, language: QueryLanguage) -> Vec<InputPiece<'_>> {
         let mut pieces = Vec::new();
         while let Some((piece, rest)) = next_piece(text, language) {
             pieces.push(piece);
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn statements_end_outside_of_quotes_and_comments() {
-        insta::assert_debug_snapshot!(pieces("SELECT ';' -- no;\n, \"a;b\", $$;$$; /* ; */ SELECT\n2 ;\n-- end;\n", Language::Sql), @r#"
+        insta::assert_debug_snapshot!(pieces("SELECT ';' -- no;\n, \"a;b\", $$;$$; /* ; */ SELECT\n2 ;\n-- end;\n", QueryLanguage::Sql), @r#"
         [
             Statement(
                 "SELECT ';' -- no;\n, \"a;b\", $$;$$;",
@@ -137,10 +138,13 @@ mod tests {
         ]
         "#);
         assert_eq!(
-            pieces("SELECT 'a;\nb", Language::Sql),
-            [Piece::Unfinished("SELECT 'a;\nb")]
+            pieces("SELECT 'a;\nb", QueryLanguage::Sql),
+            [InputPiece::Unfinished("SELECT 'a;\nb")]
         );
-        assert_eq!(pieces(";", Language::Sql), [Piece::Statement(";")]);
+        assert_eq!(
+            pieces(";", QueryLanguage::Sql),
+            [InputPiece::Statement(";")]
+        );
     }
 
     #[test]
@@ -148,12 +152,12 @@ mod tests {
         assert_eq!(
             pieces(
                 "\nSHOW DATABASES\nSELECT 'a\nb' FROM c;SELECT 1",
-                Language::Influxql
+                QueryLanguage::Influxql
             ),
             [
-                Piece::Statement("\nSHOW DATABASES\n"),
-                Piece::Statement("SELECT 'a\nb' FROM c;"),
-                Piece::Unfinished("SELECT 1"),
+                InputPiece::Statement("\nSHOW DATABASES\n"),
+                InputPiece::Statement("SELECT 'a\nb' FROM c;"),
+                InputPiece::Unfinished("SELECT 1"),
             ]
         );
     }
@@ -163,22 +167,25 @@ mod tests {
         assert_eq!(
             pieces(
                 "\\d cpu;\nSELECT 1;\n\\x\nuse home;\n SELECT\n\\d;",
-                Language::Sql
+                QueryLanguage::Sql
             ),
             [
-                Piece::Command("\\d cpu;\n"),
-                Piece::Statement("SELECT 1;"),
-                Piece::Command("\n\\x\n"),
-                Piece::Command("use home;\n"),
-                Piece::Statement(" SELECT\n\\d;"),
+                InputPiece::Command("\\d cpu;\n"),
+                InputPiece::Statement("SELECT 1;"),
+                InputPiece::Command("\n\\x\n"),
+                InputPiece::Command("use home;\n"),
+                InputPiece::Statement(" SELECT\n\\d;"),
             ]
         );
         for command in ["exit", "QUIT;", "help", "use a b"] {
-            assert_eq!(pieces(command, Language::Sql), [Piece::Command(command)]);
+            assert_eq!(
+                pieces(command, QueryLanguage::Sql),
+                [InputPiece::Command(command)]
+            );
         }
         assert_eq!(
-            pieces("exit 1", Language::Sql),
-            [Piece::Unfinished("exit 1")]
+            pieces("exit 1", QueryLanguage::Sql),
+            [InputPiece::Unfinished("exit 1")]
         );
     }
 
@@ -195,15 +202,19 @@ mod tests {
             ("\\d", true, true),
             ("exit", true, true),
         ] {
-            assert_eq!(is_complete(text, Language::Sql), sql, "{text}");
-            assert_eq!(is_complete(text, Language::Influxql), influxql, "{text}");
+            assert_eq!(is_complete(text, QueryLanguage::Sql), sql, "{text}");
+            assert_eq!(
+                is_complete(text, QueryLanguage::Influxql),
+                influxql,
+                "{text}"
+            );
         }
     }
 
-    fn language(influxql: bool) -> Language {
+    fn language(influxql: bool) -> QueryLanguage {
         match influxql {
-            true => Language::Influxql,
-            false => Language::Sql,
+            true => QueryLanguage::Influxql,
+            false => QueryLanguage::Sql,
         }
     }
 
@@ -214,10 +225,10 @@ mod tests {
             influxql: bool,
         ) {
             let pieces = pieces(&text, language(influxql));
-            let joined: String = pieces.iter().map(Piece::text).collect();
+            let joined: String = pieces.iter().map(InputPiece::text).collect();
             prop_assert_eq!(&joined, &text);
             prop_assert!(pieces.iter().all(|piece| !piece.text().is_empty()));
-            let unended = |piece: &Piece<'_>| matches!(piece, Piece::Unfinished(_) | Piece::Blank(_));
+            let unended = |piece: &InputPiece<'_>| matches!(piece, InputPiece::Unfinished(_) | InputPiece::Blank(_));
             let open = pieces.iter().position(unended);
             prop_assert!(open.is_none_or(|at| at + 1 == pieces.len()));
         }
@@ -234,8 +245,8 @@ mod tests {
             let statement = format!("SELECT {before} {}{inside}{} x;", quotes.0, quotes.1);
             let text = format!("{statement}SELECT 2;");
             prop_assert_eq!(
-                pieces(&text, Language::Sql),
-                [Piece::Statement(&statement), Piece::Statement("SELECT 2;")]
+                pieces(&text, QueryLanguage::Sql),
+                [InputPiece::Statement(&statement), InputPiece::Statement("SELECT 2;")]
             );
         }
     }

@@ -16,7 +16,7 @@ const MAX_ROW_BYTES: usize = 64 << 20;
 
 /// Result formats for terminals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum TerminalFormat {
     Pretty,
     Json,
     #[value(alias = "json_lines")]
@@ -24,7 +24,7 @@ pub(crate) enum Form {
     Csv,
 }
 
-impl Form {
+impl TerminalFormat {
     /// Returns the format's name in requests.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -38,19 +38,19 @@ impl Form {
 
 /// Prints one result.
 #[derive(Debug)]
-pub(super) struct Printer {
-    counter: Counter,
-    vertical: Option<Vertical>,
+pub(super) struct ResultPrinter {
+    counter: RowCounter,
+    vertical: Option<VerticalPrinter>,
     /// The start of a table, held back while it may equal [`NO_TABLE`].
     held: Vec<u8>,
     last: Option<u8>,
 }
 
-impl Printer {
+impl ResultPrinter {
     /// Creates a printer for a result in this format.
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: TerminalFormat) -> Self {
         Self {
-            counter: Counter::new(form),
+            counter: RowCounter::new(form),
             vertical: None,
             held: Vec::new(),
             last: None,
@@ -60,8 +60,8 @@ impl Printer {
     /// Creates a printer that shows each value of a JSON Lines result on a separate line.
     pub(super) fn vertical() -> Self {
         Self {
-            vertical: Some(Vertical::default()),
-            ..Self::new(Form::Jsonl)
+            vertical: Some(VerticalPrinter::default()),
+            ..Self::new(TerminalFormat::Jsonl)
         }
     }
 
@@ -71,7 +71,7 @@ impl Printer {
         if let Some(vertical) = &mut self.vertical {
             return vertical.print(bytes, into);
         }
-        if self.counter.form == Form::Pretty && self.last.is_none() {
+        if self.counter.form == TerminalFormat::Pretty && self.last.is_none() {
             self.held.extend_from_slice(bytes);
             if NO_TABLE.starts_with(&self.held) {
                 return Ok(());
@@ -98,8 +98,8 @@ impl Printer {
 
 /// Counts the rows of a result without buffering.
 #[derive(Debug)]
-struct Counter {
-    form: Form,
+struct RowCounter {
+    form: TerminalFormat,
     /// Number of ended lines or records, or of started table lines and JSON objects.
     count: u64,
     at_line_start: bool,
@@ -108,8 +108,8 @@ struct Counter {
     depth: usize,
 }
 
-impl Counter {
-    fn new(form: Form) -> Self {
+impl RowCounter {
+    fn new(form: TerminalFormat) -> Self {
         Self {
             form,
             count: 0,
@@ -124,14 +124,18 @@ impl Counter {
         for &byte in bytes {
             match self.form {
                 // A row whose value contains a line break counts twice, because its lines can't be told apart.
-                Form::Pretty => self.count += u64::from(self.at_line_start && byte == b'|'),
-                Form::Jsonl => self.count += u64::from(byte == b'\n' && !self.at_line_start),
-                Form::Csv => {
+                TerminalFormat::Pretty => {
+                    self.count += u64::from(self.at_line_start && byte == b'|')
+                }
+                TerminalFormat::Jsonl => {
+                    self.count += u64::from(byte == b'\n' && !self.at_line_start)
+                }
+                TerminalFormat::Csv => {
                     self.in_quotes ^= byte == b'"';
                     let ends = byte == b'\n' && !self.in_quotes;
                     self.count += u64::from(ends);
                 }
-                Form::Json => self.count_objects(byte),
+                TerminalFormat::Json => self.count_objects(byte),
             }
             self.at_line_start = byte == b'\n';
         }
@@ -155,23 +159,23 @@ impl Counter {
     fn rows(&self) -> u64 {
         let unended = u64::from(!self.at_line_start);
         match self.form {
-            Form::Json => self.count,
-            Form::Jsonl => self.count + unended,
+            TerminalFormat::Json => self.count,
+            TerminalFormat::Jsonl => self.count + unended,
             // The header is not a row.
-            Form::Csv => (self.count + unended).saturating_sub(1),
-            Form::Pretty => self.count.saturating_sub(1),
+            TerminalFormat::Csv => (self.count + unended).saturating_sub(1),
+            TerminalFormat::Pretty => self.count.saturating_sub(1),
         }
     }
 }
 
 /// Prints rows as `column | value` lines. Null values are omitted, as in JSON Lines.
 #[derive(Debug, Default)]
-struct Vertical {
+struct VerticalPrinter {
     rows: u64,
     line: Vec<u8>,
 }
 
-impl Vertical {
+impl VerticalPrinter {
     fn print(&mut self, bytes: &[u8], into: &mut dyn Write) -> io::Result<()> {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.line.len() + part.len() > MAX_ROW_BYTES {
@@ -191,7 +195,7 @@ impl Vertical {
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
-        let Fields(fields) = serde_json::from_slice(&line)?;
+        let OrderedFields(fields) = serde_json::from_slice(&line)?;
         self.rows += 1;
         let mut text = format!("-[ row {} ]-\n", self.rows);
         let widths = fields.iter().map(|(name, _)| name.chars().count());
@@ -210,27 +214,27 @@ impl Vertical {
 }
 
 /// The members of a JSON object in document order.
-struct Fields(Vec<(String, Value)>);
+struct OrderedFields(Vec<(String, Value)>);
 
-impl<'de> serde::Deserialize<'de> for Fields {
+impl<'de> serde::Deserialize<'de> for OrderedFields {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
+        struct OrderedFieldsVisitor;
+        impl<'de> Visitor<'de> for OrderedFieldsVisitor {
+            type Value = OrderedFields;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a row")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedFields, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(OrderedFields(fields))
             }
         }
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_map(OrderedFieldsVisitor)
     }
 }
 
@@ -239,7 +243,7 @@ mod tests {
     use super::*;
 
     /// Returns the printed text and the number of rows, the same for every chunk size.
-    fn printed(new: impl Fn() -> Printer, text: &str) -> (String, u64) {
+    fn printed(new: impl Fn() -> ResultPrinter, text: &str) -> (String, u64) {
         let with_chunks = |size| {
             let (mut printer, mut into) = (new(), Vec::new());
             for chunk in text.as_bytes().chunks(size) {
@@ -258,19 +262,27 @@ mod tests {
     #[test]
     fn rows_are_counted_in_all_forms() {
         for (form, text, expected) in [
-            (Form::Pretty, "+---+\n| a |\n+---+\n| 1 |\n| 2 |\n+---+", 2),
-            (Form::Pretty, "+---+\n| a |\n+---+\n+---+", 0),
-            (Form::Json, r#"[{"a":"}{[\""},{"b":[{"c":1}]}]"#, 2),
-            (Form::Json, "[]", 0),
-            (Form::Jsonl, "{\"a\":1}\n{}\n", 2),
-            (Form::Jsonl, "{}", 1),
-            (Form::Jsonl, "", 0),
-            (Form::Csv, "a,b\n1,\"x\n\"\"y\"\n2,\n", 2),
-            (Form::Csv, "a\n1", 1),
-            (Form::Csv, "a\n", 0),
-            (Form::Csv, "", 0),
+            (
+                TerminalFormat::Pretty,
+                "+---+\n| a |\n+---+\n| 1 |\n| 2 |\n+---+",
+                2,
+            ),
+            (TerminalFormat::Pretty, "+---+\n| a |\n+---+\n+---+", 0),
+            (
+                TerminalFormat::Json,
+                r#"[{"a":"}{[\""},{"b":[{"c":1}]}]"#,
+                2,
+            ),
+            (TerminalFormat::Json, "[]", 0),
+            (TerminalFormat::Jsonl, "{\"a\":1}\n{}\n", 2),
+            (TerminalFormat::Jsonl, "{}", 1),
+            (TerminalFormat::Jsonl, "", 0),
+            (TerminalFormat::Csv, "a,b\n1,\"x\n\"\"y\"\n2,\n", 2),
+            (TerminalFormat::Csv, "a\n1", 1),
+            (TerminalFormat::Csv, "a\n", 0),
+            (TerminalFormat::Csv, "", 0),
         ] {
-            let (out, rows) = printed(|| Printer::new(form), text);
+            let (out, rows) = printed(|| ResultPrinter::new(form), text);
             assert_eq!(rows, expected, "{text}");
             assert_eq!(out.trim_end_matches('\n'), text.trim_end_matches('\n'));
             assert!(out.is_empty() || out.ends_with('\n'));
@@ -281,7 +293,7 @@ mod tests {
     fn a_table_without_columns_is_not_shown() {
         for text in ["++\n++", "++\n++\n"] {
             assert_eq!(
-                printed(|| Printer::new(Form::Pretty), text),
+                printed(|| ResultPrinter::new(TerminalFormat::Pretty), text),
                 (String::new(), 0)
             );
         }
@@ -290,7 +302,7 @@ mod tests {
     #[test]
     fn rows_have_lines_of_their_own() {
         let lines = "{\"host\":\"a\",\"usage\":0.5,\"all\":[1,2]}\n{\"note\":\"x\\ny\"}\n";
-        let (out, rows) = printed(Printer::vertical, lines);
+        let (out, rows) = printed(ResultPrinter::vertical, lines);
         assert_eq!(rows, 2);
         insta::assert_snapshot!(out, @r"
         -[ row 1 ]-
@@ -301,6 +313,6 @@ mod tests {
         note | x
              | y
         ");
-        assert_eq!(printed(Printer::vertical, ""), (String::new(), 0));
+        assert_eq!(printed(ResultPrinter::vertical, ""), (String::new(), 0));
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::{Method, Response, header};
 use serde::Serialize;
 
-use super::tokens::Language;
+use super::tokens::QueryLanguage;
 use crate::client::{Client, ClientError};
 
 /// Header with the time or stamp as of which a query is answered.
@@ -12,7 +12,7 @@ const AS_OF_HEADER: &str = "x-neap-as-of";
 /// A statement for a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StatementRequest<'a> {
-    pub(crate) language: Language,
+    pub(crate) language: QueryLanguage,
     /// Database; some InfluxQL statements need none.
     pub(crate) database: Option<&'a str>,
     pub(crate) text: &'a str,
@@ -23,7 +23,7 @@ pub(crate) struct StatementRequest<'a> {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct StatementBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     db: Option<&'a str>,
     q: &'a str,
@@ -38,10 +38,10 @@ impl StatementRequest<'_> {
     /// The request failed or was refused.
     pub(crate) async fn send(&self, client: &Client) -> Result<Response, ClientError> {
         let path = match self.language {
-            Language::Sql => "/api/v3/query_sql",
-            Language::Influxql => "/api/v3/query_influxql",
+            QueryLanguage::Sql => "/api/v3/query_sql",
+            QueryLanguage::Influxql => "/api/v3/query_influxql",
         };
-        let body = Body {
+        let body = StatementBody {
             db: self.database,
             q: self.text,
             format: self.form,

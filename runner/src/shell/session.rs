@@ -12,19 +12,19 @@ use neap_bucket::World;
 use reqwest::{Method, Response};
 
 use super::{
-    command::{Command, HELP},
-    message::{self, Style},
+    command::{HELP, MetaCommand},
+    message::{self, MessageStyle},
     names::{self, NameCache},
-    pieces::{Piece, next_piece},
-    printer::{Form, Printer},
+    pieces::{InputPiece, next_piece},
+    printer::{ResultPrinter, TerminalFormat},
     request::StatementRequest,
-    tokens::{Language, Token, tokens},
+    tokens::{QueryLanguage, SyntaxToken, tokens},
 };
 use crate::{
     cli::CommandError,
     client::{Client, ClientError},
     console::Console,
-    terminal::Controls,
+    terminal::ControlCharEscaper,
 };
 
 /// Maximum size of a script file in bytes.
@@ -41,70 +41,70 @@ const DISTINCT_CACHES: &str = "SELECT * FROM system.distinct_caches ORDER BY \"t
 
 /// Settings of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct ShellSettings {
     pub(crate) database: Option<String>,
-    pub(crate) language: Language,
-    pub(crate) form: Form,
+    pub(crate) language: QueryLanguage,
+    pub(crate) form: TerminalFormat,
     /// Time or stamp as of which queries are answered; `None` for now.
     pub(crate) as_of: Option<String>,
 }
 
 /// Outcome of a piece of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(super) enum InputOutcome {
     Continue,
     /// An error occurred and was printed. The rest of the input is not executed.
     Failed,
-    Leave,
+    Quit,
 }
 
 /// Error of a statement or command.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum SessionError {
     #[error("{}", message::of_client(.0))]
     Client(#[from] ClientError),
     #[error("{0}")]
-    Told(String),
+    Message(String),
     /// The output is closed, so the session ends.
     #[error("{0}")]
     Output(io::Error),
 }
 
-impl Failure {
+impl SessionError {
     fn of_file(path: &Path, error: &io::Error) -> Self {
-        Self::Told(format!("{}: {error}", path.display()))
+        Self::Message(format!("{}: {error}", path.display()))
     }
 }
 
 /// A file for results.
 #[derive(Debug)]
-struct Output {
+struct OutputFile {
     path: PathBuf,
     file: File,
 }
 
 /// A session between a user and a server.
 #[derive(Debug)]
-pub(super) struct Session<'a> {
+pub(super) struct ShellSession<'a> {
     console: &'a mut Console,
     client: Client,
     world: World,
-    settings: Settings,
-    style: Style,
+    settings: ShellSettings,
+    style: MessageStyle,
     names: NameCache,
-    output: Option<Output>,
+    output: Option<OutputFile>,
     is_vertical: bool,
     tells_time: bool,
 }
 
-impl<'a> Session<'a> {
+impl<'a> ShellSession<'a> {
     /// Creates a session without sending a request. Must be called within a Tokio runtime.
     pub(super) fn new(
         console: &'a mut Console,
         client: Client,
         world: World,
-        settings: Settings,
-        style: Style,
+        settings: ShellSettings,
+        style: MessageStyle,
     ) -> Self {
         let names = NameCache::new(client.clone(), world.clone());
         names.use_database(settings.database.as_deref());
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
     }
 
     /// Returns the language of the next input.
-    pub(super) fn language(&self) -> Language {
+    pub(super) fn language(&self) -> QueryLanguage {
         self.settings.language
     }
 
@@ -135,8 +135,8 @@ impl<'a> Session<'a> {
     pub(super) fn prompt(&self) -> String {
         let database = self.settings.database.as_deref().unwrap_or("(no database)");
         let language = match self.settings.language {
-            Language::Sql => "",
-            Language::Influxql => " influxql",
+            QueryLanguage::Sql => "",
+            QueryLanguage::Influxql => " influxql",
         };
         let as_of = match &self.settings.as_of {
             Some(as_of) => format!(" as of {as_of}"),
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
             path: path.display().to_string(),
             error,
         })?;
-        self.output = Some(Output {
+        self.output = Some(OutputFile {
             path: path.to_owned(),
             file,
         });
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
     /// # Errors
     ///
     /// The output is closed.
-    pub(super) async fn run(&mut self, text: &str) -> Result<Flow, CommandError> {
+    pub(super) async fn run(&mut self, text: &str) -> Result<InputOutcome, CommandError> {
         self.run_text(text, 0).await.map_err(CommandError::Output)
     }
 
@@ -186,64 +186,69 @@ impl<'a> Session<'a> {
         &'t mut self,
         mut text: &'t str,
         depth: usize,
-    ) -> Pin<Box<dyn Future<Output = io::Result<Flow>> + Send + 't>> {
+    ) -> Pin<Box<dyn Future<Output = io::Result<InputOutcome>> + Send + 't>> {
         Box::pin(async move {
             while let Some((piece, rest)) = next_piece(text, self.settings.language) {
                 text = rest;
                 let outcome = match piece {
-                    Piece::Blank(_) => Ok(Flow::Continue),
-                    Piece::Command(line) => self.run_command(line, depth).await,
-                    Piece::Statement(statement) | Piece::Unfinished(statement) => {
+                    InputPiece::Blank(_) => Ok(InputOutcome::Continue),
+                    InputPiece::Command(line) => self.run_command(line, depth).await,
+                    InputPiece::Statement(statement) | InputPiece::Unfinished(statement) => {
                         let outcome = self.run_statement(statement).await;
-                        outcome.map(|()| Flow::Continue)
+                        outcome.map(|()| InputOutcome::Continue)
                     }
                 };
                 match outcome {
-                    Ok(Flow::Continue) => {}
+                    Ok(InputOutcome::Continue) => {}
                     Ok(flow) => return Ok(flow),
-                    Err(Failure::Output(error)) => return Err(error),
+                    Err(SessionError::Output(error)) => return Err(error),
                     Err(failure) => {
                         self.console.out.flush()?;
                         let line = self.style.error(&format!("error: {failure}"));
                         self.console.report(line);
-                        return Ok(Flow::Failed);
+                        return Ok(InputOutcome::Failed);
                     }
                 }
             }
-            Ok(Flow::Continue)
+            Ok(InputOutcome::Continue)
         })
     }
 
-    async fn run_command(&mut self, line: &str, depth: usize) -> Result<Flow, Failure> {
-        let command = Command::parse(line).map_err(|error| Failure::Told(error.to_string()))?;
+    async fn run_command(
+        &mut self,
+        line: &str,
+        depth: usize,
+    ) -> Result<InputOutcome, SessionError> {
+        let command =
+            MetaCommand::parse(line).map_err(|error| SessionError::Message(error.to_string()))?;
         match command {
-            Command::Leave => return Ok(Flow::Leave),
-            Command::Include(path) => return self.include(&path, depth).await,
-            Command::Help => self.console.report(HELP),
-            Command::Databases => self.list_databases().await?,
-            Command::Use(database) => self.use_database(database).await?,
-            Command::Tables => self.run_sql(TABLES).await?,
-            Command::Columns { table } => self.list_columns(&table).await?,
-            Command::Caches => {
+            MetaCommand::Leave => return Ok(InputOutcome::Quit),
+            MetaCommand::Include(path) => return self.include(&path, depth).await,
+            MetaCommand::Help => self.console.report(HELP),
+            MetaCommand::Databases => self.list_databases().await?,
+            MetaCommand::Use(database) => self.use_database(database).await?,
+            MetaCommand::Tables => self.run_sql(TABLES).await?,
+            MetaCommand::Columns { table } => self.list_columns(&table).await?,
+            MetaCommand::Caches => {
                 self.console.report("last value caches:");
                 self.run_sql(LAST_CACHES).await?;
                 self.console.report("distinct value caches:");
                 self.run_sql(DISTINCT_CACHES).await?;
             }
-            Command::Form(form) => self.settings.form = form,
-            Command::Vertical => {
+            MetaCommand::Form(form) => self.settings.form = form,
+            MetaCommand::Vertical => {
                 self.is_vertical = !self.is_vertical;
                 self.tell_switch("rows on lines of their own", self.is_vertical);
             }
-            Command::Timing => {
+            MetaCommand::Timing => {
                 self.tells_time = !self.tells_time;
                 self.tell_switch("times", self.tells_time);
             }
-            Command::Output(path) => self.direct_output(path)?,
-            Command::Language(language) => self.settings.language = language,
-            Command::AsOf(as_of) => self.settings.as_of = as_of,
+            MetaCommand::Output(path) => self.direct_output(path)?,
+            MetaCommand::Language(language) => self.settings.language = language,
+            MetaCommand::AsOf(as_of) => self.settings.as_of = as_of,
         }
-        Ok(Flow::Continue)
+        Ok(InputOutcome::Continue)
     }
 
     fn tell_switch(&mut self, what: &str, is_on: bool) {
@@ -251,9 +256,9 @@ impl<'a> Session<'a> {
         self.console.report(format_args!("{what}: {state}"));
     }
 
-    async fn run_statement(&mut self, statement: &str) -> Result<(), Failure> {
+    async fn run_statement(&mut self, statement: &str) -> Result<(), SessionError> {
         let language = self.settings.language;
-        let mut significant = tokens(statement, language).filter(Token::is_significant);
+        let mut significant = tokens(statement, language).filter(SyntaxToken::is_significant);
         let Some(first) = significant.next().filter(|first| !first.is_symbol(";")) else {
             return Ok(());
         };
@@ -269,11 +274,11 @@ impl<'a> Session<'a> {
     }
 
     /// Runs an internal statement of the shell.
-    async fn run_sql(&mut self, sql: &str) -> Result<(), Failure> {
-        self.run_in(Language::Sql, sql).await
+    async fn run_sql(&mut self, sql: &str) -> Result<(), SessionError> {
+        self.run_in(QueryLanguage::Sql, sql).await
     }
 
-    async fn run_in(&mut self, language: Language, text: &str) -> Result<(), Failure> {
+    async fn run_in(&mut self, language: QueryLanguage, text: &str) -> Result<(), SessionError> {
         let began = self.world.moment();
         let request = self.request(language, text, self.form())?;
         let response = request.send(&self.client).await?;
@@ -286,14 +291,14 @@ impl<'a> Session<'a> {
     /// Creates the request of a statement with the current settings.
     fn request<'r>(
         &'r self,
-        language: Language,
+        language: QueryLanguage,
         text: &'r str,
-        form: Form,
-    ) -> Result<StatementRequest<'r>, Failure> {
+        form: TerminalFormat,
+    ) -> Result<StatementRequest<'r>, SessionError> {
         let database = self.settings.database.as_deref();
-        if database.is_none() && language == Language::Sql {
+        if database.is_none() && language == QueryLanguage::Sql {
             let hint = "no database is chosen: \\l lists them, \\c NAME goes to one";
-            return Err(Failure::Told(hint.to_owned()));
+            return Err(SessionError::Message(hint.to_owned()));
         }
         Ok(StatementRequest {
             language,
@@ -305,21 +310,21 @@ impl<'a> Session<'a> {
     }
 
     /// Returns the result format to request from the server.
-    fn form(&self) -> Form {
+    fn form(&self) -> TerminalFormat {
         match self.is_vertical {
-            true => Form::Jsonl,
+            true => TerminalFormat::Jsonl,
             false => self.settings.form,
         }
     }
 
     /// Prints a result while it arrives, or writes it into the file, and counts its rows.
-    async fn print(&mut self, mut response: Response) -> Result<u64, Failure> {
+    async fn print(&mut self, mut response: Response) -> Result<u64, SessionError> {
         let mut printer = match self.is_vertical {
-            true => Printer::vertical(),
-            false => Printer::new(self.settings.form),
+            true => ResultPrinter::vertical(),
+            false => ResultPrinter::new(self.settings.form),
         };
         let is_read = self.output.is_none() && self.console.out_is_terminal;
-        let mut controls = Controls::new(is_read);
+        let mut controls = ControlCharEscaper::new(is_read);
         while let Some(chunk) = self.client.next_chunk(&mut response).await? {
             self.put(|into| printer.print(&chunk, &mut controls.over(into)))?;
             // Yield, so that a fast result does not delay Ctrl-C.
@@ -332,19 +337,19 @@ impl<'a> Session<'a> {
     fn put<T>(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, SessionError> {
         match &mut self.output {
             Some(output) => {
-                write(&mut output.file).map_err(|error| Failure::of_file(&output.path, &error))
+                write(&mut output.file).map_err(|error| SessionError::of_file(&output.path, &error))
             }
             None => write(&mut self.console.out).map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData => Failure::Told(error.to_string()),
-                _ => Failure::Output(error),
+                io::ErrorKind::InvalidData => SessionError::Message(error.to_string()),
+                _ => SessionError::Output(error),
             }),
         }
     }
 
-    async fn list_databases(&mut self) -> Result<(), Failure> {
+    async fn list_databases(&mut self) -> Result<(), SessionError> {
         let request = self
             .client
             .request(Method::GET, "/api/v3/configure/database");
@@ -355,10 +360,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn use_database(&mut self, database: String) -> Result<(), Failure> {
+    async fn use_database(&mut self, database: String) -> Result<(), SessionError> {
         let databases = names::fetch_databases(&self.client).await?;
         if !databases.contains(&database) {
-            return Err(Failure::Told(format!("database not found: {database}")));
+            return Err(SessionError::Message(format!(
+                "database not found: {database}"
+            )));
         }
         self.names.use_database(Some(&database));
         self.settings.database = Some(database);
@@ -366,17 +373,17 @@ impl<'a> Session<'a> {
     }
 
     /// Lists columns with their types, and whether they are tags, which InfluxDB 3 stores as dictionaries.
-    async fn list_columns(&mut self, table: &str) -> Result<(), Failure> {
+    async fn list_columns(&mut self, table: &str) -> Result<(), SessionError> {
         let table_is = format!(
             "table_schema = 'iox' AND table_name = '{}'",
             table.replace('\'', "''")
         );
         let sql =
             format!("SELECT table_name FROM information_schema.tables WHERE {table_is} LIMIT 1");
-        let request = self.request(Language::Sql, &sql, Form::Jsonl)?;
+        let request = self.request(QueryLanguage::Sql, &sql, TerminalFormat::Jsonl)?;
         let mut found = request.send(&self.client).await?;
         if self.client.next_chunk(&mut found).await?.is_none() {
-            return Err(Failure::Told(format!("table not found: {table}")));
+            return Err(SessionError::Message(format!("table not found: {table}")));
         }
         let sql = format!(
             "SELECT column_name, data_type, CASE WHEN data_type LIKE 'Dictionary%' THEN 'tag' \
@@ -387,31 +394,31 @@ impl<'a> Session<'a> {
     }
 
     /// Runs a script file.
-    async fn include(&mut self, path: &Path, depth: usize) -> Result<Flow, Failure> {
+    async fn include(&mut self, path: &Path, depth: usize) -> Result<InputOutcome, SessionError> {
         if depth >= MAX_DEPTH {
-            return Err(Failure::Told(format!(
+            return Err(SessionError::Message(format!(
                 "{}: too many files run one another",
                 path.display()
             )));
         }
-        let failed = |error: io::Error| Failure::of_file(path, &error);
+        let failed = |error: io::Error| SessionError::of_file(path, &error);
         if fs::metadata(path).map_err(failed)?.len() > MAX_FILE_BYTES {
-            return Err(Failure::Told(format!(
+            return Err(SessionError::Message(format!(
                 "{}: the file is too large",
                 path.display()
             )));
         }
         let text = fs::read_to_string(path).map_err(failed)?;
         let flow = self.run_text(&text, depth + 1).await;
-        flow.map_err(Failure::Output)
+        flow.map_err(SessionError::Output)
     }
 
-    fn direct_output(&mut self, path: Option<PathBuf>) -> Result<(), Failure> {
+    fn direct_output(&mut self, path: Option<PathBuf>) -> Result<(), SessionError> {
         self.output = None;
         match path {
             Some(path) => self
                 .open_output(&path)
-                .map_err(|error| Failure::Told(error.to_string())),
+                .map_err(|error| SessionError::Message(error.to_string())),
             None => Ok(()),
         }
     }

@@ -4,28 +4,28 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    console::testing::{Printed, console},
-    shell::testing::Server,
+    console::testing::{OutputBuffer, console},
+    shell::testing::MockServer,
 };
 
 /// Runs these inputs in a session, and returns its last outcome, its prompt, and its output.
 fn run(
-    server: &Server,
+    server: &MockServer,
     database: Option<&str>,
     inputs: &[&str],
-) -> (Flow, String, Printed, Printed) {
+) -> (InputOutcome, String, OutputBuffer, OutputBuffer) {
     let (mut console, out, err) = console("");
-    let settings = Settings {
+    let settings = ShellSettings {
         database: database.map(str::to_owned),
-        language: Language::Sql,
-        form: Form::Pretty,
+        language: QueryLanguage::Sql,
+        form: TerminalFormat::Pretty,
         as_of: None,
     };
     let client = server.client();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (flow, prompt) = runtime.block_on(async {
-        let style = Style::default();
-        let mut session = Session::new(&mut console, client, World::system(), settings, style);
+        let style = MessageStyle::default();
+        let mut session = ShellSession::new(&mut console, client, World::system(), settings, style);
         let mut flow = session.run("\\t").await.unwrap();
         for input in inputs {
             flow = session.run(input).await.unwrap();
@@ -39,10 +39,10 @@ const TABLE: &str = "+---+\n| a |\n+---+\n| 1 |\n+---+";
 
 #[test]
 fn statements_are_sent_one_by_one_and_their_rows_counted() {
-    let server = Server::new(&[(200, TABLE), (200, "{\"a\":1}\n{\"a\":2}\n")]);
+    let server = MockServer::new(&[(200, TABLE), (200, "{\"a\":1}\n{\"a\":2}\n")]);
     let inputs = ["-- first\nSELECT ';' AS a; \\f jsonl\n", "SELECT a;;"];
     let (flow, prompt, out, err) = run(&server, Some("home"), &inputs);
-    assert_eq!((flow, prompt.as_str()), (Flow::Continue, "home> "));
+    assert_eq!((flow, prompt.as_str()), (InputOutcome::Continue, "home> "));
     assert_eq!(out.text(), format!("{TABLE}\n{}", "{\"a\":1}\n{\"a\":2}\n"));
     assert_eq!(err.text(), "times: off\n1 row\n2 rows\n");
     assert_eq!(
@@ -56,23 +56,23 @@ fn statements_are_sent_one_by_one_and_their_rows_counted() {
 
 #[test]
 fn control_characters_of_values_are_shown_on_a_terminal() {
-    let server = Server::new(&[
+    let server = MockServer::new(&[
         (200, "+-\n| \u{1b}[2J |\n"),
         (200, "{\"a\":\"\\u001b[2J\"}\n"),
     ]);
     let (mut console, out, _) = console("");
     console.out_is_terminal = true;
-    let settings = Settings {
+    let settings = ShellSettings {
         database: Some("home".to_owned()),
-        language: Language::Sql,
-        form: Form::Pretty,
+        language: QueryLanguage::Sql,
+        form: TerminalFormat::Pretty,
         as_of: None,
     };
     let client = server.client();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let style = Style::default();
-        let mut session = Session::new(&mut console, client, World::system(), settings, style);
+        let style = MessageStyle::default();
+        let mut session = ShellSession::new(&mut console, client, World::system(), settings, style);
         session.run("SELECT a; \\x\nSELECT a;").await.unwrap();
     });
     insta::assert_snapshot!(out.text(), @r"
@@ -85,10 +85,10 @@ fn control_characters_of_values_are_shown_on_a_terminal() {
 
 #[test]
 fn an_error_is_printed_and_ends_only_its_own_input() {
-    let server = Server::new(&[(400, "Error during planning: no"), (200, TABLE)]);
+    let server = MockServer::new(&[(400, "Error during planning: no"), (200, TABLE)]);
     let inputs = ["SELECT nope; SELECT never;", "SELECT a;", "\\nope", "\\c"];
     let (flow, _, out, err) = run(&server, Some("home"), &inputs);
-    assert_eq!(flow, Flow::Failed);
+    assert_eq!(flow, InputOutcome::Failed);
     assert_eq!(out.text(), format!("{TABLE}\n"));
     insta::assert_snapshot!(err.text(), @r#"
     times: off
@@ -104,7 +104,7 @@ fn an_error_is_printed_and_ends_only_its_own_input() {
 fn a_session_without_a_database_can_choose_one() {
     let databases = r#"[{"iox::database":"_internal"},{"iox::database":"home"}]"#;
     let listed = "+---------------+\n| iox::database |\n+---------------+\n| home          |\n+---------------+";
-    let server = Server::new(&[(200, listed), (200, databases), (200, databases)]);
+    let server = MockServer::new(&[(200, listed), (200, databases), (200, databases)]);
     let inputs = [
         "SELECT 1;",
         "\\l",
@@ -133,7 +133,7 @@ fn a_session_without_a_database_can_choose_one() {
 
 #[test]
 fn influxql_and_as_of_queries_are_sent() {
-    let server = Server::new(&[(200, TABLE), (200, TABLE)]);
+    let server = MockServer::new(&[(200, TABLE), (200, TABLE)]);
     let inputs = [
         "\\lang influxql",
         "SHOW DATABASES",
@@ -159,7 +159,7 @@ fn tables_columns_and_caches_are_described() {
         (200, TABLE),
         (200, TABLE),
     ];
-    let server = Server::new(&[&[(200, TABLE)][..], &described].concat());
+    let server = MockServer::new(&[&[(200, TABLE)][..], &described].concat());
     let inputs = ["\\d", "\\d it's", "\\d nope", "\\dc"];
     let (_, _, out, err) = run(&server, Some("home"), &inputs);
     assert_eq!(out.text().matches(TABLE).count(), 4);
@@ -188,7 +188,7 @@ fn tables_columns_and_caches_are_described() {
 
 #[test]
 fn rows_can_have_lines_of_their_own() {
-    let server = Server::new(&[(200, "{\"host\":\"a\",\"n\":1}\n"), (200, TABLE)]);
+    let server = MockServer::new(&[(200, "{\"host\":\"a\",\"n\":1}\n"), (200, TABLE)]);
     let (_, _, out, err) = run(
         &server,
         Some("home"),
@@ -219,7 +219,7 @@ fn scripts_are_run_and_results_are_written_to_files() {
     )
     .unwrap();
     fs::write(&inner, "SELECT\n2;\n").unwrap();
-    let server = Server::new(&[
+    let server = MockServer::new(&[
         (200, "a\n1\n"),
         (200, "a\n2\n"),
         (200, "a\n3\n"),
@@ -240,10 +240,10 @@ fn files_that_run_themselves_come_to_an_end() {
     let folder = TempDir::new().unwrap();
     let script = folder.path().join("a.sql").display().to_string();
     fs::write(&script, format!("\\i {script}\n")).unwrap();
-    let server = Server::new(&[]);
+    let server = MockServer::new(&[]);
     let nowhere = format!("\\i {}/nowhere.sql", folder.path().display());
     let (flow, _, _, err) = run(&server, None, &[&format!("\\i {script}"), &nowhere]);
-    assert_eq!(flow, Flow::Failed);
+    assert_eq!(flow, InputOutcome::Failed);
     let err = err
         .text()
         .replace(&folder.path().display().to_string(), "…");
@@ -256,11 +256,11 @@ fn files_that_run_themselves_come_to_an_end() {
 
 #[test]
 fn leaving_and_help_are_commands() {
-    let server = Server::new(&[]);
+    let server = MockServer::new(&[]);
     for leave in ["\\q", "exit", "quit;"] {
-        assert_eq!(run(&server, None, &[leave]).0, Flow::Leave);
+        assert_eq!(run(&server, None, &[leave]).0, InputOutcome::Quit);
     }
     let (flow, _, _, err) = run(&server, None, &["\\?"]);
-    assert_eq!(flow, Flow::Continue);
+    assert_eq!(flow, InputOutcome::Continue);
     assert!(err.text().contains("\\dc              list the caches\n"));
 }

@@ -6,15 +6,15 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crate::client::{Client, Connection};
+use crate::client::{Client, ClientSettings};
 
 /// A server that answers requests in sequence, and records the first line and the body of each.
-pub(super) struct Server {
+pub(super) struct MockServer {
     url: String,
     requests: JoinHandle<Vec<String>>,
 }
 
-impl Server {
+impl MockServer {
     /// Starts a server with the status and the body of each response.
     pub(super) fn new(answers: &[(u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -42,7 +42,7 @@ impl Server {
     }
 
     pub(super) fn client(&self) -> Client {
-        let connection = Connection {
+        let connection = ClientSettings {
             url: self.url.parse().unwrap(),
             token: None,
             tls_ca: None,

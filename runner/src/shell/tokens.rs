@@ -5,7 +5,7 @@ use clap::ValueEnum;
 
 /// Query languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Language {
+pub(crate) enum QueryLanguage {
     /// SQL, much like PostgreSQL's.
     Sql,
     /// InfluxQL.
@@ -31,14 +31,14 @@ pub(super) enum Kind {
 
 /// A token of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token<'a> {
+pub(super) struct SyntaxToken<'a> {
     pub(super) kind: Kind,
     pub(super) text: &'a str,
     /// Whether the token is complete: no following text could extend it.
     pub(super) closed: bool,
 }
 
-impl Token<'_> {
+impl SyntaxToken<'_> {
     /// Returns whether the token is neither space nor a comment.
     pub(super) fn is_significant(&self) -> bool {
         !matches!(self.kind, Kind::Space | Kind::Comment)
@@ -62,31 +62,31 @@ const BEFORE_REGEX: [&str; 9] = [
 
 /// Iterator over the tokens of a text.
 #[derive(Clone, Debug)]
-pub(super) struct Tokens<'a> {
+pub(super) struct TokenIter<'a> {
     rest: &'a str,
-    language: Language,
+    language: QueryLanguage,
     /// Whether the last significant token is an operand, so that `/` is a division.
     after_operand: bool,
 }
 
 /// Splits a text into tokens.
-pub(super) fn tokens(text: &str, language: Language) -> Tokens<'_> {
-    Tokens {
+pub(super) fn tokens(text: &str, language: QueryLanguage) -> TokenIter<'_> {
+    TokenIter {
         rest: text,
         language,
         after_operand: false,
     }
 }
 
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
+impl<'a> Iterator for TokenIter<'a> {
+    type Item = SyntaxToken<'a>;
 
-    fn next(&mut self) -> Option<Token<'a>> {
+    fn next(&mut self) -> Option<SyntaxToken<'a>> {
         let first = self.rest.chars().next()?;
         let (kind, end) = self.measure(first);
         let (text, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
-        let token = Token {
+        let token = SyntaxToken {
             kind,
             text,
             closed: end.is_some(),
@@ -104,11 +104,11 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-impl Tokens<'_> {
+impl TokenIter<'_> {
     /// Returns the kind and the length of the next token; the length is `None` if the token is unterminated.
     fn measure(&self, first: char) -> (Kind, Option<usize>) {
         let text = self.rest;
-        let escapes = self.language == Language::Influxql;
+        let escapes = self.language == QueryLanguage::Influxql;
         match first {
             _ if first.is_whitespace() => {
                 let end = text.find(|next: char| !next.is_whitespace());
@@ -123,7 +123,7 @@ impl Tokens<'_> {
             '\'' => (Kind::Text, quoted_end(text, 1, '\'', escapes)),
             '"' => (Kind::Name, quoted_end(text, 1, '"', escapes)),
             '`' if !escapes => (Kind::Name, quoted_end(text, 1, '`', false)),
-            '$' if self.language == Language::Sql => dollar_end(text),
+            '$' if self.language == QueryLanguage::Sql => dollar_end(text),
             'e' | 'E' if !escapes && text.get(1..2) == Some("'") => {
                 (Kind::Text, quoted_end(text, 2, '\'', true))
             }
@@ -160,12 +160,12 @@ fn quoted_end(text: &str, begin: usize, quote: char, escapes: bool) -> Option<us
 }
 
 /// Returns the end of a comment that starts with `/*`. SQL comments nest.
-fn comment_end(text: &str, language: Language) -> Option<usize> {
+fn comment_end(text: &str, language: QueryLanguage) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
     loop {
         let rest = text.get(at..)?;
-        if rest.starts_with("/*") && (depth == 0 || language == Language::Sql) {
+        if rest.starts_with("/*") && (depth == 0 || language == QueryLanguage::Sql) {
             depth += 1;
             at += 2;
         } else if rest.starts_with("*/") {
@@ -201,9 +201,9 @@ mod tests {
 
     use super::*;
 
-    fn shown(text: &str, language: Language) -> String {
+    fn shown(text: &str, language: QueryLanguage) -> String {
         let shown = tokens(text, language)
-            .filter(Token::is_significant)
+            .filter(SyntaxToken::is_significant)
             .map(|token| {
                 let open = if token.closed { "" } else { "…" };
                 format!("{:?}({}{open})", token.kind, token.text)
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn sql_is_read_as_postgresql_does() {
-        let shown = |text| shown(text, Language::Sql);
+        let shown = |text| shown(text, QueryLanguage::Sql);
         insta::assert_snapshot!(shown("SELECT a.b FROM \"x;y\""), @r#"Word(SELECT) Word(a) Symbol(.) Word(b) Word(FROM) Name("x;y")"#);
         insta::assert_snapshot!(shown("'it''s' 'a\\' E'b\\'c' 'open"), @r"Text('it') Text('s') Text('a\') Text(E'b\'c') Text('open…)");
         insta::assert_snapshot!(shown("$$a;$b$$ $t$ $$ $t$ $name a$b$ $"), @"Text($$a;$b$$) Text($t$ $$ $t$) Word($name) Word(a$b$) Symbol($)");
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn influxql_has_escapes_and_regular_expressions() {
-        let shown = |text| shown(text, Language::Influxql);
+        let shown = |text| shown(text, QueryLanguage::Influxql);
         insta::assert_snapshot!(shown(r#"'a\'b' "c\"d""#), @r#"Text('a\'b') Name("c\"d")"#);
         insta::assert_snapshot!(shown(r"FROM /a;\/b/ WHERE c =~ /d/ AND e / 2 > (f)/g"), @r"Word(FROM) Text(/a;\/b/) Word(WHERE) Word(c) Symbol(=) Symbol(~) Text(/d/) Word(AND) Word(e) Symbol(/) Word(2) Symbol(>) Symbol(() Word(f) Symbol()) Symbol(/) Word(g)");
         insta::assert_snapshot!(shown("/* a /* b */ c"), @"Word(c)");
@@ -234,7 +234,7 @@ mod tests {
             text in r#"([a-eE$'"/*; \n\\é;.-]|\$\$|--|/\*|\*/|FROM ){0,40}"#,
             influxql: bool,
         ) {
-            let language = if influxql { Language::Influxql } else { Language::Sql };
+            let language = if influxql { QueryLanguage::Influxql } else { QueryLanguage::Sql };
             let all: Vec<_> = tokens(&text, language).collect();
             let joined: String = all.iter().map(|token| token.text).collect();
             prop_assert_eq!(&joined, &text);

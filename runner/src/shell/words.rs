@@ -1,6 +1,6 @@
 //! Keywords and functions of the query languages, for completion.
 
-use super::tokens::Language;
+use super::tokens::QueryLanguage;
 
 /// Keywords that precede a table name.
 pub(super) const BEFORE_TABLE: [&str; 7] =
@@ -209,16 +209,16 @@ pub(super) const INFLUXQL_FUNCTIONS: [&str; 53] = [
 ];
 
 /// Returns the keywords of a language.
-pub(super) fn keywords(language: Language) -> impl Iterator<Item = &'static str> {
+pub(super) fn keywords(language: QueryLanguage) -> impl Iterator<Item = &'static str> {
     let words: &[&str] = match language {
-        Language::Sql => &SQL,
-        Language::Influxql => &INFLUXQL,
+        QueryLanguage::Sql => &SQL,
+        QueryLanguage::Influxql => &INFLUXQL,
     };
     words.iter().copied()
 }
 
 /// Returns whether a name is a keyword, ignoring case.
-pub(super) fn is_keyword(name: &str, language: Language) -> bool {
+pub(super) fn is_keyword(name: &str, language: QueryLanguage) -> bool {
     keywords(language).any(|word| word.eq_ignore_ascii_case(name))
 }
 

@@ -5,19 +5,19 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_bucket::{
-    Answer, Clock, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store,
-    StoreError,
+    Clock, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    StoreResponse,
 };
 use neap_http::{CounterFamily, HistogramFamily, LATENCY_BUCKETS, Metrics};
 
 /// Latency and failure metrics of all stores of a process. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct StoreTimes {
+pub(super) struct StoreMetrics {
     seconds: HistogramFamily,
     failures: CounterFamily,
 }
 
-impl StoreTimes {
+impl StoreMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let failures = metrics.counter(
             "neap_store_failures_total",
@@ -44,11 +44,11 @@ impl StoreTimes {
 pub(super) struct TimedStore {
     inner: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    times: StoreTimes,
+    times: StoreMetrics,
 }
 
 impl TimedStore {
-    pub(super) fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, times: StoreTimes) -> Self {
+    pub(super) fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, times: StoreMetrics) -> Self {
         Self {
             inner,
             clock,
@@ -68,28 +68,33 @@ impl TimedStore {
 
 #[async_trait]
 impl Store for TimedStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let begun = self.clock.monotonic();
         let outcome = self.inner.get(key, options).await;
         self.note(Operation::Get, begun, &outcome);
         outcome
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         let begun = self.clock.monotonic();
         let outcome = self.inner.put(key, body, mode).await;
         self.note(Operation::Put, begun, &outcome);
         outcome
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let begun = self.clock.monotonic();
         let outcome = self.inner.list(request).await;
         self.note(Operation::List, begun, &outcome);
         outcome
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let begun = self.clock.monotonic();
         let outcome = self.inner.delete(keys).await;
         self.note(Operation::Delete, begun, &outcome);

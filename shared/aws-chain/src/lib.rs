@@ -16,9 +16,9 @@ use tokio::sync::OnceCell;
 
 /// The AWS SDK's default credential chain. It is searched on the first request for credentials.
 #[derive(Debug, Default)]
-pub struct AwsChain(OnceCell<SharedCredentialsProvider>);
+pub struct AwsCredentialChain(OnceCell<SharedCredentialsProvider>);
 
-impl AwsChain {
+impl AwsCredentialChain {
     async fn provider(&self) -> Result<&SharedCredentialsProvider, object_store::Error> {
         let load = async || {
             let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
@@ -31,7 +31,7 @@ impl AwsChain {
 }
 
 #[async_trait]
-impl AwsCredentialSource for AwsChain {
+impl AwsCredentialSource for AwsCredentialChain {
     async fn lease(&self) -> Result<AwsLease, object_store::Error> {
         let provider = self.provider().await?;
         let found = provider.provide_credentials().await;
@@ -76,9 +76,9 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Provider(Result<Credentials, &'static str>);
+    struct StubProvider(Result<Credentials, &'static str>);
 
-    impl ProvideCredentials for Provider {
+    impl ProvideCredentials for StubProvider {
         fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
         where
             Self: 'a,
@@ -92,8 +92,10 @@ mod tests {
     }
 
     async fn lease(of: Result<Credentials, &'static str>) -> Result<AwsLease, object_store::Error> {
-        let provider = SharedCredentialsProvider::new(Provider(of));
-        AwsChain(OnceCell::new_with(Some(provider))).lease().await
+        let provider = SharedCredentialsProvider::new(StubProvider(of));
+        AwsCredentialChain(OnceCell::new_with(Some(provider)))
+            .lease()
+            .await
     }
 
     #[tokio::test]

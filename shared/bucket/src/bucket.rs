@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ulid::Ulid;
 
 use crate::{
-    Answer, Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, Store, StoreClock,
-    StoreError, World,
+    Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, Store, StoreClock, StoreError,
+    StoreResponse, World,
 };
 
 /// A bucket: a store for everything, or one for the tail and one for the rest.
@@ -65,12 +65,19 @@ impl Bucket {
         }
     }
 
-    fn seen<T>(&self, answer: Result<Answer<T>, StoreError>) -> Result<Answer<T>, StoreError> {
+    fn seen<T>(
+        &self,
+        answer: Result<StoreResponse<T>, StoreError>,
+    ) -> Result<StoreResponse<T>, StoreError> {
         answer.inspect(|answer| self.clock.saw(answer.date))
     }
 
     /// Reads an object or a range of it.
-    pub async fn get(&self, key: &Key, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+    pub async fn get(
+        &self,
+        key: &Key,
+        options: GetOptions,
+    ) -> Result<StoreResponse<Get>, StoreError> {
         let key = key.to_string();
         self.seen(self.store(&key).get(&key, options).await)
     }
@@ -81,13 +88,16 @@ impl Bucket {
         key: &Key,
         body: Bytes,
         mode: PutMode,
-    ) -> Result<Answer<Put>, StoreError> {
+    ) -> Result<StoreResponse<Put>, StoreError> {
         let key = key.to_string();
         self.seen(self.store(&key).put(&key, body, mode).await)
     }
 
     /// Lists one page of the keys that start with `request.prefix`.
-    pub async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    pub async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<StoreResponse<ListPage>, StoreError> {
         self.seen(self.store(request.prefix).list(request).await)
     }
 
@@ -97,9 +107,9 @@ impl Bucket {
     }
 
     /// Deletes objects, all of them segments or none.
-    pub async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    pub async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let Some(first) = keys.first() else {
-            return Ok(Answer {
+            return Ok(StoreResponse {
                 value: (),
                 date: None,
             });

@@ -15,8 +15,9 @@ use object_store::{
 
 pub use self::connection::ConnectionConfig;
 use crate::{
-    AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, Links, Margins,
-    MemoryStore, ObjectStoreAdapter, Prefixed, Store, World, with_environment,
+    AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MemoryStore,
+    ObjectStoreAdapter, PrefixedStore, PresignedObjects, ProtocolMargins, Store, World,
+    with_environment,
 };
 
 /// The kinds of object stores, named as in `influxdb3 serve --object-store`.
@@ -207,10 +208,10 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// Returns the margins of a new cluster on such a store.
-    pub fn margins(self) -> Margins {
+    pub fn margins(self) -> ProtocolMargins {
         match self {
-            Self::Memory | Self::Directory => Margins::LOCAL,
-            Self::Network => Margins::NETWORK,
+            Self::Memory | Self::Directory => ProtocolMargins::LOCAL,
+            Self::Network => ProtocolMargins::NETWORK,
         }
     }
 }
@@ -225,9 +226,9 @@ pub struct OpenedStore {
     /// The kind of the stores.
     pub kind: StoreKind,
     /// The margins of a new cluster.
-    pub margins: Margins,
+    pub margins: ProtocolMargins,
     /// The objects of the main store that clients fetch directly from it; `None` unless the store is behind a network.
-    pub links: Option<Links>,
+    pub links: Option<PresignedObjects>,
 }
 
 /// Error of flags that cannot open a store. Messages name the flag.
@@ -430,7 +431,7 @@ impl StoreConfig {
 fn prefixed(store: Arc<dyn Store>, prefix: &str) -> Arc<dyn Store> {
     match prefix.is_empty() {
         true => store,
-        false => Arc::new(Prefixed::new(store, prefix)),
+        false => Arc::new(PrefixedStore::new(store, prefix)),
     }
 }
 

@@ -7,12 +7,12 @@ mod checks;
 
 use std::{fmt, sync::Arc};
 
-use self::checks::Suite;
+use self::checks::ConformanceSuite;
 use crate::{Store, World};
 
 /// The outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// The store has the property.
     Passed,
     /// The store has the property, but something about it is unusual.
@@ -27,17 +27,17 @@ pub struct Check {
     /// The property.
     pub name: &'static str,
     /// Whether the store has it.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
 }
 
 /// The outcome of all checks. [`fmt::Display`] gives a line for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ConformanceReport {
     /// The checks in the order in which they ran.
     pub checks: Vec<Check>,
 }
 
-impl Report {
+impl ConformanceReport {
     /// Whether the store can be used.
     pub fn passed(&self) -> bool {
         self.failures().next().is_none()
@@ -45,25 +45,25 @@ impl Report {
 
     /// The properties that the store does not have.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
-        let failed = |check: &&Check| matches!(check.outcome, Outcome::Failed(_));
+        let failed = |check: &&Check| matches!(check.outcome, CheckOutcome::Failed(_));
         self.checks.iter().filter(failed)
     }
 
     fn add(&mut self, name: &'static str, outcome: Result<(), String>) {
         self.checks.push(Check {
             name,
-            outcome: outcome.map_or_else(Outcome::Failed, |()| Outcome::Passed),
+            outcome: outcome.map_or_else(CheckOutcome::Failed, |()| CheckOutcome::Passed),
         });
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ConformanceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Check { name, outcome } in &self.checks {
             match outcome {
-                Outcome::Passed => writeln!(f, "ok       {name}")?,
-                Outcome::Warning(reason) => writeln!(f, "warning  {name}: {reason}")?,
-                Outcome::Failed(reason) => writeln!(f, "FAILED   {name}: {reason}")?,
+                CheckOutcome::Passed => writeln!(f, "ok       {name}")?,
+                CheckOutcome::Warning(reason) => writeln!(f, "warning  {name}: {reason}")?,
+                CheckOutcome::Failed(reason) => writeln!(f, "FAILED   {name}: {reason}")?,
             }
         }
         Ok(())
@@ -72,9 +72,9 @@ impl fmt::Display for Report {
 
 /// Checks all properties that Neap requires of a store. `run` is part of the keys of this run; draw a new number for
 /// each run.
-pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
-    let suite = Suite::new(store, world, run);
-    let mut report = Report::default();
+pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> ConformanceReport {
+    let suite = ConformanceSuite::new(store, world, run);
+    let mut report = ConformanceReport::default();
     report.add(
         "an object is created once, whoever else tries",
         suite.create_race().await,
@@ -113,9 +113,9 @@ pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
 }
 
 /// Checks the essential properties in about ten requests.
-pub async fn probe(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
-    let suite = Suite::new(store, world, run);
-    let mut report = Report::default();
+pub async fn probe(store: &Arc<dyn Store>, world: &World, run: u64) -> ConformanceReport {
+    let suite = ConformanceSuite::new(store, world, run);
+    let mut report = ConformanceReport::default();
     report.add(
         "an update needs the newest version",
         suite.stale_update().await,

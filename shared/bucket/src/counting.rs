@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Answer, Get, GetOptions, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, Store,
-    StoreError,
+    Get, GetOptions, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    StoreResponse,
 };
 
 const OPERATIONS: usize = Operation::ALL.len();
@@ -22,7 +22,7 @@ const CLASSES: usize = KeyClass::ALL.len();
 
 /// A number of requests, and the bytes that they transferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub struct OperationCount {
     /// Requests, including failed ones. One page of a listing and one bulk deletion each count as one.
     pub requests: u64,
     /// Bytes of objects that were read or sent.
@@ -33,11 +33,11 @@ pub struct Count {
 ///
 /// [`fmt::Display`] prints the numbers of requests, such as `2 get manifest, 1 put tail`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts([[Count; CLASSES]; OPERATIONS]);
+pub struct OperationCounts([[OperationCount; CLASSES]; OPERATIONS]);
 
-impl Counts {
+impl OperationCounts {
     /// The count of an operation on a class of keys.
-    pub fn of(&self, operation: Operation, class: KeyClass) -> Count {
+    pub fn of(&self, operation: Operation, class: KeyClass) -> OperationCount {
         let classes = self.0.get(operation as usize);
         classes
             .and_then(|classes| classes.get(class as usize))
@@ -54,7 +54,7 @@ impl Counts {
     }
 
     /// All counts that are not zero, by operation and class.
-    pub fn iter(&self) -> impl Iterator<Item = (Operation, KeyClass, Count)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (Operation, KeyClass, OperationCount)> + '_ {
         Operation::ALL.into_iter().flat_map(move |operation| {
             KeyClass::ALL.into_iter().filter_map(move |class| {
                 let count = self.of(operation, class);
@@ -64,7 +64,7 @@ impl Counts {
     }
 }
 
-impl Sub for Counts {
+impl Sub for OperationCounts {
     type Output = Self;
 
     /// Returns the counts since `earlier`.
@@ -79,7 +79,7 @@ impl Sub for Counts {
     }
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for OperationCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (operation, class, count) in self.iter() {
@@ -95,7 +95,7 @@ impl fmt::Display for Counts {
 }
 
 #[derive(Debug, Default)]
-struct Cell {
+struct AtomicCount {
     requests: AtomicU64,
     bytes: AtomicU64,
 }
@@ -104,7 +104,7 @@ struct Cell {
 #[derive(Debug)]
 pub struct CountingStore {
     inner: Arc<dyn Store>,
-    cells: [[Cell; CLASSES]; OPERATIONS],
+    cells: [[AtomicCount; CLASSES]; OPERATIONS],
 }
 
 impl CountingStore {
@@ -117,8 +117,8 @@ impl CountingStore {
     }
 
     /// Returns the counts so far.
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    pub fn counts(&self) -> OperationCounts {
+        let mut counts = OperationCounts::default();
         for (row, cells) in counts.0.iter_mut().zip(&self.cells) {
             for (count, cell) in row.iter_mut().zip(cells) {
                 count.requests = cell.requests.load(Ordering::Relaxed);
@@ -139,7 +139,7 @@ impl CountingStore {
 
 #[async_trait]
 impl Store for CountingStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.add(Operation::Get, key, 1, 0);
         let answer = self.inner.get(key, options).await?;
         if let Get::Found(object) = &answer.value {
@@ -148,17 +148,22 @@ impl Store for CountingStore {
         Ok(answer)
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.add(Operation::Put, key, 1, body.len());
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.add(Operation::List, request.prefix, 1, 0);
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let first = keys.first().map_or("", String::as_str);
         self.add(Operation::Delete, first, 1, 0);
         self.inner.delete(keys).await

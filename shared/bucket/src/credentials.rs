@@ -14,19 +14,19 @@ use async_trait::async_trait;
 use object_store::{CredentialProvider, aws::AwsCredential};
 use serde::Deserialize;
 
-use crate::{Moment, World};
+use crate::{ClockReading, World};
 
 /// Time before their expiry at which credentials are renewed.
-const RENEWAL: Duration = Duration::from_secs(300);
+const RENEWAL_MARGIN: Duration = Duration::from_secs(300);
 
 /// Maximum wait for credentials when there are no valid ones.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Maximum wait for a renewal while the old credentials are valid.
-const EARLY_TIMEOUT: Duration = Duration::from_secs(3);
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pause after a failed renewal while the old credentials are valid.
-const PAUSE: Duration = Duration::from_secs(30);
+const RENEWAL_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// Credentials and their expiry.
 #[derive(Clone, Debug)]
@@ -58,9 +58,9 @@ pub trait AwsCredentialSource: fmt::Debug + Send + Sync + 'static {
 
 /// The newest credentials, and the time of the last failed renewal since they were fetched.
 #[derive(Debug, Default)]
-struct Kept {
+struct CachedLease {
     lease: Option<AwsLease>,
-    failed: Option<Moment>,
+    failed: Option<ClockReading>,
 }
 
 /// A provider of AWS credentials that renews them from five minutes before they expire.
@@ -71,7 +71,7 @@ struct Kept {
 #[derive(Debug)]
 pub struct AwsCredentials {
     source: Arc<dyn AwsCredentialSource>,
-    kept: Mutex<Kept>,
+    kept: Mutex<CachedLease>,
     /// Held by the request that renews the credentials.
     turn: tokio::sync::Mutex<()>,
     world: World,
@@ -82,7 +82,7 @@ impl AwsCredentials {
     /// `aws_session_token` and `expiry` in seconds since the Unix epoch, the format of `influxdb3`. The file is read
     /// again before the expiry.
     pub fn from_file(path: impl Into<PathBuf>, world: World) -> Self {
-        Self::new(Arc::new(File(path.into())), world)
+        Self::new(Arc::new(CredentialsFileSource(path.into())), world)
     }
 
     /// Fetches the credentials from a source.
@@ -95,7 +95,7 @@ impl AwsCredentials {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, CachedLease> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,8 +110,8 @@ impl AwsCredentials {
         else {
             return (None, true);
         };
-        let paused = |failed: &Moment| self.world.elapsed(failed) < PAUSE;
-        let due = !lease.lasts(now, RENEWAL) && !kept.failed.as_ref().is_some_and(paused);
+        let paused = |failed: &ClockReading| self.world.elapsed(failed) < RENEWAL_RETRY_PAUSE;
+        let due = !lease.lasts(now, RENEWAL_MARGIN) && !kept.failed.as_ref().is_some_and(paused);
         (Some(Arc::clone(&lease.credential)), due)
     }
 
@@ -144,13 +144,13 @@ impl CredentialProvider for AwsCredentials {
         let (old, due) = self.lasting();
         let limit = match &old {
             Some(credential) if !due => return Ok(Arc::clone(credential)),
-            Some(_) => EARLY_TIMEOUT,
+            Some(_) => RENEWAL_TIMEOUT,
             None => TIMEOUT,
         };
         match (self.renew(limit).await, old) {
             (Ok(lease), _) => {
                 let credential = Arc::clone(&lease.credential);
-                *self.kept() = Kept {
+                *self.kept() = CachedLease {
                     lease: Some(lease),
                     failed: None,
                 };
@@ -176,10 +176,10 @@ fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> obje
 
 /// A file with credentials.
 #[derive(Debug)]
-struct File(PathBuf);
+struct CredentialsFileSource(PathBuf);
 
 #[async_trait]
-impl AwsCredentialSource for File {
+impl AwsCredentialSource for CredentialsFileSource {
     async fn lease(&self) -> Result<AwsLease, object_store::Error> {
         read_file(&self.0).await
     }
@@ -227,9 +227,9 @@ mod tests {
 
     /// A clock that is stopped at a time that the test sets.
     #[derive(Debug)]
-    struct Standing(std::sync::atomic::AtomicI64);
+    struct StoppedClock(std::sync::atomic::AtomicI64);
 
-    impl crate::Clock for Standing {
+    impl crate::Clock for StoppedClock {
         fn wall_micros(&self) -> i64 {
             self.0.load(Ordering::Relaxed)
         }
@@ -253,13 +253,13 @@ mod tests {
             );
             std::fs::write(&path, text).unwrap();
         };
-        let clock = Arc::new(Standing(0.into()));
+        let clock = Arc::new(StoppedClock(0.into()));
         let at = |seconds: i64| {
             let micros = seconds * 1_000_000;
             clock.0.store(micros, Ordering::Relaxed);
         };
         let world = World {
-            clock: Arc::<Standing>::clone(&clock),
+            clock: Arc::<StoppedClock>::clone(&clock),
             ..World::system()
         };
         let credentials = AwsCredentials::from_file(&path, world);
@@ -290,10 +290,10 @@ mod tests {
 
     /// A source whose first credentials expire at second 1000 and that never answers again.
     #[derive(Debug)]
-    struct Once(Arc<AtomicUsize>);
+    struct SingleLeaseSource(Arc<AtomicUsize>);
 
     #[async_trait]
-    impl AwsCredentialSource for Once {
+    impl AwsCredentialSource for SingleLeaseSource {
         async fn lease(&self) -> Result<AwsLease, object_store::Error> {
             if self.0.fetch_add(1, Ordering::Relaxed) > 0 {
                 std::future::pending::<()>().await;
@@ -311,14 +311,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn valid_credentials_are_returned_while_they_cannot_be_renewed() {
-        let clock = Arc::new(Standing(0.into()));
+        let clock = Arc::new(StoppedClock(0.into()));
         let at = |seconds: i64| clock.0.store(seconds * 1_000_000, Ordering::Relaxed);
         let world = World {
-            clock: Arc::<Standing>::clone(&clock),
+            clock: Arc::<StoppedClock>::clone(&clock),
             ..World::system()
         };
         let asked = Arc::new(AtomicUsize::new(0));
-        let source = Arc::new(Once(Arc::clone(&asked)));
+        let source = Arc::new(SingleLeaseSource(Arc::clone(&asked)));
         let credentials = AwsCredentials::new(source, world.clone());
         let asked = || asked.load(Ordering::Relaxed);
         let is_old = |got: Option<Result<Arc<AwsCredential>, _>>| match got {
@@ -331,19 +331,19 @@ mod tests {
         let mut renewal = credentials.get_credential();
         assert!(renewal.as_mut().now_or_never().is_none());
         assert!(is_old(credentials.get_credential().now_or_never()));
-        assert!(is_old(world.timeout(EARLY_TIMEOUT * 2, renewal).await));
+        assert!(is_old(world.timeout(RENEWAL_TIMEOUT * 2, renewal).await));
         assert_eq!(asked(), 2);
         at(829);
         assert!(is_old(credentials.get_credential().now_or_never()));
         assert_eq!(asked(), 2, "a failure is remembered");
         at(830);
         let renewal = credentials.get_credential();
-        assert!(is_old(world.timeout(EARLY_TIMEOUT * 2, renewal).await));
+        assert!(is_old(world.timeout(RENEWAL_TIMEOUT * 2, renewal).await));
         assert_eq!(asked(), 3);
 
         at(1000);
         let renewal = credentials.get_credential();
-        let waits = world.timeout(EARLY_TIMEOUT * 2, renewal).await;
+        let waits = world.timeout(RENEWAL_TIMEOUT * 2, renewal).await;
         assert!(waits.is_none());
         assert!(credentials.get_credential().await.is_err());
     }

@@ -37,18 +37,18 @@ use bytes::Bytes;
 pub use self::access::{DirectoryAccess, ExposedDirectory};
 use self::{
     files::TempFile,
-    lock::{DirectoryLock, Held},
+    lock::{DirectoryLock, DirectoryLockGuard},
 };
 use crate::{
-    Answer, ETag, Get, GetOptions, ListPage, ListRequest, Object, Operation, Put, PutMode, Store,
-    StoreError, StoreTime, World,
+    ETag, Get, GetOptions, ListPage, ListRequest, Object, Operation, Put, PutMode, Store,
+    StoreError, StoreResponse, StoreTime, World,
 };
 
 /// The store's own directory in the root.
 const OWN_DIRECTORY: &str = ".neap";
 
 /// Age from which a temporary file counts as abandoned.
-const ABANDONED: Duration = Duration::from_secs(3600);
+const ABANDONED_AGE: Duration = Duration::from_secs(3600);
 
 /// The number of keys on one page of a listing, as on S3.
 const PAGE_KEYS: usize = 1000;
@@ -115,7 +115,7 @@ impl DirectoryStore {
         files::sync(&BTreeSet::from([root.to_owned(), own.clone()]))?;
         let lock = DirectoryLock::open(&own.join("lock"), access, world)?;
         let now = StoreTime::from_micros(world.clock.wall_micros());
-        files::remove_older(&temporary, now.minus(ABANDONED))?;
+        files::remove_older(&temporary, now.minus(ABANDONED_AGE))?;
         let store = Self {
             root: root.canonicalize()?.into(),
             access,
@@ -167,9 +167,9 @@ fn etag(metadata: &Metadata) -> ETag {
 
 /// A running operation and its key, for error messages.
 #[derive(Clone, Copy)]
-struct Task<'a>(Operation, &'a str);
+struct OperationContext<'a>(Operation, &'a str);
 
-impl Task<'_> {
+impl OperationContext<'_> {
     fn unavailable(self, reason: impl ToString) -> StoreError {
         StoreError::Unavailable {
             operation: self.0,
@@ -213,22 +213,22 @@ impl Task<'_> {
         }
     }
 
-    async fn lock(self, lock: &DirectoryLock) -> Result<Held, StoreError> {
+    async fn lock(self, lock: &DirectoryLock) -> Result<DirectoryLockGuard, StoreError> {
         lock.acquire().await.map_err(|error| self.failed(error))
     }
 }
 
 #[async_trait]
 impl Store for DirectoryStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
-        let task = Task(Operation::Get, key);
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
+        let task = OperationContext(Operation::Get, key);
         let path = self.path(key);
         let held = task.lock(&self.lock).await?;
         task.blocking(move || {
             let date = held.now()?;
             drop(held);
             let value = path.map_or(Ok(Get::Missing), |path| read(&path, &options))?;
-            Ok(Answer {
+            Ok(StoreResponse {
                 value,
                 date: Some(date),
             })
@@ -236,8 +236,13 @@ impl Store for DirectoryStore {
         .await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
-        let task = Task(Operation::Put, key);
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
+        let task = OperationContext(Operation::Put, key);
         let Some(path) = self.path(key) else {
             return Err(task.rejected("no file can have this name"));
         };
@@ -256,8 +261,8 @@ impl Store for DirectoryStore {
         Ok(answer)
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
-        let task = Task(Operation::List, request.prefix);
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
+        let task = OperationContext(Operation::List, request.prefix);
         let held = task.lock(&self.lock).await?;
         let after = request
             .start_after
@@ -269,7 +274,7 @@ impl Store for DirectoryStore {
         task.blocking(move || {
             let date = held.now()?;
             drop(held);
-            Ok(Answer {
+            Ok(StoreResponse {
                 value: listing::page(&root, &prefix, &after, page_keys)?,
                 date: Some(date),
             })
@@ -277,9 +282,9 @@ impl Store for DirectoryStore {
         .await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let first = keys.first().map_or("", String::as_str);
-        let task = Task(Operation::Delete, first);
+        let task = OperationContext(Operation::Delete, first);
         let paths: Vec<_> = keys.iter().filter_map(|key| self.path(key)).collect();
         let held = task.lock(&self.lock).await?;
         let root = Arc::clone(&self.root);
@@ -291,7 +296,7 @@ impl Store for DirectoryStore {
             }
             drop(held);
             files::sync(&changed)?;
-            Ok(Answer {
+            Ok(StoreResponse {
                 value: (),
                 date: Some(date),
             })
@@ -340,7 +345,7 @@ fn read(path: &Path, options: &GetOptions) -> io::Result<Get> {
 }
 
 /// The outcome of a put, and the result of the sync that makes it survive a power failure.
-type Landed = (Answer<Put>, io::Result<()>);
+type PutAndSync = (StoreResponse<Put>, io::Result<()>);
 
 /// Renames a temporary file into place if the condition holds. An error means that the put had no effect.
 fn land(
@@ -348,11 +353,11 @@ fn land(
     path: &Path,
     temp: TempFile,
     mode: &PutMode,
-    held: Held,
-) -> io::Result<Landed> {
+    held: DirectoryLockGuard,
+) -> io::Result<PutAndSync> {
     if !holds(mode, path)? {
         let date = held.now()?;
-        let refused = Answer {
+        let refused = StoreResponse {
             value: Put::Refused,
             date: Some(date),
         };
@@ -360,7 +365,7 @@ fn land(
     }
     let metadata = temp.set_modified(held.next()?)?;
     let directory = temp.land(root, path, files::sync_directory)?;
-    let answer = Answer {
+    let answer = StoreResponse {
         value: Put::Done(etag(&metadata)),
         date: Some(modified(&metadata)),
     };

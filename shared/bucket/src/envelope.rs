@@ -51,7 +51,7 @@ pub enum FormatError {
 
 /// A kind of object: its magic, its name in messages, and the newest version that this code reads and writes.
 #[derive(Clone, Copy, Debug)]
-pub struct Format {
+pub struct ObjectFormat {
     /// The first four bytes.
     pub magic: [u8; 4],
     /// The name in messages.
@@ -60,7 +60,7 @@ pub struct Format {
     pub version: u16,
 }
 
-impl Format {
+impl ObjectFormat {
     /// Encodes an object with this payload.
     pub fn encode(&self, put_id: u128, payload: &[u8]) -> Bytes {
         let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());
@@ -115,7 +115,7 @@ impl Format {
 mod tests {
     use super::*;
 
-    const FORMAT: Format = Format {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"TEST",
         kind: "test",
         version: 2,
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_by_its_number() {
-        let object = Format {
+        let object = ObjectFormat {
             version: 3,
             ..FORMAT
         }

@@ -1,6 +1,6 @@
 //! A store that injects the faults of networks and stores, driven by a seed.
 //!
-//! Each caller accesses a shared store through its own [`FaultyStore`], whose faults, [`Gate`] and hook affect only
+//! Each caller accesses a shared store through its own [`FaultyStore`], whose faults, [`CallGate`] and hook affect only
 //! that caller. The same seed, the same calls in the same order and a virtual clock produce the same faults. Only late
 //! writes run in spawned tasks.
 
@@ -19,14 +19,14 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    Answer, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
-    StoreTime, World,
+    Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    StoreResponse, StoreTime, World,
 };
 
 /// The injected faults, as probabilities from 0 to 1 for each call; none by default.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Faults {
-    /// A call is delayed by up to [`Faults::longest_delay`] before it reaches the store, and its answer by as much
+pub struct StoreFaults {
+    /// A call is delayed by up to [`StoreFaults::longest_delay`] before it reaches the store, and its answer by as much
     /// before it reaches the caller.
     pub delay: f64,
     /// Maximum of each delay.
@@ -35,7 +35,7 @@ pub struct Faults {
     pub unavailable: f64,
     /// A call takes effect and its answer is lost.
     pub lost_reply: f64,
-    /// A write is reported as failed and takes effect up to [`Faults::longest_landing`] later.
+    /// A write is reported as failed and takes effect up to [`StoreFaults::longest_landing`] later.
     pub late_landing: f64,
     /// Maximum time after which a late write takes effect.
     pub longest_landing: Duration,
@@ -52,7 +52,7 @@ pub struct Faults {
 
 /// The point of a call at which a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum CallPhase {
     /// Nothing has reached the store.
     Before,
     /// The call took effect or failed, and the caller does not know yet.
@@ -61,7 +61,7 @@ pub enum Phase {
 
 /// A call to the store, as passed to a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct StoreCall {
     /// The number of the call among those of this [`FaultyStore`], from 0.
     pub number: u64,
     /// The operation.
@@ -69,24 +69,24 @@ pub struct Call {
     /// The key, the prefix of a listing, or the first key of a deletion.
     pub key: String,
     /// The point of the call.
-    pub phase: Phase,
+    pub phase: CallPhase,
 }
 
 /// A callback that is awaited at each phase of each call. A future that never completes simulates a crash at that
 /// point.
-pub type Hook = Arc<dyn Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync>;
+pub type CallHook = Arc<dyn Fn(&StoreCall) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A gate that all calls of an instance pass. While it is frozen, no call starts and no answer arrives.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<watch::Sender<bool>>);
+pub struct CallGate(Arc<watch::Sender<bool>>);
 
-impl Default for Gate {
+impl Default for CallGate {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 }
 
-impl Gate {
+impl CallGate {
     /// Suspends all calls.
     pub fn freeze(&self) {
         self.0.send_replace(true);
@@ -113,9 +113,9 @@ impl Gate {
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     world: World,
-    faults: Mutex<Faults>,
-    gate: Gate,
-    hook: Option<Hook>,
+    faults: Mutex<StoreFaults>,
+    gate: CallGate,
+    hook: Option<CallHook>,
     calls: AtomicU64,
 }
 
@@ -130,19 +130,19 @@ impl fmt::Debug for FaultyStore {
 
 impl FaultyStore {
     /// Injects faults into the calls to `inner`, with the clock and the randomness of `world`.
-    pub fn new(inner: Arc<dyn Store>, world: World, faults: Faults) -> Self {
+    pub fn new(inner: Arc<dyn Store>, world: World, faults: StoreFaults) -> Self {
         Self {
             inner,
             world,
             faults: Mutex::new(faults),
-            gate: Gate::default(),
+            gate: CallGate::default(),
             hook: None,
             calls: AtomicU64::new(0),
         }
     }
 
     /// Returns the same store with a hook.
-    pub fn with_hook(self, hook: Hook) -> Self {
+    pub fn with_hook(self, hook: CallHook) -> Self {
         Self {
             hook: Some(hook),
             ..self
@@ -150,16 +150,16 @@ impl FaultyStore {
     }
 
     /// The gate that all calls pass.
-    pub fn gate(&self) -> Gate {
+    pub fn gate(&self) -> CallGate {
         self.gate.clone()
     }
 
     /// Sets the faults of later calls.
-    pub fn set_faults(&self, faults: Faults) {
+    pub fn set_faults(&self, faults: StoreFaults) {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
-    fn faults(&self) -> Faults {
+    fn faults(&self) -> StoreFaults {
         let faults = self.faults.lock();
         faults.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -174,7 +174,7 @@ impl FaultyStore {
         self.world.entropy.below(UNIT).as_secs_f64()
     }
 
-    async fn reach(&self, call: &Call) {
+    async fn reach(&self, call: &StoreCall) {
         let faults = self.faults();
         if self.happens(faults.delay) {
             let delay = self.world.entropy.below(faults.longest_delay);
@@ -191,23 +191,23 @@ impl FaultyStore {
         &self,
         operation: Operation,
         key: &str,
-        effect: impl Future<Output = Result<Answer<T>, StoreError>> + Send,
+        effect: impl Future<Output = Result<StoreResponse<T>, StoreError>> + Send,
         late: Option<BoxFuture<'static, ()>>,
-    ) -> Result<Answer<T>, StoreError> {
+    ) -> Result<StoreResponse<T>, StoreError> {
         let unavailable = |reason: &str| StoreError::Unavailable {
             operation,
             key: key.to_owned(),
             reason: format!("{reason} (a fault on purpose)"),
         };
-        let mut call = Call {
+        let mut call = StoreCall {
             number: self.calls.fetch_add(1, Ordering::Relaxed),
             operation,
             key: key.to_owned(),
-            phase: Phase::Before,
+            phase: CallPhase::Before,
         };
         self.reach(&call).await;
         let faults = self.faults();
-        call.phase = Phase::After;
+        call.phase = CallPhase::After;
         if self.happens(faults.unavailable) {
             self.reach(&call).await;
             return Err(unavailable("the store is busy"));
@@ -232,7 +232,7 @@ impl FaultyStore {
         answer.map(|answer| self.skewed(answer, faults.date_skew))
     }
 
-    fn skewed<T>(&self, answer: Answer<T>, skew: Duration) -> Answer<T> {
+    fn skewed<T>(&self, answer: StoreResponse<T>, skew: Duration) -> StoreResponse<T> {
         if skew.is_zero() {
             return answer;
         }
@@ -240,10 +240,13 @@ impl FaultyStore {
         let date = answer
             .date
             .map(|date: StoreTime| date.minus(skew).plus(error));
-        Answer { date, ..answer }
+        StoreResponse { date, ..answer }
     }
 
-    async fn list_page(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list_page(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<StoreResponse<ListPage>, StoreError> {
         let Some(page_keys) = self.faults().page_keys else {
             return self.inner.list(request).await;
         };
@@ -265,12 +268,17 @@ impl FaultyStore {
 
 #[async_trait]
 impl Store for FaultyStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let effect = self.inner.get(key, options);
         self.call(Operation::Get, key, effect, None).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         let conditional = mode != PutMode::Overwrite;
         let faults = self.faults();
         let late: BoxFuture<'static, ()> = {
@@ -281,9 +289,9 @@ impl Store for FaultyStore {
         };
         let effect = async {
             if conditional && self.happens(faults.refused_without_effect) {
-                let Answer { date, .. } = self.inner.get(key, GetOptions::default()).await?;
+                let StoreResponse { date, .. } = self.inner.get(key, GetOptions::default()).await?;
                 let value = Put::Refused;
-                return Ok(Answer { value, date });
+                return Ok(StoreResponse { value, date });
             }
             let mut answer = self.inner.put(key, body, mode).await?;
             if conditional && self.happens(faults.refused_after_effect) {
@@ -294,13 +302,13 @@ impl Store for FaultyStore {
         self.call(Operation::Put, key, effect, Some(late)).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let prefix = request.prefix;
         let effect = self.list_page(request);
         self.call(Operation::List, prefix, effect, None).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let first = keys.first().map_or("", String::as_str);
         let late: BoxFuture<'static, ()> = {
             let (inner, keys) = (Arc::clone(&self.inner), keys.to_vec());

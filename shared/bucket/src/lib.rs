@@ -9,12 +9,12 @@
 //! | [`Store`] | get, conditional put, list one page, delete; each answer carries the store's time |
 //! | [`Bucket`] | the stores of a cluster and their clock |
 //! | [`Register`] | a small object changed by compare-and-swap, with three outcomes |
-//! | [`Format`] | magic, version, `put_id` and checksum of Neap's own objects |
-//! | [`Rules`] | the time limits and margins of the storage protocol |
+//! | [`ObjectFormat`] | magic, version, `put_id` and checksum of Neap's own objects |
+//! | [`ProtocolRules`] | the time limits and margins of the storage protocol |
 //! | [`StoreConfig`] | the command-line flags that locate a database, and the code that opens its stores |
 //! | [`MemoryStore`], [`DirectoryStore`], [`ObjectStoreAdapter`] | the stores |
-//! | [`Prefixed`], [`CountingStore`], [`FaultyStore`] | wrappers around a store |
-//! | [`Links`] | uploads and signed URLs of objects that clients fetch directly from the store |
+//! | [`PrefixedStore`], [`CountingStore`], [`FaultyStore`] | wrappers around a store |
+//! | [`PresignedObjects`] | uploads and signed URLs of objects that clients fetch directly from the store |
 //! | [`conformance`] | checks that a store has the properties that Neap requires |
 
 mod bucket;
@@ -46,26 +46,27 @@ pub use config::{
     AwsConfig, ConnectionConfig, ObjectStoreKind, OpenedStore, Secret, StoreConfig,
     StoreConfigError, StoreKind,
 };
-pub use counting::{Count, CountingStore, Counts};
+pub use counting::{CountingStore, OperationCount, OperationCounts};
 pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
 pub use directory::{DirectoryAccess, DirectoryError, DirectoryStore, ExposedDirectory};
-pub use envelope::{Format, FormatError, HEADER_BYTES};
+pub use envelope::{FormatError, HEADER_BYTES, ObjectFormat};
 pub use environment::{variables_of, with_environment};
-pub use fault::{Call, Faults, FaultyStore, Gate, Hook, Phase};
+pub use fault::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
-pub use links::{Content, Links, Upload};
+pub use links::{ObjectHeaders, ObjectUpload, PresignedObjects};
 pub use memory::MemoryStore;
-pub use prefixed::Prefixed;
+pub use prefixed::PrefixedStore;
 pub use register::{
-    Change, Commit, Register, RegisterError, RegisterRead, RegisterValue, Versioned,
+    CommitOutcome, Register, RegisterChange, RegisterError, RegisterRead, RegisterValue,
+    VersionedValue,
 };
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
-pub use rules::{MAX_CATALOG_AGE, Margins, RECENT_PUT_IDS, Rules};
+pub use rules::{MAX_CATALOG_AGE, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS};
 pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};
 pub use store::{
-    Answer, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object,
-    Operation, Put, PutMode, Store, StoreError,
+    ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object, Operation,
+    Put, PutMode, Store, StoreError, StoreResponse,
 };
 pub use store_clock::StoreClock;
-pub use tail_order::PLAUSIBLE_AHEAD;
-pub use world::{Clock, Entropy, Moment, SystemClock, World};
+pub use tail_order::MAX_STAMP_LEAD;
+pub use world::{Clock, ClockReading, Entropy, SystemClock, World};

@@ -10,7 +10,7 @@ use http::Method;
 use object_store::{Attribute, Attributes, ObjectStore, buffered::BufWriter, path::Path};
 use tokio::io::AsyncWriteExt;
 
-use crate::{Key, Operation, StoreError, remote::Backend, remote::unwatched};
+use crate::{Key, Operation, StoreError, remote::ObjectStoreBackend, remote::unwatched};
 
 /// Size of a part in bytes. S3 accepts up to 10,000 parts of at least 5 MiB.
 const PART_BYTES: usize = 8 << 20;
@@ -20,31 +20,31 @@ const PARALLEL_PARTS: usize = 2;
 
 /// The HTTP headers of an object that clients fetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Content {
-    /// `Content-Type`.
+pub struct ObjectHeaders {
+    /// `ObjectHeaders-Type`.
     pub kind: String,
-    /// `Content-Encoding`, if the bytes are encoded.
+    /// `ObjectHeaders-Encoding`, if the bytes are encoded.
     pub encoding: Option<String>,
-    /// `Content-Disposition`, if there is one.
+    /// `ObjectHeaders-Disposition`, if there is one.
     pub disposition: Option<String>,
 }
 
 /// Uploads objects and signs URLs with which clients fetch them directly from the store. Cloning is cheap.
 #[derive(Clone)]
-pub struct Links {
-    backend: Arc<dyn Backend>,
+pub struct PresignedObjects {
+    backend: Arc<dyn ObjectStoreBackend>,
     prefix: String,
 }
 
-impl fmt::Debug for Links {
+impl fmt::Debug for PresignedObjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Links({})", self.backend)
     }
 }
 
-impl Links {
+impl PresignedObjects {
     /// The objects of `backend` below `prefix`.
-    pub(crate) fn new(backend: Arc<dyn Backend>, prefix: String) -> Self {
+    pub(crate) fn new(backend: Arc<dyn ObjectStoreBackend>, prefix: String) -> Self {
         Self { backend, prefix }
     }
 
@@ -53,11 +53,11 @@ impl Links {
         Path::parse(&key).map_err(|error| unwatched(operation, &key, error.into()))
     }
 
-    /// Starts the upload of an object. The object does not exist until [`Upload::finish`].
+    /// Starts the upload of an object. The object does not exist until [`ObjectUpload::finish`].
     ///
     /// # Errors
     /// The key is not valid in the store.
-    pub fn upload(&self, key: &Key, content: Content) -> Result<Upload, StoreError> {
+    pub fn upload(&self, key: &Key, content: ObjectHeaders) -> Result<ObjectUpload, StoreError> {
         let path = self.path(Operation::Put, key)?;
         let store = Arc::clone(&self.backend) as Arc<dyn ObjectStore>;
         let mut attributes = Attributes::from_iter([(Attribute::ContentType, content.kind)]);
@@ -67,7 +67,7 @@ impl Links {
         if let Some(disposition) = content.disposition {
             attributes.insert(Attribute::ContentDisposition, disposition.into());
         }
-        Ok(Upload {
+        Ok(ObjectUpload {
             key: path.to_string(),
             writer: BufWriter::with_capacity(store, path, PART_BYTES)
                 .with_max_concurrency(PARALLEL_PARTS)
@@ -90,12 +90,12 @@ impl Links {
 
 /// An upload in progress: one put if the object is small, otherwise a multipart upload.
 #[derive(Debug)]
-pub struct Upload {
+pub struct ObjectUpload {
     key: String,
     writer: BufWriter,
 }
 
-impl Upload {
+impl ObjectUpload {
     /// Appends bytes. Waits while the maximum number of parts is in flight.
     ///
     /// # Errors

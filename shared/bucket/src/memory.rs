@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Answer, Clock, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Put, PutMode,
-    Store, StoreError, StoreTime,
+    Clock, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Put, PutMode, Store,
+    StoreError, StoreResponse, StoreTime,
 };
 
 /// The number of keys on one page of a listing, as on S3.
@@ -22,11 +22,11 @@ const PAGE_KEYS: usize = 1000;
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     page_keys: usize,
-    state: RwLock<State>,
+    state: RwLock<MemoryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryState {
     objects: BTreeMap<String, Object>,
     newest: StoreTime,
     versions: u64,
@@ -50,24 +50,24 @@ impl MemoryStore {
         }
     }
 
-    fn write<R>(&self, change: impl FnOnce(&mut State, StoreTime) -> R) -> Answer<R> {
+    fn write<R>(&self, change: impl FnOnce(&mut MemoryState, StoreTime) -> R) -> StoreResponse<R> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let date = state
             .newest
             .max(StoreTime::from_micros(self.clock.wall_micros()));
         state.newest = date;
-        Answer {
+        StoreResponse {
             value: change(&mut state, date),
             date: Some(date),
         }
     }
 
-    fn read<R>(&self, look: impl FnOnce(&State) -> R) -> Answer<R> {
+    fn read<R>(&self, look: impl FnOnce(&MemoryState) -> R) -> StoreResponse<R> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let date = state
             .newest
             .max(StoreTime::from_micros(self.clock.wall_micros()));
-        Answer {
+        StoreResponse {
             value: look(&state),
             date: Some(date),
         }
@@ -89,7 +89,7 @@ fn cut(object: &Object, range: Option<std::ops::Range<u64>>) -> Object {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         Ok(self.read(|state| match state.objects.get(key) {
             None => Get::Missing,
             Some(object) if options.if_none_match.as_ref() == Some(&object.etag) => Get::Unchanged,
@@ -97,7 +97,12 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         Ok(self.write(|state, date| {
             let there = state.objects.get(key).map(|object| &object.etag);
             let allowed = match &mode {
@@ -120,7 +125,7 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let after = request
             .page_token
             .as_deref()
@@ -156,7 +161,7 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         Ok(self.write(|state, _| {
             for key in keys {
                 state.objects.remove(key);

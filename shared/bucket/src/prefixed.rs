@@ -6,17 +6,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Answer, Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, Store, StoreError,
+    Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, Store, StoreError,
+    StoreResponse,
 };
 
 /// A view of the objects of a store whose keys start with a prefix. The keys of the view lack the prefix.
 #[derive(Debug)]
-pub struct Prefixed {
+pub struct PrefixedStore {
     inner: Arc<dyn Store>,
     prefix: String,
 }
 
-impl Prefixed {
+impl PrefixedStore {
     /// The part of `inner` below `prefix`, such as `clusters/one/`.
     pub fn new(inner: Arc<dyn Store>, prefix: impl Into<String>) -> Self {
         Self {
@@ -31,23 +32,28 @@ impl Prefixed {
 }
 
 #[async_trait]
-impl Store for Prefixed {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for PrefixedStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.inner.get(&self.outer(key), options).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.inner.put(&self.outer(key), body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let start_after = request.start_after.map(|key| self.outer(key));
         let outer = ListRequest {
             prefix: &self.outer(request.prefix),
             start_after: start_after.as_deref(),
             page_token: request.page_token,
         };
-        let Answer { value, date } = self.inner.list(outer).await?;
+        let StoreResponse { value, date } = self.inner.list(outer).await?;
         let entries = value.entries.into_iter().filter_map(|entry| {
             let key = entry.key.strip_prefix(&self.prefix)?.to_owned();
             Some(ListEntry { key, ..entry })
@@ -56,10 +62,10 @@ impl Store for Prefixed {
             entries: entries.collect(),
             next_page_token: value.next_page_token,
         };
-        Ok(Answer { value, date })
+        Ok(StoreResponse { value, date })
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let keys: Vec<_> = keys.iter().map(|key| self.outer(key)).collect();
         self.inner.delete(&keys).await
     }
@@ -77,8 +83,8 @@ mod tests {
     #[tokio::test]
     async fn two_prefixes_of_one_store_do_not_see_each_other() {
         let inner: Arc<dyn Store> = Arc::new(MemoryStore::new(World::system().clock));
-        let one = Prefixed::new(Arc::clone(&inner), "one/");
-        let two = Prefixed::new(Arc::clone(&inner), "two/");
+        let one = PrefixedStore::new(Arc::clone(&inner), "one/");
+        let two = PrefixedStore::new(Arc::clone(&inner), "two/");
         let put = one.put("catalog", Bytes::from_static(b"1"), PutMode::Create);
         assert!(matches!(put.await.unwrap().value, Put::Done(_)));
         let missing = two.get("catalog", GetOptions::default()).await.unwrap();

@@ -23,8 +23,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Answer, Bucket, ETag, Format, FormatError, Get, GetOptions, Key, Moment, Object, Put, PutMode,
-    StoreError, StoreTime,
+    Bucket, ClockReading, ETag, FormatError, Get, GetOptions, Key, Object, ObjectFormat, Put,
+    PutMode, StoreError, StoreResponse, StoreTime,
 };
 
 /// The value type of a register.
@@ -32,7 +32,7 @@ pub trait RegisterValue:
     Clone + fmt::Debug + Default + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     /// The magic, name and version of the object.
-    const FORMAT: Format;
+    const FORMAT: ObjectFormat;
 }
 
 /// A type that a register's value can be read as: the whole value, or a part of it, which cannot be committed.
@@ -40,11 +40,11 @@ pub trait RegisterRead:
     Clone + fmt::Debug + Default + DeserializeOwned + Send + Sync + 'static
 {
     /// The magic, name and version of the object.
-    const READ_FORMAT: Format;
+    const READ_FORMAT: ObjectFormat;
 }
 
 impl<T: RegisterValue> RegisterRead for T {
-    const READ_FORMAT: Format = T::FORMAT;
+    const READ_FORMAT: ObjectFormat = T::FORMAT;
 }
 
 /// Error of a read or a commit. A commit that returns it had no effect and will have none.
@@ -59,7 +59,7 @@ pub enum RegisterError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Body<T> {
+struct RegisterBody<T> {
     version: u64,
     /// The `put_id`s of the versions before this one, newest first, as hexadecimal text.
     recent: Vec<String>,
@@ -68,7 +68,7 @@ struct Body<T> {
 
 /// A value of a register, with the version that a commit needs to replace it.
 #[derive(Clone, Debug)]
-pub struct Versioned<T> {
+pub struct VersionedValue<T> {
     /// The value; the default one when there is no object yet.
     pub value: Arc<T>,
     /// The number of commits that led to it; 0 when there is no object yet.
@@ -79,13 +79,13 @@ pub struct Versioned<T> {
     pub proven: Option<StoreTime>,
     /// The start of the request that confirmed the value as current, on this machine's clocks: the value was current
     /// then or later. `None` if no request confirmed it.
-    pub asked: Option<Moment>,
+    pub asked: Option<ClockReading>,
     etag: Option<ETag>,
     put_id: u128,
     recent: Arc<Vec<String>>,
 }
 
-impl<T: Default> Versioned<T> {
+impl<T: Default> VersionedValue<T> {
     /// The value of a register that has no object yet.
     pub fn absent(proven: Option<StoreTime>) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl<T: Default> Versioned<T> {
     }
 }
 
-impl<T> Versioned<T> {
+impl<T> VersionedValue<T> {
     /// Returns a value that is derived from this one, such as an earlier version, with this one's confirmation. It is
     /// only for reading: do not start a commit from it.
     pub fn view(&self, value: Arc<T>, version: u64) -> Self {
@@ -128,7 +128,7 @@ fn id_text(put_id: u128) -> String {
 
 /// The change that a commit's closure returns for the value that it is given.
 #[derive(Debug)]
-pub enum Change<T, R> {
+pub enum RegisterChange<T, R> {
     /// A new value to commit, and a result for the caller.
     Put(T, R),
     /// Nothing to change.
@@ -137,12 +137,12 @@ pub enum Change<T, R> {
 
 /// The outcome of a commit.
 #[derive(Debug)]
-pub enum Commit<T, R, E> {
+pub enum CommitOutcome<T, R, E> {
     /// The change is in the register, or was not needed. `current` is the newest value known, which may
     /// already contain later commits.
     Committed {
         /// The newest value known.
-        current: Versioned<T>,
+        current: VersionedValue<T>,
         /// The result that the closure returned with the committed value.
         result: R,
     },
@@ -170,12 +170,12 @@ const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Minimum number of times that the closure is applied if the commit loses races, so that one request that takes longer
 /// than the deadline does not end the commit.
-const LEAST_APPLICATIONS: u32 = 3;
+const MIN_APPLICATIONS: u32 = 3;
 
 /// Maximum pause before the first retry (10 ms), and of all retries (1 s). The maximum doubles with each retry, with
 /// full jitter.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_RETRY_BACKOFF: Duration = Duration::from_secs(1);
 
 impl<T: RegisterRead> Register<T> {
     /// Returns the register under `key`, which keeps `recent_put_ids` `put_id`s.
@@ -196,30 +196,33 @@ impl<T: RegisterRead> Register<T> {
 
     /// Reads the value. With a `known` value the request is conditional; if the register is unchanged, returns the
     /// known value with a new confirmation.
-    pub async fn read(&self, known: Option<&Versioned<T>>) -> Result<Versioned<T>, RegisterError> {
+    pub async fn read(
+        &self,
+        known: Option<&VersionedValue<T>>,
+    ) -> Result<VersionedValue<T>, RegisterError> {
         let etag = known.and_then(|known| known.etag.clone());
         let options = GetOptions {
             range: None,
             if_none_match: etag,
         };
         let asked = Some(self.bucket.world().moment());
-        let Answer { value, date } = self.bucket.get(&self.key, options).await?;
+        let StoreResponse { value, date } = self.bucket.get(&self.key, options).await?;
         let found = match (value, known) {
             (Get::Found(object), _) => self.decode(object, date)?,
-            (Get::Missing, _) | (Get::Unchanged, None) => Versioned::absent(date),
-            (Get::Unchanged, Some(known)) => Versioned {
+            (Get::Missing, _) | (Get::Unchanged, None) => VersionedValue::absent(date),
+            (Get::Unchanged, Some(known)) => VersionedValue {
                 proven: date,
                 ..known.clone()
             },
         };
-        Ok(Versioned { asked, ..found })
+        Ok(VersionedValue { asked, ..found })
     }
 
     fn decode(
         &self,
         object: Object,
         proven: Option<StoreTime>,
-    ) -> Result<Versioned<T>, FormatError> {
+    ) -> Result<VersionedValue<T>, FormatError> {
         let key = self.key.to_string();
         let (put_id, payload) = T::READ_FORMAT.decode(&key, &object.bytes)?;
         let damaged = |reason: String| FormatError::Damaged {
@@ -228,9 +231,9 @@ impl<T: RegisterRead> Register<T> {
         };
         let json =
             zstd::decode_all(payload.as_ref()).map_err(|error| damaged(error.to_string()))?;
-        let body: Body<T> =
+        let body: RegisterBody<T> =
             serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
-        Ok(Versioned {
+        Ok(VersionedValue {
             value: Arc::new(body.value),
             version: body.version,
             committed: Some(object.last_modified),
@@ -251,9 +254,9 @@ impl<T: RegisterValue> Register<T> {
     /// after ten seconds, but not before the third race.
     pub async fn commit<R, E>(
         &self,
-        known: Option<Versioned<T>>,
-        mut change: impl FnMut(&Versioned<T>) -> Result<Change<T, R>, E>,
-    ) -> Result<Commit<T, R, E>, RegisterError> {
+        known: Option<VersionedValue<T>>,
+        mut change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E>,
+    ) -> Result<CommitOutcome<T, R, E>, RegisterError> {
         let begun = self.bucket.world().moment();
         let mut fresh = known.is_none();
         let mut base = match known {
@@ -262,14 +265,14 @@ impl<T: RegisterValue> Register<T> {
         };
         for attempt in 0.. {
             let (value, result) = match change(&base) {
-                Ok(Change::Put(value, result)) => (value, result),
-                Ok(Change::Keep(result)) => {
-                    return Ok(Commit::Committed {
+                Ok(RegisterChange::Put(value, result)) => (value, result),
+                Ok(RegisterChange::Keep(result)) => {
+                    return Ok(CommitOutcome::Committed {
                         current: base,
                         result,
                     });
                 }
-                Err(refusal) if fresh => return Ok(Commit::Refused(refusal)),
+                Err(refusal) if fresh => return Ok(CommitOutcome::Refused(refusal)),
                 Err(_) => {
                     base = self.read(Some(&base)).await?;
                     fresh = true;
@@ -277,22 +280,24 @@ impl<T: RegisterValue> Register<T> {
                 }
             };
             match self.put(&base, value, &begun).await? {
-                Attempt::Committed(current) => return Ok(Commit::Committed { current, result }),
-                Attempt::Unknown(reason) => return Ok(Commit::Unknown { reason }),
-                Attempt::Lost(_)
-                    if attempt + 1 >= LEAST_APPLICATIONS
+                PutAttempt::Committed(current) => {
+                    return Ok(CommitOutcome::Committed { current, result });
+                }
+                PutAttempt::Unknown(reason) => return Ok(CommitOutcome::Unknown { reason }),
+                PutAttempt::Lost(_)
+                    if attempt + 1 >= MIN_APPLICATIONS
                         && self.bucket.world().elapsed(&begun) >= self.deadline =>
                 {
                     break;
                 }
-                Attempt::Lost(newer) => {
+                PutAttempt::Lost(newer) => {
                     base = newer;
                     fresh = true;
                     self.back_off(attempt).await;
                 }
             }
         }
-        Ok(Commit::Unknown {
+        Ok(CommitOutcome::Unknown {
             reason: "others were faster until the deadline".to_owned(),
         })
     }
@@ -301,10 +306,10 @@ impl<T: RegisterValue> Register<T> {
     /// that the put had no effect and will have none.
     async fn put(
         &self,
-        base: &Versioned<T>,
+        base: &VersionedValue<T>,
         value: T,
-        begun: &Moment,
-    ) -> Result<Attempt<T>, RegisterError> {
+        begun: &ClockReading,
+    ) -> Result<PutAttempt<T>, RegisterError> {
         let put_id = self.bucket.world().entropy.next_u128();
         let (bytes, mut next) = self.encode(base, value, put_id)?;
         let mut etag = base.etag.clone();
@@ -312,7 +317,7 @@ impl<T: RegisterValue> Register<T> {
             let mode = etag.map_or(PutMode::Create, PutMode::Update);
             let asked = self.bucket.world().moment();
             match self.bucket.put(&self.key, bytes.clone(), mode).await {
-                Ok(Answer {
+                Ok(StoreResponse {
                     value: Put::Done(etag),
                     date,
                 }) => {
@@ -320,16 +325,16 @@ impl<T: RegisterValue> Register<T> {
                     next.proven = date;
                     next.asked = Some(asked);
                     next.committed = date;
-                    return Ok(Attempt::Committed(next));
+                    return Ok(PutAttempt::Committed(next));
                 }
                 Err(error @ StoreError::Rejected { .. }) if attempt == 0 => {
                     return Err(error.into());
                 }
                 // An earlier attempt may still take effect.
                 Err(error @ StoreError::Rejected { .. }) => {
-                    return Ok(Attempt::Unknown(error.to_string()));
+                    return Ok(PutAttempt::Unknown(error.to_string()));
                 }
-                Ok(Answer {
+                Ok(StoreResponse {
                     value: Put::Refused,
                     ..
                 })
@@ -337,17 +342,17 @@ impl<T: RegisterValue> Register<T> {
             }
             let found = match self.read_until_deadline(begun).await {
                 Ok(found) => found,
-                Err(reason) => return Ok(Attempt::Unknown(reason)),
+                Err(reason) => return Ok(PutAttempt::Unknown(reason)),
             };
             if found.names(put_id) && self.recent_put_ids > 0 {
-                return Ok(Attempt::Committed(found));
+                return Ok(PutAttempt::Committed(found));
             }
             if found.put_id != base.put_id {
                 let reached = next.version + found.recent.len() as u64;
                 return Ok(if found.version > reached {
-                    Attempt::Unknown("too many commits came after it".to_owned())
+                    PutAttempt::Unknown("too many commits came after it".to_owned())
                 } else {
-                    Attempt::Lost(found)
+                    PutAttempt::Lost(found)
                 });
             }
             if self.bucket.world().elapsed(begun) >= self.deadline {
@@ -357,24 +362,24 @@ impl<T: RegisterValue> Register<T> {
             etag = found.etag;
             self.back_off(attempt).await;
         }
-        Ok(Attempt::Unknown(
+        Ok(PutAttempt::Unknown(
             "the store did not say until the deadline".to_owned(),
         ))
     }
 
     fn encode(
         &self,
-        base: &Versioned<T>,
+        base: &VersionedValue<T>,
         value: T,
         put_id: u128,
-    ) -> Result<(Bytes, Versioned<T>), FormatError> {
+    ) -> Result<(Bytes, VersionedValue<T>), FormatError> {
         let mut recent = Vec::with_capacity(self.recent_put_ids);
         if base.version > 0 {
             recent.push(id_text(base.put_id));
         }
         recent.extend(base.recent.iter().cloned());
         recent.truncate(self.recent_put_ids);
-        let body = Body {
+        let body = RegisterBody {
             version: base.version + 1,
             recent,
             value,
@@ -386,7 +391,7 @@ impl<T: RegisterValue> Register<T> {
         let json = serde_json::to_vec(&body).map_err(|error| damaged(error.to_string()))?;
         let payload = zstd::encode_all(json.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)
             .map_err(|error| damaged(error.to_string()))?;
-        let next = Versioned {
+        let next = VersionedValue {
             value: Arc::new(body.value),
             version: body.version,
             committed: None,
@@ -401,7 +406,7 @@ impl<T: RegisterValue> Register<T> {
 
     /// Reads the register and retries while the store does not answer. Returns the reason if the deadline passes or if
     /// a retry cannot help.
-    async fn read_until_deadline(&self, begun: &Moment) -> Result<Versioned<T>, String> {
+    async fn read_until_deadline(&self, begun: &ClockReading) -> Result<VersionedValue<T>, String> {
         for attempt in 0.. {
             match self.read(None).await {
                 Ok(found) => return Ok(found),
@@ -420,15 +425,15 @@ impl<T: RegisterValue> Register<T> {
     async fn back_off(&self, attempt: u32) {
         let limit = FIRST_BACKOFF
             .saturating_mul(1 << attempt.min(10))
-            .min(LONGEST_BACKOFF);
+            .min(MAX_RETRY_BACKOFF);
         let world = self.bucket.world();
         world.clock.sleep(world.entropy.below(limit)).await;
     }
 }
 
-enum Attempt<T> {
-    Committed(Versioned<T>),
-    Lost(Versioned<T>),
+enum PutAttempt<T> {
+    Committed(VersionedValue<T>),
+    Lost(VersionedValue<T>),
     Unknown(String),
 }
 

@@ -1,7 +1,7 @@
 //! Stores behind a network, through `object_store`: S3 and compatible stores, Google Cloud Storage, Azure Blob Storage.
 //!
 //! `object_store` does not expose the headers of an answer. Therefore each call runs with its own task-local
-//! [`Exchange`], in which the HTTP client that `object_store` uses records the `Date` and the status of the newest
+//! [`HttpExchange`], in which the HTTP client that `object_store` uses records the `Date` and the status of the newest
 //! answer. If the client retries a call, the exchange holds the last answer.
 
 mod exchange;
@@ -26,24 +26,24 @@ use object_store::{
 };
 use tokio::sync::Semaphore;
 
-use self::exchange::{Exchange, watched};
+use self::exchange::{HttpExchange, watched};
 pub use self::options::RemoteOptions;
 use crate::{
-    Answer, ETag, Get, GetOptions, Links, ListEntry, ListPage, ListRequest, Object, Operation, Put,
-    PutMode, Store, StoreError, StoreTime,
+    ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation, PresignedObjects,
+    Put, PutMode, Store, StoreError, StoreResponse, StoreTime,
 };
 
 /// Puts of more bytes than this get the longer time limit, as do reads of whole data objects.
 const LARGE_BYTES: usize = 8 << 20;
 
 /// The `object_store` traits that the client of a store implements.
-pub(crate) trait Backend: ObjectStore + PaginatedListStore + Signer {}
+pub(crate) trait ObjectStoreBackend: ObjectStore + PaginatedListStore + Signer {}
 
-impl<T: ObjectStore + PaginatedListStore + Signer> Backend for T {}
+impl<T: ObjectStore + PaginatedListStore + Signer> ObjectStoreBackend for T {}
 
 /// The parts of an object's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Versions {
+enum VersionScheme {
     /// The `ETag`.
     ETags,
     /// The generation, on which Google's puts are conditional, and the `ETag`, on which reads are.
@@ -52,10 +52,10 @@ enum Versions {
 
 /// A store behind a network.
 pub struct ObjectStoreAdapter {
-    backend: Arc<dyn Backend>,
+    backend: Arc<dyn ObjectStoreBackend>,
     /// The same backend with the longer time limit of large requests.
-    patient: Arc<dyn Backend>,
-    versions: Versions,
+    patient: Arc<dyn ObjectStoreBackend>,
+    versions: VersionScheme,
     /// Whether listings are sorted and can start after a key. Directory buckets of S3 Express support neither.
     is_sorted: bool,
     requests: Semaphore,
@@ -80,7 +80,7 @@ impl ObjectStoreAdapter {
             builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(backend, patient, Versions::ETags, options))
+        Ok(Self::new(backend, patient, VersionScheme::ETags, options))
     }
 
     /// Opens a directory bucket of S3 Express, whose listings are not sorted and start at the beginning.
@@ -107,7 +107,12 @@ impl ObjectStoreAdapter {
             builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(backend, patient, Versions::Generations, options))
+        Ok(Self::new(
+            backend,
+            patient,
+            VersionScheme::Generations,
+            options,
+        ))
     }
 
     /// Opens a container of Azure Blob Storage.
@@ -122,13 +127,13 @@ impl ObjectStoreAdapter {
             builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(backend, patient, Versions::ETags, options))
+        Ok(Self::new(backend, patient, VersionScheme::ETags, options))
     }
 
     fn new(
-        backend: impl Backend,
-        patient: impl Backend,
-        versions: Versions,
+        backend: impl ObjectStoreBackend,
+        patient: impl ObjectStoreBackend,
+        versions: VersionScheme,
         options: &RemoteOptions,
     ) -> Self {
         Self {
@@ -141,21 +146,21 @@ impl ObjectStoreAdapter {
     }
 
     /// Returns the objects below `prefix` that clients fetch directly from the store.
-    pub fn links(&self, prefix: impl Into<String>) -> Links {
-        Links::new(Arc::clone(&self.patient), prefix.into())
+    pub fn links(&self, prefix: impl Into<String>) -> PresignedObjects {
+        PresignedObjects::new(Arc::clone(&self.patient), prefix.into())
     }
 
     /// Runs one call with its own exchange, within the connection limit.
     async fn call<T>(
         &self,
-        task: Task<'_>,
+        task: OperationContext<'_>,
         call: impl Future<Output = object_store::Result<T>> + Send,
-    ) -> Result<Answer<T>, Failure> {
+    ) -> Result<StoreResponse<T>, CallFailure> {
         let permit = self.requests.acquire().await;
         let (outcome, exchange) = watched(call).await;
         drop(permit);
         match outcome {
-            Ok(value) => Ok(Answer {
+            Ok(value) => Ok(StoreResponse {
                 value,
                 date: exchange.date,
             }),
@@ -203,16 +208,18 @@ impl ObjectStoreAdapter {
     fn etag(&self, e_tag: Option<&str>, version: Option<&str>) -> ETag {
         let e_tag = e_tag.unwrap_or_default();
         match self.versions {
-            Versions::ETags => ETag::new(e_tag),
-            Versions::Generations => ETag::new(format!("{} {e_tag}", version.unwrap_or_default())),
+            VersionScheme::ETags => ETag::new(e_tag),
+            VersionScheme::Generations => {
+                ETag::new(format!("{} {e_tag}", version.unwrap_or_default()))
+            }
         }
     }
 
     /// Splits a version into the generation, if the store has generations, and the `ETag`.
     fn parts(&self, etag: &ETag) -> UpdateVersion {
         let (version, e_tag) = match self.versions {
-            Versions::ETags => (None, etag.as_str()),
-            Versions::Generations => match etag.as_str().split_once(' ') {
+            VersionScheme::ETags => (None, etag.as_str()),
+            VersionScheme::Generations => match etag.as_str().split_once(' ') {
                 Some((version, e_tag)) => (Some(version.to_owned()), e_tag),
                 None => (None, etag.as_str()),
             },
@@ -226,8 +233,8 @@ impl ObjectStoreAdapter {
 
 #[async_trait]
 impl Store for ObjectStoreAdapter {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
-        let task = Task(Operation::Get, key);
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
+        let task = OperationContext(Operation::Get, key);
         let path = task.path(key)?;
         let known = options.if_none_match;
         let empty = options.range.as_ref().is_some_and(Range::is_empty);
@@ -243,11 +250,11 @@ impl Store for ObjectStoreAdapter {
             ..wanted.clone()
         };
         let mut outcome = self.call(task, self.get_object(&path, wanted)).await;
-        if let Err(Failure::OutOfRange) = outcome {
+        if let Err(CallFailure::OutOfRange) = outcome {
             outcome = self.call(task, self.get_object(&path, head)).await;
         }
         match outcome {
-            Ok(Answer {
+            Ok(StoreResponse {
                 value: (meta, bytes),
                 date,
             }) => {
@@ -261,13 +268,13 @@ impl Store for ObjectStoreAdapter {
                         last_modified: time(&meta.last_modified),
                     })
                 };
-                Ok(Answer { value, date })
+                Ok(StoreResponse { value, date })
             }
-            Err(Failure::Missing { date, .. }) => Ok(Answer {
+            Err(CallFailure::Missing { date, .. }) => Ok(StoreResponse {
                 value: Get::Missing,
                 date,
             }),
-            Err(Failure::Unchanged { date }) => Ok(Answer {
+            Err(CallFailure::Unchanged { date }) => Ok(StoreResponse {
                 value: Get::Unchanged,
                 date,
             }),
@@ -275,8 +282,13 @@ impl Store for ObjectStoreAdapter {
         }
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
-        let task = Task(Operation::Put, key);
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
+        let task = OperationContext(Operation::Put, key);
         let path = task.path(key)?;
         let options = object_store::PutOptions::from(match &mode {
             PutMode::Overwrite => object_store::PutMode::Overwrite,
@@ -289,17 +301,17 @@ impl Store for ObjectStoreAdapter {
         };
         let put = backend.put_opts(&path, PutPayload::from(body), options);
         match self.call(task, put).await {
-            Ok(Answer { value, date }) => {
+            Ok(StoreResponse { value, date }) => {
                 let etag = self.etag(value.e_tag.as_deref(), value.version.as_deref());
-                Ok(Answer {
+                Ok(StoreResponse {
                     value: Put::Done(etag),
                     date,
                 })
             }
-            Err(Failure::Refused { date, .. } | Failure::Missing { date, .. })
+            Err(CallFailure::Refused { date, .. } | CallFailure::Missing { date, .. })
                 if mode != PutMode::Overwrite =>
             {
-                Ok(Answer {
+                Ok(StoreResponse {
                     value: Put::Refused,
                     date,
                 })
@@ -308,8 +320,8 @@ impl Store for ObjectStoreAdapter {
         }
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
-        let task = Task(Operation::List, request.prefix);
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
+        let task = OperationContext(Operation::List, request.prefix);
         let start_after = request.start_after.filter(|_| self.is_sorted);
         let options = PaginatedListOptions {
             offset: start_after.map(str::to_owned),
@@ -318,7 +330,7 @@ impl Store for ObjectStoreAdapter {
         };
         let prefix = Some(request.prefix).filter(|prefix| !prefix.is_empty());
         let list = self.backend.list_paginated(prefix, options);
-        let Answer { value, date } = self
+        let StoreResponse { value, date } = self
             .call(task, list)
             .await
             .map_err(|failure| failure.into_error(task))?;
@@ -336,11 +348,11 @@ impl Store for ObjectStoreAdapter {
             entries: entries.filter(after).collect(),
             next_page_token: value.page_token,
         };
-        Ok(Answer { value, date })
+        Ok(StoreResponse { value, date })
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
-        let task = Task(Operation::Delete, keys.first().map_or("", String::as_str));
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
+        let task = OperationContext(Operation::Delete, keys.first().map_or("", String::as_str));
         let paths: Vec<_> = keys
             .iter()
             .map(|key| task.path(key))
@@ -368,7 +380,7 @@ fn time(time: &DateTime<chrono::Utc>) -> StoreTime {
 
 /// The outcome of a call that did not succeed.
 #[derive(Debug)]
-enum Failure {
+enum CallFailure {
     Missing {
         date: Option<StoreTime>,
         reason: String,
@@ -384,9 +396,9 @@ enum Failure {
     Error(StoreError),
 }
 
-impl Failure {
+impl CallFailure {
     /// Converts the failure to an error, for operations without such an outcome.
-    fn into_error(self, task: Task<'_>) -> StoreError {
+    fn into_error(self, task: OperationContext<'_>) -> StoreError {
         match self {
             Self::Error(error) => error,
             Self::Missing { reason, .. } => task.rejected(reason),
@@ -410,15 +422,16 @@ fn with_root(error: &dyn std::error::Error) -> String {
 
 /// Converts the error of an operation that ran without an exchange.
 pub(crate) fn unwatched(operation: Operation, key: &str, error: object_store::Error) -> StoreError {
-    let task = Task(operation, key);
-    task.failure(error, &Exchange::default()).into_error(task)
+    let task = OperationContext(operation, key);
+    task.failure(error, &HttpExchange::default())
+        .into_error(task)
 }
 
 /// A running operation and its key, for error messages.
 #[derive(Clone, Copy, Debug)]
-struct Task<'a>(Operation, &'a str);
+struct OperationContext<'a>(Operation, &'a str);
 
-impl Task<'_> {
+impl OperationContext<'_> {
     fn path(self, key: &str) -> Result<Path, StoreError> {
         Path::parse(key).map_err(|error| self.rejected(error.to_string()))
     }
@@ -439,7 +452,7 @@ impl Task<'_> {
         }
     }
 
-    fn failure(self, error: object_store::Error, exchange: &Exchange) -> Failure {
+    fn failure(self, error: object_store::Error, exchange: &HttpExchange) -> CallFailure {
         use object_store::Error;
 
         /// The error codes of stores for a bucket that does not exist.
@@ -449,13 +462,13 @@ impl Task<'_> {
         let reason = with_root(&error);
         let status = exchange.status.unwrap_or_default();
         let refuses = match error {
-            Error::NotModified { .. } => return Failure::Unchanged { date },
+            Error::NotModified { .. } => return CallFailure::Unchanged { date },
             Error::NotFound { .. } if NO_BUCKET.iter().any(|name| reason.contains(name)) => true,
-            Error::NotFound { .. } => return Failure::Missing { date, reason },
+            Error::NotFound { .. } => return CallFailure::Missing { date, reason },
             Error::Precondition { .. } | Error::AlreadyExists { .. } => {
-                return Failure::Refused { date, reason };
+                return CallFailure::Refused { date, reason };
             }
-            _ if status == StatusCode::RANGE_NOT_SATISFIABLE => return Failure::OutOfRange,
+            _ if status == StatusCode::RANGE_NOT_SATISFIABLE => return CallFailure::OutOfRange,
             Error::PermissionDenied { .. }
             | Error::Unauthenticated { .. }
             | Error::InvalidPath { .. }
@@ -473,7 +486,7 @@ impl Task<'_> {
         };
         // An earlier attempt of the same call may have taken effect.
         let certain = self.0 != Operation::Put || !exchange.uncertain;
-        Failure::Error(if refuses && certain {
+        CallFailure::Error(if refuses && certain {
             self.rejected(reason)
         } else {
             self.unavailable(reason)

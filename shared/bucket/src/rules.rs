@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The settings of a cluster that its instances must agree on. They are written into the root catalog when the cluster
 /// is created and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Margins {
+pub struct ProtocolMargins {
     /// *A*, the acknowledgement limit: maximum difference in milliseconds between a segment's stamp and the store's
     /// `Date` of its put.
     pub acknowledgement_limit_ms: u64,
@@ -15,7 +15,7 @@ pub struct Margins {
     pub flush_lag_ms: u64,
 }
 
-impl Margins {
+impl ProtocolMargins {
     /// For stores behind a network, whose hosts' clocks may differ by seconds.
     pub const NETWORK: Self = Self {
         acknowledgement_limit_ms: 5_000,
@@ -31,10 +31,10 @@ impl Margins {
 
 /// The rules of the storage protocol that an instance follows.
 ///
-/// [`Rules::new`] returns the protocol. Only simulations change fields: they weaken one rule at a time to show that the
+/// [`ProtocolRules::new`] returns the protocol. Only simulations change fields: they weaken one rule at a time to show that the
 /// invariants then break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct ProtocolRules {
     /// Rule W1: the oldest request of a batch arrived at most this long before its stamp.
     pub wait_limit: Duration,
     /// Rule W2: the `Date` of an acknowledged put differs from the stamp by at most this, in either direction.
@@ -57,9 +57,9 @@ pub struct Rules {
     pub recent_put_ids: usize,
 }
 
-impl Rules {
+impl ProtocolRules {
     /// The protocol with the margins of a cluster.
-    pub fn new(margins: Margins) -> Self {
+    pub fn new(margins: ProtocolMargins) -> Self {
         let acknowledgement_limit = Duration::from_millis(margins.acknowledgement_limit_ms);
         Self {
             wait_limit: acknowledgement_limit,

@@ -29,7 +29,7 @@ impl ETag {
 
 /// The answer of a store, with the time (`Date`) at which the store gave it.
 #[derive(Clone, Debug)]
-pub struct Answer<T> {
+pub struct StoreResponse<T> {
     /// The answer.
     pub value: T,
     /// The store's time of the answer; `None` if the answer has no usable `Date`, as one from an intermediate cache
@@ -191,16 +191,21 @@ pub const MAX_DELETE_KEYS: usize = 1000;
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads an object or a range of it. Truncates a range that extends past the end of the object.
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError>;
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError>;
 
     /// Stores an object. If the caller stops waiting, the outcome is unknown.
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError>;
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError>;
 
     /// Lists one page.
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError>;
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError>;
 
     /// Deletes at most [`MAX_DELETE_KEYS`] objects. Missing objects count as deleted.
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError>;
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError>;
 
     /// Whether listings are sorted by key across pages, so that a caller that needs only the first keys may stop early.
     /// A wrapper returns the value of the store that it wraps.

@@ -15,16 +15,16 @@ use crate::{StoreTime, World};
 const SLOTS: usize = 6;
 
 /// Duration of a slot. The window is 60 s.
-const SLOT: Duration = Duration::from_secs(10);
+const SLOT_DURATION: Duration = Duration::from_secs(10);
 
 /// A lower bound of the store's time: a `Date`, and the monotonic time at which it arrived.
 #[derive(Clone, Copy, Debug)]
-struct Anchor {
+struct ClockAnchor {
     date: StoreTime,
     arrived: Duration,
 }
 
-impl Anchor {
+impl ClockAnchor {
     fn at(&self, monotonic: Duration) -> StoreTime {
         self.date.plus(monotonic.saturating_sub(self.arrived))
     }
@@ -39,25 +39,25 @@ impl Anchor {
 #[derive(Debug)]
 pub struct StoreClock {
     world: World,
-    anchors: Mutex<Anchors>,
+    anchors: Mutex<AnchorWindow>,
 }
 
 /// The greatest bounds of the window.
 #[derive(Debug, Default)]
-struct Anchors {
+struct AnchorWindow {
     /// Indexed by slot number modulo [`SLOTS`]. Each entry holds its slot number, because indexes repeat after a
     /// minute.
-    slots: [Option<(u64, Anchor)>; SLOTS],
+    slots: [Option<(u64, ClockAnchor)>; SLOTS],
     /// The last answer, which counts at any age.
-    last: Option<Anchor>,
+    last: Option<ClockAnchor>,
 }
 
-impl Anchors {
+impl AnchorWindow {
     fn number(arrived: Duration) -> u64 {
-        arrived.as_secs() / SLOT.as_secs()
+        arrived.as_secs() / SLOT_DURATION.as_secs()
     }
 
-    fn add(&mut self, anchor: Anchor) {
+    fn add(&mut self, anchor: ClockAnchor) {
         let number = Self::number(anchor.arrived);
         let place = usize::try_from(number % SLOTS as u64).unwrap_or(0);
         if let Some(slot) = self.slots.get_mut(place) {
@@ -98,7 +98,7 @@ impl StoreClock {
         if let Some(date) = date {
             let arrived = self.world.clock.monotonic();
             let mut anchors = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
-            anchors.add(Anchor { date, arrived });
+            anchors.add(ClockAnchor { date, arrived });
         }
     }
 }
@@ -116,8 +116,8 @@ mod tests {
     }
 
     /// Adds an answer whose `Date` is truncated to whole seconds.
-    fn answer(anchors: &mut Anchors, store_millis: i64, arrived_millis: u64) {
-        anchors.add(Anchor {
+    fn answer(anchors: &mut AnchorWindow, store_millis: i64, arrived_millis: u64) {
+        anchors.add(ClockAnchor {
             date: time(store_millis.div_euclid(1000) * 1000),
             arrived: after(arrived_millis),
         });
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn whole_seconds_do_not_take_the_clock_back() {
-        let mut anchors = Anchors::default();
+        let mut anchors = AnchorWindow::default();
         assert_eq!(anchors.at(after(0)), None);
         answer(&mut anchors, 10_010, 10);
         assert_eq!(anchors.at(after(900)), Some(time(10_890)));
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_host_that_is_ahead_counts_for_a_minute_at_most() {
-        let mut anchors = Anchors::default();
+        let mut anchors = AnchorWindow::default();
         answer(&mut anchors, 7_000, 2_000);
         for second in 3..120 {
             let arrived = second * 1000;
@@ -155,14 +155,14 @@ mod tests {
 
     #[test]
     fn the_last_answer_counts_at_any_age() {
-        let mut anchors = Anchors::default();
+        let mut anchors = AnchorWindow::default();
         answer(&mut anchors, 0, 0);
         assert_eq!(anchors.at(after(3_600_000)), Some(time(3_600_000)));
     }
 
     #[test]
     fn the_next_answer_corrects_a_clock_that_stopped() {
-        let mut anchors = Anchors::default();
+        let mut anchors = AnchorWindow::default();
         answer(&mut anchors, 1_000, 1_000);
         answer(&mut anchors, 100_000, 1_500);
         assert_eq!(anchors.at(after(2_000)), Some(time(100_500)));

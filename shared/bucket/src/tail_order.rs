@@ -12,7 +12,7 @@ const MAX_PAGES: usize = 1_000;
 
 /// Maximum time by which the stamp of an acknowledged write is ahead of the store's clock. Stamps further ahead do not
 /// belong to acknowledged writes.
-pub const PLAUSIBLE_AHEAD: Duration = Duration::from_secs(60);
+pub const MAX_STAMP_LEAD: Duration = Duration::from_secs(60);
 
 impl Bucket {
     /// Lists the segments of a database above a stamp and returns the greatest stamp. The listing contains every
@@ -40,7 +40,7 @@ impl Bucket {
             let page = self.list(request).await?.value;
             // Read the clock after the answer, because it may have stopped before.
             let now = self.clock().now().unwrap_or_default();
-            let upto = Stamp::end_of(now.plus(PLAUSIBLE_AHEAD));
+            let upto = Stamp::end_of(now.plus(MAX_STAMP_LEAD));
             let stamps = page.entries.iter().filter_map(|entry| {
                 match entry.key.parse() {
                     // A store that does not sort may answer with segments at or below the stamp.

@@ -81,12 +81,12 @@ impl Clock for SystemClock {
 /// A reading of the wall clock and of the monotonic clock. Measures elapsed time correctly even if one of the clocks
 /// stopped or was set back.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct ClockReading {
     wall_micros: i64,
     monotonic: Duration,
 }
 
-impl Moment {
+impl ClockReading {
     /// Reads both clocks.
     pub fn now(clock: &dyn Clock) -> Self {
         Self {
@@ -181,12 +181,12 @@ impl World {
     }
 
     /// Reads this machine's clocks.
-    pub fn moment(&self) -> Moment {
-        Moment::now(self.clock.as_ref())
+    pub fn moment(&self) -> ClockReading {
+        ClockReading::now(self.clock.as_ref())
     }
 
     /// Returns the time since `moment`: the longer of the two clocks' measurements.
-    pub fn elapsed(&self, moment: &Moment) -> Duration {
+    pub fn elapsed(&self, moment: &ClockReading) -> Duration {
         moment.elapsed(self.clock.as_ref())
     }
 

@@ -9,10 +9,10 @@ use arrow_array::{
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neap_cache::{
-    KeyFilter, KeyTest, LastRows, LastRowsBuilder, LastShape, LastTail, LastWanted, decode_last,
-    encode_last,
+    KeyFilter, KeyPredicate, LastCacheQuery, LastCacheShape, LastRows, LastRowsBuilder,
+    LastTailIndex, decode_last, encode_last,
 };
-use neap_catalog::{LastCache, Table, ValueColumns};
+use neap_catalog::{LastCacheDefinition, Table, ValueColumns};
 use neap_points::TailImageBuilder;
 use neap_schema::{CacheId, ColumnId};
 use serde_json::json;
@@ -42,8 +42,8 @@ fn table() -> Table {
     serde_json::from_value(table).unwrap()
 }
 
-fn shape(table: &Table) -> LastShape {
-    let cache = LastCache {
+fn shape(table: &Table) -> LastCacheShape {
+    let cache = LastCacheDefinition {
         id: CacheId::new(1),
         name: "latest".to_owned(),
         key_columns: vec![ColumnId::new(1)],
@@ -51,7 +51,7 @@ fn shape(table: &Table) -> LastShape {
         count: 1,
         ttl_s: 60,
     };
-    LastShape::of(table, &cache).unwrap()
+    LastCacheShape::of(table, &cache).unwrap()
 }
 
 /// One row of each host, in an order that differs from that of their names.
@@ -77,7 +77,7 @@ fn round(table: &Table, time: i64) -> RecordBatch {
     RecordBatch::try_new(table.arrow_schema(), columns).unwrap()
 }
 
-fn built(shape: &LastShape, rounds: &[RecordBatch]) -> LastRows {
+fn built(shape: &LastCacheShape, rounds: &[RecordBatch]) -> LastRows {
     let mut builder = LastRowsBuilder::new(shape, 0, usize::MAX);
     for rows in rounds {
         for start in (0..HOSTS).step_by(ROWS_PER_BATCH) {
@@ -93,7 +93,7 @@ fn hosts(count: usize) -> [KeyFilter; 1] {
     let names = (0..count).map(|host| format!("host_{}", host * 31));
     [KeyFilter {
         column: "host".to_owned(),
-        test: KeyTest::In(names.collect()),
+        test: KeyPredicate::In(names.collect()),
     }]
 }
 
@@ -106,7 +106,7 @@ fn last(c: &mut Criterion) {
     let base = built(&shape, &rounds);
     let mut tail = TailImageBuilder::new(shape.tags(), table.arrow_schema());
     tail.push(&round(&table, 100)).unwrap();
-    let mut index = LastTail::new(&shape);
+    let mut index = LastTailIndex::new(&shape);
     index.update(&tail).unwrap();
 
     let mut group = c.benchmark_group("last");
@@ -116,7 +116,7 @@ fn last(c: &mut Criterion) {
     group.throughput(Throughput::Elements(HOSTS as u64));
     group.bench_function("update", |b| {
         b.iter(|| {
-            let mut index = LastTail::new(&shape);
+            let mut index = LastTailIndex::new(&shape);
             index.update(black_box(&tail)).unwrap();
             index
         });
@@ -140,7 +140,7 @@ fn last(c: &mut Criterion) {
         ("100 hosts", &hosts(100)[..]),
         ("all hosts", &[]),
     ] {
-        let wanted = LastWanted {
+        let wanted = LastCacheQuery {
             filters,
             from: 0,
             count: 1,

@@ -4,7 +4,7 @@ use neap_row_delete::Condition;
 
 /// The points of a set for which a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Coverage {
+pub(crate) enum DeleteCoverage {
     /// None of them.
     None,
     /// Depends on tags or times that are not known.
@@ -15,49 +15,49 @@ pub(crate) enum Coverage {
 
 /// The knowledge about one tag of the points.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Known<'a> {
+pub(crate) enum KnownTagValue<'a> {
     /// All have this value, or all lack the tag.
     Value(Option<&'a str>),
     /// The values are not known.
-    Nothing,
+    Unknown,
 }
 
 /// Returns for which points with these tags and with times from `min` to `max` the condition holds.
 pub(crate) fn coverage<'a>(
     condition: &Condition,
-    tag: &impl Fn(&str) -> Known<'a>,
+    tag: &impl Fn(&str) -> KnownTagValue<'a>,
     (min, max): (i64, i64),
-) -> Coverage {
+) -> DeleteCoverage {
     match condition {
         Condition::Time {
             min: first,
             max: last,
         } => {
             if *first <= min && max <= *last {
-                Coverage::All
+                DeleteCoverage::All
             } else if *last < min || max < *first {
-                Coverage::None
+                DeleteCoverage::None
             } else {
-                Coverage::Some
+                DeleteCoverage::Some
             }
         }
         Condition::Tag { name, value } => match tag(name) {
             // Line protocol does not distinguish a missing tag from an empty one.
-            Known::Value(found)
+            KnownTagValue::Value(found)
                 if found.unwrap_or_default() == value.as_deref().unwrap_or_default() =>
             {
-                Coverage::All
+                DeleteCoverage::All
             }
-            Known::Value(_) => Coverage::None,
-            Known::Nothing => Coverage::Some,
+            KnownTagValue::Value(_) => DeleteCoverage::None,
+            KnownTagValue::Unknown => DeleteCoverage::Some,
         },
         Condition::All(parts) => {
             let parts = parts.iter().map(|part| coverage(part, tag, (min, max)));
-            parts.min().unwrap_or(Coverage::All)
+            parts.min().unwrap_or(DeleteCoverage::All)
         }
         Condition::Any(parts) => {
             let parts = parts.iter().map(|part| coverage(part, tag, (min, max)));
-            parts.max().unwrap_or(Coverage::None)
+            parts.max().unwrap_or(DeleteCoverage::None)
         }
     }
 }
@@ -82,22 +82,22 @@ mod tests {
             value: Some(value.to_owned()),
         };
         let known = |name: &str| match name {
-            "k" => Known::Value(Some("a")),
-            "absent" => Known::Value(None),
-            _ => Known::Nothing,
+            "k" => KnownTagValue::Value(Some("a")),
+            "absent" => KnownTagValue::Value(None),
+            _ => KnownTagValue::Unknown,
         };
         let of = |condition: &Condition| coverage(condition, &known, (10, 20));
-        assert_eq!(of(&Condition::EVERYTHING), Coverage::All);
-        assert_eq!(of(&Condition::NOTHING), Coverage::None);
-        assert_eq!(of(&tag("k", "a")), Coverage::All);
-        assert_eq!(of(&tag("k", "b")), Coverage::None);
-        assert_eq!(of(&tag("absent", "")), Coverage::All);
-        assert_eq!(of(&tag("u", "b")), Coverage::Some);
-        assert_eq!(of(&tag("u", "b").and(tag("k", "b"))), Coverage::None);
-        assert_eq!(of(&tag("u", "b").or(tag("k", "a"))), Coverage::All);
+        assert_eq!(of(&Condition::EVERYTHING), DeleteCoverage::All);
+        assert_eq!(of(&Condition::NOTHING), DeleteCoverage::None);
+        assert_eq!(of(&tag("k", "a")), DeleteCoverage::All);
+        assert_eq!(of(&tag("k", "b")), DeleteCoverage::None);
+        assert_eq!(of(&tag("absent", "")), DeleteCoverage::All);
+        assert_eq!(of(&tag("u", "b")), DeleteCoverage::Some);
+        assert_eq!(of(&tag("u", "b").and(tag("k", "b"))), DeleteCoverage::None);
+        assert_eq!(of(&tag("u", "b").or(tag("k", "a"))), DeleteCoverage::All);
         let time = |min, max| Condition::Time { min, max };
-        assert_eq!(of(&time(10, 20)), Coverage::All);
-        assert_eq!(of(&time(20, 30)), Coverage::Some);
-        assert_eq!(of(&time(21, 30)), Coverage::None);
+        assert_eq!(of(&time(10, 20)), DeleteCoverage::All);
+        assert_eq!(of(&time(20, 30)), DeleteCoverage::Some);
+        assert_eq!(of(&time(21, 30)), DeleteCoverage::None);
     }
 }

@@ -7,7 +7,7 @@ use crc32c::crc32c;
 
 /// The two kinds of cache, with their numbers in objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum LayerKind {
     Last = 1,
     Distinct = 2,
 }
@@ -15,13 +15,13 @@ pub(crate) enum Kind {
 /// A checksum of the parts of a definition that determine a layer. Equal definitions have equal checksums in every
 /// process and release. The maximum age of rows is not a part, because a layer has the time from which it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Definition(u32);
+pub(crate) struct DefinitionChecksum(u32);
 
-impl Definition {
+impl DefinitionChecksum {
     /// The definition of the newest `count` rows of each key, with these fields; `None` for all fields, including later
     /// ones.
     pub(crate) fn of_last(keys: &[String], count: usize, fields: Option<&[String]>) -> Self {
-        let mut encoded = vec![Kind::Last as u8];
+        let mut encoded = vec![LayerKind::Last as u8];
         put_names(&mut encoded, keys);
         put_number(&mut encoded, count);
         if let Some(fields) = fields {
@@ -32,7 +32,7 @@ impl Definition {
 
     /// The definition of at most `max_cardinality` combinations of the values of these columns.
     pub(crate) fn of_distinct(columns: &[String], max_cardinality: usize) -> Self {
-        let mut encoded = vec![Kind::Distinct as u8];
+        let mut encoded = vec![LayerKind::Distinct as u8];
         put_names(&mut encoded, columns);
         put_number(&mut encoded, max_cardinality);
         Self(crc32c(&encoded))
@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn definitions_differ_in_kind_columns_their_order_numbers_and_listed_fields() {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let last = |keys: &[&str], count| Definition::of_last(&names(keys), count, None);
-        let showing = |fields| Definition::of_last(&names(&["a"]), 1, Some(&names(fields)));
+        let last = |keys: &[&str], count| DefinitionChecksum::of_last(&names(keys), count, None);
+        let showing = |fields| DefinitionChecksum::of_last(&names(&["a"]), 1, Some(&names(fields)));
         let all = [
             last(&[], 1),
             last(&["a"], 1),
@@ -74,14 +74,14 @@ mod tests {
             showing(&[]),
             showing(&["f"]),
             showing(&["g"]),
-            Definition::of_distinct(&names(&["a"]), 1),
-            Definition::of_distinct(&names(&["a"]), 2),
-            Definition::of_distinct(&names(&["b"]), 1),
+            DefinitionChecksum::of_distinct(&names(&["a"]), 1),
+            DefinitionChecksum::of_distinct(&names(&["a"]), 2),
+            DefinitionChecksum::of_distinct(&names(&["b"]), 1),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[..at].contains(one), "{at}");
         }
         // Stored objects contain this checksum, so it must not change.
-        assert_eq!(last(&["a", "b"], 1), Definition(0x36b7_3f07));
+        assert_eq!(last(&["a", "b"], 1), DefinitionChecksum(0x36b7_3f07));
     }
 }

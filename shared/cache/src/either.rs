@@ -12,9 +12,9 @@ use neap_row_delete::Condition;
 use neap_schema::{CacheId, TIME_COLUMN};
 
 use crate::{
-    CacheError, DistinctShape, DistinctTail, DistinctValues, DistinctValuesBuilder, DistinctWanted,
-    KeyFilter, LastRows, LastRowsBuilder, LastShape, LastTail, LastWanted, decode_distinct,
-    decode_last, encode_distinct, encode_last,
+    CacheError, DistinctCacheQuery, DistinctCacheShape, DistinctTailIndex, DistinctValues,
+    DistinctValuesBuilder, KeyFilter, LastCacheQuery, LastCacheShape, LastRows, LastRowsBuilder,
+    LastTailIndex, decode_distinct, decode_last, encode_distinct, encode_last,
 };
 
 /// Time by which layers reach back further than their cache shows, because the clocks of the instances that build them
@@ -23,32 +23,32 @@ pub const CLOCK_SLACK: Duration = Duration::from_secs(10 * 60);
 
 /// The shape of a cache over tags for the current columns of its table.
 #[derive(Clone, Debug)]
-pub enum Shape {
+pub enum CacheShape {
     /// A last value cache.
-    Last(LastShape),
+    Last(LastCacheShape),
     /// A distinct value cache.
-    Distinct(DistinctShape),
+    Distinct(DistinctCacheShape),
 }
 
-impl Shape {
+impl CacheShape {
     /// Returns the shape of a cache of a table; `None` if the cache is keyed by fields or does not exist.
     pub fn of(table: &Table, cache: CacheId) -> Option<Self> {
         let last = table.last_caches().iter().find(|one| one.id == cache);
         if let Some(last) = last {
-            return LastShape::of(table, last).map(Self::Last);
+            return LastCacheShape::of(table, last).map(Self::Last);
         }
         let distinct = table.distinct_caches().iter().find(|one| one.id == cache);
-        DistinctShape::of(table, distinct?).map(Self::Distinct)
+        DistinctCacheShape::of(table, distinct?).map(Self::Distinct)
     }
 
     /// Returns the shapes of all caches over tags of a table.
     pub fn all_of(table: &Table) -> impl Iterator<Item = (CacheId, Self)> {
         let last = table.last_caches().iter().filter_map(|cache| {
-            let shape = LastShape::of(table, cache)?;
+            let shape = LastCacheShape::of(table, cache)?;
             Some((cache.id, Self::Last(shape)))
         });
         let distinct = table.distinct_caches().iter().filter_map(|cache| {
-            let shape = DistinctShape::of(table, cache)?;
+            let shape = DistinctCacheShape::of(table, cache)?;
             Some((cache.id, Self::Distinct(shape)))
         });
         last.chain(distinct)
@@ -97,19 +97,21 @@ impl Shape {
 
 /// The contents of a cache for a part of its table's rows: those up to a mark, of an interval, or of the tail.
 #[derive(Clone, Debug)]
-pub enum Layer {
+pub enum CacheLayer {
     /// The newest rows of each key.
     Last(LastRows),
     /// The most recently seen combinations.
     Distinct(DistinctValues),
 }
 
-impl Layer {
+impl CacheLayer {
     /// Returns an empty layer that is complete from `complete_from` on.
-    pub fn empty(shape: &Shape, complete_from: i64) -> Self {
+    pub fn empty(shape: &CacheShape, complete_from: i64) -> Self {
         match shape {
-            Shape::Last(shape) => Self::Last(LastRows::empty(shape, complete_from)),
-            Shape::Distinct(shape) => Self::Distinct(DistinctValues::empty(shape, complete_from)),
+            CacheShape::Last(shape) => Self::Last(LastRows::empty(shape, complete_from)),
+            CacheShape::Distinct(shape) => {
+                Self::Distinct(DistinctValues::empty(shape, complete_from))
+            }
         }
     }
 
@@ -144,15 +146,15 @@ impl Layer {
     /// `Incomplete`: the layer does not know the result, or is of the other kind of cache.
     pub fn without(
         &self,
-        shape: &Shape,
+        shape: &CacheShape,
         deletes: &[&Condition],
         before: Option<i64>,
     ) -> Result<Self, CacheError> {
         match (self, shape) {
-            (Self::Last(rows), Shape::Last(shape)) => {
+            (Self::Last(rows), CacheShape::Last(shape)) => {
                 rows.without(shape, deletes, before).map(Self::Last)
             }
-            (Self::Distinct(values), Shape::Distinct(shape)) => {
+            (Self::Distinct(values), CacheShape::Distinct(shape)) => {
                 values.without(shape, deletes, before).map(Self::Distinct)
             }
             _ => Err(CacheError::Incomplete),
@@ -163,12 +165,12 @@ impl Layer {
     ///
     /// # Errors
     /// `Incomplete`: one of them is of the other kind of cache.
-    pub fn merged(&self, shape: &Shape, newer: &Self, from: i64) -> Result<Self, CacheError> {
+    pub fn merged(&self, shape: &CacheShape, newer: &Self, from: i64) -> Result<Self, CacheError> {
         match (self, shape, newer) {
-            (Self::Last(rows), Shape::Last(shape), Self::Last(newer)) => {
+            (Self::Last(rows), CacheShape::Last(shape), Self::Last(newer)) => {
                 rows.merged(shape, newer, from).map(Self::Last)
             }
-            (Self::Distinct(values), Shape::Distinct(shape), Self::Distinct(newer)) => {
+            (Self::Distinct(values), CacheShape::Distinct(shape), Self::Distinct(newer)) => {
                 values.merged(shape, newer, from).map(Self::Distinct)
             }
             _ => Err(CacheError::Incomplete),
@@ -182,21 +184,21 @@ impl Layer {
     /// kind of cache.
     pub fn select(
         &self,
-        shape: &Shape,
+        shape: &CacheShape,
         newer: Option<&Self>,
-        wanted: &Wanted<'_>,
+        wanted: &CacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
-        let Wanted {
+        let CacheQuery {
             filters,
             from,
             projection,
             ..
         } = *wanted;
         match (self, shape, newer) {
-            (Self::Last(rows), Shape::Last(shape), None | Some(Self::Last(_))) => {
+            (Self::Last(rows), CacheShape::Last(shape), None | Some(Self::Last(_))) => {
                 let newer = newer.and_then(Self::as_last);
                 let count = wanted.count.unwrap_or(usize::MAX).min(shape.count());
-                let wanted = LastWanted {
+                let wanted = LastCacheQuery {
                     filters,
                     from,
                     count,
@@ -204,9 +206,13 @@ impl Layer {
                 };
                 rows.select(shape, newer, &wanted)
             }
-            (Self::Distinct(values), Shape::Distinct(shape), None | Some(Self::Distinct(_))) => {
+            (
+                Self::Distinct(values),
+                CacheShape::Distinct(shape),
+                None | Some(Self::Distinct(_)),
+            ) => {
                 let newer = newer.and_then(Self::as_distinct);
-                let wanted = DistinctWanted {
+                let wanted = DistinctCacheQuery {
                     filters,
                     from,
                     limit: wanted.limit,
@@ -225,12 +231,12 @@ impl Layer {
     /// The layers do not have this shape.
     pub fn is_complete(
         &self,
-        shape: &Shape,
+        shape: &CacheShape,
         newer: Option<&Self>,
         from: i64,
     ) -> Result<bool, CacheError> {
         match (self, shape) {
-            (Self::Distinct(values), Shape::Distinct(shape)) => {
+            (Self::Distinct(values), CacheShape::Distinct(shape)) => {
                 values.is_complete(shape, newer.and_then(Self::as_distinct), from)
             }
             _ => Ok(true),
@@ -270,11 +276,11 @@ impl Layer {
         cache: CacheId,
         key: &str,
         object: &Bytes,
-        shape: &Shape,
+        shape: &CacheShape,
     ) -> Result<Self, CacheError> {
         match shape {
-            Shape::Last(shape) => decode_last(cache, key, object, shape).map(Self::Last),
-            Shape::Distinct(shape) => {
+            CacheShape::Last(shape) => decode_last(cache, key, object, shape).map(Self::Last),
+            CacheShape::Distinct(shape) => {
                 decode_distinct(cache, key, object, shape).map(Self::Distinct)
             }
         }
@@ -283,36 +289,36 @@ impl Layer {
 
 /// A query of a cache.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct CacheQuery<'a> {
     /// Filters on the key columns.
     pub filters: &'a [KeyFilter],
-    /// The earliest time, in nanoseconds since the Unix epoch; not before the layers' [`Layer::complete_from`].
+    /// The earliest time, in nanoseconds since the Unix epoch; not before the layers' [`CacheLayer::complete_from`].
     pub from: i64,
     /// Maximum number of rows of each key, if fewer than a last value cache keeps.
     pub count: Option<usize>,
     /// Maximum number of combinations of a distinct value cache.
     pub limit: Option<usize>,
-    /// The columns, by their indexes in [`Shape::schema`].
+    /// The columns, by their indexes in [`CacheShape::schema`].
     pub projection: &'a [usize],
 }
 
 /// Builds a layer from the rows of a table, each point once.
 #[derive(Debug)]
-pub enum LayerBuilder {
+pub enum CacheLayerBuilder {
     /// For a last value cache.
     Last(LastRowsBuilder),
     /// For a distinct value cache.
     Distinct(DistinctValuesBuilder),
 }
 
-impl LayerBuilder {
+impl CacheLayerBuilder {
     /// Creates a builder for the rows from `complete_from` on, which takes at most about `limit_bytes` bytes.
-    pub fn new(shape: &Shape, complete_from: i64, limit_bytes: usize) -> Self {
+    pub fn new(shape: &CacheShape, complete_from: i64, limit_bytes: usize) -> Self {
         match shape {
-            Shape::Last(shape) => {
+            CacheShape::Last(shape) => {
                 Self::Last(LastRowsBuilder::new(shape, complete_from, limit_bytes))
             }
-            Shape::Distinct(shape) => Self::Distinct(DistinctValuesBuilder::new(
+            CacheShape::Distinct(shape) => Self::Distinct(DistinctValuesBuilder::new(
                 shape,
                 complete_from,
                 limit_bytes,
@@ -343,29 +349,29 @@ impl LayerBuilder {
     ///
     /// # Errors
     /// `TooLarge`, as for [`push`](Self::push).
-    pub fn finish(self) -> Result<Layer, CacheError> {
+    pub fn finish(self) -> Result<CacheLayer, CacheError> {
         match self {
-            Self::Last(builder) => builder.finish().map(Layer::Last),
-            Self::Distinct(builder) => builder.finish().map(Layer::Distinct),
+            Self::Last(builder) => builder.finish().map(CacheLayer::Last),
+            Self::Distinct(builder) => builder.finish().map(CacheLayer::Distinct),
         }
     }
 }
 
 /// The index of one [`TailImageBuilder`] for one cache.
 #[derive(Debug)]
-pub enum TailIndex {
+pub enum CacheTailIndex {
     /// For a last value cache.
-    Last(LastTail),
+    Last(LastTailIndex),
     /// For a distinct value cache.
-    Distinct(DistinctTail),
+    Distinct(DistinctTailIndex),
 }
 
-impl TailIndex {
+impl CacheTailIndex {
     /// Creates an empty index.
-    pub fn new(shape: &Shape) -> Self {
+    pub fn new(shape: &CacheShape) -> Self {
         match shape {
-            Shape::Last(shape) => Self::Last(LastTail::new(shape)),
-            Shape::Distinct(shape) => Self::Distinct(DistinctTail::new(shape)),
+            CacheShape::Last(shape) => Self::Last(LastTailIndex::new(shape)),
+            CacheShape::Distinct(shape) => Self::Distinct(DistinctTailIndex::new(shape)),
         }
     }
 
@@ -398,10 +404,10 @@ impl TailIndex {
         tail: &TailImageBuilder,
         filters: &[KeyFilter],
         from: i64,
-    ) -> Result<Layer, CacheError> {
+    ) -> Result<CacheLayer, CacheError> {
         match self {
-            Self::Last(index) => index.rows(tail, filters, from).map(Layer::Last),
-            Self::Distinct(index) => index.values(tail, from).map(Layer::Distinct),
+            Self::Last(index) => index.rows(tail, filters, from).map(CacheLayer::Last),
+            Self::Distinct(index) => index.values(tail, from).map(CacheLayer::Distinct),
         }
     }
 
@@ -419,11 +425,11 @@ mod tests {
     use super::*;
     use crate::test_rows::{schema, tags};
 
-    fn shapes(age: Duration) -> [Shape; 2] {
+    fn shapes(age: Duration) -> [CacheShape; 2] {
         let keys = || vec!["host".to_owned()];
-        let last = LastShape::new(keys(), tags(false), schema(false), 2, age).unwrap();
-        let distinct = DistinctShape::new(keys(), 10, age);
-        [Shape::Last(last), Shape::Distinct(distinct)]
+        let last = LastCacheShape::new(keys(), tags(false), schema(false), 2, age).unwrap();
+        let distinct = DistinctCacheShape::new(keys(), 10, age);
+        [CacheShape::Last(last), CacheShape::Distinct(distinct)]
     }
 
     #[test]
@@ -441,7 +447,7 @@ mod tests {
     #[test]
     fn layers_of_the_other_kind_are_incomplete() {
         let [last, distinct] = &shapes(Duration::from_secs(100));
-        let wanted = Wanted {
+        let wanted = CacheQuery {
             filters: &[],
             from: 0,
             count: None,
@@ -449,7 +455,7 @@ mod tests {
             projection: &[0],
         };
         for (one, other) in [(last, distinct), (distinct, last)] {
-            let (layer, newer) = (Layer::empty(one, 0), Layer::empty(other, 0));
+            let (layer, newer) = (CacheLayer::empty(one, 0), CacheLayer::empty(other, 0));
             assert_eq!(
                 layer.merged(one, &layer, 5).unwrap().complete_from(),
                 5,

@@ -15,22 +15,22 @@ pub struct KeyFilter {
     /// The column.
     pub column: String,
     /// The test of its values.
-    pub test: KeyTest,
+    pub test: KeyPredicate,
 }
 
 /// A test of the values of a key column.
 #[derive(Clone, Debug)]
-pub enum KeyTest {
+pub enum KeyPredicate {
     /// The value is one of these. A missing tag does not pass.
     In(BTreeSet<String>),
     /// The value is none of these. A missing tag does not pass.
     NotIn(BTreeSet<String>),
     /// Any other test.
-    Other(Arc<dyn TagTest>),
+    Other(Arc<dyn TagPredicate>),
 }
 
 /// A custom test of tag values.
-pub trait TagTest: Debug + Send + Sync {
+pub trait TagPredicate: Debug + Send + Sync {
     /// Returns for each value whether it passes; null means that it does not. The values are distinct values, not rows.
     /// A single null value stands for a missing tag.
     ///
@@ -64,13 +64,13 @@ impl CodeSet {
     }
 
     /// Returns the codes that pass a test. `values` are sorted, without null.
-    fn of(test: &KeyTest, values: &StringArray) -> Result<Self, ArrowError> {
+    fn of(test: &KeyPredicate, values: &StringArray) -> Result<Self, ArrowError> {
         Ok(match test {
-            KeyTest::In(wanted) => {
+            KeyPredicate::In(wanted) => {
                 let codes = wanted.iter().filter_map(|value| code_of(values, value));
                 Self::Listed(codes.collect())
             }
-            KeyTest::NotIn(unwanted) => {
+            KeyPredicate::NotIn(unwanted) => {
                 let codes = unwanted.iter().filter_map(|value| code_of(values, value));
                 let mut marks = vec![true; values.len()];
                 for code in codes {
@@ -84,7 +84,7 @@ impl CodeSet {
                     missing: false,
                 }
             }
-            KeyTest::Other(test) => {
+            KeyPredicate::Other(test) => {
                 let marks = passed(test.as_ref(), values)?;
                 let missing = passed(test.as_ref(), &StringArray::new_null(1))?;
                 Self::Marked {
@@ -116,7 +116,7 @@ impl CodeSet {
     }
 }
 
-fn passed(test: &dyn TagTest, values: &StringArray) -> Result<BooleanBuffer, ArrowError> {
+fn passed(test: &dyn TagPredicate, values: &StringArray) -> Result<BooleanBuffer, ArrowError> {
     let answer = test.test(values)?;
     if answer.len() != values.len() {
         let reason = "a test of values did not answer for each of them";
@@ -175,7 +175,7 @@ mod tests {
         values.iter().map(ToString::to_string).collect()
     }
 
-    fn codes(filters: &[KeyTest]) -> Vec<i32> {
+    fn codes(filters: &[KeyPredicate]) -> Vec<i32> {
         let filters: Vec<_> = filters
             .iter()
             .map(|test| KeyFilter {
@@ -190,7 +190,7 @@ mod tests {
     #[derive(Debug)]
     struct IsNullOrLong;
 
-    impl TagTest for IsNullOrLong {
+    impl TagPredicate for IsNullOrLong {
         fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
             Ok(values
                 .iter()
@@ -203,23 +203,26 @@ mod tests {
 
     #[test]
     fn a_missing_tag_is_neither_in_a_list_nor_outside_of_it() {
-        assert_eq!(codes(&[KeyTest::In(set(&["e", "a", "b"]))]), [0, 2]);
-        assert_eq!(codes(&[KeyTest::NotIn(set(&["a", "b"]))]), [1, 2]);
+        assert_eq!(codes(&[KeyPredicate::In(set(&["e", "a", "b"]))]), [0, 2]);
+        assert_eq!(codes(&[KeyPredicate::NotIn(set(&["a", "b"]))]), [1, 2]);
     }
 
     #[test]
     fn a_test_may_pass_a_missing_tag_and_its_null_does_not_pass() {
-        let other = KeyTest::Other(Arc::new(IsNullOrLong));
+        let other = KeyPredicate::Other(Arc::new(IsNullOrLong));
         assert_eq!(codes(std::slice::from_ref(&other)), [-1, 2]);
-        assert_eq!(codes(&[other.clone(), KeyTest::NotIn(set(&["a"]))]), [2]);
-        assert_eq!(codes(&[KeyTest::In(set(&["c", "e"])), other]), [2]);
+        assert_eq!(
+            codes(&[other.clone(), KeyPredicate::NotIn(set(&["a"]))]),
+            [2]
+        );
+        assert_eq!(codes(&[KeyPredicate::In(set(&["c", "e"])), other]), [2]);
     }
 
     #[test]
     fn a_filter_on_another_column_is_refused() {
         let filter = KeyFilter {
             column: "f".to_owned(),
-            test: KeyTest::In(set(&["a"])),
+            test: KeyPredicate::In(set(&["a"])),
         };
         let error = code_sets(&["t".to_owned()], &[&values()], &[filter]).unwrap_err();
         assert_eq!(

@@ -6,7 +6,7 @@ use ahash::RandomState;
 use arrow_array::StringArray;
 use arrow_schema::ArrowError;
 use hashbrown::HashTable;
-use neap_points::{PointsError, SeriesIndex, SortedValues};
+use neap_points::{PointsError, SeriesIndex, SortedTagValues};
 
 use crate::{
     CacheError, KeyFilter,
@@ -19,7 +19,7 @@ const NONE: u32 = u32::MAX;
 
 /// Numbers for the combinations of values of some tags, in the order of their first occurrence.
 #[derive(Debug)]
-pub(crate) struct Groups {
+pub(crate) struct KeyGroups {
     columns: Vec<String>,
     /// Whether a combination may lack tags.
     with_missing: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Groups {
     order: OnceLock<Vec<u32>>,
 }
 
-impl Groups {
+impl KeyGroups {
     pub(crate) fn new(columns: &[String], with_missing: bool) -> Self {
         Self {
             columns: columns.to_vec(),
@@ -124,7 +124,7 @@ impl Groups {
         Ok(self.order.get_or_init(|| order))
     }
 
-    fn sort(&self, values: &[&SortedValues]) -> Vec<u32> {
+    fn sort(&self, values: &[&SortedTagValues]) -> Vec<u32> {
         let width = values.len();
         let mut codes = Vec::with_capacity(self.sets.len());
         for set in self.sets.chunks_exact(width.max(1)) {
@@ -146,7 +146,7 @@ impl Groups {
     fn sorted_values<'a>(
         &self,
         index: &'a SeriesIndex,
-    ) -> Result<Vec<&'a SortedValues>, CacheError> {
+    ) -> Result<Vec<&'a SortedTagValues>, CacheError> {
         let missing = || ArrowError::SchemaError("a key column that is no tag".to_owned());
         let values = self.tags.iter().map(|tag| index.sorted_values(*tag));
         let values: Option<Vec<_>> = values.map(|values| values.map(AsRef::as_ref)).collect();
@@ -208,7 +208,11 @@ impl Groups {
     }
 
     /// Returns the groups of all combinations of these codes. The codes of each column are in ascending order.
-    fn look_up(&self, values: &[&SortedValues], codes: &[&[i32]]) -> Result<Vec<u32>, CacheError> {
+    fn look_up(
+        &self,
+        values: &[&SortedTagValues],
+        codes: &[&[i32]],
+    ) -> Result<Vec<u32>, CacheError> {
         let mut combinations: Vec<Vec<u32>> = vec![Vec::new()];
         for (values, codes) in values.iter().zip(codes) {
             let mut longer = Vec::with_capacity(combinations.len() * codes.len());

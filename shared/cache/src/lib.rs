@@ -36,7 +36,7 @@
 //! | `groups` | the keys of a tail |
 //! | `time` | removal of rows that are too old |
 //! | `last`, `distinct` | the two kinds of cache |
-//! | `either` | one interface to both kinds: [`Shape`], [`Layer`], [`LayerBuilder`], [`TailIndex`] |
+//! | `either` | one interface to both kinds: [`CacheShape`], [`CacheLayer`], [`CacheLayerBuilder`], [`CacheTailIndex`] |
 //! | `definition` | the checksum that ties a layer to the definition of its cache |
 //! | `snapshot` | the encoding of layers as objects |
 
@@ -57,10 +57,13 @@ mod time;
 mod union;
 
 pub use distinct::{
-    DistinctShape, DistinctTail, DistinctValues, DistinctValuesBuilder, DistinctWanted,
+    DistinctCacheQuery, DistinctCacheShape, DistinctTailIndex, DistinctValues,
+    DistinctValuesBuilder,
 };
-pub use either::{CLOCK_SLACK, Layer, LayerBuilder, Shape, TailIndex, Wanted};
+pub use either::{
+    CLOCK_SLACK, CacheLayer, CacheLayerBuilder, CacheQuery, CacheShape, CacheTailIndex,
+};
 pub use error::CacheError;
-pub use filter::{KeyFilter, KeyTest, TagTest};
-pub use last::{LastRows, LastRowsBuilder, LastShape, LastTail, LastWanted};
+pub use filter::{KeyFilter, KeyPredicate, TagPredicate};
+pub use last::{LastCacheQuery, LastCacheShape, LastRows, LastRowsBuilder, LastTailIndex};
 pub use snapshot::{decode_distinct, decode_last, encode_distinct, encode_last};

@@ -12,12 +12,12 @@ use crate::{CacheError, codes::TagColumn, filter::CodeSet};
 
 /// Rows of a layer, as ascending ranges that do not overlap.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Selection {
+pub(crate) struct LayerSelection {
     ranges: Vec<Range<usize>>,
     len: usize,
 }
 
-impl Selection {
+impl LayerSelection {
     pub(crate) fn all(rows: usize) -> Self {
         let mut all = Self::default();
         all.push(0..rows);
@@ -118,8 +118,8 @@ impl Selection {
 }
 
 /// Returns the rows whose codes are all in `sets`, of a layer that is sorted by `columns`.
-pub(crate) fn narrow(columns: &[TagColumn<'_>], sets: &[CodeSet], rows: usize) -> Selection {
-    let mut left = Selection::all(rows);
+pub(crate) fn narrow(columns: &[TagColumn<'_>], sets: &[CodeSet], rows: usize) -> LayerSelection {
+    let mut left = LayerSelection::all(rows);
     let mut is_sorted = true;
     for (column, set) in columns.iter().zip(sets) {
         left = match set {
@@ -142,8 +142,8 @@ pub(crate) fn narrow(columns: &[TagColumn<'_>], sets: &[CodeSet], rows: usize) -
 }
 
 /// Returns the rows that have one of the codes. Each range is sorted by the codes.
-fn searched(column: &TagColumn<'_>, codes: &[i32], within: &Selection) -> Selection {
-    let mut found = Selection::default();
+fn searched(column: &TagColumn<'_>, codes: &[i32], within: &LayerSelection) -> LayerSelection {
+    let mut found = LayerSelection::default();
     for range in &within.ranges {
         let mut rest = range.clone();
         for code in codes {
@@ -187,7 +187,7 @@ mod tests {
     fn rows_are_selected_even_without_columns() {
         let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..6));
         let batch = RecordBatch::try_from_iter([("a", numbers)]).unwrap();
-        let all = Selection::all(6);
+        let all = LayerSelection::all(6);
         let odd = all.filtered(|row| row % 2 == 1);
         let first = all.first(2);
         for (selection, rows) in [(&odd, &[1, 3, 5][..]), (&first, &[0, 1])] {

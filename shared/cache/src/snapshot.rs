@@ -21,16 +21,16 @@ use arrow_ipc::{
 };
 use arrow_schema::ArrowError;
 use bytes::Bytes;
-use neap_bucket::{Format, FormatError};
+use neap_bucket::{FormatError, ObjectFormat};
 use neap_schema::CacheId;
 
 use crate::{
-    CacheError, DistinctShape, DistinctValues, LastRows, LastShape,
+    CacheError, DistinctCacheShape, DistinctValues, LastCacheShape, LastRows,
     codes::{compare_rows, is_sorted},
-    definition::{Definition, Kind},
+    definition::{DefinitionChecksum, LayerKind},
 };
 
-const FORMAT: Format = Format {
+const FORMAT: ObjectFormat = ObjectFormat {
     magic: *b"NCAC",
     kind: "cache",
     version: 1,
@@ -49,8 +49,8 @@ const ZSTD_LEVEL: i32 = 1;
 /// # Errors
 /// Arrow can't encode the rows.
 pub fn encode_last(cache: CacheId, put_id: u128, rows: &LastRows) -> Result<Bytes, CacheError> {
-    let header = Header {
-        kind: Kind::Last,
+    let header = LayerHeader {
+        kind: LayerKind::Last,
         cache,
         definition: rows.definition(),
     };
@@ -65,11 +65,11 @@ pub fn decode_last(
     cache: CacheId,
     key: &str,
     object: &Bytes,
-    shape: &LastShape,
+    shape: &LastCacheShape,
 ) -> Result<LastRows, CacheError> {
     let damaged = |reason: String| damaged(key, reason);
-    let header = Header {
-        kind: Kind::Last,
+    let header = LayerHeader {
+        kind: LayerKind::Last,
         cache,
         definition: shape.definition(),
     };
@@ -93,8 +93,8 @@ pub fn encode_distinct(
     put_id: u128,
     values: &DistinctValues,
 ) -> Result<Bytes, CacheError> {
-    let header = Header {
-        kind: Kind::Distinct,
+    let header = LayerHeader {
+        kind: LayerKind::Distinct,
         cache,
         definition: values.definition(),
     };
@@ -109,10 +109,10 @@ pub fn decode_distinct(
     cache: CacheId,
     key: &str,
     object: &Bytes,
-    shape: &DistinctShape,
+    shape: &DistinctCacheShape,
 ) -> Result<DistinctValues, CacheError> {
-    let header = Header {
-        kind: Kind::Distinct,
+    let header = LayerHeader {
+        kind: LayerKind::Distinct,
         cache,
         definition: shape.definition(),
     };
@@ -135,13 +135,13 @@ pub fn decode_distinct(
 
 /// The part of an object that identifies its cache.
 #[derive(Clone, Copy, Debug)]
-struct Header {
-    kind: Kind,
+struct LayerHeader {
+    kind: LayerKind,
     cache: CacheId,
-    definition: Definition,
+    definition: DefinitionChecksum,
 }
 
-impl Header {
+impl LayerHeader {
     fn encode(
         self,
         put_id: u128,

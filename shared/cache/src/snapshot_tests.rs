@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     DistinctValuesBuilder, LastRowsBuilder,
     codes::tag_array,
-    test_rows::{Row, batch, rendered, schema, tags},
+    test_rows::{ModelRow, batch, rendered, schema, tags},
 };
 
 const CACHE: CacheId = CacheId::new(7);
@@ -18,8 +18,8 @@ fn keys() -> Vec<String> {
     vec!["host".to_owned()]
 }
 
-fn last_shape(is_wide: bool) -> LastShape {
-    LastShape::new(
+fn last_shape(is_wide: bool) -> LastCacheShape {
+    LastCacheShape::new(
         keys(),
         tags(is_wide),
         schema(is_wide),
@@ -29,12 +29,12 @@ fn last_shape(is_wide: bool) -> LastShape {
     .unwrap()
 }
 
-fn distinct_shape() -> DistinctShape {
-    DistinctShape::new(keys(), 10, Duration::from_secs(1))
+fn distinct_shape() -> DistinctCacheShape {
+    DistinctCacheShape::new(keys(), 10, Duration::from_secs(1))
 }
 
 fn rows() -> RecordBatch {
-    let row = |host: &str, time| Row {
+    let row = |host: &str, time| ModelRow {
         tags: [Some("z".to_owned()), Some(host.to_owned()), None],
         time,
         fields: [Some("1".to_owned()), None, None],
@@ -70,17 +70,17 @@ fn decoded_distinct(object: &Bytes) -> Result<DistinctValues, CacheError> {
 
 /// An object of rows that need not be valid rows of a layer.
 fn of_last(rows: &RecordBatch, complete_from: i64) -> Result<Bytes, CacheError> {
-    let header = Header {
-        kind: Kind::Last,
+    let header = LayerHeader {
+        kind: LayerKind::Last,
         cache: CACHE,
         definition: last_shape(false).definition(),
     };
     header.encode(1, rows, complete_from)
 }
 
-fn of_distinct(shape: &DistinctShape, rows: &RecordBatch) -> Result<Bytes, CacheError> {
-    let header = Header {
-        kind: Kind::Distinct,
+fn of_distinct(shape: &DistinctCacheShape, rows: &RecordBatch) -> Result<Bytes, CacheError> {
+    let header = LayerHeader {
+        kind: LayerKind::Distinct,
         cache: CACHE,
         definition: shape.definition(),
     };
@@ -123,7 +123,7 @@ fn the_object_of_another_definition_with_the_id_of_this_one_is_refused() {
     let decoded = |keys: &[&str], count| {
         let keys = keys.iter().map(ToString::to_string).collect();
         let ttl = Duration::from_secs(60);
-        let shape = LastShape::new(keys, tags(false), schema(false), count, ttl).unwrap();
+        let shape = LastCacheShape::new(keys, tags(false), schema(false), count, ttl).unwrap();
         decode_last(CACHE, "k", &object, &shape).map(|layer| layer.num_rows())
     };
     // The maximum age of rows does not matter, because a layer has the time from which it is complete.
@@ -142,7 +142,7 @@ fn the_object_of_another_definition_with_the_id_of_this_one_is_refused() {
     let object = encode_distinct(CACHE, 1, &distinct()).unwrap();
     for (column, max_cardinality) in [("zone", 10), ("host", 9), ("host", 11)] {
         let columns = vec![column.to_owned()];
-        let shape = DistinctShape::new(columns, max_cardinality, Duration::from_secs(1));
+        let shape = DistinctCacheShape::new(columns, max_cardinality, Duration::from_secs(1));
         let error = decode_distinct(CACHE, "k", &object, &shape).unwrap_err();
         assert_eq!(error.to_string(), refusal, "{column} {max_cardinality}");
     }
@@ -169,7 +169,7 @@ fn an_updated_layer_keeps_its_definition() {
 #[test]
 fn combinations_out_of_order_or_twice_are_refused() {
     let columns = vec!["zone".to_owned(), "host".to_owned()];
-    let shape = DistinctShape::new(columns, 10, Duration::from_secs(1));
+    let shape = DistinctCacheShape::new(columns, 10, Duration::from_secs(1));
     let texts = || arrow_array::StringArray::from(vec!["a", "b"]);
     let decoded = |zones: Vec<i32>, hosts: Vec<i32>| {
         let seen = arrow_array::TimestampNanosecondArray::from_value(9, zones.len());

@@ -8,49 +8,49 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use neap_catalog::Table;
-use neap_points::{Version, fold, survivors};
+use neap_points::{TableChange, fold, survivors};
 use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::{KeyFilter, KeyTest, TagTest};
+use crate::{KeyFilter, KeyPredicate, TagPredicate};
 
 /// The tags in the order of the series key. The last one is new in later portions.
 pub(crate) const TAGS: [&str; 3] = ["zone", "host", "az"];
 
 /// The values of the tags, by [`TAGS`].
-pub(crate) type Tags = [Option<String>; 3];
+pub(crate) type ModelTags = [Option<String>; 3];
 
 /// The values of the fields `f`, `g` and `s`; `s` is new in later portions.
-pub(crate) type Fields = [Option<String>; 3];
+pub(crate) type ModelFields = [Option<String>; 3];
 
 pub(crate) const FIELDS: [&str; 3] = ["f", "g", "s"];
 
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
-    pub(crate) tags: Tags,
+pub(crate) struct ModelRow {
+    pub(crate) tags: ModelTags,
     pub(crate) time: i64,
-    pub(crate) fields: Fields,
+    pub(crate) fields: ModelFields,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
-    Write(Vec<Row>),
+pub(crate) enum TableHistoryStep {
+    Write(Vec<ModelRow>),
     Delete(Condition),
 }
 
 /// A part of the history with one shape of the table: with the new columns, or without.
 #[derive(Clone, Debug)]
-pub(crate) struct Portion {
-    pub(crate) steps: Vec<Step>,
+pub(crate) struct HistoryPortion {
+    pub(crate) steps: Vec<TableHistoryStep>,
     pub(crate) is_wide: bool,
     /// The earliest time of rows that count from this portion on.
     pub(crate) from: i64,
 }
 
 /// All points of the table.
-pub(crate) type Points = BTreeMap<(Tags, i64), Fields>;
+pub(crate) type ModelPoints = BTreeMap<(ModelTags, i64), ModelFields>;
 
 /// The names of the tags of a table.
 pub(crate) fn tags(is_wide: bool) -> Vec<String> {
@@ -75,7 +75,7 @@ pub(crate) fn schema(is_wide: bool) -> SchemaRef {
 }
 
 /// Returns rows as a segment has them, without the columns that have no value.
-pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
+pub(crate) fn batch(rows: &[ModelRow]) -> RecordBatch {
     let mut columns: Vec<(&str, ArrayRef, ColumnType)> = Vec::new();
     for (at, name) in TAGS.into_iter().enumerate() {
         let column: DictionaryArray<Int32Type> =
@@ -108,11 +108,11 @@ pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 /// Returns the points that a history leaves.
-pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a Step>) -> Points {
-    let mut points = Points::new();
+pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a TableHistoryStep>) -> ModelPoints {
+    let mut points = ModelPoints::new();
     for step in steps {
         match step {
-            Step::Write(rows) => {
+            TableHistoryStep::Write(rows) => {
                 for row in rows {
                     let point = points.entry((row.tags.clone(), row.time)).or_default();
                     for (slot, field) in point.iter_mut().zip(&row.fields) {
@@ -120,7 +120,7 @@ pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a Step>) -> Points {
                     }
                 }
             }
-            Step::Delete(condition) => {
+            TableHistoryStep::Delete(condition) => {
                 points.retain(|(tags, time), _| !holds(condition, tags, *time))
             }
         }
@@ -130,13 +130,13 @@ pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a Step>) -> Points {
 
 /// Returns the points that a history leaves, as from a scan of the table: in batches of a few rows, each point once.
 pub(crate) fn scan<'a>(
-    steps: impl Iterator<Item = &'a Step>,
+    steps: impl Iterator<Item = &'a TableHistoryStep>,
     is_wide: bool,
     rows_per_batch: usize,
 ) -> Vec<RecordBatch> {
     let history = steps.map(|step| match step {
-        Step::Write(rows) => Version::Rows(batch(rows)),
-        Step::Delete(condition) => Version::Delete(condition),
+        TableHistoryStep::Write(rows) => TableChange::Rows(batch(rows)),
+        TableHistoryStep::Delete(condition) => TableChange::Delete(condition),
     });
     let left = survivors(history.collect()).unwrap();
     let all = fold(&tags(is_wide), &schema(is_wide), &left).unwrap();
@@ -151,7 +151,7 @@ pub(crate) fn scan<'a>(
 }
 
 /// Whether a delete removes the points of these tags and time.
-fn holds(condition: &Condition, tags: &Tags, time: i64) -> bool {
+fn holds(condition: &Condition, tags: &ModelTags, time: i64) -> bool {
     match condition {
         Condition::Time { min, max } => (*min..=*max).contains(&time),
         Condition::Tag { name, value } => {
@@ -217,10 +217,10 @@ fn tag() -> impl Strategy<Value = Option<String>> {
     proptest::option::weighted(0.8, "[a-d]")
 }
 
-fn row() -> impl Strategy<Value = Row> {
+fn row() -> impl Strategy<Value = ModelRow> {
     let field = || proptest::option::of((0..9u8).prop_map(|value| value.to_string()));
     let fields = [field(), field(), field()];
-    ([tag(), tag(), tag()], 0..12_i64, fields).prop_map(|(tags, time, fields)| Row {
+    ([tag(), tag(), tag()], 0..12_i64, fields).prop_map(|(tags, time, fields)| ModelRow {
         tags,
         time,
         fields,
@@ -245,22 +245,22 @@ fn condition() -> impl Strategy<Value = Condition> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = TableHistoryStep> {
     prop_oneof![
-        6 => proptest::collection::vec(row(), 1..10).prop_map(Step::Write),
-        1 => condition().prop_map(Step::Delete),
+        6 => proptest::collection::vec(row(), 1..10).prop_map(TableHistoryStep::Write),
+        1 => condition().prop_map(TableHistoryStep::Delete),
     ]
 }
 
 /// Generates histories in portions. Time passes, and the table may get new columns in between.
-pub(crate) fn portions() -> impl Strategy<Value = Vec<Portion>> {
+pub(crate) fn portions() -> impl Strategy<Value = Vec<HistoryPortion>> {
     let portion = (proptest::collection::vec(step(), 0..6), 0..4_i64);
     (proptest::collection::vec(portion, 2..5), 0..5_usize).prop_map(|(portions, wide_from)| {
         let mut now = -1;
-        let portion = |(at, (steps, passed)): (usize, (Vec<Step>, i64))| {
+        let portion = |(at, (steps, passed)): (usize, (Vec<TableHistoryStep>, i64))| {
             now += passed / 2;
             let is_wide = at >= wide_from;
-            Portion {
+            HistoryPortion {
                 steps: steps
                     .into_iter()
                     .map(|step| narrowed(step, is_wide))
@@ -274,8 +274,8 @@ pub(crate) fn portions() -> impl Strategy<Value = Vec<Portion>> {
 }
 
 /// Removes the columns from a step that the table does not have yet.
-fn narrowed(mut step: Step, is_wide: bool) -> Step {
-    if let (Step::Write(rows), false) = (&mut step, is_wide) {
+fn narrowed(mut step: TableHistoryStep, is_wide: bool) -> TableHistoryStep {
+    if let (TableHistoryStep::Write(rows), false) = (&mut step, is_wide) {
         for row in rows {
             row.tags[2] = None;
             row.fields[2] = None;
@@ -286,12 +286,12 @@ fn narrowed(mut step: Step, is_wide: bool) -> Step {
 
 /// A test that passes the values of a set, and optionally a missing tag.
 #[derive(Clone, Debug)]
-struct Among {
+struct ValueSetPredicate {
     values: Vec<String>,
     missing: bool,
 }
 
-impl TagTest for Among {
+impl TagPredicate for ValueSetPredicate {
     fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
         let test = |value: Option<&str>| match value {
             None => Some(self.missing),
@@ -338,16 +338,22 @@ pub(crate) fn filters(columns: Vec<String>) -> BoxedStrategy<Vec<TestFilter>> {
             .cloned();
         let some = |values: &mut dyn Iterator<Item = String>| values.map(Some).collect::<Vec<_>>();
         let (test, passing) = match kind {
-            0 | 1 => (KeyTest::In(values.clone()), some(&mut values.into_iter())),
+            0 | 1 => (
+                KeyPredicate::In(values.clone()),
+                some(&mut values.into_iter()),
+            ),
             2 => (
-                KeyTest::NotIn(values.clone()),
+                KeyPredicate::NotIn(values.clone()),
                 some(&mut others.into_iter()),
             ),
             _ => {
                 let mut passing = some(&mut values.iter().cloned());
                 passing.extend(missing.then_some(None));
                 let values = values.into_iter().collect();
-                (KeyTest::Other(Arc::new(Among { values, missing })), passing)
+                (
+                    KeyPredicate::Other(Arc::new(ValueSetPredicate { values, missing })),
+                    passing,
+                )
             }
         };
         TestFilter {

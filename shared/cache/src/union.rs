@@ -20,7 +20,7 @@ pub(crate) fn unify(one: &mut CodedRows, other: &mut CodedRows) -> Vec<StringArr
     columns
         .zip(codes)
         .map(|((values, other_values), (codes, other_codes))| {
-            let union = Union::of(values, other_values);
+            let union = DictionaryUnion::of(values, other_values);
             recode(codes, &union.of_one);
             recode(other_codes, &union.of_other);
             union.values
@@ -38,13 +38,13 @@ fn recode(codes: &mut [i32], places: &[i32]) {
     }
 }
 
-struct Union {
+struct DictionaryUnion {
     values: StringArray,
     of_one: Vec<i32>,
     of_other: Vec<i32>,
 }
 
-impl Union {
+impl DictionaryUnion {
     fn of(one: &StringArray, other: &StringArray) -> Self {
         let bytes = one
             .value_data()

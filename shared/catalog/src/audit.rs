@@ -151,11 +151,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        Catalog, CatalogError, HardDelete, NewLastCache, Origin, TableAddition, tests::Stage,
+        Catalog, CatalogError, ChangeOrigin, HardDelete, NewLastCache, TableAddition,
+        tests::CatalogFixture,
     };
 
-    fn origin() -> Origin {
-        Origin {
+    fn origin() -> ChangeOrigin {
+        ChangeOrigin {
             token: Some((TokenId::new(7), "ops".to_owned())),
             address: Some("192.0.2.1".to_owned()),
             request: "r-1".to_owned(),
@@ -211,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn changes_are_recorded_in_the_register_that_they_modify() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let catalog = stage.instance();
         let id = origin::scope(origin(), change_everything(&catalog))
             .await
@@ -241,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_entry_names_its_origin_and_costs_no_request() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let catalog = stage.instance();
         catalog.root(Duration::ZERO).await.unwrap();
         stage.taken();
@@ -266,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_ops_and_implicit_creations_are_not_recorded() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let catalog = stage.instance();
         let any = Duration::MAX;
         let id = catalog.get_or_create_database("db", any).await.unwrap();
@@ -304,9 +305,9 @@ mod tests {
         let mut number = 0;
         let mut add = async |token: u64| {
             number += 1;
-            let origin = Origin {
+            let origin = ChangeOrigin {
                 token: Some((TokenId::new(token), format!("t{token}"))),
-                ..Origin::default()
+                ..ChangeOrigin::default()
             };
             let time = StoreTime::from_micros(number);
             origin::scope(origin, async { log.add(time, "test", "x", None) }).await;

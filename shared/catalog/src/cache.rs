@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 64 << 20;
 
 /// A cached catalog, with its last use and its size.
 #[derive(Debug)]
-struct Slot {
+struct CachedDatabase {
     register: Arc<CachedRegister<DatabaseCatalog>>,
     used: u64,
     version: u64,
@@ -25,7 +25,7 @@ struct Slot {
 /// An LRU cache of database catalogs by id.
 #[derive(Debug, Default)]
 pub(crate) struct DatabaseCache {
-    slots: BTreeMap<DatabaseId, Slot>,
+    slots: BTreeMap<DatabaseId, CachedDatabase>,
     uses: u64,
     size_bytes: usize,
 }
@@ -42,7 +42,7 @@ impl DatabaseCache {
         let used = self.uses;
         let slot = self.slots.entry(database).or_insert_with(|| {
             let key = Key::DatabaseCatalog(database);
-            Slot {
+            CachedDatabase {
                 register: Arc::new(CachedRegister::new(bucket.clone(), key, recent_put_ids)),
                 used,
                 version: 0,
@@ -99,11 +99,11 @@ mod tests {
     use neap_schema::ColumnType;
 
     use super::*;
-    use crate::{Limits, TableAddition, tests::Stage};
+    use crate::{CatalogLimits, TableAddition, tests::CatalogFixture};
 
     #[tokio::test]
     async fn number_and_bytes_are_bounded_by_lru_eviction() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let mut cache = DatabaseCache::default();
         for id in 0..3_000 {
             cache.register(DatabaseId::new(0), &stage.bucket, 64);
@@ -118,7 +118,9 @@ mod tests {
             table: "t".to_owned(),
             columns: columns.collect(),
         };
-        large.add(&[addition], 0, &Limits::default()).unwrap();
+        large
+            .add(&[addition], 0, &CatalogLimits::default())
+            .unwrap();
         for id in 2_900..3_000 {
             let id = DatabaseId::new(id);
             cache.register(id, &stage.bucket, 64);

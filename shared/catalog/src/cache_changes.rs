@@ -6,12 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_schema::{CacheId, ColumnId, ColumnType, DatabaseId, TIME_COLUMN};
 
 use crate::{
-    Catalog, CatalogError, Column, DatabaseCatalog, DistinctCache, LastCache, LimitReached, Table,
-    ValueColumns,
+    Catalog, CatalogError, Column, DatabaseCatalog, DistinctCacheDefinition, LastCacheDefinition,
+    LimitError, Table, ValueColumns,
 };
 
 /// Maximum number of caches in a database, including those of dropped tables.
@@ -67,7 +67,7 @@ impl Catalog {
         &self,
         database: DatabaseId,
         new: &NewLastCache,
-    ) -> Result<(Versioned<DatabaseCatalog>, Arc<LastCache>), CatalogError> {
+    ) -> Result<(VersionedValue<DatabaseCatalog>, Arc<LastCacheDefinition>), CatalogError> {
         self.change_caches(database, |catalog| {
             let cache = catalog.add_last_cache(new)?;
             let detail = Some(format!("of table {}", new.table));
@@ -86,7 +86,13 @@ impl Catalog {
         &self,
         database: DatabaseId,
         new: &NewDistinctCache,
-    ) -> Result<(Versioned<DatabaseCatalog>, Arc<DistinctCache>), CatalogError> {
+    ) -> Result<
+        (
+            VersionedValue<DatabaseCatalog>,
+            Arc<DistinctCacheDefinition>,
+        ),
+        CatalogError,
+    > {
         self.change_caches(database, |catalog| {
             let cache = catalog.add_distinct_cache(new)?;
             let detail = Some(format!("of table {}", new.table));
@@ -144,7 +150,7 @@ impl Catalog {
         &self,
         database: DatabaseId,
         mut change: impl FnMut(&mut DatabaseCatalog) -> Result<R, CatalogError>,
-    ) -> Result<(Versioned<DatabaseCatalog>, R), CatalogError> {
+    ) -> Result<(VersionedValue<DatabaseCatalog>, R), CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| Ok((true, change(catalog)?));
         self.change(database, Some(known), change).await
@@ -152,7 +158,10 @@ impl Catalog {
 }
 
 impl DatabaseCatalog {
-    fn add_last_cache(&mut self, new: &NewLastCache) -> Result<Arc<LastCache>, CatalogError> {
+    fn add_last_cache(
+        &mut self,
+        new: &NewLastCache,
+    ) -> Result<Arc<LastCacheDefinition>, CatalogError> {
         let (next, in_all) = (self.next_cache, self.cache_ids().count());
         let table = self.table_with_caches(&new.table)?;
         let cache = Arc::new(new.defined(next, table)?);
@@ -168,7 +177,7 @@ impl DatabaseCatalog {
     fn add_distinct_cache(
         &mut self,
         new: &NewDistinctCache,
-    ) -> Result<Arc<DistinctCache>, CatalogError> {
+    ) -> Result<Arc<DistinctCacheDefinition>, CatalogError> {
         let (next, in_all) = (self.next_cache, self.cache_ids().count());
         let table = self.table_with_caches(&new.table)?;
         let cache = Arc::new(new.defined(next, table)?);
@@ -193,7 +202,7 @@ impl DatabaseCatalog {
 }
 
 impl NewLastCache {
-    fn defined(&self, id: CacheId, table: &Table) -> Result<LastCache, CatalogError> {
+    fn defined(&self, id: CacheId, table: &Table) -> Result<LastCacheDefinition, CatalogError> {
         let keys = match &self.key_columns {
             None => table.tags().collect(),
             Some(names) => self.keys(names, table)?,
@@ -207,7 +216,7 @@ impl NewLastCache {
                 "last cache size must be from 1 to {MAX_LAST_CACHE_COUNT}"
             )));
         }
-        Ok(LastCache {
+        Ok(LastCacheDefinition {
             id,
             name: cache_name(self.name.as_deref(), table, &keys, "last_cache")?,
             key_columns: ids(&keys),
@@ -259,7 +268,7 @@ fn values(
 }
 
 impl NewDistinctCache {
-    fn defined(&self, id: CacheId, table: &Table) -> Result<DistinctCache, CatalogError> {
+    fn defined(&self, id: CacheId, table: &Table) -> Result<DistinctCacheDefinition, CatalogError> {
         if self.columns.is_empty() {
             return Err(invalid("no columns provided when creating distinct cache"));
         }
@@ -274,7 +283,7 @@ impl NewDistinctCache {
         if self.max_cardinality == 0 {
             return Err(invalid("distinct cache size must be greater than 0"));
         }
-        Ok(DistinctCache {
+        Ok(DistinctCacheDefinition {
             id,
             name: cache_name(self.name.as_deref(), table, &columns, "distinct_cache")?,
             columns: ids(&columns),
@@ -351,11 +360,11 @@ fn already_exists(name: &str) -> CatalogError {
 fn check_number(of_table: usize, in_all: usize) -> Result<(), CatalogError> {
     if in_all >= MAX_CACHES {
         let limit = MAX_CACHES;
-        return Err(LimitReached::CachesOfDatabase { limit }.into());
+        return Err(LimitError::CachesOfDatabase { limit }.into());
     }
     if of_table >= MAX_CACHES_PER_TABLE {
         let limit = MAX_CACHES_PER_TABLE;
-        return Err(LimitReached::Caches { limit }.into());
+        return Err(LimitError::Caches { limit }.into());
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::{Column, DatabaseCatalog, Table};
 
 /// The definition of a last value cache, which holds the newest rows of each key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastCache {
+pub struct LastCacheDefinition {
     /// The id. No other cache of the database, of either kind, ever has the same id.
     pub id: CacheId,
     /// The name, unique among the last value caches of the table.
@@ -46,7 +46,7 @@ pub enum ValueColumns {
 
 /// The definition of a distinct value cache, which holds the combinations of values in recent rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DistinctCache {
+pub struct DistinctCacheDefinition {
     /// The id. No other cache of the database, of either kind, ever has the same id.
     pub id: CacheId,
     /// The name, unique among the distinct value caches of the table.
@@ -59,7 +59,7 @@ pub struct DistinctCache {
     pub max_age_s: u64,
 }
 
-impl LastCache {
+impl LastCacheDefinition {
     /// Returns the maximum age of a row by its timestamp.
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_s)
@@ -102,7 +102,7 @@ impl LastCache {
     }
 }
 
-impl DistinctCache {
+impl DistinctCacheDefinition {
     /// Returns the maximum age of a row by its timestamp.
     pub fn max_age(&self) -> Duration {
         Duration::from_secs(self.max_age_s)
@@ -141,22 +141,22 @@ fn has_fields(ids: &[ColumnId], table: &Table) -> bool {
 
 impl Table {
     /// Returns the last value caches, in order of creation.
-    pub fn last_caches(&self) -> &[Arc<LastCache>] {
+    pub fn last_caches(&self) -> &[Arc<LastCacheDefinition>] {
         &self.last_caches
     }
 
     /// Returns the distinct value caches, in order of creation.
-    pub fn distinct_caches(&self) -> &[Arc<DistinctCache>] {
+    pub fn distinct_caches(&self) -> &[Arc<DistinctCacheDefinition>] {
         &self.distinct_caches
     }
 
     /// Returns the last value cache with this name.
-    pub fn last_cache(&self, name: &str) -> Option<&Arc<LastCache>> {
+    pub fn last_cache(&self, name: &str) -> Option<&Arc<LastCacheDefinition>> {
         self.last_caches.iter().find(|cache| cache.name == name)
     }
 
     /// Returns the distinct value cache with this name.
-    pub fn distinct_cache(&self, name: &str) -> Option<&Arc<DistinctCache>> {
+    pub fn distinct_cache(&self, name: &str) -> Option<&Arc<DistinctCacheDefinition>> {
         self.distinct_caches.iter().find(|cache| cache.name == name)
     }
 }

@@ -6,13 +6,14 @@ use std::{
 };
 
 use neap_bucket::{
-    Bucket, Change, Commit, Key, Margins, RECENT_PUT_IDS, Rules, StoreTime, Versioned,
+    Bucket, CommitOutcome, Key, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS, RegisterChange,
+    StoreTime, VersionedValue,
 };
 use neap_schema::DatabaseId;
 use uuid::Builder;
 
 use crate::{
-    CatalogError, DatabaseCatalog, Limits, RootCatalog, cache::DatabaseCache,
+    CatalogError, CatalogLimits, DatabaseCatalog, RootCatalog, cache::DatabaseCache,
     register::CachedRegister,
 };
 
@@ -23,10 +24,10 @@ pub const ANY_AGE: Duration = Duration::MAX;
 #[derive(Debug)]
 pub struct Catalog {
     pub(crate) bucket: Bucket,
-    pub(crate) limits: Limits,
+    pub(crate) limits: CatalogLimits,
     pub(crate) root: CachedRegister<RootCatalog>,
-    pub(crate) margins: Margins,
-    pub(crate) rules: Option<Rules>,
+    pub(crate) margins: ProtocolMargins,
+    pub(crate) rules: Option<ProtocolRules>,
     /// Whether this is the only known process on the bucket.
     pub(crate) is_sole: AtomicBool,
     databases: Mutex<DatabaseCache>,
@@ -35,12 +36,16 @@ pub struct Catalog {
 impl Catalog {
     /// Creates the catalogs of a bucket. The first read of an unused bucket creates a cluster with these margins.
     /// `rules` replace those that follow from the margins, for simulations.
-    pub fn new(bucket: Bucket, margins_for_new_cluster: Margins, rules: Option<Rules>) -> Self {
+    pub fn new(
+        bucket: Bucket,
+        margins_for_new_cluster: ProtocolMargins,
+        rules: Option<ProtocolRules>,
+    ) -> Self {
         let recent = rules.map_or(RECENT_PUT_IDS, |rules| rules.recent_put_ids);
         Self {
             root: CachedRegister::new(bucket.clone(), Key::RootCatalog, recent),
             bucket,
-            limits: Limits::default(),
+            limits: CatalogLimits::default(),
             margins: margins_for_new_cluster,
             rules,
             is_sole: AtomicBool::default(),
@@ -49,7 +54,7 @@ impl Catalog {
     }
 
     /// Sets limits on the number of databases, tables and columns.
-    pub fn with_limits(self, limits: Limits) -> Self {
+    pub fn with_limits(self, limits: CatalogLimits) -> Self {
         Self { limits, ..self }
     }
 
@@ -59,33 +64,38 @@ impl Catalog {
     }
 
     /// Returns the limits on the number of databases, tables and columns.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &CatalogLimits {
         &self.limits
     }
 
     /// Returns the rules of the storage protocol in this cluster.
-    pub async fn rules(&self) -> Result<Rules, CatalogError> {
+    pub async fn rules(&self) -> Result<ProtocolRules, CatalogError> {
         match self.rules {
             Some(rules) => Ok(rules),
-            None => Ok(Rules::new(self.root(ANY_AGE).await?.value.margins())),
+            None => Ok(ProtocolRules::new(
+                self.root(ANY_AGE).await?.value.margins(),
+            )),
         }
     }
 
     /// Returns the root catalog, confirmed current at most `max_age` ago by the store's clock and by this machine's
     /// clocks. With `max_age` zero, the confirming request begins after this call. Creates the cluster in an unused
     /// bucket.
-    pub async fn root(&self, max_age: Duration) -> Result<Versioned<RootCatalog>, CatalogError> {
+    pub async fn root(
+        &self,
+        max_age: Duration,
+    ) -> Result<VersionedValue<RootCatalog>, CatalogError> {
         let root = self.root.get(max_age).await?;
         if root.version > 0 {
             return Ok(root);
         }
         let cluster = Builder::from_random_bytes(self.draw_bytes()).into_uuid();
         let found = RootCatalog::new(cluster.to_string(), self.margins);
-        let change = |base: &Versioned<RootCatalog>| {
+        let change = |base: &VersionedValue<RootCatalog>| {
             Ok::<_, CatalogError>(if base.version > 0 {
-                Change::Keep(())
+                RegisterChange::Keep(())
             } else {
-                Change::Put(found.clone(), ())
+                RegisterChange::Put(found.clone(), ())
             })
         };
         let (root, ()) = settled(self.root.commit(Some(root), change).await?)?;
@@ -102,19 +112,19 @@ impl Catalog {
         &self,
         database: DatabaseId,
         max_age: Duration,
-    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         let catalog = self.register(database).get(max_age).await?;
         self.cache().note(database, catalog.version, &catalog.value);
         Ok(catalog)
     }
 
     /// Returns the newest cached catalog of a database, without a request.
-    pub fn known_database(&self, database: DatabaseId) -> Option<Versioned<DatabaseCatalog>> {
+    pub fn known_database(&self, database: DatabaseId) -> Option<VersionedValue<DatabaseCatalog>> {
         self.register(database).held()
     }
 
     /// Returns the newest cached catalogs of all databases, without a request.
-    pub fn known_databases(&self) -> Vec<(DatabaseId, Versioned<DatabaseCatalog>)> {
+    pub fn known_databases(&self) -> Vec<(DatabaseId, VersionedValue<DatabaseCatalog>)> {
         let cache = self.cache();
         let known = cache.registers();
         known
@@ -159,11 +169,11 @@ impl Catalog {
 
 /// Converts the outcome of a commit to its value and result, or to a [`CatalogError`].
 pub(crate) fn settled<T, R>(
-    outcome: Commit<T, R, CatalogError>,
-) -> Result<(Versioned<T>, R), CatalogError> {
+    outcome: CommitOutcome<T, R, CatalogError>,
+) -> Result<(VersionedValue<T>, R), CatalogError> {
     match outcome {
-        Commit::Committed { current, result } => Ok((current, result)),
-        Commit::Refused(error) => Err(error),
-        Commit::Unknown { reason } => Err(CatalogError::Unknown { reason }),
+        CommitOutcome::Committed { current, result } => Ok((current, result)),
+        CommitOutcome::Refused(error) => Err(error),
+        CommitOutcome::Unknown { reason } => Err(CatalogError::Unknown { reason }),
     }
 }

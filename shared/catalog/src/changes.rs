@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Change, Versioned, WriteOrder};
+use neap_bucket::{RegisterChange, VersionedValue, WriteOrder};
 use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN, TableId};
 
 use crate::{
@@ -12,9 +12,9 @@ use crate::{
 
 /// Why a database is created: only an explicit creation is recorded in the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Made {
-    OnDemand,
-    ByTheWay,
+enum CreationKind {
+    Explicit,
+    Implicit,
 }
 
 /// Formats a retention for the audit log.
@@ -46,7 +46,9 @@ impl Catalog {
                 })
             })
         };
-        let id = self.add_database(name, exists, Made::OnDemand).await?;
+        let id = self
+            .add_database(name, exists, CreationKind::Explicit)
+            .await?;
         if retention.is_some() {
             self.set_retention(id, retention).await?;
         }
@@ -74,7 +76,7 @@ impl Catalog {
                 })
             }),
         };
-        self.add_database(name, there, Made::ByTheWay).await
+        self.add_database(name, there, CreationKind::Implicit).await
     }
 
     /// Adds a database unless `there` returns an answer.
@@ -82,7 +84,7 @@ impl Catalog {
         &self,
         name: &str,
         there: impl Fn(&RootCatalog) -> Option<Result<DatabaseId, CatalogError>>,
-        made: Made,
+        made: CreationKind,
     ) -> Result<DatabaseId, CatalogError> {
         let known = self.root(ANY_AGE).await?;
         let created = self.bucket.clock().now();
@@ -91,7 +93,7 @@ impl Catalog {
                 return answer.map(|id| (false, id));
             }
             let id = root.add(name, created, &self.limits)?;
-            if made == Made::OnDemand {
+            if made == CreationKind::Explicit {
                 root.note(self.now()?, "create database", name, None);
             }
             Ok((true, id))
@@ -107,9 +109,9 @@ impl Catalog {
     pub async fn add(
         &self,
         database: DatabaseId,
-        known: Versioned<DatabaseCatalog>,
+        known: VersionedValue<DatabaseCatalog>,
         additions: &[TableAddition],
-    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         let new_table = additions
             .iter()
             .any(|addition| known.value.table(&addition.table).is_none());
@@ -133,7 +135,7 @@ impl Catalog {
         name: &str,
         tags: &[String],
         fields: &[(String, ColumnType)],
-    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         self.create_table_kept_for(database, name, tags, fields, None)
             .await
     }
@@ -149,7 +151,7 @@ impl Catalog {
         tags: &[String],
         fields: &[(String, ColumnType)],
         retention: Option<Duration>,
-    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         let mut detail = format!("{} tags, {} fields", tags.len(), fields.len());
         if retention.is_some() {
             detail = format!("{detail}, retention {}", shown(retention));
@@ -201,7 +203,7 @@ impl Catalog {
         database: DatabaseId,
         table: TableId,
         retention: Option<Duration>,
-    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         // A fresh catalog, for the same reason as in `set_retention`.
         let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| {
@@ -225,7 +227,7 @@ impl Catalog {
         &self,
         database: DatabaseId,
         retention: Option<Duration>,
-    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         // The new value must override earlier changes by other instances, so it is compared with a fresh catalog.
         let known = self.database(database, Duration::ZERO).await?;
         let root = self.root(ANY_AGE).await?;
@@ -293,18 +295,18 @@ impl Catalog {
     pub(crate) async fn change<R>(
         &self,
         database: DatabaseId,
-        known: Option<Versioned<DatabaseCatalog>>,
+        known: Option<VersionedValue<DatabaseCatalog>>,
         mut change: impl FnMut(&mut DatabaseCatalog) -> Result<(bool, R), CatalogError>,
-    ) -> Result<(Versioned<DatabaseCatalog>, R), CatalogError> {
+    ) -> Result<(VersionedValue<DatabaseCatalog>, R), CatalogError> {
         let mut noted = None;
-        let change = |base: &Versioned<DatabaseCatalog>| {
+        let change = |base: &VersionedValue<DatabaseCatalog>| {
             let mut catalog = DatabaseCatalog::clone(&base.value);
             let (changed, result) = change(&mut catalog)?;
             noted = catalog.audit.added_to(&base.value.audit);
             Ok(if changed {
-                Change::Put(catalog, result)
+                RegisterChange::Put(catalog, result)
             } else {
-                Change::Keep(result)
+                RegisterChange::Keep(result)
             })
         };
         let outcome = self.register(database).commit(known, change).await?;

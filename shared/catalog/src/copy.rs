@@ -12,16 +12,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Change, StoreTime, Versioned};
+use neap_bucket::{RegisterChange, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    Catalog, CatalogError, DatabaseCatalog, HardDelete, Purge, Table, audit::AuditLog,
+    Catalog, CatalogError, DatabaseCatalog, HardDelete, PurgeState, Table, audit::AuditLog,
     catalog::settled, validate_database_name,
 };
 
 /// Maximum time from the creation of a copy to its publication.
-const HIDDEN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_COPY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Options of a database copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct DatabaseCopy {
     /// The name of the copy until it is published.
     pub hidden_name: String,
     /// The catalog of the copy.
-    pub catalog: Versioned<DatabaseCatalog>,
+    pub catalog: VersionedValue<DatabaseCatalog>,
 }
 
 impl Catalog {
@@ -66,7 +66,10 @@ impl Catalog {
                 let entry = entry.ok_or_else(|| CatalogError::NotFound {
                     name: format!("database {source}"),
                 })?;
-                if entry.deletion.is_some_and(|it| it.purge != Purge::Waiting) {
+                if entry
+                    .deletion
+                    .is_some_and(|it| it.purge != PurgeState::Waiting)
+                {
                     let name = entry.name.clone();
                     return Err(CatalogError::Purged { name });
                 }
@@ -76,7 +79,7 @@ impl Catalog {
                     });
                 }
                 let now = self.now()?;
-                let id = root.add_hidden(name, now, HIDDEN_FOR, &self.limits)?;
+                let id = root.add_hidden(name, now, MAX_COPY_TIME, &self.limits)?;
                 if copy.triggers().next().is_some() {
                     root.set_has_triggers(id)?;
                 }
@@ -86,8 +89,9 @@ impl Catalog {
                 Ok((true, (id, hidden.unwrap_or_default())))
             })
             .await?;
-        let change =
-            |_: &Versioned<DatabaseCatalog>| Ok::<_, CatalogError>(Change::Put(copy.clone(), ()));
+        let change = |_: &VersionedValue<DatabaseCatalog>| {
+            Ok::<_, CatalogError>(RegisterChange::Put(copy.clone(), ()))
+        };
         let (catalog, ()) = settled(self.register(id).commit(None, change).await?)?;
         Ok(DatabaseCopy {
             id,
@@ -131,7 +135,7 @@ impl DatabaseCatalog {
             }
             // The copy has the data from before the removal.
             if let Some(deletion) = table.deletion_mut() {
-                deletion.purge = Purge::Waiting;
+                deletion.purge = PurgeState::Waiting;
                 deletion.purged_at = None;
             }
         }
@@ -173,7 +177,7 @@ impl DatabaseCatalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Limits, TableAddition};
+    use crate::{CatalogLimits, TableAddition};
 
     fn at(seconds: i64) -> StoreTime {
         StoreTime::from_micros((1_757_510_000 + seconds) * 1_000_000)
@@ -184,7 +188,9 @@ mod tests {
             table: name.to_owned(),
             columns: Vec::new(),
         };
-        catalog.add(&[addition], 0, &Limits::default()).unwrap();
+        catalog
+            .add(&[addition], 0, &CatalogLimits::default())
+            .unwrap();
     }
 
     fn live(catalog: &DatabaseCatalog) -> Vec<(TableId, String)> {
@@ -207,7 +213,9 @@ mod tests {
         drop("late", at(20));
         drop("replaced", at(20));
         let id = TableId::new(4);
-        catalog.note_purge(&[id], Purge::Begun, at(100)).unwrap();
+        catalog
+            .note_purge(&[id], PurgeState::Begun, at(100))
+            .unwrap();
         add(&mut catalog, "replaced");
         add(&mut catalog, "new");
         let options = CopyOptions {
@@ -237,7 +245,7 @@ mod tests {
         let now = catalog.copied(options, at(200)).unwrap();
         assert_eq!(live(&now), live(&catalog));
         let purge = now.table_by_id(id).unwrap().deletion().unwrap().purge;
-        assert_eq!(purge, Purge::Waiting);
+        assert_eq!(purge, PurgeState::Waiting);
     }
 
     #[test]

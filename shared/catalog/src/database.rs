@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use neap_bucket::{Format, RegisterValue, StoreTime, WriteOrder};
+use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder};
 use neap_schema::{CacheId, ColumnType, TableId, TriggerId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, HardDelete, LimitReached, Limits, Purge, Table, Trigger,
+    AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, PurgeState, Table, Trigger,
     audit::AuditLog,
     caches,
-    deletion::{Dropped, find_dropped},
+    deletion::{DroppedEntry, find_dropped},
     index::NameIndex,
     limits::beyond,
     root, trigger_changes,
@@ -58,7 +58,7 @@ pub struct DatabaseCatalog {
 }
 
 impl RegisterValue for DatabaseCatalog {
-    const FORMAT: Format = Format {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"NDCT",
         kind: "database catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
@@ -169,7 +169,7 @@ impl DatabaseCatalog {
         &mut self,
         additions: &[TableAddition],
         elsewhere: usize,
-        limits: &Limits,
+        limits: &CatalogLimits,
     ) -> Result<bool, CatalogError> {
         let mut changed = false;
         for addition in additions {
@@ -196,7 +196,7 @@ impl DatabaseCatalog {
         &mut self,
         name: &str,
         elsewhere: usize,
-        limits: &Limits,
+        limits: &CatalogLimits,
     ) -> Result<TableId, CatalogError> {
         if name.is_empty() {
             return Err(CatalogError::EmptyName { what: "table" });
@@ -210,11 +210,11 @@ impl DatabaseCatalog {
         Ok(id)
     }
 
-    fn check_limit(&self, elsewhere: usize, limits: &Limits) -> Result<(), CatalogError> {
+    fn check_limit(&self, elsewhere: usize, limits: &CatalogLimits) -> Result<(), CatalogError> {
         if limits.tables.is_some() {
             let count = self.tables().count() + elsewhere;
             if let Some(limit) = beyond(count + 1, limits.tables) {
-                return Err(LimitReached::Tables { count, limit }.into());
+                return Err(LimitError::Tables { count, limit }.into());
             }
         }
         Ok(())
@@ -251,10 +251,10 @@ impl DatabaseCatalog {
         name: Option<&str>,
         now: StoreTime,
         elsewhere: usize,
-        limits: &Limits,
+        limits: &CatalogLimits,
     ) -> Result<(TableId, String), CatalogError> {
         let all = self.all_tables().filter_map(|table| {
-            Some(Dropped {
+            Some(DroppedEntry {
                 id: table.id(),
                 name: table.name(),
                 original_name: table.original_name(),
@@ -290,7 +290,7 @@ impl DatabaseCatalog {
     pub(crate) fn note_purge(
         &mut self,
         tables: &[TableId],
-        purge: Purge,
+        purge: PurgeState,
         now: StoreTime,
     ) -> Result<bool, CatalogError> {
         let mut changed = false;
@@ -378,7 +378,11 @@ mod tests {
             ),
             addition("old", &[]),
         ];
-        assert!(catalog.add(&additions, 0, &Limits::default()).unwrap());
+        assert!(
+            catalog
+                .add(&additions, 0, &CatalogLimits::default())
+                .unwrap()
+        );
         let now = StoreTime::from_micros(1_757_510_705_000_000);
         catalog.delete_table("old", now, HardDelete::Never).unwrap();
         catalog.set_retention(Some(Duration::from_secs(60)));
@@ -456,7 +460,7 @@ mod tests {
         catalog.delete_table(name, now, HardDelete::NOW).unwrap();
         let due = now.plus(hour);
         assert_eq!(catalog.due_tables(due).collect::<Vec<_>>(), [old]);
-        assert!(catalog.note_purge(&[old], Purge::Begun, due).unwrap());
+        assert!(catalog.note_purge(&[old], PurgeState::Begun, due).unwrap());
         let json = serde_json::to_value(&catalog).unwrap();
         let mut tables = json["tables"].clone();
         for table in ["1", "2"] {
@@ -506,7 +510,7 @@ mod tests {
 
     #[test]
     fn a_table_is_undeleted_under_its_name_or_a_new_one() {
-        let limits = Limits::default();
+        let limits = CatalogLimits::default();
         let now = StoreTime::from_micros(1_757_510_800_000_000);
         let undelete = |catalog: &mut DatabaseCatalog, dropped: &str, name: Option<&str>| {
             catalog.undelete_table(dropped, name, now, 0, &limits)
@@ -533,7 +537,7 @@ mod tests {
             "deletion":{"deleted_at":1757510705000000}}}}"#;
         let mut catalog: DatabaseCatalog = serde_json::from_str(old).unwrap();
         let now = StoreTime::from_micros(1_757_510_800_000_000);
-        let restored = catalog.undelete_table("cpu", None, now, 0, &Limits::default());
+        let restored = catalog.undelete_table("cpu", None, now, 0, &CatalogLimits::default());
         assert_eq!(restored.unwrap().1, "cpu");
     }
 
@@ -541,7 +545,7 @@ mod tests {
     fn adding_existing_columns_changes_nothing() {
         let mut catalog = catalog();
         let known = [addition("cpu", &[("usage", ColumnType::Float)])];
-        assert!(!catalog.add(&known, 0, &Limits::default()).unwrap());
+        assert!(!catalog.add(&known, 0, &CatalogLimits::default()).unwrap());
     }
 
     #[test]
@@ -549,7 +553,7 @@ mod tests {
         let mut catalog = catalog();
         assert!(catalog.table("old").is_none());
         catalog
-            .add(&[addition("old", &[])], 0, &Limits::default())
+            .add(&[addition("old", &[])], 0, &CatalogLimits::default())
             .unwrap();
         assert_eq!(catalog.table("old").unwrap().id(), TableId::new(3));
         let dropped = catalog.table_by_id(TableId::new(2)).unwrap();
@@ -558,16 +562,16 @@ mod tests {
 
     #[test]
     fn limit_errors_match_influxdb() {
-        let error = |limits: Limits, columns: &[(&str, ColumnType)], elsewhere| {
+        let error = |limits: CatalogLimits, columns: &[(&str, ColumnType)], elsewhere| {
             let mut catalog = catalog();
             let added = catalog.add(&[addition("new", columns)], elsewhere, &limits);
             added.unwrap_err().to_string()
         };
-        let limits = Limits {
+        let limits = CatalogLimits {
             tables: Some(4),
             columns_per_table: Some(2),
             tags_per_table: Some(1),
-            ..Limits::default()
+            ..CatalogLimits::default()
         };
         assert_eq!(
             error(limits, &[], 3),

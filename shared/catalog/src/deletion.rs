@@ -17,8 +17,8 @@ pub struct Deletion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard_delete_at: Option<StoreTime>,
     /// The progress of the removal of its data.
-    #[serde(default, skip_serializing_if = "Purge::has_not_begun")]
-    pub purge: Purge,
+    #[serde(default, skip_serializing_if = "PurgeState::has_not_begun")]
+    pub purge: PurgeState,
     /// When the removal of its data was finished, by the store's clock. Earlier releases did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purged_at: Option<StoreTime>,
@@ -30,7 +30,7 @@ pub struct Deletion {
 /// undeleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Purge {
+pub enum PurgeState {
     /// No data is removed yet.
     #[default]
     Waiting,
@@ -40,7 +40,7 @@ pub enum Purge {
     Done,
 }
 
-impl Purge {
+impl PurgeState {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     fn has_not_begun(&self) -> bool {
         *self == Self::Waiting
@@ -59,18 +59,18 @@ impl Deletion {
     /// Returns whether its data was removed long enough ago for the entry to leave the catalog.
     pub fn is_obsolete(&self, now: StoreTime) -> bool {
         let purged = self.purged_at.or(self.hard_delete_at);
-        self.purge == Purge::Done && purged.is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
+        self.purge == PurgeState::Done && purged.is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
     }
 
     /// Returns whether the removal of its data should start or continue at this time of the store.
     pub fn is_due(&self, now: StoreTime) -> bool {
         let begins = self.hard_delete_at.map(|at| at.plus(PURGE_DELAY));
-        self.purge != Purge::Done && begins.is_some_and(|begins| begins <= now)
+        self.purge != PurgeState::Done && begins.is_some_and(|begins| begins <= now)
     }
 
     /// Returns whether all data is present, and stays present until an undeletion is committed.
     pub(crate) fn can_be_undone(&self, now: StoreTime) -> bool {
-        self.purge == Purge::Waiting && self.hard_delete_at.is_none_or(|at| now <= at)
+        self.purge == PurgeState::Waiting && self.hard_delete_at.is_none_or(|at| now <= at)
     }
 }
 
@@ -125,7 +125,7 @@ fn without_time(name: &str) -> Option<&str> {
 
 /// A dropped database or table, as a candidate for an undeletion.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Dropped<'a, I> {
+pub(crate) struct DroppedEntry<'a, I> {
     pub(crate) id: I,
     pub(crate) name: &'a str,
     pub(crate) original_name: &'a str,
@@ -138,7 +138,7 @@ pub(crate) struct Dropped<'a, I> {
 /// # Errors
 /// `NotFound`, `Ambiguous`, and `Purged` when its data is removed or being removed.
 pub(crate) fn find_dropped<'a, I: Copy + Ord>(
-    dropped: impl Iterator<Item = Dropped<'a, I>>,
+    dropped: impl Iterator<Item = DroppedEntry<'a, I>>,
     name: &str,
     now: StoreTime,
 ) -> Result<I, CatalogError> {
@@ -146,7 +146,7 @@ pub(crate) fn find_dropped<'a, I: Copy + Ord>(
         .filter(|dropped| dropped.name == name || dropped.original_name == name)
         .collect();
     // Candidates whose present name matches come first, then those that can be undeleted; of equal ones the latest.
-    let rank = |dropped: &Dropped<'_, I>| {
+    let rank = |dropped: &DroppedEntry<'_, I>| {
         (
             dropped.name == name,
             dropped.deletion.can_be_undone(now),
@@ -202,20 +202,20 @@ mod tests {
         let mut deletion = Deletion {
             deleted_at: at(0),
             hard_delete_at: Some(at(100)),
-            purge: Purge::Waiting,
+            purge: PurgeState::Waiting,
             purged_at: None,
         };
         let judged = |deletion: Deletion, now| (deletion.can_be_undone(now), deletion.is_due(now));
         assert_eq!(judged(deletion, at(100)), (true, false));
         assert_eq!(judged(deletion, at(101)), (false, false));
         assert_eq!(judged(deletion, at(160)), (false, true));
-        deletion.purge = Purge::Begun;
+        deletion.purge = PurgeState::Begun;
         assert_eq!(judged(deletion, at(100)), (false, false));
         assert_eq!(judged(deletion, at(160)), (false, true));
-        deletion.purge = Purge::Done;
+        deletion.purge = PurgeState::Done;
         assert_eq!(judged(deletion, at(160)), (false, false));
         deletion.hard_delete_at = None;
-        deletion.purge = Purge::Waiting;
+        deletion.purge = PurgeState::Waiting;
         assert_eq!(judged(deletion, at(i64::MAX / 1_000_000)), (true, false));
     }
 

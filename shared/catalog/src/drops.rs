@@ -16,12 +16,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
-use neap_bucket::{Change, StoreTime, Versioned};
+use neap_bucket::{RegisterChange, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     ANY_AGE, Catalog, CatalogError, DatabaseAction, DatabaseCatalog, DatabaseEntry, HardDelete,
-    Purge, RootCatalog, audit, catalog::settled, validate_database_name,
+    PurgeState, RootCatalog, audit, catalog::settled, validate_database_name,
 };
 
 impl Catalog {
@@ -203,7 +203,7 @@ impl Catalog {
     /// # Errors
     /// `NotFound` when it is not due, for instance because it was undeleted, or an error of the commit.
     pub async fn begin_database_purge(&self, database: DatabaseId) -> Result<(), CatalogError> {
-        self.purge_database(database, Purge::Begun).await
+        self.purge_database(database, PurgeState::Begun).await
     }
 
     /// Records that all data of a dropped database is removed, so that it is no longer due.
@@ -211,10 +211,14 @@ impl Catalog {
     /// # Errors
     /// `NotFound` when it is not due, or an error of the commit.
     pub async fn finish_database_purge(&self, database: DatabaseId) -> Result<(), CatalogError> {
-        self.purge_database(database, Purge::Done).await
+        self.purge_database(database, PurgeState::Done).await
     }
 
-    async fn purge_database(&self, database: DatabaseId, purge: Purge) -> Result<(), CatalogError> {
+    async fn purge_database(
+        &self,
+        database: DatabaseId,
+        purge: PurgeState,
+    ) -> Result<(), CatalogError> {
         self.change_root(|root| Ok((root.note_purge(database, purge, self.now()?)?, ())))
             .await
     }
@@ -229,7 +233,7 @@ impl Catalog {
         database: DatabaseId,
         tables: &[TableId],
     ) -> Result<(), CatalogError> {
-        self.purge_tables(database, tables, Purge::Begun).await
+        self.purge_tables(database, tables, PurgeState::Begun).await
     }
 
     /// Records that all data of dropped tables is removed, so that they are no longer due.
@@ -241,14 +245,14 @@ impl Catalog {
         database: DatabaseId,
         tables: &[TableId],
     ) -> Result<(), CatalogError> {
-        self.purge_tables(database, tables, Purge::Done).await
+        self.purge_tables(database, tables, PurgeState::Done).await
     }
 
     async fn purge_tables(
         &self,
         database: DatabaseId,
         tables: &[TableId],
-        purge: Purge,
+        purge: PurgeState,
     ) -> Result<(), CatalogError> {
         let known = self.database(database, ANY_AGE).await?;
         let change = |catalog: &mut DatabaseCatalog| {
@@ -297,18 +301,18 @@ impl Catalog {
     /// Commits a change to a root catalog that may be outdated.
     pub(crate) async fn change_known_root<R>(
         &self,
-        known: Versioned<RootCatalog>,
+        known: VersionedValue<RootCatalog>,
         mut change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError>,
     ) -> Result<R, CatalogError> {
         let mut noted = None;
-        let change = |base: &Versioned<RootCatalog>| {
+        let change = |base: &VersionedValue<RootCatalog>| {
             let mut root = RootCatalog::clone(&base.value);
             let (changed, result) = change(&mut root)?;
             noted = root.audit.added_to(&base.value.audit);
             Ok(if changed {
-                Change::Put(root, result)
+                RegisterChange::Put(root, result)
             } else {
-                Change::Keep(result)
+                RegisterChange::Keep(result)
             })
         };
         let (_, result) = settled(self.root.commit(Some(known), change).await?)?;
@@ -346,11 +350,11 @@ fn shown(hard_delete: HardDelete, now: StoreTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::Stage;
+    use crate::tests::CatalogFixture;
 
     #[tokio::test]
     async fn undeleting_under_another_name_requires_the_permission_to_create() {
-        let catalog = Stage::new().instance();
+        let catalog = CatalogFixture::new().instance();
         let id = catalog.create_database("own", None).await.unwrap();
         let hard_delete = HardDelete::Never;
         catalog.delete_database("own", hard_delete).await.unwrap();

@@ -26,10 +26,10 @@ use neap_bucket::{Bucket, Get, GetOptions, Key, ListRequest, Operation, PutMode,
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use unsaved::{Lines, Unsaved};
+use unsaved::{LogLineBatch, UnsavedLines};
 
 /// Retention of log objects: older ones are neither shown nor kept.
-pub const ENGINE_LOG_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+pub const ENGINE_LOG_RETENTION: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// Maximum bytes of a line; the rest is truncated.
 const MAX_LINE_BYTES: usize = 64 << 10;
@@ -49,16 +49,16 @@ const MAX_PAGES: usize = 50;
 /// Number of further objects that are read after enough lines are found and the objects are too old for the newest
 /// lines. They are read because a single plugin may have logged all lines found so far; an engine that saves once a
 /// minute writes this many objects in an hour.
-const FURTHER_OBJECTS: usize = 60;
+const MAX_FURTHER_OBJECTS: usize = 60;
 
 /// Number of objects that are read concurrently.
-const READS: usize = 16;
+const CONCURRENT_READS: usize = 16;
 
 /// Maximum difference between the clocks of instances and of the store for which lines are shown in order.
 const CLOCK_SKEW_NS: i64 = 5_000_000_000;
 
 /// Timeout of a request.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A log line of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl EngineLogLine {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct EngineLogHeader {
     /// A random id of the instance, generated when it started.
     source: u64,
     /// The number of the first line; the following lines count up.
@@ -92,7 +92,7 @@ struct Header {
 pub struct EngineLogs {
     bucket: Bucket,
     source: u64,
-    unsaved: Mutex<BTreeMap<DatabaseId, Unsaved>>,
+    unsaved: Mutex<BTreeMap<DatabaseId, UnsavedLines>>,
 }
 
 impl EngineLogs {
@@ -105,7 +105,7 @@ impl EngineLogs {
         }
     }
 
-    fn unsaved(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, Unsaved>> {
+    fn unsaved(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, UnsavedLines>> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,12 +124,12 @@ impl EngineLogs {
     /// Returns whether there are unsaved lines.
     pub fn is_unsaved(&self) -> bool {
         let unsaved = self.unsaved();
-        unsaved.values().any(Unsaved::is_waiting)
+        unsaved.values().any(UnsavedLines::is_waiting)
     }
 
     /// Returns the number of lines that were dropped because they could not be saved in time.
     pub fn dropped(&self) -> u64 {
-        self.unsaved().values().map(Unsaved::dropped).sum()
+        self.unsaved().values().map(UnsavedLines::dropped).sum()
     }
 
     /// Saves the added lines: one PUT for each database with new lines.
@@ -139,12 +139,15 @@ impl EngineLogs {
     pub async fn save(&self) -> Result<(), StoreError> {
         let databases: Vec<DatabaseId> = self.unsaved().keys().copied().collect();
         for database in databases {
-            let taken = self.unsaved().get_mut(&database).and_then(Unsaved::take);
+            let taken = self
+                .unsaved()
+                .get_mut(&database)
+                .and_then(UnsavedLines::take);
             let Some(lines) = taken else {
                 continue;
             };
             // If the future fails or is dropped, the lines are queued again.
-            let mut settled = Settled {
+            let mut settled = SaveGuard {
                 logs: self,
                 database,
                 is_saved: false,
@@ -155,7 +158,7 @@ impl EngineLogs {
         Ok(())
     }
 
-    async fn put(&self, database: DatabaseId, lines: &Lines) -> Result<(), StoreError> {
+    async fn put(&self, database: DatabaseId, lines: &LogLineBatch) -> Result<(), StoreError> {
         let key = Key::EngineLog(database, self.bucket.draw_ulid());
         let body = encode(self.source, lines).map_err(|reason| StoreError::Unavailable {
             operation: Operation::Put,
@@ -163,7 +166,7 @@ impl EngineLogs {
             reason,
         })?;
         let put = self.bucket.put(&key, body, PutMode::Overwrite);
-        let put = self.bucket.world().timeout(REQUEST_LIMIT, put).await;
+        let put = self.bucket.world().timeout(REQUEST_TIMEOUT, put).await;
         put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
         Ok(())
     }
@@ -180,21 +183,21 @@ impl EngineLogs {
         limit: usize,
     ) -> Result<Vec<EngineLogLine>, StoreError> {
         // Memory is read first, so that lines saved in the meantime are known to be in both places.
-        let own = self.unsaved().get(&database).map(Unsaved::all);
+        let own = self.unsaved().get(&database).map(UnsavedLines::all);
         let mut lines: Vec<EngineLogLine> = Vec::new();
         let own_first = own.as_ref().map_or(u64::MAX, |own| own.first);
         lines.extend(own.into_iter().flat_map(|own| own.lines));
         let keys = self.keys(database).await?;
         let mut objects = stream::iter(keys.into_iter().rev())
             .map(|(saved, key)| async move { Ok((saved, self.read(key).await?)) })
-            .buffered(READS);
+            .buffered(CONCURRENT_READS);
         let (mut oldest_shown, mut further) = (None, 0);
         while let Some((saved, (header, read))) = objects.try_next().await? {
             oldest_shown = oldest_shown.or_else(|| nth_newest(&mut lines, limit));
             if oldest_shown.is_some_and(|oldest| saved.saturating_add(CLOCK_SKEW_NS) < oldest) {
                 further += 1;
             }
-            if further > FURTHER_OBJECTS {
+            if further > MAX_FURTHER_OBJECTS {
                 break;
             }
             let numbered = (header.first..).zip(read);
@@ -221,11 +224,11 @@ impl EngineLogs {
                 page_token,
             };
             let page = self.bucket.list(request);
-            let page = self.bucket.world().timeout(REQUEST_LIMIT, page).await;
+            let page = self.bucket.world().timeout(REQUEST_TIMEOUT, page).await;
             let page = page.ok_or_else(|| unanswered(Operation::List, &prefix))??;
             keys.extend(page.value.entries.into_iter().filter_map(|entry| {
                 let age = page.date.map(|date| date.since(entry.last_modified));
-                let is_young = age.is_none_or(|age| age < ENGINE_LOG_AGE);
+                let is_young = age.is_none_or(|age| age < ENGINE_LOG_RETENTION);
                 let key = entry.key.parse().ok().filter(|_| is_young)?;
                 let Key::EngineLog(_, ulid) = key else {
                     return None;
@@ -243,16 +246,16 @@ impl EngineLogs {
     }
 
     /// Reads an object. Returns no lines if it is missing or cannot be decoded.
-    async fn read(&self, key: Key) -> Result<(Header, Vec<EngineLogLine>), StoreError> {
+    async fn read(&self, key: Key) -> Result<(EngineLogHeader, Vec<EngineLogLine>), StoreError> {
         let got = self.bucket.get(&key, GetOptions::default());
-        let got = self.bucket.world().timeout(REQUEST_LIMIT, got).await;
+        let got = self.bucket.world().timeout(REQUEST_TIMEOUT, got).await;
         let got = got.ok_or_else(|| unanswered(Operation::Get, &key.to_string()))??;
         let read = match got.value {
             Get::Found(object) => decode(&object.bytes),
             Get::Missing | Get::Unchanged => None,
         };
         Ok(read.unwrap_or_else(|| {
-            let nothing = Header {
+            let nothing = EngineLogHeader {
                 source: 0,
                 first: 0,
             };
@@ -262,13 +265,13 @@ impl EngineLogs {
 }
 
 /// Returns taken lines to the queue when dropped, unless they are saved. Covers a cancelled save.
-struct Settled<'a> {
+struct SaveGuard<'a> {
     logs: &'a EngineLogs,
     database: DatabaseId,
     is_saved: bool,
 }
 
-impl Drop for Settled<'_> {
+impl Drop for SaveGuard<'_> {
     fn drop(&mut self) {
         if let Some(unsaved) = self.logs.unsaved().get_mut(&self.database) {
             unsaved.settle(self.is_saved);
@@ -307,9 +310,10 @@ pub fn keep_log_lines(lines: &mut Vec<EngineLogLine>, limit: usize) {
     });
 }
 
-fn encode(source: u64, lines: &Lines) -> Result<Bytes, String> {
+fn encode(source: u64, lines: &LogLineBatch) -> Result<Bytes, String> {
     let first = lines.first;
-    let mut text = serde_json::to_vec(&Header { source, first }).map_err(|e| e.to_string())?;
+    let mut text =
+        serde_json::to_vec(&EngineLogHeader { source, first }).map_err(|e| e.to_string())?;
     for line in &lines.lines {
         text.push(b'\n');
         serde_json::to_writer(&mut text, line).map_err(|error| error.to_string())?;
@@ -318,7 +322,7 @@ fn encode(source: u64, lines: &Lines) -> Result<Bytes, String> {
     Ok(Bytes::from(packed.map_err(|error| error.to_string())?))
 }
 
-fn decode(object: &[u8]) -> Option<(Header, Vec<EngineLogLine>)> {
+fn decode(object: &[u8]) -> Option<(EngineLogHeader, Vec<EngineLogLine>)> {
     let mut text = String::new();
     let unpacked = zstd::Decoder::new(object).ok()?;
     unpacked
@@ -335,14 +339,14 @@ fn unanswered(operation: Operation, key: &str) -> StoreError {
     StoreError::Unavailable {
         operation,
         key: key.to_owned(),
-        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+        reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{unsaved::MAX_UNSAVED_BYTES, *};
-    use crate::tests::Stage;
+    use crate::tests::CatalogFixture;
 
     const DATABASE: DatabaseId = DatabaseId::new(3);
 
@@ -362,7 +366,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lines_are_shown_locally_at_once_and_by_other_instances_once_saved() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let here = EngineLogs::new(stage.bucket.clone());
         let there = EngineLogs::new(stage.bucket.clone());
         here.add(DATABASE, line(1));
@@ -384,7 +388,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn saving_without_new_lines_makes_no_request() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         logs.save().await.unwrap();
         logs.add(DATABASE, line(1));
@@ -395,7 +399,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn unsaved_lines_are_kept_up_to_a_bound() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         logs.add(DATABASE, line(1));
         stage.fail(true);
@@ -437,7 +441,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flooding_plugin_loses_only_its_own_lines() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         flood(&logs, 0, 30);
         assert!(logs.dropped() > 0);
@@ -448,7 +452,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lines_of_quiet_triggers_are_shown_despite_a_flooding_plugin() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         let clock = &stage.bucket.world().clock;
         let mut expected = Vec::new();
@@ -466,7 +470,7 @@ mod tests {
 
     #[test]
     fn a_decompressed_object_is_json_lines() {
-        let lines = Lines {
+        let lines = LogLineBatch {
             first: 7,
             lines: vec![line(1)],
         };

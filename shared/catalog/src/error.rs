@@ -3,7 +3,9 @@
 use neap_bucket::{FormatError, RegisterError, StoreError};
 use neap_schema::ColumnType;
 
-use crate::{GrammarError, LimitReached, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NameError};
+use crate::{
+    DatabaseNameError, LimitError, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, PermissionRequestError,
+};
 
 /// Why a catalog could not be read or changed.
 ///
@@ -12,7 +14,7 @@ use crate::{GrammarError, LimitReached, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NameEr
 pub enum CatalogError {
     /// The name of a database is not allowed.
     #[error(transparent)]
-    InvalidName(#[from] NameError),
+    InvalidName(#[from] DatabaseNameError),
     /// The name of a table, column, cache, trigger or plugin is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {
@@ -131,7 +133,7 @@ pub enum CatalogError {
     },
     /// A configured limit would be exceeded.
     #[error(transparent)]
-    Limit(#[from] LimitReached),
+    Limit(#[from] LimitError),
     /// A token with this name exists.
     #[error("token name already exists, {name}")]
     TokenExists {
@@ -149,7 +151,7 @@ pub enum CatalogError {
     TooManyTokens,
     /// A permission is invalid.
     #[error(transparent)]
-    Permission(#[from] GrammarError),
+    Permission(#[from] PermissionRequestError),
     /// The token of the caller is revoked or expired.
     #[error("the request was not authenticated")]
     Revoked,

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_schema::DatabaseId;
 
 use crate::{Catalog, CatalogError, DatabaseCatalog, MAX_CACHE_COLUMNS, Table};
@@ -20,7 +20,7 @@ impl Catalog {
         database: DatabaseId,
         table: Option<&str>,
         columns: &[String],
-    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
         let create = |catalog: &mut DatabaseCatalog| {
             let changed = catalog.set_file_index(table, columns)?;
@@ -150,7 +150,7 @@ mod tests {
     use neap_schema::ColumnType;
 
     use super::*;
-    use crate::{Limits, TableAddition};
+    use crate::{CatalogLimits, TableAddition};
 
     fn catalog() -> DatabaseCatalog {
         let mut catalog = DatabaseCatalog::default();
@@ -160,7 +160,9 @@ mod tests {
         ];
         let table = "cpu".to_owned();
         let additions = [TableAddition { table, columns }];
-        catalog.add(&additions, 0, &Limits::default()).unwrap();
+        catalog
+            .add(&additions, 0, &CatalogLimits::default())
+            .unwrap();
         catalog
     }
 

@@ -51,20 +51,20 @@ pub use cache_changes::{
     MAX_CACHE_COLUMNS, MAX_CACHE_NAME_BYTES, MAX_CACHES, MAX_CACHES_PER_TABLE,
     MAX_LAST_CACHE_COUNT, NewDistinctCache, NewLastCache,
 };
-pub use caches::{DistinctCache, LastCache, ValueColumns};
+pub use caches::{DistinctCacheDefinition, LastCacheDefinition, ValueColumns};
 pub use catalog::{ANY_AGE, Catalog};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};
-pub use deletion::{Deletion, HardDelete, Purge};
-pub use engine_logs::{ENGINE_LOG_AGE, EngineLogLine, EngineLogs, keep_log_lines};
+pub use deletion::{Deletion, HardDelete, PurgeState};
+pub use engine_logs::{ENGINE_LOG_RETENTION, EngineLogLine, EngineLogs, keep_log_lines};
 pub use error::CatalogError;
-pub use limits::{LimitReached, Limits};
+pub use limits::{CatalogLimits, LimitError};
 pub use names::{
-    INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION, MAX_DATABASE_NAME_BYTES,
-    NameError, validate_database_name,
+    DatabaseNameError, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION,
+    MAX_DATABASE_NAME_BYTES, validate_database_name,
 };
-pub use nodes::{NODE_BEAT, NODE_RECORD_AGE, Node, NodeRecord, NodeState, nodes};
-pub use origin::Origin;
+pub use nodes::{NODE_HEARTBEAT_INTERVAL, NODE_RECORD_AGE, Node, NodeRecord, NodeState, nodes};
+pub use origin::ChangeOrigin;
 pub use plugins::{
     MAX_FILES_OF_PLUGINS, MAX_PLUGIN_BYTES, MAX_PLUGIN_FILES, MAX_PLUGIN_PATH_BYTES, MAX_PLUGINS,
     NewPlugin, PluginEntry, PluginFileEntry,
@@ -73,9 +73,10 @@ pub use register::CachedRegister;
 pub use root::{DatabaseEntry, RootCatalog};
 pub use table::{Column, Table, field_type};
 pub use tokens::{
-    DatabaseAction, GrammarError, MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES,
-    MAX_TOKENS, Names, NewToken, OPERATOR_TOKEN_NAME, Permission, PermissionRequest, Permissions,
-    SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash, TokenId, generate_token,
+    DatabaseAction, IssuedToken, MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES,
+    MAX_TOKENS, OPERATOR_TOKEN_NAME, Permission, PermissionRequest, PermissionRequestError,
+    Permissions, ResourceSet, SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash,
+    TokenId, generate_token,
 };
 pub use trigger_changes::{
     MAX_TRIGGER_ARGUMENT_BYTES, MAX_TRIGGER_ARGUMENTS, MAX_TRIGGER_NAME_BYTES, MAX_TRIGGERS,

@@ -2,7 +2,7 @@
 
 /// Maximum numbers of objects; `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct CatalogLimits {
     /// Databases that are not dropped.
     pub databases: Option<usize>,
     /// Tables of all databases that are not dropped. The tables are counted before the commit, so concurrent commits to
@@ -16,14 +16,14 @@ pub struct Limits {
 
 /// The limit that a change would exceed, with the message of InfluxDB 3, which answers 422.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LimitReached {
-    /// [`Limits::databases`].
+pub enum LimitError {
+    /// [`CatalogLimits::databases`].
     #[error("Adding a new database would exceed limit of {limit} databases")]
     Databases {
         /// The limit.
         limit: usize,
     },
-    /// [`Limits::tables`].
+    /// [`CatalogLimits::tables`].
     #[error(
         "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
     )]
@@ -33,7 +33,7 @@ pub enum LimitReached {
         /// The limit.
         limit: usize,
     },
-    /// [`Limits::columns_per_table`].
+    /// [`CatalogLimits::columns_per_table`].
     #[error("Update to schema would exceed number of columns per table limit of {limit} columns")]
     Columns {
         /// The limit.
@@ -69,7 +69,7 @@ pub enum LimitReached {
         /// The limit.
         limit: usize,
     },
-    /// [`Limits::tags_per_table`].
+    /// [`CatalogLimits::tags_per_table`].
     #[error(
         "Update to schema would exceed number of tag columns per table limit of {limit} columns"
     )]

@@ -18,7 +18,7 @@ pub const MAX_DATABASE_NAME_BYTES: usize = 511;
 
 /// Why the name of a database is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
+pub enum DatabaseNameError {
     /// The name is empty.
     #[error("db name cannot be empty")]
     Empty,
@@ -41,31 +41,31 @@ pub enum NameError {
 }
 
 /// Validates the name of a database: `name`, or `name/rp` as InfluxDB 1 clients form it with a retention policy.
-pub fn validate_database_name(name: &str) -> Result<(), NameError> {
+pub fn validate_database_name(name: &str) -> Result<(), DatabaseNameError> {
     let Some(first) = name.chars().next() else {
-        return Err(NameError::Empty);
+        return Err(DatabaseNameError::Empty);
     };
     if name.len() > MAX_DATABASE_NAME_BYTES {
-        return Err(NameError::TooLong);
+        return Err(DatabaseNameError::TooLong);
     }
     if !first.is_ascii() {
-        return Err(NameError::Character);
+        return Err(DatabaseNameError::Character);
     }
     if !first.is_ascii_alphanumeric() {
-        return Err(NameError::Start);
+        return Err(DatabaseNameError::Start);
     }
     let mut separated = false;
     for char in name.chars().skip(1) {
         match char {
-            '/' if separated => return Err(NameError::RetentionPolicy),
+            '/' if separated => return Err(DatabaseNameError::RetentionPolicy),
             '/' => separated = true,
             '_' | '-' => {}
             char if char.is_ascii_alphanumeric() => {}
-            _ => return Err(NameError::Character),
+            _ => return Err(DatabaseNameError::Character),
         }
     }
     if name.ends_with('/') {
-        return Err(NameError::RetentionPolicy);
+        return Err(DatabaseNameError::RetentionPolicy);
     }
     Ok(())
 }
@@ -82,18 +82,21 @@ mod tests {
         }
         let too_long = "a".repeat(MAX_DATABASE_NAME_BYTES + 1);
         for (bad, error) in [
-            ("", NameError::Empty),
-            (too_long.as_str(), NameError::TooLong),
-            ("_internal", NameError::Start),
-            ("/a", NameError::Start),
-            ("é", NameError::Character),
-            ("a b", NameError::Character),
-            ("aé", NameError::Character),
-            ("a/b/c", NameError::RetentionPolicy),
-            ("a/", NameError::RetentionPolicy),
+            ("", DatabaseNameError::Empty),
+            (too_long.as_str(), DatabaseNameError::TooLong),
+            ("_internal", DatabaseNameError::Start),
+            ("/a", DatabaseNameError::Start),
+            ("é", DatabaseNameError::Character),
+            ("a b", DatabaseNameError::Character),
+            ("aé", DatabaseNameError::Character),
+            ("a/b/c", DatabaseNameError::RetentionPolicy),
+            ("a/", DatabaseNameError::RetentionPolicy),
         ] {
             assert_eq!(validate_database_name(bad), Err(error), "{bad}");
         }
-        assert_eq!(NameError::TooLong.to_string(), "db name too long: max 511");
+        assert_eq!(
+            DatabaseNameError::TooLong.to_string(),
+            "db name too long: max 511"
+        );
     }
 }

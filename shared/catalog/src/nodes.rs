@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 /// Interval at which a process writes its record.
-pub const NODE_BEAT: Duration = Duration::from_secs(10 * 60);
+pub const NODE_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// A process that has not written its record for this time counts as stopped.
-const SILENCE: Duration = Duration::from_secs(25 * 60);
+const NODE_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(25 * 60);
 
 /// A record that was not updated for this time is neither shown nor kept.
 pub const NODE_RECORD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,10 +37,10 @@ const MAX_NODES: usize = 200;
 const MAX_PAGES: usize = 10;
 
 /// Number of records that are read concurrently.
-const READS: usize = 16;
+const CONCURRENT_READS: usize = 16;
 
 /// Timeout of a request.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether a process is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ impl NodeRecord {
             reason: error.to_string(),
         })?;
         let put = bucket.put(&key, Bytes::from(body), PutMode::Overwrite);
-        let put = bucket.world().timeout(REQUEST_LIMIT, put).await;
+        let put = bucket.world().timeout(REQUEST_TIMEOUT, put).await;
         put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
         Ok(())
     }
@@ -125,7 +125,10 @@ pub struct Node {
 pub async fn nodes(bucket: &Bucket) -> Result<Vec<Node>, StoreError> {
     let (entries, now) = recent(bucket).await?;
     let read = entries.into_iter().map(|entry| node(bucket, entry, now));
-    let read: Vec<Option<Node>> = stream::iter(read).buffered(READS).try_collect().await?;
+    let read: Vec<Option<Node>> = stream::iter(read)
+        .buffered(CONCURRENT_READS)
+        .try_collect()
+        .await?;
     let mut nodes: Vec<Node> = read.into_iter().flatten().collect();
     let is_running = |node: &Node| node.record.state == NodeState::Running;
     nodes.sort_by_cached_key(|node| (node.record.name(), is_running(node), node.updated));
@@ -150,7 +153,9 @@ async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), 
             start_after: None,
             page_token,
         };
-        let page = bucket.world().timeout(REQUEST_LIMIT, bucket.list(request));
+        let page = bucket
+            .world()
+            .timeout(REQUEST_TIMEOUT, bucket.list(request));
         let page = page.await;
         let page = page.ok_or_else(|| unanswered(Operation::List, Key::NODES_PREFIX))??;
         now = page.date.or(now);
@@ -179,7 +184,7 @@ async fn node(
         return Ok(None);
     };
     let got = bucket.get(&key, GetOptions::default());
-    let got = bucket.world().timeout(REQUEST_LIMIT, got).await;
+    let got = bucket.world().timeout(REQUEST_TIMEOUT, got).await;
     let got = got.ok_or_else(|| unanswered(Operation::Get, &entry.key))?;
     let Get::Found(object) = got?.value else {
         return Ok(None);
@@ -188,7 +193,7 @@ async fn node(
         return Ok(None);
     };
     let updated = object.last_modified;
-    if now.is_some_and(|now| now.since(updated) >= SILENCE) {
+    if now.is_some_and(|now| now.since(updated) >= NODE_HEARTBEAT_TIMEOUT) {
         record.state = NodeState::Stopped;
     }
     Ok(Some(Node { record, updated }))
@@ -198,14 +203,14 @@ fn unanswered(operation: Operation, key: &str) -> StoreError {
     StoreError::Unavailable {
         operation,
         key: key.to_owned(),
-        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+        reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::Stage;
+    use crate::tests::CatalogFixture;
 
     fn record(instance: u128, node_id: Option<&str>, state: NodeState) -> NodeRecord {
         NodeRecord {
@@ -219,7 +224,7 @@ mod tests {
         }
     }
 
-    async fn shown(stage: &Stage) -> Vec<(String, &'static str)> {
+    async fn shown(stage: &CatalogFixture) -> Vec<(String, &'static str)> {
         let nodes = nodes(&stage.bucket).await.unwrap();
         nodes
             .into_iter()
@@ -229,7 +234,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_node_without_updates_is_stopped_and_later_omitted() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let running = record(1, Some("a"), NodeState::Running);
         running.put(&stage.bucket).await.unwrap();
         let nameless = record(2, None, NodeState::Running);
@@ -237,19 +242,19 @@ mod tests {
         let name = Ulid(2).to_string();
         let both = |state| [(name.clone(), "running"), ("a".to_owned(), state)];
         assert_eq!(shown(&stage).await, both("running"));
-        stage.sleep(SILENCE).await;
+        stage.sleep(NODE_HEARTBEAT_TIMEOUT).await;
         nameless.put(&stage.bucket).await.unwrap();
         assert_eq!(shown(&stage).await, both("stopped"));
-        stage.sleep(NODE_RECORD_AGE - SILENCE).await;
+        stage.sleep(NODE_RECORD_AGE - NODE_HEARTBEAT_TIMEOUT).await;
         let last = [(name.clone(), "stopped")];
         assert_eq!(shown(&stage).await, last);
-        stage.sleep(SILENCE).await;
+        stage.sleep(NODE_HEARTBEAT_TIMEOUT).await;
         assert_eq!(shown(&stage).await, []);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stopped_node_is_hidden_by_its_successor() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let mut first = record(1, Some("a"), NodeState::Running);
         first.put(&stage.bucket).await.unwrap();
         stage.sleep(Duration::from_secs(1)).await;
@@ -269,7 +274,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn records_that_cannot_be_decoded_are_omitted() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let body = Bytes::from_static(b"{}");
         let put = stage
             .bucket

@@ -6,7 +6,7 @@ use crate::TokenId;
 
 /// The origin of a change: token, address and request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct ChangeOrigin {
     /// The id and name of the presented token; `None`: the server does not require one.
     pub token: Option<(TokenId, String)>,
     /// The address of the client, or `local` for a program that accesses the store directly; `None`: unknown.
@@ -15,7 +15,7 @@ pub struct Origin {
     pub request: String,
 }
 
-impl Origin {
+impl ChangeOrigin {
     /// Returns the origin of changes by a program that accesses the store directly, without a server.
     pub fn local() -> Self {
         Self {
@@ -27,15 +27,15 @@ impl Origin {
 }
 
 tokio::task_local! {
-    static ORIGIN: Origin;
+    static ORIGIN: ChangeOrigin;
 }
 
 /// Runs `future` with `origin` as the origin of its changes. Tasks that it spawns do not inherit it.
-pub async fn scope<F: Future>(origin: Origin, future: F) -> F::Output {
+pub async fn scope<F: Future>(origin: ChangeOrigin, future: F) -> F::Output {
     ORIGIN.scope(origin, future).await
 }
 
 /// Returns the origin of the current scope; unknown outside of [`scope`].
-pub fn current() -> Origin {
+pub fn current() -> ChangeOrigin {
     ORIGIN.try_with(Clone::clone).unwrap_or_default()
 }

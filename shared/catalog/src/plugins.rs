@@ -12,7 +12,7 @@ use neap_bucket::{CodeHash, StoreTime};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use crate::{ANY_AGE, Catalog, CatalogError, LimitReached, RootCatalog};
+use crate::{ANY_AGE, Catalog, CatalogError, LimitError, RootCatalog};
 
 /// Maximum number of uploaded plugins in a cluster.
 pub const MAX_PLUGINS: usize = 1_000;
@@ -159,12 +159,12 @@ fn check_number(root: &RootCatalog, name: &str, files: usize) -> Result<(), Cata
     let others = || root.plugins.iter().filter(|(other, _)| *other != name);
     if others().count() >= MAX_PLUGINS {
         let limit = MAX_PLUGINS;
-        return Err(LimitReached::Plugins { limit }.into());
+        return Err(LimitError::Plugins { limit }.into());
     }
     let in_others: usize = others().map(|(_, plugin)| plugin.files.len()).sum();
     if in_others + files > MAX_FILES_OF_PLUGINS {
         let limit = MAX_FILES_OF_PLUGINS;
-        return Err(LimitReached::FilesOfPlugins { limit }.into());
+        return Err(LimitError::FilesOfPlugins { limit }.into());
     }
     Ok(())
 }

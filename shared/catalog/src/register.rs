@@ -16,33 +16,33 @@ use std::{
 };
 
 use neap_bucket::{
-    Bucket, Change, Commit, Key, Moment, Operation, Register, RegisterError, RegisterRead,
-    RegisterValue, StoreError, Versioned,
+    Bucket, ClockReading, CommitOutcome, Key, Operation, Register, RegisterChange, RegisterError,
+    RegisterRead, RegisterValue, StoreError, VersionedValue,
 };
 
 /// Timeout of a read: longer than a store's own timeout.
-const READ_LIMIT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The start of a request: the time on both clocks, for the age of the value that it confirms, and a ticket, for the
 /// order of events in this process.
 #[derive(Clone, Copy, Debug)]
-struct Begun {
-    moment: Moment,
+struct RequestStart {
+    moment: ClockReading,
     ticket: u64,
 }
 
 /// A value, the start of the request that confirmed it, and the ticket that was drawn when the value was stored.
 #[derive(Debug)]
-struct Held<T> {
-    value: Versioned<T>,
-    begun: Moment,
+struct ConfirmedValue<T> {
+    value: VersionedValue<T>,
+    begun: ClockReading,
     taken: u64,
 }
 
 /// The outcome of the last request.
 #[derive(Debug)]
-struct State<T> {
-    held: Option<Held<T>>,
+struct CachedRegisterState<T> {
+    held: Option<ConfirmedValue<T>>,
     /// The ticket of the last request, drawn when it began.
     asked: u64,
     error: Option<RegisterError>,
@@ -53,7 +53,7 @@ struct State<T> {
 pub struct CachedRegister<T> {
     bucket: Bucket,
     register: Register<T>,
-    state: Mutex<State<T>>,
+    state: Mutex<CachedRegisterState<T>>,
     turn: tokio::sync::Mutex<()>,
     tickets: AtomicU64,
 }
@@ -64,7 +64,7 @@ impl<T: RegisterRead> CachedRegister<T> {
         Self {
             register: Register::new(bucket.clone(), key, recent_put_ids),
             bucket,
-            state: Mutex::new(State {
+            state: Mutex::new(CachedRegisterState {
                 held: None,
                 asked: 0,
                 error: None,
@@ -74,7 +74,7 @@ impl<T: RegisterRead> CachedRegister<T> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, CachedRegisterState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,21 +82,21 @@ impl<T: RegisterRead> CachedRegister<T> {
         self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn begin(&self) -> Begun {
-        Begun {
+    fn begin(&self) -> RequestStart {
+        RequestStart {
             moment: self.bucket.world().moment(),
             ticket: self.ticket(),
         }
     }
 
     /// Returns the newest known value, whatever its age.
-    pub(crate) fn held(&self) -> Option<Versioned<T>> {
+    pub(crate) fn held(&self) -> Option<VersionedValue<T>> {
         self.state().held.as_ref().map(|held| held.value.clone())
     }
 
     /// Returns the value if it was confirmed at most `max_age` ago, by the store's clock and by both clocks of this
     /// machine.
-    fn young(&self, max_age: Duration) -> Option<Versioned<T>> {
+    fn young(&self, max_age: Duration) -> Option<VersionedValue<T>> {
         if max_age.is_zero() {
             return None;
         }
@@ -108,7 +108,7 @@ impl<T: RegisterRead> CachedRegister<T> {
     }
 
     /// Returns the outcome of the last request if that began after `arrived`.
-    fn asked_after(&self, arrived: u64) -> Option<Result<Versioned<T>, RegisterError>> {
+    fn asked_after(&self, arrived: u64) -> Option<Result<VersionedValue<T>, RegisterError>> {
         let state = self.state();
         if state.asked < arrived {
             return None;
@@ -121,7 +121,7 @@ impl<T: RegisterRead> CachedRegister<T> {
 
     /// Returns the value, confirmed current at most `max_age` ago. With `max_age` zero, the confirming request begins
     /// after this call.
-    pub async fn get(&self, max_age: Duration) -> Result<Versioned<T>, RegisterError> {
+    pub async fn get(&self, max_age: Duration) -> Result<VersionedValue<T>, RegisterError> {
         if let Some(value) = self.young(max_age) {
             return Ok(value);
         }
@@ -141,15 +141,15 @@ impl<T: RegisterRead> CachedRegister<T> {
         outcome
     }
 
-    async fn read(&self) -> Result<Versioned<T>, RegisterError> {
+    async fn read(&self) -> Result<VersionedValue<T>, RegisterError> {
         let held = self.held();
         let read = self.register.read(held.as_ref());
-        let answer = self.bucket.world().timeout(READ_LIMIT, read).await;
+        let answer = self.bucket.world().timeout(READ_TIMEOUT, read).await;
         answer.unwrap_or_else(|| {
             let unanswered = StoreError::Unavailable {
                 operation: Operation::Get,
                 key: self.register.key().to_string(),
-                reason: format!("no answer within {} s", READ_LIMIT.as_secs()),
+                reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
             };
             Err(unanswered.into())
         })
@@ -158,7 +158,7 @@ impl<T: RegisterRead> CachedRegister<T> {
     /// Stores a value that a request confirmed, and returns the newest value. A commit that ran concurrently may have
     /// stored a newer one, which then stays. A newer version that was stored before the request began is replaced,
     /// because then the register itself went back, for example by a restore of the bucket.
-    fn offer(&self, value: Versioned<T>, begun: Begun) -> Versioned<T> {
+    fn offer(&self, value: VersionedValue<T>, begun: RequestStart) -> VersionedValue<T> {
         let mut state = self.state();
         if let Some(held) = &state.held
             && held.value.version > value.version
@@ -166,7 +166,7 @@ impl<T: RegisterRead> CachedRegister<T> {
         {
             return held.value.clone();
         }
-        state.held = Some(Held {
+        state.held = Some(ConfirmedValue {
             value: value.clone(),
             begun: begun.moment,
             taken: self.ticket(),
@@ -179,14 +179,14 @@ impl<T: RegisterValue> CachedRegister<T> {
     /// Commits the result of `change` on `known`, or on the newest known value, and stores the outcome.
     pub(crate) async fn commit<R, E>(
         &self,
-        known: Option<Versioned<T>>,
-        change: impl FnMut(&Versioned<T>) -> Result<Change<T, R>, E>,
-    ) -> Result<Commit<T, R, E>, RegisterError> {
+        known: Option<VersionedValue<T>>,
+        change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E>,
+    ) -> Result<CommitOutcome<T, R, E>, RegisterError> {
         let begun = self.begin();
         let known = known.or_else(|| self.held());
         let shown = known.as_ref().map(|it| (Arc::clone(&it.value), it.proven));
         let mut outcome = self.register.commit(known, change).await?;
-        if let Commit::Committed { current, .. } = &mut outcome {
+        if let CommitOutcome::Committed { current, .. } = &mut outcome {
             // An unneeded change confirms nothing: the value keeps the time of its earlier confirmation.
             let unproven = shown.is_some_and(|(value, proven)| {
                 Arc::ptr_eq(&value, &current.value) && proven == current.proven
@@ -206,25 +206,25 @@ mod tests {
     use std::sync::OnceLock;
 
     use futures::future::join_all;
-    use neap_bucket::{Get, GetOptions, Margins, PutMode};
+    use neap_bucket::{Get, GetOptions, ProtocolMargins, PutMode};
 
     use super::*;
-    use crate::{RootCatalog, tests::Stage};
+    use crate::{RootCatalog, tests::CatalogFixture};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn register(stage: &Stage) -> CachedRegister<RootCatalog> {
+    fn register(stage: &CatalogFixture) -> CachedRegister<RootCatalog> {
         CachedRegister::new(stage.bucket.clone(), Key::RootCatalog, 64)
     }
 
-    fn found(_: &Versioned<RootCatalog>) -> Result<Change<RootCatalog, ()>, ()> {
-        let value = RootCatalog::new("x".to_owned(), Margins::LOCAL);
-        Ok(Change::Put(value, ()))
+    fn found(_: &VersionedValue<RootCatalog>) -> Result<RegisterChange<RootCatalog, ()>, ()> {
+        let value = RootCatalog::new("x".to_owned(), ProtocolMargins::LOCAL);
+        Ok(RegisterChange::Put(value, ()))
     }
 
     #[tokio::test(start_paused = true)]
     async fn callers_share_a_request_that_begins_after_their_call() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         stage.slow_down(Duration::from_secs(1));
         let first = register.get(Duration::ZERO);
@@ -239,7 +239,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn callers_that_allow_an_age_share_the_request_in_flight() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         stage.slow_down(Duration::from_secs(1));
         let callers = (0..10u32).map(|n| {
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_confirmation_ages_by_the_wall_clock() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         register.get(MINUTE).await.unwrap();
         register.get(MINUTE).await.unwrap();
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_callers_share_a_failure() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         stage.slow_down(Duration::from_secs(1));
         stage.fail(true);
@@ -284,7 +284,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_read_from_a_hanging_store_times_out() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         stage.slow_down(MINUTE * 60);
         assert!(register.get(MINUTE).await.is_err());
@@ -294,13 +294,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_unneeded_commit_does_not_renew_the_confirmation() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         let known = register.get(MINUTE).await.unwrap();
         register.commit(Some(known), found).await.unwrap();
         stage.taken();
         stage.sleep(MINUTE * 2).await;
-        let keep = |_: &Versioned<RootCatalog>| Ok::<_, ()>(Change::Keep(()));
+        let keep = |_: &VersionedValue<RootCatalog>| Ok::<_, ()>(RegisterChange::Keep(()));
         register.commit(None, keep).await.unwrap();
         assert_eq!(stage.taken().gets, 0);
         register.get(MINUTE).await.unwrap();
@@ -309,7 +309,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_older_version_after_a_restore_of_the_bucket_is_accepted() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         register.commit(None, found).await.unwrap();
         let key = Key::RootCatalog;
@@ -329,7 +329,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_commit_is_not_replaced_by_the_answer_to_an_earlier_request() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let register = register(&stage);
         let old = register.get(Duration::ZERO).await.unwrap();
         let after_the_commit_began = OnceLock::new();
@@ -340,9 +340,11 @@ mod tests {
         commit.await.unwrap();
         let begun = *after_the_commit_began.get().unwrap();
         assert_eq!(register.offer(old.clone(), begun).version, 1);
-        let keep = |_: &Versioned<RootCatalog>| Ok::<_, ()>(Change::Keep(()));
+        let keep = |_: &VersionedValue<RootCatalog>| Ok::<_, ()>(RegisterChange::Keep(()));
         let outcome = register.commit(Some(old), keep).await.unwrap();
-        assert!(matches!(outcome, Commit::Committed { current, .. } if current.version == 1));
+        assert!(
+            matches!(outcome, CommitOutcome::Committed { current, .. } if current.version == 1)
+        );
         assert_eq!(register.held().unwrap().version, 1);
     }
 }

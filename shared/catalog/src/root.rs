@@ -2,18 +2,18 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use neap_bucket::{Format, Margins, RegisterValue, StoreTime};
+use neap_bucket::{ObjectFormat, ProtocolMargins, RegisterValue, StoreTime};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, Deletion, HardDelete, LimitReached, Limits, PluginEntry, Purge,
-    TokenEntry, TokenId,
+    AuditEntry, CatalogError, CatalogLimits, Deletion, HardDelete, LimitError, PluginEntry,
+    PurgeState, TokenEntry, TokenId,
     audit::AuditLog,
-    deletion::{Dropped, deleted_name, find_dropped, original_name},
+    deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
     index::NameIndex,
     limits::beyond,
-    tokens::Tokens,
+    tokens::TokenSet,
 };
 
 /// The entry of a database in the root catalog.
@@ -49,12 +49,12 @@ impl DatabaseEntry {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RootCatalog {
     cluster: String,
-    margins: Margins,
+    margins: ProtocolMargins,
     next_database: DatabaseId,
     #[serde(default)]
     databases: BTreeMap<DatabaseId, DatabaseEntry>,
-    #[serde(default, skip_serializing_if = "Tokens::is_unused")]
-    pub(crate) tokens: Tokens,
+    #[serde(default, skip_serializing_if = "TokenSet::is_unused")]
+    pub(crate) tokens: TokenSet,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) plugins: BTreeMap<String, PluginEntry>,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
@@ -64,7 +64,7 @@ pub struct RootCatalog {
 }
 
 impl RegisterValue for RootCatalog {
-    const FORMAT: Format = Format {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"NRCT",
         kind: "root catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
@@ -75,19 +75,19 @@ impl RegisterValue for RootCatalog {
 
 impl Default for RootCatalog {
     fn default() -> Self {
-        Self::new(String::new(), Margins::NETWORK)
+        Self::new(String::new(), ProtocolMargins::NETWORK)
     }
 }
 
 impl RootCatalog {
     /// Creates the root catalog of a new cluster.
-    pub(crate) fn new(cluster: String, margins: Margins) -> Self {
+    pub(crate) fn new(cluster: String, margins: ProtocolMargins) -> Self {
         Self {
             cluster,
             margins,
             next_database: DatabaseId::new(1),
             databases: BTreeMap::new(),
-            tokens: Tokens::default(),
+            tokens: TokenSet::default(),
             plugins: BTreeMap::new(),
             audit: AuditLog::default(),
             live: NameIndex::default(),
@@ -100,7 +100,7 @@ impl RootCatalog {
     }
 
     /// Returns the margins of the storage protocol, fixed when the cluster was created.
-    pub fn margins(&self) -> Margins {
+    pub fn margins(&self) -> ProtocolMargins {
         self.margins
     }
 
@@ -211,7 +211,7 @@ impl RootCatalog {
         &mut self,
         name: &str,
         created: Option<StoreTime>,
-        limits: &Limits,
+        limits: &CatalogLimits,
     ) -> Result<DatabaseId, CatalogError> {
         self.check_limit(limits)?;
         let entry = DatabaseEntry {
@@ -233,7 +233,7 @@ impl RootCatalog {
         name: &str,
         now: StoreTime,
         hidden_for: Duration,
-        limits: &Limits,
+        limits: &CatalogLimits,
     ) -> Result<DatabaseId, CatalogError> {
         self.check_limit(limits)?;
         self.insert(DatabaseEntry {
@@ -242,7 +242,7 @@ impl RootCatalog {
             deletion: Some(Deletion {
                 deleted_at: now,
                 hard_delete_at: Some(now.plus(hidden_for)),
-                purge: Purge::Waiting,
+                purge: PurgeState::Waiting,
                 purged_at: None,
             }),
             original_name: Some(name.to_owned()),
@@ -250,9 +250,9 @@ impl RootCatalog {
         })
     }
 
-    fn check_limit(&self, limits: &Limits) -> Result<(), CatalogError> {
+    fn check_limit(&self, limits: &CatalogLimits) -> Result<(), CatalogError> {
         if let Some(limit) = beyond(self.live_databases().count() + 1, limits.databases) {
-            return Err(LimitReached::Databases { limit }.into());
+            return Err(LimitError::Databases { limit }.into());
         }
         Ok(())
     }
@@ -296,7 +296,7 @@ impl RootCatalog {
         now: StoreTime,
     ) -> Result<DatabaseId, CatalogError> {
         let dropped = self.databases.iter().filter_map(|(id, entry)| {
-            Some(Dropped {
+            Some(DroppedEntry {
                 id: *id,
                 name: &entry.name,
                 original_name: entry.original_name(),
@@ -312,7 +312,7 @@ impl RootCatalog {
         id: DatabaseId,
         name: Option<&str>,
         now: StoreTime,
-        limits: &Limits,
+        limits: &CatalogLimits,
     ) -> Result<String, CatalogError> {
         let not_found = || CatalogError::NotFound {
             name: format!("database {id}"),
@@ -344,7 +344,7 @@ impl RootCatalog {
     pub(crate) fn note_purge(
         &mut self,
         id: DatabaseId,
-        purge: Purge,
+        purge: PurgeState,
         now: StoreTime,
     ) -> Result<bool, CatalogError> {
         let entry = self.databases.get_mut(&id);
@@ -358,13 +358,13 @@ impl RootCatalog {
 /// Advances the progress of a removal. Returns whether it changed; `None` if the data is not due for removal.
 pub(crate) fn note_purge(
     deletion: Option<&mut Deletion>,
-    purge: Purge,
+    purge: PurgeState,
     now: StoreTime,
 ) -> Option<bool> {
-    let deletion = deletion.filter(|it| it.is_due(now) || it.purge == Purge::Done)?;
+    let deletion = deletion.filter(|it| it.is_due(now) || it.purge == PurgeState::Done)?;
     let before = deletion.purge;
     deletion.purge = before.max(purge);
-    if deletion.purge == Purge::Done {
+    if deletion.purge == PurgeState::Done {
         deletion.purged_at.get_or_insert(now);
     }
     Some(deletion.purge != before)
@@ -384,13 +384,13 @@ pub(crate) fn delete(
             let deletion = Deletion {
                 deleted_at: now,
                 hard_delete_at,
-                purge: Purge::Waiting,
+                purge: PurgeState::Waiting,
                 purged_at: None,
             };
             Ok((deleted_name(&name, now), deletion))
         }
         Some(before)
-            if before.hard_delete_at == hard_delete_at || before.purge != Purge::Waiting =>
+            if before.hard_delete_at == hard_delete_at || before.purge != PurgeState::Waiting =>
         {
             Err(CatalogError::AlreadyDeleted { name })
         }
@@ -409,9 +409,9 @@ mod tests {
     use super::*;
 
     fn catalog() -> RootCatalog {
-        let mut catalog = RootCatalog::new("c0ffee".to_owned(), Margins::LOCAL);
+        let mut catalog = RootCatalog::new("c0ffee".to_owned(), ProtocolMargins::LOCAL);
         let created = Some(StoreTime::from_micros(1_000_000));
-        let limits = Limits::default();
+        let limits = CatalogLimits::default();
         catalog.add("one", created, &limits).unwrap();
         catalog.add("two/rp", created, &limits).unwrap();
         let now = StoreTime::from_micros(1_757_510_705_000_000);
@@ -463,7 +463,7 @@ mod tests {
     fn a_dropped_name_is_free_immediately_and_its_id_is_not_reused() {
         let mut catalog = catalog();
         assert_eq!(catalog.database("one"), None);
-        let id = catalog.add("one", None, &Limits::default()).unwrap();
+        let id = catalog.add("one", None, &CatalogLimits::default()).unwrap();
         assert_eq!(id, DatabaseId::new(3));
         assert_eq!(catalog.database("one"), Some(id));
         assert_eq!(
@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn a_database_is_undeleted_under_its_old_name_or_a_new_one() {
         let now = StoreTime::from_micros(1_757_510_800_000_000);
-        let limits = Limits::default();
+        let limits = CatalogLimits::default();
         let mut undeleted = catalog();
         let id = undeleted.find_dropped("one-20250910T132505", now).unwrap();
         assert_eq!(undeleted.find_dropped("one", now).unwrap(), id);
@@ -496,7 +496,7 @@ mod tests {
     fn undeleting_an_ambiguous_name_is_refused() {
         let mut catalog = catalog();
         let later = StoreTime::from_micros(1_757_510_706_000_000);
-        catalog.add("one", None, &Limits::default()).unwrap();
+        catalog.add("one", None, &CatalogLimits::default()).unwrap();
         catalog.delete("one", later, HardDelete::NOW).unwrap();
         let error = catalog.find_dropped("one", later).unwrap_err();
         assert_eq!(
@@ -523,30 +523,30 @@ mod tests {
         let id = DatabaseId::new(1);
         let now = StoreTime::from_micros(1_757_769_905_000_000);
         assert!(
-            catalog.note_purge(id, Purge::Begun, now).is_err(),
+            catalog.note_purge(id, PurgeState::Begun, now).is_err(),
             "too early"
         );
         let due = now.plus(Duration::from_secs(60));
         assert_eq!(catalog.due_databases(due).collect::<Vec<_>>(), [id]);
-        assert!(catalog.note_purge(id, Purge::Begun, due).unwrap());
-        assert!(!catalog.note_purge(id, Purge::Begun, due).unwrap());
+        assert!(catalog.note_purge(id, PurgeState::Begun, due).unwrap());
+        assert!(!catalog.note_purge(id, PurgeState::Begun, due).unwrap());
         assert_eq!(catalog.due_databases(due).collect::<Vec<_>>(), [id]);
-        let limits = Limits::default();
+        let limits = CatalogLimits::default();
         // Also if the clock has not advanced.
         let undeleted = catalog.undelete(id, None, now, &limits);
         assert!(matches!(undeleted, Err(CatalogError::Purged { .. })));
         let again = catalog.delete("one-20250910T132505", now, HardDelete::Never);
         assert!(matches!(again, Err(CatalogError::AlreadyDeleted { .. })));
-        assert!(catalog.note_purge(id, Purge::Done, due).unwrap());
+        assert!(catalog.note_purge(id, PurgeState::Done, due).unwrap());
         assert_eq!(catalog.due_databases(due).count(), 0);
-        assert!(!catalog.note_purge(id, Purge::Begun, due).unwrap());
+        assert!(!catalog.note_purge(id, PurgeState::Begun, due).unwrap());
         assert_eq!(catalog.due_databases(due).count(), 0);
     }
 
     #[test]
     fn a_hidden_database_appears_when_undeleted_and_is_otherwise_due_for_removal() {
         let mut catalog = catalog();
-        let (limits, hour) = (Limits::default(), Duration::from_secs(3600));
+        let (limits, hour) = (CatalogLimits::default(), Duration::from_secs(3600));
         let now = StoreTime::from_micros(1_757_510_800_000_000);
         let id = catalog.add_hidden("new", now, hour, &limits).unwrap();
         assert_eq!(catalog.database("new"), None);

@@ -15,16 +15,16 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use neap_bucket::{Key, Operation, Rules, Stamp, StoreError, StoreTime};
+use neap_bucket::{Key, Operation, ProtocolRules, Stamp, StoreError, StoreTime};
 use neap_schema::DatabaseId;
 
 use crate::{Catalog, CatalogError, Deletion};
 
 /// Maximum duration of the commit of a drop, before its settling time.
-const LONGEST_COMMIT: Duration = Duration::from_secs(30);
+const MAX_COMMIT_TIME: Duration = Duration::from_secs(30);
 
 /// Timeout of listing a tail.
-const LIST_LIMIT: Duration = Duration::from_secs(10);
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Catalog {
     /// Sets whether this process is the only known one on its bucket. Drops of a sole process are answered immediately.
@@ -41,7 +41,7 @@ impl Catalog {
     /// Waits until no instance uses a catalog from before this call.
     pub(crate) async fn settle(&self) {
         if !self.is_sole.load(Ordering::Relaxed) {
-            let rules = self.rules.unwrap_or(Rules::new(self.margins));
+            let rules = self.rules.unwrap_or(ProtocolRules::new(self.margins));
             let clock = &self.bucket.world().clock;
             clock.sleep(rules.settling_time).await;
         }
@@ -57,7 +57,7 @@ impl Catalog {
     ) {
         let now = self.bucket.clock().now();
         let is_recent = |deletion: Deletion| {
-            now.is_none_or(|now| now.since(deletion.deleted_at) <= LONGEST_COMMIT)
+            now.is_none_or(|now| now.since(deletion.deleted_at) <= MAX_COMMIT_TIME)
         };
         let mut dropped = known.filter_map(|(known, deletion)| Some((known, deletion?)));
         if dropped.any(|(known, deletion)| known == name && is_recent(deletion)) {
@@ -73,12 +73,12 @@ impl Catalog {
     ) -> Result<StoreTime, CatalogError> {
         let now = self.now()?;
         let newest = self.bucket.newest_stamp(database, Stamp::end_of(now));
-        let newest = self.bucket.world().timeout(LIST_LIMIT, newest).await;
+        let newest = self.bucket.world().timeout(LIST_TIMEOUT, newest).await;
         let newest = newest.unwrap_or_else(|| {
             Err(StoreError::Unavailable {
                 operation: Operation::List,
                 key: Key::tail_prefix(database),
-                reason: format!("no answer within {} s", LIST_LIMIT.as_secs()),
+                reason: format!("no answer within {} s", LIST_TIMEOUT.as_secs()),
             })
         });
         let newest = newest?.map(|stamp| stamp.time().plus(Duration::from_micros(1)));
@@ -92,13 +92,13 @@ mod tests {
     use neap_bucket::{MAX_CATALOG_AGE, PutMode, SegmentName, WriteOrder};
 
     use super::*;
-    use crate::{HardDelete, tests::Stage};
+    use crate::{HardDelete, tests::CatalogFixture};
 
     const NEVER: HardDelete = HardDelete::Never;
 
     #[tokio::test(start_paused = true)]
     async fn a_drop_is_answered_after_other_instances_see_it() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let (one, other) = (stage.instance(), stage.instance());
         let id = one.create_database("db", None).await.unwrap();
         one.create_table(id, "t", &[], &[]).await.unwrap();
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_repeated_drop_waits_for_the_settling_time_too() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let (one, other) = (stage.instance(), stage.instance());
         let id = one.create_database("db", None).await.unwrap();
         one.create_table(id, "t", &[], &[]).await.unwrap();
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sole_process_answers_a_drop_immediately() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let catalog = stage.instance().of_sole_process(true);
         let clock = &stage.bucket.world().clock;
         let begun = clock.monotonic();
@@ -167,7 +167,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_of_a_drop_is_above_all_acknowledged_stamps() {
-        let stage = Stage::new();
+        let stage = CatalogFixture::new();
         let catalog = stage.instance();
         let id = catalog.create_database("db", None).await.unwrap();
         catalog.create_table(id, "t", &[], &[]).await.unwrap();

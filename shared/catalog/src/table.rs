@@ -10,8 +10,8 @@ use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, Deletion, DistinctCache, LastCache, LimitReached, Limits,
-    deletion::original_name, index::NameIndex, limits::beyond,
+    CatalogError, CatalogLimits, Deletion, DistinctCacheDefinition, LastCacheDefinition,
+    LimitError, deletion::original_name, index::NameIndex, limits::beyond,
 };
 
 /// A column of a table.
@@ -41,9 +41,9 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) last_caches: Vec<Arc<LastCache>>,
+    pub(crate) last_caches: Vec<Arc<LastCacheDefinition>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) distinct_caches: Vec<Arc<DistinctCache>>,
+    pub(crate) distinct_caches: Vec<Arc<DistinctCacheDefinition>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) file_index: Vec<String>,
     #[serde(skip)]
@@ -154,7 +154,7 @@ impl Table {
         &mut self,
         name: &str,
         wanted: ColumnType,
-        limits: &Limits,
+        limits: &CatalogLimits,
     ) -> Result<bool, CatalogError> {
         let reserved = || CatalogError::ReservedColumn {
             column: name.to_owned(),
@@ -178,13 +178,13 @@ impl Table {
         }
         // `time` is not counted: of n columns, n - 1 are tags and fields, and the new one is added to them.
         if let Some(limit) = beyond(self.columns.len(), limits.columns_per_table) {
-            return Err(LimitReached::Columns { limit }.into());
+            return Err(LimitError::Columns { limit }.into());
         }
         if wanted == ColumnType::Tag
             && limits.tags_per_table.is_some()
             && let Some(limit) = beyond(self.tags().count() + 1, limits.tags_per_table)
         {
-            return Err(LimitReached::Tags { limit }.into());
+            return Err(LimitError::Tags { limit }.into());
         }
         let id = self.next_column;
         let no_more = CatalogError::NoMoreIds { what: "column" };
@@ -266,7 +266,7 @@ mod tests {
         ] {
             assert!(
                 table
-                    .add_column(name, column_type, &Limits::default())
+                    .add_column(name, column_type, &CatalogLimits::default())
                     .unwrap()
             );
         }
@@ -289,7 +289,7 @@ mod tests {
         assert!(table.column("new").is_none());
         assert_eq!(table.arrow_schema().fields().len(), 4);
         table
-            .add_column("new", ColumnType::Boolean, &Limits::default())
+            .add_column("new", ColumnType::Boolean, &CatalogLimits::default())
             .unwrap();
         assert_eq!(table.arrow_schema().fields().len(), 5);
         let column = table.column("new").unwrap();
@@ -300,7 +300,7 @@ mod tests {
     fn errors_for_reserved_names_and_type_conflicts_match_influxdb() {
         let mut table = table();
         let mut add = |name: &str, wanted| {
-            let error = table.add_column(name, wanted, &Limits::default());
+            let error = table.add_column(name, wanted, &CatalogLimits::default());
             error.unwrap_err().to_string()
         };
         assert_eq!(

@@ -12,13 +12,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use neap_bucket::{
-    Answer, Bucket, Clock, Entropy, Get, GetOptions, ListPage, ListRequest, Margins, MemoryStore,
-    Operation, Put, PutMode, Store, StoreError, World,
+    Bucket, Clock, Entropy, Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation,
+    ProtocolMargins, Put, PutMode, Store, StoreError, StoreResponse, World,
 };
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use proptest::prelude::*;
 
-use crate::{ANY_AGE, Catalog, CatalogError, CopyOptions, HardDelete, Limits, TableAddition};
+use crate::{
+    ANY_AGE, Catalog, CatalogError, CatalogLimits, CopyOptions, HardDelete, TableAddition,
+};
 
 /// The paused clock of tokio, with an adjustable wall clock.
 #[derive(Debug)]
@@ -45,13 +47,13 @@ impl Clock for PausedClock {
 
 /// Numbers of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Requests {
+pub(crate) struct RequestCounts {
     pub(crate) gets: usize,
     pub(crate) puts: usize,
 }
 
 #[derive(Debug)]
-struct StageStore {
+struct InstrumentedStore {
     inner: MemoryStore,
     clock: Arc<PausedClock>,
     delay_micros: AtomicU64,
@@ -60,7 +62,7 @@ struct StageStore {
     puts: AtomicUsize,
 }
 
-impl StageStore {
+impl InstrumentedStore {
     async fn pass(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
         let delay = Duration::from_micros(self.delay_micros.load(Ordering::Relaxed));
         if !delay.is_zero() {
@@ -79,36 +81,41 @@ impl StageStore {
 }
 
 #[async_trait]
-impl Store for StageStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for InstrumentedStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.gets.fetch_add(1, Ordering::Relaxed);
         self.pass(Operation::Get, key).await?;
         self.inner.get(key, options).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.puts.fetch_add(1, Ordering::Relaxed);
         self.pass(Operation::Put, key).await?;
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 }
 
 /// An in-memory store, and a bucket on it.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct CatalogFixture {
     pub(crate) bucket: Bucket,
-    store: Arc<StageStore>,
+    store: Arc<InstrumentedStore>,
 }
 
-impl Stage {
+impl CatalogFixture {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(PausedClock {
             start: tokio::time::Instant::now(),
@@ -118,7 +125,7 @@ impl Stage {
             start: clock.start,
             step_micros: AtomicI64::new(0),
         });
-        let store = Arc::new(StageStore {
+        let store = Arc::new(InstrumentedStore {
             inner: MemoryStore::new(store_clock),
             clock: Arc::clone(&clock),
             delay_micros: AtomicU64::new(0),
@@ -156,15 +163,15 @@ impl Stage {
     }
 
     /// Returns the numbers of requests since the last call.
-    pub(crate) fn taken(&self) -> Requests {
-        Requests {
+    pub(crate) fn taken(&self) -> RequestCounts {
+        RequestCounts {
             gets: self.store.gets.swap(0, Ordering::Relaxed),
             puts: self.store.puts.swap(0, Ordering::Relaxed),
         }
     }
 
     pub(crate) fn instance(&self) -> Catalog {
-        Catalog::new(self.bucket.clone(), Margins::LOCAL, None)
+        Catalog::new(self.bucket.clone(), ProtocolMargins::LOCAL, None)
     }
 }
 
@@ -183,18 +190,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn instances_agree_on_the_cluster_that_the_first_one_creates() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
     let (one, other) = futures::join!(one.root(ANY_AGE), other.root(ANY_AGE));
     let (one, other) = (one.unwrap().value, other.unwrap().value);
     assert_eq!(one.cluster(), other.cluster());
     assert_eq!(one.cluster().len(), 36);
-    assert_eq!(one.margins(), Margins::LOCAL);
+    assert_eq!(one.margins(), ProtocolMargins::LOCAL);
 }
 
 #[tokio::test(start_paused = true)]
 async fn databases_created_concurrently_by_two_instances_all_exist() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let instances = [stage.instance(), stage.instance()];
     let names: Vec<_> = (0..8).map(|n| format!("db{n}")).collect();
     let creations = names.iter().enumerate().map(|(n, name)| {
@@ -217,7 +224,7 @@ async fn databases_created_concurrently_by_two_instances_all_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_two_creators_of_a_name_wins_and_get_or_create_returns_the_same_id() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
     let (first, second) = futures::join!(
         one.create_database("db", None),
@@ -238,7 +245,7 @@ async fn one_of_two_creators_of_a_name_wins_and_get_or_create_returns_the_same_i
 
 #[tokio::test(start_paused = true)]
 async fn a_database_that_another_instance_just_created_is_found() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
     assert_eq!(one.database_by_name("db", MINUTE).await.unwrap(), None);
     let id = other.create_database("db", None).await.unwrap();
@@ -251,17 +258,17 @@ async fn a_database_that_another_instance_just_created_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cold_lookup_of_a_missing_name_is_one_request() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     stage.instance().root(ANY_AGE).await.unwrap();
     stage.taken();
     let cold = stage.instance();
     assert_eq!(cold.database_by_name("db", MINUTE).await.unwrap(), None);
-    assert_eq!(stage.taken(), Requests { gets: 1, puts: 0 });
+    assert_eq!(stage.taken(), RequestCounts { gets: 1, puts: 0 });
 }
 
 #[tokio::test(start_paused = true)]
 async fn columns_added_concurrently_by_two_instances_all_exist() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
     let id = one.create_database("db", None).await.unwrap();
     let known = one.database(id, NOW).await.unwrap();
@@ -294,7 +301,7 @@ async fn columns_added_concurrently_by_two_instances_all_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn adding_tables_is_one_put_and_a_known_schema_needs_none() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let id = catalog.create_database("db", None).await.unwrap();
     let known = catalog.database(id, NOW).await.unwrap();
@@ -304,22 +311,22 @@ async fn adding_tables_is_one_put_and_a_known_schema_needs_none() {
         addition("mem", &[("free", ColumnType::Integer)]),
     ];
     let added = catalog.add(id, known, &additions).await.unwrap();
-    assert_eq!(stage.taken(), Requests { gets: 0, puts: 1 });
+    assert_eq!(stage.taken(), RequestCounts { gets: 0, puts: 1 });
     assert_eq!(added.version, 1);
     let again = catalog.add(id, added, &additions).await.unwrap();
-    assert_eq!(stage.taken(), Requests::default());
+    assert_eq!(stage.taken(), RequestCounts::default());
     assert_eq!(again.version, 1);
     assert_eq!(
         catalog.database(id, MINUTE).await.unwrap().version,
         1,
         "the commit is the newest value known"
     );
-    assert_eq!(stage.taken(), Requests::default());
+    assert_eq!(stage.taken(), RequestCounts::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_column_type_set_by_another_instance_is_a_conflict_and_nothing_is_added() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
     let id = one.create_database("db", None).await.unwrap();
     let known = one.database(id, NOW).await.unwrap();
@@ -341,7 +348,7 @@ async fn a_column_type_set_by_another_instance_is_a_conflict_and_nothing_is_adde
 
 #[tokio::test(start_paused = true)]
 async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let first = catalog.create_database("db", None).await.unwrap();
     let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
@@ -380,7 +387,7 @@ async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_table_with_a_repeated_or_reserved_column_is_refused() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let id = catalog.create_database("db", None).await.unwrap();
     let create = |tag: &'static str, field: &'static str| {
@@ -399,7 +406,7 @@ async fn a_table_with_a_repeated_or_reserved_column_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn retention_is_set_with_the_database_and_changed_later() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let id = catalog.create_database("db", Some(MINUTE)).await.unwrap();
     let read = catalog.database(id, NOW).await.unwrap();
@@ -410,11 +417,11 @@ async fn retention_is_set_with_the_database_and_changed_later() {
 
 #[tokio::test(start_paused = true)]
 async fn databases_and_tables_of_all_databases_are_limited() {
-    let stage = Stage::new();
-    let limits = Limits {
+    let stage = CatalogFixture::new();
+    let limits = CatalogLimits {
         databases: Some(2),
         tables: Some(3),
-        ..Limits::default()
+        ..CatalogLimits::default()
     };
     let catalog = stage.instance().with_limits(limits);
     let one = catalog.create_database("one", None).await.unwrap();
@@ -438,7 +445,7 @@ async fn databases_and_tables_of_all_databases_are_limited() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_an_error() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let id = catalog.create_database("db", None).await.unwrap();
     stage.fail(true);
@@ -454,7 +461,7 @@ async fn a_store_that_does_not_answer_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn another_instance_can_undelete_until_the_deletion_time() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
     let id = one.create_database("db", None).await.unwrap();
     one.create_table(id, "t", &[], &[]).await.unwrap();
@@ -482,7 +489,7 @@ async fn another_instance_can_undelete_until_the_deletion_time() {
 
 #[tokio::test(start_paused = true)]
 async fn data_is_removed_once_and_not_before_it_is_due() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let id = catalog.create_database("db", None).await.unwrap();
     catalog.create_table(id, "t", &[], &[]).await.unwrap();
@@ -524,7 +531,7 @@ async fn data_is_removed_once_and_not_before_it_is_due() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_is_hidden_until_it_is_published() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let source = catalog.create_database("db", Some(MINUTE)).await.unwrap();
     catalog.create_table(source, "t", &[], &[]).await.unwrap();
@@ -568,7 +575,7 @@ proptest! {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let stage = Stage::new();
+            let stage = CatalogFixture::new();
             let instances = [stage.instance(), stage.instance()];
             let id = instances[0].create_database("db", None).await.unwrap();
             let (stage, instances) = (&stage, &instances);

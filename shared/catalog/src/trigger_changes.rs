@@ -11,7 +11,7 @@ use neap_bucket::{CodeHash, StoreTime};
 use neap_schema::{DatabaseId, TriggerId};
 
 use crate::{
-    Catalog, CatalogError, DatabaseCatalog, ErrorBehavior, LimitReached, Trigger,
+    Catalog, CatalogError, DatabaseCatalog, ErrorBehavior, LimitError, Trigger,
     TriggerSpecification,
 };
 
@@ -207,7 +207,7 @@ impl DatabaseCatalog {
         }
         if self.triggers.len() >= MAX_TRIGGERS {
             let limit = MAX_TRIGGERS;
-            return Err(LimitReached::Triggers { limit }.into());
+            return Err(LimitError::Triggers { limit }.into());
         }
         let id = self.next_trigger;
         let no_more = CatalogError::NoMoreIds { what: "trigger" };

@@ -12,7 +12,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Field, Schema};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use neap_formats::{Encoder, Format, Limits};
+use neap_formats::{Encoder, Format, FormatLimits};
 
 const ROWS: usize = 43_000;
 const BATCH_ROWS: usize = 8_192;
@@ -21,9 +21,9 @@ const BATCH_ROWS: usize = 8_192;
 const CARDINALITIES: [u32; 10] = [2, 4, 10, 10, 10, 20, 40, 100, 1_000, 4_000];
 
 /// A cheap sequence of pseudo-random numbers (xorshift).
-struct Random(u64);
+struct XorShift(u64);
 
-impl Random {
+impl XorShift {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -36,13 +36,13 @@ impl Random {
     }
 }
 
-fn tag(random: &mut Random, dictionary: &ArrayRef, cardinality: u32, rows: usize) -> ArrayRef {
+fn tag(random: &mut XorShift, dictionary: &ArrayRef, cardinality: u32, rows: usize) -> ArrayRef {
     let keys = (0..rows).map(|_| random.below(cardinality).cast_signed());
     let keys = Int32Array::from_iter_values(keys);
     Arc::new(DictionaryArray::new(keys, Arc::clone(dictionary)))
 }
 
-fn batch(random: &mut Random, dictionaries: &[ArrayRef], rows: usize) -> RecordBatch {
+fn batch(random: &mut XorShift, dictionaries: &[ArrayRef], rows: usize) -> RecordBatch {
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
     for (dictionary, cardinality) in dictionaries.iter().zip(CARDINALITIES) {
         let name = format!("tag_{}", columns.len());
@@ -74,7 +74,7 @@ fn batch(random: &mut Random, dictionaries: &[ArrayRef], rows: usize) -> RecordB
 }
 
 fn batches() -> Vec<RecordBatch> {
-    let mut random = Random(88_172_645_463_325_252);
+    let mut random = XorShift(88_172_645_463_325_252);
     let dictionaries = CARDINALITIES.map(|cardinality| {
         let values = (0..cardinality).map(|value| format!("value-{cardinality}-{value}"));
         Arc::new(StringArray::from_iter_values(values)) as ArrayRef
@@ -87,7 +87,7 @@ fn batches() -> Vec<RecordBatch> {
 
 fn encode(format: Format, batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let schema = batches.first()?.schema();
-    let mut encoder = Encoder::new(format, schema, Limits::default());
+    let mut encoder = Encoder::new(format, schema, FormatLimits::default());
     let mut out = Vec::new();
     batches
         .iter()

@@ -1,6 +1,6 @@
 //! One column of a batch, prepared for writing its values row by row.
 //!
-//! Everything that can be decided once per batch (type, nulls, the text before a value) is decided when the [`Column`]
+//! Everything that can be decided once per batch (type, nulls, the text before a value) is decided when the [`ColumnWriter`]
 //! is created. Values of dictionaries are rendered once and then copied. The rendered texts outlive the batch, because
 //! batches of one result often share their dictionaries.
 
@@ -22,7 +22,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::number::{push_f32, push_f64, push_integer};
 use super::text::{Dialect, push_text};
-use super::timestamp::TimestampText;
+use super::timestamp::TimestampFormatter;
 
 /// The maximum size of the rendered dictionary values cached per column, in bytes. Further values are rendered for each
 /// row.
@@ -37,7 +37,7 @@ static JSON_OPTIONS: LazyLock<EncoderOptions> = LazyLock::new(EncoderOptions::de
 #[derive(Debug)]
 pub(crate) struct ColumnState {
     prefix: Vec<u8>,
-    memo: Memo,
+    memo: RenderedValues,
 }
 
 impl ColumnState {
@@ -45,20 +45,20 @@ impl ColumnState {
     pub(crate) fn new(prefix: Vec<u8>) -> Self {
         Self {
             prefix,
-            memo: Memo::default(),
+            memo: RenderedValues::default(),
         }
     }
 }
 
 /// A column of a batch; writes any of its values.
-pub(crate) struct Column<'a> {
+pub(crate) struct ColumnWriter<'a> {
     prefix: &'a [u8],
     dialect: Dialect,
-    values: Values<'a>,
+    values: ColumnValues<'a>,
     nulls: Option<NullBuffer>,
 }
 
-impl<'a> Column<'a> {
+impl<'a> ColumnWriter<'a> {
     /// Prepares `array` for writing in `dialect`.
     ///
     /// # Errors
@@ -72,13 +72,13 @@ impl<'a> Column<'a> {
     ) -> Result<Self, ArrowError> {
         let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         let values = match array.data_type() {
-            DataType::Dictionary(_, _) => Values::Dictionary(DictionaryValues::new(
+            DataType::Dictionary(_, _) => ColumnValues::Dictionary(DictionaryValues::new(
                 array,
                 field,
                 dialect,
                 &mut state.memo,
             )?),
-            _ => Values::new(array, field, dialect)?,
+            _ => ColumnValues::new(array, field, dialect)?,
         };
         Ok(Self {
             prefix: &state.prefix,
@@ -101,7 +101,7 @@ impl<'a> Column<'a> {
     /// Appends the prefix and the value of `row`, which is not null.
     pub(crate) fn write(&mut self, row: usize, out: &mut Vec<u8>) {
         match &mut self.values {
-            Values::Dictionary(dictionary) => {
+            ColumnValues::Dictionary(dictionary) => {
                 dictionary.write(row, self.prefix, self.dialect, out);
             }
             values => {
@@ -113,7 +113,7 @@ impl<'a> Column<'a> {
 }
 
 /// The values of a column by type. Types without their own variant use arrow's writers.
-enum Values<'a> {
+enum ColumnValues<'a> {
     Boolean(&'a BooleanArray),
     Int32(&'a [i32]),
     Int64(&'a [i64]),
@@ -125,7 +125,7 @@ enum Values<'a> {
     Utf8View(&'a StringViewArray),
     Timestamp {
         values: &'a [i64],
-        text: TimestampText,
+        text: TimestampFormatter,
         unusual: ArrayFormatter<'a>,
     },
     Dictionary(DictionaryValues<'a>),
@@ -133,7 +133,7 @@ enum Values<'a> {
     Display(ArrayFormatter<'a>),
 }
 
-impl<'a> Values<'a> {
+impl<'a> ColumnValues<'a> {
     fn new(array: &'a ArrayRef, field: &'a FieldRef, dialect: Dialect) -> Result<Self, ArrowError> {
         Ok(match array.data_type() {
             DataType::Boolean => Self::Boolean(array.as_boolean()),
@@ -170,7 +170,7 @@ impl<'a> Values<'a> {
             TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().values(),
             TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().values(),
         };
-        let text = TimestampText::new(unit, zulu, dialect == Dialect::Json);
+        let text = TimestampFormatter::new(unit, zulu, dialect == Dialect::Json);
         Ok(Self::Timestamp {
             values,
             text,
@@ -234,8 +234,8 @@ fn is_utc(zone: &str) -> bool {
 /// A dictionary column: the index into the dictionary per row, and the rendered values.
 struct DictionaryValues<'a> {
     keys: Vec<usize>,
-    values: Box<Values<'a>>,
-    memo: &'a mut Memo,
+    values: Box<ColumnValues<'a>>,
+    memo: &'a mut RenderedValues,
 }
 
 impl<'a> DictionaryValues<'a> {
@@ -243,7 +243,7 @@ impl<'a> DictionaryValues<'a> {
         array: &'a ArrayRef,
         field: &'a FieldRef,
         dialect: Dialect,
-        memo: &'a mut Memo,
+        memo: &'a mut RenderedValues,
     ) -> Result<Self, ArrowError> {
         let dictionary = array.as_any_dictionary();
         let values = dictionary.values();
@@ -256,7 +256,7 @@ impl<'a> DictionaryValues<'a> {
         };
         Ok(Self {
             keys,
-            values: Box::new(Values::new(values, field, dialect)?),
+            values: Box::new(ColumnValues::new(values, field, dialect)?),
             memo,
         })
     }
@@ -276,7 +276,7 @@ impl<'a> DictionaryValues<'a> {
 
 /// Rendered values of a dictionary, prefix included.
 #[derive(Debug, Default)]
-struct Memo {
+struct RenderedValues {
     /// The dictionary of the texts. Held so that another one can't reuse its address.
     dictionary: Option<ArrayRef>,
     /// The range of each value in `text`; empty if it is not cached.
@@ -284,7 +284,7 @@ struct Memo {
     text: Vec<u8>,
 }
 
-impl Memo {
+impl RenderedValues {
     /// Clears the cache if it belongs to another dictionary.
     fn prepare(&mut self, dictionary: &ArrayRef) {
         if self

@@ -12,7 +12,7 @@ use super::table::TableWriter;
 
 /// Memory limits of the formats that can't be streamed row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct FormatLimits {
     /// The maximum size of a table (`pretty`), in bytes. Cells and lines are both held, so memory is at most twice
     /// this.
     pub table_bytes: usize,
@@ -20,7 +20,7 @@ pub struct Limits {
     pub row_group_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for FormatLimits {
     /// 64 MiB for tables, 32 MiB for row groups.
     fn default() -> Self {
         Self {
@@ -65,11 +65,11 @@ pub enum FormatError {
 #[derive(Debug)]
 pub struct Encoder {
     columns: usize,
-    writer: Writer,
+    writer: FormatWriter,
 }
 
 #[derive(Debug)]
-enum Writer {
+enum FormatWriter {
     Rows(RowWriter),
     Table(TableWriter),
     Parquet(Box<ParquetWriter>),
@@ -77,14 +77,14 @@ enum Writer {
 
 impl Encoder {
     /// Creates an encoder for a result with the columns of `schema`.
-    pub fn new(format: Format, schema: SchemaRef, limits: Limits) -> Self {
+    pub fn new(format: Format, schema: SchemaRef, limits: FormatLimits) -> Self {
         let writer = match format {
-            Format::Json => Writer::Rows(RowWriter::new(Framing::JsonArray, &schema)),
-            Format::JsonLines => Writer::Rows(RowWriter::new(Framing::JsonLines, &schema)),
-            Format::Csv => Writer::Rows(RowWriter::new(Framing::Csv, &schema)),
-            Format::Pretty => Writer::Table(TableWriter::new(&schema, limits.table_bytes)),
+            Format::Json => FormatWriter::Rows(RowWriter::new(Framing::JsonArray, &schema)),
+            Format::JsonLines => FormatWriter::Rows(RowWriter::new(Framing::JsonLines, &schema)),
+            Format::Csv => FormatWriter::Rows(RowWriter::new(Framing::Csv, &schema)),
+            Format::Pretty => FormatWriter::Table(TableWriter::new(&schema, limits.table_bytes)),
             Format::Parquet => {
-                Writer::Parquet(Box::new(ParquetWriter::new(limits.row_group_bytes)))
+                FormatWriter::Parquet(Box::new(ParquetWriter::new(limits.row_group_bytes)))
             }
         };
         Self {
@@ -105,9 +105,9 @@ impl Encoder {
             });
         }
         match &mut self.writer {
-            Writer::Rows(rows) => Ok(rows.write(batch, out)?),
-            Writer::Table(table) => table.write(batch),
-            Writer::Parquet(file) => Ok(file.write(batch, out)?),
+            FormatWriter::Rows(rows) => Ok(rows.write(batch, out)?),
+            FormatWriter::Table(table) => table.write(batch),
+            FormatWriter::Parquet(file) => Ok(file.write(batch, out)?),
         }
     }
 
@@ -118,12 +118,12 @@ impl Encoder {
     /// A table beyond its limit, or a failure to encode the last row group.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), FormatError> {
         match &mut self.writer {
-            Writer::Rows(rows) => {
+            FormatWriter::Rows(rows) => {
                 rows.finish(out);
                 Ok(())
             }
-            Writer::Table(table) => table.finish(out),
-            Writer::Parquet(file) => Ok(file.finish(out)?),
+            FormatWriter::Table(table) => table.finish(out),
+            FormatWriter::Parquet(file) => Ok(file.finish(out)?),
         }
     }
 }

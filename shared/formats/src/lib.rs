@@ -20,9 +20,9 @@
 //! The text of a result without rows is `[]` in JSON, `++\n++` in the table, and empty in JSON lines, CSV and Parquet,
 //! whether the plan produced no batch or only empty ones.
 //!
-//! JSON, JSON lines and CSV are streamed row by row. The table is buffered up to [`Limits::table_bytes`], because its
+//! JSON, JSON lines and CSV are streamed row by row. The table is buffered up to [`FormatLimits::table_bytes`], because its
 //! first line depends on every cell. A Parquet file is streamed by row group, each of about
-//! [`Limits::row_group_bytes`], so that most files are sent in one piece.
+//! [`FormatLimits::row_group_bytes`], so that most files are sent in one piece.
 
 mod column;
 mod encoder;
@@ -39,6 +39,6 @@ pub mod v1;
 #[cfg(test)]
 mod tests;
 
-pub use encoder::{Encoder, FormatError, Limits};
+pub use encoder::{Encoder, FormatError, FormatLimits};
 pub use kind::{Format, InvalidMimeType, UnknownFormat};
 pub use stream::stream;

@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
-use super::column::{Column, ColumnState};
+use super::column::{ColumnState, ColumnWriter};
 use super::text::{Dialect, push_text};
 
 /// The text around the rows.
@@ -67,7 +67,7 @@ impl RowWriter {
             .iter_mut()
             .zip(schema.fields())
             .zip(batch.columns())
-            .map(|((state, field), array)| Column::new(state, field, array, dialect))
+            .map(|((state, field), array)| ColumnWriter::new(state, field, array, dialect))
             .collect::<Result<Vec<_>, _>>()?;
         let first = !self.begun;
         if first {
@@ -104,7 +104,7 @@ impl RowWriter {
 }
 
 /// Appends a row as a JSON object, without the keys of nulls.
-fn write_object(columns: &mut [Column<'_>], row: usize, out: &mut Vec<u8>) {
+fn write_object(columns: &mut [ColumnWriter<'_>], row: usize, out: &mut Vec<u8>) {
     let start = out.len();
     for column in columns {
         if !column.is_null(row) {
@@ -120,7 +120,7 @@ fn write_object(columns: &mut [Column<'_>], row: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends a row as a CSV record with its line end.
-fn write_record(columns: &mut [Column<'_>], row: usize, out: &mut Vec<u8>) {
+fn write_record(columns: &mut [ColumnWriter<'_>], row: usize, out: &mut Vec<u8>) {
     let start = out.len();
     for column in columns {
         if column.is_null(row) {

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::stream::{self, Fuse, Stream, StreamExt, TryStreamExt};
 
-use super::encoder::{Encoder, FormatError, Limits};
+use super::encoder::{Encoder, FormatError, FormatLimits};
 use super::kind::Format;
 
 /// The size at which a chunk is sent, in bytes.
@@ -28,13 +28,13 @@ pub fn stream<S, E>(
     format: Format,
     schema: SchemaRef,
     batches: S,
-    limits: Limits,
+    limits: FormatLimits,
 ) -> impl Stream<Item = Result<Bytes, E>>
 where
     S: Stream<Item = Result<RecordBatch, E>>,
     E: From<FormatError>,
 {
-    let body = Body {
+    let body = ChunkStream {
         batches: Box::pin(batches.fuse()),
         row_wise: format.is_row_wise(),
         encoder: Encoder::new(format, schema, limits),
@@ -51,7 +51,7 @@ where
     })
 }
 
-struct Body<S> {
+struct ChunkStream<S> {
     batches: Pin<Box<Fuse<S>>>,
     row_wise: bool,
     encoder: Encoder,
@@ -66,7 +66,7 @@ struct Body<S> {
     finished: bool,
 }
 
-impl<S, E> Body<S>
+impl<S, E> ChunkStream<S>
 where
     S: Stream<Item = Result<RecordBatch, E>>,
     E: From<FormatError>,

@@ -5,7 +5,7 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use unicode_width::UnicodeWidthStr;
 
-use super::column::{Column, ColumnState};
+use super::column::{ColumnState, ColumnWriter};
 use super::encoder::FormatError;
 use super::kind::Format;
 use super::text::Dialect;
@@ -20,7 +20,7 @@ const BORDERS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct TableWriter {
     columns: Vec<ColumnState>,
-    cells: Cells,
+    cells: TableCells,
     rows: usize,
     limit: usize,
 }
@@ -28,7 +28,7 @@ pub(crate) struct TableWriter {
 impl TableWriter {
     /// Creates a table with the columns of `schema` that takes at most `limit` bytes.
     pub(crate) fn new(schema: &Schema, limit: usize) -> Self {
-        let mut cells = Cells::new(schema.fields().len());
+        let mut cells = TableCells::new(schema.fields().len());
         let lines = schema
             .fields()
             .iter()
@@ -61,7 +61,7 @@ impl TableWriter {
             .iter_mut()
             .zip(schema.fields())
             .zip(batch.columns())
-            .map(|((state, field), array)| Column::new(state, field, array, Dialect::Plain))
+            .map(|((state, field), array)| ColumnWriter::new(state, field, array, Dialect::Plain))
             .collect::<Result<Vec<_>, ArrowError>>()?;
         let mut cell = Vec::new();
         for row in 0..batch.num_rows() {
@@ -108,7 +108,7 @@ fn check(bytes: usize, limit: usize) -> Result<(), FormatError> {
 
 /// The cells of a table, row by row, starting with the header.
 #[derive(Debug)]
-struct Cells {
+struct TableCells {
     /// The concatenated texts.
     text: String,
     /// The end of each cell in `text`.
@@ -119,7 +119,7 @@ struct Cells {
     lines: usize,
 }
 
-impl Cells {
+impl TableCells {
     fn new(columns: usize) -> Self {
         Self {
             text: String::new(),

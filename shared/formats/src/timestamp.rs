@@ -36,7 +36,7 @@ const FRACTION: usize = 21;
 
 /// Formats UTC times as `2024-01-01T08:00:00`, with 3, 6 or 9 digits of a fraction that is not zero.
 #[derive(Debug)]
-pub(crate) struct TimestampText {
+pub(crate) struct TimestampFormatter {
     unit: TimeUnit,
     quoted: bool,
     /// The text after the seconds: `Z`, `"`, both or nothing.
@@ -47,7 +47,7 @@ pub(crate) struct TimestampText {
     end: usize,
 }
 
-impl TimestampText {
+impl TimestampFormatter {
     /// Creates a formatter of values counted in `unit`. `zulu` ends the text with `Z`, `quoted` puts it into quotes.
     pub(crate) fn new(unit: TimeUnit, zulu: bool, quoted: bool) -> Self {
         let suffix: &[u8] = match (zulu, quoted) {
@@ -191,7 +191,7 @@ mod tests {
 
     fn text(unit: TimeUnit, value: i64) -> String {
         let mut out = Vec::new();
-        assert!(TimestampText::new(unit, false, false).push(value, &mut out));
+        assert!(TimestampFormatter::new(unit, false, false).push(value, &mut out));
         String::from_utf8(out).unwrap()
     }
 
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn suffix_and_quotes_follow_the_last_digit() {
         let mut out = Vec::new();
-        let mut writer = TimestampText::new(TimeUnit::Millisecond, true, true);
+        let mut writer = TimestampFormatter::new(TimeUnit::Millisecond, true, true);
         for value in [1, 1, 1000, 86_400_500] {
             assert!(writer.push(value, &mut out));
         }
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn years_without_four_digits_are_rejected() {
-        let mut writer = TimestampText::new(TimeUnit::Second, false, false);
+        let mut writer = TimestampFormatter::new(TimeUnit::Second, false, false);
         let mut out = Vec::new();
         for (value, written) in [
             (253_402_300_799, true),
@@ -257,7 +257,7 @@ mod tests {
         #[test]
         fn texts_are_those_of_arrow(values in prop::collection::vec((any::<i64>(), -1_000_000_000_000i64..1_000_000_000_000), 1..20)) {
             let mut writers = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond]
-                .map(|unit| TimestampText::new(unit, false, false));
+                .map(|unit| TimestampFormatter::new(unit, false, false));
             for (wide, narrow) in values {
                 let arrays: [(i64, ArrayRef); 4] = [
                     (narrow / 5, Arc::new(TimestampSecondArray::from(vec![narrow / 5]))),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use neap_bucket::{Bucket, Key, StoreTime};
-use neap_cache::{Layer, Shape};
+use neap_cache::{CacheLayer, CacheShape};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{CacheEntry, Manifest};
 use neap_schema::{CacheId, DatabaseId};
@@ -13,16 +13,16 @@ use crate::{
     Finding, FindingKind, FsckError,
     database::ORPHAN_AGE,
     references::table_name,
-    store::{Listed, fetch, list},
+    store::{ListedObject, fetch, list},
 };
 
 /// The objects of the caches of a database.
 #[derive(Debug, Default)]
-pub(crate) struct CacheInventory(BTreeMap<(CacheId, Ulid), Listed>);
+pub(crate) struct CacheInventory(BTreeMap<(CacheId, Ulid), ListedObject>);
 
 /// The findings, and the caches whose manifest entries should be removed.
 #[derive(Debug, Default)]
-pub(crate) struct CheckedCaches {
+pub(crate) struct CacheCheckResult {
     pub(crate) findings: Vec<Finding>,
     pub(crate) broken: BTreeSet<CacheId>,
 }
@@ -35,7 +35,7 @@ impl CacheInventory {
             if let Ok(Key::Cache(of, cache, object)) = entry.key.parse()
                 && of == database
             {
-                let listed = Listed {
+                let listed = ListedObject {
                     size_bytes: entry.size_bytes,
                     last_modified: entry.last_modified,
                 };
@@ -89,8 +89,8 @@ impl CacheInventory {
         manifest: &Manifest,
         catalog: &DatabaseCatalog,
         full: bool,
-    ) -> Result<CheckedCaches, FsckError> {
-        let mut checked = CheckedCaches::default();
+    ) -> Result<CacheCheckResult, FsckError> {
+        let mut checked = CacheCheckResult::default();
         for entry in &manifest.caches {
             let found = match self.flaw(entry) {
                 Some(found) => Some(found),
@@ -136,10 +136,10 @@ async fn read(
     }
     let table = catalog.table_by_id(entry.table);
     // The next flush or collection removes the entry of a deleted cache.
-    let Some(shape) = table.and_then(|table| Shape::of(table, entry.cache)) else {
+    let Some(shape) = table.and_then(|table| CacheShape::of(table, entry.cache)) else {
         return Ok(None);
     };
-    let decoded = Layer::decode(entry.cache, &key.to_string(), &object, &shape);
+    let decoded = CacheLayer::decode(entry.cache, &key.to_string(), &object, &shape);
     match decoded.map(|layer| (layer.num_rows() as u64, layer.complete_from())) {
         Ok(found) if found == (entry.rows, entry.complete_from) => Ok(None),
         Ok((rows, from)) => {

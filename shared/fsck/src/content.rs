@@ -24,7 +24,7 @@ const BATCH_ROWS: usize = 8_192;
 
 /// The statistics of a section, computed from its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Content {
+pub(crate) struct SectionContent {
     pub(crate) rows: u64,
     /// The earliest and latest time; `None` without rows.
     pub(crate) times: Option<(i64, i64)>,
@@ -34,18 +34,22 @@ pub(crate) struct Content {
     /// The CRC-32C of the footer, which is at least these bytes.
     pub(crate) footer_crc32c: u32,
     /// The defects of the rows.
-    pub(crate) flaws: Vec<Flaw>,
+    pub(crate) flaws: Vec<SectionDefect>,
 }
 
 /// A defect of rows or columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
+pub(crate) struct SectionDefect {
     pub(crate) kind: FindingKind,
     pub(crate) message: String,
 }
 
 /// Reads a section. The error describes the damage.
-pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Content, String> {
+pub(crate) fn read(
+    bytes: &Bytes,
+    section: &Section,
+    table: &Table,
+) -> Result<SectionContent, String> {
     if section
         .crc32c
         .is_some_and(|crc| crc != crc32c::crc32c(bytes))
@@ -66,7 +70,7 @@ pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Co
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options)
         .map_err(|error| damaged(&error))?;
-    let mut content = Content {
+    let mut content = SectionContent {
         rows: 0,
         times: None,
         tags: BTreeMap::new(),
@@ -78,7 +82,7 @@ pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Co
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(|error| damaged(&error))?;
-    let mut order = Order::new(table);
+    let mut order = RowOrderCheck::new(table);
     for batch in reader {
         let batch = batch.map_err(|error| damaged(&error))?;
         let first_row = content.rows;
@@ -110,8 +114,8 @@ fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
 }
 
 /// Returns the columns that the catalog lacks or has with another type.
-fn strange_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<Flaw> {
-    let flaw = |message: String| Flaw {
+fn strange_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<SectionDefect> {
+    let flaw = |message: String| SectionDefect {
         kind: FindingKind::UnknownColumn,
         message,
     };
@@ -135,7 +139,7 @@ fn strange_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<Flaw> {
         .collect()
 }
 
-impl Content {
+impl SectionContent {
     fn count(&mut self, batch: &RecordBatch, tags: &[String]) -> Result<(), String> {
         if let Some((first, last)) = time_range(batch)? {
             self.times = Some(match self.times {
@@ -198,7 +202,7 @@ fn tag_column<'a>(
 
 /// Checks that rows are sorted by the series key, tag by tag with a missing tag first, then by time, and that no point
 /// occurs twice.
-struct Order {
+struct RowOrderCheck {
     tags: Vec<String>,
     /// The last row of the previous batch.
     last: Option<(Vec<Option<String>>, i64)>,
@@ -206,7 +210,7 @@ struct Order {
     twice: Option<u64>,
 }
 
-impl Order {
+impl RowOrderCheck {
     fn new(table: &Table) -> Self {
         Self {
             tags: table.tag_names(),
@@ -266,12 +270,12 @@ impl Order {
         Ok(())
     }
 
-    fn flaws(self) -> impl Iterator<Item = Flaw> {
-        let unsorted = self.unsorted.map(|row| Flaw {
+    fn flaws(self) -> impl Iterator<Item = SectionDefect> {
+        let unsorted = self.unsorted.map(|row| SectionDefect {
             kind: FindingKind::Unsorted,
             message: format!("row {row} comes before the one in front of it"),
         });
-        let twice = self.twice.map(|row| Flaw {
+        let twice = self.twice.map(|row| SectionDefect {
             kind: FindingKind::DuplicatePoint,
             message: format!("row {row} is the same point as the one in front of it"),
         });

@@ -9,21 +9,21 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Key, Register, RegisterError, StoreTime, Versioned};
+use neap_bucket::{Key, Register, RegisterError, StoreTime, VersionedValue};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{Manifest, ManifestError, Section};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Finding, FindingKind, Fsck, FsckError, Progress, Severity, Totals,
+    Finding, FindingKind, Fsck, FsckError, FsckProgress, FsckTotals, Severity,
     caches::CacheInventory,
     damage, forgotten_deletes, messages,
-    named::Named,
+    named::ManifestContents,
     references::{lacking, of_catalog, out_of_order, overlaps, plausible, table_name},
-    repair::Repairs,
-    sections::{self, Wanted},
-    store::{Inventory, inventory},
-    tail::{self, Known, TailInventory},
+    repair::RepairPlan,
+    sections::{self, SectionWithTable},
+    store::{ObjectInventory, inventory},
+    tail::{self, SegmentChecker, TailInventory},
 };
 
 /// Maximum number of checks of a database that other processes keep changing.
@@ -37,28 +37,28 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// The result of a check of one database.
 #[derive(Debug, Default)]
-pub(crate) struct Checked {
+pub(crate) struct DatabaseCheckResult {
     pub(crate) findings: Vec<Finding>,
-    pub(crate) totals: Totals,
-    pub(crate) repairs: Repairs,
+    pub(crate) totals: FsckTotals,
+    pub(crate) repairs: RepairPlan,
 }
 
 /// A database to check.
 #[derive(Debug)]
-pub(crate) struct Target<'a> {
+pub(crate) struct DatabaseTarget<'a> {
     pub(crate) fsck: &'a Fsck,
     pub(crate) id: DatabaseId,
     pub(crate) name: &'a str,
     pub(crate) full: bool,
 }
 
-impl Target<'_> {
+impl DatabaseTarget<'_> {
     /// Checks the database. Repeats the check if it found a problem and other processes have changed the database.
     pub(crate) async fn check(
         &self,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<Checked, FsckError> {
-        let mut checked = Checked::default();
+        progress: &(dyn Fn(FsckProgress<'_>) + Sync),
+    ) -> Result<DatabaseCheckResult, FsckError> {
+        let mut checked = DatabaseCheckResult::default();
         for _ in 0..MAX_ATTEMPTS {
             checked = self.check_once(progress).await?;
             let is_wrong = |finding: &Finding| finding.severity > Severity::Note;
@@ -82,10 +82,10 @@ impl Target<'_> {
 
     async fn check_once(
         &self,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<Checked, FsckError> {
+        progress: &(dyn Fn(FsckProgress<'_>) + Sync),
+    ) -> Result<DatabaseCheckResult, FsckError> {
         let bucket = &self.fsck.bucket;
-        let mut checked = Checked::default();
+        let mut checked = DatabaseCheckResult::default();
         checked.totals.databases = 1;
         let manifest = match self.fsck.manifests.read(self.id, None).await {
             Ok(manifest) => Some(manifest),
@@ -95,7 +95,7 @@ impl Target<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut named = Named::default();
+        let mut named = ManifestContents::default();
         if let Some(manifest) = &manifest {
             named = self.load(&manifest.value, &mut checked.findings).await?;
         }
@@ -175,8 +175,8 @@ impl Target<'_> {
     /// Lists the objects of this database, and of the databases from which it was restored.
     async fn inventories(
         &self,
-        named: &Named,
-    ) -> Result<BTreeMap<DatabaseId, Inventory>, FsckError> {
+        named: &ManifestContents,
+    ) -> Result<BTreeMap<DatabaseId, ObjectInventory>, FsckError> {
         let live = named.live.iter().map(|one| &one.section);
         let origins = live.chain(&named.condemned).filter_map(|it| it.origin);
         let all: BTreeSet<DatabaseId> = origins.chain([self.id]).collect();
@@ -190,7 +190,7 @@ impl Target<'_> {
     async fn catalog(
         &self,
         findings: &mut Vec<Finding>,
-    ) -> Result<Option<Versioned<DatabaseCatalog>>, FsckError> {
+    ) -> Result<Option<VersionedValue<DatabaseCatalog>>, FsckError> {
         let key = Key::DatabaseCatalog(self.id);
         let register: Register<DatabaseCatalog> =
             Register::new(self.fsck.bucket.clone(), key, neap_bucket::RECENT_PUT_IDS);
@@ -207,11 +207,11 @@ impl Target<'_> {
     /// Checks the references of the manifest against the listed objects and the catalog.
     fn judge(
         &self,
-        manifest: &Versioned<Manifest>,
-        catalog: &Versioned<DatabaseCatalog>,
-        named: &Named,
-        inventories: &BTreeMap<DatabaseId, Inventory>,
-        checked: &mut Checked,
+        manifest: &VersionedValue<Manifest>,
+        catalog: &VersionedValue<DatabaseCatalog>,
+        named: &ManifestContents,
+        inventories: &BTreeMap<DatabaseId, ObjectInventory>,
+        checked: &mut DatabaseCheckResult,
     ) {
         let key = Key::Manifest(self.id);
         let findings = &mut checked.findings;
@@ -280,7 +280,13 @@ impl Target<'_> {
         Some(finding.at(Key::Manifest(self.id)))
     }
 
-    fn find_orphans(&self, own: &Inventory, named: &Named, now: StoreTime, checked: &mut Checked) {
+    fn find_orphans(
+        &self,
+        own: &ObjectInventory,
+        named: &ManifestContents,
+        now: StoreTime,
+        checked: &mut DatabaseCheckResult,
+    ) {
         for (name, listed) in own {
             let age = now.since(listed.last_modified);
             if named.objects.contains(name) || age < ORPHAN_AGE {
@@ -301,13 +307,13 @@ impl Target<'_> {
     #[expect(clippy::too_many_arguments, reason = "all that was gathered is needed")]
     async fn read(
         &self,
-        manifest: &Versioned<Manifest>,
-        catalog: &Versioned<DatabaseCatalog>,
-        named: Named,
-        inventories: &BTreeMap<DatabaseId, Inventory>,
+        manifest: &VersionedValue<Manifest>,
+        catalog: &VersionedValue<DatabaseCatalog>,
+        named: ManifestContents,
+        inventories: &BTreeMap<DatabaseId, ObjectInventory>,
         tail: &TailInventory,
-        checked: &mut Checked,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
+        checked: &mut DatabaseCheckResult,
+        progress: &(dyn Fn(FsckProgress<'_>) + Sync),
     ) -> Result<(), FsckError> {
         let bucket = &self.fsck.bucket;
         let is_there = |section: &Section| {
@@ -316,7 +322,7 @@ impl Target<'_> {
             let listed = inventories.get(&of).and_then(|objects| objects.get(&name));
             listed.is_some_and(|listed| section.range().end <= listed.size_bytes)
         };
-        let wanted: Vec<Wanted> = named
+        let wanted: Vec<SectionWithTable> = named
             .live
             .into_iter()
             .filter(|one| is_there(&one.section))
@@ -330,7 +336,7 @@ impl Target<'_> {
         let done = AtomicU64::new(0);
         let read = |bytes: u64| {
             let done_bytes = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            progress(Progress {
+            progress(FsckProgress {
                 database: self.name,
                 done_bytes,
                 total_bytes,
@@ -348,13 +354,13 @@ impl Target<'_> {
     /// Reads the tail. Verifies checksums; a full check also decodes the rows.
     async fn read_tail(
         &self,
-        manifest: &Versioned<Manifest>,
-        catalog: &Versioned<DatabaseCatalog>,
+        manifest: &VersionedValue<Manifest>,
+        catalog: &VersionedValue<DatabaseCatalog>,
         tail: &TailInventory,
-        checked: &mut Checked,
+        checked: &mut DatabaseCheckResult,
         read: &(dyn Fn(u64) + Sync),
     ) -> Result<(), FsckError> {
-        let known = Known {
+        let known = SegmentChecker {
             manifest: &manifest.value,
             catalog: &catalog.value,
             catalog_version: catalog.version,
@@ -378,14 +384,14 @@ impl Target<'_> {
     }
 }
 
-impl Checked {
+impl DatabaseCheckResult {
     fn count(
         &mut self,
-        named: &Named,
-        own: Option<&Inventory>,
+        named: &ManifestContents,
+        own: Option<&ObjectInventory>,
         caches: &CacheInventory,
         tail: &TailInventory,
-        catalog: Option<&Versioned<DatabaseCatalog>>,
+        catalog: Option<&VersionedValue<DatabaseCatalog>>,
     ) {
         let objects = own.into_iter().flat_map(|own| own.values());
         let totals = &mut self.totals;

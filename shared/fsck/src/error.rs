@@ -11,7 +11,7 @@ pub enum FsckError {
     Store(#[from] StoreError),
     /// The database does not exist.
     #[error("database not found: {0}")]
-    NoDatabase(String),
+    DatabaseNotFound(String),
     /// A repair could not be committed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -20,7 +20,7 @@ pub enum FsckError {
     NotDamaged(String),
     /// No manifest references the object to quarantine.
     #[error("the manifest of its database does not name '{0}'")]
-    NotNamed(String),
+    NotReferenced(String),
     /// The object could not be quarantined.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
@@ -29,7 +29,7 @@ pub enum FsckError {
     Register(#[from] RegisterError),
     /// A listing has too many pages.
     #[error("the listing of '{prefix}' has more than {pages} pages")]
-    Endless {
+    ListingTooLong {
         /// The prefix.
         prefix: String,
         /// Maximum number of pages that are read.
@@ -37,5 +37,5 @@ pub enum FsckError {
     },
     /// The check was aborted.
     #[error("the check was broken off: {0}")]
-    BrokenOff(String),
+    Aborted(String),
 }

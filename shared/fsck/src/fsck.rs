@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 use neap_bucket::{
-    Bucket, Key, Margins, RECENT_PUT_IDS, Register, RegisterError, Rules, Versioned,
+    Bucket, Key, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS, Register, RegisterError,
+    VersionedValue,
 };
-use neap_catalog::{Purge, RootCatalog};
+use neap_catalog::{PurgeState, RootCatalog};
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 
-use crate::{Finding, FindingKind, FsckError, Report, database::Target, messages, sweep::Sweep};
+use crate::{
+    Finding, FindingKind, FsckError, FsckReport, database::DatabaseTarget, messages,
+    sweep::BucketScan,
+};
 
 /// Options of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct FsckOptions {
 
 /// The progress of the full check of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
+pub struct FsckProgress<'a> {
     /// The name of the database.
     pub database: &'a str,
     /// Bytes read so far.
@@ -41,7 +45,7 @@ pub struct Fsck {
 }
 
 /// A database in the root catalog.
-pub(crate) struct Entry {
+pub(crate) struct DatabaseInfo {
     pub(crate) id: DatabaseId,
     pub(crate) name: String,
     /// Whether it may have data.
@@ -52,7 +56,7 @@ impl Fsck {
     /// Creates a check of a bucket, which may be in use.
     pub fn new(bucket: Bucket) -> Self {
         // The content of manifests does not depend on the margins.
-        let rules = Rules::new(Margins::NETWORK);
+        let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         Self { bucket, manifests }
     }
@@ -60,20 +64,20 @@ impl Fsck {
     /// Runs a check. Calls `progress` as rows are read.
     ///
     /// # Errors
-    /// `Store` when the store does not answer, and `NoDatabase`. Damage is not an error but a finding in the report.
+    /// `Store` when the store does not answer, and `DatabaseNotFound`. Damage is not an error but a finding in the report.
     pub async fn check(
         &self,
         options: &FsckOptions,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<Report, FsckError> {
-        let mut report = Report::new(options.full);
+        progress: &(dyn Fn(FsckProgress<'_>) + Sync),
+    ) -> Result<FsckReport, FsckError> {
+        let mut report = FsckReport::new(options.full);
         let root = self.root().await?;
         let (entries, sweep) = match &root {
             Ok(root) => {
                 let entries = entries(&root.value);
                 let known: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
                 let sweep = match options.database {
-                    None => Some(Sweep::of(&self.bucket, &known).await?),
+                    None => Some(BucketScan::of(&self.bucket, &known).await?),
                     Some(_) => None,
                 };
                 if let Some(sweep) = &sweep {
@@ -83,8 +87,8 @@ impl Fsck {
             }
             Err(finding) => {
                 report.add(finding.clone());
-                let sweep = Sweep::of(&self.bucket, &BTreeSet::new()).await?;
-                let entries = sweep.databases.keys().map(|id| Entry {
+                let sweep = BucketScan::of(&self.bucket, &BTreeSet::new()).await?;
+                let entries = sweep.databases.keys().map(|id| DatabaseInfo {
                     id: *id,
                     name: format!("database {id}"),
                     has_data: true,
@@ -117,12 +121,12 @@ impl Fsck {
 
     async fn check_database(
         &self,
-        entry: &Entry,
+        entry: &DatabaseInfo,
         options: &FsckOptions,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-        report: &mut Report,
+        progress: &(dyn Fn(FsckProgress<'_>) + Sync),
+        report: &mut FsckReport,
     ) -> Result<(), FsckError> {
-        let target = Target {
+        let target = DatabaseTarget {
             fsck: self,
             id: entry.id,
             name: &entry.name,
@@ -145,7 +149,9 @@ impl Fsck {
     }
 
     /// Reads the root catalog; returns a finding if it is damaged.
-    pub(crate) async fn root(&self) -> Result<Result<Versioned<RootCatalog>, Finding>, FsckError> {
+    pub(crate) async fn root(
+        &self,
+    ) -> Result<Result<VersionedValue<RootCatalog>, Finding>, FsckError> {
         let register: Register<RootCatalog> =
             Register::new(self.bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
         match register.read(None).await {
@@ -156,34 +162,38 @@ impl Fsck {
     }
 }
 
-pub(crate) fn entries(root: &RootCatalog) -> Vec<Entry> {
+pub(crate) fn entries(root: &RootCatalog) -> Vec<DatabaseInfo> {
     let databases = root.databases().iter();
     databases
-        .map(|(id, entry)| Entry {
+        .map(|(id, entry)| DatabaseInfo {
             id: *id,
             name: entry.name.clone(),
-            has_data: entry.deletion.is_none_or(|it| it.purge != Purge::Done),
+            has_data: entry.deletion.is_none_or(|it| it.purge != PurgeState::Done),
         })
         .collect()
 }
 
 /// Returns the databases with this name, or all that may have data.
 pub(crate) fn choose<'a>(
-    entries: &'a [Entry],
+    entries: &'a [DatabaseInfo],
     name: Option<&str>,
-) -> Result<Vec<&'a Entry>, FsckError> {
+) -> Result<Vec<&'a DatabaseInfo>, FsckError> {
     let Some(name) = name else {
         return Ok(entries.iter().filter(|entry| entry.has_data).collect());
     };
     let named: Vec<_> = entries.iter().filter(|entry| entry.name == name).collect();
     match named.is_empty() {
-        true => Err(FsckError::NoDatabase(name.to_owned())),
+        true => Err(FsckError::DatabaseNotFound(name.to_owned())),
         false => Ok(named),
     }
 }
 
 /// Reports a missing root catalog if there are databases. Without databases, the bucket is unused.
-fn report_missing_root(root: &Versioned<RootCatalog>, sweep: &Sweep, report: &mut Report) {
+fn report_missing_root(
+    root: &VersionedValue<RootCatalog>,
+    sweep: &BucketScan,
+    report: &mut FsckReport,
+) {
     if root.version == 0 && !sweep.databases.is_empty() {
         let databases = sweep.databases.len();
         let message = format!("it is gone, and there are objects of {databases} databases");

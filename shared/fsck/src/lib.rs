@@ -18,7 +18,7 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`Fsck`] | checks a bucket |
-//! | [`Report`] | the totals and findings of a check, as text and as JSON |
+//! | [`FsckReport`] | the totals and findings of a check, as text and as JSON |
 //! | [`Finding`] | a problem or a remark |
 
 mod caches;
@@ -45,6 +45,6 @@ mod tests;
 
 pub use error::FsckError;
 pub use finding::{Finding, FindingKind, Severity};
-pub use fsck::{Fsck, FsckOptions, Progress};
+pub use fsck::{Fsck, FsckOptions, FsckProgress};
 pub use quarantine::{LostObject, LostTable, ObjectPart};
-pub use report::{Report, Totals};
+pub use report::{FsckReport, FsckTotals};

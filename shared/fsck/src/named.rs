@@ -3,20 +3,21 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use neap_manifest::{
-    Condemned, Dropped, Manifest, ManifestError, ObjectName, PageRef, Section, SectionWithFooter,
+    CondemnedEntry, DroppedItem, Manifest, ManifestError, ObjectName, PageRef, Section,
+    SectionWithFooter,
 };
 
 use crate::{
     Finding, FindingKind, FsckError, Severity,
-    database::Target,
+    database::DatabaseTarget,
     messages,
     statistics::{is_wide_enough, true_reference},
-    store::Inventory,
+    store::ObjectInventory,
 };
 
 /// The sections and objects that a manifest and its pages reference.
 #[derive(Default)]
-pub(crate) struct Named {
+pub(crate) struct ManifestContents {
     /// Sections that queries read.
     pub(crate) live: Vec<SectionWithFooter>,
     /// Sections that only earlier versions read.
@@ -30,9 +31,9 @@ pub(crate) struct Named {
     pub(crate) pages: u64,
 }
 
-impl Named {
+impl ManifestContents {
     /// Returns the findings about unreadable pages. A page beyond the end of its object is reported as truncated.
-    pub(crate) fn findings(&self, own: Option<&Inventory>) -> Vec<Finding> {
+    pub(crate) fn findings(&self, own: Option<&ObjectInventory>) -> Vec<Finding> {
         let finding = |(page, finding): &(PageRef, Finding)| {
             let needed = page.range().end;
             let listed = own.and_then(|own| own.get(&ObjectName::Page(page.object)));
@@ -68,16 +69,16 @@ impl Named {
     }
 }
 
-impl Target<'_> {
+impl DatabaseTarget<'_> {
     /// Reads the pages of a manifest and collects its references.
     pub(crate) async fn load(
         &self,
         manifest: &Manifest,
         findings: &mut Vec<Finding>,
-    ) -> Result<Named, FsckError> {
-        let mut named = Named {
+    ) -> Result<ManifestContents, FsckError> {
+        let mut named = ManifestContents {
             pages: manifest.pages.len() as u64,
-            ..Named::default()
+            ..ManifestContents::default()
         };
         for section in &manifest.sections {
             named.add_live(SectionWithFooter {
@@ -102,13 +103,17 @@ impl Target<'_> {
         Ok(named)
     }
 
-    async fn load_condemned(&self, entry: &Condemned, named: &mut Named) -> Result<(), FsckError> {
+    async fn load_condemned(
+        &self,
+        entry: &CondemnedEntry,
+        named: &mut ManifestContents,
+    ) -> Result<(), FsckError> {
         match &entry.what {
-            Dropped::Section(section) => named.add_condemned(section, entry.doomed),
-            Dropped::Object(name) => {
+            DroppedItem::Section(section) => named.add_condemned(section, entry.doomed),
+            DroppedItem::Object(name) => {
                 named.objects.insert(*name);
             }
-            Dropped::Page(page) => {
+            DroppedItem::Page(page) => {
                 named.objects.insert(ObjectName::Page(page.object));
                 match self.page(page).await? {
                     Ok(sections) => sections
@@ -161,7 +166,7 @@ impl Target<'_> {
         &self,
         page: &PageRef,
         sections: &[SectionWithFooter],
-        named: &mut Named,
+        named: &mut ManifestContents,
     ) -> Option<Finding> {
         let mut truth = true_reference(page, sections)?;
         // Values that are too low only cost time. The first release recorded neither of the two.

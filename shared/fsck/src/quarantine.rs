@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
-use neap_bucket::{FormatError, Key, Register, RegisterError, SegmentName, Versioned};
+use neap_bucket::{FormatError, Key, Register, RegisterError, SegmentName, VersionedValue};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{
-    DamageRecord, DamagedPart, Dropped, JobKind, JobRecord, LostRows, Manifest, PageRef,
+    DamageRecord, DamagedPart, DroppedItem, JobKind, JobRecord, LostRows, Manifest, PageRef,
     ReplaceOutcome, Replacement, Section,
 };
 use neap_schema::{DatabaseId, TableId};
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::{
     Fsck, FsckError,
-    database::Target,
+    database::DatabaseTarget,
     fsck::{choose, entries},
     messages,
     references::table_names,
@@ -174,13 +174,13 @@ impl fmt::Display for LostObject {
 }
 
 /// A damaged object that can be quarantined.
-struct Found {
+struct DamagedObject {
     record: DamageRecord,
     /// The section, if the object is a section in the manifest.
     section: Option<Arc<Section>>,
 }
 
-impl From<DamageRecord> for Found {
+impl From<DamageRecord> for DamagedObject {
     fn from(record: DamageRecord) -> Self {
         Self {
             section: None,
@@ -194,7 +194,7 @@ impl Fsck {
     /// quarantines the object if `commit`. Reads the object first, and refuses one that is not damaged.
     ///
     /// # Errors
-    /// `NotDamaged`; `NotNamed`: no manifest references the object; or an error of the store.
+    /// `NotDamaged`; `NotReferenced`: no manifest references the object; or an error of the store.
     pub async fn quarantine(
         &self,
         part: &ObjectPart,
@@ -202,7 +202,7 @@ impl Fsck {
         commit: bool,
     ) -> Result<Vec<LostObject>, FsckError> {
         let root = self.root().await?;
-        let root = root.map_err(|finding| FsckError::BrokenOff(finding.to_string()))?;
+        let root = root.map_err(|finding| FsckError::Aborted(finding.to_string()))?;
         let entries = entries(&root.value);
         let chosen = choose(&entries, database)?;
         let chosen = chosen
@@ -210,7 +210,7 @@ impl Fsck {
             .filter(|entry| database.is_some() || Some(entry.id) == part.database());
         let mut lost = Vec::new();
         for entry in chosen {
-            let target = Target {
+            let target = DatabaseTarget {
                 fsck: self,
                 id: entry.id,
                 name: &entry.name,
@@ -219,7 +219,7 @@ impl Fsck {
             lost.extend(target.quarantine(part, commit).await?);
         }
         match lost.is_empty() {
-            true => Err(FsckError::NotNamed(part.to_string())),
+            true => Err(FsckError::NotReferenced(part.to_string())),
             false => Ok(lost),
         }
     }
@@ -241,7 +241,7 @@ fn is_of_known_version(
     })
 }
 
-impl Target<'_> {
+impl DatabaseTarget<'_> {
     async fn quarantine(
         &self,
         part: &ObjectPart,
@@ -251,7 +251,7 @@ impl Target<'_> {
         let catalog = self.known_catalog().await?;
         let mut recorded = manifest.value.damage.iter();
         let found = match recorded.find(|record| part.names(record, self.id)) {
-            Some(record) => vec![Found::from(record.clone())],
+            Some(record) => vec![DamagedObject::from(record.clone())],
             None => self.find_damage(part, &manifest.value, &catalog).await?,
         };
         if commit {
@@ -289,7 +289,7 @@ impl Target<'_> {
         part: &ObjectPart,
         manifest: &Manifest,
         catalog: &DatabaseCatalog,
-    ) -> Result<Vec<Found>, FsckError> {
+    ) -> Result<Vec<DamagedObject>, FsckError> {
         let found = match part.key {
             Key::Segment(of, name) if of == self.id && name.stamp > manifest.low_water_mark => {
                 self.damaged_segment(name).await?.into_iter().collect()
@@ -298,7 +298,7 @@ impl Target<'_> {
                 self.damaged_sections(part, manifest, catalog).await?
             }
             Key::Page(..) => self.damaged_pages(part, manifest).await?,
-            _ => return Err(FsckError::NotNamed(part.to_string())),
+            _ => return Err(FsckError::NotReferenced(part.to_string())),
         };
         match found.is_empty() {
             true => Err(FsckError::NotDamaged(part.to_string())),
@@ -306,10 +306,10 @@ impl Target<'_> {
         }
     }
 
-    async fn damaged_segment(&self, name: SegmentName) -> Result<Option<Found>, FsckError> {
+    async fn damaged_segment(&self, name: SegmentName) -> Result<Option<DamagedObject>, FsckError> {
         let key = Key::Segment(self.id, name);
         let Some(object) = fetch(&self.fsck.bucket, &key, None).await? else {
-            return Err(FsckError::NotNamed(key.to_string()));
+            return Err(FsckError::NotReferenced(key.to_string()));
         };
         match Segment::decode(self.id, name, object.clone()) {
             Ok(segment) if segment.is_damaged() => {
@@ -320,7 +320,7 @@ impl Target<'_> {
             Err(SegmentError::Format(ref error @ FormatError::Newer { known, .. }))
                 if !is_of_known_version(self.id, name, &object, known) =>
             {
-                Err(FsckError::BrokenOff(error.to_string()))
+                Err(FsckError::Aborted(error.to_string()))
             }
             Err(_) => {
                 let claimed = Segment::claimed_tables(&object);
@@ -336,7 +336,7 @@ impl Target<'_> {
         part: &ObjectPart,
         manifest: &Manifest,
         catalog: &DatabaseCatalog,
-    ) -> Result<Vec<Found>, FsckError> {
+    ) -> Result<Vec<DamagedObject>, FsckError> {
         let named = self.load(manifest, &mut Vec::new()).await?;
         let mut is_named = false;
         let mut found = Vec::new();
@@ -358,7 +358,7 @@ impl Target<'_> {
             if is_damaged {
                 let part = DamagedPart::of_section(&section);
                 let lost = vec![LostRows::of_section(&section)];
-                found.push(Found {
+                found.push(DamagedObject {
                     section: Some(section),
                     ..DamageRecord::of_object(part, lost, 0).into()
                 });
@@ -366,7 +366,7 @@ impl Target<'_> {
         }
         match is_named {
             true => Ok(found),
-            false => Err(FsckError::NotNamed(part.to_string())),
+            false => Err(FsckError::NotReferenced(part.to_string())),
         }
     }
 
@@ -384,20 +384,20 @@ impl Target<'_> {
         &self,
         part: &ObjectPart,
         manifest: &Manifest,
-    ) -> Result<Vec<Found>, FsckError> {
+    ) -> Result<Vec<DamagedObject>, FsckError> {
         let dropped = manifest
             .condemned
             .iter()
             .filter_map(|entry| match &entry.what {
-                Dropped::Page(page) => Some(page),
-                Dropped::Section(_) | Dropped::Object(_) => None,
+                DroppedItem::Page(page) => Some(page),
+                DroppedItem::Section(_) | DroppedItem::Object(_) => None,
             });
         let pages = manifest.pages.iter().chain(dropped);
         let named: Vec<&PageRef> = pages
             .filter(|page| part.is_at(&page.key(self.id), page.offset))
             .collect();
         if named.is_empty() {
-            return Err(FsckError::NotNamed(part.to_string()));
+            return Err(FsckError::NotReferenced(part.to_string()));
         }
         let mut found = Vec::new();
         for page in named {
@@ -413,8 +413,8 @@ impl Target<'_> {
     /// Quarantines the objects that are not quarantined yet.
     async fn commit(
         &self,
-        mut base: Versioned<Manifest>,
-        found: &[Found],
+        mut base: VersionedValue<Manifest>,
+        found: &[DamagedObject],
     ) -> Result<(), FsckError> {
         let manifests = &self.fsck.manifests;
         let mut sections: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
@@ -434,9 +434,9 @@ impl Target<'_> {
             base = match outcome.await? {
                 ReplaceOutcome::Committed(current) => current,
                 ReplaceOutcome::GivenUp(reason) => {
-                    return Err(FsckError::BrokenOff(reason.to_string()));
+                    return Err(FsckError::Aborted(reason.to_string()));
                 }
-                ReplaceOutcome::Unknown { reason } => return Err(FsckError::BrokenOff(reason)),
+                ReplaceOutcome::Unknown { reason } => return Err(FsckError::Aborted(reason)),
             };
         }
         Ok(())

@@ -8,10 +8,10 @@ use neap_catalog::DatabaseCatalog;
 use neap_manifest::{LostRows, Manifest, Section, day_of};
 use neap_schema::{DatabaseId, TableId};
 
-use crate::{Finding, FindingKind, Severity, store::Inventory};
+use crate::{Finding, FindingKind, Severity, store::ObjectInventory};
 
 /// Minimum bytes of a Parquet footer: its length and its magic.
-const LEAST_FOOTER_BYTES: u32 = 8;
+const MIN_FOOTER_BYTES: u32 = 8;
 
 /// Returns the name of the table of lost rows, or the names of the first and last table of several.
 pub(crate) fn table_names(catalog: &DatabaseCatalog, rows: &LostRows) -> String {
@@ -30,7 +30,7 @@ pub(crate) fn table_name(catalog: &DatabaseCatalog, table: TableId) -> String {
 
 /// The sections of one table that a missing or truncated object lacks.
 #[derive(Default)]
-struct Lacking {
+struct MissingData {
     sections: u64,
     rows: u64,
     needed_bytes: u64,
@@ -41,11 +41,11 @@ struct Lacking {
 pub(crate) fn lacking<'a>(
     database: DatabaseId,
     sections: impl Iterator<Item = &'a Section>,
-    inventories: &BTreeMap<DatabaseId, Inventory>,
+    inventories: &BTreeMap<DatabaseId, ObjectInventory>,
     catalog: &DatabaseCatalog,
     severity: Severity,
 ) -> Vec<Finding> {
-    let mut lacking: BTreeMap<(Key, TableId), Lacking> = BTreeMap::new();
+    let mut lacking: BTreeMap<(Key, TableId), MissingData> = BTreeMap::new();
     for section in sections {
         let of = section.origin.unwrap_or(database);
         let name = section.object_name();
@@ -61,8 +61,8 @@ pub(crate) fn lacking<'a>(
         entry.needed_bytes = entry.needed_bytes.max(needed);
         entry.size_bytes = listed.map(|listed| listed.size_bytes);
     }
-    let finding = |((key, table), lacking): ((Key, TableId), Lacking)| {
-        let Lacking {
+    let finding = |((key, table), lacking): ((Key, TableId), MissingData)| {
+        let MissingData {
             sections,
             rows,
             needed_bytes,
@@ -112,8 +112,7 @@ pub(crate) fn plausible(
     if day_of(section.min_time) < section.first_day || section.last_day < day_of(section.max_time) {
         contradiction("its times are not in its days");
     }
-    if u64::from(section.footer_length) > section.length
-        || section.footer_length < LEAST_FOOTER_BYTES
+    if u64::from(section.footer_length) > section.length || section.footer_length < MIN_FOOTER_BYTES
     {
         contradiction("the length of its footer can't be");
     }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_manifest::{
-    CacheCommit, CacheOutcome, Collection, Corrections, Manifest, ManifestError, ManifestStore,
-    ObjectName, PageRef, RecordedDelete, Section,
+    CacheCommit, CacheOutcome, Corrections, GarbageCollection, Manifest, ManifestError,
+    ManifestStore, ObjectName, PageRef, RecordedDelete, Section,
 };
 use neap_schema::{CacheId, DatabaseId};
 
@@ -13,9 +13,9 @@ use crate::FsckError;
 
 /// The possible repairs of a database.
 #[derive(Debug, Default)]
-pub(crate) struct Repairs {
+pub(crate) struct RepairPlan {
     /// The manifest that was checked.
-    pub(crate) base: Option<Versioned<Manifest>>,
+    pub(crate) base: Option<VersionedValue<Manifest>>,
     /// Sections with corrected statistics.
     pub(crate) sections: Vec<Section>,
     /// Corrected references to pages.
@@ -28,7 +28,7 @@ pub(crate) struct Repairs {
     pub(crate) caches: BTreeSet<CacheId>,
 }
 
-impl Repairs {
+impl RepairPlan {
     /// Commits the repairs. Returns descriptions of them.
     pub(crate) async fn commit(
         self,
@@ -73,12 +73,12 @@ impl Repairs {
             let mut orphans = self.orphans;
             // An object that a damaged page may reference is not an orphan.
             orphans.retain(|orphan| !census.names(*orphan));
-            let collection = Collection {
+            let collection = GarbageCollection {
                 census,
                 orphans,
                 // Only the collector knows the time-travel period.
                 time_travel: Duration::MAX,
-                ..Collection::default()
+                ..GarbageCollection::default()
             };
             let orphans = collection.orphans.len();
             manifests
@@ -96,14 +96,14 @@ impl Repairs {
 async fn forget_caches(
     manifests: &ManifestStore,
     database: DatabaseId,
-    base: Versioned<Manifest>,
+    base: VersionedValue<Manifest>,
     caches: BTreeSet<CacheId>,
-) -> Result<Versioned<Manifest>, FsckError> {
+) -> Result<VersionedValue<Manifest>, FsckError> {
     let commit = CacheCommit::forgetting(&base, caches);
     let outcome = manifests.commit_caches(database, base.clone(), &commit);
     match outcome.await? {
         CacheOutcome::Committed(current) => Ok(current),
         CacheOutcome::GivenUp(_) => Ok(base),
-        CacheOutcome::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
+        CacheOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }.into()),
     }
 }

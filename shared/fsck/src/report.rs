@@ -11,7 +11,7 @@ const MAX_FINDINGS: usize = 10_000;
 
 /// Numbers of checked objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
+pub struct FsckTotals {
     /// Databases, including dropped ones that still have data.
     pub databases: u64,
     /// Tables that are not dropped.
@@ -30,7 +30,7 @@ pub struct Totals {
     pub bytes: u64,
 }
 
-impl Totals {
+impl FsckTotals {
     pub(crate) fn add(&mut self, other: &Self) {
         self.databases += other.databases;
         self.tables += other.tables;
@@ -45,7 +45,7 @@ impl Totals {
 
 /// The report of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct FsckReport {
     /// Whether every row was read, in addition to registers, pages, the tail and listings.
     pub full: bool,
     /// Whether there is no error.
@@ -57,7 +57,7 @@ pub struct Report {
     /// The number of notes.
     pub notes: u64,
     /// Numbers of checked objects.
-    pub checked: Totals,
+    pub checked: FsckTotals,
     /// The findings, most severe first; at most 10,000 of them.
     pub findings: Vec<Finding>,
     /// The rows that are lost with the objects that an operator named.
@@ -68,7 +68,7 @@ pub struct Report {
     pub repaired: Vec<String>,
 }
 
-impl Report {
+impl FsckReport {
     /// Creates an empty report.
     pub(crate) fn new(full: bool) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for FsckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for lost in &self.lost {
             writeln!(f, "{lost}")?;
@@ -123,7 +123,7 @@ impl fmt::Display for Report {
         for repaired in &self.repaired {
             writeln!(f, "repaired {repaired}")?;
         }
-        let Totals {
+        let FsckTotals {
             databases,
             tables,
             sections,
@@ -152,8 +152,8 @@ mod tests {
     use super::*;
     use crate::FindingKind;
 
-    fn report() -> Report {
-        let mut report = Report::new(true);
+    fn report() -> FsckReport {
+        let mut report = FsckReport::new(true);
         report.add(Finding::note(FindingKind::AlienKey, "not Neap's: left alone").at("x/y"));
         report.add(Finding {
             database: Some("db".to_owned()),
@@ -176,7 +176,7 @@ mod tests {
         1 errors, 0 warnings, 1 notes
         "#);
         assert_eq!(report().exit_code(), 1);
-        assert_eq!(Report::new(false).exit_code(), 0);
+        assert_eq!(FsckReport::new(false).exit_code(), 0);
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn findings_beyond_the_maximum_are_counted() {
-        let mut report = Report::new(false);
+        let mut report = FsckReport::new(false);
         for _ in 0..=MAX_FINDINGS {
             report.add(Finding::warning(FindingKind::Orphan, "x"));
         }

@@ -12,13 +12,13 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Finding, FindingKind, FsckError,
-    content::{self, Content},
+    content::{self, SectionContent},
     statistics::compare,
     store::fetch,
 };
 
 /// Number of sections that are read concurrently.
-const SECTIONS_AT_ONCE: usize = 8;
+const CONCURRENT_SECTIONS: usize = 8;
 
 /// Maximum memory for sections that are read concurrently, in units of [`UNIT_BYTES`]. A larger section is read alone.
 const UNITS: u32 = 256;
@@ -27,11 +27,11 @@ const UNITS: u32 = 256;
 const UNIT_BYTES: u64 = 1 << 20;
 
 /// A section to read, with its table.
-pub(crate) type Wanted = (SectionWithFooter, Arc<Table>);
+pub(crate) type SectionWithTable = (SectionWithFooter, Arc<Table>);
 
 /// The findings about a section, and the section with corrected statistics if those in the manifest are wrong.
 #[derive(Debug, Default)]
-pub(crate) struct Read {
+pub(crate) struct SectionCheckResult {
     pub(crate) findings: Vec<Finding>,
     pub(crate) corrected: Option<Section>,
 }
@@ -40,9 +40,9 @@ pub(crate) struct Read {
 pub(crate) async fn read_all(
     bucket: &Bucket,
     database: DatabaseId,
-    wanted: Vec<Wanted>,
+    wanted: Vec<SectionWithTable>,
     read: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Read>, FsckError> {
+) -> Result<Vec<SectionCheckResult>, FsckError> {
     let memory = Semaphore::new(UNITS as usize);
     let memory = &memory;
     stream::iter(wanted)
@@ -50,7 +50,7 @@ pub(crate) async fn read_all(
             let length = wanted.0.section.length;
             let units = u32::try_from(length.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
             let broken_off =
-                |reason: &dyn std::fmt::Display| FsckError::BrokenOff(reason.to_string());
+                |reason: &dyn std::fmt::Display| FsckError::Aborted(reason.to_string());
             let _memory = memory
                 .acquire_many(units.clamp(1, UNITS))
                 .await
@@ -59,7 +59,7 @@ pub(crate) async fn read_all(
             read(length);
             Ok::<_, FsckError>(found)
         })
-        .buffer_unordered(SECTIONS_AT_ONCE)
+        .buffer_unordered(CONCURRENT_SECTIONS)
         .try_collect()
         .await
 }
@@ -67,8 +67,8 @@ pub(crate) async fn read_all(
 async fn read_one(
     bucket: &Bucket,
     database: DatabaseId,
-    (wanted, table): Wanted,
-) -> Result<Read, FsckError> {
+    (wanted, table): SectionWithTable,
+) -> Result<SectionCheckResult, FsckError> {
     let section = Arc::clone(&wanted.section);
     let key = section.key(database);
     let name = table.name().to_owned();
@@ -76,7 +76,7 @@ async fn read_one(
         let message = format!("its section at byte {}: {message}", section.offset);
         Finding::error(kind, message).at(&key).of_table(&name)
     };
-    let only = |finding: Finding| Read {
+    let only = |finding: Finding| SectionCheckResult {
         findings: vec![finding],
         corrected: None,
     };
@@ -98,7 +98,7 @@ async fn read_one(
         Ok(content) => content,
         Err(reason) => {
             findings.push(finding(FindingKind::Damaged, &reason));
-            return Ok(Read {
+            return Ok(SectionCheckResult {
                 findings,
                 corrected: None,
             });
@@ -115,14 +115,18 @@ async fn read_one(
             ..finding(found.kind, &found.message)
         }));
     }
-    Ok(Read {
+    Ok(SectionCheckResult {
         findings,
         corrected,
     })
 }
 
 /// Decodes rows on a blocking thread. Bytes that make the decoder panic are damaged.
-async fn decode(bytes: Bytes, section: Arc<Section>, table: Arc<Table>) -> Result<Content, String> {
+async fn decode(
+    bytes: Bytes,
+    section: Arc<Section>,
+    table: Arc<Table>,
+) -> Result<SectionContent, String> {
     let decoding = tokio::task::spawn_blocking(move || content::read(&bytes, &section, &table));
     let decoded = decoding.await;
     decoded.unwrap_or_else(|_| Err("it can't be decoded: the decoder gave up".to_owned()))

@@ -2,18 +2,18 @@
 
 use neap_manifest::{PageRef, Section, SectionWithFooter, TagRange};
 
-use crate::{Finding, FindingKind, content::Content};
+use crate::{Finding, FindingKind, content::SectionContent};
 
 /// The differences between the statistics and the content of a section, and the section with corrected statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Correction {
+pub(crate) struct SectionCorrection {
     pub(crate) findings: Vec<Finding>,
     pub(crate) section: Section,
 }
 
 /// Compares the statistics of a section with its content. Returns `None` if they agree. Time bounds that are too wide
 /// are reported because they cost time; bounds of tags may be too wide.
-pub(crate) fn compare(section: &Section, content: &Content) -> Option<Correction> {
+pub(crate) fn compare(section: &Section, content: &SectionContent) -> Option<SectionCorrection> {
     let mut findings = Vec::new();
     let mut correct = section.clone();
     let wrong = |message: String| Finding::error(FindingKind::WrongStatistics, message);
@@ -59,7 +59,7 @@ pub(crate) fn compare(section: &Section, content: &Content) -> Option<Correction
         }
         correct.footer_crc32c = Some(content.footer_crc32c);
     }
-    (!findings.is_empty()).then_some(Correction {
+    (!findings.is_empty()).then_some(SectionCorrection {
         findings,
         section: correct,
     })
@@ -154,8 +154,8 @@ mod tests {
         }
     }
 
-    fn content() -> Content {
-        Content {
+    fn content() -> SectionContent {
+        SectionContent {
             rows: 5,
             times: Some((10, 20)),
             tags: BTreeMap::from([("host".to_owned(), range("b", "c", false))]),
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    fn worst(change: impl FnOnce(&mut Content)) -> Option<Severity> {
+    fn worst(change: impl FnOnce(&mut SectionContent)) -> Option<Severity> {
         let mut content = content();
         change(&mut content);
         let correction = compare(&section(), &content)?;

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
-    Answer, Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, StoreError, StoreTime,
+    Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, StoreError, StoreResponse,
+    StoreTime,
 };
 use neap_manifest::ObjectName;
 use neap_schema::DatabaseId;
@@ -12,32 +13,32 @@ use neap_schema::DatabaseId;
 use crate::FsckError;
 
 /// Timeout of a request: longer than a store's own timeout.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Maximum number of pages of one listing.
 const MAX_PAGES: usize = 1_000_000;
 
 /// The metadata of an object in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct ListedObject {
     pub(crate) size_bytes: u64,
     pub(crate) last_modified: StoreTime,
 }
 
 /// The data objects of a database.
-pub(crate) type Inventory = BTreeMap<ObjectName, Listed>;
+pub(crate) type ObjectInventory = BTreeMap<ObjectName, ListedObject>;
 
 async fn in_time<T>(
     bucket: &Bucket,
     operation: Operation,
     key: &str,
-    answer: impl Future<Output = Result<Answer<T>, StoreError>>,
+    answer: impl Future<Output = Result<StoreResponse<T>, StoreError>>,
 ) -> Result<T, FsckError> {
-    let answer = bucket.world().timeout(REQUEST_LIMIT, answer).await;
+    let answer = bucket.world().timeout(REQUEST_TIMEOUT, answer).await;
     let unanswered = || StoreError::Unavailable {
         operation,
         key: key.to_owned(),
-        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+        reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
     };
     Ok(answer.ok_or_else(unanswered)??.value)
 }
@@ -62,7 +63,7 @@ pub(crate) async fn list(
             return Ok(());
         }
     }
-    Err(FsckError::Endless {
+    Err(FsckError::ListingTooLong {
         prefix: prefix.to_owned(),
         pages: MAX_PAGES,
     })
@@ -72,14 +73,14 @@ pub(crate) async fn list(
 pub(crate) async fn inventory(
     bucket: &Bucket,
     database: DatabaseId,
-) -> Result<Inventory, FsckError> {
-    let mut inventory = Inventory::new();
+) -> Result<ObjectInventory, FsckError> {
+    let mut inventory = ObjectInventory::new();
     list(bucket, &Key::data_prefix(database), |entry| {
         let key = entry.key.parse::<Key>().ok();
         if let Some((of, name)) = key.as_ref().and_then(ObjectName::of_key)
             && of == database
         {
-            let listed = Listed {
+            let listed = ListedObject {
                 size_bytes: entry.size_bytes,
                 last_modified: entry.last_modified,
             };

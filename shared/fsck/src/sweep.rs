@@ -9,21 +9,21 @@ use crate::{Finding, FindingKind, FsckError, store::list};
 
 /// The number and bytes of the objects of a database that may be unknown.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct ObjectTotals {
     pub(crate) objects: u64,
     pub(crate) bytes: u64,
 }
 
 /// The result of a scan of all keys in a bucket.
 #[derive(Debug, Default)]
-pub(crate) struct Sweep {
+pub(crate) struct BucketScan {
     /// Findings about keys that do not belong to Neap.
     pub(crate) aliens: Vec<Finding>,
     /// The scanned databases, with the number and bytes of their objects.
-    pub(crate) databases: BTreeMap<DatabaseId, Found>,
+    pub(crate) databases: BTreeMap<DatabaseId, ObjectTotals>,
 }
 
-impl Sweep {
+impl BucketScan {
     /// Scans all keys of a bucket. Skips the objects of known databases.
     pub(crate) async fn of(
         bucket: &Bucket,
@@ -62,7 +62,7 @@ impl Sweep {
     pub(crate) fn findings(self, known: &BTreeSet<DatabaseId>) -> impl Iterator<Item = Finding> {
         let unknown = self.databases.into_iter();
         let unknown = unknown.filter(|(database, _)| !known.contains(database));
-        let unknown = unknown.map(|(database, Found { objects, bytes })| {
+        let unknown = unknown.map(|(database, ObjectTotals { objects, bytes })| {
             let message = format!(
                 "{objects} objects with {bytes} bytes belong to database {database}, which the root catalog lacks"
             );

@@ -7,7 +7,7 @@ use neap_bucket::{Bucket, HEADER_BYTES, Key, SegmentName, Stamp, StoreTime};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{LostRows, Manifest};
 use neap_schema::DatabaseId;
-use neap_wal::{Pressure, PressureLimits, Segment, TableRows};
+use neap_wal::{Backpressure, BackpressureLimits, Segment, TableSummary};
 
 use crate::{
     Finding, FindingKind, FsckError,
@@ -21,13 +21,13 @@ use crate::{
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// Maximum age of a segment while flushes work.
-const FLUSHED_AFTER: Duration = Duration::from_secs(60 * 60);
+const MAX_UNFLUSHED_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Number of segments that are read concurrently.
-const SEGMENTS_AT_ONCE: usize = 8;
+const CONCURRENT_SEGMENTS: usize = 8;
 
 /// The manifest and catalog against which segments are checked.
-pub(crate) struct Known<'a> {
+pub(crate) struct SegmentChecker<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) catalog: &'a DatabaseCatalog,
     pub(crate) catalog_version: u64,
@@ -88,12 +88,12 @@ impl TailInventory {
     fn backlog(&self, database: DatabaseId, now: StoreTime) -> Option<Finding> {
         let (oldest, _) = self.segments.first()?;
         let (segments, age) = (self.segments.len() as u64, now.since(oldest.stamp.time()));
-        let limits = PressureLimits::DEFAULT;
+        let limits = BackpressureLimits::DEFAULT;
         let consequence = match limits.pressure_of(segments) {
-            Pressure::None if age <= FLUSHED_AFTER => return None,
-            Pressure::None => "see why flushes give up, or run `neap compact`",
-            Pressure::Slow => "its writers slow down until flushes have caught up",
-            Pressure::Stop => "its writers refuse writes until flushes have caught up",
+            Backpressure::None if age <= MAX_UNFLUSHED_AGE => return None,
+            Backpressure::None => "see why flushes give up, or run `neap compact`",
+            Backpressure::Slow => "its writers slow down until flushes have caught up",
+            Backpressure::Stop => "its writers refuse writes until flushes have caught up",
         };
         let message = format!(
             "{segments} segments are not flushed, the oldest for {} minutes: {consequence}",
@@ -114,7 +114,7 @@ impl TailInventory {
         &self,
         bucket: &Bucket,
         database: DatabaseId,
-        known: &Known<'_>,
+        known: &SegmentChecker<'_>,
         read: &(dyn Fn(u64) + Sync),
     ) -> Result<(Vec<Finding>, BTreeSet<SegmentName>), FsckError> {
         // Segments that are too short are reported from the listing.
@@ -126,7 +126,7 @@ impl TailInventory {
                 read(*size_bytes);
                 Ok::<_, FsckError>((*name, object))
             })
-            .buffered(SEGMENTS_AT_ONCE)
+            .buffered(CONCURRENT_SEGMENTS)
             .map_ok(|(name, object)| match object {
                 None => (Vec::new(), Some(name)),
                 Some(object) => match Segment::decode(database, name, object.clone()) {
@@ -154,11 +154,11 @@ impl TailInventory {
     }
 }
 
-fn lost_rows(tables: Vec<TableRows>) -> Vec<LostRows> {
+fn lost_rows(tables: Vec<TableSummary>) -> Vec<LostRows> {
     tables.into_iter().map(LostRows::from).collect()
 }
 
-impl Known<'_> {
+impl SegmentChecker<'_> {
     /// Returns the findings about a segment, without its quarantined rows.
     fn judge(&self, segment: Segment) -> Vec<Finding> {
         let segment = Arc::new(segment);

@@ -23,20 +23,21 @@ use arrow_schema::Schema;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
-    Bucket, Change, Clock, Commit, DirectoryStore, Entropy, Get, GetOptions, Key, Margins,
-    MemoryStore, PutMode, Rules, Store, Versioned, World, WriteOrder,
+    Bucket, Clock, CommitOutcome, DirectoryStore, Entropy, Get, GetOptions, Key, MemoryStore,
+    ProtocolMargins, ProtocolRules, PutMode, RegisterChange, Store, VersionedValue, World,
+    WriteOrder,
 };
 use neap_catalog::{ANY_AGE, Catalog, TableAddition};
-use neap_compact::{FlushLimits, Flushed, Flusher};
+use neap_compact::{FlushLimits, FlushResult, Flusher};
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore, Section};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use neap_wal::{
-    DeleteRequest, EncodedRows, Proof, TailReader, TailSettings, TailWriter, WriteRequest,
-    WriterSettings,
+    DeleteRequest, EncodedRows, FreshnessProof, TailReader, TailReaderSettings, TailWriter,
+    TailWriterSettings, WriteRequest,
 };
 
-use crate::{Fsck, FsckOptions, Report};
+use crate::{Fsck, FsckOptions, FsckReport};
 
 /// The paused clock of tokio, which can be advanced.
 #[derive(Debug)]
@@ -63,14 +64,14 @@ impl Clock for TestClock {
 }
 
 /// A row: host, optional zone, time, usage.
-type Row<'a> = (&'a str, Option<&'a str>, i64, f64);
+type TestRow<'a> = (&'a str, Option<&'a str>, i64, f64);
 
 const CPU: &str = "cpu";
 const MEM: &str = "mem";
 const DAY: i64 = 86_400_000_000_000;
 
 /// A store with one database, and the writer and flusher of the database.
-struct Stage {
+struct FsckFixture {
     store: Arc<dyn Store>,
     clock: Arc<TestClock>,
     bucket: Bucket,
@@ -82,7 +83,7 @@ struct Stage {
     _directory: Option<tempfile::TempDir>,
 }
 
-impl Stage {
+impl FsckFixture {
     /// Creates a fixture on each kind of store.
     async fn each() -> Vec<Self> {
         let directory = tempfile::tempdir().unwrap();
@@ -109,8 +110,8 @@ impl Stage {
             Some(folder) => Arc::new(DirectoryStore::open(folder.path(), &world).unwrap()),
         };
         let bucket = Bucket::new(Arc::clone(&store), world);
-        let rules = Rules::new(Margins::LOCAL);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let settings = ManifestSettings {
             inline_sections: 16,
             ..ManifestSettings::default()
@@ -120,13 +121,13 @@ impl Stage {
             bucket.clone(),
             Arc::clone(&catalog),
             manifests.clone(),
-            TailReader::new(bucket.clone(), TailSettings::default()),
+            TailReader::new(bucket.clone(), TailReaderSettings::default()),
             rules,
             FlushLimits::default(),
         );
         let database = catalog.create_database("db", None).await.unwrap();
         Self {
-            writer: TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None),
+            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
             store,
             clock,
             bucket,
@@ -144,7 +145,7 @@ impl Stage {
     }
 
     /// Writes rows to a table; creates the table if it is missing.
-    async fn write(&self, table: &str, rows: &[Row<'_>]) {
+    async fn write(&self, table: &str, rows: &[TestRow<'_>]) {
         let columns = [
             ("host", ColumnType::Tag),
             ("zone", ColumnType::Tag),
@@ -164,7 +165,7 @@ impl Stage {
             depth: 0,
             arrived: self.bucket.world().moment(),
             rows: vec![EncodedRows::encode(id, &batch(rows)).unwrap()],
-            proof: Proof {
+            proof: FreshnessProof {
                 tail: None,
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
@@ -184,7 +185,7 @@ impl Stage {
         let request = DeleteRequest {
             arrived: self.bucket.world().moment(),
             deletes: vec![RowDelete { table, condition }],
-            proof: Proof {
+            proof: FreshnessProof {
                 tail: None,
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
@@ -200,7 +201,7 @@ impl Stage {
     async fn flush(&self) {
         self.advance(Duration::from_secs(20));
         let flushed = self.flusher.flush(self.database).await.unwrap();
-        assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
+        assert!(matches!(flushed, FlushResult::Done { .. }), "{flushed:?}");
     }
 
     /// Creates fixtures with two sections of `cpu`, one of `mem`, and a segment of each table in the tail.
@@ -240,7 +241,7 @@ impl Stage {
         stage
     }
 
-    async fn manifest(&self) -> Versioned<Manifest> {
+    async fn manifest(&self) -> VersionedValue<Manifest> {
         self.manifests.read(self.database, None).await.unwrap()
     }
 
@@ -257,14 +258,14 @@ impl Stage {
 
     /// Commits an invalid change to the manifest.
     async fn tamper(&self, change: impl Fn(&mut Manifest)) {
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             change(&mut next);
-            Ok::<_, ()>(Change::Put(next, ()))
+            Ok::<_, ()>(RegisterChange::Put(next, ()))
         };
         let register = self.manifests.register(self.database);
         let outcome = register.commit(None, change).await.unwrap();
-        assert!(matches!(outcome, Commit::Committed { .. }));
+        assert!(matches!(outcome, CommitOutcome::Committed { .. }));
     }
 
     /// Changes the first inline section of `cpu`.
@@ -311,22 +312,22 @@ impl Stage {
 
     /// Returns the first segment above the low-water mark.
     async fn segment(&self) -> Key {
-        let tail = TailReader::new(self.bucket.clone(), TailSettings::default());
+        let tail = TailReader::new(self.bucket.clone(), TailReaderSettings::default());
         let mark = self.manifest().await.value.low_water_mark;
         let listing = tail.list(self.database, mark).await.unwrap();
         Key::Segment(self.database, listing.segments[0].name)
     }
 
-    async fn check_with(&self, options: &FsckOptions) -> Report {
+    async fn check_with(&self, options: &FsckOptions) -> FsckReport {
         let fsck = Fsck::new(self.bucket.clone());
         fsck.check(options, &|_| {}).await.unwrap()
     }
 
-    async fn quick(&self) -> Report {
+    async fn quick(&self) -> FsckReport {
         self.check_with(&FsckOptions::default()).await
     }
 
-    async fn full(&self) -> Report {
+    async fn full(&self) -> FsckReport {
         let full = true;
         self.check_with(&FsckOptions {
             full,
@@ -335,7 +336,7 @@ impl Stage {
         .await
     }
 
-    async fn repair(&self, full: bool) -> Report {
+    async fn repair(&self, full: bool) -> FsckReport {
         self.check_with(&FsckOptions {
             full,
             repair: true,
@@ -345,7 +346,7 @@ impl Stage {
     }
 }
 
-fn batch(rows: &[Row<'_>]) -> RecordBatch {
+fn batch(rows: &[TestRow<'_>]) -> RecordBatch {
     let hosts: DictionaryArray<Int32Type> = rows.iter().map(|row| Some(row.0)).collect();
     let zones: DictionaryArray<Int32Type> = rows.iter().map(|row| row.1).collect();
     let times = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.2));
@@ -365,7 +366,7 @@ fn batch(rows: &[Row<'_>]) -> RecordBatch {
 }
 
 /// Formats the findings as lines, without the names of objects.
-fn lines(report: &Report) -> String {
+fn lines(report: &FsckReport) -> String {
     let lines = report.findings.iter().map(|finding| {
         let mut line = finding.to_string();
         if let Some(key) = &finding.key {

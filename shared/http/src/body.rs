@@ -66,7 +66,7 @@ impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         let kind = match error {
             BodyError::TooLarge { .. } => Kind::TooLarge,
-            BodyError::TooSlow { .. } => Kind::TooSlow,
+            BodyError::TooSlow { .. } => Kind::RequestTimeout,
             BodyError::Encoding(_) | BodyError::Gzip(_) | BodyError::Broken(_) => Kind::Invalid,
         };
         Self::text(kind, error.to_string())
@@ -74,18 +74,18 @@ impl From<BodyError> for ApiError {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+enum ContentEncoding {
     Identity,
     Gzip,
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, BodyError> {
+fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, BodyError> {
     let Some(value) = headers.get(CONTENT_ENCODING) else {
-        return Ok(Encoding::Identity);
+        return Ok(ContentEncoding::Identity);
     };
     match value.as_bytes() {
-        b"gzip" => Ok(Encoding::Gzip),
-        b"identity" => Ok(Encoding::Identity),
+        b"gzip" => Ok(ContentEncoding::Gzip),
+        b"identity" => Ok(ContentEncoding::Identity),
         other => {
             let other = String::from_utf8_lossy(other).into_owned();
             Err(BodyError::Encoding(other))
@@ -108,7 +108,7 @@ const UNANNOUNCED_BYTES: usize = 64 << 10;
 pub fn expected_bytes(headers: &HeaderMap, limits: &BodyLimits) -> usize {
     let announced = content_length(headers).unwrap_or(UNANNOUNCED_BYTES);
     let decoded = match encoding(headers) {
-        Ok(Encoding::Gzip) => announced.saturating_mul(GZIP_FACTOR),
+        Ok(ContentEncoding::Gzip) => announced.saturating_mul(GZIP_FACTOR),
         _ => announced,
     };
     decoded.min(limits.max_bytes)
@@ -133,8 +133,8 @@ pub async fn read_body(
     let capacity = expected_bytes(headers, limits);
     let read = async {
         match encoding {
-            Encoding::Identity => read_plain(body, capacity, limits.max_bytes).await,
-            Encoding::Gzip => read_gzip(body, capacity, limits.max_bytes).await,
+            ContentEncoding::Identity => read_plain(body, capacity, limits.max_bytes).await,
+            ContentEncoding::Gzip => read_gzip(body, capacity, limits.max_bytes).await,
         }
     };
     let limit = limits.timeout;
@@ -177,13 +177,13 @@ async fn read_plain(mut body: Body, capacity: usize, limit: usize) -> Result<Byt
 }
 
 /// A buffer with a size limit.
-struct Bounded {
+struct BoundedBuffer {
     bytes: Vec<u8>,
     limit: usize,
     is_full: bool,
 }
 
-impl Write for Bounded {
+impl Write for BoundedBuffer {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + piece.len() > self.limit {
             self.is_full = true;
@@ -200,7 +200,7 @@ impl Write for Bounded {
 
 /// Reads a body that consists of any number of gzip members.
 async fn read_gzip(mut body: Body, capacity: usize, limit: usize) -> Result<Bytes, BodyError> {
-    let mut decoder = MultiGzDecoder::new(Bounded {
+    let mut decoder = MultiGzDecoder::new(BoundedBuffer {
         bytes: Vec::with_capacity(capacity),
         limit,
         is_full: false,
@@ -222,7 +222,7 @@ async fn read_gzip(mut body: Body, capacity: usize, limit: usize) -> Result<Byte
     }
 }
 
-fn gzip_error(decoder: &MultiGzDecoder<Bounded>, error: &io::Error) -> BodyError {
+fn gzip_error(decoder: &MultiGzDecoder<BoundedBuffer>, error: &io::Error) -> BodyError {
     let decoded = decoder.get_ref();
     if decoded.is_full {
         BodyError::TooLarge {

@@ -79,7 +79,7 @@ impl From<CatalogError> for ApiError {
 mod tests {
     use axum::response::IntoResponse;
     use neap_bucket::Operation;
-    use neap_catalog::LimitReached;
+    use neap_catalog::LimitError;
 
     use super::*;
 
@@ -114,7 +114,7 @@ mod tests {
             (CatalogError::AlreadyDeleted { name: name() }, 409),
             (CatalogError::SoftDeleted { name: name() }, 400),
             (CatalogError::ReservedColumn { column: name() }, 400),
-            (LimitReached::Databases { limit: 5 }.into(), 422),
+            (LimitError::Databases { limit: 5 }.into(), 422),
         ] {
             assert_eq!(ApiError::from(error).kind().status().as_u16(), status);
         }

@@ -23,7 +23,7 @@ pub enum Kind {
     /// The request has no valid credentials.
     Unauthenticated,
     /// Too many requests had no valid credentials.
-    TooMany,
+    TooManyRequests,
     /// The credentials do not permit the request.
     Forbidden,
     /// The resource does not exist.
@@ -33,13 +33,13 @@ pub enum Kind {
     /// The request is valid, but not supported or switched off.
     NotAllowed,
     /// The request did not arrive in time.
-    TooSlow,
+    RequestTimeout,
     /// The resource exists already, or is deleted already.
     Conflict,
     /// The request is larger than allowed.
     TooLarge,
     /// The content type of the body is not supported.
-    MediaType,
+    UnsupportedMediaType,
     /// A configured limit is reached.
     Limit,
     /// The request had no effect. It may succeed later.
@@ -58,15 +58,15 @@ impl Kind {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Limit => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable | Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Corrupt | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -78,15 +78,15 @@ impl Kind {
         match self {
             Self::Invalid => "invalid",
             Self::Unauthenticated => "unauthorized",
-            Self::TooMany => "too many requests",
+            Self::TooManyRequests => "too many requests",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not found",
             Self::Gone => "gone",
             Self::NotAllowed => "method not allowed",
-            Self::TooSlow => "request timeout",
+            Self::RequestTimeout => "request timeout",
             Self::Conflict => "conflict",
             Self::TooLarge => "request too large",
-            Self::MediaType => "unsupported media type",
+            Self::UnsupportedMediaType => "unsupported media type",
             Self::Limit => "unprocessable entity",
             Self::Unavailable | Self::Unknown => "unavailable",
             Self::Corrupt | Self::Internal => "internal error",

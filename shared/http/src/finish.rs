@@ -29,9 +29,9 @@ use neap_catalog::origin;
 use tracing::Instrument;
 
 use crate::{
-    Access, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind, LATENCY_BUCKETS,
-    Metrics, RequestId,
-    auth::{Admitted, admit, check_route, is_about_tokens},
+    AccessControl, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind,
+    LATENCY_BUCKETS, Metrics, RequestId,
+    auth::{AdmittedRequest, admit, check_route, is_about_tokens},
     error::ServerFault,
 };
 
@@ -41,7 +41,7 @@ const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
 /// The parameters of [`finish`].
 #[derive(Clone, Debug)]
-pub struct Common {
+pub struct ServiceContext {
     /// The UUID for the header `cluster-uuid`.
     pub cluster: ClusterId,
     /// The clock, and the source of randomness for request ids.
@@ -49,12 +49,12 @@ pub struct Common {
     /// The registry of the request metrics.
     pub metrics: Metrics,
     /// Whether requests need a token.
-    pub access: Access,
+    pub access: AccessControl,
 }
 
 #[derive(Debug)]
-struct Shared {
-    access: Access,
+struct LayerState {
+    access: AccessControl,
     cluster: ClusterId,
     world: World,
     requests: CounterFamily,
@@ -64,7 +64,7 @@ struct Shared {
 /// Wraps the routes of all functions in the layers that every answer needs: `cluster-uuid`, the request id, CORS
 /// headers, 404 for unknown paths and methods, 500 for panics, and for each request a span, a log line and metrics.
 /// Must be the outermost layer.
-pub fn finish(routes: Router, common: Common) -> Router {
+pub fn finish(routes: Router, common: ServiceContext) -> Router {
     let requests = common.metrics.counter(
         "http_requests_total",
         "Requests by method, route and status.",
@@ -76,7 +76,7 @@ pub fn finish(routes: Router, common: Common) -> Router {
         &["method", "path"],
         LATENCY_BUCKETS,
     );
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(LayerState {
         access: common.access,
         cluster: common.cluster,
         world: common.world,
@@ -96,7 +96,7 @@ pub fn finish(routes: Router, common: Common) -> Router {
 
 /// The route that a request matched. Stored in the extensions of its answer.
 #[derive(Clone, Debug)]
-struct Route(MatchedPath);
+struct MatchedRoute(MatchedPath);
 
 async fn note_route(request: Request, next: Next) -> Response {
     let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
@@ -106,11 +106,11 @@ async fn note_route(request: Request, next: Next) -> Response {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    response.extensions_mut().insert(Route(route));
+    response.extensions_mut().insert(MatchedRoute(route));
     response
 }
 
-async fn around(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+async fn around(State(shared): State<Arc<LayerState>>, request: Request, next: Next) -> Response {
     let begun = shared.world.clock.monotonic();
     let id = RequestId::draw(&shared.world);
     let method = request.method().clone();
@@ -129,7 +129,8 @@ async fn around(State(shared): State<Arc<Shared>>, request: Request, next: Next)
         }
     };
     let status = response.status();
-    if let (StatusCode::FORBIDDEN, Access::Tokens(authenticator)) = (status, &shared.access) {
+    if let (StatusCode::FORBIDDEN, AccessControl::Tokens(authenticator)) = (status, &shared.access)
+    {
         authenticator.note_forbidden();
     }
     let headers = response.headers_mut();
@@ -151,7 +152,7 @@ async fn answer(
     mut request: Request,
     next: Next,
     id: RequestId,
-    Admitted { caller, origin }: Admitted,
+    AdmittedRequest { caller, origin }: AdmittedRequest,
 ) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let span = tracing::info_span!("request", %id, %method, path, token = caller.token_name());
@@ -186,7 +187,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
 }
 
 fn note_request(
-    shared: &Shared,
+    shared: &LayerState,
     id: RequestId,
     method: &Method,
     response: &Response,
@@ -194,7 +195,9 @@ fn note_request(
 ) {
     let status = response.status().as_u16();
     let extensions = response.extensions();
-    let route = extensions.get::<Route>().map(|Route(path)| path.as_str());
+    let route = extensions
+        .get::<MatchedRoute>()
+        .map(|MatchedRoute(path)| path.as_str());
     let path = route.unwrap_or("unmatched");
     let fault = extensions.get::<ServerFault>();
     let token = extensions.get::<Caller>().and_then(Caller::token_name);

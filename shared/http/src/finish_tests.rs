@@ -5,26 +5,26 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, Margins, MemoryStore};
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins};
 use neap_catalog::Catalog;
 use tower::ServiceExt;
 
 use super::*;
-use crate::{Server, health_routes, metrics_routes};
+use crate::{ServerInfo, health_routes, metrics_routes};
 
 fn routes() -> Router {
     let world = World::system();
     let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
     let bucket = Bucket::new(store, world.clone());
     let metrics = Metrics::default();
-    let common = Common {
-        cluster: ClusterId::of(Arc::new(Catalog::new(bucket, Margins::LOCAL, None))),
+    let common = ServiceContext {
+        cluster: ClusterId::of(Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None))),
         world: world.clone(),
         metrics: metrics.clone(),
-        access: Access::Open,
+        access: AccessControl::Open,
     };
     let panics = async || -> &'static str { panic!("on purpose") };
-    let server = Server::new("0.1.0", "0123abc", &world);
+    let server = ServerInfo::new("0.1.0", "0123abc", &world);
     let routes = Router::new()
         .route("/thing/{id}", post(async || StatusCode::NO_CONTENT))
         .route("/panic", get(panics))

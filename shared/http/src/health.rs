@@ -34,7 +34,7 @@ const REQUEST_ID_HEADERS: [HeaderName; 2] = [
 
 /// The identity of the process, as shown by `/ping`.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct ServerInfo {
     /// The version of Neap.
     pub version: &'static str,
     /// The revision of the source: 7 to 10 hexadecimal digits.
@@ -43,7 +43,7 @@ pub struct Server {
     pub process: Uuid,
 }
 
-impl Server {
+impl ServerInfo {
     /// Creates the identity of a process of this version and revision, with an id drawn from `world`.
     pub fn new(version: &'static str, revision: &'static str, world: &World) -> Self {
         let random = world.entropy.next_u128().to_be_bytes();
@@ -56,7 +56,7 @@ impl Server {
 }
 
 /// Creates the routes `/health`, `/api/v1/health` (GET) and `/ping` (GET, POST). All of them answer HEAD, too.
-pub fn health_routes(server: Server) -> Router {
+pub fn health_routes(server: ServerInfo) -> Router {
     let health = get(health);
     Router::new()
         .route("/health", health.clone())
@@ -84,7 +84,7 @@ async fn health(headers: HeaderMap) -> Response {
     "OK".into_response()
 }
 
-async fn ping(State(server): State<Arc<Server>>, id: Option<Extension<RequestId>>) -> Response {
+async fn ping(State(server): State<Arc<ServerInfo>>, id: Option<Extension<RequestId>>) -> Response {
     let body = Json(json!({
         "product_name": PRODUCT,
         "version": COMPATIBLE_VERSION,

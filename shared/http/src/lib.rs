@@ -31,17 +31,21 @@ mod request_id;
 mod stamp;
 mod time_limit;
 
-pub use auth::{Access, AuthSettings, Authenticator, Caller, Peer, Unguarded, refuse_web_pages};
+pub use auth::{
+    AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
+    refuse_web_pages,
+};
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
 pub use cluster::ClusterId;
 pub use error::{ApiError, ErrorBody, Kind};
-pub use finish::{Common, finish};
-pub use health::{COMPATIBLE_VERSION, Server, health_routes};
+pub use finish::{ServiceContext, finish};
+pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{
-    CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, Samples, metrics_routes,
+    CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,
+    metrics_routes,
 };
 pub use query::{parse_query, read_json};
 pub use request_id::RequestId;
 pub use stamp::{ORDER_HEADER, STAMP_HEADER, requested_order, requested_stamp};
-pub use time_limit::TimeLimit;
+pub use time_limit::RequestDeadline;

@@ -13,7 +13,7 @@ use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::header::CONTENT_TYPE;
 
 pub use family::{CounterFamily, HistogramFamily};
-pub use text::Samples;
+pub use text::SampleWriter;
 
 /// The upper bounds of the latency buckets, in seconds: from a cached query to a slow store.
 pub const LATENCY_BUCKETS: &[f64] = &[
@@ -41,12 +41,12 @@ impl MetricKind {
     }
 }
 
-type Collect = Box<dyn Fn(&mut Samples<'_>) + Send + Sync>;
+type CollectFn = Box<dyn Fn(&mut SampleWriter<'_>) + Send + Sync>;
 
 struct Metric {
     help: &'static str,
     kind: MetricKind,
-    collect: Collect,
+    collect: CollectFn,
 }
 
 /// The metrics of a process. Clones share them.
@@ -73,7 +73,7 @@ impl Metrics {
         name: &'static str,
         help: &'static str,
         kind: MetricKind,
-        collect: impl Fn(&mut Samples<'_>) + Send + Sync + 'static,
+        collect: impl Fn(&mut SampleWriter<'_>) + Send + Sync + 'static,
     ) {
         let collect = Box::new(collect);
         self.lock().insert(
@@ -122,7 +122,7 @@ impl Metrics {
         let mut text = String::new();
         for (name, metric) in self.lock().iter() {
             text::head(&mut text, name, metric.help, metric.kind.as_str());
-            (metric.collect)(&mut Samples::new(&mut text, name));
+            (metric.collect)(&mut SampleWriter::new(&mut text, name));
         }
         text.push_str("# EOF\n");
         text

@@ -20,7 +20,7 @@ pub fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
 /// Reads a JSON body. Its content type must be `application/json` or `application/…+json`.
 ///
 /// # Errors
-/// `MediaType`; `Invalid`, `serde json error: …`; and the errors of [`read_body`].
+/// `UnsupportedMediaType`; `Invalid`, `serde json error: …`; and the errors of [`read_body`].
 pub async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
@@ -29,7 +29,7 @@ pub async fn read_json<T: DeserializeOwned>(
 ) -> Result<T, ApiError> {
     if !is_json(headers) {
         return Err(ApiError::text(
-            Kind::MediaType,
+            Kind::UnsupportedMediaType,
             "unacceptable content-type, expected: application/json",
         ));
     }

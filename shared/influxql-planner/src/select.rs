@@ -43,23 +43,23 @@ use datafusion::{
     execution::SessionState,
     logical_expr::{Expr, LogicalPlan},
 };
-use neap_influxql::{Condition, Select, Source};
+use neap_influxql::{Condition, Select, SelectSource};
 use neap_series::GroupKey;
 use neap_tables::QueryContext;
 
-use answer::Answer;
-use columns::Columns;
-use condition::Rows;
+use answer::SelectAnswer;
+use columns::SourceColumns;
+use condition::ConditionContext;
 
 pub use condition::compile_pattern;
-use expand::Outputs;
-use frame::{Frame, Inherited};
-use functions::Functions;
-use query::{Part, Query};
+use expand::OutputColumns;
+use frame::{InheritedScope, SelectScope};
+use functions::SessionFunctions;
+use query::{AnswerPart, SelectQuery};
 use relation::Relation;
-use shape::{Shape, Survey};
-use tables::Tables;
-use time::Clock;
+use shape::{FieldCalls, QueryShape};
+use tables::SourceTables;
+use time::TimeContext;
 
 /// A plan of a `SELECT`, with its session and the layout of its series.
 #[derive(Debug)]
@@ -80,13 +80,13 @@ pub(crate) struct SelectPlan {
 /// contexts.
 pub(crate) async fn plan_select(context: &QueryContext, select: &Select) -> Result<SelectPlan> {
     let state = context.full_session();
-    let tables = Tables::of(&state, select).await?;
-    let planner = Planner {
-        functions: Functions(&state),
+    let tables = SourceTables::of(&state, select).await?;
+    let planner = SelectPlanner {
+        functions: SessionFunctions(&state),
         tables: &tables,
         now: context.times.now.saturating_mul(1_000),
     };
-    let answer = planner.answer(select, &Inherited::default())?;
+    let answer = planner.answer(select, &InheritedScope::default())?;
     let (plan, group_key) = answer.finish(planner.functions, select.time_zone.as_deref())?;
     Ok(SelectPlan {
         state,
@@ -104,24 +104,24 @@ pub(crate) fn row_predicate(
     condition: &Condition,
     now_nanos: i64,
 ) -> Result<Expr> {
-    let rows = Rows {
-        columns: &Columns::of(schema),
-        clock: &Clock::new(now_nanos, None)?,
+    let rows = ConditionContext {
+        columns: &SourceColumns::of(schema),
+        clock: &TimeContext::new(now_nanos, None)?,
     };
     rows.predicate(condition)
 }
 
-struct Planner<'a> {
-    functions: Functions<'a>,
-    tables: &'a Tables,
+struct SelectPlanner<'a> {
+    functions: SessionFunctions<'a>,
+    tables: &'a SourceTables,
     now: i64,
 }
 
-impl Planner<'_> {
-    fn answer(&self, select: &Select, inherited: &Inherited) -> Result<Answer> {
-        let frame = Frame::of(select, inherited, self.now)?;
+impl SelectPlanner<'_> {
+    fn answer(&self, select: &Select, inherited: &InheritedScope) -> Result<SelectAnswer> {
+        let frame = SelectScope::of(select, inherited, self.now)?;
         let relations = self.relations(select, &frame.within())?;
-        let mut columns = Columns::default();
+        let mut columns = SourceColumns::default();
         for relation in relations.values().flatten() {
             columns.merge(&relation.columns)?;
         }
@@ -134,7 +134,7 @@ impl Planner<'_> {
                 parts.push((measurement.clone(), query.part(rows)?));
             }
         }
-        let answer = Answer {
+        let answer = SelectAnswer {
             tags,
             columns: query.columns,
             outputs,
@@ -146,21 +146,21 @@ impl Planner<'_> {
 
     fn query(
         &self,
-        frame: Frame,
-        columns: Columns,
+        frame: SelectScope,
+        columns: SourceColumns,
         tags: &[String],
-        outputs: &Outputs,
-    ) -> Result<Query<'_>> {
-        let survey = Survey::of(outputs.fields.iter().map(|output| &output.expr))?;
+        outputs: &OutputColumns,
+    ) -> Result<SelectQuery<'_>> {
+        let survey = FieldCalls::of(outputs.fields.iter().map(|output| &output.expr))?;
         let shape = survey.shape(frame.has_own_window, frame.window.is_some())?;
         let window = match shape {
-            Shape::Raw if frame.has_own_window && !outputs.fields.is_empty() => {
+            QueryShape::Raw if frame.has_own_window && !outputs.fields.is_empty() => {
                 return plan_err!("GROUP BY requires at least one aggregate function");
             }
-            Shape::Raw | Shape::Series => None,
+            QueryShape::Raw | QueryShape::Series => None,
             _ => frame.window,
         };
-        Ok(Query {
+        Ok(SelectQuery {
             functions: self.functions,
             clock: frame.clock,
             columns,
@@ -180,13 +180,15 @@ impl Planner<'_> {
     fn relations(
         &self,
         select: &Select,
-        within: &Inherited,
+        within: &InheritedScope,
     ) -> Result<BTreeMap<String, Vec<Relation>>> {
         let mut relations: BTreeMap<String, Vec<Relation>> = BTreeMap::new();
         for source in &select.from {
             let found = match source {
-                Source::Measurement(measurement) => self.tables.relations(&measurement.name)?,
-                Source::Subquery(select) => self.answer(select, within)?.into_relations()?,
+                SelectSource::Measurement(measurement) => {
+                    self.tables.relations(&measurement.name)?
+                }
+                SelectSource::Subquery(select) => self.answer(select, within)?.into_relations()?,
             };
             for relation in found {
                 let name = relation.measurement.clone();
@@ -197,15 +199,15 @@ impl Planner<'_> {
     }
 }
 
-impl Query<'_> {
+impl SelectQuery<'_> {
     /// Plans the rows of the answer for one measurement.
-    fn part(&self, rows: LogicalPlan) -> Result<Part> {
+    fn part(&self, rows: LogicalPlan) -> Result<AnswerPart> {
         match &self.shape {
-            Shape::Raw => self.raw(rows),
-            Shape::Distinct(call) => self.distinct(rows, call),
-            Shape::Aggregate => self.aggregate(rows),
-            Shape::Series => series::over_rows(self, rows),
-            Shape::Picked(call) => picked::plan(self, rows, call),
+            QueryShape::Raw => self.raw(rows),
+            QueryShape::Distinct(call) => self.distinct(rows, call),
+            QueryShape::Aggregate => self.aggregate(rows),
+            QueryShape::Series => series::over_rows(self, rows),
+            QueryShape::Picked(call) => picked::plan(self, rows, call),
         }
     }
 }

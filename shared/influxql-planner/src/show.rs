@@ -16,7 +16,7 @@ use arrow::{
 };
 use datafusion::common::{DataFusionError, Result};
 use neap_catalog::Table;
-use neap_influxql::{Measurement, MeasurementName, NameMatch, Show};
+use neap_influxql::{Measurement, MeasurementName, NameMatch, ShowClauses};
 use neap_series::{MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
@@ -37,8 +37,8 @@ fn tables(context: &QueryContext, from: &[Measurement]) -> Result<Vec<Arc<Table>
 }
 
 fn named(context: &QueryContext, names: &[&MeasurementName]) -> Result<Vec<Arc<Table>>> {
-    let tests = names.iter().map(|name| Names::of(name));
-    let tests: Vec<Names> = tests.collect::<Result<_>>()?;
+    let tests = names.iter().map(|name| NameCondition::of(name));
+    let tests: Vec<NameCondition> = tests.collect::<Result<_>>()?;
     let catalog = &context.snapshot.catalog.value;
     let is_meant = |table: &&Arc<Table>| {
         tests.is_empty() || tests.iter().any(|test| test.contain(table.name()))
@@ -49,14 +49,14 @@ fn named(context: &QueryContext, names: &[&MeasurementName]) -> Result<Vec<Arc<T
 }
 
 /// A filter on names.
-enum Names {
+enum NameCondition {
     Equal(String),
     NotEqual(String),
     In(Vec<String>),
     Matching { pattern: regex::Regex, wanted: bool },
 }
 
-impl Names {
+impl NameCondition {
     fn of(name: &MeasurementName) -> Result<Self> {
         Ok(match name {
             MeasurementName::Name(name) => Self::Equal(name.clone()),
@@ -105,7 +105,7 @@ struct TableLimit {
 }
 
 impl TableLimit {
-    fn of(show: &Show) -> Self {
+    fn of(show: &ShowClauses) -> Self {
         Self {
             passed_over: show.soffset.unwrap_or(0),
             left: show.slimit.filter(|limit| *limit > 0),
@@ -138,13 +138,13 @@ fn is_enough<T>(elements: &[T], limit: Option<u64>, offset: Option<u64>) -> bool
 
 /// Names and values by table, limited in bytes.
 #[derive(Debug)]
-struct Found<const N: usize> {
+struct ShowRowsBuilder<const N: usize> {
     columns: [&'static str; N],
     rows: Vec<(Arc<Table>, [String; N])>,
     bytes: usize,
 }
 
-impl<const N: usize> Found<N> {
+impl<const N: usize> ShowRowsBuilder<N> {
     fn new(columns: [&'static str; N]) -> Self {
         Self {
             columns,

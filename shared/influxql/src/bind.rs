@@ -1,6 +1,6 @@
 //! Replaces placeholders with values.
 
-use crate::{Condition, Dimension, Expr, Literal, Select, Source, Statement};
+use crate::{Condition, Dimension, Expr, Literal, Select, SelectSource, Statement};
 
 /// The error for a placeholder without a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,14 +37,14 @@ impl Statement {
     }
 }
 
-type Values<'a> = &'a dyn Fn(&str) -> Option<Literal>;
+type ParameterValues<'a> = &'a dyn Fn(&str) -> Option<Literal>;
 
-fn bind_select(select: &mut Select, values: Values<'_>) -> Result<(), BindError> {
+fn bind_select(select: &mut Select, values: ParameterValues<'_>) -> Result<(), BindError> {
     for field in &mut select.fields {
         bind_expr(&mut field.expr, values)?;
     }
     for source in &mut select.from {
-        if let Source::Subquery(select) = source {
+        if let SelectSource::Subquery(select) = source {
             bind_select(select, values)?;
         }
     }
@@ -60,14 +60,17 @@ fn bind_select(select: &mut Select, values: Values<'_>) -> Result<(), BindError>
     bind_where(&mut select.condition, values)
 }
 
-fn bind_where(condition: &mut Option<Condition>, values: Values<'_>) -> Result<(), BindError> {
+fn bind_where(
+    condition: &mut Option<Condition>,
+    values: ParameterValues<'_>,
+) -> Result<(), BindError> {
     match condition {
         Some(condition) => bind_condition(condition, values),
         None => Ok(()),
     }
 }
 
-fn bind_condition(condition: &mut Condition, values: Values<'_>) -> Result<(), BindError> {
+fn bind_condition(condition: &mut Condition, values: ParameterValues<'_>) -> Result<(), BindError> {
     match condition {
         Condition::And(elements) | Condition::Or(elements) => {
             let mut elements = elements.iter_mut();
@@ -81,7 +84,7 @@ fn bind_condition(condition: &mut Condition, values: Values<'_>) -> Result<(), B
     }
 }
 
-fn bind_expr(expr: &mut Expr, values: Values<'_>) -> Result<(), BindError> {
+fn bind_expr(expr: &mut Expr, values: ParameterValues<'_>) -> Result<(), BindError> {
     match expr {
         Expr::Parameter(name) => {
             let value = values(name).ok_or_else(|| BindError(name.clone()))?;

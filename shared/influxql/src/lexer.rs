@@ -50,7 +50,7 @@ const SYMBOLS: [&str; 23] = [
 
 /// A token and its position in the text.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Spanned<'a> {
+pub(crate) struct SpannedToken<'a> {
     /// The token.
     pub(crate) token: Token<'a>,
     /// The offset of its first byte.
@@ -60,11 +60,11 @@ pub(crate) struct Spanned<'a> {
 }
 
 /// Returns the next token at or after a byte offset.
-pub(crate) fn next(text: &str, from: usize) -> Result<Spanned<'_>, ParseError> {
+pub(crate) fn next(text: &str, from: usize) -> Result<SpannedToken<'_>, ParseError> {
     let start = after_space(text, from)?;
     let rest = text.get(start..).unwrap_or_default();
     let Some(first) = rest.chars().next() else {
-        return Ok(Spanned {
+        return Ok(SpannedToken {
             token: Token::End,
             start,
             end: start,
@@ -100,7 +100,7 @@ pub(crate) fn next(text: &str, from: usize) -> Result<Spanned<'_>, ParseError> {
             }
         },
     };
-    Ok(Spanned {
+    Ok(SpannedToken {
         token,
         start,
         end: start + length,

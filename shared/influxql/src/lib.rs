@@ -26,12 +26,14 @@ pub use error::ParseError;
 pub use expr::{
     BinaryOp, Call, Cast, Column, ColumnKind, CompareOp, Condition, Expr, Literal, Regex,
 };
-pub use lift::{LiftError, NamedDatabase};
+pub use lift::{MultipleDatabasesError, NamedDatabase};
 pub use parser::{MAX_DEPTH, MAX_STATEMENT_BYTES, parse};
-pub use select::{Dimension, Field, Fill, Measurement, MeasurementName, Order, Select, Source};
+pub use select::{
+    Dimension, Field, Fill, Measurement, MeasurementName, Select, SelectSource, TimeOrder,
+};
 pub use statement::{
-    Counted, Deletion, Explain, NameMatch, PolicyOptions, Retention, RetentionPolicy, Show,
-    ShowCardinality, ShowMeasurements, ShowTagValues, Statement,
+    CardinalityTarget, DeleteClauses, Explain, NameMatch, PolicyOptions, RetentionDuration,
+    RetentionPolicy, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagValues, Statement,
 };
 
 #[cfg(test)]

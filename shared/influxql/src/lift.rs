@@ -1,6 +1,6 @@
 //! Extracts the database that a statement names.
 
-use crate::{Measurement, Select, Show, Source, Statement};
+use crate::{Measurement, Select, SelectSource, ShowClauses, Statement};
 
 /// The database that a statement names: `db.rp.table` or `ON db`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +14,14 @@ pub struct NamedDatabase {
 /// The error for a statement that names several databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("can only perform queries on a single database")]
-pub struct LiftError;
+pub struct MultipleDatabasesError;
 
 impl Statement {
     /// Removes the database that a query or a `SHOW` statement names, and returns it.
     ///
     /// # Errors
     /// Returns an error if the statement names several databases.
-    pub fn lift_database(&mut self) -> Result<Option<NamedDatabase>, LiftError> {
+    pub fn lift_database(&mut self) -> Result<Option<NamedDatabase>, MultipleDatabasesError> {
         let mut found = None;
         match self {
             Self::Select(select) => lift_select(select, &mut found)?,
@@ -47,23 +47,32 @@ impl Statement {
     }
 }
 
-fn lift_select(select: &mut Select, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+fn lift_select(
+    select: &mut Select,
+    found: &mut Option<NamedDatabase>,
+) -> Result<(), MultipleDatabasesError> {
     for source in &mut select.from {
         match source {
-            Source::Measurement(measurement) => lift_measurement(measurement, found)?,
-            Source::Subquery(select) => lift_select(select, found)?,
+            SelectSource::Measurement(measurement) => lift_measurement(measurement, found)?,
+            SelectSource::Subquery(select) => lift_select(select, found)?,
         }
     }
     Ok(())
 }
 
-fn lift_show(show: &mut Show, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+fn lift_show(
+    show: &mut ShowClauses,
+    found: &mut Option<NamedDatabase>,
+) -> Result<(), MultipleDatabasesError> {
     lift_on(&mut show.on, found)?;
     let mut from = show.from.iter_mut();
     from.try_for_each(|measurement| lift_measurement(measurement, found))
 }
 
-fn lift_on(on: &mut Option<String>, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+fn lift_on(
+    on: &mut Option<String>,
+    found: &mut Option<NamedDatabase>,
+) -> Result<(), MultipleDatabasesError> {
     let Some(database) = on.take() else {
         return Ok(());
     };
@@ -77,7 +86,7 @@ fn lift_on(on: &mut Option<String>, found: &mut Option<NamedDatabase>) -> Result
 fn lift_measurement(
     measurement: &mut Measurement,
     found: &mut Option<NamedDatabase>,
-) -> Result<(), LiftError> {
+) -> Result<(), MultipleDatabasesError> {
     let named = NamedDatabase {
         database: measurement.database.take(),
         retention_policy: measurement.retention_policy.take(),
@@ -88,7 +97,10 @@ fn lift_measurement(
     merge(named, found)
 }
 
-fn merge(named: NamedDatabase, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+fn merge(
+    named: NamedDatabase,
+    found: &mut Option<NamedDatabase>,
+) -> Result<(), MultipleDatabasesError> {
     let Some(found) = found else {
         *found = Some(named);
         return Ok(());
@@ -98,9 +110,9 @@ fn merge(named: NamedDatabase, found: &mut Option<NamedDatabase>) -> Result<(), 
 }
 
 /// Merges two names of the same thing. They must be equal if both are present.
-fn agree(found: &mut Option<String>, named: Option<String>) -> Result<(), LiftError> {
+fn agree(found: &mut Option<String>, named: Option<String>) -> Result<(), MultipleDatabasesError> {
     match (&found, named) {
-        (Some(found), Some(named)) if *found != named => Err(LiftError),
+        (Some(found), Some(named)) if *found != named => Err(MultipleDatabasesError),
         (None, Some(named)) => {
             *found = Some(named);
             Ok(())

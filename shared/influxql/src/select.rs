@@ -8,7 +8,7 @@ pub struct Select {
     /// The columns of the answer; at least one.
     pub fields: Vec<Field>,
     /// The sources of the rows; at least one.
-    pub from: Vec<Source>,
+    pub from: Vec<SelectSource>,
     /// `WHERE`.
     pub condition: Option<Condition>,
     /// `GROUP BY`; empty without the clause. At most one is [`Dimension::Time`].
@@ -16,7 +16,7 @@ pub struct Select {
     /// `FILL(...)`.
     pub fill: Option<Fill>,
     /// `ORDER BY time`.
-    pub order: Option<Order>,
+    pub order: Option<TimeOrder>,
     /// `LIMIT`: maximum rows per series.
     pub limit: Option<u64>,
     /// `OFFSET`: rows skipped in each series.
@@ -40,7 +40,7 @@ pub struct Field {
 
 /// A source of rows.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum SelectSource {
     /// A table, or all tables whose names match.
     Measurement(Measurement),
     /// A query in parentheses.
@@ -102,7 +102,7 @@ pub enum Fill {
 
 /// The time order of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum TimeOrder {
     /// Oldest first.
     #[default]
     Ascending,

@@ -19,13 +19,13 @@ pub enum Statement {
     /// `SHOW MEASUREMENTS ...`
     ShowMeasurements(ShowMeasurements),
     /// `SHOW TAG KEYS ...`
-    ShowTagKeys(Show),
+    ShowTagKeys(ShowClauses),
     /// `SHOW FIELD KEYS ...`
-    ShowFieldKeys(Show),
+    ShowFieldKeys(ShowClauses),
     /// `SHOW TAG VALUES ... WITH KEY ...`
     ShowTagValues(ShowTagValues),
     /// `SHOW SERIES ...`
-    ShowSeries(Show),
+    ShowSeries(ShowClauses),
     /// `SHOW ... [EXACT] CARDINALITY ...`
     ShowCardinality(ShowCardinality),
     /// `CREATE DATABASE name [WITH ...]`
@@ -40,9 +40,9 @@ pub enum Statement {
     /// `DROP MEASUREMENT name`
     DropMeasurement(String),
     /// `DROP SERIES [FROM ...] [WHERE ...]`
-    DropSeries(Deletion),
+    DropSeries(DeleteClauses),
     /// `DELETE [FROM ...] [WHERE ...]`
-    Delete(Deletion),
+    Delete(DeleteClauses),
     /// `CREATE RETENTION POLICY name ON db DURATION ...`
     CreateRetentionPolicy(RetentionPolicy),
     /// `ALTER RETENTION POLICY name ON db ...`
@@ -69,7 +69,7 @@ pub struct Explain {
 
 /// The clauses shared by `SHOW` statements about tables.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Show {
+pub struct ShowClauses {
     /// `ON`: the database; the request's database if absent.
     pub on: Option<String>,
     /// `FROM`: the tables; all if empty.
@@ -105,7 +105,7 @@ pub struct ShowMeasurements {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowTagValues {
     /// The clauses other than `WITH KEY`.
-    pub show: Show,
+    pub show: ShowClauses,
     /// `WITH KEY`: selects tags by name.
     pub keys: NameMatch,
 }
@@ -129,14 +129,14 @@ pub enum NameMatch {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowCardinality {
     /// The kind of thing counted.
-    pub of: Counted,
+    pub of: CardinalityTarget,
     /// The tables and rows counted over.
-    pub show: Show,
+    pub show: ShowClauses,
 }
 
 /// The kind of thing that `SHOW ... CARDINALITY` counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Counted {
+pub enum CardinalityTarget {
     /// Tables.
     Measurements,
     /// Combinations of tag values.
@@ -151,8 +151,8 @@ pub enum Counted {
 
 /// The rows to delete.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Deletion {
-    /// The tables; all if empty. A [`Deletion`] does not name a database.
+pub struct DeleteClauses {
+    /// The tables; all if empty. A [`DeleteClauses`] does not name a database.
     pub from: Vec<MeasurementName>,
     /// The condition on rows; all rows if absent.
     pub condition: Option<Condition>,
@@ -175,18 +175,18 @@ pub struct RetentionPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyOptions {
     /// `DURATION`: the retention period.
-    pub duration: Option<Retention>,
+    pub duration: Option<RetentionDuration>,
     /// `REPLICATION`: the number of copies.
     pub replication: Option<u64>,
     /// `SHARD DURATION`.
-    pub shard_duration: Option<Retention>,
+    pub shard_duration: Option<RetentionDuration>,
     /// `NAME`: allowed only for the first policy of a new database.
     pub name: Option<String>,
 }
 
 /// A retention period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retention {
+pub enum RetentionDuration {
     /// `INF`.
     Forever,
     /// A length in nanoseconds; zero also means forever.

@@ -4,7 +4,7 @@ mod generated;
 
 use crate::{
     Condition, Dimension, Expr, Fill, Literal, MAX_DEPTH, Measurement, MeasurementName, NameMatch,
-    NamedDatabase, Order, Regex, Source, Statement, parse,
+    NamedDatabase, Regex, SelectSource, Statement, TimeOrder, parse,
 };
 
 fn one(text: &str) -> Statement {
@@ -296,7 +296,7 @@ fn slash_is_a_division_or_a_regular_expression_by_context() {
     );
     assert_eq!(
         select.from,
-        [Source::Measurement(Measurement {
+        [SelectSource::Measurement(Measurement {
             database: None,
             retention_policy: None,
             name: MeasurementName::Regex(Regex(r"x\d".to_owned())),
@@ -316,7 +316,7 @@ fn window_fill_and_order_clauses_are_parsed() {
         matches!(&select.group_by[0], Dimension::Time { every: found, offset: Some(Expr::Call(_)) } if *found == every)
     );
     assert_eq!(select.fill, Some(Fill::Value(Literal::Integer(3))));
-    assert_eq!(select.order, Some(Order::Ascending));
+    assert_eq!(select.order, Some(TimeOrder::Ascending));
 }
 
 #[test]

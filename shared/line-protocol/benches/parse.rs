@@ -15,18 +15,18 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neap_line_protocol::{Options, SchemaView, TableView, parse};
 
 /// A database without tables.
-struct Empty;
+struct EmptySchema;
 
-impl SchemaView for Empty {
+impl SchemaView for EmptySchema {
     fn table(&self, _name: &str) -> Option<Arc<TableView>> {
         None
     }
 }
 
 /// A deterministic pseudo-random number generator (xorshift).
-struct Noise(u64);
+struct XorShift(u64);
 
-impl Noise {
+impl XorShift {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -48,7 +48,7 @@ const FIELDS: [&str; 10] = [
     "usage_guest_nice",
 ];
 
-fn tags(noise: &mut Noise, host: u64) -> String {
+fn tags(noise: &mut XorShift, host: u64) -> String {
     let region =
         ["us-east-1", "us-west-2", "eu-central-1", "ap-southeast-2"][noise.below(4) as usize];
     format!(
@@ -66,8 +66,8 @@ fn tags(noise: &mut Noise, host: u64) -> String {
 }
 
 /// Returns lines of the TSBS "cpu-only" shape: 10 tags, 10 fields, `hosts` lines for each of `rounds` times.
-fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut Noise) -> String) -> String {
-    let mut noise = Noise(42);
+fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut XorShift) -> String) -> String {
+    let mut noise = XorShift(42);
     let tags: Vec<String> = (0..hosts).map(|host| tags(&mut noise, host)).collect();
     let mut body = String::new();
     for round in 0..rounds {
@@ -83,10 +83,10 @@ fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut Noise) -> String) -> String 
 }
 
 fn bodies() -> Vec<(&'static str, String)> {
-    let integer = |noise: &mut Noise| format!("{}i", noise.below(101));
-    let long_float = |noise: &mut Noise| format!("{}", noise.below(1 << 50) as f64 / 1.1e13);
+    let integer = |noise: &mut XorShift| format!("{}i", noise.below(101));
+    let long_float = |noise: &mut XorShift| format!("{}", noise.below(1 << 50) as f64 / 1.1e13);
     let text =
-        |noise: &mut Noise| format!("\"state {}, a \\\"quoted\\\" word\"", noise.below(1000));
+        |noise: &mut XorShift| format!("\"state {}, a \\\"quoted\\\" word\"", noise.below(1000));
     vec![
         ("cpu integers", cpu(100, 200, integer)),
         (
@@ -119,7 +119,13 @@ fn benchmark(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.sample_size(20);
         group.bench_function("to columns", |bencher| {
-            bencher.iter(|| parse(black_box(body.as_bytes()), &Empty, &Options::default()));
+            bencher.iter(|| {
+                parse(
+                    black_box(body.as_bytes()),
+                    &EmptySchema,
+                    &Options::default(),
+                )
+            });
         });
         group.bench_function("influxdb-line-protocol, parse only", |bencher| {
             bencher.iter(|| {

@@ -13,13 +13,13 @@ use hashbrown::HashTable;
 use neap_schema::ColumnType;
 
 use crate::{
-    number::Value,
+    number::FieldValue,
     scan::{Token, TokenKind},
 };
 
 /// A column that occurs in the body.
 #[derive(Debug)]
-pub(crate) struct Column<'a> {
+pub(crate) struct ColumnBuilder<'a> {
     pub(crate) name: Cow<'a, [u8]>,
     pub(crate) column_type: ColumnType,
     /// The position of the column in the catalog's order; `None` if it is new.
@@ -33,14 +33,14 @@ pub(crate) struct Column<'a> {
 #[derive(Debug)]
 enum ColumnData {
     Tag(TagColumn),
-    Float(Values<Float64Type>),
-    Integer(Values<Int64Type>),
-    UInteger(Values<UInt64Type>),
+    Float(PrimitiveColumn<Float64Type>),
+    Integer(PrimitiveColumn<Int64Type>),
+    UInteger(PrimitiveColumn<UInt64Type>),
     Text(TextColumn),
     Boolean(BooleanColumn),
 }
 
-impl<'a> Column<'a> {
+impl<'a> ColumnBuilder<'a> {
     pub(crate) fn new(
         name: Cow<'a, [u8]>,
         column_type: ColumnType,
@@ -48,10 +48,10 @@ impl<'a> Column<'a> {
     ) -> Self {
         let data = match column_type {
             ColumnType::Tag => ColumnData::Tag(TagColumn::default()),
-            ColumnType::Float => ColumnData::Float(Values::new()),
+            ColumnType::Float => ColumnData::Float(PrimitiveColumn::new()),
             // The timestamps of a table are not kept here, and no other column has their type.
-            ColumnType::Integer | ColumnType::Time => ColumnData::Integer(Values::new()),
-            ColumnType::UInteger => ColumnData::UInteger(Values::new()),
+            ColumnType::Integer | ColumnType::Time => ColumnData::Integer(PrimitiveColumn::new()),
+            ColumnType::UInteger => ColumnData::UInteger(PrimitiveColumn::new()),
             ColumnType::String => ColumnData::Text(TextColumn::new()),
             ColumnType::Boolean => ColumnData::Boolean(BooleanColumn::new()),
         };
@@ -67,13 +67,13 @@ impl<'a> Column<'a> {
     /// Sets the value of a field in a row. The value has the type of the column, because lines are validated before
     /// they are stored.
     #[inline]
-    pub(crate) fn set(&mut self, row: usize, value: Value<'_>) {
+    pub(crate) fn set(&mut self, row: usize, value: FieldValue<'_>) {
         match (&mut self.data, value) {
-            (ColumnData::Float(column), Value::Float(value)) => column.set(row, value),
-            (ColumnData::Integer(column), Value::Integer(value)) => column.set(row, value),
-            (ColumnData::UInteger(column), Value::UInteger(value)) => column.set(row, value),
-            (ColumnData::Text(column), Value::String(token)) => column.set(row, token),
-            (ColumnData::Boolean(column), Value::Boolean(value)) => column.set(row, value),
+            (ColumnData::Float(column), FieldValue::Float(value)) => column.set(row, value),
+            (ColumnData::Integer(column), FieldValue::Integer(value)) => column.set(row, value),
+            (ColumnData::UInteger(column), FieldValue::UInteger(value)) => column.set(row, value),
+            (ColumnData::Text(column), FieldValue::String(token)) => column.set(row, token),
+            (ColumnData::Boolean(column), FieldValue::Boolean(value)) => column.set(row, value),
             (data, value) => debug_assert!(false, "{value:?} is not validated for {data:?}"),
         }
     }
@@ -101,12 +101,12 @@ impl<'a> Column<'a> {
 }
 
 #[derive(Debug)]
-struct Values<T: ArrowPrimitiveType> {
+struct PrimitiveColumn<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     nulls: NullBufferBuilder,
 }
 
-impl<T: ArrowPrimitiveType> Values<T> {
+impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
     fn new() -> Self {
         Self {
             values: Vec::new(),
@@ -178,13 +178,13 @@ impl BooleanColumn {
 
 /// Texts, concatenated in one buffer.
 #[derive(Debug)]
-struct Texts {
+struct TextBuffer {
     bytes: Vec<u8>,
     /// The end of each text, after a leading 0. The offsets can't overflow, because the size of a body is limited.
     offsets: Vec<i32>,
 }
 
-impl Texts {
+impl TextBuffer {
     fn new() -> Self {
         Self {
             bytes: Vec::new(),
@@ -222,14 +222,14 @@ impl Texts {
 
 #[derive(Debug)]
 struct TextColumn {
-    texts: Texts,
+    texts: TextBuffer,
     nulls: NullBufferBuilder,
 }
 
 impl TextColumn {
     fn new() -> Self {
         Self {
-            texts: Texts::new(),
+            texts: TextBuffer::new(),
             nulls: NullBufferBuilder::new(0),
         }
     }
@@ -260,7 +260,7 @@ const ABSENT: i32 = -1;
 /// A tag column: a dictionary of its values, and the key of the value in each tag set of the table.
 #[derive(Debug)]
 struct TagColumn {
-    values: Texts,
+    values: TextBuffer,
     keys_by_value: HashTable<i32>,
     hasher: RandomState,
     key_in_tag_set: Vec<i32>,
@@ -269,7 +269,7 @@ struct TagColumn {
 impl Default for TagColumn {
     fn default() -> Self {
         Self {
-            values: Texts::new(),
+            values: TextBuffer::new(),
             keys_by_value: HashTable::new(),
             hasher: RandomState::new(),
             key_in_tag_set: Vec::new(),

@@ -54,7 +54,7 @@ pub enum LineErrorKind {
 
 /// Reasons why a line is refused. The texts are those of InfluxDB 3.
 #[derive(Debug, Error, PartialEq)]
-pub(crate) enum Refusal {
+pub(crate) enum LineRefusal {
     #[error("Invalid measurement was provided")]
     InvalidMeasurement,
     #[error("Expected at least one space character, got {0}")]
@@ -76,7 +76,7 @@ pub(crate) enum Refusal {
     #[error("an infinite number can't be stored")]
     Infinity,
     #[error("a number of 256 bits (0x...i) can't be stored: send it as a string")]
-    Long256,
+    UnsupportedLong256,
     #[error("binary values can't be read: use version 1 of the protocol (protocol_version=1)")]
     BinaryValue,
     #[error("Unable to parse integer value `{0}`")]
@@ -119,7 +119,7 @@ pub(crate) enum Refusal {
     TooManyCells(usize),
 }
 
-impl Refusal {
+impl LineRefusal {
     pub(crate) fn kind(&self) -> LineErrorKind {
         match self {
             Self::ColumnType { .. }

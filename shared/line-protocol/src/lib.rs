@@ -67,7 +67,7 @@ mod tests;
 
 pub use error::{LineError, LineErrorKind, ParseError};
 pub use options::{Dialect, Options, SchemaLimits, TableLimit};
-pub use parse::{Parsed, parse};
+pub use parse::{ParsedBody, parse};
 pub use precision::Precision;
 pub use schema::{SchemaView, TableView};
 pub use table::TableRows;

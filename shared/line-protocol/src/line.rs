@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use crate::{
-    error::{Refusal, excerpt, excerpt_or_end, whole_or_end},
-    number::{Value, scan_timestamp, scan_value},
+    error::{LineRefusal, excerpt, excerpt_or_end, whole_or_end},
+    number::{FieldValue, scan_timestamp, scan_value},
     scan::{Token, TokenKind, tail},
 };
 
@@ -30,11 +30,11 @@ impl<'a> SeriesText<'a> {
     }
 
     /// Scans measurement and tags at the start of a line. Returns their length.
-    pub(crate) fn scan(&mut self, line: &'a [u8]) -> Result<usize, Refusal> {
+    pub(crate) fn scan(&mut self, line: &'a [u8]) -> Result<usize, LineRefusal> {
         self.tags.clear();
         self.measurement = Token::scan(line, TokenKind::Measurement)?;
         if self.measurement.raw.is_empty() {
-            return Err(Refusal::InvalidMeasurement);
+            return Err(LineRefusal::InvalidMeasurement);
         }
         let mut at = self.measurement.raw.len();
         let tag_set = at + 1;
@@ -43,15 +43,19 @@ impl<'a> SeriesText<'a> {
             at += 1 + key.raw.len();
             match line.get(at) {
                 Some(b'=') if !key.raw.is_empty() => at += 1,
-                Some(b',') => return Err(Refusal::TagSetMalformed(excerpt(tail(line, tag_set)))),
-                _ if key.raw.is_empty() => {
-                    return Err(Refusal::ExpectedTagKey(excerpt_or_end(tail(line, at))));
+                Some(b',') => {
+                    return Err(LineRefusal::TagSetMalformed(excerpt(tail(line, tag_set))));
                 }
-                _ => return Err(Refusal::TagSetMalformed(excerpt(tail(line, tag_set)))),
+                _ if key.raw.is_empty() => {
+                    return Err(LineRefusal::ExpectedTagKey(excerpt_or_end(tail(line, at))));
+                }
+                _ => return Err(LineRefusal::TagSetMalformed(excerpt(tail(line, tag_set)))),
             }
             let value = Token::scan(tail(line, at), TokenKind::TagValue)?;
             if value.raw.is_empty() {
-                return Err(Refusal::ExpectedTagValue(excerpt_or_end(tail(line, at))));
+                return Err(LineRefusal::ExpectedTagValue(excerpt_or_end(tail(
+                    line, at,
+                ))));
             }
             at += value.raw.len();
             self.tags.push((key, value));
@@ -77,7 +81,7 @@ pub(crate) struct FieldText<'a> {
     pub(crate) unexpected: bool,
     /// The column: that of the expected key, or set when the key is resolved.
     pub(crate) column: Option<u32>,
-    pub(crate) value: Value<'a>,
+    pub(crate) value: FieldValue<'a>,
 }
 
 impl<'a> FieldText<'a> {
@@ -99,10 +103,10 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
     at: usize,
     expected: &[ExpectedField<'a>],
     fields: &mut Vec<FieldText<'a>>,
-) -> Result<Option<i64>, Refusal> {
+) -> Result<Option<i64>, LineRefusal> {
     let spaces = count_spaces(tail(line, at));
     if spaces == 0 {
-        return Err(Refusal::ExpectedSpace(whole_or_end(tail(line, at))));
+        return Err(LineRefusal::ExpectedSpace(whole_or_end(tail(line, at))));
     }
     let at = scan_fields(line, at + spaces, expected, fields)?;
     scan_timestamp_to_end(tail(line, at))
@@ -114,7 +118,7 @@ fn scan_fields<'a>(
     mut at: usize,
     expected: &[ExpectedField<'a>],
     fields: &mut Vec<FieldText<'a>>,
-) -> Result<usize, Refusal> {
+) -> Result<usize, LineRefusal> {
     fields.clear();
     let mut expected = expected.iter();
     loop {
@@ -132,12 +136,12 @@ fn scan_fields<'a>(
 
 /// Returns the error of a line that has no field at `at`, where one is expected after `fields` others.
 #[cold]
-pub(crate) fn no_field(line: &[u8], at: usize, fields: usize) -> Refusal {
+pub(crate) fn no_field(line: &[u8], at: usize, fields: usize) -> LineRefusal {
     match fields {
-        0 => Refusal::NoFields,
+        0 => LineRefusal::NoFields,
         // InfluxDB 3 quotes the rest with its comma from the third field on.
-        1 => Refusal::TrailingContent(excerpt(tail(line, at))),
-        _ => Refusal::TrailingContent(excerpt(tail(line, at - 1))),
+        1 => LineRefusal::TrailingContent(excerpt(tail(line, at))),
+        _ => LineRefusal::TrailingContent(excerpt(tail(line, at - 1))),
     }
 }
 
@@ -150,7 +154,7 @@ pub(crate) fn no_field(line: &[u8], at: usize, fields: usize) -> Refusal {
 pub(crate) fn scan_field<'a>(
     input: &'a [u8],
     expected: Option<&ExpectedField<'a>>,
-) -> Result<Option<(FieldText<'a>, usize)>, Refusal> {
+) -> Result<Option<(FieldText<'a>, usize)>, LineRefusal> {
     let (key, column) = match expected {
         Some(expected) if input.starts_with(expected.key) => (expected.key, Some(expected.column)),
         _ => {
@@ -176,7 +180,7 @@ pub(crate) fn scan_field<'a>(
 }
 
 /// Scans the rest of a line after its fields: a timestamp or nothing.
-pub(crate) fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, Refusal> {
+pub(crate) fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, LineRefusal> {
     let spaces = count_spaces(rest);
     if spaces == rest.len() {
         return Ok(None);
@@ -187,14 +191,14 @@ pub(crate) fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, Refusal>
         scan_timestamp(tail(rest, spaces))?
     };
     let Some((timestamp, length)) = timestamp else {
-        return Err(Refusal::TrailingContent(excerpt(rest)));
+        return Err(LineRefusal::TrailingContent(excerpt(rest)));
     };
     let rest = tail(rest, spaces + length);
     let rest = tail(rest, count_spaces(rest));
     if rest.is_empty() {
         Ok(Some(timestamp))
     } else {
-        Err(Refusal::TrailingContent(excerpt(rest)))
+        Err(LineRefusal::TrailingContent(excerpt(rest)))
     }
 }
 

@@ -5,13 +5,13 @@ use std::str;
 use neap_schema::ColumnType;
 
 use crate::{
-    error::{Refusal, text},
+    error::{LineRefusal, text},
     scan::{Token, tail},
 };
 
 /// The value of a field. Strings still have their escapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Value<'a> {
+pub(crate) enum FieldValue<'a> {
     Float(f64),
     Integer(i64),
     UInteger(u64),
@@ -19,7 +19,7 @@ pub(crate) enum Value<'a> {
     Boolean(bool),
 }
 
-impl Value<'_> {
+impl FieldValue<'_> {
     pub(crate) fn column_type(&self) -> ColumnType {
         match self {
             Self::Float(_) => ColumnType::Float,
@@ -33,17 +33,17 @@ impl Value<'_> {
 
 /// Scans the longest value at the start of `input`. Returns the value and its length; `None` if there is no value.
 #[inline]
-pub(crate) fn scan_value(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Refusal> {
+pub(crate) fn scan_value(input: &[u8]) -> Result<Option<(FieldValue<'_>, usize)>, LineRefusal> {
     match input.first() {
         Some(b'0'..=b'9' | b'-') => scan_number(input),
         Some(b'"') => Ok(Token::scan_text(tail(input, 1))?
-            .map(|token| (Value::String(token), token.raw.len() + 2))),
+            .map(|token| (FieldValue::String(token), token.raw.len() + 2))),
         Some(b'.') => scan_fraction(input, false),
         _ => Ok(scan_boolean(input)),
     }
 }
 
-fn scan_boolean(input: &[u8]) -> Option<(Value<'_>, usize)> {
+fn scan_boolean(input: &[u8]) -> Option<(FieldValue<'_>, usize)> {
     // Whole words come before their first letters.
     const FORMS: [(&[u8], bool); 10] = [
         (b"true", true),
@@ -58,7 +58,7 @@ fn scan_boolean(input: &[u8]) -> Option<(Value<'_>, usize)> {
         (b"F", false),
     ];
     let (form, value) = FORMS.iter().find(|(form, _)| input.starts_with(form))?;
-    Some((Value::Boolean(*value), form.len()))
+    Some((FieldValue::Boolean(*value), form.len()))
 }
 
 /// Maximum number of decimal digits that always fit in 64 bits.
@@ -89,7 +89,7 @@ impl Digits {
 }
 
 #[inline]
-fn scan_number(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Refusal> {
+fn scan_number(input: &[u8]) -> Result<Option<(FieldValue<'_>, usize)>, LineRefusal> {
     let negative = input.first() == Some(&b'-');
     let sign = usize::from(negative);
     let digits = Digits::scan(tail(input, sign), 0);
@@ -100,24 +100,27 @@ fn scan_number(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Refusal> {
     match input.get(end) {
         Some(b'i') => {
             let value = signed(input, negative, digits)
-                .ok_or_else(|| Refusal::Integer(lexeme(input, end)))?;
-            Ok(Some((Value::Integer(value), end + 1)))
+                .ok_or_else(|| LineRefusal::Integer(lexeme(input, end)))?;
+            Ok(Some((FieldValue::Integer(value), end + 1)))
         }
         Some(b'u') if !negative => {
             let value = unsigned(input, digits)
-                .ok_or_else(|| Refusal::UnsignedInteger(lexeme(input, end)))?;
-            Ok(Some((Value::UInteger(value), end + 1)))
+                .ok_or_else(|| LineRefusal::UnsignedInteger(lexeme(input, end)))?;
+            Ok(Some((FieldValue::UInteger(value), end + 1)))
         }
         _ => {
             let (value, end) = scan_float(input, negative, digits)?;
-            Ok(Some((Value::Float(value), end)))
+            Ok(Some((FieldValue::Float(value), end)))
         }
     }
 }
 
 /// A float without integer digits, such as `.5` or `-.5e3`; `None` if there are no digits after the point either.
 #[cold]
-fn scan_fraction(input: &[u8], negative: bool) -> Result<Option<(Value<'_>, usize)>, Refusal> {
+fn scan_fraction(
+    input: &[u8],
+    negative: bool,
+) -> Result<Option<(FieldValue<'_>, usize)>, LineRefusal> {
     let point = usize::from(negative);
     let fraction = Digits::scan(tail(input, point + 1), 0).length;
     if input.get(point) != Some(&b'.') || fraction == 0 {
@@ -125,7 +128,7 @@ fn scan_fraction(input: &[u8], negative: bool) -> Result<Option<(Value<'_>, usiz
     }
     let end = point + 1 + fraction;
     let end = end + exponent_length(tail(input, end));
-    Ok(Some((Value::Float(parse_float(input, end)?), end)))
+    Ok(Some((FieldValue::Float(parse_float(input, end)?), end)))
 }
 
 /// Returns the number at the start of `input`, whose digits after the sign are already scanned.
@@ -167,7 +170,7 @@ const MAX_EXACT_INTEGER: u64 = 1 << f64::MANTISSA_DIGITS;
 
 /// Scans a float whose integer digits are already scanned: an optional point with an optional fraction, and an optional
 /// exponent with at least one digit.
-fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usize), Refusal> {
+fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usize), LineRefusal> {
     let mut end = usize::from(negative) + integer.length;
     let mut fraction = Digits {
         value: integer.value,
@@ -193,13 +196,13 @@ fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usi
 }
 
 /// Parses the float at the start of `input`, up to `end`.
-fn parse_float(input: &[u8], end: usize) -> Result<f64, Refusal> {
+fn parse_float(input: &[u8], end: usize) -> Result<f64, LineRefusal> {
     input
         .get(..end)
         .and_then(|lexeme| str::from_utf8(lexeme).ok())
         .and_then(|lexeme| lexeme.parse::<f64>().ok())
         .filter(|value| value.is_finite())
-        .ok_or_else(|| Refusal::Float(lexeme(input, end)))
+        .ok_or_else(|| LineRefusal::Float(lexeme(input, end)))
 }
 
 /// Returns the length of an exponent; 0 if there is none.
@@ -215,15 +218,15 @@ fn exponent_length(input: &[u8]) -> usize {
 }
 
 /// Scans the timestamp at the start of `input`. Returns the timestamp and its length; `None` if there is no timestamp.
-pub(crate) fn scan_timestamp(input: &[u8]) -> Result<Option<(i64, usize)>, Refusal> {
+pub(crate) fn scan_timestamp(input: &[u8]) -> Result<Option<(i64, usize)>, LineRefusal> {
     let negative = input.first() == Some(&b'-');
     let digits = Digits::scan(tail(input, usize::from(negative)), 0);
     if digits.length == 0 {
         return Ok(None);
     }
     let end = usize::from(negative) + digits.length;
-    let value =
-        signed(input, negative, digits).ok_or_else(|| Refusal::Timestamp(lexeme(input, end)))?;
+    let value = signed(input, negative, digits)
+        .ok_or_else(|| LineRefusal::Timestamp(lexeme(input, end)))?;
     Ok(Some((value, end)))
 }
 
@@ -233,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    fn value(input: &str) -> Option<(Value<'_>, usize)> {
+    fn value(input: &str) -> Option<(FieldValue<'_>, usize)> {
         scan_value(input.as_bytes()).unwrap()
     }
 
@@ -269,7 +272,7 @@ mod tests {
             ("1e-400", 0.0, 6),
         ] {
             let (got, got_length) = value(input).unwrap();
-            let Value::Float(got) = got else {
+            let FieldValue::Float(got) = got else {
                 panic!("{input}: {got:?}")
             };
             assert_eq!(
@@ -282,24 +285,24 @@ mod tests {
 
     #[test]
     fn suffixes_make_integers() {
-        assert_eq!(value("-5i,"), Some((Value::Integer(-5), 3)));
-        assert_eq!(value("-0i"), Some((Value::Integer(0), 3)));
+        assert_eq!(value("-5i,"), Some((FieldValue::Integer(-5), 3)));
+        assert_eq!(value("-0i"), Some((FieldValue::Integer(0), 3)));
         assert_eq!(
             value("0000000000000000000012i"),
-            Some((Value::Integer(12), 23))
+            Some((FieldValue::Integer(12), 23))
         );
-        assert_eq!(value("1i2"), Some((Value::Integer(1), 2)));
+        assert_eq!(value("1i2"), Some((FieldValue::Integer(1), 2)));
         assert_eq!(
             value("9223372036854775807i"),
-            Some((Value::Integer(i64::MAX), 20))
+            Some((FieldValue::Integer(i64::MAX), 20))
         );
         assert_eq!(
             value("-9223372036854775808i"),
-            Some((Value::Integer(i64::MIN), 21))
+            Some((FieldValue::Integer(i64::MIN), 21))
         );
         assert_eq!(
             value("18446744073709551615u"),
-            Some((Value::UInteger(u64::MAX), 21))
+            Some((FieldValue::UInteger(u64::MAX), 21))
         );
     }
 
@@ -308,23 +311,23 @@ mod tests {
         for (input, refusal) in [
             (
                 "9223372036854775808i",
-                Refusal::Integer("9223372036854775808".into()),
+                LineRefusal::Integer("9223372036854775808".into()),
             ),
             (
                 "-9223372036854775809i",
-                Refusal::Integer("-9223372036854775809".into()),
+                LineRefusal::Integer("-9223372036854775809".into()),
             ),
             (
                 "18446744073709551616u",
-                Refusal::UnsignedInteger("18446744073709551616".into()),
+                LineRefusal::UnsignedInteger("18446744073709551616".into()),
             ),
-            ("1e400", Refusal::Float("1e400".into())),
+            ("1e400", LineRefusal::Float("1e400".into())),
         ] {
             assert_eq!(scan_value(input.as_bytes()), Err(refusal));
         }
         assert_eq!(
             scan_timestamp(b"99999999999999999999 "),
-            Err(Refusal::Timestamp("99999999999999999999".into()))
+            Err(LineRefusal::Timestamp("99999999999999999999".into()))
         );
     }
 
@@ -341,13 +344,16 @@ mod tests {
     #[test]
     fn booleans_have_ten_spellings() {
         for input in ["t", "T", "true", "True", "TRUE"] {
-            assert_eq!(value(input), Some((Value::Boolean(true), input.len())));
+            assert_eq!(value(input), Some((FieldValue::Boolean(true), input.len())));
         }
         for input in ["f", "F", "false", "False", "FALSE"] {
-            assert_eq!(value(input), Some((Value::Boolean(false), input.len())));
+            assert_eq!(
+                value(input),
+                Some((FieldValue::Boolean(false), input.len()))
+            );
         }
-        assert_eq!(value("tRUE"), Some((Value::Boolean(true), 1)));
-        assert_eq!(value("true1"), Some((Value::Boolean(true), 4)));
+        assert_eq!(value("tRUE"), Some((FieldValue::Boolean(true), 1)));
+        assert_eq!(value("true1"), Some((FieldValue::Boolean(true), 4)));
     }
 
     #[test]
@@ -369,7 +375,7 @@ mod tests {
         ) {
             let expected = text.parse::<f64>().unwrap();
             let (got, length) = value(&text).unwrap();
-            let Value::Float(got) = got else { panic!("{got:?}") };
+            let FieldValue::Float(got) = got else { panic!("{got:?}") };
             prop_assert_eq!((got.to_bits(), length), (expected.to_bits(), text.len()));
         }
     }

@@ -6,13 +6,13 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 use crate::{
-    error::{LineError, ParseError, Refusal, text},
+    error::{LineError, LineRefusal, ParseError, text},
     line::{FieldText, SeriesText, scan_fields_and_timestamp},
     options::{Dialect, Options, TableLimit},
     questdb,
     scan::{TokenKind, line_length, skip_blank_lines, tail},
     schema::SchemaView,
-    series::{SeriesId, SeriesIndex},
+    series::{SeriesCache, SeriesId},
     table::{TableBuilder, TableRows},
 };
 
@@ -21,7 +21,7 @@ const MAX_BODY_BYTES: usize = i32::MAX as usize;
 
 /// The result of parsing a body.
 #[derive(Clone, Debug)]
-pub struct Parsed {
+pub struct ParsedBody {
     /// The accepted lines by table, in the order in which the body first names the tables.
     pub tables: Vec<TableRows>,
     /// The refused lines, in the order of the body. At most one if parsing stops at the first error, and at most
@@ -35,7 +35,7 @@ pub struct Parsed {
 
 /// Parses a body and validates it against the existing tables.
 ///
-/// A refused line is reported in [`Parsed::errors`] and has no other effect. A body without lines is not an error.
+/// A refused line is reported in [`ParsedBody::errors`] and has no other effect. A body without lines is not an error.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn parse(
     body: &[u8],
     schema: &dyn SchemaView,
     options: &Options,
-) -> Result<Parsed, ParseError> {
+) -> Result<ParsedBody, ParseError> {
     if body.len() > MAX_BODY_BYTES {
         return Err(ParseError::TooLarge {
             size: body.len(),
@@ -55,16 +55,16 @@ pub fn parse(
         // The fast check does not return the position of the error.
         str::from_utf8(body)?;
     }
-    let mut parser = Parser::new(schema, options);
+    let mut parser = BodyParser::new(schema, options);
     parser.parse_lines(body);
     parser.finish()
 }
 
-struct Parser<'a, 'o> {
+struct BodyParser<'a, 'o> {
     schema: &'o dyn SchemaView,
     options: &'o Options,
     default_time: i64,
-    series: SeriesIndex<'a>,
+    series: SeriesCache<'a>,
     tables: Vec<TableBuilder<'a>>,
     tables_by_name: HashMap<Cow<'a, [u8]>, usize, RandomState>,
     /// The number of new tables that have rows.
@@ -74,23 +74,23 @@ struct Parser<'a, 'o> {
     lines: usize,
     rows: usize,
     errors: Vec<LineError>,
-    scratch: Scratch<'a>,
+    scratch: LineScratch<'a>,
 }
 
 /// The parts of the current line. Reused to avoid allocations.
-struct Scratch<'a> {
+struct LineScratch<'a> {
     series: SeriesText<'a>,
     tag_columns: Vec<u32>,
     fields: Vec<FieldText<'a>>,
 }
 
-impl<'a, 'o> Parser<'a, 'o> {
+impl<'a, 'o> BodyParser<'a, 'o> {
     fn new(schema: &'o dyn SchemaView, options: &'o Options) -> Self {
         Self {
             schema,
             options,
             default_time: options.precision.truncate(options.default_time_ns),
-            series: SeriesIndex::default(),
+            series: SeriesCache::default(),
             tables: Vec::new(),
             tables_by_name: HashMap::default(),
             new_tables: 0,
@@ -98,7 +98,7 @@ impl<'a, 'o> Parser<'a, 'o> {
             lines: 0,
             rows: 0,
             errors: Vec::new(),
-            scratch: Scratch {
+            scratch: LineScratch {
                 series: SeriesText::new(),
                 tag_columns: Vec::new(),
                 fields: Vec::new(),
@@ -128,7 +128,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         }
     }
 
-    fn report(&mut self, line: &[u8], refusal: &Refusal) {
+    fn report(&mut self, line: &[u8], refusal: &LineRefusal) {
         if self
             .options
             .max_errors
@@ -145,7 +145,7 @@ impl<'a, 'o> Parser<'a, 'o> {
     }
 
     /// Parses, validates and stores a line, in this order.
-    fn parse_line(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
+    fn parse_line(&mut self, line: &'a [u8]) -> Result<(), LineRefusal> {
         let (series, length, table) = match self.series.find(line) {
             Some((id, length)) => (Some(id), length, Some(id.table)),
             None => {
@@ -205,7 +205,7 @@ impl<'a, 'o> Parser<'a, 'o> {
 
     /// Adds the series in the scratch.
     fn add_series(&mut self, line: &'a [u8], length: usize, table: usize) -> SeriesId {
-        let Scratch {
+        let LineScratch {
             series,
             tag_columns,
             ..
@@ -224,8 +224,8 @@ impl<'a, 'o> Parser<'a, 'o> {
         table: usize,
         is_new_series: bool,
         timestamp: Option<i64>,
-    ) -> Result<(i64, usize), Refusal> {
-        let Scratch {
+    ) -> Result<(i64, usize), LineRefusal> {
+        let LineScratch {
             series,
             tag_columns,
             fields,
@@ -237,7 +237,7 @@ impl<'a, 'o> Parser<'a, 'o> {
             && count + self.new_tables >= limit
         {
             let count = count + self.new_tables;
-            return Err(Refusal::TooManyTables { count, limit });
+            return Err(LineRefusal::TooManyTables { count, limit });
         }
         let cells_before = table.cells(0);
         if is_new_series {
@@ -250,21 +250,21 @@ impl<'a, 'o> Parser<'a, 'o> {
             None => self.default_time,
             Some(timestamp) => precision
                 .to_nanos(timestamp)
-                .ok_or(Refusal::TimestampOutOfRange(timestamp, precision))?,
+                .ok_or(LineRefusal::TimestampOutOfRange(timestamp, precision))?,
         };
         let cells = self.cells - cells_before + table.cells(1);
         match self.options.max_cells {
-            Some(limit) if cells > limit => Err(Refusal::TooManyCells(limit)),
+            Some(limit) if cells > limit => Err(LineRefusal::TooManyCells(limit)),
             _ => Ok((time, cells)),
         }
     }
 
-    fn finish(self) -> Result<Parsed, ParseError> {
+    fn finish(self) -> Result<ParsedBody, ParseError> {
         let tables = self
             .tables
             .into_iter()
             .filter_map(|table| table.finish().transpose());
-        Ok(Parsed {
+        Ok(ParsedBody {
             tables: tables.collect::<Result<_, _>>()?,
             errors: self.errors,
             lines: self.lines,

@@ -19,9 +19,9 @@ use std::str;
 use memchr::{memchr, memmem};
 
 use crate::{
-    error::{Refusal, text, whole_or_end},
+    error::{LineRefusal, text, whole_or_end},
     line::{ExpectedField, FieldText, count_spaces, no_field, scan_field, scan_timestamp_to_end},
-    number::Value,
+    number::FieldValue,
     scan::{Token, TokenKind, tail},
 };
 
@@ -33,10 +33,10 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
     at: usize,
     expected: &[ExpectedField<'a>],
     fields: &mut Vec<FieldText<'a>>,
-) -> Result<Option<i64>, Refusal> {
+) -> Result<Option<i64>, LineRefusal> {
     let spaces = count_spaces(tail(line, at));
     if spaces == 0 {
-        return Err(Refusal::ExpectedSpace(whole_or_end(tail(line, at))));
+        return Err(LineRefusal::ExpectedSpace(whole_or_end(tail(line, at))));
     }
     let mut at = at + spaces;
     let mut expected = expected.iter();
@@ -71,34 +71,34 @@ fn own_value<'a>(
     field: FieldText<'a>,
     input: &[u8],
     length: usize,
-) -> Result<(Value<'a>, usize), Refusal> {
+) -> Result<(FieldValue<'a>, usize), LineRefusal> {
     match (field.value, input.get(length)) {
-        (Value::String(token), _) => {
+        (FieldValue::String(token), _) => {
             let escapes_newlines = true;
             let token = Token {
                 escapes_newlines,
                 ..token
             };
-            Ok((Value::String(token), length))
+            Ok((FieldValue::String(token), length))
         }
-        (Value::Float(_), Some(b't')) => {
+        (FieldValue::Float(_), Some(b't')) => {
             let digits = input.get(field.key.len()..length).unwrap_or_default();
             let value = str::from_utf8(digits)
                 .ok()
                 .and_then(|text| text.parse().ok());
             match value {
-                Some(value) => Ok((Value::Integer(value), length + 1)),
-                None => Err(Refusal::Integer(text(digits).into_owned())),
+                Some(value) => Ok((FieldValue::Integer(value), length + 1)),
+                None => Err(LineRefusal::Integer(text(digits).into_owned())),
             }
         }
-        (Value::Float(_), Some(b'x')) => Err(Refusal::Long256),
+        (FieldValue::Float(_), Some(b'x')) => Err(LineRefusal::UnsupportedLong256),
         (value, _) => Ok((value, length)),
     }
 }
 
 /// Returns the length of the field without a value at the start of `input`; `None` if it is not a field. Called only if
 /// `input` is not a field by the other rules.
-fn absent_field(input: &[u8]) -> Result<Option<usize>, Refusal> {
+fn absent_field(input: &[u8]) -> Result<Option<usize>, LineRefusal> {
     let key = Token::scan(input, TokenKind::Key)?.raw.len();
     if key == 0 || input.get(key) != Some(&b'=') {
         return Ok(None);
@@ -109,28 +109,28 @@ fn absent_field(input: &[u8]) -> Result<Option<usize>, Refusal> {
     }
     let unsigned = value.strip_prefix(b"-").unwrap_or(value);
     if unsigned.starts_with(b"Infinity") {
-        return Err(Refusal::Infinity);
+        return Err(LineRefusal::Infinity);
     }
     if value.starts_with(b"=") {
-        return Err(Refusal::BinaryValue);
+        return Err(LineRefusal::BinaryValue);
     }
     Ok(None)
 }
 
 /// Returns the reason why a line without a field before `rest` is refused.
-fn no_fields(rest: &[u8]) -> Refusal {
+fn no_fields(rest: &[u8]) -> LineRefusal {
     match memchr(b'=', rest) {
-        Some(_) => Refusal::NoFields,
-        None => Refusal::SymbolsOnly,
+        Some(_) => LineRefusal::NoFields,
+        None => LineRefusal::SymbolsOnly,
     }
 }
 
 /// Refuses tags that only QuestDB can store.
-pub(crate) fn check_tags(tags: &[(Token<'_>, Token<'_>)]) -> Result<(), Refusal> {
+pub(crate) fn check_tags(tags: &[(Token<'_>, Token<'_>)]) -> Result<(), LineRefusal> {
     let has_newline =
         |token: &Token<'_>| token.escaped && memmem::find(token.raw, b"\\\n").is_some();
     if tags.iter().any(|(_, value)| has_newline(value)) {
-        return Err(Refusal::NewlineInSymbol);
+        return Err(LineRefusal::NewlineInSymbol);
     }
     Ok(())
 }

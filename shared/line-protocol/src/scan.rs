@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memchr3};
 
-use crate::error::Refusal;
+use crate::error::LineRefusal;
 
 /// Maximum length of a name, tag value or string without its escapes, in bytes (as in InfluxDB 3).
 pub(crate) const MAX_STRING_BYTES: usize = 1 << 20;
@@ -61,7 +61,7 @@ impl TokenKind {
 
 impl<'a> Token<'a> {
     /// Scans the token at the start of `input`. The token may be empty.
-    pub(crate) fn scan(input: &'a [u8], kind: TokenKind) -> Result<Self, Refusal> {
+    pub(crate) fn scan(input: &'a [u8], kind: TokenKind) -> Result<Self, LineRefusal> {
         let mut end = 0;
         let mut escaped = false;
         while let Some(&byte) = input.get(end) {
@@ -76,7 +76,7 @@ impl<'a> Token<'a> {
         }
         let raw = input.get(..end).unwrap_or(input);
         if raw.ends_with(b"\\") {
-            return Err(Refusal::EndsWithBackslash);
+            return Err(LineRefusal::EndsWithBackslash);
         }
         Self {
             raw,
@@ -88,7 +88,7 @@ impl<'a> Token<'a> {
 
     /// Scans the content of a string; `input` starts after the opening quote. Returns `None` if the string is not
     /// closed.
-    pub(crate) fn scan_text(input: &'a [u8]) -> Result<Option<Self>, Refusal> {
+    pub(crate) fn scan_text(input: &'a [u8]) -> Result<Option<Self>, LineRefusal> {
         let Some(raw) = string_end(input).and_then(|end| input.get(..end)) else {
             return Ok(None);
         };
@@ -102,9 +102,9 @@ impl<'a> Token<'a> {
         .map(Some)
     }
 
-    fn check_length(self, kind: TokenKind) -> Result<Self, Refusal> {
+    fn check_length(self, kind: TokenKind) -> Result<Self, LineRefusal> {
         if self.raw.len() > MAX_STRING_BYTES && self.unescape(kind).len() > MAX_STRING_BYTES {
-            return Err(Refusal::StringTooLong);
+            return Err(LineRefusal::StringTooLong);
         }
         Ok(self)
     }
@@ -295,7 +295,7 @@ mod tests {
         for input in [r"a\", r"a\\", r"a\\ b"] {
             assert_eq!(
                 Token::scan(input.as_bytes(), TokenKind::Key),
-                Err(Refusal::EndsWithBackslash)
+                Err(LineRefusal::EndsWithBackslash)
             );
         }
     }
@@ -307,7 +307,7 @@ mod tests {
         let long = "x".repeat(MAX_STRING_BYTES + 1);
         assert_eq!(
             Token::scan(long.as_bytes(), TokenKind::Key),
-            Err(Refusal::StringTooLong)
+            Err(LineRefusal::StringTooLong)
         );
     }
 

@@ -15,14 +15,14 @@ pub trait SchemaView {
 
 /// The columns of a table.
 pub struct TableView {
-    columns: HashMap<Box<[u8]>, KnownColumn, ahash::RandomState>,
+    columns: HashMap<Box<[u8]>, ExistingColumn, ahash::RandomState>,
     tags: usize,
     fields: usize,
 }
 
 /// A column of an existing table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct KnownColumn {
+pub(crate) struct ExistingColumn {
     /// The position of the column in the catalog's order.
     pub(crate) position: usize,
     pub(crate) column_type: ColumnType,
@@ -44,7 +44,7 @@ impl TableView {
             }
             view.columns.insert(
                 name.as_ref().as_bytes().into(),
-                KnownColumn {
+                ExistingColumn {
                     position,
                     column_type,
                 },
@@ -59,7 +59,7 @@ impl TableView {
             .map(|column| column.column_type)
     }
 
-    pub(crate) fn column(&self, name: &[u8]) -> Option<KnownColumn> {
+    pub(crate) fn column(&self, name: &[u8]) -> Option<ExistingColumn> {
         self.columns.get(name).copied()
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct SeriesId {
 }
 
 #[derive(Debug)]
-struct Entry<'a> {
+struct SeriesEntry<'a> {
     /// Measurement and tags as written.
     text: &'a [u8],
     id: SeriesId,
@@ -25,13 +25,13 @@ struct Entry<'a> {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct SeriesIndex<'a> {
-    entries: Vec<Entry<'a>>,
+pub(crate) struct SeriesCache<'a> {
+    entries: Vec<SeriesEntry<'a>>,
     by_text: HashMap<&'a [u8], usize, RandomState>,
     last: usize,
 }
 
-impl<'a> SeriesIndex<'a> {
+impl<'a> SeriesCache<'a> {
     /// Returns the series at the start of a line, if it is known, and the length of its text.
     #[inline]
     pub(crate) fn find(&mut self, line: &[u8]) -> Option<(SeriesId, usize)> {
@@ -60,7 +60,7 @@ impl<'a> SeriesIndex<'a> {
     pub(crate) fn insert(&mut self, line: &'a [u8], length: usize, id: SeriesId) {
         let text = line.get(..length).unwrap_or(line);
         let added = self.entries.len();
-        self.entries.push(Entry { text, id, next: 0 });
+        self.entries.push(SeriesEntry { text, id, next: 0 });
         self.by_text.insert(text, added);
         self.follow(added);
         self.last = added;
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_series_is_found_by_its_whole_text() {
-        let mut index = SeriesIndex::default();
+        let mut index = SeriesCache::default();
         let lines: [&[u8]; 4] = [b"a,t=1 v=1", b"a,t=12 v=1", b"a v=1", br"a,t=1\ v=1 v=1"];
         for (tag_set, line) in (0..).zip(lines) {
             assert_eq!(index.find(line), None);

@@ -9,8 +9,8 @@ use hashbrown::HashMap;
 use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
 
 use crate::{
-    column::Column,
-    error::{Refusal, text},
+    column::ColumnBuilder,
+    error::{LineRefusal, text},
     line::{ExpectedField, FieldText},
     options::SchemaLimits,
     scan::{Token, TokenKind},
@@ -38,14 +38,14 @@ const ROWS_PER_COLUMN: usize = 32;
 
 /// The number of columns of a table before a line. Used to roll back a refused line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Checkpoint(usize);
+pub(crate) struct RollbackPoint(usize);
 
 #[derive(Debug)]
 pub(crate) struct TableBuilder<'a> {
     name: Cow<'a, [u8]>,
     /// The existing table, if there is one.
     view: Option<Arc<TableView>>,
-    columns: Vec<Column<'a>>,
+    columns: Vec<ColumnBuilder<'a>>,
     columns_by_name: HashMap<Cow<'a, [u8]>, u32, RandomState>,
     new_columns: usize,
     new_tags: usize,
@@ -82,12 +82,12 @@ impl<'a> TableBuilder<'a> {
         self.times.is_empty() && self.view.is_none()
     }
 
-    pub(crate) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint(self.columns.len())
+    pub(crate) fn checkpoint(&self) -> RollbackPoint {
+        RollbackPoint(self.columns.len())
     }
 
     /// Removes the columns that were added since the checkpoint.
-    pub(crate) fn roll_back(&mut self, checkpoint: Checkpoint) {
+    pub(crate) fn roll_back(&mut self, checkpoint: RollbackPoint) {
         for column in self.columns.drain(checkpoint.0..) {
             self.columns_by_name.remove(column.name.as_ref());
             if column.position.is_none() {
@@ -104,13 +104,13 @@ impl<'a> TableBuilder<'a> {
         line: usize,
         limits: &SchemaLimits,
         columns: &mut Vec<u32>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), LineRefusal> {
         columns.clear();
         for (key, _) in tags {
             let index = self.resolve(key.unescape(TokenKind::Key), ColumnType::Tag, limits)?;
             if self.mark_seen(index, line) {
                 let name = text(&key.unescape(TokenKind::Key)).into_owned();
-                return Err(Refusal::DuplicateTag(name));
+                return Err(LineRefusal::DuplicateTag(name));
             }
             columns.push(index);
         }
@@ -123,7 +123,7 @@ impl<'a> TableBuilder<'a> {
         fields: &mut [FieldText<'a>],
         line: usize,
         limits: &SchemaLimits,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), LineRefusal> {
         for field in fields {
             let column_type = field.value.column_type();
             let index = match field.column {
@@ -134,7 +134,9 @@ impl<'a> TableBuilder<'a> {
                 None => self.resolve(field.name(), column_type, limits)?,
             };
             if self.mark_seen(index, line) {
-                return Err(Refusal::DuplicateField(text(&field.name()).into_owned()));
+                return Err(LineRefusal::DuplicateField(
+                    text(&field.name()).into_owned(),
+                ));
             }
             field.column = Some(index);
         }
@@ -149,13 +151,13 @@ impl<'a> TableBuilder<'a> {
     }
 
     #[inline]
-    fn column_mut(&mut self, index: u32) -> Option<&mut Column<'a>> {
+    fn column_mut(&mut self, index: u32) -> Option<&mut ColumnBuilder<'a>> {
         self.columns
             .get_mut(usize::try_from(index).unwrap_or(usize::MAX))
     }
 
     #[inline]
-    fn check_type(&mut self, index: u32, got: ColumnType) -> Result<(), Refusal> {
+    fn check_type(&mut self, index: u32, got: ColumnType) -> Result<(), LineRefusal> {
         match self.column_mut(index) {
             Some(column) if column.column_type != got => {
                 Err(type_conflict(&column.name, column.column_type, got))
@@ -169,7 +171,7 @@ impl<'a> TableBuilder<'a> {
         name: Cow<'a, [u8]>,
         column_type: ColumnType,
         limits: &SchemaLimits,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, LineRefusal> {
         if let Some(&index) = self.columns_by_name.get(name.as_ref()) {
             self.check_type(index, column_type)?;
             return Ok(index);
@@ -184,7 +186,7 @@ impl<'a> TableBuilder<'a> {
         }
         let index = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
         self.columns_by_name.insert(name.clone(), index);
-        self.columns.push(Column::new(
+        self.columns.push(ColumnBuilder::new(
             name,
             column_type,
             known.map(|known| known.position),
@@ -203,13 +205,13 @@ impl<'a> TableBuilder<'a> {
         name: &[u8],
         column_type: ColumnType,
         limits: &SchemaLimits,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), LineRefusal> {
         let exists = self.view.is_some() || !self.times.is_empty();
         if name == TIME_COLUMN.as_bytes() && exists {
             return Err(type_conflict(name, ColumnType::Time, column_type));
         }
         if name == TIME_COLUMN.as_bytes() || name == ORDER_COLUMN.as_bytes() {
-            return Err(Refusal::ReservedColumn(text(name).into_owned()));
+            return Err(LineRefusal::ReservedColumn(text(name).into_owned()));
         }
         let (columns, tags) = self
             .view
@@ -218,13 +220,13 @@ impl<'a> TableBuilder<'a> {
         if let Some(limit) = limits.max_columns_per_table
             && columns + self.new_columns >= limit
         {
-            return Err(Refusal::TooManyColumns(limit));
+            return Err(LineRefusal::TooManyColumns(limit));
         }
         if let Some(limit) = limits.max_tags_per_table
             && column_type == ColumnType::Tag
             && tags + self.new_tags >= limit
         {
-            return Err(Refusal::TooManyTags(limit));
+            return Err(LineRefusal::TooManyTags(limit));
         }
         Ok(())
     }
@@ -286,7 +288,7 @@ impl<'a> TableBuilder<'a> {
         if self.times.is_empty() {
             return Ok(None);
         }
-        let column_name = |column: &Column<'_>| text(&column.name).into_owned();
+        let column_name = |column: &ColumnBuilder<'_>| text(&column.name).into_owned();
         let new_columns = self
             .columns
             .iter()
@@ -317,8 +319,8 @@ impl<'a> TableBuilder<'a> {
     }
 }
 
-fn type_conflict(name: &[u8], expected: ColumnType, got: ColumnType) -> Refusal {
-    Refusal::ColumnType {
+fn type_conflict(name: &[u8], expected: ColumnType, got: ColumnType) -> LineRefusal {
+    LineRefusal::ColumnType {
         column: text(name).into_owned(),
         expected,
         got,

@@ -21,12 +21,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Counts, KeyClass, Margins, MemoryStore, Operation, PutMode,
-    Rules, Stamp, StoreTime, SystemClock, Versioned, World,
+    Bucket, Clock, CountingStore, KeyClass, MemoryStore, Operation, OperationCounts,
+    ProtocolMargins, ProtocolRules, PutMode, Stamp, StoreTime, SystemClock, VersionedValue, World,
 };
 use neap_manifest::{
-    DrawnObject, FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings,
-    ManifestStore, ReplaceOutcome, Replacement, Section, TagRange, TimeRange,
+    FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings, ManifestStore,
+    PendingObject, ReplaceOutcome, Replacement, Section, TagRange, TimeRange,
 };
 use neap_schema::{DatabaseId, TableId};
 use ulid::Ulid;
@@ -49,7 +49,7 @@ fn stamp(flush: u64) -> Stamp {
     Stamp::end_of(StoreTime::from_micros(micros))
 }
 
-struct Site {
+struct ManifestFixture {
     store: Arc<CountingStore>,
     bucket: Bucket,
     manifests: ManifestStore,
@@ -58,12 +58,12 @@ struct Site {
 }
 
 /// The cost of an operation.
-struct Cost {
+struct OperationCost {
     time: Duration,
-    counts: Counts,
+    counts: OperationCounts,
 }
 
-impl Site {
+impl ManifestFixture {
     fn new(tables: u32) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Arc::new(CountingStore::new(Arc::new(MemoryStore::new(clock))));
@@ -79,27 +79,27 @@ impl Site {
     }
 
     fn cold(bucket: &Bucket) -> ManifestStore {
-        let rules = Rules::new(Margins::LOCAL);
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default())
     }
 
-    async fn measure<T>(&self, operation: impl Future<Output = T>) -> (T, Cost) {
+    async fn measure<T>(&self, operation: impl Future<Output = T>) -> (T, OperationCost) {
         let clock = &self.bucket.world().clock;
         let (counts, begun) = (self.store.counts(), clock.monotonic());
         let result = operation.await;
-        let cost = Cost {
+        let cost = OperationCost {
             time: clock.monotonic().saturating_sub(begun),
             counts: self.store.counts() - counts,
         };
         (result, cost)
     }
 
-    async fn read(&self) -> Versioned<Manifest> {
+    async fn read(&self) -> VersionedValue<Manifest> {
         self.manifests.read(DATABASE, None).await.unwrap()
     }
 
-    async fn bundle(&self, sections: &mut [Section]) -> DrawnObject {
-        let object = DrawnObject::draw(&self.bucket).unwrap();
+    async fn bundle(&self, sections: &mut [Section]) -> PendingObject {
+        let object = PendingObject::draw(&self.bucket).unwrap();
         let size_bytes = ROWS + u64::from(FOOTER);
         let is_bundle = sections.len() > 1;
         for (at, section) in sections.iter_mut().enumerate() {
@@ -180,7 +180,10 @@ impl Site {
         }
     }
 
-    async fn flush(&mut self, base: Versioned<Manifest>) -> (Versioned<Manifest>, Cost) {
+    async fn flush(
+        &mut self,
+        base: VersionedValue<Manifest>,
+    ) -> (VersionedValue<Manifest>, OperationCost) {
         let flush = self.next_flush().await;
         let commit = self.manifests.commit_flush(DATABASE, base, flush);
         let (outcome, cost) = self.measure(commit).await;
@@ -193,9 +196,9 @@ impl Site {
     /// Merges these sections.
     async fn merge(
         &self,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         inputs: Vec<Arc<Section>>,
-    ) -> (Versioned<Manifest>, Cost) {
+    ) -> (VersionedValue<Manifest>, OperationCost) {
         let mut output = Section::clone(&inputs[0]);
         output.above = inputs.iter().map(|input| input.above).min().unwrap();
         output.upto = inputs.iter().map(|input| input.upto).max().unwrap();
@@ -239,7 +242,7 @@ fn tags(seed: u64) -> BTreeMap<String, TagRange> {
 }
 
 /// Prints the median cost, and the maximum time.
-fn tell(what: &str, mut costs: Vec<Cost>) {
+fn tell(what: &str, mut costs: Vec<OperationCost>) {
     costs.sort_by_key(|cost| cost.time);
     let longest = costs.last().map(|cost| cost.time).unwrap_or_default();
     let Some(median) = costs.get(costs.len() / 2) else {
@@ -262,8 +265,8 @@ fn size(bytes: u64) -> String {
 
 /// Returns the oldest eight adjacent sections of a table that are all inline, or all in pages.
 async fn oldest(
-    site: &Site,
-    current: &Versioned<Manifest>,
+    site: &ManifestFixture,
+    current: &VersionedValue<Manifest>,
     table: TableId,
     in_pages: bool,
 ) -> Vec<Arc<Section>> {
@@ -286,7 +289,7 @@ async fn oldest(
 }
 
 async fn run(tables: u32, sections: u64) {
-    let mut site = Site::new(tables);
+    let mut site = ManifestFixture::new(tables);
     let mut current = site.read().await;
     let mut flushes = Vec::new();
     let clock = Arc::clone(&site.bucket.world().clock);
@@ -306,7 +309,8 @@ async fn run(tables: u32, sections: u64) {
         built.as_secs_f64(),
     );
     let recent = flushes.len().saturating_sub(200);
-    let spilling = |cost: &Cost| cost.counts.of(Operation::Put, KeyClass::Page).requests > 0;
+    let spilling =
+        |cost: &OperationCost| cost.counts.of(Operation::Put, KeyClass::Page).requests > 0;
     let (with, without) = flushes.drain(recent..).partition(spilling);
     tell("flush", without);
     tell("flush that spills", with);
@@ -321,7 +325,7 @@ async fn run(tables: u32, sections: u64) {
             }
             if in_pages {
                 // A new instance, which has not read the page.
-                site.manifests = Site::cold(&site.bucket);
+                site.manifests = ManifestFixture::cold(&site.bucket);
             }
             let (next, cost) = site.merge(current, inputs).await;
             current = next;
@@ -341,7 +345,7 @@ async fn run(tables: u32, sections: u64) {
             first,
             last: first + DAY_NANOS - 1,
         };
-        let store = Site::cold(&site.bucket);
+        let store = ManifestFixture::cold(&site.bucket);
         let read = async {
             let current = store.read(DATABASE, None).await.unwrap();
             let sections = store.load_sections(DATABASE, &current.value, TableId::new(1), times);
@@ -349,7 +353,7 @@ async fn run(tables: u32, sections: u64) {
         };
         cold_reads.push(site.measure(read).await.1);
         if round < 3 {
-            let store = Site::cold(&site.bucket);
+            let store = ManifestFixture::cold(&site.bucket);
             let census = store.census(DATABASE, &current.value);
             censuses.push(site.measure(census).await.1);
         }

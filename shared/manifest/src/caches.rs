@@ -14,7 +14,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use neap_bucket::{Change, Commit, Key, Stamp, StoreTime, Versioned};
+use neap_bucket::{CommitOutcome, Key, RegisterChange, Stamp, StoreTime, VersionedValue};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -69,7 +69,7 @@ impl CacheEntry {
 
 /// An expiry of rows of a table, or a correction of wrong statistics of its sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expiry {
+pub struct TableExpiry {
     /// The table.
     pub table: TableId,
     /// The time before which the rows are gone, in nanoseconds since the epoch.
@@ -97,7 +97,7 @@ pub struct NewCacheEntry {
 }
 
 impl NewCacheEntry {
-    fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
+    fn may_be_named(&self, base: &VersionedValue<Manifest>) -> bool {
         is_young(self.drawn, base)
     }
 }
@@ -122,7 +122,7 @@ pub struct CacheCommit {
 
 /// A commit of cache objects was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CacheRefused {
+pub enum CacheRefusal {
     /// A flush has raised the mark.
     #[error("the mark has moved to {mark}")]
     MarkMoved {
@@ -142,9 +142,9 @@ pub enum CacheRefused {
 pub enum CacheOutcome {
     /// The entries are in the manifest, except those that another commit has added before. Contains the newest known
     /// manifest.
-    Committed(Versioned<Manifest>),
+    Committed(VersionedValue<Manifest>),
     /// Nothing was committed.
-    GivenUp(CacheRefused),
+    GivenUp(CacheRefusal),
     /// The outcome is unknown.
     Unknown {
         /// Description of the cause.
@@ -163,7 +163,7 @@ impl Manifest {
     /// the old object, so they are in the new one, and the new entry gets the floor.
     pub(crate) fn advance_caches(
         &mut self,
-        base: &Versioned<Self>,
+        base: &VersionedValue<Self>,
         touched: &BTreeSet<TableId>,
         updates: &[CacheUpdate],
         gone: &BTreeSet<CacheId>,
@@ -198,9 +198,9 @@ impl Manifest {
         for entry in of_table {
             entry.expire(before);
         }
-        let is_covered = |expiry: &Expiry| expiry.table == table && expiry.before <= before;
+        let is_covered = |expiry: &TableExpiry| expiry.table == table && expiry.before <= before;
         self.expiries.retain(|expiry| !is_covered(expiry));
-        self.expiries.push(Expiry {
+        self.expiries.push(TableExpiry {
             table,
             before,
             version,
@@ -232,7 +232,7 @@ impl Manifest {
         let is_full = self.expiries.len() >= EXPIRIES;
         let oldest = self.expiries.first().map(|expiry| expiry.version);
         let is_forgotten = is_full && oldest.is_some_and(|oldest| oldest > after);
-        let has_expired = |expiry: &Expiry| {
+        let has_expired = |expiry: &TableExpiry| {
             expiry.table == table && expiry.version > after && expiry.before > from
         };
         is_forgotten || self.expiries.iter().any(has_expired)
@@ -246,7 +246,7 @@ impl Manifest {
 
 impl CacheCommit {
     /// Creates a commit that removes the entries of dropped or unusable caches.
-    pub fn forgetting(base: &Versioned<Manifest>, gone: BTreeSet<CacheId>) -> Self {
+    pub fn forgetting(base: &VersionedValue<Manifest>, gone: BTreeSet<CacheId>) -> Self {
         Self {
             mark: base.value.low_water_mark,
             version: base.version,
@@ -258,7 +258,7 @@ impl CacheCommit {
     }
 
     /// Returns the manifest after the commit; `None` if nothing changes.
-    fn apply(&self, base: &Versioned<Manifest>) -> Result<Option<Manifest>, CacheRefused> {
+    fn apply(&self, base: &VersionedValue<Manifest>) -> Result<Option<Manifest>, CacheRefusal> {
         let mark = base.value.low_water_mark;
         let mut next = Manifest::successor(base);
         next.caches
@@ -272,16 +272,16 @@ impl CacheCommit {
         });
         let wanted: Vec<_> = wanted.collect();
         if !wanted.is_empty() && mark != self.mark {
-            return Err(CacheRefused::MarkMoved { mark });
+            return Err(CacheRefusal::MarkMoved { mark });
         }
         for new in &wanted {
             let entry = &new.entry;
             let (table, from) = (entry.table, entry.complete_from);
             if base.value.may_have_expired(table, from, self.version) {
-                return Err(CacheRefused::Expired);
+                return Err(CacheRefusal::Expired);
             }
             if !new.may_be_named(base) {
-                return Err(CacheRefused::ObjectTooOld);
+                return Err(CacheRefusal::ObjectTooOld);
             }
             next.caches.retain(|known| known.cache != entry.cache);
             next.caches.push(entry.clone());
@@ -307,20 +307,20 @@ impl ManifestStore {
     pub async fn commit_caches(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         commit: &CacheCommit,
     ) -> Result<CacheOutcome, ManifestError> {
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             Ok(match commit.apply(base)? {
-                Some(next) => Change::Put(next, ()),
-                None => Change::Keep(()),
+                Some(next) => RegisterChange::Put(next, ()),
+                None => RegisterChange::Keep(()),
             })
         };
         let outcome = self.register(database).commit(Some(base), change).await?;
         Ok(match outcome {
-            Commit::Committed { current, .. } => CacheOutcome::Committed(current),
-            Commit::Refused(reason) => CacheOutcome::GivenUp(reason),
-            Commit::Unknown { reason } => CacheOutcome::Unknown { reason },
+            CommitOutcome::Committed { current, .. } => CacheOutcome::Committed(current),
+            CommitOutcome::Refused(reason) => CacheOutcome::GivenUp(reason),
+            CommitOutcome::Unknown { reason } => CacheOutcome::Unknown { reason },
         })
     }
 }

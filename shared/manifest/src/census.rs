@@ -10,27 +10,27 @@ use neap_schema::DatabaseId;
 use ulid::Ulid;
 
 use crate::{
-    Condemned, DamagedPart, Manifest, ManifestError, ManifestStore, OBJECT_NAME_AGE, ObjectName,
-    Section, SectionWithFooter,
-    condemned::{Dropped, EntryKey},
+    CondemnedEntry, DamagedPart, Manifest, ManifestError, ManifestStore, OBJECT_NAME_AGE,
+    ObjectName, Section, SectionWithFooter,
+    condemned::{CondemnedKey, DroppedItem},
     deletes::DeleteSet,
-    page::PagePlace,
+    page::PageLocation,
     store::{DecodedPage, PARALLEL_REQUESTS},
 };
 
 /// The objects that a manifest references, by the state of their references.
 #[derive(Clone, Debug, Default)]
-pub struct Census {
+pub struct ReferencedObjects {
     pub(crate) live: BTreeSet<ObjectName>,
     /// Objects of condemned entries that can still be read.
     pub(crate) readable: BTreeSet<ObjectName>,
     doomed: BTreeSet<ObjectName>,
     /// The doomed entries.
-    pub(crate) doomed_entries: BTreeSet<EntryKey>,
+    pub(crate) doomed_entries: BTreeSet<CondemnedKey>,
     /// The objects that each condemned page references.
-    pages_of_dropped: BTreeMap<PagePlace, BTreeSet<ObjectName>>,
+    pages_of_dropped: BTreeMap<PageLocation, BTreeSet<ObjectName>>,
     /// The live pages that have been read.
-    pub(crate) examined: BTreeSet<PagePlace>,
+    pub(crate) examined: BTreeSet<PageLocation>,
     /// Row deletes that apply to no live section.
     pub(crate) unmet: DeleteSet,
     /// The other databases whose objects are referenced.
@@ -39,7 +39,7 @@ pub struct Census {
     unreadable: Option<Ulid>,
 }
 
-impl Census {
+impl ReferencedObjects {
     /// Returns whether the manifest references an object, including references by condemned entries.
     pub fn names(&self, object: ObjectName) -> bool {
         [&self.live, &self.readable, &self.doomed]
@@ -107,17 +107,17 @@ impl Census {
         }
     }
 
-    fn count_condemned(&mut self, entry: &Condemned, of_page: &[SectionWithFooter]) {
+    fn count_condemned(&mut self, entry: &CondemnedEntry, of_page: &[SectionWithFooter]) {
         match &entry.what {
-            Dropped::Page(page) => {
+            DroppedItem::Page(page) => {
                 let sections = || of_page.iter().map(|found| found.section.as_ref());
                 let names = entry.names(sections());
                 self.pages_of_dropped.insert(page.place(), names);
                 self.origins
                     .extend(sections().filter_map(|section| section.origin));
             }
-            Dropped::Section(section) => self.origins.extend(section.origin),
-            Dropped::Object(_) => {}
+            DroppedItem::Section(section) => self.origins.extend(section.origin),
+            DroppedItem::Object(_) => {}
         }
         let names = self.names_of(entry);
         if entry.doomed {
@@ -128,9 +128,9 @@ impl Census {
         }
     }
 
-    pub(crate) fn names_of(&self, condemned: &Condemned) -> BTreeSet<ObjectName> {
+    pub(crate) fn names_of(&self, condemned: &CondemnedEntry) -> BTreeSet<ObjectName> {
         match &condemned.what {
-            Dropped::Page(page) => {
+            DroppedItem::Page(page) => {
                 let known = self.pages_of_dropped.get(&page.place()).cloned();
                 known.unwrap_or_else(|| BTreeSet::from([ObjectName::Page(page.object)]))
             }
@@ -149,10 +149,10 @@ impl ManifestStore {
         &self,
         database: DatabaseId,
         manifest: &Manifest,
-    ) -> Result<Census, ManifestError> {
-        let mut census = Census::default();
+    ) -> Result<ReferencedObjects, ManifestError> {
+        let mut census = ReferencedObjects::default();
         let mut pending: Vec<_> = manifest.pending_deletes().collect();
-        let mut look = |census: &mut Census, section: &Section| {
+        let mut look = |census: &mut ReferencedObjects, section: &Section| {
             census.count_live(section);
             pending.retain(|recorded| !recorded.applies_to(section));
         };
@@ -198,7 +198,7 @@ impl ManifestStore {
                 .buffered(PARALLEL_REQUESTS)
         );
         while let Some((entry, sections)) = condemned.try_next().await? {
-            if let (None, Dropped::Page(page)) = (&sections, &entry.what) {
+            if let (None, DroppedItem::Page(page)) = (&sections, &entry.what) {
                 census.note_unreadable(page.object);
             }
             census.count_condemned(&entry, &sections.unwrap_or_default());
@@ -210,9 +210,9 @@ impl ManifestStore {
     async fn sections_of(
         &self,
         database: DatabaseId,
-        entry: &Condemned,
+        entry: &CondemnedEntry,
     ) -> Result<Option<DecodedPage>, ManifestError> {
-        let Dropped::Page(page) = &entry.what else {
+        let DroppedItem::Page(page) = &entry.what else {
             return Ok(Some(DecodedPage::default()));
         };
         match self.head(database, page).await {

@@ -10,20 +10,20 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::{Change, Commit, StoreTime, Versioned};
+use neap_bucket::{CommitOutcome, RegisterChange, StoreTime, VersionedValue};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Census, Condemned, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, RecordedDelete,
-    condemned::Dropped,
+    CondemnedEntry, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, RecordedDelete,
+    ReferencedObjects, condemned::DroppedItem,
 };
 
 /// The actions and findings of a garbage collection.
 #[derive(Clone, Debug, Default)]
-pub struct Collection {
+pub struct GarbageCollection {
     /// The references on which the collection is based.
-    pub census: Census,
-    /// The deleted objects, all of [`Census::deletable`].
+    pub census: ReferencedObjects,
+    /// The deleted objects, all of [`ReferencedObjects::deletable`].
     pub deleted: BTreeSet<ObjectName>,
     /// Unreferenced objects that are so old that no commit will reference them.
     pub orphans: BTreeSet<ObjectName>,
@@ -33,10 +33,10 @@ pub struct Collection {
     pub released: BTreeSet<DatabaseId>,
 }
 
-impl Collection {
+impl GarbageCollection {
     /// Returns whether an entry can be removed: it was doomed when the references were read, and each of its objects is
     /// deleted or is needed by an entry that was not doomed then.
-    fn is_done(&self, entry: &Condemned) -> bool {
+    fn is_done(&self, entry: &CondemnedEntry) -> bool {
         let census = &self.census;
         let names = || census.names_of(entry).into_iter();
         entry.doomed
@@ -47,7 +47,11 @@ impl Collection {
 
 impl Manifest {
     /// Returns the manifest after a collection; `None` if nothing changes.
-    fn collected(base: &Versioned<Self>, by: &Collection, now: StoreTime) -> Option<Self> {
+    fn collected(
+        base: &VersionedValue<Self>,
+        by: &GarbageCollection,
+        now: StoreTime,
+    ) -> Option<Self> {
         let mut next = Self::successor(base);
         let before = next.clone();
         next.pins.retain(|pin| !by.released.contains(&pin.database));
@@ -69,7 +73,7 @@ impl Manifest {
 
     /// Marks entries as doomed that were dropped at least `time_travel` ago, unless a restored database needs them.
     fn doom(&mut self, now: StoreTime, time_travel: Duration) {
-        let aged = |entry: &Condemned| {
+        let aged = |entry: &CondemnedEntry| {
             let age = entry.committed.map(|committed| now.since(committed));
             age.is_some_and(|age| age >= time_travel)
         };
@@ -84,11 +88,11 @@ impl Manifest {
     }
 
     /// Returns whether the version of a pin may have had the item.
-    pub(crate) fn is_pinned(&self, entry: &Condemned) -> bool {
+    pub(crate) fn is_pinned(&self, entry: &CondemnedEntry) -> bool {
         self.pins.iter().any(|pin| entry.may_be_in(pin.version))
     }
 
-    fn condemn_orphans(&mut self, by: &Collection, version: u64) {
+    fn condemn_orphans(&mut self, by: &GarbageCollection, version: u64) {
         let mut named: BTreeSet<ObjectName> = BTreeSet::new();
         let own = self
             .sections
@@ -103,7 +107,7 @@ impl Manifest {
             .orphans
             .iter()
             .filter(|name| !named.contains(name) && !by.census.live.contains(name));
-        let orphans: Vec<_> = orphans.copied().map(Dropped::Object).collect();
+        let orphans: Vec<_> = orphans.copied().map(DroppedItem::Object).collect();
         self.condemn(orphans, version);
     }
 
@@ -128,26 +132,26 @@ impl ManifestStore {
     /// Commits a collection. Commits nothing if nothing changes.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
+    /// An error of the store, or [`ManifestError::Inconsistent`] if the outcome is unknown.
     pub async fn commit_collection(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
-        collection: &Collection,
-    ) -> Result<Versioned<Manifest>, ManifestError> {
-        let change = |base: &Versioned<Manifest>| {
+        base: VersionedValue<Manifest>,
+        collection: &GarbageCollection,
+    ) -> Result<VersionedValue<Manifest>, ManifestError> {
+        let change = |base: &VersionedValue<Manifest>| {
             let next = base
                 .proven
                 .and_then(|now| Manifest::collected(base, collection, now));
             Ok::<_, std::convert::Infallible>(match next {
-                Some(next) => Change::Put(next, ()),
-                None => Change::Keep(()),
+                Some(next) => RegisterChange::Put(next, ()),
+                None => RegisterChange::Keep(()),
             })
         };
         match self.register(database).commit(Some(base), change).await? {
-            Commit::Committed { current, .. } => Ok(current),
-            Commit::Refused(never) => match never {},
-            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }),
+            CommitOutcome::Committed { current, .. } => Ok(current),
+            CommitOutcome::Refused(never) => match never {},
+            CommitOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }),
         }
     }
 }

@@ -16,7 +16,7 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::{PageRef, Section, page::PagePlace, section::SectionPlace};
+use crate::{PageRef, Section, page::PageLocation, section::SectionLocation};
 
 /// The name of a data object, without the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl ObjectName {
 /// A dropped item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Dropped {
+pub enum DroppedItem {
     /// A section.
     Section(Arc<Section>),
     /// A page with all its sections. Sections that were dropped earlier have their own `dropped` version.
@@ -68,9 +68,9 @@ pub enum Dropped {
 
 /// The manifest's entry for a dropped item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condemned {
+pub struct CondemnedEntry {
     /// The dropped item.
-    pub what: Dropped,
+    pub what: DroppedItem,
     /// The version of the manifest that dropped the item.
     pub version: u64,
     /// Commit time of that version, by the store's clock. The next commit fills it in.
@@ -83,18 +83,18 @@ pub struct Condemned {
 
 /// The identity of an entry in a manifest: the dropped item, and the version that dropped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum EntryKey {
-    Section(SectionPlace, u64),
-    Page(PagePlace, u64),
+pub(crate) enum CondemnedKey {
+    Section(SectionLocation, u64),
+    Page(PageLocation, u64),
     Object(ObjectName, u64),
 }
 
-impl Condemned {
-    pub(crate) fn key(&self) -> EntryKey {
+impl CondemnedEntry {
+    pub(crate) fn key(&self) -> CondemnedKey {
         match &self.what {
-            Dropped::Section(section) => EntryKey::Section(section.place(), self.version),
-            Dropped::Page(page) => EntryKey::Page(page.place(), self.version),
-            Dropped::Object(name) => EntryKey::Object(*name, self.version),
+            DroppedItem::Section(section) => CondemnedKey::Section(section.place(), self.version),
+            DroppedItem::Page(page) => CondemnedKey::Page(page.place(), self.version),
+            DroppedItem::Object(name) => CondemnedKey::Object(*name, self.version),
         }
     }
 
@@ -102,9 +102,9 @@ impl Condemned {
     /// directly.
     pub(crate) fn first_added(&self) -> Option<u64> {
         match &self.what {
-            Dropped::Section(section) => Some(section.added),
-            Dropped::Page(page) => Some(page.first_added),
-            Dropped::Object(_) => None,
+            DroppedItem::Section(section) => Some(section.added),
+            DroppedItem::Page(page) => Some(page.first_added),
+            DroppedItem::Object(_) => None,
         }
     }
 
@@ -115,11 +115,11 @@ impl Condemned {
     }
 
     /// Returns whether the item is the page at this location.
-    pub(crate) fn is_page(&self, place: PagePlace) -> bool {
-        matches!(&self.what, Dropped::Page(page) if page.place() == place)
+    pub(crate) fn is_page(&self, place: PageLocation) -> bool {
+        matches!(&self.what, DroppedItem::Page(page) if page.place() == place)
     }
 
-    pub(crate) fn new(what: Dropped, version: u64) -> Self {
+    pub(crate) fn new(what: DroppedItem, version: u64) -> Self {
         Self {
             what,
             version,
@@ -139,13 +139,13 @@ impl Condemned {
             Some(_) => None,
         };
         match &self.what {
-            Dropped::Section(section) => own(section).into_iter().collect(),
-            Dropped::Page(page) => sections
+            DroppedItem::Section(section) => own(section).into_iter().collect(),
+            DroppedItem::Page(page) => sections
                 .into_iter()
                 .filter_map(own)
                 .chain([ObjectName::Page(page.object)])
                 .collect(),
-            Dropped::Object(name) => BTreeSet::from([*name]),
+            DroppedItem::Object(name) => BTreeSet::from([*name]),
         }
     }
 }

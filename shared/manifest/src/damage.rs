@@ -11,9 +11,9 @@
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
-use neap_bucket::{Change, Commit, Key, SegmentName, StoreTime, Versioned};
+use neap_bucket::{CommitOutcome, Key, RegisterChange, SegmentName, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
-use neap_wal::{Segment, TableRows};
+use neap_wal::{Segment, TableSummary};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -121,8 +121,8 @@ impl LostRows {
     }
 }
 
-impl From<TableRows> for LostRows {
-    fn from(rows: TableRows) -> Self {
+impl From<TableSummary> for LostRows {
+    fn from(rows: TableSummary) -> Self {
         Self {
             table: rows.table,
             last_table: None,
@@ -395,23 +395,25 @@ impl ManifestStore {
     pub async fn quarantine(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         record: &DamageRecord,
-    ) -> Result<Versioned<Manifest>, QuarantineError> {
+    ) -> Result<VersionedValue<Manifest>, QuarantineError> {
         let time = self.bucket.clock().now().ok_or_else(no_date)?;
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let (next, version) = (Manifest::successor(base), base.version + 1);
             match next.set_part_aside(record, version, time) {
-                Ok(next) => Ok(Change::Put(next, ())),
+                Ok(next) => Ok(RegisterChange::Put(next, ())),
                 Err(error) => Err(error),
             }
         };
         let register = self.register(database);
         let commit = register.commit(Some(base), change).await;
         match commit.map_err(ManifestError::from)? {
-            Commit::Committed { current, .. } => Ok(current),
-            Commit::Refused(error) => Err(error),
-            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
+            CommitOutcome::Committed { current, .. } => Ok(current),
+            CommitOutcome::Refused(error) => Err(error),
+            CommitOutcome::Unknown { reason } => {
+                Err(ManifestError::OutcomeUnknown { reason }.into())
+            }
         }
     }
 }

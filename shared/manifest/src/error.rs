@@ -19,13 +19,13 @@ pub enum ManifestError {
     },
     /// The outcome of a commit is unknown.
     #[error("the outcome of a commit is unknown: {reason}")]
-    Unsettled {
+    OutcomeUnknown {
         /// The cause.
         reason: String,
     },
     /// The commit is invalid: its parts contradict each other or the manifest.
     #[error("a commit that can't be: {reason}")]
-    Impossible {
+    InvalidCommit {
         /// Description of the contradiction.
         reason: String,
     },

@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::{Bucket, Change, Commit, Stamp, StoreTime, Versioned};
+use neap_bucket::{Bucket, CommitOutcome, RegisterChange, Stamp, StoreTime, VersionedValue};
 use neap_row_delete::RowDelete;
 use neap_schema::{CacheId, DatabaseId, TableId};
 use neap_wal::TailState;
@@ -20,7 +20,7 @@ use ulid::Ulid;
 
 use crate::{
     CacheUpdate, DamageRecord, JobRecord, Manifest, ManifestError, ManifestStore, ObjectName,
-    RecordedDelete, Section, condemned::Dropped, graves::Burial, spill::Spill,
+    RecordedDelete, Section, condemned::DroppedItem, graves::DroppedSections, spill::PageSpill,
 };
 
 /// Maximum time between generating an object's name and reading the base version of the commit that references it (15
@@ -29,14 +29,14 @@ pub const OBJECT_NAME_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// The name of an object to be put, and the time when the name was drawn at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DrawnObject {
+pub struct PendingObject {
     /// The random name.
     pub ulid: Ulid,
     /// Time of drawing the name, by the store's clock. It is before the first put of the object.
     pub drawn: StoreTime,
 }
 
-impl DrawnObject {
+impl PendingObject {
     /// Draws a name; `None` if the store has not yet sent a time.
     pub fn draw(bucket: &Bucket) -> Option<Self> {
         let drawn = bucket.clock().now()?;
@@ -46,23 +46,22 @@ impl DrawnObject {
 
     /// Returns whether a commit on this base may reference the object: its name is recent, and it is not condemned as
     /// an orphan.
-    pub(crate) fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
+    pub(crate) fn may_be_named(&self, base: &VersionedValue<Manifest>) -> bool {
         let names = [
             ObjectName::Parquet(self.ulid),
             ObjectName::Bundle(self.ulid),
             ObjectName::Page(self.ulid),
         ];
-        let is_condemned = base
-            .value
-            .condemned
-            .iter()
-            .any(|entry| matches!(&entry.what, Dropped::Object(name) if names.contains(name)));
+        let is_condemned =
+            base.value.condemned.iter().any(
+                |entry| matches!(&entry.what, DroppedItem::Object(name) if names.contains(name)),
+            );
         !is_condemned && is_young(self.drawn, base)
     }
 }
 
 /// Returns whether a commit on this base may reference an object whose name was drawn at this time.
-pub(crate) fn is_young(drawn: StoreTime, base: &Versioned<Manifest>) -> bool {
+pub(crate) fn is_young(drawn: StoreTime, base: &VersionedValue<Manifest>) -> bool {
     let age = base.proven.map(|proven| proven.since(drawn));
     age.is_some_and(|age| age <= OBJECT_NAME_AGE)
 }
@@ -79,7 +78,7 @@ pub struct FlushCommit {
     /// The highest version of the database catalog that a segment needs.
     pub needs_catalog: u64,
     /// The object with the sections.
-    pub object: Option<DrawnObject>,
+    pub object: Option<PendingObject>,
     /// The row deletes among the segments, with their stamps, in order. They are already applied to the sections.
     pub deletes: Vec<(Stamp, RowDelete)>,
     /// The segments with damaged streams. The rows of these streams are in no section.
@@ -97,7 +96,7 @@ pub struct FlushCommit {
 
 /// A flush was abandoned without a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GivenUp {
+pub enum CommitAbandoned {
     /// The cut is not above the mark.
     #[error("there is nothing to flush")]
     NothingToFlush,
@@ -116,9 +115,9 @@ pub enum GivenUp {
 #[derive(Clone, Debug)]
 pub enum FlushOutcome {
     /// The sections are in the manifest. Contains the newest known manifest.
-    Committed(Versioned<Manifest>),
+    Committed(VersionedValue<Manifest>),
     /// Nothing was committed, and the object is an orphan.
-    GivenUp(GivenUp),
+    GivenUp(CommitAbandoned),
     /// The outcome is unknown.
     Unknown {
         /// Description of the cause.
@@ -131,7 +130,7 @@ impl FlushCommit {
     fn check(&self) -> Result<(), ManifestError> {
         let object = self.object.map(|object| object.ulid);
         let (mark, cut) = (self.read_mark, self.cut);
-        let fail = |reason: String| Err(ManifestError::Impossible { reason });
+        let fail = |reason: String| Err(ManifestError::InvalidCommit { reason });
         let in_bundle = self.sections.len() > 1;
         let is_strange = |section: &&Section| {
             let interval = (section.above, section.upto) == (mark, cut);
@@ -163,16 +162,16 @@ impl FlushCommit {
     /// Returns the manifest after the flush.
     fn apply(
         &self,
-        base: &Versioned<Manifest>,
-        spill: Option<&Spill>,
-        burial: Option<&Burial>,
-    ) -> Result<Manifest, GivenUp> {
+        base: &VersionedValue<Manifest>,
+        spill: Option<&PageSpill>,
+        burial: Option<&DroppedSections>,
+    ) -> Result<Manifest, CommitAbandoned> {
         let mark = base.value.low_water_mark;
         if mark != self.read_mark {
-            return Err(GivenUp::MarkMoved { mark });
+            return Err(CommitAbandoned::MarkMoved { mark });
         }
         if self.object.is_some_and(|object| !object.may_be_named(base)) {
-            return Err(GivenUp::ObjectTooOld);
+            return Err(CommitAbandoned::ObjectTooOld);
         }
         let mut next = Manifest::successor(base);
         if let Some(spill) = spill {
@@ -208,30 +207,30 @@ impl ManifestStore {
     /// same commit moves its oldest sections to pages.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Impossible`] if the parts are inconsistent.
+    /// An error of the store, or [`ManifestError::InvalidCommit`] if the parts are inconsistent.
     pub async fn commit_flush(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         flush: FlushCommit,
     ) -> Result<FlushOutcome, ManifestError> {
         if flush.cut <= flush.read_mark {
-            return Ok(FlushOutcome::GivenUp(GivenUp::NothingToFlush));
+            return Ok(FlushOutcome::GivenUp(CommitAbandoned::NothingToFlush));
         }
         flush.check()?;
         let spill = self
             .prepare_spill(database, &base, flush.sections.len())
             .await;
         let burial = self.prepare_burial(database, &base).await;
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let next = flush.apply(base, spill.as_ref(), burial.as_ref())?;
-            Ok(Change::Put(next, ()))
+            Ok(RegisterChange::Put(next, ()))
         };
         let outcome = self.register(database).commit(Some(base), change).await?;
         Ok(match outcome {
-            Commit::Committed { current, .. } => FlushOutcome::Committed(current),
-            Commit::Refused(reason) => FlushOutcome::GivenUp(reason),
-            Commit::Unknown { reason } => FlushOutcome::Unknown { reason },
+            CommitOutcome::Committed { current, .. } => FlushOutcome::Committed(current),
+            CommitOutcome::Refused(reason) => FlushOutcome::GivenUp(reason),
+            CommitOutcome::Unknown { reason } => FlushOutcome::Unknown { reason },
         })
     }
 }

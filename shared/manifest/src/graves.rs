@@ -4,13 +4,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::BytesMut;
-use neap_bucket::{Key, PutMode, Versioned};
+use neap_bucket::{Key, PutMode, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    Condemned, DrawnObject, Manifest, ManifestError, ManifestStore, PageRef, Section,
+    CondemnedEntry, Manifest, ManifestError, ManifestStore, PageRef, PendingObject, Section,
     SectionWithFooter,
-    condemned::{Dropped, EntryKey},
+    condemned::{CondemnedKey, DroppedItem},
     packing::{MIN_PAGE_SECTIONS, PageEntry, PageLimits, count_tables, divide},
 };
 
@@ -27,16 +27,16 @@ pub(crate) fn limits<T: PageEntry>(entries: &[T], inline: usize) -> PageLimits {
 
 /// The dropped sections that have been written to pages, for a commit to move.
 #[derive(Debug)]
-pub(crate) struct Burial {
-    moved: BTreeSet<EntryKey>,
-    pages: Vec<Condemned>,
-    object: DrawnObject,
+pub(crate) struct DroppedSections {
+    moved: BTreeSet<CondemnedKey>,
+    pages: Vec<CondemnedEntry>,
+    object: PendingObject,
 }
 
-impl Burial {
+impl DroppedSections {
     /// Moves the entries in `next`, the successor of `base`, if all of them are still in it.
-    pub(crate) fn apply(&self, base: &Versioned<Manifest>, next: &mut Manifest) {
-        let moves = |entry: &Condemned| !entry.doomed && self.moved.contains(&entry.key());
+    pub(crate) fn apply(&self, base: &VersionedValue<Manifest>, next: &mut Manifest) {
+        let moves = |entry: &CondemnedEntry| !entry.doomed && self.moved.contains(&entry.key());
         let there = next.condemned.iter().filter(|entry| moves(entry));
         if !self.object.may_be_named(base) || there.count() != self.moved.len() {
             return;
@@ -46,9 +46,9 @@ impl Burial {
     }
 }
 
-type Grave = Vec<(Condemned, Arc<Section>)>;
+type DroppedPageEntries = Vec<(CondemnedEntry, Arc<Section>)>;
 
-impl PageEntry for (Condemned, Arc<Section>) {
+impl PageEntry for (CondemnedEntry, Arc<Section>) {
     fn table(&self) -> TableId {
         self.1.table
     }
@@ -60,21 +60,21 @@ impl PageEntry for (Condemned, Arc<Section>) {
 
 /// Selects the entries to move, one list per page: the oldest ones, until half of `inline` are left. Entries that a
 /// restored database needs have separate pages, so that nothing else is kept with them.
-fn choose(manifest: &Manifest, inline: usize) -> Vec<Grave> {
+fn choose(manifest: &Manifest, inline: usize) -> Vec<DroppedPageEntries> {
     let sections = manifest.condemned.iter().filter_map(|entry| {
-        let Dropped::Section(section) = &entry.what else {
+        let DroppedItem::Section(section) = &entry.what else {
             return None;
         };
         let is_settled = entry.committed.is_some() && !entry.doomed;
         is_settled.then(|| (entry.clone(), Arc::clone(section)))
     });
-    let mut sections: Grave = sections.collect();
+    let mut sections: DroppedPageEntries = sections.collect();
     if sections.len() <= inline {
         return Vec::new();
     }
     sections.truncate(sections.len() - inline / 2);
     sections.sort_by_key(|(_, section)| section.table);
-    let (pinned, others): (Grave, Grave) = sections
+    let (pinned, others): (DroppedPageEntries, DroppedPageEntries) = sections
         .into_iter()
         .partition(|(entry, _)| manifest.is_pinned(entry));
     let pages = [pinned, others].into_iter().flat_map(|entries| {
@@ -92,8 +92,8 @@ impl ManifestStore {
     pub(crate) async fn prepare_burial(
         &self,
         database: DatabaseId,
-        base: &Versioned<Manifest>,
-    ) -> Option<Burial> {
+        base: &VersionedValue<Manifest>,
+    ) -> Option<DroppedSections> {
         if base.value.condemned.len() <= self.settings.inline_sections {
             return None;
         }
@@ -114,13 +114,13 @@ impl ManifestStore {
     async fn write_graves(
         &self,
         database: DatabaseId,
-        graves: Vec<Grave>,
-    ) -> Result<Option<Burial>, ManifestError> {
-        let Some(object) = DrawnObject::draw(&self.bucket) else {
+        graves: Vec<DroppedPageEntries>,
+    ) -> Result<Option<DroppedSections>, ManifestError> {
+        let Some(object) = PendingObject::draw(&self.bucket) else {
             return Ok(None);
         };
         let mut body = BytesMut::new();
-        let mut burial = Burial {
+        let mut burial = DroppedSections {
             moved: BTreeSet::new(),
             pages: Vec::new(),
             object,
@@ -140,8 +140,8 @@ impl ManifestStore {
             let newest = grave.iter().map(|(entry, _)| entry);
             let newest = newest.max_by_key(|entry| entry.version);
             if let Some((page, newest)) = page.zip(newest) {
-                burial.pages.push(Condemned {
-                    what: Dropped::Page(page),
+                burial.pages.push(CondemnedEntry {
+                    what: DroppedItem::Page(page),
                     ..newest.clone()
                 });
             }

@@ -1,6 +1,6 @@
 //! The part of a manifest that writers need.
 
-use neap_bucket::{Format, RegisterRead, RegisterValue, Stamp};
+use neap_bucket::{ObjectFormat, RegisterRead, RegisterValue, Stamp};
 use neap_wal::TailState;
 use serde::Deserialize;
 
@@ -42,7 +42,7 @@ impl ManifestHead {
 }
 
 impl RegisterRead for ManifestHead {
-    const READ_FORMAT: Format = Manifest::FORMAT;
+    const READ_FORMAT: ObjectFormat = Manifest::FORMAT;
 }
 
 #[cfg(test)]

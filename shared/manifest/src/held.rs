@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use neap_bucket::{SegmentName, Stamp, Versioned};
+use neap_bucket::{SegmentName, Stamp, VersionedValue};
 use neap_schema::DatabaseId;
 use neap_wal::Segment;
 
@@ -35,7 +35,7 @@ pub(crate) type Segments = BTreeMap<SegmentName, Arc<Segment>>;
 
 /// Tells whether the segments in memory are the whole tail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Trust {
+enum TailTrust {
     #[default]
     Untrusted,
     Gathering,
@@ -43,15 +43,15 @@ enum Trust {
 }
 
 #[derive(Debug, Default)]
-struct Contents {
+struct SnapshotCacheContents {
     snapshot: Option<Arc<Snapshot>>,
     /// The last snapshot, as long as a reader uses it. It may be too large to retain.
     latest: Weak<Snapshot>,
     /// The newest manifest. It is retained even if the snapshot is too large.
-    manifest: Option<Versioned<Manifest>>,
+    manifest: Option<VersionedValue<Manifest>>,
     handed: Segments,
     handed_bytes: usize,
-    trust: Trust,
+    trust: TailTrust,
     /// Set when the entry was evicted: it no longer receives segments.
     is_retired: bool,
     /// The ticket that the last read took when it began, and the error of that read.
@@ -61,8 +61,8 @@ struct Contents {
 
 /// The retained state of one database.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
-    contents: Mutex<Contents>,
+pub(crate) struct SnapshotCacheEntry {
+    contents: Mutex<SnapshotCacheContents>,
     /// Locked by the reader whose requests are in flight. Other readers wait and share the next read.
     pub(crate) turn: tokio::sync::Mutex<()>,
     tickets: AtomicU64,
@@ -76,11 +76,11 @@ pub(crate) enum TailSource {
     /// A listing of the store.
     Listing,
     /// The segments in memory.
-    Handed,
+    Memory,
 }
 
-impl Held {
-    fn contents(&self) -> MutexGuard<'_, Contents> {
+impl SnapshotCacheEntry {
+    fn contents(&self) -> MutexGuard<'_, SnapshotCacheContents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,7 +92,7 @@ impl Held {
         self.contents().snapshot.clone()
     }
 
-    pub(crate) fn manifest(&self) -> Option<Versioned<Manifest>> {
+    pub(crate) fn manifest(&self) -> Option<VersionedValue<Manifest>> {
         self.contents().manifest.clone()
     }
 
@@ -114,11 +114,11 @@ impl Held {
         let mut contents = self.contents();
         if !sole_writer || contents.is_retired {
             contents.distrust();
-        } else if contents.trust == Trust::Trusted {
-            return TailSource::Handed;
+        } else if contents.trust == TailTrust::Trusted {
+            return TailSource::Memory;
         } else {
             contents.distrust();
-            contents.trust = Trust::Gathering;
+            contents.trust = TailTrust::Gathering;
         }
         TailSource::Listing
     }
@@ -126,7 +126,7 @@ impl Held {
     /// Returns the segments in memory above `mark`, if they are still the whole tail. Drops the others.
     pub(crate) fn handed_above(&self, mark: Stamp) -> Option<Arc<[Arc<Segment>]>> {
         let mut contents = self.contents();
-        if contents.trust != Trust::Trusted {
+        if contents.trust != TailTrust::Trusted {
             return None;
         }
         contents.forget_up_to(mark);
@@ -137,7 +137,7 @@ impl Held {
     /// Adds a segment that was put, unless the state is untrusted.
     pub(crate) fn offer(&self, segment: Arc<Segment>) {
         let mut contents = self.contents();
-        if contents.trust != Trust::Untrusted {
+        if contents.trust != TailTrust::Untrusted {
             contents.hand(segment);
             self.weigh(&contents);
         }
@@ -176,12 +176,12 @@ impl Held {
         source: &TailSource,
     ) -> Arc<Snapshot> {
         let mut contents = self.contents();
-        if matches!(source, TailSource::Listing) && contents.trust == Trust::Gathering {
+        if matches!(source, TailSource::Listing) && contents.trust == TailTrust::Gathering {
             for segment in snapshot.tail.iter() {
                 contents.hand(Arc::clone(segment));
             }
             contents.forget_up_to(snapshot.mark());
-            contents.trust = Trust::Trusted;
+            contents.trust = TailTrust::Trusted;
         }
         if let Some(last) = &contents.snapshot
             && last.has_contents_of(&snapshot)
@@ -232,7 +232,7 @@ impl Held {
         contents.distrust();
     }
 
-    fn weigh(&self, contents: &Contents) {
+    fn weigh(&self, contents: &SnapshotCacheContents) {
         let snapshot = contents
             .snapshot
             .as_ref()
@@ -247,7 +247,7 @@ impl Held {
     }
 }
 
-impl Contents {
+impl SnapshotCacheContents {
     fn hand(&mut self, segment: Arc<Segment>) {
         let bytes = segment.size_bytes();
         if self.handed.insert(segment.name(), segment).is_none() {
@@ -264,7 +264,7 @@ impl Contents {
     }
 
     fn distrust(&mut self) {
-        self.trust = Trust::Untrusted;
+        self.trust = TailTrust::Untrusted;
         self.handed.clear();
         self.handed_bytes = 0;
     }
@@ -272,14 +272,14 @@ impl Contents {
 
 /// The retained state of all databases, limited in number and bytes, with LRU eviction.
 #[derive(Debug, Default)]
-pub(crate) struct HeldDatabases {
-    databases: BTreeMap<DatabaseId, Arc<Held>>,
+pub(crate) struct SnapshotCache {
+    databases: BTreeMap<DatabaseId, Arc<SnapshotCacheEntry>>,
     uses: u64,
 }
 
-impl HeldDatabases {
+impl SnapshotCache {
     /// Returns the state of a database for a read, and creates it if necessary.
-    pub(crate) fn get(&mut self, database: DatabaseId) -> Arc<Held> {
+    pub(crate) fn get(&mut self, database: DatabaseId) -> Arc<SnapshotCacheEntry> {
         self.uses += 1;
         let held = Arc::clone(self.databases.entry(database).or_default());
         held.used.store(self.uses, Ordering::Relaxed);
@@ -287,7 +287,7 @@ impl HeldDatabases {
     }
 
     /// Returns the state of a database, if it exists.
-    pub(crate) fn find(&self, database: DatabaseId) -> Option<Arc<Held>> {
+    pub(crate) fn find(&self, database: DatabaseId) -> Option<Arc<SnapshotCacheEntry>> {
         self.databases.get(&database).cloned()
     }
 

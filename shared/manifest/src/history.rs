@@ -5,10 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Stamp, StoreTime, Versioned};
+use neap_bucket::{Stamp, StoreTime, VersionedValue};
 use serde::{Deserialize, Serialize};
 
-use crate::{Manifest, condemned::Dropped};
+use crate::{Manifest, condemned::DroppedItem};
 
 /// Maximum number of marks that a manifest keeps.
 pub(crate) const MARKS: usize = 240;
@@ -112,7 +112,7 @@ impl Manifest {
     /// Returns the highest mark that was committed at least `grace` before `now`. No snapshot still needs segments at
     /// or below it.
     pub fn settled_mark(
-        current: &Versioned<Self>,
+        current: &VersionedValue<Self>,
         now: StoreTime,
         grace: Duration,
     ) -> Option<Stamp> {
@@ -124,7 +124,7 @@ impl Manifest {
 
     /// Returns the oldest readable version. The first release did not record the history, so only its current version
     /// is readable.
-    pub(crate) fn oldest_readable(current: &Versioned<Self>) -> u64 {
+    pub(crate) fn oldest_readable(current: &VersionedValue<Self>) -> u64 {
         match current.value.is_of_first_release() {
             true => current.version,
             false => current.value.oldest_readable,
@@ -132,7 +132,7 @@ impl Manifest {
     }
 
     /// Returns the readable versions, one for each mark, oldest first.
-    pub fn versions(current: &Versioned<Self>) -> Vec<VersionInfo> {
+    pub fn versions(current: &VersionedValue<Self>) -> Vec<VersionInfo> {
         let newest = current.value.marks.last();
         let version = |record: &MarkRecord| {
             // Marks of the first release have no last version.
@@ -158,7 +158,10 @@ impl Manifest {
     ///
     /// # Errors
     /// [`VersionGone`]: the version is older than the time-travel period.
-    pub fn at(current: &Versioned<Self>, as_of: Stamp) -> Result<(u64, Arc<Self>), VersionGone> {
+    pub fn at(
+        current: &VersionedValue<Self>,
+        as_of: Stamp,
+    ) -> Result<(u64, Arc<Self>), VersionGone> {
         if as_of >= current.value.low_water_mark {
             return Ok((current.version, Arc::clone(&current.value)));
         }
@@ -198,9 +201,9 @@ impl Manifest {
             .collect();
         for entry in was_there {
             match &entry.what {
-                Dropped::Section(section) => view.sections.push(Arc::clone(section)),
-                Dropped::Page(page) => view.pages.push(page.clone()),
-                Dropped::Object(_) => {}
+                DroppedItem::Section(section) => view.sections.push(Arc::clone(section)),
+                DroppedItem::Page(page) => view.pages.push(page.clone()),
+                DroppedItem::Object(_) => {}
             }
         }
         view.sections.sort_by_key(|section| section.order());
@@ -218,7 +221,7 @@ impl Manifest {
 }
 
 /// Returns the commit time of a mark.
-fn committed(current: &Versioned<Manifest>, record: &MarkRecord) -> Option<StoreTime> {
+fn committed(current: &VersionedValue<Manifest>, record: &MarkRecord) -> Option<StoreTime> {
     if record.version == current.version {
         current.committed
     } else {

@@ -3,7 +3,7 @@
 //! A claim only prevents duplicate work. Correctness does not depend on claims, because every commit is validated
 //! against its base.
 
-use neap_bucket::{Change, Commit, Stamp, StoreTime, Versioned};
+use neap_bucket::{CommitOutcome, RegisterChange, Stamp, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -108,9 +108,9 @@ pub struct JobRecord {
 
 /// The result of claiming jobs.
 #[derive(Clone, Debug)]
-pub struct Claimed {
+pub struct ClaimOutcome {
     /// The newest known manifest.
-    pub current: Versioned<Manifest>,
+    pub current: VersionedValue<Manifest>,
     /// The jobs that are claimed now. The ranges of the other jobs are claimed by other instances.
     pub jobs: Vec<Ulid>,
 }
@@ -133,15 +133,15 @@ impl ManifestStore {
     /// claimed.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
+    /// An error of the store, or [`ManifestError::Inconsistent`] if the outcome is unknown.
     pub async fn claim(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         claims: &[Claim],
         now: StoreTime,
-    ) -> Result<Claimed, ManifestError> {
-        let change = |base: &Versioned<Manifest>| {
+    ) -> Result<ClaimOutcome, ManifestError> {
+        let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             next.claims.retain(|claim| now < claim.expires);
             let mut jobs = Vec::new();
@@ -153,18 +153,18 @@ impl ManifestStore {
                 }
             }
             Ok::<_, std::convert::Infallible>(if jobs.is_empty() {
-                Change::Keep(jobs)
+                RegisterChange::Keep(jobs)
             } else {
-                Change::Put(next, jobs)
+                RegisterChange::Put(next, jobs)
             })
         };
         match self.register(database).commit(Some(base), change).await? {
-            Commit::Committed { current, result } => Ok(Claimed {
+            CommitOutcome::Committed { current, result } => Ok(ClaimOutcome {
                 current,
                 jobs: result,
             }),
-            Commit::Refused(never) => match never {},
-            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }),
+            CommitOutcome::Refused(never) => match never {},
+            CommitOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }),
         }
     }
 
@@ -175,22 +175,22 @@ impl ManifestStore {
     pub async fn release(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         jobs: &[Ulid],
     ) -> Result<(), ManifestError> {
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             next.claims.retain(|claim| !jobs.contains(&claim.job));
             Ok::<_, std::convert::Infallible>(if next.claims.len() == base.value.claims.len() {
-                Change::Keep(())
+                RegisterChange::Keep(())
             } else {
-                Change::Put(next, ())
+                RegisterChange::Put(next, ())
             })
         };
         match self.register(database).commit(Some(base), change).await? {
-            Commit::Committed { .. } => Ok(()),
-            Commit::Refused(never) => match never {},
-            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }),
+            CommitOutcome::Committed { .. } => Ok(()),
+            CommitOutcome::Refused(never) => match never {},
+            CommitOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }),
         }
     }
 }

@@ -12,7 +12,7 @@
 //! | [`ManifestStore`] | reads manifests and pages, commits flushes and replacements, moves old sections to pages |
 //! | [`CacheEntry`] | the object of a table cache, valid at the mark |
 //! | [`DamageRecord`] | a damaged object: the rows that it held, and whether an operator has quarantined it |
-//! | [`Condemned`] | a dropped item: earlier versions still read it, later its objects are deleted |
+//! | [`CondemnedEntry`] | a dropped item: earlier versions still read it, later its objects are deleted |
 //! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them between readers |
 //!
 //! A crash at any point of a flush leaves only unreferenced objects. A manifest never references a missing object,
@@ -50,28 +50,30 @@ mod tail_state;
 mod tests;
 
 pub use caches::{
-    CacheCommit, CacheEntry, CacheOutcome, CacheRefused, CacheUpdate, Expiry, NewCacheEntry,
+    CacheCommit, CacheEntry, CacheOutcome, CacheRefusal, CacheUpdate, NewCacheEntry, TableExpiry,
 };
-pub use census::Census;
-pub use collect::Collection;
-pub use condemned::{Condemned, Dropped, ObjectName};
+pub use census::ReferencedObjects;
+pub use collect::GarbageCollection;
+pub use condemned::{CondemnedEntry, DroppedItem, ObjectName};
 pub use damage::{
     DamageError, DamageRecord, DamagedPart, LostRows, MAX_DAMAGE_RECORDS, Quarantine,
     QuarantineError,
 };
 pub use deletes::RecordedDelete;
 pub use error::ManifestError;
-pub use flush::{DrawnObject, FlushCommit, FlushOutcome, GivenUp, OBJECT_NAME_AGE};
+pub use flush::{CommitAbandoned, FlushCommit, FlushOutcome, OBJECT_NAME_AGE, PendingObject};
 pub use head::ManifestHead;
 pub use history::{MarkRecord, VersionGone, VersionInfo};
-pub use jobs::{Claim, Claimed, JobKind, JobRecord};
-pub use manifest::{Contradiction, Manifest};
+pub use jobs::{Claim, ClaimOutcome, JobKind, JobRecord};
+pub use manifest::{Manifest, ManifestInconsistency};
 pub use page::{PageRef, SectionWithFooter};
 pub use reader::{SnapshotReader, SnapshotSettings};
-pub use repair::{Corrected, Corrections};
-pub use replace::{ReplaceAllOutcome, ReplaceOutcome, ReplaceRefused, Replaced, Replacement};
-pub use restore::{Pin, RestoreError};
+pub use repair::{CorrectionOutcome, Corrections};
+pub use replace::{
+    ReplaceAllOutcome, ReplaceOutcome, ReplaceRefusal, Replacement, ReplacementResults,
+};
+pub use restore::{RestoreError, VersionPin};
 pub use section::{Section, TagRange, TimeRange, day_of};
-pub use snapshot::{Snapshot, SnapshotError, SnapshotOptions, Unfit};
+pub use snapshot::{ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions};
 pub use store::{ManifestSettings, ManifestStore};
 pub use table_sweep::TableSweep;

@@ -5,14 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use neap_bucket::{Format, RegisterValue, Stamp, Versioned};
+use neap_bucket::{ObjectFormat, RegisterValue, Stamp, VersionedValue};
 use neap_schema::TableId;
 use neap_wal::TailState;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheEntry, Claim, Condemned, DamageRecord, Expiry, JobRecord, MarkRecord, ObjectName, PageRef,
-    Pin, RecordedDelete, Section, condemned::Dropped, section::day_of,
+    CacheEntry, Claim, CondemnedEntry, DamageRecord, JobRecord, MarkRecord, ObjectName, PageRef,
+    RecordedDelete, Section, TableExpiry, VersionPin, condemned::DroppedItem, section::day_of,
 };
 
 /// The register value that lists the sections of a database.
@@ -37,7 +37,7 @@ pub struct Manifest {
     pub deletes: Vec<RecordedDelete>,
     /// The dropped items that earlier versions can still read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub condemned: Vec<Condemned>,
+    pub condemned: Vec<CondemnedEntry>,
     /// Damaged objects whose rows are missing, and those that operators have quarantined. None of them is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<DamageRecord>,
@@ -47,10 +47,10 @@ pub struct Manifest {
     /// The latest expiries, oldest first. An expiry is removed when a later one of the same table covers it. The number
     /// is limited.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub expiries: Vec<Expiry>,
+    pub expiries: Vec<TableExpiry>,
     /// Versions from which databases were restored. Their objects are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pins: Vec<Pin>,
+    pub pins: Vec<VersionPin>,
     /// Versions below this number can no longer be read.
     #[serde(default)]
     pub oldest_readable: u64,
@@ -70,7 +70,7 @@ pub struct Manifest {
 }
 
 impl RegisterValue for Manifest {
-    const FORMAT: Format = Format {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"NMAN",
         kind: "manifest",
         // 2: a release without condemned sections and row deletes would lose them. 3: a release without damage records
@@ -84,12 +84,12 @@ impl RegisterValue for Manifest {
 /// A manifest violates an invariant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the manifest contradicts itself: {0}")]
-pub struct Contradiction(String);
+pub struct ManifestInconsistency(String);
 
 impl Manifest {
     /// Returns a copy of `base` for the next version, with the commit time of `base` filled in. Every commit to a
     /// manifest starts with it.
-    pub fn successor(base: &Versioned<Self>) -> Self {
+    pub fn successor(base: &VersionedValue<Self>) -> Self {
         let mut next = Self::clone(&base.value);
         for record in &mut next.marks {
             if record.version == base.version && record.committed.is_none() {
@@ -132,17 +132,19 @@ impl Manifest {
     }
 
     /// Records items as dropped by the commit that creates version `version`.
-    pub(crate) fn condemn(&mut self, what: impl IntoIterator<Item = Dropped>, version: u64) {
-        let entries = what.into_iter().map(|what| Condemned::new(what, version));
+    pub(crate) fn condemn(&mut self, what: impl IntoIterator<Item = DroppedItem>, version: u64) {
+        let entries = what
+            .into_iter()
+            .map(|what| CondemnedEntry::new(what, version));
         self.condemned.extend(entries);
     }
 
     /// Returns whether the manifest itself references a table: in sections, row deletes or damage records, including
     /// those that only earlier versions can read. Pages are checked by [`crate::ManifestStore::unnamed_tables`].
     pub(crate) fn names_table(&self, table: TableId) -> bool {
-        let is_dropped = |entry: &Condemned| match &entry.what {
-            Dropped::Section(section) => section.table == table,
-            Dropped::Page(_) | Dropped::Object(_) => false,
+        let is_dropped = |entry: &CondemnedEntry| match &entry.what {
+            DroppedItem::Section(section) => section.table == table,
+            DroppedItem::Page(_) | DroppedItem::Object(_) => false,
         };
         let mut lost = self.damage.iter().flat_map(|record| &record.lost);
         self.sections.iter().any(|section| section.table == table)
@@ -172,7 +174,7 @@ impl Manifest {
         self.pages.retain(|page| !retired.contains(&page.place()));
         let objects: BTreeSet<_> = retired.into_iter().map(|(object, _)| object).collect();
         let objects = objects.into_iter().map(ObjectName::Page);
-        self.condemn(objects.map(Dropped::Object), version);
+        self.condemn(objects.map(DroppedItem::Object), version);
     }
 
     pub(crate) fn add_sections(
@@ -197,10 +199,10 @@ impl Manifest {
 
     /// Checks the invariants: sections are in order and at or below the mark, and no two sections of a table cover the
     /// same day and stamp.
-    pub fn check(&self) -> Result<(), Contradiction> {
+    pub fn check(&self) -> Result<(), ManifestInconsistency> {
         let fail = |what: &str, section: &Section| {
             let text = format!("{what}: {section:?}");
-            Err(Contradiction(text))
+            Err(ManifestInconsistency(text))
         };
         for pair in self.sections.windows(2) {
             if let [one, next] = pair
@@ -232,11 +234,13 @@ impl Manifest {
         }
         let caches: BTreeSet<_> = self.caches.iter().map(|entry| entry.cache).collect();
         if caches.len() < self.caches.len() {
-            return Err(Contradiction("a cache has two objects".to_owned()));
+            return Err(ManifestInconsistency("a cache has two objects".to_owned()));
         }
         for page in &self.pages {
             if page.above >= page.upto || page.upto > self.low_water_mark || page.sections == 0 {
-                return Err(Contradiction(format!("a page that can't be: {page:?}")));
+                return Err(ManifestInconsistency(format!(
+                    "a page that can't be: {page:?}"
+                )));
             }
         }
         Ok(())

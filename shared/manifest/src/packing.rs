@@ -157,9 +157,9 @@ mod tests {
 
     use super::*;
 
-    struct Entry(u32, u64);
+    struct TestEntry(u32, u64);
 
-    impl PageEntry for Entry {
+    impl PageEntry for TestEntry {
         fn table(&self) -> TableId {
             TableId::new(self.0)
         }
@@ -169,12 +169,12 @@ mod tests {
         }
     }
 
-    fn entries(tables: &[usize]) -> Vec<Entry> {
+    fn entries(tables: &[usize]) -> Vec<TestEntry> {
         let tables = (1..).zip(tables);
         let of_table = |(table, count): (u32, &usize)| vec![table; *count];
         tables
             .flat_map(of_table)
-            .map(|table| Entry(table, 10))
+            .map(|table| TestEntry(table, 10))
             .collect()
     }
 
@@ -209,7 +209,7 @@ mod tests {
                 prop_assert!(footer_bytes(page) <= LIMITS.footer_bytes);
             }
             for (table, count) in (1..).zip(&tables) {
-                let of_table = |page: &&Vec<Entry>| page.iter().any(|entry| entry.0 == table);
+                let of_table = |page: &&Vec<TestEntry>| page.iter().any(|entry| entry.0 == table);
                 let with: Vec<_> = pages.iter().filter(of_table).collect();
                 let entries = with.iter().flat_map(|page| page.iter());
                 prop_assert_eq!(entries.filter(|entry| entry.0 == table).count(), *count);

@@ -19,14 +19,14 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use neap_bucket::{Format, FormatError, HEADER_BYTES, Key, Stamp};
+use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, Stamp};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{Section, TimeRange};
 
-const FORMAT: Format = Format {
+const FORMAT: ObjectFormat = ObjectFormat {
     magic: *b"NPAG",
     kind: "manifest page",
     version: 1,
@@ -126,7 +126,7 @@ impl PageRef {
     }
 
     /// Returns the location, which is unique to the page.
-    pub(crate) fn place(&self) -> PagePlace {
+    pub(crate) fn place(&self) -> PageLocation {
         (self.object, self.offset)
     }
 
@@ -135,7 +135,7 @@ impl PageRef {
         sections: &[SectionWithFooter],
         object: Ulid,
         offset: u64,
-        page: &Encoded,
+        page: &EncodedPage,
     ) -> Option<Self> {
         let all = || {
             sections
@@ -172,7 +172,7 @@ pub(crate) fn span_of(tables: &RangeInclusive<TableId>) -> u64 {
 }
 
 /// The location of a page: the object, and the offset in it.
-pub(crate) type PagePlace = (Ulid, u64);
+pub(crate) type PageLocation = (Ulid, u64);
 
 /// A section, with its Parquet footer if the page contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl SectionWithFooter {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct StoredSection {
     section: Arc<Section>,
     /// The byte range of the footer in the last part of the page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,13 +209,13 @@ struct Entry {
 
 /// An encoded page.
 #[derive(Debug)]
-pub(crate) struct Encoded {
+pub(crate) struct EncodedPage {
     pub(crate) bytes: Bytes,
     head: Bytes,
 }
 
 /// Encodes a page.
-pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::Result<Encoded> {
+pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::Result<EncodedPage> {
     let mut footers = BytesMut::new();
     let entries: Vec<_> = sections
         .iter()
@@ -225,7 +225,7 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
                 footers.put_slice(footer);
                 start..footers.len()
             });
-            Entry {
+            StoredSection {
                 section: Arc::clone(&with_footer.section),
                 footer,
             }
@@ -240,7 +240,7 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
     payload.put_slice(&footers);
     let bytes = FORMAT.encode(put_id, &payload);
     let head = bytes.slice(..HEADER_BYTES + 4 + json.len());
-    Ok(Encoded { bytes, head })
+    Ok(EncodedPage { bytes, head })
 }
 
 /// Decodes a page. The footers share its memory.
@@ -294,14 +294,14 @@ pub(crate) fn decode_head(
     Ok(sections.collect())
 }
 
-fn entries(key: &str, json: &[u8]) -> Result<Vec<Entry>, FormatError> {
+fn entries(key: &str, json: &[u8]) -> Result<Vec<StoredSection>, FormatError> {
     let damaged = |error: std::io::Error| FormatError::Damaged {
         key: key.to_owned(),
         reason: error.to_string(),
     };
     let json = zstd::decode_all(json).map_err(damaged)?;
     let entries = serde_json::from_slice(&json).map_err(|error| damaged(error.into()));
-    let mut entries: Vec<Entry> = entries?;
+    let mut entries: Vec<StoredSection> = entries?;
     for entry in entries.iter_mut().filter(|one| one.section.added == 0) {
         // The first release did not record the version: treat the section as older than all readable versions.
         Arc::make_mut(&mut entry.section).added = 1;

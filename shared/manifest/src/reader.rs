@@ -24,14 +24,16 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Key, Moment, Rules, SegmentName, Stamp, StoreTime, Versioned};
+use neap_bucket::{
+    Bucket, ClockReading, Key, ProtocolRules, SegmentName, Stamp, StoreTime, VersionedValue,
+};
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver, StampSource, TailError, TailListing, TailReader};
 
 use crate::{
-    Manifest, ManifestStore, Snapshot, SnapshotError, SnapshotOptions, Unfit,
-    held::{Held, HeldDatabases, Segments, TailSource},
+    Manifest, ManifestStore, ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions,
+    held::{Segments, SnapshotCache, SnapshotCacheEntry, TailSource},
 };
 
 /// Maximum number of attempts to get consistent responses.
@@ -71,19 +73,19 @@ pub struct SnapshotReader {
     catalog: Arc<Catalog>,
     tail: TailReader,
     stamps: StampSource,
-    rules: Rules,
+    rules: ProtocolRules,
     settings: SnapshotSettings,
     sole_writer: AtomicBool,
-    databases: Mutex<HeldDatabases>,
+    databases: Mutex<SnapshotCache>,
 }
 
 /// The responses of one attempt.
-struct Answers {
+struct SnapshotResponses {
     above: Stamp,
-    begun: Moment,
+    begun: ClockReading,
     listing: Option<TailListing>,
-    manifest: Versioned<Manifest>,
-    catalog: Versioned<DatabaseCatalog>,
+    manifest: VersionedValue<Manifest>,
+    catalog: VersionedValue<DatabaseCatalog>,
 }
 
 impl SnapshotReader {
@@ -92,7 +94,7 @@ impl SnapshotReader {
         manifests: ManifestStore,
         catalog: Arc<Catalog>,
         tail: TailReader,
-        rules: Rules,
+        rules: ProtocolRules,
         settings: SnapshotSettings,
     ) -> Self {
         let bucket = manifests.bucket.clone();
@@ -215,7 +217,7 @@ impl SnapshotReader {
         objects.collect()
     }
 
-    fn databases(&self) -> MutexGuard<'_, HeldDatabases> {
+    fn databases(&self) -> MutexGuard<'_, SnapshotCache> {
         self.databases
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -253,7 +255,7 @@ impl SnapshotReader {
 
     /// Returns the last snapshot, if its age is within the limit by both of this machine's clocks and it covers the
     /// required stamp.
-    fn young(&self, held: &Held, options: SnapshotOptions) -> Option<Arc<Snapshot>> {
+    fn young(&self, held: &SnapshotCacheEntry, options: SnapshotOptions) -> Option<Arc<Snapshot>> {
         if options.max_staleness.is_zero() {
             return None;
         }
@@ -267,10 +269,10 @@ impl SnapshotReader {
     async fn settle(
         &self,
         database: DatabaseId,
-        held: &Held,
+        held: &SnapshotCacheEntry,
         asked: u64,
     ) -> Result<Arc<Snapshot>, SnapshotError> {
-        let mut reason = Unfit::NoDate;
+        let mut reason = ResponseMismatch::NoDate;
         for _ in 0..MAX_ATTEMPTS {
             let source = held.source(self.sole_writer.load(Ordering::Relaxed));
             let answers = self.ask(database, held, &source).await?;
@@ -280,16 +282,16 @@ impl SnapshotReader {
             }
             tracing::debug!(%database, %reason, "reading again");
         }
-        Err(SnapshotError::Unsettled { reason })
+        Err(SnapshotError::Inconsistent { reason })
     }
 
     /// Sends the requests of one round trip.
     async fn ask(
         &self,
         database: DatabaseId,
-        held: &Held,
+        held: &SnapshotCacheEntry,
         source: &TailSource,
-    ) -> Result<Answers, SnapshotError> {
+    ) -> Result<SnapshotResponses, SnapshotError> {
         let known = held.manifest();
         let mut above = known
             .as_ref()
@@ -298,7 +300,7 @@ impl SnapshotReader {
         let list = async {
             match source {
                 TailSource::Listing => self.tail.list(database, above).await.map(Some),
-                TailSource::Handed => Ok(None),
+                TailSource::Memory => Ok(None),
             }
         };
         let (listing, manifest, catalog) = futures::join!(
@@ -316,7 +318,7 @@ impl SnapshotReader {
             }
             listing => listing,
         };
-        Ok(Answers {
+        Ok(SnapshotResponses {
             above,
             begun,
             listing: listing.map_err(|error| self.of_listing(error, &manifest))?,
@@ -326,7 +328,7 @@ impl SnapshotReader {
     }
 
     /// Converts an error of listing the tail.
-    fn of_listing(&self, error: TailError, manifest: &Versioned<Manifest>) -> SnapshotError {
+    fn of_listing(&self, error: TailError, manifest: &VersionedValue<Manifest>) -> SnapshotError {
         match error {
             TailError::TooLong {
                 segments, oldest, ..
@@ -344,19 +346,19 @@ impl SnapshotReader {
         now.map_or(Duration::ZERO, |now| now.since(time))
     }
 
-    /// Builds a snapshot from the responses, and reads missing segments and a newer catalog. Returns [`Unfit`] if the
+    /// Builds a snapshot from the responses, and reads missing segments and a newer catalog. Returns [`Unsupported`] if the
     /// responses are inconsistent.
     async fn fit(
         &self,
         database: DatabaseId,
-        held: &Held,
-        answers: Answers,
-    ) -> Result<Result<Snapshot, Unfit>, SnapshotError> {
+        held: &SnapshotCacheEntry,
+        answers: SnapshotResponses,
+    ) -> Result<Result<Snapshot, ResponseMismatch>, SnapshotError> {
         let shown = match self.shown(&answers) {
             Ok(shown) => shown,
             Err(unfit) => return Ok(Err(unfit)),
         };
-        let Answers {
+        let SnapshotResponses {
             above,
             begun,
             listing,
@@ -365,7 +367,7 @@ impl SnapshotReader {
         } = answers;
         if manifest.value.low_water_mark < above {
             held.forget();
-            return Ok(Err(Unfit::MarkWentBack));
+            return Ok(Err(ResponseMismatch::MarkWentBack));
         }
         let tail = match listing {
             Some(listing) => {
@@ -373,12 +375,12 @@ impl SnapshotReader {
                 let names = listing.names();
                 match self.segments(database, held, &names, &mut manifest).await? {
                     Some(segments) => segments,
-                    None => return Ok(Err(Unfit::SegmentGone)),
+                    None => return Ok(Err(ResponseMismatch::SegmentGone)),
                 }
             }
             None => match held.handed_above(manifest.value.low_water_mark) {
                 Some(handed) => admitted(&manifest.value, handed.iter()),
-                None => return Ok(Err(Unfit::InDoubt)),
+                None => return Ok(Err(ResponseMismatch::TailUncertain)),
             },
         };
         let needs = tail.iter().map(|segment| segment.needs_catalog()).max();
@@ -387,7 +389,7 @@ impl SnapshotReader {
             catalog = self.catalog.database(database, Duration::ZERO).await?;
         }
         if catalog.version < needs {
-            return Ok(Err(Unfit::CatalogBehind));
+            return Ok(Err(ResponseMismatch::CatalogOutdated));
         }
         Ok(Ok(Snapshot {
             database,
@@ -401,19 +403,19 @@ impl SnapshotReader {
     }
 
     /// Returns the earliest time of the responses, if they lie within the allowed span.
-    fn shown(&self, answers: &Answers) -> Result<StoreTime, Unfit> {
+    fn shown(&self, answers: &SnapshotResponses) -> Result<StoreTime, ResponseMismatch> {
         let registers = answers.manifest.proven.zip(answers.catalog.proven);
-        let (manifest, catalog) = registers.ok_or(Unfit::NoDate)?;
+        let (manifest, catalog) = registers.ok_or(ResponseMismatch::NoDate)?;
         let (mut first, mut last) = (manifest.min(catalog), manifest.max(catalog));
         if let Some(listing) = &answers.listing {
-            let dates = listing.dates.ok_or(Unfit::NoDate)?;
+            let dates = listing.dates.ok_or(ResponseMismatch::NoDate)?;
             (first, last) = (first.min(dates.0), last.max(dates.1));
         }
         let span = last
             .since(first)
             .max(self.bucket.world().elapsed(&answers.begun));
         if span > self.rules.snapshot_span {
-            return Err(Unfit::Span { span });
+            return Err(ResponseMismatch::Span { span });
         }
         Ok(first)
     }
@@ -442,9 +444,9 @@ impl SnapshotReader {
     async fn segments(
         &self,
         database: DatabaseId,
-        held: &Held,
+        held: &SnapshotCacheEntry,
         names: &[SegmentName],
-        manifest: &mut Versioned<Manifest>,
+        manifest: &mut VersionedValue<Manifest>,
     ) -> Result<Option<Arc<[Arc<Segment>]>>, SnapshotError> {
         let known = held.snapshot();
         let known = known.iter().flat_map(|snapshot| snapshot.tail.iter());

@@ -10,12 +10,12 @@
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use bytes::BytesMut;
-use neap_bucket::{Change, Commit, Key, PutMode, Versioned};
+use neap_bucket::{CommitOutcome, Key, PutMode, RegisterChange, VersionedValue};
 use neap_schema::DatabaseId;
 
 use crate::{
-    DrawnObject, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, RecordedDelete,
-    Section, SectionWithFooter, condemned::Dropped, deletes::DeleteSet, replace::no_date,
+    Manifest, ManifestError, ManifestStore, ObjectName, PageRef, PendingObject, RecordedDelete,
+    Section, SectionWithFooter, condemned::DroppedItem, deletes::DeleteSet, replace::no_date,
 };
 
 /// Maximum number of attempts when concurrent commits replace the pages.
@@ -53,9 +53,9 @@ impl Corrections {
 
 /// The result of a correction.
 #[derive(Clone, Debug)]
-pub struct Corrected {
+pub struct CorrectionOutcome {
     /// The newest known manifest.
-    pub current: Versioned<Manifest>,
+    pub current: VersionedValue<Manifest>,
     /// The number of corrected inline sections.
     pub sections: usize,
     /// The number of corrected page references, including those of pages with corrected sections.
@@ -63,32 +63,32 @@ pub struct Corrected {
 }
 
 /// A page with sections to correct, and its replacement.
-type Rewritten = (PageRef, PageRef);
+type CorrectedPage = (PageRef, PageRef);
 
 /// Pages with corrections, prepared for one version of the manifest.
-struct Prepared {
+struct PreparedCorrections {
     version: u64,
-    rewritten: Vec<Rewritten>,
-    object: Option<DrawnObject>,
+    rewritten: Vec<CorrectedPage>,
+    object: Option<PendingObject>,
 }
 
 /// The preparation is outdated: the manifest has changed, and sections are in other places.
-struct Moved;
+struct StaleCorrection;
 
 impl Corrections {
     fn apply(
         &self,
-        base: &Versioned<Manifest>,
-        prepared: &Prepared,
-    ) -> Result<(Manifest, usize, usize), Moved> {
+        base: &VersionedValue<Manifest>,
+        prepared: &PreparedCorrections,
+    ) -> Result<(Manifest, usize, usize), StaleCorrection> {
         let rewritten = &prepared.rewritten;
-        let is_there = |(old, _): &Rewritten| base.value.pages.iter().any(|it| it.is_same(old));
+        let is_there = |(old, _): &CorrectedPage| base.value.pages.iter().any(|it| it.is_same(old));
         if !rewritten.iter().all(is_there)
             || prepared
                 .object
                 .is_some_and(|object| !object.may_be_named(base))
         {
-            return Err(Moved);
+            return Err(StaleCorrection);
         }
         let mut next = Manifest::successor(base);
         let mut sections = 0;
@@ -101,7 +101,7 @@ impl Corrections {
             }
         }
         if base.version != prepared.version && sections < self.sections.len() {
-            return Err(Moved);
+            return Err(StaleCorrection);
         }
         let mut pages = 0;
         let mut replaced = BTreeSet::new();
@@ -124,7 +124,7 @@ impl Corrections {
         for (first, last) in tables {
             next.distrust_caches_in(&(first..=last), version);
         }
-        next.condemn(replaced.into_iter().map(Dropped::Object), version);
+        next.condemn(replaced.into_iter().map(DroppedItem::Object), version);
         Ok((next, sections, pages))
     }
 }
@@ -133,57 +133,61 @@ impl ManifestStore {
     /// Commits corrections. Sections and pages that are gone are skipped.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown or concurrent commits kept
+    /// An error of the store, or [`ManifestError::Inconsistent`] if the outcome is unknown or concurrent commits kept
     /// changing the pages.
     pub async fn correct(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         corrections: &Corrections,
-    ) -> Result<Corrected, ManifestError> {
+    ) -> Result<CorrectionOutcome, ManifestError> {
         let mut base = self.read(database, Some(&base)).await?;
         for _ in 0..MAX_ATTEMPTS {
             let prepared = self.correct_pages(database, &base, corrections).await?;
-            let change = |base: &Versioned<Manifest>| {
+            let change = |base: &VersionedValue<Manifest>| {
                 let (next, sections, pages) = corrections.apply(base, &prepared)?;
                 Ok(if sections + pages == 0 {
-                    Change::Keep((0, 0))
+                    RegisterChange::Keep((0, 0))
                 } else {
-                    Change::Put(next, (sections, pages))
+                    RegisterChange::Put(next, (sections, pages))
                 })
             };
             let register = self.register(database);
             match register.commit(Some(base.clone()), change).await? {
-                Commit::Committed {
+                CommitOutcome::Committed {
                     current,
                     result: (sections, pages),
                 } => {
-                    return Ok(Corrected {
+                    return Ok(CorrectionOutcome {
                         current,
                         sections,
                         pages,
                     });
                 }
-                Commit::Refused(Moved) => base = self.read(database, Some(&base)).await?,
-                Commit::Unknown { reason } => return Err(ManifestError::Unsettled { reason }),
+                CommitOutcome::Refused(StaleCorrection) => {
+                    base = self.read(database, Some(&base)).await?
+                }
+                CommitOutcome::Unknown { reason } => {
+                    return Err(ManifestError::OutcomeUnknown { reason });
+                }
             }
         }
         let reason = "others keep changing the pages".to_owned();
-        Err(ManifestError::Unsettled { reason })
+        Err(ManifestError::OutcomeUnknown { reason })
     }
 
     /// Reinstates row deletes that were dropped too early. Deletes that the manifest no longer records stay dropped.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
+    /// An error of the store, or [`ManifestError::Inconsistent`] if the outcome is unknown.
     pub async fn reinstate_deletes(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         deletes: &[RecordedDelete],
-    ) -> Result<Versioned<Manifest>, ManifestError> {
+    ) -> Result<VersionedValue<Manifest>, ManifestError> {
         let dropped: DeleteSet = deletes.iter().collect();
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             let mut tables = BTreeSet::new();
             for recorded in &mut next.deletes {
@@ -196,14 +200,14 @@ impl ManifestStore {
                 next.distrust_caches_of(*table, base.version + 1);
             }
             Ok::<_, Infallible>(match tables.is_empty() {
-                true => Change::Keep(()),
-                false => Change::Put(next, ()),
+                true => RegisterChange::Keep(()),
+                false => RegisterChange::Put(next, ()),
             })
         };
         match self.register(database).commit(Some(base), change).await? {
-            Commit::Committed { current, .. } => Ok(current),
-            Commit::Refused(never) => match never {},
-            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }),
+            CommitOutcome::Committed { current, .. } => Ok(current),
+            CommitOutcome::Refused(never) => match never {},
+            CommitOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }),
         }
     }
 
@@ -211,9 +215,9 @@ impl ManifestStore {
     async fn correct_pages(
         &self,
         database: DatabaseId,
-        base: &Versioned<Manifest>,
+        base: &VersionedValue<Manifest>,
         corrections: &Corrections,
-    ) -> Result<Prepared, ManifestError> {
+    ) -> Result<PreparedCorrections, ManifestError> {
         let mut rewritten = Vec::new();
         let mut body = BytesMut::new();
         let mut object = None;
@@ -247,7 +251,7 @@ impl ManifestStore {
                 .collect();
             let drawn = match object {
                 Some(drawn) => drawn,
-                None => DrawnObject::draw(&self.bucket).ok_or_else(no_date)?,
+                None => PendingObject::draw(&self.bucket).ok_or_else(no_date)?,
             };
             object = Some(drawn);
             let new = self.append_page(&mut body, drawn, &correct)?;
@@ -258,7 +262,7 @@ impl ManifestStore {
             let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);
             put.await?;
         }
-        Ok(Prepared {
+        Ok(PreparedCorrections {
             version: base.version,
             rewritten,
             object,

@@ -17,16 +17,16 @@ use std::{
     sync::Arc,
 };
 
-use neap_bucket::{Change, Commit, StoreTime, Versioned};
+use neap_bucket::{CommitOutcome, RegisterChange, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 use ulid::Ulid;
 
 use crate::{
-    DamageRecord, DamagedPart, DrawnObject, JobKind, JobRecord, LostRows, MAX_DAMAGE_RECORDS,
-    Manifest, ManifestError, ManifestStore, PageRef, Section,
-    condemned::Dropped,
-    rewrite::{Prepared, Rewritten},
-    section::SectionPlace,
+    DamageRecord, DamagedPart, JobKind, JobRecord, LostRows, MAX_DAMAGE_RECORDS, Manifest,
+    ManifestError, ManifestStore, PageRef, PendingObject, Section,
+    condemned::DroppedItem,
+    rewrite::{PreparedReplacements, RewrittenPage},
+    section::SectionLocation,
 };
 
 /// Maximum number of attempts of a commit when the inputs keep moving.
@@ -42,7 +42,7 @@ pub struct Replacement {
     /// The sections to add: the outputs. Each lies within the days and the stamp interval of the inputs.
     pub add: Vec<Section>,
     /// The object with the outputs.
-    pub object: Option<DrawnObject>,
+    pub object: Option<PendingObject>,
     /// The expiry time: current rows of the table before it are expired.
     pub floor: Option<i64>,
     /// The claim that ends with the commit.
@@ -53,7 +53,7 @@ pub struct Replacement {
 
 /// A replacement was refused permanently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReplaceRefused {
+pub enum ReplaceRefusal {
     /// A concurrent commit has removed an input.
     #[error("an input is gone")]
     InputsGone,
@@ -72,9 +72,9 @@ pub enum ReplaceRefused {
 #[derive(Clone, Debug)]
 pub enum ReplaceOutcome {
     /// The sections are replaced. Contains the newest known manifest.
-    Committed(Versioned<Manifest>),
+    Committed(VersionedValue<Manifest>),
     /// Nothing was committed, and the object is an orphan.
-    GivenUp(ReplaceRefused),
+    GivenUp(ReplaceRefusal),
     /// The outcome is unknown.
     Unknown {
         /// Description of the cause.
@@ -84,18 +84,18 @@ pub enum ReplaceOutcome {
 
 /// Results of replacements that share one commit.
 #[derive(Clone, Debug)]
-pub struct Replaced {
+pub struct ReplacementResults {
     /// The newest known manifest.
-    pub current: Versioned<Manifest>,
+    pub current: VersionedValue<Manifest>,
     /// For each replacement, in order, the refusal; `None` if it is committed.
-    pub refused: Vec<Option<ReplaceRefused>>,
+    pub refused: Vec<Option<ReplaceRefusal>>,
 }
 
 /// Outcome of the commit of several replacements.
 #[derive(Clone, Debug)]
 pub enum ReplaceAllOutcome {
     /// The result of each replacement is known.
-    Settled(Replaced),
+    Completed(ReplacementResults),
     /// The outcome of the commit is unknown.
     Unknown {
         /// Description of the cause.
@@ -104,21 +104,21 @@ pub enum ReplaceAllOutcome {
 }
 
 /// The preparation of the commit is outdated: sections have moved, or an object has become too old.
-struct Moved;
+struct StaleReplacement;
 
 /// A validated replacement: its parts are consistent.
-pub(crate) struct Checked<'a> {
+pub(crate) struct ValidatedReplacement<'a> {
     pub(crate) what: &'a Replacement,
     /// The damage records of sections that are quarantined, with the times.
     damage: &'a [(DamageRecord, StoreTime)],
-    pub(crate) inputs: BTreeSet<SectionPlace>,
-    pub(crate) hull: Hull,
+    pub(crate) inputs: BTreeSet<SectionLocation>,
+    pub(crate) hull: InputBounds,
 }
 
 /// The bounds of sections: their range of days and interval of stamps, as one section.
-pub(crate) struct Hull(Section);
+pub(crate) struct InputBounds(Section);
 
-impl Hull {
+impl InputBounds {
     fn of(sections: &[Arc<Section>]) -> Option<Self> {
         let (first, rest) = sections.split_first()?;
         let mut hull = Section::clone(first);
@@ -161,9 +161,9 @@ impl Replacement {
     fn check<'a>(
         &'a self,
         damage: &'a [(DamageRecord, StoreTime)],
-    ) -> Result<Checked<'a>, ManifestError> {
-        let impossible = |reason: String| ManifestError::Impossible { reason };
-        let hull = Hull::of(&self.remove)
+    ) -> Result<ValidatedReplacement<'a>, ManifestError> {
+        let impossible = |reason: String| ManifestError::InvalidCommit { reason };
+        let hull = InputBounds::of(&self.remove)
             .ok_or_else(|| impossible("a replacement of nothing".to_owned()))?;
         if let Some(stranger) = self.remove.iter().find(|one| one.table != self.table) {
             return Err(impossible(format!("of another table: {stranger:?}")));
@@ -179,7 +179,7 @@ impl Replacement {
         if let Some(stranger) = self.add.iter().find(|section| !fits(section)) {
             return Err(impossible(format!("outside of its inputs: {stranger:?}")));
         }
-        Ok(Checked {
+        Ok(ValidatedReplacement {
             what: self,
             damage,
             inputs,
@@ -188,7 +188,7 @@ impl Replacement {
     }
 }
 
-impl Checked<'_> {
+impl ValidatedReplacement<'_> {
     /// Returns whether no other section may lie within the bounds of the inputs, because the replacement has outputs.
     pub(crate) fn must_be_closed(&self) -> bool {
         !self.what.add.is_empty()
@@ -196,20 +196,20 @@ impl Checked<'_> {
 }
 
 /// The replacements of one commit.
-pub(crate) struct CheckedSet<'a> {
-    all: Vec<Checked<'a>>,
+pub(crate) struct ReplacementBatch<'a> {
+    all: Vec<ValidatedReplacement<'a>>,
     /// The refusals, by index.
-    refused: Vec<Option<ReplaceRefused>>,
+    refused: Vec<Option<ReplaceRefusal>>,
     /// Further claims that end with the commit.
     release: &'a [Ulid],
 }
 
-impl<'a> CheckedSet<'a> {
-    fn new(all: Vec<Checked<'a>>, release: &'a [Ulid]) -> Result<Self, ManifestError> {
+impl<'a> ReplacementBatch<'a> {
+    fn new(all: Vec<ValidatedReplacement<'a>>, release: &'a [Ulid]) -> Result<Self, ManifestError> {
         let inputs = || all.iter().flat_map(|one| &one.inputs);
         if inputs().collect::<BTreeSet<_>>().len() < inputs().count() {
             let reason = "an input of two replacements".to_owned();
-            return Err(ManifestError::Impossible { reason });
+            return Err(ManifestError::InvalidCommit { reason });
         }
         Ok(Self {
             refused: vec![None; all.len()],
@@ -219,7 +219,7 @@ impl<'a> CheckedSet<'a> {
     }
 
     /// Returns the replacements that are not refused, with their indexes.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = (usize, &Checked<'a>)> {
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (usize, &ValidatedReplacement<'a>)> {
         let refused = self.refused.iter();
         let all = self.all.iter().zip(refused).enumerate();
         all.filter_map(|(number, (one, refused))| refused.is_none().then_some((number, one)))
@@ -231,13 +231,17 @@ impl<'a> CheckedSet<'a> {
         claims.chain(self.release.iter().copied()).collect()
     }
 
-    fn apply(&self, base: &Versioned<Manifest>, prepared: &Prepared) -> Result<Manifest, Moved> {
+    fn apply(
+        &self,
+        base: &VersionedValue<Manifest>,
+        prepared: &PreparedReplacements,
+    ) -> Result<Manifest, StaleReplacement> {
         let objects = self.pending().filter_map(|(_, one)| one.what.object);
-        let objects: BTreeMap<Ulid, DrawnObject> =
+        let objects: BTreeMap<Ulid, PendingObject> =
             objects.map(|object| (object.ulid, object)).collect();
         let mut objects = objects.values().chain(&prepared.object);
         if !objects.all(|object| object.may_be_named(base)) {
-            return Err(Moved);
+            return Err(StaleReplacement);
         }
         let mut next = Manifest::successor(base);
         let (removed, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut next.sections)
@@ -248,15 +252,15 @@ impl<'a> CheckedSet<'a> {
         if removed.len() + paged.sum::<usize>() != prepared.inputs.len()
             || !next.has_pages(prepared.rewritten.iter().map(|page| &page.old))
         {
-            return Err(Moved);
+            return Err(StaleReplacement);
         }
         self.check_closed(&next, prepared)?;
         let version = base.version + 1;
         if prepared.graves.is_empty() {
-            next.condemn(removed.into_iter().map(Dropped::Section), version);
+            next.condemn(removed.into_iter().map(DroppedItem::Section), version);
         }
         let graves = prepared.graves.iter().cloned();
-        next.condemn(graves.map(Dropped::Page), version);
+        next.condemn(graves.map(DroppedItem::Page), version);
         next.rewrite_pages(prepared, version);
         let added = self.pending().flat_map(|(_, one)| &one.what.add);
         next.add_sections(added.cloned(), version);
@@ -274,8 +278,12 @@ impl<'a> CheckedSet<'a> {
     }
 
     /// Checks that no remaining section lies between the inputs of a replacement.
-    fn check_closed(&self, next: &Manifest, prepared: &Prepared) -> Result<(), Moved> {
-        let mut hulls: BTreeMap<TableId, Vec<&Hull>> = BTreeMap::new();
+    fn check_closed(
+        &self,
+        next: &Manifest,
+        prepared: &PreparedReplacements,
+    ) -> Result<(), StaleReplacement> {
+        let mut hulls: BTreeMap<TableId, Vec<&InputBounds>> = BTreeMap::new();
         for (_, one) in self.pending().filter(|(_, one)| one.must_be_closed()) {
             hulls.entry(one.what.table).or_default().push(&one.hull);
         }
@@ -288,13 +296,13 @@ impl<'a> CheckedSet<'a> {
             !prepared.examined.contains(&page.place()) && met.any(|hull| hull.meets_page(page))
         };
         match next.sections.iter().any(lies_between) || next.pages.iter().any(is_unknown) {
-            true => Err(Moved),
+            true => Err(StaleReplacement),
             false => Ok(()),
         }
     }
 }
 
-impl Checked<'_> {
+impl ValidatedReplacement<'_> {
     /// Records the effects of the replacement besides its sections: expiry, dropped caches, damage and the job.
     fn note(&self, next: &mut Manifest, version: u64) {
         let what = self.what;
@@ -313,7 +321,7 @@ impl Checked<'_> {
 }
 
 impl Manifest {
-    fn rewrite_pages(&mut self, prepared: &Prepared, version: u64) {
+    fn rewrite_pages(&mut self, prepared: &PreparedReplacements, version: u64) {
         let rewritten = &prepared.rewritten;
         let kept = rewritten.iter().filter(|page| !page.is_empty());
         self.retire_pages(kept.map(|page| &page.old), version);
@@ -321,8 +329,8 @@ impl Manifest {
         let empty: BTreeMap<_, _> = empty.map(|page| (page.old.place(), &page.old)).collect();
         self.pages.retain(|page| !empty.contains_key(&page.place()));
         let empty = empty.into_values().cloned();
-        self.condemn(empty.map(Dropped::Page), version);
-        for Rewritten {
+        self.condemn(empty.map(DroppedItem::Page), version);
+        for RewrittenPage {
             new,
             inline,
             removed,
@@ -330,7 +338,7 @@ impl Manifest {
         } in rewritten.iter().filter(|page| !page.is_empty())
         {
             if prepared.graves.is_empty() {
-                self.condemn(removed.iter().cloned().map(Dropped::Section), version);
+                self.condemn(removed.iter().cloned().map(DroppedItem::Section), version);
             }
             self.pages.extend(new.clone());
             self.sections.extend(inline.iter().cloned());
@@ -342,11 +350,11 @@ impl ManifestStore {
     /// Replaces sections, starting from `base` or from an older version.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Impossible`] if the parts are inconsistent.
+    /// An error of the store, or [`ManifestError::InvalidCommit`] if the parts are inconsistent.
     pub async fn replace(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         replacement: &Replacement,
     ) -> Result<ReplaceOutcome, ManifestError> {
         self.replace_one(database, base, replacement.check(&[])?)
@@ -357,33 +365,33 @@ impl ManifestStore {
     /// fail. The claims of all of them end with the commit, and those of the jobs in `release`.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Impossible`] if the parts are inconsistent.
+    /// An error of the store, or [`ManifestError::InvalidCommit`] if the parts are inconsistent.
     pub async fn replace_all(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         replacements: &[Replacement],
         release: &[Ulid],
     ) -> Result<ReplaceAllOutcome, ManifestError> {
         let all: Result<Vec<_>, _> = replacements.iter().map(|one| one.check(&[])).collect();
-        let set = CheckedSet::new(all?, release)?;
+        let set = ReplacementBatch::new(all?, release)?;
         self.replace_checked(database, base, set).await
     }
 
     /// Quarantines damaged sections of one table: removes them from the manifest, and keeps their objects.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Impossible`] if the sections are inconsistent.
+    /// An error of the store, or [`ManifestError::InvalidCommit`] if the sections are inconsistent.
     pub async fn quarantine_sections(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         replacement: &Replacement,
     ) -> Result<ReplaceOutcome, ManifestError> {
         let time = self.bucket.clock().now().ok_or_else(no_date)?;
         if base.value.room_for_damage() < replacement.remove.len() {
             let reason = format!("more than {MAX_DAMAGE_RECORDS} records of damage");
-            return Err(ManifestError::Impossible { reason });
+            return Err(ManifestError::InvalidCommit { reason });
         }
         let records = replacement.remove.iter().map(|section| {
             let part = DamagedPart::of_section(section);
@@ -400,12 +408,12 @@ impl ManifestStore {
     async fn replace_one(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
-        checked: Checked<'_>,
+        base: VersionedValue<Manifest>,
+        checked: ValidatedReplacement<'_>,
     ) -> Result<ReplaceOutcome, ManifestError> {
-        let set = CheckedSet::new(vec![checked], &[])?;
+        let set = ReplacementBatch::new(vec![checked], &[])?;
         Ok(match self.replace_checked(database, base, set).await? {
-            ReplaceAllOutcome::Settled(replaced) => {
+            ReplaceAllOutcome::Completed(replaced) => {
                 match replaced.refused.first().copied().flatten() {
                     Some(reason) => ReplaceOutcome::GivenUp(reason),
                     None => ReplaceOutcome::Committed(replaced.current),
@@ -418,23 +426,23 @@ impl ManifestStore {
     async fn replace_checked(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
-        mut set: CheckedSet<'_>,
+        base: VersionedValue<Manifest>,
+        mut set: ReplacementBatch<'_>,
     ) -> Result<ReplaceAllOutcome, ManifestError> {
         let mut base = base;
         let mut is_fresh = false;
         for _ in 0..MAX_ATTEMPTS {
             match self.prepare(database, &base, &set).await {
                 Ok(Ok(prepared)) => {
-                    let change = |base: &Versioned<Manifest>| {
+                    let change = |base: &VersionedValue<Manifest>| {
                         let next = set.apply(base, &prepared)?;
-                        Ok(Change::Put(next, ()))
+                        Ok(RegisterChange::Put(next, ()))
                     };
                     let register = self.register(database);
                     match register.commit(Some(base.clone()), change).await? {
-                        Commit::Committed { current, .. } => return Ok(set.settled(current)),
-                        Commit::Refused(Moved) => {}
-                        Commit::Unknown { reason } => {
+                        CommitOutcome::Committed { current, .. } => return Ok(set.settled(current)),
+                        CommitOutcome::Refused(StaleReplacement) => {}
+                        CommitOutcome::Unknown { reason } => {
                             return Ok(ReplaceAllOutcome::Unknown { reason });
                         }
                     }
@@ -458,14 +466,14 @@ impl ManifestStore {
         set.refuse(
             pending
                 .into_iter()
-                .map(|number| (number, ReplaceRefused::Busy)),
+                .map(|number| (number, ReplaceRefusal::Busy)),
         );
         Ok(set.settled(base))
     }
 }
 
-impl CheckedSet<'_> {
-    fn refuse(&mut self, refused: impl IntoIterator<Item = (usize, ReplaceRefused)>) {
+impl ReplacementBatch<'_> {
+    fn refuse(&mut self, refused: impl IntoIterator<Item = (usize, ReplaceRefusal)>) {
         for (number, reason) in refused {
             if let Some(one) = self.refused.get_mut(number) {
                 *one = Some(reason);
@@ -473,8 +481,8 @@ impl CheckedSet<'_> {
         }
     }
 
-    fn settled(self, current: Versioned<Manifest>) -> ReplaceAllOutcome {
-        ReplaceAllOutcome::Settled(Replaced {
+    fn settled(self, current: VersionedValue<Manifest>) -> ReplaceAllOutcome {
+        ReplaceAllOutcome::Completed(ReplacementResults {
             current,
             refused: self.refused,
         })
@@ -483,7 +491,7 @@ impl CheckedSet<'_> {
 
 /// Returns the error for a store that has not yet sent a time. Object names can't be drawn without it.
 pub(crate) fn no_date() -> ManifestError {
-    ManifestError::Impossible {
+    ManifestError::InvalidCommit {
         reason: "the store's answers have no date".to_owned(),
     }
 }

@@ -16,12 +16,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use futures::TryStreamExt;
-use neap_bucket::{Change, Commit, Key, PutMode, StoreTime, Versioned};
+use neap_bucket::{CommitOutcome, Key, PutMode, RegisterChange, StoreTime, VersionedValue};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DamageRecord, DamagedPart, DrawnObject, Manifest, ManifestError, ManifestStore, Section,
+    DamageRecord, DamagedPart, Manifest, ManifestError, ManifestStore, PendingObject, Section,
     SectionWithFooter, VersionGone,
     packing::{MIN_PAGE_SECTIONS, PageLimits, count_tables, divide},
     replace::no_date,
@@ -36,7 +36,7 @@ const PAGE_OBJECT_BYTES: usize = 16 << 20;
 
 /// A version from which a database was restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
+pub struct VersionPin {
     /// The version.
     pub version: u64,
     /// The restored database.
@@ -67,23 +67,23 @@ impl ManifestStore {
     pub async fn pin(
         &self,
         source: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         version: u64,
         database: DatabaseId,
-    ) -> Result<Versioned<Manifest>, RestoreError> {
+    ) -> Result<VersionedValue<Manifest>, RestoreError> {
         let created = self.bucket.clock().now().ok_or_else(no_date)?;
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             if version < Manifest::oldest_readable(base) || version > base.version {
                 let oldest = Manifest::versions(base).first().map(|one| one.mark);
                 return Err(VersionGone { oldest });
             }
             let mut next = Manifest::successor(base);
-            next.pins.push(Pin {
+            next.pins.push(VersionPin {
                 version,
                 database,
                 created,
             });
-            Ok(Change::Put(next, ()))
+            Ok(RegisterChange::Put(next, ()))
         };
         match self
             .register(source)
@@ -91,16 +91,18 @@ impl ManifestStore {
             .await
             .map_err(ManifestError::from)?
         {
-            Commit::Committed { current, .. } => Ok(current),
-            Commit::Refused(gone) => Err(gone.into()),
-            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
+            CommitOutcome::Committed { current, .. } => Ok(current),
+            CommitOutcome::Refused(gone) => Err(gone.into()),
+            CommitOutcome::Unknown { reason } => {
+                Err(ManifestError::OutcomeUnknown { reason }.into())
+            }
         }
     }
 
     /// Commits a view of a version of `source` as the first manifest of `database`. The version must be pinned.
     ///
     /// # Errors
-    /// [`RestoreError::NotEmpty`] if the new database has a manifest. [`ManifestError::Impossible`] if the version is
+    /// [`RestoreError::NotEmpty`] if the new database has a manifest. [`ManifestError::InvalidCommit`] if the version is
     /// not or no longer pinned; then the new database must not be used. Otherwise an error of the store.
     pub async fn adopt(
         &self,
@@ -108,20 +110,22 @@ impl ManifestStore {
         view: &Manifest,
         database: DatabaseId,
         needs_catalog: u64,
-    ) -> Result<Versioned<Manifest>, RestoreError> {
+    ) -> Result<VersionedValue<Manifest>, RestoreError> {
         let first = self
             .first_manifest(source, view, database, needs_catalog)
             .await?;
-        let change = |base: &Versioned<Manifest>| match base.version {
-            0 => Ok(Change::Put(first.clone(), ())),
+        let change = |base: &VersionedValue<Manifest>| match base.version {
+            0 => Ok(RegisterChange::Put(first.clone(), ())),
             _ => Err(RestoreError::NotEmpty),
         };
         let register = self.register(database);
         let commit = register.commit(None, change).await;
         let current = match commit.map_err(ManifestError::from)? {
-            Commit::Committed { current, .. } => current,
-            Commit::Refused(error) => return Err(error),
-            Commit::Unknown { reason } => return Err(ManifestError::Unsettled { reason }.into()),
+            CommitOutcome::Committed { current, .. } => current,
+            CommitOutcome::Refused(error) => return Err(error),
+            CommitOutcome::Unknown { reason } => {
+                return Err(ManifestError::OutcomeUnknown { reason }.into());
+            }
         };
         self.check_pin(source, database).await?;
         Ok(current)
@@ -134,14 +138,14 @@ impl ManifestStore {
         database: DatabaseId,
     ) -> Result<(), ManifestError> {
         let current = self.read(source, None).await?;
-        let is_young = |pin: &Pin| {
+        let is_young = |pin: &VersionPin| {
             let age = current.proven.map(|now| now.since(pin.created));
             pin.database == database && age.is_some_and(|age| age < RESTORE_TIME)
         };
         if current.value.pins.iter().any(is_young) {
             return Ok(());
         }
-        Err(ManifestError::Impossible {
+        Err(ManifestError::InvalidCommit {
             reason: format!("database {database} begins with a version of {source} without a pin"),
         })
     }
@@ -245,7 +249,7 @@ impl ManifestStore {
 #[derive(Default)]
 struct PageWriter {
     body: BytesMut,
-    object: Option<DrawnObject>,
+    object: Option<PendingObject>,
 }
 
 impl PageWriter {
@@ -264,7 +268,7 @@ impl PageWriter {
             Some(object) => object,
             None => *self
                 .object
-                .insert(DrawnObject::draw(&store.bucket).ok_or_else(no_date)?),
+                .insert(PendingObject::draw(&store.bucket).ok_or_else(no_date)?),
         };
         let page = store.append_page(&mut self.body, object, sections)?;
         first.pages.extend(page);

@@ -8,17 +8,17 @@ use std::{
 
 use bytes::BytesMut;
 use futures::TryStreamExt;
-use neap_bucket::{Key, PutMode, Versioned};
+use neap_bucket::{Key, PutMode, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    DrawnObject, Manifest, ManifestError, ManifestStore, PageRef, ReplaceRefused, Section,
+    Manifest, ManifestError, ManifestStore, PageRef, PendingObject, ReplaceRefusal, Section,
     SectionWithFooter, graves,
     packing::{MIN_PAGE_SECTIONS, divide},
-    page::{self, PagePlace},
-    replace::{Checked, CheckedSet, no_date},
-    section::SectionPlace,
-    spill::Spill,
+    page::{self, PageLocation},
+    replace::{ReplacementBatch, ValidatedReplacement, no_date},
+    section::SectionLocation,
+    spill::PageSpill,
     store::DecodedPage,
 };
 
@@ -29,7 +29,7 @@ const MAX_LISTED: usize = 128;
 const FAR_TOO_MANY: usize = 2;
 
 /// A page from which sections are removed.
-pub(crate) struct Rewritten {
+pub(crate) struct RewrittenPage {
     pub(crate) old: PageRef,
     pub(crate) new: Option<PageRef>,
     /// The remaining sections, if they are too few for a page.
@@ -37,7 +37,7 @@ pub(crate) struct Rewritten {
     pub(crate) removed: Vec<Arc<Section>>,
 }
 
-impl Rewritten {
+impl RewrittenPage {
     /// Returns whether no section remains.
     pub(crate) fn is_empty(&self) -> bool {
         self.new.is_none() && self.inline.is_empty()
@@ -45,38 +45,38 @@ impl Rewritten {
 }
 
 /// The locations of the inputs, and the objects put for the commit.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedReplacements {
     /// The sections to remove.
-    pub(crate) inputs: BTreeSet<SectionPlace>,
-    pub(crate) rewritten: Vec<Rewritten>,
+    pub(crate) inputs: BTreeSet<SectionLocation>,
+    pub(crate) rewritten: Vec<RewrittenPage>,
     /// The pages that were read. None of their other sections lies between the inputs.
-    pub(crate) examined: BTreeSet<PagePlace>,
+    pub(crate) examined: BTreeSet<PageLocation>,
     /// Pages of removed sections. If empty, each removed section is recorded separately or with its page.
     pub(crate) graves: Vec<PageRef>,
-    pub(crate) object: Option<DrawnObject>,
-    pub(crate) spill: Option<Spill>,
+    pub(crate) object: Option<PendingObject>,
+    pub(crate) spill: Option<PageSpill>,
 }
 
 /// The remaining and the removed sections of a page.
-struct Left {
+struct RemainingPage {
     old: PageRef,
     kept: Vec<SectionWithFooter>,
     removed: Vec<Arc<Section>>,
 }
 
 /// Refusals, by the index of the replacement.
-pub(crate) type Refused = BTreeMap<usize, ReplaceRefused>;
+pub(crate) type Refusals = BTreeMap<usize, ReplaceRefusal>;
 
 /// Locates the inputs of replacements in one version of a manifest.
-struct Survey<'a> {
-    by_place: BTreeMap<SectionPlace, usize>,
-    by_table: BTreeMap<TableId, Vec<(usize, &'a Checked<'a>)>>,
+struct InputLocator<'a> {
+    by_place: BTreeMap<SectionLocation, usize>,
+    by_table: BTreeMap<TableId, Vec<(usize, &'a ValidatedReplacement<'a>)>>,
     found: BTreeMap<usize, usize>,
-    refused: Refused,
+    refused: Refusals,
 }
 
-impl<'a> Survey<'a> {
-    fn of(set: &'a CheckedSet<'a>, base: &Versioned<Manifest>) -> Self {
+impl<'a> InputLocator<'a> {
+    fn of(set: &'a ReplacementBatch<'a>, base: &VersionedValue<Manifest>) -> Self {
         let mut survey = Self {
             by_place: BTreeMap::new(),
             by_table: BTreeMap::new(),
@@ -88,12 +88,12 @@ impl<'a> Survey<'a> {
             let places = one.inputs.iter().map(|place| (*place, number));
             survey.by_place.extend(places);
             let of_table = survey.by_table.entry(one.what.table).or_default();
-            let is_met = |(_, other): &(usize, &Checked<'_>)| {
+            let is_met = |(_, other): &(usize, &ValidatedReplacement<'_>)| {
                 one.must_be_closed() && other.must_be_closed() && one.hull.meets_hull(&other.hull)
             };
             if of_table.iter().any(is_met) {
                 // Treated as if the others had been committed first.
-                survey.refused.insert(number, ReplaceRefused::NotClosed);
+                survey.refused.insert(number, ReplaceRefusal::NotClosed);
             }
             of_table.push((number, one));
             if one
@@ -101,7 +101,7 @@ impl<'a> Survey<'a> {
                 .object
                 .is_some_and(|object| !object.may_be_named(base))
             {
-                survey.refused.insert(number, ReplaceRefused::ObjectTooOld);
+                survey.refused.insert(number, ReplaceRefusal::ObjectTooOld);
             }
         }
         survey
@@ -117,7 +117,7 @@ impl<'a> Survey<'a> {
         let of_table = self.by_table.get(&section.table);
         for (number, one) in of_table.into_iter().flatten() {
             if one.must_be_closed() && one.hull.meets(section) {
-                let reason = ReplaceRefused::NotClosed;
+                let reason = ReplaceRefusal::NotClosed;
                 self.refused.entry(*number).or_insert(reason);
             }
         }
@@ -131,10 +131,10 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns the refusals after all sections have been visited.
-    fn refused(mut self) -> Refused {
+    fn refused(mut self) -> Refusals {
         for (number, one) in self.by_table.values().flatten() {
             if self.found.get(number).copied().unwrap_or(0) < one.inputs.len() {
-                self.refused.insert(*number, ReplaceRefused::InputsGone);
+                self.refused.insert(*number, ReplaceRefusal::InputsGone);
             }
         }
         self.refused
@@ -147,11 +147,11 @@ impl ManifestStore {
     pub(crate) async fn prepare(
         &self,
         database: DatabaseId,
-        base: &Versioned<Manifest>,
-        set: &CheckedSet<'_>,
-    ) -> Result<Result<Prepared, Refused>, ManifestError> {
+        base: &VersionedValue<Manifest>,
+        set: &ReplacementBatch<'_>,
+    ) -> Result<Result<PreparedReplacements, Refusals>, ManifestError> {
         let manifest = Manifest::successor(base);
-        let mut survey = Survey::of(set, base);
+        let mut survey = InputLocator::of(set, base);
         let mut removed = Vec::new();
         for section in &manifest.sections {
             if survey.look_at(section) {
@@ -166,7 +166,7 @@ impl ManifestStore {
             let Some(sections) = pages.try_next().await? else {
                 break;
             };
-            left.extend(Left::of(old, &sections, &mut survey));
+            left.extend(RemainingPage::of(old, &sections, &mut survey));
         }
         drop(pages);
         let inputs: BTreeSet<_> = survey.by_place.keys().copied().collect();
@@ -174,7 +174,7 @@ impl ManifestStore {
         if !refused.is_empty() {
             return Ok(Err(refused));
         }
-        let mut prepared = Prepared {
+        let mut prepared = PreparedReplacements {
             inputs,
             rewritten: Vec::new(),
             examined: met.iter().map(PageRef::place).collect(),
@@ -196,9 +196,9 @@ impl ManifestStore {
         &self,
         database: DatabaseId,
         manifest: Manifest,
-        prepared: &Prepared,
+        prepared: &PreparedReplacements,
         adding: usize,
-    ) -> Option<Spill> {
+    ) -> Option<PageSpill> {
         let mut rest = manifest;
         if rest.sections.len() + adding <= FAR_TOO_MANY * self.settings.inline_sections {
             return None;
@@ -216,18 +216,18 @@ impl ManifestStore {
         &self,
         database: DatabaseId,
         manifest: &Manifest,
-        left: Vec<Left>,
+        left: Vec<RemainingPage>,
         removed: Vec<Arc<Section>>,
-        prepared: &mut Prepared,
+        prepared: &mut PreparedReplacements,
     ) -> Result<(), ManifestError> {
         let is_page = |kept: &[SectionWithFooter]| kept.len() >= MIN_PAGE_SECTIONS;
         let graves = self.graves_of(manifest, removed, &left);
         if !graves.is_empty() || left.iter().any(|page| is_page(&page.kept)) {
-            prepared.object = Some(DrawnObject::draw(&self.bucket).ok_or_else(no_date)?);
+            prepared.object = Some(PendingObject::draw(&self.bucket).ok_or_else(no_date)?);
         }
         let mut body = BytesMut::new();
-        for Left { old, kept, removed } in left {
-            let mut page = Rewritten {
+        for RemainingPage { old, kept, removed } in left {
+            let mut page = RewrittenPage {
                 old,
                 new: None,
                 inline: Vec::new(),
@@ -259,7 +259,7 @@ impl ManifestStore {
         &self,
         manifest: &Manifest,
         removed: Vec<Arc<Section>>,
-        left: &[Left],
+        left: &[RemainingPage],
     ) -> Vec<Vec<SectionWithFooter>> {
         let of_pages = left.iter().filter(|page| !page.kept.is_empty());
         let of_pages = of_pages.flat_map(|page| &page.removed).cloned();
@@ -287,22 +287,23 @@ impl ManifestStore {
     pub(crate) fn append_page(
         &self,
         body: &mut BytesMut,
-        object: DrawnObject,
+        object: PendingObject,
         sections: &[SectionWithFooter],
     ) -> Result<Option<PageRef>, ManifestError> {
         let put_id = self.bucket.world().entropy.next_u128();
-        let page = page::encode(sections, put_id).map_err(|error| ManifestError::Impossible {
-            reason: error.to_string(),
-        })?;
+        let page =
+            page::encode(sections, put_id).map_err(|error| ManifestError::InvalidCommit {
+                reason: error.to_string(),
+            })?;
         let start = body.len() as u64;
         body.extend_from_slice(&page.bytes);
         Ok(PageRef::of(sections, object.ulid, start, &page))
     }
 }
 
-impl Left {
+impl RemainingPage {
     /// Splits the sections of a page; `None` if all sections remain.
-    fn of(old: &PageRef, sections: &DecodedPage, survey: &mut Survey<'_>) -> Option<Self> {
+    fn of(old: &PageRef, sections: &DecodedPage, survey: &mut InputLocator<'_>) -> Option<Self> {
         let (removed, kept): (Vec<_>, Vec<_>) = sections
             .iter()
             .cloned()

@@ -96,7 +96,7 @@ pub struct Section {
 }
 
 /// The identity of a section: the owner of the object if it is another database, the object, and the offset in it.
-pub(crate) type SectionPlace = (Option<DatabaseId>, Ulid, u64);
+pub(crate) type SectionLocation = (Option<DatabaseId>, Ulid, u64);
 
 fn is_zero(stamp: &Stamp) -> bool {
     *stamp == Stamp::ZERO
@@ -122,7 +122,7 @@ impl Section {
     }
 
     /// Returns the location, which is unique to the section.
-    pub(crate) fn place(&self) -> SectionPlace {
+    pub(crate) fn place(&self) -> SectionLocation {
         (self.origin, self.object, self.offset)
     }
 

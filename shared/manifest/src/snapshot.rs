@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Moment, SegmentName, Stamp, StoreTime, Versioned};
+use neap_bucket::{ClockReading, SegmentName, Stamp, StoreTime, VersionedValue};
 use neap_catalog::{CatalogError, DatabaseCatalog};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, StampError, TailError};
@@ -18,13 +18,13 @@ pub struct Snapshot {
     /// The database.
     pub database: DatabaseId,
     /// The database catalog. It defines every table and column of the data.
-    pub catalog: Versioned<DatabaseCatalog>,
+    pub catalog: VersionedValue<DatabaseCatalog>,
     /// The sections, and the low-water mark.
-    pub manifest: Versioned<Manifest>,
+    pub manifest: VersionedValue<Manifest>,
     /// The segments above the mark, sorted by name. Rows of later segments override those of earlier ones.
     pub tail: Arc<[Arc<Segment>]>,
     /// Start of the first request for the snapshot, on this machine's clocks.
-    pub taken: Moment,
+    pub taken: ClockReading,
     /// The earliest time of the store's responses.
     pub shown: StoreTime,
     /// The stamp up to which the snapshot has writes, if an earlier state was requested. Manifest and tail are those of
@@ -107,9 +107,9 @@ pub enum SnapshotError {
     Stamp(#[from] StampError),
     /// The responses of the store were inconsistent in every attempt.
     #[error("no consistent snapshot: {reason}")]
-    Unsettled {
+    Inconsistent {
         /// Reason of the last attempt.
-        reason: Unfit,
+        reason: ResponseMismatch,
     },
     /// The tail exceeds the memory limit: flushes are missing or too slow.
     #[error(
@@ -175,7 +175,7 @@ impl SnapshotError {
 
 /// The responses of one attempt do not form a consistent snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum ResponseMismatch {
     /// The responses lie too far apart in time.
     #[error("the answers lie {} s apart", span.as_secs())]
     Span {
@@ -193,8 +193,8 @@ pub enum Unfit {
     SegmentGone,
     /// Some segments that this process wrote may be missing in memory.
     #[error("it is in doubt what was written here")]
-    InDoubt,
+    TailUncertain,
     /// The data needs a newer version of the catalog than the store returned.
     #[error("the catalog is older than the data")]
-    CatalogBehind,
+    CatalogOutdated,
 }

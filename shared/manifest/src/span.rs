@@ -10,7 +10,7 @@ const MAX_SPAN: u64 = 8 << 20;
 
 /// Parts of an object that are read with one request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Span<O, T> {
+pub(crate) struct CoalescedRead<O, T> {
     pub(crate) object: O,
     /// The byte range to read.
     pub(crate) range: Range<u64>,
@@ -18,7 +18,7 @@ pub(crate) struct Span<O, T> {
     pub(crate) parts: Vec<(T, Range<u64>)>,
 }
 
-impl<O, T> Span<O, T> {
+impl<O, T> CoalescedRead<O, T> {
     /// Returns the position of a part in the bytes that were read.
     pub(crate) fn place_of(&self, part: &Range<u64>) -> Option<Range<usize>> {
         let from = usize::try_from(part.start.checked_sub(self.range.start)?).ok()?;
@@ -28,9 +28,9 @@ impl<O, T> Span<O, T> {
 }
 
 /// Groups parts of objects into reads.
-pub(crate) fn coalesce<O: Ord, T>(mut parts: Vec<(O, Range<u64>, T)>) -> Vec<Span<O, T>> {
+pub(crate) fn coalesce<O: Ord, T>(mut parts: Vec<(O, Range<u64>, T)>) -> Vec<CoalescedRead<O, T>> {
     parts.sort_by(|(one, a, _), (other, b, _)| (one, a.start).cmp(&(other, b.start)));
-    let mut spans: Vec<Span<O, T>> = Vec::new();
+    let mut spans: Vec<CoalescedRead<O, T>> = Vec::new();
     for (object, part, what) in parts {
         match spans.last_mut() {
             Some(span)
@@ -41,7 +41,7 @@ pub(crate) fn coalesce<O: Ord, T>(mut parts: Vec<(O, Range<u64>, T)>) -> Vec<Spa
                 span.range.end = span.range.end.max(part.end);
                 span.parts.push((what, part));
             }
-            _ => spans.push(Span {
+            _ => spans.push(CoalescedRead {
                 object,
                 range: part.clone(),
                 parts: vec![(what, part)],

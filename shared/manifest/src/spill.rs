@@ -33,17 +33,17 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{Key, PutMode, Versioned};
+use neap_bucket::{Key, PutMode, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    DrawnObject, Manifest, ManifestError, ManifestStore, PageRef, Section, SectionWithFooter,
+    Manifest, ManifestError, ManifestStore, PageRef, PendingObject, Section, SectionWithFooter,
     packing::{
         MAX_PAGE_FOOTERS, MAX_PAGE_SECTIONS, MIN_PAGE_SECTIONS, PageLimits, are_many, divide,
     },
-    page::{self, PagePlace, span_of},
-    section::SectionPlace,
-    span::{Span, coalesce},
+    page::{self, PageLocation, span_of},
+    section::SectionLocation,
+    span::{CoalescedRead, coalesce},
     store::PARALLEL_REQUESTS,
 };
 
@@ -66,16 +66,16 @@ const PARTS: u64 = 1_024;
 
 /// Sections that have been written to pages, for a commit to move.
 #[derive(Debug)]
-pub(crate) struct Spill {
-    moved: BTreeSet<SectionPlace>,
+pub(crate) struct PageSpill {
+    moved: BTreeSet<SectionLocation>,
     absorbed: Vec<PageRef>,
     pages: Vec<PageRef>,
-    object: DrawnObject,
+    object: PendingObject,
 }
 
-impl Spill {
+impl PageSpill {
     /// Moves the sections in `next`, the successor of `base`, if all of them are still in it.
-    pub(crate) fn apply(&self, base: &Versioned<Manifest>, next: &mut Manifest) {
+    pub(crate) fn apply(&self, base: &VersionedValue<Manifest>, next: &mut Manifest) {
         let moves = |section: &Arc<Section>| self.moved.contains(&section.place());
         let there = next.sections.iter().filter(|section| moves(section));
         if !self.object.may_be_named(base)
@@ -92,12 +92,12 @@ impl Spill {
 
 /// Sections that are written to pages, and older pages that are rewritten with them.
 #[derive(Debug, Default)]
-struct Batch {
+struct SpillBatch {
     sections: Vec<Arc<Section>>,
     absorbed: Vec<PageRef>,
 }
 
-impl Batch {
+impl SpillBatch {
     fn count(&self) -> usize {
         let absorbed = self.absorbed.iter().map(|page| page.sections as usize);
         self.sections.len() + absorbed.sum::<usize>()
@@ -106,22 +106,22 @@ impl Batch {
 
 /// The sections that one commit moves, with the limits of their pages.
 #[derive(Debug)]
-struct Choice {
-    batches: Vec<Batch>,
+struct SpillPlan {
+    batches: Vec<SpillBatch>,
     limits: PageLimits,
 }
 
 /// The older pages that can be absorbed.
-struct OldPages<'a> {
+struct AbsorbablePages<'a> {
     pages: &'a [PageRef],
     /// Whether there are so many pages that small ones should be merged.
     are_many: bool,
-    taken: BTreeSet<PagePlace>,
+    taken: BTreeSet<PageLocation>,
     /// Remaining bytes of pages that may be rewritten.
     budget: u64,
 }
 
-impl<'a> OldPages<'a> {
+impl<'a> AbsorbablePages<'a> {
     fn new(manifest: &'a Manifest, inline: usize) -> Self {
         Self {
             pages: &manifest.pages,
@@ -163,7 +163,7 @@ impl<'a> OldPages<'a> {
     }
 
     /// Takes the pages that a region absorbs, in ascending order of density.
-    fn absorb_for_region(&mut self, region: &Region) -> Vec<PageRef> {
+    fn absorb_for_region(&mut self, region: &TableRegion) -> Vec<PageRef> {
         let is_deep = region.depth(self.pages) > MAX_DEPTH * PARTS;
         if !is_deep && !self.are_many {
             return Vec::new();
@@ -198,13 +198,13 @@ fn density(page: &PageRef) -> u64 {
 }
 
 /// Tables with adjacent ids whose sections share pages.
-struct Region {
+struct TableRegion {
     tables: RangeInclusive<TableId>,
     /// The sections, sorted by table.
     sections: Vec<Arc<Section>>,
 }
 
-impl Region {
+impl TableRegion {
     fn of(sections: Vec<Arc<Section>>) -> Option<Self> {
         let first = sections.first()?.table;
         let last = sections.last()?.table;
@@ -240,7 +240,7 @@ impl Region {
 
 /// Selects the sections to move: among the oldest ones, until half of `inline` are left, first those of the tables with
 /// the most sections.
-fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Option<Choice> {
+fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Option<SpillPlan> {
     let sections = &manifest.sections;
     if sections.len() + arriving <= inline {
         return None;
@@ -264,27 +264,27 @@ fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Option<Choice>
         .into_iter()
         .filter(|table| !table.is_empty())
         .partition(|table| table.len() >= limits.own);
-    let mut old = OldPages::new(manifest, inline);
+    let mut old = AbsorbablePages::new(manifest, inline);
     let mut batches: Vec<_> = own
         .into_iter()
         .filter_map(|sections| {
             let table = sections.first()?.table;
             let absorbed = old.absorb_for_table(table, &sections);
-            Some(Batch { sections, absorbed })
+            Some(SpillBatch { sections, absorbed })
         })
         .collect();
     let mut regions = regions(if is_shared { sharing } else { Vec::new() });
     regions.sort_by_cached_key(|region| Reverse(region.depth(&manifest.pages)));
-    batches.extend(regions.into_iter().map(|region| Batch {
+    batches.extend(regions.into_iter().map(|region| SpillBatch {
         absorbed: old.absorb_for_region(&region),
         sections: region.sections,
     }));
     batches.retain(|batch| batch.count() >= MIN_PAGE_SECTIONS);
-    (!batches.is_empty()).then_some(Choice { batches, limits })
+    (!batches.is_empty()).then_some(SpillPlan { batches, limits })
 }
 
 /// Divides tables into regions with about the same number of sections.
-fn regions(tables: Vec<Vec<Arc<Section>>>) -> Vec<Region> {
+fn regions(tables: Vec<Vec<Arc<Section>>>) -> Vec<TableRegion> {
     let mut tables = tables;
     tables.sort_by_key(|table| table.first().map(|one| one.table));
     let count: usize = tables.iter().map(Vec::len).sum();
@@ -294,26 +294,26 @@ fn regions(tables: Vec<Vec<Arc<Section>>>) -> Vec<Region> {
     for table in tables {
         sections.extend(table);
         if sections.len() >= target {
-            regions.extend(Region::of(std::mem::take(&mut sections)));
+            regions.extend(TableRegion::of(std::mem::take(&mut sections)));
         }
     }
-    regions.extend(Region::of(sections));
+    regions.extend(TableRegion::of(sections));
     regions
 }
 
 /// Footers to read from one object, which may belong to another database.
-type FooterSpan = Span<Key, SectionPlace>;
+type FooterRead = CoalescedRead<Key, SectionLocation>;
 
-type Footers = BTreeMap<SectionPlace, Bytes>;
+type Footers = BTreeMap<SectionLocation, Bytes>;
 
 impl ManifestStore {
     /// Writes the pages for a commit that adds `arriving` sections to `base`, if it then has too many.
     pub(crate) async fn prepare_spill(
         &self,
         database: DatabaseId,
-        base: &Versioned<Manifest>,
+        base: &VersionedValue<Manifest>,
         arriving: usize,
-    ) -> Option<Spill> {
+    ) -> Option<PageSpill> {
         if base.value.sections.len() + arriving <= self.settings.inline_sections {
             return None;
         }
@@ -328,7 +328,7 @@ impl ManifestStore {
         database: DatabaseId,
         manifest: &Manifest,
         arriving: usize,
-    ) -> Option<Spill> {
+    ) -> Option<PageSpill> {
         let choice = || choose(manifest, arriving, self.settings.inline_sections);
         let written = match self.write_pages(database, choice()?).await {
             // A damaged page can't be absorbed: retry without absorbing pages.
@@ -354,8 +354,8 @@ impl ManifestStore {
     /// Reads footers; empty if the object is gone or too short.
     async fn fetch_footers(
         &self,
-        span: FooterSpan,
-    ) -> Result<Vec<(SectionPlace, Bytes)>, ManifestError> {
+        span: FooterRead,
+    ) -> Result<Vec<(SectionLocation, Bytes)>, ManifestError> {
         let bytes = match self.fetch(&span.object, span.range.clone()).await {
             Err(ManifestError::PageGone { .. }) => return Ok(Vec::new()),
             found => found?,
@@ -373,7 +373,7 @@ impl ManifestStore {
         &self,
         database: DatabaseId,
         pages: impl IntoIterator<Item = &PageRef>,
-    ) -> Result<BTreeMap<PagePlace, Vec<SectionWithFooter>>, ManifestError> {
+    ) -> Result<BTreeMap<PageLocation, Vec<SectionWithFooter>>, ManifestError> {
         let pages = pages.into_iter();
         let pages = pages.map(|page| (page.object, page.range(), page.place()));
         stream::iter(coalesce(pages.collect()))
@@ -397,12 +397,12 @@ impl ManifestStore {
     async fn write_pages(
         &self,
         database: DatabaseId,
-        choice: Choice,
-    ) -> Result<Option<Spill>, ManifestError> {
-        let Some(object) = DrawnObject::draw(&self.bucket) else {
+        choice: SpillPlan,
+    ) -> Result<Option<PageSpill>, ManifestError> {
+        let Some(object) = PendingObject::draw(&self.bucket) else {
             return Ok(None);
         };
-        let Choice { batches, limits } = choice;
+        let SpillPlan { batches, limits } = choice;
         let moved = || batches.iter().flat_map(|batch| &batch.sections);
         let mut bytes = 0;
         let fitting = moved().take_while(|section| {
@@ -423,7 +423,7 @@ impl ManifestStore {
             .await?
             .into_iter()
             .collect();
-        let mut spill = Spill {
+        let mut spill = PageSpill {
             moved: moved().map(|section| section.place()).collect(),
             absorbed: Vec::new(),
             pages: Vec::new(),

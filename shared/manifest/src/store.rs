@@ -9,13 +9,14 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use moka::{future::Cache, policy::EvictionPolicy};
 use neap_bucket::{
-    Answer, Bucket, Get, GetOptions, Key, Operation, Register, Rules, StoreError, Versioned,
+    Bucket, Get, GetOptions, Key, Operation, ProtocolRules, Register, StoreError, StoreResponse,
+    VersionedValue,
 };
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     Manifest, ManifestError, PageRef, Section, SectionWithFooter, TimeRange,
-    page::{self, PagePlace},
+    page::{self, PageLocation},
 };
 
 /// Maximum number of pages or footers fetched concurrently.
@@ -48,7 +49,7 @@ pub(crate) type DecodedPage = Arc<Vec<SectionWithFooter>>;
 
 /// Pages by object and offset, with their size in bytes. The hasher has fixed keys, so that eviction depends only on
 /// the sequence of requests.
-type PageCache = Cache<PagePlace, (DecodedPage, u32), BuildHasherDefault<DefaultHasher>>;
+type PageCache = Cache<PageLocation, (DecodedPage, u32), BuildHasherDefault<DefaultHasher>>;
 
 /// Reads and commits the manifests of a bucket, with a cache of their pages. Clones share the cache.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub struct ManifestStore {
 
 impl ManifestStore {
     /// Creates a store for the manifests in `bucket`.
-    pub fn new(bucket: Bucket, rules: &Rules, settings: ManifestSettings) -> Self {
+    pub fn new(bucket: Bucket, rules: &ProtocolRules, settings: ManifestSettings) -> Self {
         let pages = Cache::builder()
             .max_capacity(settings.page_cache_bytes)
             .eviction_policy(EvictionPolicy::lru())
@@ -85,8 +86,8 @@ impl ManifestStore {
     pub async fn read(
         &self,
         database: DatabaseId,
-        known: Option<&Versioned<Manifest>>,
-    ) -> Result<Versioned<Manifest>, ManifestError> {
+        known: Option<&VersionedValue<Manifest>>,
+    ) -> Result<VersionedValue<Manifest>, ManifestError> {
         let register = self.register(database);
         self.in_time(register.key(), register.read(known)).await
     }
@@ -258,7 +259,7 @@ impl ManifestStore {
             if_none_match: None,
         };
         let get = self.bucket.get(key, options);
-        let Answer { value, .. } = self.in_time(key, get).await?;
+        let StoreResponse { value, .. } = self.in_time(key, get).await?;
         match value {
             Get::Found(object) => Ok(object.bytes),
             _ => Err(ManifestError::PageGone { key: key.clone() }),

@@ -15,7 +15,7 @@ use futures::{StreamExt, stream};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    Dropped, Manifest, ManifestError, ManifestStore, PageRef, Section,
+    DroppedItem, Manifest, ManifestError, ManifestStore, PageRef, Section,
     store::{DecodedPage, PARALLEL_REQUESTS},
 };
 
@@ -208,8 +208,8 @@ impl ManifestStore {
             .condemned
             .iter()
             .filter_map(|entry| match &entry.what {
-                Dropped::Page(page) => Some((page, entry.doomed)),
-                Dropped::Section(_) | Dropped::Object(_) => None,
+                DroppedItem::Page(page) => Some((page, entry.doomed)),
+                DroppedItem::Section(_) | DroppedItem::Object(_) => None,
             });
         let live = manifest.pages.iter().map(|page| (page, false));
         // Collected, because the future must be `Send` for any lifetime.

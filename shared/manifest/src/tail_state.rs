@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 
-use neap_bucket::{Change, Commit, Stamp, Versioned};
+use neap_bucket::{CommitOutcome, RegisterChange, Stamp, VersionedValue};
 use neap_schema::DatabaseId;
 use neap_wal::TailState;
 
@@ -16,30 +16,30 @@ impl ManifestStore {
     /// Returns whether the state is in the manifest.
     ///
     /// # Errors
-    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
+    /// An error of the store, or [`ManifestError::Inconsistent`] if the outcome is unknown.
     pub async fn commit_tail_state(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         mark: Stamp,
         state: TailState,
     ) -> Result<bool, ManifestError> {
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let current = &base.value;
             let is_later = |known: TailState| known.listed >= state.listed;
             if current.low_water_mark != mark || current.tail.is_some_and(is_later) {
-                return Ok::<_, Infallible>(Change::Keep(false));
+                return Ok::<_, Infallible>(RegisterChange::Keep(false));
             }
             let next = Manifest {
                 tail: Some(state),
                 ..Manifest::successor(base)
             };
-            Ok(Change::Put(next, true))
+            Ok(RegisterChange::Put(next, true))
         };
         match self.register(database).commit(Some(base), change).await? {
-            Commit::Committed { result, .. } => Ok(result),
-            Commit::Refused(never) => match never {},
-            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }),
+            CommitOutcome::Committed { result, .. } => Ok(result),
+            CommitOutcome::Refused(never) => match never {},
+            CommitOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }),
         }
     }
 }

@@ -37,20 +37,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
-    Answer, Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, Margins,
-    MemoryStore, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, StoreTime, World,
-    WriteOrder,
+    Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, MemoryStore, Operation,
+    ProtocolMargins, ProtocolRules, Put, PutMode, Stamp, Store, StoreError, StoreResponse,
+    StoreTime, World, WriteOrder,
 };
 use neap_catalog::Catalog;
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use neap_wal::{
-    EncodedRows, Proof, SegmentObserver, TailReader, TailSettings, TailWriter, WriteError,
-    WriteRequest, WriterSettings,
+    EncodedRows, FreshnessProof, SegmentObserver, TailReader, TailReaderSettings, TailWriter,
+    TailWriterSettings, WriteError, WriteRequest,
 };
 use ulid::Ulid;
 
 use crate::{
-    DrawnObject, FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore,
+    FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore, PendingObject,
     Section, Snapshot, SnapshotError, SnapshotOptions, SnapshotReader, SnapshotSettings,
 };
 
@@ -143,39 +143,39 @@ impl Clock for TestClock {
 
 /// Counts of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Requests {
+pub(crate) struct RequestCounts {
     pub(crate) lists: usize,
     pub(crate) gets: usize,
     pub(crate) puts: usize,
 }
 
-type Act = BoxFuture<'static, ()>;
+type ActionFuture = BoxFuture<'static, ()>;
 
 /// An action that runs once, before a matching request takes effect.
-struct Cue {
+struct ScriptedAction {
     operation: Operation,
     prefix: &'static str,
-    act: Act,
+    act: ActionFuture,
 }
 
 /// A store in memory that counts requests, delays them, and runs scripted actions.
-pub(crate) struct StageStore {
+pub(crate) struct InstrumentedStore {
     inner: MemoryStore,
     clock: Arc<TestClock>,
-    requests: Mutex<Requests>,
-    script: Mutex<VecDeque<Cue>>,
+    requests: Mutex<RequestCounts>,
+    script: Mutex<VecDeque<ScriptedAction>>,
     longest_delay_micros: AtomicU64,
     chance: Entropy,
     dark: AtomicBool,
 }
 
-impl fmt::Debug for StageStore {
+impl fmt::Debug for InstrumentedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StageStore")
     }
 }
 
-impl StageStore {
+impl InstrumentedStore {
     async fn pass(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
         {
             let mut requests = self.requests.lock().unwrap();
@@ -216,29 +216,34 @@ impl StageStore {
 }
 
 #[async_trait]
-impl Store for StageStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for InstrumentedStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.pass(Operation::Get, key).await?;
         let answer = self.inner.get(key, options).await;
         self.wait().await;
         answer
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.pass(Operation::Put, key).await?;
         let answer = self.inner.put(key, body, mode).await;
         self.wait().await;
         answer
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.pass(Operation::List, request.prefix).await?;
         let answer = self.inner.list(request).await;
         self.wait().await;
         answer
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 
@@ -249,13 +254,13 @@ impl Store for StageStore {
 
 /// A simulated store, with one clock for all machines and one for the store.
 #[derive(Clone, Debug)]
-pub(crate) struct Stage {
+pub(crate) struct ManifestTestBed {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) store_clock: Arc<TestClock>,
-    store: Arc<StageStore>,
+    store: Arc<InstrumentedStore>,
 }
 
-impl Stage {
+impl ManifestTestBed {
     pub(crate) fn new() -> Self {
         Self::with_seed(1)
     }
@@ -263,7 +268,7 @@ impl Stage {
     pub(crate) fn with_seed(seed: u64) -> Self {
         let clock = TestClock::new();
         let store_clock = TestClock::new();
-        let store = Arc::new(StageStore {
+        let store = Arc::new(InstrumentedStore {
             inner: MemoryStore::with_page_keys(Arc::clone(&store_clock) as Arc<dyn Clock>, 3),
             clock: Arc::clone(&clock),
             requests: Mutex::default(),
@@ -301,7 +306,7 @@ impl Stage {
         prefix: &'static str,
         act: impl Future<Output = ()> + Send + 'static,
     ) {
-        self.store.script.lock().unwrap().push_back(Cue {
+        self.store.script.lock().unwrap().push_back(ScriptedAction {
             operation,
             prefix,
             act: Box::pin(act),
@@ -309,7 +314,7 @@ impl Stage {
     }
 
     /// Returns the request counts since the last call.
-    pub(crate) fn taken(&self) -> Requests {
+    pub(crate) fn taken(&self) -> RequestCounts {
         std::mem::take(&mut self.store.requests.lock().unwrap())
     }
 
@@ -323,11 +328,11 @@ impl Stage {
 
     pub(crate) fn instance(&self, seed: u64, settings: SnapshotSettings) -> Instance {
         let bucket = self.bucket(seed);
-        let rules = Rules::new(Margins::LOCAL);
-        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(catalog);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let reader = Arc::new(SnapshotReader::new(
             manifests.clone(),
             Arc::clone(&catalog),
@@ -338,7 +343,7 @@ impl Stage {
         let observer: Option<Arc<dyn SegmentObserver>> = settings
             .sole_writer
             .then(|| Arc::clone(&reader) as Arc<dyn SegmentObserver>);
-        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, observer);
+        let writer = TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, observer);
         Instance {
             bucket,
             rules,
@@ -355,7 +360,7 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub(crate) struct Instance {
     pub(crate) bucket: Bucket,
-    pub(crate) rules: Rules,
+    pub(crate) rules: ProtocolRules,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) manifests: ManifestStore,
     pub(crate) tail: TailReader,
@@ -377,7 +382,7 @@ impl Instance {
             depth: 0,
             arrived,
             rows: vec![rows()],
-            proof: Proof {
+            proof: FreshnessProof {
                 tail: None,
                 catalog_version,
                 mark: manifest.value.low_water_mark,
@@ -394,7 +399,7 @@ impl Instance {
     /// Flushes all segments up to `cut` as one section without data.
     pub(crate) async fn flush(&self, cut: Stamp) -> FlushOutcome {
         let base = self.manifests.read(DATABASE, None).await.unwrap();
-        let object = DrawnObject::draw(&self.bucket).unwrap();
+        let object = PendingObject::draw(&self.bucket).unwrap();
         self.flush_from(base.value.low_water_mark, cut, object)
             .await
     }
@@ -404,7 +409,7 @@ impl Instance {
         &self,
         read_mark: Stamp,
         cut: Stamp,
-        object: DrawnObject,
+        object: PendingObject,
     ) -> FlushOutcome {
         let base = self.manifests.read(DATABASE, None).await.unwrap();
         let mut section = section(1, 0, read_mark.as_u64(), cut.as_u64());

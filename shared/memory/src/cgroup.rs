@@ -14,7 +14,7 @@ use std::{
 
 /// A mounted hierarchy of control groups that can limit memory.
 #[derive(Debug)]
-struct Hierarchy {
+struct CgroupHierarchy {
     mount: PathBuf,
     /// The group of the hierarchy that is visible at the mount point.
     root: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) fn limit(root: &Path) -> Option<usize> {
 }
 
 /// Finds the hierarchy of a line of `/proc/self/cgroup`, if it can limit memory.
-fn hierarchy(mounts: &str, controllers: &str) -> Option<Hierarchy> {
+fn hierarchy(mounts: &str, controllers: &str) -> Option<CgroupHierarchy> {
     let (kind, option, files): (_, _, &[&str]) = match controllers {
         "" => ("cgroup2", None, &["memory.max", "memory.high"]),
         _ if controllers.split(',').any(|one| one == "memory") => {
@@ -52,7 +52,7 @@ fn hierarchy(mounts: &str, controllers: &str) -> Option<Hierarchy> {
         let is_ours = option.is_none_or(|option| options.split(',').any(|one| one == option));
         let mut before = before.split(' ').skip(3);
         let (root, mount) = (before.next()?, before.next()?);
-        (is_kind && is_ours).then(|| Hierarchy {
+        (is_kind && is_ours).then(|| CgroupHierarchy {
             mount: mount.into(),
             root: root.into(),
             files,
@@ -61,7 +61,7 @@ fn hierarchy(mounts: &str, controllers: &str) -> Option<Hierarchy> {
 }
 
 /// Returns the lowest limit of a group and its ancestors up to the mount point.
-fn least(root: &Path, hierarchy: &Hierarchy, group: &Path) -> Option<usize> {
+fn least(root: &Path, hierarchy: &CgroupHierarchy, group: &Path) -> Option<usize> {
     let mount = root.join(hierarchy.mount.strip_prefix("/").ok()?);
     let group = group.strip_prefix(&hierarchy.root).ok();
     // For a group outside of the mount, only the limit at the mount point is readable.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::{MemoryPressure, PressureLevel, pressure::PressureState, resident_bytes};
 
 /// Interval between measurements. A fast writer fills about 10 MiB in this time.
-const INTERVAL: Duration = Duration::from_millis(50);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Resident memory at which the pressure is high, in percent of the limit.
 const HIGH_PERCENT: usize = 80;
@@ -26,21 +26,21 @@ const HYSTERESIS_PERCENT: usize = 3;
 const DELAYED_PERCENT: u64 = 50;
 
 /// Delay of a write when the tail has reached its bound.
-const DELAY_AT_BOUND: Duration = Duration::from_secs(1);
+const WRITE_DELAY_AT_BOUND: Duration = Duration::from_secs(1);
 
 /// Maximum delay of a write.
-const LONGEST_DELAY: Duration = Duration::from_secs(4);
+const MAX_WRITE_DELAY: Duration = Duration::from_secs(4);
 
 /// Measures the memory of this process and publishes the pressure.
 pub struct MemoryMonitor {
     limit_bytes: usize,
     state: watch::Sender<PressureState>,
     read: fn() -> Option<usize>,
-    tail: Option<Tail>,
+    tail: Option<TailGauge>,
 }
 
 /// The bound and the present size of the unflushed tail, which queries have to read.
-struct Tail {
+struct TailGauge {
     bound_bytes: u64,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -78,7 +78,7 @@ impl MemoryMonitor {
     ) -> Self {
         let read = Box::new(read);
         Self {
-            tail: Some(Tail { bound_bytes, read }),
+            tail: Some(TailGauge { bound_bytes, read }),
             ..self
         }
     }
@@ -98,7 +98,7 @@ impl MemoryMonitor {
         let before = *self.state.borrow();
         let held = (self.read)().unwrap_or_default();
         let memory = level_of(held, self.limit_bytes, before.memory);
-        let fill = self.tail.as_ref().map_or(0, Tail::fill_percent);
+        let fill = self.tail.as_ref().map_or(0, TailGauge::fill_percent);
         let of_tail = match fill >= DELAYED_PERCENT {
             true => PressureLevel::High,
             false => PressureLevel::Low,
@@ -139,12 +139,12 @@ impl MemoryMonitor {
                     last = Some(now);
                 }
             }
-            world.clock.sleep(INTERVAL).await;
+            world.clock.sleep(SAMPLE_INTERVAL).await;
         }
     }
 }
 
-impl Tail {
+impl TailGauge {
     fn fill_percent(&self) -> u64 {
         (self.read)().saturating_mul(100) / self.bound_bytes.max(1)
     }
@@ -155,8 +155,8 @@ impl Tail {
 fn delay_at(fill_percent: u64) -> Duration {
     let above = fill_percent.saturating_sub(DELAYED_PERCENT).min(1_000);
     let at_bound = 100 - DELAYED_PERCENT;
-    let millis = DELAY_AT_BOUND.as_secs() * 1_000 * above * above / (at_bound * at_bound);
-    Duration::from_millis(millis).min(LONGEST_DELAY)
+    let millis = WRITE_DELAY_AT_BOUND.as_secs() * 1_000 * above * above / (at_bound * at_bound);
+    Duration::from_millis(millis).min(MAX_WRITE_DELAY)
 }
 
 fn level_of(held: usize, limit: usize, before: PressureLevel) -> PressureLevel {

@@ -2,10 +2,10 @@
 
 /// Why the value of an option is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ValueError {
+pub enum OptionValueError {
     /// The value is not a number of bytes.
     #[error("a number of bytes is expected")]
-    NoBytes,
+    InvalidByteCount,
     /// The text after the number of bytes is not a unit.
     #[error("'{0}' is no unit of bytes")]
     UnknownUnit(String),
@@ -14,14 +14,14 @@ pub enum ValueError {
     BytesOutOfRange,
     /// The value is not a number, or is less than 1.
     #[error("a number of at least 1 is expected")]
-    NoCount,
+    InvalidCount,
     /// The value is not a duration.
     #[error(transparent)]
-    NoDuration(#[from] humantime::DurationError),
+    InvalidDuration(#[from] humantime::DurationError),
     /// The duration is 0.
     #[error("a time of more than 0s is expected")]
-    NoTime,
+    ZeroDuration,
     /// The percentage of a [`MemoryAmount`](crate::MemoryAmount) is not from 1% to 100%.
     #[error("'{0}' is not a share from 1% to 100%")]
-    NoShare(String),
+    InvalidPercentage(String),
 }

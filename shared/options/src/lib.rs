@@ -11,7 +11,7 @@ mod memory;
 mod numbers;
 mod times;
 
-pub use error::ValueError;
+pub use error::OptionValueError;
 pub use memory::MemoryAmount;
 pub use numbers::{parse_bytes, parse_count};
 pub use times::{parse_duration, parse_time};

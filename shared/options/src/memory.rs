@@ -2,21 +2,21 @@
 
 use std::str::FromStr;
 
-use crate::{ValueError, parse_bytes};
+use crate::{OptionValueError, parse_bytes};
 
-/// An amount of memory. A percentage resolves to at least `LEAST` bytes.
+/// An amount of memory. A percentage resolves to at least `MIN_BYTES` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryAmount<const LEAST: usize> {
+pub enum MemoryAmount<const MIN_BYTES: usize> {
     /// A number of bytes.
     Bytes(usize),
     /// A percentage of the available memory.
     Percent(u8),
 }
 
-impl<const LEAST: usize> FromStr for MemoryAmount<LEAST> {
-    type Err = ValueError;
+impl<const MIN_BYTES: usize> FromStr for MemoryAmount<MIN_BYTES> {
+    type Err = OptionValueError;
 
-    fn from_str(text: &str) -> Result<Self, ValueError> {
+    fn from_str(text: &str) -> Result<Self, OptionValueError> {
         let Some(percent) = text.strip_suffix('%') else {
             return parse_bytes(text).map(Self::Bytes);
         };
@@ -24,18 +24,18 @@ impl<const LEAST: usize> FromStr for MemoryAmount<LEAST> {
         let percent = percent.filter(|percent| (1..=100).contains(percent));
         percent
             .map(Self::Percent)
-            .ok_or_else(|| ValueError::NoShare(text.to_owned()))
+            .ok_or_else(|| OptionValueError::InvalidPercentage(text.to_owned()))
     }
 }
 
-impl<const LEAST: usize> MemoryAmount<LEAST> {
+impl<const MIN_BYTES: usize> MemoryAmount<MIN_BYTES> {
     /// Returns the number of bytes, given the total.
     pub fn bytes_of(self, total: usize) -> usize {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Percent(percent) => (total / 100)
                 .saturating_mul(usize::from(percent))
-                .max(LEAST),
+                .max(MIN_BYTES),
         }
     }
 }
@@ -58,7 +58,7 @@ mod tests {
         }
         assert_eq!(
             "x".parse::<Amount>(),
-            Err(ValueError::UnknownUnit("x".to_owned()))
+            Err(OptionValueError::UnknownUnit("x".to_owned()))
         );
     }
 

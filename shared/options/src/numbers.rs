@@ -1,21 +1,21 @@
 //! Parsers for counts, and for byte counts with units.
 
-use crate::ValueError;
+use crate::OptionValueError;
 
 /// Parses a number of at least 1.
 ///
 /// # Errors
-/// [`ValueError::NoCount`].
-pub fn parse_count(text: &str) -> Result<usize, ValueError> {
+/// [`OptionValueError::InvalidCount`].
+pub fn parse_count(text: &str) -> Result<usize, OptionValueError> {
     let count = text.trim().parse().ok().filter(|count| *count > 0);
-    count.ok_or(ValueError::NoCount)
+    count.ok_or(OptionValueError::InvalidCount)
 }
 
 /// Parses a number of bytes, at least 1: `10485760`, `10MB`, `64 KiB`.
 ///
 /// # Errors
-/// [`ValueError::NoBytes`], [`ValueError::UnknownUnit`], [`ValueError::BytesOutOfRange`].
-pub fn parse_bytes(text: &str) -> Result<usize, ValueError> {
+/// [`OptionValueError::InvalidByteCount`], [`OptionValueError::UnknownUnit`], [`OptionValueError::BytesOutOfRange`].
+pub fn parse_bytes(text: &str) -> Result<usize, OptionValueError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor: usize = match unit.trim().to_ascii_lowercase().as_str() {
@@ -26,11 +26,13 @@ pub fn parse_bytes(text: &str) -> Result<usize, ValueError> {
         "mib" => 1 << 20,
         "g" | "gb" => 1_000_000_000,
         "gib" => 1 << 30,
-        other => return Err(ValueError::UnknownUnit(other.to_owned())),
+        other => return Err(OptionValueError::UnknownUnit(other.to_owned())),
     };
-    let number: usize = number.parse().map_err(|_| ValueError::NoBytes)?;
+    let number: usize = number
+        .parse()
+        .map_err(|_| OptionValueError::InvalidByteCount)?;
     let bytes = number.checked_mul(factor).filter(|bytes| *bytes > 0);
-    bytes.ok_or(ValueError::BytesOutOfRange)
+    bytes.ok_or(OptionValueError::BytesOutOfRange)
 }
 
 #[cfg(test)]

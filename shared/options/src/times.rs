@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use crate::ValueError;
+use crate::OptionValueError;
 
 /// Parses a duration: `10s`, `4 hours`, `7d`.
 ///
 /// # Errors
-/// [`ValueError::NoDuration`].
-pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
+/// [`OptionValueError::InvalidDuration`].
+pub fn parse_duration(text: &str) -> Result<Duration, OptionValueError> {
     Ok(humantime::parse_duration(text)?)
 }
 
 /// Parses a duration longer than 0.
 ///
 /// # Errors
-/// [`ValueError::NoDuration`], [`ValueError::NoTime`].
-pub fn parse_time(text: &str) -> Result<Duration, ValueError> {
+/// [`OptionValueError::InvalidDuration`], [`OptionValueError::ZeroDuration`].
+pub fn parse_time(text: &str) -> Result<Duration, OptionValueError> {
     let time = parse_duration(text)?;
     match time.is_zero() {
-        true => Err(ValueError::NoTime),
+        true => Err(OptionValueError::ZeroDuration),
         false => Ok(time),
     }
 }

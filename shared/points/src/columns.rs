@@ -61,7 +61,7 @@ pub fn times(batch: &RecordBatch) -> Result<&TimestampNanosecondArray, PointsErr
     batch
         .column_by_name(TIME_COLUMN)
         .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
-        .ok_or(PointsError::NoTime)
+        .ok_or(PointsError::MissingTimeColumn)
 }
 
 /// Returns the earliest and the latest time of rows; `None` if there are no rows.

@@ -18,7 +18,7 @@ pub enum PointsError {
     },
     /// The rows have no time column.
     #[error("rows without a time column")]
-    NoTime,
+    MissingTimeColumn,
     /// There are more rows than one deduplication or one image can number.
     #[error("more than {limit} rows at once")]
     TooManyRows {

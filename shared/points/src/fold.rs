@@ -33,7 +33,7 @@ pub fn fold(
     }
     let ranks = index.ranks();
     let order = sorted(&series, &time, &ranks);
-    let groups = Groups::of(&order);
+    let groups = PointRuns::of(&order);
 
     let newest = UInt32Array::from_iter_values(groups.newest(&order));
     let columns = schema
@@ -59,19 +59,19 @@ pub fn fold(
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct RowSortKey {
     rank: u32,
     time: i64,
     row: u32,
 }
 
 /// Returns the rows sorted by series, time, and age.
-fn sorted(series: &[u32], time: &[i64], ranks: &[u32]) -> Vec<Place> {
-    let mut order: Vec<Place> = series
+fn sorted(series: &[u32], time: &[i64], ranks: &[u32]) -> Vec<RowSortKey> {
+    let mut order: Vec<RowSortKey> = series
         .iter()
         .zip(time)
         .zip(0..)
-        .map(|((series, time), row)| Place {
+        .map(|((series, time), row)| RowSortKey {
             rank: ranks.get(*series as usize).copied().unwrap_or(0),
             time: *time,
             row,
@@ -82,13 +82,13 @@ fn sorted(series: &[u32], time: &[i64], ranks: &[u32]) -> Vec<Place> {
 }
 
 /// The ends of the runs of sorted rows that are versions of one point.
-struct Groups {
+struct PointRuns {
     ends: Vec<usize>,
     rows: usize,
 }
 
-impl Groups {
-    fn of(order: &[Place]) -> Self {
+impl PointRuns {
+    fn of(order: &[RowSortKey]) -> Self {
         let mut ends = Vec::with_capacity(order.len());
         let mut at = 0;
         for run in order.chunk_by(|a, b| a.rank == b.rank && a.time == b.time) {
@@ -102,7 +102,7 @@ impl Groups {
     }
 
     /// Returns the newest row of each point.
-    fn newest<'a>(&'a self, order: &'a [Place]) -> impl Iterator<Item = u32> + 'a {
+    fn newest<'a>(&'a self, order: &'a [RowSortKey]) -> impl Iterator<Item = u32> + 'a {
         self.ends
             .iter()
             .map(|end| order.get(end - 1).map_or(0, |place| place.row))
@@ -111,7 +111,7 @@ impl Groups {
     /// Returns the newest row of each point that has a value in `column`, or the newest row of the point if none has.
     fn newest_valid(
         &self,
-        order: &[Place],
+        order: &[RowSortKey],
         column: &dyn Array,
         newest: &UInt32Array,
     ) -> UInt32Array {

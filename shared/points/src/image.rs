@@ -35,11 +35,11 @@ pub use sorted::SortedRows;
 const MAX_ROWS: usize = u32::MAX as usize;
 
 /// The position of a row: a chunk, and a row in it.
-type Place = (usize, usize);
+type RowPosition = (usize, usize);
 
 /// Rows of an image. Rows that were replaced or deleted are masked.
 #[derive(Clone, Debug)]
-pub struct Chunk {
+pub struct ImageChunk {
     /// The rows, with the columns of the table.
     pub rows: RecordBatch,
     /// The mask of live rows; `None` if all are live.
@@ -56,14 +56,14 @@ pub struct Chunk {
 #[derive(Debug)]
 pub struct TailImage {
     /// The rows, from the oldest to the newest.
-    pub chunks: Vec<Chunk>,
-    series: SeriesNumbers,
+    pub chunks: Vec<ImageChunk>,
+    series: RowSeries,
     sorted: OnceLock<Arc<[u32]>>,
 }
 
 /// The series of all rows of an image, by row number, and the ranks of the series.
 #[derive(Debug)]
-struct SeriesNumbers {
+struct RowSeries {
     series: Vec<u32>,
     ranks: Vec<u32>,
 }
@@ -78,7 +78,7 @@ impl TailImage {
 
     /// Returns the number of points.
     pub fn num_rows(&self) -> usize {
-        let live = |chunk: &Chunk| {
+        let live = |chunk: &ImageChunk| {
             chunk
                 .live
                 .as_ref()
@@ -103,7 +103,7 @@ impl TailImage {
     }
 
     fn sort(&self, times: &[&arrow_array::TimestampNanosecondArray]) -> Arc<[u32]> {
-        let SeriesNumbers { series, ranks } = &self.series;
+        let RowSeries { series, ranks } = &self.series;
         let mut keys = Vec::with_capacity(series.len());
         for (chunk, times) in self.chunks.iter().zip(times) {
             for (at, time) in times.values().iter().enumerate() {
@@ -123,7 +123,7 @@ impl TailImage {
     }
 
     /// Returns the position of a row.
-    fn place(&self, row: u32) -> Option<Place> {
+    fn place(&self, row: u32) -> Option<RowPosition> {
         let chunk = self
             .chunks
             .partition_point(|chunk| chunk.first_row <= row)
@@ -138,7 +138,7 @@ impl TailImage {
 pub struct TailImageBuilder {
     schema: SchemaRef,
     index: SeriesIndex,
-    chunks: Vec<Chunk>,
+    chunks: Vec<ImageChunk>,
     series: Vec<u32>,
     time: Vec<i64>,
     /// The newest row of each point.
@@ -202,7 +202,7 @@ impl TailImageBuilder {
         let min_time = added.iter().copied().min().unwrap_or(i64::MAX);
         let max_time = added.iter().copied().max().unwrap_or(i64::MIN);
         let first_row = u32::try_from(first).unwrap_or(u32::MAX);
-        self.chunks.push(Chunk {
+        self.chunks.push(ImageChunk {
             rows,
             live: None,
             min_time,
@@ -257,7 +257,7 @@ impl TailImageBuilder {
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         }
-        let mut masked: Vec<Place> = places.into_iter().map(|(_, older)| older).collect();
+        let mut masked: Vec<RowPosition> = places.into_iter().map(|(_, older)| older).collect();
         masked.sort_unstable();
         for run in masked.chunk_by(|a, b| a.0 == b.0) {
             let Some(chunk) = run
@@ -338,7 +338,11 @@ impl TailImageBuilder {
     }
 
     /// Returns a column of the newest chunk with its nulls filled from older versions.
-    fn filled(&self, column: usize, places: &[(Place, Place)]) -> Result<ArrayRef, PointsError> {
+    fn filled(
+        &self,
+        column: usize,
+        places: &[(RowPosition, RowPosition)],
+    ) -> Result<ArrayRef, PointsError> {
         let parts: Vec<&dyn Array> = self
             .chunks
             .iter()
@@ -346,14 +350,14 @@ impl TailImageBuilder {
             .collect();
         let last = self.chunks.len().saturating_sub(1);
         let Some(newest) = self.chunks.last().map(|chunk| chunk.rows.column(column)) else {
-            return Err(PointsError::NoTime);
+            return Err(PointsError::MissingTimeColumn);
         };
         // All versions of a point have the same tags.
         let is_tag = matches!(newest.data_type(), DataType::Dictionary(..));
         if newest.null_count() == 0 || is_tag {
             return Ok(Arc::clone(newest));
         }
-        let mut from: Vec<Place> = (0..newest.len()).map(|row| (last, row)).collect();
+        let mut from: Vec<RowPosition> = (0..newest.len()).map(|row| (last, row)).collect();
         for ((_, row), older) in places {
             // An older version in the same chunk may have been filled by an earlier pair.
             let older = match older {
@@ -369,7 +373,7 @@ impl TailImageBuilder {
         Ok(interleave(&parts, &from)?)
     }
 
-    fn place(&self, row: u32) -> Option<Place> {
+    fn place(&self, row: u32) -> Option<RowPosition> {
         let chunk = self
             .chunks
             .partition_point(|chunk| chunk.first_row <= row)
@@ -383,7 +387,7 @@ impl TailImageBuilder {
         if let Some(image) = &self.image {
             return Arc::clone(image);
         }
-        let series = SeriesNumbers {
+        let series = RowSeries {
             series: self.series.clone(),
             ranks: self.index.ranks(),
         };

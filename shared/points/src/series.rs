@@ -14,7 +14,7 @@ use arrow_array::{
 use arrow_buffer::Buffer;
 use hashbrown::HashTable;
 
-use crate::{PointsError, SortedValues};
+use crate::{PointsError, SortedTagValues};
 
 /// The number of a missing tag.
 const MISSING: u32 = 0;
@@ -39,7 +39,7 @@ struct TagValues {
     numbers: HashTable<u32>,
     bytes: usize,
     /// All values, sorted. Computed on demand and discarded when a value is added.
-    sorted: OnceLock<Arc<SortedValues>>,
+    sorted: OnceLock<Arc<SortedTagValues>>,
     /// The numbers of the values of the previous sort, in sorted order.
     order: Arc<[u32]>,
     /// The dictionary of the last batch, and the numbers of the values that rows have used so far. Kept because slices
@@ -76,9 +76,9 @@ impl TagValues {
         Ok(number)
     }
 
-    fn sorted(&self) -> &Arc<SortedValues> {
+    fn sorted(&self) -> &Arc<SortedTagValues> {
         self.sorted
-            .get_or_init(|| Arc::new(SortedValues::of(&self.values, &self.order)))
+            .get_or_init(|| Arc::new(SortedTagValues::of(&self.values, &self.order)))
     }
 
     /// Returns the address and the size in bytes of each allocation that the dictionary of the last batch keeps alive.
@@ -245,7 +245,7 @@ impl SeriesIndex {
 
     /// Returns the sorted values of tag number `tag`; `None` if there is no such tag. Sorts only if there are new
     /// values since the last call.
-    pub fn sorted_values(&self, tag: usize) -> Option<&Arc<SortedValues>> {
+    pub fn sorted_values(&self, tag: usize) -> Option<&Arc<SortedTagValues>> {
         self.tags.get(tag).map(TagValues::sorted)
     }
 

@@ -9,7 +9,7 @@ use crate::PointsError;
 /// The values of one tag, sorted. The code of a value is its position; a missing tag has the code -1, which sorts
 /// before all others.
 #[derive(Debug)]
-pub struct SortedValues {
+pub struct SortedTagValues {
     values: Arc<StringArray>,
     /// The value numbers, by code.
     numbers: Arc<[u32]>,
@@ -17,7 +17,7 @@ pub struct SortedValues {
     codes: Vec<i32>,
 }
 
-impl SortedValues {
+impl SortedTagValues {
     /// Sorts values that are numbered from 1. `before` has the numbers of the values of the previous sort, in sorted
     /// order.
     pub(crate) fn of(values: &[Arc<str>], before: &[u32]) -> Self {

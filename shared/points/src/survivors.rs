@@ -9,7 +9,7 @@ use crate::{PointsError, columns::time_range};
 
 /// One change in the history of a table.
 #[derive(Clone, Debug)]
-pub enum Version<'a> {
+pub enum TableChange<'a> {
     /// Rows were written.
     Rows(RecordBatch),
     /// Older rows were deleted.
@@ -24,13 +24,13 @@ pub enum Version<'a> {
 ///
 /// # Errors
 /// A condition can't be evaluated because the rows are not those of the table.
-pub fn survivors(history: Vec<Version<'_>>) -> Result<Vec<RecordBatch>, PointsError> {
+pub fn survivors(history: Vec<TableChange<'_>>) -> Result<Vec<RecordBatch>, PointsError> {
     let mut later: Vec<&Condition> = Vec::new();
     let mut left = Vec::new();
     for version in history.into_iter().rev() {
         match version {
-            Version::Delete(condition) => later.push(condition),
-            Version::Rows(rows) => left.extend(without(rows, &later)?),
+            TableChange::Delete(condition) => later.push(condition),
+            TableChange::Rows(rows) => left.extend(without(rows, &later)?),
         }
     }
     left.reverse();
@@ -101,12 +101,12 @@ mod tests {
         let first = Condition::Time { min: 2, max: 2 };
         let second = Condition::Time { min: 3, max: 4 };
         let left = survivors(vec![
-            Version::Rows(kept.clone()),
-            Version::Rows(lost.clone()),
-            Version::Delete(&first),
-            Version::Rows(part),
-            Version::Delete(&second),
-            Version::Rows(lost.clone()),
+            TableChange::Rows(kept.clone()),
+            TableChange::Rows(lost.clone()),
+            TableChange::Delete(&first),
+            TableChange::Rows(part),
+            TableChange::Delete(&second),
+            TableChange::Rows(lost.clone()),
         ])
         .unwrap();
         assert_eq!(left, [kept.clone(), rows(&[2]), lost]);

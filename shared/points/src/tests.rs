@@ -14,7 +14,7 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 
-use crate::{SeriesIndex, TailImage, TailImageBuilder, Version, fold, survivors};
+use crate::{SeriesIndex, TableChange, TailImage, TailImageBuilder, fold, survivors};
 
 type Row = ([Option<u8>; 2], i64, [Option<u8>; 2]);
 type Key = ([Option<String>; 2], i64);
@@ -133,12 +133,12 @@ fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {
 
 /// A change in the history of a table.
 #[derive(Clone, Debug)]
-enum Step {
+enum ModelStep {
     Write(Vec<Row>),
     Delete(Condition),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<ModelStep>> {
     let time = (0..6i64, 0..6i64).prop_map(|(min, max)| Condition::Time { min, max });
     let name = prop_oneof![Just("host"), Just("zone"), Just("absent")];
     let tag = (name, proptest::option::of(0..4u8)).prop_map(|(name, value)| Condition::Tag {
@@ -152,8 +152,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         _ => one.or(other),
     });
     let step = prop_oneof![
-        3 => proptest::collection::vec(row(), 1..12).prop_map(Step::Write),
-        2 => condition.prop_map(Step::Delete),
+        3 => proptest::collection::vec(row(), 1..12).prop_map(ModelStep::Write),
+        2 => condition.prop_map(ModelStep::Delete),
     ];
     proptest::collection::vec(step, 0..12)
 }
@@ -201,14 +201,14 @@ proptest! {
         let mut taken = Vec::new();
         for step in &steps {
             match step {
-                Step::Write(rows) => {
+                ModelStep::Write(rows) => {
                     builder.push(&batch(rows)).unwrap();
-                    history.push(Version::Rows(batch(rows)));
+                    history.push(TableChange::Rows(batch(rows)));
                     write(&mut expected, rows);
                 }
-                Step::Delete(condition) => {
+                ModelStep::Delete(condition) => {
                     builder.delete(condition).unwrap();
-                    history.push(Version::Delete(condition));
+                    history.push(TableChange::Delete(condition));
                     expected.retain(|(tags, time), _| !holds(condition, tags, *time));
                 }
             }
@@ -232,11 +232,11 @@ proptest! {
         let mut expected = Points::new();
         for step in &steps {
             match step {
-                Step::Write(rows) => {
+                ModelStep::Write(rows) => {
                     builder.push(&batch(rows)).unwrap();
                     write(&mut expected, rows);
                 }
-                Step::Delete(condition) => {
+                ModelStep::Delete(condition) => {
                     let removals = builder.removals();
                     let before = expected.len();
                     builder.delete(condition).unwrap();
@@ -270,8 +270,8 @@ proptest! {
             prop_assert_eq!(builder.row(row.row), Some(row));
         }
         prop_assert_eq!(builder.next_row(), steps.iter().map(|step| match step {
-            Step::Write(rows) => rows.len(),
-            Step::Delete(_) => 0,
+            ModelStep::Write(rows) => rows.len(),
+            ModelStep::Delete(_) => 0,
         }).sum::<usize>());
     }
 }

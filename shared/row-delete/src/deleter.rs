@@ -3,7 +3,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use neap_bucket::{Moment, Stamp};
+use neap_bucket::{ClockReading, Stamp};
 use neap_schema::DatabaseId;
 
 use crate::RowDelete;
@@ -54,7 +54,7 @@ pub trait RowDeleter: Debug + Send + Sync {
         &self,
         database: DatabaseId,
         deletes: Vec<RowDelete>,
-        arrived: Moment,
+        arrived: ClockReading,
         after: Option<Stamp>,
     ) -> Result<Stamp, DeleteRowsError>;
 }

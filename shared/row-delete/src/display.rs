@@ -8,14 +8,14 @@ use crate::{Condition, RowDelete};
 
 /// The operator that encloses a condition.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Within {
-    Nothing,
-    All,
+enum EnclosingOperator {
+    None,
+    And,
 }
 
 impl Display for Condition {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write_condition(f, self, Within::Nothing)
+        write_condition(f, self, EnclosingOperator::None)
     }
 }
 
@@ -25,7 +25,11 @@ impl Display for RowDelete {
     }
 }
 
-fn write_condition(f: &mut Formatter<'_>, condition: &Condition, within: Within) -> fmt::Result {
+fn write_condition(
+    f: &mut Formatter<'_>,
+    condition: &Condition,
+    within: EnclosingOperator,
+) -> fmt::Result {
     match condition {
         Condition::Time { min, max } => write_time(f, *min, *max),
         Condition::Tag { name, value } => {
@@ -38,22 +42,27 @@ fn write_condition(f: &mut Formatter<'_>, condition: &Condition, within: Within)
         Condition::All(parts) => match parts.as_slice() {
             [] => f.write_str("true"),
             [part] => write_condition(f, part, within),
-            parts => join(f, parts, " AND ", Within::All),
+            parts => join(f, parts, " AND ", EnclosingOperator::And),
         },
         Condition::Any(parts) => match parts.as_slice() {
             [] => f.write_str("false"),
             [part] => write_condition(f, part, within),
-            parts if within == Within::All => {
+            parts if within == EnclosingOperator::And => {
                 f.write_str("(")?;
-                join(f, parts, " OR ", Within::Nothing)?;
+                join(f, parts, " OR ", EnclosingOperator::None)?;
                 f.write_str(")")
             }
-            parts => join(f, parts, " OR ", Within::Nothing),
+            parts => join(f, parts, " OR ", EnclosingOperator::None),
         },
     }
 }
 
-fn join(f: &mut Formatter<'_>, parts: &[Condition], word: &str, within: Within) -> fmt::Result {
+fn join(
+    f: &mut Formatter<'_>,
+    parts: &[Condition],
+    word: &str,
+    within: EnclosingOperator,
+) -> fmt::Result {
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
             f.write_str(word)?;

@@ -26,6 +26,6 @@ mod tokens;
 
 pub use condition::{Condition, RowDelete};
 pub use deleter::{DeleteRowsError, DeleteRowsErrorKind, RowDeleter};
-pub use limits::{MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES, TooComplex};
+pub use limits::{ConditionLimitError, MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES};
 pub use mask::MaskError;
-pub use predicate::{Predicate, PredicateError, Tables};
+pub use predicate::{Predicate, PredicateError, PredicateTables};

@@ -14,7 +14,7 @@ pub const MAX_DEPTH: usize = 32;
 
 /// A condition exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooComplex {
+pub enum ConditionLimitError {
     /// It has too many comparisons.
     #[error("the condition of a delete has more than {MAX_TERMS} terms")]
     Terms,
@@ -27,7 +27,7 @@ pub enum TooComplex {
 }
 
 #[derive(Default)]
-struct Size {
+struct ConditionSize {
     terms: usize,
     bytes: usize,
 }
@@ -37,13 +37,13 @@ impl Condition {
     ///
     /// # Errors
     /// The limit that it exceeds.
-    pub fn check_limits(&self) -> Result<(), TooComplex> {
-        self.add_to(&mut Size::default(), 0)
+    pub fn check_limits(&self) -> Result<(), ConditionLimitError> {
+        self.add_to(&mut ConditionSize::default(), 0)
     }
 
-    fn add_to(&self, size: &mut Size, depth: usize) -> Result<(), TooComplex> {
+    fn add_to(&self, size: &mut ConditionSize, depth: usize) -> Result<(), ConditionLimitError> {
         if depth > MAX_DEPTH {
-            return Err(TooComplex::Depth);
+            return Err(ConditionLimitError::Depth);
         }
         match self {
             Self::All(parts) | Self::Any(parts) if !parts.is_empty() => {
@@ -58,10 +58,10 @@ impl Condition {
             Self::Time { .. } | Self::All(_) | Self::Any(_) => size.terms += 1,
         }
         if size.terms > MAX_TERMS {
-            return Err(TooComplex::Terms);
+            return Err(ConditionLimitError::Terms);
         }
         if size.bytes > MAX_TEXT_BYTES {
-            return Err(TooComplex::Text);
+            return Err(ConditionLimitError::Text);
         }
         Ok(())
     }
@@ -76,14 +76,23 @@ mod tests {
     fn conditions_are_bounded_in_terms_text_and_depth() {
         let terms = |number| Condition::Any(vec![tag("t", "a"); number]);
         assert_eq!(terms(MAX_TERMS).check_limits(), Ok(()));
-        assert_eq!(terms(MAX_TERMS + 1).check_limits(), Err(TooComplex::Terms));
+        assert_eq!(
+            terms(MAX_TERMS + 1).check_limits(),
+            Err(ConditionLimitError::Terms)
+        );
         let empty = Condition::All(vec![Condition::EVERYTHING; MAX_TERMS + 1]);
-        assert_eq!(empty.check_limits(), Err(TooComplex::Terms));
+        assert_eq!(empty.check_limits(), Err(ConditionLimitError::Terms));
         let long = |bytes| tag("t", &"x".repeat(bytes));
         assert_eq!(long(MAX_TEXT_BYTES - 1).check_limits(), Ok(()));
-        assert_eq!(long(MAX_TEXT_BYTES).check_limits(), Err(TooComplex::Text));
+        assert_eq!(
+            long(MAX_TEXT_BYTES).check_limits(),
+            Err(ConditionLimitError::Text)
+        );
         let nested = |depth| (0..depth).fold(tag("t", "a"), |inner, _| Condition::All(vec![inner]));
         assert_eq!(nested(MAX_DEPTH).check_limits(), Ok(()));
-        assert_eq!(nested(MAX_DEPTH + 1).check_limits(), Err(TooComplex::Depth));
+        assert_eq!(
+            nested(MAX_DEPTH + 1).check_limits(),
+            Err(ConditionLimitError::Depth)
+        );
     }
 }

@@ -126,9 +126,9 @@ mod tests {
     use super::*;
     use crate::condition::tests::{conditions, tag};
 
-    type Row = (i64, [Option<String>; 2]);
+    type TestRow = (i64, [Option<String>; 2]);
 
-    fn batch(rows: &[Row], with_u: bool) -> RecordBatch {
+    fn batch(rows: &[TestRow], with_u: bool) -> RecordBatch {
         let mut columns: Vec<(ColumnType, &str, ArrayRef)> = Vec::new();
         for (at, name) in ["t", "u"].into_iter().enumerate() {
             if at == 0 || with_u {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     /// Evaluates a condition on one row, by its definition.
-    fn holds(condition: &Condition, (time, tags): &Row, with_u: bool) -> bool {
+    fn holds(condition: &Condition, (time, tags): &TestRow, with_u: bool) -> bool {
         match condition {
             Condition::Time { min, max } => min <= time && time <= max,
             Condition::Tag { name, value } => {
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_mask_of_a_slice_covers_only_its_rows() {
-        let rows: Vec<Row> = ["a", "b", "a", "c"]
+        let rows: Vec<TestRow> = ["a", "b", "a", "c"]
             .into_iter()
             .zip(0..)
             .map(|(value, time)| (time, [Some(value.to_owned()), None]))

@@ -16,7 +16,7 @@ use neap_schema::TIME_COLUMN;
 
 use crate::{
     Condition, MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES,
-    tokens::{Placed, Token, tokens},
+    tokens::{PositionedToken, PredicateToken, tokens},
 };
 
 /// Maximum nesting of parentheses: each can be an OR of ANDs, and the condition must be within its limits together with
@@ -53,7 +53,7 @@ impl PredicateError {
 
 /// The tables for which a predicate can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tables {
+pub enum PredicateTables {
     /// Any table.
     All,
     /// The tables with these names; may be empty.
@@ -63,11 +63,11 @@ pub enum Tables {
 /// A condition on rows and tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Predicate {
-    root: Expression,
+    root: PredicateExpression,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Expression {
+enum PredicateExpression {
     Measurement(String),
     Tag(String, String),
     All(Vec<Self>),
@@ -83,20 +83,20 @@ impl Predicate {
         if text.len() > MAX_TEXT_BYTES {
             return Err(PredicateError::TooLong { bytes: text.len() });
         }
-        let mut parser = Parser {
+        let mut parser = PredicateParser {
             tokens: tokens(text)?.into_iter().peekable(),
             end: text.chars().count() + 1,
             terms: 0,
         };
         if parser.tokens.peek().is_none() {
             return Ok(Self {
-                root: Expression::All(Vec::new()),
+                root: PredicateExpression::All(Vec::new()),
             });
         }
         let root = parser.any(0)?;
         match parser.tokens.next() {
             None => Ok(Self { root }),
-            Some(Placed { token, position }) => {
+            Some(PositionedToken { token, position }) => {
                 let message = format!("expected AND, OR or the end, found {}", shown(&token));
                 Err(PredicateError::syntax(position, message))
             }
@@ -104,7 +104,7 @@ impl Predicate {
     }
 
     /// Returns the tables for which the predicate can hold.
-    pub fn tables(&self) -> Tables {
+    pub fn tables(&self) -> PredicateTables {
         self.root.tables()
     }
 
@@ -114,26 +114,28 @@ impl Predicate {
     }
 }
 
-impl Expression {
-    fn tables(&self) -> Tables {
+impl PredicateExpression {
+    fn tables(&self) -> PredicateTables {
         match self {
-            Self::Measurement(name) => Tables::Named(BTreeSet::from([name.clone()])),
-            Self::Tag(..) => Tables::All,
-            Self::All(parts) => {
-                parts
-                    .iter()
-                    .fold(Tables::All, |tables, part| match (tables, part.tables()) {
-                        (Tables::All, tables) | (tables, Tables::All) => tables,
-                        (Tables::Named(one), Tables::Named(other)) => Tables::Named(&one & &other),
-                    })
-            }
+            Self::Measurement(name) => PredicateTables::Named(BTreeSet::from([name.clone()])),
+            Self::Tag(..) => PredicateTables::All,
+            Self::All(parts) => parts.iter().fold(PredicateTables::All, |tables, part| {
+                match (tables, part.tables()) {
+                    (PredicateTables::All, tables) | (tables, PredicateTables::All) => tables,
+                    (PredicateTables::Named(one), PredicateTables::Named(other)) => {
+                        PredicateTables::Named(&one & &other)
+                    }
+                }
+            }),
             Self::Any(parts) => {
-                let none = Tables::Named(BTreeSet::new());
+                let none = PredicateTables::Named(BTreeSet::new());
                 parts
                     .iter()
                     .fold(none, |tables, part| match (tables, part.tables()) {
-                        (Tables::Named(one), Tables::Named(other)) => Tables::Named(&one | &other),
-                        _ => Tables::All,
+                        (PredicateTables::Named(one), PredicateTables::Named(other)) => {
+                            PredicateTables::Named(&one | &other)
+                        }
+                        _ => PredicateTables::All,
                     })
             }
         }
@@ -159,39 +161,39 @@ impl Expression {
     }
 }
 
-struct Parser {
-    tokens: std::iter::Peekable<std::vec::IntoIter<Placed>>,
+struct PredicateParser {
+    tokens: std::iter::Peekable<std::vec::IntoIter<PositionedToken>>,
     /// The position after the last character.
     end: usize,
     terms: usize,
 }
 
-impl Parser {
-    fn any(&mut self, depth: usize) -> Result<Expression, PredicateError> {
+impl PredicateParser {
+    fn any(&mut self, depth: usize) -> Result<PredicateExpression, PredicateError> {
         let mut parts = vec![self.all(depth)?];
         while self.takes_word("or") {
             parts.push(self.all(depth)?);
         }
-        Ok(joined(parts, Expression::Any))
+        Ok(joined(parts, PredicateExpression::Any))
     }
 
-    fn all(&mut self, depth: usize) -> Result<Expression, PredicateError> {
+    fn all(&mut self, depth: usize) -> Result<PredicateExpression, PredicateError> {
         let mut parts = vec![self.term(depth)?];
         while self.takes_word("and") {
             parts.push(self.term(depth)?);
         }
-        Ok(joined(parts, Expression::All))
+        Ok(joined(parts, PredicateExpression::All))
     }
 
     fn takes_word(&mut self, word: &str) -> bool {
-        let is_it = |placed: &Placed| matches!(&placed.token, Token::Word(found) if found.eq_ignore_ascii_case(word));
+        let is_it = |placed: &PositionedToken| matches!(&placed.token, PredicateToken::Word(found) if found.eq_ignore_ascii_case(word));
         self.tokens.next_if(is_it).is_some()
     }
 
-    fn term(&mut self, depth: usize) -> Result<Expression, PredicateError> {
+    fn term(&mut self, depth: usize) -> Result<PredicateExpression, PredicateError> {
         let (name, position, is_quoted) = match self.tokens.next() {
-            Some(Placed {
-                token: Token::Open,
+            Some(PositionedToken {
+                token: PredicateToken::Open,
                 position,
             }) => {
                 if depth == MAX_PARENTHESES {
@@ -199,15 +201,15 @@ impl Parser {
                     return Err(PredicateError::syntax(position, message));
                 }
                 let inner = self.any(depth + 1)?;
-                self.expect(&Token::Close)?;
+                self.expect(&PredicateToken::Close)?;
                 return Ok(inner);
             }
-            Some(Placed {
-                token: Token::Quoted(name),
+            Some(PositionedToken {
+                token: PredicateToken::Quoted(name),
                 position,
             }) => (name, position, true),
-            Some(Placed {
-                token: Token::Word(name),
+            Some(PositionedToken {
+                token: PredicateToken::Word(name),
                 position,
             }) if !is_reserved(&name) => (name, position, false),
             other => return Err(self.unexpected("the name of a tag", other)),
@@ -221,14 +223,14 @@ impl Parser {
             let message = "NOT is not supported; quote it if it is the name of a tag";
             return Err(PredicateError::syntax(position, message));
         }
-        self.expect(&Token::Equals)?;
+        self.expect(&PredicateToken::Equals)?;
         let value = match self.tokens.next() {
-            Some(Placed {
-                token: Token::Quoted(value),
+            Some(PositionedToken {
+                token: PredicateToken::Quoted(value),
                 ..
             }) => value,
-            Some(Placed {
-                token: Token::Word(value),
+            Some(PositionedToken {
+                token: PredicateToken::Word(value),
                 ..
             }) if !is_reserved(&value) => value,
             other => return Err(self.unexpected("a value", other)),
@@ -236,11 +238,11 @@ impl Parser {
         named(name, value).map_err(|message| PredicateError::syntax(position, message))
     }
 
-    fn expect(&mut self, wanted: &Token) -> Result<(), PredicateError> {
+    fn expect(&mut self, wanted: &PredicateToken) -> Result<(), PredicateError> {
         match self.tokens.next() {
-            Some(Placed { token, .. }) if token == *wanted => Ok(()),
-            Some(Placed {
-                token: Token::Operator(operator),
+            Some(PositionedToken { token, .. }) if token == *wanted => Ok(()),
+            Some(PositionedToken {
+                token: PredicateToken::Operator(operator),
                 position,
             }) => {
                 let message = format!("the operator {operator} is not supported, only = is");
@@ -250,9 +252,9 @@ impl Parser {
         }
     }
 
-    fn unexpected(&self, wanted: &str, found: Option<Placed>) -> PredicateError {
+    fn unexpected(&self, wanted: &str, found: Option<PositionedToken>) -> PredicateError {
         match found {
-            Some(Placed { token, position }) => {
+            Some(PositionedToken { token, position }) => {
                 let message = format!("expected {wanted}, found {}", shown(&token));
                 PredicateError::syntax(position, message)
             }
@@ -265,7 +267,10 @@ fn is_reserved(word: &str) -> bool {
     word.eq_ignore_ascii_case("and") || word.eq_ignore_ascii_case("or")
 }
 
-fn joined(mut parts: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -> Expression {
+fn joined(
+    mut parts: Vec<PredicateExpression>,
+    join: fn(Vec<PredicateExpression>) -> PredicateExpression,
+) -> PredicateExpression {
     match (parts.len(), parts.pop()) {
         (1, Some(only)) => only,
         (_, last) => {
@@ -277,26 +282,26 @@ fn joined(mut parts: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -
 
 /// Returns the expression for `name = value`. Some names have a special meaning (InfluxDB 2, limits of delete
 /// predicates).
-fn named(name: String, value: String) -> Result<Expression, String> {
+fn named(name: String, value: String) -> Result<PredicateExpression, String> {
     match name.as_str() {
-        "_measurement" => Ok(Expression::Measurement(value)),
+        "_measurement" => Ok(PredicateExpression::Measurement(value)),
         "_field" | "_value" => Err(format!(
             "{name} can't be in a delete predicate: a delete removes whole points"
         )),
         "_time" | TIME_COLUMN => Err(format!(
             "{name} can't be in a delete predicate: the range of times is given by start and stop"
         )),
-        _ => Ok(Expression::Tag(name, value)),
+        _ => Ok(PredicateExpression::Tag(name, value)),
     }
 }
 
-fn shown(token: &Token) -> String {
+fn shown(token: &PredicateToken) -> String {
     match token {
-        Token::Word(text) | Token::Operator(text) => text.clone(),
-        Token::Quoted(text) => format!("{text:?}"),
-        Token::Open => "(".to_owned(),
-        Token::Close => ")".to_owned(),
-        Token::Equals => "=".to_owned(),
+        PredicateToken::Word(text) | PredicateToken::Operator(text) => text.clone(),
+        PredicateToken::Quoted(text) => format!("{text:?}"),
+        PredicateToken::Open => "(".to_owned(),
+        PredicateToken::Close => ")".to_owned(),
+        PredicateToken::Equals => "=".to_owned(),
     }
 }
 

@@ -6,8 +6,8 @@ use super::*;
 
 fn tables(text: &str) -> String {
     match Predicate::parse(text).unwrap().tables() {
-        Tables::All => "all".to_owned(),
-        Tables::Named(names) => Vec::from_iter(names).join(","),
+        PredicateTables::All => "all".to_owned(),
+        PredicateTables::Named(names) => Vec::from_iter(names).join(","),
     }
 }
 
@@ -162,7 +162,7 @@ proptest! {
         text in "(_measurement=[a-c]|t=[a-c])( (AND|OR) (_measurement=[a-c]|t=[a-c])){0,5}",
     ) {
         let predicate = Predicate::parse(&text).unwrap();
-        if let Tables::Named(names) = predicate.tables() {
+        if let PredicateTables::Named(names) = predicate.tables() {
             for table in ["a", "b", "c", "d"] {
                 let condition = predicate.condition(table);
                 prop_assert!(names.contains(table) || condition == Condition::NOTHING);

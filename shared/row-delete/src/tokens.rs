@@ -4,7 +4,7 @@ use crate::PredicateError;
 
 /// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Token {
+pub(crate) enum PredicateToken {
     /// A word without quotes: a name, a value, `AND` or `OR`.
     Word(String),
     /// A name or a value in quotes of either kind.
@@ -21,8 +21,8 @@ pub(crate) enum Token {
 
 /// A token, and the 1-based position of its first character.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Placed {
-    pub(crate) token: Token,
+pub(crate) struct PositionedToken {
+    pub(crate) token: PredicateToken,
     pub(crate) position: usize,
 }
 
@@ -39,7 +39,7 @@ fn is_operator(c: char) -> bool {
 ///
 /// # Errors
 /// An unterminated quote, or an unknown escape in quotes.
-pub(crate) fn tokens(text: &str) -> Result<Vec<Placed>, PredicateError> {
+pub(crate) fn tokens(text: &str) -> Result<Vec<PositionedToken>, PredicateError> {
     let mut rest = (1..).zip(text.chars()).peekable();
     let mut tokens = Vec::new();
     while let Some((position, c)) = rest.next() {
@@ -52,16 +52,16 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Placed>, PredicateError> {
         };
         let token = match c {
             c if c.is_whitespace() => continue,
-            '(' => Token::Open,
-            ')' => Token::Close,
-            '"' | '\'' => Token::Quoted(quoted(&mut rest, position, c)?),
+            '(' => PredicateToken::Open,
+            ')' => PredicateToken::Close,
+            '"' | '\'' => PredicateToken::Quoted(quoted(&mut rest, position, c)?),
             c if is_operator(c) => match run(c, is_operator) {
-                operator if operator == "=" => Token::Equals,
-                operator => Token::Operator(operator),
+                operator if operator == "=" => PredicateToken::Equals,
+                operator => PredicateToken::Operator(operator),
             },
-            c => Token::Word(run(c, |c| !ends_word(c))),
+            c => PredicateToken::Word(run(c, |c| !ends_word(c))),
         };
-        tokens.push(Placed { token, position });
+        tokens.push(PositionedToken { token, position });
     }
     Ok(tokens)
 }

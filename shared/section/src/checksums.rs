@@ -11,7 +11,7 @@ use parquet::{
     },
 };
 
-use crate::parts::{Part, page_index_start, parts_of};
+use crate::parts::{ParquetPart, page_index_start, parts_of};
 
 /// The first bytes of the checksums.
 const MAGIC: &[u8; 4] = b"NPCS";
@@ -24,8 +24,8 @@ const CHECKSUM_BYTES: usize = 4;
 
 /// A part with its checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CheckedPart {
-    pub(crate) part: Part,
+pub(crate) struct ChecksummedPart {
+    pub(crate) part: ParquetPart,
     pub(crate) crc32c: u32,
 }
 
@@ -77,7 +77,7 @@ impl Write for SuffixBuffer {
     }
 }
 
-fn encode(file: &[u8], parts: &[Part]) -> Result<Vec<u8>, ParquetError> {
+fn encode(file: &[u8], parts: &[ParquetPart]) -> Result<Vec<u8>, ParquetError> {
     let count = u32::try_from(parts.len())?;
     let mut checksums = Vec::with_capacity(HEADER_BYTES + parts.len() * CHECKSUM_BYTES);
     checksums.extend_from_slice(MAGIC);
@@ -98,7 +98,7 @@ pub(crate) fn decode(
     footer: &Bytes,
     start: u64,
     metadata: &ParquetMetaData,
-) -> Option<Box<[CheckedPart]>> {
+) -> Option<Box<[ChecksummedPart]>> {
     let parts = parts_of(metadata);
     if parts.is_empty() {
         return Some(Box::default());
@@ -113,7 +113,7 @@ pub(crate) fn decode(
     }
     let (checksums, _) = checksums.as_chunks::<CHECKSUM_BYTES>();
     let checked = parts.into_iter().zip(checksums);
-    let checked = checked.map(|(part, checksum)| CheckedPart {
+    let checked = checked.map(|(part, checksum)| ChecksummedPart {
         part,
         crc32c: u32::from_le_bytes(*checksum),
     });

@@ -8,11 +8,11 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
 };
 
-use crate::checksums::{self, CheckedPart};
+use crate::checksums::{self, ChecksummedPart};
 
 /// Why bytes of a section cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PartError {
+pub enum ParquetPartError {
     /// The bytes are damaged.
     #[error("the checksum of column '{column}' does not match")]
     Checksum {
@@ -34,7 +34,7 @@ pub enum PartError {
 pub struct SectionFooter {
     metadata: Arc<ParquetMetaData>,
     /// `None` if the release that wrote the section did not write checksums.
-    checksums: Option<Box<[CheckedPart]>>,
+    checksums: Option<Box<[ChecksummedPart]>>,
 }
 
 impl SectionFooter {
@@ -73,7 +73,7 @@ impl SectionFooter {
     /// Returns the approximate memory size, in bytes.
     pub fn size_bytes(&self) -> usize {
         let parts = self.checksums.as_ref().map_or(0, |parts| parts.len());
-        self.metadata.memory_size() + parts * size_of::<CheckedPart>()
+        self.metadata.memory_size() + parts * size_of::<ChecksummedPart>()
     }
 
     /// Verifies bytes of the section from offset `start`. They must be one or more consecutive whole parts. In a
@@ -81,12 +81,12 @@ impl SectionFooter {
     ///
     /// # Errors
     /// The bytes are damaged, or are not whole parts.
-    pub fn verify(&self, start: u64, bytes: &[u8]) -> Result<(), PartError> {
+    pub fn verify(&self, start: u64, bytes: &[u8]) -> Result<(), ParquetPartError> {
         let Some(parts) = &self.checksums else {
             return Ok(());
         };
         let end = start.saturating_add(bytes.len() as u64);
-        let unaligned = || PartError::Unaligned { start, end };
+        let unaligned = || ParquetPartError::Unaligned { start, end };
         let first = parts.partition_point(|checked| checked.part.range.start < start);
         let mut rest = bytes;
         let mut at = start;
@@ -101,7 +101,7 @@ impl SectionFooter {
                 .filter(|_| start == at)
                 .ok_or_else(unaligned)?;
             if crc32c::crc32c(part) != checked.crc32c {
-                return Err(PartError::Checksum {
+                return Err(ParquetPartError::Checksum {
                     column: self.column_name(checked.part.column),
                 });
             }
@@ -114,12 +114,12 @@ impl SectionFooter {
     ///
     /// # Errors
     /// A part is damaged, or the section is truncated.
-    pub fn verify_all(&self, section: &[u8]) -> Result<(), PartError> {
+    pub fn verify_all(&self, section: &[u8]) -> Result<(), ParquetPartError> {
         let parts = self.checksums.iter().flat_map(|parts| parts.iter());
         for Range { start, end } in parts.map(|checked| checked.part.range.clone()) {
             let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             let bytes = range.and_then(|(start, end)| section.get(start..end));
-            let bytes = bytes.ok_or(PartError::Unaligned { start, end })?;
+            let bytes = bytes.ok_or(ParquetPartError::Unaligned { start, end })?;
             self.verify(start, bytes)?;
         }
         Ok(())

@@ -144,7 +144,7 @@ fn pages_chunks_and_bloom_filters_are_parts() {
         for part in [short, late] {
             let verified = footer.verify(part.start, &cut(&section, &part));
             let (start, end) = (part.start, part.end);
-            assert_eq!(verified, Err(PartError::Unaligned { start, end }));
+            assert_eq!(verified, Err(ParquetPartError::Unaligned { start, end }));
         }
     }
     for filter in bloom_filters_of(&footer) {
@@ -176,14 +176,14 @@ fn any_flipped_bit_of_a_page_or_bloom_filter_is_found_and_names_the_column() {
             let found = footer.verify_all(&damaged);
             assert_eq!(
                 found,
-                Err(PartError::Checksum {
+                Err(ParquetPartError::Checksum {
                     column: column.clone()
                 })
             );
             let chunk = &chunks[chunk];
             let damaged = Bytes::from(damaged);
             let found = footer.verify(chunk.start, &cut(&damaged, chunk));
-            assert_eq!(found, Err(PartError::Checksum { column }));
+            assert_eq!(found, Err(ParquetPartError::Checksum { column }));
         }
     }
 }

@@ -20,4 +20,4 @@ mod footer;
 mod parts;
 
 pub use checksums::add_checksums;
-pub use footer::{PartError, SectionFooter};
+pub use footer::{ParquetPartError, SectionFooter};

@@ -6,7 +6,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 /// A dictionary page, a data page or a bloom filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct ParquetPart {
     /// The bytes, relative to the start of the section.
     pub(crate) range: Range<u64>,
     /// The index of the column.
@@ -14,7 +14,7 @@ pub(crate) struct Part {
 }
 
 /// Returns the parts of a section, in the order of their offsets. A column chunk without an offset index is one part.
-pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<Part> {
+pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<ParquetPart> {
     let mut parts = Vec::new();
     for (group, row_group) in metadata.row_groups().iter().enumerate() {
         for (column, chunk) in row_group.columns().iter().enumerate() {
@@ -28,7 +28,7 @@ pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<Part> {
             });
             let ranges = split_chunk(&chunk_range(chunk), pages);
             let ranges = ranges.into_iter().chain(bloom_filter_range(chunk));
-            parts.extend(ranges.map(|range| Part { range, column }));
+            parts.extend(ranges.map(|range| ParquetPart { range, column }));
         }
     }
     parts.sort_unstable_by_key(|part| part.range.start);

@@ -36,4 +36,4 @@ mod wallclock;
 #[cfg(test)]
 mod testing;
 
-pub use register::{Planner, extension_planners, register};
+pub use register::{SqlFunctionsPlanner, extension_planners, register};

@@ -32,7 +32,7 @@ const SECOND: i64 = 1_000_000_000;
 
 /// The computation on two consecutive values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Rate {
+pub(crate) enum RateKind {
     Difference,
     Derivative,
 }
@@ -40,13 +40,13 @@ pub(crate) enum Rate {
 /// One of the four window functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RateFunction {
-    rate: Rate,
+    rate: RateKind,
     non_negative: bool,
     signature: Signature,
 }
 
 impl RateFunction {
-    pub(crate) fn new(rate: Rate, non_negative: bool) -> Self {
+    pub(crate) fn new(rate: RateKind, non_negative: bool) -> Self {
         Self {
             rate,
             non_negative,
@@ -58,10 +58,10 @@ impl RateFunction {
 impl WindowUDFImpl for RateFunction {
     fn name(&self) -> &str {
         match (self.rate, self.non_negative) {
-            (Rate::Difference, false) => "difference",
-            (Rate::Difference, true) => "non_negative_difference",
-            (Rate::Derivative, false) => "derivative",
-            (Rate::Derivative, true) => "non_negative_derivative",
+            (RateKind::Difference, false) => "difference",
+            (RateKind::Difference, true) => "non_negative_difference",
+            (RateKind::Derivative, false) => "derivative",
+            (RateKind::Derivative, true) => "non_negative_derivative",
         }
     }
 
@@ -92,15 +92,15 @@ impl WindowUDFImpl for RateFunction {
             ),
         };
         match (self.rate, types) {
-            (Rate::Difference, [_]) => Ok(vec![value]),
-            (Rate::Derivative, [_, when]) => Ok(vec![value, time(when)?]),
-            (Rate::Derivative, [_, DataType::Duration(_), when]) => Ok(vec![
+            (RateKind::Difference, [_]) => Ok(vec![value]),
+            (RateKind::Derivative, [_, when]) => Ok(vec![value, time(when)?]),
+            (RateKind::Derivative, [_, DataType::Duration(_), when]) => Ok(vec![
                 value,
                 DataType::Duration(TimeUnit::Nanosecond),
                 time(when)?,
             ]),
             (
-                Rate::Derivative,
+                RateKind::Derivative,
                 [
                     _,
                     DataType::Interval(_) | DataType::Utf8 | DataType::Utf8View,
@@ -111,8 +111,8 @@ impl WindowUDFImpl for RateFunction {
                 DataType::Interval(IntervalUnit::MonthDayNano),
                 time(when)?,
             ]),
-            (Rate::Difference, _) => plan_err!("{} takes a number", self.name()),
-            (Rate::Derivative, _) => {
+            (RateKind::Difference, _) => plan_err!("{} takes a number", self.name()),
+            (RateKind::Derivative, _) => {
                 plan_err!(
                     "{} takes a number, optionally an interval, and optionally a time",
                     self.name()
@@ -122,7 +122,7 @@ impl WindowUDFImpl for RateFunction {
     }
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
-        let integer = self.rate == Rate::Difference
+        let integer = self.rate == RateKind::Difference
             && args
                 .input_fields()
                 .first()
@@ -148,16 +148,16 @@ impl WindowUDFImpl for RateFunction {
 
 #[derive(Debug)]
 struct RateEvaluator {
-    rate: Rate,
+    rate: RateKind,
     non_negative: bool,
 }
 
 impl PartitionEvaluator for RateEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], _rows: usize) -> Result<ArrayRef> {
         match (self.rate, values) {
-            (Rate::Difference, [value]) => self.difference(value),
-            (Rate::Derivative, [value, time]) => self.derivative(value, SECOND, time),
-            (Rate::Derivative, [value, unit, time]) => {
+            (RateKind::Difference, [value]) => self.difference(value),
+            (RateKind::Derivative, [value, time]) => self.derivative(value, SECOND, time),
+            (RateKind::Derivative, [value, unit, time]) => {
                 self.derivative(value, unit_nanos(unit)?, time)
             }
             _ => exec_err!(
@@ -202,7 +202,7 @@ impl RateEvaluator {
                 time.data_type()
             );
         };
-        let slope = |rows: Rows, change: f64| {
+        let slope = |rows: RowPair, change: f64| {
             let (before, now) = (
                 i128::from(times.value(rows.before)),
                 i128::from(times.value(rows.now)),
@@ -235,7 +235,7 @@ impl RateEvaluator {
 
 /// The values of two rows with consecutive values.
 #[derive(Debug, Clone, Copy)]
-struct Rows {
+struct RowPair {
     before: usize,
     now: usize,
 }
@@ -243,7 +243,7 @@ struct Rows {
 /// Applies `change` to each value and the previous one, skipping NULLs.
 fn neighbours<T: ArrowPrimitiveType, R: ArrowPrimitiveType>(
     values: &PrimitiveArray<T>,
-    change: impl Fn(Rows, T::Native, T::Native) -> Option<R::Native>,
+    change: impl Fn(RowPair, T::Native, T::Native) -> Option<R::Native>,
 ) -> PrimitiveArray<R> {
     let mut last = None;
     (0..values.len())
@@ -253,7 +253,7 @@ fn neighbours<T: ArrowPrimitiveType, R: ArrowPrimitiveType>(
             }
             let before = last.replace(now)?;
             change(
-                Rows { before, now },
+                RowPair { before, now },
                 values.value(before),
                 values.value(now),
             )
@@ -279,15 +279,15 @@ fn unit_nanos(unit: &ArrayRef) -> Result<i64> {
 ///
 /// This happens while SQL is converted to a plan, because a window function later sees only its arguments.
 #[derive(Debug)]
-pub(crate) struct DerivativeTime;
+pub(crate) struct DerivativeTimePlanner;
 
-impl ExprPlanner for DerivativeTime {
+impl ExprPlanner for DerivativeTimePlanner {
     fn plan_window(&self, mut expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
         let derivative = match &expr.func_def {
             WindowFunctionDefinition::WindowUDF(function) => function
                 .inner()
                 .downcast_ref::<RateFunction>()
-                .is_some_and(|function| function.rate == Rate::Derivative),
+                .is_some_and(|function| function.rate == RateKind::Derivative),
             WindowFunctionDefinition::AggregateUDF(_) => false,
         };
         let without_time = match expr.args.as_slice() {

@@ -13,11 +13,11 @@ use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use crate::bounded::{BoundFunctions, Limits, bounded, for_execution};
-use crate::gapfill::functions::Placeholder;
+use crate::bounded::{CallLimits, FunctionSizeLimitRule, bounded, for_execution};
+use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
-use crate::rates::{DerivativeTime, Rate, RateFunction};
+use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
 use crate::selector::{Selector, SelectorFunction};
 use crate::time_zone::TimeZoneFunction;
@@ -32,7 +32,7 @@ static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         TimeZoneFunction::new().into(),
         ToTimestamp::new(&ConfigOptions::default()).into(),
     ];
-    functions.extend(Placeholder::all().map(ScalarUDF::from));
+    functions.extend(GapFillPlaceholder::all().map(ScalarUDF::from));
     functions.into_iter().map(Arc::new).collect()
 });
 
@@ -44,28 +44,28 @@ static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| 
 
 static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
     [
-        (Rate::Difference, false),
-        (Rate::Difference, true),
-        (Rate::Derivative, false),
-        (Rate::Derivative, true),
+        (RateKind::Difference, false),
+        (RateKind::Difference, true),
+        (RateKind::Derivative, false),
+        (RateKind::Derivative, true),
     ]
     .map(|(rate, non_negative)| Arc::new(WindowUDF::from(RateFunction::new(rate, non_negative))))
     .to_vec()
 });
 
-/// Adds the functions, analyzer rules, expression planner and query planner ([`Planner`]) to a builder.
+/// Adds the functions, analyzer rules, expression planner and query planner ([`SqlFunctionsPlanner`]) to a builder.
 ///
 /// The builder must already contain DataFusion's functions (`SessionStateBuilder::with_default_features`), because some
 /// of them are replaced: `to_timestamp`, and those that need a size limit. The query planner of the builder is
-/// replaced, too. To use more extension planners, set a planner created with [`Planner::new`] afterwards.
+/// replaced, too. To use more extension planners, set a planner created with [`SqlFunctionsPlanner::new`] afterwards.
 pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
-    register_within(builder, Limits::default())
+    register_within(builder, CallLimits::default())
 }
 
 /// Does the same as [`register()`] with other limits on result sizes.
 pub(crate) fn register_within(
     mut builder: SessionStateBuilder,
-    limits: Limits,
+    limits: CallLimits,
 ) -> SessionStateBuilder {
     let functions = builder.scalar_functions().get_or_insert_default();
     *functions = bounded(functions, limits);
@@ -81,13 +81,13 @@ pub(crate) fn register_within(
     builder
         .expr_planners()
         .get_or_insert_default()
-        .push(Arc::new(DerivativeTime));
+        .push(Arc::new(DerivativeTimePlanner));
     builder
         .with_analyzer_rule(Arc::new(GapFillRule))
-        .with_analyzer_rule(Arc::new(BoundFunctions(limits)))
-        .with_query_planner(Arc::new(Planner {
+        .with_analyzer_rule(Arc::new(FunctionSizeLimitRule(limits)))
+        .with_query_planner(Arc::new(SqlFunctionsPlanner {
             limits,
-            ..Planner::default()
+            ..SqlFunctionsPlanner::default()
         }))
 }
 
@@ -97,36 +97,36 @@ pub fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
 }
 
 /// DataFusion's query planner with [`extension_planners`] and size-limited functions.
-pub struct Planner {
+pub struct SqlFunctionsPlanner {
     physical: DefaultPhysicalPlanner,
-    limits: Limits,
+    limits: CallLimits,
 }
 
-impl Planner {
+impl SqlFunctionsPlanner {
     /// Returns a planner that also plans the nodes of `others`.
     pub fn new(others: impl IntoIterator<Item = Arc<dyn ExtensionPlanner + Send + Sync>>) -> Self {
         let planners = extension_planners().into_iter().chain(others).collect();
         Self {
             physical: DefaultPhysicalPlanner::with_extension_planners(planners),
-            limits: Limits::default(),
+            limits: CallLimits::default(),
         }
     }
 }
 
-impl Default for Planner {
+impl Default for SqlFunctionsPlanner {
     fn default() -> Self {
         Self::new([])
     }
 }
 
-impl fmt::Debug for Planner {
+impl fmt::Debug for SqlFunctionsPlanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Planner").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl QueryPlanner for Planner {
+impl QueryPlanner for SqlFunctionsPlanner {
     async fn create_physical_plan(
         &self,
         plan: &LogicalPlan,

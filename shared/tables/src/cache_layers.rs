@@ -21,7 +21,7 @@ use bytes::Bytes;
 use datafusion::{common::Result, error::DataFusionError, execution::SessionState};
 use moka::{future, policy::EvictionPolicy};
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, SegmentName, Stamp};
-use neap_cache::{CLOCK_SLACK, CacheError, Layer, Shape};
+use neap_cache::{CLOCK_SLACK, CacheError, CacheLayer, CacheShape};
 use neap_manifest::CacheEntry;
 use neap_row_delete::Condition;
 use neap_schema::{CacheId, DatabaseId, TableId};
@@ -30,40 +30,40 @@ use ulid::Ulid;
 
 mod build;
 
-use build::{Build, NotBuilt};
+use build::{BaseLayerBuild, BaseLayerBuildError};
 
 use crate::{
     io_runtime::IoRuntime,
-    scan::{self, DataError, SnapshotTable, external},
+    scan::{self, SectionDataError, SnapshotTable, external},
 };
 
 /// The time for which a cache is refreshed after its last use.
-const WARM_FOR: Duration = Duration::from_secs(120);
+const REFRESH_AFTER_USE: Duration = Duration::from_secs(120);
 
 /// Maximum number of caches that are refreshed, and maximum number of caches that are remembered as too large.
-const MAX_WARM: usize = 1_000;
+const MAX_TRACKED_CACHES: usize = 1_000;
 
 /// The time after which a cache that was too large may be built by a scan again.
-const TOO_LARGE_FOR: Duration = Duration::from_secs(600);
+const TOO_LARGE_RETRY_DELAY: Duration = Duration::from_secs(600);
 
 /// The time after which an unused layer is evicted.
-const IDLE_FOR: Duration = Duration::from_secs(600);
+const MAX_IDLE_TIME: Duration = Duration::from_secs(600);
 
 /// Memory of a cache entry besides its layer, in bytes: its id, and its slots in maps and queues.
 const ENTRY_BYTES: usize = 256;
 
 /// A base layer that is built by a scan may take the memory limit of all base layers divided by this.
-const BUILT_PART: usize = 4;
+const BUILD_MEMORY_DIVISOR: usize = 4;
 
 /// Maximum number of reads of an object whose length or checksum does not match.
-const READS: usize = 2;
+const READ_ATTEMPTS: usize = 2;
 
 /// The id of a base layer: everything that its rows depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct BaseId {
+struct BaseLayerId {
     database: DatabaseId,
     cache: CacheId,
-    origin: Origin,
+    origin: LayerOrigin,
     /// The number of the table's columns. Columns are never removed or changed.
     columns: usize,
     /// The layer has no rows before this time because they have expired. In nanoseconds since the Unix epoch.
@@ -73,7 +73,7 @@ struct BaseId {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Origin {
+enum LayerOrigin {
     /// The object of a cache entry in the manifest.
     Object(Ulid),
     /// A scan of the sections at a low-water mark. `expired` is the manifest version in which rows of the table last
@@ -83,29 +83,29 @@ enum Origin {
 
 /// A base layer, or `None` if there is no usable one because it is too large or damaged, or lacks the rows that would
 /// replace hidden ones.
-type Kept = Option<Layer>;
+type CachedLayer = Option<CacheLayer>;
 
 /// A request for a base layer.
-pub(crate) struct BaseWanted<'a> {
+pub(crate) struct BaseLayerRequest<'a> {
     /// The rows of the table.
     pub(crate) rows: &'a SnapshotTable,
     /// The cache.
     pub(crate) cache: CacheId,
     /// The columns and keys of the layer.
-    pub(crate) shape: &'a Shape,
+    pub(crate) shape: &'a CacheShape,
     /// The layer must have all rows from this time on. In nanoseconds since the Unix epoch.
     pub(crate) from: i64,
     /// Whether the request counts as a hit or miss: true for queries, false for refreshes.
     pub(crate) is_counted: bool,
     /// Whether the layer may be built by a scan of the sections.
-    pub(crate) may_scan: MayScan,
+    pub(crate) may_scan: ScanPolicy,
     /// Creates the session that executes the scan.
     pub(crate) session: &'a (dyn Fn() -> SessionState + Send + Sync),
 }
 
 /// Whether a base layer may be built by a scan of the sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MayScan {
+pub(crate) enum ScanPolicy {
     /// A scan is allowed.
     Always,
     /// A scan is allowed unless the tail has deletes, because otherwise each delete would cause a scan even without
@@ -119,13 +119,13 @@ pub(crate) enum MayScan {
 pub struct CacheLayers {
     bucket: Bucket,
     io_runtime: IoRuntime,
-    kept: future::Cache<BaseId, Kept>,
+    kept: future::Cache<BaseLayerId, CachedLayer>,
     limit_bytes: usize,
     /// Limits builds by a scan to one at a time.
     building: Semaphore,
     /// Maximum duration of a build.
     timeout: Duration,
-    counts: Counts,
+    counts: CacheCounters,
     /// The recently used caches, with the time of the last use by the monotonic clock.
     asked: Mutex<BTreeMap<(DatabaseId, TableId, CacheId), Duration>>,
     /// The caches that were too large to be built by a scan, with the time of the attempt by the monotonic clock.
@@ -139,7 +139,7 @@ impl std::fmt::Debug for CacheLayers {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct CacheCounters {
     hits: AtomicU64,
     misses: AtomicU64,
     loads: AtomicU64,
@@ -174,13 +174,14 @@ impl CacheLayers {
             .max_capacity(limit_bytes)
             // LRU, because the newest layer of a cache is used next, however often older ones were used.
             .eviction_policy(EvictionPolicy::lru())
-            .weigher(|id: &BaseId, kept: &Kept| {
-                let bytes =
-                    ENTRY_BYTES + id.names_bytes() + kept.as_ref().map_or(0, Layer::size_bytes);
+            .weigher(|id: &BaseLayerId, kept: &CachedLayer| {
+                let bytes = ENTRY_BYTES
+                    + id.names_bytes()
+                    + kept.as_ref().map_or(0, CacheLayer::size_bytes);
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             // Entries without a layer are small, so the capacity alone would evict them too late.
-            .time_to_idle(IDLE_FOR)
+            .time_to_idle(MAX_IDLE_TIME)
             .build();
         Self {
             bucket,
@@ -189,7 +190,7 @@ impl CacheLayers {
             limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
             building: Semaphore::new(1),
             timeout,
-            counts: Counts::default(),
+            counts: CacheCounters::default(),
             asked: Mutex::default(),
             too_large: Mutex::default(),
         }
@@ -200,7 +201,7 @@ impl CacheLayers {
         let now = self.bucket.world().clock.monotonic();
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let id = (rows.snapshot().database, rows.table().id(), cache);
-        if asked.len() < MAX_WARM || asked.contains_key(&id) {
+        if asked.len() < MAX_TRACKED_CACHES || asked.contains_key(&id) {
             asked.insert(id, now);
         }
     }
@@ -209,7 +210,7 @@ impl CacheLayers {
     pub fn warm(&self, database: DatabaseId) -> Vec<(TableId, CacheId)> {
         let now = self.bucket.world().clock.monotonic();
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|_, when| now.saturating_sub(*when) <= WARM_FOR);
+        asked.retain(|_, when| now.saturating_sub(*when) <= REFRESH_AFTER_USE);
         let warm = asked.keys().filter(|(of, ..)| *of == database);
         warm.map(|(_, table, cache)| (*table, *cache)).collect()
     }
@@ -219,8 +220,8 @@ impl CacheLayers {
         let now = self.bucket.world().clock.monotonic();
         let too_large = self.too_large.lock();
         let mut too_large = too_large.unwrap_or_else(PoisonError::into_inner);
-        too_large.retain(|_, when| now.saturating_sub(*when) <= TOO_LARGE_FOR);
-        if too_large.len() < MAX_WARM {
+        too_large.retain(|_, when| now.saturating_sub(*when) <= TOO_LARGE_RETRY_DELAY);
+        if too_large.len() < MAX_TRACKED_CACHES {
             too_large.insert(id, now);
         }
     }
@@ -231,7 +232,7 @@ impl CacheLayers {
         let too_large = self.too_large.lock();
         let too_large = too_large.unwrap_or_else(PoisonError::into_inner);
         let when = too_large.get(&id);
-        when.is_some_and(|when| now.saturating_sub(*when) <= TOO_LARGE_FOR)
+        when.is_some_and(|when| now.saturating_sub(*when) <= TOO_LARGE_RETRY_DELAY)
     }
 
     /// Returns the current statistics.
@@ -250,7 +251,10 @@ impl CacheLayers {
 
     /// Returns the requested base layer: from memory, from the bucket, or built by a scan. `None` if there is no usable
     /// one.
-    pub(crate) async fn get(self: &Arc<Self>, wanted: &BaseWanted<'_>) -> Result<Kept> {
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        wanted: &BaseLayerRequest<'_>,
+    ) -> Result<CachedLayer> {
         let deletes = wanted.deletes();
         let at_hand = self.at_hand(wanted, &deletes).await;
         if wanted.is_counted {
@@ -272,7 +276,11 @@ impl CacheLayers {
     }
 
     /// Returns the requested base layer if it is in memory.
-    async fn at_hand(&self, wanted: &BaseWanted<'_>, deletes: &[(SegmentName, Condition)]) -> Kept {
+    async fn at_hand(
+        &self,
+        wanted: &BaseLayerRequest<'_>,
+        deletes: &[(SegmentName, Condition)],
+    ) -> CachedLayer {
         if let Some(entry) = wanted.entry() {
             let base = self.kept.get(&wanted.id_of_entry(entry, deletes)).await;
             if let Some(base) = base.flatten()
@@ -288,9 +296,9 @@ impl CacheLayers {
 
     async fn make(
         self: &Arc<Self>,
-        wanted: &BaseWanted<'_>,
+        wanted: &BaseLayerRequest<'_>,
         deletes: &[(SegmentName, Condition)],
-    ) -> Result<Kept> {
+    ) -> Result<CachedLayer> {
         if let Some(entry) = wanted.entry() {
             match self.of_entry(wanted, entry, deletes).await {
                 Ok(Some(base)) if base.complete_from() <= wanted.from => return Ok(Some(base)),
@@ -321,13 +329,13 @@ impl CacheLayers {
 
     fn is_worth_a_scan(
         &self,
-        wanted: &BaseWanted<'_>,
+        wanted: &BaseLayerRequest<'_>,
         deletes: &[(SegmentName, Condition)],
     ) -> bool {
         let may_scan = match wanted.may_scan {
-            MayScan::Always => true,
-            MayScan::UnlessRowsAreDeleted => deletes.is_empty(),
-            MayScan::Never => false,
+            ScanPolicy::Always => true,
+            ScanPolicy::UnlessRowsAreDeleted => deletes.is_empty(),
+            ScanPolicy::Never => false,
         };
         may_scan && !self.is_too_large(wanted.cache_id())
     }
@@ -335,13 +343,13 @@ impl CacheLayers {
     /// Returns the base layer of the manifest's cache entry, less expired rows and the rows deleted in the tail.
     async fn of_entry(
         &self,
-        wanted: &BaseWanted<'_>,
+        wanted: &BaseLayerRequest<'_>,
         entry: &CacheEntry,
         deletes: &[(SegmentName, Condition)],
-    ) -> Result<Kept> {
+    ) -> Result<CachedLayer> {
         let load = self.loaded(wanted, entry);
         let as_written = self.kept.try_get_with(
-            BaseId {
+            BaseLayerId {
                 floor: None,
                 ..wanted.id_of_entry(entry, &[])
             },
@@ -369,7 +377,11 @@ impl CacheLayers {
     }
 
     /// Reads and decodes the object of a cache entry. `None` if it is gone, invalid or larger than the limit.
-    async fn loaded(&self, wanted: &BaseWanted<'_>, entry: &CacheEntry) -> Result<Kept> {
+    async fn loaded(
+        &self,
+        wanted: &BaseLayerRequest<'_>,
+        entry: &CacheEntry,
+    ) -> Result<CachedLayer> {
         let key = entry.key(wanted.rows.snapshot().database);
         if usize::try_from(entry.length).is_ok_and(|length| length > self.limit_bytes) {
             return Ok(None);
@@ -378,18 +390,18 @@ impl CacheLayers {
             return Ok(None);
         };
         let (cache, shape, limit) = (wanted.cache, wanted.shape.clone(), self.limit_bytes);
-        let decode = move || Layer::decode(cache, &key.to_string(), &bytes, &shape);
+        let decode = move || CacheLayer::decode(cache, &key.to_string(), &bytes, &shape);
         let decoded = usable(in_background(decode).await?)?;
         Ok(decoded.filter(|layer| layer.size_bytes() <= limit))
     }
 
     /// Reads the bytes of an object and verifies length and checksum; `None` if the object is gone.
     async fn read(&self, key: &Key, entry: &CacheEntry) -> Result<Option<Bytes>> {
-        for _ in 0..READS {
+        for _ in 0..READ_ATTEMPTS {
             let (bucket, name) = (self.bucket.clone(), key.clone());
             let answer = async move { bucket.get(&name, GetOptions::default()).await };
             let answer = self.io_runtime.run(answer).await;
-            let answer = answer.map_err(|error| external(DataError::Store(error)))?;
+            let answer = answer.map_err(|error| external(SectionDataError::Store(error)))?;
             self.counts.loads.fetch_add(1, Ordering::Relaxed);
             let Get::Found(object) = answer.value else {
                 return Ok(None);
@@ -401,7 +413,7 @@ impl CacheLayers {
             }
         }
         // An error is not cached, because the bytes may have been damaged in transit.
-        Err(external(DataError::Format(FormatError::Damaged {
+        Err(external(SectionDataError::Format(FormatError::Damaged {
             key: key.to_string(),
             reason: "it is not what the manifest says".to_owned(),
         })))
@@ -409,19 +421,23 @@ impl CacheLayers {
 
     /// Returns the base layer of the sections. A separate task builds it and continues if the query that started it
     /// ends. Concurrent queries for the same layer wait for the task.
-    async fn scanned(self: &Arc<Self>, wanted: &BaseWanted<'_>, id: BaseId) -> Result<Kept> {
+    async fn scanned(
+        self: &Arc<Self>,
+        wanted: &BaseLayerRequest<'_>,
+        id: BaseLayerId,
+    ) -> Result<CachedLayer> {
         if !wanted.has_sections() {
-            let none = Some(Layer::empty(wanted.shape, i64::MIN));
+            let none = Some(CacheLayer::empty(wanted.shape, i64::MIN));
             self.kept.insert(id, none.clone()).await;
             return Ok(none);
         }
         let first_seen = wanted.rows.first_seen();
         let slack = i64::try_from(CLOCK_SLACK.as_nanos()).unwrap_or(i64::MAX);
-        let build = Build {
+        let build = BaseLayerBuild {
             sections: wanted.rows.of_sections(),
             shape: wanted.shape.clone(),
             from: wanted.from.saturating_sub(slack).max(first_seen),
-            limit_bytes: self.limit_bytes / BUILT_PART,
+            limit_bytes: self.limit_bytes / BUILD_MEMORY_DIVISOR,
             session: (wanted.session)(),
         };
         let (layers, cache) = (Arc::clone(self), wanted.cache_id());
@@ -433,14 +449,18 @@ impl CacheLayers {
         built.map_err(DataFusionError::Shared)
     }
 
-    async fn built(&self, build: Build, cache: (DatabaseId, CacheId)) -> Result<Kept> {
+    async fn built(
+        &self,
+        build: BaseLayerBuild,
+        cache: (DatabaseId, CacheId),
+    ) -> Result<CachedLayer> {
         let Ok(_permit) = self.building.try_acquire() else {
-            return Err(external(NotBuilt::Busy));
+            return Err(external(BaseLayerBuildError::Busy));
         };
         self.counts.scans.fetch_add(1, Ordering::Relaxed);
         let world = self.bucket.world();
         let built = world.timeout(self.timeout, build.run()).await;
-        let built = built.ok_or_else(|| external(NotBuilt::TookTooLong))??;
+        let built = built.ok_or_else(|| external(BaseLayerBuildError::TimedOut))??;
         if matches!(built, Err(CacheError::TooLarge { .. })) {
             self.note_too_large(cache);
         }
@@ -448,14 +468,14 @@ impl CacheLayers {
     }
 }
 
-impl BaseId {
+impl BaseLayerId {
     /// Heap memory of the id, in bytes.
     fn names_bytes(&self) -> usize {
         self.deletes.capacity() * size_of::<SegmentName>()
     }
 }
 
-impl BaseWanted<'_> {
+impl BaseLayerRequest<'_> {
     fn cache_id(&self) -> (DatabaseId, CacheId) {
         (self.rows.snapshot().database, self.cache)
     }
@@ -488,19 +508,19 @@ impl BaseWanted<'_> {
             || manifest.pages.iter().any(|page| page.may_hold(table))
     }
 
-    fn id_of_entry(&self, entry: &CacheEntry, deletes: &[(SegmentName, Condition)]) -> BaseId {
-        let origin = Origin::Object(entry.object);
+    fn id_of_entry(&self, entry: &CacheEntry, deletes: &[(SegmentName, Condition)]) -> BaseLayerId {
+        let origin = LayerOrigin::Object(entry.object);
         self.id(origin, entry.floor, deletes)
     }
 
-    fn id_of_scan(&self, deletes: &[(SegmentName, Condition)]) -> BaseId {
+    fn id_of_scan(&self, deletes: &[(SegmentName, Condition)]) -> BaseLayerId {
         let snapshot = self.rows.snapshot();
         let expiries = &snapshot.manifest.value.expiries;
         let table = self.rows.table().id();
         let ours = expiries.iter().rfind(|expiry| expiry.table == table);
         // The manifest lists only the latest expiries. An expiry that is not listed is older than the first of them.
         let last = ours.or(expiries.first());
-        let origin = Origin::Sections {
+        let origin = LayerOrigin::Sections {
             mark: snapshot.mark(),
             expired: last.map(|expiry| expiry.version),
         };
@@ -509,11 +529,11 @@ impl BaseWanted<'_> {
 
     fn id(
         &self,
-        origin: Origin,
+        origin: LayerOrigin,
         floor: Option<i64>,
         deletes: &[(SegmentName, Condition)],
-    ) -> BaseId {
-        BaseId {
+    ) -> BaseLayerId {
+        BaseLayerId {
             database: self.rows.snapshot().database,
             cache: self.cache,
             origin,
@@ -525,7 +545,7 @@ impl BaseWanted<'_> {
 }
 
 /// Maps errors that mean "there is no usable layer" to `None`, so that the absence is cached.
-fn usable(made: Result<Layer, CacheError>) -> Result<Kept> {
+fn usable(made: Result<CacheLayer, CacheError>) -> Result<CachedLayer> {
     match made {
         Ok(layer) => Ok(Some(layer)),
         Err(CacheError::Incomplete | CacheError::TooLarge { .. } | CacheError::Format(_)) => {
@@ -544,5 +564,5 @@ pub(crate) async fn in_background<T: Send + 'static>(
 
 /// Whether an error says that a base layer was not built this time and may be built later.
 fn is_not_built(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::External(cause) if cause.is::<NotBuilt>())
+    matches!(error.find_root(), DataFusionError::External(cause) if cause.is::<BaseLayerBuildError>())
 }

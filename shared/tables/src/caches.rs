@@ -24,7 +24,7 @@ mod table;
 use std::{sync::Arc, time::Duration};
 
 use arrow::datatypes::SchemaRef;
-use neap_catalog::{DistinctCache, LastCache, Table};
+use neap_catalog::{DistinctCacheDefinition, LastCacheDefinition, Table};
 use neap_schema::CacheId;
 
 pub(crate) use functions::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction};
@@ -34,14 +34,14 @@ pub use table::CacheTable;
 
 /// The definition of a cache of a table.
 #[derive(Clone, Debug)]
-pub(crate) enum Cache {
+pub(crate) enum TableCacheDefinition {
     /// A last value cache: the newest rows of each key.
-    Last(Arc<LastCache>),
+    Last(Arc<LastCacheDefinition>),
     /// A distinct value cache: the combinations of values.
-    Distinct(Arc<DistinctCache>),
+    Distinct(Arc<DistinctCacheDefinition>),
 }
 
-impl Cache {
+impl TableCacheDefinition {
     /// The id, unique in the database.
     pub(crate) fn id(&self) -> CacheId {
         match self {

@@ -28,8 +28,8 @@ pub use cancellation::{Cancellation, RunningGuard, with_cancellation};
 pub use io_runtime::{IoRuntime, run_on};
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
 pub use scan::{
-    Data, DataCacheLimits, DataCacheStats, FoldedTail, ScanContext, StaleTail, TailError,
-    TailImages, TailRun, external, is_overtaken, is_temporary,
+    DataCacheLimits, DataCacheStats, ScanContext, SectionData, StaleTail, TailImageError,
+    TailImages, TailRun, TailView, external, is_overtaken, is_temporary,
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};

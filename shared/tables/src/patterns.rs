@@ -19,10 +19,10 @@ use datafusion::{
 use regex_syntax::hir::{Hir, HirKind};
 
 /// An empty group of a regular expression.
-const GROUP: &str = "()";
+const EMPTY_GROUP: &str = "()";
 
 /// The functions that DataFusion optimises to pattern operators. The pattern is their second argument.
-const FUNCTIONS: [&str; 3] = [
+const REGEX_FUNCTIONS: [&str; 3] = [
     "regexp_like",
     "influx_regex_match",
     "influx_regex_not_match",
@@ -31,9 +31,9 @@ const FUNCTIONS: [&str; 3] = [
 /// Puts an empty group before patterns with backslashes. It runs before all other rules, because they change the
 /// patterns of the statement.
 #[derive(Debug)]
-pub(crate) struct KeepBackslashes;
+pub(crate) struct RegexBackslashRule;
 
-impl AnalyzerRule for KeepBackslashes {
+impl AnalyzerRule for RegexBackslashRule {
     fn name(&self) -> &'static str {
         "keep_backslashes"
     }
@@ -66,7 +66,9 @@ fn pattern(expr: &Expr) -> Option<&Expr> {
             right,
             ..
         }) => Some(right),
-        Expr::ScalarFunction(call) if FUNCTIONS.contains(&call.func.name()) => call.args.get(1),
+        Expr::ScalarFunction(call) if REGEX_FUNCTIONS.contains(&call.func.name()) => {
+            call.args.get(1)
+        }
         _ => None,
     }
 }
@@ -92,10 +94,10 @@ fn kept(mut expr: Expr) -> Transformed<Expr> {
 fn grouped(pattern: &Expr) -> Option<Expr> {
     if let Expr::Literal(value, metadata) = pattern {
         let text = value.try_as_str()??;
-        if text.starts_with(GROUP) || !has_backslash(&regex_syntax::parse(text).ok()?) {
+        if text.starts_with(EMPTY_GROUP) || !has_backslash(&regex_syntax::parse(text).ok()?) {
             return None;
         }
-        let text = Some(format!("{GROUP}{text}"));
+        let text = Some(format!("{EMPTY_GROUP}{text}"));
         let value = match value {
             ScalarValue::LargeUtf8(_) => ScalarValue::LargeUtf8(text),
             ScalarValue::Utf8View(_) => ScalarValue::Utf8View(text),
@@ -104,7 +106,7 @@ fn grouped(pattern: &Expr) -> Option<Expr> {
         return Some(Expr::Literal(value, metadata.clone()));
     }
     let is_constant = pattern.column_refs().is_empty();
-    is_constant.then(|| binary_expr(lit(GROUP), Operator::StringConcat, pattern.clone()))
+    is_constant.then(|| binary_expr(lit(EMPTY_GROUP), Operator::StringConcat, pattern.clone()))
 }
 
 /// Whether the text that a pattern matches contains a backslash. The parser bounds the depth of the recursion.

@@ -21,13 +21,13 @@ use crate::io_runtime::IoRuntime;
 
 pub(crate) use aggregate_split::AggregateSplit;
 pub use data::DataCacheStats;
-pub(crate) use data::DataError;
-pub use data::{Data, DataCacheLimits};
+pub(crate) use data::SectionDataError;
+pub use data::{DataCacheLimits, SectionData};
 pub(crate) use lookup::is_lookup;
 pub(crate) use plan::STORE_URL;
 pub(crate) use provider::SnapshotTable;
-pub(crate) use tail::OverlayWanted;
-pub use tail::{FoldedTail, StaleTail, TailError, TailImages, TailRun, is_overtaken};
+pub(crate) use tail::OverlayRequest;
+pub use tail::{StaleTail, TailImageError, TailImages, TailRun, TailView, is_overtaken};
 
 /// The state that scans of all queries share.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct ScanContext {
     /// The manifests, which list the sections.
     pub manifests: ManifestStore,
     /// The bytes of sections.
-    pub data: Data,
+    pub data: SectionData,
     /// The images of tails.
     pub tails: TailImages,
     /// The runtime that performs I/O.
@@ -69,17 +69,23 @@ pub fn external(error: impl Error + Send + Sync + 'static) -> DataFusionError {
 /// Whether an error of a scan is temporary: the store did not answer, the tail must be flushed first, or the snapshot
 /// names an object that a newer one does not name any more.
 pub fn is_temporary(error: &(dyn Error + 'static)) -> bool {
-    let of_data =
-        |error: &DataError| !matches!(error, DataError::Format(_) | DataError::Damaged { .. });
+    let of_data = |error: &SectionDataError| {
+        !matches!(
+            error,
+            SectionDataError::Format(_) | SectionDataError::Damaged { .. }
+        )
+    };
     let mut next = Some(error);
     while let Some(error) = next {
-        let is_temporary = error.downcast_ref::<DataError>().is_some_and(of_data)
+        let is_temporary = error
+            .downcast_ref::<SectionDataError>()
+            .is_some_and(of_data)
             || error
-                .downcast_ref::<Arc<DataError>>()
+                .downcast_ref::<Arc<SectionDataError>>()
                 .is_some_and(|error| of_data(error))
             || matches!(
                 error.downcast_ref(),
-                Some(TailError::NotSpilled { .. } | TailError::Overtaken { .. })
+                Some(TailImageError::NotSpilled { .. } | TailImageError::StaleSnapshot { .. })
             )
             || matches!(
                 error.downcast_ref(),

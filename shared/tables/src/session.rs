@@ -38,7 +38,7 @@ use crate::{
         self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
     },
     cancellation::Cancellation,
-    patterns::KeepBackslashes,
+    patterns::RegexBackslashRule,
     scan::{self, AggregateSplit, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
     system::{SystemSchema, SystemSources},
@@ -83,7 +83,7 @@ impl Sessions {
         system: Arc<SystemSources>,
     ) -> Self {
         let mut analysis = Analyzer::new().rules;
-        analysis.insert(0, Arc::new(KeepBackslashes));
+        analysis.insert(0, Arc::new(RegexBackslashRule));
         let mut planning = PhysicalOptimizer::new().rules;
         // Before any rule moves a filter into a scan.
         planning.insert(0, Arc::new(AggregateSplit));
@@ -107,7 +107,7 @@ impl Sessions {
             .with_config(one_pass)
             .with_runtime_env(runtime)
             .with_analyzer_rules(vec![
-                Arc::new(KeepBackslashes),
+                Arc::new(RegexBackslashRule),
                 Arc::new(TypeCoercion::new()),
             ])
             .with_optimizer_rules(rules)
@@ -140,7 +140,7 @@ impl Sessions {
 }
 
 /// The number of sorts that can reserve memory for merging at once.
-const MERGING_SORTS: usize = 64;
+const CONCURRENT_SORT_MERGES: usize = 64;
 
 /// Returns the number of rows of a batch for a memory pool of this size. Each input of each operator holds some batches
 /// that the pool does not count; large batches would together exceed a small pool.
@@ -154,7 +154,7 @@ fn batch_rows(memory_bytes: usize) -> usize {
 }
 
 /// Minimum memory that a sort reserves for merging its spill files, in bytes.
-const LEAST_MERGE_BYTES: usize = 256 << 10;
+const MIN_SORT_MERGE_BYTES: usize = 256 << 10;
 
 fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
@@ -169,8 +169,8 @@ fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
     options.execution.collect_statistics = false;
     // The default reservation of a sort for merging its spill files would take all of a small pool.
     let usual = options.execution.sort_spill_reservation_bytes;
-    let share = memory_bytes / MERGING_SORTS;
-    options.execution.sort_spill_reservation_bytes = usual.min(share).max(LEAST_MERGE_BYTES);
+    let share = memory_bytes / CONCURRENT_SORT_MERGES;
+    options.execution.sort_spill_reservation_bytes = usual.min(share).max(MIN_SORT_MERGE_BYTES);
     config
 }
 

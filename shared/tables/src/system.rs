@@ -60,7 +60,7 @@ use crate::{plugin_files::PluginFiles, scope::QueryScope};
 use source::SystemTable;
 
 /// The tables of every database, by name.
-const OF_DATABASES: [&str; 11] = [
+const DATABASE_TABLES: [&str; 11] = [
     "audit",
     "compactions",
     "distinct_caches",
@@ -75,7 +75,7 @@ const OF_DATABASES: [&str; 11] = [
 ];
 
 /// The tables of the database `_internal`, by name.
-const OF_CLUSTER: [&str; 17] = [
+const CLUSTER_TABLES: [&str; 17] = [
     "audit",
     "compactions",
     "databases",
@@ -134,8 +134,8 @@ impl SystemSchema {
 
     fn names(&self) -> &'static [&'static str] {
         match self.is_of_cluster() {
-            true => &OF_CLUSTER,
-            false => &OF_DATABASES,
+            true => &CLUSTER_TABLES,
+            false => &DATABASE_TABLES,
         }
     }
 
@@ -165,33 +165,40 @@ impl SystemSchema {
         let io_runtime = &scope.tables().scan.io_runtime;
         Some(match name {
             "audit" if self.is_of_cluster() => SystemTable::new(
-                audit::AuditOfAll(Arc::clone(&cluster().catalog)),
+                audit::ClusterAuditSource(Arc::clone(&cluster().catalog)),
                 io_runtime,
             ),
-            "audit" => SystemTable::new(audit::AuditOfOne(snapshot), io_runtime),
+            "audit" => SystemTable::new(audit::DatabaseAuditSource(snapshot), io_runtime),
             "databases" => SystemTable::new(
-                databases::Databases(Arc::clone(&cluster().catalog)),
+                databases::DatabasesSource(Arc::clone(&cluster().catalog)),
                 io_runtime,
             ),
-            "nodes" => {
-                SystemTable::new(nodes::Nodes(cluster().catalog.bucket().clone()), io_runtime)
-            }
+            "nodes" => SystemTable::new(
+                nodes::NodesSource(cluster().catalog.bucket().clone()),
+                io_runtime,
+            ),
             "parquet_files" => {
                 let shared = Arc::clone(&scope.tables().scan);
-                SystemTable::new(parquet_files::ParquetFiles { shared, snapshot }, io_runtime)
+                SystemTable::new(
+                    parquet_files::ParquetFilesSource { shared, snapshot },
+                    io_runtime,
+                )
             }
-            "plugin_files" => SystemTable::new(plugin_files::Files(cluster()), io_runtime),
+            "plugin_files" => {
+                SystemTable::new(plugin_files::PluginFilesSource(cluster()), io_runtime)
+            }
             "processing_engine_logs" => SystemTable::new(
-                processing_engine_logs::Logs {
+                processing_engine_logs::PluginLogsSource {
                     cluster: cluster(),
                     database: self.asked(),
                 },
                 io_runtime,
             ),
-            "tables" => {
-                SystemTable::new(tables::Tables(Arc::clone(&cluster().catalog)), io_runtime)
-            }
-            "tokens" => SystemTable::new(tokens::Tokens(cluster()), io_runtime),
+            "tables" => SystemTable::new(
+                tables::TablesSource(Arc::clone(&cluster().catalog)),
+                io_runtime,
+            ),
+            "tokens" => SystemTable::new(tokens::TokensSource(cluster()), io_runtime),
             _ => return None,
         })
     }

@@ -1,6 +1,6 @@
 //! Write and delete requests, and the layout of a batch of requests in segments.
 
-use neap_bucket::{Moment, Stamp, StoreTime, WriteOrder};
+use neap_bucket::{ClockReading, Stamp, StoreTime, WriteOrder};
 use neap_row_delete::RowDelete;
 use tokio::sync::oneshot;
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// The state of catalogs and manifest that a request was validated against, and its age.
 #[derive(Clone, Copy, Debug)]
-pub struct Proof {
+pub struct FreshnessProof {
     /// The version of the database catalog that contains all tables and columns of the rows.
     pub catalog_version: u64,
     /// The low-water mark of the database's manifest.
@@ -21,18 +21,18 @@ pub struct Proof {
     /// The state of the tail after the last flush, from the same manifest.
     pub tail: Option<TailState>,
     /// The start of the earliest request that showed the catalogs and the low-water mark to be current.
-    pub asked: Moment,
+    pub asked: ClockReading,
 }
 
 /// The rows of one request and the preconditions of their commit.
 #[derive(Debug)]
 pub struct WriteRequest {
     /// The arrival time of the request.
-    pub arrived: Moment,
+    pub arrived: ClockReading,
     /// The rows. Rows of one table are in the order of their lines.
     pub rows: Vec<EncodedRows>,
     /// The state of catalogs and manifest that the request was validated against.
-    pub proof: Proof,
+    pub proof: FreshnessProof,
     /// The stamp that the request must be ordered after (`x-neap-stamp`).
     pub after: Option<Stamp>,
     /// The order of the request relative to requests of other instances.
@@ -45,12 +45,12 @@ pub struct WriteRequest {
 #[derive(Debug)]
 pub struct DeleteRequest {
     /// The arrival time of the request.
-    pub arrived: Moment,
+    pub arrived: ClockReading,
     /// The deletes; at least one.
     pub deletes: Vec<RowDelete>,
     /// The state of catalogs and manifest that the request was validated against. The catalog contains the tables and
     /// tags of the deletes.
-    pub proof: Proof,
+    pub proof: FreshnessProof,
     /// The stamp that the request must be ordered after (`x-neap-stamp`).
     pub after: Option<Stamp>,
     /// The number of row deletes in the manifest that are not applied yet.
@@ -59,7 +59,7 @@ pub struct DeleteRequest {
 
 /// An acknowledged write. Every later snapshot contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acknowledged {
+pub struct WriteReceipt {
     /// The position of the write in the order of all writes. If the request took several segments, the stamp of the
     /// last one.
     pub stamp: Stamp,
@@ -67,29 +67,29 @@ pub struct Acknowledged {
 
 /// The preconditions that are checked when a request is put.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    pub(crate) arrived: Moment,
-    pub(crate) proof: Proof,
+pub(crate) struct CommitPreconditions {
+    pub(crate) arrived: ClockReading,
+    pub(crate) proof: FreshnessProof,
     pub(crate) after: Option<Stamp>,
     pub(crate) order: WriteOrder,
 }
 
 /// A request that waits until its segments are put.
 #[derive(Debug)]
-pub(crate) struct Pending<R> {
-    pub(crate) terms: Terms,
-    reply: Option<oneshot::Sender<Result<Acknowledged, WriteError>>>,
+pub(crate) struct PendingRequest<R> {
+    pub(crate) terms: CommitPreconditions,
+    reply: Option<oneshot::Sender<Result<WriteReceipt, WriteError>>>,
     parts_left: usize,
     stamp: Option<Stamp>,
     /// Held until the request is answered.
     reservation: Option<R>,
 }
 
-impl<R> Pending<R> {
+impl<R> PendingRequest<R> {
     pub(crate) fn new(
-        terms: Terms,
+        terms: CommitPreconditions,
         parts: usize,
-        reply: oneshot::Sender<Result<Acknowledged, WriteError>>,
+        reply: oneshot::Sender<Result<WriteReceipt, WriteError>>,
         reservation: R,
     ) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl<R> Pending<R> {
         self.stamp = Some(stamp);
         self.parts_left = self.parts_left.saturating_sub(parts);
         if self.parts_left == 0 {
-            self.answer(Ok(Acknowledged { stamp }));
+            self.answer(Ok(WriteReceipt { stamp }));
         }
     }
 
@@ -121,7 +121,7 @@ impl<R> Pending<R> {
         self.answer(Err(error.after_part(stamp)));
     }
 
-    fn answer(&mut self, answer: Result<Acknowledged, WriteError>) {
+    fn answer(&mut self, answer: Result<WriteReceipt, WriteError>) {
         self.reservation = None;
         if let Some(reply) = self.reply.take() {
             // Ignore the error: a caller that is gone needs no answer.
@@ -132,14 +132,14 @@ impl<R> Pending<R> {
 
 /// The content of a request, or a part of it.
 #[derive(Debug)]
-pub(crate) enum Load {
+pub(crate) enum WritePayload {
     /// Rows. Rows of one table are in the order of their lines.
     Rows(Vec<EncodedRows>),
     /// Row deletes. They get a segment of their own.
     Deletes(Vec<RowDelete>),
 }
 
-impl Load {
+impl WritePayload {
     /// Returns the number of parts. The deletes of a request are one part.
     pub(crate) fn parts(&self) -> usize {
         match self {
@@ -186,11 +186,11 @@ impl Load {
 
 /// The part of a request that goes into one segment.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct BatchShare {
     /// The position of the request in the batch.
     pub(crate) request: usize,
     /// At least one part.
-    pub(crate) load: Load,
+    pub(crate) load: WritePayload,
 }
 
 fn part_bytes(rows: &EncodedRows) -> usize {
@@ -202,15 +202,17 @@ pub(crate) const SEGMENT_PARTS_BYTES: usize = MAX_SEGMENT_BYTES - SEGMENT_OVERHE
 
 /// Distributes requests over segments, in the order of the requests. A request that fits in one segment is not split.
 /// Deletes get a segment of their own, so that earlier rows have a smaller stamp and later rows a greater one.
-pub(crate) fn lay_out(requests: Vec<Load>, limit: usize) -> Vec<Vec<Share>> {
-    let mut segments: Vec<Vec<Share>> = Vec::new();
+pub(crate) fn lay_out(requests: Vec<WritePayload>, limit: usize) -> Vec<Vec<BatchShare>> {
+    let mut segments: Vec<Vec<BatchShare>> = Vec::new();
     let mut left = 0;
     for (request, load) in requests.into_iter().enumerate() {
         match load {
-            Load::Rows(rows) => lay_out_rows(&mut segments, &mut left, request, rows, limit),
-            deletes @ Load::Deletes(_) => {
+            WritePayload::Rows(rows) => {
+                lay_out_rows(&mut segments, &mut left, request, rows, limit)
+            }
+            deletes @ WritePayload::Deletes(_) => {
                 let load = deletes;
-                segments.push(vec![Share { request, load }]);
+                segments.push(vec![BatchShare { request, load }]);
                 left = 0;
             }
         }
@@ -220,7 +222,7 @@ pub(crate) fn lay_out(requests: Vec<Load>, limit: usize) -> Vec<Vec<Share>> {
 
 /// Appends the rows of one request. `left` is the free space of the last segment, in bytes.
 fn lay_out_rows(
-    segments: &mut Vec<Vec<Share>>,
+    segments: &mut Vec<Vec<BatchShare>>,
     left: &mut usize,
     request: usize,
     rows: Vec<EncodedRows>,
@@ -242,13 +244,13 @@ fn lay_out_rows(
             continue;
         };
         match segment.last_mut() {
-            Some(Share {
+            Some(BatchShare {
                 request: of,
-                load: Load::Rows(parts),
+                load: WritePayload::Rows(parts),
             }) if *of == request => parts.push(part),
-            _ => segment.push(Share {
+            _ => segment.push(BatchShare {
                 request,
-                load: Load::Rows(vec![part]),
+                load: WritePayload::Rows(vec![part]),
             }),
         }
     }
@@ -270,26 +272,28 @@ mod tests {
         EncodedRows::encode(TableId::new(1), &batch_of_times(&times)).unwrap()
     }
 
-    fn delete(table: u32) -> Load {
-        Load::Deletes(vec![RowDelete {
+    fn delete(table: u32) -> WritePayload {
+        WritePayload::Deletes(vec![RowDelete {
             table: TableId::new(table),
             condition: Condition::EVERYTHING,
         }])
     }
 
     /// Returns the bytes that a load takes up in a segment of rows.
-    fn row_bytes(load: &Load) -> usize {
+    fn row_bytes(load: &WritePayload) -> usize {
         match load {
-            Load::Rows(rows) => rows.iter().map(part_bytes).sum(),
-            Load::Deletes(_) => 0,
+            WritePayload::Rows(rows) => rows.iter().map(part_bytes).sum(),
+            WritePayload::Deletes(_) => 0,
         }
     }
 
     /// Returns the parts of a load: the number of rows of each, or `None` for deletes.
-    fn parts(load: &Load) -> Vec<Option<usize>> {
+    fn parts(load: &WritePayload) -> Vec<Option<usize>> {
         match load {
-            Load::Rows(rows) => rows.iter().map(|part| Some(part.rows() as usize)).collect(),
-            Load::Deletes(_) => vec![None],
+            WritePayload::Rows(rows) => {
+                rows.iter().map(|part| Some(part.rows() as usize)).collect()
+            }
+            WritePayload::Deletes(_) => vec![None],
         }
     }
 
@@ -300,16 +304,16 @@ mod tests {
             spare in 0_usize..3000,
         ) {
             // An empty list stands for a delete request.
-            let requests: Vec<Load> = sizes
+            let requests: Vec<WritePayload> = sizes
                 .iter()
                 .map(|sizes| match sizes.as_slice() {
                     [] => delete(1),
-                    sizes => Load::Rows(sizes.iter().map(|size| rows(*size)).collect()),
+                    sizes => WritePayload::Rows(sizes.iter().map(|size| rows(*size)).collect()),
                 })
                 .collect();
             let largest = requests.iter().filter_map(|load| match load {
-                Load::Rows(rows) => rows.iter().map(part_bytes).max(),
-                Load::Deletes(_) => None,
+                WritePayload::Rows(rows) => rows.iter().map(part_bytes).max(),
+                WritePayload::Deletes(_) => None,
             });
             let limit = largest.max().unwrap_or(0) + spare;
             let whole: Vec<usize> = requests.iter().map(row_bytes).collect();
@@ -331,7 +335,7 @@ mod tests {
             }
             for segment in &segments {
                 prop_assert!(!segment.is_empty());
-                let has_delete = segment.iter().any(|share| matches!(share.load, Load::Deletes(_)));
+                let has_delete = segment.iter().any(|share| matches!(share.load, WritePayload::Deletes(_)));
                 prop_assert!(!has_delete || segment.len() == 1);
                 prop_assert!(segment.iter().map(|share| row_bytes(&share.load)).sum::<usize>() <= limit);
             }
@@ -341,28 +345,32 @@ mod tests {
     #[test]
     fn requests_that_fit_share_a_segment() {
         let requests = vec![vec![rows(1)], vec![rows(2), rows(3)], vec![rows(4)]];
-        let requests = requests.into_iter().map(Load::Rows).collect();
+        let requests = requests.into_iter().map(WritePayload::Rows).collect();
         assert_eq!(lay_out(requests, SEGMENT_PARTS_BYTES).len(), 1);
     }
 
     #[test]
     fn deletes_separate_earlier_rows_from_later_rows() {
         let requests = vec![
-            Load::Rows(vec![rows(1)]),
+            WritePayload::Rows(vec![rows(1)]),
             delete(1),
             delete(2),
-            Load::Rows(vec![rows(2)]),
-            Load::Rows(vec![rows(3)]),
+            WritePayload::Rows(vec![rows(2)]),
+            WritePayload::Rows(vec![rows(3)]),
         ];
         let segments = lay_out(requests, SEGMENT_PARTS_BYTES);
-        let requests = |segment: &Vec<Share>| segment.iter().map(|share| share.request).collect();
+        let requests =
+            |segment: &Vec<BatchShare>| segment.iter().map(|share| share.request).collect();
         let requests: Vec<Vec<usize>> = segments.iter().map(requests).collect();
         assert_eq!(requests, [vec![0], vec![1], vec![2], vec![3, 4]]);
     }
 
     #[test]
     fn an_empty_request_is_refused() {
-        for nothing in [Load::Rows(Vec::new()), Load::Deletes(Vec::new())] {
+        for nothing in [
+            WritePayload::Rows(Vec::new()),
+            WritePayload::Deletes(Vec::new()),
+        ] {
             assert!(matches!(nothing.measure(), Err(WriteError::Empty)));
         }
     }

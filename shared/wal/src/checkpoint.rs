@@ -12,20 +12,20 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::{Format, RegisterValue, Rules, SegmentName, Stamp, StoreTime};
+use neap_bucket::{ObjectFormat, ProtocolRules, RegisterValue, SegmentName, Stamp, StoreTime};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 /// The time for which a segment is kept for triggers that have not seen it, and for which a failing trigger is retried
 /// with it.
-pub const TRIGGER_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const TRIGGER_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Maximum number of seen segments above the mark that are recorded. Triggers see further segments once more.
 const MAX_DONE: usize = 20_000;
 
 /// The right of one instance to run a trigger whose runs must not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
+pub struct TriggerLease {
     /// The instance that holds the lease.
     pub holder: Ulid,
     /// The end of the lease, by the store's clock.
@@ -34,7 +34,7 @@ pub struct Lease {
 
 /// The register value of a trigger: the segments that it has seen, and its lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
+pub struct TriggerCheckpoint {
     /// The trigger has seen all acknowledged segments up to this stamp.
     pub mark: Stamp,
     /// The segments above the mark that the trigger has seen.
@@ -42,18 +42,18 @@ pub struct Checkpoint {
     pub done: BTreeSet<SegmentName>,
     /// The instance that runs the trigger, if its runs must not overlap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<Lease>,
+    pub lease: Option<TriggerLease>,
 }
 
-impl RegisterValue for Checkpoint {
-    const FORMAT: Format = Format {
+impl RegisterValue for TriggerCheckpoint {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"NECP",
         kind: "checkpoint",
         version: 1,
     };
 }
 
-impl Checkpoint {
+impl TriggerCheckpoint {
     /// Returns whether a segment is seen, or need not be seen because its stamp is not above `floor`.
     pub fn has_seen(&self, name: SegmentName, floor: Stamp) -> bool {
         name.stamp <= self.mark.max(floor) || self.done.contains(&name)
@@ -76,7 +76,7 @@ impl Checkpoint {
 /// Stores behind a network have several clocks, with a resolution of 1 s. By rule W2, a write that is acknowledged
 /// after `since` may have a stamp that is older than `since` by the acknowledgement limit. For such stores the result
 /// is older by this limit: the trigger sees some segments written before `since`, because it must not miss later ones.
-pub fn floor_of(since: StoreTime, rules: &Rules) -> Stamp {
+pub fn floor_of(since: StoreTime, rules: &ProtocolRules) -> Stamp {
     let older = match rules.acknowledgement_limit {
         limit if limit >= NETWORK_LIMIT => limit,
         _ => Duration::ZERO,
@@ -89,7 +89,7 @@ const NETWORK_LIMIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use neap_bucket::Margins;
+    use neap_bucket::ProtocolMargins;
     use proptest::prelude::*;
 
     use super::*;
@@ -108,8 +108,8 @@ mod tests {
             floor in 0..20_u64,
         ) {
             let floor = Stamp::from_u64(floor);
-            let mut united = Checkpoint::default();
-            let mut backwards = Checkpoint::default();
+            let mut united = TriggerCheckpoint::default();
+            let mut backwards = TriggerCheckpoint::default();
             for (mark, done) in &commits {
                 united.unite(Stamp::from_u64(*mark), done.iter().copied().map(name));
             }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_set_is_bounded_and_drops_the_newest_segments() {
-        let mut checkpoint = Checkpoint::default();
+        let mut checkpoint = TriggerCheckpoint::default();
         let beyond = MAX_DONE as u64 + 5;
         checkpoint.unite(Stamp::ZERO, (1..=beyond).map(name));
         assert_eq!(checkpoint.done.len(), MAX_DONE);
@@ -138,20 +138,20 @@ mod tests {
     #[test]
     fn the_floor_on_a_network_store_is_older_by_the_acknowledgement_limit() {
         let since = StoreTime::from_micros(10_000_000);
-        let local = floor_of(since, &Rules::new(Margins::LOCAL));
-        let network = floor_of(since, &Rules::new(Margins::NETWORK));
+        let local = floor_of(since, &ProtocolRules::new(ProtocolMargins::LOCAL));
+        let network = floor_of(since, &ProtocolRules::new(ProtocolMargins::NETWORK));
         assert_eq!(local.time(), since);
         assert_eq!(network.time().micros(), 5_000_000);
     }
 
     #[test]
     fn the_register_is_stored_as_readable_json() {
-        let mut checkpoint = Checkpoint {
-            lease: Some(Lease {
+        let mut checkpoint = TriggerCheckpoint {
+            lease: Some(TriggerLease {
                 holder: Ulid(1),
                 until: StoreTime::from_micros(5),
             }),
-            ..Checkpoint::default()
+            ..TriggerCheckpoint::default()
         };
         checkpoint.unite(Stamp::from_u64(3), [name(4)]);
         insta::assert_snapshot!(

@@ -10,23 +10,24 @@ use std::{
 };
 
 use neap_bucket::{
-    Answer, Bucket, Key, Moment, Put, PutMode, Rules, SegmentName, Stamp, StoreError, StoreTime,
-    WriteOrder,
+    Bucket, ClockReading, Key, ProtocolRules, Put, PutMode, SegmentName, Stamp, StoreError,
+    StoreResponse, StoreTime, WriteOrder,
 };
 use neap_schema::DatabaseId;
 
 use crate::{
-    Doubt, EncodedRows, MAX_SEGMENT_BYTES, PressureLimits, Segment, StampSource, WriteError,
-    batch::{Load, Pending, Share, Terms},
+    BackpressureLimits, EncodedRows, MAX_SEGMENT_BYTES, NotAcknowledged, Segment, StampSource,
+    WriteError,
+    batch::{BatchShare, CommitPreconditions, PendingRequest, WritePayload},
     pressure::KnownTails,
 };
 
 /// Maximum duration of an acknowledged PUT, by any clock.
-const PUT_LIMIT: Duration = Duration::from_secs(10);
+const MAX_PUT_DURATION: Duration = Duration::from_secs(10);
 
 /// The settings of a [`crate::TailWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WriterSettings {
+pub struct TailWriterSettings {
     /// Minimum time between the starts of two PUTs of a database. Zero for stores where a PUT costs nothing. Capped at
     /// half of the acknowledgement limit.
     pub flush_interval: Duration,
@@ -37,21 +38,21 @@ pub struct WriterSettings {
     /// The timeout of a PUT. Values above 10 s have no effect, because a slower PUT is not acknowledged.
     pub put_timeout: Duration,
     /// The lengths of the tail above which writes are delayed or refused.
-    pub pressure: PressureLimits,
+    pub pressure: BackpressureLimits,
     /// Maximum number of row deletes of a database that wait to be applied. A database above it refuses further
     /// deletes, because every query of its tables evaluates each of them.
     pub max_pending_deletes: u64,
 }
 
-impl WriterSettings {
+impl TailWriterSettings {
     /// For stores behind a network, where every request costs money.
     pub const NETWORK: Self = Self {
         flush_interval: Duration::from_secs(1),
         // A PUT costs as much as storing 1 MiB for a few months, so a batch of this size is worth one.
         full_batch_bytes: 1 << 20,
         max_in_flight_bytes: 128 << 20,
-        put_timeout: PUT_LIMIT,
-        pressure: PressureLimits::DEFAULT,
+        put_timeout: MAX_PUT_DURATION,
+        pressure: BackpressureLimits::DEFAULT,
         max_pending_deletes: 1_000,
     };
 
@@ -73,7 +74,7 @@ pub trait SegmentObserver: fmt::Debug + Send + Sync + 'static {
 
 /// The counters of a writer since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriterStats {
+pub struct TailWriterStats {
     /// PUTs that were started.
     pub puts: u64,
     /// Bytes of the segments whose PUTs succeeded.
@@ -93,7 +94,7 @@ pub struct WriterStats {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct CommitCounters {
     puts: AtomicU64,
     bytes: AtomicU64,
     rows: AtomicU64,
@@ -104,28 +105,28 @@ pub(crate) struct Counters {
 
 /// Puts batches according to the commit rules.
 #[derive(Debug)]
-pub(crate) struct Committer {
+pub(crate) struct SegmentCommitter {
     bucket: Bucket,
-    rules: Rules,
+    rules: ProtocolRules,
     put_timeout: Duration,
     observer: Option<Arc<dyn SegmentObserver>>,
     stamps: StampSource,
     tails: KnownTails,
-    counters: Counters,
+    counters: CommitCounters,
 }
 
 /// The outcome of a PUT.
-enum Outcome {
-    Stored(Result<(), Doubt>),
+enum PutOutcome {
+    Stored(Result<(), NotAcknowledged>),
     Unknown(String),
     Refused(StoreError),
 }
 
-impl Committer {
+impl SegmentCommitter {
     pub(crate) fn new(
         bucket: Bucket,
-        rules: Rules,
-        settings: &WriterSettings,
+        rules: ProtocolRules,
+        settings: &TailWriterSettings,
         observer: Option<Arc<dyn SegmentObserver>>,
     ) -> Self {
         let stamps = StampSource::new(&bucket.world().entropy, &rules);
@@ -136,7 +137,7 @@ impl Committer {
             observer,
             stamps,
             tails: KnownTails::new(settings.pressure),
-            counters: Counters::default(),
+            counters: CommitCounters::default(),
         }
     }
 
@@ -153,9 +154,9 @@ impl Committer {
         self.rules.wait_limit / 2
     }
 
-    pub(crate) fn stats(&self) -> WriterStats {
+    pub(crate) fn stats(&self) -> TailWriterStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        WriterStats {
+        TailWriterStats {
             puts: read(&self.counters.puts),
             bytes: read(&self.counters.bytes),
             rows: read(&self.counters.rows),
@@ -170,9 +171,13 @@ impl Committer {
     /// Orders the segments of a batch after all writes acknowledged before, if a request of the batch has strict order:
     /// lists the tail once, and refuses the requests of strict order if the listing fails. The listing starts after
     /// every request arrived, and ends before the first stamp of the batch is taken.
-    pub(crate) async fn follow_tail<R>(&self, database: DatabaseId, requests: &mut [Pending<R>]) {
+    pub(crate) async fn follow_tail<R>(
+        &self,
+        database: DatabaseId,
+        requests: &mut [PendingRequest<R>],
+    ) {
         let now = self.bucket.clock().now();
-        let is_strict = |pending: &Pending<R>| {
+        let is_strict = |pending: &PendingRequest<R>| {
             let terms = &pending.terms;
             let is_current = now.is_some_and(|now| self.check_clock(now, terms).is_ok());
             terms.order == WriteOrder::Strict && (is_current || now.is_none())
@@ -223,8 +228,8 @@ impl Committer {
         &self,
         database: DatabaseId,
         depth: u8,
-        mut shares: Vec<Share>,
-        requests: &mut [Pending<R>],
+        mut shares: Vec<BatchShare>,
+        requests: &mut [PendingRequest<R>],
     ) {
         let begun = self.bucket.world().moment();
         let Some(stamp) = self.admit(&mut shares, requests) else {
@@ -259,11 +264,11 @@ impl Committer {
         name: SegmentName,
         needs_catalog: u64,
         depth: u8,
-        shares: &[Share],
+        shares: &[BatchShare],
     ) -> Option<Segment> {
         let salt = self.stamps.salt();
         if let [share] = shares
-            && let Load::Deletes(deletes) = &share.load
+            && let WritePayload::Deletes(deletes) = &share.load
         {
             return Segment::encode_deletes(database, name, salt, needs_catalog, deletes);
         }
@@ -273,7 +278,11 @@ impl Committer {
 
     /// Takes the stamp, then checks the requests against it. Answers the requests that fail and removes their shares.
     /// Returns `None` if no share is left.
-    fn admit<R>(&self, shares: &mut Vec<Share>, requests: &mut [Pending<R>]) -> Option<Stamp> {
+    fn admit<R>(
+        &self,
+        shares: &mut Vec<BatchShare>,
+        requests: &mut [PendingRequest<R>],
+    ) -> Option<Stamp> {
         let now = self.bucket.clock().now();
         self.keep_if(shares, requests, |terms| self.check_order(now, terms));
         if shares.is_empty() {
@@ -293,9 +302,9 @@ impl Committer {
 
     fn keep_if<R>(
         &self,
-        shares: &mut Vec<Share>,
-        requests: &mut [Pending<R>],
-        check: impl Fn(&Terms) -> Result<(), WriteError>,
+        shares: &mut Vec<BatchShare>,
+        requests: &mut [PendingRequest<R>],
+        check: impl Fn(&CommitPreconditions) -> Result<(), WriteError>,
     ) {
         shares.retain(|share| {
             let pending = requests.get_mut(share.request);
@@ -312,14 +321,14 @@ impl Committer {
         });
     }
 
-    fn refuse<R>(&self, pending: &mut Pending<R>, error: WriteError) {
+    fn refuse<R>(&self, pending: &mut PendingRequest<R>, error: WriteError) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         pending.fail(error);
     }
 
     /// Refuses a request that has waited too long, or whose proof is too old at the present time. Called before a stamp
     /// is taken, because a stamp of a wrong time would persist after the clock is corrected.
-    fn check_clock(&self, now: StoreTime, terms: &Terms) -> Result<(), WriteError> {
+    fn check_clock(&self, now: StoreTime, terms: &CommitPreconditions) -> Result<(), WriteError> {
         self.check_wait(Stamp::new(now, self.stamps.salt()), terms)?;
         let age = now.since(terms.proof.proven);
         let limit = self.rules.proof_age;
@@ -330,7 +339,11 @@ impl Committer {
         Ok(())
     }
 
-    fn check_order(&self, now: Option<StoreTime>, terms: &Terms) -> Result<(), WriteError> {
+    fn check_order(
+        &self,
+        now: Option<StoreTime>,
+        terms: &CommitPreconditions,
+    ) -> Result<(), WriteError> {
         let now = now.ok_or(WriteError::NoClock)?;
         self.check_clock(now, terms)?;
         match terms.after {
@@ -340,11 +353,11 @@ impl Committer {
     }
 
     /// Checks that the request has waited no longer than rule W1 allows.
-    fn check_wait(&self, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
+    fn check_wait(&self, stamp: Stamp, terms: &CommitPreconditions) -> Result<(), WriteError> {
         let waited = self.bucket.world().elapsed(&terms.arrived);
         let limit = self.rules.wait_limit;
         if waited > limit {
-            return Err(WriteError::Waited {
+            return Err(WriteError::WaitedTooLong {
                 stamp,
                 waited,
                 limit,
@@ -355,7 +368,12 @@ impl Committer {
 
     /// Checks rule W1, the age of the proof, and the low-water mark. Called only after the stamp is taken: this check
     /// detects a freeze of the machine before it, and a later freeze leaves an old stamp, which rule W2 refuses.
-    fn check_stamp(&self, now: StoreTime, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
+    fn check_stamp(
+        &self,
+        now: StoreTime,
+        stamp: Stamp,
+        terms: &CommitPreconditions,
+    ) -> Result<(), WriteError> {
         self.check_wait(stamp, terms)?;
         // A stamp that follows another one may be ahead of the present. This does not make the proof older.
         let ahead = stamp.time().since(now).min(self.stamps.followed_ahead());
@@ -369,21 +387,21 @@ impl Committer {
         }
         let mark = terms.proof.mark;
         if self.rules.mark_is_checked && stamp <= mark {
-            return Err(WriteError::BehindMark { stamp, mark });
+            return Err(WriteError::NotAboveMark { stamp, mark });
         }
         Ok(())
     }
 
-    async fn store(&self, segment: Segment, begun: Moment) -> Result<(), WriteError> {
+    async fn store(&self, segment: Segment, begun: ClockReading) -> Result<(), WriteError> {
         let (database, stamp) = (segment.database(), segment.name().stamp);
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
         let deletes = u64::try_from(segment.deletes().len()).unwrap_or(u64::MAX);
         let outcome = self.put_object(&segment, begun).await;
-        if !matches!(outcome, Outcome::Refused(_)) {
+        if !matches!(outcome, PutOutcome::Refused(_)) {
             self.tails.record_put(database, stamp, deletes);
         }
         match outcome {
-            Outcome::Stored(judgement) => {
+            PutOutcome::Stored(judgement) => {
                 let bytes = u64::try_from(segment.size_bytes()).unwrap_or(u64::MAX);
                 let rows = segment.tables().map(|table| table.rows).sum();
                 self.counters.deletes.fetch_add(deletes, Ordering::Relaxed);
@@ -394,20 +412,20 @@ impl Committer {
                 }
                 judgement.map_err(|doubt| WriteError::NotAcknowledged { stamp, doubt })
             }
-            Outcome::Unknown(reason) => {
+            PutOutcome::Unknown(reason) => {
                 self.counters.unknown.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%database, %stamp, %reason, "a put was not answered");
                 if let Some(observer) = &self.observer {
                     observer.put_unknown(database);
                 }
-                let doubt = Doubt::NoAnswer(reason);
+                let doubt = NotAcknowledged::NoAnswer(reason);
                 Err(WriteError::NotAcknowledged { stamp, doubt })
             }
-            Outcome::Refused(error) => Err(WriteError::Refused { stamp, error }),
+            PutOutcome::Refused(error) => Err(WriteError::Refused { stamp, error }),
         }
     }
 
-    async fn put_object(&self, segment: &Segment, begun: Moment) -> Outcome {
+    async fn put_object(&self, segment: &Segment, begun: ClockReading) -> PutOutcome {
         let world = self.bucket.world();
         let key = Key::Segment(segment.database(), segment.name());
         let object = segment.object().clone();
@@ -415,50 +433,55 @@ impl Committer {
         let answer = world.timeout(self.put_timeout, put).await;
         let took = world.elapsed(&begun);
         match answer {
-            None => Outcome::Unknown(format!("no answer within {} ms", took.as_millis())),
+            None => PutOutcome::Unknown(format!("no answer within {} ms", took.as_millis())),
             Some(Err(error @ StoreError::Unavailable { .. })) => {
-                Outcome::Unknown(error.to_string())
+                PutOutcome::Unknown(error.to_string())
             }
-            Some(Err(error @ StoreError::Rejected { .. })) => Outcome::Refused(error),
-            Some(Ok(Answer {
+            Some(Err(error @ StoreError::Rejected { .. })) => PutOutcome::Refused(error),
+            Some(Ok(StoreResponse {
                 value: Put::Refused,
                 ..
-            })) => Outcome::Unknown("the store refused a put without a condition".to_owned()),
-            Some(Ok(Answer {
+            })) => PutOutcome::Unknown("the store refused a put without a condition".to_owned()),
+            Some(Ok(StoreResponse {
                 value: Put::Done(_),
                 date,
-            })) => Outcome::Stored(self.judge(segment.name().stamp, date, took)),
+            })) => PutOutcome::Stored(self.judge(segment.name().stamp, date, took)),
         }
     }
 
     /// Checks rule W2.
-    fn judge(&self, stamp: Stamp, date: Option<StoreTime>, took: Duration) -> Result<(), Doubt> {
-        let distance = date.ok_or(Doubt::NoDate)?.distance(stamp.time());
+    fn judge(
+        &self,
+        stamp: Stamp,
+        date: Option<StoreTime>,
+        took: Duration,
+    ) -> Result<(), NotAcknowledged> {
+        let distance = date.ok_or(NotAcknowledged::NoDate)?.distance(stamp.time());
         let limit = self.rules.acknowledgement_limit;
         if distance > limit {
-            return Err(Doubt::DateApart { distance, limit });
+            return Err(NotAcknowledged::DateTooFar { distance, limit });
         }
-        if took > PUT_LIMIT {
-            let limit = PUT_LIMIT;
-            return Err(Doubt::Slow { took, limit });
+        if took > MAX_PUT_DURATION {
+            let limit = MAX_PUT_DURATION;
+            return Err(NotAcknowledged::SlowPut { took, limit });
         }
         Ok(())
     }
 }
 
 /// Returns the rows of a segment.
-fn rows_of(shares: &[Share]) -> impl Iterator<Item = &EncodedRows> {
+fn rows_of(shares: &[BatchShare]) -> impl Iterator<Item = &EncodedRows> {
     shares.iter().flat_map(|share| match &share.load {
-        Load::Rows(rows) => rows.as_slice(),
-        Load::Deletes(_) => &[],
+        WritePayload::Rows(rows) => rows.as_slice(),
+        WritePayload::Deletes(_) => &[],
     })
 }
 
 /// Returns the preconditions of the requests that have a share in a segment.
 fn terms_of<'a, R>(
-    shares: &'a [Share],
-    requests: &'a [Pending<R>],
-) -> impl Iterator<Item = &'a Terms> {
+    shares: &'a [BatchShare],
+    requests: &'a [PendingRequest<R>],
+) -> impl Iterator<Item = &'a CommitPreconditions> {
     let requests = shares
         .iter()
         .filter_map(|share| requests.get(share.request));

@@ -45,7 +45,7 @@ pub enum WriteError {
         /// The maximum bytes queued or in flight.
         limit: usize,
     },
-    /// The tail of the database is too long ([`crate::Pressure::Stop`]).
+    /// The tail of the database is too long ([`crate::Backpressure::Stop`]).
     #[error("too many segments are waiting to be compacted")]
     TailTooLong,
     /// Row deletes arrive faster than they are applied. The request was not put.
@@ -70,7 +70,7 @@ pub enum WriteError {
     Stamp(#[from] StampError),
     /// Rule W1: the request waited too long before its stamp. The request was not put.
     #[error("the write waited {} ms, of at most {} ms", waited.as_millis(), limit.as_millis())]
-    Waited {
+    WaitedTooLong {
         /// The stamp that the request would have had.
         stamp: Stamp,
         /// The time that the request waited, by the clock that shows the longest time.
@@ -91,7 +91,7 @@ pub enum WriteError {
     },
     /// The stamp is not above the low-water mark, so the segment would be void. The request was not put.
     #[error("the store's clock went back: stamp {stamp} is not above the mark {mark}")]
-    BehindMark {
+    NotAboveMark {
         /// The stamp that the request would have had.
         stamp: Stamp,
         /// The low-water mark.
@@ -111,16 +111,16 @@ pub enum WriteError {
         /// The stamp of the segment.
         stamp: Stamp,
         /// The reason.
-        doubt: Doubt,
+        doubt: NotAcknowledged,
     },
     /// The process is shutting down.
     #[error("the writer is shutting down")]
-    Abandoned,
+    ShuttingDown,
 }
 
 /// Reasons why a PUT is not acknowledged (rule W2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
+pub enum NotAcknowledged {
     /// The PUT was not answered: it may have taken effect, or may do so later.
     #[error("{0}")]
     NoAnswer(String),
@@ -129,7 +129,7 @@ pub enum Doubt {
     NoDate,
     /// The store's `Date` is too far from the stamp.
     #[error("the store's date is {} ms away from the stamp, of at most {} ms", distance.as_millis(), limit.as_millis())]
-    DateApart {
+    DateTooFar {
         /// The distance between the `Date` and the stamp.
         distance: Duration,
         /// The limit.
@@ -137,7 +137,7 @@ pub enum Doubt {
     },
     /// The PUT took too long by one of the clocks.
     #[error("the put took {} ms, of at most {} ms", took.as_millis(), limit.as_millis())]
-    Slow {
+    SlowPut {
         /// The duration of the PUT.
         took: Duration,
         /// The limit.
@@ -163,9 +163,9 @@ impl WriteError {
     /// Returns the stamp that was taken for the request, whether or not a segment exists.
     pub fn stamp(&self) -> Option<Stamp> {
         match self {
-            Self::Waited { stamp, .. }
+            Self::WaitedTooLong { stamp, .. }
             | Self::ProofExpired { stamp, .. }
-            | Self::BehindMark { stamp, .. }
+            | Self::NotAboveMark { stamp, .. }
             | Self::Refused { stamp, .. }
             | Self::NotAcknowledged { stamp, .. } => Some(*stamp),
             Self::Empty
@@ -177,7 +177,7 @@ impl WriteError {
             | Self::NoClock
             | Self::TailNotListed { .. }
             | Self::Stamp(_)
-            | Self::Abandoned => None,
+            | Self::ShuttingDown => None,
         }
     }
 
@@ -207,7 +207,7 @@ impl WriteError {
         match stamp {
             Some(stamp) if !matches!(self, Self::NotAcknowledged { .. }) => Self::NotAcknowledged {
                 stamp: self.stamp().unwrap_or(stamp),
-                doubt: Doubt::Partial(self.to_string()),
+                doubt: NotAcknowledged::Partial(self.to_string()),
             },
             _ => self,
         }

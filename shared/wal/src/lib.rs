@@ -31,7 +31,7 @@
 //! | [`TailWriter`] | group commit and the commit rules |
 //! | [`TailState`] | the length of the tail, published by flushers for writers |
 //! | [`TailReader`] | lists and fetches the segments above a low-water mark |
-//! | [`Checkpoint`] | the progress of a trigger of the processing engine |
+//! | [`TriggerCheckpoint`] | the progress of a trigger of the processing engine |
 
 mod batch;
 mod checkpoint;
@@ -46,13 +46,15 @@ mod tail;
 mod test_world;
 mod writer;
 
-pub use batch::{Acknowledged, DeleteRequest, Proof, WriteRequest};
-pub use checkpoint::{Checkpoint, Lease, TRIGGER_PATIENCE, floor_of};
-pub use commit::{SegmentObserver, WriterSettings, WriterStats};
-pub use error::{Doubt, WriteError, WriteErrorKind};
-pub use pressure::{Pressure, PressureLimits, TailState};
+pub use batch::{DeleteRequest, FreshnessProof, WriteReceipt, WriteRequest};
+pub use checkpoint::{TRIGGER_RETENTION, TriggerCheckpoint, TriggerLease, floor_of};
+pub use commit::{SegmentObserver, TailWriterSettings, TailWriterStats};
+pub use error::{NotAcknowledged, WriteError, WriteErrorKind};
+pub use pressure::{Backpressure, BackpressureLimits, TailState};
 pub use rows::{EncodeError, EncodedRows};
-pub use segment::{Entry, MAX_SEGMENT_BYTES, Segment, SegmentError, TableRows};
+pub use segment::{MAX_SEGMENT_BYTES, Segment, SegmentError, StreamEntry, TableSummary};
 pub use stamps::{StampError, StampSource};
-pub use tail::{Fetched, ListedSegment, TailError, TailListing, TailReader, TailSettings};
+pub use tail::{
+    FetchedSegments, ListedSegment, TailError, TailListing, TailReader, TailReaderSettings,
+};
 pub use writer::TailWriter;

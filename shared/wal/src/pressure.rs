@@ -58,7 +58,7 @@ impl TailListing {
 
 /// The backpressure level of a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pressure {
+pub enum Backpressure {
     /// Compaction keeps up.
     #[default]
     None,
@@ -70,14 +70,14 @@ pub enum Pressure {
 
 /// The lengths of a tail above which writers slow down or stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PressureLimits {
+pub struct BackpressureLimits {
     /// Writers slow down above this number of segments.
     pub slow: u64,
     /// Writers refuse writes above this number of segments.
     pub stop: u64,
 }
 
-impl PressureLimits {
+impl BackpressureLimits {
     /// 3,000 and 10,000 segments.
     pub const DEFAULT: Self = Self {
         slow: 3_000,
@@ -85,18 +85,18 @@ impl PressureLimits {
     };
 
     /// Returns the pressure of a tail with this number of segments.
-    pub fn pressure_of(&self, segments: u64) -> Pressure {
+    pub fn pressure_of(&self, segments: u64) -> Backpressure {
         if segments > self.stop {
-            Pressure::Stop
+            Backpressure::Stop
         } else if segments > self.slow {
-            Pressure::Slow
+            Backpressure::Slow
         } else {
-            Pressure::None
+            Backpressure::None
         }
     }
 }
 
-impl Default for PressureLimits {
+impl Default for BackpressureLimits {
     fn default() -> Self {
         Self::DEFAULT
     }
@@ -213,12 +213,12 @@ impl KnownTail {
 /// The tails of all databases that a writer writes to: a small entry for each.
 #[derive(Debug)]
 pub(crate) struct KnownTails {
-    limits: PressureLimits,
+    limits: BackpressureLimits,
     tails: Mutex<BTreeMap<DatabaseId, KnownTail>>,
 }
 
 impl KnownTails {
-    pub(crate) fn new(limits: PressureLimits) -> Self {
+    pub(crate) fn new(limits: BackpressureLimits) -> Self {
         Self {
             limits,
             tails: Mutex::default(),
@@ -236,7 +236,7 @@ impl KnownTails {
         database: DatabaseId,
         mark: Stamp,
         published: Option<TailState>,
-    ) -> Pressure {
+    ) -> Backpressure {
         let mut tails = self.lock();
         let tail = tails.entry(database).or_default();
         tail.observe(mark, published);
@@ -244,7 +244,7 @@ impl KnownTails {
     }
 
     /// Returns the pressure of a database.
-    pub(crate) fn pressure(&self, database: DatabaseId) -> Pressure {
+    pub(crate) fn pressure(&self, database: DatabaseId) -> Backpressure {
         let tails = self.lock();
         let segments = tails.get(&database).map_or(0, KnownTail::segments);
         self.limits.pressure_of(segments)

@@ -22,16 +22,16 @@ fn state(segments: u64, listed: i64) -> Option<TailState> {
 }
 
 fn tails() -> KnownTails {
-    KnownTails::new(PressureLimits { slow: 3, stop: 6 })
+    KnownTails::new(BackpressureLimits { slow: 3, stop: 6 })
 }
 
 #[test]
 fn a_tail_slows_writers_above_3_000_segments_and_stops_them_above_10_000() {
-    let limits = PressureLimits::default();
-    assert_eq!(limits.pressure_of(3_000), Pressure::None);
-    assert_eq!(limits.pressure_of(3_001), Pressure::Slow);
-    assert_eq!(limits.pressure_of(10_000), Pressure::Slow);
-    assert_eq!(limits.pressure_of(10_001), Pressure::Stop);
+    let limits = BackpressureLimits::default();
+    assert_eq!(limits.pressure_of(3_000), Backpressure::None);
+    assert_eq!(limits.pressure_of(3_001), Backpressure::Slow);
+    assert_eq!(limits.pressure_of(10_000), Backpressure::Slow);
+    assert_eq!(limits.pressure_of(10_001), Backpressure::Stop);
 }
 
 #[test]
@@ -42,10 +42,10 @@ fn puts_above_a_mark_that_does_not_move_stop_the_writer_even_if_nothing_was_ever
         tails.record_put(DATABASE, stamp(second), 0);
         seen.push(tails.observe(DATABASE, Stamp::ZERO, None));
     }
-    let (none, slow) = ([Pressure::None; 3], [Pressure::Slow; 3]);
-    assert_eq!(seen, [&none[..], &slow, &[Pressure::Stop]].concat());
+    let (none, slow) = ([Backpressure::None; 3], [Backpressure::Slow; 3]);
+    assert_eq!(seen, [&none[..], &slow, &[Backpressure::Stop]].concat());
     let flushed = tails.observe(DATABASE, stamp(3), None);
-    assert_eq!(flushed, Pressure::None);
+    assert_eq!(flushed, Backpressure::None);
 }
 
 #[test]
@@ -55,19 +55,25 @@ fn a_published_tail_counts_with_the_puts_that_came_after_it_was_listed() {
         tails.record_put(DATABASE, stamp(second), 0);
     }
     let mark = Stamp::ZERO;
-    assert_eq!(tails.observe(DATABASE, mark, state(4, 10)), Pressure::Slow);
+    assert_eq!(
+        tails.observe(DATABASE, mark, state(4, 10)),
+        Backpressure::Slow
+    );
     for second in 11..14 {
         tails.record_put(DATABASE, stamp(second), 0);
     }
-    assert_eq!(tails.pressure(DATABASE), Pressure::Stop);
+    assert_eq!(tails.pressure(DATABASE), Backpressure::Stop);
     // A flush has caught up.
     let caught_up = tails.observe(DATABASE, stamp(13), state(0, 20));
-    assert_eq!(caught_up, Pressure::None);
+    assert_eq!(caught_up, Backpressure::None);
     // A manifest that was read before that flush is ignored.
-    assert_eq!(tails.observe(DATABASE, mark, state(4, 10)), Pressure::None);
+    assert_eq!(
+        tails.observe(DATABASE, mark, state(4, 10)),
+        Backpressure::None
+    );
     // A flusher that could not flush publishes the next count.
     let blocked = tails.observe(DATABASE, stamp(13), state(9, 30));
-    assert_eq!(blocked, Pressure::Stop);
+    assert_eq!(blocked, Backpressure::Stop);
 }
 
 #[test]

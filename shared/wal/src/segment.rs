@@ -31,7 +31,7 @@ use std::ops::Range;
 
 use arrow_array::RecordBatch;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use neap_bucket::{Format, FormatError, HEADER_BYTES, Key, SegmentName, Stamp};
+use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, SegmentName, Stamp};
 use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
@@ -39,27 +39,27 @@ use serde::{Deserialize, Serialize};
 use crate::{EncodedRows, rows::read_stream};
 
 /// The format of segments with rows of clients, without memory sizes.
-const ROWS_FORMAT: Format = Format {
+const ROWS_FORMAT: ObjectFormat = ObjectFormat {
     magic: *b"NWAL",
     kind: "segment",
     version: 1,
 };
 
 /// The format of segments with row deletes.
-const DELETES_FORMAT: Format = Format {
+const DELETES_FORMAT: ObjectFormat = ObjectFormat {
     version: 2,
     ..ROWS_FORMAT
 };
 
 /// The format of segments with rows of plugins, without memory sizes.
-const PLUGIN_ROWS_FORMAT: Format = Format {
+const PLUGIN_ROWS_FORMAT: ObjectFormat = ObjectFormat {
     version: 3,
     ..ROWS_FORMAT
 };
 
 /// The format of segments with rows of clients or plugins and their memory sizes. Decoding accepts this version and
 /// older ones.
-const SIZED_ROWS_FORMAT: Format = Format {
+const SIZED_ROWS_FORMAT: ObjectFormat = ObjectFormat {
     version: 4,
     ..ROWS_FORMAT
 };
@@ -99,7 +99,7 @@ pub enum SegmentError {
 /// An entry of the directory. Describes one stream of the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct StreamEntry {
     /// The table.
     pub table: TableId,
     /// The start of the stream, in bytes from the first stream.
@@ -119,7 +119,7 @@ pub struct Entry {
     pub memory_bytes: Option<u64>,
 }
 
-impl Entry {
+impl StreamEntry {
     fn range(&self) -> Option<Range<usize>> {
         let start = usize::try_from(self.offset).ok()?;
         let end = start.checked_add(usize::try_from(self.length).ok()?)?;
@@ -131,7 +131,7 @@ impl Entry {
 /// adds a field raises the version.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+struct SegmentHeader {
     stamp: Stamp,
     nonce: u64,
     salt: u16,
@@ -140,7 +140,7 @@ struct Header {
     deletes: Vec<RowDelete>,
     #[serde(default, skip_serializing_if = "is_zero")]
     depth: u8,
-    directory: Vec<Entry>,
+    directory: Vec<StreamEntry>,
 }
 
 #[expect(
@@ -151,9 +151,9 @@ fn is_zero(depth: &u8) -> bool {
     *depth == 0
 }
 
-impl Header {
+impl SegmentHeader {
     /// Returns the format of a segment with this header; `None` if the header is invalid.
-    fn format(&self) -> Option<Format> {
+    fn format(&self) -> Option<ObjectFormat> {
         let mut sizes = self.directory.iter().map(|entry| entry.memory_bytes);
         let is_sized = sizes.any(|size| size.is_some());
         match (
@@ -182,7 +182,7 @@ impl Header {
 
     /// Returns the offsets of the streams whose checksums do not match.
     fn damaged_streams(&self, streams: &Bytes) -> Vec<u32> {
-        let is_damaged = |entry: &&Entry| {
+        let is_damaged = |entry: &&StreamEntry| {
             let stream = entry.range().and_then(|range| streams.get(range));
             stream.is_none_or(|stream| crc32c::crc32c(stream) != entry.crc32c)
         };
@@ -193,7 +193,7 @@ impl Header {
 
 /// A summary of the rows of one table in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableRows {
+pub struct TableSummary {
     /// The table.
     pub table: TableId,
     /// The number of rows.
@@ -214,7 +214,7 @@ pub struct Segment {
     needs_catalog: u64,
     deletes: Vec<RowDelete>,
     depth: u8,
-    directory: Vec<Entry>,
+    directory: Vec<StreamEntry>,
     /// The offsets of the damaged streams, in the order of the streams.
     damaged: Vec<u32>,
     object: Bytes,
@@ -232,7 +232,7 @@ impl Segment {
         depth: u8,
         rows: &[EncodedRows],
     ) -> Option<Self> {
-        let header = Header {
+        let header = SegmentHeader {
             stamp: name.stamp,
             nonce: name.nonce,
             salt,
@@ -253,7 +253,7 @@ impl Segment {
         needs_catalog: u64,
         deletes: &[RowDelete],
     ) -> Option<Self> {
-        let header = Header {
+        let header = SegmentHeader {
             stamp: name.stamp,
             nonce: name.nonce,
             salt,
@@ -265,7 +265,7 @@ impl Segment {
         Self::build(database, header, &[])
     }
 
-    fn build(database: DatabaseId, header: Header, rows: &[EncodedRows]) -> Option<Self> {
+    fn build(database: DatabaseId, header: SegmentHeader, rows: &[EncodedRows]) -> Option<Self> {
         let format = header.format()?;
         let text = serde_json::to_vec(&header).ok()?;
         let streams: usize = rows.iter().map(EncodedRows::size_bytes).sum();
@@ -369,7 +369,7 @@ impl Segment {
 
     /// Returns the summaries that the header of an object contains, whether or not the header is intact. For
     /// diagnostics only. Empty if the header can't be decoded.
-    pub fn claimed_tables(object: &Bytes) -> Vec<TableRows> {
+    pub fn claimed_tables(object: &Bytes) -> Vec<TableSummary> {
         let payload = object.slice(HEADER_BYTES.min(object.len())..);
         let header = split(&payload).map(|(header, _)| header);
         header.map_or_else(Vec::new, |header| sum_up(&header.directory))
@@ -411,12 +411,12 @@ impl Segment {
     }
 
     /// The streams, in their order.
-    pub fn directory(&self) -> &[Entry] {
+    pub fn directory(&self) -> &[StreamEntry] {
         &self.directory
     }
 
     /// The damaged streams, in their order.
-    pub fn damaged_streams(&self) -> impl Iterator<Item = &Entry> {
+    pub fn damaged_streams(&self) -> impl Iterator<Item = &StreamEntry> {
         let streams = self.directory.iter();
         streams.filter(|entry| self.damaged.contains(&entry.offset))
     }
@@ -427,7 +427,7 @@ impl Segment {
     }
 
     /// Summaries of the rows of the damaged streams: one item for each table, sorted by table id.
-    pub fn damaged_rows(&self) -> Vec<TableRows> {
+    pub fn damaged_rows(&self) -> Vec<TableSummary> {
         sum_up(self.damaged_streams())
     }
 
@@ -443,7 +443,7 @@ impl Segment {
 
     /// Summaries of all rows, including those of damaged streams: one item for each table, sorted by table id. Empty
     /// for a segment with deletes.
-    pub fn tables(&self) -> impl Iterator<Item = TableRows> {
+    pub fn tables(&self) -> impl Iterator<Item = TableSummary> {
         sum_up(&self.directory).into_iter()
     }
 
@@ -455,7 +455,7 @@ impl Segment {
         entries.map(|entry| self.batch(entry)).collect()
     }
 
-    fn batch(&self, entry: &Entry) -> Result<RecordBatch, SegmentError> {
+    fn batch(&self, entry: &StreamEntry) -> Result<RecordBatch, SegmentError> {
         let failed = |reason: String| SegmentError::Rows {
             key: Key::Segment(self.database, self.name).to_string(),
             table: entry.table,
@@ -485,15 +485,15 @@ fn put_id(name: SegmentName) -> u128 {
 }
 
 /// Returns the bytes of an envelope between its magic and its `put_id`.
-fn version_and_reserved(format: &Format) -> [u8; 4] {
+fn version_and_reserved(format: &ObjectFormat) -> [u8; 4] {
     let [low, high] = format.version.to_le_bytes();
     [low, high, 0, 0]
 }
 
-fn directory(rows: &[EncodedRows]) -> Option<Vec<Entry>> {
+fn directory(rows: &[EncodedRows]) -> Option<Vec<StreamEntry>> {
     let mut offset = 0_u32;
     let entries = rows.iter().map(|rows| {
-        let entry = Entry {
+        let entry = StreamEntry {
             table: rows.table(),
             offset,
             length: u32::try_from(rows.size_bytes()).ok()?,
@@ -509,7 +509,7 @@ fn directory(rows: &[EncodedRows]) -> Option<Vec<Entry>> {
     entries.collect()
 }
 
-fn split(payload: &Bytes) -> Option<(Header, Bytes)> {
+fn split(payload: &Bytes) -> Option<(SegmentHeader, Bytes)> {
     let mut rest = payload.clone();
     let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
     if length > rest.len() {
@@ -546,10 +546,10 @@ fn stored_checksum(object: &Bytes) -> Option<u32> {
 }
 
 /// Summarises the rows of streams: one item for each table, sorted by table id.
-fn sum_up<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<TableRows> {
-    let mut entries: Vec<&Entry> = streams.into_iter().collect();
+fn sum_up<'a>(streams: impl IntoIterator<Item = &'a StreamEntry>) -> Vec<TableSummary> {
+    let mut entries: Vec<&StreamEntry> = streams.into_iter().collect();
     entries.sort_by_key(|entry| entry.table);
-    let mut tables: Vec<TableRows> = Vec::new();
+    let mut tables: Vec<TableSummary> = Vec::new();
     for entry in entries {
         let rows = u64::from(entry.rows);
         match tables.last_mut() {
@@ -560,7 +560,7 @@ fn sum_up<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<TableRows> {
                 let sum = last.memory_bytes.zip(entry.memory_bytes);
                 last.memory_bytes = sum.map(|(one, other)| one.saturating_add(other));
             }
-            _ => tables.push(TableRows {
+            _ => tables.push(TableSummary {
                 table: entry.table,
                 rows,
                 min_time: entry.min_time,

@@ -73,7 +73,7 @@ fn the_header_is_json() {
     let segment = small();
     let (header, _) = split(&segment.object().slice(HEADER_BYTES..)).unwrap();
     let directory = header.directory.len();
-    let header = Header {
+    let header = SegmentHeader {
         directory: Vec::new(),
         ..header
     };
@@ -82,7 +82,7 @@ fn the_header_is_json() {
         serde_json::to_string(&header).unwrap(),
         @r#"{"stamp":28672000005,"nonce":2748,"salt":5,"needs_catalog":12,"directory":[]}"#
     );
-    let entry = Entry {
+    let entry = StreamEntry {
         table: TableId::new(1),
         offset: 2,
         length: 3,
@@ -96,7 +96,7 @@ fn the_header_is_json() {
         serde_json::to_string(&entry).unwrap(),
         @r#"{"table":1,"offset":2,"length":3,"rows":4,"min_time":-5,"max_time":6,"crc32c":7}"#
     );
-    let sized = Entry {
+    let sized = StreamEntry {
         memory_bytes: Some(8),
         ..entry
     };
@@ -108,7 +108,7 @@ fn the_header_is_json() {
 
 #[test]
 fn the_largest_header_and_entry_fit_their_bounds() {
-    let entry = Entry {
+    let entry = StreamEntry {
         table: TableId::new(u32::MAX),
         offset: u32::MAX,
         length: u32::MAX,
@@ -119,7 +119,7 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         memory_bytes: Some(u64::from(u32::MAX) * 64),
     };
     assert!(serde_json::to_vec(&entry).unwrap().len() < ENTRY_BYTES);
-    let header = Header {
+    let header = SegmentHeader {
         stamp: Stamp::from_u64(u64::MAX),
         nonce: u64::MAX,
         salt: u16::MAX,
@@ -142,7 +142,7 @@ fn tables_are_summed_up_over_their_streams() {
         entries.filter_map(|entry| entry.memory_bytes).sum::<u64>()
     };
     let expected =
-        [(1, 3, -4, 2), (2, 1, 9, 9)].map(|(table, rows, min_time, max_time)| TableRows {
+        [(1, 3, -4, 2), (2, 1, 9, 9)].map(|(table, rows, min_time, max_time)| TableSummary {
             table: TableId::new(table),
             rows,
             min_time,
@@ -164,7 +164,7 @@ fn segments_of_deletes_round_trip() {
     }
     let (header, streams) = split(&read.object().slice(HEADER_BYTES..)).unwrap();
     assert!(streams.is_empty());
-    let header = Header {
+    let header = SegmentHeader {
         deletes: vec![delete(1, "a")],
         ..header
     };
@@ -196,7 +196,7 @@ fn the_depth_of_rows_is_read() {
     assert_eq!(read.depth(), 2);
     assert_eq!(read.rows(TableId::new(1)).unwrap().len(), 1);
     let (header, _) = split(&read.object().slice(HEADER_BYTES..)).unwrap();
-    let header = Header {
+    let header = SegmentHeader {
         directory: Vec::new(),
         ..header
     };
@@ -209,7 +209,7 @@ fn the_depth_of_rows_is_read() {
 #[test]
 fn a_segment_of_rows_and_deletes_is_damaged() {
     let rows = [rows(1, &[1])];
-    let header = Header {
+    let header = SegmentHeader {
         stamp: NAME.stamp,
         nonce: NAME.nonce,
         salt: 5,
@@ -270,7 +270,7 @@ fn read_damaged(written: &Segment, object: Bytes, damage: &str) -> Vec<u32> {
     damaged
 }
 
-fn offsets<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<u32> {
+fn offsets<'a>(streams: impl IntoIterator<Item = &'a StreamEntry>) -> Vec<u32> {
     streams.into_iter().map(|entry| entry.offset).collect()
 }
 
@@ -308,7 +308,7 @@ fn a_truncation_damages_the_streams_after_it() {
         for length in 0..object.len() {
             let text = format!("{length} bytes");
             let damaged = read_damaged(&segment, object.slice(..length), &text);
-            let cut = |entry: &&Entry| {
+            let cut = |entry: &&StreamEntry| {
                 let end = first_stream(&segment) + entry.range().unwrap().end;
                 length < first_stream(&segment) || length < end
             };
@@ -349,7 +349,7 @@ fn the_rows_of_a_damaged_stream_are_named_and_the_others_are_read() {
         @"'tail/3/00000000028672000005-0000000000000abc.wal' is damaged: rows of table 1: their checksum does not match"
     );
     assert_eq!(read.rows(TableId::new(2)).unwrap().len(), 1);
-    let lost = TableRows {
+    let lost = TableSummary {
         table: TableId::new(1),
         rows: 1,
         min_time: -4,

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Entropy, PLAUSIBLE_AHEAD, Rules, Stamp, StoreTime};
+use neap_bucket::{Entropy, MAX_STAMP_LEAD, ProtocolRules, Stamp, StoreTime};
 
 /// The maximum by which a followed stamp may be ahead of the store's clock. The clocks of correct instances differ by
 /// the skew of their hosts and the resolution of a `Date`, 1 s. Following a stamp that is further ahead would move the
 /// stamps of every instance into a future in which no write is acknowledged.
-const FOLLOWED_AHEAD: Duration = Duration::from_secs(5);
+const MAX_FOLLOWED_AHEAD: Duration = Duration::from_secs(5);
 
 /// Reasons why a write can't be ordered after the stamp that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,12 +52,12 @@ impl StampSource {
     ///
     /// The source follows stamps up to 5 s ahead, or up to the acknowledgement limit if that is less, because a write
     /// whose stamp is further ahead than the limit can't be acknowledged and must not be put.
-    pub fn new(entropy: &Entropy, rules: &Rules) -> Self {
+    pub fn new(entropy: &Entropy, rules: &ProtocolRules) -> Self {
         // The truncation keeps random bits; the salt has 12 bits.
         let [low, high, ..] = entropy.next_u64().to_le_bytes();
         Self {
             salt: u16::from_le_bytes([low, high]) & 0x0fff,
-            followed_ahead: FOLLOWED_AHEAD.min(rules.acknowledgement_limit),
+            followed_ahead: MAX_FOLLOWED_AHEAD.min(rules.acknowledgement_limit),
             last: Mutex::new(Stamp::ZERO),
             not_followed: AtomicU64::new(0),
         }
@@ -83,7 +83,7 @@ impl StampSource {
         let ahead = after.time().since(now);
         if ahead <= self.followed_ahead {
             Ok(())
-        } else if ahead <= PLAUSIBLE_AHEAD {
+        } else if ahead <= MAX_STAMP_LEAD {
             let wait = ahead.saturating_sub(self.followed_ahead);
             Err(StampError::Ahead { after, ahead, wait })
         } else {
@@ -132,13 +132,16 @@ impl StampSource {
 
 #[cfg(test)]
 mod tests {
-    use neap_bucket::Margins;
+    use neap_bucket::ProtocolMargins;
     use proptest::prelude::*;
 
     use super::*;
 
     fn source() -> StampSource {
-        StampSource::new(&Entropy::from_seed(1), &Rules::new(Margins::NETWORK))
+        StampSource::new(
+            &Entropy::from_seed(1),
+            &ProtocolRules::new(ProtocolMargins::NETWORK),
+        )
     }
 
     fn seconds(seconds: i64) -> StoreTime {
@@ -219,7 +222,10 @@ mod tests {
 
     #[test]
     fn no_stamp_is_further_ahead_than_the_acknowledgement_limit() {
-        let source = StampSource::new(&Entropy::from_seed(1), &Rules::new(Margins::LOCAL));
+        let source = StampSource::new(
+            &Entropy::from_seed(1),
+            &ProtocolRules::new(ProtocolMargins::LOCAL),
+        );
         let after = Stamp::new(seconds(3), 0);
         assert!(matches!(
             source.next(seconds(0), Some(after)),

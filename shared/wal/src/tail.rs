@@ -7,8 +7,8 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use neap_bucket::{
-    Answer, Bucket, FormatError, Get, GetOptions, Key, ListEntry, ListPage, ListRequest, Operation,
-    SegmentName, Stamp, StoreError, StoreTime,
+    Bucket, FormatError, Get, GetOptions, Key, ListEntry, ListPage, ListRequest, Operation,
+    SegmentName, Stamp, StoreError, StoreResponse, StoreTime,
 };
 use neap_schema::DatabaseId;
 
@@ -16,7 +16,7 @@ use crate::{Segment, SegmentError};
 
 /// Maximum number of segments that are fetched concurrently: enough to hide the latency of a store, few enough for its
 /// rate limits and the memory of a function.
-const FETCHES_AT_ONCE: usize = 32;
+const MAX_CONCURRENT_FETCHES: usize = 32;
 
 /// The size of a cache entry besides the object, in bytes: key, directory and bookkeeping.
 const CACHE_ENTRY_BYTES: usize = 256;
@@ -29,7 +29,7 @@ const MAX_PAGES: usize = 100_000;
 
 /// The settings of a [`TailReader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TailSettings {
+pub struct TailReaderSettings {
     /// Maximum bytes of cached segments, across all databases.
     pub cache_bytes: u64,
     /// Maximum number of segments above the mark that [`TailReader::list`] lists, for readers of the whole tail.
@@ -39,7 +39,7 @@ pub struct TailSettings {
     pub request_timeout: Duration,
 }
 
-impl Default for TailSettings {
+impl Default for TailReaderSettings {
     /// 128 MiB, 100,000 segments, 30 s.
     fn default() -> Self {
         Self {
@@ -71,7 +71,7 @@ pub enum TailError {
     },
     /// The listing has more pages than the maximum.
     #[error("the listing of the tail of database {database} has more than {pages} pages")]
-    Endless {
+    TooManyPages {
         /// The database.
         database: DatabaseId,
         /// The maximum number of pages.
@@ -152,7 +152,7 @@ impl TailListing {
 
 /// The result of fetching segments by name.
 #[derive(Clone, Debug, Default)]
-pub struct Fetched {
+pub struct FetchedSegments {
     /// The segments that exist, in the order of the names.
     pub segments: Vec<Arc<Segment>>,
     /// The segments that do not exist: they were flushed and garbage-collected, or never existed.
@@ -192,13 +192,13 @@ type SegmentCache =
 #[derive(Clone, Debug)]
 pub struct TailReader {
     bucket: Bucket,
-    settings: TailSettings,
+    settings: TailReaderSettings,
     cache: SegmentCache,
 }
 
 impl TailReader {
     /// Creates a reader with an empty cache.
-    pub fn new(bucket: Bucket, settings: TailSettings) -> Self {
+    pub fn new(bucket: Bucket, settings: TailReaderSettings) -> Self {
         // LRU, because the segments used last are used next. The hasher has fixed keys, so that eviction depends only
         // on the sequence of requests.
         let cache = Cache::builder()
@@ -260,7 +260,7 @@ impl TailReader {
                 start_after: Some(&start_after),
                 page_token,
             });
-            let Answer { value: page, date } = page.await?;
+            let StoreResponse { value: page, date } = page.await?;
             if page_number == 0 {
                 listing.first_page_date = date;
                 listing.dates = date.map(|date| (date, date));
@@ -294,13 +294,13 @@ impl TailReader {
                 return Ok(listing);
             }
         }
-        Err(TailError::Endless {
+        Err(TailError::TooManyPages {
             database,
             pages: MAX_PAGES,
         })
     }
 
-    async fn page(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn page(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let prefix = request.prefix;
         let page = self.bucket.list(request);
         self.in_time(Operation::List, prefix, page).await
@@ -316,11 +316,11 @@ impl TailReader {
         &self,
         database: DatabaseId,
         names: &[SegmentName],
-    ) -> Result<Fetched, TailError> {
+    ) -> Result<FetchedSegments, TailError> {
         let fetched = self.fetch_readable(database, names).await?;
         match fetched.unreadable.into_iter().next() {
             Some((_, error)) => Err(error.into()),
-            None => Ok(Fetched {
+            None => Ok(FetchedSegments {
                 unreadable: Vec::new(),
                 ..fetched
             }),
@@ -336,7 +336,7 @@ impl TailReader {
         &self,
         database: DatabaseId,
         names: &[SegmentName],
-    ) -> Result<Fetched, TailError> {
+    ) -> Result<FetchedSegments, TailError> {
         let segments: Vec<_> = stream::iter(names.iter().copied())
             .map(|name| async move {
                 match self.segment(database, name).await {
@@ -345,10 +345,10 @@ impl TailReader {
                     Err(error) => Err(error),
                 }
             })
-            .buffered(FETCHES_AT_ONCE)
+            .buffered(MAX_CONCURRENT_FETCHES)
             .try_collect()
             .await?;
-        let mut fetched = Fetched::default();
+        let mut fetched = FetchedSegments::default();
         for (name, segment) in names.iter().zip(segments) {
             match segment {
                 Ok(Some(segment)) => fetched.segments.push(segment),

@@ -31,7 +31,7 @@ async fn put(world: &TestWorld, database: DatabaseId, segment: &Segment) {
 }
 
 fn reader(world: &TestWorld) -> TailReader {
-    TailReader::new(world.bucket.clone(), TailSettings::default())
+    TailReader::new(world.bucket.clone(), TailReaderSettings::default())
 }
 
 fn stamps(names: &[SegmentName]) -> Vec<u64> {
@@ -108,9 +108,9 @@ async fn listing_fails_above_the_limit_and_ignores_segments_below_the_mark() {
     for stamp in 1..=4 {
         put(&world, DATABASE, &segment(stamp)).await;
     }
-    let settings = TailSettings {
+    let settings = TailReaderSettings {
         max_segments: 3,
-        ..TailSettings::default()
+        ..TailReaderSettings::default()
     };
     let reader = TailReader::new(world.bucket.clone(), settings);
     let error = reader.list(DATABASE, Stamp::ZERO).await.unwrap_err();
@@ -222,7 +222,7 @@ async fn segments_are_fetched_once_in_the_order_asked_for() {
         assert_eq!(names, all);
         assert_eq!(world.store.count(Operation::Get) - before, 100);
     }
-    assert!(world.store.most_at_once() <= FETCHES_AT_ONCE);
+    assert!(world.store.most_at_once() <= MAX_CONCURRENT_FETCHES);
     assert!(world.store.most_at_once() > 1);
 }
 
@@ -294,9 +294,9 @@ async fn an_inserted_segment_is_served_from_the_cache() {
 async fn the_cache_is_bounded_and_keeps_the_newest_segments() {
     let world = TestWorld::new().await;
     let one = u64::from(weight(&segment(1)));
-    let settings = TailSettings {
+    let settings = TailReaderSettings {
         cache_bytes: 10 * one,
-        ..TailSettings::default()
+        ..TailReaderSettings::default()
     };
     let reader = TailReader::new(world.bucket.clone(), settings);
     for stamp in 1..=100 {

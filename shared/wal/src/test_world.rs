@@ -19,15 +19,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
-    Answer, Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, Margins,
-    MemoryStore, Moment, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, StoreTime,
-    World, WriteOrder,
+    Bucket, Clock, ClockReading, Entropy, Get, GetOptions, Key, ListPage, ListRequest, MemoryStore,
+    Operation, ProtocolMargins, ProtocolRules, Put, PutMode, Stamp, Store, StoreError,
+    StoreResponse, StoreTime, World, WriteOrder,
 };
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use proptest::prelude::*;
 
-use crate::{DeleteRequest, EncodedRows, Proof, WriteRequest};
+use crate::{DeleteRequest, EncodedRows, FreshnessProof, WriteRequest};
 
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(3);
 
@@ -109,7 +109,7 @@ pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
 
 /// A freeze of the machine at the nth read of its clock from now.
 #[derive(Debug)]
-pub(crate) struct Freeze {
+pub(crate) struct ScheduledFreeze {
     pub(crate) reads_before: usize,
     pub(crate) duration: Duration,
     /// Whether the monotonic clock stands still during the freeze.
@@ -124,7 +124,7 @@ pub(crate) struct TestClock {
     start: tokio::time::Instant,
     wall_offset: AtomicI64,
     monotonic_offset: Mutex<Duration>,
-    freeze: Mutex<Option<Freeze>>,
+    freeze: Mutex<Option<ScheduledFreeze>>,
 }
 
 impl TestClock {
@@ -145,7 +145,7 @@ impl TestClock {
             .fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 
-    pub(crate) fn freeze(&self, freeze: Freeze) {
+    pub(crate) fn freeze(&self, freeze: ScheduledFreeze) {
         *self.freeze.lock().unwrap() = Some(freeze);
     }
 
@@ -166,7 +166,7 @@ impl TestClock {
                 }
             }
             Some(freeze) => {
-                *pending = Some(Freeze {
+                *pending = Some(ScheduledFreeze {
                     reads_before: freeze.reads_before - 1,
                     ..freeze
                 });
@@ -199,7 +199,7 @@ impl Clock for TestClock {
 
 /// The behaviour of the store for one PUT.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum ScriptedPut {
     /// Stores the object after a delay.
     After(Duration),
     /// Stores the object and answers with a `Date` that is off by this many seconds.
@@ -221,7 +221,7 @@ pub(crate) enum Deed {
 pub(crate) struct TestStore {
     pub(crate) memory: MemoryStore,
     pub(crate) clock: Arc<TestClock>,
-    deeds: Mutex<VecDeque<Deed>>,
+    deeds: Mutex<VecDeque<ScriptedPut>>,
     requests: Mutex<Vec<Operation>>,
     is_unsorted: AtomicBool,
     breaks_promise: AtomicBool,
@@ -246,7 +246,7 @@ impl TestStore {
         })
     }
 
-    pub(crate) fn will(&self, deeds: &[Deed]) {
+    pub(crate) fn will(&self, deeds: &[ScriptedPut]) {
         self.deeds.lock().unwrap().extend(deeds);
     }
 
@@ -309,7 +309,7 @@ impl TestStore {
 
 #[async_trait]
 impl Store for TestStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.counted(Operation::Get);
         let under_way = self.gets.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_gets.fetch_max(under_way, Ordering::Relaxed);
@@ -319,7 +319,12 @@ impl Store for TestStore {
         answer
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.counted(Operation::Put);
         let deed = self.deeds.lock().unwrap().pop_front();
         let (operation, key_owned) = (Operation::Put, key.to_owned());
@@ -329,10 +334,10 @@ impl Store for TestStore {
             reason: "connection reset".to_owned(),
         };
         match deed {
-            Some(Deed::After(duration)) => self.clock.sleep(duration).await,
-            Some(Deed::Hang) => pending().await,
-            Some(Deed::Lost) => return Err(lost),
-            Some(Deed::Rejects) => {
+            Some(ScriptedPut::After(duration)) => self.clock.sleep(duration).await,
+            Some(ScriptedPut::Hang) => pending().await,
+            Some(ScriptedPut::Lost) => return Err(lost),
+            Some(ScriptedPut::Rejects) => {
                 return Err(StoreError::Rejected {
                     operation,
                     key: key_owned,
@@ -344,12 +349,12 @@ impl Store for TestStore {
         let answer = self.memory.put(key, body, mode).await?;
         let date = answer.date;
         match deed {
-            Some(Deed::AnswerLost) => Err(lost),
-            Some(Deed::NoDate) => Ok(Answer {
+            Some(ScriptedPut::AnswerLost) => Err(lost),
+            Some(ScriptedPut::NoDate) => Ok(StoreResponse {
                 date: None,
                 ..answer
             }),
-            Some(Deed::DateOff(seconds)) => Ok(Answer {
+            Some(ScriptedPut::DateOff(seconds)) => Ok(StoreResponse {
                 date: date.map(|date| StoreTime::from_micros(date.micros() + seconds * 1_000_000)),
                 ..answer
             }),
@@ -357,7 +362,7 @@ impl Store for TestStore {
         }
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.counted(Operation::List);
         let delay = *self.list_delay.lock().unwrap();
         if !delay.is_zero() {
@@ -377,7 +382,7 @@ impl Store for TestStore {
         Ok(answer)
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.memory.delete(keys).await
     }
 
@@ -425,11 +430,11 @@ impl TestWorld {
         answer.unwrap().date.unwrap()
     }
 
-    pub(crate) fn rules(&self) -> Rules {
-        Rules::new(Margins::NETWORK)
+    pub(crate) fn rules(&self) -> ProtocolRules {
+        ProtocolRules::new(ProtocolMargins::NETWORK)
     }
 
-    pub(crate) fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> ClockReading {
         self.bucket.world().moment()
     }
 
@@ -465,8 +470,8 @@ impl TestWorld {
         }
     }
 
-    fn proof(&self) -> Proof {
-        Proof {
+    fn proof(&self) -> FreshnessProof {
+        FreshnessProof {
             catalog_version: 1,
             mark: Stamp::ZERO,
             proven: self.bucket.clock().now().unwrap_or_default(),

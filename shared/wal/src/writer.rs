@@ -15,15 +15,15 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Rules, Stamp, WriteOrder};
+use neap_bucket::{Bucket, ProtocolRules, Stamp, WriteOrder};
 use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    Acknowledged, DeleteRequest, Pressure, Proof, SegmentObserver, TailState, WriteError,
-    WriteRequest, WriterSettings, WriterStats,
-    batch::{Load, Pending, SEGMENT_PARTS_BYTES, Terms, lay_out},
-    commit::Committer,
+    Backpressure, DeleteRequest, FreshnessProof, SegmentObserver, TailState, TailWriterSettings,
+    TailWriterStats, WriteError, WriteReceipt, WriteRequest,
+    batch::{CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, lay_out},
+    commit::SegmentCommitter,
     pressure::DeleteReservation,
 };
 
@@ -33,13 +33,13 @@ const SLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// Writes segments. Cloning is cheap; clones share all state.
 #[derive(Clone, Debug)]
 pub struct TailWriter {
-    inner: Arc<Inner>,
+    inner: Arc<TailWriterState>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    committer: Committer,
-    settings: WriterSettings,
+struct TailWriterState {
+    committer: SegmentCommitter,
+    settings: TailWriterSettings,
     in_flight_bytes: Arc<AtomicUsize>,
     lanes: Mutex<Lanes>,
     /// Whether the writer is shutting down. If so, no batch waits for the flush interval.
@@ -67,7 +67,7 @@ struct LaneKey {
 
 #[derive(Debug, Default)]
 struct Lane {
-    queue: VecDeque<Queued>,
+    queue: VecDeque<QueuedRequest>,
     queued_bytes: usize,
     /// Wakes the lane's task when the batch is full.
     is_full: Arc<Notify>,
@@ -77,20 +77,20 @@ struct Lane {
 }
 
 #[derive(Debug)]
-struct Queued {
-    pending: Pending<Reservation>,
-    load: Load,
+struct QueuedRequest {
+    pending: PendingRequest<InFlightReservation>,
+    load: WritePayload,
 }
 
 /// The bytes in flight and the pending deletes of a request. Released when the request is answered.
 #[derive(Debug)]
-struct Reservation {
+struct InFlightReservation {
     bytes: usize,
     of: Arc<AtomicUsize>,
     _deletes: Option<DeleteReservation>,
 }
 
-impl Drop for Reservation {
+impl Drop for InFlightReservation {
     fn drop(&mut self) {
         self.of.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -100,13 +100,13 @@ impl TailWriter {
     /// Creates a writer with its own salt. Each instance has one writer.
     pub fn new(
         bucket: Bucket,
-        rules: Rules,
-        settings: WriterSettings,
+        rules: ProtocolRules,
+        settings: TailWriterSettings,
         observer: Option<Arc<dyn SegmentObserver>>,
     ) -> Self {
-        let committer = Committer::new(bucket, rules, &settings, observer);
+        let committer = SegmentCommitter::new(bucket, rules, &settings, observer);
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(TailWriterState {
                 committer,
                 settings,
                 in_flight_bytes: Arc::default(),
@@ -129,8 +129,8 @@ impl TailWriter {
         &self,
         database: DatabaseId,
         request: WriteRequest,
-    ) -> Result<Acknowledged, WriteError> {
-        let terms = Terms {
+    ) -> Result<WriteReceipt, WriteError> {
+        let terms = CommitPreconditions {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
@@ -140,7 +140,7 @@ impl TailWriter {
             database,
             depth: request.depth,
         };
-        let load = Load::Rows(request.rows);
+        let load = WritePayload::Rows(request.rows);
         self.check_tail(database, &request.proof)?;
         self.put(lane, terms, load, None).await
     }
@@ -156,14 +156,14 @@ impl TailWriter {
         &self,
         database: DatabaseId,
         request: DeleteRequest,
-    ) -> Result<Acknowledged, WriteError> {
-        let terms = Terms {
+    ) -> Result<WriteReceipt, WriteError> {
+        let terms = CommitPreconditions {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
             order: WriteOrder::Strict,
         };
-        let load = Load::Deletes(request.deletes);
+        let load = WritePayload::Deletes(request.deletes);
         let lane = LaneKey { database, depth: 0 };
         self.check_tail(database, &request.proof)?;
         let limit = self.inner.settings.max_pending_deletes;
@@ -175,12 +175,12 @@ impl TailWriter {
     async fn put(
         &self,
         lane: LaneKey,
-        terms: Terms,
-        load: Load,
+        terms: CommitPreconditions,
+        load: WritePayload,
         deletes: Option<DeleteReservation>,
-    ) -> Result<Acknowledged, WriteError> {
+    ) -> Result<WriteReceipt, WriteError> {
         let answer = self.inner.join(lane, terms, load, deletes)?;
-        answer.await.unwrap_or(Err(WriteError::Abandoned))
+        answer.await.unwrap_or(Err(WriteError::ShuttingDown))
     }
 
     /// Puts waiting batches at once and disables waiting for the flush interval. Called when the instance shuts down
@@ -203,25 +203,29 @@ impl TailWriter {
     /// # Errors
     ///
     /// [`WriteError::TailTooLong`].
-    pub fn check_tail(&self, database: DatabaseId, proof: &Proof) -> Result<(), WriteError> {
+    pub fn check_tail(
+        &self,
+        database: DatabaseId,
+        proof: &FreshnessProof,
+    ) -> Result<(), WriteError> {
         let tails = self.inner.committer.tails();
         match tails.observe(database, proof.mark, proof.tail) {
-            Pressure::Stop => Err(WriteError::TailTooLong),
-            Pressure::None | Pressure::Slow => Ok(()),
+            Backpressure::Stop => Err(WriteError::TailTooLong),
+            Backpressure::None | Backpressure::Slow => Ok(()),
         }
     }
 
     /// Returns the counters of this writer.
-    pub fn stats(&self) -> WriterStats {
+    pub fn stats(&self) -> TailWriterStats {
         let in_flight = self.inner.in_flight_bytes.load(Ordering::Relaxed);
-        WriterStats {
+        TailWriterStats {
             in_flight_bytes: u64::try_from(in_flight).unwrap_or(u64::MAX),
             ..self.inner.committer.stats()
         }
     }
 }
 
-impl Inner {
+impl TailWriterState {
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,24 +234,24 @@ impl Inner {
     fn join(
         self: &Arc<Self>,
         key: LaneKey,
-        terms: Terms,
-        load: Load,
+        terms: CommitPreconditions,
+        load: WritePayload,
         deletes: Option<DeleteReservation>,
-    ) -> Result<oneshot::Receiver<Result<Acknowledged, WriteError>>, WriteError> {
+    ) -> Result<oneshot::Receiver<Result<WriteReceipt, WriteError>>, WriteError> {
         let bytes = load.measure()?;
         let reservation = self.reserve(bytes, deletes)?;
         let (reply, answer) = oneshot::channel();
-        let pending = Pending::new(terms, load.parts(), reply, reservation);
+        let pending = PendingRequest::new(terms, load.parts(), reply, reservation);
         let mut lanes = self.lanes();
         let lane = lanes.lane(key);
-        lane.queue.push_back(Queued { pending, load });
+        lane.queue.push_back(QueuedRequest { pending, load });
         lane.queued_bytes = lane.queued_bytes.saturating_add(bytes);
         if lane.queued_bytes >= self.settings.full_batch_bytes {
             lane.is_full.notify_one();
         }
         if !lane.is_running {
             lane.is_running = true;
-            let lane = RunningLane {
+            let lane = LaneTask {
                 inner: Arc::clone(self),
                 key,
                 has_ended: false,
@@ -261,28 +265,30 @@ impl Inner {
         &self,
         bytes: usize,
         deletes: Option<DeleteReservation>,
-    ) -> Result<Reservation, WriteError> {
+    ) -> Result<InFlightReservation, WriteError> {
         let limit = self.settings.max_in_flight_bytes;
         self.in_flight_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
                 taken.checked_add(bytes).filter(|taken| *taken <= limit)
             })
             .map_err(|in_flight| WriteError::Overloaded { in_flight, limit })?;
-        Ok(Reservation {
+        Ok(InFlightReservation {
             bytes,
             of: Arc::clone(&self.in_flight_bytes),
             _deletes: deletes,
         })
     }
 
-    fn flush_interval(&self, pressure: Pressure) -> Duration {
+    fn flush_interval(&self, pressure: Backpressure) -> Duration {
         if self.is_ending.load(Ordering::Relaxed) {
             return Duration::ZERO;
         }
         let interval = self.settings.flush_interval;
         let interval = match pressure {
-            Pressure::None => interval,
-            Pressure::Slow | Pressure::Stop => interval.saturating_mul(2).max(SLOW_INTERVAL),
+            Backpressure::None => interval,
+            Backpressure::Slow | Backpressure::Stop => {
+                interval.saturating_mul(2).max(SLOW_INTERVAL)
+            }
         };
         // A request that waited longer than rule W1 allows would be refused.
         interval.min(self.committer.longest_interval())
@@ -290,32 +296,32 @@ impl Inner {
 }
 
 /// The next step of a lane's task.
-enum Step {
+enum LaneStep {
     /// Wait until the flush interval ends, or the batch is full.
     Wait(Duration, Arc<Notify>),
     /// Put these requests.
-    Put(VecDeque<Queued>),
+    Put(VecDeque<QueuedRequest>),
     /// End the task, because the queue is empty.
     End,
 }
 
 /// The task of a lane. The lane can be started again however the task ends.
-struct RunningLane {
-    inner: Arc<Inner>,
+struct LaneTask {
+    inner: Arc<TailWriterState>,
     key: LaneKey,
     has_ended: bool,
 }
 
-impl RunningLane {
+impl LaneTask {
     async fn run(mut self) {
         loop {
             match self.next_step() {
-                Step::Wait(duration, is_full) => {
+                LaneStep::Wait(duration, is_full) => {
                     let world = self.inner.committer.bucket().world();
                     world.timeout(duration, is_full.notified()).await;
                 }
-                Step::Put(queued) => self.put(queued).await,
-                Step::End => {
+                LaneStep::Put(queued) => self.put(queued).await,
+                LaneStep::End => {
                     self.has_ended = true;
                     return;
                 }
@@ -323,7 +329,7 @@ impl RunningLane {
         }
     }
 
-    fn next_step(&self) -> Step {
+    fn next_step(&self) -> LaneStep {
         let now = self.inner.committer.bucket().world().clock.monotonic();
         let mut lanes = self.inner.lanes();
         let tails = self.inner.committer.tails();
@@ -332,19 +338,19 @@ impl RunningLane {
         let lane = lanes.lane(self.key);
         if lane.queue.is_empty() {
             lane.is_running = false;
-            return Step::End;
+            return LaneStep::End;
         }
         let since = lane.last_begin.map(|begin| now.saturating_sub(begin));
         let is_full = lane.queued_bytes >= self.inner.settings.full_batch_bytes;
         if let Some(since) = since.filter(|since| *since < interval && !is_full) {
-            return Step::Wait(interval.saturating_sub(since), Arc::clone(&lane.is_full));
+            return LaneStep::Wait(interval.saturating_sub(since), Arc::clone(&lane.is_full));
         }
         lane.last_begin = Some(now);
         lane.queued_bytes = 0;
-        Step::Put(std::mem::take(&mut lane.queue))
+        LaneStep::Put(std::mem::take(&mut lane.queue))
     }
 
-    async fn put(&self, queued: VecDeque<Queued>) {
+    async fn put(&self, queued: VecDeque<QueuedRequest>) {
         // Drop requests whose callers are gone.
         let open = queued.into_iter().filter(|queued| queued.pending.is_open());
         let (mut requests, loads): (Vec<_>, Vec<_>) =
@@ -358,7 +364,7 @@ impl RunningLane {
     }
 }
 
-impl Drop for RunningLane {
+impl Drop for LaneTask {
     fn drop(&mut self) {
         if self.has_ended {
             return;

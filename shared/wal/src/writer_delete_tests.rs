@@ -5,9 +5,9 @@ use neap_row_delete::{Condition, RowDelete};
 use super::*;
 use crate::DeleteRequest;
 
-impl Setup {
+impl WriterFixture {
     /// Starts a delete. The request has joined the group commit when this returns.
-    async fn begin_delete(&self, request: DeleteRequest) -> tokio::task::JoinHandle<Written> {
+    async fn begin_delete(&self, request: DeleteRequest) -> tokio::task::JoinHandle<WriteResult> {
         let writer = self.writer.clone();
         let task = tokio::spawn(async move { writer.delete(DATABASE, request).await });
         tokio::task::yield_now().await;
@@ -32,8 +32,8 @@ impl Setup {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_comes_between_the_writes_before_and_after_it_in_the_batch() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(500 * MS)]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::After(500 * MS)]);
     let mut tasks = vec![setup.begin(setup.world.request(0)).await];
     for time in [1, 2] {
         tasks.push(setup.begin(setup.world.request(time)).await);
@@ -64,24 +64,24 @@ async fn a_delete_comes_between_the_writes_before_and_after_it_in_the_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unacknowledged_delete_fails_and_later_writes_continue() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     setup
         .world
         .store
-        .will(&[Deed::After(100 * MS), Deed::AnswerLost]);
+        .will(&[ScriptedPut::After(100 * MS), ScriptedPut::AnswerLost]);
     let first = setup.begin(setup.world.request(0)).await;
     let delete = setup.begin_delete(setup.world.delete_request(1)).await;
     let later = setup.begin(setup.world.request(1)).await;
     first.await.unwrap().unwrap();
     let error = delete.await.unwrap().unwrap_err();
     assert!(error.stamp() < Some(later.await.unwrap().unwrap().stamp));
-    assert!(matches!(doubt(Err(error)), Doubt::NoAnswer(_)));
+    assert!(matches!(doubt(Err(error)), NotAcknowledged::NoAnswer(_)));
     assert_eq!(setup.recorder.unknown.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_follows_the_commit_rules_of_writes() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let after = Stamp::from_u64(u64::MAX);
     let ordered = DeleteRequest {
         after: Some(after),
@@ -93,12 +93,12 @@ async fn a_delete_follows_the_commit_rules_of_writes() {
     let late = setup.world.delete_request(1);
     setup.wait(6 * SECOND).await;
     let error = setup.writer.delete(DATABASE, late).await.unwrap_err();
-    assert!(matches!(error, WriteError::Waited { .. }), "{error}");
+    assert!(matches!(error, WriteError::WaitedTooLong { .. }), "{error}");
 
-    setup.world.store.will(&[Deed::DateOff(60)]);
+    setup.world.store.will(&[ScriptedPut::DateOff(60)]);
     let request = setup.world.delete_request(1);
     let written = setup.writer.delete(DATABASE, request).await;
-    assert!(matches!(doubt(written), Doubt::DateApart { .. }));
+    assert!(matches!(doubt(written), NotAcknowledged::DateTooFar { .. }));
 
     let mut request = setup.world.delete_request(1);
     request.proof.tail = Some(TailState {
@@ -112,7 +112,7 @@ async fn a_delete_follows_the_commit_rules_of_writes() {
 
 #[tokio::test(start_paused = true)]
 async fn deletes_in_the_tail_count_as_pending_until_they_are_flushed() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let request = |recorded, mark| {
         let mut request = setup.world.delete_request(1);
         request.recorded = recorded;
@@ -139,7 +139,7 @@ async fn deletes_in_the_tail_count_as_pending_until_they_are_flushed() {
 
 #[tokio::test(start_paused = true)]
 async fn deletes_of_one_request_are_bounded() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let none = DeleteRequest {
         deletes: Vec::new(),
         ..setup.world.delete_request(1)

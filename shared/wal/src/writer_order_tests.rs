@@ -4,7 +4,7 @@ use neap_bucket::{PutMode, SegmentName, Store, WriteOrder};
 
 use super::*;
 
-impl Setup {
+impl WriterFixture {
     /// Puts a segment of another instance whose stamp is ahead of this instance's clock.
     async fn put_elsewhere(&self, ahead: Duration) -> Stamp {
         let now = self.world.bucket.clock().now().unwrap();
@@ -39,7 +39,7 @@ impl Setup {
 
 #[tokio::test(start_paused = true)]
 async fn a_strict_write_is_ordered_after_earlier_segments_of_other_instances() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let other = setup.put_elsewhere(900 * MS).await;
     let plain = setup.write(setup.world.request(1)).await.unwrap().stamp;
     assert!(plain < other);
@@ -54,7 +54,7 @@ async fn a_strict_write_is_ordered_after_earlier_segments_of_other_instances() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_is_ordered_after_earlier_segments_of_other_instances() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let other = setup.put_elsewhere(900 * MS).await;
     let request = setup.world.delete_request(1);
     let delete = setup.writer.delete(DATABASE, request).await.unwrap().stamp;
@@ -64,7 +64,7 @@ async fn a_delete_is_ordered_after_earlier_segments_of_other_instances() {
 
 #[tokio::test(start_paused = true)]
 async fn one_listing_serves_all_requests_of_a_put() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     setup.write(setup.world.request(0)).await.unwrap();
     let mut tasks = Vec::new();
     for time in 1..=10 {
@@ -80,7 +80,7 @@ async fn one_listing_serves_all_requests_of_a_put() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_listing_only_the_strict_requests_of_a_put_are_refused() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     setup.write(setup.world.request(0)).await.unwrap();
     setup.world.store.delay_lists(30 * SECOND);
     let strict = setup.begin(setup.strict(1)).await;
@@ -96,7 +96,7 @@ async fn without_a_listing_only_the_strict_requests_of_a_put_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stamp_too_far_ahead_delays_strict_writes_and_an_implausible_one_is_ignored() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     setup.put_elsewhere(4000 * SECOND).await;
     setup.write(setup.strict(1)).await.unwrap();
     let ahead = setup.put_elsewhere(7 * SECOND).await;
@@ -113,9 +113,9 @@ async fn a_stamp_too_far_ahead_delays_strict_writes_and_an_implausible_one_is_ig
 
 #[tokio::test(start_paused = true)]
 async fn a_monotonic_clock_that_stood_still_does_not_prevent_following_stamps() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let frozen = Duration::from_secs(100);
-    setup.world.clock.freeze(Freeze {
+    setup.world.clock.freeze(ScheduledFreeze {
         reads_before: 0,
         duration: frozen,
         is_still: true,

@@ -5,7 +5,7 @@ use crate::{EncodedRows, MAX_SEGMENT_BYTES};
 
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_does_not_wait_for_the_end_of_the_flush_interval() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     setup.write(setup.world.request(0)).await.unwrap();
     let half = |seed| vec![random_rows(seed, 600 << 10)];
     let one = setup.begin(setup.world.request_of(half(1))).await;
@@ -22,7 +22,7 @@ async fn a_full_batch_does_not_wait_for_the_end_of_the_flush_interval() {
 #[tokio::test(start_paused = true)]
 async fn a_request_larger_than_a_segment_takes_several_in_order() {
     let rows: Vec<EncodedRows> = (0..3).map(|seed| random_rows(seed, 7 << 20)).collect();
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let stamp = setup
         .write(setup.world.request_of(rows.clone()))
         .await
@@ -38,24 +38,27 @@ async fn a_request_larger_than_a_segment_takes_several_in_order() {
     );
     assert_eq!(setup.times().await, [vec![0, 1], vec![2]]);
 
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(MS), Deed::Rejects]);
+    let setup = WriterFixture::local().await;
+    setup
+        .world
+        .store
+        .will(&[ScriptedPut::After(MS), ScriptedPut::Rejects]);
     let error = setup
         .write(setup.world.request_of(rows.clone()))
         .await
         .unwrap_err();
     assert!(error.stamp() > Some(setup.segments().await[0].name().stamp));
-    assert!(matches!(doubt(Err(error)), Doubt::Partial(_)));
+    assert!(matches!(doubt(Err(error)), NotAcknowledged::Partial(_)));
 
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::Lost]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::Lost]);
     assert!(setup.write(setup.world.request_of(rows)).await.is_err());
     assert_eq!(setup.puts(), 1, "the rest of a failed request is not put");
 }
 
 #[tokio::test(start_paused = true)]
 async fn rows_that_fit_no_segment_are_refused() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let rows = random_rows(0, MAX_SEGMENT_BYTES);
     let error = setup
         .write(setup.world.request_of(vec![rows]))

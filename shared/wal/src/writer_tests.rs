@@ -14,8 +14,8 @@ use neap_schema::{DatabaseId, TableId};
 
 use super::*;
 use crate::{
-    Doubt, PressureLimits, Segment, StampError, WriteErrorKind,
-    test_world::{DATABASE, Deed, Freeze, TestWorld, batch_of_times, random_rows},
+    BackpressureLimits, NotAcknowledged, Segment, StampError, WriteErrorKind,
+    test_world::{DATABASE, ScheduledFreeze, ScriptedPut, TestWorld, batch_of_times, random_rows},
 };
 
 #[path = "writer_delete_tests.rs"]
@@ -25,15 +25,15 @@ mod order;
 #[path = "writer_size_tests.rs"]
 mod sizes;
 
-type Written = Result<Acknowledged, WriteError>;
+type WriteResult = Result<WriteReceipt, WriteError>;
 
 #[derive(Debug, Default)]
-struct Recorder {
+struct SegmentRecorder {
     put: Mutex<Vec<(DatabaseId, Arc<Segment>)>>,
     unknown: AtomicUsize,
 }
 
-impl SegmentObserver for Recorder {
+impl SegmentObserver for SegmentRecorder {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
         self.put.lock().unwrap().push((database, segment));
     }
@@ -43,23 +43,23 @@ impl SegmentObserver for Recorder {
     }
 }
 
-struct Setup {
+struct WriterFixture {
     world: TestWorld,
     writer: TailWriter,
-    recorder: Arc<Recorder>,
+    recorder: Arc<SegmentRecorder>,
 }
 
-impl Setup {
-    async fn new(settings: WriterSettings) -> Self {
+impl WriterFixture {
+    async fn new(settings: TailWriterSettings) -> Self {
         Self::on(TestWorld::new().await, settings)
     }
 
     async fn local() -> Self {
-        Self::new(WriterSettings::LOCAL).await
+        Self::new(TailWriterSettings::LOCAL).await
     }
 
-    fn on(world: TestWorld, settings: WriterSettings) -> Self {
-        let recorder = Arc::new(Recorder::default());
+    fn on(world: TestWorld, settings: TailWriterSettings) -> Self {
+        let recorder = Arc::new(SegmentRecorder::default());
         let observer = Arc::clone(&recorder) as _;
         let writer = TailWriter::new(
             world.bucket.clone(),
@@ -75,14 +75,14 @@ impl Setup {
     }
 
     /// Starts a write. The request has joined the group commit when this returns.
-    async fn begin(&self, request: WriteRequest) -> tokio::task::JoinHandle<Written> {
+    async fn begin(&self, request: WriteRequest) -> tokio::task::JoinHandle<WriteResult> {
         let writer = self.writer.clone();
         let task = tokio::spawn(async move { writer.write(DATABASE, request).await });
         tokio::task::yield_now().await;
         task
     }
 
-    async fn write(&self, request: WriteRequest) -> Written {
+    async fn write(&self, request: WriteRequest) -> WriteResult {
         self.writer.write(DATABASE, request).await
     }
 
@@ -115,7 +115,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn doubt(written: Written) -> Doubt {
+fn doubt(written: WriteResult) -> NotAcknowledged {
     match written.unwrap_err() {
         WriteError::NotAcknowledged { doubt, .. } => doubt,
         error => panic!("{error}"),
@@ -124,7 +124,7 @@ fn doubt(written: Written) -> Doubt {
 
 #[tokio::test(start_paused = true)]
 async fn a_single_write_is_put_at_once() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     let now = setup.world.bucket.clock().now().unwrap();
     let stamp = setup.write(setup.world.request(7)).await.unwrap().stamp;
     assert_eq!(stamp.time(), now);
@@ -143,8 +143,8 @@ async fn a_single_write_is_put_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn writes_during_a_put_share_the_next_one_in_their_order() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(500 * MS)]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::After(500 * MS)]);
     let mut tasks = vec![setup.begin(setup.world.request(0)).await];
     for time in 1..=20 {
         setup.wait(10 * MS).await;
@@ -161,7 +161,7 @@ async fn writes_during_a_put_share_the_next_one_in_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     let first = setup.write(setup.world.request(0)).await.unwrap().stamp;
     setup.wait(200 * MS).await;
     let second = setup.begin(setup.world.request(1)).await;
@@ -176,7 +176,7 @@ async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_puts_waiting_batches_and_disables_the_interval() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     setup.write(setup.world.request(1)).await.unwrap();
     let began = setup.world.bucket.world().clock.monotonic();
     let waiting = setup.begin(setup.world.request(2)).await;
@@ -186,12 +186,12 @@ async fn shutdown_puts_waiting_batches_and_disables_the_interval() {
     setup.write(setup.world.request(3)).await.unwrap();
     assert_eq!(setup.times().await, [[1], [2], [3]]);
     let now = setup.world.bucket.world().clock.monotonic();
-    assert!(now - began < WriterSettings::NETWORK.flush_interval);
+    assert!(now - began < TailWriterSettings::NETWORK.flush_interval);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_after_the_flush_interval_is_put_at_once() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     setup.write(setup.world.request(0)).await.unwrap();
     setup.wait(1100 * MS).await;
     let now = setup.world.bucket.clock().now().unwrap();
@@ -201,7 +201,7 @@ async fn a_write_after_the_flush_interval_is_put_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn pressure_doubles_the_interval_and_then_stops_writes() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     let publish = |segments| {
         let mut request = setup.world.request(0);
         request.proof.tail = Some(TailState {
@@ -224,9 +224,9 @@ async fn pressure_doubles_the_interval_and_then_stops_writes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_writer_stops_without_flushes_and_resumes_after_a_flush() {
-    let setup = Setup::new(WriterSettings {
-        pressure: PressureLimits { slow: 2, stop: 3 },
-        ..WriterSettings::LOCAL
+    let setup = WriterFixture::new(TailWriterSettings {
+        pressure: BackpressureLimits { slow: 2, stop: 3 },
+        ..TailWriterSettings::LOCAL
     })
     .await;
     let mut last = Stamp::ZERO;
@@ -243,8 +243,8 @@ async fn a_writer_stops_without_flushes_and_resumes_after_a_flush() {
 
 #[tokio::test(start_paused = true)]
 async fn databases_do_not_wait_for_each_other() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::Hang]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::Hang]);
     let hanging = setup.begin(setup.world.request(0)).await;
     let other = DatabaseId::new(9);
     let written = setup.writer.write(other, setup.world.request(1)).await;
@@ -254,7 +254,7 @@ async fn databases_do_not_wait_for_each_other() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_of_plugins_have_segments_of_their_own_by_depth() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     let mut tasks = Vec::new();
     for (time, depth) in [(0, 0), (1, 1), (2, 1), (3, 2), (4, 0)] {
         let mut request = setup.world.request(time);
@@ -285,7 +285,7 @@ async fn rows_of_plugins_have_segments_of_their_own_by_depth() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_put_before_the_time_of_the_store_is_known() {
     let world = TestWorld::unproven(1000);
-    let setup = Setup::on(world, WriterSettings::LOCAL);
+    let setup = WriterFixture::on(world, TailWriterSettings::LOCAL);
     let error = setup.write(setup.world.request(0)).await.unwrap_err();
     assert!(matches!(error, WriteError::NoClock), "{error}");
     assert_eq!((setup.puts(), error.stamp()), (0, None));
@@ -295,8 +295,8 @@ async fn nothing_is_put_before_the_time_of_the_store_is_known() {
 
 #[tokio::test(start_paused = true)]
 async fn only_the_request_that_waited_too_long_is_refused() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(SECOND)]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
     let old = setup.world.request(1);
     setup.wait(4500 * MS).await;
     let proven = setup.world.read_the_catalog().await;
@@ -309,7 +309,7 @@ async fn only_the_request_that_waited_too_long_is_refused() {
     under_way.await.unwrap().unwrap();
     let error = old.await.unwrap().unwrap_err();
     let young = young.await.unwrap().unwrap();
-    assert!(matches!(error, WriteError::Waited { .. }), "{error}");
+    assert!(matches!(error, WriteError::WaitedTooLong { .. }), "{error}");
     assert_eq!(error.stamp(), Some(young.stamp));
     assert_eq!(error.kind(), WriteErrorKind::Unavailable);
     assert_eq!(setup.times().await, [vec![0], vec![2]]);
@@ -317,11 +317,11 @@ async fn only_the_request_that_waited_too_long_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_seen_only_by_the_wall_clock_counts() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let request = setup.world.request(0);
     setup.world.clock.step_wall(6);
     let error = setup.write(request).await.unwrap_err();
-    assert!(matches!(error, WriteError::Waited { .. }), "{error}");
+    assert!(matches!(error, WriteError::WaitedTooLong { .. }), "{error}");
     assert_eq!(setup.puts(), 0);
 }
 
@@ -330,11 +330,11 @@ async fn no_write_is_acknowledged_after_a_freeze_of_an_hour_at_any_step() {
     for is_still in [false, true] {
         let mut acknowledged = Vec::new();
         for reads_before in 0.. {
-            let setup = Setup::local().await;
+            let setup = WriterFixture::local().await;
             let mut request = setup.world.request(0);
             // The proof stays fresh, so that only the waiting time can exceed its limit.
             request.proof.proven = request.proof.proven.plus(2 * HOUR);
-            setup.world.clock.freeze(Freeze {
+            setup.world.clock.freeze(ScheduledFreeze {
                 reads_before,
                 duration: HOUR,
                 is_still,
@@ -358,7 +358,7 @@ async fn no_write_is_acknowledged_after_a_freeze_of_an_hour_at_any_step() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_proof_is_refused() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
     let now = request.proof.proven;
     request.proof.proven = now.minus(Duration::from_millis(5001));
@@ -373,7 +373,7 @@ async fn an_expired_proof_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stamp_ahead_of_the_present_does_not_age_the_proof() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
     let now = request.proof.proven;
     let limit = setup.world.rules().acknowledgement_limit;
@@ -386,22 +386,22 @@ async fn a_stamp_ahead_of_the_present_does_not_age_the_proof() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_put_at_or_below_the_mark() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
     request.proof.mark = Stamp::end_of(request.proof.proven.plus(SECOND));
     let error = setup.write(request).await.unwrap_err();
-    assert!(matches!(error, WriteError::BehindMark { .. }), "{error}");
+    assert!(matches!(error, WriteError::NotAboveMark { .. }), "{error}");
     assert_eq!(setup.puts(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn writes_below_the_mark_pass_if_the_mark_is_not_checked() {
     let world = TestWorld::new().await;
-    let rules = Rules {
+    let rules = ProtocolRules {
         mark_is_checked: false,
         ..world.rules()
     };
-    let writer = TailWriter::new(world.bucket.clone(), rules, WriterSettings::LOCAL, None);
+    let writer = TailWriter::new(world.bucket.clone(), rules, TailWriterSettings::LOCAL, None);
     let mut request = world.request(0);
     request.proof.mark = Stamp::from_u64(u64::MAX);
     assert!(writer.write(DATABASE, request).await.is_ok());
@@ -410,8 +410,8 @@ async fn writes_below_the_mark_pass_if_the_mark_is_not_checked() {
 #[tokio::test(start_paused = true)]
 async fn a_put_whose_date_is_far_from_its_stamp_is_not_acknowledged() {
     for (seconds, fits) in [(-6, false), (-5, true), (5, true), (6, false)] {
-        let setup = Setup::local().await;
-        setup.world.store.will(&[Deed::DateOff(seconds)]);
+        let setup = WriterFixture::local().await;
+        setup.world.store.will(&[ScriptedPut::DateOff(seconds)]);
         let written = setup.write(setup.world.request(0)).await;
         let segments = setup.segments().await;
         assert_eq!(segments.len(), 1, "the segment exists all the same");
@@ -422,37 +422,47 @@ async fn a_put_whose_date_is_far_from_its_stamp_is_not_acknowledged() {
         }
         let error = written.unwrap_err();
         assert_eq!(error.stamp(), Some(segments[0].name().stamp));
-        assert!(matches!(doubt(Err(error)), Doubt::DateApart { .. }));
+        assert!(matches!(
+            doubt(Err(error)),
+            NotAcknowledged::DateTooFar { .. }
+        ));
         assert_eq!(setup.puts(), 1, "it is not put again");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_put_without_a_date_is_not_acknowledged() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::NoDate]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::NoDate]);
     let written = setup.write(setup.world.request(0)).await;
-    assert_eq!(doubt(written), Doubt::NoDate);
+    assert_eq!(doubt(written), NotAcknowledged::NoDate);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_put_that_took_long_by_any_clock_is_not_acknowledged() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(SECOND)]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
     let written = setup.begin(setup.world.request(0)).await;
     setup.wait(500 * MS).await;
     setup.world.clock.step_wall(20);
-    assert!(matches!(doubt(written.await.unwrap()), Doubt::Slow { .. }));
+    assert!(matches!(
+        doubt(written.await.unwrap()),
+        NotAcknowledged::SlowPut { .. }
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
-    for (deed, exists) in [(Deed::AnswerLost, 1), (Deed::Lost, 0), (Deed::Hang, 0)] {
-        let setup = Setup::local().await;
+    for (deed, exists) in [
+        (ScriptedPut::AnswerLost, 1),
+        (ScriptedPut::Lost, 0),
+        (ScriptedPut::Hang, 0),
+    ] {
+        let setup = WriterFixture::local().await;
         setup.world.store.will(&[deed]);
         let error = setup.write(setup.world.request(0)).await.unwrap_err();
         assert!(error.stamp().is_some() && error.retry_after().is_some());
-        assert!(matches!(doubt(Err(error)), Doubt::NoAnswer(_)));
+        assert!(matches!(doubt(Err(error)), NotAcknowledged::NoAnswer(_)));
         assert_eq!(setup.segments().await.len(), exists);
         assert_eq!(setup.puts(), 1);
         assert_eq!(setup.recorder.unknown.load(Ordering::Relaxed), 1);
@@ -465,8 +475,8 @@ async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_put_is_not_reported_to_the_observer() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::Rejects]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::Rejects]);
     let error = setup.write(setup.world.request(0)).await.unwrap_err();
     assert!(matches!(error, WriteError::Refused { .. }), "{error}");
     assert!(error.stamp().is_some());
@@ -476,7 +486,7 @@ async fn a_refused_put_is_not_reported_to_the_observer() {
 
 #[tokio::test(start_paused = true)]
 async fn the_observer_has_each_segment_before_its_requests_are_answered() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let stamp = setup.write(setup.world.request(4)).await.unwrap().stamp;
     let put = setup.recorder.put.lock().unwrap();
     let (database, segment) = &put[0];
@@ -489,8 +499,8 @@ async fn the_observer_has_each_segment_before_its_requests_are_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_request_does_not_stop_the_put_under_way() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(SECOND)]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
     let dropped = setup.begin(setup.world.request(0)).await;
     let queued = setup.begin(setup.world.request(1)).await;
     let neighbour = setup.begin(setup.world.request(2)).await;
@@ -509,13 +519,13 @@ async fn a_dropped_request_does_not_stop_the_put_under_way() {
 #[tokio::test(start_paused = true)]
 async fn more_than_the_limit_in_flight_is_refused() {
     let probe = TestWorld::new().await;
-    let one = Load::Rows(probe.request(0).rows).measure().unwrap();
-    let setup = Setup::new(WriterSettings {
+    let one = WritePayload::Rows(probe.request(0).rows).measure().unwrap();
+    let setup = WriterFixture::new(TailWriterSettings {
         max_in_flight_bytes: 2 * one,
-        ..WriterSettings::LOCAL
+        ..TailWriterSettings::LOCAL
     })
     .await;
-    setup.world.store.will(&[Deed::After(SECOND)]);
+    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
     let first = setup.begin(setup.world.request(0)).await;
     let second = setup.begin(setup.world.request(1)).await;
     let error = setup.write(setup.world.request(2)).await.unwrap_err();
@@ -531,14 +541,14 @@ async fn more_than_the_limit_in_flight_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_comes_after_the_stamp_that_it_names() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let now = setup.world.bucket.clock().now().unwrap();
     let after = |ahead: Duration| {
         let mut request = setup.world.request(0);
         request.after = Some(Stamp::new(now.plus(ahead), 0));
         request
     };
-    setup.world.store.will(&[Deed::After(10 * MS)]);
+    setup.world.store.will(&[ScriptedPut::After(10 * MS)]);
     let tasks = [
         setup.begin(after(Duration::ZERO)).await,
         setup.begin(after(2 * SECOND)).await,
@@ -550,7 +560,7 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
     for task in tasks {
         written.push(task.await.unwrap());
     }
-    let [first, second, later, never, plain] = <[Written; 5]>::try_from(written).unwrap();
+    let [first, second, later, never, plain] = <[WriteResult; 5]>::try_from(written).unwrap();
     assert!(first.is_ok());
     let second = second.unwrap().stamp;
     assert!(second > Stamp::new(now.plus(2 * SECOND), 0));
@@ -564,7 +574,7 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
 
 #[tokio::test(start_paused = true)]
 async fn the_age_of_a_proof_counts_from_the_start_of_its_request() {
-    let setup = Setup::local().await;
+    let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
     request.proof.asked = setup.world.moment();
     setup.wait(5100 * MS).await;
@@ -579,11 +589,11 @@ async fn the_age_of_a_proof_counts_from_the_start_of_its_request() {
 #[tokio::test(start_paused = true)]
 async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
     for order in [WriteOrder::Clock, WriteOrder::Strict] {
-        let setup = Setup::local().await;
+        let setup = WriterFixture::local().await;
         let proven = setup.world.bucket.clock().now().unwrap();
-        setup.world.store.will(&[Deed::DateOff(3600)]);
+        setup.world.store.will(&[ScriptedPut::DateOff(3600)]);
         let ahead = setup.write(setup.world.request(0)).await;
-        assert!(matches!(doubt(ahead), Doubt::DateApart { .. }));
+        assert!(matches!(doubt(ahead), NotAcknowledged::DateTooFar { .. }));
         let mut request = setup.world.request(1);
         request.order = order;
         request.proof.proven = proven;
@@ -608,8 +618,8 @@ async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_needs_the_newest_catalog_of_the_requests_that_are_in_it() {
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(SECOND)]);
+    let setup = WriterFixture::local().await;
+    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
     let under_way = setup.begin(setup.world.request(0)).await;
     let request = |version: u64, proven: Option<StoreTime>| {
         let mut request = setup.world.request(1);
@@ -638,8 +648,8 @@ fn a_lane_restarts_after_its_runtime_is_dropped() {
     };
     let first = runtime();
     let (setup, waiting) = first.block_on(async {
-        let setup = Setup::local().await;
-        setup.world.store.will(&[Deed::Hang]);
+        let setup = WriterFixture::local().await;
+        setup.world.store.will(&[ScriptedPut::Hang]);
         let under_way = setup.begin(setup.world.request(0)).await;
         let waiting = setup.begin(setup.world.request(1)).await;
         (setup, [under_way, waiting])

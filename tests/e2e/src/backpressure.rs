@@ -7,23 +7,23 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Neap, Place, Reply, Server, neap, pause, wait_for};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, pause, wait_for};
 
 /// The age after which a segment in a directory may be flushed.
 const LAG: Duration = Duration::from_secs(10);
 
 /// Maximum time until writers know the backlog that a flusher has published.
-const KNOWN: Duration = Duration::from_secs(15);
+const MAX_BACKLOG_DELAY: Duration = Duration::from_secs(15);
 
 /// One hour in units of stamps.
 const HOUR: u64 = (3_600 * 1_000_000) << 12;
 
-fn write(server: &Server, database: &str) -> Reply {
+fn write(server: &ServerClient, database: &str) -> Reply {
     server.try_write(database, "m v=1i 1", None).unwrap()
 }
 
 /// Returns the tail folder of the only database with segments, and their names.
-fn segments(place: &Place) -> (PathBuf, Vec<String>) {
+fn segments(place: &StoreFixture) -> (PathBuf, Vec<String>) {
     let tails = fs::read_dir(place.folder().join("tail")).unwrap();
     let tails: Vec<_> = tails.map(|entry| entry.unwrap().path()).collect();
     let [tail] = <[PathBuf; 1]>::try_from(tails).unwrap();
@@ -47,11 +47,11 @@ fn put_ahead(tail: &Path, name: &str, number: u64) -> Vec<PathBuf> {
 
 #[test]
 fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
-    let place = Place::directory();
+    let place = StoreFixture::directory();
     let ingest = ["--mode", "ingest"];
     let writers = [
-        Neap::serve_with(&place, &ingest),
-        Neap::serve_with(&place, &ingest),
+        NeapProcess::serve_with(&place, &ingest),
+        NeapProcess::serve_with(&place, &ingest),
     ];
     for writer in &writers {
         assert_eq!(write(writer, "busy").status, 204);
@@ -62,7 +62,7 @@ fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
     // It flushes the written segments, and publishes the remaining backlog.
     neap(&place.after(&["compact"])).succeeded();
     for writer in &writers {
-        let refused = wait_for("writes that are refused", KNOWN, || {
+        let refused = wait_for("writes that are refused", MAX_BACKLOG_DELAY, || {
             Some(write(writer, "busy")).filter(|reply| reply.status != 204)
         });
         assert_eq!(refused.status, 503, "{}", refused.text());
@@ -83,7 +83,7 @@ fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
     }
     neap(&place.after(&["compact"])).succeeded();
     for writer in &writers {
-        wait_for("writes that are taken", KNOWN, || {
+        wait_for("writes that are taken", MAX_BACKLOG_DELAY, || {
             (write(writer, "busy").status == 204).then_some(())
         });
     }

@@ -7,8 +7,8 @@ mod telegraf;
 
 use std::{fs::File, time::Duration};
 
-use crate::harness::{Neap, Place, program, repository, wait_for};
-use neap_test_inputs::{Input, skip};
+use crate::harness::{NeapProcess, StoreFixture, program, repository, wait_for};
+use neap_test_inputs::{InputOrigin, skip};
 
 /// Maximum duration of the tests of one library.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -17,13 +17,13 @@ const LIMIT: Duration = Duration::from_secs(240);
 const DEFAULT_DATABASE: &str = "quest";
 
 /// Starts a server for clients, and returns it with an admin token.
-fn serve(place: &Place, flags: &[&str]) -> (Neap, String) {
+fn serve(place: &StoreFixture, flags: &[&str]) -> (NeapProcess, String) {
     let all: Vec<_> = ["--default-database", DEFAULT_DATABASE]
         .iter()
         .chain(flags)
         .copied()
         .collect();
-    let server = Neap::serve_with_tokens(place, &all);
+    let server = NeapProcess::serve_with_tokens(place, &all);
     let token = server.first_token();
     (server, token)
 }
@@ -32,12 +32,12 @@ fn serve(place: &Place, flags: &[&str]) -> (Neap, String) {
 fn run(module: &str) {
     let Some(python) = std::env::var_os("NEAP_CLIENTS_PYTHON") else {
         skip(
-            Input::Installed,
+            InputOrigin::Installed,
             "NEAP_CLIENTS_PYTHON names no interpreter that has the client libraries",
         );
         return;
     };
-    let place = Place::memory();
+    let place = StoreFixture::memory();
     let (server, token) = serve(&place, &[]);
     let log = server.folder().join("clients.log");
     let mut command = program(python.as_ref(), &repository().join("tests/clients"));

@@ -7,33 +7,33 @@ use std::{fs, time::Duration};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Neap, Output, Place, neap, neap_with_input, wait_for};
+use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, neap_with_input, wait_for};
 
 const LINES: &str = "cpu,host=a usage=0.5,n=3i 1700000000\ncpu,host=b usage=1.5 1700000000\n";
 
 /// A server, and `neap` commands against it.
-struct Stage {
-    server: Neap,
-    place: Place,
+struct CommandFixture {
+    server: NeapProcess,
+    place: StoreFixture,
     files: TempDir,
 }
 
-impl Stage {
+impl CommandFixture {
     fn new() -> Self {
-        let place = Place::directory();
+        let place = StoreFixture::directory();
         let files = TempDir::new().unwrap();
         Self {
-            server: Neap::serve(&place),
+            server: NeapProcess::serve(&place),
             place,
             files,
         }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.run_with_input(arguments, "")
     }
 
-    fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> CommandOutput {
         let arguments = [arguments, &["--host", self.server.url()]].concat();
         neap_with_input(&arguments, input.as_bytes())
     }
@@ -48,7 +48,7 @@ impl Stage {
 
 #[test]
 fn without_flags_the_server_prints_instructions() {
-    let server = Neap::without_flags();
+    let server = NeapProcess::without_flags();
     let first = wait_for("greeting", Duration::from_secs(30), || {
         let log = server.log();
         log.contains("query:").then_some(log)
@@ -93,7 +93,7 @@ fn without_flags_the_server_prints_instructions() {
 
 #[test]
 fn caches_are_created_listed_queried_and_deleted() {
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     let with = |what: [&str; 2], arguments: &[&str]| {
         let table = ["--database", "home", "--table", "home"];
         stage.run(&[&what[..], &table[..], arguments].concat())
@@ -138,7 +138,7 @@ fn caches_are_created_listed_queried_and_deleted() {
 
 #[test]
 fn databases_are_created_shown_and_deleted() {
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     let out = stage.run(&["create", "database", "one"]).succeeded();
     assert_eq!(out, "Database \"one\" created successfully\n");
     let with_retention = ["create", "database", "two", "--retention-period", "30d"];
@@ -195,7 +195,7 @@ fn databases_are_created_shown_and_deleted() {
 
 #[test]
 fn tables_are_created_and_deleted() {
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     let table = ["create", "table", "t", "--database", "db", "--tags", "b,a"];
     let create = [&table[..], &["--fields", "v:float64,n:int64,s:utf8"]].concat();
     assert_eq!(
@@ -223,7 +223,7 @@ fn tables_are_created_and_deleted() {
 
 #[test]
 fn lines_are_written_from_arguments_files_and_the_standard_input() {
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     let file = stage.file("lp", LINES);
     let write = |more: &[&str], input| {
         let output = stage.run_with_input(&[&["write", "-d", "db"], more].concat(), input);
@@ -249,7 +249,7 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
 
 #[test]
 fn refused_writes_report_the_lines_and_fail() {
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     let partial = format!("{LINES}cpu,host=b usage=\"x\" 1700000001\n\nbad\n");
     let output = stage.run_with_input(&["write", "-d", "db"], &partial);
     insta::assert_snapshot!(output.failed(1), @r#"
@@ -290,7 +290,7 @@ fn refused_writes_report_the_lines_and_fail() {
 
 #[test]
 fn results_have_all_formats_on_the_standard_output_and_in_files() {
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     stage
         .run_with_input(&["write", "-d", "db"], LINES)
         .succeeded();
@@ -347,7 +347,7 @@ fn results_have_all_formats_on_the_standard_output_and_in_files() {
 
 #[test]
 fn queries_come_from_arguments_files_and_the_standard_input() {
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     stage
         .run_with_input(&["write", "-d", "db"], LINES)
         .succeeded();
@@ -370,7 +370,11 @@ fn queries_come_from_arguments_files_and_the_standard_input() {
 
 #[test]
 fn stores_are_checked_and_flushed_without_a_server() {
-    for place in [Place::memory(), Place::directory(), Place::own_s3()] {
+    for place in [
+        StoreFixture::memory(),
+        StoreFixture::directory(),
+        StoreFixture::own_s3(),
+    ] {
         let out = neap(&place.after(&["check-store"])).succeeded();
         let lines: Vec<_> = out.lines().collect();
         let (last, checks) = lines.split_last().unwrap();
@@ -380,7 +384,7 @@ fn stores_are_checked_and_flushed_without_a_server() {
         );
         assert!(last.ends_with(" can be used"), "{out}");
     }
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     let empty = neap(&stage.place.after(&["compact"])).succeeded();
     let folder = stage.place.folder().display();
     assert_eq!(empty, format!("no databases in directory {folder}\n"));
@@ -445,7 +449,7 @@ fn invalid_command_lines_have_a_separate_exit_status() {
         let text = neap(arguments).failed(2);
         assert!(text.contains(reason), "{text}");
     }
-    let stage = Stage::new();
+    let stage = CommandFixture::new();
     let address = stage.server.url().strip_prefix("http://").unwrap();
     let taken = neap(&["serve", "--object-store", "memory", "--http-bind", address]).failed(1);
     let start = format!("Serve command failed: cannot listen on {address}: ");

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Neap, Place, Server, neap, pause},
+    harness::{NeapProcess, ServerClient, StoreFixture, neap, pause},
     parquet_objects::check_readable,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 const RUN: Duration = Duration::from_secs(60);
 
 /// Maximum number of attempts of a write that the server asks to repeat.
-const ATTEMPTS: usize = 10;
+const MAX_ATTEMPTS: usize = 10;
 
 const DAY: u64 = 86_400;
 
@@ -27,13 +27,13 @@ const START: u64 = 1_700_000_000;
 
 /// The writes that were acknowledged to the writers.
 #[derive(Default)]
-struct Written {
+struct AcknowledgedWrites {
     rounds: [AtomicU64; 3],
 }
 
 /// Writes until the write is acknowledged. Repeating it has no further effect, because it writes the same points.
-fn write(server: &Server, lines: &str) {
-    for _ in 0..ATTEMPTS {
+fn write(server: &ServerClient, lines: &str) {
+    for _ in 0..MAX_ATTEMPTS {
         let reply = server.try_write("busy", lines, None).unwrap();
         match reply.status {
             204 => return,
@@ -44,11 +44,16 @@ fn write(server: &Server, lines: &str) {
             status => panic!("{status}: {}", reply.text()),
         }
     }
-    panic!("not acknowledged in {ATTEMPTS} attempts");
+    panic!("not acknowledged in {MAX_ATTEMPTS} attempts");
 }
 
 /// Writes in rounds: a row of today, a late one, and a new version of a point that all rounds write to.
-fn write_rounds(server: &Server, writer: usize, written: &Written, over: &AtomicBool) {
+fn write_rounds(
+    server: &ServerClient,
+    writer: usize,
+    written: &AcknowledgedWrites,
+    over: &AtomicBool,
+) {
     while !over.load(Ordering::Relaxed) {
         let round = written.rounds[writer].load(Ordering::Relaxed);
         let late = START + round - DAY * (1 + round % 3);
@@ -68,7 +73,7 @@ fn write_rounds(server: &Server, writer: usize, written: &Written, over: &Atomic
 }
 
 /// Queries in rounds, and checks that every answer includes previously acknowledged writes and the newest versions.
-fn query_rounds(server: &Server, written: &Written, over: &AtomicBool) {
+fn query_rounds(server: &ServerClient, written: &AcknowledgedWrites, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         for writer in 0..3 {
             let rounds = written.rounds[writer].load(Ordering::Relaxed);
@@ -90,13 +95,13 @@ fn query_rounds(server: &Server, written: &Written, over: &AtomicBool) {
 }
 
 /// Flushes, merges and collects in rounds.
-fn compact_rounds(place: &Place, over: &AtomicBool) {
+fn compact_rounds(place: &StoreFixture, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         compact(place);
     }
 }
 
-fn compact(place: &Place) {
+fn compact(place: &StoreFixture) {
     let settle = [
         "--settle-after",
         "0s",
@@ -110,13 +115,15 @@ fn compact(place: &Place) {
     assert_eq!(output.status, Some(0), "{}{}", output.out, output.err);
 }
 
-fn run(place: &Place) {
+fn run(place: &StoreFixture) {
     let ingest = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
-    let writers: Vec<Neap> = (0..3).map(|_| Neap::serve_with(place, &ingest)).collect();
-    let queriers: Vec<Neap> = (0..2)
-        .map(|_| Neap::serve_with(place, &["--mode", "query"]))
+    let writers: Vec<NeapProcess> = (0..3)
+        .map(|_| NeapProcess::serve_with(place, &ingest))
         .collect();
-    let (written, over) = (Written::default(), AtomicBool::new(false));
+    let queriers: Vec<NeapProcess> = (0..2)
+        .map(|_| NeapProcess::serve_with(place, &["--mode", "query"]))
+        .collect();
+    let (written, over) = (AcknowledgedWrites::default(), AtomicBool::new(false));
     write(
         &writers[0],
         "samples,writer=w round=-1i,late=-1i 1\nnewest,writer=w round=-1i 1",
@@ -148,7 +155,7 @@ fn run(place: &Place) {
 }
 
 /// After everything is flushed and settled, checks that all rows exist and that days have few sections.
-fn check(place: &Place, queriers: &[Neap], written: &Written) {
+fn check(place: &StoreFixture, queriers: &[NeapProcess], written: &AcknowledgedWrites) {
     let rounds = written
         .rounds
         .each_ref()
@@ -183,12 +190,12 @@ fn check(place: &Place, queriers: &[Neap], written: &Written) {
 
 #[test]
 fn two_concurrent_compactors_lose_no_acknowledged_write_on_an_s3_server() {
-    run(&Place::own_s3());
+    run(&StoreFixture::own_s3());
 }
 
 #[test]
 fn two_concurrent_compactors_lose_no_acknowledged_write_on_the_other_s3_server() {
-    if let Some(place) = Place::other_s3() {
+    if let Some(place) = StoreFixture::other_s3() {
         run(&place);
     }
 }

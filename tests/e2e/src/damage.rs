@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Neap, Output, Place, Reply, neap, pause};
+use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap, pause};
 
 /// A time after which segments may be flushed: more than 8 s.
 const FLUSH_LAG: Duration = Duration::from_secs(10);
@@ -18,15 +18,15 @@ const FLUSH_LAG: Duration = Duration::from_secs(10);
 const ENVELOPE: usize = 28;
 
 /// A server on a directory. Its first segment has rows of the tables `a`, with id 1, and `b`.
-struct Stage {
-    place: Place,
-    server: Option<Neap>,
+struct DamageFixture {
+    place: StoreFixture,
+    server: Option<NeapProcess>,
 }
 
-impl Stage {
+impl DamageFixture {
     fn new() -> Self {
-        let place = Place::directory();
-        let server = Neap::serve(&place);
+        let place = StoreFixture::directory();
+        let server = NeapProcess::serve(&place);
         server.write("db", "a,k=x v=1 1\na,k=x v=2 2\nb,k=x v=1 1\n");
         server.write("db", "a,k=y v=3 3\nb,k=y v=2 2\n");
         Self {
@@ -43,14 +43,14 @@ impl Stage {
         let mut bytes = fs::read(path).unwrap();
         bytes[byte] ^= 8;
         fs::write(path, bytes).unwrap();
-        self.server = Some(Neap::serve(&self.place));
+        self.server = Some(NeapProcess::serve(&self.place));
     }
 
-    fn server(&self) -> &Neap {
+    fn server(&self) -> &NeapProcess {
         self.server.as_ref().unwrap()
     }
 
-    fn on_store(&self, arguments: &[&str]) -> Output {
+    fn on_store(&self, arguments: &[&str]) -> CommandOutput {
         neap(&self.place.after(arguments))
     }
 
@@ -110,7 +110,7 @@ fn rows_of(path: &Path, table: u64) -> usize {
 
 #[test]
 fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
-    let mut stage = Stage::new();
+    let mut stage = DamageFixture::new();
     let path = stage.objects("tail/1").remove(0);
     let key = stage.key(&path);
     stage.flip(&path, rows_of(&path, 1) + 50);
@@ -165,7 +165,7 @@ fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
 
 #[test]
 fn an_unreadable_segment_stops_its_database_until_it_is_quarantined() {
-    let mut stage = Stage::new();
+    let mut stage = DamageFixture::new();
     let path = stage.objects("tail/1").remove(1);
     let key = stage.key(&path);
     stage.flip(&path, ENVELOPE + 10);
@@ -191,7 +191,7 @@ fn an_unreadable_segment_stops_its_database_until_it_is_quarantined() {
 
 #[test]
 fn a_damaged_section_is_quarantined_alone() {
-    let mut stage = Stage::new();
+    let mut stage = DamageFixture::new();
     pause(FLUSH_LAG);
     stage.on_store(&["compact"]).succeeded();
     let path = stage.objects("data/1").remove(0);

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Neap, Output, Place, Reply, neap, pause};
+use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap, pause};
 
 /// A compaction that keeps no objects for running queries, because there are none.
 const COMPACT_AT_ONCE: [&str; 5] = ["compact", "--time-travel", "0s", "--query-timeout", "0s"];
@@ -13,15 +13,15 @@ const COMPACT_AT_ONCE: [&str; 5] = ["compact", "--time-travel", "0s", "--query-t
 const COUNT: &str = "SELECT count(*) AS n FROM m";
 
 /// A server on a directory.
-struct Stage {
-    place: Place,
-    server: Neap,
+struct EarlierStatesFixture {
+    place: StoreFixture,
+    server: NeapProcess,
 }
 
-impl Stage {
+impl EarlierStatesFixture {
     fn new() -> Self {
-        let place = Place::directory();
-        let server = Neap::serve(&place);
+        let place = StoreFixture::directory();
+        let server = NeapProcess::serve(&place);
         Self { place, server }
     }
 
@@ -38,7 +38,7 @@ impl Stage {
         stamp
     }
 
-    fn on_store(&self, arguments: &[&str]) -> Output {
+    fn on_store(&self, arguments: &[&str]) -> CommandOutput {
         neap(&self.place.after(arguments))
     }
 
@@ -70,7 +70,7 @@ fn rows(n: u64) -> Vec<Value> {
 
 #[test]
 fn an_earlier_state_is_shown_and_restored_without_a_copy() {
-    let stage = Stage::new();
+    let stage = EarlierStatesFixture::new();
     stage.flush(1..4);
     let second = stage.flush(4..6);
     let deleted = stage.server.request("POST", "/api/v3/query_sql");
@@ -101,7 +101,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
         Some(before.to_string().as_str())
     );
 
-    let bytes = |stage: &Stage| -> u64 {
+    let bytes = |stage: &EarlierStatesFixture| -> u64 {
         let objects = stage.objects(".parquet");
         objects
             .iter()
@@ -127,7 +127,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
 
 #[test]
 fn a_copy_is_complete_and_answers_like_the_original() {
-    let stage = Stage::new();
+    let stage = EarlierStatesFixture::new();
     stage.flush(1..4);
     stage.server.write("db", "m,host=b v=1 100\n");
     let folder = TempDir::new().unwrap();
@@ -136,14 +136,14 @@ fn a_copy_is_complete_and_answers_like_the_original() {
     stage.on_store(&["copy", "--to", to]).succeeded();
     let flags = ["--object-store", "file", "--data-dir", to];
     neap(&[&["fsck", "--full"], &flags[..]].concat()).succeeded();
-    let copy = Neap::serve(&Place::at(to));
+    let copy = NeapProcess::serve(&StoreFixture::at(to));
     assert_eq!(copy.query("db", COUNT), rows(4));
 }
 
 /// A way to damage a bucket: its name, the damage to a section's object, and the message that reports it.
-type Damage = (&'static str, fn(&PathBuf), &'static str);
+type DamageCase = (&'static str, fn(&PathBuf), &'static str);
 
-const DAMAGES: [Damage; 3] = [
+const DAMAGES: [DamageCase; 3] = [
     ("missing", |path| fs::remove_file(path).unwrap(), "missing"),
     ("truncated", |path| truncate(path), "bytes"),
     ("flipped bit", |path| flip(path), "checksum"),
@@ -164,7 +164,7 @@ fn flip(path: &PathBuf) {
 #[test]
 fn damage_is_found_and_unaffected_queries_continue() {
     for (name, damage, said) in DAMAGES {
-        let stage = Stage::new();
+        let stage = EarlierStatesFixture::new();
         stage.server.write("db", "m,host=a v=1 10\n");
         stage.server.write("well", "m,host=a v=1 10\n");
         pause(Duration::from_secs(9));
@@ -178,7 +178,7 @@ fn damage_is_found_and_unaffected_queries_continue() {
         assert!(report.out.contains(&key), "{name}: {}", report.out);
         assert!(report.out.contains(said), "{name}: {}", report.out);
         // A server with empty caches.
-        let fresh = Neap::serve(&stage.place);
+        let fresh = NeapProcess::serve(&stage.place);
         assert_eq!(fresh.query("well", COUNT), rows(1), "{name}");
         let body = json!({ "db": "db", "q": "SELECT * FROM m", "format": "json" });
         let request = fresh
@@ -194,7 +194,7 @@ fn damage_is_found_and_unaffected_queries_continue() {
 
 #[test]
 fn a_time_travel_period_that_queries_may_outlive_is_refused() {
-    let stage = Stage::new();
+    let stage = EarlierStatesFixture::new();
     let refused = stage
         .on_store(&["compact", "--time-travel", "9m"])
         .failed(1);
@@ -203,7 +203,7 @@ fn a_time_travel_period_that_queries_may_outlive_is_refused() {
         "{refused}"
     );
     let serve = ["serve", "--time-travel", "1m", "--query-timeout", "31s"];
-    let refused = neap(&Place::directory().after(&serve)).failed(1);
+    let refused = neap(&StoreFixture::directory().after(&serve)).failed(1);
     assert!(
         refused.contains("--time-travel 60 s is too short"),
         "{refused}"
@@ -213,7 +213,7 @@ fn a_time_travel_period_that_queries_may_outlive_is_refused() {
 
 #[test]
 fn unknown_files_are_reported_and_not_changed() {
-    let stage = Stage::new();
+    let stage = EarlierStatesFixture::new();
     stage.flush(1..2);
     let alien = stage.place.folder().join("data/1/notes.txt");
     fs::write(&alien, "mine").unwrap();

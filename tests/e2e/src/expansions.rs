@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Neap, Place, Reply};
+use crate::harness::{NeapProcess, Reply, StoreFixture};
 
 /// Statements, and a part of their error message.
 const STATEMENTS: &[(&str, &str)] = &[
@@ -43,7 +43,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
 ];
 
-fn sql(neap: &Neap, statement: &str) -> Reply {
+fn sql(neap: &NeapProcess, statement: &str) -> Reply {
     let body = json!({"db": "d", "q": statement, "format": "json"});
     Reply::of(
         neap.request("POST", "/api/v3/query_sql")
@@ -55,7 +55,7 @@ fn sql(neap: &Neap, statement: &str) -> Reply {
 
 #[test]
 fn statements_with_huge_results_are_refused_and_the_server_continues() {
-    let neap = Neap::serve(&Place::memory());
+    let neap = NeapProcess::serve(&StoreFixture::memory());
     neap.write("d", "m,tag=a v=1 1\nm,tag=b v=2 2");
     for (statement, message) in STATEMENTS {
         let refused = sql(&neap, statement);

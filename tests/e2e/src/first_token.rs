@@ -5,12 +5,12 @@ use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Neap, Place, Reply, Server, neap, wait_for};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Returns the status of a request with a token.
-fn status(server: &Server, token: &str) -> u16 {
+fn status(server: &ServerClient, token: &str) -> u16 {
     let request = server.request("GET", "/api/v3/configure/database?format=json");
     Reply::of(request.bearer_auth(token)).unwrap().status
 }
@@ -30,7 +30,7 @@ fn token_file(folder: &TempDir, name: &str) -> (String, String) {
 
 #[test]
 fn a_server_without_tokens_refuses_requests_and_explains_how_to_create_one() {
-    let neap = Neap::serve_with_tokens(&Place::memory(), &[]);
+    let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
     let log = neap.log();
     assert!(log.contains("There is no token yet"), "{log}");
     assert!(log.contains("neap create token"), "{log}");
@@ -45,7 +45,7 @@ fn a_server_without_tokens_refuses_requests_and_explains_how_to_create_one() {
 #[test]
 fn some_endpoints_can_be_exempt_from_tokens() {
     let flags = ["--disable-authz", "health,ready,ping"];
-    let neap = Neap::serve_with_tokens(&Place::memory(), &flags);
+    let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
     for (path, expected) in [
         ("/health", 200),
         ("/ready", 200),
@@ -59,20 +59,20 @@ fn some_endpoints_can_be_exempt_from_tokens() {
 
 #[test]
 fn a_cluster_without_an_admin_gets_the_token_of_the_file_and_one_with_an_admin_keeps_its_own() {
-    let (place, folder) = (Place::directory(), TempDir::new().unwrap());
+    let (place, folder) = (StoreFixture::directory(), TempDir::new().unwrap());
     let (first_file, first) = token_file(&folder, "first");
     let (second_file, second) = token_file(&folder, "second");
-    let neap = Neap::serve_with_tokens(&place, &["--admin-token-file", &first_file]);
+    let neap = NeapProcess::serve_with_tokens(&place, &["--admin-token-file", &first_file]);
     assert!(!neap.log().contains("There is no token yet"));
     assert_eq!(status(&neap, &first), 200);
     assert!(neap.stop().success());
-    let neap = Neap::serve_with_tokens(&place, &["--admin-token-file", &second_file]);
+    let neap = NeapProcess::serve_with_tokens(&place, &["--admin-token-file", &second_file]);
     assert_eq!((status(&neap, &first), status(&neap, &second)), (200, 401));
 }
 
 #[test]
 fn a_lost_admin_token_is_replaced_once_at_an_address_of_its_own() {
-    let (place, folder) = (Place::memory(), TempDir::new().unwrap());
+    let (place, folder) = (StoreFixture::memory(), TempDir::new().unwrap());
     let (file, lost) = token_file(&folder, "token");
     let flags = [
         "--admin-token-file",
@@ -80,10 +80,10 @@ fn a_lost_admin_token_is_replaced_once_at_an_address_of_its_own() {
         "--admin-token-recovery-http-bind",
         "127.0.0.1:0",
     ];
-    let neap = Neap::serve_with_tokens(&place, &flags);
+    let neap = NeapProcess::serve_with_tokens(&place, &flags);
     let log = neap.log();
     let (_, rest) = log.split_once("warning: whoever reaches ").unwrap();
-    let recovery = Server::at(&format!("http://{}", rest.split(' ').next().unwrap()));
+    let recovery = ServerClient::at(&format!("http://{}", rest.split(' ').next().unwrap()));
     assert_eq!(status(&neap, &lost), 200);
     assert_eq!(recovery.get("/health").status, 404);
     let regenerate = "/api/v3/configure/token/admin/regenerate";

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use serde_json::Value;
 
 use crate::harness::{neap_binary, repository, wait_for};
@@ -44,7 +44,7 @@ fn known(suite: &str) -> BTreeMap<&'static str, &'static str> {
 }
 
 /// Answers with the duration of a plugin run, whose number of units varies: `1ms 20us`.
-const VARYING: [&str; 2] = ["tr-test-wal", "tr-test-sched"];
+const VARYING_DURATIONS: [&str; 2] = ["tr-test-wal", "tr-test-sched"];
 
 fn compare(suite: &str) {
     compare_with(suite, "");
@@ -64,7 +64,7 @@ fn compare_with(suite: &str, flags: &str) {
 pub(crate) fn compare_on(suite: &str, server: &[&str]) {
     let golden = repository().join("../shared/golden");
     if !golden.is_dir() {
-        skip(Input::External, "shared/golden: no recorded answers");
+        skip(InputOrigin::External, "shared/golden: no recorded answers");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +86,7 @@ pub(crate) fn compare_on(suite: &str, server: &[&str]) {
     let log = std::fs::read_to_string(log).unwrap();
     let report = std::fs::read(report).unwrap_or_else(|error| panic!("{error}:\n{log}"));
     let mut report: Vec<Value> = serde_json::from_slice(&report).unwrap();
-    report.retain(|case| !VARYING.contains(&case["id"].as_str().unwrap()));
+    report.retain(|case| !VARYING_DURATIONS.contains(&case["id"].as_str().unwrap()));
 
     let differences = |case: &Value| case["differences"].as_array().unwrap().len();
     let differing = report.iter().filter(|case| differences(case) > 0);

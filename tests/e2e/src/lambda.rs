@@ -31,4 +31,4 @@ mod stack;
 mod starts;
 mod tokens;
 
-use self::stack::Stack;
+use self::stack::LambdaStack;

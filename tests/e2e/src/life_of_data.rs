@@ -4,30 +4,32 @@ use std::{cell::Cell, ops::Deref, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Neap, Output, Place, Reply, STAMP, Server, neap, pause};
+use crate::harness::{
+    CommandOutput, NeapProcess, Reply, STAMP, ServerClient, StoreFixture, neap, pause,
+};
 
 const HOUR: u64 = 3_600;
 
 /// A server and its store.
-pub(crate) struct Stage<S> {
-    place: Place,
+pub(crate) struct DataLifecycleFixture<S> {
+    place: StoreFixture,
     server: S,
     flush_lag: Duration,
     last: Cell<Option<u64>>,
 }
 
-impl Stage<Neap> {
+impl DataLifecycleFixture<NeapProcess> {
     /// Starts a server on a directory.
     fn new() -> Self {
-        let place = Place::directory();
-        let server = Neap::serve(&place);
+        let place = StoreFixture::directory();
+        let server = NeapProcess::serve(&place);
         Self::of(place, server, Duration::from_secs(8))
     }
 }
 
-impl<S: Deref<Target = Server>> Stage<S> {
+impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
     /// Wraps a server on a store. `flush_lag` is the age at which a segment may be flushed.
-    pub(crate) fn of(place: Place, server: S, flush_lag: Duration) -> Self {
+    pub(crate) fn of(place: StoreFixture, server: S, flush_lag: Duration) -> Self {
         Self {
             place,
             server,
@@ -41,7 +43,7 @@ impl<S: Deref<Target = Server>> Stage<S> {
         self.server
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn run(&self, arguments: &[&str]) -> CommandOutput {
         neap(&[arguments, &["--host", self.server.url()]].concat())
     }
 
@@ -89,10 +91,10 @@ impl<S: Deref<Target = Server>> Stage<S> {
 
 #[test]
 fn rows_are_deleted_from_the_tail_and_from_sections_and_later_writes_stay() {
-    delete_rows(&Stage::new());
+    delete_rows(&DataLifecycleFixture::new());
 }
 
-pub(crate) fn delete_rows<S: Deref<Target = Server>>(stage: &Stage<S>) {
+pub(crate) fn delete_rows<S: Deref<Target = ServerClient>>(stage: &DataLifecycleFixture<S>) {
     let lines = |value: u32| {
         format!(
             "m,host=a v={value} 10\nm,host=b v={value} 10\nm,host=b v={value} 20\nm,host=c v={value} 30\n"
@@ -142,10 +144,10 @@ pub(crate) fn delete_rows<S: Deref<Target = Server>>(stage: &Stage<S>) {
 
 #[test]
 fn a_delete_that_names_a_field_is_refused_and_changes_nothing() {
-    refuse_deletes(&Stage::new());
+    refuse_deletes(&DataLifecycleFixture::new());
 }
 
-pub(crate) fn refuse_deletes<S: Deref<Target = Server>>(stage: &Stage<S>) {
+pub(crate) fn refuse_deletes<S: Deref<Target = ServerClient>>(stage: &DataLifecycleFixture<S>) {
     stage.write("m,host=a v=1 10\n");
     for (sql, part) in [
         ("DELETE FROM m WHERE v = 1", "v"),
@@ -172,7 +174,7 @@ pub(crate) fn refuse_deletes<S: Deref<Target = Server>>(stage: &Stage<S>) {
 
 #[test]
 fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
-    let stage = Stage::new();
+    let stage = DataLifecycleFixture::new();
     stage.write("m,host=a v=2\nkept,host=a v=2\n");
     let now = stage.rows("SELECT CAST(max(time) AS BIGINT) / 1000000000 AS now FROM m");
     let old = now[0]["now"].as_u64().unwrap() - 50 * HOUR;
@@ -225,10 +227,10 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
 
 #[test]
 fn undeleted_tables_and_databases_have_all_their_rows() {
-    drop_and_undrop(&Stage::new());
+    drop_and_undrop(&DataLifecycleFixture::new());
 }
 
-pub(crate) fn drop_and_undrop<S: Deref<Target = Server>>(stage: &Stage<S>) {
+pub(crate) fn drop_and_undrop<S: Deref<Target = ServerClient>>(stage: &DataLifecycleFixture<S>) {
     stage.write("m,host=a v=1 10\nother v=1 10\n");
     stage.flush();
     stage.write("m,host=a v=2 20\n");

@@ -10,7 +10,7 @@ use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 
-use crate::harness::{Neap, Place, Reply, Server};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture};
 
 /// The body size limit in these tests, in bytes.
 pub(crate) const LIMIT: &str = "1000000";
@@ -19,7 +19,7 @@ const CHARACTERS: &str = "invalid character in database or rp name: must be ASCI
 
 /// A request and its expected answer.
 #[derive(Debug)]
-pub(crate) struct Case {
+pub(crate) struct MalformedRequest {
     method: &'static str,
     target: String,
     headers: Vec<(&'static str, &'static str)>,
@@ -34,9 +34,9 @@ fn case(
     body: impl Into<Vec<u8>>,
     status: u16,
     answer: impl Into<String>,
-) -> Case {
+) -> MalformedRequest {
     let (target, body, answer) = (target.into(), body.into(), answer.into());
-    Case {
+    MalformedRequest {
         method,
         target,
         headers: Vec::new(),
@@ -46,7 +46,7 @@ fn case(
     }
 }
 
-impl Case {
+impl MalformedRequest {
     fn with(mut self, header: &'static str, value: &'static str) -> Self {
         self.headers.push((header, value));
         self
@@ -70,20 +70,21 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 /// Starts a server with one table.
-fn stage() -> Neap {
-    let server = Neap::serve_with(&Place::memory(), &["--max-http-request-size", LIMIT]);
+fn stage() -> NeapProcess {
+    let server =
+        NeapProcess::serve_with(&StoreFixture::memory(), &["--max-http-request-size", LIMIT]);
     server.write("w", "known,t=a v=1i 1");
     server
 }
 
-fn check(cases: &[Case]) {
+fn check(cases: &[MalformedRequest]) {
     let server = stage();
     check_on(&server, cases);
     assert!(!server.log().contains("panic"), "{}", server.log());
 }
 
 /// Checks that every request is refused with its expected answer, and that nothing changed.
-pub(crate) fn check_on(server: &Server, cases: &[Case]) {
+pub(crate) fn check_on(server: &ServerClient, cases: &[MalformedRequest]) {
     for case in cases {
         let mut request = server
             .request(case.method, &case.target)
@@ -121,7 +122,7 @@ pub(crate) fn check_on(server: &Server, cases: &[Case]) {
 }
 
 /// Returns all requests, except those with malformed connections.
-pub(crate) fn all_cases() -> Vec<Case> {
+pub(crate) fn all_cases() -> Vec<MalformedRequest> {
     let mut cases = lines::cases();
     cases.extend(queries::cases());
     cases.extend(configure::cases());
@@ -152,7 +153,7 @@ fn unknown_paths_and_methods_are_not_found() {
 }
 
 /// Returns requests for paths and methods that do not exist.
-fn nowhere() -> Vec<Case> {
+fn nowhere() -> Vec<MalformedRequest> {
     let nowhere = [
         ("GET", "/"),
         ("GET", "/nope"),

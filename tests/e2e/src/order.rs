@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use serde_json::json;
 
-use crate::harness::{Neap, Place, Reply, Server, pause};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, pause};
 
 const DB: &str = "ordered";
 /// The number of pairs of requests. The second one is sent when the first one is answered.
@@ -14,13 +14,13 @@ const PAIRS: usize = 40;
 const DROPS: usize = 3;
 
 /// Starts three processes with all roles on one store.
-fn processes(place: &Place) -> [Neap; 3] {
+fn processes(place: &StoreFixture) -> [NeapProcess; 3] {
     // On a real store, the flush interval saves costs; here it only takes time.
     let flags = ["--wal-flush-interval", "1ms"];
-    [(); 3].map(|()| Neap::serve_with(place, &flags))
+    [(); 3].map(|()| NeapProcess::serve_with(place, &flags))
 }
 
-fn write(server: &Server, lines: &str, order: Option<&str>) {
+fn write(server: &ServerClient, lines: &str, order: Option<&str>) {
     let path = format!("/api/v3/write_lp?db={DB}&precision=second");
     loop {
         let mut request = server.request("POST", &path).body(lines.to_owned());
@@ -36,7 +36,7 @@ fn write(server: &Server, lines: &str, order: Option<&str>) {
     }
 }
 
-fn delete(server: &Server, table: &str, pair: usize) {
+fn delete(server: &ServerClient, table: &str, pair: usize) {
     let body = json!({ "db": DB, "table": table, "condition": format!("pair='{pair}'") });
     let request = server.request("POST", "/api/v3/delete_rows");
     let request = request.header("content-type", "application/json");
@@ -45,12 +45,12 @@ fn delete(server: &Server, table: &str, pair: usize) {
 }
 
 /// Returns the number in a result with one row and one column.
-fn number(server: &Server, sql: &str) -> u64 {
+fn number(server: &ServerClient, sql: &str) -> u64 {
     let rows = server.query(DB, sql);
     rows[0]["n"].as_u64().unwrap()
 }
 
-fn order_on(place: &Place) {
+fn order_on(place: &StoreFixture) {
     let [one, other, reader] = processes(place);
     write(&one, "over,pair=x v=0i 1\ngone,pair=x v=0i 1", None);
     for pair in 0..PAIRS {
@@ -81,7 +81,7 @@ fn order_on(place: &Place) {
 
 /// Drops a table or database, and writes new rows through the other processes as soon as the drop is answered. Old rows
 /// never reappear, and all new ones exist.
-fn drops_on(place: &Place) {
+fn drops_on(place: &StoreFixture) {
     let servers = processes(place);
     write(&servers[0], "loaded,from=before v=0i 1", None);
     for drop in 0..DROPS {
@@ -116,15 +116,15 @@ fn drops_on(place: &Place) {
 
 #[test]
 fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged() {
-    order_on(&Place::own_s3());
+    order_on(&StoreFixture::own_s3());
 }
 
 #[test]
 fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged_in_a_directory() {
-    order_on(&Place::directory());
+    order_on(&StoreFixture::directory());
 }
 
 #[test]
 fn writes_through_other_processes_after_a_drop_go_into_the_new_table() {
-    drops_on(&Place::own_s3());
+    drops_on(&StoreFixture::own_s3());
 }

@@ -7,15 +7,20 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Place, Server, output_of, program, repository};
-use neap_test_inputs::{Input, skip};
+use crate::harness::{ServerClient, StoreFixture, output_of, program, repository};
+use neap_test_inputs::{InputOrigin, skip};
 
 /// Checks a bucket in the folder of a store in which a flush has put several sections into one object: other tools open
 /// every object with the name of a Parquet file, and find the rows of a table in those of its sections.
-pub(crate) fn check_readable(place: &Place, server: &Server, database: &str, table: &str) {
+pub(crate) fn check_readable(
+    place: &StoreFixture,
+    server: &ServerClient,
+    database: &str,
+    table: &str,
+) {
     let Some(python) = std::env::var_os("NEAP_CLIENTS_PYTHON") else {
         skip(
-            Input::Installed,
+            InputOrigin::Installed,
             "NEAP_CLIENTS_PYTHON names no interpreter that has the client libraries",
         );
         return;

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::harness::{Neap, Reply};
+use crate::harness::{NeapProcess, Reply};
 
 /// Returns the distinct modes of the directories and of the files below a directory, itself included.
 fn modes(root: &Path) -> (Vec<u32>, Vec<u32>) {
@@ -49,7 +49,7 @@ fn used(folder: &Path, umask: &str, access: &str) -> String {
         "--plugin-dir",
         plugins.to_str().unwrap(),
     ];
-    let neap = Neap::serve_with_umask(umask, &flags);
+    let neap = NeapProcess::serve_with_umask(umask, &flags);
     // At the second start, the token already exists.
     Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     neap.write("d", "m,host=a v=1 1\nm,host=b v=2 2");

@@ -11,17 +11,17 @@ use reqwest::{Certificate, blocking::Client};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Neap, Place, Reply, wait_for};
+use crate::harness::{NeapProcess, Reply, StoreFixture, wait_for};
 
 /// Maximum wait of a test for an effect on a connection.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Starts a server in memory with additional flags.
-fn serve(flags: &[&str]) -> Neap {
-    Neap::serve_with(&Place::memory(), flags)
+fn serve(flags: &[&str]) -> NeapProcess {
+    NeapProcess::serve_with(&StoreFixture::memory(), flags)
 }
 
-fn connect(neap: &Neap) -> TcpStream {
+fn connect(neap: &NeapProcess) -> TcpStream {
     let address: SocketAddr = neap.url().split_once("://").unwrap().1.parse().unwrap();
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -30,7 +30,7 @@ fn connect(neap: &Neap) -> TcpStream {
 }
 
 /// Sends bytes, and returns everything that is received until the server closes the connection.
-fn exchange(neap: &Neap, sent: &[u8]) -> String {
+fn exchange(neap: &NeapProcess, sent: &[u8]) -> String {
     let mut stream = connect(neap);
     // The server may have answered and closed the connection before all bytes were sent.
     stream.write_all(sent).ok();
@@ -52,7 +52,7 @@ fn all_of(stream: &mut TcpStream) -> String {
 }
 
 /// Returns the value of a metric without labels.
-fn metric(neap: &Neap, name: &str) -> f64 {
+fn metric(neap: &NeapProcess, name: &str) -> f64 {
     let text = neap.get("/metrics").text();
     let value = text
         .lines()
@@ -150,7 +150,7 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_a_query_permit() {
 }
 
 /// Returns a connection with the head of a write of 10 bytes, and the first of them.
-fn half_a_write(neap: &Neap) -> TcpStream {
+fn half_a_write(neap: &NeapProcess) -> TcpStream {
     let mut stream = connect(neap);
     let head = "POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nm v=3";
     stream.write_all(head.as_bytes()).unwrap();
@@ -227,7 +227,7 @@ fn incomplete_bodies_do_not_block_other_requests() {
 
 #[test]
 fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
-    let neap = Neap::serve_with_tokens(&Place::memory(), &["--log-filter", "trace"]);
+    let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &["--log-filter", "trace"]);
     let created = Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     assert_eq!(created.status, 201, "{}", created.text());
     let created: Value = serde_json::from_slice(&created.bytes).unwrap();

@@ -5,12 +5,12 @@ mod points;
 
 use std::{fs, path::Path, time::Duration};
 
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use serde_json::Value;
 
-use crate::harness::{Neap, Place, Server, neap, repository, wait_for};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, neap, repository, wait_for};
 
-use self::points::{Points, Summary};
+use self::points::{ParsedPoints, TableAggregates};
 
 /// Maximum wait for a flush: the flush lag of a directory, some flushes, and a margin for a slow machine.
 const FLUSH: Duration = Duration::from_secs(90);
@@ -33,20 +33,23 @@ pub(crate) fn inputs() -> Vec<(String, String)> {
     for name in RECORDED {
         match fs::read_to_string(folder.join(name)) {
             Ok(text) => inputs.push((name.trim_end_matches(".lp").to_owned(), text)),
-            Err(error) => skip(Input::External, format_args!("shared/data/{name}: {error}")),
+            Err(error) => skip(
+                InputOrigin::External,
+                format_args!("shared/data/{name}: {error}"),
+            ),
         }
     }
     inputs
 }
 
 /// An input, the databases that contain it, and its expected query results.
-pub(crate) struct Stored {
+pub(crate) struct StoredInput {
     databases: [String; 2],
-    expected: Vec<Summary>,
+    expected: Vec<TableAggregates>,
 }
 
 /// Writes an input to one database over HTTP, and to another one with the command.
-pub(crate) fn store(server: &Server, name: &str, text: &str) -> Stored {
+pub(crate) fn store(server: &ServerClient, name: &str, text: &str) -> StoredInput {
     let databases = [format!("{name}-http"), format!("{name}-command")];
     let path = format!("/api/v3/write_lp?db={}", databases[0]);
     let reply = server
@@ -75,14 +78,14 @@ pub(crate) fn store(server: &Server, name: &str, text: &str) -> Stored {
         file.to_str().unwrap(),
     ]);
     assert_eq!(output.succeeded(), "", "{name}");
-    Stored {
+    StoredInput {
         databases,
-        expected: Points::parse(text).summaries(),
+        expected: ParsedPoints::parse(text).summaries(),
     }
 }
 
-pub(crate) fn check(server: &Server, stage: &str, stored: &[Stored]) {
-    for Stored {
+pub(crate) fn check(server: &ServerClient, stage: &str, stored: &[StoredInput]) {
+    for StoredInput {
         databases,
         expected,
     } in stored
@@ -120,7 +123,7 @@ fn segments(folder: &Path) -> usize {
 }
 
 /// Runs `neap compact`, and returns the number of segments that it flushed.
-fn flush(place: &Place) -> usize {
+fn flush(place: &StoreFixture) -> usize {
     let out = neap(&place.after(&["compact"])).succeeded();
     let counts = out.lines().filter_map(|line| {
         let (_, text) = line.split_once(": ")?;
@@ -134,9 +137,9 @@ fn flush(place: &Place) -> usize {
 
 #[test]
 fn answers_over_recorded_data_are_right_at_every_stage() {
-    let place = Place::directory();
+    let place = StoreFixture::directory();
     // The servers do not compact, so that only the command flushes segments.
-    let server = Neap::serve_with(&place, &["--mode", "ingest,query"]);
+    let server = NeapProcess::serve_with(&place, &["--mode", "ingest,query"]);
     let inputs = inputs();
     let stored: Vec<_> = inputs
         .iter()
@@ -148,7 +151,7 @@ fn answers_over_recorded_data_are_right_at_every_stage() {
         .map(|summary| summary.points)
         .sum();
     check(&server, "written", &stored);
-    let second = Neap::serve_with(&place, &["--mode", "query"]);
+    let second = NeapProcess::serve_with(&place, &["--mode", "query"]);
     check(&second, "written, seen by a second process", &stored);
 
     let all = segments(place.folder());
@@ -164,7 +167,7 @@ fn answers_over_recorded_data_are_right_at_every_stage() {
 
     assert!(server.stop().success());
     second.kill();
-    let server = Neap::serve(&place);
+    let server = NeapProcess::serve(&place);
     check(&server, "restarted", &stored);
     assert_eq!(
         server.store_requests().of("get tail"),
@@ -175,8 +178,8 @@ fn answers_over_recorded_data_are_right_at_every_stage() {
 
 #[test]
 fn rows_written_on_top_of_flushed_ones_win() {
-    let place = Place::directory();
-    let server = Neap::serve_with(&place, &["--mode", "ingest,query"]);
+    let place = StoreFixture::directory();
+    let server = NeapProcess::serve_with(&place, &["--mode", "ingest,query"]);
     let text = include_str!("../data/sample.lp");
     let first = store(&server, "sample", text);
     let all = segments(place.folder());
@@ -190,11 +193,11 @@ fn rows_written_on_top_of_flushed_ones_win() {
     for database in &first.databases {
         server.write(database, more);
     }
-    let expected = Points::parse(&format!("{text}{more}")).summaries();
+    let expected = ParsedPoints::parse(&format!("{text}{more}")).summaries();
     check(
         &server,
         "overwritten",
-        &[Stored {
+        &[StoredInput {
             databases: first.databases,
             expected,
         }],

@@ -6,30 +6,35 @@
 
 use std::time::Duration;
 
-use crate::harness::{Neap, Place, Requests, Server, pause, wait_for};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, StoreRequests, pause, wait_for};
 
 /// The age at which every copy of a register must be revalidated by a GET.
-pub(crate) const COLD: Duration = Duration::from_secs(6);
+pub(crate) const REVALIDATION_AGE: Duration = Duration::from_secs(6);
 /// Maximum wait for a flush that is due.
 pub(crate) const FLUSH: Duration = Duration::from_secs(60);
 
 /// The conditional GETs that revalidate registers.
-pub(crate) const RENEWALS: [&str; 3] = ["get database_catalog", "get manifest", "get root_catalog"];
+pub(crate) const REVALIDATIONS: [&str; 3] =
+    ["get database_catalog", "get manifest", "get root_catalog"];
 
 /// Returns the requests of an operation.
-pub(crate) fn cost(server: &Server, operation: impl FnOnce()) -> Requests {
+pub(crate) fn cost(server: &ServerClient, operation: impl FnOnce()) -> StoreRequests {
     let before = server.store_requests();
     operation();
     server.store_requests().since(&before)
 }
 
 /// Checks the cost of an operation, without revalidations. At least one attempt must have no revalidations.
-pub(crate) fn costs(server: &Server, expected: &str, operation: impl FnMut()) {
+pub(crate) fn costs(server: &ServerClient, expected: &str, operation: impl FnMut()) {
     costs_by(|| server.store_requests(), expected, operation);
 }
 
 /// Checks the cost of an operation by another counter of all requests so far.
-pub(crate) fn costs_by(count: impl Fn() -> Requests, expected: &str, mut operation: impl FnMut()) {
+pub(crate) fn costs_by(
+    count: impl Fn() -> StoreRequests,
+    expected: &str,
+    mut operation: impl FnMut(),
+) {
     let mut seen = Vec::new();
     for _ in 0..8 {
         let before = count();
@@ -39,7 +44,7 @@ pub(crate) fn costs_by(count: impl Fn() -> Requests, expected: &str, mut operati
             return;
         }
         let mut rest = cost.clone();
-        for renewal in RENEWALS {
+        for renewal in REVALIDATIONS {
             let is_expected = expected.contains(renewal);
             let once = rest
                 .0
@@ -55,23 +60,23 @@ pub(crate) fn costs_by(count: impl Fn() -> Requests, expected: &str, mut operati
     panic!("never without renewals: {seen:?}");
 }
 
-fn query(server: &Server) -> Vec<serde_json::Value> {
+fn query(server: &ServerClient) -> Vec<serde_json::Value> {
     server.query("budget", "SELECT sum(v) AS v FROM m")
 }
 
 /// Counts the requests of all operations on a store that several processes share; `lag` is the age at which a segment
 /// may be flushed.
-fn on(place: &Place, lag: Duration) {
-    let first = Neap::serve_with(place, &["--mode", "ingest"]);
+fn on(place: &StoreFixture, lag: Duration) {
+    let first = NeapProcess::serve_with(place, &["--mode", "ingest"]);
     first.write("budget", "m,t=a v=1i 1");
-    let writer = Neap::serve_with(place, &["--mode", "ingest"]);
-    let querier = Neap::serve_with(place, &["--mode", "query"]);
+    let writer = NeapProcess::serve_with(place, &["--mode", "ingest"]);
+    let querier = NeapProcess::serve_with(place, &["--mode", "query"]);
     assert_eq!(
         writer.store_requests().to_string(),
         "2 get root_catalog, 1 put node",
         "a start, of which others can know"
     );
-    pause(COLD);
+    pause(REVALIDATION_AGE);
     let all_registers = "1 get database_catalog, 1 get manifest, 1 get root_catalog";
 
     let mut segments = 1;
@@ -140,9 +145,9 @@ fn on(place: &Place, lag: Duration) {
     });
 
     let sum = query(&querier);
-    pause(lag + COLD);
+    pause(lag + REVALIDATION_AGE);
     // At its start, it checks all databases.
-    let flusher = Neap::serve_with(place, &["--mode", "compact"]);
+    let flusher = NeapProcess::serve_with(place, &["--mode", "compact"]);
     wait_for("flush", FLUSH, || {
         (flusher.store_requests().of("put manifest") > 0).then_some(())
     });
@@ -156,8 +161,8 @@ fn on(place: &Place, lag: Duration) {
         "a start and a flush"
     );
 
-    let fresh = Neap::serve_with(place, &["--mode", "query"]);
-    pause(COLD);
+    let fresh = NeapProcess::serve_with(place, &["--mode", "query"]);
+    pause(REVALIDATION_AGE);
     let cold = cost(&fresh, || assert_eq!(query(&fresh), sum));
     // One footer, and the columns.
     let expected =
@@ -173,24 +178,24 @@ fn on(place: &Place, lag: Duration) {
 
 #[test]
 fn operations_on_a_directory_have_the_expected_costs() {
-    on(&Place::directory(), Duration::from_secs(8));
+    on(&StoreFixture::directory(), Duration::from_secs(8));
 }
 
 #[test]
 fn operations_on_an_s3_server_have_the_expected_costs() {
-    on(&Place::own_s3(), Duration::from_secs(20));
+    on(&StoreFixture::own_s3(), Duration::from_secs(20));
 }
 
 #[test]
 fn operations_on_the_other_s3_server_have_the_expected_costs() {
-    if let Some(place) = Place::other_s3() {
+    if let Some(place) = StoreFixture::other_s3() {
         on(&place, Duration::from_secs(20));
     }
 }
 
 #[test]
 fn a_process_on_a_memory_store_reads_its_own_writes_without_a_list() {
-    let server = Neap::serve(&Place::memory());
+    let server = NeapProcess::serve(&StoreFixture::memory());
     server.write("budget", "m,t=a v=1i 1");
     let mut time = 1;
     costs(&server, "1 put tail", || {

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use serde_json::json;
 
-use crate::harness::{Neap, Place, Reply, pause, wait_for};
+use crate::harness::{NeapProcess, Reply, StoreFixture, pause, wait_for};
 
 /// Maximum time until the process is idle.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const TICKS: u64 = 100;
 
 /// Returns the processor time of a process in ticks.
-fn ticks(neap: &Neap) -> u64 {
+fn ticks(neap: &NeapProcess) -> u64 {
     let pid = neap.pid().as_raw_nonzero();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // The program name, in parentheses, may contain any characters.
@@ -23,7 +23,7 @@ fn ticks(neap: &Neap) -> u64 {
 }
 
 /// Waits until the process uses less than half a processor.
-fn rests(neap: &Neap) {
+fn rests(neap: &NeapProcess) {
     wait_for("process that rests", LIMIT, || {
         let before = ticks(neap);
         pause(Duration::from_secs(1));
@@ -40,7 +40,7 @@ const ENDLESS: [&str; 3] = [
 
 #[test]
 fn endless_queries_end_and_do_not_block_other_requests() {
-    let neap = Neap::serve_with(&Place::memory(), &["--query-timeout", "4s"]);
+    let neap = NeapProcess::serve_with(&StoreFixture::memory(), &["--query-timeout", "4s"]);
     let lines = (0..12_000).map(|row| format!("m,k=a v={row}i,s=\"text {row}\" {row}\n"));
     neap.write("d", &lines.collect::<String>());
     for sql in ENDLESS {

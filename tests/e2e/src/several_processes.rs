@@ -9,34 +9,34 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Neap, Place, Server, neap, pause, wait_for};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, neap, pause, wait_for};
 
 /// The number of rounds of each writer.
 const ROUNDS: u64 = 12;
 /// Maximum number of attempts of a write that the server asks to repeat.
-const ATTEMPTS: usize = 10;
+const MAX_ATTEMPTS: usize = 10;
 /// Maximum wait for a flush, including the flush lag of a network store.
 const FLUSH: Duration = Duration::from_secs(120);
 
 /// The processes of a test.
-struct Cluster {
-    writers: [Neap; 2],
-    queriers: [Neap; 2],
+struct ProcessCluster {
+    writers: [NeapProcess; 2],
+    queriers: [NeapProcess; 2],
 }
 
-impl Cluster {
-    fn start(place: &Place) -> Self {
+impl ProcessCluster {
+    fn start(place: &StoreFixture) -> Self {
         // On a real store, the flush interval saves costs; here it only takes time.
         let write = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
         let query = ["--mode", "query"];
         Self {
             writers: [
-                Neap::serve_with(place, &write),
-                Neap::serve_with(place, &write),
+                NeapProcess::serve_with(place, &write),
+                NeapProcess::serve_with(place, &write),
             ],
             queriers: [
-                Neap::serve_with(place, &query),
-                Neap::serve_with(place, &query),
+                NeapProcess::serve_with(place, &query),
+                NeapProcess::serve_with(place, &query),
             ],
         }
     }
@@ -54,8 +54,8 @@ impl Cluster {
 
 /// Writes until the write is acknowledged, and returns the stamp. A repeated write may take effect twice, which is
 /// harmless because it writes the same points.
-fn write(server: &Server, lines: &str, after: Option<u64>) -> u64 {
-    for _ in 0..ATTEMPTS {
+fn write(server: &ServerClient, lines: &str, after: Option<u64>) -> u64 {
+    for _ in 0..MAX_ATTEMPTS {
         let reply = server.try_write("shared", lines, after).unwrap();
         match reply.status {
             204 => return reply.stamp().expect("a stamp"),
@@ -70,15 +70,15 @@ fn write(server: &Server, lines: &str, after: Option<u64>) -> u64 {
             status => panic!("{status}: {}", reply.text()),
         }
     }
-    panic!("not acknowledged in {ATTEMPTS} attempts: {lines}");
+    panic!("not acknowledged in {MAX_ATTEMPTS} attempts: {lines}");
 }
 
 /// The acknowledged writes to points that both writers write: values by point and stamp.
-type Contested = Mutex<BTreeMap<(u64, u64), u64>>;
+type SharedPointWrites = Mutex<BTreeMap<(u64, u64), u64>>;
 
 /// Runs the rounds of one writer. Each round adds a row with a new column to a shared table, adds a row to a new table,
 /// and writes to a point that the other writer also writes.
-fn rounds(cluster: &Cluster, writer: usize, contested: &Contested) {
+fn rounds(cluster: &ProcessCluster, writer: usize, contested: &SharedPointWrites) {
     let server = &cluster.writers[writer];
     for round in 0..ROUNDS {
         let (time, value) = (1_000 + round, 2 * round + writer as u64);
@@ -104,7 +104,7 @@ fn rounds(cluster: &Cluster, writer: usize, contested: &Contested) {
 }
 
 /// Checks the stored rows after all rounds, regardless of the number of flushes.
-fn check(cluster: &Cluster, contested: &BTreeMap<(u64, u64), u64>) {
+fn check(cluster: &ProcessCluster, contested: &BTreeMap<(u64, u64), u64>) {
     let all = cluster.query("SELECT writer, round FROM samples ORDER BY writer, round");
     let expected = ["w0", "w1"].into_iter().flat_map(|writer| {
         (0..ROUNDS).map(move |round| json!({ "writer": writer, "round": round }))
@@ -137,7 +137,7 @@ fn check(cluster: &Cluster, contested: &BTreeMap<(u64, u64), u64>) {
 }
 
 /// Writes as a client that passes the stamps back, to both writers in turn.
-fn ordered_by_the_client(cluster: &Cluster) {
+fn ordered_by_the_client(cluster: &ProcessCluster) {
     let mut last = None;
     for (round, server) in (0..ROUNDS).zip(cluster.writers.iter().cycle()) {
         let stamp = write(server, &format!("ordered value={round}i 1"), last);
@@ -151,11 +151,11 @@ fn ordered_by_the_client(cluster: &Cluster) {
 }
 
 /// Flushes until the queriers do not read segments any more.
-fn flush(place: &Place, cluster: &Cluster) {
+fn flush(place: &StoreFixture, cluster: &ProcessCluster) {
     wait_for("flush of all segments", FLUSH, || {
         neap(&place.after(&["compact"])).succeeded();
         // A new process reads all segments of the tail.
-        let fresh = Neap::serve_with(place, &["--mode", "query"]);
+        let fresh = NeapProcess::serve_with(place, &["--mode", "query"]);
         fresh.query("shared", "SELECT count(*) FROM samples");
         (fresh.store_requests().of("get tail") == 0).then_some(())
     });
@@ -167,9 +167,9 @@ fn flush(place: &Place, cluster: &Cluster) {
     );
 }
 
-fn on(place: &Place) {
-    let cluster = Cluster::start(place);
-    let contested = Contested::default();
+fn on(place: &StoreFixture) {
+    let cluster = ProcessCluster::start(place);
+    let contested = SharedPointWrites::default();
     thread::scope(|scope| {
         for writer in 0..2 {
             let (cluster, contested) = (&cluster, &contested);
@@ -187,17 +187,17 @@ fn on(place: &Place) {
 
 #[test]
 fn writers_and_queriers_share_a_directory() {
-    on(&Place::directory());
+    on(&StoreFixture::directory());
 }
 
 #[test]
 fn writers_and_queriers_share_a_bucket_of_the_own_s3_server() {
-    on(&Place::own_s3());
+    on(&StoreFixture::own_s3());
 }
 
 #[test]
 fn writers_and_queriers_share_a_bucket_of_the_other_s3_server() {
-    if let Some(place) = Place::other_s3() {
+    if let Some(place) = StoreFixture::other_s3() {
         on(&place);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{Neap, Place, Reply, pause};
+use crate::harness::{NeapProcess, Reply, StoreFixture, pause};
 
 const LIMIT: usize = 384 << 20;
 
@@ -28,7 +28,7 @@ const QUERIES: [&str; 5] = [
 ];
 
 /// Returns the memory of a process in bytes, without file pages.
-fn held(neap: &Neap) -> usize {
+fn held(neap: &NeapProcess) -> usize {
     let pid = neap.pid().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
@@ -63,8 +63,8 @@ fn lines(writer: usize, number: usize) -> String {
 #[test]
 fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
     let limit = LIMIT.to_string();
-    let place = Place::directory();
-    let neap = Neap::serve_with(&place, &["--memory-limit", &limit]);
+    let place = StoreFixture::directory();
+    let neap = NeapProcess::serve_with(&place, &["--memory-limit", &limit]);
     let (writing, asked, most) = (
         AtomicUsize::new(WRITERS),
         AtomicUsize::new(0),

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{Neap, Place, Reply, Server, wait_for};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, wait_for};
 
 /// The number of kills.
 const KILLS: usize = 20;
@@ -22,14 +22,19 @@ const LOAD: Duration = Duration::from_secs(60);
 
 /// The first rows of the requests of one client: all sent requests, and the acknowledged ones among them.
 #[derive(Debug, Default)]
-struct Sent {
+struct SentWrites {
     all: BTreeSet<usize>,
     acknowledged: BTreeSet<usize>,
 }
 
 /// Writes until the server does not answer.
-fn load(server: &Server, client: usize, mut next: usize, acknowledged: &AtomicUsize) -> Sent {
-    let mut sent = Sent::default();
+fn load(
+    server: &ServerClient,
+    client: usize,
+    mut next: usize,
+    acknowledged: &AtomicUsize,
+) -> SentWrites {
+    let mut sent = SentWrites::default();
     loop {
         // Some requests also need a change of the catalog.
         let table = next / ROWS / 40;
@@ -50,7 +55,7 @@ fn load(server: &Server, client: usize, mut next: usize, acknowledged: &AtomicUs
 }
 
 /// Returns the first rows of a client's stored requests. Checks that each request is stored completely or not at all.
-fn stored(server: &Server, table: &str, client: usize) -> BTreeSet<usize> {
+fn stored(server: &ServerClient, table: &str, client: usize) -> BTreeSet<usize> {
     let sql = format!("SELECT id FROM {table} WHERE client = 'c{client}' ORDER BY id");
     let rows = server.query("load", &sql);
     let ids = rows
@@ -71,16 +76,16 @@ fn stored(server: &Server, table: &str, client: usize) -> BTreeSet<usize> {
 
 #[test]
 fn acknowledged_writes_survive_kill_9() {
-    let place = Place::directory();
-    let mut sent: [Sent; CLIENTS] = Default::default();
-    let mut server = Neap::serve(&place);
+    let place = StoreFixture::directory();
+    let mut sent: [SentWrites; CLIENTS] = Default::default();
+    let mut server = NeapProcess::serve(&place);
     server.write("load", "begin value=1i 1");
     for kill in 0..KILLS {
         let acknowledged = AtomicUsize::new(0);
         let new = thread::scope(|scope| {
             let clients = sent.iter().enumerate().map(|(client, sent)| {
                 let next = sent.all.last().map_or(0, |last| last + ROWS);
-                let (server, acknowledged) = (Server::clone(&server), &acknowledged);
+                let (server, acknowledged) = (ServerClient::clone(&server), &acknowledged);
                 scope.spawn(move || load(&server, client, next, acknowledged))
             });
             let clients: Vec<_> = clients.collect();
@@ -100,7 +105,7 @@ fn acknowledged_writes_survive_kill_9() {
             sent.all.extend(new.all);
             sent.acknowledged.extend(new.acknowledged);
         }
-        server = Neap::serve(&place);
+        server = NeapProcess::serve(&place);
         for (client, sent) in sent.iter().enumerate() {
             let stored = stored(&server, "samples", client);
             let lost: Vec<_> = sent.acknowledged.difference(&stored).collect();
@@ -118,12 +123,12 @@ fn acknowledged_writes_survive_kill_9() {
 
 #[test]
 fn a_graceful_stop_answers_running_requests() {
-    let place = Place::directory();
-    let server = Neap::serve(&place);
+    let place = StoreFixture::directory();
+    let server = NeapProcess::serve(&place);
     server.write("load", "begin value=1i 1");
     let acknowledged = AtomicUsize::new(0);
     let sent = thread::scope(|scope| {
-        let client = Server::clone(&server);
+        let client = ServerClient::clone(&server);
         let acknowledged = &acknowledged;
         let client = scope.spawn(move || load(&client, 0, 0, acknowledged));
         wait_for("load", LOAD, || {
@@ -132,7 +137,7 @@ fn a_graceful_stop_answers_running_requests() {
         assert!(server.stop().success());
         client.join().unwrap()
     });
-    let server = Neap::serve(&place);
+    let server = NeapProcess::serve(&place);
     let stored = stored(&server, "samples", 0);
     assert!(sent.acknowledged.is_subset(&stored) && stored.is_subset(&sent.all));
     assert!(
@@ -148,8 +153,8 @@ fn is_refused_for_now(reply: &Reply) -> bool {
 
 #[test]
 fn an_outage_of_the_store_is_reported_and_writes_resume_after_it() {
-    let place = Place::own_s3();
-    let server = Neap::serve_with(&place, &["--wal-flush-interval", "20ms"]);
+    let place = StoreFixture::own_s3();
+    let server = NeapProcess::serve_with(&place, &["--wal-flush-interval", "20ms"]);
     for round in 0..3 {
         server.write("load", &format!("samples value={round}i {round}"));
         place.without_store(|| {

@@ -6,8 +6,8 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use tempfile::TempDir;
 
-use self::screen::{CTRL_C, CTRL_D, CTRL_R, ENTER, Options, TAB, Terminal, UP};
-use crate::harness::{Neap, Place, neap, wait_for};
+use self::screen::{CTRL_C, CTRL_D, CTRL_R, ENTER, Options, TAB, UP, VirtualTerminal};
+use crate::harness::{NeapProcess, StoreFixture, neap, wait_for};
 
 const LINES: &str =
     "home,room=Kitchen temp=22.5,hum=36.1 1700000000\nhome,room=Attic temp=12.5 1700000060\n";
@@ -20,14 +20,14 @@ const ENDLESS: &str = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A server with a database, and a home folder for its user.
-struct Stage {
-    server: Neap,
+struct ShellFixture {
+    server: NeapProcess,
     home: TempDir,
 }
 
-impl Stage {
+impl ShellFixture {
     fn new() -> Self {
-        let server = Neap::serve(&Place::memory());
+        let server = NeapProcess::serve(&StoreFixture::memory());
         server.write("house", LINES);
         Self {
             server,
@@ -36,20 +36,20 @@ impl Stage {
     }
 
     /// Starts the shell, and waits until it is ready for statements.
-    fn shell(&self) -> Terminal {
+    fn shell(&self) -> VirtualTerminal {
         self.shell_with(&Options::default())
     }
 
-    fn shell_with(&self, options: &Options<'_>) -> Terminal {
+    fn shell_with(&self, options: &Options<'_>) -> VirtualTerminal {
         let arguments = ["query", "--host", self.server.url(), "-d", "house"];
-        let shell = Terminal::run_with(&arguments, self.home.path(), options);
+        let shell = VirtualTerminal::run_with(&arguments, self.home.path(), options);
         shell.wait_for_line("house>");
         shell
     }
 }
 
 /// Waits until an endless query runs on the server, or until none does.
-fn wait_for_endless(server: &Neap, is_running: bool) {
+fn wait_for_endless(server: &NeapProcess, is_running: bool) {
     let sql = "SELECT id FROM system.queries WHERE running AND query_text LIKE 'WITH RECURSIVE%'";
     wait_for("state of the query", LIMIT, || {
         let runs = !server.query("house", sql).is_empty();
@@ -68,7 +68,7 @@ fn without_times(text: &str) -> String {
 
 #[test]
 fn a_statement_of_several_lines_is_answered() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     let mut shell = stage.shell();
     shell.press("SELECT room, temp");
     shell.press(ENTER);
@@ -91,7 +91,7 @@ fn a_statement_of_several_lines_is_answered() {
 
 #[test]
 fn names_and_keywords_are_completed() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     let shell = stage.shell();
     shell.press("SELECT ro FROM ho");
     complete(&shell, "house> SELECT ro FROM home");
@@ -110,7 +110,7 @@ fn names_and_keywords_are_completed() {
 }
 
 /// Presses Tab until the line equals `line`, because at first the names may still be loading.
-fn complete(shell: &Terminal, line: &str) {
+fn complete(shell: &VirtualTerminal, line: &str) {
     shell.press(TAB);
     let mut looks = 0;
     shell.wait_for(line, |screen| {
@@ -124,7 +124,7 @@ fn complete(shell: &Terminal, line: &str) {
 
 #[test]
 fn tables_are_described() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     let shell = stage.shell();
     let prompt = "house>";
     insta::assert_snapshot!(without_times(&shell.enter("\\d", prompt)), @r"
@@ -166,10 +166,10 @@ fn tables_are_described() {
 
 #[test]
 fn a_session_without_a_database_chooses_one() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     stage.server.write("office", "desks n=1 1700000000");
     let arguments = ["query", "--host", stage.server.url()];
-    let mut shell = Terminal::run(&arguments, stage.home.path());
+    let mut shell = VirtualTerminal::run(&arguments, stage.home.path());
     let none = "(no database)>";
     shell.wait_for_line(none);
     let hint = "error: no database is chosen: \\l lists them, \\c NAME goes to one";
@@ -192,7 +192,7 @@ fn a_session_without_a_database_chooses_one() {
 
 #[test]
 fn an_error_is_red_and_the_session_goes_on() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     let shell = stage.shell();
     let error = shell.enter("SELECT * FROM nope;", "house>");
     assert!(
@@ -222,7 +222,7 @@ fn an_error_is_red_and_the_session_goes_on() {
 
 #[test]
 fn ctrl_c_cancels_a_line_or_a_query() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     let mut shell = stage.shell();
     shell.press("SELECT 'never");
     shell.press(ENTER);
@@ -256,7 +256,7 @@ fn ctrl_c_cancels_a_line_or_a_query() {
 
 #[test]
 fn the_history_is_available_in_the_next_session() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     let mut shell = stage.shell();
     shell.press("SELECT 1");
     shell.press(ENTER);
@@ -287,29 +287,29 @@ fn the_history_is_available_in_the_next_session() {
 
 #[test]
 fn only_a_terminal_is_a_shell() {
-    let stage = Stage::new();
+    let stage = ShellFixture::new();
     let home = stage.home.path();
     let piped = Options {
         pipe_out: true,
         ..Options::default()
     };
     let arguments = ["query", "--host", stage.server.url(), "-d", "house"];
-    let mut terminal = Terminal::run_with(&arguments, home, &piped);
+    let mut terminal = VirtualTerminal::run_with(&arguments, home, &piped);
     assert_eq!(terminal.end(), (Some(1), String::new()));
     assert!(
         terminal
             .screen()
             .starts_with("Query command failed: no query given: ")
     );
-    let mut terminal = Terminal::run(&["query", "SELECT 1"], home);
+    let mut terminal = VirtualTerminal::run(&["query", "SELECT 1"], home);
     assert_eq!(terminal.end().0, Some(2));
     assert!(terminal.screen().contains("--database <NAME>"));
 }
 
 #[test]
 fn progress_is_shown_only_on_terminals() {
-    let place = Place::directory();
-    let server = Neap::serve(&place);
+    let place = StoreFixture::directory();
+    let server = NeapProcess::serve(&place);
     let home = TempDir::new().unwrap();
     let file = home.path().join("big.lp");
     let lines = (0..100_000).map(|row| {
@@ -341,7 +341,7 @@ fn progress_is_shown_only_on_terminals() {
 
 /// Checks that a command draws a bar on a terminal and removes it at its end, and draws none into a pipe.
 fn shows_progress(arguments: &[&str], home: &Path, bar: &str, at_end: &str) {
-    let mut terminal = Terminal::run(arguments, home);
+    let mut terminal = VirtualTerminal::run(arguments, home);
     assert_eq!(terminal.end().0, Some(0));
     let transcript = terminal.transcript();
     assert!(
@@ -355,7 +355,7 @@ fn shows_progress(arguments: &[&str], home: &Path, bar: &str, at_end: &str) {
         pipe_err: true,
         ..Options::default()
     };
-    let mut terminal = Terminal::run_with(arguments, home, &piped);
+    let mut terminal = VirtualTerminal::run_with(arguments, home, &piped);
     assert_eq!(terminal.end(), (Some(0), String::new()));
     assert!(!terminal.transcript().contains('█'));
 }

@@ -3,13 +3,13 @@
 //! | variable | effect |
 //! |---|---|
 //! | `NEAP_TEST_SKIPPED` | file to which each test without an input appends a line; `scripts/test` sets and shows it |
-//! | `NEAP_REQUIRE_TEST_INPUTS` | if set to any value, a missing [`Input::Installed`] fails the test |
+//! | `NEAP_REQUIRE_TEST_INPUTS` | if set to any value, a missing [`InputOrigin::Installed`] fails the test |
 
 use std::{fmt, fs::OpenOptions, io::Write};
 
 /// Origin of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum InputOrigin {
     /// A part of the project, or a program or service that `scripts/test` installs or starts.
     Installed,
     /// Third-party recordings, guides, and data, which exist next to the project on some machines.
@@ -19,16 +19,16 @@ pub enum Input {
 /// Reports that a test is skipped because its input is missing.
 ///
 /// # Panics
-/// The input is [`Input::Installed`] and `NEAP_REQUIRE_TEST_INPUTS` is set, or the file in `NEAP_TEST_SKIPPED` can't be
+/// The input is [`InputOrigin::Installed`] and `NEAP_REQUIRE_TEST_INPUTS` is set, or the file in `NEAP_TEST_SKIPPED` can't be
 /// written.
 #[expect(
     clippy::panic,
     clippy::print_stdout,
     reason = "it reports to people, within a test"
 )]
-pub fn skip(input: Input, missing: impl fmt::Display) {
+pub fn skip(input: InputOrigin, missing: impl fmt::Display) {
     let test = std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| thread_name());
-    if input == Input::Installed && std::env::var_os("NEAP_REQUIRE_TEST_INPUTS").is_some() {
+    if input == InputOrigin::Installed && std::env::var_os("NEAP_REQUIRE_TEST_INPUTS").is_some() {
         panic!("{test} has no input: {missing}");
     }
     println!("skipped: {missing}");
@@ -57,13 +57,13 @@ mod tests {
     #[test]
     #[ignore = "the other tests start it"]
     fn a_test_without_an_installed_input() {
-        skip(Input::Installed, "no such program");
+        skip(InputOrigin::Installed, "no such program");
     }
 
     #[test]
     #[ignore = "the other tests start it"]
     fn a_test_without_an_external_input() {
-        skip(Input::External, "no such data");
+        skip(InputOrigin::External, "no such data");
     }
 
     /// Runs one of the tests above with these variables; returns whether it passes.

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use crate::gateway::EventKind;
+use crate::gateway::GatewayKind;
 
 /// The configuration of the emulator.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,7 +42,7 @@ pub struct GatewaySettings {
     /// The port; by default any free one.
     pub port: u16,
     /// The emulated AWS gateway.
-    pub event: EventKind,
+    pub event: GatewayKind,
     /// Whether functions may stream their responses.
     pub streaming: bool,
 }
@@ -108,7 +108,7 @@ pub struct FunctionLimits {
     /// Whether an instance is frozen between events.
     pub freeze: bool,
     /// Selection among several idle instances.
-    pub placement: Placement,
+    pub placement: InstancePlacement,
     /// Whether an event is rejected, instead of queued, if no instance is free.
     pub throttle: bool,
     /// Pause in seconds before a failed asynchronous event is sent again, which happens at most twice.
@@ -125,7 +125,7 @@ impl Default for FunctionLimits {
             max_instances: 10,
             concurrency: 1,
             freeze: true,
-            placement: Placement::default(),
+            placement: InstancePlacement::default(),
             throttle: false,
             retry_seconds: 60.0,
         }
@@ -149,7 +149,7 @@ impl FunctionLimits {
 /// Selection among several idle instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Placement {
+pub enum InstancePlacement {
     /// The most recently used one, as on Lambda; another one is started if all are busy.
     #[default]
     Recent,

@@ -31,51 +31,51 @@ use serde_json::{Value, json};
 use crate::{
     configuration::NotificationFaults,
     events::{Notifications, Queue, sqs},
-    runtime::{FailureKind, Function, Reply},
-    store::Journal,
+    runtime::{FunctionReply, InvocationFailureKind, LocalFunction},
+    store::StoreRequestLog,
     trap::{Trap, TrapReport, TrapSettings},
 };
 
 /// Maximum size of a request in bytes. It exceeds Lambda's limit, because the function itself rejects events that are
 /// too large.
-const LIMIT: usize = 16 << 20;
+const MAX_REQUEST_BYTES: usize = 16 << 20;
 
 /// The controlled parts of the emulator.
 #[derive(Clone, Debug)]
-pub struct Control {
+pub struct ControlState {
     /// The functions by name.
-    pub functions: BTreeMap<String, Arc<Function>>,
+    pub functions: BTreeMap<String, Arc<LocalFunction>>,
     /// The queues by name.
     pub queues: BTreeMap<String, Arc<Queue>>,
     /// The notifications, if they are configured.
     pub notifications: Option<Arc<Notifications>>,
     /// The requests to the store.
-    pub journal: Arc<Journal>,
+    pub journal: Arc<StoreRequestLog>,
 }
 
 /// Error: a command can't be executed. Contains the reason.
-struct Refused(String);
+struct ControlError(String);
 
-impl IntoResponse for Refused {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         (StatusCode::BAD_REQUEST, Json(json!({ "error": self.0 }))).into_response()
     }
 }
 
-impl Control {
-    fn function(&self, name: &str) -> Result<&Arc<Function>, Refused> {
+impl ControlState {
+    fn function(&self, name: &str) -> Result<&Arc<LocalFunction>, ControlError> {
         let function = self.functions.get(name);
-        function.ok_or_else(|| Refused(format!("there is no function {name}")))
+        function.ok_or_else(|| ControlError(format!("there is no function {name}")))
     }
 
-    fn notifications(&self) -> Result<&Arc<Notifications>, Refused> {
+    fn notifications(&self) -> Result<&Arc<Notifications>, ControlError> {
         let notifications = self.notifications.as_ref();
-        notifications.ok_or_else(|| Refused("nobody is told of new objects".to_owned()))
+        notifications.ok_or_else(|| ControlError("nobody is told of new objects".to_owned()))
     }
 }
 
 /// Returns all routes.
-pub fn routes(control: Control) -> Router {
+pub fn routes(control: ControlState) -> Router {
     Router::new()
         .route("/functions", get(list_functions))
         .route("/functions/{function}/instances", post(start))
@@ -98,57 +98,57 @@ pub fn routes(control: Control) -> Router {
         .route("/queues/{queue}", post(send))
         .route("/", post(sqs_call))
         .route("/{account}/{queue}", post(sqs_call))
-        .layer(DefaultBodyLimit::max(LIMIT))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
         .with_state(control)
 }
 
-async fn list_functions(State(control): State<Control>) -> Json<Value> {
+async fn list_functions(State(control): State<ControlState>) -> Json<Value> {
     let functions = control.functions.iter();
     let functions = functions.map(|(name, function)| (name.clone(), json!(function.report())));
     Json(Value::Object(functions.collect()))
 }
 
 async fn start(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path(function): Path<String>,
-) -> Result<Json<Value>, Refused> {
+) -> Result<Json<Value>, ControlError> {
     let started = control.function(&function)?.start_instance();
-    let number = started.map_err(|error| Refused(error.to_string()))?;
+    let number = started.map_err(|error| ControlError(error.to_string()))?;
     Ok(Json(json!({ "number": number })))
 }
 
 async fn command(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path((function, number, command)): Path<(String, u32, String)>,
-) -> Result<StatusCode, Refused> {
+) -> Result<StatusCode, ControlError> {
     let function = control.function(&function)?;
     let outcome = match command.as_str() {
         "freeze" => function.freeze(number),
         "thaw" => function.thaw(number),
         "kill" => function.kill(number).await,
         "stop" => function.shut_down(number).await,
-        other => return Err(Refused(format!("there is no command {other}"))),
+        other => return Err(ControlError(format!("there is no command {other}"))),
     };
     match outcome {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(unknown) => Err(Refused(unknown.to_string())),
+        Err(unknown) => Err(ControlError(unknown.to_string())),
     }
 }
 
 async fn logs(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path(function): Path<String>,
-) -> Result<Json<BTreeMap<u32, String>>, Refused> {
+) -> Result<Json<BTreeMap<u32, String>>, ControlError> {
     Ok(Json(control.function(&function)?.logs()))
 }
 
 /// Handles Lambda's own `Invoke`.
 async fn invoke(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path(function): Path<String>,
     headers: HeaderMap,
     payload: Bytes,
-) -> Result<Response, Refused> {
+) -> Result<Response, ControlError> {
     let function = Arc::clone(control.function(&function)?);
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if header("x-amz-invocation-type") == Some("Event") {
@@ -157,13 +157,13 @@ async fn invoke(
     }
     let instance = header("x-lambda-local-instance").and_then(|number| number.parse().ok());
     let response = match function.invoke(payload, false, instance).await {
-        Ok(Reply::Whole(bytes)) => bytes.into_response(),
-        Ok(Reply::Stream(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(FunctionReply::Whole(bytes)) => bytes.into_response(),
+        Ok(FunctionReply::Stream(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Err(failure) => match failure.kind {
-            FailureKind::RequestTooLarge => {
+            InvocationFailureKind::RequestTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Json(failure.document())).into_response()
             }
-            FailureKind::Throttled => {
+            InvocationFailureKind::Throttled => {
                 (StatusCode::TOO_MANY_REQUESTS, Json(failure.document())).into_response()
             }
             _ => {
@@ -175,82 +175,86 @@ async fn invoke(
     Ok(response)
 }
 
-async fn store_requests(State(control): State<Control>) -> impl IntoResponse {
+async fn store_requests(State(control): State<ControlState>) -> impl IntoResponse {
     Json(control.journal.counts())
 }
 
-async fn store_refusals(State(control): State<Control>) -> impl IntoResponse {
+async fn store_refusals(State(control): State<ControlState>) -> impl IntoResponse {
     Json(control.journal.refusals())
 }
 
 async fn set_trap(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path(function): Path<String>,
     Json(settings): Json<TrapSettings>,
-) -> Result<StatusCode, Refused> {
+) -> Result<StatusCode, ControlError> {
     let trap = Trap::new(settings, Arc::clone(control.function(&function)?));
     control.journal.set_trap(&function, Some(trap));
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn trap(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path(function): Path<String>,
 ) -> Json<Option<TrapReport>> {
     Json(control.journal.trap(&function))
 }
 
 async fn take_trap(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path(function): Path<String>,
 ) -> Json<Option<TrapReport>> {
     Json(control.journal.set_trap(&function, None))
 }
 
-async fn held(State(control): State<Control>) -> Result<Response, Refused> {
+async fn held(State(control): State<ControlState>) -> Result<Response, ControlError> {
     Ok(Json(control.notifications()?.held()).into_response())
 }
 
-async fn forget(State(control): State<Control>) -> Result<StatusCode, Refused> {
+async fn forget(State(control): State<ControlState>) -> Result<StatusCode, ControlError> {
     control.notifications()?.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn set_faults(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Json(faults): Json<NotificationFaults>,
-) -> Result<StatusCode, Refused> {
+) -> Result<StatusCode, ControlError> {
     control.notifications()?.set_faults(faults);
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn deliver(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Json(numbers): Json<Vec<usize>>,
-) -> Result<StatusCode, Refused> {
+) -> Result<StatusCode, ControlError> {
     let delivered = control.notifications()?.deliver(&numbers).await;
-    delivered.map_err(Refused)?;
+    delivered.map_err(ControlError)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn list_queues(State(control): State<Control>) -> Json<Value> {
+async fn list_queues(State(control): State<ControlState>) -> Json<Value> {
     let queues = control.queues.iter();
     let queues = queues.map(|(name, queue)| (name.clone(), json!(queue.report())));
     Json(Value::Object(queues.collect()))
 }
 
 async fn send(
-    State(control): State<Control>,
+    State(control): State<ControlState>,
     Path(queue): Path<String>,
     body: String,
-) -> Result<StatusCode, Refused> {
+) -> Result<StatusCode, ControlError> {
     let queue = control.queues.get(&queue);
-    let queue = queue.ok_or_else(|| Refused("there is no such queue".to_owned()))?;
+    let queue = queue.ok_or_else(|| ControlError("there is no such queue".to_owned()))?;
     let sent = queue.send(body, Duration::ZERO);
-    sent.map_err(|reason| Refused(reason.to_string()))?;
+    sent.map_err(|reason| ControlError(reason.to_string()))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn sqs_call(State(control): State<Control>, headers: HeaderMap, body: Bytes) -> Response {
+async fn sqs_call(
+    State(control): State<ControlState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     sqs::answer(&control.queues, &headers, &body)
 }

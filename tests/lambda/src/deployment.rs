@@ -13,12 +13,12 @@ const SUMMARY: &str = include_str!("../../terraform/deployment.json");
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployment {
     bucket: String,
-    functions: BTreeMap<String, Deployed>,
+    functions: BTreeMap<String, DeployedFunction>,
 }
 
 /// A deployed function.
 #[derive(Clone, Debug, Deserialize)]
-struct Deployed {
+struct DeployedFunction {
     routes: Vec<String>,
     policy: Value,
 }

@@ -40,4 +40,4 @@ pub mod trap;
 mod world;
 
 pub use configuration::Configuration;
-pub use local::Local;
+pub use local::Emulator;

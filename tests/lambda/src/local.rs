@@ -8,32 +8,32 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use crate::{
     Configuration,
     configuration::NotificationSettings,
-    control::{self, Control},
+    control::{self, ControlState},
     deployment::Deployment,
     events::{Notifications, Queue, queue::queues, schedules, sqs::path_of},
-    gateway::{Gateway, Routes},
-    runtime::Function,
-    store::Store,
+    gateway::{Gateway, GatewayRoutes},
+    runtime::LocalFunction,
+    store::LocalStore,
 };
 
 /// A running emulator: the S3 server, the functions, and the sources of their events.
 #[derive(Debug)]
-pub struct Local {
-    store: Store,
-    functions: BTreeMap<String, Arc<Function>>,
+pub struct Emulator {
+    store: LocalStore,
+    functions: BTreeMap<String, Arc<LocalFunction>>,
     gateway: String,
     control: String,
     tasks: Vec<JoinHandle<()>>,
 }
 
-impl Local {
+impl Emulator {
     /// Starts the emulator. Instances are started by events.
     ///
     /// # Errors
     /// A port or directory can't be used, or the configuration refers to something that does not exist.
     pub async fn start(configuration: Configuration) -> io::Result<Self> {
         let deployment = Deployment::read()?;
-        let mut store = Store::start(&configuration, &deployment).await?;
+        let mut store = LocalStore::start(&configuration, &deployment).await?;
         let control_listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, configuration.control_port)).await?;
         let control = url(&control_listener)?;
@@ -66,11 +66,11 @@ impl Local {
         let gateway = Gateway::new(
             configuration.gateway.event,
             configuration.gateway.streaming,
-            Routes::of(&deployment),
+            GatewayRoutes::of(&deployment),
             functions.clone(),
         );
         tasks.push(serve(gateway_listener, gateway.routes()));
-        let interface = Control {
+        let interface = ControlState {
             functions: functions.clone(),
             queues,
             notifications,
@@ -129,18 +129,18 @@ fn serve(listener: TcpListener, routes: Router) -> JoinHandle<()> {
 }
 
 fn named<'a>(
-    functions: &'a BTreeMap<String, Arc<Function>>,
+    functions: &'a BTreeMap<String, Arc<LocalFunction>>,
     name: &str,
-) -> io::Result<&'a Arc<Function>> {
+) -> io::Result<&'a Arc<LocalFunction>> {
     let found = functions.get(name);
     found.ok_or_else(|| io::Error::other(format!("there is no function {name}")))
 }
 
 fn functions(
     configuration: &Configuration,
-    store: &Store,
+    store: &LocalStore,
     control: &str,
-) -> BTreeMap<String, Arc<Function>> {
+) -> BTreeMap<String, Arc<LocalFunction>> {
     let functions = configuration
         .functions
         .iter()
@@ -149,7 +149,7 @@ fn functions(
             let environment = settings.environment.iter();
             let environment = environment
                 .map(|(variable, value)| (variable.clone(), filled(value, store, control)));
-            let function = Function::new(
+            let function = LocalFunction::new(
                 name.clone(),
                 settings.clone(),
                 environment.collect(),
@@ -162,7 +162,7 @@ fn functions(
 }
 
 /// Replaces the placeholders in the value of an environment variable.
-fn filled(value: &str, store: &Store, control: &str) -> String {
+fn filled(value: &str, store: &LocalStore, control: &str) -> String {
     let mut value = value
         .replace("${STORE_ENDPOINT}", &store.server.endpoint())
         .replace("${BUCKET}", store.server.bucket());
@@ -174,14 +174,14 @@ fn filled(value: &str, store: &Store, control: &str) -> String {
     value
 }
 
-type Told = (Arc<Notifications>, Option<JoinHandle<()>>);
+type NotificationsHandle = (Arc<Notifications>, Option<JoinHandle<()>>);
 
 fn notify(
     settings: &NotificationSettings,
-    functions: &BTreeMap<String, Arc<Function>>,
+    functions: &BTreeMap<String, Arc<LocalFunction>>,
     queues: &BTreeMap<String, Arc<Queue>>,
-    store: &mut Store,
-) -> io::Result<Told> {
+    store: &mut LocalStore,
+) -> io::Result<NotificationsHandle> {
     let notifications =
         Notifications::new(settings, functions, queues).map_err(io::Error::other)?;
     let puts = store.puts.take();

@@ -3,7 +3,7 @@
 
 use std::{error::Error, fs, future::pending, io, thread};
 
-use neap_lambda_local::{Configuration, Local};
+use neap_lambda_local::{Configuration, Emulator};
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,7 +24,7 @@ async fn run(path: &str, end: impl Future<Output = ()>) -> Result<(), Box<dyn Er
     let configuration: Configuration = serde_json::from_str(&fs::read_to_string(path)?)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let local = Local::start(configuration).await?;
+    let local = Emulator::start(configuration).await?;
     let addresses = json!({
         "gateway": local.gateway(),
         "control": local.control(),

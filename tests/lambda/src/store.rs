@@ -7,7 +7,7 @@ use std::{
 };
 
 use neap_bucket::KeyClass;
-use neap_s3_server::{Answered, Observer, Operation, Options, Policy, S3Server, User};
+use neap_s3_server::{ObservedRequest, Observer, Operation, Options, Policy, S3Server, User};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -15,21 +15,21 @@ use crate::{
     Configuration,
     configuration::PolicySource,
     deployment::Deployment,
-    events::Put,
-    runtime::Identity,
+    events::NewObject,
+    runtime::FunctionCredentials,
     trap::{Trap, TrapReport},
 };
 
 /// Maximum number of new objects that wait to be reported.
-const PUTS: usize = 100_000;
+const MAX_QUEUED_OBJECTS: usize = 100_000;
 /// Maximum number of denied requests that are recorded.
-const REFUSALS: usize = 1_000;
+const MAX_DENIED_REQUESTS: usize = 1_000;
 /// Prefix of the functions' access keys.
 const KEY_PREFIX: &str = "AKID-";
 
 /// A request that was denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refusal {
+pub struct DeniedRequest {
     /// The function; empty if the request was not signed.
     pub function: String,
     /// `get`, `put`, `list`, and so on.
@@ -40,14 +40,14 @@ pub struct Refusal {
 
 /// The requests of the functions to the store.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub struct StoreRequestLog {
     counts: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
-    refusals: Mutex<Vec<Refusal>>,
+    refusals: Mutex<Vec<DeniedRequest>>,
     traps: Mutex<BTreeMap<String, Trap>>,
-    puts: Option<mpsc::Sender<Put>>,
+    puts: Option<mpsc::Sender<NewObject>>,
 }
 
-impl Journal {
+impl StoreRequestLog {
     /// Returns the number of requests of each function so far, by operation and class of key, such as `get manifest`.
     pub fn counts(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
         let counts = self.counts.lock();
@@ -55,7 +55,7 @@ impl Journal {
     }
 
     /// Returns the denied requests.
-    pub fn refusals(&self) -> Vec<Refusal> {
+    pub fn refusals(&self) -> Vec<DeniedRequest> {
         let refusals = self.refusals.lock();
         refusals.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -91,8 +91,8 @@ impl Journal {
     }
 }
 
-impl Observer for Journal {
-    fn answered(&self, request: &Answered<'_>) {
+impl Observer for StoreRequestLog {
+    fn answered(&self, request: &ObservedRequest<'_>) {
         let user = request.user.unwrap_or_default();
         let function = user.strip_prefix(KEY_PREFIX).unwrap_or(user);
         let operation = request.operation.name();
@@ -100,8 +100,8 @@ impl Observer for Journal {
         self.count(function, kind);
         if request.status == 403 {
             let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-            if refusals.len() < REFUSALS {
-                refusals.push(Refusal {
+            if refusals.len() < MAX_DENIED_REQUESTS {
+                refusals.push(DeniedRequest {
                     function: function.to_owned(),
                     operation,
                     key: request.key.to_owned(),
@@ -112,7 +112,7 @@ impl Observer for Journal {
             && request.status == 200
             && let Some(puts) = &self.puts
         {
-            let put = Put {
+            let put = NewObject {
                 bucket: request.bucket.to_owned(),
                 key: request.key.to_owned(),
                 size: request.size_bytes,
@@ -132,18 +132,18 @@ fn class_name(key: &str) -> &'static str {
 
 /// The S3 server and the credentials of the functions.
 #[derive(Debug)]
-pub struct Store {
+pub struct LocalStore {
     /// The server.
     pub server: S3Server,
     /// The requests of the functions.
-    pub journal: Arc<Journal>,
+    pub journal: Arc<StoreRequestLog>,
     /// The credentials of the functions.
-    pub identities: BTreeMap<String, Identity>,
+    pub identities: BTreeMap<String, FunctionCredentials>,
     /// The receiver of new objects, until it is taken.
-    pub puts: Option<mpsc::Receiver<Put>>,
+    pub puts: Option<mpsc::Receiver<NewObject>>,
 }
 
-impl Store {
+impl LocalStore {
     /// Starts the server with a user for each function.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ impl Store {
                     io::Error::other(format!("policy of {name}: {error}: {reason}"))
                 })
             });
-            let identity = Identity {
+            let identity = FunctionCredentials {
                 access_key: format!("{KEY_PREFIX}{name}"),
                 secret_key: format!("secret of {name}"),
             };
@@ -176,12 +176,12 @@ impl Store {
             });
             identities.insert(name.clone(), identity);
         }
-        let (sender, puts) = mpsc::channel(PUTS);
-        let journal = Arc::new(Journal {
+        let (sender, puts) = mpsc::channel(MAX_QUEUED_OBJECTS);
+        let journal = Arc::new(StoreRequestLog {
             puts: Some(sender),
-            ..Journal::default()
+            ..StoreRequestLog::default()
         });
-        let observer: Arc<dyn Observer> = Arc::<Journal>::clone(&journal);
+        let observer: Arc<dyn Observer> = Arc::<StoreRequestLog>::clone(&journal);
         let server = S3Server::start(Options {
             directory: Some(configuration.store.directory.clone()),
             port: configuration.store.port,

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    Configuration, Local,
+    Configuration, Emulator,
     configuration::FunctionLimits,
-    runtime::{Failure, Function, Identity, Reply},
+    runtime::{FunctionCredentials, FunctionReply, InvocationFailure, LocalFunction},
     world,
 };
 
@@ -40,12 +40,12 @@ fn limits() -> FunctionLimits {
 }
 
 /// The test function and its folder.
-struct Stage {
-    function: Arc<Function>,
+struct FunctionFixture {
+    function: Arc<LocalFunction>,
     folder: TempDir,
 }
 
-impl Stage {
+impl FunctionFixture {
     fn new(limits: FunctionLimits) -> Self {
         Self::with(limits, &[])
     }
@@ -59,11 +59,11 @@ impl Stage {
         let environment = environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let identity = Identity {
+        let identity = FunctionCredentials {
             access_key: "AKID".to_owned(),
             secret_key: "secret".to_owned(),
         };
-        let function = Function::new(
+        let function = LocalFunction::new(
             "echo".to_owned(),
             settings,
             environment.collect(),
@@ -73,15 +73,19 @@ impl Stage {
         Self { function, folder }
     }
 
-    async fn ask(&self, event: Value) -> Result<Value, Failure> {
+    async fn ask(&self, event: Value) -> Result<Value, InvocationFailure> {
         self.ask_instance(None, event).await
     }
 
-    async fn ask_instance(&self, instance: Option<u32>, event: Value) -> Result<Value, Failure> {
+    async fn ask_instance(
+        &self,
+        instance: Option<u32>,
+        event: Value,
+    ) -> Result<Value, InvocationFailure> {
         let payload = Bytes::from(event.to_string());
         match self.function.invoke(payload, false, instance).await? {
-            Reply::Whole(bytes) => Ok(serde_json::from_slice(&bytes).unwrap()),
-            Reply::Stream(_) => panic!("nobody asked for a stream"),
+            FunctionReply::Whole(bytes) => Ok(serde_json::from_slice(&bytes).unwrap()),
+            FunctionReply::Stream(_) => panic!("nobody asked for a stream"),
         }
     }
 
@@ -114,7 +118,7 @@ fn state_of(pid: i64) -> Option<char> {
 }
 
 /// Starts the whole emulator, with the test function as every function.
-async fn local(more: &Value) -> (Local, TempDir) {
+async fn local(more: &Value) -> (Emulator, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let function = json!({
         "program": bootstrap(),
@@ -134,5 +138,5 @@ async fn local(more: &Value) -> (Local, TempDir) {
     let all = configuration.as_object_mut().unwrap();
     all.extend(more.as_object().unwrap().clone());
     let configuration: Configuration = serde_json::from_value(configuration).unwrap();
-    (Local::start(configuration).await.unwrap(), folder)
+    (Emulator::start(configuration).await.unwrap(), folder)
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{configuration::seconds, runtime::Function, world};
+use crate::{configuration::seconds, runtime::LocalFunction, world};
 
 /// Settings of a trap.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -32,13 +32,13 @@ pub struct TrapReport {
 #[derive(Debug)]
 pub struct Trap {
     settings: TrapSettings,
-    function: Arc<Function>,
+    function: Arc<LocalFunction>,
     report: TrapReport,
 }
 
 impl Trap {
     /// Creates a trap with counters at zero.
-    pub fn new(settings: TrapSettings, function: Arc<Function>) -> Self {
+    pub fn new(settings: TrapSettings, function: Arc<LocalFunction>) -> Self {
         Self {
             settings,
             function,

@@ -10,7 +10,7 @@ use s3s::{
     s3_error,
 };
 
-use crate::{Operation, Policy, S3Server, observer::Asked, observer::parameter};
+use crate::{Operation, Policy, S3Server, observer::UnansweredRequest, observer::parameter};
 
 /// A key pair and its permissions.
 #[derive(Clone)]
@@ -34,11 +34,11 @@ impl fmt::Debug for User {
 
 /// The policies by access key; `None` allows everything.
 #[derive(Clone, Debug)]
-pub(crate) struct Access {
+pub(crate) struct AccessPolicies {
     policies: Arc<BTreeMap<String, Option<Policy>>>,
 }
 
-impl Access {
+impl AccessPolicies {
     pub(crate) fn new(users: Vec<User>) -> Self {
         let owner = (S3Server::ACCESS_KEY.to_owned(), None);
         let users = users.into_iter().map(|user| (user.access_key, user.policy));
@@ -65,7 +65,7 @@ impl Access {
 
     /// Returns whether a 404 must become a 403. S3 does this for reads of a missing key by users that may not list the
     /// bucket.
-    pub(crate) fn hides_missing(&self, asked: &Asked) -> bool {
+    pub(crate) fn hides_missing(&self, asked: &UnansweredRequest) -> bool {
         let reads = matches!(asked.operation, Operation::Get | Operation::Head);
         let user = asked.user.as_deref().unwrap_or_default();
         let bucket = arn(&asked.bucket, None);
@@ -99,7 +99,7 @@ fn action(operation: &str) -> Option<&'static str> {
 }
 
 #[async_trait::async_trait]
-impl S3Access for Access {
+impl S3Access for AccessPolicies {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let Some(credentials) = context.credentials() else {
             return Err(s3_error!(AccessDenied, "a signature is required"));

@@ -24,7 +24,7 @@ pub struct Faults {
 
 /// The faults drawn for one request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Fate {
+pub(crate) struct RequestFaults {
     pub(crate) unavailable: bool,
     pub(crate) lost_reply: bool,
     pub(crate) failed_reply: bool,
@@ -34,11 +34,11 @@ pub(crate) struct Fate {
 
 /// The active faults and the random number generator.
 #[derive(Debug)]
-pub(crate) struct Chance {
+pub(crate) struct FaultInjector {
     state: Mutex<(Faults, StdRng)>,
 }
 
-impl Chance {
+impl FaultInjector {
     pub(crate) fn new(faults: Faults, seed: u64) -> Self {
         Self {
             state: Mutex::new((faults, StdRng::seed_from_u64(seed))),
@@ -49,11 +49,11 @@ impl Chance {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = faults;
     }
 
-    pub(crate) fn draw(&self) -> Fate {
+    pub(crate) fn draw(&self) -> RequestFaults {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (faults, rng) = &mut *state;
         let skew = i64::try_from(faults.date_skew.as_secs()).unwrap_or(i64::MAX);
-        Fate {
+        RequestFaults {
             unavailable: rng.random::<f64>() < faults.unavailable,
             lost_reply: rng.random::<f64>() < faults.lost_replies,
             failed_reply: rng.random::<f64>() < faults.failed_replies,

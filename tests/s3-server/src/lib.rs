@@ -22,6 +22,6 @@ mod tests;
 
 pub use access::User;
 pub use faults::Faults;
-pub use observer::{Answered, Observer, Operation};
+pub use observer::{ObservedRequest, Observer, Operation};
 pub use policy::{Policy, PolicyError};
 pub use server::{Options, S3Server};

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 /// Receives every answered request. It is called on the server's task, so it must not block.
 pub trait Observer: fmt::Debug + Send + Sync {
     /// Called when a request has been answered.
-    fn answered(&self, request: &Answered<'_>);
+    fn answered(&self, request: &ObservedRequest<'_>);
 }
 
 /// The operation of a request, in the categories of S3's billing.
@@ -50,7 +50,7 @@ impl Operation {
 
 /// A request and its response.
 #[derive(Clone, Debug)]
-pub struct Answered<'a> {
+pub struct ObservedRequest<'a> {
     /// The access key of the signature, if the request is signed.
     pub user: Option<&'a str>,
     /// The operation.
@@ -69,7 +69,7 @@ pub struct Answered<'a> {
 
 /// A request that has not been answered yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct UnansweredRequest {
     pub(crate) user: Option<String>,
     pub(crate) operation: Operation,
     pub(crate) bucket: String,
@@ -77,7 +77,7 @@ pub(crate) struct Asked {
     size_bytes: u64,
 }
 
-impl Asked {
+impl UnansweredRequest {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let query = request.uri().query().unwrap_or_default();
         let path = request.uri().path().trim_start_matches('/');
@@ -100,7 +100,7 @@ impl Asked {
     pub(crate) fn tell<B>(&self, observer: &dyn Observer, response: &Response<B>) {
         let etag = response.headers().get(header::ETAG);
         let etag = etag.and_then(|etag| etag.to_str().ok());
-        observer.answered(&Answered {
+        observer.answered(&ObservedRequest {
             user: self.user.as_deref(),
             operation: self.operation,
             bucket: &self.bucket,
@@ -177,7 +177,7 @@ mod tests {
             )
             .body(())
             .unwrap();
-        let asked = Asked::of(&request);
+        let asked = UnansweredRequest::of(&request);
         (asked.operation, asked.key, asked.user)
     }
 

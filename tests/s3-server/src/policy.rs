@@ -16,12 +16,12 @@ pub struct Policy {
     _version: Option<String>,
     #[serde(default, rename = "Id")]
     _id: Option<String>,
-    statement: Vec<Statement>,
+    statement: Vec<PolicyStatement>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-struct Statement {
+struct PolicyStatement {
     #[serde(default, rename = "Sid")]
     _sid: Option<String>,
     #[serde(rename = "Effect")]
@@ -31,7 +31,7 @@ struct Statement {
     #[serde(deserialize_with = "one_or_many")]
     resource: Vec<String>,
     #[serde(default)]
-    condition: BTreeMap<Operator, BTreeMap<ConditionKey, OneOrMany>>,
+    condition: BTreeMap<ConditionOperator, BTreeMap<ConditionKey, OneOrMany>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -42,7 +42,7 @@ enum Effect {
 /// Comparison of a listing's prefix.
 #[expect(clippy::enum_variant_names, reason = "the names are those of IAM")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-enum Operator {
+enum ConditionOperator {
     StringEquals,
     StringLike,
     StringEqualsIfExists,
@@ -100,18 +100,23 @@ impl Policy {
     }
 }
 
-impl Statement {
+impl PolicyStatement {
     fn holds(&self, prefix: Option<&str>) -> bool {
         self.condition.iter().all(|(operator, keys)| {
             keys.values().all(|patterns| match (operator, prefix) {
-                (Operator::StringEquals | Operator::StringLike, None) => false,
-                (Operator::StringEqualsIfExists | Operator::StringLikeIfExists, None) => true,
-                (Operator::StringEquals | Operator::StringEqualsIfExists, Some(prefix)) => {
-                    patterns.as_slice().iter().any(|text| text == prefix)
-                }
-                (Operator::StringLike | Operator::StringLikeIfExists, Some(prefix)) => {
-                    matches_any(patterns.as_slice(), prefix, false)
-                }
+                (ConditionOperator::StringEquals | ConditionOperator::StringLike, None) => false,
+                (
+                    ConditionOperator::StringEqualsIfExists | ConditionOperator::StringLikeIfExists,
+                    None,
+                ) => true,
+                (
+                    ConditionOperator::StringEquals | ConditionOperator::StringEqualsIfExists,
+                    Some(prefix),
+                ) => patterns.as_slice().iter().any(|text| text == prefix),
+                (
+                    ConditionOperator::StringLike | ConditionOperator::StringLikeIfExists,
+                    Some(prefix),
+                ) => matches_any(patterns.as_slice(), prefix, false),
             })
         })
     }

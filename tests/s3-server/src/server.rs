@@ -28,10 +28,10 @@ use tokio::{
 
 use crate::{
     Faults, Observer, User,
-    access::Access,
-    faults::{Chance, Fate},
-    observer::Asked,
-    storage::Storage,
+    access::AccessPolicies,
+    faults::{FaultInjector, RequestFaults},
+    observer::UnansweredRequest,
+    storage::LockedFileSystem,
 };
 
 /// Options of a server: its storage, users, and faults.
@@ -71,7 +71,7 @@ impl Default for Options {
 pub struct S3Server {
     address: SocketAddr,
     bucket: String,
-    chance: Arc<Chance>,
+    chance: Arc<FaultInjector>,
     accept: JoinHandle<Infallible>,
     _directory: Option<TempDir>,
 }
@@ -104,18 +104,18 @@ impl S3Server {
         tokio::fs::create_dir_all(root.join(&options.bucket)).await?;
         let files =
             FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
-        let mut builder = S3ServiceBuilder::new(Storage::new(files));
+        let mut builder = S3ServiceBuilder::new(LockedFileSystem::new(files));
         let mut keys = SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY);
         for user in &options.users {
             keys.register(user.access_key.clone(), user.secret_key.clone().into());
         }
         builder.set_auth(keys);
-        let access = Access::new(options.users);
+        let access = AccessPolicies::new(options.users);
         builder.set_access(access.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
-        let chance = Arc::new(Chance::new(options.faults, options.seed));
-        let handler = Handler {
+        let chance = Arc::new(FaultInjector::new(options.faults, options.seed));
+        let handler = RequestHandler {
             service: builder.build(),
             chance: Arc::clone(&chance),
             access,
@@ -154,14 +154,14 @@ impl Drop for S3Server {
 }
 
 /// Handles requests.
-struct Handler {
+struct RequestHandler {
     service: S3Service,
-    chance: Arc<Chance>,
-    access: Access,
+    chance: Arc<FaultInjector>,
+    access: AccessPolicies,
     observer: Option<Arc<dyn Observer>>,
 }
 
-async fn accept(listener: TcpListener, handler: Arc<Handler>) -> Infallible {
+async fn accept(listener: TcpListener, handler: Arc<RequestHandler>) -> Infallible {
     let mut connections = JoinSet::new();
     loop {
         if let Ok((stream, _)) = listener.accept().await {
@@ -171,7 +171,7 @@ async fn accept(listener: TcpListener, handler: Arc<Handler>) -> Infallible {
     }
 }
 
-async fn connection(stream: TcpStream, handler: Arc<Handler>) {
+async fn connection(stream: TcpStream, handler: Arc<RequestHandler>) {
     // Without `TCP_NODELAY`, small responses wait for the client's delayed acknowledgements.
     let unbuffered = stream.set_nodelay(true);
     let service = service_fn(|request| {
@@ -189,29 +189,33 @@ async fn connection(stream: TcpStream, handler: Arc<Handler>) {
 /// A response that is dropped on purpose: hyper closes the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is lost")]
-struct Lost;
+struct LostResponse;
 
-impl Handler {
+impl RequestHandler {
     #[expect(
         clippy::disallowed_methods,
         reason = "the server stands for a real one, which lives in real time"
     )]
-    async fn answer(&self, fate: Fate, request: Request<Incoming>) -> Result<Response<Body>, Lost> {
+    async fn answer(
+        &self,
+        fate: RequestFaults,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, LostResponse> {
         tokio::time::sleep(fate.delay).await;
         let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
         let mut response = if fate.unavailable {
-            failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", ON_PURPOSE)
+            failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", INJECTED_FAULT)
         } else {
             let answered = self.answer_in_order(request).await?;
             let took_effect = writes && answered.status().is_success();
             if took_effect && fate.lost_reply {
-                return Err(Lost);
+                return Err(LostResponse);
             }
             if took_effect && fate.failed_reply {
                 failure(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "InternalError",
-                    ON_PURPOSE,
+                    INJECTED_FAULT,
                 )
             } else {
                 answered
@@ -226,10 +230,13 @@ impl Handler {
     }
 
     /// Answers a request without faults and notifies the observer.
-    async fn answer_in_order(&self, request: Request<Incoming>) -> Result<Response<Body>, Lost> {
-        let asked = Asked::of(&request);
+    async fn answer_in_order(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, LostResponse> {
+        let asked = UnansweredRequest::of(&request);
         let answered = self.service.call(request.map(Body::from)).await;
-        let mut response = answered.map_err(|_| Lost)?;
+        let mut response = answered.map_err(|_| LostResponse)?;
         if response.status() == StatusCode::NOT_FOUND && self.access.hides_missing(&asked) {
             response = failure(
                 StatusCode::FORBIDDEN,
@@ -245,7 +252,7 @@ impl Handler {
 }
 
 /// The message of an injected fault.
-const ON_PURPOSE: &str = "a fault on purpose";
+const INJECTED_FAULT: &str = "a fault on purpose";
 
 fn failure(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let text = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");

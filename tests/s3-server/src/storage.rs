@@ -6,12 +6,12 @@ use tokio::sync::RwLock;
 
 /// Object storage that serializes writes with a lock, because `s3s-fs` checks a precondition and writes without one.
 #[derive(Debug)]
-pub(crate) struct Storage {
+pub(crate) struct LockedFileSystem {
     files: FileSystem,
     lock: RwLock<()>,
 }
 
-impl Storage {
+impl LockedFileSystem {
     pub(crate) fn new(files: FileSystem) -> Self {
         Self {
             files,
@@ -84,7 +84,7 @@ fn inner<T>(input: T) -> S3Request<T> {
 macro_rules! locked {
     ($($operation:ident($input:ident) -> $output:ident: $how:ident;)*) => {
         #[async_trait::async_trait]
-        impl S3 for Storage {
+        impl S3 for LockedFileSystem {
             async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
                 let _held = self.lock.write().await;
                 self.put_locked(request).await

@@ -9,7 +9,7 @@ use object_store::{
     path::Path,
 };
 
-use crate::{Answered, Observer, Options, Policy, S3Server, User};
+use crate::{ObservedRequest, Observer, Options, Policy, S3Server, User};
 
 /// Allows reading, writing, and listing the tail, but not deleting from it.
 const POLICY: &str = r#"{
@@ -22,10 +22,10 @@ const POLICY: &str = r#"{
 }"#;
 
 #[derive(Debug, Default)]
-struct Seen(Mutex<Vec<String>>);
+struct RequestRecorder(Mutex<Vec<String>>);
 
-impl Observer for Seen {
-    fn answered(&self, request: &Answered<'_>) {
+impl Observer for RequestRecorder {
+    fn answered(&self, request: &ObservedRequest<'_>) {
         let user = request.user.unwrap_or("nobody");
         let operation = request.operation.name();
         let line = format!("{user} {operation} {} {}", request.key, request.status);
@@ -45,8 +45,8 @@ fn client(server: &S3Server, access_key: &str, secret_key: &str) -> AmazonS3 {
         .unwrap()
 }
 
-async fn stage(policy: &str) -> (S3Server, Arc<Seen>) {
-    let seen = Arc::new(Seen::default());
+async fn stage(policy: &str) -> (S3Server, Arc<RequestRecorder>) {
+    let seen = Arc::new(RequestRecorder::default());
     let user = User {
         access_key: "writer".to_owned(),
         secret_key: "secret".to_owned(),
@@ -54,7 +54,7 @@ async fn stage(policy: &str) -> (S3Server, Arc<Seen>) {
     };
     let options = Options {
         users: vec![user],
-        observer: Some(Arc::<Seen>::clone(&seen)),
+        observer: Some(Arc::<RequestRecorder>::clone(&seen)),
         ..Options::default()
     };
     (S3Server::start(options).await.unwrap(), seen)

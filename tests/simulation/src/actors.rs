@@ -22,27 +22,27 @@ use tokio::sync::oneshot;
 
 use crate::{
     compactors::some_past,
-    ghost::{Ghost, Invariant, Write},
-    instance::{DATABASE, DATABASE_NAME, Instance, Place},
-    network::World,
-    query::Question,
+    ghost::{ClientWrite, Invariant, SimulationOracle},
+    instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
+    network::SimulationContext,
+    query::QueryConsistency,
     rows::{BEGIN_NANOS, DAY, HOSTS, OTHER_TABLE, SECOND, TABLE},
-    schedule::Mix,
-    write::{Content, Erasure},
+    schedule::ScheduleMix,
+    write::{GeneratedDelete, GeneratedWrite},
 };
 
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Maximum time from sending a request until the server reads it. The simulation drops a request that a frozen process
 /// reads later, because no rule of the product can measure how long the request waited in a socket.
-const IN_SOCKET: Duration = Duration::from_secs(5);
+const MAX_SOCKET_TIME: Duration = Duration::from_secs(5);
 
 /// The state that all actors of a schedule share.
 #[derive(Clone, Debug)]
-pub(crate) struct Stage {
-    pub(crate) world: Arc<World>,
-    pub(crate) mix: Mix,
+pub(crate) struct ActorContext {
+    pub(crate) world: Arc<SimulationContext>,
+    pub(crate) mix: ScheduleMix,
     pub(crate) requests: Arc<AtomicU64>,
     /// The restored databases.
     copies: Arc<Mutex<Vec<(DatabaseId, String)>>>,
@@ -50,16 +50,16 @@ pub(crate) struct Stage {
 
 /// A request of a client.
 #[derive(Clone, Debug)]
-enum Demand {
-    Write(Content),
-    Erase(Erasure),
+enum ClientRequest {
+    Write(GeneratedWrite),
+    Delete(GeneratedDelete),
 }
 
-impl Demand {
+impl ClientRequest {
     fn request(&self) -> u64 {
         match self {
             Self::Write(content) => content.request,
-            Self::Erase(erasure) => erasure.request,
+            Self::Delete(erasure) => erasure.request,
         }
     }
 
@@ -67,20 +67,20 @@ impl Demand {
     fn is_strict(&self) -> bool {
         match self {
             Self::Write(content) => content.order == WriteOrder::Strict,
-            Self::Erase(_) => true,
+            Self::Delete(_) => true,
         }
     }
 }
 
 /// The server's answer to a client, with the stamp if the server drew one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
+struct ClientReply {
     acknowledged: bool,
     stamp: Option<Stamp>,
 }
 
-impl Stage {
-    pub(crate) fn new(world: &Arc<World>, mix: &Mix) -> Self {
+impl ActorContext {
+    pub(crate) fn new(world: &Arc<SimulationContext>, mix: &ScheduleMix) -> Self {
         Self {
             world: Arc::clone(world),
             mix: mix.clone(),
@@ -115,7 +115,7 @@ impl Stage {
         databases.swap_remove(place)
     }
 
-    fn draw_content(&self) -> Content {
+    fn draw_content(&self) -> GeneratedWrite {
         let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
         let points = HOSTS.len() * cast.days;
         let field = || chance.pick(&["a", "b"]);
@@ -129,7 +129,7 @@ impl Stage {
         };
         cells.dedup_by_key(|(point, _)| *point);
         let request = self.draw_request();
-        Content {
+        GeneratedWrite {
             request,
             table: match request % 3 {
                 0 => OTHER_TABLE,
@@ -144,7 +144,7 @@ impl Stage {
         }
     }
 
-    fn draw_erasure(&self) -> Erasure {
+    fn draw_erasure(&self) -> GeneratedDelete {
         let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
         let day = |days: usize| BEGIN_NANOS - i64::try_from(days).unwrap_or(0) * DAY;
         let (first, last) = (chance.below(cast.days), chance.below(cast.days));
@@ -158,7 +158,7 @@ impl Stage {
             _ => vec![chance.pick(&HOSTS)],
         };
         let request = self.draw_request();
-        Erasure {
+        GeneratedDelete {
             request,
             // One of two requests addresses the database by name, the other one by id.
             table: match request / 2 % 4 {
@@ -171,11 +171,11 @@ impl Stage {
         }
     }
 
-    fn draw_demand(&self) -> Demand {
+    fn draw_demand(&self) -> ClientRequest {
         let chance = &self.world.chance;
         match chance.happens(self.world.choices.cast.deletes) {
-            true => Demand::Erase(self.draw_erasure()),
-            false => Demand::Write(self.draw_content()),
+            true => ClientRequest::Delete(self.draw_erasure()),
+            false => ClientRequest::Write(self.draw_content()),
         }
     }
 }
@@ -184,33 +184,33 @@ impl Stage {
 async fn perform(
     instance: &Instance,
     target: &(DatabaseId, String),
-    demand: &Demand,
+    demand: &ClientRequest,
     token: Option<Stamp>,
-) -> Told {
+) -> ClientReply {
     let request = demand.request();
     let surprise = |what: &str| {
-        let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, what);
+        let fail = |ghost: &mut SimulationOracle| ghost.fail(Invariant::NoUnexpectedError, what);
         instance.world.truth.ghost(fail);
     };
     match demand {
-        Demand::Write(content) => {
+        ClientRequest::Write(content) => {
             let outcome = instance.write_to(&target.1, content, token).await;
             instance.trace(format_args!("request {request}: {outcome:?}"));
-            if let Err(WriteFailure::Tail(WriteError::Abandoned)) = outcome {
+            if let Err(WriteFailure::Tail(WriteError::ShuttingDown)) = outcome {
                 surprise("a write was abandoned");
             }
             match outcome {
-                Ok(stamp) => Told {
+                Ok(stamp) => ClientReply {
                     acknowledged: true,
                     stamp: Some(stamp),
                 },
-                Err(failure) => Told {
+                Err(failure) => ClientReply {
                     acknowledged: false,
                     stamp: failure.stamp(),
                 },
             }
         }
-        Demand::Erase(erasure) => {
+        ClientRequest::Delete(erasure) => {
             let outcome = instance.erase_from(target, erasure, token).await;
             instance.trace(format_args!("request {request}: {outcome:?}"));
             if let Err(error) = &outcome
@@ -222,11 +222,11 @@ async fn perform(
                 surprise(&error.message);
             }
             match outcome {
-                Ok(stamp) => Told {
+                Ok(stamp) => ClientReply {
                     acknowledged: stamp.is_some(),
                     stamp,
                 },
-                Err(error) => Told {
+                Err(error) => ClientReply {
                     acknowledged: false,
                     stamp: error.stamp,
                 },
@@ -239,14 +239,14 @@ async fn perform(
 async fn serve(
     wall_steps: bool,
     instance: Arc<Instance>,
-    (target, demand): ((DatabaseId, String), Demand),
+    (target, demand): ((DatabaseId, String), ClientRequest),
     token: Option<Stamp>,
     sent: Duration,
-    answer: oneshot::Sender<Told>,
+    answer: oneshot::Sender<ClientReply>,
 ) {
     instance.machine.pass().await;
     let world = &instance.world;
-    if world.time.now() - sent > IN_SOCKET {
+    if world.time.now() - sent > MAX_SOCKET_TIME {
         return;
     }
     if wall_steps && world.chance.happens(0.1) {
@@ -277,13 +277,15 @@ async fn serve(
 /// Runs a task and reports a panic as a violation.
 async fn unpanicked(instance: Arc<Instance>, task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-        let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, "a write panicked");
+        let fail = |ghost: &mut SimulationOracle| {
+            ghost.fail(Invariant::NoUnexpectedError, "a write panicked")
+        };
         instance.world.truth.ghost(fail);
     }
 }
 
 /// Sends writes and deletes. Some clients pass the returned stamps back with the next request.
-pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>) {
+pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<InstanceSlot>>) {
     let world = &stage.world;
     let passes_back = world.chance.happens(0.6);
     let mut token: Option<Stamp> = None;
@@ -297,7 +299,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
             &format!("client {number}"),
             format_args!("{demand:?} of {} after {token:?}", target.1),
         );
-        let write = Write {
+        let write = ClientWrite {
             request,
             client: number,
             begin,
@@ -322,7 +324,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
             ),
         ));
         let patience = Box::pin(async {
-            let timeout = Box::pin(world.time.sleep(PATIENCE));
+            let timeout = Box::pin(world.time.sleep(CLIENT_TIMEOUT));
             select(timeout, Box::pin(instance.machine.died())).await;
         });
         let outcome = match select(told, patience).await {
@@ -355,7 +357,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
 
 /// Runs `job` on the current instance of a slot until it is done or the instance dies.
 pub(crate) async fn run_on<T>(
-    place: &Place,
+    place: &InstanceSlot,
     job: impl AsyncFnOnce(Arc<Instance>) -> T,
 ) -> Option<T> {
     let instance = place.instance();
@@ -368,7 +370,7 @@ pub(crate) async fn run_on<T>(
 }
 
 /// Flushes a random database at random intervals.
-pub(crate) async fn flusher(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn flusher(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.flush_pauses).await;
         let database = stage.some_database().0;
@@ -395,7 +397,7 @@ async fn find(instance: &Instance, name: &str) {
 }
 
 /// Queries a random database at random intervals.
-pub(crate) async fn querier(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn querier(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.query_pauses).await;
         let chance = &stage.world.chance;
@@ -404,11 +406,11 @@ pub(crate) async fn querier(stage: Stage, place: Arc<Place>) {
             run_on(&place, async |instance| find(&instance, &name).await).await;
         }
         let question = if chance.happens(stage.world.choices.cast.past_queries) {
-            Question::AsOf(some_past(&stage, database))
+            QueryConsistency::AsOf(some_past(&stage, database))
         } else if chance.happens(0.8) {
-            Question::Strong
+            QueryConsistency::Strong
         } else {
-            Question::Stale
+            QueryConsistency::Stale
         };
         run_on(&place, async |instance| {
             instance.ask(database, question).await

@@ -6,8 +6,8 @@ use neap_catalog::{NewDistinctCache, NewLastCache};
 use neap_schema::DatabaseId;
 
 use crate::{
-    actors::{Stage, run_on},
-    instance::{Instance, Place},
+    actors::{ActorContext, run_on},
+    instance::{Instance, InstanceSlot},
     rows::{TABLE, TAG},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
 /// Creates, drops and fills caches at random intervals.
-pub(crate) async fn cacher(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn cacher(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
         let database = stage.some_database().0;

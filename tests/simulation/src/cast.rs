@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{chance::Chance, weakness::Weakness};
+use crate::{chance::SeededRandom, weakness::DisabledRule};
 
 /// The probability distribution of optional actors. A schedule draws one value from each list; each probability decides
 /// once per schedule.
 #[derive(Clone, Debug)]
-pub(crate) struct CastMix {
+pub(crate) struct ActorMix {
     /// The probability of any optional actors at all.
     pub(crate) any: f64,
     /// Probability of mergers that choose any closed set of sections.
@@ -48,12 +48,12 @@ pub(crate) struct CastMix {
     /// The calls of a schedule with optional actors, in percent of those without.
     pub(crate) calls: &'static [usize],
     /// The disabled rule, if the simulation's own mergers and collectors replace those of the product.
-    pub(crate) weakness: Option<Weakness>,
+    pub(crate) weakness: Option<DisabledRule>,
 }
 
-impl CastMix {
+impl ActorMix {
     /// No optional actors.
-    pub(crate) const NOBODY: Self = Self {
+    pub(crate) const NO_OPTIONAL_ACTORS: Self = Self {
         any: 0.0,
         ..Self::ALL
     };
@@ -85,7 +85,7 @@ impl CastMix {
     };
 
     /// Optional actors in every schedule.
-    const SOMEBODY: Self = Self {
+    const WITH_OPTIONAL_ACTORS: Self = Self {
         any: 1.0,
         merging: 0.7,
         planning: 0.5,
@@ -101,7 +101,7 @@ impl CastMix {
         inline_sections: &[0, 4],
         time_travel: &[1000],
         merge_pauses: &[30.0],
-        ..Self::SOMEBODY
+        ..Self::WITH_OPTIONAL_ACTORS
     };
 
     /// Frequent changes of the retention.
@@ -111,7 +111,7 @@ impl CastMix {
         days: &[2, 4],
         inline_sections: &[0, 512],
         operator_pauses: &[2.0, 20.0],
-        ..Self::SOMEBODY
+        ..Self::WITH_OPTIONAL_ACTORS
     };
 
     /// Tables that are dropped and undeleted.
@@ -119,7 +119,7 @@ impl CastMix {
         dropping: 1.0,
         planning: 1.0,
         operator_pauses: &[2.0, 20.0],
-        ..Self::SOMEBODY
+        ..Self::WITH_OPTIONAL_ACTORS
     };
 
     /// Caches of tables that are merged, expire and are dropped.
@@ -131,7 +131,7 @@ impl CastMix {
         days: &[2, 4],
         merge_pauses: &[0.5, 5.0, 30.0],
         operator_pauses: &[2.0, 20.0],
-        ..Self::SOMEBODY
+        ..Self::WITH_OPTIONAL_ACTORS
     };
 
     /// Databases that are restored from an earlier version of another one.
@@ -141,13 +141,13 @@ impl CastMix {
         collecting: 1.0,
         time_travel: &[60, 200],
         operator_pauses: &[20.0, 100.0],
-        ..Self::SOMEBODY
+        ..Self::WITH_OPTIONAL_ACTORS
     };
 }
 
 /// The optional actors of one schedule.
 #[derive(Clone, Debug)]
-pub(crate) struct Cast {
+pub(crate) struct ActorSelection {
     pub(crate) merging: bool,
     pub(crate) planning: bool,
     pub(crate) compacting: bool,
@@ -165,12 +165,12 @@ pub(crate) struct Cast {
     /// The time-travel periods of the two collectors.
     pub(crate) time_travel: [Duration; 2],
     pub(crate) orphan_age: Duration,
-    pub(crate) weakness: Option<Weakness>,
+    pub(crate) weakness: Option<DisabledRule>,
 }
 
-impl Cast {
+impl ActorSelection {
     /// No optional actors.
-    pub(crate) const NOBODY: Self = Self {
+    pub(crate) const NO_OPTIONAL_ACTORS: Self = Self {
         merging: false,
         planning: false,
         compacting: false,
@@ -190,9 +190,9 @@ impl Cast {
         weakness: None,
     };
 
-    pub(crate) fn draw(mix: &CastMix, chance: &Chance) -> Self {
+    pub(crate) fn draw(mix: &ActorMix, chance: &SeededRandom) -> Self {
         if !chance.happens(mix.any) {
-            return Self::NOBODY;
+            return Self::NO_OPTIONAL_ACTORS;
         }
         let destroying = chance.happens(mix.destroying);
         let share = |(any, share): (f64, f64)| if chance.happens(any) { share } else { 0.0 };

@@ -7,9 +7,9 @@ use std::{
 
 /// A seeded generator of random numbers (SplitMix64): small, fast, and stable across versions.
 #[derive(Debug)]
-pub(crate) struct Chance(Mutex<u64>);
+pub(crate) struct SeededRandom(Mutex<u64>);
 
-impl Chance {
+impl SeededRandom {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Mutex::new(seed))
     }

@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::Stamp;
 use neap_compact::{
-    CompactError, Event, Hull, JobLimits, MergeError, MergeJob, MergeReason, Scope,
+    CompactError, CompactorEvent, JobLimits, MergeError, MergeJob, MergeReason, PlanScope,
+    SectionBounds,
 };
 use neap_manifest::{ManifestError, Section};
 use neap_schema::DatabaseId;
 
 use crate::{
-    actors::{Stage, run_on},
-    chance::Chance,
-    ghost::{Ghost, Invariant},
-    instance::{Instance, Place},
+    actors::{ActorContext, run_on},
+    chance::SeededRandom,
+    ghost::{Invariant, SimulationOracle},
+    instance::{Instance, InstanceSlot},
 };
 
 /// The error of store times. Objects are kept for at least the time-travel period less this.
@@ -22,7 +23,7 @@ const CLOCK_ERROR: Duration = Duration::from_secs(12);
 impl Instance {
     fn surprise(&self, what: &str, error: &dyn std::fmt::Display) {
         let text = format!("{what}: {error}");
-        let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, text);
+        let fail = |ghost: &mut SimulationOracle| ghost.fail(Invariant::NoUnexpectedError, text);
         self.world.truth.ghost(fail);
     }
 
@@ -47,8 +48,9 @@ impl Instance {
             | CompactError::Segment(_)
             | CompactError::Points(_)
             | CompactError::Encode { .. }
-            | CompactError::Manifest(ManifestError::Format(_) | ManifestError::Impossible { .. }) =>
-            {
+            | CompactError::Manifest(
+                ManifestError::Format(_) | ManifestError::InvalidCommit { .. },
+            ) => {
                 self.surprise(what, error);
             }
             CompactError::Manifest(ManifestError::PageGone { .. }) => {
@@ -67,7 +69,9 @@ impl Instance {
             | MergeError::Points(_)
             | MergeError::Mask(_)
             | MergeError::Encode(_)
-            | MergeError::Manifest(ManifestError::Format(_) | ManifestError::Impossible { .. }) => {
+            | MergeError::Manifest(
+                ManifestError::Format(_) | ManifestError::InvalidCommit { .. },
+            ) => {
                 self.surprise(what, error);
             }
             MergeError::Missing(_) | MergeError::Manifest(ManifestError::PageGone { .. }) => {
@@ -89,7 +93,7 @@ impl Instance {
 /// Returns a merge of random sections of one table. If `is_closed`, it includes all sections that must be merged with
 /// them.
 pub(crate) fn closed_set(
-    chance: &Chance,
+    chance: &SeededRandom,
     sections: &[Arc<Section>],
     is_closed: bool,
 ) -> Option<MergeJob> {
@@ -111,11 +115,11 @@ pub(crate) fn closed_set(
 /// Adds the sections that overlap the bounds of the inputs, until no further section does.
 fn close(inputs: &mut Vec<Arc<Section>>, mut rest: Vec<Arc<Section>>) -> Option<()> {
     loop {
-        let hulls = inputs.iter().map(|section| Hull::of(section));
-        let hull = hulls.reduce(Hull::with)?;
+        let hulls = inputs.iter().map(|section| SectionBounds::of(section));
+        let hull = hulls.reduce(SectionBounds::with)?;
         let (met, others): (Vec<_>, Vec<_>) = rest
             .into_iter()
-            .partition(|section| hull.meets(&Hull::of(section)));
+            .partition(|section| hull.meets(&SectionBounds::of(section)));
         rest = others;
         if met.is_empty() {
             return Some(());
@@ -124,7 +128,7 @@ fn close(inputs: &mut Vec<Arc<Section>>, mut rest: Vec<Arc<Section>>) -> Option<
     }
 }
 
-fn limits(chance: &Chance) -> JobLimits {
+fn limits(chance: &SeededRandom) -> JobLimits {
     JobLimits {
         time: Duration::from_secs(chance.pick(&[20, 600])),
         ..JobLimits::default()
@@ -132,7 +136,7 @@ fn limits(chance: &Chance) -> JobLimits {
 }
 
 /// Merges random sections at random intervals.
-pub(crate) async fn merger(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn merger(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
         let database = stage.some_database().0;
@@ -176,7 +180,7 @@ pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Opt
 }
 
 /// Plans and runs merges, and removes expired rows and dropped tables.
-pub(crate) async fn planner(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn planner(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
         let database = stage.some_database().0;
@@ -187,7 +191,7 @@ pub(crate) async fn planner(stage: Stage, place: Arc<Place>) {
 async fn plan(instance: &Instance, database: DatabaseId) {
     let chance = &instance.world.chance;
     let begun = instance.world.time.now();
-    let scope = chance.pick(&[Scope::Recent, Scope::All]);
+    let scope = chance.pick(&[PlanScope::Recent, PlanScope::All]);
     let planned = match instance
         .maintainer
         .plan(database, scope, neap_compact::PlanLimits::of_jobs(4))
@@ -230,14 +234,14 @@ async fn plan(instance: &Instance, database: DatabaseId) {
 }
 
 /// Runs the whole compact function.
-pub(crate) async fn compactor(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn compactor(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
         run_on(&place, async |instance| {
             let chance = &instance.world.chance;
             let event = match chance.happens(0.5) {
-                true => Event::Scheduled,
-                false => Event::Collect,
+                true => CompactorEvent::Scheduled,
+                false => CompactorEvent::Collect,
             };
             let begun = instance.world.time.now();
             let limit = Duration::from_secs(chance.pick(&[20, 600]));
@@ -256,7 +260,7 @@ pub(crate) async fn compactor(stage: Stage, place: Arc<Place>) {
 }
 
 /// Deletes garbage at random intervals.
-pub(crate) async fn collector(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn collector(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.collect_pauses).await;
         let is_all = stage.world.choices.cast.collecting;
@@ -293,7 +297,7 @@ pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) 
 }
 
 /// Returns a random earlier state for a query to read.
-pub(crate) fn some_past(stage: &Stage, database: DatabaseId) -> Stamp {
+pub(crate) fn some_past(stage: &ActorContext, database: DatabaseId) -> Stamp {
     let (world, chance) = (&stage.world, &stage.world.chance);
     let number = chance.below(usize::MAX);
     let stamp = world

@@ -5,36 +5,36 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Key, Rules};
-use neap_compact::{Event, JobLimits, Scope};
+use neap_bucket::{Key, ProtocolRules};
+use neap_compact::{CompactorEvent, JobLimits, PlanScope};
 use neap_manifest::Manifest;
 
 use crate::{
-    actors::Stage,
+    actors::ActorContext,
     compactors::collect,
-    ghost::{Ghost, Invariant},
+    ghost::{Invariant, SimulationOracle},
     instance::{DATABASE, Instance},
-    ledger::{Sayings, audit},
-    query::Question,
-    write::Content,
+    ledger::{ReportedOutcomes, audit},
+    query::QueryConsistency,
+    write::GeneratedWrite,
 };
 
 /// After this time, no request of the schedule is in flight.
-const QUIET: Duration = Duration::from_secs(6000);
+const MAX_IN_FLIGHT_TIME: Duration = Duration::from_secs(6000);
 
 /// The rounds of planning after which everything is merged.
-const ROUNDS: usize = 6;
+const MAX_PLAN_ROUNDS: usize = 6;
 
 /// Queries all databases after the schedule. In 30 % of the schedules, it then waits until late writes have landed,
 /// writes and flushes once more, merges and collects everything, and queries again.
-pub(crate) async fn finish(stage: &Stage, rules: Rules, sayings: &Sayings) {
+pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: &ReportedOutcomes) {
     let world = &stage.world;
     let last = Instance::healthy(world, "last", rules);
     must_answer(stage, &last).await;
     if world.chance.happens(0.3) {
-        world.time.sleep(QUIET).await;
+        world.time.sleep(MAX_IN_FLIGHT_TIME).await;
         let request = stage.requests.fetch_add(1, Ordering::Relaxed);
-        let written = last.write(&Content::of(request, 0, "a"), None).await;
+        let written = last.write(&GeneratedWrite::of(request, 0, "a"), None).await;
         if written.is_ok() {
             world.truth.ghost(|ghost| ghost.acknowledge(request));
         }
@@ -52,25 +52,29 @@ pub(crate) async fn finish(stage: &Stage, rules: Rules, sayings: &Sayings) {
     audit(&last, sayings).await;
 }
 
-async fn must_answer(stage: &Stage, instance: &Instance) {
+async fn must_answer(stage: &ActorContext, instance: &Instance) {
     for (database, name) in stage.databases() {
         if instance.is_live(database).await != Some(true) {
             continue;
         }
-        if instance.ask(database, Question::Strong).await.is_none() {
+        if instance
+            .ask(database, QueryConsistency::Strong)
+            .await
+            .is_none()
+        {
             let text = format!("no answer of {name} though nothing goes wrong");
-            fail(stage, Invariant::NoSurprise, text);
+            fail(stage, Invariant::NoUnexpectedError, text);
         }
     }
 }
 
-fn fail(stage: &Stage, invariant: Invariant, text: String) {
-    let fail = |ghost: &mut Ghost| ghost.fail(invariant, text);
+fn fail(stage: &ActorContext, invariant: Invariant, text: String) {
+    let fail = |ghost: &mut SimulationOracle| ghost.fail(invariant, text);
     stage.world.truth.ghost(fail);
 }
 
 /// Checks that every listed version can be read.
-async fn look_back(stage: &Stage, instance: &Instance) {
+async fn look_back(stage: &ActorContext, instance: &Instance) {
     for (database, name) in stage.databases() {
         if instance.is_live(database).await != Some(true) {
             continue;
@@ -79,34 +83,38 @@ async fn look_back(stage: &Stage, instance: &Instance) {
             continue;
         };
         for version in Manifest::versions(&manifest) {
-            let question = Question::AsOf(version.mark);
+            let question = QueryConsistency::AsOf(version.mark);
             if instance.ask(database, question).await.is_none() {
                 let text = format!("{version:?} of {name} is listed and can't be read");
-                fail(stage, Invariant::PastIsKept, text);
+                fail(stage, Invariant::HistoryIsRetained, text);
             }
         }
     }
 }
 
 /// Merges everything and deletes all garbage.
-async fn settle(stage: &Stage, instance: &Arc<Instance>) {
+async fn settle(stage: &ActorContext, instance: &Arc<Instance>) {
     let time = &stage.world.time;
     for (database, _) in stage.databases() {
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_PLAN_ROUNDS {
             let planned = instance
                 .maintainer
-                .plan(database, Scope::All, neap_compact::PlanLimits::of_jobs(64))
+                .plan(
+                    database,
+                    PlanScope::All,
+                    neap_compact::PlanLimits::of_jobs(64),
+                )
                 .await;
             instance.trace(format_args!("last plan: {planned:?}"));
             let Ok(planned) = planned else {
-                fail(stage, Invariant::NoSurprise, "no plan".to_owned());
+                fail(stage, Invariant::NoUnexpectedError, "no plan".to_owned());
                 break;
             };
             for order in &planned.orders {
                 let run = instance.maintainer.run(order, &JobLimits::default()).await;
                 instance.trace(format_args!("last merge: {run:?}"));
                 if let Err(error) = run {
-                    fail(stage, Invariant::NoSurprise, error.to_string());
+                    fail(stage, Invariant::NoUnexpectedError, error.to_string());
                 }
             }
             if planned.orders.is_empty() {
@@ -120,7 +128,10 @@ async fn settle(stage: &Stage, instance: &Arc<Instance>) {
     for wait in [instance.collects.orphan_age, kept, kept, kept] {
         time.sleep(wait).await;
         if stage.world.choices.cast.destroying {
-            let removed = instance.compactor.handle(&Event::Collect, None).await;
+            let removed = instance
+                .compactor
+                .handle(&CompactorEvent::Collect, None)
+                .await;
             instance.trace(format_args!("last removal: {removed:?}"));
         }
         for (database, _) in stage.databases().into_iter().rev() {
@@ -136,7 +147,7 @@ async fn settle(stage: &Stage, instance: &Arc<Instance>) {
         let garbage = truth.ghost(|ghost| ghost.garbage(database, &there));
         if !garbage.is_empty() {
             let text = format!("{garbage:?} of {name} is needed by nothing");
-            fail(stage, Invariant::GarbageGoes, text);
+            fail(stage, Invariant::GarbageIsCollected, text);
         }
     }
 }

@@ -4,25 +4,28 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::Operation;
 use neap_catalog::HardDelete;
-use neap_compact::{Flushed, JobLimits, MergeGaveUp, MergeJob, MergeOutcome, MergeReason};
+use neap_compact::{FlushResult, JobLimits, MergeJob, MergeOutcome, MergeReason, MergeSkipped};
 use neap_manifest::TimeRange;
 
 use crate::{
-    instance::{DATABASE, Instance, Start},
+    instance::{DATABASE, Instance, InstanceOptions},
     machine::Suspension,
-    network::Moment,
+    network::InterceptionPoint,
     rows::TABLE,
     simulate::run,
-    theatre::{Theatre, first_cell, freeze, once},
-    write::Content,
+    theatre::{ScriptedScenario, first_cell, freeze, once},
+    write::GeneratedWrite,
 };
 
 async fn flush(instance: &Instance) {
     let flushed = instance.flusher.flush(DATABASE).await;
-    assert!(matches!(flushed, Ok(Flushed::Done { .. })), "{flushed:?}");
+    assert!(
+        matches!(flushed, Ok(FlushResult::Done { .. })),
+        "{flushed:?}"
+    );
 }
 
-fn assert_whole(theatre: &Theatre) {
+fn assert_whole(theatre: &ScriptedScenario) {
     let broken = theatre.violations();
     assert!(broken.is_empty(), "{broken:?}");
 }
@@ -30,7 +33,7 @@ fn assert_whole(theatre: &Theatre) {
 #[test]
 fn a_flush_with_an_outdated_drop_keeps_the_rows_of_an_undeleted_table() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let operator = theatre.instance("operator");
         let content = theatre.content();
         theatre.write(&operator, &content, None).await.unwrap();
@@ -57,7 +60,7 @@ fn a_flush_with_an_outdated_drop_keeps_the_rows_of_an_undeleted_table() {
 #[test]
 fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let owner = theatre.instance("owner");
         let content = theatre.content();
         theatre.write(&owner, &content, None).await.unwrap();
@@ -68,9 +71,9 @@ fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
             .delete_table(DATABASE, TABLE, after)
             .await
             .unwrap();
-        let machine = theatre.machine("operator", Suspension::ClocksRun);
+        let machine = theatre.machine("operator", Suspension::NoClockStops);
         let script = once(
-            Moment::Before,
+            InterceptionPoint::Before,
             Operation::Put,
             "catalog",
             freeze(&machine, 300),
@@ -90,9 +93,9 @@ fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
 }
 
 /// Writes rows of four days, and flushes them until their sections are in a page.
-async fn fill_a_page(theatre: &Theatre, instance: &Instance) {
+async fn fill_a_page(theatre: &ScriptedScenario, instance: &Instance) {
     for round in 1..=3 {
-        let content = Content {
+        let content = GeneratedWrite {
             cells: (0..4).map(|day| (2 * day, "a")).collect(),
             ..theatre.content()
         };
@@ -107,12 +110,12 @@ async fn fill_a_page(theatre: &Theatre, instance: &Instance) {
 #[test]
 fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before() {
     run(async {
-        let theatre = Theatre::open().await;
-        let start = || Start {
+        let theatre = ScriptedScenario::open().await;
+        let start = || InstanceOptions {
             inline_sections: 0,
-            ..Start::healthy(theatre.rules)
+            ..InstanceOptions::healthy(theatre.rules)
         };
-        let owner = theatre.start(&theatre.machine("owner", Suspension::ClocksRun), start());
+        let owner = theatre.start(&theatre.machine("owner", Suspension::NoClockStops), start());
         fill_a_page(&theatre, &owner).await;
         // The rows of the previous day would expire in an hour.
         let retention = Duration::from_secs(86_400 + 3600);
@@ -121,16 +124,16 @@ fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before
             .set_retention(DATABASE, Some(retention))
             .await
             .unwrap();
-        let machine = theatre.machine("merger", Suspension::MonotonicStops);
+        let machine = theatre.machine("merger", Suspension::MonotonicClockStops);
         let script = once(
-            Moment::Before,
+            InterceptionPoint::Before,
             Operation::Get,
             ".page",
             freeze(&machine, 7200),
         );
         let merger = theatre.start(
             &machine,
-            Start {
+            InstanceOptions {
                 script: Some(script),
                 ..start()
             },
@@ -185,11 +188,11 @@ async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
 #[test]
 fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let owner = theatre.instance("owner");
         // Two points for each day. The days are 1, 0, 2 and 1 before the first day of the schedule.
         for (point, minute) in [2, 0, 4, 2].into_iter().zip(1..) {
-            let content = Content {
+            let content = GeneratedWrite {
                 cells: vec![(point, "a")],
                 ..theatre.content()
             };
@@ -199,9 +202,9 @@ fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
         }
         let [one, other] = merges(&owner, [[0, 3], [1, 2]]).await;
         assert!(one.hull().meets(&other.hull()));
-        let machine = theatre.machine("slow", Suspension::ClocksRun);
+        let machine = theatre.machine("slow", Suspension::NoClockStops);
         let script = once(
-            Moment::Before,
+            InterceptionPoint::Before,
             Operation::Put,
             "manifest",
             freeze(&machine, 5),
@@ -215,7 +218,7 @@ fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
         );
         assert!(matches!(done, Ok(MergeOutcome::Done { .. })), "{done:?}");
         assert!(
-            matches!(refused, Ok(MergeOutcome::Nothing(MergeGaveUp::Overtaken))),
+            matches!(refused, Ok(MergeOutcome::Skipped(MergeSkipped::Overtaken))),
             "{refused:?}"
         );
         theatre.instance("reader").query().await.unwrap();

@@ -2,26 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Key, Margins, Operation, Rules, Stamp};
-use neap_compact::{FlushLimits, Flushed, GaveUp};
+use neap_bucket::{Key, Operation, ProtocolMargins, ProtocolRules, Stamp};
+use neap_compact::{FlushLimits, FlushResult, FlushSkipped};
 use neap_manifest::Manifest;
-use neap_wal::{Doubt, WriteError};
+use neap_wal::{NotAcknowledged, WriteError};
 use neap_write::WriteFailure;
 use tokio::sync::Notify;
 
 use crate::{
     ghost::{Invariant, Violation},
-    instance::{DATABASE, Start},
+    instance::{DATABASE, InstanceOptions},
     machine::Suspension,
-    network::{Moment, Verdict},
+    network::{InterceptionPoint, ScriptDecision},
     simulate::run,
-    theatre::{Theatre, first_cell, freeze, once},
+    theatre::{ScriptedScenario, first_cell, freeze, once},
 };
 
 #[test]
 fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let first = theatre.instance("first");
         theatre
             .write(&first, &theatre.content(), None)
@@ -37,14 +37,14 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
                 Box::pin(async move {
                     sent.notify_one();
                     landing.notified().await;
-                    Verdict::Proceed
+                    ScriptDecision::Proceed
                 }) as _
             }
         };
-        let machine = theatre.machine("a", Suspension::ClocksRun);
+        let machine = theatre.machine("a", Suspension::NoClockStops);
         let a = theatre.scripted(
             &machine,
-            once(Moment::Before, Operation::Put, "tail/", scene),
+            once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
         );
         let flusher = theatre.instance("flusher");
         let content = theatre.content();
@@ -60,7 +60,7 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
         });
         assert!(matches!(
             flushed.unwrap(),
-            Flushed::Done { segments: 1, .. }
+            FlushResult::Done { segments: 1, .. }
         ));
         written.unwrap();
         theatre.instance("reader").query().await.unwrap();
@@ -75,7 +75,7 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
 #[test]
 fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let flusher = theatre.instance("flusher");
         theatre
             .write(&flusher, &theatre.content(), None)
@@ -85,7 +85,7 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
         theatre.world.truth.set_skew(5.0);
         assert!(matches!(
             flusher.flusher.flush(DATABASE).await,
-            Ok(Flushed::Done { .. })
+            Ok(FlushResult::Done { .. })
         ));
         theatre.world.truth.set_skew(-5.0);
         let (data, manifest) = (
@@ -93,7 +93,7 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
             flusher.manifests.read(DATABASE, None).await,
         );
         let again = flusher.flusher.flush(DATABASE).await.unwrap();
-        assert_eq!(again, Flushed::Nothing(GaveUp::NothingToFlush));
+        assert_eq!(again, FlushResult::Skipped(FlushSkipped::NothingToFlush));
         assert_eq!(theatre.world.truth.keys("data/"), data);
         let unchanged = flusher.manifests.read(DATABASE, None).await.unwrap();
         assert_eq!(unchanged.version, manifest.unwrap().version);
@@ -103,7 +103,7 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
 /// Returns the violations if a reader's listing comes five minutes after its manifest, while a flush takes the only
 /// segment and a collector deletes it.
 async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Violation> {
-    let theatre = Theatre::open().await;
+    let theatre = ScriptedScenario::open().await;
     let healthy = theatre.instance("healthy");
     theatre
         .write(&healthy, &theatre.content(), None)
@@ -118,17 +118,22 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
             Box::pin(async move {
                 asked.notify_one();
                 goes_on.notified().await;
-                Verdict::Proceed
+                ScriptDecision::Proceed
             }) as _
         }
     };
-    let start = Start {
-        script: Some(once(Moment::Before, Operation::List, "tail/", scene)),
-        rules: Rules {
+    let start = InstanceOptions {
+        script: Some(once(
+            InterceptionPoint::Before,
+            Operation::List,
+            "tail/",
+            scene,
+        )),
+        rules: ProtocolRules {
             snapshot_span,
             ..theatre.rules
         },
-        ..Start::healthy(theatre.rules)
+        ..InstanceOptions::healthy(theatre.rules)
     };
     let reader = theatre.start(&machine, start);
     let (answer, ()) = futures::join!(reader.query(), async {
@@ -139,7 +144,7 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
         goes_on.notify_one();
         assert!(matches!(
             healthy.flusher.flush(DATABASE).await,
-            Ok(Flushed::Done { .. })
+            Ok(FlushResult::Done { .. })
         ));
         theatre.sleep(130.0).await;
         let manifest = healthy.manifests.read(DATABASE, None).await.unwrap();
@@ -157,42 +162,42 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
             .unwrap();
     });
     // If the monotonic clock continues, it measures the reader's wait.
-    assert_eq!(answer.is_some(), suspension != Suspension::ClocksRun);
+    assert_eq!(answer.is_some(), suspension != Suspension::NoClockStops);
     theatre.violations()
 }
 
 #[test]
 fn a_snapshot_is_read_again_if_segments_were_collected_during_its_listing() {
-    let span = Rules::new(Margins::NETWORK).snapshot_span;
+    let span = ProtocolRules::new(ProtocolMargins::NETWORK).snapshot_span;
     for suspension in [
-        Suspension::ClocksRun,
-        Suspension::MonotonicStops,
-        Suspension::BothStop,
+        Suspension::NoClockStops,
+        Suspension::MonotonicClockStops,
+        Suspension::BothClocksStop,
     ] {
         let broken = run(late_listing(suspension, span));
         assert!(broken.is_empty(), "{suspension:?}: {broken:?}");
     }
-    let broken = run(late_listing(Suspension::BothStop, Duration::MAX));
+    let broken = run(late_listing(Suspension::BothClocksStop, Duration::MAX));
     assert!(
         broken
             .iter()
-            .any(|broken| broken.invariant == Invariant::AcknowledgedIsThere)
+            .any(|broken| broken.invariant == Invariant::AcknowledgedIsVisible)
     );
 }
 
 #[test]
 fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let writer = theatre.instance("writer");
         let kept = theatre.content();
         theatre.write(&writer, &kept, None).await.unwrap();
         theatre.sleep(2.0).await;
-        let machine = theatre.machine("a", Suspension::ClocksRun);
-        let late = || Box::pin(async { Verdict::LandLate(Duration::from_secs(58)) }) as _;
+        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let late = || Box::pin(async { ScriptDecision::LandLate(Duration::from_secs(58)) }) as _;
         let a = theatre.scripted(
             &machine,
-            once(Moment::Before, Operation::Put, "tail/", late),
+            once(InterceptionPoint::Before, Operation::Put, "tail/", late),
         );
         let failed = theatre.content();
         theatre.write(&a, &failed, None).await.unwrap_err();
@@ -206,14 +211,14 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
                 Box::pin(async move {
                     listed.notify_one();
                     commits.notified().await;
-                    Verdict::Proceed
+                    ScriptDecision::Proceed
                 }) as _
             }
         };
-        let machine = theatre.machine("flusher", Suspension::ClocksRun);
+        let machine = theatre.machine("flusher", Suspension::NoClockStops);
         let flusher = theatre.scripted(
             &machine,
-            once(Moment::Before, Operation::Put, "manifest", scene),
+            once(InterceptionPoint::Before, Operation::Put, "manifest", scene),
         );
         let reader = theatre.instance("reader");
         let (flushed, ()) = futures::join!(flusher.flusher.flush(DATABASE), async {
@@ -226,7 +231,7 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
         });
         assert!(matches!(
             flushed.unwrap(),
-            Flushed::Done { segments: 1, .. }
+            FlushResult::Done { segments: 1, .. }
         ));
         for instance in [&reader, &theatre.instance("cold reader")] {
             let after = instance.query().await.unwrap();
@@ -243,17 +248,17 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
 #[test]
 fn the_only_writer_reads_its_own_unacknowledged_put() {
     run(async {
-        let theatre = Theatre::open().await;
-        let machine = theatre.machine("serve", Suspension::ClocksRun);
-        let start = Start {
+        let theatre = ScriptedScenario::open().await;
+        let machine = theatre.machine("serve", Suspension::NoClockStops);
+        let start = InstanceOptions {
             sole_writer: true,
             script: Some(once(
-                Moment::Before,
+                InterceptionPoint::Before,
                 Operation::Put,
                 "tail/",
                 freeze(&machine, 8),
             )),
-            ..Start::healthy(theatre.rules)
+            ..InstanceOptions::healthy(theatre.rules)
         };
         let serve = theatre.start(&machine, start);
         serve.query().await.unwrap();
@@ -263,7 +268,7 @@ fn the_only_writer_reads_its_own_unacknowledged_put() {
             matches!(
                 doubtful,
                 WriteFailure::Tail(WriteError::NotAcknowledged {
-                    doubt: Doubt::DateApart { .. },
+                    doubt: NotAcknowledged::DateTooFar { .. },
                     ..
                 })
             ),
@@ -284,17 +289,17 @@ fn the_only_writer_reads_its_own_unacknowledged_put() {
 #[test]
 fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let twin = |name: &str| {
-            let start = Start {
+            let start = InstanceOptions {
                 entropy: Some(7),
                 flush_limits: FlushLimits {
                     segments: 1,
                     ..FlushLimits::default()
                 },
-                ..Start::healthy(theatre.rules)
+                ..InstanceOptions::healthy(theatre.rules)
             };
-            theatre.start(&theatre.machine(name, Suspension::ClocksRun), start)
+            theatre.start(&theatre.machine(name, Suspension::NoClockStops), start)
         };
         let (a, b) = (twin("a"), twin("b"));
         // The same salt, but different nonces.
@@ -312,11 +317,11 @@ fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
         theatre.sleep_until(60.0).await;
         assert!(matches!(
             a.flusher.flush(DATABASE).await,
-            Ok(Flushed::Done { segments: 1, .. })
+            Ok(FlushResult::Done { segments: 1, .. })
         ));
         assert!(matches!(
             a.flusher.flush(DATABASE).await,
-            Ok(Flushed::Done { segments: 2, .. })
+            Ok(FlushResult::Done { segments: 2, .. })
         ));
         let after = theatre.instance("reader").query().await.unwrap();
         assert_eq!(before, after);

@@ -4,21 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::{Key, Operation, Stamp, StoreTime};
 use neap_catalog::HardDelete;
-use neap_compact::{FlushLimits, Flushed, GaveUp};
+use neap_compact::{FlushLimits, FlushResult, FlushSkipped};
 use neap_schema::DatabaseId;
-use neap_wal::{Doubt, StampError, WriteError, WriteErrorKind};
+use neap_wal::{NotAcknowledged, StampError, WriteError, WriteErrorKind};
 use neap_write::WriteFailure;
 use tokio::sync::Notify;
 
 use crate::{
-    instance::{DATABASE, DATABASE_NAME, Start},
-    ledger::{Said, Style, enter, register},
+    instance::{DATABASE, DATABASE_NAME, InstanceOptions},
+    ledger::{DuplicateEntryMode, ReportedOutcome, enter, register},
     machine::{BEGIN_MICROS, Suspension},
-    network::{Moment, Verdict},
-    schedule::Choices,
+    network::{InterceptionPoint, ScriptDecision},
+    schedule::ScheduleParameters,
     simulate::run,
-    theatre::{Theatre, first_cell, freeze, once},
-    truth::StoreHabits,
+    theatre::{ScriptedScenario, first_cell, freeze, once},
+    truth::StoreBehavior,
 };
 
 fn seconds_of(stamp: Stamp) -> f64 {
@@ -35,9 +35,9 @@ fn stamp_at(seconds: i64) -> Stamp {
 #[test]
 fn a_wall_clock_step_does_not_move_stamps_into_the_future() {
     run(async {
-        let theatre = Theatre::open().await;
-        let machine = theatre.machine("a", Suspension::ClocksRun);
-        let a = theatre.start(&machine, Start::healthy(theatre.rules));
+        let theatre = ScriptedScenario::open().await;
+        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let a = theatre.start(&machine, InstanceOptions::healthy(theatre.rules));
         let b = theatre.instance("b");
         theatre.write(&a, &theatre.content(), None).await.unwrap();
         machine.step_wall(4000.0);
@@ -61,13 +61,13 @@ fn a_wall_clock_step_does_not_move_stamps_into_the_future() {
 fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
     run(async {
         let fast = Some((Duration::ZERO, Duration::from_secs(100)));
-        let store = StoreHabits {
+        let store = StoreBehavior {
             fast,
-            ..Choices::QUIET.store
+            ..ScheduleParameters::WITHOUT_FAULTS.store
         };
-        let theatre = Theatre::open_with(Choices {
+        let theatre = ScriptedScenario::open_with(ScheduleParameters {
             store,
-            ..Choices::QUIET
+            ..ScheduleParameters::WITHOUT_FAULTS
         })
         .await;
         let writer = theatre.instance("writer");
@@ -83,20 +83,23 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
             .await
             .unwrap();
         assert!(
-            matches!(flushed, Flushed::Nothing(GaveUp::Clocks(_))),
+            matches!(flushed, FlushResult::Skipped(FlushSkipped::ClockSkew(_))),
             "{flushed:?}"
         );
-        let start = Start {
+        let start = InstanceOptions {
             flush_limits: FlushLimits {
                 trust_store_clock: true,
                 ..FlushLimits::default()
             },
-            ..Start::healthy(theatre.rules)
+            ..InstanceOptions::healthy(theatre.rules)
         };
-        let trusting = theatre.start(&theatre.machine("trusting", Suspension::ClocksRun), start);
+        let trusting = theatre.start(
+            &theatre.machine("trusting", Suspension::NoClockStops),
+            start,
+        );
         let flushed = trusting.flusher.flush(DATABASE).await.unwrap();
         assert!(
-            matches!(flushed, Flushed::Done { segments: 1, .. }),
+            matches!(flushed, FlushResult::Done { segments: 1, .. }),
             "{flushed:?}"
         );
 
@@ -108,7 +111,7 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
             .await
             .unwrap_err();
         assert!(
-            matches!(refused, WriteFailure::Tail(WriteError::BehindMark { .. })),
+            matches!(refused, WriteFailure::Tail(WriteError::NotAboveMark { .. })),
             "{refused:?}"
         );
         // A writer that has already issued stamps in the future has none for the present.
@@ -136,10 +139,10 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
 #[test]
 fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
     run(async {
-        let theatre = Theatre::open().await;
-        let machine = theatre.machine("a", Suspension::MonotonicStops);
+        let theatre = ScriptedScenario::open().await;
+        let machine = theatre.machine("a", Suspension::MonotonicClockStops);
         let scene = once(
-            Moment::Before,
+            InterceptionPoint::Before,
             Operation::Get,
             "manifest",
             freeze(&machine, 3600),
@@ -155,7 +158,10 @@ fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
         written.unwrap();
         let refused = frozen.unwrap_err();
         assert!(
-            matches!(refused, WriteFailure::Tail(WriteError::Waited { .. })),
+            matches!(
+                refused,
+                WriteFailure::Tail(WriteError::WaitedTooLong { .. })
+            ),
             "{refused:?}"
         );
         assert_eq!(theatre.segments().len(), 1);
@@ -167,7 +173,7 @@ fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
 #[test]
 fn a_stamp_slightly_ahead_is_refused_until_later() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let b = theatre.instance("b");
         theatre.write(&b, &theatre.content(), None).await.unwrap();
         let before = theatre.segments();
@@ -202,14 +208,14 @@ fn a_stamp_slightly_ahead_is_refused_until_later() {
 #[test]
 fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         // The host that answers the first write is fast; the host of the second is slow.
         theatre.world.truth.set_skew(4.0);
-        let machine = theatre.machine("a", Suspension::ClocksRun);
-        let scene = || Box::pin(async { Verdict::LandLate(Duration::from_secs(1)) }) as _;
+        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let scene = || Box::pin(async { ScriptDecision::LandLate(Duration::from_secs(1)) }) as _;
         let a = theatre.scripted(
             &machine,
-            once(Moment::Before, Operation::Put, "tail/", scene),
+            once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
         );
         let failed = theatre
             .write(&a, &theatre.content(), None)
@@ -230,9 +236,9 @@ fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
 
 /// Returns the reported outcome of a commit, and how many times its entry exists, if its answer is lost and `commits`
 /// further ones follow.
-async fn commit_followed_by(commits: u64) -> (Said, usize) {
-    let theatre = Theatre::open().await;
-    let machine = theatre.machine("a", Suspension::ClocksRun);
+async fn commit_followed_by(commits: u64) -> (ReportedOutcome, usize) {
+    let theatre = ScriptedScenario::open().await;
+    let machine = theatre.machine("a", Suspension::NoClockStops);
     let (frozen, thawed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let scene = {
         let (frozen, thawed) = (Arc::clone(&frozen), Arc::clone(&thawed));
@@ -240,20 +246,20 @@ async fn commit_followed_by(commits: u64) -> (Said, usize) {
             Box::pin(async move {
                 frozen.notify_one();
                 thawed.notified().await;
-                Verdict::LoseAnswer
+                ScriptDecision::LoseAnswer
             }) as _
         }
     };
     let a = theatre.scripted(
         &machine,
-        once(Moment::After, Operation::Put, "ledger", scene),
+        once(InterceptionPoint::After, Operation::Put, "ledger", scene),
     );
     let b = theatre.instance("b");
-    let (outcome, ()) = futures::join!(enter(&a, None, 0, Style::Adds), async {
+    let (outcome, ()) = futures::join!(enter(&a, None, 0, DuplicateEntryMode::Append), async {
         frozen.notified().await;
         for entry in 1..=commits {
-            let (said, _) = enter(&b, None, entry, Style::Adds).await;
-            assert_eq!(said, Said::Committed);
+            let (said, _) = enter(&b, None, entry, DuplicateEntryMode::Append).await;
+            assert_eq!(said, ReportedOutcome::Committed);
         }
         thawed.notify_one();
     });
@@ -270,9 +276,9 @@ async fn commit_followed_by(commits: u64) -> (Said, usize) {
 #[test]
 fn a_commit_followed_by_more_than_64_others_is_unknown_and_not_applied_again() {
     for (followers, said) in [
-        (0, Said::Committed),
-        (64, Said::Committed),
-        (65, Said::Unknown),
+        (0, ReportedOutcome::Committed),
+        (64, ReportedOutcome::Committed),
+        (65, ReportedOutcome::Unknown),
     ] {
         assert_eq!(
             run(commit_followed_by(followers)),
@@ -285,9 +291,14 @@ fn a_commit_followed_by_more_than_64_others_is_unknown_and_not_applied_again() {
 #[test]
 fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
     run(async {
-        let theatre = Theatre::open().await;
-        let machine = theatre.machine("a", Suspension::MonotonicStops);
-        let scene = once(Moment::After, Operation::Put, "tail/", freeze(&machine, 11));
+        let theatre = ScriptedScenario::open().await;
+        let machine = theatre.machine("a", Suspension::MonotonicClockStops);
+        let scene = once(
+            InterceptionPoint::After,
+            Operation::Put,
+            "tail/",
+            freeze(&machine, 11),
+        );
         let a = theatre.scripted(&machine, scene);
         let doubtful = theatre
             .write(&a, &theatre.content(), None)
@@ -297,7 +308,7 @@ fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
             matches!(
                 doubtful,
                 WriteFailure::Tail(WriteError::NotAcknowledged {
-                    doubt: Doubt::Slow { .. },
+                    doubt: NotAcknowledged::SlowPut { .. },
                     ..
                 })
             ),
@@ -309,9 +320,9 @@ fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
 #[test]
 fn a_write_with_an_outdated_catalog_does_not_go_into_a_dropped_database() {
     run(async {
-        let theatre = Theatre::open().await;
-        let machine = theatre.machine("a", Suspension::ClocksRun);
-        let a = theatre.start(&machine, Start::healthy(theatre.rules));
+        let theatre = ScriptedScenario::open().await;
+        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let a = theatre.start(&machine, InstanceOptions::healthy(theatre.rules));
         theatre.write(&a, &theatre.content(), None).await.unwrap();
         // A put is in flight for so long that the next request is stamped 6 s after its catalog was validated. The
         // catalog was validated 3 s before that request came.

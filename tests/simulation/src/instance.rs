@@ -5,26 +5,27 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Entropy, Margins, Rules, World as Surroundings};
+use neap_bucket::{Bucket, Entropy, ProtocolMargins, ProtocolRules, World};
 use neap_catalog::Catalog;
 use neap_compact::{
-    CacheBackfill, CollectSettings, Collector, Compactor, CompactorSettings, FlushLimits,
-    FlushTriggers, Flusher, Maintainer, MergePolicy, Merger,
+    CacheBackfill, Compactor, CompactorSettings, FlushLimits, FlushTriggers, Flusher,
+    GarbageCollector, GarbageCollectorSettings, Maintainer, MergePolicy, Merger,
 };
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_schema::DatabaseId;
 use neap_wal::{
-    PressureLimits, SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings,
+    BackpressureLimits, SegmentObserver, TailReader, TailReaderSettings, TailWriter,
+    TailWriterSettings,
 };
-use neap_write::{WriteParts, WriteService, WriteSettings};
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 
 use crate::{
-    cast::Cast,
+    cast::ActorSelection,
     machine::{Machine, SimClock, Suspension},
-    network::{Connection, Script, World},
-    schedule::Mix,
-    weakness::Weakness,
+    network::{CallScript, SimulatedNetwork, SimulationContext},
+    schedule::ScheduleMix,
+    weakness::DisabledRule,
 };
 
 /// The database that all actors use.
@@ -36,10 +37,10 @@ pub(crate) const DATABASE_NAME: &str = "db";
 /// A running process with all components of the product.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    pub(crate) world: Arc<World>,
+    pub(crate) world: Arc<SimulationContext>,
     pub(crate) machine: Arc<Machine>,
     pub(crate) bucket: Bucket,
-    pub(crate) rules: Rules,
+    pub(crate) rules: ProtocolRules,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) manifests: ManifestStore,
     pub(crate) tail: TailReader,
@@ -48,32 +49,32 @@ pub(crate) struct Instance {
     pub(crate) flusher: Flusher,
     pub(crate) merger: Merger,
     pub(crate) maintainer: Maintainer,
-    pub(crate) collector: Collector,
+    pub(crate) collector: GarbageCollector,
     pub(crate) compactor: Compactor,
-    pub(crate) collects: CollectSettings,
-    pub(crate) weakness: Option<Weakness>,
+    pub(crate) collects: GarbageCollectorSettings,
+    pub(crate) weakness: Option<DisabledRule>,
 }
 
 /// The options of an instance.
 #[derive(Clone)]
-pub(crate) struct Start {
-    pub(crate) rules: Rules,
+pub(crate) struct InstanceOptions {
+    pub(crate) rules: ProtocolRules,
     pub(crate) faulty: bool,
     pub(crate) sole_writer: bool,
     pub(crate) flush_limits: FlushLimits,
     /// The number of sections that a manifest holds before it writes pages.
     pub(crate) inline_sections: usize,
     pub(crate) merges: MergePolicy,
-    pub(crate) collects: CollectSettings,
-    pub(crate) weakness: Option<Weakness>,
-    pub(crate) script: Option<Script>,
+    pub(crate) collects: GarbageCollectorSettings,
+    pub(crate) weakness: Option<DisabledRule>,
+    pub(crate) script: Option<CallScript>,
     /// The seed of the instance's ids, salts and nonces.
     pub(crate) entropy: Option<u64>,
 }
 
-impl Start {
+impl InstanceOptions {
     /// Returns options without faults.
-    pub(crate) fn healthy(rules: Rules) -> Self {
+    pub(crate) fn healthy(rules: ProtocolRules) -> Self {
         Self {
             rules,
             faulty: false,
@@ -81,7 +82,7 @@ impl Start {
             flush_limits: FlushLimits::default(),
             inline_sections: ManifestSettings::default().inline_sections,
             merges: MergePolicy::default(),
-            collects: CollectSettings::default(),
+            collects: GarbageCollectorSettings::default(),
             weakness: None,
             script: None,
             entropy: None,
@@ -90,25 +91,34 @@ impl Start {
 }
 
 impl Instance {
-    pub(crate) fn start(world: &Arc<World>, machine: Arc<Machine>, start: Start) -> Arc<Self> {
-        let mut connection = Connection::new(Arc::clone(world), Arc::clone(&machine), start.faulty);
+    pub(crate) fn start(
+        world: &Arc<SimulationContext>,
+        machine: Arc<Machine>,
+        start: InstanceOptions,
+    ) -> Arc<Self> {
+        let mut connection =
+            SimulatedNetwork::new(Arc::clone(world), Arc::clone(&machine), start.faulty);
         if let Some(script) = start.script {
             connection = connection.with_script(script);
         }
         let seed = start.entropy.unwrap_or_else(|| world.chance.number());
-        let surroundings = Surroundings {
+        let surroundings = World {
             clock: Arc::new(SimClock(Arc::clone(&machine))),
             entropy: Arc::new(Entropy::from_seed(seed)),
         };
         let rules = start.rules;
         let bucket = Bucket::new(Arc::new(connection), surroundings);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::NETWORK, Some(rules)));
+        let catalog = Arc::new(Catalog::new(
+            bucket.clone(),
+            ProtocolMargins::NETWORK,
+            Some(rules),
+        ));
         let manifest_settings = ManifestSettings {
             inline_sections: start.inline_sections,
             ..ManifestSettings::default()
         };
         let manifests = ManifestStore::new(bucket.clone(), &rules, manifest_settings);
-        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let settings = SnapshotSettings {
             sole_writer: start.sole_writer,
             ..SnapshotSettings::default()
@@ -123,9 +133,9 @@ impl Instance {
         let observer = start
             .sole_writer
             .then(|| Arc::clone(&snapshots) as Arc<dyn SegmentObserver>);
-        let writer = WriteService::new(WriteParts {
+        let writer = WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, WriterSettings::NETWORK, observer),
+            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::NETWORK, observer),
             rules,
             metrics: Metrics::default(),
             settings: WriteSettings::default(),
@@ -146,7 +156,7 @@ impl Instance {
             merger.clone(),
             start.merges,
         );
-        let collector = Collector::new(
+        let collector = GarbageCollector::new(
             bucket.clone(),
             Arc::clone(&catalog),
             manifests.clone(),
@@ -188,15 +198,19 @@ impl Instance {
     }
 
     /// Starts an instance on a machine with true clocks and a network without faults.
-    pub(crate) fn healthy(world: &Arc<World>, name: &str, rules: Rules) -> Arc<Self> {
-        let machine = Machine::new(name.to_owned(), world.time, Suspension::ClocksRun, 0.0);
+    pub(crate) fn healthy(
+        world: &Arc<SimulationContext>,
+        name: &str,
+        rules: ProtocolRules,
+    ) -> Arc<Self> {
+        let machine = Machine::new(name.to_owned(), world.time, Suspension::NoClockStops, 0.0);
         let cast = &world.choices.cast;
-        let start = Start {
+        let start = InstanceOptions {
             inline_sections: cast.inline_sections,
             merges: eager(),
             collects: collects(cast, cast.kept()),
             weakness: cast.weakness,
-            ..Start::healthy(rules)
+            ..InstanceOptions::healthy(rules)
         };
         Self::start(world, machine, start)
     }
@@ -217,37 +231,46 @@ fn eager() -> MergePolicy {
     }
 }
 
-fn collects(cast: &Cast, time_travel: Duration) -> CollectSettings {
-    CollectSettings {
+fn collects(cast: &ActorSelection, time_travel: Duration) -> GarbageCollectorSettings {
+    GarbageCollectorSettings {
         time_travel: match cast.weakness {
-            Some(Weakness::NothingIsKept) => Duration::ZERO,
+            Some(DisabledRule::TimeTravelPeriod) => Duration::ZERO,
             _ => time_travel,
         },
         orphan_age: cast.orphan_age,
-        ..CollectSettings::default()
+        ..GarbageCollectorSettings::default()
     }
 }
 
 /// A slot in which one instance runs at a time. When it dies, the next one starts cold on another machine.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct InstanceSlot {
     name: String,
-    world: Arc<World>,
-    mix: Mix,
-    rules: Rules,
+    world: Arc<SimulationContext>,
+    mix: ScheduleMix,
+    rules: ProtocolRules,
     sole_writer: bool,
     /// How long a collector in this slot keeps dropped sections and earlier versions.
     time_travel: Duration,
     current: Mutex<Option<(u32, Arc<Instance>)>>,
 }
 
-impl Place {
-    pub(crate) fn new(name: &str, world: &Arc<World>, mix: &Mix, rules: Rules) -> Arc<Self> {
+impl InstanceSlot {
+    pub(crate) fn new(
+        name: &str,
+        world: &Arc<SimulationContext>,
+        mix: &ScheduleMix,
+        rules: ProtocolRules,
+    ) -> Arc<Self> {
         Arc::new(Self::vacant(name, world, mix, rules))
     }
 
     /// Returns a slot for a process that writes and queries and is configured as the only writer.
-    pub(crate) fn of_sole_writer(world: &Arc<World>, mix: &Mix, rules: Rules) -> Arc<Self> {
+    pub(crate) fn of_sole_writer(
+        world: &Arc<SimulationContext>,
+        mix: &ScheduleMix,
+        rules: ProtocolRules,
+    ) -> Arc<Self> {
         Arc::new(Self {
             sole_writer: true,
             ..Self::vacant("serve", world, mix, rules)
@@ -257,9 +280,9 @@ impl Place {
     /// Returns a slot for one of the two collectors.
     pub(crate) fn of_collector(
         number: usize,
-        world: &Arc<World>,
-        mix: &Mix,
-        rules: Rules,
+        world: &Arc<SimulationContext>,
+        mix: &ScheduleMix,
+        rules: ProtocolRules,
     ) -> Arc<Self> {
         let name = format!("collector {number}");
         Arc::new(Self {
@@ -268,7 +291,12 @@ impl Place {
         })
     }
 
-    fn vacant(name: &str, world: &Arc<World>, mix: &Mix, rules: Rules) -> Self {
+    fn vacant(
+        name: &str,
+        world: &Arc<SimulationContext>,
+        mix: &ScheduleMix,
+        rules: ProtocolRules,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             world: Arc::clone(world),
@@ -307,13 +335,13 @@ impl Place {
         let segments = chance.pick(&[1, 3, 1000, 1000]);
         // Small flushes list only a part of the tail, and often publish it in a separate commit.
         let pressure = match segments {
-            1000 => PressureLimits::DEFAULT,
+            1000 => BackpressureLimits::DEFAULT,
             // If the store's clock jumps, ages are wrong and so is the grace period of segments, so no more commits are
             // made there.
-            _ if self.mix.store_steps => PressureLimits::DEFAULT,
-            _ => PressureLimits { slow: 1, stop: 2 },
+            _ if self.mix.store_steps => BackpressureLimits::DEFAULT,
+            _ => BackpressureLimits { slow: 1, stop: 2 },
         };
-        let start = Start {
+        let start = InstanceOptions {
             rules: self.rules,
             faulty: true,
             sole_writer: self.sole_writer,

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use neap_bucket::{Change, Commit, Format, Key, Register, RegisterValue, Versioned};
+use neap_bucket::{
+    CommitOutcome, Key, ObjectFormat, Register, RegisterChange, RegisterValue, VersionedValue,
+};
 use neap_catalog::CatalogError;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actors::Stage,
+    actors::ActorContext,
     ghost::Invariant,
-    instance::{DATABASE, Instance, Place},
+    instance::{DATABASE, Instance, InstanceSlot},
 };
 
 /// The value of the test register: a list of entries.
@@ -19,7 +21,7 @@ pub(crate) struct Ledger {
 }
 
 impl RegisterValue for Ledger {
-    const FORMAT: Format = Format {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"TEST",
         kind: "ledger",
         version: 1,
@@ -34,7 +36,7 @@ pub(crate) fn register(instance: &Instance) -> Register<Ledger> {
 
 /// The reported outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum ReportedOutcome {
     Committed,
     Refused,
     Unknown,
@@ -42,49 +44,53 @@ pub(crate) enum Said {
 
 /// The reported outcomes for all entries and tables.
 #[derive(Debug, Default)]
-pub(crate) struct Sayings {
-    pub(crate) entries: Mutex<Vec<(u64, Said)>>,
-    pub(crate) tables: Mutex<Vec<(String, Said)>>,
+pub(crate) struct ReportedOutcomes {
+    pub(crate) entries: Mutex<Vec<(u64, ReportedOutcome)>>,
+    pub(crate) tables: Mutex<Vec<(String, ReportedOutcome)>>,
 }
 
 /// How a writer of the ledger handles an entry that already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum DuplicateEntryMode {
     /// The writer appends it again, which reveals a commit that is applied twice.
-    Adds,
+    Append,
     /// The writer refuses it, which reveals a commit that is applied and then retried.
-    Refuses,
+    Refuse,
 }
 
 /// Commits one entry.
 pub(crate) async fn enter(
     instance: &Instance,
-    known: Option<Versioned<Ledger>>,
+    known: Option<VersionedValue<Ledger>>,
     entry: u64,
-    style: Style,
-) -> (Said, Option<Versioned<Ledger>>) {
+    style: DuplicateEntryMode,
+) -> (ReportedOutcome, Option<VersionedValue<Ledger>>) {
     let outcome = register(instance)
         .commit(known, |base| {
-            if style == Style::Refuses && base.value.entries.contains(&entry) {
+            if style == DuplicateEntryMode::Refuse && base.value.entries.contains(&entry) {
                 return Err(());
             }
             let mut next = Ledger::clone(&base.value);
             next.entries.push(entry);
-            Ok(Change::Put(next, ()))
+            Ok(RegisterChange::Put(next, ()))
         })
         .await;
     instance.trace(format_args!("entry {entry} ({style:?}): {outcome:?}"));
     match outcome {
-        Ok(Commit::Committed { current, .. }) => (Said::Committed, Some(current)),
-        Ok(Commit::Refused(())) => (Said::Refused, None),
-        Ok(Commit::Unknown { .. }) | Err(_) => (Said::Unknown, None),
+        Ok(CommitOutcome::Committed { current, .. }) => (ReportedOutcome::Committed, Some(current)),
+        Ok(CommitOutcome::Refused(())) => (ReportedOutcome::Refused, None),
+        Ok(CommitOutcome::Unknown { .. }) | Err(_) => (ReportedOutcome::Unknown, None),
     }
 }
 
 /// Commits entries and creates tables until the schedule ends.
-pub(crate) async fn bookkeeper(stage: Stage, place: Arc<Place>, sayings: Arc<Sayings>) {
+pub(crate) async fn bookkeeper(
+    stage: ActorContext,
+    place: Arc<InstanceSlot>,
+    sayings: Arc<ReportedOutcomes>,
+) {
     let chance = &stage.world.chance;
-    let mut known: Option<Versioned<Ledger>> = None;
+    let mut known: Option<VersionedValue<Ledger>> = None;
     for turn in 0.. {
         stage.world.pause(&[0.05, 0.5, 5.0]).await;
         let instance = place.instance();
@@ -98,7 +104,7 @@ pub(crate) async fn bookkeeper(stage: Stage, place: Arc<Place>, sayings: Arc<Say
                 let said = create(&instance, &name).await;
                 sayings.tables.lock().unwrap().push((name, said));
             } else {
-                let style = chance.pick(&[Style::Adds, Style::Refuses]);
+                let style = chance.pick(&[DuplicateEntryMode::Append, DuplicateEntryMode::Refuse]);
                 let base = known.take().filter(|_| turn % 2 == 1);
                 let (said, current) = enter(&instance, base, unique, style).await;
                 sayings.entries.lock().unwrap().push((unique, said));
@@ -110,21 +116,21 @@ pub(crate) async fn bookkeeper(stage: Stage, place: Arc<Place>, sayings: Arc<Say
     }
 }
 
-async fn create(instance: &Instance, name: &str) -> Said {
+async fn create(instance: &Instance, name: &str) -> ReportedOutcome {
     let created = instance
         .catalog
         .create_table(DATABASE, name, &[], &[])
         .await;
     instance.trace(format_args!("create {name}: {:?}", created.as_ref().err()));
     match created {
-        Ok(_) => Said::Committed,
-        Err(CatalogError::AlreadyExists { .. }) => Said::Refused,
-        Err(_) => Said::Unknown,
+        Ok(_) => ReportedOutcome::Committed,
+        Err(CatalogError::AlreadyExists { .. }) => ReportedOutcome::Refused,
+        Err(_) => ReportedOutcome::Unknown,
     }
 }
 
 /// Compares the reported outcomes with the content of the registers.
-pub(crate) async fn audit(instance: &Instance, sayings: &Sayings) {
+pub(crate) async fn audit(instance: &Instance, sayings: &ReportedOutcomes) {
     let ledger = register(instance).read(None).await.unwrap();
     let catalog = instance
         .catalog
@@ -147,9 +153,9 @@ pub(crate) async fn audit(instance: &Instance, sayings: &Sayings) {
     }
     for (what, said, times) in judged {
         let broken = match (said, times) {
-            (Said::Committed, 0) => Invariant::CommitStays,
-            (_, 2..) => Invariant::CommitOnce,
-            (Said::Refused, 1) => Invariant::RefusalIsTrue,
+            (ReportedOutcome::Committed, 0) => Invariant::CommitIsDurable,
+            (_, 2..) => Invariant::CommitIsAppliedOnce,
+            (ReportedOutcome::Refused, 1) => Invariant::RefusalIsNotApplied,
             _ => continue,
         };
         let text = format!("{what} was {said:?} and is there {times} times");

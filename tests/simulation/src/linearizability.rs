@@ -7,20 +7,20 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use neap_bucket::{Margins, Rules, WriteOrder};
+use neap_bucket::{ProtocolMargins, ProtocolRules, WriteOrder};
 
 use crate::{
-    actors::Stage,
-    chance::Chance,
-    instance::{DATABASE, DATABASE_NAME, Place},
-    network::World,
-    query::Question,
+    actors::ActorContext,
+    chance::SeededRandom,
+    instance::{DATABASE, DATABASE_NAME, InstanceSlot},
+    network::SimulationContext,
+    query::QueryConsistency,
     rows::{HOSTS, Rows},
-    schedule::{Choices, Mix},
+    schedule::{ScheduleMix, ScheduleParameters},
     simulate::{create_world, run},
     theatre::first_cell,
-    truth::StoreHabits,
-    write::{Content, Erasure},
+    truth::StoreBehavior,
+    write::{GeneratedDelete, GeneratedWrite},
 };
 
 const CLIENTS: usize = 3;
@@ -30,7 +30,7 @@ const REQUESTS: usize = 7;
 const SEEDS: u64 = 300;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
+enum CellOperation {
     Write(i64),
     Delete,
     Read(Option<i64>),
@@ -38,14 +38,14 @@ enum Effect {
 
 /// A request with the times when it began and was answered; `end` is `None` if it was not answered or not acknowledged.
 #[derive(Clone, Copy, Debug)]
-struct Event {
-    effect: Effect,
+struct HistoryEvent {
+    effect: CellOperation,
     begin: Duration,
     end: Option<Duration>,
 }
 
 /// Whether an order of effects explains a history of at most 64 events.
-fn is_linearizable(history: &[Event]) -> bool {
+fn is_linearizable(history: &[HistoryEvent]) -> bool {
     let answered: u64 = (0..history.len())
         .filter(|place| history[*place].end.is_some())
         .fold(0, |set, place| set | 1 << place);
@@ -64,10 +64,10 @@ fn is_linearizable(history: &[Event]) -> bool {
         let first_end = ends.min().unwrap_or(Duration::MAX);
         for place in left().filter(|place| history[*place].begin <= first_end) {
             let after = match history[place].effect {
-                Effect::Write(written) => Some(written),
-                Effect::Delete => None,
-                Effect::Read(read) if read == value => value,
-                Effect::Read(_) => continue,
+                CellOperation::Write(written) => Some(written),
+                CellOperation::Delete => None,
+                CellOperation::Read(read) if read == value => value,
+                CellOperation::Read(_) => continue,
             };
             open.push((done | 1 << place, after));
         }
@@ -77,17 +77,17 @@ fn is_linearizable(history: &[Event]) -> bool {
 
 #[test]
 fn only_histories_with_an_order_are_linearizable() {
-    let event = |effect, begin, end: Option<u64>| Event {
+    let event = |effect, begin, end: Option<u64>| HistoryEvent {
         effect,
         begin: Duration::from_secs(begin),
         end: end.map(Duration::from_secs),
     };
-    let one = event(Effect::Write(1), 0, Some(1));
-    let two = event(Effect::Write(2), 2, Some(3));
-    let read = |value, begin| event(Effect::Read(value), begin, Some(begin + 1));
+    let one = event(CellOperation::Write(1), 0, Some(1));
+    let two = event(CellOperation::Write(2), 2, Some(3));
+    let read = |value, begin| event(CellOperation::Read(value), begin, Some(begin + 1));
     assert!(is_linearizable(&[one, two, read(Some(2), 4)]));
     assert!(!is_linearizable(&[one, two, read(Some(1), 4)]));
-    let concurrent = event(Effect::Write(2), 0, Some(3));
+    let concurrent = event(CellOperation::Write(2), 0, Some(3));
     assert!(is_linearizable(&[one, concurrent, read(Some(1), 4)]));
     assert!(!is_linearizable(&[
         one,
@@ -95,9 +95,9 @@ fn only_histories_with_an_order_are_linearizable() {
         read(Some(2), 4),
         read(Some(1), 6)
     ]));
-    let delete = event(Effect::Delete, 2, Some(3));
+    let delete = event(CellOperation::Delete, 2, Some(3));
     assert!(!is_linearizable(&[one, delete, read(Some(1), 4)]));
-    let lost = event(Effect::Delete, 2, None);
+    let lost = event(CellOperation::Delete, 2, None);
     assert!(is_linearizable(&[
         one,
         lost,
@@ -119,7 +119,7 @@ fn only_histories_with_an_order_are_linearizable() {
 }
 
 /// Hosts with differing clocks, `Date`s of whole seconds, and a network that loses some answers.
-const MIX: Mix = Mix {
+const MIX: ScheduleMix = ScheduleMix {
     trouble: &[0.0, 0.05],
     freeze: &[0.0, 0.01],
     kill: &[0.0],
@@ -127,11 +127,11 @@ const MIX: Mix = Mix {
     pace: &[0.1, 1.0],
     host_skew: &[0.0, 0.0, 0.5, 2.0],
     wall_steps: false,
-    ..Mix::WITHOUT_COMPACTION
+    ..ScheduleMix::WITHOUT_COMPACTION
 };
 
 /// Runs a client, which sends its requests one after the other to random instances.
-async fn client(stage: Stage, places: Vec<Arc<Place>>) -> Vec<Event> {
+async fn client(stage: ActorContext, places: Vec<Arc<InstanceSlot>>) -> Vec<HistoryEvent> {
     let world = Arc::clone(&stage.world);
     let mut events = Vec::new();
     for _ in 0..REQUESTS {
@@ -139,15 +139,15 @@ async fn client(stage: Stage, places: Vec<Arc<Place>>) -> Vec<Event> {
         let instance = places[world.chance.below(places.len())].instance();
         let (begin, request) = (world.time.now(), stage.draw_request());
         let (effect, answered) = match world.chance.below(5) {
-            0 | 1 => match instance.ask(DATABASE, Question::Strong).await {
+            0 | 1 => match instance.ask(DATABASE, QueryConsistency::Strong).await {
                 Some(answer) => {
                     let rows: Rows = answer.into_values().flatten().collect();
-                    (Effect::Read(first_cell(&rows)), true)
+                    (CellOperation::Read(first_cell(&rows)), true)
                 }
                 None => continue,
             },
             2 => {
-                let erasure = Erasure {
+                let erasure = GeneratedDelete {
                     request,
                     table: None,
                     hosts: HOSTS.to_vec(),
@@ -157,46 +157,46 @@ async fn client(stage: Stage, places: Vec<Arc<Place>>) -> Vec<Event> {
                 match instance.erase_from(&target, &erasure, None).await {
                     // The table does not exist yet.
                     Ok(None) => continue,
-                    erased => (Effect::Delete, erased.is_ok()),
+                    erased => (CellOperation::Delete, erased.is_ok()),
                 }
             }
             _ => {
-                let content = Content {
+                let content = GeneratedWrite {
                     order: WriteOrder::Strict,
-                    ..Content::of(request, 0, "a")
+                    ..GeneratedWrite::of(request, 0, "a")
                 };
                 let written = instance.write(&content, None).await;
-                (Effect::Write(content.value(0)), written.is_ok())
+                (CellOperation::Write(content.value(0)), written.is_ok())
             }
         };
         let end = answered.then(|| world.time.now());
-        events.push(Event { effect, begin, end });
+        events.push(HistoryEvent { effect, begin, end });
     }
     events
 }
 
-async fn history(seed: u64, rules: Rules) -> Vec<Event> {
-    let chance = Chance::new(seed);
-    let drawn = Choices::draw(&MIX, &chance);
-    let choices = Choices {
-        store: StoreHabits {
+async fn history(seed: u64, rules: ProtocolRules) -> Vec<HistoryEvent> {
+    let chance = SeededRandom::new(seed);
+    let drawn = ScheduleParameters::draw(&MIX, &chance);
+    let choices = ScheduleParameters {
+        store: StoreBehavior {
             fast: None,
             ..drawn.store
         },
         calls: usize::MAX,
         ..drawn
     };
-    let world: Arc<World> = create_world(chance, choices, rules, false).await;
-    let stage = Stage::new(&world, &MIX);
+    let world: Arc<SimulationContext> = create_world(chance, choices, rules, false).await;
+    let stage = ActorContext::new(&world, &MIX);
     let places: Vec<_> = ["a", "b", "c"]
-        .map(|name| Place::new(name, &world, &MIX, rules))
+        .map(|name| InstanceSlot::new(name, &world, &MIX, rules))
         .into();
     let clients = (0..CLIENTS).map(|_| client(stage.clone(), places.clone()));
     join_all(clients).await.into_iter().flatten().collect()
 }
 
 /// Returns the seeds whose histories have no order, and the number of answered requests.
-fn without_order(seeds: u64, rules: Rules) -> (Vec<u64>, usize) {
+fn without_order(seeds: u64, rules: ProtocolRules) -> (Vec<u64>, usize) {
     let mut answered = 0;
     let broken = (0..seeds).filter(|seed| {
         let history = run(history(*seed, rules));
@@ -209,7 +209,7 @@ fn without_order(seeds: u64, rules: Rules) -> (Vec<u64>, usize) {
 
 #[test]
 fn strict_writes_and_deletes_of_several_instances_are_linearizable() {
-    let (broken, answered) = without_order(SEEDS, Rules::new(Margins::NETWORK));
+    let (broken, answered) = without_order(SEEDS, ProtocolRules::new(ProtocolMargins::NETWORK));
     println!("{answered} requests answered in {SEEDS} histories");
     assert!(broken.is_empty(), "{broken:?}");
     assert!(answered > 10 * usize::try_from(SEEDS).unwrap());
@@ -217,9 +217,9 @@ fn strict_writes_and_deletes_of_several_instances_are_linearizable() {
 
 #[test]
 fn without_following_the_tail_writes_and_deletes_are_not_linearizable() {
-    let weakened = Rules {
+    let weakened = ProtocolRules {
         tail_is_followed: false,
-        ..Rules::new(Margins::NETWORK)
+        ..ProtocolRules::new(ProtocolMargins::NETWORK)
     };
     let (broken, _) = without_order(SEEDS / 10, weakened);
     assert!(!broken.is_empty());

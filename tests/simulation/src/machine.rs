@@ -16,9 +16,9 @@ pub(crate) const BEGIN_MICROS: i64 = 1_700_000_000_000_000;
 
 /// The true time of a schedule, which no component of the product sees: Tokio's paused clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TrueTime(tokio::time::Instant);
+pub(crate) struct VirtualTime(tokio::time::Instant);
 
-impl TrueTime {
+impl VirtualTime {
     /// Starts a schedule now. Requires a paused runtime.
     pub(crate) fn begin() -> Self {
         Self(tokio::time::Instant::now())
@@ -50,15 +50,15 @@ fn micros(duration: Duration) -> i64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suspension {
     /// No clock stops: the process was stopped.
-    ClocksRun,
+    NoClockStops,
     /// The monotonic clock stops: the machine was suspended.
-    MonotonicStops,
+    MonotonicClockStops,
     /// Both clocks stop: a virtual machine was paused, and its wall clock has not been corrected yet.
-    BothStop,
+    BothClocksStop,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MachineState {
     wall_offset: i64,
     lost: Duration,
     freeze: Option<(Duration, Duration)>,
@@ -66,7 +66,7 @@ struct State {
     deceptions: u64,
 }
 
-impl State {
+impl MachineState {
     /// Returns the total time for which the machine has been frozen.
     fn standstill(&self, now: Duration) -> Duration {
         let current = self.freeze.map_or(Duration::ZERO, |(since, until)| {
@@ -79,9 +79,9 @@ impl State {
 /// A machine. Everything that an instance does passes [`Machine::pass`].
 pub(crate) struct Machine {
     name: String,
-    time: TrueTime,
+    time: VirtualTime,
     suspension: Suspension,
-    state: Mutex<State>,
+    state: Mutex<MachineState>,
     died: Notify,
 }
 
@@ -94,13 +94,13 @@ impl fmt::Debug for Machine {
 impl Machine {
     pub(crate) fn new(
         name: String,
-        time: TrueTime,
+        time: VirtualTime,
         suspension: Suspension,
         skew: f64,
     ) -> Arc<Self> {
-        let state = State {
+        let state = MachineState {
             wall_offset: signed_micros(skew),
-            ..State::default()
+            ..MachineState::default()
         };
         Arc::new(Self {
             name,
@@ -111,7 +111,7 @@ impl Machine {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MachineState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,7 @@ impl Machine {
     pub(crate) fn freeze(&self, duration: Duration) {
         let now = self.time.now();
         let mut state = self.state();
-        if self.suspension == Suspension::BothStop {
+        if self.suspension == Suspension::BothClocksStop {
             state.deceptions += 1;
         }
         let until = match state.freeze {
@@ -140,7 +140,7 @@ impl Machine {
     /// Moves the wall clock by some seconds, as NTP does.
     pub(crate) fn step_wall(&self, by: f64) {
         let mut state = self.state();
-        if by < 0.0 && self.suspension != Suspension::ClocksRun {
+        if by < 0.0 && self.suspension != Suspension::NoClockStops {
             state.deceptions += 1;
         }
         state.wall_offset += signed_micros(by);
@@ -192,7 +192,7 @@ impl Machine {
     fn monotonic(&self) -> Duration {
         let now = self.time.now();
         match self.suspension {
-            Suspension::ClocksRun => now,
+            Suspension::NoClockStops => now,
             _ => now.saturating_sub(self.state().standstill(now)),
         }
     }
@@ -200,7 +200,7 @@ impl Machine {
     fn wall_micros(&self) -> i64 {
         let state = self.state();
         let stood = match self.suspension {
-            Suspension::BothStop => micros(state.standstill(self.time.now())),
+            Suspension::BothClocksStop => micros(state.standstill(self.time.now())),
             _ => 0,
         };
         self.time.micros() - stood + state.wall_offset
@@ -249,11 +249,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_freeze_stops_the_machine_and_the_clocks_of_its_suspension() {
         for (suspension, wall, monotonic) in [
-            (Suspension::ClocksRun, 110, 110),
-            (Suspension::MonotonicStops, 110, 10),
-            (Suspension::BothStop, 10, 10),
+            (Suspension::NoClockStops, 110, 110),
+            (Suspension::MonotonicClockStops, 110, 10),
+            (Suspension::BothClocksStop, 10, 10),
         ] {
-            let time = TrueTime::begin();
+            let time = VirtualTime::begin();
             let machine = Machine::new("m".to_owned(), time, suspension, 3.0);
             let clock = SimClock(Arc::clone(&machine));
             time.sleep(Duration::from_secs(10)).await;
@@ -268,10 +268,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sleep_interrupted_by_a_freeze_lasts_its_monotonic_time() {
         for (suspension, slept) in [
-            (Suspension::ClocksRun, 60),
-            (Suspension::MonotonicStops, 65),
+            (Suspension::NoClockStops, 60),
+            (Suspension::MonotonicClockStops, 65),
         ] {
-            let time = TrueTime::begin();
+            let time = VirtualTime::begin();
             let machine = Machine::new("m".to_owned(), time, suspension, 0.0);
             let sleep = SimClock(Arc::clone(&machine)).sleep(Duration::from_secs(10));
             let freeze = async {

@@ -3,30 +3,30 @@
 
 use std::sync::Arc;
 
-use neap_bucket::{Margins, Operation, Rules, Versioned};
-use neap_compact::{Flushed, MergeJob, MergeReason};
+use neap_bucket::{Operation, ProtocolMargins, ProtocolRules, VersionedValue};
+use neap_compact::{FlushResult, MergeJob, MergeReason};
 use neap_manifest::{Manifest, Section};
 
 use crate::{
-    cast::CastMix,
+    cast::ActorMix,
     ghost::{Invariant, Violation},
     instance::{DATABASE, Instance},
     machine::Suspension,
-    network::Moment,
+    network::InterceptionPoint,
     operators::restore_as,
     rows::{HOSTS, TABLE, WITNESSES},
-    schedule::Mix,
+    schedule::ScheduleMix,
     simulate::{run, simulate, simulate_all},
-    theatre::{Theatre, freeze, once},
-    weakness::Weakness,
-    write::Content,
+    theatre::{ScriptedScenario, freeze, once},
+    weakness::DisabledRule,
+    write::GeneratedWrite,
 };
 
 /// Maximum number of seeds until a mutant must break an invariant.
 const SEEDS: u64 = 500;
 
 /// The simulation's own mergers and collectors, which do not support pages.
-const OWN: CastMix = CastMix {
+const OWN_COMPACTORS: ActorMix = ActorMix {
     any: 1.0,
     merging: 1.0,
     planning: 0.0,
@@ -40,18 +40,18 @@ const OWN: CastMix = CastMix {
     looking_back: (0.0, 0.0),
     inline_sections: &[512],
     merge_pauses: &[0.5, 5.0],
-    ..CastMix::ALL
+    ..ActorMix::ALL
 };
 
 /// Collectors with short time-travel periods and orphan ages.
-const COLLECTING: CastMix = CastMix {
+const COLLECTING: ActorMix = ActorMix {
     collecting: 1.0,
     time_travel: &[200],
     orphan_age: &[400],
-    ..OWN
+    ..OWN_COMPACTORS
 };
 
-const BUSY: Mix = Mix {
+const BUSY: ScheduleMix = ScheduleMix {
     ledger: 0.0,
     sole_writer: 0.0,
     new_column: 0.0,
@@ -61,17 +61,17 @@ const BUSY: Mix = Mix {
     write_pauses: &[0.5, 5.0, 20.0],
     flush_pauses: &[1.0, 10.0],
     query_pauses: &[3.0, 40.0],
-    ..Mix::ALL
+    ..ScheduleMix::ALL
 };
 
-fn rules() -> Rules {
-    Rules::new(Margins::NETWORK)
+fn rules() -> ProtocolRules {
+    ProtocolRules::new(ProtocolMargins::NETWORK)
 }
 
 /// Finds seeds that break with a disabled rule. Checks that they break one of `expected`, and pass without it.
-fn matters(weakness: Weakness, mix: &Mix, expected: &[Invariant]) {
-    let with = |weakness| Mix {
-        cast: CastMix {
+fn matters(weakness: DisabledRule, mix: &ScheduleMix, expected: &[Invariant]) {
+    let with = |weakness| ScheduleMix {
+        cast: ActorMix {
             weakness: Some(weakness),
             ..mix.cast.clone()
         },
@@ -92,7 +92,7 @@ fn matters(weakness: Weakness, mix: &Mix, expected: &[Invariant]) {
             expected.contains(&violation.invariant),
             "seed {seed} breaks {violation}"
         );
-        let outcome = simulate(*seed, rules(), &with(Weakness::None), false);
+        let outcome = simulate(*seed, rules(), &with(DisabledRule::None), false);
         assert!(
             outcome.violations.is_empty(),
             "seed {seed} with the rule: {:?}",
@@ -103,14 +103,14 @@ fn matters(weakness: Weakness, mix: &Mix, expected: &[Invariant]) {
 
 #[test]
 fn mergers_and_collectors_with_all_rules_keep_all_invariants() {
-    let mix = Mix {
-        cast: CastMix {
+    let mix = ScheduleMix {
+        cast: ActorMix {
             collecting: 0.7,
             deleting: (0.5, 0.2),
             expiring: 0.3,
             restoring: 0.3,
             looking_back: (0.5, 0.3),
-            weakness: Some(Weakness::None),
+            weakness: Some(DisabledRule::None),
             ..COLLECTING
         },
         ..BUSY
@@ -122,28 +122,34 @@ fn mergers_and_collectors_with_all_rules_keep_all_invariants() {
 
 #[test]
 fn a_merge_that_is_not_closed_breaks_the_order_of_sections() {
-    let mix = Mix { cast: OWN, ..BUSY };
+    let mix = ScheduleMix {
+        cast: OWN_COMPACTORS,
+        ..BUSY
+    };
     let expected = [Invariant::ManifestIsConsistent];
-    matters(Weakness::MergeIsNotClosed, &mix, &expected);
+    matters(DisabledRule::MergeClosure, &mix, &expected);
 }
 
 /// Writes a row of the day that is `day` days before the schedule begins, and flushes it when the schedule is `minute`
 /// minutes old.
-async fn write_and_flush(theatre: &Theatre, instance: &Instance, day: usize, minute: u32) {
-    let content = Content {
+async fn write_and_flush(theatre: &ScriptedScenario, instance: &Instance, day: usize, minute: u32) {
+    let content = GeneratedWrite {
         cells: vec![(HOSTS.len() * day, "a")],
         ..theatre.content()
     };
     theatre.write(instance, &content, None).await.unwrap();
     theatre.sleep_until(60.0 * f64::from(minute)).await;
     let flushed = instance.flusher.flush(DATABASE).await;
-    assert!(matches!(flushed, Ok(Flushed::Done { .. })), "{flushed:?}");
+    assert!(
+        matches!(flushed, Ok(FlushResult::Done { .. })),
+        "{flushed:?}"
+    );
 }
 
 /// Returns the sections of a table, oldest first.
 fn sections_of(
     instance: &Instance,
-    manifest: &Versioned<Manifest>,
+    manifest: &VersionedValue<Manifest>,
     table: &str,
 ) -> Vec<Arc<Section>> {
     let catalog = instance.catalog.known_database(DATABASE).unwrap();
@@ -157,9 +163,9 @@ fn sections_of(
 /// Merges sections of a manifest. Returns whether the merge was committed.
 async fn merge(
     instance: &Instance,
-    manifest: &Versioned<Manifest>,
+    manifest: &VersionedValue<Manifest>,
     inputs: Vec<Arc<Section>>,
-    weakness: Weakness,
+    weakness: DisabledRule,
 ) -> bool {
     let job = MergeJob::of(inputs, MergeReason::Recent).unwrap();
     let merged = instance.merge_on(DATABASE, manifest.clone(), job, weakness);
@@ -180,8 +186,8 @@ fn is_only(broken: &[Violation], invariant: Invariant) -> bool {
 ///   day 1    B              B      A makes one section of days 0 to 2 and flushes 1 to 2,
 ///   day 2              A           B one of day 1 and flushes 0 to 3
 /// ```
-async fn merge_where_hulls_meet(weakness: Weakness) -> (Vec<Violation>, bool) {
-    let theatre = Theatre::open().await;
+async fn merge_where_hulls_meet(weakness: DisabledRule) -> (Vec<Violation>, bool) {
+    let theatre = ScriptedScenario::open().await;
     let instance = theatre.instance("merger");
     for (day, minute) in [1, 0, 2, 1].into_iter().zip(1..) {
         write_and_flush(&theatre, &instance, day, minute).await;
@@ -196,65 +202,71 @@ async fn merge_where_hulls_meet(weakness: Weakness) -> (Vec<Violation>, bool) {
 #[test]
 fn two_merges_with_overlapping_bounds_break_the_order_of_sections() {
     run(async {
-        let (broken, _) = merge_where_hulls_meet(Weakness::ClosureIsNotCheckedAgain).await;
+        let (broken, _) = merge_where_hulls_meet(DisabledRule::MergeClosureRecheck).await;
         let invariant = Invariant::ManifestIsConsistent;
         assert!(is_only(&broken, invariant), "{broken:?}");
-        let (broken, is_done) = merge_where_hulls_meet(Weakness::None).await;
+        let (broken, is_done) = merge_where_hulls_meet(DisabledRule::None).await;
         assert!(broken.is_empty() && !is_done, "{broken:?}");
     });
 }
 
 #[test]
 fn removed_inputs_reappear_without_the_input_check() {
-    let mix = Mix { cast: OWN, ..BUSY };
-    let expected = [Invariant::ManifestIsConsistent, Invariant::TakenInOnce];
-    matters(Weakness::InputsAreNotChecked, &mix, &expected);
+    let mix = ScheduleMix {
+        cast: OWN_COMPACTORS,
+        ..BUSY
+    };
+    let expected = [
+        Invariant::ManifestIsConsistent,
+        Invariant::SegmentFlushedOnce,
+    ];
+    matters(DisabledRule::MergeInputCheck, &mix, &expected);
 }
 
 #[test]
 fn deleted_rows_reappear_if_a_merge_ignores_deletes() {
-    let mix = Mix {
-        cast: CastMix {
+    let mix = ScheduleMix {
+        cast: ActorMix {
             deleting: (1.0, 0.3),
-            ..OWN
+            ..OWN_COMPACTORS
         },
         ..BUSY
     };
-    let expected = [Invariant::AnswerIsOfSegments];
-    matters(Weakness::MergeForgetsDeletes, &mix, &expected);
+    let expected = [Invariant::AnswerMatchesSegments];
+    matters(DisabledRule::MergeAppliesDeletes, &mix, &expected);
 }
 
 #[test]
 fn deletes_that_filter_everything_remove_later_writes() {
-    let mix = Mix {
-        cast: CastMix {
+    let mix = ScheduleMix {
+        cast: ActorMix {
             deleting: (1.0, 0.3),
-            ..OWN
+            ..OWN_COMPACTORS
         },
         ..BUSY
     };
-    let expected = [Invariant::AnswerIsOfSegments];
-    matters(Weakness::DeletesFilterEverything, &mix, &expected);
+    let expected = [Invariant::AnswerMatchesSegments];
+    matters(DisabledRule::DeleteStampLimit, &mix, &expected);
 }
 
 #[test]
 fn expired_rows_reappear_if_a_merge_does_not_record_the_expiry() {
-    let mix = Mix {
-        cast: CastMix {
+    let mix = ScheduleMix {
+        cast: ActorMix {
             expiring: 1.0,
             operator_pauses: &[2.0, 20.0],
-            ..OWN
+            ..OWN_COMPACTORS
         },
         ..BUSY
     };
-    let expected = [Invariant::AnswerIsOfSegments];
-    matters(Weakness::ExpiryIsNotRecorded, &mix, &expected);
+    let expected = [Invariant::AnswerMatchesSegments];
+    matters(DisabledRule::ExpiryRecord, &mix, &expected);
 }
 
 #[test]
 fn deleting_an_object_with_its_first_section_removes_other_sections() {
-    let mix = Mix {
-        cast: CastMix {
+    let mix = ScheduleMix {
+        cast: ActorMix {
             days: &[2, 4],
             wide: 1.0,
             ..COLLECTING
@@ -262,23 +274,23 @@ fn deleting_an_object_with_its_first_section_removes_other_sections() {
         ..BUSY
     };
     let expected = [Invariant::ObjectsExist];
-    matters(Weakness::ObjectGoesWithFirstSection, &mix, &expected);
+    matters(DisabledRule::DeleteAfterLastSection, &mix, &expected);
 }
 
 #[test]
 fn without_a_grace_period_queries_lose_their_objects() {
-    let mix = Mix {
+    let mix = ScheduleMix {
         cast: COLLECTING,
         ..BUSY
     };
-    let expected = [Invariant::ObjectsExist, Invariant::PastIsKept];
-    matters(Weakness::NothingIsKept, &mix, &expected);
+    let expected = [Invariant::ObjectsExist, Invariant::HistoryIsRetained];
+    matters(DisabledRule::TimeTravelPeriod, &mix, &expected);
 }
 
 #[test]
 fn objects_deleted_before_they_are_doomed_are_missing_from_readable_versions() {
-    let mix = Mix {
-        cast: CastMix {
+    let mix = ScheduleMix {
+        cast: ActorMix {
             looking_back: (1.0, 0.5),
             restoring: 1.0,
             ..COLLECTING
@@ -286,12 +298,12 @@ fn objects_deleted_before_they_are_doomed_are_missing_from_readable_versions() {
         ..BUSY
     };
     let expected = [Invariant::ObjectsExist];
-    matters(Weakness::NothingIsDoomedFirst, &mix, &expected);
+    matters(DisabledRule::DoomBeforeDelete, &mix, &expected);
 }
 
 #[test]
 fn orphans_that_are_not_condemned_are_deleted_while_a_commit_names_them() {
-    let mix = Mix {
+    let mix = ScheduleMix {
         freeze: &[0.03],
         freezes: &[&[400, 1000]],
         trouble: &[0.12],
@@ -299,13 +311,13 @@ fn orphans_that_are_not_condemned_are_deleted_while_a_commit_names_them() {
         ..BUSY
     };
     let expected = [Invariant::ObjectsExist];
-    matters(Weakness::OrphansAreNotCondemned, &mix, &expected);
+    matters(DisabledRule::CondemnOrphans, &mix, &expected);
 }
 
 /// Restores a version while a collector is frozen before its commit. The collector has found that the time-travel
 /// period of the version is over and that the version is not pinned. Then collects again, and returns the violations.
-async fn restore_while_a_collector_is_frozen(weakness: Weakness) -> Vec<Violation> {
-    let theatre = Theatre::open().await;
+async fn restore_while_a_collector_is_frozen(weakness: DisabledRule) -> Vec<Violation> {
+    let theatre = ScriptedScenario::open().await;
     let owner = theatre.instance("owner");
     for minute in 1..=2 {
         write_and_flush(&theatre, &owner, 0, minute).await;
@@ -314,14 +326,14 @@ async fn restore_while_a_collector_is_frozen(weakness: Weakness) -> Vec<Violatio
         let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
         let inputs = sections_of(&owner, &manifest, table);
         assert_eq!(inputs.len(), 2);
-        assert!(merge(&owner, &manifest, inputs, Weakness::None).await);
+        assert!(merge(&owner, &manifest, inputs, DisabledRule::None).await);
     }
     theatre.sleep_until(5_000.0).await;
     let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
     let first = Manifest::versions(&manifest)[0].mark;
-    let machine = theatre.machine("collector", Suspension::ClocksRun);
+    let machine = theatre.machine("collector", Suspension::NoClockStops);
     let script = once(
-        Moment::Before,
+        InterceptionPoint::Before,
         Operation::Put,
         "manifest",
         freeze(&machine, 5),
@@ -342,9 +354,9 @@ async fn restore_while_a_collector_is_frozen(weakness: Weakness) -> Vec<Violatio
 #[test]
 fn a_collector_with_a_stale_manifest_deletes_objects_of_restored_databases() {
     run(async {
-        let broken = restore_while_a_collector_is_frozen(Weakness::CollectorIsStale).await;
+        let broken = restore_while_a_collector_is_frozen(DisabledRule::CurrentManifest).await;
         assert!(is_only(&broken, Invariant::ObjectsExist), "{broken:?}");
-        let broken = restore_while_a_collector_is_frozen(Weakness::None).await;
+        let broken = restore_while_a_collector_is_frozen(DisabledRule::None).await;
         assert!(broken.is_empty(), "{broken:?}");
     });
 }

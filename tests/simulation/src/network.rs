@@ -14,37 +14,38 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
-    Answer, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    StoreResponse,
 };
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    chance::Chance,
-    machine::{Machine, TrueTime},
-    schedule::Choices,
-    truth::Truth,
+    chance::SeededRandom,
+    machine::{Machine, VirtualTime},
+    schedule::ScheduleParameters,
+    truth::SimulatedStore,
 };
 
 /// The state that everything in a schedule shares.
 #[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) time: TrueTime,
-    pub(crate) chance: Chance,
-    pub(crate) choices: Choices,
-    pub(crate) truth: Truth,
+pub(crate) struct SimulationContext {
+    pub(crate) time: VirtualTime,
+    pub(crate) chance: SeededRandom,
+    pub(crate) choices: ScheduleParameters,
+    pub(crate) truth: SimulatedStore,
     pub(crate) tracing: bool,
     calls: AtomicUsize,
     over: Notify,
 }
 
-impl World {
+impl SimulationContext {
     pub(crate) fn new(
-        time: TrueTime,
-        chance: Chance,
-        choices: Choices,
+        time: VirtualTime,
+        chance: SeededRandom,
+        choices: ScheduleParameters,
         tracing: bool,
     ) -> Arc<Self> {
-        let truth = Truth::new(time, chance.number(), choices.store.clone());
+        let truth = SimulatedStore::new(time, chance.number(), choices.store.clone());
         Arc::new(Self {
             time,
             chance,
@@ -89,7 +90,7 @@ impl World {
 
 /// The phase of a call in which a script may intervene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum InterceptionPoint {
     /// The request has not been sent.
     Before,
     /// The store has answered, but the answer has not been read.
@@ -98,7 +99,7 @@ pub(crate) enum Moment {
 
 /// A script's decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ScriptDecision {
     /// The call proceeds.
     Proceed,
     /// The pending write takes effect after this delay and is not answered.
@@ -108,19 +109,20 @@ pub(crate) enum Verdict {
 }
 
 /// A script: it decides about each phase of each call of an instance.
-pub(crate) type Script =
-    Arc<dyn Fn(Moment, Operation, &str) -> BoxFuture<'static, Verdict> + Send + Sync>;
+pub(crate) type CallScript = Arc<
+    dyn Fn(InterceptionPoint, Operation, &str) -> BoxFuture<'static, ScriptDecision> + Send + Sync,
+>;
 
 /// The network of one instance. Implements the product's store interface.
-pub(crate) struct Connection {
-    world: Arc<World>,
+pub(crate) struct SimulatedNetwork {
+    world: Arc<SimulationContext>,
     machine: Arc<Machine>,
     /// Whether random faults occur.
     faulty: bool,
-    script: Option<Script>,
+    script: Option<CallScript>,
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for SimulatedNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connection of {:?}", self.machine)
     }
@@ -128,7 +130,7 @@ impl fmt::Debug for Connection {
 
 /// The fate of one attempt to change an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum AttemptFate {
     Done,
     Lost,
     LandsLate(Duration),
@@ -137,8 +139,8 @@ enum Fate {
     Busy,
 }
 
-impl Connection {
-    pub(crate) fn new(world: Arc<World>, machine: Arc<Machine>, faulty: bool) -> Self {
+impl SimulatedNetwork {
+    pub(crate) fn new(world: Arc<SimulationContext>, machine: Arc<Machine>, faulty: bool) -> Self {
         Self {
             world,
             machine,
@@ -147,7 +149,7 @@ impl Connection {
         }
     }
 
-    pub(crate) fn with_script(self, script: Script) -> Self {
+    pub(crate) fn with_script(self, script: CallScript) -> Self {
         Self {
             script: Some(script),
             ..self
@@ -155,12 +157,17 @@ impl Connection {
     }
 
     /// Runs the script, and may freeze or kill the machine.
-    async fn disturb(&self, moment: Moment, operation: Operation, key: &str) -> Verdict {
+    async fn disturb(
+        &self,
+        moment: InterceptionPoint,
+        operation: Operation,
+        key: &str,
+    ) -> ScriptDecision {
         let verdict = match &self.script {
             Some(script) => script(moment, operation, key).await,
-            None => Verdict::Proceed,
+            None => ScriptDecision::Proceed,
         };
-        let World {
+        let SimulationContext {
             chance, choices, ..
         } = self.world.as_ref();
         if self.faulty && chance.happens(choices.freeze) {
@@ -202,11 +209,12 @@ impl Connection {
         &self,
         operation: Operation,
         key: &str,
-        look: impl FnOnce(&Truth) -> Answer<T> + Send,
-    ) -> Result<Answer<T>, StoreError> {
+        look: impl FnOnce(&SimulatedStore) -> StoreResponse<T> + Send,
+    ) -> Result<StoreResponse<T>, StoreError> {
         self.world.count_call();
         self.machine.pass().await;
-        self.disturb(Moment::Before, operation, key).await;
+        self.disturb(InterceptionPoint::Before, operation, key)
+            .await;
         self.travel().await;
         let answer = look(&self.world.truth);
         self.world.trace(
@@ -219,30 +227,30 @@ impl Connection {
             ),
         );
         self.travel().await;
-        let verdict = self.disturb(Moment::After, operation, key).await;
+        let verdict = self.disturb(InterceptionPoint::After, operation, key).await;
         let lost = self.faulty && self.world.chance.happens(self.world.choices.trouble / 4.0);
-        if lost || verdict == Verdict::LoseAnswer {
+        if lost || verdict == ScriptDecision::LoseAnswer {
             return Err(Self::unavailable(operation, key, "the answer was lost"));
         }
         Ok(answer)
     }
 
-    fn fate(&self, conditional: bool) -> Fate {
-        let World {
+    fn fate(&self, conditional: bool) -> AttemptFate {
+        let SimulationContext {
             chance, choices, ..
         } = self.world.as_ref();
         if !self.faulty || !chance.happens(choices.trouble) {
-            return Fate::Done;
+            return AttemptFate::Done;
         }
         match chance.below(20) {
             0..3 => {
                 let longest = chance.pick(&[20.0, 120.0, 5000.0]);
-                Fate::LandsLate(Duration::from_secs_f64(longest * chance.fraction()))
+                AttemptFate::LandsLate(Duration::from_secs_f64(longest * chance.fraction()))
             }
-            3..5 => Fate::Lost,
-            5..8 if conditional => Fate::Refused,
-            5..8 => Fate::Busy,
-            _ => Fate::Unanswered,
+            3..5 => AttemptFate::Lost,
+            5..8 if conditional => AttemptFate::Refused,
+            5..8 => AttemptFate::Busy,
+            _ => AttemptFate::Unanswered,
         }
     }
 
@@ -251,12 +259,14 @@ impl Connection {
         &self,
         operation: Operation,
         key: &str,
-        refusal: Option<fn(&Truth) -> Answer<T>>,
-        effect: impl Fn(&Truth) -> Answer<T> + Clone + Send + 'static,
-    ) -> Result<Answer<T>, StoreError> {
+        refusal: Option<fn(&SimulatedStore) -> StoreResponse<T>>,
+        effect: impl Fn(&SimulatedStore) -> StoreResponse<T> + Clone + Send + 'static,
+    ) -> Result<StoreResponse<T>, StoreError> {
         self.world.count_call();
         self.machine.pass().await;
-        let verdict = self.disturb(Moment::Before, operation, key).await;
+        let verdict = self
+            .disturb(InterceptionPoint::Before, operation, key)
+            .await;
         // The store's client retries by itself.
         let attempts = if self.faulty {
             self.world.chance.pick(&[1, 3])
@@ -265,14 +275,14 @@ impl Connection {
         };
         for _ in 0..attempts {
             let fate = match verdict {
-                Verdict::LandLate(after) => Fate::LandsLate(after),
+                ScriptDecision::LandLate(after) => AttemptFate::LandsLate(after),
                 _ => self.fate(refusal.is_some()),
             };
             let answer = self
                 .attempt(operation, key, fate, refusal, effect.clone())
                 .await;
-            let verdict = self.disturb(Moment::After, operation, key).await;
-            if let Some(answer) = answer.filter(|_| verdict != Verdict::LoseAnswer) {
+            let verdict = self.disturb(InterceptionPoint::After, operation, key).await;
+            if let Some(answer) = answer.filter(|_| verdict != ScriptDecision::LoseAnswer) {
                 return Ok(answer);
             }
         }
@@ -283,16 +293,19 @@ impl Connection {
         &self,
         operation: Operation,
         key: &str,
-        fate: Fate,
-        refusal: Option<fn(&Truth) -> Answer<T>>,
-        effect: impl Fn(&Truth) -> Answer<T> + Send + 'static,
-    ) -> Option<Answer<T>> {
+        fate: AttemptFate,
+        refusal: Option<fn(&SimulatedStore) -> StoreResponse<T>>,
+        effect: impl Fn(&SimulatedStore) -> StoreResponse<T> + Send + 'static,
+    ) -> Option<StoreResponse<T>> {
         let landing = match fate {
-            Fate::LandsLate(after) => after,
+            AttemptFate::LandsLate(after) => after,
             _ => self.latency(),
         };
         let (tell, told) = oneshot::channel();
-        if matches!(fate, Fate::Done | Fate::LandsLate(_) | Fate::Unanswered) {
+        if matches!(
+            fate,
+            AttemptFate::Done | AttemptFate::LandsLate(_) | AttemptFate::Unanswered
+        ) {
             let world = Arc::clone(&self.world);
             let who = self.machine.name().to_owned();
             let key = key.to_owned();
@@ -314,12 +327,12 @@ impl Connection {
         }
         let patience = Duration::from_secs_f64(self.world.chance.pick(&[0.1, 2.0, 12.0]));
         match fate {
-            Fate::Done => {
+            AttemptFate::Done => {
                 let answer = told.await.ok();
                 self.travel().await;
                 answer
             }
-            Fate::Refused => {
+            AttemptFate::Refused => {
                 self.travel().await;
                 refusal.map(|refuse| refuse(&self.world.truth))
             }
@@ -332,28 +345,34 @@ impl Connection {
 }
 
 #[async_trait]
-impl Store for Connection {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
-        let look = |truth: &Truth| truth.get(key, &options);
+impl Store for SimulatedNetwork {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
+        let look = |truth: &SimulatedStore| truth.get(key, &options);
         self.read(Operation::Get, key, look).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         let conditional = mode != PutMode::Overwrite;
-        let refusal = conditional.then_some(Truth::refuse as fn(&Truth) -> Answer<Put>);
+        let refusal = conditional
+            .then_some(SimulatedStore::refuse as fn(&SimulatedStore) -> StoreResponse<Put>);
         let name = key.to_owned();
-        let effect = move |truth: &Truth| truth.put(&name, &body, &mode);
+        let effect = move |truth: &SimulatedStore| truth.put(&name, &body, &mode);
         self.change(Operation::Put, key, refusal, effect).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
-        let look = |truth: &Truth| truth.list(&request);
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
+        let look = |truth: &SimulatedStore| truth.list(&request);
         self.read(Operation::List, request.prefix, look).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let names = keys.to_vec();
-        let effect = move |truth: &Truth| truth.delete(&names);
+        let effect = move |truth: &SimulatedStore| truth.delete(&names);
         let first = keys.first().map_or("", String::as_str);
         self.change(Operation::Delete, first, None, effect).await
     }

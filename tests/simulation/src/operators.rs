@@ -2,21 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Stamp, StoreTime, Versioned};
+use neap_bucket::{Stamp, StoreTime, VersionedValue};
 use neap_catalog::{CatalogError, CopyOptions, HardDelete};
 use neap_manifest::{Manifest, RestoreError};
 use neap_schema::DatabaseId;
 
 use crate::{
-    actors::{Stage, run_on},
-    ghost::Ghost,
-    instance::{DATABASE, Instance, Place},
+    actors::{ActorContext, run_on},
+    ghost::SimulationOracle,
+    instance::{DATABASE, Instance, InstanceSlot},
     rows::TABLE,
 };
 
 /// An action of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum OperatorAction {
     SetRetention,
     Drop,
     Undelete,
@@ -26,20 +26,23 @@ enum Deed {
 }
 
 /// Runs random actions at random intervals.
-pub(crate) async fn operator(stage: Stage, place: Arc<Place>) {
+pub(crate) async fn operator(stage: ActorContext, place: Arc<InstanceSlot>) {
     let cast = &stage.world.choices.cast;
     let mut deeds = Vec::new();
     if cast.expiring {
-        deeds.push(Deed::SetRetention);
+        deeds.push(OperatorAction::SetRetention);
     }
     if cast.dropping {
-        deeds.extend([Deed::Drop, Deed::Undelete]);
+        deeds.extend([OperatorAction::Drop, OperatorAction::Undelete]);
     }
     if cast.restoring {
-        deeds.push(Deed::Restore);
+        deeds.push(OperatorAction::Restore);
     }
     if cast.destroying {
-        deeds.extend([Deed::DropDatabase, Deed::UndeleteDatabase]);
+        deeds.extend([
+            OperatorAction::DropDatabase,
+            OperatorAction::UndeleteDatabase,
+        ]);
     }
     loop {
         stage.world.pause(stage.mix.cast.operator_pauses).await;
@@ -48,22 +51,22 @@ pub(crate) async fn operator(stage: Stage, place: Arc<Place>) {
         }
         let deed = stage.world.chance.pick(&deeds);
         run_on(&place, async |instance| match deed {
-            Deed::SetRetention => set_retention(&stage, &instance).await,
-            Deed::Drop => drop_table(&instance).await,
-            Deed::Undelete => undelete_table(&stage, &instance).await,
-            Deed::Restore => {
+            OperatorAction::SetRetention => set_retention(&stage, &instance).await,
+            OperatorAction::Drop => drop_table(&instance).await,
+            OperatorAction::Undelete => undelete_table(&stage, &instance).await,
+            OperatorAction::Restore => {
                 let restored = restore(&stage, &instance).await;
                 instance.trace(format_args!("restore: {restored:?}"));
             }
-            Deed::DropDatabase => drop_database(&stage, &instance).await,
-            Deed::UndeleteDatabase => undelete_database(&stage, &instance).await,
+            OperatorAction::DropDatabase => drop_database(&stage, &instance).await,
+            OperatorAction::UndeleteDatabase => undelete_database(&stage, &instance).await,
         })
         .await;
     }
 }
 
 /// Sets a retention such that some rows have just expired or expire soon, or clears it.
-async fn set_retention(stage: &Stage, instance: &Instance) {
+async fn set_retention(stage: &ActorContext, instance: &Instance) {
     let (world, chance) = (&stage.world, &stage.world.chance);
     let days = chance.below(world.choices.cast.days);
     let day = Duration::from_secs(86_400 * u64::try_from(days).unwrap_or(0));
@@ -106,9 +109,9 @@ async fn drop_table(instance: &Instance) {
     }
 }
 
-async fn undelete_table(stage: &Stage, instance: &Instance) {
+async fn undelete_table(stage: &ActorContext, instance: &Instance) {
     let catalog = &instance.catalog;
-    instance.world.truth.ghost(Ghost::forget_drops);
+    instance.world.truth.ghost(SimulationOracle::forget_drops);
     let mut undeleted = catalog.undelete_table(DATABASE, TABLE, None).await;
     if matches!(undeleted, Err(CatalogError::AlreadyExists { .. })) {
         let name = format!("{TABLE}{}", stage.draw_request());
@@ -124,7 +127,7 @@ async fn undelete_table(stage: &Stage, instance: &Instance) {
 }
 
 /// Drops a random database, mostly a restored one. Drops the first one less often, and only if restored ones exist.
-async fn drop_database(stage: &Stage, instance: &Instance) {
+async fn drop_database(stage: &ActorContext, instance: &Instance) {
     let databases = stage.databases();
     let chance = &stage.world.chance;
     let place = chance.below(databases.len());
@@ -141,17 +144,17 @@ async fn drop_database(stage: &Stage, instance: &Instance) {
     }
 }
 
-async fn undelete_database(stage: &Stage, instance: &Instance) {
+async fn undelete_database(stage: &ActorContext, instance: &Instance) {
     let databases = stage.databases();
     let name = &databases[stage.world.chance.below(databases.len())].1;
-    instance.world.truth.ghost(Ghost::forget_drops);
+    instance.world.truth.ghost(SimulationOracle::forget_drops);
     let undeleted = instance.catalog.undelete_database(name, None).await;
     instance.trace(format_args!("undelete of {name}: {undeleted:?}"));
 }
 
 /// Why a restore failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum RestoreFailure {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -161,7 +164,7 @@ pub(crate) enum Failure {
 }
 
 /// Restores a random version of a random database as a new database.
-async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failure> {
+async fn restore(stage: &ActorContext, instance: &Instance) -> Result<DatabaseId, RestoreFailure> {
     let chance = &instance.world.chance;
     let manifests = &instance.manifests;
     let source = stage.some_database().0;
@@ -169,7 +172,7 @@ async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failu
     let manifest = manifest.map_err(RestoreError::from)?;
     let versions = Manifest::versions(&manifest);
     let of = versions.get(chance.below(versions.len()));
-    let of = of.ok_or(Failure::NoVersion)?;
+    let of = of.ok_or(RestoreFailure::NoVersion)?;
     let name = format!("copy{}", stage.draw_request());
     let copy = restore_as(instance, source, manifest.clone(), of.mark, &name).await?;
     stage.add_copy(copy, name);
@@ -180,10 +183,10 @@ async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failu
 pub(crate) async fn restore_as(
     instance: &Instance,
     source: DatabaseId,
-    manifest: Versioned<Manifest>,
+    manifest: VersionedValue<Manifest>,
     stamp: Stamp,
     name: &str,
-) -> Result<DatabaseId, Failure> {
+) -> Result<DatabaseId, RestoreFailure> {
     let manifests = &instance.manifests;
     let (version, view) = Manifest::at(&manifest, stamp).map_err(RestoreError::from)?;
     let copy = instance

@@ -8,25 +8,25 @@ use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
 use crate::{
-    cast::Cast,
+    cast::ActorSelection,
     compactors::{collect, merge_some},
     instance::{DATABASE, Instance},
-    query::Question,
+    query::QueryConsistency,
     rows::{HOSTS, Rows, SECOND, shared_point, take_in},
-    schedule::Choices,
+    schedule::ScheduleParameters,
     simulate::run,
-    theatre::Theatre,
-    write::{Content, Erasure},
+    theatre::ScriptedScenario,
+    write::{GeneratedDelete, GeneratedWrite},
 };
 
 /// The time-travel period of the collector.
-const KEPT: Duration = Duration::from_secs(30);
+const TIME_TRAVEL: Duration = Duration::from_secs(30);
 
 const POINTS: usize = 4;
 
 /// One operation of a test.
 #[derive(Clone, Debug)]
-enum Step {
+enum TestOperation {
     Write {
         instance: usize,
         cells: Vec<(usize, &'static str)>,
@@ -34,7 +34,7 @@ enum Step {
         passes_back: bool,
         order: WriteOrder,
     },
-    Erase {
+    Delete {
         instance: usize,
         host: &'static str,
         days: (usize, usize),
@@ -42,7 +42,7 @@ enum Step {
     Flush(usize),
     Merge(usize),
     Collect(usize),
-    LookBack {
+    QueryEarlier {
         instance: usize,
         /// The number of requests since the requested state.
         requests: usize,
@@ -54,12 +54,12 @@ enum Step {
 
 const INSTANCES: usize = 3;
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<TestOperation>> {
     let field = prop_oneof![Just("a"), Just("b")];
     let cells = proptest::collection::vec((0..POINTS, field), 1..4);
     let order = prop_oneof![Just(WriteOrder::Clock), Just(WriteOrder::Strict)];
     let write = (0..INSTANCES, cells, any::<bool>(), any::<bool>(), order).prop_map(
-        |(instance, cells, new_column, passes_back, order)| Step::Write {
+        |(instance, cells, new_column, passes_back, order)| TestOperation::Write {
             instance,
             cells,
             new_column,
@@ -72,36 +72,36 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         prop_oneof![Just("a"), Just("b")],
         (0..2_usize, 0..2_usize),
     )
-        .prop_map(|(instance, host, days)| Step::Erase {
+        .prop_map(|(instance, host, days)| TestOperation::Delete {
             instance,
             host,
             days,
         });
     let look_back = (0..INSTANCES, 0..6_usize)
-        .prop_map(|(instance, requests)| Step::LookBack { instance, requests });
+        .prop_map(|(instance, requests)| TestOperation::QueryEarlier { instance, requests });
     let step = prop_oneof![
         4 => write,
         1 => erase,
-        3 => (0..INSTANCES).prop_map(Step::Flush),
-        2 => (0..INSTANCES).prop_map(Step::Merge),
-        1 => (0..INSTANCES).prop_map(Step::Collect),
+        3 => (0..INSTANCES).prop_map(TestOperation::Flush),
+        2 => (0..INSTANCES).prop_map(TestOperation::Merge),
+        1 => (0..INSTANCES).prop_map(TestOperation::Collect),
         1 => look_back,
-        2 => (0..INSTANCES).prop_map(Step::Query),
-        1 => (0..INSTANCES).prop_map(Step::Restart),
-        3 => (1..60_u16).prop_map(Step::Wait),
+        2 => (0..INSTANCES).prop_map(TestOperation::Query),
+        1 => (0..INSTANCES).prop_map(TestOperation::Restart),
+        3 => (1..60_u16).prop_map(TestOperation::Wait),
     ];
     proptest::collection::vec(step, 1..60)
 }
 
-async fn play(steps: Vec<Step>) {
-    let choices = Choices {
-        cast: Cast {
-            time_travel: [KEPT; 2],
-            ..Cast::NOBODY
+async fn play(steps: Vec<TestOperation>) {
+    let choices = ScheduleParameters {
+        cast: ActorSelection {
+            time_travel: [TIME_TRAVEL; 2],
+            ..ActorSelection::NO_OPTIONAL_ACTORS
         },
-        ..Choices::QUIET
+        ..ScheduleParameters::WITHOUT_FAULTS
     };
-    let theatre = Theatre::open_with(choices).await;
+    let theatre = ScriptedScenario::open_with(choices).await;
     let start = |at: usize| theatre.instance(&format!("instance {at}"));
     let mut instances: Vec<Arc<Instance>> = (0..INSTANCES).map(start).collect();
     let mut expected = Rows::new();
@@ -110,14 +110,14 @@ async fn play(steps: Vec<Step>) {
     let mut history: Vec<(Stamp, Rows)> = Vec::new();
     for step in steps {
         match step {
-            Step::Write {
+            TestOperation::Write {
                 instance,
                 cells,
                 new_column,
                 passes_back,
                 order,
             } => {
-                let content = Content {
+                let content = GeneratedWrite {
                     cells,
                     new_column,
                     order,
@@ -139,14 +139,14 @@ async fn play(steps: Vec<Step>) {
                 take_in(&mut expected, rows.iter().map(|(_, row)| row));
                 history.push((stamp, expected.clone()));
             }
-            Step::Erase {
+            TestOperation::Delete {
                 instance,
                 host,
                 days: (one, other),
             } => {
                 let point = |day: usize| shared_point(HOSTS.len() * day).1;
                 let times = (point(one.max(other)), point(one.min(other)) + 200 * SECOND);
-                let erasure = Erasure {
+                let erasure = GeneratedDelete {
                     request: theatre.content().request,
                     table: None,
                     hosts: vec![host],
@@ -160,15 +160,15 @@ async fn play(steps: Vec<Step>) {
                     last = Some(stamp);
                 }
             }
-            Step::Merge(at) => {
+            TestOperation::Merge(at) => {
                 merge_some(&instances[at], DATABASE).await;
             }
-            Step::Collect(at) => collect(&instances[at], DATABASE).await,
-            Step::LookBack { instance, requests } => {
+            TestOperation::Collect(at) => collect(&instances[at], DATABASE).await,
+            TestOperation::QueryEarlier { instance, requests } => {
                 let Some((stamp, rows)) = history.iter().rev().nth(requests) else {
                     continue;
                 };
-                let question = Question::AsOf(*stamp);
+                let question = QueryConsistency::AsOf(*stamp);
                 // Only the oracle knows which rows were flushed since then and which of them were removed.
                 let seen = instances[instance].ask(DATABASE, question).await;
                 let manifest = instances[instance].manifests.read(DATABASE, None).await;
@@ -177,14 +177,14 @@ async fn play(steps: Vec<Step>) {
                     assert_eq!(seen, *rows);
                 }
             }
-            Step::Flush(at) => {
+            TestOperation::Flush(at) => {
                 instances[at].flusher.flush(DATABASE).await.unwrap();
             }
-            Step::Query(at) => {
+            TestOperation::Query(at) => {
                 assert_eq!(instances[at].query().await.unwrap(), expected);
             }
-            Step::Restart(at) => instances[at] = start(at),
-            Step::Wait(seconds) => theatre.sleep(f64::from(seconds)).await,
+            TestOperation::Restart(at) => instances[at] = start(at),
+            TestOperation::Wait(seconds) => theatre.sleep(f64::from(seconds)).await,
         }
     }
     assert_eq!(start(INSTANCES).query().await.unwrap(), expected);
@@ -207,7 +207,7 @@ proptest! {
 #[test]
 fn a_database_that_was_never_written_to_is_empty() {
     run(async {
-        let theatre = Theatre::open().await;
+        let theatre = ScriptedScenario::open().await;
         let reader = theatre.instance("reader");
         assert!(reader.query().await.unwrap().is_empty());
         let options = neap_manifest::SnapshotOptions::default();

@@ -13,19 +13,19 @@ use neap_catalog::Table;
 use neap_manifest::{
     ManifestError, RecordedDelete, Section, Snapshot, SnapshotError, SnapshotOptions,
 };
-use neap_points::{Version, fold, survivors};
+use neap_points::{TableChange, fold, survivors};
 use neap_schema::DatabaseId;
 
 use crate::{
-    ghost::{Begun, Decoded, Invariant, Observed},
+    ghost::{DecodedSection, Invariant, ObservedAnswer, QueryBaseline},
     instance::{DATABASE, Instance},
     rows::{Rows, TableRows, plain, take_in},
-    weakness::Weakness,
+    weakness::DisabledRule,
 };
 
 /// The consistency of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
+pub(crate) enum QueryConsistency {
     /// The query sees everything that was acknowledged before it.
     Strong,
     /// The query may be one minute old, but includes the last acknowledged write.
@@ -35,31 +35,35 @@ pub(crate) enum Question {
 }
 
 /// A section and its decoded rows.
-type Read = (Arc<Section>, Arc<Decoded>);
+type SectionRows = (Arc<Section>, Arc<DecodedSection>);
 
 impl Instance {
     /// Queries all tables of the first database in one snapshot; `None` if there is no answer.
     pub(crate) async fn query(&self) -> Option<Rows> {
-        let answer = self.ask(DATABASE, Question::Strong).await?;
+        let answer = self.ask(DATABASE, QueryConsistency::Strong).await?;
         Some(answer.into_values().flatten().collect())
     }
 
     /// Queries all tables of a database; `None` if there is no answer.
-    pub(crate) async fn ask(&self, database: DatabaseId, question: Question) -> Option<TableRows> {
+    pub(crate) async fn ask(
+        &self,
+        database: DatabaseId,
+        question: QueryConsistency,
+    ) -> Option<TableRows> {
         let world = &self.world;
         if world.choices.cast.destroying && !self.is_live(database).await? {
             return None;
         }
         let mut options = SnapshotOptions::default();
         let begun = world.truth.ghost(|ghost| match question {
-            Question::Strong => ghost.begin(database),
-            Question::Stale => {
+            QueryConsistency::Strong => ghost.begin(database),
+            QueryConsistency::Stale => {
                 options.max_staleness = Duration::from_secs(60);
                 let (begun, last) = ghost.begin_stale(database);
                 options.at_least = last;
                 begun
             }
-            Question::AsOf(stamp) => {
+            QueryConsistency::AsOf(stamp) => {
                 options.as_of = Some(stamp);
                 ghost.begin(database)
             }
@@ -94,11 +98,16 @@ impl Instance {
         Some(live.any(|(id, _)| id == database))
     }
 
-    fn check_refusal(&self, database: DatabaseId, question: Question, error: &SnapshotError) {
+    fn check_refusal(
+        &self,
+        database: DatabaseId,
+        question: QueryConsistency,
+        error: &SnapshotError,
+    ) {
         let truth = &self.world.truth;
         let now = self.world.time.now();
         match (question, error) {
-            (Question::AsOf(stamp), SnapshotError::VersionGone(_)) => {
+            (QueryConsistency::AsOf(stamp), SnapshotError::VersionGone(_)) => {
                 truth.ghost(|ghost| ghost.past_refused(database, stamp, now));
             }
             (
@@ -106,17 +115,17 @@ impl Instance {
                 SnapshotError::VersionGone(_) | SnapshotError::Manifest(ManifestError::Format(_)),
             ) => {
                 let text = format!("{question:?}: {error}");
-                truth.ghost(|ghost| ghost.fail(Invariant::NoSurprise, text));
+                truth.ghost(|ghost| ghost.fail(Invariant::NoUnexpectedError, text));
             }
             _ => {}
         }
     }
 
     /// Returns the store time at which the retention period ends.
-    fn kept_until(&self, snapshot: &Snapshot, question: Question) -> StoreTime {
+    fn kept_until(&self, snapshot: &Snapshot, question: QueryConsistency) -> StoreTime {
         let present = self.bucket.clock().now().unwrap_or(snapshot.shown);
         match question {
-            Question::AsOf(stamp) => stamp.time().min(present),
+            QueryConsistency::AsOf(stamp) => stamp.time().min(present),
             _ => present,
         }
     }
@@ -124,11 +133,11 @@ impl Instance {
     fn observe(
         &self,
         snapshot: &Snapshot,
-        question: Question,
-        begun: Begun,
-        sections: &[Read],
+        question: QueryConsistency,
+        begun: QueryBaseline,
+        sections: &[SectionRows],
         kept_until: StoreTime,
-    ) -> Observed {
+    ) -> ObservedAnswer {
         let catalog = &snapshot.catalog.value;
         let mut cutoffs = BTreeMap::new();
         let mut answer = TableRows::new();
@@ -143,10 +152,10 @@ impl Instance {
             answer.insert(table.id(), rows);
         }
         let as_of = match question {
-            Question::AsOf(asked) => snapshot.as_of.map(|shown| (asked, shown)),
+            QueryConsistency::AsOf(asked) => snapshot.as_of.map(|shown| (asked, shown)),
             _ => None,
         };
-        Observed {
+        ObservedAnswer {
             database: snapshot.database,
             begun,
             catalog_version: snapshot.catalog.version,
@@ -159,7 +168,7 @@ impl Instance {
         }
     }
 
-    fn check(&self, snapshot: &Snapshot, observed: &Observed, sections: &[Read]) {
+    fn check(&self, snapshot: &Snapshot, observed: &ObservedAnswer, sections: &[SectionRows]) {
         let catalog = &snapshot.catalog.value;
         self.world.truth.ghost(|ghost| {
             let all = sections.iter();
@@ -171,7 +180,7 @@ impl Instance {
                     columns.find(|column| table.is_none_or(|table| table.column(column).is_none()));
                 if let Some(column) = unknown {
                     let text = format!("column {column} of table {id}");
-                    ghost.fail(Invariant::CatalogKnowsData, text);
+                    ghost.fail(Invariant::CatalogCoversData, text);
                 }
             }
             ghost.check_answer(observed);
@@ -179,13 +188,13 @@ impl Instance {
     }
 
     /// Reads the rows of all sections, with one request for each bundle.
-    async fn sections(&self, snapshot: &Snapshot) -> Option<Vec<Read>> {
+    async fn sections(&self, snapshot: &Snapshot) -> Option<Vec<SectionRows>> {
         let (database, manifest) = (snapshot.database, &snapshot.manifest);
         let (world, version) = (&self.world, manifest.version);
         let missed = |key: &Key| {
             let (now, key) = (world.time.now(), key.to_string());
             self.trace(format_args!("misses {key}"));
-            let missed = |ghost: &mut crate::ghost::Ghost| {
+            let missed = |ghost: &mut crate::ghost::SimulationOracle| {
                 ghost.object_missed(database, version, &key, now);
             };
             world.truth.ghost(missed);
@@ -238,7 +247,7 @@ impl Instance {
     }
 
     /// Returns the rows of a table, including expired ones.
-    fn rows_of(&self, snapshot: &Snapshot, table: &Table, sections: &[Read]) -> Rows {
+    fn rows_of(&self, snapshot: &Snapshot, table: &Table, sections: &[SectionRows]) -> Rows {
         let mut deletes: Vec<RecordedDelete> = Vec::new();
         let manifest = &snapshot.manifest.value;
         deletes.extend(manifest.deletes_of(table.id()).cloned());
@@ -253,7 +262,7 @@ impl Instance {
                 expiry: false,
             }));
         }
-        let everywhere = self.weakness == Some(Weakness::DeletesFilterEverything);
+        let everywhere = self.weakness == Some(DisabledRule::DeleteStampLimit);
         let mut history = Vec::new();
         for (section, decoded) in sections.iter().filter(|(one, _)| one.table == table.id()) {
             let applying: Vec<_> = deletes
@@ -264,14 +273,14 @@ impl Instance {
                 .batches
                 .iter()
                 .map(|batch| without(batch, &applying));
-            history.extend(rows.map(Version::Rows));
+            history.extend(rows.map(TableChange::Rows));
         }
         for segment in snapshot.tail.iter() {
             let rows = segment.rows(table.id()).unwrap();
-            history.extend(rows.into_iter().map(Version::Rows));
+            history.extend(rows.into_iter().map(TableChange::Rows));
             let of_table = segment.deletes().iter();
             let of_table = of_table.filter(|delete| delete.table == table.id());
-            history.extend(of_table.map(|delete| Version::Delete(&delete.condition)));
+            history.extend(of_table.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let batches = survivors(history).unwrap();
         let folded = fold(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    cast::{Cast, CastMix},
-    chance::Chance,
+    cast::{ActorMix, ActorSelection},
+    chance::SeededRandom,
     machine::Suspension,
-    truth::StoreHabits,
+    truth::StoreBehavior,
 };
 
 /// The lengths of freezes in seconds, from a few seconds to hours.
@@ -16,7 +16,7 @@ const LONG: &[u64] = &[15, 400, 4000, 9000, 13000, 20000];
 
 /// The distribution of a test's schedules. A schedule draws one value from each list.
 #[derive(Clone, Debug)]
-pub(crate) struct Mix {
+pub(crate) struct ScheduleMix {
     /// The number of calls to the store in a schedule.
     pub(crate) calls: &'static [usize],
     /// The probability that a write to the store is lost, late, refused, or takes effect without an answer.
@@ -59,10 +59,10 @@ pub(crate) struct Mix {
     /// The probability that writers and readers share a process that is configured as the only writer.
     pub(crate) sole_writer: f64,
     /// The optional actors.
-    pub(crate) cast: CastMix,
+    pub(crate) cast: ActorMix,
 }
 
-impl Mix {
+impl ScheduleMix {
     /// The distribution for the test of all invariants.
     pub(crate) const ALL: Self = Self {
         calls: &[80, 130, 200],
@@ -73,9 +73,9 @@ impl Mix {
         latency: &[20, 200, 1000],
         pace: &[0.1, 0.3, 1.0, 1.0, 4.0, 20.0],
         suspensions: &[
-            Suspension::ClocksRun,
-            Suspension::MonotonicStops,
-            Suspension::BothStop,
+            Suspension::NoClockStops,
+            Suspension::MonotonicClockStops,
+            Suspension::BothClocksStop,
         ],
         wall_skew: &[
             0.0, 0.5, -0.5, 1.9, -1.9, 8.0, -8.0, 14.0, -14.0, 200.0, -4000.0,
@@ -93,7 +93,7 @@ impl Mix {
         new_column: 0.15,
         strict: &[0.0, 0.3, 1.0],
         sole_writer: 0.15,
-        cast: CastMix::ALL,
+        cast: ActorMix::ALL,
     };
 
     /// A distribution with frequent flushes.
@@ -106,14 +106,14 @@ impl Mix {
 
     /// Only writes, flushes and queries.
     pub(crate) const WITHOUT_COMPACTION: Self = Self {
-        cast: CastMix::NOBODY,
+        cast: ActorMix::NO_OPTIONAL_ACTORS,
         ..Self::ALL
     };
 }
 
 /// The parameters of one schedule.
 #[derive(Clone, Debug)]
-pub(crate) struct Choices {
+pub(crate) struct ScheduleParameters {
     pub(crate) calls: usize,
     pub(crate) trouble: f64,
     pub(crate) freeze: f64,
@@ -124,13 +124,13 @@ pub(crate) struct Choices {
     pub(crate) sole_writer: bool,
     pub(crate) ledger: bool,
     pub(crate) strict: f64,
-    pub(crate) store: StoreHabits,
-    pub(crate) cast: Cast,
+    pub(crate) store: StoreBehavior,
+    pub(crate) cast: ActorSelection,
 }
 
-impl Choices {
+impl ScheduleParameters {
     /// No random faults, and a store with true clocks.
-    pub(crate) const QUIET: Self = Self {
+    pub(crate) const WITHOUT_FAULTS: Self = Self {
         calls: usize::MAX,
         trouble: 0.0,
         freeze: 0.0,
@@ -141,19 +141,19 @@ impl Choices {
         sole_writer: false,
         ledger: false,
         strict: 0.0,
-        store: StoreHabits {
+        store: StoreBehavior {
             page_keys: 1000,
             sorted: true,
             host_skew: 0.0,
             fast: None,
         },
-        cast: Cast::NOBODY,
+        cast: ActorSelection::NO_OPTIONAL_ACTORS,
     };
 
-    pub(crate) fn draw(mix: &Mix, chance: &Chance) -> Self {
+    pub(crate) fn draw(mix: &ScheduleMix, chance: &SeededRandom) -> Self {
         let from = Duration::from_secs(200);
         let fast = from + Duration::from_secs(chance.pick(&[50, 300, 2000]));
-        let cast = Cast::draw(&mix.cast, chance);
+        let cast = ActorSelection::draw(&mix.cast, chance);
         let percent = match cast.is_anybody() {
             true => chance.pick(mix.cast.calls),
             false => 100,
@@ -169,7 +169,7 @@ impl Choices {
             sole_writer: chance.happens(mix.sole_writer),
             ledger: chance.happens(mix.ledger),
             strict: chance.pick(mix.strict),
-            store: StoreHabits {
+            store: StoreBehavior {
                 page_keys: chance.pick(mix.page_keys),
                 sorted: chance.happens(0.6),
                 host_skew: chance.pick(mix.host_skew),

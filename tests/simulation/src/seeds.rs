@@ -1,23 +1,23 @@
 //! Thousands of schedules that keep all invariants, and the replay of one.
 
-use neap_bucket::{Margins, Rules};
+use neap_bucket::{ProtocolMargins, ProtocolRules};
 
 use crate::{
-    cast::CastMix,
-    schedule::Mix,
-    simulate::{Tally, simulate, simulate_all},
+    cast::ActorMix,
+    schedule::ScheduleMix,
+    simulate::{SeedSummary, simulate, simulate_all},
 };
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-fn rules() -> Rules {
-    Rules::new(Margins::NETWORK)
+fn rules() -> ProtocolRules {
+    ProtocolRules::new(ProtocolMargins::NETWORK)
 }
 
 /// Runs the number of seeds in `NEAP_SIM_SEEDS`, by default `usually`, and asserts that they keep all invariants.
-fn keep_all_invariants(usually: u64, mix: &Mix, replay: &str) -> Tally {
+fn keep_all_invariants(usually: u64, mix: &ScheduleMix, replay: &str) -> SeedSummary {
     let count = number("NEAP_SIM_SEEDS").unwrap_or(usually);
     let first = number("NEAP_SIM_FIRST").unwrap_or(0);
     let enough = number("NEAP_SIM_BROKEN").and_then(|enough| enough.try_into().ok());
@@ -42,23 +42,23 @@ fn keep_all_invariants(usually: u64, mix: &Mix, replay: &str) -> Tally {
 
 #[test]
 fn ten_thousand_short_seeds_keep_all_invariants() {
-    let tally = keep_all_invariants(10_000, &Mix::ALL, "");
+    let tally = keep_all_invariants(10_000, &ScheduleMix::ALL, "");
     assert!(tally.acknowledged > tally.seeds && tally.counts.commits > tally.seeds / 2);
 }
 
 /// Returns the distribution of a focused test, by the name that replays one of its seeds.
-fn focused(name: &str) -> Option<Mix> {
+fn focused(name: &str) -> Option<ScheduleMix> {
     let cast = match name {
-        "pages" => CastMix::PAGES,
-        "expiry" => CastMix::EXPIRY,
-        "drops" => CastMix::DROPS,
-        "restores" => CastMix::RESTORES,
-        "caches" => CastMix::CACHES,
+        "pages" => ActorMix::PAGES,
+        "expiry" => ActorMix::EXPIRY,
+        "drops" => ActorMix::DROPS,
+        "restores" => ActorMix::RESTORES,
+        "caches" => ActorMix::CACHES,
         _ => return None,
     };
-    Some(Mix {
+    Some(ScheduleMix {
         cast,
-        ..Mix::COMPACTION
+        ..ScheduleMix::COMPACTION
     })
 }
 
@@ -97,7 +97,7 @@ fn caches_keep_all_invariants() {
 fn replay() {
     let seed = number("NEAP_SIM_SEED");
     let name = std::env::var("NEAP_SIM_MIX").unwrap_or_default();
-    let mix = focused(&name).unwrap_or(Mix::ALL);
+    let mix = focused(&name).unwrap_or(ScheduleMix::ALL);
     let outcome = simulate(seed.unwrap_or(0), rules(), &mix, seed.is_some());
     for violation in &outcome.violations {
         println!("{violation}");
@@ -108,7 +108,7 @@ fn replay() {
 #[test]
 fn a_schedule_is_determined_by_its_seed() {
     for seed in 0..40 {
-        let [one, two] = [(); 2].map(|()| simulate(seed, rules(), &Mix::ALL, false));
+        let [one, two] = [(); 2].map(|()| simulate(seed, rules(), &ScheduleMix::ALL, false));
         assert_eq!(format!("{one:?}"), format!("{two:?}"));
     }
 }

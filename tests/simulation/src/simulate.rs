@@ -10,38 +10,43 @@ use std::{
 };
 
 use futures::FutureExt;
-use neap_bucket::Rules;
+use neap_bucket::ProtocolRules;
 use neap_schema::ColumnType;
 use tokio::task::JoinSet;
 
 use crate::{
-    actors::{Stage, client, flusher, querier},
+    actors::{ActorContext, client, flusher, querier},
     caching::cacher,
-    chance::Chance,
+    chance::SeededRandom,
     compactors::{collector, compactor, merger, planner},
     ending::finish,
-    ghost::{Counts, Ghost, Invariant, Violation},
-    instance::{DATABASE, DATABASE_NAME, Instance, Place},
-    ledger::{Sayings, bookkeeper},
-    machine::TrueTime,
-    network::World,
+    ghost::{EventCounts, Invariant, SimulationOracle, Violation},
+    instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
+    ledger::{ReportedOutcomes, bookkeeper},
+    machine::VirtualTime,
+    network::SimulationContext,
     operators::operator,
     rows::{TAG, WITNESSES},
-    schedule::{Choices, Mix},
+    schedule::{ScheduleMix, ScheduleParameters},
 };
 
 /// The result of a schedule.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct ScheduleResult {
     pub(crate) violations: Vec<Violation>,
     pub(crate) calls: usize,
     pub(crate) acknowledged: usize,
-    pub(crate) counts: Counts,
+    pub(crate) counts: EventCounts,
     pub(crate) time: Duration,
 }
 
 /// Runs the schedule of a seed in a separate runtime.
-pub(crate) fn simulate(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome {
+pub(crate) fn simulate(
+    seed: u64,
+    rules: ProtocolRules,
+    mix: &ScheduleMix,
+    tracing: bool,
+) -> ScheduleResult {
     run(async { schedule(seed, rules, mix, tracing).await })
 }
 
@@ -56,16 +61,16 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Longer than any retention that an operator sets.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+const UNLIMITED_RETENTION: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Creates a world with a database that contains only the table of the witnesses.
 pub(crate) async fn create_world(
-    chance: Chance,
-    choices: Choices,
-    rules: Rules,
+    chance: SeededRandom,
+    choices: ScheduleParameters,
+    rules: ProtocolRules,
     tracing: bool,
-) -> Arc<World> {
-    let world = World::new(TrueTime::begin(), chance, choices, tracing);
+) -> Arc<SimulationContext> {
+    let world = SimulationContext::new(VirtualTime::begin(), chance, choices, tracing);
     let founder = Instance::healthy(&world, "founder", rules);
     let database = founder
         .catalog
@@ -82,7 +87,7 @@ pub(crate) async fn create_world(
     let witnesses = catalog.value.table(WITNESSES).unwrap().id();
     founder
         .catalog
-        .set_table_retention(DATABASE, witnesses, Some(FOR_EVER))
+        .set_table_retention(DATABASE, witnesses, Some(UNLIMITED_RETENTION))
         .await
         .unwrap();
     let kept = world.choices.cast.kept();
@@ -90,18 +95,23 @@ pub(crate) async fn create_world(
     world
 }
 
-async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome {
-    let chance = Chance::new(seed);
-    let choices = Choices::draw(mix, &chance);
+async fn schedule(
+    seed: u64,
+    rules: ProtocolRules,
+    mix: &ScheduleMix,
+    tracing: bool,
+) -> ScheduleResult {
+    let chance = SeededRandom::new(seed);
+    let choices = ScheduleParameters::draw(mix, &chance);
     let world = create_world(chance, choices.clone(), rules, tracing).await;
     world.trace("schedule", format_args!("{choices:?}"));
-    let stage = Stage::new(&world, mix);
-    let sayings = Arc::new(Sayings::default());
+    let stage = ActorContext::new(&world, mix);
+    let sayings = Arc::new(ReportedOutcomes::default());
     let mut actors = JoinSet::new();
-    let place = |name: &str| Place::new(name, &world, mix, rules);
+    let place = |name: &str| InstanceSlot::new(name, &world, mix, rules);
     let serve = choices
         .sole_writer
-        .then(|| Place::of_sole_writer(&world, mix, rules));
+        .then(|| InstanceSlot::of_sole_writer(&world, mix, rules));
     let writers = match &serve {
         Some(serve) => vec![Arc::clone(serve)],
         None => vec![place("writer a"), place("writer b")],
@@ -122,7 +132,7 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
     }
     let cast = &choices.cast;
     for number in 0..if cast.collecting { 2 } else { 1 } {
-        let place = Place::of_collector(number, &world, mix, rules);
+        let place = InstanceSlot::of_collector(number, &world, mix, rules);
         actors.spawn(collector(stage.clone(), place));
     }
     for number in 0..2 {
@@ -146,7 +156,7 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
         biased;
         ended = actors.join_next() => {
             let text = format!("an actor has ended: {ended:?}");
-            world.truth.ghost(|ghost| ghost.fail(Invariant::NoSurprise, text));
+            world.truth.ghost(|ghost| ghost.fail(Invariant::NoUnexpectedError, text));
         }
         () = world.over() => {}
     }
@@ -155,7 +165,9 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
     let calls = world.calls();
     let ending = AssertUnwindSafe(finish(&stage, rules, &sayings));
     if ending.catch_unwind().await.is_err() {
-        let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, "the end panicked");
+        let fail = |ghost: &mut SimulationOracle| {
+            ghost.fail(Invariant::NoUnexpectedError, "the end panicked")
+        };
         world.truth.ghost(fail);
     }
     world.truth.ghost(|ghost| {
@@ -164,7 +176,7 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
             ghost.check_order();
         }
         ghost.check_drops();
-        Outcome {
+        ScheduleResult {
             violations: std::mem::take(&mut ghost.violations),
             calls,
             acknowledged: ghost.acknowledged(),
@@ -176,11 +188,11 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
 
 /// The combined results of several seeds.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct SeedSummary {
     pub(crate) seeds: usize,
     pub(crate) calls: usize,
     pub(crate) acknowledged: usize,
-    pub(crate) counts: Counts,
+    pub(crate) counts: EventCounts,
     pub(crate) time: Duration,
     /// The seeds with violations, and the first violation of each.
     pub(crate) broken: Vec<(u64, Violation)>,
@@ -190,13 +202,13 @@ pub(crate) struct Tally {
 /// first broken seeds are the same in every run; only those are returned.
 pub(crate) fn simulate_all(
     seeds: std::ops::Range<u64>,
-    rules: Rules,
-    mix: &Mix,
+    rules: ProtocolRules,
+    mix: &ScheduleMix,
     enough: usize,
-) -> Tally {
+) -> SeedSummary {
     let next = AtomicU64::new(seeds.start);
     let broken = AtomicUsize::new(0);
-    let tally = Mutex::new(Tally::default());
+    let tally = Mutex::new(SeedSummary::default());
     let work = || {
         while broken.load(Ordering::Relaxed) < enough {
             let seed = next.fetch_add(1, Ordering::Relaxed);

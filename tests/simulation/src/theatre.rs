@@ -9,39 +9,39 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use neap_bucket::{Margins, Operation, Rules, Stamp};
+use neap_bucket::{Operation, ProtocolMargins, ProtocolRules, Stamp};
 use neap_wal::WriteError;
 use neap_write::WriteFailure;
 
 use crate::{
-    chance::Chance,
+    chance::SeededRandom,
     ghost::Violation,
-    instance::{Instance, Start},
+    instance::{Instance, InstanceOptions},
     machine::{Machine, Suspension},
-    network::{Moment, Script, Verdict, World},
+    network::{CallScript, InterceptionPoint, ScriptDecision, SimulationContext},
     rows::{Rows, shared_point},
-    schedule::Choices,
+    schedule::ScheduleParameters,
     simulate::create_world,
-    write::Content,
+    write::GeneratedWrite,
 };
 
 /// A scripted schedule: a world without random faults, and the numbers of its requests.
-pub(crate) struct Theatre {
-    pub(crate) world: Arc<World>,
-    pub(crate) rules: Rules,
+pub(crate) struct ScriptedScenario {
+    pub(crate) world: Arc<SimulationContext>,
+    pub(crate) rules: ProtocolRules,
     requests: AtomicU64,
 }
 
-impl Theatre {
+impl ScriptedScenario {
     pub(crate) async fn open() -> Self {
-        Self::open_with(Choices::QUIET).await
+        Self::open_with(ScheduleParameters::WITHOUT_FAULTS).await
     }
 
-    pub(crate) async fn open_with(choices: Choices) -> Self {
-        let rules = Rules::new(Margins::NETWORK);
+    pub(crate) async fn open_with(choices: ScheduleParameters) -> Self {
+        let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
         let tracing = std::env::var_os("NEAP_SIM_TRACE").is_some();
         Self {
-            world: create_world(Chance::new(0), choices, rules, tracing).await,
+            world: create_world(SeededRandom::new(0), choices, rules, tracing).await,
             rules,
             requests: AtomicU64::new(1),
         }
@@ -58,15 +58,15 @@ impl Theatre {
     }
 
     /// Starts an instance on this machine whose calls follow the script.
-    pub(crate) fn scripted(&self, machine: &Arc<Machine>, script: Script) -> Arc<Instance> {
-        let start = Start {
+    pub(crate) fn scripted(&self, machine: &Arc<Machine>, script: CallScript) -> Arc<Instance> {
+        let start = InstanceOptions {
             script: Some(script),
-            ..Start::healthy(self.rules)
+            ..InstanceOptions::healthy(self.rules)
         };
         self.start(machine, start)
     }
 
-    pub(crate) fn start(&self, machine: &Arc<Machine>, start: Start) -> Arc<Instance> {
+    pub(crate) fn start(&self, machine: &Arc<Machine>, start: InstanceOptions) -> Arc<Instance> {
         Instance::start(&self.world, Arc::clone(machine), start)
     }
 
@@ -87,15 +87,15 @@ impl Theatre {
     }
 
     /// Returns the next write of a client: field `a` of the first shared point.
-    pub(crate) fn content(&self) -> Content {
-        Content::of(self.requests.fetch_add(1, Ordering::Relaxed), 0, "a")
+    pub(crate) fn content(&self) -> GeneratedWrite {
+        GeneratedWrite::of(self.requests.fetch_add(1, Ordering::Relaxed), 0, "a")
     }
 
     /// Writes, and tells the oracle if the write is acknowledged.
     pub(crate) async fn write(
         &self,
         instance: &Instance,
-        content: &Content,
+        content: &GeneratedWrite,
         after: Option<Stamp>,
     ) -> Result<Stamp, WriteFailure> {
         let outcome = instance.write(content, after).await;
@@ -112,7 +112,7 @@ impl Theatre {
     pub(crate) async fn retry(
         &self,
         instance: &Instance,
-        content: &Content,
+        content: &GeneratedWrite,
         after: Option<Stamp>,
         refused: WriteError,
     ) -> Stamp {
@@ -148,21 +148,21 @@ pub(crate) fn first_cell(answer: &Rows) -> Option<i64> {
 /// Returns a script that runs `scene` once: in this phase of the first call of this operation on a key that contains
 /// `part`.
 pub(crate) fn once(
-    moment: Moment,
+    moment: InterceptionPoint,
     operation: Operation,
     part: &'static str,
-    scene: impl FnOnce() -> BoxFuture<'static, Verdict> + Send + 'static,
-) -> Script {
+    scene: impl FnOnce() -> BoxFuture<'static, ScriptDecision> + Send + 'static,
+) -> CallScript {
     let played = AtomicBool::new(false);
     let scene = Mutex::new(Some(scene));
     Arc::new(move |at, called, key| {
         let is_it = at == moment && called == operation && key.contains(part);
         if !is_it || played.swap(true, Ordering::Relaxed) {
-            return Box::pin(async { Verdict::Proceed });
+            return Box::pin(async { ScriptDecision::Proceed });
         }
         let scene = scene.lock().unwrap().take();
         scene.map_or_else(
-            || Box::pin(async { Verdict::Proceed }) as BoxFuture<'static, _>,
+            || Box::pin(async { ScriptDecision::Proceed }) as BoxFuture<'static, _>,
             |scene| scene(),
         )
     })
@@ -172,10 +172,10 @@ pub(crate) fn once(
 pub(crate) fn freeze(
     machine: &Arc<Machine>,
     seconds: u64,
-) -> impl FnOnce() -> BoxFuture<'static, Verdict> + use<> {
+) -> impl FnOnce() -> BoxFuture<'static, ScriptDecision> + use<> {
     let machine = Arc::clone(machine);
     move || {
         machine.freeze(Duration::from_secs(seconds));
-        Box::pin(async { Verdict::Proceed })
+        Box::pin(async { ScriptDecision::Proceed })
     }
 }

@@ -9,14 +9,14 @@ use std::{
 
 use bytes::Bytes;
 use neap_bucket::{
-    Answer, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Put, PutMode,
+    ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Put, PutMode, StoreResponse,
     StoreTime,
 };
 
 use crate::{
-    chance::Chance,
-    ghost::Ghost,
-    machine::{TrueTime, signed_micros},
+    chance::SeededRandom,
+    ghost::SimulationOracle,
+    machine::{VirtualTime, signed_micros},
 };
 
 /// Returns the bytes of a range, limited to the existing bytes.
@@ -27,7 +27,7 @@ pub(crate) fn cut(bytes: &Bytes, range: &Range<u64>) -> Bytes {
 
 /// The behavior of the store apart from failures.
 #[derive(Clone, Debug)]
-pub(crate) struct StoreHabits {
+pub(crate) struct StoreBehavior {
     /// The number of keys on a page of a listing.
     pub(crate) page_keys: usize,
     /// Whether listings are sorted; those of S3 Express are not.
@@ -40,44 +40,44 @@ pub(crate) struct StoreHabits {
 
 /// The simulated store: the objects, the store's clock, and the oracle that checks every effect.
 #[derive(Debug)]
-pub(crate) struct Truth {
-    time: TrueTime,
-    chance: Chance,
-    habits: StoreHabits,
-    state: Mutex<State>,
+pub(crate) struct SimulatedStore {
+    time: VirtualTime,
+    chance: SeededRandom,
+    habits: StoreBehavior,
+    state: Mutex<StoreState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct StoreState {
     objects: BTreeMap<String, Object>,
     versions: u64,
-    ghost: Ghost,
+    ghost: SimulationOracle,
     /// The error of the host that answers next, if a script sets it.
     skew: Option<f64>,
 }
 
-impl Truth {
-    pub(crate) fn new(time: TrueTime, seed: u64, habits: StoreHabits) -> Self {
-        let state = State {
+impl SimulatedStore {
+    pub(crate) fn new(time: VirtualTime, seed: u64, habits: StoreBehavior) -> Self {
+        let state = StoreState {
             objects: BTreeMap::new(),
             versions: 0,
-            ghost: Ghost::default(),
+            ghost: SimulationOracle::default(),
             skew: None,
         };
         Self {
             time,
-            chance: Chance::new(seed),
+            chance: SeededRandom::new(seed),
             habits,
             state: Mutex::new(state),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StoreState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads or updates the oracle.
-    pub(crate) fn ghost<R>(&self, look: impl FnOnce(&mut Ghost) -> R) -> R {
+    pub(crate) fn ghost<R>(&self, look: impl FnOnce(&mut SimulationOracle) -> R) -> R {
         look(&mut self.state().ghost)
     }
 
@@ -96,7 +96,7 @@ impl Truth {
     }
 
     /// Returns the `Date` of the answering host, in whole seconds.
-    fn date(&self, state: &State) -> StoreTime {
+    fn date(&self, state: &StoreState) -> StoreTime {
         let now = self.time.now();
         let random = self.habits.host_skew * (2.0 * self.chance.fraction() - 1.0);
         let skew = state.skew.unwrap_or(random);
@@ -109,12 +109,12 @@ impl Truth {
         StoreTime::from_micros(micros.div_euclid(1_000_000) * 1_000_000)
     }
 
-    fn answer<T>(&self, state: &State, value: T) -> Answer<T> {
+    fn answer<T>(&self, state: &StoreState, value: T) -> StoreResponse<T> {
         let date = Some(self.date(state));
-        Answer { value, date }
+        StoreResponse { value, date }
     }
 
-    pub(crate) fn get(&self, key: &str, options: &GetOptions) -> Answer<Get> {
+    pub(crate) fn get(&self, key: &str, options: &GetOptions) -> StoreResponse<Get> {
         let state = self.state();
         let value = match state.objects.get(key) {
             None => Get::Missing,
@@ -131,11 +131,11 @@ impl Truth {
     }
 
     /// Returns the answer to a refused put, without an effect.
-    pub(crate) fn refuse(&self) -> Answer<Put> {
+    pub(crate) fn refuse(&self) -> StoreResponse<Put> {
         self.answer(&self.state(), Put::Refused)
     }
 
-    pub(crate) fn put(&self, key: &str, body: &Bytes, mode: &PutMode) -> Answer<Put> {
+    pub(crate) fn put(&self, key: &str, body: &Bytes, mode: &PutMode) -> StoreResponse<Put> {
         let mut state = self.state();
         let there = state.objects.get(key);
         let allowed = match mode {
@@ -154,7 +154,7 @@ impl Truth {
             last_modified: self.date(&state),
         };
         state.objects.insert(key.to_owned(), object);
-        let State { objects, ghost, .. } = &mut *state;
+        let StoreState { objects, ghost, .. } = &mut *state;
         ghost.object_put(key, body, objects, self.time.now());
         self.answer(&state, Put::Done(etag))
     }
@@ -163,7 +163,7 @@ impl Truth {
         self.habits.sorted
     }
 
-    pub(crate) fn list(&self, request: &ListRequest<'_>) -> Answer<ListPage> {
+    pub(crate) fn list(&self, request: &ListRequest<'_>) -> StoreResponse<ListPage> {
         let state = self.state();
         let place = |key: &str| -> String {
             if self.habits.sorted {
@@ -203,7 +203,7 @@ impl Truth {
         self.answer(&state, page)
     }
 
-    pub(crate) fn delete(&self, keys: &[String]) -> Answer<()> {
+    pub(crate) fn delete(&self, keys: &[String]) -> StoreResponse<()> {
         let mut state = self.state();
         for key in keys {
             if state.objects.remove(key).is_some() {

@@ -2,27 +2,27 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::{Change, ListRequest, StoreTime, Versioned};
-use neap_manifest::{Condemned, Dropped, Manifest, ObjectName};
+use neap_bucket::{ListRequest, RegisterChange, StoreTime, VersionedValue};
+use neap_manifest::{CondemnedEntry, DroppedItem, Manifest, ObjectName};
 use neap_schema::DatabaseId;
 
-use crate::{instance::Instance, weakness::Weakness};
+use crate::{instance::Instance, weakness::DisabledRule};
 
 /// The input of the commit of a collection.
-struct Collection {
-    weakness: Weakness,
+struct PreparedCollection {
+    weakness: DisabledRule,
     deleted: BTreeSet<ObjectName>,
     orphans: BTreeSet<ObjectName>,
     time_travel: Duration,
     /// The manifest that the collection read first.
-    read: Versioned<Manifest>,
+    read: VersionedValue<Manifest>,
 }
 
-fn name_of(entry: &Condemned) -> Option<ObjectName> {
+fn name_of(entry: &CondemnedEntry) -> Option<ObjectName> {
     match &entry.what {
-        Dropped::Section(section) if section.origin.is_none() => Some(section.object_name()),
-        Dropped::Section(_) | Dropped::Page(_) => None,
-        Dropped::Object(name) => Some(*name),
+        DroppedItem::Section(section) if section.origin.is_none() => Some(section.object_name()),
+        DroppedItem::Section(_) | DroppedItem::Page(_) => None,
+        DroppedItem::Object(name) => Some(*name),
     }
 }
 
@@ -32,15 +32,18 @@ fn live(manifest: &Manifest) -> BTreeSet<ObjectName> {
     own.map(|section| section.object_name()).collect()
 }
 
-fn names_of(manifest: &Manifest, is_wanted: impl Fn(&Condemned) -> bool) -> BTreeSet<ObjectName> {
+fn names_of(
+    manifest: &Manifest,
+    is_wanted: impl Fn(&CondemnedEntry) -> bool,
+) -> BTreeSet<ObjectName> {
     let wanted = manifest.condemned.iter().filter(|entry| is_wanted(entry));
     wanted.filter_map(name_of).collect()
 }
 
 /// Whether an entry's time-travel period is over and no restored database pins it.
 fn is_over(
-    entry: &Condemned,
-    manifest: &Versioned<Manifest>,
+    entry: &CondemnedEntry,
+    manifest: &VersionedValue<Manifest>,
     now: StoreTime,
     time_travel: Duration,
 ) -> bool {
@@ -49,8 +52,8 @@ fn is_over(
         committed => committed,
     };
     let added = match &entry.what {
-        Dropped::Section(section) => section.added,
-        Dropped::Page(_) | Dropped::Object(_) => entry.version,
+        DroppedItem::Section(section) => section.added,
+        DroppedItem::Page(_) | DroppedItem::Object(_) => entry.version,
     };
     let mut pins = manifest.value.pins.iter();
     let is_pinned = pins.any(|pin| added <= pin.version && pin.version < entry.version);
@@ -63,7 +66,7 @@ impl Instance {
     pub(crate) async fn collect_weakly(
         &self,
         database: DatabaseId,
-        weakness: Weakness,
+        weakness: DisabledRule,
     ) -> Option<()> {
         let manifest = self.manifests.read(database, None).await.ok()?;
         self.collector
@@ -75,20 +78,20 @@ impl Instance {
         let value = &manifest.value;
         let live = live(value);
         let deletable: BTreeSet<_> = match weakness {
-            Weakness::NothingIsDoomedFirst => {
-                let over = |entry: &Condemned| is_over(entry, &manifest, now, time_travel);
+            DisabledRule::DoomBeforeDelete => {
+                let over = |entry: &CondemnedEntry| is_over(entry, &manifest, now, time_travel);
                 let rest = names_of(value, |entry| !over(entry));
                 let over = names_of(value, over);
                 over.difference(&rest).copied().collect()
             }
-            Weakness::ObjectGoesWithFirstSection => names_of(value, |entry| entry.doomed),
+            DisabledRule::DeleteAfterLastSection => names_of(value, |entry| entry.doomed),
             _ => {
                 let rest = names_of(value, |entry| !entry.doomed);
                 let doomed = names_of(value, |entry| entry.doomed);
                 doomed.difference(&rest).copied().collect()
             }
         };
-        let is_first = weakness == Weakness::ObjectGoesWithFirstSection;
+        let is_first = weakness == DisabledRule::DeleteAfterLastSection;
         let deleted: BTreeSet<_> = deletable
             .into_iter()
             .filter(|name| is_first || !live.contains(name))
@@ -97,7 +100,7 @@ impl Instance {
         let mut orphans = self.old_objects(database).await?;
         orphans.retain(|name| !live.contains(name) && !named.contains(name));
         let mut gone: Vec<_> = deleted.iter().copied().collect();
-        if weakness == Weakness::OrphansAreNotCondemned {
+        if weakness == DisabledRule::CondemnOrphans {
             gone.extend(std::mem::take(&mut orphans));
         }
         let keys: Vec<_> = gone
@@ -108,17 +111,17 @@ impl Instance {
             self.trace(format_args!("deletes {keys:?}"));
             self.bucket.delete(&keys).await.ok()?;
         }
-        let collection = Collection {
+        let collection = PreparedCollection {
             weakness,
             deleted,
             orphans,
             time_travel,
             read: manifest.clone(),
         };
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             Ok::<_, ()>(match collection.apply(base) {
-                Some(next) => Change::Put(next, ()),
-                None => Change::Keep(()),
+                Some(next) => RegisterChange::Put(next, ()),
+                None => RegisterChange::Keep(()),
             })
         };
         let register = self.manifests.register(database);
@@ -152,17 +155,17 @@ impl Instance {
     }
 }
 
-impl Collection {
-    fn apply(&self, base: &Versioned<Manifest>) -> Option<Manifest> {
+impl PreparedCollection {
+    fn apply(&self, base: &VersionedValue<Manifest>) -> Option<Manifest> {
         let mut next = Manifest::successor(base);
         let before = next.clone();
         next.condemned.retain(|entry| {
-            let is_due = entry.doomed || self.weakness == Weakness::NothingIsDoomedFirst;
+            let is_due = entry.doomed || self.weakness == DisabledRule::DoomBeforeDelete;
             let is_gone = name_of(entry).is_none_or(|name| self.deleted.contains(&name));
             !is_due || !is_gone
         });
         let judged = match self.weakness {
-            Weakness::CollectorIsStale => &self.read,
+            DisabledRule::CurrentManifest => &self.read,
             _ => base,
         };
         let now = judged.proven?;
@@ -174,7 +177,7 @@ impl Collection {
         for entry in condemned.iter_mut().filter(|entry| !entry.doomed) {
             if is_over(entry, judged, now, self.time_travel) {
                 entry.doomed = true;
-                if matches!(entry.what, Dropped::Section(_)) {
+                if matches!(entry.what, DroppedItem::Section(_)) {
                     *oldest_readable = (*oldest_readable).max(entry.version);
                 }
             }
@@ -183,8 +186,8 @@ impl Collection {
         let named = names_of(&next, |_| true);
         let orphans = self.orphans.iter().filter(|name| !live.contains(name));
         let orphans = orphans.filter(|name| !named.contains(name));
-        next.condemned.extend(orphans.map(|name| Condemned {
-            what: Dropped::Object(*name),
+        next.condemned.extend(orphans.map(|name| CondemnedEntry {
+            what: DroppedItem::Object(*name),
             version: base.version + 1,
             committed: None,
             doomed: false,

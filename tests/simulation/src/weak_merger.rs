@@ -5,11 +5,14 @@ use std::sync::Arc;
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
-use neap_bucket::{Change, Commit, Get, GetOptions, Key, PutMode, Stamp, Versioned};
+use neap_bucket::{
+    CommitOutcome, Get, GetOptions, Key, PutMode, RegisterChange, Stamp, VersionedValue,
+};
 use neap_catalog::{ANY_AGE, Table};
-use neap_compact::{EncodedSection, Hull, MergeJob, encode_section};
+use neap_compact::{EncodedSection, MergeJob, SectionBounds, encode_section};
 use neap_manifest::{
-    Condemned, DrawnObject, Dropped, Manifest, OBJECT_NAME_AGE, ObjectName, RecordedDelete, Section,
+    CondemnedEntry, DroppedItem, Manifest, OBJECT_NAME_AGE, ObjectName, PendingObject,
+    RecordedDelete, Section,
 };
 use neap_points::{fold, times};
 use neap_row_delete::{Condition, RowDelete};
@@ -17,17 +20,17 @@ use neap_schema::DatabaseId;
 
 use crate::{
     compactors::closed_set, instance::Instance, query::without, rows::read_section,
-    weakness::Weakness,
+    weakness::DisabledRule,
 };
 
 /// A merge that is ready to be committed.
-struct Merged {
+struct PendingMergeCommit {
     job: MergeJob,
     section: Option<Section>,
-    object: DrawnObject,
+    object: PendingObject,
     /// Rows before this time have expired.
     cutoff: Option<i64>,
-    weakness: Weakness,
+    weakness: DisabledRule,
 }
 
 impl Instance {
@@ -35,10 +38,10 @@ impl Instance {
     pub(crate) async fn merge_weakly(
         &self,
         database: DatabaseId,
-        weakness: Weakness,
+        weakness: DisabledRule,
     ) -> Option<()> {
         let manifest = self.manifests.read(database, None).await.ok()?;
-        let is_closed = weakness != Weakness::MergeIsNotClosed;
+        let is_closed = weakness != DisabledRule::MergeClosure;
         let job = closed_set(&self.world.chance, &manifest.value.sections, is_closed)?;
         let count = job.inputs.len();
         let is_done = self.merge_on(database, manifest, job, weakness).await?;
@@ -53,9 +56,9 @@ impl Instance {
     pub(crate) async fn merge_on(
         &self,
         database: DatabaseId,
-        manifest: Versioned<Manifest>,
+        manifest: VersionedValue<Manifest>,
         job: MergeJob,
-        weakness: Weakness,
+        weakness: DisabledRule,
     ) -> Option<bool> {
         let needs = manifest.value.needs_catalog;
         let mut catalog = self.catalog.database(database, ANY_AGE).await.ok()?;
@@ -72,7 +75,7 @@ impl Instance {
             .await?;
         let tags = table.tag_names();
         let folded = fold(&tags, &schema(&table, &rows), &rows).ok()?;
-        let object = DrawnObject::draw(&self.bucket)?;
+        let object = PendingObject::draw(&self.bucket)?;
         let section = match folded.num_rows() {
             0 => None,
             _ => Some(encode_section(&tags, &folded).ok()?),
@@ -87,7 +90,7 @@ impl Instance {
                 Some(section)
             }
         };
-        let merged = Merged {
+        let merged = PendingMergeCommit {
             job,
             section,
             object,
@@ -95,12 +98,12 @@ impl Instance {
             weakness,
         };
         let register = self.manifests.register(database);
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let next = merged.apply(base).ok_or(())?;
-            Ok::<_, ()>(Change::Put(next, ()))
+            Ok::<_, ()>(RegisterChange::Put(next, ()))
         };
         let outcome = register.commit(Some(manifest), change).await.ok()?;
-        Some(matches!(outcome, Commit::Committed { .. }))
+        Some(matches!(outcome, CommitOutcome::Committed { .. }))
     }
 
     /// Returns the rows of the inputs, without deleted and expired ones.
@@ -110,7 +113,7 @@ impl Instance {
         manifest: &Manifest,
         job: &MergeJob,
         cutoff: Option<i64>,
-        weakness: Weakness,
+        weakness: DisabledRule,
     ) -> Option<Vec<RecordBatch>> {
         let mut left = Vec::new();
         for input in &job.inputs {
@@ -125,8 +128,8 @@ impl Instance {
             let deletes: Vec<_> = manifest
                 .deletes_of(job.table)
                 .filter(|recorded| match weakness {
-                    Weakness::MergeForgetsDeletes => false,
-                    Weakness::DeletesFilterEverything => true,
+                    DisabledRule::MergeAppliesDeletes => false,
+                    DisabledRule::DeleteStampLimit => true,
                     _ => recorded.applies_to(input),
                 })
                 .collect();
@@ -156,7 +159,7 @@ fn schema(table: &Table, rows: &[RecordBatch]) -> arrow_schema::SchemaRef {
 
 fn section_of(
     job: &MergeJob,
-    object: DrawnObject,
+    object: PendingObject,
     encoded: &EncodedSection,
     manifest: &Manifest,
 ) -> Section {
@@ -184,9 +187,9 @@ fn section_of(
     }
 }
 
-impl Merged {
+impl PendingMergeCommit {
     /// Returns the manifest after the merge, if the merge may be committed on this base.
-    fn apply(&self, base: &Versioned<Manifest>) -> Option<Manifest> {
+    fn apply(&self, base: &VersionedValue<Manifest>) -> Option<Manifest> {
         let version = base.version + 1;
         let is_input = |section: &Section| self.job.inputs.iter().any(|one| one.is_same(section));
         let mut next = Manifest::successor(base);
@@ -196,14 +199,14 @@ impl Merged {
         let all_there = removed.len() == self.job.inputs.len();
         let hull = self.job.hull();
         let is_met = |section: &Arc<Section>| {
-            section.table == self.job.table && hull.meets(&Hull::of(section))
+            section.table == self.job.table && hull.meets(&SectionBounds::of(section))
         };
-        let needs_inputs = self.weakness != Weakness::InputsAreNotChecked;
+        let needs_inputs = self.weakness != DisabledRule::MergeInputCheck;
         let needs_closure = !matches!(
             self.weakness,
-            Weakness::MergeIsNotClosed
-                | Weakness::ClosureIsNotCheckedAgain
-                | Weakness::InputsAreNotChecked
+            DisabledRule::MergeClosure
+                | DisabledRule::MergeClosureRecheck
+                | DisabledRule::MergeInputCheck
         );
         if needs_inputs && !all_there
             || needs_closure && next.sections.iter().any(is_met)
@@ -212,8 +215,8 @@ impl Merged {
             return None;
         }
         next.condemned
-            .extend(removed.into_iter().map(|section| Condemned {
-                what: Dropped::Section(section),
+            .extend(removed.into_iter().map(|section| CondemnedEntry {
+                what: DroppedItem::Section(section),
                 version,
                 committed: None,
                 doomed: false,
@@ -227,7 +230,7 @@ impl Merged {
         next.sections
             .sort_by_key(|one| (one.upto, one.above, one.table, one.first_day));
         if let Some(cutoff) = self.cutoff
-            && self.weakness != Weakness::ExpiryIsNotRecorded
+            && self.weakness != DisabledRule::ExpiryRecord
         {
             let mark = next.low_water_mark.as_u64();
             let condition = Condition::Time {
@@ -257,11 +260,11 @@ impl Merged {
     }
 
     /// Whether the object is young, and was not condemned as an orphan.
-    fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
+    fn may_be_named(&self, base: &VersionedValue<Manifest>) -> bool {
         let name = ObjectName::Parquet(self.object.ulid);
         let mut condemned = base.value.condemned.iter();
         let is_condemned = condemned
-            .any(|entry| matches!(&entry.what, Dropped::Object(object) if *object == name));
+            .any(|entry| matches!(&entry.what, DroppedItem::Object(object) if *object == name));
         let age = base.proven.map(|proven| proven.since(self.object.drawn));
         !is_condemned && age.is_some_and(|age| age <= OBJECT_NAME_AGE)
     }

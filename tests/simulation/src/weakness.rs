@@ -6,29 +6,29 @@
 
 /// The disabled rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weakness {
+pub(crate) enum DisabledRule {
     /// No rule is disabled: the control.
     None,
     /// Rule: the inputs of a merge are all sections that overlap their bounds.
-    MergeIsNotClosed,
+    MergeClosure,
     /// Rule: the inputs still are all such sections at the commit, because no other merge added one.
-    ClosureIsNotCheckedAgain,
+    MergeClosureRecheck,
     /// Rule: all inputs of a merge still exist at the commit.
-    InputsAreNotChecked,
+    MergeInputCheck,
     /// Rule: a merge removes deleted rows.
-    MergeForgetsDeletes,
+    MergeAppliesDeletes,
     /// Rule: a delete does not remove rows that were written later.
-    DeletesFilterEverything,
+    DeleteStampLimit,
     /// Rule: rows that a merge removed because they had expired do not reappear.
-    ExpiryIsNotRecorded,
+    ExpiryRecord,
     /// Rule: an object is deleted only after its last section was removed.
-    ObjectGoesWithFirstSection,
+    DeleteAfterLastSection,
     /// Rule: dropped sections are kept for the time-travel period.
-    NothingIsKept,
+    TimeTravelPeriod,
     /// Rule: only objects that a committed manifest calls doomed are deleted.
-    NothingIsDoomedFirst,
+    DoomBeforeDelete,
     /// Rule: a commit condemns orphans before they are deleted.
-    OrphansAreNotCondemned,
+    CondemnOrphans,
     /// Rule: the manifest that the commit replaces decides which entries are doomed.
-    CollectorIsStale,
+    CurrentManifest,
 }

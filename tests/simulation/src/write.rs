@@ -19,7 +19,7 @@ use crate::{
 
 /// The content of a write: rows of the shared points, and its witness.
 #[derive(Clone, Debug)]
-pub(crate) struct Content {
+pub(crate) struct GeneratedWrite {
     pub(crate) request: u64,
     /// The table of the shared points.
     pub(crate) table: &'static str,
@@ -30,7 +30,7 @@ pub(crate) struct Content {
     pub(crate) order: WriteOrder,
 }
 
-impl Content {
+impl GeneratedWrite {
     /// Returns a write of one cell.
     pub(crate) fn of(request: u64, point: usize, field: &'static str) -> Self {
         Self {
@@ -77,11 +77,11 @@ impl Content {
 }
 
 /// The prefix of a host that identifies the request of a delete. No row has such a host.
-const ERASED_BY: &str = "erased by ";
+const DELETE_HOST_PREFIX: &str = "erased by ";
 
 /// The rows that a client deletes.
 #[derive(Clone, Debug)]
-pub(crate) struct Erasure {
+pub(crate) struct GeneratedDelete {
     pub(crate) request: u64,
     /// The table; `None` deletes from all tables with the tag, with one stamp.
     pub(crate) table: Option<&'static str>,
@@ -90,11 +90,11 @@ pub(crate) struct Erasure {
     pub(crate) times: (i64, i64),
 }
 
-impl Erasure {
+impl GeneratedDelete {
     /// Returns the values of the tag: the hosts, and the value that identifies the request.
     fn names(&self) -> impl Iterator<Item = String> + '_ {
         let hosts = self.hosts.iter().map(|host| (*host).to_owned());
-        hosts.chain([format!("{ERASED_BY}{}", self.request)])
+        hosts.chain([format!("{DELETE_HOST_PREFIX}{}", self.request)])
     }
 
     /// Returns the rows as the planned condition of an SQL `DELETE`.
@@ -130,7 +130,11 @@ impl Erasure {
 pub(crate) fn erased_by(condition: &Condition) -> Option<u64> {
     match condition {
         Condition::Time { .. } => None,
-        Condition::Tag { value, .. } => value.as_deref()?.strip_prefix(ERASED_BY)?.parse().ok(),
+        Condition::Tag { value, .. } => value
+            .as_deref()?
+            .strip_prefix(DELETE_HOST_PREFIX)?
+            .parse()
+            .ok(),
         Condition::All(parts) | Condition::Any(parts) => parts.iter().find_map(erased_by),
     }
 }
@@ -139,7 +143,7 @@ impl Instance {
     /// Writes to the first database, ordered after a stamp if one is given.
     pub(crate) async fn write(
         &self,
-        content: &Content,
+        content: &GeneratedWrite,
         after: Option<Stamp>,
     ) -> Result<Stamp, WriteFailure> {
         self.write_to(DATABASE_NAME, content, after).await
@@ -149,7 +153,7 @@ impl Instance {
     pub(crate) async fn write_to(
         &self,
         database: &str,
-        content: &Content,
+        content: &GeneratedWrite,
         after: Option<Stamp>,
     ) -> Result<Stamp, WriteFailure> {
         let options = WriteOptions {
@@ -170,7 +174,7 @@ impl Instance {
     /// second commit.
     pub(crate) async fn erase(
         &self,
-        erasure: &Erasure,
+        erasure: &GeneratedDelete,
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, DeleteRowsError> {
         let database = (DATABASE, DATABASE_NAME.to_owned());
@@ -182,7 +186,7 @@ impl Instance {
     pub(crate) async fn erase_from(
         &self,
         (database, name): &(DatabaseId, String),
-        erasure: &Erasure,
+        erasure: &GeneratedDelete,
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, DeleteRowsError> {
         if erasure.request.is_multiple_of(2) {
@@ -203,7 +207,7 @@ impl Instance {
     async fn erase_by_id(
         &self,
         database: DatabaseId,
-        erasure: &Erasure,
+        erasure: &GeneratedDelete,
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, DeleteRowsError> {
         let arrived = self.bucket.world().moment();

@@ -11,9 +11,9 @@ use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
 /// Bytes of line protocol that are parsed in one call.
 const BODY_BYTES: usize = 8 << 20;
 
-struct Empty;
+struct EmptySchemaView;
 
-impl SchemaView for Empty {
+impl SchemaView for EmptySchemaView {
     fn table(&self, _: &str) -> Option<Arc<TableView>> {
         None
     }
@@ -42,7 +42,7 @@ pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
             precision,
             ..Options::default()
         };
-        for table in parse(body, &Empty, &options).unwrap().tables {
+        for table in parse(body, &EmptySchemaView, &options).unwrap().tables {
             let (tags, batches) = parts.entry(table.name).or_default();
             for (name, kind) in table.new_columns {
                 if kind == ColumnType::Tag && !tags.contains(&name) {

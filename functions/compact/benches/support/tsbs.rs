@@ -39,7 +39,7 @@ pub(crate) const FIELDS: [&str; 10] = [
 
 /// Kind of field values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Values {
+pub(crate) enum FieldValues {
     /// Integers, as TSBS sends them.
     Integers,
     /// Floats without a fraction.
@@ -48,7 +48,7 @@ pub(crate) enum Values {
     Floats,
 }
 
-impl Values {
+impl FieldValues {
     /// Returns the column type of the fields.
     pub(crate) fn column_type(self) -> ColumnType {
         match self {
@@ -59,18 +59,18 @@ impl Values {
 }
 
 /// Hosts with fields that are random walks within 0 to 100.
-pub(crate) struct Hosts {
+pub(crate) struct TsbsHosts {
     names: Vec<String>,
     tags: Vec<Vec<String>>,
     /// Field values in thousandths.
     state: Vec<[i64; FIELDS.len()]>,
     random: u64,
-    values: Values,
+    values: FieldValues,
 }
 
-impl Hosts {
+impl TsbsHosts {
     /// Creates `count` hosts, sorted by name.
-    pub(crate) fn new(count: usize, values: Values) -> Self {
+    pub(crate) fn new(count: usize, values: FieldValues) -> Self {
         let mut hosts = Self {
             names: (0..count).map(|host| format!("host_{host}")).collect(),
             tags: Vec::new(),
@@ -145,19 +145,19 @@ impl Hosts {
             let name = field.name().as_str();
             if let Some(at) = FIELDS.iter().position(|field| *field == name) {
                 return match self.values {
-                    Values::Integers => Arc::new(
+                    FieldValues::Integers => Arc::new(
                         fields[at]
                             .iter()
                             .map(|value| Some(value / 1_000))
                             .collect::<Int64Array>(),
                     ),
-                    Values::WholeFloats => Arc::new(
+                    FieldValues::WholeFloats => Arc::new(
                         fields[at]
                             .iter()
                             .map(|value| Some((value / 1_000) as f64))
                             .collect::<Float64Array>(),
                     ),
-                    Values::Floats => Arc::new(
+                    FieldValues::Floats => Arc::new(
                         fields[at]
                             .iter()
                             .map(|value| Some(*value as f64 / 1_000.0))

@@ -7,10 +7,10 @@ use std::{
 
 use arrow_array::RecordBatch;
 use futures::{StreamExt, stream};
-use neap_bucket::{Bucket, Moment, Stamp, StoreTime, Versioned};
-use neap_cache::{CacheError, Layer, LayerBuilder, Shape};
+use neap_bucket::{Bucket, ClockReading, Stamp, StoreTime, VersionedValue};
+use neap_cache::{CacheError, CacheLayer, CacheLayerBuilder, CacheShape};
 use neap_catalog::{DatabaseCatalog, Table};
-use neap_manifest::{CacheEntry, CacheUpdate, DrawnObject, Manifest, NewCacheEntry};
+use neap_manifest::{CacheEntry, CacheUpdate, Manifest, NewCacheEntry, PendingObject};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use tokio::sync::Semaphore;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::{
     CacheObjects,
     contents::{MAX_CONTENT_BYTES, advanced},
-    objects::{Encoded, ObjectError, worked},
+    objects::{EncodedCacheObject, ObjectError, worked},
 };
 use crate::removal::is_being_removed;
 
@@ -26,39 +26,39 @@ use crate::removal::is_being_removed;
 const PARALLEL_CACHES: usize = 4;
 
 /// Time that a flush spends on caches. Caches that are not done by then leave the manifest, and are filled again later.
-const TIME: Duration = Duration::from_secs(20);
+const ADVANCE_TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// Memory for caches that are processed in parallel, in bytes. A cache that needs more is processed alone.
-const MEMORY_BYTES: u64 = 128 << 20;
+const ADVANCE_MEMORY_BYTES: u64 = 128 << 20;
 
 /// Ratio of the memory for decoding, changing and encoding an object to its length.
-const UNPACKED: u64 = 4;
+const DECODE_MEMORY_FACTOR: u64 = 4;
 
 /// Memory for the contents of all caches from one interval, in bytes.
 const INTERVAL_BYTES: usize = 128 << 20;
 
 /// A cache that has an object.
 #[derive(Clone, Debug)]
-pub(crate) struct KeptCache {
+pub(crate) struct MaterializedCache {
     entry: CacheEntry,
-    shape: Shape,
+    shape: CacheShape,
     /// Rows before this time are dropped.
     from: i64,
 }
 
 /// The caches of a database that have objects, and the dropped caches.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
-    by_table: BTreeMap<TableId, Vec<KeptCache>>,
+pub(crate) struct MaterializedCaches {
+    by_table: BTreeMap<TableId, Vec<MaterializedCache>>,
     pub(crate) gone: BTreeSet<CacheId>,
 }
 
-impl Kept {
+impl MaterializedCaches {
     /// Returns the caches of some tables in a manifest, according to the catalog of a flush. If the catalog is older
     /// than the manifest requires, returns no caches.
     pub(crate) fn of(
         manifest: &Manifest,
-        catalog: &Versioned<DatabaseCatalog>,
+        catalog: &VersionedValue<DatabaseCatalog>,
         tables: &BTreeSet<TableId>,
         now: StoreTime,
     ) -> Self {
@@ -80,9 +80,9 @@ impl Kept {
             let Some(found) = catalog.value.table_by_id(table) else {
                 continue;
             };
-            let caches = Shape::all_of(found).filter_map(|(cache, shape)| {
+            let caches = CacheShape::all_of(found).filter_map(|(cache, shape)| {
                 let entry = CacheEntry::clone(entries.get(&cache)?);
-                Some(KeptCache {
+                Some(MaterializedCache {
                     from: shape.complete_from(now),
                     entry,
                     shape,
@@ -116,13 +116,13 @@ pub(crate) fn gone(manifest: &Manifest, catalog: &DatabaseCatalog) -> BTreeSet<C
 
 /// Cache contents from the rows of an interval.
 #[derive(Debug)]
-pub(crate) struct Interval {
-    by_cache: BTreeMap<CacheId, Result<Layer, CacheError>>,
+pub(crate) struct IntervalLayers {
+    by_cache: BTreeMap<CacheId, Result<CacheLayer, CacheError>>,
     /// Remaining memory, in bytes.
     left: usize,
 }
 
-impl Default for Interval {
+impl Default for IntervalLayers {
     /// Creates an empty interval with the memory limit of a flush.
     fn default() -> Self {
         Self {
@@ -132,13 +132,13 @@ impl Default for Interval {
     }
 }
 
-impl Interval {
+impl IntervalLayers {
     /// Adds the rows of a table to the contents of its caches.
-    pub(crate) fn take_in(&mut self, kept: &Kept, table: &Table, rows: &RecordBatch) {
+    pub(crate) fn take_in(&mut self, kept: &MaterializedCaches, table: &Table, rows: &RecordBatch) {
         let caches = kept.by_table.get(&table.id());
         for cache in caches.into_iter().flatten() {
             let limit = self.left.min(MAX_CONTENT_BYTES);
-            let mut builder = LayerBuilder::new(&cache.shape, cache.from, limit);
+            let mut builder = CacheLayerBuilder::new(&cache.shape, cache.from, limit);
             let contents = builder.push(rows).and_then(|()| builder.finish());
             if let Ok(contents) = &contents {
                 self.left = self.left.saturating_sub(contents.size_bytes());
@@ -149,33 +149,33 @@ impl Interval {
 }
 
 /// A cache to advance to the cut of a flush.
-struct Step {
-    cache: KeptCache,
-    newer: Result<Layer, CacheError>,
+struct CacheAdvance {
+    cache: MaterializedCache,
+    newer: Result<CacheLayer, CacheError>,
     deletes: Vec<Condition>,
 }
 
-impl Step {
+impl CacheAdvance {
     /// Returns the approximate memory of this work in bytes.
     fn size_bytes(&self) -> u64 {
-        let newer = self.newer.as_ref().map_or(0, Layer::size_bytes) as u64;
-        let base = self.cache.entry.length.saturating_mul(UNPACKED);
+        let newer = self.newer.as_ref().map_or(0, CacheLayer::size_bytes) as u64;
+        let base = self.cache.entry.length.saturating_mul(DECODE_MEMORY_FACTOR);
         base.saturating_add(newer)
     }
 }
 
 /// Time and memory of a flush for its caches.
-struct Budget<'a> {
+struct AdvanceBudget<'a> {
     bucket: &'a Bucket,
-    begun: Moment,
+    begun: ClockReading,
     /// Permits of 1 MiB.
     memory: Semaphore,
 }
 
-impl Budget<'_> {
+impl AdvanceBudget<'_> {
     fn left(&self) -> Duration {
         let spent = self.bucket.world().elapsed(&self.begun);
-        TIME.saturating_sub(spent)
+        ADVANCE_TIME_LIMIT.saturating_sub(spent)
     }
 
     /// Waits until `bytes` bytes of memory are free, and runs `work` within the remaining time.
@@ -184,7 +184,7 @@ impl Budget<'_> {
         bytes: u64,
         work: impl Future<Output = Result<T, ObjectError>>,
     ) -> Result<T, ObjectError> {
-        let share = mebibytes(bytes).clamp(1, mebibytes(MEMORY_BYTES));
+        let share = mebibytes(bytes).clamp(1, mebibytes(ADVANCE_MEMORY_BYTES));
         let work = async {
             let room = self.memory.acquire_many(share).await;
             let _room = room.map_err(|_| ObjectError::Stopped)?;
@@ -208,10 +208,10 @@ fn mebibytes(bytes: u64) -> u32 {
 pub(crate) async fn advance(
     objects: &CacheObjects,
     database: DatabaseId,
-    kept: Kept,
-    mut interval: Interval,
+    kept: MaterializedCaches,
+    mut interval: IntervalLayers,
     deletes: &[(Stamp, RowDelete)],
-    object: DrawnObject,
+    object: PendingObject,
 ) -> Vec<CacheUpdate> {
     let mut steps = Vec::new();
     for (table, caches) in kept.by_table {
@@ -222,8 +222,8 @@ pub(crate) async fn advance(
         for cache in caches {
             let newer = interval.by_cache.remove(&cache.entry.cache);
             if newer.is_some() || !conditions.is_empty() {
-                let nothing = || Ok(Layer::empty(&cache.shape, cache.from));
-                steps.push(Step {
+                let nothing = || Ok(CacheLayer::empty(&cache.shape, cache.from));
+                steps.push(CacheAdvance {
                     newer: newer.unwrap_or_else(nothing),
                     deletes: conditions.clone(),
                     cache,
@@ -232,8 +232,8 @@ pub(crate) async fn advance(
         }
     }
     let bucket = objects.bucket();
-    let permits = usize::try_from(mebibytes(MEMORY_BYTES)).unwrap_or(1);
-    let budget = Budget {
+    let permits = usize::try_from(mebibytes(ADVANCE_MEMORY_BYTES)).unwrap_or(1);
+    let budget = AdvanceBudget {
         bucket,
         begun: bucket.world().moment(),
         memory: Semaphore::new(permits),
@@ -248,9 +248,9 @@ pub(crate) async fn advance(
 async fn update(
     objects: &CacheObjects,
     database: DatabaseId,
-    step: Step,
-    object: DrawnObject,
-    budget: &Budget<'_>,
+    step: CacheAdvance,
+    object: PendingObject,
+    budget: &AdvanceBudget<'_>,
 ) -> CacheUpdate {
     let from = step.cache.entry.clone();
     let bytes = step.size_bytes();
@@ -274,12 +274,12 @@ async fn update(
 async fn write(
     objects: &CacheObjects,
     database: DatabaseId,
-    step: Step,
-    object: DrawnObject,
+    step: CacheAdvance,
+    object: PendingObject,
 ) -> Result<CacheEntry, ObjectError> {
     let bytes = step.size_bytes();
-    let Step {
-        cache: KeptCache { entry, shape, from },
+    let CacheAdvance {
+        cache: MaterializedCache { entry, shape, from },
         newer,
         deletes,
     } = step;
@@ -290,7 +290,7 @@ async fn write(
         let deletes: Vec<_> = deletes.iter().collect();
         let base = base.decoded(&entry, &shape)?;
         let contents = advanced(&base, &shape, &deletes, entry.floor, &newer, from)?;
-        Encoded::of(entry.cache, put_id, contents)
+        EncodedCacheObject::of(entry.cache, put_id, contents)
     };
     let encoded = worked(bytes, work).await?;
     objects.write(database, place, object, encoded).await

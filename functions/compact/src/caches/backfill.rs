@@ -19,20 +19,20 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Moment, StoreTime, Versioned};
-use neap_cache::Shape;
+use neap_bucket::{Bucket, ClockReading, StoreTime, VersionedValue};
+use neap_cache::CacheShape;
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
 use neap_manifest::{
-    CacheCommit, CacheEntry, CacheOutcome, CacheRefused, DrawnObject, JobKind, JobRecord, Manifest,
-    ManifestError, ManifestStore, NewCacheEntry, PageRef,
+    CacheCommit, CacheEntry, CacheOutcome, CacheRefusal, JobKind, JobRecord, Manifest,
+    ManifestError, ManifestStore, NewCacheEntry, PageRef, PendingObject,
 };
 use neap_schema::{CacheId, DatabaseId};
 
 use super::{
     CacheObjects,
     advance::{gone, has_had_caches},
-    build::{Built, BuiltCache, Stopped, Task},
-    objects::{Encoded, ObjectError, worked},
+    build::{BackfillStop, BackfillTask, BuiltLayer, BuiltLayers},
+    objects::{EncodedCacheObject, ObjectError, worked},
 };
 use crate::{CompactError, flush::millis, merge::JobLimits};
 
@@ -60,14 +60,14 @@ const MAX_PAUSES: usize = 10_000;
 
 /// Pause of a cache that could not be filled.
 #[derive(Clone, Copy, Debug)]
-struct Pause {
+struct BackfillPause {
     length: Duration,
     until: StoreTime,
 }
 
 /// Outcome of a backfill.
 #[derive(Debug, Default)]
-pub(crate) struct Filled {
+pub(crate) struct BackfillReport {
     /// Number of caches that received an object.
     pub(crate) caches: usize,
     /// Whether the time limit expired before all work was done.
@@ -86,7 +86,7 @@ pub struct CacheBackfill {
     pub(super) manifests: ManifestStore,
     objects: CacheObjects,
     /// Caches that could not be filled, with their pauses.
-    pauses: Arc<Mutex<BTreeMap<(DatabaseId, CacheId), Pause>>>,
+    pauses: Arc<Mutex<BTreeMap<(DatabaseId, CacheId), BackfillPause>>>,
 }
 
 impl CacheBackfill {
@@ -120,9 +120,9 @@ impl CacheBackfill {
         &self,
         database: DatabaseId,
         limits: &JobLimits,
-    ) -> Result<Filled, CompactError> {
+    ) -> Result<BackfillReport, CompactError> {
         let begun = self.bucket.world().moment();
-        let mut filled = Filled::default();
+        let mut filled = BackfillReport::default();
         for _ in 0..MAX_ATTEMPTS {
             filled.postponed = false;
             self.attempt(database, begun, limits, &mut filled).await?;
@@ -136,9 +136,9 @@ impl CacheBackfill {
     async fn attempt(
         &self,
         database: DatabaseId,
-        begun: Moment,
+        begun: ClockReading,
         limits: &JobLimits,
-        filled: &mut Filled,
+        filled: &mut BackfillReport,
     ) -> Result<(), CompactError> {
         let mut catalog = self.catalog.database(database, CATALOG_AGE).await?;
         if !has_had_caches(&catalog.value) {
@@ -188,13 +188,13 @@ impl CacheBackfill {
         &self,
         database: DatabaseId,
         manifest: &Manifest,
-        catalog: &Versioned<DatabaseCatalog>,
+        catalog: &VersionedValue<DatabaseCatalog>,
         now: StoreTime,
-    ) -> Vec<(u64, Task)> {
+    ) -> Vec<(u64, BackfillTask)> {
         let tables = catalog.value.tables();
         let tasks = tables.filter_map(|table| {
             let cutoff = catalog.value.cutoff_of(table.id(), now);
-            let task = Task {
+            let task = BackfillTask {
                 database,
                 table: Arc::clone(table),
                 catalog_version: catalog.version,
@@ -210,18 +210,18 @@ impl CacheBackfill {
     /// Records the outcome for the caches of a table.
     fn note(
         &self,
-        task: &Task,
-        outcome: Result<Result<usize, Stopped>, CompactError>,
-        filled: &mut Filled,
+        task: &BackfillTask,
+        outcome: Result<Result<usize, BackfillStop>, CompactError>,
+        filled: &mut BackfillReport,
     ) {
         match outcome {
             Ok(Ok(caches)) => filled.caches += caches,
-            Ok(Err(Stopped::OutOfTime)) => {
+            Ok(Err(BackfillStop::OutOfTime)) => {
                 filled.unfinished = true;
                 self.back_off(task);
             }
-            Ok(Err(Stopped::Stale)) => filled.postponed = true,
-            Ok(Err(Stopped::GivenUp(reason))) => {
+            Ok(Err(BackfillStop::Stale)) => filled.postponed = true,
+            Ok(Err(BackfillStop::Abandoned(reason))) => {
                 let (database, table) = (task.database, task.table.name());
                 tracing::warn!(%database, table, reason, "caches are not filled");
                 self.pause_all(task, FAILURE_PAUSE);
@@ -246,18 +246,18 @@ impl CacheBackfill {
         table: &Table,
         cutoff: Option<i64>,
         now: StoreTime,
-    ) -> Vec<(CacheId, Shape, i64)> {
+    ) -> Vec<(CacheId, CacheShape, i64)> {
         let pauses = self.pauses();
         let is_paused = |cache: CacheId| {
             let pause = pauses.get(&(database, cache));
             pause.is_some_and(|pause| now < pause.until)
         };
-        let is_missing = |cache: CacheId, shape: &Shape| {
+        let is_missing = |cache: CacheId, shape: &CacheShape| {
             let needed = shape.needed_from(now).max(cutoff.unwrap_or(i64::MIN));
             let entry = manifest.cache(cache);
             entry.is_none_or(|entry| entry.reaches_back_to() > needed)
         };
-        Shape::all_of(table)
+        CacheShape::all_of(table)
             .filter(|(cache, shape)| !is_paused(*cache) && is_missing(*cache, shape))
             .map(|(cache, shape)| {
                 let from = shape.complete_from(now);
@@ -266,7 +266,7 @@ impl CacheBackfill {
             .collect()
     }
 
-    fn pauses(&self) -> MutexGuard<'_, BTreeMap<(DatabaseId, CacheId), Pause>> {
+    fn pauses(&self) -> MutexGuard<'_, BTreeMap<(DatabaseId, CacheId), BackfillPause>> {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -280,18 +280,18 @@ impl CacheBackfill {
         }
         if pauses.len() < MAX_PAUSES {
             let until = now.plus(length);
-            pauses.insert((database, cache), Pause { length, until });
+            pauses.insert((database, cache), BackfillPause { length, until });
         }
     }
 
-    fn pause_all(&self, task: &Task, length: Duration) {
+    fn pause_all(&self, task: &BackfillTask, length: Duration) {
         for (cache, _, _) in &task.layers {
             self.pause(task.database, *cache, length);
         }
     }
 
     /// Pauses the caches of a table for twice as long as the last time.
-    fn back_off(&self, task: &Task) {
+    fn back_off(&self, task: &BackfillTask) {
         for (cache, _, _) in &task.layers {
             let last = self.pauses().get(&(task.database, *cache)).copied();
             let longer = last.map_or(SLOW_PAUSE, |pause| pause.length * 2);
@@ -303,9 +303,9 @@ impl CacheBackfill {
     async fn forget(
         &self,
         database: DatabaseId,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         gone: BTreeSet<CacheId>,
-    ) -> Result<Versioned<Manifest>, CompactError> {
+    ) -> Result<VersionedValue<Manifest>, CompactError> {
         let commit = CacheCommit::forgetting(&base, gone);
         match self
             .manifests
@@ -314,16 +314,18 @@ impl CacheBackfill {
         {
             CacheOutcome::Committed(current) => Ok(current),
             CacheOutcome::GivenUp(_) => Ok(base),
-            CacheOutcome::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
+            CacheOutcome::Unknown { reason } => {
+                Err(ManifestError::OutcomeUnknown { reason }.into())
+            }
         }
     }
 
     /// Fills caches of one table and returns their number.
     async fn fill(
         &self,
-        task: &Task,
-        base: &Versioned<Manifest>,
-    ) -> Result<Result<usize, Stopped>, CompactError> {
+        task: &BackfillTask,
+        base: &VersionedValue<Manifest>,
+    ) -> Result<Result<usize, BackfillStop>, CompactError> {
         match self.build(task, base).await? {
             Ok(built) => self.settle(task, built, base).await,
             Err(stopped) => Ok(Err(stopped)),
@@ -354,10 +356,10 @@ impl CacheBackfill {
     /// Advances the built caches to the current mark and commits them.
     async fn settle(
         &self,
-        task: &Task,
-        mut built: Built,
-        base: &Versioned<Manifest>,
-    ) -> Result<Result<usize, Stopped>, CompactError> {
+        task: &BackfillTask,
+        mut built: BuiltLayers,
+        base: &VersionedValue<Manifest>,
+    ) -> Result<Result<usize, BackfillStop>, CompactError> {
         let mut current = base.clone();
         for _ in 0..MAX_ROUNDS {
             current = self.manifests.read(task.database, Some(&current)).await?;
@@ -377,21 +379,21 @@ impl CacheBackfill {
                     tracing::info!(%database, table, caches, "caches are filled");
                     return Ok(Ok(caches));
                 }
-                CacheOutcome::GivenUp(CacheRefused::MarkMoved { .. }) => {}
-                CacheOutcome::GivenUp(CacheRefused::Expired | CacheRefused::ObjectTooOld) => {
-                    return Ok(Err(Stopped::Stale));
+                CacheOutcome::GivenUp(CacheRefusal::MarkMoved { .. }) => {}
+                CacheOutcome::GivenUp(CacheRefusal::Expired | CacheRefusal::ObjectTooOld) => {
+                    return Ok(Err(BackfillStop::Stale));
                 }
                 CacheOutcome::Unknown { reason } => {
-                    return Err(ManifestError::Unsettled { reason }.into());
+                    return Err(ManifestError::OutcomeUnknown { reason }.into());
                 }
             }
         }
-        Ok(Err(Stopped::Stale))
+        Ok(Err(BackfillStop::Stale))
     }
 
     /// Writes the objects. Returns `None` if there are none.
-    async fn write(&self, task: &Task, built: &mut Built) -> Option<CacheCommit> {
-        let object = DrawnObject::draw(&self.bucket)?;
+    async fn write(&self, task: &BackfillTask, built: &mut BuiltLayers) -> Option<CacheCommit> {
+        let object = PendingObject::draw(&self.bucket)?;
         let mut add = Vec::new();
         for layer in &built.layers {
             let written = self.put(task, layer, object).await;
@@ -430,14 +432,17 @@ impl CacheBackfill {
 
     async fn put(
         &self,
-        task: &Task,
-        layer: &BuiltCache,
-        object: DrawnObject,
+        task: &BackfillTask,
+        layer: &BuiltLayer,
+        object: PendingObject,
     ) -> Result<CacheEntry, ObjectError> {
         let (cache, put_id) = (layer.cache, self.objects.put_id());
         let contents = layer.contents.clone();
         let size = contents.size_bytes() as u64;
-        let encoded = worked(size, move || Encoded::of(cache, put_id, contents)).await?;
+        let encoded = worked(size, move || {
+            EncodedCacheObject::of(cache, put_id, contents)
+        })
+        .await?;
         let place = (cache, task.table.id());
         self.objects
             .write(task.database, place, object, encoded)
@@ -446,7 +451,7 @@ impl CacheBackfill {
 }
 
 /// Returns the approximate number of rows that a task reads.
-fn rows_of(manifest: &Manifest, task: &Task) -> u64 {
+fn rows_of(manifest: &Manifest, task: &BackfillTask) -> u64 {
     let (table, from) = (task.table.id(), task.from());
     let sections = manifest.sections.iter();
     let inline = sections.filter(|section| section.table == table && section.max_time >= from);

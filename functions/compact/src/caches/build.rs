@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::RecordBatch;
-use neap_bucket::{Moment, Stamp, Versioned};
-use neap_cache::{CacheError, Layer, LayerBuilder, Shape};
+use neap_bucket::{ClockReading, Stamp, VersionedValue};
+use neap_cache::{CacheError, CacheLayer, CacheLayerBuilder, CacheShape};
 use neap_catalog::Table;
 use neap_manifest::{Manifest, SectionWithFooter, TimeRange};
 use neap_row_delete::Condition;
@@ -16,21 +16,21 @@ use super::{
 };
 use crate::{
     CompactError,
-    merge::{JobLimits, MergeError, RowSink, Scan, ScanEnd},
+    merge::{JobLimits, MergeError, RowSink, ScanOutcome, SectionScan},
 };
 
 /// The caches of one table to fill.
-pub(super) struct Task {
+pub(super) struct BackfillTask {
     pub(super) database: DatabaseId,
     pub(super) table: Arc<Table>,
     /// The catalog version of the table.
     pub(super) catalog_version: u64,
-    pub(super) layers: Vec<(CacheId, Shape, i64)>,
-    pub(super) begun: Moment,
+    pub(super) layers: Vec<(CacheId, CacheShape, i64)>,
+    pub(super) begun: ClockReading,
     pub(super) limits: JobLimits,
 }
 
-impl Task {
+impl BackfillTask {
     /// Returns the earliest time that any of the caches needs.
     pub(super) fn from(&self) -> i64 {
         let from = self.layers.iter().map(|(_, _, from)| *from);
@@ -39,40 +39,40 @@ impl Task {
 }
 
 /// Contents of the caches of a table at a mark.
-pub(super) struct Built {
+pub(super) struct BuiltLayers {
     pub(super) mark: Stamp,
     pub(super) version: u64,
-    pub(super) layers: Vec<BuiltCache>,
+    pub(super) layers: Vec<BuiltLayer>,
     pub(super) inputs: u32,
     pub(super) bytes_in: u64,
 }
 
 /// Contents of one cache.
-pub(super) struct BuiltCache {
+pub(super) struct BuiltLayer {
     pub(super) cache: CacheId,
-    pub(super) shape: Shape,
+    pub(super) shape: CacheShape,
     pub(super) from: i64,
-    pub(super) contents: Layer,
+    pub(super) contents: CacheLayer,
 }
 
 /// Reason why nothing was built.
-pub(super) enum Stopped {
+pub(super) enum BackfillStop {
     /// Rows that were read have left the sections.
     Stale,
     /// The time was over.
     OutOfTime,
     /// The build would take too much memory, or lost every race.
-    GivenUp(&'static str),
+    Abandoned(&'static str),
 }
 
 /// Writes rows to all caches of a table. Drops a cache that cannot take them, and the largest cache if all together
 /// exceed the memory limit.
-struct Builders {
-    slots: Vec<Result<LayerBuilder, CacheError>>,
+struct LayerBuilders {
+    slots: Vec<Result<CacheLayerBuilder, CacheError>>,
     limit_bytes: usize,
 }
 
-impl Builders {
+impl LayerBuilders {
     fn sizes(&self) -> impl Iterator<Item = (usize, usize)> {
         let builders = self.slots.iter().enumerate();
         builders.filter_map(|(place, slot)| Some((slot.as_ref().ok()?.size_bytes(), place)))
@@ -91,7 +91,7 @@ impl Builders {
     }
 }
 
-impl RowSink for Builders {
+impl RowSink for LayerBuilders {
     fn write(&mut self, rows: &RecordBatch) -> Result<(), MergeError> {
         for slot in &mut self.slots {
             if let Ok(builder) = slot
@@ -113,9 +113,9 @@ impl CacheBackfill {
     /// Builds the contents of the caches at the mark of a manifest.
     pub(super) async fn build(
         &self,
-        task: &Task,
-        base: &Versioned<Manifest>,
-    ) -> Result<Result<Built, Stopped>, CompactError> {
+        task: &BackfillTask,
+        base: &VersionedValue<Manifest>,
+    ) -> Result<Result<BuiltLayers, BackfillStop>, CompactError> {
         let sections = self.sections(task, &base.value, Stamp::ZERO).await?;
         let (inputs, bytes_in) = (sections.len(), length_of(&sections));
         let contents = match self.read(task, &base.value, sections).await? {
@@ -124,14 +124,14 @@ impl CacheBackfill {
         };
         let layers = task.layers.iter().zip(contents);
         let layers = layers.filter_map(|((cache, shape, from), contents)| {
-            Some(BuiltCache {
+            Some(BuiltLayer {
                 cache: *cache,
                 shape: shape.clone(),
                 from: *from,
                 contents: self.taken(task.database, *cache, contents)?,
             })
         });
-        Ok(Ok(Built {
+        Ok(Ok(BuiltLayers {
             mark: base.value.low_water_mark,
             version: base.version,
             layers: layers.collect(),
@@ -143,7 +143,7 @@ impl CacheBackfill {
     /// Returns the sections with needed rows above a stamp.
     async fn sections(
         &self,
-        task: &Task,
+        task: &BackfillTask,
         manifest: &Manifest,
         above: Stamp,
     ) -> Result<Vec<SectionWithFooter>, CompactError> {
@@ -162,19 +162,19 @@ impl CacheBackfill {
     /// Reads sections into the contents of each cache.
     async fn read(
         &self,
-        task: &Task,
+        task: &BackfillTask,
         manifest: &Manifest,
         sections: Vec<SectionWithFooter>,
-    ) -> Result<Result<Vec<Result<Layer, CacheError>>, Stopped>, CompactError> {
+    ) -> Result<Result<Vec<Result<CacheLayer, CacheError>>, BackfillStop>, CompactError> {
         let slots = task.layers.iter();
-        let slots =
-            slots.map(|(_, shape, from)| Ok(LayerBuilder::new(shape, *from, MAX_CONTENT_BYTES)));
-        let builders = Builders {
+        let slots = slots
+            .map(|(_, shape, from)| Ok(CacheLayerBuilder::new(shape, *from, MAX_CONTENT_BYTES)));
+        let builders = LayerBuilders {
             slots: slots.collect(),
             // The other half is for reading.
             limit_bytes: usize::try_from(task.limits.max_memory_bytes / 2).unwrap_or(usize::MAX),
         };
-        let scan = Scan {
+        let scan = SectionScan {
             bucket: &self.bucket,
             database: task.database,
             manifest,
@@ -188,33 +188,33 @@ impl CacheBackfill {
         let left = task.limits.time.saturating_sub(world.elapsed(&task.begun));
         let scan = scan.run(builders);
         let Some(scanned) = world.timeout(left, scan).await else {
-            return Ok(Err(Stopped::OutOfTime));
+            return Ok(Err(BackfillStop::OutOfTime));
         };
         Ok(match scanned? {
-            ScanEnd::Done(Builders { slots, .. }) => {
-                let finish = |slot: Result<LayerBuilder, CacheError>| slot?.finish();
+            ScanOutcome::Completed(LayerBuilders { slots, .. }) => {
+                let finish = |slot: Result<CacheLayerBuilder, CacheError>| slot?.finish();
                 Ok(slots.into_iter().map(finish).collect())
             }
-            ScanEnd::OutOfTime => Err(Stopped::OutOfTime),
-            ScanEnd::OutOfMemory => Err(Stopped::GivenUp("they need too much memory")),
+            ScanOutcome::OutOfTime => Err(BackfillStop::OutOfTime),
+            ScanOutcome::OutOfMemory => Err(BackfillStop::Abandoned("they need too much memory")),
         })
     }
 
     /// Applies flushes and deletes since the build.
     pub(super) async fn catch_up(
         &self,
-        task: &Task,
-        built: &mut Built,
-        current: &Versioned<Manifest>,
-    ) -> Result<Result<(), Stopped>, CompactError> {
+        task: &BackfillTask,
+        built: &mut BuiltLayers,
+        current: &VersionedValue<Manifest>,
+    ) -> Result<Result<(), BackfillStop>, CompactError> {
         let (value, table) = (&current.value, task.table.id());
         let is_stale =
-            |layer: &BuiltCache| value.may_have_expired(table, layer.from, built.version);
+            |layer: &BuiltLayer| value.may_have_expired(table, layer.from, built.version);
         // A delete that was applied to all sections may be forgotten, together with the versions that need it.
         let is_forgotten = value.oldest_readable > built.version;
         let has_new_columns = value.needs_catalog > task.catalog_version;
         if is_forgotten || has_new_columns || built.layers.iter().any(is_stale) {
-            return Ok(Err(Stopped::Stale));
+            return Ok(Err(BackfillStop::Stale));
         }
         if value.low_water_mark == built.mark {
             built.version = current.version;
@@ -239,7 +239,7 @@ impl CacheBackfill {
         for layer in std::mem::take(&mut built.layers) {
             let advanced = match newer.remove(&layer.cache) {
                 Some(Ok(newer)) => {
-                    let BuiltCache {
+                    let BuiltLayer {
                         shape,
                         from,
                         contents,
@@ -251,10 +251,10 @@ impl CacheBackfill {
                 None => continue,
             };
             if matches!(advanced, Err(CacheError::Incomplete)) {
-                return Ok(Err(Stopped::Stale));
+                return Ok(Err(BackfillStop::Stale));
             }
             if let Some(contents) = self.taken(task.database, layer.cache, advanced) {
-                layers.push(BuiltCache { contents, ..layer });
+                layers.push(BuiltLayer { contents, ..layer });
             }
         }
         built.layers = layers;
@@ -276,11 +276,11 @@ mod tests {
     use neap_catalog::{ANY_AGE, NewDistinctCache};
 
     use super::*;
-    use crate::tests::stage::{NOW, Stage};
+    use crate::tests::stage::{CompactTestBed, NOW};
 
     #[tokio::test]
     async fn the_largest_cache_is_dropped_when_memory_is_short() {
-        let stage = Stage::new().await;
+        let stage = CompactTestBed::new().await;
         stage
             .write("db", &format!("m,host=a,zone=x v=1 {NOW}"))
             .await;
@@ -297,11 +297,11 @@ mod tests {
         }
         let catalog = stage.catalog.database(id, ANY_AGE).await.unwrap();
         let table = catalog.value.table("m").unwrap();
-        let shapes: Vec<_> = Shape::all_of(table).map(|(_, shape)| shape).collect();
+        let shapes: Vec<_> = CacheShape::all_of(table).map(|(_, shape)| shape).collect();
         let slots = shapes
             .iter()
-            .map(|shape| Ok(LayerBuilder::new(shape, 0, MAX_CONTENT_BYTES)));
-        let mut builders = Builders {
+            .map(|shape| Ok(CacheLayerBuilder::new(shape, 0, MAX_CONTENT_BYTES)));
+        let mut builders = LayerBuilders {
             slots: slots.collect(),
             limit_bytes: 256 << 10,
         };

@@ -1,6 +1,6 @@
 //! Advances the contents of a cache from one mark to a later one.
 
-use neap_cache::{CacheError, Layer, Shape};
+use neap_cache::{CacheError, CacheLayer, CacheShape};
 use neap_row_delete::Condition;
 
 /// Maximum memory of the contents of a cache, in bytes.
@@ -11,13 +11,13 @@ pub(crate) const MAX_CONTENT_BYTES: usize = 192 << 20;
 /// # Errors
 /// `Incomplete` if the cache must be rebuilt from the sections; `TooLarge` if it is not worth keeping.
 pub(crate) fn advanced(
-    base: &Layer,
-    shape: &Shape,
+    base: &CacheLayer,
+    shape: &CacheShape,
     deletes: &[&Condition],
     expired: Option<i64>,
-    newer: &Layer,
+    newer: &CacheLayer,
     from: i64,
-) -> Result<Layer, CacheError> {
+) -> Result<CacheLayer, CacheError> {
     let left = base.without(shape, deletes, expired)?;
     let advanced = left.merged(shape, newer, from)?;
     if advanced.size_bytes() > MAX_CONTENT_BYTES {

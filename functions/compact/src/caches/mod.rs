@@ -17,7 +17,7 @@ mod contents;
 mod objects;
 mod sweep;
 
-pub(crate) use advance::{Interval, Kept, advance, has_had_caches};
+pub(crate) use advance::{IntervalLayers, MaterializedCaches, advance, has_had_caches};
 pub use backfill::CacheBackfill;
 #[cfg(test)]
 pub(crate) use contents::MAX_CONTENT_BYTES;

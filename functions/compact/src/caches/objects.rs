@@ -6,8 +6,8 @@ use std::{collections::hash_map::DefaultHasher, hash::BuildHasherDefault, time::
 use bytes::Bytes;
 use moka::{future::Cache, policy::EvictionPolicy};
 use neap_bucket::{Bucket, Get, GetOptions, Operation, Put, PutMode, StoreError};
-use neap_cache::{CacheError, Layer, Shape};
-use neap_manifest::{CacheEntry, DrawnObject};
+use neap_cache::{CacheError, CacheLayer, CacheShape};
+use neap_manifest::{CacheEntry, PendingObject};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
 
@@ -62,13 +62,13 @@ impl ObjectError {
 }
 
 /// The contents of objects. The hasher has fixed keys, so that eviction depends only on the sequence of requests.
-type AtHand = Cache<(DatabaseId, CacheId, Ulid), Layer, BuildHasherDefault<DefaultHasher>>;
+type LayerCache = Cache<(DatabaseId, CacheId, Ulid), CacheLayer, BuildHasherDefault<DefaultHasher>>;
 
 /// Reads and writes cache objects. Clones share the objects in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheObjects {
     bucket: Bucket,
-    at_hand: AtHand,
+    at_hand: LayerCache,
 }
 
 impl CacheObjects {
@@ -77,7 +77,9 @@ impl CacheObjects {
         let at_hand = Cache::builder()
             .max_capacity(at_hand_bytes)
             .eviction_policy(EvictionPolicy::lru())
-            .weigher(|_, contents: &Layer| u32::try_from(contents.size_bytes()).unwrap_or(u32::MAX))
+            .weigher(|_, contents: &CacheLayer| {
+                u32::try_from(contents.size_bytes()).unwrap_or(u32::MAX)
+            })
             .build_with_hasher(BuildHasherDefault::default());
         Self { bucket, at_hand }
     }
@@ -87,10 +89,10 @@ impl CacheObjects {
         &self,
         database: DatabaseId,
         entry: &CacheEntry,
-    ) -> Result<Fetched, ObjectError> {
+    ) -> Result<FetchedCacheObject, ObjectError> {
         let name = (database, entry.cache, entry.object);
         if let Some(known) = self.at_hand.get(&name).await {
-            return Ok(Fetched::AtHand(known));
+            return Ok(FetchedCacheObject::Cached(known));
         }
         let key = entry.key(database);
         let get = self.bucket.get(&key, GetOptions::default());
@@ -99,7 +101,7 @@ impl CacheObjects {
         let Get::Found(object) = answer.value else {
             return Err(ObjectError::Missing);
         };
-        Ok(Fetched::Object {
+        Ok(FetchedCacheObject::Object {
             key: key.to_string(),
             bytes: object.bytes,
         })
@@ -110,10 +112,10 @@ impl CacheObjects {
         &self,
         database: DatabaseId,
         (cache, table): (CacheId, TableId),
-        object: DrawnObject,
-        encoded: Encoded,
+        object: PendingObject,
+        encoded: EncodedCacheObject,
     ) -> Result<CacheEntry, ObjectError> {
-        let Encoded {
+        let EncodedCacheObject {
             contents,
             bytes,
             crc32c,
@@ -159,9 +161,9 @@ impl CacheObjects {
 
 /// The object of an entry.
 #[derive(Debug)]
-pub(crate) enum Fetched {
+pub(crate) enum FetchedCacheObject {
     /// The decoded contents, from memory.
-    AtHand(Layer),
+    Cached(CacheLayer),
     /// The bytes of the object.
     Object {
         /// Its key.
@@ -171,31 +173,39 @@ pub(crate) enum Fetched {
     },
 }
 
-impl Fetched {
+impl FetchedCacheObject {
     /// Returns the contents. Decoding is CPU-bound work.
-    pub(crate) fn decoded(self, entry: &CacheEntry, shape: &Shape) -> Result<Layer, ObjectError> {
+    pub(crate) fn decoded(
+        self,
+        entry: &CacheEntry,
+        shape: &CacheShape,
+    ) -> Result<CacheLayer, ObjectError> {
         let (key, bytes) = match self {
-            Self::AtHand(contents) => return Ok(contents),
+            Self::Cached(contents) => return Ok(contents),
             Self::Object { key, bytes } => (key, bytes),
         };
         if bytes.len() as u64 != entry.length || crc32c::crc32c(&bytes) != entry.crc32c {
             return Err(ObjectError::Damaged);
         }
-        Ok(Layer::decode(entry.cache, &key, &bytes, shape)?)
+        Ok(CacheLayer::decode(entry.cache, &key, &bytes, shape)?)
     }
 }
 
 /// An encoded object to be put.
 #[derive(Debug)]
-pub(crate) struct Encoded {
-    contents: Layer,
+pub(crate) struct EncodedCacheObject {
+    contents: CacheLayer,
     bytes: Bytes,
     crc32c: u32,
 }
 
-impl Encoded {
+impl EncodedCacheObject {
     /// Encodes the contents. This is CPU-bound work.
-    pub(crate) fn of(cache: CacheId, put_id: u128, contents: Layer) -> Result<Self, ObjectError> {
+    pub(crate) fn of(
+        cache: CacheId,
+        put_id: u128,
+        contents: CacheLayer,
+    ) -> Result<Self, ObjectError> {
         let bytes = contents.encode(cache, put_id)?;
         if bytes.len() > MAX_OBJECT_BYTES {
             return Err(ObjectError::TooLong(bytes.len()));

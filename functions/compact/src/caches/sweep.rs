@@ -13,14 +13,14 @@ use neap_manifest::{Manifest, OBJECT_NAME_AGE};
 use neap_schema::{CacheId, DatabaseId};
 use ulid::Ulid;
 
-use crate::listing::Pages;
+use crate::listing::ListingPages;
 
 /// Time for which an object stays after the next object of its cache was put, for queries that started before. Longer
 /// than the time in which a commit may reference it.
 const GRACE: Duration = Duration::from_secs(2 * OBJECT_NAME_AGE.as_secs());
 
 /// A cache object in a listing.
-struct Listed {
+struct ListedCacheObject {
     cache: CacheId,
     object: Ulid,
     key: String,
@@ -28,7 +28,7 @@ struct Listed {
     is_named: bool,
 }
 
-impl Listed {
+impl ListedCacheObject {
     fn of(entry: ListEntry, database: DatabaseId) -> Option<Self> {
         match entry.key.parse() {
             Ok(Key::Cache(of, cache, object)) if of == database => Some(Self {
@@ -45,7 +45,7 @@ impl Listed {
 
 /// Result of a sweep over the cache objects of a database.
 #[derive(Debug, Default)]
-pub(crate) struct Swept {
+pub(crate) struct SweepResult {
     /// Keys of objects that can be deleted: those that the manifest does not reference, some time after they were
     /// superseded. Without a manifest, all keys.
     pub(crate) superseded: Vec<String>,
@@ -58,29 +58,30 @@ pub(crate) async fn sweep(
     bucket: &Bucket,
     database: DatabaseId,
     manifest: Option<&Manifest>,
-) -> Result<Swept, StoreError> {
+) -> Result<SweepResult, StoreError> {
     let entries = manifest.map(|manifest| manifest.caches.as_slice());
     let mut named: BTreeMap<_, bool> = entries
         .unwrap_or_default()
         .iter()
         .map(|entry| ((entry.cache, entry.object), false))
         .collect();
-    let mut swept = Swept::default();
+    let mut swept = SweepResult::default();
     let mut now = None;
     let is_old = |time: StoreTime, now: Option<StoreTime>| {
         let age = now.map(|now| now.since(time));
         manifest.is_none() || age.is_some_and(|age| age >= GRACE)
     };
     let prefix = Key::cache_prefix(database);
-    let mut pages = Pages::of(bucket, &prefix);
+    let mut pages = ListingPages::of(bucket, &prefix);
     // Names are ordered by time, so the next object of the same cache is its successor.
-    let mut last: Option<Listed> = None;
+    let mut last: Option<ListedCacheObject> = None;
     while let Some(page) = pages.next().await? {
         now = page.date.or(now);
         let listed = page.entries.into_iter();
-        for mut next in listed.filter_map(|entry| Listed::of(entry, database)) {
-            let is_superseded =
-                |object: &Listed| object.cache != next.cache || is_old(next.last_modified, now);
+        for mut next in listed.filter_map(|entry| ListedCacheObject::of(entry, database)) {
+            let is_superseded = |object: &ListedCacheObject| {
+                object.cache != next.cache || is_old(next.last_modified, now)
+            };
             if let Some(object) = last.take()
                 && !object.is_named
                 && is_old(object.last_modified, now)
@@ -95,7 +96,8 @@ pub(crate) async fn sweep(
             last = Some(next);
         }
     }
-    let is_unused = |object: &Listed| !object.is_named && is_old(object.last_modified, now);
+    let is_unused =
+        |object: &ListedCacheObject| !object.is_named && is_old(object.last_modified, now);
     let rest = last.filter(is_unused).map(|object| object.key);
     swept.superseded.extend(rest);
     let missing = named.into_iter().filter(|(_, is_there)| !is_there);

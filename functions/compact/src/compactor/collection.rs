@@ -6,7 +6,9 @@ use futures::{StreamExt, stream};
 use neap_schema::DatabaseId;
 
 use super::Compactor;
-use crate::{CompactError, Report, Scope, time_limit::TimeLimit, visit_order::rotation_start};
+use crate::{
+    CompactError, CompactionReport, PlanScope, time_limit::TimeLimit, visit_order::rotation_start,
+};
 
 /// Number of manifest pages for one slot. A database with enough pages for all slots is processed alone, because its
 /// census covers all of them.
@@ -16,8 +18,11 @@ impl Compactor {
     /// Collects garbage of all databases first, because that is short, and then merges. The order of databases rotates
     /// with the store's time, and failed databases come last, so that every database is reached even if the time never
     /// suffices for all.
-    pub(super) async fn collect(&self, time: &TimeLimit<'_>) -> Result<Report, CompactError> {
-        let mut report = Report::default();
+    pub(super) async fn collect(
+        &self,
+        time: &TimeLimit<'_>,
+    ) -> Result<CompactionReport, CompactError> {
+        let mut report = CompactionReport::default();
         let root = self.collector.catalog().root(Duration::ZERO).await?;
         let now = self.bucket.clock().now();
         if let Some(now) = now {
@@ -44,16 +49,20 @@ impl Compactor {
         if is_over || self.collector.is_dry_run() {
             return Ok(report);
         }
-        Ok(report.and(self.merge_databases(databases, Scope::All, time).await))
+        Ok(report.and(self.merge_databases(databases, PlanScope::All, time).await))
     }
 
     /// Deletes the garbage of several databases in parallel.
-    async fn tidy_up_all(&self, databases: Vec<DatabaseId>, time: &TimeLimit<'_>) -> TidiedUp {
+    async fn tidy_up_all(
+        &self,
+        databases: Vec<DatabaseId>,
+        time: &TimeLimit<'_>,
+    ) -> CollectionPass {
         let reports = stream::iter(databases).map(|database| async move {
             if time.is_over() {
                 return None;
             }
-            let mut report = Report::default();
+            let mut report = CompactionReport::default();
             let outcome = self.tidy_up(database, &mut report).await;
             report.note(database, outcome);
             let has_failed = !report.failures.is_empty();
@@ -62,7 +71,7 @@ impl Compactor {
             Some(report)
         });
         let mut reports = reports.buffer_unordered(self.slots.total());
-        let mut tidied = TidiedUp::default();
+        let mut tidied = CollectionPass::default();
         while let Some(report) = reports.next().await {
             tidied.is_out_of_time |= report.is_none();
             tidied.report = tidied.report.and(report.unwrap_or_default());
@@ -75,7 +84,7 @@ impl Compactor {
     pub(super) async fn tidy_up(
         &self,
         database: DatabaseId,
-        report: &mut Report,
+        report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let manifest = self.maintainer.read(database).await?;
         let pages = manifest.value.pages.len() as u64;
@@ -92,7 +101,7 @@ impl Compactor {
     async fn erase_database(
         &self,
         database: DatabaseId,
-        report: &mut Report,
+        report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let Some(collected) = self.collector.erase(database).await? else {
             return Ok(());
@@ -109,7 +118,7 @@ impl Compactor {
     async fn remove_database(
         &self,
         database: DatabaseId,
-        report: &mut Report,
+        report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let catalog = self.collector.catalog();
         if !self.collector.is_dry_run() {
@@ -128,7 +137,7 @@ impl Compactor {
 
 /// Result of deleting the garbage of several databases.
 #[derive(Debug, Default)]
-struct TidiedUp {
-    report: Report,
+struct CollectionPass {
+    report: CompactionReport,
     is_out_of_time: bool,
 }

@@ -10,11 +10,11 @@ use crate::tails::ListedTail;
 const VISIT_TIME: Duration = Duration::from_millis(60);
 
 /// Flush rate that is certain even on a slow machine.
-const SURE_BYTES_PER_MILLISECOND: u64 = 4 << 10;
+const MIN_FLUSH_BYTES_PER_MILLISECOND: u64 = 4 << 10;
 
 /// Work of one invocation by these estimates: half of the time between two scheduled runs, so that it ends before the
 /// next run starts.
-pub(super) const SHARE: Duration = Duration::from_secs(30);
+pub(super) const INVOCATION_SHARE: Duration = Duration::from_secs(30);
 
 /// Maximum number of databases in an order: fewer than an invocation can process, so that several invocations start.
 pub(super) const MAX_DATABASES: usize = 100;
@@ -28,7 +28,7 @@ pub(super) struct DueTail {
 
 impl DueTail {
     fn work(&self) -> Duration {
-        let reading = Duration::from_millis(self.tail.size.bytes / SURE_BYTES_PER_MILLISECOND);
+        let reading = Duration::from_millis(self.tail.size.bytes / MIN_FLUSH_BYTES_PER_MILLISECOND);
         VISIT_TIME.saturating_add(reading)
     }
 }
@@ -37,7 +37,7 @@ impl DueTail {
 /// has at least one tail; a large tail is alone.
 pub(super) fn divide(tails: Vec<DueTail>, own: Duration) -> (Vec<DueTail>, Vec<Vec<DueTail>>) {
     let mut groups: Vec<(Duration, Vec<DueTail>)> = vec![(Duration::ZERO, Vec::new())];
-    let mut limits = (own.min(SHARE), usize::MAX);
+    let mut limits = (own.min(INVOCATION_SHARE), usize::MAX);
     for tail in tails {
         let work = tail.work();
         if let Some((sum, group)) = groups.last_mut() {
@@ -48,7 +48,7 @@ pub(super) fn divide(tails: Vec<DueTail>, own: Duration) -> (Vec<DueTail>, Vec<V
                 continue;
             }
         }
-        limits = (SHARE, MAX_DATABASES);
+        limits = (INVOCATION_SHARE, MAX_DATABASES);
         groups.push((work, vec![tail]));
     }
     let mut groups = groups.into_iter().map(|(_, group)| group);
@@ -76,18 +76,21 @@ mod tests {
     #[test]
     fn small_tails_share_an_invocation_and_a_large_one_has_its_own() {
         let small = |numbers: std::ops::Range<u32>| numbers.map(|number| tail(number, 1_000));
-        assert_eq!(sizes(small(0..400).collect(), SHARE), (400, vec![]));
-        let (own, others) = sizes(small(0..1_000).collect(), SHARE);
+        assert_eq!(
+            sizes(small(0..400).collect(), INVOCATION_SHARE),
+            (400, vec![])
+        );
+        let (own, others) = sizes(small(0..1_000).collect(), INVOCATION_SHARE);
         assert_eq!((own, others), (500, vec![100; 5]));
         let mixed = small(0..400).chain([tail(1_000, 1 << 30), tail(1_001, 1 << 30)]);
         let mixed = mixed.chain(small(400..410)).collect();
-        assert_eq!(sizes(mixed, SHARE), (400, vec![1, 1, 10]));
+        assert_eq!(sizes(mixed, INVOCATION_SHARE), (400, vec![1, 1, 10]));
     }
 
     #[test]
     fn the_first_tail_is_always_flushed_locally_and_a_short_limit_takes_few() {
-        assert_eq!(sizes(vec![tail(1, 1 << 40)], SHARE), (1, vec![]));
-        assert_eq!(sizes(Vec::new(), SHARE), (0, vec![]));
+        assert_eq!(sizes(vec![tail(1, 1 << 40)], INVOCATION_SHARE), (1, vec![]));
+        assert_eq!(sizes(Vec::new(), INVOCATION_SHARE), (0, vec![]));
         let tails = (0..5).map(|number| tail(number, 0)).collect();
         assert_eq!(sizes(tails, Duration::from_millis(120)), (2, vec![3]));
     }

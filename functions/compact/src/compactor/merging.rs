@@ -3,19 +3,19 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, stream};
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
 
 use super::Compactor;
 use crate::{
-    CompactError, Event, MergeOrder, PlanLimits, Report, Scope,
+    ClaimedMerge, CompactError, CompactionReport, CompactorEvent, PlanLimits, PlanScope,
     merge::{JobLimits, MergeOutcome},
     time_limit::TimeLimit,
 };
 
 /// Merge rate that is certain even on a slow machine: about a third of the rate of one core of a fast machine.
-const SURE_BYTES_PER_SECOND: u64 = 4 << 20;
+const MIN_MERGE_BYTES_PER_SECOND: u64 = 4 << 20;
 
 /// Maximum number of merges in one plan that are run locally: the maximum number of claims in a manifest. A plan reads
 /// the sections of every table, so many merges should share its cost.
@@ -24,16 +24,17 @@ const LOCAL_JOBS: usize = 1_000;
 /// Outcomes of merges that were run together.
 type MergeResults = Result<Vec<Result<MergeOutcome, CompactError>>, CompactError>;
 
-type NewestManifest = Mutex<Option<Versioned<Manifest>>>;
+type NewestManifest = Mutex<Option<VersionedValue<Manifest>>>;
 
-fn lock(newest: &NewestManifest) -> MutexGuard<'_, Option<Versioned<Manifest>>> {
+fn lock(newest: &NewestManifest) -> MutexGuard<'_, Option<VersionedValue<Manifest>>> {
     newest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps the newer manifest of two.
-fn keep_newest(newest: &NewestManifest, found: Option<Versioned<Manifest>>) {
+fn keep_newest(newest: &NewestManifest, found: Option<VersionedValue<Manifest>>) {
     let mut newest = lock(newest);
-    let version = |manifest: &Option<Versioned<Manifest>>| manifest.as_ref().map(|it| it.version);
+    let version =
+        |manifest: &Option<VersionedValue<Manifest>>| manifest.as_ref().map(|it| it.version);
     if version(&newest) < version(&found) {
         *newest = found;
     }
@@ -44,11 +45,11 @@ impl Compactor {
     pub(super) async fn merge_databases(
         &self,
         databases: Vec<DatabaseId>,
-        scope: Scope,
+        scope: PlanScope,
         time: &TimeLimit<'_>,
-    ) -> Report {
+    ) -> CompactionReport {
         let reports = stream::iter(databases).map(|database| async move {
-            let mut report = Report::default();
+            let mut report = CompactionReport::default();
             let merged = self.merge_all(database, scope, time, &mut report).await;
             report.note(database, merged);
             let filled = self.fill(database, time, &mut report).await;
@@ -56,8 +57,8 @@ impl Compactor {
             report
         });
         let reports = reports.buffer_unordered(self.slots.total());
-        let sum = |sum: Report, report| std::future::ready(sum.and(report));
-        reports.fold(Report::default(), sum).await
+        let sum = |sum: CompactionReport, report| std::future::ready(sum.and(report));
+        reports.fold(CompactionReport::default(), sum).await
     }
 
     /// Fills caches, if there is time left.
@@ -65,7 +66,7 @@ impl Compactor {
         &self,
         database: DatabaseId,
         time: &TimeLimit<'_>,
-        report: &mut Report,
+        report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         if time.is_over() {
             report.unfinished = true;
@@ -93,9 +94,9 @@ impl Compactor {
     pub(super) async fn merge_all(
         &self,
         database: DatabaseId,
-        scope: Scope,
+        scope: PlanScope,
         time: &TimeLimit<'_>,
-        report: &mut Report,
+        report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let mut known = None;
         loop {
@@ -117,7 +118,7 @@ impl Compactor {
             }
             if let Some(dispatcher) = &self.dispatcher {
                 for order in planned.orders {
-                    match dispatcher.dispatch(Event::Merge(order)).await {
+                    match dispatcher.dispatch(CompactorEvent::Merge(order)).await {
                         Ok(()) => report.handed_out += 1,
                         Err(reason) => report.failures.push((database, reason)),
                     }
@@ -139,10 +140,10 @@ impl Compactor {
     async fn run_batches(
         &self,
         database: DatabaseId,
-        batches: Vec<Vec<MergeOrder>>,
+        batches: Vec<Vec<ClaimedMerge>>,
         time: &TimeLimit<'_>,
-        known: &mut Option<Versioned<Manifest>>,
-        report: &mut Report,
+        known: &mut Option<VersionedValue<Manifest>>,
+        report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let newest = Mutex::new(known.take());
         let runs = batches
@@ -175,10 +176,10 @@ impl Compactor {
     async fn run_batch(
         &self,
         database: DatabaseId,
-        orders: Vec<MergeOrder>,
+        orders: Vec<ClaimedMerge>,
         time: &TimeLimit<'_>,
         newest: &NewestManifest,
-    ) -> (Vec<MergeOrder>, MergeResults) {
+    ) -> (Vec<ClaimedMerge>, MergeResults) {
         let _permit = self.merges.acquire().await;
         if time.is_over() {
             return (orders, Ok(Vec::new()));
@@ -200,13 +201,13 @@ impl Compactor {
                 Some(_) => self.settings.max_jobs,
                 None => LOCAL_JOBS,
             },
-            job_bytes: left.as_secs().saturating_mul(SURE_BYTES_PER_SECOND),
+            job_bytes: left.as_secs().saturating_mul(MIN_MERGE_BYTES_PER_SECOND),
         }
     }
 
     async fn run(
         &self,
-        order: &MergeOrder,
+        order: &ClaimedMerge,
         time: &TimeLimit<'_>,
     ) -> Result<MergeOutcome, CompactError> {
         self.maintainer.run(order, &self.job_limits(time)).await
@@ -222,10 +223,10 @@ impl Compactor {
     /// Runs a dispatched merge.
     pub(super) async fn merge(
         &self,
-        order: &MergeOrder,
+        order: &ClaimedMerge,
         time: &TimeLimit<'_>,
-    ) -> Result<Report, CompactError> {
-        let mut report = Report::default();
+    ) -> Result<CompactionReport, CompactError> {
+        let mut report = CompactionReport::default();
         let outcome = self.run(order, time).await;
         if let Some(outcome) = report.settled(order.database, outcome)? {
             report.note_merge(order.database, Ok(outcome));

@@ -14,15 +14,15 @@ use neap_schema::DatabaseId;
 use tokio::sync::Semaphore;
 
 use crate::{
-    CacheBackfill, Collector, CompactError, DamagedObjects, Debt, Dispatch, Event, FlushTriggers,
-    Flushed, Flusher, Maintainer, Report, Scope,
+    CacheBackfill, CompactError, CompactionDebt, CompactionReport, CompactorEvent, DamagedObjects,
+    EventDispatcher, FlushResult, FlushTriggers, Flusher, GarbageCollector, Maintainer, PlanScope,
     deferred::DeferredSegments,
     job_slots::JobSlots,
     merge::JobLimits,
     parallel_flush::{PARALLEL_DATABASES, ParallelFlusher},
     tails::TailSurvey,
     time_limit::TimeLimit,
-    visit_order::Setbacks,
+    visit_order::RecentFailures,
 };
 
 /// Settings of invocations.
@@ -62,11 +62,11 @@ pub struct Compactor {
     flusher: ParallelFlusher,
     maintainer: Maintainer,
     backfill: CacheBackfill,
-    collector: Collector,
-    dispatcher: Option<Arc<dyn Dispatch>>,
+    collector: GarbageCollector,
+    dispatcher: Option<Arc<dyn EventDispatcher>>,
     settings: CompactorSettings,
     deferred: DeferredSegments,
-    setbacks: Setbacks,
+    setbacks: RecentFailures,
     slots: JobSlots,
     /// Permits for merges and for filling caches, each of which may take the memory of a merge.
     merges: Arc<Semaphore>,
@@ -79,8 +79,8 @@ impl Compactor {
         flusher: Flusher,
         maintainer: Maintainer,
         backfill: CacheBackfill,
-        collector: Collector,
-        dispatcher: Option<Arc<dyn Dispatch>>,
+        collector: GarbageCollector,
+        dispatcher: Option<Arc<dyn EventDispatcher>>,
         settings: CompactorSettings,
     ) -> Self {
         let slots = JobSlots::new(settings.parallel_databases);
@@ -93,7 +93,7 @@ impl Compactor {
             dispatcher,
             settings,
             deferred: DeferredSegments::default(),
-            setbacks: Setbacks::default(),
+            setbacks: RecentFailures::default(),
             slots,
             merges: Arc::new(Semaphore::new(settings.parallel_merges.max(1))),
         }
@@ -106,15 +106,15 @@ impl Compactor {
     /// in the report.
     pub async fn handle(
         &self,
-        event: &Event,
+        event: &CompactorEvent,
         limit: Option<Duration>,
-    ) -> Result<Report, CompactError> {
+    ) -> Result<CompactionReport, CompactError> {
         let time = self.time(limit);
         match event {
-            Event::Scheduled => self.scheduled(&time).await,
-            Event::Flush(order) => self.flush_order(order, &time).await,
-            Event::Merge(order) => self.merge(order, &time).await,
-            Event::Collect => self.collect(&time).await,
+            CompactorEvent::Scheduled => self.scheduled(&time).await,
+            CompactorEvent::Flush(order) => self.flush_order(order, &time).await,
+            CompactorEvent::Merge(order) => self.merge(order, &time).await,
+            CompactorEvent::Collect => self.collect(&time).await,
         }
     }
 
@@ -128,7 +128,7 @@ impl Compactor {
     ///
     /// # Errors
     /// The database can't be read, or a segment is damaged.
-    pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
+    pub async fn flush(&self, database: DatabaseId) -> Result<FlushResult, CompactError> {
         self.flusher.flush(database, u64::MAX).await
     }
 
@@ -141,7 +141,7 @@ impl Compactor {
         &self,
         databases: Vec<DatabaseId>,
     ) -> Result<
-        impl Stream<Item = (DatabaseId, Vec<Result<Flushed, CompactError>>)> + '_,
+        impl Stream<Item = (DatabaseId, Vec<Result<FlushResult, CompactError>>)> + '_,
         CompactError,
     > {
         // A single database needs no listing of tail sizes.
@@ -164,11 +164,11 @@ impl Compactor {
         &self,
         database: DatabaseId,
         tail_bytes: u64,
-    ) -> Vec<Result<Flushed, CompactError>> {
+    ) -> Vec<Result<FlushResult, CompactError>> {
         let mut flushes = Vec::new();
         loop {
             let flushed = self.flusher.flush(database, tail_bytes).await;
-            let more = matches!(flushed, Ok(Flushed::Done { more: true, .. }));
+            let more = matches!(flushed, Ok(FlushResult::Done { more: true, .. }));
             flushes.push(flushed);
             if !more {
                 return flushes;
@@ -184,13 +184,13 @@ impl Compactor {
         &self,
         database: DatabaseId,
         limit: Option<Duration>,
-    ) -> Result<Report, CompactError> {
+    ) -> Result<CompactionReport, CompactError> {
         let time = self.time(limit);
-        let mut report = Report::default();
+        let mut report = CompactionReport::default();
         let manifest = self.maintainer.read(database).await?;
         let collected = self.collector.collect_segments(database, &manifest).await?;
         self.note_collected(database, &manifest, collected, &mut report);
-        self.merge_all(database, Scope::Recent, &time, &mut report)
+        self.merge_all(database, PlanScope::Recent, &time, &mut report)
             .await?;
         self.fill(database, &time, &mut report).await?;
         Ok(report)
@@ -204,8 +204,8 @@ impl Compactor {
         &self,
         database: DatabaseId,
         limit: Option<Duration>,
-    ) -> Result<Report, CompactError> {
-        let mut report = Report::default();
+    ) -> Result<CompactionReport, CompactError> {
+        let mut report = CompactionReport::default();
         self.fill(database, &self.time(limit), &mut report).await?;
         Ok(report)
     }
@@ -218,12 +218,12 @@ impl Compactor {
         &self,
         database: DatabaseId,
         limit: Option<Duration>,
-    ) -> Result<Report, CompactError> {
-        let mut report = Report::default();
+    ) -> Result<CompactionReport, CompactError> {
+        let mut report = CompactionReport::default();
         self.tidy_up(database, &mut report).await?;
         if !self.collector.is_dry_run() {
             let time = self.time(limit);
-            self.merge_all(database, Scope::All, &time, &mut report)
+            self.merge_all(database, PlanScope::All, &time, &mut report)
                 .await?;
             self.fill(database, &time, &mut report).await?;
         }
@@ -236,7 +236,7 @@ impl Compactor {
     }
 
     /// Returns the merges that the latest plans found due and that are not done.
-    pub fn debt(&self) -> Debt {
+    pub fn debt(&self) -> CompactionDebt {
         self.maintainer.debt()
     }
 

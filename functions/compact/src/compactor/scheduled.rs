@@ -11,10 +11,10 @@ use neap_schema::DatabaseId;
 
 use super::{
     Compactor,
-    hand_out::{DueTail, SHARE, divide},
+    hand_out::{DueTail, INVOCATION_SHARE, divide},
 };
 use crate::{
-    CompactError, Event, FlushOrder, Report,
+    CompactError, CompactionReport, CompactorEvent, FlushRequest,
     deferred::DeferralReason,
     removal::is_being_removed,
     tails::{ListedTail, TailSize, TailSurvey},
@@ -23,18 +23,21 @@ use crate::{
 };
 
 /// Time for which dispatched tails are left to other invocations.
-const HAND_OUT_TIME: Duration = Duration::from_secs(300);
+const DISPATCH_DEFERRAL_TIME: Duration = Duration::from_secs(300);
 
 /// Maximum number of orders sent in parallel.
 const ORDERS_AT_ONCE: usize = 8;
 
 impl Compactor {
     /// Flushes the due tails of all databases, and plans merges in the flushed databases.
-    pub(super) async fn scheduled(&self, time: &TimeLimit<'_>) -> Result<Report, CompactError> {
+    pub(super) async fn scheduled(
+        &self,
+        time: &TimeLimit<'_>,
+    ) -> Result<CompactionReport, CompactError> {
         let survey = TailSurvey::take(&self.bucket, &self.deferred).await?;
-        let report = Report {
+        let report = CompactionReport {
             tails: survey.total,
-            ..Report::default()
+            ..CompactionReport::default()
         };
         let date = survey.date;
         let mut due = survey.databases;
@@ -53,9 +56,9 @@ impl Compactor {
     /// Flushes the tails of an order that are still due.
     pub(super) async fn flush_order(
         &self,
-        order: &FlushOrder,
+        order: &FlushRequest,
         time: &TimeLimit<'_>,
-    ) -> Result<Report, CompactError> {
+    ) -> Result<CompactionReport, CompactError> {
         let kept = self.kept_databases().await?;
         let mut taken = BTreeSet::new();
         let databases = order.databases.iter().copied();
@@ -100,16 +103,20 @@ impl Compactor {
 
     /// Dispatches the tails that this invocation cannot flush in time. Returns the remaining tails, and a report of the
     /// dispatched ones.
-    async fn hand_out(&self, due: Vec<DueTail>, time: &TimeLimit<'_>) -> (Vec<DueTail>, Report) {
-        let mut report = Report::default();
+    async fn hand_out(
+        &self,
+        due: Vec<DueTail>,
+        time: &TimeLimit<'_>,
+    ) -> (Vec<DueTail>, CompactionReport) {
+        let mut report = CompactionReport::default();
         let Some(dispatcher) = &self.dispatcher else {
             return (due, report);
         };
-        let half = time.left().map_or(SHARE, |left| left / 2);
+        let half = time.left().map_or(INVOCATION_SHARE, |left| left / 2);
         let (mut own, groups) = divide(due, half);
         let sent = stream::iter(groups).map(|group| async move {
             let databases = group.iter().map(|due| due.database).collect();
-            let order = Event::Flush(FlushOrder { databases });
+            let order = CompactorEvent::Flush(FlushRequest { databases });
             (group, dispatcher.dispatch(order).await)
         });
         let mut sent = sent.buffer_unordered(ORDERS_AT_ONCE);
@@ -131,10 +138,10 @@ impl Compactor {
 
     fn leave_to_others(&self, due: &DueTail) {
         if let Some(newest) = due.tail.newest {
-            let deferral = (DeferralReason::HandedOut, newest);
+            let deferral = (DeferralReason::Dispatched, newest);
             let world = self.bucket.world();
             self.deferred
-                .defer(due.database, deferral, HAND_OUT_TIME, world);
+                .defer(due.database, deferral, DISPATCH_DEFERRAL_TIME, world);
         }
     }
 }

@@ -4,28 +4,28 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use neap_bucket::{Stamp, StoreTime, Versioned};
+use neap_bucket::{Stamp, StoreTime, VersionedValue};
 use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
 
 use super::Compactor;
 use crate::{
-    Collected, CompactError, Flushed, Report, Scope,
+    CollectionReport, CompactError, CompactionReport, FlushResult, PlanScope,
     deferred::DeferralReason,
     tails::{ListedTail, TailSize, list_tail, tail_size_above},
     time_limit::TimeLimit,
 };
 
 /// Time for which segments that are kept for triggers are skipped. After it, trigger progress is checked again.
-const KEPT_TIME: Duration = Duration::from_secs(600);
+const TRIGGER_DEFERRAL_TIME: Duration = Duration::from_secs(600);
 
 /// Clock skew added to the time after which flushed segments can be deleted, before they are listed again.
 const GRACE_MARGIN: Duration = Duration::from_secs(10);
 
 /// Outcome of a visit.
 #[derive(Debug, Default)]
-struct Visit {
-    report: Report,
+struct DatabaseVisit {
+    report: CompactionReport,
     /// Whether the database was flushed.
     is_flushed: bool,
 }
@@ -33,7 +33,7 @@ struct Visit {
 /// Time limits of a visit. Its first flush starts if the invocation has time left; further flushes start if the visit
 /// has time left.
 #[derive(Debug)]
-struct VisitTimes<'a> {
+struct VisitTimeLimits<'a> {
     invocation: &'a TimeLimit<'a>,
     part: &'a TimeLimit<'a>,
 }
@@ -46,19 +46,19 @@ impl Compactor {
         databases: Vec<(DatabaseId, Option<ListedTail>)>,
         date: Option<StoreTime>,
         time: &TimeLimit<'_>,
-    ) -> Report {
+    ) -> CompactionReport {
         let visits = stream::iter(databases).map(|(database, tail)| async move {
             let visit = self.visit(database, tail, date, time).await;
             (database, visit)
         });
         let mut visits = visits.buffer_unordered(self.slots.total());
-        let mut report = Report::default();
+        let mut report = CompactionReport::default();
         let mut flushed = Vec::new();
         while let Some((database, visit)) = visits.next().await {
             report = report.and(visit.report);
             flushed.extend(visit.is_flushed.then_some(database));
         }
-        report.and(self.merge_databases(flushed, Scope::Recent, time).await)
+        report.and(self.merge_databases(flushed, PlanScope::Recent, time).await)
     }
 
     /// Visits a database within a part of the time, and records whether it failed.
@@ -68,14 +68,14 @@ impl Compactor {
         tail: Option<ListedTail>,
         date: Option<StoreTime>,
         time: &TimeLimit<'_>,
-    ) -> Visit {
-        let mut visit = Visit::default();
+    ) -> DatabaseVisit {
+        let mut visit = DatabaseVisit::default();
         if time.is_over() {
             visit.report.unfinished = true;
             return visit;
         }
         let part = time.part();
-        let times = VisitTimes {
+        let times = VisitTimeLimits {
             invocation: time,
             part: &part,
         };
@@ -103,8 +103,8 @@ impl Compactor {
         &self,
         database: DatabaseId,
         (tail, date): (Option<ListedTail>, Option<StoreTime>),
-        times: &VisitTimes<'_>,
-        visit: &mut Visit,
+        times: &VisitTimeLimits<'_>,
+        visit: &mut DatabaseVisit,
     ) -> Result<(), CompactError> {
         let (tail, date) = match tail {
             Some(tail) => (tail, date),
@@ -140,9 +140,9 @@ impl Compactor {
     async fn flush_tail(
         &self,
         database: DatabaseId,
-        (manifest, tail): (Versioned<Manifest>, TailSize),
-        times: &VisitTimes<'_>,
-        visit: &mut Visit,
+        (manifest, tail): (VersionedValue<Manifest>, TailSize),
+        times: &VisitTimeLimits<'_>,
+        visit: &mut DatabaseVisit,
     ) -> Result<(), CompactError> {
         let mut manifest = Some(manifest);
         loop {
@@ -157,7 +157,7 @@ impl Compactor {
                 return Ok(());
             }
             match flush.flush(database, manifest.take()).await? {
-                Flushed::Done { more, mark, .. } => {
+                FlushResult::Done { more, mark, .. } => {
                     visit.is_flushed = true;
                     visit.report.flushes += 1;
                     self.pass_over_flushed(database, mark);
@@ -165,7 +165,7 @@ impl Compactor {
                         return Ok(());
                     }
                 }
-                Flushed::Nothing(reason) => {
+                FlushResult::Skipped(reason) => {
                     visit.report.note_unflushed(database, &reason);
                     return Ok(());
                 }
@@ -176,7 +176,7 @@ impl Compactor {
     /// Defers flushed segments until they can be deleted.
     fn pass_over_flushed(&self, database: DatabaseId, mark: Stamp) {
         let time = self.collector.segment_grace().saturating_add(GRACE_MARGIN);
-        let deferral = (DeferralReason::Flushed, mark);
+        let deferral = (DeferralReason::AlreadyFlushed, mark);
         let world = self.bucket.world();
         self.deferred.defer(database, deferral, time, world);
     }
@@ -185,16 +185,20 @@ impl Compactor {
     pub(super) fn note_collected(
         &self,
         database: DatabaseId,
-        manifest: &Versioned<Manifest>,
-        collected: Collected,
-        report: &mut Report,
+        manifest: &VersionedValue<Manifest>,
+        collected: CollectionReport,
+        report: &mut CompactionReport,
     ) {
         match collected.kept {
             0 => self.deferred.forget(database),
             _ => {
-                let deferral = (DeferralReason::Flushed, manifest.value.low_water_mark);
+                let deferral = (
+                    DeferralReason::AlreadyFlushed,
+                    manifest.value.low_water_mark,
+                );
                 let world = self.bucket.world();
-                self.deferred.defer(database, deferral, KEPT_TIME, world);
+                self.deferred
+                    .defer(database, deferral, TRIGGER_DEFERRAL_TIME, world);
             }
         }
         report.add_collected(collected);

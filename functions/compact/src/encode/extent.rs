@@ -8,13 +8,13 @@ use neap_points::{PointsError, times};
 
 /// Number of rows, range of times, and ranges of tag values.
 #[derive(Debug)]
-pub(super) struct Extent {
+pub(super) struct SectionStatsBuilder {
     pub(super) rows: u64,
     times: Option<(i64, i64)>,
     tags: Vec<(String, TagRange)>,
 }
 
-impl Extent {
+impl SectionStatsBuilder {
     pub(super) fn new(tags: &[String]) -> Self {
         let tags = tags.iter().map(|tag| (tag.clone(), TagRange::default()));
         Self {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn ranges_grow_with_every_batch_and_count_only_values_that_occur() {
-        let mut extent = Extent::new(&["host".to_owned(), "zone".to_owned()]);
+        let mut extent = SectionStatsBuilder::new(&["host".to_owned(), "zone".to_owned()]);
         let all = rows(&[Some("a"), Some("m"), Some("z")], 5);
         extent.add(&all.slice(1, 1)).unwrap();
         let range = &extent.tags[0].1;

@@ -13,13 +13,13 @@ use neap_points::{conform, fold};
 
 use super::{
     MergeError,
-    input::{Input, Need},
-    key::Keys,
+    input::{InputStatus, MergeInput},
+    key::SortKeys,
 };
 
 /// Next result of a block merge.
 #[derive(Debug)]
-pub(super) enum Block {
+pub(super) enum RowBlock {
     /// These inputs need their next windows first.
     Needs(Vec<usize>),
     /// Deduplicated rows, after all previous rows.
@@ -33,12 +33,12 @@ pub(super) enum Block {
 pub(super) struct BlockMerge {
     tags: Vec<String>,
     schema: SchemaRef,
-    inputs: Vec<Input>,
+    inputs: Vec<MergeInput>,
 }
 
 impl BlockMerge {
     /// Creates a merge that produces rows with the columns of `schema`.
-    pub(super) fn new(tags: Vec<String>, schema: SchemaRef, inputs: Vec<Input>) -> Self {
+    pub(super) fn new(tags: Vec<String>, schema: SchemaRef, inputs: Vec<MergeInput>) -> Self {
         Self {
             tags,
             schema,
@@ -46,41 +46,41 @@ impl BlockMerge {
         }
     }
 
-    pub(super) fn input_mut(&mut self, at: usize) -> Option<&mut Input> {
+    pub(super) fn input_mut(&mut self, at: usize) -> Option<&mut MergeInput> {
         self.inputs.get_mut(at)
     }
 
     /// Returns the next block.
-    pub(super) fn next(&mut self) -> Result<Block, MergeError> {
+    pub(super) fn next(&mut self) -> Result<RowBlock, MergeError> {
         let mut needs = Vec::new();
         for (at, input) in self.inputs.iter_mut().enumerate() {
-            if input.advance()? == Need::Window {
+            if input.advance()? == InputStatus::NeedsWindow {
                 needs.push(at);
             }
         }
         if !needs.is_empty() {
-            return Ok(Block::Needs(needs));
+            return Ok(RowBlock::Needs(needs));
         }
         let Some((bound, row)) = self.bound() else {
-            return Ok(Block::End);
+            return Ok(RowBlock::End);
         };
         let mut parts = Vec::new();
-        for current in self.inputs.iter_mut().filter_map(Input::current_mut) {
+        for current in self.inputs.iter_mut().filter_map(MergeInput::current_mut) {
             let end = current.keys.end_of(current.taken, &bound, row);
             if end > current.taken {
                 parts.push(current.take(end));
             }
         }
-        Ok(Block::Rows(match parts.as_slice() {
+        Ok(RowBlock::Rows(match parts.as_slice() {
             [only] => conform(only, &self.schema)?,
             parts => fold(&self.tags, &self.schema, parts)?,
         }))
     }
 
     /// Returns the minimum of the last keys of the current batches, as keys and the row in them.
-    fn bound(&self) -> Option<(Keys, usize)> {
-        let currents = self.inputs.iter().filter_map(Input::current);
-        let last = |keys: &Keys| keys.len().saturating_sub(1);
+    fn bound(&self) -> Option<(SortKeys, usize)> {
+        let currents = self.inputs.iter().filter_map(MergeInput::current);
+        let last = |keys: &SortKeys| keys.len().saturating_sub(1);
         let least = currents
             .map(|current| &current.keys)
             .min_by(|one, other| one.compare(last(one), other, last(other)));

@@ -1,21 +1,21 @@
 //! The commit of merges: stores their outputs in one object, and replaces their inputs.
 
 use bytes::Bytes;
-use neap_bucket::{Put, PutMode, Versioned};
+use neap_bucket::{Put, PutMode, VersionedValue};
 use neap_manifest::{
-    DrawnObject, JobKind, JobRecord, Manifest, ReplaceAllOutcome, Replacement, Section,
+    JobKind, JobRecord, Manifest, PendingObject, ReplaceAllOutcome, Replacement, Section,
 };
 use neap_schema::DatabaseId;
 use ulid::Ulid;
 
 use super::{
-    MergeError, MergeGaveUp, MergeJob, MergeOutcome, Merger,
-    job::{Base, MergeResult},
+    MergeError, MergeJob, MergeOutcome, MergeSkipped, Merger,
+    job::{MergeContext, MergeResult},
 };
 use crate::{EncodedSection, flush::millis};
 
 /// A merge whose output is encoded but not committed.
-pub(super) struct Merged {
+pub(super) struct EncodedMerge {
     pub(super) job: MergeJob,
     /// Rows before this time have expired.
     pub(super) cutoff: Option<i64>,
@@ -23,14 +23,14 @@ pub(super) struct Merged {
     pub(super) encoded: EncodedSection,
 }
 
-impl Merged {
+impl EncodedMerge {
     /// Returns whether the inputs may have rows before `cutoff`.
     fn has_expired_rows(&self, cutoff: i64) -> bool {
         self.job.inputs.iter().any(|input| input.min_time < cutoff)
     }
 
     /// Returns the section of the output for the manifest.
-    fn section(&self, base: &Base, object: DrawnObject, offset: u64) -> Section {
+    fn section(&self, base: &MergeContext, object: PendingObject, offset: u64) -> Section {
         let encoded = &self.encoded;
         Section {
             object: object.ulid,
@@ -67,7 +67,13 @@ struct MergeBundle {
 }
 
 impl MergeBundle {
-    fn add(&mut self, base: &Base, object: DrawnObject, merged: Merged, job: JobRecord) {
+    fn add(
+        &mut self,
+        base: &MergeContext,
+        object: PendingObject,
+        merged: EncodedMerge,
+        job: JobRecord,
+    ) {
         let (rows, bytes_in) = (merged.encoded.rows, merged.job.bytes());
         let offset = self.bytes.len() as u64;
         let add = (rows > 0).then(|| merged.section(base, object, offset));
@@ -127,12 +133,12 @@ impl Merger {
     /// claims in `release`.
     pub(super) async fn commit(
         &self,
-        base: Base,
-        merged: Vec<Result<Result<Merged, MergeGaveUp>, MergeError>>,
+        base: MergeContext,
+        merged: Vec<Result<Result<EncodedMerge, MergeSkipped>, MergeError>>,
         release: &[Ulid],
-        known: &mut Option<Versioned<Manifest>>,
+        known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<Vec<MergeResult>, MergeError> {
-        let object = DrawnObject::draw(&self.bucket);
+        let object = PendingObject::draw(&self.bucket);
         let job = self.job_record(&base);
         let mut bundle = MergeBundle::default();
         let mut results = Vec::new();
@@ -142,21 +148,21 @@ impl Merger {
                     bundle.add(&base, object, one, job);
                     None
                 }
-                (Ok(Ok(_)), None) => Some(Ok(MergeOutcome::Nothing(MergeGaveUp::NoDate))),
-                (Ok(Err(reason)), _) => Some(Ok(MergeOutcome::Nothing(reason))),
+                (Ok(Ok(_)), None) => Some(Ok(MergeOutcome::Skipped(MergeSkipped::NoDate))),
+                (Ok(Err(reason)), _) => Some(Ok(MergeOutcome::Skipped(reason))),
                 (Err(error), _) => Some(Err(error)),
             });
         }
         let outcomes = self.commit_bundle(base, bundle, release, known).await?;
         let mut outcomes = outcomes.into_iter();
-        let not_stored = MergeOutcome::Nothing(MergeGaveUp::NotStored);
+        let not_stored = MergeOutcome::Skipped(MergeSkipped::NotStored);
         let results = results.into_iter().map(|result| {
             result.unwrap_or_else(|| Ok(outcomes.next().unwrap_or_else(|| not_stored.clone())))
         });
         Ok(results.collect())
     }
 
-    fn job_record(&self, base: &Base) -> JobRecord {
+    fn job_record(&self, base: &MergeContext) -> JobRecord {
         JobRecord {
             id: Ulid::nil(),
             kind: JobKind::Merge,
@@ -175,10 +181,10 @@ impl Merger {
     /// Returns the outcome of each replacement of a bundle, or no outcome if the bundle could not be stored.
     async fn commit_bundle(
         &self,
-        base: Base,
+        base: MergeContext,
         mut bundle: MergeBundle,
         release: &[Ulid],
-        known: &mut Option<Versioned<Manifest>>,
+        known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<Vec<MergeOutcome>, MergeError> {
         bundle.name_object();
         let mut outcomes = bundle.done();
@@ -205,13 +211,13 @@ impl Merger {
             self.manifests
                 .replace_all(database, manifest.clone(), &replacements, release);
         let (current, refused) = match replaced.await? {
-            ReplaceAllOutcome::Settled(replaced) => {
+            ReplaceAllOutcome::Completed(replaced) => {
                 let refused = replaced.refused.into_iter();
-                let refused: Vec<_> = refused.map(|one| one.map(MergeGaveUp::from)).collect();
+                let refused: Vec<_> = refused.map(|one| one.map(MergeSkipped::from)).collect();
                 (replaced.current, refused)
             }
             ReplaceAllOutcome::Unknown { reason } => {
-                let unknown = Some(MergeGaveUp::Unknown(reason));
+                let unknown = Some(MergeSkipped::Unknown(reason));
                 (manifest, vec![unknown; replacements.len()])
             }
         };
@@ -223,7 +229,7 @@ impl Merger {
         *known = Some(current);
         for (outcome, refused) in outcomes.iter_mut().zip(refused) {
             if let Some(reason) = refused {
-                *outcome = MergeOutcome::Nothing(reason);
+                *outcome = MergeOutcome::Skipped(reason);
             }
         }
         Ok(outcomes)
@@ -232,7 +238,7 @@ impl Merger {
     async fn release(
         &self,
         database: DatabaseId,
-        manifest: &Versioned<Manifest>,
+        manifest: &VersionedValue<Manifest>,
         jobs: &[Ulid],
     ) -> Result<(), MergeError> {
         if jobs.is_empty() {

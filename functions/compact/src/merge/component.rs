@@ -6,9 +6,9 @@ use neap_bucket::Stamp;
 use neap_manifest::Section;
 
 use super::{
-    Hull, InputRef, MergeJob, MergeReason,
-    hull::ClosedSet,
-    plan::{MergePolicy, Rest},
+    MergeJob, MergeReason, SectionBounds, SectionRef,
+    hull::ClosedSectionSet,
+    plan::{MergePolicy, WriteActivity},
 };
 
 /// Number of sections that settled days may keep.
@@ -16,16 +16,16 @@ const SETTLED_SECTIONS: usize = 2;
 
 /// Sections that are connected by overlapping days, oldest first by stamp.
 #[derive(Debug)]
-pub(super) struct Component {
+pub(super) struct OverlapGroup {
     pub(super) sections: Vec<Arc<Section>>,
     /// Sections that cannot be an input: they are claimed, expired, or inputs of another job.
     blocked: Vec<bool>,
     /// Bounds of the outputs of jobs, planned here or claimed by other workers: one section each.
-    outputs: Vec<Hull>,
+    outputs: Vec<SectionBounds>,
 }
 
 /// Divides the sections of a table into overlap groups, in the order of their days.
-pub(super) fn components(mut sections: Vec<Arc<Section>>) -> Vec<Component> {
+pub(super) fn components(mut sections: Vec<Arc<Section>>) -> Vec<OverlapGroup> {
     sections.sort_by_key(|section| (section.first_day, section.last_day));
     let mut components: Vec<(i32, Vec<Arc<Section>>)> = Vec::new();
     for section in sections {
@@ -38,10 +38,10 @@ pub(super) fn components(mut sections: Vec<Arc<Section>>) -> Vec<Component> {
         }
     }
     let components = components.into_iter().map(|(_, members)| members);
-    components.map(Component::new).collect()
+    components.map(OverlapGroup::new).collect()
 }
 
-impl Component {
+impl OverlapGroup {
     fn new(mut sections: Vec<Arc<Section>>) -> Self {
         sections.sort_by_key(|section| (section.upto, section.above, section.first_day));
         Self {
@@ -74,14 +74,14 @@ impl Component {
     }
 
     /// Adds the claims of other workers that intersect this group.
-    pub(super) fn note_claims(&mut self, claims: &[Hull]) {
+    pub(super) fn note_claims(&mut self, claims: &[SectionBounds]) {
         let Self {
             sections, outputs, ..
         } = self;
-        let meets = |claim: &&Hull| {
+        let meets = |claim: &&SectionBounds| {
             sections
                 .iter()
-                .any(|section| claim.meets(&Hull::of(section)))
+                .any(|section| claim.meets(&SectionBounds::of(section)))
         };
         outputs.extend(claims.iter().filter(meets));
     }
@@ -102,8 +102,8 @@ impl Component {
     }
 
     /// Returns the merges that reduce the group to few enough sections, or that come as close as the limits allow.
-    pub(super) fn jobs(&mut self, rest: Rest, policy: &MergePolicy) -> Vec<MergeJob> {
-        let settled = rest != Rest::Written;
+    pub(super) fn jobs(&mut self, rest: WriteActivity, policy: &MergePolicy) -> Vec<MergeJob> {
+        let settled = rest != WriteActivity::Active;
         let (enough, reason) = match settled {
             true => (SETTLED_SECTIONS, MergeReason::Settled),
             false => {
@@ -127,10 +127,10 @@ impl Component {
     }
 
     /// Returns rewrites of single sections that are not inputs of another job.
-    pub(super) fn rewrites(&mut self, wanted: &BTreeSet<InputRef>) -> Vec<MergeJob> {
+    pub(super) fn rewrites(&mut self, wanted: &BTreeSet<SectionRef>) -> Vec<MergeJob> {
         let mut jobs = Vec::new();
         for (section, blocked) in self.sections.iter().zip(&mut self.blocked) {
-            if !*blocked && wanted.contains(&InputRef::of(section)) {
+            if !*blocked && wanted.contains(&SectionRef::of(section)) {
                 *blocked = true;
                 jobs.extend(MergeJob::of(
                     vec![Arc::clone(section)],
@@ -158,15 +158,15 @@ impl Component {
 
     /// Selects the newest sections that can be merged: at least `needed` if the limits allow it, and more as long as
     /// they are worth the cost of writing them. If the newest sections cannot be merged, tries older ones.
-    fn pick(&self, needed: usize, rest: Rest, policy: &MergePolicy) -> Option<Vec<usize>> {
-        let fits = |set: &ClosedSet<'_>| {
+    fn pick(&self, needed: usize, rest: WriteActivity, policy: &MergePolicy) -> Option<Vec<usize>> {
+        let fits = |set: &ClosedSectionSet<'_>| {
             set.bytes <= policy.max_output_bytes
                 && set.count <= policy.max_inputs
                 && !set.places().any(|at| self.is_blocked(at))
                 && !self.outputs.iter().any(|output| set.meets(output))
         };
         for newest in (1..self.sections.len()).rev() {
-            let mut set = ClosedSet::new(&self.sections);
+            let mut set = ClosedSectionSet::new(&self.sections);
             set.add(newest);
             let mut best = None;
             for older in (0..newest).rev() {
@@ -192,16 +192,16 @@ impl Component {
     /// Returns whether the next older section should also be an input.
     fn is_worth(
         &self,
-        set: &ClosedSet<'_>,
+        set: &ClosedSectionSet<'_>,
         older: usize,
         needed: usize,
-        rest: Rest,
+        rest: WriteActivity,
         policy: &MergePolicy,
     ) -> bool {
         let Some(section) = self.sections.get(older) else {
             return false;
         };
-        let (bytes, settled) = (section.length, rest != Rest::Written);
+        let (bytes, settled) = (section.length, rest != WriteActivity::Active);
         let mut inputs = set.places().filter_map(|at| self.sections.get(at));
         // Every query must deduplicate overlapping sections.
         let overlaps = inputs.any(|other| other.overlaps(section));

@@ -7,7 +7,7 @@ use neap_manifest::Section;
 
 /// A range of days and an interval of stamps of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hull {
+pub struct SectionBounds {
     /// The first day, in days since the Unix epoch.
     pub first_day: i32,
     /// The last day.
@@ -18,7 +18,7 @@ pub struct Hull {
     pub upto: Stamp,
 }
 
-impl Hull {
+impl SectionBounds {
     /// Returns the days and the interval of stamps of a section.
     pub fn of(section: &Section) -> Self {
         Self {
@@ -52,15 +52,15 @@ impl Hull {
 /// A set of sections that is closed on each addition: every section that intersects the set's bounds is a member. Only
 /// a closed set can become one section, because otherwise the output would claim days and stamps of another section.
 #[derive(Clone, Debug)]
-pub(super) struct ClosedSet<'a> {
+pub(super) struct ClosedSectionSet<'a> {
     sections: &'a [Arc<Section>],
     members: Vec<bool>,
     pub(super) count: usize,
     pub(super) bytes: u64,
-    hull: Option<Hull>,
+    hull: Option<SectionBounds>,
 }
 
-impl<'a> ClosedSet<'a> {
+impl<'a> ClosedSectionSet<'a> {
     pub(super) fn new(sections: &'a [Arc<Section>]) -> Self {
         Self {
             sections,
@@ -76,7 +76,7 @@ impl<'a> ClosedSet<'a> {
     }
 
     /// Returns whether the bounds of the set intersect `other`.
-    pub(super) fn meets(&self, other: &Hull) -> bool {
+    pub(super) fn meets(&self, other: &SectionBounds) -> bool {
         self.hull.is_some_and(|hull| hull.meets(other))
     }
 
@@ -102,7 +102,10 @@ impl<'a> ClosedSet<'a> {
     }
 
     fn is_met(&self, at: usize) -> bool {
-        let section = self.sections.get(at).map(|section| Hull::of(section));
+        let section = self
+            .sections
+            .get(at)
+            .map(|section| SectionBounds::of(section));
         self.hull
             .zip(section)
             .is_some_and(|(hull, section)| hull.meets(&section))
@@ -115,7 +118,7 @@ impl<'a> ClosedSet<'a> {
             *member = true;
             self.count += 1;
             self.bytes = self.bytes.saturating_add(section.length);
-            let hull = Hull::of(section);
+            let hull = SectionBounds::of(section);
             self.hull = Some(self.hull.map_or(hull, |all| all.with(hull)));
         }
     }

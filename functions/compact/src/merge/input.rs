@@ -19,21 +19,21 @@ use parquet::{
     file::metadata::{ParquetMetaData, RowGroupMetaData},
 };
 
-use super::{MergeError, key::Keys};
+use super::{MergeError, key::SortKeys};
 
 /// Maximum bytes of one request. A larger column chunk is still read by one request.
 const MAX_READ_BYTES: u64 = 16 << 20;
 
 /// Rows of an input to drop.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RowFilter {
+pub(super) struct InputRowFilter {
     /// Drops rows for which one of these conditions holds.
     pub(super) deleted: Vec<Condition>,
     /// Drops rows before this time.
     pub(super) floor: Option<i64>,
 }
 
-impl RowFilter {
+impl InputRowFilter {
     /// Returns the filter for the deletes that a manifest records for a section, and for rows before `floor`.
     pub(super) fn of(manifest: &Manifest, section: &Section, floor: Option<i64>) -> Self {
         let deletes = manifest.deletes_of(section.table);
@@ -72,12 +72,12 @@ impl RowFilter {
 
 /// Byte ranges of a section, relative to its start, that are read together: some row groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(super) struct ReadWindow {
     /// One range for each request.
     pub(super) ranges: Vec<Range<u64>>,
 }
 
-impl Window {
+impl ReadWindow {
     pub(super) fn size_bytes(&self) -> u64 {
         self.ranges
             .iter()
@@ -88,8 +88,8 @@ impl Window {
 
 /// Divides a section into windows of at least one row group, and of more while a window has at most `window_bytes`
 /// bytes.
-pub(super) fn windows(metadata: &ParquetMetaData, window_bytes: u64) -> VecDeque<Window> {
-    let mut windows: VecDeque<Window> = VecDeque::new();
+pub(super) fn windows(metadata: &ParquetMetaData, window_bytes: u64) -> VecDeque<ReadWindow> {
+    let mut windows: VecDeque<ReadWindow> = VecDeque::new();
     for group in metadata.row_groups() {
         let chunks = chunks_of(group);
         let size: u64 = chunks.iter().map(|chunk| chunk.end - chunk.start).sum();
@@ -97,7 +97,7 @@ pub(super) fn windows(metadata: &ParquetMetaData, window_bytes: u64) -> VecDeque
             .back()
             .is_none_or(|window| window.size_bytes() + size > window_bytes);
         if starts_new {
-            windows.push_back(Window { ranges: Vec::new() });
+            windows.push_back(ReadWindow { ranges: Vec::new() });
         }
         if let Some(window) = windows.back_mut() {
             for chunk in chunks {
@@ -129,13 +129,13 @@ fn append(ranges: &mut Vec<Range<u64>>, chunk: Range<u64>) {
 
 /// A decoded batch of an input, and the number of rows taken from it.
 #[derive(Debug)]
-pub(super) struct Current {
+pub(super) struct CurrentBatch {
     rows: RecordBatch,
-    pub(super) keys: Keys,
+    pub(super) keys: SortKeys,
     pub(super) taken: usize,
 }
 
-impl Current {
+impl CurrentBatch {
     /// Takes the rows from the first untaken one up to `end`.
     pub(super) fn take(&mut self, end: usize) -> RecordBatch {
         let rows = self.rows.slice(self.taken, end - self.taken);
@@ -146,36 +146,36 @@ impl Current {
 
 /// Requirement of an input before its next row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum InputStatus {
     /// Nothing: rows are available.
-    Nothing,
+    Ready,
     /// The next window.
-    Window,
+    NeedsWindow,
     /// Nothing: the input has no more rows.
     End,
 }
 
 /// A section that is being merged.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(super) struct MergeInput {
     name: String,
     tags: Arc<[String]>,
     decoder: ParquetPushDecoder,
-    filter: RowFilter,
-    current: Option<Current>,
+    filter: InputRowFilter,
+    current: Option<CurrentBatch>,
     /// Key of the last decoded row.
-    last: Option<Keys>,
+    last: Option<SortKeys>,
     ended: bool,
 }
 
-impl Input {
+impl MergeInput {
     /// Creates the input for a section with this footer. `name` is for messages.
     pub(super) fn new(
         name: String,
         tags: Arc<[String]>,
         metadata: Arc<ParquetMetaData>,
         batch_rows: usize,
-        filter: RowFilter,
+        filter: InputRowFilter,
     ) -> Result<Self, MergeError> {
         let decoder = ParquetPushDecoderBuilder::try_new_decoder(metadata)
             .and_then(|builder| builder.with_batch_size(batch_rows).build());
@@ -191,7 +191,7 @@ impl Input {
     }
 
     /// Adds the bytes of a window.
-    pub(super) fn push(&mut self, window: Window, bytes: Vec<Bytes>) -> Result<(), MergeError> {
+    pub(super) fn push(&mut self, window: ReadWindow, bytes: Vec<Bytes>) -> Result<(), MergeError> {
         self.decoder.clear_all_ranges();
         self.decoder
             .push_ranges(window.ranges, bytes)
@@ -199,19 +199,19 @@ impl Input {
     }
 
     /// Decodes until rows are available, and returns what is needed for that.
-    pub(super) fn advance(&mut self) -> Result<Need, MergeError> {
+    pub(super) fn advance(&mut self) -> Result<InputStatus, MergeError> {
         loop {
-            let unread = |current: &Current| current.taken < current.keys.len();
+            let unread = |current: &CurrentBatch| current.taken < current.keys.len();
             if self.current.as_ref().is_some_and(unread) {
-                return Ok(Need::Nothing);
+                return Ok(InputStatus::Ready);
             }
             self.current = None;
             if self.ended {
-                return Ok(Need::End);
+                return Ok(InputStatus::End);
             }
             let decoded = self.decoder.try_decode();
             match decoded.map_err(|error| MergeError::damaged(&self.name, &error))? {
-                DecodeResult::NeedsData(_) => return Ok(Need::Window),
+                DecodeResult::NeedsData(_) => return Ok(InputStatus::NeedsWindow),
                 DecodeResult::Data(rows) => self.take_in(rows)?,
                 DecodeResult::Finished => self.ended = true,
             }
@@ -219,30 +219,30 @@ impl Input {
     }
 
     fn take_in(&mut self, rows: RecordBatch) -> Result<(), MergeError> {
-        let keys = Keys::of(&self.tags, &rows)?;
+        let keys = SortKeys::of(&self.tags, &rows)?;
         let Some(end) = keys.len().checked_sub(1) else {
             return Ok(());
         };
         // A merge of unsorted inputs would produce an unsorted section, and queries would miss rows.
-        let is_after = |last: &Keys| last.compare(0, &keys, 0).is_lt();
+        let is_after = |last: &SortKeys| last.compare(0, &keys, 0).is_lt();
         if !self.last.as_ref().is_none_or(is_after) || keys.compare(0, &keys, end).is_gt() {
             return Err(MergeError::NotSorted(self.name.clone()));
         }
-        self.last = Some(Keys::of(&self.tags, &rows.slice(end, 1))?);
+        self.last = Some(SortKeys::of(&self.tags, &rows.slice(end, 1))?);
         let rows = self.filter.apply(rows)?;
-        self.current = Some(Current {
-            keys: Keys::of(&self.tags, &rows)?,
+        self.current = Some(CurrentBatch {
+            keys: SortKeys::of(&self.tags, &rows)?,
             rows,
             taken: 0,
         });
         Ok(())
     }
 
-    pub(super) fn current(&self) -> Option<&Current> {
+    pub(super) fn current(&self) -> Option<&CurrentBatch> {
         self.current.as_ref()
     }
 
-    pub(super) fn current_mut(&mut self) -> Option<&mut Current> {
+    pub(super) fn current_mut(&mut self) -> Option<&mut CurrentBatch> {
         self.current.as_mut()
     }
 

@@ -14,19 +14,19 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{Bucket, Moment, Versioned};
+use neap_bucket::{Bucket, ClockReading, VersionedValue};
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
-use neap_manifest::{Manifest, ManifestStore, ReplaceRefused, SectionWithFooter, TimeRange};
+use neap_manifest::{Manifest, ManifestStore, ReplaceRefusal, SectionWithFooter, TimeRange};
 use neap_schema::DatabaseId;
 use ulid::Ulid;
 
 use super::{
-    InputRef, MergeError, MergeJob, MergeJobRef,
-    commit::Merged,
-    input::RowFilter,
+    MergeError, MergeJob, MergeJobRef, SectionRef,
+    commit::EncodedMerge,
+    input::InputRowFilter,
     memory::{memory_needed, read_sizes, row_group_bytes},
-    source::Source,
-    stream::{MergeStream, Progress},
+    source::SectionSource,
+    stream::{MergeProgress, MergeStream},
 };
 use crate::{EncodedSection, SectionProfile, SectionWriter, removal::is_being_removed};
 
@@ -58,7 +58,7 @@ impl Default for JobLimits {
 
 /// Reason why a merge did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MergeGaveUp {
+pub enum MergeSkipped {
     /// A concurrent commit has replaced an input, or added a section within the bounds.
     #[error("somebody else has changed the sections")]
     Overtaken,
@@ -79,21 +79,21 @@ pub enum MergeGaveUp {
     NotStored,
     /// The merge took so long that its bundle may count as an orphan.
     #[error("it took too long")]
-    TooOld,
+    TooSlow,
     /// The commit lost every race.
     #[error("the sections were moved again and again")]
-    Busy,
+    RacesLost,
     /// It is unknown whether the merge is in the manifest. If it is not, the next plan includes it again.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
 }
 
-impl From<ReplaceRefused> for MergeGaveUp {
-    fn from(reason: ReplaceRefused) -> Self {
+impl From<ReplaceRefusal> for MergeSkipped {
+    fn from(reason: ReplaceRefusal) -> Self {
         match reason {
-            ReplaceRefused::InputsGone | ReplaceRefused::NotClosed => Self::Overtaken,
-            ReplaceRefused::ObjectTooOld => Self::TooOld,
-            ReplaceRefused::Busy => Self::Busy,
+            ReplaceRefusal::InputsGone | ReplaceRefusal::NotClosed => Self::Overtaken,
+            ReplaceRefusal::ObjectTooOld => Self::TooSlow,
+            ReplaceRefusal::Busy => Self::RacesLost,
         }
     }
 }
@@ -111,7 +111,7 @@ pub enum MergeOutcome {
         bytes_out: u64,
     },
     /// Nothing was changed.
-    Nothing(MergeGaveUp),
+    Skipped(MergeSkipped),
 }
 
 /// Merges sections.
@@ -129,15 +129,15 @@ pub(crate) type MergeRequest<'a> = (&'a MergeJobRef, Option<Ulid>);
 pub(crate) type MergeResult = Result<MergeOutcome, MergeError>;
 
 /// The state from which merges of one database start.
-pub(super) struct Base {
+pub(super) struct MergeContext {
     pub(super) database: DatabaseId,
-    pub(super) begun: Moment,
-    pub(super) manifest: Versioned<Manifest>,
-    catalog: Versioned<DatabaseCatalog>,
+    pub(super) begun: ClockReading,
+    pub(super) manifest: VersionedValue<Manifest>,
+    catalog: VersionedValue<DatabaseCatalog>,
 }
 
 /// Inputs of a merge.
-struct Task {
+struct PreparedMerge {
     table: Arc<Table>,
     job: MergeJob,
     inputs: Vec<SectionWithFooter>,
@@ -170,7 +170,7 @@ impl Merger {
         let requests = [(job, claim)];
         let results = self.run_all(database, &requests, limits, &mut None).await?;
         let first = results.into_iter().next();
-        first.unwrap_or(Ok(MergeOutcome::Nothing(MergeGaveUp::Overtaken)))
+        first.unwrap_or(Ok(MergeOutcome::Skipped(MergeSkipped::Overtaken)))
     }
 
     /// Runs several merges of a database, puts their outputs in one bundle, and commits them together. The outputs are
@@ -185,7 +185,7 @@ impl Merger {
         database: DatabaseId,
         requests: &[MergeRequest<'_>],
         limits: &JobLimits,
-        known: &mut Option<Versioned<Manifest>>,
+        known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<Vec<MergeResult>, MergeError> {
         let base = self.base(database, known).await?;
         // Only the merges have a timeout, because the future must not be dropped between the PUT and the commit.
@@ -200,22 +200,22 @@ impl Merger {
             .await;
         let overtaken = requests.iter().zip(&merged);
         let overtaken = overtaken.filter_map(|((_, claim), merged)| match merged {
-            Ok(Err(MergeGaveUp::Overtaken)) => *claim,
+            Ok(Err(MergeSkipped::Overtaken)) => *claim,
             _ => None,
         });
         let release: Vec<Ulid> = overtaken.collect();
         self.commit(base, merged, &release, known).await
     }
 
-    pub(super) fn elapsed(&self, base: &Base) -> Duration {
+    pub(super) fn elapsed(&self, base: &MergeContext) -> Duration {
         self.bucket.world().elapsed(&base.begun)
     }
 
     async fn base(
         &self,
         database: DatabaseId,
-        known: &mut Option<Versioned<Manifest>>,
-    ) -> Result<Base, MergeError> {
+        known: &mut Option<VersionedValue<Manifest>>,
+    ) -> Result<MergeContext, MergeError> {
         let begun = self.bucket.world().moment();
         let manifest = self.manifests.read(database, known.as_ref()).await?;
         // Drop the known manifest, so that memory holds only one.
@@ -223,7 +223,7 @@ impl Merger {
         let catalog = self
             .catalog_of(database, manifest.value.needs_catalog)
             .await?;
-        Ok(Base {
+        Ok(MergeContext {
             database,
             begun,
             manifest,
@@ -234,13 +234,13 @@ impl Merger {
     /// Runs one merge up to its output.
     async fn merge_in_time(
         &self,
-        base: &Base,
+        base: &MergeContext,
         job: &MergeJobRef,
         claim: Option<Ulid>,
         limits: &JobLimits,
-    ) -> Result<Result<Merged, MergeGaveUp>, MergeError> {
+    ) -> Result<Result<EncodedMerge, MergeSkipped>, MergeError> {
         if self.elapsed(base) > limits.time {
-            return Ok(Err(MergeGaveUp::OutOfTime));
+            return Ok(Err(MergeSkipped::OutOfTime));
         }
         let task = match self.prepare(base, job).await? {
             Ok(task) => task,
@@ -248,17 +248,17 @@ impl Merger {
         };
         let needed = memory_needed(&task.job, limits.max_memory_bytes);
         if needed > limits.max_memory_bytes {
-            return Ok(Err(MergeGaveUp::OutOfMemory(needed)));
+            return Ok(Err(MergeSkipped::OutOfMemory(needed)));
         }
         let merged = self.merge(base, &task, limits);
         let left = limits.time.saturating_sub(self.elapsed(base));
         let merged = self.bucket.world().timeout(left, merged).await;
         let Some(merged) = merged.filter(|_| self.elapsed(base) <= limits.time) else {
-            return Ok(Err(MergeGaveUp::OutOfTime));
+            return Ok(Err(MergeSkipped::OutOfTime));
         };
         // Drops the inputs, and with them the pages that contain their footers.
-        let Task { job, cutoff, .. } = task;
-        Ok(merged?.map(|encoded| Merged {
+        let PreparedMerge { job, cutoff, .. } = task;
+        Ok(merged?.map(|encoded| EncodedMerge {
             job,
             cutoff,
             claim,
@@ -269,9 +269,9 @@ impl Merger {
     /// Loads the sections and the table of a job.
     async fn prepare(
         &self,
-        base: &Base,
+        base: &MergeContext,
         job: &MergeJobRef,
-    ) -> Result<Result<Task, MergeGaveUp>, MergeError> {
+    ) -> Result<Result<PreparedMerge, MergeSkipped>, MergeError> {
         let times = TimeRange {
             first: i64::from(job.first_day).saturating_mul(DAY_NANOS),
             last: (i64::from(job.last_day) + 1)
@@ -287,22 +287,22 @@ impl Merger {
             .map(|found| Arc::clone(&found.section))
             .collect();
         let Some(resolved) = job.resolve(&sections) else {
-            return Ok(Err(MergeGaveUp::Overtaken));
+            return Ok(Err(MergeSkipped::Overtaken));
         };
         // The catalog is proven current as of this time, but not of any later time.
         let Some(proven) = base.catalog.proven else {
-            return Ok(Err(MergeGaveUp::NoDate));
+            return Ok(Err(MergeSkipped::NoDate));
         };
         let catalog = &base.catalog.value;
         let table = catalog.table_by_id(job.table);
         let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
-            return Ok(Err(MergeGaveUp::NoTable));
+            return Ok(Err(MergeSkipped::NoTable));
         };
         let is_input = |found: &SectionWithFooter| {
             let mut inputs = resolved.inputs.iter();
-            inputs.any(|input| InputRef::of(input) == InputRef::of(&found.section))
+            inputs.any(|input| SectionRef::of(input) == SectionRef::of(&found.section))
         };
-        Ok(Ok(Task {
+        Ok(Ok(PreparedMerge {
             cutoff: catalog.cutoff_of(job.table, proven),
             inputs: loaded.into_iter().filter(is_input).collect(),
             table: Arc::clone(table),
@@ -314,7 +314,7 @@ impl Merger {
         &self,
         database: DatabaseId,
         version: u64,
-    ) -> Result<Versioned<DatabaseCatalog>, MergeError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, MergeError> {
         // A catalog from memory is not sufficient, because the retention period must be current.
         let catalog = self.catalog.database(database, CATALOG_AGE).await?;
         if catalog.version >= version {
@@ -326,19 +326,19 @@ impl Merger {
     /// Reads the inputs and encodes the output in memory.
     async fn merge(
         &self,
-        base: &Base,
-        task: &Task,
+        base: &MergeContext,
+        task: &PreparedMerge,
         limits: &JobLimits,
-    ) -> Result<Result<EncodedSection, MergeGaveUp>, MergeError> {
+    ) -> Result<Result<EncodedSection, MergeSkipped>, MergeError> {
         let sizes = read_sizes(&task.job, limits.max_memory_bytes);
-        let opened: Vec<Source> = stream::iter(task.inputs.clone())
-            .map(|input| Source::open(self.bucket.clone(), base.database, input, sizes))
+        let opened: Vec<SectionSource> = stream::iter(task.inputs.clone())
+            .map(|input| SectionSource::open(self.bucket.clone(), base.database, input, sizes))
             .buffered(PARALLEL_OPENS)
             .try_collect()
             .await?;
         let value = &base.manifest.value;
         let filters = task.inputs.iter();
-        let filters = filters.map(|input| RowFilter::of(value, &input.section, task.cutoff));
+        let filters = filters.map(|input| InputRowFilter::of(value, &input.section, task.cutoff));
         let inputs = opened.into_iter().zip(filters).collect();
         let capacity = usize::try_from(task.job.bytes()).unwrap_or(0);
         let row_group = row_group_bytes(limits.max_memory_bytes);
@@ -349,14 +349,14 @@ impl Merger {
         };
         let merge = MergeStream::new(&task.table, inputs, task.job.bytes(), writer)?;
         let mut used = 0;
-        let go_on = |progress: Progress| {
+        let go_on = |progress: MergeProgress| {
             used = progress.memory_bytes;
             used <= limits.max_memory_bytes && self.elapsed(base) <= limits.time
         };
         match merge.run(go_on).await? {
             Some(writer) => Ok(Ok(writer.finish()?)),
-            None if used > limits.max_memory_bytes => Ok(Err(MergeGaveUp::OutOfMemory(used))),
-            None => Ok(Err(MergeGaveUp::OutOfTime)),
+            None if used > limits.max_memory_bytes => Ok(Err(MergeSkipped::OutOfMemory(used))),
+            None => Ok(Err(MergeSkipped::OutOfTime)),
         }
     }
 }

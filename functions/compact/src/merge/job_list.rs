@@ -8,7 +8,7 @@ use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::Hull;
+use super::SectionBounds;
 
 /// Reason for a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,8 +49,8 @@ impl MergeJob {
         let mut inputs = inputs;
         inputs.sort_by_key(|section| (section.upto, section.above, section.first_day));
         let table = inputs.first()?.table;
-        let hulls = inputs.iter().map(|section| Hull::of(section));
-        let hull = hulls.reduce(Hull::with)?;
+        let hulls = inputs.iter().map(|section| SectionBounds::of(section));
+        let hull = hulls.reduce(SectionBounds::with)?;
         let one_table = inputs.iter().all(|section| section.table == table);
         one_table.then_some(Self {
             table,
@@ -64,8 +64,8 @@ impl MergeJob {
     }
 
     /// Returns the days and the interval of stamps of the output.
-    pub fn hull(&self) -> Hull {
-        Hull {
+    pub fn hull(&self) -> SectionBounds {
+        SectionBounds {
             first_day: self.first_day,
             last_day: self.last_day,
             above: self.above,
@@ -80,7 +80,7 @@ impl MergeJob {
 
     /// Returns the job as dispatched to another process.
     pub fn reference(&self) -> MergeJobRef {
-        let inputs = self.inputs.iter().map(|section| InputRef::of(section));
+        let inputs = self.inputs.iter().map(|section| SectionRef::of(section));
         MergeJobRef {
             table: self.table,
             first_day: self.first_day,
@@ -96,14 +96,14 @@ impl MergeJob {
 
 /// Reference to a section by its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct InputRef {
+pub struct SectionRef {
     /// The bundle.
     pub object: Ulid,
     /// Offset of the section in the bundle.
     pub offset: u64,
 }
 
-impl InputRef {
+impl SectionRef {
     /// Returns the reference to a section.
     pub fn of(section: &Section) -> Self {
         Self {
@@ -127,7 +127,7 @@ pub struct MergeJobRef {
     /// Inclusive upper stamp: the output has the rows of the segments up to it.
     pub upto: Stamp,
     /// The sections.
-    pub inputs: Vec<InputRef>,
+    pub inputs: Vec<SectionRef>,
     /// The length of all inputs in bytes; 0 if an earlier release dispatched the job.
     #[serde(default)]
     pub bytes: u64,
@@ -139,15 +139,15 @@ impl MergeJobRef {
     /// Returns the job if all its inputs are in `sections` and are still exactly the sections that intersect its
     /// bounds.
     pub fn resolve(&self, sections: &[Arc<Section>]) -> Option<MergeJob> {
-        let hull = Hull {
+        let hull = SectionBounds {
             first_day: self.first_day,
             last_day: self.last_day,
             above: self.above,
             upto: self.upto,
         };
-        let met = sections
-            .iter()
-            .filter(|section| section.table == self.table && hull.meets(&Hull::of(section)));
+        let met = sections.iter().filter(|section| {
+            section.table == self.table && hull.meets(&SectionBounds::of(section))
+        });
         let job = MergeJob::of(met.cloned().collect(), self.reason)?;
         let mut wanted = self.inputs.clone();
         let mut found = job.reference().inputs;

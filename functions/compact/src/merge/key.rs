@@ -10,19 +10,19 @@ use neap_points::{PointsError, times};
 
 /// Key columns of a batch of rows.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(super) struct SortKeys {
     /// One column for each tag of the table; `None` if no row has the tag.
-    tags: Vec<Option<TagColumn>>,
+    tags: Vec<Option<SortKeyTag>>,
     times: TimestampNanosecondArray,
 }
 
 #[derive(Clone, Debug)]
-struct TagColumn {
+struct SortKeyTag {
     keys: Int32Array,
     values: StringArray,
 }
 
-impl TagColumn {
+impl SortKeyTag {
     fn value(&self, row: usize) -> Option<&str> {
         let key = usize::try_from(self.keys.value(row)).ok()?;
         let is_value = self.keys.is_valid(row) && key < self.values.len();
@@ -30,7 +30,7 @@ impl TagColumn {
     }
 }
 
-impl Keys {
+impl SortKeys {
     pub(super) fn of(tags: &[String], rows: &RecordBatch) -> Result<Self, PointsError> {
         let tag_column = |tag: &String| {
             let Some(column) = rows.column_by_name(tag) else {
@@ -48,7 +48,7 @@ impl Keys {
                 found: column.data_type().to_string(),
                 expected: "Dictionary(Int32, Utf8)".to_owned(),
             })?;
-            Ok(Some(TagColumn {
+            Ok(Some(SortKeyTag {
                 keys: keys.clone(),
                 values: values.clone(),
             }))

@@ -33,11 +33,11 @@ mod stream;
 mod tests;
 
 pub use error::MergeError;
-pub use hull::Hull;
-pub use job::{JobLimits, MergeGaveUp, MergeOutcome, Merger};
-pub use job_list::{InputRef, MergeJob, MergeJobRef, MergeReason};
+pub use hull::SectionBounds;
+pub use job::{JobLimits, MergeOutcome, MergeSkipped, Merger};
+pub use job_list::{MergeJob, MergeJobRef, MergeReason, SectionRef};
 pub(crate) use memory::{fitting_inputs, inputs_within};
-pub use plan::{MergePolicy, TablePlan, TableState, plan_table};
+pub use plan::{MergePolicy, TablePlan, TablePlanInput, plan_table};
 pub(crate) use queue::MergeQueue;
-pub(crate) use scan::{Scan, ScanEnd};
+pub(crate) use scan::{ScanOutcome, SectionScan};
 pub(crate) use stream::RowSink;

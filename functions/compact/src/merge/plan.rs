@@ -21,23 +21,23 @@ use neap_manifest::Section;
 use neap_schema::TableId;
 
 use super::{
-    Hull, InputRef, MergeJob,
-    component::{Component, components},
+    MergeJob, SectionBounds, SectionRef,
+    component::{OverlapGroup, components},
     range::range_jobs,
 };
 
 /// Late sections of settled days are merged with the older section if they have at least 1/32 of its size.
-const FOLD_SHARE: u64 = 32;
+const LATE_DATA_RATIO: u64 = 32;
 
 /// Write activity of days, by the time since the last write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(super) enum WriteActivity {
     /// The days are written to.
-    Written,
+    Active,
     /// The days are settled.
     Settled,
     /// The days have been quiet for so long that they may share a range with their neighbours.
-    Long,
+    Cold,
 }
 
 /// Policy of merges.
@@ -79,15 +79,15 @@ impl Default for MergePolicy {
 
 /// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]
-pub struct TableState<'a> {
+pub struct TablePlanInput<'a> {
     /// The table.
     pub table: TableId,
     /// All its sections, in any order.
     pub sections: &'a [Arc<Section>],
     /// Sections that may hold rows which were deleted long enough ago.
-    pub rewrites: &'a BTreeSet<InputRef>,
+    pub rewrites: &'a BTreeSet<SectionRef>,
     /// Bounds of merges that other workers have claimed.
-    pub claimed: &'a [Hull],
+    pub claimed: &'a [SectionBounds],
     /// Rows before this time, in nanoseconds since the Unix epoch, have expired.
     pub cutoff: Option<i64>,
     /// Retention period; `None` without limit.
@@ -106,14 +106,14 @@ pub struct TablePlan {
 }
 
 /// Sort key of a merge, smallest first: number of inputs (descending), cost, table, day, stamp.
-pub(super) type Urgency = (Reverse<usize>, u64, TableId, i32, u64);
+pub(super) type MergePriority = (Reverse<usize>, u64, TableId, i32, u64);
 
 /// Merges below this size count as equally expensive, because their requests take longer than the transfer. Thus merges
 /// of neighbouring tables are adjacent.
 const SAME_COST_BYTES: u64 = 1 << 20;
 
 /// Returns the sort key of a merge: merges that save queries the most sections come first, then the cheapest.
-pub(super) fn urgency(job: &MergeJob) -> Urgency {
+pub(super) fn urgency(job: &MergeJob) -> MergePriority {
     let bytes = job.bytes();
     (
         Reverse(job.inputs.len()),
@@ -125,18 +125,18 @@ pub(super) fn urgency(job: &MergeJob) -> Urgency {
 }
 
 /// Plans the work on a table. Deterministic: the same state gives the same plan.
-pub fn plan_table(state: &TableState<'_>, policy: &MergePolicy) -> TablePlan {
+pub fn plan_table(state: &TablePlanInput<'_>, policy: &MergePolicy) -> TablePlan {
     let is_expired =
         |section: &Section| state.cutoff.is_some_and(|cutoff| section.max_time < cutoff);
     let is_claimed = |section: &Section| {
-        let hull = Hull::of(section);
+        let hull = SectionBounds::of(section);
         state.claimed.iter().any(|claimed| claimed.meets(&hull))
     };
     let of_table = state
         .sections
         .iter()
         .filter(|section| section.table == state.table);
-    let mut components: Vec<Component> = components(of_table.cloned().collect());
+    let mut components: Vec<OverlapGroup> = components(of_table.cloned().collect());
     let mut expired = Vec::new();
     for component in &mut components {
         component.note_claims(state.claimed);
@@ -168,18 +168,18 @@ impl MergePolicy {
     /// Returns whether two sections of settled days with overlapping times are worth a merge, because a query of these
     /// times reads and deduplicates both. A small late section waits for more data, but at most until the days are
     /// cold.
-    pub(super) fn is_worth_a_fold(&self, one: u64, other: u64, rest: Rest) -> bool {
+    pub(super) fn is_worth_a_fold(&self, one: u64, other: u64, rest: WriteActivity) -> bool {
         let (smaller, larger) = (one.min(other), one.max(other));
-        rest == Rest::Long || smaller >= larger / FOLD_SHARE
+        rest == WriteActivity::Cold || smaller >= larger / LATE_DATA_RATIO
     }
 
-    fn rest(&self, quiet: Duration) -> Rest {
+    fn rest(&self, quiet: Duration) -> WriteActivity {
         if quiet >= self.range_after.max(self.settle_after) {
-            Rest::Long
+            WriteActivity::Cold
         } else if quiet >= self.settle_after {
-            Rest::Settled
+            WriteActivity::Settled
         } else {
-            Rest::Written
+            WriteActivity::Active
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use super::{
     MergeJob, MergeJobRef,
-    plan::{Urgency, urgency},
+    plan::{MergePriority, urgency},
 };
-use crate::Debt;
+use crate::CompactionDebt;
 
 /// Keeps the most urgent merges.
 #[derive(Debug)]
 pub(crate) struct MergeQueue {
     limit: usize,
-    jobs: Vec<(Urgency, MergeJobRef)>,
-    debt: Debt,
+    jobs: Vec<(MergePriority, MergeJobRef)>,
+    debt: CompactionDebt,
 }
 
 impl MergeQueue {
@@ -20,13 +20,13 @@ impl MergeQueue {
         Self {
             limit,
             jobs: Vec::new(),
-            debt: Debt::default(),
+            debt: CompactionDebt::default(),
         }
     }
 
     /// Adds the merges of a table.
     pub(crate) fn add(&mut self, jobs: &[MergeJob]) {
-        self.debt = [self.debt, Debt::of(jobs)].into_iter().sum();
+        self.debt = [self.debt, CompactionDebt::of(jobs)].into_iter().sum();
         let references = jobs.iter().map(|job| (urgency(job), job.reference()));
         self.jobs.extend(references);
         if self.jobs.len() >= self.limit.saturating_mul(2).max(64) {
@@ -40,7 +40,7 @@ impl MergeQueue {
     }
 
     /// Returns the debt of all merges that were added.
-    pub(crate) fn debt(&self) -> Debt {
+    pub(crate) fn debt(&self) -> CompactionDebt {
         self.debt
     }
 

@@ -9,12 +9,12 @@ use neap_manifest::day_of;
 
 use super::{
     MergeJob, MergeReason,
-    component::Component,
-    plan::{MergePolicy, TableState},
+    component::OverlapGroup,
+    plan::{MergePolicy, TablePlanInput},
 };
 
 /// Widths of ranges, as powers of two: from 4,096 days down to 4 days, each a quarter of the previous one.
-const STEPS: [u32; 6] = [12, 10, 8, 6, 4, 2];
+const RANGE_BITS: [u32; 6] = [12, 10, 8, 6, 4, 2];
 
 /// A range covers at most this fraction of the retention period, because expired rows stay until all rows of their
 /// section have expired.
@@ -24,12 +24,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Merges groups of overlapping sections that are small together, widest ranges first. Blocks the merged groups.
 pub(super) fn range_jobs(
-    components: &mut [Component],
-    state: &TableState<'_>,
+    components: &mut [OverlapGroup],
+    state: &TablePlanInput<'_>,
     policy: &MergePolicy,
 ) -> Vec<MergeJob> {
     let mut jobs = Vec::new();
-    for bits in STEPS {
+    for bits in RANGE_BITS {
         if !is_short(bits, state.retention) {
             continue;
         }
@@ -57,7 +57,7 @@ fn is_short(bits: u32, retention: Option<Duration>) -> bool {
 }
 
 /// Returns the overlap groups that lie within each aligned range.
-fn groups(components: &[Component], bits: u32) -> Vec<Vec<usize>> {
+fn groups(components: &[OverlapGroup], bits: u32) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for (at, component) in components.iter().enumerate() {
         let (first, last) = component.days();
@@ -72,7 +72,12 @@ fn groups(components: &[Component], bits: u32) -> Vec<Vec<usize>> {
 }
 
 /// Returns whether the range ended before yesterday.
-fn is_over(components: &[Component], places: &[usize], bits: u32, state: &TableState<'_>) -> bool {
+fn is_over(
+    components: &[OverlapGroup],
+    places: &[usize],
+    bits: u32,
+    state: &TablePlanInput<'_>,
+) -> bool {
     let first = places.first().and_then(|at| components.get(*at));
     let today = day_of(state.now.micros().saturating_mul(1_000));
     first.is_some_and(|component| {
@@ -83,16 +88,16 @@ fn is_over(components: &[Component], places: &[usize], bits: u32, state: &TableS
 
 /// Returns whether the overlap groups are unclaimed and quiet, and fit into one section.
 fn is_ready(
-    components: &[Component],
+    components: &[OverlapGroup],
     places: &[usize],
-    state: &TableState<'_>,
+    state: &TablePlanInput<'_>,
     policy: &MergePolicy,
 ) -> bool {
     let members = || places.iter().filter_map(|at| components.get(*at));
     let sections: usize = members().map(|component| component.sections.len()).sum();
-    let bytes: u64 = members().map(Component::bytes).sum();
+    let bytes: u64 = members().map(OverlapGroup::bytes).sum();
     let is_quiet =
-        |component: &Component| state.now.since(component.newest().time()) >= policy.range_after;
+        |component: &OverlapGroup| state.now.since(component.newest().time()) >= policy.range_after;
     bytes < policy.range_target.min(policy.max_output_bytes)
         && sections <= policy.max_inputs
         && members().all(|component| component.is_free() && is_quiet(component))

@@ -6,22 +6,22 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{Bucket, Moment};
+use neap_bucket::{Bucket, ClockReading};
 use neap_catalog::Table;
 use neap_manifest::{Manifest, SectionWithFooter};
 use neap_schema::DatabaseId;
 
 use super::{
     JobLimits, MergeError,
-    input::RowFilter,
+    input::InputRowFilter,
     job::PARALLEL_OPENS,
     memory::sizes_within,
-    source::Source,
-    stream::{MergeStream, Progress, RowSink},
+    source::SectionSource,
+    stream::{MergeProgress, MergeStream, RowSink},
 };
 
 /// Sections to read.
-pub(crate) struct Scan<'a> {
+pub(crate) struct SectionScan<'a> {
     pub(crate) bucket: &'a Bucket,
     pub(crate) database: DatabaseId,
     /// The manifest with the deletes and the expiry of the rows.
@@ -32,26 +32,26 @@ pub(crate) struct Scan<'a> {
     /// Rows before this time are dropped.
     pub(crate) from: i64,
     /// Start time of the job.
-    pub(crate) begun: &'a Moment,
+    pub(crate) begun: &'a ClockReading,
     pub(crate) limits: &'a JobLimits,
 }
 
 /// Outcome of a scan.
-pub(crate) enum ScanEnd<S> {
+pub(crate) enum ScanOutcome<S> {
     /// The sink has all rows.
-    Done(S),
+    Completed(S),
     /// The time limit expired.
     OutOfTime,
     /// The scan needs more memory than its limit.
     OutOfMemory,
 }
 
-impl Scan<'_> {
+impl SectionScan<'_> {
     /// Reads all rows into `sink`, deduplicated.
     ///
     /// # Errors
     /// Errors of the store; damaged or missing sections, by name.
-    pub(crate) async fn run<S: RowSink>(self, mut sink: S) -> Result<ScanEnd<S>, MergeError> {
+    pub(crate) async fn run<S: RowSink>(self, mut sink: S) -> Result<ScanOutcome<S>, MergeError> {
         let mut used = 0;
         let world = self.bucket.world();
         for group in groups(self.sections.clone()) {
@@ -63,27 +63,27 @@ impl Scan<'_> {
             let sizes = sizes_within(left, group.len());
             let filters: Vec<_> = group
                 .iter()
-                .map(|found| RowFilter::of(self.manifest, &found.section, Some(self.from)))
+                .map(|found| InputRowFilter::of(self.manifest, &found.section, Some(self.from)))
                 .collect();
-            let opened: Vec<Source> = stream::iter(group)
-                .map(|found| Source::open(self.bucket.clone(), self.database, found, sizes))
+            let opened: Vec<SectionSource> = stream::iter(group)
+                .map(|found| SectionSource::open(self.bucket.clone(), self.database, found, sizes))
                 .buffered(PARALLEL_OPENS)
                 .try_collect()
                 .await?;
             let inputs = opened.into_iter().zip(filters).collect();
             let merge = MergeStream::new(self.table, inputs, bytes_in, |_, _, _| sink)?;
-            let go_on = |progress: Progress| {
+            let go_on = |progress: MergeProgress| {
                 used = progress.memory_bytes;
                 used <= self.limits.max_memory_bytes
                     && world.elapsed(self.begun) <= self.limits.time
             };
             sink = match merge.run(go_on).await? {
                 Some(sink) => sink,
-                None if used > self.limits.max_memory_bytes => return Ok(ScanEnd::OutOfMemory),
-                None => return Ok(ScanEnd::OutOfTime),
+                None if used > self.limits.max_memory_bytes => return Ok(ScanOutcome::OutOfMemory),
+                None => return Ok(ScanOutcome::OutOfTime),
             };
         }
-        Ok(ScanEnd::Done(sink))
+        Ok(ScanOutcome::Completed(sink))
     }
 }
 

@@ -16,11 +16,11 @@ use parquet::file::metadata::PageIndexPolicy;
 
 use super::{
     MergeError,
-    input::{Window, windows},
+    input::{ReadWindow, windows},
 };
 
 /// Timeout of a read: longer than the retries of the store.
-const READ_LIMIT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Read sizes of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +33,13 @@ pub(super) struct ReadSizes {
 
 /// Location of a section in the bucket.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct SectionByteReader {
     bucket: Bucket,
     key: Key,
     offset: u64,
 }
 
-impl Place {
+impl SectionByteReader {
     pub(super) fn name(&self) -> String {
         format!("{}@{}", self.key, self.offset)
     }
@@ -52,11 +52,11 @@ impl Place {
             if_none_match: None,
         };
         let get = self.bucket.get(&self.key, options);
-        let answer = self.bucket.world().timeout(READ_LIMIT, get).await;
+        let answer = self.bucket.world().timeout(READ_TIMEOUT, get).await;
         let answer = answer.ok_or_else(|| StoreError::Unavailable {
             operation: Operation::Get,
             key: self.key.to_string(),
-            reason: format!("no answer within {} s", READ_LIMIT.as_secs()),
+            reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
         })??;
         let Get::Found(object) = answer.value else {
             return Err(MergeError::Missing(self.key.to_string()));
@@ -79,28 +79,28 @@ impl Place {
 
 /// A window with its bytes.
 #[derive(Debug)]
-pub(super) struct Fetched {
-    pub(super) window: Window,
+pub(super) struct FetchedWindow {
+    pub(super) window: ReadWindow,
     pub(super) bytes: Vec<Bytes>,
 }
 
 /// A section whose footer is known.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) place: Place,
+pub(super) struct SectionSource {
+    pub(super) place: SectionByteReader,
     pub(super) footer: Arc<SectionFooter>,
     /// Windows not yet read.
-    pub(super) windows: VecDeque<Window>,
+    pub(super) windows: VecDeque<ReadWindow>,
     /// The fetched window that is not yet decoded.
-    pub(super) ready: Option<Fetched>,
+    pub(super) ready: Option<FetchedWindow>,
     /// Whether a window is being fetched.
     pub(super) is_fetching: bool,
-    checksum: Checksum,
+    checksum: RunningChecksum,
 }
 
 /// Incremental checksum of the bytes of a section that were read, from its start.
 #[derive(Clone, Copy, Debug)]
-struct Checksum {
+struct RunningChecksum {
     expected: Option<u32>,
     crc: u32,
     /// End of the bytes read so far.
@@ -113,7 +113,7 @@ struct Checksum {
 /// Magic bytes at the start of every Parquet file; no window contains them.
 const MAGIC: &[u8] = b"PAR1";
 
-impl Checksum {
+impl RunningChecksum {
     fn new(section: &Section, footer: &Bytes) -> Self {
         Self {
             expected: section.crc32c,
@@ -124,7 +124,7 @@ impl Checksum {
         }
     }
 
-    fn add(&mut self, fetched: &Fetched) {
+    fn add(&mut self, fetched: &FetchedWindow) {
         for (range, bytes) in fetched.window.ranges.iter().zip(&fetched.bytes) {
             if range.start == self.end {
                 self.crc = crc32c::crc32c_append(self.crc, bytes);
@@ -144,7 +144,7 @@ impl Checksum {
     }
 }
 
-impl Source {
+impl SectionSource {
     /// Reads the footer of a section, or the whole section if it is small.
     pub(super) async fn open(
         bucket: Bucket,
@@ -153,7 +153,7 @@ impl Source {
         sizes: ReadSizes,
     ) -> Result<Self, MergeError> {
         let section = found.section;
-        let place = Place {
+        let place = SectionByteReader {
             bucket,
             key: section.key(database),
             offset: section.offset,
@@ -179,12 +179,12 @@ impl Source {
             footer,
             ready: None,
             is_fetching: false,
-            checksum: Checksum::new(&section, &bytes),
+            checksum: RunningChecksum::new(&section, &bytes),
         })
     }
 
     /// Reads the whole section by one request.
-    async fn open_whole(place: Place, section: &Section) -> Result<Self, MergeError> {
+    async fn open_whole(place: SectionByteReader, section: &Section) -> Result<Self, MergeError> {
         let bytes = place.read(0..section.length).await?;
         let data_length = section.length.saturating_sub(section.footer_length.into());
         let end = usize::try_from(data_length).ok();
@@ -197,20 +197,20 @@ impl Source {
             .verify_all(&bytes)
             .map_err(|error| place.damaged(&error))?;
         // For the checksum, the whole section counts as the footer.
-        let checksum = Checksum {
+        let checksum = RunningChecksum {
             crc: 0,
             end: 0,
-            ..Checksum::new(section, &bytes)
+            ..RunningChecksum::new(section, &bytes)
         };
         let (start, end) = (0, section.length);
-        let window = Window {
+        let window = ReadWindow {
             ranges: Vec::from([Range { start, end }]),
         };
         Ok(Self {
             footer,
             place,
             windows: VecDeque::new(),
-            ready: Some(Fetched {
+            ready: Some(FetchedWindow {
                 window,
                 bytes: Vec::from([bytes]),
             }),
@@ -222,8 +222,8 @@ impl Source {
     /// Reads the bytes of a window, by one request for each of its ranges, and verifies them.
     pub(super) fn fetch(
         &self,
-        window: Window,
-    ) -> impl Future<Output = Result<Fetched, MergeError>> + Send + 'static {
+        window: ReadWindow,
+    ) -> impl Future<Output = Result<FetchedWindow, MergeError>> + Send + 'static {
         let (place, footer) = (self.place.clone(), Arc::clone(&self.footer));
         async move {
             let reads = window.ranges.iter().map(|range| place.read(range.clone()));
@@ -233,12 +233,12 @@ impl Source {
                     .verify(range.start, bytes)
                     .map_err(|error| place.damaged(&error))?;
             }
-            Ok(Fetched { window, bytes })
+            Ok(FetchedWindow { window, bytes })
         }
     }
 
     /// Accepts a fetched window.
-    pub(super) fn note(&mut self, fetched: Fetched) {
+    pub(super) fn note(&mut self, fetched: FetchedWindow) {
         self.checksum.add(&fetched);
         self.ready = Some(fetched);
         self.is_fetching = false;
@@ -254,7 +254,7 @@ impl Source {
 }
 
 fn decode_footer(
-    place: &Place,
+    place: &SectionByteReader,
     end: &Bytes,
     length: u64,
 ) -> Result<Arc<SectionFooter>, MergeError> {

@@ -23,9 +23,9 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::{
     MergeError,
-    blocks::{Block, BlockMerge},
-    input::{Input, RowFilter},
-    source::{Fetched, Source},
+    blocks::{BlockMerge, RowBlock},
+    input::{InputRowFilter, MergeInput},
+    source::{FetchedWindow, SectionSource},
 };
 use crate::SectionWriter;
 
@@ -68,50 +68,50 @@ impl RowSink for SectionWriter {
 }
 
 /// The CPU-bound part of a merge.
-struct Work<S> {
+struct MergeWork<S> {
     blocks: BlockMerge,
     sink: S,
 }
 
 /// Reason why the CPU-bound part pauses.
 #[derive(Debug)]
-enum Pause {
+enum WorkPause {
     /// These inputs need their next windows.
     Needs(Vec<usize>),
     /// The blocks of one turn are done.
-    Turn,
+    TurnDone,
     /// The merge is done.
     End,
 }
 
-impl<S: RowSink> Work<S> {
-    fn turn(&mut self) -> Result<Pause, MergeError> {
+impl<S: RowSink> MergeWork<S> {
+    fn turn(&mut self) -> Result<WorkPause, MergeError> {
         for _ in 0..BLOCKS_PER_TURN {
             match self.blocks.next()? {
-                Block::Needs(inputs) => return Ok(Pause::Needs(inputs)),
-                Block::Rows(rows) => self.sink.write(&rows)?,
-                Block::End => return Ok(Pause::End),
+                RowBlock::Needs(inputs) => return Ok(WorkPause::Needs(inputs)),
+                RowBlock::Rows(rows) => self.sink.write(&rows)?,
+                RowBlock::End => return Ok(WorkPause::End),
             }
         }
-        Ok(Pause::Turn)
+        Ok(WorkPause::TurnDone)
     }
 }
 
 /// Progress of a merge, for the caller to stop it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub(super) struct MergeProgress {
     /// Approximate memory in bytes.
     pub(super) memory_bytes: u64,
 }
 
 /// A merge of sections whose footers are known.
 pub(super) struct MergeStream<S> {
-    sources: Vec<Source>,
-    work: Box<Work<S>>,
+    sources: Vec<SectionSource>,
+    work: Box<MergeWork<S>>,
     is_inline: bool,
 }
 
-type Fetch = BoxFuture<'static, (usize, Result<Fetched, MergeError>)>;
+type WindowFetch = BoxFuture<'static, (usize, Result<FetchedWindow, MergeError>)>;
 
 impl<S: RowSink> MergeStream<S> {
     /// Creates a merge of sections of a table, given oldest first, each with its row filter. `sink` creates the
@@ -122,7 +122,7 @@ impl<S: RowSink> MergeStream<S> {
     /// `Column` if the table does not have a column of an input; `Format` if an input cannot be read.
     pub(super) fn new(
         table: &Table,
-        inputs: Vec<(Source, RowFilter)>,
+        inputs: Vec<(SectionSource, InputRowFilter)>,
         bytes_in: u64,
         sink: impl FnOnce(&[String], SchemaRef, u64) -> S,
     ) -> Result<Self, MergeError> {
@@ -135,14 +135,14 @@ impl<S: RowSink> MergeStream<S> {
         for (source, filter) in inputs {
             let (name, metadata) = (source.place.name(), Arc::clone(source.footer.metadata()));
             let tags = Arc::clone(&shared);
-            decoders.push(Input::new(name, tags, metadata, batch_rows, filter)?);
+            decoders.push(MergeInput::new(name, tags, metadata, batch_rows, filter)?);
             sources.push(source);
         }
         let sink = sink(&tags, Arc::clone(&schema), rows);
         let blocks = BlockMerge::new(tags, schema, decoders);
         Ok(Self {
             sources,
-            work: Box::new(Work { blocks, sink }),
+            work: Box::new(MergeWork { blocks, sink }),
             is_inline: bytes_in <= INLINE_BYTES,
         })
     }
@@ -150,25 +150,25 @@ impl<S: RowSink> MergeStream<S> {
     /// Merges all rows. Returns `None` if `go_on` returned `false`.
     pub(super) async fn run(
         self,
-        mut go_on: impl FnMut(Progress) -> bool,
+        mut go_on: impl FnMut(MergeProgress) -> bool,
     ) -> Result<Option<S>, MergeError> {
         let Self {
             mut sources,
             mut work,
             is_inline,
         } = self;
-        let mut fetches: FuturesUnordered<Fetch> = FuturesUnordered::new();
+        let mut fetches: FuturesUnordered<WindowFetch> = FuturesUnordered::new();
         loop {
             start_fetches(&mut sources, &mut fetches);
             let (rested, pause) = turn(work, is_inline, &mut sources, &mut fetches).await?;
             work = rested;
             match pause {
-                Pause::End => {
-                    sources.iter().try_for_each(Source::check)?;
+                WorkPause::End => {
+                    sources.iter().try_for_each(SectionSource::check)?;
                     return Ok(Some(work.sink));
                 }
-                Pause::Turn => {}
-                Pause::Needs(needs) => {
+                WorkPause::TurnDone => {}
+                WorkPause::Needs(needs) => {
                     for at in needs {
                         let fetched = wait_for(at, &mut sources, &mut fetches).await?;
                         if let (Some(input), Some(fetched)) = (work.blocks.input_mut(at), fetched) {
@@ -184,7 +184,7 @@ impl<S: RowSink> MergeStream<S> {
     }
 }
 
-fn progress<S: RowSink>(work: &Work<S>, sources: &[Source]) -> Progress {
+fn progress<S: RowSink>(work: &MergeWork<S>, sources: &[SectionSource]) -> MergeProgress {
     // A window that is being decoded is about as large as the next one.
     let windows = sources.iter().map(|source| {
         let next = source.ready.as_ref().map(|fetched| &fetched.window);
@@ -192,19 +192,19 @@ fn progress<S: RowSink>(work: &Work<S>, sources: &[Source]) -> Progress {
             .or(source.windows.front())
             .map_or(0, |window| window.size_bytes())
     });
-    Progress {
+    MergeProgress {
         memory_bytes: windows.sum::<u64>() + work.sink.size_bytes() as u64 + 4 * BLOCK_BYTES,
     }
 }
 
 /// Runs one turn of the CPU-bound part, and fetches windows in the meantime.
 async fn turn<S: RowSink>(
-    work: Box<Work<S>>,
+    work: Box<MergeWork<S>>,
     is_inline: bool,
-    sources: &mut [Source],
-    fetches: &mut FuturesUnordered<Fetch>,
-) -> Result<(Box<Work<S>>, Pause), MergeError> {
-    let take_turn = move |mut work: Box<Work<S>>| {
+    sources: &mut [SectionSource],
+    fetches: &mut FuturesUnordered<WindowFetch>,
+) -> Result<(Box<MergeWork<S>>, WorkPause), MergeError> {
+    let take_turn = move |mut work: Box<MergeWork<S>>| {
         let pause = work.turn();
         pause.map(|pause| (work, pause))
     };
@@ -225,20 +225,20 @@ async fn turn<S: RowSink>(
     }
 }
 
-fn note(sources: &mut [Source], at: usize, fetched: Fetched) {
+fn note(sources: &mut [SectionSource], at: usize, fetched: FetchedWindow) {
     if let Some(source) = sources.get_mut(at) {
         source.note(fetched);
     }
 }
 
 /// Starts to fetch the next window of each input that has none waiting.
-fn start_fetches(sources: &mut [Source], fetches: &mut FuturesUnordered<Fetch>) {
+fn start_fetches(sources: &mut [SectionSource], fetches: &mut FuturesUnordered<WindowFetch>) {
     for (at, source) in sources.iter_mut().enumerate() {
         start_fetch(at, source, fetches);
     }
 }
 
-fn start_fetch(at: usize, source: &mut Source, fetches: &mut FuturesUnordered<Fetch>) {
+fn start_fetch(at: usize, source: &mut SectionSource, fetches: &mut FuturesUnordered<WindowFetch>) {
     if source.ready.is_some() || source.is_fetching || fetches.len() >= PARALLEL_READS {
         return;
     }
@@ -252,9 +252,9 @@ fn start_fetch(at: usize, source: &mut Source, fetches: &mut FuturesUnordered<Fe
 /// Waits for the next window of an input. Returns `None` if there is none.
 async fn wait_for(
     at: usize,
-    sources: &mut [Source],
-    fetches: &mut FuturesUnordered<Fetch>,
-) -> Result<Option<Fetched>, MergeError> {
+    sources: &mut [SectionSource],
+    fetches: &mut FuturesUnordered<WindowFetch>,
+) -> Result<Option<FetchedWindow>, MergeError> {
     loop {
         let Some(source) = sources.get_mut(at) else {
             return Ok(None);
@@ -273,12 +273,15 @@ async fn wait_for(
 
 /// Returns the columns of the output: the tags and the time of the table, and the fields that some input has. A section
 /// omits fields without values, so each of these fields has a value somewhere.
-fn schema_of(table: &Table, inputs: &[(Source, RowFilter)]) -> Result<SchemaRef, MergeError> {
+fn schema_of(
+    table: &Table,
+    inputs: &[(SectionSource, InputRowFilter)],
+) -> Result<SchemaRef, MergeError> {
     let all = table.arrow_schema();
     let mut stored = vec![false; all.fields().len()];
     for (source, _) in inputs {
         let section = source.place.name();
-        let schema = Input::schema_of(&section, source.footer.metadata())?;
+        let schema = MergeInput::schema_of(&section, source.footer.metadata())?;
         for field in schema.fields() {
             let place = all.index_of(field.name()).ok();
             let place = place.filter(|place| all.field(*place).data_type() == field.data_type());
@@ -302,7 +305,7 @@ fn schema_of(table: &Table, inputs: &[(Source, RowFilter)]) -> Result<SchemaRef,
 }
 
 /// Returns the total rows of all inputs, and the number of rows of a batch.
-fn expected(inputs: &[(Source, RowFilter)]) -> (u64, usize) {
+fn expected(inputs: &[(SectionSource, InputRowFilter)]) -> (u64, usize) {
     let metadata = || inputs.iter().map(|(source, _)| source.footer.metadata());
     let rows = metadata().map(|metadata| metadata.file_metadata().num_rows());
     let rows = rows.filter_map(|rows| u64::try_from(rows).ok()).sum();

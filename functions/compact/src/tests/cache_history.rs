@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use arrow_array::RecordBatch;
 use futures::{FutureExt, future::BoxFuture};
-use neap_bucket::{Get, GetOptions, KeyClass, Versioned};
-use neap_cache::{Layer, LayerBuilder, Shape, Wanted};
+use neap_bucket::{Get, GetOptions, KeyClass, VersionedValue};
+use neap_cache::{CacheLayer, CacheLayerBuilder, CacheQuery, CacheShape};
 use neap_catalog::{ANY_AGE, DatabaseCatalog, Table};
 use neap_manifest::{Manifest, Section};
 use neap_points::fold;
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use super::{
     caches::{distinct_cache, last_cache},
-    stage::{NOW, Stage},
+    stage::{CompactTestBed, NOW},
 };
 use crate::{
     Compactor, MergePolicy,
@@ -26,7 +26,7 @@ use crate::{
 const MINUTE: i64 = 60_000_000_000;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum CacheHistoryStep {
     /// Lines: host, optional zone, minutes before now, fields.
     Write(Vec<(u8, Option<u8>, i64, u8)>),
     /// A flush by a function with a warm (`true`) or cold cache.
@@ -43,37 +43,37 @@ enum Step {
     Retain(Option<u64>),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = CacheHistoryStep> {
     prop_oneof![
         8 => simple_step(),
-        1 => proptest::collection::vec(simple_step(), 1..6).prop_map(Step::InterruptedFill),
+        1 => proptest::collection::vec(simple_step(), 1..6).prop_map(CacheHistoryStep::InterruptedFill),
     ]
 }
 
-fn simple_step() -> impl Strategy<Value = Step> {
+fn simple_step() -> impl Strategy<Value = CacheHistoryStep> {
     let line = (0..4_u8, proptest::option::of(0..2_u8), -1..400_i64, 0..4_u8);
     prop_oneof![
-        6 => proptest::collection::vec(line, 1..8).prop_map(Step::Write),
-        6 => any::<bool>().prop_map(Step::Flush),
-        2 => Just(Step::Settle),
-        3 => Just(Step::Fill),
+        6 => proptest::collection::vec(line, 1..8).prop_map(CacheHistoryStep::Write),
+        6 => any::<bool>().prop_map(CacheHistoryStep::Flush),
+        2 => Just(CacheHistoryStep::Settle),
+        3 => Just(CacheHistoryStep::Fill),
         1 => (proptest::option::of(0..4_u8), 0..300_i64, 0..300_i64)
-            .prop_map(|(host, from, length)| Step::Delete(host, from, length)),
-        2 => (1..120_u64).prop_map(Step::Pass),
-        1 => proptest::option::of(1..6_u64).prop_map(Step::Retain),
+            .prop_map(|(host, from, length)| CacheHistoryStep::Delete(host, from, length)),
+        2 => (1..120_u64).prop_map(CacheHistoryStep::Pass),
+        1 => proptest::option::of(1..6_u64).prop_map(CacheHistoryStep::Retain),
     ]
 }
 
 #[derive(Clone)]
-struct History {
-    stage: Arc<Stage>,
+struct CacheHistory {
+    stage: Arc<CompactTestBed>,
     warm: Compactor,
     id: DatabaseId,
 }
 
-impl History {
+impl CacheHistory {
     async fn new() -> Self {
-        let mut stage = Stage::new().await;
+        let mut stage = CompactTestBed::new().await;
         stage.policy = MergePolicy {
             recent_sections: 3,
             delete_after: Duration::from_secs(60),
@@ -109,15 +109,15 @@ impl History {
         self.stage.bucket.world().clock.wall_micros() * 1_000
     }
 
-    fn take(&self, step: Step) -> BoxFuture<'_, ()> {
+    fn take(&self, step: CacheHistoryStep) -> BoxFuture<'_, ()> {
         self.do_step(step).boxed()
     }
 
-    async fn do_step(&self, step: Step) {
+    async fn do_step(&self, step: CacheHistoryStep) {
         let now = self.now();
         let stage = &self.stage;
         match step {
-            Step::Write(lines) => {
+            CacheHistoryStep::Write(lines) => {
                 let lines = lines.iter().map(|(host, zone, age, fields)| {
                     let zone = zone.map_or(String::new(), |zone| format!(",zone=z{zone}"));
                     let fields = match fields {
@@ -132,25 +132,25 @@ impl History {
                 });
                 stage.write("db", &lines.collect::<String>()).await;
             }
-            Step::Flush(warm) => {
+            CacheHistoryStep::Flush(warm) => {
                 stage.pass(Duration::from_secs(10));
                 let cold = stage.compactor();
                 let compactor = if warm { &self.warm } else { &cold };
                 compactor.flush(self.id).await.unwrap();
             }
-            Step::Settle => {
+            CacheHistoryStep::Settle => {
                 let report = self.warm.settle(self.id, None).await.unwrap();
                 assert_eq!(report.failures, []);
             }
-            Step::Fill => {
+            CacheHistoryStep::Fill => {
                 self.warm.fill_caches(self.id, None).await.unwrap();
             }
-            Step::InterruptedFill(steps) => {
+            CacheHistoryStep::InterruptedFill(steps) => {
                 let history = self.clone();
                 let between = async move {
                     // A request would time out if minutes passed during it, so these steps are skipped.
                     let steps = steps.into_iter();
-                    for step in steps.filter(|step| !matches!(step, Step::Pass(_))) {
+                    for step in steps.filter(|step| !matches!(step, CacheHistoryStep::Pass(_))) {
                         history.take(step).await;
                     }
                 };
@@ -158,7 +158,7 @@ impl History {
                 let report = compactor.fill_caches(self.id, None).await.unwrap();
                 assert_eq!(report.failures, []);
             }
-            Step::Delete(host, from, length) => {
+            CacheHistoryStep::Delete(host, from, length) => {
                 let from = now - from * MINUTE;
                 let mut condition = Condition::between(from, from + length * MINUTE);
                 if let Some(host) = host {
@@ -169,8 +169,8 @@ impl History {
                 }
                 stage.delete("db", condition).await;
             }
-            Step::Pass(minutes) => stage.pass(Duration::from_secs(60 * minutes)),
-            Step::Retain(hours) => {
+            CacheHistoryStep::Pass(minutes) => stage.pass(Duration::from_secs(60 * minutes)),
+            CacheHistoryStep::Retain(hours) => {
                 let retention = hours.map(|hours| Duration::from_secs(3_600 * hours));
                 stage
                     .catalog
@@ -221,7 +221,7 @@ impl History {
         }
         let rows = fold(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
         let objects = CacheObjects::new(self.stage.bucket.clone(), 0);
-        for (cache, shape) in Shape::all_of(&table) {
+        for (cache, shape) in CacheShape::all_of(&table) {
             let Some(entry) = manifest.value.cache(cache) else {
                 continue;
             };
@@ -232,7 +232,7 @@ impl History {
             let from = self.from(&shape, &catalog, &table, &manifest);
             // Expired rows do not come back when retention is extended, so the object may start later.
             let from = from.max(found.complete_from());
-            let mut builder = LayerBuilder::new(&shape, from, MAX_CONTENT_BYTES);
+            let mut builder = CacheLayerBuilder::new(&shape, from, MAX_CONTENT_BYTES);
             builder.push(&rows).unwrap();
             let expected = builder.finish().unwrap();
             assert_eq!(
@@ -260,10 +260,10 @@ impl History {
     /// Returns the earliest time that a query returns at present.
     fn from(
         &self,
-        shape: &Shape,
-        catalog: &Versioned<DatabaseCatalog>,
+        shape: &CacheShape,
+        catalog: &VersionedValue<DatabaseCatalog>,
         table: &Table,
-        manifest: &Versioned<Manifest>,
+        manifest: &VersionedValue<Manifest>,
     ) -> i64 {
         let from = self.now() - i64::try_from(shape.age().as_nanos()).unwrap();
         let cutoff = catalog
@@ -274,9 +274,9 @@ impl History {
 }
 
 /// Returns the rows of a query as text.
-fn shown(layer: &Layer, shape: &Shape, from: i64) -> String {
+fn shown(layer: &CacheLayer, shape: &CacheShape, from: i64) -> String {
     let projection: Vec<_> = (0..shape.schema().fields().len()).collect();
-    let wanted = Wanted {
+    let wanted = CacheQuery {
         filters: &[],
         from,
         count: None,
@@ -300,9 +300,13 @@ fn shown(layer: &Layer, shape: &Shape, from: i64) -> String {
 }
 
 /// Steps that create at least some objects to compare.
-fn prelude() -> Vec<Step> {
+fn prelude() -> Vec<CacheHistoryStep> {
     let lines = (0..4).map(|host| (host, Some(host % 2), i64::from(host), 2));
-    vec![Step::Write(lines.collect()), Step::Flush(false), Step::Fill]
+    vec![
+        CacheHistoryStep::Write(lines.collect()),
+        CacheHistoryStep::Flush(false),
+        CacheHistoryStep::Fill,
+    ]
 }
 
 proptest! {
@@ -314,7 +318,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let checked = runtime.block_on(async {
-            let history = History::new().await;
+            let history = CacheHistory::new().await;
             let mut checked = 0;
             for step in prelude().into_iter().chain(steps) {
                 history.take(step).await;

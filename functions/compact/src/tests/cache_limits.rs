@@ -10,22 +10,22 @@ use std::{
 };
 
 use futures::FutureExt;
-use neap_bucket::{Call, Change, KeyClass, Operation, Phase, Versioned};
+use neap_bucket::{CallPhase, KeyClass, Operation, RegisterChange, StoreCall, VersionedValue};
 use neap_catalog::NewLastCache;
 use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
 
 use super::{
     caches::{distinct_cache, last_cache},
-    stage::{NOW, Stage},
+    stage::{CompactTestBed, NOW},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A database with the table `m`, which has some last value caches, and the table `other`, which has one. Each table
 /// has a section in an object of its own; the section of `m` is smaller.
-async fn two_tables(caches: usize) -> (Stage, DatabaseId) {
-    let stage = Stage::new().await;
+async fn two_tables(caches: usize) -> (CompactTestBed, DatabaseId) {
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     let lines = (0..200).map(|n| format!("other,host=h{n} v={n},w={} {}\n", n * 7, NOW + n));
@@ -44,7 +44,7 @@ async fn two_tables(caches: usize) -> (Stage, DatabaseId) {
     (stage, id)
 }
 
-async fn count_of_caches(stage: &Stage) -> usize {
+async fn count_of_caches(stage: &CompactTestBed) -> usize {
     stage.manifest("db").await.caches.len()
 }
 
@@ -62,8 +62,8 @@ async fn a_flush_is_committed_although_its_cache_requests_hang() {
     stage.pass(Duration::from_secs(10));
     let stage = Arc::new(stage);
     let (waiting, register) = (stage.clock_hand(), stage.manifests.register(id));
-    let compactor = stage.hooked(move |call: &Call| {
-        let is_it = call.phase == Phase::Before && KeyClass::of(&call.key) == KeyClass::Cache;
+    let compactor = stage.hooked(move |call: &StoreCall| {
+        let is_it = call.phase == CallPhase::Before && KeyClass::of(&call.key) == KeyClass::Cache;
         if !is_it {
             return std::future::ready(()).boxed();
         }
@@ -71,8 +71,8 @@ async fn a_flush_is_committed_although_its_cache_requests_hang() {
         let register = register.clone();
         async move {
             // A concurrent commit, so that the age of the bundle's name is checked.
-            let touch = |base: &Versioned<Manifest>| {
-                Ok::<_, Infallible>(Change::Put(Manifest::successor(base), ()))
+            let touch = |base: &VersionedValue<Manifest>| {
+                Ok::<_, Infallible>(RegisterChange::Put(Manifest::successor(base), ()))
             };
             register.commit(None, touch).await.unwrap();
             std::future::pending().await
@@ -81,7 +81,7 @@ async fn a_flush_is_committed_although_its_cache_requests_hang() {
     });
     let flushed = compactor.flush(id).await.unwrap();
     assert!(
-        matches!(flushed, crate::Flushed::Done { rows: 1, .. }),
+        matches!(flushed, crate::FlushResult::Done { rows: 1, .. }),
         "{flushed:?}"
     );
     // The cache of the other table has not changed.
@@ -102,7 +102,9 @@ async fn an_object_that_is_referenced_during_a_collection_stays() {
         between.pass(31 * MINUTE);
     };
     let compactor = stage.interrupted_at((Operation::List, KeyClass::Tail), done);
-    let report = compactor.handle(&crate::Event::Collect, None).await;
+    let report = compactor
+        .handle(&crate::CompactorEvent::Collect, None)
+        .await;
     assert_eq!(report.unwrap().failures, []);
     let keys = stage.keys("cache/").await;
     assert_ne!(stage.manifest("db").await.caches, before.caches);
@@ -116,9 +118,9 @@ async fn a_slow_table_leaves_time_for_the_others_and_is_paused() {
     let (stage, id) = two_tables(1).await;
     let stage = Arc::new(stage);
     let (waiting, gets) = (stage.clock_hand(), AtomicU64::new(0));
-    let compactor = stage.hooked(move |call: &Call| {
+    let compactor = stage.hooked(move |call: &StoreCall| {
         let is_it = call.operation == Operation::Get
-            && call.phase == Phase::Before
+            && call.phase == CallPhase::Before
             && KeyClass::of(&call.key) == KeyClass::Data;
         if is_it && gets.fetch_add(1, Ordering::Relaxed) == 0 {
             waiting(Duration::from_secs(55));

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::{KeyClass, Operation};
-use neap_cache::{Layer, Shape};
+use neap_cache::{CacheLayer, CacheShape};
 use neap_catalog::{ANY_AGE, NewDistinctCache, NewLastCache, Table};
 use neap_manifest::{JobKind, Manifest};
 use neap_row_delete::Condition;
 use neap_schema::CacheId;
 
-use super::stage::{DAY, NOW, Stage};
-use crate::{Event, PlanLimits, Report, Scope, caches::CacheObjects};
+use super::stage::{CompactTestBed, DAY, NOW};
+use crate::{CompactionReport, CompactorEvent, PlanLimits, PlanScope, caches::CacheObjects};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: u64 = 3_600;
@@ -42,8 +42,8 @@ pub(super) fn distinct_cache(
 }
 
 /// A database with the tables `m`, which has a last and a distinct value cache, and `other`.
-async fn with_caches() -> Stage {
-    let stage = Stage::new().await;
+async fn with_caches() -> CompactTestBed {
+    let stage = CompactTestBed::new().await;
     let lines = format!("m,host=a,zone=x v=1 {NOW}\nm,host=b v=2 {NOW}\nother,host=a v=1 {NOW}");
     stage.write("db", &lines).await;
     stage.flush("db").await;
@@ -59,20 +59,20 @@ async fn with_caches() -> Stage {
     stage
 }
 
-async fn fill(stage: &Stage) -> Report {
+async fn fill(stage: &CompactTestBed) -> CompactionReport {
     let id = stage.id("db").await;
     let report = stage.compactor().fill_caches(id, None).await.unwrap();
     assert_eq!(report.failures, []);
     report
 }
 
-async fn filled() -> Stage {
+async fn filled() -> CompactTestBed {
     let stage = with_caches().await;
     assert_eq!(fill(&stage).await.caches, 2);
     stage
 }
 
-async fn table(stage: &Stage) -> Arc<Table> {
+async fn table(stage: &CompactTestBed) -> Arc<Table> {
     let id = stage.id("db").await;
     let catalog = stage.catalog.database(id, ANY_AGE).await.unwrap();
     Arc::clone(catalog.value.table("m").unwrap())
@@ -85,11 +85,11 @@ fn caches(manifest: &Arc<Manifest>) -> Vec<CacheId> {
 }
 
 /// Checks the objects that the entries of the table `m` reference, and returns their numbers of rows.
-async fn rows(stage: &Stage) -> Vec<u64> {
+async fn rows(stage: &CompactTestBed) -> Vec<u64> {
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let objects = CacheObjects::new(stage.bucket.clone(), 0);
     let mut rows = Vec::new();
-    for (cache, shape) in Shape::all_of(table(stage).await.as_ref()) {
+    for (cache, shape) in CacheShape::all_of(table(stage).await.as_ref()) {
         if let Some(entry) = manifest.cache(cache) {
             let object = objects.fetch(id, entry).await.unwrap();
             let contents = object.decoded(entry, &shape).unwrap();
@@ -102,7 +102,7 @@ async fn rows(stage: &Stage) -> Vec<u64> {
 }
 
 /// Counts the GETs and PUTs of cache objects during `work`.
-async fn cache_requests<T>(stage: &Stage, work: impl Future<Output = T>) -> (u64, u64) {
+async fn cache_requests<T>(stage: &CompactTestBed, work: impl Future<Output = T>) -> (u64, u64) {
     let (_, counts) = stage.counted(work).await;
     let of = |operation| counts.of(operation, KeyClass::Cache).requests;
     (of(Operation::Get), of(Operation::Put))
@@ -144,7 +144,7 @@ async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
 
     // Nothing is left to do.
     let (report, counts) = stage.counted(compactor.fill_caches(id, None)).await;
-    assert_eq!(report.unwrap(), Report::default());
+    assert_eq!(report.unwrap(), CompactionReport::default());
     assert_eq!(
         (
             counts.requests(Operation::Get),
@@ -204,7 +204,7 @@ async fn scheduled_runs_and_collections_fill_caches() {
 
 #[tokio::test]
 async fn a_database_that_never_had_a_cache_costs_nothing_more() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     let id = stage.id("db").await;
@@ -217,7 +217,9 @@ async fn a_database_that_never_had_a_cache_costs_nothing_more() {
         ),
         (1, 0)
     );
-    let (_, counts) = stage.counted(compactor.handle(&Event::Collect, None)).await;
+    let (_, counts) = stage
+        .counted(compactor.handle(&CompactorEvent::Collect, None))
+        .await;
     assert_eq!(counts.of(Operation::List, KeyClass::Cache).requests, 0);
 }
 
@@ -397,7 +399,7 @@ async fn a_backfill_begins_again_when_what_it_has_read_expires() {
         between.catalog.set_retention(id, hour).await.unwrap();
         let maintainer = between.maintainer();
         let planned = maintainer
-            .plan(id, Scope::All, PlanLimits::of_jobs(1))
+            .plan(id, PlanScope::All, PlanLimits::of_jobs(1))
             .await;
         assert_eq!(planned.unwrap().removed, 2);
     });
@@ -416,10 +418,10 @@ async fn a_new_column_shows_in_a_cache_of_all_columns() {
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let objects = CacheObjects::new(stage.bucket.clone(), 0);
     let table = table(&stage).await;
-    let (cache, shape) = Shape::all_of(&table).next().unwrap();
+    let (cache, shape) = CacheShape::all_of(&table).next().unwrap();
     let entry = manifest.cache(cache).unwrap();
     let contents = objects.fetch(id, entry).await.unwrap();
-    let Layer::Last(rows) = contents.decoded(entry, &shape).unwrap() else {
+    let CacheLayer::Last(rows) = contents.decoded(entry, &shape).unwrap() else {
         panic!("not a last value cache");
     };
     assert_eq!(rows.num_rows(), 2);

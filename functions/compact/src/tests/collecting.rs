@@ -8,14 +8,14 @@ use neap_catalog::{CopyOptions, HardDelete};
 use neap_manifest::{JobKind, Manifest, Section};
 use ulid::Ulid;
 
-use super::stage::{DAY, NOW, Stage};
-use crate::Event;
+use super::stage::{CompactTestBed, DAY, NOW};
+use crate::CompactorEvent;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn expired_sections_leave_unread_and_stay_away_when_retention_is_lifted() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for age in [10, 5, 1] {
         stage
             .write("db", &format!("m,host=a v=1 {}", NOW - age * DAY))
@@ -46,7 +46,7 @@ async fn expired_sections_leave_unread_and_stay_away_when_retention_is_lifted() 
 
 #[tokio::test]
 async fn objects_are_deleted_after_the_time_travel_period_and_not_before() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for number in 0..2 {
         stage
             .write("db", &format!("m,host=a v={number} {}", NOW + number))
@@ -72,7 +72,7 @@ async fn objects_are_deleted_after_the_time_travel_period_and_not_before() {
 
 #[tokio::test]
 async fn orphans_are_deleted_after_a_day_and_foreign_keys_never() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
     let id = stage.id("db").await;
@@ -111,7 +111,7 @@ async fn orphans_are_deleted_after_a_day_and_foreign_keys_never() {
 
 #[tokio::test]
 async fn a_dry_run_names_the_keys_and_changes_nothing() {
-    let mut stage = Stage::new().await;
+    let mut stage = CompactTestBed::new().await;
     for number in 0..2 {
         stage
             .write("db", &format!("m,host=a v={number} {}", NOW + number))
@@ -139,7 +139,7 @@ async fn a_dry_run_names_the_keys_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_dropped_table_is_deleted_after_its_undelete_period() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage
         .write("db", &format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}"))
         .await;
@@ -164,7 +164,7 @@ async fn a_dropped_table_is_deleted_after_its_undelete_period() {
 
 #[tokio::test]
 async fn only_the_registers_of_a_dropped_database_remain() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     stage.write("db", &format!("m,host=a v=2 {NOW}")).await;
@@ -192,7 +192,7 @@ async fn only_the_registers_of_a_dropped_database_remain() {
 
 #[tokio::test]
 async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     let id = stage.id("db").await;
     let catalog = &stage.catalog;
@@ -233,7 +233,7 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
 
 #[tokio::test]
 async fn a_removed_table_leaves_the_catalog_when_it_is_unreferenced() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let lines = format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}");
     stage.write("db", &lines).await;
     stage.flush("db").await;
@@ -258,7 +258,7 @@ async fn a_removed_table_leaves_the_catalog_when_it_is_unreferenced() {
 }
 
 /// Restores the current state of a database as a new database.
-async fn restore(stage: &Stage, source: &str, name: &str) {
+async fn restore(stage: &CompactTestBed, source: &str, name: &str) {
     let source = stage.id(source).await;
     let manifest = stage.manifests.read(source, None).await.unwrap();
     let (version, view) = Manifest::at(&manifest, manifest.value.low_water_mark).unwrap();
@@ -276,7 +276,7 @@ async fn restore(stage: &Stage, source: &str, name: &str) {
 
 #[tokio::test]
 async fn objects_stay_as_long_as_a_restore_of_a_restore_needs_them() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("a", &format!("m,host=a v=1 {NOW}")).await;
     stage.flush("a").await;
     let [object] = stage.keys("data/").await.try_into().unwrap();
@@ -310,7 +310,7 @@ async fn objects_stay_as_long_as_a_restore_of_a_restore_needs_them() {
 
 #[tokio::test]
 async fn a_merge_that_fails_stops_neither_collection_nor_other_databases() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for database in ["broken", "well"] {
         for number in 0..2 {
             let line = format!("m,host=a v={number} {}", NOW + number);
@@ -324,7 +324,7 @@ async fn a_merge_that_fails_stops_neither_collection_nor_other_databases() {
     stage.pass(HOUR);
     let report = stage
         .compactor()
-        .handle(&Event::Collect, None)
+        .handle(&CompactorEvent::Collect, None)
         .await
         .unwrap();
     let [(database, reason)] = &report.failures[..] else {
@@ -337,7 +337,7 @@ async fn a_merge_that_fails_stops_neither_collection_nor_other_databases() {
 
 #[tokio::test]
 async fn query_results_and_stale_node_records_are_deleted_after_a_day() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let ulid = stage.bucket.draw_ulid();
     for key in [
         Key::QueryResult(ulid, "parquet".to_owned()),

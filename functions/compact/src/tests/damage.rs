@@ -8,14 +8,14 @@ use neap_manifest::{
     ManifestStore, ReplaceOutcome, Replacement, TimeRange,
 };
 use neap_schema::TableId;
-use neap_wal::{Segment, TailReader, TailSettings};
+use neap_wal::{Segment, TailReader, TailReaderSettings};
 
-use super::stage::{NOW, Stage};
-use crate::{FlushLimits, Flushed, Flusher, GaveUp};
+use super::stage::{CompactTestBed, NOW};
+use crate::{FlushLimits, FlushResult, FlushSkipped, Flusher};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-impl Stage {
+impl CompactTestBed {
     async fn bytes(&self, key: &str) -> Vec<u8> {
         let found = self.store.get(key, GetOptions::default()).await.unwrap();
         match found.value {
@@ -61,7 +61,7 @@ impl Stage {
         catalog.value.table(name).unwrap().id()
     }
 
-    async fn try_flush(&self) -> Flushed {
+    async fn try_flush(&self) -> FlushResult {
         self.pass(Duration::from_secs(10));
         let id = self.id("db").await;
         self.compactor().flush(id).await.unwrap()
@@ -82,7 +82,7 @@ fn rows(manifest: &Manifest, table: TableId) -> u64 {
 
 #[tokio::test]
 async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage
         .write("db", &format!("a v=1 {NOW}\na v=2 7\nb v=3 {NOW}"))
         .await;
@@ -93,7 +93,7 @@ async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
     assert!(
         matches!(
             flushed,
-            Flushed::Done {
+            FlushResult::Done {
                 rows: 1,
                 sections: 1,
                 ..
@@ -142,7 +142,7 @@ async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
 
 #[tokio::test]
 async fn quarantined_parts_of_the_tail_are_not_flushed_even_if_readable() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage
         .write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}"))
         .await;
@@ -164,7 +164,7 @@ async fn quarantined_parts_of_the_tail_are_not_flushed_even_if_readable() {
 
 #[tokio::test]
 async fn damage_after_a_quarantine_is_recorded_and_not_lost_silently() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage
         .write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}\nc v=5 {NOW}"))
         .await;
@@ -192,7 +192,7 @@ async fn damage_after_a_quarantine_is_recorded_and_not_lost_silently() {
 
 #[tokio::test]
 async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for number in 0..3 {
         let line = format!("a v={number} {}", NOW + number);
         stage.write("db", &line).await;
@@ -207,7 +207,7 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
     assert!(
         matches!(
             flushed,
-            Flushed::Done {
+            FlushResult::Done {
                 segments: 1,
                 more: true,
                 ..
@@ -216,7 +216,7 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
         "{flushed:?}"
     );
     let stopped = compactor.flush(id).await.unwrap();
-    let Flushed::Nothing(GaveUp::Unreadable(error)) = &stopped else {
+    let FlushResult::Skipped(FlushSkipped::Unreadable(error)) = &stopped else {
         panic!("{stopped:?}");
     };
     assert!(error.to_string().contains(&keys[1]), "{error}");
@@ -234,7 +234,7 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
     assert!(
         matches!(
             flushed,
-            Flushed::Done {
+            FlushResult::Done {
                 segments: 1,
                 more: false,
                 ..
@@ -252,13 +252,13 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
 }
 
 /// Writes enough sections of two tables that the oldest are in pages.
-async fn write_pages(stage: &Stage, settings: ManifestSettings) {
+async fn write_pages(stage: &CompactTestBed, settings: ManifestSettings) {
     let manifests = ManifestStore::new(stage.bucket.clone(), &stage.rules, settings);
     let flusher = Flusher::new(
         stage.bucket.clone(),
         Arc::clone(&stage.catalog),
         manifests,
-        TailReader::new(stage.bucket.clone(), TailSettings::default()),
+        TailReader::new(stage.bucket.clone(), TailReaderSettings::default()),
         stage.rules,
         FlushLimits::default(),
     );
@@ -273,7 +273,7 @@ async fn write_pages(stage: &Stage, settings: ManifestSettings) {
 
 #[tokio::test]
 async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_reference() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let few = ManifestSettings {
         inline_sections: 24,
         ..ManifestSettings::default()
@@ -302,7 +302,9 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     for _ in 0..4 {
         stage.pass(25 * HOUR);
         let compactor = stage.compactor();
-        let report = compactor.handle(&crate::Event::Collect, None).await;
+        let report = compactor
+            .handle(&crate::CompactorEvent::Collect, None)
+            .await;
         let failures = report.unwrap().failures;
         assert_eq!(failures.len(), 1, "{failures:?}");
         assert!(failures[0].1.contains(&page.key(id).to_string()));
@@ -370,7 +372,7 @@ fn removal(manifest: &Manifest, table: TableId) -> Replacement {
 
 #[tokio::test]
 async fn a_quarantined_section_leaves_and_its_bundle_stays() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for number in 0..2 {
         stage
             .write("db", &format!("a v=1 {}\nb v=3 {NOW}", NOW + number))
@@ -393,7 +395,7 @@ async fn a_quarantined_section_leaves_and_its_bundle_stays() {
     stage.pass(HOUR);
     let compactor = stage.compactor();
     let report = compactor
-        .handle(&crate::Event::Collect, None)
+        .handle(&crate::CompactorEvent::Collect, None)
         .await
         .unwrap();
     assert!(

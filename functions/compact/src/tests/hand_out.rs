@@ -7,32 +7,32 @@ use neap_bucket::Operation;
 use neap_catalog::HardDelete;
 use neap_schema::DatabaseId;
 
-use super::stage::{NOW, Queue, Stage};
-use crate::{Compactor, Dispatch, Event, FlushOrder, Report};
+use super::stage::{CompactTestBed, EventQueue, NOW};
+use crate::{CompactionReport, Compactor, CompactorEvent, EventDispatcher, FlushRequest};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Time limit with which a run flushes 20 small tails itself.
 const SHORT: Option<Duration> = Some(Duration::from_millis(2_400));
 
-async fn run(compactor: &Compactor, event: &Event) -> Report {
+async fn run(compactor: &Compactor, event: &CompactorEvent) -> CompactionReport {
     let report = compactor.handle(event, SHORT).await.unwrap();
     assert_eq!(report.failures, []);
     report
 }
 
-fn order(databases: &[DatabaseId]) -> Event {
-    Event::Flush(FlushOrder {
+fn order(databases: &[DatabaseId]) -> CompactorEvent {
+    CompactorEvent::Flush(FlushRequest {
         databases: databases.to_vec(),
     })
 }
 
 /// Creates fifty databases with due tails.
-async fn fifty() -> (Stage, Vec<DatabaseId>, Arc<Queue>, Compactor) {
-    let stage = Stage::new().await;
+async fn fifty() -> (CompactTestBed, Vec<DatabaseId>, Arc<EventQueue>, Compactor) {
+    let stage = CompactTestBed::new().await;
     let databases = stage.write_databases(50).await;
     stage.pass(11 * MINUTE);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(EventQueue::default());
     let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
     (stage, databases, queue, planner)
 }
@@ -40,7 +40,7 @@ async fn fifty() -> (Stage, Vec<DatabaseId>, Arc<Queue>, Compactor) {
 #[tokio::test]
 async fn excess_tails_are_dispatched_in_groups() {
     let (stage, databases, queue, planner) = fifty().await;
-    let report = run(&planner, &Event::Scheduled).await;
+    let report = run(&planner, &CompactorEvent::Scheduled).await;
     assert_eq!((report.flushes, report.flushes_handed_out), (20, 30));
     assert!(!report.unfinished);
     let orders = queue.take();
@@ -49,7 +49,9 @@ async fn excess_tails_are_dispatched_in_groups() {
 
     // The tails are not dispatched again while a worker may be flushing them, and they still count as tails.
     stage.pass(MINUTE);
-    let (report, counts) = stage.counted(run(&planner, &Event::Scheduled)).await;
+    let (report, counts) = stage
+        .counted(run(&planner, &CompactorEvent::Scheduled))
+        .await;
     assert_eq!((report.flushes, report.flushes_handed_out), (0, 0));
     assert_eq!(report.tails.segments, 30);
     assert!(report.tails.oldest >= 12 * MINUTE);
@@ -74,10 +76,10 @@ async fn excess_tails_are_dispatched_in_groups() {
 #[tokio::test]
 async fn an_order_that_is_lost_is_made_again() {
     let (stage, databases, queue, planner) = fifty().await;
-    run(&planner, &Event::Scheduled).await;
-    let [lost]: [Event; 1] = queue.take().try_into().unwrap();
+    run(&planner, &CompactorEvent::Scheduled).await;
+    let [lost]: [CompactorEvent; 1] = queue.take().try_into().unwrap();
     stage.pass(6 * MINUTE);
-    let report = run(&planner, &Event::Scheduled).await;
+    let report = run(&planner, &CompactorEvent::Scheduled).await;
     assert!(report.flushes + report.flushes_handed_out >= 30);
     for event in queue.take() {
         run(&stage.compactor(), &event).await;
@@ -90,9 +92,9 @@ async fn an_order_that_is_lost_is_made_again() {
 #[tokio::test]
 async fn segments_written_after_a_dispatch_become_due_on_their_own() {
     let (stage, _, queue, planner) = fifty().await;
-    run(&planner, &Event::Scheduled).await;
+    run(&planner, &CompactorEvent::Scheduled).await;
     let handed_out = queue.take();
-    let Event::Flush(order) = &handed_out[0] else {
+    let CompactorEvent::Flush(order) = &handed_out[0] else {
         panic!("{handed_out:?}");
     };
     let root = stage.catalog.root(neap_catalog::ANY_AGE).await.unwrap();
@@ -103,13 +105,13 @@ async fn segments_written_after_a_dispatch_become_due_on_their_own() {
             .await;
     }
     stage.pass(MINUTE);
-    let report = run(&planner, &Event::Scheduled).await;
+    let report = run(&planner, &CompactorEvent::Scheduled).await;
     assert_eq!(report.flushes, 1);
 }
 
 #[tokio::test]
 async fn an_order_skips_databases_that_are_dropped_unknown_or_not_due() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let databases = stage.write_databases(3).await;
     stage.pass(11 * MINUTE);
     let delete = stage
@@ -127,17 +129,17 @@ async fn an_order_skips_databases_that_are_dropped_unknown_or_not_due() {
     assert_eq!(manifest.section_count(), 1);
     assert_eq!(
         run(&stage.compactor(), &order(&[])).await,
-        Report::default()
+        CompactionReport::default()
     );
 }
 
 /// A queue that accepts nothing.
 #[derive(Debug)]
-struct Closed;
+struct ClosedQueue;
 
 #[async_trait]
-impl Dispatch for Closed {
-    async fn dispatch(&self, _event: Event) -> Result<(), String> {
+impl EventDispatcher for ClosedQueue {
+    async fn dispatch(&self, _event: CompactorEvent) -> Result<(), String> {
         Err("the queue is closed".to_owned())
     }
 }
@@ -145,8 +147,11 @@ impl Dispatch for Closed {
 #[tokio::test]
 async fn tails_that_cannot_be_dispatched_are_flushed_locally() {
     let (stage, databases, ..) = fifty().await;
-    let planner = stage.compactor_with(Some(Arc::new(Closed)));
-    let report = planner.handle(&Event::Scheduled, SHORT).await.unwrap();
+    let planner = stage.compactor_with(Some(Arc::new(ClosedQueue)));
+    let report = planner
+        .handle(&CompactorEvent::Scheduled, SHORT)
+        .await
+        .unwrap();
     assert_eq!((report.flushes, report.flushes_handed_out), (50, 0));
     let reasons: BTreeSet<_> = report
         .failures

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use neap_bucket::{Key, KeyClass, Operation, PutMode, SegmentName, Stamp};
-use neap_wal::{PressureLimits, TailState, WriteError};
+use neap_wal::{BackpressureLimits, TailState, WriteError};
 use neap_write::WriteFailure;
 
-use super::stage::{NOW, Stage};
-use crate::{FlushLimits, Flushed, GaveUp};
+use super::stage::{CompactTestBed, NOW};
+use crate::{FlushLimits, FlushResult, FlushSkipped};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -19,24 +19,24 @@ const SMALL: FlushLimits = FlushLimits {
     table_bytes: 32 << 20,
     cached_bytes: 64 << 20,
     trust_store_clock: false,
-    pressure: PressureLimits { slow: 1, stop: 3 },
+    pressure: BackpressureLimits { slow: 1, stop: 3 },
 };
 
-async fn write(stage: &Stage, segments: usize) {
+async fn write(stage: &CompactTestBed, segments: usize) {
     for number in 0..segments {
         let line = format!("m,host=a v={number} {NOW}");
         stage.write("db", &line).await;
     }
 }
 
-async fn left(stage: &Stage) -> Option<u64> {
+async fn left(stage: &CompactTestBed) -> Option<u64> {
     let tail = stage.manifest("db").await.tail;
     tail.map(|tail| tail.segments)
 }
 
 #[tokio::test]
 async fn a_flush_publishes_what_it_leaves_and_catches_up_in_parts() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     write(&stage, 7).await;
     stage.pass(MINUTE);
     write(&stage, 1).await;
@@ -45,7 +45,7 @@ async fn a_flush_publishes_what_it_leaves_and_catches_up_in_parts() {
     let mut seen = Vec::new();
     for _ in 0..4 {
         let flushed = compactor.flush(id).await.unwrap();
-        let Flushed::Done {
+        let FlushResult::Done {
             segments,
             more,
             mark,
@@ -66,7 +66,7 @@ async fn a_flush_publishes_what_it_leaves_and_catches_up_in_parts() {
 
 #[tokio::test]
 async fn a_flush_that_gives_up_publishes_the_tail_when_it_holds_writers_back() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     write(&stage, 1).await;
     stage.pass(MINUTE);
     let id = stage.id("db").await;
@@ -76,10 +76,10 @@ async fn a_flush_that_gives_up_publishes_the_tail_when_it_holds_writers_back() {
         let (flushed, counts) = stage.counted(blocked.flush(id)).await;
         let flushed = flushed.unwrap();
         assert!(
-            matches!(flushed, Flushed::Nothing(GaveUp::Clocks(_))),
+            matches!(flushed, FlushResult::Skipped(FlushSkipped::ClockSkew(_))),
             "{flushed:?}"
         );
-        let reason = GaveUp::Clocks(10 * MINUTE).to_string();
+        let reason = FlushSkipped::ClockSkew(10 * MINUTE).to_string();
         assert!(reason.contains("--trust-store-clock"), "{reason}");
         assert_eq!(counts.requests(Operation::List), 1);
         published.push((counts.requests(Operation::Put), left(&stage).await));
@@ -90,13 +90,13 @@ async fn a_flush_that_gives_up_publishes_the_tail_when_it_holds_writers_back() {
     let expected = [(0, None), (1, Some(2)), (0, Some(2)), (1, Some(4))];
     assert_eq!(published, expected);
     let flusher = stage.compactor_of_limits(SMALL, Duration::ZERO);
-    while let Flushed::Done { .. } = flusher.flush(id).await.unwrap() {}
+    while let FlushResult::Done { .. } = flusher.flush(id).await.unwrap() {}
     assert_eq!(left(&stage).await, Some(0));
 }
 
 #[tokio::test]
 async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_until_it_is_short() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     write(&stage, 10).await;
     let id = stage.id("db").await;
     stage.pass(Duration::from_secs(1));
@@ -118,7 +118,7 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
     let flusher = stage.compactor_of_limits(limits, Duration::ZERO);
     let (flushed, counts) = stage.counted(flusher.flush(id)).await;
     let flushed = flushed.unwrap();
-    let Flushed::Done {
+    let FlushResult::Done {
         segments: 10,
         more: true,
         tail:
@@ -154,14 +154,14 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
     }
     // A flusher that finds nothing releases the writers.
     let flushed = flusher.flush(id).await.unwrap();
-    assert_eq!(flushed, Flushed::Nothing(GaveUp::NothingToFlush));
+    assert_eq!(flushed, FlushResult::Skipped(FlushSkipped::NothingToFlush));
     stage.pass(Duration::from_secs(5));
     stage.write("db", &line).await;
 }
 
 #[tokio::test]
 async fn a_flush_limits_decoded_memory_independent_of_compression() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let line = |number: usize| {
         format!(
             "m,host=a v=1i {}\n",
@@ -180,12 +180,12 @@ async fn a_flush_limits_decoded_memory_independent_of_compression() {
         // Three columns of 2,000 rows are 48,000 bytes.
         table_bytes: 150_000,
         segments: 4_000,
-        pressure: PressureLimits::DEFAULT,
+        pressure: BackpressureLimits::DEFAULT,
         ..SMALL
     };
     let compactor = stage.compactor_of_limits(limits, Duration::ZERO);
     let mut taken = Vec::new();
-    while let Flushed::Done { segments, .. } = compactor.flush(id).await.unwrap() {
+    while let FlushResult::Done { segments, .. } = compactor.flush(id).await.unwrap() {
         taken.push(segments);
     }
     assert_eq!(taken, [3, 4]);

@@ -11,11 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use neap_bucket::{Call, Key, KeyClass, Operation, Phase, PutMode, SegmentName, Stamp};
+use neap_bucket::{CallPhase, Key, KeyClass, Operation, PutMode, SegmentName, Stamp, StoreCall};
 use neap_schema::DatabaseId;
 
-use super::stage::{NOW, Stage};
-use crate::{Compactor, CompactorSettings, Event, FlushLimits, Report};
+use super::stage::{CompactTestBed, NOW};
+use crate::{CompactionReport, Compactor, CompactorEvent, CompactorSettings, FlushLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -30,27 +30,32 @@ async fn latency() {
     tokio::time::sleep(LATENCY).await;
 }
 
-async fn run(compactor: &Compactor, limit: Option<Duration>) -> Report {
-    compactor.handle(&Event::Scheduled, limit).await.unwrap()
+async fn run(compactor: &Compactor, limit: Option<Duration>) -> CompactionReport {
+    compactor
+        .handle(&CompactorEvent::Scheduled, limit)
+        .await
+        .unwrap()
 }
 
 /// Current and maximum number of parallel requests.
 #[derive(Debug, Default)]
-struct InFlight {
+struct RequestsInFlight {
     now: AtomicUsize,
     most: AtomicUsize,
 }
 
-impl InFlight {
+impl RequestsInFlight {
     /// Returns a hook that counts requests and delays each of them.
-    fn hook(self: Arc<Self>) -> impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static {
-        move |call: &Call| match call.phase {
-            Phase::Before => {
+    fn hook(
+        self: Arc<Self>,
+    ) -> impl Fn(&StoreCall) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+        move |call: &StoreCall| match call.phase {
+            CallPhase::Before => {
                 let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
                 self.most.fetch_max(now, Ordering::Relaxed);
                 latency().boxed()
             }
-            Phase::After => {
+            CallPhase::After => {
                 self.now.fetch_sub(1, Ordering::Relaxed);
                 std::future::ready(()).boxed()
             }
@@ -64,7 +69,7 @@ impl InFlight {
 
 #[tokio::test]
 async fn a_thousand_databases_are_flushed_in_one_run_at_a_known_cost() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let databases = stage.write_databases(1_000).await;
     assert_eq!(databases.len(), 1_000);
     stage.pass(11 * MINUTE);
@@ -81,7 +86,7 @@ async fn a_thousand_databases_are_flushed_in_one_run_at_a_known_cost() {
     // Flushed segments cannot be deleted yet, and cause no requests.
     stage.pass(MINUTE);
     let (report, counts) = stage.counted(run(&compactor, None)).await;
-    assert_eq!(report, Report::default());
+    assert_eq!(report, CompactionReport::default());
     assert_eq!(counts.to_string(), "1 list tail");
 
     // Now they are deleted: one GET of the manifest and one DELETE for each database.
@@ -93,18 +98,21 @@ async fn a_thousand_databases_are_flushed_in_one_run_at_a_known_cost() {
 }
 
 /// Returns the simulated time and the maximum number of parallel requests, for a scheduled run and for a collection.
-async fn simulated(stage: &mut Stage, parallel_databases: usize) -> [(Duration, usize); 2] {
+async fn simulated(
+    stage: &mut CompactTestBed,
+    parallel_databases: usize,
+) -> [(Duration, usize); 2] {
     stage.settings = CompactorSettings {
         parallel_databases,
         ..CompactorSettings::default()
     };
     let mut simulated = [(Duration::ZERO, 0); 2];
-    for (event, (time, most)) in [Event::Scheduled, Event::Collect]
+    for (event, (time, most)) in [CompactorEvent::Scheduled, CompactorEvent::Collect]
         .iter()
         .zip(&mut simulated)
     {
         stage.pass(11 * MINUTE);
-        let in_flight = Arc::new(InFlight::default());
+        let in_flight = Arc::new(RequestsInFlight::default());
         let compactor = stage.hooked(Arc::clone(&in_flight).hook());
         let begun = tokio::time::Instant::now();
         let report = compactor.handle(event, None).await.unwrap();
@@ -118,7 +126,7 @@ async fn simulated(stage: &mut Stage, parallel_databases: usize) -> [(Duration, 
 async fn databases_are_processed_in_parallel_up_to_the_setting() {
     let mut times = Vec::new();
     for parallel in [1, 16] {
-        let mut stage = Stage::new().await;
+        let mut stage = CompactTestBed::new().await;
         let databases = stage.write_databases(160).await;
         let simulated = simulated(&mut stage, parallel).await;
         assert_eq!(stage.flushed(&databases).await, 160);
@@ -145,7 +153,7 @@ struct FlushMemory {
 
 #[tokio::test(start_paused = true)]
 async fn flushes_at_once_take_no_more_than_one_flush_may() {
-    let mut stage = Stage::new().await;
+    let mut stage = CompactTestBed::new().await;
     let whole = 60_000;
     stage.flush = FlushLimits {
         segment_bytes: whole,
@@ -167,11 +175,11 @@ async fn flushes_at_once_take_no_more_than_one_flush_may() {
     stage.pass(11 * MINUTE);
     let memory = Arc::new(Mutex::new(FlushMemory::default()));
     let (seen, store) = (Arc::clone(&memory), Arc::clone(&stage.store));
-    let compactor = stage.hooked(move |call: &Call| {
+    let compactor = stage.hooked(move |call: &StoreCall| {
         let (call, seen, store) = (call.clone(), Arc::clone(&seen), Arc::clone(&store));
         async move {
             match (call.operation, call.phase, call.key.parse()) {
-                (Operation::Get, Phase::After, Ok(Key::Segment(database, _))) => {
+                (Operation::Get, CallPhase::After, Ok(Key::Segment(database, _))) => {
                     let found = neap_bucket::Store::get(&*store, &call.key, Default::default());
                     let bytes = match found.await.unwrap().value {
                         neap_bucket::Get::Found(object) => object.bytes.len() as u64,
@@ -183,7 +191,7 @@ async fn flushes_at_once_take_no_more_than_one_flush_may() {
                     seen.most_bytes = seen.most_bytes.max(sum);
                     seen.most_flushes = seen.most_flushes.max(seen.active.len());
                 }
-                (Operation::Put, Phase::After, Ok(Key::Manifest(database))) => {
+                (Operation::Put, CallPhase::After, Ok(Key::Manifest(database))) => {
                     seen.lock().unwrap().active.remove(&database);
                 }
                 _ => latency().await,
@@ -206,12 +214,12 @@ const FLUSH: Duration = Duration::from_millis(10);
 
 /// Returns a function whose flushes take [`FLUSH`] each, one after the other. One segment of each database in `damaged`
 /// is damaged.
-fn slow(stage: &Stage, damaged: BTreeSet<DatabaseId>) -> Compactor {
+fn slow(stage: &CompactTestBed, damaged: BTreeSet<DatabaseId>) -> Compactor {
     let pass = stage.clock_hand();
-    stage.hooked(move |call: &Call| {
+    stage.hooked(move |call: &StoreCall| {
         let is_flush = match (call.operation, call.phase, call.key.parse()) {
-            (Operation::Put, Phase::Before, Ok(Key::Parquet(..))) => true,
-            (Operation::Get, Phase::Before, Ok(Key::Segment(database, _))) => {
+            (Operation::Put, CallPhase::Before, Ok(Key::Parquet(..))) => true,
+            (Operation::Get, CallPhase::Before, Ok(Key::Segment(database, _))) => {
                 damaged.contains(&database)
             }
             _ => false,
@@ -225,7 +233,7 @@ fn slow(stage: &Stage, damaged: BTreeSet<DatabaseId>) -> Compactor {
 }
 
 /// Puts an unreadable segment before all others of a database.
-async fn damage(stage: &Stage, database: DatabaseId) {
+async fn damage(stage: &CompactTestBed, database: DatabaseId) {
     let name = SegmentName {
         stamp: Stamp::new(stage.bucket.clock().now().unwrap(), 0),
         nonce: 0,
@@ -239,7 +247,11 @@ async fn damage(stage: &Stage, database: DatabaseId) {
 }
 
 /// Creates databases with one segment each; the tails of the first `damaged` ones start with a damaged segment.
-async fn damaged_at_first(stage: &Stage, number: usize, damaged: usize) -> Vec<DatabaseId> {
+async fn damaged_at_first(
+    stage: &CompactTestBed,
+    number: usize,
+    damaged: usize,
+) -> Vec<DatabaseId> {
     let databases = stage.write_databases(number).await;
     stage.scheduled(11 * MINUTE).await;
     stage.scheduled(3 * MINUTE).await;
@@ -254,7 +266,7 @@ async fn damaged_at_first(stage: &Stage, number: usize, damaged: usize) -> Vec<D
 }
 
 /// Returns the number of databases that were flushed at least twice.
-async fn flushed_again(stage: &Stage, databases: &[DatabaseId]) -> usize {
+async fn flushed_again(stage: &CompactTestBed, databases: &[DatabaseId]) -> usize {
     let mut flushed = 0;
     for database in databases {
         let manifest = stage.manifests.read(*database, None).await.unwrap();
@@ -265,7 +277,7 @@ async fn flushed_again(stage: &Stage, databases: &[DatabaseId]) -> usize {
 
 #[tokio::test]
 async fn with_time_for_a_hundred_databases_a_thousand_are_served_in_ten_runs() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let databases = stage.write_databases(1_000).await;
     stage.pass(11 * MINUTE);
     let compactor = slow(&stage, BTreeSet::new());
@@ -283,7 +295,7 @@ async fn with_time_for_a_hundred_databases_a_thousand_are_served_in_ten_runs() {
 
 #[tokio::test]
 async fn databases_that_fail_each_time_are_last_in_the_next_run_of_the_process() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let databases = damaged_at_first(&stage, 200, 10).await;
     let damaged: BTreeSet<_> = databases[..10].iter().copied().collect();
     let compactor = slow(&stage, damaged.clone());
@@ -310,7 +322,7 @@ async fn databases_that_fail_each_time_are_last_in_the_next_run_of_the_process()
 
 #[tokio::test]
 async fn databases_that_fail_do_not_starve_others_even_if_each_run_is_a_new_process() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     // More databases than there is time for have the oldest tails and fail: each run reaches about eight others.
     let databases = damaged_at_first(&stage, 200, 40).await;
     let damaged: BTreeSet<_> = databases[..40].iter().copied().collect();
@@ -327,16 +339,16 @@ async fn databases_that_fail_do_not_starve_others_even_if_each_run_is_a_new_proc
 
 #[tokio::test]
 async fn a_flush_that_hangs_is_cut_short_and_the_others_are_flushed() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let databases = stage.write_databases(40).await;
     stage.pass(11 * MINUTE);
     let hung = databases[0];
     let pass = stage.clock_hand();
-    let compactor = stage.hooked(move |call: &Call| {
-        if call.phase == Phase::Before && call.key == Key::Manifest(hung).to_string() {
+    let compactor = stage.hooked(move |call: &StoreCall| {
+        if call.phase == CallPhase::Before && call.key == Key::Manifest(hung).to_string() {
             return std::future::pending().boxed();
         }
-        let is_put = call.operation == Operation::Put && call.phase == Phase::Before;
+        let is_put = call.operation == Operation::Put && call.phase == CallPhase::Before;
         if is_put && KeyClass::of(&call.key) == KeyClass::Data {
             pass(Duration::from_secs(1));
         }
@@ -351,15 +363,15 @@ async fn a_flush_that_hangs_is_cut_short_and_the_others_are_flushed() {
 
 #[tokio::test]
 async fn collections_that_have_no_time_for_all_rotate() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let databases = stage.write_databases(200).await;
     stage.pass(11 * MINUTE);
     let looked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     // Each run is a new process.
     for _ in 0..20 {
         let (seen, pass) = (Arc::clone(&looked), stage.clock_hand());
-        let compactor = stage.hooked(move |call: &Call| {
-            let is_look = call.operation == Operation::List && call.phase == Phase::Before;
+        let compactor = stage.hooked(move |call: &StoreCall| {
+            let is_look = call.operation == Operation::List && call.phase == CallPhase::Before;
             if is_look && call.key.starts_with("data/") {
                 seen.lock().unwrap().insert(call.key.clone());
                 pass(Duration::from_secs(1));
@@ -367,7 +379,10 @@ async fn collections_that_have_no_time_for_all_rotate() {
             tokio::task::yield_now().boxed()
         });
         let limit = Some(Duration::from_secs(20));
-        let report = compactor.handle(&Event::Collect, limit).await.unwrap();
+        let report = compactor
+            .handle(&CompactorEvent::Collect, limit)
+            .await
+            .unwrap();
         assert!(report.unfinished);
         stage.pass(30 * MINUTE);
     }
@@ -376,12 +391,12 @@ async fn collections_that_have_no_time_for_all_rotate() {
 
 #[tokio::test]
 async fn a_collection_with_nothing_to_do_has_a_fixed_cost_for_each_database() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write_databases(100).await;
     stage.scheduled(11 * MINUTE).await;
     stage.scheduled(3 * MINUTE).await;
     let compactor = stage.compactor();
-    let look = compactor.handle(&Event::Collect, None);
+    let look = compactor.handle(&CompactorEvent::Collect, None);
     let (report, counts) = stage.counted(look).await;
     assert!(!report.unwrap().has_more());
     // The root catalog, query results, node records and, in the first collection of a process, code. For each database,

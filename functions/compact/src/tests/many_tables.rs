@@ -3,9 +3,9 @@
 use std::{fmt::Write, time::Duration};
 
 use neap_bucket::{KeyClass, Operation};
-use neap_manifest::{Dropped, TimeRange};
+use neap_manifest::{DroppedItem, TimeRange};
 
-use super::stage::{NOW, Stage};
+use super::stage::{CompactTestBed, NOW};
 
 const TABLES: usize = 2_100;
 
@@ -17,7 +17,7 @@ const PLAN: usize = 1_000;
 const BATCH: usize = 256;
 
 /// Writes a row to each table, and flushes.
-async fn write_all(stage: &Stage, round: i64) {
+async fn write_all(stage: &CompactTestBed, round: i64) {
     let mut lines = String::new();
     for table in 0..TABLES {
         writeln!(lines, "m{table},host=a v={round} {}", NOW + round).unwrap();
@@ -28,7 +28,7 @@ async fn write_all(stage: &Stage, round: i64) {
 
 #[tokio::test]
 async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let rounds = 3;
     for round in 1..=rounds {
         write_all(&stage, round).await;
@@ -79,7 +79,7 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     assert!(manifest.sections.len() <= 2 * INLINE);
     assert_eq!(manifest.claims, []);
     // Pages remember their removed sections, except those that the last commit removed from the manifest itself.
-    let is_section = |what: &Dropped| matches!(what, Dropped::Section(_));
+    let is_section = |what: &DroppedItem| matches!(what, DroppedItem::Section(_));
     let listed = manifest.condemned.iter();
     let listed = listed.filter(|entry| is_section(&entry.what)).count();
     assert!(listed <= 128, "{listed}");

@@ -4,14 +4,14 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use neap_bucket::{KeyClass, Operation};
 
-use super::stage::{DAY, NOW, Queue, Stage};
-use crate::Event;
+use super::stage::{CompactTestBed, DAY, EventQueue, NOW};
+use crate::CompactorEvent;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn an_idle_run_costs_one_list_for_any_number_of_databases() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for databases in [0, 1, 5] {
         for number in 0..databases {
             let name = format!("idle{databases}x{number}");
@@ -22,7 +22,7 @@ async fn an_idle_run_costs_one_list_for_any_number_of_databases() {
         assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
         let idle = stage.counted(stage.scheduled(MINUTE));
         let (report, counts) = idle.await;
-        assert_eq!(report, crate::Report::default());
+        assert_eq!(report, crate::CompactionReport::default());
         assert_eq!(counts.requests(Operation::List), 1);
         for operation in [Operation::Get, Operation::Put, Operation::Delete] {
             assert_eq!(counts.requests(operation), 0, "{operation}");
@@ -32,7 +32,7 @@ async fn an_idle_run_costs_one_list_for_any_number_of_databases() {
 
 #[tokio::test]
 async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     let report = stage.scheduled(MINUTE).await;
     assert_eq!((report.flushes, report.collected.segments), (0, 0));
@@ -57,7 +57,7 @@ async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
 async fn a_flush_costs_the_same_for_one_table_and_for_five_hundred() {
     let mut costs = Vec::new();
     for tables in [1, 500] {
-        let stage = Stage::new().await;
+        let stage = CompactTestBed::new().await;
         let mut lines = String::new();
         for table in 0..tables {
             writeln!(lines, "m{table},host=a v=1 {NOW}").unwrap();
@@ -78,7 +78,7 @@ async fn a_flush_costs_the_same_for_one_table_and_for_five_hundred() {
 
 #[tokio::test]
 async fn a_scheduled_run_that_flushes_also_lists_the_tail_and_plans() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     assert_eq!(stage.scheduled(11 * MINUTE).await.flushes, 1);
     for number in 1..4 {
@@ -96,7 +96,7 @@ async fn a_scheduled_run_that_flushes_also_lists_the_tail_and_plans() {
 
 #[tokio::test]
 async fn a_day_that_is_written_to_is_merged_when_it_has_many_sections() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write_sections("db", 7).await;
     stage
         .write("db", &format!("m,host=a v=9 {}", NOW + 9))
@@ -113,9 +113,9 @@ async fn a_day_that_is_written_to_is_merged_when_it_has_many_sections() {
 
 #[tokio::test]
 async fn a_merge_costs_a_read_of_each_input_and_two_puts() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write_sections("db", 8).await;
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(EventQueue::default());
     let id = stage.id("db").await;
     let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
     let (report, planned) = stage.counted(planner.after_flush(id, None)).await;
@@ -134,17 +134,17 @@ async fn a_merge_costs_a_read_of_each_input_and_two_puts() {
 
 #[tokio::test]
 async fn an_order_survives_json_and_is_run_once() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write_sections("db", 8).await;
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(EventQueue::default());
     let id = stage.id("db").await;
     let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
     planner.after_flush(id, None).await.unwrap();
     let again = planner.after_flush(id, None).await.unwrap();
     assert_eq!(again.handed_out, 0, "the range is claimed");
-    let [event]: [Event; 1] = queue.take().try_into().unwrap();
+    let [event]: [CompactorEvent; 1] = queue.take().try_into().unwrap();
     let text = serde_json::to_string(&event).unwrap();
-    let event: Event = serde_json::from_str(&text).unwrap();
+    let event: CompactorEvent = serde_json::from_str(&text).unwrap();
     let merged = stage.compactor().handle(&event, None).await.unwrap();
     assert_eq!(merged.merges, 1);
     let late = stage.compactor().handle(&event, None).await.unwrap();
@@ -154,9 +154,9 @@ async fn an_order_survives_json_and_is_run_once() {
 
 #[tokio::test]
 async fn a_claim_whose_worker_died_is_planned_again_when_it_expires() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write_sections("db", 8).await;
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(EventQueue::default());
     let id = stage.id("db").await;
     let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
     planner.after_flush(id, None).await.unwrap();
@@ -169,11 +169,11 @@ async fn a_claim_whose_worker_died_is_planned_again_when_it_expires() {
 
 #[tokio::test]
 async fn an_invocation_without_time_reports_unfinished_work() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.pass(20 * MINUTE);
     let compactor = stage.compactor();
-    let report = compactor.handle(&Event::Scheduled, Some(Duration::ZERO));
+    let report = compactor.handle(&CompactorEvent::Scheduled, Some(Duration::ZERO));
     let report = report.await.unwrap();
     assert!(report.unfinished);
     assert_eq!(report.flushes, 0);
@@ -181,7 +181,7 @@ async fn an_invocation_without_time_reports_unfinished_work() {
 
 #[tokio::test]
 async fn settled_days_become_one_section_and_small_ones_share_a_range() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for day in 0..12 {
         let time = NOW - (40 - day) * DAY;
         for part in 0..3 {

@@ -14,21 +14,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
-    Bucket, Call, Change, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, KeyClass,
-    ListRequest, Margins, MemoryStore, Operation, Phase, Rules, Store, Versioned, World,
+    Bucket, CallPhase, Clock, CountingStore, Entropy, FaultyStore, KeyClass, ListRequest,
+    MemoryStore, Operation, OperationCounts, ProtocolMargins, ProtocolRules, RegisterChange, Store,
+    StoreCall, StoreFaults, VersionedValue, World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_http::Metrics;
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
-use neap_wal::{TailWriter, WriterSettings};
-use neap_write::{Accepted, WriteFailure, WriteOptions, WriteParts, WriteService, WriteSettings};
+use neap_wal::{TailWriter, TailWriterSettings};
+use neap_write::{
+    AcceptedWrite, WriteFailure, WriteOptions, WriteService, WriteServiceParts, WriteSettings,
+};
 use tokio::sync::watch;
 
 use crate::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, Dispatch, Event, FlushLimits,
-    Maintainer, MergePolicy, Merger, Report,
+    CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings, EventDispatcher,
+    FlushLimits, GarbageCollectorSettings, Maintainer, MergePolicy, Merger,
 };
 
 /// The wall clock at the start of a test: 14 November 2023, 22:13:20.
@@ -38,9 +41,9 @@ pub(super) const DAY: i64 = 86_400_000_000_000;
 
 /// A clock that only the test advances.
 #[derive(Debug)]
-struct HandClock(watch::Sender<i64>);
+struct SteppedClock(watch::Sender<i64>);
 
-impl Clock for HandClock {
+impl Clock for SteppedClock {
     fn wall_micros(&self) -> i64 {
         NOW / 1_000 + *self.0.borrow()
     }
@@ -68,9 +71,9 @@ impl Clock for HandClock {
 
 /// The clock of the test, with a wall clock that is ahead.
 #[derive(Debug)]
-struct ClockAhead(Arc<HandClock>, Duration);
+struct SkewedClock(Arc<SteppedClock>, Duration);
 
-impl Clock for ClockAhead {
+impl Clock for SkewedClock {
     fn wall_micros(&self) -> i64 {
         self.0.wall_micros() + i64::try_from(self.1.as_micros()).unwrap()
     }
@@ -86,39 +89,39 @@ impl Clock for ClockAhead {
 
 /// Keeps dispatched events.
 #[derive(Debug, Default)]
-pub(super) struct Queue(Mutex<Vec<Event>>);
+pub(super) struct EventQueue(Mutex<Vec<CompactorEvent>>);
 
-impl Queue {
-    pub(super) fn take(&self) -> Vec<Event> {
+impl EventQueue {
+    pub(super) fn take(&self) -> Vec<CompactorEvent> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 #[async_trait]
-impl Dispatch for Queue {
-    async fn dispatch(&self, event: Event) -> Result<(), String> {
+impl EventDispatcher for EventQueue {
+    async fn dispatch(&self, event: CompactorEvent) -> Result<(), String> {
         self.0.lock().unwrap().push(event);
         Ok(())
     }
 }
 
-pub(crate) struct Stage {
-    clock: Arc<HandClock>,
+pub(crate) struct CompactTestBed {
+    clock: Arc<SteppedClock>,
     pub(super) store: Arc<CountingStore>,
     pub(super) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
     pub(super) manifests: ManifestStore,
     writer: WriteService,
-    pub(super) rules: Rules,
+    pub(super) rules: ProtocolRules,
     pub(super) policy: MergePolicy,
-    pub(super) collect: CollectSettings,
+    pub(super) collect: GarbageCollectorSettings,
     pub(super) settings: CompactorSettings,
     pub(super) flush: FlushLimits,
 }
 
-impl Stage {
+impl CompactTestBed {
     pub(crate) async fn new() -> Self {
-        let clock = Arc::new(HandClock(watch::Sender::new(0)));
+        let clock = Arc::new(SteppedClock(watch::Sender::new(0)));
         let memory = MemoryStore::new(Arc::clone(&clock) as _);
         let store = Arc::new(CountingStore::new(Arc::new(memory)));
         let world = World {
@@ -126,14 +129,14 @@ impl Stage {
             entropy: Arc::new(Entropy::from_seed(1)),
         };
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
-        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // Catalog drops do not wait, because this clock does not advance by itself.
         let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let writer = WriteService::new(WriteParts {
+        let writer = WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None),
+            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
             rules,
             metrics: Metrics::default(),
             settings: WriteSettings::default(),
@@ -147,7 +150,7 @@ impl Stage {
             writer,
             rules,
             policy: MergePolicy::default(),
-            collect: CollectSettings::default(),
+            collect: GarbageCollectorSettings::default(),
             settings: CompactorSettings::default(),
             flush: FlushLimits::default(),
         }
@@ -166,7 +169,7 @@ impl Stage {
         &self,
         database: &str,
         lines: &str,
-    ) -> Result<Accepted, WriteFailure> {
+    ) -> Result<AcceptedWrite, WriteFailure> {
         self.pass(Duration::from_millis(1));
         let body = Bytes::from(lines.to_owned());
         let options = WriteOptions::default();
@@ -210,7 +213,7 @@ impl Stage {
         self.compactor_with(None)
     }
 
-    pub(super) fn compactor_with(&self, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
+    pub(super) fn compactor_with(&self, dispatcher: Option<Arc<dyn EventDispatcher>>) -> Compactor {
         self.assembled(self.bucket.clone(), dispatcher)
     }
 
@@ -219,8 +222,8 @@ impl Stage {
     pub(super) fn overtaken(&self, database: DatabaseId, puts: Range<u64>) -> Compactor {
         let (clock, register) = (Arc::clone(&self.clock), self.manifests.register(database));
         let begun = AtomicU64::new(0);
-        let hook = move |call: &Call| {
-            let is_put = call.operation == Operation::Put && call.phase == Phase::Before;
+        let hook = move |call: &StoreCall| {
+            let is_put = call.operation == Operation::Put && call.phase == CallPhase::Before;
             let is_commit = is_put && call.key == register.key().to_string();
             if !is_commit || !puts.contains(&begun.fetch_add(1, Ordering::Relaxed)) {
                 return std::future::ready(()).boxed();
@@ -228,15 +231,15 @@ impl Stage {
             clock.0.send_modify(|now| *now += 6_000_000);
             let register = register.clone();
             async move {
-                let touch = |base: &Versioned<Manifest>| {
-                    Ok::<_, Infallible>(Change::Put(Manifest::successor(base), ()))
+                let touch = |base: &VersionedValue<Manifest>| {
+                    Ok::<_, Infallible>(RegisterChange::Put(Manifest::successor(base), ()))
                 };
                 register.commit(None, touch).await.unwrap();
             }
             .boxed()
         };
         let (inner, world) = (Arc::clone(&self.store) as _, self.bucket.world().clone());
-        let store = FaultyStore::new(inner, world.clone(), Faults::default());
+        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
         let store = store.with_hook(Arc::new(hook));
         self.assembled(Bucket::new(Arc::new(store), world), None)
     }
@@ -265,9 +268,9 @@ impl Stage {
         done: impl Future<Output = ()> + Send + 'static,
     ) -> Compactor {
         let done = Mutex::new(Some(done.boxed()));
-        self.hooked(move |call: &Call| {
+        self.hooked(move |call: &StoreCall| {
             let is_it = call.operation == operation
-                && call.phase == Phase::Before
+                && call.phase == CallPhase::Before
                 && KeyClass::of(&call.key) == class;
             match is_it.then(|| done.lock().unwrap().take()).flatten() {
                 Some(done) => done,
@@ -279,7 +282,7 @@ impl Stage {
     /// Returns a function whose requests wait for a hook.
     pub(super) fn hooked(
         &self,
-        hook: impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        hook: impl Fn(&StoreCall) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Compactor {
         self.hooked_with(None, hook)
     }
@@ -287,11 +290,11 @@ impl Stage {
     /// Like [`hooked`](Self::hooked), with a dispatcher.
     pub(super) fn hooked_with(
         &self,
-        dispatcher: Option<Arc<dyn Dispatch>>,
-        hook: impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        dispatcher: Option<Arc<dyn EventDispatcher>>,
+        hook: impl Fn(&StoreCall) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Compactor {
         let (inner, world) = (Arc::clone(&self.store) as _, self.bucket.world().clone());
-        let store = FaultyStore::new(inner, world.clone(), Faults::default());
+        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
         let store = store.with_hook(Arc::new(hook));
         self.assembled(Bucket::new(Arc::new(store), world), dispatcher)
     }
@@ -305,14 +308,14 @@ impl Stage {
         }
     }
 
-    fn assembled(&self, bucket: Bucket, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
+    fn assembled(&self, bucket: Bucket, dispatcher: Option<Arc<dyn EventDispatcher>>) -> Compactor {
         self.assembled_with(bucket, dispatcher, self.flush)
     }
 
     /// Returns a function with these flush limits, on a machine with a wall clock that is off by `off`.
     pub(super) fn compactor_of_limits(&self, flush: FlushLimits, off: Duration) -> Compactor {
         let world = World {
-            clock: Arc::new(ClockAhead(Arc::clone(&self.clock), off)),
+            clock: Arc::new(SkewedClock(Arc::clone(&self.clock), off)),
             ..self.bucket.world().clone()
         };
         let bucket = Bucket::new(Arc::clone(&self.store) as _, world);
@@ -322,12 +325,12 @@ impl Stage {
     fn assembled_with(
         &self,
         bucket: Bucket,
-        dispatcher: Option<Arc<dyn Dispatch>>,
+        dispatcher: Option<Arc<dyn EventDispatcher>>,
         flush: FlushLimits,
     ) -> Compactor {
         let parts = CompactParts {
             bucket,
-            margins: Margins::LOCAL,
+            margins: ProtocolMargins::LOCAL,
             rules: self.rules,
             flush,
             merge: self.policy,
@@ -338,16 +341,16 @@ impl Stage {
     }
 
     /// Runs a scheduled event `after` the last write, and asserts that nothing fails.
-    pub(super) async fn scheduled(&self, after: Duration) -> Report {
-        self.handle(&Event::Scheduled, after).await
+    pub(super) async fn scheduled(&self, after: Duration) -> CompactionReport {
+        self.handle(&CompactorEvent::Scheduled, after).await
     }
 
     /// Runs a collection, and asserts that nothing fails.
-    pub(super) async fn look(&self, after: Duration) -> Report {
-        self.handle(&Event::Collect, after).await
+    pub(super) async fn look(&self, after: Duration) -> CompactionReport {
+        self.handle(&CompactorEvent::Collect, after).await
     }
 
-    async fn handle(&self, event: &Event, after: Duration) -> Report {
+    async fn handle(&self, event: &CompactorEvent, after: Duration) -> CompactionReport {
         self.pass(after);
         let report = self.compactor().handle(event, None).await.unwrap();
         assert_eq!(report.failures, []);
@@ -381,7 +384,7 @@ impl Stage {
     }
 
     /// Counts the requests to the store during `work`.
-    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Counts) {
+    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, OperationCounts) {
         let before = self.store.counts();
         let done = work.await;
         (done, self.store.counts() - before)

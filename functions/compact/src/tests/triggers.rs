@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use neap_bucket::{Change, CodeHash, Key, PutMode, RECENT_PUT_IDS, Register, Stamp, Versioned};
+use neap_bucket::{
+    CodeHash, Key, PutMode, RECENT_PUT_IDS, Register, RegisterChange, Stamp, VersionedValue,
+};
 use neap_catalog::{
     ErrorBehavior, HardDelete, NewPlugin, NewTrigger, Trigger, TriggerSpecification,
 };
 use neap_schema::DatabaseId;
-use neap_wal::Checkpoint;
+use neap_wal::TriggerCheckpoint;
 
-use super::stage::{NOW, Stage};
-use crate::Event;
+use super::stage::{CompactTestBed, NOW};
+use crate::CompactorEvent;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-impl Stage {
+impl CompactTestBed {
     async fn trigger(&self, database: &str, name: &str) -> std::sync::Arc<Trigger> {
         let trigger = NewTrigger {
             name: name.to_owned(),
@@ -35,12 +37,12 @@ impl Stage {
     /// Marks everything up to now as seen by a trigger.
     async fn has_seen_all(&self, database: DatabaseId, trigger: &Trigger) {
         let key = Key::Checkpoint(database, trigger.id);
-        let register = Register::<Checkpoint>::new(self.bucket.clone(), key, RECENT_PUT_IDS);
+        let register = Register::<TriggerCheckpoint>::new(self.bucket.clone(), key, RECENT_PUT_IDS);
         let now = self.bucket.clock().now().unwrap();
-        let see = |base: &Versioned<Checkpoint>| {
-            let mut next = Checkpoint::clone(&base.value);
+        let see = |base: &VersionedValue<TriggerCheckpoint>| {
+            let mut next = TriggerCheckpoint::clone(&base.value);
             next.unite(Stamp::end_of(now), []);
-            Ok::<_, std::convert::Infallible>(Change::Put(next, ()))
+            Ok::<_, std::convert::Infallible>(RegisterChange::Put(next, ()))
         };
         register.commit(None, see).await.unwrap();
     }
@@ -48,7 +50,7 @@ impl Stage {
 
 #[tokio::test]
 async fn a_settled_segment_stays_until_every_trigger_has_seen_it() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     let first = stage.trigger("db", "first").await;
@@ -68,7 +70,7 @@ async fn a_settled_segment_stays_until_every_trigger_has_seen_it() {
 
 #[tokio::test]
 async fn a_segment_that_no_trigger_has_seen_is_deleted_after_a_day() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     stage.trigger("db", "t").await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
@@ -81,7 +83,7 @@ async fn a_segment_that_no_trigger_has_seen_is_deleted_after_a_day() {
 
 #[tokio::test]
 async fn a_disabled_trigger_and_a_dropped_database_keep_nothing() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     for database in ["disabled", "dropped"] {
         stage.write(database, &format!("m v=0 {NOW}")).await;
         stage.trigger(database, "t").await;
@@ -109,7 +111,7 @@ async fn a_disabled_trigger_and_a_dropped_database_keep_nothing() {
 
 #[tokio::test]
 async fn unseen_segments_of_a_dropped_database_stay_while_it_can_be_undeleted() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     let trigger = stage.trigger("db", "t").await;
@@ -129,14 +131,17 @@ async fn unseen_segments_of_a_dropped_database_stay_while_it_can_be_undeleted() 
 
 #[tokio::test]
 async fn segments_that_are_kept_do_not_make_a_tail_look_due() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     stage.trigger("db", "t").await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.pass(11 * MINUTE);
     let compactor = stage.compactor();
     let run = async || {
-        let report = compactor.handle(&Event::Scheduled, None).await.unwrap();
+        let report = compactor
+            .handle(&CompactorEvent::Scheduled, None)
+            .await
+            .unwrap();
         assert_eq!(report.failures, []);
         report
     };
@@ -156,13 +161,13 @@ async fn segments_that_are_kept_do_not_make_a_tail_look_due() {
 
 #[tokio::test]
 async fn databases_without_triggers_add_no_cost_to_a_collection() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     stage.flush("db").await;
     let compactor = stage.compactor();
     let look = async |after| {
         stage.pass(after);
-        let looked = compactor.handle(&Event::Collect, None);
+        let looked = compactor.handle(&CompactorEvent::Collect, None);
         let (report, counts) = stage.counted(looked).await;
         report.unwrap();
         let of_engine = |class: &str| ["engine", "plugin"].contains(&class);
@@ -180,7 +185,7 @@ async fn databases_without_triggers_add_no_cost_to_a_collection() {
 
 #[tokio::test]
 async fn unneeded_claims_logs_and_checkpoints_are_deleted() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     let kept = stage.trigger("db", "kept").await;
@@ -211,7 +216,7 @@ async fn unneeded_claims_logs_and_checkpoints_are_deleted() {
 
 #[tokio::test]
 async fn code_is_deleted_when_neither_a_trigger_nor_a_plugin_references_it() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     stage.trigger("db", "t").await;
@@ -243,11 +248,14 @@ async fn code_is_deleted_when_neither_a_trigger_nor_a_plugin_references_it() {
 
 #[tokio::test]
 async fn code_is_deleted_after_the_last_plugin_is_deleted() {
-    let stage = Stage::new().await;
+    let stage = CompactTestBed::new().await;
     let compactor = stage.compactor();
     let collected = async |after| {
         stage.pass(after);
-        let report = compactor.handle(&Event::Collect, None).await.unwrap();
+        let report = compactor
+            .handle(&CompactorEvent::Collect, None)
+            .await
+            .unwrap();
         report.collected.engine
     };
     let code = CodeHash([1; 32]);

@@ -18,7 +18,7 @@ use std::{
 use neap_bucket::CodeHash;
 use tempfile::TempDir;
 
-use super::{CodeError, PluginFiles, blocking};
+use super::{PluginCodeError, PluginSource, blocking};
 use crate::PluginOnDisk;
 
 const PREFIX: &str = "neap-plugins-";
@@ -29,25 +29,25 @@ const OWNER_ONLY: u32 = 0o700;
 
 /// The cache of plugin code on the disk of this process.
 #[derive(Debug)]
-pub(super) struct Disk(Arc<Shared>);
+pub(super) struct CodeCache(Arc<CodeCacheInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct CodeCacheInner {
     parent: PathBuf,
     max_bytes: u64,
-    laid: Mutex<Laid>,
+    laid: Mutex<CodeCacheState>,
 }
 
 #[derive(Debug, Default)]
-struct Laid {
-    home: Option<Home>,
-    plugins: HashMap<(CodeHash, String), Plugin>,
+struct CodeCacheState {
+    home: Option<CacheFolder>,
+    plugins: HashMap<(CodeHash, String), CachedPlugin>,
     bytes: u64,
     uses: u64,
 }
 
 #[derive(Debug)]
-struct Plugin {
+struct CachedPlugin {
     on_disk: PluginOnDisk,
     bytes: u64,
     last_use: u64,
@@ -55,14 +55,14 @@ struct Plugin {
 
 /// The cache folder of this process.
 #[derive(Debug)]
-struct Home {
+struct CacheFolder {
     folder: TempDir,
     _lock: File,
 }
 
-impl Disk {
+impl CodeCache {
     pub(super) fn new(parent: Option<PathBuf>, max_bytes: u64) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(CodeCacheInner {
             parent: parent.unwrap_or_else(std::env::temp_dir),
             max_bytes,
             laid: Mutex::default(),
@@ -91,19 +91,19 @@ impl Disk {
         &self,
         hash: CodeHash,
         name: String,
-        files: Arc<PluginFiles>,
-    ) -> Result<PluginOnDisk, CodeError> {
+        files: Arc<PluginSource>,
+    ) -> Result<PluginOnDisk, PluginCodeError> {
         let shared = Arc::clone(&self.0);
         blocking(move || {
             let laid = shared.lay_down(hash, &name, &files);
-            laid.map_err(|error| CodeError::Io(error.to_string()))
+            laid.map_err(|error| PluginCodeError::Io(error.to_string()))
         })
         .await
     }
 }
 
-impl Shared {
-    fn laid(&self) -> MutexGuard<'_, Laid> {
+impl CodeCacheInner {
+    fn laid(&self) -> MutexGuard<'_, CodeCacheState> {
         self.laid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -111,7 +111,7 @@ impl Shared {
         &self,
         hash: CodeHash,
         name: &str,
-        files: &PluginFiles,
+        files: &PluginSource,
     ) -> io::Result<PluginOnDisk> {
         let home = self.home()?;
         let new = tempfile::tempdir_in(&home)?;
@@ -146,7 +146,7 @@ impl Shared {
     fn note(&self, key: (CodeHash, String), on_disk: &PluginOnDisk, bytes: u64) -> Vec<PathBuf> {
         let mut laid = self.laid();
         laid.uses += 1;
-        let plugin = Plugin {
+        let plugin = CachedPlugin {
             on_disk: on_disk.clone(),
             bytes,
             last_use: laid.uses,
@@ -176,14 +176,14 @@ impl Shared {
         {
             return Ok(home.folder.path().to_owned());
         }
-        let home = Home::new(&self.parent)?;
+        let home = CacheFolder::new(&self.parent)?;
         let path = home.folder.path().to_owned();
         laid.home = Some(home);
         Ok(path)
     }
 }
 
-impl Home {
+impl CacheFolder {
     fn new(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         remove_left_behind(parent);
@@ -221,7 +221,7 @@ fn remove_left_behind(parent: &Path) {
     }
 }
 
-fn write_folder(folder: &Path, files: &PluginFiles) -> io::Result<()> {
+fn write_folder(folder: &Path, files: &PluginSource) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for (path, content) in files.iter() {
         let path = folder.join(path);
@@ -248,18 +248,18 @@ fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::code::PluginFile;
+    use crate::code::PluginSourceFile;
 
-    fn package(text: &str) -> Arc<PluginFiles> {
-        let file = |path: &str, content: &str| PluginFile {
+    fn package(text: &str) -> Arc<PluginSource> {
+        let file = |path: &str, content: &str| PluginSourceFile {
             path: path.to_owned(),
             content: content.to_owned(),
         };
         let files = [file("__init__.py", text), file("deep/x.py", "x")];
-        Arc::new(PluginFiles::folder(files).unwrap())
+        Arc::new(PluginSource::folder(files).unwrap())
     }
 
-    async fn lay(disk: &Disk, files: &Arc<PluginFiles>) -> PluginOnDisk {
+    async fn lay(disk: &CodeCache, files: &Arc<PluginSource>) -> PluginOnDisk {
         let name = "pack".to_owned();
         disk.lay_down(files.hash(), name, Arc::clone(files))
             .await
@@ -269,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn code_is_written_whole_under_its_name() {
         let parent = tempfile::tempdir().unwrap();
-        let disk = Disk::new(Some(parent.path().to_owned()), 1 << 20);
+        let disk = CodeCache::new(Some(parent.path().to_owned()), 1 << 20);
         let files = package("text");
         assert_eq!(disk.get(files.hash(), "pack"), None);
         let laid = lay(&disk, &files).await;
@@ -287,7 +287,7 @@ mod tests {
             fs::read_to_string(laid.path.join("deep/x.py")).unwrap(),
             "x"
         );
-        let single = Arc::new(PluginFiles::single("old.py", "y".to_owned()).unwrap());
+        let single = Arc::new(PluginSource::single("old.py", "y".to_owned()).unwrap());
         let name = "new.py".to_owned();
         let laid = disk.lay_down(single.hash(), name, single).await.unwrap();
         assert!(laid.path.ends_with("new.py"));
@@ -299,7 +299,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let text = "x".repeat(399);
         let files = ["a", "b", "c"].map(|it| package(&format!("{it}{text}")));
-        let disk = Disk::new(Some(parent.path().to_owned()), 1_000);
+        let disk = CodeCache::new(Some(parent.path().to_owned()), 1_000);
         let first = lay(&disk, &files[0]).await;
         let second = lay(&disk, &files[1]).await;
         assert!(disk.get(files[0].hash(), "pack").is_some());
@@ -322,9 +322,9 @@ mod tests {
         let other = parent.path().join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join(LOCK), "").unwrap();
-        let alive = Disk::new(Some(parent.path().to_owned()), 1 << 20);
+        let alive = CodeCache::new(Some(parent.path().to_owned()), 1 << 20);
         let laid = lay(&alive, &package("a")).await;
-        let second = Disk::new(Some(parent.path().to_owned()), 1 << 20);
+        let second = CodeCache::new(Some(parent.path().to_owned()), 1 << 20);
         lay(&second, &package("a")).await;
         assert!(laid.path.exists() && other.exists() && !dead.exists());
         drop((alive, second));

@@ -6,7 +6,7 @@ use neap_http::{ApiError, Kind};
 
 /// An error of loading or storing the code of a plugin, with the message of InfluxDB 3 Core where it has one.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum CodeError {
+pub enum PluginCodeError {
     /// The server has no plugin folder, and the plugin is not an uploaded one.
     #[error("Node not configured with plugin directory")]
     NoPluginFolder,
@@ -58,27 +58,27 @@ pub enum CodeError {
     Catalog(#[from] CatalogError),
 }
 
-impl From<CodeError> for ApiError {
-    fn from(error: CodeError) -> Self {
+impl From<PluginCodeError> for ApiError {
+    fn from(error: PluginCodeError) -> Self {
         let message = error.to_string();
         match error {
             // InfluxDB 3 answers all of these with an internal error, including mistakes of the client.
-            CodeError::NoPluginFolder
-            | CodeError::PathTraversal(_)
-            | CodeError::NotFound(_)
-            | CodeError::NoInit(_)
-            | CodeError::Io(_)
-            | CodeError::Refused { .. }
-            | CodeError::Repository(_) => {
+            PluginCodeError::NoPluginFolder
+            | PluginCodeError::PathTraversal(_)
+            | PluginCodeError::NotFound(_)
+            | PluginCodeError::NoInit(_)
+            | PluginCodeError::Io(_)
+            | PluginCodeError::Refused { .. }
+            | PluginCodeError::Repository(_) => {
                 Self::text(Kind::Internal, format!("Plugin error: {message}"))
             }
-            CodeError::Invalid(_) => Self::text(Kind::Invalid, message),
-            CodeError::NoTrigger(_) => Self::text(Kind::NotFound, message),
-            CodeError::Ambiguous(_) => Self::text(Kind::Conflict, message),
-            CodeError::Missing(_) => Self::text(Kind::Corrupt, message),
-            CodeError::Store(error) => error.into(),
-            CodeError::Format(error) => CatalogError::Format(error).into(),
-            CodeError::Catalog(error) => error.into(),
+            PluginCodeError::Invalid(_) => Self::text(Kind::Invalid, message),
+            PluginCodeError::NoTrigger(_) => Self::text(Kind::NotFound, message),
+            PluginCodeError::Ambiguous(_) => Self::text(Kind::Conflict, message),
+            PluginCodeError::Missing(_) => Self::text(Kind::Corrupt, message),
+            PluginCodeError::Store(error) => error.into(),
+            PluginCodeError::Format(error) => CatalogError::Format(error).into(),
+            PluginCodeError::Catalog(error) => error.into(),
         }
     }
 }

@@ -7,14 +7,14 @@ use neap_catalog::{MAX_PLUGIN_BYTES, MAX_PLUGIN_FILES, NewPlugin, PluginFileEntr
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{CodeError, path::PluginPath};
+use super::{PluginCodeError, path::PluginPath};
 
 /// The file that makes a folder a package and holds the functions of the plugin.
 pub(super) const INIT: &str = "__init__.py";
 
 /// A file of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginFile {
+pub struct PluginSourceFile {
     /// The path below the plugin's folder; the file name if the plugin is a single file.
     #[serde(alias = "relative_path")]
     pub path: String,
@@ -24,18 +24,18 @@ pub struct PluginFile {
 
 /// The files of a plugin: a single file, or the files of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginFiles {
+pub struct PluginSource {
     is_package: bool,
     /// Contents by path.
     files: BTreeMap<String, String>,
 }
 
-impl PluginFiles {
+impl PluginSource {
     /// Creates a plugin of one file.
     ///
     /// # Errors
     /// `PathTraversal` if the name is not a valid path, `Invalid` if the file is too large.
-    pub fn single(name: &str, content: String) -> Result<Self, CodeError> {
+    pub fn single(name: &str, content: String) -> Result<Self, PluginCodeError> {
         let path = PluginPath::parse(name)?;
         let files = BTreeMap::from([(path.as_str().to_owned(), content)]);
         Self {
@@ -50,7 +50,9 @@ impl PluginFiles {
     /// # Errors
     /// `PathTraversal` if a path leaves the folder; `Invalid` if there are too many files, or one path is both a file
     /// and a folder.
-    pub fn folder(files: impl IntoIterator<Item = PluginFile>) -> Result<Self, CodeError> {
+    pub fn folder(
+        files: impl IntoIterator<Item = PluginSourceFile>,
+    ) -> Result<Self, PluginCodeError> {
         let mut folder = Self {
             is_package: true,
             files: BTreeMap::new(),
@@ -66,14 +68,14 @@ impl PluginFiles {
     ///
     /// # Errors
     /// As [`folder`](Self::folder).
-    pub fn with(mut self, path: &str, content: String) -> Result<Self, CodeError> {
+    pub fn with(mut self, path: &str, content: String) -> Result<Self, PluginCodeError> {
         let path = PluginPath::parse(path)?;
         self.files.insert(path.as_str().to_owned(), content);
         self.checked()
     }
 
-    fn checked(self) -> Result<Self, CodeError> {
-        let invalid = |reason: String| Err(CodeError::Invalid(reason));
+    fn checked(self) -> Result<Self, PluginCodeError> {
+        let invalid = |reason: String| Err(PluginCodeError::Invalid(reason));
         if self.files.len() > MAX_PLUGIN_FILES {
             return invalid(format!("more than {MAX_PLUGIN_FILES} files"));
         }
@@ -121,9 +123,9 @@ impl PluginFiles {
     ///
     /// # Errors
     /// `NoInit`.
-    pub(super) fn require_plugin(&self, name: &str) -> Result<(), CodeError> {
+    pub(super) fn require_plugin(&self, name: &str) -> Result<(), PluginCodeError> {
         if self.is_package && !self.files.contains_key(INIT) {
-            return Err(CodeError::NoInit(name.to_owned()));
+            return Err(PluginCodeError::NoInit(name.to_owned()));
         }
         Ok(())
     }
@@ -183,8 +185,8 @@ mod tests {
 
     use super::*;
 
-    fn folder(files: &[(&str, &str)]) -> Result<PluginFiles, CodeError> {
-        PluginFiles::folder(files.iter().map(|(path, content)| PluginFile {
+    fn folder(files: &[(&str, &str)]) -> Result<PluginSource, PluginCodeError> {
+        PluginSource::folder(files.iter().map(|(path, content)| PluginSourceFile {
             path: (*path).to_owned(),
             content: (*content).to_owned(),
         }))
@@ -200,7 +202,7 @@ mod tests {
             folder(&[("__init__.py", ""), ("b.py", "a")]),
             folder(&[("__init__.py", "ab.py")]),
             folder(&[("__init__.py", "a")]),
-            PluginFiles::single("__init__.py", "a".to_owned()),
+            PluginSource::single("__init__.py", "a".to_owned()),
         ];
         let hashes = others.map(|files| files.unwrap().hash());
         for (place, hash) in hashes.iter().enumerate() {
@@ -213,32 +215,32 @@ mod tests {
     fn invalid_plugins_are_rejected() {
         assert!(matches!(
             folder(&[("../x.py", "")]),
-            Err(CodeError::PathTraversal(_))
+            Err(PluginCodeError::PathTraversal(_))
         ));
         for files in [
             folder(&[("a", ""), ("a/b.py", "")]),
             folder(&[("a", ""), ("a.py", ""), ("a/b.py", "")]),
             folder(&[("a.py", &"x".repeat((2 << 20) + 1))]),
         ] {
-            assert!(matches!(files, Err(CodeError::Invalid(_))));
+            assert!(matches!(files, Err(PluginCodeError::Invalid(_))));
         }
         let many: Vec<_> = (0..=200).map(|number| format!("{number}.py")).collect();
         let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
         assert!(folder(&many).is_err());
         assert!(folder(&many[..200]).is_ok());
         let error = folder(&[("a.py", "")]).unwrap().require_plugin("p");
-        assert!(matches!(error, Err(CodeError::NoInit(name)) if name == "p"));
+        assert!(matches!(error, Err(PluginCodeError::NoInit(name)) if name == "p"));
     }
 
     #[test]
     fn a_part_of_a_folder_is_a_plugin_by_itself() {
         let all = folder(&[("a.py", "A"), ("sub/__init__.py", "S"), ("sub/x/y.py", "Y")]).unwrap();
-        let single = PluginFiles::single("a.py", "A".to_owned()).unwrap();
+        let single = PluginSource::single("a.py", "A".to_owned()).unwrap();
         assert_eq!(all.below("a.py"), Some(single));
         let sub = folder(&[("__init__.py", "S"), ("x/y.py", "Y")]).unwrap();
         assert_eq!(all.below("sub"), Some(sub));
         assert_eq!(all.below("su"), None);
-        let deep = PluginFiles::single("y.py", "Y".to_owned()).unwrap();
+        let deep = PluginSource::single("y.py", "Y".to_owned()).unwrap();
         assert_eq!(all.below("sub/x/y.py"), Some(deep));
     }
 
@@ -249,7 +251,7 @@ mod tests {
         ) {
             let unique: BTreeMap<_, _> = files.into_iter().collect();
             let files = |order: &mut dyn Iterator<Item = (&String, &String)>| {
-                PluginFiles::folder(order.map(|(path, content)| PluginFile {
+                PluginSource::folder(order.map(|(path, content)| PluginSourceFile {
                     path: path.clone(),
                     content: content.clone(),
                 })).unwrap()

@@ -10,14 +10,14 @@ use std::{
 };
 
 use super::{
-    CodeError, PluginFile, PluginFiles, blocking,
+    PluginCodeError, PluginSource, PluginSourceFile, blocking,
     files::INIT,
     path::{PluginPath, existing_below},
 };
 use crate::PluginOnDisk;
 
 /// The folder in which Python stores compiled modules.
-const COMPILED: &str = "__pycache__";
+const PYCACHE: &str = "__pycache__";
 
 /// Maximum number of files and folders read in a package.
 const MAX_ENTRIES: usize = 2_000;
@@ -35,7 +35,7 @@ impl PluginFolder {
     ///
     /// # Errors
     /// `PathTraversal`, `NotFound`, `NoInit`, `Io`.
-    pub(super) async fn plugin(&self, path: &PluginPath) -> Result<PluginOnDisk, CodeError> {
+    pub(super) async fn plugin(&self, path: &PluginPath) -> Result<PluginOnDisk, PluginCodeError> {
         let (folder, path) = (Arc::clone(&self.0), path.clone());
         blocking(move || {
             let path = existing_below(&folder, &path)?;
@@ -43,8 +43,8 @@ impl PluginFolder {
                 require_init(&path)?;
             }
             let files = files_on_disk(&path)?.into_iter();
-            let seen: Vec<Seen> = files
-                .map(|(path, metadata)| Seen::new(path, &metadata))
+            let seen: Vec<FileFingerprint> = files
+                .map(|(path, metadata)| FileFingerprint::new(path, &metadata))
                 .collect();
             let mut hasher = DefaultHasher::new();
             seen.hash(&mut hasher);
@@ -60,7 +60,7 @@ impl PluginFolder {
     ///
     /// # Errors
     /// Those of [`read`].
-    pub(super) async fn files(&self, path: &PluginPath) -> Result<PluginFiles, CodeError> {
+    pub(super) async fn files(&self, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
         let (folder, path) = (Arc::clone(&self.0), path.clone());
         blocking(move || read(&folder, &path)).await
     }
@@ -68,13 +68,13 @@ impl PluginFolder {
 
 /// The attributes that change when a file is modified.
 #[derive(Hash)]
-struct Seen {
+struct FileFingerprint {
     path: PathBuf,
     modified: Option<SystemTime>,
     bytes: u64,
 }
 
-impl Seen {
+impl FileFingerprint {
     fn new(path: PathBuf, metadata: &fs::Metadata) -> Self {
         Self {
             path,
@@ -88,43 +88,45 @@ impl Seen {
 ///
 /// # Errors
 /// `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` if the plugin is too large.
-pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginFiles, CodeError> {
+pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
     let found = existing_below(folder, path)?;
     if !fs::metadata(&found).map_err(failed)?.is_dir() {
         let content = read_text(&found)?;
         let name = found.file_name().unwrap_or_default().to_string_lossy();
-        return PluginFiles::single(&name, content);
+        return PluginSource::single(&name, content);
     }
     require_init(&found)?;
     let mut files = Vec::new();
     for (path, _) in files_on_disk(&found)? {
         let relative = path.strip_prefix(&found).unwrap_or(&path);
-        files.push(PluginFile {
+        files.push(PluginSourceFile {
             path: relative.to_string_lossy().into_owned(),
             content: read_text(&path)?,
         });
     }
-    PluginFiles::folder(files)
+    PluginSource::folder(files)
 }
 
-fn read_text(path: &Path) -> Result<String, CodeError> {
+fn read_text(path: &Path) -> Result<String, PluginCodeError> {
     let bytes = fs::metadata(path).map_err(failed)?.len();
     if bytes > neap_catalog::MAX_PLUGIN_BYTES {
         let name = path.display();
-        return Err(CodeError::Invalid(format!("'{name}' has {bytes} bytes")));
+        return Err(PluginCodeError::Invalid(format!(
+            "'{name}' has {bytes} bytes"
+        )));
     }
     fs::read_to_string(path).map_err(failed)
 }
 
-fn require_init(package: &Path) -> Result<(), CodeError> {
+fn require_init(package: &Path) -> Result<(), PluginCodeError> {
     if package.join(INIT).is_file() {
         return Ok(());
     }
-    Err(CodeError::NoInit(package.display().to_string()))
+    Err(PluginCodeError::NoInit(package.display().to_string()))
 }
 
-fn failed(error: io::Error) -> CodeError {
-    CodeError::Io(error.to_string())
+fn failed(error: io::Error) -> PluginCodeError {
+    PluginCodeError::Io(error.to_string())
 }
 
 /// Lists the files of a plugin on disk, in order of path: a single file, or the Python files of its folder, without
@@ -132,7 +134,7 @@ fn failed(error: io::Error) -> CodeError {
 ///
 /// # Errors
 /// `Io`, and `Invalid` if there are too many files and folders.
-pub fn files_on_disk(plugin: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, CodeError> {
+pub fn files_on_disk(plugin: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, PluginCodeError> {
     let metadata = fs::metadata(plugin).map_err(failed)?;
     if !metadata.is_dir() {
         return Ok(vec![(plugin.to_owned(), metadata)]);
@@ -144,12 +146,12 @@ pub fn files_on_disk(plugin: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, Code
             entries += 1;
             if entries > MAX_ENTRIES {
                 let name = plugin.display();
-                return Err(CodeError::Invalid(format!(
+                return Err(PluginCodeError::Invalid(format!(
                     "'{name}' has more than {MAX_ENTRIES} files and folders"
                 )));
             }
             let (path, metadata) = (entry.path(), entry.metadata().map_err(failed)?);
-            if metadata.is_dir() && entry.file_name() != COMPILED {
+            if metadata.is_dir() && entry.file_name() != PYCACHE {
                 folders.push(path);
             } else if metadata.is_file() && path.extension().is_some_and(|it| it == "py") {
                 files.push((path, metadata));
@@ -195,7 +197,7 @@ mod tests {
         let package = folder.path().join("pack");
         touch(&package.join("deep/x.py"), "", 1);
         let error = plugins.plugin(&path("pack")).await.unwrap_err();
-        assert!(matches!(error, CodeError::NoInit(_)));
+        assert!(matches!(error, PluginCodeError::NoInit(_)));
         touch(&package.join(INIT), "", 1);
         let mut versions = vec![plugins.plugin(&path("pack")).await.unwrap().version];
         for change in [

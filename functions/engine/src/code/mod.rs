@@ -25,23 +25,23 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use neap_bucket::CodeHash;
 use neap_catalog::Catalog;
 
-pub use error::CodeError;
-pub use files::{PluginFile, PluginFiles};
+pub use error::PluginCodeError;
+pub use files::{PluginSource, PluginSourceFile};
 pub use folder::files_on_disk;
 pub use repository::{PluginRepository, PluginRepositoryError};
 
 use crate::PluginOnDisk;
-use disk::Disk;
+use disk::CodeCache;
 use folder::PluginFolder;
 use path::PluginPath;
-use repository::Repository;
+use repository::RepositoryClient;
 
 /// The prefix of the name of a plugin from the repository.
 const REPOSITORY_PREFIX: &str = "gh:";
 
 /// The locations of plugin code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeSettings {
+pub struct PluginCodeSettings {
     /// The plugin folder (`--plugin-dir`).
     pub plugin_folder: Option<PathBuf>,
     /// The location of `gh:` plugins (`--plugin-repo`).
@@ -55,7 +55,7 @@ pub struct CodeSettings {
     pub cache_bytes: u64,
 }
 
-impl Default for CodeSettings {
+impl Default for PluginCodeSettings {
     fn default() -> Self {
         Self {
             plugin_folder: None,
@@ -69,31 +69,31 @@ impl Default for CodeSettings {
 
 /// The code of a plugin, resolved from the name that a user gave.
 #[derive(Clone, Debug)]
-pub(crate) enum Found {
+pub(crate) enum ResolvedPlugin {
     /// A plugin in the plugin folder.
     InFolder(PluginOnDisk),
     /// Code from the catalog or the repository, which is pinned for the trigger.
-    Files(Arc<PluginFiles>),
+    Files(Arc<PluginSource>),
 }
 
 /// Finds and stores the code of plugins. Each instance has one.
 #[derive(Debug)]
-pub struct PluginCode {
+pub struct PluginCodeStore {
     catalog: Arc<Catalog>,
     folder: Option<PluginFolder>,
-    repository: Repository,
-    disk: Disk,
+    repository: RepositoryClient,
+    disk: CodeCache,
 }
 
-impl PluginCode {
+impl PluginCodeStore {
     /// Creates the store over the plugin folder, the catalog and the repository.
-    pub fn new(settings: CodeSettings, catalog: Arc<Catalog>) -> Self {
+    pub fn new(settings: PluginCodeSettings, catalog: Arc<Catalog>) -> Self {
         let world = catalog.bucket().world().clone();
         Self {
             catalog,
             folder: settings.plugin_folder.map(PluginFolder::new),
-            repository: Repository::new(settings.repository, settings.repository_time, world),
-            disk: Disk::new(settings.cache_folder, settings.cache_bytes),
+            repository: RepositoryClient::new(settings.repository, settings.repository_time, world),
+            disk: CodeCache::new(settings.cache_folder, settings.cache_bytes),
         }
     }
 
@@ -105,7 +105,7 @@ impl PluginCode {
         &self,
         plugin: &str,
         code: Option<CodeHash>,
-    ) -> Result<PluginOnDisk, CodeError> {
+    ) -> Result<PluginOnDisk, PluginCodeError> {
         let Some(hash) = code else {
             return self.in_folder(&PluginPath::parse(plugin)?).await;
         };
@@ -121,10 +121,10 @@ impl PluginCode {
     ///
     /// # Errors
     /// There is no such plugin, or the code can't be read or written to disk.
-    pub async fn on_disk_by_name(&self, plugin: &str) -> Result<PluginOnDisk, CodeError> {
+    pub async fn on_disk_by_name(&self, plugin: &str) -> Result<PluginOnDisk, PluginCodeError> {
         match self.find(plugin).await? {
-            Found::InFolder(plugin) => Ok(plugin),
-            Found::Files(files) => {
+            ResolvedPlugin::InFolder(plugin) => Ok(plugin),
+            ResolvedPlugin::Files(files) => {
                 let (hash, name) = (files.hash(), name_on_disk(plugin));
                 match self.disk.get(hash, &name) {
                     Some(there) => Ok(there),
@@ -139,10 +139,10 @@ impl PluginCode {
     ///
     /// # Errors
     /// There is no such plugin, or its code can't be read or put.
-    pub async fn pin(&self, plugin: &str) -> Result<Option<CodeHash>, CodeError> {
+    pub async fn pin(&self, plugin: &str) -> Result<Option<CodeHash>, PluginCodeError> {
         match self.find(plugin).await? {
-            Found::InFolder(_) => Ok(None),
-            Found::Files(files) => {
+            ResolvedPlugin::InFolder(_) => Ok(None),
+            ResolvedPlugin::Files(files) => {
                 let hash = object::put(self.catalog.bucket(), &files).await?;
                 Ok(Some(hash))
             }
@@ -150,21 +150,24 @@ impl PluginCode {
     }
 
     /// Resolves the name of a plugin: first in the repository, then among uploaded plugins, then in the plugin folder.
-    async fn find(&self, plugin: &str) -> Result<Found, CodeError> {
+    async fn find(&self, plugin: &str) -> Result<ResolvedPlugin, PluginCodeError> {
         if let Some(path) = plugin.strip_prefix(REPOSITORY_PREFIX) {
             let path = PluginPath::parse(path)?;
             let files = self.repository.fetch(&path).await?;
-            return Ok(Found::Files(Arc::new(files)));
+            return Ok(ResolvedPlugin::Files(Arc::new(files)));
         }
         let path = PluginPath::parse(plugin)?;
         if let Some(files) = self.uploaded(&path).await? {
-            return Ok(Found::Files(Arc::new(files)));
+            return Ok(ResolvedPlugin::Files(Arc::new(files)));
         }
-        Ok(Found::InFolder(self.in_folder(&path).await?))
+        Ok(ResolvedPlugin::InFolder(self.in_folder(&path).await?))
     }
 
-    async fn in_folder(&self, path: &PluginPath) -> Result<PluginOnDisk, CodeError> {
-        let folder = self.folder.as_ref().ok_or(CodeError::NoPluginFolder)?;
+    async fn in_folder(&self, path: &PluginPath) -> Result<PluginOnDisk, PluginCodeError> {
+        let folder = self
+            .folder
+            .as_ref()
+            .ok_or(PluginCodeError::NoPluginFolder)?;
         folder.plugin(path).await
     }
 }
@@ -182,10 +185,10 @@ fn name_on_disk(plugin: &str) -> String {
 
 /// Runs blocking file I/O on the blocking thread pool.
 async fn blocking<R: Send + 'static>(
-    work: impl FnOnce() -> Result<R, CodeError> + Send + 'static,
-) -> Result<R, CodeError> {
+    work: impl FnOnce() -> Result<R, PluginCodeError> + Send + 'static,
+) -> Result<R, PluginCodeError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(CodeError::Io(error.to_string())))
+    done.unwrap_or_else(|error| Err(PluginCodeError::Io(error.to_string())))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use neap_catalog::MAX_PLUGIN_PATH_BYTES;
 
-use super::CodeError;
+use super::PluginCodeError;
 
 /// A validated relative path: names separated by `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,12 +15,12 @@ impl PluginPath {
     ///
     /// # Errors
     /// `PathTraversal` for an absolute path, a path with `..`, or an empty path; `Invalid` for a path that is too long.
-    pub(super) fn parse(text: &str) -> Result<Self, CodeError> {
-        let traversal = || CodeError::PathTraversal(text.to_owned());
+    pub(super) fn parse(text: &str) -> Result<Self, PluginCodeError> {
+        let traversal = || PluginCodeError::PathTraversal(text.to_owned());
         if text.len() > MAX_PLUGIN_PATH_BYTES {
             let shown = text.floor_char_boundary(64);
             let (shown, _) = text.split_at(shown);
-            return Err(CodeError::Invalid(format!(
+            return Err(PluginCodeError::Invalid(format!(
                 "path '{shown}…' is longer than {MAX_PLUGIN_PATH_BYTES} bytes"
             )));
         }
@@ -59,15 +59,15 @@ impl PluginPath {
 ///
 /// # Errors
 /// `PathTraversal` if a link leaves the folder, `NotFound`, `Io`.
-pub(super) fn existing_below(folder: &Path, path: &PluginPath) -> Result<PathBuf, CodeError> {
+pub(super) fn existing_below(folder: &Path, path: &PluginPath) -> Result<PathBuf, PluginCodeError> {
     let target = path.below(folder);
-    let failed = |error: std::io::Error| CodeError::Io(error.to_string());
+    let failed = |error: std::io::Error| PluginCodeError::Io(error.to_string());
     let root = folder.canonicalize().map_err(failed)?;
     match target.canonicalize() {
         Ok(real) if real.starts_with(&root) => Ok(target),
-        Ok(_) => Err(CodeError::PathTraversal(path.as_str().to_owned())),
+        Ok(_) => Err(PluginCodeError::PathTraversal(path.as_str().to_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(CodeError::NotFound(target.display().to_string()))
+            Err(PluginCodeError::NotFound(target.display().to_string()))
         }
         Err(error) => Err(failed(error)),
     }
@@ -103,12 +103,12 @@ mod tests {
             "a\0b",
         ] {
             let error = PluginPath::parse(text).unwrap_err();
-            assert!(matches!(error, CodeError::PathTraversal(_)), "{text}");
+            assert!(matches!(error, PluginCodeError::PathTraversal(_)), "{text}");
         }
         let long = "é".repeat(200);
         assert!(matches!(
             PluginPath::parse(&long),
-            Err(CodeError::Invalid(_))
+            Err(PluginCodeError::Invalid(_))
         ));
     }
 
@@ -120,8 +120,14 @@ mod tests {
         std::fs::write(folder.path().join("in.py"), "").unwrap();
         std::os::unix::fs::symlink("in.py", folder.path().join("link.py")).unwrap();
         let below = |name: &str| existing_below(folder.path(), &PluginPath::parse(name).unwrap());
-        assert!(matches!(below("out.py"), Err(CodeError::PathTraversal(_))));
-        assert!(matches!(below("none.py"), Err(CodeError::NotFound(_))));
+        assert!(matches!(
+            below("out.py"),
+            Err(PluginCodeError::PathTraversal(_))
+        ));
+        assert!(matches!(
+            below("none.py"),
+            Err(PluginCodeError::NotFound(_))
+        ));
         assert_eq!(below("link.py").unwrap(), folder.path().join("link.py"));
     }
 }

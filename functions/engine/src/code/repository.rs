@@ -6,7 +6,7 @@ use neap_bucket::World;
 use neap_catalog::MAX_PLUGIN_BYTES;
 use reqwest::{Client, Response, Url};
 
-use super::{CodeError, PluginFiles, blocking, folder, path::PluginPath};
+use super::{PluginCodeError, PluginSource, blocking, folder, path::PluginPath};
 
 /// The public plugin repository, which is the default of InfluxDB 3 Core.
 const PUBLIC: &str = "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/";
@@ -69,13 +69,13 @@ fn shown(url: &Url) -> String {
 
 /// Fetches plugins from the repository.
 #[derive(Debug)]
-pub(super) struct Repository {
+pub(super) struct RepositoryClient {
     place: PluginRepository,
     time: Duration,
     world: World,
 }
 
-impl Repository {
+impl RepositoryClient {
     pub(super) fn new(place: PluginRepository, time: Duration, world: World) -> Self {
         Self { place, time, world }
     }
@@ -84,7 +84,7 @@ impl Repository {
     ///
     /// # Errors
     /// There is no such plugin, the repository answers with an error or not in time, or the plugin is too large.
-    pub(super) async fn fetch(&self, path: &PluginPath) -> Result<PluginFiles, CodeError> {
+    pub(super) async fn fetch(&self, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
         match &self.place {
             PluginRepository::Folder(checkout) => {
                 let (checkout, path) = (checkout.clone(), path.clone());
@@ -92,44 +92,45 @@ impl Repository {
             }
             PluginRepository::Url(base) => {
                 let fetched = self.world.timeout(self.time, fetch(base, path)).await;
-                let late = || CodeError::Repository(format!("no answer within {:?}", self.time));
+                let late =
+                    || PluginCodeError::Repository(format!("no answer within {:?}", self.time));
                 let content = fetched.ok_or_else(late)??;
                 let name = path.as_str().rsplit('/').next().unwrap_or_default();
-                PluginFiles::single(name, content)
+                PluginSource::single(name, content)
             }
         }
     }
 }
 
-async fn fetch(base: &str, path: &PluginPath) -> Result<String, CodeError> {
+async fn fetch(base: &str, path: &PluginPath) -> Result<String, PluginCodeError> {
     let url = address(base, path)?;
     let failed = |error: reqwest::Error| {
         // The text of the error holds the URL with its secrets, so the URL is removed.
-        CodeError::Repository(format!("{}: {}", shown(&url), error.without_url()))
+        PluginCodeError::Repository(format!("{}: {}", shown(&url), error.without_url()))
     };
     let client = Client::builder().build().map_err(failed)?;
     let mut response = client.get(url.clone()).send().await.map_err(failed)?;
     if !response.status().is_success() {
-        return Err(CodeError::Refused {
+        return Err(PluginCodeError::Refused {
             status: response.status().to_string(),
             url: shown(&url),
         });
     }
     let body = read(&mut response, &url, failed).await?;
-    let no_text = |_| CodeError::Repository(format!("{}: no UTF-8", shown(&url)));
+    let no_text = |_| PluginCodeError::Repository(format!("{}: no UTF-8", shown(&url)));
     String::from_utf8(body).map_err(no_text)
 }
 
 async fn read(
     response: &mut Response,
     url: &Url,
-    failed: impl Fn(reqwest::Error) -> CodeError,
-) -> Result<Vec<u8>, CodeError> {
+    failed: impl Fn(reqwest::Error) -> PluginCodeError,
+) -> Result<Vec<u8>, PluginCodeError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(&failed)? {
         if body.len() as u64 + chunk.len() as u64 > MAX_PLUGIN_BYTES {
             let url = shown(url);
-            return Err(CodeError::Repository(format!(
+            return Err(PluginCodeError::Repository(format!(
                 "{url}: more than {MAX_PLUGIN_BYTES} bytes"
             )));
         }
@@ -138,8 +139,9 @@ async fn read(
     Ok(body)
 }
 
-fn address(base: &str, path: &PluginPath) -> Result<Url, CodeError> {
-    let no_address = || CodeError::Repository("the repository has no valid address".to_owned());
+fn address(base: &str, path: &PluginPath) -> Result<Url, PluginCodeError> {
+    let no_address =
+        || PluginCodeError::Repository("the repository has no valid address".to_owned());
     let mut url: Url = base.parse().map_err(|_| no_address())?;
     let mut segments = url.path_segments_mut().map_err(|()| no_address())?;
     segments.pop_if_empty().extend(path.as_str().split('/'));
@@ -159,9 +161,9 @@ mod tests {
         PluginPath::parse(text).unwrap()
     }
 
-    fn repository(place: &str) -> Repository {
+    fn repository(place: &str) -> RepositoryClient {
         let time = Duration::from_secs(30);
-        Repository::new(place.parse().unwrap(), time, World::system())
+        RepositoryClient::new(place.parse().unwrap(), time, World::system())
     }
 
     #[test]
@@ -200,7 +202,7 @@ mod tests {
         let names: Vec<_> = pack.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["__init__.py", "sub/x.py"]);
         let none = repository.fetch(&path("examples/two.py")).await;
-        assert!(matches!(none, Err(CodeError::NotFound(_))));
+        assert!(matches!(none, Err(PluginCodeError::NotFound(_))));
     }
 
     #[tokio::test]

@@ -2,37 +2,37 @@
 
 use std::fs;
 
-use neap_bucket::{Bucket, Key, ListRequest, Margins, MemoryStore, SystemClock, World};
+use neap_bucket::{Bucket, Key, ListRequest, MemoryStore, ProtocolMargins, SystemClock, World};
 use neap_catalog::{CatalogError, ErrorBehavior, NewTrigger, Trigger, TriggerSpecification};
 use neap_schema::DatabaseId;
 
 use super::*;
 
-struct Stage {
+struct CodeFixture {
     folder: tempfile::TempDir,
     cache: tempfile::TempDir,
     bucket: Bucket,
     catalog: Arc<Catalog>,
-    code: PluginCode,
+    code: PluginCodeStore,
     database: DatabaseId,
 }
 
-impl Stage {
+impl CodeFixture {
     async fn new() -> Self {
         let store = MemoryStore::new(Arc::new(SystemClock::new()));
         let bucket = Bucket::new(Arc::new(store), World::system());
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let database = catalog.create_database("db", None).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let cache = tempfile::tempdir().unwrap();
-        let settings = CodeSettings {
+        let settings = PluginCodeSettings {
             plugin_folder: Some(folder.path().to_owned()),
             repository: PluginRepository::Folder(folder.path().join("checkout")),
             cache_folder: Some(cache.path().to_owned()),
-            ..CodeSettings::default()
+            ..PluginCodeSettings::default()
         };
         Self {
-            code: PluginCode::new(settings, Arc::clone(&catalog)),
+            code: PluginCodeStore::new(settings, Arc::clone(&catalog)),
             folder,
             cache,
             bucket,
@@ -114,7 +114,7 @@ fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn plugins_in_the_plugin_folder_are_not_pinned() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.file("deep/p.py", "first");
     let trigger = stage.trigger("t", "deep/p.py").await;
     assert_eq!(trigger.code, None);
@@ -126,7 +126,7 @@ async fn plugins_in_the_plugin_folder_are_not_pinned() {
 
 #[tokio::test]
 async fn a_trigger_keeps_the_code_uploaded_before_its_creation() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.file("p.py", "in the folder");
     stage.code.upload("p.py", "first").await.unwrap();
     let trigger = stage.trigger("t", "p.py").await;
@@ -142,15 +142,15 @@ async fn a_trigger_keeps_the_code_uploaded_before_its_creation() {
 
 #[tokio::test]
 async fn files_of_a_package_are_uploaded_one_by_one() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.code.upload("pack/deep/x.py", "x").await.unwrap();
     let unfinished = stage.code.pin("pack").await.unwrap_err();
-    assert!(matches!(unfinished, CodeError::NoInit(_)));
+    assert!(matches!(unfinished, PluginCodeError::NoInit(_)));
     stage.code.upload("pack/__init__.py", "i").await.unwrap();
     stage.code.upload("pack/one.py", "o").await.unwrap();
     for wrong in ["pack", "pack/one.py/x.py"] {
         let both = stage.code.upload(wrong, "").await.unwrap_err();
-        assert!(matches!(both, CodeError::Invalid(_)), "{wrong}");
+        assert!(matches!(both, PluginCodeError::Invalid(_)), "{wrong}");
     }
     let all = files(&[("__init__.py", "i"), ("deep", ""), ("one.py", "o")]);
     let trigger = stage.trigger("t", "pack/").await;
@@ -158,7 +158,7 @@ async fn files_of_a_package_are_uploaded_one_by_one() {
     let single = stage.trigger("u", "pack/one.py").await;
     assert_eq!(stage.run_by(&single).await, file("one.py", "o"));
     let none = stage.code.pin("pack/none.py").await.unwrap_err();
-    assert!(matches!(none, CodeError::NotFound(_)));
+    assert!(matches!(none, PluginCodeError::NotFound(_)));
     let root = stage.catalog.root(Duration::ZERO).await.unwrap().value;
     let entry = &root.plugins()["pack"];
     let paths: Vec<_> = entry.files.iter().map(|file| file.path.as_str()).collect();
@@ -167,7 +167,7 @@ async fn files_of_a_package_are_uploaded_one_by_one() {
 
 #[tokio::test]
 async fn concurrent_uploads_are_all_kept() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     let paths: Vec<_> = (0..8).map(|number| format!("pack/{number}.py")).collect();
     let uploads = paths.iter().map(|path| stage.code.upload(path, path));
     for uploaded in futures::future::join_all(uploads).await {
@@ -179,18 +179,18 @@ async fn concurrent_uploads_are_all_kept() {
 
 #[tokio::test]
 async fn a_plugin_of_the_repository_is_pinned() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.file("checkout/influxdata/d/d.py", "first");
     let trigger = stage.trigger("t", "gh:influxdata/d/d.py").await;
     stage.file("checkout/influxdata/d/d.py", "second");
     assert_eq!(stage.run_by(&trigger).await, file("d.py", "first"));
     let out = stage.code.pin("gh:../p.py").await.unwrap_err();
-    assert!(matches!(out, CodeError::PathTraversal(_)));
+    assert!(matches!(out, PluginCodeError::PathTraversal(_)));
 }
 
 #[tokio::test]
 async fn a_trigger_can_be_updated_with_another_file_or_package() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.file("p.py", "first");
     stage.trigger("t", "p.py").await;
     let updated = stage.code.update_file("t", None, "second".to_owned()).await;
@@ -213,7 +213,7 @@ async fn a_trigger_can_be_updated_with_another_file_or_package() {
     assert_eq!(stage.run_by(&updated).await, expected);
 
     let whole = |names: &[&str]| {
-        let files = names.iter().map(|name| PluginFile {
+        let files = names.iter().map(|name| PluginSourceFile {
             path: (*name).to_owned(),
             content: "third".to_owned(),
         });
@@ -223,7 +223,7 @@ async fn a_trigger_can_be_updated_with_another_file_or_package() {
         .code
         .update_folder("of package", None, whole(&["y.py"]))
         .await;
-    assert!(matches!(no_package, Err(CodeError::NoInit(_))));
+    assert!(matches!(no_package, Err(PluginCodeError::NoInit(_))));
     let updated = stage
         .code
         .update_folder("of package", None, whole(&["__init__.py"]));
@@ -233,12 +233,12 @@ async fn a_trigger_can_be_updated_with_another_file_or_package() {
         .code
         .update_folder("none", None, whole(&["__init__.py"]))
         .await;
-    assert!(matches!(none, Err(CodeError::NoTrigger(_))));
+    assert!(matches!(none, Err(PluginCodeError::NoTrigger(_))));
 }
 
 #[tokio::test]
 async fn updating_a_trigger_updates_the_upload_it_ran() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.code.upload("p.py", "first").await.unwrap();
     let other = stage.trigger("other", "p.py").await;
     stage.trigger("t", "p.py").await;
@@ -254,14 +254,14 @@ async fn updating_a_trigger_updates_the_upload_it_ran() {
 
 #[tokio::test]
 async fn a_trigger_name_in_two_databases_needs_the_database() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.file("p.py", "first");
     let second = stage.catalog.create_database("second", None).await.unwrap();
     for database in [stage.database, second] {
         stage.trigger_of(database, "t", "p.py").await;
     }
     let both = stage.code.update_file("t", None, String::new()).await;
-    assert!(matches!(both, Err(CodeError::Ambiguous(_))));
+    assert!(matches!(both, Err(PluginCodeError::Ambiguous(_))));
     let updated = stage
         .code
         .update_file("t", Some("second"), "x".to_owned())
@@ -277,7 +277,7 @@ async fn a_trigger_name_in_two_databases_needs_the_database() {
 
 #[tokio::test]
 async fn code_is_read_once_and_a_dry_run_stores_none() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.code.upload("p.py", "first").await.unwrap();
     stage.file("checkout/d.py", "other");
     let objects = stage.objects().await;
@@ -293,15 +293,15 @@ async fn code_is_read_once_and_a_dry_run_stores_none() {
     assert_eq!(again, there);
     fs::remove_file(&there.path).unwrap();
     let lost = stage.code.on_disk("p.py", trigger.code).await.unwrap_err();
-    assert!(matches!(lost, CodeError::Missing(_)));
+    assert!(matches!(lost, PluginCodeError::Missing(_)));
     assert!(there.path.starts_with(stage.cache.path()));
 }
 
 #[tokio::test]
 async fn a_server_without_a_plugin_folder_runs_uploaded_plugins() {
-    let stage = Stage::new().await;
+    let stage = CodeFixture::new().await;
     stage.code.upload("p.py", "first").await.unwrap();
-    let without = PluginCode::new(CodeSettings::default(), Arc::clone(&stage.catalog));
+    let without = PluginCodeStore::new(PluginCodeSettings::default(), Arc::clone(&stage.catalog));
     assert!(without.pin("p.py").await.unwrap().is_some());
     let none = without.pin("q.py").await.unwrap_err();
     assert_eq!(
@@ -311,6 +311,6 @@ async fn a_server_without_a_plugin_folder_runs_uploaded_plugins() {
     let missing = stage.code.delete_upload("q.py").await.unwrap_err();
     assert!(matches!(
         missing,
-        CodeError::Catalog(CatalogError::NotFound { .. })
+        PluginCodeError::Catalog(CatalogError::NotFound { .. })
     ));
 }

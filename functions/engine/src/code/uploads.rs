@@ -9,19 +9,19 @@ use neap_catalog::{ANY_AGE, CatalogError, PluginEntry, Trigger};
 use neap_schema::DatabaseId;
 
 use super::{
-    CodeError, PluginCode, PluginFile, PluginFiles, files::INIT, name_on_disk, object,
-    path::PluginPath,
+    PluginCodeError, PluginCodeStore, PluginSource, PluginSourceFile, files::INIT, name_on_disk,
+    object, path::PluginPath,
 };
 
 /// Maximum attempts of an upload when concurrent uploads win.
 const MAX_ATTEMPTS: usize = 10;
 
-impl PluginCode {
+impl PluginCodeStore {
     /// Returns the uploaded plugin at a path; `None` if there is no upload of that name.
     pub(super) async fn uploaded(
         &self,
         path: &PluginPath,
-    ) -> Result<Option<PluginFiles>, CodeError> {
+    ) -> Result<Option<PluginSource>, PluginCodeError> {
         let (first, rest) = path.split_first();
         let Some((_, files)) = self.upload_of(first).await? else {
             return Ok(None);
@@ -31,12 +31,15 @@ impl PluginCode {
             Some(_) if !files.is_package() => None,
             Some(rest) => files.below(rest),
         };
-        let found = found.ok_or_else(|| CodeError::NotFound(path.as_str().to_owned()))?;
+        let found = found.ok_or_else(|| PluginCodeError::NotFound(path.as_str().to_owned()))?;
         found.require_plugin(path.as_str())?;
         Ok(Some(found))
     }
 
-    async fn upload_of(&self, name: &str) -> Result<Option<(PluginEntry, PluginFiles)>, CodeError> {
+    async fn upload_of(
+        &self,
+        name: &str,
+    ) -> Result<Option<(PluginEntry, PluginSource)>, PluginCodeError> {
         let root = self.catalog.root(Duration::ZERO).await?;
         let Some(entry) = root.value.plugins().get(name).cloned() else {
             return Ok(None);
@@ -51,21 +54,21 @@ impl PluginCode {
     /// # Errors
     /// `PathTraversal`; `Invalid` if the plugin becomes too large, or a path is both a file and a folder; the errors of
     /// putting the code and of a catalog commit.
-    pub async fn upload(&self, path: &str, content: &str) -> Result<(), CodeError> {
+    pub async fn upload(&self, path: &str, content: &str) -> Result<(), PluginCodeError> {
         let path = PluginPath::parse(path)?;
         let (name, rest) = path.split_first();
         for _ in 0..MAX_ATTEMPTS {
             let before = self.upload_of(name).await?;
             let replaces = before.as_ref().map(|(entry, _)| entry.code);
             let before = before.map(|(_, files)| files);
-            let both = || CodeError::Invalid(format!("'{name}' is a file and a folder"));
+            let both = || PluginCodeError::Invalid(format!("'{name}' is a file and a folder"));
             let content = content.to_owned();
             let files = match (rest, before) {
                 (None, Some(before)) if before.is_package() => return Err(both()),
-                (None, _) => PluginFiles::single(name, content)?,
+                (None, _) => PluginSource::single(name, content)?,
                 (Some(_), Some(before)) if !before.is_package() => return Err(both()),
                 (Some(rest), Some(before)) => before.with(rest, content)?,
-                (Some(rest), None) => PluginFiles::folder([PluginFile {
+                (Some(rest), None) => PluginSource::folder([PluginSourceFile {
                     path: rest.to_owned(),
                     content,
                 }])?,
@@ -85,7 +88,7 @@ impl PluginCode {
     ///
     /// # Errors
     /// `NotFound` of the catalog, and the errors of a commit.
-    pub async fn delete_upload(&self, name: &str) -> Result<(), CodeError> {
+    pub async fn delete_upload(&self, name: &str) -> Result<(), PluginCodeError> {
         let path = PluginPath::parse(name)?;
         Ok(self.catalog.delete_plugin(path.as_str()).await?)
     }
@@ -99,13 +102,13 @@ impl PluginCode {
         trigger: &str,
         database: Option<&str>,
         content: String,
-    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
+    ) -> Result<(DatabaseId, Arc<Trigger>), PluginCodeError> {
         let (database, trigger) = self.trigger(trigger, database).await?;
         let files = match self.current(&trigger).await {
             Ok(files) if files.is_package() => files.with(INIT, content)?,
-            Ok(files) => PluginFiles::single(files.file_name().unwrap_or(INIT), content)?,
-            Err(CodeError::NotFound(_)) => {
-                PluginFiles::single(&name_on_disk(&trigger.plugin), content)?
+            Ok(files) => PluginSource::single(files.file_name().unwrap_or(INIT), content)?,
+            Err(PluginCodeError::NotFound(_)) => {
+                PluginSource::single(&name_on_disk(&trigger.plugin), content)?
             }
             Err(error) => return Err(error),
         };
@@ -120,9 +123,9 @@ impl PluginCode {
         &self,
         trigger: &str,
         database: Option<&str>,
-        files: Vec<PluginFile>,
-    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
-        let files = PluginFiles::folder(files)?;
+        files: Vec<PluginSourceFile>,
+    ) -> Result<(DatabaseId, Arc<Trigger>), PluginCodeError> {
+        let files = PluginSource::folder(files)?;
         files.require_plugin(trigger)?;
         let (database, trigger) = self.trigger(trigger, database).await?;
         self.update(database, &trigger, &files).await
@@ -132,8 +135,8 @@ impl PluginCode {
         &self,
         database: DatabaseId,
         trigger: &Trigger,
-        files: &PluginFiles,
-    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
+        files: &PluginSource,
+    ) -> Result<(DatabaseId, Arc<Trigger>), PluginCodeError> {
         let hash = object::put(self.catalog.bucket(), files).await?;
         let set = self.catalog.set_trigger_code(database, &trigger.name, hash);
         let updated = set.await?;
@@ -154,12 +157,15 @@ impl PluginCode {
     }
 
     /// Reads the current code of a trigger.
-    async fn current(&self, trigger: &Trigger) -> Result<PluginFiles, CodeError> {
+    async fn current(&self, trigger: &Trigger) -> Result<PluginSource, PluginCodeError> {
         match trigger.code {
             Some(hash) => object::read(self.catalog.bucket(), hash).await,
             None => {
                 let path = PluginPath::parse(&trigger.plugin)?;
-                let folder = self.folder.as_ref().ok_or(CodeError::NoPluginFolder)?;
+                let folder = self
+                    .folder
+                    .as_ref()
+                    .ok_or(PluginCodeError::NoPluginFolder)?;
                 folder.files(&path).await
             }
         }
@@ -170,7 +176,7 @@ impl PluginCode {
         &self,
         name: &str,
         database: Option<&str>,
-    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
+    ) -> Result<(DatabaseId, Arc<Trigger>), PluginCodeError> {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let mut found = None;
         for (id, entry) in root.databases_with_triggers() {
@@ -182,10 +188,10 @@ impl PluginCode {
                 continue;
             };
             if found.is_some() {
-                return Err(CodeError::Ambiguous(name.to_owned()));
+                return Err(PluginCodeError::Ambiguous(name.to_owned()));
             }
             found = Some((id, Arc::clone(trigger)));
         }
-        found.ok_or_else(|| CodeError::NoTrigger(name.to_owned()))
+        found.ok_or_else(|| PluginCodeError::NoTrigger(name.to_owned()))
     }
 }

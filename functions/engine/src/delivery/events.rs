@@ -7,8 +7,8 @@ use neap_bucket::SegmentName;
 use neap_schema::DatabaseId;
 
 use crate::{
-    checkpoint::{Feed, LeaseWish},
-    engine::{Engine, Time},
+    checkpoint::{LeaseAction, TriggerFeed},
+    engine::{Engine, TimeBudget},
     error::EngineError,
 };
 
@@ -17,7 +17,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The result of delivering a segment that an event named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub struct SegmentDelivery {
     /// The database of the segment.
     pub database: DatabaseId,
     /// The segment.
@@ -44,8 +44,8 @@ impl Engine {
         &self,
         segments: Vec<(DatabaseId, SegmentName)>,
         limit: Duration,
-    ) -> Vec<Delivered> {
-        let time = Time::limited(&self.bucket, limit);
+    ) -> Vec<SegmentDelivery> {
+        let time = TimeBudget::limited(&self.bucket, limit);
         let refreshed = self.refresh(Duration::ZERO).await.map(drop);
         let mut by_database: BTreeMap<DatabaseId, Vec<SegmentName>> = BTreeMap::new();
         for (database, name) in &segments {
@@ -73,7 +73,7 @@ impl Engine {
             if let Some(reason) = failures.get(database) {
                 return Err(reason.clone());
             }
-            let waits = |feed: &Arc<Feed>| {
+            let waits = |feed: &Arc<TriggerFeed>| {
                 let is_current = !feed.closed.is_cancelled();
                 feed.key.database == *database && is_current && !feed.has_saved(*name)
             };
@@ -82,16 +82,18 @@ impl Engine {
                 Some(feed) => Err(format!("trigger {} has not seen it yet", feed.key.trigger)),
             }
         };
-        let delivered = segments.into_iter().map(|(database, name)| Delivered {
-            result: result(&database, &name),
-            database,
-            name,
-        });
+        let delivered = segments
+            .into_iter()
+            .map(|(database, name)| SegmentDelivery {
+                result: result(&database, &name),
+                database,
+                name,
+            });
         delivered.collect()
     }
 
     /// Loads the checkpoints of feeds.
-    async fn load(&self, feeds: &[Arc<Feed>]) -> Result<(), String> {
+    async fn load(&self, feeds: &[Arc<TriggerFeed>]) -> Result<(), String> {
         let loaded = join_all(feeds.iter().map(|feed| feed.load())).await;
         let loaded: Result<(), EngineError> = loaded.into_iter().collect();
         loaded.map_err(|error| error.to_string())
@@ -100,7 +102,7 @@ impl Engine {
     /// Lists the tails of all databases with triggers on writes, and runs the triggers for segments that they have not
     /// processed, within `limit`.
     pub async fn sweep(&self, limit: Duration) -> WorkReport {
-        let time = Time::limited(&self.bucket, limit);
+        let time = TimeBudget::limited(&self.bucket, limit);
         let mut report = WorkReport::default();
         if let Err(error) = self.refresh(Duration::ZERO).await {
             report.failures.push(error.to_string());
@@ -114,7 +116,7 @@ impl Engine {
             }
         }
         let feeds = self.feeds();
-        let pending = |feeds: &[Arc<Feed>]| feeds.iter().map(|feed| feed.pending().0).sum();
+        let pending = |feeds: &[Arc<TriggerFeed>]| feeds.iter().map(|feed| feed.pending().0).sum();
         let before: usize = pending(&feeds);
         self.work_off(&feeds, &time).await;
         let after: usize = pending(&feeds);
@@ -124,7 +126,7 @@ impl Engine {
     }
 
     /// Runs triggers until their queues are empty or the time is used up, and saves their checkpoints and logs.
-    async fn work_off(&self, feeds: &[Arc<Feed>], time: &Time) {
+    async fn work_off(&self, feeds: &[Arc<TriggerFeed>], time: &TimeBudget) {
         let drained = join_all(feeds.iter().map(|feed| self.drain(feed, time)));
         let keep = async {
             loop {
@@ -139,7 +141,7 @@ impl Engine {
         self.save(feeds).await;
         for feed in feeds.iter().filter(|feed| feed.has_lease(self.holder)) {
             // The next event may be handled by another instance.
-            if let Err(error) = feed.save(self.holder, LeaseWish::Release).await {
+            if let Err(error) = feed.save(self.holder, LeaseAction::Release).await {
                 tracing::warn!(trigger = %feed.key.trigger, %error, "a lease is not given back");
             }
         }

@@ -14,46 +14,46 @@ use std::{
 
 use arrow_array::RecordBatch;
 use futures::{StreamExt, stream::FuturesUnordered};
-use neap_bucket::{SegmentName, StoreTime, Versioned};
+use neap_bucket::{SegmentName, StoreTime, VersionedValue};
 use neap_catalog::{ANY_AGE, DatabaseCatalog};
 use neap_wal::Segment;
 use tokio::sync::Semaphore;
 
-pub use events::{Delivered, WorkReport};
+pub use events::{SegmentDelivery, WorkReport};
 
 use crate::{
-    Call, LogLevel,
-    attempts::{Attempts, Settled},
-    checkpoint::{Feed, LeaseWish},
+    LogLevel, PluginInput,
+    attempts::{AttemptOutcome, RetryableRun},
+    checkpoint::{LeaseAction, TriggerFeed},
     delivery::batch::tables_for,
-    engine::{Engine, Time, kibibytes},
+    engine::{Engine, TimeBudget, kibibytes},
     error::EngineError,
-    roster::KnownTrigger,
+    roster::ActiveTrigger,
 };
 
 /// The age from which a segment is not retried. Until then it is kept for triggers that have not processed it.
-const SEGMENT_AGE: Duration = neap_wal::TRIGGER_PATIENCE;
+const SEGMENT_AGE: Duration = neap_wal::TRIGGER_RETENTION;
 
 /// Number of segments fetched at once when a trigger has a backlog. It must not exceed the capacity of the cache.
-const FETCHED_AHEAD: usize = 8;
+const PREFETCH_SEGMENTS: usize = 8;
 
 /// Estimated ratio of decoded rows to the size of a segment.
 const DECODED_FACTOR: usize = 8;
 
 /// Maximum number of unreadable segments of a trigger that later segments may overtake.
-const MAX_ASIDE: usize = 8;
+const MAX_UNREADABLE_SEGMENTS: usize = 8;
 
 /// The content of a segment for a trigger.
-enum Content {
+enum SegmentContent {
     /// No rows for this trigger.
     Nothing,
     /// The call for the segment, and the depth of its rows.
-    Call(Call, u8),
+    Call(PluginInput, u8),
 }
 
 /// The concurrency of one trigger while its queue is drained.
 #[derive(Debug)]
-struct Drain {
+struct DrainConcurrency {
     /// Maximum number of concurrent runs.
     parallel: usize,
     places: Semaphore,
@@ -61,7 +61,7 @@ struct Drain {
     aside: AtomicUsize,
 }
 
-impl Drain {
+impl DrainConcurrency {
     fn new(parallel: usize) -> Self {
         Self {
             parallel,
@@ -72,20 +72,24 @@ impl Drain {
 
     /// Returns the maximum number of segments in flight.
     fn limit(&self) -> usize {
-        self.parallel + self.aside.load(Ordering::Relaxed).min(MAX_ASIDE)
+        self.parallel
+            + self
+                .aside
+                .load(Ordering::Relaxed)
+                .min(MAX_UNREADABLE_SEGMENTS)
     }
 
-    fn put_aside(&self) -> Aside<'_> {
+    fn put_aside(&self) -> UnreadableSegment<'_> {
         self.aside.fetch_add(1, Ordering::Relaxed);
-        Aside(self)
+        UnreadableSegment(self)
     }
 }
 
 /// An unreadable segment that later segments may overtake, until this is dropped.
 #[derive(Debug)]
-struct Aside<'a>(&'a Drain);
+struct UnreadableSegment<'a>(&'a DrainConcurrency);
 
-impl Drop for Aside<'_> {
+impl Drop for UnreadableSegment<'_> {
     fn drop(&mut self) {
         self.0.aside.fetch_sub(1, Ordering::Relaxed);
     }
@@ -97,8 +101,8 @@ fn expiry(name: SegmentName) -> StoreTime {
 }
 
 /// Returns the size of the rows of a call in bytes.
-fn bytes_of(call: &Call) -> usize {
-    let Call::Writes { tables, .. } = call else {
+fn bytes_of(call: &PluginInput) -> usize {
+    let PluginInput::Writes { tables, .. } = call else {
         return 0;
     };
     let batches = tables.iter().flat_map(|(_, batches)| batches);
@@ -108,14 +112,14 @@ fn bytes_of(call: &Call) -> usize {
 impl Engine {
     /// Runs a trigger for its queued segments, until the queue is empty, the time is used up, or another instance has
     /// the lease.
-    pub(crate) async fn drain(&self, feed: &Feed, time: &Time) {
+    pub(crate) async fn drain(&self, feed: &TriggerFeed, time: &TimeBudget) {
         // If two events overlap, the second one handles the segments that the first one left.
         let turn = feed.draining.lock();
         let limit = time.left(&self.bucket).unwrap_or(Duration::MAX);
         let Some(_turn) = self.bucket.world().timeout(limit, turn).await else {
             return;
         };
-        let drain = Drain::new(match self.is_async(feed) {
+        let drain = DrainConcurrency::new(match self.is_async(feed) {
             Some(true) => self.settings.parallel_runs.max(1),
             Some(false) | None => 1,
         });
@@ -143,11 +147,11 @@ impl Engine {
             }
             tokio::select! {
                 Some((taken, settled)) = runs.next() => match settled {
-                    Settled::Done => {
+                    AttemptOutcome::Done => {
                         taken.finish();
                         self.dirty.notify_one();
                     }
-                    Settled::Later | Settled::Again => {
+                    AttemptOutcome::Deferred | AttemptOutcome::Retry => {
                         drop(taken);
                         is_over = true;
                     }
@@ -158,13 +162,13 @@ impl Engine {
     }
 
     /// Returns whether the runs of a trigger may overlap; `None` if the trigger no longer runs.
-    fn is_async(&self, feed: &Feed) -> Option<bool> {
+    fn is_async(&self, feed: &TriggerFeed) -> Option<bool> {
         let known = self.roster.get(feed.key);
         known.map(|known| known.trigger.run_async)
     }
 
     /// Returns whether this instance may run a trigger whose runs must not overlap.
-    async fn holds(&self, feed: &Feed) -> bool {
+    async fn holds(&self, feed: &TriggerFeed) -> bool {
         if self.is_sole_writer() {
             return true;
         }
@@ -186,21 +190,27 @@ impl Engine {
     }
 
     /// Runs a trigger for a segment, with retries.
-    async fn deliver(&self, feed: &Feed, name: SegmentName, time: &Time, drain: &Drain) -> Settled {
+    async fn deliver(
+        &self,
+        feed: &TriggerFeed,
+        name: SegmentName,
+        time: &TimeBudget,
+        drain: &DrainConcurrency,
+    ) -> AttemptOutcome {
         let mut aside = None;
         for attempt in 0.. {
             match self.deliver_once(feed, name, time, drain).await {
-                Ok(Settled::Again) => {}
+                Ok(AttemptOutcome::Retry) => {}
                 Ok(settled) => return settled,
                 Err(EngineError::Segment(error)) => {
                     let Some(known) = self.roster.get(feed.key) else {
-                        return Settled::Later;
+                        return AttemptOutcome::Deferred;
                     };
                     if self.is_expired(expiry(name)) {
                         let text = format!("a segment can't be given to the plugin: {error}");
                         self.log_for(&known, LogLevel::Error, text);
                         self.runner.metrics.lost(known.labels());
-                        return Settled::Done;
+                        return AttemptOutcome::Done;
                     }
                     if attempt == 0 {
                         let text = format!("a segment can't be read, and is tried again: {error}");
@@ -217,30 +227,30 @@ impl Engine {
                 }
             }
             if !self.pause(attempt, time, &feed.closed).await {
-                return Settled::Later;
+                return AttemptOutcome::Deferred;
             }
         }
-        Settled::Later
+        AttemptOutcome::Deferred
     }
 
     /// Reads a segment and runs a trigger for it once. The decoded rows are dropped at the end.
     async fn deliver_once(
         &self,
-        feed: &Feed,
+        feed: &TriggerFeed,
         name: SegmentName,
-        time: &Time,
-        drain: &Drain,
-    ) -> Result<Settled, EngineError> {
+        time: &TimeBudget,
+        drain: &DrainConcurrency,
+    ) -> Result<AttemptOutcome, EngineError> {
         let Some(known) = self.roster.get(feed.key) else {
-            return Ok(Settled::Later);
+            return Ok(AttemptOutcome::Deferred);
         };
-        let ahead = feed.fetch_ahead(name, FETCHED_AHEAD);
+        let ahead = feed.fetch_ahead(name, PREFETCH_SEGMENTS);
         if ahead.len() > 1 {
             // A segment that can't be read is reported when its own turn comes.
             self.tail.fetch(feed.key.database, &ahead).await.ok();
         }
         let Some(segment) = self.segment(&known, name).await? else {
-            return Ok(Settled::Done);
+            return Ok(AttemptOutcome::Done);
         };
         let held = async {
             let place = drain.places.acquire().await.ok()?;
@@ -254,17 +264,17 @@ impl Engine {
             () = self.stopping.cancelled() => None,
         };
         let Some((_place, mut room)) = held else {
-            return Ok(Settled::Later);
+            return Ok(AttemptOutcome::Deferred);
         };
-        let Content::Call(call, depth) = self.content(&known, name, &segment).await? else {
-            return Ok(Settled::Done);
+        let SegmentContent::Call(call, depth) = self.content(&known, name, &segment).await? else {
+            return Ok(AttemptOutcome::Done);
         };
         // Releases the permits that the decoded rows do not need.
         let excess = room
             .num_permits()
             .saturating_sub(kibibytes(bytes_of(&call)));
         drop(room.split(excess));
-        let attempts = Attempts {
+        let attempts = RetryableRun {
             key: feed.key,
             call,
             depth: depth.saturating_add(1),
@@ -278,7 +288,7 @@ impl Engine {
     /// Fetches a segment; `None` if it no longer exists.
     async fn segment(
         &self,
-        known: &KnownTrigger,
+        known: &ActiveTrigger,
         name: SegmentName,
     ) -> Result<Option<Arc<Segment>>, EngineError> {
         let fetched = match self.tail.fetch(known.database, &[name]).await {
@@ -297,14 +307,14 @@ impl Engine {
     /// Decodes the rows of a segment for a trigger.
     async fn content(
         &self,
-        known: &KnownTrigger,
+        known: &ActiveTrigger,
         name: SegmentName,
         segment: &Segment,
-    ) -> Result<Content, EngineError> {
+    ) -> Result<SegmentContent, EngineError> {
         let catalog = self.catalog_for(segment).await?;
         let tables = tables_for(segment, &catalog.value, &known.trigger.specification)?;
         if tables.is_empty() {
-            return Ok(Content::Nothing);
+            return Ok(SegmentContent::Nothing);
         }
         let depth = segment.depth();
         if depth > self.settings.max_depth {
@@ -315,17 +325,20 @@ impl Engine {
             );
             self.log_for(known, LogLevel::Error, text);
             self.runner.metrics.looped(known.labels());
-            return Ok(Content::Nothing);
+            return Ok(SegmentContent::Nothing);
         }
         let stamp = Some(name);
-        Ok(Content::Call(Call::Writes { tables, stamp }, depth))
+        Ok(SegmentContent::Call(
+            PluginInput::Writes { tables, stamp },
+            depth,
+        ))
     }
 
     /// Returns a catalog that has all tables of a segment.
     async fn catalog_for(
         &self,
         segment: &Segment,
-    ) -> Result<Versioned<DatabaseCatalog>, EngineError> {
+    ) -> Result<VersionedValue<DatabaseCatalog>, EngineError> {
         let (database, needed) = (segment.database(), segment.needs_catalog());
         let mut catalog = self.catalog.database(database, ANY_AGE).await?;
         if catalog.version < needed {
@@ -343,7 +356,7 @@ impl Engine {
     }
 
     /// Saves checkpoints, releases leases that are not needed and renews the others. Returns whether all are saved.
-    pub(crate) async fn save(&self, feeds: &[Arc<Feed>]) -> bool {
+    pub(crate) async fn save(&self, feeds: &[Arc<TriggerFeed>]) -> bool {
         let mut is_saved = true;
         for feed in feeds {
             // A successor of this instance does not have to wait until its leases expire.
@@ -352,11 +365,11 @@ impl Engine {
                 continue;
             }
             let wish = if feed.is_idle() || self.stopping.is_cancelled() {
-                LeaseWish::Release
+                LeaseAction::Release
             } else if feed.has_lease(self.holder) {
-                LeaseWish::Hold(self.settings.lease)
+                LeaseAction::Hold(self.settings.lease)
             } else {
-                LeaseWish::Leave
+                LeaseAction::Unchanged
             };
             if let Err(error) = feed.save(self.holder, wish).await {
                 is_saved = false;

@@ -17,7 +17,7 @@ use neap_schema::DatabaseId;
 use neap_wal::TailListing;
 
 use crate::{
-    checkpoint::{Feed, Offered},
+    checkpoint::{OfferOutcome, TriggerFeed},
     engine::Engine,
     error::EngineError,
 };
@@ -59,7 +59,7 @@ impl Engine {
     async fn list_unseen(
         &self,
         database: DatabaseId,
-        feeds: &[Arc<Feed>],
+        feeds: &[Arc<TriggerFeed>],
     ) -> Result<(), EngineError> {
         let mut left = feeds.to_vec();
         left.sort_by_key(|feed| feed.low());
@@ -71,7 +71,7 @@ impl Engine {
                 feed.begin_sweep();
             }
             let listing = self.tail.list_oldest(database, above, most).await?;
-            let is_later = |feed: &Arc<Feed>| {
+            let is_later = |feed: &Arc<TriggerFeed>| {
                 listing
                     .beyond
                     .is_some_and(|beyond| feed.low() >= beyond && feed.low() > above)
@@ -83,7 +83,12 @@ impl Engine {
         Ok(())
     }
 
-    fn offer_listed(&self, database: DatabaseId, feeds: &[Arc<Feed>], listing: &TailListing) {
+    fn offer_listed(
+        &self,
+        database: DatabaseId,
+        feeds: &[Arc<TriggerFeed>],
+        listing: &TailListing,
+    ) {
         let date = listing.first_page_date;
         for feed in feeds {
             if let Some(beyond) = listing.beyond {
@@ -91,7 +96,7 @@ impl Engine {
             }
             for segment in &listing.segments {
                 if self.is_due(feed, segment.name, date)
-                    && feed.offer(segment.name) == Offered::Full
+                    && feed.offer(segment.name) == OfferOutcome::Full
                 {
                     break;
                 }
@@ -107,7 +112,7 @@ impl Engine {
 
     /// Returns whether this instance should run a listed segment. Triggers whose runs may overlap have no lease, so a
     /// young segment is left to the instance that was notified of it.
-    fn is_due(&self, feed: &Feed, name: SegmentName, date: Option<StoreTime>) -> bool {
+    fn is_due(&self, feed: &TriggerFeed, name: SegmentName, date: Option<StoreTime>) -> bool {
         let known = self.roster.get(feed.key);
         let is_async = known.is_some_and(|known| known.trigger.run_async);
         let is_old = || {
@@ -118,7 +123,7 @@ impl Engine {
     }
 
     /// Raises the marks, because every segment acknowledged up to *G* before this time is known.
-    fn raise(&self, feeds: &[Arc<Feed>], date: StoreTime) {
+    fn raise(&self, feeds: &[Arc<TriggerFeed>], date: StoreTime) {
         let mark = Stamp::end_of(date.minus(self.rules.flush_lag));
         for feed in feeds {
             feed.advance(mark);

@@ -14,9 +14,9 @@ const MAX_OUTPUT_BYTES: usize = 8 << 10;
 /// A program with its arguments. It gets no input. Dropping the future of [`run`](Self::run) kills it with its
 /// descendants in its process group.
 #[derive(Debug)]
-pub(super) struct Command(process::Command);
+pub(super) struct InstallerCommand(process::Command);
 
-impl Command {
+impl InstallerCommand {
     /// Creates a command with this process's environment, without the variables named in `withheld`.
     pub(super) fn new(program: &Path, withheld: &[String]) -> Self {
         let mut command = process::Command::new(program);
@@ -51,7 +51,7 @@ impl Command {
         let started = self.0.spawn();
         let mut child =
             started.map_err(|error| format!("'{program}' can't be started: {error}"))?;
-        let group = Group::of(&child);
+        let group = ProcessGroup::of(&child);
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let (mut said, mut complained) = (Vec::new(), Vec::new());
         let read = async { tokio::join!(end(out, &mut said), end(err, &mut complained)) };
@@ -85,9 +85,9 @@ async fn end(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
 }
 
 /// The process group of a program and its descendants.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     fn of(child: &process::Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Self(id.and_then(Pid::from_raw))
@@ -99,7 +99,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
             // Fails if all processes have ended.

@@ -20,7 +20,7 @@ use neap_bucket::World;
 use neap_http::{ApiError, Kind};
 use tokio::sync::Mutex;
 
-use command::Command;
+use command::InstallerCommand;
 
 /// Maximum number of packages in one request.
 pub const MAX_PACKAGES: usize = 100;
@@ -162,14 +162,14 @@ enum Installer {
 
 /// The virtual environment of an instance.
 #[derive(Debug)]
-pub struct Packages {
+pub struct PythonEnvironment {
     settings: PackageSettings,
     world: World,
     /// Held during an installation, so that there is one at a time.
     turn: Mutex<()>,
 }
 
-impl Packages {
+impl PythonEnvironment {
     /// Creates the instance's environment manager. Creates no environment and installs nothing yet.
     pub fn new(settings: PackageSettings, world: World) -> Self {
         Self {
@@ -292,8 +292,8 @@ impl Packages {
         }
     }
 
-    fn command(&self, program: &Path) -> Command {
-        Command::new(program, &self.settings.withheld_variables)
+    fn command(&self, program: &Path) -> InstallerCommand {
+        InstallerCommand::new(program, &self.settings.withheld_variables)
     }
 }
 

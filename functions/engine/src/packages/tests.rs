@@ -4,11 +4,11 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
 
-struct Stage {
+struct PackagesFixture {
     folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl PackagesFixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder }
@@ -53,8 +53,8 @@ impl Stage {
     }
 }
 
-fn packages(settings: PackageSettings) -> Packages {
-    Packages::new(settings, World::system())
+fn packages(settings: PackageSettings) -> PythonEnvironment {
+    PythonEnvironment::new(settings, World::system())
 }
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -63,7 +63,7 @@ fn names(names: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn pip_installs_into_an_environment_that_is_made_once() {
-    let stage = Stage::new();
+    let stage = PackagesFixture::new();
     let python = stage.program("python", &stage.maker("exit 0"));
     let packages = packages(stage.settings(python.clone(), stage.folder.path().join("no-uv")));
     assert_eq!(packages.python(), python);
@@ -86,7 +86,7 @@ async fn pip_installs_into_an_environment_that_is_made_once() {
 
 #[tokio::test]
 async fn an_incomplete_environment_without_pip_is_completed() {
-    let stage = Stage::new();
+    let stage = PackagesFixture::new();
     let unfinished = stage.folder.path().join("env/bin");
     fs::create_dir_all(&unfinished).unwrap();
     let without_pip = stage.program("without-pip", "exit 1");
@@ -103,7 +103,7 @@ async fn an_incomplete_environment_without_pip_is_completed() {
 
 #[tokio::test]
 async fn uv_is_used_if_installed() {
-    let stage = Stage::new();
+    let stage = PackagesFixture::new();
     let python = stage.program("python", "exit 1");
     let bin = stage.folder.path().join("env/bin");
     let make = format!("mkdir -p {0}; touch {0}/python", bin.display());
@@ -120,7 +120,7 @@ async fn uv_is_used_if_installed() {
 
 #[tokio::test]
 async fn installer_output_is_reported() {
-    let stage = Stage::new();
+    let stage = PackagesFixture::new();
     let python = stage.program(
         "python",
         &stage.maker("echo No matching distribution >&2; exit 3"),
@@ -161,7 +161,7 @@ async fn installer_output_is_reported() {
 
 #[tokio::test]
 async fn an_installer_that_takes_too_long_is_killed_with_its_children() {
-    let stage = Stage::new();
+    let stage = PackagesFixture::new();
     let pid = stage.folder.path().join("pid");
     let hang = format!("sleep 600 & echo $! > {}; wait", pid.display());
     let python = stage.program("python", &stage.maker(&hang));
@@ -191,7 +191,7 @@ async fn an_installer_that_takes_too_long_is_killed_with_its_children() {
 
 #[tokio::test]
 async fn invalid_package_names_reach_no_installer() {
-    let stage = Stage::new();
+    let stage = PackagesFixture::new();
     let python = stage.program("python", "exit 0");
     let mut settings = stage.settings(python.clone(), python);
     for wrong in [

@@ -20,16 +20,16 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use neap_bucket::StoreTime;
 use neap_catalog::{DatabaseCatalog, validate_database_name};
 use neap_http::{ApiError, Caller};
-use neap_line_protocol::{Options, Parsed, Precision, SchemaView, TableView, parse};
+use neap_line_protocol::{Options, ParsedBody, Precision, SchemaView, TableView, parse};
 use serde::{Deserialize, Serialize};
 
 use super::EngineRoutes;
 use crate::{
-    Call, Database, Finished, LogLevel, PluginOnDisk, PortError, QueryRows, Run, RunContext,
-    RunLimits, Timetable, TriggerKey,
+    CompletedRun, DatabaseAccess, DatabaseAccessError, LogLevel, PluginInput, PluginOnDisk,
+    PluginRun, QueryRows, RunContext, RunLimits, Timetable, TriggerKey,
 };
 
-type Parts = State<Arc<EngineRoutes>>;
+type RoutesState = State<Arc<EngineRoutes>>;
 
 /// The cache of dry runs without a cache name.
 const SHARED_CACHE: &str = "_shared_test";
@@ -69,14 +69,14 @@ struct ScheduleBody {
 
 /// The response of a dry run.
 #[derive(Debug, Default, Serialize)]
-struct Outcome {
+struct DryRunOutcome {
     log_lines: Vec<String>,
     /// Lines by database.
     database_writes: BTreeMap<String, Vec<String>>,
     errors: Vec<String>,
 }
 
-impl Outcome {
+impl DryRunOutcome {
     fn failed(error: impl ToString) -> Self {
         Self {
             errors: vec![error.to_string()],
@@ -87,30 +87,30 @@ impl Outcome {
 
 /// The response of a dry run of a schedule.
 #[derive(Debug, Serialize)]
-struct ScheduleOutcome {
+struct ScheduleDryRunOutcome {
     /// The time at which the plugin would run: the next time of the schedule.
     trigger_time: Option<String>,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: DryRunOutcome,
 }
 
 /// `POST /api/v3/plugin_test/wal`
 async fn wal(
-    State(parts): Parts,
+    State(parts): RoutesState,
     caller: Caller,
     request: Request,
-) -> Result<Json<Outcome>, ApiError> {
+) -> Result<Json<DryRunOutcome>, ApiError> {
     caller.require_admin()?;
     let body: WalBody = parts.json(request, parts.body.max_bytes).await?;
     let code = parts.code.on_disk_by_name(&body.filename).await?;
     let tables = match parts.parse(&body.database, &body.input_lp, true).await? {
         Err(error) => {
             let error = format!("line protocol parse error: {error}");
-            return Ok(Json(Outcome::failed(error)));
+            return Ok(Json(DryRunOutcome::failed(error)));
         }
         Ok(parsed) => parsed.tables.into_iter(),
     };
-    let call = Call::Writes {
+    let call = PluginInput::Writes {
         tables: tables
             .map(|table| (table.name, vec![table.batch]))
             .collect(),
@@ -128,17 +128,17 @@ async fn wal(
 
 /// `POST /api/v3/plugin_test/schedule`
 async fn schedule(
-    State(parts): Parts,
+    State(parts): RoutesState,
     caller: Caller,
     request: Request,
-) -> Result<Json<ScheduleOutcome>, ApiError> {
+) -> Result<Json<ScheduleDryRunOutcome>, ApiError> {
     caller.require_admin()?;
     let body: ScheduleBody = parts.json(request, parts.body.max_bytes).await?;
     let code = parts.code.on_disk_by_name(&body.filename).await?;
     let failed = |error: &str| {
-        Ok(Json(ScheduleOutcome {
+        Ok(Json(ScheduleDryRunOutcome {
             trigger_time: None,
-            outcome: Outcome::failed(error),
+            outcome: DryRunOutcome::failed(error),
         }))
     };
     let known = parts
@@ -163,8 +163,10 @@ async fn schedule(
         arguments: body.input_arguments,
         begins: format!("starting execution with scheduled time {}", display(shown)),
     };
-    let outcome = parts.dry_run(run, code, Call::Schedule { time }).await?;
-    Ok(Json(ScheduleOutcome {
+    let outcome = parts
+        .dry_run(run, code, PluginInput::Schedule { time })
+        .await?;
+    Ok(Json(ScheduleDryRunOutcome {
         trigger_time: Some(shown.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         outcome,
     }))
@@ -194,13 +196,13 @@ impl EngineRoutes {
         &self,
         dry_run: DryRun,
         code: PluginOnDisk,
-        call: Call,
-    ) -> Result<Outcome, ApiError> {
-        let recorder = Arc::new(Recorder {
+        call: PluginInput,
+    ) -> Result<DryRunOutcome, ApiError> {
+        let recorder = Arc::new(DryRunContext {
             database: Arc::clone(&self.database),
             recorded: Mutex::default(),
         });
-        let run = Run {
+        let run = PluginRun {
             trigger: TriggerKey::DryRun(dry_run.cache.as_deref().unwrap_or(SHARED_CACHE).into()),
             database_name: dry_run.database.into(),
             trigger_name: dry_run.plugin.into(),
@@ -212,18 +214,18 @@ impl EngineRoutes {
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
         let ran = self.workers.run(run).await;
-        let Recorded {
+        let DryRunEffects {
             mut log_lines,
             mut writes,
             ..
         } = mem::take(&mut *recorder.recorded());
-        let Finished { queued, took, .. } = match ran {
+        let CompletedRun { queued, took, .. } = match ran {
             Ok(finished) => finished,
             Err(error) => {
                 let error = format!("error executing plugin: {error}");
-                return Ok(Outcome {
+                return Ok(DryRunOutcome {
                     log_lines,
-                    ..Outcome::failed(error)
+                    ..DryRunOutcome::failed(error)
                 });
             }
         };
@@ -245,7 +247,7 @@ impl EngineRoutes {
                 ));
             }
         }
-        Ok(Outcome {
+        Ok(DryRunOutcome {
             log_lines,
             database_writes: writes,
             errors,
@@ -259,7 +261,7 @@ impl EngineRoutes {
         database: &str,
         lines: &str,
         stop_at_first_error: bool,
-    ) -> Result<Result<Parsed, String>, ApiError> {
+    ) -> Result<Result<ParsedBody, String>, ApiError> {
         let found = self
             .catalog
             .database_by_name(database, self.max_age)
@@ -279,24 +281,26 @@ impl EngineRoutes {
             max_errors: Some(MAX_ERRORS),
             ..Options::default()
         };
-        Ok(match parse(lines.as_bytes(), &Tables(&catalog), &options) {
-            Err(error) => Err(error.to_string()),
-            Ok(parsed) if parsed.errors.is_empty() => Ok(parsed),
-            Ok(parsed) => {
-                let of_line = |error: &neap_line_protocol::LineError| {
-                    let (number, line) = (error.line_number, &error.original_line);
-                    format!("line {number}: {} in '{line}'", error.error_message)
-                };
-                let errors: Vec<_> = parsed.errors.iter().map(of_line).collect();
-                Err(errors.join("; "))
-            }
-        })
+        Ok(
+            match parse(lines.as_bytes(), &CatalogSchemaView(&catalog), &options) {
+                Err(error) => Err(error.to_string()),
+                Ok(parsed) if parsed.errors.is_empty() => Ok(parsed),
+                Ok(parsed) => {
+                    let of_line = |error: &neap_line_protocol::LineError| {
+                        let (number, line) = (error.line_number, &error.original_line);
+                        format!("line {number}: {} in '{line}'", error.error_message)
+                    };
+                    let errors: Vec<_> = parsed.errors.iter().map(of_line).collect();
+                    Err(errors.join("; "))
+                }
+            },
+        )
     }
 }
 
-struct Tables<'a>(&'a DatabaseCatalog);
+struct CatalogSchemaView<'a>(&'a DatabaseCatalog);
 
-impl SchemaView for Tables<'_> {
+impl SchemaView for CatalogSchemaView<'_> {
     fn table(&self, name: &str) -> Option<Arc<TableView>> {
         let columns = self.0.table(name)?.columns().iter();
         let columns = columns.map(|column| (&column.name, column.column_type));
@@ -310,7 +314,7 @@ fn line(level: LogLevel, text: &str) -> String {
 
 /// The log lines and writes of a dry run.
 #[derive(Debug, Default)]
-struct Recorded {
+struct DryRunEffects {
     log_lines: Vec<String>,
     /// Synchronously written lines by database.
     writes: BTreeMap<String, Vec<String>>,
@@ -320,19 +324,19 @@ struct Recorded {
 /// Runs the queries of a plugin and records its log lines and writes. The worker limits the size of logs and queued
 /// lines.
 #[derive(Debug)]
-struct Recorder {
-    database: Arc<dyn Database>,
-    recorded: Mutex<Recorded>,
+struct DryRunContext {
+    database: Arc<dyn DatabaseAccess>,
+    recorded: Mutex<DryRunEffects>,
 }
 
-impl Recorder {
-    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+impl DryRunContext {
+    fn recorded(&self) -> MutexGuard<'_, DryRunEffects> {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl RunContext for Recorder {
+impl RunContext for DryRunContext {
     fn log(&self, level: LogLevel, text: String) {
         self.recorded().log_lines.push(line(level, &text));
     }
@@ -342,18 +346,23 @@ impl RunContext for Recorder {
         database: &str,
         sql: &str,
         parameters: &[(String, String)],
-    ) -> Result<QueryRows, PortError> {
+    ) -> Result<QueryRows, DatabaseAccessError> {
         self.database.query(database, sql, parameters).await
     }
 
-    async fn write_now(&self, database: &str, lines: Bytes, _: bool) -> Result<(), PortError> {
+    async fn write_now(
+        &self,
+        database: &str,
+        lines: Bytes,
+        _: bool,
+    ) -> Result<(), DatabaseAccessError> {
         let lines = std::str::from_utf8(&lines);
-        let lines = lines.map_err(|error| PortError(error.to_string()))?;
+        let lines = lines.map_err(|error| DatabaseAccessError(error.to_string()))?;
         let mut recorded = self.recorded();
         recorded.written_bytes += lines.len();
         if recorded.written_bytes > MAX_WRITTEN_BYTES {
             let text = format!("a dry run writes at most {MAX_WRITTEN_BYTES} bytes");
-            return Err(PortError(text));
+            return Err(DatabaseAccessError(text));
         }
         let writes = recorded.writes.entry(database.to_owned()).or_default();
         writes.push(lines.to_owned());

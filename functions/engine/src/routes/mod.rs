@@ -29,7 +29,10 @@ use neap_http::{ApiError, BodyLimits, Kind, read_json};
 use neap_schema::DatabaseId;
 use serde::de::DeserializeOwned;
 
-use crate::{Database, Packages, PluginCode, PluginResponse, RunError, TriggerKind, Workers};
+use crate::{
+    DatabaseAccess, PluginCodeStore, PluginResponse, PythonEnvironment, RunError, TriggerKind,
+    WorkerPool,
+};
 
 /// Maximum bytes of the body of a configuration request.
 const MAX_CONFIGURE_BYTES: usize = 1 << 20;
@@ -62,7 +65,7 @@ pub struct PluginRequest {
 
 /// The interface of the routes to the engine that runs triggers.
 #[async_trait]
-pub trait RequestTriggers: fmt::Debug + Send + Sync + 'static {
+pub trait RequestDispatcher: fmt::Debug + Send + Sync + 'static {
     /// Finds the enabled trigger of a path. If there are several, the trigger that was created or enabled last wins.
     ///
     /// # Errors
@@ -91,15 +94,15 @@ pub struct EngineRoutes {
     /// Maximum age of a catalog for lookups.
     pub max_age: Duration,
     /// The code of plugins.
-    pub code: Arc<PluginCode>,
+    pub code: Arc<PluginCodeStore>,
     /// The Python environment of plugins.
-    pub packages: Arc<Packages>,
+    pub packages: Arc<PythonEnvironment>,
     /// The processes that plugins run in.
-    pub workers: Arc<Workers>,
+    pub workers: Arc<WorkerPool>,
     /// The database for queries of dry runs.
-    pub database: Arc<dyn Database>,
+    pub database: Arc<dyn DatabaseAccess>,
     /// The triggers on requests.
-    pub triggers: Arc<dyn RequestTriggers>,
+    pub triggers: Arc<dyn RequestDispatcher>,
     /// The allowed kinds of triggers (`--restrict-plugin-triggers-to`); empty: all kinds.
     pub allowed: Vec<TriggerKind>,
     /// The limits on the size and the duration of request bodies for plugins.

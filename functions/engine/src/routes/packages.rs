@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use super::{EngineRoutes, MAX_CONFIGURE_BYTES};
 
-type Answer = Result<StatusCode, ApiError>;
-type Parts = State<Arc<EngineRoutes>>;
+type ConfigureResult = Result<StatusCode, ApiError>;
+type RoutesState = State<Arc<EngineRoutes>>;
 
 /// The routes of this module.
 pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
@@ -32,7 +32,11 @@ struct PackagesBody {
 }
 
 /// `POST …/install_packages`
-async fn install_packages(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn install_packages(
+    State(parts): RoutesState,
+    caller: Caller,
+    request: Request,
+) -> ConfigureResult {
     caller.require_admin()?;
     let body: PackagesBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
     parts.packages.install(&body.packages).await?;
@@ -45,7 +49,11 @@ struct RequirementsBody {
 }
 
 /// `POST …/install_requirements`
-async fn install_requirements(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn install_requirements(
+    State(parts): RoutesState,
+    caller: Caller,
+    request: Request,
+) -> ConfigureResult {
     caller.require_admin()?;
     let body: RequirementsBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
     let file = &body.requirements_location;
@@ -54,7 +62,7 @@ async fn install_requirements(State(parts): Parts, caller: Caller, request: Requ
 }
 
 /// Makes plugins use the installed packages from their next run on.
-fn installed(parts: &EngineRoutes) -> Answer {
+fn installed(parts: &EngineRoutes) -> ConfigureResult {
     parts.workers.use_python(parts.packages.python());
     Ok(StatusCode::OK)
 }

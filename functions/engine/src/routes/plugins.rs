@@ -15,10 +15,10 @@ use neap_http::{ApiError, Caller, parse_query};
 use serde::Deserialize;
 
 use super::EngineRoutes;
-use crate::PluginFile;
+use crate::PluginSourceFile;
 
-type Answer = Result<StatusCode, ApiError>;
-type Parts = State<Arc<EngineRoutes>>;
+type ConfigureResult = Result<StatusCode, ApiError>;
+type RoutesState = State<Arc<EngineRoutes>>;
 
 /// Maximum bytes of a body with code: the maximum size of a plugin, encoded as JSON.
 const MAX_CODE_BYTES: usize = 13 << 20;
@@ -38,7 +38,7 @@ struct UploadBody {
 }
 
 /// `POST /api/v3/plugins/files`: uploads a file into the tree of uploaded plugins.
-async fn upload(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn upload(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     caller.require_admin()?;
     let body: UploadBody = parts.json(request, MAX_CODE_BYTES).await?;
     parts.code.upload(&body.plugin_name, &body.content).await?;
@@ -55,7 +55,7 @@ struct UpdateBody {
 }
 
 /// `PUT /api/v3/plugins/files`: updates the file of a trigger.
-async fn update(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn update(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     caller.require_admin()?;
     let body: UpdateBody = parts.json(request, MAX_CODE_BYTES).await?;
     let (trigger, db) = (&body.plugin_name, body.db.as_deref());
@@ -71,11 +71,11 @@ struct ReplaceBody {
     plugin_name: String,
     /// The database of the trigger: required if several databases have a trigger of this name.
     db: Option<String>,
-    files: Vec<PluginFile>,
+    files: Vec<PluginSourceFile>,
 }
 
 /// `PUT /api/v3/plugins/directory`: replaces the package of a trigger.
-async fn replace(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn replace(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     caller.require_admin()?;
     let body: ReplaceBody = parts.json(request, MAX_CODE_BYTES).await?;
     let (trigger, db) = (&body.plugin_name, body.db.as_deref());
@@ -86,15 +86,15 @@ async fn replace(State(parts): Parts, caller: Caller, request: Request) -> Answe
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteUpload {
+struct DeleteUploadParams {
     plugin_name: String,
 }
 
 /// `DELETE /api/v3/plugins/files?plugin_name=…`: deletes an uploaded plugin with all its files. Triggers keep their
 /// code.
-async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn delete(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     caller.require_admin()?;
-    let params: DeleteUpload = parse_query(request.uri())?;
+    let params: DeleteUploadParams = parse_query(request.uri())?;
     parts.code.delete_upload(&params.plugin_name).await?;
     Ok(StatusCode::OK)
 }

@@ -14,7 +14,7 @@ use http::{
     header::{self, ACCESS_CONTROL_ALLOW_ORIGIN},
 };
 use neap_catalog::DatabaseAction;
-use neap_http::{ApiError, Caller, TimeLimit, read_body};
+use neap_http::{ApiError, Caller, RequestDeadline, read_body};
 use serde_json::json;
 
 use super::{EngineRoutes, PluginRequest};
@@ -65,7 +65,7 @@ async fn request(
         query: serde_urlencoded::from_str(query).unwrap_or_default(),
         headers: headers(&head.headers),
         body,
-        time: head.extensions.get::<TimeLimit>().map(|limit| {
+        time: head.extensions.get::<RequestDeadline>().map(|limit| {
             let now = parts.world().clock.monotonic();
             limit.ends.saturating_sub(now)
         }),
@@ -76,7 +76,7 @@ async fn request(
         Ok(Err(invalid)) => failed(StatusCode::INTERNAL_SERVER_ERROR, &invalid),
         Err(error) => {
             let status = match error {
-                RunError::Busy(_) | RunError::NoPlace(_) | RunError::Stopping => {
+                RunError::Busy(_) | RunError::NoProcess(_) | RunError::Stopping => {
                     StatusCode::SERVICE_UNAVAILABLE
                 }
                 _ => StatusCode::INTERNAL_SERVER_ERROR,

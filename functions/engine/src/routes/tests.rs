@@ -13,44 +13,44 @@ use std::{
 use axum::body::Body;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, Margins, MemoryStore, SystemClock};
-use neap_http::{Access, ClusterId, Common, Metrics, finish};
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, SystemClock};
+use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, finish};
 use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    CodeSettings, PackageManager, PackageSettings, PluginWrite, PortError, QueryRows,
-    WorkerSettings,
+    DatabaseAccessError, PackageManager, PackageSettings, PluginCodeSettings, PluginWriteOptions,
+    QueryRows, WorkerSettings,
 };
 
 /// A database that rejects queries and panics on writes.
 #[derive(Debug)]
-struct NoDatabase;
+struct StubDatabase;
 
 #[async_trait]
-impl Database for NoDatabase {
+impl DatabaseAccess for StubDatabase {
     async fn query(
         &self,
         _: &str,
         sql: &str,
         _: &[(String, String)],
-    ) -> Result<QueryRows, PortError> {
-        Err(PortError(format!("no answer to {sql}")))
+    ) -> Result<QueryRows, DatabaseAccessError> {
+        Err(DatabaseAccessError(format!("no answer to {sql}")))
     }
 
     async fn write(
         &self,
         _: &str,
         _: Bytes,
-        _: PluginWrite,
-    ) -> Result<Option<neap_bucket::Stamp>, PortError> {
+        _: PluginWriteOptions,
+    ) -> Result<Option<neap_bucket::Stamp>, DatabaseAccessError> {
         panic!("a dry run wrote")
     }
 }
 
 /// A fake engine that returns a fixed response and records requests.
 #[derive(Debug)]
-struct Answers {
+struct FakeDispatcher {
     catalog: Arc<Catalog>,
     answer: Mutex<Result<PluginResponse, RunError>>,
     requests: Mutex<Vec<PluginRequest>>,
@@ -58,7 +58,7 @@ struct Answers {
 }
 
 #[async_trait]
-impl RequestTriggers for Answers {
+impl RequestDispatcher for FakeDispatcher {
     async fn find(&self, path: &str) -> Result<Option<RequestTrigger>, CatalogError> {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         for (database, entry) in root.databases_with_triggers() {
@@ -88,33 +88,33 @@ impl RequestTriggers for Answers {
     }
 }
 
-struct Stage {
+struct RoutesFixture {
     folder: tempfile::TempDir,
     _cache: tempfile::TempDir,
     catalog: Arc<Catalog>,
-    triggers: Arc<Answers>,
+    triggers: Arc<FakeDispatcher>,
     router: Router,
 }
 
 const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
 
-impl Stage {
+impl RoutesFixture {
     async fn new(allowed: &[TriggerKind]) -> Self {
         let store = MemoryStore::new(Arc::new(SystemClock::new()));
         let bucket = Bucket::new(Arc::new(store), World::system());
-        let catalog = Arc::new(Catalog::new(bucket, Margins::LOCAL, None));
+        let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
         catalog.create_database("home", None).await.unwrap();
         let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let code = CodeSettings {
+        let code = PluginCodeSettings {
             plugin_folder: Some(folder.path().to_owned()),
             cache_folder: Some(cache.path().to_owned()),
-            ..CodeSettings::default()
+            ..PluginCodeSettings::default()
         };
         let packages = PackageSettings {
             manager: PackageManager::Disabled,
             ..PackageSettings::default()
         };
-        let triggers = Arc::new(Answers {
+        let triggers = Arc::new(FakeDispatcher {
             catalog: Arc::clone(&catalog),
             answer: Mutex::new(Err(RunError::Stopping)),
             requests: Mutex::default(),
@@ -122,12 +122,12 @@ impl Stage {
         });
         let world = World::system();
         let routes = routes(EngineRoutes {
-            code: Arc::new(PluginCode::new(code, Arc::clone(&catalog))),
+            code: Arc::new(PluginCodeStore::new(code, Arc::clone(&catalog))),
             catalog: Arc::clone(&catalog),
             max_age: Duration::ZERO,
-            packages: Arc::new(Packages::new(packages, world.clone())),
-            workers: Arc::new(Workers::new(WorkerSettings::default(), world.clone())),
-            database: Arc::new(NoDatabase),
+            packages: Arc::new(PythonEnvironment::new(packages, world.clone())),
+            workers: Arc::new(WorkerPool::new(WorkerSettings::default(), world.clone())),
+            database: Arc::new(StubDatabase),
             triggers: Arc::clone(&triggers) as _,
             allowed: allowed.to_vec(),
             body: BodyLimits {
@@ -135,11 +135,11 @@ impl Stage {
                 ..BodyLimits::default()
             },
         });
-        let common = Common {
+        let common = ServiceContext {
             cluster: ClusterId::of(Arc::clone(&catalog)),
             world,
             metrics: Metrics::default(),
-            access: Access::Open,
+            access: AccessControl::Open,
         };
         Self {
             folder,
@@ -211,7 +211,7 @@ fn answer(status: u16, body: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn triggers_are_created_switched_and_deleted_in_the_words_of_influxdb() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     stage.plugin("echo.py", "");
     let ok = answer(200, "");
     assert_eq!(stage.create(|_| ()).await, ok);
@@ -248,7 +248,7 @@ async fn triggers_are_created_switched_and_deleted_in_the_words_of_influxdb() {
 
 #[tokio::test]
 async fn invalid_triggers_are_rejected() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     stage.plugin("echo.py", "");
     let change = |name: &'static str, value: &'static str| {
         stage.create(move |body| body[name] = value.into())
@@ -286,7 +286,7 @@ async fn invalid_triggers_are_rejected() {
 
 #[tokio::test]
 async fn a_server_can_reject_kinds_of_triggers() {
-    let stage = Stage::new(&[TriggerKind::Schedule]).await;
+    let stage = RoutesFixture::new(&[TriggerKind::Schedule]).await;
     stage.plugin("echo.py", "");
     let text = "invalid request: server is configured to reject Request plugin triggers";
     assert_eq!(stage.create(|_| ()).await, answer(400, text));
@@ -303,7 +303,7 @@ async fn a_server_can_reject_kinds_of_triggers() {
 
 #[tokio::test]
 async fn code_is_uploaded_and_replaced() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     let send = async |method, path: &str, body| stage.json(method, path, body).await;
     let (files, folder) = ("/api/v3/plugins/files", "/api/v3/plugins/directory");
     let upload = serde_json::json!({"plugin_name": "echo.py", "content": "x = 1\n"});
@@ -350,7 +350,7 @@ async fn code_is_uploaded_and_replaced() {
 
 #[tokio::test]
 async fn package_installation_can_be_disabled() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     let environment = "/api/v3/configure/plugin_environment";
     let text =
         "Package installation has been disabled. Contact your administrator for more information.";
@@ -370,7 +370,7 @@ async fn package_installation_can_be_disabled() {
 
 #[tokio::test]
 async fn a_request_reaches_its_plugin_and_the_answer_the_client() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     stage.plugin("echo.py", "");
     stage.create(|_| ()).await;
     *stage.triggers.answer.lock().unwrap() = Ok(PluginResponse {
@@ -420,7 +420,7 @@ async fn a_request_reaches_its_plugin_and_the_answer_the_client() {
 
 #[tokio::test]
 async fn failures_of_a_request_are_reported() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     stage.plugin("echo.py", "");
     stage.create(|_| ()).await;
     let (status, headers, body) = stage

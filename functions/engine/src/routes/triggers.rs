@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::{EngineRoutes, MAX_CONFIGURE_BYTES};
 use crate::{TriggerKind, parse_specification};
 
-type Answer = Result<StatusCode, ApiError>;
-type Parts = State<Arc<EngineRoutes>>;
+type ConfigureResult = Result<StatusCode, ApiError>;
+type RoutesState = State<Arc<EngineRoutes>>;
 
 /// The routes of this module.
 pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
@@ -52,7 +52,7 @@ struct Settings {
 }
 
 /// `POST /api/v3/configure/processing_engine_trigger`
-async fn create(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn create(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     caller.require_admin()?;
     let body: TriggerBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
     let specification = parse_specification(&body.trigger_specification)
@@ -97,7 +97,7 @@ fn check_kind(allowed: &[TriggerKind], kind: TriggerKind) -> Result<(), ApiError
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteTrigger {
+struct DeleteTriggerParams {
     db: String,
     trigger_name: String,
     #[serde(default)]
@@ -106,9 +106,9 @@ struct DeleteTrigger {
 
 /// `DELETE /api/v3/configure/processing_engine_trigger`: the parameters are in the query string if there is one, else
 /// in the body.
-async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+async fn delete(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     caller.require_admin()?;
-    let params: DeleteTrigger = match request.uri().query() {
+    let params: DeleteTriggerParams = match request.uri().query() {
         Some(_) => parse_query(request.uri())?,
         None => parts.json(request, MAX_CONFIGURE_BYTES).await?,
     };
@@ -122,24 +122,29 @@ async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer
 }
 
 #[derive(Debug, Deserialize)]
-struct SwitchTrigger {
+struct SwitchTriggerParams {
     db: String,
     trigger_name: String,
 }
 
 /// `POST /api/v3/configure/processing_engine_trigger/enable`
-async fn enable(parts: Parts, caller: Caller, request: Request) -> Answer {
+async fn enable(parts: RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     switch(parts, caller, request, true).await
 }
 
 /// `POST /api/v3/configure/processing_engine_trigger/disable`
-async fn disable(parts: Parts, caller: Caller, request: Request) -> Answer {
+async fn disable(parts: RoutesState, caller: Caller, request: Request) -> ConfigureResult {
     switch(parts, caller, request, false).await
 }
 
-async fn switch(State(parts): Parts, caller: Caller, request: Request, enabled: bool) -> Answer {
+async fn switch(
+    State(parts): RoutesState,
+    caller: Caller,
+    request: Request,
+    enabled: bool,
+) -> ConfigureResult {
     caller.require_admin()?;
-    let params: SwitchTrigger = parse_query(request.uri())?;
+    let params: SwitchTriggerParams = parse_query(request.uri())?;
     let database = parts.database(&params.db).await?;
     let name = &params.trigger_name;
     let set = parts.catalog.set_trigger_enabled(database, name, enabled);

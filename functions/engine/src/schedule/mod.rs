@@ -21,30 +21,30 @@ use neap_bucket::StoreTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Call, Timetable,
-    attempts::{Attempts, Settled},
-    checkpoint::FeedKey,
+    PluginInput, Timetable,
+    attempts::{AttemptOutcome, RetryableRun},
+    checkpoint::TriggerRef,
     delivery::WorkReport,
-    engine::{Engine, Time},
-    roster::KnownTrigger,
-    schedule::claim::{Claim, millis},
+    engine::{Engine, TimeBudget},
+    roster::ActiveTrigger,
+    schedule::claim::{TickClaim, millis},
 };
 
 /// A tick that is this late is skipped: the machine slept, or the process was suspended.
-const LATEST: Duration = Duration::from_secs(60);
+const MAX_TICK_DELAY: Duration = Duration::from_secs(60);
 
 /// Maximum duration of one sleep, because the wall clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// The period before an event whose ticks it runs. Events should come every minute, but may be late, fail, or be
 /// throttled.
-const WINDOW: Duration = Duration::from_secs(5 * 60);
+const EVENT_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// The duration for which a failing tick is retried.
-const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+const TICK_RETRY_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Maximum number of ticks skipped in one step.
-const MAX_COUNTED: usize = 1_000;
+const MAX_SKIPPED_TICKS: usize = 1_000;
 
 impl Engine {
     fn wall_now(&self) -> StoreTime {
@@ -52,7 +52,7 @@ impl Engine {
     }
 
     /// Runs a scheduled trigger at its ticks, until it is closed.
-    pub(crate) async fn serve_schedule(&self, key: FeedKey, closed: CancellationToken) {
+    pub(crate) async fn serve_schedule(&self, key: TriggerRef, closed: CancellationToken) {
         let mut last = self.wall_now();
         let mut runs = FuturesUnordered::new();
         while let Some(known) = self.roster.get(key) {
@@ -80,8 +80,8 @@ impl Engine {
                 continue;
             }
             last = next;
-            if now.since(next) >= LATEST {
-                let missed = table.ticks(next, now).take(MAX_COUNTED);
+            if now.since(next) >= MAX_TICK_DELAY {
+                let missed = table.ticks(next, now).take(MAX_SKIPPED_TICKS);
                 last = missed.last().unwrap_or(next);
                 self.skip(&known);
             } else if runs.len() >= limit {
@@ -94,35 +94,35 @@ impl Engine {
         while runs.next().await.is_some() {}
     }
 
-    fn skip(&self, known: &KnownTrigger) {
+    fn skip(&self, known: &ActiveTrigger) {
         self.runner.metrics.tick_skipped(known.labels());
     }
 
     /// Runs a tick if this instance can claim it.
-    async fn run_claimed(&self, key: FeedKey, tick: StoreTime, closed: &CancellationToken) {
+    async fn run_claimed(&self, key: TriggerRef, tick: StoreTime, closed: &CancellationToken) {
         let is_ours = match self.is_sole_writer() {
-            true => Claim::Ours,
+            true => TickClaim::Ours,
             false => self.claim(key, tick).await,
         };
-        if is_ours == Claim::Ours {
-            let time = Time::unlimited(&self.bucket);
+        if is_ours == TickClaim::Ours {
+            let time = TimeBudget::unlimited(&self.bucket);
             self.run_tick(key, tick, &time, closed).await;
         }
     }
 
     async fn run_tick(
         &self,
-        key: FeedKey,
+        key: TriggerRef,
         tick: StoreTime,
-        time: &Time,
+        time: &TimeBudget,
         closed: &CancellationToken,
-    ) -> Settled {
+    ) -> AttemptOutcome {
         let now = self.bucket.clock().now().unwrap_or(tick);
-        self.attempt(Attempts {
+        self.attempt(RetryableRun {
             key,
-            call: Call::Schedule { time: tick },
+            call: PluginInput::Schedule { time: tick },
             depth: 1,
-            expires: now.plus(PATIENCE),
+            expires: now.plus(TICK_RETRY_PERIOD),
             time,
             closed,
         })
@@ -132,7 +132,7 @@ impl Engine {
     /// Runs the ticks of the last five minutes up to `now`, within `limit`, for an event that comes every minute. Skips
     /// ticks that another event has run, and ticks before the trigger was created or enabled.
     pub async fn handle_schedule(&self, now: StoreTime, limit: Duration) -> WorkReport {
-        let time = Time::limited(&self.bucket, limit);
+        let time = TimeBudget::limited(&self.bucket, limit);
         let mut report = WorkReport::default();
         if let Err(error) = self.refresh(Duration::ZERO).await {
             report.failures.push(error.to_string());
@@ -155,16 +155,16 @@ impl Engine {
     /// Runs the ticks of one trigger one after the other.
     async fn run_window(
         &self,
-        known: &Arc<KnownTrigger>,
+        known: &Arc<ActiveTrigger>,
         now: StoreTime,
-        time: &Time,
+        time: &TimeBudget,
     ) -> WorkReport {
         let mut report = WorkReport::default();
         let Ok(Some(table)) = Timetable::of(&known.trigger.specification) else {
             return report;
         };
         let closed = CancellationToken::new();
-        let after = now.minus(WINDOW).max(known.trigger.since);
+        let after = now.minus(EVENT_WINDOW).max(known.trigger.since);
         let due: Vec<StoreTime> = table.ticks(after, now).collect();
         // If there are several ticks, most of them have run. One LIST shows these and saves two requests for each.
         let claimed = match due.len() {
@@ -183,12 +183,12 @@ impl Engine {
                 break;
             }
             match self.claim(known.key(), tick).await {
-                Claim::Ours => match self.run_tick(known.key(), tick, time, &closed).await {
-                    Settled::Done => report.done += 1,
-                    Settled::Later | Settled::Again => report.unfinished = true,
+                TickClaim::Ours => match self.run_tick(known.key(), tick, time, &closed).await {
+                    AttemptOutcome::Done => report.done += 1,
+                    AttemptOutcome::Deferred | AttemptOutcome::Retry => report.unfinished = true,
                 },
-                Claim::Others => {}
-                Claim::Unknown(reason) => report.failures.push(reason),
+                TickClaim::Others => {}
+                TickClaim::Unknown(reason) => report.failures.push(reason),
             }
         }
         report

@@ -15,10 +15,10 @@ const ZONE_PREFIXES: [&str; 2] = ["TZ=", "CRON_TZ="];
 
 /// The times at which a trigger is due.
 #[derive(Clone, Debug)]
-pub struct Timetable(Times);
+pub struct Timetable(Recurrence);
 
 #[derive(Clone, Debug)]
-enum Times {
+enum Recurrence {
     Cron { schedule: Box<Schedule>, zone: Tz },
     Every { micros: i64 },
 }
@@ -69,12 +69,12 @@ impl Timetable {
             format!("couldn't parse cron expression: {reason}")
         })?;
         let schedule = Box::new(schedule);
-        Ok(Self(Times::Cron { schedule, zone }))
+        Ok(Self(Recurrence::Cron { schedule, zone }))
     }
 
     fn every(period: Duration) -> Self {
         let micros = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
-        Self(Times::Every {
+        Self(Recurrence::Every {
             micros: micros.max(1),
         })
     }
@@ -82,11 +82,11 @@ impl Timetable {
     /// Returns the first time after `time`; `None` if there is none.
     pub fn next_after(&self, time: StoreTime) -> Option<StoreTime> {
         match &self.0 {
-            Times::Every { micros } => {
+            Recurrence::Every { micros } => {
                 let periods = time.micros().div_euclid(*micros).checked_add(1)?;
                 Some(StoreTime::from_micros(periods.checked_mul(*micros)?))
             }
-            Times::Cron { schedule, zone } => {
+            Recurrence::Cron { schedule, zone } => {
                 let time = DateTime::from_timestamp_micros(time.micros())?;
                 let next = next_in_zone(schedule, *zone, time)?;
                 Some(StoreTime::from_micros(next.timestamp_micros()))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_catalog::{NewTrigger, TriggerSpecification};
 
-use super::stage::{Cast, HOUR, MINUTE, SECOND, Stage, finished, on_writes};
+use super::stage::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
 
 fn on_table(name: &str, table: &str) -> NewTrigger {
     NewTrigger {
@@ -17,7 +17,7 @@ fn on_table(name: &str, table: &str) -> NewTrigger {
 
 #[tokio::test(start_paused = true)]
 async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.write("db", "a v=1 1").await.unwrap();
@@ -53,7 +53,7 @@ async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_engine_sends_no_requests() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", on_writes("t")).await;
@@ -65,7 +65,7 @@ async fn an_idle_engine_sends_no_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn segments_of_some_seconds_cost_one_commit_for_each_trigger() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", on_writes("t")).await;
@@ -96,7 +96,7 @@ async fn segments_of_some_seconds_cost_one_commit_for_each_trigger() {
 
 #[tokio::test(start_paused = true)]
 async fn unannounced_segments_are_found_when_an_engine_starts() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let first = stage.alone().await;
     first.start();
     first.create("db", on_writes("t")).await;
@@ -113,7 +113,7 @@ async fn unannounced_segments_are_found_when_an_engine_starts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_repeats_only_unsaved_segments() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let first = stage.alone().await;
     first.start();
     first.create("db", on_writes("t")).await;
@@ -134,7 +134,7 @@ async fn a_crash_repeats_only_unsaved_segments() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backlog_larger_than_the_queue_is_delivered_in_order() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let first = stage.alone().await;
     first.start();
     first.create("db", on_writes("t")).await;
@@ -142,10 +142,10 @@ async fn a_backlog_larger_than_the_queue_is_delivered_in_order() {
     for time in 0..30 {
         first.write("db", &format!("a v=1 {time}")).await.unwrap();
     }
-    let cast = Cast {
+    let cast = TestProcessOptions {
         sole_writer: true,
         max_queued: 4,
-        ..Cast::default()
+        ..TestProcessOptions::default()
     };
     let second = stage.process(2, cast).await;
     second.start();
@@ -158,7 +158,7 @@ async fn a_backlog_larger_than_the_queue_is_delivered_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn runs_overlap_only_if_the_trigger_allows_it() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     let parallel = NewTrigger {
@@ -191,7 +191,7 @@ async fn runs_overlap_only_if_the_trigger_allows_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disabled_trigger_misses_segments_written_meanwhile() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", on_writes("t")).await;
@@ -215,7 +215,7 @@ async fn a_disabled_trigger_misses_segments_written_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_that_is_deleted_does_not_run() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", on_writes("t")).await;
@@ -231,11 +231,11 @@ async fn a_trigger_that_is_deleted_does_not_run() {
 
 #[tokio::test(start_paused = true)]
 async fn triggers_wait_for_each_other_when_their_rows_take_up_too_much_memory() {
-    let stage = Stage::new();
-    let cast = Cast {
+    let stage = TestCluster::new();
+    let cast = TestProcessOptions {
         sole_writer: true,
         max_decoded_bytes: 1,
-        ..Cast::default()
+        ..TestProcessOptions::default()
     };
     let process = stage.process(0, cast).await;
     process.start();

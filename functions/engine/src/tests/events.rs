@@ -6,9 +6,9 @@ use neap_bucket::{Clock, KeyClass, Operation, SegmentName};
 use neap_catalog::{ErrorBehavior, NewTrigger};
 use neap_schema::DatabaseId;
 
-use super::stage::{MINUTE, Process, SECOND, Stage, exception, finished, on_writes};
+use super::stage::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
 
-async fn handle(process: &Process, segments: &[(DatabaseId, SegmentName)]) -> Vec<bool> {
+async fn handle(process: &TestProcess, segments: &[(DatabaseId, SegmentName)]) -> Vec<bool> {
     let handled = process
         .engine
         .handle_segments(segments.to_vec(), MINUTE)
@@ -18,7 +18,7 @@ async fn handle(process: &Process, segments: &[(DatabaseId, SegmentName)]) -> Ve
 
 #[tokio::test(start_paused = true)]
 async fn an_event_runs_the_triggers_and_saves_their_checkpoints() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1\na v=1 2").await.unwrap();
@@ -39,7 +39,7 @@ async fn an_event_runs_the_triggers_and_saves_their_checkpoints() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_of_a_warm_function_costs_a_few_requests() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
@@ -59,7 +59,7 @@ async fn an_event_of_a_warm_function_costs_a_few_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_comes_back_if_the_time_is_over_or_the_trigger_has_not_succeeded() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     let retry = NewTrigger {
         error_behavior: ErrorBehavior::Retry,
@@ -73,7 +73,7 @@ async fn an_item_comes_back_if_the_time_is_over_or_the_trigger_has_not_succeeded
     let second = segments[1].1;
     stage.played.play(move |call| async move {
         match call.call {
-            crate::Call::Writes { stamp, .. } if stamp == Some(second) => Err(exception()),
+            crate::PluginInput::Writes { stamp, .. } if stamp == Some(second) => Err(exception()),
             _ => Ok(finished()),
         }
     });
@@ -89,7 +89,7 @@ async fn an_item_comes_back_if_the_time_is_over_or_the_trigger_has_not_succeeded
 
 #[tokio::test(start_paused = true)]
 async fn a_run_gets_no_more_time_than_the_event_has() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
@@ -109,7 +109,7 @@ async fn a_run_gets_no_more_time_than_the_event_has() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_finds_segments_without_events() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
     writer
@@ -138,7 +138,7 @@ async fn a_sweep_finds_segments_without_events() {
 
 #[tokio::test(start_paused = true)]
 async fn two_events_at_a_time_run_a_trigger_one_after_the_other() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
@@ -163,7 +163,7 @@ async fn two_events_at_a_time_run_a_trigger_one_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_of_a_cancelled_event_runs_in_the_next_event() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
@@ -178,7 +178,7 @@ async fn a_segment_of_a_cancelled_event_runs_in_the_next_event() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_never_begins_ends_with_the_time_of_its_event() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use neap_bucket::{Clock, Get, GetOptions, Key, Put, PutMode, Store};
 use neap_catalog::{ErrorBehavior, HardDelete, NewTrigger};
 
-use super::stage::{HOUR, MINUTE, Process, SECOND, Stage, exception, finished, on_writes};
-use crate::{CallError, Finished};
+use super::stage::{
+    HOUR, MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes,
+};
+use crate::{CompletedRun, PluginCallError};
 
 fn behaving(behavior: ErrorBehavior) -> NewTrigger {
     NewTrigger {
@@ -23,8 +25,8 @@ fn behaving(behavior: ErrorBehavior) -> NewTrigger {
 }
 
 /// Returns the result of a run that queues a line.
-fn queued(database: &str, line: &str) -> Finished {
-    Finished {
+fn queued(database: &str, line: &str) -> CompletedRun {
+    CompletedRun {
         queued: BTreeMap::from([(database.to_owned(), vec![line.to_owned()])]),
         ..finished()
     }
@@ -32,7 +34,7 @@ fn queued(database: &str, line: &str) -> Finished {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_logged_and_the_trigger_goes_on() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", behaving(ErrorBehavior::Log)).await;
@@ -51,7 +53,7 @@ async fn a_failure_is_logged_and_the_trigger_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_is_repeated_later_and_later_until_it_succeeds() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", behaving(ErrorBehavior::Retry)).await;
@@ -84,7 +86,7 @@ async fn a_run_is_repeated_later_and_later_until_it_succeeds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_is_given_up_after_a_day() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", behaving(ErrorBehavior::Retry)).await;
@@ -100,7 +102,7 @@ async fn a_segment_is_given_up_after_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_trigger_is_disabled_by_its_error_behavior() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", behaving(ErrorBehavior::Disable)).await;
@@ -122,7 +124,7 @@ async fn a_failing_trigger_is_disabled_by_its_error_behavior() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plugin_that_did_not_start_is_retried_for_every_error_behavior() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", behaving(ErrorBehavior::Disable)).await;
@@ -133,7 +135,7 @@ async fn a_plugin_that_did_not_start_is_retried_for_every_error_behavior() {
         });
         async move {
             match fails {
-                Ok(_) => Err(CallError::NotRun("no interpreter".to_owned())),
+                Ok(_) => Err(PluginCallError::NotStarted("no interpreter".to_owned())),
                 Err(_) => Ok(finished()),
             }
         }
@@ -146,7 +148,7 @@ async fn a_plugin_that_did_not_start_is_retried_for_every_error_behavior() {
 #[tokio::test(start_paused = true)]
 async fn lines_that_are_refused_are_logged_and_for_retry_the_run_is_repeated() {
     for (behavior, least) in [(ErrorBehavior::Log, 1), (ErrorBehavior::Retry, 3)] {
-        let stage = Stage::new();
+        let stage = TestCluster::new();
         let process = stage.alone().await;
         process.start();
         process.create("db", behaving(behavior)).await;
@@ -166,7 +168,7 @@ async fn lines_that_are_refused_are_logged_and_for_retry_the_run_is_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_that_causes_itself_is_stopped_and_reported() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", on_writes("t")).await;
@@ -195,7 +197,7 @@ async fn a_trigger_that_causes_itself_is_stopped_and_reported() {
 }
 
 /// Damages the first of two segments; returns the process, the key of the segment, and its original bytes.
-async fn damaged(stage: &Stage) -> (Process, String, Bytes) {
+async fn damaged(stage: &TestCluster) -> (TestProcess, String, Bytes) {
     let first = stage.alone().await;
     first.start();
     first.create("db", on_writes("t")).await;
@@ -213,14 +215,14 @@ async fn damaged(stage: &Stage) -> (Process, String, Bytes) {
     (first, key.to_string(), object.bytes)
 }
 
-async fn put(stage: &Stage, key: &str, bytes: Bytes) {
+async fn put(stage: &TestCluster, key: &str, bytes: Bytes) {
     let put = stage.store.put(key, bytes, PutMode::Overwrite).await;
     assert!(matches!(put.unwrap().value, Put::Done(_)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_can_not_be_read_is_tried_again_while_the_next_ones_are_delivered() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (_, key, bytes) = damaged(&stage).await;
     let process = stage.alone().await;
     process.start();
@@ -242,7 +244,7 @@ async fn a_segment_that_can_not_be_read_is_tried_again_while_the_next_ones_are_d
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_segment_is_given_up_after_a_day() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     damaged(&stage).await;
     let process = stage.alone().await;
     process.start();
@@ -258,7 +260,7 @@ async fn a_damaged_segment_is_given_up_after_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn queued_segments_do_not_run_after_a_disabling_failure() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", behaving(ErrorBehavior::Disable)).await;
     for time in 1..=3 {
@@ -273,7 +275,7 @@ async fn queued_segments_do_not_run_after_a_disabling_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn an_earlier_failure_does_not_disable_a_trigger_enabled_again() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", behaving(ErrorBehavior::Disable)).await;
@@ -302,7 +304,7 @@ async fn an_earlier_failure_does_not_disable_a_trigger_enabled_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_does_not_recreate_its_dropped_database() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", on_writes("t")).await;

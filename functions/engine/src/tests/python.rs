@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::stage::{Cast, MINUTE, Stage, on_writes};
+use super::stage::{MINUTE, TestCluster, TestProcessOptions, on_writes};
 
 const COPY: &str = r#"
 def process_writes(influxdb3_local, table_batches, args=None):
@@ -17,11 +17,11 @@ def process_writes(influxdb3_local, table_batches, args=None):
 async fn rows_written_by_a_plugin_have_an_increased_depth() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plugin.py"), COPY).unwrap();
-    let stage = Stage::new();
-    let cast = Cast {
+    let stage = TestCluster::new();
+    let cast = TestProcessOptions {
         sole_writer: true,
         plugin_folder: Some(folder.path().to_owned()),
-        ..Cast::default()
+        ..TestProcessOptions::default()
     };
     let process = stage.process(1, cast).await;
     process.start();

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
 
-use super::stage::{MINUTE, Process, SECOND, Stage, exception, finished, on_writes};
-use crate::{CallError, Finished, PluginRequest, PluginResponse, RequestTriggers, RunError};
+use super::stage::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
+use crate::{
+    CompletedRun, PluginCallError, PluginRequest, PluginResponse, RequestDispatcher, RunError,
+};
 
 fn on_path(name: &str, path: &str) -> NewTrigger {
     NewTrigger {
@@ -15,8 +17,8 @@ fn on_path(name: &str, path: &str) -> NewTrigger {
     }
 }
 
-fn answering(text: &str) -> Finished {
-    Finished {
+fn answering(text: &str) -> CompletedRun {
+    CompletedRun {
         response: Some(PluginResponse {
             status: 200,
             headers: Vec::new(),
@@ -26,7 +28,7 @@ fn answering(text: &str) -> Finished {
     }
 }
 
-async fn ask(process: &Process, path: &str) -> Option<Result<PluginResponse, RunError>> {
+async fn ask(process: &TestProcess, path: &str) -> Option<Result<PluginResponse, RunError>> {
     let trigger = process.engine.find(path).await.unwrap()?;
     let request = PluginRequest {
         method: "GET".to_owned(),
@@ -40,7 +42,7 @@ async fn ask(process: &Process, path: &str) -> Option<Result<PluginResponse, Run
 
 #[tokio::test(start_paused = true)]
 async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     stage
@@ -67,7 +69,7 @@ async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_the_answer_and_may_disable_the_trigger() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     stage.played.play(async |_| Err(exception()));
@@ -92,7 +94,7 @@ async fn a_failure_is_the_answer_and_may_disable_the_trigger() {
         .await;
     for path in ["logs", "retries", "disables"] {
         let error = ask(&process, path).await.unwrap().unwrap_err();
-        assert_eq!(CallError::Failed(error), exception());
+        assert_eq!(PluginCallError::Failed(error), exception());
     }
     stage.sleep(MINUTE).await;
     assert_eq!(stage.played.take().len(), 3);
@@ -102,7 +104,7 @@ async fn a_failure_is_the_answer_and_may_disable_the_trigger() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_function_knows_triggers_created_elsewhere() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (other, function) = (stage.other(1).await, stage.other(2).await);
     stage
         .played

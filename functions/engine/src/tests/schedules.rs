@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Clock, Faults, StoreTime};
+use neap_bucket::{Clock, StoreFaults, StoreTime};
 use neap_catalog::{NewTrigger, TriggerSpecification};
 
-use super::stage::{Cast, HOUR, MINUTE, SECOND, Stage, finished, on_writes};
+use super::stage::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
 
 fn every(name: &str, duration: Duration) -> NewTrigger {
     NewTrigger {
@@ -14,13 +14,13 @@ fn every(name: &str, duration: Duration) -> NewTrigger {
     }
 }
 
-fn wall(stage: &Stage) -> StoreTime {
+fn wall(stage: &TestCluster) -> StoreTime {
     StoreTime::from_micros(stage.clock.wall_micros())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_runs_at_the_multiples_of_its_period_and_a_sole_writer_claims_nothing() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", every("t", 10 * SECOND)).await;
@@ -48,22 +48,22 @@ async fn a_trigger_runs_at_the_multiples_of_its_period_and_a_sole_writer_claims_
 
 #[tokio::test(start_paused = true)]
 async fn two_engines_run_each_tick_once() {
-    let stage = Stage::new();
-    let faults = Faults {
+    let stage = TestCluster::new();
+    let faults = StoreFaults {
         delay: 0.5,
         longest_delay: SECOND,
         unavailable: 0.1,
         lost_reply: 0.1,
         refused_after_effect: 0.1,
         refused_without_effect: 0.1,
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let mut processes = Vec::new();
     for number in 1..=2 {
-        let cast = Cast {
-            faults: Faults::default(),
+        let cast = TestProcessOptions {
+            faults: StoreFaults::default(),
             seed: 40 + number as u64,
-            ..Cast::default()
+            ..TestProcessOptions::default()
         };
         processes.push(stage.process(number, cast).await);
     }
@@ -83,7 +83,7 @@ async fn two_engines_run_each_tick_once() {
     }
     stage.sleep(10 * MINUTE).await;
     for process in &processes {
-        process.store.set_faults(Faults::default());
+        process.store.set_faults(StoreFaults::default());
     }
     let ticks = stage.played.ticks("t");
     let mut once = ticks.clone();
@@ -99,7 +99,7 @@ async fn two_engines_run_each_tick_once() {
 
 #[tokio::test(start_paused = true)]
 async fn ticks_that_come_while_a_serial_trigger_runs_are_skipped() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
     process.create("db", every("serial", 10 * SECOND)).await;
@@ -132,7 +132,7 @@ async fn ticks_that_come_while_a_serial_trigger_runs_are_skipped() {
 
 #[tokio::test(start_paused = true)]
 async fn ticks_missed_while_no_engine_ran_do_not_run_later() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let first = stage.alone().await;
     first.start();
     first.create("db", every("t", 10 * SECOND)).await;
@@ -148,7 +148,7 @@ async fn ticks_missed_while_no_engine_ran_do_not_run_later() {
 
 #[tokio::test(start_paused = true)]
 async fn minutely_events_run_each_tick_once_across_instances() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (first, second) = (stage.other(1).await, stage.other(2).await);
     first.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(MINUTE).await;
@@ -171,7 +171,7 @@ async fn minutely_events_run_each_tick_once_across_instances() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_without_time_says_that_it_is_unfinished() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let function = stage.other(1).await;
     function.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(MINUTE).await;
@@ -193,7 +193,7 @@ async fn an_event_without_time_says_that_it_is_unfinished() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_runs_the_ticks_of_late_or_lost_events() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (first, second) = (stage.other(1).await, stage.other(2).await);
     first.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(MINUTE).await;
@@ -208,7 +208,7 @@ async fn an_event_runs_the_ticks_of_late_or_lost_events() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_leaves_out_what_was_due_before_a_trigger_was_enabled() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let function = stage.other(1).await;
     function.create("db", every("t", 15 * SECOND)).await;
     let database = function.id("db").await;
@@ -230,7 +230,7 @@ async fn an_event_leaves_out_what_was_due_before_a_trigger_was_enabled() {
 /// Most ticks in the period that an event covers have run, so the event must not send a request for each of them.
 #[tokio::test(start_paused = true)]
 async fn looking_back_costs_a_list_and_no_claim() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let (first, second) = (stage.other(1).await, stage.other(2).await);
     first.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(4 * MINUTE).await;

@@ -14,31 +14,33 @@ use std::{
 };
 
 use super::stage::{
-    Cast, HOUR, MINUTE, Played, Process, SECOND, Stage, exception, finished, on_writes,
+    FakePluginState, HOUR, MINUTE, SECOND, TestCluster, TestProcess, TestProcessOptions, exception,
+    finished, on_writes,
 };
 use futures::future::FutureExt;
 use neap_bucket::{
-    Bucket, Call, Entropy, Faults, FaultyStore, Key, Margins, Operation, Phase, Stamp, World,
+    Bucket, CallPhase, Entropy, FaultyStore, Key, Operation, ProtocolMargins, Stamp, StoreCall,
+    StoreFaults, World,
 };
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
 use neap_compact::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, Event, FlushLimits, FlushTriggers,
-    MergePolicy,
+    CompactParts, Compactor, CompactorEvent, CompactorSettings, FlushLimits, FlushTriggers,
+    GarbageCollectorSettings, MergePolicy,
 };
 
 /// The oracle, which is hidden from the engines: acknowledged writes with their tables.
 #[derive(Debug, Default)]
-struct Ghost {
+struct DeliveryOracle {
     acknowledged: BTreeMap<Stamp, &'static str>,
     /// Acknowledged segments that were deleted before all triggers had processed them.
     violations: Vec<String>,
 }
 
 /// Maximum number of segments left at the end: segments for which no flush is due, and segments of the last minutes.
-const MOST_LEFT: usize = 40;
+const MAX_REMAINING_SEGMENTS: usize = 40;
 
 /// Interval of checks whether everything is delivered.
-const LOOK: Duration = Duration::from_secs(120);
+const SETTLE_CHECK_INTERVAL: Duration = Duration::from_secs(120);
 
 const TRIGGERS: [&str; 3] = ["serial", "parallel", "of_b"];
 
@@ -64,7 +66,7 @@ fn triggers() -> [NewTrigger; 3] {
 }
 
 /// Returns the triggers without a successful run for a segment.
-fn unseen(played: &Played, stamp: Stamp, table: &str) -> Vec<&'static str> {
+fn unseen(played: &FakePluginState, stamp: Stamp, table: &str) -> Vec<&'static str> {
     let succeeded = played.succeeded.lock().unwrap();
     let has_seen = |trigger: &str| {
         (trigger == "of_b" && table != "b")
@@ -78,8 +80,8 @@ fn unseen(played: &Played, stamp: Stamp, table: &str) -> Vec<&'static str> {
         .collect()
 }
 
-fn faults() -> Faults {
-    Faults {
+fn faults() -> StoreFaults {
+    StoreFaults {
         delay: 0.3,
         longest_delay: Duration::from_millis(800),
         unavailable: 0.03,
@@ -94,14 +96,14 @@ fn faults() -> Faults {
     }
 }
 
-struct Scene {
-    stage: Stage,
-    ghost: Arc<Mutex<Ghost>>,
+struct Simulation {
+    stage: TestCluster,
+    ghost: Arc<Mutex<DeliveryOracle>>,
     chance: Entropy,
     is_sole: bool,
 }
 
-impl Scene {
+impl Simulation {
     fn draw(&self, below: u64) -> u64 {
         self.chance.next_u64() % below
     }
@@ -110,13 +112,13 @@ impl Scene {
         self.stage.sleep(self.chance.below(longest)).await;
     }
 
-    async fn process(&self, number: usize) -> Process {
-        let cast = Cast {
+    async fn process(&self, number: usize) -> TestProcess {
+        let cast = TestProcessOptions {
             sole_writer: self.is_sole,
-            faults: Faults::default(),
+            faults: StoreFaults::default(),
             seed: self.chance.next_u64(),
             max_queued: [2, 1_000][usize::from(self.draw(3) > 0)],
-            ..Cast::default()
+            ..TestProcessOptions::default()
         };
         let process = self.stage.process(number, cast).await;
         process.store.set_faults(faults());
@@ -125,7 +127,7 @@ impl Scene {
     }
 
     /// Runs a process that writes, crashes and restarts.
-    async fn live(&self, number: usize, rounds: usize) -> Process {
+    async fn live(&self, number: usize, rounds: usize) -> TestProcess {
         let mut process = self.process(number).await;
         for round in 0..rounds {
             self.pause(4 * SECOND).await;
@@ -176,19 +178,21 @@ impl Scene {
 
     /// Waits until everything is delivered and collected, at most 1 hour.
     async fn settle(&self) {
-        for _ in 0..HOUR.as_secs() / LOOK.as_secs() {
-            self.stage.sleep(LOOK).await;
-            if self.unseen().is_empty() && self.stage.segments().await.len() < MOST_LEFT {
+        for _ in 0..HOUR.as_secs() / SETTLE_CHECK_INTERVAL.as_secs() {
+            self.stage.sleep(SETTLE_CHECK_INTERVAL).await;
+            if self.unseen().is_empty()
+                && self.stage.segments().await.len() < MAX_REMAINING_SEGMENTS
+            {
                 return;
             }
         }
     }
 
     /// Creates a compactor whose deletions are checked against the oracle.
-    fn compactor(&self, process: &Process) -> Compactor {
+    fn compactor(&self, process: &TestProcess) -> Compactor {
         let (ghost, played) = (Arc::clone(&self.ghost), Arc::clone(&self.stage.played));
-        let hook = move |call: &Call| {
-            if call.operation == Operation::Delete && call.phase == Phase::Before {
+        let hook = move |call: &StoreCall| {
+            if call.operation == Operation::Delete && call.phase == CallPhase::Before {
                 let Ok(Key::Segment(_, name)) = call.key.parse() else {
                     return std::future::ready(()).boxed();
                 };
@@ -209,15 +213,15 @@ impl Scene {
             entropy: Arc::new(Entropy::from_seed(self.chance.next_u64())),
         };
         let inner = Arc::clone(&self.stage.store) as _;
-        let store = FaultyStore::new(inner, world.clone(), Faults::default());
+        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
         let store = store.with_hook(Arc::new(hook));
         let parts = CompactParts {
             bucket: Bucket::new(Arc::new(store), world),
-            margins: Margins::LOCAL,
+            margins: ProtocolMargins::LOCAL,
             rules: process.rules,
             flush: FlushLimits::default(),
             merge: MergePolicy::default(),
-            collect: CollectSettings::default(),
+            collect: GarbageCollectorSettings::default(),
             settings: CompactorSettings {
                 triggers: FlushTriggers {
                     segments: 5,
@@ -233,8 +237,8 @@ impl Scene {
         loop {
             self.pause(40 * SECOND).await;
             let event = match self.draw(4) {
-                0 => Event::Collect,
-                _ => Event::Scheduled,
+                0 => CompactorEvent::Collect,
+                _ => CompactorEvent::Scheduled,
             };
             compactor.handle(&event, None).await.unwrap();
         }
@@ -243,7 +247,7 @@ impl Scene {
 
 /// The parameters of a simulation.
 #[derive(Clone, Copy)]
-struct Schedule {
+struct SimulationOptions {
     seed: u64,
     is_sole: bool,
     /// The number of writes of each process.
@@ -251,15 +255,15 @@ struct Schedule {
 }
 
 /// Runs a simulation and returns the number of acknowledged writes.
-async fn simulate(schedule: Schedule) -> usize {
-    let Schedule {
+async fn simulate(schedule: SimulationOptions) -> usize {
+    let SimulationOptions {
         seed,
         is_sole,
         rounds,
     } = schedule;
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let chance = Entropy::from_seed(seed);
-    let scene = Scene {
+    let scene = Simulation {
         stage,
         ghost: Arc::default(),
         chance,
@@ -300,7 +304,7 @@ async fn simulate(schedule: Schedule) -> usize {
         () = scene.compact(&compactor) => unreachable!("it compacts for ever"),
     };
     for process in &processes {
-        process.store.set_faults(Faults::default());
+        process.store.set_faults(StoreFaults::default());
         process.notices.are_lost.store(false, Ordering::Relaxed);
     }
     tokio::select! {
@@ -311,14 +315,17 @@ async fn simulate(schedule: Schedule) -> usize {
         process.stop().await;
     }
     let left = scene.stage.segments().await.len();
-    assert!(left < MOST_LEFT, "seed {seed}: {left} segments are kept");
+    assert!(
+        left < MAX_REMAINING_SEGMENTS,
+        "seed {seed}: {left} segments are kept"
+    );
     let violations = scene.ghost.lock().unwrap().violations.clone();
     assert_eq!(violations, [] as [String; 0], "seed {seed}");
     assert_eq!(scene.unseen(), [] as [String; 0], "seed {seed}");
     scene.ghost.lock().unwrap().acknowledged.len()
 }
 
-fn run(schedule: Schedule) -> usize {
+fn run(schedule: SimulationOptions) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -332,7 +339,7 @@ fn run(schedule: Schedule) -> usize {
 fn run_seeds(usually: u64, is_sole: bool, rounds: usize) {
     let seeds = std::env::var("NEAP_SIM_SEEDS").ok();
     let seeds = seeds.and_then(|text| text.parse().ok()).unwrap_or(usually);
-    let schedule = |seed| Schedule {
+    let schedule = |seed| SimulationOptions {
         seed,
         is_sole,
         rounds,
@@ -365,7 +372,7 @@ fn a_thousand_short_lives_of_a_sole_writer_deliver_every_acknowledged_segment() 
 /// Runs a process that hangs forever at request `number`, and then a process that does not. Returns whether the request
 /// was reached.
 async fn crash_at(number: u64) -> bool {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let founder = stage.other(9).await;
     for trigger in triggers() {
         founder.create("db", trigger).await;
@@ -373,17 +380,17 @@ async fn crash_at(number: u64) -> bool {
     let (calls, has_struck) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));
     let (is_set, struck) = (Arc::new(AtomicBool::new(false)), Arc::clone(&has_struck));
     let has_begun = Arc::clone(&is_set);
-    let hook = move |_: &Call| {
+    let hook = move |_: &StoreCall| {
         if is_set.load(Ordering::Relaxed) && calls.fetch_add(1, Ordering::Relaxed) >= number {
             struck.store(true, Ordering::Relaxed);
             return std::future::pending().boxed();
         }
         std::future::ready(()).boxed()
     };
-    let cast = Cast {
+    let cast = TestProcessOptions {
         sole_writer: true,
         hook: Some(Arc::new(hook)),
-        ..Cast::default()
+        ..TestProcessOptions::default()
     };
     let mut acknowledged = Vec::new();
     let first = Arc::clone(&stage.clock);

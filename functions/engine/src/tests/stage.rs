@@ -16,21 +16,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, Hook, Key, ListRequest,
-    Margins, MemoryStore, Rules, SegmentName, Stamp, Store, World,
+    Bucket, CallHook, Clock, CountingStore, Entropy, FaultyStore, Key, ListRequest, MemoryStore,
+    OperationCounts, ProtocolMargins, ProtocolRules, SegmentName, Stamp, Store, StoreFaults, World,
 };
 use neap_catalog::{Catalog, EngineLogs, ErrorBehavior, NewTrigger, Trigger, TriggerSpecification};
 use neap_http::Metrics;
 use neap_schema::{DatabaseId, TIME_COLUMN};
-use neap_wal::{Segment, SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings};
-use neap_write::{Precision, WriteOptions, WriteParts, WriteService, WriteSettings};
+use neap_wal::{
+    Segment, SegmentObserver, TailReader, TailReaderSettings, TailWriter, TailWriterSettings,
+};
+use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts, WriteSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Call, CallError, CodeSettings, Database, Engine, EngineParts, EngineSettings, Finished,
-    PluginCall, PluginCode, PluginWrite, Plugins, PortError, PythonPlugins, QueryRows, RunError,
-    TriggerKey, WorkerSettings, Workers,
+    CompletedRun, DatabaseAccess, DatabaseAccessError, Engine, EngineParts, EngineSettings,
+    PluginCall, PluginCallError, PluginCodeSettings, PluginCodeStore, PluginInput, PluginRuntime,
+    PluginWriteOptions, PythonPluginRuntime, QueryRows, RunError, TriggerKey, WorkerPool,
+    WorkerSettings,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -66,7 +69,7 @@ impl Clock for PausedClock {
 
 /// A started run of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Began {
+pub(super) struct StartedRun {
     pub(super) engine: usize,
     pub(super) trigger: String,
     pub(super) stamp: Option<SegmentName>,
@@ -77,30 +80,31 @@ pub(super) struct Began {
 }
 
 /// The behaviour of a fake plugin after its start is recorded.
-pub(super) type Part =
-    Arc<dyn Fn(PluginCall) -> BoxFuture<'static, Result<Finished, CallError>> + Send + Sync>;
+pub(super) type PluginBehavior = Arc<
+    dyn Fn(PluginCall) -> BoxFuture<'static, Result<CompletedRun, PluginCallError>> + Send + Sync,
+>;
 
 /// The record of all runs of all processes, and the behaviour of the fake plugins.
 #[derive(Default)]
-pub(super) struct Played {
-    pub(super) began: Mutex<Vec<Began>>,
+pub(super) struct FakePluginState {
+    pub(super) began: Mutex<Vec<StartedRun>>,
     /// The segments with a successful run, by trigger.
     pub(super) succeeded: Mutex<Vec<(String, SegmentName)>>,
-    part: Mutex<Option<Part>>,
+    part: Mutex<Option<PluginBehavior>>,
     /// The number of active runs of each trigger, and its maximum.
     pub(super) running: Mutex<BTreeMap<String, (usize, usize)>>,
 }
 
-impl Played {
+impl FakePluginState {
     /// Sets the behaviour of plugins from now on.
     pub(super) fn play<F>(&self, part: impl Fn(PluginCall) -> F + Send + Sync + 'static)
     where
-        F: Future<Output = Result<Finished, CallError>> + Send + 'static,
+        F: Future<Output = Result<CompletedRun, PluginCallError>> + Send + 'static,
     {
         *self.part.lock().unwrap() = Some(Arc::new(move |call| part(call).boxed()));
     }
 
-    pub(super) fn take(&self) -> Vec<Began> {
+    pub(super) fn take(&self) -> Vec<StartedRun> {
         std::mem::take(&mut *self.began.lock().unwrap())
     }
 
@@ -120,39 +124,39 @@ impl Played {
     }
 }
 
-pub(super) fn finished() -> Finished {
-    Finished {
+pub(super) fn finished() -> CompletedRun {
+    CompletedRun {
         queued: BTreeMap::new(),
         response: None,
         took: Duration::ZERO,
     }
 }
 
-pub(super) fn exception() -> CallError {
-    CallError::Failed(RunError::Plugin {
+pub(super) fn exception() -> PluginCallError {
+    PluginCallError::Failed(RunError::Plugin {
         text: "ValueError: no".to_owned(),
         traceback: None,
     })
 }
 
 /// The fake plugins of one process.
-struct Players {
+struct FakePlugins {
     engine: usize,
-    played: Arc<Played>,
+    played: Arc<FakePluginState>,
     is_stopped: AtomicBool,
 }
 
-impl fmt::Debug for Players {
+impl fmt::Debug for FakePlugins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Players").finish_non_exhaustive()
     }
 }
 
 /// Counts an active run until it is dropped.
-struct Running<'a>(&'a Played, String);
+struct ActiveRunGuard<'a>(&'a FakePluginState, String);
 
-impl<'a> Running<'a> {
-    fn of(played: &'a Played, trigger: &str) -> Self {
+impl<'a> ActiveRunGuard<'a> {
+    fn of(played: &'a FakePluginState, trigger: &str) -> Self {
         let mut running = played.running.lock().unwrap();
         let (now, most) = running.entry(trigger.to_owned()).or_default();
         *now += 1;
@@ -161,22 +165,22 @@ impl<'a> Running<'a> {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for ActiveRunGuard<'_> {
     fn drop(&mut self) {
         self.0.running.lock().unwrap().get_mut(&self.1).unwrap().0 -= 1;
     }
 }
 
 #[async_trait]
-impl Plugins for Players {
-    async fn run(&self, call: PluginCall) -> Result<Finished, CallError> {
+impl PluginRuntime for FakePlugins {
+    async fn run(&self, call: PluginCall) -> Result<CompletedRun, PluginCallError> {
         if self.is_stopped.load(Ordering::Relaxed) {
-            return Err(CallError::Failed(RunError::Stopping));
+            return Err(PluginCallError::Failed(RunError::Stopping));
         }
         let trigger = call.trigger.name.clone();
         let (mut stamp, mut rows, mut tick) = (None, Vec::new(), None);
         match &call.call {
-            Call::Writes { tables, stamp: of } => {
+            PluginInput::Writes { tables, stamp: of } => {
                 stamp = *of;
                 for (table, batches) in tables {
                     let times = batches.iter().flat_map(|batch| {
@@ -189,17 +193,17 @@ impl Plugins for Players {
                     rows.push((table.clone(), times.collect()));
                 }
             }
-            Call::Schedule { time } => tick = Some(time.micros()),
-            Call::Request { .. } => {}
+            PluginInput::Schedule { time } => tick = Some(time.micros()),
+            PluginInput::Request { .. } => {}
         }
-        self.played.began.lock().unwrap().push(Began {
+        self.played.began.lock().unwrap().push(StartedRun {
             engine: self.engine,
             trigger: trigger.clone(),
             stamp,
             rows,
             tick,
         });
-        let _running = Running::of(&self.played, &trigger);
+        let _running = ActiveRunGuard::of(&self.played, &trigger);
         let part = self.played.part.lock().unwrap().clone();
         let result = match part {
             Some(part) => part(call).await,
@@ -220,25 +224,25 @@ impl Plugins for Players {
 
 /// The database interface of plugins, without queries.
 #[derive(Debug)]
-struct Writes(Arc<WriteService>);
+struct WriteOnlyDatabase(Arc<WriteService>);
 
 #[async_trait]
-impl Database for Writes {
+impl DatabaseAccess for WriteOnlyDatabase {
     async fn query(
         &self,
         _: &str,
         sql: &str,
         _: &[(String, String)],
-    ) -> Result<QueryRows, PortError> {
-        Err(PortError(sql.to_owned()))
+    ) -> Result<QueryRows, DatabaseAccessError> {
+        Err(DatabaseAccessError(sql.to_owned()))
     }
 
     async fn write(
         &self,
         database: &str,
         lines: Bytes,
-        options: PluginWrite,
-    ) -> Result<Option<Stamp>, PortError> {
+        options: PluginWriteOptions,
+    ) -> Result<Option<Stamp>, DatabaseAccessError> {
         let options = WriteOptions {
             precision: Precision::Nanosecond,
             accept_partial: false,
@@ -248,19 +252,19 @@ impl Database for Writes {
             ..WriteOptions::default()
         };
         let written = self.0.write(database, lines, options).await;
-        let accepted = written.map_err(|error| PortError(error.to_string()))?;
+        let accepted = written.map_err(|error| DatabaseAccessError(error.to_string()))?;
         Ok(accepted.stamp)
     }
 }
 
 /// Forwards notifications of segments to the engine of its process, unless they are lost.
 #[derive(Debug, Default)]
-pub(super) struct Notices {
+pub(super) struct EngineObserver {
     engine: OnceLock<Arc<Engine>>,
     pub(super) are_lost: AtomicBool,
 }
 
-impl SegmentObserver for Notices {
+impl SegmentObserver for EngineObserver {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
         if let Some(engine) = self.engine.get()
             && !self.are_lost.load(Ordering::Relaxed)
@@ -277,22 +281,22 @@ impl SegmentObserver for Notices {
 }
 
 /// Options of a process.
-pub(super) struct Cast {
+pub(super) struct TestProcessOptions {
     pub(super) sole_writer: bool,
-    pub(super) faults: Faults,
+    pub(super) faults: StoreFaults,
     pub(super) seed: u64,
-    pub(super) hook: Option<Hook>,
+    pub(super) hook: Option<CallHook>,
     pub(super) max_queued: usize,
     pub(super) max_decoded_bytes: usize,
     /// The folder of Python plugins, if the process runs real plugins.
     pub(super) plugin_folder: Option<PathBuf>,
 }
 
-impl Default for Cast {
+impl Default for TestProcessOptions {
     fn default() -> Self {
         Self {
             sole_writer: false,
-            faults: Faults::default(),
+            faults: StoreFaults::default(),
             seed: 1,
             hook: None,
             max_queued: EngineSettings::default().max_queued,
@@ -303,21 +307,21 @@ impl Default for Cast {
 }
 
 /// A process with a writer and an engine.
-pub(super) struct Process {
+pub(super) struct TestProcess {
     pub(super) catalog: Arc<Catalog>,
     pub(super) bucket: Bucket,
     pub(super) service: Arc<WriteService>,
     pub(super) engine: Arc<Engine>,
-    pub(super) notices: Arc<Notices>,
+    pub(super) notices: Arc<EngineObserver>,
     pub(super) logs: Arc<EngineLogs>,
     pub(super) metrics: Metrics,
-    pub(super) rules: Rules,
+    pub(super) rules: ProtocolRules,
     pub(super) store: Arc<FaultyStore>,
     stop: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Process {
+impl TestProcess {
     /// Runs the engine in the background.
     pub(super) fn start(&self) {
         let run = Arc::clone(&self.engine).run(self.stop.clone());
@@ -325,7 +329,7 @@ impl Process {
     }
 
     pub(super) fn tail(&self) -> TailReader {
-        TailReader::new(self.bucket.clone(), TailSettings::default())
+        TailReader::new(self.bucket.clone(), TailReaderSettings::default())
     }
 
     /// Stops the process gracefully.
@@ -409,19 +413,19 @@ pub(super) fn on_writes(name: &str) -> NewTrigger {
     }
 }
 
-pub(super) struct Stage {
+pub(super) struct TestCluster {
     pub(super) clock: Arc<PausedClock>,
     pub(super) store: Arc<CountingStore>,
-    pub(super) played: Arc<Played>,
-    margins: Margins,
+    pub(super) played: Arc<FakePluginState>,
+    margins: ProtocolMargins,
 }
 
-impl Stage {
+impl TestCluster {
     pub(super) fn new() -> Self {
-        Self::with(Margins::LOCAL)
+        Self::with(ProtocolMargins::LOCAL)
     }
 
-    pub(super) fn with(margins: Margins) -> Self {
+    pub(super) fn with(margins: ProtocolMargins) -> Self {
         let clock = Arc::new(PausedClock {
             start: tokio::time::Instant::now(),
         });
@@ -435,30 +439,30 @@ impl Stage {
     }
 
     /// Creates a process that is the only writer.
-    pub(super) async fn alone(&self) -> Process {
-        let cast = Cast {
+    pub(super) async fn alone(&self) -> TestProcess {
+        let cast = TestProcessOptions {
             sole_writer: true,
-            ..Cast::default()
+            ..TestProcessOptions::default()
         };
         self.process(0, cast).await
     }
 
     /// Creates a process that shares the bucket with other writers.
-    pub(super) async fn other(&self, number: usize) -> Process {
-        let cast = Cast {
+    pub(super) async fn other(&self, number: usize) -> TestProcess {
+        let cast = TestProcessOptions {
             seed: 100 + number as u64,
-            ..Cast::default()
+            ..TestProcessOptions::default()
         };
         self.process(number, cast).await
     }
 
-    pub(super) async fn process(&self, number: usize, cast: Cast) -> Process {
+    pub(super) async fn process(&self, number: usize, cast: TestProcessOptions) -> TestProcess {
         let world = World {
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::new(Entropy::from_seed(cast.seed)),
         };
         let inner = Arc::clone(&self.store) as Arc<dyn Store>;
-        let mut store = FaultyStore::new(inner, world.clone(), Faults::default());
+        let mut store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
         if let Some(hook) = cast.hook {
             store = store.with_hook(hook);
         }
@@ -466,11 +470,16 @@ impl Stage {
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
         let catalog = Arc::new(Catalog::new(bucket.clone(), self.margins, None));
         let rules = catalog.rules().await.unwrap();
-        let notices = Arc::new(Notices::default());
+        let notices = Arc::new(EngineObserver::default());
         let observer = Arc::clone(&notices) as _;
-        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, Some(observer));
+        let writer = TailWriter::new(
+            bucket.clone(),
+            rules,
+            TailWriterSettings::LOCAL,
+            Some(observer),
+        );
         let metrics = Metrics::default();
-        let service = Arc::new(WriteService::new(WriteParts {
+        let service = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer,
             rules,
@@ -478,29 +487,29 @@ impl Stage {
             settings: WriteSettings::default(),
         }));
         let logs = Arc::new(EngineLogs::new(bucket.clone()));
-        let plugins: Arc<dyn Plugins> = match cast.plugin_folder {
-            None => Arc::new(Players {
+        let plugins: Arc<dyn PluginRuntime> = match cast.plugin_folder {
+            None => Arc::new(FakePlugins {
                 engine: number,
                 played: Arc::clone(&self.played),
                 is_stopped: AtomicBool::new(false),
             }),
             Some(folder) => {
-                let settings = CodeSettings {
+                let settings = PluginCodeSettings {
                     plugin_folder: Some(folder),
-                    ..CodeSettings::default()
+                    ..PluginCodeSettings::default()
                 };
-                let code = PluginCode::new(settings, Arc::clone(&catalog));
+                let code = PluginCodeStore::new(settings, Arc::clone(&catalog));
                 let world = bucket.world().clone();
-                let workers = Workers::new(WorkerSettings::default(), world);
-                Arc::new(PythonPlugins::new(Arc::new(code), Arc::new(workers)))
+                let workers = WorkerPool::new(WorkerSettings::default(), world);
+                Arc::new(PythonPluginRuntime::new(Arc::new(code), Arc::new(workers)))
             }
         };
         let engine = Engine::new(EngineParts {
             bucket: bucket.clone(),
             catalog: Arc::clone(&catalog),
             rules,
-            tail: TailReader::new(bucket.clone(), TailSettings::default()),
-            database: Arc::new(Writes(Arc::clone(&service))),
+            tail: TailReader::new(bucket.clone(), TailReaderSettings::default()),
+            database: Arc::new(WriteOnlyDatabase(Arc::clone(&service))),
             plugins,
             logs: Arc::clone(&logs),
             settings: EngineSettings {
@@ -513,7 +522,7 @@ impl Stage {
         });
         notices.engine.set(Arc::clone(&engine)).unwrap();
         store.set_faults(cast.faults);
-        Process {
+        TestProcess {
             catalog,
             bucket,
             service,
@@ -533,7 +542,7 @@ impl Stage {
     }
 
     /// Returns the requests to the store while a future runs.
-    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> Counts {
+    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> OperationCounts {
         let before = self.store.counts();
         work.await;
         self.store.counts() - before

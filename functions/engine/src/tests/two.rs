@@ -5,11 +5,11 @@ use std::sync::{Arc, atomic::Ordering};
 use neap_bucket::Clock;
 use neap_catalog::NewTrigger;
 
-use super::stage::{HOUR, MINUTE, SECOND, Stage, finished, on_writes};
+use super::stage::{HOUR, MINUTE, SECOND, TestCluster, finished, on_writes};
 
 #[tokio::test(start_paused = true)]
 async fn runs_of_one_trigger_do_not_overlap_across_engines_and_all_segments_run() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let first = stage.other(1).await;
     let second = stage.other(2).await;
     first.start();
@@ -43,7 +43,7 @@ async fn runs_of_one_trigger_do_not_overlap_across_engines_and_all_segments_run(
 
 #[tokio::test(start_paused = true)]
 async fn another_engine_takes_over_when_the_lease_of_a_dead_one_expires() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let first = stage.other(1).await;
     first.start();
     first.create("db", on_writes("t")).await;
@@ -60,7 +60,7 @@ async fn another_engine_takes_over_when_the_lease_of_a_dead_one_expires() {
     let second = stage.other(2).await;
     second.start();
     stage.sleep(2 * MINUTE).await;
-    let engines = |began: Vec<super::stage::Began>| {
+    let engines = |began: Vec<super::stage::StartedRun>| {
         began.into_iter().map(|run| run.engine).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -76,7 +76,7 @@ async fn another_engine_takes_over_when_the_lease_of_a_dead_one_expires() {
 #[tokio::test(start_paused = true)]
 async fn a_sweep_finds_segments_of_other_processes_and_runs_them_once() {
     for run_async in [false, true] {
-        let stage = Stage::new();
+        let stage = TestCluster::new();
         let engine = stage.other(1).await;
         let writer = stage.other(2).await;
         let bystander = stage.other(3).await;
@@ -110,7 +110,7 @@ async fn a_sweep_finds_segments_of_other_processes_and_runs_them_once() {
 
 #[tokio::test(start_paused = true)]
 async fn triggers_that_another_process_creates_become_known() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let engine = stage.other(1).await;
     let other = stage.other(2).await;
     engine.start();
@@ -126,7 +126,7 @@ async fn triggers_that_another_process_creates_become_known() {
 
 #[tokio::test(start_paused = true)]
 async fn remote_changes_are_noticed_in_time_despite_frequent_local_changes() {
-    let stage = Stage::new();
+    let stage = TestCluster::new();
     let engine = stage.other(1).await;
     let other = stage.other(2).await;
     engine.start();

@@ -9,10 +9,10 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    PortError,
+    DatabaseAccessError,
     worker::{
-        Run,
-        cache::{CacheStore, Value},
+        PluginRun,
+        cache::{CacheStore, CachedValue},
         columns::row_frames,
         frames::{self, FrameError, kind},
     },
@@ -22,20 +22,20 @@ use crate::{
 const STOPPING: &str = "influxdb3 is shutting down; aborting plugin execution";
 
 #[derive(Debug, Deserialize)]
-struct Query {
+struct QueryHeader {
     database: String,
     sql: String,
     parameters: Vec<(String, String)>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Write {
+struct WriteHeader {
     database: String,
     no_sync: bool,
 }
 
 #[derive(Debug, Deserialize)]
-struct Put {
+struct CachePutHeader {
     key: String,
     global: bool,
     /// Seconds.
@@ -45,40 +45,40 @@ struct Put {
 }
 
 #[derive(Debug, Deserialize)]
-struct Cached {
+struct CacheKeyHeader {
     key: String,
     global: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Found {
+struct CacheValueHeader {
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<u64>,
 }
 
 /// A failure, with the kind of exception that the host raises.
 #[derive(Debug, Serialize)]
-struct Failure {
+struct ExceptionHeader {
     kind: &'static str,
     text: String,
 }
 
 /// An error of answering a request.
 #[derive(Debug)]
-pub(super) enum AnswerError {
+pub(super) enum HostRequestError {
     /// The request is malformed.
     Frame(FrameError),
     /// The process closed its input. Its output may still hold frames.
     Closed,
 }
 
-impl From<FrameError> for AnswerError {
+impl From<FrameError> for HostRequestError {
     fn from(error: FrameError) -> Self {
         Self::Frame(error)
     }
 }
 
-impl From<std::io::Error> for AnswerError {
+impl From<std::io::Error> for HostRequestError {
     fn from(_: std::io::Error) -> Self {
         Self::Closed
     }
@@ -86,8 +86,8 @@ impl From<std::io::Error> for AnswerError {
 
 /// Answers the requests of one run.
 #[derive(Debug)]
-pub(super) struct Answers<'a, W> {
-    pub(super) run: &'a Run,
+pub(super) struct HostRequestHandler<'a, W> {
+    pub(super) run: &'a PluginRun,
     pub(super) cache: &'a CacheStore,
     /// The number of the process.
     pub(super) process: u64,
@@ -95,9 +95,13 @@ pub(super) struct Answers<'a, W> {
     pub(super) to: &'a mut W,
 }
 
-impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
+impl<W: AsyncWriteExt + Unpin> HostRequestHandler<'_, W> {
     /// Answers a frame. Returns false if the frame is not a request.
-    pub(super) async fn answer(&mut self, kind: u8, payload: Bytes) -> Result<bool, AnswerError> {
+    pub(super) async fn answer(
+        &mut self,
+        kind: u8,
+        payload: Bytes,
+    ) -> Result<bool, HostRequestError> {
         match kind {
             kind::QUERY => self.query(frames::split(payload)?.0).await?,
             kind::WRITE => {
@@ -115,13 +119,14 @@ impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
         Ok(true)
     }
 
-    async fn query(&mut self, query: Query) -> Result<(), AnswerError> {
+    async fn query(&mut self, query: QueryHeader) -> Result<(), HostRequestError> {
         if self.stop.is_cancelled() {
             return self.fail("stopping", STOPPING.to_owned()).await;
         }
-        let Query { database, sql, .. } = &query;
-        let failed =
-            |error: PortError| format!("error: {error} executing query on {database}: {sql}");
+        let QueryHeader { database, sql, .. } = &query;
+        let failed = |error: DatabaseAccessError| {
+            format!("error: {error} executing query on {database}: {sql}")
+        };
         let context = &self.run.context;
         let rows = match context.query(database, sql, &query.parameters).await {
             Ok(rows) => rows,
@@ -143,11 +148,11 @@ impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
         self.nothing().await
     }
 
-    async fn write(&mut self, write: Write, lines: Bytes) -> Result<(), AnswerError> {
+    async fn write(&mut self, write: WriteHeader, lines: Bytes) -> Result<(), HostRequestError> {
         if self.stop.is_cancelled() {
             return self.fail("stopping", STOPPING.to_owned()).await;
         }
-        let Write { database, no_sync } = write;
+        let WriteHeader { database, no_sync } = write;
         match self.run.context.write_now(&database, lines, no_sync).await {
             Ok(()) => self.nothing().await,
             Err(error) => {
@@ -157,11 +162,11 @@ impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
         }
     }
 
-    async fn put(&mut self, put: Put, pickled: Bytes) -> Result<(), AnswerError> {
+    async fn put(&mut self, put: CachePutHeader, pickled: Bytes) -> Result<(), HostRequestError> {
         let value = match put.held {
             // Copied, so that the value does not keep the whole read buffer alive.
-            None => Value::Pickled(Bytes::copy_from_slice(&pickled)),
-            Some(number) => Value::Held {
+            None => CachedValue::Pickled(Bytes::copy_from_slice(&pickled)),
+            Some(number) => CachedValue::InProcess {
                 process: self.process,
                 number,
             },
@@ -179,24 +184,24 @@ impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
         }
     }
 
-    async fn get(&mut self, wanted: &Cached) -> Result<(), AnswerError> {
+    async fn get(&mut self, wanted: &CacheKeyHeader) -> Result<(), HostRequestError> {
         let value = self
             .cache
             .get(&self.run.trigger, wanted.global, &wanted.key);
         let (held, pickled) = match value {
-            Some(Value::Pickled(pickled)) => (None, pickled),
-            Some(Value::Held { process, number }) if process == self.process => {
+            Some(CachedValue::Pickled(pickled)) => (None, pickled),
+            Some(CachedValue::InProcess { process, number }) if process == self.process => {
                 (Some(number), Bytes::new())
             }
             // The value belongs to another process, which may have ended.
-            Some(Value::Held { .. }) | None => return self.nothing().await,
+            Some(CachedValue::InProcess { .. }) | None => return self.nothing().await,
         };
         let mut out = Vec::with_capacity(64 + pickled.len());
-        frames::push_header(&mut out, kind::VALUE, &Found { held }, &pickled);
+        frames::push_header(&mut out, kind::VALUE, &CacheValueHeader { held }, &pickled);
         Ok(self.to.write_all(&out).await?)
     }
 
-    async fn delete(&mut self, wanted: &Cached) -> Result<(), AnswerError> {
+    async fn delete(&mut self, wanted: &CacheKeyHeader) -> Result<(), HostRequestError> {
         if !self
             .cache
             .delete(&self.run.trigger, wanted.global, &wanted.key)
@@ -204,19 +209,24 @@ impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
             return self.nothing().await;
         }
         let mut out = Vec::new();
-        frames::push_header(&mut out, kind::VALUE, &Found { held: None }, b"");
+        frames::push_header(&mut out, kind::VALUE, &CacheValueHeader { held: None }, b"");
         Ok(self.to.write_all(&out).await?)
     }
 
-    async fn nothing(&mut self) -> Result<(), AnswerError> {
+    async fn nothing(&mut self) -> Result<(), HostRequestError> {
         let mut out = Vec::new();
         frames::push(&mut out, kind::NOTHING, b"");
         Ok(self.to.write_all(&out).await?)
     }
 
-    async fn fail(&mut self, kind: &'static str, text: String) -> Result<(), AnswerError> {
+    async fn fail(&mut self, kind: &'static str, text: String) -> Result<(), HostRequestError> {
         let mut out = Vec::new();
-        frames::push_header(&mut out, kind::FAILURE, &Failure { kind, text }, b"");
+        frames::push_header(
+            &mut out,
+            kind::FAILURE,
+            &ExceptionHeader { kind, text },
+            b"",
+        );
         Ok(self.to.write_all(&out).await?)
     }
 }

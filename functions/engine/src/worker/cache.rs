@@ -25,14 +25,14 @@ pub(super) struct CacheFull(usize);
 
 /// The owner of a set of values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Namespace {
+enum CacheNamespace {
     Global,
     /// The global cache of dry runs with this cache name.
     DryRunGlobal(Arc<str>),
     Local(TriggerKey),
 }
 
-impl Namespace {
+impl CacheNamespace {
     fn of(trigger: &TriggerKey, is_global: bool) -> Self {
         match trigger {
             TriggerKey::DryRun(name) if is_global => Self::DryRunGlobal(Arc::clone(name)),
@@ -44,47 +44,47 @@ impl Namespace {
 
 /// A cached value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum CachedValue {
     /// A pickled value.
     Pickled(Bytes),
     /// A value that can't be pickled: a process keeps it under a number.
-    Held { process: u64, number: u64 },
+    InProcess { process: u64, number: u64 },
 }
 
-impl Value {
+impl CachedValue {
     fn bytes(&self) -> usize {
         match self {
             Self::Pickled(bytes) => bytes.len(),
-            Self::Held { .. } => 0,
+            Self::InProcess { .. } => 0,
         }
     }
 }
 
 #[derive(Debug)]
-struct Entry {
-    value: Value,
+struct PluginCacheEntry {
+    value: CachedValue,
     /// The time of expiry on the monotonic clock.
     until: Option<Duration>,
 }
 
 /// The cache that a process handed over, and the time of that.
 #[derive(Debug)]
-struct Left {
+struct CacheHandover {
     pickled: Bytes,
     at: Duration,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    namespaces: HashMap<Namespace, HashMap<String, Entry>>,
-    left: HashMap<TriggerKey, Left>,
+struct CacheState {
+    namespaces: HashMap<CacheNamespace, HashMap<String, PluginCacheEntry>>,
+    left: HashMap<TriggerKey, CacheHandover>,
     bytes: usize,
 }
 
 /// The cached values of all triggers.
 #[derive(Debug)]
 pub(super) struct CacheStore {
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
     world: World,
     max_bytes: usize,
 }
@@ -98,7 +98,7 @@ impl CacheStore {
         }
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut State, Duration) -> R) -> R {
+    fn with<R>(&self, act: impl FnOnce(&mut CacheState, Duration) -> R) -> R {
         let now = self.world.clock.monotonic();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         act(&mut state, now)
@@ -110,13 +110,13 @@ impl CacheStore {
         trigger: &TriggerKey,
         is_global: bool,
         key: String,
-        value: Value,
+        value: CachedValue,
         ttl: Option<Duration>,
     ) -> Result<(), CacheFull> {
         let default = matches!(trigger, TriggerKey::DryRun(_)).then_some(DRY_RUN_TTL);
         let bytes = entry_bytes(&key, &value);
         self.with(|state, now| {
-            let namespace = Namespace::of(trigger, is_global);
+            let namespace = CacheNamespace::of(trigger, is_global);
             state.remove(&namespace, &key);
             if state.bytes + bytes > self.max_bytes {
                 state.clean(now);
@@ -128,14 +128,19 @@ impl CacheStore {
             let until = ttl.or(default).and_then(|ttl| now.checked_add(ttl));
             state.bytes += bytes;
             let entries = state.namespaces.entry(namespace).or_default();
-            entries.insert(key, Entry { value, until });
+            entries.insert(key, PluginCacheEntry { value, until });
             Ok(())
         })
     }
 
-    pub(super) fn get(&self, trigger: &TriggerKey, is_global: bool, key: &str) -> Option<Value> {
+    pub(super) fn get(
+        &self,
+        trigger: &TriggerKey,
+        is_global: bool,
+        key: &str,
+    ) -> Option<CachedValue> {
         self.with(|state, now| {
-            let namespace = Namespace::of(trigger, is_global);
+            let namespace = CacheNamespace::of(trigger, is_global);
             let entry = state.namespaces.get(&namespace)?.get(key)?;
             if entry.until.is_some_and(|until| until <= now) {
                 state.remove(&namespace, key);
@@ -147,7 +152,7 @@ impl CacheStore {
 
     /// Deletes a value. Returns whether it existed.
     pub(super) fn delete(&self, trigger: &TriggerKey, is_global: bool, key: &str) -> bool {
-        self.with(|state, _| state.remove(&Namespace::of(trigger, is_global), key))
+        self.with(|state, _| state.remove(&CacheNamespace::of(trigger, is_global), key))
     }
 
     /// Stores the cache that a process of a trigger hands over. Returns false if it does not fit.
@@ -160,7 +165,9 @@ impl CacheStore {
             let fits = state.bytes + pickled.len() <= self.max_bytes;
             if fits {
                 state.bytes += pickled.len();
-                state.left.insert(trigger, Left { pickled, at: now });
+                state
+                    .left
+                    .insert(trigger, CacheHandover { pickled, at: now });
             }
             fits
         })
@@ -187,7 +194,9 @@ impl CacheStore {
     pub(super) fn forget(&self, trigger: &TriggerKey) {
         self.drop_left(trigger);
         self.with(|state, _| {
-            let gone = state.namespaces.remove(&Namespace::Local(trigger.clone()));
+            let gone = state
+                .namespaces
+                .remove(&CacheNamespace::Local(trigger.clone()));
             let gone = gone.into_iter().flatten();
             let bytes: usize = gone
                 .map(|(key, entry)| entry_bytes(&key, &entry.value))
@@ -197,8 +206,8 @@ impl CacheStore {
     }
 }
 
-impl State {
-    fn remove(&mut self, namespace: &Namespace, key: &str) -> bool {
+impl CacheState {
+    fn remove(&mut self, namespace: &CacheNamespace, key: &str) -> bool {
         let Some(entries) = self.namespaces.get_mut(namespace) else {
             return false;
         };
@@ -229,7 +238,7 @@ impl State {
     }
 }
 
-fn entry_bytes(key: &str, value: &Value) -> usize {
+fn entry_bytes(key: &str, value: &CachedValue) -> usize {
     ENTRY_BYTES + key.len() + value.bytes()
 }
 
@@ -246,8 +255,8 @@ mod tests {
         }
     }
 
-    fn pickled(bytes: usize) -> Value {
-        Value::Pickled(vec![0; bytes].into())
+    fn pickled(bytes: usize) -> CachedValue {
+        CachedValue::Pickled(vec![0; bytes].into())
     }
 
     fn put(store: &CacheStore, of: &TriggerKey, is_global: bool, bytes: usize) -> bool {

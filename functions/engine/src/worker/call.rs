@@ -8,7 +8,7 @@ use bytes::Bytes;
 use neap_bucket::{SegmentName, StoreTime};
 use neap_schema::{DatabaseId, TriggerId};
 
-use crate::{PortError, QueryRows};
+use crate::{DatabaseAccessError, QueryRows};
 
 /// Identifies the processes and the cache of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,19 +77,23 @@ pub trait RunContext: fmt::Debug + Send + Sync + 'static {
         database: &str,
         sql: &str,
         parameters: &[(String, String)],
-    ) -> Result<QueryRows, PortError>;
+    ) -> Result<QueryRows, DatabaseAccessError>;
 
     /// Writes lines synchronously, with timestamps in nanoseconds, all or none.
     ///
     /// # Errors
     /// A line is rejected, or the rows are not acknowledged. The plugin gets an `Exception`.
-    async fn write_now(&self, database: &str, lines: Bytes, no_sync: bool)
-    -> Result<(), PortError>;
+    async fn write_now(
+        &self,
+        database: &str,
+        lines: Bytes,
+        no_sync: bool,
+    ) -> Result<(), DatabaseAccessError>;
 }
 
 /// The function of a plugin to call, with its input.
 #[derive(Clone, Debug)]
-pub enum Call {
+pub enum PluginInput {
     /// `process_writes`.
     Writes {
         /// Rows by table, as they are in a segment: a row has only the columns that were written. Each item becomes one
@@ -129,7 +133,7 @@ pub struct RunLimits {
 
 /// One call of a plugin.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct PluginRun {
     /// The processes and the cache to use.
     pub trigger: TriggerKey,
     /// The default database of queries and writes.
@@ -141,7 +145,7 @@ pub struct Run {
     /// The arguments that the plugin gets as `args`.
     pub arguments: Option<BTreeMap<String, String>>,
     /// The function to call, with its input.
-    pub call: Call,
+    pub call: PluginInput,
     /// Whether runs of this trigger may overlap. If so, they share a cache of pickled values.
     pub is_async: bool,
     /// Overrides of the limits in the settings.
@@ -163,7 +167,7 @@ pub struct PluginResponse {
 
 /// The result of a successful run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
+pub struct CompletedRun {
     /// The queued lines by database, in their order. A line may contain a line break within a string.
     pub queued: BTreeMap<String, Vec<String>>,
     /// The response, if the call was a request.

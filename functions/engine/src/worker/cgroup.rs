@@ -22,25 +22,25 @@ const THREADS: usize = 1_024;
 
 /// The parent of the groups of plugins.
 #[derive(Debug)]
-pub(super) struct Groups {
+pub(super) struct CgroupParent {
     folder: PathBuf,
 }
 
 /// The group of one plugin. Dropping it kills its processes and removes it if it is empty.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct Cgroup {
     folder: PathBuf,
-    _groups: Arc<Groups>,
+    _groups: Arc<CgroupParent>,
 }
 
 /// The limits of a group.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GroupLimits {
+pub(super) struct CgroupLimits {
     pub(super) memory_bytes: u64,
     pub(super) processes: usize,
 }
 
-impl Groups {
+impl CgroupParent {
     /// Creates the parent group for plugins, named `name`, if that is possible.
     pub(super) fn make(name: &str) -> Option<Arc<Self>> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -65,11 +65,11 @@ impl Groups {
         self: &Arc<Self>,
         name: &str,
         pid: Pid,
-        limits: GroupLimits,
-    ) -> io::Result<Group> {
+        limits: CgroupLimits,
+    ) -> io::Result<Cgroup> {
         let folder = self.folder.join(name);
         fs::create_dir(&folder)?;
-        let group = Group {
+        let group = Cgroup {
             folder,
             _groups: Arc::clone(self),
         };
@@ -86,13 +86,13 @@ impl Groups {
     }
 }
 
-impl Drop for Groups {
+impl Drop for CgroupParent {
     fn drop(&mut self) {
         let _not_empty = fs::remove_dir(&self.folder);
     }
 }
 
-impl Group {
+impl Cgroup {
     fn set(&self, name: &str, value: u64) -> io::Result<()> {
         fs::write(self.folder.join(name), value.to_string())
     }
@@ -112,7 +112,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for Cgroup {
     fn drop(&mut self) {
         self.kill();
         // Killed processes take a moment to leave. A group that stays costs almost nothing and is removed with its
@@ -188,13 +188,13 @@ mod tests {
     fn a_group_gets_its_limits_before_its_process() {
         let parent = tempfile::tempdir().unwrap();
         // A kernel without the controllers rejects this; here, the control file does not exist.
-        assert!(Groups::make_in(parent.path(), "plugins").is_err());
+        assert!(CgroupParent::make_in(parent.path(), "plugins").is_err());
         let folder = parent.path().join("plugins");
         fs::create_dir(&folder).unwrap();
-        let groups = Arc::new(Groups {
+        let groups = Arc::new(CgroupParent {
             folder: folder.clone(),
         });
-        let limits = GroupLimits {
+        let limits = CgroupLimits {
             memory_bytes: 1_000,
             processes: 10,
         };

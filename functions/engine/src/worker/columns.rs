@@ -35,13 +35,13 @@ const FRAME_ROWS: usize = 8_192;
 pub(super) struct UnsupportedType(String);
 
 #[derive(Debug, Serialize)]
-struct Header<'a> {
+struct RowsHeader<'a> {
     rows: usize,
-    columns: Vec<Column<'a>>,
+    columns: Vec<ColumnHeader<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Column<'a> {
+struct ColumnHeader<'a> {
     name: &'a str,
     r#type: &'static str,
     bytes: usize,
@@ -69,7 +69,7 @@ fn row_frame(batch: &RecordBatch) -> Result<Vec<u8>, UnsupportedType> {
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         columns.push(push_column(field.name(), array, &mut data)?);
     }
-    let header = Header {
+    let header = RowsHeader {
         rows: batch.num_rows(),
         columns,
     };
@@ -82,7 +82,7 @@ fn push_column<'a>(
     name: &'a str,
     array: &ArrayRef,
     data: &mut Vec<u8>,
-) -> Result<Column<'a>, UnsupportedType> {
+) -> Result<ColumnHeader<'a>, UnsupportedType> {
     let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
     let Some(nulls) = nulls else {
         return push_values(name, array, data);
@@ -101,7 +101,7 @@ fn push_column<'a>(
     } else {
         push_values(name, array, data)?
     };
-    Ok(Column {
+    Ok(ColumnHeader {
         places: Some(places.len()),
         sparse,
         ..column
@@ -113,7 +113,7 @@ fn push_values<'a>(
     name: &'a str,
     array: &ArrayRef,
     data: &mut Vec<u8>,
-) -> Result<Column<'a>, UnsupportedType> {
+) -> Result<ColumnHeader<'a>, UnsupportedType> {
     let start = data.len();
     let mut labels = None;
     let kind = match array.data_type() {
@@ -146,7 +146,7 @@ fn push_values<'a>(
         }
         _ => return Err(unsupported(array)),
     };
-    Ok(Column {
+    Ok(ColumnHeader {
         name,
         r#type: kind,
         bytes: data.len() - start,

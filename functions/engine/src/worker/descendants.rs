@@ -8,19 +8,19 @@ pub(super) const MARKER: &str = "NEAP_PLUGIN_PROCESS";
 
 /// Maximum number of scans while processes are found, because a process that is being killed may have started another
 /// one.
-const ROUNDS: usize = 20;
+const MAX_SCANS: usize = 20;
 
 /// The resource usage of a plugin's descendants, without the first process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Descendants {
+pub(super) struct DescendantUsage {
     pub(super) count: usize,
     /// Resident memory; shared pages are counted for each process.
     pub(super) resident_bytes: u64,
 }
 
 /// Counts the processes with this marker, except `first`. Finds none on systems without `/proc`.
-pub(super) fn count(marker: &str, first: Pid) -> Descendants {
-    let mut found = Descendants::default();
+pub(super) fn count(marker: &str, first: Pid) -> DescendantUsage {
+    let mut found = DescendantUsage::default();
     for pid in marked(marker).filter(|pid| *pid != first) {
         found.count += 1;
         found.resident_bytes += resident_bytes(pid).unwrap_or(0);
@@ -39,7 +39,7 @@ fn resident_bytes(pid: Pid) -> Option<u64> {
 
 /// Kills all processes with this marker.
 pub(super) fn kill(marker: &str) {
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_SCANS {
         let mut found = false;
         for pid in marked(marker) {
             // Signalling an ended process fails, which is fine.

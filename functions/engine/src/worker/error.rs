@@ -54,7 +54,7 @@ pub enum RunError {
     Busy(usize),
     /// All processes are busy, or none starts in time. The plugin did not start.
     #[error("no process was ready for the plugin within {}", humantime::format_duration(*.0))]
-    NoPlace(Duration),
+    NoProcess(Duration),
     /// The server is stopping, or the trigger was disabled or deleted.
     #[error("the run was stopped because the server shuts down or the trigger was disabled")]
     Stopping,

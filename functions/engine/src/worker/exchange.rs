@@ -8,22 +8,22 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::worker::{
-    Finished, LogLevel, PluginResponse, Run, RunError, WorkerSettings,
-    answers::{AnswerError, Answers},
+    CompletedRun, LogLevel, PluginResponse, PluginRun, RunError, WorkerSettings,
+    answers::{HostRequestError, HostRequestHandler},
     cache::CacheStore,
     descendants,
     frames::{self, Frame, FrameError, kind},
-    inputs::{self, InputError, Setting},
-    printed::Meter,
-    process::{Handle, Process, describe, is_of_cpu},
+    inputs::{self, InputError, RunHeaderOptions},
+    printed::OutputMeter,
+    process::{Process, ProcessHandle, describe, is_of_cpu},
 };
 
 /// Interval at which a run checks that its process is alive and has not too many children.
-const CHECK: Duration = Duration::from_millis(100);
+const PROCESS_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The environment of a run on a process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms<'a> {
+pub(super) struct RunEnvironment<'a> {
     pub(super) settings: &'a WorkerSettings,
     pub(super) world: &'a World,
     pub(super) cache: &'a CacheStore,
@@ -37,33 +37,33 @@ pub(super) struct Terms<'a> {
 
 /// The outcome of a run, and whether its process can take another run.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) result: Result<Finished, RunError>,
+pub(super) struct RunOutcome {
+    pub(super) result: Result<CompletedRun, RunError>,
     pub(super) is_usable: bool,
 }
 
 /// The end of an exchange with a process.
 #[derive(Debug)]
-enum End {
+enum ExchangeEnd {
     Done {
         response: Option<PluginResponse>,
         is_last: bool,
     },
-    Failed(Failed),
+    Failed(FailedHeader),
     /// The input can't be encoded. The plugin did not start.
-    Unsaid(RunError),
+    InvalidInput(RunError),
     Frame(FrameError),
     Output,
 }
 
-impl From<FrameError> for End {
+impl From<FrameError> for ExchangeEnd {
     fn from(error: FrameError) -> Self {
         Self::Frame(error)
     }
 }
 
 #[derive(Debug, Deserialize)]
-struct Done {
+struct DoneHeader {
     last: bool,
     #[serde(default)]
     status: Option<u16>,
@@ -72,7 +72,7 @@ struct Done {
 }
 
 #[derive(Debug, Deserialize)]
-struct Failed {
+struct FailedHeader {
     last: bool,
     memory: bool,
     text: String,
@@ -80,27 +80,31 @@ struct Failed {
 }
 
 #[derive(Debug, Deserialize)]
-struct Queued {
+struct QueuedHeader {
     database: String,
     lines: usize,
 }
 
 /// The reason for aborting a run.
 #[derive(Debug)]
-enum Cut {
+enum RunAbort {
     Limit(RunError),
     /// The process ended without a final frame.
     Ended,
 }
 
 /// Runs a plugin on a process.
-pub(super) async fn run(process: &mut Process, run: &Run, terms: Terms<'_>) -> Outcome {
-    let Terms {
+pub(super) async fn run(
+    process: &mut Process,
+    run: &PluginRun,
+    terms: RunEnvironment<'_>,
+) -> RunOutcome {
+    let RunEnvironment {
         settings, world, ..
     } = terms;
     let started = world.clock.monotonic();
     let limit = run.limits.output_bytes.unwrap_or(settings.output_bytes);
-    let meter = Arc::new(Meter::new(Arc::clone(&run.context), limit));
+    let meter = Arc::new(OutputMeter::new(Arc::clone(&run.context), limit));
     process.printed.belongs_to(Arc::clone(&meter));
     let handle = process.handle.clone();
     let mut queued = BTreeMap::new();
@@ -112,38 +116,42 @@ pub(super) async fn run(process: &mut Process, run: &Run, terms: Terms<'_>) -> O
         }
     };
     let result = match ended {
-        Ok(End::Done { response, is_last }) => {
+        Ok(ExchangeEnd::Done { response, is_last }) => {
             let took = world.clock.monotonic().saturating_sub(started);
-            let result = Ok(Finished {
+            let result = Ok(CompletedRun {
                 queued,
                 response,
                 took,
             });
-            return Outcome {
+            return RunOutcome {
                 result,
                 is_usable: !is_last,
             };
         }
-        Ok(End::Failed(failed)) => return failure(failed, terms),
-        Ok(End::Unsaid(error)) => Err(error),
-        Ok(End::Output) | Ok(End::Frame(FrameError::TooLong(_))) => Err(RunError::Output(limit)),
-        Ok(End::Frame(FrameError::Malformed(reason))) => Err(RunError::Protocol(reason)),
-        // A process that floods the log is killed by the reader of its output, possibly before the limit is noticed
-        // here.
-        Ok(End::Frame(FrameError::End)) | Err(Cut::Ended) if meter.is_exceeded() => {
+        Ok(ExchangeEnd::Failed(failed)) => return failure(failed, terms),
+        Ok(ExchangeEnd::InvalidInput(error)) => Err(error),
+        Ok(ExchangeEnd::Output) | Ok(ExchangeEnd::Frame(FrameError::TooLong(_))) => {
             Err(RunError::Output(limit))
         }
-        Ok(End::Frame(FrameError::End)) | Err(Cut::Ended) => Err(ending(process, run, terms).await),
-        Err(Cut::Limit(error)) => Err(error),
+        Ok(ExchangeEnd::Frame(FrameError::Malformed(reason))) => Err(RunError::Protocol(reason)),
+        // A process that floods the log is killed by the reader of its output, possibly before the limit is noticed
+        // here.
+        Ok(ExchangeEnd::Frame(FrameError::End)) | Err(RunAbort::Ended) if meter.is_exceeded() => {
+            Err(RunError::Output(limit))
+        }
+        Ok(ExchangeEnd::Frame(FrameError::End)) | Err(RunAbort::Ended) => {
+            Err(ending(process, run, terms).await)
+        }
+        Err(RunAbort::Limit(error)) => Err(error),
     };
-    Outcome {
+    RunOutcome {
         result,
         is_usable: false,
     }
 }
 
-fn failure(failed: Failed, terms: Terms<'_>) -> Outcome {
-    let Failed {
+fn failure(failed: FailedHeader, terms: RunEnvironment<'_>) -> RunOutcome {
+    let FailedHeader {
         last,
         memory,
         text,
@@ -157,14 +165,14 @@ fn failure(failed: Failed, terms: Terms<'_>) -> Outcome {
     } else {
         RunError::Plugin { text, traceback }
     };
-    Outcome {
+    RunOutcome {
         is_usable: !last && matches!(error, RunError::Plugin { .. }),
         result: Err(error),
     }
 }
 
 /// Determines why a process ended.
-async fn ending(process: &mut Process, run: &Run, terms: Terms<'_>) -> RunError {
+async fn ending(process: &mut Process, run: &PluginRun, terms: RunEnvironment<'_>) -> RunError {
     let status = process.end(terms.world).await;
     match status {
         _ if terms.stop.is_cancelled() => RunError::Stopping,
@@ -185,19 +193,19 @@ async fn ending(process: &mut Process, run: &Run, terms: Terms<'_>) -> RunError 
     }
 }
 
-fn cpu_limit(run: &Run, settings: &WorkerSettings) -> Duration {
+fn cpu_limit(run: &PluginRun, settings: &WorkerSettings) -> Duration {
     run.limits.cpu_time.unwrap_or(settings.cpu_time)
 }
 
 /// Sends the run and answers the plugin's requests until the run ends.
 async fn converse(
     process: &mut Process,
-    run: &Run,
-    terms: Terms<'_>,
-    meter: &Meter,
+    run: &PluginRun,
+    terms: RunEnvironment<'_>,
+    meter: &OutputMeter,
     queued: &mut BTreeMap<String, Vec<String>>,
-) -> End {
-    let setting = Setting {
+) -> ExchangeEnd {
+    let setting = RunHeaderOptions {
         is_shared: terms.is_shared,
         cpu_seconds: cpu_limit(run, terms.settings)
             .as_millis()
@@ -207,11 +215,11 @@ async fn converse(
     };
     match inputs::send(run, setting, &mut process.input).await {
         Ok(()) => {}
-        Err(InputError::Unsaid(error)) => return End::Unsaid(error),
+        Err(InputError::Invalid(error)) => return ExchangeEnd::InvalidInput(error),
         // The reason follows in the last frame of the process or in its exit status.
         Err(InputError::Closed) => {}
     }
-    let mut answers = Answers {
+    let mut answers = HostRequestHandler {
         run,
         cache: terms.cache,
         process: process.number,
@@ -235,13 +243,13 @@ async fn converse(
             }
             kind::DONE => done(payload, meter),
             kind::FAILED => Err(match frames::split(payload) {
-                Ok((failed, _)) => End::Failed(failed),
+                Ok((failed, _)) => ExchangeEnd::Failed(failed),
                 Err(error) => error.into(),
             }),
             _ => match answers.answer(kind, payload).await {
-                Ok(true) | Err(AnswerError::Closed) => Ok(()),
+                Ok(true) | Err(HostRequestError::Closed) => Ok(()),
                 Ok(false) => Err(FrameError::Malformed(format!("it is of the kind {kind}")).into()),
-                Err(AnswerError::Frame(error)) => Err(error.into()),
+                Err(HostRequestError::Frame(error)) => Err(error.into()),
             },
         };
         if let Err(end) = taken {
@@ -250,7 +258,7 @@ async fn converse(
     }
 }
 
-fn log(mut payload: Bytes, meter: &Meter) -> Result<(), End> {
+fn log(mut payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
     let level = match payload.try_get_u8() {
         Ok(b'i') => LogLevel::Info,
         Ok(b'w') => LogLevel::Warn,
@@ -260,16 +268,16 @@ fn log(mut payload: Bytes, meter: &Meter) -> Result<(), End> {
     if meter.log(level, text) {
         Ok(())
     } else {
-        Err(End::Output)
+        Err(ExchangeEnd::Output)
     }
 }
 
-fn done(payload: Bytes, meter: &Meter) -> Result<(), End> {
-    let (done, body): (Done, Bytes) = frames::split(payload)?;
+fn done(payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
+    let (done, body): (DoneHeader, Bytes) = frames::split(payload)?;
     if !meter.take(body.len()) {
-        return Err(End::Output);
+        return Err(ExchangeEnd::Output);
     }
-    let Done {
+    let DoneHeader {
         last,
         status,
         headers,
@@ -279,7 +287,7 @@ fn done(payload: Bytes, meter: &Meter) -> Result<(), End> {
         headers,
         body,
     });
-    Err(End::Done {
+    Err(ExchangeEnd::Done {
         response,
         is_last: last,
     })
@@ -288,12 +296,12 @@ fn done(payload: Bytes, meter: &Meter) -> Result<(), End> {
 /// Decodes queued lines: their lengths, then their bytes.
 fn queue(
     payload: Bytes,
-    meter: &Meter,
+    meter: &OutputMeter,
     queued: &mut BTreeMap<String, Vec<String>>,
-) -> Result<(), End> {
-    let (header, mut lengths): (Queued, Bytes) = frames::split(payload)?;
+) -> Result<(), ExchangeEnd> {
+    let (header, mut lengths): (QueuedHeader, Bytes) = frames::split(payload)?;
     if !meter.take(lengths.len()) {
-        return Err(End::Output);
+        return Err(ExchangeEnd::Output);
     }
     let malformed = || FrameError::Malformed("lines that are cut".to_owned());
     let size = header
@@ -315,8 +323,13 @@ fn queue(
 }
 
 /// Waits until the run must be aborted.
-async fn watch(run: &Run, terms: Terms<'_>, handle: &Handle, meter: &Meter) -> Cut {
-    let Terms {
+async fn watch(
+    run: &PluginRun,
+    terms: RunEnvironment<'_>,
+    handle: &ProcessHandle,
+    meter: &OutputMeter,
+) -> RunAbort {
+    let RunEnvironment {
         settings,
         world,
         stop,
@@ -326,28 +339,28 @@ async fn watch(run: &Run, terms: Terms<'_>, handle: &Handle, meter: &Meter) -> C
     let wall_time = run.limits.wall_time.unwrap_or(settings.wall_time);
     let output = run.limits.output_bytes.unwrap_or(settings.output_bytes);
     tokio::select! {
-        () = world.clock.sleep(left) => Cut::Limit(RunError::WallTime(wall_time)),
-        () = meter.exceeded.notified() => Cut::Limit(RunError::Output(output)),
+        () = world.clock.sleep(left) => RunAbort::Limit(RunError::WallTime(wall_time)),
+        () = meter.exceeded.notified() => RunAbort::Limit(RunError::Output(output)),
         () = async {
             stop.cancelled().await;
             handle.interrupt();
             world.clock.sleep(settings.grace).await;
-        } => Cut::Limit(RunError::Stopping),
+        } => RunAbort::Limit(RunError::Stopping),
         cut = check(terms, handle) => cut,
     }
 }
 
 /// Waits until the process has ended, or its descendants exceed a limit.
-async fn check(terms: Terms<'_>, handle: &Handle) -> Cut {
-    let Terms {
+async fn check(terms: RunEnvironment<'_>, handle: &ProcessHandle) -> RunAbort {
+    let RunEnvironment {
         settings, world, ..
     } = terms;
     loop {
-        world.clock.sleep(CHECK).await;
+        world.clock.sleep(PROCESS_CHECK_INTERVAL).await;
         if handle.has_ended() {
             // Its last frames may still be in the pipe. The pipe ends too, unless other processes hold it open.
-            world.clock.sleep(CHECK).await;
-            return Cut::Ended;
+            world.clock.sleep(PROCESS_CHECK_INTERVAL).await;
+            return RunAbort::Ended;
         }
         if !handle.forked.load(std::sync::atomic::Ordering::Acquire) {
             continue;
@@ -356,10 +369,10 @@ async fn check(terms: Terms<'_>, handle: &Handle) -> Cut {
         let counted = tokio::task::spawn_blocking(move || descendants::count(&marker, pid)).await;
         let found = counted.unwrap_or_default();
         if found.count > settings.max_descendants {
-            return Cut::Limit(RunError::Processes(settings.max_descendants));
+            return RunAbort::Limit(RunError::Processes(settings.max_descendants));
         }
         if found.resident_bytes > settings.memory_bytes {
-            return Cut::Limit(RunError::Memory {
+            return RunAbort::Limit(RunError::Memory {
                 bytes: settings.memory_bytes,
                 text: format!("the {} processes that it started have more", found.count),
             });

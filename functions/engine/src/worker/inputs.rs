@@ -7,13 +7,13 @@ use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::worker::{
-    Call, Run, RunError,
+    PluginInput, PluginRun, RunError,
     columns::row_frames,
     frames::{self, kind},
 };
 
 #[derive(Debug, Serialize)]
-struct Header<'a> {
+struct RunHeader<'a> {
     function: &'static str,
     path: &'a Path,
     version: &'a str,
@@ -38,7 +38,7 @@ struct Header<'a> {
 
 /// The values of a run's header that do not come from the run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
+pub(super) struct RunHeaderOptions {
     /// Whether several processes may run the trigger.
     pub(super) is_shared: bool,
     pub(super) cpu_seconds: u64,
@@ -50,7 +50,7 @@ pub(super) enum InputError {
     /// The process closed its input.
     Closed,
     /// The input can't be encoded.
-    Unsaid(RunError),
+    Invalid(RunError),
 }
 
 impl From<std::io::Error> for InputError {
@@ -61,28 +61,28 @@ impl From<std::io::Error> for InputError {
 
 /// Sends a run.
 pub(super) async fn send(
-    run: &Run,
-    setting: Setting,
+    run: &PluginRun,
+    setting: RunHeaderOptions,
     to: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), InputError> {
     let mut out = Vec::with_capacity(1_024);
     frames::push_header(&mut out, kind::RUN, &header(run, setting), b"");
     match &run.call {
-        Call::Writes { tables, .. } => {
+        PluginInput::Writes { tables, .. } => {
             for (table, batches) in tables {
                 frames::push(&mut out, kind::TABLE, table.as_bytes());
                 for frame in batches.iter().flat_map(row_frames) {
                     // Does not happen: segments have no columns of unsupported types.
-                    let frame = frame.map_err(|error| InputError::Unsaid(unsaid(&error)))?;
+                    let frame = frame.map_err(|error| InputError::Invalid(unsaid(&error)))?;
                     to.write_all(&out).await?;
                     out = frame;
                 }
             }
         }
-        Call::Request { body, .. } if !body.is_empty() => {
+        PluginInput::Request { body, .. } if !body.is_empty() => {
             frames::push(&mut out, kind::BODY, body);
         }
-        Call::Request { .. } | Call::Schedule { .. } => {}
+        PluginInput::Request { .. } | PluginInput::Schedule { .. } => {}
     }
     frames::push(&mut out, kind::GO, b"");
     to.write_all(&out).await?;
@@ -96,8 +96,8 @@ fn unsaid(error: &impl ToString) -> RunError {
     }
 }
 
-fn header<'a>(run: &'a Run, setting: Setting) -> Header<'a> {
-    let mut header = Header {
+fn header<'a>(run: &'a PluginRun, setting: RunHeaderOptions) -> RunHeader<'a> {
+    let mut header = RunHeader {
         function: run.call.function(),
         path: &run.code.path,
         version: &run.code.version,
@@ -117,12 +117,12 @@ fn header<'a>(run: &'a Run, setting: Setting) -> Header<'a> {
         headers: None,
     };
     match &run.call {
-        Call::Writes { stamp, .. } => {
+        PluginInput::Writes { stamp, .. } => {
             header.batch_id = stamp.map(|SegmentName { stamp, nonce }| format!("{stamp}-{nonce}"));
             header.batch_stamp = stamp.map(|name| name.stamp.as_u64());
         }
-        Call::Schedule { time } => header.time = Some(time.micros().div_euclid(1_000_000)),
-        Call::Request {
+        PluginInput::Schedule { time } => header.time = Some(time.micros().div_euclid(1_000_000)),
+        PluginInput::Request {
             method,
             query,
             headers,
@@ -143,7 +143,7 @@ fn header<'a>(run: &'a Run, setting: Setting) -> Header<'a> {
     header
 }
 
-impl Call {
+impl PluginInput {
     /// Returns the name of the plugin's function.
     fn function(&self) -> &'static str {
         match self {

@@ -31,19 +31,19 @@ pub(super) struct InstalledPackages {
 #[derive(Debug, PartialEq, Eq)]
 struct WatchedFolder {
     path: PathBuf,
-    identity: Option<Identity>,
+    identity: Option<FileIdentity>,
     entries: u64,
 }
 
 /// The attributes that change when a folder gains or loses an entry, or is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Identity {
+struct FileIdentity {
     inode: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Identity {
+impl FileIdentity {
     fn of(metadata: &Metadata) -> Self {
         Self {
             inode: metadata.ino(),
@@ -95,10 +95,10 @@ impl InstalledPackages {
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+fn identity(path: &Path) -> Option<FileIdentity> {
     fs::metadata(path)
         .ok()
-        .map(|metadata| Identity::of(&metadata))
+        .map(|metadata| FileIdentity::of(&metadata))
 }
 
 /// Returns a hash that changes when packages in the folder change.
@@ -124,7 +124,7 @@ fn fingerprint(entry: &DirEntry) -> u64 {
     metadata.ino().hash(&mut hasher);
     // The times of a folder of modules change with its bytecode, so they do not count.
     if !metadata.is_dir() || DESCRIPTIONS.iter().any(|end| text.ends_with(end)) {
-        Identity::of(&metadata).hash(&mut hasher);
+        FileIdentity::of(&metadata).hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -8,7 +8,7 @@
 //!    │ max_workers  │ or max_parallel   │ at a limit, a crash, or the end              │ log, lines, queries, cache
 //! ```
 //!
-//! A run is one call of the plugin's function. Log lines arrive during the run, queued lines arrive with [`Finished`],
+//! A run is one call of the plugin's function. Log lines arrive during the run, queued lines arrive with [`CompletedRun`],
 //! and queries and synchronous writes go to the run's [`RunContext`]. A run that ends in a [`RunError`] has no effects
 //! except its log and its `write_sync` writes.
 
@@ -32,8 +32,9 @@ mod slot;
 mod tests;
 
 pub use call::{
-    Call, Finished, LogLevel, PluginOnDisk, PluginResponse, Run, RunContext, RunLimits, TriggerKey,
+    CompletedRun, LogLevel, PluginInput, PluginOnDisk, PluginResponse, PluginRun, RunContext,
+    RunLimits, TriggerKey,
 };
 pub use error::RunError;
-pub use pool::Workers;
+pub use pool::WorkerPool;
 pub use settings::WorkerSettings;

@@ -16,33 +16,33 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::worker::{
-    Call, Finished, Run, RunError, TriggerKey, WorkerSettings,
+    CompletedRun, PluginInput, PluginRun, RunError, TriggerKey, WorkerSettings,
     cache::CacheStore,
-    cgroup::Groups,
-    exchange::{self, Outcome, Terms},
+    cgroup::CgroupParent,
+    exchange::{self, RunEnvironment, RunOutcome},
     installed::InstalledPackages,
-    process::{Process, Start},
-    slot::Slot,
+    process::{Process, ProcessOptions},
+    slot::TriggerSlot,
 };
 
 /// Interval of checks for an idle process that can be ended to make room.
-const ROOM: Duration = Duration::from_millis(10);
+const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The interpreter, and the number of changes of it or its packages.
 #[derive(Clone, Debug)]
-struct Python {
+struct Interpreter {
     path: PathBuf,
     generation: u64,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct WorkerPoolInner {
     settings: WorkerSettings,
-    places: Places,
+    places: RunCapacity,
     world: World,
-    python: Mutex<Python>,
+    python: Mutex<Interpreter>,
     packages: Mutex<InstalledPackages>,
-    slots: Mutex<HashMap<TriggerKey, Arc<Slot>>>,
+    slots: Mutex<HashMap<TriggerKey, Arc<TriggerSlot>>>,
     /// One permit for each concurrent run of the server.
     busy: Arc<Semaphore>,
     /// One permit for each run that overlaps with another run of its trigger.
@@ -54,22 +54,22 @@ struct Inner {
     /// The number of live processes.
     alive: Arc<AtomicUsize>,
     processes: AtomicU64,
-    groups: OnceLock<Option<Arc<Groups>>>,
+    groups: OnceLock<Option<Arc<CgroupParent>>>,
     is_tended: AtomicBool,
 }
 
 /// The pool of processes that run plugins for this instance. Dropping it kills them.
 #[derive(Debug)]
-pub struct Workers {
-    inner: Arc<Inner>,
+pub struct WorkerPool {
+    inner: Arc<WorkerPoolInner>,
 }
 
-impl Workers {
+impl WorkerPool {
     /// Creates a pool without processes.
     pub fn new(settings: WorkerSettings, world: World) -> Self {
-        let places = Places::of(settings.max_workers);
-        let inner = Inner {
-            python: Mutex::new(Python {
+        let places = RunCapacity::of(settings.max_workers);
+        let inner = WorkerPoolInner {
+            python: Mutex::new(Interpreter {
                 path: settings.python.clone(),
                 generation: 0,
             }),
@@ -119,7 +119,7 @@ impl Workers {
     ///
     /// # Errors
     /// The plugin failed or reached a limit, or its process did not start.
-    pub async fn run(&self, mut run: Run) -> Result<Finished, RunError> {
+    pub async fn run(&self, mut run: PluginRun) -> Result<CompletedRun, RunError> {
         self.tend();
         // The time limit of an event can't exceed the limit in the settings.
         let longest = self.inner.settings.wall_time;
@@ -129,8 +129,8 @@ impl Workers {
         let mut process = self.inner.enter(&slot, &run).await?;
         let passed = self.inner.world.clock.monotonic().saturating_sub(begun);
         let left = run.limits.wall_time.map(|time| time.saturating_sub(passed));
-        let Outcome { result, is_usable } = {
-            let terms = Terms {
+        let RunOutcome { result, is_usable } = {
+            let terms = RunEnvironment {
                 settings: &self.inner.settings,
                 world: &self.inner.world,
                 cache: &self.inner.cache,
@@ -142,7 +142,7 @@ impl Workers {
         };
         let now = self.inner.world.clock.monotonic();
         slot.ended(!is_usable && !slot.stop.is_cancelled(), now);
-        let Entered { process, _permits } = process;
+        let AcquiredProcess { process, _permits } = process;
         let ends = if is_usable {
             slot.put(process, now)
         } else {
@@ -167,7 +167,7 @@ impl Workers {
 
     /// Interrupts active runs, kills them after the grace period, and ends all processes. Later runs fail.
     pub async fn stop(&self) {
-        let Inner {
+        let WorkerPoolInner {
             settings, world, ..
         } = &*self.inner;
         self.inner.stop.cancel();
@@ -188,7 +188,7 @@ impl Workers {
             return;
         }
         let period = self.inner.settings.stop_after_idle / 4;
-        let period = period.max(ROOM);
+        let period = period.max(ROOM_CHECK_INTERVAL);
         let world = self.inner.world.clone();
         let stop = self.inner.stop.clone();
         let inner = Arc::downgrade(&self.inner);
@@ -207,7 +207,7 @@ impl Workers {
     }
 }
 
-impl Drop for Workers {
+impl Drop for WorkerPool {
     fn drop(&mut self) {
         self.inner.stop.cancel();
     }
@@ -215,14 +215,14 @@ impl Drop for Workers {
 
 /// A process with the permits of the run that uses it.
 #[derive(Debug)]
-struct Entered {
+struct AcquiredProcess {
     process: Process,
     _permits: Vec<OwnedSemaphorePermit>,
 }
 
 /// Limits on concurrent runs, which keep a few triggers with hanging plugins from blocking all others.
 #[derive(Clone, Copy, Debug)]
-struct Places {
+struct RunCapacity {
     all: usize,
     /// Runs on rows and on schedules of triggers whose runs may overlap. A quarter is reserved for triggers whose runs
     /// do not overlap, and for requests and dry runs.
@@ -234,7 +234,7 @@ struct Places {
     of_one: usize,
 }
 
-impl Places {
+impl RunCapacity {
     fn of(max_workers: usize) -> Self {
         let all = max_workers.max(1);
         Self {
@@ -246,23 +246,27 @@ impl Places {
     }
 }
 
-impl Inner {
-    fn slot(&self, run: &Run) -> Arc<Slot> {
+impl WorkerPoolInner {
+    fn slot(&self, run: &PluginRun) -> Arc<TriggerSlot> {
         let mut slots = lock(&self.slots);
         let slot = slots.entry(run.trigger.clone()).or_insert_with(|| {
             let is_shared = run.is_async || matches!(run.trigger, TriggerKey::DryRun(_));
             let runs = self.settings.max_parallel_runs;
             let runs = runs.min(self.places.of_one).max(1);
             let stop = self.stop.child_token();
-            Arc::new(Slot::new(run.trigger.clone(), is_shared, runs, stop))
+            Arc::new(TriggerSlot::new(run.trigger.clone(), is_shared, runs, stop))
         });
         Arc::clone(slot)
     }
 
     /// Acquires the permits of the trigger and of the server, and returns a process.
-    async fn enter(self: &Arc<Self>, slot: &Slot, run: &Run) -> Result<Entered, RunError> {
+    async fn enter(
+        self: &Arc<Self>,
+        slot: &TriggerSlot,
+        run: &PluginRun,
+    ) -> Result<AcquiredProcess, RunError> {
         let _waiting = slot.wait(self.settings.max_waiting_runs)?;
-        let is_waited_for = matches!(run.call, Call::Request { .. })
+        let is_waited_for = matches!(run.call, PluginInput::Request { .. })
             || matches!(run.trigger, TriggerKey::DryRun(_));
         let max_wait = is_waited_for.then_some(self.settings.max_wait);
         let entering = async {
@@ -273,7 +277,7 @@ impl Inner {
                 Some(process) => process,
                 None => self.start_for(slot).await?,
             };
-            Ok(Entered {
+            Ok(AcquiredProcess {
                 process,
                 _permits: permits,
             })
@@ -295,14 +299,14 @@ impl Inner {
             return entering.await;
         };
         let entered = self.world.timeout(limit, entering).await;
-        entered.unwrap_or(Err(RunError::NoPlace(limit)))
+        entered.unwrap_or(Err(RunError::NoProcess(limit)))
     }
 
     /// Acquires the permits of the trigger and of the server. All runs acquire permits in this order, and the holder of
     /// the last one runs, so there is no deadlock.
     async fn place(
         &self,
-        slot: &Slot,
+        slot: &TriggerSlot,
         is_background: bool,
     ) -> Result<Vec<OwnedSemaphorePermit>, RunError> {
         let own = Arc::clone(&slot.permits).acquire_owned().await;
@@ -334,7 +338,7 @@ impl Inner {
     }
 
     /// Takes an idle process of the trigger that is alive and has the current interpreter and packages.
-    async fn take_idle(&self, slot: &Slot) -> Option<Process> {
+    async fn take_idle(&self, slot: &TriggerSlot) -> Option<Process> {
         self.look_for_other_packages();
         let generation = lock(&self.python).generation;
         while let Some(process) = slot.take_newest() {
@@ -349,12 +353,12 @@ impl Inner {
         None
     }
 
-    async fn start_for(self: &Arc<Self>, slot: &Slot) -> Result<Process, RunError> {
+    async fn start_for(self: &Arc<Self>, slot: &TriggerSlot) -> Result<Process, RunError> {
         let world = &self.world;
         while self.alive.load(Ordering::Acquire) >= self.settings.max_workers.max(1) {
             // Fewer runs than this have a process, so another process is idle, becomes idle or ends.
             if !self.end_oldest().await {
-                world.clock.sleep(ROOM).await;
+                world.clock.sleep(ROOM_CHECK_INTERVAL).await;
             }
         }
         let started = self.start().await;
@@ -373,7 +377,7 @@ impl Inner {
 
     async fn start(&self) -> Result<Process, RunError> {
         let python = lock(&self.python).clone();
-        let start = Start {
+        let start = ProcessOptions {
             settings: &self.settings,
             world: &self.world,
             python: python.path.clone(),
@@ -394,9 +398,9 @@ impl Inner {
     }
 
     /// Returns the parent of the cgroups of plugins, if the server may create cgroups.
-    fn groups(&self) -> Option<Arc<Groups>> {
+    fn groups(&self) -> Option<Arc<CgroupParent>> {
         let make = || {
-            Groups::make(&format!(
+            CgroupParent::make(&format!(
                 "neap-plugins-{:016x}",
                 self.world.entropy.next_u64()
             ))
@@ -406,7 +410,7 @@ impl Inner {
 
     /// Ends a process and stores the cache that it hands over. Unless forced, the process continues if some of its
     /// state would be lost.
-    async fn hand_over(&self, slot: &Slot, mut process: Process, is_forced: bool) {
+    async fn hand_over(&self, slot: &TriggerSlot, mut process: Process, is_forced: bool) {
         let left = process.hand_over(&self.world, is_forced).await;
         match left {
             Some(pickled) => {

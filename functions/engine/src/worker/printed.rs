@@ -25,7 +25,7 @@ const TAIL_BYTES: usize = 4 << 10;
 
 /// Counts the output of a run against its limit, and forwards its log lines.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct OutputMeter {
     context: Arc<dyn RunContext>,
     used: AtomicUsize,
     limit: usize,
@@ -33,7 +33,7 @@ pub(super) struct Meter {
     pub(super) exceeded: Notify,
 }
 
-impl Meter {
+impl OutputMeter {
     pub(super) fn new(context: Arc<dyn RunContext>, limit: usize) -> Self {
         Self {
             context,
@@ -70,8 +70,8 @@ impl Meter {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    meter: Option<Arc<Meter>>,
+struct OutputState {
+    meter: Option<Arc<OutputMeter>>,
     tail: VecDeque<u8>,
     /// Bytes of output since the start of the last run.
     unmetered: usize,
@@ -79,19 +79,19 @@ struct State {
 
 /// The captured output of a process.
 #[derive(Debug, Default)]
-pub(super) struct Printed {
-    state: Mutex<State>,
+pub(super) struct ProcessOutput {
+    state: Mutex<OutputState>,
     ended: AtomicBool,
     end: Notify,
 }
 
-impl Printed {
-    fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+impl ProcessOutput {
+    fn with<R>(&self, act: impl FnOnce(&mut OutputState) -> R) -> R {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Attributes further output to this run, including output shortly after its end.
-    pub(super) fn belongs_to(&self, meter: Arc<Meter>) {
+    pub(super) fn belongs_to(&self, meter: Arc<OutputMeter>) {
         self.with(|state| {
             state.meter = Some(meter);
             state.unmetered = 0;

@@ -23,10 +23,10 @@ use tokio::{
 
 use crate::worker::{
     RunError, WorkerSettings,
-    cgroup::{Group, GroupLimits, Groups},
+    cgroup::{Cgroup, CgroupLimits, CgroupParent},
     descendants::{self, MARKER},
     frames::{self, FrameReader, kind},
-    printed::Printed,
+    printed::ProcessOutput,
 };
 
 /// The script that reads the modules of the host from standard input.
@@ -45,10 +45,10 @@ const MODULES: [(&str, &str); 8] = [
 ];
 
 /// Timeout of the start of an interpreter, long enough for a busy machine with a slow disk.
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Timeout of the wait for a process that was killed or has closed its pipe.
-const END: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Timeout of the hand-over of a cache.
 const HAND_OVER: Duration = Duration::from_secs(5);
@@ -57,17 +57,17 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 const FRAME_SLACK: usize = 1 << 20;
 
 #[derive(Serialize)]
-struct Settings {
+struct SettingsHeader {
     memory_bytes: u64,
 }
 
 #[derive(Serialize)]
-struct HandOver {
+struct HandOverHeader {
     forced: bool,
 }
 
 #[derive(Serialize)]
-struct TakeOver {
+struct TakeOverHeader {
     /// Seconds.
     elapsed: f64,
 }
@@ -83,16 +83,16 @@ pub(super) struct Hello {
 
 /// Counts a live process until it is dropped.
 #[derive(Debug)]
-struct Alive(Arc<AtomicUsize>);
+struct LiveProcessGuard(Arc<AtomicUsize>);
 
-impl Alive {
+impl LiveProcessGuard {
     fn new(alive: Arc<AtomicUsize>) -> Self {
         alive.fetch_add(1, Ordering::AcqRel);
         Self(alive)
     }
 }
 
-impl Drop for Alive {
+impl Drop for LiveProcessGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -100,16 +100,16 @@ impl Drop for Alive {
 
 /// A handle for signalling and observing a process without its pipes.
 #[derive(Clone, Debug)]
-pub(super) struct Handle {
+pub(super) struct ProcessHandle {
     pub(super) pid: Pid,
     pub(super) marker: Arc<str>,
     /// Whether the plugin has started processes.
     pub(super) forked: Arc<AtomicBool>,
     /// The cgroup of the process, if the server may create cgroups.
-    pub(super) group: Option<Arc<Group>>,
+    pub(super) group: Option<Arc<Cgroup>>,
 }
 
-impl Handle {
+impl ProcessHandle {
     /// Raises `KeyboardInterrupt` in the plugin.
     pub(super) fn interrupt(&self) {
         let _gone = kill_process(self.pid, Signal::INT);
@@ -141,31 +141,31 @@ pub(super) struct Process {
     pub(super) number: u64,
     /// The generation of the interpreter at the start of the process.
     pub(super) generation: u64,
-    pub(super) handle: Handle,
+    pub(super) handle: ProcessHandle,
     pub(super) hello: Hello,
     pub(super) input: ChildStdin,
     pub(super) frames: FrameReader<ChildStdout>,
-    pub(super) printed: Arc<Printed>,
+    pub(super) printed: Arc<ProcessOutput>,
     child: Option<Child>,
-    _alive: Alive,
+    _alive: LiveProcessGuard,
 }
 
 /// The parameters of a process start.
 #[derive(Debug)]
-pub(super) struct Start<'a> {
+pub(super) struct ProcessOptions<'a> {
     pub(super) settings: &'a WorkerSettings,
     pub(super) world: &'a World,
     pub(super) python: PathBuf,
     pub(super) number: u64,
     pub(super) generation: u64,
     pub(super) alive: Arc<AtomicUsize>,
-    pub(super) groups: Option<Arc<Groups>>,
+    pub(super) groups: Option<Arc<CgroupParent>>,
 }
 
 impl Process {
     /// Starts an interpreter and the plugin host in it.
-    pub(super) async fn start(start: Start<'_>) -> Result<Self, RunError> {
-        let Start {
+    pub(super) async fn start(start: ProcessOptions<'_>) -> Result<Self, RunError> {
+        let ProcessOptions {
             settings, world, ..
         } = start;
         let python = start.python.display().to_string();
@@ -184,21 +184,21 @@ impl Process {
         let (Some(pid), (Some(input), Some(output), Some(errors))) = (pid, pipes) else {
             return Err(failed("it ended at once".to_owned()));
         };
-        let limits = GroupLimits {
+        let limits = CgroupLimits {
             memory_bytes: settings.memory_bytes,
             processes: settings.max_descendants,
         };
         let group = start
             .groups
             .and_then(|groups| groups.enter(&marker, pid, limits).ok());
-        let printed = Arc::new(Printed::default());
+        let printed = Arc::new(ProcessOutput::default());
         let reader = Arc::clone(&printed).read(errors, pid, settings.output_bytes);
         tokio::spawn(reader);
         let max_frame = settings.output_bytes.max(settings.cache_bytes) + FRAME_SLACK;
         let mut process = Self {
             number: start.number,
             generation: start.generation,
-            handle: Handle {
+            handle: ProcessHandle {
                 pid,
                 marker,
                 forked: Arc::default(),
@@ -213,9 +213,9 @@ impl Process {
             frames: FrameReader::new(output, max_frame),
             printed,
             child: Some(child),
-            _alive: Alive::new(start.alive),
+            _alive: LiveProcessGuard::new(start.alive),
         };
-        match world.timeout(START, process.greet(settings)).await {
+        match world.timeout(START_TIMEOUT, process.greet(settings)).await {
             Some(Some(hello)) => process.hello = hello,
             Some(None) => {
                 let status = process.end(world).await;
@@ -235,7 +235,12 @@ impl Process {
         let length = u32::try_from(first.len()).ok()?;
         first.splice(..0, length.to_le_bytes());
         let memory_bytes = settings.memory_bytes;
-        frames::push_header(&mut first, kind::SETTINGS, &Settings { memory_bytes }, b"");
+        frames::push_header(
+            &mut first,
+            kind::SETTINGS,
+            &SettingsHeader { memory_bytes },
+            b"",
+        );
         self.input.write_all(&first).await.ok()?;
         let frame = self.frames.next().await.ok()?;
         let (hello, _) = frames::split(frame.payload).ok()?;
@@ -246,7 +251,7 @@ impl Process {
     /// lost; it does not refuse if `is_forced`.
     pub(super) async fn hand_over(&mut self, world: &World, is_forced: bool) -> Option<Bytes> {
         let mut out = Vec::new();
-        let header = HandOver { forced: is_forced };
+        let header = HandOverHeader { forced: is_forced };
         frames::push_header(&mut out, kind::HAND_OVER, &header, b"");
         let exchange = async {
             self.input.write_all(&out).await.ok()?;
@@ -267,7 +272,7 @@ impl Process {
     /// Sends the cache that an earlier process of the trigger handed over `elapsed` ago.
     pub(super) async fn take_over(&mut self, pickled: &[u8], elapsed: Duration) {
         let mut out = Vec::with_capacity(64 + pickled.len());
-        let header = TakeOver {
+        let header = TakeOverHeader {
             elapsed: elapsed.as_secs_f64(),
         };
         frames::push_header(&mut out, kind::TAKE_OVER, &header, pickled);
@@ -290,7 +295,7 @@ impl Process {
             let _joined = tokio::task::spawn_blocking(rest).await;
         }
         let mut child = self.child.take()?;
-        let status = world.timeout(END, child.wait()).await?.ok();
+        let status = world.timeout(END_TIMEOUT, child.wait()).await?.ok();
         world
             .timeout(Duration::from_millis(200), self.printed.ended())
             .await;

@@ -22,15 +22,15 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// An idle process.
 #[derive(Debug)]
-pub(super) struct Idle {
+pub(super) struct IdleProcess {
     pub(super) process: Process,
     /// The time since which the process is idle, on the monotonic clock.
     pub(super) since: Duration,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    idle: Vec<Idle>,
+struct SlotState {
+    idle: Vec<IdleProcess>,
     /// The number of consecutive processes that failed.
     failures: u32,
     /// The time from which the next process may start, on the monotonic clock.
@@ -39,7 +39,7 @@ struct State {
 
 /// The processes of a trigger, with the permits for runs on them.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct TriggerSlot {
     pub(super) key: TriggerKey,
     /// Whether several processes may run the trigger.
     pub(super) is_shared: bool,
@@ -53,20 +53,20 @@ pub(super) struct Slot {
     /// Cancelled when the trigger is disabled or deleted, or the server stops.
     pub(super) stop: CancellationToken,
     waiting: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
 }
 
 /// Counts a waiting run until it is dropped.
 #[derive(Debug)]
-pub(super) struct Waiting<'a>(&'a Slot);
+pub(super) struct WaitingRun<'a>(&'a TriggerSlot);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingRun<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Slot {
+impl TriggerSlot {
     pub(super) fn new(
         key: TriggerKey,
         is_shared: bool,
@@ -85,13 +85,13 @@ impl Slot {
         }
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+    fn with<R>(&self, act: impl FnOnce(&mut SlotState) -> R) -> R {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts a waiting run; fails if there are `max` already.
-    pub(super) fn wait(&self, max: usize) -> Result<Waiting<'_>, RunError> {
-        let waiting = Waiting(self);
+    pub(super) fn wait(&self, max: usize) -> Result<WaitingRun<'_>, RunError> {
+        let waiting = WaitingRun(self);
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= max {
             return Err(RunError::Busy(max));
         }
@@ -122,7 +122,7 @@ impl Slot {
             if self.stop.is_cancelled() {
                 return Some(process);
             }
-            state.idle.push(Idle { process, since });
+            state.idle.push(IdleProcess { process, since });
             None
         })
     }
@@ -176,7 +176,7 @@ mod tests {
             database: DatabaseId::new(1),
             trigger: TriggerId::new(1),
         };
-        let slot = Slot::new(key, false, 8, CancellationToken::new());
+        let slot = TriggerSlot::new(key, false, 8, CancellationToken::new());
         let mut waits = Vec::new();
         for _ in 0..12 {
             slot.ended(true, Duration::ZERO);

@@ -8,7 +8,7 @@ use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE};
 use neap_http::Caller;
 use neap_influxql::{
-    Deletion, MeasurementName, PolicyOptions, Retention, RetentionPolicy, Statement,
+    DeleteClauses, MeasurementName, PolicyOptions, RetentionDuration, RetentionPolicy, Statement,
 };
 use neap_influxql_planner::compile_pattern;
 use neap_schema::DatabaseId;
@@ -17,7 +17,7 @@ use super::{
     error::InfluxqlError,
     planners::DeletePlanner,
     prepared::{AUTOGEN, stored_name},
-    seen::Seen,
+    seen::RequestCatalogs,
 };
 use crate::{QueryEngine, QueryError, QueryRequest};
 
@@ -45,24 +45,24 @@ pub(super) fn name(statement: &Statement) -> Option<&'static str> {
     })
 }
 
-type Done = Result<(), InfluxqlError>;
+type ChangeResult = Result<(), InfluxqlError>;
 
 /// Executes statements that change something on behalf of a caller.
 #[derive(Debug)]
-pub(super) struct Changes<'a> {
+pub(super) struct ChangeExecutor<'a> {
     pub(super) engine: &'a QueryEngine,
     pub(super) caller: &'a Caller,
-    pub(super) seen: &'a Seen,
+    pub(super) seen: &'a RequestCatalogs,
 }
 
-impl Changes<'_> {
+impl ChangeExecutor<'_> {
     /// Creates a database. An existing database is no error, as in InfluxDB 1.x, because clients create their database
     /// at every start.
     pub(super) async fn create_database(
         &self,
         name: &str,
         options: Option<&PolicyOptions>,
-    ) -> Done {
+    ) -> ChangeResult {
         let policy = options.and_then(|options| options.name.as_deref());
         if policy.is_some_and(|policy| policy != AUTOGEN) {
             return Err(not_default(policy.unwrap_or_default()));
@@ -71,7 +71,7 @@ impl Changes<'_> {
         self.create(name, kept).await
     }
 
-    async fn create(&self, name: &str, kept: Option<Duration>) -> Done {
+    async fn create(&self, name: &str, kept: Option<Duration>) -> ChangeResult {
         self.caller.require(DatabaseAction::Create, None)?;
         match self.engine.catalog().create_database(name, kept).await {
             Ok(_) | Err(CatalogError::AlreadyExists { .. }) => Ok(()),
@@ -81,7 +81,7 @@ impl Changes<'_> {
 
     /// Drops a database as the configuration API does: it can be undeleted for a while. A missing database is no error,
     /// as in InfluxDB 1.x.
-    pub(super) async fn drop_database(&self, name: &str) -> Done {
+    pub(super) async fn drop_database(&self, name: &str) -> ChangeResult {
         if name == INTERNAL_DATABASE {
             let text = "cannot delete internal db".to_owned();
             return Err(InfluxqlError::Invalid(text));
@@ -102,7 +102,7 @@ impl Changes<'_> {
         }
     }
 
-    pub(super) async fn drop_measurement(&self, database: DatabaseId, table: &str) -> Done {
+    pub(super) async fn drop_measurement(&self, database: DatabaseId, table: &str) -> ChangeResult {
         self.caller
             .require(DatabaseAction::Delete, Some(database))?;
         let hard_delete = self.engine.settings().hard_delete;
@@ -119,7 +119,7 @@ impl Changes<'_> {
 
     /// Sets the retention of `db/rp`, or of the database itself for `autogen`. As in InfluxDB 1.x, creating an
     /// identical policy again is no error; only `ALTER` changes one.
-    pub(super) async fn set_policy(&self, policy: &RetentionPolicy, creates: bool) -> Done {
+    pub(super) async fn set_policy(&self, policy: &RetentionPolicy, creates: bool) -> ChangeResult {
         let name = stored_name(&policy.database, Some(&policy.name));
         let is_autogen = name == policy.database;
         if policy.default && !is_autogen {
@@ -150,7 +150,7 @@ impl Changes<'_> {
         }
     }
 
-    async fn create_policy(&self, name: &str, kept: Option<Duration>) -> Done {
+    async fn create_policy(&self, name: &str, kept: Option<Duration>) -> ChangeResult {
         self.caller.require(DatabaseAction::Create, None)?;
         let catalog = self.engine.catalog();
         match catalog.create_database(name, kept).await {
@@ -168,7 +168,7 @@ impl Changes<'_> {
         Err(InfluxqlError::Invalid(text))
     }
 
-    pub(super) async fn drop_policy(&self, name: &str, database: &str) -> Done {
+    pub(super) async fn drop_policy(&self, name: &str, database: &str) -> ChangeResult {
         let stored = stored_name(database, Some(name));
         if stored == database {
             let text = format!("retention policy {AUTOGEN} is the database itself: drop that");
@@ -181,7 +181,7 @@ impl Changes<'_> {
     pub(super) async fn delete(
         &self,
         database: DatabaseId,
-        deletion: &Deletion,
+        deletion: &DeleteClauses,
         request: &QueryRequest,
     ) -> Result<Option<Stamp>, InfluxqlError> {
         self.caller.require(DatabaseAction::Write, Some(database))?;
@@ -236,10 +236,10 @@ impl Changes<'_> {
 }
 
 /// Converts a retention; `None` means forever.
-fn kept(retention: Option<Retention>) -> Option<Duration> {
+fn kept(retention: Option<RetentionDuration>) -> Option<Duration> {
     match retention? {
-        Retention::Forever | Retention::For(0) => None,
-        Retention::For(nanos) => Some(Duration::from_nanos(nanos.unsigned_abs())),
+        RetentionDuration::Forever | RetentionDuration::For(0) => None,
+        RetentionDuration::For(nanos) => Some(Duration::from_nanos(nanos.unsigned_abs())),
     }
 }
 

@@ -12,7 +12,7 @@ use neap_schema::DatabaseId;
 use neap_influxql_planner::batch_of;
 use neap_series::AnswerInterface;
 
-use super::{error::InfluxqlError, prepared::AUTOGEN, seen::Seen};
+use super::{error::InfluxqlError, prepared::AUTOGEN, seen::RequestCatalogs};
 use crate::QueryError;
 
 /// The column with database names, as in InfluxDB 3.
@@ -23,7 +23,7 @@ const DAY: u64 = 24 * HOUR;
 
 /// A retention policy: the database itself, or one of the databases named `db/rp`.
 #[derive(Debug)]
-struct Policy {
+struct RetentionPolicyRow {
     database: String,
     name: String,
     kept: Option<Duration>,
@@ -32,7 +32,7 @@ struct Policy {
 /// Answers `SHOW DATABASES` with the databases that the caller may see.
 pub(super) async fn databases(
     catalog: &Catalog,
-    seen: &Seen,
+    seen: &RequestCatalogs,
     interface: AnswerInterface,
     sees: impl Fn(DatabaseId) -> bool,
 ) -> Result<RecordBatch, InfluxqlError> {
@@ -61,7 +61,7 @@ fn live(root: &RootCatalog, sees: impl Fn(DatabaseId) -> bool) -> Vec<(String, D
 /// Answers `SHOW RETENTION POLICIES` for one database, or for all that the caller may see.
 pub(super) async fn retention_policies(
     catalog: &Catalog,
-    seen: &Seen,
+    seen: &RequestCatalogs,
     database: Option<&str>,
     interface: AnswerInterface,
     sees: impl Fn(DatabaseId) -> bool,
@@ -84,7 +84,7 @@ pub(super) async fn retention_policies(
             INTERNAL_DATABASE_ID => Some(INTERNAL_RETENTION),
             id => seen.retention(catalog, id).await?,
         };
-        policies.push(Policy {
+        policies.push(RetentionPolicyRow {
             database: shown,
             name: policy,
             kept,
@@ -110,7 +110,7 @@ fn durations(values: impl Iterator<Item = Duration>) -> ArrayRef {
     Arc::new(texts.collect::<StringArray>())
 }
 
-fn v3(policies: &[Policy]) -> Vec<(&'static str, ArrayRef)> {
+fn v3(policies: &[RetentionPolicyRow]) -> Vec<(&'static str, ArrayRef)> {
     let policies = || policies.iter();
     vec![
         (
@@ -126,7 +126,7 @@ fn v3(policies: &[Policy]) -> Vec<(&'static str, ArrayRef)> {
 }
 
 /// The columns of InfluxDB 1.11.
-fn v1(policies: &[Policy]) -> Vec<(&'static str, ArrayRef)> {
+fn v1(policies: &[RetentionPolicyRow]) -> Vec<(&'static str, ArrayRef)> {
     let all = || policies.iter();
     let none = || durations(all().map(|_| Duration::ZERO));
     let is_default = all().map(|policy| Some(policy.name == AUTOGEN));

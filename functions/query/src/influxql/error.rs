@@ -2,7 +2,7 @@
 
 use neap_catalog::CatalogError;
 use neap_http::{ApiError, Kind};
-use neap_influxql::{BindError, LiftError, ParseError};
+use neap_influxql::{BindError, MultipleDatabasesError, ParseError};
 
 use crate::{QueryError, QueryErrorKind};
 
@@ -17,19 +17,19 @@ pub(crate) enum InfluxqlError {
     Bind(#[from] BindError),
     /// The text does not contain exactly one statement, which the interface requires.
     #[error("must provide only one InfluxQl statement per query")]
-    Several,
+    NotOneStatement,
     /// The statement needs a database, and neither it nor the request names one.
     #[error("must specify a 'db' parameter, or provide the database in the InfluxQL query")]
     NoDatabase,
     /// The statement names two databases.
     #[error(transparent)]
-    Databases(#[from] LiftError),
+    ConflictingDatabases(#[from] MultipleDatabasesError),
     /// The statement and the request name different databases.
     #[error(
         "provided a database in both the parameters ({parameter}) and query string ({statement}) that do not match, \
          if providing a query with an `INFLUXQL` query, consider removing the database parameter"
     )]
-    Mismatch {
+    DatabaseMismatch {
         /// The database of the request.
         parameter: String,
         /// The database in the statement.
@@ -46,7 +46,7 @@ pub(crate) enum InfluxqlError {
     Invalid(String),
     /// The caller lacks the permission.
     #[error("{0}")]
-    Refused(ApiError),
+    Forbidden(ApiError),
     /// The catalog could not be read or changed.
     #[error("{0}")]
     Catalog(#[from] CatalogError),
@@ -70,7 +70,7 @@ impl InfluxqlError {
     /// Whether the error applies to the whole request, which then gets an error status.
     pub(crate) fn is_of_request(&self) -> bool {
         match self {
-            Self::Refused(_) => true,
+            Self::Forbidden(_) => true,
             Self::Query(error) => error.kind() == QueryErrorKind::Unavailable,
             _ => false,
         }
@@ -79,7 +79,7 @@ impl InfluxqlError {
 
 impl From<ApiError> for InfluxqlError {
     fn from(error: ApiError) -> Self {
-        Self::Refused(error)
+        Self::Forbidden(error)
     }
 }
 
@@ -87,7 +87,7 @@ impl From<InfluxqlError> for ApiError {
     fn from(error: InfluxqlError) -> Self {
         let text = error.to_string();
         match error {
-            InfluxqlError::Refused(error) => error,
+            InfluxqlError::Forbidden(error) => error,
             InfluxqlError::Query(error) => error.into(),
             InfluxqlError::Catalog(error) => error.into(),
             InfluxqlError::NotImplemented(_) | InfluxqlError::ReadOnly(_) => {
@@ -95,10 +95,10 @@ impl From<InfluxqlError> for ApiError {
             }
             InfluxqlError::Parse(_)
             | InfluxqlError::Bind(_)
-            | InfluxqlError::Several
+            | InfluxqlError::NotOneStatement
             | InfluxqlError::NoDatabase
-            | InfluxqlError::Databases(_)
-            | InfluxqlError::Mismatch { .. }
+            | InfluxqlError::ConflictingDatabases(_)
+            | InfluxqlError::DatabaseMismatch { .. }
             | InfluxqlError::Invalid(_) => Self::text(Kind::Invalid, text),
         }
     }

@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 use super::{
     error::InfluxqlError,
-    prepared::{Named, prepared},
-    session::{Answer, Session},
+    prepared::{RequestedDatabase, prepared},
+    session::{InfluxqlSession, StatementAnswer},
     v1,
 };
 use crate::{
@@ -49,7 +49,7 @@ struct QueryBody {
 
 /// The parameters of a query in a URL.
 #[derive(Debug, Deserialize)]
-struct QueryUrl {
+struct QueryUrlParams {
     db: Option<String>,
     q: String,
     format: Option<Format>,
@@ -65,7 +65,7 @@ async fn query_by_url(
         let text = "missing query parameters 'db' and 'q'";
         return Err(ApiError::text(Kind::Invalid, text));
     }
-    let url: QueryUrl = parse_query(request.uri())?;
+    let url: QueryUrlParams = parse_query(request.uri())?;
     let params = url.params.map(|params| serde_json::from_str(&params));
     let params = params.transpose().map_err(|error| bad_json(&error))?;
     let query = QueryBody {
@@ -110,15 +110,15 @@ async fn answer(
     query: QueryBody,
 ) -> Result<Response, ApiError> {
     let format = chosen_format(query.format, &head.headers)?;
-    let named = Named {
+    let named = RequestedDatabase {
         database: query.db.as_deref(),
-        ..Named::default()
+        ..RequestedDatabase::default()
     };
     let mut statements = prepared(&query.q, &query.params, named)?;
     let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else {
-        return Err(InfluxqlError::Several.into());
+        return Err(InfluxqlError::NotOneStatement.into());
     };
-    let session = Session {
+    let session = InfluxqlSession {
         engine,
         caller,
         interface: AnswerInterface::V3,
@@ -129,6 +129,6 @@ async fn answer(
         origin: origin::current(),
         seen: Arc::default(),
     };
-    let Answer { rows, .. } = session.run(&statement).await?;
+    let StatementAnswer { rows, .. } = session.run(&statement).await?;
     respond(&session.engine, format, rows).await
 }

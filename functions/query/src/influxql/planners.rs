@@ -12,7 +12,7 @@ use neap_tables::QueryContext;
 use crate::{
     QueryRequest,
     request::{Language, Planner},
-    statement::Planned,
+    statement::PlannedStatement,
 };
 
 /// Plans a statement that returns rows.
@@ -50,7 +50,7 @@ impl Planner for RowsPlanner {
         Language::InfluxQl
     }
 
-    async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<Planned> {
+    async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<PlannedStatement> {
         Ok(
             match plan_statement(context, &self.statement, self.interface).await? {
                 InfluxqlPlan::Query {
@@ -59,11 +59,11 @@ impl Planner for RowsPlanner {
                     series,
                 } => {
                     self.set_series(series);
-                    Planned::Query(*state, plan)
+                    PlannedStatement::Query(*state, plan)
                 }
                 InfluxqlPlan::Rows(ShowRows { rows, series }) => {
                     self.set_series(series);
-                    Planned::Rows(rows)
+                    PlannedStatement::Rows(rows)
                 }
             },
         )
@@ -83,8 +83,8 @@ impl Planner for DeletePlanner {
         Language::InfluxQl
     }
 
-    async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<Planned> {
+    async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<PlannedStatement> {
         let (state, statement) = plan_delete(context, &self.table, self.condition.as_ref())?;
-        Ok(Planned::Delete(state, statement))
+        Ok(PlannedStatement::Delete(state, statement))
     }
 }

@@ -14,7 +14,7 @@ const MAX_STATEMENTS: usize = 100;
 
 /// A statement whose placeholders are replaced by values.
 #[derive(Clone, Debug)]
-pub(super) struct Prepared {
+pub(super) struct PreparedStatement {
     /// The statement without the name of its database.
     pub(super) statement: Statement,
     /// The statement as written.
@@ -25,7 +25,7 @@ pub(super) struct Prepared {
 
 /// The database that a request names in its parameters.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Named<'a> {
+pub(super) struct RequestedDatabase<'a> {
     pub(super) database: Option<&'a str>,
     pub(super) retention_policy: Option<&'a str>,
     /// Whether a statement may name another database, which takes precedence.
@@ -39,8 +39,8 @@ pub(super) struct Named<'a> {
 pub(super) fn prepared(
     text: &str,
     parameters: &Parameters,
-    named: Named<'_>,
-) -> Result<Vec<Prepared>, InfluxqlError> {
+    named: RequestedDatabase<'_>,
+) -> Result<Vec<PreparedStatement>, InfluxqlError> {
     let mut statements = parse(text)?;
     if statements.len() > MAX_STATEMENTS {
         let text = format!("more than {MAX_STATEMENTS} statements in one request");
@@ -55,7 +55,7 @@ pub(super) fn prepared(
         let text = shown(&statement);
         statement.bind(&|name| literal(parameters.0.get(name)?))?;
         let database = database(&mut statement, named)?;
-        Ok(Prepared {
+        Ok(PreparedStatement {
             statement,
             text,
             database,
@@ -76,7 +76,10 @@ fn literal(value: &ScalarValue) -> Option<Literal> {
     }
 }
 
-fn database(statement: &mut Statement, named: Named<'_>) -> Result<Option<String>, InfluxqlError> {
+fn database(
+    statement: &mut Statement,
+    named: RequestedDatabase<'_>,
+) -> Result<Option<String>, InfluxqlError> {
     let of_request = named
         .database
         .map(|database| stored_name(database, named.retention_policy));
@@ -90,7 +93,7 @@ fn database(statement: &mut Statement, named: Named<'_>) -> Result<Option<String
     let in_statement = stored_name(database, lifted.retention_policy.as_deref());
     match of_request {
         Some(parameter) if !named.is_default && parameter != in_statement => {
-            Err(InfluxqlError::Mismatch {
+            Err(InfluxqlError::DatabaseMismatch {
                 parameter,
                 statement: in_statement,
             })

@@ -8,16 +8,16 @@ use tokio::sync::Mutex;
 
 /// The catalogs as read by this request. Changes made by the request invalidate them.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<State>);
+pub(super) struct RequestCatalogs(Mutex<RequestCatalogsInner>);
 
 #[derive(Debug, Default)]
-struct State {
+struct RequestCatalogsInner {
     root: Option<Arc<RootCatalog>>,
     /// The retention of the databases read so far.
     kept: BTreeMap<DatabaseId, Option<Duration>>,
 }
 
-impl Seen {
+impl RequestCatalogs {
     /// Returns the root catalog, read after the request arrived.
     ///
     /// # Errors
@@ -53,6 +53,6 @@ impl Seen {
 
     /// Invalidates the catalogs, because the request changed something.
     pub(super) async fn forget(&self) {
-        *self.0.lock().await = State::default();
+        *self.0.lock().await = RequestCatalogsInner::default();
     }
 }

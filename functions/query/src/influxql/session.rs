@@ -5,44 +5,44 @@ use std::{future::Future, sync::Arc};
 use arrow::{array::RecordBatch, datatypes::Schema};
 use datafusion::common::DataFusionError;
 use neap_bucket::Stamp;
-use neap_catalog::{DatabaseAction, INTERNAL_DATABASE, Origin, origin};
+use neap_catalog::{ChangeOrigin, DatabaseAction, INTERNAL_DATABASE, origin};
 use neap_http::Caller;
 use neap_influxql::Statement;
 use neap_schema::DatabaseId;
 use neap_series::{AnswerInterface, SeriesLayout};
 
 use super::{
-    changes::{self, Changes},
+    changes::{self, ChangeExecutor},
     databases,
     error::InfluxqlError,
     planners::RowsPlanner,
-    prepared::Prepared,
-    seen::Seen,
+    prepared::PreparedStatement,
+    seen::RequestCatalogs,
 };
 use crate::{QueryEngine, QueryError, QueryRequest, Rows};
 
 /// The context of a request: the caller, the interface and the common options.
 #[derive(Clone, Debug)]
-pub(super) struct Session {
+pub(super) struct InfluxqlSession {
     pub(super) engine: Arc<QueryEngine>,
     pub(super) caller: Caller,
     pub(super) interface: AnswerInterface,
     /// The options shared by all statements.
     pub(super) request: QueryRequest,
     /// The origin recorded with changes.
-    pub(super) origin: Origin,
+    pub(super) origin: ChangeOrigin,
     /// The catalogs that its statements have read.
-    pub(super) seen: Arc<Seen>,
+    pub(super) seen: Arc<RequestCatalogs>,
 }
 
 /// The rows of a statement and their series.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct StatementAnswer {
     pub(super) rows: Rows,
     pub(super) series: SeriesLayout,
 }
 
-impl Answer {
+impl StatementAnswer {
     /// The answer of a statement that changes something: no columns, no rows, the stamp of a delete.
     fn done(deleted_at: Option<Stamp>) -> Self {
         let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
@@ -56,9 +56,12 @@ impl Answer {
     }
 }
 
-impl Session {
+impl InfluxqlSession {
     /// Rejects the request if the caller lacks the permission for any statement, before any statement is executed.
-    pub(super) async fn authorize(&self, statements: &[Prepared]) -> Result<(), InfluxqlError> {
+    pub(super) async fn authorize(
+        &self,
+        statements: &[PreparedStatement],
+    ) -> Result<(), InfluxqlError> {
         for prepared in statements {
             if changes::name(&prepared.statement).is_some() || is_list(&prepared.statement) {
                 continue;
@@ -73,10 +76,13 @@ impl Session {
     }
 
     /// Executes a statement.
-    pub(super) async fn run(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
+    pub(super) async fn run(
+        &self,
+        prepared: &PreparedStatement,
+    ) -> Result<StatementAnswer, InfluxqlError> {
         if let Some(name) = changes::name(&prepared.statement) {
             self.check_changes(name)?;
-            return Ok(Answer::done(self.change_whole(prepared).await?));
+            return Ok(StatementAnswer::done(self.change_whole(prepared).await?));
         }
         if is_list(&prepared.statement) {
             return self.engine.in_place(self.list(prepared)).await;
@@ -85,7 +91,7 @@ impl Session {
     }
 
     /// Answers statements that list databases.
-    async fn list(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
+    async fn list(&self, prepared: &PreparedStatement) -> Result<StatementAnswer, InfluxqlError> {
         let (catalog, seen, interface) = (self.engine.catalog(), &self.seen, self.interface);
         let sees = |database: DatabaseId| self.caller.sees(database);
         let (rows, name) = match &prepared.statement {
@@ -102,18 +108,21 @@ impl Session {
                 (rows.await?, "retention_policies")
             }
         };
-        Ok(Answer {
+        Ok(StatementAnswer {
             rows: Rows::at_hand(rows),
             series: SeriesLayout::Single(Some(name)),
         })
     }
 
     /// Executes a change in its own task, so that it completes even if the client disconnects.
-    async fn change_whole(&self, prepared: &Prepared) -> Result<Option<Stamp>, InfluxqlError> {
+    async fn change_whole(
+        &self,
+        prepared: &PreparedStatement,
+    ) -> Result<Option<Stamp>, InfluxqlError> {
         let (session, prepared) = (self.clone(), prepared.clone());
         let change = tokio::spawn(async move {
             let done = origin::scope(session.origin.clone(), session.change(&prepared)).await;
-            if !matches!(done, Err(InfluxqlError::Refused(_))) {
+            if !matches!(done, Err(InfluxqlError::Forbidden(_))) {
                 session.seen.forget().await;
             }
             done
@@ -122,7 +131,7 @@ impl Session {
         ended.map_err(|error| QueryError::Execution(DataFusionError::ExecutionJoin(error)))?
     }
 
-    async fn rows(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
+    async fn rows(&self, prepared: &PreparedStatement) -> Result<StatementAnswer, InfluxqlError> {
         let database = self.readable(prepared).await?;
         let planner = RowsPlanner::new(prepared.statement.clone(), self.interface);
         let planner = Arc::new(planner);
@@ -136,13 +145,13 @@ impl Session {
             SeriesLayout::Columns(key) => key.attach(&rows.schema),
             SeriesLayout::Single(_) => Arc::clone(&rows.schema),
         };
-        Ok(Answer {
+        Ok(StatementAnswer {
             rows: Rows { schema, ..rows },
             series,
         })
     }
 
-    fn request_of(&self, prepared: &Prepared) -> QueryRequest {
+    fn request_of(&self, prepared: &PreparedStatement) -> QueryRequest {
         QueryRequest {
             text: prepared.text.clone(),
             ..self.request.clone()
@@ -150,7 +159,7 @@ impl Session {
     }
 
     /// Resolves the database of a statement and checks that the caller may read it.
-    async fn readable(&self, prepared: &Prepared) -> Result<DatabaseId, InfluxqlError> {
+    async fn readable(&self, prepared: &PreparedStatement) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared
             .database
             .as_ref()
@@ -180,9 +189,9 @@ impl Session {
 
     fn change<'a>(
         &'a self,
-        prepared: &'a Prepared,
+        prepared: &'a PreparedStatement,
     ) -> impl Future<Output = Result<Option<Stamp>, InfluxqlError>> + Send + 'a {
-        let changes = Changes {
+        let changes = ChangeExecutor {
             engine: &self.engine,
             caller: &self.caller,
             seen: &self.seen,
@@ -214,7 +223,7 @@ impl Session {
     }
 
     /// Resolves the database of a statement that changes data in it.
-    async fn changeable(&self, prepared: &Prepared) -> Result<DatabaseId, InfluxqlError> {
+    async fn changeable(&self, prepared: &PreparedStatement) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared
             .database
             .as_ref()

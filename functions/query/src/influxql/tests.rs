@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::{Request, header};
 use serde_json::json;
 
-use crate::tests::instance::Instance;
+use crate::tests::instance::QueryTestInstance;
 
 const HOME: &str = "\
 home,room=Kitchen temp=21.0,co=0i 1704096000000000000
@@ -19,8 +19,8 @@ home temp=20.5 1704096000000000001
 units,src=a v=1i 1704096000000000000
 units,src=b,kind=x v=2i 1704099600000000000";
 
-async fn home() -> Instance {
-    let one = Instance::alone().await;
+async fn home() -> QueryTestInstance {
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     one
 }
@@ -30,7 +30,7 @@ fn form(pairs: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(pairs).unwrap()
 }
 
-impl Instance {
+impl QueryTestInstance {
     async fn v1(&self, pairs: &[(&str, &str)]) -> String {
         let (status, body) = self.get(&format!("/query?{}", form(pairs))).await;
         assert_eq!(status, 200, "{body}");

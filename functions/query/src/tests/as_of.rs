@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_compact::{CollectSettings, Collector};
+use neap_compact::{GarbageCollector, GarbageCollectorSettings};
 
-use super::{DATABASE, Instance};
+use super::{DATABASE, QueryTestInstance};
 
 const COUNT: &str = "SELECT count(*) AS n FROM t";
 
-impl Instance {
+impl QueryTestInstance {
     async fn count_at(&self, as_of: &str) -> String {
         let (status, shown, body) = self.sql_at(COUNT, as_of).await;
         assert_eq!(status, 200, "{body}");
@@ -27,7 +27,7 @@ impl Instance {
 
 #[tokio::test]
 async fn an_answer_has_the_writes_up_to_the_stamp() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t v=1i 1").await;
     let first = one.stamp().await;
     one.write("t v=2i 2").await;
@@ -47,7 +47,7 @@ async fn an_answer_has_the_writes_up_to_the_stamp() {
 
 #[tokio::test]
 async fn versions_that_were_flushed_over_are_read_as_they_were() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t,k=a v=1i 1\nt,k=b v=1i 1").await;
     one.flush().await;
     one.pass(Duration::from_secs(60));
@@ -67,7 +67,7 @@ async fn versions_that_were_flushed_over_are_read_as_they_were() {
 
 #[tokio::test]
 async fn retention_counts_back_from_the_time_that_is_asked_for() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t v=1i 1699999990000000000\nt v=1i 1700000000000000000")
         .await;
     one.flush().await;
@@ -86,7 +86,7 @@ async fn retention_counts_back_from_the_time_that_is_asked_for() {
 
 #[tokio::test]
 async fn the_error_for_a_time_that_is_gone_names_the_oldest_readable_one() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t v=1i 1").await;
     one.flush().await;
     let first = one.stamp().await;
@@ -95,11 +95,11 @@ async fn the_error_for_a_time_that_is_gone_names_the_oldest_readable_one() {
     one.flush().await;
     assert_eq!(one.merge().await, 1);
     assert_eq!(one.count_at(&first).await, "1");
-    let collector = Collector::new(
+    let collector = GarbageCollector::new(
         one.bucket.clone(),
         Arc::clone(&one.catalog),
         one.manifests.clone(),
-        CollectSettings::default(),
+        GarbageCollectorSettings::default(),
     );
     one.pass(Duration::from_secs(3_599));
     collector.collect(DATABASE).await.unwrap();
@@ -116,7 +116,7 @@ async fn the_error_for_a_time_that_is_gone_names_the_oldest_readable_one() {
 
 #[tokio::test]
 async fn a_malformed_as_of_time_is_rejected() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t v=1i 1").await;
     let (status, _, body) = one.sql_at(COUNT, "yesterday").await;
     assert_eq!(status, 400);

@@ -13,19 +13,20 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Answer, Bucket, Change, Clock, Commit, Entropy, Get, GetOptions, KeyClass, ListPage,
-    ListRequest, Margins, MemoryStore, Put, PutMode, Rules, Store, StoreError, World,
+    Bucket, Clock, CommitOutcome, Entropy, Get, GetOptions, KeyClass, ListPage, ListRequest,
+    MemoryStore, ProtocolMargins, ProtocolRules, Put, PutMode, RegisterChange, Store, StoreError,
+    StoreResponse, World,
 };
 use neap_catalog::Catalog;
-use neap_compact::{FlushLimits, Flushed, Flusher};
+use neap_compact::{FlushLimits, FlushResult, Flusher};
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore, Section};
-use neap_wal::{TailReader, TailSettings};
+use neap_wal::{TailReader, TailReaderSettings};
 use tower::ServiceExt;
 
 use super::{
-    DATABASE, HandClock, Instance,
+    DATABASE, QueryTestInstance, SelfAdvancingClock,
     caches::{create_distinct, create_last},
-    instance::Deleter,
+    instance::TestDeleter,
 };
 use crate::QuerySettings;
 
@@ -39,7 +40,7 @@ const FLIPS: u64 = 60;
 
 /// A bit of an object.
 #[derive(Clone, Debug)]
-struct Flip {
+struct BitFlip {
     key: String,
     byte: u64,
     bit: u8,
@@ -51,12 +52,12 @@ struct Flip {
 #[derive(Debug)]
 struct FlippedStore {
     inner: Arc<MemoryStore>,
-    flip: Mutex<Option<Flip>>,
+    flip: Mutex<Option<BitFlip>>,
 }
 
 #[async_trait]
 impl Store for FlippedStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let start = options.range.as_ref().map_or(0, |range| range.start);
         let mut answer = self.inner.get(key, options).await?;
         let mut flip = self.flip.lock().unwrap();
@@ -74,29 +75,34 @@ impl Store for FlippedStore {
         Ok(answer)
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 }
 
 /// A bucket that is written intact and read with a flipped bit.
-struct Stage {
-    clock: Arc<HandClock>,
+struct BitFlipFixture {
+    clock: Arc<SelfAdvancingClock>,
     store: Arc<FlippedStore>,
     entropy: Entropy,
 }
 
-impl Stage {
+impl BitFlipFixture {
     fn new() -> (Self, Arc<MemoryStore>) {
-        let clock = Arc::new(HandClock::default());
+        let clock = Arc::new(SelfAdvancingClock::default());
         let inner = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         let store = FlippedStore {
             inner: Arc::clone(&inner),
@@ -114,7 +120,7 @@ impl Stage {
     /// objects, and a tail with rows and a delete.
     async fn filled() -> Self {
         let (stage, inner) = Self::new();
-        let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
+        let one = QueryTestInstance::new(inner, Arc::clone(&stage.clock)).await;
         for flush in 0..3 {
             one.write(&stations(0, flush)).await;
             one.flush().await;
@@ -127,7 +133,7 @@ impl Stage {
             one.write(&stations(day, 0)).await;
             one.pass(Duration::from_secs(10));
             let flushed = flusher.flush(DATABASE).await.unwrap();
-            assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
+            assert!(matches!(flushed, FlushResult::Done { .. }), "{flushed:?}");
         }
         one.fill_caches().await;
         one.write(&stations(12, 0)).await;
@@ -139,7 +145,11 @@ impl Stage {
     }
 
     /// Answers queries with a flipped bit, each by a new instance with empty caches. An error has no rows.
-    async fn answers(&self, flip: Option<Flip>, queries: &[&str]) -> Vec<Result<String, String>> {
+    async fn answers(
+        &self,
+        flip: Option<BitFlip>,
+        queries: &[&str],
+    ) -> Vec<Result<String, String>> {
         *self.store.flip.lock().unwrap() = flip;
         let reader = self.reader().await;
         let mut answers = Vec::new();
@@ -152,17 +162,20 @@ impl Stage {
         answers
     }
 
-    async fn reader(&self) -> Result<Instance, String> {
+    async fn reader(&self) -> Result<QueryTestInstance, String> {
         let world = World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::new(Entropy::from_seed(7)),
         };
         // An instance needs the cluster rules to start.
         let bucket = Bucket::new(Arc::clone(&self.store) as _, world);
-        let catalog = Catalog::new(bucket, Margins::LOCAL, None);
+        let catalog = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
         catalog.rules().await.map_err(|error| error.to_string())?;
         let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.clock));
-        Ok(Instance::over(store, clock, QuerySettings::default(), Deleter::None).await)
+        Ok(
+            QueryTestInstance::over(store, clock, QuerySettings::default(), TestDeleter::None)
+                .await,
+        )
     }
 
     /// Returns the objects with their lengths, by class.
@@ -183,10 +196,10 @@ impl Stage {
         objects
     }
 
-    fn random_flip(&self, objects: &[(String, u64)]) -> Flip {
+    fn random_flip(&self, objects: &[(String, u64)]) -> BitFlip {
         let object = self.entropy.next_u64() % objects.len() as u64;
         let (key, length) = &objects[usize::try_from(object).unwrap()];
-        Flip {
+        BitFlip {
             key: key.clone(),
             byte: self.entropy.next_u64() % length,
             bit: u8::try_from(self.entropy.next_u64() % 8).unwrap(),
@@ -196,17 +209,17 @@ impl Stage {
 }
 
 /// Creates a flusher that keeps few sections in the manifest itself.
-fn paging_flusher(one: &Instance) -> Flusher {
+fn paging_flusher(one: &QueryTestInstance) -> Flusher {
     let settings = ManifestSettings {
         inline_sections: 4,
         ..ManifestSettings::default()
     };
-    let rules = Rules::new(Margins::LOCAL);
+    let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
     Flusher::new(
         one.bucket.clone(),
         Arc::clone(&one.catalog),
         ManifestStore::new(one.bucket.clone(), &rules, settings),
-        TailReader::new(one.bucket.clone(), TailSettings::default()),
+        TailReader::new(one.bucket.clone(), TailReaderSettings::default()),
         rules,
         FlushLimits::default(),
     )
@@ -227,7 +240,7 @@ fn stations(day: i64, flush: i64) -> String {
 }
 
 /// Returns the answer to a query, or the error, which may come after a part of the answer.
-async fn ask(one: &Instance, sql: &str) -> Result<String, String> {
+async fn ask(one: &QueryTestInstance, sql: &str) -> Result<String, String> {
     let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
     let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
     let answer = one.router.clone().oneshot(request.unwrap()).await.unwrap();
@@ -251,7 +264,7 @@ const QUERIES: [&str; 6] = [
 
 #[tokio::test]
 async fn a_flipped_bit_of_any_object_never_changes_an_answer() {
-    let stage = Stage::filled().await;
+    let stage = BitFlipFixture::filled().await;
     let right = stage.answers(None, &QUERIES).await;
     assert!(right.iter().all(Result::is_ok), "{right:?}");
     let objects = stage.objects().await;
@@ -289,9 +302,9 @@ async fn a_flipped_bit_of_any_object_never_changes_an_answer() {
 }
 
 /// Creates a bucket with one section of each of two tables in one bundle; returns the section of the first.
-async fn two_tables() -> (Stage, Section) {
-    let (stage, inner) = Stage::new();
-    let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
+async fn two_tables() -> (BitFlipFixture, Section) {
+    let (stage, inner) = BitFlipFixture::new();
+    let one = QueryTestInstance::new(inner, Arc::clone(&stage.clock)).await;
     one.write(
         "first,k=a v=1.5,s=\"one\" 1700000000000000000\n\
          first,k=b v=2.5,s=\"two\" 1700000060000000000\n\
@@ -316,7 +329,7 @@ async fn a_flipped_bit_of_each_byte_of_a_section_is_an_error_of_its_table_alone(
     let key = section.key(DATABASE).to_string();
     let data = 4..section.footer_range().start;
     for byte in section.range() {
-        let flip = Flip {
+        let flip = BitFlip {
             key: key.clone(),
             byte,
             bit: u8::try_from(byte % 8).unwrap(),
@@ -347,7 +360,7 @@ async fn a_range_that_arrives_damaged_is_read_once_more() {
     let footer = section.footer_range();
     for byte in [footer.start - 1, footer.start, footer.end - 1] {
         for reads in [1, 2] {
-            *stage.store.flip.lock().unwrap() = Some(Flip {
+            *stage.store.flip.lock().unwrap() = Some(BitFlip {
                 key: section.key(DATABASE).to_string(),
                 byte,
                 bit: 3,
@@ -366,7 +379,7 @@ async fn a_range_that_arrives_damaged_is_read_once_more() {
 }
 
 /// Makes all sections of the manifest look like those of a release without page checksums.
-async fn remove_checksums(one: &Instance) {
+async fn remove_checksums(one: &QueryTestInstance) {
     let register = one.manifests.register(DATABASE);
     let old = register.commit(None, |base| {
         let mut next = Manifest::successor(base);
@@ -374,9 +387,9 @@ async fn remove_checksums(one: &Instance) {
             Arc::make_mut(section).footer_crc32c = None;
             Arc::make_mut(section).crc32c = None;
         }
-        Ok::<_, Infallible>(Change::Put(next.clone(), next.sections))
+        Ok::<_, Infallible>(RegisterChange::Put(next.clone(), next.sections))
     });
-    let Commit::Committed { result, .. } = old.await.unwrap() else {
+    let CommitOutcome::Committed { result, .. } = old.await.unwrap() else {
         panic!("not committed");
     };
     for section in result {
@@ -395,8 +408,8 @@ async fn remove_checksums(one: &Instance) {
 
 #[tokio::test]
 async fn sections_of_earlier_releases_are_read_and_get_checksums_by_a_merge() {
-    let (stage, inner) = Stage::new();
-    let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
+    let (stage, inner) = BitFlipFixture::new();
+    let one = QueryTestInstance::new(inner, Arc::clone(&stage.clock)).await;
     for flush in 0..3 {
         one.write(&format!("first,k=a v={flush} 170000000000000000{flush}"))
             .await;
@@ -416,7 +429,7 @@ async fn sections_of_earlier_releases_are_read_and_get_checksums_by_a_merge() {
             .all(|one| one.footer_crc32c.is_some())
     );
     let section = &manifest.sections[0];
-    let flip = Flip {
+    let flip = BitFlip {
         key: section.key(DATABASE).to_string(),
         byte: section.offset + 4,
         bit: 0,

@@ -8,15 +8,15 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_bucket::{
-    Answer, Get, GetOptions, KeyClass, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode,
-    Store, StoreError,
+    Get, GetOptions, KeyClass, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode, Store,
+    StoreError, StoreResponse,
 };
 use tokio::sync::Semaphore;
 
 use super::{
-    DATABASE, HandClock, Instance,
+    DATABASE, QueryTestInstance, SelfAdvancingClock,
     caches::{create_distinct, create_last},
-    instance::Deleter,
+    instance::TestDeleter,
 };
 use crate::{CacheStats, QuerySettings};
 
@@ -26,9 +26,9 @@ const LATEST: &str = "SELECT room, temp FROM last_cache('home', 'latest') WHERE 
 
 /// The behaviour of reads of one class of objects.
 #[derive(Clone, Debug)]
-enum Reads {
+enum ReadMode {
     /// They succeed.
-    Whole,
+    Normal,
     /// They fail.
     Fail,
     /// The first reads, up to this number, return wrong bytes.
@@ -42,33 +42,33 @@ enum Reads {
 
 /// A store whose reads of one class of objects, cache objects by default, misbehave.
 #[derive(Debug)]
-struct CacheFaults {
+struct CacheFaultStore {
     inner: Arc<MemoryStore>,
-    reads: Mutex<(KeyClass, Reads)>,
+    reads: Mutex<(KeyClass, ReadMode)>,
 }
 
 #[async_trait]
-impl Store for CacheFaults {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for CacheFaultStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let (class, reads) = self.reads.lock().unwrap().clone();
         if KeyClass::of(key) != class {
             return self.inner.get(key, options).await;
         }
         let mut is_damaged = false;
         match reads {
-            Reads::Whole | Reads::Damaged(0) => {}
-            Reads::Fail => {
+            ReadMode::Normal | ReadMode::Damaged(0) => {}
+            ReadMode::Fail => {
                 return Err(StoreError::Unavailable {
                     operation: Operation::Get,
                     key: key.to_owned(),
                     reason: "it is a test".to_owned(),
                 });
             }
-            Reads::Damaged(times) => {
-                self.reads.lock().unwrap().1 = Reads::Damaged(times - 1);
+            ReadMode::Damaged(times) => {
+                self.reads.lock().unwrap().1 = ReadMode::Damaged(times - 1);
                 is_damaged = true;
             }
-            Reads::Wait { begun, may_go_on } => {
+            ReadMode::Wait { begun, may_go_on } => {
                 begun.add_permits(1);
                 may_go_on.acquire().await.unwrap().forget();
             }
@@ -80,34 +80,39 @@ impl Store for CacheFaults {
         Ok(answer)
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 }
 
-struct Faulty {
-    faults: Arc<CacheFaults>,
-    one: Instance,
+struct CacheFaultFixture {
+    faults: Arc<CacheFaultStore>,
+    one: QueryTestInstance,
 }
 
-impl Faulty {
+impl CacheFaultFixture {
     /// Creates a flushed table with a last cache, `latest`, which has an object, and a distinct cache, `rooms`.
     async fn new() -> Self {
-        let clock = Arc::new(HandClock::default());
-        let faults = Arc::new(CacheFaults {
+        let clock = Arc::new(SelfAdvancingClock::default());
+        let faults = Arc::new(CacheFaultStore {
             inner: Arc::new(MemoryStore::new(Arc::clone(&clock) as _)),
-            reads: Mutex::new((KeyClass::Cache, Reads::Whole)),
+            reads: Mutex::new((KeyClass::Cache, ReadMode::Normal)),
         });
         let (store, settings) = (Arc::clone(&faults) as _, QuerySettings::default());
-        let one = Instance::over(store, clock, settings, Deleter::Writer).await;
+        let one = QueryTestInstance::over(store, clock, settings, TestDeleter::Writer).await;
         one.write(
             "home,room=Kitchen temp=20 1699999990000000000\n\
              home,room=Kitchen temp=19 1699999980000000000\n\
@@ -121,14 +126,14 @@ impl Faulty {
         Self { faults, one }
     }
 
-    fn set(&self, reads: Reads) {
+    fn set(&self, reads: ReadMode) {
         *self.faults.reads.lock().unwrap() = (KeyClass::Cache, reads);
     }
 
     /// Makes reads of a class start and then wait.
     fn hold(&self, class: KeyClass) -> (Arc<Semaphore>, Arc<Semaphore>) {
         let (begun, may_go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let reads = Reads::Wait {
+        let reads = ReadMode::Wait {
             begun: Arc::clone(&begun),
             may_go_on: Arc::clone(&may_go_on),
         };
@@ -143,7 +148,7 @@ impl Faulty {
 
 #[tokio::test]
 async fn a_query_that_waits_for_an_object_is_not_overtaken_by_writes() {
-    let faulty = Faulty::new().await;
+    let faulty = CacheFaultFixture::new().await;
     let one = &faulty.one;
     one.write("home,room=Kitchen temp=21 1699999991000000000")
         .await;
@@ -164,8 +169,8 @@ async fn a_query_that_waits_for_an_object_is_not_overtaken_by_writes() {
 
 #[tokio::test]
 async fn an_unavailable_store_is_not_asked_for_table_data_instead() {
-    let faulty = Faulty::new().await;
-    faulty.set(Reads::Fail);
+    let faulty = CacheFaultFixture::new().await;
+    faulty.set(ReadMode::Fail);
     let query = serde_json::json!({"db": "db", "q": LATEST, "format": "csv"});
     let (status, body) = faulty.one.post(query).await;
     assert_eq!(status, 503, "{body}");
@@ -173,23 +178,23 @@ async fn an_unavailable_store_is_not_asked_for_table_data_instead() {
     let rooms = "SELECT DISTINCT room FROM home ORDER BY room";
     assert_eq!(faulty.one.sql(rooms).await, "room\nCellar\nKitchen\n");
     assert_eq!(faulty.stats().scans, 0);
-    faulty.set(Reads::Whole);
+    faulty.set(ReadMode::Normal);
     assert_eq!(faulty.one.sql(LATEST).await, "room,temp\nKitchen,20.0\n");
     assert_eq!((faulty.stats().scans, faulty.stats().loads), (0, 1));
 }
 
 #[tokio::test]
 async fn an_object_that_arrives_damaged_is_read_again() {
-    let faulty = Faulty::new().await;
-    faulty.set(Reads::Damaged(1));
+    let faulty = CacheFaultFixture::new().await;
+    faulty.set(ReadMode::Damaged(1));
     assert_eq!(faulty.one.sql(LATEST).await, "room,temp\nKitchen,20.0\n");
     assert_eq!((faulty.stats().scans, faulty.stats().loads), (0, 2));
 }
 
 #[tokio::test]
 async fn a_damaged_object_is_replaced_by_a_table_scan_and_read_again_later() {
-    let faulty = Faulty::new().await;
-    faulty.set(Reads::Damaged(2));
+    let faulty = CacheFaultFixture::new().await;
+    faulty.set(ReadMode::Damaged(2));
     assert_eq!(faulty.one.sql(LATEST).await, "room,temp\nKitchen,20.0\n");
     assert_eq!((faulty.stats().scans, faulty.stats().loads), (1, 2));
     // With a delete in the tail, the scan result is no longer valid, but the object is.
@@ -201,7 +206,7 @@ async fn a_damaged_object_is_replaced_by_a_table_scan_and_read_again_later() {
 
 #[tokio::test]
 async fn an_error_of_one_cache_does_not_affect_others() {
-    let faulty = Faulty::new().await;
+    let faulty = CacheFaultFixture::new().await;
     let one = &faulty.one;
     create_last(one, "without_object", &["room"], None, 2, HOUR).await;
     let other = "SELECT temp FROM last_cache('home', 'without_object') WHERE room = 'Cellar'";
@@ -211,7 +216,7 @@ async fn an_error_of_one_cache_does_not_affect_others() {
         .await;
     one.flush().await;
     let before = faulty.stats().scans;
-    faulty.set(Reads::Fail);
+    faulty.set(ReadMode::Fail);
     one.engine.feed(DATABASE).await.unwrap_err();
     assert_eq!(faulty.stats().scans, before + 1);
     assert_eq!(one.sql(other).await, "temp\n10.0\n");
@@ -220,7 +225,7 @@ async fn an_error_of_one_cache_does_not_affect_others() {
 
 #[tokio::test]
 async fn a_delete_causes_no_scan_until_a_query_reads_the_cache() {
-    let faulty = Faulty::new().await;
+    let faulty = CacheFaultFixture::new().await;
     let one = &faulty.one;
     one.sql(LATEST).await;
     one.sql("DELETE FROM home WHERE time = '2023-11-14T22:13:10Z'")
@@ -233,7 +238,7 @@ async fn a_delete_causes_no_scan_until_a_query_reads_the_cache() {
 
 #[tokio::test]
 async fn a_cache_build_outlives_its_query_and_excludes_other_builds() {
-    let faulty = Faulty::new().await;
+    let faulty = CacheFaultFixture::new().await;
     let one = &faulty.one;
     create_last(one, "two", &["room"], None, 2, HOUR).await;
     create_last(one, "three", &["room"], None, 3, HOUR).await;
@@ -270,15 +275,15 @@ fn many() -> String {
 
 async fn limited(
     store: &Arc<MemoryStore>,
-    clock: &Arc<HandClock>,
+    clock: &Arc<SelfAdvancingClock>,
     settings: QuerySettings,
-) -> Instance {
-    Instance::with(Arc::clone(store), Arc::clone(clock), settings).await
+) -> QueryTestInstance {
+    QueryTestInstance::with(Arc::clone(store), Arc::clone(clock), settings).await
 }
 
 #[tokio::test]
 async fn a_cache_that_exceeds_its_memory_is_not_rebuilt_for_ten_minutes() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
         cache_bytes: 4 << 10,
@@ -300,7 +305,7 @@ async fn a_cache_that_exceeds_its_memory_is_not_rebuilt_for_ten_minutes() {
 
 #[tokio::test]
 async fn caches_take_no_room_from_the_tail() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let with = async |tail_bytes: usize| {
         let settings = QuerySettings {
@@ -333,7 +338,7 @@ async fn caches_take_no_room_from_the_tail() {
         let line = format!("home,room=r8 temp=8 169999999{at}500000000");
         writer.write(&line).await;
     }
-    let has_room = async |one: &Instance, name: &String| {
+    let has_room = async |one: &QueryTestInstance, name: &String| {
         let plan = one.sql(&format!("EXPLAIN {}", latest(name))).await;
         !plan.contains("from=table")
     };

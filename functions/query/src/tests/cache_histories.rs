@@ -8,11 +8,11 @@ use neap_bucket::MemoryStore;
 use neap_catalog::{NewDistinctCache, NewLastCache};
 use proptest::prelude::*;
 
-use super::{DATABASE, HandClock, Instance};
+use super::{DATABASE, QueryTestInstance, SelfAdvancingClock};
 use crate::QuerySettings;
 
 #[derive(Clone, Debug)]
-struct Line {
+struct CachedRowLine {
     k: Option<u8>,
     j: Option<u8>,
     time: i64,
@@ -23,8 +23,8 @@ struct Line {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
-    Write(Vec<Line>),
+enum CacheQueryStep {
+    Write(Vec<CachedRowLine>),
     DeleteTimes(i64, i64),
     DeleteKey(Option<u8>),
     DeletePart(u8, i64),
@@ -52,12 +52,12 @@ const SPAN: i64 = 4 * 3_600_000_000_000;
 /// The time of points with number 0. The clock starts at 1700000000 s.
 const FIRST: i64 = 1_700_000_000_000_000_000 - 24 * SPAN + SPAN / 3;
 
-fn line() -> impl Strategy<Value = Line> {
+fn line() -> impl Strategy<Value = CachedRowLine> {
     let tag = || proptest::option::weighted(0.8, 0..3u8);
     let field = || proptest::option::weighted(0.6, any::<i8>());
     let extra = proptest::option::weighted(0.2, any::<bool>());
     let line = (tag(), tag(), 0..24i64, field(), field(), extra);
-    line.prop_map(|(k, j, time, a, b, extra)| Line {
+    line.prop_map(|(k, j, time, a, b, extra)| CachedRowLine {
         k,
         j,
         time,
@@ -67,24 +67,24 @@ fn line() -> impl Strategy<Value = Line> {
     })
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<CacheQueryStep>> {
     let step = prop_oneof![
-        8 => proptest::collection::vec(line(), 1..8).prop_map(Step::Write),
-        1 => (0..24i64, 0..4i64).prop_map(|(first, more)| Step::DeleteTimes(first, first + more)),
-        1 => proptest::option::of(0..3u8).prop_map(Step::DeleteKey),
-        1 => (0..3u8, 0..24i64).prop_map(|(k, first)| Step::DeletePart(k, first)),
-        4 => Just(Step::Flush),
-        1 => Just(Step::Merge),
-        3 => Just(Step::Fill),
-        1 => proptest::option::of(1..24i64).prop_map(Step::Keep),
-        2 => (1..20u64).prop_map(Step::Pass),
-        2 => any::<bool>().prop_map(Step::Restart),
-        1 => Just(Step::Feed),
+        8 => proptest::collection::vec(line(), 1..8).prop_map(CacheQueryStep::Write),
+        1 => (0..24i64, 0..4i64).prop_map(|(first, more)| CacheQueryStep::DeleteTimes(first, first + more)),
+        1 => proptest::option::of(0..3u8).prop_map(CacheQueryStep::DeleteKey),
+        1 => (0..3u8, 0..24i64).prop_map(|(k, first)| CacheQueryStep::DeletePart(k, first)),
+        4 => Just(CacheQueryStep::Flush),
+        1 => Just(CacheQueryStep::Merge),
+        3 => Just(CacheQueryStep::Fill),
+        1 => proptest::option::of(1..24i64).prop_map(CacheQueryStep::Keep),
+        2 => (1..20u64).prop_map(CacheQueryStep::Pass),
+        2 => any::<bool>().prop_map(CacheQueryStep::Restart),
+        1 => Just(CacheQueryStep::Feed),
     ];
     proptest::collection::vec(step, 1..20)
 }
 
-impl Line {
+impl CachedRowLine {
     fn text(&self) -> String {
         let tag = |name: &str, value: Option<u8>| {
             value.map_or(String::new(), |value| format!(",{name}={name}{value}"))
@@ -103,7 +103,7 @@ impl Line {
     }
 }
 
-struct Last {
+struct LastCacheSpec {
     name: &'static str,
     keys: &'static [&'static str],
     values: Option<&'static [&'static str]>,
@@ -111,36 +111,36 @@ struct Last {
     ttl_s: u64,
 }
 
-const LAST: [Last; 5] = [
-    Last {
+const LAST: [LastCacheSpec; 5] = [
+    LastCacheSpec {
         name: "by_k",
         keys: &["k"],
         values: None,
         count: 1,
         ttl_s: 200_000,
     },
-    Last {
+    LastCacheSpec {
         name: "two",
         keys: &["j", "k"],
         values: Some(&["b"]),
         count: 2,
         ttl_s: 100_000,
     },
-    Last {
+    LastCacheSpec {
         name: "series",
         keys: &["k", "j"],
         values: None,
         count: 1,
         ttl_s: 150_000,
     },
-    Last {
+    LastCacheSpec {
         name: "all",
         keys: &[],
         values: Some(&["a", "k"]),
         count: 3,
         ttl_s: 300_000,
     },
-    Last {
+    LastCacheSpec {
         name: "by_a",
         keys: &["a"],
         values: Some(&["b"]),
@@ -149,21 +149,21 @@ const LAST: [Last; 5] = [
     },
 ];
 
-struct Distinct {
+struct DistinctCacheSpec {
     name: &'static str,
     columns: &'static [&'static str],
     max_cardinality: u64,
     max_age_s: u64,
 }
 
-const DISTINCT: [Distinct; 2] = [
-    Distinct {
+const DISTINCT: [DistinctCacheSpec; 2] = [
+    DistinctCacheSpec {
         name: "ks",
         columns: &["k"],
         max_cardinality: 2,
         max_age_s: 150_000,
     },
-    Distinct {
+    DistinctCacheSpec {
         name: "pairs",
         columns: &["j", "k"],
         max_cardinality: 100,
@@ -171,19 +171,19 @@ const DISTINCT: [Distinct; 2] = [
     },
 ];
 
-struct History {
+struct CacheQueryHistory {
     store: Arc<MemoryStore>,
-    clock: Arc<HandClock>,
-    writer: Instance,
-    reader: Instance,
+    clock: Arc<SelfAdvancingClock>,
+    writer: QueryTestInstance,
+    reader: QueryTestInstance,
     hits: u64,
 }
 
-impl History {
+impl CacheQueryHistory {
     async fn new() -> Self {
-        let clock = Arc::new(HandClock::default());
+        let clock = Arc::new(SelfAdvancingClock::default());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        let writer = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+        let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
         writer
             .write(&format!("t,k=k0,j=j0 a=1i,b=1i {FIRST}"))
             .await;
@@ -211,7 +211,7 @@ impl History {
             let created = writer.catalog.create_distinct_cache(DATABASE, &new);
             created.await.unwrap();
         }
-        let reader = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+        let reader = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
         Self {
             store,
             clock,
@@ -227,47 +227,47 @@ impl History {
         self.writer.sql(&statement).await;
     }
 
-    async fn take(&mut self, step: &Step) {
+    async fn take(&mut self, step: &CacheQueryStep) {
         let at = |step: i64| format!("to_timestamp({})", FIRST + step * SPAN);
         match step {
-            Step::Write(lines) => {
-                let lines: Vec<String> = lines.iter().map(Line::text).collect();
+            CacheQueryStep::Write(lines) => {
+                let lines: Vec<String> = lines.iter().map(CachedRowLine::text).collect();
                 self.writer.write(&lines.join("\n")).await;
             }
-            Step::DeleteTimes(first, last) => {
+            CacheQueryStep::DeleteTimes(first, last) => {
                 let times = format!("time BETWEEN {} AND {}", at(*first), at(*last));
                 self.delete(&times).await;
             }
-            Step::DeleteKey(None) => self.delete("k IS NULL").await,
-            Step::DeleteKey(Some(k)) => self.delete(&format!("k = 'k{k}'")).await,
-            Step::DeletePart(k, first) => {
+            CacheQueryStep::DeleteKey(None) => self.delete("k IS NULL").await,
+            CacheQueryStep::DeleteKey(Some(k)) => self.delete(&format!("k = 'k{k}'")).await,
+            CacheQueryStep::DeletePart(k, first) => {
                 let part = format!("k = 'k{k}' AND time >= {}", at(*first));
                 self.delete(&part).await;
             }
-            Step::Flush => {
+            CacheQueryStep::Flush => {
                 self.writer.flush().await;
             }
-            Step::Merge => {
+            CacheQueryStep::Merge => {
                 self.writer.merge().await;
             }
-            Step::Fill => self.writer.fill_caches().await,
-            Step::Keep(kept) => {
+            CacheQueryStep::Fill => self.writer.fill_caches().await,
+            CacheQueryStep::Keep(kept) => {
                 let nanos = kept.map(|kept| kept * SPAN + SPAN / 2);
                 let kept = nanos.map(|nanos| Duration::from_nanos(nanos.unsigned_abs()));
                 let kept = self.writer.catalog.set_retention(DATABASE, kept);
                 kept.await.unwrap();
             }
-            Step::Pass(hours) => self.writer.pass(Duration::from_secs(hours * 3600)),
-            Step::Restart(crowded) => {
+            CacheQueryStep::Pass(hours) => self.writer.pass(Duration::from_secs(hours * 3600)),
+            CacheQueryStep::Restart(crowded) => {
                 self.hits += self.reader.engine.cache_stats().hits;
                 let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
                 let mut settings = QuerySettings::default();
                 if *crowded {
                     settings.cache_bytes = FEW_CONTENTS;
                 }
-                self.reader = Instance::with(store, clock, settings).await;
+                self.reader = QueryTestInstance::with(store, clock, settings).await;
             }
-            Step::Feed => {
+            CacheQueryStep::Feed => {
                 self.writer.engine.feed(DATABASE).await.unwrap();
             }
         }
@@ -402,7 +402,7 @@ proptest! {
     fn contents_of_caches_match_their_definitions(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut history = History::new().await;
+            let mut history = CacheQueryHistory::new().await;
             let filters = ["true", "k = 'k1'", "k <> 'k0'", "k IN ('k0', 'k2')", "k > 'k0' OR k IS NULL"];
             for (at, step) in steps.iter().enumerate() {
                 history.take(step).await;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
-use neap_bucket::{Counts, KeyClass, Operation};
+use neap_bucket::{KeyClass, Operation, OperationCounts};
 use neap_catalog::{NewDistinctCache, NewLastCache};
 use neap_tables::{QueryContext, StaleTail, is_overtaken};
 
-use super::{DATABASE, Instance};
+use super::{DATABASE, QueryTestInstance};
 
 /// The clock starts at 1700000000 s.
 const HOME: &str = "\
@@ -19,7 +19,7 @@ home,room=Attic,floor=2 hum=33i 1699999970000000000
 home,floor=9 temp=1 1699999999000000000";
 
 pub(super) async fn create_last(
-    one: &Instance,
+    one: &QueryTestInstance,
     name: &str,
     keys: &[&str],
     values: Option<&[&str]>,
@@ -39,7 +39,7 @@ pub(super) async fn create_last(
 }
 
 pub(super) async fn create_distinct(
-    one: &Instance,
+    one: &QueryTestInstance,
     name: &str,
     columns: &[&str],
     max_cardinality: u64,
@@ -60,7 +60,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn the_newest_rows_of_each_key_are_shown_newest_first() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     create_last(&one, "two", &["room"], Some(&["temp"]), 2, HOUR).await;
@@ -108,7 +108,7 @@ async fn the_newest_rows_of_each_key_are_shown_newest_first() {
 
 #[tokio::test]
 async fn values_that_were_seen_lately_are_shown_sorted() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     create_distinct(&one, "rooms", &["room"], 100, HOUR).await;
     create_distinct(&one, "two", &["floor", "room"], 2, HOUR).await;
@@ -141,7 +141,7 @@ async fn values_that_were_seen_lately_are_shown_sorted() {
 
 #[tokio::test]
 async fn rows_expire_by_their_own_time() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     let age = Duration::from_secs(15);
     create_last(&one, "latest", &["room"], Some(&[]), 1, age).await;
@@ -157,7 +157,7 @@ async fn rows_expire_by_their_own_time() {
 
 #[tokio::test]
 async fn caches_may_be_keyed_by_fields() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("home,k=a state=\"on\",on=true 1699999990000000000")
         .await;
     one.write("home,k=b state=\"off\",on=false 1699999991000000000")
@@ -183,7 +183,7 @@ async fn caches_may_be_keyed_by_fields() {
 
 #[tokio::test]
 async fn wrong_arguments_are_refused_in_the_words_of_influxdb() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     create_last(&one, "a", &["room"], None, 1, HOUR).await;
     create_last(&one, "b", &["floor"], None, 1, HOUR).await;
@@ -227,7 +227,7 @@ async fn wrong_arguments_are_refused_in_the_words_of_influxdb() {
 
 #[tokio::test]
 async fn caches_are_read_in_statements_of_any_kind() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     create_last(&one, "latest", &["room"], None, 2, HOUR).await;
     create_distinct(&one, "rooms", &["room"], 100, HOUR).await;
@@ -288,13 +288,13 @@ async fn caches_are_read_in_statements_of_any_kind() {
     assert_eq!(one.post(unknown).await.0, 500);
 }
 
-async fn explained(one: &Instance, sql: &str) -> String {
+async fn explained(one: &QueryTestInstance, sql: &str) -> String {
     one.sql(&format!("EXPLAIN {sql}")).await
 }
 
 #[tokio::test]
 async fn explain_shows_the_cache_and_what_is_asked_of_it() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     create_distinct(&one, "rooms", &["room"], 100, HOUR).await;
@@ -318,13 +318,13 @@ async fn explain_shows_the_cache_and_what_is_asked_of_it() {
 
 #[tokio::test]
 async fn contents_come_from_one_object_and_stay_in_memory() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     one.flush().await;
     one.fill_caches().await;
     let sql = "SELECT room, temp FROM last_cache('home') WHERE room = 'Kitchen'";
-    let of = |counts: Counts, class| counts.of(Operation::Get, class).requests;
+    let of = |counts: OperationCounts, class| counts.of(Operation::Get, class).requests;
     let first = one.requests(sql).await;
     assert_eq!(
         (of(first, KeyClass::Cache), of(first, KeyClass::Data)),
@@ -353,7 +353,7 @@ async fn contents_come_from_one_object_and_stay_in_memory() {
 
 #[tokio::test]
 async fn only_caches_that_were_queried_recently_are_refreshed() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     assert_eq!(one.engine.feed(DATABASE).await.unwrap(), 0);
@@ -365,7 +365,7 @@ async fn only_caches_that_were_queried_recently_are_refreshed() {
 
 #[tokio::test]
 async fn caches_do_not_affect_answers_as_of_earlier_times() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     let stamp = one.write(HOME).await;
     create_last(&one, "latest", &["room"], Some(&["temp"]), 1, HOUR).await;
     let sql = "SELECT room, temp FROM last_cache('home') WHERE room = 'Kitchen'";
@@ -379,7 +379,7 @@ async fn caches_do_not_affect_answers_as_of_earlier_times() {
 
 #[tokio::test]
 async fn the_header_that_switches_caches_off_is_on_or_off() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     let request = Request::get("/api/v3/query_sql?db=db&q=SELECT%201")
         .header("x-neap-cache", "maybe")
@@ -391,7 +391,7 @@ async fn the_header_that_switches_caches_off_is_on_or_off() {
 
 #[tokio::test]
 async fn a_tail_image_newer_than_a_query_is_kept() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     let before = one.context().await;
     one.write("home,room=Garage temp=1 1699999999500000000")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_bucket::{KeyClass, Operation};
 
-use super::instance::Instance;
+use super::instance::QueryTestInstance;
 
 const DAY: i64 = 86_400_000_000_000;
 
@@ -19,7 +19,7 @@ const MINUTE: i64 = 60_000_000_000;
 const ALL: &str = "SELECT count(*) AS n, count(1) AS o, count(time) AS t, min(time) AS first, max(time) AS last FROM m";
 
 /// Writes and flushes a section with the rows of one day.
-async fn day(one: &Instance, day: i64, field: &str) {
+async fn day(one: &QueryTestInstance, day: i64, field: &str) {
     let lines = (0..ROWS).map(|row| {
         let time = FIRST + day * DAY + row * MINUTE;
         format!("m,k=a {field}={row}i {time}")
@@ -29,8 +29,8 @@ async fn day(one: &Instance, day: i64, field: &str) {
 }
 
 /// Creates an instance with one section for each of four days, and with the columns `v` and `w`.
-async fn four_days() -> Instance {
-    let one = Instance::alone().await;
+async fn four_days() -> QueryTestInstance {
+    let one = QueryTestInstance::alone().await;
     one.write(&format!("m,k=a v=0i,w=0i {FIRST}")).await;
     for at in 0..4 {
         day(&one, at, "v").await;
@@ -39,7 +39,7 @@ async fn four_days() -> Instance {
 }
 
 /// Returns the answer to a statement and the number of its requests for data objects.
-async fn ask(one: &Instance, sql: &str) -> (String, u64) {
+async fn ask(one: &QueryTestInstance, sql: &str) -> (String, u64) {
     let before = one.counting.counts();
     let answer = one.sql(sql).await;
     let requests = one.counting.counts() - before;

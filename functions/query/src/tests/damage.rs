@@ -9,12 +9,12 @@ use neap_manifest::{DamageRecord, DamagedPart, LostRows};
 use neap_schema::TableId;
 use neap_wal::Segment;
 
-use super::{DATABASE, Instance};
+use super::{DATABASE, QueryTestInstance};
 
 const COUNT_A: &str = "SELECT count(*) AS n FROM a";
 const COUNT_B: &str = "SELECT count(*) AS n FROM b";
 
-impl Instance {
+impl QueryTestInstance {
     /// Returns the newest segment.
     async fn segment(&self) -> (SegmentName, Segment) {
         let prefix = Key::tail_prefix(DATABASE);
@@ -69,7 +69,7 @@ impl Instance {
 
 #[tokio::test]
 async fn tables_without_damaged_rows_are_answered_before_and_after_a_flush() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("a,k=x v=1i 1\nb,k=x v=1i 1").await;
     one.write("a,k=x v=2i 2\na,k=x v=3i 3\nb,k=x v=2i 2").await;
     let key = one.flip(false).await;
@@ -123,7 +123,7 @@ async fn tables_without_damaged_rows_are_answered_before_and_after_a_flush() {
 
 #[tokio::test]
 async fn a_segment_that_is_set_aside_in_the_tail_costs_only_its_damaged_rows() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("a,k=x v=1i 1\nb,k=x v=1i 1").await;
     one.write("a,k=x v=2i 2\nb,k=x v=2i 2").await;
     one.flip(false).await;
@@ -140,7 +140,7 @@ async fn a_segment_that_is_set_aside_in_the_tail_costs_only_its_damaged_rows() {
 
 #[tokio::test]
 async fn a_segment_with_a_damaged_header_fails_every_table_until_it_is_set_aside() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("a,k=x v=1i 1\nb,k=x v=1i 1").await;
     assert_eq!(one.sql(COUNT_B).await, "n\n1\n");
     one.write("a,k=x v=2i 2\nb,k=x v=2i 2").await;

@@ -5,31 +5,31 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
-use neap_bucket::{MemoryStore, Moment, Stamp};
+use neap_bucket::{ClockReading, MemoryStore, Stamp};
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 
 use super::{
     DATABASE, WEATHER,
-    instance::{Deleter, HandClock, Instance},
+    instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter},
 };
 use crate::{QueryRequest, QuerySettings};
 
 /// A deleter that gives every delete the same answer and records the last one.
 #[derive(Debug)]
-struct Recorder {
+struct RecordingDeleter {
     answer: Result<Stamp, DeleteRowsError>,
     last: Mutex<Option<(RowDelete, Option<Stamp>)>>,
-    arrived: Mutex<Option<Moment>>,
+    arrived: Mutex<Option<ClockReading>>,
 }
 
 #[async_trait]
-impl RowDeleter for Recorder {
+impl RowDeleter for RecordingDeleter {
     async fn delete_rows(
         &self,
         _: DatabaseId,
         mut deletes: Vec<RowDelete>,
-        arrived: Moment,
+        arrived: ClockReading,
         after: Option<Stamp>,
     ) -> Result<Stamp, DeleteRowsError> {
         *self.arrived.lock().unwrap() = Some(arrived);
@@ -38,7 +38,7 @@ impl RowDeleter for Recorder {
     }
 }
 
-impl Recorder {
+impl RecordingDeleter {
     fn answering(answer: Result<Stamp, DeleteRowsError>) -> Self {
         Self {
             answer,
@@ -48,9 +48,11 @@ impl Recorder {
     }
 }
 
-async fn recording(answer: Result<Stamp, DeleteRowsError>) -> (Instance, Arc<Recorder>) {
-    let recorder = Arc::new(Recorder::answering(answer));
-    let one = Instance::deleting(Some(Arc::clone(&recorder) as _)).await;
+async fn recording(
+    answer: Result<Stamp, DeleteRowsError>,
+) -> (QueryTestInstance, Arc<RecordingDeleter>) {
+    let recorder = Arc::new(RecordingDeleter::answering(answer));
+    let one = QueryTestInstance::deleting(Some(Arc::clone(&recorder) as _)).await;
     one.write(WEATHER).await;
     (one, recorder)
 }
@@ -224,7 +226,7 @@ async fn only_a_post_deletes() {
     }
     assert!(recorder.last.lock().unwrap().is_none());
 
-    let reading = Instance::deleting(None).await;
+    let reading = QueryTestInstance::deleting(None).await;
     reading.write(WEATHER).await;
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
     assert_eq!(
@@ -256,15 +258,15 @@ async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
 
 #[tokio::test]
 async fn the_arrival_of_a_delete_precedes_its_wait_for_a_permit() {
-    let recorder = Arc::new(Recorder::answering(Ok(Stamp::from_u64(7))));
-    let clock = Arc::new(HandClock::default());
+    let recorder = Arc::new(RecordingDeleter::answering(Ok(Stamp::from_u64(7))));
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
         concurrent_queries: 1,
         ..QuerySettings::default()
     };
-    let deleter = Deleter::Other(Arc::clone(&recorder) as _);
-    let one = Instance::built(store, clock, settings, deleter).await;
+    let deleter = TestDeleter::Other(Arc::clone(&recorder) as _);
+    let one = QueryTestInstance::built(store, clock, settings, deleter).await;
     one.write(WEATHER).await;
     // A query holds the only permit until its rows are read.
     let running = QueryRequest {

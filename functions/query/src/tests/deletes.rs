@@ -1,6 +1,6 @@
 //! Deleted rows in the tail, in sections older than the delete, and in merged sources.
 
-use super::Instance;
+use super::QueryTestInstance;
 
 /// Five points of two hosts and three without a host, ten minutes apart.
 const LINES: &str = "\
@@ -13,7 +13,7 @@ t v=6i 1700000000000000000
 t v=7i 1700000600000000000
 t v=8i 1700001200000000000";
 
-impl Instance {
+impl QueryTestInstance {
     /// Returns the remaining values, joined by spaces.
     async fn values(&self) -> String {
         let answer = self.sql("SELECT v FROM t ORDER BY v").await;
@@ -26,7 +26,7 @@ impl Instance {
 
 #[tokio::test]
 async fn deleted_rows_are_gone_at_once_and_stay_away_when_they_are_flushed() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(LINES).await;
     let delete = "DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'";
     one.sql(delete).await;
@@ -37,7 +37,7 @@ async fn deleted_rows_are_gone_at_once_and_stay_away_when_they_are_flushed() {
 
 #[tokio::test]
 async fn a_merge_applies_deletes_and_leaves_nothing_to_filter() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(LINES).await;
     one.flush().await;
     one.sql("DELETE FROM t WHERE k = 'a'").await;
@@ -56,7 +56,7 @@ async fn a_merge_applies_deletes_and_leaves_nothing_to_filter() {
 
 #[tokio::test]
 async fn deletes_in_the_tail_and_flushed_deletes_apply_to_sections() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(LINES).await;
     one.flush().await;
     one.sql("DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'")
@@ -76,7 +76,7 @@ async fn rows_written_after_a_delete_are_visible_without_deleted_fields() {
     for (flush_before, flush_between) in
         [(false, false), (true, false), (false, true), (true, true)]
     {
-        let one = Instance::alone().await;
+        let one = QueryTestInstance::alone().await;
         one.write("t,k=a x=1i,y=1i 1700000000000000000\nt,k=b x=5i,y=5i 1700000000000000000")
             .await;
         if flush_before {
@@ -99,7 +99,7 @@ async fn rows_written_after_a_delete_are_visible_without_deleted_fields() {
 #[tokio::test]
 async fn a_missing_tag_is_not_equal_to_a_value() {
     for flushed in [false, true] {
-        let one = Instance::alone().await;
+        let one = QueryTestInstance::alone().await;
         one.write(LINES).await;
         if flushed {
             one.flush().await;
@@ -114,7 +114,7 @@ async fn a_missing_tag_is_not_equal_to_a_value() {
 
 #[tokio::test]
 async fn a_tag_is_missing_in_sections_that_are_older_than_it() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t,k=a v=1i 1700000000000000000").await;
     one.flush().await;
     one.write("t,k=a,new=x v=2i 1700000000000000000").await;
@@ -128,7 +128,7 @@ async fn a_tag_is_missing_in_sections_that_are_older_than_it() {
 
 #[tokio::test]
 async fn counts_and_limits_are_those_of_the_rows_that_are_left() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     let line = |at: i64| {
         format!(
             "t,k=k{} v={at}i {}",
@@ -154,7 +154,7 @@ async fn counts_and_limits_are_those_of_the_rows_that_are_left() {
 
 #[tokio::test]
 async fn only_sections_that_a_delete_can_reach_are_filtered() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     let day = 86_400_000_000_000_i64;
     for (host, at) in [("a", 0), ("b", 1), ("c", 2)] {
         let time = 1_700_000_000_000_000_000 + at * day;
@@ -191,7 +191,7 @@ async fn only_sections_that_a_delete_can_reach_are_filtered() {
 
 #[tokio::test]
 async fn a_delete_is_about_one_table_and_all_its_rows_if_it_names_none() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t v=1i 1700000000000000000\nu v=2i 1700000000000000000")
         .await;
     one.flush().await;

@@ -14,20 +14,20 @@ use bytes::Bytes;
 use datafusion::common;
 use futures::StreamExt;
 use neap_bucket::{
-    Answer, Get, GetOptions, ListPage, ListRequest, MemoryStore, Put, PutMode, Store, StoreError,
-    World,
+    Get, GetOptions, ListPage, ListRequest, MemoryStore, Put, PutMode, Store, StoreError,
+    StoreResponse, World,
 };
 use neap_tables::QueryContext;
 use tokio::runtime::{Handle, Id};
 
 use super::{
     DATABASE,
-    instance::{Deleter, HandClock, Instance},
+    instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter},
 };
 use crate::{
     Executor, Language, QueryError, QueryRequest, QuerySettings,
     request::{Planner, SqlPlanner},
-    statement::Planned,
+    statement::PlannedStatement,
 };
 
 /// The maximum duration of any step. It detects work that never ends.
@@ -49,10 +49,10 @@ fn settings(threads: usize) -> QuerySettings {
     }
 }
 
-async fn with_threads(threads: usize) -> Instance {
-    let clock = Arc::new(HandClock::default());
+async fn with_threads(threads: usize) -> QueryTestInstance {
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-    let one = Instance::with(store, clock, settings(threads)).await;
+    let one = QueryTestInstance::with(store, clock, settings(threads)).await;
     let lines = (0..3_000).map(|at| format!("m,host=a v={at}i,s=\"x{at}\" {at}"));
     one.write(&lines.collect::<Vec<_>>().join("\n")).await;
     one
@@ -71,7 +71,7 @@ async fn compute_for(time: Duration) {
 }
 
 /// Starts a query, advances the clock past its timeout, and returns the outcome.
-async fn too_long(one: &Instance, sql: &str) -> Result<(), QueryError> {
+async fn too_long(one: &QueryTestInstance, sql: &str) -> Result<(), QueryError> {
     let mut rows = one.engine.query(DATABASE, request(sql)).await?;
     let first = rows.batches.next();
     let over = async {
@@ -136,10 +136,10 @@ async fn a_query_ends_when_its_rows_are_dropped() {
 
 /// A planner that computes until it is told to plan.
 #[derive(Debug)]
-struct Computes(Arc<AtomicBool>);
+struct BusyPlanner(Arc<AtomicBool>);
 
 #[async_trait]
-impl Planner for Computes {
+impl Planner for BusyPlanner {
     fn language(&self) -> Language {
         Language::Sql
     }
@@ -148,7 +148,7 @@ impl Planner for Computes {
         &self,
         context: &QueryContext,
         request: &QueryRequest,
-    ) -> common::Result<Planned> {
+    ) -> common::Result<PlannedStatement> {
         while !self.0.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -160,7 +160,7 @@ impl Planner for Computes {
 async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
     let one = with_threads(1).await;
     let is_told = Arc::new(AtomicBool::new(false));
-    let planner = Arc::new(Computes(Arc::clone(&is_told)));
+    let planner = Arc::new(BusyPlanner(Arc::clone(&is_told)));
     let run = one.engine.run(DATABASE, request("SELECT 1"), planner);
     let over = async {
         compute_for(START).await;
@@ -191,12 +191,12 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
 
 /// A store that records the runtimes that call it.
 #[derive(Debug)]
-struct Noting {
+struct RuntimeRecordingStore {
     inner: MemoryStore,
     runtimes: Mutex<HashSet<Id>>,
 }
 
-impl Noting {
+impl RuntimeRecordingStore {
     fn note(&self) {
         let runtime = Handle::current().id();
         self.runtimes.lock().unwrap().insert(runtime);
@@ -204,23 +204,28 @@ impl Noting {
 }
 
 #[async_trait]
-impl Store for Noting {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for RuntimeRecordingStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.note();
         self.inner.get(key, options).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.note();
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.note();
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.note();
         self.inner.delete(keys).await
     }
@@ -228,13 +233,19 @@ impl Store for Noting {
 
 #[tokio::test]
 async fn store_requests_run_on_the_io_runtime() {
-    let clock = Arc::new(HandClock::default());
-    let store = Arc::new(Noting {
+    let clock = Arc::new(SelfAdvancingClock::default());
+    let store = Arc::new(RuntimeRecordingStore {
         inner: MemoryStore::new(Arc::clone(&clock) as _),
         runtimes: Mutex::default(),
     });
     let settings = settings(1);
-    let one = Instance::over(Arc::clone(&store) as _, clock, settings, Deleter::Writer).await;
+    let one = QueryTestInstance::over(
+        Arc::clone(&store) as _,
+        clock,
+        settings,
+        TestDeleter::Writer,
+    )
+    .await;
     one.write("m,host=a v=1i 1").await;
     one.flush().await;
     one.write("m,host=b v=2i 2").await;

@@ -6,16 +6,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use neap_bucket::MemoryStore;
 use proptest::prelude::*;
 
-use super::{DATABASE, HandClock, Instance};
+use super::{DATABASE, QueryTestInstance, SelfAdvancingClock};
 use crate::QuerySettings;
 
-type Key = (Option<u8>, i64);
-type Fields = [Option<i8>; 2];
-type Points = BTreeMap<Key, Fields>;
+type PointKey = (Option<u8>, i64);
+type PointFields = [Option<i8>; 2];
+type Points = BTreeMap<PointKey, PointFields>;
 
 /// The points that a delete selects.
 #[derive(Clone, Debug)]
-enum Which {
+enum PointSelection {
     Times(i64, i64),
     Tag(Option<u8>),
     All(Vec<Self>),
@@ -23,9 +23,9 @@ enum Which {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
-    Write(Vec<(Key, Fields)>),
-    Delete(Which),
+enum QueryHistoryStep {
+    Write(Vec<(PointKey, PointFields)>),
+    Delete(PointSelection),
     Flush,
     Merge,
     /// Sets the retention to this number of half days and a quarter of a day.
@@ -37,36 +37,37 @@ const HALF_DAY: i64 = 43_200_000_000_000;
 /// The time of points with number 0: four days before the clock starts.
 const FIRST: i64 = 1_700_000_000_000_000_000 - 8 * HALF_DAY;
 
-fn which() -> impl Strategy<Value = Which> {
-    let times = (0..6i64, 0..4i64).prop_map(|(first, more)| Which::Times(first, first + more));
-    let tag = proptest::option::of(0..3u8).prop_map(Which::Tag);
+fn which() -> impl Strategy<Value = PointSelection> {
+    let times =
+        (0..6i64, 0..4i64).prop_map(|(first, more)| PointSelection::Times(first, first + more));
+    let tag = proptest::option::of(0..3u8).prop_map(PointSelection::Tag);
     prop_oneof![times, tag].prop_recursive(2, 6, 3, |part| {
         let parts = proptest::collection::vec(part, 2..4);
         prop_oneof![
-            parts.clone().prop_map(Which::All),
-            parts.prop_map(Which::Any)
+            parts.clone().prop_map(PointSelection::All),
+            parts.prop_map(PointSelection::Any)
         ]
     })
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<QueryHistoryStep>> {
     let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()))
         .prop_filter("a line has a field", |fields| {
             fields.iter().any(Option::is_some)
         });
     let point = ((proptest::option::of(0..3u8), 0..6i64), fields);
     let step = prop_oneof![
-        6 => proptest::collection::vec(point, 1..6).prop_map(Step::Write),
-        3 => which().prop_map(Step::Delete),
-        3 => Just(Step::Flush),
-        2 => Just(Step::Merge),
-        1 => (1..9i64).prop_map(Step::Keep),
+        6 => proptest::collection::vec(point, 1..6).prop_map(QueryHistoryStep::Write),
+        3 => which().prop_map(QueryHistoryStep::Delete),
+        3 => Just(QueryHistoryStep::Flush),
+        2 => Just(QueryHistoryStep::Merge),
+        1 => (1..9i64).prop_map(QueryHistoryStep::Keep),
     ];
     proptest::collection::vec(step, 1..16)
 }
 
 /// Formats a point as a line. Points are half a day apart, so that a table has sections of several days.
-fn line(((tag, time), [a, b]): &(Key, Fields)) -> String {
+fn line(((tag, time), [a, b]): &(PointKey, PointFields)) -> String {
     let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
     let fields = [("a", a), ("b", b)].into_iter();
     let fields: Vec<String> = fields
@@ -75,8 +76,8 @@ fn line(((tag, time), [a, b]): &(Key, Fields)) -> String {
     format!("t{tag} {} {}", fields.join(","), FIRST + time * HALF_DAY)
 }
 
-impl Which {
-    fn holds(&self, key: &Key) -> bool {
+impl PointSelection {
+    fn holds(&self, key: &PointKey) -> bool {
         match self {
             Self::Times(first, last) => (*first..=*last).contains(&key.1),
             Self::Tag(tag) => key.0 == *tag,
@@ -109,22 +110,22 @@ impl Which {
 
 /// The steps by stamp, beside the database that they were applied to.
 #[derive(Default)]
-struct History {
-    done: Vec<(u64, Step)>,
+struct QueryHistoryModel {
+    done: Vec<(u64, QueryHistoryStep)>,
     /// The retention, in half days.
     kept: Option<i64>,
 }
 
-impl History {
-    async fn take(&mut self, one: &Instance, step: Step) {
+impl QueryHistoryModel {
+    async fn take(&mut self, one: &QueryTestInstance, step: QueryHistoryStep) {
         match &step {
-            Step::Flush => {
+            QueryHistoryStep::Flush => {
                 one.flush().await;
             }
-            Step::Merge => {
+            QueryHistoryStep::Merge => {
                 one.merge().await;
             }
-            Step::Keep(half_days) => {
+            QueryHistoryStep::Keep(half_days) => {
                 let kept = self.kept.map_or(*half_days, |kept| kept.min(*half_days));
                 self.kept = Some(kept);
                 let nanos = kept * HALF_DAY + HALF_DAY / 2;
@@ -134,12 +135,12 @@ impl History {
                     .await
                     .unwrap();
             }
-            Step::Write(points) => {
+            QueryHistoryStep::Write(points) => {
                 let lines: Vec<String> = points.iter().map(line).collect();
                 let stamp = one.write(&lines.join("\n")).await;
                 self.done.push((stamp, step));
             }
-            Step::Delete(which) => {
+            QueryHistoryStep::Delete(which) => {
                 one.pass(Duration::from_millis(1));
                 let answer = one
                     .sql(&format!("DELETE FROM t WHERE {}", which.sql()))
@@ -155,7 +156,7 @@ impl History {
         let mut points = Points::new();
         for (_, step) in self.done.iter().filter(|(stamp, _)| *stamp <= as_of) {
             match step {
-                Step::Write(written) => {
+                QueryHistoryStep::Write(written) => {
                     for (key, fields) in written {
                         let point = points.entry(*key).or_default();
                         for (slot, field) in point.iter_mut().zip(fields) {
@@ -163,8 +164,8 @@ impl History {
                         }
                     }
                 }
-                Step::Delete(which) => points.retain(|key, _| !which.holds(key)),
-                Step::Flush | Step::Merge | Step::Keep(_) => {}
+                QueryHistoryStep::Delete(which) => points.retain(|key, _| !which.holds(key)),
+                QueryHistoryStep::Flush | QueryHistoryStep::Merge | QueryHistoryStep::Keep(_) => {}
             }
         }
         if let Some(kept) = self.kept {
@@ -174,7 +175,7 @@ impl History {
     }
 
     /// Compares the answers as of a stamp with the map.
-    async fn check(&self, one: &Instance, as_of: u64) {
+    async fn check(&self, one: &QueryTestInstance, as_of: u64) {
         let ask = async |sql: &str| {
             let (status, shown, body) = one.sql_at(sql, &as_of.to_string()).await;
             assert_eq!(status, 200, "{body}");
@@ -234,16 +235,16 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let clock = Arc::new(HandClock::default());
+            let clock = Arc::new(SelfAdvancingClock::default());
             let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
             let mut settings = QuerySettings::default();
             if spills {
                 settings.tail_bytes = 2 << 10;
             }
-            let one = Instance::with(store, clock, settings).await;
-            let mut history = History::default();
+            let one = QueryTestInstance::with(store, clock, settings).await;
+            let mut history = QueryHistoryModel::default();
             // Creates all columns at the start.
-            history.take(&one, Step::Write(vec![((Some(0), 0), [Some(0), Some(0)])])).await;
+            history.take(&one, QueryHistoryStep::Write(vec![((Some(0), 0), [Some(0), Some(0)])])).await;
             for step in steps {
                 history.take(&one, step).await;
                 history.check(&one, u64::MAX).await;

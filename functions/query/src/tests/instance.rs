@@ -8,12 +8,14 @@ use futures::future::BoxFuture;
 use http::{Request, response::Parts};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Counts, Entropy, Margins, MemoryStore, Store, World,
+    Bucket, Clock, CountingStore, Entropy, MemoryStore, OperationCounts, ProtocolMargins, Store,
+    World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flushed, Flusher,
-    JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger, Scope as MergeScope,
+    CompactParts, Compactor, CompactorSettings, FlushLimits, FlushResult, Flusher,
+    GarbageCollectorSettings, JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger,
+    PlanScope as MergeScope,
 };
 use neap_http::{Caller, Metrics};
 use neap_manifest::{
@@ -22,8 +24,8 @@ use neap_manifest::{
 use neap_row_delete::RowDeleter;
 use neap_schema::DatabaseId;
 use neap_tables::{Cancellation, QueryContext, StaleTail};
-use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
-use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
+use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
+use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -35,15 +37,15 @@ const SHORT: Duration = Duration::from_secs(1);
 /// A clock that the test advances. For short waits, such as back-offs, it advances itself, because no test code runs
 /// then.
 #[derive(Debug)]
-pub(crate) struct HandClock(watch::Sender<i64>);
+pub(crate) struct SelfAdvancingClock(watch::Sender<i64>);
 
-impl Default for HandClock {
+impl Default for SelfAdvancingClock {
     fn default() -> Self {
         Self(watch::Sender::new(0))
     }
 }
 
-impl Clock for HandClock {
+impl Clock for SelfAdvancingClock {
     fn wall_micros(&self) -> i64 {
         1_700_000_000_000_000 + *self.0.borrow()
     }
@@ -71,8 +73,8 @@ impl Clock for HandClock {
 }
 
 /// A complete instance over a store that may be shared.
-pub(crate) struct Instance {
-    pub(crate) clock: Arc<HandClock>,
+pub(crate) struct QueryTestInstance {
+    pub(crate) clock: Arc<SelfAdvancingClock>,
     pub(crate) counting: Arc<CountingStore>,
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
@@ -86,7 +88,7 @@ pub(crate) struct Instance {
 }
 
 /// The deleter of an instance.
-pub(crate) enum Deleter {
+pub(crate) enum TestDeleter {
     Writer,
     Other(Arc<dyn RowDeleter>),
     None,
@@ -95,32 +97,32 @@ pub(crate) enum Deleter {
 /// The database of the tests.
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
 
-impl Instance {
-    pub(crate) async fn new(store: Arc<MemoryStore>, clock: Arc<HandClock>) -> Self {
+impl QueryTestInstance {
+    pub(crate) async fn new(store: Arc<MemoryStore>, clock: Arc<SelfAdvancingClock>) -> Self {
         Self::with(store, clock, QuerySettings::default()).await
     }
 
     pub(crate) async fn with(
         store: Arc<MemoryStore>,
-        clock: Arc<HandClock>,
+        clock: Arc<SelfAdvancingClock>,
         settings: QuerySettings,
     ) -> Self {
-        Self::built(store, clock, settings, Deleter::Writer).await
+        Self::built(store, clock, settings, TestDeleter::Writer).await
     }
 
     /// Creates an instance with this deleter, or with none.
     pub(crate) async fn deleting(deleter: Option<Arc<dyn RowDeleter>>) -> Self {
-        let clock = Arc::new(HandClock::default());
+        let clock = Arc::new(SelfAdvancingClock::default());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        let deleter = deleter.map_or(Deleter::None, Deleter::Other);
+        let deleter = deleter.map_or(TestDeleter::None, TestDeleter::Other);
         Self::built(store, clock, QuerySettings::default(), deleter).await
     }
 
     pub(crate) async fn built(
         store: Arc<MemoryStore>,
-        clock: Arc<HandClock>,
+        clock: Arc<SelfAdvancingClock>,
         settings: QuerySettings,
-        deleter: Deleter,
+        deleter: TestDeleter,
     ) -> Self {
         Self::over(store as _, clock, settings, deleter).await
     }
@@ -128,9 +130,9 @@ impl Instance {
     /// Creates an instance over any store.
     pub(crate) async fn over(
         store: Arc<dyn Store>,
-        clock: Arc<HandClock>,
+        clock: Arc<SelfAdvancingClock>,
         settings: QuerySettings,
-        deleter: Deleter,
+        deleter: TestDeleter,
     ) -> Self {
         let counting = Arc::new(CountingStore::new(store));
         let world = World {
@@ -138,11 +140,11 @@ impl Instance {
             entropy: Arc::new(Entropy::from_seed(7)),
         };
         let bucket = Bucket::new(Arc::clone(&counting) as _, world);
-        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // Drops do not wait, because this clock does not advance by itself.
         let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
-        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = SnapshotReader::new(
             manifests.clone(),
@@ -151,8 +153,8 @@ impl Instance {
             rules,
             SnapshotSettings::default(),
         );
-        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None);
-        let service = Arc::new(WriteService::new(WriteParts {
+        let writer = TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None);
+        let service = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer,
             rules,
@@ -169,11 +171,11 @@ impl Instance {
         );
         let compactor = CompactParts {
             bucket: bucket.clone(),
-            margins: Margins::LOCAL,
+            margins: ProtocolMargins::LOCAL,
             rules,
             flush: FlushLimits::default(),
             merge: MergePolicy::default(),
-            collect: CollectSettings::default(),
+            collect: GarbageCollectorSettings::default(),
             settings: CompactorSettings::default(),
         };
         let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
@@ -200,9 +202,9 @@ impl Instance {
         );
         let engine = engine.unwrap();
         let engine = match deleter {
-            Deleter::Writer => engine.with_deleter(Arc::clone(&service) as _),
-            Deleter::Other(other) => engine.with_deleter(other),
-            Deleter::None => engine,
+            TestDeleter::Writer => engine.with_deleter(Arc::clone(&service) as _),
+            TestDeleter::Other(other) => engine.with_deleter(other),
+            TestDeleter::None => engine,
         };
         let engine = Arc::new(engine);
         Self {
@@ -221,7 +223,7 @@ impl Instance {
     }
 
     pub(crate) async fn alone() -> Self {
-        let clock = Arc::new(HandClock::default());
+        let clock = Arc::new(SelfAdvancingClock::default());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         Self::new(store, clock).await
     }
@@ -240,7 +242,7 @@ impl Instance {
     }
 
     /// Flushes all writes.
-    pub(crate) async fn flush(&self) -> Flushed {
+    pub(crate) async fn flush(&self) -> FlushResult {
         self.pass(Duration::from_secs(10));
         self.flusher.flush(DATABASE).await.unwrap()
     }
@@ -255,7 +257,7 @@ impl Instance {
         let mut merges = 0;
         for order in plan.await.unwrap().orders {
             let outcome = self.maintainer.run(&order, &JobLimits::default()).await;
-            merges += usize::from(!matches!(outcome.unwrap(), MergeOutcome::Nothing(_)));
+            merges += usize::from(!matches!(outcome.unwrap(), MergeOutcome::Skipped(_)));
         }
         merges
     }
@@ -345,7 +347,7 @@ impl Instance {
     }
 
     /// Counts the store requests of a statement.
-    pub(crate) async fn requests(&self, sql: &str) -> Counts {
+    pub(crate) async fn requests(&self, sql: &str) -> OperationCounts {
         let before = self.counting.counts();
         self.sql(sql).await;
         self.counting.counts() - before

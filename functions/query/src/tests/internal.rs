@@ -9,20 +9,20 @@ use neap_catalog::{HardDelete, NewLastCache, NodeRecord, NodeState};
 
 use super::{
     DATABASE, WEATHER,
-    instance::{HandClock, Instance},
+    instance::{QueryTestInstance, SelfAdvancingClock},
 };
 use crate::QuerySettings;
 
 const INTERNAL: &str = "_internal";
 
-async fn get(one: &Instance, path: &str) -> (u16, String) {
+async fn get(one: &QueryTestInstance, path: &str) -> (u16, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
     one.send(request).await
 }
 
 #[tokio::test]
 async fn the_internal_database_always_exists_and_has_only_system_tables() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     let tables = one.sql_in(INTERNAL, "SHOW TABLES").await;
     let tables: Vec<&str> = tables
         .lines()
@@ -75,7 +75,7 @@ async fn the_internal_database_always_exists_and_has_only_system_tables() {
 
 #[tokio::test]
 async fn databases_and_tables_are_listed_with_dropped_ones() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     one.write("u,b=1,a=2 v=1i 5").await;
     let cache = NewLastCache {
@@ -149,13 +149,13 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
 
 #[tokio::test]
 async fn tokens_show_hash_prefixes_only_with_authentication() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
         with_authentication: true,
         ..QuerySettings::default()
     };
-    let guarded = Instance::with(Arc::clone(&store), Arc::clone(&clock), settings).await;
+    let guarded = QueryTestInstance::with(Arc::clone(&store), Arc::clone(&clock), settings).await;
     let token = guarded.catalog.create_admin_token().await.unwrap();
     let hash = token.entry.hash.to_hex();
     let sql = "SELECT * FROM system.tokens";
@@ -168,7 +168,7 @@ async fn tokens_show_hash_prefixes_only_with_authentication() {
             &hash[..9]
         )
     );
-    let open = Instance::new(store, clock).await;
+    let open = QueryTestInstance::new(store, clock).await;
     assert_eq!(
         open.sql_in(INTERNAL, sql).await,
         "token_id,name,created_at,description,created_by_token_id,updated_at,updated_by_token_id,expiry,\
@@ -179,7 +179,7 @@ async fn tokens_show_hash_prefixes_only_with_authentication() {
 
 #[tokio::test]
 async fn processes_are_listed() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     let record = NodeRecord {
         instance_id: ulid::Ulid(7),
         node_id: Some("n1".to_owned()),
@@ -206,7 +206,7 @@ async fn processes_are_listed() {
 
 #[tokio::test]
 async fn audit_entries_are_listed_by_database_and_all_together() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     one.catalog.create_database("other", None).await.unwrap();
     one.catalog
@@ -229,7 +229,7 @@ async fn audit_entries_are_listed_by_database_and_all_together() {
 
 #[tokio::test]
 async fn columns_are_those_of_influxdb() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
                WHERE table_schema = 'system' AND table_name NOT IN \
@@ -309,7 +309,7 @@ async fn columns_are_those_of_influxdb() {
 
 #[tokio::test]
 async fn the_schema_is_described_in_the_terms_of_influxdb_1() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t,k=a f=1,i=1i,u=1u,s=\"\",b=t 5").await;
     assert_eq!(
         one.sql("SELECT * FROM system.influxdb_schema").await,

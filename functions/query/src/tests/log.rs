@@ -8,7 +8,7 @@ use neap_bucket::MemoryStore;
 
 use super::{
     DATABASE, WEATHER,
-    instance::{HandClock, Instance},
+    instance::{QueryTestInstance, SelfAdvancingClock},
 };
 use crate::{QueryRequest, QuerySettings};
 
@@ -19,7 +19,7 @@ const PHASES: &str = "SELECT phase, success, running, cancelled FROM system.quer
 const LONG: &str = "SELECT value AS weather FROM generate_series(1, 1000000)";
 
 /// Waits until the queries about the weather are in these phases.
-async fn comes_to(one: &Instance, expected: &str) {
+async fn comes_to(one: &QueryTestInstance, expected: &str) {
     for _ in 0..100 {
         if one.sql(PHASES).await == expected {
             return;
@@ -29,10 +29,10 @@ async fn comes_to(one: &Instance, expected: &str) {
     assert_eq!(one.sql(PHASES).await, expected);
 }
 
-async fn with(settings: QuerySettings) -> Instance {
-    let clock = Arc::new(HandClock::default());
+async fn with(settings: QuerySettings) -> QueryTestInstance {
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-    Instance::with(store, clock, settings).await
+    QueryTestInstance::with(store, clock, settings).await
 }
 
 fn request(text: &str) -> QueryRequest {
@@ -44,7 +44,7 @@ fn request(text: &str) -> QueryRequest {
 
 #[tokio::test]
 async fn a_database_shows_its_queries_and_the_internal_one_all() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     one.flush().await;
     one.sql("SELECT * FROM weather").await;
@@ -74,7 +74,7 @@ async fn a_database_shows_its_queries_and_the_internal_one_all() {
 
 #[tokio::test]
 async fn durations_and_ids_are_there_when_a_query_has_ended() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     one.sql("SELECT city, avg(temp) FROM weather GROUP BY city ORDER BY city")
         .await;

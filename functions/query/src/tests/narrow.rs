@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    Instance,
+    QueryTestInstance,
     caches::{create_distinct, create_last},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The clock starts at 1700000000 s.
-async fn home() -> Instance {
-    let one = Instance::alone().await;
+async fn home() -> QueryTestInstance {
+    let one = QueryTestInstance::alone().await;
     one.write(
         "home,room=Kitchen temp=20,hum=40i 1699999990000000000\n\
          home,room=Kitchen temp=21 1699999991000000000\n\
@@ -25,13 +25,13 @@ async fn home() -> Instance {
 }
 
 /// Flushes and writes the objects of caches.
-async fn flush(one: &Instance) {
+async fn flush(one: &QueryTestInstance) {
     one.flush().await;
     one.fill_caches().await;
 }
 
 /// Whether a cache answers the statement. Asserts that the answer is the same without it.
-async fn is_helped(one: &Instance, sql: &str) -> bool {
+async fn is_helped(one: &QueryTestInstance, sql: &str) -> bool {
     assert_eq!(
         one.sql(sql).await,
         one.sql_without_caches(sql).await,
@@ -135,7 +135,7 @@ async fn values_that_were_cut_off_count_nevertheless() {
 
 #[tokio::test]
 async fn the_answer_for_rows_of_one_time_does_not_depend_on_a_cache() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(
         "home,room=Kitchen,floor=1 temp=20 1699999990000000000\n\
          home,room=Kitchen,floor=0 temp=21 1699999990000000000\n\

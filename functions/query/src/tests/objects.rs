@@ -4,19 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
-    Change, Commit, Get, GetOptions, Key, ListRequest, MemoryStore, PutMode, Store, Versioned,
+    CommitOutcome, Get, GetOptions, Key, ListRequest, MemoryStore, PutMode, RegisterChange, Store,
+    VersionedValue,
 };
-use neap_compact::Event;
+use neap_compact::CompactorEvent;
 use neap_manifest::Manifest;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::instance::{DATABASE, HandClock, Instance};
+use super::instance::{DATABASE, QueryTestInstance, SelfAdvancingClock};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 const ALL: &str = "SELECT * FROM m UNION ALL SELECT * FROM n ORDER BY k, time";
 
-impl Instance {
+impl QueryTestInstance {
     /// Returns the keys of data objects.
     async fn objects(&self) -> Vec<String> {
         let request = ListRequest {
@@ -48,16 +49,16 @@ impl Instance {
             self.counting.delete(&[key]).await.unwrap();
         }
         let base = self.manifests.read(DATABASE, None).await.unwrap();
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             for section in &mut next.sections {
                 Arc::make_mut(section).in_bundle = false;
             }
-            Ok::<_, ()>(Change::Put(next, ()))
+            Ok::<_, ()>(RegisterChange::Put(next, ()))
         };
         let register = self.manifests.register(DATABASE);
         let commit = register.commit(Some(base), change).await.unwrap();
-        assert!(matches!(commit, Commit::Committed { .. }));
+        assert!(matches!(commit, CommitOutcome::Committed { .. }));
     }
 }
 
@@ -67,7 +68,7 @@ fn count(objects: &[String], end: &str) -> usize {
 
 #[tokio::test]
 async fn only_an_object_of_one_section_is_a_parquet_file_by_name() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("m,k=a v=1i 1700000000000000000").await;
     one.flush().await;
     one.write("m,k=b v=1i 1700000000000000000\nn,k=c v=1i 1700000000000000000")
@@ -94,9 +95,9 @@ async fn only_an_object_of_one_section_is_a_parquet_file_by_name() {
 
 #[tokio::test]
 async fn bundles_that_an_earlier_release_named_as_parquet_are_read_merged_and_collected() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-    let one = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     one.write("m,k=a v=1i 1700000000000000000\nn,k=b v=1i 1700000000000000000")
         .await;
     one.flush().await;
@@ -106,7 +107,7 @@ async fn bundles_that_an_earlier_release_named_as_parquet_are_read_merged_and_co
     assert!(bundle.ends_with(".parquet"));
     drop(one);
     // A new instance with empty caches.
-    let again = Instance::new(store, clock).await;
+    let again = QueryTestInstance::new(store, clock).await;
     assert_eq!(again.sql(ALL).await, all);
 
     again
@@ -116,7 +117,7 @@ async fn bundles_that_an_earlier_release_named_as_parquet_are_read_merged_and_co
     assert_eq!(again.merge().await, 2);
     for _ in 0..3 {
         again.pass(2 * HOUR);
-        let report = again.compactor.handle(&Event::Collect, None).await;
+        let report = again.compactor.handle(&CompactorEvent::Collect, None).await;
         assert_eq!(report.unwrap().failures, []);
     }
     let objects = again.objects().await;

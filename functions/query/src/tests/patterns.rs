@@ -1,6 +1,6 @@
 //! Regular expressions with backslashes.
 
-use super::instance::Instance;
+use super::instance::QueryTestInstance;
 
 const PATHS: &str = r#"
 paths,d=C:\dir,n=1 text="C:\\dir" 1700000000000000000
@@ -13,7 +13,7 @@ paths,d=100x,n=6 text="100x" 1700000000000000000
 
 #[tokio::test]
 async fn a_backslash_in_a_pattern_is_one_in_the_text() {
-    let instance = Instance::alone().await;
+    let instance = QueryTestInstance::alone().await;
     instance.write(PATHS).await;
     let conditions = [
         (r"~ 'C:\\dir'", "1"),
@@ -53,7 +53,7 @@ async fn a_backslash_in_a_pattern_is_one_in_the_text() {
 
 #[tokio::test]
 async fn columns_are_called_what_the_statement_says() {
-    let instance = Instance::alone().await;
+    let instance = QueryTestInstance::alone().await;
     instance.write(PATHS).await;
     let sql = r"SELECT d ~ '\\', count(*) AS n FROM paths GROUP BY d ~ '\\' ORDER BY n";
     assert_eq!(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use neap_bucket::{KeyClass, Operation};
 use neap_catalog::{EngineLogLine, EngineLogs, ErrorBehavior, NewTrigger, TriggerSpecification};
 
-use super::{DATABASE, Instance, WEATHER};
+use super::{DATABASE, QueryTestInstance, WEATHER};
 use crate::{PluginFile, PluginFiles, PluginFilesError};
 
 fn trigger(name: &str, specification: TriggerSpecification) -> NewTrigger {
@@ -28,7 +28,7 @@ async fn triggers_are_listed_as_influxdb_keeps_them() {
         AllTablesWalWrite, Every, RequestPath, Schedule, SingleTableWalWrite,
     };
 
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let text = |text: &str| text.to_owned();
     let arguments = [("threshold", "90"), ("field", "temp"), ("empty", "")];
@@ -94,10 +94,10 @@ async fn triggers_are_listed_as_influxdb_keeps_them() {
 
 /// Two files.
 #[derive(Debug)]
-struct Files;
+struct StaticPluginFiles;
 
 #[async_trait]
-impl PluginFiles for Files {
+impl PluginFiles for StaticPluginFiles {
     async fn files(&self) -> Result<Vec<PluginFile>, PluginFilesError> {
         let file = |plugin: &str, name: &str, path: &str| PluginFile {
             plugin: plugin.to_owned(),
@@ -115,10 +115,10 @@ impl PluginFiles for Files {
 
 #[tokio::test]
 async fn plugin_files_come_from_their_provider() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     let sql = "SELECT * FROM system.plugin_files";
     assert_eq!(one.sql_in("_internal", sql).await, "");
-    one.engine.set_plugin_files(Arc::new(Files));
+    one.engine.set_plugin_files(Arc::new(StaticPluginFiles));
     insta::assert_snapshot!(one.sql_in("_internal", sql).await, @"
     plugin_name,file_name,file_path,size_bytes,last_modified
     echo,echo.py,/plugins/echo.py,7,1700000000123
@@ -128,7 +128,7 @@ async fn plugin_files_come_from_their_provider() {
 
 #[tokio::test]
 async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let other = one.catalog.create_database("other", None).await.unwrap();
     let every = TriggerSpecification::AllTablesWalWrite;
@@ -174,7 +174,7 @@ async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
 
 #[tokio::test]
 async fn the_columns_are_those_of_influxdb() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
                WHERE table_schema = 'system' AND (table_name LIKE 'processing%' OR table_name = 'plugin_files') \

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DATABASE, Instance};
+use super::{DATABASE, QueryTestInstance};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -16,7 +16,7 @@ fn lines() -> String {
     lines.join("\n")
 }
 
-impl Instance {
+impl QueryTestInstance {
     async fn keep(&self, retention: Option<Duration>) {
         self.catalog
             .set_retention(DATABASE, retention)
@@ -43,7 +43,7 @@ impl Instance {
 #[tokio::test]
 async fn rows_older_than_the_retention_are_hidden() {
     for flushed in [false, true] {
-        let one = Instance::alone().await;
+        let one = QueryTestInstance::alone().await;
         one.write(&lines()).await;
         assert_eq!(one.seen().await, (12, 26));
         one.keep(Some(HOUR)).await;
@@ -67,7 +67,7 @@ async fn rows_older_than_the_retention_are_hidden() {
 
 #[tokio::test]
 async fn the_cutoff_is_exact_to_the_microsecond() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("t,k=a v=1i 1700000000000000000\nt,k=b v=1i 1700000000000000001")
         .await;
     one.flush().await;
@@ -81,7 +81,7 @@ async fn the_cutoff_is_exact_to_the_microsecond() {
 
 #[tokio::test]
 async fn the_retention_of_a_table_overrides_that_of_its_database() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(&lines()).await;
     one.write("u v=1i 1699990000000000000").await;
     one.keep(Some(HOUR)).await;
@@ -100,7 +100,7 @@ async fn the_retention_of_a_table_overrides_that_of_its_database() {
 
 #[tokio::test]
 async fn only_sections_that_the_cutoff_divides_are_filtered() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     let day = 86_400_000_000_000_i64;
     for at in 0..3 {
         let time = 1_700_000_000_000_000_000 - at * day;
@@ -120,7 +120,7 @@ async fn only_sections_that_the_cutoff_divides_are_filtered() {
 
 #[tokio::test]
 async fn the_cutoff_applies_to_overlapping_sections() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(&lines()).await;
     one.flush().await;
     one.write(&lines().replace("v=", "w=")).await;
@@ -134,7 +134,7 @@ async fn the_cutoff_applies_to_overlapping_sections() {
 
 #[tokio::test]
 async fn rows_removed_by_retention_stay_removed_after_it_is_extended() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(&lines()).await;
     one.flush().await;
     one.keep(Some(HOUR)).await;

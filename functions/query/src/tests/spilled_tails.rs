@@ -5,19 +5,19 @@ use std::{sync::Arc, time::Duration};
 use neap_bucket::MemoryStore;
 use serde_json::json;
 
-use super::{HandClock, Instance};
+use super::{QueryTestInstance, SelfAdvancingClock};
 use crate::QuerySettings;
 
 /// Creates an instance whose tails have so little memory that each segment of 100 rows is spilled.
-async fn spilling(spill_bytes: u64) -> Instance {
-    let clock = Arc::new(HandClock::default());
+async fn spilling(spill_bytes: u64) -> QueryTestInstance {
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
         tail_bytes: 8 << 10,
         spill_bytes,
         ..QuerySettings::default()
     };
-    Instance::with(store, clock, settings).await
+    QueryTestInstance::with(store, clock, settings).await
 }
 
 /// Returns a minute of 100 sensors. The temperature is the number of the minute.
@@ -112,14 +112,14 @@ async fn a_tail_that_exceeds_memory_and_spill_space_is_unavailable() {
 
 #[tokio::test]
 async fn a_join_that_does_not_fit_into_memory_is_made_by_sorting() {
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SelfAdvancingClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
         memory_pool_bytes: 3 << 20,
         partitions: 1,
         ..QuerySettings::default()
     };
-    let one = Instance::with(store, clock, settings).await;
+    let one = QueryTestInstance::with(store, clock, settings).await;
     one.write(&(0..300).map(minute).collect::<String>()).await;
     let sql =
         "SELECT count(*) AS n FROM home a JOIN home b ON a.time = b.time AND a.sensor = b.sensor";

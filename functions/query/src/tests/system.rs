@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use neap_bucket::{KeyClass, Operation};
 use neap_catalog::{HardDelete, NewDistinctCache, NewLastCache};
-use neap_compact::{JobLimits, Scope};
+use neap_compact::{JobLimits, PlanScope};
 
-use super::{DATABASE, Instance, WEATHER};
+use super::{DATABASE, QueryTestInstance, WEATHER};
 
 #[tokio::test]
 async fn show_tables_lists_the_system_schema_between_tables_and_views() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let tables = one.sql("SHOW TABLES").await;
     let of_system = "table_catalog,table_schema,table_name,table_type\n\
@@ -53,7 +53,7 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
 
 #[tokio::test]
 async fn files_are_listed_by_table() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     assert_eq!(one.sql("SELECT * FROM system.parquet_files").await, "");
     one.write("u v=1i 5").await;
@@ -94,7 +94,7 @@ async fn files_are_listed_by_table() {
 
 #[tokio::test]
 async fn files_of_a_dropped_table_are_listed_under_its_new_name() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("u v=1i 5").await;
     one.flush().await;
     one.catalog
@@ -107,7 +107,7 @@ async fn files_of_a_dropped_table_are_listed_under_its_new_name() {
 
 #[tokio::test]
 async fn jobs_and_versions_are_listed() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     one.write("u v=1i 5").await;
     one.flush().await;
@@ -137,7 +137,11 @@ async fn jobs_and_versions_are_listed() {
     );
     let plan = one
         .maintainer
-        .plan(DATABASE, Scope::All, neap_compact::PlanLimits::of_jobs(9))
+        .plan(
+            DATABASE,
+            PlanScope::All,
+            neap_compact::PlanLimits::of_jobs(9),
+        )
         .await
         .unwrap();
     let job = "SELECT kind, table_name, state, inputs, outputs FROM system.compactions \
@@ -160,7 +164,7 @@ async fn jobs_and_versions_are_listed() {
 
 #[tokio::test]
 async fn caches_are_listed_with_ids_as_influxdb_counts_them() {
-    let one = Instance::alone().await;
+    let one = QueryTestInstance::alone().await;
     one.write("home,room=a,site=x temp=1,hum=2,note=\"n\" 1\nbare,k=a v=1 1")
         .await;
     let last = |table: &str, name: &str, values: Option<&[&str]>| NewLastCache {

@@ -13,10 +13,10 @@ use axum::{
     routing::post,
 };
 use http::StatusCode;
-use neap_bucket::{StoreTime, Versioned};
+use neap_bucket::{StoreTime, VersionedValue};
 use neap_catalog::{
-    CatalogError, DatabaseAction, DatabaseCatalog, DistinctCache, LastCache, NewDistinctCache,
-    NewLastCache, Table, ValueColumns,
+    CatalogError, DatabaseAction, DatabaseCatalog, DistinctCacheDefinition, LastCacheDefinition,
+    NewDistinctCache, NewLastCache, Table, ValueColumns,
 };
 use neap_http::{ApiError, Caller, parse_query};
 use neap_schema::{ColumnId, ColumnType, DatabaseId};
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use super::configure::{find_for, json, no_table};
 use crate::WriteService;
 
-type Service = State<Arc<WriteService>>;
+type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
@@ -92,7 +92,7 @@ fn default_max_age() -> u64 {
 
 /// `POST /api/v3/configure/last_cache`
 async fn create_last_cache(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -118,7 +118,7 @@ async fn create_last_cache(
 
 /// `POST /api/v3/configure/distinct_cache`
 async fn create_distinct_cache(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -153,7 +153,7 @@ fn created_answer(
     service: &WriteService,
     database: DatabaseId,
     db: &str,
-    catalog: &Versioned<DatabaseCatalog>,
+    catalog: &VersionedValue<DatabaseCatalog>,
     operation: &Value,
 ) -> Response {
     let now = service.catalog.bucket().clock().now();
@@ -172,7 +172,7 @@ fn created_answer(
     (StatusCode::CREATED, Json(batch)).into_response()
 }
 
-fn last_cache_json(table: &Table, cache: &LastCache) -> Value {
+fn last_cache_json(table: &Table, cache: &LastCacheDefinition) -> Value {
     let value_columns = match &cache.value_columns {
         ValueColumns::AllNonKey => json!("all_non_key_columns"),
         ValueColumns::Explicit(columns) => {
@@ -194,7 +194,7 @@ fn last_cache_json(table: &Table, cache: &LastCache) -> Value {
     })
 }
 
-fn distinct_cache_json(table: &Table, cache: &DistinctCache) -> Value {
+fn distinct_cache_json(table: &Table, cache: &DistinctCacheDefinition) -> Value {
     json!({
         "table_id": table.id().get().saturating_sub(1),
         "table_name": table.name(),
@@ -226,14 +226,17 @@ fn columns_json(table: &Table, columns: &[ColumnId]) -> Vec<Value> {
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteCache {
+struct DeleteCacheParams {
     db: String,
     table: String,
     name: String,
 }
 
 /// Reads the cache to delete from the query string if there is one, otherwise from the body.
-async fn to_delete(service: &WriteService, request: Request) -> Result<DeleteCache, ApiError> {
+async fn to_delete(
+    service: &WriteService,
+    request: Request,
+) -> Result<DeleteCacheParams, ApiError> {
     match request.uri().query() {
         Some(_) => parse_query(request.uri()),
         None => json(service, request).await,
@@ -242,11 +245,11 @@ async fn to_delete(service: &WriteService, request: Request) -> Result<DeleteCac
 
 /// `DELETE /api/v3/configure/last_cache`
 async fn delete_last_cache(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
-    let DeleteCache { db, table, name } = to_delete(&service, request).await?;
+    let DeleteCacheParams { db, table, name } = to_delete(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_last_cache(database, &table, &name);
     deleted.await.map_err(|error| refused(error, &db))?;
@@ -255,11 +258,11 @@ async fn delete_last_cache(
 
 /// `DELETE /api/v3/configure/distinct_cache`
 async fn delete_distinct_cache(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
-    let DeleteCache { db, table, name } = to_delete(&service, request).await?;
+    let DeleteCacheParams { db, table, name } = to_delete(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
     let deleted = service
         .catalog

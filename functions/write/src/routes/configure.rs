@@ -24,8 +24,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::WriteService;
 
-type Answer = Result<StatusCode, ApiError>;
-type Service = State<Arc<WriteService>>;
+type StatusResult = Result<StatusCode, ApiError>;
+type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
@@ -69,7 +69,7 @@ pub(super) async fn json<T: DeserializeOwned>(
 }
 
 #[derive(Debug, Deserialize)]
-struct DatabaseBody {
+struct CreateDatabaseBody {
     db: String,
     #[serde(default, deserialize_with = "human_duration")]
     retention_period: Option<Duration>,
@@ -81,7 +81,7 @@ struct DatabaseBody {
 /// An update with only a write order leaves the retention unchanged. Without a write order, a missing retention means
 /// none, as in InfluxDB 3.
 #[derive(Debug, Deserialize)]
-struct UpdateBody {
+struct UpdateDatabaseBody {
     db: String,
     #[serde(default, deserialize_with = "named_duration")]
     retention_period: Option<Option<Duration>>,
@@ -119,9 +119,13 @@ fn check_retention(retention: Option<Duration>) -> Result<(), ApiError> {
 }
 
 /// `POST /api/v3/configure/database`
-async fn create_database(State(service): Service, caller: Caller, request: Request) -> Answer {
+async fn create_database(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
     caller.require(DatabaseAction::Create, None)?;
-    let body: DatabaseBody = json(&service, request).await?;
+    let body: CreateDatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
     if body.order.is_some() {
         caller.require_admin()?;
@@ -136,9 +140,13 @@ async fn create_database(State(service): Service, caller: Caller, request: Reque
 }
 
 /// `PUT /api/v3/configure/database`
-async fn update_database(State(service): Service, caller: Caller, request: Request) -> Answer {
+async fn update_database(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
     caller.require_admin()?;
-    let body: UpdateBody = json(&service, request).await?;
+    let body: UpdateDatabaseBody = json(&service, request).await?;
     let retention = body.retention_period;
     check_retention(retention.flatten())?;
     if retention.is_some() || body.order.is_none() {
@@ -174,14 +182,18 @@ async fn find(service: &WriteService, name: &str) -> Result<Option<DatabaseId>, 
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteDatabase {
+struct DeleteDatabaseParams {
     db: String,
     hard_delete_at: Option<String>,
 }
 
 /// `DELETE /api/v3/configure/database`
-async fn delete_database(State(service): Service, caller: Caller, request: Request) -> Answer {
-    let params: DeleteDatabase = parse_query(request.uri())?;
+async fn delete_database(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: DeleteDatabaseParams = parse_query(request.uri())?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
     if params.db == INTERNAL_DATABASE {
         caller.require(DatabaseAction::Delete, Some(INTERNAL_DATABASE_ID))?;
@@ -215,15 +227,19 @@ fn hard_delete(service: &WriteService, text: Option<&str>) -> Result<HardDelete,
 }
 
 #[derive(Debug, Deserialize)]
-struct SetRetention {
+struct SetRetentionParams {
     db: String,
     duration: String,
 }
 
 /// `POST /api/v3/configure/database/retention_period`
-async fn set_retention(State(service): Service, caller: Caller, request: Request) -> Answer {
+async fn set_retention(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
     caller.require_admin()?;
-    let params: SetRetention = parse_query(request.uri())?;
+    let params: SetRetentionParams = parse_query(request.uri())?;
     let retention = parse_retention(&params.duration)?;
     set(&service, &params.db, Some(retention)).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -239,47 +255,55 @@ fn parse_retention(text: &str) -> Result<Duration, ApiError> {
 }
 
 #[derive(Debug, Deserialize)]
-struct ClearRetention {
+struct ClearRetentionParams {
     db: String,
 }
 
 /// `DELETE /api/v3/configure/database/retention_period`
-async fn clear_retention(State(service): Service, caller: Caller, request: Request) -> Answer {
+async fn clear_retention(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
     caller.require_admin()?;
-    let params: ClearRetention = parse_query(request.uri())?;
+    let params: ClearRetentionParams = parse_query(request.uri())?;
     set(&service, &params.db, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Debug, Deserialize)]
-struct SetTableRetention {
+struct SetTableRetentionParams {
     db: String,
     table: String,
     duration: String,
 }
 
 /// `POST /api/v3/configure/table/retention_period`: takes precedence over the retention of the database.
-async fn set_table_retention(State(service): Service, caller: Caller, request: Request) -> Answer {
+async fn set_table_retention(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
     caller.require_admin()?;
-    let params: SetTableRetention = parse_query(request.uri())?;
+    let params: SetTableRetentionParams = parse_query(request.uri())?;
     let retention = parse_retention(&params.duration)?;
     set_of_table(&service, &params.db, &params.table, Some(retention)).await
 }
 
 #[derive(Debug, Deserialize)]
-struct ClearTableRetention {
+struct ClearTableRetentionParams {
     db: String,
     table: String,
 }
 
 /// `DELETE /api/v3/configure/table/retention_period`: the retention of the database applies again.
 async fn clear_table_retention(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
-) -> Answer {
+) -> StatusResult {
     caller.require_admin()?;
-    let params: ClearTableRetention = parse_query(request.uri())?;
+    let params: ClearTableRetentionParams = parse_query(request.uri())?;
     set_of_table(&service, &params.db, &params.table, None).await
 }
 
@@ -288,7 +312,7 @@ async fn set_of_table(
     db: &str,
     table: &str,
     retention: Option<Duration>,
-) -> Answer {
+) -> StatusResult {
     let database = existing(db, find(service, db).await?)?;
     let catalog = service.catalog.database(database, Duration::ZERO).await?;
     let found = catalog.value.table(table);
@@ -343,16 +367,16 @@ pub(super) fn no_table(db: &str, table: &str) -> ApiError {
 }
 
 #[derive(Debug, Deserialize)]
-struct ListRetention {
+struct ListRetentionParams {
     db: Option<String>,
 }
 
 /// Permissions that allow listing the tables of a database. A caller who may only write sees no names in lists.
-const SEE_TABLES: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Describe];
+const LIST_TABLES_ACTIONS: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Describe];
 
 /// The retention of a table.
 #[derive(Debug, Serialize)]
-struct Kept {
+struct TableRetention {
     database: String,
     table: String,
     /// The retention in nanoseconds; `null`: unlimited.
@@ -363,20 +387,20 @@ struct Kept {
 
 /// `GET /api/v3/configure/retention[?db=…]`: lists the retention of each table.
 async fn list_retention(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
-) -> Result<Json<Vec<Kept>>, ApiError> {
-    let params: ListRetention = parse_query(request.uri())?;
+) -> Result<Json<Vec<TableRetention>>, ApiError> {
+    let params: ListRetentionParams = parse_query(request.uri())?;
     let root = service.catalog.root(Duration::ZERO).await?;
     let databases: Vec<(DatabaseId, String)> = match params.db {
         Some(db) => {
-            let id = find_for(&service, &caller, &db, &SEE_TABLES).await?;
+            let id = find_for(&service, &caller, &db, &LIST_TABLES_ACTIONS).await?;
             vec![(id, db)]
         }
         None => {
             let live = root.value.live_databases();
-            let seen = live.filter(|(id, _)| caller.may_any(&SEE_TABLES, Some(*id)));
+            let seen = live.filter(|(id, _)| caller.may_any(&LIST_TABLES_ACTIONS, Some(*id)));
             seen.map(|(id, entry)| (id, entry.name.clone())).collect()
         }
     };
@@ -389,7 +413,7 @@ async fn list_retention(
                 Some(_) => "table",
                 None => "database",
             };
-            Kept {
+            TableRetention {
                 database: database.clone(),
                 table: table.name().to_owned(),
                 retention_period_ns: period.map(|period| period.as_nanos()),
@@ -432,7 +456,7 @@ struct FieldBody {
 }
 
 #[derive(Debug, Deserialize)]
-struct TableBody {
+struct CreateTableBody {
     db: String,
     table: String,
     tags: Vec<String>,
@@ -442,8 +466,12 @@ struct TableBody {
 }
 
 /// `POST /api/v3/configure/table`
-async fn create_table(State(service): Service, caller: Caller, request: Request) -> Answer {
-    let body: TableBody = json(&service, request).await?;
+async fn create_table(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let body: CreateTableBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
     if body.retention_period.is_some() {
         caller.require_admin()?;
@@ -485,15 +513,19 @@ async fn create_table(State(service): Service, caller: Caller, request: Request)
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteTable {
+struct DeleteTableParams {
     db: String,
     table: String,
     hard_delete_at: Option<String>,
 }
 
 /// `DELETE /api/v3/configure/table`
-async fn delete_table(State(service): Service, caller: Caller, request: Request) -> Answer {
-    let params: DeleteTable = parse_query(request.uri())?;
+async fn delete_table(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: DeleteTableParams = parse_query(request.uri())?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
@@ -507,12 +539,12 @@ async fn delete_table(State(service): Service, caller: Caller, request: Request)
 
 /// The name of a database or table after its drop was undone.
 #[derive(Debug, Serialize)]
-struct Undeleted {
+struct UndeleteResponse {
     name: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct UndeleteDatabase {
+struct UndeleteDatabaseParams {
     db: String,
     name: Option<String>,
 }
@@ -521,19 +553,19 @@ struct UndeleteDatabase {
 /// unambiguous. `name` is the new name, by default the name before the drop. Another name requires the permission to
 /// create a database of that name.
 async fn undelete_database(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
-) -> Result<Json<Undeleted>, ApiError> {
-    let params: UndeleteDatabase = parse_query(request.uri())?;
+) -> Result<Json<UndeleteResponse>, ApiError> {
+    let params: UndeleteDatabaseParams = parse_query(request.uri())?;
     let may = |action, database| caller.may(action, database);
     let (catalog, name) = (&service.catalog, params.name.as_deref());
     let (_, name) = catalog.undelete_database_if(&params.db, name, may).await?;
-    Ok(Json(Undeleted { name }))
+    Ok(Json(UndeleteResponse { name }))
 }
 
 #[derive(Debug, Deserialize)]
-struct UndeleteTable {
+struct UndeleteTableParams {
     db: String,
     table: String,
     name: Option<String>,
@@ -541,18 +573,18 @@ struct UndeleteTable {
 
 /// `POST /api/v3/configure/table/undelete`: the same for a table.
 async fn undelete_table(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
-) -> Result<Json<Undeleted>, ApiError> {
-    let params: UndeleteTable = parse_query(request.uri())?;
+) -> Result<Json<UndeleteResponse>, ApiError> {
+    let params: UndeleteTableParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
     let undeleted = service
         .catalog
         .undelete_table(database, table, params.name.as_deref());
     match undeleted.await {
-        Ok((_, name)) => Ok(Json(Undeleted { name })),
+        Ok((_, name)) => Ok(Json(UndeleteResponse { name })),
         Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),
         Err(error) => Err(error.into()),
     }

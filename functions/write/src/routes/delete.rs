@@ -26,10 +26,10 @@ use neap_row_delete::Predicate;
 use serde::Deserialize;
 
 use super::{answer, configure::only_allowed, write::stored};
-use crate::{DeleteOptions, Deleted, RowSelection, WriteService};
+use crate::{AcknowledgedDelete, DeleteOptions, RowSelection, WriteService};
 
 #[derive(Debug, Deserialize)]
-struct V2Params {
+struct DeleteV2Params {
     #[serde(default)]
     bucket: String,
     #[serde(default)]
@@ -37,7 +37,7 @@ struct V2Params {
 }
 
 #[derive(Debug, Deserialize)]
-struct V2Body {
+struct DeleteV2Body {
     start: Option<String>,
     stop: Option<String>,
     predicate: Option<String>,
@@ -51,7 +51,10 @@ pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Reques
     }
 }
 
-async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, ApiError> {
+async fn delete_v2(
+    service: &WriteService,
+    request: Request,
+) -> Result<AcknowledgedDelete, ApiError> {
     let (head, body) = request.into_parts();
     let database = bucket(&head.uri)?;
     // Check the name before the body is read.
@@ -63,7 +66,7 @@ async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, 
     let room = service.reserve(expected_bytes(&head.headers, &limits));
     let _room = room.await.map_err(answer::of)?;
     let body = read_body(&head.headers, body, &limits, &service.world).await?;
-    let body: V2Body = serde_json::from_slice(&body)
+    let body: DeleteV2Body = serde_json::from_slice(&body)
         .map_err(|error| refused(format!("the body is not as expected: {error}")))?;
     let required = |name: &str, text: Option<String>| {
         let text = text.ok_or_else(|| refused(format!("{name} is missing")))?;
@@ -84,7 +87,7 @@ async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, 
 /// Returns the database in a query string: `bucket` as in InfluxDB 2, or `db`.
 fn bucket(uri: &Uri) -> Result<String, ApiError> {
     let query = uri.query().unwrap_or_default();
-    let params: V2Params = serde_urlencoded::from_str(query)
+    let params: DeleteV2Params = serde_urlencoded::from_str(query)
         .map_err(|error| refused(format!("failed to deserialize bucket in request: {error}")))?;
     let named = [params.bucket, params.db].into_iter();
     let mut named = named.filter(|name| !name.is_empty());
@@ -92,7 +95,7 @@ fn bucket(uri: &Uri) -> Result<String, ApiError> {
 }
 
 #[derive(Debug, Deserialize)]
-struct V3Body {
+struct DeleteV3Body {
     db: String,
     table: String,
     condition: Option<String>,
@@ -108,13 +111,16 @@ pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Reques
     }
 }
 
-async fn delete_v3(service: &WriteService, request: Request) -> Result<Deleted, ApiError> {
+async fn delete_v3(
+    service: &WriteService,
+    request: Request,
+) -> Result<AcknowledgedDelete, ApiError> {
     let (head, body) = request.into_parts();
     let after = requested_stamp(&head.headers)?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
     let _room = room.await.map_err(answer::of)?;
-    let body: V3Body = read_json(&head.headers, body, &limits, &service.world).await?;
+    let body: DeleteV3Body = read_json(&head.headers, body, &limits, &service.world).await?;
     let caller = Caller::of(&head)?;
     let only = only_allowed(service, &caller, &body.db, DatabaseAction::Write).await?;
     let optional = |name: &str, text: Option<String>, otherwise: i64| match text {

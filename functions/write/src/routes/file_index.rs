@@ -18,8 +18,8 @@ use serde::Deserialize;
 use super::configure::{find_for, json, no_table};
 use crate::WriteService;
 
-type Answer = Result<StatusCode, ApiError>;
-type Service = State<Arc<WriteService>>;
+type StatusResult = Result<StatusCode, ApiError>;
+type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
 }
 
 #[derive(Debug, Deserialize)]
-struct CreateBody {
+struct CreateFileIndexBody {
     db: String,
     /// Without a table, the index covers all tables.
     table: Option<String>,
@@ -38,8 +38,8 @@ struct CreateBody {
 }
 
 /// `POST …/file_index`: creates or replaces an index.
-async fn create(State(service): Service, caller: Caller, request: Request) -> Answer {
-    let body: CreateBody = json(&service, request).await?;
+async fn create(State(service): ServiceState, caller: Caller, request: Request) -> StatusResult {
+    let body: CreateFileIndexBody = json(&service, request).await?;
     let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
     let created = service
         .catalog
@@ -49,14 +49,14 @@ async fn create(State(service): Service, caller: Caller, request: Request) -> An
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteBody {
+struct DeleteFileIndexBody {
     db: String,
     table: Option<String>,
 }
 
 /// `DELETE …/file_index`: the query string, if any, says which index to delete; otherwise the body does.
-async fn delete(State(service): Service, caller: Caller, request: Request) -> Answer {
-    let DeleteBody { db, table } = match request.uri().query() {
+async fn delete(State(service): ServiceState, caller: Caller, request: Request) -> StatusResult {
+    let DeleteFileIndexBody { db, table } = match request.uri().query() {
         Some(_) => parse_query(request.uri())?,
         None => json(&service, request).await?,
     };

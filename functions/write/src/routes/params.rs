@@ -101,7 +101,7 @@ fn as_a_whole(precision: impl Into<Precision>) -> WriteOptions {
 }
 
 #[derive(Debug, Deserialize)]
-struct V3Params {
+struct WriteV3Params {
     db: String,
     #[serde(default)]
     precision: V3Precision,
@@ -123,7 +123,7 @@ pub(super) fn v3(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
             "missing query parameter 'db'",
         ));
     }
-    let params: V3Params = parse_query(uri)?;
+    let params: WriteV3Params = parse_query(uri)?;
     let options = WriteOptions {
         precision: params.precision.into(),
         accept_partial: params.accept_partial,
@@ -134,7 +134,7 @@ pub(super) fn v3(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
 }
 
 #[derive(Debug, Deserialize)]
-struct V2Params {
+struct WriteV2Params {
     #[serde(default)]
     bucket: String,
     #[serde(default)]
@@ -145,7 +145,7 @@ struct V2Params {
 pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     let refused = |message: String| ApiError::v2(Kind::Invalid, message);
     let query = uri.query().unwrap_or_default();
-    let params: V2Params = serde_urlencoded::from_str(query).map_err(|error| {
+    let params: WriteV2Params = serde_urlencoded::from_str(query).map_err(|error| {
         refused(format!(
             "failed to deserialize org/bucket/precision in request: {error}"
         ))
@@ -158,9 +158,9 @@ pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
 
 /// The retention policy in a query string of `/write`; `None` for policies that stand for the database itself.
 #[derive(Debug, Default)]
-struct RetentionPolicy(Option<String>);
+struct RetentionPolicyParam(Option<String>);
 
-impl<'de> Deserialize<'de> for RetentionPolicy {
+impl<'de> Deserialize<'de> for RetentionPolicyParam {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?.to_lowercase();
         Ok(match name.as_str() {
@@ -171,10 +171,10 @@ impl<'de> Deserialize<'de> for RetentionPolicy {
 }
 
 #[derive(Debug, Deserialize)]
-struct V1Params {
+struct WriteV1Params {
     db: Option<String>,
     #[serde(default)]
-    rp: RetentionPolicy,
+    rp: RetentionPolicyParam,
     #[serde(default)]
     precision: V1Precision,
 }
@@ -194,11 +194,13 @@ pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptio
             "failed to deserialize db/rp/precision in request: {error}"
         ))
     };
-    let params: V1Params = serde_urlencoded::from_str(query).map_err(undecipherable)?;
+    let params: WriteV1Params = serde_urlencoded::from_str(query).map_err(undecipherable)?;
     let options = as_a_whole(params.precision);
     match (params.db, params.rp, default) {
-        (Some(db), RetentionPolicy(None), _) => Ok((db, options)),
-        (Some(db), RetentionPolicy(Some(policy)), _) => Ok((format!("{db}/{policy}"), options)),
+        (Some(db), RetentionPolicyParam(None), _) => Ok((db, options)),
+        (Some(db), RetentionPolicyParam(Some(policy)), _) => {
+            Ok((format!("{db}/{policy}"), options))
+        }
         (None, _, Some(default)) => {
             let options = WriteOptions {
                 dialect: Dialect::QuestDb,

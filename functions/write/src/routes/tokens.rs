@@ -22,8 +22,8 @@ use http::{
     uri::Authority,
 };
 use neap_bucket::StoreTime;
-use neap_catalog::{NewToken, Origin, PermissionRequest, TokenAction, TokenId, origin};
-use neap_http::{ApiError, Caller, Kind, Peer, RequestId, parse_query, refuse_web_pages};
+use neap_catalog::{ChangeOrigin, IssuedToken, PermissionRequest, TokenAction, TokenId, origin};
+use neap_http::{ApiError, Caller, Kind, PeerAddress, RequestId, parse_query, refuse_web_pages};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 
@@ -35,7 +35,7 @@ const JSON: HeaderValue = HeaderValue::from_static("json");
 
 const REGENERATE: &str = "/api/v3/configure/token/admin/regenerate";
 
-type Service = State<Arc<WriteService>>;
+type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
@@ -50,7 +50,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
 
 /// The answer to the creation of a token. Only this answer contains the token in clear text.
 #[derive(Serialize)]
-struct Created<'a> {
+struct CreatedToken<'a> {
     id: TokenId,
     name: &'a str,
     token: &'a str,
@@ -59,12 +59,12 @@ struct Created<'a> {
     expiry: Option<String>,
 }
 
-fn created(new: &NewToken) -> Response {
+fn created(new: &IssuedToken) -> Response {
     let shown = |time: StoreTime| {
         let time = DateTime::from_timestamp_micros(time.micros());
         time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     };
-    let body = Created {
+    let body = CreatedToken {
         id: new.id,
         name: &new.entry.name,
         token: new.secret.reveal(),
@@ -78,12 +78,12 @@ fn created(new: &NewToken) -> Response {
 }
 
 /// `POST /api/v3/configure/token/admin`
-async fn create_admin(State(service): Service) -> Result<Response, ApiError> {
+async fn create_admin(State(service): ServiceState) -> Result<Response, ApiError> {
     Ok(created(&service.catalog.create_admin_token().await?))
 }
 
 /// `POST /api/v3/configure/token/admin/regenerate`
-async fn regenerate(State(service): Service, caller: Caller) -> Result<Response, ApiError> {
+async fn regenerate(State(service): ServiceState, caller: Caller) -> Result<Response, ApiError> {
     caller.require_admin()?;
     let new = service
         .catalog
@@ -102,19 +102,19 @@ fn lifetime(expiry_secs: Option<u64>) -> Result<Option<Duration>, ApiError> {
 }
 
 #[derive(Debug, Deserialize)]
-struct NamedAdmin {
+struct NamedAdminTokenBody {
     token_name: String,
     expiry_secs: Option<u64>,
 }
 
 /// `POST /api/v3/configure/token/named_admin`
 async fn create_named(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require_admin()?;
-    let body: NamedAdmin = json(&service, request).await?;
+    let body: NamedAdminTokenBody = json(&service, request).await?;
     let lifetime = lifetime(body.expiry_secs)?;
     let catalog = &service.catalog;
     let new = catalog.create_named_admin(&body.token_name, lifetime, caller.token());
@@ -122,7 +122,7 @@ async fn create_named(
 }
 
 #[derive(Debug, Deserialize)]
-struct NewResourceToken {
+struct ResourceTokenBody {
     token_name: String,
     permissions: Vec<PermissionRequest>,
     expiry_secs: Option<u64>,
@@ -130,12 +130,12 @@ struct NewResourceToken {
 
 /// `POST /api/v3/configure/token`
 async fn create_token(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require_tokens(TokenAction::Create)?;
-    let body: NewResourceToken = json(&service, request).await?;
+    let body: ResourceTokenBody = json(&service, request).await?;
     let lifetime = lifetime(body.expiry_secs)?;
     let (name, permissions) = (&body.token_name, &body.permissions);
     let catalog = &service.catalog;
@@ -144,18 +144,18 @@ async fn create_token(
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteToken {
+struct DeleteTokenParams {
     token_name: String,
 }
 
 /// `DELETE /api/v3/configure/token`
 async fn delete_token(
-    State(service): Service,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     caller.require_tokens(TokenAction::Delete)?;
-    let params: DeleteToken = parse_query(request.uri())?;
+    let params: DeleteTokenParams = parse_query(request.uri())?;
     let catalog = &service.catalog;
     catalog
         .delete_token(&params.token_name, caller.token())
@@ -164,7 +164,7 @@ async fn delete_token(
 }
 
 /// The state of the recovery routes.
-struct Recovery {
+struct RecoveryState {
     service: Arc<WriteService>,
     /// Whether the recovery has succeeded. It succeeds only once.
     over: Mutex<bool>,
@@ -175,7 +175,7 @@ struct Recovery {
 /// and serves nothing else. Do not wrap it in `neap_http::finish`. Serve it only on an address that the operator of the
 /// server alone can reach; it refuses web pages. `done` is notified after the success; close the listener then.
 pub fn recovery_router(service: Arc<WriteService>, done: Arc<Notify>) -> Router {
-    let recovery = Recovery {
+    let recovery = RecoveryState {
         service,
         over: Mutex::new(false),
         done,
@@ -203,7 +203,7 @@ fn is_sent_to_an_address(request: &Request) -> bool {
 }
 
 async fn recover(
-    State(recovery): State<Arc<Recovery>>,
+    State(recovery): State<Arc<RecoveryState>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     refuse_web_pages(request.headers())?;
@@ -215,9 +215,9 @@ async fn recover(
     if *over {
         return Err(ApiError::no_route());
     }
-    let peer = request.extensions().get::<Peer>();
+    let peer = request.extensions().get::<PeerAddress>();
     let address: Option<IpAddr> = peer.map(|peer| peer.0.ip().to_canonical());
-    let origin = Origin {
+    let origin = ChangeOrigin {
         token: None,
         address: address.map(|address| address.to_string()),
         request: RequestId::draw(&recovery.service.world).to_string(),

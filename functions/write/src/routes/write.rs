@@ -15,7 +15,7 @@ use neap_http::{
 };
 
 use super::{answer, configure::only_allowed, params, questdb};
-use crate::{Accepted, Dialect, WriteFailure, WriteOptions, WriteService};
+use crate::{AcceptedWrite, Dialect, WriteFailure, WriteOptions, WriteService};
 
 /// `POST /api/v3/write_lp`
 pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
@@ -74,7 +74,7 @@ async fn accept(
     request: Request,
     params: Result<(String, WriteOptions), ApiError>,
     failed: fn(WriteFailure) -> ApiError,
-) -> Result<Accepted, ApiError> {
+) -> Result<AcceptedWrite, ApiError> {
     let (database, mut options) = params?;
     let (head, body) = request.into_parts();
     // Check the name before the body is read.

@@ -7,11 +7,11 @@ use http::Request;
 use neap_bucket::WriteOrder;
 use neap_catalog::ANY_AGE;
 
-use super::stage::Stage;
+use super::stage::WriteTestBed;
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_write_costs_one_put() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let (reply, counts) = instance.counted(instance.write("d", "m v=2 2")).await;
@@ -21,7 +21,7 @@ async fn a_warm_write_costs_one_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_strict_write_costs_one_more_list() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let asked = |order: &'static str| {
@@ -52,7 +52,7 @@ async fn a_strict_write_costs_one_more_list() {
 
 #[tokio::test(start_paused = true)]
 async fn catalogs_are_revalidated_before_they_are_too_old() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let mut requests = Vec::new();
@@ -77,7 +77,7 @@ async fn catalogs_are_revalidated_before_they_are_too_old() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cold_write_costs_three_gets_and_one_put() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     stage.instance().write("d", "m v=1 1").await;
     let cold = stage.instance();
     let (reply, counts) = cold.counted(cold.write("d", "m v=2 2")).await;
@@ -90,7 +90,7 @@ async fn a_cold_write_costs_three_gets_and_one_put() {
 
 #[tokio::test(start_paused = true)]
 async fn any_number_of_new_tables_and_columns_costs_one_more_put() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let lines = "m,t=a w=1 1\nn,a=1 b=1,c=2i 1\no x=true 1\nm z=\"s\" 2";
@@ -105,7 +105,7 @@ async fn any_number_of_new_tables_and_columns_costs_one_more_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_database_costs_a_commit_to_the_root_as_well() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let (reply, counts) = instance.counted(instance.write("e", "m v=1 1")).await;
@@ -119,7 +119,7 @@ async fn a_new_database_costs_a_commit_to_the_root_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_requests_cost_nothing() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let work = async {
@@ -133,7 +133,7 @@ async fn refused_requests_cost_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_write_creates_no_database() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     assert_eq!(instance.write("d", "m v=x 1").await.status, 400);
     let path = "/api/v3/write_lp?db=d&accept_partial=false";

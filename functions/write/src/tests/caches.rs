@@ -4,12 +4,12 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::stage::{Instance, Reply, Stage};
+use super::stage::{HttpReply, WriteInstance, WriteTestBed};
 
 const LAST: &str = "/api/v3/configure/last_cache";
 const DISTINCT: &str = "/api/v3/configure/distinct_cache";
 
-async fn send(instance: &Instance, method: &str, path: &str, body: &str) -> Reply {
+async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) -> HttpReply {
     let mut request = Request::builder().method(method).uri(path);
     if !body.is_empty() {
         request = request.header("Content-Type", "application/json");
@@ -19,8 +19,8 @@ async fn send(instance: &Instance, method: &str, path: &str, body: &str) -> Repl
         .await
 }
 
-async fn prepared() -> (Stage, Instance) {
-    let stage = Stage::new();
+async fn prepared() -> (WriteTestBed, WriteInstance) {
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let home = "home,room=a temp=1,hum=2,co=3i 1\nother,key=a,plain=b f=1,i=2i,u=3u,s=\"x\" 1";
     instance.write("home", home).await;
@@ -28,7 +28,7 @@ async fn prepared() -> (Stage, Instance) {
 }
 
 /// Creates a cache, checks the catalog change in the answer, and returns its operation.
-async fn created(instance: &Instance, path: &str, body: Value) -> Value {
+async fn created(instance: &WriteInstance, path: &str, body: Value) -> Value {
     let reply = send(instance, "POST", path, &body.to_string()).await;
     assert_eq!(reply.status, 201, "{body}: {}", reply.body);
     assert_eq!(reply.headers["content-type"], "application/json");

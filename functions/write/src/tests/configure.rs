@@ -6,13 +6,13 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::StoreTime;
 
-use super::stage::{Instance, Reply, Stage};
+use super::stage::{HttpReply, WriteInstance, WriteTestBed};
 
 const DATABASE: &str = "/api/v3/configure/database";
 const RETENTION: &str = "/api/v3/configure/database/retention_period";
 const TABLE: &str = "/api/v3/configure/table";
 
-async fn send(instance: &Instance, method: &str, path: &str, body: &str) -> Reply {
+async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) -> HttpReply {
     let mut request = Request::builder().method(method).uri(path);
     if !body.is_empty() {
         request = request.header("Content-Type", "application/json");
@@ -22,8 +22,8 @@ async fn send(instance: &Instance, method: &str, path: &str, body: &str) -> Repl
         .await
 }
 
-async fn prepared() -> (Stage, Instance) {
-    let stage = Stage::new();
+async fn prepared() -> (WriteTestBed, WriteInstance) {
+    let stage = WriteTestBed::new();
     let instance = stage.sole_instance();
     instance.write("home", "home,room=a temp=1 1").await;
     (stage, instance)

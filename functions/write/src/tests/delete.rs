@@ -6,24 +6,24 @@ use arrow_array::{cast::AsArray, types::TimestampNanosecondType};
 use axum::body::Body;
 use futures::FutureExt;
 use http::Request;
-use neap_bucket::{Call, Faults, FaultyStore, Hook, Operation, Phase};
-use neap_points::{Version, fold, survivors};
+use neap_bucket::{CallHook, CallPhase, FaultyStore, Operation, StoreCall, StoreFaults};
+use neap_points::{TableChange, fold, survivors};
 use serde_json::json;
 
-use super::stage::{Instance, Reply, Stage};
+use super::stage::{HttpReply, WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 const WHOLE: (&str, &str) = ("1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
 
-impl Instance {
+impl WriteInstance {
     /// Deletes through `/api/v2/delete`.
-    async fn delete(&self, db: &str, (start, stop): (&str, &str), predicate: &str) -> Reply {
+    async fn delete(&self, db: &str, (start, stop): (&str, &str), predicate: &str) -> HttpReply {
         let body = json!({ "start": start, "stop": stop, "predicate": predicate });
         let path = format!("/api/v2/delete?org=o&bucket={db}");
         self.post(&path, body.to_string()).await
     }
 
-    async fn delete_rows(&self, body: serde_json::Value) -> Reply {
+    async fn delete_rows(&self, body: serde_json::Value) -> HttpReply {
         let request = Request::post("/api/v3/delete_rows");
         let request = request.header("content-type", "application/json");
         self.send(request.body(Body::from(body.to_string())).unwrap())
@@ -31,9 +31,9 @@ impl Instance {
     }
 }
 
-impl Stage {
+impl WriteTestBed {
     /// Returns the segments in order, described by their tables and row counts or by their deletes.
-    async fn history(&self, instance: &Instance, db: &str) -> Vec<String> {
+    async fn history(&self, instance: &WriteInstance, db: &str) -> Vec<String> {
         let catalog = instance.catalog_of(db).await;
         let name = |table| catalog.table_by_id(table).unwrap().name().to_owned();
         let segments = self.segments().await;
@@ -49,17 +49,17 @@ impl Stage {
     }
 
     /// Returns the times of a table's points in the tail, in seconds.
-    async fn points(&self, instance: &Instance, db: &str, table: &str) -> Vec<i64> {
+    async fn points(&self, instance: &WriteInstance, db: &str, table: &str) -> Vec<i64> {
         let catalog = instance.catalog_of(db).await;
         let table = catalog.table(table).unwrap();
         let segments = self.segments().await;
         let mut history = Vec::new();
         for segment in &segments {
             let rows = segment.rows(table.id()).unwrap();
-            history.extend(rows.into_iter().map(Version::Rows));
+            history.extend(rows.into_iter().map(TableChange::Rows));
             let deletes = segment.deletes().iter();
             let deletes = deletes.filter(|delete| delete.table == table.id());
-            history.extend(deletes.map(|delete| Version::Delete(&delete.condition)));
+            history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let left = survivors(history).unwrap();
         let folded = fold(&table.tag_names(), &table.arrow_schema(), &left).unwrap();
@@ -71,7 +71,7 @@ impl Stage {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_removes_earlier_writes_and_keeps_later_ones() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let first = instance
         .write("d", "cpu,host=a v=1 1\ncpu,host=b v=1 2\nmem,host=a v=1 3")
@@ -97,7 +97,7 @@ async fn a_delete_removes_earlier_writes_and_keeps_later_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn a_time_range_includes_both_ends_and_clamps_out_of_range_times() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance
         .write("d", "m v=1 1\nm v=1 2\nm v=1 3\nm v=1 4")
@@ -114,7 +114,7 @@ async fn a_time_range_includes_both_ends_and_clamps_out_of_range_times() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_of_one_table_are_deleted_without_a_time_range() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance
         .write("d", "m,t=a v=1 1\nm,t=b v=1 2\nm v=1 3")
@@ -142,7 +142,7 @@ async fn rows_of_one_table_are_deleted_without_a_time_range() {
 
 #[tokio::test(start_paused = true)]
 async fn a_predicate_without_a_table_is_resolved_for_each_table() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let lines = "a,host=x v=1 1\nb,zone=x v=1 1\nc,host=x,zone=x v=1 1\ne host=1 1";
     instance.write("d", lines).await;
@@ -169,7 +169,7 @@ async fn a_predicate_without_a_table_is_resolved_for_each_table() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_without_possible_matches_writes_no_segment() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m,t=a v=1 1").await;
     for predicate in [
@@ -191,18 +191,18 @@ async fn a_delete_without_possible_matches_writes_no_segment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_is_ordered_between_the_writes_of_its_batch() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let clock = Arc::clone(&stage.instance().service.world.clock);
-    let hook: Hook = Arc::new(move |call: &Call| {
+    let hook: CallHook = Arc::new(move |call: &StoreCall| {
         let is_put = call.operation == Operation::Put && call.key.starts_with("tail/");
-        let is_slow = is_put && call.phase == Phase::Before;
+        let is_slow = is_put && call.phase == CallPhase::Before;
         clock.sleep(Duration::from_millis(if is_slow { 100 } else { 0 }))
     });
     let world = stage.instance().service.world.clone();
-    let store = FaultyStore::new(stage.store(), world, Faults::default()).with_hook(hook);
+    let store = FaultyStore::new(stage.store(), world, StoreFaults::default()).with_hook(hook);
     let instance = stage.instance_on(Arc::new(store), WriteSettings::default());
     instance.write("d", "m v=1 1").await;
-    let later = async |millis, work: futures::future::BoxFuture<'_, Reply>| {
+    let later = async |millis, work: futures::future::BoxFuture<'_, HttpReply>| {
         stage.sleep(Duration::from_millis(millis)).await;
         work.await
     };
@@ -228,7 +228,7 @@ async fn a_delete_is_ordered_between_the_writes_of_its_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_sees_tables_and_tags_of_all_earlier_writes() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1 1").await;
     other.write("d", "m,t=a v=1 1").await;
@@ -248,7 +248,7 @@ async fn a_delete_sees_tables_and_tags_of_all_earlier_writes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_costs_three_gets_a_list_and_a_put() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let delete = instance.delete("d", WHOLE, "");
@@ -262,7 +262,7 @@ async fn a_delete_costs_three_gets_a_list_and_a_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_is_ordered_after_the_requested_stamp() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
     let after = (1_700_000_001 * 1_000_000) << 12;

@@ -4,18 +4,18 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::body::Body;
 use http::Request;
-use neap_bucket::{Change, Commit, Faults, Key, Register, Stamp};
+use neap_bucket::{CommitOutcome, Key, Register, RegisterChange, Stamp, StoreFaults};
 use neap_catalog::HardDelete;
 use neap_manifest::{Manifest, RecordedDelete};
 use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::{DatabaseId, TableId};
 use serde_json::{Value, json};
 
-use super::stage::{Instance, Reply, Stage};
+use super::stage::{HttpReply, WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
-async fn prepared() -> (Stage, Instance) {
-    let stage = Stage::new();
+async fn prepared() -> (WriteTestBed, WriteInstance) {
+    let stage = WriteTestBed::new();
     let instance = stage.instance_with(WriteSettings {
         max_request_bytes: 1000,
         ..WriteSettings::default()
@@ -26,12 +26,12 @@ async fn prepared() -> (Stage, Instance) {
     (stage, instance)
 }
 
-async fn v2(instance: &Instance, query: &str, body: &str) -> Reply {
+async fn v2(instance: &WriteInstance, query: &str, body: &str) -> HttpReply {
     let path = format!("/api/v2/delete?{query}");
     instance.post(&path, body.to_owned()).await
 }
 
-async fn v3(instance: &Instance, body: &Value) -> Reply {
+async fn v3(instance: &WriteInstance, body: &Value) -> HttpReply {
     let request = Request::post("/api/v3/delete_rows");
     let request = request.header("content-type", "application/json");
     let body = Body::from(body.to_string());
@@ -209,7 +209,7 @@ fn everything(table: u32) -> RowDelete {
 }
 
 /// Returns the ids of the database and of its table `cpu`.
-async fn ids(instance: &Instance) -> (DatabaseId, u32) {
+async fn ids(instance: &WriteInstance) -> (DatabaseId, u32) {
     let root = instance.catalog.root(Duration::ZERO).await.unwrap();
     let catalog = instance.catalog_of("d").await;
     let table = catalog.table("cpu").unwrap().id().get();
@@ -233,9 +233,9 @@ async fn a_database_with_too_many_pending_deletes_refuses_more() {
                 expiry: false,
             };
             manifest.deletes = (1..=number).map(recorded).collect();
-            Ok::<_, Infallible>(Change::Put(manifest, ()))
+            Ok::<_, Infallible>(RegisterChange::Put(manifest, ()))
         });
-        assert!(matches!(commit.await, Ok(Commit::Committed { .. })));
+        assert!(matches!(commit.await, Ok(CommitOutcome::Committed { .. })));
     };
     set(1_000).await;
     let reply = v2(&instance, "bucket=d", &of("")).await;
@@ -254,9 +254,9 @@ async fn a_database_with_too_many_pending_deletes_refuses_more() {
 async fn an_unavailable_store_is_503() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
-    let faults = Faults {
+    let faults = StoreFaults {
         unavailable: 1.0,
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let instance = stage.instance_with_faults(faults);
     let one_table = json!({ "db": "d", "table": "cpu" });

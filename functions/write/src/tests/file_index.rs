@@ -4,11 +4,11 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::stage::{Instance, Stage};
+use super::stage::{WriteInstance, WriteTestBed};
 
 const PATH: &str = "/api/v3/enterprise/configure/file_index";
 
-async fn send(instance: &Instance, method: &str, path: &str, body: Value) -> (u16, String) {
+async fn send(instance: &WriteInstance, method: &str, path: &str, body: Value) -> (u16, String) {
     let request = Request::builder().method(method).uri(path);
     let request = match body {
         Value::Null => request.body(Body::empty()),
@@ -22,7 +22,7 @@ async fn send(instance: &Instance, method: &str, path: &str, body: Value) -> (u1
 
 #[tokio::test(start_paused = true)]
 async fn an_index_of_one_or_all_tables_is_created_and_deleted() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance
         .write("d", "cpu,host=a usage=1 1\nmem total=1i 1")
@@ -45,7 +45,7 @@ async fn an_index_of_one_or_all_tables_is_created_and_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn an_index_of_missing_databases_tables_or_columns_is_refused() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "cpu,host=a usage=1 1").await;
     for (body, status, message) in [

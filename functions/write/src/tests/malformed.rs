@@ -8,9 +8,9 @@ use std::io::Write;
 use axum::body::Body;
 use flate2::{Compression, write::GzEncoder};
 use http::Request;
-use neap_catalog::Limits;
+use neap_catalog::CatalogLimits;
 
-use super::stage::{Instance, Stage};
+use super::stage::{WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 const V3: &str = "/api/v3/write_lp";
@@ -23,9 +23,9 @@ const RP_FORM: &str = "db name with invalid retention policy, if providing a ret
 const START: &str = "db name did not start with a number or letter";
 
 /// Path with query string, request body, status, response body.
-type Case = (String, Vec<u8>, u16, String);
+type RefusedRequest = (String, Vec<u8>, u16, String);
 
-fn case(path: &str, query: &str, body: &str, status: u16, answer: &str) -> Case {
+fn case(path: &str, query: &str, body: &str, status: u16, answer: &str) -> RefusedRequest {
     let path = match query {
         "" => path.to_owned(),
         query => format!("{path}?{query}"),
@@ -63,7 +63,7 @@ fn whole(number: usize, text: &str, message: &str) -> String {
 }
 
 /// Requests that are refused regardless of their lines.
-fn requests() -> Vec<Case> {
+fn requests() -> Vec<RefusedRequest> {
     let long = "x".repeat(512);
     vec![
         case(V3, "", "m v=1", 400, "missing query parameter 'db'"),
@@ -138,7 +138,7 @@ fn requests() -> Vec<Case> {
 }
 
 /// Invalid lines, on all three endpoints.
-fn lines() -> Vec<Case> {
+fn lines() -> Vec<RefusedRequest> {
     let conflict = "invalid column type for column 'v', expected iox::column_type::field::integer, got iox::column_type::field::float";
     let messages = [
         (
@@ -228,7 +228,7 @@ fn lines() -> Vec<Case> {
 }
 
 /// Invalid bodies.
-fn bodies() -> Vec<Case> {
+fn bodies() -> Vec<RefusedRequest> {
     let empty = "incoming write was empty";
     let v2_empty = v2("write buffer error: incoming write was empty");
     let mut cases = Vec::new();
@@ -258,8 +258,8 @@ fn bodies() -> Vec<Case> {
     cases
 }
 
-async fn prepared() -> (Stage, Instance) {
-    let stage = Stage::new();
+async fn prepared() -> (WriteTestBed, WriteInstance) {
+    let stage = WriteTestBed::new();
     let instance = stage.instance_with(WriteSettings {
         max_request_bytes: 1000,
         ..WriteSettings::default()
@@ -430,8 +430,8 @@ async fn other_methods_are_not_found() {
 
 #[tokio::test(start_paused = true)]
 async fn exceeded_limits_are_422() {
-    let stage = Stage::new();
-    let instance = stage.instance_with_limits(Limits {
+    let stage = WriteTestBed::new();
+    let instance = stage.instance_with_limits(CatalogLimits {
         databases: Some(1),
         tables: Some(3),
         columns_per_table: Some(3),

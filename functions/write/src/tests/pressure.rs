@@ -2,15 +2,15 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use neap_bucket::{Change, Commit, Key, KeyClass, Operation, Register, Stamp};
+use neap_bucket::{CommitOutcome, Key, KeyClass, Operation, Register, RegisterChange, Stamp};
 use neap_manifest::Manifest;
-use neap_wal::{PressureLimits, TailState, WriterSettings};
+use neap_wal::{BackpressureLimits, TailState, TailWriterSettings};
 
-use super::stage::{Instance, Stage};
+use super::stage::{WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 /// Publishes a tail of `segments` segments above a low-water mark, as a flusher does.
-async fn publish(instance: &Instance, mark: Option<Stamp>, segments: u64) {
+async fn publish(instance: &WriteInstance, mark: Option<Stamp>, segments: u64) {
     let root = instance.catalog.root(Duration::ZERO).await.unwrap();
     let database = root.value.database("d").unwrap();
     let bucket = instance.catalog.bucket().clone();
@@ -24,16 +24,16 @@ async fn publish(instance: &Instance, mark: Option<Stamp>, segments: u64) {
             oldest: None,
             listed,
         });
-        Ok::<_, Infallible>(Change::Put(manifest, ()))
+        Ok::<_, Infallible>(RegisterChange::Put(manifest, ()))
     });
-    assert!(matches!(commit.await, Ok(Commit::Committed { .. })));
+    assert!(matches!(commit.await, Ok(CommitOutcome::Committed { .. })));
 }
 
 const LINE: &str = "cpu,host=a usage=1 1";
 
 #[tokio::test(start_paused = true)]
 async fn all_instances_refuse_writes_within_five_seconds_of_a_backlog_and_resume_after_it() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let flusher = stage.instance();
     assert_eq!(flusher.write("d", LINE).await.status, 204);
     let writers = [stage.instance(), stage.instance()];
@@ -66,7 +66,7 @@ async fn all_instances_refuse_writes_within_five_seconds_of_a_backlog_and_resume
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_write_creates_no_table_and_is_refused_with_no_sync_as_well() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let writer = stage.instance();
     assert_eq!(writer.write("d", LINE).await.status, 204);
     publish(&writer, None, 10_001).await;
@@ -82,10 +82,10 @@ async fn a_refused_write_creates_no_table_and_is_refused_with_no_sync_as_well() 
 
 #[tokio::test(start_paused = true)]
 async fn an_instance_refuses_writes_when_its_own_segments_are_not_flushed() {
-    let stage = Stage::new();
-    let writer = stage.instance_of_writer(WriterSettings {
-        pressure: PressureLimits { slow: 2, stop: 4 },
-        ..WriterSettings::LOCAL
+    let stage = WriteTestBed::new();
+    let writer = stage.instance_of_writer(TailWriterSettings {
+        pressure: BackpressureLimits { slow: 2, stop: 4 },
+        ..TailWriterSettings::LOCAL
     });
     let mut last = None;
     for _ in 0..5 {
@@ -105,7 +105,7 @@ async fn an_instance_refuses_writes_when_its_own_segments_are_not_flushed() {
 
 #[tokio::test(start_paused = true)]
 async fn pending_deletes_in_the_tail_count_towards_the_limit() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let writer = stage.instance_with(WriteSettings::default());
     assert_eq!(writer.write("d", LINE).await.status, 204);
     let body = r#"{"start": "1970-01-01T00:00:00Z", "stop": "1970-01-01T00:00:01Z", "predicate": "_measurement=cpu"}"#;

@@ -3,10 +3,10 @@
 use axum::body::Body;
 use http::{Request, header::CONTENT_TYPE};
 
-use super::stage::{Instance, Stage};
+use super::stage::{WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
-fn instance(stage: &Stage) -> Instance {
+fn instance(stage: &WriteTestBed) -> WriteInstance {
     stage.instance_with(WriteSettings {
         default_database: Some("quest".to_owned()),
         ..WriteSettings::default()
@@ -15,7 +15,7 @@ fn instance(stage: &Stage) -> Instance {
 
 #[tokio::test(start_paused = true)]
 async fn rows_without_a_database_go_to_the_default_database() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = instance(&stage);
     let body = "trades,symbol=ETH price=2615.54,amount=0.5,at=1700000000000001t,gone=NaN 1700000000000000000\n\
                 quotes,symbol=ETH bid=1 1700000000000000000\n";
@@ -42,7 +42,7 @@ async fn rows_without_a_database_go_to_the_default_database() {
 
 #[tokio::test(start_paused = true)]
 async fn questdb_requests_are_all_or_nothing() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = instance(&stage);
     let not_stored = "; nothing of the request is stored";
     for (body, message) in [
@@ -79,7 +79,7 @@ async fn questdb_requests_are_all_or_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn settings_announce_the_text_protocol_only() {
-    let instance = Stage::new().instance();
+    let instance = WriteTestBed::new().instance();
     let request = Request::get("/settings").body(Body::empty()).unwrap();
     let reply = instance.send(request).await;
     assert_eq!(reply.status, 200);
@@ -91,7 +91,7 @@ async fn settings_announce_the_text_protocol_only() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_default_database_a_request_must_name_one() {
-    let instance = Stage::new().instance();
+    let instance = WriteTestBed::new().instance();
     let reply = instance.post("/write?precision=n", "m v=1").await;
     let error =
         r#"{"error":"failed to deserialize db/rp/precision in request: missing field `db`"}"#;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use neap_bucket::Faults;
+use neap_bucket::StoreFaults;
 
-use super::stage::Stage;
+use super::stage::WriteTestBed;
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_creations_of_a_table_agree_on_its_id() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let (one, other) = (stage.instance(), stage.instance());
     let lines = ["m,t=a v=1i 1", "m,t=a v=2i,w=1.5 1"];
     let (first, second) = tokio::join!(one.write("d", lines[0]), other.write("d", lines[1]));
@@ -36,12 +36,12 @@ async fn concurrent_creations_of_a_table_agree_on_its_id() {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_creations_of_a_column_with_two_types_refuse_one_line() {
-    let faults = Faults {
+    let faults = StoreFaults {
         delay: 1.0,
         longest_delay: Duration::from_millis(100),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let (one, other) = (
         stage.instance_with_faults(faults.clone()),
         stage.instance_with_faults(faults),
@@ -68,12 +68,12 @@ async fn concurrent_creations_of_a_column_with_two_types_refuse_one_line() {
 
 #[tokio::test(start_paused = true)]
 async fn many_concurrent_writers_of_new_tables_lose_no_rows() {
-    let faults = Faults {
+    let faults = StoreFaults {
         delay: 0.5,
         longest_delay: Duration::from_millis(20),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instances: Vec<_> = (0..4)
         .map(|_| stage.instance_with_faults(faults.clone()))
         .collect();
@@ -106,7 +106,7 @@ async fn many_concurrent_writers_of_new_tables_lose_no_rows() {
 
 #[tokio::test(start_paused = true)]
 async fn a_table_dropped_by_another_instance_is_recreated_within_seconds() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;
     other.write("d", "m,t=a v=1i 1").await;
@@ -130,7 +130,7 @@ async fn a_table_dropped_by_another_instance_is_recreated_within_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_written_by_another_instance_after_an_acknowledged_drop_are_kept() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;
     let delete = |path: &str| {
@@ -160,7 +160,7 @@ async fn rows_written_by_another_instance_after_an_acknowledged_drop_are_kept() 
 
 #[tokio::test(start_paused = true)]
 async fn a_table_recreated_by_another_instance_gets_its_missing_columns() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;
     other.write("d", "m,t=a v=1i 1").await;

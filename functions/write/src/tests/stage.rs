@@ -14,15 +14,16 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, Get, GetOptions, Key,
-    ListRequest, Margins, MemoryStore, Moment, Rules, Store, World,
+    Bucket, Clock, ClockReading, CountingStore, Entropy, FaultyStore, Get, GetOptions, Key,
+    ListRequest, MemoryStore, OperationCounts, ProtocolMargins, ProtocolRules, Store, StoreFaults,
+    World,
 };
-use neap_catalog::{ANY_AGE, Catalog, DatabaseCatalog, Limits};
-use neap_http::{Access, ClusterId, Common, Metrics, finish};
-use neap_wal::{Segment, TailWriter, WriterSettings};
+use neap_catalog::{ANY_AGE, Catalog, CatalogLimits, DatabaseCatalog};
+use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, finish};
+use neap_wal::{Segment, TailWriter, TailWriterSettings};
 use tower::ServiceExt;
 
-use crate::{WriteParts, WriteService, WriteSettings, router};
+use crate::{WriteService, WriteServiceParts, WriteSettings, router};
 
 /// Tokio's paused time with a wall clock in the year 2023.
 #[derive(Debug)]
@@ -48,12 +49,12 @@ impl Clock for PausedClock {
 
 /// An in-memory store that several instances write to.
 #[derive(Clone, Debug)]
-pub(super) struct Stage {
+pub(super) struct WriteTestBed {
     pub(super) memory: Arc<MemoryStore>,
     clock: Arc<PausedClock>,
 }
 
-impl Stage {
+impl WriteTestBed {
     pub(super) fn new() -> Self {
         let clock = Arc::new(PausedClock {
             start: tokio::time::Instant::now(),
@@ -77,40 +78,44 @@ impl Stage {
     }
 
     /// Returns the current time of the world.
-    pub(super) fn moment(&self) -> Moment {
+    pub(super) fn moment(&self) -> ClockReading {
         self.world().moment()
     }
 
-    pub(super) fn instance(&self) -> Instance {
+    pub(super) fn instance(&self) -> WriteInstance {
         self.instance_with(WriteSettings::default())
     }
 
-    pub(super) fn instance_with(&self, settings: WriteSettings) -> Instance {
+    pub(super) fn instance_with(&self, settings: WriteSettings) -> WriteInstance {
         self.instance_on(self.store(), settings)
     }
 
-    pub(super) fn instance_with_limits(&self, limits: Limits) -> Instance {
+    pub(super) fn instance_with_limits(&self, limits: CatalogLimits) -> WriteInstance {
         let catalog = |catalog: Catalog| catalog.with_limits(limits);
         self.build(self.store(), WriteSettings::default(), catalog)
     }
 
     /// Returns an instance configured as the only one on the store, which acknowledges drops without waiting.
-    pub(super) fn sole_instance(&self) -> Instance {
+    pub(super) fn sole_instance(&self) -> WriteInstance {
         let catalog = |catalog: Catalog| catalog.of_sole_process(true);
         self.build(self.store(), WriteSettings::default(), catalog)
     }
 
     /// Returns an instance whose requests to the store fail according to `faults`.
-    pub(super) fn instance_with_faults(&self, faults: Faults) -> Instance {
+    pub(super) fn instance_with_faults(&self, faults: StoreFaults) -> WriteInstance {
         let store = FaultyStore::new(self.store(), self.world(), faults);
         self.instance_on(Arc::new(store), WriteSettings::default())
     }
 
-    pub(super) fn instance_on(&self, store: Arc<dyn Store>, settings: WriteSettings) -> Instance {
+    pub(super) fn instance_on(
+        &self,
+        store: Arc<dyn Store>,
+        settings: WriteSettings,
+    ) -> WriteInstance {
         self.build(store, settings, |catalog| catalog)
     }
 
-    pub(super) fn instance_of_writer(&self, writer: WriterSettings) -> Instance {
+    pub(super) fn instance_of_writer(&self, writer: TailWriterSettings) -> WriteInstance {
         let settings = WriteSettings::default();
         self.build_with(self.store(), settings, |catalog| catalog, writer)
     }
@@ -120,8 +125,8 @@ impl Stage {
         store: Arc<dyn Store>,
         settings: WriteSettings,
         prepare: impl FnOnce(Catalog) -> Catalog,
-    ) -> Instance {
-        self.build_with(store, settings, prepare, WriterSettings::LOCAL)
+    ) -> WriteInstance {
+        self.build_with(store, settings, prepare, TailWriterSettings::LOCAL)
     }
 
     fn build_with(
@@ -129,29 +134,29 @@ impl Stage {
         store: Arc<dyn Store>,
         settings: WriteSettings,
         prepare: impl FnOnce(Catalog) -> Catalog,
-        writer: WriterSettings,
-    ) -> Instance {
+        writer: TailWriterSettings,
+    ) -> WriteInstance {
         let world = self.world();
         let counting = Arc::new(CountingStore::new(store));
         let bucket = Bucket::new(Arc::clone(&counting) as _, world.clone());
-        let rules = Rules::new(Margins::LOCAL);
-        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(prepare(catalog));
         let metrics = Metrics::default();
-        let service = Arc::new(WriteService::new(WriteParts {
+        let service = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer: TailWriter::new(bucket, rules, writer, None),
             rules,
             metrics: metrics.clone(),
             settings,
         }));
-        let common = Common {
+        let common = ServiceContext {
             cluster: ClusterId::of(Arc::clone(&catalog)),
             world,
             metrics: metrics.clone(),
-            access: Access::Open,
+            access: AccessControl::Open,
         };
-        Instance {
+        WriteInstance {
             routes: finish(router(Arc::clone(&service)), common),
             service,
             catalog,
@@ -193,7 +198,7 @@ impl Stage {
 
 /// An instance of the write function.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(super) struct WriteInstance {
     pub(super) service: Arc<WriteService>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) metrics: Metrics,
@@ -203,44 +208,44 @@ pub(super) struct Instance {
 
 /// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(super) struct HttpReply {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
 }
 
-impl Reply {
+impl HttpReply {
     pub(super) fn stamp(&self) -> Option<u64> {
         let stamp = self.headers.get("x-neap-stamp")?;
         Some(stamp.to_str().unwrap().parse().unwrap())
     }
 }
 
-impl Instance {
-    pub(super) async fn send(&self, request: Request<Body>) -> Reply {
+impl WriteInstance {
+    pub(super) async fn send(&self, request: Request<Body>) -> HttpReply {
         let response = self.routes.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Reply {
+        HttpReply {
             status: head.status.as_u16(),
             headers: head.headers,
             body: String::from_utf8(body.to_vec()).unwrap(),
         }
     }
 
-    pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> Reply {
+    pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> HttpReply {
         self.send(Request::post(path).body(body.into()).unwrap())
             .await
     }
 
     /// Writes lines to `/api/v3/write_lp` with timestamps in seconds.
-    pub(super) async fn write(&self, db: &str, lines: &'static str) -> Reply {
+    pub(super) async fn write(&self, db: &str, lines: &'static str) -> HttpReply {
         let path = format!("/api/v3/write_lp?precision=second&db={db}");
         self.post(&path, Bytes::from_static(lines.as_bytes())).await
     }
 
     /// Runs `work`, and returns its result and the store requests that it made.
-    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Counts) {
+    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, OperationCounts) {
         let before = self.counting.counts();
         let outcome = work.await;
         (outcome, self.counting.counts() - before)
@@ -267,9 +272,9 @@ impl Instance {
 
 /// A switch that turns store faults on and off.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Switch(Arc<AtomicBool>);
+pub(super) struct FaultSwitch(Arc<AtomicBool>);
 
-impl Switch {
+impl FaultSwitch {
     pub(super) fn set(&self, on: bool) {
         self.0.store(on, Ordering::Relaxed);
     }

@@ -9,14 +9,14 @@ use arrow_array::{Array, cast::AsArray, types::TimestampNanosecondType};
 use axum::body::Body;
 use futures::FutureExt;
 use http::Request;
-use neap_bucket::{Call, Faults, FaultyStore, Hook, Operation, Phase};
+use neap_bucket::{CallHook, CallPhase, FaultyStore, Operation, StoreCall, StoreFaults};
 
-use super::stage::{Stage, Switch};
+use super::stage::{FaultSwitch, WriteTestBed};
 use crate::{Precision, WriteOptions, WriteSettings};
 
 #[tokio::test(start_paused = true)]
 async fn good_lines_of_a_partial_write_are_stored() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let reply = instance
         .write("d", "m v=1i 1\nm v=x 2\nm v=3i 3\nm v=4.5 4")
@@ -31,7 +31,7 @@ async fn good_lines_of_a_partial_write_are_stored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_without_accept_partial_is_all_or_nothing() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let mut stored = 0;
     for path in [
@@ -51,7 +51,7 @@ async fn a_write_without_accept_partial_is_all_or_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_line_changes_no_schema() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.write("d", "m,t=a v=1i 1").await;
     for lines in [
@@ -69,7 +69,7 @@ async fn a_rejected_line_changes_no_schema() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_carry_increasing_stamps() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let mut last = 0;
     for path in [
@@ -92,7 +92,7 @@ async fn answers_carry_increasing_stamps() {
 
 #[tokio::test(start_paused = true)]
 async fn times_are_scaled_by_the_precision() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let body = "m,n=0 v=1 1\nm,n=1 v=1 1700000000\nm,n=2 v=1 1700000000123\nm,n=3 v=1";
     let reply = instance.post("/api/v3/write_lp?db=d", body).await;
@@ -116,7 +116,7 @@ async fn times_are_scaled_by_the_precision() {
 
 #[tokio::test(start_paused = true)]
 async fn writes_to_a_dropped_database_are_refused() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m v=1 1").await;
     other.write("d", "m v=1 1").await;
@@ -153,11 +153,11 @@ async fn writes_to_a_dropped_database_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unavailable_store_is_503_and_stores_nothing() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     stage.instance().write("d", "m v=1 1").await;
-    let faults = Faults {
+    let faults = StoreFaults {
         unavailable: 1.0,
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let instance = stage.instance_with_faults(faults);
     for path in [
@@ -173,11 +173,11 @@ async fn an_unavailable_store_is_503_and_stores_nothing() {
 }
 
 /// Returns a store whose puts of segments take effect but never return while the switch is on.
-fn forgetful(stage: &Stage, switch: &Switch) -> Arc<FaultyStore> {
+fn forgetful(stage: &WriteTestBed, switch: &FaultSwitch) -> Arc<FaultyStore> {
     let switch = switch.clone();
-    let hook: Hook = Arc::new(move |call: &Call| {
+    let hook: CallHook = Arc::new(move |call: &StoreCall| {
         let is_put = call.operation == Operation::Put && call.key.starts_with("tail/");
-        let hangs = is_put && call.phase == Phase::After && switch.is_on();
+        let hangs = is_put && call.phase == CallPhase::After && switch.is_on();
         async move {
             if hangs {
                 std::future::pending::<()>().await;
@@ -186,13 +186,13 @@ fn forgetful(stage: &Stage, switch: &Switch) -> Arc<FaultyStore> {
         .boxed()
     });
     let world = stage.instance().service.world.clone();
-    let store = FaultyStore::new(stage.store(), world, Faults::default());
+    let store = FaultyStore::new(stage.store(), world, StoreFaults::default());
     Arc::new(store.with_hook(hook))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_503_after_a_stamp_was_taken_carries_the_stamp() {
-    let (stage, switch) = (Stage::new(), Switch::default());
+    let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
     let instance = stage.instance_on(forgetful(&stage, &switch), WriteSettings::default());
     instance.write("d", "m v=1 1").await;
     switch.set(true);
@@ -211,13 +211,13 @@ async fn a_503_after_a_stamp_was_taken_carries_the_stamp() {
 
 #[tokio::test(start_paused = true)]
 async fn catalogs_are_revalidated_when_a_write_waited_too_long() {
-    let (stage, seen) = (Stage::new(), Arc::new(Mutex::new(Vec::new())));
+    let (stage, seen) = (WriteTestBed::new(), Arc::new(Mutex::new(Vec::new())));
     let clock = Arc::clone(&stage.instance().service.world.clock);
     let calls = Arc::clone(&seen);
     // One put of a segment is slow, so the next request waits until its catalogs are too old.
-    let hook: Hook = Arc::new(move |call: &Call| {
+    let hook: CallHook = Arc::new(move |call: &StoreCall| {
         let is_put = call.operation == Operation::Put && call.key.starts_with("tail/");
-        let is_slow = is_put && call.phase == Phase::Before && {
+        let is_slow = is_put && call.phase == CallPhase::Before && {
             let mut calls = calls.lock().unwrap();
             calls.push(call.number);
             calls.len() == 2
@@ -230,7 +230,7 @@ async fn catalogs_are_revalidated_when_a_write_waited_too_long() {
         clock.sleep(wait)
     });
     let world = stage.instance().service.world.clone();
-    let store = FaultyStore::new(stage.store(), world, Faults::default()).with_hook(hook);
+    let store = FaultyStore::new(stage.store(), world, StoreFaults::default()).with_hook(hook);
     let instance = stage.instance_on(Arc::new(store), WriteSettings::default());
     instance.write("d", "m v=1 1").await;
     stage.sleep(Duration::from_millis(3_400)).await;
@@ -250,7 +250,7 @@ async fn catalogs_are_revalidated_when_a_write_waited_too_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_with_no_sync_is_answered_before_it_is_stored() {
-    let (stage, switch) = (Stage::new(), Switch::default());
+    let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
     let instance = stage.instance_on(forgetful(&stage, &switch), WriteSettings::default());
     instance.write("d", "m v=1i 1").await;
     switch.set(true);
@@ -269,7 +269,7 @@ async fn a_write_with_no_sync_is_answered_before_it_is_stored() {
 
 #[tokio::test(start_paused = true)]
 async fn no_sync_is_a_normal_write_where_it_is_not_allowed() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance_with(WriteSettings {
         no_sync_allowed: false,
         ..WriteSettings::default()
@@ -284,7 +284,7 @@ async fn no_sync_is_a_normal_write_where_it_is_not_allowed() {
 
 #[tokio::test(start_paused = true)]
 async fn too_many_bytes_in_flight_are_503() {
-    let (stage, switch) = (Stage::new(), Switch::default());
+    let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
     let settings = WriteSettings {
         max_bytes_in_flight: 4096,
         ..WriteSettings::default()
@@ -306,7 +306,7 @@ async fn too_many_bytes_in_flight_are_503() {
 
 #[tokio::test(start_paused = true)]
 async fn the_service_works_without_http() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let options = WriteOptions {
         precision: Precision::Second,

@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
-use super::stage::Stage;
+use super::stage::WriteTestBed;
 use crate::{DeleteOptions, RowSelection, WriteFailure, WriteOptions, recovery_router, router};
 
 const TOKEN: &str = "/api/v3/configure/token";
 
 /// Returns the routes with a caller who has all permissions.
-fn routes(stage: &Stage) -> Router {
+fn routes(stage: &WriteTestBed) -> Router {
     router(stage.instance().service).layer(Extension(Caller::anyone()))
 }
 
@@ -55,7 +55,7 @@ fn masked((status, body): (u16, String)) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn token_creation_answers_like_influxdb() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let routes = routes(&stage);
     let admin = format!("{TOKEN}/admin");
     insta::assert_snapshot!(masked(send(&routes, "POST", &admin, None).await), @r#"201 {"id":0,"name":"_admin","token":"<token>","hash":"<sha512>","created_at":"2023-11-14T22:13:20Z","expiry":null}"#);
@@ -75,7 +75,7 @@ async fn token_creation_answers_like_influxdb() {
 
 #[tokio::test(start_paused = true)]
 async fn invalid_token_requests_are_refused_with_a_message() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let routes = routes(&stage);
     let create = async |resource: &str, names: &str, action: &str| {
         let permission = json!({
@@ -118,7 +118,7 @@ async fn invalid_token_requests_are_refused_with_a_message() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_with_zero_lifetime_is_refused() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let routes = routes(&stage);
     let permission = json!({ "resource_type": "db", "resource_names": ["*"], "actions": ["read"] });
     let named = json!({ "token_name": "x", "expiry_secs": 0 });
@@ -137,7 +137,7 @@ async fn a_token_with_zero_lifetime_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn recovery_refuses_web_pages_and_host_names() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.catalog.create_admin_token().await.unwrap();
     let done = Arc::new(Notify::new());
@@ -166,7 +166,7 @@ async fn recovery_refuses_web_pages_and_host_names() {
 
 #[tokio::test(start_paused = true)]
 async fn recovery_accepts_localhost() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     instance.catalog.create_admin_token().await.unwrap();
     let recovery = recovery_router(Arc::clone(&instance.service), Arc::default());
@@ -178,7 +178,7 @@ async fn recovery_accepts_localhost() {
 
 #[tokio::test(start_paused = true)]
 async fn revoking_a_token_twice_is_not_found() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let routes = routes(&stage);
     let body = json!({ "token_name": "x" });
     send(&routes, "POST", &format!("{TOKEN}/named_admin"), Some(body)).await;
@@ -192,7 +192,7 @@ async fn revoking_a_token_twice_is_not_found() {
 
 #[tokio::test(start_paused = true)]
 async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let done = Arc::new(Notify::new());
     let recovery = recovery_router(Arc::clone(&instance.service), Arc::clone(&done));
@@ -223,7 +223,7 @@ async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() 
 
 #[tokio::test(start_paused = true)]
 async fn requests_limited_to_a_database_id_ignore_a_later_database_of_that_name() {
-    let stage = Stage::new();
+    let stage = WriteTestBed::new();
     let instance = stage.instance();
     let (service, catalog) = (&instance.service, &instance.catalog);
     let write = async |only| {

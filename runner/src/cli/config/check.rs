@@ -9,7 +9,7 @@ use super::{ConfigError, ConfigFile, flags_of, is_switch, value};
 use crate::{
     cli::{
         CommandError, Environment,
-        environment::{CLIENT_FLAGS, Origin},
+        environment::{CLIENT_FLAGS, OptionSource},
     },
     console::Console,
     serve::{ServeArgs, legacy},
@@ -51,7 +51,7 @@ pub(in crate::cli) fn run(
                 continue;
             };
             let is_legacy = legacy::is_without_effect(&flag);
-            if let Origin::Variable(name) = &origin {
+            if let OptionSource::Variable(name) = &origin {
                 // Skip legacy flags, because the environment may be meant for an InfluxDB server.
                 if is_legacy {
                     continue;
@@ -96,10 +96,10 @@ pub(in crate::cli) fn run(
     Err(ConfigError::Invalid(mistakes).into())
 }
 
-fn shown_origin(origin: &Origin, file: Option<&ConfigFile>) -> String {
+fn shown_origin(origin: &OptionSource, file: Option<&ConfigFile>) -> String {
     match origin {
-        Origin::Variable(name) => format!("variable {name}"),
-        Origin::File(line) => {
+        OptionSource::Variable(name) => format!("variable {name}"),
+        OptionSource::File(line) => {
             let path = file.map_or(Path::new(""), |file| file.path.as_path());
             let name = path.file_name().unwrap_or_default();
             format!("{}, line {line}", name.to_string_lossy())

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError,
-    opened::{Opened, time_text},
+    opened::{OpenCluster, time_text},
     options::ConnectionArgs,
     output::OutputArgs,
     rows::{RowFormat, Rows},
@@ -74,7 +74,7 @@ pub(super) struct ShowRetentionArgs {
 
 /// The retention of a table in the server's response.
 #[derive(Deserialize)]
-struct Kept {
+struct RetentionRow {
     database: String,
     table: String,
     retention_period_ns: Option<u64>,
@@ -141,7 +141,7 @@ async fn show_versions(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
-    let opened = Opened::open(&args.store, &world).await?;
+    let opened = OpenCluster::open(&args.store, &world).await?;
     let database = opened.database(&args.database).await?;
     let manifest = opened.manifests.read(database, None).await?;
     let versions = Manifest::versions(&manifest).into_iter().map(|version| {
@@ -173,7 +173,7 @@ async fn show_retention(
     let query: Vec<_> = query.collect();
     let client = args.connection.client(None)?;
     let path = "/api/v3/configure/retention";
-    let kept: Vec<Kept> = client.fetch_json(Method::GET, path, &query).await?;
+    let kept: Vec<RetentionRow> = client.fetch_json(Method::GET, path, &query).await?;
     let rows = kept.into_iter().map(|kept| {
         let period = kept.retention_period_ns.map(Duration::from_nanos);
         vec![

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::{
     cli::{
         CommandError,
-        options::{ConnectionArgs, Format},
+        options::{ConnectionArgs, OutputFormat},
         output::{self, OutputArgs},
         rows::RowFormat,
     },
@@ -44,13 +44,13 @@ enum SystemCommand {
     /// List the system tables with their columns.
     TableList(OutputArgs),
     /// Show a system table.
-    Table(TableArgs),
+    Table(SystemTableArgs),
     /// Show the beginning of each system table.
     Summary(SummaryArgs),
 }
 
 #[derive(Debug, Args)]
-struct TableArgs {
+struct SystemTableArgs {
     /// The name of the table.
     #[arg(value_name = "TABLE")]
     table: String,
@@ -83,7 +83,7 @@ struct SummaryArgs {
 }
 
 #[derive(Deserialize)]
-struct TableName {
+struct SystemTableName {
     table_name: String,
 }
 
@@ -93,7 +93,7 @@ struct TableName {
 ///
 /// The request failed or was refused, the table does not exist, or the result can't be printed.
 pub(super) async fn run(args: &SystemArgs, console: &mut Console) -> Result<(), CommandError> {
-    let server = Server {
+    let server = SystemDatabase {
         client: args.connection.client(None)?,
         database: &args.database,
     };
@@ -105,12 +105,12 @@ pub(super) async fn run(args: &SystemArgs, console: &mut Console) -> Result<(), 
 }
 
 /// A database on a server.
-struct Server<'a> {
+struct SystemDatabase<'a> {
     client: Client,
     database: &'a str,
 }
 
-impl Server<'_> {
+impl SystemDatabase<'_> {
     async fn show(
         &self,
         sql: &str,
@@ -125,7 +125,7 @@ impl Server<'_> {
 
     async fn show_table(
         &self,
-        args: &TableArgs,
+        args: &SystemTableArgs,
         console: &mut Console,
     ) -> Result<(), CommandError> {
         let sql = select(&args.table, &args.select, &args.order_by, args.limit);
@@ -152,7 +152,7 @@ impl Server<'_> {
         args: &SummaryArgs,
         console: &mut Console,
     ) -> Result<(), CommandError> {
-        let format = Format::from(args.format);
+        let format = OutputFormat::from(args.format);
         for table in self.tables().await? {
             let sql = select(&table, &[], &[], args.limit);
             let answer = self
@@ -168,7 +168,7 @@ impl Server<'_> {
     }
 
     async fn tables(&self) -> Result<Vec<String>, ClientError> {
-        let tables: Vec<TableName> = self.client.query_rows(self.database, TABLES).await?;
+        let tables: Vec<SystemTableName> = self.client.query_rows(self.database, TABLES).await?;
         Ok(tables.into_iter().map(|table| table.table_name).collect())
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 
 use super::{definition, shell};
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 
 /// Folder of the guides; may be missing.
 const GUIDES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/guides");
@@ -20,7 +20,7 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
 ];
 
 /// Typos in the commands of the guides that no parser accepts, with corrections.
-const SLIPS: [(&str, &str); 6] = [
+const CORRECTIONS: [(&str, &str); 6] = [
     // A space after the backslash at the end of a line.
     ("\\ \n", "\\\n"),
     // A missing backslash at the end of a continued line.
@@ -63,7 +63,7 @@ fn command_lines(guide: &str, slips_found: &mut [bool]) -> Vec<Vec<String>> {
     for (placeholder, value) in PLACEHOLDERS {
         guide = guide.replace(placeholder, value);
     }
-    for ((slip, mended), found) in SLIPS.iter().zip(slips_found) {
+    for ((slip, mended), found) in CORRECTIONS.iter().zip(slips_found) {
         *found |= guide.contains(slip);
         guide = guide.replace(slip, mended);
     }
@@ -80,10 +80,10 @@ fn command_lines(guide: &str, slips_found: &mut [bool]) -> Vec<Vec<String>> {
 #[test]
 fn command_lines_of_the_guides_are_accepted() {
     if !Path::new(GUIDES).is_dir() {
-        skip(Input::External, "shared/guides: no guides");
+        skip(InputOrigin::External, "shared/guides: no guides");
         return;
     }
-    let mut slips_found = [false; SLIPS.len()];
+    let mut slips_found = [false; CORRECTIONS.len()];
     let mut lines = Vec::new();
     for guide in [
         "influxdb3-enterprise-get-started.txt",
@@ -109,5 +109,5 @@ fn command_lines_of_the_guides_are_accepted() {
         "only {} commands were found",
         lines.len()
     );
-    assert_eq!(slips_found, [true; SLIPS.len()], "a slip is mended");
+    assert_eq!(slips_found, [true; CORRECTIONS.len()], "a slip is mended");
 }

@@ -11,7 +11,7 @@ pub(crate) struct ShellCommand {
 
 /// Splits a script into commands: separated by line breaks, `;`, `|` or `&`.
 pub(crate) fn commands(script: &str) -> Vec<ShellCommand> {
-    let mut reader = Reader {
+    let mut reader = ScriptReader {
         chars: script.chars().peekable(),
         commands: Vec::new(),
         command: ShellCommand::default(),
@@ -22,7 +22,7 @@ pub(crate) fn commands(script: &str) -> Vec<ShellCommand> {
     reader.commands
 }
 
-struct Reader<'a> {
+struct ScriptReader<'a> {
     chars: Peekable<Chars<'a>>,
     commands: Vec<ShellCommand>,
     command: ShellCommand,
@@ -30,7 +30,7 @@ struct Reader<'a> {
     is_redirected: bool,
 }
 
-impl Reader<'_> {
+impl ScriptReader<'_> {
     fn read(&mut self) {
         while let Some(char) = self.chars.next() {
             match char {

@@ -13,7 +13,7 @@ const LIMITS: RequestLimits = RequestLimits {
     body_bytes: 30,
 };
 
-type Pieces = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
+type ChunkSender = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
 
 /// Answers `GET /` with an endless body, and `POST /` with the request's body, or with 400 if it is interrupted.
 fn routes(limits: RequestLimits, metrics: &Metrics) -> Router {
@@ -34,18 +34,18 @@ fn request(method: &str, body: Body) -> Request {
 }
 
 /// Builds a request of a client whose body arrives as the test sends it.
-fn arriving(client: u8, announced: usize) -> (Pieces, Request) {
+fn arriving(client: u8, announced: usize) -> (ChunkSender, Request) {
     let (pieces, arriving) = mpsc::unbounded();
     let mut request = request("POST", Body::from_stream(arriving));
     let address = SocketAddr::new([192, 0, 2, client].into(), 1);
-    request.extensions_mut().insert(Peer(address));
+    request.extensions_mut().insert(PeerAddress(address));
     request
         .headers_mut()
         .insert("content-length", announced.into());
     (pieces, request)
 }
 
-fn send(pieces: &Pieces, text: &'static str) {
+fn send(pieces: &ChunkSender, text: &'static str) {
     pieces.unbounded_send(Ok(Bytes::from(text))).unwrap();
 }
 

@@ -13,13 +13,13 @@ use super::*;
 /// A short timeout.
 const SHORT: Duration = Duration::from_millis(300);
 
-struct Serving {
+struct RunningListener {
     address: SocketAddr,
     stats: Arc<ConnectionStats>,
 }
 
-impl Serving {
-    async fn start(bound: Bound) -> Self {
+impl RunningListener {
+    async fn start(bound: ListenerSettings) -> Self {
         let listener = Listener::bind("127.0.0.1:0", bound, World::system());
         let listener = listener.await.unwrap();
         let serving = Self {
@@ -51,8 +51,8 @@ fn request(path: &str) -> axum::http::request::Builder {
     Request::builder().uri(format!("http://localhost{path}"))
 }
 
-fn bound() -> Bound {
-    Bound {
+fn bound() -> ListenerSettings {
+    ListenerSettings {
         patience: SHORT,
         idle: SHORT,
         tls: None,
@@ -61,7 +61,7 @@ fn bound() -> Bound {
 
 #[tokio::test]
 async fn headers_that_are_too_large_are_refused() {
-    let serving = Serving::start(Bound::with_tls(None)).await;
+    let serving = RunningListener::start(ListenerSettings::with_tls(None)).await;
     let (mut client, _) = serving.connect().await;
     let large = request("/").header("x-large", "x".repeat(200 << 10));
     let answer = client.send_request(large.body(Empty::new()).unwrap()).await;
@@ -75,7 +75,7 @@ async fn headers_that_are_too_large_are_refused() {
 
 #[tokio::test]
 async fn a_response_without_window_updates_is_aborted_while_others_continue() {
-    let serving = Serving::start(Bound {
+    let serving = RunningListener::start(ListenerSettings {
         idle: Duration::from_secs(60),
         ..bound()
     })
@@ -95,7 +95,7 @@ async fn a_response_without_window_updates_is_aborted_while_others_continue() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
-    let serving = Serving::start(bound()).await;
+    let serving = RunningListener::start(bound()).await;
     let (mut client, ended) = serving.connect().await;
     let answer = client.send_request(request("/").body(Empty::new()).unwrap());
     answer.await.unwrap().into_body().collect().await.unwrap();

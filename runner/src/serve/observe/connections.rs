@@ -7,14 +7,14 @@ use neap_http::{
     Metrics,
 };
 
-use super::{Shown, collect, number};
+use super::{MetricDefinition, collect, number};
 use crate::serve::listener::ConnectionStats;
 
 type Stats = Arc<ConnectionStats>;
 
 /// Registers the metrics of connections.
 pub(in crate::serve) fn register(metrics: &Metrics, stats: &Stats) {
-    let shown: [Shown<Stats>; 7] = [
+    let shown: [MetricDefinition<Stats>; 7] = [
         (
             "neap_http_connections",
             "Connections that are open.",

@@ -10,7 +10,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Resource usage of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Usage {
+struct ProcessUsage {
     resident_bytes: u64,
     threads: u64,
     cpu_seconds: f64,
@@ -39,7 +39,7 @@ pub(super) fn register(
             samples.add(&[], up.as_secs_f64());
         },
     );
-    type Read = fn(&Usage) -> f64;
+    type Read = fn(&ProcessUsage) -> f64;
     #[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
     let shown: [(&'static str, &'static str, MetricKind, Read); 3] = [
         (
@@ -78,13 +78,13 @@ pub(super) fn register(
 }
 
 /// Reads the resource usage; all zero without `/proc`.
-fn usage() -> Usage {
+fn usage() -> ProcessUsage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     parse(&status, &stat).unwrap_or_default()
 }
 
-fn parse(status: &str, stat: &str) -> Option<Usage> {
+fn parse(status: &str, stat: &str) -> Option<ProcessUsage> {
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
@@ -93,7 +93,7 @@ fn parse(status: &str, stat: &str) -> Option<Usage> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut ticks = rest.split(' ').skip(11).take(2);
     let mut next = || ticks.next()?.parse::<f64>().ok();
-    Some(Usage {
+    Some(ProcessUsage {
         resident_bytes: field("VmRSS:")?.saturating_mul(1024),
         threads: field("Threads:")?,
         cpu_seconds: (next()? + next()?) / TICKS_PER_SECOND,
@@ -108,7 +108,7 @@ mod tests {
     fn usage_is_parsed_from_proc_files() {
         let status = "Name:\tneap\nVmRSS:\t    2048 kB\nThreads:\t7\n";
         let stat = "42 (ne) ap) S 1 42 42 0 -1 4194560 900 0 0 0 250 50 0 0 20 0 7 0";
-        let expected = Usage {
+        let expected = ProcessUsage {
             resident_bytes: 2 << 20,
             threads: 7,
             cpu_seconds: 3.0,

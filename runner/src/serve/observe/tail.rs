@@ -6,18 +6,18 @@ use neap_http::MetricKind::Gauge;
 use neap_http::Metrics;
 use neap_manifest::SnapshotReader;
 
-use super::{Observed, Shown, collect, number};
-use crate::serve::backlog::Backlog;
+use super::{MetricDefinition, MetricSources, collect, number};
+use crate::serve::backlog::FlushBacklog;
 
 /// A sample of this process's backlog.
-struct Tail {
+struct BacklogSample {
     bytes: u64,
     segments: usize,
     oldest: Duration,
 }
 
-impl Tail {
-    fn of(backlog: &Backlog) -> Self {
+impl BacklogSample {
+    fn of(backlog: &FlushBacklog) -> Self {
         let segments = backlog.segments();
         Self {
             bytes: backlog.bytes(),
@@ -28,8 +28,8 @@ impl Tail {
 }
 
 /// Registers the metrics of tails and snapshots.
-pub(super) fn register(metrics: &Metrics, observed: &Observed) {
-    let tail: [Shown<Tail>; 3] = [
+pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
+    let tail: [MetricDefinition<BacklogSample>; 3] = [
         (
             "neap_tail_bytes",
             "Bytes of segments that this process has put and that are not flushed.",
@@ -49,7 +49,7 @@ pub(super) fn register(metrics: &Metrics, observed: &Observed) {
             |tail| tail.oldest.as_secs_f64(),
         ),
     ];
-    collect(metrics, &observed.backlog, Tail::of, tail);
+    collect(metrics, &observed.backlog, BacklogSample::of, tail);
     let blocked = Arc::clone(&observed.blocked);
     let help = "Databases whose last flush by this process gave up, by reason.";
     metrics.collect("neap_flush_blocked", help, Gauge, move |samples| {
@@ -57,7 +57,7 @@ pub(super) fn register(metrics: &Metrics, observed: &Observed) {
             samples.add(&[("reason", reason.as_str())], databases);
         }
     });
-    let bytes: [Shown<usize>; 1] = [(
+    let bytes: [MetricDefinition<usize>; 1] = [(
         "neap_snapshot_bytes",
         "Bytes of tails and manifests kept between queries.",
         Gauge,

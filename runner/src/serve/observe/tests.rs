@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::serve::{listener::ConnectionStats, observe, tests::Served};
+use crate::serve::{listener::ConnectionStats, observe, tests::ServerUnderTest};
 
 /// Runs plugins, if Python is available: one on requests, and one on rows. Failures are counted, too.
-async fn run_plugins(served: &Served) {
+async fn run_plugins(served: &ServerUnderTest) {
     for (name, when) in [("seen", "all_tables"), ("echo", "request:echo")] {
         let trigger = serde_json::json!({
             "db": "d",
@@ -35,7 +35,7 @@ async fn shown() -> String {
     let plugins = folder.path().to_str().unwrap();
     let args = ["--object-store", "memory", "--without-auth"];
     let args = [&args[..], &["--plugin-dir", plugins]].concat();
-    let served = Served::new(&args).await;
+    let served = ServerUnderTest::new(&args).await;
     observe::register_connections(&served.metrics, &ConnectionStats::default().into());
     let write = served.request("POST", "/api/v3/write_lp?db=d", "cpu,host=a v=1 1");
     assert_eq!(write.await.0, 204);
@@ -51,7 +51,7 @@ async fn shown() -> String {
     let (status, text) = served.request("GET", "/metrics", "").await;
     assert_eq!(status, 200);
     // Metrics that exist only with authentication.
-    let guarded = Served::new(&["--object-store", "memory"]).await;
+    let guarded = ServerUnderTest::new(&["--object-store", "memory"]).await;
     assert_eq!(guarded.request("GET", "/metrics", "").await.0, 401);
     guarded.metrics.render() + &text
 }

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 
 use neap_catalog::{ANY_AGE, ErrorBehavior, HardDelete, NewTrigger, TokenId, TriggerSpecification};
 
-use self::requests::{Row, configuring, processing, querying, the_rest, writing};
-use super::Served;
+use self::requests::{AccessCase, configuring, processing, querying, the_rest, writing};
+use super::ServerUnderTest;
 
 const SERVE: [&str; 2] = ["--object-store", "memory"];
 
 /// A server with tokens of every kind. Some tokens grant access to the databases `own` and `gone`; `gone` is dropped.
 /// Other tokens grant access to `other`.
-pub(super) struct Guarded {
-    pub(super) served: Served,
+pub(super) struct AuthTestServer {
+    pub(super) served: ServerUnderTest,
     /// Token secrets by permission.
     pub(super) tokens: BTreeMap<String, String>,
     /// Name of the database `gone` after it was dropped.
@@ -39,9 +39,9 @@ fn permissions() -> Vec<String> {
     all
 }
 
-impl Guarded {
+impl AuthTestServer {
     pub(super) async fn new() -> Self {
-        let served = Served::new(&SERVE).await;
+        let served = ServerUnderTest::new(&SERVE).await;
         let catalog = &served.app.catalog;
         let mut tokens = BTreeMap::new();
         for name in ["own", "gone", "other"] {
@@ -117,8 +117,8 @@ fn for_requests(name: &str) -> NewTrigger {
 const UNAUTHENTICATED: &str = r#"{"error": "the request was not authenticated"}"#;
 const FORBIDDEN: &str = r#"{"error": "unauthorized to perform requested action with the token"}"#;
 
-async fn check(rows: Vec<Row>) {
-    let guarded = Guarded::new().await;
+async fn check(rows: Vec<AccessCase>) {
+    let guarded = AuthTestServer::new().await;
     let tokens: Vec<_> = guarded
         .tokens
         .keys()
@@ -181,7 +181,7 @@ async fn other_requests_follow_the_access_rules() {
 
 #[tokio::test]
 async fn the_first_token_is_created_without_authentication_and_only_once() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthTestServer::new().await;
     for token in [Some("admin"), Some("db:own,gone:read"), None] {
         let path = "/api/v3/configure/token/admin";
         let (status, _) = guarded.send(token, "POST", path, "").await;
@@ -191,7 +191,7 @@ async fn the_first_token_is_created_without_authentication_and_only_once() {
 
 #[tokio::test]
 async fn permission_to_drop_a_database_does_not_allow_undeleting_it_under_another_name() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthTestServer::new().await;
     let undelete = async |token: &str, name: &str| {
         let path = format!("/api/v3/configure/database/undelete?db=gone&name={name}");
         guarded.send(Some(token), "POST", &path, "").await.0
@@ -203,7 +203,7 @@ async fn permission_to_drop_a_database_does_not_allow_undeleting_it_under_anothe
 
 #[tokio::test]
 async fn administrators_alone_replace_the_operator_token() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthTestServer::new().await;
     let path = "/api/v3/configure/token/admin/regenerate";
     for token in guarded.tokens.keys().filter(|name| name.contains(':')) {
         let answer = guarded.send(Some(token), "POST", path, "").await;
@@ -217,7 +217,7 @@ async fn administrators_alone_replace_the_operator_token() {
 
 #[tokio::test]
 async fn lists_show_only_databases_that_the_token_grants() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthTestServer::new().await;
     let list = async |token: &str| {
         let path = "/api/v3/configure/database?format=csv";
         let (_, body) = guarded.send(Some(token), "GET", path, "").await;
@@ -259,7 +259,7 @@ async fn lists_show_only_databases_that_the_token_grants() {
 
 #[tokio::test]
 async fn a_token_loses_access_to_a_dropped_database_and_gains_none_to_its_namesake() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthTestServer::new().await;
     let write = async || {
         let path = "/api/v3/write_lp?db=own";
         let token = Some("db:own,gone:write");
@@ -279,7 +279,7 @@ async fn a_token_loses_access_to_a_dropped_database_and_gains_none_to_its_namesa
 
 #[tokio::test]
 async fn changes_are_recorded_with_their_author() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthTestServer::new().await;
     let path = "/api/v3/configure/database";
     let created = guarded
         .send(Some("db:*:create"), "POST", path, r#"{"db":"new"}"#)

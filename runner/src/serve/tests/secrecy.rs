@@ -9,19 +9,19 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use neap_catalog::{ANY_AGE, SecretToken};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::access::Guarded;
+use super::access::AuthTestServer;
 
 /// Captures the log.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Log {
+impl LogBuffer {
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
 
-impl io::Write for Log {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend(bytes);
         Ok(bytes.len())
@@ -32,7 +32,7 @@ impl io::Write for Log {
     }
 }
 
-impl<'a> MakeWriter<'a> for Log {
+impl<'a> MakeWriter<'a> for LogBuffer {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -64,14 +64,14 @@ impl Secrets {
 
 #[tokio::test]
 async fn tokens_and_hashes_are_in_no_log_error_metric_or_debug_output() {
-    let log = Log::default();
+    let log = LogBuffer::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
         .with_writer(log.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let mut guarded = Guarded::new().await;
+    let mut guarded = AuthTestServer::new().await;
     guarded
         .tokens
         .insert("wrong".to_owned(), format!("apiv3_{}", "w".repeat(88)));

@@ -13,7 +13,7 @@ use tokio_rustls::{
 };
 
 use super::*;
-use crate::serve::listener::{Bound, Listener};
+use crate::serve::listener::{Listener, ListenerSettings};
 
 /// Creates a certificate for `localhost` and its key, in PEM.
 fn pair() -> (CertificateDer<'static>, String, String) {
@@ -22,12 +22,12 @@ fn pair() -> (CertificateDer<'static>, String, String) {
     (cert.der().clone(), cert.pem(), signing_key.serialize_pem())
 }
 
-struct Folder {
+struct CertificateFolder {
     folder: TempDir,
     files: TlsFiles,
 }
 
-impl Folder {
+impl CertificateFolder {
     fn new(oldest: TlsVersion) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = TlsFiles {
@@ -45,7 +45,9 @@ impl Folder {
 
     /// Returns the error of the files, without the folder's path.
     fn mistake(&self) -> String {
-        let error = Tls::open(self.files.clone()).unwrap_err().to_string();
+        let error = TlsContext::open(self.files.clone())
+            .unwrap_err()
+            .to_string();
         let folder = format!("{}/", self.folder.path().display());
         error.replace(&folder, "")
     }
@@ -81,8 +83,8 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> String {
 }
 
 /// Serves with the files until the test ends.
-async fn serve(tls: Tls) -> SocketAddr {
-    let bound = Bound::with_tls(Some(tls));
+async fn serve(tls: TlsContext) -> SocketAddr {
+    let bound = ListenerSettings::with_tls(Some(tls));
     let listener = Listener::bind("127.0.0.1:0", bound, World::system());
     let listener = listener.await.unwrap();
     let address = listener.address().unwrap();
@@ -93,10 +95,10 @@ async fn serve(tls: Tls) -> SocketAddr {
 
 #[tokio::test]
 async fn new_connections_get_a_renewed_certificate_and_open_ones_continue() {
-    let folder = Folder::new(TlsVersion::Tls12);
+    let folder = CertificateFolder::new(TlsVersion::Tls12);
     let (first, certificate, key) = pair();
     folder.write(&certificate, &key);
-    let tls = Tls::open(folder.files.clone()).unwrap();
+    let tls = TlsContext::open(folder.files.clone()).unwrap();
     let address = serve(tls.clone()).await;
     let mut open = connect(address, &first, &[&TLS13]).await.unwrap();
     assert!(answer(&mut open).await.ends_with("hello"));
@@ -127,9 +129,9 @@ async fn new_connections_get_a_renewed_certificate_and_open_ones_continue() {
 async fn versions_older_than_the_oldest_are_refused() {
     let (certificate, pem, key) = pair();
     for (oldest, works) in [(TlsVersion::Tls12, true), (TlsVersion::Tls13, false)] {
-        let folder = Folder::new(oldest);
+        let folder = CertificateFolder::new(oldest);
         folder.write(&pem, &key);
-        let address = serve(Tls::open(folder.files.clone()).unwrap()).await;
+        let address = serve(TlsContext::open(folder.files.clone()).unwrap()).await;
         let old = connect(address, &certificate, &[&TLS12]).await;
         assert_eq!(old.is_ok(), works, "{oldest:?}");
         let new = connect(address, &certificate, &[&TLS13]).await;
@@ -139,7 +141,7 @@ async fn versions_older_than_the_oldest_are_refused() {
 
 #[test]
 fn errors_name_the_file() {
-    let folder = Folder::new(TlsVersion::Tls12);
+    let folder = CertificateFolder::new(TlsVersion::Tls12);
     insta::assert_snapshot!(folder.mistake(), @"cert.pem: No such file or directory (os error 2)");
     let (_, certificate, key) = pair();
     folder.write("", &key);

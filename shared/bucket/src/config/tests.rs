@@ -98,32 +98,32 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
         (
             "--object-store memory".to_owned(),
             StoreKind::Memory,
-            Margins::LOCAL,
+            ProtocolMargins::LOCAL,
             true,
         ),
         (
             "--object-store memory-throttled".to_owned(),
             StoreKind::Memory,
-            Margins::LOCAL,
+            ProtocolMargins::LOCAL,
             true,
         ),
-        (file, StoreKind::Directory, Margins::LOCAL, true),
+        (file, StoreKind::Directory, ProtocolMargins::LOCAL, true),
         (
             format!("--bucket b {keys}"),
             StoreKind::Network,
-            Margins::NETWORK,
+            ProtocolMargins::NETWORK,
             true,
         ),
         (
             "--bucket b".to_owned(),
             StoreKind::Network,
-            Margins::NETWORK,
+            ProtocolMargins::NETWORK,
             true,
         ),
         (
             format!("--bucket b --tail-bucket t--use1-az4--x-s3 {keys}"),
             StoreKind::Network,
-            Margins::NETWORK,
+            ProtocolMargins::NETWORK,
             false,
         ),
         (
@@ -131,7 +131,7 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
              --azure-storage-access-key aGlkZGVu"
                 .to_owned(),
             StoreKind::Network,
-            Margins::NETWORK,
+            ProtocolMargins::NETWORK,
             true,
         ),
     ] {

@@ -22,13 +22,13 @@ use super::*;
 use crate::{Get, GetOptions, PutMode, StoreError};
 
 /// An S3 server behind TLS, with a certificate of a private authority.
-struct Encrypted {
+struct TlsServer {
     server: S3Server,
     port: u16,
     folder: TempDir,
 }
 
-impl Encrypted {
+impl TlsServer {
     async fn start() -> Self {
         let server = S3Server::start(Options::default()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ async fn write_and_read(config: &StoreConfig) -> Result<Get, StoreError> {
 
 #[tokio::test]
 async fn a_private_authority_is_trusted_if_it_is_configured() {
-    let store = Encrypted::start().await;
+    let store = TlsServer::start().await;
     let mut config = store.config();
     config.connection.object_store_tls_ca = Some(store.folder.path().join("ca.pem"));
     let read = write_and_read(&config).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_private_authority_is_trusted_if_it_is_configured() {
 
 #[tokio::test]
 async fn an_unknown_certificate_is_refused_unless_any_is_accepted() {
-    let store = Encrypted::start().await;
+    let store = TlsServer::start().await;
     let mut config = store.config();
     let refused = write_and_read(&config).await.unwrap_err();
     assert!(refused.to_string().contains("certificate"), "{refused}");

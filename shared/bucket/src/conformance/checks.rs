@@ -9,10 +9,10 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, future::join_all, stream};
 
-use super::{Check, Outcome, Report};
+use super::{Check, CheckOutcome, ConformanceReport};
 use crate::{
-    Answer, ETag, Get, GetOptions, Key, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object,
-    Operation, Put, PutMode, Store, StoreError, StoreTime, World,
+    ETag, Get, GetOptions, Key, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object,
+    Operation, Put, PutMode, Store, StoreError, StoreResponse, StoreTime, World,
 };
 
 /// Number of concurrent writers that race for one key.
@@ -33,26 +33,26 @@ const WALL_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The `Date` of an answer, and the monotonic time when it came.
 #[derive(Clone, Copy)]
-struct Dated {
+struct ObservedDate {
     operation: Operation,
     date: Option<StoreTime>,
     at: Duration,
 }
 
-pub(super) struct Suite<'a> {
+pub(super) struct ConformanceSuite<'a> {
     store: &'a Arc<dyn Store>,
     world: &'a World,
     run: u64,
-    dates: Mutex<Vec<Dated>>,
+    dates: Mutex<Vec<ObservedDate>>,
 }
 
-type Checked<T = ()> = Result<T, String>;
+type CheckResult<T = ()> = Result<T, String>;
 
-fn ensure(condition: bool, wrong: impl FnOnce() -> String) -> Checked {
+fn ensure(condition: bool, wrong: impl FnOnce() -> String) -> CheckResult {
     if condition { Ok(()) } else { Err(wrong()) }
 }
 
-impl<'a> Suite<'a> {
+impl<'a> ConformanceSuite<'a> {
     pub(super) fn new(store: &'a Arc<dyn Store>, world: &'a World, run: u64) -> Self {
         Self {
             store,
@@ -69,10 +69,10 @@ impl<'a> Suite<'a> {
     fn noted<T>(
         &self,
         operation: Operation,
-        answer: Result<Answer<T>, StoreError>,
-    ) -> Checked<Answer<T>> {
+        answer: Result<StoreResponse<T>, StoreError>,
+    ) -> CheckResult<StoreResponse<T>> {
         let answer = answer.map_err(|error| error.to_string())?;
-        let dated = Dated {
+        let dated = ObservedDate {
             operation,
             date: answer.date,
             at: self.world.clock.monotonic(),
@@ -82,25 +82,25 @@ impl<'a> Suite<'a> {
         Ok(answer)
     }
 
-    async fn get(&self, key: &str, options: GetOptions) -> Checked<Get> {
+    async fn get(&self, key: &str, options: GetOptions) -> CheckResult<Get> {
         let answer = self.store.get(key, options).await;
         Ok(self.noted(Operation::Get, answer)?.value)
     }
 
-    async fn read(&self, key: &str) -> Checked<Object> {
+    async fn read(&self, key: &str) -> CheckResult<Object> {
         match self.get(key, GetOptions::default()).await? {
             Get::Found(object) => Ok(object),
             other => Err(format!("reading '{key}' after it was put gave {other:?}")),
         }
     }
 
-    async fn put(&self, key: &str, body: impl Into<Bytes>, mode: PutMode) -> Checked<Put> {
+    async fn put(&self, key: &str, body: impl Into<Bytes>, mode: PutMode) -> CheckResult<Put> {
         let answer = self.store.put(key, body.into(), mode).await;
         Ok(self.noted(Operation::Put, answer)?.value)
     }
 
     /// Puts an object without a concurrent writer, so that the put must succeed.
-    async fn write(&self, key: &str, body: impl Into<Bytes>, mode: PutMode) -> Checked<ETag> {
+    async fn write(&self, key: &str, body: impl Into<Bytes>, mode: PutMode) -> CheckResult<ETag> {
         match self.put(key, body, mode).await? {
             Put::Done(etag) => Ok(etag),
             Put::Refused => Err(format!("a put of '{key}' without a rival was refused")),
@@ -112,7 +112,7 @@ impl<'a> Suite<'a> {
         prefix: &str,
         start_after: Option<&str>,
         page_token: Option<String>,
-    ) -> Checked<ListPage> {
+    ) -> CheckResult<ListPage> {
         let request = ListRequest {
             prefix,
             start_after,
@@ -123,7 +123,7 @@ impl<'a> Suite<'a> {
     }
 
     /// Reads all pages of a listing. Fails if the listing has more than [`PAGED_KEYS`] + 1 pages.
-    async fn list(&self, prefix: &str, start_after: Option<&str>) -> Checked<Vec<ListEntry>> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>) -> CheckResult<Vec<ListEntry>> {
         let mut entries = Vec::new();
         let mut page_token = None;
         for _ in 0..=PAGED_KEYS {
@@ -137,7 +137,7 @@ impl<'a> Suite<'a> {
         Err("a listing does not end".to_owned())
     }
 
-    async fn delete(&self, keys: &[String]) -> Checked {
+    async fn delete(&self, keys: &[String]) -> CheckResult {
         for keys in keys.chunks(MAX_DELETE_KEYS) {
             let answer = self.store.delete(keys).await;
             self.noted(Operation::Delete, answer)?;
@@ -145,7 +145,7 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    pub(super) async fn create_race(&self) -> Checked {
+    pub(super) async fn create_race(&self) -> CheckResult {
         let key = self.key("created");
         let racers = (0..RACERS).map(|racer| {
             let key = &key;
@@ -176,7 +176,7 @@ impl<'a> Suite<'a> {
         )
     }
 
-    pub(super) async fn update_race(&self) -> Checked {
+    pub(super) async fn update_race(&self) -> CheckResult {
         let key = self.key("counter");
         self.write(&key, "0", PutMode::Create).await?;
         let racers = (0..RACERS).map(|_| self.increment(&key));
@@ -191,7 +191,7 @@ impl<'a> Suite<'a> {
     }
 
     /// Increments a counter. Retries refused updates.
-    async fn increment(&self, key: &str) -> Checked {
+    async fn increment(&self, key: &str) -> CheckResult {
         for _ in 0..100 * RACERS {
             let object = self.read(key).await?;
             let next = (number(&object)? + 1).to_string();
@@ -204,7 +204,7 @@ impl<'a> Suite<'a> {
         Err("updates of the newest version are refused".to_owned())
     }
 
-    pub(super) async fn stale_update(&self) -> Checked {
+    pub(super) async fn stale_update(&self) -> CheckResult {
         let key = self.key("updated");
         let first = self.write(&key, "first", PutMode::Create).await?;
         ensure(
@@ -234,7 +234,7 @@ impl<'a> Suite<'a> {
         )
     }
 
-    pub(super) async fn overwrite(&self) -> Checked {
+    pub(super) async fn overwrite(&self) -> CheckResult {
         let key = self.key("overwritten");
         for round in 0..10 {
             let body = format!("round {round}");
@@ -247,7 +247,7 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    pub(super) async fn missing(&self) -> Checked {
+    pub(super) async fn missing(&self) -> CheckResult {
         let key = self.key("missing");
         match self.get(&key, GetOptions::default()).await? {
             Get::Missing => Ok(()),
@@ -255,7 +255,7 @@ impl<'a> Suite<'a> {
         }
     }
 
-    pub(super) async fn range(&self) -> Checked {
+    pub(super) async fn range(&self) -> CheckResult {
         let key = self.key("range");
         let body = Bytes::from_static(b"0123456789");
         self.write(&key, body.clone(), PutMode::Create).await?;
@@ -280,7 +280,7 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    pub(super) async fn unchanged(&self) -> Checked {
+    pub(super) async fn unchanged(&self) -> CheckResult {
         let key = self.key("unchanged");
         let first = self.write(&key, "first", PutMode::Create).await?;
         let unless_first = GetOptions {
@@ -299,7 +299,7 @@ impl<'a> Suite<'a> {
     }
 
     /// Lists one object that was just put.
-    pub(super) async fn first_listing(&self) -> Checked {
+    pub(super) async fn first_listing(&self) -> CheckResult {
         let key = self.key("listed/one");
         self.write(&key, "12345", PutMode::Overwrite).await?;
         let entries = self.list(&self.key("listed/"), None).await?;
@@ -310,7 +310,7 @@ impl<'a> Suite<'a> {
         ensure(found == [(&key, 5)], || format!("the listing is {found:?}"))
     }
 
-    pub(super) async fn listing(&self) -> Checked {
+    pub(super) async fn listing(&self) -> CheckResult {
         let mut expected = BTreeSet::new();
         self.write(&self.key("listing.beside"), "", PutMode::Create)
             .await?;
@@ -331,7 +331,7 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    pub(super) async fn start_after(&self) -> Checked {
+    pub(super) async fn start_after(&self) -> CheckResult {
         let prefix = self.key("after/");
         // In the order of keys, '.' is before '/': directories must not be sorted by their names.
         let names = ["a.b", "a/b", "a/c", "aa", "b"];
@@ -347,7 +347,12 @@ impl<'a> Suite<'a> {
         self.expect_after(&prefix, "", Some(&names)).await
     }
 
-    async fn expect_after(&self, prefix: &str, marker: &str, expected: Option<&[&str]>) -> Checked {
+    async fn expect_after(
+        &self,
+        prefix: &str,
+        marker: &str,
+        expected: Option<&[&str]>,
+    ) -> CheckResult {
         let entries = self
             .list(prefix, Some(&format!("{prefix}{marker}")))
             .await?;
@@ -361,7 +366,7 @@ impl<'a> Suite<'a> {
         })
     }
 
-    pub(super) async fn paging(&self) -> Checked {
+    pub(super) async fn paging(&self) -> CheckResult {
         let prefix = self.key("paged/");
         let keys: Vec<_> = (0..PAGED_KEYS).map(|n| format!("{prefix}{n:04}")).collect();
         let mut puts = stream::iter(&keys)
@@ -389,7 +394,7 @@ impl<'a> Suite<'a> {
         })
     }
 
-    pub(super) async fn deletion(&self) -> Checked {
+    pub(super) async fn deletion(&self) -> CheckResult {
         let (one, two) = (self.key("deleted/one"), self.key("deleted/two"));
         self.write(&one, "", PutMode::Create).await?;
         let keys = [one.clone(), two];
@@ -404,7 +409,7 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    pub(super) async fn modification_times(&self) -> Checked {
+    pub(super) async fn modification_times(&self) -> CheckResult {
         let key = self.key("times/one");
         let answer = self.store.put(&key, Bytes::new(), PutMode::Create).await;
         let put = self.noted(Operation::Put, answer)?.date;
@@ -426,7 +431,7 @@ impl<'a> Suite<'a> {
     }
 
     /// Removes the objects of the checks, and checks the dates of all answers.
-    pub(super) async fn finish(&self, report: &mut Report) {
+    pub(super) async fn finish(&self, report: &mut ConformanceReport) {
         let cleaned = async {
             let prefix = Key::probe_prefix(self.run);
             let entries = self.list(&prefix, None).await?;
@@ -446,31 +451,31 @@ impl<'a> Suite<'a> {
         });
     }
 
-    fn near(&self, dates: &[Dated]) -> Outcome {
+    fn near(&self, dates: &[ObservedDate]) -> CheckOutcome {
         let Some((date, at)) = dates.iter().rev().find_map(|d| Some((d.date?, d.at))) else {
-            return Outcome::Warning("no answer had a Date".to_owned());
+            return CheckOutcome::Warning("no answer had a Date".to_owned());
         };
         let since = self.world.clock.monotonic().saturating_sub(at);
         let wall = StoreTime::from_micros(self.world.clock.wall_micros());
         let apart = date.plus(since).distance(wall);
         if apart <= WALL_TOLERANCE {
-            Outcome::Passed
+            CheckOutcome::Passed
         } else {
             let seconds = apart.as_secs();
-            Outcome::Warning(format!(
+            CheckOutcome::Warning(format!(
                 "they are {seconds} s apart; set this machine's clock"
             ))
         }
     }
 }
 
-fn number(object: &Object) -> Checked<u32> {
+fn number(object: &Object) -> CheckResult<u32> {
     let text = String::from_utf8_lossy(&object.bytes);
     text.parse()
         .map_err(|_| format!("the counter was read as '{text}'"))
 }
 
-fn present(dates: &[Dated]) -> Checked {
+fn present(dates: &[ObservedDate]) -> CheckResult {
     let missing = dates.iter().filter(|dated| dated.date.is_none()).count();
     ensure(missing == 0, || {
         let all = dates.len();
@@ -479,7 +484,7 @@ fn present(dates: &[Dated]) -> Checked {
 }
 
 /// Checks that the dates advance like the monotonic clock, across all operations.
-fn even(dates: &[Dated]) -> Checked {
+fn even(dates: &[ObservedDate]) -> CheckResult {
     // For each answer, the store's time at which the monotonic clock was at zero.
     let origins = dates.iter().filter_map(|dated| {
         let date = dated.date?;

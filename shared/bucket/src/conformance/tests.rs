@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_s3_server::{Options, S3Server};
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use object_store::aws::AmazonS3Builder;
 
 use super::*;
 use crate::{
-    Answer, CountingStore, DirectoryStore, Faults, FaultyStore, Get, GetOptions, ListPage,
-    ListRequest, MemoryStore, ObjectStoreAdapter, Operation, Prefixed, Put, PutMode, RemoteOptions,
-    StoreError,
+    CountingStore, DirectoryStore, FaultyStore, Get, GetOptions, ListPage, ListRequest,
+    MemoryStore, ObjectStoreAdapter, Operation, PrefixedStore, Put, PutMode, RemoteOptions,
+    StoreError, StoreFaults, StoreResponse,
 };
 
 fn memory(world: &World) -> Arc<dyn Store> {
@@ -49,9 +49,9 @@ async fn the_directory_store_conforms() {
 
 /// A store that sends each call to the next of several stores in rotation, as if each call came from another process.
 #[derive(Debug)]
-struct InTurn(Vec<Arc<dyn Store>>, std::sync::atomic::AtomicUsize);
+struct RoundRobinStore(Vec<Arc<dyn Store>>, std::sync::atomic::AtomicUsize);
 
-impl InTurn {
+impl RoundRobinStore {
     fn next(&self) -> &Arc<dyn Store> {
         let number = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         &self.0[number % self.0.len()]
@@ -59,20 +59,25 @@ impl InTurn {
 }
 
 #[async_trait]
-impl Store for InTurn {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for RoundRobinStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.next().get(key, options).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.next().put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.next().list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.next().delete(keys).await
     }
 }
@@ -84,20 +89,20 @@ async fn two_directory_stores_on_one_directory_conform_as_one() {
         let store = DirectoryStore::open(directory.path(), &World::system()).unwrap();
         Arc::new(store.with_page_keys(page_keys))
     };
-    let both = InTurn(vec![open(1000), open(100)], 0.into());
+    let both = RoundRobinStore(vec![open(1000), open(100)], 0.into());
     assert_conforms(Arc::new(both)).await;
 }
 
 #[tokio::test]
 async fn stores_around_a_store_conform() {
     let world = World::system();
-    let faultless = FaultyStore::new(memory(&world), world.clone(), Faults::default());
+    let faultless = FaultyStore::new(memory(&world), world.clone(), StoreFaults::default());
     assert_conforms(Arc::new(faultless)).await;
     assert_conforms(Arc::new(CountingStore::new(memory(&world)))).await;
-    assert_conforms(Arc::new(Prefixed::new(memory(&world), "a/b/"))).await;
-    let small_pages = Faults {
+    assert_conforms(Arc::new(PrefixedStore::new(memory(&world), "a/b/"))).await;
+    let small_pages = StoreFaults {
         page_keys: Some(3),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let paged = FaultyStore::new(memory(&world), world.clone(), small_pages);
     assert_conforms(Arc::new(paged)).await;
@@ -132,7 +137,7 @@ async fn conformance_over_external_s3() {
         variable("NEAP_TEST_S3_BUCKET"),
     ) else {
         skip(
-            Input::Installed,
+            InputOrigin::Installed,
             "NEAP_TEST_S3_ENDPOINT and NEAP_TEST_S3_BUCKET name no second S3 server",
         );
         return;
@@ -144,13 +149,13 @@ async fn conformance_over_external_s3() {
 
 /// A store that lacks a property.
 #[derive(Debug)]
-struct Lacking {
+struct DeficientStore {
     inner: Arc<dyn Store>,
-    lacks: Lack,
+    lacks: MissingProperty,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Lack {
+enum MissingProperty {
     Conditions,
     StartAfter,
     Listing,
@@ -159,29 +164,34 @@ enum Lack {
 }
 
 #[async_trait]
-impl Store for Lacking {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for DeficientStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let answer = self.inner.get(key, options).await?;
-        let date = answer.date.filter(|_| self.lacks != Lack::Dates);
+        let date = answer.date.filter(|_| self.lacks != MissingProperty::Dates);
         let date = date.map(|date| match self.lacks {
-            Lack::Clock => date.plus(std::time::Duration::from_secs(60)),
+            MissingProperty::Clock => date.plus(std::time::Duration::from_secs(60)),
             _ => date,
         });
-        Ok(Answer { date, ..answer })
+        Ok(StoreResponse { date, ..answer })
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         let mode = match self.lacks {
-            Lack::Conditions => PutMode::Overwrite,
+            MissingProperty::Conditions => PutMode::Overwrite,
             _ => mode,
         };
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let start_after = request
             .start_after
-            .filter(|_| self.lacks != Lack::StartAfter);
+            .filter(|_| self.lacks != MissingProperty::StartAfter);
         let mut answer = self
             .inner
             .list(ListRequest {
@@ -189,13 +199,13 @@ impl Store for Lacking {
                 ..request
             })
             .await?;
-        if self.lacks == Lack::Listing {
+        if self.lacks == MissingProperty::Listing {
             answer.value.entries.pop();
         }
         Ok(answer)
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 }
@@ -205,27 +215,43 @@ async fn a_store_without_a_property_fails_the_check_of_it() {
     let world = World::system();
     for (lacks, fails, probe_fails) in [
         (
-            Lack::Conditions,
+            MissingProperty::Conditions,
             "an object is created once, whoever else tries",
             true,
         ),
         (
-            Lack::Conditions,
+            MissingProperty::Conditions,
             "no update is lost, whoever else updates",
             true,
         ),
-        (Lack::Conditions, "an update needs the newest version", true),
-        (Lack::StartAfter, "a listing starts after a key", false),
-        (Lack::Listing, "a listing sees the write before it", true),
-        (Lack::Dates, "every answer has the store's Date", true),
         (
-            Lack::Clock,
+            MissingProperty::Conditions,
+            "an update needs the newest version",
+            true,
+        ),
+        (
+            MissingProperty::StartAfter,
+            "a listing starts after a key",
+            false,
+        ),
+        (
+            MissingProperty::Listing,
+            "a listing sees the write before it",
+            true,
+        ),
+        (
+            MissingProperty::Dates,
+            "every answer has the store's Date",
+            true,
+        ),
+        (
+            MissingProperty::Clock,
             "the store's clock goes evenly, whatever is asked",
             true,
         ),
     ] {
         let inner = memory(&world);
-        let store: Arc<dyn Store> = Arc::new(Lacking { inner, lacks });
+        let store: Arc<dyn Store> = Arc::new(DeficientStore { inner, lacks });
         let report = check(&store, &world, 1).await;
         let failed: Vec<_> = report.failures().map(|check| check.name).collect();
         assert!(failed.contains(&fails), "{lacks:?}:\n{report}");

@@ -12,7 +12,7 @@ pub(super) fn page(
     after: &str,
     page_keys: usize,
 ) -> io::Result<ListPage> {
-    let mut walk = Walk {
+    let mut walk = DirectoryWalk {
         root,
         prefix,
         after,
@@ -34,7 +34,7 @@ pub(super) fn page(
     })
 }
 
-struct Walk<'a> {
+struct DirectoryWalk<'a> {
     root: &'a Path,
     prefix: &'a str,
     after: &'a str,
@@ -42,7 +42,7 @@ struct Walk<'a> {
     entries: Vec<ListEntry>,
 }
 
-impl Walk<'_> {
+impl DirectoryWalk<'_> {
     /// Adds the entries below the directory with this key, which is empty or ends with `/`.
     fn directory(&mut self, directory: &str) -> io::Result<()> {
         let mut keys = match self.children(directory) {

@@ -29,11 +29,11 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     turn: Arc<Mutex<()>>,
-    shared: Arc<Shared>,
+    shared: Arc<LockFile>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LockFile {
     file: File,
     world: World,
     /// The newest time that this process issued, and the monotonic time at which it did.
@@ -54,7 +54,7 @@ impl DirectoryLock {
             Err(Errno::WOULDBLOCK) => {}
             Err(error) => return Err(error.into()),
         }
-        let shared = Shared {
+        let shared = LockFile {
             file,
             world: world.clone(),
             anchor: StdMutex::default(),
@@ -66,7 +66,7 @@ impl DirectoryLock {
     }
 
     /// Acquires the lock.
-    pub(super) async fn acquire(&self) -> io::Result<Held> {
+    pub(super) async fn acquire(&self) -> io::Result<DirectoryLockGuard> {
         let world = &self.shared.world;
         let turn = match Arc::clone(&self.turn).try_lock_owned() {
             Ok(turn) => turn,
@@ -77,7 +77,7 @@ impl DirectoryLock {
         };
         let shared = Arc::clone(&self.shared);
         match flock(&shared.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Held { shared, turn }),
+            Ok(()) => return Ok(DirectoryLockGuard { shared, turn }),
             Err(Errno::WOULDBLOCK) => {}
             Err(error) => return Err(error.into()),
         }
@@ -86,7 +86,7 @@ impl DirectoryLock {
         let wait = tokio::task::spawn_blocking(move || {
             loop {
                 match flock(&shared.file, FlockOperation::LockExclusive) {
-                    Ok(()) => return Ok(Held { shared, turn }),
+                    Ok(()) => return Ok(DirectoryLockGuard { shared, turn }),
                     Err(Errno::INTR) => {}
                     Err(error) => return Err(io::Error::from(error)),
                 }
@@ -109,8 +109,8 @@ fn timed_out() -> io::Error {
 
 /// A guard that holds the lock. Dropping it releases the lock.
 #[derive(Debug)]
-pub(super) struct Held {
-    shared: Arc<Shared>,
+pub(super) struct DirectoryLockGuard {
+    shared: Arc<LockFile>,
     #[expect(
         dead_code,
         reason = "released by being dropped, after the kernel's lock"
@@ -118,7 +118,7 @@ pub(super) struct Held {
     turn: OwnedMutexGuard<()>,
 }
 
-impl Held {
+impl DirectoryLockGuard {
     /// Returns the store's time, for an answer.
     pub(super) fn now(&self) -> io::Result<StoreTime> {
         self.give_out(Duration::ZERO)
@@ -132,7 +132,7 @@ impl Held {
     /// Issues the wall time. If the wall clock was set back, issues the newest time issued before, advanced at the rate
     /// of the monotonic clock.
     fn give_out(&self, step: Duration) -> io::Result<StoreTime> {
-        let Shared {
+        let LockFile {
             file,
             world,
             anchor,
@@ -159,7 +159,7 @@ fn read_time(file: &File) -> io::Result<StoreTime> {
     }
 }
 
-impl Drop for Held {
+impl Drop for DirectoryLockGuard {
     fn drop(&mut self) {
         // The kernel releases the lock of an open file in any case when the file is closed.
         if let Err(error) = flock(&self.shared.file, FlockOperation::Unlock) {

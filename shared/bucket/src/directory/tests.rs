@@ -17,7 +17,12 @@ fn open(directory: &TempDir) -> DirectoryStore {
     DirectoryStore::open(directory.path(), &World::system()).unwrap()
 }
 
-async fn put(store: &dyn Store, key: &str, body: &'static str, mode: PutMode) -> Answer<Put> {
+async fn put(
+    store: &dyn Store,
+    key: &str,
+    body: &'static str,
+    mode: PutMode,
+) -> StoreResponse<Put> {
     store
         .put(key, Bytes::from_static(body.as_bytes()), mode)
         .await
@@ -59,13 +64,13 @@ async fn an_object_is_a_plain_file_that_another_process_finds() {
 
 /// A clock whose wall time a test sets and whose waits all take 20 ms.
 #[derive(Debug)]
-struct SetClock {
+struct ManualClock {
     wall: AtomicI64,
     stands: AtomicBool,
     inner: SystemClock,
 }
 
-impl Clock for SetClock {
+impl Clock for ManualClock {
     fn wall_micros(&self) -> i64 {
         self.wall.load(Ordering::Relaxed)
     }
@@ -82,14 +87,14 @@ impl Clock for SetClock {
     }
 }
 
-fn set_clock(wall_micros: i64) -> (Arc<SetClock>, World) {
-    let clock = Arc::new(SetClock {
+fn set_clock(wall_micros: i64) -> (Arc<ManualClock>, World) {
+    let clock = Arc::new(ManualClock {
         wall: wall_micros.into(),
         stands: false.into(),
         inner: SystemClock::new(),
     });
     let world = World {
-        clock: Arc::<SetClock>::clone(&clock),
+        clock: Arc::<ManualClock>::clone(&clock),
         ..World::system()
     };
     (clock, world)

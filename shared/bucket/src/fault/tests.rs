@@ -11,7 +11,7 @@ fn memory(world: &World) -> Arc<dyn Store> {
     Arc::new(MemoryStore::new(Arc::clone(&world.clock)))
 }
 
-fn faulty(faults: Faults) -> (Arc<dyn Store>, FaultyStore) {
+fn faulty(faults: StoreFaults) -> (Arc<dyn Store>, FaultyStore) {
     let world = World::system();
     let inner = memory(&world);
     let store = FaultyStore::new(Arc::clone(&inner), world, faults);
@@ -29,11 +29,11 @@ async fn put(store: &FaultyStore) -> Result<Put, StoreError> {
 
 #[tokio::test]
 async fn each_fault_has_its_documented_effect_and_answer() {
-    let none = Faults::default();
+    let none = StoreFaults::default();
     for (faults, answered, effect) in [
         (none.clone(), Some(true), true),
         (
-            Faults {
+            StoreFaults {
                 unavailable: 1.0,
                 ..none.clone()
             },
@@ -41,7 +41,7 @@ async fn each_fault_has_its_documented_effect_and_answer() {
             false,
         ),
         (
-            Faults {
+            StoreFaults {
                 lost_reply: 1.0,
                 ..none.clone()
             },
@@ -49,7 +49,7 @@ async fn each_fault_has_its_documented_effect_and_answer() {
             true,
         ),
         (
-            Faults {
+            StoreFaults {
                 refused_after_effect: 1.0,
                 ..none.clone()
             },
@@ -57,7 +57,7 @@ async fn each_fault_has_its_documented_effect_and_answer() {
             true,
         ),
         (
-            Faults {
+            StoreFaults {
                 refused_without_effect: 1.0,
                 ..none.clone()
             },
@@ -75,10 +75,10 @@ async fn each_fault_has_its_documented_effect_and_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_write_lands_after_its_caller_got_an_error() {
-    let (inner, store) = faulty(Faults {
+    let (inner, store) = faulty(StoreFaults {
         late_landing: 1.0,
         longest_landing: Duration::from_secs(60),
-        ..Faults::default()
+        ..StoreFaults::default()
     });
     let outcome = put(&store).await;
     assert!(
@@ -92,12 +92,12 @@ async fn a_late_write_lands_after_its_caller_got_an_error() {
 
 #[tokio::test]
 async fn a_frozen_gate_holds_calls_and_answers_until_the_thaw() {
-    let (inner, store) = faulty(Faults::default());
+    let (inner, store) = faulty(StoreFaults::default());
     let gate = store.gate();
     let freezer = gate.clone();
     // The effect takes place, and its answer waits.
     let store = store.with_hook(Arc::new(move |call| {
-        if call.number == 0 && call.phase == Phase::After {
+        if call.number == 0 && call.phase == CallPhase::After {
             freezer.freeze();
         }
         async {}.boxed()
@@ -114,8 +114,8 @@ async fn a_frozen_gate_holds_calls_and_answers_until_the_thaw() {
 
 #[tokio::test]
 async fn a_hook_sees_every_call_twice_in_order() {
-    let (_, store) = faulty(Faults::default());
-    let seen: Arc<StdMutex<Vec<Call>>> = Arc::default();
+    let (_, store) = faulty(StoreFaults::default());
+    let seen: Arc<StdMutex<Vec<StoreCall>>> = Arc::default();
     let log = Arc::clone(&seen);
     let store = store.with_hook(Arc::new(move |call| {
         log.lock().unwrap().push(call.clone());
@@ -131,10 +131,10 @@ async fn a_hook_sees_every_call_twice_in_order() {
     assert_eq!(
         short,
         [
-            (0, Operation::Put, Phase::Before),
-            (0, Operation::Put, Phase::After),
-            (1, Operation::Delete, Phase::Before),
-            (1, Operation::Delete, Phase::After),
+            (0, Operation::Put, CallPhase::Before),
+            (0, Operation::Put, CallPhase::After),
+            (1, Operation::Delete, CallPhase::Before),
+            (1, Operation::Delete, CallPhase::After),
         ]
     );
 }
@@ -142,9 +142,9 @@ async fn a_hook_sees_every_call_twice_in_order() {
 #[tokio::test]
 async fn dates_are_off_by_no_more_than_the_skew_either_way() {
     let skew = Duration::from_secs(1000);
-    let (_, store) = faulty(Faults {
+    let (_, store) = faulty(StoreFaults {
         date_skew: skew,
-        ..Faults::default()
+        ..StoreFaults::default()
     });
     let now = StoreTime::from_micros(World::system().clock.wall_micros());
     let (mut early, mut late) = (false, false);
@@ -165,11 +165,11 @@ async fn the_same_seed_gives_the_same_answers() {
             entropy: Arc::new(crate::Entropy::from_seed(seed)),
             ..World::system()
         };
-        let faults = Faults {
+        let faults = StoreFaults {
             unavailable: 0.3,
             lost_reply: 0.3,
             refused_without_effect: 0.3,
-            ..Faults::default()
+            ..StoreFaults::default()
         };
         let store = FaultyStore::new(memory(&world), world, faults);
         let mut outcomes = Vec::new();

@@ -43,10 +43,10 @@ fn key() -> Key {
     "results/00000000000000000000000001.csv".parse().unwrap()
 }
 
-fn csv() -> Content {
-    Content {
+fn csv() -> ObjectHeaders {
+    ObjectHeaders {
         kind: "text/csv".to_owned(),
-        ..Content::default()
+        ..ObjectHeaders::default()
     }
 }
 

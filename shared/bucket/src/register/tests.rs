@@ -15,17 +15,18 @@ use object_store::aws::AmazonS3Builder;
 
 use super::*;
 use crate::{
-    Call, Clock, DirectoryStore, Entropy, Faults, FaultyStore, ListPage, ListRequest, MemoryStore,
-    ObjectStoreAdapter, Operation, Phase, RECENT_PUT_IDS, RemoteOptions, Store, World,
+    CallPhase, Clock, DirectoryStore, Entropy, FaultyStore, ListPage, ListRequest, MemoryStore,
+    ObjectStoreAdapter, Operation, RECENT_PUT_IDS, RemoteOptions, Store, StoreCall, StoreFaults,
+    World,
 };
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Counter {
+struct TestCounter {
     count: u64,
 }
 
-impl RegisterValue for Counter {
-    const FORMAT: Format = Format {
+impl RegisterValue for TestCounter {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"CNTR",
         kind: "counter",
         version: 1,
@@ -36,22 +37,22 @@ fn memory(world: &World) -> Arc<dyn Store> {
     Arc::new(MemoryStore::new(Arc::clone(&world.clock)))
 }
 
-fn register(store: Arc<dyn Store>, world: &World) -> Register<Counter> {
+fn register(store: Arc<dyn Store>, world: &World) -> Register<TestCounter> {
     let bucket = Bucket::new(store, world.clone());
     Register::new(bucket, Key::RootCatalog, RECENT_PUT_IDS)
 }
 
-type Outcome = Result<Commit<Counter, u64, String>, RegisterError>;
+type CheckOutcome = Result<CommitOutcome<TestCounter, u64, String>, RegisterError>;
 
-async fn increment(register: &Register<Counter>) -> Outcome {
-    let change = |base: &Versioned<Counter>| {
+async fn increment(register: &Register<TestCounter>) -> CheckOutcome {
+    let change = |base: &VersionedValue<TestCounter>| {
         let count = base.value.count + 1;
-        Ok(Change::Put(Counter { count }, count))
+        Ok(RegisterChange::Put(TestCounter { count }, count))
     };
     register.commit(None, change).await
 }
 
-async fn count(register: &Register<Counter>) -> u64 {
+async fn count(register: &Register<TestCounter>) -> u64 {
     register.read(None).await.unwrap().value.count
 }
 
@@ -59,13 +60,13 @@ async fn count(register: &Register<Counter>) -> u64 {
 fn scripted(
     inner: Arc<dyn Store>,
     world: &World,
-    script: impl Fn(&Call) -> Faults + Send + Sync + 'static,
+    script: impl Fn(&StoreCall) -> StoreFaults + Send + Sync + 'static,
 ) -> Arc<FaultyStore> {
     let place: Arc<OnceLock<Weak<FaultyStore>>> = Arc::default();
     let hook = {
         let place = Arc::clone(&place);
-        move |call: &Call| {
-            if call.phase == Phase::Before
+        move |call: &StoreCall| {
+            if call.phase == CallPhase::Before
                 && let Some(store) = place.get().and_then(Weak::upgrade)
             {
                 store.set_faults(script(call));
@@ -73,18 +74,18 @@ fn scripted(
             async {}.boxed()
         }
     };
-    let store = FaultyStore::new(inner, world.clone(), Faults::default());
+    let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
     let store = Arc::new(store.with_hook(Arc::new(hook)));
     place.set(Arc::downgrade(&store)).unwrap();
     store
 }
 
 /// The faults of the first puts, one after the other.
-fn puts(faults: impl IntoIterator<Item = Faults>) -> impl Fn(&Call) -> Faults {
+fn puts(faults: impl IntoIterator<Item = StoreFaults>) -> impl Fn(&StoreCall) -> StoreFaults {
     let faults: Mutex<VecDeque<_>> = Mutex::new(faults.into_iter().collect());
     move |call| match call.operation {
         Operation::Put => faults.lock().unwrap().pop_front().unwrap_or_default(),
-        _ => Faults::default(),
+        _ => StoreFaults::default(),
     }
 }
 
@@ -95,7 +96,10 @@ async fn assert_no_increment_is_lost(store: Arc<dyn Store>) {
         .collect();
     let increments = registers.iter().map(async |register| {
         let outcome = increment(register).await.unwrap();
-        assert!(matches!(outcome, Commit::Committed { .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, CommitOutcome::Committed { .. }),
+            "{outcome:?}"
+        );
     });
     join_all(increments).await;
     let versioned = registers[0].read(None).await.unwrap();
@@ -105,10 +109,10 @@ async fn assert_no_increment_is_lost(store: Arc<dyn Store>) {
 #[tokio::test]
 async fn sixteen_concurrent_increments_lose_nothing_in_memory() {
     let world = World::system();
-    let delay = Faults {
+    let delay = StoreFaults {
         delay: 1.0,
         longest_delay: Duration::from_millis(5),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let store = FaultyStore::new(memory(&world), world, delay);
     assert_no_increment_is_lost(Arc::new(store)).await;
@@ -145,20 +149,20 @@ async fn an_own_put_is_recognised_after_a_lost_reply_and_after_a_false_refusal()
         memory(&world),
         &world,
         puts([
-            Faults {
+            StoreFaults {
                 lost_reply: 1.0,
-                ..Faults::default()
+                ..StoreFaults::default()
             },
-            Faults {
+            StoreFaults {
                 refused_after_effect: 1.0,
-                ..Faults::default()
+                ..StoreFaults::default()
             },
         ]),
     );
     let register = register(store, &world);
     for expected in 1..=2 {
         let outcome = increment(&register).await.unwrap();
-        let Commit::Committed { current, result } = outcome else {
+        let CommitOutcome::Committed { current, result } = outcome else {
             panic!("{outcome:?}");
         };
         assert_eq!((result, current.version), (expected, expected));
@@ -169,49 +173,49 @@ async fn an_own_put_is_recognised_after_a_lost_reply_and_after_a_false_refusal()
 #[tokio::test]
 async fn a_put_that_had_no_effect_is_repeated() {
     let world = World::system();
-    let refused = Faults {
+    let refused = StoreFaults {
         refused_without_effect: 1.0,
-        ..Faults::default()
+        ..StoreFaults::default()
     };
-    let unavailable = Faults {
+    let unavailable = StoreFaults {
         unavailable: 1.0,
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let faults = [refused.clone(), unavailable.clone(), refused, unavailable];
     let store = scripted(memory(&world), &world, puts(faults));
     let register = register(store, &world);
     for expected in 1..=2 {
         let outcome = increment(&register).await.unwrap();
-        assert!(matches!(outcome, Commit::Committed { result, .. } if result == expected));
+        assert!(matches!(outcome, CommitOutcome::Committed { result, .. } if result == expected));
     }
     assert_eq!(count(&register).await, 2);
 }
 
 /// The error of a call that does not reach the store.
 #[derive(Clone, Copy, Debug)]
-enum Ending {
+enum ScriptedError {
     Unavailable,
     Rejected,
 }
 
 /// A store whose first calls end with the given errors; `None` lets a call through.
 #[derive(Debug)]
-struct Ended {
+struct ScriptedErrorStore {
     inner: Arc<dyn Store>,
-    endings: Mutex<VecDeque<Option<Ending>>>,
+    endings: Mutex<VecDeque<Option<ScriptedError>>>,
 }
 
-impl Ended {
+impl ScriptedErrorStore {
     fn end(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
         let (key, reason) = (key.to_owned(), "told so".to_owned());
         match self.endings.lock().unwrap().pop_front().flatten() {
             None => Ok(()),
-            Some(Ending::Unavailable) => Err(StoreError::Unavailable {
+            Some(ScriptedError::Unavailable) => Err(StoreError::Unavailable {
                 operation,
                 key,
                 reason,
             }),
-            Some(Ending::Rejected) => Err(StoreError::Rejected {
+            Some(ScriptedError::Rejected) => Err(StoreError::Rejected {
                 operation,
                 key,
                 reason,
@@ -221,29 +225,34 @@ impl Ended {
 }
 
 #[async_trait]
-impl Store for Ended {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for ScriptedErrorStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.end(Operation::Get, key)?;
         self.inner.get(key, options).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.end(Operation::Put, key)?;
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 }
 
 #[tokio::test]
 async fn a_rejection_is_an_error_only_while_nothing_can_land_any_more() {
-    use Ending::{Rejected, Unavailable};
+    use ScriptedError::{Rejected, Unavailable};
     // The calls are a read of the base, a put, a read of its outcome, a put, and so on.
     for (endings, may_land) in [
         (vec![Some(Rejected)], false),
@@ -252,13 +261,13 @@ async fn a_rejection_is_an_error_only_while_nothing_can_land_any_more() {
         (vec![None, Some(Unavailable), Some(Rejected)], true),
     ] {
         let world = World::system();
-        let store = Ended {
+        let store = ScriptedErrorStore {
             inner: memory(&world),
             endings: Mutex::new(endings.iter().copied().collect()),
         };
         let outcome = increment(&register(Arc::new(store), &world)).await;
         match &outcome {
-            Ok(Commit::Unknown { reason }) => {
+            Ok(CommitOutcome::Unknown { reason }) => {
                 assert!(
                     may_land && reason.contains("told so"),
                     "{endings:?}: {reason}"
@@ -279,15 +288,15 @@ async fn an_own_put_is_recognised_until_too_many_commits_came_after_it() {
         let inner = memory(&world);
         let rival = register(Arc::clone(&inner), &world);
         increment(&rival).await.unwrap();
-        let false_refusal = Faults {
+        let false_refusal = StoreFaults {
             refused_after_effect: 1.0,
-            ..Faults::default()
+            ..StoreFaults::default()
         };
         let hook = {
             let rival = rival.clone();
-            move |call: &Call| {
+            move |call: &StoreCall| {
                 let rival = rival.clone();
-                let own_put = call.operation == Operation::Put && call.phase == Phase::After;
+                let own_put = call.operation == Operation::Put && call.phase == CallPhase::After;
                 async move {
                     for _ in 0..if own_put { rivals } else { 0 } {
                         increment(&rival).await.unwrap();
@@ -300,9 +309,9 @@ async fn an_own_put_is_recognised_until_too_many_commits_came_after_it() {
         let own = register(Arc::new(store.with_hook(Arc::new(hook))), &world);
         let outcome = increment(&own).await.unwrap();
         let recognised = match &outcome {
-            Commit::Committed { result, .. } => *result == 2,
-            Commit::Unknown { .. } => false,
-            Commit::Refused(_) => panic!("{outcome:?}"),
+            CommitOutcome::Committed { result, .. } => *result == 2,
+            CommitOutcome::Unknown { .. } => false,
+            CommitOutcome::Refused(_) => panic!("{outcome:?}"),
         };
         assert_eq!(recognised, known, "{rivals} rivals: {outcome:?}");
         assert_eq!(count(&rival).await, 2 + rivals);
@@ -316,22 +325,29 @@ async fn a_refusal_on_an_old_value_is_retried_on_the_current_one() {
     let old = register.read(None).await.unwrap();
     increment(&register).await.unwrap();
     let mut shown = Vec::new();
-    let change = |base: &Versioned<Counter>| {
+    let change = |base: &VersionedValue<TestCounter>| {
         shown.push(base.value.count);
         match base.value.count {
             0 => Err("too low"),
-            count => Ok(Change::Put(Counter { count: count * 10 }, ())),
+            count => Ok(RegisterChange::Put(TestCounter { count: count * 10 }, ())),
         }
     };
     let outcome = register.commit(Some(old), change).await.unwrap();
-    assert!(matches!(outcome, Commit::Committed { .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, CommitOutcome::Committed { .. }),
+        "{outcome:?}"
+    );
     assert_eq!(shown, [0, 1]);
     assert_eq!(count(&register).await, 10);
 
     let current = register.read(None).await.unwrap();
-    let refuse = |_: &Versioned<Counter>| Err::<Change<Counter, ()>, _>("never");
+    let refuse =
+        |_: &VersionedValue<TestCounter>| Err::<RegisterChange<TestCounter, ()>, _>("never");
     let outcome = register.commit(Some(current), refuse).await.unwrap();
-    assert!(matches!(outcome, Commit::Refused("never")), "{outcome:?}");
+    assert!(
+        matches!(outcome, CommitOutcome::Refused("never")),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
@@ -340,28 +356,32 @@ async fn an_old_base_is_a_lost_race() {
     let register = register(memory(&world), &world);
     let old = register.read(None).await.unwrap();
     increment(&register).await.unwrap();
-    let change = |base: &Versioned<Counter>| {
+    let change = |base: &VersionedValue<TestCounter>| {
         let count = base.value.count + 1;
-        Ok::<_, String>(Change::Put(Counter { count }, count))
+        Ok::<_, String>(RegisterChange::Put(TestCounter { count }, count))
     };
     let outcome = register.commit(Some(old), change).await.unwrap();
     assert!(
-        matches!(outcome, Commit::Committed { result: 2, .. }),
+        matches!(outcome, CommitOutcome::Committed { result: 2, .. }),
         "{outcome:?}"
     );
 }
 
 /// Returns a register whose first `puts` puts each take `while_` and are then overtaken by a rival's commit, and the
 /// rival's register.
-fn overtaken(world: &World, puts: u64, while_: Duration) -> (Register<Counter>, Register<Counter>) {
+fn overtaken(
+    world: &World,
+    puts: u64,
+    while_: Duration,
+) -> (Register<TestCounter>, Register<TestCounter>) {
     let inner = memory(world);
     let rival = register(Arc::clone(&inner), world);
     let hook = {
         let (rival, clock) = (rival.clone(), Arc::clone(&world.clock));
         let begun = AtomicU64::new(0);
-        move |call: &Call| {
+        move |call: &StoreCall| {
             let (rival, clock) = (rival.clone(), Arc::clone(&clock));
-            let is_put = call.operation == Operation::Put && call.phase == Phase::Before;
+            let is_put = call.operation == Operation::Put && call.phase == CallPhase::Before;
             let is_overtaken = is_put && begun.fetch_add(1, Ordering::Relaxed) < puts;
             async move {
                 if is_overtaken {
@@ -372,7 +392,7 @@ fn overtaken(world: &World, puts: u64, while_: Duration) -> (Register<Counter>, 
             .boxed()
         }
     };
-    let store = FaultyStore::new(inner, world.clone(), Faults::default());
+    let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
     let own = register(Arc::new(store.with_hook(Arc::new(hook))), world);
     (own, rival)
 }
@@ -382,10 +402,17 @@ async fn a_commit_that_loses_every_race_ends_as_unknown() {
     let world = virtual_world(1);
     let (own, _) = overtaken(&world, u64::MAX, Duration::ZERO);
     let outcome = increment(&own).await.unwrap();
-    assert!(matches!(outcome, Commit::Unknown { .. }), "{outcome:?}");
-    let change = |base: &Versioned<Counter>| Ok::<_, String>(Change::Keep(base.version));
+    assert!(
+        matches!(outcome, CommitOutcome::Unknown { .. }),
+        "{outcome:?}"
+    );
+    let change =
+        |base: &VersionedValue<TestCounter>| Ok::<_, String>(RegisterChange::Keep(base.version));
     let outcome = own.commit(None, change).await.unwrap();
-    assert!(matches!(outcome, Commit::Committed { .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, CommitOutcome::Committed { .. }),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -395,7 +422,7 @@ async fn a_commit_past_the_deadline_ends_at_the_third_lost_race_and_not_before()
         let (own, rival) = overtaken(&world, lost, Duration::from_secs(60));
         let outcome = increment(&own).await.unwrap();
         match outcome {
-            Commit::Committed { result, .. } => assert!(is_committed && result == lost + 1),
+            CommitOutcome::Committed { result, .. } => assert!(is_committed && result == lost + 1),
             _ => assert!(!is_committed, "{outcome:?}"),
         }
         let commits = lost.min(3) + u64::from(is_committed);
@@ -407,11 +434,11 @@ async fn a_commit_past_the_deadline_ends_at_the_third_lost_race_and_not_before()
 async fn a_damaged_or_newer_register_is_refused_by_its_key() {
     let world = World::system();
     let store = memory(&world);
-    let newer = Format {
+    let newer = ObjectFormat {
         version: 2,
-        ..Counter::FORMAT
+        ..TestCounter::FORMAT
     };
-    let mut flipped = Counter::FORMAT.encode(1, b"payload").to_vec();
+    let mut flipped = TestCounter::FORMAT.encode(1, b"payload").to_vec();
     flipped[crate::HEADER_BYTES] ^= 1;
     for (object, expected) in [
         (
@@ -441,7 +468,7 @@ async fn a_damaged_or_newer_register_is_refused_by_its_key() {
         let error = increment(&register).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
-    let payload = Counter::FORMAT.encode(1, b"not compressed");
+    let payload = TestCounter::FORMAT.encode(1, b"not compressed");
     store
         .put("catalog", payload, PutMode::Overwrite)
         .await
@@ -469,13 +496,13 @@ async fn a_register_whose_version_got_another_etag_can_be_changed() {
         .put("catalog", object.bytes, PutMode::Overwrite)
         .await
         .unwrap();
-    let change = |base: &Versioned<Counter>| {
+    let change = |base: &VersionedValue<TestCounter>| {
         let count = base.value.count + 1;
-        Ok::<_, String>(Change::Put(Counter { count }, count))
+        Ok::<_, String>(RegisterChange::Put(TestCounter { count }, count))
     };
     let outcome = register.commit(Some(base), change).await.unwrap();
     assert!(
-        matches!(outcome, Commit::Committed { result: 2, .. }),
+        matches!(outcome, CommitOutcome::Committed { result: 2, .. }),
         "{outcome:?}"
     );
 }
@@ -515,7 +542,7 @@ fn virtual_world(seed: u64) -> World {
 async fn increments_on_a_bad_store(seed: u64) -> (u64, u64, u64) {
     let world = virtual_world(seed);
     let inner = memory(&world);
-    let faults = Faults {
+    let faults = StoreFaults {
         delay: 0.5,
         longest_delay: Duration::from_secs(1),
         unavailable: 0.1,
@@ -534,9 +561,9 @@ async fn increments_on_a_bad_store(seed: u64) -> (u64, u64, u64) {
             let (mut committed, mut unknown) = (0, 0);
             for _ in 0..20 {
                 match increment(&register).await {
-                    Ok(Commit::Committed { .. }) => committed += 1,
-                    Ok(Commit::Unknown { .. }) => unknown += 1,
-                    Ok(Commit::Refused(_)) => panic!("nothing is refused"),
+                    Ok(CommitOutcome::Committed { .. }) => committed += 1,
+                    Ok(CommitOutcome::Unknown { .. }) => unknown += 1,
+                    Ok(CommitOutcome::Refused(_)) => panic!("nothing is refused"),
                     // The first read got no answer: nothing was put.
                     Err(_) => {}
                 }

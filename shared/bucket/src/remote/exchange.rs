@@ -10,15 +10,15 @@ use object_store::{
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService},
 };
 
-use super::silence::RenewingConnector;
+use super::silence::ReconnectingConnector;
 use crate::StoreTime;
 
 tokio::task_local! {
-    static EXCHANGE: RefCell<Exchange>;
+    static EXCHANGE: RefCell<HttpExchange>;
 }
 
 /// Runs a call with its own exchange.
-pub(super) async fn watched<T>(call: impl Future<Output = T>) -> (T, Exchange) {
+pub(super) async fn watched<T>(call: impl Future<Output = T>) -> (T, HttpExchange) {
     let watched = async {
         let outcome = call.await;
         (outcome, EXCHANGE.with(RefCell::take))
@@ -28,7 +28,7 @@ pub(super) async fn watched<T>(call: impl Future<Output = T>) -> (T, Exchange) {
 
 /// The observations of the HTTP client during one call.
 #[derive(Debug, Default)]
-pub(super) struct Exchange {
+pub(super) struct HttpExchange {
     /// The `Date` of the newest answer, unless the answer came from an intermediate cache.
     pub(super) date: Option<StoreTime>,
     /// The status of the newest answer; `None` if the connection broke since.
@@ -58,7 +58,7 @@ pub(super) fn waited() {
         .unwrap_or_default();
 }
 
-impl Exchange {
+impl HttpExchange {
     fn saw(&mut self, answer: &Result<HttpResponse, HttpError>) {
         match answer {
             Ok(response) => {
@@ -85,22 +85,22 @@ fn date(headers: &HeaderMap) -> Option<StoreTime> {
     Some(StoreTime::from_micros(date.timestamp_micros()))
 }
 
-/// Creates HTTP clients that record their observations in the [`Exchange`] of the call.
+/// Creates HTTP clients that record their observations in the [`HttpExchange`] of the call.
 #[derive(Clone, Debug)]
-pub(super) struct WatchingConnector(pub(super) RenewingConnector);
+pub(super) struct ObservingConnector(pub(super) ReconnectingConnector);
 
-impl HttpConnector for WatchingConnector {
+impl HttpConnector for ObservingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = self.0.connect(options)?;
-        Ok(HttpClient::new(Watching(client)))
+        Ok(HttpClient::new(ObservingService(client)))
     }
 }
 
 #[derive(Debug)]
-struct Watching(HttpClient);
+struct ObservingService(HttpClient);
 
 #[async_trait]
-impl HttpService for Watching {
+impl HttpService for ObservingService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = self.0.execute(request).await;
         // Outside of a call there is no exchange.

@@ -6,15 +6,15 @@ use http::HeaderValue;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 
 use super::{
-    exchange::WatchingConnector,
-    silence::{RenewingConnector, Silence},
+    exchange::ObservingConnector,
+    silence::{ConnectionHealth, ReconnectingConnector},
 };
 
 /// Time after which an idle connection is closed. Stores close idle connections after about the same time.
 pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Factor by which the time limit of large requests is longer.
-const PATIENCE: u32 = 10;
+const LARGE_REQUEST_FACTOR: u32 = 10;
 
 /// The connection options of a store behind a network.
 #[derive(Clone, Debug)]
@@ -91,17 +91,17 @@ impl RemoteOptions {
     /// Returns the same options with the time limit of large requests.
     pub(super) fn patient(&self) -> Self {
         Self {
-            request_timeout: self.request_timeout.saturating_mul(PATIENCE),
+            request_timeout: self.request_timeout.saturating_mul(LARGE_REQUEST_FACTOR),
             ..self.clone()
         }
     }
 
     /// Returns the connector that creates a store's clients, which discard their connections together.
-    pub(super) fn connector(&self) -> WatchingConnector {
+    pub(super) fn connector(&self) -> ObservingConnector {
         let is_repeated = self.max_retries > 0 && self.first_answer_timeout < self.retry_timeout;
         let first_answer = is_repeated.then_some(self.first_answer_timeout);
-        let silence = Silence::new(first_answer, self.doubt_after);
-        WatchingConnector(RenewingConnector(Arc::new(silence)))
+        let silence = ConnectionHealth::new(first_answer, self.doubt_after);
+        ObservingConnector(ReconnectingConnector(Arc::new(silence)))
     }
 
     pub(super) fn retry(&self) -> RetryConfig {

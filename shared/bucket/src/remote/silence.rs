@@ -35,7 +35,7 @@ const SLOW_MILLIS: u64 = 60_000;
 /// The state of the connections to a store, shared by its clients. Times are wall-clock milliseconds, because the wall
 /// clock advances while a machine is suspended. If the wall clock is set, one wait may be too short or too long.
 #[derive(Debug)]
-pub(super) struct Silence {
+pub(super) struct ConnectionHealth {
     /// Maximum wait for the first answer of a call; `None` if there is no short first wait.
     first_answer: Option<Duration>,
     /// Time without an answer after which connections are in doubt.
@@ -50,7 +50,7 @@ pub(super) struct Silence {
     given_up: AtomicU64,
 }
 
-impl Silence {
+impl ConnectionHealth {
     pub(super) fn new(first_answer: Option<Duration>, doubt_after: Duration) -> Self {
         Self {
             first_answer,
@@ -103,12 +103,12 @@ impl Silence {
 
 /// Creates HTTP clients whose connections can be discarded.
 #[derive(Clone, Debug)]
-pub(super) struct RenewingConnector(pub(super) Arc<Silence>);
+pub(super) struct ReconnectingConnector(pub(super) Arc<ConnectionHealth>);
 
-impl HttpConnector for RenewingConnector {
+impl HttpConnector for ReconnectingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Renewing {
-            made: Mutex::new(Made {
+        Ok(HttpClient::new(ReconnectingService {
+            made: Mutex::new(PooledClient {
                 after: self.0.given_up.load(Ordering::Relaxed),
                 client: connect(options)?,
             }),
@@ -124,27 +124,27 @@ fn connect(options: &ClientOptions) -> object_store::Result<HttpClient> {
 
 /// A client with its own connections.
 #[derive(Clone, Debug)]
-struct Made {
+struct PooledClient {
     /// The number of times that connections had been discarded when the client was created.
     after: u64,
     client: HttpClient,
 }
 
 #[derive(Debug)]
-struct Renewing {
+struct ReconnectingService {
     options: ClientOptions,
-    silence: Arc<Silence>,
-    made: Mutex<Made>,
+    silence: Arc<ConnectionHealth>,
+    made: Mutex<PooledClient>,
 }
 
-impl Renewing {
+impl ReconnectingService {
     /// Returns the client. Creates a new one if its connections were discarded.
-    fn made(&self) -> Made {
+    fn made(&self) -> PooledClient {
         let after = self.silence.given_up.load(Ordering::Relaxed);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.after != after {
             match connect(&self.options) {
-                Ok(client) => *made = Made { after, client },
+                Ok(client) => *made = PooledClient { after, client },
                 Err(error) => tracing::warn!(%error, "connections can't be made anew"),
             }
         }
@@ -153,7 +153,7 @@ impl Renewing {
 }
 
 #[async_trait]
-impl HttpService for Renewing {
+impl HttpService for ReconnectingService {
     #[expect(
         clippy::disallowed_methods,
         reason = "the HTTP client's time limits are by the runtime's clock, too"
@@ -169,7 +169,10 @@ impl HttpService for Renewing {
                 let answer = tokio::time::timeout(limit, execute).await;
                 answer.unwrap_or_else(|_| {
                     exchange::waited();
-                    Err(HttpError::new(HttpErrorKind::Timeout, NoAnswer(limit)))
+                    Err(HttpError::new(
+                        HttpErrorKind::Timeout,
+                        FirstAnswerTimeout(limit),
+                    ))
                 })
             }
         };
@@ -200,15 +203,15 @@ fn millis(duration: Duration) -> u64 {
 
 /// Error of a request that timed out after the short first wait.
 #[derive(Debug)]
-struct NoAnswer(Duration);
+struct FirstAnswerTimeout(Duration);
 
-impl fmt::Display for NoAnswer {
+impl fmt::Display for FirstAnswerTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no answer within {} ms", self.0.as_millis())
     }
 }
 
-impl std::error::Error for NoAnswer {}
+impl std::error::Error for FirstAnswerTimeout {}
 
 #[cfg(test)]
 #[path = "silence_tests.rs"]

@@ -16,18 +16,18 @@ use tokio::{
 
 use super::*;
 use crate::{
-    Bucket, Change, Commit, Format, Get, GetOptions, Key, ListRequest, ObjectStoreAdapter, PutMode,
-    Register, RegisterValue, RemoteOptions, Store, World,
+    Bucket, CommitOutcome, Get, GetOptions, Key, ListRequest, ObjectFormat, ObjectStoreAdapter,
+    PutMode, Register, RegisterChange, RegisterValue, RemoteOptions, Store, World,
 };
 
 /// A proxy to a server whose open connections can stop passing data.
-struct Router {
+struct FreezingProxy {
     address: String,
     forgotten: watch::Sender<()>,
     accepted: Arc<AtomicUsize>,
 }
 
-impl Router {
+impl FreezingProxy {
     async fn to(server: &S3Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -75,7 +75,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut forgotten: wa
     }
 }
 
-fn adapter(server: &S3Server, router: &Router) -> Arc<ObjectStoreAdapter> {
+fn adapter(server: &S3Server, router: &FreezingProxy) -> Arc<ObjectStoreAdapter> {
     let builder = AmazonS3Builder::new()
         .with_endpoint(router.address.as_str())
         .with_bucket_name(server.bucket())
@@ -122,7 +122,7 @@ async fn open_connections(store: &ObjectStoreAdapter) {
 #[tokio::test]
 async fn requests_over_connections_that_died_unnoticed_succeed_on_retry() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let router = Router::to(&server).await;
+    let router = FreezingProxy::to(&server).await;
     let store = adapter(&server, &router);
     open_connections(&store).await;
 
@@ -141,7 +141,7 @@ async fn requests_over_connections_that_died_unnoticed_succeed_on_retry() {
 #[tokio::test]
 async fn one_timeout_discards_all_connections_of_a_store() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let router = Router::to(&server).await;
+    let router = FreezingProxy::to(&server).await;
     let store = adapter(&server, &router);
     open_connections(&store).await;
     assert!(router.accepted() >= 3);
@@ -156,10 +156,10 @@ async fn one_timeout_discards_all_connections_of_a_store() {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-struct Number(u64);
+struct TestNumber(u64);
 
-impl RegisterValue for Number {
-    const FORMAT: Format = Format {
+impl RegisterValue for TestNumber {
+    const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"TEST",
         kind: "number",
         version: 1,
@@ -169,16 +169,16 @@ impl RegisterValue for Number {
 #[tokio::test]
 async fn a_commit_whose_connection_died_is_committed_once() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let router = Router::to(&server).await;
+    let router = FreezingProxy::to(&server).await;
     let store = adapter(&server, &router);
     let bucket = Bucket::new(store, World::system());
-    let register: Register<Number> = Register::new(bucket, Key::RootCatalog, 64);
+    let register: Register<TestNumber> = Register::new(bucket, Key::RootCatalog, 64);
     let add = async |known| {
         let commit = register.commit(known, |old| {
-            Ok::<_, String>(Change::Put(Number(old.value.0 + 1), ()))
+            Ok::<_, String>(RegisterChange::Put(TestNumber(old.value.0 + 1), ()))
         });
         match commit.await.unwrap() {
-            Commit::Committed { current, .. } => current,
+            CommitOutcome::Committed { current, .. } => current,
             other => panic!("{other:?}"),
         }
     };
@@ -191,7 +191,7 @@ async fn a_commit_whose_connection_died_is_committed_once() {
 #[tokio::test]
 async fn a_slow_store_gets_the_full_time_limit() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let router = Router::to(&server).await;
+    let router = FreezingProxy::to(&server).await;
     let store = adapter(&server, &router);
     put(&store).await;
     server.set_faults(neap_s3_server::Faults {
@@ -228,7 +228,7 @@ fn only_calls_that_are_retried_have_a_short_wait() {
 #[tokio::test]
 async fn only_the_first_wait_of_a_call_is_short_and_only_for_small_requests() {
     let short = Some(Duration::from_secs(3));
-    let silence = Silence::new(short, Duration::from_secs(2));
+    let silence = ConnectionHealth::new(short, Duration::from_secs(2));
     silence.hear(1_000, 1_000);
     let limits = async {
         let first = [0, SMALL_BYTES, SMALL_BYTES + 1].map(|bytes| silence.limit(bytes, 3_000));
@@ -243,7 +243,7 @@ async fn only_the_first_wait_of_a_call_is_short_and_only_for_small_requests() {
 #[tokio::test]
 async fn a_wait_is_short_only_while_a_connection_may_have_died_and_the_store_is_not_slow() {
     let short = Some(Duration::from_secs(3));
-    let silence = Silence::new(short, Duration::from_secs(2));
+    let silence = ConnectionHealth::new(short, Duration::from_secs(2));
     let limits = async {
         assert_eq!(silence.limit(0, 10_000), None, "nothing was heard yet");
         silence.hear(10_000, 11_000);

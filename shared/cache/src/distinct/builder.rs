@@ -3,8 +3,8 @@
 use arrow_array::RecordBatch;
 use neap_points::{SeriesIndex, times};
 
-use super::values::Combinations;
-use crate::{CacheError, DistinctShape, DistinctValues, codes::MISSING, time::not_before};
+use super::values::ValueCombinations;
+use crate::{CacheError, DistinctCacheShape, DistinctValues, codes::MISSING, time::not_before};
 
 /// Number of combinations that the builder keeps temporarily, in addition to four times the maximum number of the
 /// cache.
@@ -14,7 +14,7 @@ const SLACK: usize = 1 << 16;
 /// at which each was last seen: at most four times the maximum number of the cache, and 65,536 more.
 #[derive(Debug)]
 pub struct DistinctValuesBuilder {
-    shape: DistinctShape,
+    shape: DistinctCacheShape,
     complete_from: i64,
     limit: usize,
     combinations: SeriesIndex,
@@ -25,7 +25,7 @@ pub struct DistinctValuesBuilder {
 
 impl DistinctValuesBuilder {
     /// Creates an empty builder, which ignores rows older than `complete_from`.
-    pub fn new(shape: &DistinctShape, complete_from: i64, limit_bytes: usize) -> Self {
+    pub fn new(shape: &DistinctCacheShape, complete_from: i64, limit_bytes: usize) -> Self {
         Self {
             shape: shape.clone(),
             complete_from,
@@ -123,7 +123,7 @@ impl DistinctValuesBuilder {
             .iter()
             .filter_map(|number| self.seen.get(*number as usize).copied());
         let seen = seen.collect();
-        let all = Combinations {
+        let all = ValueCombinations {
             codes,
             values,
             seen,

@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::values::{Combinations, newest};
+use super::values::{ValueCombinations, newest};
 use crate::{
-    CacheError, DistinctShape, DistinctValues,
-    narrow::Selection,
+    CacheError, DistinctCacheShape, DistinctValues,
+    narrow::LayerSelection,
     union::{CodedRows, unify},
 };
 
@@ -17,12 +17,15 @@ impl DistinctValues {
     /// The layers do not have this shape.
     pub fn merged(
         &self,
-        shape: &DistinctShape,
+        shape: &DistinctCacheShape,
         newer: &Self,
         from: i64,
     ) -> Result<Self, CacheError> {
         let from = from.max(self.complete_from()).max(newer.complete_from());
-        let all = (Selection::all(self.len()), Selection::all(newer.len()));
+        let all = (
+            LayerSelection::all(self.len()),
+            LayerSelection::all(newer.len()),
+        );
         let union = union((self, &all.0), (newer, &all.1))?;
         Self::newest(shape, union, from)
     }
@@ -34,7 +37,7 @@ impl DistinctValues {
     /// The layers do not have this shape.
     pub fn is_complete(
         &self,
-        shape: &DistinctShape,
+        shape: &DistinctCacheShape,
         newer: Option<&Self>,
         from: i64,
     ) -> Result<bool, CacheError> {
@@ -47,7 +50,10 @@ impl DistinctValues {
         }
         let none = Self::empty(shape, from);
         let newer = newer.unwrap_or(&none);
-        let all = (Selection::all(self.len()), Selection::all(newer.len()));
+        let all = (
+            LayerSelection::all(self.len()),
+            LayerSelection::all(newer.len()),
+        );
         let union = union((self, &all.0), (newer, &all.1))?;
         Ok(newest(&union.seen, from, limit).len() < limit)
     }
@@ -55,14 +61,14 @@ impl DistinctValues {
 
 /// Merges some combinations of two layers.
 pub(super) fn union(
-    (older, older_rows): (&DistinctValues, &Selection),
-    (newer, newer_rows): (&DistinctValues, &Selection),
-) -> Result<Combinations, CacheError> {
+    (older, older_rows): (&DistinctValues, &LayerSelection),
+    (newer, newer_rows): (&DistinctValues, &LayerSelection),
+) -> Result<ValueCombinations, CacheError> {
     let mut one = coded(older, older_rows)?;
     let mut other = coded(newer, newer_rows)?;
     let values = unify(&mut one, &mut other);
     let (seen, newer_seen) = (seen(older, older_rows)?, seen(newer, newer_rows)?);
-    let mut union = Combinations {
+    let mut union = ValueCombinations {
         codes: vec![Vec::with_capacity(seen.len() + newer_seen.len()); values.len()],
         values,
         seen: Vec::with_capacity(seen.len() + newer_seen.len()),
@@ -99,7 +105,7 @@ pub(super) fn union(
     Ok(union)
 }
 
-fn coded(layer: &DistinctValues, rows: &Selection) -> Result<CodedRows, CacheError> {
+fn coded(layer: &DistinctValues, rows: &LayerSelection) -> Result<CodedRows, CacheError> {
     let rows = rows.rows();
     let mut coded = CodedRows::default();
     for column in layer.columns()? {
@@ -110,7 +116,7 @@ fn coded(layer: &DistinctValues, rows: &Selection) -> Result<CodedRows, CacheErr
     Ok(coded)
 }
 
-fn seen(layer: &DistinctValues, rows: &Selection) -> Result<Vec<i64>, CacheError> {
+fn seen(layer: &DistinctValues, rows: &LayerSelection) -> Result<Vec<i64>, CacheError> {
     let seen = layer.seen()?;
     Ok(rows
         .iter()

@@ -11,7 +11,7 @@ mod values;
 mod without;
 
 pub use builder::DistinctValuesBuilder;
-pub use select::DistinctWanted;
-pub use shape::DistinctShape;
-pub use tail::DistinctTail;
+pub use select::DistinctCacheQuery;
+pub use shape::DistinctCacheShape;
+pub use tail::DistinctTailIndex;
 pub use values::DistinctValues;

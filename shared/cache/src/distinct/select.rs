@@ -4,14 +4,14 @@ use arrow_array::RecordBatch;
 
 use super::merge::union;
 use crate::{
-    CacheError, DistinctShape, DistinctValues, KeyFilter,
+    CacheError, DistinctCacheShape, DistinctValues, KeyFilter,
     filter::code_sets,
-    narrow::{Selection, narrow},
+    narrow::{LayerSelection, narrow},
 };
 
 /// A query of a distinct value cache: its combinations and columns.
 #[derive(Clone, Copy, Debug)]
-pub struct DistinctWanted<'a> {
+pub struct DistinctCacheQuery<'a> {
     /// Filters on the columns. They do not affect which combinations the cache has room for.
     pub filters: &'a [KeyFilter],
     /// The earliest time at which a combination was last seen, in nanoseconds since the Unix epoch. Must not be before
@@ -19,7 +19,7 @@ pub struct DistinctWanted<'a> {
     pub from: i64,
     /// Maximum number of combinations, from the first on.
     pub limit: Option<usize>,
-    /// The columns, by their indexes in [`DistinctShape::schema`].
+    /// The columns, by their indexes in [`DistinctCacheShape::schema`].
     pub projection: &'a [usize],
 }
 
@@ -31,9 +31,9 @@ impl DistinctValues {
     /// A filter is not on a column of the cache, or the layers do not have this shape.
     pub fn select(
         &self,
-        shape: &DistinctShape,
+        shape: &DistinctCacheShape,
         newer: Option<&Self>,
-        wanted: &DistinctWanted<'_>,
+        wanted: &DistinctCacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
         let Some(newer) = newer.filter(|newer| !newer.is_empty()) else {
             let kept = self.narrowed(shape, wanted.filters)?;
@@ -55,11 +55,11 @@ impl DistinctValues {
     /// Returns the combinations that pass the filters.
     fn narrowed(
         &self,
-        shape: &DistinctShape,
+        shape: &DistinctCacheShape,
         filters: &[KeyFilter],
-    ) -> Result<Selection, CacheError> {
+    ) -> Result<LayerSelection, CacheError> {
         if filters.is_empty() {
-            return Ok(Selection::all(self.len()));
+            return Ok(LayerSelection::all(self.len()));
         }
         let columns = self.columns()?;
         let values: Vec<_> = columns.iter().map(|column| column.values()).collect();
@@ -69,8 +69,8 @@ impl DistinctValues {
 
     fn picked(
         &self,
-        kept: &Selection,
-        wanted: &DistinctWanted<'_>,
+        kept: &LayerSelection,
+        wanted: &DistinctCacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
         let seen = self.seen()?;
         let is_fresh = |row: usize| seen.get(row).is_some_and(|seen| *seen >= wanted.from);

@@ -3,27 +3,27 @@
 use std::{sync::Arc, time::Duration};
 
 use arrow_schema::{Field, Schema, SchemaRef};
-use neap_catalog::{DistinctCache, Table};
+use neap_catalog::{DistinctCacheDefinition, Table};
 use neap_schema::ColumnType;
 
-use crate::definition::Definition;
+use crate::definition::DefinitionChecksum;
 
 /// The name of the column with the time at which a combination was last seen.
 const SEEN_COLUMN: &str = "seen";
 
 /// The shape of a distinct value cache: its columns and its maximum number of combinations.
 #[derive(Clone, Debug)]
-pub struct DistinctShape {
+pub struct DistinctCacheShape {
     columns: Vec<String>,
     schema: SchemaRef,
     max_cardinality: usize,
     max_age: Duration,
-    definition: Definition,
+    definition: DefinitionChecksum,
 }
 
-impl DistinctShape {
+impl DistinctCacheShape {
     /// Returns the shape of a cache; `None` if one of its columns is not a tag.
-    pub fn of(table: &Table, cache: &DistinctCache) -> Option<Self> {
+    pub fn of(table: &Table, cache: &DistinctCacheDefinition) -> Option<Self> {
         if cache.is_keyed_by_fields(table) {
             return None;
         }
@@ -40,7 +40,7 @@ impl DistinctShape {
         let seen = Field::new(SEEN_COLUMN, ColumnType::Time.data_type(), false);
         fields.push(Arc::new(seen));
         Self {
-            definition: Definition::of_distinct(&columns, max_cardinality),
+            definition: DefinitionChecksum::of_distinct(&columns, max_cardinality),
             columns,
             schema: Arc::new(Schema::new(fields)),
             max_cardinality,
@@ -70,7 +70,7 @@ impl DistinctShape {
     }
 
     /// The definition of the cache.
-    pub(crate) fn definition(&self) -> Definition {
+    pub(crate) fn definition(&self) -> DefinitionChecksum {
         self.definition
     }
 }
@@ -84,14 +84,14 @@ mod tests {
 
     #[test]
     fn columns_are_in_the_order_of_the_cache_and_all_tags() {
-        let cache = |columns: &[u16]| DistinctCache {
+        let cache = |columns: &[u16]| DistinctCacheDefinition {
             id: CacheId::new(1),
             name: "values".to_owned(),
             columns: columns.iter().map(|id| ColumnId::new(*id)).collect(),
             max_cardinality: 9,
             max_age_s: 60,
         };
-        let shape = DistinctShape::of(&table(), &cache(&[3, 1])).unwrap();
+        let shape = DistinctCacheShape::of(&table(), &cache(&[3, 1])).unwrap();
         assert_eq!(shape.columns(), ["host", "zone"]);
         let fields = shape.schema().fields().iter();
         let names: Vec<_> = fields.map(|field| field.name().as_str()).collect();
@@ -100,6 +100,6 @@ mod tests {
             (shape.max_cardinality(), shape.max_age()),
             (9, Duration::from_secs(60))
         );
-        assert!(DistinctShape::of(&table(), &cache(&[3, 4])).is_none());
+        assert!(DistinctCacheShape::of(&table(), &cache(&[3, 4])).is_none());
     }
 }

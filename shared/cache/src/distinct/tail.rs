@@ -2,27 +2,27 @@
 
 use neap_points::TailImageBuilder;
 
-use super::values::Combinations;
-use crate::{CacheError, DistinctShape, DistinctValues, groups::Groups};
+use super::values::ValueCombinations;
+use crate::{CacheError, DistinctCacheShape, DistinctValues, groups::KeyGroups};
 
 /// An index of the combinations of values of one [`TailImageBuilder`] and of the time at which each was last seen. It
 /// belongs to that builder; another builder needs another index.
 #[derive(Debug)]
-pub struct DistinctTail {
-    shape: DistinctShape,
-    groups: Groups,
+pub struct DistinctTailIndex {
+    shape: DistinctCacheShape,
+    groups: KeyGroups,
     /// The latest time of each combination; `None` for one whose rows were all deleted.
     seen: Vec<Option<i64>>,
     next_row: usize,
     removals: u64,
 }
 
-impl DistinctTail {
+impl DistinctTailIndex {
     /// Creates an empty index.
-    pub fn new(shape: &DistinctShape) -> Self {
+    pub fn new(shape: &DistinctCacheShape) -> Self {
         Self {
             shape: shape.clone(),
-            groups: Groups::new(shape.columns(), true),
+            groups: KeyGroups::new(shape.columns(), true),
             seen: Vec::new(),
             next_row: 0,
             removals: 0,
@@ -73,7 +73,7 @@ impl DistinctTail {
         let order = self.groups.order(tail.index())?.iter().copied();
         let order: Vec<u32> = order.filter(is_fresh).collect();
         let (codes, values) = self.groups.coded(tail.index(), &order)?;
-        let all = Combinations {
+        let all = ValueCombinations {
             codes,
             values,
             seen: order.iter().filter_map(seen).collect(),

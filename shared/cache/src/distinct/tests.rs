@@ -8,21 +8,21 @@ use neap_schema::CacheId;
 use proptest::prelude::*;
 
 use crate::{
-    CacheError, DistinctShape, DistinctTail, DistinctValues, DistinctValuesBuilder, DistinctWanted,
-    decode_distinct, encode_distinct,
+    CacheError, DistinctCacheQuery, DistinctCacheShape, DistinctTailIndex, DistinctValues,
+    DistinctValuesBuilder, decode_distinct, encode_distinct,
     test_rows::{
-        Points, Portion, Step, TAGS, TestFilter, batch, filters, points, portions, rendered, scan,
-        schema, tags,
+        HistoryPortion, ModelPoints, TAGS, TableHistoryStep, TestFilter, batch, filters, points,
+        portions, rendered, scan, schema, tags,
     },
 };
 
-fn shape(columns: &[String], max_cardinality: usize) -> DistinctShape {
-    DistinctShape::new(columns.to_vec(), max_cardinality, Duration::from_secs(1))
+fn shape(columns: &[String], max_cardinality: usize) -> DistinctCacheShape {
+    DistinctCacheShape::new(columns.to_vec(), max_cardinality, Duration::from_secs(1))
 }
 
 /// Returns all combinations and the time at which each was last seen.
 fn combinations(
-    points: &Points,
+    points: &ModelPoints,
     columns: &[String],
     from: i64,
 ) -> BTreeMap<Vec<Option<String>>, i64> {
@@ -39,10 +39,10 @@ fn combinations(
 
 /// Computes the expected rows from the definition, with `seen`.
 fn expected(
-    points: &Points,
-    shape: &DistinctShape,
+    points: &ModelPoints,
+    shape: &DistinctCacheShape,
     filters: &[TestFilter],
-    wanted: &DistinctWanted<'_>,
+    wanted: &DistinctCacheQuery<'_>,
 ) -> Vec<Vec<Option<String>>> {
     let all = combinations(points, shape.columns(), wanted.from);
     let mut all: Vec<_> = all.into_iter().collect();
@@ -74,8 +74,8 @@ fn expected(
 }
 
 fn built<'a>(
-    shape: &DistinctShape,
-    steps: impl Iterator<Item = &'a Step>,
+    shape: &DistinctCacheShape,
+    steps: impl Iterator<Item = &'a TableHistoryStep>,
     is_wide: bool,
     from: i64,
     rows_per_batch: usize,
@@ -90,13 +90,17 @@ fn built<'a>(
     builder.finish().unwrap()
 }
 
-fn tail(shape: &DistinctShape, portion: &Portion, updates: u8) -> (TailImageBuilder, DistinctTail) {
+fn tail(
+    shape: &DistinctCacheShape,
+    portion: &HistoryPortion,
+    updates: u8,
+) -> (TailImageBuilder, DistinctTailIndex) {
     let mut tail = TailImageBuilder::new(&tags(portion.is_wide), schema(portion.is_wide));
-    let mut index = DistinctTail::new(shape);
+    let mut index = DistinctTailIndex::new(shape);
     for (at, step) in portion.steps.iter().enumerate() {
         match step {
-            Step::Write(rows) => tail.push(&batch(rows)).unwrap(),
-            Step::Delete(condition) => tail.delete(condition).unwrap(),
+            TableHistoryStep::Write(rows) => tail.push(&batch(rows)).unwrap(),
+            TableHistoryStep::Delete(condition) => tail.delete(condition).unwrap(),
         }
         if updates >> (at % 8) & 1 == 1 {
             index.update(&tail).unwrap();
@@ -113,15 +117,15 @@ fn tail(shape: &DistinctShape, portion: &Portion, updates: u8) -> (TailImageBuil
     (tail, index)
 }
 
-fn deletes(portion: &Portion) -> Vec<&Condition> {
+fn deletes(portion: &HistoryPortion) -> Vec<&Condition> {
     let deletes = portion.steps.iter().filter_map(|step| match step {
-        Step::Delete(condition) => Some(condition),
-        Step::Write(_) => None,
+        TableHistoryStep::Delete(condition) => Some(condition),
+        TableHistoryStep::Write(_) => None,
     });
     deletes.collect()
 }
 
-fn cases() -> impl Strategy<Value = (Vec<String>, Vec<Portion>, Vec<TestFilter>)> {
+fn cases() -> impl Strategy<Value = (Vec<String>, Vec<HistoryPortion>, Vec<TestFilter>)> {
     let columns = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let columns = proptest::sample::select(vec![
         (columns(&["host"]), false),
@@ -176,7 +180,7 @@ proptest! {
         let base = base.unwrap();
         let base = match base.without(&shape, &deletes(newest), None) {
             Err(CacheError::Incomplete) => {
-                let deletes = newest.steps.iter().filter(|step| matches!(step, Step::Delete(_)));
+                let deletes = newest.steps.iter().filter(|step| matches!(step, TableHistoryStep::Delete(_)));
                 let history = steps(flushed.len()).chain(deletes);
                 built(&shape, history, newest.is_wide, base.complete_from(), rows_per_batch)
             }
@@ -187,7 +191,7 @@ proptest! {
         let newer = index.values(&tail, from).unwrap();
         let key_filters: Vec<_> = filters.iter().map(|filter| filter.filter.clone()).collect();
         let projection: Vec<usize> = (0..=columns.len()).rev().collect();
-        let wanted = DistinctWanted {
+        let wanted = DistinctCacheQuery {
             filters: &key_filters,
             from,
             limit,

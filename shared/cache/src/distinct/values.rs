@@ -9,9 +9,9 @@ use arrow_array::{
 use neap_points::PointsError;
 
 use crate::{
-    CacheError, DistinctShape,
+    CacheError, DistinctCacheShape,
     codes::{TagColumn, compacted_column},
-    definition::Definition,
+    definition::DefinitionChecksum,
 };
 
 /// A layer of a distinct value cache: the combinations of values of the rows up to a point in time. Immutable; a clone
@@ -20,18 +20,18 @@ use crate::{
 /// Each combination occurs once. They are sorted by their values, column by column, a missing tag first. The
 /// dictionaries are sorted.
 #[derive(Clone, Debug)]
-pub struct DistinctValues(Arc<Inner>);
+pub struct DistinctValues(Arc<DistinctValuesInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct DistinctValuesInner {
     rows: RecordBatch,
     complete_from: i64,
-    definition: Definition,
+    definition: DefinitionChecksum,
 }
 
 /// Combinations in order, by codes of sorted dictionaries.
 #[derive(Debug)]
-pub(super) struct Combinations {
+pub(super) struct ValueCombinations {
     /// By column.
     pub(super) codes: Vec<Vec<i32>>,
     /// By column.
@@ -41,14 +41,14 @@ pub(super) struct Combinations {
 
 impl DistinctValues {
     /// Returns an empty layer: that of a table without rows from `complete_from` on.
-    pub fn empty(shape: &DistinctShape, complete_from: i64) -> Self {
+    pub fn empty(shape: &DistinctCacheShape, complete_from: i64) -> Self {
         let rows = RecordBatch::new_empty(Arc::clone(shape.schema()));
         Self::new(shape, rows, complete_from)
     }
 
     /// Creates a layer from rows in its shape and order, at most as many as the cache holds.
-    pub(crate) fn new(shape: &DistinctShape, rows: RecordBatch, complete_from: i64) -> Self {
-        Self(Arc::new(Inner {
+    pub(crate) fn new(shape: &DistinctCacheShape, rows: RecordBatch, complete_from: i64) -> Self {
+        Self(Arc::new(DistinctValuesInner {
             rows,
             complete_from,
             definition: shape.definition(),
@@ -58,8 +58,8 @@ impl DistinctValues {
     /// Creates a layer from the combinations that were last seen at or after `from`; if these are too many, from the
     /// most recently seen of them.
     pub(super) fn newest(
-        shape: &DistinctShape,
-        all: Combinations,
+        shape: &DistinctCacheShape,
+        all: ValueCombinations,
         from: i64,
     ) -> Result<Self, CacheError> {
         let kept = newest(&all.seen, from, shape.max_cardinality());
@@ -95,13 +95,13 @@ impl DistinctValues {
         self.0.rows.get_array_memory_size()
     }
 
-    /// All combinations, with the columns of [`DistinctShape::schema`].
+    /// All combinations, with the columns of [`DistinctCacheShape::schema`].
     pub fn batch(&self) -> &RecordBatch {
         &self.0.rows
     }
 
     /// The definition with which the layer was built.
-    pub(crate) fn definition(&self) -> Definition {
+    pub(crate) fn definition(&self) -> DefinitionChecksum {
         self.0.definition
     }
 
@@ -120,11 +120,11 @@ impl DistinctValues {
         let last = self.0.rows.columns().last();
         let seen = last.and_then(|seen| seen.as_primitive_opt::<TimestampNanosecondType>());
         let seen = seen.filter(|seen| seen.null_count() == 0);
-        Ok(seen.ok_or(PointsError::NoTime)?.values())
+        Ok(seen.ok_or(PointsError::MissingTimeColumn)?.values())
     }
 
     pub(super) fn with_complete_from(&self, complete_from: i64) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(DistinctValuesInner {
             rows: self.0.rows.clone(),
             complete_from,
             definition: self.0.definition,

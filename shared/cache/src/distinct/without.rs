@@ -2,11 +2,11 @@
 
 use neap_row_delete::Condition;
 
-use super::values::Combinations;
+use super::values::ValueCombinations;
 use crate::{
-    CacheError, DistinctShape, DistinctValues,
+    CacheError, DistinctCacheShape, DistinctValues,
     codes::TagColumn,
-    coverage::{Coverage, Known, coverage, meeting},
+    coverage::{DeleteCoverage, KnownTagValue, coverage, meeting},
 };
 
 impl DistinctValues {
@@ -20,7 +20,7 @@ impl DistinctValues {
     /// [`CacheError::Incomplete`]: the result depends on rows that the layer does not know.
     pub fn without(
         &self,
-        shape: &DistinctShape,
+        shape: &DistinctCacheShape,
         deletes: &[&Condition],
         before: Option<i64>,
     ) -> Result<Self, CacheError> {
@@ -36,14 +36,14 @@ impl DistinctValues {
         let mut left = Vec::with_capacity(self.len());
         for (row, seen) in seen.iter().enumerate().filter(|(_, seen)| **seen >= from) {
             match of_combination(shape, &columns, row, &deletes, (from, *seen)) {
-                Coverage::None => left.push(row),
-                Coverage::All if self.len() < shape.max_cardinality() => {}
+                DeleteCoverage::None => left.push(row),
+                DeleteCoverage::All if self.len() < shape.max_cardinality() => {}
                 // There may be other combinations for which the layer had no room.
-                Coverage::All | Coverage::Some => return Err(CacheError::Incomplete),
+                DeleteCoverage::All | DeleteCoverage::Some => return Err(CacheError::Incomplete),
             }
         }
         let codes = |column: &TagColumn<'_>| left.iter().map(|row| column.code(*row)).collect();
-        let combinations = Combinations {
+        let combinations = ValueCombinations {
             codes: columns.iter().map(codes).collect(),
             values: columns
                 .iter()
@@ -61,18 +61,18 @@ impl DistinctValues {
 /// Returns the coverage of a combination by deletes: none if its latest row stays, all if all of its rows are deleted,
 /// and some if this is not known.
 fn of_combination(
-    shape: &DistinctShape,
+    shape: &DistinctCacheShape,
     columns: &[TagColumn<'_>],
     row: usize,
     deletes: &[&Condition],
     (from, seen): (i64, i64),
-) -> Coverage {
+) -> DeleteCoverage {
     let tag = |name: &str| {
         let column = shape.columns().iter().position(|column| column == name);
         match column.and_then(|column| columns.get(column)) {
-            Some(column) => Known::Value(column.text(row)),
+            Some(column) => KnownTagValue::Value(column.text(row)),
             // This may be a tag of the table, because a shape does not have the table's other tags.
-            None => Known::Nothing,
+            None => KnownTagValue::Unknown,
         }
     };
     let of = |times| {
@@ -80,11 +80,11 @@ fn of_combination(
             .iter()
             .map(move |delete| coverage(delete, &tag, times))
     };
-    if of((seen, seen)).all(|coverage| coverage == Coverage::None) {
-        return Coverage::None;
+    if of((seen, seen)).all(|coverage| coverage == DeleteCoverage::None) {
+        return DeleteCoverage::None;
     }
-    if of((from, seen)).any(|coverage| coverage == Coverage::All) {
-        return Coverage::All;
+    if of((from, seen)).any(|coverage| coverage == DeleteCoverage::All) {
+        return DeleteCoverage::All;
     }
-    Coverage::Some
+    DeleteCoverage::Some
 }

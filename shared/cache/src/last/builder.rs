@@ -7,11 +7,11 @@ use arrow_select::interleave::interleave;
 use neap_points::{SeriesIndex, conform, times};
 
 use super::{
-    ring::{Inserted, Ring},
+    ring::{InsertOutcome, NewestEntries},
     rows::check_rows,
 };
 use crate::{
-    CacheError, LastRows, LastShape,
+    CacheError, LastCacheShape, LastRows,
     codes::{MISSING, TagColumn, compacted_column, tag_array},
     time::not_before,
 };
@@ -27,7 +27,7 @@ const SLACK_BYTES: usize = 8 << 20;
 /// rows.
 #[derive(Debug)]
 pub struct LastRowsBuilder {
-    shape: LastShape,
+    shape: LastCacheShape,
     complete_from: i64,
     limit: usize,
     /// The columns with which rows are kept: all except those of the key.
@@ -35,10 +35,10 @@ pub struct LastRowsBuilder {
     /// The keys by number, including those with a missing tag.
     keys: SeriesIndex,
     /// The newest rows of each key.
-    rings: Vec<Ring<Entry>>,
+    rings: Vec<NewestEntries<RowEntry>>,
     /// The heap memory of the rings in bytes.
     ring_bytes: usize,
-    chunks: Vec<Chunk>,
+    chunks: Vec<RowChunk>,
     /// The number of the next row.
     next_row: u32,
     chunk_bytes: usize,
@@ -48,14 +48,14 @@ pub struct LastRowsBuilder {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct RowEntry {
     time: i64,
     row: u32,
 }
 
 /// Rows with consecutive numbers, without the columns of the key.
 #[derive(Debug)]
-struct Chunk {
+struct RowChunk {
     first_row: u32,
     rows: RecordBatch,
 }
@@ -63,7 +63,7 @@ struct Chunk {
 impl LastRowsBuilder {
     /// Creates an empty builder, which ignores rows older than `complete_from`. `limit_bytes` is the maximum size of
     /// the newest rows of all keys.
-    pub fn new(shape: &LastShape, complete_from: i64, limit_bytes: usize) -> Self {
+    pub fn new(shape: &LastCacheShape, complete_from: i64, limit_bytes: usize) -> Self {
         let columns = 0..shape.schema().fields().len();
         Self {
             shape: shape.clone(),
@@ -85,7 +85,7 @@ impl LastRowsBuilder {
 
     /// The approximate current memory size in bytes.
     pub fn size_bytes(&self) -> usize {
-        let rings = self.rings.capacity() * size_of::<Ring<Entry>>() + self.ring_bytes;
+        let rings = self.rings.capacity() * size_of::<NewestEntries<RowEntry>>() + self.ring_bytes;
         self.chunk_bytes + self.keys.size_bytes() + rings
     }
 
@@ -104,8 +104,8 @@ impl LastRowsBuilder {
         let mut keys = std::mem::take(&mut self.scratch);
         keys.clear();
         self.keys.resolve(&rows, &mut keys)?;
-        self.rings.resize(self.keys.len(), Ring::Empty);
-        self.chunks.push(Chunk {
+        self.rings.resize(self.keys.len(), NewestEntries::Empty);
+        self.chunks.push(RowChunk {
             first_row: self.next_row,
             rows: rows.project(&self.kept)?,
         });
@@ -133,7 +133,7 @@ impl LastRowsBuilder {
         let Some(chunk) = chunks.last() else {
             return Ok(Vec::new());
         };
-        let ties = Ties::of(shape, kept, chunks)?;
+        let ties = EntryOrder::of(shape, kept, chunks)?;
         let times = times(&chunk.rows)?.values();
         let mut candidates = Vec::new();
         let mut before: Option<(u32, bool)> = None;
@@ -146,14 +146,14 @@ impl LastRowsBuilder {
             let Some(ring) = rings.get_mut(*key as usize).filter(|_| !lacks_a_tag) else {
                 continue;
             };
-            let entry = Entry {
+            let entry = RowEntry {
                 time: *time,
                 row: chunk.first_row + at,
             };
             let bytes_before = ring.heap_bytes();
             let inserted = ring.insert(entry, shape.count(), |one, other| ties.compare(one, other));
             *ring_bytes += ring.heap_bytes() - bytes_before;
-            if inserted != Inserted::No {
+            if inserted != InsertOutcome::TooOld {
                 candidates.push(at);
             }
         }
@@ -168,7 +168,7 @@ impl LastRowsBuilder {
         let rings = &mut self.rings;
         let survivors = candidates.into_iter().filter(|at| {
             let key = keys.get(*at as usize).copied().unwrap_or(u32::MAX);
-            let entries = rings.get_mut(key as usize).map(Ring::as_mut_slice);
+            let entries = rings.get_mut(key as usize).map(NewestEntries::as_mut_slice);
             let mut entries = entries.unwrap_or_default().iter_mut().rev();
             let Some(entry) = entries.find(|entry| entry.row == first_row + at) else {
                 return false;
@@ -199,7 +199,7 @@ impl LastRowsBuilder {
     /// Drops the rows that are not in a ring any more.
     pub(super) fn clear(&mut self) -> Result<(), CacheError> {
         let mut rows = Vec::new();
-        for entry in self.rings.iter_mut().flat_map(Ring::as_mut_slice) {
+        for entry in self.rings.iter_mut().flat_map(NewestEntries::as_mut_slice) {
             let next = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             rows.push(std::mem::replace(&mut entry.row, next));
         }
@@ -208,7 +208,7 @@ impl LastRowsBuilder {
         let rows = RecordBatch::try_new(schema, left)?;
         self.next_row = u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
         self.chunk_bytes = rows.get_array_memory_size();
-        self.chunks = vec![Chunk { first_row: 0, rows }];
+        self.chunks = vec![RowChunk { first_row: 0, rows }];
         let held = self.size_bytes();
         let left = self.limit.checked_sub(held);
         let left = left.ok_or(CacheError::TooLarge { limit: self.limit })?;
@@ -230,7 +230,10 @@ impl LastRowsBuilder {
         let mut keys = Vec::with_capacity(order.len());
         let mut rows = Vec::with_capacity(order.len());
         for key in order {
-            let entries = self.rings.get(key as usize).map_or(&[][..], Ring::as_slice);
+            let entries = self
+                .rings
+                .get(key as usize)
+                .map_or(&[][..], NewestEntries::as_slice);
             keys.extend(entries.iter().map(|_| key));
             rows.extend(entries.iter().rev().map(|entry| entry.row));
         }
@@ -281,7 +284,7 @@ impl LastRowsBuilder {
     /// Builds the kept columns of rows, by their chunks and indexes. The dictionaries are sorted.
     fn gathered(
         &self,
-        chunks: &[Chunk],
+        chunks: &[RowChunk],
         places: &[(usize, usize)],
     ) -> Result<Vec<ArrayRef>, CacheError> {
         let columns = self.kept.iter().enumerate().map(|(at, column)| {
@@ -301,7 +304,7 @@ impl LastRowsBuilder {
 }
 
 /// Returns the chunk of a row, and the row's index in it.
-fn place(chunks: &[Chunk], row: u32) -> Option<(usize, usize)> {
+fn place(chunks: &[RowChunk], row: u32) -> Option<(usize, usize)> {
     let after = chunks.partition_point(|chunk| chunk.first_row <= row);
     let chunk = after.checked_sub(1)?;
     Some((chunk, (row - chunks.get(chunk)?.first_row) as usize))
@@ -360,20 +363,24 @@ fn sorted_values(parts: &[StringArray]) -> (Vec<Vec<i32>>, StringArray) {
 }
 
 /// The order of rows of one key, from the oldest to the newest, including rows with the same time.
-struct Ties<'a> {
-    chunks: &'a [Chunk],
+struct EntryOrder<'a> {
+    chunks: &'a [RowChunk],
     /// By chunk: the tags that are not in the key, in the order of the series key.
     tags: Vec<Vec<TagColumn<'a>>>,
 }
 
-impl<'a> Ties<'a> {
-    fn of(shape: &LastShape, kept: &[usize], chunks: &'a [Chunk]) -> Result<Self, CacheError> {
+impl<'a> EntryOrder<'a> {
+    fn of(
+        shape: &LastCacheShape,
+        kept: &[usize],
+        chunks: &'a [RowChunk],
+    ) -> Result<Self, CacheError> {
         let others = shape.sort_columns().iter().skip(shape.keys().len());
         let others = others.filter_map(|column| kept.iter().position(|kept| kept == column));
         let others: Vec<usize> = others.collect();
         // If all tags are in the key, no two points have the same key and time.
         let chunks_with_ties = if others.is_empty() { &[] } else { chunks };
-        let of_chunk = |chunk: &'a Chunk| {
+        let of_chunk = |chunk: &'a RowChunk| {
             let columns = others
                 .iter()
                 .map(|column| TagColumn::of(chunk.rows.column(*column)));
@@ -388,7 +395,7 @@ impl<'a> Ties<'a> {
         })
     }
 
-    fn compare(&self, one: &Entry, other: &Entry) -> Ordering {
+    fn compare(&self, one: &RowEntry, other: &RowEntry) -> Ordering {
         one.time
             .cmp(&other.time)
             .then_with(|| self.compare_tags(one.row, other.row))

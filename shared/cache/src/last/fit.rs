@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use neap_points::conform;
 
-use crate::{CacheError, LastRows, LastShape};
+use crate::{CacheError, LastCacheShape, LastRows};
 
 impl LastRows {
     /// Returns the same rows with the columns of `shape`. Columns that the table got since are null.
     ///
     /// # Errors
     /// A column has another type.
-    pub fn fitted(&self, shape: &LastShape) -> Result<Self, CacheError> {
+    pub fn fitted(&self, shape: &LastCacheShape) -> Result<Self, CacheError> {
         let found = self.batch().schema_ref();
         if Arc::ptr_eq(found, shape.schema()) || found == shape.schema() {
             return Ok(self.clone());

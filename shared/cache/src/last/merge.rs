@@ -7,9 +7,9 @@ use arrow_select::interleave::interleave;
 
 use super::rows::check_rows;
 use crate::{
-    CacheError, LastRows, LastShape,
+    CacheError, LastCacheShape, LastRows,
     codes::compacted_column,
-    narrow::Selection,
+    narrow::LayerSelection,
     union::{CodedRows, unify},
 };
 
@@ -19,7 +19,12 @@ impl LastRows {
     ///
     /// # Errors
     /// The layers do not have this shape.
-    pub fn merged(&self, shape: &LastShape, newer: &Self, from: i64) -> Result<Self, CacheError> {
+    pub fn merged(
+        &self,
+        shape: &LastCacheShape,
+        newer: &Self,
+        from: i64,
+    ) -> Result<Self, CacheError> {
         let from = from.max(self.complete_from()).max(newer.complete_from());
         if newer.num_rows() == 0 {
             return self.without(shape, &[], Some(from));
@@ -29,9 +34,9 @@ impl LastRows {
         }
         let (base, newer) = (self.fitted(shape)?, newer.fitted(shape)?);
         check_rows(base.num_rows() + newer.num_rows())?;
-        let all = Selection::all(base.num_rows());
-        let all_newer = Selection::all(newer.num_rows());
-        let merge = Merge::of(shape, (&base, &all), (&newer, &all_newer))?;
+        let all = LayerSelection::all(base.num_rows());
+        let all_newer = LayerSelection::all(newer.num_rows());
+        let merge = LayerMerge::of(shape, (&base, &all), (&newer, &all_newer))?;
         let pairs = merge.pairs(shape.count(), from);
         let columns: Vec<usize> = (0..shape.schema().fields().len()).collect();
         Self::new(shape, merge.batch(&pairs, &columns)?, from)
@@ -40,34 +45,34 @@ impl LastRows {
 
 /// A point of the merged layers: its index in the older layer's selection, and in the newer one's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pair {
+pub(super) struct MergedPoint {
     older: Option<u32>,
     newer: Option<u32>,
 }
 
 /// Selected rows of two layers, with common dictionaries.
 #[derive(Debug)]
-pub(super) struct Merge<'a> {
-    shape: &'a LastShape,
-    older: Side<'a>,
-    newer: Side<'a>,
+pub(super) struct LayerMerge<'a> {
+    shape: &'a LastCacheShape,
+    older: MergeSide<'a>,
+    newer: MergeSide<'a>,
     /// The dictionaries of the columns by which rows are sorted.
     values: Vec<StringArray>,
 }
 
 #[derive(Debug)]
-struct Side<'a> {
+struct MergeSide<'a> {
     layer: &'a LastRows,
     rows: Vec<usize>,
     times: Vec<i64>,
     codes: Vec<Vec<i32>>,
 }
 
-impl<'a> Side<'a> {
+impl<'a> MergeSide<'a> {
     fn of(
-        shape: &LastShape,
+        shape: &LastCacheShape,
         layer: &'a LastRows,
-        selection: &Selection,
+        selection: &LayerSelection,
     ) -> Result<(Self, CodedRows), CacheError> {
         let rows = selection.rows();
         let times = layer.times(shape)?;
@@ -110,14 +115,14 @@ impl<'a> Side<'a> {
     }
 }
 
-impl<'a> Merge<'a> {
+impl<'a> LayerMerge<'a> {
     pub(super) fn of(
-        shape: &'a LastShape,
-        (older, older_rows): (&'a LastRows, &Selection),
-        (newer, newer_rows): (&'a LastRows, &Selection),
+        shape: &'a LastCacheShape,
+        (older, older_rows): (&'a LastRows, &LayerSelection),
+        (newer, newer_rows): (&'a LastRows, &LayerSelection),
     ) -> Result<Self, CacheError> {
-        let (mut older, mut coded) = Side::of(shape, older, older_rows)?;
-        let (mut newer, mut newer_coded) = Side::of(shape, newer, newer_rows)?;
+        let (mut older, mut coded) = MergeSide::of(shape, older, older_rows)?;
+        let (mut newer, mut newer_coded) = MergeSide::of(shape, newer, newer_rows)?;
         let values = unify(&mut coded, &mut newer_coded);
         older.codes = coded.codes;
         newer.codes = newer_coded.codes;
@@ -130,13 +135,13 @@ impl<'a> Merge<'a> {
     }
 
     /// Returns the `count` newest points of each key that are not older than `from`, in the order of a layer.
-    pub(super) fn pairs(&self, count: usize, from: i64) -> Vec<Pair> {
+    pub(super) fn pairs(&self, count: usize, from: i64) -> Vec<MergedPoint> {
         let (keys, all) = (self.shape.keys().len(), self.values.len());
         let (older, newer) = (&self.older, &self.newer);
         let mut pairs = Vec::with_capacity(older.rows.len().max(newer.rows.len()));
         let (mut at, mut newer_at) = (0, 0);
         // The side and index of a row of the current key, and the number of points taken of that key.
-        let mut key: Option<(&Side<'_>, usize)> = None;
+        let mut key: Option<(&MergeSide<'_>, usize)> = None;
         let mut taken = 0;
         while at < older.rows.len() || newer_at < newer.rows.len() {
             let order = if at == older.rows.len() {
@@ -164,7 +169,7 @@ impl<'a> Merge<'a> {
             }
             if taken < count && side.time(place) >= from {
                 taken += 1;
-                pairs.push(Pair {
+                pairs.push(MergedPoint {
                     older: order
                         .is_le()
                         .then_some(at)
@@ -184,7 +189,7 @@ impl<'a> Merge<'a> {
     /// Returns some columns of these points.
     pub(super) fn batch(
         &self,
-        pairs: &[Pair],
+        pairs: &[MergedPoint],
         projection: &[usize],
     ) -> Result<RecordBatch, CacheError> {
         let schema = Arc::new(self.shape.schema().project(projection)?);
@@ -196,13 +201,14 @@ impl<'a> Merge<'a> {
         )?)
     }
 
-    fn column(&self, pairs: &[Pair], column: usize) -> Result<ArrayRef, CacheError> {
+    fn column(&self, pairs: &[MergedPoint], column: usize) -> Result<ArrayRef, CacheError> {
         let sorted = self.shape.sort_columns().iter();
         if let Some(tag) = sorted.clone().position(|sorted| *sorted == column)
             && let Some(values) = self.values.get(tag)
         {
-            let code = |side: &Side<'_>, at: u32| side.codes.get(tag)?.get(at as usize).copied();
-            let of_pair = |pair: &Pair| {
+            let code =
+                |side: &MergeSide<'_>, at: u32| side.codes.get(tag)?.get(at as usize).copied();
+            let of_pair = |pair: &MergedPoint| {
                 let older = pair.older.and_then(|at| code(&self.older, at));
                 older
                     .or_else(|| code(&self.newer, pair.newer?))
@@ -212,8 +218,8 @@ impl<'a> Merge<'a> {
         }
         let older = self.older.layer.column(column)?;
         let newer = self.newer.layer.column(column)?;
-        let row = |side: &Side<'_>, at: Option<u32>| side.rows.get(at? as usize).copied();
-        let place = |pair: &Pair| {
+        let row = |side: &MergeSide<'_>, at: Option<u32>| side.rows.get(at? as usize).copied();
+        let place = |pair: &MergedPoint| {
             let (before, after) = (row(&self.older, pair.older), row(&self.newer, pair.newer));
             match (before, after) {
                 (Some(before), Some(after)) if newer.is_null(after) => (0, before),

@@ -14,6 +14,6 @@ mod without;
 
 pub use builder::LastRowsBuilder;
 pub use rows::LastRows;
-pub use select::LastWanted;
-pub use shape::LastShape;
-pub use tail::LastTail;
+pub use select::LastCacheQuery;
+pub use shape::LastCacheShape;
+pub use tail::LastTailIndex;

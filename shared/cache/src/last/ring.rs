@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// The newest entries of one key, the newest one last. A single entry needs no heap memory.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Ring<T> {
+pub(super) enum NewestEntries<T> {
     #[default]
     Empty,
     One(T),
@@ -13,16 +13,16 @@ pub(super) enum Ring<T> {
 
 /// The outcome of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Inserted {
+pub(super) enum InsertOutcome {
     /// The entry was not added, because it is older than all present ones.
-    No,
+    TooOld,
     /// The entry was added, and another may have been evicted.
-    New,
+    Added,
     /// The entry replaced an equal one.
     Replaced,
 }
 
-impl<T: Copy> Ring<T> {
+impl<T: Copy> NewestEntries<T> {
     pub(super) fn as_slice(&self) -> &[T] {
         match self {
             Self::Empty => &[],
@@ -54,7 +54,7 @@ impl<T: Copy> Ring<T> {
         entry: T,
         count: usize,
         compare: impl Fn(&T, &T) -> Ordering,
-    ) -> Inserted {
+    ) -> InsertOutcome {
         let entries = self.as_mut_slice();
         let mut place = entries.len();
         while let Some((before, slot)) = place
@@ -65,7 +65,7 @@ impl<T: Copy> Ring<T> {
                 Ordering::Less => break,
                 Ordering::Equal => {
                     *slot = entry;
-                    return Inserted::Replaced;
+                    return InsertOutcome::Replaced;
                 }
                 Ordering::Greater => place = before,
             }
@@ -73,13 +73,13 @@ impl<T: Copy> Ring<T> {
         if entries.len() >= count {
             // Evict the oldest entry.
             let Some(older) = entries.get_mut(..place).filter(|older| !older.is_empty()) else {
-                return Inserted::No;
+                return InsertOutcome::TooOld;
             };
             older.rotate_left(1);
             if let Some(last) = older.last_mut() {
                 *last = entry;
             }
-            return Inserted::New;
+            return InsertOutcome::Added;
         }
         match self {
             Self::Empty => *self = Self::One(entry),
@@ -91,7 +91,7 @@ impl<T: Copy> Ring<T> {
             }
             Self::Many(many) => many.insert(place, entry),
         }
-        Inserted::New
+        InsertOutcome::Added
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
             entries in proptest::collection::vec((0..20u8, any::<u8>()), 0..40),
             count in 1..5usize,
         ) {
-            let mut ring = Ring::default();
+            let mut ring = NewestEntries::default();
             let mut all = std::collections::BTreeMap::new();
             for (key, value) in entries {
                 let newest = |all: &std::collections::BTreeMap<u8, u8>| {
@@ -121,7 +121,7 @@ mod tests {
                 }
                 all.insert(key, value);
                 let inserted = ring.insert((key, value), count, |one, other| one.0.cmp(&other.0));
-                prop_assert_eq!(inserted == Inserted::Replaced, known);
+                prop_assert_eq!(inserted == InsertOutcome::Replaced, known);
                 prop_assert_eq!(ring.as_slice(), newest(&all));
             }
         }

@@ -8,9 +8,9 @@ use arrow_schema::ArrowError;
 use neap_points::PointsError;
 
 use crate::{
-    CacheError, LastShape,
+    CacheError, LastCacheShape,
     codes::{TagColumn, compare_rows, is_sorted},
-    definition::Definition,
+    definition::DefinitionChecksum,
 };
 
 /// A layer of a last value cache: the newest rows of each key, of all rows written up to a point in time. Immutable; a
@@ -19,23 +19,23 @@ use crate::{
 /// The rows are sorted by the key columns, then from the newest to the oldest, then by the other tags in the
 /// order of the series key, a missing one first. The dictionaries of the tags are sorted.
 #[derive(Clone, Debug)]
-pub struct LastRows(Arc<Inner>);
+pub struct LastRows(Arc<LastRowsInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct LastRowsInner {
     rows: RecordBatch,
     /// The first row of each key; `None` if each key has one row.
     firsts: Option<BooleanBuffer>,
     keys: usize,
     time_range: Option<(i64, i64)>,
     complete_from: i64,
-    definition: Definition,
+    definition: DefinitionChecksum,
 }
 
 impl LastRows {
     /// Returns an empty layer: that of a table without rows from `complete_from` on.
-    pub fn empty(shape: &LastShape, complete_from: i64) -> Self {
-        Self(Arc::new(Inner {
+    pub fn empty(shape: &LastCacheShape, complete_from: i64) -> Self {
+        Self(Arc::new(LastRowsInner {
             rows: RecordBatch::new_empty(Arc::clone(shape.schema())),
             firsts: None,
             keys: 0,
@@ -48,7 +48,7 @@ impl LastRows {
     /// Creates a layer from rows in the shape of the cache and the order of a layer, with at most as many rows of each
     /// key as the cache keeps.
     pub(crate) fn new(
-        shape: &LastShape,
+        shape: &LastCacheShape,
         rows: RecordBatch,
         complete_from: i64,
     ) -> Result<Self, CacheError> {
@@ -65,7 +65,7 @@ impl LastRows {
         let keys = firsts.count_set_bits();
         let times = times_of(&rows, shape)?;
         let range = times.iter().copied().min().zip(times.iter().copied().max());
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(LastRowsInner {
             firsts: (keys < count).then_some(firsts),
             keys,
             time_range: range,
@@ -78,7 +78,7 @@ impl LastRows {
     /// Returns the same rows with columns added or removed that do not affect their order, and with another time from
     /// which they are complete.
     pub(crate) fn with(&self, rows: RecordBatch, complete_from: i64) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(LastRowsInner {
             rows,
             firsts: self.0.firsts.clone(),
             keys: self.0.keys,
@@ -120,13 +120,13 @@ impl LastRows {
     }
 
     /// The definition with which the layer was built.
-    pub(crate) fn definition(&self) -> Definition {
+    pub(crate) fn definition(&self) -> DefinitionChecksum {
         self.0.definition
     }
 
     /// Whether these are valid rows of a layer: in order, with sorted dictionaries, with no more rows of a key than the
     /// cache keeps, without missing key columns, and complete from [`LastRows::complete_from`].
-    pub(crate) fn is_in_order(&self, shape: &LastShape) -> Result<bool, CacheError> {
+    pub(crate) fn is_in_order(&self, shape: &LastCacheShape) -> Result<bool, CacheError> {
         let columns = self.sort_columns(shape)?;
         let times = self.times(shape)?;
         let keys = shape.keys().len();
@@ -159,16 +159,22 @@ impl LastRows {
     }
 
     /// The columns of the key.
-    pub(crate) fn key_columns(&self, shape: &LastShape) -> Result<Vec<TagColumn<'_>>, CacheError> {
+    pub(crate) fn key_columns(
+        &self,
+        shape: &LastCacheShape,
+    ) -> Result<Vec<TagColumn<'_>>, CacheError> {
         tag_columns(&self.0.rows, shape.key_columns())
     }
 
     /// The columns of the key, then the other tags.
-    pub(crate) fn sort_columns(&self, shape: &LastShape) -> Result<Vec<TagColumn<'_>>, CacheError> {
+    pub(crate) fn sort_columns(
+        &self,
+        shape: &LastCacheShape,
+    ) -> Result<Vec<TagColumn<'_>>, CacheError> {
         tag_columns(&self.0.rows, shape.sort_columns())
     }
 
-    pub(crate) fn times(&self, shape: &LastShape) -> Result<&[i64], CacheError> {
+    pub(crate) fn times(&self, shape: &LastCacheShape) -> Result<&[i64], CacheError> {
         times_of(&self.0.rows, shape)
     }
 
@@ -201,9 +207,9 @@ fn tag_columns<'a>(
     columns.collect()
 }
 
-fn times_of<'a>(rows: &'a RecordBatch, shape: &LastShape) -> Result<&'a [i64], CacheError> {
+fn times_of<'a>(rows: &'a RecordBatch, shape: &LastCacheShape) -> Result<&'a [i64], CacheError> {
     let column = column_of(rows, shape.time_column())?;
     let times = column.as_primitive_opt::<TimestampNanosecondType>();
     let times = times.filter(|times| times.null_count() == 0);
-    Ok(times.ok_or(PointsError::NoTime)?.values())
+    Ok(times.ok_or(PointsError::MissingTimeColumn)?.values())
 }

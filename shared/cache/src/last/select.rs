@@ -2,16 +2,16 @@
 
 use arrow_array::RecordBatch;
 
-use super::merge::Merge;
+use super::merge::LayerMerge;
 use crate::{
-    CacheError, KeyFilter, LastRows, LastShape,
+    CacheError, KeyFilter, LastCacheShape, LastRows,
     filter::code_sets,
-    narrow::{Selection, narrow},
+    narrow::{LayerSelection, narrow},
 };
 
 /// A query of a last value cache: its rows and columns.
 #[derive(Clone, Copy, Debug)]
-pub struct LastWanted<'a> {
+pub struct LastCacheQuery<'a> {
     /// Filters on the key columns.
     pub filters: &'a [KeyFilter],
     /// The earliest time of a row, in nanoseconds since the Unix epoch. Must not be before the layers'
@@ -19,7 +19,7 @@ pub struct LastWanted<'a> {
     pub from: i64,
     /// Maximum number of rows of each key; limited by the maximum of the cache.
     pub count: usize,
-    /// The columns, by their indexes in [`LastShape::schema`].
+    /// The columns, by their indexes in [`LastCacheShape::schema`].
     pub projection: &'a [usize],
 }
 
@@ -34,9 +34,9 @@ impl LastRows {
     /// A filter is not on a key column, or the layers do not have this shape.
     pub fn select(
         &self,
-        shape: &LastShape,
+        shape: &LastCacheShape,
         newer: Option<&Self>,
-        wanted: &LastWanted<'_>,
+        wanted: &LastCacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
         let base = self.fitted(shape)?;
         let kept = base.narrowed(shape, wanted.filters)?;
@@ -51,15 +51,19 @@ impl LastRows {
         if kept.is_empty() {
             return newer.picked(shape, &kept_newer, wanted);
         }
-        let merge = Merge::of(shape, (&base, &kept), (&newer, &kept_newer))?;
+        let merge = LayerMerge::of(shape, (&base, &kept), (&newer, &kept_newer))?;
         let pairs = merge.pairs(wanted.count.min(shape.count()), wanted.from);
         merge.batch(&pairs, wanted.projection)
     }
 
     /// Returns the rows whose keys pass the filters: all rows of a key, or none.
-    fn narrowed(&self, shape: &LastShape, filters: &[KeyFilter]) -> Result<Selection, CacheError> {
+    fn narrowed(
+        &self,
+        shape: &LastCacheShape,
+        filters: &[KeyFilter],
+    ) -> Result<LayerSelection, CacheError> {
         if filters.is_empty() {
-            return Ok(Selection::all(self.num_rows()));
+            return Ok(LayerSelection::all(self.num_rows()));
         }
         let columns = self.key_columns(shape)?;
         let values: Vec<_> = columns.iter().map(|column| column.values()).collect();
@@ -70,9 +74,9 @@ impl LastRows {
     /// Returns the newest rows of each selected key.
     fn picked(
         &self,
-        shape: &LastShape,
-        kept: &Selection,
-        wanted: &LastWanted<'_>,
+        shape: &LastCacheShape,
+        kept: &LayerSelection,
+        wanted: &LastCacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
         let times = self.times(shape)?;
         let all_fresh = self

@@ -3,17 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use arrow_schema::{ArrowError, Schema, SchemaRef};
-use neap_catalog::{LastCache, Table, ValueColumns};
+use neap_catalog::{LastCacheDefinition, Table, ValueColumns};
 use neap_schema::TIME_COLUMN;
 
-use crate::definition::Definition;
+use crate::definition::DefinitionChecksum;
 
 /// The shape of a last value cache for the current columns of its table: its columns and rows.
 ///
 /// A layer has all tags of the table, whether the cache shows them or not, because tags identify points, order points
 /// with equal times, and occur in the conditions of deletes.
 #[derive(Clone, Debug)]
-pub struct LastShape {
+pub struct LastCacheShape {
     keys: Vec<String>,
     tags: Vec<String>,
     schema: SchemaRef,
@@ -23,12 +23,12 @@ pub struct LastShape {
     /// sorted by these columns, and by time.
     sort_columns: Vec<usize>,
     time_column: usize,
-    definition: Definition,
+    definition: DefinitionChecksum,
 }
 
-impl LastShape {
+impl LastCacheShape {
     /// Returns the shape of a cache; `None` if one of its key columns is not a tag.
-    pub fn of(table: &Table, cache: &LastCache) -> Option<Self> {
+    pub fn of(table: &Table, cache: &LastCacheDefinition) -> Option<Self> {
         if cache.is_keyed_by_fields(table) {
             return None;
         }
@@ -64,7 +64,7 @@ impl LastShape {
         let time_column = schema.index_of(TIME_COLUMN)?;
         let count = count.max(1);
         Ok(Self {
-            definition: Definition::of_last(&keys, count, None),
+            definition: DefinitionChecksum::of_last(&keys, count, None),
             keys,
             tags,
             schema,
@@ -77,7 +77,7 @@ impl LastShape {
 
     /// Returns the shape of a definition that lists its fields, and therefore never includes other fields of the table.
     fn of_listed(self, fields: &[String]) -> Self {
-        let definition = Definition::of_last(&self.keys, self.count, Some(fields));
+        let definition = DefinitionChecksum::of_last(&self.keys, self.count, Some(fields));
         Self { definition, ..self }
     }
 
@@ -122,7 +122,7 @@ impl LastShape {
     }
 
     /// The definition of the cache.
-    pub(crate) fn definition(&self) -> Definition {
+    pub(crate) fn definition(&self) -> DefinitionChecksum {
         self.definition
     }
 }
@@ -135,8 +135,8 @@ mod tests {
     use super::*;
     use crate::test_rows::table;
 
-    fn shape(keys: &[u16], values: ValueColumns) -> Option<LastShape> {
-        let cache = LastCache {
+    fn shape(keys: &[u16], values: ValueColumns) -> Option<LastCacheShape> {
+        let cache = LastCacheDefinition {
             id: CacheId::new(1),
             name: "latest".to_owned(),
             key_columns: keys.iter().map(|id| ColumnId::new(*id)).collect(),
@@ -144,10 +144,10 @@ mod tests {
             count: 3,
             ttl_s: 60,
         };
-        LastShape::of(&table(), &cache)
+        LastCacheShape::of(&table(), &cache)
     }
 
-    fn names(shape: &LastShape) -> Vec<&str> {
+    fn names(shape: &LastCacheShape) -> Vec<&str> {
         let fields = shape.schema().fields().iter();
         fields.map(|field| field.name().as_str()).collect()
     }

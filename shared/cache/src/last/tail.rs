@@ -3,28 +3,28 @@
 use neap_points::{SeriesIndex, TailImageBuilder, TailRow};
 use std::cmp::Ordering;
 
-use super::ring::Ring;
-use crate::{CacheError, KeyFilter, LastRows, LastShape, groups::Groups};
+use super::ring::NewestEntries;
+use crate::{CacheError, KeyFilter, LastCacheShape, LastRows, groups::KeyGroups};
 
 /// An index of the newest rows of each key of one [`TailImageBuilder`], by row number. It belongs to that builder;
 /// another builder needs another index.
 #[derive(Debug)]
-pub struct LastTail {
-    shape: LastShape,
-    groups: Groups,
+pub struct LastTailIndex {
+    shape: LastCacheShape,
+    groups: KeyGroups,
     /// The numbers of the newest rows of each key.
-    rings: Vec<Ring<u32>>,
+    rings: Vec<NewestEntries<u32>>,
     ring_bytes: usize,
     next_row: usize,
     removals: u64,
 }
 
-impl LastTail {
+impl LastTailIndex {
     /// Creates an empty index.
-    pub fn new(shape: &LastShape) -> Self {
+    pub fn new(shape: &LastCacheShape) -> Self {
         Self {
             shape: shape.clone(),
-            groups: Groups::new(shape.keys(), false),
+            groups: KeyGroups::new(shape.keys(), false),
             rings: Vec::new(),
             ring_bytes: 0,
             next_row: 0,
@@ -51,7 +51,7 @@ impl LastTail {
         }
         let index = tail.index();
         self.groups.update(index)?;
-        self.rings.resize(self.groups.len(), Ring::Empty);
+        self.rings.resize(self.groups.len(), NewestEntries::Empty);
         for row in tail.live_rows(self.next_row) {
             let group = self.groups.of(row.series);
             let Some(ring) = group.and_then(|group| self.rings.get_mut(group as usize)) else {
@@ -101,7 +101,9 @@ impl LastTail {
 
     /// The approximate memory size of the index in bytes.
     pub fn size_bytes(&self) -> usize {
-        self.groups.size_bytes() + self.rings.capacity() * size_of::<Ring<u32>>() + self.ring_bytes
+        self.groups.size_bytes()
+            + self.rings.capacity() * size_of::<NewestEntries<u32>>()
+            + self.ring_bytes
     }
 }
 

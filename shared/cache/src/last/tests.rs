@@ -13,11 +13,11 @@ use neap_schema::{CacheId, ColumnType};
 use proptest::prelude::*;
 
 use crate::{
-    CacheError, KeyFilter, KeyTest, LastRows, LastRowsBuilder, LastShape, LastTail, LastWanted,
-    decode_last, encode_last,
+    CacheError, KeyFilter, KeyPredicate, LastCacheQuery, LastCacheShape, LastRows, LastRowsBuilder,
+    LastTailIndex, decode_last, encode_last,
     test_rows::{
-        FIELDS, Points, Portion, Row, Step, TAGS, TestFilter, batch, filters, points, portions,
-        rendered, scan, schema, tags,
+        FIELDS, HistoryPortion, ModelPoints, ModelRow, TAGS, TableHistoryStep, TestFilter, batch,
+        filters, points, portions, rendered, scan, schema, tags,
     },
 };
 
@@ -25,16 +25,16 @@ const TTL: Duration = Duration::from_secs(1);
 
 const NO_LIMIT: usize = usize::MAX;
 
-fn shape(keys: &[String], is_wide: bool, count: usize) -> LastShape {
-    LastShape::new(keys.to_vec(), tags(is_wide), schema(is_wide), count, TTL).unwrap()
+fn shape(keys: &[String], is_wide: bool, count: usize) -> LastCacheShape {
+    LastCacheShape::new(keys.to_vec(), tags(is_wide), schema(is_wide), count, TTL).unwrap()
 }
 
 /// Computes the expected rows from the definition.
 fn expected(
-    points: &Points,
-    shape: &LastShape,
+    points: &ModelPoints,
+    shape: &LastCacheShape,
     filters: &[TestFilter],
-    wanted: &LastWanted<'_>,
+    wanted: &LastCacheQuery<'_>,
 ) -> Vec<Vec<Option<String>>> {
     let tag = |name: &String| TAGS.iter().position(|tag| tag == name).unwrap();
     let keys: Vec<usize> = shape.keys().iter().map(tag).collect();
@@ -81,8 +81,8 @@ fn expected(
 
 /// Builds a layer from a scan of the table.
 fn built<'a>(
-    shape: &LastShape,
-    steps: impl Iterator<Item = &'a Step>,
+    shape: &LastCacheShape,
+    steps: impl Iterator<Item = &'a TableHistoryStep>,
     is_wide: bool,
     from: i64,
     rows_per_batch: usize,
@@ -101,13 +101,17 @@ fn built<'a>(
 }
 
 /// Returns the tail of a portion and its index, which is updated while the tail grows.
-fn tail(shape: &LastShape, portion: &Portion, updates: u8) -> (TailImageBuilder, LastTail) {
+fn tail(
+    shape: &LastCacheShape,
+    portion: &HistoryPortion,
+    updates: u8,
+) -> (TailImageBuilder, LastTailIndex) {
     let mut tail = TailImageBuilder::new(&tags(portion.is_wide), schema(portion.is_wide));
-    let mut index = LastTail::new(shape);
+    let mut index = LastTailIndex::new(shape);
     for (at, step) in portion.steps.iter().enumerate() {
         match step {
-            Step::Write(rows) => tail.push(&batch(rows)).unwrap(),
-            Step::Delete(condition) => tail.delete(condition).unwrap(),
+            TableHistoryStep::Write(rows) => tail.push(&batch(rows)).unwrap(),
+            TableHistoryStep::Delete(condition) => tail.delete(condition).unwrap(),
         }
         if updates >> (at % 8) & 1 == 1 {
             index.update(&tail).unwrap();
@@ -119,13 +123,13 @@ fn tail(shape: &LastShape, portion: &Portion, updates: u8) -> (TailImageBuilder,
     (tail, index)
 }
 
-fn deletes(portion: &Portion) -> Vec<&Condition> {
+fn deletes(portion: &HistoryPortion) -> Vec<&Condition> {
     portion
         .steps
         .iter()
         .filter_map(|step| match step {
-            Step::Delete(condition) => Some(condition),
-            Step::Write(_) => None,
+            TableHistoryStep::Delete(condition) => Some(condition),
+            TableHistoryStep::Write(_) => None,
         })
         .collect()
 }
@@ -143,7 +147,7 @@ fn keys() -> impl Strategy<Value = (Vec<String>, bool)> {
     ])
 }
 
-fn cases() -> impl Strategy<Value = (Vec<String>, Vec<Portion>, Vec<TestFilter>)> {
+fn cases() -> impl Strategy<Value = (Vec<String>, Vec<HistoryPortion>, Vec<TestFilter>)> {
     (keys(), portions()).prop_flat_map(|((keys, all_wide), mut portions)| {
         for portion in &mut portions {
             portion.is_wide |= all_wide;
@@ -200,7 +204,7 @@ proptest! {
         let base = match base.without(&shape, &deletes(newest), None) {
             Err(CacheError::Incomplete) => {
                 // The result of a scan of the sections, with the deletes of the tail applied.
-                let deletes = newest.steps.iter().filter(|step| matches!(step, Step::Delete(_)));
+                let deletes = newest.steps.iter().filter(|step| matches!(step, TableHistoryStep::Delete(_)));
                 let history = steps(flushed.len()).chain(deletes);
                 built(&shape, history, newest.is_wide, base.complete_from(), rows_per_batch)
             }
@@ -213,7 +217,7 @@ proptest! {
         let columns = projection.len();
         projection.rotate_left(usize::try_from(order % 7).unwrap() % columns);
         projection.truncate(1 + usize::try_from(order / 7 % 7).unwrap());
-        let wanted = LastWanted {
+        let wanted = LastCacheQuery {
             filters: &key_filters,
             from,
             count: wanted_count.min(count),
@@ -260,9 +264,9 @@ fn hosts(numbers: std::ops::Range<i32>) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
-fn host_shape(batch: &RecordBatch) -> LastShape {
+fn host_shape(batch: &RecordBatch) -> LastCacheShape {
     let host = vec!["host".to_owned()];
-    LastShape::new(host.clone(), host, batch.schema(), 1, TTL).unwrap()
+    LastCacheShape::new(host.clone(), host, batch.schema(), 1, TTL).unwrap()
 }
 
 #[test]
@@ -293,7 +297,7 @@ fn all_rows_of_one_layer_are_not_copied_and_one_key_is_a_slice() {
     let mut builder = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
     builder.push(&rows).unwrap();
     let layer = builder.finish().unwrap();
-    let wanted = LastWanted {
+    let wanted = LastCacheQuery {
         filters: &[],
         from: 0,
         count: 1,
@@ -303,9 +307,9 @@ fn all_rows_of_one_layer_are_not_copied_and_one_key_is_a_slice() {
     assert!(Arc::ptr_eq(layer.batch().column(0), all.column(0)) || all.num_rows() == 1000);
     let filter = KeyFilter {
         column: "host".to_owned(),
-        test: KeyTest::In(["host_0000999".to_owned()].into()),
+        test: KeyPredicate::In(["host_0000999".to_owned()].into()),
     };
-    let one = LastWanted {
+    let one = LastCacheQuery {
         filters: &[filter],
         ..wanted
     };
@@ -355,7 +359,7 @@ fn a_builder_holds_the_newest_rows_and_refuses_more() {
 fn a_builder_counts_the_entries_of_keys_with_several_rows() {
     let rows = hosts(0..1000);
     let (host, count) = (vec!["host".to_owned()], 16);
-    let shape = LastShape::new(host.clone(), host, rows.schema(), count, TTL).unwrap();
+    let shape = LastCacheShape::new(host.clone(), host, rows.schema(), count, TTL).unwrap();
     let mut builder = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
     for round in 0..16 {
         let mut columns = rows.columns().to_vec();
@@ -405,7 +409,7 @@ fn a_delete_of_a_whole_key_needs_no_rebuild_and_one_of_its_newest_row_does() {
 
 #[test]
 fn a_delete_of_some_points_of_a_full_key_leaves_a_gap() {
-    let row = |zone: Option<&str>, time| Row {
+    let row = |zone: Option<&str>, time| ModelRow {
         tags: [zone.map(ToOwned::to_owned), Some("a".to_owned()), None],
         time,
         fields: [Some("1".to_owned()), None, None],

@@ -8,9 +8,9 @@ use arrow_select::filter::filter_record_batch;
 use neap_row_delete::Condition;
 
 use crate::{
-    CacheError, LastRows, LastShape,
+    CacheError, LastCacheShape, LastRows,
     codes::{TagColumn, tag_array},
-    coverage::{Coverage, Known, coverage, meeting},
+    coverage::{DeleteCoverage, KnownTagValue, coverage, meeting},
 };
 
 impl LastRows {
@@ -22,7 +22,7 @@ impl LastRows {
     /// does not know may have to replace it.
     pub fn without(
         &self,
-        shape: &LastShape,
+        shape: &LastCacheShape,
         deletes: &[&Condition],
         before: Option<i64>,
     ) -> Result<Self, CacheError> {
@@ -58,7 +58,7 @@ impl LastRows {
     /// Checks that no key that loses a row may have other rows that are not known.
     fn check_gaps(
         &self,
-        shape: &LastShape,
+        shape: &LastCacheShape,
         gone: &BooleanBuffer,
         deletes: &[&Condition],
         from: i64,
@@ -74,7 +74,7 @@ impl LastRows {
             }
             let tag = |name: &str| known_tag(shape, &keys, rows.start, name);
             let hits_all =
-                |delete: &&Condition| coverage(delete, &tag, (from, oldest)) == Coverage::All;
+                |delete: &&Condition| coverage(delete, &tag, (from, oldest)) == DeleteCoverage::All;
             if !deletes.iter().any(hits_all) {
                 return Err(CacheError::Incomplete);
             }
@@ -83,7 +83,7 @@ impl LastRows {
     }
 
     /// Returns the rows of each key that has as many as the cache keeps.
-    fn full_keys(&self, shape: &LastShape) -> impl Iterator<Item = Range<usize>> {
+    fn full_keys(&self, shape: &LastCacheShape) -> impl Iterator<Item = Range<usize>> {
         let (rows, count) = (self.num_rows(), shape.count());
         let mut start = 0;
         std::iter::from_fn(move || {
@@ -104,18 +104,23 @@ impl LastRows {
 }
 
 /// Returns the knowledge about a tag of all points that have the key of a row.
-fn known_tag<'a>(shape: &LastShape, keys: &[TagColumn<'a>], row: usize, name: &str) -> Known<'a> {
+fn known_tag<'a>(
+    shape: &LastCacheShape,
+    keys: &[TagColumn<'a>],
+    row: usize,
+    name: &str,
+) -> KnownTagValue<'a> {
     if let Some(key) = shape.keys().iter().position(|key| key == name) {
-        return Known::Value(keys.get(key).and_then(|column| column.text(row)));
+        return KnownTagValue::Value(keys.get(key).and_then(|column| column.text(row)));
     }
     if shape.tags().iter().any(|tag| tag == name) {
-        return Known::Nothing;
+        return KnownTagValue::Unknown;
     }
-    Known::Value(None)
+    KnownTagValue::Value(None)
 }
 
 /// Removes the unused values from the dictionaries of rows.
-fn compacted(shape: &LastShape, rows: &RecordBatch) -> Result<RecordBatch, CacheError> {
+fn compacted(shape: &LastCacheShape, rows: &RecordBatch) -> Result<RecordBatch, CacheError> {
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     for column in shape.sort_columns() {
         if let Some(slot) = columns.get_mut(*column) {

@@ -3,7 +3,9 @@
 use futures::future::join_all;
 
 use super::*;
-use crate::{ANY_AGE, CopyOptions, HardDelete, Limits, TableAddition, tests::Stage};
+use crate::{
+    ANY_AGE, CatalogLimits, CopyOptions, HardDelete, TableAddition, tests::CatalogFixture,
+};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -35,7 +37,9 @@ fn catalog() -> DatabaseCatalog {
             columns: Vec::new(),
         },
     ];
-    catalog.add(&additions, 0, &Limits::default()).unwrap();
+    catalog
+        .add(&additions, 0, &CatalogLimits::default())
+        .unwrap();
     catalog
 }
 
@@ -89,7 +93,7 @@ fn a_last_cache_defaults_to_tag_keys_and_all_other_columns() {
             ("floor".to_owned(), ColumnType::Tag),
         ],
     };
-    catalog.add(&[later], 0, &Limits::default()).unwrap();
+    catalog.add(&[later], 0, &CatalogLimits::default()).unwrap();
     let table = catalog.table("weather").unwrap();
     let values = ["floor", "hum", "n", "note", "open", "temp", "u"];
     assert_eq!(cache.value_names(table), values);
@@ -258,7 +262,7 @@ fn a_database_has_a_bounded_number_of_caches() {
         ..weather()
     });
     let tables: Vec<_> = tables.collect();
-    catalog.add(&tables, 0, &Limits::default()).unwrap();
+    catalog.add(&tables, 0, &CatalogLimits::default()).unwrap();
     let new = |n: usize| NewLastCache {
         table: format!("t{}", n / MAX_CACHES_PER_TABLE),
         ..last(&n.to_string())
@@ -313,7 +317,9 @@ fn format() {
     let mut catalog = DatabaseCatalog::default();
     let without = serde_json::to_value(&catalog).unwrap();
     assert!(without.get("next_cache").is_none());
-    catalog.add(&[weather()], 0, &Limits::default()).unwrap();
+    catalog
+        .add(&[weather()], 0, &CatalogLimits::default())
+        .unwrap();
     catalog.add_last_cache(&last("all")).unwrap();
     let explicit = NewLastCache {
         value_columns: Some(names(&["temp"])),
@@ -335,7 +341,7 @@ fn format() {
 
 #[tokio::test(start_paused = true)]
 async fn caches_created_concurrently_by_two_instances_all_exist() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let instances = [stage.instance(), stage.instance()];
     let id = instances[0].create_database("db", None).await.unwrap();
     let known = instances[0].database(id, NOW).await.unwrap();
@@ -366,7 +372,7 @@ async fn caches_created_concurrently_by_two_instances_all_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_cache_is_gone_for_every_instance_and_its_name_is_free() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
     let id = one.create_database("db", None).await.unwrap();
     let known = one.database(id, NOW).await.unwrap();
@@ -393,7 +399,7 @@ async fn a_deleted_cache_is_gone_for_every_instance_and_its_name_is_free() {
 
 #[tokio::test(start_paused = true)]
 async fn creating_a_cache_is_one_read_and_one_put() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let instance = stage.instance();
     let id = instance.create_database("db", None).await.unwrap();
     let known = instance.database(id, NOW).await.unwrap();
@@ -406,7 +412,7 @@ async fn creating_a_cache_is_one_read_and_one_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_database_has_its_caches() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let instance = stage.instance();
     let id = instance.create_database("db", None).await.unwrap();
     let known = instance.database(id, NOW).await.unwrap();

@@ -16,7 +16,7 @@ pub(super) const MAX_UNSAVED_BYTES: usize = 2 << 20;
 
 /// Consecutively numbered lines.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct LogLineBatch {
     /// The number of the first line.
     pub(super) first: u64,
     pub(super) lines: Vec<EngineLogLine>,
@@ -24,18 +24,18 @@ pub(super) struct Lines {
 
 /// The waiting lines of a trigger, each with its position among the lines of all triggers.
 #[derive(Debug, Default)]
-struct Waiting {
+struct TriggerQueue {
     lines: VecDeque<(u64, EngineLogLine)>,
     bytes: usize,
 }
 
 /// The unsaved lines of a database, including those of a save in flight.
 #[derive(Debug, Default)]
-pub(super) struct Unsaved {
+pub(super) struct UnsavedLines {
     /// The lines of the save in flight, which are older than the waiting ones.
-    saving: Option<Arc<Lines>>,
+    saving: Option<Arc<LogLineBatch>>,
     /// The waiting lines, by trigger.
-    waiting: BTreeMap<String, Waiting>,
+    waiting: BTreeMap<String, TriggerQueue>,
     bytes: usize,
     /// The position of the next line.
     next_place: u64,
@@ -45,11 +45,11 @@ pub(super) struct Unsaved {
     dropped: u64,
 }
 
-impl Unsaved {
+impl UnsavedLines {
     pub(super) fn add(&mut self, line: EngineLogLine) {
         if !self.waiting.contains_key(&line.trigger) {
             let trigger = line.trigger.clone();
-            self.waiting.insert(trigger, Waiting::default());
+            self.waiting.insert(trigger, TriggerQueue::default());
         }
         let place = self.next_place;
         self.next_place += 1;
@@ -94,11 +94,11 @@ impl Unsaved {
     }
 
     /// Takes the waiting lines for a save. Returns `None` without waiting lines or with a save in flight.
-    pub(super) fn take(&mut self) -> Option<Arc<Lines>> {
+    pub(super) fn take(&mut self) -> Option<Arc<LogLineBatch>> {
         if !self.is_waiting() || self.saving.is_some() {
             return None;
         }
-        let lines = Lines {
+        let lines = LogLineBatch {
             first: self.first,
             lines: self.take_waiting(),
         };
@@ -130,13 +130,13 @@ impl Unsaved {
     }
 
     /// Returns all unsaved lines, including those of a save in flight.
-    pub(super) fn all(&self) -> Lines {
+    pub(super) fn all(&self) -> LogLineBatch {
         let saving = self.saving.as_deref();
         let mut waiting: Vec<_> = self.waiting.values().flat_map(|of| &of.lines).collect();
         waiting.sort_unstable_by_key(|(place, _)| *place);
         let waiting = waiting.into_iter().map(|(_, line)| line);
         let earlier = saving.into_iter().flat_map(|lines| &lines.lines);
-        Lines {
+        LogLineBatch {
             first: saving.map_or(self.first, |lines| lines.first),
             lines: earlier.chain(waiting).cloned().collect(),
         }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use neap_bucket::Margins;
+use neap_bucket::ProtocolMargins;
 
 use super::*;
-use crate::tests::Stage;
+use crate::tests::CatalogFixture;
 
 const NOW: Duration = Duration::ZERO;
 
@@ -31,7 +31,7 @@ async fn entry(catalog: &Catalog, name: &str) -> Option<PluginEntry> {
 
 #[tokio::test(start_paused = true)]
 async fn replacing_a_plugin_requires_its_present_code() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let first = plugin(1, &[("z.py", 2), ("__init__.py", 1)]);
     catalog.put_plugin("p", first.clone(), None).await.unwrap();
@@ -64,7 +64,7 @@ async fn replacing_a_plugin_requires_its_present_code() {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_two_concurrent_changes_of_a_plugin_fails() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let instances = [stage.instance(), stage.instance()];
     let puts = instances
         .iter()
@@ -76,7 +76,7 @@ async fn one_of_two_concurrent_changes_of_a_plugin_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn oversized_plugins_are_refused() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let long = "x".repeat(MAX_PLUGIN_PATH_BYTES + 1);
     let many: Vec<_> = (0..=200).map(|number| format!("{number:03}.py")).collect();
@@ -95,7 +95,7 @@ async fn oversized_plugins_are_refused() {
         );
         assert!(is_expected, "{error}");
     }
-    let mut root = RootCatalog::new("c".to_owned(), Margins::LOCAL);
+    let mut root = RootCatalog::new("c".to_owned(), ProtocolMargins::LOCAL);
     let entry = |number: usize| PluginEntry {
         code: CodeHash([0; 32]),
         is_package: true,
@@ -124,7 +124,7 @@ async fn oversized_plugins_are_refused() {
 
 #[test]
 fn format() {
-    let mut root = RootCatalog::new("c0ffee".to_owned(), Margins::LOCAL);
+    let mut root = RootCatalog::new("c0ffee".to_owned(), ProtocolMargins::LOCAL);
     let modified = StoreTime::from_micros(1_757_510_705_000_000);
     for (name, new) in [
         ("one.py", plugin(1, &[("one.py", 5)])),
@@ -139,7 +139,9 @@ fn format() {
         root.plugins.insert(name.to_owned(), entry);
     }
     let created = Some(modified);
-    let id = root.add("db", created, &crate::Limits::default()).unwrap();
+    let id = root
+        .add("db", created, &crate::CatalogLimits::default())
+        .unwrap();
     assert!(root.set_has_triggers(id).unwrap());
     assert!(!root.set_has_triggers(id).unwrap());
     insta::assert_json_snapshot!(root, @r#"

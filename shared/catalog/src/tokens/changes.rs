@@ -15,7 +15,7 @@ use crate::{ANY_AGE, Catalog, CatalogError, RootCatalog};
 
 /// A newly created token with its secret, which cannot be read again later.
 #[derive(Clone, Debug)]
-pub struct NewToken {
+pub struct IssuedToken {
     /// The id.
     pub id: TokenId,
     /// The entry in the root catalog.
@@ -33,7 +33,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `TokenExists` when there is an operator token, or an error of the commit.
-    pub async fn create_admin_token(&self) -> Result<NewToken, CatalogError> {
+    pub async fn create_admin_token(&self) -> Result<IssuedToken, CatalogError> {
         let known = self.root(ANY_AGE).await?;
         if known.value.tokens().contains_key(&TokenId::OPERATOR) {
             let name = OPERATOR_TOKEN_NAME.to_owned();
@@ -50,7 +50,7 @@ impl Catalog {
                 Ok((true, entry))
             })
             .await?;
-        Ok(NewToken {
+        Ok(IssuedToken {
             id: TokenId::OPERATOR,
             entry,
             secret,
@@ -91,7 +91,7 @@ impl Catalog {
     pub async fn regenerate_admin_token(
         &self,
         by: Option<TokenId>,
-    ) -> Result<NewToken, CatalogError> {
+    ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
         let hash = secret.hash();
         let entry = self
@@ -104,7 +104,7 @@ impl Catalog {
                 Ok((true, entry))
             })
             .await?;
-        Ok(NewToken {
+        Ok(IssuedToken {
             id: TokenId::OPERATOR,
             entry,
             secret,
@@ -122,8 +122,8 @@ impl Catalog {
         name: &str,
         lifetime: Option<Duration>,
         by: Option<TokenId>,
-    ) -> Result<NewToken, CatalogError> {
-        let new = New { name, lifetime, by };
+    ) -> Result<IssuedToken, CatalogError> {
+        let new = TokenParameters { name, lifetime, by };
         self.create_token(new, |_| Ok(Permissions::Admin)).await
     }
 
@@ -140,17 +140,17 @@ impl Catalog {
         permissions: &[PermissionRequest],
         lifetime: Option<Duration>,
         by: Option<TokenId>,
-    ) -> Result<NewToken, CatalogError> {
-        let new = New { name, lifetime, by };
+    ) -> Result<IssuedToken, CatalogError> {
+        let new = TokenParameters { name, lifetime, by };
         let wanted = |root: &RootCatalog| resolve(permissions, root);
         self.create_token(new, wanted).await
     }
 
     async fn create_token(
         &self,
-        new: New<'_>,
+        new: TokenParameters<'_>,
         permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError>,
-    ) -> Result<NewToken, CatalogError> {
+    ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
         let hash = secret.hash();
         let (id, entry) = self
@@ -175,7 +175,7 @@ impl Catalog {
                 Ok((true, (id, entry)))
             })
             .await?;
-        Ok(NewToken { id, entry, secret })
+        Ok(IssuedToken { id, entry, secret })
     }
 
     /// Revokes a token. A caller that is not an administrator needs `token:*:delete`, and cannot revoke a token with
@@ -207,19 +207,19 @@ impl Catalog {
 }
 
 /// The parameters that all new tokens have.
-struct New<'a> {
+struct TokenParameters<'a> {
     name: &'a str,
     lifetime: Option<Duration>,
     by: Option<TokenId>,
 }
 
 /// The permissions of a caller, and their expiry.
-struct Granted {
+struct CallerPermissions {
     permissions: Permissions,
     expiry: Option<StoreTime>,
 }
 
-impl Granted {
+impl CallerPermissions {
     /// Returns the expiry of a token that the caller creates. It is limited to the expiry of the caller's own token,
     /// unless the caller is an administrator.
     fn limit(&self, wanted: Option<StoreTime>) -> Option<StoreTime> {
@@ -234,9 +234,13 @@ impl Granted {
 
 impl RootCatalog {
     /// Returns the permissions of a token in this value of the catalog; without a token, those of an administrator.
-    fn granted_to(&self, token: Option<TokenId>, now: StoreTime) -> Result<Granted, CatalogError> {
+    fn granted_to(
+        &self,
+        token: Option<TokenId>,
+        now: StoreTime,
+    ) -> Result<CallerPermissions, CatalogError> {
         let Some(token) = token else {
-            return Ok(Granted {
+            return Ok(CallerPermissions {
                 permissions: Permissions::Admin,
                 expiry: None,
             });
@@ -244,7 +248,7 @@ impl RootCatalog {
         let entry = self.tokens().get(&token);
         let entry = entry.filter(|entry| entry.is_active(now));
         let entry = entry.ok_or(CatalogError::Revoked)?;
-        Ok(Granted {
+        Ok(CallerPermissions {
             permissions: entry.permissions.clone(),
             expiry: entry.expiry,
         })

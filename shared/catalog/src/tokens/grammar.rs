@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseAction, Names, Permission, Permissions, SystemEndpoint, TokenAction};
+use super::{DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction};
 use crate::{CatalogError, RootCatalog};
 
 /// A requested permission, with the names of databases, which need not exist.
@@ -33,10 +33,10 @@ pub const MAX_PERMISSION_NAMES: usize = 1_000;
 
 /// Why a permission is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GrammarError {
+pub enum PermissionRequestError {
     /// It does not have three parts.
     #[error("invalid permission '{text}', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS")]
-    Parts {
+    Syntax {
         /// The permission.
         text: String,
     },
@@ -86,14 +86,14 @@ pub enum GrammarError {
 }
 
 impl FromStr for PermissionRequest {
-    type Err = GrammarError;
+    type Err = PermissionRequestError;
 
     /// Parses `TYPE:NAMES:ACTIONS`. Checks everything except the existence of databases.
-    fn from_str(text: &str) -> Result<Self, GrammarError> {
+    fn from_str(text: &str) -> Result<Self, PermissionRequestError> {
         let parts: Vec<&str> = text.split(':').collect();
         let [resource_type, names, actions] = parts.as_slice() else {
             let text = text.to_owned();
-            return Err(GrammarError::Parts { text });
+            return Err(PermissionRequestError::Syntax { text });
         };
         let list = |part: &str| part.split(',').map(str::to_owned).collect();
         let request = Self {
@@ -114,7 +114,7 @@ impl fmt::Display for PermissionRequest {
 }
 
 /// A requested permission with the names of databases instead of their ids.
-enum Wanted {
+enum RequestedPermission {
     Admin,
     Databases(Option<Vec<String>>, BTreeSet<DatabaseAction>),
     Other(Permission),
@@ -125,70 +125,75 @@ impl PermissionRequest {
     ///
     /// # Errors
     /// The reason why the permission is invalid.
-    pub fn check(&self) -> Result<(), GrammarError> {
+    pub fn check(&self) -> Result<(), PermissionRequestError> {
         self.wanted().map(|_| ())
     }
 
-    fn wanted(&self) -> Result<Wanted, GrammarError> {
+    fn wanted(&self) -> Result<RequestedPermission, PermissionRequestError> {
         let names = self.names()?;
         match self.resource_type.as_str() {
             "db" => {
                 let actions = self.actions(DatabaseAction::ALL, DatabaseAction::from_word)?;
-                Ok(Wanted::Databases(names, actions))
+                Ok(RequestedPermission::Databases(names, actions))
             }
             "system" => {
                 self.actions(&["read"], |word| (word == "read").then_some("read"))?;
                 let endpoints = match names {
-                    None => Names::All,
-                    Some(names) => Names::Of(self.endpoints(&names)?),
+                    None => ResourceSet::All,
+                    Some(names) => ResourceSet::Of(self.endpoints(&names)?),
                 };
-                Ok(Wanted::Other(Permission::System { endpoints }))
+                Ok(RequestedPermission::Other(Permission::System { endpoints }))
             }
             "token" => {
                 self.only_wildcard(names)?;
                 let actions = self.actions(TokenAction::ALL, TokenAction::from_word)?;
-                Ok(Wanted::Other(Permission::Token { actions }))
+                Ok(RequestedPermission::Other(Permission::Token { actions }))
             }
             "*" => {
                 self.only_wildcard(names)?;
                 let none: [&str; 0] = [];
                 self.actions(&none, |_| None)?;
-                Ok(Wanted::Admin)
+                Ok(RequestedPermission::Admin)
             }
-            given => Err(GrammarError::ResourceType {
+            given => Err(PermissionRequestError::ResourceType {
                 given: given.to_owned(),
             }),
         }
     }
 
     /// Returns the names; `None` is the wildcard.
-    fn names(&self) -> Result<Option<Vec<String>>, GrammarError> {
+    fn names(&self) -> Result<Option<Vec<String>>, PermissionRequestError> {
         match self.resource_names.as_slice() {
             [wildcard] if wildcard == "*" => Ok(None),
             names if names.is_empty() || names.iter().any(String::is_empty) => {
-                Err(GrammarError::NoName)
+                Err(PermissionRequestError::NoName)
             }
-            names if names.iter().any(|name| name == "*") => Err(GrammarError::MixedNames),
+            names if names.iter().any(|name| name == "*") => {
+                Err(PermissionRequestError::MixedNames)
+            }
             names => Ok(Some(names.to_vec())),
         }
     }
 
-    fn only_wildcard(&self, names: Option<Vec<String>>) -> Result<(), GrammarError> {
+    fn only_wildcard(&self, names: Option<Vec<String>>) -> Result<(), PermissionRequestError> {
         match names.and_then(|names| names.into_iter().next()) {
             None => Ok(()),
             Some(given) => Err(self.wrong_name(given, "*")),
         }
     }
 
-    fn wrong_name(&self, given: String, expected: &str) -> GrammarError {
-        GrammarError::Name {
+    fn wrong_name(&self, given: String, expected: &str) -> PermissionRequestError {
+        PermissionRequestError::Name {
             resource_type: self.resource_type.clone(),
             given,
             expected: expected.to_owned(),
         }
     }
 
-    fn endpoints(&self, names: &[String]) -> Result<BTreeSet<SystemEndpoint>, GrammarError> {
+    fn endpoints(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeSet<SystemEndpoint>, PermissionRequestError> {
         let expected = one_of(SystemEndpoint::ALL);
         let endpoints = names.iter().map(|name| {
             let endpoint = SystemEndpoint::from_word(name);
@@ -202,17 +207,17 @@ impl PermissionRequest {
         &self,
         all: &[A],
         of: impl Fn(&str) -> Option<A>,
-    ) -> Result<BTreeSet<A>, GrammarError> {
+    ) -> Result<BTreeSet<A>, PermissionRequestError> {
         match self.actions.as_slice() {
             [wildcard] if wildcard == "*" => Ok(all.iter().copied().collect()),
             actions if actions.is_empty() || actions.iter().any(String::is_empty) => {
-                Err(GrammarError::NoAction)
+                Err(PermissionRequestError::NoAction)
             }
             actions if actions.iter().any(|action| action == "*") => {
-                Err(GrammarError::MixedActions)
+                Err(PermissionRequestError::MixedActions)
             }
             actions => {
-                let wrong = |given: &String| GrammarError::Action {
+                let wrong = |given: &String| PermissionRequestError::Action {
                     resource_type: self.resource_type.clone(),
                     given: given.clone(),
                     expected: one_of(all),
@@ -231,17 +236,17 @@ impl PermissionRequest {
     /// `Permission` when it is not in the grammar, `NotFound` when a database does not exist.
     fn resolve(&self, root: &RootCatalog) -> Result<Permissions, CatalogError> {
         Ok(match self.wanted()? {
-            Wanted::Admin => Permissions::Admin,
-            Wanted::Other(permission) => Permissions::Of(vec![permission]),
-            Wanted::Databases(names, actions) => {
+            RequestedPermission::Admin => Permissions::Admin,
+            RequestedPermission::Other(permission) => Permissions::Of(vec![permission]),
+            RequestedPermission::Databases(names, actions) => {
                 let databases = match names {
-                    None => Names::All,
+                    None => ResourceSet::All,
                     Some(names) => {
                         let ids = names.into_iter().map(|name| {
                             let id = root.database(&name);
                             id.ok_or(CatalogError::NotFound { name })
                         });
-                        Names::Of(ids.collect::<Result<_, _>>()?)
+                        ResourceSet::Of(ids.collect::<Result<_, _>>()?)
                     }
                 };
                 Permissions::Of(vec![Permission::Database { databases, actions }])
@@ -271,11 +276,11 @@ pub(super) fn resolve(
         }
         let names: usize = all.iter().map(Permission::names).sum();
         if all.len() > MAX_PERMISSIONS || names > MAX_PERMISSION_NAMES {
-            return Err(GrammarError::TooMany.into());
+            return Err(PermissionRequestError::TooMany.into());
         }
     }
     if all.is_empty() {
-        return Err(GrammarError::NoAction.into());
+        return Err(PermissionRequestError::NoAction.into());
     }
     Ok(Permissions::Of(all))
 }

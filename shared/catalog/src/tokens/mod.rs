@@ -18,12 +18,14 @@ use std::fmt;
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 
-pub use changes::NewToken;
-pub use grammar::{GrammarError, MAX_PERMISSION_NAMES, MAX_PERMISSIONS, PermissionRequest};
-pub use permissions::{
-    DatabaseAction, Names, Permission, Permissions, SystemEndpoint, TokenAction,
+pub use changes::IssuedToken;
+pub use grammar::{
+    MAX_PERMISSION_NAMES, MAX_PERMISSIONS, PermissionRequest, PermissionRequestError,
 };
-pub(crate) use register::Tokens;
+pub use permissions::{
+    DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction,
+};
+pub(crate) use register::TokenSet;
 pub use secret::{SecretToken, TokenHash, generate_token};
 
 /// Maximum number of tokens in a cluster.

@@ -26,14 +26,14 @@ pub enum Permission {
     Database {
         /// The databases, by id: a permission survives a rename of its database, and does not pass to a later database
         /// of the same name.
-        databases: Names<DatabaseId>,
+        databases: ResourceSet<DatabaseId>,
         /// The allowed actions.
         actions: BTreeSet<DatabaseAction>,
     },
     /// `system:…:read`: endpoints about the server.
     System {
         /// The endpoints.
-        endpoints: Names<SystemEndpoint>,
+        endpoints: ResourceSet<SystemEndpoint>,
     },
     /// `token:*:…`: actions on tokens, except those of administrators.
     Token {
@@ -45,7 +45,7 @@ pub enum Permission {
 /// A set of resources of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Names<T: Ord> {
+pub enum ResourceSet<T: Ord> {
     /// All resources, including future ones: `*`.
     All,
     /// These resources.
@@ -128,7 +128,7 @@ words! {
     }
 }
 
-impl<T: Ord> Names<T> {
+impl<T: Ord> ResourceSet<T> {
     fn len(&self) -> usize {
         match self {
             Self::All => 0,
@@ -192,7 +192,7 @@ impl Permissions {
         self.any(|permission| match permission {
             Permission::Database { databases, actions } => {
                 let there = match &database {
-                    None => *databases == Names::All,
+                    None => *databases == ResourceSet::All,
                     Some(database) => databases.has(database),
                 };
                 there && wanted.iter().any(|action| actions.contains(action))
@@ -246,8 +246,8 @@ impl Permissions {
                 let wildcard = self.allow(*action, None);
                 wildcard
                     || match databases {
-                        Names::All => false,
-                        Names::Of(ids) => ids.iter().all(|id| self.allow(*action, Some(*id))),
+                        ResourceSet::All => false,
+                        ResourceSet::Of(ids) => ids.iter().all(|id| self.allow(*action, Some(*id))),
                     }
             }),
             Permission::System { endpoints } => self.any(
@@ -286,10 +286,10 @@ impl Permissions {
     }
 }
 
-fn show_names<T: Ord>(names: &Names<T>, show: impl Fn(&T) -> String) -> String {
+fn show_names<T: Ord>(names: &ResourceSet<T>, show: impl Fn(&T) -> String) -> String {
     match names {
-        Names::All => "*".to_owned(),
-        Names::Of(names) => names.iter().map(show).collect::<Vec<_>>().join(","),
+        ResourceSet::All => "*".to_owned(),
+        ResourceSet::Of(names) => names.iter().map(show).collect::<Vec<_>>().join(","),
     }
 }
 

@@ -12,12 +12,12 @@ use crate::CatalogError;
 
 /// The tokens of a cluster, and the id of the next one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Tokens {
+pub(crate) struct TokenSet {
     next: TokenId,
     entries: BTreeMap<TokenId, TokenEntry>,
 }
 
-impl Default for Tokens {
+impl Default for TokenSet {
     fn default() -> Self {
         Self {
             next: TokenId::new(1),
@@ -26,7 +26,7 @@ impl Default for Tokens {
     }
 }
 
-impl Tokens {
+impl TokenSet {
     pub(crate) fn entries(&self) -> &BTreeMap<TokenId, TokenEntry> {
         &self.entries
     }

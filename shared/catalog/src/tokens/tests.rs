@@ -6,7 +6,7 @@ use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Catalog, CatalogError, HardDelete, RootCatalog, tests::Stage};
+use crate::{Catalog, CatalogError, HardDelete, RootCatalog, tests::CatalogFixture};
 
 fn asked(text: &str) -> PermissionRequest {
     text.parse().unwrap()
@@ -24,8 +24,8 @@ async fn holder(catalog: &Catalog, name: &str, permissions: &[&str]) -> TokenId 
     created.await.unwrap().id
 }
 
-async fn stage() -> (Stage, Catalog) {
-    let stage = Stage::new();
+async fn stage() -> (CatalogFixture, Catalog) {
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     catalog.create_database("one", None).await.unwrap();
     catalog.create_database("two", None).await.unwrap();
@@ -70,7 +70,7 @@ async fn ids_are_not_reused_but_names_are() {
 
 #[tokio::test]
 async fn a_precomputed_token_is_installed_only_without_an_administrator() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let hash = |token: &str| SecretToken::new(token).hash();
     let install = async |token| {
@@ -231,7 +231,7 @@ async fn a_created_token_does_not_outlive_that_of_a_non_administrator() {
     let boss = boss.await.unwrap();
     let wanted = [asked("db:one:read")];
     let mut number = 0;
-    let mut expiry = async |lifetime, by: &NewToken| {
+    let mut expiry = async |lifetime, by: &IssuedToken| {
         number += 1;
         let name = format!("t{number}");
         let new = catalog.create_resource_token(&name, &wanted, lifetime, Some(by.id));
@@ -290,7 +290,7 @@ async fn permissions_for_the_same_names_are_merged_and_limited() {
         names.push(name);
     }
     let refused = |answer| {
-        let too_many = GrammarError::TooMany;
+        let too_many = PermissionRequestError::TooMany;
         matches!(answer, Err(CatalogError::Permission(error)) if error == too_many)
     };
     let one_each = names.iter().map(|name| asked(&format!("db:{name}:read")));
@@ -462,7 +462,7 @@ fn grammar_errors_name_the_reason() {
 #[test]
 fn only_administrators_access_the_internal_database() {
     let all = Permissions::Of(vec![Permission::Database {
-        databases: Names::All,
+        databases: ResourceSet::All,
         actions: DatabaseAction::ALL.iter().copied().collect(),
     }]);
     let internal = Some(crate::INTERNAL_DATABASE_ID);
@@ -473,14 +473,15 @@ fn only_administrators_access_the_internal_database() {
 
 fn permission() -> impl Strategy<Value = Permission> {
     let names = prop_oneof![
-        Just(Names::All),
-        prop::collection::btree_set((1..4u32).prop_map(DatabaseId::new), 1..3).prop_map(Names::Of),
+        Just(ResourceSet::All),
+        prop::collection::btree_set((1..4u32).prop_map(DatabaseId::new), 1..3)
+            .prop_map(ResourceSet::Of),
     ];
     let actions = prop::collection::btree_set(prop::sample::select(DatabaseAction::ALL), 1..3);
     let endpoints = prop_oneof![
-        Just(Names::All),
+        Just(ResourceSet::All),
         prop::collection::btree_set(prop::sample::select(SystemEndpoint::ALL), 1..3)
-            .prop_map(Names::Of),
+            .prop_map(ResourceSet::Of),
     ];
     let tokens = prop::collection::btree_set(prop::sample::select(TokenAction::ALL), 1..3);
     prop_oneof![

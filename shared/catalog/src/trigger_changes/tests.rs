@@ -4,7 +4,7 @@ use futures::future::join_all;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{CopyOptions, HardDelete, tests::Stage};
+use crate::{CopyOptions, HardDelete, tests::CatalogFixture};
 
 const NOW: Duration = Duration::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ async fn names(catalog: &Catalog, database: DatabaseId) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
     let created = catalog.create_trigger(db, &new("t")).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
 
 #[tokio::test(start_paused = true)]
 async fn switching_is_idempotent_and_enabling_resets_since() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
     let created = catalog.create_trigger(db, &new("t")).await.unwrap();
@@ -116,7 +116,7 @@ async fn switching_is_idempotent_and_enabling_resets_since() {
 
 #[tokio::test(start_paused = true)]
 async fn code_is_pinned_and_put_only_once() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
     catalog.create_trigger(db, &new("t")).await.unwrap();
@@ -132,7 +132,7 @@ async fn code_is_pinned_and_put_only_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_root_catalog_marks_a_database_before_its_first_trigger_exists() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let (db, _) = (
         database(&catalog).await,
@@ -164,7 +164,7 @@ async fn the_root_catalog_marks_a_database_before_its_first_trigger_exists() {
 
 #[tokio::test(start_paused = true)]
 async fn only_one_of_two_instances_creates_a_trigger_of_a_name() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let instances = [stage.instance(), stage.instance()];
     let db = database(&instances[0]).await;
     let creations = (0..6).map(|number| {
@@ -187,7 +187,7 @@ async fn only_one_of_two_instances_creates_a_trigger_of_a_name() {
 
 #[tokio::test(start_paused = true)]
 async fn oversized_triggers_are_refused() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
     let long = "x".repeat(MAX_TRIGGER_NAME_BYTES + 1);
@@ -243,7 +243,7 @@ async fn oversized_triggers_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_database_has_its_triggers_disabled() {
-    let stage = Stage::new();
+    let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
     let plain = catalog.create_copy(db, "plain", CopyOptions::default());

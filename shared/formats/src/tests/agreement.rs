@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[derive(Clone, Debug)]
-struct Row {
+struct SampleRow {
     flag: Option<bool>,
     whole: Option<i64>,
     real: Option<f64>,
@@ -24,7 +24,7 @@ fn real() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn row() -> impl Strategy<Value = Row> {
+fn row() -> impl Strategy<Value = SampleRow> {
     let option = prop::option::of::<BoxedStrategy<i64>>;
     (
         any::<Option<bool>>(),
@@ -34,7 +34,7 @@ fn row() -> impl Strategy<Value = Row> {
         prop::option::of(0..5i32),
         option(any::<i64>().boxed()),
     )
-        .prop_map(|(flag, whole, real, text, tag, time)| Row {
+        .prop_map(|(flag, whole, real, text, tag, time)| SampleRow {
             flag,
             whole,
             real,
@@ -44,7 +44,7 @@ fn row() -> impl Strategy<Value = Row> {
         })
 }
 
-fn rows_batch(rows: &[Row]) -> RecordBatch {
+fn rows_batch(rows: &[SampleRow]) -> RecordBatch {
     let values: ArrayRef = Arc::new(StringArray::from(vec!["a", "b c", "d\"e", "f,g", "ü"]));
     let keys: Int32Array = rows.iter().map(|row| row.tag).collect();
     batch(vec![

@@ -25,7 +25,7 @@ const ALL: [Format; 5] = [
 
 fn encode(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut encoder = Encoder::new(format, batches[0].schema(), Limits::default());
+    let mut encoder = Encoder::new(format, batches[0].schema(), FormatLimits::default());
     for batch in batches {
         encoder.write(batch, &mut out).unwrap();
     }
@@ -189,7 +189,7 @@ fn results_without_rows_are_the_same_for_no_batch_and_empty_batches() {
     for (format, answer) in ALL.into_iter().zip(["[]", "", "", "++\n++", ""]) {
         for batches in [vec![], vec![RecordBatch::new_empty(Arc::clone(&schema)); 2]] {
             let mut out = Vec::new();
-            let mut encoder = Encoder::new(format, Arc::clone(&schema), Limits::default());
+            let mut encoder = Encoder::new(format, Arc::clone(&schema), FormatLimits::default());
             for batch in &batches {
                 encoder.write(batch, &mut out).unwrap();
             }
@@ -223,7 +223,7 @@ fn an_empty_batch_between_others_writes_nothing() {
 fn a_batch_with_other_columns_is_refused() {
     let batch = awkward();
     for format in ALL {
-        let mut encoder = Encoder::new(format, batch.schema(), Limits::default());
+        let mut encoder = Encoder::new(format, batch.schema(), FormatLimits::default());
         let narrow = batch.project(&[0, 1]).unwrap();
         let refusal = encoder
             .write(&narrow, &mut Vec::new())
@@ -286,9 +286,9 @@ fn tables_beyond_the_limit_are_refused() {
     let mut cells = vec![String::new(); 9];
     cells.push("x".repeat(900));
     let wide = batch(vec![("s", Arc::new(StringArray::from(cells)))]);
-    let limits = Limits {
+    let limits = FormatLimits {
         table_bytes: 5_000,
-        ..Limits::default()
+        ..FormatLimits::default()
     };
     for (batch, refused_at_once) in [(long, true), (wide, false)] {
         let mut encoder = Encoder::new(Format::Pretty, batch.schema(), limits);
@@ -334,9 +334,9 @@ fn parquet_leaves_row_group_by_row_group() {
     let rows = 20_000;
     let numbers = (0..rows).map(|i: i64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed()));
     let batch = batch(vec![("i", Arc::new(Int64Array::from_iter_values(numbers)))]);
-    let limits = Limits {
+    let limits = FormatLimits {
         row_group_bytes: 50_000,
-        ..Limits::default()
+        ..FormatLimits::default()
     };
     let mut encoder = Encoder::new(Format::Parquet, batch.schema(), limits);
     let mut file = Vec::new();

@@ -13,7 +13,7 @@ async fn chunks(
         format,
         schema,
         batch_streams::iter(batches),
-        Limits::default(),
+        FormatLimits::default(),
     )
     .collect()
     .await
@@ -81,6 +81,6 @@ fn streams_can_be_sent_to_other_threads() {
         Format::Json,
         awkward().schema(),
         batches,
-        Limits::default(),
+        FormatLimits::default(),
     ));
 }

@@ -12,11 +12,11 @@ use arrow::{
 use chrono::{DateTime, Offset, TimeZone};
 
 use super::epoch::Epoch;
-use crate::timestamp::TimestampText;
+use crate::timestamp::TimestampFormatter;
 
 /// A value.
 #[derive(Clone, Copy, Debug)]
-pub enum Cell<'a> {
+pub enum SeriesValue<'a> {
     /// No value.
     Null,
     /// A boolean.
@@ -36,11 +36,11 @@ pub enum Cell<'a> {
 /// A float that JSON can't represent.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("json: unsupported value: {}Inf", if *.0 < 0.0 { '-' } else { '+' })]
-pub struct NotFinite(pub(super) f64);
+pub struct InfiniteFloatError(pub(super) f64);
 
 /// The values of a column.
 #[derive(Debug)]
-pub(super) enum Column {
+pub(super) enum SeriesColumn {
     Boolean(BooleanArray),
     Integer(Int64Array),
     Unsigned(UInt64Array),
@@ -49,7 +49,7 @@ pub(super) enum Column {
     Time(TimestampNanosecondArray, Option<Tz>),
 }
 
-impl Column {
+impl SeriesColumn {
     /// Reads the values of a column.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Column {
     }
 
     /// Returns the value of an existing row. With `epoch`, times are counts.
-    pub(super) fn cell(&self, row: usize, epoch: Option<Epoch>) -> Cell<'_> {
+    pub(super) fn cell(&self, row: usize, epoch: Option<Epoch>) -> SeriesValue<'_> {
         let values: &dyn Array = match self {
             Self::Boolean(values) => values,
             Self::Integer(values) => values,
@@ -98,17 +98,17 @@ impl Column {
             Self::Time(values, _) => values,
         };
         if values.is_null(row) {
-            return Cell::Null;
+            return SeriesValue::Null;
         }
         match self {
-            Self::Boolean(values) => Cell::Boolean(values.value(row)),
-            Self::Integer(values) => Cell::Integer(values.value(row)),
-            Self::Unsigned(values) => Cell::Unsigned(values.value(row)),
-            Self::Float(values) => Cell::Float(values.value(row)),
-            Self::Text(values) => Cell::Text(values.value(row)),
+            Self::Boolean(values) => SeriesValue::Boolean(values.value(row)),
+            Self::Integer(values) => SeriesValue::Integer(values.value(row)),
+            Self::Unsigned(values) => SeriesValue::Unsigned(values.value(row)),
+            Self::Float(values) => SeriesValue::Float(values.value(row)),
+            Self::Text(values) => SeriesValue::Text(values.value(row)),
             Self::Time(values, zone) => match epoch {
-                Some(epoch) => Cell::Integer(epoch.count(values.value(row))),
-                None => Cell::Time(values.value(row), *zone),
+                Some(epoch) => SeriesValue::Integer(epoch.count(values.value(row))),
+                None => SeriesValue::Time(values.value(row), *zone),
             },
         }
     }
@@ -153,7 +153,7 @@ pub(super) fn push_time(nanos: i64, zone: Option<Tz>, out: &mut Vec<u8>) {
     let local = nanos.saturating_add(i64::from(offset) * 1_000_000_000);
     let begin = out.len();
     // Nanoseconds in 64 bits are always in years with four digits.
-    TimestampText::new(TimeUnit::Nanosecond, false, false).push(local, out);
+    TimestampFormatter::new(TimeUnit::Nanosecond, false, false).push(local, out);
     let fraction = out.iter().skip(begin).any(|byte| *byte == b'.');
     while fraction && out.last() == Some(&b'0') {
         out.pop();

@@ -1,14 +1,14 @@
 //! CSV of the v1 interface: the name of a series, its tags in one column, and the values. Times are always counts.
 
 use super::{
-    cell::{Cell, NotFinite, push_float, push_integer, push_time},
+    cell::{InfiniteFloatError, SeriesValue, push_float, push_integer, push_time},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
 };
 
 /// Encodes answers as CSV, with a header for each statement that has rows and an empty line between statements.
 #[derive(Debug)]
-pub(super) struct Csv {
+pub(super) struct CsvEncoder {
     epoch: Option<Epoch>,
     columns: Vec<String>,
     /// The first two columns of the rows of the current series.
@@ -18,7 +18,7 @@ pub(super) struct Csv {
     is_first: bool,
 }
 
-impl Csv {
+impl CsvEncoder {
     pub(super) fn new(epoch: Option<Epoch>) -> Self {
         Self {
             epoch,
@@ -43,7 +43,7 @@ impl Csv {
     }
 }
 
-impl SeriesEncoder for Csv {
+impl SeriesEncoder for CsvEncoder {
     fn epoch(&self) -> Option<Epoch> {
         self.epoch.or(Some(Epoch::NANOS))
     }
@@ -69,24 +69,24 @@ impl SeriesEncoder for Csv {
 
     fn row(
         &mut self,
-        cells: &mut dyn Iterator<Item = Cell<'_>>,
+        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<(), NotFinite> {
+    ) -> Result<(), InfiniteFloatError> {
         out.extend_from_slice(&self.prefix);
         for cell in cells {
             out.push(b',');
             match cell {
-                Cell::Null => {}
-                Cell::Boolean(value) => out.extend_from_slice(value.to_string().as_bytes()),
-                Cell::Integer(number) => push_integer(number, out),
-                Cell::Unsigned(number) => push_integer(number, out),
-                Cell::Float(number) if number.is_finite() => push_float(number, out),
+                SeriesValue::Null => {}
+                SeriesValue::Boolean(value) => out.extend_from_slice(value.to_string().as_bytes()),
+                SeriesValue::Integer(number) => push_integer(number, out),
+                SeriesValue::Unsigned(number) => push_integer(number, out),
+                SeriesValue::Float(number) if number.is_finite() => push_float(number, out),
                 // As Go formats them.
-                Cell::Float(number) if number.is_nan() => out.extend_from_slice(b"NaN"),
-                Cell::Float(number) if number > 0.0 => out.extend_from_slice(b"+Inf"),
-                Cell::Float(_) => out.extend_from_slice(b"-Inf"),
-                Cell::Text(text) => push_text(text, out),
-                Cell::Time(nanos, zone) => push_time(nanos, zone, out),
+                SeriesValue::Float(number) if number.is_nan() => out.extend_from_slice(b"NaN"),
+                SeriesValue::Float(number) if number > 0.0 => out.extend_from_slice(b"+Inf"),
+                SeriesValue::Float(_) => out.extend_from_slice(b"-Inf"),
+                SeriesValue::Text(text) => push_text(text, out),
+                SeriesValue::Time(nanos, zone) => push_time(nanos, zone, out),
             }
         }
         out.push(b'\n');

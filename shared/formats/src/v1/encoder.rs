@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 
 use super::{
-    cell::{Cell, NotFinite},
-    csv::Csv,
+    cell::{InfiniteFloatError, SeriesValue},
+    csv::CsvEncoder,
     epoch::Epoch,
-    json::{ChunkedJson, Json},
-    msgpack::MessagePack,
+    json::{ChunkedJsonEncoder, JsonEncoder},
+    msgpack::MessagePackEncoder,
 };
 
 /// Options of the encoding.
@@ -47,9 +47,9 @@ pub trait SeriesEncoder: Debug + Send {
     /// A value can't be encoded. In that case nothing of the row is written.
     fn row(
         &mut self,
-        cells: &mut dyn Iterator<Item = Cell<'_>>,
+        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<(), NotFinite>;
+    ) -> Result<(), InfiniteFloatError>;
 
     /// Ends the answer of a statement, with its error, if any.
     fn end(&mut self, error: Option<&str>, out: &mut Vec<u8>);
@@ -105,12 +105,12 @@ impl V1Format {
     /// Creates an encoder of this format.
     pub fn encoder(self, options: &EncodingOptions) -> Box<dyn SeriesEncoder> {
         match (self, options.chunk_rows) {
-            (Self::Json, None) => Box::new(Json::new(options.epoch, options.pretty)),
+            (Self::Json, None) => Box::new(JsonEncoder::new(options.epoch, options.pretty)),
             (Self::Json, Some(rows)) => {
-                Box::new(ChunkedJson::new(options.epoch, options.pretty, rows))
+                Box::new(ChunkedJsonEncoder::new(options.epoch, options.pretty, rows))
             }
-            (Self::Csv, _) => Box::new(Csv::new(options.epoch)),
-            (Self::MessagePack, _) => Box::new(MessagePack::new(options.epoch)),
+            (Self::Csv, _) => Box::new(CsvEncoder::new(options.epoch)),
+            (Self::MessagePack, _) => Box::new(MessagePackEncoder::new(options.epoch)),
         }
     }
 }

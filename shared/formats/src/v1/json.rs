@@ -1,21 +1,21 @@
 //! JSON: the answer in one piece, or in chunks of rows of one series, each of them a complete answer.
 
 use super::{
-    cell::{Cell, NotFinite, push_float, push_integer, push_time},
+    cell::{InfiniteFloatError, SeriesValue, push_float, push_integer, push_time},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
 };
 
 /// Writes JSON token by token, on one line or indented.
 #[derive(Clone, Copy, Debug)]
-struct Writer {
+struct JsonWriter {
     is_pretty: bool,
     depth: usize,
     /// Whether the innermost object or list is still empty.
     is_first: bool,
 }
 
-impl Writer {
+impl JsonWriter {
     fn new(is_pretty: bool) -> Self {
         Self {
             is_pretty,
@@ -114,9 +114,9 @@ impl Writer {
 
     fn row(
         &mut self,
-        cells: &mut dyn Iterator<Item = Cell<'_>>,
+        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<(), NotFinite> {
+    ) -> Result<(), InfiniteFloatError> {
         let (before, length) = (*self, out.len());
         self.open(b'[', out);
         for cell in cells {
@@ -151,18 +151,20 @@ fn push_text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).unwrap_or_default();
 }
 
-fn push_cell(cell: Cell<'_>, out: &mut Vec<u8>) -> Result<(), NotFinite> {
+fn push_cell(cell: SeriesValue<'_>, out: &mut Vec<u8>) -> Result<(), InfiniteFloatError> {
     match cell {
-        Cell::Null => out.extend_from_slice(b"null"),
-        Cell::Boolean(true) => out.extend_from_slice(b"true"),
-        Cell::Boolean(false) => out.extend_from_slice(b"false"),
-        Cell::Integer(number) => push_integer(number, out),
-        Cell::Unsigned(number) => push_integer(number, out),
-        Cell::Float(number) if number.is_nan() => out.extend_from_slice(b"null"),
-        Cell::Float(number) if number.is_infinite() => return Err(NotFinite(number)),
-        Cell::Float(number) => push_float(number, out),
-        Cell::Text(text) => push_text(text, out),
-        Cell::Time(nanos, zone) => {
+        SeriesValue::Null => out.extend_from_slice(b"null"),
+        SeriesValue::Boolean(true) => out.extend_from_slice(b"true"),
+        SeriesValue::Boolean(false) => out.extend_from_slice(b"false"),
+        SeriesValue::Integer(number) => push_integer(number, out),
+        SeriesValue::Unsigned(number) => push_integer(number, out),
+        SeriesValue::Float(number) if number.is_nan() => out.extend_from_slice(b"null"),
+        SeriesValue::Float(number) if number.is_infinite() => {
+            return Err(InfiniteFloatError(number));
+        }
+        SeriesValue::Float(number) => push_float(number, out),
+        SeriesValue::Text(text) => push_text(text, out),
+        SeriesValue::Time(nanos, zone) => {
             out.push(b'"');
             push_time(nanos, zone, out);
             out.push(b'"');
@@ -173,19 +175,19 @@ fn push_cell(cell: Cell<'_>, out: &mut Vec<u8>) -> Result<(), NotFinite> {
 
 /// Encodes JSON in one piece.
 #[derive(Debug)]
-pub(super) struct Json {
+pub(super) struct JsonEncoder {
     epoch: Option<Epoch>,
-    writer: Writer,
+    writer: JsonWriter,
     columns: Vec<String>,
     has_begun: bool,
     in_series: bool,
 }
 
-impl Json {
+impl JsonEncoder {
     pub(super) fn new(epoch: Option<Epoch>, is_pretty: bool) -> Self {
         Self {
             epoch,
-            writer: Writer::new(is_pretty),
+            writer: JsonWriter::new(is_pretty),
             columns: Vec::new(),
             has_begun: false,
             in_series: false,
@@ -201,7 +203,7 @@ impl Json {
     }
 }
 
-impl SeriesEncoder for Json {
+impl SeriesEncoder for JsonEncoder {
     fn epoch(&self) -> Option<Epoch> {
         self.epoch
     }
@@ -225,9 +227,9 @@ impl SeriesEncoder for Json {
 
     fn row(
         &mut self,
-        cells: &mut dyn Iterator<Item = Cell<'_>>,
+        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<(), NotFinite> {
+    ) -> Result<(), InfiniteFloatError> {
         self.writer.row(cells, out)
     }
 
@@ -251,9 +253,9 @@ impl SeriesEncoder for Json {
 
 /// Encodes JSON in chunks, one per line unless indented. All but the last chunk of a statement are marked partial.
 #[derive(Debug)]
-pub(super) struct ChunkedJson {
+pub(super) struct ChunkedJsonEncoder {
     epoch: Option<Epoch>,
-    writer: Writer,
+    writer: JsonWriter,
     chunk_rows: usize,
     statement: usize,
     columns: Vec<String>,
@@ -263,11 +265,11 @@ pub(super) struct ChunkedJson {
     has_chunks: bool,
 }
 
-impl ChunkedJson {
+impl ChunkedJsonEncoder {
     pub(super) fn new(epoch: Option<Epoch>, is_pretty: bool, chunk_rows: usize) -> Self {
         Self {
             epoch,
-            writer: Writer::new(is_pretty),
+            writer: JsonWriter::new(is_pretty),
             chunk_rows,
             statement: 0,
             columns: Vec::new(),
@@ -313,7 +315,7 @@ impl ChunkedJson {
     }
 }
 
-impl SeriesEncoder for ChunkedJson {
+impl SeriesEncoder for ChunkedJsonEncoder {
     fn epoch(&self) -> Option<Epoch> {
         self.epoch
     }
@@ -332,9 +334,9 @@ impl SeriesEncoder for ChunkedJson {
 
     fn row(
         &mut self,
-        cells: &mut dyn Iterator<Item = Cell<'_>>,
+        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<(), NotFinite> {
+    ) -> Result<(), InfiniteFloatError> {
         if self.rows.is_some_and(|rows| rows >= self.chunk_rows) {
             self.close_chunk(true, true, out);
             self.open_chunk(out);

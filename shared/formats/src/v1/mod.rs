@@ -14,7 +14,7 @@ mod json;
 mod msgpack;
 mod rows;
 
-pub use cell::{Cell, NotFinite};
+pub use cell::{InfiniteFloatError, SeriesValue};
 pub use encoder::{EncodingOptions, SeriesEncoder, SeriesKey, V1Format};
 pub use epoch::Epoch;
 pub use rows::{SeriesError, SeriesWriter};

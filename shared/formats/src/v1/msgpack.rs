@@ -2,7 +2,7 @@
 //! because lists begin with their lengths.
 
 use super::{
-    cell::{Cell, NotFinite, push_time},
+    cell::{InfiniteFloatError, SeriesValue, push_time},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
 };
@@ -34,7 +34,7 @@ impl OpenList {
 
 /// Encodes answers as MessagePack.
 #[derive(Debug)]
-pub(super) struct MessagePack {
+pub(super) struct MessagePackEncoder {
     epoch: Option<Epoch>,
     answer: Vec<u8>,
     columns: Vec<String>,
@@ -47,7 +47,7 @@ pub(super) struct MessagePack {
     is_full: bool,
 }
 
-impl MessagePack {
+impl MessagePackEncoder {
     pub(super) fn new(epoch: Option<Epoch>) -> Self {
         let mut answer = vec![0x81];
         push_text("results", &mut answer);
@@ -72,7 +72,7 @@ impl MessagePack {
     }
 }
 
-impl SeriesEncoder for MessagePack {
+impl SeriesEncoder for MessagePackEncoder {
     fn epoch(&self) -> Option<Epoch> {
         self.epoch
     }
@@ -122,9 +122,9 @@ impl SeriesEncoder for MessagePack {
 
     fn row(
         &mut self,
-        cells: &mut dyn Iterator<Item = Cell<'_>>,
+        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
         _: &mut Vec<u8>,
-    ) -> Result<(), NotFinite> {
+    ) -> Result<(), InfiniteFloatError> {
         if self.answer.len() > MAX_BYTES {
             self.is_full = true;
         }
@@ -208,25 +208,25 @@ fn push_unsigned(number: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn push_cell(cell: Cell<'_>, out: &mut Vec<u8>) {
+fn push_cell(cell: SeriesValue<'_>, out: &mut Vec<u8>) {
     match cell {
-        Cell::Null => out.push(0xc0),
-        Cell::Boolean(false) => out.push(0xc2),
-        Cell::Boolean(true) => out.push(0xc3),
-        Cell::Integer(number) => match u64::try_from(number) {
+        SeriesValue::Null => out.push(0xc0),
+        SeriesValue::Boolean(false) => out.push(0xc2),
+        SeriesValue::Boolean(true) => out.push(0xc3),
+        SeriesValue::Integer(number) => match u64::try_from(number) {
             Ok(number) => push_unsigned(number, out),
             Err(_) => {
                 out.push(0xd3);
                 out.extend_from_slice(&number.to_be_bytes());
             }
         },
-        Cell::Unsigned(number) => push_unsigned(number, out),
-        Cell::Float(number) => {
+        SeriesValue::Unsigned(number) => push_unsigned(number, out),
+        SeriesValue::Float(number) => {
             out.push(0xcb);
             out.extend_from_slice(&number.to_be_bytes());
         }
-        Cell::Text(text) => push_text(text, out),
-        Cell::Time(nanos, zone) => {
+        SeriesValue::Text(text) => push_text(text, out),
+        SeriesValue::Time(nanos, zone) => {
             let mut text = Vec::with_capacity(35);
             push_time(nanos, zone, &mut text);
             push_text(&String::from_utf8_lossy(&text), out);

@@ -11,7 +11,7 @@ use arrow::{
 use neap_series::SeriesLayout;
 
 use super::{
-    cell::{Column, NotFinite},
+    cell::{InfiniteFloatError, SeriesColumn},
     encoder::{SeriesEncoder, SeriesKey},
 };
 
@@ -23,7 +23,7 @@ pub enum SeriesError {
     Type(#[from] ArrowError),
     /// A value can't be encoded in the format.
     #[error("{0}")]
-    Value(#[from] NotFinite),
+    Value(#[from] InfiniteFloatError),
 }
 
 /// Divides the rows of a statement into series. Rows of one series must be adjacent.
@@ -100,8 +100,8 @@ impl SeriesWriter {
         let columns = self
             .shown
             .iter()
-            .map(|index| Column::of(batch.column(*index)));
-        let columns: Vec<Column> = columns.collect::<Result<_, _>>()?;
+            .map(|index| SeriesColumn::of(batch.column(*index)));
+        let columns: Vec<SeriesColumn> = columns.collect::<Result<_, _>>()?;
         let epoch = encoder.epoch();
         for rows in ranges(batch.num_rows(), measurement.as_ref(), &tags)? {
             let key = self.key(rows.start, measurement.as_ref(), &tags);

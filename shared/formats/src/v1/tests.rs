@@ -23,7 +23,7 @@ const WHOLE: EncodingOptions = EncodingOptions {
     chunk_rows: None,
 };
 
-type Row = (
+type SeriesRow = (
     String,
     Option<String>,
     i64,
@@ -33,7 +33,7 @@ type Row = (
     Option<String>,
 );
 
-fn rows() -> impl Strategy<Value = Vec<Row>> {
+fn rows() -> impl Strategy<Value = Vec<SeriesRow>> {
     // Few digits, because serde_json does not read all floats back to the last bit.
     let float = any::<i32>().prop_map(|number| f64::from(number) / 8.0);
     let text = "[a\"\\\\,\né]{0,40}";
@@ -52,14 +52,14 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     );
     vec(row, 0..40).prop_map(|mut rows| {
         rows.sort_by(|one, other| {
-            let key = |row: &Row| (row.0.clone(), row.1.clone().unwrap_or_default());
+            let key = |row: &SeriesRow| (row.0.clone(), row.1.clone().unwrap_or_default());
             key(one).cmp(&key(other))
         });
         rows
     })
 }
 
-fn batch(rows: &[Row]) -> RecordBatch {
+fn batch(rows: &[SeriesRow]) -> RecordBatch {
     let column = |name: &'static str, values: ArrayRef| (name, values, true);
     RecordBatch::try_from_iter_with_nullable([
         column(
@@ -116,7 +116,12 @@ fn by_tag() -> SeriesLayout {
 }
 
 /// Encodes the answer of one statement, with `batch_rows` rows per batch.
-fn written(format: V1Format, options: EncodingOptions, rows: &[Row], batch_rows: usize) -> Vec<u8> {
+fn written(
+    format: V1Format,
+    options: EncodingOptions,
+    rows: &[SeriesRow],
+    batch_rows: usize,
+) -> Vec<u8> {
     let mut encoder = format.encoder(&options);
     let whole = batch(rows);
     let schema: &Schema = whole.schema_ref();
@@ -134,14 +139,19 @@ fn written(format: V1Format, options: EncodingOptions, rows: &[Row], batch_rows:
     out
 }
 
-fn json_of(options: EncodingOptions, rows: &[Row], batch_rows: usize) -> Value {
+fn json_of(options: EncodingOptions, rows: &[SeriesRow], batch_rows: usize) -> Value {
     let out = written(V1Format::Json, options, rows, batch_rows);
     serde_json::from_slice(&out)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&out)))
 }
 
 /// Joins the chunks. Asserts that all but the last one are marked partial, and so are all but the last of each series.
-fn joined(options: EncodingOptions, rows: &[Row], batch_rows: usize, chunk_rows: usize) -> Value {
+fn joined(
+    options: EncodingOptions,
+    rows: &[SeriesRow],
+    batch_rows: usize,
+    chunk_rows: usize,
+) -> Value {
     let out = String::from_utf8(written(V1Format::Json, options, rows, batch_rows)).unwrap();
     let chunks: Vec<Value> = out
         .lines()
@@ -270,7 +280,8 @@ proptest! {
 
 #[test]
 fn values_that_json_does_not_know_are_null_or_an_error() {
-    let row = |float: f64| -> Row { ("m".to_owned(), None, 0, Some(float), None, None, None) };
+    let row =
+        |float: f64| -> SeriesRow { ("m".to_owned(), None, 0, Some(float), None, None, None) };
     let value = &json_of(WHOLE, &[row(f64::NAN)], 1)["results"][0]["series"][0]["values"][0][1];
     assert_eq!(*value, Value::Null);
     let batch = batch(&[row(1.0), row(f64::NEG_INFINITY)]);

@@ -8,7 +8,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_is_not_flushed_within_an_hour_is_a_warning() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.write(CPU, &[("a", None, 5, 1.0)]).await;
     stage.advance(59 * MINUTE);
     assert_eq!(lines(&stage.quick().await), "");
@@ -22,7 +22,7 @@ async fn a_segment_that_is_not_flushed_within_an_hour_is_a_warning() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tail_that_holds_writers_back_is_a_warning() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.write(CPU, &[("a", None, 5, 1.0)]).await;
     let now = Stamp::new(stage.bucket.clock().now().unwrap(), 0).as_u64();
     let add = async |numbers: std::ops::Range<u64>| {
@@ -42,7 +42,7 @@ async fn a_tail_that_holds_writers_back_is_a_warning() {
 }
 
 /// Returns the findings about the length of the tail. The other findings say that its objects are not segments.
-async fn backlog(stage: &Stage) -> String {
+async fn backlog(stage: &FsckFixture) -> String {
     let mut report = stage.quick().await;
     report
         .findings

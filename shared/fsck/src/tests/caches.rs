@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use neap_catalog::{NewDistinctCache, NewLastCache};
-use neap_compact::{CollectSettings, CompactParts, CompactorSettings, MergePolicy};
+use neap_compact::{CompactParts, CompactorSettings, GarbageCollectorSettings, MergePolicy};
 use neap_manifest::CacheEntry;
 
 use super::*;
 
 /// Creates a fixture with a filled last value cache and a filled distinct value cache of `cpu`.
-async fn filled() -> Stage {
-    let stage = Stage::in_memory().await;
+async fn filled() -> FsckFixture {
+    let stage = FsckFixture::in_memory().await;
     stage
         .write(CPU, &[("b", Some("x"), 5, 1.0), ("a", None, 7, 2.0)])
         .await;
@@ -40,15 +40,15 @@ async fn filled() -> Stage {
     stage
 }
 
-impl Stage {
+impl FsckFixture {
     async fn fill_caches(&self) {
         let parts = CompactParts {
             bucket: self.bucket.clone(),
-            margins: Margins::LOCAL,
-            rules: Rules::new(Margins::LOCAL),
+            margins: ProtocolMargins::LOCAL,
+            rules: ProtocolRules::new(ProtocolMargins::LOCAL),
             flush: FlushLimits::default(),
             merge: MergePolicy::default(),
-            collect: CollectSettings::default(),
+            collect: GarbageCollectorSettings::default(),
             settings: CompactorSettings::default(),
         };
         let compactor = parts.assemble(None);

@@ -4,7 +4,7 @@ use std::{sync::Mutex, time::Duration};
 
 use neap_bucket::{Key, Stamp};
 use neap_catalog::{CopyOptions, HardDelete};
-use neap_compact::{CollectSettings, CompactParts, CompactorSettings, MergePolicy};
+use neap_compact::{CompactParts, CompactorSettings, GarbageCollectorSettings, MergePolicy};
 use neap_manifest::Manifest;
 use neap_row_delete::Condition;
 
@@ -24,7 +24,7 @@ async fn an_unused_bucket_is_clean() {
     let bucket = Bucket::new(store, world);
     let fsck = Fsck::new(bucket.clone());
     let report = fsck.check(&FsckOptions::default(), &|_| {}).await;
-    assert_eq!(report.unwrap(), Report::new(false));
+    assert_eq!(report.unwrap(), FsckReport::new(false));
     let got = bucket.get(&Key::RootCatalog, GetOptions::default()).await;
     assert!(
         matches!(got.unwrap().value, Get::Missing),
@@ -34,7 +34,7 @@ async fn an_unused_bucket_is_clean() {
 
 #[tokio::test(start_paused = true)]
 async fn written_and_flushed_data_is_clean() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let report = stage.full().await;
         assert_eq!(lines(&report), "");
         assert!(report.clean);
@@ -60,14 +60,14 @@ async fn written_and_flushed_data_is_clean() {
 
 #[tokio::test(start_paused = true)]
 async fn sections_in_pages_are_clean_and_all_are_read() {
-    let stage = Stage::paged().await;
+    let stage = FsckFixture::paged().await;
     let told = Mutex::new(Vec::new());
     let options = FsckOptions {
         full: true,
         database: Some("db".to_owned()),
         repair: false,
     };
-    let progress = |progress: crate::Progress<'_>| {
+    let progress = |progress: crate::FsckProgress<'_>| {
         assert_eq!(progress.database, "db");
         let bytes = (progress.done_bytes, progress.total_bytes);
         told.lock().unwrap().push(bytes);
@@ -85,7 +85,7 @@ async fn sections_in_pages_are_clean_and_all_are_read() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_database_name_is_an_error() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     let options = FsckOptions {
         database: Some("nope".to_owned()),
         ..FsckOptions::default()
@@ -98,7 +98,7 @@ async fn an_unknown_database_name_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_and_a_dropped_one_are_clean() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let current = stage.manifest().await;
     let (version, view) = Manifest::at(&current, Stamp::from_u64(u64::MAX)).unwrap();
@@ -135,14 +135,14 @@ async fn a_restored_database_and_a_dropped_one_are_clean() {
 
 #[tokio::test(start_paused = true)]
 async fn merges_deletes_and_collections_leave_a_clean_bucket() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     let parts = CompactParts {
         bucket: stage.bucket.clone(),
-        margins: Margins::LOCAL,
-        rules: Rules::new(Margins::LOCAL),
+        margins: ProtocolMargins::LOCAL,
+        rules: ProtocolRules::new(ProtocolMargins::LOCAL),
         flush: FlushLimits::default(),
         merge: MergePolicy::default(),
-        collect: CollectSettings::default(),
+        collect: GarbageCollectorSettings::default(),
         settings: CompactorSettings::default(),
     };
     let compactor = parts.assemble(None);

@@ -10,7 +10,7 @@ use super::*;
 use crate::FindingKind;
 
 /// Returns the kinds of the errors.
-fn errors(report: &Report) -> Vec<FindingKind> {
+fn errors(report: &FsckReport) -> Vec<FindingKind> {
     let errors = report.findings.iter();
     errors
         .filter(|finding| finding.severity == crate::Severity::Error)
@@ -18,13 +18,13 @@ fn errors(report: &Report) -> Vec<FindingKind> {
         .collect()
 }
 
-async fn bundle(stage: &Stage) -> Key {
+async fn bundle(stage: &FsckFixture) -> Key {
     stage.sections(CPU).await[0].key(stage.database)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_bundle_is_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let key = bundle(&stage).await;
         stage.delete(&key).await;
         let report = stage.quick().await;
@@ -42,7 +42,7 @@ async fn a_missing_bundle_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_truncated_bundle_is_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let key = bundle(&stage).await;
         let whole = stage.bytes(&key).await.len();
         stage.truncate(&key, whole - 1).await;
@@ -57,7 +57,7 @@ async fn a_truncated_bundle_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn any_flipped_bit_of_a_bundle_is_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let key = bundle(&stage).await;
         let whole = stage.bytes(&key).await;
         for at in (0..whole.len()).step_by(97) {
@@ -76,7 +76,7 @@ async fn any_flipped_bit_of_a_bundle_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn an_undecodable_section_without_a_checksum_is_found() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     stage.tamper_section(|section| section.crc32c = None).await;
     let section = stage.sections(CPU).await.remove(0);
@@ -90,7 +90,7 @@ async fn an_undecodable_section_without_a_checksum_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn missing_or_damaged_pages_are_found() {
-    let stage = Stage::paged().await;
+    let stage = FsckFixture::paged().await;
     let page = stage.manifest().await.value.pages[0].clone();
     let key = page.key(stage.database);
     let whole = stage.bytes(&key).await;
@@ -109,7 +109,7 @@ async fn missing_or_damaged_pages_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn damaged_newer_or_missing_registers_are_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         for (key, expected) in [
             (Key::RootCatalog, "root_catalog"),
             (Key::DatabaseCatalog(stage.database), "database_catalog"),
@@ -160,7 +160,7 @@ async fn damaged_newer_or_missing_registers_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn damaged_or_truncated_segments_are_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let key = stage.segment().await;
         let whole = stage.bytes(&key).await;
         for at in (0..whole.len()).step_by(53) {
@@ -187,7 +187,7 @@ async fn damaged_or_truncated_segments_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn references_to_tables_and_tags_missing_in_the_catalog_are_found() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     stage
         .tamper_section(|section| {
@@ -209,7 +209,7 @@ async fn references_to_tables_and_tags_missing_in_the_catalog_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reference_to_wrong_bytes_is_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         stage
             .tamper_section(|section| {
                 section.offset += 1;
@@ -223,7 +223,7 @@ async fn a_reference_to_wrong_bytes_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_section_read_as_another_table_is_found() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let addition = TableAddition {
         table: "narrow".to_owned(),
@@ -263,7 +263,7 @@ async fn a_section_read_as_another_table_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn alien_keys_and_unknown_databases_are_reported_and_not_changed() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         stage.put("data/1/holiday.jpg", vec![1, 2, 3]).await;
         stage.put("README", vec![1]).await;
         let node = "nodes/00000000000000000000000007";
@@ -291,7 +291,7 @@ async fn alien_keys_and_unknown_databases_are_reported_and_not_changed() {
 
 #[tokio::test(start_paused = true)]
 async fn wrong_statistics_are_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         stage
             .tamper_section(|section| {
                 section.rows = 5;
@@ -313,7 +313,7 @@ async fn wrong_statistics_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn wrong_statistics_of_a_page_are_found() {
-    let stage = Stage::paged().await;
+    let stage = FsckFixture::paged().await;
     stage
         .tamper(|manifest| manifest.pages[0].max_time -= 1)
         .await;
@@ -327,7 +327,7 @@ async fn wrong_statistics_of_a_page_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn overlapping_sections_are_found() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let above = stage.sections(CPU).await[0].above;
         stage
             .tamper(|manifest| {
@@ -348,7 +348,7 @@ async fn overlapping_sections_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn impossible_sections_are_found() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let found = async |change: fn(&mut Section)| {
         let whole = stage.bytes(&Key::Manifest(stage.database)).await;
@@ -378,7 +378,7 @@ async fn impossible_sections_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_catalog_older_than_the_data_is_found() {
-    for stage in Stage::each().await {
+    for stage in FsckFixture::each().await {
         stage.write(CPU, &[("a", None, 1, 1.0)]).await;
         let key = Key::DatabaseCatalog(stage.database);
         let old = stage.bytes(&key).await;
@@ -399,7 +399,7 @@ async fn a_catalog_older_than_the_data_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let far = stage
         .bucket
@@ -426,10 +426,10 @@ async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn unsorted_or_duplicate_rows_are_found() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let tags = ["host".to_owned(), "zone".to_owned()];
-    let check = async |rows: &[Row<'_>]| {
+    let check = async |rows: &[TestRow<'_>]| {
         let encoded = encode_section(&tags, &batch(rows)).unwrap();
         let object = Ulid::from_parts(1, rows.len() as u128);
         let key = Key::Parquet(stage.database, object).to_string();
@@ -465,7 +465,7 @@ async fn unsorted_or_duplicate_rows_are_found() {
     let twice = check(&[(a, None, 1, 1.0), (a, None, 1, 2.0), (b, None, 1, 1.0)]).await;
     assert_eq!(twice, [FindingKind::DuplicatePoint]);
     // Also across the batches of a reader.
-    let mut many: Vec<Row<'_>> = (0..9_000).map(|time| (a, None, time, 1.0)).collect();
+    let mut many: Vec<TestRow<'_>> = (0..9_000).map(|time| (a, None, time, 1.0)).collect();
     assert_eq!(check(&many).await, []);
     many[8_192] = many[8_191];
     assert_eq!(check(&many).await, [FindingKind::DuplicatePoint]);

@@ -4,10 +4,10 @@ use neap_bucket::Key;
 use neap_manifest::Section;
 use neap_wal::Segment;
 
-use super::{CPU, MEM, Stage, lines};
-use crate::{Fsck, FsckError, FsckOptions, LostObject, ObjectPart, Report};
+use super::{CPU, FsckFixture, MEM, lines};
+use crate::{Fsck, FsckError, FsckOptions, FsckReport, LostObject, ObjectPart};
 
-impl Stage {
+impl FsckFixture {
     async fn quarantine(&self, part: &str, commit: bool) -> Result<Vec<LostObject>, FsckError> {
         let fsck = Fsck::new(self.bucket.clone());
         fsck.quarantine(&part.parse().unwrap(), None, commit).await
@@ -22,9 +22,9 @@ impl Stage {
         let done = self.quarantine(part, true).await.unwrap();
         assert!(shown.iter().all(|one| !one.quarantined));
         assert!(done.iter().all(|one| one.quarantined));
-        let report = Report {
+        let report = FsckReport {
             lost: done,
-            ..Report::default()
+            ..FsckReport::default()
         };
         let again = self.quarantine(part, true).await.unwrap();
         assert_eq!(again, report.lost);
@@ -46,7 +46,7 @@ fn offset_of_rows(segment: &Segment) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_quarantined() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let key = stage.segment().await;
         let Key::Segment(database, name) = key else {
             panic!("{key}");
@@ -76,7 +76,7 @@ async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_quarantined()
 
 #[tokio::test(start_paused = true)]
 async fn damage_skipped_by_a_flush_is_an_error_until_it_is_quarantined() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let key = stage.segment().await;
     let end = stage.bytes(&key).await.len();
@@ -91,7 +91,7 @@ async fn damage_skipped_by_a_flush_is_an_error_until_it_is_quarantined() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_with_a_damaged_header_is_quarantined_as_a_whole() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let key = stage.segment().await;
     // A byte of the checksum in the envelope.
@@ -107,14 +107,14 @@ async fn a_segment_with_a_damaged_header_is_quarantined_as_a_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let key = stage.segment().await;
     // The upper byte of the version: the version of a much later release.
     stage.flip_bit(&key, 5).await;
     stage.flip_bit(&key, 50).await;
     let error = stage.quarantine(&key.to_string(), true).await;
-    assert!(matches!(error, Err(FsckError::BrokenOff(_))), "{error:?}");
+    assert!(matches!(error, Err(FsckError::Aborted(_))), "{error:?}");
     stage.flip_bit(&key, 50).await;
     stage.lose(&key.to_string()).await;
     assert!(stage.quick().await.clean);
@@ -122,7 +122,7 @@ async fn a_segment_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not(
 
 #[tokio::test(start_paused = true)]
 async fn only_damaged_objects_are_quarantined() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let segment = stage.segment().await.to_string();
     let section = stage.sections(CPU).await.remove(0);
@@ -150,7 +150,7 @@ async fn only_damaged_objects_are_quarantined() {
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_section_is_quarantined_alone() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let (section, other) = (
             stage.sections(CPU).await.remove(0),
             stage.sections(MEM).await.remove(0),
@@ -181,7 +181,7 @@ async fn a_damaged_section_is_quarantined_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_page_is_quarantined_and_its_objects_are_not_condemned() {
-    let stage = Stage::paged().await;
+    let stage = FsckFixture::paged().await;
     let page = stage.manifest().await.value.pages[0].clone();
     let before: Vec<Section> = stage.sections(CPU).await;
     let key = page.key(stage.database);

@@ -10,7 +10,7 @@ use crate::FindingKind;
 
 #[tokio::test(start_paused = true)]
 async fn wrong_statistics_are_recomputed_from_the_rows() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let before = stage.manifest().await.value;
         stage
             .tamper_section(|section| {
@@ -34,7 +34,7 @@ async fn wrong_statistics_are_recomputed_from_the_rows() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_dropped_too_early_is_found_and_applied_again() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let host = |value: &str| Condition::Tag {
             name: "host".to_owned(),
             value: Some(value.to_owned()),
@@ -63,7 +63,7 @@ async fn a_delete_dropped_too_early_is_found_and_applied_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_delete_whose_rows_a_pending_one_hides_is_not_forgotten() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     stage.delete_rows(CPU, Condition::EVERYTHING).await;
     stage.delete_rows(CPU, Condition::between(5, 6)).await;
@@ -76,7 +76,7 @@ async fn a_dropped_delete_whose_rows_a_pending_one_hides_is_not_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn statistics_in_a_page_are_repaired_and_earlier_versions_stay_readable() {
-    let stage = Stage::paged().await;
+    let stage = FsckFixture::paged().await;
     let early = stage.sections(CPU).await[3].clone();
     let mark = early.upto;
     let key = stage.manifest().await.value.pages[0].key(stage.database);
@@ -125,7 +125,7 @@ async fn statistics_in_a_page_are_repaired_and_earlier_versions_stay_readable() 
 
 #[tokio::test(start_paused = true)]
 async fn statistics_of_a_page_are_repaired() {
-    let stage = Stage::paged().await;
+    let stage = FsckFixture::paged().await;
     let before = stage.manifest().await.value.pages.clone();
     stage
         .tamper(|manifest| {
@@ -144,7 +144,7 @@ async fn statistics_of_a_page_are_repaired() {
 
 #[tokio::test(start_paused = true)]
 async fn old_orphans_are_condemned_and_nothing_is_deleted() {
-    for stage in Stage::filled().await {
+    for stage in FsckFixture::filled().await {
         let key = Key::Parquet(stage.database, Ulid::from_parts(5, 5));
         stage.put(&key.to_string(), vec![1, 2, 3]).await;
         let bundle = Key::Bundle(stage.database, Ulid::from_parts(5, 6));
@@ -177,7 +177,7 @@ async fn old_orphans_are_condemned_and_nothing_is_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_alone_writes_nothing() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     stage.tamper_section(|section| section.rows = 9).await;
     let before = stage.manifest().await.version;
@@ -188,7 +188,7 @@ async fn a_check_alone_writes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn damage_is_not_repaired() {
-    let stage = Stage::in_memory().await;
+    let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     stage.tamper_section(|section| section.rows = 9).await;
     let section = stage.sections(CPU).await.remove(0);

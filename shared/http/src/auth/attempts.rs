@@ -26,39 +26,39 @@ const MAX_ADDRESSES: usize = 4_096;
 const MAX_REMEMBERED: usize = 32;
 
 /// The rate of store lookups of unknown tokens, for all addresses together. Higher than the attempts of one address.
-const LOOKUPS: Rate = Rate {
+const LOOKUPS: RateLimit = RateLimit {
     number: 50,
     interval: Duration::from_millis(100),
 };
 
 /// A rate limit: at most `number` permits, one of which is returned after each interval.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
+struct RateLimit {
     number: u32,
     interval: Duration,
 }
 
 /// The use of a rate limit: the time until all permits are returned, as of a point in time.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
+struct RateUsage {
     owed: Duration,
     as_of: Duration,
 }
 
-impl Taken {
+impl RateUsage {
     fn owed(&self, now: Duration) -> Duration {
         self.owed.saturating_sub(now.saturating_sub(self.as_of))
     }
 
     /// Returns the time until a permit is available; `None` if one is available.
-    fn wait(&self, rate: Rate, now: Duration) -> Option<Duration> {
+    fn wait(&self, rate: RateLimit, now: Duration) -> Option<Duration> {
         // A permit is available if at most `number - 1` intervals are owed.
         let most = rate.interval.saturating_mul(rate.number.saturating_sub(1));
         let wait = self.owed(now).saturating_sub(most);
         (!wait.is_zero()).then_some(wait)
     }
 
-    fn take(&mut self, rate: Rate, now: Duration) {
+    fn take(&mut self, rate: RateLimit, now: Duration) {
         let most = rate.interval.saturating_mul(rate.number);
         self.owed = self.owed(now).saturating_add(rate.interval).min(most);
         self.as_of = now;
@@ -67,21 +67,21 @@ impl Taken {
 
 /// The wrong attempts of an address.
 #[derive(Debug, Default)]
-struct Known {
-    taken: Taken,
+struct AddressAttempts {
+    taken: RateUsage,
     wrong: VecDeque<TokenHash>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    young: BTreeMap<ClientNetwork, Known>,
-    old: BTreeMap<ClientNetwork, Known>,
-    lookups: Taken,
+struct AttemptTable {
+    young: BTreeMap<ClientNetwork, AddressAttempts>,
+    old: BTreeMap<ClientNetwork, AddressAttempts>,
+    lookups: RateUsage,
 }
 
-impl Table {
+impl AttemptTable {
     /// Returns the attempts of an address, and marks the address as recently used.
-    fn of(&mut self, address: Option<IpAddr>) -> &mut Known {
+    fn of(&mut self, address: Option<IpAddr>) -> &mut AddressAttempts {
         let group = ClientNetwork::of(address);
         if !self.young.contains_key(&group) && self.young.len() >= MAX_ADDRESSES {
             self.old = mem::take(&mut self.young);
@@ -95,16 +95,16 @@ impl Table {
 
 /// The wrong tokens of each address. Times are those of the monotonic clock.
 #[derive(Debug)]
-pub(super) struct Attempts {
-    rate: Rate,
-    table: Mutex<Table>,
+pub(super) struct AttemptLimit {
+    rate: RateLimit,
+    table: Mutex<AttemptTable>,
 }
 
-impl Attempts {
+impl AttemptLimit {
     /// Allows `number` attempts for each address, one of which is returned after each `interval`.
     pub(super) fn new(number: u32, interval: Duration) -> Self {
         Self {
-            rate: Rate {
+            rate: RateLimit {
                 number: number.max(1),
                 interval,
             },
@@ -112,7 +112,7 @@ impl Attempts {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, AttemptTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,13 +172,13 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
-    fn may_try(attempts: &Attempts, from: &str, now: Duration) -> bool {
+    fn may_try(attempts: &AttemptLimit, from: &str, now: Duration) -> bool {
         attempts.wait(address(from), now).is_none()
     }
 
     #[test]
     fn attempts_run_out_by_address_and_come_back() {
-        let attempts = Attempts::new(3, SECOND);
+        let attempts = AttemptLimit::new(3, SECOND);
         let (one, other) = ("192.0.2.1", "192.0.2.2");
         for number in 0..3 {
             assert!(may_try(&attempts, one, SECOND));
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_same_wrong_token_again_is_no_new_attempt() {
-        let attempts = Attempts::new(2, SECOND);
+        let attempts = AttemptLimit::new(2, SECOND);
         let from = address("192.0.2.1");
         for _ in 0..100 {
             attempts.note_wrong(from, &hash(1), SECOND);
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_wait_is_at_most_one_interval() {
-        let attempts = Attempts::new(3, SECOND);
+        let attempts = AttemptLimit::new(3, SECOND);
         let from = address("192.0.2.1");
         for number in 0..1_000 {
             attempts.note_wrong(from, &hash(number), SECOND);
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn lookups_of_all_addresses_are_limited_together() {
-        let attempts = Attempts::new(1, SECOND);
+        let attempts = AttemptLimit::new(1, SECOND);
         let passed = |now| (0..100).filter(|_| attempts.look_up(now).is_ok()).count();
         assert_eq!(passed(SECOND), 50);
         assert_eq!(attempts.look_up(SECOND), Err(LOOKUPS.interval));
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_and_unknown_addresses_count_as_one_each() {
-        let attempts = Attempts::new(1, SECOND);
+        let attempts = AttemptLimit::new(1, SECOND);
         attempts.note_wrong(address("2001:db8::1"), &hash(1), SECOND);
         assert!(!may_try(&attempts, "2001:db8::ffff:1", SECOND));
         assert!(may_try(&attempts, "2001:db8:0:1::1", SECOND));
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_active_addresses_are_kept() {
-        let attempts = Attempts::new(1, SECOND);
+        let attempts = AttemptLimit::new(1, SECOND);
         for number in 0..100_000u32 {
             let from = Some(IpAddr::from(number.to_be_bytes()));
             attempts.note_wrong(from, &hash(number), SECOND);

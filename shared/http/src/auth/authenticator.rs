@@ -13,9 +13,9 @@ use subtle::ConstantTimeEq;
 
 use super::{
     Caller, answers,
-    attempts::Attempts,
-    caller::Holder,
-    credential::{Malformed, presented},
+    attempts::AttemptLimit,
+    caller::TokenHolder,
+    credential::{MalformedHeader, presented},
     policy, refuse_web_pages,
 };
 use crate::{ApiError, CounterFamily, Kind, Metrics};
@@ -25,7 +25,7 @@ const STORE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether requests need a token.
 #[derive(Clone, Debug)]
-pub enum Access {
+pub enum AccessControl {
     /// Every request has all permissions: the server was started without authentication.
     Open,
     /// Requests need a token.
@@ -34,7 +34,7 @@ pub enum Access {
 
 /// An endpoint that can be exempt from authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unguarded {
+pub enum ExemptEndpoint {
     /// `/health` and `/api/v1/health`.
     Health,
     /// `/ping`.
@@ -51,7 +51,7 @@ pub struct AuthSettings {
     /// Maximum time for which a token that another instance revoked is still accepted here.
     pub max_age: Duration,
     /// Endpoints that need no token.
-    pub unguarded: Vec<Unguarded>,
+    pub unguarded: Vec<ExemptEndpoint>,
     /// Maximum number of different wrong tokens that an address may present at once.
     pub failures: u32,
     /// The time after which such an address may present another token.
@@ -74,9 +74,9 @@ impl Default for AuthSettings {
 pub struct Authenticator {
     catalog: Arc<Catalog>,
     settings: AuthSettings,
-    attempts: Attempts,
+    attempts: AttemptLimit,
     failures: CounterFamily,
-    index: Mutex<Option<Arc<Index>>>,
+    index: Mutex<Option<Arc<TokenIndex>>>,
 }
 
 impl Authenticator {
@@ -88,7 +88,7 @@ impl Authenticator {
                 "Requests that were refused for who sent them, by reason.",
                 &["reason"],
             ),
-            attempts: Attempts::new(settings.failures, settings.failure_interval),
+            attempts: AttemptLimit::new(settings.failures, settings.failure_interval),
             catalog,
             settings,
             index: Mutex::default(),
@@ -98,7 +98,7 @@ impl Authenticator {
     /// Returns the sender of a request.
     ///
     /// # Errors
-    /// `Unauthenticated`, `Invalid` if the header is malformed, `TooMany`, `Forbidden` if a web page asks for the first
+    /// `Unauthenticated`, `Invalid` if the header is malformed, `TooManyRequests`, `Forbidden` if a web page asks for the first
     /// token, and `Unavailable` if the store does not answer.
     pub(crate) async fn caller(
         &self,
@@ -120,7 +120,7 @@ impl Authenticator {
         let token = match presented(uri, headers) {
             Ok(Some(token)) => token,
             Ok(None) => return Err(self.refuse("missing", answers::unauthenticated())),
-            Err(Malformed) => return Err(self.refuse("malformed", answers::malformed())),
+            Err(MalformedHeader) => return Err(self.refuse("malformed", answers::malformed())),
         };
         self.holder(&token, address).await.map(Caller::holder)
     }
@@ -129,7 +129,7 @@ impl Authenticator {
         &self,
         token: &SecretToken,
         address: Option<IpAddr>,
-    ) -> Result<Arc<Holder>, ApiError> {
+    ) -> Result<Arc<TokenHolder>, ApiError> {
         let hash = token.hash();
         let mut known = self.index(self.settings.max_age).await?.find(&hash);
         if let Some(known) = &known
@@ -162,7 +162,10 @@ impl Authenticator {
     }
 
     fn throttled(&self, wait: Duration) -> ApiError {
-        let error = ApiError::json(Kind::TooMany, "too many requests without a valid token");
+        let error = ApiError::json(
+            Kind::TooManyRequests,
+            "too many requests without a valid token",
+        );
         self.refuse("throttled", error.retry_after(Some(wait)))
     }
 
@@ -186,27 +189,27 @@ impl Authenticator {
     }
 
     /// Returns the tokens as of at most `max_age` ago.
-    async fn index(&self, max_age: Duration) -> Result<Arc<Index>, ApiError> {
+    async fn index(&self, max_age: Duration) -> Result<Arc<TokenIndex>, ApiError> {
         let world = self.catalog.bucket().world();
         let root = world.timeout(STORE_LIMIT, self.catalog.root(max_age)).await;
         let root = root.ok_or_else(answers::unanswered)??.value;
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.as_ref() {
             Some(index) if Arc::ptr_eq(&index.root, &root) => Ok(Arc::clone(index)),
-            _ => Ok(Arc::clone(index.insert(Arc::new(Index::of(root))))),
+            _ => Ok(Arc::clone(index.insert(Arc::new(TokenIndex::of(root))))),
         }
     }
 }
 
 /// A token and the properties that are checked for each request.
 #[derive(Clone, Debug)]
-struct Known {
+struct IndexedToken {
     hash: TokenHash,
     expiry: Option<StoreTime>,
-    holder: Arc<Holder>,
+    holder: Arc<TokenHolder>,
 }
 
-impl Known {
+impl IndexedToken {
     fn is_active(&self, now: StoreTime) -> bool {
         self.expiry.is_none_or(|expiry| expiry > now)
     }
@@ -214,17 +217,17 @@ impl Known {
 
 /// The tokens of a root catalog.
 #[derive(Debug)]
-struct Index {
+struct TokenIndex {
     root: Arc<RootCatalog>,
-    tokens: Vec<Known>,
+    tokens: Vec<IndexedToken>,
 }
 
-impl Index {
+impl TokenIndex {
     fn of(root: Arc<RootCatalog>) -> Self {
-        let tokens = root.tokens().iter().map(|(id, entry)| Known {
+        let tokens = root.tokens().iter().map(|(id, entry)| IndexedToken {
             hash: entry.hash.clone(),
             expiry: entry.expiry,
-            holder: Arc::new(Holder {
+            holder: Arc::new(TokenHolder {
                 id: *id,
                 name: entry.name.clone(),
                 permissions: entry.permissions.clone(),
@@ -238,7 +241,7 @@ impl Index {
 
     /// Returns the token with a hash. Compares all tokens, each in constant time, so that the duration does not reveal
     /// which tokens exist.
-    fn find(&self, hash: &TokenHash) -> Option<Known> {
+    fn find(&self, hash: &TokenHash) -> Option<IndexedToken> {
         let mut found = None;
         for known in &self.tokens {
             if bool::from(known.hash.ct_eq(hash)) {

@@ -13,20 +13,20 @@ use crate::ApiError;
 /// The sender of a request. [`finish`](crate::finish) adds it to the extensions of each admitted request; without it,
 /// the extractor refuses the request.
 #[derive(Clone, Debug)]
-pub struct Caller(Who);
+pub struct Caller(CallerIdentity);
 
 #[derive(Clone, Debug)]
-enum Who {
-    Anyone,
-    Nobody,
-    Holder(Arc<Holder>),
+enum CallerIdentity {
+    Unrestricted,
+    Anonymous,
+    Holder(Arc<TokenHolder>),
 }
 
 static NOTHING: Permissions = Permissions::Of(Vec::new());
 
 /// The holder of a token.
 #[derive(Debug)]
-pub(super) struct Holder {
+pub(super) struct TokenHolder {
     pub(super) id: TokenId,
     pub(super) name: String,
     pub(super) permissions: Permissions,
@@ -35,20 +35,20 @@ pub(super) struct Holder {
 impl Caller {
     /// Creates the caller of a server without authentication, which has all permissions.
     pub fn anyone() -> Self {
-        Self(Who::Anyone)
+        Self(CallerIdentity::Unrestricted)
     }
 
     /// Creates the caller of an endpoint that needs no token. It has no other permissions.
     pub(super) fn nobody() -> Self {
-        Self(Who::Nobody)
+        Self(CallerIdentity::Anonymous)
     }
 
     pub(super) fn is_nobody(&self) -> bool {
-        matches!(self.0, Who::Nobody)
+        matches!(self.0, CallerIdentity::Anonymous)
     }
 
-    pub(super) fn holder(holder: Arc<Holder>) -> Self {
-        Self(Who::Holder(holder))
+    pub(super) fn holder(holder: Arc<TokenHolder>) -> Self {
+        Self(CallerIdentity::Holder(holder))
     }
 
     /// Returns the sender of a request.
@@ -62,9 +62,9 @@ impl Caller {
 
     fn permissions(&self) -> &Permissions {
         match &self.0 {
-            Who::Anyone => &Permissions::Admin,
-            Who::Nobody => &NOTHING,
-            Who::Holder(holder) => &holder.permissions,
+            CallerIdentity::Unrestricted => &Permissions::Admin,
+            CallerIdentity::Anonymous => &NOTHING,
+            CallerIdentity::Holder(holder) => &holder.permissions,
         }
     }
 
@@ -143,16 +143,16 @@ impl Caller {
     /// The token of the request; `None` if none was required.
     pub fn token(&self) -> Option<TokenId> {
         match &self.0 {
-            Who::Anyone | Who::Nobody => None,
-            Who::Holder(holder) => Some(holder.id),
+            CallerIdentity::Unrestricted | CallerIdentity::Anonymous => None,
+            CallerIdentity::Holder(holder) => Some(holder.id),
         }
     }
 
     /// The name of the token of the request, for logs; `None` if none was required.
     pub fn token_name(&self) -> Option<&str> {
         match &self.0 {
-            Who::Anyone | Who::Nobody => None,
-            Who::Holder(holder) => Some(&holder.name),
+            CallerIdentity::Unrestricted | CallerIdentity::Anonymous => None,
+            CallerIdentity::Holder(holder) => Some(&holder.name),
         }
     }
 }

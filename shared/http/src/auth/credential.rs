@@ -13,10 +13,13 @@ use neap_catalog::SecretToken;
 
 /// The `Authorization` header is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedHeader;
 
 /// Returns the token of a request; `None` if it has none.
-pub(super) fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<SecretToken>, Malformed> {
+pub(super) fn presented(
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<SecretToken>, MalformedHeader> {
     if let Some(password) = password(uri) {
         return Ok(Some(password));
     }
@@ -24,7 +27,7 @@ pub(super) fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<SecretT
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => in_header(value).map(Some),
-        (Some(_), Some(_)) => Err(Malformed),
+        (Some(_), Some(_)) => Err(MalformedHeader),
     }
 }
 
@@ -38,21 +41,21 @@ fn password(uri: &Uri) -> Option<SecretToken> {
     password.map(|(_, value)| SecretToken::new(value))
 }
 
-fn in_header(value: &HeaderValue) -> Result<SecretToken, Malformed> {
-    let text = value.to_str().map_err(|_| Malformed)?;
-    let (scheme, credentials) = text.split_once(' ').ok_or(Malformed)?;
+fn in_header(value: &HeaderValue) -> Result<SecretToken, MalformedHeader> {
+    let text = value.to_str().map_err(|_| MalformedHeader)?;
+    let (scheme, credentials) = text.split_once(' ').ok_or(MalformedHeader)?;
     if credentials.is_empty() || credentials.contains(' ') {
-        return Err(Malformed);
+        return Err(MalformedHeader);
     }
     match scheme {
         "Bearer" | "Token" => Ok(SecretToken::new(credentials)),
         "Basic" => {
-            let decoded = STANDARD.decode(credentials).map_err(|_| Malformed)?;
-            let decoded = String::from_utf8(decoded).map_err(|_| Malformed)?;
-            let (_, password) = decoded.split_once(':').ok_or(Malformed)?;
+            let decoded = STANDARD.decode(credentials).map_err(|_| MalformedHeader)?;
+            let decoded = String::from_utf8(decoded).map_err(|_| MalformedHeader)?;
+            let (_, password) = decoded.split_once(':').ok_or(MalformedHeader)?;
             Ok(SecretToken::new(password))
         }
-        _ => Err(Malformed),
+        _ => Err(MalformedHeader),
     }
 }
 
@@ -60,7 +63,7 @@ fn in_header(value: &HeaderValue) -> Result<SecretToken, Malformed> {
 mod tests {
     use super::*;
 
-    fn of(uri: &str, headers: &[&'static str]) -> Result<Option<String>, Malformed> {
+    fn of(uri: &str, headers: &[&'static str]) -> Result<Option<String>, MalformedHeader> {
         let headers = headers
             .iter()
             .map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
@@ -72,7 +75,7 @@ mod tests {
         Ok(token.map(|token| token.reveal().to_owned()))
     }
 
-    fn token(text: &str) -> Result<Option<String>, Malformed> {
+    fn token(text: &str) -> Result<Option<String>, MalformedHeader> {
         Ok(Some(text.to_owned()))
     }
 
@@ -103,9 +106,9 @@ mod tests {
             " Bearer a",
             "Bearer\ta",
         ] {
-            assert_eq!(of("/x", &[header]), Err(Malformed), "{header:?}");
+            assert_eq!(of("/x", &[header]), Err(MalformedHeader), "{header:?}");
         }
-        assert_eq!(of("/x", &["Bearer a", "Bearer b"]), Err(Malformed));
+        assert_eq!(of("/x", &["Bearer a", "Bearer b"]), Err(MalformedHeader));
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use axum::extract::Request;
 use http::request::Parts;
-use neap_catalog::Origin;
+use neap_catalog::ChangeOrigin;
 
-use super::{Access, Caller, Peer, answers, policy};
+use super::{AccessControl, Caller, PeerAddress, answers, policy};
 use crate::{ApiError, RequestId};
 
 /// The sender and origin of an admitted request.
 #[derive(Debug)]
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedRequest {
     /// The sender.
     pub(crate) caller: Caller,
     /// The origin of the changes that the request makes.
-    pub(crate) origin: Origin,
+    pub(crate) origin: ChangeOrigin,
 }
 
 /// Authenticates a request before it is routed, so that unknown paths need a token, too.
@@ -22,27 +22,29 @@ pub(crate) struct Admitted {
 /// `NotAllowed` for the token endpoints of a server without authentication, and the errors of
 /// [`Authenticator::caller`](super::Authenticator).
 pub(crate) async fn admit(
-    access: &Access,
+    access: &AccessControl,
     head: &Parts,
     id: RequestId,
-) -> Result<Admitted, ApiError> {
+) -> Result<AdmittedRequest, ApiError> {
     let (method, uri) = (&head.method, &head.uri);
-    let address = head.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    let address = head.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let caller = match access {
-        Access::Open if policy::is_about_tokens(uri.path()) => return Err(answers::disabled()),
-        Access::Open => Caller::anyone(),
-        Access::Tokens(authenticator) => {
+        AccessControl::Open if policy::is_about_tokens(uri.path()) => {
+            return Err(answers::disabled());
+        }
+        AccessControl::Open => Caller::anyone(),
+        AccessControl::Tokens(authenticator) => {
             let caller = authenticator.caller(method, uri, &head.headers, address);
             caller.await?
         }
     };
     let token = caller.token().zip(caller.token_name().map(str::to_owned));
-    let origin = Origin {
+    let origin = ChangeOrigin {
         token,
         address: address.map(|address| address.to_canonical().to_string()),
         request: id.to_string(),
     };
-    Ok(Admitted { caller, origin })
+    Ok(AdmittedRequest { caller, origin })
 }
 
 /// Refuses a request whose sender may not use the matched route.

@@ -17,9 +17,9 @@ mod layer;
 mod policy;
 mod web_page;
 
-pub use authenticator::{Access, AuthSettings, Authenticator, Unguarded};
+pub use authenticator::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint};
 pub use caller::Caller;
-pub(crate) use layer::{Admitted, admit, check_route};
+pub(crate) use layer::{AdmittedRequest, admit, check_route};
 pub(crate) use policy::is_about_tokens;
 pub use web_page::refuse_web_pages;
 
@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 /// The remote address of the connection of a request. The code that accepts the connection stores it in the request's
 /// extensions. If it is missing, the address is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub struct PeerAddress(pub SocketAddr);
 
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,12 @@
 use http::Method;
 use neap_catalog::{DatabaseAction, SystemEndpoint, TokenAction};
 
-use super::{Caller, Unguarded, answers};
+use super::{Caller, ExemptEndpoint, answers};
 use crate::ApiError;
 
 /// The requirement of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
+enum RouteRequirement {
     /// Any token. The handler checks the permissions of the [`Caller`].
     Token,
     /// Permission for any of these on some database.
@@ -40,13 +40,13 @@ pub(super) fn is_first_token(method: &Method, path: &str) -> bool {
 }
 
 /// Returns whether another request requires no token.
-pub(super) fn is_open(method: &Method, path: &str, unguarded: &[Unguarded]) -> bool {
+pub(super) fn is_open(method: &Method, path: &str, unguarded: &[ExemptEndpoint]) -> bool {
     let guard = match path {
         QUEST_DB_SETTINGS => return matches!(*method, Method::GET | Method::HEAD),
-        "/health" | "/api/v1/health" => Unguarded::Health,
-        "/ping" => Unguarded::Ping,
-        "/metrics" => Unguarded::Metrics,
-        "/ready" => Unguarded::Ready,
+        "/health" | "/api/v1/health" => ExemptEndpoint::Health,
+        "/ping" => ExemptEndpoint::Ping,
+        "/metrics" => ExemptEndpoint::Metrics,
+        "/ready" => ExemptEndpoint::Ready,
         _ => return false,
     };
     unguarded.contains(&guard)
@@ -67,11 +67,11 @@ pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(),
         return Ok(());
     }
     let allowed = match needs(method, route) {
-        Needs::Token => true,
-        Needs::Database(actions) => caller.may_somewhere(actions),
-        Needs::Endpoint(endpoint) => caller.may_ask(endpoint),
-        Needs::Tokens(action) => return caller.require_tokens(action),
-        Needs::Admin => caller.is_admin(),
+        RouteRequirement::Token => true,
+        RouteRequirement::Database(actions) => caller.may_somewhere(actions),
+        RouteRequirement::Endpoint(endpoint) => caller.may_ask(endpoint),
+        RouteRequirement::Tokens(action) => return caller.require_tokens(action),
+        RouteRequirement::Admin => caller.is_admin(),
     };
     if allowed {
         Ok(())
@@ -81,7 +81,7 @@ pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(),
 }
 
 /// Returns the requirement of a route. Routes that are not listed require an administrator.
-fn needs(method: &Method, route: &str) -> Needs {
+fn needs(method: &Method, route: &str) -> RouteRequirement {
     use DatabaseAction::{Create, Delete, Read, Write};
     // A route that answers GET answers HEAD, too.
     let method = match method.as_str() {
@@ -90,51 +90,51 @@ fn needs(method: &Method, route: &str) -> Needs {
     };
     match (method, route) {
         ("POST", "/api/v3/write_lp" | "/api/v2/write" | "/write")
-        | ("POST", "/api/v2/delete" | "/api/v3/delete_rows") => Needs::Database(&[Write]),
-        ("GET" | "POST", "/api/v3/query_sql") => Needs::Database(&[Read]),
+        | ("POST", "/api/v2/delete" | "/api/v3/delete_rows") => RouteRequirement::Database(&[Write]),
+        ("GET" | "POST", "/api/v3/query_sql") => RouteRequirement::Database(&[Read]),
         // The statements may be of any kind.
         ("GET" | "POST", "/api/v3/query_influxql" | "/query") => {
-            Needs::Database(DatabaseAction::ALL)
+            RouteRequirement::Database(DatabaseAction::ALL)
         }
         // Any method: the database is that of the trigger. Other routes of the processing engine require an
         // administrator.
-        (_, "/api/v3/engine/{*path}") => Needs::Database(&[Read, Write]),
+        (_, "/api/v3/engine/{*path}") => RouteRequirement::Database(&[Read, Write]),
         // Lists contain only resources that the caller has a permission for, and may be empty.
         ("GET", "/api/v3/configure/database" | "/api/v3/configure/retention")
         | ("GET", QUEST_DB_SETTINGS)
         // The handler refuses the request if there is an operator token already.
-        | ("POST", FIRST_TOKEN) => Needs::Token,
-        ("POST", "/api/v3/configure/database") => Needs::Database(&[Create]),
-        ("POST", "/api/v3/configure/table") => Needs::Database(&[Create, Write]),
+        | ("POST", FIRST_TOKEN) => RouteRequirement::Token,
+        ("POST", "/api/v3/configure/database") => RouteRequirement::Database(&[Create]),
+        ("POST", "/api/v3/configure/table") => RouteRequirement::Database(&[Create, Write]),
         ("DELETE", "/api/v3/configure/database" | "/api/v3/configure/table")
         | (
             "POST",
             "/api/v3/configure/database/undelete" | "/api/v3/configure/table/undelete",
-        ) => Needs::Database(&[Delete]),
+        ) => RouteRequirement::Database(&[Delete]),
         (
             "POST",
             "/api/v3/configure/last_cache"
             | "/api/v3/configure/distinct_cache"
             | "/api/v3/configure/file_index"
             | "/api/v3/enterprise/configure/file_index",
-        ) => Needs::Database(&[Create]),
+        ) => RouteRequirement::Database(&[Create]),
         (
             "DELETE",
             "/api/v3/configure/last_cache"
             | "/api/v3/configure/distinct_cache"
             | "/api/v3/configure/file_index"
             | "/api/v3/enterprise/configure/file_index",
-        ) => Needs::Database(&[Delete]),
+        ) => RouteRequirement::Database(&[Delete]),
         ("POST", "/api/v3/configure/token" | "/api/v3/enterprise/configure/token") => {
-            Needs::Tokens(TokenAction::Create)
+            RouteRequirement::Tokens(TokenAction::Create)
         }
         ("DELETE", "/api/v3/configure/token" | "/api/v3/enterprise/configure/token") => {
-            Needs::Tokens(TokenAction::Delete)
+            RouteRequirement::Tokens(TokenAction::Delete)
         }
-        ("GET", "/health" | "/api/v1/health") => Needs::Endpoint(SystemEndpoint::Health),
-        ("GET" | "POST", "/ping") => Needs::Endpoint(SystemEndpoint::Ping),
-        ("GET", "/metrics") => Needs::Endpoint(SystemEndpoint::Metrics),
-        ("GET", "/ready") => Needs::Endpoint(SystemEndpoint::Ready),
-        _ => Needs::Admin,
+        ("GET", "/health" | "/api/v1/health") => RouteRequirement::Endpoint(SystemEndpoint::Health),
+        ("GET" | "POST", "/ping") => RouteRequirement::Endpoint(SystemEndpoint::Ping),
+        ("GET", "/metrics") => RouteRequirement::Endpoint(SystemEndpoint::Metrics),
+        ("GET", "/ready") => RouteRequirement::Endpoint(SystemEndpoint::Ready),
+        _ => RouteRequirement::Admin,
     }
 }

@@ -13,13 +13,16 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Entropy, Faults, FaultyStore, Margins, MemoryStore, World,
+    Bucket, Clock, CountingStore, Entropy, FaultyStore, MemoryStore, ProtocolMargins, StoreFaults,
+    World,
 };
-use neap_catalog::{Catalog, NewToken, TokenId};
+use neap_catalog::{Catalog, IssuedToken, TokenId};
 use tower::ServiceExt;
 
 use super::*;
-use crate::{ClusterId, Common, Metrics, Server, finish, health_routes, metrics_routes};
+use crate::{
+    ClusterId, Metrics, ServerInfo, ServiceContext, finish, health_routes, metrics_routes,
+};
 
 const UNAUTHENTICATED: &str = r#"401 {"error": "the request was not authenticated"}"#;
 const FORBIDDEN: &str =
@@ -46,7 +49,7 @@ impl Clock for PausedClock {
 }
 
 /// A store, an instance that requires tokens, and another instance that manages them.
-struct Stage {
+struct AuthFixture {
     routes: Router,
     counting: Arc<CountingStore>,
     faulty: Arc<FaultyStore>,
@@ -54,12 +57,12 @@ struct Stage {
     metrics: Metrics,
     catalog: Arc<Catalog>,
     elsewhere: Catalog,
-    admin: NewToken,
+    admin: IssuedToken,
 }
 
 fn routes(metrics: &Metrics, world: &World) -> Router {
     let who = async |caller: Caller| caller.token_name().unwrap_or("nobody").to_owned();
-    let server = Server::new("0.1.0", "0123abc", world);
+    let server = ServerInfo::new("0.1.0", "0123abc", world);
     Router::new()
         .route(SQL, get(who).post(who))
         .route("/query", any(who))
@@ -75,7 +78,7 @@ fn routes(metrics: &Metrics, world: &World) -> Router {
         .merge(metrics_routes(metrics.clone()))
 }
 
-impl Stage {
+impl AuthFixture {
     async fn new() -> Self {
         Self::with(AuthSettings::default()).await
     }
@@ -85,19 +88,29 @@ impl Stage {
         let entropy = Arc::new(Entropy::from_seed(7));
         let world = World { clock, entropy };
         let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let faulty = FaultyStore::new(Arc::clone(&memory) as _, world.clone(), Faults::default());
+        let faulty = FaultyStore::new(
+            Arc::clone(&memory) as _,
+            world.clone(),
+            StoreFaults::default(),
+        );
         let faulty = Arc::new(faulty);
         let counting = Arc::new(CountingStore::new(Arc::clone(&faulty) as _));
-        let of = |store| Catalog::new(Bucket::new(store, world.clone()), Margins::LOCAL, None);
+        let of = |store| {
+            Catalog::new(
+                Bucket::new(store, world.clone()),
+                ProtocolMargins::LOCAL,
+                None,
+            )
+        };
         let (catalog, elsewhere) = (Arc::new(of(Arc::clone(&counting) as _)), of(memory));
         let admin = elsewhere.create_admin_token().await.unwrap();
         let metrics = Metrics::default();
         let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
-        let common = Common {
+        let common = ServiceContext {
             cluster: ClusterId::of(Arc::clone(&catalog)),
             world: world.clone(),
             metrics: metrics.clone(),
-            access: Access::Tokens(Arc::new(authenticator)),
+            access: AccessControl::Tokens(Arc::new(authenticator)),
         };
         Self {
             routes: finish(routes(&metrics, &world), common),
@@ -148,7 +161,7 @@ impl Stage {
             request = request.header(AUTHORIZATION, value);
         }
         if let Some(address) = from {
-            request = request.extension(Peer(SocketAddr::new(address.parse().unwrap(), 1)));
+            request = request.extension(PeerAddress(SocketAddr::new(address.parse().unwrap(), 1)));
         }
         let (status, headers, body) = self.answer(request.body(Body::empty()).unwrap()).await;
         assert!(headers.contains_key("cluster-uuid") || status == 503);
@@ -179,7 +192,7 @@ impl Stage {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_understood_in_all_forms() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let token = stage.admin.secret.reveal();
     let basic = STANDARD.encode(format!("any:{token}"));
     for header in [
@@ -200,7 +213,7 @@ async fn a_token_is_understood_in_all_forms() {
 
 #[tokio::test(start_paused = true)]
 async fn refusals_have_the_texts_of_influxdb_and_are_counted() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     for (method, path) in [
         ("POST", SQL),
         ("GET", "/nope"),
@@ -221,7 +234,7 @@ async fn refusals_have_the_texts_of_influxdb_and_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn preflights_and_the_first_token_take_no_token() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     assert!(
         stage
             .send("OPTIONS", "/write", None)
@@ -235,7 +248,7 @@ async fn preflights_and_the_first_token_take_no_token() {
 
 #[tokio::test(start_paused = true)]
 async fn with_a_token_an_unknown_path_is_not_found() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let admin = format!("Bearer {}", stage.admin.secret.reveal());
     let some = stage.resource("some", "system:ready:read").await;
     let some = format!("Bearer {some}");
@@ -249,7 +262,7 @@ async fn with_a_token_an_unknown_path_is_not_found() {
 
 #[tokio::test(start_paused = true)]
 async fn unlisted_routes_require_an_administrator() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     stage.elsewhere.create_database("db", None).await.unwrap();
     let some = stage.resource("some", "db:*:*").await;
     let some = format!("Bearer {some}");
@@ -265,7 +278,7 @@ async fn unlisted_routes_require_an_administrator() {
 
 #[tokio::test(start_paused = true)]
 async fn server_endpoints_require_their_permission_unless_exempt() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let health = format!("Bearer {}", stage.resource("h", "system:health:read").await);
     let database = format!("Bearer {}", stage.resource("d", "db:*:read").await);
     let status = async |token: &str, path: &str| {
@@ -281,12 +294,12 @@ async fn server_endpoints_require_their_permission_unless_exempt() {
         assert_eq!(status(&health, path).await, by_health, "{path}");
         assert_eq!(status(&database, path).await, by_database, "{path}");
     }
-    let unguarded = vec![Unguarded::Health, Unguarded::Ping];
+    let unguarded = vec![ExemptEndpoint::Health, ExemptEndpoint::Ping];
     let settings = AuthSettings {
         unguarded,
         ..AuthSettings::default()
     };
-    let stage = Stage::with(settings).await;
+    let stage = AuthFixture::with(settings).await;
     for (path, expected) in [
         ("/health", "200"),
         ("/api/v1/health", "200"),
@@ -301,14 +314,14 @@ async fn server_endpoints_require_their_permission_unless_exempt() {
 
 #[tokio::test(start_paused = true)]
 async fn without_authentication_only_token_endpoints_are_disabled() {
-    let stage = Stage::new().await;
-    let common = Common {
+    let stage = AuthFixture::new().await;
+    let common = ServiceContext {
         cluster: ClusterId::of(Arc::clone(&stage.catalog)),
         world: stage.world.clone(),
         metrics: Metrics::default(),
-        access: Access::Open,
+        access: AccessControl::Open,
     };
-    let stage = Stage {
+    let stage = AuthFixture {
         routes: finish(routes(&stage.metrics, &stage.world), common),
         ..stage
     };
@@ -326,7 +339,7 @@ async fn without_authentication_only_token_endpoints_are_disabled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_costs_no_request_while_the_catalog_is_fresh() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let token = stage.admin.secret.reveal();
     stage.query(token).await;
     let before = stage.gets();
@@ -341,7 +354,7 @@ async fn a_token_costs_no_request_while_the_catalog_is_fresh() {
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_is_refused_at_once_here_and_soon_elsewhere() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let (one, other) = (
         stage.resource("one", "db:*:*").await,
         stage.resource("other", "db:*:*").await,
@@ -365,7 +378,7 @@ async fn a_revoked_token_is_refused_at_once_here_and_soon_elsewhere() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_of_another_instance_is_accepted_at_once() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     stage.query(stage.admin.secret.reveal()).await;
     let new = stage.resource("new", "db:*:*").await;
     assert_eq!(stage.query(&new).await, "200 new");
@@ -373,7 +386,7 @@ async fn a_token_of_another_instance_is_accepted_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_token_is_refused() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let lifetime = Some(Duration::from_secs(2));
     let brief = stage
         .elsewhere
@@ -388,24 +401,24 @@ async fn an_expired_token_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_are_refused_while_the_store_does_not_answer() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let token = stage.admin.secret.reveal();
     assert_eq!(stage.query(token).await, "200 _admin");
-    let dark = Faults {
+    let dark = StoreFaults {
         unavailable: 1.0,
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     stage.faulty.set_faults(dark);
     assert_eq!(stage.query(token).await, "200 _admin", "known a moment ago");
     stage.sleep(Duration::from_secs(6)).await;
     assert!(stage.query(token).await.starts_with("503"));
-    stage.faulty.set_faults(Faults::default());
+    stage.faulty.set_faults(StoreFaults::default());
     assert_eq!(stage.query(token).await, "200 _admin");
 }
 
 #[tokio::test(start_paused = true)]
 async fn addresses_that_guess_tokens_are_throttled_and_others_are_not() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let (guesser, other) = (Some("192.0.2.1"), Some("192.0.2.2"));
     let good = format!("Token {}", stage.admin.secret.reveal());
     let neighbour = format!("Token {}", stage.resource("neighbour", "db:*:*").await);
@@ -464,7 +477,7 @@ async fn addresses_that_guess_tokens_are_throttled_and_others_are_not() {
 
 #[tokio::test(start_paused = true)]
 async fn store_lookups_for_guesses_from_many_addresses_are_limited() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let good = format!("Token {}", stage.admin.secret.reveal());
     stage.send("POST", SQL, Some(&good)).await;
     let before = stage.gets();
@@ -484,7 +497,7 @@ async fn store_lookups_for_guesses_from_many_addresses_are_limited() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_at_the_first_token_are_counted_by_address() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let first = "/api/v3/configure/token/admin";
     let attempt = async |from| {
         let answer = stage.send_from(Some(from), "POST", first, None).await;
@@ -499,7 +512,7 @@ async fn attempts_at_the_first_token_are_counted_by_address() {
 
 #[tokio::test(start_paused = true)]
 async fn web_pages_get_no_tokens() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let first = "/api/v3/configure/token/admin";
     let ask = async |method: &str, path: &str, header: (&str, &str)| {
         let request = Request::builder().method(method).uri(path);
@@ -523,7 +536,7 @@ async fn web_pages_get_no_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_without_permission_is_refused_before_the_handler_runs() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     stage.elsewhere.create_database("db", None).await.unwrap();
     let mut tokens = Vec::new();
     for permission in ["system:*:read", "token:*:*", "db:db:read", "db:db:write"] {
@@ -545,14 +558,14 @@ async fn a_caller_without_permission_is_refused_before_the_handler_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_store_does_not_block_requests() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let token = stage.admin.secret.reveal();
     assert_eq!(stage.query(token).await, "200 _admin");
     stage.sleep(Duration::from_secs(6)).await;
-    let hangs = Faults {
+    let hangs = StoreFaults {
         delay: 1.0,
         longest_delay: Duration::from_secs(1_000_000),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     stage.faulty.set_faults(hangs);
     let begun = stage.world.clock.monotonic();
@@ -563,7 +576,7 @@ async fn a_hanging_store_does_not_block_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn the_origin_of_a_request_is_available_to_its_handler() {
-    let stage = Stage::new().await;
+    let stage = AuthFixture::new().await;
     let origin = async || format!("{:?}", neap_catalog::origin::current());
     let routes = Router::new().route(SQL, get(origin));
     let authenticator = Authenticator::new(
@@ -571,19 +584,19 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
         &stage.metrics,
         AuthSettings::default(),
     );
-    let common = Common {
+    let common = ServiceContext {
         cluster: ClusterId::of(Arc::clone(&stage.catalog)),
         world: stage.world.clone(),
         metrics: stage.metrics.clone(),
-        access: Access::Tokens(Arc::new(authenticator)),
+        access: AccessControl::Tokens(Arc::new(authenticator)),
     };
-    let stage = Stage {
+    let stage = AuthFixture {
         routes: finish(routes, common),
         ..stage
     };
     let bearer = format!("Bearer {}", stage.admin.secret.reveal());
     let request = Request::builder().uri(SQL).header(AUTHORIZATION, bearer);
-    let request = request.extension(Peer("192.0.2.7:4711".parse().unwrap()));
+    let request = request.extension(PeerAddress("192.0.2.7:4711".parse().unwrap()));
     let (_, headers, body) = stage.answer(request.body(Body::empty()).unwrap()).await;
     let id = headers["x-neap-request-id"].to_str().unwrap();
     let expected = format!(

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::text::Samples;
+use super::text::SampleWriter;
 
 /// Maximum number of combinations of label values per metric. Further combinations are counted together, so that
 /// clients that invent values can't exhaust the memory.
@@ -19,12 +19,12 @@ const OTHER: &str = "other";
 
 /// Values by label values.
 #[derive(Debug)]
-struct Series<V> {
+struct LabeledSeries<V> {
     labels: &'static [&'static str],
     by_values: Mutex<BTreeMap<Vec<String>, Arc<V>>>,
 }
 
-impl<V> Series<V> {
+impl<V> LabeledSeries<V> {
     fn new(labels: &'static [&'static str]) -> Self {
         Self {
             labels,
@@ -60,11 +60,11 @@ impl<V> Series<V> {
 
 /// Counters that differ by their label values. Clones share them.
 #[derive(Clone, Debug)]
-pub struct CounterFamily(Arc<Series<AtomicU64>>);
+pub struct CounterFamily(Arc<LabeledSeries<AtomicU64>>);
 
 impl CounterFamily {
     pub(super) fn new(labels: &'static [&'static str]) -> Self {
-        Self(Arc::new(Series::new(labels)))
+        Self(Arc::new(LabeledSeries::new(labels)))
     }
 
     /// Adds to the counter with these label values, given in the order of the labels.
@@ -73,7 +73,7 @@ impl CounterFamily {
         counter.fetch_add(number, Ordering::Relaxed);
     }
 
-    pub(super) fn show(&self, samples: &mut Samples<'_>) {
+    pub(super) fn show(&self, samples: &mut SampleWriter<'_>) {
         self.0.for_each(|labels, counter| {
             samples.add(labels, counter.load(Ordering::Relaxed));
         });
@@ -91,14 +91,14 @@ struct Histogram {
 /// Histograms that differ by their label values. Clones share them.
 #[derive(Clone, Debug)]
 pub struct HistogramFamily {
-    series: Arc<Series<Mutex<Histogram>>>,
+    series: Arc<LabeledSeries<Mutex<Histogram>>>,
     buckets: &'static [f64],
 }
 
 impl HistogramFamily {
     pub(super) fn new(labels: &'static [&'static str], buckets: &'static [f64]) -> Self {
         Self {
-            series: Arc::new(Series::new(labels)),
+            series: Arc::new(LabeledSeries::new(labels)),
             buckets,
         }
     }
@@ -118,7 +118,7 @@ impl HistogramFamily {
         }
     }
 
-    pub(super) fn show(&self, samples: &mut Samples<'_>) {
+    pub(super) fn show(&self, samples: &mut SampleWriter<'_>) {
         self.series.for_each(|labels, histogram| {
             let histogram = histogram.lock().unwrap_or_else(PoisonError::into_inner);
             let ends = self.buckets.iter().map(f64::to_string);

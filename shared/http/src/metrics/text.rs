@@ -4,12 +4,12 @@ use std::fmt::{Display, Write};
 
 /// Writes the samples of one metric.
 #[derive(Debug)]
-pub struct Samples<'a> {
+pub struct SampleWriter<'a> {
     text: &'a mut String,
     name: &'static str,
 }
 
-impl<'a> Samples<'a> {
+impl<'a> SampleWriter<'a> {
     pub(crate) fn new(text: &'a mut String, name: &'static str) -> Self {
         Self { text, name }
     }

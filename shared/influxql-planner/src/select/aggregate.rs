@@ -17,10 +17,10 @@ use super::{
     condition::nanos,
     integral,
     mode::mode,
-    query::{Part, Query, output_column},
+    query::{AnswerPart, SelectQuery, output_column},
     series,
     shape::{argument, number},
-    value::Value,
+    value::TypedExpr,
 };
 
 /// The name of the column with the start of the window.
@@ -28,16 +28,16 @@ const WINDOW: &str = "window";
 
 /// Rows and the values of calls in them. The columns are `time`, the tags of the group, and one for each call.
 #[derive(Debug)]
-pub(super) struct Computed {
+pub(super) struct GroupValues {
     pub(super) plan: LogicalPlan,
-    pub(super) values: Vec<(Ast, Value)>,
+    pub(super) values: Vec<(Ast, TypedExpr)>,
 }
 
 /// The distinct aggregate expressions of a plan under construction.
 #[derive(Debug, Default)]
-struct Aggregates(Vec<Expr>);
+struct AggregateExprs(Vec<Expr>);
 
-impl Aggregates {
+impl AggregateExprs {
     /// Adds an aggregate, unless it exists, and returns its column.
     fn column(&mut self, aggregate: Expr) -> Expr {
         let known = self.0.iter().position(|known| *known == aggregate);
@@ -57,17 +57,17 @@ impl Aggregates {
 }
 
 /// The value of a call, computed from the columns of aggregates.
-struct Combined {
-    value: Value,
+struct AggregateValue {
+    value: TypedExpr,
     /// Whether the value is 0 if there are no rows.
     is_count: bool,
     /// Whether `FILL` gives the value to windows without rows.
     is_filled: bool,
 }
 
-impl Query<'_> {
+impl SelectQuery<'_> {
     /// Plans a query of aggregates.
-    pub(super) fn aggregate(&self, rows: LogicalPlan) -> Result<Part> {
+    pub(super) fn aggregate(&self, rows: LogicalPlan) -> Result<AnswerPart> {
         let computed = self.groups(rows)?;
         let is_series = !self.survey.series_calls().is_empty();
         let computed = match is_series {
@@ -81,9 +81,9 @@ impl Query<'_> {
     }
 
     /// Plans a query for the distinct values of a field.
-    pub(super) fn distinct(&self, rows: LogicalPlan, call: &Call) -> Result<Part> {
+    pub(super) fn distinct(&self, rows: LogicalPlan, call: &Call) -> Result<AnswerPart> {
         const VALUE: &str = "value";
-        let argument = argument(call).map_or_else(Value::null, |column| self.argument(column));
+        let argument = argument(call).map_or_else(TypedExpr::null, |column| self.argument(column));
         let mut groups: Vec<Expr> = self.tag_columns().collect();
         groups.push(argument.expr.clone().alias(VALUE));
         let time = match &self.window {
@@ -97,7 +97,7 @@ impl Query<'_> {
         let plan = LogicalPlanBuilder::from(rows)
             .aggregate(groups, Vec::<Expr>::new())?
             .build()?;
-        let value = Value {
+        let value = TypedExpr {
             expr: ident(VALUE),
             kind: argument.kind,
         };
@@ -109,10 +109,10 @@ impl Query<'_> {
     }
 
     /// Plans one row for each group, or for each group and window.
-    fn groups(&self, rows: LogicalPlan) -> Result<Computed> {
+    fn groups(&self, rows: LogicalPlan) -> Result<GroupValues> {
         let calls = self.survey.group_calls();
         let rows = integral::prepared(self, rows, &calls)?;
-        let mut aggregates = Aggregates::default();
+        let mut aggregates = AggregateExprs::default();
         let mut combined = Vec::with_capacity(calls.len());
         let mut time = self.whole_range();
         for call in &calls {
@@ -130,10 +130,10 @@ impl Query<'_> {
     fn grouped(
         &self,
         rows: LogicalPlan,
-        mut aggregates: Aggregates,
+        mut aggregates: AggregateExprs,
         time: Expr,
-        calls: Vec<(Ast, Combined)>,
-    ) -> Result<Computed> {
+        calls: Vec<(Ast, AggregateValue)>,
+    ) -> Result<GroupValues> {
         let mut groups: Vec<Expr> = self.tag_columns().collect();
         let time = match &self.window {
             Some(window) => {
@@ -165,15 +165,15 @@ impl Query<'_> {
             let kind = combined.value.kind;
             columns.push(self.filled(combined)?.alias(&name));
             let expr = ident(name);
-            values.push((call, Value { expr, kind }));
+            values.push((call, TypedExpr { expr, kind }));
         }
         let plan = plan.project(columns)?.build()?;
-        Ok(Computed { plan, values })
+        Ok(GroupValues { plan, values })
     }
 
     /// Applies `FILL` to a value.
-    fn filled(&self, combined: Combined) -> Result<Expr> {
-        let Value { expr, kind } = combined.value;
+    fn filled(&self, combined: AggregateValue) -> Result<Expr> {
+        let TypedExpr { expr, kind } = combined.value;
         let (Some(kind), true) = (kind, self.window.is_some() && combined.is_filled) else {
             return Ok(expr);
         };
@@ -189,7 +189,7 @@ impl Query<'_> {
             }
             Fill::Linear => Ok(expr),
             Fill::Value(literal) => {
-                let value = Value::of_literal(literal).read_as(kind);
+                let value = TypedExpr::of_literal(literal).read_as(kind);
                 match value.kind == Some(kind) {
                     true => Ok(coalesce(vec![or_null(expr), value.expr])),
                     false => Ok(expr),
@@ -202,12 +202,12 @@ impl Query<'_> {
     fn combined(
         &self,
         call: &Call,
-        aggregates: &mut Aggregates,
-    ) -> Result<(Combined, Option<Expr>)> {
-        let argument = argument(call).map_or_else(Value::null, |column| self.argument(column));
+        aggregates: &mut AggregateExprs,
+    ) -> Result<(AggregateValue, Option<Expr>)> {
+        let argument = argument(call).map_or_else(TypedExpr::null, |column| self.argument(column));
         let Some(kind) = argument.kind else {
-            let nothing = Combined {
-                value: Value::null(),
+            let nothing = AggregateValue {
+                value: TypedExpr::null(),
                 is_count: false,
                 is_filled: true,
             };
@@ -226,8 +226,8 @@ impl Query<'_> {
             let selected =
                 aggregates.column(function.call(vec![argument.expr, ident(TIME_COLUMN)]));
             let time = is_alone.then(|| get_field(selected.clone(), "time"));
-            let value = Value::new(get_field(selected, "value"), kind);
-            let combined = Combined {
+            let value = TypedExpr::new(get_field(selected, "value"), kind);
+            let combined = AggregateValue {
                 value,
                 is_count: false,
                 is_filled: true,
@@ -238,7 +238,7 @@ impl Query<'_> {
             "integral" => integral::total(self, call, |sum| aggregates.column(sum))?,
             _ => plain(call, argument.expr, kind, aggregates)?,
         };
-        let combined = Combined {
+        let combined = AggregateValue {
             value,
             is_count: call.name == "count",
             is_filled: true,
@@ -251,16 +251,16 @@ impl Query<'_> {
     pub(super) fn picked_in_windows(
         &self,
         rows: LogicalPlan,
-        values: Vec<(Ast, Value)>,
-    ) -> Result<Computed> {
-        let mut aggregates = Aggregates::default();
+        values: Vec<(Ast, TypedExpr)>,
+    ) -> Result<GroupValues> {
+        let mut aggregates = AggregateExprs::default();
         let calls = values.into_iter().map(|(expr, value)| {
             let only = aggregates.column(first_value(value.expr, Vec::new()));
-            let value = Value {
+            let value = TypedExpr {
                 expr: only,
                 kind: value.kind,
             };
-            let combined = Combined {
+            let combined = AggregateValue {
                 value,
                 is_count: false,
                 is_filled: matches!(expr, Ast::Call(_)),
@@ -273,7 +273,12 @@ impl Query<'_> {
 }
 
 /// Plans the aggregates that depend only on the rows of the group.
-fn plain(call: &Call, x: Expr, kind: ColumnType, aggregates: &mut Aggregates) -> Result<Value> {
+fn plain(
+    call: &Call,
+    x: Expr,
+    kind: ColumnType,
+    aggregates: &mut AggregateExprs,
+) -> Result<TypedExpr> {
     let float = || cast(x.clone(), ColumnType::Float.data_type());
     let (expr, kind) = match call.name.as_str() {
         "count" if matches!(call.args.first(), Some(Ast::Call(_))) => {
@@ -288,13 +293,13 @@ fn plain(call: &Call, x: Expr, kind: ColumnType, aggregates: &mut Aggregates) ->
         "percentile" => return percentile(call, x, kind, aggregates),
         "spread" => {
             let (least, most) = (aggregates.column(min(x.clone())), aggregates.column(max(x)));
-            return Ok(Value::new(most - least, kind));
+            return Ok(TypedExpr::new(most - least, kind));
         }
         "stddev" => (stddev(float()), ColumnType::Float),
         "sum" => (sum(x), kind),
         other => return plan_err!("unsupported function {other}()"),
     };
-    Ok(Value::new(aggregates.column(expr), kind))
+    Ok(TypedExpr::new(aggregates.column(expr), kind))
 }
 
 /// Returns the value at the nearest rank, or NULL if that is before the first value.
@@ -302,8 +307,8 @@ fn percentile(
     call: &Call,
     x: Expr,
     kind: ColumnType,
-    aggregates: &mut Aggregates,
-) -> Result<Value> {
+    aggregates: &mut AggregateExprs,
+) -> Result<TypedExpr> {
     let percent = number(call.args.get(1)).unwrap_or_default();
     let all = array_agg(x.clone())
         .filter(x.clone().is_not_null())
@@ -311,7 +316,7 @@ fn percentile(
     let all = aggregates.column(all);
     let sorted = array_sort(all, lit("ASC"), lit("NULLS FIRST"));
     let rank = nearest_rank(aggregates.column(count(x)), percent);
-    Ok(Value::new(array_element(sorted, rank), kind))
+    Ok(TypedExpr::new(array_element(sorted, rank), kind))
 }
 
 /// Returns the rank of a percentile among `count` values, counted from 1.

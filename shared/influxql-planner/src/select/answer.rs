@@ -5,38 +5,38 @@ use datafusion::{
     functions_window::expr_fn::{dense_rank, row_number},
     logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, ident, lit},
 };
-use neap_influxql::{Expr as Ast, Order, Select};
+use neap_influxql::{Expr as Ast, Select, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
 use neap_series::{GroupKey, GroupTag, MEASUREMENT_COLUMN};
 
 use super::{
-    columns::{Columns, Resolved, measurement_literal, null_of, tag_column},
-    expand::Outputs,
-    functions::Functions,
-    query::{Part, is_output, output_column},
+    columns::{ResolvedColumn, SourceColumns, measurement_literal, null_of, tag_column},
+    expand::OutputColumns,
+    functions::SessionFunctions,
+    query::{AnswerPart, is_output, output_column},
     relation::{Relation, union},
 };
 
 /// The rows of a statement, by measurement.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct SelectAnswer {
     /// The tags of `GROUP BY`, sorted.
     pub(super) tags: Vec<String>,
     /// The columns of all sources together.
-    pub(super) columns: Columns,
+    pub(super) columns: SourceColumns,
     /// The names and expressions of the output columns.
-    pub(super) outputs: Outputs,
-    pub(super) order: Order,
+    pub(super) outputs: OutputColumns,
+    pub(super) order: TimeOrder,
     /// Sorted by measurement.
-    pub(super) parts: Vec<(String, Part)>,
+    pub(super) parts: Vec<(String, AnswerPart)>,
 }
 
 /// The maximum number of rows in a plan. DataFusion counts them as an `i64`.
-const MOST_ROWS: usize = usize::MAX >> 1;
+const MAX_PLAN_ROWS: usize = usize::MAX >> 1;
 
 /// Converts a number of rows to DataFusion's type.
 fn rows(count: u64) -> usize {
-    usize::try_from(count).map_or(MOST_ROWS, |count| count.min(MOST_ROWS))
+    usize::try_from(count).map_or(MAX_PLAN_ROWS, |count| count.min(MAX_PLAN_ROWS))
 }
 
 /// Returns a limit of rows or series. 0 means no limit, as in InfluxQL of InfluxDB 1.
@@ -44,7 +44,7 @@ fn limit(count: Option<u64>) -> Option<u64> {
     count.filter(|count| *count > 0)
 }
 
-impl Answer {
+impl SelectAnswer {
     /// Returns the names of the outputs, made distinct from the columns of tags that precede them.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::with_capacity(self.outputs.fields.len());
@@ -72,9 +72,9 @@ impl Answer {
             .iter()
             .position(|output| match &output.expr {
                 Ast::Column(column) if column.name == tag => match self.columns.resolve(column) {
-                    Resolved::Tag => true,
-                    Resolved::Unknown => column.cast.is_none(),
-                    Resolved::Field(..) | Resolved::Time => false,
+                    ResolvedColumn::Tag => true,
+                    ResolvedColumn::Unknown => column.cast.is_none(),
+                    ResolvedColumn::Field(..) | ResolvedColumn::Time => false,
                 },
                 _ => false,
             })
@@ -116,7 +116,7 @@ impl Answer {
 
     /// The order of the rows of a series.
     fn in_series(&self, keys: &[String]) -> Vec<SortExpr> {
-        let ascending = self.order == Order::Ascending;
+        let ascending = self.order == TimeOrder::Ascending;
         let time = ident(TIME_COLUMN).sort(ascending, false);
         let keys = keys.iter().map(|key| ident(key).sort(true, false));
         std::iter::once(time).chain(keys).collect()
@@ -129,7 +129,7 @@ impl Answer {
             let plan = self.series_limited(part.plan, select)?;
             let plan = self.rows_limited(plan, &part.keys, select)?;
             let keys = part.keys;
-            self.parts.push((measurement, Part { plan, keys }));
+            self.parts.push((measurement, AnswerPart { plan, keys }));
         }
         Ok(self)
     }
@@ -181,7 +181,7 @@ impl Answer {
         let plan = LogicalPlanBuilder::from(plan);
         if self.tags.is_empty() {
             let skipped = rows(offset);
-            let most = limit.map(|limit| rows(limit).min(MOST_ROWS - skipped));
+            let most = limit.map(|limit| rows(limit).min(MAX_PLAN_ROWS - skipped));
             return plan
                 .sort(self.in_series(keys))?
                 .limit(skipped, most)?
@@ -222,7 +222,7 @@ impl Answer {
     /// Returns the plan of the whole answer, and the columns that identify series.
     pub(super) fn finish(
         mut self,
-        functions: Functions<'_>,
+        functions: SessionFunctions<'_>,
         zone: Option<&str>,
     ) -> Result<(LogicalPlan, GroupKey)> {
         let group_key = self.group_key();
@@ -263,7 +263,7 @@ impl Answer {
     }
 
     /// Returns the output columns in their order.
-    fn columns(&self, functions: Functions<'_>, zone: Option<&str>) -> Result<Vec<Expr>> {
+    fn columns(&self, functions: SessionFunctions<'_>, zone: Option<&str>) -> Result<Vec<Expr>> {
         let time = self.time(functions, ident(TIME_COLUMN), zone)?;
         let mut columns = vec![ident(MEASUREMENT_COLUMN), time];
         let tags = self.named_tags().into_iter();
@@ -273,7 +273,12 @@ impl Answer {
         Ok(columns)
     }
 
-    fn time(&self, functions: Functions<'_>, time: Expr, zone: Option<&str>) -> Result<Expr> {
+    fn time(
+        &self,
+        functions: SessionFunctions<'_>,
+        time: Expr,
+        zone: Option<&str>,
+    ) -> Result<Expr> {
         let time = match zone {
             Some(zone) => functions.call("tz", vec![time, lit(zone)])?,
             None => time,
@@ -282,7 +287,7 @@ impl Answer {
     }
 
     /// Returns the plan of an answer without rows.
-    fn nothing(&self, functions: Functions<'_>, zone: Option<&str>) -> Result<LogicalPlan> {
+    fn nothing(&self, functions: SessionFunctions<'_>, zone: Option<&str>) -> Result<LogicalPlan> {
         let time = lit(ScalarValue::TimestampNanosecond(None, None));
         let mut columns = vec![
             measurement_literal("").alias(MEASUREMENT_COLUMN),

@@ -10,15 +10,15 @@ use datafusion::{
 use neap_influxql::{Cast, Column, ColumnKind};
 use neap_schema::{ColumnType, TIME_COLUMN};
 
-use super::value::Value;
+use super::value::TypedExpr;
 
 /// The tags and fields of one or more sources, by name. The time is not included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Columns(BTreeMap<String, ColumnType>);
+pub(super) struct SourceColumns(BTreeMap<String, ColumnType>);
 
 /// The meaning of a column reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resolved {
+pub(super) enum ResolvedColumn {
     /// The time of the row.
     Time,
     /// A tag.
@@ -29,7 +29,7 @@ pub(super) enum Resolved {
     Unknown,
 }
 
-impl Columns {
+impl SourceColumns {
     /// Returns the columns of a table or a subquery.
     pub(super) fn of(schema: &SchemaRef) -> Self {
         let columns = schema.fields().iter().filter_map(|field| {
@@ -78,40 +78,40 @@ impl Columns {
     }
 
     /// Resolves a column reference of a statement.
-    pub(super) fn resolve(&self, column: &Column) -> Resolved {
+    pub(super) fn resolve(&self, column: &Column) -> ResolvedColumn {
         if column.name == TIME_COLUMN {
-            return Resolved::Time;
+            return ResolvedColumn::Time;
         }
         let Some(kind) = self.get(&column.name) else {
-            return Resolved::Unknown;
+            return ResolvedColumn::Unknown;
         };
         let is_tag = kind == ColumnType::Tag;
         match column.cast {
-            None if is_tag => Resolved::Tag,
-            None => Resolved::Field(kind, kind),
-            Some(Cast::Kind(ColumnKind::Tag)) if is_tag => Resolved::Tag,
-            Some(Cast::Kind(ColumnKind::Field)) if !is_tag => Resolved::Field(kind, kind),
-            Some(Cast::Kind(_)) => Resolved::Unknown,
+            None if is_tag => ResolvedColumn::Tag,
+            None => ResolvedColumn::Field(kind, kind),
+            Some(Cast::Kind(ColumnKind::Tag)) if is_tag => ResolvedColumn::Tag,
+            Some(Cast::Kind(ColumnKind::Field)) if !is_tag => ResolvedColumn::Field(kind, kind),
+            Some(Cast::Kind(_)) => ResolvedColumn::Unknown,
             Some(cast) => {
                 let wanted = wanted(cast);
                 let fits = is_number(kind) && is_number(wanted) || kind == wanted;
                 match fits && !is_tag {
-                    true => Resolved::Field(kind, wanted),
-                    false => Resolved::Unknown,
+                    true => ResolvedColumn::Field(kind, wanted),
+                    false => ResolvedColumn::Unknown,
                 }
             }
         }
     }
 
     /// Returns the value of a column in a relation of [`super::relation`].
-    pub(super) fn read(&self, column: &Column) -> Value {
+    pub(super) fn read(&self, column: &Column) -> TypedExpr {
         match self.resolve(column) {
-            Resolved::Time => Value::new(ident(TIME_COLUMN), ColumnType::Time),
-            Resolved::Tag => Value::new(ident(tag_column(&column.name)), ColumnType::Tag),
-            Resolved::Field(kind, wanted) => {
-                Value::new(ident(field_column(&column.name)), kind).read_as(wanted)
+            ResolvedColumn::Time => TypedExpr::new(ident(TIME_COLUMN), ColumnType::Time),
+            ResolvedColumn::Tag => TypedExpr::new(ident(tag_column(&column.name)), ColumnType::Tag),
+            ResolvedColumn::Field(kind, wanted) => {
+                TypedExpr::new(ident(field_column(&column.name)), kind).read_as(wanted)
             }
-            Resolved::Unknown => Value::null(),
+            ResolvedColumn::Unknown => TypedExpr::null(),
         }
     }
 }

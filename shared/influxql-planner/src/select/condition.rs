@@ -13,16 +13,16 @@ use neap_influxql::{Column, CompareOp, Condition, Expr as Ast, Literal, Regex};
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
-    columns::{Columns, Resolved},
-    time::{Clock, is_time, mirrored},
-    value::{Value, binary, comparable, evaluate},
+    columns::{ResolvedColumn, SourceColumns},
+    time::{TimeContext, is_time, mirrored},
+    value::{TypedExpr, binary, comparable, evaluate},
 };
 
 /// The context of conditions: the columns of one source, and the clock.
 #[derive(Debug)]
-pub(super) struct Rows<'a> {
-    pub(super) columns: &'a Columns,
-    pub(super) clock: &'a Clock,
+pub(super) struct ConditionContext<'a> {
+    pub(super) columns: &'a SourceColumns,
+    pub(super) clock: &'a TimeContext,
 }
 
 /// Compiles a regular expression.
@@ -34,7 +34,7 @@ pub fn compile_pattern(Regex(pattern): &Regex) -> Result<regex::Regex> {
         .map_err(|error| plan_datafusion_err!("invalid regular expression '{pattern}': {error}"))
 }
 
-impl Rows<'_> {
+impl ConditionContext<'_> {
     /// Translates a condition into a predicate.
     pub(super) fn predicate(&self, condition: &Condition) -> Result<Expr> {
         match condition {
@@ -77,27 +77,27 @@ impl Rows<'_> {
             tag = Some(column);
             list.push(lit(text.clone()));
         }
-        let tag = tag.filter(|tag| self.columns.resolve(tag) == Resolved::Tag)?;
+        let tag = tag.filter(|tag| self.columns.resolve(tag) == ResolvedColumn::Tag)?;
         Some(in_list(ident(&tag.name), list, false))
     }
 
-    fn value(&self, expr: &Ast) -> Result<Value> {
+    fn value(&self, expr: &Ast) -> Result<TypedExpr> {
         evaluate(expr, &|expr| match expr {
             Ast::Column(column) => Some(self.column(column)),
             Ast::Call(call) if call.name == "now" => {
-                Some(Value::new(nanos(self.clock.now), ColumnType::Time))
+                Some(TypedExpr::new(nanos(self.clock.now), ColumnType::Time))
             }
             _ => None,
         })
     }
 
-    fn column(&self, column: &Column) -> Value {
+    fn column(&self, column: &Column) -> TypedExpr {
         let read = ident(&column.name);
         match self.columns.resolve(column) {
-            Resolved::Time => Value::new(read, ColumnType::Time),
-            Resolved::Tag => Value::new(read, ColumnType::Tag),
-            Resolved::Field(kind, wanted) => Value::new(read, kind).read_as(wanted),
-            Resolved::Unknown => Value::new(lit(""), ColumnType::Tag),
+            ResolvedColumn::Time => TypedExpr::new(read, ColumnType::Time),
+            ResolvedColumn::Tag => TypedExpr::new(read, ColumnType::Tag),
+            ResolvedColumn::Field(kind, wanted) => TypedExpr::new(read, kind).read_as(wanted),
+            ResolvedColumn::Unknown => TypedExpr::new(lit(""), ColumnType::Tag),
         }
     }
 
@@ -171,7 +171,7 @@ fn operator(op: CompareOp) -> Operator {
     }
 }
 
-fn texts(left: Value, op: CompareOp, right: Value) -> Expr {
+fn texts(left: TypedExpr, op: CompareOp, right: TypedExpr) -> Expr {
     if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &right.expr {
         let text = text.clone();
         return text_with_constant(left, op, &text);
@@ -183,7 +183,7 @@ fn texts(left: Value, op: CompareOp, right: Value) -> Expr {
 }
 
 /// Compares a text with a constant. Uses forms that a scan can use for pruning, if there are any.
-fn text_with_constant(left: Value, op: CompareOp, text: &str) -> Expr {
+fn text_with_constant(left: TypedExpr, op: CompareOp, text: &str) -> Expr {
     let is_tag = left.kind == Some(ColumnType::Tag);
     let column = left.expr.clone();
     let plain = binary(left.expr.clone(), operator(op), lit(text));
@@ -198,14 +198,14 @@ fn text_with_constant(left: Value, op: CompareOp, text: &str) -> Expr {
 }
 
 /// Replaces a missing tag by the empty string.
-fn filled(value: Value) -> Expr {
+fn filled(value: TypedExpr) -> Expr {
     match value.kind {
         Some(ColumnType::Tag) => coalesce(vec![value.expr, lit("")]),
         _ => value.expr,
     }
 }
 
-fn matches(value: Value, wanted: bool, regex: &Regex) -> Result<Expr> {
+fn matches(value: TypedExpr, wanted: bool, regex: &Regex) -> Result<Expr> {
     let pattern = compile_pattern(regex)?;
     let op = if wanted {
         Operator::RegexMatch

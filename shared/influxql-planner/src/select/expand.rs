@@ -7,30 +7,30 @@ use neap_influxql::{Call, Column, ColumnKind, Dimension, Expr as Ast, Field, quo
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
-    columns::{Columns, is_number},
+    columns::{SourceColumns, is_number},
     condition::compile_pattern,
 };
 
 /// An output column of an answer, except the time.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Output {
+pub(super) struct OutputColumn {
     pub(super) name: String,
     pub(super) expr: Ast,
 }
 
 /// The output columns of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Outputs {
+pub(super) struct OutputColumns {
     /// The name of the time column.
     pub(super) time: String,
-    pub(super) fields: Vec<Output>,
+    pub(super) fields: Vec<OutputColumn>,
 }
 
 /// Returns the tags of `GROUP BY`, sorted.
 ///
 /// # Errors
 /// Planning errors for the time, which is no tag, and for invalid regular expressions.
-pub(super) fn tags(group_by: &[Dimension], columns: &Columns) -> Result<Vec<String>> {
+pub(super) fn tags(group_by: &[Dimension], columns: &SourceColumns) -> Result<Vec<String>> {
     let mut tags = BTreeSet::new();
     for dimension in group_by {
         match dimension {
@@ -56,7 +56,11 @@ pub(super) fn tags(group_by: &[Dimension], columns: &Columns) -> Result<Vec<Stri
 ///
 /// # Errors
 /// Planning errors for wildcards in unsupported places, and for a list of nothing but the time.
-pub(super) fn outputs(fields: &[Field], columns: &Columns, tags: &[String]) -> Result<Outputs> {
+pub(super) fn outputs(
+    fields: &[Field],
+    columns: &SourceColumns,
+    tags: &[String],
+) -> Result<OutputColumns> {
     let mut time = TIME_COLUMN.to_owned();
     let mut named: Vec<(Option<String>, Ast)> = Vec::new();
     for Field { expr, alias } in fields {
@@ -97,7 +101,7 @@ pub(super) fn outputs(fields: &[Field], columns: &Columns, tags: &[String]) -> R
         return plan_err!("at least 1 non-time field must be queried");
     }
     let fields = unique(&time, named);
-    Ok(Outputs { time, fields })
+    Ok(OutputColumns { time, fields })
 }
 
 /// The tags that `top` and `bottom` return next to the values.
@@ -113,7 +117,7 @@ fn picked_tags(call: &Call) -> impl Iterator<Item = Ast> {
 /// Returns the columns that match a wildcard or a regular expression.
 fn matching<'a>(
     pattern: &Ast,
-    columns: &'a Columns,
+    columns: &'a SourceColumns,
 ) -> Result<impl Iterator<Item = (&'a str, ColumnType)> + use<'a>> {
     let regex = match pattern {
         Ast::Regex(regex) => Some(compile_pattern(regex)?),
@@ -176,7 +180,7 @@ fn has_wildcard(expr: &Ast) -> bool {
 }
 
 /// Gives each column a distinct name: its alias or its default name, with a number if the name is taken.
-fn unique(time: &str, fields: Vec<(Option<String>, Ast)>) -> Vec<Output> {
+fn unique(time: &str, fields: Vec<(Option<String>, Ast)>) -> Vec<OutputColumn> {
     let mut taken: BTreeSet<String> = BTreeSet::from([time.to_owned(), TIME_COLUMN.to_owned()]);
     let mut free = |name: String| {
         let mut free = name.clone();
@@ -191,7 +195,7 @@ fn unique(time: &str, fields: Vec<(Option<String>, Ast)>) -> Vec<Output> {
         .into_iter()
         .map(|(alias, expr)| (alias.map(&mut free), expr))
         .collect();
-    let outputs = named.into_iter().map(|(alias, expr)| Output {
+    let outputs = named.into_iter().map(|(alias, expr)| OutputColumn {
         name: alias.unwrap_or_else(|| free(default_name(&expr))),
         expr,
     });

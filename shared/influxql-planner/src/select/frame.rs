@@ -5,52 +5,52 @@ use neap_influxql::{Condition, Dimension, Fill, Select};
 
 use super::{
     shape::windows_before,
-    time::{self, Clock, TimeRange},
-    window::Window,
+    time::{self, StatementTimeRange, TimeContext},
+    window::WindowSpec,
 };
 
 /// The properties that a subquery inherits from the outer statement.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inherited {
+pub(super) struct InheritedScope {
     is_subquery: bool,
-    range: TimeRange,
+    range: StatementTimeRange,
     /// The tags that the `GROUP BY` of the outer statement names.
     tags: Vec<Dimension>,
     /// The windows of the outer statement. Aggregates without windows of their own are computed for each of these.
-    window: Option<Window>,
+    window: Option<WindowSpec>,
     zone: Option<String>,
 }
 
 /// The time range, windows and groups of a statement.
 #[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) clock: Clock,
+pub(super) struct SelectScope {
+    pub(super) clock: TimeContext,
     zone: Option<String>,
     /// The times of the rows that are read.
-    pub(super) range: TimeRange,
+    pub(super) range: StatementTimeRange,
     /// The first time in the answer, if earlier rows are read only to compute it.
     pub(super) shown_from: Option<i64>,
     /// The condition without the time range.
     pub(super) condition: Option<Condition>,
     /// Whether the statement itself has `GROUP BY time`.
     pub(super) has_own_window: bool,
-    pub(super) window: Option<Window>,
+    pub(super) window: Option<WindowSpec>,
     /// The value of windows without rows.
     pub(super) fill: Fill,
     /// The dimensions, including inherited ones.
     pub(super) group_by: Vec<Dimension>,
 }
 
-impl Frame {
+impl SelectScope {
     /// Resolves the time range, windows and groups of a statement.
     ///
     /// # Errors
     /// Planning errors for invalid times and zones.
-    pub(super) fn of(select: &Select, inherited: &Inherited, now: i64) -> Result<Self> {
+    pub(super) fn of(select: &Select, inherited: &InheritedScope, now: i64) -> Result<Self> {
         let zone = select.time_zone.as_ref().or(inherited.zone.as_ref());
-        let clock = Clock::new(now, zone.map(String::as_str))?;
+        let clock = TimeContext::new(now, zone.map(String::as_str))?;
         let (own_range, condition) = time::split(select.condition.as_ref(), &clock)?;
-        let own_window = Window::of(&select.group_by, &clock, zone.map(String::as_str))?;
+        let own_window = WindowSpec::of(&select.group_by, &clock, zone.map(String::as_str))?;
         let has_own_window = own_window.is_some();
         let window = own_window.or_else(|| inherited.window.clone());
         let mut range = own_range.intersect(inherited.range);
@@ -75,10 +75,10 @@ impl Frame {
     }
 
     /// Returns the properties that subqueries of the statement inherit.
-    pub(super) fn within(&self) -> Inherited {
+    pub(super) fn within(&self) -> InheritedScope {
         let tags = self.group_by.iter();
         let tags = tags.filter(|dimension| matches!(dimension, Dimension::Tag(_)));
-        Inherited {
+        InheritedScope {
             is_subquery: true,
             range: self.range,
             tags: tags.cloned().collect(),
@@ -89,7 +89,11 @@ impl Frame {
 }
 
 /// Moves the start of the range back by a number of windows. Returns the original start if it has moved.
-fn look_back(range: &mut TimeRange, window: Option<&Window>, windows: i64) -> Option<i64> {
+fn look_back(
+    range: &mut StatementTimeRange,
+    window: Option<&WindowSpec>,
+    windows: i64,
+) -> Option<i64> {
     let (window, from) = (window?, range.lower?);
     if windows == 0 {
         return None;
@@ -101,7 +105,7 @@ fn look_back(range: &mut TimeRange, window: Option<&Window>, windows: i64) -> Op
 
 /// Returns the value of windows without rows. A subquery leaves them out by default, because the outer statement
 /// ignores NULLs.
-fn fill(select: &Select, inherited: &Inherited) -> Fill {
+fn fill(select: &Select, inherited: &InheritedScope) -> Fill {
     match select.fill.clone().unwrap_or(Fill::Null) {
         Fill::Null if inherited.is_subquery => Fill::None,
         fill => fill,

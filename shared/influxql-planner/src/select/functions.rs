@@ -10,9 +10,9 @@ use datafusion::{
 
 /// Looks up functions of `neap-sql-functions` by name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Functions<'a>(pub(super) &'a SessionState);
+pub(super) struct SessionFunctions<'a>(pub(super) &'a SessionState);
 
-impl Functions<'_> {
+impl SessionFunctions<'_> {
     /// Returns a scalar function.
     pub(super) fn scalar(&self, name: &str) -> Result<Arc<ScalarUDF>> {
         self.0.udf(name)

@@ -16,22 +16,22 @@ use neap_influxql::{Call, Column};
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
-    query::Query,
+    query::SelectQuery,
     shape::{argument, duration},
-    value::Value,
+    value::TypedExpr,
 };
 
 const SECOND: i64 = 1_000_000_000;
 
 /// The names of the columns with the previous and the next point of a field.
-struct Neighbours {
+struct NeighbourColumns {
     time_before: String,
     value_before: String,
     time_after: String,
     value_after: String,
 }
 
-impl Neighbours {
+impl NeighbourColumns {
     fn of(column: &Column) -> Self {
         let name = |what: &str| format!("{what}:{}", column.name);
         Self {
@@ -44,7 +44,7 @@ impl Neighbours {
 }
 
 /// Returns the numeric fields that have an integral.
-fn integrated<'a>(query: &Query<'_>, calls: &'a [Call]) -> Vec<&'a Column> {
+fn integrated<'a>(query: &SelectQuery<'_>, calls: &'a [Call]) -> Vec<&'a Column> {
     let mut columns: Vec<&Column> = Vec::new();
     for call in calls.iter().filter(|call| call.name == "integral") {
         let column = argument(call).filter(|column| query.argument(column).is_number());
@@ -55,7 +55,7 @@ fn integrated<'a>(query: &Query<'_>, calls: &'a [Call]) -> Vec<&'a Column> {
 
 /// Adds the neighbouring points to each row, if the calls include integrals.
 pub(super) fn prepared(
-    query: &Query<'_>,
+    query: &SelectQuery<'_>,
     rows: LogicalPlan,
     calls: &[Call],
 ) -> Result<LogicalPlan> {
@@ -68,7 +68,7 @@ pub(super) fn prepared(
         let value = float(query.argument(column).expr);
         let time = nanos(ident(TIME_COLUMN));
         let time = when(value.clone().is_not_null(), time).end()?;
-        let names = Neighbours::of(column);
+        let names = NeighbourColumns::of(column);
         shifts.push(over(query, lag(time.clone(), Some(1), None))?.alias(names.time_before));
         shifts.push(over(query, lag(value.clone(), Some(1), None))?.alias(names.value_before));
         shifts.push(over(query, lead(time, Some(1), None))?.alias(names.time_after));
@@ -77,7 +77,7 @@ pub(super) fn prepared(
     LogicalPlanBuilder::from(rows).window(shifts)?.build()
 }
 
-fn over(query: &Query<'_>, shift: Expr) -> Result<Expr> {
+fn over(query: &SelectQuery<'_>, shift: Expr) -> Result<Expr> {
     shift
         .partition_by(query.tag_columns().collect())
         .order_by(vec![ident(TIME_COLUMN).sort(true, false)])
@@ -87,20 +87,20 @@ fn over(query: &Query<'_>, shift: Expr) -> Result<Expr> {
 
 /// Returns the area of a group.
 pub(super) fn total(
-    query: &Query<'_>,
+    query: &SelectQuery<'_>,
     call: &Call,
     mut aggregate: impl FnMut(Expr) -> Expr,
-) -> Result<Value> {
+) -> Result<TypedExpr> {
     let Some(column) = argument(call) else {
-        return Ok(Value::null());
+        return Ok(TypedExpr::null());
     };
     let unit = duration(call.args.get(1)).unwrap_or(SECOND);
-    let names = Neighbours::of(column);
-    let here = Point {
+    let names = NeighbourColumns::of(column);
+    let here = LinePoint {
         time: nanos(ident(TIME_COLUMN)),
         value: float(query.argument(column).expr),
     };
-    let before = Point {
+    let before = LinePoint {
         time: ident(names.time_before),
         value: ident(names.value_before),
     };
@@ -108,7 +108,7 @@ pub(super) fn total(
     let area = match &query.window {
         None => when(before.time.clone().is_null(), nothing()).otherwise(before.area_to(&here))?,
         Some(window) => {
-            let after = Point {
+            let after = LinePoint {
                 time: ident(names.time_after),
                 value: ident(names.value_after),
             };
@@ -131,16 +131,16 @@ pub(super) fn total(
         }
     };
     let area = when(here.value.is_not_null(), area / lit(unit as f64)).end()?;
-    Ok(Value::new(aggregate(sum(area)), ColumnType::Float))
+    Ok(TypedExpr::new(aggregate(sum(area)), ColumnType::Float))
 }
 
 /// A point of the line: a time in integer nanoseconds, which a float can't represent exactly, and a float.
-struct Point {
+struct LinePoint {
     time: Expr,
     value: Expr,
 }
 
-impl Point {
+impl LinePoint {
     fn until(&self, time: Expr) -> Expr {
         float(time - self.time.clone())
     }

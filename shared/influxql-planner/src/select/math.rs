@@ -7,20 +7,20 @@ use datafusion::{
 };
 use neap_schema::ColumnType;
 
-use super::value::Value;
+use super::value::TypedExpr;
 
 /// The functions of one number that return a float.
-const OF_FLOATS: [&str; 11] = [
+const FLOAT_FUNCTIONS: [&str; 11] = [
     "acos", "asin", "atan", "cos", "exp", "ln", "log2", "log10", "sin", "sqrt", "tan",
 ];
 
 /// The functions of one number that return a number of the same type.
-const SAME_TYPE: [&str; 4] = ["abs", "ceil", "floor", "round"];
+const SAME_TYPE_FUNCTIONS: [&str; 4] = ["abs", "ceil", "floor", "round"];
 
 /// Whether a function with this name exists.
 pub(super) fn is_known(name: &str) -> bool {
-    OF_FLOATS.contains(&name)
-        || SAME_TYPE.contains(&name)
+    FLOAT_FUNCTIONS.contains(&name)
+        || SAME_TYPE_FUNCTIONS.contains(&name)
         || matches!(name, "atan2" | "log" | "pow" | "date_part")
 }
 
@@ -28,7 +28,7 @@ pub(super) fn is_known(name: &str) -> bool {
 ///
 /// # Errors
 /// Planning errors for unknown functions and wrong numbers of arguments.
-pub(super) fn call(name: &str, args: Vec<Value>) -> Result<Value> {
+pub(super) fn call(name: &str, args: Vec<TypedExpr>) -> Result<TypedExpr> {
     if name == "date_part" {
         return date_part(args);
     }
@@ -47,11 +47,11 @@ pub(super) fn call(name: &str, args: Vec<Value>) -> Result<Value> {
     }
 }
 
-fn of_one(name: &str, x: Value) -> Value {
+fn of_one(name: &str, x: TypedExpr) -> TypedExpr {
     if !x.is_number() {
-        return Value::null();
+        return TypedExpr::null();
     }
-    if SAME_TYPE.contains(&name) {
+    if SAME_TYPE_FUNCTIONS.contains(&name) {
         return same_type(name, x);
     }
     let x = x.read_as(ColumnType::Float).expr;
@@ -67,14 +67,14 @@ fn of_one(name: &str, x: Value) -> Value {
         "sin" => df::sin(x),
         "sqrt" => return square_root(x),
         "tan" => df::tan(x),
-        _ => return Value::null(),
+        _ => return TypedExpr::null(),
     };
-    Value::new(expr, ColumnType::Float)
+    TypedExpr::new(expr, ColumnType::Float)
 }
 
 /// Integers need no rounding, and unsigned ones have no sign.
-fn same_type(name: &str, x: Value) -> Value {
-    let Value { expr, kind } = x;
+fn same_type(name: &str, x: TypedExpr) -> TypedExpr {
+    let TypedExpr { expr, kind } = x;
     let expr = match (name, kind) {
         ("abs", Some(ColumnType::Float | ColumnType::Integer)) => df::abs(expr),
         ("ceil", Some(ColumnType::Float)) => df::ceil(expr),
@@ -82,22 +82,22 @@ fn same_type(name: &str, x: Value) -> Value {
         ("round", Some(ColumnType::Float)) => df::round(vec![expr]),
         _ => expr,
     };
-    Value { expr, kind }
+    TypedExpr { expr, kind }
 }
 
 /// Returns NULL for negative numbers, for which DataFusion would fail.
-fn square_root(x: Expr) -> Value {
+fn square_root(x: Expr) -> TypedExpr {
     let null = lit(ScalarValue::Float64(None));
     let guarded = when(x.clone().lt(lit(0.0)), null).otherwise(df::sqrt(x));
     guarded.map_or_else(
-        |_| Value::null(),
-        |expr| Value::new(expr, ColumnType::Float),
+        |_| TypedExpr::null(),
+        |expr| TypedExpr::new(expr, ColumnType::Float),
     )
 }
 
-fn of_two(name: &str, x: Value, y: Value) -> Value {
+fn of_two(name: &str, x: TypedExpr, y: TypedExpr) -> TypedExpr {
     if !x.is_number() || !y.is_number() {
-        return Value::null();
+        return TypedExpr::null();
     }
     let float = ColumnType::Float;
     let (x, y) = (x.read_as(float).expr, y.read_as(float).expr);
@@ -107,18 +107,18 @@ fn of_two(name: &str, x: Value, y: Value) -> Value {
         "log" => df::log(y, x),
         _ => df::power(x, y),
     };
-    Value::new(expr, float)
+    TypedExpr::new(expr, float)
 }
 
 /// `date_part('unit', time)`, an extension of InfluxDB 3.
-fn date_part(args: Vec<Value>) -> Result<Value> {
-    match <[Value; 2]>::try_from(args) {
+fn date_part(args: Vec<TypedExpr>) -> Result<TypedExpr> {
+    match <[TypedExpr; 2]>::try_from(args) {
         Ok([unit, time])
             if unit.kind == Some(ColumnType::String) && time.kind == Some(ColumnType::Time) =>
         {
             let part = df::date_part(unit.expr, time.expr);
             let part = cast(part, ColumnType::Integer.data_type());
-            Ok(Value::new(part, ColumnType::Integer))
+            Ok(TypedExpr::new(part, ColumnType::Integer))
         }
         _ => plan_err!("date_part takes the name of a unit and time"),
     }

@@ -19,7 +19,7 @@ use datafusion::{
     },
 };
 
-static MODE: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(Mode::new().into()));
+static MODE: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(ModeFunction::new().into()));
 
 /// Returns the most frequent `value`; `time` breaks ties.
 pub(super) fn mode(value: Expr, time: Expr) -> Expr {
@@ -27,11 +27,11 @@ pub(super) fn mode(value: Expr, time: Expr) -> Expr {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Mode {
+struct ModeFunction {
     signature: Signature,
 }
 
-impl Mode {
+impl ModeFunction {
     fn new() -> Self {
         Self {
             signature: Signature::user_defined(Volatility::Immutable),
@@ -39,7 +39,7 @@ impl Mode {
     }
 }
 
-impl AggregateUDFImpl for Mode {
+impl AggregateUDFImpl for ModeFunction {
     fn name(&self) -> &str {
         "mode"
     }
@@ -82,7 +82,7 @@ impl AggregateUDFImpl for Mode {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Frequencies {
+        Ok(Box::new(ModeAccumulator {
             data_type: args.return_type().clone(),
             values: HashMap::new(),
             bytes: 0,
@@ -92,23 +92,23 @@ impl AggregateUDFImpl for Mode {
 
 /// The count of a value, and the time of its first occurrence.
 #[derive(Debug, Clone, Copy)]
-struct Frequency {
+struct ValueFrequency {
     count: i64,
     first: i64,
 }
 
 #[derive(Debug)]
-struct Frequencies {
+struct ModeAccumulator {
     data_type: DataType,
-    values: HashMap<ScalarValue, Frequency>,
+    values: HashMap<ScalarValue, ValueFrequency>,
     /// The memory of the values.
     bytes: usize,
 }
 
-impl Frequencies {
+impl ModeAccumulator {
     fn add(&mut self, mut value: ScalarValue, count: i64, first: i64) {
         value.compact();
-        let bytes = value.size() + size_of::<Frequency>();
+        let bytes = value.size() + size_of::<ValueFrequency>();
         match self.values.entry(value) {
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
@@ -116,14 +116,14 @@ impl Frequencies {
                 known.first = known.first.min(first);
             }
             Entry::Vacant(new) => {
-                new.insert(Frequency { count, first });
+                new.insert(ValueFrequency { count, first });
                 self.bytes += bytes;
             }
         }
     }
 }
 
-impl Accumulator for Frequencies {
+impl Accumulator for ModeAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let [values, times] = values else {
             return exec_err!("mode takes a value and a time");
@@ -168,7 +168,7 @@ impl Accumulator for Frequencies {
             Ok(SingleRowListArrayBuilder::new(array).build_list_scalar())
         };
         let (mut values, mut counts, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        for (value, Frequency { count, first }) in self.values.drain() {
+        for (value, ValueFrequency { count, first }) in self.values.drain() {
             values.push(value);
             counts.push(ScalarValue::from(count));
             times.push(ScalarValue::from(first));
@@ -193,6 +193,6 @@ impl Accumulator for Frequencies {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.values.capacity() * size_of::<Frequency>() + self.bytes
+        size_of_val(self) + self.values.capacity() * size_of::<ValueFrequency>() + self.bytes
     }
 }

@@ -15,10 +15,10 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
     aggregate::{check_type, nearest_rank},
-    columns::{Resolved, tag_column},
-    query::{Part, Query},
+    columns::{ResolvedColumn, tag_column},
+    query::{AnswerPart, SelectQuery},
     shape::{self, argument, number},
-    value::Value,
+    value::TypedExpr,
 };
 
 /// The column with the start of a row's window.
@@ -29,8 +29,8 @@ const RANK: &str = "rank";
 const TOTAL: &str = "total";
 
 /// Plans a query of one selector.
-pub(super) fn plan(query: &Query<'_>, rows: LogicalPlan, call: &Call) -> Result<Part> {
-    let value = argument(call).map_or_else(Value::null, |column| query.argument(column));
+pub(super) fn plan(query: &SelectQuery<'_>, rows: LogicalPlan, call: &Call) -> Result<AnswerPart> {
+    let value = argument(call).map_or_else(TypedExpr::null, |column| query.argument(column));
     if let Some(kind) = value.kind {
         check_type(&call.name, kind)?;
     }
@@ -69,7 +69,12 @@ pub(super) fn plan(query: &Query<'_>, rows: LogicalPlan, call: &Call) -> Result<
 
 /// Projects the columns of a selected row. With windows, the row of a selector of single rows gets the time of its
 /// window.
-fn project(query: &Query<'_>, plan: LogicalPlan, call: &Call, value: Value) -> Result<Part> {
+fn project(
+    query: &SelectQuery<'_>,
+    plan: LogicalPlan,
+    call: &Call,
+    value: TypedExpr,
+) -> Result<AnswerPart> {
     let picked = Ast::Call(call.clone());
     let leaf = |expr: &Ast| match expr {
         Ast::Column(column) => Some(query.read(column)),
@@ -93,7 +98,7 @@ fn project(query: &Query<'_>, plan: LogicalPlan, call: &Call, value: Value) -> R
 }
 
 /// Collects the columns of an expression outside of selector calls.
-fn add_columns(query: &Query<'_>, expr: &Ast, values: &mut Vec<(Ast, Value)>) {
+fn add_columns(query: &SelectQuery<'_>, expr: &Ast, values: &mut Vec<(Ast, TypedExpr)>) {
     match expr {
         Ast::Column(column) if !values.iter().any(|(known, _)| known == expr) => {
             values.push((expr.clone(), query.read(column)));
@@ -102,7 +107,7 @@ fn add_columns(query: &Query<'_>, expr: &Ast, values: &mut Vec<(Ast, Value)>) {
             add_columns(query, left, values);
             add_columns(query, right, values);
         }
-        Ast::Call(call) if shape::class(&call.name) == Some(shape::Class::Math) => {
+        Ast::Call(call) if shape::class(&call.name) == Some(shape::FunctionClass::Math) => {
             for arg in &call.args {
                 add_columns(query, arg, values);
             }
@@ -113,11 +118,11 @@ fn add_columns(query: &Query<'_>, expr: &Ast, values: &mut Vec<(Ast, Value)>) {
 
 /// Returns the column of a tag argument of `top` or `bottom`. A name that is no column counts as a tag that all rows
 /// lack, so it has one value.
-fn tag_value(query: &Query<'_>, call: &Call, tag: &Column) -> Result<Option<Expr>> {
+fn tag_value(query: &SelectQuery<'_>, call: &Call, tag: &Column) -> Result<Option<Expr>> {
     match query.columns.resolve(tag) {
-        Resolved::Tag => Ok(Some(ident(tag_column(&tag.name)))),
-        Resolved::Unknown => Ok(None),
-        Resolved::Field(..) | Resolved::Time => {
+        ResolvedColumn::Tag => Ok(Some(ident(tag_column(&tag.name)))),
+        ResolvedColumn::Unknown => Ok(None),
+        ResolvedColumn::Field(..) | ResolvedColumn::Time => {
             plan_err!("invalid argument for {}: {} is no tag", call.name, tag.name)
         }
     }
@@ -143,7 +148,7 @@ fn ranked(
 }
 
 /// The order in which a selector prefers rows. Tags come last, so that the order is total.
-fn order(query: &Query<'_>, call: &Call, value: &Expr) -> Result<Vec<SortExpr>> {
+fn order(query: &SelectQuery<'_>, call: &Call, value: &Expr) -> Result<Vec<SortExpr>> {
     let asc = |expr: Expr| expr.sort(true, false);
     let desc = |expr: Expr| expr.sort(false, false);
     let (time, value) = (ident(TIME_COLUMN), value.clone());
@@ -159,7 +164,7 @@ fn order(query: &Query<'_>, call: &Call, value: &Expr) -> Result<Vec<SortExpr>> 
 }
 
 /// Returns a pseudo-random key of each row, so that a sample is the same each time.
-fn shuffled(query: &Query<'_>, time: Expr) -> Expr {
+fn shuffled(query: &SelectQuery<'_>, time: Expr) -> Expr {
     let text = ColumnType::String.data_type();
     let tags = query.other_tags().into_iter();
     let tags = tags.map(|tag| cast(ident(tag), text.clone()));

@@ -10,42 +10,42 @@ use neap_influxql::{Column, Condition, Expr as Ast, Fill};
 use neap_schema::TIME_COLUMN;
 
 use super::{
-    columns::{Columns, Resolved, tag_column},
+    columns::{ResolvedColumn, SourceColumns, tag_column},
     condition::nanos,
-    expand::Output,
-    functions::Functions,
-    shape::{Shape, Survey, argument},
-    time::{Clock, TimeRange},
-    value::{Value, evaluate},
-    window::Window,
+    expand::OutputColumn,
+    functions::SessionFunctions,
+    shape::{FieldCalls, QueryShape, argument},
+    time::{StatementTimeRange, TimeContext},
+    value::{TypedExpr, evaluate},
+    window::WindowSpec,
 };
 
 /// The properties of a `SELECT` that planning its parts needs.
 #[derive(Debug)]
-pub(super) struct Query<'a> {
-    pub(super) functions: Functions<'a>,
-    pub(super) clock: Clock,
+pub(super) struct SelectQuery<'a> {
+    pub(super) functions: SessionFunctions<'a>,
+    pub(super) clock: TimeContext,
     /// The columns of all sources together.
-    pub(super) columns: Columns,
-    pub(super) outputs: Vec<Output>,
+    pub(super) columns: SourceColumns,
+    pub(super) outputs: Vec<OutputColumn>,
     /// The tags of `GROUP BY`, sorted.
     pub(super) tags: Vec<String>,
-    pub(super) window: Option<Window>,
+    pub(super) window: Option<WindowSpec>,
     pub(super) fill: Fill,
     /// The times of the rows that are read.
-    pub(super) range: TimeRange,
+    pub(super) range: StatementTimeRange,
     /// The first time in the answer, if earlier rows are read only to compute it.
     pub(super) shown_from: Option<i64>,
     /// The condition without the time range.
     pub(super) condition: Option<Condition>,
-    pub(super) survey: Survey,
-    pub(super) shape: Shape,
+    pub(super) survey: FieldCalls,
+    pub(super) shape: QueryShape,
 }
 
 /// The rows of an answer for one measurement: `time`, a column for each tag of `GROUP BY`, one for each output
 /// ([`output_column`]), and those of `keys`.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct AnswerPart {
     pub(super) plan: LogicalPlan,
     /// The columns that order rows of the same time.
     pub(super) keys: Vec<String>,
@@ -61,7 +61,7 @@ pub(super) fn is_output(column: &str) -> bool {
     column.starts_with("out:")
 }
 
-impl Query<'_> {
+impl SelectQuery<'_> {
     /// The distinct fields that the outputs read.
     pub(super) fn fields(&self) -> BTreeSet<String> {
         let mut fields = BTreeSet::new();
@@ -74,7 +74,7 @@ impl Query<'_> {
     /// The fields of which a row must have at least one to count.
     pub(super) fn needed_fields(&self) -> BTreeSet<String> {
         match &self.shape {
-            Shape::Picked(call) => {
+            QueryShape::Picked(call) => {
                 let column = argument(call).map(|column| column.name.clone());
                 column.into_iter().collect()
             }
@@ -95,9 +95,9 @@ impl Query<'_> {
         match expr {
             Ast::Column(column) => {
                 let is_wanted = match self.columns.resolve(column) {
-                    Resolved::Tag => tags,
-                    Resolved::Field(..) => !tags,
-                    Resolved::Time | Resolved::Unknown => false,
+                    ResolvedColumn::Tag => tags,
+                    ResolvedColumn::Field(..) => !tags,
+                    ResolvedColumn::Time | ResolvedColumn::Unknown => false,
                 };
                 if is_wanted {
                     names.insert(column.name.clone());
@@ -136,7 +136,7 @@ impl Query<'_> {
     /// not carry them twice.
     pub(super) fn row_keys(&self) -> Vec<String> {
         let key = |tag: &str| {
-            let same = |output: &Output| output.expr == Ast::column(tag);
+            let same = |output: &OutputColumn| output.expr == Ast::column(tag);
             let output = self.outputs.iter().position(same);
             output.map_or_else(|| tag_column(tag), output_column)
         };
@@ -152,20 +152,20 @@ impl Query<'_> {
     }
 
     /// Returns the value of a column in a relation.
-    pub(super) fn read(&self, column: &Column) -> Value {
+    pub(super) fn read(&self, column: &Column) -> TypedExpr {
         self.columns.read(column)
     }
 
     /// Returns the argument of a call. Tags are NULL, because InfluxQL has no functions of tags.
-    pub(super) fn argument(&self, column: &Column) -> Value {
+    pub(super) fn argument(&self, column: &Column) -> TypedExpr {
         match self.columns.resolve(column) {
-            Resolved::Field(..) => self.read(column),
-            _ => Value::null(),
+            ResolvedColumn::Field(..) => self.read(column),
+            _ => TypedExpr::null(),
         }
     }
 
     /// Returns the start of the window that contains a time.
-    pub(super) fn window_start(&self, window: &Window, time: Expr) -> Result<Expr> {
+    pub(super) fn window_start(&self, window: &WindowSpec, time: Expr) -> Result<Expr> {
         window.start(self.functions, time)
     }
 
@@ -180,8 +180,8 @@ impl Query<'_> {
         plan: LogicalPlan,
         time: Expr,
         keys: Vec<String>,
-        leaf: &dyn Fn(&Ast) -> Option<Value>,
-    ) -> Result<Part> {
+        leaf: &dyn Fn(&Ast) -> Option<TypedExpr>,
+    ) -> Result<AnswerPart> {
         let mut columns = vec![time.alias(TIME_COLUMN)];
         columns.extend(self.tag_columns());
         columns.extend(keys.iter().filter(|key| !is_output(key)).map(ident));
@@ -190,11 +190,11 @@ impl Query<'_> {
             columns.push(value.expr.alias(output_column(index)));
         }
         let plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
-        Ok(Part { plan, keys })
+        Ok(AnswerPart { plan, keys })
     }
 
     /// Plans a query without functions.
-    pub(super) fn raw(&self, rows: LogicalPlan) -> Result<Part> {
+    pub(super) fn raw(&self, rows: LogicalPlan) -> Result<AnswerPart> {
         self.project(
             rows,
             ident(TIME_COLUMN),

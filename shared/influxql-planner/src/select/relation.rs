@@ -9,10 +9,10 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use std::sync::Arc;
 
 use super::{
-    columns::{Columns, aligned, field_column, null_of, tag_column},
-    condition::{Rows, balanced, nanos},
-    query::Query,
-    shape::Shape,
+    columns::{SourceColumns, aligned, field_column, null_of, tag_column},
+    condition::{ConditionContext, balanced, nanos},
+    query::SelectQuery,
+    shape::QueryShape,
 };
 
 /// The rows of one measurement, from a table or from a subquery. The columns of the plan have their original names.
@@ -20,7 +20,7 @@ use super::{
 pub(super) struct Relation {
     pub(super) measurement: String,
     pub(super) plan: LogicalPlan,
-    pub(super) columns: Columns,
+    pub(super) columns: SourceColumns,
     pub(super) is_table: bool,
 }
 
@@ -29,7 +29,7 @@ impl Relation {
         let schema: SchemaRef = Arc::clone(plan.schema().inner());
         Self {
             measurement,
-            columns: Columns::of(&schema),
+            columns: SourceColumns::of(&schema),
             plan,
             is_table,
         }
@@ -37,7 +37,7 @@ impl Relation {
 
     /// Returns the rows that a query reads, as `time`, [`tag_column`]s and [`field_column`]s, with the types merged
     /// over all sources. `None` if the relation has none of the fields of the query, so that it contributes no rows.
-    pub(super) fn rows(&self, query: &Query<'_>) -> Result<Option<LogicalPlan>> {
+    pub(super) fn rows(&self, query: &SelectQuery<'_>) -> Result<Option<LogicalPlan>> {
         let needed = query.needed_fields();
         let has_value: Vec<Expr> = needed
             .iter()
@@ -56,7 +56,7 @@ impl Relation {
             // The subquery has the same range.
             false => Vec::new(),
         };
-        let rows = Rows {
+        let rows = ConditionContext {
             columns: &self.columns,
             clock: &query.clock,
         };
@@ -71,10 +71,10 @@ impl Relation {
         Ok(Some(plan))
     }
 
-    fn projection(&self, query: &Query<'_>) -> Result<Vec<Expr>> {
+    fn projection(&self, query: &SelectQuery<'_>) -> Result<Vec<Expr>> {
         let mut projection = vec![ident(TIME_COLUMN)];
         let mut tags = query.read_tags();
-        if !matches!(query.shape, Shape::Aggregate | Shape::Distinct(_)) {
+        if !matches!(query.shape, QueryShape::Aggregate | QueryShape::Distinct(_)) {
             tags.extend(query.columns.tags().map(str::to_owned));
         }
         for tag in tags {
@@ -102,7 +102,7 @@ impl Relation {
 /// Returns predicates for the time range of a query. Gap filling creates windows without rows between these bounds.
 /// With `exact` false, the lower bound is the start of its window, because times that are starts of windows can be
 /// before the range.
-fn time_bounds(query: &Query<'_>, exact: bool) -> Result<Vec<Expr>> {
+fn time_bounds(query: &SelectQuery<'_>, exact: bool) -> Result<Vec<Expr>> {
     let time = ident(TIME_COLUMN);
     let lower = match (query.range.lower, &query.window) {
         (Some(lower), Some(window)) if !exact => Some(query.window_start(window, nanos(lower))?),
@@ -118,7 +118,7 @@ fn time_bounds(query: &Query<'_>, exact: bool) -> Result<Vec<Expr>> {
 }
 
 /// Returns the rows of all relations of one measurement; `None` if no relation contributes rows.
-pub(super) fn rows(relations: &[Relation], query: &Query<'_>) -> Result<Option<LogicalPlan>> {
+pub(super) fn rows(relations: &[Relation], query: &SelectQuery<'_>) -> Result<Option<LogicalPlan>> {
     let mut plans = Vec::with_capacity(relations.len());
     for relation in relations {
         plans.extend(relation.rows(query)?);

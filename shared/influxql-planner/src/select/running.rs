@@ -22,7 +22,7 @@ use datafusion::{
 
 /// A running window function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Running {
+pub(super) enum RunningFunction {
     /// The sum of the values so far, in their type; it wraps around.
     CumulativeSum,
     /// The mean of this number of values, ending with the current one.
@@ -32,25 +32,25 @@ pub(super) enum Running {
 }
 
 /// Creates the window function.
-pub(super) fn running(what: Running) -> Arc<WindowUDF> {
-    Arc::new(WindowUDF::from(Function {
+pub(super) fn running(what: RunningFunction) -> Arc<WindowUDF> {
+    Arc::new(WindowUDF::from(RunningUdf {
         what,
         signature: Signature::any(2, Volatility::Immutable),
     }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Function {
-    what: Running,
+struct RunningUdf {
+    what: RunningFunction,
     signature: Signature,
 }
 
-impl WindowUDFImpl for Function {
+impl WindowUDFImpl for RunningUdf {
     fn name(&self) -> &str {
         match self.what {
-            Running::CumulativeSum => "cumulative_sum",
-            Running::MovingAverage(_) => "moving_average",
-            Running::Elapsed(_) => "elapsed",
+            RunningFunction::CumulativeSum => "cumulative_sum",
+            RunningFunction::MovingAverage(_) => "moving_average",
+            RunningFunction::Elapsed(_) => "elapsed",
         }
     }
 
@@ -63,9 +63,9 @@ impl WindowUDFImpl for Function {
             return plan_err!("{} takes a value and a time", self.name());
         };
         let data_type = match self.what {
-            Running::CumulativeSum => value.data_type().clone(),
-            Running::MovingAverage(_) => DataType::Float64,
-            Running::Elapsed(_) => DataType::Int64,
+            RunningFunction::CumulativeSum => value.data_type().clone(),
+            RunningFunction::MovingAverage(_) => DataType::Float64,
+            RunningFunction::Elapsed(_) => DataType::Int64,
         };
         Ok(Arc::new(Field::new(args.name(), data_type, true)))
     }
@@ -74,22 +74,22 @@ impl WindowUDFImpl for Function {
         &self,
         _args: PartitionEvaluatorArgs,
     ) -> Result<Box<dyn PartitionEvaluator>> {
-        Ok(Box::new(Evaluator(self.what)))
+        Ok(Box::new(RunningEvaluator(self.what)))
     }
 }
 
 #[derive(Debug)]
-struct Evaluator(Running);
+struct RunningEvaluator(RunningFunction);
 
-impl PartitionEvaluator for Evaluator {
+impl PartitionEvaluator for RunningEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], _rows: usize) -> Result<ArrayRef> {
         let [values, times] = values else {
             return exec_err!("a running function takes a value and a time");
         };
         match self.0 {
-            Running::CumulativeSum => cumulative_sum(values),
-            Running::MovingAverage(count) => moving_average(values, count),
-            Running::Elapsed(unit) => elapsed(values, times, unit),
+            RunningFunction::CumulativeSum => cumulative_sum(values),
+            RunningFunction::MovingAverage(count) => moving_average(values, count),
+            RunningFunction::Elapsed(unit) => elapsed(values, times, unit),
         }
     }
 }

@@ -12,21 +12,21 @@ use neap_influxql::{Call, Expr as Ast};
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
-    aggregate::{Computed, check_type},
+    aggregate::{GroupValues, check_type},
     condition::{balanced, nanos},
-    query::{Part, Query},
-    running::{Running, running},
+    query::{AnswerPart, SelectQuery},
+    running::{RunningFunction, running},
     shape::{count, duration},
-    value::Value,
+    value::TypedExpr,
 };
 
 const SECOND: i64 = 1_000_000_000;
 
 /// Plans a query of series functions over rows.
-pub(super) fn over_rows(query: &Query<'_>, rows: LogicalPlan) -> Result<Part> {
+pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<AnswerPart> {
     let value = |arg: &Ast| match arg {
         Ast::Column(column) => query.argument(column),
-        _ => Value::null(),
+        _ => TypedExpr::null(),
     };
     let (plan, steps) = with_steps(query, rows, query.series_order(), SECOND, &value)?;
     let plan = without_nothing(plan, &steps)?;
@@ -36,11 +36,11 @@ pub(super) fn over_rows(query: &Query<'_>, rows: LogicalPlan) -> Result<Part> {
 }
 
 /// Adds the values of series functions over groups to the values of the groups.
-pub(super) fn over_groups(query: &Query<'_>, computed: Computed) -> Result<Computed> {
-    let Computed { plan, mut values } = computed;
+pub(super) fn over_groups(query: &SelectQuery<'_>, computed: GroupValues) -> Result<GroupValues> {
+    let GroupValues { plan, mut values } = computed;
     let order = vec![ident(TIME_COLUMN).sort(true, false)];
     let unit = query.window.as_ref().map_or(SECOND, |window| window.every);
-    let value = |arg: &Ast| known(&values, arg).unwrap_or_else(Value::null);
+    let value = |arg: &Ast| known(&values, arg).unwrap_or_else(TypedExpr::null);
     let (mut plan, steps) = with_steps(query, plan, order, unit, &value)?;
     if !query.survey.is_mixed(query.outputs.len()) {
         plan = without_nothing(plan, &steps)?;
@@ -51,16 +51,16 @@ pub(super) fn over_groups(query: &Query<'_>, computed: Computed) -> Result<Compu
         plan = shown.build()?;
     }
     values.extend(steps);
-    Ok(Computed { plan, values })
+    Ok(GroupValues { plan, values })
 }
 
-fn known(values: &[(Ast, Value)], expr: &Ast) -> Option<Value> {
+fn known(values: &[(Ast, TypedExpr)], expr: &Ast) -> Option<TypedExpr> {
     let known = values.iter().find(|(call, _)| call == expr);
     known.map(|(_, value)| value.clone())
 }
 
 /// Removes rows without any value.
-fn without_nothing(plan: LogicalPlan, steps: &[(Ast, Value)]) -> Result<LogicalPlan> {
+fn without_nothing(plan: LogicalPlan, steps: &[(Ast, TypedExpr)]) -> Result<LogicalPlan> {
     let something = steps
         .iter()
         .map(|(_, step)| step.expr.clone().is_not_null());
@@ -70,18 +70,18 @@ fn without_nothing(plan: LogicalPlan, steps: &[(Ast, Value)]) -> Result<LogicalP
 
 /// Adds a column for each call. `unit` is the default unit of derivatives.
 fn with_steps(
-    query: &Query<'_>,
+    query: &SelectQuery<'_>,
     plan: LogicalPlan,
     order: Vec<SortExpr>,
     unit: i64,
-    value: &dyn Fn(&Ast) -> Value,
-) -> Result<(LogicalPlan, Vec<(Ast, Value)>)> {
+    value: &dyn Fn(&Ast) -> TypedExpr,
+) -> Result<(LogicalPlan, Vec<(Ast, TypedExpr)>)> {
     let mut columns = Vec::new();
     let mut steps = Vec::new();
     for (index, call) in query.survey.series_calls().into_iter().enumerate() {
-        let argument = call.args.first().map_or_else(Value::null, value);
+        let argument = call.args.first().map_or_else(TypedExpr::null, value);
         let Some(kind) = argument.kind else {
-            steps.push((Ast::Call(call), Value::null()));
+            steps.push((Ast::Call(call), TypedExpr::null()));
             continue;
         };
         check_type(&call.name, kind)?;
@@ -93,7 +93,7 @@ fn with_steps(
             .order_by(order.clone())
             .build()?;
         columns.push(column.alias(&name));
-        steps.push((Ast::Call(call), Value::new(ident(name), kind)));
+        steps.push((Ast::Call(call), TypedExpr::new(ident(name), kind)));
     }
     let plan = match columns.is_empty() {
         true => plan,
@@ -104,7 +104,7 @@ fn with_steps(
 
 /// Returns the window function of a call, its arguments, and the type of its values.
 fn step(
-    query: &Query<'_>,
+    query: &SelectQuery<'_>,
     call: &Call,
     x: Expr,
     kind: ColumnType,
@@ -127,13 +127,13 @@ fn step(
         }
         "moving_average" => {
             let values = count(call.args.get(1)).and_then(|n| usize::try_from(n).ok());
-            let function = Running::MovingAverage(values.unwrap_or(usize::MAX));
+            let function = RunningFunction::MovingAverage(values.unwrap_or(usize::MAX));
             (running(function), vec![x, time], ColumnType::Float)
         }
         "elapsed" => {
-            let function = Running::Elapsed(named.unwrap_or(1));
+            let function = RunningFunction::Elapsed(named.unwrap_or(1));
             (running(function), vec![x, time], ColumnType::Integer)
         }
-        _ => (running(Running::CumulativeSum), vec![x, time], kind),
+        _ => (running(RunningFunction::CumulativeSum), vec![x, time], kind),
     })
 }

@@ -8,7 +8,7 @@ use super::math;
 
 /// How the rows of an answer derive from those of the tables.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum QueryShape {
     /// One output row for each row.
     Raw,
     /// One output row for each distinct value of a field.
@@ -23,7 +23,7 @@ pub(super) enum Shape {
 
 /// The class of a function, by its input and result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum FunctionClass {
     /// A single value.
     Math,
     /// A group; returns the value of one row.
@@ -39,13 +39,13 @@ pub(super) enum Class {
 }
 
 /// Returns the class of a function; `None` if it is unknown.
-pub(super) fn class(name: &str) -> Option<Class> {
+pub(super) fn class(name: &str) -> Option<FunctionClass> {
     Some(match name {
-        "first" | "last" | "max" | "min" | "percentile" => Class::Selector,
-        "bottom" | "sample" | "top" => Class::Picker,
-        "distinct" => Class::Distinct,
+        "first" | "last" | "max" | "min" | "percentile" => FunctionClass::Selector,
+        "bottom" | "sample" | "top" => FunctionClass::Picker,
+        "distinct" => FunctionClass::Distinct,
         "count" | "integral" | "mean" | "median" | "mode" | "spread" | "stddev" | "sum" => {
-            Class::Aggregate
+            FunctionClass::Aggregate
         }
         "cumulative_sum"
         | "derivative"
@@ -53,14 +53,14 @@ pub(super) fn class(name: &str) -> Option<Class> {
         | "elapsed"
         | "moving_average"
         | "non_negative_derivative"
-        | "non_negative_difference" => Class::Series,
-        name if math::is_known(name) => Class::Math,
+        | "non_negative_difference" => FunctionClass::Series,
+        name if math::is_known(name) => FunctionClass::Math,
         _ => return None,
     })
 }
 
 /// Functions of InfluxDB 1 that InfluxDB 3 parses but does not compute.
-const NEVER_COMPUTED: [&str; 11] = [
+const UNSUPPORTED_FUNCTIONS: [&str; 11] = [
     "chande_momentum_oscillator",
     "double_exponential_moving_average",
     "exponential_moving_average",
@@ -86,7 +86,7 @@ fn arguments(name: &str) -> (usize, usize) {
 
 /// The calls and columns of a field list by class. Arguments of aggregates and selectors are not included.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
+pub(super) struct FieldCalls {
     aggregates: Vec<Call>,
     selectors: Vec<Call>,
     pickers: Vec<Call>,
@@ -97,7 +97,7 @@ pub(super) struct Survey {
     columns: usize,
 }
 
-impl Survey {
+impl FieldCalls {
     /// Collects the calls and columns of a field list.
     ///
     /// # Errors
@@ -154,21 +154,21 @@ impl Survey {
 
     fn add_call(&mut self, call: &Call) -> Result<()> {
         let Some(class) = class(&call.name) else {
-            return match NEVER_COMPUTED.contains(&call.name.as_str()) {
+            return match UNSUPPORTED_FUNCTIONS.contains(&call.name.as_str()) {
                 true => plan_err!("Invalid function '{}'", call.name),
                 false => plan_err!("unsupported function {}()", call.name).map_err(gathered),
             };
         };
-        if class == Class::Math {
+        if class == FunctionClass::Math {
             return call.args.iter().try_for_each(|arg| self.add(arg));
         }
         check_arguments(call)?;
         match class {
-            Class::Selector => self.selectors.push(call.clone()),
-            Class::Picker => self.pickers.push(call.clone()),
-            Class::Distinct => self.distincts.push(call.clone()),
-            Class::Series => return self.add_series(call),
-            Class::Aggregate | Class::Math => self.aggregates.push(call.clone()),
+            FunctionClass::Selector => self.selectors.push(call.clone()),
+            FunctionClass::Picker => self.pickers.push(call.clone()),
+            FunctionClass::Distinct => self.distincts.push(call.clone()),
+            FunctionClass::Series => return self.add_series(call),
+            FunctionClass::Aggregate | FunctionClass::Math => self.aggregates.push(call.clone()),
         }
         Ok(())
     }
@@ -176,8 +176,10 @@ impl Survey {
     fn add_series(&mut self, call: &Call) -> Result<()> {
         match call.args.first() {
             Some(Ast::Call(inner)) => {
-                let is_group =
-                    matches!(class(&inner.name), Some(Class::Selector | Class::Aggregate));
+                let is_group = matches!(
+                    class(&inner.name),
+                    Some(FunctionClass::Selector | FunctionClass::Aggregate)
+                );
                 if class(&inner.name).is_some() && !is_group {
                     return plan_err!("expected aggregate argument in {}()", call.name)
                         .map_err(gathered);
@@ -195,15 +197,15 @@ impl Survey {
     ///
     /// # Errors
     /// Planning errors for calls that can't be combined.
-    pub(super) fn shape(&self, asks_windows: bool, has_windows: bool) -> Result<Shape> {
+    pub(super) fn shape(&self, asks_windows: bool, has_windows: bool) -> Result<QueryShape> {
         let shape = self.combined()?;
         match shape {
-            Shape::Series if asks_windows => plan_err!(
+            QueryShape::Series if asks_windows => plan_err!(
                 "aggregate function required inside the call to {}",
                 self.series.first().map_or("", |call| &call.name)
             )
             .map_err(gathered),
-            Shape::Aggregate if !has_windows && !self.nested.is_empty() => plan_err!(
+            QueryShape::Aggregate if !has_windows && !self.nested.is_empty() => plan_err!(
                 "{} aggregate requires a GROUP BY interval",
                 self.nested.first().map_or("", |call| &call.name)
             )
@@ -212,13 +214,13 @@ impl Survey {
         }
     }
 
-    fn combined(&self) -> Result<Shape> {
+    fn combined(&self) -> Result<QueryShape> {
         let groups = self.aggregates.len() + self.selectors.len();
         let others = groups + self.series.len() + self.nested.len();
         if let [call] = self.distincts.as_slice()
             && others + self.pickers.len() + self.columns == 0
         {
-            return Ok(Shape::Distinct(call.clone()));
+            return Ok(QueryShape::Distinct(call.clone()));
         }
         if !self.distincts.is_empty() {
             return plan_err!(
@@ -234,19 +236,19 @@ impl Survey {
                 )
                 .map_err(gathered);
             }
-            return Ok(Shape::Picked(first.clone()));
+            return Ok(QueryShape::Picked(first.clone()));
         }
         let is_pure = self.series.is_empty() || groups == 0;
         match (self.only_selector(), self.columns) {
-            _ if others == 0 => Ok(Shape::Raw),
+            _ if others == 0 => Ok(QueryShape::Raw),
             (Some(selector), columns)
                 if others == 1 && (columns > 0 || selector.name == "percentile") =>
             {
-                Ok(Shape::Picked(selector.clone()))
+                Ok(QueryShape::Picked(selector.clone()))
             }
             (_, 0) if !is_pure => mixing(),
-            (_, 0) if groups == 0 => Ok(Shape::Series),
-            (_, 0) => Ok(Shape::Aggregate),
+            (_, 0) if groups == 0 => Ok(QueryShape::Series),
+            (_, 0) => Ok(QueryShape::Aggregate),
             _ if self.aggregates.is_empty() && self.selectors.len() > 1 => {
                 plan_err!("mixing multiple selector functions with tags or fields is not supported")
                     .map_err(gathered)
@@ -298,7 +300,7 @@ fn check_arguments(call: &Call) -> Result<()> {
         Some(Ast::Call(inner)) if call.name == "count" && inner.name == "distinct" => {
             matches!(inner.args.as_slice(), [Ast::Column(_)])
         }
-        Some(Ast::Call(_)) => class(&call.name) == Some(Class::Series),
+        Some(Ast::Call(_)) => class(&call.name) == Some(FunctionClass::Series),
         _ => false,
     };
     if !is_right {
@@ -378,7 +380,7 @@ fn lookback(expr: &Ast) -> i64 {
                 .and_then(|n| i64::try_from(n).ok())
                 .map_or(0, |n| n.saturating_sub(1)),
             "cumulative_sum" => 0,
-            name if class(name) == Some(Class::Series) => 1,
+            name if class(name) == Some(FunctionClass::Series) => 1,
             _ => call.args.iter().map(lookback).max().unwrap_or_default(),
         },
         _ => 0,

@@ -9,16 +9,16 @@ use datafusion::{
     execution::SessionState,
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
 };
-use neap_influxql::{MeasurementName, Select, Source};
+use neap_influxql::{MeasurementName, Select, SelectSource};
 use neap_tables::{CATALOG, SCHEMA};
 
 use super::{condition::compile_pattern, relation::Relation};
 
 /// The tables that a statement or its subqueries read, by name.
 #[derive(Debug)]
-pub(super) struct Tables(BTreeMap<String, Arc<dyn TableProvider>>);
+pub(super) struct SourceTables(BTreeMap<String, Arc<dyn TableProvider>>);
 
-impl Tables {
+impl SourceTables {
     /// Looks up the tables. Unknown ones are left out.
     pub(super) async fn of(state: &SessionState, select: &Select) -> Result<Self> {
         let catalog = state.catalog_list().catalog(CATALOG);
@@ -67,8 +67,8 @@ fn scan(name: &str, table: &Arc<dyn TableProvider>) -> Result<LogicalPlan> {
 fn collect<'a>(select: &Select, known: &'a [String], wanted: &mut Vec<&'a String>) -> Result<()> {
     for source in &select.from {
         match source {
-            Source::Subquery(select) => collect(select, known, wanted)?,
-            Source::Measurement(measurement) => match &measurement.name {
+            SelectSource::Subquery(select) => collect(select, known, wanted)?,
+            SelectSource::Measurement(measurement) => match &measurement.name {
                 MeasurementName::Name(name) => {
                     wanted.extend(known.iter().filter(|known| *known == name));
                 }

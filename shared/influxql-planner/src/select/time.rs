@@ -14,14 +14,14 @@ const EARLIEST: i64 = i64::MIN + 2;
 
 /// The context in which constant times are evaluated.
 #[derive(Clone, Debug)]
-pub(super) struct Clock {
+pub(super) struct TimeContext {
     /// `now()` in nanoseconds since the Unix epoch.
     pub(super) now: i64,
     /// The zone of `TZ()`, which applies to times without a zone.
     pub(super) zone: Option<Tz>,
 }
 
-impl Clock {
+impl TimeContext {
     /// Creates a clock.
     ///
     /// # Errors
@@ -105,12 +105,12 @@ impl Clock {
 
 /// A range of times in nanoseconds, both ends inclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct TimeRange {
+pub(super) struct StatementTimeRange {
     pub(super) lower: Option<i64>,
     pub(super) upper: Option<i64>,
 }
 
-impl TimeRange {
+impl StatementTimeRange {
     /// Returns the intersection of both ranges.
     #[must_use]
     pub(super) fn intersect(self, other: Self) -> Self {
@@ -144,14 +144,14 @@ impl TimeRange {
 /// Splits a condition into its time range and the rest. Only terms of the top-level conjunction limit the range.
 pub(super) fn split(
     condition: Option<&Condition>,
-    clock: &Clock,
-) -> Result<(TimeRange, Option<Condition>)> {
+    clock: &TimeContext,
+) -> Result<(StatementTimeRange, Option<Condition>)> {
     let parts = match condition {
-        None => return Ok((TimeRange::default(), None)),
+        None => return Ok((StatementTimeRange::default(), None)),
         Some(Condition::And(parts)) => parts.as_slice(),
         Some(part) => std::slice::from_ref(part),
     };
-    let mut range = TimeRange::default();
+    let mut range = StatementTimeRange::default();
     let mut rest: Option<Condition> = None;
     for part in parts {
         match range_of(part, clock)? {
@@ -167,7 +167,7 @@ pub(super) fn split(
     Ok((range, rest))
 }
 
-fn range_of(condition: &Condition, clock: &Clock) -> Result<Option<TimeRange>> {
+fn range_of(condition: &Condition, clock: &TimeContext) -> Result<Option<StatementTimeRange>> {
     let Condition::Compare { left, op, right } = condition else {
         return Ok(None);
     };
@@ -177,7 +177,7 @@ fn range_of(condition: &Condition, clock: &Clock) -> Result<Option<TimeRange>> {
         _ => return Ok(None),
     };
     let instant = clock.instant(constant)?;
-    Ok(instant.and_then(|instant| TimeRange::of(op, instant)))
+    Ok(instant.and_then(|instant| StatementTimeRange::of(op, instant)))
 }
 
 /// Whether an expression is the time of the row.

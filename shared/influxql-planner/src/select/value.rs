@@ -16,13 +16,13 @@ use super::{columns::is_number, math};
 
 /// An expression and the type of its values.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Value {
+pub(super) struct TypedExpr {
     pub(super) expr: Expr,
     /// `None`: the value is always NULL.
     pub(super) kind: Option<ColumnType>,
 }
 
-impl Value {
+impl TypedExpr {
     pub(super) fn new(expr: Expr, kind: ColumnType) -> Self {
         Self {
             expr,
@@ -79,12 +79,12 @@ impl Value {
 ///
 /// # Errors
 /// Planning errors for expressions that can't be operands.
-pub(super) fn evaluate(expr: &Ast, leaf: &dyn Fn(&Ast) -> Option<Value>) -> Result<Value> {
+pub(super) fn evaluate(expr: &Ast, leaf: &dyn Fn(&Ast) -> Option<TypedExpr>) -> Result<TypedExpr> {
     if let Some(value) = leaf(expr) {
         return Ok(value);
     }
     match expr {
-        Ast::Literal(literal) => Ok(Value::of_literal(literal)),
+        Ast::Literal(literal) => Ok(TypedExpr::of_literal(literal)),
         Ast::Binary { op, left, right } => {
             let (left, right) = (evaluate(left, leaf)?, evaluate(right, leaf)?);
             arithmetic(*op, left, right)
@@ -100,7 +100,7 @@ pub(super) fn evaluate(expr: &Ast, leaf: &dyn Fn(&Ast) -> Option<Value>) -> Resu
 }
 
 /// Converts two numbers to the same type: float if one is a float, else unsigned only if both can be unsigned.
-fn promoted(left: Value, right: Value) -> Option<(Value, Value, ColumnType)> {
+fn promoted(left: TypedExpr, right: TypedExpr) -> Option<(TypedExpr, TypedExpr, ColumnType)> {
     use ColumnType::{Float, Integer, UInteger};
     if !left.is_number() || !right.is_number() {
         return None;
@@ -117,8 +117,8 @@ fn promoted(left: Value, right: Value) -> Option<(Value, Value, ColumnType)> {
 
 /// Converts two numbers to a common type for comparison. A signed and an unsigned integer are compared as decimals,
 /// because no integer type holds both ranges.
-pub(super) fn comparable(left: Value, right: Value) -> Option<(Expr, Expr)> {
-    let exact = |value: &Value| cast(value.expr.clone(), DataType::Decimal128(20, 0));
+pub(super) fn comparable(left: TypedExpr, right: TypedExpr) -> Option<(Expr, Expr)> {
+    let exact = |value: &TypedExpr| cast(value.expr.clone(), DataType::Decimal128(20, 0));
     let decimals = (exact(&left), exact(&right));
     let is_mixed = left.kind != right.kind;
     let (left, right, kind) = promoted(left, right)?;
@@ -128,12 +128,12 @@ pub(super) fn comparable(left: Value, right: Value) -> Option<(Expr, Expr)> {
     }
 }
 
-fn arithmetic(op: BinaryOp, left: Value, right: Value) -> Result<Value> {
+fn arithmetic(op: BinaryOp, left: TypedExpr, right: TypedExpr) -> Result<TypedExpr> {
     if let (Some(ColumnType::Boolean), Some(ColumnType::Boolean)) = (left.kind, right.kind) {
         return Ok(logic(op, left.expr, right.expr));
     }
     let Some((left, right, kind)) = promoted(left, right) else {
-        return Ok(Value::null());
+        return Ok(TypedExpr::null());
     };
     let (left, right, kind) = match op {
         BinaryOp::Divide => {
@@ -144,13 +144,13 @@ fn arithmetic(op: BinaryOp, left: Value, right: Value) -> Result<Value> {
     };
     let is_bitwise = matches!(op, BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor);
     if is_bitwise && kind == ColumnType::Float {
-        return Ok(Value::null());
+        return Ok(TypedExpr::null());
     }
     let expr = match op {
         BinaryOp::Divide | BinaryOp::Modulo => divided(op, left.expr, right.expr, kind)?,
         _ => binary(left.expr, operator(op), right.expr),
     };
-    Ok(Value::new(expr, kind))
+    Ok(TypedExpr::new(expr, kind))
 }
 
 /// Returns a quotient or a remainder, which is 0 if the divisor is 0.
@@ -168,14 +168,14 @@ fn divided(op: BinaryOp, left: Expr, right: Expr, kind: ColumnType) -> Result<Ex
     }
 }
 
-fn logic(op: BinaryOp, left: Expr, right: Expr) -> Value {
+fn logic(op: BinaryOp, left: Expr, right: Expr) -> TypedExpr {
     let expr = match op {
         BinaryOp::BitAnd => left.and(right),
         BinaryOp::BitOr => left.or(right),
         BinaryOp::BitXor => left.not_eq(right),
-        _ => return Value::null(),
+        _ => return TypedExpr::null(),
     };
-    Value::new(expr, ColumnType::Boolean)
+    TypedExpr::new(expr, ColumnType::Boolean)
 }
 
 fn operator(op: BinaryOp) -> Operator {

@@ -7,11 +7,11 @@ use datafusion::{
 use neap_influxql::{Dimension, Expr as Ast, Literal};
 use neap_schema::ColumnType;
 
-use super::{condition::nanos, functions::Functions, time::Clock};
+use super::{condition::nanos, functions::SessionFunctions, time::TimeContext};
 
 /// The windows of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(super) struct WindowSpec {
     /// The length in nanoseconds.
     pub(super) every: i64,
     /// The start of one window, in nanoseconds since the Unix epoch. With a zone, it is a local time.
@@ -20,14 +20,14 @@ pub(super) struct Window {
     pub(super) zone: Option<String>,
 }
 
-impl Window {
+impl WindowSpec {
     /// Returns the windows of a `GROUP BY`, if it has any.
     ///
     /// # Errors
     /// A planning error for an offset that is neither a duration nor a time.
     pub(super) fn of(
         group_by: &[Dimension],
-        clock: &Clock,
+        clock: &TimeContext,
         zone: Option<&str>,
     ) -> Result<Option<Self>> {
         let time = group_by.iter().find_map(|dimension| match dimension {
@@ -56,14 +56,18 @@ impl Window {
     }
 
     /// Returns the start of the window that contains a time, as a time without a zone.
-    pub(super) fn start(&self, functions: Functions<'_>, time: Expr) -> Result<Expr> {
+    pub(super) fn start(&self, functions: SessionFunctions<'_>, time: Expr) -> Result<Expr> {
         let bin = self.bin(functions, time, "")?;
         Ok(self.without_zone(bin))
     }
 
     /// Returns the start of the window as a grouping expression that also creates windows without rows.
     /// [`Self::without_zone`] converts its result to a time without a zone.
-    pub(super) fn start_with_gaps(&self, functions: Functions<'_>, time: Expr) -> Result<Expr> {
+    pub(super) fn start_with_gaps(
+        &self,
+        functions: SessionFunctions<'_>,
+        time: Expr,
+    ) -> Result<Expr> {
         self.bin(functions, time, "_gapfill")
     }
 
@@ -78,7 +82,7 @@ impl Window {
         }
     }
 
-    fn bin(&self, functions: Functions<'_>, time: Expr, suffix: &str) -> Result<Expr> {
+    fn bin(&self, functions: SessionFunctions<'_>, time: Expr, suffix: &str) -> Result<Expr> {
         let every = lit(ScalarValue::new_interval_mdn(0, 0, self.every));
         match &self.zone {
             None => functions.call(

@@ -10,16 +10,16 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 use neap_catalog::Table;
-use neap_influxql::{Condition, Show};
+use neap_influxql::{Condition, ShowClauses};
 use neap_schema::ColumnType;
 use neap_tables::QueryContext;
 
-use super::{Found, ShowRows, TableLimit, cut, tables};
+use super::{ShowRows, ShowRowsBuilder, TableLimit, cut, tables};
 use crate::table_rows;
 
 /// Answers `SHOW TAG KEYS`. With a condition, only tags of matching rows are included.
-pub(crate) async fn tag_keys(context: &QueryContext, show: &Show) -> Result<ShowRows> {
-    let mut found = Found::new(["tagKey"]);
+pub(crate) async fn tag_keys(context: &QueryContext, show: &ShowClauses) -> Result<ShowRows> {
+    let mut found = ShowRowsBuilder::new(["tagKey"]);
     let mut limit = TableLimit::of(show);
     for table in tables(context, &show.from)? {
         if limit.is_reached() {
@@ -66,8 +66,8 @@ pub(super) async fn tags_in_use(
 }
 
 /// Answers `SHOW FIELD KEYS`. Conditions are ignored, because fields belong to tables, not to rows.
-pub(crate) fn field_keys(context: &QueryContext, show: &Show) -> Result<ShowRows> {
-    let mut found = Found::new(["fieldKey", "fieldType"]);
+pub(crate) fn field_keys(context: &QueryContext, show: &ShowClauses) -> Result<ShowRows> {
+    let mut found = ShowRowsBuilder::new(["fieldKey", "fieldType"]);
     let mut limit = TableLimit::of(show);
     for table in tables(context, &show.from)? {
         let mut fields = fields(&table);

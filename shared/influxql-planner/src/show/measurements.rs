@@ -10,7 +10,7 @@ use neap_influxql::{Condition, ShowMeasurements};
 use neap_series::{MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
-use super::{Names, ShowRows, batch_of, cut, is_enough, named};
+use super::{NameCondition, ShowRows, batch_of, cut, is_enough, named};
 use crate::table_rows;
 
 /// Answers `SHOW MEASUREMENTS`. With a condition, only tables with matching rows are included.
@@ -18,7 +18,11 @@ pub(crate) async fn measurements(
     context: &QueryContext,
     show: &ShowMeasurements,
 ) -> Result<ShowRows> {
-    let names = show.with.as_ref().map(Names::matching).transpose()?;
+    let names = show
+        .with
+        .as_ref()
+        .map(NameCondition::matching)
+        .transpose()?;
     let mut found = Vec::new();
     for table in named(context, &[])? {
         if is_enough(&found, show.limit, show.offset) {

@@ -10,7 +10,7 @@ use arrow::{
 use datafusion::{common::Result, execution::SendableRecordBatchStream, logical_expr::ident};
 use futures::TryStreamExt;
 use neap_catalog::Table;
-use neap_influxql::{Condition, Counted, Show, ShowCardinality};
+use neap_influxql::{CardinalityTarget, Condition, ShowCardinality, ShowClauses};
 use neap_series::{AnswerInterface, MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
@@ -26,7 +26,7 @@ use crate::table_rows;
 /// Answers `SHOW SERIES` with the tables and all combinations of tag values in their rows, as in line protocol.
 pub(crate) async fn series(
     context: &QueryContext,
-    show: &Show,
+    show: &ShowClauses,
     interface: AnswerInterface,
 ) -> Result<ShowRows> {
     let mut all = Vec::new();
@@ -135,11 +135,11 @@ pub(crate) async fn cardinality(
             break;
         }
         let count = match &statement.of {
-            Counted::Measurements => match condition {
+            CardinalityTarget::Measurements => match condition {
                 Some(condition) => usize::from(has_rows(context, &table, condition).await?),
                 None => 1,
             },
-            Counted::Series => {
+            CardinalityTarget::Series => {
                 let tags = table.tag_names();
                 let mut rows = combinations(context, &table, &tags, condition).await?;
                 let mut count = 0;
@@ -148,12 +148,12 @@ pub(crate) async fn cardinality(
                 }
                 count
             }
-            Counted::TagKeys => match condition {
+            CardinalityTarget::TagKeys => match condition {
                 Some(condition) => tags_in_use(context, &table, condition).await?.len(),
                 None => table.tags().count(),
             },
-            Counted::FieldKeys => fields(&table).len(),
-            Counted::TagValues(names) => {
+            CardinalityTarget::FieldKeys => fields(&table).len(),
+            CardinalityTarget::TagValues(names) => {
                 let mut count = 0;
                 for key in keys(&table, names)? {
                     count += distinct(context, &table, &key, condition).await?.len();
@@ -166,14 +166,14 @@ pub(crate) async fn cardinality(
         }
     }
     match statement.of {
-        Counted::Measurements => of_all(&counts, interface),
+        CardinalityTarget::Measurements => of_all(&counts, interface),
         _ => of_each(&cut(counts, show.limit, show.offset)),
     }
 }
 
-type Counts = [(Arc<Table>, i64)];
+type TableCounts = [(Arc<Table>, i64)];
 
-fn of_all(counts: &Counts, interface: AnswerInterface) -> Result<ShowRows> {
+fn of_all(counts: &TableCounts, interface: AnswerInterface) -> Result<ShowRows> {
     let count: i64 = counts.iter().map(|(_, count)| count).sum();
     let count = ("count", Arc::new(Int64Array::from(vec![count])) as ArrayRef);
     let name = StringArray::from(vec!["measurements"]);
@@ -187,7 +187,7 @@ fn of_all(counts: &Counts, interface: AnswerInterface) -> Result<ShowRows> {
     })
 }
 
-fn of_each(counts: &Counts) -> Result<ShowRows> {
+fn of_each(counts: &TableCounts) -> Result<ShowRows> {
     let tables: StringArray = counts.iter().map(|(table, _)| Some(table.name())).collect();
     let counts: Int64Array = counts.iter().map(|(_, count)| *count).collect();
     Ok(ShowRows {

@@ -9,7 +9,7 @@ use neap_catalog::Table;
 use neap_influxql::{Condition, NameMatch, ShowTagValues};
 use neap_tables::QueryContext;
 
-use super::{Found, Names, ShowRows, TableLimit, check, cut, tables};
+use super::{NameCondition, ShowRows, ShowRowsBuilder, TableLimit, check, cut, tables};
 use crate::table_rows;
 
 /// Answers `SHOW TAG VALUES`. Covers all times unless the condition limits them.
@@ -18,7 +18,7 @@ pub(crate) async fn tag_values(
     statement: &ShowTagValues,
 ) -> Result<ShowRows> {
     let show = &statement.show;
-    let mut found = Found::new(["key", "value"]);
+    let mut found = ShowRowsBuilder::new(["key", "value"]);
     let mut limit = TableLimit::of(show);
     for table in tables(context, &show.from)? {
         if limit.is_reached() {
@@ -38,7 +38,7 @@ pub(crate) async fn tag_values(
 
 /// Returns the matching tags, sorted by name.
 pub(super) fn keys(table: &Table, keys: &NameMatch) -> Result<Vec<String>> {
-    let names = Names::matching(keys)?;
+    let names = NameCondition::matching(keys)?;
     let mut keys = table.tag_names();
     keys.retain(|key| names.contain(key));
     keys.sort_unstable();

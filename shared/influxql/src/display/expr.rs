@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{Name, Nanos, Text, joined};
+use super::{DurationLiteral, Identifier, StringLiteral, joined};
 use crate::{BinaryOp, Call, Cast, Column, ColumnKind, CompareOp, Condition, Expr, Literal, Regex};
 
 impl Display for Expr {
@@ -13,7 +13,7 @@ impl Display for Expr {
             Self::Wildcard(Some(kind)) => write!(f, "*::{kind}"),
             Self::Regex(regex) => regex.fmt(f),
             Self::Literal(literal) => literal.fmt(f),
-            Self::Parameter(name) => write!(f, "${}", Name(name)),
+            Self::Parameter(name) => write!(f, "${}", Identifier(name)),
             Self::Call(call) => call.fmt(f),
             Self::Binary { op, left, right } => {
                 operand(f, left, op.binds() > binds(left))?;
@@ -82,7 +82,7 @@ impl Display for CompareOp {
 
 impl Display for Column {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Name(&self.name).fmt(f)?;
+        Identifier(&self.name).fmt(f)?;
         match self.cast {
             Some(cast) => write!(f, "::{cast}"),
             None => Ok(()),
@@ -132,9 +132,9 @@ impl Display for Literal {
             Self::Unsigned(number) => number.fmt(f),
             Self::Float(number) if number.fract() == 0.0 => write!(f, "{number:.1}"),
             Self::Float(number) => number.fmt(f),
-            Self::String(text) => Text(text).fmt(f),
+            Self::String(text) => StringLiteral(text).fmt(f),
             Self::Boolean(value) => value.fmt(f),
-            Self::Duration(nanos) => Nanos(*nanos).fmt(f),
+            Self::Duration(nanos) => DurationLiteral(*nanos).fmt(f),
         }
     }
 }
@@ -150,7 +150,7 @@ impl Display for Call {
 impl Display for Condition {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::And(elements) => joined(f, elements.iter().map(InAnd), " AND "),
+            Self::And(elements) => joined(f, elements.iter().map(Conjunct), " AND "),
             Self::Or(elements) => joined(f, elements, " OR "),
             Self::Compare { left, op, right } => write!(f, "{left} {op} {right}"),
             Self::Value(value) => value.fmt(f),
@@ -159,9 +159,9 @@ impl Display for Condition {
 }
 
 /// An operand of `AND`.
-struct InAnd<'a>(&'a Condition);
+struct Conjunct<'a>(&'a Condition);
 
-impl Display for InAnd<'_> {
+impl Display for Conjunct<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             Condition::Or(_) => write!(f, "({})", self.0),

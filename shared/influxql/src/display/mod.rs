@@ -10,13 +10,13 @@ use crate::parser::is_keyword;
 
 /// Writes a name as an InfluxQL identifier: in double quotes unless it is a plain word.
 pub fn quoted_if_needed(name: &str) -> impl Display + '_ {
-    Name(name)
+    Identifier(name)
 }
 
 /// An identifier, quoted if needed.
-pub(super) struct Name<'a>(pub(super) &'a str);
+pub(super) struct Identifier<'a>(pub(super) &'a str);
 
-impl Display for Name<'_> {
+impl Display for Identifier<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match is_plain(self.0) {
             true => f.write_str(self.0),
@@ -26,9 +26,9 @@ impl Display for Name<'_> {
 }
 
 /// A string literal in single quotes.
-pub(super) struct Text<'a>(pub(super) &'a str);
+pub(super) struct StringLiteral<'a>(pub(super) &'a str);
 
-impl Display for Text<'_> {
+impl Display for StringLiteral<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         quoted(f, '\'', self.0)
     }
@@ -71,9 +71,9 @@ pub(super) fn joined<T: Display>(
 }
 
 /// A duration literal in nanoseconds, written in the longest units that divide it.
-pub(super) struct Nanos(pub(super) i64);
+pub(super) struct DurationLiteral(pub(super) i64);
 
-impl Display for Nanos {
+impl Display for DurationLiteral {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         const UNITS: [(&str, u64); 8] = [
             ("w", 604_800_000_000_000),

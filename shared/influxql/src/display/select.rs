@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{Name, Nanos, Text, joined};
-use crate::{Dimension, Field, Fill, Measurement, MeasurementName, Order, Select, Source};
+use super::{DurationLiteral, Identifier, StringLiteral, joined};
+use crate::{
+    Dimension, Field, Fill, Measurement, MeasurementName, Select, SelectSource, TimeOrder,
+};
 
 impl Display for Select {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -22,13 +24,13 @@ impl Display for Select {
             write!(f, " FILL({fill})")?;
         }
         match self.order {
-            Some(Order::Ascending) => f.write_str(" ORDER BY time ASC")?,
-            Some(Order::Descending) => f.write_str(" ORDER BY time DESC")?,
+            Some(TimeOrder::Ascending) => f.write_str(" ORDER BY time ASC")?,
+            Some(TimeOrder::Descending) => f.write_str(" ORDER BY time DESC")?,
             None => {}
         }
         limits(f, [self.limit, self.offset, self.slimit, self.soffset])?;
         match &self.time_zone {
-            Some(zone) => write!(f, " TZ({})", Text(zone)),
+            Some(zone) => write!(f, " TZ({})", StringLiteral(zone)),
             None => Ok(()),
         }
     }
@@ -48,13 +50,13 @@ impl Display for Field {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.expr.fmt(f)?;
         match &self.alias {
-            Some(alias) => write!(f, " AS {}", Name(alias)),
+            Some(alias) => write!(f, " AS {}", Identifier(alias)),
             None => Ok(()),
         }
     }
 }
 
-impl Display for Source {
+impl Display for SelectSource {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Measurement(measurement) => measurement.fmt(f),
@@ -66,10 +68,10 @@ impl Display for Source {
 impl Display for Measurement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if let Some(database) = &self.database {
-            write!(f, "{}.", Name(database))?;
+            write!(f, "{}.", Identifier(database))?;
         }
         match (&self.retention_policy, &self.database) {
-            (Some(policy), _) => write!(f, "{}.", Name(policy))?,
+            (Some(policy), _) => write!(f, "{}.", Identifier(policy))?,
             (None, Some(_)) => f.write_char('.')?,
             (None, None) => {}
         }
@@ -80,7 +82,7 @@ impl Display for Measurement {
 impl Display for MeasurementName {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => Name(name).fmt(f),
+            Self::Name(name) => Identifier(name).fmt(f),
             Self::Regex(regex) => regex.fmt(f),
         }
     }
@@ -90,13 +92,13 @@ impl Display for Dimension {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Time { every, offset } => {
-                write!(f, "TIME({}", Nanos(*every))?;
+                write!(f, "TIME({}", DurationLiteral(*every))?;
                 if let Some(offset) = offset {
                     write!(f, ", {offset}")?;
                 }
                 f.write_char(')')
             }
-            Self::Tag(tag) => Name(tag).fmt(f),
+            Self::Tag(tag) => Identifier(tag).fmt(f),
             Self::Regex(regex) => regex.fmt(f),
             Self::Wildcard => f.write_char('*'),
         }

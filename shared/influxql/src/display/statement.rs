@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Name, Nanos, joined, select::limits};
+use super::{DurationLiteral, Identifier, joined, select::limits};
 use crate::{
-    Condition, Counted, Deletion, Explain, Measurement, NameMatch, PolicyOptions, Retention,
-    RetentionPolicy, Show, ShowCardinality, ShowMeasurements, ShowTagValues, Statement,
+    CardinalityTarget, Condition, DeleteClauses, Explain, Measurement, NameMatch, PolicyOptions,
+    RetentionDuration, RetentionPolicy, ShowCardinality, ShowClauses, ShowMeasurements,
+    ShowTagValues, Statement,
 };
 
 impl Display for Statement {
@@ -25,20 +26,20 @@ impl Display for Statement {
             Self::ShowSeries(show) => write!(f, "SHOW SERIES{show}"),
             Self::ShowCardinality(show) => show.fmt(f),
             Self::CreateDatabase { name, policy } => {
-                write!(f, "CREATE DATABASE {}", Name(name))?;
+                write!(f, "CREATE DATABASE {}", Identifier(name))?;
                 match policy {
                     Some(policy) => write!(f, " WITH{policy}"),
                     None => Ok(()),
                 }
             }
-            Self::DropDatabase(name) => write!(f, "DROP DATABASE {}", Name(name)),
-            Self::DropMeasurement(name) => write!(f, "DROP MEASUREMENT {}", Name(name)),
+            Self::DropDatabase(name) => write!(f, "DROP DATABASE {}", Identifier(name)),
+            Self::DropMeasurement(name) => write!(f, "DROP MEASUREMENT {}", Identifier(name)),
             Self::DropSeries(deletion) => write!(f, "DROP SERIES{deletion}"),
             Self::Delete(deletion) => write!(f, "DELETE{deletion}"),
             Self::CreateRetentionPolicy(policy) => write!(f, "CREATE {policy}"),
             Self::AlterRetentionPolicy(policy) => write!(f, "ALTER {policy}"),
             Self::DropRetentionPolicy { name, database } => {
-                let (name, database) = (Name(name), Name(database));
+                let (name, database) = (Identifier(name), Identifier(database));
                 write!(f, "DROP RETENTION POLICY {name} ON {database}")
             }
         }
@@ -47,7 +48,7 @@ impl Display for Statement {
 
 fn on_database(f: &mut Formatter<'_>, on: &Option<String>) -> fmt::Result {
     match on {
-        Some(database) => write!(f, " ON {}", Name(database)),
+        Some(database) => write!(f, " ON {}", Identifier(database)),
         None => Ok(()),
     }
 }
@@ -80,7 +81,7 @@ impl Display for Explain {
     }
 }
 
-impl Show {
+impl ShowClauses {
     fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
         on_database(f, &self.on)?;
         from_tables::<Measurement>(f, &self.from)
@@ -92,7 +93,7 @@ impl Show {
     }
 }
 
-impl Display for Show {
+impl Display for ShowClauses {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.head(f)?;
         self.tail(f)
@@ -123,13 +124,13 @@ impl Display for ShowTagValues {
 impl Display for NameMatch {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Equal(name) => write!(f, "= {}", Name(name)),
-            Self::NotEqual(name) => write!(f, "!= {}", Name(name)),
+            Self::Equal(name) => write!(f, "= {}", Identifier(name)),
+            Self::NotEqual(name) => write!(f, "!= {}", Identifier(name)),
             Self::Matches(regex) => write!(f, "=~ {regex}"),
             Self::NotMatches(regex) => write!(f, "!~ {regex}"),
             Self::In(names) => {
                 f.write_str("IN (")?;
-                joined(f, names.iter().map(|name| Name(name)), ", ")?;
+                joined(f, names.iter().map(|name| Identifier(name)), ", ")?;
                 f.write_str(")")
             }
         }
@@ -139,22 +140,22 @@ impl Display for NameMatch {
 impl Display for ShowCardinality {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let what = match &self.of {
-            Counted::Measurements => "MEASUREMENT",
-            Counted::Series => "SERIES",
-            Counted::TagKeys => "TAG KEY",
-            Counted::FieldKeys => "FIELD KEY",
-            Counted::TagValues(_) => "TAG VALUES",
+            CardinalityTarget::Measurements => "MEASUREMENT",
+            CardinalityTarget::Series => "SERIES",
+            CardinalityTarget::TagKeys => "TAG KEY",
+            CardinalityTarget::FieldKeys => "FIELD KEY",
+            CardinalityTarget::TagValues(_) => "TAG VALUES",
         };
         write!(f, "SHOW {what} CARDINALITY")?;
         self.show.head(f)?;
-        if let Counted::TagValues(keys) = &self.of {
+        if let CardinalityTarget::TagValues(keys) = &self.of {
             write!(f, " WITH KEY {keys}")?;
         }
         self.show.tail(f)
     }
 }
 
-impl Display for Deletion {
+impl Display for DeleteClauses {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         from_tables(f, &self.from)?;
         where_clause(f, &self.condition)
@@ -163,7 +164,7 @@ impl Display for Deletion {
 
 impl Display for RetentionPolicy {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (name, database) = (Name(&self.name), Name(&self.database));
+        let (name, database) = (Identifier(&self.name), Identifier(&self.database));
         write!(f, "RETENTION POLICY {name} ON {database}{}", self.options)?;
         match self.default {
             true => f.write_str(" DEFAULT"),
@@ -184,17 +185,17 @@ impl Display for PolicyOptions {
             write!(f, " SHARD DURATION {duration}")?;
         }
         match &self.name {
-            Some(name) => write!(f, " NAME {}", Name(name)),
+            Some(name) => write!(f, " NAME {}", Identifier(name)),
             None => Ok(()),
         }
     }
 }
 
-impl Display for Retention {
+impl Display for RetentionDuration {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forever => f.write_str("INF"),
-            Self::For(nanos) => Nanos(*nanos).fmt(f),
+            Self::For(nanos) => DurationLiteral(*nanos).fmt(f),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Parses statements that change databases, retention policies or rows.
 
-use super::{Parser, Result, bounds::Element};
-use crate::{Deletion, PolicyOptions, Retention, RetentionPolicy, Statement, lexer::Token};
+use super::{Parser, Result, bounds::StatementElement};
+use crate::{
+    DeleteClauses, PolicyOptions, RetentionDuration, RetentionPolicy, Statement, lexer::Token,
+};
 
 const DATABASE: &str = "invalid statement, expected the name of a database";
 const POLICY: &str = "invalid statement, expected the name of a retention policy";
@@ -58,11 +60,11 @@ impl Parser<'_> {
         Ok(Statement::Delete(self.deletion()?))
     }
 
-    fn deletion(&mut self) -> Result<Deletion> {
+    fn deletion(&mut self) -> Result<DeleteClauses> {
         let message = "invalid FROM clause, expected identifier or regular expression";
         let from = match self.take_word("FROM")? {
             true => self.list(|parser| {
-                parser.count(Element::Table)?;
+                parser.count(StatementElement::Table)?;
                 parser.measurement_name(message)
             })?,
             false => Vec::new(),
@@ -71,7 +73,7 @@ impl Parser<'_> {
         if from.is_empty() && condition.is_none() {
             return Err(self.expected("invalid DELETE statement, expected FROM or WHERE"));
         }
-        Ok(Deletion { from, condition })
+        Ok(DeleteClauses { from, condition })
     }
 
     /// Parses the clauses after `RETENTION`.
@@ -119,9 +121,9 @@ impl Parser<'_> {
         }
     }
 
-    fn retention(&mut self) -> Result<Retention> {
+    fn retention(&mut self) -> Result<RetentionDuration> {
         if self.take_word("INF")? {
-            return Ok(Retention::Forever);
+            return Ok(RetentionDuration::Forever);
         }
         let Token::Duration(nanos) = self.peeked.token else {
             return Err(self.expected("invalid DURATION clause, expected a duration or INF"));
@@ -129,6 +131,6 @@ impl Parser<'_> {
         self.advance()?;
         // The lexer has checked that the value fits.
         let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
-        Ok(Retention::For(nanos))
+        Ok(RetentionDuration::For(nanos))
     }
 }

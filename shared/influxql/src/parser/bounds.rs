@@ -8,7 +8,7 @@ use super::{Parser, Result};
 
 /// A kind of element that is counted.
 #[derive(Clone, Copy)]
-pub(super) enum Element {
+pub(super) enum StatementElement {
     Field,
     Table,
     Dimension,
@@ -17,7 +17,7 @@ pub(super) enum Element {
     Operator,
 }
 
-impl Element {
+impl StatementElement {
     /// Returns the maximum number of these elements in a statement.
     fn most(self) -> usize {
         match self {
@@ -45,7 +45,7 @@ impl Element {
 
 /// The number of elements of each kind read so far in the current statement.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct ElementCounts {
     fields: usize,
     tables: usize,
     dimensions: usize,
@@ -54,22 +54,22 @@ pub(super) struct Counts {
     operators: usize,
 }
 
-impl Counts {
-    fn of(&mut self, element: Element) -> &mut usize {
+impl ElementCounts {
+    fn of(&mut self, element: StatementElement) -> &mut usize {
         match element {
-            Element::Field => &mut self.fields,
-            Element::Table => &mut self.tables,
-            Element::Dimension => &mut self.dimensions,
-            Element::And => &mut self.ands,
-            Element::Or => &mut self.ors,
-            Element::Operator => &mut self.operators,
+            StatementElement::Field => &mut self.fields,
+            StatementElement::Table => &mut self.tables,
+            StatementElement::Dimension => &mut self.dimensions,
+            StatementElement::And => &mut self.ands,
+            StatementElement::Or => &mut self.ors,
+            StatementElement::Operator => &mut self.operators,
         }
     }
 }
 
 impl Parser<'_> {
     /// Counts the element that starts at the next token.
-    pub(super) fn count(&mut self, element: Element) -> Result<()> {
+    pub(super) fn count(&mut self, element: StatementElement) -> Result<()> {
         let count = self.counts.of(element);
         *count += 1;
         match *count <= element.most() {

@@ -1,6 +1,6 @@
 //! Parses expressions and conditions by precedence: `OR`, `AND`, comparisons, `+ - | ^`, `* / % &`.
 
-use super::{Parser, Result, bounds::Element};
+use super::{Parser, Result, bounds::StatementElement};
 use crate::{
     BinaryOp, Cast, Column, ColumnKind, CompareOp, Condition, Expr, Literal, ParseError,
     lexer::Token,
@@ -10,7 +10,7 @@ use crate::{
 const MAX_TREE_DEPTH: usize = 256;
 
 /// A parsed node: a value or a condition. Only its operators tell which one it is.
-enum Node {
+enum ValueOrCondition {
     /// A value and the depth of its tree.
     Value(Expr, usize),
     /// A condition, true or false for each row.
@@ -38,12 +38,12 @@ impl Operator {
 
     /// Returns the element kind that this operator counts as. Comparisons are not counted, because every comparison
     /// but one has an `AND` or `OR` next to it.
-    fn element(self) -> Option<Element> {
+    fn element(self) -> Option<StatementElement> {
         match self {
-            Self::Or => Some(Element::Or),
-            Self::And => Some(Element::And),
+            Self::Or => Some(StatementElement::Or),
+            Self::And => Some(StatementElement::And),
             Self::Compare(_) => None,
-            Self::Arithmetic(_) => Some(Element::Operator),
+            Self::Arithmetic(_) => Some(StatementElement::Operator),
         }
     }
 }
@@ -53,8 +53,8 @@ impl Parser<'_> {
     pub(super) fn expr(&mut self) -> Result<Expr> {
         let start = self.peeked.start;
         match self.node(0)? {
-            Node::Value(value, _) => Ok(value),
-            Node::Condition(_) => Err(ParseError::new(
+            ValueOrCondition::Value(value, _) => Ok(value),
+            ValueOrCondition::Condition(_) => Err(ParseError::new(
                 "invalid expression, a condition is not a value",
                 start,
             )),
@@ -70,7 +70,7 @@ impl Parser<'_> {
     }
 
     /// Parses operands and the operators between them that bind at least as tightly as `least`.
-    fn node(&mut self, least: u8) -> Result<Node> {
+    fn node(&mut self, least: u8) -> Result<ValueOrCondition> {
         let mut left = self.operand()?;
         while let Some(operator) = self.operator()
             && operator.binds() >= least
@@ -86,7 +86,7 @@ impl Parser<'_> {
                     let regex = regex.ok_or_else(|| {
                         self.expected("invalid condition, expected a regular expression")
                     })?;
-                    Node::Value(Expr::Regex(regex), 1)
+                    ValueOrCondition::Value(Expr::Regex(regex), 1)
                 }
                 _ => self.node(operator.binds() + 1)?,
             };
@@ -123,10 +123,10 @@ impl Parser<'_> {
         })
     }
 
-    fn operand(&mut self) -> Result<Node> {
+    fn operand(&mut self) -> Result<ValueOrCondition> {
         let start = self.peeked.start;
         if let Some(regex) = self.take_regex()? {
-            return Ok(Node::Value(Expr::Regex(regex), 1));
+            return Ok(ValueOrCondition::Value(Expr::Regex(regex), 1));
         }
         let value = match &self.peeked.token {
             Token::Symbol("(") => return self.nested(Self::in_parentheses),
@@ -153,7 +153,7 @@ impl Parser<'_> {
                 }
             },
         };
-        Ok(Node::Value(value, 1))
+        Ok(ValueOrCondition::Value(value, 1))
     }
 
     /// Parses a number, a string, a duration or a placeholder, if the next token is one.
@@ -183,17 +183,17 @@ impl Parser<'_> {
         Ok(Some(literal))
     }
 
-    fn in_parentheses(&mut self) -> Result<Node> {
+    fn in_parentheses(&mut self) -> Result<ValueOrCondition> {
         self.advance()?;
         let node = self.node(0)?;
         self.expect_symbol(")", "invalid expression, expected ')'")?;
         Ok(node)
     }
 
-    fn negative(&mut self) -> Result<Node> {
+    fn negative(&mut self) -> Result<ValueOrCondition> {
         self.advance()?;
         let start = self.peeked.start;
-        let Node::Value(value, depth) = self.operand()? else {
+        let ValueOrCondition::Value(value, depth) = self.operand()? else {
             return Err(ParseError::new("a condition has no negative", start));
         };
         let overflow = || ParseError::new("constant overflows", start);
@@ -207,12 +207,17 @@ impl Parser<'_> {
             Expr::Literal(Literal::Float(number)) => Literal::Float(-number),
             Expr::Literal(Literal::Duration(nanos)) => Literal::Duration(-nanos),
             other => {
-                let minus_one = Node::Value(Expr::Literal(Literal::Integer(-1)), 1);
+                let minus_one = ValueOrCondition::Value(Expr::Literal(Literal::Integer(-1)), 1);
                 let times = Operator::Arithmetic(BinaryOp::Multiply);
-                return combined(minus_one, times, Node::Value(other, depth), start);
+                return combined(
+                    minus_one,
+                    times,
+                    ValueOrCondition::Value(other, depth),
+                    start,
+                );
             }
         };
-        Ok(Node::Value(Expr::Literal(literal), 1))
+        Ok(ValueOrCondition::Value(Expr::Literal(literal), 1))
     }
 
     fn wildcard(&mut self) -> Result<Expr> {
@@ -245,17 +250,17 @@ impl Parser<'_> {
     }
 
     /// Parses `DISTINCT(x)` or `DISTINCT x`.
-    fn distinct(&mut self) -> Result<Node> {
+    fn distinct(&mut self) -> Result<ValueOrCondition> {
         self.advance()?;
         if self.is_symbol("(") {
             return self.nested(|parser| parser.arguments("distinct"));
         }
         let name = self.segments("invalid DISTINCT expression, expected a field")?;
         let call = Expr::call("distinct", vec![Expr::column(name)]);
-        Ok(Node::Value(call, 2))
+        Ok(ValueOrCondition::Value(call, 2))
     }
 
-    fn column_or_call(&mut self) -> Result<Node> {
+    fn column_or_call(&mut self) -> Result<ValueOrCondition> {
         let word = match self.peeked.token {
             Token::Word(word) => Some(word),
             _ => None,
@@ -271,7 +276,10 @@ impl Parser<'_> {
             true => Some(self.cast()?),
             false => None,
         };
-        Ok(Node::Value(Expr::Column(Column { name, cast }), 1))
+        Ok(ValueOrCondition::Value(
+            Expr::Column(Column { name, cast }),
+            1,
+        ))
     }
 
     /// Parses a name of one or more parts separated by dots.
@@ -284,18 +292,18 @@ impl Parser<'_> {
         Ok(name)
     }
 
-    fn arguments(&mut self, name: &str) -> Result<Node> {
+    fn arguments(&mut self, name: &str) -> Result<ValueOrCondition> {
         self.advance()?;
         let mut args = Vec::new();
         let mut deepest = 0;
         while !self.is_symbol(")") {
             let start = self.peeked.start;
             match self.node(0)? {
-                Node::Value(value, depth) => {
+                ValueOrCondition::Value(value, depth) => {
                     args.push(value);
                     deepest = deepest.max(depth);
                 }
-                Node::Condition(_) => {
+                ValueOrCondition::Condition(_) => {
                     return Err(ParseError::new("a condition is no argument", start));
                 }
             }
@@ -304,44 +312,64 @@ impl Parser<'_> {
             }
         }
         self.expect_symbol(")", "invalid function call, expected ')'")?;
-        Ok(Node::Value(
+        Ok(ValueOrCondition::Value(
             Expr::call(name.to_ascii_lowercase(), args),
             1 + deepest,
         ))
     }
 }
 
-fn condition(node: Node) -> Condition {
+fn condition(node: ValueOrCondition) -> Condition {
     match node {
-        Node::Value(value, _) => Condition::Value(value),
-        Node::Condition(condition) => condition,
+        ValueOrCondition::Value(value, _) => Condition::Value(value),
+        ValueOrCondition::Condition(condition) => condition,
     }
 }
 
-fn combined(left: Node, operator: Operator, right: Node, start: usize) -> Result<Node> {
+fn combined(
+    left: ValueOrCondition,
+    operator: Operator,
+    right: ValueOrCondition,
+    start: usize,
+) -> Result<ValueOrCondition> {
     match (operator, left, right) {
-        (Operator::And, left, right) => Ok(Node::Condition(condition(left).and(condition(right)))),
-        (Operator::Or, left, right) => Ok(Node::Condition(condition(left).or(condition(right)))),
-        (Operator::Compare(op), Node::Value(left, _), Node::Value(right, _)) => {
+        (Operator::And, left, right) => Ok(ValueOrCondition::Condition(
+            condition(left).and(condition(right)),
+        )),
+        (Operator::Or, left, right) => Ok(ValueOrCondition::Condition(
+            condition(left).or(condition(right)),
+        )),
+        (
+            Operator::Compare(op),
+            ValueOrCondition::Value(left, _),
+            ValueOrCondition::Value(right, _),
+        ) => {
             let matches = matches!(op, CompareOp::Matches | CompareOp::NotMatches);
             let is_regex = |value: &Expr| matches!(value, Expr::Regex(_));
             if is_regex(&left) || (is_regex(&right) && !matches) {
                 let text = "invalid condition, a regular expression goes after =~ or !~";
                 return Err(ParseError::new(text, start));
             }
-            Ok(Node::Condition(Condition::Compare { left, op, right }))
+            Ok(ValueOrCondition::Condition(Condition::Compare {
+                left,
+                op,
+                right,
+            }))
         }
         (
             Operator::Arithmetic(op),
-            Node::Value(left, left_depth),
-            Node::Value(right, right_depth),
+            ValueOrCondition::Value(left, left_depth),
+            ValueOrCondition::Value(right, right_depth),
         ) => {
             let depth = 1 + left_depth.max(right_depth);
             if depth > MAX_TREE_DEPTH {
                 let text = format!("more than {MAX_TREE_DEPTH} operators in a row");
                 return Err(ParseError::new(text, start));
             }
-            Ok(Node::Value(Expr::binary(left, op, right), depth))
+            Ok(ValueOrCondition::Value(
+                Expr::binary(left, op, right),
+                depth,
+            ))
         }
         (Operator::Compare(_), ..) => Err(ParseError::new(
             "invalid condition, a condition can't be compared",

@@ -9,11 +9,11 @@ mod show;
 
 pub(crate) use keywords::is_keyword;
 
-use bounds::Counts;
+use bounds::ElementCounts;
 
 use crate::{
     ParseError, Regex, Statement,
-    lexer::{self, Spanned, Token},
+    lexer::{self, SpannedToken, Token},
 };
 
 /// Maximum length of a statement text in bytes.
@@ -54,10 +54,10 @@ type Result<T, E = ParseError> = std::result::Result<T, E>;
 /// The parser state: the text, the current position and the next token.
 struct Parser<'a> {
     text: &'a str,
-    peeked: Spanned<'a>,
+    peeked: SpannedToken<'a>,
     depth: usize,
     /// The element counts of the current statement.
-    counts: Counts,
+    counts: ElementCounts,
 }
 
 impl<'a> Parser<'a> {
@@ -66,13 +66,13 @@ impl<'a> Parser<'a> {
             text,
             peeked: lexer::next(text, 0)?,
             depth: 0,
-            counts: Counts::default(),
+            counts: ElementCounts::default(),
         })
     }
 
     fn statement(&mut self) -> Result<Statement> {
         let start = self.peeked.start;
-        self.counts = Counts::default();
+        self.counts = ElementCounts::default();
         Ok(match self.word().as_deref() {
             Some("SELECT") => Statement::Select(Box::new(self.select()?)),
             Some("EXPLAIN") => Statement::Explain(Box::new(self.explain()?)),

@@ -1,9 +1,9 @@
 //! Parses `SELECT` and `EXPLAIN`.
 
-use super::{Parser, Result, bounds::Element};
+use super::{Parser, Result, bounds::StatementElement};
 use crate::{
-    Dimension, Explain, Field, Fill, Literal, Measurement, MeasurementName, Order, Select, Source,
-    lexer::Token,
+    Dimension, Explain, Field, Fill, Literal, Measurement, MeasurementName, Select, SelectSource,
+    TimeOrder, lexer::Token,
 };
 
 impl Parser<'_> {
@@ -45,7 +45,7 @@ impl Parser<'_> {
     }
 
     fn field(&mut self) -> Result<Field> {
-        self.count(Element::Field)?;
+        self.count(StatementElement::Field)?;
         let expr = self.expr()?;
         let alias = match self.take_word("AS")? {
             true => Some(self.name("invalid field alias, expected an identifier")?),
@@ -54,11 +54,11 @@ impl Parser<'_> {
         Ok(Field { expr, alias })
     }
 
-    fn source(&mut self) -> Result<Source> {
+    fn source(&mut self) -> Result<SelectSource> {
         if !self.is_symbol("(") {
-            return Ok(Source::Measurement(self.measurement()?));
+            return Ok(SelectSource::Measurement(self.measurement()?));
         }
-        self.count(Element::Table)?;
+        self.count(StatementElement::Table)?;
         let select = self.nested(|parser| {
             parser.advance()?;
             match parser.is_word("SELECT") {
@@ -67,13 +67,13 @@ impl Parser<'_> {
             }
         })?;
         self.expect_symbol(")", "invalid subquery, expected ')'")?;
-        Ok(Source::Subquery(Box::new(select)))
+        Ok(SelectSource::Subquery(Box::new(select)))
     }
 
     /// Parses `name`, `rp.name`, `db.rp.name` or `db..name`.
     pub(super) fn measurement(&mut self) -> Result<Measurement> {
         const MESSAGE: &str = "invalid FROM clause, expected identifier or regular expression";
-        self.count(Element::Table)?;
+        self.count(StatementElement::Table)?;
         let mut measurement = Measurement {
             database: None,
             retention_policy: None,
@@ -125,7 +125,7 @@ impl Parser<'_> {
     fn dimension(&mut self) -> Result<Dimension> {
         const MESSAGE: &str =
             "invalid GROUP BY clause, expected wildcard, TIME, identifier or regular expression";
-        self.count(Element::Dimension)?;
+        self.count(StatementElement::Dimension)?;
         if let Some(regex) = self.take_regex()? {
             return Ok(Dimension::Regex(regex));
         }
@@ -199,7 +199,7 @@ impl Parser<'_> {
     }
 
     /// Parses `ORDER BY time`, `ORDER BY time DESC` or `ORDER BY DESC`.
-    fn order_by(&mut self) -> Result<Option<Order>> {
+    fn order_by(&mut self) -> Result<Option<TimeOrder>> {
         if !self.take_word("ORDER")? {
             return Ok(None);
         }
@@ -213,10 +213,10 @@ impl Parser<'_> {
             name => name.is_some(),
         };
         if self.take_word("DESC")? {
-            return Ok(Some(Order::Descending));
+            return Ok(Some(TimeOrder::Descending));
         }
         match self.take_word("ASC")? || named {
-            true => Ok(Some(Order::Ascending)),
+            true => Ok(Some(TimeOrder::Ascending)),
             false => Err(self.expected("invalid ORDER BY, expected ASC, DESC or TIME")),
         }
     }

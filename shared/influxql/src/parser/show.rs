@@ -2,7 +2,8 @@
 
 use super::{Parser, Result};
 use crate::{
-    Counted, NameMatch, Show, ShowCardinality, ShowMeasurements, ShowTagValues, Statement,
+    CardinalityTarget, NameMatch, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagValues,
+    Statement,
 };
 
 /// The error of InfluxDB 3 for `SHOW` followed by an unknown word.
@@ -32,12 +33,12 @@ impl Parser<'_> {
             }
             Some("MEASUREMENT") => {
                 self.advance()?;
-                self.cardinality(Counted::Measurements)
+                self.cardinality(CardinalityTarget::Measurements)
             }
             Some("SERIES") => {
                 self.advance()?;
                 match self.is_cardinality() {
-                    true => self.cardinality(Counted::Series),
+                    true => self.cardinality(CardinalityTarget::Series),
                     false => Ok(Statement::ShowSeries(self.show_of_tables()?)),
                 }
             }
@@ -74,7 +75,7 @@ impl Parser<'_> {
 
     fn show_field_keys(&mut self) -> Result<Statement> {
         if self.take_word("KEY")? {
-            return self.cardinality(Counted::FieldKeys);
+            return self.cardinality(CardinalityTarget::FieldKeys);
         }
         let message = "invalid SHOW FIELD KEYS statement, expected KEYS";
         self.expect_word("KEYS", message)?;
@@ -86,13 +87,13 @@ impl Parser<'_> {
             return Ok(Statement::ShowTagKeys(self.show_of_tables()?));
         }
         if self.take_word("KEY")? {
-            return self.cardinality(Counted::TagKeys);
+            return self.cardinality(CardinalityTarget::TagKeys);
         }
         let message = "invalid SHOW TAG statement, expected KEYS or VALUES";
         self.expect_word("VALUES", message)?;
         if self.is_cardinality() {
             // The tag keys are parsed after `CARDINALITY`.
-            return self.cardinality(Counted::TagValues(NameMatch::In(Vec::new())));
+            return self.cardinality(CardinalityTarget::TagValues(NameMatch::In(Vec::new())));
         }
         let mut show = self.head()?;
         let keys = self.with_key()?;
@@ -104,21 +105,21 @@ impl Parser<'_> {
         self.is_word("EXACT") || self.is_word("CARDINALITY")
     }
 
-    fn cardinality(&mut self, mut of: Counted) -> Result<Statement> {
+    fn cardinality(&mut self, mut of: CardinalityTarget) -> Result<Statement> {
         self.take_word("EXACT")?;
         self.expect_word(
             "CARDINALITY",
             "invalid SHOW statement, expected CARDINALITY",
         )?;
         let mut show = self.head()?;
-        if let Counted::TagValues(keys) = &mut of {
+        if let CardinalityTarget::TagValues(keys) = &mut of {
             *keys = self.with_key()?;
         }
         self.tail(&mut show)?;
         Ok(Statement::ShowCardinality(ShowCardinality { of, show }))
     }
 
-    fn show_of_tables(&mut self) -> Result<Show> {
+    fn show_of_tables(&mut self) -> Result<ShowClauses> {
         let mut show = self.head()?;
         self.tail(&mut show)?;
         Ok(show)
@@ -132,19 +133,19 @@ impl Parser<'_> {
     }
 
     /// Parses `ON` and `FROM`.
-    fn head(&mut self) -> Result<Show> {
-        Ok(Show {
+    fn head(&mut self) -> Result<ShowClauses> {
+        Ok(ShowClauses {
             on: self.on_clause()?,
             from: match self.take_word("FROM")? {
                 true => self.list(Self::measurement)?,
                 false => Vec::new(),
             },
-            ..Show::default()
+            ..ShowClauses::default()
         })
     }
 
     /// Parses `WHERE`, `LIMIT`, `OFFSET`, `SLIMIT` and `SOFFSET`.
-    fn tail(&mut self, show: &mut Show) -> Result<()> {
+    fn tail(&mut self, show: &mut ShowClauses) -> Result<()> {
         show.condition = self.where_clause()?;
         show.limit = self.clause_number("LIMIT")?;
         show.offset = self.clause_number("OFFSET")?;

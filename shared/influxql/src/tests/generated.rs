@@ -3,10 +3,10 @@
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
-    BinaryOp, Cast, Column, ColumnKind, CompareOp, Condition, Counted, Deletion, Dimension,
-    Explain, Expr, Field, Fill, Literal, Measurement, MeasurementName, NameMatch, Order,
-    PolicyOptions, Regex, Retention, RetentionPolicy, Select, Show, ShowCardinality,
-    ShowMeasurements, ShowTagValues, Source, Statement, parse,
+    BinaryOp, CardinalityTarget, Cast, Column, ColumnKind, CompareOp, Condition, DeleteClauses,
+    Dimension, Explain, Expr, Field, Fill, Literal, Measurement, MeasurementName, NameMatch,
+    PolicyOptions, Regex, RetentionDuration, RetentionPolicy, Select, SelectSource,
+    ShowCardinality, ShowClauses, ShowMeasurements, ShowTagValues, Statement, TimeOrder, parse,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -155,9 +155,9 @@ fn numbers() -> impl Strategy<Value = [Option<u64>; 4]> {
     [number(), number(), number(), number()]
 }
 
-fn select_of(source: BoxedStrategy<Source>) -> impl Strategy<Value = Select> {
+fn select_of(source: BoxedStrategy<SelectSource>) -> impl Strategy<Value = Select> {
     let field = (expr(), option::of(name())).prop_map(|(expr, alias)| Field { expr, alias });
-    let order = option::of(select(vec![Order::Ascending, Order::Descending]));
+    let order = option::of(select(vec![TimeOrder::Ascending, TimeOrder::Descending]));
     let zone = option::of("[A-Za-z/']{0,9}");
     let clauses = (
         option::of(condition()),
@@ -187,16 +187,16 @@ fn select_of(source: BoxedStrategy<Source>) -> impl Strategy<Value = Select> {
 }
 
 fn any_select() -> impl Strategy<Value = Select> {
-    let table = measurement().prop_map(Source::Measurement).boxed();
+    let table = measurement().prop_map(SelectSource::Measurement).boxed();
     let subquery = select_of(table.clone());
-    let subquery = subquery.prop_map(|select| Source::Subquery(Box::new(select)));
+    let subquery = subquery.prop_map(|select| SelectSource::Subquery(Box::new(select)));
     select_of(prop_oneof![3 => table, 1 => subquery].boxed())
 }
 
-fn show() -> impl Strategy<Value = Show> {
+fn show() -> impl Strategy<Value = ShowClauses> {
     let from = vec(measurement(), 0..3);
     (option::of(name()), from, option::of(condition()), numbers()).prop_map(
-        |(on, from, condition, [limit, offset, slimit, soffset])| Show {
+        |(on, from, condition, [limit, offset, slimit, soffset])| ShowClauses {
             on,
             from,
             condition,
@@ -240,21 +240,21 @@ fn show_measurements() -> impl Strategy<Value = Statement> {
         })
 }
 
-fn counted() -> impl Strategy<Value = Counted> {
+fn counted() -> impl Strategy<Value = CardinalityTarget> {
     prop_oneof![
-        Just(Counted::Measurements),
-        Just(Counted::Series),
-        Just(Counted::TagKeys),
-        Just(Counted::FieldKeys),
-        name_match().prop_map(Counted::TagValues),
+        Just(CardinalityTarget::Measurements),
+        Just(CardinalityTarget::Series),
+        Just(CardinalityTarget::TagKeys),
+        Just(CardinalityTarget::FieldKeys),
+        name_match().prop_map(CardinalityTarget::TagValues),
     ]
 }
 
 fn options() -> impl Strategy<Value = PolicyOptions> {
     let retention = || {
         prop_oneof![
-            Just(Retention::Forever),
-            (0..i64::MAX).prop_map(Retention::For)
+            Just(RetentionDuration::Forever),
+            (0..i64::MAX).prop_map(RetentionDuration::For)
         ]
     };
     (
@@ -281,12 +281,12 @@ fn policy() -> impl Strategy<Value = RetentionPolicy> {
     })
 }
 
-fn deletion() -> impl Strategy<Value = Deletion> {
+fn deletion() -> impl Strategy<Value = DeleteClauses> {
     (vec(measurement_name(), 0..3), option::of(condition()))
         .prop_filter("something", |(from, condition)| {
             !from.is_empty() || condition.is_some()
         })
-        .prop_map(|(from, condition)| Deletion { from, condition })
+        .prop_map(|(from, condition)| DeleteClauses { from, condition })
 }
 
 fn change() -> impl Strategy<Value = Statement> {

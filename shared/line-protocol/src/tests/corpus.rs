@@ -91,7 +91,8 @@ fn decode(body: &[u8], input: &Value) -> Result<Points, String> {
         default_time_ns: input["defaultTime"].as_i64().unwrap(),
         ..Options::default()
     };
-    let parsed = parse(body, &Database::default(), &options).map_err(|error| error.to_string())?;
+    let parsed =
+        parse(body, &TestDatabase::default(), &options).map_err(|error| error.to_string())?;
     match parsed.errors.first() {
         Some(error) => Err(error.error_message.clone()),
         None => Ok(points_by_table(&parsed)),

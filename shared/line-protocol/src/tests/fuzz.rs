@@ -19,7 +19,7 @@ const OPTIONS: Options = Options {
 };
 
 fn check(body: &[u8]) {
-    let Ok(parsed) = parse(body, &Database::default(), &OPTIONS) else {
+    let Ok(parsed) = parse(body, &TestDatabase::default(), &OPTIONS) else {
         assert!(std::str::from_utf8(body).is_err());
         return;
     };
@@ -30,11 +30,11 @@ fn check(body: &[u8]) {
         .map(|table| table.batch.num_rows())
         .sum();
     assert_eq!(rows, parsed.rows);
-    Database::default().apply(&parsed);
+    TestDatabase::default().apply(&parsed);
     for (name, points) in points_by_table(&parsed) {
         for point in points {
             let line = point.to_line(|| true);
-            let again = parse(line.as_bytes(), &Database::default(), &OPTIONS).unwrap();
+            let again = parse(line.as_bytes(), &TestDatabase::default(), &OPTIONS).unwrap();
             assert_eq!(messages(&again), [], "{line:?}");
             assert_eq!(points_by_table(&again)[&name], [point], "{line:?}");
         }

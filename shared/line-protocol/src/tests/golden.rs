@@ -7,7 +7,7 @@ use super::*;
 use crate::{Precision, SchemaLimits};
 
 /// The error text of recorded cases that are not decided by the parser.
-const NOT_THE_PARSERS: &str = "exceed number of tables limit";
+const TABLE_LIMIT_ERROR: &str = "exceed number of tables limit";
 
 /// The case with carriage returns before newlines, which other libraries of InfluxData accept.
 const CARRIAGE_RETURNS: &str = "crlf";
@@ -27,7 +27,7 @@ fn writes_are_answered_as_recorded() {
         if !matches!(suite["suite"].as_str(), Some("write" | "limits")) {
             continue;
         }
-        let mut databases: HashMap<String, Database> = HashMap::new();
+        let mut databases: HashMap<String, TestDatabase> = HashMap::new();
         for case in suite["cases"].as_array().unwrap() {
             let path = case["path"].as_str().unwrap_or_default();
             if matches!(path, "/api/v3/write_lp" | "/api/v2/write" | "/write") {
@@ -39,13 +39,14 @@ fn writes_are_answered_as_recorded() {
 }
 
 /// Compares one case. Returns false if its answer was not decided by the parser.
-fn compare(case: &Value, path: &str, databases: &mut HashMap<String, Database>) -> bool {
+fn compare(case: &Value, path: &str, databases: &mut HashMap<String, TestDatabase>) -> bool {
     let Some(body) = body(case) else { return false };
     let answer = &case["answer"];
     let recorded = answer["body"].as_str().unwrap_or_default();
     let expected = match answer["status"].as_u64() {
         Some(204) => Vec::new(),
-        Some(400 | 422) if !recorded.contains(NOT_THE_PARSERS) => match recorded_errors(recorded) {
+        Some(400 | 422) if !recorded.contains(TABLE_LIMIT_ERROR) => match recorded_errors(recorded)
+        {
             Some(errors) => errors,
             None => return false,
         },

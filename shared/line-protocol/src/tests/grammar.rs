@@ -327,7 +327,7 @@ fn a_body_without_lines_is_empty() {
 fn a_body_must_be_utf8() {
     let error = parse(
         b"m v=1\nm s=\"\xff\xfe\"",
-        &Database::default(),
+        &TestDatabase::default(),
         &Options::default(),
     );
     let Err(error @ ParseError::NotUtf8(_)) = error else {

@@ -18,23 +18,23 @@ use std::{
 
 use neap_schema::ColumnType;
 
-use crate::{Options, Parsed, SchemaView, TableView, parse};
-use neap_test_inputs::{Input, skip};
+use crate::{Options, ParsedBody, SchemaView, TableView, parse};
+use neap_test_inputs::{InputOrigin, skip};
 
 /// The tables of a database. They grow with the bodies that are written.
 #[derive(Debug, Default)]
-struct Database {
+struct TestDatabase {
     tables: BTreeMap<String, Vec<(String, ColumnType)>>,
 }
 
-impl SchemaView for Database {
+impl SchemaView for TestDatabase {
     fn table(&self, name: &str) -> Option<Arc<TableView>> {
         let columns = self.tables.get(name)?;
         Some(Arc::new(TableView::new(columns.iter().cloned())))
     }
 }
 
-impl Database {
+impl TestDatabase {
     fn with_table(name: &str, columns: &[(&str, ColumnType)]) -> Self {
         let columns = columns
             .iter()
@@ -46,7 +46,7 @@ impl Database {
     }
 
     /// Applies the schema changes of a body, and checks that they are marked as new.
-    fn apply(&mut self, parsed: &Parsed) {
+    fn apply(&mut self, parsed: &ParsedBody) {
         for table in &parsed.tables {
             assert_eq!(table.is_new, !self.tables.contains_key(&table.name));
             let columns = self.tables.entry(table.name.clone()).or_default();
@@ -61,12 +61,17 @@ impl Database {
     }
 }
 
-fn parse_text(body: &str) -> Parsed {
-    parse(body.as_bytes(), &Database::default(), &Options::default()).unwrap()
+fn parse_text(body: &str) -> ParsedBody {
+    parse(
+        body.as_bytes(),
+        &TestDatabase::default(),
+        &Options::default(),
+    )
+    .unwrap()
 }
 
 /// Returns the numbers and messages of the refused lines.
-fn messages(parsed: &Parsed) -> Vec<(usize, String)> {
+fn messages(parsed: &ParsedBody) -> Vec<(usize, String)> {
     let numbered = |error: &crate::LineError| (error.line_number, error.error_message.clone());
     parsed.errors.iter().map(numbered).collect()
 }
@@ -83,12 +88,17 @@ fn read_bytes_outside(path: &str) -> Option<Vec<u8>> {
         .join("../../../shared")
         .join(path);
     std::fs::read(&path)
-        .inspect_err(|error| skip(Input::External, format_args!("{}: {error}", name.display())))
+        .inspect_err(|error| {
+            skip(
+                InputOrigin::External,
+                format_args!("{}: {error}", name.display()),
+            )
+        })
         .ok()
 }
 
 /// Returns points by table, in the order of their lines.
-fn points_by_table(parsed: &Parsed) -> HashMap<String, Vec<points::Point>> {
+fn points_by_table(parsed: &ParsedBody) -> HashMap<String, Vec<points::Point>> {
     parsed
         .tables
         .iter()

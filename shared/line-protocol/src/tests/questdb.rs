@@ -3,13 +3,13 @@
 use super::*;
 use crate::{Dialect, Precision, tests::points::Field};
 
-fn parse_as(dialect: Dialect, body: &str) -> Parsed {
+fn parse_as(dialect: Dialect, body: &str) -> ParsedBody {
     let options = Options {
         precision: Precision::Nanosecond,
         dialect,
         ..Options::default()
     };
-    parse(body.as_bytes(), &Database::default(), &options).unwrap()
+    parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap()
 }
 
 fn fields(line: &str) -> BTreeMap<String, Field> {

@@ -25,7 +25,7 @@ fn real_files_are_read_as_influxdb_reads_them() {
             precision: Precision::Nanosecond,
             ..Options::default()
         };
-        let parsed = parse(&bytes, &Database::default(), &options).unwrap();
+        let parsed = parse(&bytes, &TestDatabase::default(), &options).unwrap();
         assert_eq!(messages(&parsed), [], "{name}");
         let mut expected: HashMap<String, Vec<Point>> = HashMap::new();
         for line in parse_lines(std::str::from_utf8(&bytes).unwrap()) {

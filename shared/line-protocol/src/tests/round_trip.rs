@@ -77,7 +77,7 @@ proptest! {
             .map(|point| point.to_line(|| choices.next() == Some(true)) + "\n")
             .collect();
         let options = Options { precision: Precision::Nanosecond, ..Options::default() };
-        let parsed = parse(body.as_bytes(), &Database::default(), &options).unwrap();
+        let parsed = parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap();
         prop_assert_eq!(messages(&parsed), [], "{}", body);
         let mut expected: HashMap<String, Vec<Point>> = HashMap::new();
         for point in points {

@@ -25,7 +25,7 @@ fn named(columns: &[(&str, ColumnType)]) -> Vec<(String, ColumnType)> {
 #[test]
 fn tags_come_before_fields_and_known_columns_before_new_ones() {
     use ColumnType::{Float, Integer, String, Tag, Time};
-    let database = Database::with_table(
+    let database = TestDatabase::with_table(
         "m",
         &[
             ("b", Tag),
@@ -135,8 +135,8 @@ fn a_refused_line_adds_no_columns_and_no_rows() {
             ..Options::default()
         };
         let body = good.replace('\n', &format!("\n{bad}\n"));
-        let with = parse(body.as_bytes(), &Database::default(), &options).unwrap();
-        let without = parse(good.as_bytes(), &Database::default(), &options).unwrap();
+        let with = parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap();
+        let without = parse(good.as_bytes(), &TestDatabase::default(), &options).unwrap();
         assert_eq!(
             (with.lines, with.rows, with.errors.len()),
             (3, 2, 1),
@@ -237,7 +237,7 @@ fn reserved_columns_cannot_be_written() {
 
 #[test]
 fn tables_beyond_the_limit_are_refused_line_by_line() {
-    let database = Database::with_table("old", &[("v", ColumnType::Float)]);
+    let database = TestDatabase::with_table("old", &[("v", ColumnType::Float)]);
     let tables = Some(crate::TableLimit { count: 3, limit: 4 });
     let options = Options {
         tables,
@@ -263,7 +263,7 @@ fn tables_beyond_the_limit_are_refused_line_by_line() {
 #[test]
 fn limits_count_the_columns_that_exist() {
     use ColumnType::{Float, Tag, Time};
-    let database = Database::with_table("m", &[("a", Tag), ("time", Time), ("f", Float)]);
+    let database = TestDatabase::with_table("m", &[("a", Tag), ("time", Time), ("f", Float)]);
     let limits = SchemaLimits {
         max_columns_per_table: Some(4),
         max_tags_per_table: Some(2),
@@ -303,7 +303,7 @@ fn sparse_tables_are_bounded_by_their_cells() {
         max_cells: Some(100_000),
         ..Options::default()
     };
-    let parsed = parse(body.as_bytes(), &Database::default(), &options).unwrap();
+    let parsed = parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap();
     let cells = parsed.tables[0].batch.num_rows() * parsed.tables[0].batch.num_columns();
     assert!(cells <= 100_000 && cells > 50_000, "{cells}");
     assert_eq!(parsed.errors.len(), 2000 - parsed.rows);
@@ -321,7 +321,7 @@ fn lines_without_timestamp_get_the_default_time() {
             default_time_ns: 1_999_999_999,
             ..Options::default()
         };
-        let parsed = parse(b"m v=1\nm v=2 3", &Database::default(), &options).unwrap();
+        let parsed = parse(b"m v=1\nm v=2 3", &TestDatabase::default(), &options).unwrap();
         let times: Vec<_> = points_by_table(&parsed)["m"]
             .iter()
             .map(|point| point.time)
@@ -336,7 +336,12 @@ fn parsing_can_stop_at_the_first_error() {
         stop_at_first_error: true,
         ..Options::default()
     };
-    let parsed = parse(b"m v=1\nbad\nm v=2\nbad", &Database::default(), &options).unwrap();
+    let parsed = parse(
+        b"m v=1\nbad\nm v=2\nbad",
+        &TestDatabase::default(),
+        &options,
+    )
+    .unwrap();
     assert_eq!((parsed.lines, parsed.rows, parsed.errors.len()), (2, 1, 1));
 }
 
@@ -346,7 +351,7 @@ fn reported_errors_can_be_limited() {
         max_errors: Some(2),
         ..Options::default()
     };
-    let parsed = parse(b"bad\nm v=1\nbad\nbad", &Database::default(), &options).unwrap();
+    let parsed = parse(b"bad\nm v=1\nbad\nbad", &TestDatabase::default(), &options).unwrap();
     assert_eq!((parsed.lines, parsed.rows), (4, 1));
     assert_eq!(
         messages(&parsed)

@@ -2,17 +2,17 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_row_delete::RowDelete;
 use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
 
 use super::{
     job,
-    site::{Site, delete_of},
+    site::{ManifestFixture, delete_of},
 };
 use crate::{
-    CacheCommit, CacheEntry, CacheOutcome, CacheRefused, CacheUpdate, Corrections, FlushOutcome,
+    CacheCommit, CacheEntry, CacheOutcome, CacheRefusal, CacheUpdate, Corrections, FlushOutcome,
     JobKind, Manifest, NewCacheEntry, OBJECT_NAME_AGE, Section,
 };
 
@@ -32,7 +32,7 @@ fn entry(cache: CacheId, table: u32, object: u128) -> CacheEntry {
     }
 }
 
-fn new(base: &Versioned<Manifest>, entry: CacheEntry) -> NewCacheEntry {
+fn new(base: &VersionedValue<Manifest>, entry: CacheEntry) -> NewCacheEntry {
     NewCacheEntry {
         entry,
         drawn: base.proven.unwrap(),
@@ -40,7 +40,7 @@ fn new(base: &Versioned<Manifest>, entry: CacheEntry) -> NewCacheEntry {
 }
 
 /// Returns a backfill of these entries that has read `base`. The objects have all rows.
-fn backfill(base: &Versioned<Manifest>, entries: &[CacheEntry]) -> CacheCommit {
+fn backfill(base: &VersionedValue<Manifest>, entries: &[CacheEntry]) -> CacheCommit {
     let entries = entries.iter().cloned();
     CacheCommit {
         mark: base.value.low_water_mark,
@@ -52,23 +52,31 @@ fn backfill(base: &Versioned<Manifest>, entries: &[CacheEntry]) -> CacheCommit {
     }
 }
 
-async fn commit(site: &Site, base: Versioned<Manifest>, commit: &CacheCommit) -> CacheOutcome {
+async fn commit(
+    site: &ManifestFixture,
+    base: VersionedValue<Manifest>,
+    commit: &CacheCommit,
+) -> CacheOutcome {
     let outcome = site.store().commit_caches(site.database, base, commit);
     outcome.await.unwrap()
 }
 
 async fn committed(
-    site: &Site,
-    base: Versioned<Manifest>,
+    site: &ManifestFixture,
+    base: VersionedValue<Manifest>,
     filled: &CacheCommit,
-) -> Versioned<Manifest> {
+) -> VersionedValue<Manifest> {
     match commit(site, base, filled).await {
         CacheOutcome::Committed(current) => current,
         other => panic!("{other:?}"),
     }
 }
 
-async fn refused(site: &Site, base: Versioned<Manifest>, filled: &CacheCommit) -> CacheRefused {
+async fn refused(
+    site: &ManifestFixture,
+    base: VersionedValue<Manifest>,
+    filled: &CacheCommit,
+) -> CacheRefusal {
     match commit(site, base, filled).await {
         CacheOutcome::GivenUp(reason) => reason,
         other => panic!("{other:?}"),
@@ -76,8 +84,8 @@ async fn refused(site: &Site, base: Versioned<Manifest>, filled: &CacheCommit) -
 }
 
 /// Returns a site with one cache for each of the tables 1 and 2.
-async fn filled() -> (Site, Versioned<Manifest>) {
-    let site = Site::new(100);
+async fn filled() -> (ManifestFixture, VersionedValue<Manifest>) {
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0), (2, 0)]).await;
     let both = backfill(&base, &[entry(ONE, 1, 1), entry(TWO, 2, 1)]);
     let current = committed(&site, base, &both).await;
@@ -86,8 +94,8 @@ async fn filled() -> (Site, Versioned<Manifest>) {
 
 /// Flushes rows and deletes, with updates of caches.
 async fn flush(
-    site: &Site,
-    base: &Versioned<Manifest>,
+    site: &ManifestFixture,
+    base: &VersionedValue<Manifest>,
     tables: &[(u32, i32)],
     deletes: &[RowDelete],
     caches: Vec<CacheUpdate>,
@@ -102,7 +110,7 @@ async fn flush(
     }
 }
 
-fn update(base: &Versioned<Manifest>, cache: CacheId, to: Option<CacheEntry>) -> CacheUpdate {
+fn update(base: &VersionedValue<Manifest>, cache: CacheId, to: Option<CacheEntry>) -> CacheUpdate {
     CacheUpdate {
         from: base.value.cache(cache).unwrap().clone(),
         to: to.map(|to| new(base, to)),
@@ -147,7 +155,7 @@ async fn a_flush_keeps_a_concurrent_floor_and_drops_concurrent_objects() {
     let (site, base) = filled().await;
     let updates = vec![update(&base, ONE, Some(entry(ONE, 1, 2)))];
     // Rows expire while the flush works.
-    let mut removal = Site::removal(&site.table(1).await);
+    let mut removal = ManifestFixture::removal(&site.table(1).await);
     removal.floor = Some(5);
     let expired = site.replaced(base.clone(), &removal).await;
     assert_eq!(expired.value.cache(ONE).unwrap().floor, Some(5));
@@ -195,7 +203,7 @@ async fn a_flush_is_committed_without_a_cache_object_whose_name_is_old() {
     let base = site.read().await;
     assert_eq!(
         refused(&site, base.clone(), &late).await,
-        CacheRefused::ObjectTooOld
+        CacheRefusal::ObjectTooOld
     );
     late.add[0].drawn = base.proven.unwrap();
     committed(&site, base, &late).await;
@@ -219,13 +227,13 @@ async fn a_flush_and_a_backfill_remove_dropped_caches() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backfill_is_valid_only_at_its_mark_and_the_first_one_wins() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let late = backfill(&base, &[entry(ONE, 1, 1)]);
     let moved = site.flush(&[(2, 0)]).await;
     assert_eq!(
         refused(&site, base, &late).await,
-        CacheRefused::MarkMoved {
+        CacheRefusal::MarkMoved {
             mark: moved.value.low_water_mark
         }
     );
@@ -240,17 +248,17 @@ async fn a_backfill_is_valid_only_at_its_mark_and_the_first_one_wins() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backfill_with_rows_that_expired_meanwhile_is_refused() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
     let mut filled = backfill(&base, &[entry(ONE, 1, 1)]);
     let sections = site.table(1).await;
-    let mut removal = Site::removal(&sections[..1]);
+    let mut removal = ManifestFixture::removal(&sections[..1]);
     removal.floor = Some(sections[0].max_time + 1);
     let current = site.replaced(base, &removal).await;
     // No section needs the expiry, so it is not among the deletes.
     assert_eq!(current.value.deletes, []);
     let refusal = refused(&site, current.clone(), &filled).await;
-    assert_eq!(refusal, CacheRefused::Expired);
+    assert_eq!(refusal, CacheRefusal::Expired);
     // The expired rows are older than the rows of the object, or of another table.
     filled.add[0].entry.complete_from = sections[0].max_time + 1;
     filled.add.push(new(&current, entry(TWO, 2, 1)));
@@ -267,13 +275,13 @@ async fn an_expiry_stays_recorded_after_an_expiry_of_older_rows() {
     let mut late = backfill(&base, &[entry(ONE, 1, 9)]);
     late.add[0].entry.complete_from = 5;
     let current = site.replaced(base, &merge).await;
-    let mut removal = Site::removal(&site.table(1).await);
+    let mut removal = ManifestFixture::removal(&site.table(1).await);
     removal.floor = Some(3);
     let current = site.replaced(current, &removal).await;
     let nothing = CacheCommit::forgetting(&current, [ONE].into());
     let current = committed(&site, current, &nothing).await;
     let refusal = refused(&site, current.clone(), &late).await;
-    assert_eq!(refusal, CacheRefused::Expired);
+    assert_eq!(refusal, CacheRefusal::Expired);
     // The second expiry affects no rows of the object.
     late.version = current.version - 2;
     committed(&site, current, &late).await;
@@ -281,7 +289,7 @@ async fn an_expiry_stays_recorded_after_an_expiry_of_older_rows() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backfill_from_wrong_statistics_is_refused() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0), (2, 0)]).await;
     let late = backfill(&base, &[entry(ONE, 1, 1)]);
     let other = backfill(&base, &[entry(TWO, 2, 1)]);
@@ -296,7 +304,7 @@ async fn a_backfill_from_wrong_statistics_is_refused() {
     let corrected = site.store().correct(site.database, base, &corrections);
     let current = corrected.await.unwrap().current;
     let refusal = refused(&site, current.clone(), &late).await;
-    assert_eq!(refusal, CacheRefused::Expired);
+    assert_eq!(refusal, CacheRefusal::Expired);
     let current = committed(&site, current, &other).await;
     let again = backfill(&current, &[entry(ONE, 1, 1)]);
     let current = committed(&site, current, &again).await;
@@ -337,7 +345,7 @@ async fn floors_only_rise_and_a_merge_without_expiry_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn dropping_a_table_and_correcting_statistics_remove_cache_objects() {
     let (site, base) = filled().await;
-    let mut removal = Site::removal(&site.table(1).await);
+    let mut removal = ManifestFixture::removal(&site.table(1).await);
     removal.job.kind = JobKind::Drop;
     let current = site.replaced(base, &removal).await;
     assert_eq!(current.value.caches, [entry(TWO, 2, 1)]);
@@ -355,7 +363,7 @@ async fn dropping_a_table_and_correcting_statistics_remove_cache_objects() {
 
 #[tokio::test(start_paused = true)]
 async fn floors_before_the_start_of_an_object_are_not_recorded() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0), (1, 1)]).await;
     let mut short = entry(ONE, 1, 1);
     short.complete_from = 20;
@@ -371,7 +379,7 @@ async fn floors_before_the_start_of_an_object_are_not_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_replaces_one_that_starts_later() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let object = |object, complete_from| CacheEntry {
         complete_from,

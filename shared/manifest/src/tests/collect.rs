@@ -2,28 +2,28 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::{Operation, Versioned};
+use neap_bucket::{Operation, VersionedValue};
 use neap_schema::DatabaseId;
 
-use super::site::{ORPHAN_AGE, Site, mark};
-use crate::{DrawnObject, Dropped, GivenUp, Manifest, OBJECT_NAME_AGE, ObjectName};
+use super::site::{ManifestFixture, ORPHAN_AGE, mark};
+use crate::{CommitAbandoned, DroppedItem, Manifest, OBJECT_NAME_AGE, ObjectName, PendingObject};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const RESTORED: DatabaseId = DatabaseId::new(2);
 
-fn doomed(current: &Versioned<Manifest>) -> usize {
+fn doomed(current: &VersionedValue<Manifest>) -> usize {
     let condemned = current.value.condemned.iter();
     condemned.filter(|entry| entry.doomed).count()
 }
 
-fn bundles(current: &Versioned<Manifest>) -> BTreeSet<ObjectName> {
+fn bundles(current: &VersionedValue<Manifest>) -> BTreeSet<ObjectName> {
     let sections = current.value.sections.iter();
     sections.map(|section| section.object_name()).collect()
 }
 
 /// Returns a site where three sections were merged into one.
-async fn merged() -> (Site, BTreeSet<ObjectName>) {
-    let site = Site::new(100);
+async fn merged() -> (ManifestFixture, BTreeSet<ObjectName>) {
+    let site = ManifestFixture::new(100);
     for _ in 0..3 {
         site.flush(&[(1, 0)]).await;
     }
@@ -62,10 +62,10 @@ async fn a_dropped_section_is_doomed_after_the_period_then_deleted_then_removed(
 
 #[tokio::test(start_paused = true)]
 async fn an_object_is_deleted_after_the_last_of_its_sections() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0), (2, 0)]).await;
     let bundle = *bundles(&site.read().await).first().unwrap();
-    let removal = Site::removal(&site.table(1).await);
+    let removal = ManifestFixture::removal(&site.table(1).await);
     site.replaced(site.read().await, &removal).await;
     for _ in 0..3 {
         site.stage.sleep(HOUR).await;
@@ -75,7 +75,7 @@ async fn an_object_is_deleted_after_the_last_of_its_sections() {
     assert_eq!(site.read().await.value.condemned, []);
     assert!(site.exists(bundle).await);
 
-    let removal = Site::removal(&site.table(2).await);
+    let removal = ManifestFixture::removal(&site.table(2).await);
     site.replaced(site.read().await, &removal).await;
     site.stage.sleep(HOUR).await;
     site.collect(HOUR).await;
@@ -86,13 +86,13 @@ async fn an_object_is_deleted_after_the_last_of_its_sections() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_stays_while_an_earlier_version_reads_one_of_its_sections() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0), (2, 0)]).await;
-    let removal = Site::removal(&site.table(1).await);
+    let removal = ManifestFixture::removal(&site.table(1).await);
     site.replaced(site.read().await, &removal).await;
     site.stage.sleep(HOUR).await;
     let current = site.collect(HOUR).await;
-    let removal = Site::removal(&site.table(2).await);
+    let removal = ManifestFixture::removal(&site.table(2).await);
     let current = site.replaced(current, &removal).await;
     assert_eq!((current.value.condemned.len(), doomed(&current)), (2, 1));
     let census = site.census(&current.value).await;
@@ -101,11 +101,11 @@ async fn an_object_stays_while_an_earlier_version_reads_one_of_its_sections() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_doomed_after_the_references_were_read_stays_for_the_next_collection() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0), (2, 0)]).await;
     let bundle = *bundles(&site.read().await).first().unwrap();
     for table in [1, 2] {
-        let removal = Site::removal(&site.table(table).await);
+        let removal = ManifestFixture::removal(&site.table(table).await);
         site.replaced(site.read().await, &removal).await;
         site.stage.sleep(HOUR).await;
     }
@@ -157,7 +157,7 @@ async fn an_object_that_could_not_be_deleted_keeps_its_entry() {
 
 #[tokio::test(start_paused = true)]
 async fn an_orphan_is_condemned_once_and_can_never_be_named_again() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0)]).await;
     let late = site.next_flush(&site.read().await, &[(1, 0)]).await;
     let orphan = ObjectName::Parquet(late.object.unwrap().ulid);
@@ -167,21 +167,21 @@ async fn an_orphan_is_condemned_once_and_can_never_be_named_again() {
     let collection = site.look(&base, HOUR).await;
     assert_eq!(collection.orphans, [orphan].into());
     let current = site.commit_collection(base.clone(), &collection).await;
-    assert_eq!(current.value.condemned[0].what, Dropped::Object(orphan));
+    assert_eq!(current.value.condemned[0].what, DroppedItem::Object(orphan));
     // A second collector has found the same orphan.
     let current = site.commit_collection(base, &collection).await;
     assert_eq!(current.value.condemned.len(), 1);
 
     // The flush is late by its own clock, so pretend that its name is recent.
     let mut young = late;
-    young.object = Some(DrawnObject {
+    young.object = Some(PendingObject {
         drawn: current.proven.unwrap(),
         ..young.object.unwrap()
     });
     let flushed = site.commit_flush(current, young).await;
     assert!(matches!(
         flushed,
-        crate::FlushOutcome::GivenUp(GivenUp::ObjectTooOld)
+        crate::FlushOutcome::GivenUp(CommitAbandoned::ObjectTooOld)
     ));
     site.stage.sleep(HOUR).await;
     site.collect(HOUR).await;
@@ -195,7 +195,7 @@ async fn an_orphan_is_condemned_once_and_can_never_be_named_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_referenced_after_the_listing_is_not_an_orphan() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let flush = site.next_flush(&base, &[(1, 0)]).await;
     let bundle = ObjectName::Parquet(flush.object.unwrap().ulid);
@@ -208,7 +208,7 @@ async fn an_object_referenced_after_the_listing_is_not_an_orphan() {
 
 #[tokio::test(start_paused = true)]
 async fn orphans_are_not_condemned_while_pages_are_unread() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for _ in 0..16 {
         site.flush(&[(1, 0)]).await;
     }
@@ -230,7 +230,7 @@ async fn orphans_are_not_condemned_while_pages_are_unread() {
 #[tokio::test(start_paused = true)]
 async fn an_object_name_can_be_committed_for_15_minutes_and_orphans_are_older() {
     assert!(ORPHAN_AGE >= 2 * OBJECT_NAME_AGE);
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let flush = site.next_flush(&base, &[(1, 0)]).await;
     site.stage.sleep(OBJECT_NAME_AGE).await;
@@ -249,7 +249,7 @@ async fn pins_keep_only_the_objects_of_their_version() {
         .await;
     pinned.unwrap();
     // A section that is added after the pinned version, and dropped again.
-    let removal = Site::removal(&site.table(2).await);
+    let removal = ManifestFixture::removal(&site.table(2).await);
     site.replaced(site.read().await, &removal).await;
     for _ in 0..3 {
         site.stage.sleep(HOUR).await;
@@ -291,21 +291,21 @@ async fn a_version_that_is_gone_cannot_be_pinned() {
 }
 
 /// Returns a site whose manifest has moved dropped sections to a page.
-async fn buried() -> Site {
-    let site = Site::new(16);
+async fn buried() -> ManifestFixture {
+    let site = ManifestFixture::new(16);
     for _ in 0..40 {
         site.flush(&[(1, 0)]).await;
-        let removal = Site::removal(&site.table(1).await);
+        let removal = ManifestFixture::removal(&site.table(1).await);
         site.replaced(site.read().await, &removal).await;
     }
     site
 }
 
-fn graves(current: &Versioned<Manifest>) -> Vec<&crate::PageRef> {
+fn graves(current: &VersionedValue<Manifest>) -> Vec<&crate::PageRef> {
     let condemned = current.value.condemned.iter();
     condemned
         .filter_map(|entry| match &entry.what {
-            Dropped::Page(page) => Some(page),
+            DroppedItem::Page(page) => Some(page),
             _ => None,
         })
         .collect()
@@ -347,7 +347,7 @@ async fn a_collection_tolerates_a_doomed_page_that_is_already_deleted() {
     let pages = graves(&current).into_iter();
     let pages: BTreeSet<_> = pages.map(|page| ObjectName::Page(page.object)).collect();
     site.delete(&pages).await;
-    let cold = Site::on(&site.stage, 2, 16);
+    let cold = ManifestFixture::on(&site.stage, 2, 16);
     let current = cold.collect(HOUR).await;
     assert_eq!(current.value.condemned, []);
     // Objects in the deleted pages are no longer referenced, and are collected as orphans.
@@ -361,13 +361,13 @@ async fn a_collection_tolerates_a_doomed_page_that_is_already_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pin_does_not_keep_later_sections_that_move_to_pages() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     let base = site.flush(&[(1, 0)]).await;
     let version = base.version;
     let pin = site.store().pin(site.database, base, version, RESTORED);
     pin.await.unwrap();
     for _ in 0..40 {
-        let removal = Site::removal(&site.table(1).await);
+        let removal = ManifestFixture::removal(&site.table(1).await);
         site.replaced(site.read().await, &removal).await;
         site.flush(&[(1, 0)]).await;
     }
@@ -382,7 +382,7 @@ async fn a_pin_does_not_keep_later_sections_that_move_to_pages() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_with_pages_is_deleted_after_its_last_page() {
-    let site = Site::new(32);
+    let site = ManifestFixture::new(32);
     for _ in 0..17 {
         site.flush(&[(1, 0), (2, 0)]).await;
     }
@@ -406,12 +406,12 @@ async fn an_object_with_pages_is_deleted_after_its_last_page() {
 
 #[tokio::test(start_paused = true)]
 async fn finding_references_reads_page_heads_without_footers() {
-    let site = Site::new(32);
+    let site = ManifestFixture::new(32);
     for _ in 0..33 {
         site.flush(&[(1, 0)]).await;
     }
     let current = site.read().await;
-    let cold = Site::on(&site.stage, 2, 32);
+    let cold = ManifestFixture::on(&site.stage, 2, 32);
     cold.stage.taken();
     let census = cold.census(&current.value).await;
     assert_eq!(cold.stage.taken().gets, 1);
@@ -427,18 +427,18 @@ async fn finding_references_reads_page_heads_without_footers() {
 
 #[tokio::test(start_paused = true)]
 async fn entries_that_become_doomed_before_they_move_to_pages_stay_inline() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for _ in 0..17 {
         site.flush(&[(1, 0)]).await;
     }
-    let removal = Site::removal(&site.read().await.value.sections);
+    let removal = ManifestFixture::removal(&site.read().await.value.sections);
     site.replaced(site.read().await, &removal).await;
     for _ in 0..9 {
         site.flush(&[(2, 0)]).await;
     }
-    let removal = Site::removal(&site.table(2).await);
+    let removal = ManifestFixture::removal(&site.table(2).await);
     site.replaced(site.read().await, &removal).await;
-    let rival = Site::on(&site.stage, 2, 16);
+    let rival = ManifestFixture::on(&site.stage, 2, 16);
     let act = async move {
         rival.collect(Duration::ZERO).await;
     };

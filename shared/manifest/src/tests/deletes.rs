@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::{
     job,
-    site::{DAY_NANOS, Site, delete_of, mark},
+    site::{DAY_NANOS, ManifestFixture, delete_of, mark},
 };
 use crate::{JobKind, Manifest, ManifestError, ObjectName, Replacement, TagRange};
 
@@ -18,7 +18,7 @@ fn pending(manifest: &Manifest) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_match() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
     let current = site.flush_with(&[(1, 0)], vec![delete_of(1, 0, 1)]).await;
     assert_eq!(pending(&current.value), 1);
@@ -50,7 +50,7 @@ async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_ma
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_no_section_needs_is_not_recorded() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0)]).await;
     let other_day = delete_of(1, 5, 6);
     let other_table = delete_of(3, 0, 0);
@@ -65,7 +65,7 @@ async fn a_delete_that_no_section_needs_is_not_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rewrite_of_one_section_can_complete_a_delete() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0)]).await;
     let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
     let rewrite = site.merge(&base, &site.table(1).await).await;
@@ -77,7 +77,7 @@ async fn a_rewrite_of_one_section_can_complete_a_delete() {
 
 #[tokio::test(start_paused = true)]
 async fn a_merge_that_began_before_a_delete_was_flushed_does_not_apply_it() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0)]).await;
     let base = site.flush(&[(1, 0)]).await;
     let merge = site.merge(&base, &site.table(1).await).await;
@@ -89,7 +89,7 @@ async fn a_merge_that_began_before_a_delete_was_flushed_does_not_apply_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_sections_in_pages_need_stays() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for _ in 0..17 {
         site.flush(&[(1, 0)]).await;
     }
@@ -109,7 +109,7 @@ async fn a_delete_that_sections_in_pages_need_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_collection_removes_a_delete_that_matches_only_the_bounds_of_a_page() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for day in 0..17 {
         site.flush(&[(1, day % 2 * 10)]).await;
     }
@@ -122,8 +122,8 @@ async fn a_collection_removes_a_delete_that_matches_only_the_bounds_of_a_page() 
 }
 
 /// Returns a site with two tables whose sections are all in pages: table 1 has days 0 and 10, table 2 has day 5.
-async fn paged() -> Site {
-    let site = Site::new(16);
+async fn paged() -> ManifestFixture {
+    let site = ManifestFixture::new(16);
     for number in 0..40 {
         site.flush(&[(1, number % 2 * 10), (2, 5)]).await;
     }
@@ -175,7 +175,7 @@ async fn a_collection_keeps_an_expiry_whose_stamp_is_that_of_a_delete_that_it_dr
     let removal = Replacement {
         floor: Some(6 * DAY_NANOS),
         job: job(JobKind::Expire),
-        ..Site::removal(&old[..1])
+        ..ManifestFixture::removal(&old[..1])
     };
     let base = site.replaced(base, &removal).await;
     let stamp = base.value.deletes[0].stamp;
@@ -195,7 +195,7 @@ async fn a_collection_keeps_an_expiry_whose_stamp_is_that_of_a_delete_that_it_dr
 
 #[tokio::test(start_paused = true)]
 async fn a_collection_of_pages_that_have_changed_since_does_not_settle_deletes() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for day in 0..16 {
         site.flush(&[(1, day % 2 * 10)]).await;
     }
@@ -215,13 +215,13 @@ async fn a_collection_of_pages_that_have_changed_since_does_not_settle_deletes()
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_leaves_when_the_sections_expire() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0)]).await;
     let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
     let removal = Replacement {
         floor: Some(DAY_NANOS),
         job: job(JobKind::Expire),
-        ..Site::removal(&site.table(1).await)
+        ..ManifestFixture::removal(&site.table(1).await)
     };
     let current = site.replaced(base, &removal).await;
     assert_eq!(pending(&current.value), 0);
@@ -229,7 +229,7 @@ async fn a_delete_leaves_when_the_sections_expire() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_delete_is_forgotten_with_the_versions_that_need_it() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let hour = Duration::from_secs(3_600);
     site.flush(&[(1, 0)]).await;
     let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
@@ -245,7 +245,7 @@ async fn a_dropped_delete_is_forgotten_with_the_versions_that_need_it() {
 
 #[tokio::test(start_paused = true)]
 async fn deletes_outside_of_the_interval_of_their_flush_are_refused() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     for stamp in [mark(1), mark(3)] {
         let mut flush = site.next_flush(&base, &[]).await;
@@ -254,13 +254,13 @@ async fn deletes_outside_of_the_interval_of_their_flush_are_refused() {
             .store()
             .commit_flush(site.database, base.clone(), flush)
             .await;
-        assert!(matches!(outcome, Err(ManifestError::Impossible { .. })));
+        assert!(matches!(outcome, Err(ManifestError::InvalidCommit { .. })));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn tag_ranges_tell_which_sections_a_delete_may_match() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.read().await;
     let mut flush = site.next_flush(&base, &[(1, 0)]).await;
     let range = TagRange {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Operation, Stamp, StoreTime, Versioned};
+use neap_bucket::{Operation, Stamp, StoreTime, VersionedValue};
 
-use super::{DATABASE, Instance, Stage, job, section};
+use super::{DATABASE, Instance, ManifestTestBed, job, section};
 use crate::{
-    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, Manifest, ManifestError,
+    CommitAbandoned, FlushCommit, FlushOutcome, JobKind, Manifest, ManifestError, PendingObject,
     SnapshotSettings,
 };
 
-fn stage() -> (Stage, Instance) {
-    let stage = Stage::new();
+fn stage() -> (ManifestTestBed, Instance) {
+    let stage = ManifestTestBed::new();
     let instance = stage.instance(1, SnapshotSettings::default());
     (stage, instance)
 }
@@ -20,12 +20,12 @@ fn at(second: i64) -> Stamp {
     Stamp::end_of(StoreTime::from_micros(second * 1_000_000))
 }
 
-async fn read(instance: &Instance) -> Versioned<Manifest> {
+async fn read(instance: &Instance) -> VersionedValue<Manifest> {
     instance.manifests.read(DATABASE, None).await.unwrap()
 }
 
 fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
-    let object = DrawnObject::draw(&instance.bucket).unwrap();
+    let object = PendingObject::draw(&instance.bucket).unwrap();
     let mut section = section(1, 0, read_mark.as_u64(), cut.as_u64());
     section.object = object.ulid;
     FlushCommit {
@@ -45,7 +45,7 @@ fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
 
 async fn commit(
     instance: &Instance,
-    base: Versioned<Manifest>,
+    base: VersionedValue<Manifest>,
     flush: FlushCommit,
 ) -> FlushOutcome {
     let outcome = instance.manifests.commit_flush(DATABASE, base, flush).await;
@@ -93,7 +93,7 @@ async fn a_flush_is_abandoned_when_the_mark_has_moved_even_if_its_base_is_old() 
     let flushed = commit(&instance, base, late).await;
     assert!(matches!(
         flushed,
-        FlushOutcome::GivenUp(GivenUp::MarkMoved { mark }) if mark == at(10)
+        FlushOutcome::GivenUp(CommitAbandoned::MarkMoved { mark }) if mark == at(10)
     ));
     assert_eq!(read(&instance).await.value.section_count(), 1);
 }
@@ -110,9 +110,9 @@ async fn a_cut_at_the_mark_is_nothing_to_flush_and_costs_nothing() {
     let flushed = commit(&instance, base, nothing).await;
     assert!(matches!(
         flushed,
-        FlushOutcome::GivenUp(GivenUp::NothingToFlush)
+        FlushOutcome::GivenUp(CommitAbandoned::NothingToFlush)
     ));
-    assert_eq!(stage.taken(), super::Requests::default());
+    assert_eq!(stage.taken(), super::RequestCounts::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +125,7 @@ async fn a_bundle_whose_name_was_drawn_long_ago_is_refused() {
     let flushed = commit(&instance, base, old.clone()).await;
     assert!(matches!(
         flushed,
-        FlushOutcome::GivenUp(GivenUp::ObjectTooOld)
+        FlushOutcome::GivenUp(CommitAbandoned::ObjectTooOld)
     ));
     // On a base from before the name was drawn, the commit is safe, because a collector would have changed the
     // manifest.
@@ -157,7 +157,7 @@ async fn sections_of_another_interval_or_bundle_are_refused() {
             .manifests
             .commit_flush(DATABASE, base.clone(), impossible)
             .await;
-        assert!(matches!(outcome, Err(ManifestError::Impossible { .. })));
+        assert!(matches!(outcome, Err(ManifestError::InvalidCommit { .. })));
     }
 }
 
@@ -173,7 +173,7 @@ async fn a_commit_that_the_store_never_answers_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn rivals_flush_once() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let instances = [1, 2].map(|seed| stage.instance(seed, SnapshotSettings::default()));
     stage.slow_down(Duration::from_millis(20));
     for instance in &instances {
@@ -221,6 +221,6 @@ async fn a_flush_is_abandoned_when_a_rival_commits_between_read_and_put() {
     let flushed = commit(&instance, base, flush).await;
     assert!(matches!(
         flushed,
-        FlushOutcome::GivenUp(GivenUp::MarkMoved { mark }) if mark == at(5)
+        FlushOutcome::GivenUp(CommitAbandoned::MarkMoved { mark }) if mark == at(5)
     ));
 }

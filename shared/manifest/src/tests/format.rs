@@ -9,8 +9,8 @@ use ulid::Ulid;
 
 use super::{job, section, stamp};
 use crate::{
-    CacheEntry, Claim, Condemned, DamageRecord, DamagedPart, Dropped, Expiry, JobKind, LostRows,
-    Manifest, ObjectName, PageRef, Pin, RecordedDelete, TagRange,
+    CacheEntry, Claim, CondemnedEntry, DamageRecord, DamagedPart, DroppedItem, JobKind, LostRows,
+    Manifest, ObjectName, PageRef, RecordedDelete, TableExpiry, TagRange, VersionPin,
 };
 
 fn page() -> PageRef {
@@ -35,8 +35,8 @@ fn page() -> PageRef {
     }
 }
 
-fn condemned(what: Dropped, version: u64) -> Condemned {
-    Condemned::new(what, version)
+fn condemned(what: DroppedItem, version: u64) -> CondemnedEntry {
+    CondemnedEntry::new(what, version)
 }
 
 #[test]
@@ -109,21 +109,24 @@ fn version_four() {
             expiry: true,
         }],
         condemned: vec![
-            Condemned {
+            CondemnedEntry {
                 committed: Some(StoreTime::from_micros(9)),
                 doomed: true,
-                ..condemned(Dropped::Section(Arc::new(dropped)), 3)
+                ..condemned(DroppedItem::Section(Arc::new(dropped)), 3)
             },
-            condemned(Dropped::Page(page()), 4),
+            condemned(DroppedItem::Page(page()), 4),
             condemned(
-                Dropped::Object(ObjectName::Parquet(Ulid::from_parts(1, 4))),
+                DroppedItem::Object(ObjectName::Parquet(Ulid::from_parts(1, 4))),
                 4,
             ),
             condemned(
-                Dropped::Object(ObjectName::Bundle(Ulid::from_parts(1, 6))),
+                DroppedItem::Object(ObjectName::Bundle(Ulid::from_parts(1, 6))),
                 4,
             ),
-            condemned(Dropped::Object(ObjectName::Page(Ulid::from_parts(1, 5))), 4),
+            condemned(
+                DroppedItem::Object(ObjectName::Page(Ulid::from_parts(1, 5))),
+                4,
+            ),
         ],
         caches: vec![CacheEntry {
             cache: CacheId::new(3),
@@ -135,12 +138,12 @@ fn version_four() {
             complete_from: -7,
             floor: Some(-5),
         }],
-        expiries: vec![Expiry {
+        expiries: vec![TableExpiry {
             table: TableId::new(3),
             before: -5,
             version: 3,
         }],
-        pins: vec![Pin {
+        pins: vec![VersionPin {
             version: 3,
             database: DatabaseId::new(8),
             created: StoreTime::from_micros(10),

@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Stamp, Versioned};
+use neap_bucket::{Stamp, VersionedValue};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{DatabaseId, TableId};
 use proptest::prelude::*;
 
 use super::{
-    Stage,
-    site::{Site, delete_of, mark},
+    ManifestTestBed,
+    site::{ManifestFixture, delete_of, mark},
 };
 use crate::{
-    Manifest, ObjectName, RecordedDelete, Replacement, Section, TimeRange, section::SectionPlace,
+    Manifest, ObjectName, RecordedDelete, Replacement, Section, TimeRange, section::SectionLocation,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -24,14 +24,14 @@ const RESTORED: DatabaseId = DatabaseId::new(2);
 
 /// The expected contents of a version.
 #[derive(Clone, Debug, Default)]
-struct State {
+struct ExpectedVersion {
     mark: Stamp,
-    sections: BTreeMap<SectionPlace, Arc<Section>>,
+    sections: BTreeMap<SectionLocation, Arc<Section>>,
     /// All deletes that were ever recorded.
     deletes: Vec<(Stamp, RowDelete)>,
 }
 
-impl State {
+impl ExpectedVersion {
     fn of_table(&self, table: u32) -> Vec<Arc<Section>> {
         let sections = self.sections.values().cloned();
         let mut found: Vec<_> = sections
@@ -48,7 +48,7 @@ impl State {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum HistoryStep {
     Flush {
         tables: u32,
         day: i32,
@@ -78,23 +78,24 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = HistoryStep> {
     let delete = proptest::option::weighted(0.3, (1u32..4, 0i32..4));
-    let flush = (1u32..8, 0i32..4, delete).prop_map(|(tables, day, delete)| Step::Flush {
+    let flush = (1u32..8, 0i32..4, delete).prop_map(|(tables, day, delete)| HistoryStep::Flush {
         tables,
         day,
         delete,
     });
     let range = (1u32..4, 0usize..30, 1usize..16);
-    let merge =
-        (range.clone(), any::<bool>()).prop_map(|((table, first, count), moved)| Step::Merge {
+    let merge = (range.clone(), any::<bool>()).prop_map(|((table, first, count), moved)| {
+        HistoryStep::Merge {
             table,
             first,
             count,
             moved,
-        });
+        }
+    });
     let floor = proptest::option::of(0i64..100);
-    let remove = (range, floor).prop_map(|((table, first, count), floor)| Step::Remove {
+    let remove = (range, floor).prop_map(|((table, first, count), floor)| HistoryStep::Remove {
         table,
         first,
         count,
@@ -105,17 +106,17 @@ fn step() -> impl Strategy<Value = Step> {
         12 => flush,
         4 => merge,
         2 => remove,
-        3 => minutes.clone().prop_map(|minutes| Step::Collect { minutes }),
-        1 => (0usize..6).prop_map(|back| Step::Pin { back }),
-        1 => Just(Step::Release),
-        2 => minutes.prop_map(|minutes| Step::Sleep { minutes }),
+        3 => minutes.clone().prop_map(|minutes| HistoryStep::Collect { minutes }),
+        1 => (0usize..6).prop_map(|back| HistoryStep::Pin { back }),
+        1 => Just(HistoryStep::Release),
+        2 => minutes.prop_map(|minutes| HistoryStep::Sleep { minutes }),
     ]
 }
 
-struct History {
-    site: Site,
-    state: State,
-    versions: BTreeMap<u64, State>,
+struct VersionHistory {
+    site: ManifestFixture,
+    state: ExpectedVersion,
+    versions: BTreeMap<u64, ExpectedVersion>,
     pinned: Vec<u64>,
 }
 
@@ -140,9 +141,9 @@ fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>
     }
 }
 
-impl History {
+impl VersionHistory {
     /// Records the contents after the commit of `current`. All versions since the last recorded one have them.
-    fn write_down(&mut self, current: &Versioned<Manifest>) {
+    fn write_down(&mut self, current: &VersionedValue<Manifest>) {
         let last = self
             .versions
             .last_key_value()
@@ -169,7 +170,7 @@ impl History {
         self.write_down(&current);
     }
 
-    async fn replace(&mut self, base: Versioned<Manifest>, replacement: Replacement) {
+    async fn replace(&mut self, base: VersionedValue<Manifest>, replacement: Replacement) {
         let current = self.site.replaced(base, &replacement).await;
         for section in &replacement.remove {
             self.state.sections.remove(&section.place()).unwrap();
@@ -200,9 +201,9 @@ impl History {
         self.write_down(&current);
     }
 
-    async fn take(&mut self, step: Step) {
+    async fn take(&mut self, step: HistoryStep) {
         match step {
-            Step::Flush {
+            HistoryStep::Flush {
                 tables,
                 day,
                 delete,
@@ -212,7 +213,7 @@ impl History {
                 let delete = delete.map(|(table, day)| delete_of(table, day, day));
                 self.flush(&sections, delete.into_iter().collect()).await;
             }
-            Step::Merge {
+            HistoryStep::Merge {
                 table,
                 first,
                 count,
@@ -233,7 +234,7 @@ impl History {
                 }
                 self.replace(base, merge).await;
             }
-            Step::Remove {
+            HistoryStep::Remove {
                 table,
                 first,
                 count,
@@ -244,18 +245,18 @@ impl History {
                 if !inputs.is_empty() {
                     let removal = Replacement {
                         floor,
-                        ..Site::removal(&inputs)
+                        ..ManifestFixture::removal(&inputs)
                     };
                     let base = self.site.read().await;
                     self.replace(base, removal).await;
                 }
             }
-            Step::Collect { minutes } => {
+            HistoryStep::Collect { minutes } => {
                 let period = Duration::from_secs(minutes * 60);
                 let current = self.site.collect(period).await;
                 self.write_down(&current);
             }
-            Step::Pin { back } => {
+            HistoryStep::Pin { back } => {
                 let current = self.site.read().await;
                 let versions = Manifest::versions(&current);
                 if let Some(info) = versions.iter().rev().nth(back) {
@@ -266,7 +267,7 @@ impl History {
                     self.write_down(&current);
                 }
             }
-            Step::Release => {
+            HistoryStep::Release => {
                 let base = self.site.read().await;
                 let mut collection = self.site.look(&base, HOUR).await;
                 collection.deleted.clear();
@@ -275,7 +276,7 @@ impl History {
                 self.pinned.clear();
                 self.write_down(&current);
             }
-            Step::Sleep { minutes } => {
+            HistoryStep::Sleep { minutes } => {
                 self.site
                     .stage
                     .sleep(Duration::from_secs(minutes * 60))
@@ -285,7 +286,7 @@ impl History {
     }
 
     /// Checks that a manifest has the expected contents.
-    async fn check_view(&self, view: &Manifest, expected: &State) {
+    async fn check_view(&self, view: &Manifest, expected: &ExpectedVersion) {
         let site = &self.site;
         assert_eq!(view.low_water_mark, expected.mark);
         let inline = view.sections.iter();
@@ -393,10 +394,10 @@ proptest! {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut history = History {
-                site: Site::on(&Stage::new(), 1, inline),
-                state: State::default(),
-                versions: BTreeMap::from([(0, State::default())]),
+            let mut history = VersionHistory {
+                site: ManifestFixture::on(&ManifestTestBed::new(), 1, inline),
+                state: ExpectedVersion::default(),
+                versions: BTreeMap::from([(0, ExpectedVersion::default())]),
                 pinned: Vec::new(),
             };
             for step in steps {
@@ -409,7 +410,7 @@ proptest! {
 
 #[tokio::test(start_paused = true)]
 async fn a_database_was_empty_before_its_first_flush() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let current = site.flush(&[(1, 0)]).await;
     let (version, view) = Manifest::at(&current, Stamp::from_u64(5)).unwrap();
     assert_eq!((version, view.section_count()), (0, 0));
@@ -417,7 +418,7 @@ async fn a_database_was_empty_before_its_first_flush() {
 
 #[tokio::test(start_paused = true)]
 async fn versions_that_are_gone_name_the_oldest_that_is_there() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     for _ in 0..3 {
         site.flush(&[(1, 0)]).await;
     }
@@ -435,13 +436,13 @@ async fn versions_that_are_gone_name_the_oldest_that_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_manifest_of_the_first_release_has_one_readable_version_and_accepts_commits() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for _ in 0..17 {
         site.flush(&[(1, 0)]).await;
     }
     // The manifest in the format of the first release.
     let page = site.read().await.value.pages[0].clone();
-    let change = |base: &Versioned<Manifest>| {
+    let change = |base: &VersionedValue<Manifest>| {
         let mut old = Manifest::clone(&base.value);
         for section in &mut old.sections {
             Arc::make_mut(section).added = 0;
@@ -453,7 +454,7 @@ async fn a_manifest_of_the_first_release_has_one_readable_version_and_accepts_co
             record.last = None;
         }
         old.jobs.clear();
-        Ok::<_, ()>(neap_bucket::Change::Put(old, ()))
+        Ok::<_, ()>(neap_bucket::RegisterChange::Put(old, ()))
     };
     let register = site.store().register(site.database);
     register.commit(None, change).await.unwrap();

@@ -3,17 +3,17 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::Versioned;
+use neap_bucket::VersionedValue;
 use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
-use super::{Stage, site::Site};
-use crate::{Collection, FlushCommit, Manifest, ObjectName, Replacement};
+use super::{ManifestTestBed, site::ManifestFixture};
+use crate::{FlushCommit, GarbageCollection, Manifest, ObjectName, Replacement};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
-enum Step {
+enum InterleavingStep {
     /// A collector reads the manifest and its references, and lists the objects.
     Look {
         collector: usize,
@@ -54,55 +54,55 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = InterleavingStep> {
     let range = (1u32..3, 0usize..20, 2usize..12);
     prop_oneof![
-        6 => (0usize..2).prop_map(|collector| Step::Look { collector }),
+        6 => (0usize..2).prop_map(|collector| InterleavingStep::Look { collector }),
         6 => (0usize..2, prop_oneof![Just(100), 0usize..100])
-            .prop_map(|(collector, percent)| Step::Delete { collector, percent }),
-        6 => (0usize..2).prop_map(|collector| Step::Commit { collector }),
-        8 => prop_oneof![1u32..4, Just(3)].prop_map(|tables| Step::BeginFlush { tables }),
-        8 => Just(Step::EndFlush),
-        3 => range.clone().prop_map(|(table, first, count)| Step::BeginMerge { table, first, count }),
-        3 => Just(Step::EndMerge),
-        4 => range.prop_map(|(table, first, count)| Step::Remove { table, first, count }),
-        1 => (0usize..4).prop_map(|back| Step::Pin { back }),
-        4 => prop_oneof![0u32..60, 0u32..1_600].prop_map(|minutes| Step::Sleep { minutes }),
+            .prop_map(|(collector, percent)| InterleavingStep::Delete { collector, percent }),
+        6 => (0usize..2).prop_map(|collector| InterleavingStep::Commit { collector }),
+        8 => prop_oneof![1u32..4, Just(3)].prop_map(|tables| InterleavingStep::BeginFlush { tables }),
+        8 => Just(InterleavingStep::EndFlush),
+        3 => range.clone().prop_map(|(table, first, count)| InterleavingStep::BeginMerge { table, first, count }),
+        3 => Just(InterleavingStep::EndMerge),
+        4 => range.prop_map(|(table, first, count)| InterleavingStep::Remove { table, first, count }),
+        1 => (0usize..4).prop_map(|back| InterleavingStep::Pin { back }),
+        4 => prop_oneof![0u32..60, 0u32..1_600].prop_map(|minutes| InterleavingStep::Sleep { minutes }),
     ]
 }
 
 /// The findings of a collector, and the objects that it may delete.
-struct Seen {
-    base: Versioned<Manifest>,
-    collection: Collection,
+struct PendingCollection {
+    base: VersionedValue<Manifest>,
+    collection: GarbageCollection,
     deletable: BTreeSet<ObjectName>,
 }
 
-struct Collector {
-    site: Site,
+struct TestCollector {
+    site: ManifestFixture,
     time_travel: Duration,
-    seen: Option<Seen>,
+    seen: Option<PendingCollection>,
 }
 
-struct Play {
-    site: Site,
-    collectors: [Collector; 2],
-    flush: Option<(Versioned<Manifest>, FlushCommit)>,
-    merge: Option<(Versioned<Manifest>, Replacement)>,
+struct InterleavedRun {
+    site: ManifestFixture,
+    collectors: [TestCollector; 2],
+    flush: Option<(VersionedValue<Manifest>, FlushCommit)>,
+    merge: Option<(VersionedValue<Manifest>, Replacement)>,
     pins: u32,
     instances: u64,
 }
 
-impl Play {
+impl InterleavedRun {
     fn new(inline: usize, time_travel: [u32; 2]) -> Self {
-        let stage = Stage::new();
-        let collector = |at: usize| Collector {
-            site: Site::on(&stage, 10 + at as u64, inline),
+        let stage = ManifestTestBed::new();
+        let collector = |at: usize| TestCollector {
+            site: ManifestFixture::on(&stage, 10 + at as u64, inline),
             time_travel: MINUTE * time_travel[at],
             seen: None,
         };
         Self {
-            site: Site::on(&stage, 1, inline),
+            site: ManifestFixture::on(&stage, 1, inline),
             collectors: [collector(0), collector(1)],
             flush: None,
             merge: None,
@@ -111,21 +111,21 @@ impl Play {
         }
     }
 
-    async fn take(&mut self, step: Step) {
+    async fn take(&mut self, step: InterleavingStep) {
         let site = self.site.clone();
         match step {
-            Step::Look { collector } => {
+            InterleavingStep::Look { collector } => {
                 let collector = &mut self.collectors[collector];
                 let base = collector.site.read().await;
                 let look = collector.site.look(&base, collector.time_travel);
                 let mut collection = look.await;
-                collector.seen = Some(Seen {
+                collector.seen = Some(PendingCollection {
                     deletable: std::mem::take(&mut collection.deleted),
                     base,
                     collection,
                 });
             }
-            Step::Delete { collector, percent } => {
+            InterleavingStep::Delete { collector, percent } => {
                 let collector = &mut self.collectors[collector];
                 if let Some(seen) = &mut collector.seen {
                     let count = (seen.deletable.len() * percent).div_ceil(100);
@@ -134,16 +134,16 @@ impl Play {
                     seen.collection.deleted.extend(some);
                 }
             }
-            Step::Commit { collector } => {
+            InterleavingStep::Commit { collector } => {
                 let collector = &mut self.collectors[collector];
-                if let Some(Seen {
+                if let Some(PendingCollection {
                     base, collection, ..
                 }) = collector.seen.take()
                 {
                     collector.site.commit_collection(base, &collection).await;
                 }
             }
-            Step::BeginFlush { tables } => {
+            InterleavingStep::BeginFlush { tables } => {
                 let base = site.read().await;
                 let tables = (1..3).filter(|table| tables & (1 << (table - 1)) != 0);
                 let sections: Vec<_> = tables.map(|table| (table, 0)).collect();
@@ -151,12 +151,12 @@ impl Play {
                 // The previous flush has crashed, and its bundle is an orphan.
                 self.flush = Some((base, flush));
             }
-            Step::EndFlush => {
+            InterleavingStep::EndFlush => {
                 if let Some((base, flush)) = self.flush.take() {
                     site.commit_flush(base, flush).await;
                 }
             }
-            Step::BeginMerge {
+            InterleavingStep::BeginMerge {
                 table,
                 first,
                 count,
@@ -169,7 +169,7 @@ impl Play {
                     self.merge = Some((base, merge));
                 }
             }
-            Step::EndMerge => {
+            InterleavingStep::EndMerge => {
                 if let Some((base, merge)) = self.merge.take() {
                     let store = site.store();
                     // A base may be so old that its pages are gone.
@@ -177,7 +177,7 @@ impl Play {
                     replaced.unwrap();
                 }
             }
-            Step::Remove {
+            InterleavingStep::Remove {
                 table,
                 first,
                 count,
@@ -185,11 +185,11 @@ impl Play {
                 let all = site.table(table).await.into_iter();
                 let inputs: Vec<_> = all.skip(first).take(count).collect();
                 if !inputs.is_empty() {
-                    site.replaced(site.read().await, &Site::removal(&inputs))
+                    site.replaced(site.read().await, &ManifestFixture::removal(&inputs))
                         .await;
                 }
             }
-            Step::Pin { back } => {
+            InterleavingStep::Pin { back } => {
                 let current = site.read().await;
                 let versions = Manifest::versions(&current);
                 if let Some(info) = versions.iter().rev().nth(back) {
@@ -200,14 +200,14 @@ impl Play {
                     pin.await.unwrap();
                 }
             }
-            Step::Sleep { minutes } => site.stage.sleep(MINUTE * minutes).await,
+            InterleavingStep::Sleep { minutes } => site.stage.sleep(MINUTE * minutes).await,
         }
     }
 
     /// Checks that all readable objects exist, with an instance that has cached nothing.
     async fn check(&mut self) {
         self.instances += 1;
-        let site = Site::on(&self.site.stage, self.instances, 100);
+        let site = ManifestFixture::on(&self.site.stage, self.instances, 100);
         let current = site.read().await;
         assert_eq!(current.value.check(), Ok(()));
         let there: BTreeSet<_> = site
@@ -264,7 +264,7 @@ proptest! {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut play = Play::new(inline, time_travel);
+            let mut play = InterleavedRun::new(inline, time_travel);
             for step in steps {
                 play.take(step).await;
                 play.check().await;

@@ -6,7 +6,7 @@ use neap_bucket::{Operation, StoreTime};
 use neap_schema::TableId;
 use ulid::Ulid;
 
-use super::{site::Site, stamp};
+use super::{site::ManifestFixture, stamp};
 use crate::Claim;
 
 fn claim(number: u64, days: (i32, i32), interval: (u64, u64), expires: StoreTime) -> Claim {
@@ -28,7 +28,7 @@ fn jobs(numbers: &[u64]) -> Vec<Ulid> {
 
 #[tokio::test(start_paused = true)]
 async fn ranges_that_overlap_are_claimed_once() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let now = base.proven.unwrap();
     let expires = now.plus(Duration::from_secs(60));
@@ -61,7 +61,7 @@ async fn ranges_that_overlap_are_claimed_once() {
 
 #[tokio::test(start_paused = true)]
 async fn claims_expire_and_can_be_released() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let now = base.proven.unwrap();
     let later = now.plus(Duration::from_secs(60));
@@ -110,11 +110,11 @@ async fn claims_expire_and_can_be_released() {
 
 #[tokio::test(start_paused = true)]
 async fn rivals_claim_a_range_once() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let now = base.proven.unwrap();
     let expires = now.plus(Duration::from_secs(60));
-    let rival = Site::on(&site.stage, 2, 100);
+    let rival = ManifestFixture::on(&site.stage, 2, 100);
     let known = base.clone();
     let act = async move {
         let claims = [claim(1, (0, 0), (0, 10), expires)];
@@ -139,7 +139,7 @@ async fn rivals_claim_a_range_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_latest_jobs_are_recorded() {
-    let site = Site::new(1_000);
+    let site = ManifestFixture::new(1_000);
     for _ in 0..70 {
         site.flush(&[]).await;
     }

@@ -11,23 +11,23 @@ use neap_bucket::{Entropy, Stamp, StoreTime};
 use proptest::prelude::*;
 use ulid::Ulid;
 
-use super::{DATABASE, Instance, Stage};
-use crate::{DrawnObject, Manifest, SnapshotOptions, SnapshotSettings};
+use super::{DATABASE, Instance, ManifestTestBed};
+use crate::{Manifest, PendingObject, SnapshotOptions, SnapshotSettings};
 
 /// The test's knowledge of the expected state: the acknowledged writes, and the segments in each section.
 #[derive(Debug, Default)]
-struct Ghost {
+struct WriteOracle {
     acknowledged: BTreeSet<Stamp>,
     /// The stamps of the flushed segments by object, committed or not.
     taken_in: BTreeMap<Ulid, BTreeSet<Stamp>>,
 }
 
-type SharedGhost = Arc<Mutex<Ghost>>;
+type SharedWriteOracle = Arc<Mutex<WriteOracle>>;
 
 struct Actor {
-    stage: Stage,
+    stage: ManifestTestBed,
     instance: Instance,
-    ghost: SharedGhost,
+    ghost: SharedWriteOracle,
     chance: Entropy,
     rounds: usize,
 }
@@ -65,7 +65,7 @@ impl Actor {
             if taken.is_empty() {
                 continue;
             }
-            let object = DrawnObject::draw(&self.instance.bucket).unwrap();
+            let object = PendingObject::draw(&self.instance.bucket).unwrap();
             self.ghost
                 .lock()
                 .unwrap()
@@ -116,8 +116,8 @@ fn run(seed: u64, delay: Duration, sole_writer: bool) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let stage = Stage::with_seed(seed);
-        let ghost = SharedGhost::default();
+        let stage = ManifestTestBed::with_seed(seed);
+        let ghost = SharedWriteOracle::default();
         let settings = SnapshotSettings {
             sole_writer,
             retained_bytes: 32 << 10,

@@ -6,11 +6,12 @@ use futures::future::join_all;
 use neap_bucket::{Operation, Stamp, StoreTime};
 use neap_catalog::{ANY_AGE, TableAddition};
 use neap_schema::ColumnType;
-use neap_wal::{SegmentObserver, StampError, TailReader, TailSettings};
+use neap_wal::{SegmentObserver, StampError, TailReader, TailReaderSettings};
 
-use super::{DATABASE, Instance, Requests, Stage, stamps_of};
+use super::{DATABASE, Instance, ManifestTestBed, RequestCounts, stamps_of};
 use crate::{
-    ManifestError, SnapshotError, SnapshotOptions, SnapshotReader, SnapshotSettings, Unfit,
+    ManifestError, ResponseMismatch, SnapshotError, SnapshotOptions, SnapshotReader,
+    SnapshotSettings,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,16 +24,16 @@ const SOLE_WRITER: SnapshotSettings = SnapshotSettings {
 };
 
 /// Returns a stage with a writer and a reader.
-fn stage() -> (Stage, Instance, Instance) {
-    let stage = Stage::new();
+fn stage() -> (ManifestTestBed, Instance, Instance) {
+    let stage = ManifestTestBed::new();
     let writer = stage.instance(1, SnapshotSettings::default());
     let reader = stage.instance(2, SnapshotSettings::default());
     (stage, writer, reader)
 }
 
-fn requests(lists: usize, gets: usize) -> Requests {
+fn requests(lists: usize, gets: usize) -> RequestCounts {
     let puts = 0;
-    Requests { lists, gets, puts }
+    RequestCounts { lists, gets, puts }
 }
 
 fn stale(max_staleness: Duration) -> SnapshotOptions {
@@ -169,7 +170,7 @@ async fn a_cancelled_reader_unblocks_the_next_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_store_times_out() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let settings = SnapshotSettings {
         timeout: MINUTE / 2,
         ..SnapshotSettings::default()
@@ -224,8 +225,8 @@ async fn responses_that_are_never_consistent_are_an_error() {
     let error = reader.read().await.unwrap_err();
     assert!(matches!(
         &error,
-        SnapshotError::Unsettled {
-            reason: Unfit::Span { .. }
+        SnapshotError::Inconsistent {
+            reason: ResponseMismatch::Span { .. }
         }
     ));
     assert_eq!(
@@ -274,8 +275,8 @@ async fn data_whose_catalog_never_appears_is_an_error() {
     writer.write(7).await.unwrap();
     assert!(matches!(
         reader.read().await,
-        Err(SnapshotError::Unsettled {
-            reason: Unfit::CatalogBehind
+        Err(SnapshotError::Inconsistent {
+            reason: ResponseMismatch::CatalogOutdated
         })
     ));
 }
@@ -344,7 +345,7 @@ async fn a_stamp_ahead_of_the_store_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sole_writer_lists_once_and_reads_no_segment() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let earlier = stage.instance(1, SnapshotSettings::default());
     let process = stage.instance(2, SOLE_WRITER);
     let mut written = vec![earlier.write(0).await.unwrap()];
@@ -365,7 +366,7 @@ async fn a_sole_writer_lists_once_and_reads_no_segment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_put_during_the_first_list_is_kept() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let process = stage.instance(2, SOLE_WRITER);
     let (slow, writer) = (stage.clone(), process.clone());
     stage.before(Operation::Get, "db/1/catalog", async move {
@@ -381,7 +382,7 @@ async fn a_segment_put_during_the_first_list_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sole_writer_lists_again_after_unknown_puts() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let process = stage.instance(1, SOLE_WRITER);
     let stranger = stage.instance(2, SnapshotSettings::default());
     process.read().await.unwrap();
@@ -412,7 +413,7 @@ async fn a_sole_writer_lists_again_after_unknown_puts() {
 
 #[tokio::test(start_paused = true)]
 async fn distrust_during_the_first_list_causes_another_list() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let process = stage.instance(1, SOLE_WRITER);
     let (slow, doubtful) = (stage.clone(), process.clone());
     stage.before(Operation::Get, "db/1/catalog", async move {
@@ -427,7 +428,7 @@ async fn distrust_during_the_first_list_causes_another_list() {
 
 #[tokio::test(start_paused = true)]
 async fn retained_snapshots_have_an_age() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let process = stage.instance(1, SOLE_WRITER);
     assert!(process.reader.ages().is_empty());
     process.read().await.unwrap();
@@ -437,7 +438,7 @@ async fn retained_snapshots_have_an_age() {
 
 #[tokio::test(start_paused = true)]
 async fn retained_bytes_are_bounded_and_a_tail_that_does_not_fit_is_listed() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let settings = SnapshotSettings {
         retained_bytes: 4 << 10,
         ..SOLE_WRITER
@@ -467,7 +468,7 @@ async fn retained_bytes_are_bounded_and_a_tail_that_does_not_fit_is_listed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tail_that_does_not_fit_in_memory_is_refused_before_it_is_fetched() {
-    let stage = Stage::new();
+    let stage = ManifestTestBed::new();
     let writer = stage.instance(1, SnapshotSettings::default());
     writer.write(0).await.unwrap();
     let one = writer.read().await.unwrap().tail[0].size_bytes();
@@ -505,9 +506,9 @@ async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
         writer.write(0).await.unwrap();
     }
     stage.sleep(MINUTE).await;
-    let settings = TailSettings {
+    let settings = TailReaderSettings {
         max_segments: 2,
-        ..TailSettings::default()
+        ..TailReaderSettings::default()
     };
     let reader = SnapshotReader::new(
         writer.manifests.clone(),
@@ -600,10 +601,10 @@ async fn a_snapshot_of_an_earlier_version_has_its_sections_and_no_tail() {
 async fn a_snapshot_of_a_version_that_is_gone_is_an_error() {
     let (_, writer, reader) = stage();
     writer.flush(Stamp::from_u64(5 << 40)).await;
-    let change = |base: &neap_bucket::Versioned<crate::Manifest>| {
+    let change = |base: &neap_bucket::VersionedValue<crate::Manifest>| {
         let mut next = crate::Manifest::successor(base);
         next.oldest_readable = base.version;
-        Ok::<_, ()>(neap_bucket::Change::Put(next, ()))
+        Ok::<_, ()>(neap_bucket::RegisterChange::Put(next, ()))
     };
     let register = writer.manifests.register(DATABASE);
     register.commit(None, change).await.unwrap();

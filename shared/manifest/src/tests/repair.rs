@@ -1,6 +1,6 @@
 //! Corrections of statistics, also while concurrent commits move and replace the sections.
 
-use super::site::{Site, mark};
+use super::site::{ManifestFixture, mark};
 use crate::{Corrections, Manifest, Section};
 
 fn with_rows(section: &Section, rows: u64) -> Section {
@@ -12,7 +12,7 @@ fn with_rows(section: &Section, rows: u64) -> Section {
 
 #[tokio::test(start_paused = true)]
 async fn sections_are_corrected_after_they_have_moved_to_a_page() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     let base = site.flush(&[(1, 0)]).await;
     let wrong = site.table(1).await.remove(0);
     for _ in 0..20 {
@@ -41,7 +41,7 @@ async fn sections_are_corrected_after_they_have_moved_to_a_page() {
 
 #[tokio::test(start_paused = true)]
 async fn replaced_sections_are_not_corrected() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     site.flush(&[(1, 0)]).await;
     let base = site.flush(&[(1, 0)]).await;
     let inputs = site.table(1).await;

@@ -4,23 +4,23 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use futures::future::BoxFuture;
-use neap_bucket::{Change, Key, Operation, PutMode, Stamp, Versioned};
+use neap_bucket::{Key, Operation, PutMode, RegisterChange, Stamp, VersionedValue};
 use neap_schema::TableId;
 use ulid::Ulid;
 
 use super::{
-    Stage, job,
-    site::{DAY_NANOS, Site, mark},
+    ManifestTestBed, job,
+    site::{DAY_NANOS, ManifestFixture, mark},
     stamp,
 };
 use crate::{
-    Claim, DrawnObject, Dropped, JobKind, Manifest, ManifestError, ObjectName, ReplaceRefused,
-    Replacement, Section,
+    Claim, DroppedItem, JobKind, Manifest, ManifestError, ObjectName, PendingObject,
+    ReplaceRefusal, Replacement, Section,
 };
 
 /// Returns a site with one section of table 1 for each flush, all of day 0.
-async fn flushed(inline_sections: usize, count: usize) -> Site {
-    let site = Site::new(inline_sections);
+async fn flushed(inline_sections: usize, count: usize) -> ManifestFixture {
+    let site = ManifestFixture::new(inline_sections);
     for _ in 0..count {
         site.flush(&[(1, 0)]).await;
     }
@@ -38,7 +38,7 @@ fn intervals(sections: &[Arc<Section>]) -> Vec<(u64, u64)> {
 fn dropped_sections(manifest: &Manifest) -> usize {
     let condemned = manifest.condemned.iter();
     condemned
-        .filter(|entry| matches!(entry.what, Dropped::Section(_)))
+        .filter(|entry| matches!(entry.what, DroppedItem::Section(_)))
         .count()
 }
 
@@ -101,7 +101,7 @@ async fn inputs_that_a_rival_has_replaced_are_gone() {
     let ours = site.merge(&base, &inputs[..3]).await;
     let theirs = site.merge(&base, &inputs[2..]).await;
     site.replaced(base.clone(), &theirs).await;
-    assert_eq!(site.refused(base, &ours).await, ReplaceRefused::InputsGone);
+    assert_eq!(site.refused(base, &ours).await, ReplaceRefusal::InputsGone);
     assert_eq!(intervals(&site.table(1).await), [(0, 1), (1, 2), (2, 4)]);
 }
 
@@ -115,17 +115,17 @@ async fn inputs_that_leave_a_section_out_between_them_are_not_closed() {
         .await;
     assert_eq!(
         site.refused(base.clone(), &merge).await,
-        ReplaceRefused::NotClosed
+        ReplaceRefusal::NotClosed
     );
     // A removal without outputs may leave other sections between its inputs.
-    let removal = Site::removal(&[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])]);
+    let removal = ManifestFixture::removal(&[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])]);
     site.replaced(base, &removal).await;
     assert_eq!(intervals(&site.table(1).await), [(1, 2)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_section_of_another_day_or_table_between_the_inputs_does_not_matter() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
     site.flush(&[(1, 1), (2, 0)]).await;
     let base = site.flush(&[(1, 0)]).await;
@@ -151,7 +151,7 @@ async fn a_section_between_the_inputs_is_found_in_a_page_too() {
     let merge = site
         .merge(&base, &[Arc::clone(&sections[0]), Arc::clone(&inline[0])])
         .await;
-    assert_eq!(site.refused(base, &merge).await, ReplaceRefused::NotClosed);
+    assert_eq!(site.refused(base, &merge).await, ReplaceRefusal::NotClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +173,7 @@ async fn a_page_that_overlaps_the_inputs_after_planning_is_examined() {
 
 #[tokio::test(start_paused = true)]
 async fn a_section_between_the_inputs_that_moves_to_a_page_before_the_commit_is_found() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     for _ in 0..8 {
         site.flush(&[(1, 1), (1, 20), (1, 21)]).await;
     }
@@ -192,12 +192,12 @@ async fn a_section_between_the_inputs_that_moves_to_a_page_before_the_commit_is_
     let inputs: Vec<_> = all.filter(|one| [0, 2].contains(&one.first_day)).collect();
     assert_eq!(intervals(&inputs), [(8, 10), (9, 10)]);
     let merge = site.merge(&base, &inputs).await;
-    let rival = Site::on(&site.stage, 2, 4);
+    let rival = ManifestFixture::on(&site.stage, 2, 4);
     let flushed = rival.flush(&[(1, 30)]).await;
     let inline = flushed.value.sections.iter();
     let days: Vec<_> = inline.map(|section| section.first_day).collect();
     assert_eq!(days, [0, 2, 30]);
-    assert_eq!(site.refused(base, &merge).await, ReplaceRefused::NotClosed);
+    assert_eq!(site.refused(base, &merge).await, ReplaceRefusal::NotClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,8 +205,11 @@ async fn removals_that_rewrite_one_page_both_succeed() {
     let site = flushed(32, 33).await;
     let base = site.read().await;
     let all = site.table(1).await;
-    site.replaced(base.clone(), &Site::removal(&all[..2])).await;
-    let current = site.replaced(base, &Site::removal(&all[2..4])).await;
+    site.replaced(base.clone(), &ManifestFixture::removal(&all[..2]))
+        .await;
+    let current = site
+        .replaced(base, &ManifestFixture::removal(&all[2..4]))
+        .await;
     assert_eq!(current.value.section_count(), 29);
     assert_eq!(site.table(1).await.len(), 29);
 }
@@ -232,7 +235,7 @@ async fn inputs_in_pages_leave_and_the_rest_becomes_a_new_page() {
     assert_eq!(rest.sections, 10);
     assert_eq!(site.table(1).await.len(), 33 - 6 + 1);
     assert_eq!(dropped_sections(&current.value), 6);
-    let old = Dropped::Object(ObjectName::Page(page.object));
+    let old = DroppedItem::Object(ObjectName::Page(page.object));
     assert!(
         current
             .value
@@ -266,7 +269,7 @@ async fn a_page_without_remaining_sections_is_condemned_as_a_whole() {
     let inputs = site.table(1).await;
     let removal = Replacement {
         floor: Some(7),
-        ..Site::removal(&inputs[..20])
+        ..ManifestFixture::removal(&inputs[..20])
     };
     site.stage.taken();
     let current = site.replaced(base, &removal).await;
@@ -277,7 +280,7 @@ async fn a_page_without_remaining_sections_is_condemned_as_a_whole() {
         .value
         .condemned
         .iter()
-        .filter(|entry| entry.what == Dropped::Page(page.clone()));
+        .filter(|entry| entry.what == DroppedItem::Page(page.clone()));
     assert_eq!(whole.count(), 1);
     assert_eq!(site.table(1).await.len(), 13);
     assert!(current.value.deletes.iter().all(|one| one.expiry));
@@ -290,7 +293,7 @@ async fn inputs_that_a_flush_moves_to_a_page_are_found_there() {
         let base = site.read().await;
         let inputs = site.table(1).await;
         let merge = site.merge(&base, &inputs[..4]).await;
-        let rival = Site::on(&site.stage, 2, 16);
+        let rival = ManifestFixture::on(&site.stage, 2, 16);
         if before_put {
             let act = async move {
                 rival.flush(&[(1, 0)]).await;
@@ -309,7 +312,7 @@ async fn inputs_that_a_flush_moves_to_a_page_are_found_there() {
 
 #[tokio::test(start_paused = true)]
 async fn merges_of_two_days_that_rewrite_one_page_both_succeed() {
-    let site = Site::new(32);
+    let site = ManifestFixture::new(32);
     for _ in 0..17 {
         site.flush(&[(1, 0), (1, 1)]).await;
     }
@@ -318,7 +321,7 @@ async fn merges_of_two_days_that_rewrite_one_page_both_succeed() {
         panic!("{:?}", base.value.pages);
     };
     assert_eq!((page.first_day, page.last_day), (0, 1));
-    let rival = Site::on(&site.stage, 2, 32);
+    let rival = ManifestFixture::on(&site.stage, 2, 32);
     let of_day = |day| {
         let (site, base) = (&site, &base);
         async move {
@@ -353,7 +356,7 @@ async fn a_stale_base_whose_pages_are_gone_is_read_again() {
     let page = ObjectName::Page(stale.value.pages[0].object);
     site.delete(&[page].into()).await;
     // A new instance, which has not read the page.
-    let cold = Site::on(&site.stage, 2, 32);
+    let cold = ManifestFixture::on(&site.stage, 2, 32);
     let second = cold.merge(&current, &inputs[4..6]).await;
     cold.replaced(stale, &second).await;
     assert_eq!(cold.table(1).await.len(), 31);
@@ -361,8 +364,8 @@ async fn a_stale_base_whose_pages_are_gone_is_read_again() {
     let damaged = cold.read().await;
     let page = ObjectName::Page(damaged.value.pages[0].object);
     cold.delete(&[page].into()).await;
-    let cold = Site::on(&site.stage, 3, 32);
-    let removal = Site::removal(&inputs[6..7]);
+    let cold = ManifestFixture::on(&site.stage, 3, 32);
+    let removal = ManifestFixture::removal(&inputs[6..7]);
     let outcome = cold.store().replace(cold.database, damaged, &removal).await;
     assert!(matches!(outcome, Err(ManifestError::PageGone { .. })));
 }
@@ -390,7 +393,7 @@ async fn an_object_with_an_old_name_or_condemned_as_an_orphan_is_refused() {
     assert_eq!(condemned.value.condemned.len(), 1);
     assert_eq!(
         site.refused(base, &merge).await,
-        ReplaceRefused::ObjectTooOld
+        ReplaceRefusal::ObjectTooOld
     );
 
     let base = site.read().await;
@@ -399,7 +402,7 @@ async fn an_object_with_an_old_name_or_condemned_as_an_orphan_is_refused() {
     let base = site.read().await;
     assert_eq!(
         site.refused(base, &merge).await,
-        ReplaceRefused::ObjectTooOld
+        ReplaceRefusal::ObjectTooOld
     );
     assert_eq!(site.table(1).await.len(), 2);
 }
@@ -409,19 +412,19 @@ async fn a_merge_whose_inputs_always_move_is_refused() {
     let site = flushed(100, 2).await;
     let base = site.read().await;
     let merge = site.merge(&base, &site.table(1).await).await;
-    let rival = Site::on(&site.stage, 2, 100);
+    let rival = ManifestFixture::on(&site.stage, 2, 100);
     site.stage
         .before(Operation::Put, "db/1/manifest", move_again(rival, 8));
-    assert_eq!(site.refused(base, &merge).await, ReplaceRefused::Busy);
+    assert_eq!(site.refused(base, &merge).await, ReplaceRefusal::Busy);
     assert_eq!(site.table(1).await.len(), 2);
 }
 
 /// Moves all sections to a page, now and before each of the next puts of the manifest.
-fn move_again(site: Site, times: usize) -> BoxFuture<'static, ()> {
+fn move_again(site: ManifestFixture, times: usize) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let store = site.store();
         let base = site.read().await;
-        let object = DrawnObject::draw(&site.instance.bucket).unwrap();
+        let object = PendingObject::draw(&site.instance.bucket).unwrap();
         let found = store.all_sections(site.database, &base.value).await;
         let mut body = BytesMut::new();
         let page = store.append_page(&mut body, object, &found.unwrap());
@@ -432,11 +435,11 @@ fn move_again(site: Site, times: usize) -> BoxFuture<'static, ()> {
             .bucket
             .put(&key, body.freeze(), PutMode::Overwrite);
         put.await.unwrap();
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             next.sections.clear();
             next.pages = vec![page.clone()];
-            Ok::<_, ()>(Change::Put(next, ()))
+            Ok::<_, ()>(RegisterChange::Put(next, ()))
         };
         let register = store.register(site.database);
         register.commit(Some(base), change).await.unwrap();
@@ -459,7 +462,7 @@ async fn a_commit_that_the_store_never_answers_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn inconsistent_parts_are_rejected() {
-    let site = Site::on(&Stage::new(), 1, 100);
+    let site = ManifestFixture::on(&ManifestTestBed::new(), 1, 100);
     site.flush(&[(1, 0), (2, 0)]).await;
     let base = site.flush(&[(1, 0)]).await;
     let inputs = site.table(1).await;
@@ -488,7 +491,7 @@ async fn inconsistent_parts_are_rejected() {
             .replace(site.database, base.clone(), &bad)
             .await;
         assert!(
-            matches!(outcome, Err(ManifestError::Impossible { .. })),
+            matches!(outcome, Err(ManifestError::InvalidCommit { .. })),
             "{bad:?}"
         );
     }
@@ -502,7 +505,7 @@ async fn expired_rows_of_other_sections_stay_hidden_and_later_writes_are_visible
         let removal = Replacement {
             floor: Some(floor),
             job: job(JobKind::Expire),
-            ..Site::removal(&site.table(1).await[..1])
+            ..ManifestFixture::removal(&site.table(1).await[..1])
         };
         site.replaced(site.read().await, &removal).await.value
     };

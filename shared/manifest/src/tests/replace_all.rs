@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use neap_bucket::{Operation, Versioned};
+use neap_bucket::{Operation, VersionedValue};
 use neap_schema::TableId;
 use ulid::Ulid;
 
-use super::site::Site;
+use super::site::ManifestFixture;
 use crate::{
-    Claim, Dropped, Manifest, Pin, ReplaceAllOutcome, ReplaceRefused, Replaced, Replacement,
-    Section,
+    Claim, DroppedItem, Manifest, ReplaceAllOutcome, ReplaceRefusal, Replacement,
+    ReplacementResults, Section, VersionPin,
 };
 
 /// Returns a site with this number of tables, each with one section of day 0 for each flush.
-async fn flushed(inline_sections: usize, tables: u32, count: usize) -> Site {
-    let site = Site::new(inline_sections);
+async fn flushed(inline_sections: usize, tables: u32, count: usize) -> ManifestFixture {
+    let site = ManifestFixture::new(inline_sections);
     let sections: Vec<_> = (1..=tables).map(|table| (table, 0)).collect();
     for _ in 0..count {
         site.flush(&sections).await;
@@ -23,7 +23,11 @@ async fn flushed(inline_sections: usize, tables: u32, count: usize) -> Site {
 }
 
 /// Returns a merge of all sections of each table.
-async fn merges(site: &Site, base: &Versioned<Manifest>, tables: u32) -> Vec<Replacement> {
+async fn merges(
+    site: &ManifestFixture,
+    base: &VersionedValue<Manifest>,
+    tables: u32,
+) -> Vec<Replacement> {
     let mut merges = Vec::new();
     for table in 1..=tables {
         merges.push(site.merge(base, &site.table(table).await).await);
@@ -32,22 +36,22 @@ async fn merges(site: &Site, base: &Versioned<Manifest>, tables: u32) -> Vec<Rep
 }
 
 async fn replaced(
-    site: &Site,
-    base: Versioned<Manifest>,
+    site: &ManifestFixture,
+    base: VersionedValue<Manifest>,
     replacements: &[Replacement],
     release: &[Ulid],
-) -> Replaced {
+) -> ReplacementResults {
     let outcome = site
         .store()
         .replace_all(site.database, base, replacements, release);
     match outcome.await.unwrap() {
-        ReplaceAllOutcome::Settled(replaced) => replaced,
+        ReplaceAllOutcome::Completed(replaced) => replaced,
         other => panic!("{other:?}"),
     }
 }
 
 /// Claims these jobs, each on its own table.
-async fn claimed(site: &Site, jobs: &[Ulid]) -> Versioned<Manifest> {
+async fn claimed(site: &ManifestFixture, jobs: &[Ulid]) -> VersionedValue<Manifest> {
     let base = site.read().await;
     let now = base.proven.unwrap();
     let claims = (1..).zip(jobs).map(|(table, job)| Claim {
@@ -97,15 +101,17 @@ async fn a_merge_whose_input_a_rival_has_taken_is_left_out_and_the_others_are_co
     for (merge, job) in merges.iter_mut().zip(&jobs) {
         merge.claim = Some(*job);
     }
-    let rival = Site::on(&site.stage, 2, 100);
+    let rival = ManifestFixture::on(&site.stage, 2, 100);
     let act = async move {
         let base = rival.read().await;
         let inputs = rival.table(2).await;
-        rival.replaced(base, &Site::removal(&inputs[..1])).await;
+        rival
+            .replaced(base, &ManifestFixture::removal(&inputs[..1]))
+            .await;
     };
     site.stage.before(Operation::Put, "db/1/manifest", act);
     let replaced = replaced(&site, base, &merges, &[]).await;
-    let gone = Some(ReplaceRefused::InputsGone);
+    let gone = Some(ReplaceRefusal::InputsGone);
     assert_eq!(replaced.refused, [None, gone, None]);
     assert_eq!(replaced.current.value.claims, []);
     for (table, sections) in [(1, 1), (2, 3), (3, 1)] {
@@ -118,7 +124,7 @@ async fn merges_commit_after_a_concurrent_flush() {
     let site = flushed(100, 2, 4).await;
     let base = site.read().await;
     let merges = merges(&site, &base, 2).await;
-    let rival = Site::on(&site.stage, 2, 100);
+    let rival = ManifestFixture::on(&site.stage, 2, 100);
     let act = async move {
         rival.flush(&[(1, 0), (2, 0)]).await;
     };
@@ -130,7 +136,7 @@ async fn merges_commit_after_a_concurrent_flush() {
 
 #[tokio::test(start_paused = true)]
 async fn the_later_of_two_merges_with_overlapping_bounds_is_left_out() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     // The first and the last section are the inputs of one merge, the others of another one. No section lies within the
     // bounds of both.
     for day in [1, 0, 2, 1] {
@@ -145,7 +151,7 @@ async fn the_later_of_two_merges_with_overlapping_bounds_is_left_out() {
         site.merge(&base, &other).await,
     ];
     let replaced = replaced(&site, base, &merges, &[]).await;
-    assert_eq!(replaced.refused, [None, Some(ReplaceRefused::NotClosed)]);
+    assert_eq!(replaced.refused, [None, Some(ReplaceRefusal::NotClosed)]);
     assert_eq!(replaced.current.value.check(), Ok(()));
     assert_eq!(site.table(1).await.len(), 3);
 }
@@ -164,7 +170,7 @@ async fn many_removed_sections_are_listed_in_pages_and_earlier_versions_still_re
     // One put for the pages of removed sections, and one for the commit.
     assert_eq!((requests.gets, requests.puts), (0, 2));
     let current = replaced.current;
-    let is_page = |what: &Dropped| matches!(what, Dropped::Page(_));
+    let is_page = |what: &DroppedItem| matches!(what, DroppedItem::Page(_));
     let condemned = &current.value.condemned;
     assert!(condemned.iter().all(|entry| is_page(&entry.what)));
     assert!(condemned.len() <= 2, "{}", condemned.len());
@@ -204,7 +210,7 @@ async fn removed_sections_that_a_restored_database_needs_have_separate_pages() {
     let merges = merges(&site, &base, 50).await;
     let current = replaced(&site, base, &merges, &[]).await.current;
     let [
-        Pin {
+        VersionPin {
             version: pinned, ..
         },
     ] = current.value.pins[..]
@@ -213,7 +219,7 @@ async fn removed_sections_that_a_restored_database_needs_have_separate_pages() {
     };
     let mut sections = Vec::new();
     for entry in &current.value.condemned {
-        let Dropped::Page(page) = &entry.what else {
+        let DroppedItem::Page(page) = &entry.what else {
             panic!("{entry:?}");
         };
         sections.push((page.sections, page.first_added <= pinned));

@@ -3,33 +3,37 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Change, Key, SegmentName, Stamp, Versioned};
+use neap_bucket::{Key, RegisterChange, SegmentName, Stamp, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
-use super::site::{Site, delete_of, mark};
+use super::site::{ManifestFixture, delete_of, mark};
 use crate::{
     DamageRecord, DamagedPart, LostRows, Manifest, ManifestError, Replacement, RestoreError,
-    Section, TimeRange, section::SectionPlace,
+    Section, TimeRange, section::SectionLocation,
 };
 
 const RESTORED: DatabaseId = DatabaseId::new(2);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn of_restored(site: &Site) -> Site {
-    Site {
+fn of_restored(site: &ManifestFixture) -> ManifestFixture {
+    ManifestFixture {
         database: RESTORED,
         ..site.clone()
     }
 }
 
 /// Returns the locations of the sections, relative to the source.
-fn places(sections: &[std::sync::Arc<Section>], source: DatabaseId) -> BTreeSet<SectionPlace> {
+fn places(sections: &[std::sync::Arc<Section>], source: DatabaseId) -> BTreeSet<SectionLocation> {
     let sections = sections.iter();
     let places = sections.map(|one| (one.origin.or(Some(source)), one.object, one.offset));
     places.collect()
 }
 
-async fn restore(site: &Site, current: Versioned<Manifest>, at: u64) -> Versioned<Manifest> {
+async fn restore(
+    site: &ManifestFixture,
+    current: VersionedValue<Manifest>,
+    at: u64,
+) -> VersionedValue<Manifest> {
     let (version, view) = Manifest::at(&current, mark(at)).unwrap();
     let store = site.store();
     let pin = store.pin(site.database, current, version, RESTORED);
@@ -41,14 +45,14 @@ async fn restore(site: &Site, current: Versioned<Manifest>, at: u64) -> Versione
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_has_the_contents_of_the_version() {
     for (inline, count) in [(1_000, 10), (16, 60)] {
-        let site = Site::new(inline);
+        let site = ManifestFixture::new(inline);
         for _ in 0..count {
             site.flush(&[(1, 0), (2, 1)]).await;
         }
         site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
         let removal = Replacement {
             floor: Some(i64::MAX),
-            ..Site::removal(&site.table(2).await[..3])
+            ..ManifestFixture::removal(&site.table(2).await[..3])
         };
         site.replaced(site.read().await, &removal).await;
         // Later commits change everything in the source.
@@ -89,7 +93,7 @@ async fn a_restored_database_has_the_contents_of_the_version() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restore_copies_damage_records_and_each_database_quarantines_separately() {
-    let site = Site::new(1_000);
+    let site = ManifestFixture::new(1_000);
     site.flush(&[(1, 0)]).await;
     let lost = |table| LostRows {
         table: TableId::new(table),
@@ -103,10 +107,10 @@ async fn a_restore_copies_damage_records_and_each_database_quarantines_separatel
         nonce: 1,
     };
     let record = DamageRecord::of_object(DamagedPart::Segment(name), vec![lost(1)], 0);
-    let change = |base: &Versioned<Manifest>| {
+    let change = |base: &VersionedValue<Manifest>| {
         let mut next = Manifest::successor(base);
         next.record_damage([record.clone()], base.version + 1);
-        Ok::<_, ()>(Change::Put(next, ()))
+        Ok::<_, ()>(RegisterChange::Put(next, ()))
     };
     let register = site.store().register(site.database);
     register.commit(None, change).await.unwrap();
@@ -132,7 +136,7 @@ async fn a_restore_copies_damage_records_and_each_database_quarantines_separatel
 
 #[tokio::test(start_paused = true)]
 async fn a_restore_copies_footers() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for _ in 0..17 {
         site.flush(&[(1, 0)]).await;
     }
@@ -151,7 +155,7 @@ async fn a_restore_copies_footers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_never_deletes_objects_of_its_source() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for _ in 0..20 {
         site.flush(&[(1, 0)]).await;
     }
@@ -182,13 +186,13 @@ async fn a_restored_database_never_deletes_objects_of_its_source() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_outlives_its_source() {
-    let site = Site::new(16);
+    let site = ManifestFixture::new(16);
     for _ in 0..20 {
         site.flush(&[(1, 0)]).await;
     }
     let current = site.flush(&[]).await;
     let restored = restore(&site, current, 20).await;
-    let removal = Site::removal(&site.table(1).await);
+    let removal = ManifestFixture::removal(&site.table(1).await);
     site.replaced(site.read().await, &removal).await;
     for _ in 0..3 {
         site.stage.sleep(HOUR).await;
@@ -223,7 +227,7 @@ async fn a_restored_database_outlives_its_source() {
 
 #[tokio::test(start_paused = true)]
 async fn a_database_with_a_manifest_is_not_overwritten() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let current = site.flush(&[(1, 0)]).await;
     of_restored(&site).flush(&[(1, 0)]).await;
     let (version, view) = Manifest::at(&current, mark(1)).unwrap();
@@ -235,7 +239,7 @@ async fn a_database_with_a_manifest_is_not_overwritten() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     let current = site.flush(&[(1, 0)]).await;
     let fails = || async {
         let adopted = site
@@ -244,7 +248,7 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
             .await;
         matches!(
             adopted,
-            Err(RestoreError::Manifest(ManifestError::Impossible { .. }))
+            Err(RestoreError::Manifest(ManifestError::InvalidCommit { .. }))
         )
     };
     assert!(fails().await);
@@ -263,20 +267,20 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
         .await;
     assert!(matches!(
         adopted,
-        Err(RestoreError::Manifest(ManifestError::Impossible { .. }))
+        Err(RestoreError::Manifest(ManifestError::InvalidCommit { .. }))
     ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_version_of_the_first_release_can_be_pinned() {
-    let site = Site::new(100);
+    let site = ManifestFixture::new(100);
     site.flush(&[(1, 0)]).await;
-    let change = |base: &Versioned<Manifest>| {
+    let change = |base: &VersionedValue<Manifest>| {
         let mut old = Manifest::clone(&base.value);
         for section in &mut old.sections {
             std::sync::Arc::make_mut(section).added = 0;
         }
-        Ok::<_, ()>(Change::Put(old, ()))
+        Ok::<_, ()>(RegisterChange::Put(old, ()))
     };
     let register = site.store().register(site.database);
     register.commit(None, change).await.unwrap();
@@ -292,7 +296,7 @@ async fn a_version_of_the_first_release_can_be_pinned() {
         .adopt(site.database, &view, RESTORED, 0)
         .await
         .unwrap();
-    let removal = Site::removal(&site.table(1).await);
+    let removal = ManifestFixture::removal(&site.table(1).await);
     site.replaced(site.read().await, &removal).await;
     site.stage.sleep(HOUR).await;
     // The section is condemned and pinned.

@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use neap_bucket::{Get, GetOptions, Key, ListRequest, PutMode, Stamp, StoreTime, Versioned};
+use neap_bucket::{Get, GetOptions, Key, ListRequest, PutMode, Stamp, StoreTime, VersionedValue};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{DatabaseId, TableId};
 
-use super::{DATABASE, Instance, Stage, job, section};
+use super::{DATABASE, Instance, ManifestTestBed, job, section};
 use crate::{
-    Census, Collection, DrawnObject, FlushCommit, FlushOutcome, JobKind, Manifest,
-    ManifestSettings, ManifestStore, ObjectName, ReplaceOutcome, ReplaceRefused, Replacement,
-    Section, SnapshotSettings, TimeRange,
+    FlushCommit, FlushOutcome, GarbageCollection, JobKind, Manifest, ManifestSettings,
+    ManifestStore, ObjectName, PendingObject, ReferencedObjects, ReplaceOutcome, ReplaceRefusal,
+    Replacement, Section, SnapshotSettings, TimeRange,
 };
 
 pub(super) const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -35,19 +35,19 @@ pub(super) fn delete_of(table: u32, first_day: i32, last_day: i32) -> RowDelete 
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Site {
-    pub(super) stage: Stage,
+pub(super) struct ManifestFixture {
+    pub(super) stage: ManifestTestBed,
     pub(super) instance: Instance,
     pub(super) database: DatabaseId,
 }
 
-impl Site {
+impl ManifestFixture {
     pub(super) fn new(inline_sections: usize) -> Self {
-        Self::on(&Stage::new(), 1, inline_sections)
+        Self::on(&ManifestTestBed::new(), 1, inline_sections)
     }
 
     /// Creates an instance with its own caches.
-    pub(super) fn on(stage: &Stage, seed: u64, inline_sections: usize) -> Self {
+    pub(super) fn on(stage: &ManifestTestBed, seed: u64, inline_sections: usize) -> Self {
         let mut instance = stage.instance(seed, SnapshotSettings::default());
         let settings = ManifestSettings {
             inline_sections,
@@ -65,7 +65,7 @@ impl Site {
         &self.instance.manifests
     }
 
-    pub(super) async fn read(&self) -> Versioned<Manifest> {
+    pub(super) async fn read(&self) -> VersionedValue<Manifest> {
         self.store().read(self.database, None).await.unwrap()
     }
 
@@ -89,12 +89,12 @@ impl Site {
     }
 
     /// Puts a bundle with these sections.
-    pub(super) async fn bundle(&self, sections: &mut [Section]) -> DrawnObject {
-        let object = match DrawnObject::draw(&self.instance.bucket) {
+    pub(super) async fn bundle(&self, sections: &mut [Section]) -> PendingObject {
+        let object = match PendingObject::draw(&self.instance.bucket) {
             Some(object) => object,
             None => {
                 self.read().await;
-                DrawnObject::draw(&self.instance.bucket).unwrap()
+                PendingObject::draw(&self.instance.bucket).unwrap()
             }
         };
         let mut bundle = Vec::new();
@@ -117,7 +117,7 @@ impl Site {
     /// Prepares a flush of the next interval that adds sections of these tables and days.
     pub(super) async fn next_flush(
         &self,
-        base: &Versioned<Manifest>,
+        base: &VersionedValue<Manifest>,
         sections: &[(u32, i32)],
     ) -> FlushCommit {
         let read_mark = base.value.low_water_mark;
@@ -152,14 +152,14 @@ impl Site {
 
     pub(super) async fn commit_flush(
         &self,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         flush: FlushCommit,
     ) -> FlushOutcome {
         let outcome = self.store().commit_flush(self.database, base, flush);
         outcome.await.unwrap()
     }
 
-    pub(super) async fn flush(&self, sections: &[(u32, i32)]) -> Versioned<Manifest> {
+    pub(super) async fn flush(&self, sections: &[(u32, i32)]) -> VersionedValue<Manifest> {
         self.flush_with(sections, Vec::new()).await
     }
 
@@ -168,7 +168,7 @@ impl Site {
         &self,
         sections: &[(u32, i32)],
         deletes: Vec<RowDelete>,
-    ) -> Versioned<Manifest> {
+    ) -> VersionedValue<Manifest> {
         let base = self.read().await;
         let mut flush = self.next_flush(&base, sections).await;
         let cut = flush.cut;
@@ -195,7 +195,7 @@ impl Site {
     /// Prepares a merge of sections into one, with all deletes of `base` applied, and puts its object.
     pub(super) async fn merge(
         &self,
-        base: &Versioned<Manifest>,
+        base: &VersionedValue<Manifest>,
         inputs: &[Arc<Section>],
     ) -> Replacement {
         let mut output = Section::clone(&inputs[0]);
@@ -222,7 +222,7 @@ impl Site {
 
     pub(super) async fn replace(
         &self,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         replacement: &Replacement,
     ) -> ReplaceOutcome {
         let outcome = self.store().replace(self.database, base, replacement);
@@ -231,9 +231,9 @@ impl Site {
 
     pub(super) async fn replaced(
         &self,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         replacement: &Replacement,
-    ) -> Versioned<Manifest> {
+    ) -> VersionedValue<Manifest> {
         match self.replace(base, replacement).await {
             ReplaceOutcome::Committed(current) => current,
             other => panic!("{other:?}"),
@@ -242,16 +242,16 @@ impl Site {
 
     pub(super) async fn refused(
         &self,
-        base: Versioned<Manifest>,
+        base: VersionedValue<Manifest>,
         replacement: &Replacement,
-    ) -> ReplaceRefused {
+    ) -> ReplaceRefusal {
         match self.replace(base, replacement).await {
             ReplaceOutcome::GivenUp(reason) => reason,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) async fn census(&self, manifest: &Manifest) -> Census {
+    pub(super) async fn census(&self, manifest: &Manifest) -> ReferencedObjects {
         let census = self.store().census(self.database, manifest).await;
         census.unwrap()
     }
@@ -296,15 +296,15 @@ impl Site {
     /// Prepares a collection: finds deletable objects and orphans, and deletes nothing.
     pub(super) async fn look(
         &self,
-        base: &Versioned<Manifest>,
+        base: &VersionedValue<Manifest>,
         time_travel: Duration,
-    ) -> Collection {
+    ) -> GarbageCollection {
         let census = self.census(&base.value).await;
         let now = base.proven.unwrap();
         let old = self.objects().await.into_iter();
         let old = old.filter(|(_, put)| now.since(*put) >= ORPHAN_AGE);
         let orphans = old.map(|(name, _)| name);
-        Collection {
+        GarbageCollection {
             orphans: orphans.filter(|name| !census.names(*name)).collect(),
             deleted: census.deletable(),
             census,
@@ -315,9 +315,9 @@ impl Site {
 
     pub(super) async fn commit_collection(
         &self,
-        base: Versioned<Manifest>,
-        collection: &Collection,
-    ) -> Versioned<Manifest> {
+        base: VersionedValue<Manifest>,
+        collection: &GarbageCollection,
+    ) -> VersionedValue<Manifest> {
         let commit = self
             .store()
             .commit_collection(self.database, base, collection);
@@ -325,7 +325,7 @@ impl Site {
     }
 
     /// Runs a whole collection.
-    pub(super) async fn collect(&self, time_travel: Duration) -> Versioned<Manifest> {
+    pub(super) async fn collect(&self, time_travel: Duration) -> VersionedValue<Manifest> {
         let base = self.read().await;
         let collection = self.look(&base, time_travel).await;
         self.delete(&collection.deleted).await;

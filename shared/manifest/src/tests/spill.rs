@@ -1,19 +1,19 @@
 //! Moving sections to pages, and reading them from there.
 
 use bytes::Bytes;
-use neap_bucket::{Change, Operation, PutMode, Stamp, Versioned};
+use neap_bucket::{Operation, PutMode, RegisterChange, Stamp, VersionedValue};
 use neap_schema::TableId;
 
-use super::{DATABASE, Instance, Stage, job, section, site::Site, stamp};
+use super::{DATABASE, Instance, ManifestTestBed, job, section, site::ManifestFixture, stamp};
 use crate::{
-    DrawnObject, FlushCommit, FlushOutcome, JobKind, Manifest, ManifestError, ManifestSettings,
-    ManifestStore, SectionWithFooter, SnapshotSettings, TimeRange,
+    FlushCommit, FlushOutcome, JobKind, Manifest, ManifestError, ManifestSettings, ManifestStore,
+    PendingObject, SectionWithFooter, SnapshotSettings, TimeRange,
 };
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
-fn stage(inline_sections: usize) -> (Stage, Instance) {
-    let stage = Stage::new();
+fn stage(inline_sections: usize) -> (ManifestTestBed, Instance) {
+    let stage = ManifestTestBed::new();
     let mut instance = stage.instance(1, SnapshotSettings::default());
     let settings = ManifestSettings {
         inline_sections,
@@ -23,14 +23,14 @@ fn stage(inline_sections: usize) -> (Stage, Instance) {
     (stage, instance)
 }
 
-async fn read(instance: &Instance) -> Versioned<Manifest> {
+async fn read(instance: &Instance) -> VersionedValue<Manifest> {
     instance.manifests.read(DATABASE, None).await.unwrap()
 }
 
 /// Flushes a bundle with a section of each table, of the day `n` and the interval (n, n + 1].
 async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
     let base = read(instance).await;
-    let object = DrawnObject::draw(&instance.bucket).unwrap();
+    let object = PendingObject::draw(&instance.bucket).unwrap();
     let mut bundle = Vec::new();
     let mut sections = Vec::new();
     for table in 1..=tables {
@@ -201,10 +201,10 @@ async fn sections_that_a_rival_has_replaced_stay_as_the_rival_left_them() {
     let rival = instance.clone();
     let act = async move {
         let register = rival.manifests.register(DATABASE);
-        let change = |base: &Versioned<Manifest>| {
+        let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             next.sections.remove(0);
-            Ok::<_, ()>(Change::Put(next, ()))
+            Ok::<_, ()>(RegisterChange::Put(next, ()))
         };
         register.commit(None, change).await.unwrap();
     };
@@ -382,23 +382,25 @@ async fn more_tables_than_one_commit_moves_do_not_accumulate_in_the_manifest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_that_a_rival_has_rewritten_is_not_written_together_with_others() {
-    let site = Site::new(32);
+    let site = ManifestFixture::new(32);
     let mut count = 0;
-    let is_ready = |current: Versioned<Manifest>| {
+    let is_ready = |current: VersionedValue<Manifest>| {
         current.value.pages.len() > 16 && current.value.sections.len() == 32
     };
     while !is_ready(site.read().await) {
         site.flush(&[(1, 0), (2, 0)]).await;
         count += 1;
     }
-    let rival = Site::on(&site.stage, 2, 32);
+    let rival = ManifestFixture::on(&site.stage, 2, 32);
     let act = async move {
         let current = rival.read().await;
         let inline = current.value.sections.len() / 2;
         let all = rival.table(1).await;
         // The newest section that is in a page.
         let newest = &all[all.len() - inline - 1..all.len() - inline];
-        rival.replaced(current, &Site::removal(newest)).await;
+        rival
+            .replaced(current, &ManifestFixture::removal(newest))
+            .await;
     };
     let before = site.read().await.value.pages.len();
     site.stage.before(Operation::Put, "db/1/manifest", act);

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use neap_bucket::PutMode;
 use neap_schema::TableId;
 
-use super::site::Site;
+use super::site::ManifestFixture;
 use crate::{Manifest, TableSweep};
 
 const TABLES: u32 = 60;
 
 /// Returns a site with shared pages: each flush has a section of each table, of another day.
-async fn flushed(count: i32) -> Site {
-    let site = Site::new(40);
+async fn flushed(count: i32) -> ManifestFixture {
+    let site = ManifestFixture::new(40);
     for day in 0..count {
         let sections: Vec<_> = (1..=TABLES).map(|table| (table, day)).collect();
         site.flush(&sections).await;
@@ -21,9 +21,9 @@ async fn flushed(count: i32) -> Site {
     site
 }
 
-fn sweep(site: &Site, manifest: &Manifest) -> TableSweep {
+fn sweep(site: &ManifestFixture, manifest: &Manifest) -> TableSweep {
     // A store that has read no page.
-    let fresh = Site::on(&site.stage, 7, 40);
+    let fresh = ManifestFixture::on(&site.stage, 7, 40);
     TableSweep::new(fresh.store(), site.database, manifest)
 }
 
@@ -94,7 +94,7 @@ async fn a_damaged_page_fails_only_the_tables_that_it_spans() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_page_does_not_reference_a_table_without_sections() {
-    let site = Site::new(40);
+    let site = ManifestFixture::new(40);
     for day in 0..4 {
         let tables = (1..=TABLES).filter(|table| *table != 30);
         let sections: Vec<_> = tables.map(|table| (table, day)).collect();

@@ -3,11 +3,11 @@
 use neap_bucket::{Stamp, StoreTime};
 use neap_wal::TailState;
 
-use super::{DATABASE, Instance, Stage};
+use super::{DATABASE, Instance, ManifestTestBed};
 use crate::{Manifest, SnapshotSettings};
 
 fn stage() -> Instance {
-    Stage::new().instance(1, SnapshotSettings::default())
+    ManifestTestBed::new().instance(1, SnapshotSettings::default())
 }
 
 fn state(segments: u64, second: i64) -> TailState {

@@ -13,7 +13,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{Place, TailImageBuilder};
+use super::{RowPosition, TailImageBuilder};
 use crate::{PointsError, SeriesIndex, columns::null_column};
 
 /// A row of a tail.
@@ -78,9 +78,9 @@ impl TailImageBuilder {
         let places = rows
             .iter()
             .map(|row| self.place(*row).filter(|_| known(row)));
-        let places: Option<Vec<Place>> = places.collect();
+        let places: Option<Vec<RowPosition>> = places.collect();
         let places = places.ok_or(PointsError::TooManyRows { limit })?;
-        let sources = Sources::of(&places, self.chunks.len());
+        let sources = SourceChunks::of(&places, self.chunks.len());
         let columns = schema
             .fields()
             .iter()
@@ -141,13 +141,13 @@ impl TailImageBuilder {
 }
 
 /// The chunks that contain a set of rows, so that reading a few rows of a tail of many segments accesses few of them.
-pub(super) struct Sources {
+pub(super) struct SourceChunks {
     pub(super) chunks: Vec<usize>,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<RowPosition>,
 }
 
-impl Sources {
-    pub(super) fn of(places: &[Place], chunks: usize) -> Self {
+impl SourceChunks {
+    pub(super) fn of(places: &[RowPosition], chunks: usize) -> Self {
         let mut slots = vec![usize::MAX; chunks];
         let mut used = Vec::new();
         let places = places

@@ -7,7 +7,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{Place, TailImage, rows::Sources};
+use super::{RowPosition, TailImage, rows::SourceChunks};
 use crate::{PointsError, times};
 
 /// Iterates over the points of an image within a time range, sorted by tag set and time, in batches. Each batch has its
@@ -37,7 +37,7 @@ impl TailImage {
         columns: &[usize],
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
-        let first = self.chunks.first().ok_or(PointsError::NoTime)?;
+        let first = self.chunks.first().ok_or(PointsError::MissingTimeColumn)?;
         let schema = Arc::new(first.rows.schema().project(columns)?);
         let order = self.order()?;
         Ok(SortedRows {
@@ -59,7 +59,7 @@ impl SortedRows {
     }
 
     /// Returns the positions of the rows of the next batch.
-    fn places(&mut self) -> Result<Vec<Place>, PointsError> {
+    fn places(&mut self) -> Result<Vec<RowPosition>, PointsError> {
         let mut places = Vec::with_capacity(self.batch_rows.min(self.order.len() - self.next));
         let all_times = self.image.chunks.iter().map(|chunk| times(&chunk.rows));
         let all_times = all_times.collect::<Result<Vec<_>, _>>()?;
@@ -83,7 +83,7 @@ impl SortedRows {
         if places.is_empty() {
             return Ok(None);
         }
-        let sources = Sources::of(&places, self.image.chunks.len());
+        let sources = SourceChunks::of(&places, self.image.chunks.len());
         let columns = self
             .columns
             .iter()

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use super::Bins;
+use super::BinIterator;
 
 /// Number of bins that are computed once and cached (512 KiB). Later bins are recomputed for every group.
-const KEPT: usize = 65_536;
+const CACHED_BINS: usize = 65_536;
 
 /// A list of bins that can be iterated many times.
 #[derive(Debug, Clone)]
 pub(crate) struct BinList {
     kept: Arc<[i64]>,
-    rest: Bins,
+    rest: BinIterator,
 }
 
 impl BinList {
     /// Creates the list of `bins`.
-    pub(crate) fn new(mut bins: Bins) -> Self {
-        let kept = bins.by_ref().take(KEPT).collect();
+    pub(crate) fn new(mut bins: BinIterator) -> Self {
+        let kept = bins.by_ref().take(CACHED_BINS).collect();
         Self { kept, rest: bins }
     }
 
@@ -38,7 +38,7 @@ impl BinList {
 pub(crate) struct BinCursor {
     list: BinList,
     index: usize,
-    rest: Option<Bins>,
+    rest: Option<BinIterator>,
     current: Option<i64>,
 }
 

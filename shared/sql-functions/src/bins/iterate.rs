@@ -8,25 +8,25 @@ const DAY: i64 = 86_400_000_000_000;
 
 /// An iterator over the starts of bins, strictly ascending. It computes each bin on demand, in constant space.
 #[derive(Debug, Clone)]
-pub(crate) struct Bins {
+pub(crate) struct BinIterator {
     binning: Binning,
     upper: i64,
-    next: Next,
+    next: BinIteratorState,
 }
 
 #[derive(Debug, Clone)]
-enum Next {
+enum BinIteratorState {
     /// The start of the next bin.
     Nanos(Option<i64>),
     /// The index of the next bin, counted from the origin.
     Months(Option<i64>),
-    Wallclock(Wallclock),
+    Wallclock(WallClockBins),
     Done,
 }
 
 /// A period in which the zone's offset is constant, and the current position in it.
 #[derive(Debug, Clone)]
-struct Wallclock {
+struct WallClockBins {
     zone: Tz,
     stride: i64,
     /// The last instant of the period.
@@ -38,20 +38,17 @@ struct Wallclock {
     last: Option<i64>,
 }
 
-impl Bins {
+impl BinIterator {
     pub(super) fn new(binning: Binning, lower: i64, upper: i64) -> Self {
         let next = match (binning.stride, binning.zone) {
-            _ if lower > upper => Next::Done,
-            (Stride::Nanos(_), None) => Next::Nanos(binning.start(lower)),
-            (Stride::Months(stride), _) => Next::Months(binning.month_index(lower, stride)),
-            (Stride::Nanos(stride), Some(zone)) => Next::Wallclock(Wallclock::from(
-                zone,
-                stride,
-                binning.origin,
-                lower,
-                upper,
-                None,
-            )),
+            _ if lower > upper => BinIteratorState::Done,
+            (Stride::Nanos(_), None) => BinIteratorState::Nanos(binning.start(lower)),
+            (Stride::Months(stride), _) => {
+                BinIteratorState::Months(binning.month_index(lower, stride))
+            }
+            (Stride::Nanos(stride), Some(zone)) => BinIteratorState::Wallclock(
+                WallClockBins::from(zone, stride, binning.origin, lower, upper, None),
+            ),
         };
         Self {
             binning,
@@ -61,33 +58,33 @@ impl Bins {
     }
 }
 
-impl Iterator for Bins {
+impl Iterator for BinIterator {
     type Item = i64;
 
     fn next(&mut self) -> Option<i64> {
         let (upper, origin) = (self.upper, self.binning.origin);
         let bin = match (&mut self.next, self.binning.stride) {
-            (Next::Nanos(next), Stride::Nanos(stride)) => {
+            (BinIteratorState::Nanos(next), Stride::Nanos(stride)) => {
                 let bin = next.filter(|bin| *bin <= upper);
                 *next = bin.and_then(|bin| bin.checked_add(stride));
                 bin
             }
-            (Next::Months(next), Stride::Months(stride)) => {
+            (BinIteratorState::Months(next), Stride::Months(stride)) => {
                 let bin = next.and_then(|index| months_from(origin, index * i64::from(stride)));
                 *next = next.map(|index| index + 1);
                 bin.filter(|bin| *bin <= upper)
             }
-            (Next::Wallclock(wallclock), _) => wallclock.next(origin, upper),
+            (BinIteratorState::Wallclock(wallclock), _) => wallclock.next(origin, upper),
             _ => None,
         };
         if bin.is_none() {
-            self.next = Next::Done;
+            self.next = BinIteratorState::Done;
         }
         bin
     }
 }
 
-impl Wallclock {
+impl WallClockBins {
     /// Returns the period that starts at `start` and ends before the zone's next shift, after one day, or at `upper`,
     /// whichever comes first.
     fn from(zone: Tz, stride: i64, origin: i64, start: i64, upper: i64, last: Option<i64>) -> Self {

@@ -12,7 +12,7 @@ use chrono::{DateTime, Datelike, Months, Utc};
 use datafusion::common::{Result, ScalarValue, plan_err};
 
 pub(crate) use cursor::{BinCursor, BinList};
-pub(crate) use iterate::Bins;
+pub(crate) use iterate::BinIterator;
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 
@@ -124,8 +124,8 @@ impl Binning {
     }
 
     /// Returns the bins from the bin of `lower` to the bin of `upper`, both inclusive, in time order.
-    pub(crate) fn between(self, lower: i64, upper: i64) -> Bins {
-        Bins::new(self, lower, upper)
+    pub(crate) fn between(self, lower: i64, upper: i64) -> BinIterator {
+        BinIterator::new(self, lower, upper)
     }
 
     /// Returns the number of month strides between the origin and the bin of `time`.

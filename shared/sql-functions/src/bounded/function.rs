@@ -17,14 +17,14 @@ use datafusion::logical_expr::{
     ScalarUDF, ScalarUDFImpl, Signature, StructFieldMapping,
 };
 
-use super::Limits;
-use super::growth::{Amount, Growth, Unit};
+use super::CallLimits;
+use super::growth::{CostEstimate, CostUnit, SizeEstimator};
 use super::plan::bound;
 use super::sizes;
 
 /// The stage at which a function is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Stage {
+pub(super) enum EvaluationStage {
     /// While a plan is built, if all arguments are constants.
     Planning,
     /// While a plan runs.
@@ -33,15 +33,20 @@ pub(super) enum Stage {
 
 /// A scalar function with a size limit. It delegates everything else to the function that it wraps.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Bounded {
+pub(super) struct SizeLimitedFunction {
     inner: Arc<ScalarUDF>,
-    growth: Growth,
-    stage: Stage,
-    limits: Limits,
+    growth: SizeEstimator,
+    stage: EvaluationStage,
+    limits: CallLimits,
 }
 
-impl Bounded {
-    pub(super) fn new(inner: Arc<ScalarUDF>, growth: Growth, stage: Stage, limits: Limits) -> Self {
+impl SizeLimitedFunction {
+    pub(super) fn new(
+        inner: Arc<ScalarUDF>,
+        growth: SizeEstimator,
+        stage: EvaluationStage,
+        limits: CallLimits,
+    ) -> Self {
         Self {
             inner,
             growth,
@@ -51,15 +56,15 @@ impl Bounded {
     }
 
     /// Returns the same function for another stage.
-    pub(super) fn at(&self, stage: Stage) -> Self {
+    pub(super) fn at(&self, stage: EvaluationStage) -> Self {
         self.around(Arc::clone(&self.inner), stage)
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> EvaluationStage {
         self.stage
     }
 
-    fn around(&self, inner: Arc<ScalarUDF>, stage: Stage) -> Self {
+    fn around(&self, inner: Arc<ScalarUDF>, stage: EvaluationStage) -> Self {
         Self {
             inner,
             stage,
@@ -68,18 +73,20 @@ impl Bounded {
     }
 
     /// Returns the limit for a call with these arguments, in bytes or comparisons.
-    fn limit(&self, args: &ScalarFunctionArgs, unit: Unit) -> u64 {
+    fn limit(&self, args: &ScalarFunctionArgs, unit: CostUnit) -> u64 {
         let constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
         match (unit, self.stage) {
-            (Unit::Comparisons, _) => self.limits.comparisons,
-            (Unit::Bytes, Stage::Planning) if args.args.iter().all(constant) => {
+            (CostUnit::Comparisons, _) => self.limits.comparisons,
+            (CostUnit::Bytes, EvaluationStage::Planning) if args.args.iter().all(constant) => {
                 self.limits.constant
             }
-            (Unit::Bytes, Stage::Planning | Stage::Execution) => self.limits.batch,
+            (CostUnit::Bytes, EvaluationStage::Planning | EvaluationStage::Execution) => {
+                self.limits.batch
+            }
         }
     }
 
-    fn refuse<T>(&self, amount: Amount, limit: u64) -> Result<T> {
+    fn refuse<T>(&self, amount: CostEstimate, limit: u64) -> Result<T> {
         exec_err!(
             "{} would make {} {} in one batch; at most {} are possible",
             self.name(),
@@ -91,7 +98,7 @@ impl Bounded {
 
     /// Splits the rows until the worst case of each part is within the limit, evaluates the parts, and checks the total
     /// size of the results against the limit.
-    fn in_parts(&self, args: &ScalarFunctionArgs, worst: Amount) -> Result<ColumnarValue> {
+    fn in_parts(&self, args: &ScalarFunctionArgs, worst: CostEstimate) -> Result<ColumnarValue> {
         let limit = self.limit(args, worst.unit);
         let mut made = 0_u64;
         let mut results = Vec::new();
@@ -132,8 +139,8 @@ fn part(args: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionAr
     }
 }
 
-impl From<Bounded> for Arc<ScalarUDF> {
-    fn from(function: Bounded) -> Self {
+impl From<SizeLimitedFunction> for Arc<ScalarUDF> {
+    fn from(function: SizeLimitedFunction) -> Self {
         Self::new(function.into())
     }
 }
@@ -151,7 +158,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-impl ScalarUDFImpl for Bounded {
+impl ScalarUDFImpl for SizeLimitedFunction {
     fn name(&self) -> &str {
         self.inner.name()
     }

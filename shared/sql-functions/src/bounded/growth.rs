@@ -5,13 +5,13 @@ use std::fmt;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarFunctionArgs;
 
-use super::operands::Args;
+use super::operands::CallArguments;
 use super::plan::{CONCATENATION, CONSTANT, PATTERN};
 use super::{lists, ranges, texts};
 
 /// The rule that computes the size of a function's result from its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Growth {
+pub(super) enum SizeEstimator {
     /// `array_repeat(element, n)`.
     ArrayRepeat,
     /// `array_replace(array, from, to)`, and its variants that replace several occurrences.
@@ -50,7 +50,7 @@ pub(super) enum Growth {
     ToChar,
 }
 
-impl Growth {
+impl SizeEstimator {
     /// Returns the rule for a function name, or `None` if the result is not much larger than the arguments, even
     /// with nested calls.
     pub(super) fn of(function: &str) -> Option<Self> {
@@ -95,8 +95,8 @@ impl Growth {
     }
 
     /// Estimates the total size of the results of a call for all its rows.
-    pub(super) fn amount(self, call: &ScalarFunctionArgs) -> Result<Amount> {
-        let args = Args::new(call)?;
+    pub(super) fn amount(self, call: &ScalarFunctionArgs) -> Result<CostEstimate> {
+        let args = CallArguments::new(call)?;
         let number = match self {
             Self::ArrayRepeat => args.sum(lists::repeat),
             Self::ArrayReplace => args.sum(lists::replace),
@@ -120,27 +120,27 @@ impl Growth {
             Self::ToChar => args.sum(texts::to_char),
         };
         let unit = match self {
-            Self::Compare | Self::Levenshtein => Unit::Comparisons,
-            _ => Unit::Bytes,
+            Self::Compare | Self::Levenshtein => CostUnit::Comparisons,
+            _ => CostUnit::Bytes,
         };
-        Ok(Amount { number, unit })
+        Ok(CostEstimate { number, unit })
     }
 }
 
 /// An estimated amount of work.
-pub(super) struct Amount {
+pub(super) struct CostEstimate {
     pub(super) number: u64,
-    pub(super) unit: Unit,
+    pub(super) unit: CostUnit,
 }
 
 /// The unit of an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(super) enum CostUnit {
     Bytes,
     Comparisons,
 }
 
-impl fmt::Display for Unit {
+impl fmt::Display for CostUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bytes => "bytes",

@@ -5,40 +5,43 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
 
-use super::operands::{Args, Row};
+use super::operands::{ArgumentRow, CallArguments};
 use super::sizes;
 
 /// Bytes per list element besides its content: the index that it was taken from.
-const INDEX: u64 = 8;
+const INDEX_BYTES: u64 = 8;
 
 /// Maximum characters of an integer, a decimal, a time or a boolean as text.
-const SHORT_TEXT: u64 = 80;
+const MAX_SHORT_TEXT_BYTES: u64 = 80;
 
 /// Characters of a float other than leading and trailing zeros, including the sign and the point.
 const FLOAT_DIGITS: u64 = 20;
 
-pub(super) fn compare(row: &Row) -> u64 {
+pub(super) fn compare(row: &ArgumentRow) -> u64 {
     row.elements(0).saturating_mul(row.elements(1))
 }
 
-pub(super) fn repeat(row: &Row) -> u64 {
-    let elements = row.elements(0).saturating_mul(INDEX);
-    let one = row.bytes(0).saturating_add(elements).saturating_add(INDEX);
+pub(super) fn repeat(row: &ArgumentRow) -> u64 {
+    let elements = row.elements(0).saturating_mul(INDEX_BYTES);
+    let one = row
+        .bytes(0)
+        .saturating_add(elements)
+        .saturating_add(INDEX_BYTES);
     row.count(1).saturating_mul(one)
 }
 
-pub(super) fn resize(row: &Row) -> u64 {
+pub(super) fn resize(row: &ArgumentRow) -> u64 {
     let one = row.element_width(0).saturating_add(row.bytes(2));
     let added = row.count(1).saturating_mul(one);
     row.bytes(0).saturating_add(added)
 }
 
-pub(super) fn replace(row: &Row) -> u64 {
+pub(super) fn replace(row: &ArgumentRow) -> u64 {
     let replaced = row.elements(0).saturating_mul(row.bytes(2));
     row.bytes(0).saturating_add(replaced)
 }
 
-pub(super) fn zip(row: &Row) -> u64 {
+pub(super) fn zip(row: &ArgumentRow) -> u64 {
     let longest = (0..row.len()).map(|i| row.elements(i)).max().unwrap_or(0);
     let one = |sum: u64, i| {
         let padding = longest.saturating_mul(row.element_width(i));
@@ -48,11 +51,11 @@ pub(super) fn zip(row: &Row) -> u64 {
 }
 
 /// Returns the bytes of the elements as text, and of the separators between them.
-pub(super) fn to_string(args: &Args) -> Result<u64> {
+pub(super) fn to_string(args: &CallArguments) -> Result<u64> {
     let Some((lists, index)) = args.column(0) else {
         return Ok(0);
     };
-    let Some(texts) = Texts::of(lists)? else {
+    let Some(texts) = TextSizes::of(lists)? else {
         return Ok(0);
     };
     Ok(args.sum(|row| {
@@ -67,7 +70,7 @@ pub(super) fn to_string(args: &Args) -> Result<u64> {
 }
 
 /// Measures the bytes of values as text.
-enum Texts<'a> {
+enum TextSizes<'a> {
     /// Elements of lists.
     In(&'a dyn Array, Box<Self>),
     /// Floats. Very large or very small floats have hundreds of digits.
@@ -76,7 +79,7 @@ enum Texts<'a> {
     Values(&'a dyn Array),
 }
 
-impl<'a> Texts<'a> {
+impl<'a> TextSizes<'a> {
     /// Returns `None` if the values have no text.
     fn of(array: &'a dyn Array) -> Result<Option<Self>> {
         Ok(Some(match (sizes::child(array), array.data_type()) {
@@ -108,7 +111,7 @@ impl<'a> Texts<'a> {
             Self::Values(array) => {
                 let short = match array.data_type() {
                     DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => 0,
-                    _ => SHORT_TEXT,
+                    _ => MAX_SHORT_TEXT_BYTES,
                 };
                 let bytes = sizes::bytes(*array, from, length);
                 (count, bytes.saturating_add(count.saturating_mul(short)))

@@ -16,7 +16,7 @@ struct Operand {
 }
 
 /// The arguments of a call.
-pub(super) struct Args {
+pub(super) struct CallArguments {
     operands: Vec<Operand>,
     /// The number of rows evaluated; at most one if all arguments are constants.
     rows: usize,
@@ -24,7 +24,7 @@ pub(super) struct Args {
     times: u64,
 }
 
-impl Args {
+impl CallArguments {
     pub(super) fn new(call: &ScalarFunctionArgs) -> Result<Self> {
         let operand = |value: &ColumnarValue| {
             Ok(match value {
@@ -65,13 +65,13 @@ impl Args {
         if self.operands.get(argument).is_none_or(constant) {
             return HashSet::new();
         }
-        let rows = (0..self.rows).map(|row| Row { args: self, row });
+        let rows = (0..self.rows).map(|row| ArgumentRow { args: self, row });
         rows.filter_map(|row| row.text(argument)).collect()
     }
 
     /// Sums an amount over all rows.
-    pub(super) fn sum(&self, amount: impl Fn(&Row) -> u64) -> u64 {
-        let rows = (0..self.rows).map(|row| amount(&Row { args: self, row }));
+    pub(super) fn sum(&self, amount: impl Fn(&ArgumentRow) -> u64) -> u64 {
+        let rows = (0..self.rows).map(|row| amount(&ArgumentRow { args: self, row }));
         rows.fold(0, u64::saturating_add).saturating_mul(self.times)
     }
 
@@ -90,12 +90,12 @@ impl Args {
 }
 
 /// The arguments of one row.
-pub(super) struct Row<'a> {
-    args: &'a Args,
+pub(super) struct ArgumentRow<'a> {
+    args: &'a CallArguments,
     row: usize,
 }
 
-impl<'a> Row<'a> {
+impl<'a> ArgumentRow<'a> {
     /// Returns the index of this row.
     pub(super) fn number(&self) -> usize {
         self.row

@@ -16,11 +16,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::function::{Bounded, Stage};
-use super::growth::Growth;
-use super::{CONSTANT_BYTES, Limits};
+use super::function::{EvaluationStage, SizeLimitedFunction};
+use super::growth::SizeEstimator;
+use super::{CallLimits, MAX_CONSTANT_BYTES};
 
-/// The name of [`Concatenation`].
+/// The name of [`ConcatOperator`].
 pub(super) const CONCATENATION: &str = "||";
 
 /// The name of the function that checks the size of a large constant.
@@ -31,26 +31,26 @@ pub(super) const PATTERN: &str = "pattern";
 
 /// Analyzer rule that limits the functions that SQL syntax stands for, before the optimizer evaluates them.
 #[derive(Debug)]
-pub(crate) struct BoundFunctions(pub(crate) Limits);
+pub(crate) struct FunctionSizeLimitRule(pub(crate) CallLimits);
 
-impl AnalyzerRule for BoundFunctions {
+impl AnalyzerRule for FunctionSizeLimitRule {
     fn name(&self) -> &str {
         "bound_functions"
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        bound_all(plan, Stage::Planning, self.0)
+        bound_all(plan, EvaluationStage::Planning, self.0)
     }
 }
 
 /// Returns the plan with its functions limited for execution.
-pub(crate) fn for_execution(plan: &LogicalPlan, limits: Limits) -> Result<LogicalPlan> {
-    bound_all(plan.clone(), Stage::Execution, limits)
+pub(crate) fn for_execution(plan: &LogicalPlan, limits: CallLimits) -> Result<LogicalPlan> {
+    bound_all(plan.clone(), EvaluationStage::Execution, limits)
 }
 
-fn bound_all(plan: LogicalPlan, stage: Stage, limits: Limits) -> Result<LogicalPlan> {
+fn bound_all(plan: LogicalPlan, stage: EvaluationStage, limits: CallLimits) -> Result<LogicalPlan> {
     // `EXPLAIN` shows the plan as planned, because it does not run.
-    if stage == Stage::Execution && matches!(plan, LogicalPlan::Explain(_)) {
+    if stage == EvaluationStage::Execution && matches!(plan, LogicalPlan::Explain(_)) {
         return Ok(plan);
     }
     let plan = plan.transform_up_with_subqueries(|node| {
@@ -60,37 +60,55 @@ fn bound_all(plan: LogicalPlan, stage: Stage, limits: Limits) -> Result<LogicalP
 }
 
 /// Returns the expression with its functions limited for a stage.
-pub(super) fn bound(expr: Expr, stage: Stage, limits: Limits) -> Result<Transformed<Expr>> {
+pub(super) fn bound(
+    expr: Expr,
+    stage: EvaluationStage,
+    limits: CallLimits,
+) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| {
         Ok(match expr {
             Expr::ScalarFunction(call) => {
                 bound_call(call, stage, limits).update_data(Expr::ScalarFunction)
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right })
-                if op == Operator::StringConcat && stage == Stage::Execution =>
+                if op == Operator::StringConcat && stage == EvaluationStage::Execution =>
             {
-                Transformed::yes(execution(Concatenation::new(), vec![*left, *right], limits))
-            }
-            Expr::Literal(value, metadata) if stage == Stage::Execution && is_large(&value) => {
                 Transformed::yes(execution(
-                    Same::new(CONSTANT),
+                    ConcatOperator::new(),
+                    vec![*left, *right],
+                    limits,
+                ))
+            }
+            Expr::Literal(value, metadata)
+                if stage == EvaluationStage::Execution && is_large(&value) =>
+            {
+                Transformed::yes(execution(
+                    PassThroughExpr::new(CONSTANT),
                     vec![Expr::Literal(value, metadata)],
                     limits,
                 ))
             }
-            expr if stage == Stage::Execution => bound_comparison(expr, limits)?,
+            expr if stage == EvaluationStage::Execution => bound_comparison(expr, limits)?,
             expr => Transformed::no(expr),
         })
     })
 }
 
-fn bound_call(call: ScalarFunction, stage: Stage, limits: Limits) -> Transformed<ScalarFunction> {
-    let function = match call.func.inner().downcast_ref::<Bounded>() {
+fn bound_call(
+    call: ScalarFunction,
+    stage: EvaluationStage,
+    limits: CallLimits,
+) -> Transformed<ScalarFunction> {
+    let function = match call.func.inner().downcast_ref::<SizeLimitedFunction>() {
         Some(function) if function.stage() == stage => None,
         Some(function) => Some(function.at(stage)),
-        None if stage == Stage::Planning && Growth::is_written_out(call.func.name()) => None,
-        None => Growth::of(call.func.name())
-            .map(|growth| Bounded::new(Arc::clone(&call.func), growth, stage, limits)),
+        None if stage == EvaluationStage::Planning
+            && SizeEstimator::is_written_out(call.func.name()) =>
+        {
+            None
+        }
+        None => SizeEstimator::of(call.func.name())
+            .map(|growth| SizeLimitedFunction::new(Arc::clone(&call.func), growth, stage, limits)),
     };
     match function {
         Some(function) => Transformed::yes(ScalarFunction::new_udf(function.into(), call.args)),
@@ -98,18 +116,18 @@ fn bound_call(call: ScalarFunction, stage: Stage, limits: Limits) -> Transformed
     }
 }
 
-fn execution(function: impl ScalarUDFImpl + 'static, args: Vec<Expr>, limits: Limits) -> Expr {
+fn execution(function: impl ScalarUDFImpl + 'static, args: Vec<Expr>, limits: CallLimits) -> Expr {
     let call = ScalarFunction::new_udf(Arc::new(function.into()), args);
-    Expr::ScalarFunction(bound_call(call, Stage::Execution, limits).data)
+    Expr::ScalarFunction(bound_call(call, EvaluationStage::Execution, limits).data)
 }
 
 /// Returns whether a constant is too large to be repeated for every row without a size check.
 fn is_large(value: &ScalarValue) -> bool {
-    value.size() as u64 > CONSTANT_BYTES
+    value.size() as u64 > MAX_CONSTANT_BYTES
 }
 
 /// Adds a size check to patterns, and removes it from constants, because a comparison does not repeat its constant.
-fn bound_comparison(expr: Expr, limits: Limits) -> Result<Transformed<Expr>> {
+fn bound_comparison(expr: Expr, limits: CallLimits) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_regex(op) => {
             let right = Box::new(looked_at(*right, limits));
@@ -140,10 +158,10 @@ fn is_regex(op: Operator) -> bool {
 }
 
 /// Adds a size check to a pattern unless it is a constant.
-fn looked_at(pattern: Expr, limits: Limits) -> Expr {
+fn looked_at(pattern: Expr, limits: CallLimits) -> Expr {
     match unbound(pattern).data {
         constant @ Expr::Literal(..) => constant,
-        pattern => execution(Same::new(PATTERN), vec![pattern], limits),
+        pattern => execution(PassThroughExpr::new(PATTERN), vec![pattern], limits),
     }
 }
 
@@ -164,11 +182,11 @@ fn is_constant(call: &ScalarFunction) -> bool {
 
 /// The operator `||` on strings, as a function.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Concatenation {
+struct ConcatOperator {
     signature: Signature,
 }
 
-impl Concatenation {
+impl ConcatOperator {
     fn new() -> Self {
         Self {
             signature: Signature::any(2, Volatility::Immutable),
@@ -176,7 +194,7 @@ impl Concatenation {
     }
 }
 
-impl ScalarUDFImpl for Concatenation {
+impl ScalarUDFImpl for ConcatOperator {
     fn name(&self) -> &str {
         CONCATENATION
     }
@@ -217,12 +235,12 @@ impl ScalarUDFImpl for Concatenation {
 
 /// Returns its argument unchanged. The wrapper around it checks the argument's size for every batch.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Same {
+struct PassThroughExpr {
     name: &'static str,
     signature: Signature,
 }
 
-impl Same {
+impl PassThroughExpr {
     fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -231,7 +249,7 @@ impl Same {
     }
 }
 
-impl ScalarUDFImpl for Same {
+impl ScalarUDFImpl for PassThroughExpr {
     fn name(&self) -> &str {
         self.name
     }

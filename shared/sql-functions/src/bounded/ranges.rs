@@ -8,10 +8,10 @@ use arrow::datatypes::{
 };
 use datafusion::common::Result;
 
-use super::operands::Args;
+use super::operands::CallArguments;
 
 /// Bytes per number or time. A date takes 4 bytes, and up to 8 while the list grows.
-const VALUE: u64 = 8;
+const VALUE_BYTES: u64 = 8;
 
 const DAY_NANOS: i128 = 24 * 3_600 * 1_000_000_000;
 
@@ -19,18 +19,18 @@ const DAY_NANOS: i128 = 24 * 3_600 * 1_000_000_000;
 const MONTH_DAYS: i128 = 28;
 
 /// Returns the bytes of the lists of all rows.
-pub(super) fn bytes(args: &Args, inclusive: bool) -> Result<u64> {
+pub(super) fn bytes(args: &CallArguments, inclusive: bool) -> Result<u64> {
     let first = args.column(0).map(|(array, _)| array.data_type());
     let count = match first {
-        Some(DataType::Date32 | DataType::Date64) => steps(args, Times::Dates)?,
-        Some(DataType::Timestamp(..)) => steps(args, Times::Timestamps)?,
+        Some(DataType::Date32 | DataType::Date64) => steps(args, TimeArguments::Dates)?,
+        Some(DataType::Timestamp(..)) => steps(args, TimeArguments::Timestamps)?,
         Some(DataType::Int64) => integers(args, inclusive),
         _ => 0,
     };
-    Ok(count.saturating_mul(VALUE))
+    Ok(count.saturating_mul(VALUE_BYTES))
 }
 
-fn integers(args: &Args, inclusive: bool) -> u64 {
+fn integers(args: &CallArguments, inclusive: bool) -> u64 {
     args.sum(|row| {
         let (start, stop) = match row.len() {
             1 => (Some(0), row.primitive::<Int64Type>(0)),
@@ -56,23 +56,23 @@ fn integers(args: &Args, inclusive: bool) -> u64 {
 }
 
 /// The type of the arguments.
-enum Times {
+enum TimeArguments {
     Dates,
     Timestamps,
 }
 
 /// Returns the number of values between two times. The end is counted even if the range excludes it.
-fn steps(args: &Args, times: Times) -> Result<u64> {
+fn steps(args: &CallArguments, times: TimeArguments) -> Result<u64> {
     let nanos = |argument| -> Result<Option<(ArrayRef, _)>> {
         let Some((array, index)) = args.column(argument) else {
             return Ok(None);
         };
         let as_nanos = match (&times, array.data_type()) {
-            (Times::Dates, _) => DataType::Date32,
-            (Times::Timestamps, DataType::Timestamp(_, zone)) => {
+            (TimeArguments::Dates, _) => DataType::Date32,
+            (TimeArguments::Timestamps, DataType::Timestamp(_, zone)) => {
                 DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())
             }
-            (Times::Timestamps, other) => other.clone(),
+            (TimeArguments::Timestamps, other) => other.clone(),
         };
         Ok(Some((cast(array, &as_nanos)?, index)))
     };
@@ -80,12 +80,12 @@ fn steps(args: &Args, times: Times) -> Result<u64> {
         return Ok(0);
     };
     let at = |array: &ArrayRef, index| match times {
-        Times::Dates => {
+        TimeArguments::Dates => {
             let days = array.as_primitive_opt::<Date32Type>()?;
             days.is_valid(index)
                 .then(|| i128::from(days.value(index)) * DAY_NANOS)
         }
-        Times::Timestamps => {
+        TimeArguments::Timestamps => {
             let nanos = array.as_primitive_opt::<TimestampNanosecondType>()?;
             nanos
                 .is_valid(index)
@@ -108,13 +108,13 @@ fn steps(args: &Args, times: Times) -> Result<u64> {
 }
 
 /// Returns the minimum nanoseconds that an interval advances a time, or `None` if its parts have different signs.
-fn advance(step: IntervalMonthDayNano, times: &Times) -> Option<i128> {
+fn advance(step: IntervalMonthDayNano, times: &TimeArguments) -> Option<i128> {
     let parts = [
         i128::from(step.months) * MONTH_DAYS * DAY_NANOS,
         i128::from(step.days) * DAY_NANOS,
         match times {
-            Times::Dates => 0,
-            Times::Timestamps => i128::from(step.nanoseconds),
+            TimeArguments::Dates => 0,
+            TimeArguments::Timestamps => i128::from(step.nanoseconds),
         },
     ];
     let forth = parts.iter().any(|part| *part > 0);

@@ -5,8 +5,8 @@ use datafusion::common::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::Limits;
-use super::growth::Growth;
+use super::CallLimits;
+use super::growth::SizeEstimator;
 use crate::register::register_within;
 use crate::testing::{error, rows, session, table};
 
@@ -63,7 +63,7 @@ const CALLS: &[&str] = &[
 /// Returns a session with a limit of `batch` bytes and comparisons per call, and a table of two rows.
 async fn limited(batch: u64) -> SessionContext {
     let builder = SessionStateBuilder::new_with_default_features();
-    let limits = Limits {
+    let limits = CallLimits {
         batch,
         constant: 0,
         comparisons: batch,
@@ -129,7 +129,7 @@ async fn calls_succeed_at_their_estimated_size_and_fail_below_it() {
         let beyond = answer(&limited(number - 1).await, call).await;
         let name = call.split('(').next().unwrap_or_default();
         // Calls with a worst-case estimate are computed in parts instead of refused.
-        let is_rough = Growth::of(name).is_some_and(Growth::is_rough);
+        let is_rough = SizeEstimator::of(name).is_some_and(SizeEstimator::is_rough);
         assert!(beyond.is_err() || is_rough, "{call}");
     }
     insta::assert_snapshot!(counted, @r#"
@@ -196,7 +196,7 @@ async fn size_limited_functions_are_listed() {
     let (bounded, others): (Vec<_>, Vec<_>) = names
         .iter()
         .map(|function| function.name())
-        .partition(|name| Growth::of(name).is_some());
+        .partition(|name| SizeEstimator::of(name).is_some());
     insta::assert_snapshot!(format!("{}\n\nwithout:\n{}", bounded.join(" "), others.join(" ")), @r#"
     array_append array_concat array_has_all array_has_any array_prepend array_repeat array_replace array_replace_all array_replace_n array_resize array_to_string array_union arrays_zip concat concat_ws encode generate_series levenshtein lpad make_array map overlay range regexp_count regexp_instr regexp_like regexp_match regexp_replace repeat replace rpad string_to_array to_char
 

@@ -1,67 +1,67 @@
 //! Result sizes of string functions, in bytes per row.
 
-use super::operands::{Args, Row};
+use super::operands::{ArgumentRow, CallArguments};
 
 /// Maximum bytes per character.
-const CHARACTER: u64 = 4;
+const MAX_CHARACTER_BYTES: u64 = 4;
 
 /// Maximum result bytes per byte of a time format: `%+` becomes a whole time of 35 characters.
-const TIME_PER_BYTE: u64 = 20;
+const MAX_TIME_BYTES_PER_FORMAT_BYTE: u64 = 20;
 
 /// Bytes per part of a split string besides its content.
-const PART: u64 = 16;
+const PART_BYTES: u64 = 16;
 
 /// Bytes of a compiled pattern per byte of its text: a character class becomes a long list.
-const COMPILED_BYTE: u64 = 1 << 10;
+const COMPILED_BYTES_PER_PATTERN_BYTE: u64 = 1 << 10;
 
 /// Maximum bytes of a compiled pattern, as reached by a pattern with counted repetitions.
-const COMPILED: u64 = 10 << 20;
+const MAX_COMPILED_PATTERN_BYTES: u64 = 10 << 20;
 
 /// Returns the bytes of the compiled patterns. All distinct patterns of a batch stay compiled in memory.
-pub(super) fn patterns(args: &Args, argument: usize) -> u64 {
+pub(super) fn patterns(args: &CallArguments, argument: usize) -> u64 {
     let compiled = |pattern: &str| {
-        let bytes = (pattern.len() as u64).saturating_mul(COMPILED_BYTE);
+        let bytes = (pattern.len() as u64).saturating_mul(COMPILED_BYTES_PER_PATTERN_BYTE);
         if pattern.contains('{') {
-            COMPILED
+            MAX_COMPILED_PATTERN_BYTES
         } else {
-            bytes.min(COMPILED)
+            bytes.min(MAX_COMPILED_PATTERN_BYTES)
         }
     };
     let patterns = args.different(argument).into_iter();
     patterns.map(compiled).fold(0, u64::saturating_add)
 }
 
-pub(super) fn repeat(row: &Row) -> u64 {
+pub(super) fn repeat(row: &ArgumentRow) -> u64 {
     row.length(0).saturating_mul(row.count(1))
 }
 
-pub(super) fn pad(row: &Row) -> u64 {
+pub(super) fn pad(row: &ArgumentRow) -> u64 {
     let wide = row.text(2).is_some_and(|fill| !fill.is_ascii());
-    let width = if wide { CHARACTER } else { 1 };
+    let width = if wide { MAX_CHARACTER_BYTES } else { 1 };
     let padding = row.count(1).saturating_mul(width);
     padding.saturating_add(row.length(0))
 }
 
-pub(super) fn concat_ws(row: &Row) -> u64 {
+pub(super) fn concat_ws(row: &ArgumentRow) -> u64 {
     let texts = (1..row.len()).map(|i| row.length(i));
     let separators = row.length(0).saturating_mul(row.len() as u64);
     texts.fold(separators, u64::saturating_add)
 }
 
-pub(super) fn encode(row: &Row) -> u64 {
+pub(super) fn encode(row: &ArgumentRow) -> u64 {
     row.length(0).saturating_mul(2)
 }
 
-pub(super) fn levenshtein(row: &Row) -> u64 {
+pub(super) fn levenshtein(row: &ArgumentRow) -> u64 {
     row.length(0).saturating_mul(row.length(1))
 }
 
-pub(super) fn to_char(row: &Row) -> u64 {
-    row.length(1).saturating_mul(TIME_PER_BYTE)
+pub(super) fn to_char(row: &ArgumentRow) -> u64 {
+    row.length(1).saturating_mul(MAX_TIME_BYTES_PER_FORMAT_BYTE)
 }
 
 /// Returns the result bytes. Every occurrence is counted.
-pub(super) fn replace(args: &Args) -> u64 {
+pub(super) fn replace(args: &CallArguments) -> u64 {
     args.sum(|row| {
         let (Some(text), Some(from), Some(to)) = (row.text(0), row.text(1), row.text(2)) else {
             return row.length(0).saturating_add(row.length(2));
@@ -78,7 +78,7 @@ pub(super) fn replace(args: &Args) -> u64 {
 
 /// Returns the worst-case result bytes: the pattern matches at every position, and every reference in the replacement
 /// stands for the whole text.
-pub(super) fn regexp_replace(row: &Row) -> u64 {
+pub(super) fn regexp_replace(row: &ArgumentRow) -> u64 {
     let text = row.length(0);
     let replacement = row.text(2).unwrap_or("");
     let references = replacement.matches(['\\', '$']).count() as u64;
@@ -94,13 +94,13 @@ pub(super) fn regexp_replace(row: &Row) -> u64 {
 }
 
 /// Returns the result bytes. Every part is counted.
-pub(super) fn split(row: &Row) -> u64 {
+pub(super) fn split(row: &ArgumentRow) -> u64 {
     let Some(text) = row.text(0) else { return 0 };
     let parts = match row.text(1) {
         Some("") => 1,
         Some(separator) => text.matches(separator).count() + 1,
         None => text.len(),
     };
-    let parts = (parts as u64).saturating_mul(PART);
+    let parts = (parts as u64).saturating_mul(PART_BYTES);
     parts.saturating_add(text.len() as u64)
 }

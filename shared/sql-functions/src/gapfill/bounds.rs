@@ -13,15 +13,15 @@ use crate::time_zone::TimeZoneFunction;
 
 /// The end of the time range that a bound applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Side {
+pub(super) enum BoundSide {
     Lower,
     Upper,
 }
 
 /// A bound on the times that a query reads. All bounds apply, so the tightest one is effective.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Bound {
-    pub(super) side: Side,
+pub(super) struct TimeBound {
+    pub(super) side: BoundSide,
     pub(super) inclusive: bool,
     /// A constant expression. It can contain `now()`, so it is evaluated only during physical planning.
     pub(super) value: Expr,
@@ -33,11 +33,11 @@ pub(super) struct Bound {
 /// # Errors
 ///
 /// Returns a planning error if there is no lower or no upper bound.
-pub(super) fn find(plan: &LogicalPlan, time: &Expr) -> Result<Vec<Bound>> {
+pub(super) fn find(plan: &LogicalPlan, time: &Expr) -> Result<Vec<TimeBound>> {
     let mut bounds = Vec::new();
     collect(plan, instant(time, plan.schema()), &mut bounds)?;
     let has = |side| bounds.iter().any(|bound| bound.side == side);
-    match (has(Side::Lower), has(Side::Upper)) {
+    match (has(BoundSide::Lower), has(BoundSide::Upper)) {
         (true, true) => Ok(bounds),
         (false, false) => {
             plan_err!("gap-filling query is missing both upper and lower time bounds")
@@ -48,7 +48,7 @@ pub(super) fn find(plan: &LogicalPlan, time: &Expr) -> Result<Vec<Bound>> {
 }
 
 /// Collects bounds. Descends as long as the rows of an input have the same times as the rows of its parent node.
-fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<Bound>) -> Result<()> {
+fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<TimeBound>) -> Result<()> {
     match plan {
         LogicalPlan::Filter(filter) => {
             add_all(
@@ -118,7 +118,7 @@ fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<Bound>) -> Result<(
 }
 
 /// Calls [`collect`] if `time` consists of columns of `input`.
-fn collect_below(input: &LogicalPlan, time: &Expr, bounds: &mut Vec<Bound>) -> Result<()> {
+fn collect_below(input: &LogicalPlan, time: &Expr, bounds: &mut Vec<TimeBound>) -> Result<()> {
     let columns = time.column_refs();
     if !columns.is_empty()
         && columns
@@ -146,7 +146,7 @@ fn add_all<'a>(
     predicates: impl Iterator<Item = &'a Expr>,
     time: &Expr,
     schema: &DFSchema,
-    bounds: &mut Vec<Bound>,
+    bounds: &mut Vec<TimeBound>,
 ) {
     for predicate in predicates {
         match predicate {
@@ -177,18 +177,18 @@ fn add(
     right: &Expr,
     time: &Expr,
     schema: &DFSchema,
-    bounds: &mut Vec<Bound>,
+    bounds: &mut Vec<TimeBound>,
 ) {
-    let (sides, inclusive): (&[Side], bool) = match op {
-        Operator::Gt => (&[Side::Lower], false),
-        Operator::GtEq => (&[Side::Lower], true),
-        Operator::Lt => (&[Side::Upper], false),
-        Operator::LtEq => (&[Side::Upper], true),
-        Operator::Eq => (&[Side::Lower, Side::Upper], true),
+    let (sides, inclusive): (&[BoundSide], bool) = match op {
+        Operator::Gt => (&[BoundSide::Lower], false),
+        Operator::GtEq => (&[BoundSide::Lower], true),
+        Operator::Lt => (&[BoundSide::Upper], false),
+        Operator::LtEq => (&[BoundSide::Upper], true),
+        Operator::Eq => (&[BoundSide::Lower, BoundSide::Upper], true),
         _ => return,
     };
     if instant(left, schema) == time && is_constant(right) {
-        bounds.extend(sides.iter().map(|side| Bound {
+        bounds.extend(sides.iter().map(|side| TimeBound {
             side: *side,
             inclusive,
             value: right.clone(),

@@ -14,14 +14,14 @@ use crate::wallclock::{self, DateBinWallclock, OriginKind};
 
 /// The alignment of the bins of a gap-filling query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Clock {
+pub(crate) enum BinAlignment {
     /// `date_bin`: aligned with an instant.
     Instants,
     /// `date_bin_wallclock`: aligned with the wall clock in the time's zone.
     Wall,
 }
 
-impl Clock {
+impl BinAlignment {
     /// Returns the function that computes the bin of a time.
     pub(super) fn binning_function(self) -> Arc<ScalarUDF> {
         match self {
@@ -33,48 +33,48 @@ impl Clock {
 
 /// The strategy that fills a column in bins without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Fill {
+pub(crate) enum FillStrategy {
     /// `locf`: carries the last observation forward.
     Locf,
     /// `interpolate`: interpolates linearly between the neighbours; NULL before the first and after the last value.
     Interpolate,
 }
 
-/// The meaning of a [`Placeholder`].
+/// The meaning of a [`GapFillPlaceholder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Meaning {
-    Bin(Clock),
-    Fill(Fill),
+pub(crate) enum GapFillFunction {
+    Bin(BinAlignment),
+    Fill(FillStrategy),
 }
 
 /// A gap-filling function in a plan before the analyzer rule replaces it.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Placeholder {
-    meaning: Meaning,
+pub(crate) struct GapFillPlaceholder {
+    meaning: GapFillFunction,
     signature: Signature,
 }
 
-impl Placeholder {
+impl GapFillPlaceholder {
     /// Returns all four functions.
     pub(crate) fn all() -> [Self; 4] {
         let fill = || Signature::user_defined(Volatility::Immutable);
         [
             (
-                Meaning::Bin(Clock::Instants),
+                GapFillFunction::Bin(BinAlignment::Instants),
                 wallclock::signature(OriginKind::Instant),
             ),
             (
-                Meaning::Bin(Clock::Wall),
+                GapFillFunction::Bin(BinAlignment::Wall),
                 wallclock::signature(OriginKind::Local),
             ),
-            (Meaning::Fill(Fill::Locf), fill()),
-            (Meaning::Fill(Fill::Interpolate), fill()),
+            (GapFillFunction::Fill(FillStrategy::Locf), fill()),
+            (GapFillFunction::Fill(FillStrategy::Interpolate), fill()),
         ]
         .map(|(meaning, signature)| Self { meaning, signature })
     }
 
     /// Returns the meaning and the arguments of `expr` if it is a call of a gap-filling function.
-    pub(super) fn called_by(expr: &Expr) -> Option<(Meaning, &[Expr])> {
+    pub(super) fn called_by(expr: &Expr) -> Option<(GapFillFunction, &[Expr])> {
         match expr {
             Expr::ScalarFunction(call) => call
                 .func
@@ -86,19 +86,19 @@ impl Placeholder {
     }
 }
 
-impl Meaning {
+impl GapFillFunction {
     /// Returns the function's name in SQL.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Bin(Clock::Instants) => "date_bin_gapfill",
-            Self::Bin(Clock::Wall) => "date_bin_wallclock_gapfill",
-            Self::Fill(Fill::Locf) => "locf",
-            Self::Fill(Fill::Interpolate) => "interpolate",
+            Self::Bin(BinAlignment::Instants) => "date_bin_gapfill",
+            Self::Bin(BinAlignment::Wall) => "date_bin_wallclock_gapfill",
+            Self::Fill(FillStrategy::Locf) => "locf",
+            Self::Fill(FillStrategy::Interpolate) => "interpolate",
         }
     }
 }
 
-impl ScalarUDFImpl for Placeholder {
+impl ScalarUDFImpl for GapFillPlaceholder {
     fn name(&self) -> &str {
         self.meaning.name()
     }
@@ -109,11 +109,13 @@ impl ScalarUDFImpl for Placeholder {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match (self.meaning, types) {
-            (Meaning::Fill(Fill::Locf), [any]) => Ok(vec![any.clone()]),
-            (Meaning::Fill(Fill::Interpolate), [number]) if can_interpolate(number) => {
+            (GapFillFunction::Fill(FillStrategy::Locf), [any]) => Ok(vec![any.clone()]),
+            (GapFillFunction::Fill(FillStrategy::Interpolate), [number])
+                if can_interpolate(number) =>
+            {
                 Ok(vec![number.clone()])
             }
-            (Meaning::Fill(Fill::Interpolate), [other]) => {
+            (GapFillFunction::Fill(FillStrategy::Interpolate), [other]) => {
                 plan_err!("interpolate takes numbers only, not {other}")
             }
             _ => plan_err!("{} takes one aggregate", self.name()),
@@ -122,8 +124,8 @@ impl ScalarUDFImpl for Placeholder {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let time_or_value = match self.meaning {
-            Meaning::Bin(_) => types.get(1),
-            Meaning::Fill(_) => types.first(),
+            GapFillFunction::Bin(_) => types.get(1),
+            GapFillFunction::Fill(_) => types.first(),
         };
         match time_or_value {
             Some(data_type) => Ok(data_type.clone()),

@@ -1,7 +1,7 @@
 //! The bins of each group.
 
 use super::exec::GapFillSpec;
-use crate::bins::{BinCursor, BinList, Binning, Bins};
+use crate::bins::{BinCursor, BinIterator, BinList, Binning};
 
 /// An iterator over the bins of the current group.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) enum GroupBins {
     FromFirstRow {
         binning: Binning,
         upper: i64,
-        bins: Option<Bins>,
+        bins: Option<BinIterator>,
         current: Option<i64>,
     },
 }

@@ -14,7 +14,7 @@ use datafusion::common::Result;
 
 /// A position between two rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Between {
+pub(super) struct InterpolationPoint {
     pub(super) before: Option<u32>,
     pub(super) after: Option<u32>,
     /// Time from the row before to this position, in nanoseconds.
@@ -23,7 +23,7 @@ pub(super) struct Between {
     pub(super) span: i64,
 }
 
-impl Between {
+impl InterpolationPoint {
     /// Returns a position on a row.
     pub(super) fn at(row: u32) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Between {
 ///
 /// Integers are rounded towards zero, as in InfluxQL's `fill(linear)`. In a struct, the numbers and timestamps are
 /// interpolated, so a selector's value and time stay on one line.
-pub(super) fn interpolate(values: &ArrayRef, places: &[Between]) -> Result<ArrayRef> {
+pub(super) fn interpolate(values: &ArrayRef, places: &[InterpolationPoint]) -> Result<ArrayRef> {
     match values.data_type() {
         DataType::Float64 => blend::<Float64Type>(values, places, float),
         DataType::Int64 => blend::<Int64Type>(values, places, |before, after, place| {
@@ -88,17 +88,20 @@ pub(super) fn interpolate(values: &ArrayRef, places: &[Between]) -> Result<Array
 }
 
 /// Interpolates numbers of another type by converting them to type `T` and back.
-fn via<T: ArrowPrimitiveType>(values: &ArrayRef, places: &[Between]) -> Result<ArrayRef> {
+fn via<T: ArrowPrimitiveType>(
+    values: &ArrayRef,
+    places: &[InterpolationPoint],
+) -> Result<ArrayRef> {
     let wide = cast(values, &T::DATA_TYPE)?;
     Ok(cast(&interpolate(&wide, places)?, values.data_type())?)
 }
 
 fn blend<T: ArrowPrimitiveType>(
     values: &ArrayRef,
-    places: &[Between],
-    at: impl Fn(T::Native, T::Native, &Between) -> T::Native,
+    places: &[InterpolationPoint],
+    at: impl Fn(T::Native, T::Native, &InterpolationPoint) -> T::Native,
 ) -> Result<ArrayRef> {
-    let both = |place: &Between| place.before.zip(place.after);
+    let both = |place: &InterpolationPoint| place.before.zip(place.after);
     let before: UInt32Array = places
         .iter()
         .map(|place| both(place).map(|(before, _)| before))
@@ -119,14 +122,14 @@ fn blend<T: ArrowPrimitiveType>(
     Ok(Arc::new(blended.with_data_type(values.data_type().clone())))
 }
 
-fn float(before: f64, after: f64, place: &Between) -> f64 {
+fn float(before: f64, after: f64, place: &InterpolationPoint) -> f64 {
     if place.elapsed == 0 {
         return before;
     }
     before + (after - before) * (place.elapsed as f64 / place.span as f64)
 }
 
-fn integer(before: i128, after: i128, place: &Between) -> i128 {
+fn integer(before: i128, after: i128, place: &InterpolationPoint) -> i128 {
     let (elapsed, span) = (i128::from(place.elapsed), i128::from(place.span.max(1)));
     (before * (span - elapsed) + after * elapsed) / span
 }
@@ -137,8 +140,8 @@ mod tests {
 
     use super::*;
 
-    fn place(elapsed: i64, span: i64) -> Between {
-        Between {
+    fn place(elapsed: i64, span: i64) -> InterpolationPoint {
+        InterpolationPoint {
             before: Some(0),
             after: Some(1),
             elapsed,
@@ -150,9 +153,9 @@ mod tests {
     fn extreme_integers_do_not_overflow() {
         let values: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN, i64::MAX]));
         let places = [
-            Between::at(0),
+            InterpolationPoint::at(0),
             place(i64::MAX / 2, i64::MAX),
-            Between::at(1),
+            InterpolationPoint::at(1),
         ];
         let result = interpolate(&values, &places).unwrap();
         assert_eq!(
@@ -187,7 +190,8 @@ mod tests {
             DataType::Decimal128(10, 2),
         ] {
             let values = cast(&wide, &data_type).unwrap();
-            let result = interpolate(&values, &[place(1, 2), Between::default()]).unwrap();
+            let result =
+                interpolate(&values, &[place(1, 2), InterpolationPoint::default()]).unwrap();
             assert_eq!(result.data_type(), &data_type);
             assert!(result.is_valid(0) && result.is_null(1));
         }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore};
 
-use super::bounds::{Bound, Side};
-use super::functions::{Clock, Fill, Meaning};
+use super::bounds::{BoundSide, TimeBound};
+use super::functions::{BinAlignment, FillStrategy, GapFillFunction};
 
 /// A column added by the node: an input column with its gaps filled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FilledColumn {
-    pub(super) fill: Fill,
+    pub(super) fill: FillStrategy,
     /// The index of the input column that is filled.
     pub(super) source: usize,
     pub(super) name: String,
@@ -32,12 +32,12 @@ pub(super) struct GapFill {
     pub(super) group_columns: usize,
     /// The index of the time column among the group columns.
     pub(super) time_column: usize,
-    pub(super) clock: Clock,
+    pub(super) clock: BinAlignment,
     /// The time zone of the wall clock.
     pub(super) zone: Option<Arc<str>>,
     pub(super) stride: Expr,
     pub(super) origin: Option<Expr>,
-    pub(super) bounds: Vec<Bound>,
+    pub(super) bounds: Vec<TimeBound>,
     /// The values of the columns after the group columns, for bins without data.
     pub(super) defaults: Vec<ScalarValue>,
     pub(super) filled: Vec<FilledColumn>,
@@ -76,7 +76,7 @@ impl GapFill {
 
     /// Adds a filled column per element of `fills`: its name, its fill strategy, and its source expression over the
     /// aggregates.
-    pub(super) fn with_fills(mut self, fills: &[(String, Fill, Expr)]) -> Result<Self> {
+    pub(super) fn with_fills(mut self, fills: &[(String, FillStrategy, Expr)]) -> Result<Self> {
         let fills: Vec<_> = fills
             .iter()
             .filter(|(name, ..)| !self.filled.iter().any(|column| column.name == *name))
@@ -87,7 +87,7 @@ impl GapFill {
                 Expr::Column(column) => match self.input.schema().maybe_index_of_column(column) {
                     Some(index) if index >= self.group_columns => index,
                     _ => {
-                        let function = Meaning::Fill(*fill).name();
+                        let function = GapFillFunction::Fill(*fill).name();
                         return plan_err!(
                             "{function} must be called on an aggregate in a gap-filling query"
                         );
@@ -180,10 +180,10 @@ impl UserDefinedLogicalNodeCore for GapFill {
         )?;
         for bound in &self.bounds {
             let operator = match (bound.side, bound.inclusive) {
-                (Side::Lower, true) => ">=",
-                (Side::Lower, false) => ">",
-                (Side::Upper, true) => "<=",
-                (Side::Upper, false) => "<",
+                (BoundSide::Lower, true) => ">=",
+                (BoundSide::Lower, false) => ">",
+                (BoundSide::Upper, true) => "<=",
+                (BoundSide::Upper, false) => "<",
             };
             write!(f, ", {operator} {}", bound.value.human_display())?;
         }
@@ -206,7 +206,7 @@ impl UserDefinedLogicalNodeCore for GapFill {
             .bounds
             .iter()
             .zip(exprs)
-            .map(|(bound, value)| Bound {
+            .map(|(bound, value)| TimeBound {
                 value,
                 ..bound.clone()
             })

@@ -12,9 +12,9 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, UserDefinedLogi
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use super::bounds::Side;
+use super::bounds::BoundSide;
 use super::exec::{GapFillExec, GapFillSpec};
-use super::functions::{Clock, Meaning};
+use super::functions::{BinAlignment, GapFillFunction};
 use super::node::GapFill;
 use crate::bins::{Binning, Stride};
 use crate::wallclock;
@@ -40,7 +40,7 @@ impl ExtensionPlanner for GapFillPlanner {
         let [input] = physical_inputs else {
             return internal_err!("gap filling has one input");
         };
-        let constants = Constants {
+        let constants = ConstantEvaluator {
             planner,
             session,
             context,
@@ -56,15 +56,15 @@ impl ExtensionPlanner for GapFillPlanner {
 }
 
 /// Evaluates constant expressions.
-struct Constants<'a> {
+struct ConstantEvaluator<'a> {
     planner: &'a dyn PhysicalPlanner,
     session: &'a dyn Session,
     context: &'a PhysicalPlanningContext,
 }
 
-impl Constants<'_> {
+impl ConstantEvaluator<'_> {
     fn spec(&self, node: &GapFill) -> Result<GapFillSpec> {
-        let function = Meaning::Bin(node.clock).name();
+        let function = GapFillFunction::Bin(node.clock).name();
         let stride = self.value(&node.stride)?;
         let origin = match &node.origin {
             Some(origin) => match nanos(&self.value(origin)?)? {
@@ -74,17 +74,19 @@ impl Constants<'_> {
             None => None,
         };
         let binning = match node.clock {
-            Clock::Instants => {
+            BinAlignment::Instants => {
                 Binning::instants(Stride::try_new(&stride, function)?, origin.unwrap_or(0))
             }
-            Clock::Wall => wallclock::binning(function, &stride, origin, node.zone.as_deref())?,
+            BinAlignment::Wall => {
+                wallclock::binning(function, &stride, origin, node.zone.as_deref())?
+            }
         };
         let (mut lower, mut upper) = (i64::MIN, i64::MAX);
         for bound in &node.bounds {
             let step = i64::from(!bound.inclusive);
             match (nanos(&self.value(&bound.value)?)?, bound.side) {
-                (Some(time), Side::Lower) => lower = lower.max(time.saturating_add(step)),
-                (Some(time), Side::Upper) => upper = upper.min(time.saturating_sub(step)),
+                (Some(time), BoundSide::Lower) => lower = lower.max(time.saturating_add(step)),
+                (Some(time), BoundSide::Upper) => upper = upper.min(time.saturating_sub(step)),
                 // A comparison with NULL is never true, so there are no rows.
                 (None, _) => (lower, upper) = (i64::MAX, i64::MIN),
             }

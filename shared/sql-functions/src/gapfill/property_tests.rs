@@ -41,14 +41,14 @@ fn points(session: &SessionContext, points: &[(i64, u8, Option<i32>)]) {
 }
 
 /// One output row: count, average, locf and interpolated average.
-type Filled = (i64, Option<f64>, Option<f64>, Option<f64>);
+type FilledRow = (i64, Option<f64>, Option<f64>, Option<f64>);
 
 async fn filled(
     session: &SessionContext,
     stride: i64,
     lower: i64,
     upper: i64,
-) -> BTreeMap<(Option<String>, i64), Filled> {
+) -> BTreeMap<(Option<String>, i64), FilledRow> {
     let sql = format!("
         SELECT date_bin_gapfill(INTERVAL '{stride} nanoseconds', time) AS t, series, count(value) AS n,
                avg(value) AS raw, locf(avg(value)) AS last, interpolate(avg(value)) AS line
@@ -85,7 +85,7 @@ fn expected(
     stride: i64,
     lower: i64,
     upper: i64,
-) -> BTreeMap<(Option<String>, i64), Filled> {
+) -> BTreeMap<(Option<String>, i64), FilledRow> {
     let mut series: BTreeMap<Option<String>, BTreeMap<i64, Vec<f64>>> = BTreeMap::new();
     for (time, name, value) in points
         .iter()

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Extension, Logica
 use datafusion::optimizer::AnalyzerRule;
 
 use super::bounds;
-use super::functions::{Clock, Fill, Meaning, Placeholder};
+use super::functions::{BinAlignment, FillStrategy, GapFillFunction, GapFillPlaceholder};
 use super::node::GapFill;
 use crate::time_zone::TimeZoneFunction;
 
@@ -32,13 +32,13 @@ impl AnalyzerRule for GapFillRule {
         let plan = plan.transform_up_with_subqueries(rewrite_node)?.data;
         match first_placeholder(&plan)? {
             None => Ok(plan),
-            Some(meaning @ Meaning::Bin(_)) => {
+            Some(meaning @ GapFillFunction::Bin(_)) => {
                 plan_err!(
                     "{} may only be used as a GROUP BY expression",
                     meaning.name()
                 )
             }
-            Some(meaning @ Meaning::Fill(_)) => {
+            Some(meaning @ GapFillFunction::Fill(_)) => {
                 plan_err!(
                     "{} may only be used around an aggregate of a gap-filling query",
                     meaning.name()
@@ -49,12 +49,12 @@ impl AnalyzerRule for GapFillRule {
 }
 
 /// Returns the first call of a gap-filling function in `plan`, if any.
-fn first_placeholder(plan: &LogicalPlan) -> Result<Option<Meaning>> {
+fn first_placeholder(plan: &LogicalPlan) -> Result<Option<GapFillFunction>> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                found = Placeholder::called_by(expr).map(|(meaning, _)| meaning);
+                found = GapFillPlaceholder::called_by(expr).map(|(meaning, _)| meaning);
                 Ok(if found.is_some() {
                     TreeNodeRecursion::Stop
                 } else {
@@ -78,12 +78,12 @@ fn rewrite_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// The gap-filling binning function among the `GROUP BY` expressions of an aggregate.
-struct Binning {
+struct BinningCall {
     /// Its index among the expressions.
     index: usize,
     /// The expression with the plain binning function instead.
     plain: Expr,
-    clock: Clock,
+    clock: BinAlignment,
     args: Vec<Expr>,
 }
 
@@ -130,13 +130,13 @@ fn plan_of(gap_fill: GapFill) -> LogicalPlan {
     })
 }
 
-fn find_binning(group_expr: &[Expr]) -> Result<Option<Binning>> {
+fn find_binning(group_expr: &[Expr]) -> Result<Option<BinningCall>> {
     let mut calls = 0;
     for expr in group_expr {
         expr.apply(|expr| {
             calls += usize::from(matches!(
-                Placeholder::called_by(expr),
-                Some((Meaning::Bin(_), _))
+                GapFillPlaceholder::called_by(expr),
+                Some((GapFillFunction::Bin(_), _))
             ));
             Ok(TreeNodeRecursion::Continue)
         })?;
@@ -150,7 +150,7 @@ fn find_binning(group_expr: &[Expr]) -> Result<Option<Binning>> {
         if let Some((clock, args)) = top_level_binning(expr) {
             // Keep the column name, because the nodes above refer to the column by it.
             let plain = plain_binning(expr.clone())?.alias(expr.schema_name().to_string());
-            return Ok(Some(Binning {
+            return Ok(Some(BinningCall {
                 index,
                 plain,
                 clock,
@@ -164,9 +164,9 @@ fn find_binning(group_expr: &[Expr]) -> Result<Option<Binning>> {
 }
 
 /// Returns the clock and the arguments if `expr` is a gap-filling binning function, possibly inside `tz`.
-fn top_level_binning(expr: &Expr) -> Option<(Clock, &[Expr])> {
-    match (expr, Placeholder::called_by(expr)) {
-        (_, Some((Meaning::Bin(clock), args))) => Some((clock, args)),
+fn top_level_binning(expr: &Expr) -> Option<(BinAlignment, &[Expr])> {
+    match (expr, GapFillPlaceholder::called_by(expr)) {
+        (_, Some((GapFillFunction::Bin(clock), args))) => Some((clock, args)),
         (Expr::Alias(alias), _) => top_level_binning(&alias.expr),
         (Expr::ScalarFunction(call), _) if TimeZoneFunction::is(call.func.inner().as_ref()) => {
             call.args.first().and_then(top_level_binning)
@@ -176,14 +176,15 @@ fn top_level_binning(expr: &Expr) -> Option<(Clock, &[Expr])> {
 }
 
 fn plain_binning(expr: Expr) -> Result<Expr> {
-    let replaced = expr.transform_up(|expr| match (Placeholder::called_by(&expr), &expr) {
-        (Some((Meaning::Bin(clock), _)), Expr::ScalarFunction(call)) => {
-            Ok(Transformed::yes(Expr::ScalarFunction(
-                ScalarFunction::new_udf(clock.binning_function(), call.args.clone()),
-            )))
-        }
-        _ => Ok(Transformed::no(expr)),
-    })?;
+    let replaced =
+        expr.transform_up(|expr| match (GapFillPlaceholder::called_by(&expr), &expr) {
+            (Some((GapFillFunction::Bin(clock), _)), Expr::ScalarFunction(call)) => {
+                Ok(Transformed::yes(Expr::ScalarFunction(
+                    ScalarFunction::new_udf(clock.binning_function(), call.args.clone()),
+                )))
+            }
+            _ => Ok(Transformed::no(expr)),
+        })?;
     Ok(replaced.data)
 }
 
@@ -214,12 +215,14 @@ fn rewrite_fills(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         _ => return Ok(Transformed::no(node)),
     };
     let names = NamePreserver::new(&node);
-    let mut fills: Vec<(String, Fill, Expr)> = Vec::new();
+    let mut fills: Vec<(String, FillStrategy, Expr)> = Vec::new();
     let mut exprs = Vec::new();
     for expr in node.expressions() {
         let name = names.save(&expr);
         let replaced = expr.transform_down(|expr| {
-            let Some((Meaning::Fill(fill), [source])) = Placeholder::called_by(&expr) else {
+            let Some((GapFillFunction::Fill(fill), [source])) =
+                GapFillPlaceholder::called_by(&expr)
+            else {
                 return Ok(Transformed::no(expr));
             };
             let name = expr.schema_name().to_string();
@@ -255,7 +258,7 @@ fn has_gap_fill(plan: &LogicalPlan) -> bool {
 }
 
 /// Adds columns to the [`GapFill`] found by [`has_gap_fill`].
-fn add_fills(plan: LogicalPlan, fills: &[(String, Fill, Expr)]) -> Result<LogicalPlan> {
+fn add_fills(plan: LogicalPlan, fills: &[(String, FillStrategy, Expr)]) -> Result<LogicalPlan> {
     if let LogicalPlan::Extension(Extension { node }) = &plan
         && let Some(gap_fill) = node.as_any().downcast_ref::<GapFill>()
     {

@@ -13,10 +13,10 @@ use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 
 use super::exec::GapFillSpec;
-use super::functions::Fill;
+use super::functions::FillStrategy;
 use super::group_bins::GroupBins;
 use super::groups::{key_columns, ranges};
-use super::interpolate::{Between, interpolate};
+use super::interpolate::{InterpolationPoint, interpolate};
 
 /// Fills gaps in one batch of complete groups after the other.
 #[derive(Debug)]
@@ -24,12 +24,12 @@ pub(super) struct SeriesFiller {
     spec: Arc<GapFillSpec>,
     schema: SchemaRef,
     bins: GroupBins,
-    current: Option<Groups>,
+    current: Option<GroupCursor>,
 }
 
 /// The groups being filled, and the current position in them.
 #[derive(Debug)]
-struct Groups {
+struct GroupCursor {
     rows: RecordBatch,
     times: TimestampNanosecondArray,
     /// The row range of each group.
@@ -38,12 +38,12 @@ struct Groups {
     group: usize,
     /// The next row of the current group.
     row: usize,
-    neighbours: Vec<Neighbours>,
+    neighbours: Vec<ValueNeighbours>,
 }
 
 /// The nearest rows with a value before and after the current position, for one filled column.
 #[derive(Debug)]
-struct Neighbours {
+struct ValueNeighbours {
     values: ArrayRef,
     /// The last row of the group with a value.
     before: Option<usize>,
@@ -52,7 +52,7 @@ struct Neighbours {
 }
 
 /// An output row, described by the input rows that it is built from.
-struct Slot {
+struct OutputRow {
     /// A row of the group, for the key columns.
     key: usize,
     /// The input row; `None` for an empty bin.
@@ -62,12 +62,12 @@ struct Slot {
 
 /// The output rows of a batch.
 #[derive(Default)]
-struct Slots {
+struct OutputRows {
     keys: Vec<u32>,
     rows: Vec<Option<u32>>,
     times: Vec<Option<i64>>,
     /// For each filled column, the positions of its values.
-    filled: Vec<Vec<Between>>,
+    filled: Vec<Vec<InterpolationPoint>>,
 }
 
 impl SeriesFiller {
@@ -98,13 +98,13 @@ impl SeriesFiller {
             return internal_err!("gap filling needs timestamps in nanoseconds");
         };
         let times = times.clone();
-        let neighbours = self.spec.filled.iter().map(|column| Neighbours {
+        let neighbours = self.spec.filled.iter().map(|column| ValueNeighbours {
             values: Arc::clone(rows.column(column.source)),
             before: None,
             after: 0,
         });
         let neighbours = neighbours.collect();
-        let groups = Groups {
+        let groups = GroupCursor {
             rows,
             times,
             ranges,
@@ -122,9 +122,9 @@ impl SeriesFiller {
         let Some(groups) = &mut self.current else {
             return Ok(None);
         };
-        let mut slots = Slots {
+        let mut slots = OutputRows {
             filled: self.spec.filled.iter().map(|_| Vec::new()).collect(),
-            ..Slots::default()
+            ..OutputRows::default()
         };
         while slots.rows.len() < limit {
             let Some(slot) = groups.next_slot(&mut self.bins) else {
@@ -151,7 +151,7 @@ fn index(row: usize) -> u32 {
     u32::try_from(row).unwrap_or(u32::MAX)
 }
 
-impl Groups {
+impl GroupCursor {
     /// Returns the time of the first row of the current group.
     fn first_time(&self) -> Option<i64> {
         let row = self.ranges.get(self.group)?.start;
@@ -159,7 +159,7 @@ impl Groups {
     }
 
     /// Returns the next output row: the earlier of the next row and the next bin. Rows without a time come last.
-    fn next_slot(&mut self, bins: &mut GroupBins) -> Option<Slot> {
+    fn next_slot(&mut self, bins: &mut GroupBins) -> Option<OutputRow> {
         loop {
             let group = self.ranges.get(self.group)?.clone();
             let row = Some(self.row).filter(|row| group.contains(row));
@@ -171,7 +171,7 @@ impl Groups {
                     if time == bin {
                         bins.advance();
                     }
-                    Slot {
+                    OutputRow {
                         key: group.start,
                         row,
                         time: Some(time),
@@ -179,13 +179,13 @@ impl Groups {
                 }
                 (Some(bin), ..) => {
                     bins.advance();
-                    Slot {
+                    OutputRow {
                         key: group.start,
                         row: None,
                         time: Some(bin),
                     }
                 }
-                (None, Some(_), time) => Slot {
+                (None, Some(_), time) => OutputRow {
                     key: group.start,
                     row,
                     time,
@@ -205,23 +205,23 @@ impl Groups {
     }
 }
 
-impl Neighbours {
+impl ValueNeighbours {
     /// Returns the position that supplies the value of `slot`. `next` and `end` delimit the rows of the group after it.
     fn place(
         &mut self,
-        slot: &Slot,
+        slot: &OutputRow,
         next: usize,
         end: usize,
         times: &TimestampNanosecondArray,
-    ) -> Between {
+    ) -> InterpolationPoint {
         if let Some(row) = slot.row.filter(|row| self.values.is_valid(*row)) {
             if slot.time.is_some() {
                 self.before = Some(row);
             }
-            return Between::at(index(row));
+            return InterpolationPoint::at(index(row));
         }
         let (Some(before), Some(time)) = (self.before, slot.time) else {
-            return Between::default();
+            return InterpolationPoint::default();
         };
         self.after = self.after.max(next);
         while self.after < end && !(self.values.is_valid(self.after) && times.is_valid(self.after))
@@ -229,7 +229,7 @@ impl Neighbours {
             self.after += 1;
         }
         let after = Some(self.after).filter(|after| *after < end);
-        Between {
+        InterpolationPoint {
             before: Some(index(before)),
             after: after.map(index),
             elapsed: time.saturating_sub(times.value(before)),
@@ -240,8 +240,13 @@ impl Neighbours {
     }
 }
 
-impl Slots {
-    fn build(self, spec: &GapFillSpec, schema: &SchemaRef, groups: &Groups) -> Result<RecordBatch> {
+impl OutputRows {
+    fn build(
+        self,
+        spec: &GapFillSpec,
+        schema: &SchemaRef,
+        groups: &GroupCursor,
+    ) -> Result<RecordBatch> {
         let count = self.rows.len();
         let missing: BooleanArray = self.rows.iter().map(|row| Some(row.is_none())).collect();
         let (keys, rows) = (UInt32Array::from(self.keys), UInt32Array::from(self.rows));
@@ -260,11 +265,11 @@ impl Slots {
         for (column, places) in spec.filled.iter().zip(&self.filled) {
             let values = groups.rows.column(column.source);
             columns.push(match column.fill {
-                Fill::Locf => {
+                FillStrategy::Locf => {
                     let before: UInt32Array = places.iter().map(|place| place.before).collect();
                     take(values, &before, None)?
                 }
-                Fill::Interpolate => interpolate(values, places)?,
+                FillStrategy::Interpolate => interpolate(values, places)?,
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use arrow::json::ArrayWriter;
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use serde_json::Value;
 
 use crate::testing::{rows, session, table};
@@ -127,7 +127,7 @@ async fn recorded_answers_are_reproduced() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/influxdb3-core.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        skip(Input::External, "shared/golden: no recorded answers");
+        skip(InputOrigin::External, "shared/golden: no recorded answers");
         return;
     };
     let recorded: Value = serde_json::from_str(&text).unwrap();

@@ -27,8 +27,8 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
 
-use values::{Booleans, Primitives, Scalars, Texts};
-use winners::Winners;
+use values::{SelectedBooleans, SelectedPrimitives, SelectedScalars, SelectedStrings};
+use winners::SelectorAccumulator;
 
 /// The rule that selects a row of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,48 +70,60 @@ impl SelectorFunction {
     }
 
     /// Returns an accumulator for values of the aggregate's return type, as one of DataFusion's two accumulator traits.
-    fn winners<A: ?Sized>(&self, args: &AccumulatorArgs, build: impl Build<A>) -> Result<Box<A>> {
+    fn winners<A: ?Sized>(
+        &self,
+        args: &AccumulatorArgs,
+        build: impl AccumulatorFactory<A>,
+    ) -> Result<Box<A>> {
         let DataType::Struct(fields) = args.return_type() else {
             return internal_err!("a selector returns a struct");
         };
         Ok(match fields.first().map(|value| value.data_type()) {
             Some(DataType::Float64) => {
-                build.with::<Primitives<Float64Type>>(self.selector, fields.clone())
+                build.with::<SelectedPrimitives<Float64Type>>(self.selector, fields.clone())
             }
             Some(DataType::Int64) => {
-                build.with::<Primitives<Int64Type>>(self.selector, fields.clone())
+                build.with::<SelectedPrimitives<Int64Type>>(self.selector, fields.clone())
             }
             Some(DataType::UInt64) => {
-                build.with::<Primitives<UInt64Type>>(self.selector, fields.clone())
+                build.with::<SelectedPrimitives<UInt64Type>>(self.selector, fields.clone())
             }
-            Some(DataType::Boolean) => build.with::<Booleans>(self.selector, fields.clone()),
-            Some(text) if is_text(text) => build.with::<Texts>(self.selector, fields.clone()),
-            _ => build.with::<Scalars>(self.selector, fields.clone()),
+            Some(DataType::Boolean) => {
+                build.with::<SelectedBooleans>(self.selector, fields.clone())
+            }
+            Some(text) if is_text(text) => {
+                build.with::<SelectedStrings>(self.selector, fields.clone())
+            }
+            _ => build.with::<SelectedScalars>(self.selector, fields.clone()),
         })
     }
 }
 
-/// Creates [`Winners`] for a value type, as one of DataFusion's two accumulator traits.
-trait Build<A: ?Sized> {
-    fn with<V: values::Values>(&self, selector: Selector, fields: Fields) -> Box<A>;
+/// Creates [`SelectorAccumulator`] for a value type, as one of DataFusion's two accumulator traits.
+trait AccumulatorFactory<A: ?Sized> {
+    fn with<V: values::SelectedValues>(&self, selector: Selector, fields: Fields) -> Box<A>;
 }
 
-struct OneGroup;
-struct ManyGroups;
+struct SingleGroupFactory;
+struct GroupsFactory;
 
-impl Build<dyn Accumulator> for OneGroup {
-    fn with<V: values::Values>(&self, selector: Selector, fields: Fields) -> Box<dyn Accumulator> {
-        Box::new(Winners::<V>::new(selector, fields))
+impl AccumulatorFactory<dyn Accumulator> for SingleGroupFactory {
+    fn with<V: values::SelectedValues>(
+        &self,
+        selector: Selector,
+        fields: Fields,
+    ) -> Box<dyn Accumulator> {
+        Box::new(SelectorAccumulator::<V>::new(selector, fields))
     }
 }
 
-impl Build<dyn GroupsAccumulator> for ManyGroups {
-    fn with<V: values::Values>(
+impl AccumulatorFactory<dyn GroupsAccumulator> for GroupsFactory {
+    fn with<V: values::SelectedValues>(
         &self,
         selector: Selector,
         fields: Fields,
     ) -> Box<dyn GroupsAccumulator> {
-        Box::new(Winners::<V>::new(selector, fields))
+        Box::new(SelectorAccumulator::<V>::new(selector, fields))
     }
 }
 
@@ -180,7 +192,7 @@ impl AggregateUDFImpl for SelectorFunction {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.winners(&args, OneGroup)
+        self.winners(&args, SingleGroupFactory)
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
@@ -191,7 +203,7 @@ impl AggregateUDFImpl for SelectorFunction {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        self.winners(&args, ManyGroups)
+        self.winners(&args, GroupsFactory)
     }
 }
 

@@ -11,7 +11,7 @@ use arrow::datatypes::{ArrowNativeTypeOp, ArrowPrimitiveType, DataType};
 use datafusion::common::{Result, ScalarValue, exec_err};
 
 /// The values that a selector has selected, indexed by group.
-pub(super) trait Values: Debug + Default + Send + Sync + 'static {
+pub(super) trait SelectedValues: Debug + Default + Send + Sync + 'static {
     /// The input column type.
     type Column: Array;
 
@@ -39,15 +39,15 @@ pub(super) trait Values: Debug + Default + Send + Sync + 'static {
 
 /// Numbers. Floats are compared in their total order: NaN is the largest value.
 #[derive(Debug)]
-pub(super) struct Primitives<T: ArrowPrimitiveType>(Vec<T::Native>);
+pub(super) struct SelectedPrimitives<T: ArrowPrimitiveType>(Vec<T::Native>);
 
-impl<T: ArrowPrimitiveType> Default for Primitives<T> {
+impl<T: ArrowPrimitiveType> Default for SelectedPrimitives<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<T: ArrowPrimitiveType + Debug> Values for Primitives<T> {
+impl<T: ArrowPrimitiveType + Debug> SelectedValues for SelectedPrimitives<T> {
     type Column = PrimitiveArray<T>;
 
     fn column(array: &ArrayRef) -> Result<Self::Column> {
@@ -91,9 +91,9 @@ impl<T: ArrowPrimitiveType + Debug> Values for Primitives<T> {
 
 /// Booleans, false before true.
 #[derive(Debug, Default)]
-pub(super) struct Booleans(Vec<bool>);
+pub(super) struct SelectedBooleans(Vec<bool>);
 
-impl Values for Booleans {
+impl SelectedValues for SelectedBooleans {
     type Column = BooleanArray;
 
     fn column(array: &ArrayRef) -> Result<Self::Column> {
@@ -135,13 +135,13 @@ impl Values for Booleans {
 
 /// Strings of any layout, including dictionaries, compared bytewise.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(super) struct SelectedStrings {
     texts: Vec<String>,
     /// The total capacity of the strings, in bytes.
     bytes: usize,
 }
 
-impl Values for Texts {
+impl SelectedValues for SelectedStrings {
     type Column = StringArray;
 
     fn column(array: &ArrayRef) -> Result<Self::Column> {
@@ -190,13 +190,13 @@ impl Values for Texts {
 
 /// Values of any other type. Values that cannot be compared count as equal.
 #[derive(Debug, Default)]
-pub(super) struct Scalars {
+pub(super) struct SelectedScalars {
     scalars: Vec<ScalarValue>,
     /// The total size of the scalars, in bytes.
     bytes: usize,
 }
 
-impl Values for Scalars {
+impl SelectedValues for SelectedScalars {
     type Column = ArrayRef;
 
     fn column(array: &ArrayRef) -> Result<Self::Column> {

@@ -10,12 +10,12 @@ use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
 use super::Selector;
-use super::values::Values;
+use super::values::SelectedValues;
 
 /// The state of a selector: a value and a time per group. The serialised state has these two columns; both are NULL for
 /// a group without rows. The input has the same form.
 #[derive(Debug)]
-pub(super) struct Winners<V> {
+pub(super) struct SelectorAccumulator<V> {
     selector: Selector,
     /// The fields `value` and `time` of the result.
     fields: Fields,
@@ -25,7 +25,7 @@ pub(super) struct Winners<V> {
     values: V,
 }
 
-impl<V: Values> Winners<V> {
+impl<V: SelectedValues> SelectorAccumulator<V> {
     pub(super) fn new(selector: Selector, fields: Fields) -> Self {
         Self {
             selector,
@@ -130,7 +130,7 @@ impl<V: Values> Winners<V> {
     }
 }
 
-impl<V: Values> Accumulator for Winners<V> {
+impl<V: SelectedValues> Accumulator for SelectorAccumulator<V> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.update(values, None, |_| 0, 1)
     }
@@ -157,7 +157,7 @@ impl<V: Values> Accumulator for Winners<V> {
     }
 }
 
-impl<V: Values> GroupsAccumulator for Winners<V> {
+impl<V: SelectedValues> GroupsAccumulator for SelectorAccumulator<V> {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],

@@ -8,7 +8,7 @@ use datafusion::{
     physical_plan::execute_stream,
 };
 use futures::StreamExt;
-use neap_cache::{CacheError, Layer, LayerBuilder, Shape};
+use neap_cache::{CacheError, CacheLayer, CacheLayerBuilder, CacheShape};
 use neap_schema::TIME_COLUMN;
 
 use super::in_background;
@@ -16,21 +16,21 @@ use crate::scan::SnapshotTable;
 
 /// The reason why a base layer was not built. A later attempt may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotBuilt {
+pub(super) enum BaseLayerBuildError {
     /// Another base layer is being built.
     #[error("the contents of another cache are being built")]
     Busy,
     /// The build exceeded its timeout.
     #[error("the contents of a cache took too long to build")]
-    TookTooLong,
+    TimedOut,
 }
 
 /// A build of a base layer by a scan.
-pub(super) struct Build {
+pub(super) struct BaseLayerBuild {
     /// The table without the rows of its tail.
     pub(super) sections: SnapshotTable,
     /// The columns and keys of the base layer.
-    pub(super) shape: Shape,
+    pub(super) shape: CacheShape,
     /// The minimum time of rows, in nanoseconds since the Unix epoch.
     pub(super) from: i64,
     /// Maximum memory of the base layer, in bytes.
@@ -39,9 +39,9 @@ pub(super) struct Build {
     pub(super) session: SessionState,
 }
 
-impl Build {
+impl BaseLayerBuild {
     /// Executes the scan and returns the base layer. The inner error says why these rows make no layer.
-    pub(super) async fn run(self) -> Result<Result<Layer, CacheError>> {
+    pub(super) async fn run(self) -> Result<Result<CacheLayer, CacheError>> {
         let schema = self.sections.schema();
         let columns = self.shape.columns();
         let projection: Vec<usize> = columns
@@ -55,7 +55,7 @@ impl Build {
             .scan(&self.session, Some(&projection), &[young], None)
             .await?;
         let mut rows = execute_stream(plan, self.session.task_ctx())?;
-        let mut builder = LayerBuilder::new(&self.shape, self.from, self.limit_bytes);
+        let mut builder = CacheLayerBuilder::new(&self.shape, self.from, self.limit_bytes);
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             let push = move || builder.push(&batch).map(|()| builder);

@@ -9,7 +9,7 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion::{common::Result, error::DataFusionError};
-use neap_cache::{CacheError, KeyFilter, Layer, Shape, Wanted};
+use neap_cache::{CacheError, CacheLayer, CacheQuery, CacheShape, KeyFilter};
 
 use crate::{
     cache_layers::in_background,
@@ -17,16 +17,16 @@ use crate::{
 };
 
 /// Maximum size of both layers, in bytes, that are read on the thread of the request.
-const SMALL_BYTES: usize = 256 << 10;
+const MAX_INLINE_READ_BYTES: usize = 256 << 10;
 
 /// The layers of a cache over sections and tail, and the selection of rows and columns.
-pub(super) struct Contents {
+pub(super) struct CacheContents {
     /// The columns and keys of the cache.
-    pub(super) shape: Shape,
+    pub(super) shape: CacheShape,
     /// The base layer, from sections.
-    pub(super) base: Layer,
+    pub(super) base: CacheLayer,
     /// The overlay, from the tail; `None` if the tail has no rows.
-    pub(super) newer: Option<Layer>,
+    pub(super) newer: Option<CacheLayer>,
     /// The filters on keys.
     pub(super) filters: Vec<KeyFilter>,
     /// The minimum time of rows, in nanoseconds since the Unix epoch.
@@ -41,13 +41,13 @@ pub(super) struct Contents {
     pub(super) schema: SchemaRef,
 }
 
-impl fmt::Debug for Contents {
+impl fmt::Debug for CacheContents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Contents").finish_non_exhaustive()
     }
 }
 
-impl Contents {
+impl CacheContents {
     /// Reads the selected rows.
     pub(super) async fn rows(self: &Arc<Self>) -> Result<RecordBatch> {
         self.looked_through(Self::selected).await?
@@ -67,8 +67,8 @@ impl Contents {
         self: &Arc<Self>,
         look: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T> {
-        let bytes = self.base.size_bytes() + self.newer.as_ref().map_or(0, Layer::size_bytes);
-        if bytes <= SMALL_BYTES || is_lookup(&self.shape, &self.filters) {
+        let bytes = self.base.size_bytes() + self.newer.as_ref().map_or(0, CacheLayer::size_bytes);
+        if bytes <= MAX_INLINE_READ_BYTES || is_lookup(&self.shape, &self.filters) {
             return Ok(look(self));
         }
         let contents = Arc::clone(self);
@@ -76,7 +76,7 @@ impl Contents {
     }
 
     fn selected(&self) -> Result<RecordBatch> {
-        let wanted = Wanted {
+        let wanted = CacheQuery {
             filters: &self.filters,
             from: self.from,
             count: self.count,

@@ -25,13 +25,13 @@ use datafusion::{
     functions_window::row_number::row_number,
     logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, lit},
 };
-use neap_catalog::{DistinctCache, LastCache, Table};
+use neap_catalog::{DistinctCacheDefinition, LastCacheDefinition, Table};
 use neap_schema::TIME_COLUMN;
 
 use crate::scan::SnapshotTable;
 
 /// Returns the schema of a last value cache: key columns with tags as plain text, value columns, time.
-pub(super) fn last_schema(table: &Table, cache: &LastCache) -> SchemaRef {
+pub(super) fn last_schema(table: &Table, cache: &LastCacheDefinition) -> SchemaRef {
     let columns = table.arrow_schema();
     let find = |name: &String| columns.field_with_name(name).ok().cloned();
     let keys = cache.key_names(table);
@@ -53,7 +53,7 @@ pub(super) fn last_schema(table: &Table, cache: &LastCache) -> SchemaRef {
 }
 
 /// Returns the schema of a distinct value cache. All columns are text.
-pub(super) fn distinct_schema(table: &Table, cache: &DistinctCache) -> SchemaRef {
+pub(super) fn distinct_schema(table: &Table, cache: &DistinctCacheDefinition) -> SchemaRef {
     let columns = table.arrow_schema();
     let names = cache.column_names(table);
     let fields = names
@@ -65,15 +65,19 @@ pub(super) fn distinct_schema(table: &Table, cache: &DistinctCache) -> SchemaRef
 
 /// The rows of a cache, as a plan over its table.
 #[derive(Debug)]
-pub(super) struct Definition {
+pub(super) struct CacheDefinitionPlan {
     /// The plan. The columns that the cache shows come first.
     rows: LogicalPlanBuilder,
     order: Vec<SortExpr>,
 }
 
-impl Definition {
+impl CacheDefinitionPlan {
     /// The rows of a last value cache that are not older than `from`, in nanoseconds since the Unix epoch.
-    pub(super) fn of_last(rows: Arc<SnapshotTable>, cache: &LastCache, from: i64) -> Result<Self> {
+    pub(super) fn of_last(
+        rows: Arc<SnapshotTable>,
+        cache: &LastCacheDefinition,
+        from: i64,
+    ) -> Result<Self> {
         let table = Arc::clone(rows.table());
         let (keys, tags) = (cache.key_names(&table), table.tag_names());
         let shown = last_schema(&table, cache);
@@ -103,7 +107,7 @@ impl Definition {
     /// The combinations of a distinct value cache with rows since `from`, in nanoseconds since the Unix epoch.
     pub(super) fn of_distinct(
         rows: Arc<SnapshotTable>,
-        cache: &DistinctCache,
+        cache: &DistinctCacheDefinition,
         from: i64,
     ) -> Result<Self> {
         let table = Arc::clone(rows.table());

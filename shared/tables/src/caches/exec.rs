@@ -23,21 +23,25 @@ use datafusion::{
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_catalog::Table;
 
-use super::{Cache, contents::Contents};
+use super::{TableCacheDefinition, contents::CacheContents};
 
 /// The text of a node in `EXPLAIN`.
 #[derive(Clone, Debug)]
-pub(super) struct Label {
+pub(super) struct CacheNodeLabel {
     name: &'static str,
     text: String,
 }
 
-impl Label {
+impl CacheNodeLabel {
     /// The text of a read of a cache with these filters.
-    pub(super) fn new(cache: &Cache, filters: &[Expr], limit: Option<usize>) -> Self {
+    pub(super) fn new(
+        cache: &TableCacheDefinition,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Self {
         let name = match cache {
-            Cache::Last(_) => "LastCacheExec",
-            Cache::Distinct(_) => "DistinctCacheExec",
+            TableCacheDefinition::Last(_) => "LastCacheExec",
+            TableCacheDefinition::Distinct(_) => "DistinctCacheExec",
         };
         let filters: Vec<String> = filters.iter().map(ToString::to_string).collect();
         let mut text = format!("cache={}", cache.name());
@@ -68,8 +72,8 @@ fn properties(schema: &SchemaRef) -> Arc<PlanProperties> {
 
 /// Outputs the rows of a cache, computed from the table by the definition of the cache.
 #[derive(Debug)]
-pub(super) struct DefinedExec {
-    label: Label,
+pub(super) struct CacheFromTableExec {
+    label: CacheNodeLabel,
     /// The plan of the definition. The columns of the cache come first.
     rows: Arc<dyn ExecutionPlan>,
     /// The sort order of the answer. It is a required input order, because optimizers would drop the sort otherwise.
@@ -78,10 +82,10 @@ pub(super) struct DefinedExec {
     properties: Arc<PlanProperties>,
 }
 
-impl DefinedExec {
+impl CacheFromTableExec {
     /// Outputs the columns `projection` of `rows`. The columns of `rows` begin with those of `schema`.
     pub(super) fn try_new(
-        label: Label,
+        label: CacheNodeLabel,
         rows: Arc<dyn ExecutionPlan>,
         schema: &SchemaRef,
         projection: &[usize],
@@ -104,14 +108,14 @@ impl DefinedExec {
     }
 }
 
-impl DisplayAs for DefinedExec {
+impl DisplayAs for CacheFromTableExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Label { name, text } = &self.label;
+        let CacheNodeLabel { name, text } = &self.label;
         write!(f, "{name}: {text}, from=table")
     }
 }
 
-impl ExecutionPlan for DefinedExec {
+impl ExecutionPlan for CacheFromTableExec {
     fn name(&self) -> &'static str {
         self.label.name
     }
@@ -189,43 +193,43 @@ impl ExecutionPlan for DefinedExec {
 
 /// Outputs the rows of a cache from its layers.
 #[derive(Debug)]
-pub(super) struct KeptExec {
-    label: Label,
-    rows: Rows,
+pub(super) struct CacheReadExec {
+    label: CacheNodeLabel,
+    rows: CacheRowsSource,
     properties: Arc<PlanProperties>,
 }
 
 #[derive(Clone, Debug)]
-enum Rows {
+enum CacheRowsSource {
     /// Rows that are read from the layers at execution.
-    Of(Arc<Contents>),
+    Layers(Arc<CacheContents>),
     /// Rows that were read while the query was planned.
-    AtHand(RecordBatch),
+    Batch(RecordBatch),
 }
 
-impl KeptExec {
+impl CacheReadExec {
     /// Outputs the rows of `contents`.
-    pub(super) fn new(label: Label, contents: Arc<Contents>) -> Self {
+    pub(super) fn new(label: CacheNodeLabel, contents: Arc<CacheContents>) -> Self {
         Self {
             label,
             properties: properties(&contents.schema),
-            rows: Rows::Of(contents),
+            rows: CacheRowsSource::Layers(contents),
         }
     }
 
     /// Outputs `rows`.
-    pub(super) fn of_rows(label: Label, rows: RecordBatch) -> Self {
+    pub(super) fn of_rows(label: CacheNodeLabel, rows: RecordBatch) -> Self {
         Self {
             label,
             properties: properties(&rows.schema()),
-            rows: Rows::AtHand(rows),
+            rows: CacheRowsSource::Batch(rows),
         }
     }
 }
 
-impl DisplayAs for KeptExec {
+impl DisplayAs for CacheReadExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Label { name, text } = &self.label;
+        let CacheNodeLabel { name, text } = &self.label;
         let schema = self.schema();
         let columns = schema.fields().iter();
         let columns: Vec<&str> = columns.map(|field| field.name().as_str()).collect();
@@ -233,7 +237,7 @@ impl DisplayAs for KeptExec {
     }
 }
 
-impl ExecutionPlan for KeptExec {
+impl ExecutionPlan for CacheReadExec {
     fn name(&self) -> &'static str {
         self.label.name
     }
@@ -265,8 +269,8 @@ impl ExecutionPlan for KeptExec {
         let batch_size = context.session_config().batch_size().max(1);
         let rows = async move {
             let rows = match rows {
-                Rows::Of(contents) => contents.rows().await?,
-                Rows::AtHand(rows) => rows,
+                CacheRowsSource::Layers(contents) => contents.rows().await?,
+                CacheRowsSource::Batch(rows) => rows,
             };
             let portions = portions(&rows, batch_size);
             Ok::<_, DataFusionError>(stream::iter(portions.map(Ok)))

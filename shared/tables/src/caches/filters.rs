@@ -14,7 +14,7 @@ use datafusion::{
     logical_expr::{BinaryExpr, Expr, Operator, expr::InList},
     physical_expr::PhysicalExpr,
 };
-use neap_cache::{KeyFilter, KeyTest, TagTest};
+use neap_cache::{KeyFilter, KeyPredicate, TagPredicate};
 
 /// Whether a filter reads exactly one of the columns and never fails, so that it can be evaluated for values without
 /// rows.
@@ -100,7 +100,7 @@ pub(super) fn key_filter(
     let predicate = session.create_physical_expr(filter.clone(), &unqualified)?;
     Ok(KeyFilter {
         column: name.to_owned(),
-        test: KeyTest::Other(Arc::new(Evaluated {
+        test: KeyPredicate::Other(Arc::new(TagExprPredicate {
             predicate,
             schema: one,
         })),
@@ -142,9 +142,9 @@ fn by_values(filter: &Expr) -> Option<KeyFilter> {
     let values: BTreeSet<String> = values.into_iter().flatten().map(str::to_owned).collect();
     let test = match (negated, has_null) {
         // A comparison with null is unknown.
-        (false, _) => KeyTest::In(values),
-        (true, true) => KeyTest::In(BTreeSet::new()),
-        (true, false) => KeyTest::NotIn(values),
+        (false, _) => KeyPredicate::In(values),
+        (true, true) => KeyPredicate::In(BTreeSet::new()),
+        (true, false) => KeyPredicate::NotIn(values),
     };
     Some(KeyFilter {
         column: column.to_owned(),
@@ -154,11 +154,11 @@ fn by_values(filter: &Expr) -> Option<KeyFilter> {
 
 fn either(one: KeyFilter, other: KeyFilter) -> Option<KeyFilter> {
     match (one.test, other.test) {
-        (KeyTest::In(mut values), KeyTest::In(more)) if one.column == other.column => {
+        (KeyPredicate::In(mut values), KeyPredicate::In(more)) if one.column == other.column => {
             values.extend(more);
             Some(KeyFilter {
                 column: one.column,
-                test: KeyTest::In(values),
+                test: KeyPredicate::In(values),
             })
         }
         _ => None,
@@ -183,12 +183,12 @@ fn text(expr: &Expr) -> Option<Option<&str>> {
 
 /// Any other predicate on one column, as a physical expression.
 #[derive(Debug)]
-struct Evaluated {
+struct TagExprPredicate {
     predicate: Arc<dyn PhysicalExpr>,
     schema: SchemaRef,
 }
 
-impl TagTest for Evaluated {
+impl TagPredicate for TagExprPredicate {
     fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
         let shown = self.schema.fields().iter().map(|field| field.data_type());
         let columns = shown
@@ -220,25 +220,25 @@ mod tests {
         let set = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
         let null = || lit(ScalarValue::Utf8(None));
         let cases = [
-            (col("k").eq(lit("a")), KeyTest::In(set(&["a"]))),
-            (lit("a").eq(col("k")), KeyTest::In(set(&["a"]))),
-            (col("k").not_eq(lit("a")), KeyTest::NotIn(set(&["a"]))),
-            (col("k").eq(null()), KeyTest::In(set(&[]))),
+            (col("k").eq(lit("a")), KeyPredicate::In(set(&["a"]))),
+            (lit("a").eq(col("k")), KeyPredicate::In(set(&["a"]))),
+            (col("k").not_eq(lit("a")), KeyPredicate::NotIn(set(&["a"]))),
+            (col("k").eq(null()), KeyPredicate::In(set(&[]))),
             (
                 col("k").in_list(vec![lit("a"), null()], false),
-                KeyTest::In(set(&["a"])),
+                KeyPredicate::In(set(&["a"])),
             ),
             (
                 col("k").in_list(vec![lit("a"), lit("b")], true),
-                KeyTest::NotIn(set(&["a", "b"])),
+                KeyPredicate::NotIn(set(&["a", "b"])),
             ),
             (
                 col("k").in_list(vec![lit("a"), null()], true),
-                KeyTest::In(set(&[])),
+                KeyPredicate::In(set(&[])),
             ),
             (
                 col("k").eq(lit("a")).or(col("k").eq(lit("b"))),
-                KeyTest::In(set(&["a", "b"])),
+                KeyPredicate::In(set(&["a", "b"])),
             ),
         ];
         for (filter, expected) in cases {

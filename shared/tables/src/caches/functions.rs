@@ -11,7 +11,7 @@ use datafusion::{
 };
 use neap_catalog::Table;
 
-use super::{Cache, CacheTable};
+use super::{CacheTable, TableCacheDefinition};
 use crate::scope::QueryScope;
 
 /// The name of the function that reads last caches.
@@ -30,26 +30,26 @@ pub(crate) struct DistinctCacheFunction(pub(crate) Arc<QueryScope>);
 
 impl TableFunctionImpl for LastCacheFunction {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
-        let Names { table, cache } = Names::of(args.exprs())?;
+        let CacheFunctionArgs { table, cache } = CacheFunctionArgs::of(args.exprs())?;
         let table = table_of(&self.0, table)
             .ok_or_else(|| plan_datafusion_err!("provided table name is invalid"))?;
         let cache = chosen(table.last_caches(), cache, |cache| &cache.name)
             .ok_or_else(|| plan_datafusion_err!("could not find cache for the given arguments"))?;
-        let cache = Cache::Last(Arc::clone(cache));
+        let cache = TableCacheDefinition::Last(Arc::clone(cache));
         Ok(Arc::new(CacheTable::new(&self.0, table, cache)))
     }
 }
 
 impl TableFunctionImpl for DistinctCacheFunction {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
-        let Names { table: name, cache } = Names::of(args.exprs())?;
+        let CacheFunctionArgs { table: name, cache } = CacheFunctionArgs::of(args.exprs())?;
         let table = table_of(&self.0, name)
             .ok_or_else(|| plan_datafusion_err!("provided table name ({name}) is invalid"))?;
         let caches = table.distinct_caches();
         let cache = chosen(caches, cache, |cache| &cache.name).ok_or_else(|| {
             plan_datafusion_err!("could not find distinct value cache for the given arguments")
         })?;
-        let cache = Cache::Distinct(Arc::clone(cache));
+        let cache = TableCacheDefinition::Distinct(Arc::clone(cache));
         Ok(Arc::new(CacheTable::new(&self.0, table, cache)))
     }
 }
@@ -72,12 +72,12 @@ fn chosen<'a, C>(
 }
 
 /// The arguments of a call.
-struct Names<'a> {
+struct CacheFunctionArgs<'a> {
     table: &'a str,
     cache: Option<&'a str>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> CacheFunctionArgs<'a> {
     fn of(args: &'a [Expr]) -> Result<Self> {
         let Some(table) = args.first().and_then(text) else {
             return plan_err!("first argument must be the table name as a string");

@@ -13,7 +13,7 @@ use datafusion::{
 use neap_catalog::Table;
 use neap_schema::{CacheId, TableId};
 
-use super::{Cache, CacheTable};
+use super::{CacheTable, TableCacheDefinition};
 use crate::{scan::SnapshotTable, scope::QueryScope};
 
 /// Returns the provider of a table. If the table has caches and the query may use them,
@@ -51,11 +51,11 @@ pub(crate) async fn refresh(
     Ok(true)
 }
 
-fn find_cache(table: &Table, id: CacheId) -> Option<Cache> {
+fn find_cache(table: &Table, id: CacheId) -> Option<TableCacheDefinition> {
     let last = table.last_caches().iter().find(|cache| cache.id == id);
     let distinct = table.distinct_caches().iter().find(|cache| cache.id == id);
-    let last = last.map(|cache| Cache::Last(Arc::clone(cache)));
-    last.or_else(|| distinct.map(|cache| Cache::Distinct(Arc::clone(cache))))
+    let last = last.map(|cache| TableCacheDefinition::Last(Arc::clone(cache)));
+    last.or_else(|| distinct.map(|cache| TableCacheDefinition::Distinct(Arc::clone(cache))))
 }
 
 /// A table whose caches may answer queries of it.

@@ -21,6 +21,6 @@ mod need;
 mod rule;
 mod table;
 
-use need::Need;
+use need::RequiredRows;
 
 pub(crate) use rule::CacheRewrite;

@@ -10,26 +10,26 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
 };
-use neap_cache::{KeyFilter, Layer, Shape};
+use neap_cache::{CacheLayer, CacheShape, KeyFilter};
 use neap_catalog::Table;
 use neap_manifest::TimeRange;
 use neap_schema::TIME_COLUMN;
 
 use super::{
-    Cache,
-    contents::Contents,
-    definition::Definition,
-    exec::{DefinedExec, KeptExec, Label},
+    TableCacheDefinition,
+    contents::CacheContents,
+    definition::CacheDefinitionPlan,
+    exec::{CacheFromTableExec, CacheNodeLabel, CacheReadExec},
     filters::{is_of_one, key_filter},
 };
 use crate::{
-    cache_layers::{BaseWanted, MayScan, in_background},
-    scan::{OverlayWanted, SnapshotTable, external},
+    cache_layers::{BaseLayerRequest, ScanPolicy, in_background},
+    scan::{OverlayRequest, SnapshotTable, external},
     scope::QueryScope,
 };
 
 /// A request for rows of a cache.
-pub(super) struct Excerpt<'a> {
+pub(super) struct CacheRequest<'a> {
     /// The schema of the answer.
     pub(super) schema: SchemaRef,
     /// The filters on keys.
@@ -50,14 +50,18 @@ pub(super) struct Excerpt<'a> {
 pub struct CacheTable {
     scope: Arc<QueryScope>,
     rows: Arc<SnapshotTable>,
-    cache: Cache,
+    cache: TableCacheDefinition,
     keys: Vec<String>,
     schema: SchemaRef,
 }
 
 impl CacheTable {
     /// A cache of `table`.
-    pub(crate) fn new(scope: &Arc<QueryScope>, table: &Arc<Table>, cache: Cache) -> Self {
+    pub(crate) fn new(
+        scope: &Arc<QueryScope>,
+        table: &Arc<Table>,
+        cache: TableCacheDefinition,
+    ) -> Self {
         Self {
             keys: cache.key_names(table),
             schema: cache.schema(table),
@@ -80,8 +84,8 @@ impl CacheTable {
     }
 
     /// The columns and keys of the layers; `None` if the key has columns that are not tags.
-    fn shape(&self) -> Option<Shape> {
-        Shape::of(self.rows.table(), self.cache.id())
+    fn shape(&self) -> Option<CacheShape> {
+        CacheShape::of(self.rows.table(), self.cache.id())
     }
 
     /// Updates the layers of the cache ahead of queries.
@@ -101,7 +105,10 @@ impl CacheTable {
     }
 
     /// Reads the layers of the cache; `None` if they can't answer.
-    pub(super) async fn excerpt(&self, request: &Excerpt<'_>) -> Result<Option<Arc<Contents>>> {
+    pub(super) async fn excerpt(
+        &self,
+        request: &CacheRequest<'_>,
+    ) -> Result<Option<Arc<CacheContents>>> {
         let shape = self.shape().filter(|_| self.scope.uses_caches);
         let Some(shape) = shape else {
             return Ok(None);
@@ -111,7 +118,7 @@ impl CacheTable {
         };
         let columns = request.schema.fields().iter();
         let projection = columns.map(|column| place(&shape, column.name()));
-        let contents = Arc::new(Contents {
+        let contents = Arc::new(CacheContents {
             projection: projection.collect::<Result<_>>()?,
             shape,
             base,
@@ -130,9 +137,9 @@ impl CacheTable {
     /// may get newer than the snapshot while the query waits for the bucket.
     async fn layers(
         &self,
-        shape: &Shape,
-        request: &Excerpt<'_>,
-    ) -> Result<Option<(Layer, Option<Layer>)>> {
+        shape: &CacheShape,
+        request: &CacheRequest<'_>,
+    ) -> Result<Option<(CacheLayer, Option<CacheLayer>)>> {
         let newer = match self.rows.is_in_tail() {
             true => match self.tail(shape, request).await? {
                 Some(newer) => Some(newer),
@@ -146,26 +153,26 @@ impl CacheTable {
 
     async fn base(
         &self,
-        shape: &Shape,
+        shape: &CacheShape,
         from: i64,
-        request: Option<&Excerpt<'_>>,
-    ) -> Result<Option<Layer>> {
+        request: Option<&CacheRequest<'_>>,
+    ) -> Result<Option<CacheLayer>> {
         let times = TimeRange {
             first: from,
             last: i64::MAX,
         };
         self.rows.check_intact(times)?;
         let session = || self.scope.planning_session();
-        let wanted = BaseWanted {
+        let wanted = BaseLayerRequest {
             rows: &self.rows,
             cache: self.cache.id(),
             shape,
             from,
             is_counted: request.is_some(),
             may_scan: match request {
-                None => MayScan::UnlessRowsAreDeleted,
-                Some(request) if request.in_place_of_table => MayScan::Never,
-                Some(_) => MayScan::Always,
+                None => ScanPolicy::UnlessRowsAreDeleted,
+                Some(request) if request.in_place_of_table => ScanPolicy::Never,
+                Some(_) => ScanPolicy::Always,
             },
             session: &session,
         };
@@ -173,9 +180,13 @@ impl CacheTable {
     }
 
     /// Returns the overlay; `None` if its index does not fit into memory.
-    async fn tail(&self, shape: &Shape, request: &Excerpt<'_>) -> Result<Option<Layer>> {
+    async fn tail(
+        &self,
+        shape: &CacheShape,
+        request: &CacheRequest<'_>,
+    ) -> Result<Option<CacheLayer>> {
         let rows = &self.rows;
-        let wanted = OverlayWanted {
+        let wanted = OverlayRequest {
             cache: self.cache.id(),
             shape,
             filters: request.key_filters,
@@ -188,7 +199,7 @@ impl CacheTable {
         let (rows, cache, shape) = (Arc::clone(rows), self.cache.id(), shape.clone());
         let (filters, from) = (request.key_filters.to_vec(), request.from);
         let look = move || {
-            let wanted = OverlayWanted {
+            let wanted = OverlayRequest {
                 cache,
                 shape: &shape,
                 filters: &filters,
@@ -203,15 +214,17 @@ impl CacheTable {
     /// Plans the definition of the cache over the table.
     async fn defined(
         &self,
-        label: Label,
+        label: CacheNodeLabel,
         projection: &[usize],
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let (rows, from) = (Arc::clone(&self.rows), self.from());
         let definition = match &self.cache {
-            Cache::Last(cache) => Definition::of_last(rows, cache, from)?,
-            Cache::Distinct(cache) => Definition::of_distinct(rows, cache, from)?,
+            TableCacheDefinition::Last(cache) => CacheDefinitionPlan::of_last(rows, cache, from)?,
+            TableCacheDefinition::Distinct(cache) => {
+                CacheDefinitionPlan::of_distinct(rows, cache, from)?
+            }
         };
         let plan = definition.plan(filters, limit)?;
         let plan = self
@@ -219,7 +232,7 @@ impl CacheTable {
             .planning_session()
             .create_physical_plan(&plan)
             .await?;
-        Ok(Arc::new(DefinedExec::try_new(
+        Ok(Arc::new(CacheFromTableExec::try_new(
             label,
             plan,
             &self.schema,
@@ -266,7 +279,7 @@ impl TableProvider for CacheTable {
             .iter()
             .map(|filter| key_filter(session, filter, &self.schema));
         let key_filters = key_filters.collect::<Result<Vec<_>>>()?;
-        let request = Excerpt {
+        let request = CacheRequest {
             schema: Arc::new(self.schema.project(&projection)?),
             key_filters: &key_filters,
             from: self.from(),
@@ -274,20 +287,20 @@ impl TableProvider for CacheTable {
             limit,
             in_place_of_table: false,
         };
-        let label = Label::new(&self.cache, filters, limit);
+        let label = CacheNodeLabel::new(&self.cache, filters, limit);
         self.scope
             .tables()
             .cache_layers
             .note(&self.rows, self.cache.id());
         match self.excerpt(&request).await? {
-            Some(contents) => Ok(Arc::new(KeptExec::new(label, contents))),
+            Some(contents) => Ok(Arc::new(CacheReadExec::new(label, contents))),
             None => self.defined(label, &projection, filters, limit).await,
         }
     }
 }
 
 /// Returns the index of a column of the cache, or of the time, in a layer.
-fn place(shape: &Shape, column: &str) -> Result<usize> {
+fn place(shape: &CacheShape, column: &str) -> Result<usize> {
     let columns = shape.schema();
     match columns.column_with_name(column) {
         Some((place, _)) => Ok(place),

@@ -45,7 +45,7 @@ use datafusion::{
 };
 
 /// The functions whose partial state is their value, so that a value from statistics can replace rows.
-const FUNCTIONS: [&str; 3] = ["count", "max", "min"];
+const SPLITTABLE_FUNCTIONS: [&str; 3] = ["count", "max", "min"];
 
 /// Answers aggregates from exact statistics, for the inputs of a union that have them.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ fn split(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>
 /// Whether statistics can provide the states of an aggregate.
 fn is_splittable(aggregate: &AggregateExec) -> bool {
     let is_value = |function: &Arc<AggregateFunctionExpr>| {
-        FUNCTIONS.contains(&function.fun().name()) && !function.is_distinct()
+        SPLITTABLE_FUNCTIONS.contains(&function.fun().name()) && !function.is_distinct()
     };
     *aggregate.mode() == AggregateMode::Partial
         && aggregate.group_expr().is_empty()
@@ -116,25 +116,26 @@ fn is_splittable(aggregate: &AggregateExec) -> bool {
 }
 
 /// An input of a union, with the operators between it and the aggregate.
-struct Input {
+struct AggregateBranch {
     source: Arc<dyn ExecutionPlan>,
     /// The operators in the order from the source to the aggregate.
     operators: Vec<Arc<dyn ExecutionPlan>>,
 }
 
 /// Returns the inputs of a plan below filters, projections and unions.
-fn inputs_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Input> {
+fn inputs_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<AggregateBranch> {
     let is_filter = plan
         .downcast_ref::<FilterExec>()
         .is_some_and(|filter| filter.projection().is_none() && filter.fetch().is_none());
     let is_union = plan.downcast_ref::<UnionExec>().is_some();
     if !is_filter && !is_union && plan.downcast_ref::<ProjectionExec>().is_none() {
-        return vec![Input {
+        return vec![AggregateBranch {
             source: Arc::clone(plan),
             operators: Vec::new(),
         }];
     }
-    let mut inputs: Vec<Input> = plan.children().into_iter().flat_map(inputs_of).collect();
+    let mut inputs: Vec<AggregateBranch> =
+        plan.children().into_iter().flat_map(inputs_of).collect();
     if !is_union {
         for input in &mut inputs {
             input.operators.push(Arc::clone(plan));
@@ -143,7 +144,7 @@ fn inputs_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Input> {
     inputs
 }
 
-impl Input {
+impl AggregateBranch {
     /// Returns the plan of the input with its operators.
     fn plan(&self) -> Result<Arc<dyn ExecutionPlan>> {
         let mut plan = Arc::clone(&self.source);

@@ -22,13 +22,13 @@ use moka::{future, sync};
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError};
 use neap_manifest::{Section, SectionWithFooter};
 use neap_schema::DatabaseId;
-use neap_section::{PartError, SectionFooter};
+use neap_section::{ParquetPartError, SectionFooter};
 use parquet::{
     errors::ParquetError,
     file::metadata::{PageIndexPolicy, ParquetMetaData},
 };
 
-use super::regions::TimeRange;
+use super::regions::TimeInterval;
 use crate::io_runtime::IoRuntime;
 
 /// Ranges with a gap of at most this many bytes between them are read with one request.
@@ -41,11 +41,11 @@ const MAX_READ_BYTES: u64 = 16 << 20;
 const PARALLEL_READS: usize = 16;
 
 /// Maximum number of reads of a footer whose checksum does not match.
-const READS: usize = 2;
+const READ_ATTEMPTS: usize = 2;
 
 /// An error of a read of a section.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum DataError {
+pub(crate) enum SectionDataError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,7 +77,7 @@ pub(crate) enum SectionPart {
     Footer,
     /// A page or a bloom filter.
     #[error(transparent)]
-    Column(#[from] PartError),
+    Column(#[from] ParquetPartError),
 }
 
 /// The limits of the caches of sections.
@@ -106,23 +106,23 @@ pub struct DataCacheStats {
 
 /// The sections of a bucket, read through caches. Cached bytes never become stale, because objects are immutable.
 #[derive(Clone, Debug)]
-pub struct Data {
+pub struct SectionData {
     bucket: Bucket,
     io_runtime: IoRuntime,
     footers: future::Cache<(Key, u64), Arc<SectionFooter>>,
     chunks: sync::Cache<(Key, u64, u64), Bytes>,
-    looks: Arc<Looks>,
+    looks: Arc<CacheLookups>,
 }
 
 /// Counters of chunk lookups.
 #[derive(Debug, Default)]
-struct Looks {
+struct CacheLookups {
     hits: AtomicU64,
     misses: AtomicU64,
     checksum_failures: AtomicU64,
 }
 
-impl Data {
+impl SectionData {
     /// Creates empty caches over a bucket. Requests to the bucket run on `io_runtime`.
     pub fn new(bucket: Bucket, io_runtime: IoRuntime, limits: DataCacheLimits) -> Self {
         let footers = future::Cache::builder()
@@ -163,14 +163,17 @@ impl Data {
     pub(crate) async fn footer(
         &self,
         file: &SectionFile,
-    ) -> Result<Arc<SectionFooter>, Arc<DataError>> {
+    ) -> Result<Arc<SectionFooter>, Arc<SectionDataError>> {
         let id = (file.key.clone(), file.section.offset);
         self.footers.try_get_with(id, self.load_footer(file)).await
     }
 
-    async fn load_footer(&self, file: &SectionFile) -> Result<Arc<SectionFooter>, DataError> {
+    async fn load_footer(
+        &self,
+        file: &SectionFile,
+    ) -> Result<Arc<SectionFooter>, SectionDataError> {
         let mut of_page = file.footer.clone();
-        for _ in 0..READS {
+        for _ in 0..READ_ATTEMPTS {
             let footer = match of_page.take() {
                 Some(footer) => footer,
                 None => self.get(&file.key, file.section.footer_range()).await?,
@@ -190,7 +193,7 @@ impl Data {
         self.looks.checksum_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, DataError> {
+    async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, SectionDataError> {
         let expected = range.end.saturating_sub(range.start);
         let options = GetOptions {
             range: Some(range),
@@ -199,7 +202,7 @@ impl Data {
         let (bucket, name) = (self.bucket.clone(), key.clone());
         let answer = async move { bucket.get(&name, options).await };
         let Get::Found(object) = self.io_runtime.run(answer).await?.value else {
-            return Err(DataError::Missing(key.to_string()));
+            return Err(SectionDataError::Missing(key.to_string()));
         };
         if object.bytes.len() as u64 != expected {
             let reason = "it is shorter than the manifest says".to_owned();
@@ -218,7 +221,7 @@ impl Data {
         file: &SectionFile,
         footer: &SectionFooter,
         ranges: &[Range<u64>],
-    ) -> Result<Vec<Bytes>, DataError> {
+    ) -> Result<Vec<Bytes>, SectionDataError> {
         let id = |range: &Range<u64>| {
             let start = file.object_range(range).start;
             (file.key.clone(), start, range.end)
@@ -241,7 +244,7 @@ impl Data {
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {
                 let bytes = self.get(&file.key, file.object_range(&read)).await?;
-                Ok::<_, DataError>((read.start, bytes))
+                Ok::<_, SectionDataError>((read.start, bytes))
             })
             .buffered(PARALLEL_READS)
             .try_collect()
@@ -249,7 +252,7 @@ impl Data {
         for (range, slot) in ranges.iter().zip(&mut found) {
             if slot.is_none() {
                 let bytes = cut(&blocks, range).ok_or_else(|| {
-                    DataError::Missing(format!("{} from byte {}", file.key, range.start))
+                    SectionDataError::Missing(format!("{} from byte {}", file.key, range.start))
                 })?;
                 let bytes = self
                     .verify_or_read_again(file, footer, range, bytes)
@@ -269,7 +272,7 @@ impl Data {
         footer: &SectionFooter,
         range: &Range<u64>,
         bytes: Bytes,
-    ) -> Result<Bytes, DataError> {
+    ) -> Result<Bytes, SectionDataError> {
         if footer.verify(range.start, &bytes).is_ok() {
             return Ok(bytes);
         }
@@ -348,8 +351,8 @@ impl SectionFile {
     }
 
     /// The time range of its rows.
-    pub(crate) fn time(&self) -> TimeRange {
-        TimeRange {
+    pub(crate) fn time(&self) -> TimeInterval {
+        TimeInterval {
             min: self.section.min_time,
             max: self.section.max_time,
         }
@@ -376,8 +379,8 @@ impl SectionFile {
         offset.saturating_add(range.start)..offset.saturating_add(range.end)
     }
 
-    fn damaged(&self, part: SectionPart) -> DataError {
-        DataError::Damaged {
+    fn damaged(&self, part: SectionPart) -> SectionDataError {
+        SectionDataError::Damaged {
             object: self.key.to_string(),
             table: Arc::clone(&self.table),
             offset: self.section.offset,
@@ -385,7 +388,7 @@ impl SectionFile {
         }
     }
 
-    fn decode_error(&self, error: &ParquetError) -> DataError {
+    fn decode_error(&self, error: &ParquetError) -> SectionDataError {
         FormatError::Damaged {
             key: self.key.to_string(),
             reason: error.to_string(),
@@ -398,7 +401,7 @@ impl SectionFile {
 #[derive(Clone, Debug)]
 pub(crate) struct SectionReader {
     /// The source of the bytes.
-    data: Data,
+    data: SectionData,
     /// The section.
     file: SectionFile,
     /// The footer after its first use. It is stored here because the cache may evict it before the ranges are read.
@@ -407,7 +410,7 @@ pub(crate) struct SectionReader {
 
 impl SectionReader {
     /// Creates a reader of a section.
-    pub(crate) fn new(data: Data, file: SectionFile) -> Self {
+    pub(crate) fn new(data: SectionData, file: SectionFile) -> Self {
         Self {
             data,
             file,

@@ -152,7 +152,7 @@ impl ExecutionPlan for DedupExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let fold = Fold {
+        let fold = DedupMerge {
             schema: self.schema(),
             order: self.order.clone(),
             keys: Arc::clone(&self.keys),
@@ -176,7 +176,7 @@ impl ExecutionPlan for DedupExec {
 }
 
 /// The parameters of a merge of sorted inputs.
-struct Fold {
+struct DedupMerge {
     schema: SchemaRef,
     order: LexOrdering,
     keys: Arc<[usize]>,
@@ -184,7 +184,7 @@ struct Fold {
     context: Arc<TaskContext>,
 }
 
-impl Fold {
+impl DedupMerge {
     /// Merges inputs, which are all read at once, and deduplicates the result.
     fn merged(&self, inputs: Vec<SendableRecordBatchStream>) -> Result<SendableRecordBatchStream> {
         let consumer = MemoryConsumer::new("DedupExec");
@@ -325,7 +325,7 @@ mod tests {
 
     use super::*;
 
-    type Points = BTreeMap<(Option<u8>, i64), [Option<i64>; 2]>;
+    type PointMap = BTreeMap<(Option<u8>, i64), [Option<i64>; 2]>;
 
     fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![
@@ -345,7 +345,7 @@ mod tests {
         LexOrdering::new([sort("host"), sort("time")]).unwrap()
     }
 
-    fn batch(points: &Points) -> RecordBatch {
+    fn batch(points: &PointMap) -> RecordBatch {
         let host: DictionaryArray<Int32Type> = points
             .keys()
             .map(|(host, _)| host.map(|host| format!("h{host}")))
@@ -365,9 +365,9 @@ mod tests {
     }
 
     /// Tag and time of a point, and its fields.
-    type Row = ((Option<u8>, i64), [Option<i64>; 2]);
+    type PointRow = ((Option<u8>, i64), [Option<i64>; 2]);
 
-    fn points(batches: &[RecordBatch]) -> Vec<Row> {
+    fn points(batches: &[RecordBatch]) -> Vec<PointRow> {
         let mut all = Vec::new();
         for batch in batches {
             let field = |at: usize, row: usize| {
@@ -387,7 +387,7 @@ mod tests {
         all
     }
 
-    fn dedup(sources: &[Points], batch_size: usize) -> Vec<RecordBatch> {
+    fn dedup(sources: &[PointMap], batch_size: usize) -> Vec<RecordBatch> {
         let inputs = sources
             .iter()
             .map(|points| {
@@ -410,7 +410,7 @@ mod tests {
             .unwrap()
     }
 
-    fn source() -> impl Strategy<Value = Points> {
+    fn source() -> impl Strategy<Value = PointMap> {
         let key = (proptest::option::of(0..3u8), 0..4i64);
         let fields = proptest::array::uniform2(proptest::option::of(any::<i64>()));
         proptest::collection::btree_map(key, fields, 0..12)
@@ -424,7 +424,7 @@ mod tests {
             // The last two sizes read 4 and all sources at once, the others 2.
             batch_size in prop_oneof![1..6usize, Just(4 * ROWS_PER_INPUT), Just(12 * ROWS_PER_INPUT)]
         ) {
-            let mut expected = Points::new();
+            let mut expected = PointMap::new();
             for (key, fields) in sources.iter().flatten() {
                 let point = expected.entry(*key).or_default();
                 for (slot, field) in point.iter_mut().zip(fields) {

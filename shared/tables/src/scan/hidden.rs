@@ -26,13 +26,13 @@ use neap_manifest::{RecordedDelete, Section, Snapshot};
 use neap_row_delete::Condition;
 use neap_schema::TIME_COLUMN;
 
-use super::{regions::TimeRange, tail::TailRun};
+use super::{regions::TimeInterval, tail::TailRun};
 
 /// The visibility of rows of a table in a snapshot: its deletes and its retention.
 #[derive(Debug)]
-pub(crate) struct Hiding {
+pub(crate) struct RowVisibility {
     /// The visible time.
-    pub(crate) seen: TimeRange,
+    pub(crate) seen: TimeInterval,
     tags: Vec<String>,
     /// The deletes of the manifest, then those of the tail.
     deletes: Vec<RecordedDelete>,
@@ -42,14 +42,14 @@ pub(crate) struct Hiding {
 
 /// The causes that hide rows of one source. Sections with equal causes are read through one filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Hidden {
+pub(crate) struct DeletedRows {
     /// Whether the source has rows before the first visible time.
     expires: bool,
     /// The indexes of the deletes that may name rows of the source.
     deletes: Vec<usize>,
 }
 
-impl Hiding {
+impl RowVisibility {
     /// Returns the visibility of rows of `table`. Retention counts back from `now`, a time of the store.
     pub(crate) fn of(snapshot: &Snapshot, table: &Table, now: StoreTime) -> Self {
         let recorded = snapshot.manifest.value.deletes_of(table.id()).cloned();
@@ -70,7 +70,7 @@ impl Hiding {
         });
         let (tail, of_tail): (Vec<SegmentName>, Vec<RecordedDelete>) = of_tail.unzip();
         Self {
-            seen: TimeRange {
+            seen: TimeInterval {
                 min: first_seen(snapshot, table, now),
                 max: i64::MAX,
             },
@@ -81,15 +81,15 @@ impl Hiding {
     }
 
     /// Returns the deletes that hide rows of a run of the tail: those in later segments.
-    pub(super) fn of_run(&self, run: &TailRun) -> Hidden {
+    pub(super) fn of_run(&self, run: &TailRun) -> DeletedRows {
         let (last, time) = (run.last(), run.time());
         let first = self.deletes.len() - self.tail.len();
         let meets = |condition: &Condition| {
             let hull = condition.time_hull();
-            hull.is_some_and(|(min, max)| time.intersection(TimeRange { min, max }).is_some())
+            hull.is_some_and(|(min, max)| time.intersection(TimeInterval { min, max }).is_some())
         };
         let deletes = self.tail.iter().zip(first..);
-        Hidden {
+        DeletedRows {
             expires: false,
             deletes: deletes
                 .filter(|(name, _)| last < **name)
@@ -103,9 +103,9 @@ impl Hiding {
     }
 
     /// Returns the causes that hide rows of a section.
-    pub(crate) fn of_section(&self, section: &Section) -> Hidden {
+    pub(crate) fn of_section(&self, section: &Section) -> DeletedRows {
         let deletes = self.deletes.iter().enumerate();
-        Hidden {
+        DeletedRows {
             expires: section.min_time < self.seen.min,
             deletes: deletes
                 .filter(|(_, delete)| delete.applies_to(section))
@@ -115,7 +115,7 @@ impl Hiding {
     }
 
     /// Returns the condition of the visible rows; `None` if all rows are visible.
-    pub(crate) fn seen_of(&self, hidden: &Hidden) -> Option<Seen> {
+    pub(crate) fn seen_of(&self, hidden: &DeletedRows) -> Option<VisibleRows> {
         if !hidden.expires && hidden.deletes.is_empty() {
             return None;
         }
@@ -127,7 +127,7 @@ impl Hiding {
         }
         let condition = balanced(seen, Expr::and, true);
         let columns = condition.column_refs().into_iter();
-        Some(Seen {
+        Some(VisibleRows {
             columns: columns.map(|column| column.name.clone()).collect(),
             condition,
         })
@@ -136,12 +136,12 @@ impl Hiding {
 
 /// A condition that is true of visible rows.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct VisibleRows {
     condition: Expr,
     columns: HashSet<String>,
 }
 
-impl Seen {
+impl VisibleRows {
     /// Whether the condition reads this column.
     pub(crate) fn reads(&self, name: &str) -> bool {
         self.columns.contains(name)

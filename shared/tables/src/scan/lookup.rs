@@ -1,16 +1,16 @@
 //! Cheap lookups in the contents of caches.
 
-use neap_cache::{KeyFilter, KeyTest, Shape};
+use neap_cache::{CacheShape, KeyFilter, KeyPredicate};
 
 /// Maximum number of keys that are looked up without moving to another thread.
-const FEW_KEYS: usize = 8;
+const MAX_LOOKUP_KEYS: usize = 8;
 
 /// Whether filters select so few keys of a cache that the lookup may run on a thread that serves requests. A distinct
 /// value cache is always read whole.
-pub(crate) fn is_lookup(shape: &Shape, filters: &[KeyFilter]) -> bool {
+pub(crate) fn is_lookup(shape: &CacheShape, filters: &[KeyFilter]) -> bool {
     match shape {
-        Shape::Last(shape) => are_few(shape.keys(), filters),
-        Shape::Distinct(_) => false,
+        CacheShape::Last(shape) => are_few(shape.keys(), filters),
+        CacheShape::Distinct(_) => false,
     }
 }
 
@@ -19,15 +19,15 @@ fn are_few(columns: &[String], filters: &[KeyFilter]) -> bool {
     let values_of = |column: &String| {
         let of_column = filters.iter().filter(|filter| filter.column == *column);
         let pinned = of_column.filter_map(|filter| match &filter.test {
-            KeyTest::In(values) => Some(values.len()),
-            KeyTest::NotIn(_) | KeyTest::Other(_) => None,
+            KeyPredicate::In(values) => Some(values.len()),
+            KeyPredicate::NotIn(_) | KeyPredicate::Other(_) => None,
         });
         pinned.min()
     };
     let keys = columns.iter().try_fold(1_usize, |keys, column| {
         Some(keys.saturating_mul(values_of(column)?))
     });
-    keys.is_some_and(|keys| keys <= FEW_KEYS)
+    keys.is_some_and(|keys| keys <= MAX_LOOKUP_KEYS)
 }
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ mod tests {
     fn one_of(column: &str, values: usize) -> KeyFilter {
         KeyFilter {
             column: column.to_owned(),
-            test: KeyTest::In((0..values).map(|value| value.to_string()).collect()),
+            test: KeyPredicate::In((0..values).map(|value| value.to_string()).collect()),
         }
     }
 

@@ -44,16 +44,16 @@ use datafusion::{
         union::UnionExec,
     },
 };
-use neap_points::{Chunk, TailImage};
+use neap_points::{ImageChunk, TailImage};
 use neap_schema::TIME_COLUMN;
 
 use super::{
-    data::{Data, SectionFile, SectionReader},
+    data::{SectionData, SectionFile, SectionReader},
     dedup::DedupExec,
-    hidden::{Hidden, Hiding, Seen},
-    predicate::Predicates,
-    regions::{Overlap, Regions, TimeRange},
-    tail::{LiveRows, SortedTail, TailRun},
+    hidden::{DeletedRows, RowVisibility, VisibleRows},
+    predicate::ScanPredicates,
+    regions::{TimeInterval, TimeOverlap, TimeRegions},
+    tail::{LiveTailRows, SortedTailRows, TailRun},
 };
 
 /// The URL under which DataFusion looks up an object store. The object store receives no requests, because sections are
@@ -62,13 +62,13 @@ pub(crate) const STORE_URL: &str = "neap://bucket";
 
 /// The rows of one interval of stamps. Contains every point once.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct ScanSource {
     /// The time range of its rows, limited to that of the query.
-    pub(crate) time: TimeRange,
+    pub(crate) time: TimeInterval,
     /// The rows.
     pub(crate) rows: SourceRows,
     /// The causes that hide rows of the source.
-    pub(crate) hidden: Hidden,
+    pub(crate) hidden: DeletedRows,
 }
 
 /// The location of the rows of a source.
@@ -83,7 +83,7 @@ pub(crate) enum SourceRows {
 }
 
 /// The required output of a scan of sections.
-enum Wanted {
+enum ScanOutput {
     /// All rows, in this order.
     Sorted(LexOrdering),
     /// Rows in any order: this many, or all.
@@ -91,37 +91,38 @@ enum Wanted {
 }
 
 /// The parameters of a scan.
-pub(crate) struct TableScan<'a> {
+pub(crate) struct ScanPlanner<'a> {
     /// The session of the query.
     pub(crate) session: &'a dyn Session,
     /// The visibility of rows of the table.
-    pub(crate) hiding: &'a Hiding,
+    pub(crate) hiding: &'a RowVisibility,
     /// The reader of sections.
-    pub(crate) data: &'a Data,
+    pub(crate) data: &'a SectionData,
     /// The columns of the table, sorted by name.
     pub(crate) schema: &'a SchemaRef,
     /// The tags of the table, in the order of its series key.
     pub(crate) tags: &'a [String],
     /// The filters.
-    pub(crate) predicates: &'a Predicates,
+    pub(crate) predicates: &'a ScanPredicates,
     /// The number of partitions that execute in parallel.
     pub(crate) partitions: usize,
     /// The number of rows that the query needs. Applied only to rows that are neither filtered nor deduplicated.
     pub(crate) limit: Option<usize>,
 }
 
-impl TableScan<'_> {
+impl ScanPlanner<'_> {
     /// Plans a scan of `sources`, which are ordered from the oldest to the newest.
     pub(crate) fn plan(
         &self,
         projection: Option<&Vec<usize>>,
-        sources: &[Source],
+        sources: &[ScanSource],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let projection: Vec<usize> = match projection {
             Some(projection) => projection.clone(),
             None => (0..self.schema.fields().len()).collect(),
         };
-        let regions = Regions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
+        let regions =
+            TimeRegions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
         let mut inputs = self.direct(&projection, sources, &regions)?;
         for overlap in &regions.overlaps {
             inputs.push(self.merged(&projection, sources, overlap)?);
@@ -138,12 +139,12 @@ impl TableScan<'_> {
     fn direct(
         &self,
         projection: &[usize],
-        sources: &[Source],
-        regions: &Regions,
+        sources: &[ScanSource],
+        regions: &TimeRegions,
     ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let mut plans = Vec::new();
         // Sections that are read whole, grouped by hidden rows and by whether the filters are true of all rows.
-        let mut whole: Vec<(&Hidden, bool, Vec<&SectionFile>)> = Vec::new();
+        let mut whole: Vec<(&DeletedRows, bool, Vec<&SectionFile>)> = Vec::new();
         for (source, ranges) in sources.iter().zip(&regions.direct) {
             match &source.rows {
                 _ if ranges.is_empty() => {}
@@ -189,8 +190,8 @@ impl TableScan<'_> {
     fn seen_directly(
         &self,
         files: &[&SectionFile],
-        (hidden, pass): (&Hidden, bool),
-        ranges: Option<&[TimeRange]>,
+        (hidden, pass): (&DeletedRows, bool),
+        ranges: Option<&[TimeInterval]>,
         projection: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all = self.predicates.all.as_ref().filter(|_| !pass);
@@ -199,7 +200,7 @@ impl TableScan<'_> {
         // Rows outside of the ranges are in an overlap and are read there.
         let is_filtered = seen.is_some() || self.predicates.all.is_some();
         let limit = self.limit.filter(|_| !is_filtered);
-        let mut plan = self.sections(files, &wide, all, Wanted::Any(limit))?;
+        let mut plan = self.sections(files, &wide, all, ScanOutput::Any(limit))?;
         if let Some(ranges) = ranges {
             plan = within(plan, ranges)?;
         }
@@ -210,8 +211,8 @@ impl TableScan<'_> {
     fn run_directly(
         &self,
         run: &Arc<TailRun>,
-        hidden: &Hidden,
-        ranges: Option<&[TimeRange]>,
+        hidden: &DeletedRows,
+        ranges: Option<&[TimeInterval]>,
         projection: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let seen = self.hiding.seen_of(hidden);
@@ -228,7 +229,7 @@ impl TableScan<'_> {
     fn only(
         &self,
         plan: Arc<dyn ExecutionPlan>,
-        seen: Option<&Seen>,
+        seen: Option<&VisibleRows>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(seen) = seen else {
             return Ok(plan);
@@ -241,8 +242,8 @@ impl TableScan<'_> {
     fn merged(
         &self,
         projection: &[usize],
-        sources: &[Source],
-        overlap: &Overlap,
+        sources: &[ScanSource],
+        overlap: &TimeOverlap,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wide = self.with_keys(projection);
         let schema = Arc::new(self.schema.project(&wide)?);
@@ -256,7 +257,7 @@ impl TableScan<'_> {
             match &source.rows {
                 SourceRows::Section(file) => {
                     let key = self.predicates.key.as_ref();
-                    let sorted = Wanted::Sorted(self.file_order()?);
+                    let sorted = ScanOutput::Sorted(self.file_order()?);
                     let scan = self.sections(&[file], &wide, key, sorted)?;
                     let scan = within(scan, &[overlap.range])?;
                     let seen = self.hiding.seen_of(&source.hidden);
@@ -270,7 +271,7 @@ impl TableScan<'_> {
                     inputs.push(self.only(rows, seen.as_ref())?);
                 }
                 SourceRows::Tail(image) => {
-                    let rows = SortedTail::new(image, overlap.range, &wide, &schema);
+                    let rows = SortedTailRows::new(image, overlap.range, &wide, &schema);
                     inputs.push(streamed(&schema, vec![Arc::new(rows)], Some(&order))?);
                 }
             }
@@ -285,10 +286,10 @@ impl TableScan<'_> {
         files: &[&SectionFile],
         projection: &[usize],
         predicate: Option<&Arc<dyn PhysicalExpr>>,
-        wanted: Wanted,
+        wanted: ScanOutput,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut source = ParquetSource::new(Arc::clone(self.schema))
-            .with_parquet_file_reader_factory(Arc::new(Readers(self.data.clone())))
+            .with_parquet_file_reader_factory(Arc::new(SectionReaderFactory(self.data.clone())))
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true);
         if let Some(predicate) = predicate {
@@ -310,8 +311,8 @@ impl TableScan<'_> {
                 .with_statistics(self.statistics(files))
                 .with_file_groups(groups);
         match wanted {
-            Wanted::Sorted(order) => config = config.with_output_ordering(vec![order]),
-            Wanted::Any(limit) => config = config.with_limit(limit),
+            ScanOutput::Sorted(order) => config = config.with_output_ordering(vec![order]),
+            ScanOutput::Any(limit) => config = config.with_limit(limit),
         }
         Ok(DataSourceExec::from_data_source(config.build()))
     }
@@ -321,7 +322,7 @@ impl TableScan<'_> {
     fn statistics(&self, files: &[&SectionFile]) -> Statistics {
         let rows = files.iter().map(|file| file.section().rows).sum::<u64>();
         let times = files.iter().map(|file| file.time());
-        let times = times.reduce(|one, other| TimeRange {
+        let times = times.reduce(|one, other| TimeInterval {
             min: one.min.min(other.min),
             max: one.max.max(other.max),
         });
@@ -342,22 +343,22 @@ impl TableScan<'_> {
         &self,
         image: &TailImage,
         projection: &[usize],
-        ranges: &[TimeRange],
+        ranges: &[TimeInterval],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let time = |chunk: &Chunk| TimeRange {
+        let time = |chunk: &ImageChunk| TimeInterval {
             min: chunk.min_time,
             max: chunk.max_time,
         };
-        let chunks: Vec<&Chunk> = image
+        let chunks: Vec<&ImageChunk> = image
             .chunks
             .iter()
             .filter(|chunk| {
-                let meets = |range: &TimeRange| range.intersection(time(chunk)).is_some();
+                let meets = |range: &TimeInterval| range.intersection(time(chunk)).is_some();
                 ranges.iter().any(meets)
             })
             .collect();
         let is_whole = chunks.iter().all(|chunk| {
-            let holds = |range: &TimeRange| range.contains(time(chunk));
+            let holds = |range: &TimeInterval| range.contains(time(chunk));
             ranges.iter().any(holds)
         });
         if chunks.is_empty() {
@@ -372,10 +373,10 @@ impl TableScan<'_> {
     }
 
     /// Plans a scan of the live rows of chunks, in partitions of about the same size.
-    fn memory(&self, chunks: &[&Chunk], columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+    fn memory(&self, chunks: &[&ImageChunk], columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = Arc::new(self.schema.project(columns)?);
         let count = self.partitions.max(1);
-        let mut parts: Vec<LiveRows> = (0..count).map(|_| LiveRows::new(&schema)).collect();
+        let mut parts: Vec<LiveTailRows> = (0..count).map(|_| LiveTailRows::new(&schema)).collect();
         for chunk in chunks {
             // The smallest part gets the chunk.
             if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
@@ -383,7 +384,11 @@ impl TableScan<'_> {
             }
         }
         parts.retain(|part| part.rows() > 0);
-        match parts.iter().map(LiveRows::all).collect::<Option<Vec<_>>>() {
+        match parts
+            .iter()
+            .map(LiveTailRows::all)
+            .collect::<Option<Vec<_>>>()
+        {
             // An in-memory source reports its exact number of rows.
             Some(parts) => Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?),
             None => {
@@ -394,7 +399,12 @@ impl TableScan<'_> {
     }
 
     /// Adds the columns of the visibility condition to `projection`, and the time column if rows are selected by time.
-    fn with_seen(&self, projection: &[usize], seen: Option<&Seen>, by_time: bool) -> Vec<usize> {
+    fn with_seen(
+        &self,
+        projection: &[usize],
+        seen: Option<&VisibleRows>,
+        by_time: bool,
+    ) -> Vec<usize> {
         self.widened(projection, |name| {
             by_time && name == TIME_COLUMN || seen.is_some_and(|seen| seen.reads(name))
         })
@@ -481,7 +491,7 @@ fn streamed(
 }
 
 /// Filters a plan to the rows whose time is in one of the ranges.
-fn within(plan: Arc<dyn ExecutionPlan>, ranges: &[TimeRange]) -> Result<Arc<dyn ExecutionPlan>> {
+fn within(plan: Arc<dyn ExecutionPlan>, ranges: &[TimeInterval]) -> Result<Arc<dyn ExecutionPlan>> {
     let at = plan.schema().index_of(TIME_COLUMN)?;
     let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
         let limit = ScalarValue::TimestampNanosecond(Some(time), None);
@@ -495,7 +505,7 @@ fn within(plan: Arc<dyn ExecutionPlan>, ranges: &[TimeRange]) -> Result<Arc<dyn 
     let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
         Arc::new(BinaryExpr::new(one, operator, other))
     };
-    let in_range = |range: &TimeRange| {
+    let in_range = |range: &TimeInterval| {
         let (from, to) = (
             compare(Operator::GtEq, range.min),
             compare(Operator::LtEq, range.max),
@@ -514,9 +524,9 @@ fn within(plan: Arc<dyn ExecutionPlan>, ranges: &[TimeRange]) -> Result<Arc<dyn 
 
 /// Creates the readers of sections for DataFusion.
 #[derive(Debug)]
-struct Readers(Data);
+struct SectionReaderFactory(SectionData);
 
-impl ParquetFileReaderFactory for Readers {
+impl ParquetFileReaderFactory for SectionReaderFactory {
     fn create_reader(
         &self,
         _: usize,

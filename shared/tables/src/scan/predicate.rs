@@ -19,23 +19,23 @@ use datafusion::{
 use neap_manifest::SectionWithFooter;
 use neap_schema::TIME_COLUMN;
 
-use super::regions::TimeRange;
+use super::regions::TimeInterval;
 
 /// The filters of a scan, in the forms that its parts need.
 #[derive(Debug)]
-pub(crate) struct Predicates {
+pub(crate) struct ScanPredicates {
     /// Filters on tags and time. They are true of all versions of a point or of none, so they may be applied before
     /// versions are deduplicated.
     pub(crate) key: Option<Arc<dyn PhysicalExpr>>,
     /// All filters, for rows that have no other version.
     pub(crate) all: Option<Arc<dyn PhysicalExpr>>,
     /// The time range that the filters select.
-    pub(crate) time: TimeRange,
+    pub(crate) time: TimeInterval,
     /// Whether all rows in `time` pass the filters.
     pub(crate) is_time_only: bool,
 }
 
-impl Predicates {
+impl ScanPredicates {
     /// Analyses `filters` of a table with these tags.
     pub(crate) fn new(
         session: &dyn Session,
@@ -94,8 +94,8 @@ impl Predicates {
 
 /// Returns the time range that a conjunction of filters selects, and whether all rows in that range pass them. Only
 /// simple comparisons with the time narrow the range.
-fn time_range(filters: &[Expr]) -> (TimeRange, bool) {
-    let mut range = TimeRange::ALL;
+fn time_range(filters: &[Expr]) -> (TimeInterval, bool) {
+    let mut range = TimeInterval::ALL;
     let mut is_all = true;
     for filter in filters.iter().flat_map(split_conjunction) {
         is_all &= narrow_by(&mut range, filter);
@@ -104,7 +104,7 @@ fn time_range(filters: &[Expr]) -> (TimeRange, bool) {
 }
 
 /// Narrows a range by a filter. Returns whether all times of the narrowed range pass the filter.
-fn narrow_by(range: &mut TimeRange, filter: &Expr) -> bool {
+fn narrow_by(range: &mut TimeInterval, filter: &Expr) -> bool {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             if let (true, Some(time)) = (is_time(left), nanoseconds(right)) {
@@ -130,7 +130,7 @@ fn narrow_by(range: &mut TimeRange, filter: &Expr) -> bool {
 
 /// Narrows a range by a comparison of the time with a literal. Returns whether all times of the narrowed range pass the
 /// comparison.
-fn narrow(range: &mut TimeRange, operator: Operator, time: i64) -> bool {
+fn narrow(range: &mut TimeInterval, operator: Operator, time: i64) -> bool {
     match operator {
         Operator::Eq => {
             range.min = range.min.max(time);
@@ -262,7 +262,7 @@ mod tests {
             col("time").between(at(5), at(40)),
             col("host").eq(lit("a")),
         ];
-        assert_eq!(time_range(&filters).0, TimeRange { min: 11, max: 40 });
+        assert_eq!(time_range(&filters).0, TimeInterval { min: 11, max: 40 });
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
             col("time").not_between(at(5), at(40)),
             col("time").not_eq(at(1)),
         ];
-        assert_eq!(time_range(&filters), (TimeRange::ALL, false));
+        assert_eq!(time_range(&filters), (TimeInterval::ALL, false));
     }
 
     #[test]

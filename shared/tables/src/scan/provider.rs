@@ -18,11 +18,11 @@ use super::{
     ScanContext, StaleTail,
     data::SectionFile,
     external,
-    hidden::{self, Hidden, Hiding},
-    plan::{Source, SourceRows, TableScan},
-    predicate::Predicates,
-    regions::TimeRange,
-    tail::{FoldedTail, TailRun},
+    hidden::{self, DeletedRows, RowVisibility},
+    plan::{ScanPlanner, ScanSource, SourceRows},
+    predicate::ScanPredicates,
+    regions::TimeInterval,
+    tail::{TailRun, TailView},
 };
 
 /// A table as of a snapshot.
@@ -131,7 +131,11 @@ impl SnapshotTable {
     }
 
     /// Returns the sections in the order of their stamps, then the sources of the tail.
-    async fn sources(&self, predicates: &Predicates, hiding: &Hiding) -> Result<Vec<Source>> {
+    async fn sources(
+        &self,
+        predicates: &ScanPredicates,
+        hiding: &RowVisibility,
+    ) -> Result<Vec<ScanSource>> {
         let Some(time) = predicates.time.intersection(hiding.seen) else {
             return Ok(Vec::new());
         };
@@ -145,11 +149,11 @@ impl SnapshotTable {
         let sections = predicates.prune(&self.schema, sections)?;
         let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
         let file = |loaded| SectionFile::new(database, Arc::clone(&table), loaded);
-        let mut sources: Vec<Source> = sections
+        let mut sources: Vec<ScanSource> = sections
             .iter()
             .map(|loaded| {
                 let file = file(loaded);
-                Source {
+                ScanSource {
                     time: file.time(),
                     rows: SourceRows::Section(file),
                     hidden: hiding.of_section(&loaded.section),
@@ -157,34 +161,34 @@ impl SnapshotTable {
             })
             .collect();
         sources.extend(tail);
-        let within = |source: Source| {
+        let within = |source: ScanSource| {
             let time = source.time.intersection(time)?;
-            Some(Source { time, ..source })
+            Some(ScanSource { time, ..source })
         };
         Ok(sources.into_iter().filter_map(within).collect())
     }
 
     /// Returns the sources of the tail, from the oldest to the newest.
-    async fn tail(&self, hiding: &Hiding) -> Result<Vec<Source>> {
+    async fn tail(&self, hiding: &RowVisibility) -> Result<Vec<ScanSource>> {
         let Some(tail) = self.folded_tail().await? else {
             return Ok(Vec::new());
         };
-        let of_run = |run: Arc<TailRun>| Source {
+        let of_run = |run: Arc<TailRun>| ScanSource {
             time: run.time(),
             hidden: hiding.of_run(&run),
             rows: SourceRows::Run(run),
         };
-        let of_image = |(min, max)| Source {
-            time: TimeRange { min, max },
+        let of_image = |(min, max)| ScanSource {
+            time: TimeInterval { min, max },
             rows: SourceRows::Tail(Arc::clone(&tail.image)),
-            hidden: Hidden::default(),
+            hidden: DeletedRows::default(),
         };
         let image = tail.image.time_range().map(of_image);
         Ok(tail.runs.into_iter().map(of_run).chain(image).collect())
     }
 
     /// Returns the runs and the image of the tail; `None` if the tail has no rows of this table.
-    async fn folded_tail(&self) -> Result<Option<FoldedTail>> {
+    async fn folded_tail(&self) -> Result<Option<TailView>> {
         if !self.is_in_tail() {
             return Ok(None);
         }
@@ -226,10 +230,10 @@ impl TableProvider for SnapshotTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let tags = self.table.tag_names();
-        let predicates = Predicates::new(session, filters, &self.schema, &tags)?;
-        let hiding = Hiding::of(&self.snapshot, &self.table, self.now);
+        let predicates = ScanPredicates::new(session, filters, &self.schema, &tags)?;
+        let hiding = RowVisibility::of(&self.snapshot, &self.table, self.now);
         let sources = self.sources(&predicates, &hiding).await?;
-        let scan = TableScan {
+        let scan = ScanPlanner {
             session,
             hiding: &hiding,
             data: &self.shared.data,

@@ -15,14 +15,14 @@ use std::collections::BTreeSet;
 
 /// A range of time in nanoseconds since the Unix epoch, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimeRange {
+pub(crate) struct TimeInterval {
     /// The first nanosecond.
     pub(crate) min: i64,
     /// The last nanosecond.
     pub(crate) max: i64,
 }
 
-impl TimeRange {
+impl TimeInterval {
     /// All times.
     pub(crate) const ALL: Self = Self {
         min: i64::MIN,
@@ -43,25 +43,25 @@ impl TimeRange {
 
 /// A time range that several sources cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Overlap {
+pub(crate) struct TimeOverlap {
     /// The range.
-    pub(crate) range: TimeRange,
+    pub(crate) range: TimeInterval,
     /// The indexes of the sources that overlap with the range, ascending.
     pub(crate) sources: Vec<usize>,
 }
 
 /// The division of the time axis among sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Regions {
+pub(crate) struct TimeRegions {
     /// For each source the ranges that it alone covers. May be empty.
-    pub(crate) direct: Vec<Vec<TimeRange>>,
+    pub(crate) direct: Vec<Vec<TimeInterval>>,
     /// The ranges that several sources cover. Adjacent ranges are joined.
-    pub(crate) overlaps: Vec<Overlap>,
+    pub(crate) overlaps: Vec<TimeOverlap>,
 }
 
-impl Regions {
+impl TimeRegions {
     /// Divides the time axis among `sources`.
-    pub(crate) fn of(sources: &[TimeRange]) -> Self {
+    pub(crate) fn of(sources: &[TimeInterval]) -> Self {
         let mut regions = Self {
             direct: vec![Vec::new(); sources.len()],
             overlaps: Vec::new(),
@@ -96,7 +96,7 @@ impl Regions {
         let (Ok(min), Ok(max)) = (i64::try_from(min), i64::try_from(max)) else {
             return;
         };
-        let range = TimeRange { min, max };
+        let range = TimeInterval { min, max };
         let mut sources = open.iter().copied();
         match (sources.next(), sources.next()) {
             (None, _) => {}
@@ -113,7 +113,7 @@ impl Regions {
                     last.sources = all.into_iter().collect();
                 }
                 _ => {
-                    self.overlaps.push(Overlap {
+                    self.overlaps.push(TimeOverlap {
                         range,
                         sources: open.iter().copied().collect(),
                     });
@@ -129,13 +129,13 @@ mod tests {
 
     use super::*;
 
-    fn range(min: i64, max: i64) -> TimeRange {
-        TimeRange { min, max }
+    fn range(min: i64, max: i64) -> TimeInterval {
+        TimeInterval { min, max }
     }
 
     #[test]
     fn only_overlapping_ranges_are_merged() {
-        let regions = Regions::of(&[range(0, 100), range(95, 200), range(300, 400)]);
+        let regions = TimeRegions::of(&[range(0, 100), range(95, 200), range(300, 400)]);
         assert_eq!(
             regions.direct,
             vec![
@@ -146,7 +146,7 @@ mod tests {
         );
         assert_eq!(
             regions.overlaps,
-            vec![Overlap {
+            vec![TimeOverlap {
                 range: range(95, 100),
                 sources: vec![0, 1]
             }]
@@ -155,14 +155,14 @@ mod tests {
 
     #[test]
     fn neighbouring_overlaps_are_one() {
-        let regions = Regions::of(&[range(0, 100), range(50, 60), range(55, 58)]);
+        let regions = TimeRegions::of(&[range(0, 100), range(50, 60), range(55, 58)]);
         assert_eq!(
             regions.direct,
             vec![vec![range(0, 49), range(61, 100)], vec![], vec![]]
         );
         assert_eq!(
             regions.overlaps,
-            vec![Overlap {
+            vec![TimeOverlap {
                 range: range(50, 60),
                 sources: vec![0, 1, 2]
             }]
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_are_covered() {
-        let regions = Regions::of(&[TimeRange::ALL, range(i64::MAX, i64::MAX)]);
+        let regions = TimeRegions::of(&[TimeInterval::ALL, range(i64::MAX, i64::MAX)]);
         assert_eq!(regions.direct[0], vec![range(i64::MIN, i64::MAX - 1)]);
         assert_eq!(regions.overlaps[0].range, range(i64::MAX, i64::MAX));
     }
@@ -182,7 +182,7 @@ mod tests {
             sources in proptest::collection::vec((0..40i64, 0..20i64), 0..8)
         ) {
             let sources: Vec<_> = sources.into_iter().map(|(min, length)| range(min, min + length)).collect();
-            let regions = Regions::of(&sources);
+            let regions = TimeRegions::of(&sources);
             for moment in 0..60 {
                 let at = range(moment, moment);
                 let covering: Vec<usize> =

@@ -23,7 +23,7 @@ use std::{
 use datafusion::{error::DataFusionError, execution::runtime_env::RuntimeEnv};
 use moka::sync::Cache;
 use neap_bucket::{SegmentName, Stamp};
-use neap_cache::{CacheError, KeyFilter, Layer, Shape, TailIndex};
+use neap_cache::{CacheError, CacheLayer, CacheShape, CacheTailIndex, KeyFilter};
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_points::{PointsError, TailImage, TailImageBuilder};
@@ -33,14 +33,14 @@ use neap_wal::SegmentError;
 use super::lookup::is_lookup;
 
 pub use run::TailRun;
-pub(super) use streams::{LiveRows, SortedTail};
+pub(super) use streams::{LiveTailRows, SortedTailRows};
 
 /// Maximum size of an index, in bytes, that is read on the thread of the request.
-const SMALL_INDEX_BYTES: usize = 128 << 10;
+const MAX_INLINE_INDEX_BYTES: usize = 128 << 10;
 
 /// An error of a read of a tail.
 #[derive(Debug, thiserror::Error)]
-pub enum TailError {
+pub enum TailImageError {
     /// A segment is damaged.
     #[error("table '{table}' can't be read: {source}")]
     Segment {
@@ -70,7 +70,7 @@ pub enum TailError {
     Cache(#[from] CacheError),
     /// The cached tail image contains writes that are not in the snapshot.
     #[error("the tail of table '{table}' is ahead of the query")]
-    Overtaken {
+    StaleSnapshot {
         /// The table.
         table: String,
     },
@@ -81,7 +81,10 @@ pub enum TailError {
 pub fn is_overtaken(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if matches!(error.downcast_ref(), Some(TailError::Overtaken { .. })) {
+        if matches!(
+            error.downcast_ref(),
+            Some(TailImageError::StaleSnapshot { .. })
+        ) {
             return true;
         }
         next = error.source();
@@ -89,14 +92,14 @@ pub fn is_overtaken(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn damaged(table: &Table, source: SegmentError) -> TailError {
+fn damaged(table: &Table, source: SegmentError) -> TailImageError {
     let table = table.name().to_owned();
-    TailError::Segment { table, source }
+    TailImageError::Segment { table, source }
 }
 
 /// Whether the error says that the index of a cache does not fit into memory beside the tail.
-fn has_no_room(error: &TailError) -> bool {
-    matches!(error, TailError::Cache(CacheError::TooLarge { .. }))
+fn has_no_room(error: &TailImageError) -> bool {
+    matches!(error, TailImageError::Cache(CacheError::TooLarge { .. }))
 }
 
 /// What to do when the cached tail image is newer than the query's snapshot.
@@ -111,7 +114,7 @@ pub enum StaleTail {
 /// A cache of the images of recently used tails.
 #[derive(Debug)]
 pub struct TailImages {
-    tails: Cache<(DatabaseId, TableId), Arc<RwLock<Tail>>>,
+    tails: Cache<(DatabaseId, TableId), Arc<RwLock<CachedTail>>>,
     limits: TailLimits,
 }
 
@@ -127,14 +130,14 @@ struct TailLimits {
 
 /// The tail of a table as a query reads it.
 #[derive(Clone, Debug)]
-pub struct FoldedTail {
+pub struct TailView {
     /// The runs in spill files, from the oldest to the newest.
     pub runs: Vec<Arc<TailRun>>,
     /// The image in memory. It is newer than all runs.
     pub image: Arc<TailImage>,
 }
 
-impl FoldedTail {
+impl TailView {
     /// Whether a row may have no value of one of these tags.
     pub(super) fn lacks(&self, tags: &[&String]) -> bool {
         let in_memory = self.image.chunks.iter().any(|chunk| {
@@ -147,7 +150,7 @@ impl FoldedTail {
 
 /// The cached tail of a table: its deduplicated segments, with indexes for caches.
 #[derive(Debug)]
-struct Tail {
+struct CachedTail {
     /// The oldest segments, in spill files.
     runs: Vec<Arc<TailRun>>,
     /// The image of the segments after the runs.
@@ -159,25 +162,25 @@ struct Tail {
     /// The segments in the builder.
     taken: Vec<SegmentName>,
     /// The indexes of the caches that were used since the builder started.
-    overlays: BTreeMap<CacheId, TailIndex>,
+    overlays: BTreeMap<CacheId, CacheTailIndex>,
     /// The caches whose indexes did not fit into memory. They are not retried, because the room only shrinks.
     without_room: BTreeSet<CacheId>,
 }
 
 /// A request for the overlay of a cache: its layer over a tail.
 #[derive(Debug)]
-pub(crate) struct OverlayWanted<'a> {
+pub(crate) struct OverlayRequest<'a> {
     /// The cache.
     pub(crate) cache: CacheId,
     /// The columns and keys of the cache.
-    pub(crate) shape: &'a Shape,
+    pub(crate) shape: &'a CacheShape,
     /// The filters on keys.
     pub(crate) filters: &'a [KeyFilter],
     /// The minimum time of rows, in nanoseconds since the Unix epoch.
     pub(crate) from: i64,
 }
 
-impl Tail {
+impl CachedTail {
     fn new(snapshot: &Snapshot, table: &Table) -> Self {
         Self {
             runs: Vec::new(),
@@ -191,18 +194,23 @@ impl Tail {
     }
 
     fn size_bytes(&self) -> usize {
-        let overlays = self.overlays.values().map(TailIndex::size_bytes);
+        let overlays = self.overlays.values().map(CacheTailIndex::size_bytes);
         self.builder.size_bytes() + overlays.sum::<usize>()
     }
 
     /// Updates the index of a cache. If this fails, the index is dropped and everything else stays unchanged.
-    fn update(&mut self, cache: CacheId, shape: &Shape, limit: usize) -> Result<(), CacheError> {
+    fn update(
+        &mut self,
+        cache: CacheId,
+        shape: &CacheShape,
+        limit: usize,
+    ) -> Result<(), CacheError> {
         // An index covers only the image in memory.
         if self.without_room.contains(&cache) || !self.runs.is_empty() {
             return Err(CacheError::TooLarge { limit });
         }
         let overlay = self.overlays.remove(&cache);
-        let mut overlay = overlay.unwrap_or_else(|| TailIndex::new(shape));
+        let mut overlay = overlay.unwrap_or_else(|| CacheTailIndex::new(shape));
         overlay.update(&self.builder)?;
         if self.size_bytes() + overlay.size_bytes() > limit {
             self.without_room.insert(cache);
@@ -213,24 +221,31 @@ impl Tail {
     }
 
     /// Returns the layer of a cache over this tail.
-    fn layer(&mut self, wanted: &OverlayWanted<'_>, limit: usize) -> Result<Layer, TailError> {
+    fn layer(
+        &mut self,
+        wanted: &OverlayRequest<'_>,
+        limit: usize,
+    ) -> Result<CacheLayer, TailImageError> {
         self.update(wanted.cache, wanted.shape, limit)?;
         match self.overlays.get(&wanted.cache) {
             Some(overlay) => Ok(overlay.layer(&self.builder, wanted.filters, wanted.from)?),
-            None => Ok(Layer::empty(wanted.shape, i64::MIN)),
+            None => Ok(CacheLayer::empty(wanted.shape, i64::MIN)),
         }
     }
 
     /// Returns the layer of a cache if its index is up to date and the lookup is cheap.
-    fn layer_at_hand(&self, wanted: &OverlayWanted<'_>) -> Option<Result<Layer, TailError>> {
+    fn layer_at_hand(
+        &self,
+        wanted: &OverlayRequest<'_>,
+    ) -> Option<Result<CacheLayer, TailImageError>> {
         let overlay = self.overlays.get(&wanted.cache)?;
-        let is_small =
-            overlay.size_bytes() <= SMALL_INDEX_BYTES || is_lookup(wanted.shape, wanted.filters);
+        let is_small = overlay.size_bytes() <= MAX_INLINE_INDEX_BYTES
+            || is_lookup(wanted.shape, wanted.filters);
         if !overlay.is_up_to_date(&self.builder) || !is_small {
             return None;
         }
         let layer = overlay.layer(&self.builder, wanted.filters, wanted.from);
-        Some(layer.map_err(TailError::from))
+        Some(layer.map_err(TailImageError::from))
     }
 
     /// Whether the tail was built with the table definition and the quarantined objects of the snapshot.
@@ -293,7 +308,7 @@ impl Tail {
     }
 
     /// Writes the image to a spill file and starts a new image.
-    fn spill(&mut self, table: &Table, limits: &TailLimits) -> Result<(), TailError> {
+    fn spill(&mut self, table: &Table, limits: &TailLimits) -> Result<(), TailImageError> {
         let tags = self.builder.tags().to_vec();
         let schema = Arc::clone(self.builder.schema());
         let builder = TailImageBuilder::new(&tags, schema);
@@ -302,7 +317,7 @@ impl Tail {
         let segments = std::mem::take(&mut self.taken);
         let run = TailRun::write(&limits.runtime, builder.image(), segments);
         self.runs
-            .extend(run.map_err(|source| TailError::NotSpilled {
+            .extend(run.map_err(|source| TailImageError::NotSpilled {
                 table: table.name().to_owned(),
                 limit: limits.image_bytes,
                 source,
@@ -317,7 +332,7 @@ impl Tail {
         snapshot: &Snapshot,
         table: &Table,
         limits: &TailLimits,
-    ) -> Result<(), TailError> {
+    ) -> Result<(), TailImageError> {
         self.runs.retain(|run| run.last().stamp > snapshot.mark());
         let folded = self.folded(snapshot.mark()).count();
         for segment in snapshot.tail.iter().skip(folded) {
@@ -354,7 +369,7 @@ impl TailImages {
     pub fn new(limit_bytes: usize, runtime: Arc<RuntimeEnv>) -> Self {
         let tails = Cache::builder()
             .max_capacity(limit_bytes as u64)
-            .weigher(|_, tail: &Arc<RwLock<Tail>>| {
+            .weigher(|_, tail: &Arc<RwLock<CachedTail>>| {
                 let tail = tail.read().unwrap_or_else(PoisonError::into_inner);
                 u32::try_from(tail.size_bytes()).unwrap_or(u32::MAX)
             })
@@ -381,9 +396,9 @@ impl TailImages {
         snapshot: &Snapshot,
         table: &Table,
         stale_tail: StaleTail,
-    ) -> Result<FoldedTail, TailError> {
+    ) -> Result<TailView, TailImageError> {
         self.with(snapshot, table, stale_tail, |tail| {
-            Ok(FoldedTail {
+            Ok(TailView {
                 runs: tail.runs.clone(),
                 image: tail.builder.image(),
             })
@@ -398,8 +413,8 @@ impl TailImages {
         snapshot: &Snapshot,
         table: &Table,
         stale_tail: StaleTail,
-        wanted: &OverlayWanted<'_>,
-    ) -> Result<Option<Layer>, TailError> {
+        wanted: &OverlayRequest<'_>,
+    ) -> Result<Option<CacheLayer>, TailImageError> {
         let layer = self.with(snapshot, table, stale_tail, |tail| {
             tail.layer(wanted, self.limits.image_bytes)
         });
@@ -415,8 +430,8 @@ impl TailImages {
         &self,
         snapshot: &Snapshot,
         table: &Table,
-        wanted: &OverlayWanted<'_>,
-    ) -> Option<Result<Layer, TailError>> {
+        wanted: &OverlayRequest<'_>,
+    ) -> Option<Result<CacheLayer, TailImageError>> {
         let tail = self.tails.get(&(snapshot.database, table.id()))?;
         let held = tail.try_read().ok()?;
         let is_current =
@@ -433,8 +448,8 @@ impl TailImages {
         snapshot: &Snapshot,
         table: &Table,
         cache: CacheId,
-        shape: &Shape,
-    ) -> Result<(), TailError> {
+        shape: &CacheShape,
+    ) -> Result<(), TailImageError> {
         self.with(snapshot, table, StaleTail::Fail, |tail| {
             Ok(tail.update(cache, shape, self.limits.image_bytes)?)
         })
@@ -446,11 +461,11 @@ impl TailImages {
         snapshot: &Snapshot,
         table: &Table,
         stale_tail: StaleTail,
-        read: impl FnOnce(&mut Tail) -> Result<T, TailError>,
-    ) -> Result<T, TailError> {
+        read: impl FnOnce(&mut CachedTail) -> Result<T, TailImageError>,
+    ) -> Result<T, TailImageError> {
         let id = (snapshot.database, table.id());
         let kept = self.tails.get(&id);
-        let tail = kept.unwrap_or_else(|| Arc::new(RwLock::new(Tail::new(snapshot, table))));
+        let tail = kept.unwrap_or_else(|| Arc::new(RwLock::new(CachedTail::new(snapshot, table))));
         let mut held = tail.write().unwrap_or_else(PoisonError::into_inner);
         if !held.is_start_of(snapshot, table) {
             if held.is_ahead_of(snapshot) {
@@ -463,7 +478,7 @@ impl TailImages {
         let taken = held.take_in(snapshot, table, &self.limits);
         if taken.is_err() {
             // A segment may have been added partially.
-            *held = Tail::new(snapshot, table);
+            *held = CachedTail::new(snapshot, table);
         }
         let read = taken.and_then(|()| read(&mut held));
         let has_changed = before != (held.runs.len(), held.taken.len(), held.size_bytes());
@@ -481,14 +496,14 @@ impl TailImages {
         snapshot: &Snapshot,
         table: &Table,
         stale_tail: StaleTail,
-        read: impl FnOnce(&mut Tail) -> Result<T, TailError>,
-    ) -> Result<T, TailError> {
+        read: impl FnOnce(&mut CachedTail) -> Result<T, TailImageError>,
+    ) -> Result<T, TailImageError> {
         if stale_tail == StaleTail::Fail {
-            return Err(TailError::Overtaken {
+            return Err(TailImageError::StaleSnapshot {
                 table: table.name().to_owned(),
             });
         }
-        let mut tail = Tail::new(snapshot, table);
+        let mut tail = CachedTail::new(snapshot, table);
         tail.take_in(snapshot, table, &self.limits)?;
         read(&mut tail)
     }

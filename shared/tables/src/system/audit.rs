@@ -14,17 +14,17 @@ use neap_manifest::Snapshot;
 use super::{
     catalogs::{DATABASE_NAME, databases},
     columns::{NamedColumn, counts_or_null, store_times, table, utf8, utf8_or_null, views_or_null},
-    source::{Source, Wanted},
+    source::{NameFilter, SystemTableSource},
 };
 use crate::scan::external;
 
 /// The changes to one database.
 #[derive(Debug)]
-pub(super) struct AuditOfOne(pub(super) Arc<Snapshot>);
+pub(super) struct DatabaseAuditSource(pub(super) Arc<Snapshot>);
 
 /// All changes.
 #[derive(Debug)]
-pub(super) struct AuditOfAll(pub(super) Arc<Catalog>);
+pub(super) struct ClusterAuditSource(pub(super) Arc<Catalog>);
 
 fn columns<'a>(entries: impl Iterator<Item = &'a AuditEntry> + Clone) -> Vec<NamedColumn<'a>> {
     let texts = |text: fn(&AuditEntry) -> Option<&str>| utf8_or_null(entries.clone().map(text));
@@ -55,7 +55,7 @@ fn columns<'a>(entries: impl Iterator<Item = &'a AuditEntry> + Clone) -> Vec<Nam
 }
 
 #[async_trait]
-impl Source for AuditOfOne {
+impl SystemTableSource for DatabaseAuditSource {
     async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
         let entries: Vec<&AuditEntry> = self.0.catalog.value.audit().collect();
         table(columns(entries.iter().copied()))
@@ -67,9 +67,9 @@ impl Source for AuditOfOne {
 }
 
 /// A change and the name of its database; `None`: a change to the cluster.
-type Change = (Option<String>, AuditEntry);
+type AuditChange = (Option<String>, AuditEntry);
 
-fn of_all(changes: &[Change]) -> Result<RecordBatch> {
+fn of_all(changes: &[AuditChange]) -> Result<RecordBatch> {
     let entries = changes.iter().map(|(_, entry)| entry);
     let addresses = entries.clone().map(|entry| entry.address.as_deref());
     let requests = entries.clone().map(|entry| entry.request_id.as_deref());
@@ -82,12 +82,12 @@ fn of_all(changes: &[Change]) -> Result<RecordBatch> {
 }
 
 #[async_trait]
-impl Source for AuditOfAll {
+impl SystemTableSource for ClusterAuditSource {
     async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
         let root = self.0.root(Duration::ZERO).await.map_err(external)?;
         let of_cluster = root.value.audit().map(|entry| (None, entry.clone()));
-        let mut changes: Vec<Change> = of_cluster.collect();
-        for database in databases(&self.0, &root.value, &Wanted::ANY).await? {
+        let mut changes: Vec<AuditChange> = of_cluster.collect();
+        for database in databases(&self.0, &root.value, &NameFilter::ANY).await? {
             let name = &database.entry.name;
             let of_database = database.catalog.audit();
             changes.extend(of_database.map(|entry| (Some(name.clone()), entry.clone())));

@@ -34,12 +34,12 @@ pub(super) fn by_name<'a, C>(
 }
 
 /// Lists of the columns of caches, as ids and as names.
-pub(super) struct ColumnLists {
+pub(super) struct CacheColumnLists {
     ids: ListBuilder<UInt16Builder>,
     names: ListBuilder<StringViewBuilder>,
 }
 
-impl ColumnLists {
+impl CacheColumnLists {
     pub(super) fn new() -> Self {
         let items = |data_type| Arc::new(Field::new("item", data_type, true));
         Self {

@@ -5,37 +5,37 @@ use std::{sync::Arc, time::Duration};
 use datafusion::common::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_catalog::{
-    Catalog, CatalogError, DatabaseCatalog, DatabaseEntry, Deletion, Purge, RootCatalog,
+    Catalog, CatalogError, DatabaseCatalog, DatabaseEntry, Deletion, PurgeState, RootCatalog,
 };
 use neap_schema::DatabaseId;
 
-use super::source::Wanted;
+use super::source::NameFilter;
 use crate::scan::external;
 
 /// The column whose filters limit the lookup to some databases.
 pub(super) const DATABASE_NAME: &str = "database_name";
 
 /// Maximum number of catalogs that are read concurrently.
-const READS: usize = 8;
+const READ_ATTEMPTS: usize = 8;
 
 /// A database with its catalog. The database may be dropped.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct DatabaseWithCatalog {
     pub(super) entry: DatabaseEntry,
     pub(super) catalog: Arc<DatabaseCatalog>,
 }
 
 /// Whether all data of a dropped table or database are deleted and only its name is left.
 pub(super) fn is_gone(deletion: Option<Deletion>) -> bool {
-    deletion.is_some_and(|deletion| deletion.purge == Purge::Done)
+    deletion.is_some_and(|deletion| deletion.purge == PurgeState::Done)
 }
 
 /// Returns the databases whose names pass the filters, by name. Costs 1 GET for each.
 pub(super) async fn databases(
     catalog: &Arc<Catalog>,
     root: &RootCatalog,
-    wanted: &Wanted<'_>,
-) -> Result<Vec<Database>> {
+    wanted: &NameFilter<'_>,
+) -> Result<Vec<DatabaseWithCatalog>> {
     let mut entries: Vec<(DatabaseId, DatabaseEntry)> = Vec::new();
     for (id, entry) in root.databases() {
         if wanted.has(&entry.name) {
@@ -47,9 +47,9 @@ pub(super) async fn databases(
         let catalog = Arc::clone(catalog);
         async move {
             let catalog = catalog.database(id, Duration::ZERO).await?.value;
-            Ok::<_, CatalogError>(Database { entry, catalog })
+            Ok::<_, CatalogError>(DatabaseWithCatalog { entry, catalog })
         }
     });
-    let read = stream::iter(read).buffered(READS).try_collect();
+    let read = stream::iter(read).buffered(READ_ATTEMPTS).try_collect();
     read.await.map_err(external)
 }

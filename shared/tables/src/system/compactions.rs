@@ -14,7 +14,7 @@ use neap_schema::TableId;
 use super::{columns::table, nanoseconds};
 
 /// A job, done or running.
-struct Row<'a> {
+struct CompactionRow<'a> {
     id: String,
     kind: JobKind,
     table: Option<TableId>,
@@ -24,21 +24,21 @@ struct Row<'a> {
 /// Returns the jobs that a snapshot's manifest records, and those whose claims are valid at `now`.
 pub(super) fn rows(snapshot: &Snapshot, now: StoreTime) -> Result<RecordBatch> {
     let manifest = &snapshot.manifest.value;
-    let done = manifest.jobs.iter().map(|job| Row {
+    let done = manifest.jobs.iter().map(|job| CompactionRow {
         id: job.id.to_string(),
         kind: job.kind,
         table: job.table,
         done: Some(job),
     });
-    let running = manifest.live_claims(now).map(|claim| Row {
+    let running = manifest.live_claims(now).map(|claim| CompactionRow {
         id: claim.job.to_string(),
         kind: JobKind::Merge,
         table: Some(claim.table),
         done: None,
     });
-    let rows: Vec<Row<'_>> = done.chain(running).collect();
+    let rows: Vec<CompactionRow<'_>> = done.chain(running).collect();
 
-    let name = |row: &Row<'_>| {
+    let name = |row: &CompactionRow<'_>| {
         let table = snapshot.catalog.value.table_by_id(row.table?)?;
         Some(table.name().to_owned())
     };
@@ -46,14 +46,14 @@ pub(super) fn rows(snapshot: &Snapshot, now: StoreTime) -> Result<RecordBatch> {
         let numbers = rows.iter().map(|row| row.done.map(of));
         Arc::new(numbers.collect::<UInt64Array>())
     };
-    let state = |row: &Row<'_>| {
+    let state = |row: &CompactionRow<'_>| {
         if row.done.is_some() {
             "done"
         } else {
             "running"
         }
     };
-    let finished = |row: &Row<'_>| nanoseconds(row.done?.finished);
+    let finished = |row: &CompactionRow<'_>| nanoseconds(row.done?.finished);
     let text = |texts: Vec<Option<String>>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
     let columns: Vec<(&str, bool, ArrayRef)> = vec![
         (

@@ -10,21 +10,21 @@ use neap_catalog::{Catalog, Deletion, INTERNAL_DATABASE, INTERNAL_RETENTION};
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
     columns::{booleans, counts_or_null, seconds_or_null, table, views},
-    source::{Source, Wanted},
+    source::{NameFilter, SystemTableSource},
 };
 use crate::scan::external;
 
 /// The databases of a cluster.
 #[derive(Debug)]
-pub(super) struct Databases(pub(super) Arc<Catalog>);
+pub(super) struct DatabasesSource(pub(super) Arc<Catalog>);
 
-struct Row {
+struct DatabaseRow {
     name: String,
     retention: Option<Duration>,
     deletion: Option<Deletion>,
 }
 
-fn rows(databases: &[Row]) -> Result<RecordBatch> {
+fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
     let rows = || databases.iter();
     let nanos = |retention: Duration| u64::try_from(retention.as_nanos()).ok();
     table(vec![
@@ -48,21 +48,21 @@ fn rows(databases: &[Row]) -> Result<RecordBatch> {
 }
 
 #[async_trait]
-impl Source for Databases {
+impl SystemTableSource for DatabasesSource {
     /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database, for its retention.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
-        let wanted = Wanted::of(DATABASE_NAME, filters);
+        let wanted = NameFilter::of(DATABASE_NAME, filters);
         let root = self.0.root(Duration::ZERO).await.map_err(external)?;
         let found = databases(&self.0, &root.value, &wanted).await?;
         let there = found.into_iter();
         let there = there.filter(|database| !is_gone(database.entry.deletion));
-        let there = there.map(|database| Row {
+        let there = there.map(|database| DatabaseRow {
             retention: database.catalog.retention(),
             deletion: database.entry.deletion,
             name: database.entry.name,
         });
-        let mut databases: Vec<Row> = there.collect();
-        databases.push(Row {
+        let mut databases: Vec<DatabaseRow> = there.collect();
+        databases.push(DatabaseRow {
             name: INTERNAL_DATABASE.to_owned(),
             retention: Some(INTERNAL_RETENTION),
             deletion: None,

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use datafusion::common::Result;
-use neap_catalog::{DistinctCache, Table};
+use neap_catalog::{DistinctCacheDefinition, Table};
 use neap_manifest::Snapshot;
 
 use super::{
-    caches::{ColumnLists, by_name},
+    caches::{CacheColumnLists, by_name},
     columns::{table, views},
 };
 
 /// The distinct value caches of the tables of a database.
 pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
-    let caches: Vec<(&Table, &DistinctCache)> =
+    let caches: Vec<(&Table, &DistinctCacheDefinition)> =
         by_name(snapshot, Table::distinct_caches, |cache| &cache.name);
-    let mut columns = ColumnLists::new();
+    let mut columns = CacheColumnLists::new();
     for (table, cache) in &caches {
         columns.push(table, &cache.columns);
     }
     let [ids, names] = columns.finish();
-    let numbers = |number: fn(&DistinctCache) -> u64| -> ArrayRef {
+    let numbers = |number: fn(&DistinctCacheDefinition) -> u64| -> ArrayRef {
         let numbers = caches.iter().map(|(_, cache)| number(cache));
         Arc::new(UInt64Array::from_iter_values(numbers))
     };

@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use datafusion::common::Result;
-use neap_catalog::{LastCache, Table, ValueColumns};
+use neap_catalog::{LastCacheDefinition, Table, ValueColumns};
 use neap_manifest::Snapshot;
 use neap_schema::ColumnId;
 
 use super::{
-    caches::{ColumnLists, by_name},
+    caches::{CacheColumnLists, by_name},
     columns::{table, views},
 };
 
 /// The last value caches of the tables of a database.
 pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
-    let caches: Vec<(&Table, &LastCache)> =
+    let caches: Vec<(&Table, &LastCacheDefinition)> =
         by_name(snapshot, Table::last_caches, |cache| &cache.name);
-    let (mut keys, mut values) = (ColumnLists::new(), ColumnLists::new());
+    let (mut keys, mut values) = (CacheColumnLists::new(), CacheColumnLists::new());
     for (table, cache) in &caches {
         keys.push(table, &cache.key_columns);
         match &cache.value_columns {
@@ -31,7 +31,7 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
         }
     }
     let ([key_ids, key_names], [value_ids, value_names]) = (keys.finish(), values.finish());
-    let numbers = |number: fn(&LastCache) -> u64| -> ArrayRef {
+    let numbers = |number: fn(&LastCacheDefinition) -> u64| -> ArrayRef {
         let numbers = caches.iter().map(|(_, cache)| number(cache));
         Arc::new(UInt64Array::from_iter_values(numbers))
     };

@@ -16,13 +16,13 @@ use serde_json::json;
 
 use super::{
     columns::{counts, millis, table, views, views_or_null},
-    source::Source,
+    source::SystemTableSource,
 };
 use crate::scan::external;
 
 /// The processes on a bucket.
 #[derive(Debug)]
-pub(super) struct Nodes(pub(super) Bucket);
+pub(super) struct NodesSource(pub(super) Bucket);
 
 fn rows(nodes: &[Node]) -> Result<RecordBatch> {
     let records = || nodes.iter().map(|node| &node.record);
@@ -74,7 +74,7 @@ fn rows(nodes: &[Node]) -> Result<RecordBatch> {
 }
 
 #[async_trait]
-impl Source for Nodes {
+impl SystemTableSource for NodesSource {
     async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
         rows(&nodes(&self.0).await.map_err(external)?)
     }

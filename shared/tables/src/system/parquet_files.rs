@@ -12,7 +12,7 @@ use neap_manifest::{Section, SectionWithFooter, Snapshot, TimeRange};
 
 use super::{
     columns::{counts, table, utf8},
-    source::{Source, Wanted},
+    source::{NameFilter, SystemTableSource},
 };
 use crate::scan::{ScanContext, external};
 
@@ -21,12 +21,12 @@ const TABLE_NAME: &str = "table_name";
 
 /// The sections of a snapshot.
 #[derive(Debug)]
-pub(super) struct ParquetFiles {
+pub(super) struct ParquetFilesSource {
     pub(super) shared: Arc<ScanContext>,
     pub(super) snapshot: Arc<Snapshot>,
 }
 
-impl ParquetFiles {
+impl ParquetFilesSource {
     fn table(&self, files: &[(&str, SectionWithFooter)]) -> Result<RecordBatch> {
         let database = self.snapshot.database;
         let sections = || files.iter().map(|(_, file)| &file.section);
@@ -58,10 +58,10 @@ impl ParquetFiles {
 }
 
 #[async_trait]
-impl Source for ParquetFiles {
+impl SystemTableSource for ParquetFilesSource {
     /// Returns the files of the tables that the filters select. Reads the manifest's pages of these tables.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
-        let wanted = Wanted::of(TABLE_NAME, filters);
+        let wanted = NameFilter::of(TABLE_NAME, filters);
         let tables = self.snapshot.catalog.value.all_tables();
         let mut tables: Vec<_> = tables.filter(|table| wanted.has(table.name())).collect();
         tables.sort_unstable_by_key(|table| table.name());

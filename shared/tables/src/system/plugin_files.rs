@@ -9,13 +9,13 @@ use datafusion::{common::Result, logical_expr::Expr};
 use super::{
     SystemSources,
     columns::{table, utf8},
-    source::Source,
+    source::SystemTableSource,
 };
 use crate::{plugin_files::PluginFile, scan::external};
 
 /// The files of all plugins.
 #[derive(Debug)]
-pub(super) struct Files(pub(super) Arc<SystemSources>);
+pub(super) struct PluginFilesSource(pub(super) Arc<SystemSources>);
 
 fn rows(files: &[PluginFile]) -> Result<RecordBatch> {
     let texts = |text: fn(&PluginFile) -> &str| utf8(files.iter().map(text));
@@ -33,7 +33,7 @@ fn rows(files: &[PluginFile]) -> Result<RecordBatch> {
 }
 
 #[async_trait]
-impl Source for Files {
+impl SystemTableSource for PluginFilesSource {
     /// Costs 1 GET of the root catalog, 1 GET of the catalog of each database with triggers, and 1 GET for each plugin
     /// in the bucket that this process has not cached.
     async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {

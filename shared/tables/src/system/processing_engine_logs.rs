@@ -13,21 +13,21 @@ use neap_schema::DatabaseId;
 use super::{
     SystemSources,
     columns::{table, times, utf8},
-    source::Source,
+    source::SystemTableSource,
 };
 use crate::scan::external;
 
 /// Maximum number of lines that are shown.
-const SHOWN: usize = 10_000;
+const MAX_SHOWN_LINES: usize = 10_000;
 
 /// The lines of a database, or of all of them.
 #[derive(Debug)]
-pub(super) struct Logs {
+pub(super) struct PluginLogsSource {
     pub(super) cluster: Arc<SystemSources>,
     pub(super) database: Option<DatabaseId>,
 }
 
-impl Logs {
+impl PluginLogsSource {
     /// Returns the logs: lines of this process that are not saved yet, and those in the bucket.
     fn logs(&self) -> &EngineLogs {
         let bucket = self.cluster.catalog.bucket();
@@ -62,15 +62,15 @@ fn rows(lines: &[EngineLogLine]) -> Result<RecordBatch> {
 }
 
 #[async_trait]
-impl Source for Logs {
+impl SystemTableSource for PluginLogsSource {
     /// Costs 1 LIST for each database that is shown and 1 GET for each object that contains its newest lines; in
     /// `_internal` also 1 GET of the root catalog.
     async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
         let mut lines: Vec<EngineLogLine> = Vec::new();
         for database in self.databases().await? {
-            let newest = self.logs().newest(database, SHOWN).await;
+            let newest = self.logs().newest(database, MAX_SHOWN_LINES).await;
             lines.extend(newest.map_err(external)?);
-            keep_log_lines(&mut lines, SHOWN);
+            keep_log_lines(&mut lines, MAX_SHOWN_LINES);
         }
         rows(&lines)
     }

@@ -19,7 +19,7 @@ use crate::io_runtime::IoRuntime;
 
 /// The source of the rows of a table.
 #[async_trait]
-pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
+pub(super) trait SystemTableSource: fmt::Debug + Send + Sync + 'static {
     /// Returns the rows that pass the filters. May return more rows, because DataFusion applies the filters again.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch>;
 
@@ -31,13 +31,13 @@ pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct SystemTable {
     schema: SchemaRef,
-    source: Arc<dyn Source>,
+    source: Arc<dyn SystemTableSource>,
     io_runtime: IoRuntime,
 }
 
 impl SystemTable {
     /// The table of a source. Its requests run on `io_runtime`.
-    pub(super) fn new(source: impl Source, io_runtime: &IoRuntime) -> Result<Self> {
+    pub(super) fn new(source: impl SystemTableSource, io_runtime: &IoRuntime) -> Result<Self> {
         Ok(Self {
             schema: source.empty()?.schema(),
             source: Arc::new(source),
@@ -82,9 +82,9 @@ impl TableProvider for SystemTable {
 }
 
 /// The values of a text column that may pass the filters of a query. Only `=` and `IN` with literals are used.
-pub(super) struct Wanted<'a>(Vec<Vec<&'a str>>);
+pub(super) struct NameFilter<'a>(Vec<Vec<&'a str>>);
 
-impl<'a> Wanted<'a> {
+impl<'a> NameFilter<'a> {
     /// Any value.
     pub(super) const ANY: Self = Self(Vec::new());
 

@@ -10,27 +10,27 @@ use neap_catalog::{Catalog, DatabaseEntry, Deletion, Table};
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
     columns::{booleans, counts, seconds_or_null, table, views},
-    source::{Source, Wanted},
+    source::{NameFilter, SystemTableSource},
 };
 use crate::scan::external;
 
 /// The tables of all databases.
 #[derive(Debug)]
-pub(super) struct Tables(pub(super) Arc<Catalog>);
+pub(super) struct TablesSource(pub(super) Arc<Catalog>);
 
-struct Row<'a> {
+struct TableRow<'a> {
     database: &'a DatabaseEntry,
     table: &'a Table,
 }
 
-impl Row<'_> {
+impl TableRow<'_> {
     /// The deletion of the table or of its database.
     fn deletion(&self) -> Option<Deletion> {
         self.table.deletion().or(self.database.deletion)
     }
 }
 
-fn rows(tables: &[Row<'_>]) -> Result<RecordBatch> {
+fn rows(tables: &[TableRow<'_>]) -> Result<RecordBatch> {
     let rows = || tables.iter();
     let number = |number: fn(&Table) -> usize| counts(rows().map(|row| number(row.table) as u64));
     table(vec![
@@ -74,21 +74,21 @@ fn rows(tables: &[Row<'_>]) -> Result<RecordBatch> {
 }
 
 #[async_trait]
-impl Source for Tables {
+impl SystemTableSource for TablesSource {
     /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database that passes the filters.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
-        let wanted = Wanted::of(DATABASE_NAME, filters);
+        let wanted = NameFilter::of(DATABASE_NAME, filters);
         let root = self.0.root(Duration::ZERO).await.map_err(external)?;
         let databases = databases(&self.0, &root.value, &wanted).await?;
         let tables = databases.iter().flat_map(|database| {
             let tables = database.catalog.all_tables();
-            tables.map(|table| Row {
+            tables.map(|table| TableRow {
                 database: &database.entry,
                 table,
             })
         });
         let there = tables.filter(|row| !is_gone(row.deletion()));
-        let mut tables: Vec<Row<'_>> = there.collect();
+        let mut tables: Vec<TableRow<'_>> = there.collect();
         tables.sort_by_key(|row| (&row.database.name, row.table.name()));
         rows(&tables)
     }

@@ -11,18 +11,18 @@ use neap_catalog::{RootCatalog, TokenEntry, TokenId};
 use super::{
     SystemSources,
     columns::{counts, counts_or_null, millis, millis_or_null, table, views, views_or_null},
-    source::Source,
+    source::SystemTableSource,
 };
 use crate::scan::external;
 
 /// The number of characters of a hash that are shown.
-const SHOWN: usize = 9;
+const SHOWN_HASH_CHARS: usize = 9;
 
 /// The tokens of a cluster.
 #[derive(Debug)]
-pub(super) struct Tokens(pub(super) Arc<SystemSources>);
+pub(super) struct TokensSource(pub(super) Arc<SystemSources>);
 
-impl Tokens {
+impl TokensSource {
     fn table(&self, root: &RootCatalog) -> Result<RecordBatch> {
         let tokens: &BTreeMap<TokenId, TokenEntry> = root.tokens();
         let entries = || tokens.values();
@@ -34,7 +34,7 @@ impl Tokens {
         if self.0.shows_token_hashes {
             let hashes = entries().map(|entry| {
                 let mut hash = entry.hash.to_hex();
-                hash.truncate(SHOWN);
+                hash.truncate(SHOWN_HASH_CHARS);
                 hash
             });
             columns.push(("hash", false, views(hashes)));
@@ -81,7 +81,7 @@ impl Tokens {
 }
 
 #[async_trait]
-impl Source for Tokens {
+impl SystemTableSource for TokensSource {
     async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
         let root = self.0.catalog.root(Duration::ZERO).await;
         self.table(&root.map_err(external)?.value)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    definition::Cache,
-    stage::{DB, Stage, check, now},
+    definition::CacheDefinition,
+    stage::{CacheFixture, DB, check, now},
 };
 use crate::harness::pause;
 
@@ -12,7 +12,7 @@ use crate::harness::pause;
 const AGE: u64 = 25;
 
 /// Writes rows that expire from the caches one by one during the next seconds.
-fn rows_near_the_edge(stage: &Stage, now: u64) {
+fn rows_near_the_edge(stage: &CacheFixture, now: u64) {
     let begin = i64::try_from(now - stage.begun).unwrap();
     let age = i64::try_from(AGE).unwrap();
     let lines = (-3..24).map(|second| {
@@ -28,14 +28,16 @@ fn rows_near_the_edge(stage: &Stage, now: u64) {
 
 #[test]
 fn rows_leave_when_they_exceed_the_age_of_the_cache() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     rows_near_the_edge(&stage, stage.begun);
     let caches = [
-        Cache::last("m", "latest", &["host"]).aged(AGE),
-        Cache::last("m", "three", &["host"]).most(3).aged(AGE),
-        Cache::last("m", "all", &[]).most(50).aged(AGE),
-        Cache::distinct("m", "rooms", &["room"]).aged(AGE),
-        Cache::distinct("m", "few", &["room", "host"])
+        CacheDefinition::last("m", "latest", &["host"]).aged(AGE),
+        CacheDefinition::last("m", "three", &["host"])
+            .most(3)
+            .aged(AGE),
+        CacheDefinition::last("m", "all", &[]).most(50).aged(AGE),
+        CacheDefinition::distinct("m", "rooms", &["room"]).aged(AGE),
+        CacheDefinition::distinct("m", "few", &["room", "host"])
             .most(3)
             .aged(AGE),
     ];
@@ -63,7 +65,7 @@ fn rows_leave_when_they_exceed_the_age_of_the_cache() {
 
 #[test]
 fn rows_leave_when_they_exceed_the_retention_of_their_table() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     stage.write(
         "m,host=a,room=x v=1 -9000
          m,host=a,room=y v=2 -60
@@ -73,8 +75,10 @@ fn rows_leave_when_they_exceed_the_retention_of_their_table() {
     );
     let day = 86_400;
     let caches = [
-        Cache::last("m", "latest", &["host"]).most(2).aged(day),
-        Cache::distinct("m", "rooms", &["room"]).aged(day),
+        CacheDefinition::last("m", "latest", &["host"])
+            .most(2)
+            .aged(day),
+        CacheDefinition::distinct("m", "rooms", &["room"]).aged(day),
     ];
     stage.create(&caches);
     stage.flush();

@@ -5,20 +5,20 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    definition::Cache,
-    stage::{DB, OFF, Stage, ask, create, csv, csv_with, listed, since},
+    definition::CacheDefinition,
+    stage::{BYPASS_CACHES, CacheFixture, DB, ask, create, csv, csv_with, listed, since},
 };
-use crate::harness::{Server, pause};
+use crate::harness::{ServerClient, pause};
 
-fn caches() -> [Cache; 2] {
+fn caches() -> [CacheDefinition; 2] {
     [
-        Cache::last("m", "latest", &["host"]),
-        Cache::distinct("m", "rooms", &["room"]),
+        CacheDefinition::last("m", "latest", &["host"]),
+        CacheDefinition::distinct("m", "rooms", &["room"]),
     ]
 }
 
 /// Returns the error message of a refused statement.
-fn refused(server: &Server, sql: &str) -> String {
+fn refused(server: &ServerClient, sql: &str) -> String {
     let reply = ask(server, sql, &[]);
     assert_eq!(reply.status, 400, "{sql}: {}", reply.text());
     reply.text()
@@ -26,7 +26,7 @@ fn refused(server: &Server, sql: &str) -> String {
 
 #[test]
 fn caches_are_dropped_and_undeleted_with_their_table() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     stage.write("m,host=a,room=x v=1 -60\nm,host=b,room=y v=2 -50");
     let caches = caches();
     stage.create(&caches);
@@ -76,7 +76,7 @@ fn caches_are_dropped_and_undeleted_with_their_table() {
 
 #[test]
 fn a_new_cache_does_not_show_rows_of_a_dropped_one_of_the_same_name() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     stage.write("m,host=a,room=x v=1 -60\nm,host=a,room=y v=2 -50\nm,host=b,room=x v=3 -40");
     let [last, distinct] = caches();
     let old = [last, distinct];
@@ -91,8 +91,10 @@ fn a_new_cache_does_not_show_rows_of_a_dropped_one_of_the_same_name() {
     }
     assert!(listed(&stage.writer).is_empty());
     let new = [
-        Cache::last("m", "latest", &["room"]).of(&["v"]).most(2),
-        Cache::distinct("m", "rooms", &["host", "room"]),
+        CacheDefinition::last("m", "latest", &["room"])
+            .of(&["v"])
+            .most(2),
+        CacheDefinition::distinct("m", "rooms", &["host", "room"]),
     ];
     stage.create(&new);
     stage.check(&new, "before anything is kept of them");
@@ -108,7 +110,7 @@ fn a_new_cache_does_not_show_rows_of_a_dropped_one_of_the_same_name() {
 
 #[test]
 fn queries_of_earlier_states_read_earlier_caches() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     let caches = caches();
     let mut shown: Vec<(u64, [String; 2])> = Vec::new();
     stage.write("m,host=a,room=x v=1 -60");
@@ -131,7 +133,7 @@ fn queries_of_earlier_states_read_earlier_caches() {
         let as_of = stamp.to_string();
         for headers in [
             &[("x-neap-as-of", as_of.as_str())][..],
-            &[("x-neap-as-of", &as_of), OFF],
+            &[("x-neap-as-of", &as_of), BYPASS_CACHES],
         ] {
             let then = caches
                 .each_ref()
@@ -184,7 +186,7 @@ fn queries_of_earlier_states_read_earlier_caches() {
 
 #[test]
 fn an_existing_cache_is_not_created_again() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     stage.write("m,host=a,room=x v=1 -60");
     let [cache, _] = caches();
     create(&stage.writer, &cache);

@@ -9,27 +9,27 @@ use std::{
 use serde_json::json;
 
 use super::{
-    definition::{Cache, Columns},
-    stage::{DB, OFF, Stage, columns, create, csv, csv_with, since},
+    definition::{CacheDefinition, TableColumns},
+    stage::{BYPASS_CACHES, CacheFixture, DB, columns, create, csv, csv_with, since},
 };
-use crate::harness::{Neap, Reply, Server, pause};
+use crate::harness::{NeapProcess, Reply, ServerClient, pause};
 
 /// How long all workers run: several times as long as a segment waits before it is flushed.
 const RUN: Duration = Duration::from_secs(36);
 
-fn caches() -> [Cache; 3] {
+fn caches() -> [CacheDefinition; 3] {
     [
-        Cache::last("m", "latest", &["host"]),
-        Cache::last("m", "three", &["room"])
+        CacheDefinition::last("m", "latest", &["host"]),
+        CacheDefinition::last("m", "three", &["room"])
             .of(&["host", "v"])
             .most(3),
-        Cache::distinct("m", "pairs", &["room", "host"]).most(6),
+        CacheDefinition::distinct("m", "pairs", &["room", "host"]).most(6),
     ]
 }
 
 /// Writes a new row, a late one, and a new version of a point that all rounds write to. Every 40th round deletes rows
 /// of a room.
-fn write_rounds(stage: &Stage, writer: usize, server: &Server, round: &AtomicI64) {
+fn write_rounds(stage: &CacheFixture, writer: usize, server: &ServerClient, round: &AtomicI64) {
     let now = round.load(Ordering::Relaxed) + 1;
     let lines = format!(
         "m,host=w{writer},room=r{} v={now} {}\n\
@@ -57,13 +57,13 @@ fn write_rounds(stage: &Stage, writer: usize, server: &Server, round: &AtomicI64
 }
 
 /// Returns a statement that lists the rows that a cache and its definition do not have in common, in one snapshot.
-fn differences(cache: &Cache, columns: &Columns) -> String {
+fn differences(cache: &CacheDefinition, columns: &TableColumns) -> String {
     let (shown, defined) = (cache.query(), cache.definition(columns));
     let defined = format!("SELECT * FROM ({defined})");
     format!("(({shown}) EXCEPT ({defined})) UNION ALL (({defined}) EXCEPT ({shown}))")
 }
 
-fn compare(server: &Server, columns: &Columns, rounds: &[AtomicI64]) {
+fn compare(server: &ServerClient, columns: &TableColumns, rounds: &[AtomicI64]) {
     for (writer, round) in rounds.iter().enumerate() {
         let acknowledged = round.load(Ordering::Relaxed);
         let sql = format!("SELECT v FROM last_cache('m', 'latest') WHERE host = 'w{writer}'");
@@ -79,7 +79,7 @@ fn compare(server: &Server, columns: &Columns, rounds: &[AtomicI64]) {
     }
 }
 
-fn compact(stage: &Stage) {
+fn compact(stage: &CacheFixture) {
     let settle = [
         "compact",
         "--settle-after",
@@ -102,15 +102,15 @@ fn repeat(over: &AtomicBool, work: impl Fn()) {
 
 #[test]
 fn caches_match_every_snapshot_under_concurrent_writers_and_compactors() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     stage.write("m,host=same,room=r0 v=0,of_0=0,of_1=0 -3000");
     for cache in &caches() {
         create(&stage.writer, cache);
     }
     let columns = columns(&stage.writer, "m");
-    let other = Neap::serve_with(&stage.place, &["--mode", "ingest"]);
-    let writers: [&Server; 2] = [&stage.writer, &other];
-    let queriers: [&Server; 2] = [&stage.writer, &stage.queriers[0]];
+    let other = NeapProcess::serve_with(&stage.place, &["--mode", "ingest"]);
+    let writers: [&ServerClient; 2] = [&stage.writer, &other];
+    let queriers: [&ServerClient; 2] = [&stage.writer, &stage.queriers[0]];
     let rounds = [AtomicI64::new(0), AtomicI64::new(0)];
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -139,7 +139,7 @@ fn caches_match_every_snapshot_under_concurrent_writers_and_compactors() {
     });
     stage.check(&caches(), "in the end");
     let flushes = "SELECT count(*) AS n FROM system.compactions WHERE kind = 'flush'";
-    let flushes = csv_with(&stage.writer, flushes, &[OFF]);
+    let flushes = csv_with(&stage.writer, flushes, &[BYPASS_CACHES]);
     assert_ne!(flushes, "n\n0\n");
     stage.on_store(&["fsck", "--full"]).succeeded();
 }

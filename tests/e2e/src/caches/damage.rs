@@ -8,20 +8,20 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    definition::Cache,
-    stage::{DB, Stage, check, csv},
+    definition::CacheDefinition,
+    stage::{CacheFixture, DB, check, csv},
 };
-use crate::harness::{Neap, Place, neap};
+use crate::harness::{NeapProcess, StoreFixture, neap};
 
-fn caches() -> [Cache; 2] {
+fn caches() -> [CacheDefinition; 2] {
     [
-        Cache::last("m", "latest", &["host"]).most(2),
-        Cache::distinct("m", "rooms", &["room"]),
+        CacheDefinition::last("m", "latest", &["host"]).most(2),
+        CacheDefinition::distinct("m", "rooms", &["room"]),
     ]
 }
 
-fn stage() -> Stage {
-    let stage = Stage::on_a_directory();
+fn stage() -> CacheFixture {
+    let stage = CacheFixture::on_a_directory();
     stage.write(
         "m,host=a,room=x v=1 -60
          m,host=a,room=y v=2,w=2 -50
@@ -54,9 +54,9 @@ fn flip(path: &PathBuf) {
 }
 
 /// A way to damage an object: its name, the damage, and the message that reports it.
-type Damage = (&'static str, fn(&PathBuf), &'static str);
+type DamageCase = (&'static str, fn(&PathBuf), &'static str);
 
-const DAMAGES: [Damage; 3] = [
+const DAMAGES: [DamageCase; 3] = [
     ("missing", |path| fs::remove_file(path).unwrap(), "gone"),
     ("truncated", |path| truncate(path), "bytes"),
     ("flipped bit", |path| flip(path), "checksum"),
@@ -129,7 +129,7 @@ fn a_copy_answers_from_its_own_objects() {
     let flags = ["--object-store", "file", "--data-dir", to];
     neap(&[&["fsck", "--full"], &flags[..]].concat()).succeeded();
     assert_eq!(objects(Path::new(to)).len(), 2);
-    let copy = Neap::serve_with(&Place::at(to), &["--mode", "query"]);
+    let copy = NeapProcess::serve_with(&StoreFixture::at(to), &["--mode", "query"]);
     let of_copy = caches.each_ref().map(|cache| csv(&copy, &cache.query()));
     assert_eq!(of_copy, shown);
     let requests = copy.store_requests();
@@ -138,7 +138,7 @@ fn a_copy_answers_from_its_own_objects() {
         check(&copy, cache, "copy");
     }
     drop(copy);
-    let both = Neap::serve(&Place::at(to));
+    let both = NeapProcess::serve(&StoreFixture::at(to));
     both.write(DB, "m,host=d,room=new v=6");
     for cache in &caches {
         assert_ne!(check(&both, cache, "written to"), shown[0]);

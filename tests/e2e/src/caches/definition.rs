@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 /// A last value or distinct value cache of a table.
 #[derive(Clone, Debug)]
-pub(crate) struct Cache {
+pub(crate) struct CacheDefinition {
     pub(super) table: &'static str,
     pub(super) name: &'static str,
-    rows: Rows,
+    rows: CacheRowSelection,
     /// The maximum age of rows, in seconds.
     age: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Rows {
+enum CacheRowSelection {
     Last {
         keys: Vec<&'static str>,
         /// `None` means all columns that are not in the key.
@@ -29,7 +29,7 @@ enum Rows {
 /// The columns of a table, both sorted by name. Tests name tags in the order in which they are created, which is the
 /// order of the series key.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Columns {
+pub(super) struct TableColumns {
     pub(super) tags: Vec<String>,
     pub(super) fields: Vec<String>,
 }
@@ -37,10 +37,10 @@ pub(super) struct Columns {
 /// One hour, in seconds: much longer than a test.
 const AGE: u64 = 3_600;
 
-impl Cache {
+impl CacheDefinition {
     /// A cache of the newest row of each key, with all columns.
     pub(crate) fn last(table: &'static str, name: &'static str, keys: &[&'static str]) -> Self {
-        let rows = Rows::Last {
+        let rows = CacheRowSelection::Last {
             keys: keys.to_vec(),
             values: None,
             count: 1,
@@ -59,7 +59,7 @@ impl Cache {
         name: &'static str,
         columns: &[&'static str],
     ) -> Self {
-        let rows = Rows::Distinct {
+        let rows = CacheRowSelection::Distinct {
             columns: columns.to_vec(),
             most: 1_000,
         };
@@ -73,7 +73,7 @@ impl Cache {
 
     /// Limits the cache to these columns, in addition to the key.
     pub(crate) fn of(mut self, columns: &[&'static str]) -> Self {
-        if let Rows::Last { values, .. } = &mut self.rows {
+        if let CacheRowSelection::Last { values, .. } = &mut self.rows {
             *values = Some(columns.to_vec());
         }
         self
@@ -82,8 +82,8 @@ impl Cache {
     /// Sets the maximum number of rows of each key, or of combinations.
     pub(crate) fn most(mut self, number: u64) -> Self {
         match &mut self.rows {
-            Rows::Last { count, .. } => *count = number,
-            Rows::Distinct { most, .. } => *most = number,
+            CacheRowSelection::Last { count, .. } => *count = number,
+            CacheRowSelection::Distinct { most, .. } => *most = number,
         }
         self
     }
@@ -97,8 +97,8 @@ impl Cache {
     /// Returns `last_cache` or `distinct_cache`.
     pub(super) fn kind(&self) -> &'static str {
         match self.rows {
-            Rows::Last { .. } => "last_cache",
-            Rows::Distinct { .. } => "distinct_cache",
+            CacheRowSelection::Last { .. } => "last_cache",
+            CacheRowSelection::Distinct { .. } => "distinct_cache",
         }
     }
 
@@ -106,7 +106,7 @@ impl Cache {
     pub(super) fn body(&self, database: &str) -> Value {
         let mut body = json!({ "db": database, "table": self.table, "name": self.name });
         match &self.rows {
-            Rows::Last {
+            CacheRowSelection::Last {
                 keys,
                 values,
                 count,
@@ -118,7 +118,7 @@ impl Cache {
                     body["value_columns"] = json!(values);
                 }
             }
-            Rows::Distinct { columns, most } => {
+            CacheRowSelection::Distinct { columns, most } => {
                 body["columns"] = json!(columns);
                 body["max_cardinality"] = json!(most);
                 body["max_age"] = json!(self.age);
@@ -138,7 +138,7 @@ impl Cache {
         flag("database", database.to_owned());
         flag("table", self.table.to_owned());
         match &self.rows {
-            Rows::Last {
+            CacheRowSelection::Last {
                 keys,
                 values,
                 count,
@@ -150,7 +150,7 @@ impl Cache {
                     flag("value-columns", values.join(","));
                 }
             }
-            Rows::Distinct { columns, most } => {
+            CacheRowSelection::Distinct { columns, most } => {
                 flag("columns", columns.join(","));
                 flag("max-cardinality", most.to_string());
                 flag("max-age", format!("{}s", self.age));
@@ -170,13 +170,13 @@ impl Cache {
     }
 
     /// Returns the definition of the cache: a statement over its table with the same result.
-    pub(super) fn definition(&self, columns: &Columns) -> String {
+    pub(super) fn definition(&self, columns: &TableColumns) -> String {
         let (table, young) = (
             self.table,
             format!("time >= now() - INTERVAL '{} seconds'", self.age),
         );
         match &self.rows {
-            Rows::Last {
+            CacheRowSelection::Last {
                 keys,
                 values,
                 count,
@@ -208,7 +208,7 @@ impl Cache {
                      FROM {table} WHERE {young}{keyed}) WHERE place <= {count} ORDER BY {order}"
                 )
             }
-            Rows::Distinct {
+            CacheRowSelection::Distinct {
                 columns: names,
                 most,
             } => {

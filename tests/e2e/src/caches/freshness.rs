@@ -2,21 +2,21 @@
 //! stale answers.
 
 use super::{
-    definition::Cache,
-    stage::{Stage, csv, csv_with},
+    definition::CacheDefinition,
+    stage::{CacheFixture, csv, csv_with},
 };
-use crate::{harness::Place, request_budget::cost};
+use crate::{harness::StoreFixture, request_budget::cost};
 
 const ROUNDS: i64 = 8;
 
-fn run(stage: &Stage) {
+fn run(stage: &CacheFixture) {
     stage.write("m,host=a,room=x v=0 -100");
     let caches = [
-        Cache::last("m", "latest", &["host"]),
-        Cache::last("m", "two", &["host", "room"])
+        CacheDefinition::last("m", "latest", &["host"]),
+        CacheDefinition::last("m", "two", &["host", "room"])
             .of(&["v"])
             .most(2),
-        Cache::distinct("m", "rooms", &["room"]),
+        CacheDefinition::distinct("m", "rooms", &["room"]),
     ];
     stage.create(&caches);
     for round in 0..ROUNDS {
@@ -61,12 +61,12 @@ fn run(stage: &Stage) {
 
 #[test]
 fn two_processes_return_the_same_rows_after_each_write_on_an_s3_server() {
-    run(&Stage::on_a_network(Place::own_s3()));
+    run(&CacheFixture::on_a_network(StoreFixture::own_s3()));
 }
 
 #[test]
 fn two_processes_return_the_same_rows_after_each_write_on_the_other_s3_server() {
-    if let Some(place) = Place::other_s3() {
-        run(&Stage::on_a_network(place));
+    if let Some(place) = StoreFixture::other_s3() {
+        run(&CacheFixture::on_a_network(place));
     }
 }

@@ -4,34 +4,36 @@
 use serde_json::json;
 
 use super::{
-    definition::Cache,
-    stage::{DB, Stage, csv},
+    definition::CacheDefinition,
+    stage::{CacheFixture, DB, csv},
 };
-use crate::harness::{Neap, Place, Reply, Server};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture};
 
 /// Caches of all kinds: few rows and many, by some tags, all and none, and two whose rows are not stored.
-fn caches() -> Vec<Cache> {
+fn caches() -> Vec<CacheDefinition> {
     vec![
-        Cache::last("m", "latest", &["host"]),
-        Cache::last("m", "three", &["host", "room"])
+        CacheDefinition::last("m", "latest", &["host"]),
+        CacheDefinition::last("m", "three", &["host", "room"])
             .of(&["w", "v"])
             .most(3),
-        Cache::last("m", "all", &[]).of(&["room", "v"]).most(7),
-        Cache::last("m", "of_state", &["state"]).most(2),
-        Cache::distinct("m", "rooms", &["room"]),
-        Cache::distinct("m", "pairs", &["room", "host"]).most(4),
-        Cache::distinct("m", "states", &["state", "host"]),
+        CacheDefinition::last("m", "all", &[])
+            .of(&["room", "v"])
+            .most(7),
+        CacheDefinition::last("m", "of_state", &["state"]).most(2),
+        CacheDefinition::distinct("m", "rooms", &["room"]),
+        CacheDefinition::distinct("m", "pairs", &["room", "host"]).most(4),
+        CacheDefinition::distinct("m", "states", &["state", "host"]),
     ]
 }
 
-fn delete(stage: &Stage, body: &serde_json::Value) {
+fn delete(stage: &CacheFixture, body: &serde_json::Value) {
     let path = format!("/api/v2/delete?bucket={DB}&org=o");
     let request = stage.writer.request("POST", &path);
     let reply = Reply::of(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 204, "{}", reply.text());
 }
 
-fn run(stage: &Stage) {
+fn run(stage: &CacheFixture) {
     stage.write(
         "m,host=a,room=x v=1,w=1i,state=\"on\" -600
          m,host=a,room=x v=2,w=2i -590
@@ -112,12 +114,12 @@ fn run(stage: &Stage) {
 }
 
 /// Returns the answers of all caches.
-fn all(server: &Server, caches: &[Cache]) -> Vec<String> {
+fn all(server: &ServerClient, caches: &[CacheDefinition]) -> Vec<String> {
     let shown = caches.iter().map(|cache| csv(server, &cache.query()));
     shown.collect()
 }
 
-fn rfc3339(stage: &Stage, seconds: u64) -> String {
+fn rfc3339(stage: &CacheFixture, seconds: u64) -> String {
     let sql = format!("SELECT to_timestamp({seconds}) AS t");
     let rows = stage.queriers[0].query(DB, &sql);
     format!("{}Z", rows[0]["t"].as_str().unwrap())
@@ -125,12 +127,12 @@ fn rfc3339(stage: &Stage, seconds: u64) -> String {
 
 #[test]
 fn caches_match_their_definitions_on_a_directory() {
-    let stage = Stage::on_a_directory();
+    let stage = CacheFixture::on_a_directory();
     run(&stage);
     let caches = caches();
     let shown = all(&stage.writer, &caches);
     // The compaction flushes the rest of the tail.
-    let Stage {
+    let CacheFixture {
         writer,
         queriers,
         place,
@@ -138,18 +140,18 @@ fn caches_match_their_definitions_on_a_directory() {
     } = stage;
     assert!(writer.stop().success());
     drop(queriers);
-    let restarted = Neap::serve(&place);
+    let restarted = NeapProcess::serve(&place);
     assert_eq!(all(&restarted, &caches), shown, "restarted");
 }
 
 #[test]
 fn caches_match_their_definitions_on_an_s3_server() {
-    run(&Stage::on_a_network(Place::own_s3()));
+    run(&CacheFixture::on_a_network(StoreFixture::own_s3()));
 }
 
 #[test]
 fn caches_match_their_definitions_on_the_other_s3_server() {
-    if let Some(place) = Place::other_s3() {
-        run(&Stage::on_a_network(place));
+    if let Some(place) = StoreFixture::other_s3() {
+        run(&CacheFixture::on_a_network(place));
     }
 }

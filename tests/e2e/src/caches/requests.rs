@@ -3,39 +3,39 @@
 use std::time::Duration;
 
 use super::{
-    definition::Cache,
+    definition::CacheDefinition,
     stage::{DB, create, csv, now, since},
 };
 use crate::{
-    harness::{Neap, Place, Requests, neap, pause, wait_for},
-    request_budget::{COLD, FLUSH, RENEWALS, cost, costs},
+    harness::{NeapProcess, StoreFixture, StoreRequests, neap, pause, wait_for},
+    request_budget::{FLUSH, REVALIDATION_AGE, REVALIDATIONS, cost, costs},
 };
 
 /// Returns the requests, without those that revalidate copies of registers.
-fn without_renewals(mut requests: Requests) -> String {
-    for renewal in RENEWALS {
+fn without_renewals(mut requests: StoreRequests) -> String {
+    for renewal in REVALIDATIONS {
         requests.0.remove(renewal);
     }
     requests.to_string()
 }
 
 /// Counts the requests of all operations; `lag` is the age at which a segment may be flushed.
-fn on(place: &Place, lag: Duration) {
-    let writer = Neap::serve_with(place, &["--mode", "ingest"]);
+fn on(place: &StoreFixture, lag: Duration) {
+    let writer = NeapProcess::serve_with(place, &["--mode", "ingest"]);
     writer.write(DB, "clock v=1");
-    let querier = Neap::serve_with(place, &["--mode", "query"]);
+    let querier = NeapProcess::serve_with(place, &["--mode", "query"]);
     let begun = now(&querier);
     let write = |lines: &str| {
         writer.write(DB, &since(begun, lines));
     };
     write("m,host=a,room=x v=1 -60\nm,host=b,room=y v=1 -50\nother,host=a v=1 -60");
     let caches = [
-        Cache::last("m", "latest", &["host"]),
-        Cache::last("m", "two", &["host", "room"]).most(2),
-        Cache::distinct("m", "rooms", &["room"]),
-        Cache::last("other", "latest", &["host"]),
+        CacheDefinition::last("m", "latest", &["host"]),
+        CacheDefinition::last("m", "two", &["host", "room"]).most(2),
+        CacheDefinition::distinct("m", "rooms", &["room"]),
+        CacheDefinition::last("other", "latest", &["host"]),
         // This cache is not stored, because its column is a field.
-        Cache::distinct("fields", "states", &["state"]),
+        CacheDefinition::distinct("fields", "states", &["state"]),
     ];
     write("fields state=\"on\" -50");
     for cache in &caches {
@@ -55,8 +55,8 @@ fn on(place: &Place, lag: Duration) {
     write("m,host=a,room=x v=2 -40");
     write("m,host=c,room=z v=2 -40\nfields state=\"off\" -40");
 
-    let fresh = Neap::serve_with(place, &["--mode", "query"]);
-    pause(COLD);
+    let fresh = NeapProcess::serve_with(place, &["--mode", "query"]);
+    pause(REVALIDATION_AGE);
     let cold = "1 get cache, 1 get database_catalog, 1 get manifest, 1 get root_catalog, \
                 2 get tail, 1 list tail";
     let requests = cost(&fresh, || drop(csv(&fresh, &latest.query())));
@@ -82,9 +82,9 @@ fn on(place: &Place, lag: Duration) {
     assert_eq!(fresh.store_requests().of("get data"), 0);
 
     let shown = [latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query()));
-    pause(lag + COLD);
+    pause(lag + REVALIDATION_AGE);
     // At its start, it checks all databases.
-    let flusher = Neap::serve_with(place, &["--mode", "compact"]);
+    let flusher = NeapProcess::serve_with(place, &["--mode", "compact"]);
     wait_for("flush", FLUSH, || {
         (flusher.store_requests().of("put manifest") > 0).then_some(())
     });
@@ -99,7 +99,7 @@ fn on(place: &Place, lag: Duration) {
     );
 
     // The cache of the table without new rows is still in memory.
-    pause(COLD);
+    pause(REVALIDATION_AGE);
     let after_flush = cost(&fresh, || drop(csv(&fresh, &latest.query())));
     assert_eq!(
         without_renewals(after_flush),
@@ -112,8 +112,8 @@ fn on(place: &Place, lag: Duration) {
         shown
     );
 
-    let last = Neap::serve_with(place, &["--mode", "query"]);
-    pause(COLD);
+    let last = NeapProcess::serve_with(place, &["--mode", "query"]);
+    pause(REVALIDATION_AGE);
     let requests = cost(&last, || drop(csv(&last, &two.query())));
     assert_eq!(
         requests.to_string(),
@@ -130,17 +130,17 @@ fn on(place: &Place, lag: Duration) {
 
 #[test]
 fn caches_on_a_directory_have_the_expected_costs() {
-    on(&Place::directory(), Duration::from_secs(8));
+    on(&StoreFixture::directory(), Duration::from_secs(8));
 }
 
 #[test]
 fn caches_on_an_s3_server_have_the_expected_costs() {
-    on(&Place::own_s3(), Duration::from_secs(20));
+    on(&StoreFixture::own_s3(), Duration::from_secs(20));
 }
 
 #[test]
 fn caches_on_the_other_s3_server_have_the_expected_costs() {
-    if let Some(place) = Place::other_s3() {
+    if let Some(place) = StoreFixture::other_s3() {
         on(&place, Duration::from_secs(20));
     }
 }
@@ -150,11 +150,11 @@ const SEGMENTS: u64 = 301;
 
 #[test]
 fn a_process_reads_no_object_that_it_has_written_itself() {
-    let place = Place::directory();
-    let server = Neap::serve(&place);
+    let place = StoreFixture::directory();
+    let server = NeapProcess::serve(&place);
     server.write(DB, "m,host=a,room=x v=0");
-    create(&server, &Cache::last("m", "latest", &["host"]));
-    create(&server, &Cache::distinct("m", "rooms", &["room"]));
+    create(&server, &CacheDefinition::last("m", "latest", &["host"]));
+    create(&server, &CacheDefinition::distinct("m", "rooms", &["room"]));
     let mut objects = 0;
     // The process does not keep a filled object in memory, but keeps a flushed one.
     for (flush, reads) in [

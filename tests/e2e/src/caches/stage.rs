@@ -4,41 +4,41 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::definition::{Cache, Columns};
-use crate::harness::{Neap, Output, Place, Reply, Server, neap, pause};
+use super::definition::{CacheDefinition, TableColumns};
+use crate::harness::{CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, neap, pause};
 
 /// The database of the tests.
 pub(crate) const DB: &str = "db";
 
 /// Maximum number of comparisons until no row expires in between.
-const ATTEMPTS: usize = 20;
+const MAX_ATTEMPTS: usize = 20;
 
 /// One process that writes, and all processes that answer queries.
-pub(super) struct Stage {
-    pub(super) place: Place,
-    pub(super) writer: Neap,
-    pub(super) queriers: Vec<Neap>,
+pub(super) struct CacheFixture {
+    pub(super) place: StoreFixture,
+    pub(super) writer: NeapProcess,
+    pub(super) queriers: Vec<NeapProcess>,
     /// The store's time at the start, in seconds.
     pub(super) begun: u64,
     flush_lag: Duration,
 }
 
-impl Stage {
+impl CacheFixture {
     /// A directory: one process with all roles, and one that only answers queries.
     pub(super) fn on_a_directory() -> Self {
-        let place = Place::directory();
-        let writer = Neap::serve(&place);
+        let place = StoreFixture::directory();
+        let writer = NeapProcess::serve(&place);
         Self::new(place, writer, 1, Duration::from_secs(8))
     }
 
     /// A network store: one process that only writes, and two that only answer queries.
-    pub(super) fn on_a_network(place: Place) -> Self {
+    pub(super) fn on_a_network(place: StoreFixture) -> Self {
         let flags = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
-        let writer = Neap::serve_with(&place, &flags);
+        let writer = NeapProcess::serve_with(&place, &flags);
         Self::new(place, writer, 2, Duration::from_secs(20))
     }
 
-    fn new(place: Place, writer: Neap, queriers: usize, flush_lag: Duration) -> Self {
+    fn new(place: StoreFixture, writer: NeapProcess, queriers: usize, flush_lag: Duration) -> Self {
         let queriers: Vec<_> = (0..queriers).map(|_| querier(&place)).collect();
         writer.write(DB, "clock v=1");
         let begun = now(&queriers[0]);
@@ -57,21 +57,21 @@ impl Stage {
     }
 
     /// Creates caches over HTTP.
-    pub(super) fn create(&self, caches: &[Cache]) {
+    pub(super) fn create(&self, caches: &[CacheDefinition]) {
         for cache in caches {
             create(&self.writer, cache);
         }
     }
 
     /// Runs a command against the writing process.
-    pub(super) fn run<A: AsRef<str>>(&self, arguments: &[A]) -> Output {
+    pub(super) fn run<A: AsRef<str>>(&self, arguments: &[A]) -> CommandOutput {
         let arguments = arguments.iter().map(AsRef::as_ref);
         let host = ["--host", self.writer.url()];
         neap(&arguments.chain(host).collect::<Vec<_>>())
     }
 
     /// Runs a command on the store.
-    pub(super) fn on_store(&self, arguments: &[&str]) -> Output {
+    pub(super) fn on_store(&self, arguments: &[&str]) -> CommandOutput {
         neap(&self.place.after(arguments))
     }
 
@@ -82,12 +82,12 @@ impl Stage {
     }
 
     /// Starts a querier with empty memory.
-    pub(super) fn fresh(&self) -> Neap {
+    pub(super) fn fresh(&self) -> NeapProcess {
         querier(&self.place)
     }
 
     /// Checks that all queriers, and a fresh one, return what the definitions say.
-    pub(super) fn check(&self, caches: &[Cache], step: &str) {
+    pub(super) fn check(&self, caches: &[CacheDefinition], step: &str) {
         let fresh = self.fresh();
         for querier in self.queriers.iter().chain([&fresh]) {
             for cache in caches {
@@ -97,12 +97,12 @@ impl Stage {
     }
 }
 
-fn querier(place: &Place) -> Neap {
-    Neap::serve_with(place, &["--mode", "query"])
+fn querier(place: &StoreFixture) -> NeapProcess {
+    NeapProcess::serve_with(place, &["--mode", "query"])
 }
 
 /// Returns the store's time in seconds.
-pub(crate) fn now(server: &Server) -> u64 {
+pub(crate) fn now(server: &ServerClient) -> u64 {
     let rows = server.query(DB, "SELECT CAST(to_unixtime(now()) AS BIGINT) AS now");
     rows[0]["now"].as_u64().unwrap()
 }
@@ -118,7 +118,7 @@ pub(crate) fn since(begin: u64, lines: &str) -> String {
 }
 
 /// Creates a cache over HTTP.
-pub(crate) fn create(server: &Server, cache: &Cache) {
+pub(crate) fn create(server: &ServerClient, cache: &CacheDefinition) {
     let path = format!("/api/v3/configure/{}", cache.kind());
     let request = server.request("POST", &path);
     let request = request.header("content-type", "application/json");
@@ -127,7 +127,7 @@ pub(crate) fn create(server: &Server, cache: &Cache) {
 }
 
 /// Sends a statement, and returns the answer as CSV, or the error.
-pub(super) fn ask(server: &Server, sql: &str, headers: &[(&str, &str)]) -> Reply {
+pub(super) fn ask(server: &ServerClient, sql: &str, headers: &[(&str, &str)]) -> Reply {
     let body = serde_json::json!({ "db": DB, "q": sql, "format": "csv" });
     let mut request = server.request("POST", "/api/v3/query_sql");
     for (name, value) in headers {
@@ -137,27 +137,27 @@ pub(super) fn ask(server: &Server, sql: &str, headers: &[(&str, &str)]) -> Reply
 }
 
 /// Returns the rows of an answer as CSV.
-pub(super) fn csv(server: &Server, sql: &str) -> String {
+pub(super) fn csv(server: &ServerClient, sql: &str) -> String {
     csv_with(server, sql, &[])
 }
 
 /// Returns the rows of an answer to a request with headers, as CSV.
-pub(super) fn csv_with(server: &Server, sql: &str, headers: &[(&str, &str)]) -> String {
+pub(super) fn csv_with(server: &ServerClient, sql: &str, headers: &[(&str, &str)]) -> String {
     let reply = ask(server, sql, headers);
     assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
     reply.text()
 }
 
 /// The header that bypasses the caches, so that a query reads tables.
-pub(super) const OFF: (&str, &str) = ("x-neap-cache", "off");
+pub(super) const BYPASS_CACHES: (&str, &str) = ("x-neap-cache", "off");
 
 /// Returns the columns of a table.
-pub(super) fn columns(server: &Server, table: &str) -> Columns {
+pub(super) fn columns(server: &ServerClient, table: &str) -> TableColumns {
     let sql = format!(
         "SELECT column_name, data_type FROM information_schema.columns \
          WHERE table_name = '{table}' AND column_name <> 'time' ORDER BY column_name"
     );
-    let mut columns = Columns::default();
+    let mut columns = TableColumns::default();
     for row in server.query(DB, &sql) {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         match text("data_type").starts_with("Dictionary") {
@@ -170,12 +170,13 @@ pub(super) fn columns(server: &Server, table: &str) -> Columns {
 
 /// Checks that a cache returns what its definition says, both from the cache and from the table. Returns the rows as
 /// CSV.
-pub(crate) fn check(server: &Server, cache: &Cache, step: &str) -> String {
+pub(crate) fn check(server: &ServerClient, cache: &CacheDefinition, step: &str) -> String {
     let definition = cache.definition(&columns(server, cache.table));
-    for _ in 0..ATTEMPTS {
-        let before = csv_with(server, &definition, &[OFF]);
-        let shown = [&[][..], &[OFF]].map(|headers| csv_with(server, &cache.query(), headers));
-        if before == csv_with(server, &definition, &[OFF]) {
+    for _ in 0..MAX_ATTEMPTS {
+        let before = csv_with(server, &definition, &[BYPASS_CACHES]);
+        let shown =
+            [&[][..], &[BYPASS_CACHES]].map(|headers| csv_with(server, &cache.query(), headers));
+        if before == csv_with(server, &definition, &[BYPASS_CACHES]) {
             for shown in &shown {
                 assert_eq!(*shown, before, "{step}: {}", cache.query());
             }
@@ -187,7 +188,7 @@ pub(crate) fn check(server: &Server, cache: &Cache, step: &str) -> String {
 }
 
 /// Returns the entries of a listing of caches.
-pub(super) fn listed(server: &Server) -> Vec<Value> {
+pub(super) fn listed(server: &ServerClient) -> Vec<Value> {
     let sql = "SELECT \"table\", name FROM system.last_caches \
                UNION ALL SELECT \"table\", name FROM system.distinct_caches ORDER BY name";
     server.query(DB, sql)

@@ -5,27 +5,27 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    definition::Cache,
-    stage::{DB, OFF, Stage, columns, csv, csv_with},
+    definition::CacheDefinition,
+    stage::{BYPASS_CACHES, CacheFixture, DB, columns, csv, csv_with},
 };
-use crate::harness::{Reply, Server, pause};
+use crate::harness::{Reply, ServerClient, pause};
 
-fn latest() -> Cache {
-    Cache::last("m", "latest", &["host"])
+fn latest() -> CacheDefinition {
+    CacheDefinition::last("m", "latest", &["host"])
 }
 
-fn two() -> Cache {
-    Cache::last("m", "two", &["host", "room"])
+fn two() -> CacheDefinition {
+    CacheDefinition::last("m", "two", &["host", "room"])
         .of(&["v"])
         .most(2)
 }
 
-fn rooms() -> Cache {
-    Cache::distinct("m", "rooms", &["room", "host"])
+fn rooms() -> CacheDefinition {
+    CacheDefinition::distinct("m", "rooms", &["room", "host"])
 }
 
-fn stage() -> Stage {
-    let stage = Stage::on_a_directory();
+fn stage() -> CacheFixture {
+    let stage = CacheFixture::on_a_directory();
     stage.write(
         "m,host=a,room=x v=1,w=1i -60
          m,host=a,room=x v=2 -50
@@ -39,7 +39,7 @@ fn stage() -> Stage {
     stage
 }
 
-fn more(stage: &Stage) {
+fn more(stage: &CacheFixture) {
     stage.write("m,host=a,room=x w=8i -50\nm,host=d,room=y v=9 -25\nm,host=b,room=z v=10 -65");
 }
 
@@ -76,7 +76,7 @@ const STATEMENTS: [&str; 24] = [
     "SELECT host, selector_last(v, time)['value'] AS v FROM {two} GROUP BY host ORDER BY host",
 ];
 
-fn compare(server: &Server, step: &str) {
+fn compare(server: &ServerClient, step: &str) {
     let columns = columns(server, "m");
     for statement in STATEMENTS {
         let [mut asked, mut defined] = [statement; 2].map(str::to_owned);
@@ -86,7 +86,11 @@ fn compare(server: &Server, step: &str) {
             defined = defined.replace(&place, &format!("({})", cache.definition(&columns)));
         }
         let rows = csv(server, &asked);
-        assert_eq!(rows, csv_with(server, &defined, &[OFF]), "{step}: {asked}");
+        assert_eq!(
+            rows,
+            csv_with(server, &defined, &[BYPASS_CACHES]),
+            "{step}: {asked}"
+        );
         assert!(rows.lines().count() > 1, "{step}: {asked}");
     }
 }
@@ -111,7 +115,7 @@ fn caches_are_joined_filtered_and_aggregated_like_tables() {
     assert_eq!(Reply::of(request).unwrap().text(), "v\n9.0\n");
 }
 
-fn plan(server: &Server, sql: &str, headers: &[(&str, &str)]) -> String {
+fn plan(server: &ServerClient, sql: &str, headers: &[(&str, &str)]) -> String {
     csv_with(server, &format!("EXPLAIN {sql}"), headers)
 }
 
@@ -130,7 +134,7 @@ fn plans_show_the_cache_with_its_predicates_and_projection() {
     let sql = "SELECT room FROM distinct_cache('m') WHERE host <> 'a' LIMIT 3";
     insta::assert_snapshot!(shown(sql), @r#"DistinctCacheExec: cache=rooms, predicates=[host != Utf8View(""a"")], limit=3, projection=[room]"#);
     // Caches whose keys include fields are not stored.
-    stage.create(&[Cache::last("m", "of_w", &["w"])]);
+    stage.create(&[CacheDefinition::last("m", "of_w", &["w"])]);
     pause(Duration::from_secs(6));
     let plan_of_w = shown("SELECT * FROM last_cache('m', 'of_w')");
     assert!(
@@ -216,11 +220,12 @@ const OVER_TABLE: [(&str, bool); 16] = [
     ),
 ];
 
-fn compare_over_table(server: &Server, step: &str) {
+fn compare_over_table(server: &ServerClient, step: &str) {
     for (sql, is_helped) in OVER_TABLE {
-        let [rows, without] = [&[][..], &[OFF]].map(|headers| csv_with(server, sql, headers));
+        let [rows, without] =
+            [&[][..], &[BYPASS_CACHES]].map(|headers| csv_with(server, sql, headers));
         assert_eq!(rows, without, "{step}: {sql}");
-        let [with, without] = [&[][..], &[OFF]].map(|headers| plan(server, sql, headers));
+        let [with, without] = [&[][..], &[BYPASS_CACHES]].map(|headers| plan(server, sql, headers));
         assert_eq!(
             with.contains("in_place_of=m"),
             is_helped,
@@ -242,7 +247,8 @@ fn statements_over_a_table_are_answered_by_its_caches() {
     stage.write("m,host=old,room=old v=1 -9000\nm,room=none v=2 -10");
     for server in [&stage.writer, &stage.queriers[0]] {
         for (sql, _) in OVER_TABLE {
-            let [rows, without] = [&[][..], &[OFF]].map(|headers| csv_with(server, sql, headers));
+            let [rows, without] =
+                [&[][..], &[BYPASS_CACHES]].map(|headers| csv_with(server, sql, headers));
             assert_eq!(rows, without, "old rows: {sql}");
         }
         let rows = csv(server, "SELECT DISTINCT room FROM m ORDER BY room");

@@ -12,17 +12,17 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use serde_json::{Value, json};
 
 use super::serve;
-use crate::harness::{Neap, Place, Reply, Server, repository};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, repository};
 
 /// Maximum wait for a part of an answer.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The answer to a request that is sent byte for byte.
-struct Answer {
+struct RawResponse {
     status: u16,
     body: Vec<u8>,
 }
@@ -72,7 +72,7 @@ fn in_chunks(body: &[u8]) -> Vec<u8> {
 }
 
 /// Sends the lines of a head and a body, and reads the complete answer.
-fn send(server: &Server, head: &[String], body: &[u8]) -> Answer {
+fn send(server: &ServerClient, head: &[String], body: &[u8]) -> RawResponse {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -96,7 +96,7 @@ fn send(server: &Server, head: &[String], body: &[u8]) -> Answer {
 }
 
 /// Parses an answer; `None` if it is incomplete.
-fn complete(answer: &[u8]) -> Option<Answer> {
+fn complete(answer: &[u8]) -> Option<RawResponse> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let (head, body) = (&answer[..end], &answer[end + 4..]);
     let head = str::from_utf8(head).unwrap().to_ascii_lowercase();
@@ -110,7 +110,7 @@ fn complete(answer: &[u8]) -> Option<Answer> {
         let length = length.map_or(0, |length| length.parse().unwrap());
         body.get(..length)?.to_vec()
     };
-    Some(Answer { status, body })
+    Some(RawResponse { status, body })
 }
 
 /// Decodes a chunked body; `None` if the last chunk is missing.
@@ -131,7 +131,7 @@ fn from_chunks(mut framed: &[u8]) -> Option<Vec<u8>> {
 
 /// Sends the requests of an exchange, and compares their answers and then the stored rows.
 fn replay(name: &str) {
-    let place = Place::memory();
+    let place = StoreFixture::memory();
     let (server, token) = serve(&place, &[]);
     let basic = base64(&format!("telegraf:{token}"));
     let address = server.url().strip_prefix("http://").unwrap().to_owned();
@@ -208,7 +208,7 @@ fn outputs_influxdb_v3_is_served() {
 }
 
 /// Writes as Telegraf does: it halves a request that is too large and sends both halves again.
-fn write_in_halves(server: &Server, path: &str, lines: &[&str], sent: &mut usize) {
+fn write_in_halves(server: &ServerClient, path: &str, lines: &[&str], sent: &mut usize) {
     *sent += 1;
     let body = gzip(lines.join("\n").as_bytes());
     let request = server
@@ -231,12 +231,12 @@ fn all_rows_of_telegraf_are_stored_if_requests_must_be_halved() {
     let path = repository().join("../shared/data/telegraf-metrics.lp");
     let Ok(text) = std::fs::read_to_string(&path) else {
         skip(
-            Input::External,
+            InputOrigin::External,
             "shared/data/telegraf-metrics.lp: no recorded metrics",
         );
         return;
     };
-    let place = Place::memory();
+    let place = StoreFixture::memory();
     let (server, token) = serve(&place, &["--max-http-request-size", "60000"]);
     let server = server.with_token(&token);
     let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
@@ -265,8 +265,8 @@ fn all_rows_of_telegraf_are_stored_if_requests_must_be_halved() {
 
 #[test]
 fn a_server_that_cannot_store_sends_telegraf_a_retry_after() {
-    let place = Place::own_s3();
-    let server = Neap::serve(&place);
+    let place = StoreFixture::own_s3();
+    let server = NeapProcess::serve(&place);
     server.write("telegraf", "cpu,host=a usage=1 1");
     let line = "cpu,host=a usage=2 2000000000";
     let request = || {

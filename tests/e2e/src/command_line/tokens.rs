@@ -3,21 +3,21 @@
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Neap, Output, Place, neap, neap_with_input};
+use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, neap_with_input};
 
 const REFUSED: &str = r#"server responded with error [401 Unauthorized]: {"error": "the request was not authenticated"}
 The server wants a valid token: pass it with --token, or set NEAP_AUTH_TOKEN
 "#;
 
 /// A server that requires tokens.
-struct Guarded(Neap);
+struct AuthenticatedServer(NeapProcess);
 
-impl Guarded {
+impl AuthenticatedServer {
     fn new() -> Self {
-        Self(Neap::serve_with_tokens(&Place::memory(), &[]))
+        Self(NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]))
     }
 
-    fn run(&self, token: &str, arguments: &[&str]) -> Output {
+    fn run(&self, token: &str, arguments: &[&str]) -> CommandOutput {
         neap(&self.with_token(token, arguments))
     }
 
@@ -40,7 +40,7 @@ impl Guarded {
 
 #[test]
 fn requests_without_a_token_are_refused_and_anyone_can_create_the_first_one() {
-    let server = Guarded::new();
+    let server = AuthenticatedServer::new();
     let write = ["write", "--database", "home", "t v=1"];
     let query = ["query", "--database", "home", "SELECT v FROM t"];
     let refused = server.run("", &write).failed(1);
@@ -74,7 +74,7 @@ fn requests_without_a_token_are_refused_and_anyone_can_create_the_first_one() {
 
 #[test]
 fn a_token_has_its_permissions_until_it_is_deleted() {
-    let server = Guarded::new();
+    let server = AuthenticatedServer::new();
     let admin = server.create("", &["--admin"]);
     let write = ["write", "--database", "home", "t v=1"];
     let query = [
@@ -122,7 +122,7 @@ fn a_token_has_its_permissions_until_it_is_deleted() {
 
 #[test]
 fn the_operator_token_is_replaced_and_not_deleted() {
-    let server = Guarded::new();
+    let server = AuthenticatedServer::new();
     let old = server.create("", &["--admin"]);
     let list = ["show", "databases", "--format", "csv"];
     server.run(&old, &list).succeeded();
@@ -157,14 +157,17 @@ fn a_server_can_be_given_its_operator_token_in_a_file() {
     let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let token = file["token"].as_str().unwrap();
     let flags = ["--admin-token-file", path];
-    let server = Guarded(Neap::serve_with_tokens(&Place::memory(), &flags));
+    let server = AuthenticatedServer(NeapProcess::serve_with_tokens(
+        &StoreFixture::memory(),
+        &flags,
+    ));
     server.run(token, &["create", "database", "d"]).succeeded();
     server.run("", &["create", "token", "--admin"]).failed(1);
 }
 
 #[test]
 fn admins_can_read_system_tables_of_a_server() {
-    let server = Guarded::new();
+    let server = AuthenticatedServer::new();
     let admin = server.create("", &["--admin"]);
     server
         .run(&admin, &["write", "--database", "home", "t v=1"])

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// The result of a command.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct CommandOutput {
     /// The exit status; `None` if a signal ended the command.
     pub(crate) status: Option<i32>,
     /// The standard output, as bytes.
@@ -45,12 +45,12 @@ pub(crate) fn program(path: &Path, folder: &Path) -> Command {
 }
 
 /// Runs `neap` with these arguments and empty input.
-pub(crate) fn neap<A: AsRef<str>>(arguments: &[A]) -> Output {
+pub(crate) fn neap<A: AsRef<str>>(arguments: &[A]) -> CommandOutput {
     neap_with_input(arguments, b"")
 }
 
 /// Runs `neap` with these arguments and this standard input.
-pub(crate) fn neap_with_input<A: AsRef<str>>(arguments: &[A], input: &[u8]) -> Output {
+pub(crate) fn neap_with_input<A: AsRef<str>>(arguments: &[A], input: &[u8]) -> CommandOutput {
     let folder = TempDir::new().unwrap();
     let mut command = program(&neap_binary(), folder.path());
     command.args(arguments.iter().map(AsRef::as_ref));
@@ -58,7 +58,7 @@ pub(crate) fn neap_with_input<A: AsRef<str>>(arguments: &[A], input: &[u8]) -> O
 }
 
 /// Runs a command with this standard input.
-pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
+pub(crate) fn output_of(mut command: Command, input: &[u8]) -> CommandOutput {
     let folder = TempDir::new().unwrap();
     // Files instead of pipes, because pipes must be read while the command runs.
     let [in_path, out_path, err_path] = ["in", "out", "err"].map(|name| folder.path().join(name));
@@ -70,7 +70,7 @@ pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let status = wait_for("end of the command", LIMIT, || child.try_wait().unwrap());
     let bytes = std::fs::read(out_path).unwrap();
-    Output {
+    CommandOutput {
         status: status.code(),
         out: String::from_utf8_lossy(&bytes).into_owned(),
         bytes,
@@ -78,7 +78,7 @@ pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
     }
 }
 
-impl Output {
+impl CommandOutput {
     /// Asserts that the command succeeded without messages, and returns its output.
     pub(crate) fn succeeded(self) -> String {
         assert_eq!(

@@ -21,7 +21,7 @@ pub(crate) const STAMP: &str = "x-neap-stamp";
 
 /// The address of a server.
 #[derive(Clone, Debug)]
-pub(crate) struct Server {
+pub(crate) struct ServerClient {
     client: Client,
     url: String,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Reply {
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Server {
+impl ServerClient {
     pub(crate) fn at(url: &str) -> Self {
         Self::with_headers(url, HeaderMap::new())
     }
@@ -125,7 +125,7 @@ impl Server {
 
     /// Returns the requests to the store so far, as kinds such as `get manifest` with their counts. Counts of zero are
     /// omitted.
-    pub(crate) fn store_requests(&self) -> Requests {
+    pub(crate) fn store_requests(&self) -> StoreRequests {
         let text = self.get("/metrics").text();
         let counts = text.lines().filter_map(|line| {
             let labels = line.strip_prefix("neap_store_requests_total{")?;
@@ -137,15 +137,15 @@ impl Server {
             let kind = format!("{} {}", label("operation")?, label("class")?);
             Some((kind, count.parse().ok()?))
         });
-        Requests(counts.collect())
+        StoreRequests(counts.collect())
     }
 }
 
 /// Numbers of requests to a store by operation and class of key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Requests(pub(crate) BTreeMap<String, u64>);
+pub(crate) struct StoreRequests(pub(crate) BTreeMap<String, u64>);
 
-impl Requests {
+impl StoreRequests {
     /// Returns the number of requests of a kind.
     pub(crate) fn of(&self, kind: &str) -> u64 {
         self.0.get(kind).copied().unwrap_or(0)
@@ -161,7 +161,7 @@ impl Requests {
     }
 }
 
-impl fmt::Display for Requests {
+impl fmt::Display for StoreRequests {
     /// Formats as `1 get manifest, 1 list tail`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds: Vec<_> = self

@@ -9,9 +9,9 @@ mod wait;
 
 pub(crate) use self::{
     binaries::{lambda_binary, lambda_local_binary, neap_binary, repository, s3_server_binary},
-    command::{Output, neap, neap_with_input, output_of, program},
-    http::{Reply, Requests, STAMP, Server},
-    neap::Neap,
-    place::Place,
+    command::{CommandOutput, neap, neap_with_input, output_of, program},
+    http::{Reply, STAMP, ServerClient, StoreRequests},
+    neap::NeapProcess,
+    place::StoreFixture,
     wait::{pause, wait_for},
 };

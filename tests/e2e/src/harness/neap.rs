@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Place, Server, neap_binary, program, wait_for};
+use super::{ServerClient, StoreFixture, neap_binary, program, wait_for};
 
 /// Maximum duration of a start.
 const START: Duration = Duration::from_secs(60);
@@ -20,31 +20,31 @@ const START: Duration = Duration::from_secs(60);
 /// timeouts.
 const END: Duration = Duration::from_secs(60);
 /// The number of log lines that a failed test shows.
-const SHOWN_LINES: usize = 60;
+const LOG_TAIL_LINES: usize = 60;
 
-/// A running `neap serve`, killed on drop. Dereferences to the [`Server`] that accepts its requests.
+/// A running `neap serve`, killed on drop. Dereferences to the [`ServerClient`] that accepts its requests.
 #[derive(Debug)]
-pub(crate) struct Neap {
+pub(crate) struct NeapProcess {
     child: Child,
-    server: Server,
+    server: ServerClient,
     log: PathBuf,
     folder: TempDir,
 }
 
-impl Neap {
+impl NeapProcess {
     /// Starts a server with all roles in one process.
-    pub(crate) fn serve(place: &Place) -> Self {
+    pub(crate) fn serve(place: &StoreFixture) -> Self {
         Self::serve_with(place, &[])
     }
 
     /// Starts a server with additional flags.
-    pub(crate) fn serve_with(place: &Place, flags: &[&str]) -> Self {
+    pub(crate) fn serve_with(place: &StoreFixture, flags: &[&str]) -> Self {
         let flags: Vec<_> = flags.iter().copied().chain(["--without-auth"]).collect();
         Self::serve_with_tokens(place, &flags)
     }
 
     /// Starts a server with additional flags that requires tokens.
-    pub(crate) fn serve_with_tokens(place: &Place, flags: &[&str]) -> Self {
+    pub(crate) fn serve_with_tokens(place: &StoreFixture, flags: &[&str]) -> Self {
         Self::spawn(|command, address| {
             command.args([
                 "serve",
@@ -58,7 +58,7 @@ impl Neap {
 
     /// Starts a server without tokens, with these environment variables.
     pub(crate) fn serve_with_variables(
-        place: &Place,
+        place: &StoreFixture,
         flags: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
@@ -117,7 +117,7 @@ impl Neap {
         });
         Self {
             child,
-            server: Server::at(&format!("http://{address}")),
+            server: ServerClient::at(&format!("http://{address}")),
             log,
             folder,
         }
@@ -151,15 +151,15 @@ impl Neap {
     }
 }
 
-impl Deref for Neap {
-    type Target = Server;
+impl Deref for NeapProcess {
+    type Target = ServerClient;
 
-    fn deref(&self) -> &Server {
+    fn deref(&self) -> &ServerClient {
         &self.server
     }
 }
 
-impl Drop for Neap {
+impl Drop for NeapProcess {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -178,5 +178,5 @@ impl Drop for Neap {
 fn tail(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
 }

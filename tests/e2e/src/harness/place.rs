@@ -7,14 +7,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use tempfile::TempDir;
 
 use super::{program, s3_server_binary};
 
 /// A separate store, shared by all processes with its flags.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct StoreFixture {
     /// The kind of store, for messages.
     pub(crate) name: &'static str,
     /// The flags that open the store.
@@ -74,7 +74,7 @@ fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
     flags.collect()
 }
 
-impl Place {
+impl StoreFixture {
     /// Returns a store in the memory of a process.
     pub(crate) fn memory() -> Self {
         let flags = flags(&[("object-store", "memory")]);
@@ -123,7 +123,7 @@ impl Place {
         }
     }
 
-    /// Whether [`Place::folder`] contains the bucket.
+    /// Whether [`StoreFixture::folder`] contains the bucket.
     pub(crate) fn is_in_folder(&self) -> bool {
         self.server.is_some() || self.name == "directory"
     }
@@ -158,7 +158,7 @@ impl Place {
         let variable = |name: &str| std::env::var(format!("NEAP_TEST_S3_{name}")).ok();
         let Some(endpoint) = variable("ENDPOINT") else {
             skip(
-                Input::Installed,
+                InputOrigin::Installed,
                 "NEAP_TEST_S3_ENDPOINT and NEAP_TEST_S3_BUCKET name no second S3 server",
             );
             return None;

@@ -5,31 +5,31 @@
 use std::thread;
 
 use crate::{
-    harness::{Requests, Server, pause},
-    request_budget::{COLD, costs_by},
+    harness::{ServerClient, StoreRequests, pause},
+    request_budget::{REVALIDATION_AGE, costs_by},
 };
 
-use super::Stack;
+use super::LambdaStack;
 
 /// Returns the requests that a function sends for an operation.
-fn cost(stack: &Stack, function: &str, operation: impl FnOnce()) -> Requests {
+fn cost(stack: &LambdaStack, function: &str, operation: impl FnOnce()) -> StoreRequests {
     let before = stack.requests(function);
     operation();
     stack.requests(function).since(&before)
 }
 
 /// Checks the cost of an operation, without revalidations of copies that are too old.
-fn costs(stack: &Stack, function: &str, expected: &str, operation: impl FnMut()) {
+fn costs(stack: &LambdaStack, function: &str, expected: &str, operation: impl FnMut()) {
     costs_by(|| stack.requests(function), expected, operation);
 }
 
-fn query(stack: &Stack) -> Vec<serde_json::Value> {
+fn query(stack: &LambdaStack) -> Vec<serde_json::Value> {
     stack.query("budget", "SELECT sum(v) AS v FROM m")
 }
 
 #[test]
 fn events_have_the_expected_request_costs() {
-    let stack = Stack::start_alone();
+    let stack = LambdaStack::start_alone();
     stack.write("budget", "m,t=a v=1i 1");
     stack.kill_all("write");
     let registers = "1 get database_catalog, 1 get manifest, 1 get root_catalog";
@@ -79,7 +79,7 @@ fn events_have_the_expected_request_costs() {
     });
 
     // An instance that was frozen for a while revalidates its copies and sends no other requests.
-    pause(COLD);
+    pause(REVALIDATION_AGE);
     let renewed = cost(&stack, "write", || {
         _ = stack.write("budget", "m,t=a v=1i 3")
     });
@@ -107,7 +107,7 @@ fn events_have_the_expected_request_costs() {
 
 #[test]
 fn concurrent_events_of_one_instance_share_a_put() {
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         let limits = &mut configuration["functions"]["write"]["limits"];
         limits["max_instances"] = serde_json::json!(1);
         limits["concurrency"] = serde_json::json!(16);
@@ -119,7 +119,7 @@ fn concurrent_events_of_one_instance_share_a_put() {
     let cost = cost(&stack, "write", || {
         thread::scope(|scope| {
             for time in 0..writes {
-                let server: &Server = &stack;
+                let server: &ServerClient = &stack;
                 scope.spawn(move || server.write("budget", &format!("m,t=b v=1i {time}")));
             }
         });

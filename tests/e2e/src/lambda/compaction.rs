@@ -11,20 +11,20 @@ use serde_json::{Value, json};
 use crate::harness::{neap, pause, wait_for};
 
 use super::{
-    Stack,
+    LambdaStack,
     schedules::{FLUSH, FLUSH_LAG, add_small, ask_large, scheduled, write_large},
 };
 
 /// The number of concurrent compact instances.
-const TOGETHER: usize = 3;
+const CONCURRENCY: usize = 3;
 
 fn collect() -> Value {
     json!({ "event": "collect" })
 }
 
 /// Returns a stack with large segments that may be flushed, and the expected query results.
-fn stage(change: impl FnOnce(&mut Value)) -> (Stack, Vec<Value>) {
-    let stack = Stack::start_with(|configuration| {
+fn stage(change: impl FnOnce(&mut Value)) -> (LambdaStack, Vec<Value>) {
+    let stack = LambdaStack::start_with(|configuration| {
         for name in ["write", "query"] {
             configuration["functions"][name]["limits"]["max_instances"] = json!(1);
         }
@@ -38,7 +38,7 @@ fn stage(change: impl FnOnce(&mut Value)) -> (Stack, Vec<Value>) {
 }
 
 /// Checks that a new querier returns the expected results, and that the bucket is consistent.
-fn check(stack: &Stack, written: &[Value]) {
+fn check(stack: &LambdaStack, written: &[Value]) {
     stack.kill_all("query");
     assert_eq!(ask_large(stack), written);
     let report = neap(&stack.place.after(&["fsck", "--full"]));
@@ -51,7 +51,7 @@ fn check(stack: &Stack, written: &[Value]) {
 }
 
 /// Returns the sum of a counter in the logs of all instances of the compacting functions.
-fn done(stack: &Stack, what: &str) -> u64 {
+fn done(stack: &LambdaStack, what: &str) -> u64 {
     let log = stack.log("small") + &stack.log("compact");
     let counts = log.lines().filter_map(|line| {
         let line: Value = serde_json::from_str(line).ok()?;
@@ -60,7 +60,7 @@ fn done(stack: &Stack, what: &str) -> u64 {
     counts.sum()
 }
 
-fn sections(stack: &Stack) -> usize {
+fn sections(stack: &LambdaStack) -> usize {
     let sql = "SELECT row_count FROM system.parquet_files WHERE table_name = 'm'";
     stack.query("scheduled", sql).len()
 }
@@ -68,7 +68,7 @@ fn sections(stack: &Stack) -> usize {
 /// Repeats an event with instances that are killed after more and more requests, from `first` in steps of `step`, until
 /// an instance is not killed. Returns the number of kills.
 fn kill_ever_later(
-    stack: &Stack,
+    stack: &LambdaStack,
     function: &str,
     event: &Value,
     (first, step): (usize, usize),
@@ -115,10 +115,10 @@ fn flushes_and_merges_killed_at_any_request_lose_and_duplicate_nothing() {
 
 /// Invokes a function several times concurrently with an event. One of the instances is frozen or killed repeatedly.
 /// Returns how often.
-fn together(stack: &Stack, function: &str, event: &Value, trap: &Value) -> u64 {
+fn together(stack: &LambdaStack, function: &str, event: &Value, trap: &Value) -> u64 {
     stack.set_trap(function, trap);
     thread::scope(|scope| {
-        for _ in 0..TOGETHER {
+        for _ in 0..CONCURRENCY {
             // Some instances are killed, and some find that another one was faster.
             scope.spawn(|| (0..2).for_each(|_| drop(stack.try_invoke(function, event))));
         }
@@ -129,7 +129,7 @@ fn together(stack: &Stack, function: &str, event: &Value, trap: &Value) -> u64 {
 #[test]
 fn concurrent_compactors_frozen_and_killed_lose_and_duplicate_nothing() {
     let (stack, written) = stage(|configuration| {
-        configuration["functions"]["compact"]["limits"]["max_instances"] = json!(TOGETHER);
+        configuration["functions"]["compact"]["limits"]["max_instances"] = json!(CONCURRENCY);
     });
     let freeze = json!({ "after": 7, "again": true, "freeze_seconds": 0.4 });
     let is_over = AtomicBool::new(false);

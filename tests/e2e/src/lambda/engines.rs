@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::harness::wait_for;
 
 use super::{
-    Stack,
+    LambdaStack,
     plugins::{self, COPY, LIMIT},
 };
 
 /// The number of concurrent engines.
-const TOGETHER: usize = 3;
+const CONCURRENCY: usize = 3;
 /// The number of writes. Each is one segment.
 const WRITES: u64 = 30;
 /// Seconds between two ticks.
@@ -29,16 +29,16 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
 "#;
 
 /// Returns a stack with several engines. Each receives one message at a time.
-fn stack() -> Stack {
+fn stack() -> LambdaStack {
     plugins::stack_with("queue", |configuration| {
-        configuration["functions"]["engine"]["limits"]["max_instances"] = json!(TOGETHER);
+        configuration["functions"]["engine"]["limits"]["max_instances"] = json!(CONCURRENCY);
         configuration["queues"]["segments"]["batch_size"] = json!(1);
     })
 }
 
 /// Writes segments, and waits until all rows are copied. The scheduler's event finds the rows of segments whose
 /// notification failed.
-fn copy_all(stack: &Stack) {
+fn copy_all(stack: &LambdaStack) {
     for id in 1..=WRITES {
         stack.write("plants", &format!("samples id={id}i {id}"));
     }
@@ -55,7 +55,7 @@ fn copy_all(stack: &Stack) {
 }
 
 /// Returns the number of runs of each batch.
-fn runs(stack: &Stack) -> Vec<Value> {
+fn runs(stack: &LambdaStack) -> Vec<Value> {
     stack.query(
         "plants",
         "SELECT batch, count(*) AS n FROM runs GROUP BY batch",
@@ -117,7 +117,7 @@ fn every_row_reaches_a_plugin_if_concurrent_engines_are_killed() {
 }
 
 /// Returns the times of all runs in order.
-fn ticks(stack: &Stack) -> Vec<u64> {
+fn ticks(stack: &LambdaStack) -> Vec<u64> {
     let rows = stack.query("plants", "SELECT called FROM ticks ORDER BY called");
     let times = rows.iter().map(|row| row["called"].as_u64().unwrap());
     times.collect()
@@ -133,7 +133,7 @@ fn every_tick_runs_once_if_several_engines_receive_it_and_are_frozen() {
     let freeze = json!({ "after": 7, "again": true, "freeze_seconds": 0.5 });
     stack.set_trap("engine", &freeze);
     thread::scope(|scope| {
-        for _ in 0..2 * TOGETHER {
+        for _ in 0..2 * CONCURRENCY {
             scope.spawn(|| stack.invoke("engine", &event));
         }
     });

@@ -7,18 +7,18 @@ use serde_json::json;
 
 use crate::harness::Reply;
 
-use super::Stack;
+use super::LambdaStack;
 
 /// The services, by their names in the gateway.
 const SERVICES: [&str; 4] = ["http_api", "rest_api", "load_balancer", "function_url"];
 
 /// Sends a request to a service.
-fn ask(stack: &Stack, service: &str, method: &str, target: &str, body: Vec<u8>) -> Reply {
+fn ask(stack: &LambdaStack, service: &str, method: &str, target: &str, body: Vec<u8>) -> Reply {
     ask_with(stack, service, method, target, body, &[])
 }
 
 fn ask_with(
-    stack: &Stack,
+    stack: &LambdaStack,
     service: &str,
     method: &str,
     target: &str,
@@ -41,7 +41,7 @@ fn gzip(text: &str) -> Vec<u8> {
 
 #[test]
 fn writes_and_queries_have_the_same_effect_with_every_service() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     for (time, service) in SERVICES.into_iter().enumerate() {
         let write = |headers: &[(&str, &str)], body: Vec<u8>| {
             let target = "/api/v3/write_lp?db=services&precision=second";
@@ -100,7 +100,7 @@ fn writes_and_queries_have_the_same_effect_with_every_service() {
 
 #[test]
 fn errors_match_the_contract_with_every_service() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     stack.write("services", "m v=1i 1");
     let no_table = r#"{"db":"services","q":"SELECT * FROM nowhere"}"#;
     for (method, target, body) in [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     caches::{
-        definition::Cache,
+        definition::CacheDefinition,
         stage::{self, DB},
     },
     golden,
@@ -12,7 +12,7 @@ use crate::{
     life_of_data, malformed, real_input,
 };
 
-use super::Stack;
+use super::LambdaStack;
 
 /// The age at which a segment may be flushed on a network store.
 const FLUSH_LAG: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ const FLUSH: Duration = Duration::from_secs(120);
 
 #[test]
 fn answers_over_recorded_data_are_right_at_every_stage() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     let inputs = real_input::inputs();
     let stored: Vec<_> = inputs
         .iter()
@@ -41,7 +41,7 @@ fn answers_over_recorded_data_are_right_at_every_stage() {
 
 #[test]
 fn refused_requests_have_the_same_error_messages() {
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         for function in ["write", "query"] {
             let environment = &mut configuration["functions"][function]["environment"];
             environment["NEAP_MAX_HTTP_REQUEST_SIZE"] = malformed::LIMIT.into();
@@ -56,9 +56,9 @@ fn refused_requests_have_the_same_error_messages() {
     stack.finish();
 }
 
-fn stage() -> life_of_data::Stage<Stack> {
-    let stack = Stack::start();
-    life_of_data::Stage::of(stack.place.clone(), stack, FLUSH_LAG)
+fn stage() -> life_of_data::DataLifecycleFixture<LambdaStack> {
+    let stack = LambdaStack::start();
+    life_of_data::DataLifecycleFixture::of(stack.place.clone(), stack, FLUSH_LAG)
 }
 
 #[test]
@@ -84,21 +84,21 @@ fn undeleted_tables_and_databases_have_all_their_rows() {
 
 #[test]
 fn answers_to_sql_are_those_recorded() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     golden::compare_on("sql", &["--url", stack.url()]);
     stack.finish();
 }
 
 #[test]
 fn answers_to_influxql_are_those_recorded() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     golden::compare_on("influxql", &["--url", stack.url()]);
     stack.finish();
 }
 
 #[test]
 fn caches_match_their_definitions() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     stack.write(DB, "clock v=1");
     let begun = stage::now(&stack);
     let write = |lines: &str| stack.write(DB, &stage::since(begun, lines));
@@ -109,11 +109,11 @@ fn caches_match_their_definitions() {
          m,host=c v=4 -30",
     );
     let caches = [
-        Cache::last("m", "latest", &["host"]),
-        Cache::last("m", "two", &["room"])
+        CacheDefinition::last("m", "latest", &["host"]),
+        CacheDefinition::last("m", "two", &["room"])
             .of(&["host", "v"])
             .most(2),
-        Cache::distinct("m", "pairs", &["room", "host"]),
+        CacheDefinition::distinct("m", "pairs", &["room", "host"]),
     ];
     for cache in &caches {
         stage::create(&stack, cache);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Reply;
 
-use super::Stack;
+use super::LambdaStack;
 
 /// The number of rows in a result of 20 MB.
 const ROWS: usize = 20_000;
@@ -21,7 +21,7 @@ fn text(row: usize) -> String {
 
 #[test]
 fn a_result_of_20_megabytes_is_returned_completely() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     for first in (0..ROWS).step_by(ROWS / 5) {
         let lines =
             (first..first + ROWS / 5).map(|row| format!("m text=\"{}\" {row}\n", text(row)));
@@ -78,7 +78,7 @@ fn a_result_of_20_megabytes_is_returned_completely() {
 
 #[test]
 fn a_request_that_is_too_large_is_refused_before_it_reaches_a_function() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     stack.write("large", "m v=1i 1");
     let before = stack.requests("write");
     let lines = |megabytes: usize| {
@@ -98,8 +98,8 @@ fn a_request_that_is_too_large_is_refused_before_it_reaches_a_function() {
 }
 
 /// Returns a stack with functions behind URLs with `RESPONSE_STREAM`.
-fn streaming(change: impl FnOnce(&mut Value)) -> Stack {
-    Stack::start_with(|configuration| {
+fn streaming(change: impl FnOnce(&mut Value)) -> LambdaStack {
+    LambdaStack::start_with(|configuration| {
         configuration["gateway"] = json!({ "event": "function_url", "streaming": true });
         for function in ["write", "query"] {
             let environment = &mut configuration["functions"][function]["environment"];
@@ -183,7 +183,7 @@ fn an_aborted_stream_reports_an_error_and_is_not_a_valid_document() {
 
 #[test]
 fn queries_end_before_the_function_timeout() {
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         let limits = &mut configuration["functions"]["query"]["limits"];
         limits["timeout_seconds"] = json!(4);
         limits["max_instances"] = json!(1);

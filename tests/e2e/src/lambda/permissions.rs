@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::Stack;
+use super::LambdaStack;
 
 /// Returns a policy that allows reading everything and nothing else.
 fn only_reading() -> Value {
@@ -18,7 +18,7 @@ fn only_reading() -> Value {
 
 #[test]
 fn a_writer_without_write_permission_returns_errors() {
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         let functions = &mut configuration["functions"];
         let mut powerless = functions["write"].clone();
         powerless["policy"] = only_reading();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Reply, wait_for};
 
-use super::Stack;
+use super::LambdaStack;
 
 /// Maximum wait for a plugin: a sweep processes segments that are older than the flush lag.
 pub(super) const LIMIT: Duration = Duration::from_secs(90);
@@ -39,7 +39,7 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
     influxdb3_local.write(line)
 "#;
 
-fn send(stack: &Stack, path: &str, body: &Value) {
+fn send(stack: &LambdaStack, path: &str, body: &Value) {
     let request = stack.request("POST", path);
     let request = request.header("content-type", "application/json");
     let reply = Reply::of(request.body(body.to_string())).unwrap();
@@ -47,7 +47,7 @@ fn send(stack: &Stack, path: &str, body: &Value) {
 }
 
 /// Uploads a plugin and creates a trigger for it.
-pub(super) fn create(stack: &Stack, name: &str, code: &str, specification: &str) {
+pub(super) fn create(stack: &LambdaStack, name: &str, code: &str, specification: &str) {
     let file = format!("{name}.py");
     send(
         stack,
@@ -69,19 +69,19 @@ pub(super) fn create(stack: &Stack, name: &str, code: &str, specification: &str)
 }
 
 /// Returns a stack whose store notifies the engine of new segments in a given format.
-fn stack(shape: &str, hold: bool) -> Stack {
+fn stack(shape: &str, hold: bool) -> LambdaStack {
     stack_with(shape, |configuration| {
         configuration["notifications"]["faults"] = json!({ "hold": hold });
     })
 }
 
-pub(super) fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Stack {
+pub(super) fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> LambdaStack {
     let target = if shape == "queue" {
         "segments"
     } else {
         "engine"
     };
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         configuration["notifications"] = json!({
             "prefix": "tail/",
             "shape": shape,
@@ -95,7 +95,7 @@ pub(super) fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Stack 
 }
 
 /// Returns the copied rows; none if the table does not exist.
-pub(super) fn copies(stack: &Stack) -> BTreeSet<u64> {
+pub(super) fn copies(stack: &LambdaStack) -> BTreeSet<u64> {
     let sql = "SELECT v FROM copies";
     let body = json!({ "db": "plants", "q": sql }).to_string();
     let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
@@ -108,7 +108,7 @@ pub(super) fn copies(stack: &Stack) -> BTreeSet<u64> {
 }
 
 /// Waits until the rows are copied.
-fn copied(stack: &Stack, expected: impl IntoIterator<Item = u64>) {
+fn copied(stack: &LambdaStack, expected: impl IntoIterator<Item = u64>) {
     let expected: BTreeSet<u64> = expected.into_iter().collect();
     wait_for("copies", LIMIT, || {
         (copies(stack) == expected).then_some(())

@@ -4,12 +4,12 @@ use std::{thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, pause, wait_for};
+use crate::harness::{ServerClient, pause, wait_for};
 
-use super::Stack;
+use super::LambdaStack;
 
 /// The number of segments at which a flush is due.
-const DUE: usize = 300;
+const FLUSH_DUE_SEGMENTS: usize = 300;
 /// The number of concurrent writers.
 const WRITERS: usize = 3;
 /// Maximum wait for a flush: the flush lag of a network store, and a margin for a slow machine.
@@ -25,12 +25,12 @@ pub(super) fn scheduled() -> Value {
     json!({ "event": "scheduled" })
 }
 
-/// Writes [`DUE`] segments, divided between all writers.
-fn write(server: &Server, round: usize) {
+/// Writes [`FLUSH_DUE_SEGMENTS`] segments, divided between all writers.
+fn write(server: &ServerClient, round: usize) {
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             scope.spawn(move || {
-                for segment in 0..DUE.div_ceil(WRITERS) {
+                for segment in 0..FLUSH_DUE_SEGMENTS.div_ceil(WRITERS) {
                     let time = (segment % DAYS) * DAY + round * 1_000 + segment;
                     let line = format!("m,writer=w{writer} round={round}i,v=1i {time}");
                     server.write("scheduled", &line);
@@ -40,13 +40,13 @@ fn write(server: &Server, round: usize) {
     });
 }
 
-fn counts(stack: &Stack) -> Vec<Value> {
+fn counts(stack: &LambdaStack) -> Vec<Value> {
     let sql = "SELECT round, count(*) AS n, sum(v) AS v FROM m GROUP BY round ORDER BY round";
     stack.query("scheduled", sql)
 }
 
 /// Invokes a function with the scheduler's event until it flushes the tail of the database, all of it in one flush.
-fn flush(stack: &Stack, function: &str) {
+fn flush(stack: &LambdaStack, function: &str) {
     pause(FLUSH_LAG);
     let before = stack.requests(function).of("put manifest");
     wait_for("flush", FLUSH, || {
@@ -56,7 +56,7 @@ fn flush(stack: &Stack, function: &str) {
 }
 
 /// Checks that a new querier returns the expected results without reading segments.
-fn check_flushed(stack: &Stack, ask: impl Fn() -> Vec<Value>, expected: &[Value]) {
+fn check_flushed(stack: &LambdaStack, ask: impl Fn() -> Vec<Value>, expected: &[Value]) {
     stack.kill_all("query");
     let before = stack.requests("query");
     assert_eq!(ask(), expected);
@@ -66,9 +66,9 @@ fn check_flushed(stack: &Stack, ask: impl Fn() -> Vec<Value>, expected: &[Value]
 
 #[test]
 fn a_tail_of_many_segments_is_flushed_by_schedule() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     write(&stack, 0);
-    let each = DUE.div_ceil(WRITERS) * WRITERS;
+    let each = FLUSH_DUE_SEGMENTS.div_ceil(WRITERS) * WRITERS;
     let written = [json!({ "round": 0, "n": each, "v": each })];
     assert_eq!(counts(&stack), written);
     flush(&stack, "compact");
@@ -104,7 +104,7 @@ const LARGE_ROWS: usize = 32;
 const SMALL_TABLES: usize = 4;
 
 /// Writes large segments, each of which also writes to the same point.
-pub(super) fn write_large(stack: &Stack) {
+pub(super) fn write_large(stack: &LambdaStack) {
     let mut seed = 88_172_645_463_325_252;
     let mut last = None;
     for write in 0..LARGE_WRITES {
@@ -124,7 +124,7 @@ pub(super) fn write_large(stack: &Stack) {
 }
 
 /// Queries large segments: the rows of each and their size, and the newest version of a point.
-pub(super) fn ask_large(stack: &Stack) -> Vec<Value> {
+pub(super) fn ask_large(stack: &LambdaStack) -> Vec<Value> {
     let sql = "SELECT write, count(*) AS n, sum(length(text)) AS l, min(text) AS t FROM m GROUP BY write ORDER BY write";
     let mut rows = stack.query("scheduled", sql);
     assert_eq!(rows.len(), LARGE_WRITES);
@@ -145,7 +145,7 @@ pub(super) fn ask_large(stack: &Stack) -> Vec<Value> {
 #[test]
 fn a_large_tail_is_flushed_in_parts_that_are_merged_through_the_queue() {
     // With little memory, a flush takes few segments, and nothing is merged.
-    let stack = Stack::start_with(add_small);
+    let stack = LambdaStack::start_with(add_small);
     write_large(&stack);
     let ask = || ask_large(&stack);
     let written = ask();
@@ -173,7 +173,7 @@ fn a_large_tail_is_flushed_in_parts_that_are_merged_through_the_queue() {
 
 #[test]
 fn an_invalid_merge_order_goes_to_the_dead_letter_queue_and_does_not_block_others() {
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         let queue = &mut configuration["queues"]["merges"];
         queue["visibility_seconds"] = json!(0.2);
         queue["max_receives"] = json!(2);

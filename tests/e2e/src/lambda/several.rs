@@ -10,9 +10,9 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{Server, pause};
+use crate::harness::{ServerClient, pause};
 
-use super::Stack;
+use super::LambdaStack;
 
 /// The number of concurrent clients, which write and query.
 const CLIENTS: usize = 3;
@@ -23,13 +23,13 @@ const ROWS: usize = 4;
 
 /// The sent and the acknowledged writes of a client. Each is identified by its first row.
 #[derive(Debug, Default)]
-struct Sent {
+struct SentWrites {
     all: BTreeSet<usize>,
     acknowledged: BTreeSet<usize>,
 }
 
 /// Writes the rows from `first` on. Returns whether they were acknowledged.
-fn write(server: &Server, client: usize, first: usize) -> bool {
+fn write(server: &ServerClient, client: usize, first: usize) -> bool {
     // Some writes also need a change of the catalog.
     let table = first / ROWS / 6;
     let lines = (first..first + ROWS).map(|row| {
@@ -47,7 +47,7 @@ fn write(server: &Server, client: usize, first: usize) -> bool {
 }
 
 /// Returns the first rows of a client's stored writes; `None` if the querier was killed.
-fn stored(server: &Server, client: usize) -> Option<BTreeSet<usize>> {
+fn stored(server: &ServerClient, client: usize) -> Option<BTreeSet<usize>> {
     let sql = format!("SELECT id FROM samples WHERE client = 'c{client}' ORDER BY id");
     let body = json!({ "db": "several", "q": sql }).to_string();
     let request = server.request("POST", "/api/v3/query_sql").body(body);
@@ -69,8 +69,8 @@ fn stored(server: &Server, client: usize) -> Option<BTreeSet<usize>> {
 }
 
 /// Runs the rounds of a client, and checks that each write is visible to the next query.
-fn rounds(server: &Server, client: usize) -> Sent {
-    let mut sent = Sent::default();
+fn rounds(server: &ServerClient, client: usize) -> SentWrites {
+    let mut sent = SentWrites::default();
     for round in 0..ROUNDS {
         let first = round * ROWS;
         sent.all.insert(first);
@@ -90,13 +90,13 @@ fn rounds(server: &Server, client: usize) -> Sent {
 }
 
 /// Runs all clients concurrently, and calls `meanwhile` repeatedly until they end.
-fn clients(stack: &Stack, mut meanwhile: impl FnMut(usize)) -> Vec<Sent> {
+fn clients(stack: &LambdaStack, mut meanwhile: impl FnMut(usize)) -> Vec<SentWrites> {
     // The first write creates the cluster.
     stack.write("several", "begin v=1i 1");
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let clients = (0..CLIENTS).map(|client| {
-            let server: &Server = stack;
+            let server: &ServerClient = stack;
             scope.spawn(move || rounds(server, client))
         });
         let clients: Vec<_> = clients.collect();
@@ -118,7 +118,7 @@ fn clients(stack: &Stack, mut meanwhile: impl FnMut(usize)) -> Vec<Sent> {
 }
 
 /// Checks on every querier that no acknowledged write is missing.
-fn check(stack: &Stack, sent: &[Sent]) {
+fn check(stack: &LambdaStack, sent: &[SentWrites]) {
     for querier in 0..2 {
         for (client, sent) in sent.iter().enumerate() {
             let stored = stored(stack, client).expect("an answer");
@@ -135,7 +135,7 @@ fn choose(from: &[u64], turn: usize) -> Option<u64> {
 
 #[test]
 fn writers_and_queriers_see_each_other_at_once() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     let sent = clients(&stack, |_| pause(Duration::from_millis(20)));
     for sent in &sent {
         assert_eq!(sent.acknowledged, sent.all);
@@ -148,7 +148,7 @@ fn writers_and_queriers_see_each_other_at_once() {
 
 #[test]
 fn nothing_is_lost_when_instances_are_killed_at_any_moment() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     let mut kills = 0;
     let sent = clients(&stack, |turn| {
         pause(Duration::from_millis(150));
@@ -172,7 +172,7 @@ fn nothing_is_lost_when_instances_are_killed_at_any_moment() {
 
 #[test]
 fn nothing_is_lost_when_instances_are_frozen_during_events() {
-    let stack = Stack::start();
+    let stack = LambdaStack::start();
     let sent = clients(&stack, |turn| {
         let function = if turn % 3 == 2 { "query" } else { "write" };
         if let Some(instance) = choose(&stack.instances(function), turn) {
@@ -194,7 +194,7 @@ fn nothing_is_lost_when_instances_are_frozen_during_events() {
 
 #[test]
 fn a_writer_frozen_for_too_long_does_not_acknowledge_a_void_segment() {
-    let stack = Stack::start_alone();
+    let stack = LambdaStack::start_alone();
     stack.write("several", "begin v=1i 1");
     let instance = stack.instances("write")[0];
     thread::scope(|scope| {

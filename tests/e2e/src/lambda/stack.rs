@@ -14,21 +14,22 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Place, Reply, Requests, Server, lambda_binary, lambda_local_binary, program, wait_for,
+    Reply, ServerClient, StoreFixture, StoreRequests, lambda_binary, lambda_local_binary, program,
+    wait_for,
 };
 
 /// Maximum duration of a graceful stop.
 const END: Duration = Duration::from_secs(30);
 
-/// `neap-lambda-local` with the functions, stopped on drop. Dereferences to the [`Server`] of the gateway.
+/// `neap-lambda-local` with the functions, stopped on drop. Dereferences to the [`ServerClient`] of the gateway.
 #[derive(Debug)]
-pub(super) struct Stack {
+pub(super) struct LambdaStack {
     child: Child,
     input: Option<ChildStdin>,
-    gateway: Server,
-    control: Server,
+    gateway: ServerClient,
+    control: ServerClient,
     /// The store, for `neap` commands.
-    pub(super) place: Place,
+    pub(super) place: StoreFixture,
     _folder: TempDir,
 }
 
@@ -55,7 +56,7 @@ fn function(name: &str, max_instances: usize) -> Value {
     })
 }
 
-impl Stack {
+impl LambdaStack {
     /// Starts a stack with at most three writers, two queriers, and one instance of each other function.
     pub(super) fn start() -> Self {
         Self::start_with(|_| {})
@@ -123,9 +124,9 @@ impl Stack {
         Self {
             input: child.stdin.take(),
             child,
-            gateway: Server::at(address("gateway")),
-            control: Server::at(address("control")),
-            place: Place::s3(address("store"), address("bucket")),
+            gateway: ServerClient::at(address("gateway")),
+            control: ServerClient::at(address("control")),
+            place: StoreFixture::s3(address("store"), address("bucket")),
             _folder: folder,
         }
     }
@@ -221,10 +222,10 @@ impl Stack {
     }
 
     /// Returns the requests to the store that a function has sent.
-    pub(super) fn requests(&self, function: &str) -> Requests {
+    pub(super) fn requests(&self, function: &str) -> StoreRequests {
         let counts = self.look("/store/requests")[function].clone();
         let counts: BTreeMap<String, u64> = serde_json::from_value(counts).unwrap_or_default();
-        Requests(counts)
+        StoreRequests(counts)
     }
 
     /// Returns the requests to the store that a policy denied.
@@ -273,15 +274,15 @@ impl Stack {
     }
 }
 
-impl Deref for Stack {
-    type Target = Server;
+impl Deref for LambdaStack {
+    type Target = ServerClient;
 
-    fn deref(&self) -> &Server {
+    fn deref(&self) -> &ServerClient {
         &self.gateway
     }
 }
 
-impl Drop for Stack {
+impl Drop for LambdaStack {
     fn drop(&mut self) {
         if thread::panicking() {
             for function in ["write", "query", "compact", "engine"] {

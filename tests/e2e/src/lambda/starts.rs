@@ -14,16 +14,16 @@ use std::{
 
 use serde_json::json;
 
-use super::Stack;
+use super::LambdaStack;
 
 /// A TCP proxy to the store that can silence its existing connections.
-struct Router {
+struct SilencingProxy {
     endpoint: String,
     store: Arc<OnceLock<String>>,
     forgotten: Arc<AtomicU64>,
 }
 
-impl Router {
+impl SilencingProxy {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -50,7 +50,7 @@ impl Router {
     }
 
     /// Sets the store of a stack as the target.
-    fn lead_to(&self, stack: &Stack) {
+    fn lead_to(&self, stack: &LambdaStack) {
         let mut flags = stack.place.flags.iter();
         let store = flags.find_map(|flag| flag.strip_prefix("http://"));
         self.store.set(store.unwrap().to_owned()).unwrap();
@@ -80,8 +80,8 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_known: impl Fn() -> bool) {
 
 #[test]
 fn connections_that_die_while_instances_are_frozen_cause_no_failures() {
-    let router = Router::start();
-    let stack = Stack::start_with(|configuration| {
+    let router = SilencingProxy::start();
+    let stack = LambdaStack::start_with(|configuration| {
         for name in ["write", "query"] {
             let function = &mut configuration["functions"][name];
             function["limits"]["max_instances"] = json!(1);
@@ -119,7 +119,7 @@ fn connections_that_die_while_instances_are_frozen_cause_no_failures() {
 
 #[test]
 fn an_instance_restored_from_a_snapshot_refuses_to_start() {
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         let environment = &mut configuration["functions"]["write"]["environment"];
         environment["AWS_LAMBDA_INITIALIZATION_TYPE"] = json!("snap-start");
     });

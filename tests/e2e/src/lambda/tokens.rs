@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::{
     golden,
-    harness::{Reply, Server, pause},
+    harness::{Reply, ServerClient, pause},
 };
 
-use super::Stack;
+use super::LambdaStack;
 
 /// Maximum time for which an instance may use its copy of the tokens.
 const SYNC: Duration = Duration::from_secs(2);
@@ -19,8 +19,8 @@ const SYNC: Duration = Duration::from_secs(2);
 const TURNS: usize = 4;
 
 /// Returns a stack that requires tokens.
-fn stack(sync: &str) -> Stack {
-    Stack::start_with(|configuration| {
+fn stack(sync: &str) -> LambdaStack {
+    LambdaStack::start_with(|configuration| {
         for name in ["write", "query", "compact", "engine"] {
             let environment = &mut configuration["functions"][name]["environment"];
             environment
@@ -37,17 +37,17 @@ fn status(request: RequestBuilder) -> u16 {
     Reply::of(request).unwrap().status
 }
 
-fn write(server: &Server, database: &str) -> RequestBuilder {
+fn write(server: &ServerClient, database: &str) -> RequestBuilder {
     let path = format!("/api/v3/write_lp?db={database}&precision=second");
     server.request("POST", &path).body("m v=1i 1")
 }
 
-fn query(server: &Server, database: &str) -> RequestBuilder {
+fn query(server: &ServerClient, database: &str) -> RequestBuilder {
     let path = format!("/api/v3/query_sql?db={database}&q=SELECT%20v%20FROM%20m");
     server.request("GET", &path)
 }
 
-fn plugin(server: &Server) -> RequestBuilder {
+fn plugin(server: &ServerClient) -> RequestBuilder {
     server.request("GET", "/api/v3/engine/none")
 }
 
@@ -61,7 +61,7 @@ fn statuses(requests: impl Fn() -> Vec<RequestBuilder>) -> Vec<Vec<u16>> {
 }
 
 /// Creates a token with a request as a client sends it.
-fn create(stack: &Stack, admin: &str, path: &str, body: &Value) -> String {
+fn create(stack: &LambdaStack, admin: &str, path: &str, body: &Value) -> String {
     let request = stack.request("POST", path).bearer_auth(admin);
     let request = request.header("content-type", "application/json");
     let reply = Reply::of(request.body(body.to_string())).unwrap();
@@ -73,7 +73,8 @@ fn create(stack: &Stack, admin: &str, path: &str, body: &Value) -> String {
 #[test]
 fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
     let stack = stack("2s");
-    let all = |server: &Server| vec![write(server, "home"), query(server, "home"), plugin(server)];
+    let all =
+        |server: &ServerClient| vec![write(server, "home"), query(server, "home"), plugin(server)];
     assert_eq!(statuses(|| all(&stack)), [[401, 401, 401]]);
     let admin = stack.first_token();
     let again = Reply::of(stack.request("POST", "/api/v3/configure/token/admin")).unwrap();
@@ -153,7 +154,7 @@ fn a_token_has_its_permissions_until_every_instance_detects_its_revocation() {
     let deputy = create(&stack, &admin, "/api/v3/configure/token/named_admin", &body);
     let [reader, deputy] = [reader, deputy].map(|token| stack.with_token(&token));
     // An instance looks up an unknown token at once.
-    let all = |server: &Server| {
+    let all = |server: &ServerClient| {
         vec![
             query(server, "home"),
             query(server, "other"),
@@ -178,7 +179,7 @@ fn a_token_has_its_permissions_until_every_instance_detects_its_revocation() {
 
 #[test]
 fn answers_about_tokens_are_those_recorded() {
-    let stack = Stack::start_with(|configuration| {
+    let stack = LambdaStack::start_with(|configuration| {
         for name in ["write", "query", "engine"] {
             let function = &mut configuration["functions"][name];
             function["limits"]["max_instances"] = json!(1);

@@ -1,6 +1,6 @@
 //! Malformed changes of databases and tables.
 
-use super::{CHARACTERS, Case, case, error};
+use super::{CHARACTERS, MalformedRequest, case, error};
 
 const DATABASE: &str = "/api/v3/configure/database";
 const RETENTION: &str = "/api/v3/configure/database/retention_period";
@@ -11,17 +11,23 @@ const EXISTS: &str = "attempted to create a resource that already exists";
 const NOT_FOUND: &str = "the requested resource was not found: nope";
 const NO_TIME: &str = "Cannot parse the timestamp: premature end of input";
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<MalformedRequest> {
     let mut cases = databases();
     cases.extend(tables());
     cases
 }
 
-fn json(method: &'static str, path: &str, body: &str, status: u16, answer: &str) -> Case {
+fn json(
+    method: &'static str,
+    path: &str,
+    body: &str,
+    status: u16,
+    answer: &str,
+) -> MalformedRequest {
     case(method, path, body, status, answer).with("Content-Type", "application/json")
 }
 
-fn databases() -> Vec<Case> {
+fn databases() -> Vec<MalformedRequest> {
     let post = |body, status, answer: &str| json("POST", DATABASE, body, status, answer);
     let at = |method, path: &str, query: &str, status, answer: &str| {
         case(method, format!("{path}?{query}"), "", status, answer)
@@ -95,7 +101,7 @@ fn databases() -> Vec<Case> {
     ]
 }
 
-fn tables() -> Vec<Case> {
+fn tables() -> Vec<MalformedRequest> {
     let post = |body, status, answer: &str| json("POST", TABLE, body, status, answer);
     vec![
         case(

@@ -1,6 +1,6 @@
 //! Malformed writes.
 
-use super::{CHARACTERS, Case, case, error, gzip, v2};
+use super::{CHARACTERS, MalformedRequest, case, error, gzip, v2};
 
 const V3: &str = "/api/v3/write_lp";
 const V2: &str = "/api/v2/write";
@@ -13,7 +13,7 @@ const NOT_UTF8: &str =
     "body content is not valid utf8: invalid utf-8 sequence of 1 bytes from index 7";
 const NO_BOOLEAN: &str = "serde error: provided string was not `true` or `false`";
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<MalformedRequest> {
     let mut cases = targets();
     cases.extend(lines());
     cases.extend(bodies());
@@ -22,7 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Errors that the server detects before it reads the body.
-fn targets() -> Vec<Case> {
+fn targets() -> Vec<MalformedRequest> {
     let long = "x".repeat(512);
     let precisions = "expected one of `auto`, `s`, `second`, `millisecond`, `ms`, `microsecond`, `u`, `us`, `n`, `nanosecond`, `ns`";
     let old = precisions.replace("`auto`, ", "");
@@ -97,7 +97,7 @@ fn refused(number: usize, text: &str, message: &str) -> String {
 }
 
 /// Errors of a line, on each of the three endpoints.
-fn lines() -> Vec<Case> {
+fn lines() -> Vec<MalformedRequest> {
     let lines = [
         (
             "bad",
@@ -178,7 +178,7 @@ fn lines() -> Vec<Case> {
 }
 
 /// Errors of a complete body.
-fn bodies() -> Vec<Case> {
+fn bodies() -> Vec<MalformedRequest> {
     let empty = "incoming write was empty";
     let v2_empty = v2("write buffer error: incoming write was empty");
     let mut cases = Vec::new();
@@ -224,7 +224,7 @@ fn bodies() -> Vec<Case> {
 }
 
 /// Errors in the encoding of a body.
-fn encodings() -> Vec<Case> {
+fn encodings() -> Vec<MalformedRequest> {
     let target = format!("{V3}?db=w");
     let post = |body: Vec<u8>, encoding, status, answer: &str| {
         case("POST", target.clone(), body, status, answer).with("Content-Encoding", encoding)

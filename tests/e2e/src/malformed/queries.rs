@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Case, case, error};
+use super::{MalformedRequest, case, error};
 
 const PATH: &str = "/api/v3/query_sql";
 
@@ -10,7 +10,7 @@ const FORMATS: &str = "unknown variant `xml`, expected one of `parquet`, `csv`, 
 const NO_VALUE: &str =
     "expected null, a boolean, a number or a string as the value of a query parameter";
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<MalformedRequest> {
     let mut cases = urls();
     cases.extend(bodies());
     cases.extend(headers());
@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-fn urls() -> Vec<Case> {
+fn urls() -> Vec<MalformedRequest> {
     let get = |query: &str, answer: &str| case("GET", format!("{PATH}{query}"), "", 400, answer);
     vec![
         get("", "missing query parameters 'db' and 'q'"),
@@ -50,7 +50,7 @@ fn urls() -> Vec<Case> {
     ]
 }
 
-fn bodies() -> Vec<Case> {
+fn bodies() -> Vec<MalformedRequest> {
     let post = |body: &str, answer: &str| {
         case(
             "POST",
@@ -97,7 +97,7 @@ fn bodies() -> Vec<Case> {
     cases
 }
 
-fn headers() -> Vec<Case> {
+fn headers() -> Vec<MalformedRequest> {
     let good = json!({ "db": "w", "q": "SELECT 1 AS a" }).to_string();
     let post = |header, value, answer: &str| {
         case("POST", PATH, good.clone(), 400, answer).with(header, value)
@@ -132,7 +132,7 @@ fn headers() -> Vec<Case> {
     ]
 }
 
-fn statements() -> Vec<Case> {
+fn statements() -> Vec<MalformedRequest> {
     let sql = |sql: &str, status, answer: &str| {
         case(
             "POST",

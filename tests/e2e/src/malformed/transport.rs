@@ -7,13 +7,13 @@ use std::{
 };
 
 use super::{gzip, stage};
-use crate::harness::{Reply, Server};
+use crate::harness::{Reply, ServerClient};
 
 /// Read timeout of the client.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends bytes, and reads until the server closes the connection.
-fn exchange(server: &Server, bytes: &[u8]) -> String {
+fn exchange(server: &ServerClient, bytes: &[u8]) -> String {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();

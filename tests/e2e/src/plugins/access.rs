@@ -4,8 +4,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, Stage, Trigger, send};
-use crate::harness::{Neap, Place, Reply, Server, neap, repository};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition, send};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, repository};
 
 /// Returns the requests that require an administrator.
 fn administration() -> [(&'static str, &'static str, Value); 9] {
@@ -60,7 +60,7 @@ fn administration() -> [(&'static str, &'static str, Value); 9] {
 }
 
 /// Creates a token with one permission.
-fn token(server: &Server, admin: &str, name: &str, permission: &str) -> String {
+fn token(server: &ServerClient, admin: &str, name: &str, permission: &str) -> String {
     let arguments = [
         "create",
         "token",
@@ -88,14 +88,14 @@ fn administrators_create_triggers_and_users_of_the_database_call_them() {
         "--package-manager",
         "disabled",
     ];
-    let server = Neap::serve_with_tokens(&Place::memory(), &flags);
+    let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
     let key = server.first_token();
     let admin = server.with_token(&key);
     admin.write(DB, "begin v=1 1");
     admin.write("other", "begin v=1 1");
-    let created = Trigger::new("echo", "echo.py", "request:echo").try_create(&admin);
+    let created = TriggerDefinition::new("echo", "echo.py", "request:echo").try_create(&admin);
     assert_eq!(created.status, 200, "{}", created.text());
-    let call = |server: &Server| server.get("/api/v3/engine/echo").status;
+    let call = |server: &ServerClient| server.get("/api/v3/engine/echo").status;
     assert_eq!(call(&server), 401);
     assert_eq!(call(&server.with_token("apiv3_wrong")), 401);
     for (name, permission, status) in [
@@ -136,13 +136,13 @@ fn administrators_create_triggers_and_users_of_the_database_call_them() {
 
 #[test]
 fn a_server_without_tokens_runs_plugins_only_if_enabled() {
-    let server = Neap::serve(&Place::memory());
+    let server = NeapProcess::serve(&StoreFixture::memory());
     server.write(DB, "begin v=1 1");
     let body = json!({ "plugin_name": "evil.py", "content": "" });
     let reply = send(&server, "POST", "/api/v3/plugins/files", &body);
     assert_eq!(reply.status, 403, "{}", reply.text());
     assert!(reply.text().contains("--plugin-dir"), "{}", reply.text());
-    let reply = Trigger::new(
+    let reply = TriggerDefinition::new(
         "t",
         "gh:influxdata/downsampler/downsampler.py",
         "all_tables",
@@ -154,13 +154,13 @@ fn a_server_without_tokens_runs_plugins_only_if_enabled() {
 #[test]
 fn kinds_of_triggers_can_be_disabled() {
     let flags = ["--restrict-plugin-triggers-to", "wal,request"];
-    let stage = Stage::on(Place::memory(), &flags);
-    let reply = Trigger::new("s", "ticks.py", "every:1s").try_create(&stage.server);
+    let stage = PluginServerFixture::on(StoreFixture::memory(), &flags);
+    let reply = TriggerDefinition::new("s", "ticks.py", "every:1s").try_create(&stage.server);
     assert_eq!(reply.status, 400);
     let text = "server is configured to reject";
     assert!(reply.text().contains(text), "{}", reply.text());
-    Trigger::new("w", "seen.py", "all_tables").create(&stage);
-    Trigger::new("r", "echo.py", "request:r").create(&stage);
+    TriggerDefinition::new("w", "seen.py", "all_tables").create(&stage);
+    TriggerDefinition::new("r", "echo.py", "request:r").create(&stage);
     assert_eq!(stage.ask("r").status, 200);
 }
 
@@ -176,12 +176,12 @@ with zipfile.ZipFile(sys.argv[1] + "/leaves-1.0-py3-none-any.whl", "w") as wheel
 
 #[test]
 fn packages_are_installed_for_the_next_run() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.put(
         "uses.py",
         "def process_request(*_):\n    import leaves\n    return str(leaves.COUNT)\n",
     );
-    Trigger::new("uses", "uses.py", "request:uses").create(&stage);
+    TriggerDefinition::new("uses", "uses.py", "request:uses").create(&stage);
     let reply = stage.ask("uses");
     assert_eq!(reply.status, 500);
     assert!(

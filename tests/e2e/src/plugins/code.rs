@@ -4,27 +4,27 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, Stage, Trigger, eventually};
-use crate::harness::{Neap, Place, Server};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture};
 
 /// Returns a plugin that answers with a word.
 fn saying(word: &str) -> String {
     format!("def process_request(*_):\n    return {word:?}\n")
 }
 
-fn ask(server: &Server, path: &str) -> String {
+fn ask(server: &ServerClient, path: &str) -> String {
     server.get(&format!("/api/v3/engine/{path}")).text()
 }
 
 /// Uploads a new file of a plugin.
-fn upload(stage: &Stage, name: &str, text: &str) {
+fn upload(stage: &PluginServerFixture, name: &str, text: &str) {
     let body = json!({ "plugin_name": name, "content": text });
     let reply = stage.send("POST", "/api/v3/plugins/files", &body);
     assert_eq!(reply.status, 200, "{name}: {}", reply.text());
 }
 
 /// Changes the code of a trigger.
-fn update(stage: &Stage, trigger: &str, text: &str) {
+fn update(stage: &PluginServerFixture, trigger: &str, text: &str) {
     let body = json!({ "plugin_name": trigger, "content": text });
     let reply = stage.send("PUT", "/api/v3/plugins/files", &body);
     assert_eq!(reply.status, 200, "{trigger}: {}", reply.text());
@@ -32,8 +32,8 @@ fn update(stage: &Stage, trigger: &str, text: &str) {
 
 #[test]
 fn a_package_is_a_folder_with_its_modules() {
-    let stage = Stage::new();
-    Trigger::new("seasons", "seasons", "request:season").create(&stage);
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("seasons", "seasons", "request:season").create(&stage);
     let reply = stage.ask("season?month=4");
     assert_eq!(reply.status, 200, "{}", reply.text());
     let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
@@ -54,15 +54,16 @@ fn a_package_is_a_folder_with_its_modules() {
         stage.ask("season?month=4").text().contains("always summer")
     });
     fs::create_dir(stage.folder().join("no_package")).unwrap();
-    let reply = Trigger::new("none", "no_package", "request:none").try_create(&stage.server);
+    let reply =
+        TriggerDefinition::new("none", "no_package", "request:none").try_create(&stage.server);
     assert!(reply.status >= 400, "{}", reply.text());
 }
 
 #[test]
 fn a_file_in_a_folder_is_read_again_when_it_changes() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.put("some/folder/says.py", &saying("before"));
-    Trigger::new("says", "some/folder/says.py", "request:says").create(&stage);
+    TriggerDefinition::new("says", "some/folder/says.py", "request:says").create(&stage);
     assert_eq!(ask(&stage.server, "says"), "before");
     stage.put("some/folder/says.py", &saying("afterwards"));
     eventually("answer", "afterwards".to_owned(), || {
@@ -76,9 +77,9 @@ fn a_file_in_a_folder_is_read_again_when_it_changes() {
 
 #[test]
 fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
-    let stage = Stage::on(Place::own_s3(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
     upload(&stage, "sent.py", &saying("first"));
-    Trigger::new("one", "sent.py", "request:one").create(&stage);
+    TriggerDefinition::new("one", "sent.py", "request:one").create(&stage);
     assert_eq!(ask(&stage.server, "one"), "first");
     update(&stage, "one", &saying("second"));
     eventually("answer", "second".to_owned(), || ask(&stage.server, "one"));
@@ -86,7 +87,7 @@ fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
     // The other server has access only to the bucket.
     let empty = tempfile::TempDir::new().unwrap();
     let flags = ["--plugin-dir", empty.path().to_str().unwrap()];
-    let other = Neap::serve_with(&stage.place, &flags);
+    let other = NeapProcess::serve_with(&stage.place, &flags);
     assert_eq!(ask(&other, "one"), "second");
     update(&stage, "one", &saying("third"));
     eventually("answer elsewhere", "third".to_owned(), || {
@@ -107,14 +108,14 @@ fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
 
 #[test]
 fn a_package_is_replaced_as_a_whole() {
-    let stage = Stage::on(Place::directory(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::directory(), &[]);
     upload(
         &stage,
         "pack/__init__.py",
         "from .word import WORD\n\n\ndef process_request(*_):\n    return WORD\n",
     );
     upload(&stage, "pack/word.py", "WORD = 'old'\n");
-    Trigger::new("pack", "pack", "request:pack").create(&stage);
+    TriggerDefinition::new("pack", "pack", "request:pack").create(&stage);
     assert_eq!(ask(&stage.server, "pack"), "old");
     let files = json!([
         { "relative_path": "__init__.py", "content": "from .inner.words import WORD\n\n\ndef process_request(*_):\n    return WORD\n" },
@@ -125,13 +126,13 @@ fn a_package_is_replaced_as_a_whole() {
     let reply = stage.send("PUT", "/api/v3/plugins/directory", &body);
     assert_eq!(reply.status, 200, "{}", reply.text());
     eventually("answer", "new".to_owned(), || ask(&stage.server, "pack"));
-    let stage = stage.restarted(Neap::kill);
+    let stage = stage.restarted(NeapProcess::kill);
     assert_eq!(ask(&stage.server, "pack"), "new");
 }
 
 #[test]
 fn invalid_upload_paths_are_refused() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     for name in ["../evil.py", "/evil.py", "a/../../evil.py", ""] {
         let body = json!({ "plugin_name": name, "content": "" });
         let reply = stage.send("POST", "/api/v3/plugins/files", &body);
@@ -139,7 +140,7 @@ fn invalid_upload_paths_are_refused() {
     }
     let body = json!({ "plugin_name": "no_such_trigger", "content": "" });
     assert!(stage.send("PUT", "/api/v3/plugins/files", &body).status >= 400);
-    Trigger::new("echo", "echo.py", "request:echo").create(&stage);
+    TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
     let files = json!([{ "relative_path": "../evil.py", "content": "" }]);
     let body = json!({ "plugin_name": "echo", "files": files });
     assert!(stage.send("PUT", "/api/v3/plugins/directory", &body).status >= 400);
@@ -148,7 +149,7 @@ fn invalid_upload_paths_are_refused() {
 
 #[test]
 fn triggers_are_made_and_updated_from_the_command_line() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let local = tempfile::TempDir::new().unwrap();
     let file = local.path().join("mine.py");
     fs::write(&file, saying("from here")).unwrap();

@@ -7,7 +7,7 @@ mod series;
 
 use serde_json::Value;
 
-use super::stage::{DB, Stage};
+use super::stage::{DB, PluginServerFixture};
 use crate::harness::Reply;
 
 /// Returns the path of a plugin of the collection.
@@ -16,7 +16,7 @@ fn plugin(name: &str) -> String {
 }
 
 /// Writes lines whose times are seconds since `begin`.
-fn write_since(stage: &Stage, begin: i64, lines: &str) {
+fn write_since(stage: &PluginServerFixture, begin: i64, lines: &str) {
     let moved = lines.lines().map(|line| {
         let (point, time) = line.trim().rsplit_once(' ').unwrap();
         format!("{point} {}\n", begin + time.parse::<i64>().unwrap())
@@ -25,7 +25,7 @@ fn write_since(stage: &Stage, begin: i64, lines: &str) {
 }
 
 /// Posts JSON to a trigger, and returns the status and the JSON of its answer.
-fn post(stage: &Stage, path: &str, body: &Value) -> (u16, Value) {
+fn post(stage: &PluginServerFixture, path: &str, body: &Value) -> (u16, Value) {
     let request = stage
         .server
         .request("POST", &format!("/api/v3/engine/{path}"));

@@ -2,23 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, Stage};
+use super::stage::{DB, PluginServerFixture};
 
-fn test(stage: &Stage, kind: &str, body: &Value) -> Value {
+fn test(stage: &PluginServerFixture, kind: &str, body: &Value) -> Value {
     let reply = stage.send("POST", &format!("/api/v3/plugin_test/{kind}"), body);
     assert_eq!(reply.status, 200, "{}", reply.text());
     serde_json::from_slice(&reply.bytes).unwrap()
 }
 
 /// Returns the names of all tables.
-fn tables(stage: &Stage) -> Vec<Value> {
+fn tables(stage: &PluginServerFixture) -> Vec<Value> {
     let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name";
     stage.rows(sql).unwrap()
 }
 
 #[test]
 fn a_dry_run_on_writes_shows_lines_and_log() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let before = tables(&stage);
     let body = json!({
         "filename": "copy_rows.py",
@@ -50,7 +50,7 @@ fn a_dry_run_on_writes_shows_lines_and_log() {
 
 #[test]
 fn a_dry_run_on_a_schedule_reads_the_database() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.put(
         "reads.py",
         "def process_scheduled_call(influxdb3_local, call_time, args=None):\n    \
@@ -86,7 +86,7 @@ fn a_dry_run_on_a_schedule_reads_the_database() {
 
 #[test]
 fn a_dry_run_that_fails_says_why() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     for (plugin, text) in [
         ("failing.py", "RuntimeError: not allowed yet"),
         (
@@ -120,7 +120,7 @@ fn a_dry_run_that_fails_says_why() {
 
 #[test]
 fn dry_runs_share_the_cache_that_they_name() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let calls = |name: Option<&str>| {
         let body = json!({ "filename": "ticks.py", "database": DB, "cache_name": name });
         let answer = test(&stage, "schedule", &body);

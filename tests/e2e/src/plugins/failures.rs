@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::stage::{DB, Stage, Trigger, eventually};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
 use crate::harness::pause;
 
 /// A time within which an unwanted run would have started.
-const WHILE: Duration = Duration::from_millis(1500);
+const NO_RUN_WAIT: Duration = Duration::from_millis(1500);
 
 /// Returns the number of attempts of the plugin.
-fn attempts(stage: &Stage) -> usize {
+fn attempts(stage: &PluginServerFixture) -> usize {
     stage
         .log("fails")
         .iter()
@@ -19,19 +19,19 @@ fn attempts(stage: &Stage) -> usize {
         .count()
 }
 
-fn is_disabled(stage: &Stage) -> bool {
+fn is_disabled(stage: &PluginServerFixture) -> bool {
     let sql = "SELECT disabled FROM system.processing_engine_triggers WHERE trigger_name = 'fails'";
     stage.rows(sql).unwrap()[0]["disabled"].as_bool().unwrap()
 }
 
 #[test]
 fn a_failure_is_logged_and_the_next_rows_are_processed() {
-    let stage = Stage::new();
-    Trigger::new("fails", "failing.py", "table:watched").create(&stage);
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("fails", "failing.py", "table:watched").create(&stage);
     stage.server.write(DB, "watched v=1i 1");
     let line = stage.logs("fails", "ERROR ");
     assert!(line.contains("RuntimeError: not allowed yet"), "{line}");
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     assert_eq!(attempts(&stage), 1);
     assert_eq!(
         stage.rows("SELECT * FROM lost"),
@@ -46,8 +46,8 @@ fn a_failure_is_logged_and_the_next_rows_are_processed() {
 
 #[test]
 fn a_run_is_tried_until_it_succeeds() {
-    let stage = Stage::new();
-    Trigger::new("fails", "failing.py", "table:watched")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("fails", "failing.py", "table:watched")
         .on_error("retry")
         .create(&stage);
     stage.server.write(DB, "watched v=1i 1");
@@ -65,7 +65,7 @@ fn a_run_is_tried_until_it_succeeds() {
     );
     let tried = attempts(&stage);
     eventually("pending batches", 0.0, pending);
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     assert_eq!(attempts(&stage), tried);
     assert_eq!(
         stage.rows("SELECT * FROM lost").unwrap().len(),
@@ -76,17 +76,17 @@ fn a_run_is_tried_until_it_succeeds() {
 
 #[test]
 fn retries_end_with_the_trigger() {
-    let stage = Stage::new();
-    Trigger::new("fails", "failing.py", "table:watched")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("fails", "failing.py", "table:watched")
         .on_error("retry")
         .create(&stage);
     stage.server.write(DB, "watched v=1i 1");
     eventually("attempts", true, || attempts(&stage) >= 2);
     stage.switch("fails", "disable");
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     let tried = attempts(&stage);
     stage.server.write(DB, "allowed v=1i 1");
-    pause(WHILE * 2);
+    pause(NO_RUN_WAIT * 2);
     assert_eq!(attempts(&stage), tried);
     assert_eq!(stage.rows("SELECT * FROM succeeded"), None);
     assert_eq!(stage.delete("fails", false).status, 200);
@@ -94,14 +94,14 @@ fn retries_end_with_the_trigger() {
 
 #[test]
 fn a_failure_disables_the_trigger() {
-    let stage = Stage::new();
-    Trigger::new("fails", "failing.py", "table:watched")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("fails", "failing.py", "table:watched")
         .on_error("disable")
         .create(&stage);
     stage.server.write(DB, "watched v=1i 1");
     eventually("disabled", true, || is_disabled(&stage));
     stage.server.write(DB, "watched v=2i 2");
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     assert_eq!(attempts(&stage), 1);
     stage.server.write(DB, "allowed v=1i 1");
     stage.switch("fails", "enable");
@@ -111,9 +111,9 @@ fn a_failure_disables_the_trigger() {
 
 #[test]
 fn a_schedule_that_fails_is_logged_or_disabled() {
-    let stage = Stage::new();
-    Trigger::new("logs", "failing.py", "every:1s").create(&stage);
-    Trigger::new("fails", "failing.py", "every:1s")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("logs", "failing.py", "every:1s").create(&stage);
+    TriggerDefinition::new("fails", "failing.py", "every:1s")
         .on_error("disable")
         .create(&stage);
     eventually("disabled", true, || is_disabled(&stage));
@@ -129,8 +129,8 @@ fn a_schedule_that_fails_is_logged_or_disabled() {
 
 #[test]
 fn a_request_that_fails_says_why() {
-    let stage = Stage::new();
-    Trigger::new("fails", "failing.py", "request:fails").create(&stage);
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("fails", "failing.py", "request:fails").create(&stage);
     for _ in 0..2 {
         let reply = stage.ask("fails");
         assert_eq!(reply.status, 500);
@@ -140,7 +140,7 @@ fn a_request_that_fails_says_why() {
     }
     let line = stage.logs("fails", "ERROR ");
     assert!(line.contains("can't answer"), "{line}");
-    Trigger::new("once", "failing.py", "request:once")
+    TriggerDefinition::new("once", "failing.py", "request:once")
         .on_error("disable")
         .create(&stage);
     assert_eq!(stage.ask("once").status, 500);

@@ -2,21 +2,21 @@
 
 use serde_json::json;
 
-use super::stage::{DB, Stage, Trigger, eventually};
-use crate::harness::{Neap, Place, repository};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use crate::harness::{NeapProcess, StoreFixture, repository};
 
 /// Starts a server with rows of all types, and a trigger for the cases.
-fn stage() -> Stage {
-    let stage = Stage::new();
+fn stage() -> PluginServerFixture {
+    let stage = PluginServerFixture::new();
     let lines = "kinds,t=tag\\ value b=true,f=1.5,i=-3i,s=\"text \\\"quoted\\\"\",u=18446744073709551615u 1\nkinds f=2 2";
     stage.server.write(DB, lines);
     stage.server.write("other", "elsewhere v=7i 1");
-    Trigger::new("cases", "interface.py", "request:cases").create(&stage);
+    TriggerDefinition::new("cases", "interface.py", "request:cases").create(&stage);
     stage
 }
 
 /// Runs a case, which raises if a check fails.
-fn passes(stage: &Stage, path: &str, case: &str) {
+fn passes(stage: &PluginServerFixture, path: &str, case: &str) {
     let reply = stage.ask(&format!("{path}?case={case}"));
     let expected = (200, json!({ "passed": case }).to_string());
     let got = (reply.status, reply.text().replace(": ", ":"));
@@ -98,7 +98,7 @@ fn lines_are_written_at_once_or_refused_at_once() {
 #[test]
 fn the_cache_keeps_objects_for_a_trigger_and_values_for_all() {
     let stage = stage();
-    Trigger::new("others", "interface.py", "request:others").create(&stage);
+    TriggerDefinition::new("others", "interface.py", "request:others").create(&stage);
     for case in [
         "cache_values",
         "cache_of_objects_first",
@@ -130,8 +130,8 @@ fn lines_are_built_as_in_influxdb() {
 #[test]
 fn plugins_have_the_environment_of_the_server_without_its_secrets() {
     let folder = repository().join("tests/plugins");
-    let server = Neap::serve_with_variables(
-        &Place::memory(),
+    let server = NeapProcess::serve_with_variables(
+        &StoreFixture::memory(),
         &["--plugin-dir", folder.to_str().unwrap()],
         &[
             ("REMOTE_TOKEN", "for plugins"),
@@ -144,7 +144,7 @@ fn plugins_have_the_environment_of_the_server_without_its_secrets() {
         ],
     );
     server.write(DB, "begin value=1i 1");
-    let trigger = Trigger::new("cases", "interface.py", "request:cases");
+    let trigger = TriggerDefinition::new("cases", "interface.py", "request:cases");
     assert_eq!(trigger.try_create(&server).status, 200);
     let reply = server.get("/api/v3/engine/cases?case=variables");
     assert_eq!(reply.status, 200, "{}", reply.text());

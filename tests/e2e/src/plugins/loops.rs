@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::stage::{DB, Stage, Trigger, eventually};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
 
 /// Maximum length of a chain of plugin runs that one client write causes.
 const DEPTH: usize = 8;
 
 #[test]
 fn a_plugin_that_writes_into_its_own_table_is_stopped() {
-    let stage = Stage::new();
-    Trigger::new("loop", "misbehaving/answers_itself.py", "table:looped").create(&stage);
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("loop", "misbehaving/answers_itself.py", "table:looped").create(&stage);
     stage.server.write(DB, "looped n=0i 1");
     let line = stage.logs("loop", "ERROR ");
     let text = format!("{} plugins in a row", DEPTH + 1);
@@ -27,10 +27,10 @@ fn a_plugin_that_writes_into_its_own_table_is_stopped() {
 
 #[test]
 fn plugins_that_write_to_each_other_are_stopped() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.server.write("other", "begin value=1i 1");
     for (name, from, into) in [("there", DB, "other"), ("back", "other", DB)] {
-        Trigger::new(name, "misbehaving/passes_on.py", "table:ball")
+        TriggerDefinition::new(name, "misbehaving/passes_on.py", "table:ball")
             .of(from)
             .with(&[("into", into)])
             .create(&stage);

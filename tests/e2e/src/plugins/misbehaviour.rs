@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::{
     processes,
-    stage::{DB, Stage, Trigger, eventually},
+    stage::{DB, PluginServerFixture, TriggerDefinition, eventually},
 };
-use crate::harness::Place;
+use crate::harness::StoreFixture;
 
 /// Limits that a plugin reaches within seconds.
 const LIMITS: [&str; 8] = [
@@ -30,10 +30,10 @@ const LIMITS: [&str; 8] = [
 ];
 
 /// The number of concurrent requests to misbehaving plugins.
-const AT_ONCE: usize = 3;
+const CONCURRENT_REQUESTS: usize = 3;
 
 /// Misbehaviors, each with texts of which its error contains at least one.
-const DEEDS: [(&str, &[&str]); 20] = [
+const MISBEHAVIORS: [(&str, &[&str]); 20] = [
     ("loop_for_ever", &["CPU time", "wall time"]),
     ("sleep_for_ever", &["wall time"]),
     ("catch_everything", &["wall time"]),
@@ -57,7 +57,7 @@ const DEEDS: [(&str, &[&str]); 20] = [
 ];
 
 /// Misbehaviors whose run may succeed: only the success of the next run matters.
-const ODD_DEEDS: [&str; 6] = [
+const TOLERATED_MISBEHAVIORS: [&str; 6] = [
     "fork_and_return",
     "write_to_every_file",
     "close_every_file",
@@ -67,7 +67,7 @@ const ODD_DEEDS: [&str; 6] = [
 ];
 
 /// Writes and queries until `is_over`, and counts the rounds. Each write and each query must succeed.
-fn use_the_database(stage: &Stage, is_over: &AtomicBool, rounds: &AtomicU64) {
+fn use_the_database(stage: &PluginServerFixture, is_over: &AtomicBool, rounds: &AtomicU64) {
     while !is_over.load(Ordering::Relaxed) {
         let round = rounds.load(Ordering::Relaxed);
         stage
@@ -82,7 +82,7 @@ fn use_the_database(stage: &Stage, is_over: &AtomicBool, rounds: &AtomicU64) {
 }
 
 /// Runs `act` while a client writes and queries.
-fn meanwhile(stage: &Stage, act: impl FnOnce() + Send) {
+fn meanwhile(stage: &PluginServerFixture, act: impl FnOnce() + Send) {
     let (is_over, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         let client = scope.spawn(|| use_the_database(stage, &is_over, &rounds));
@@ -95,9 +95,9 @@ fn meanwhile(stage: &Stage, act: impl FnOnce() + Send) {
 }
 
 /// Runs a misbehaving plugin, and then a successful run of the same trigger.
-fn misbehave(stage: &Stage, deed: &str, texts: &[&str]) {
+fn misbehave(stage: &PluginServerFixture, deed: &str, texts: &[&str]) {
     let name = format!("t_{deed}");
-    Trigger::new(&name, "misbehaving/deeds.py", &format!("request:{name}")).create(stage);
+    TriggerDefinition::new(&name, "misbehaving/deeds.py", &format!("request:{name}")).create(stage);
     let reply = stage.ask(&format!("{name}?deed={deed}"));
     let text = reply.text();
     if !texts.is_empty() {
@@ -127,13 +127,13 @@ fn last(log: &[String]) -> Vec<String> {
 
 #[test]
 fn a_misbehaving_plugin_affects_only_itself() {
-    let stage = Stage::on(Place::memory(), &LIMITS);
-    let odd = ODD_DEEDS.iter().map(|deed| (*deed, &[][..]));
-    let deeds: VecDeque<_> = DEEDS.iter().copied().chain(odd).collect();
+    let stage = PluginServerFixture::on(StoreFixture::memory(), &LIMITS);
+    let odd = TOLERATED_MISBEHAVIORS.iter().map(|deed| (*deed, &[][..]));
+    let deeds: VecDeque<_> = MISBEHAVIORS.iter().copied().chain(odd).collect();
     let deeds = Mutex::new(deeds);
     meanwhile(&stage, || {
         thread::scope(|scope| {
-            for _ in 0..AT_ONCE {
+            for _ in 0..CONCURRENT_REQUESTS {
                 scope.spawn(|| {
                     while let Some((deed, texts)) = { deeds.lock().unwrap().pop_front() } {
                         misbehave(&stage, deed, texts);
@@ -149,7 +149,7 @@ fn a_misbehaving_plugin_affects_only_itself() {
 
 #[test]
 fn code_that_cannot_be_loaded_says_why() {
-    let stage = Stage::on(Place::memory(), &LIMITS);
+    let stage = PluginServerFixture::on(StoreFixture::memory(), &LIMITS);
     for (plugin, text) in [
         ("no_python", "SyntaxError"),
         ("raises_on_import", "ValueError: before anything"),
@@ -166,7 +166,7 @@ fn code_that_cannot_be_loaded_says_why() {
         ("takes_nothing", "TypeError"),
     ] {
         let path = format!("misbehaving/{plugin}.py");
-        Trigger::new(plugin, &path, &format!("request:{plugin}")).create(&stage);
+        TriggerDefinition::new(plugin, &path, &format!("request:{plugin}")).create(&stage);
         let reply = stage.ask(plugin);
         assert_eq!(reply.status, 500, "{plugin}: {}", reply.text());
         assert!(reply.text().contains(text), "{plugin}: {}", reply.text());
@@ -178,19 +178,19 @@ fn code_that_cannot_be_loaded_says_why() {
 
 #[test]
 fn rows_and_ticks_continue_after_misbehaving_runs() {
-    let stage = Stage::on(Place::memory(), &LIMITS);
+    let stage = PluginServerFixture::on(StoreFixture::memory(), &LIMITS);
     let deeds = [
         ("loop_for_ever", "time"),
         ("allocate_without_end", "emory"),
         ("exit_at_once", "status"),
         ("flood_the_log", "output"),
     ];
-    Trigger::new("copy", "copy_rows.py", "table:home").create(&stage);
+    TriggerDefinition::new("copy", "copy_rows.py", "table:home").create(&stage);
     meanwhile(&stage, || {
         for (n, (deed, text)) in deeds.into_iter().enumerate() {
             let names = [("w", "table:home"), ("s", "every:2s")].map(|(name, specification)| {
                 let name = format!("{name}_{deed}");
-                let trigger = Trigger::new(&name, "misbehaving/deeds.py", specification);
+                let trigger = TriggerDefinition::new(&name, "misbehaving/deeds.py", specification);
                 trigger.with(&[("deed", deed)]).create(&stage);
                 name
             });
@@ -210,16 +210,16 @@ fn rows_and_ticks_continue_after_misbehaving_runs() {
 
 #[test]
 fn a_server_that_stops_leaves_no_process_behind() {
-    let stage = Stage::on(Place::directory(), &LIMITS);
+    let stage = PluginServerFixture::on(StoreFixture::directory(), &LIMITS);
     for (number, deed) in ["sleep_for_ever", "ignore_signals", "start_a_process"]
         .into_iter()
         .enumerate()
     {
         let name = format!("t{number}");
-        let trigger = Trigger::new(&name, "misbehaving/deeds.py", "table:home");
+        let trigger = TriggerDefinition::new(&name, "misbehaving/deeds.py", "table:home");
         trigger.with(&[("deed", deed)]).create(&stage);
     }
-    let run = |stage: &Stage| {
+    let run = |stage: &PluginServerFixture| {
         stage.server.write(DB, "home v=1i 1");
         eventually("processes", true, || {
             processes::of(stage.folder()).len() >= 4
@@ -243,8 +243,8 @@ fn a_server_that_stops_leaves_no_process_behind() {
 
 #[test]
 fn a_killed_server_leaves_no_process_that_a_plugin_started_in_a_new_session() {
-    let stage = Stage::on(Place::memory(), &[]);
-    let trigger = Trigger::new("leaves", "misbehaving/deeds.py", "table:home");
+    let stage = PluginServerFixture::on(StoreFixture::memory(), &[]);
+    let trigger = TriggerDefinition::new("leaves", "misbehaving/deeds.py", "table:home");
     let deed = ("deed", "start_a_process_and_leave");
     trigger.with(&[deed]).create(&stage);
     stage.server.write(DB, "home v=1i 1");

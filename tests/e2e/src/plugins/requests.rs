@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{Stage, Trigger};
+use super::stage::{PluginServerFixture, TriggerDefinition};
 use crate::harness::Reply;
 
 #[test]
 fn a_plugin_receives_a_request_without_its_token() {
-    let stage = Stage::new();
-    Trigger::new("echo", "echo.py", "request:a/b/echo")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("echo", "echo.py", "request:a/b/echo")
         .with(&[("k", "v")])
         .create(&stage);
     let path = "/api/v3/engine/a/b/echo?a=1&b=%C3%BC%20x&a=2&empty=";
@@ -52,7 +52,7 @@ fn a_plugin_receives_a_request_without_its_token() {
 }
 
 /// Returns the status, the content type, the header `x-kind` and the body of an answer.
-fn answer(stage: &Stage, form: &str) -> (u16, String, String, Vec<u8>) {
+fn answer(stage: &PluginServerFixture, form: &str) -> (u16, String, String, Vec<u8>) {
     let reply = stage.ask(&format!("answers?form={form}"));
     let header = |name: &str| reply.header(name).unwrap_or_default().to_owned();
     let (kind, special) = (header("content-type"), header("x-kind"));
@@ -61,8 +61,8 @@ fn answer(stage: &Stage, form: &str) -> (u16, String, String, Vec<u8>) {
 
 #[test]
 fn a_plugin_answers_in_every_form() {
-    let stage = Stage::new();
-    Trigger::new("answers", "answers.py", "request:answers").create(&stage);
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("answers", "answers.py", "request:answers").create(&stage);
     let cases: [(&str, u16, &str, &str, &[u8]); 11] = [
         ("text", 200, "text/html", "", b"plain <b>text</b>"),
         (
@@ -105,13 +105,13 @@ fn a_plugin_answers_in_every_form() {
 
 #[test]
 fn the_last_trigger_of_a_path_answers() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.put("one.py", "def process_request(*_):\n    return 'one'\n");
     stage.put("two.py", "def process_request(*_):\n    return 'two'\n");
-    Trigger::new("one", "one.py", "request:path").create(&stage);
+    TriggerDefinition::new("one", "one.py", "request:path").create(&stage);
     assert_eq!(stage.ask("path").text(), "one");
     stage.server.write("other", "begin value=1i 1");
-    Trigger::new("two", "two.py", "request:path")
+    TriggerDefinition::new("two", "two.py", "request:path")
         .of("other")
         .create(&stage);
     super::stage::eventually("answer", "two".to_owned(), || stage.ask("path").text());

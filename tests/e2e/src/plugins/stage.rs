@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Neap, Place, Reply, Server, neap, pause, repository};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, pause, repository};
 
 /// The database of the tests.
 pub(super) const DB: &str = "plants";
@@ -20,21 +20,21 @@ pub(super) const DB: &str = "plants";
 const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
 
 /// Maximum number of attempts until an expected value counts as missing, and the pause after each attempt.
-const LOOKS: usize = 1800;
+const MAX_ATTEMPTS: usize = 1800;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A server whose plugin folder contains the files of `tests/plugins`, and files that a test adds.
-pub(super) struct Stage {
-    pub(super) server: Neap,
-    pub(super) place: Place,
+pub(super) struct PluginServerFixture {
+    pub(super) server: NeapProcess,
+    pub(super) place: StoreFixture,
     folder: TempDir,
     flags: Vec<String>,
 }
 
-impl Stage {
+impl PluginServerFixture {
     /// Starts a server in memory.
     pub(super) fn new() -> Self {
-        Self::on(Place::memory(), &[])
+        Self::on(StoreFixture::memory(), &[])
     }
 
     /// Starts a server in memory with the packages in `tests/plugins/requirements.txt`, if there is an environment with
@@ -42,17 +42,17 @@ impl Stage {
     pub(super) fn with_packages() -> Option<Self> {
         let Ok(environment) = std::env::var("NEAP_PLUGINS_ENVIRONMENT") else {
             skip(
-                Input::Installed,
+                InputOrigin::Installed,
                 "NEAP_PLUGINS_ENVIRONMENT names no virtual environment that has the packages",
             );
             return None;
         };
         let flags = ["--virtual-env-location", &environment];
-        Some(Self::on(Place::memory(), &flags))
+        Some(Self::on(StoreFixture::memory(), &flags))
     }
 
     /// Starts a server on a store, with additional flags.
-    pub(super) fn on(place: Place, flags: &[&str]) -> Self {
+    pub(super) fn on(place: StoreFixture, flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         copy(&repository().join("tests/plugins"), folder.path());
         let path = folder.path().to_str().unwrap();
@@ -71,12 +71,12 @@ impl Stage {
     }
 
     /// Starts another server on the same store, with the same plugins.
-    pub(super) fn another(&self) -> Neap {
+    pub(super) fn another(&self) -> NeapProcess {
         serve(&self.place, &self.flags)
     }
 
     /// Ends the server with `end`, and starts a new one with the same store and plugins.
-    pub(super) fn restarted(self, end: impl FnOnce(Neap)) -> Self {
+    pub(super) fn restarted(self, end: impl FnOnce(NeapProcess)) -> Self {
         end(self.server);
         Self {
             server: serve(&self.place, &self.flags),
@@ -97,7 +97,7 @@ impl Stage {
     }
 
     /// Runs a command against the server.
-    pub(super) fn run(&self, arguments: &[&str]) -> crate::harness::Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> crate::harness::CommandOutput {
         let host = ["--host", self.server.url()];
         neap(&arguments.iter().copied().chain(host).collect::<Vec<_>>())
     }
@@ -130,7 +130,7 @@ impl Stage {
 
     /// Waits until the log of a trigger contains a text, and returns the line.
     pub(super) fn logs(&self, trigger: &str, text: &str) -> String {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             let mut lines = self.log(trigger).into_iter();
             if let Some(line) = lines.find(|line| line.contains(text)) {
                 return line;
@@ -181,10 +181,10 @@ impl Stage {
     }
 }
 
-fn serve(place: &Place, flags: &[String]) -> Neap {
+fn serve(place: &StoreFixture, flags: &[String]) -> NeapProcess {
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let interval = ["--wal-flush-interval", "20ms"];
-    Neap::serve_with(
+    NeapProcess::serve_with(
         place,
         &interval.into_iter().chain(flags).collect::<Vec<_>>(),
     )
@@ -205,14 +205,14 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Returns the rows of an answer; `None` on an error.
-pub(super) fn rows(server: &Server, database: &str, sql: &str) -> Option<Vec<Value>> {
+pub(super) fn rows(server: &ServerClient, database: &str, sql: &str) -> Option<Vec<Value>> {
     let body = json!({ "db": database, "q": sql });
     let reply = send(server, "POST", "/api/v3/query_sql", &body);
     (reply.status == 200).then(|| serde_json::from_slice(&reply.bytes).unwrap())
 }
 
 /// Returns the log of a trigger as a server knows it, as `LEVEL text`, in order.
-pub(super) fn log(server: &Server, database: &str, trigger: &str) -> Vec<String> {
+pub(super) fn log(server: &ServerClient, database: &str, trigger: &str) -> Vec<String> {
     let sql = format!(
         "SELECT log_level, log_text FROM system.processing_engine_logs \
          WHERE trigger_name = '{trigger}' ORDER BY event_time"
@@ -226,7 +226,7 @@ pub(super) fn log(server: &Server, database: &str, trigger: &str) -> Vec<String>
 }
 
 /// Sends JSON.
-pub(super) fn send(server: &Server, method: &str, path: &str, body: &Value) -> Reply {
+pub(super) fn send(server: &ServerClient, method: &str, path: &str, body: &Value) -> Reply {
     let request = server.request(method, path);
     let request = request.header("content-type", "application/json");
     Reply::of(request.body(body.to_string())).unwrap()
@@ -239,7 +239,7 @@ pub(super) fn eventually<T: PartialEq + Debug>(
     mut look: impl FnMut() -> T,
 ) {
     let mut seen = look();
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         if seen == expected {
             return;
         }
@@ -251,13 +251,13 @@ pub(super) fn eventually<T: PartialEq + Debug>(
 
 /// The settings of a new trigger.
 #[derive(Clone, Debug)]
-pub(super) struct Trigger {
+pub(super) struct TriggerDefinition {
     database: &'static str,
     name: String,
     body: Value,
 }
 
-impl Trigger {
+impl TriggerDefinition {
     /// Returns a trigger that runs a plugin on a specification.
     pub(super) fn new(name: &str, plugin: &str, specification: &str) -> Self {
         let body = json!({
@@ -310,12 +310,12 @@ impl Trigger {
     }
 
     /// Sends the request that creates the trigger.
-    pub(super) fn try_create(&self, server: &Server) -> Reply {
+    pub(super) fn try_create(&self, server: &ServerClient) -> Reply {
         send(server, "POST", TRIGGER, &self.body)
     }
 
     /// Creates the trigger.
-    pub(super) fn create(&self, stage: &Stage) {
+    pub(super) fn create(&self, stage: &PluginServerFixture) {
         let reply = self.try_create(&stage.server);
         let (name, database) = (&self.name, self.database);
         assert_eq!(reply.status, 200, "{name} of {database}: {}", reply.text());

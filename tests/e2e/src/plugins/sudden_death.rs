@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::{
     processes,
-    stage::{DB, Stage, Trigger, eventually},
+    stage::{DB, PluginServerFixture, TriggerDefinition, eventually},
 };
-use crate::harness::{Neap, Place, Server, pause, wait_for};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, pause, wait_for};
 
 /// The number of kills.
 const KILLS: usize = 8;
@@ -26,7 +26,7 @@ const LOAD: Duration = Duration::from_secs(60);
 
 /// Writes until `is_over` or until the server does not answer, and returns the next row.
 fn load(
-    server: &Server,
+    server: &ServerClient,
     client: usize,
     mut next: usize,
     is_over: &AtomicBool,
@@ -46,7 +46,12 @@ fn load(
 }
 
 /// Runs `act` after clients have sent `enough` requests, while they continue to write.
-fn under_load(server: &Server, next: &mut [usize; CLIENTS], enough: usize, act: impl FnOnce()) {
+fn under_load(
+    server: &ServerClient,
+    next: &mut [usize; CLIENTS],
+    enough: usize,
+    act: impl FnOnce(),
+) {
     let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let clients = next.iter().enumerate().map(|(client, next)| {
@@ -67,13 +72,13 @@ fn under_load(server: &Server, next: &mut [usize; CLIENTS], enough: usize, act: 
 
 /// Starts a server with a trigger that copies rows and writes one row for each batch, and one that only counts its
 /// runs.
-fn stage(place: Place) -> Stage {
-    let stage = Stage::on(place, &[]);
-    Trigger::new("copy", "copy_rows.py", "table:samples")
+fn stage(place: StoreFixture) -> PluginServerFixture {
+    let stage = PluginServerFixture::on(place, &[]);
+    TriggerDefinition::new("copy", "copy_rows.py", "table:samples")
         .on_error("retry")
         .with(&[("batches", "yes")])
         .create(&stage);
-    Trigger::new("witness", "witness.py", "table:samples")
+    TriggerDefinition::new("witness", "witness.py", "table:samples")
         .on_error("retry")
         .concurrent()
         .create(&stage);
@@ -81,7 +86,7 @@ fn stage(place: Place) -> Stage {
 }
 
 /// Checks that every row was processed. If the batch identifies the row of a run, each row counts once.
-fn check(stage: &Stage) {
+fn check(stage: &PluginServerFixture) {
     let count = |sql: &str| {
         stage
             .rows(sql)
@@ -109,7 +114,7 @@ fn chance(seed: usize) -> usize {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33
 }
 
-fn on(place: Place) {
+fn on(place: StoreFixture) {
     let mut stage = stage(place);
     let mut next = [0; CLIENTS];
     for kill in 0..KILLS {
@@ -117,24 +122,24 @@ fn on(place: Place) {
         under_load(&stage.server, &mut next, enough, || {
             processes::kill(stage.server.pid())
         });
-        stage = stage.restarted(Neap::kill);
+        stage = stage.restarted(NeapProcess::kill);
     }
     check(&stage);
 }
 
 #[test]
 fn rows_are_processed_if_the_server_is_killed() {
-    on(Place::directory());
+    on(StoreFixture::directory());
 }
 
 #[test]
 fn rows_are_processed_if_a_server_on_s3_is_killed() {
-    on(Place::own_s3());
+    on(StoreFixture::own_s3());
 }
 
 #[test]
 fn rows_are_processed_if_python_is_killed() {
-    let stage = stage(Place::directory());
+    let stage = stage(StoreFixture::directory());
     let mut next = [0; CLIENTS];
     let mut killed = 0;
     for kill in 0..3 * KILLS {

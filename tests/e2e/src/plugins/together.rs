@@ -4,14 +4,14 @@ use std::thread;
 
 use serde_json::json;
 
-use super::stage::{DB, Stage, Trigger, eventually};
-use crate::harness::{Neap, Place, Server};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture};
 
 /// The number of requests to each server.
 const REQUESTS: usize = 60;
 
 /// Writes through one of the servers.
-fn write(server: &Server, client: usize) {
+fn write(server: &ServerClient, client: usize) {
     for row in 0..REQUESTS {
         server.write(DB, &format!("samples,client=c{client} id={row}i {row}"));
     }
@@ -19,18 +19,18 @@ fn write(server: &Server, client: usize) {
 
 #[test]
 fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
-    let stage = Stage::on(Place::own_s3(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
     let other = stage.another();
-    Trigger::new("every", "ticks.py", "every:1s")
+    TriggerDefinition::new("every", "ticks.py", "every:1s")
         .with(&[("who", "every")])
         .create(&stage);
-    Trigger::new("cron", "ticks.py", "cron:*/2 * * * * *")
+    TriggerDefinition::new("cron", "ticks.py", "cron:*/2 * * * * *")
         .with(&[("who", "cron")])
         .create(&stage);
-    Trigger::new("copy", "copy_rows.py", "table:samples")
+    TriggerDefinition::new("copy", "copy_rows.py", "table:samples")
         .with(&[("batches", "yes")])
         .create(&stage);
-    Trigger::new("witness", "witness.py", "table:samples").create(&stage);
+    TriggerDefinition::new("witness", "witness.py", "table:samples").create(&stage);
     thread::scope(|scope| {
         scope.spawn(|| write(&stage.server, 0));
         scope.spawn(|| write(&other, 1));
@@ -77,8 +77,8 @@ fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
 
 #[test]
 fn when_one_of_two_servers_is_killed_the_other_takes_over() {
-    let stage = Stage::on(Place::own_s3(), &[]);
-    Trigger::new("copy", "copy_rows.py", "table:samples")
+    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
+    TriggerDefinition::new("copy", "copy_rows.py", "table:samples")
         .on_error("retry")
         .with(&[("batches", "yes")])
         .create(&stage);
@@ -103,13 +103,13 @@ fn when_one_of_two_servers_is_killed_the_other_takes_over() {
 
 #[test]
 fn rows_written_through_a_server_without_plugins_are_processed() {
-    let stage = Stage::on(Place::own_s3(), &[]);
-    Trigger::new("copy", "copy_rows.py", "table:samples")
+    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
+    TriggerDefinition::new("copy", "copy_rows.py", "table:samples")
         .with(&[("batches", "yes")])
         .create(&stage);
     let flags = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
-    let writer = Neap::serve_with(&stage.place, &flags);
-    let copied = |stage: &Stage, all: usize| {
+    let writer = NeapProcess::serve_with(&stage.place, &flags);
+    let copied = |stage: &PluginServerFixture, all: usize| {
         let count = |sql: &str| {
             stage
                 .rows(sql)
@@ -135,10 +135,10 @@ fn rows_written_through_a_server_without_plugins_are_processed() {
 
 #[test]
 fn changes_at_one_server_reach_the_other() {
-    let stage = Stage::on(Place::own_s3(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
     let other = stage.another();
-    Trigger::new("echo", "echo.py", "request:echo").create(&stage);
-    let asked = |server: &Neap| server.get("/api/v3/engine/echo").status;
+    TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
+    let asked = |server: &NeapProcess| server.get("/api/v3/engine/echo").status;
     eventually("created", [200; 2], || [&stage.server, &other].map(asked));
     stage.switch("echo", "disable");
     eventually("disabled", [404; 2], || [&stage.server, &other].map(asked));

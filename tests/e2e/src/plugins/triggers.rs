@@ -4,26 +4,26 @@ use std::{thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, Stage, Trigger, eventually, rows};
-use crate::harness::{Place, pause};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually, rows};
+use crate::harness::{StoreFixture, pause};
 
 /// A time within which an unwanted effect would have occurred.
-const WHILE: Duration = Duration::from_millis(1500);
+const NO_RUN_WAIT: Duration = Duration::from_millis(1500);
 
 /// Runs triggers on writes, schedules and requests, with arguments, on a store of any kind.
-fn on(place: Place) {
-    let stage = Stage::on(place, &[]);
-    Trigger::new("all", "seen.py", "all_tables").create(&stage);
-    Trigger::new("one", "copy_rows.py", "table:home")
+fn on(place: StoreFixture) {
+    let stage = PluginServerFixture::on(place, &[]);
+    TriggerDefinition::new("all", "seen.py", "all_tables").create(&stage);
+    TriggerDefinition::new("one", "copy_rows.py", "table:home")
         .with(&[("suffix", "_again"), ("tags", "room")])
         .create(&stage);
-    Trigger::new("every", "ticks.py", "every:1s")
+    TriggerDefinition::new("every", "ticks.py", "every:1s")
         .with(&[("who", "every")])
         .create(&stage);
-    Trigger::new("cron", "ticks.py", "cron:* * * * * *")
+    TriggerDefinition::new("cron", "ticks.py", "cron:* * * * * *")
         .with(&[("who", "cron")])
         .create(&stage);
-    Trigger::new("echo", "echo.py", "request:echo").create(&stage);
+    TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
 
     let stamp = stage.server.write(
         DB,
@@ -56,28 +56,28 @@ fn on(place: Place) {
 
 #[test]
 fn plugins_run_on_writes_times_and_requests_with_a_directory() {
-    on(Place::directory());
+    on(StoreFixture::directory());
 }
 
 #[test]
 fn plugins_run_on_writes_times_and_requests_with_the_own_s3_server() {
-    on(Place::own_s3());
+    on(StoreFixture::own_s3());
 }
 
 #[test]
 fn plugins_run_on_writes_times_and_requests_with_the_other_s3_server() {
-    if let Some(place) = Place::other_s3() {
+    if let Some(place) = StoreFixture::other_s3() {
         on(place);
     }
 }
 
 #[test]
 fn a_trigger_sees_rows_written_after_its_creation() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.server.write(DB, "home temp=1 1");
-    Trigger::new("late", "seen.py", "table:home").create(&stage);
+    TriggerDefinition::new("late", "seen.py", "table:home").create(&stage);
     // The table need not exist.
-    Trigger::new("early", "seen.py", "table:garden").create(&stage);
+    TriggerDefinition::new("early", "seen.py", "table:garden").create(&stage);
     stage
         .server
         .write(DB, "home temp=2,more=1i 2\ngarden v=1i 3");
@@ -91,14 +91,14 @@ fn a_trigger_sees_rows_written_after_its_creation() {
 
 #[test]
 fn arguments_reach_the_plugin_as_they_are() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let arguments = [
         ("plain", "text"),
         ("empty", ""),
         ("odd", "a=b:c.d@'e' \"f\"\n\\ ß"),
         ("json", "[{\"type\": \"sine\"}]"),
     ];
-    Trigger::new("echo", "echo.py", "request:echo")
+    TriggerDefinition::new("echo", "echo.py", "request:echo")
         .with(&arguments)
         .create(&stage);
     let answer: Value = serde_json::from_slice(&stage.ask("echo").bytes).unwrap();
@@ -106,7 +106,7 @@ fn arguments_reach_the_plugin_as_they_are() {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).into()));
     assert_eq!(answer["args"], Value::Object(expected.collect()));
-    Trigger::new("none", "echo.py", "request:none").create(&stage);
+    TriggerDefinition::new("none", "echo.py", "request:none").create(&stage);
     let answer: Value = serde_json::from_slice(&stage.ask("none").bytes).unwrap();
     assert_eq!(answer["args"], Value::Null);
 
@@ -133,14 +133,14 @@ fn arguments_reach_the_plugin_as_they_are() {
 
 #[test]
 fn databases_have_triggers_of_their_own() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.server.write("other", "begin value=1i 1");
     for database in [DB, "other"] {
-        Trigger::new("copy", "copy_rows.py", "all_tables")
+        TriggerDefinition::new("copy", "copy_rows.py", "all_tables")
             .of(database)
             .create(&stage);
     }
-    Trigger::new("across", "copy_rows.py", "table:home")
+    TriggerDefinition::new("across", "copy_rows.py", "table:home")
         .with(&[("into", "third"), ("suffix", "")])
         .create(&stage);
     stage.server.write(DB, "home v=1i 1");
@@ -161,7 +161,7 @@ fn databases_have_triggers_of_their_own() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     stage.server.write("other", "home v=3i 2");
     stage.shows_in("other", triggers, json!([]));
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     assert_eq!(
         rows(&stage.server, "other", "SELECT v FROM home_copy"),
         None
@@ -169,7 +169,7 @@ fn databases_have_triggers_of_their_own() {
 }
 
 /// Whether two runs of `slow.py` overlapped.
-fn overlapped(stage: &Stage) -> bool {
+fn overlapped(stage: &PluginServerFixture) -> bool {
     let runs = "SELECT begun, ended FROM runs ORDER BY begun";
     eventually("runs", Some(4), || stage.rows(runs).map(|rows| rows.len()));
     let rows = stage.rows(runs).unwrap();
@@ -180,8 +180,8 @@ fn overlapped(stage: &Stage) -> bool {
 #[test]
 fn runs_of_a_trigger_come_one_after_the_other_unless_they_may_overlap() {
     for may_overlap in [false, true] {
-        let stage = Stage::new();
-        let trigger = Trigger::new("slow", "slow.py", "table:work");
+        let stage = PluginServerFixture::new();
+        let trigger = TriggerDefinition::new("slow", "slow.py", "table:work");
         match may_overlap {
             true => trigger.concurrent().create(&stage),
             false => trigger.create(&stage),
@@ -195,8 +195,8 @@ fn runs_of_a_trigger_come_one_after_the_other_unless_they_may_overlap() {
 
 #[test]
 fn requests_run_concurrently_if_allowed() {
-    let stage = Stage::new();
-    Trigger::new("slow", "slow.py", "request:slow")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("slow", "slow.py", "request:slow")
         .concurrent()
         .create(&stage);
     let runs: Vec<Value> = thread::scope(|scope| {
@@ -214,19 +214,19 @@ fn requests_run_concurrently_if_allowed() {
 
 #[test]
 fn a_trigger_that_is_disabled_does_not_run() {
-    let stage = Stage::new();
-    Trigger::new("copy", "copy_rows.py", "table:home")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("copy", "copy_rows.py", "table:home")
         .disabled()
         .create(&stage);
-    Trigger::new("tick", "ticks.py", "every:1s")
+    TriggerDefinition::new("tick", "ticks.py", "every:1s")
         .disabled()
         .create(&stage);
-    Trigger::new("echo", "echo.py", "request:echo")
+    TriggerDefinition::new("echo", "echo.py", "request:echo")
         .disabled()
         .create(&stage);
     stage.server.write(DB, "home v=1i 1");
     assert_eq!(stage.ask("echo").status, 404);
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     for table in ["home_copy", "ticks"] {
         assert_eq!(stage.rows(&format!("SELECT * FROM {table}")), None);
     }
@@ -248,9 +248,9 @@ fn a_trigger_that_is_disabled_does_not_run() {
     assert_eq!(stage.ask("echo").status, 404);
     stage.server.write(DB, "home v=3i 3");
     let ticks = || stage.rows("SELECT count(*) AS n FROM ticks");
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     let before = ticks();
-    pause(WHILE);
+    pause(NO_RUN_WAIT);
     assert_eq!(ticks(), before);
     assert_eq!(
         stage.rows("SELECT v FROM home_copy"),
@@ -260,12 +260,12 @@ fn a_trigger_that_is_disabled_does_not_run() {
 
 #[test]
 fn a_trigger_that_may_run_is_deleted_only_by_force() {
-    let stage = Stage::new();
-    Trigger::new("one", "echo.py", "request:one").create(&stage);
-    Trigger::new("two", "echo.py", "request:two")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("one", "echo.py", "request:one").create(&stage);
+    TriggerDefinition::new("two", "echo.py", "request:two")
         .disabled()
         .create(&stage);
-    let again = Trigger::new("one", "echo.py", "request:other").try_create(&stage.server);
+    let again = TriggerDefinition::new("one", "echo.py", "request:other").try_create(&stage.server);
     assert_eq!(again.status, 409, "{}", again.text());
     let refused = stage.delete("one", false);
     let text = "Cannot delete running plugin one. Disable it first or use --force.";
@@ -287,25 +287,25 @@ fn a_trigger_that_may_run_is_deleted_only_by_force() {
         json!([]),
     );
     // The name can be used again.
-    Trigger::new("one", "echo.py", "request:one").create(&stage);
+    TriggerDefinition::new("one", "echo.py", "request:one").create(&stage);
     assert_eq!(stage.ask("one").status, 200);
 }
 
 #[test]
 fn triggers_are_listed_and_survive_a_restart() {
-    let stage = Stage::on(Place::directory(), &[]);
-    Trigger::new("a", "copy_rows.py", "table:home")
+    let stage = PluginServerFixture::on(StoreFixture::directory(), &[]);
+    TriggerDefinition::new("a", "copy_rows.py", "table:home")
         .on_error("retry")
         .create(&stage);
-    Trigger::new("b", "ticks.py", "every:90s")
+    TriggerDefinition::new("b", "ticks.py", "every:90s")
         .on_error("disable")
         .disabled()
         .create(&stage);
-    Trigger::new("c", "ticks.py", "cron:0 0 * * * *")
+    TriggerDefinition::new("c", "ticks.py", "cron:0 0 * * * *")
         .disabled()
         .create(&stage);
-    Trigger::new("d", "echo.py", "request:x/y").create(&stage);
-    Trigger::new("e", "seen.py", "all_tables")
+    TriggerDefinition::new("d", "echo.py", "request:x/y").create(&stage);
+    TriggerDefinition::new("e", "seen.py", "all_tables")
         .disabled()
         .create(&stage);
     let listed = |name: &str, file: &str, specification: &str, disabled: bool, behavior: &str| {
@@ -364,7 +364,7 @@ fn triggers_are_listed_and_survive_a_restart() {
 
 #[test]
 fn invalid_triggers_are_refused_with_the_reason() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let cases = [
         (
             "echo.py",
@@ -402,14 +402,14 @@ fn invalid_triggers_are_refused_with_the_reason() {
         ("/etc/passwd", "all_tables", "Path traversal detected"),
     ];
     for (plugin, specification, text) in cases {
-        let reply = Trigger::new("t", plugin, specification).try_create(&stage.server);
+        let reply = TriggerDefinition::new("t", plugin, specification).try_create(&stage.server);
         let (status, body) = (reply.status, reply.text());
         assert!(
             (400..=500).contains(&status) && body.contains(text),
             "{specification}: {status} {body}"
         );
     }
-    let reply = Trigger::new("t", "echo.py", "all_tables")
+    let reply = TriggerDefinition::new("t", "echo.py", "all_tables")
         .of("nowhere")
         .try_create(&stage.server);
     assert_eq!(reply.status, 404, "{}", reply.text());

@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, Stage, Trigger};
-use crate::harness::{Place, Reply};
+use super::stage::{DB, PluginServerFixture, TriggerDefinition};
+use crate::harness::{Reply, StoreFixture};
 
 #[test]
 fn there_may_be_more_triggers_than_processes() {
-    let stage = Stage::on(Place::memory(), &["--max-plugin-processes", "2"]);
+    let stage = PluginServerFixture::on(StoreFixture::memory(), &["--max-plugin-processes", "2"]);
     let names: Vec<_> = (0..6).map(|n| format!("t{n}")).collect();
     for name in &names {
         let suffix = format!("_{name}");
-        Trigger::new(name, "copy_rows.py", "table:home")
+        TriggerDefinition::new(name, "copy_rows.py", "table:home")
             .with(&[("suffix", &suffix)])
             .create(&stage);
     }
-    Trigger::new("ask", "echo.py", "request:ask").create(&stage);
+    TriggerDefinition::new("ask", "echo.py", "request:ask").create(&stage);
     for n in 0..3 {
         stage.server.write(DB, &format!("home n={n}i {n}"));
         assert_eq!(stage.ask("ask").status, 200);
@@ -29,8 +29,8 @@ fn there_may_be_more_triggers_than_processes() {
 #[test]
 fn a_large_batch_is_copied_row_by_row() {
     const ROWS: usize = 100_000;
-    let stage = Stage::new();
-    Trigger::new("copy", "copy_rows.py", "table:home")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("copy", "copy_rows.py", "table:home")
         .with(&[("tags", "host.ünit")])
         .create(&stage);
     let line = |n: usize| {
@@ -55,8 +55,8 @@ fn a_large_batch_is_copied_row_by_row() {
 
 #[test]
 fn a_large_body_and_a_large_answer_pass() {
-    let stage = Stage::new();
-    Trigger::new("echo", "echo.py", "request:echo").create(&stage);
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
     let body = "0123456789".repeat(400_000);
     let request = stage.server.request("POST", "/api/v3/engine/echo");
     let reply = Reply::of(request.body(body.clone())).unwrap();

@@ -10,17 +10,17 @@ type Tags = BTreeMap<String, String>;
 
 /// The points of each table.
 #[derive(Debug, Default)]
-pub(super) struct Points(BTreeMap<String, Table>);
+pub(super) struct ParsedPoints(BTreeMap<String, TablePoints>);
 
 /// The fields of each point, by tags and time.
-type Table = BTreeMap<(Tags, i64), Fields>;
+type TablePoints = BTreeMap<(Tags, i64), Fields>;
 
 /// Fields by name.
-type Fields = BTreeMap<String, Field>;
+type Fields = BTreeMap<String, PlainFieldValue>;
 
 /// The value of a field.
 #[derive(Clone, Debug)]
-enum Field {
+enum PlainFieldValue {
     Integer(i64),
     Unsigned(u64),
     Float(f64),
@@ -28,7 +28,7 @@ enum Field {
     Text(String),
 }
 
-impl From<FieldValue<'_>> for Field {
+impl From<FieldValue<'_>> for PlainFieldValue {
     fn from(value: FieldValue<'_>) -> Self {
         match value {
             FieldValue::I64(value) => Self::Integer(value),
@@ -51,7 +51,7 @@ fn nanoseconds(timestamp: i64) -> i64 {
     timestamp * factor
 }
 
-impl Points {
+impl ParsedPoints {
     /// Parses a text. All lines must be valid and have timestamps.
     pub(super) fn parse(text: &str) -> Self {
         let mut points = Self::default();
@@ -75,7 +75,7 @@ impl Points {
     }
 
     /// Returns the summaries of all tables, by name.
-    pub(super) fn summaries(&self) -> Vec<Summary> {
+    pub(super) fn summaries(&self) -> Vec<TableAggregates> {
         self.0
             .iter()
             .map(|(name, points)| summary(name, points))
@@ -85,28 +85,28 @@ impl Points {
 
 /// Aggregates over a table: expressions, and their expected values.
 #[derive(Debug)]
-pub(super) struct Summary {
+pub(super) struct TableAggregates {
     /// The name of the table.
     pub(super) table: String,
     /// The number of its distinct points.
     pub(super) points: usize,
-    columns: Vec<(String, Expected)>,
+    columns: Vec<(String, ExpectedValue)>,
 }
 
 /// An expected value.
 #[derive(Debug)]
-enum Expected {
+enum ExpectedValue {
     Integer(i128),
     Float(f64),
     Text(String),
 }
 
-fn summary(table: &str, points: &Table) -> Summary {
-    let count = |count: usize| Expected::Integer(count as i128);
+fn summary(table: &str, points: &TablePoints) -> TableAggregates {
+    let count = |count: usize| ExpectedValue::Integer(count as i128);
     let mut columns = vec![("count(*)".to_owned(), count(points.len()))];
     let times = || points.keys().map(|(_, time)| *time);
     for (function, time) in [("min", times().min()), ("max", times().max())] {
-        let expected = Expected::Integer(time.unwrap().into());
+        let expected = ExpectedValue::Integer(time.unwrap().into());
         columns.push((format!("CAST({function}(time) AS BIGINT)"), expected));
     }
     let mut tags: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -120,7 +120,7 @@ fn summary(table: &str, points: &Table) -> Summary {
         values.dedup();
         columns.push((format!("count(DISTINCT {name})"), count(values.len())));
     }
-    let mut fields: BTreeMap<&str, Vec<&Field>> = BTreeMap::new();
+    let mut fields: BTreeMap<&str, Vec<&PlainFieldValue>> = BTreeMap::new();
     for (name, value) in points.values().flatten() {
         fields.entry(name).or_default().push(value);
     }
@@ -129,7 +129,7 @@ fn summary(table: &str, points: &Table) -> Summary {
         columns.push((format!("count({name})"), count(values.len())));
         columns.extend(aggregates(&name, &values));
     }
-    Summary {
+    TableAggregates {
         table: table.to_owned(),
         points: points.len(),
         columns,
@@ -141,20 +141,20 @@ fn quoted(name: &str) -> String {
 }
 
 /// Returns aggregates over the values of a field, which all have one type.
-fn aggregates(name: &str, values: &[&Field]) -> Vec<(String, Expected)> {
+fn aggregates(name: &str, values: &[&PlainFieldValue]) -> Vec<(String, ExpectedValue)> {
     let mut integers: Vec<i128> = Vec::new();
     let mut floats: Vec<f64> = Vec::new();
     let mut texts: Vec<&str> = Vec::new();
     for value in values {
         match value {
-            Field::Integer(value) => integers.push((*value).into()),
-            Field::Unsigned(value) => integers.push((*value).into()),
-            Field::Boolean(value) => integers.push((*value).into()),
-            Field::Float(value) => floats.push(*value),
-            Field::Text(value) => texts.push(value),
+            PlainFieldValue::Integer(value) => integers.push((*value).into()),
+            PlainFieldValue::Unsigned(value) => integers.push((*value).into()),
+            PlainFieldValue::Boolean(value) => integers.push((*value).into()),
+            PlainFieldValue::Float(value) => floats.push(*value),
+            PlainFieldValue::Text(value) => texts.push(value),
         }
     }
-    let is_boolean = matches!(values.first(), Some(Field::Boolean(_)));
+    let is_boolean = matches!(values.first(), Some(PlainFieldValue::Boolean(_)));
     let column = if is_boolean {
         format!("CAST({name} AS INT)")
     } else {
@@ -164,36 +164,36 @@ fn aggregates(name: &str, values: &[&Field]) -> Vec<(String, Expected)> {
     let [min, max, sum] = min_max_sum;
     match (integers.is_empty(), floats.is_empty()) {
         (false, true) if texts.is_empty() => vec![
-            (min, Expected::Integer(*integers.iter().min().unwrap())),
-            (max, Expected::Integer(*integers.iter().max().unwrap())),
-            (sum, Expected::Integer(integers.iter().sum())),
+            (min, ExpectedValue::Integer(*integers.iter().min().unwrap())),
+            (max, ExpectedValue::Integer(*integers.iter().max().unwrap())),
+            (sum, ExpectedValue::Integer(integers.iter().sum())),
         ],
         (true, false) if texts.is_empty() => vec![
             (
                 min,
-                Expected::Float(floats.iter().copied().fold(f64::INFINITY, f64::min)),
+                ExpectedValue::Float(floats.iter().copied().fold(f64::INFINITY, f64::min)),
             ),
             (
                 max,
-                Expected::Float(floats.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+                ExpectedValue::Float(floats.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
             ),
-            (sum, Expected::Float(floats.iter().sum())),
+            (sum, ExpectedValue::Float(floats.iter().sum())),
         ],
         (true, true) => vec![
             (
                 min,
-                Expected::Text((*texts.iter().min().unwrap()).to_owned()),
+                ExpectedValue::Text((*texts.iter().min().unwrap()).to_owned()),
             ),
             (
                 max,
-                Expected::Text((*texts.iter().max().unwrap()).to_owned()),
+                ExpectedValue::Text((*texts.iter().max().unwrap()).to_owned()),
             ),
         ],
         _ => panic!("{name} has values of several types"),
     }
 }
 
-impl Summary {
+impl TableAggregates {
     /// Returns the statement that selects all aggregates.
     pub(super) fn sql(&self) -> String {
         let columns = self.columns.iter().enumerate();
@@ -211,12 +211,12 @@ impl Summary {
         for (at, (column, expected)) in self.columns.iter().enumerate() {
             let value = &row[&format!("c{at}")];
             let is_equal = match expected {
-                Expected::Integer(expected) => {
+                ExpectedValue::Integer(expected) => {
                     let signed = value.as_i64().map(i128::from);
                     signed.or(value.as_u64().map(i128::from)) == Some(*expected)
                 }
-                Expected::Text(expected) => value.as_str() == Some(expected),
-                Expected::Float(expected) => value.as_f64().is_some_and(|value| {
+                ExpectedValue::Text(expected) => value.as_str() == Some(expected),
+                ExpectedValue::Float(expected) => value.as_f64().is_some_and(|value| {
                     // A sum of floats depends on the order of additions.
                     (value - expected).abs() <= 1e-9 * value.abs().max(expected.abs())
                 }),

@@ -31,20 +31,20 @@ pub(super) const CTRL_D: &str = "\u{4}";
 pub(super) const CTRL_R: &str = "\u{12}";
 
 /// `neap` on a separate terminal, killed on drop.
-pub(super) struct Terminal {
+pub(super) struct VirtualTerminal {
     child: Child,
     pty: Arc<Pty>,
-    shown: Arc<Mutex<Shown>>,
+    shown: Arc<Mutex<TerminalOutput>>,
     reader: Option<JoinHandle<()>>,
 }
 
 /// The output that a terminal has received.
-struct Shown {
+struct TerminalOutput {
     parser: vt100::Parser,
     bytes: Vec<u8>,
 }
 
-impl fmt::Debug for Terminal {
+impl fmt::Debug for VirtualTerminal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Terminal").field(&self.screen()).finish()
     }
@@ -61,7 +61,7 @@ pub(super) struct Options<'a> {
     pub(super) pipe_err: bool,
 }
 
-impl Terminal {
+impl VirtualTerminal {
     /// Starts `neap` with this home folder.
     pub(super) fn run(arguments: &[&str], home: &Path) -> Self {
         Self::run_with(arguments, home, &Options::default())
@@ -85,7 +85,7 @@ impl Terminal {
         }
         let child = command.spawn(pts).unwrap();
         let pty = Arc::new(pty);
-        let shown = Arc::new(Mutex::new(Shown {
+        let shown = Arc::new(Mutex::new(TerminalOutput {
             parser: vt100::Parser::new(ROWS, COLUMNS, 0),
             bytes: Vec::new(),
         }));
@@ -168,7 +168,7 @@ impl Terminal {
     }
 }
 
-impl Drop for Terminal {
+impl Drop for VirtualTerminal {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -179,7 +179,7 @@ impl Drop for Terminal {
 }
 
 /// Reads until all processes have closed the terminal.
-fn read(mut pty: &Pty, shown: &Mutex<Shown>) {
+fn read(mut pty: &Pty, shown: &Mutex<TerminalOutput>) {
     let mut buffer = [0; 16 * 1024];
     // At the end of the output, Linux reports an error.
     while let Ok(length @ 1..) = pty.read(&mut buffer) {

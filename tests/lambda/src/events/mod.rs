@@ -14,6 +14,6 @@ pub mod schedules;
 pub mod sqs;
 
 pub use self::{
-    notifications::{Notifications, Put},
+    notifications::{NewObject, Notifications},
     queue::Queue,
 };

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::Queue;
 use crate::{
     configuration::{NotificationFaults, NotificationSettings, NotificationShape, seconds},
-    runtime::{ACCOUNT, Function, REGION},
+    runtime::{ACCOUNT, LocalFunction, REGION},
     world,
 };
 
@@ -25,7 +25,7 @@ const MAX_PENDING: usize = 100_000;
 
 /// A new object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Put {
+pub struct NewObject {
     /// The bucket.
     pub bucket: String,
     /// The key.
@@ -38,8 +38,8 @@ pub struct Put {
 
 /// The recipient of notifications.
 #[derive(Clone, Debug)]
-enum Target {
-    Function(Arc<Function>),
+enum NotificationTarget {
+    Function(Arc<LocalFunction>),
     Queue(Arc<Queue>),
 }
 
@@ -48,9 +48,9 @@ enum Target {
 pub struct Notifications {
     prefix: String,
     shape: NotificationShape,
-    target: Target,
+    target: NotificationTarget,
     faults: Mutex<NotificationFaults>,
-    held: Mutex<Vec<Put>>,
+    held: Mutex<Vec<NewObject>>,
     sequence: AtomicU64,
 }
 
@@ -65,15 +65,16 @@ impl Notifications {
     /// The function or queue does not exist.
     pub fn new(
         settings: &NotificationSettings,
-        functions: &BTreeMap<String, Arc<Function>>,
+        functions: &BTreeMap<String, Arc<LocalFunction>>,
         queues: &BTreeMap<String, Arc<Queue>>,
     ) -> Result<Arc<Self>, String> {
         let name = &settings.target;
         let target = match settings.shape {
-            NotificationShape::Queue => queues.get(name).cloned().map(Target::Queue),
-            NotificationShape::Direct | NotificationShape::EventBridge => {
-                functions.get(name).cloned().map(Target::Function)
-            }
+            NotificationShape::Queue => queues.get(name).cloned().map(NotificationTarget::Queue),
+            NotificationShape::Direct | NotificationShape::EventBridge => functions
+                .get(name)
+                .cloned()
+                .map(NotificationTarget::Function),
         };
         let target = target.ok_or_else(|| format!("notifications: there is no {name}"))?;
         Ok(Arc::new(Self {
@@ -87,7 +88,7 @@ impl Notifications {
     }
 
     /// Sends a notification for every new object, forever.
-    pub async fn run(self: Arc<Self>, mut puts: mpsc::Receiver<Put>) {
+    pub async fn run(self: Arc<Self>, mut puts: mpsc::Receiver<NewObject>) {
         while let Some(put) = puts.recv().await {
             if put.key.starts_with(&self.prefix) {
                 self.on_its_way(put);
@@ -101,7 +102,7 @@ impl Notifications {
     }
 
     /// Returns the held notifications.
-    pub fn held(&self) -> Vec<Put> {
+    pub fn held(&self) -> Vec<NewObject> {
         lock(&self.held).clone()
     }
 
@@ -121,11 +122,11 @@ impl Notifications {
             let put = held.get(*number).cloned();
             put.ok_or_else(|| format!("no notification {number} is held"))
         });
-        let puts: Vec<Put> = puts.collect::<Result<_, _>>()?;
+        let puts: Vec<NewObject> = puts.collect::<Result<_, _>>()?;
         self.send(&puts).await
     }
 
-    fn on_its_way(self: &Arc<Self>, put: Put) {
+    fn on_its_way(self: &Arc<Self>, put: NewObject) {
         let faults = lock(&self.faults).clone();
         if faults.hold {
             let mut held = lock(&self.held);
@@ -149,9 +150,9 @@ impl Notifications {
         }
     }
 
-    async fn send(&self, puts: &[Put]) -> Result<(), String> {
+    async fn send(&self, puts: &[NewObject]) -> Result<(), String> {
         match &self.target {
-            Target::Queue(queue) => {
+            NotificationTarget::Queue(queue) => {
                 for put in puts {
                     let body = self.records(std::slice::from_ref(put)).to_string();
                     let sent = queue.send(body, Duration::ZERO);
@@ -159,7 +160,7 @@ impl Notifications {
                 }
                 Ok(())
             }
-            Target::Function(function) => {
+            NotificationTarget::Function(function) => {
                 let events = match self.shape {
                     NotificationShape::EventBridge => {
                         puts.iter().map(|put| self.envelope(put)).collect()
@@ -180,7 +181,7 @@ impl Notifications {
     }
 
     /// Builds an S3 event notification.
-    fn records(&self, puts: &[Put]) -> Value {
+    fn records(&self, puts: &[NewObject]) -> Value {
         let time = world::date().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let records = puts.iter().map(|put| {
             json!({
@@ -216,7 +217,7 @@ impl Notifications {
     }
 
     /// Builds an EventBridge event, whose key is not encoded.
-    fn envelope(&self, put: &Put) -> Value {
+    fn envelope(&self, put: &NewObject) -> Value {
         json!({
             "version": "0",
             "id": world::fresh_id(),

@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 
 use crate::{
     configuration::{QueueSettings, seconds},
-    runtime::{ACCOUNT, Function, REGION, Reply},
+    runtime::{ACCOUNT, FunctionReply, LocalFunction, REGION},
     world,
 };
 
 /// Pause between two polls of an empty queue.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Maximum number of concurrent events from one queue, like the initial concurrency of an event source mapping.
-const PARALLEL: usize = 5;
+const MAX_CONCURRENT_EVENTS: usize = 5;
 /// Maximum size of a message: 1 MiB.
 pub(super) const MESSAGE_LIMIT: usize = 1 << 20;
 /// Maximum number of messages in a queue.
@@ -32,11 +32,11 @@ pub struct Queue {
     name: String,
     settings: QueueSettings,
     dead_letters: Option<Arc<Self>>,
-    messages: Mutex<Vec<Message>>,
+    messages: Mutex<Vec<QueueMessage>>,
 }
 
 #[derive(Clone, Debug)]
-struct Message {
+struct QueueMessage {
     id: String,
     body: String,
     sent: i64,
@@ -59,20 +59,20 @@ pub struct QueueReport {
 /// The response of a function that failed to handle a part of a batch.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PartialFailure {
+struct BatchResponse {
     #[serde(default)]
-    batch_item_failures: Vec<FailedItem>,
+    batch_item_failures: Vec<BatchItemFailure>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FailedItem {
+struct BatchItemFailure {
     item_identifier: String,
 }
 
 /// Reason why a message was rejected.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum QueueError {
     /// The message is too large.
     #[error("a message has at most {MESSAGE_LIMIT} bytes")]
     TooLarge,
@@ -96,7 +96,7 @@ impl Queue {
         })
     }
 
-    fn messages(&self) -> MutexGuard<'_, Vec<Message>> {
+    fn messages(&self) -> MutexGuard<'_, Vec<QueueMessage>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,16 +104,16 @@ impl Queue {
     ///
     /// # Errors
     /// The message is too large, or the queue is full.
-    pub fn send(&self, body: String, delay: Duration) -> Result<String, Refused> {
+    pub fn send(&self, body: String, delay: Duration) -> Result<String, QueueError> {
         if body.len() > MESSAGE_LIMIT {
-            return Err(Refused::TooLarge);
+            return Err(QueueError::TooLarge);
         }
         let mut messages = self.messages();
         if messages.len() >= MAX_MESSAGES {
-            return Err(Refused::Full);
+            return Err(QueueError::Full);
         }
         let id = world::fresh_id();
-        messages.push(Message {
+        messages.push(QueueMessage {
             id: id.clone(),
             body,
             sent: world::date().timestamp_millis(),
@@ -142,7 +142,7 @@ impl Queue {
 
     /// Receives a batch, which becomes invisible for the visibility timeout. Messages that were received too often go
     /// to the dead-letter queue instead.
-    fn receive(&self) -> Vec<Message> {
+    fn receive(&self) -> Vec<QueueMessage> {
         let now = world::now();
         let date = world::date().timestamp_millis();
         let mut batch = Vec::new();
@@ -171,7 +171,7 @@ impl Queue {
     }
 
     /// Deletes the messages that were handled. The others become visible again after the timeout.
-    fn settle(&self, batch: &[Message], failed: &[String]) {
+    fn settle(&self, batch: &[QueueMessage], failed: &[String]) {
         let is_done = |id: &String| {
             let was_in = batch.iter().any(|message| message.id == *id);
             was_in && !failed.contains(id)
@@ -180,8 +180,8 @@ impl Queue {
     }
 
     /// Sends messages to a function forever.
-    pub async fn feed(self: Arc<Self>, function: Arc<Function>) {
-        let slots = Arc::new(Semaphore::new(PARALLEL));
+    pub async fn feed(self: Arc<Self>, function: Arc<LocalFunction>) {
+        let slots = Arc::new(Semaphore::new(MAX_CONCURRENT_EVENTS));
         loop {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                 return;
@@ -196,7 +196,7 @@ impl Queue {
             tokio::spawn(async move {
                 let event = queue.event(&batch).to_string();
                 let outcome = function.invoke(event.into(), false, None).await;
-                if let Ok(Reply::Whole(said)) = outcome {
+                if let Ok(FunctionReply::Whole(said)) = outcome {
                     queue.settle(&batch, &failed(&said, &batch));
                 }
                 drop(slot);
@@ -205,7 +205,7 @@ impl Queue {
     }
 
     /// Builds the event for a batch.
-    fn event(&self, batch: &[Message]) -> Value {
+    fn event(&self, batch: &[QueueMessage]) -> Value {
         let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}", self.name);
         let records = batch.iter().map(|message| {
             json!({
@@ -232,14 +232,14 @@ impl Queue {
 
 /// Returns the messages that a response reports as failed. A response that names an unknown message, or no id, is a
 /// failure of the whole batch, as on Lambda.
-fn failed(said: &[u8], batch: &[Message]) -> Vec<String> {
-    let said: Option<PartialFailure> = match said {
-        b"" | b"null" => Some(PartialFailure::default()),
+fn failed(said: &[u8], batch: &[QueueMessage]) -> Vec<String> {
+    let said: Option<BatchResponse> = match said {
+        b"" | b"null" => Some(BatchResponse::default()),
         _ => serde_json::from_slice::<Value>(said)
             .ok()
             .and_then(|said| match said {
                 Value::Object(_) => serde_json::from_value(said).ok(),
-                _ => Some(PartialFailure::default()),
+                _ => Some(BatchResponse::default()),
             }),
     };
     let ids: Vec<String> = batch.iter().map(|message| message.id.clone()).collect();
@@ -299,7 +299,7 @@ mod tests {
         Queue::new("q".to_owned(), settings, dead_letters)
     }
 
-    fn bodies(batch: &[Message]) -> Vec<&str> {
+    fn bodies(batch: &[QueueMessage]) -> Vec<&str> {
         batch.iter().map(|message| message.body.as_str()).collect()
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     configuration::{ScheduleSettings, seconds},
-    runtime::Function,
+    runtime::LocalFunction,
     world,
 };
 
 /// Sends the events of a schedule forever. An event that takes longer than the interval does not delay the next one.
-pub async fn run(schedule: ScheduleSettings, function: Arc<Function>) {
+pub async fn run(schedule: ScheduleSettings, function: Arc<LocalFunction>) {
     let input = schedule.input.to_string();
     loop {
         world::sleep(seconds(schedule.every_seconds)).await;

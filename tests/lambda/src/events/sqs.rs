@@ -15,7 +15,7 @@ use super::{Queue, queue::md5_of};
 use crate::runtime::ACCOUNT;
 
 /// Maximum number of messages in a batch.
-const BATCH: usize = 10;
+const MAX_BATCH_MESSAGES: usize = 10;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -30,12 +30,12 @@ struct SendMessage {
 #[serde(rename_all = "PascalCase")]
 struct SendMessageBatch {
     queue_url: String,
-    entries: Vec<Entry>,
+    entries: Vec<SendMessageEntry>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct SendMessageEntry {
     id: String,
     message_body: String,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub(crate) fn answer(
         value.unwrap_or_default()
     };
     if !text(header::AUTHORIZATION.as_str()).starts_with("AWS4-HMAC-SHA256 Credential=") {
-        let unsigned = Refused {
+        let unsigned = SqsError {
             status: StatusCode::FORBIDDEN,
             ..refused("MissingAuthenticationToken", "the request is not signed")
         };
@@ -79,13 +79,13 @@ pub(crate) fn answer(
 
 /// The error of a rejected call, in the form of the protocol.
 #[derive(Debug)]
-struct Refused {
+struct SqsError {
     status: StatusCode,
     error_type: &'static str,
     message: String,
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for SqsError {
     fn into_response(self) -> Response {
         let error_type = format!("com.amazonaws.sqs#{}", self.error_type);
         let body = json!({ "__type": error_type, "message": self.message });
@@ -93,15 +93,15 @@ impl IntoResponse for Refused {
     }
 }
 
-fn refused(error_type: &'static str, message: impl Into<String>) -> Refused {
-    Refused {
+fn refused(error_type: &'static str, message: impl Into<String>) -> SqsError {
+    SqsError {
         status: StatusCode::BAD_REQUEST,
         error_type,
         message: message.into(),
     }
 }
 
-fn parsed<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, Refused> {
+fn parsed<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, SqsError> {
     serde_json::from_slice(body)
         .map_err(|error| refused("InvalidParameterValue", error.to_string()))
 }
@@ -109,7 +109,7 @@ fn parsed<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, Refused> {
 fn queue_at<'a>(
     queues: &'a BTreeMap<String, Arc<Queue>>,
     url: &str,
-) -> Result<&'a Arc<Queue>, Refused> {
+) -> Result<&'a Arc<Queue>, SqsError> {
     let name = url.rsplit('/').next().unwrap_or_default();
     queues.get(name).ok_or_else(|| {
         let message = "The specified queue does not exist.";
@@ -117,7 +117,7 @@ fn queue_at<'a>(
     })
 }
 
-fn send(queues: &BTreeMap<String, Arc<Queue>>, call: SendMessage) -> Result<Value, Refused> {
+fn send(queues: &BTreeMap<String, Arc<Queue>>, call: SendMessage) -> Result<Value, SqsError> {
     let queue = queue_at(queues, &call.queue_url)?;
     let md5 = md5_of(&call.message_body);
     let delay = Duration::from_secs(call.delay_seconds.into());
@@ -130,9 +130,9 @@ fn send(queues: &BTreeMap<String, Arc<Queue>>, call: SendMessage) -> Result<Valu
 fn send_batch(
     queues: &BTreeMap<String, Arc<Queue>>,
     call: SendMessageBatch,
-) -> Result<Value, Refused> {
+) -> Result<Value, SqsError> {
     let queue = queue_at(queues, &call.queue_url)?;
-    if call.entries.is_empty() || call.entries.len() > BATCH {
+    if call.entries.is_empty() || call.entries.len() > MAX_BATCH_MESSAGES {
         let message = "a batch has between 1 and 10 messages";
         return Err(refused("TooManyEntriesInBatchRequest", message));
     }

@@ -10,11 +10,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::EventKind;
-use crate::runtime::{Failure, FailureKind, Reply};
+use super::GatewayKind;
+use crate::runtime::{FunctionReply, InvocationFailure, InvocationFailureKind};
 
 /// Header with the kind of a failure, for tests.
-pub(super) const FAILURE: &str = "x-lambda-local-failure";
+pub(super) const FAILURE_HEADER: &str = "x-lambda-local-failure";
 /// Separator between the head of a streamed response and its body.
 const SEPARATOR: [u8; 8] = [0; 8];
 /// Maximum size of the head of a streamed response in bytes.
@@ -23,7 +23,7 @@ const HEAD_LIMIT: usize = 64 << 10;
 /// A response document, as functions write it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct ResponseDocument {
     status_code: u16,
     #[serde(default)]
     headers: serde_json::Map<String, serde_json::Value>,
@@ -39,7 +39,7 @@ struct Written {
 
 /// Reason why the gateway can't convert a function's response.
 #[derive(Debug, thiserror::Error)]
-enum Malformed {
+enum MalformedResponse {
     #[error("it is not a response: {0}")]
     Json(#[from] serde_json::Error),
     #[error("a status or header is none: {0}")]
@@ -55,15 +55,18 @@ enum Malformed {
 }
 
 /// Builds the HTTP response for a client.
-pub(super) async fn response(kind: EventKind, outcome: Result<Reply, Failure>) -> Response<Body> {
+pub(super) async fn response(
+    kind: GatewayKind,
+    outcome: Result<FunctionReply, InvocationFailure>,
+) -> Response<Body> {
     let response = match outcome {
-        Ok(Reply::Whole(bytes)) => whole(kind, &bytes),
-        Ok(Reply::Stream(parts)) => streamed(parts).await,
+        Ok(FunctionReply::Whole(bytes)) => whole(kind, &bytes),
+        Ok(FunctionReply::Stream(parts)) => streamed(parts).await,
         Err(failure) => return failed(&failure),
     };
     response.unwrap_or_else(|malformed| {
-        let failure = Failure {
-            kind: FailureKind::Reported("Gateway.MalformedResponse".to_owned()),
+        let failure = InvocationFailure {
+            kind: InvocationFailureKind::Reported("Gateway.MalformedResponse".to_owned()),
             message: malformed.to_string(),
         };
         failed(&failure)
@@ -72,10 +75,14 @@ pub(super) async fn response(kind: EventKind, outcome: Result<Reply, Failure>) -
 
 /// Builds the response to a failure, without its reason. Where an HTTP API answers 500 and the other gateways 502, this
 /// emulator always answers 502, because no function answers with 502 itself.
-fn failed(failure: &Failure) -> Response<Body> {
+fn failed(failure: &InvocationFailure) -> Response<Body> {
     let (status, message) = match failure.kind {
-        FailureKind::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
-        FailureKind::Throttled => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        InvocationFailureKind::RequestTooLarge => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+        }
+        InvocationFailureKind::Throttled => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+        }
         _ => (StatusCode::BAD_GATEWAY, "Internal Server Error"),
     };
     said(status, message, failure.kind.error_type())
@@ -89,16 +96,16 @@ pub(super) fn said(status: StatusCode, message: &str, reason: &str) -> Response<
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
     if let Ok(reason) = HeaderValue::from_str(reason) {
-        headers.insert(FAILURE, reason);
+        headers.insert(FAILURE_HEADER, reason);
     }
     response
 }
 
-fn whole(kind: EventKind, bytes: &Bytes) -> Result<Response<Body>, Malformed> {
+fn whole(kind: GatewayKind, bytes: &Bytes) -> Result<Response<Body>, MalformedResponse> {
     if bytes.len() > kind.response_limit() {
-        return Err(Malformed::TooLarge);
+        return Err(MalformedResponse::TooLarge);
     }
-    let mut written: Written = serde_json::from_slice(bytes)?;
+    let mut written: ResponseDocument = serde_json::from_slice(bytes)?;
     let body = written.body.take().unwrap_or_default();
     let body = match written.is_base64_encoded {
         true => STANDARD.decode(body)?,
@@ -107,7 +114,7 @@ fn whole(kind: EventKind, bytes: &Bytes) -> Result<Response<Body>, Malformed> {
     head(&written, Body::from(body))
 }
 
-fn head(written: &Written, body: Body) -> Result<Response<Body>, Malformed> {
+fn head(written: &ResponseDocument, body: Body) -> Result<Response<Body>, MalformedResponse> {
     let mut response = Response::builder().status(written.status_code).body(body)?;
     let headers = response.headers_mut();
     for (name, value) in &written.headers {
@@ -127,12 +134,16 @@ fn head(written: &Written, body: Body) -> Result<Response<Body>, Malformed> {
     Ok(response)
 }
 
-fn add(headers: &mut HeaderMap, name: &str, value: &serde_json::Value) -> Result<(), Malformed> {
+fn add(
+    headers: &mut HeaderMap,
+    name: &str,
+    value: &serde_json::Value,
+) -> Result<(), MalformedResponse> {
     let text = match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Number(number) => number.to_string(),
         serde_json::Value::Bool(bool) => bool.to_string(),
-        _ => return Err(Malformed::Header),
+        _ => return Err(MalformedResponse::Header),
     };
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
     let value = HeaderValue::from_str(&text).map_err(http::Error::from)?;
@@ -150,8 +161,8 @@ fn add(headers: &mut HeaderMap, name: &str, value: &serde_json::Value) -> Result
 
 /// Converts a streamed response: its head as JSON, eight zero bytes, its body.
 async fn streamed(
-    mut parts: mpsc::Receiver<Result<Bytes, Failure>>,
-) -> Result<Response<Body>, Malformed> {
+    mut parts: mpsc::Receiver<Result<Bytes, InvocationFailure>>,
+) -> Result<Response<Body>, MalformedResponse> {
     let mut begun = Vec::new();
     let end_of_head = loop {
         let position = begun
@@ -162,12 +173,12 @@ async fn streamed(
         }
         match parts.recv().await {
             Some(Ok(part)) if begun.len() <= HEAD_LIMIT => begun.extend_from_slice(&part),
-            _ => return Err(Malformed::Stream),
+            _ => return Err(MalformedResponse::Stream),
         }
     };
     let rest = begun.split_off(end_of_head);
     let rest = Bytes::from(rest).slice(SEPARATOR.len()..);
-    let written: Written = serde_json::from_slice(&begun)?;
+    let written: ResponseDocument = serde_json::from_slice(&begun)?;
     let first = stream::once(async { Ok(rest) });
     let body = Body::from_stream(first.chain(ReceiverStream::new(parts)));
     head(&written, body)
@@ -195,8 +206,8 @@ mod tests {
             "body": "/wA=",
             "isBase64Encoded": true,
         });
-        let reply = Reply::Whole(written.to_string().into());
-        let (status, headers, body) = read(response(EventKind::HttpApi, Ok(reply)).await).await;
+        let reply = FunctionReply::Whole(written.to_string().into());
+        let (status, headers, body) = read(response(GatewayKind::HttpApi, Ok(reply)).await).await;
         assert_eq!((status, &body[..]), (422, &b"\xff\0"[..]));
         assert_eq!(headers["x-one"], "1");
         assert_eq!(headers.get_all("x-many").iter().count(), 2);
@@ -213,10 +224,13 @@ mod tests {
             r#"{"statusCode":200,"headers":{"a b":"c"}}"#,
             r#"{"statusCode":200,"body":"%","isBase64Encoded":true}"#,
         ] {
-            let reply = Reply::Whole(Bytes::from_static(written.as_bytes()));
-            let answer = response(EventKind::HttpApi, Ok(reply)).await;
+            let reply = FunctionReply::Whole(Bytes::from_static(written.as_bytes()));
+            let answer = response(GatewayKind::HttpApi, Ok(reply)).await;
             assert_eq!(answer.status(), 502, "{written}");
-            assert_eq!(answer.headers()[FAILURE], "Gateway.MalformedResponse");
+            assert_eq!(
+                answer.headers()[FAILURE_HEADER],
+                "Gateway.MalformedResponse"
+            );
         }
     }
 
@@ -229,7 +243,7 @@ mod tests {
                 sender.send(Ok(Bytes::copy_from_slice(part))).await.unwrap();
             }
             drop(sender);
-            let answer = response(EventKind::FunctionUrl, Ok(Reply::Stream(parts))).await;
+            let answer = response(GatewayKind::FunctionUrl, Ok(FunctionReply::Stream(parts))).await;
             let (status, headers, body) = read(answer).await;
             assert_eq!((status, &body[..]), (201, &b"body\0"[..]), "{cut}");
             assert_eq!(headers["x-a"], "b");
@@ -239,8 +253,11 @@ mod tests {
     #[tokio::test]
     async fn a_load_balancer_accepts_responses_up_to_one_megabyte() {
         let written = json!({ "statusCode": 200, "body": "x".repeat(1 << 20) }).to_string();
-        for (kind, status) in [(EventKind::HttpApi, 200), (EventKind::LoadBalancer, 502)] {
-            let reply = Reply::Whole(written.clone().into());
+        for (kind, status) in [
+            (GatewayKind::HttpApi, 200),
+            (GatewayKind::LoadBalancer, 502),
+        ] {
+            let reply = FunctionReply::Whole(written.clone().into());
             assert_eq!(response(kind, Ok(reply)).await.status(), status);
         }
     }

@@ -11,28 +11,34 @@ use http::{HeaderMap, Method, header, request::Parts};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::EventKind;
+use super::GatewayKind;
 use crate::{
     runtime::{ACCOUNT, REGION},
     world,
 };
 
 /// The address of every client.
-const CLIENT: &str = "127.0.0.1";
+const CLIENT_ADDRESS: &str = "127.0.0.1";
 
 /// Error: the gateway rejects the path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path is not encoded as the service wants it")]
-pub(super) struct RefusedPath;
+pub(super) struct PathEncodingError;
 
 /// Converts a request to an event.
-pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Result<Value, RefusedPath> {
+pub(super) fn event(
+    kind: GatewayKind,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Value, PathEncodingError> {
     let sent = parts.uri.path();
-    let request = Request {
+    let request = GatewayRequest {
         method: &parts.method,
         path: match kind {
-            EventKind::HttpApi => decode_path(sent)?.into(),
-            EventKind::FunctionUrl | EventKind::RestApi | EventKind::LoadBalancer => sent.into(),
+            GatewayKind::HttpApi => decode_path(sent)?.into(),
+            GatewayKind::FunctionUrl | GatewayKind::RestApi | GatewayKind::LoadBalancer => {
+                sent.into()
+            }
         },
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
@@ -42,12 +48,12 @@ pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Result<Valu
         false => encode(kind, &parts.headers, body),
     };
     let mut event = match kind {
-        EventKind::HttpApi | EventKind::FunctionUrl => request.version_2(kind),
-        EventKind::RestApi => request.version_1(),
-        EventKind::LoadBalancer => request.load_balancer(),
+        GatewayKind::HttpApi | GatewayKind::FunctionUrl => request.version_2(kind),
+        GatewayKind::RestApi => request.version_1(),
+        GatewayKind::LoadBalancer => request.load_balancer(),
     };
     // Payload 2.0 omits empty fields, the other payloads contain them.
-    let leaves_out = matches!(kind, EventKind::HttpApi | EventKind::FunctionUrl);
+    let leaves_out = matches!(kind, GatewayKind::HttpApi | GatewayKind::FunctionUrl);
     if let Some(event) = event.as_object_mut() {
         if !(leaves_out && body.is_null()) {
             event.insert("body".to_owned(), body);
@@ -58,7 +64,7 @@ pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Result<Valu
 }
 
 /// Encodes a body: as text if the gateway takes the content type for text, otherwise in base64.
-fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
+fn encode(kind: GatewayKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -74,7 +80,7 @@ fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
         .any(|text| content_type.starts_with(text));
     // A REST API with `*/*` as binary media type encodes every body.
     let may_be_text = is_text_type
-        && kind != EventKind::RestApi
+        && kind != GatewayKind::RestApi
         && !headers.contains_key(header::CONTENT_ENCODING);
     match std::str::from_utf8(body) {
         Ok(text) if may_be_text => (text.into(), false),
@@ -82,7 +88,7 @@ fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
     }
 }
 
-struct Request<'a> {
+struct GatewayRequest<'a> {
     method: &'a Method,
     /// The path in the event.
     path: Cow<'a, str>,
@@ -90,10 +96,10 @@ struct Request<'a> {
     headers: &'a HeaderMap,
 }
 
-impl Request<'_> {
+impl GatewayRequest<'_> {
     /// Builds the event in payload format 2.0.
-    fn version_2(&self, kind: EventKind) -> Value {
-        let is_function_url = kind == EventKind::FunctionUrl;
+    fn version_2(&self, kind: GatewayKind) -> Value {
+        let is_function_url = kind == GatewayKind::FunctionUrl;
         // A function URL leaves `rawPath` encoded and decodes `http.path`.
         let (domain, decoded) = match is_function_url {
             true => (
@@ -123,7 +129,7 @@ impl Request<'_> {
                     "method": self.method.as_str(),
                     "path": decoded,
                     "protocol": "HTTP/1.1",
-                    "sourceIp": CLIENT,
+                    "sourceIp": CLIENT_ADDRESS,
                     "userAgent": self.header("user-agent"),
                 },
                 "requestId": world::fresh_id(),
@@ -170,7 +176,7 @@ impl Request<'_> {
                 "domainName": self.host(),
                 "domainPrefix": "local",
                 "httpMethod": self.method.as_str(),
-                "identity": { "sourceIp": CLIENT, "userAgent": self.header("user-agent") },
+                "identity": { "sourceIp": CLIENT_ADDRESS, "userAgent": self.header("user-agent") },
                 "path": self.path,
                 "protocol": "HTTP/1.1",
                 "requestId": world::fresh_id(),
@@ -217,7 +223,7 @@ impl Request<'_> {
         }
         for (name, value) in [
             ("host", self.host()),
-            ("x-forwarded-for", CLIENT.to_owned()),
+            ("x-forwarded-for", CLIENT_ADDRESS.to_owned()),
             ("x-forwarded-port", "443".to_owned()),
             ("x-forwarded-proto", "https".to_owned()),
         ] {
@@ -273,14 +279,14 @@ fn last_of(parameters: &[(String, Vec<String>)]) -> Value {
 }
 
 /// Decodes a path as an HTTP API does: it decodes the path, cuts it off at a question mark, and decodes it again.
-fn decode_path(sent: &str) -> Result<String, RefusedPath> {
+fn decode_path(sent: &str) -> Result<String, PathEncodingError> {
     let once = unescape(sent)?;
     let path = once.split('?').next().unwrap_or_default();
     unescape(path)
 }
 
 /// Decodes a text in which every percent sign must start an escape.
-fn unescape(text: &str) -> Result<String, RefusedPath> {
+fn unescape(text: &str) -> Result<String, PathEncodingError> {
     let are_escapes = text.split('%').skip(1).all(|rest| {
         let digits = rest.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -288,7 +294,7 @@ fn unescape(text: &str) -> Result<String, RefusedPath> {
     let decoded = percent_decode_str(text).decode_utf8();
     match decoded {
         Ok(decoded) if are_escapes => Ok(decoded.into_owned()),
-        _ => Err(RefusedPath),
+        _ => Err(PathEncodingError),
     }
 }
 
@@ -320,7 +326,7 @@ mod tests {
     const TARGET: &str = "/api/v3/engine/a%20b?db=my-db&q=SELECT%20*%20FROM%20%22t%22&x=1&x=2%2B3";
 
     /// Parses an event with AWS's own library for functions.
-    async fn read(kind: EventKind, content_type: &str, body: &[u8]) -> http::Request<Bytes> {
+    async fn read(kind: GatewayKind, content_type: &str, body: &[u8]) -> http::Request<Bytes> {
         let (parts, ()) = http::Request::builder()
             .method("POST")
             .uri(TARGET)
@@ -341,7 +347,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_function_reads_from_each_event_what_the_client_sent() {
-        for kind in EventKind::ALL {
+        for kind in GatewayKind::ALL {
             for (content_type, body) in [
                 ("text/plain; charset=utf-8", "m,t=ü v=1i 1".as_bytes()),
                 ("application/json", b"{}"),
@@ -372,7 +378,7 @@ mod tests {
             ("/p/plain", Ok("/p/plain")),
             ("/p/space%20value", Ok("/p/space value")),
             ("/p/question%3Fvalue", Ok("/p/question")),
-            ("/p/percent%25done", Err(RefusedPath)),
+            ("/p/percent%25done", Err(PathEncodingError)),
             ("/p/slash%2Fvalue", Ok("/p/slash/value")),
             ("/p/unicode-%CE%BB", Ok("/p/unicode-λ")),
             ("/p/literal%252Fvalue", Ok("/p/literal/value")),
@@ -385,7 +391,7 @@ mod tests {
     }
 
     /// Returns the path that the function's router sees; `None` if the gateway rejects it.
-    fn routed(kind: EventKind, sent: &str) -> Option<String> {
+    fn routed(kind: GatewayKind, sent: &str) -> Option<String> {
         let request = http::Request::builder().uri(sent).body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let event = event(kind, &parts, &Bytes::new()).ok()?;
@@ -405,11 +411,11 @@ mod tests {
         ) {
             let prefix = "/api/v3/engine/";
             let sent = format!("{prefix}{}", encode(&segment));
-            for kind in EventKind::ALL {
+            for kind in GatewayKind::ALL {
                 // An HTTP API preserves paths that are encoded twice, and paths without characters that it decodes
                 // again.
                 let sent = match kind {
-                    EventKind::HttpApi if segment.contains(['%', '?']) => {
+                    GatewayKind::HttpApi if segment.contains(['%', '?']) => {
                         format!("{prefix}{}", encode(&encode(&segment)))
                     }
                     _ => sent.clone(),
@@ -418,7 +424,7 @@ mod tests {
                 let rest = path.strip_prefix(prefix).unwrap();
                 prop_assert_eq!(&decode(rest), &segment, "{:?}", kind);
                 let is_one = !rest.contains('/');
-                prop_assert!(is_one || kind == EventKind::HttpApi, "{:?}: {}", kind, rest);
+                prop_assert!(is_one || kind == GatewayKind::HttpApi, "{:?}: {}", kind, rest);
             }
         }
     }

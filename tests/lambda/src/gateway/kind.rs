@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// The emulated AWS gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EventKind {
+pub enum GatewayKind {
     /// An HTTP API of API Gateway, payload format 2.0.
     #[default]
     HttpApi,
@@ -17,7 +17,7 @@ pub enum EventKind {
     FunctionUrl,
 }
 
-impl EventKind {
+impl GatewayKind {
     /// All kinds.
     pub const ALL: [Self; 4] = [
         Self::HttpApi,

@@ -1,6 +1,6 @@
 //! The HTTP gateway: converts HTTP requests to events, and the responses of functions to HTTP responses.
 //!
-//! [`Routes`] selects the function for a request. [`EventKind`] selects the emulated AWS gateway.
+//! [`GatewayRoutes`] selects the function for a request. [`GatewayKind`] selects the emulated AWS gateway.
 
 mod answer;
 mod event;
@@ -8,4 +8,4 @@ mod kind;
 mod routes;
 mod server;
 
-pub use self::{kind::EventKind, routes::Routes, server::Gateway};
+pub use self::{kind::GatewayKind, routes::GatewayRoutes, server::Gateway};

@@ -4,9 +4,9 @@ use crate::deployment::Deployment;
 
 /// All routes and their functions.
 #[derive(Clone, Debug)]
-pub struct Routes(Vec<(String, String)>);
+pub struct GatewayRoutes(Vec<(String, String)>);
 
-impl Routes {
+impl GatewayRoutes {
     /// Returns the routes of a deployment.
     pub fn of(deployment: &Deployment) -> Self {
         let routes = deployment.routes();
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn requests_go_to_the_function_of_the_most_specific_route() {
-        let routes = Routes::of(&Deployment::read().unwrap());
+        let routes = GatewayRoutes::of(&Deployment::read().unwrap());
         for (method, path, function) in [
             ("POST", "/api/v3/write_lp", "write"),
             ("POST", "/api/v2/write", "write"),

@@ -10,35 +10,35 @@ use axum::{
 use http::{HeaderMap, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::{EventKind, Routes, answer, event::event};
+use super::{GatewayKind, GatewayRoutes, answer, event::event};
 use crate::{
-    runtime::{Failure, FailureKind, Function, Reply},
+    runtime::{FunctionReply, InvocationFailure, InvocationFailureKind, LocalFunction},
     world,
 };
 
 /// Maximum time that API Gateway waits for a function.
 const INTEGRATION_LIMIT: Duration = Duration::from_secs(30);
 /// Header with which a test selects another gateway than the configured one.
-const KIND: &str = "x-lambda-local-event";
+const KIND_HEADER: &str = "x-lambda-local-event";
 /// Header with which a test selects the instance.
-const INSTANCE: &str = "x-lambda-local-instance";
+const INSTANCE_HEADER: &str = "x-lambda-local-instance";
 
 /// Converts HTTP requests to events and sends them to the functions.
 #[derive(Debug)]
 pub struct Gateway {
-    kind: EventKind,
+    kind: GatewayKind,
     streaming: bool,
-    routes: Routes,
-    functions: BTreeMap<String, Arc<Function>>,
+    routes: GatewayRoutes,
+    functions: BTreeMap<String, Arc<LocalFunction>>,
 }
 
 impl Gateway {
     /// Creates a gateway for these functions.
     pub fn new(
-        kind: EventKind,
+        kind: GatewayKind,
         streaming: bool,
-        routes: Routes,
-        functions: BTreeMap<String, Arc<Function>>,
+        routes: GatewayRoutes,
+        functions: BTreeMap<String, Arc<LocalFunction>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             kind,
@@ -55,9 +55,10 @@ impl Gateway {
 
     async fn answer(&self, request: Request) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        let kind = take(&mut parts.headers, KIND).and_then(|name| EventKind::named(&name));
+        let kind = take(&mut parts.headers, KIND_HEADER).and_then(|name| GatewayKind::named(&name));
         let kind = kind.unwrap_or(self.kind);
-        let instance = take(&mut parts.headers, INSTANCE).and_then(|number| number.parse().ok());
+        let instance =
+            take(&mut parts.headers, INSTANCE_HEADER).and_then(|number| number.parse().ok());
         let body = match Limited::new(body, kind.request_limit()).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
@@ -82,33 +83,34 @@ impl Gateway {
 
     async fn invoke(
         &self,
-        kind: EventKind,
+        kind: GatewayKind,
         parts: &Parts,
         event: bytes::Bytes,
         instance: Option<u32>,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<FunctionReply, InvocationFailure> {
         let (method, path) = (parts.method.as_str(), parts.uri.path());
         let name = self.routes.function_for(method, path);
         let Some(function) = name.and_then(|name| self.functions.get(name)) else {
-            return Err(Failure {
-                kind: FailureKind::InitFailed,
+            return Err(InvocationFailure {
+                kind: InvocationFailureKind::InitFailed,
                 message: "there is no function behind this route".to_owned(),
             });
         };
         // Only function URLs and REST APIs can stream responses, if the configuration enables it.
-        let streams = self.streaming && matches!(kind, EventKind::FunctionUrl | EventKind::RestApi);
+        let streams =
+            self.streaming && matches!(kind, GatewayKind::FunctionUrl | GatewayKind::RestApi);
         let outcome = function.invoke(event, streams, instance);
         match kind {
-            EventKind::HttpApi | EventKind::RestApi => {
+            GatewayKind::HttpApi | GatewayKind::RestApi => {
                 let limited = world::within(INTEGRATION_LIMIT, outcome).await;
                 limited.unwrap_or_else(|| {
-                    Err(Failure {
-                        kind: FailureKind::Throttled,
+                    Err(InvocationFailure {
+                        kind: InvocationFailureKind::Throttled,
                         message: "the function takes too long for the gateway".to_owned(),
                     })
                 })
             }
-            EventKind::LoadBalancer | EventKind::FunctionUrl => outcome.await,
+            GatewayKind::LoadBalancer | GatewayKind::FunctionUrl => outcome.await,
         }
     }
 }

@@ -19,16 +19,16 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{
-    Failure, FailureKind, Function, Reply,
+    FunctionReply, InvocationFailure, InvocationFailureKind, LocalFunction,
     invocation::{Invocation, RESPONSE_LIMIT, STREAM_LIMIT},
     launch::ACCOUNT,
 };
 use crate::world;
 
 /// Maximum number of pieces of a streamed response that are buffered for the client.
-const PARTS: usize = 16;
+const MAX_BUFFERED_PIECES: usize = 16;
 /// Header with which a runtime announces a streamed response.
-const MODE: &str = "lambda-runtime-function-response-mode";
+const RESPONSE_MODE_HEADER: &str = "lambda-runtime-function-response-mode";
 /// Trailer with which a runtime reports that a stream failed.
 const STREAM_ERROR: &str = "lambda-runtime-function-error-type";
 /// Header with the id of an extension.
@@ -37,11 +37,11 @@ const EXTENSION_ID: &str = "lambda-extension-identifier";
 /// The state of the Runtime API: the function and the number of its instance.
 #[derive(Clone)]
 struct Sandbox {
-    function: Arc<Function>,
+    function: Arc<LocalFunction>,
     number: u32,
 }
 
-pub(super) fn routes(function: Arc<Function>, number: u32) -> Router {
+pub(super) fn routes(function: Arc<LocalFunction>, number: u32) -> Router {
     let invocation = "/2018-06-01/runtime/invocation/{id}";
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -62,32 +62,32 @@ struct Diagnostic {
 }
 
 /// The result of a program's request for an event.
-enum Asked {
+enum NextEvent {
     Event(Invocation),
     Wait(Arc<tokio::sync::Notify>),
-    Gone,
+    InstanceEnded,
 }
 
 impl Sandbox {
     /// Returns the next event for this instance. If there is none, marks the instance as waiting.
-    fn ask(&self) -> Asked {
+    fn ask(&self) -> NextEvent {
         let mut state = self.function.state();
         let Some(instance) = state.instances.get_mut(&self.number) else {
-            return Asked::Gone;
+            return NextEvent::InstanceEnded;
         };
         if instance.init.is_none() {
             instance.init = Some(instance.begun.elapsed());
         }
         if let Some(invocation) = instance.inbox.pop_front() {
             instance.polling = false;
-            return Asked::Event(invocation);
+            return NextEvent::Event(invocation);
         }
         instance.polling = true;
         let wake = Arc::clone(&instance.wake);
         if self.function.freezes() {
             instance.rest();
         }
-        Asked::Wait(wake)
+        NextEvent::Wait(wake)
     }
 
     /// Delivers an event to the program and starts its timeout.
@@ -127,7 +127,10 @@ impl Sandbox {
         {
             let seconds = self.function.settings.limits.timeout_seconds;
             let message = format!("{id} Task timed out after {seconds:.2} seconds");
-            instance.kill(Failure::new(FailureKind::TimedOut, message));
+            instance.kill(InvocationFailure::new(
+                InvocationFailureKind::TimedOut,
+                message,
+            ));
         }
     }
 
@@ -140,7 +143,8 @@ impl Sandbox {
 
     /// Puts an event back into the list of running events, so that it fails when the instance has ended.
     fn put_back(&self, id: String, invocation: Invocation) {
-        let failure = Failure::new(FailureKind::Exited, "the response broke off");
+        let failure =
+            InvocationFailure::new(InvocationFailureKind::Exited, "the response broke off");
         let mut state = self.function.state();
         match state.instances.get_mut(&self.number) {
             Some(instance) => {
@@ -164,9 +168,9 @@ impl Sandbox {
 async fn next(State(sandbox): State<Sandbox>) -> Response {
     loop {
         match sandbox.ask() {
-            Asked::Event(invocation) => return sandbox.hand_out(invocation),
-            Asked::Wait(wake) => wake.notified().await,
-            Asked::Gone => return pending().await,
+            NextEvent::Event(invocation) => return sandbox.hand_out(invocation),
+            NextEvent::Wait(wake) => wake.notified().await,
+            NextEvent::InstanceEnded => return pending().await,
         }
     }
 }
@@ -197,17 +201,19 @@ async fn respond(
     let Some(invocation) = sandbox.running(&id) else {
         return no_such_event();
     };
-    let is_stream = headers.get(MODE).is_some_and(|mode| mode == "streaming");
+    let is_stream = headers
+        .get(RESPONSE_MODE_HEADER)
+        .is_some_and(|mode| mode == "streaming");
     if is_stream && invocation.streaming {
-        let (parts, stream) = mpsc::channel(PARTS);
-        drop(invocation.reply.send(Ok(Reply::Stream(stream))));
+        let (parts, stream) = mpsc::channel(MAX_BUFFERED_PIECES);
+        drop(invocation.reply.send(Ok(FunctionReply::Stream(stream))));
         pass_on(body, &parts).await;
         sandbox.finish(&id);
         return accepted();
     }
     let whole = Limited::new(body, RESPONSE_LIMIT).collect().await;
     let (outcome, response) = match whole {
-        Ok(whole) => (Ok(Reply::Whole(whole.to_bytes())), accepted()),
+        Ok(whole) => (Ok(FunctionReply::Whole(whole.to_bytes())), accepted()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             let message =
                 format!("Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).");
@@ -216,7 +222,7 @@ async fn respond(
                 "RequestEntityTooLarge",
                 &message,
             );
-            let failure = Failure::new(FailureKind::ResponseTooLarge, message);
+            let failure = InvocationFailure::new(InvocationFailureKind::ResponseTooLarge, message);
             (Err(failure), response)
         }
         // The program died while it sent the response; `watch` fails the event.
@@ -231,11 +237,11 @@ async fn respond(
 }
 
 /// Forwards the pieces of a response at the pace of the client.
-async fn pass_on(mut body: Body, parts: &mpsc::Sender<Result<Bytes, Failure>>) {
+async fn pass_on(mut body: Body, parts: &mpsc::Sender<Result<Bytes, InvocationFailure>>) {
     let mut sent = 0;
     let broken = |message: &str| {
-        let kind = FailureKind::Reported("Runtime.StreamError".to_owned());
-        Err(Failure::new(kind, message))
+        let kind = InvocationFailureKind::Reported("Runtime.StreamError".to_owned());
+        Err(InvocationFailure::new(kind, message))
     };
     while let Some(frame) = body.frame().await {
         let part = match frame.map(|frame| frame.into_data()) {
@@ -268,8 +274,8 @@ async fn report_error(
         return no_such_event();
     };
     let said: Diagnostic = serde_json::from_slice(&body).unwrap_or_default();
-    let kind = FailureKind::Reported(said.error_type);
-    invocation.fail(Failure::new(kind, said.error_message));
+    let kind = InvocationFailureKind::Reported(said.error_type);
+    invocation.fail(InvocationFailure::new(kind, said.error_message));
     sandbox.finish(&id);
     accepted()
 }
@@ -279,7 +285,7 @@ async fn report_init_error(State(sandbox): State<Sandbox>, body: Bytes) -> Respo
     let mut state = sandbox.function.state();
     if let Some(instance) = state.instances.get_mut(&sandbox.number) {
         let message = format!("{}: {}", said.error_type, said.error_message);
-        let failure = Failure::new(FailureKind::InitFailed, message);
+        let failure = InvocationFailure::new(InvocationFailureKind::InitFailed, message);
         // The program is expected to exit now; `watch_init` kills it if it does not.
         instance.ending.get_or_insert(failure);
     }

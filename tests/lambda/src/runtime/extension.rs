@@ -4,7 +4,7 @@ use crate::world;
 
 /// The state of an instance's extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Extension {
+pub(super) enum ExtensionState {
     /// No extension is registered.
     #[default]
     None,
@@ -14,7 +14,7 @@ pub(super) enum Extension {
     Waiting(String),
 }
 
-impl Extension {
+impl ExtensionState {
     /// Registers an extension and returns its id.
     pub(super) fn register(&mut self) -> String {
         let id = world::fresh_id();

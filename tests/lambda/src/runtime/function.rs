@@ -12,37 +12,37 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{
-    Failure, FailureKind, Identity, Reply,
+    FunctionCredentials, FunctionReply, InvocationFailure, InvocationFailureKind,
     invocation::{Invocation, REQUEST_LIMIT},
     launch::{ACCOUNT, REGION},
-    state::{Instance, State},
+    state::{FunctionInstance, FunctionState},
 };
 use crate::{configuration::FunctionSettings, world};
 
 /// Number of retries of a failed asynchronous event.
-const RETRIES: u32 = 2;
+const MAX_RETRIES: u32 = 2;
 /// Time that an instance has to end after SIGTERM.
-const GRACE: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Interval of checks whether an instance has ended.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Maximum time to wait for a killed process.
-const GONE: Duration = Duration::from_secs(30);
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A function and its instances.
 #[derive(Debug)]
-pub struct Function {
+pub struct LocalFunction {
     pub(super) name: String,
     pub(super) settings: FunctionSettings,
     pub(super) environment: BTreeMap<String, String>,
-    pub(super) identity: Identity,
+    pub(super) identity: FunctionCredentials,
     pub(super) folder: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<FunctionState>,
 }
 
 /// Error: the instance does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no instance {0}")]
-pub struct Unknown(pub u32);
+pub struct UnknownInstance(pub u32);
 
 /// The state of an instance.
 #[derive(Clone, Debug, Serialize)]
@@ -65,13 +65,13 @@ pub struct InstanceReport {
     pub init_ms: Option<f64>,
 }
 
-impl Function {
+impl LocalFunction {
     /// Creates a function without instances.
     pub fn new(
         name: String,
         settings: FunctionSettings,
         environment: BTreeMap<String, String>,
-        identity: Identity,
+        identity: FunctionCredentials,
         folder: PathBuf,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -94,7 +94,7 @@ impl Function {
         format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name)
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, FunctionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,12 +117,15 @@ impl Function {
         payload: Bytes,
         streaming: bool,
         instance: Option<u32>,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<FunctionReply, InvocationFailure> {
         if payload.len() > REQUEST_LIMIT {
             let message = format!(
                 "Request must be smaller than {REQUEST_LIMIT} bytes for the InvokeFunction operation"
             );
-            return Err(Failure::new(FailureKind::RequestTooLarge, message));
+            return Err(InvocationFailure::new(
+                InvocationFailureKind::RequestTooLarge,
+                message,
+            ));
         }
         let (reply, answer) = oneshot::channel();
         let invocation = Invocation {
@@ -138,7 +141,8 @@ impl Function {
                 None => self.place(&mut state, invocation),
             }
         }
-        let gone = || Failure::new(FailureKind::Exited, "the function was removed");
+        let gone =
+            || InvocationFailure::new(InvocationFailureKind::Exited, "the function was removed");
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -146,11 +150,14 @@ impl Function {
     ///
     /// # Errors
     /// All attempts failed.
-    pub async fn invoke_event(self: &Arc<Self>, payload: Bytes) -> Result<Reply, Failure> {
+    pub async fn invoke_event(
+        self: &Arc<Self>,
+        payload: Bytes,
+    ) -> Result<FunctionReply, InvocationFailure> {
         let mut attempt = 0;
         loop {
             match self.invoke(payload.clone(), false, None).await {
-                Err(_) if attempt < RETRIES => {
+                Err(_) if attempt < MAX_RETRIES => {
                     attempt += 1;
                     world::sleep(self.settings.limits.retry()).await;
                 }
@@ -170,10 +177,13 @@ impl Function {
     fn with_instance<T>(
         &self,
         number: u32,
-        act: impl FnOnce(&mut Instance) -> T,
-    ) -> Result<T, Unknown> {
+        act: impl FnOnce(&mut FunctionInstance) -> T,
+    ) -> Result<T, UnknownInstance> {
         let mut state = self.state();
-        let instance = state.instances.get_mut(&number).ok_or(Unknown(number))?;
+        let instance = state
+            .instances
+            .get_mut(&number)
+            .ok_or(UnknownInstance(number))?;
         Ok(act(instance))
     }
 
@@ -182,7 +192,7 @@ impl Function {
     ///
     /// # Errors
     /// The instance does not exist.
-    pub fn freeze(&self, number: u32) -> Result<(), Unknown> {
+    pub fn freeze(&self, number: u32) -> Result<(), UnknownInstance> {
         self.with_instance(number, |instance| {
             instance.held = true;
             instance.freeze();
@@ -193,7 +203,7 @@ impl Function {
     ///
     /// # Errors
     /// The instance does not exist.
-    pub fn thaw(self: &Arc<Self>, number: u32) -> Result<(), Unknown> {
+    pub fn thaw(self: &Arc<Self>, number: u32) -> Result<(), UnknownInstance> {
         self.with_instance(number, |instance| {
             instance.held = false;
             if instance.load() > 0 || !self.freezes() || instance.init.is_none() {
@@ -208,16 +218,18 @@ impl Function {
     ///
     /// # Errors
     /// The instance does not exist.
-    pub async fn kill(&self, number: u32) -> Result<(), Unknown> {
-        let failure = Failure::new(FailureKind::Exited, "the instance was killed");
+    pub async fn kill(&self, number: u32) -> Result<(), UnknownInstance> {
+        let failure =
+            InvocationFailure::new(InvocationFailureKind::Exited, "the instance was killed");
         self.with_instance(number, |instance| instance.kill(failure))?;
-        self.gone(number, GONE).await;
+        self.gone(number, KILL_TIMEOUT).await;
         Ok(())
     }
 
     /// Kills the instance that has worked longest, without waiting until it has ended. Returns whether there was one.
     pub(crate) fn kill_busy(&self) -> bool {
-        let failure = Failure::new(FailureKind::Exited, "the instance was killed");
+        let failure =
+            InvocationFailure::new(InvocationFailureKind::Exited, "the instance was killed");
         let mut state = self.state();
         let busy = state.busy();
         if let Some(instance) = busy.and_then(|number| state.instances.get_mut(&number)) {
@@ -226,7 +238,7 @@ impl Function {
         busy.is_some()
     }
 
-    /// Freezes the instance that has worked longest, as [`Function::freeze`] does, and returns its number.
+    /// Freezes the instance that has worked longest, as [`LocalFunction::freeze`] does, and returns its number.
     pub(crate) fn freeze_busy(&self) -> Option<u32> {
         let mut state = self.state();
         let number = state.busy()?;
@@ -240,12 +252,12 @@ impl Function {
     ///
     /// # Errors
     /// The instance does not exist.
-    pub async fn shut_down(&self, number: u32) -> Result<(), Unknown> {
-        let is_told = self.with_instance(number, Instance::shut_down)?;
-        if is_told && !self.gone(number, GRACE).await {
+    pub async fn shut_down(&self, number: u32) -> Result<(), UnknownInstance> {
+        let is_told = self.with_instance(number, FunctionInstance::shut_down)?;
+        if is_told && !self.gone(number, SHUTDOWN_TIMEOUT).await {
             return self.kill(number).await;
         }
-        self.gone(number, GONE).await;
+        self.gone(number, KILL_TIMEOUT).await;
         Ok(())
     }
 
@@ -267,7 +279,10 @@ impl Function {
             let mut state = self.state();
             state.closed = true;
             for invocation in state.waiting.drain(..) {
-                invocation.fail(Failure::new(FailureKind::Exited, "the function is closed"));
+                invocation.fail(InvocationFailure::new(
+                    InvocationFailureKind::Exited,
+                    "the function is closed",
+                ));
             }
             state.instances.keys().copied().collect()
         };

@@ -13,26 +13,26 @@ pub(crate) const STREAM_LIMIT: usize = 200 << 20;
 
 /// The response of a function.
 #[derive(Debug)]
-pub enum Reply {
+pub enum FunctionReply {
     /// A buffered response.
     Whole(Bytes),
     /// The pieces of a streamed response. A stream that breaks off ends with an error.
-    Stream(mpsc::Receiver<Result<Bytes, Failure>>),
+    Stream(mpsc::Receiver<Result<Bytes, InvocationFailure>>),
 }
 
 /// The failure of an event that got no response from the function.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {message}", kind.error_type())]
-pub struct Failure {
+pub struct InvocationFailure {
     /// The kind of the failure.
-    pub kind: FailureKind,
+    pub kind: InvocationFailureKind,
     /// Lambda's error message.
     pub message: String,
 }
 
 /// The kind of a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FailureKind {
+pub enum InvocationFailureKind {
     /// The function reported an error of this type.
     Reported(String),
     /// The event timed out; the instance was killed.
@@ -49,7 +49,7 @@ pub enum FailureKind {
     Throttled,
 }
 
-impl FailureKind {
+impl InvocationFailureKind {
     /// Returns Lambda's name for the kind.
     pub fn error_type(&self) -> &str {
         match self {
@@ -64,8 +64,8 @@ impl FailureKind {
     }
 }
 
-impl Failure {
-    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+impl InvocationFailure {
+    pub(crate) fn new(kind: InvocationFailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -85,11 +85,11 @@ pub(super) struct Invocation {
     pub(super) payload: Bytes,
     /// Whether the caller accepts a streamed response.
     pub(super) streaming: bool,
-    pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
+    pub(super) reply: oneshot::Sender<Result<FunctionReply, InvocationFailure>>,
 }
 
 impl Invocation {
-    pub(super) fn fail(self, failure: Failure) {
+    pub(super) fn fail(self, failure: InvocationFailure) {
         // The caller may have disconnected.
         drop(self.reply.send(Err(failure)));
     }

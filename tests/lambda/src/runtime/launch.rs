@@ -16,22 +16,22 @@ use tokio::{
 };
 
 use super::{
-    Function, api,
-    invocation::{Failure, FailureKind},
-    state::{Instance, State},
+    LocalFunction, api,
+    invocation::{InvocationFailure, InvocationFailureKind},
+    state::{FunctionInstance, FunctionState},
 };
 use crate::world;
 
 /// The access key with which a function signs its requests. On Lambda it comes from the function's role.
 #[derive(Clone)]
-pub struct Identity {
+pub struct FunctionCredentials {
     /// The access key.
     pub access_key: String,
     /// The secret key.
     pub secret_key: String,
 }
 
-impl std::fmt::Debug for Identity {
+impl std::fmt::Debug for FunctionCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Identity")
             .field("access_key", &self.access_key)
@@ -44,9 +44,9 @@ pub(crate) const REGION: &str = "us-east-1";
 /// The emulated account.
 pub(crate) const ACCOUNT: &str = "000000000000";
 
-impl Function {
+impl LocalFunction {
     /// Starts another instance and returns its number.
-    pub(super) fn launch(self: &Arc<Self>, state: &mut State) -> io::Result<u32> {
+    pub(super) fn launch(self: &Arc<Self>, state: &mut FunctionState) -> io::Result<u32> {
         let listener = BlockingListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
@@ -55,7 +55,7 @@ impl Function {
         state.started = number;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
-        let instance = Instance::new(pid, port, world::now());
+        let instance = FunctionInstance::new(pid, port, world::now());
         state.instances.insert(number, instance);
         let listener = TcpListener::from_std(listener)?;
         let service = api::routes(Arc::clone(self), number);
@@ -130,10 +130,10 @@ impl Function {
         };
         let failure = instance.ending.take().unwrap_or_else(|| {
             let kind = match instance.init {
-                Some(_) => FailureKind::Exited,
-                None => FailureKind::InitFailed,
+                Some(_) => InvocationFailureKind::Exited,
+                None => InvocationFailureKind::InitFailed,
             };
-            Failure::new(kind, format!("Runtime exited with error: {status}"))
+            InvocationFailure::new(kind, format!("Runtime exited with error: {status}"))
         });
         instance.fail_all(&failure);
         self.place_waiting(&mut state);
@@ -146,7 +146,10 @@ impl Function {
             && instance.init.is_none()
         {
             let message = "the instance did not ask for an event in time";
-            instance.kill(Failure::new(FailureKind::InitFailed, message));
+            instance.kill(InvocationFailure::new(
+                InvocationFailureKind::InitFailed,
+                message,
+            ));
         }
     }
 }

@@ -23,7 +23,7 @@ mod state;
 
 pub(crate) use self::launch::{ACCOUNT, REGION};
 pub use self::{
-    function::{Function, InstanceReport, Unknown},
-    invocation::{Failure, FailureKind, Reply},
-    launch::Identity,
+    function::{InstanceReport, LocalFunction, UnknownInstance},
+    invocation::{FunctionReply, InvocationFailure, InvocationFailureKind},
+    launch::FunctionCredentials,
 };

@@ -3,26 +3,32 @@
 use std::sync::Arc;
 
 use super::{
-    Function,
-    invocation::{Failure, FailureKind, Invocation},
-    state::State,
+    LocalFunction,
+    invocation::{Invocation, InvocationFailure, InvocationFailureKind},
+    state::FunctionState,
 };
-use crate::configuration::Placement;
+use crate::configuration::InstancePlacement;
 
 /// Maximum number of events that wait for an instance.
 const MAX_WAITING: usize = 10_000;
 
-impl Function {
+impl LocalFunction {
     /// Assigns an event to a free instance, or queues it.
-    pub(super) fn place(self: &Arc<Self>, state: &mut State, invocation: Invocation) {
+    pub(super) fn place(self: &Arc<Self>, state: &mut FunctionState, invocation: Invocation) {
         if state.closed {
-            invocation.fail(Failure::new(FailureKind::Exited, "the function is closed"));
+            invocation.fail(InvocationFailure::new(
+                InvocationFailureKind::Exited,
+                "the function is closed",
+            ));
             return;
         }
         match self.choose(state) {
             Ok(Some(number)) => Self::give(state, number, invocation),
             Ok(None) if self.settings.limits.throttle || state.waiting.len() >= MAX_WAITING => {
-                invocation.fail(Failure::new(FailureKind::Throttled, "Rate Exceeded."));
+                invocation.fail(InvocationFailure::new(
+                    InvocationFailureKind::Throttled,
+                    "Rate Exceeded.",
+                ));
             }
             Ok(None) => state.waiting.push_back(invocation),
             Err(failure) => invocation.fail(failure),
@@ -30,19 +36,22 @@ impl Function {
     }
 
     /// Assigns an event to this instance, even if it is busy or frozen.
-    pub(super) fn give(state: &mut State, number: u32, invocation: Invocation) {
+    pub(super) fn give(state: &mut FunctionState, number: u32, invocation: Invocation) {
         state.turn += 1;
         match state.instances.get_mut(&number) {
             Some(instance) => instance.give(invocation, state.turn),
             None => {
                 let message = format!("there is no instance {number}");
-                invocation.fail(Failure::new(FailureKind::Exited, message));
+                invocation.fail(InvocationFailure::new(
+                    InvocationFailureKind::Exited,
+                    message,
+                ));
             }
         }
     }
 
     /// Assigns queued events to free instances.
-    pub(super) fn place_waiting(self: &Arc<Self>, state: &mut State) {
+    pub(super) fn place_waiting(self: &Arc<Self>, state: &mut FunctionState) {
         while !state.closed && !state.waiting.is_empty() {
             let choice = self.choose(state);
             let (Ok(Some(_)) | Err(_)) = choice else {
@@ -60,17 +69,20 @@ impl Function {
     }
 
     /// Returns a free instance, or starts one if the limit allows.
-    fn choose(self: &Arc<Self>, state: &mut State) -> Result<Option<u32>, Failure> {
+    fn choose(
+        self: &Arc<Self>,
+        state: &mut FunctionState,
+    ) -> Result<Option<u32>, InvocationFailure> {
         let limits = &self.settings.limits;
         let may_start = state.instances.len() < limits.max_instances;
         let free = state.instances.iter().filter(|(_, instance)| {
             instance.ending.is_none() && !instance.held && instance.load() < limits.concurrency
         });
-        let last = |(_, instance): &(&u32, &super::state::Instance)| instance.last_turn;
+        let last = |(_, instance): &(&u32, &super::state::FunctionInstance)| instance.last_turn;
         let free = match limits.placement {
-            Placement::Recent => free.max_by_key(last),
-            Placement::InTurn if may_start => None,
-            Placement::InTurn => free.min_by_key(last),
+            InstancePlacement::Recent => free.max_by_key(last),
+            InstancePlacement::InTurn if may_start => None,
+            InstancePlacement::InTurn => free.min_by_key(last),
         };
         if let Some((number, _)) = free {
             return Ok(Some(*number));
@@ -79,8 +91,8 @@ impl Function {
             return Ok(None);
         }
         let launched = self.launch(state);
-        launched
-            .map(Some)
-            .map_err(|error| Failure::new(FailureKind::InitFailed, error.to_string()))
+        launched.map(Some).map_err(|error| {
+            InvocationFailure::new(InvocationFailureKind::InitFailed, error.to_string())
+        })
     }
 }

@@ -10,16 +10,16 @@ use rustix::process::{Pid, Signal};
 use tokio::sync::Notify;
 
 use super::{
-    extension::Extension,
-    invocation::{Failure, FailureKind, Invocation},
+    extension::ExtensionState,
+    invocation::{Invocation, InvocationFailure, InvocationFailureKind},
     process::{ask_to_end, kill_family, signal_family},
 };
 
 /// The instances of a function and the events that wait for an instance.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct FunctionState {
     pub(super) started: u32,
-    pub(super) instances: BTreeMap<u32, Instance>,
+    pub(super) instances: BTreeMap<u32, FunctionInstance>,
     pub(super) waiting: VecDeque<Invocation>,
     /// Number of events assigned so far.
     pub(super) turn: u64,
@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) closed: bool,
 }
 
-impl State {
+impl FunctionState {
     /// Returns the busy instance whose last event was assigned earliest, among those that are not frozen.
     pub(super) fn busy(&self) -> Option<u32> {
         let busy = self.instances.iter().filter(|(_, instance)| {
@@ -40,7 +40,7 @@ impl State {
 
 /// A live instance.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(super) struct FunctionInstance {
     pub(super) pid: Pid,
     pub(super) port: u16,
     pub(super) begun: Instant,
@@ -50,7 +50,7 @@ pub(super) struct Instance {
     pub(super) inbox: VecDeque<Invocation>,
     /// Events that the program has fetched and not answered, by id; `None` if the response is already being streamed.
     pub(super) running: BTreeMap<String, Option<Invocation>>,
-    pub(super) extension: Extension,
+    pub(super) extension: ExtensionState,
     /// Whether the program waits for an event.
     pub(super) polling: bool,
     pub(super) frozen: bool,
@@ -60,11 +60,11 @@ pub(super) struct Instance {
     /// The turn in which the instance got its last event.
     pub(super) last_turn: u64,
     /// The failure with which the instance is being ended.
-    pub(super) ending: Option<Failure>,
+    pub(super) ending: Option<InvocationFailure>,
     pub(super) wake: Arc<Notify>,
 }
 
-impl Instance {
+impl FunctionInstance {
     pub(super) fn new(pid: Pid, port: u16, begun: Instant) -> Self {
         Self {
             pid,
@@ -73,7 +73,7 @@ impl Instance {
             init: None,
             inbox: VecDeque::new(),
             running: BTreeMap::new(),
-            extension: Extension::default(),
+            extension: ExtensionState::default(),
             polling: false,
             frozen: false,
             held: false,
@@ -119,7 +119,7 @@ impl Instance {
     }
 
     /// Kills the instance. Its unanswered events fail when it has ended.
-    pub(super) fn kill(&mut self, failure: Failure) {
+    pub(super) fn kill(&mut self, failure: InvocationFailure) {
         self.ending.get_or_insert(failure);
         kill_family(self.pid);
     }
@@ -130,7 +130,8 @@ impl Instance {
         self.held = false;
         self.thaw();
         let is_told = self.extension.is_registered();
-        let failure = Failure::new(FailureKind::Exited, "the instance was shut down");
+        let failure =
+            InvocationFailure::new(InvocationFailureKind::Exited, "the instance was shut down");
         if is_told {
             self.ending.get_or_insert(failure);
             ask_to_end(self.pid);
@@ -141,7 +142,7 @@ impl Instance {
     }
 
     /// Fails all unanswered events.
-    pub(super) fn fail_all(self, failure: &Failure) {
+    pub(super) fn fail_all(self, failure: &InvocationFailure) {
         let running = self.running.into_values().flatten();
         for invocation in self.inbox.into_iter().chain(running) {
             invocation.fail(failure.clone());

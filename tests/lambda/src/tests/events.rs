@@ -2,7 +2,7 @@
 
 use super::*;
 
-async fn get(local: &Local, path: &str) -> Value {
+async fn get(local: &Emulator, path: &str) -> Value {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.get(format!("{}{path}", local.control()));
     let response = request.send().await.unwrap();
@@ -10,7 +10,7 @@ async fn get(local: &Local, path: &str) -> Value {
     serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
 }
 
-async fn send(local: &Local, method: &str, path: &str, body: &str) -> u16 {
+async fn send(local: &Emulator, method: &str, path: &str, body: &str) -> u16 {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
     let request = client
@@ -21,7 +21,7 @@ async fn send(local: &Local, method: &str, path: &str, body: &str) -> u16 {
 }
 
 /// Waits until a field of a response has this value.
-async fn until_said(local: &Local, path: &str, pointer: &str, expected: Value) {
+async fn until_said(local: &Emulator, path: &str, pointer: &str, expected: Value) {
     let begun = world::now();
     loop {
         let said = get(local, path).await;

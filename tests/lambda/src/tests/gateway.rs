@@ -3,7 +3,7 @@
 use super::*;
 
 /// Sends a request and returns the status, a header, and the body.
-async fn post(local: &Local, kind: &str, path: &str, body: &str) -> (u16, String, Bytes) {
+async fn post(local: &Emulator, kind: &str, path: &str, body: &str) -> (u16, String, Bytes) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client
         .post(format!("{}{path}", local.gateway()))

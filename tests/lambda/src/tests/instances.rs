@@ -6,14 +6,14 @@ use futures::future::join_all;
 
 use super::*;
 use crate::{
-    configuration::Placement,
-    runtime::FailureKind,
+    configuration::InstancePlacement,
+    runtime::InvocationFailureKind,
     trap::{Trap, TrapSettings},
 };
 
 #[tokio::test]
 async fn an_instance_is_frozen_between_two_events() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     let pid = stage.pid().await;
     for _ in 0..3 {
         until("frozen", || state_of(pid) == Some('T')).await;
@@ -26,7 +26,7 @@ async fn an_instance_is_frozen_between_two_events() {
 
 #[tokio::test]
 async fn an_instance_that_handles_several_events_at_a_time_is_not_frozen() {
-    let stage = Stage::new(FunctionLimits {
+    let stage = FunctionFixture::new(FunctionLimits {
         concurrency: 4,
         ..limits()
     });
@@ -40,7 +40,7 @@ async fn an_instance_that_handles_several_events_at_a_time_is_not_frozen() {
 
 #[tokio::test]
 async fn a_function_gets_the_variables_and_deadline_of_lambda() {
-    let stage = Stage::with(limits(), &[("NEAP_X", "y")]);
+    let stage = FunctionFixture::with(limits(), &[("NEAP_X", "y")]);
     let before = world::date().timestamp_millis();
     let said = stage.ask(json!({ "do": "who" })).await.unwrap();
     let deadline = said["deadline"].as_i64().unwrap();
@@ -66,7 +66,7 @@ async fn a_function_gets_the_variables_and_deadline_of_lambda() {
 
 #[tokio::test]
 async fn more_instances_come_with_more_events_up_to_the_limit() {
-    let stage = Stage::new(FunctionLimits {
+    let stage = FunctionFixture::new(FunctionLimits {
         max_instances: 3,
         ..limits()
     });
@@ -84,9 +84,9 @@ async fn more_instances_come_with_more_events_up_to_the_limit() {
 
 #[tokio::test]
 async fn instances_are_used_round_robin_if_configured() {
-    let stage = Stage::new(FunctionLimits {
+    let stage = FunctionFixture::new(FunctionLimits {
         max_instances: 3,
-        placement: Placement::InTurn,
+        placement: InstancePlacement::InTurn,
         ..limits()
     });
     let mut pids = Vec::new();
@@ -100,27 +100,27 @@ async fn instances_are_used_round_robin_if_configured() {
 
 #[tokio::test]
 async fn an_event_is_throttled_if_configured() {
-    let stage = Stage::new(FunctionLimits {
+    let stage = FunctionFixture::new(FunctionLimits {
         throttle: true,
         ..limits()
     });
     let sleep = || stage.ask(json!({ "do": "sleep", "ms": 500 }));
     let (first, second) = tokio::join!(sleep(), sleep());
     assert!(first.is_ok());
-    assert_eq!(second.unwrap_err().kind, FailureKind::Throttled);
+    assert_eq!(second.unwrap_err().kind, InvocationFailureKind::Throttled);
     stage.close().await;
 }
 
 #[tokio::test]
 async fn an_event_that_times_out_kills_its_instance() {
-    let stage = Stage::new(FunctionLimits {
+    let stage = FunctionFixture::new(FunctionLimits {
         timeout_seconds: 2.0,
         ..limits()
     });
     let pid = stage.pid().await;
     let failure = stage.ask(json!({ "do": "sleep", "ms": 60_000 })).await;
     let failure = failure.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::TimedOut);
+    assert_eq!(failure.kind, InvocationFailureKind::TimedOut);
     assert!(
         failure
             .message
@@ -133,19 +133,19 @@ async fn an_event_that_times_out_kills_its_instance() {
 
 #[tokio::test]
 async fn a_failing_function_continues_and_an_exited_one_is_replaced() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     let pid = stage.pid().await;
     for way in ["fail", "panic"] {
         let failure = stage.ask(json!({ "do": way })).await.unwrap_err();
         assert!(
-            matches!(failure.kind, FailureKind::Reported(_)),
+            matches!(failure.kind, InvocationFailureKind::Reported(_)),
             "{failure}"
         );
         assert!(failure.message.contains("as you wish"), "{failure}");
     }
     assert_eq!(stage.pid().await, pid);
     let failure = stage.ask(json!({ "do": "exit" })).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Exited);
+    assert_eq!(failure.kind, InvocationFailureKind::Exited);
     assert!(failure.message.contains("exit status: 3"), "{failure}");
     assert_ne!(stage.pid().await, pid);
     stage.close().await;
@@ -153,9 +153,9 @@ async fn a_failing_function_continues_and_an_exited_one_is_replaced() {
 
 #[tokio::test]
 async fn a_function_that_does_not_start_fails_its_event() {
-    let stage = Stage::with(limits(), &[("FAIL_INIT", "1")]);
+    let stage = FunctionFixture::with(limits(), &[("FAIL_INIT", "1")]);
     let failure = stage.ask(json!({})).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::InitFailed);
+    assert_eq!(failure.kind, InvocationFailureKind::InitFailed);
     let logs = stage.function.logs();
     assert!(logs[&1].contains("it does not start"), "{logs:?}");
     stage.close().await;
@@ -163,7 +163,7 @@ async fn a_function_that_does_not_start_fails_its_event() {
 
 #[tokio::test]
 async fn killing_an_instance_fails_its_events() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     stage.pid().await;
     let event = stage.ask(json!({ "do": "sleep", "ms": 60_000 }));
     let kill = async {
@@ -171,14 +171,14 @@ async fn killing_an_instance_fails_its_events() {
         stage.function.kill(1).await.unwrap();
     };
     let (failure, ()) = tokio::join!(event, kill);
-    assert_eq!(failure.unwrap_err().kind, FailureKind::Exited);
+    assert_eq!(failure.unwrap_err().kind, InvocationFailureKind::Exited);
     assert!(stage.function.kill(1).await.is_err(), "it has gone");
     stage.close().await;
 }
 
 #[tokio::test]
 async fn an_instance_that_is_frozen_in_an_event_answers_when_it_is_thawed() {
-    let stage = Stage::new(FunctionLimits {
+    let stage = FunctionFixture::new(FunctionLimits {
         max_instances: 2,
         ..limits()
     });
@@ -200,7 +200,7 @@ async fn an_instance_that_is_frozen_in_an_event_answers_when_it_is_thawed() {
 
 #[tokio::test]
 async fn an_event_goes_to_the_instance_with_the_given_number() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     let numbers = [1, 2, 3].map(|_| stage.function.start_instance().unwrap());
     let mut pids = BTreeSet::new();
     for number in numbers {
@@ -215,14 +215,14 @@ async fn an_event_goes_to_the_instance_with_the_given_number() {
 
 #[tokio::test]
 async fn events_and_answers_have_lambdas_limits() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     let padded = |bytes: usize| {
         let event = json!({ "pad": "" }).to_string().len();
         json!({ "pad": "x".repeat(bytes - event), })
     };
     let failure = stage.ask(padded((6 << 20) + 1)).await.err();
     let kind = failure.map(|failure| failure.kind);
-    assert_eq!(kind, Some(FailureKind::RequestTooLarge));
+    assert_eq!(kind, Some(InvocationFailureKind::RequestTooLarge));
     assert!(
         stage.function.report().is_empty(),
         "nothing was started for it"
@@ -233,7 +233,7 @@ async fn events_and_answers_have_lambdas_limits() {
     let limit = (6 << 20) + 100;
     assert!(large(limit).await.is_ok());
     let failure = large(limit + 1).await.err().map(|failure| failure.kind);
-    assert_eq!(failure, Some(FailureKind::ResponseTooLarge));
+    assert_eq!(failure, Some(InvocationFailureKind::ResponseTooLarge));
     stage.close().await;
 }
 
@@ -242,7 +242,7 @@ async fn an_instance_with_an_extension_receives_sigterm() {
     for told in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("told");
-        let stage = Stage::with(limits(), &[("SHUTDOWN_FILE", file.to_str().unwrap())]);
+        let stage = FunctionFixture::with(limits(), &[("SHUTDOWN_FILE", file.to_str().unwrap())]);
         stage.pid().await;
         until("frozen", || stage.function.report()[0].frozen).await;
         assert!(stage.function.report()[0].extension);
@@ -257,17 +257,17 @@ async fn an_instance_with_an_extension_receives_sigterm() {
 
 #[tokio::test]
 async fn an_asynchronous_event_is_tried_three_times() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     let event = Bytes::from_static(br#"{"do":"exit"}"#);
     let failure = stage.function.invoke_event(event).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Exited);
+    assert_eq!(failure.kind, InvocationFailureKind::Exited);
     assert_eq!(stage.function.logs().len(), 3);
     assert!(stage.folder.path().join("logs/echo-3.log").is_file());
     stage.close().await;
 }
 
 /// Creates a trap that acts after every two requests.
-fn trap(stage: &Stage, freeze_seconds: Option<f64>) -> Trap {
+fn trap(stage: &FunctionFixture, freeze_seconds: Option<f64>) -> Trap {
     let settings = TrapSettings {
         after: 2,
         again: true,
@@ -278,7 +278,7 @@ fn trap(stage: &Stage, freeze_seconds: Option<f64>) -> Trap {
 
 #[tokio::test]
 async fn a_trap_kills_a_busy_instance() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     let mut trap = trap(&stage, None);
     stage.pid().await;
     (0..2).for_each(|_| trap.count());
@@ -297,14 +297,14 @@ async fn a_trap_kills_a_busy_instance() {
         assert_eq!(trap.report().caught, 1);
     };
     let (answer, ()) = tokio::join!(asked, catch);
-    assert_eq!(answer.unwrap_err().kind, FailureKind::Exited);
+    assert_eq!(answer.unwrap_err().kind, InvocationFailureKind::Exited);
     assert_eq!(trap.report().requests, 4);
     stage.close().await;
 }
 
 #[tokio::test]
 async fn a_trap_freezes_a_busy_instance_for_a_time() {
-    let stage = Stage::new(limits());
+    let stage = FunctionFixture::new(limits());
     let mut trap = trap(&stage, Some(0.2));
     let pid = stage.pid().await;
     let asked = stage.ask(json!({ "do": "sleep", "ms": 100 }));

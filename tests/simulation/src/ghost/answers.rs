@@ -9,7 +9,9 @@ use neap_bucket::{SegmentName, Stamp};
 use neap_manifest::Section;
 use neap_schema::{DatabaseId, TableId};
 
-use super::{Commit, Decoded, Ghost, Invariant, Names, contents::since};
+use super::{
+    DecodedSection, Invariant, ManifestCommit, SegmentNames, SimulationOracle, contents::since,
+};
 use crate::rows::TableRows;
 
 /// Low-water marks closer than this are thinned out, so a returned state may be older than the best one by this time.
@@ -17,7 +19,7 @@ const MARK_SPACING: Duration = Duration::from_secs(15);
 
 /// The state when a query begins, which the query must see.
 #[derive(Clone, Debug)]
-pub(crate) struct Begun {
+pub(crate) struct QueryBaseline {
     /// The acknowledged requests and their segments.
     acknowledged: BTreeMap<u64, SegmentName>,
     /// The versions of manifest and catalog.
@@ -26,10 +28,10 @@ pub(crate) struct Begun {
 
 /// The snapshot and the answer of a query.
 #[derive(Debug)]
-pub(crate) struct Observed {
+pub(crate) struct ObservedAnswer {
     pub(crate) database: DatabaseId,
     /// The state that the query must see.
-    pub(crate) begun: Begun,
+    pub(crate) begun: QueryBaseline,
     pub(crate) catalog_version: u64,
     pub(crate) manifest_version: u64,
     pub(crate) mark: Stamp,
@@ -41,12 +43,12 @@ pub(crate) struct Observed {
     pub(crate) answer: TableRows,
 }
 
-impl Ghost {
+impl SimulationOracle {
     /// Returns the state that a strong query of a database must see if it begins now.
-    pub(crate) fn begin(&self, database: DatabaseId) -> Begun {
+    pub(crate) fn begin(&self, database: DatabaseId) -> QueryBaseline {
         let known = self.databases.get(&database);
         let catalog = known.and_then(|known| known.catalogs.last());
-        Begun {
+        QueryBaseline {
             acknowledged: self.acknowledged_of(database).collect(),
             versions: (
                 known.map_or(0, |known| known.version()),
@@ -57,9 +59,9 @@ impl Ghost {
 
     /// Returns the state that a stale query must see, which is only the last acknowledged write, with the stamp of that
     /// write.
-    pub(crate) fn begin_stale(&self, database: DatabaseId) -> (Begun, Option<Stamp>) {
+    pub(crate) fn begin_stale(&self, database: DatabaseId) -> (QueryBaseline, Option<Stamp>) {
         let last = self.acknowledged_of(database).last();
-        let begun = Begun {
+        let begun = QueryBaseline {
             acknowledged: last.into_iter().collect(),
             versions: (0, 0),
         };
@@ -70,7 +72,7 @@ impl Ghost {
     pub(crate) fn columns<'a>(
         &self,
         tail: &[SegmentName],
-        sections: impl IntoIterator<Item = (&'a Section, &'a Decoded)>,
+        sections: impl IntoIterator<Item = (&'a Section, &'a DecodedSection)>,
     ) -> BTreeMap<TableId, BTreeSet<String>> {
         let mut columns: BTreeMap<TableId, BTreeSet<String>> = BTreeMap::new();
         for segment in tail.iter().filter_map(|name| self.segments.get(name)) {
@@ -104,25 +106,25 @@ impl Ghost {
             let more: Vec<_> = seen.difference(&there).collect();
             let less: Vec<_> = there.difference(&seen).collect();
             let text = format!("version {version} has {more:?} too much and lacks {less:?}");
-            self.fail(Invariant::PastIsKept, text);
+            self.fail(Invariant::HistoryIsRetained, text);
         }
     }
 
-    fn commit_of(&self, database: DatabaseId, version: u64) -> Commit {
+    fn commit_of(&self, database: DatabaseId, version: u64) -> ManifestCommit {
         let known = self.databases.get(&database);
         let commit = known.and_then(|known| known.commit(version));
         commit.unwrap_or_default()
     }
 
     /// Checks I1 and I2 for an answer.
-    pub(crate) fn check_answer(&mut self, seen: &Observed) {
+    pub(crate) fn check_answer(&mut self, seen: &ObservedAnswer) {
         if self.removed.contains(&seen.database) {
             return;
         }
         let commit = self.commit_of(seen.database, seen.manifest_version);
         if commit.mark() != seen.mark {
             let text = format!("the mark is {}, not {}", commit.mark(), seen.mark);
-            self.fail(Invariant::AnswerIsOfSegments, text);
+            self.fail(Invariant::AnswerMatchesSegments, text);
         }
         match seen.as_of {
             Some((asked, shown)) => self.check_past(seen, asked, shown),
@@ -135,7 +137,7 @@ impl Ghost {
                 }
             }
         }
-        let used: Names = commit.taken.iter().chain(&seen.tail).copied().collect();
+        let used: SegmentNames = commit.taken.iter().chain(&seen.tail).copied().collect();
         self.check_acknowledged(seen, &used);
         self.counts.answers += 1;
         let mut expected = commit.rows.as_ref().clone();
@@ -148,12 +150,12 @@ impl Ghost {
                     "table {table} as of {:?} with version {}, from {cutoff:?}, is {rows:?}, not {expected:?}",
                     seen.as_of, seen.manifest_version,
                 );
-                self.fail(Invariant::AnswerIsOfSegments, text);
+                self.fail(Invariant::AnswerMatchesSegments, text);
             }
         }
     }
 
-    fn check_acknowledged(&mut self, seen: &Observed, used: &Names) {
+    fn check_acknowledged(&mut self, seen: &ObservedAnswer, used: &SegmentNames) {
         let upto = seen.as_of.map(|(_, shown)| shown);
         let acknowledged = seen.begun.acknowledged.iter();
         let missing: Vec<_> = acknowledged
@@ -162,18 +164,18 @@ impl Ghost {
             .collect();
         if !missing.is_empty() {
             let text = format!("acknowledged requests {missing:?} are not in the answer");
-            self.fail(Invariant::AcknowledgedIsThere, text);
+            self.fail(Invariant::AcknowledgedIsVisible, text);
         }
     }
 
     /// Checks that the returned state is not later than the requested one, and at most [`MARK_SPACING`] older than the
     /// best readable one.
-    fn check_past(&mut self, seen: &Observed, asked: Stamp, shown: Stamp) {
+    fn check_past(&mut self, seen: &ObservedAnswer, asked: Stamp, shown: Stamp) {
         self.counts.past_answers += 1;
         let last = seen.tail.iter().map(|name| name.stamp).max();
         if shown > asked || seen.mark > shown || last.is_some_and(|last| last > shown) {
             let text = format!("of {asked} is shown {shown}: {} and {last:?}", seen.mark);
-            self.fail(Invariant::PastIsKept, text);
+            self.fail(Invariant::HistoryIsRetained, text);
         }
         let Some(known) = self.databases.get(&seen.database) else {
             return;
@@ -188,7 +190,7 @@ impl Ghost {
             && best.time().since(shown.time()) > MARK_SPACING
         {
             let text = format!("of {asked} is shown {shown}, though {best} can be read");
-            self.fail(Invariant::PastIsKept, text);
+            self.fail(Invariant::HistoryIsRetained, text);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use neap_cache::{CacheError, DistinctShape, LastShape, decode_distinct, decode_last};
+use neap_cache::{CacheError, DistinctCacheShape, LastCacheShape, decode_distinct, decode_last};
 use neap_catalog::Table;
 use neap_manifest::{CacheEntry, Manifest};
 use neap_schema::DatabaseId;
@@ -13,13 +13,13 @@ use arrow_array::{
     types::{Int32Type, TimestampNanosecondType},
 };
 
-use super::{Ghost, Invariant};
+use super::{Invariant, SimulationOracle};
 use crate::rows::{Row, Rows, TableRows, plain};
 
 /// The earliest time that a cache covers, and its rows from then on, as text.
-type Shown = (i64, Vec<String>);
+type CacheContent = (i64, Vec<String>);
 
-impl Ghost {
+impl SimulationOracle {
     /// Records an object of a cache. The oracle keeps its content, because a collector may delete the object while the
     /// entry remains.
     pub(super) fn cache_put(&mut self, key: &str, body: &Bytes) {
@@ -57,11 +57,11 @@ impl Ghost {
                         "version {version}: {entry:?} from {} on has {:?} and not {:?}",
                         found.0, found.1, expected.1
                     );
-                    self.fail(Invariant::CachesAreTrue, text);
+                    self.fail(Invariant::CachesAreCorrect, text);
                 }
                 Err(error) => {
                     let text = format!("version {version}: {entry:?}: {error}");
-                    self.fail(Invariant::CachesAreTrue, text);
+                    self.fail(Invariant::CachesAreCorrect, text);
                 }
             }
         }
@@ -75,12 +75,12 @@ fn compare(
     object: &Bytes,
     table: &Table,
     rows: &Rows,
-) -> Result<Option<(Shown, Shown)>, CacheError> {
+) -> Result<Option<(CacheContent, CacheContent)>, CacheError> {
     let last = table
         .last_caches()
         .iter()
         .find(|cache| cache.id == entry.cache);
-    if let Some(shape) = last.and_then(|last| LastShape::of(table, last)) {
+    if let Some(shape) = last.and_then(|last| LastCacheShape::of(table, last)) {
         let found = decode_last(entry.cache, key, object, &shape)?;
         let found = found.without(&shape, &[], entry.floor)?;
         let from = found.complete_from();
@@ -91,7 +91,7 @@ fn compare(
     }
     let mut caches = table.distinct_caches().iter();
     let distinct = caches.find(|cache| cache.id == entry.cache);
-    let Some(shape) = distinct.and_then(|distinct| DistinctShape::of(table, distinct)) else {
+    let Some(shape) = distinct.and_then(|distinct| DistinctCacheShape::of(table, distinct)) else {
         return Ok(None);
     };
     let found = decode_distinct(entry.cache, key, object, &shape)?;
@@ -118,7 +118,7 @@ fn text(((host, time), fields): &Row) -> String {
 }
 
 /// Returns the newest rows of each host, or of all hosts, as the definition requires.
-fn newest(rows: &Rows, shape: &LastShape, from: i64) -> Vec<String> {
+fn newest(rows: &Rows, shape: &LastCacheShape, from: i64) -> Vec<String> {
     let mut by_key: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
     for ((host, time), fields) in rows {
         if *time >= from {
@@ -138,7 +138,7 @@ fn newest(rows: &Rows, shape: &LastShape, from: i64) -> Vec<String> {
 }
 
 /// Returns the hosts with the latest rows.
-fn latest(rows: &Rows, shape: &DistinctShape, from: i64) -> Vec<String> {
+fn latest(rows: &Rows, shape: &DistinctCacheShape, from: i64) -> Vec<String> {
     let mut seen: BTreeMap<&str, i64> = BTreeMap::new();
     for (host, time) in rows.keys().filter(|(_, time)| *time >= from) {
         let last = seen.entry(host).or_insert(*time);

@@ -15,49 +15,49 @@ use neap_bucket::SegmentName;
 use neap_manifest::{Manifest, Section};
 use neap_schema::{DatabaseId, TableId};
 
-use super::{Commit, Ghost, Invariant, Names};
+use super::{Invariant, ManifestCommit, SegmentNames, SimulationOracle};
 use crate::rows::{Rows, SECOND, TableRows, holds, take_in};
 
 /// Maximum number of uncertain deletes whose combinations are tried.
-const MOST_TRIED: usize = 6;
+const MAX_UNCERTAIN_DELETES: usize = 6;
 
 /// The error of the store times of an instance, because hosts differ and return whole seconds.
 const CLOCK_ERROR: i64 = 7 * SECOND;
 
 /// The transition from one version to the next: all its sections, and the writes that they contain.
-pub(super) struct Step<'a> {
+pub(super) struct VersionTransition<'a> {
     pub(super) database: DatabaseId,
     pub(super) version: u64,
-    pub(super) before: &'a Commit,
+    pub(super) before: &'a ManifestCommit,
     pub(super) value: &'a Manifest,
     pub(super) sections: &'a [Arc<Section>],
-    pub(super) witnesses: &'a Names,
+    pub(super) witnesses: &'a SegmentNames,
     pub(super) now: Duration,
 }
 
 /// The segments that a transition flushed, and the resulting rows of the version.
-pub(super) struct Taken {
-    pub(super) names: Names,
+pub(super) struct FlushedSegments {
+    pub(super) names: SegmentNames,
     pub(super) rows: TableRows,
 }
 
-impl Ghost {
+impl SimulationOracle {
     /// Determines the segments that a transition flushed.
-    pub(super) fn take_step(&mut self, step: &Step<'_>) -> Taken {
+    pub(super) fn take_step(&mut self, step: &VersionTransition<'_>) -> FlushedSegments {
         let there = self.rows_of(step);
         let before = &step.before.taken;
         let writes = step.witnesses.iter().filter(|name| !before.contains(name));
         let (certain, doubtful) = self.deletes_of(step);
-        let new: Names = writes.copied().chain(certain).collect();
+        let new: SegmentNames = writes.copied().chain(certain).collect();
         let mut reason = None;
         for choice in (0..1_usize << doubtful.len()).rev() {
             let places = doubtful.iter().enumerate();
             let chosen = places.filter(|(place, _)| choice >> place & 1 == 1);
-            let names: Names = chosen.map(|(_, name)| *name).chain(new.clone()).collect();
+            let names: SegmentNames = chosen.map(|(_, name)| *name).chain(new.clone()).collect();
             let mut rows = step.before.rows.as_ref().clone();
             self.apply(&mut rows, &names);
             match self.explain(step, rows, &there) {
-                Ok(rows) => return Taken { names, rows },
+                Ok(rows) => return FlushedSegments { names, rows },
                 Err(broken) => reason = reason.or(Some(broken)),
             }
         }
@@ -67,11 +67,11 @@ impl Ghost {
         }
         let mut rows = step.before.rows.as_ref().clone();
         self.apply(&mut rows, &new);
-        Taken { names: new, rows }
+        FlushedSegments { names: new, rows }
     }
 
     /// Applies segments in order.
-    pub(super) fn apply(&self, rows: &mut TableRows, names: &Names) {
+    pub(super) fn apply(&self, rows: &mut TableRows, names: &SegmentNames) {
         for segment in names.iter().map(|name| &self.segments[name]) {
             for (table, of_table) in &segment.rows {
                 take_in(rows.entry(*table).or_default(), of_table);
@@ -84,12 +84,12 @@ impl Ghost {
     }
 
     /// Returns the deletes that the transition certainly flushed, and those that it may have flushed.
-    fn deletes_of(&self, step: &Step<'_>) -> (Names, Vec<SegmentName>) {
+    fn deletes_of(&self, step: &VersionTransition<'_>) -> (SegmentNames, Vec<SegmentName>) {
         let recorded = step.value.deletes.iter();
         let recorded = recorded.filter(|recorded| recorded.added == step.version);
         let recorded: BTreeSet<_> = recorded.map(|recorded| recorded.stamp).collect();
         let acknowledged = self.acknowledged_of(step.database);
-        let acknowledged: Names = acknowledged.map(|(_, name)| name).collect();
+        let acknowledged: SegmentNames = acknowledged.map(|(_, name)| name).collect();
         let due = self.segments.iter().filter(|(name, segment)| {
             step.before.mark() < name.stamp
                 && name.stamp <= step.value.low_water_mark
@@ -99,12 +99,12 @@ impl Ghost {
         let (certain, mut doubtful): (Vec<_>, Vec<_>) = due
             .map(|(name, _)| *name)
             .partition(|name| recorded.contains(&name.stamp) || acknowledged.contains(name));
-        doubtful.truncate(MOST_TRIED);
+        doubtful.truncate(MAX_UNCERTAIN_DELETES);
         (certain.into_iter().collect(), doubtful)
     }
 
     /// Returns the rows of the sections, without those that the manifest's deletes remove.
-    fn rows_of(&self, step: &Step<'_>) -> TableRows {
+    fn rows_of(&self, step: &VersionTransition<'_>) -> TableRows {
         let mut sections: Vec<_> = step.sections.iter().collect();
         sections.sort_by_key(|section| (section.upto, section.above));
         let mut rows = TableRows::new();
@@ -129,7 +129,7 @@ impl Ghost {
     /// Returns the expected rows, or an error if the actual ones differ from them by more than expiry explains.
     fn explain(
         &self,
-        step: &Step<'_>,
+        step: &VersionTransition<'_>,
         mut expected: TableRows,
         there: &TableRows,
     ) -> Result<TableRows, (Invariant, String)> {
@@ -150,7 +150,7 @@ impl Ghost {
             }
             if expected != rows {
                 let text = format!("table {table} is {rows:?}, not {expected:?}; left: {left:?}");
-                return Err((Invariant::AnswerIsOfSegments, text));
+                return Err((Invariant::AnswerMatchesSegments, text));
             }
         }
         Ok(expected)
@@ -159,7 +159,7 @@ impl Ghost {
     /// Checks that the rows up to a time had expired.
     fn check_expiry(
         &self,
-        step: &Step<'_>,
+        step: &VersionTransition<'_>,
         table: TableId,
         last: i64,
     ) -> Result<(), (Invariant, String)> {
@@ -167,14 +167,14 @@ impl Ghost {
         let due = self.expired_until(step.database, table, step.now);
         let Some(due) = due.filter(|_| !is_flush) else {
             let text = format!("table {table} lost rows at {last}");
-            return Err((Invariant::AnswerIsOfSegments, text));
+            return Err((Invariant::AnswerMatchesSegments, text));
         };
         if last < due + CLOCK_ERROR {
             return Ok(());
         }
         let late = (last - due) / SECOND;
         let text = format!("table {table} lost rows that were to expire in {late} s");
-        Err((Invariant::ExpiryIsDue, text))
+        Err((Invariant::ExpiryIsJustified, text))
     }
 }
 

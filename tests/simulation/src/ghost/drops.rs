@@ -5,18 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use neap_bucket::SegmentName;
 use neap_schema::{DatabaseId, TableId};
 
-use super::{Ghost, Invariant};
+use super::{Invariant, SimulationOracle};
 
 /// The answered drops, and the writes that may have gone into dropped tables and databases.
 #[derive(Debug, Default)]
-pub(super) struct Drops {
+pub(super) struct DropHistory {
     /// When the drop of a database, or of one of its tables, was answered.
     answered: BTreeMap<(DatabaseId, Option<TableId>), Duration>,
     /// Acknowledged requests with rows in a dropped table or database, with the time when the drop was answered.
     suspects: Vec<(u64, Duration)>,
 }
 
-impl Ghost {
+impl SimulationOracle {
     /// Records an answered drop.
     pub(crate) fn drop_answered(
         &mut self,
@@ -32,7 +32,7 @@ impl Ghost {
         self.drops.answered.clear();
     }
 
-    /// Records an acknowledged request with rows in a dropped table or database. [`Ghost::check_drops`] decides at the
+    /// Records an acknowledged request with rows in a dropped table or database. [`SimulationOracle::check_drops`] decides at the
     /// end whether the request began before the drop was answered.
     pub(super) fn note_dropped(&mut self, request: u64, name: &SegmentName) {
         let Some(segment) = self.segments.get(name) else {
@@ -54,7 +54,7 @@ impl Ghost {
         let answered = self.drops.answered.get(&(database, None)).copied();
         if answered.is_some_and(|answered| answered <= begun) {
             let text = format!("a query found database {database} at {begun:?}: {answered:?}");
-            self.fail(Invariant::DropIsKnown, text);
+            self.fail(Invariant::DropIsObserved, text);
         }
     }
 
@@ -67,7 +67,7 @@ impl Ghost {
             let late = write.filter(|write| write.begin >= answered && !write.deceived);
             if let Some(late) = late {
                 let text = format!("{late:?} is in what was dropped at {answered:?}");
-                self.fail(Invariant::DropIsKnown, text);
+                self.fail(Invariant::DropIsObserved, text);
             }
         }
     }

@@ -7,15 +7,15 @@ use std::{
 
 use bytes::Bytes;
 use neap_bucket::RegisterValue;
-use neap_catalog::{DatabaseCatalog, Deletion, Purge, RootCatalog};
+use neap_catalog::{DatabaseCatalog, Deletion, PurgeState, RootCatalog};
 use neap_schema::{DatabaseId, TableId};
 
-use super::{Body, Ghost, decode};
+use super::{DecodedRegister, SimulationOracle, decode};
 use crate::rows::BEGIN_NANOS;
 
 /// The retention of the tables in one version of a catalog.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct CatalogRetention {
     pub(super) version: u64,
     since: Duration,
     retention: BTreeMap<TableId, Duration>,
@@ -23,20 +23,21 @@ pub(super) struct Kept {
 }
 
 fn is_removed(deletion: Option<Deletion>) -> bool {
-    deletion.is_some_and(|deletion| deletion.purge != Purge::Waiting)
+    deletion.is_some_and(|deletion| deletion.purge != PurgeState::Waiting)
 }
 
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap()
 }
 
-impl Ghost {
+impl SimulationOracle {
     pub(super) fn catalog_put(&mut self, database: DatabaseId, body: &Bytes, now: Duration) {
-        let Body { version, value } = decode::<DatabaseCatalog>(DatabaseCatalog::FORMAT, body);
+        let DecodedRegister { version, value } =
+            decode::<DatabaseCatalog>(DatabaseCatalog::FORMAT, body);
         let kept = value
             .all_tables()
             .filter_map(|table| Some((table.id(), value.retention_of(table.id())?)));
-        let kept = Kept {
+        let kept = CatalogRetention {
             version,
             since: now,
             retention: kept.collect(),
@@ -52,7 +53,7 @@ impl Ghost {
     }
 
     pub(super) fn root_put(&mut self, body: &Bytes) {
-        let Body { value, .. } = decode::<RootCatalog>(RootCatalog::FORMAT, body);
+        let DecodedRegister { value, .. } = decode::<RootCatalog>(RootCatalog::FORMAT, body);
         let removed = value.databases().iter();
         let removed = removed.filter(|(_, entry)| is_removed(entry.deletion));
         self.removed = removed.map(|(id, _)| *id).collect();

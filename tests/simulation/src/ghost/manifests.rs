@@ -3,18 +3,21 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Format, RegisterValue, SegmentName};
-use neap_manifest::{Dropped, JobKind, Manifest, PageRef, Section};
+use neap_bucket::{ObjectFormat, RegisterValue, SegmentName};
+use neap_manifest::{DroppedItem, JobKind, Manifest, PageRef, Section};
 use neap_schema::DatabaseId;
 use serde::Deserialize;
 
-use super::{Body, Commit, Decoded, Ghost, Invariant, Names, Objects, contents::Step, decode};
+use super::{
+    DecodedRegister, DecodedSection, Invariant, ManifestCommit, SegmentNames, SimulationOracle,
+    StoredObjects, contents::VersionTransition, decode,
+};
 use crate::{
     rows::{Row, TAG, TableRows, plain, read_section, requests},
     truth::cut,
 };
 
-const PAGE_FORMAT: Format = Format {
+const PAGE_FORMAT: ObjectFormat = ObjectFormat {
     magic: *b"NPAG",
     kind: "manifest page",
     version: 1,
@@ -22,7 +25,7 @@ const PAGE_FORMAT: Format = Format {
 
 /// A section in a page.
 #[derive(Deserialize)]
-struct Entry {
+struct StoredPageEntry {
     section: Arc<Section>,
 }
 
@@ -33,7 +36,7 @@ fn sections_of_page(page: &PageRef, bytes: &Bytes) -> Vec<Arc<Section>> {
     let (length, rest) = payload.split_at(4);
     let length = u32::from_le_bytes(length.try_into().unwrap());
     let json = zstd::decode_all(&rest[..usize::try_from(length).unwrap()]).unwrap();
-    let entries: Vec<Entry> = serde_json::from_slice(&json).unwrap();
+    let entries: Vec<StoredPageEntry> = serde_json::from_slice(&json).unwrap();
     entries.into_iter().map(|entry| entry.section).collect()
 }
 
@@ -84,21 +87,21 @@ fn falsehood_of_section(section: &Section, file: &Bytes, rows: &[Row]) -> Option
     (section.crc32c != Some(sum)).then(|| format!("checksum {sum}"))
 }
 
-impl Ghost {
+impl SimulationOracle {
     pub(super) fn manifest_put(
         &mut self,
         database: DatabaseId,
         body: &Bytes,
-        all: &Objects,
+        all: &StoredObjects,
         now: Duration,
     ) {
-        let Body { version, value } = decode::<Manifest>(Manifest::FORMAT, body);
+        let DecodedRegister { version, value } = decode::<Manifest>(Manifest::FORMAT, body);
         let before = self.predecessor(database, version);
         self.check_manifest(version, &before, &value);
         let sections = self.sections_of(database, version, &value, all);
         self.check_sections(version, &before, &sections);
         let witnesses = self.witnesses(database, version, &sections, all);
-        let step = Step {
+        let step = VersionTransition {
             database,
             version,
             before: &before,
@@ -109,7 +112,7 @@ impl Ghost {
         };
         let (taken, rows) = self.taken(&step);
         self.check_caches(database, version, &value, &rows);
-        let commit = Commit {
+        let commit = ManifestCommit {
             at: now,
             taken: Arc::new(taken),
             rows: Arc::new(rows),
@@ -131,14 +134,14 @@ impl Ghost {
             .collect();
         if !passed.is_empty() && !self.removed.contains(&database) {
             let text = format!("the mark passed {passed:?} in version {version}");
-            self.fail(Invariant::AcknowledgedIsThere, text);
+            self.fail(Invariant::AcknowledgedIsVisible, text);
         }
         self.count(&before, &commit);
         self.database(database).commits.insert(version, commit);
     }
 
     /// Returns the previous version; that of the first version of a copy is the version that was copied.
-    fn predecessor(&mut self, database: DatabaseId, version: u64) -> Commit {
+    fn predecessor(&mut self, database: DatabaseId, version: u64) -> ManifestCommit {
         if version > 1 {
             return self.database(database).commits[&(version - 1)].clone();
         }
@@ -152,17 +155,17 @@ impl Ghost {
         sources.unwrap_or_default()
     }
 
-    fn check_manifest(&mut self, version: u64, before: &Commit, value: &Manifest) {
+    fn check_manifest(&mut self, version: u64, before: &ManifestCommit, value: &Manifest) {
         if let Err(contradiction) = value.check() {
             self.fail(Invariant::ManifestIsConsistent, contradiction);
         }
         if value.low_water_mark < before.mark() {
             let text = format!("from {} to {}", before.mark(), value.low_water_mark);
-            self.fail(Invariant::MarkRises, text);
+            self.fail(Invariant::MarkIsMonotonic, text);
         }
         if version > 1 && value.oldest_readable < before.value.oldest_readable {
             let text = format!("version {} can be read again", value.oldest_readable);
-            self.fail(Invariant::PastIsKept, text);
+            self.fail(Invariant::HistoryIsRetained, text);
         }
     }
 
@@ -172,7 +175,7 @@ impl Ghost {
         database: DatabaseId,
         version: u64,
         value: &Manifest,
-        all: &Objects,
+        all: &StoredObjects,
     ) -> Vec<Arc<Section>> {
         let mut sections = value.sections.clone();
         for page in &value.pages {
@@ -184,14 +187,14 @@ impl Ghost {
             let found = sections_of_page(page, &object.bytes);
             if let Some(falsehood) = falsehood_of_page(page, &found) {
                 let text = format!("version {version}: {page:?} has {falsehood}");
-                self.fail(Invariant::StatisticsAreTrue, text);
+                self.fail(Invariant::StatisticsAreCorrect, text);
             }
             sections.extend(found);
         }
         sections
     }
 
-    fn check_sections(&mut self, version: u64, before: &Commit, sections: &[Arc<Section>]) {
+    fn check_sections(&mut self, version: u64, before: &ManifestCommit, sections: &[Arc<Section>]) {
         for (at, section) in sections.iter().enumerate() {
             let others = &sections[..at];
             if let Some(other) = others.iter().find(|other| section.collides(other)) {
@@ -216,8 +219,8 @@ impl Ghost {
         database: DatabaseId,
         version: u64,
         sections: &[Arc<Section>],
-        all: &Objects,
-    ) -> Names {
+        all: &StoredObjects,
+    ) -> SegmentNames {
         let mut requests = BTreeSet::new();
         for section in sections {
             let Some(decoded) = self.decode_section(database, section, all) else {
@@ -229,7 +232,7 @@ impl Ghost {
             let twice: Vec<_> = decoded.requests.intersection(&requests).collect();
             if !twice.is_empty() {
                 let text = format!("requests {twice:?} in version {version}");
-                self.fail(Invariant::TakenInOnce, text);
+                self.fail(Invariant::SegmentFlushedOnce, text);
             }
             requests.extend(&decoded.requests);
         }
@@ -240,7 +243,7 @@ impl Ghost {
     }
 
     /// Returns the segments that a manifest has flushed, and its rows.
-    fn taken(&mut self, step: &Step<'_>) -> (Names, TableRows) {
+    fn taken(&mut self, step: &VersionTransition<'_>) -> (SegmentNames, TableRows) {
         let (before, mark) = (step.before, step.value.low_water_mark);
         let has_rows = |name: &&SegmentName| self.segments[name].deletes.is_empty();
         let left: Vec<_> = before
@@ -250,12 +253,12 @@ impl Ghost {
             .filter(|name| !step.witnesses.contains(name))
             .copied()
             .collect();
-        let mut taken: Names = before.taken.as_ref().clone();
+        let mut taken: SegmentNames = before.taken.as_ref().clone();
         if self.removed.contains(&step.database) {
             taken.retain(|name| !left.contains(name));
         } else if !left.is_empty() {
             let text = format!("{left:?} left in version {}", step.version);
-            self.fail(Invariant::AcknowledgedIsThere, text);
+            self.fail(Invariant::AcknowledgedIsVisible, text);
         }
         let new = self.take_step(step);
         for name in &new.names {
@@ -266,7 +269,7 @@ impl Ghost {
                     step.version,
                     before.mark(),
                 );
-                self.fail(Invariant::TakenInOnce, text);
+                self.fail(Invariant::SegmentFlushedOnce, text);
             }
         }
         (taken, new.rows)
@@ -277,8 +280,8 @@ impl Ghost {
         &mut self,
         database: DatabaseId,
         section: &Section,
-        all: &Objects,
-    ) -> Option<Arc<Decoded>> {
+        all: &StoredObjects,
+    ) -> Option<Arc<DecodedSection>> {
         let place = (section.key(database).to_string(), section.offset);
         let object = all.get(&place.0)?;
         if let Some(decoded) = self.sections.get(&place) {
@@ -289,9 +292,9 @@ impl Ghost {
         let rows: Vec<Row> = batches.iter().flat_map(plain).collect();
         if let Some(falsehood) = falsehood_of_section(section, &file, &rows) {
             let text = format!("{section:?} has {falsehood}");
-            self.fail(Invariant::StatisticsAreTrue, text);
+            self.fail(Invariant::StatisticsAreCorrect, text);
         }
-        let decoded = Arc::new(Decoded {
+        let decoded = Arc::new(DecodedSection {
             requests: requests(rows.iter().map(|(point, _)| point)),
             rows,
             batches,
@@ -301,7 +304,7 @@ impl Ghost {
     }
 
     /// Counts the effects of a commit.
-    fn count(&mut self, before: &Commit, commit: &Commit) {
+    fn count(&mut self, before: &ManifestCommit, commit: &ManifestCommit) {
         let counts = &mut self.counts;
         counts.commits += 1;
         let known: BTreeSet<_> = before.value.jobs.iter().map(|job| job.id).collect();
@@ -323,12 +326,12 @@ impl Ghost {
         counts.merged_together += usize::from(merged > 1);
         counts.deletes += usize::from(commit.value.deletes.len() > before.value.deletes.len());
         counts.pages += commit.pages.difference(&before.pages).count();
-        let condemned = |commit: &Commit, is_wanted: fn(&Dropped) -> bool| {
+        let condemned = |commit: &ManifestCommit, is_wanted: fn(&DroppedItem) -> bool| {
             let all = commit.value.condemned.iter();
             all.filter(|entry| is_wanted(&entry.what)).count()
         };
-        let is_grave = |what: &Dropped| matches!(what, Dropped::Page(_));
-        let is_object = |what: &Dropped| matches!(what, Dropped::Object(_));
+        let is_grave = |what: &DroppedItem| matches!(what, DroppedItem::Page(_));
+        let is_object = |what: &DroppedItem| matches!(what, DroppedItem::Object(_));
         counts.graves += condemned(commit, is_grave).saturating_sub(condemned(before, is_grave));
         counts.orphans += condemned(commit, is_object).saturating_sub(condemned(before, is_object));
     }

@@ -40,51 +40,51 @@ use serde::Deserialize;
 
 use crate::rows::{Row, TableRows};
 
-pub(crate) use answers::{Begun, Observed};
+pub(crate) use answers::{ObservedAnswer, QueryBaseline};
 
 /// The invariants of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Invariant {
     /// I1: an answer is the deduplicated content of all segments that are not void, without deleted and expired rows.
-    AnswerIsOfSegments,
+    AnswerMatchesSegments,
     /// I2: every later snapshot contains an acknowledged write.
-    AcknowledgedIsThere,
+    AcknowledgedIsVisible,
     /// I3: an acknowledged write wins over an earlier acknowledged one.
     LaterWins,
     /// I3: an acknowledged write wins over an earlier failed one.
     LaterWinsOverFailed,
     /// A request that begins after a drop was answered does not act on the dropped table or database.
-    DropIsKnown,
+    DropIsObserved,
     /// A segment is flushed once.
-    TakenInOnce,
+    SegmentFlushedOnce,
     /// The low-water mark never decreases.
-    MarkRises,
+    MarkIsMonotonic,
     /// A manifest references only existing objects, and no object is deleted while a reader may request it.
     ObjectsExist,
     /// A manifest is consistent: no two sections cover the same table, day and stamp.
     ManifestIsConsistent,
     /// The manifest's statistics of a section are correct.
-    StatisticsAreTrue,
+    StatisticsAreCorrect,
     /// The object of a cache matches the rows of its version.
-    CachesAreTrue,
+    CachesAreCorrect,
     /// The catalog of a query contains every column of its data.
-    CatalogKnowsData,
+    CatalogCoversData,
     /// A query sees the registers as of its start, or later.
     SnapshotIsCurrent,
     /// Earlier versions can be read for the time-travel period, and do not change.
-    PastIsKept,
+    HistoryIsRetained,
     /// Rows disappear only if they had expired under a retention that was in force at some time.
-    ExpiryIsDue,
+    ExpiryIsJustified,
     /// Unreferenced objects are deleted in the end.
-    GarbageGoes,
+    GarbageIsCollected,
     /// A commit that a register acknowledged is durable.
-    CommitStays,
+    CommitIsDurable,
     /// A commit that a register acknowledged was applied once.
-    CommitOnce,
+    CommitIsAppliedOnce,
     /// A commit that a register refused was not applied.
-    RefusalIsTrue,
+    RefusalIsNotApplied,
     /// No panic and no unexpected error.
-    NoSurprise,
+    NoUnexpectedError,
 }
 
 /// A broken invariant.
@@ -102,7 +102,7 @@ impl fmt::Display for Violation {
 
 /// A write or a delete as its client observed it.
 #[derive(Clone, Debug)]
-pub(crate) struct Write {
+pub(crate) struct ClientWrite {
     pub(crate) request: u64,
     pub(crate) client: usize,
     pub(crate) begin: Duration,
@@ -118,21 +118,21 @@ pub(crate) struct Write {
 }
 
 #[derive(Debug)]
-struct GhostSegment {
+struct OracleSegment {
     database: DatabaseId,
     rows: BTreeMap<TableId, Vec<Row>>,
     deletes: Vec<RowDelete>,
     columns: BTreeMap<TableId, BTreeSet<String>>,
 }
 
-type Names = BTreeSet<SegmentName>;
+type SegmentNames = BTreeSet<SegmentName>;
 
 /// A committed version of the manifest.
 #[derive(Clone, Debug, Default)]
-struct Commit {
+struct ManifestCommit {
     /// When the commit took effect.
     at: Duration,
-    taken: Arc<Names>,
+    taken: Arc<SegmentNames>,
     /// The rows of its sections.
     rows: Arc<TableRows>,
     /// Its sections, including those of pages.
@@ -144,7 +144,7 @@ struct Commit {
     value: Arc<Manifest>,
 }
 
-impl Commit {
+impl ManifestCommit {
     fn mark(&self) -> Stamp {
         self.value.low_water_mark
     }
@@ -152,15 +152,15 @@ impl Commit {
 
 /// The oracle's knowledge of one database.
 #[derive(Debug, Default)]
-struct GhostDatabase {
-    commits: BTreeMap<u64, Commit>,
-    catalogs: Vec<expiry::Kept>,
+struct OracleDatabase {
+    commits: BTreeMap<u64, ManifestCommit>,
+    catalogs: Vec<expiry::CatalogRetention>,
     /// The newest catalog.
     catalog: Option<DatabaseCatalog>,
 }
 
-impl GhostDatabase {
-    fn current(&self) -> Commit {
+impl OracleDatabase {
+    fn current(&self) -> ManifestCommit {
         let newest = self.commits.last_key_value();
         newest.map(|(_, commit)| commit.clone()).unwrap_or_default()
     }
@@ -170,9 +170,9 @@ impl GhostDatabase {
     }
 
     /// Returns a version; version 0 is empty.
-    fn commit(&self, version: u64) -> Option<Commit> {
+    fn commit(&self, version: u64) -> Option<ManifestCommit> {
         match version {
-            0 => Some(Commit::default()),
+            0 => Some(ManifestCommit::default()),
             version => self.commits.get(&version).cloned(),
         }
     }
@@ -180,7 +180,7 @@ impl GhostDatabase {
 
 /// The rows of a section, decoded once.
 #[derive(Debug)]
-pub(crate) struct Decoded {
+pub(crate) struct DecodedSection {
     pub(crate) batches: Vec<RecordBatch>,
     rows: Vec<Row>,
     requests: BTreeSet<u64>,
@@ -188,36 +188,36 @@ pub(crate) struct Decoded {
 
 /// The value of a register with its version, as stored in the bucket.
 #[derive(Deserialize)]
-struct Body<T> {
+struct DecodedRegister<T> {
     version: u64,
     value: T,
 }
 
 /// The oracle: the history of all databases and the violations found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Ghost {
-    segments: BTreeMap<SegmentName, GhostSegment>,
+pub(crate) struct SimulationOracle {
+    segments: BTreeMap<SegmentName, OracleSegment>,
     of_request: BTreeMap<u64, SegmentName>,
-    databases: BTreeMap<DatabaseId, GhostDatabase>,
+    databases: BTreeMap<DatabaseId, OracleDatabase>,
     /// The databases whose removal has begun. From then on, the oracle does not check them.
     removed: BTreeSet<DatabaseId>,
     /// Sections by the key of their object and their offset in it.
-    sections: BTreeMap<(String, u64), Arc<Decoded>>,
+    sections: BTreeMap<(String, u64), Arc<DecodedSection>>,
     /// All cache objects that were ever put.
     cache_objects: BTreeMap<String, Bytes>,
     acknowledged: BTreeSet<u64>,
     /// The answered drops.
-    drops: drops::Drops,
-    pub(crate) writes: Vec<Write>,
+    drops: drops::DropHistory,
+    pub(crate) writes: Vec<ClientWrite>,
     pub(crate) violations: Vec<Violation>,
     /// How long dropped sections and earlier versions must be kept.
     pub(crate) time_travel: Duration,
-    pub(crate) counts: Counts,
+    pub(crate) counts: EventCounts,
 }
 
 /// Numbers of events in a schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct EventCounts {
     pub(crate) commits: usize,
     pub(crate) answers: usize,
     pub(crate) past_answers: usize,
@@ -238,7 +238,7 @@ pub(crate) struct Counts {
     pub(crate) caches: usize,
 }
 
-impl Counts {
+impl EventCounts {
     /// Adds two sets of counts.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
@@ -263,16 +263,22 @@ impl Counts {
 }
 
 /// The objects in the store.
-pub(crate) type Objects = BTreeMap<String, Object>;
+pub(crate) type StoredObjects = BTreeMap<String, Object>;
 
-impl Ghost {
+impl SimulationOracle {
     pub(crate) fn fail(&mut self, invariant: Invariant, text: impl fmt::Display) {
         let text = text.to_string();
         self.violations.push(Violation { invariant, text });
     }
 
     /// Processes a put that takes effect.
-    pub(crate) fn object_put(&mut self, key: &str, body: &Bytes, all: &Objects, now: Duration) {
+    pub(crate) fn object_put(
+        &mut self,
+        key: &str,
+        body: &Bytes,
+        all: &StoredObjects,
+        now: Duration,
+    ) {
         match key.parse() {
             Ok(Key::Segment(database, name)) => self.segment_put(database, name, body),
             Ok(Key::Manifest(database)) => self.manifest_put(database, body, all, now),
@@ -283,23 +289,27 @@ impl Ghost {
         }
     }
 
-    fn database(&mut self, database: DatabaseId) -> &mut GhostDatabase {
+    fn database(&mut self, database: DatabaseId) -> &mut OracleDatabase {
         self.databases.entry(database).or_default()
     }
 
-    fn current(&self, database: DatabaseId) -> Commit {
+    fn current(&self, database: DatabaseId) -> ManifestCommit {
         let known = self.databases.get(&database);
-        known.map(GhostDatabase::current).unwrap_or_default()
+        known.map(OracleDatabase::current).unwrap_or_default()
     }
 
     /// Returns the rows of a section that a committed manifest references.
-    pub(crate) fn section(&self, database: DatabaseId, section: &Section) -> Option<Arc<Decoded>> {
+    pub(crate) fn section(
+        &self,
+        database: DatabaseId,
+        section: &Section,
+    ) -> Option<Arc<DecodedSection>> {
         let place = (section.key(database).to_string(), section.offset);
         self.sections.get(&place).cloned()
     }
 }
 
-fn decode<T>(format: neap_bucket::Format, body: &Bytes) -> Body<T>
+fn decode<T>(format: neap_bucket::ObjectFormat, body: &Bytes) -> DecodedRegister<T>
 where
     T: serde::de::DeserializeOwned,
 {

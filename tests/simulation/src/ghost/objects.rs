@@ -5,7 +5,7 @@ use std::time::Duration;
 use neap_bucket::{Key, SegmentName, Stamp};
 use neap_schema::DatabaseId;
 
-use super::{Ghost, GhostDatabase, Invariant};
+use super::{Invariant, OracleDatabase, SimulationOracle};
 
 /// The error of ages computed from store times, because hosts differ by up to 10 s and return whole seconds.
 const CLOCK_ERROR: Duration = Duration::from_secs(12);
@@ -13,7 +13,7 @@ const CLOCK_ERROR: Duration = Duration::from_secs(12);
 /// How long a segment below a low-water mark is kept: longer than the span of a snapshot.
 const SEGMENT_GRACE: Duration = Duration::from_secs(120);
 
-impl GhostDatabase {
+impl OracleDatabase {
     /// Returns how long ago a version was superseded; `None` for the current one.
     fn superseded(&self, version: u64, now: Duration) -> Option<Duration> {
         let next = self.commits.get(&(version + 1))?;
@@ -44,7 +44,7 @@ impl GhostDatabase {
     }
 }
 
-impl Ghost {
+impl SimulationOracle {
     /// Checks the deletion of an existing object.
     pub(crate) fn object_deleted(&mut self, key: &str, now: Duration) {
         if let Ok(Key::Segment(database, name)) = key.parse() {
@@ -109,7 +109,7 @@ impl Ghost {
         // States before the first recorded low-water mark are unknown.
         if is_young && record.is_some() {
             let text = format!("{as_of} was refused: {version:?}, superseded {superseded:?} ago");
-            self.fail(Invariant::PastIsKept, text);
+            self.fail(Invariant::HistoryIsRetained, text);
         }
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use neap_bucket::SegmentName;
 
-use super::{Ghost, Invariant, Write};
+use super::{ClientWrite, Invariant, SimulationOracle};
 
-impl Ghost {
+impl SimulationOracle {
     /// Whether queries after the end of the schedule include the segment.
     fn is_live(&self, name: &SegmentName) -> bool {
         let commit = self.current(self.segments[name].database);
@@ -19,7 +19,7 @@ impl Ghost {
         // If the stamp is not passed back, hosts that differ by 10 s and the limit A on both sides may invert writes
         // that are up to 21 s apart.
         const BOUND: Duration = Duration::from_secs(25);
-        let placed: Vec<(Write, SegmentName)> = self
+        let placed: Vec<(ClientWrite, SegmentName)> = self
             .writes
             .iter()
             .filter_map(|write| Some((write.clone(), *self.of_request.get(&write.request)?)))

@@ -7,13 +7,13 @@ use neap_bucket::{SegmentName, Stamp};
 use neap_schema::DatabaseId;
 use neap_wal::Segment;
 
-use super::{Commit, Ghost, GhostSegment, Invariant};
+use super::{Invariant, ManifestCommit, OracleSegment, SimulationOracle};
 use crate::{
     rows::{plain, requests},
     write::erased_by,
 };
 
-impl Ghost {
+impl SimulationOracle {
     pub(super) fn segment_put(&mut self, database: DatabaseId, name: SegmentName, body: &Bytes) {
         if self.segments.contains_key(&name) {
             return;
@@ -42,10 +42,10 @@ impl Ghost {
         for request in &requests {
             if let Some(other) = self.of_request.insert(*request, name) {
                 let text = format!("request {request} is in {other:?} and in {name:?}");
-                self.fail(Invariant::NoSurprise, text);
+                self.fail(Invariant::NoUnexpectedError, text);
             }
         }
-        let segment = GhostSegment {
+        let segment = OracleSegment {
             database,
             rows,
             deletes,
@@ -55,7 +55,7 @@ impl Ghost {
     }
 
     /// Whether the low-water mark passed a segment that was not flushed.
-    pub(super) fn is_passed(name: &SegmentName, commit: &Commit) -> bool {
+    pub(super) fn is_passed(name: &SegmentName, commit: &ManifestCommit) -> bool {
         name.stamp <= commit.mark() && !commit.taken.contains(name)
     }
 
@@ -64,12 +64,12 @@ impl Ghost {
         self.acknowledged.insert(request);
         let Some(name) = self.of_request.get(&request).copied() else {
             let text = format!("request {request} was acknowledged and is nowhere");
-            return self.fail(Invariant::AcknowledgedIsThere, text);
+            return self.fail(Invariant::AcknowledgedIsVisible, text);
         };
         let current = self.current(self.segments[&name].database);
         if Self::is_passed(&name, &current) {
             let text = format!("request {request} was acknowledged and is void");
-            self.fail(Invariant::AcknowledgedIsThere, text);
+            self.fail(Invariant::AcknowledgedIsVisible, text);
         }
         self.note_dropped(request, &name);
     }
@@ -92,7 +92,7 @@ impl Ghost {
     /// Returns the stamp of a segment of a database.
     pub(crate) fn some_stamp(&self, database: DatabaseId, number: usize) -> Option<Stamp> {
         let of_database =
-            |(_, segment): &(&SegmentName, &GhostSegment)| segment.database == database;
+            |(_, segment): &(&SegmentName, &OracleSegment)| segment.database == database;
         let names: Vec<_> = self.segments.iter().filter(of_database).collect();
         let place = number % names.len().max(1);
         names.get(place).map(|(name, _)| name.stamp)

@@ -12,15 +12,15 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 
 use super::{
-    stage::{Stage, limits},
-    stream::{Row, batch, text},
+    stage::{MergeTestBed, limits},
+    stream::{TestPoint, batch, text},
 };
-use crate::{JobLimits, MergeGaveUp, MergeOutcome, MergeReason};
+use crate::{JobLimits, MergeOutcome, MergeReason, MergeSkipped};
 
 const DAY: i64 = 86_400_000_000_000;
 
 /// Rows of host `t<host>` at these times, all with the same value.
-fn rows(host: u8, times: impl IntoIterator<Item = i64>, value: i8) -> Vec<Row> {
+fn rows(host: u8, times: impl IntoIterator<Item = i64>, value: i8) -> Vec<TestPoint> {
     let row = |time| ([None, Some(host)], time, [Some(value), None]);
     times.into_iter().map(row).collect()
 }
@@ -47,7 +47,7 @@ fn large(seed: u64, count: i64) -> RecordBatch {
 #[tokio::test]
 async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
     for count in [2, 12] {
-        let stage = Stage::new().await;
+        let stage = MergeTestBed::new().await;
         let mut all = Vec::new();
         for at in 0..count {
             let rows = batch(&rows(
@@ -90,7 +90,7 @@ async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
 
 #[tokio::test]
 async fn large_sections_cost_their_footer_and_coalesced_reads() {
-    let stage = Stage::new().await;
+    let stage = MergeTestBed::new().await;
     for at in 1..=3 {
         stage.flush(10 * at, &[large(at, 3_500)], None).await;
     }
@@ -115,7 +115,7 @@ async fn large_sections_cost_their_footer_and_coalesced_reads() {
 
 #[tokio::test]
 async fn deletes_apply_to_older_inputs_and_are_then_removed() {
-    let stage = Stage::new().await;
+    let stage = MergeTestBed::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     // Deletes rows of the first section, and older rows of this flush.
     let from_5 = Condition::Time { min: 5, max: 100 };
@@ -142,7 +142,7 @@ async fn deletes_apply_to_older_inputs_and_are_then_removed() {
 
 #[tokio::test]
 async fn rewriting_one_section_is_enough_for_a_delete() {
-    let stage = Stage::new().await;
+    let stage = MergeTestBed::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     // In the middle, so that the times of the remaining rows still overlap it.
     let some = Condition::Time { min: 3, max: 5 };
@@ -162,7 +162,7 @@ async fn rewriting_one_section_is_enough_for_a_delete() {
 
 #[tokio::test]
 async fn a_merge_that_leaves_no_row_takes_its_inputs_out() {
-    let stage = Stage::new().await;
+    let stage = MergeTestBed::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     stage.flush(20, &[], Some(Condition::EVERYTHING)).await;
     let counts = stage.merge_all().await;
@@ -174,7 +174,7 @@ async fn a_merge_that_leaves_no_row_takes_its_inputs_out() {
 
 #[tokio::test]
 async fn expired_rows_are_left_out_for_ever() {
-    let stage = Stage::new().await;
+    let stage = MergeTestBed::new().await;
     let now = stage.bucket.clock().now().unwrap().micros() * 1_000;
     let hour = DAY / 24;
     // Both sections also have unexpired rows.
@@ -203,7 +203,7 @@ async fn expired_rows_are_left_out_for_ever() {
 
 #[tokio::test]
 async fn a_job_with_missing_inputs_does_nothing() {
-    let stage = Stage::new().await;
+    let stage = MergeTestBed::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
     let job = stage.job().await;
@@ -211,7 +211,7 @@ async fn a_job_with_missing_inputs_does_nothing() {
     let before = stage.store.counts();
     let outcome = stage.merge(&job, &limits()).await.unwrap();
     assert!(
-        matches!(outcome, MergeOutcome::Nothing(MergeGaveUp::Overtaken)),
+        matches!(outcome, MergeOutcome::Skipped(MergeSkipped::Overtaken)),
         "{outcome:?}"
     );
     assert_eq!(
@@ -222,7 +222,7 @@ async fn a_job_with_missing_inputs_does_nothing() {
 
 #[tokio::test]
 async fn a_job_without_time_or_memory_stops_before_its_put() {
-    let stage = Stage::new().await;
+    let stage = MergeTestBed::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
     let job = stage.job().await;
@@ -233,7 +233,7 @@ async fn a_job_without_time_or_memory_stops_before_its_put() {
     };
     let outcome = stage.merge(&job, &no_time).await.unwrap();
     assert!(
-        matches!(outcome, MergeOutcome::Nothing(MergeGaveUp::OutOfTime)),
+        matches!(outcome, MergeOutcome::Skipped(MergeSkipped::OutOfTime)),
         "{outcome:?}"
     );
     let no_memory = JobLimits {
@@ -242,7 +242,7 @@ async fn a_job_without_time_or_memory_stops_before_its_put() {
     };
     let outcome = stage.merge(&job, &no_memory).await.unwrap();
     assert!(
-        matches!(outcome, MergeOutcome::Nothing(MergeGaveUp::OutOfMemory(_))),
+        matches!(outcome, MergeOutcome::Skipped(MergeSkipped::OutOfMemory(_))),
         "{outcome:?}"
     );
     let counts = stage.store.counts() - before;
@@ -253,7 +253,7 @@ async fn a_job_without_time_or_memory_stops_before_its_put() {
 #[tokio::test]
 async fn damage_is_reported_by_name_and_not_merged() {
     for (count, parts) in [(10, 2), (3_500, 1)] {
-        let stage = Stage::new().await;
+        let stage = MergeTestBed::new().await;
         for part in 0..parts {
             stage
                 .flush(10 + part, &[large(1 + part, count)], None)

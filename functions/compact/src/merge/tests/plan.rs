@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use crate::merge::{
-    Hull, InputRef, MergeJob, MergeJobRef, MergePolicy, MergeReason, TablePlan, TableState,
-    component::components, plan_table,
+    MergeJob, MergeJobRef, MergePolicy, MergeReason, SectionBounds, SectionRef, TablePlan,
+    TablePlanInput, component::components, plan_table,
 };
 
 const TABLE: TableId = TableId::new(7);
@@ -67,8 +67,11 @@ fn flushes(day: i32, end: i64, lengths: &[u64]) -> Vec<Arc<Section>> {
     sections.collect()
 }
 
-fn state<'a>(sections: &'a [Arc<Section>], rewrites: &'a BTreeSet<InputRef>) -> TableState<'a> {
-    TableState {
+fn state<'a>(
+    sections: &'a [Arc<Section>],
+    rewrites: &'a BTreeSet<SectionRef>,
+) -> TablePlanInput<'a> {
+    TablePlanInput {
         table: TABLE,
         sections,
         rewrites,
@@ -81,7 +84,7 @@ fn state<'a>(sections: &'a [Arc<Section>], rewrites: &'a BTreeSet<InputRef>) -> 
 
 fn plan(sections: &[Arc<Section>], now: StoreTime) -> TablePlan {
     let rewrites = BTreeSet::new();
-    let state = TableState {
+    let state = TablePlanInput {
         now,
         ..state(sections, &rewrites)
     };
@@ -112,7 +115,7 @@ fn settle(sections: &mut Vec<Arc<Section>>, now: StoreTime, policy: &MergePolicy
     let mut written = 0;
     for _ in 0..1_000 {
         let planned = plan_table(
-            &TableState {
+            &TablePlanInput {
                 now,
                 ..state(sections, &rewrites)
             },
@@ -213,15 +216,15 @@ fn a_day_of_48_flushes_is_written_less_than_three_times_in_all() {
 fn claimed_sections_are_not_merged() {
     let sections = flushes(TODAY, 600, &[5, 4, 3, 2, 1]);
     let rewrites = BTreeSet::new();
-    let claim = Hull::of(&sections[3]).with(Hull::of(&sections[4]));
-    let state = TableState {
+    let claim = SectionBounds::of(&sections[3]).with(SectionBounds::of(&sections[4]));
+    let state = TablePlanInput {
         claimed: &[claim],
         ..state(&sections, &rewrites)
     };
     let planned = plan_table(&state, &MergePolicy::default());
     assert_eq!(lengths(&planned), [vec![5, 4, 3]]);
-    let all = Hull::of(&sections[0]).with(claim);
-    let state = TableState {
+    let all = SectionBounds::of(&sections[0]).with(claim);
+    let state = TablePlanInput {
         claimed: &[all],
         ..state
     };
@@ -237,7 +240,7 @@ fn expired_sections_leave_and_are_not_merged() {
     sections.extend(flushes(TODAY, 600, &[1, 1, 1]));
     let rewrites = BTreeSet::new();
     let cutoff = Some(i64::from(TODAY - 39) * DAY);
-    let state = TableState {
+    let state = TablePlanInput {
         cutoff,
         ..state(&sections, &rewrites)
     };
@@ -270,12 +273,12 @@ fn late_sections_are_merged_when_large_or_after_a_day() {
 #[test]
 fn sections_with_deleted_rows_are_rewritten_unless_another_job_has_them() {
     let sections = flushes(TODAY, 600, &[100 * MIB, 2 * MIB]);
-    let wanted = BTreeSet::from([InputRef::of(&sections[0])]);
+    let wanted = BTreeSet::from([SectionRef::of(&sections[0])]);
     let planned = plan_table(&state(&sections, &wanted), &MergePolicy::default());
     assert_eq!(lengths(&planned), [vec![100 * MIB]]);
     assert_eq!(planned.jobs[0].reason, MergeReason::Deletes);
     let similar = flushes(TODAY, 600, &[100 * MIB, 90 * MIB]);
-    let wanted = BTreeSet::from([InputRef::of(&similar[0])]);
+    let wanted = BTreeSet::from([SectionRef::of(&similar[0])]);
     let planned = plan_table(&state(&similar, &wanted), &MergePolicy::default());
     assert_eq!(lengths(&planned), [vec![100 * MIB, 90 * MIB]]);
 }
@@ -312,7 +315,7 @@ fn ranges_stay_short_beside_the_time_that_rows_are_kept() {
     let sections = days(19_968..=TODAY, MIB);
     let rewrites = BTreeSet::new();
     let with = |retention: u64| {
-        let state = TableState {
+        let state = TablePlanInput {
             retention: Some(Duration::from_secs(retention * 86_400)),
             now: time(TODAY + 100, 0),
             ..state(&sections, &rewrites)
@@ -400,7 +403,7 @@ fn check_jobs(sections: &[Arc<Section>], planned: &TablePlan, policy: &MergePoli
     for job in &planned.jobs {
         let met: Vec<_> = sections
             .iter()
-            .filter(|section| job.hull().meets(&Hull::of(section)))
+            .filter(|section| job.hull().meets(&SectionBounds::of(section)))
             .collect();
         assert_eq!(met.len(), job.inputs.len(), "not closed: {:?}", job.hull());
         assert!(met.iter().all(|section| job.inputs.contains(section)));
@@ -425,7 +428,7 @@ proptest! {
         let now = time(TODAY + 6 + later, 0);
         let mut rounds = 0;
         loop {
-            let planned = plan_table(&TableState { now, ..state(&sections, &rewrites) }, &policy);
+            let planned = plan_table(&TablePlanInput { now, ..state(&sections, &rewrites) }, &policy);
             check_jobs(&sections, &planned, &policy);
             if planned.jobs.is_empty() {
                 break;
@@ -457,13 +460,15 @@ fn fits_with_what_it_brings(
     pair: &[Arc<Section>],
     policy: &MergePolicy,
 ) -> bool {
-    let mut hull = Hull::of(&pair[0]).with(Hull::of(&pair[1]));
+    let mut hull = SectionBounds::of(&pair[0]).with(SectionBounds::of(&pair[1]));
     loop {
         let met: Vec<_> = sections
             .iter()
-            .filter(|one| hull.meets(&Hull::of(one)))
+            .filter(|one| hull.meets(&SectionBounds::of(one)))
             .collect();
-        let grown = met.iter().fold(hull, |hull, one| hull.with(Hull::of(one)));
+        let grown = met
+            .iter()
+            .fold(hull, |hull, one| hull.with(SectionBounds::of(one)));
         if grown == hull {
             let bytes: u64 = met.iter().map(|one| one.length).sum();
             return bytes <= policy.max_output_bytes && met.len() <= policy.max_inputs;

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use neap_bucket::{
-    Bucket, CountingStore, Counts, Get, GetOptions, Margins, MemoryStore, PutMode, Rules, Stamp,
-    World,
+    Bucket, CountingStore, Get, GetOptions, MemoryStore, OperationCounts, ProtocolMargins,
+    ProtocolRules, PutMode, Stamp, World,
 };
 use neap_catalog::{Catalog, Table};
 use neap_manifest::{
-    DrawnObject, FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings,
-    ManifestStore, Section,
+    FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings, ManifestStore,
+    PendingObject, Section,
 };
 use neap_points::fold;
 use neap_row_delete::{Condition, RowDelete};
@@ -23,7 +23,7 @@ use crate::{
     encode::without_empty_fields, encode_section, split_by_days,
 };
 
-pub(super) struct Stage {
+pub(super) struct MergeTestBed {
     pub(super) store: Arc<CountingStore>,
     pub(super) bucket: Bucket,
     pub(super) catalog: Arc<Catalog>,
@@ -33,14 +33,14 @@ pub(super) struct Stage {
     merger: Merger,
 }
 
-impl Stage {
+impl MergeTestBed {
     /// Creates the table `m` with tags `zone` and `host`, fields `a` (float) and `b` (text).
     pub(super) async fn new() -> Self {
         let world = World::system();
         let store = MemoryStore::new(Arc::clone(&world.clock));
         let store = Arc::new(CountingStore::new(Arc::new(store)));
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let database = catalog.create_database("d", None).await.unwrap();
         let fields = [("a", ColumnType::Float), ("b", ColumnType::String)];
         let fields = fields.map(|(name, kind)| (name.to_owned(), kind));
@@ -50,7 +50,7 @@ impl Stage {
             .await
             .unwrap();
         let table = Arc::clone(created.value.table("m").unwrap());
-        let rules = Rules::new(Margins::LOCAL);
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
         Self {
@@ -75,7 +75,7 @@ impl Stage {
     /// Writes rows, and a delete that is newer than them, as one flush up to stamp `cut`.
     pub(super) async fn flush(&self, cut: u64, rows: &[RecordBatch], delete: Option<Condition>) {
         let base = self.manifests.read(self.database, None).await.unwrap();
-        let object = DrawnObject::draw(&self.bucket).unwrap();
+        let object = PendingObject::draw(&self.bucket).unwrap();
         let (above, upto) = (base.value.low_water_mark, Stamp::from_u64(cut));
         let tags = self.table.tag_names();
         let folded = fold(&tags, &self.table.arrow_schema(), rows).unwrap();
@@ -170,7 +170,7 @@ impl Stage {
     }
 
     /// Merges all sections, asserts success, and returns the requests to the store.
-    pub(super) async fn merge_all(&self) -> Counts {
+    pub(super) async fn merge_all(&self) -> OperationCounts {
         let job = self.job().await;
         let before = self.store.counts();
         let outcome = self.merge(&job, &limits()).await.unwrap();

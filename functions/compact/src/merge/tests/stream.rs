@@ -24,13 +24,13 @@ use crate::{
     encode::without_empty_fields,
     merge::{
         MergeError,
-        blocks::{Block, BlockMerge},
-        input::{Input, RowFilter, Window, windows},
+        blocks::{BlockMerge, RowBlock},
+        input::{InputRowFilter, MergeInput, ReadWindow, windows},
     },
 };
 
 /// Tags (`zone` was added later), time, and two fields (`b` was added later).
-pub(super) type Row = ([Option<u8>; 2], i64, [Option<i8>; 2]);
+pub(super) type TestPoint = ([Option<u8>; 2], i64, [Option<i8>; 2]);
 
 fn tags() -> Vec<String> {
     vec!["zone".to_owned(), "host".to_owned()]
@@ -46,7 +46,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-pub(super) fn batch(rows: &[Row]) -> RecordBatch {
+pub(super) fn batch(rows: &[TestPoint]) -> RecordBatch {
     let tag = |at: usize| {
         let values: Vec<_> = rows
             .iter()
@@ -74,7 +74,7 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
 
 /// Returns the rows of a section: deduplicated, without columns that have no value. A tag without a value may not have
 /// existed yet.
-fn section_rows(rows: &[Row]) -> RecordBatch {
+fn section_rows(rows: &[TestPoint]) -> RecordBatch {
     let folded = fold(&tags(), &schema(), &[batch(rows)]).unwrap();
     without_empty_fields(&["host".to_owned()], &folded).unwrap()
 }
@@ -91,21 +91,27 @@ fn file(rows: &RecordBatch, group_rows: usize) -> Bytes {
     Bytes::from(writer.into_inner().unwrap())
 }
 
-struct Opened {
-    input: Input,
+struct OpenedInput {
+    input: MergeInput,
     bytes: Bytes,
-    windows: VecDeque<Window>,
+    windows: VecDeque<ReadWindow>,
 }
 
-fn open(rows: &RecordBatch, filter: RowFilter, batch_rows: usize, window_bytes: u64) -> Opened {
+fn open(
+    rows: &RecordBatch,
+    filter: InputRowFilter,
+    batch_rows: usize,
+    window_bytes: u64,
+) -> OpenedInput {
     let bytes = file(rows, 3);
     let metadata = ParquetMetaDataReader::new()
         .parse_and_finish(&bytes)
         .unwrap();
     let metadata = Arc::new(metadata);
     let windows = windows(&metadata, window_bytes);
-    let input = Input::new("x".to_owned(), tags().into(), metadata, batch_rows, filter).unwrap();
-    Opened {
+    let input =
+        MergeInput::new("x".to_owned(), tags().into(), metadata, batch_rows, filter).unwrap();
+    OpenedInput {
         input,
         bytes,
         windows,
@@ -117,7 +123,7 @@ fn at(offset: u64) -> usize {
 }
 
 /// Returns all blocks of a merge.
-fn blocks(opened: Vec<Opened>) -> Result<Vec<RecordBatch>, MergeError> {
+fn blocks(opened: Vec<OpenedInput>) -> Result<Vec<RecordBatch>, MergeError> {
     let mut inputs = Vec::new();
     let mut files = Vec::new();
     for one in opened {
@@ -128,9 +134,9 @@ fn blocks(opened: Vec<Opened>) -> Result<Vec<RecordBatch>, MergeError> {
     let mut blocks = Vec::new();
     loop {
         match merge.next()? {
-            Block::End => return Ok(blocks),
-            Block::Rows(rows) => blocks.push(rows),
-            Block::Needs(needs) => {
+            RowBlock::End => return Ok(blocks),
+            RowBlock::Rows(rows) => blocks.push(rows),
+            RowBlock::Needs(needs) => {
                 for input in needs {
                     let (bytes, windows) = &mut files[input];
                     let window = windows.pop_front().unwrap();
@@ -174,7 +180,7 @@ fn plain(column: &ArrayRef) -> ArrayRef {
 }
 
 /// Applies a filter row by row.
-fn kept(rows: &RecordBatch, filter: &RowFilter) -> RecordBatch {
+fn kept(rows: &RecordBatch, filter: &InputRowFilter) -> RecordBatch {
     let times = times(rows).unwrap();
     let masks: Vec<_> = filter
         .deleted
@@ -190,7 +196,7 @@ fn kept(rows: &RecordBatch, filter: &RowFilter) -> RecordBatch {
     filter_record_batch(rows, &keep).unwrap()
 }
 
-fn rows() -> impl Strategy<Value = Vec<Row>> {
+fn rows() -> impl Strategy<Value = Vec<TestPoint>> {
     let tags = proptest::array::uniform2(proptest::option::of(0..3u8));
     let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()));
     let row = (tags, 0..8i64, fields);
@@ -204,7 +210,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-fn filter() -> impl Strategy<Value = RowFilter> {
+fn filter() -> impl Strategy<Value = InputRowFilter> {
     let time = (0..8i64, 0..8i64).prop_map(|(min, max)| Condition::Time { min, max });
     let tag = (0..3u8, any::<bool>()).prop_map(|(tag, zone)| Condition::Tag {
         name: if zone { "zone" } else { "host" }.to_owned(),
@@ -213,7 +219,7 @@ fn filter() -> impl Strategy<Value = RowFilter> {
     let condition = (time, tag).prop_map(|(time, tag)| Condition::All(vec![time, tag]));
     let deleted = proptest::collection::vec(condition, 0..3);
     (deleted, proptest::option::of(0..6i64))
-        .prop_map(|(deleted, floor)| RowFilter { deleted, floor })
+        .prop_map(|(deleted, floor)| InputRowFilter { deleted, floor })
 }
 
 proptest! {
@@ -260,7 +266,7 @@ proptest! {
 
 #[test]
 fn tags_with_many_values_have_bloom_filters_within_the_footer() {
-    let rows: Vec<Row> = (0..60)
+    let rows: Vec<TestPoint> = (0..60)
         .map(|at| ([Some(at / 30), Some(at % 30)], 0, [None, None]))
         .collect();
     for (profile, filtered) in [
@@ -302,17 +308,23 @@ fn rows_out_of_order_are_refused() {
     for batch_rows in [1, 2] {
         let reversed =
             concat_batches(&sorted.schema(), &[sorted.slice(1, 1), sorted.slice(0, 1)]).unwrap();
-        let error = blocks(vec![open(&reversed, RowFilter::default(), batch_rows, 0)]).unwrap_err();
+        let error = blocks(vec![open(
+            &reversed,
+            InputRowFilter::default(),
+            batch_rows,
+            0,
+        )])
+        .unwrap_err();
         assert!(matches!(error, MergeError::NotSorted(_)), "{error}");
     }
     let twice =
         concat_batches(&sorted.schema(), &[sorted.slice(0, 1), sorted.slice(0, 1)]).unwrap();
-    assert!(blocks(vec![open(&twice, RowFilter::default(), 1, 0)]).is_err());
+    assert!(blocks(vec![open(&twice, InputRowFilter::default(), 1, 0)]).is_err());
 }
 
 #[test]
 fn windows_have_whole_row_groups_and_requests_are_not_too_large() {
-    let many: Vec<Row> = (0..30)
+    let many: Vec<TestPoint> = (0..30)
         .map(|at| ([None, Some(1)], at, [Some(1), None]))
         .collect();
     let bytes = file(&section_rows(&many), 3);
@@ -327,6 +339,6 @@ fn windows_have_whole_row_groups_and_requests_are_not_too_large() {
     assert_eq!(all[0].ranges.len(), 1);
     assert_eq!(
         all[0].size_bytes(),
-        single.iter().map(Window::size_bytes).sum::<u64>()
+        single.iter().map(ReadWindow::size_bytes).sum::<u64>()
     );
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Stage, answer};
+use super::{RoutesFixture, answer};
 
 /// Returns the response of a dry run, without durations.
-async fn dry_run(stage: &Stage, kind: &str, body: serde_json::Value) -> serde_json::Value {
+async fn dry_run(stage: &RoutesFixture, kind: &str, body: serde_json::Value) -> serde_json::Value {
     let path = format!("/api/v3/plugin_test/{kind}");
     let (status, body) = stage.json(Method::POST, &path, body).await;
     assert_eq!(status, 200, "{body}");
@@ -25,7 +25,7 @@ async fn dry_run(stage: &Stage, kind: &str, body: serde_json::Value) -> serde_js
 
 #[tokio::test]
 async fn a_dry_run_reports_the_effects_of_a_plugin_on_writes() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     let database = stage
         .catalog
         .database_by_name("home", Duration::ZERO)
@@ -91,7 +91,7 @@ async fn a_dry_run_reports_the_effects_of_a_plugin_on_writes() {
 
 #[tokio::test]
 async fn a_failed_dry_run_reports_the_reason() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     stage.plugin("broken.py", "def nothing():\n    pass\n");
     stage.plugin(
         "raises.py",
@@ -143,7 +143,7 @@ async fn a_failed_dry_run_reports_the_reason() {
 
 #[tokio::test]
 async fn a_dry_run_of_a_schedule_uses_its_next_time() {
-    let stage = Stage::new(&[]).await;
+    let stage = RoutesFixture::new(&[]).await;
     stage.plugin(
         "counts.py",
         "def process_scheduled_call(influxdb3_local, call_time, args=None):

@@ -3,7 +3,7 @@ use crate::worker::tests::rows::home;
 
 #[tokio::test]
 async fn a_log_line_joins_its_arguments_as_strings() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 local.info("a", 1, None, 2.5, {"k": [True]})
 local.warn()
@@ -30,7 +30,7 @@ return "", 204
 
 #[tokio::test]
 async fn output_of_c_code_and_child_programs_is_logged() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 import os, subprocess, time
 os.write(1, b"by descriptor\n")
@@ -48,7 +48,7 @@ return ""
 
 #[tokio::test]
 async fn queued_lines_come_by_database_when_the_run_succeeds() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 local.write(LineBuilder("m").tag("t", "a").int64_field("f", 1).time_ns(5))
 local.write_to_db("other", LineBuilder("n").string_field("s", "two\nlines"))
@@ -66,7 +66,7 @@ return ""
     queued.append(&mut lines("other", &["n s=\"two\nlines\""]));
     assert_eq!(stage.run().await.unwrap().queued, queued);
     let mut failing = stage.run.clone();
-    failing.call = Call::Request {
+    failing.call = PluginInput::Request {
         method: "GET".to_owned(),
         query: vec![("fail".to_owned(), "1".to_owned())],
         headers: Vec::new(),
@@ -86,7 +86,7 @@ return ""
 
 #[tokio::test]
 async fn many_lines_come_whole_and_in_order() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 for i in range(20_000):
     local.write(LineBuilder("m").string_field("padding", "x" * 40).int64_field("i", i))
@@ -107,7 +107,7 @@ return ""
 
 #[tokio::test]
 async fn synchronous_writes_finish_before_they_return_and_raise_failures() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 line = LineBuilder("m").int64_field("f", 1)
 local.write_sync(line, False)
@@ -156,7 +156,7 @@ return errors
 
 #[tokio::test]
 async fn invalid_lines_raise_where_they_are_written() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 class Nonsense:
     def build(self):
@@ -196,7 +196,7 @@ return errors
 
 #[tokio::test]
 async fn a_query_gives_a_list_of_dicts_and_passes_its_parameters_on() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 rows = local.query("SELECT 1")
 local.query("SELECT $a", {"a": "x"})
@@ -217,7 +217,7 @@ return [rows, local.query("SELECT 3", {}, "other") == rows]
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         (database.to_owned(), sql.to_owned(), parameters.collect())
     };
-    let expected: [Asked; 4] = [
+    let expected: [RecordedQuery; 4] = [
         ask("home", "SELECT 1", &[]),
         ask("home", "SELECT $a", &[("a", "x")]),
         ask("other", "SELECT 2", &[]),
@@ -228,7 +228,7 @@ return [rows, local.query("SELECT 3", {}, "other") == rows]
 
 #[tokio::test]
 async fn a_query_that_fails_raises_and_the_next_one_works() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 errors = []
 for call in (
@@ -264,7 +264,7 @@ return errors + [len(local.query("SELECT 1"))]
 
 #[tokio::test]
 async fn an_empty_result_is_an_empty_list() {
-    let stage = Stage::of_body("return [local.query('SELECT 1')]");
+    let stage = WorkerFixture::of_body("return [local.query('SELECT 1')]");
     assert_eq!(stage.text().await, "[[]]");
     *stage.recorder.answer.lock().unwrap() = vec![home().slice(0, 0)];
     assert_eq!(stage.text().await, "[[]]");
@@ -272,7 +272,7 @@ async fn an_empty_result_is_an_empty_list() {
 
 #[tokio::test]
 async fn threads_of_a_plugin_use_the_database_together() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 from concurrent.futures import ThreadPoolExecutor
 def work(i):
@@ -293,7 +293,7 @@ with ThreadPoolExecutor(8) as pool:
 
 #[tokio::test]
 async fn an_api_object_is_unusable_after_its_run() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 kept = local.cache.get("kept")
 if kept is None:
@@ -324,7 +324,7 @@ return errors
 
 #[tokio::test]
 async fn line_builder_writes_and_refuses_what_that_of_influxdb_does() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 from __main__ import InfluxDBError, InvalidKeyError, InvalidLineError, InvalidMeasurementError
 def attempt(build):
@@ -360,18 +360,18 @@ return [attempt(build) for build in (
 
 #[tokio::test]
 async fn a_schedule_sees_whole_seconds_without_a_zone() {
-    let mut stage = Stage::new(
+    let mut stage = WorkerFixture::new(
         r#"
 def process_scheduled_call(influxdb3_local, call_time, args=None):
     influxdb3_local.info(repr(call_time), args, influxdb3_local.batch_id, influxdb3_local.batch_stamp)
 "#,
     );
     let time = neap_bucket::StoreTime::from_micros(1_704_067_201_999_999);
-    stage.run.call = Call::Schedule { time };
+    stage.run.call = PluginInput::Schedule { time };
     let finished = stage.run().await.unwrap();
     assert_eq!(finished.response, None);
     stage.run.arguments = Some(BTreeMap::from([("a".to_owned(), "ä".to_owned())]));
-    stage.run.call = Call::Schedule {
+    stage.run.call = PluginInput::Schedule {
         time: neap_bucket::StoreTime::from_micros(-1),
     };
     stage.run().await.unwrap();
@@ -384,9 +384,10 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
 
 #[tokio::test]
 async fn a_request_comes_as_dicts_and_bytes() {
-    let mut stage = Stage::of_body("return [query, headers, body.hex(), args, local.method]");
+    let mut stage =
+        WorkerFixture::of_body("return [query, headers, body.hex(), args, local.method]");
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    stage.run.call = Call::Request {
+    stage.run.call = PluginInput::Request {
         method: "PUT".to_owned(),
         query: vec![pair("a", "1"), pair("b", "ä"), pair("a", "2")],
         headers: vec![pair("X-Own", "v"), pair("Authorization", "Bearer secret")],

@@ -2,7 +2,7 @@ use super::*;
 
 #[tokio::test]
 async fn values_are_kept_unpickled_until_they_expire_or_are_deleted() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 cache = local.cache
 step = cache.get("step", 0)
@@ -35,7 +35,7 @@ return [
 
 #[tokio::test]
 async fn the_global_cache_is_one_for_all_triggers() {
-    let mut stage = Stage::of_body(
+    let mut stage = WorkerFixture::of_body(
         r#"
 cache = local.cache
 if args["do"] == "put":
@@ -57,7 +57,7 @@ return repr([
     };
     let (put, get) = (with(1, "put"), with(2, "get"));
     let body =
-        |finished: Finished| String::from_utf8(finished.response.unwrap().body.into()).unwrap();
+        |finished: CompletedRun| String::from_utf8(finished.response.unwrap().body.into()).unwrap();
     assert_eq!(body(stage.workers.run(put).await.unwrap()), "[7, null]");
     let expected = "[{'k': (1, b'2', {3})}, None, \"can't be had\", True, False, 0]";
     assert_eq!(body(stage.workers.run(get).await.unwrap()), expected);
@@ -77,10 +77,10 @@ def process_request(local, query, headers, body, args=None):
     time.sleep(0.3)
     return [os.getpid(), local.cache.get("class").value, seen]
 "#;
-    let mut stage = Stage::new(source);
+    let mut stage = WorkerFixture::new(source);
     stage.run.is_async = true;
     let (one, two) = tokio::join!(stage.run(), stage.run());
-    let pid = |finished: Result<Finished, RunError>| {
+    let pid = |finished: Result<CompletedRun, RunError>| {
         let body = finished.unwrap().response.unwrap().body;
         let values: (u32, u32, Vec<u32>) = serde_json::from_slice(&body).unwrap();
         assert_eq!(values.1, 5);
@@ -94,7 +94,7 @@ def process_request(local, query, headers, body, args=None):
 
 #[tokio::test]
 async fn wrong_arguments_raise() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 cache = local.cache
 errors = []
@@ -124,7 +124,7 @@ return "\n".join(errors)
 
 #[tokio::test]
 async fn dry_runs_have_caches_of_their_own_by_name() {
-    let mut stage = Stage::of_body(
+    let mut stage = WorkerFixture::of_body(
         r#"
 found = [local.cache.get("k"), local.cache.get("k", use_global=True)]
 local.cache.put("k", "local")
@@ -145,7 +145,7 @@ return found
 
 #[tokio::test]
 async fn a_forgotten_trigger_has_lost_its_cache_but_not_the_global_one() {
-    let mut stage = Stage::of_body(
+    let mut stage = WorkerFixture::of_body(
         r#"
 found = [local.cache.get("k"), local.cache.get("k", use_global=True)]
 local.cache.put("k", 1)
@@ -178,7 +178,7 @@ except Exception as error:
     return str(error)
 "#,
     );
-    let stage = Stage::with(settings, &source);
+    let stage = WorkerFixture::with(settings, &source);
     assert_eq!(
         stage.text().await,
         "the cache is full: its values may take up 100000 bytes"

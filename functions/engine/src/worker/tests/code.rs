@@ -4,14 +4,14 @@ use super::*;
 
 #[tokio::test]
 async fn the_function_of_the_call_must_be_there() {
-    let mut stage = Stage::new("def nothing():\n    pass\n");
+    let mut stage = WorkerFixture::new("def nothing():\n    pass\n");
     let mut texts = vec![stage.failure().await];
-    stage.run.call = Call::Writes {
+    stage.run.call = PluginInput::Writes {
         tables: Vec::new(),
         stamp: None,
     };
     texts.push(stage.failure().await);
-    stage.run.call = Call::Schedule {
+    stage.run.call = PluginInput::Schedule {
         time: neap_bucket::StoreTime::from_micros(0),
     };
     texts.push(stage.failure().await);
@@ -25,7 +25,7 @@ async fn the_function_of_the_call_must_be_there() {
 
 #[tokio::test]
 async fn a_file_plugin_has_fresh_globals_in_each_run() {
-    let mut stage = Stage::new(
+    let mut stage = WorkerFixture::new(
         r#"
 count = globals().get("count", 0) + 1
 def process_request(local, query, headers, body, args=None):
@@ -48,7 +48,7 @@ def process_request(local, query, headers, body, args=None):
 
 #[tokio::test]
 async fn a_package_is_imported_once_and_again_when_it_has_changed() {
-    let mut stage = Stage::new("");
+    let mut stage = WorkerFixture::new("");
     let package = stage.folder.path().join("many_files");
     std::fs::create_dir_all(package.join("inner")).unwrap();
     let main = r#"
@@ -96,7 +96,7 @@ def process_request(local, query, headers, body, args=None):
 
 #[tokio::test]
 async fn an_exception_is_named_in_each_phase_with_the_place_in_the_plugin() {
-    let mut stage = Stage::new("");
+    let mut stage = WorkerFixture::new("");
     let cases = [
         ("raise ValueError('at import')", "ValueError: at import"),
         (
@@ -145,7 +145,7 @@ async fn an_exception_is_named_in_each_phase_with_the_place_in_the_plugin() {
 
 #[tokio::test]
 async fn a_traceback_shows_the_plugin_and_nothing_of_its_host() {
-    let stage = Stage::new(
+    let stage = WorkerFixture::new(
         r#"
 def helper():
     raise ValueError("deep")
@@ -180,7 +180,7 @@ async fn a_plugin_has_its_folder_and_no_credentials_in_its_environment() {
 import os, sys
 return [os.environ[n] for n in ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR")] + ["HOME" in os.environ, sys.argv, sys.stdin.read()]
 "#;
-    let stage = Stage::with(settings, &request_function(body));
+    let stage = WorkerFixture::with(settings, &request_function(body));
     let expected = r#"["/some/plugins", "/some/plugins", false, ["plugin"], ""]"#;
     assert_eq!(stage.text().await, expected);
 }
@@ -191,7 +191,7 @@ async fn an_interpreter_that_is_not_there_is_named() {
         python: "/no/such/python".into(),
         ..settings()
     };
-    let stage = Stage::with(missing, "");
+    let stage = WorkerFixture::with(missing, "");
     let expected = "the Python interpreter '/no/such/python' can't be started: No such file or directory (os error 2)";
     assert_eq!(stage.run().await.unwrap_err().to_string(), expected);
     assert_eq!(
@@ -216,7 +216,7 @@ async fn an_interpreter_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn a_virtual_environment_gives_its_packages_to_processes_from_then_on() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 found = local.cache.get("found", 0)
 local.cache.put("found", found + 1)
@@ -279,7 +279,7 @@ async fn python(program: &Path, arguments: &[&str]) {
 
 #[tokio::test]
 async fn a_package_replaced_by_another_program_is_reimported_and_the_cache_is_kept() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 import os
 runs = local.cache.get("runs", 0) + 1
@@ -337,7 +337,7 @@ return f"{getattr(replaced, 'VERSION', None)} {runs} {os.getpid()}"
 
 #[tokio::test]
 async fn a_run_that_replaces_builtins_does_not_affect_the_next_run() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 import builtins, io, signal, sys
 print("seen", LineBuilder("m").int64_field("f", 1).build())

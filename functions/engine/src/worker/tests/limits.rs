@@ -8,9 +8,9 @@ fn plugin(body: &str) -> String {
     request_function(&format!("if body == b'well':\n    return 'well'\n{body}"))
 }
 
-async fn does_well(stage: &Stage) {
+async fn does_well(stage: &WorkerFixture) {
     let mut run = stage.run.clone();
-    if let Call::Request { body, .. } = &mut run.call {
+    if let PluginInput::Request { body, .. } = &mut run.call {
         *body = Bytes::from_static(b"well");
     }
     let finished = stage.workers.run(run).await.unwrap();
@@ -19,7 +19,7 @@ async fn does_well(stage: &Stage) {
 
 /// Returns the error of a body, and checks that the next run succeeds.
 async fn comes_of(settings: WorkerSettings, body: &str) -> RunError {
-    let stage = Stage::with(settings, &plugin(body));
+    let stage = WorkerFixture::with(settings, &plugin(body));
     does_well(&stage).await;
     let error = stage.run().await.unwrap_err();
     does_well(&stage).await;
@@ -59,7 +59,7 @@ async fn a_plugin_that_never_returns_is_killed_at_the_wall_time_limit() {
 
 #[tokio::test]
 async fn limits_of_a_run_go_before_those_of_the_settings() {
-    let mut stage = Stage::with(settings(), &plugin("while True: pass"));
+    let mut stage = WorkerFixture::with(settings(), &plugin("while True: pass"));
     // The time limit covers the start of a process, so start one first.
     does_well(&stage).await;
     stage.run.limits.wall_time = Some(Duration::from_millis(300));
@@ -172,7 +172,7 @@ async fn an_ended_process_is_reported_and_replaced() {
 
 #[tokio::test]
 async fn a_plugin_can_close_its_standard_streams() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         "import os, sys\nos.closerange(0, 3)\nlocal.info('still')\nprint('printed')\nreturn 'there'",
     );
     assert_eq!(stage.text().await, "there");
@@ -197,7 +197,7 @@ while True: pass
 
 #[tokio::test]
 async fn plugins_run_at_lower_priority_than_the_server() {
-    let stage = Stage::of_body("import os\nreturn str(os.getpriority(os.PRIO_PROCESS, 0))");
+    let stage = WorkerFixture::of_body("import os\nreturn str(os.getpriority(os.PRIO_PROCESS, 0))");
     let own = rustix::process::getpriority_process(None).unwrap();
     let expected = (own + 5).min(19).to_string();
     assert_eq!(stage.text().await, expected);
@@ -251,7 +251,7 @@ while True: pass
 
 #[tokio::test]
 async fn a_forked_child_that_returns_sends_nothing() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 import os
 pid = os.fork()
@@ -294,14 +294,14 @@ for _ in range(40):
         time.sleep(1000)
 time.sleep(1000)
 "#;
-    let stage = Stage::with(settings, &plugin(body));
+    let stage = WorkerFixture::with(settings, &plugin(body));
     assert_eq!(stage.run().await, Err(RunError::Processes(8)));
     does_well(&stage).await;
 }
 
 #[tokio::test]
 async fn programs_and_pools_of_processes_may_be_used() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
@@ -315,7 +315,7 @@ return [squares, subprocess.run(["echo", "hi"], capture_output=True, text=True).
 
 #[tokio::test]
 async fn an_interrupted_exchange_harms_no_other_run() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         r#"
 import signal
 class Late(Exception): pass

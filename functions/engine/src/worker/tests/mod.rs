@@ -24,30 +24,30 @@ use neap_schema::{DatabaseId, TriggerId};
 use tempfile::TempDir;
 
 use crate::{
-    Call, Finished, LogLevel, PluginOnDisk, PluginResponse, PortError, QueryRows, Run, RunContext,
-    RunError, RunLimits, TriggerKey, WorkerSettings, Workers,
+    CompletedRun, DatabaseAccessError, LogLevel, PluginInput, PluginOnDisk, PluginResponse,
+    PluginRun, QueryRows, RunContext, RunError, RunLimits, TriggerKey, WorkerPool, WorkerSettings,
 };
 
 /// A query as it arrived: database, statement, parameters.
-type Asked = (String, String, Vec<(String, String)>);
+type RecordedQuery = (String, String, Vec<(String, String)>);
 
 /// Records the log lines, queries and writes of a plugin.
 #[derive(Debug, Default)]
-struct Recorder {
+struct RecordingContext {
     log: Mutex<Vec<String>>,
-    asked: Mutex<Vec<Asked>>,
+    asked: Mutex<Vec<RecordedQuery>>,
     written: Mutex<Vec<(String, String, bool)>>,
     answer: Mutex<Vec<RecordBatch>>,
 }
 
-impl Recorder {
+impl RecordingContext {
     fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl RunContext for Recorder {
+impl RunContext for RecordingContext {
     fn log(&self, level: LogLevel, text: String) {
         self.log.lock().unwrap().push(format!("{level}: {text}"));
     }
@@ -57,18 +57,18 @@ impl RunContext for Recorder {
         database: &str,
         sql: &str,
         parameters: &[(String, String)],
-    ) -> Result<QueryRows, PortError> {
+    ) -> Result<QueryRows, DatabaseAccessError> {
         let asked = (database.to_owned(), sql.to_owned(), parameters.to_vec());
         self.asked.lock().unwrap().push(asked);
         if sql.contains("wrong") {
-            return Err(PortError("no such table".to_owned()));
+            return Err(DatabaseAccessError("no such table".to_owned()));
         }
         let batches = self.answer.lock().unwrap().clone();
         let schema = batches
             .first()
             .map_or_else(|| arrow_schema::Schema::empty().into(), RecordBatch::schema);
         let broken = sql.contains("breaks");
-        let end = broken.then(|| Err(PortError("it broke off".to_owned())));
+        let end = broken.then(|| Err(DatabaseAccessError("it broke off".to_owned())));
         let batches = batches.into_iter().map(Ok).chain(end);
         Ok(QueryRows {
             schema,
@@ -81,9 +81,9 @@ impl RunContext for Recorder {
         database: &str,
         lines: Bytes,
         no_sync: bool,
-    ) -> Result<(), PortError> {
+    ) -> Result<(), DatabaseAccessError> {
         if database == "refused" {
-            return Err(PortError("not this one".to_owned()));
+            return Err(DatabaseAccessError("not this one".to_owned()));
         }
         let lines = String::from_utf8(lines.to_vec()).unwrap();
         self.written
@@ -95,11 +95,11 @@ impl RunContext for Recorder {
 }
 
 /// A plugin and the processes that run it.
-struct Stage {
-    workers: Workers,
-    recorder: Arc<Recorder>,
+struct WorkerFixture {
+    workers: WorkerPool,
+    recorder: Arc<RecordingContext>,
     folder: TempDir,
-    run: Run,
+    run: PluginRun,
 }
 
 fn settings() -> WorkerSettings {
@@ -117,8 +117,8 @@ fn trigger(number: u32) -> TriggerKey {
     }
 }
 
-fn request() -> Call {
-    Call::Request {
+fn request() -> PluginInput {
+    PluginInput::Request {
         method: "POST".to_owned(),
         query: Vec::new(),
         headers: Vec::new(),
@@ -126,7 +126,7 @@ fn request() -> Call {
     }
 }
 
-impl Stage {
+impl WorkerFixture {
     fn new(source: &str) -> Self {
         Self::with(settings(), source)
     }
@@ -135,8 +135,8 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plugin.py");
         std::fs::write(&path, source).unwrap();
-        let recorder = Arc::new(Recorder::default());
-        let run = Run {
+        let recorder = Arc::new(RecordingContext::default());
+        let run = PluginRun {
             trigger: trigger(1),
             database_name: "home".into(),
             trigger_name: "t".into(),
@@ -150,7 +150,7 @@ impl Stage {
             limits: RunLimits::default(),
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
-        let workers = Workers::new(settings, World::system());
+        let workers = WorkerPool::new(settings, World::system());
         Self {
             workers,
             recorder,
@@ -170,7 +170,7 @@ impl Stage {
         self.run.code.version = version.into();
     }
 
-    async fn run(&self) -> Result<Finished, RunError> {
+    async fn run(&self) -> Result<CompletedRun, RunError> {
         self.workers.run(self.run.clone()).await
     }
 

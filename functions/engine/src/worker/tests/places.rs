@@ -19,21 +19,21 @@ fn both(body: &str) -> String {
     format!("{function}{scheduled}")
 }
 
-async fn logged(stage: &Stage, lines: usize) {
+async fn logged(stage: &WorkerFixture, lines: usize) {
     while stage.recorder.log().len() < lines {
         World::system().clock.sleep(Duration::from_millis(5)).await;
     }
 }
 
-fn of(stage: &Stage, number: u32) -> Run {
+fn of(stage: &WorkerFixture, number: u32) -> PluginRun {
     let mut run = stage.run.clone();
     run.trigger = trigger(number);
     run
 }
 
-fn scheduled(stage: &Stage, number: u32) -> Run {
+fn scheduled(stage: &WorkerFixture, number: u32) -> PluginRun {
     let mut run = of(stage, number);
-    run.call = Call::Schedule {
+    run.call = PluginInput::Schedule {
         time: StoreTime::from_micros(0),
     };
     run
@@ -46,7 +46,7 @@ async fn waiting_triggers_release_idle_processes_and_keep_their_caches() {
             max_workers,
             ..settings()
         };
-        let stage = Stage::with(settings, &both(COUNTS));
+        let stage = WorkerFixture::with(settings, &both(COUNTS));
         let stage = &stage;
         let tasks = (0..8).map(|task| async move {
             for _ in 0..2 {
@@ -74,13 +74,13 @@ async fn a_hanging_async_trigger_leaves_permits_to_others() {
         let body = "import time\n\
                     if body == b'well':\n    return 'well'\n\
                     local.info('in')\ntime.sleep(1000)";
-        let mut stage = Stage::with(settings, &request_function(body));
+        let mut stage = WorkerFixture::with(settings, &request_function(body));
         stage.run.is_async = true;
         let hanging = join_all((0..8).map(|_| stage.run()));
         let other = async {
             logged(&stage, hang).await;
             let mut run = of(&stage, 2);
-            if let Call::Request { body, .. } = &mut run.call {
+            if let PluginInput::Request { body, .. } = &mut run.call {
                 *body = Bytes::from_static(b"well");
             }
             stage.workers.run(run).await
@@ -102,13 +102,13 @@ async fn hanging_async_triggers_leave_permits_to_requests_and_serial_triggers() 
     let body = "import time\n\
                 if args:\n    return 'well'\n\
                 local.info('in')\ntime.sleep(1000)";
-    let stage = Stage::with(settings, &both(body));
+    let stage = WorkerFixture::with(settings, &both(body));
     let hanging = join_all((0..8).map(|number| {
         let mut run = scheduled(&stage, 10 + number % 4);
         run.is_async = true;
         stage.workers.run(run)
     }));
-    let well = |mut run: Run, is_async| {
+    let well = |mut run: PluginRun, is_async| {
         run.is_async = is_async;
         run.arguments = Some(BTreeMap::from([("well".to_owned(), String::new())]));
         run.limits.wall_time = Some(Duration::from_secs(20));
@@ -139,7 +139,7 @@ async fn a_request_waits_for_a_bounded_time_and_a_schedule_without_limit() {
         ..settings()
     };
     let source = both("import time\nlocal.info('in')\ntime.sleep(2)\nreturn ''");
-    let stage = Stage::with(settings, &source);
+    let stage = WorkerFixture::with(settings, &source);
     let late = async {
         logged(&stage, 1).await;
         let other = stage.workers.run(of(&stage, 2));
@@ -148,14 +148,14 @@ async fn a_request_waits_for_a_bounded_time_and_a_schedule_without_limit() {
     };
     let (first, (same, other, scheduled)) = tokio::join!(stage.run(), late);
     assert!(first.is_ok() && scheduled.is_ok(), "{scheduled:?}");
-    assert_eq!(same, Err(RunError::NoPlace(max_wait)));
-    assert_eq!(other, Err(RunError::NoPlace(max_wait)));
+    assert_eq!(same, Err(RunError::NoProcess(max_wait)));
+    assert_eq!(other, Err(RunError::NoProcess(max_wait)));
 }
 
 #[tokio::test]
 async fn the_time_of_a_run_covers_its_wait() {
     let source = both("import time\nlocal.info('in')\ntime.sleep(3)\nreturn ''");
-    let stage = Stage::new(&source);
+    let stage = WorkerFixture::new(&source);
     let within = |milliseconds| {
         let mut run = scheduled(&stage, 1);
         let time = Duration::from_millis(milliseconds);
@@ -170,20 +170,20 @@ async fn the_time_of_a_run_covers_its_wait() {
     };
     let (first, (never_runs, runs)) = tokio::join!(stage.run(), others);
     assert!(first.is_ok());
-    assert_eq!(never_runs, Err(RunError::NoPlace(soon)));
+    assert_eq!(never_runs, Err(RunError::NoProcess(soon)));
     assert_eq!(runs, Err(RunError::WallTime(late)));
 }
 
 #[tokio::test]
 async fn the_time_of_a_run_covers_the_start_of_its_process() {
-    let mut stage = Stage::of_body("return ''");
+    let mut stage = WorkerFixture::of_body("return ''");
     let python = stage.folder.path().join("slow");
     std::fs::write(&python, "#!/bin/sh\nexec sleep 1000\n").unwrap();
     std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o700)).unwrap();
     stage.workers.use_python(python);
     let time = Duration::from_millis(300);
     stage.run.limits.wall_time = Some(time);
-    assert_eq!(stage.run().await, Err(RunError::NoPlace(time)));
+    assert_eq!(stage.run().await, Err(RunError::NoProcess(time)));
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn a_cache_is_handed_over_despite_earlier_frames_of_a_plugin_thread() {
     };
     let late = "import subprocess, threading\n\
                 threading.Timer(0.1, subprocess.run, (['true'],)).start()";
-    let stage = Stage::with(settings, &request_function(&format!("{late}\n{COUNTS}")));
+    let stage = WorkerFixture::with(settings, &request_function(&format!("{late}\n{COUNTS}")));
     assert_eq!(stage.text().await, "1");
     World::system()
         .clock

@@ -3,15 +3,15 @@ use std::process::Stdio;
 use super::*;
 use crate::worker::{
     frames::kind,
-    inputs::{self, Setting},
-    process::{Process, Start},
+    inputs::{self, RunHeaderOptions},
+    process::{Process, ProcessOptions},
 };
 
 const PID: &str = "import os\nreturn str(os.getpid())";
 
 #[tokio::test]
 async fn a_trigger_keeps_its_process_and_does_not_share_it() {
-    let mut stage = Stage::of_body(PID);
+    let mut stage = WorkerFixture::of_body(PID);
     let first = stage.text().await;
     assert_eq!(stage.text().await, first);
     stage.run.trigger = trigger(2);
@@ -20,7 +20,7 @@ async fn a_trigger_keeps_its_process_and_does_not_share_it() {
 
 #[tokio::test]
 async fn runs_of_a_trigger_wait_for_each_other_unless_they_may_overlap() {
-    let mut stage = Stage::of_body(
+    let mut stage = WorkerFixture::of_body(
         "import time\nlocal.info('in')\ntime.sleep(0.3)\nlocal.info('out')\nreturn ''",
     );
     let (one, two) = tokio::join!(stage.run(), stage.run());
@@ -50,7 +50,7 @@ async fn more_triggers_than_processes_take_turns_and_keep_their_caches() {
         ..settings()
     };
     let body = "n = local.cache.get('n', 0)\nlocal.cache.put('n', n + 1)\nreturn str(n)";
-    let stage = Stage::with(settings, &request_function(body));
+    let stage = WorkerFixture::with(settings, &request_function(body));
     for round in 0..3 {
         let runs = (0..4).map(|number| {
             let mut run = stage.run.clone();
@@ -70,7 +70,7 @@ async fn too_many_waiting_runs_are_refused() {
         max_waiting_runs: 1,
         ..settings()
     };
-    let stage = Stage::with(
+    let stage = WorkerFixture::with(
         settings,
         &request_function("import time\ntime.sleep(0.3)\nreturn ''"),
     );
@@ -95,7 +95,7 @@ if args:
     local.cache.put("f", lambda: 1)
 return repr([os.getpid(), found])
 "#;
-    let mut stage = Stage::with(settings, &request_function(body));
+    let mut stage = WorkerFixture::with(settings, &request_function(body));
     let first = stage.text().await;
     let world = World::system();
     let idle = || world.clock.sleep(Duration::from_millis(500));
@@ -141,7 +141,7 @@ except BaseException as error:
     raise
 "#,
     );
-    let stage = Stage::new(&source);
+    let stage = WorkerFixture::new(&source);
     let stop = async {
         while stage.recorder.log().is_empty() {
             World::system().clock.sleep(Duration::from_millis(5)).await;
@@ -162,7 +162,7 @@ except BaseException as error:
 #[tokio::test]
 async fn a_plugin_that_ignores_the_interrupt_is_killed_after_the_grace() {
     let body = "local.info('in')\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass";
-    let stage = Stage::of_body(body);
+    let stage = WorkerFixture::of_body(body);
     let forget = async {
         while stage.recorder.log().is_empty() {
             World::system().clock.sleep(Duration::from_millis(5)).await;
@@ -175,7 +175,7 @@ async fn a_plugin_that_ignores_the_interrupt_is_killed_after_the_grace() {
 
 #[tokio::test]
 async fn a_run_that_is_dropped_is_killed() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         "import os, time\nlocal.info(os.getpid())\nif body != b'':\n    return 'well'\ntime.sleep(1000)",
     );
     let world = World::system();
@@ -189,7 +189,7 @@ async fn a_run_that_is_dropped_is_killed() {
 
 #[tokio::test]
 async fn a_process_that_died_while_idle_is_replaced_silently() {
-    let stage = Stage::of_body(
+    let stage = WorkerFixture::of_body(
         "import os, threading\nthreading.Timer(0.05, os._exit, (9,)).start()\nreturn str(os.getpid())",
     );
     let first = stage.text().await;
@@ -215,16 +215,16 @@ async fn has_gone(pid: &str) -> bool {
 
 #[tokio::test]
 async fn a_process_ends_when_its_server_is_gone() {
-    let stage = Stage::of_body(PID);
+    let stage = WorkerFixture::of_body(PID);
     let pid = stage.text().await;
     drop(stage);
     assert!(has_gone(&pid).await);
 }
 
 /// Starts a process and sends it the run of a stage.
-async fn begun(stage: &Stage) -> Process {
+async fn begun(stage: &WorkerFixture) -> Process {
     let settings = settings();
-    let start = Start {
+    let start = ProcessOptions {
         settings: &settings,
         world: &World::system(),
         python: settings.python.clone(),
@@ -234,7 +234,7 @@ async fn begun(stage: &Stage) -> Process {
         groups: None,
     };
     let mut process = Process::start(start).await.unwrap();
-    let setting = Setting {
+    let setting = RunHeaderOptions {
         is_shared: false,
         cpu_seconds: 60,
     };
@@ -271,7 +271,7 @@ async fn leave_alone(process: &mut Process) {
 
 #[tokio::test]
 async fn a_running_plugin_ends_when_the_server_pipe_closes() {
-    let stage = Stage::of_body("local.info('in')\nwhile True: pass");
+    let stage = WorkerFixture::of_body("local.info('in')\nwhile True: pass");
     let mut process = begun(&stage).await;
     says(&mut process, kind::LOG).await;
     leave_alone(&mut process).await;
@@ -284,7 +284,7 @@ async fn children_in_their_own_session_end_when_the_server_pipe_closes() {
                   local.info(child.pid)";
     // While the plugin runs, and while the process is idle.
     for (rest, last) in [("while True: pass", None), ("return ''", Some(kind::DONE))] {
-        let stage = Stage::of_body(&format!("{starts}\n{rest}"));
+        let stage = WorkerFixture::of_body(&format!("{starts}\n{rest}"));
         let mut process = begun(&stage).await;
         let logged = says(&mut process, kind::LOG).await;
         if let Some(last) = last {

@@ -1,7 +1,7 @@
 use super::*;
 
 /// Returns the status, the headers and the body of the response for an expression.
-async fn answer(stage: &mut Stage, expression: &str, version: usize) -> String {
+async fn answer(stage: &mut WorkerFixture, expression: &str, version: usize) -> String {
     let source = format!(
         "{}\n{}",
         r#"
@@ -91,7 +91,7 @@ async fn every_form_of_response_is_understood_and_nothing_else() {
         "Odd()",
         "'\\ud800'",
     ];
-    let mut stage = Stage::new("");
+    let mut stage = WorkerFixture::new("");
     let mut answers = Vec::new();
     for (version, expression) in expressions.iter().enumerate() {
         answers.push(answer(&mut stage, expression, version).await);

@@ -43,7 +43,7 @@ def process_writes(influxdb3_local, table_batches, args=None):
     influxdb3_local.info(influxdb3_local.batch_id, influxdb3_local.batch_stamp)
 "#;
 
-fn writes(tables: &[(&str, Vec<RecordBatch>)]) -> Call {
+fn writes(tables: &[(&str, Vec<RecordBatch>)]) -> PluginInput {
     let tables = tables
         .iter()
         .map(|(name, batches)| ((*name).to_owned(), batches.clone()));
@@ -51,7 +51,7 @@ fn writes(tables: &[(&str, Vec<RecordBatch>)]) -> Call {
         stamp: Stamp::from_u64(6_979_860_000_000_000_000),
         nonce: 77,
     };
-    Call::Writes {
+    PluginInput::Writes {
         tables: tables.collect(),
         stamp: Some(stamp),
     }
@@ -59,7 +59,7 @@ fn writes(tables: &[(&str, Vec<RecordBatch>)]) -> Call {
 
 #[tokio::test]
 async fn a_written_row_has_the_columns_that_were_written() {
-    let mut stage = Stage::new(LOGGING);
+    let mut stage = WorkerFixture::new(LOGGING);
     stage.run.call = writes(&[
         ("home", vec![home(), home().slice(1, 1)]),
         ("empty", vec![]),
@@ -78,7 +78,7 @@ async fn a_written_row_has_the_columns_that_were_written() {
 
 #[tokio::test]
 async fn sparse_columns_and_long_batches_arrive_complete() {
-    let mut stage = Stage::new(
+    let mut stage = WorkerFixture::new(
         r#"
 def process_writes(influxdb3_local, table_batches, args=None):
     rows = table_batches[0]["rows"]
@@ -116,7 +116,7 @@ def process_writes(influxdb3_local, table_batches, args=None):
 
 #[tokio::test]
 async fn other_numeric_and_string_types_are_converted_and_other_types_raise() {
-    let stage = Stage::of_body("return local.query('SELECT 1')");
+    let stage = WorkerFixture::of_body("return local.query('SELECT 1')");
     let labels: DictionaryArray<Int32Type> = ["a", "b", "c"].into_iter().map(Some).collect();
     let answer = batch(vec![
         (

@@ -7,14 +7,14 @@ use std::{
 
 use axum::body::Body;
 use http::Request;
-use neap_test_inputs::{Input, skip};
+use neap_test_inputs::{InputOrigin, skip};
 use neap_write::{Precision, WriteOptions};
 use serde_json::Value;
 
-use crate::tests::instance::Instance;
+use crate::tests::instance::QueryTestInstance;
 
 /// Statements that InfluxDB 3 rejects and Neap answers.
-const BETTER: [&str; 1] = ["v3-slimit"];
+const ONLY_IN_NEAP: [&str; 1] = ["v3-slimit"];
 
 /// The path of a folder next to the repository.
 fn outside(path: &str) -> PathBuf {
@@ -61,10 +61,10 @@ fn sorted(rows: Value) -> Value {
 #[tokio::test]
 async fn answers_are_those_of_influxdb() {
     let Some(recording) = recording() else {
-        skip(Input::External, "shared/golden: no recorded answers");
+        skip(InputOrigin::External, "shared/golden: no recorded answers");
         return;
     };
-    let instance = Instance::alone().await;
+    let instance = QueryTestInstance::alone().await;
     instance.pass(Duration::from_secs(90 * 86_400));
     let suites = recording["suites"].as_array().unwrap();
     let suite = suites.iter().find(|suite| suite["suite"] == "influxql");
@@ -86,7 +86,7 @@ async fn answers_are_those_of_influxdb() {
         }
         let body = &case["body"];
         let is_select = body["q"].as_str().is_some_and(|q| q.starts_with("SELECT "));
-        if case["path"] != "/api/v3/query_influxql" || !is_select || BETTER.contains(&id) {
+        if case["path"] != "/api/v3/query_influxql" || !is_select || ONLY_IN_NEAP.contains(&id) {
             continue;
         }
         let request = Request::post("/api/v3/query_influxql").body(Body::from(body.to_string()));
@@ -119,7 +119,7 @@ async fn queries_of_the_benchmark_have_answers() {
         eprintln!("skipped: there are no queries");
         return;
     };
-    let instance = Instance::alone().await;
+    let instance = QueryTestInstance::alone().await;
     let fields = [
         "usage_user",
         "usage_system",

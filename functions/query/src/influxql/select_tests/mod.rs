@@ -14,7 +14,7 @@ mod windows;
 use axum::body::Body;
 use http::Request;
 
-use crate::tests::instance::Instance;
+use crate::tests::instance::QueryTestInstance;
 
 /// Two rooms from 8 to 11 o'clock. The living room has no row for 10 o'clock.
 const HOME: &str = "\
@@ -35,14 +35,14 @@ ints v=4i 1699956000000000000
 floats,src=a v=0.5,w=\"seven\",big=18446744073709551615u 1699948800000000000
 ";
 
-async fn instance() -> Instance {
-    let instance = Instance::alone().await;
+async fn instance() -> QueryTestInstance {
+    let instance = QueryTestInstance::alone().await;
     instance.write(HOME).await;
     instance.write(OTHERS).await;
     instance
 }
 
-impl Instance {
+impl QueryTestInstance {
     async fn select_in(&self, statement: &str, format: &str) -> (u16, String) {
         let body = serde_json::json!({"db": "db", "q": statement, "format": format});
         let request = Request::post("/api/v3/query_influxql").body(Body::from(body.to_string()));

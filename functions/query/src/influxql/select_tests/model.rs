@@ -4,45 +4,45 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use proptest::{collection::btree_map, prelude::*, test_runner::TestRunner};
 
-use crate::tests::instance::Instance;
+use crate::tests::instance::QueryTestInstance;
 
 /// 2023-11-14T08:00:00Z, at which windows of all tested lengths begin.
 const START: i64 = 1_699_948_800;
 const MINUTES: i64 = 120;
 
 /// The rows of a table by tag (the last one is missing) and minute; each row has one of the fields.
-type Rows = BTreeMap<(usize, i64), Row>;
+type WindowModelRows = BTreeMap<(usize, i64), WindowModelRow>;
 
 #[derive(Clone, Copy, Debug)]
-enum Row {
+enum WindowModelRow {
     Value(i64),
     Other,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Fill {
+enum FillCase {
     None,
     Null,
     Previous,
 }
 
 #[derive(Clone, Debug)]
-struct Case {
-    rows: Rows,
+struct WindowCase {
+    rows: WindowModelRows,
     /// The length of windows and the range, in minutes.
     every: i64,
     lower: i64,
     upper: i64,
-    fill: Fill,
+    fill: FillCase,
 }
 
-fn cases() -> impl Strategy<Value = Case> {
-    let row = prop_oneof![3 => (-9_i64..10).prop_map(Row::Value), 1 => Just(Row::Other)];
+fn cases() -> impl Strategy<Value = WindowCase> {
+    let row = prop_oneof![3 => (-9_i64..10).prop_map(WindowModelRow::Value), 1 => Just(WindowModelRow::Other)];
     let rows = btree_map((0_usize..3, 0..MINUTES), row, 1..40);
     let every = prop::sample::select(vec![5_i64, 10, 30, 60]);
-    let fill = prop::sample::select(vec![Fill::None, Fill::Null, Fill::Previous]);
+    let fill = prop::sample::select(vec![FillCase::None, FillCase::Null, FillCase::Previous]);
     (rows, every, 0..MINUTES, 1..MINUTES, fill).prop_map(|(rows, every, lower, length, fill)| {
-        Case {
+        WindowCase {
             rows,
             every,
             lower,
@@ -57,14 +57,14 @@ fn clock(minute: i64) -> String {
     time.format("%H:%M:%S").to_string()
 }
 
-impl Case {
+impl WindowCase {
     fn lines(&self) -> String {
         let mut lines = String::new();
         for ((tag, minute), row) in &self.rows {
             let tag = ["t,src=a", "t,src=b", "t"][*tag];
             let field = match row {
-                Row::Value(value) => format!("v={value}i"),
-                Row::Other => "other=1i".to_owned(),
+                WindowModelRow::Value(value) => format!("v={value}i"),
+                WindowModelRow::Other => "other=1i".to_owned(),
             };
             writeln!(lines, "{tag} {field} {}", START + minute * 60).unwrap();
         }
@@ -75,9 +75,9 @@ impl Case {
 
     fn statement(&self) -> String {
         let fill = match self.fill {
-            Fill::None => "none",
-            Fill::Null => "null",
-            Fill::Previous => "previous",
+            FillCase::None => "none",
+            FillCase::Null => "null",
+            FillCase::Previous => "previous",
         };
         format!(
             "SELECT count(v), sum(v), first(v), max(v), mean(v) FROM t WHERE time >= {}s AND time < {}s \
@@ -95,7 +95,7 @@ impl Case {
                 .rows
                 .iter()
                 .filter_map(|((of, minute), row)| match row {
-                    Row::Value(value) if *of == tag => Some((*minute, *value)),
+                    WindowModelRow::Value(value) if *of == tag => Some((*minute, *value)),
                     _ => None,
                 })
                 .filter(|(minute, _)| (self.lower..self.upper).contains(minute))
@@ -114,9 +114,9 @@ impl Case {
                     .map(|(_, value)| *value)
                     .collect();
                 let row = match (inside.as_slice(), self.fill) {
-                    ([], Fill::None) => continue,
-                    ([], Fill::Null) => "0,,,,".to_owned(),
-                    ([], Fill::Previous) => before.clone(),
+                    ([], FillCase::None) => continue,
+                    ([], FillCase::Null) => "0,,,,".to_owned(),
+                    ([], FillCase::Previous) => before.clone(),
                     ([earliest, ..], _) => {
                         let sum: i64 = inside.iter().sum();
                         let most = inside.iter().max().unwrap();
@@ -147,7 +147,7 @@ fn windows_are_those_of_the_model() {
     };
     let run = TestRunner::new(config).run(&cases(), |case| {
         let answer = runtime.block_on(async {
-            let instance = Instance::alone().await;
+            let instance = QueryTestInstance::alone().await;
             instance.write(&case.lines()).await;
             instance.selected(&case.statement()).await
         });

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use futures::{future::join, poll};
 use http::{Request, header};
 use neap_bucket::{
-    Answer, Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode, Store,
-    StoreError,
+    Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode, Store,
+    StoreError, StoreResponse,
 };
 use tokio::sync::Semaphore;
 
 use super::{form, home};
 use crate::{
     QuerySettings,
-    tests::instance::{Deleter, HandClock, Instance},
+    tests::instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter},
 };
 
 #[tokio::test]
@@ -55,14 +55,14 @@ async fn a_request_sees_what_it_has_changed() {
 #[tokio::test]
 async fn lists_of_databases_wait_for_a_permit_until_the_query_timeout() {
     let told = async |timeout, passed| {
-        let clock = Arc::new(HandClock::default());
+        let clock = Arc::new(SelfAdvancingClock::default());
         let settings = QuerySettings {
             concurrent_queries: 0,
             timeout: Duration::from_secs(timeout),
             ..QuerySettings::default()
         };
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        let one = Instance::with(store, clock, settings).await;
+        let one = QueryTestInstance::with(store, clock, settings).await;
         let asked = one.get("/query?q=SHOW%20DATABASES");
         let later = async { one.pass(Duration::from_secs(passed)) };
         let ((status, body), ()) = join(asked, later).await;
@@ -74,40 +74,51 @@ async fn lists_of_databases_wait_for_a_permit_until_the_query_timeout() {
 
 /// A store whose conditional writes wait for permits.
 #[derive(Debug)]
-struct Slow {
+struct DelayedPutStore {
     inner: Arc<MemoryStore>,
     may_go_on: Semaphore,
 }
 
 #[async_trait]
-impl Store for Slow {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+impl Store for DelayedPutStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.inner.get(key, options).await
     }
 
-    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
         self.may_go_on.acquire().await.unwrap().forget();
         self.inner.put(key, body, mode).await
     }
 
-    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.inner.list(request).await
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         self.inner.delete(keys).await
     }
 }
 
 #[tokio::test]
 async fn a_change_completes_after_its_client_disconnects() {
-    let clock = Arc::new(HandClock::default());
-    let store = Arc::new(Slow {
+    let clock = Arc::new(SelfAdvancingClock::default());
+    let store = Arc::new(DelayedPutStore {
         inner: Arc::new(MemoryStore::new(Arc::clone(&clock) as _)),
         may_go_on: Semaphore::new(100),
     });
     let settings = QuerySettings::default();
-    let one = Instance::over(Arc::clone(&store) as _, clock, settings, Deleter::Writer).await;
+    let one = QueryTestInstance::over(
+        Arc::clone(&store) as _,
+        clock,
+        settings,
+        TestDeleter::Writer,
+    )
+    .await;
     store.may_go_on.forget_permits(100);
     let request = Request::post("/query")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Request, header};
-use neap_http::{Access, AuthSettings, Authenticator, ClusterId, Common, Metrics, finish};
+use neap_http::{
+    AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext, finish,
+};
 
 use super::{form, home};
-use crate::{router, tests::instance::Instance};
+use crate::{router, tests::instance::QueryTestInstance};
 
 /// An instance that requires tokens.
-struct Guarded(Instance);
+struct AuthenticatedInstance(QueryTestInstance);
 
-impl Guarded {
+impl AuthenticatedInstance {
     async fn new() -> Self {
         let mut one = home().await;
         one.catalog.create_admin_token().await.unwrap();
@@ -22,11 +24,11 @@ impl Guarded {
         let metrics = Metrics::default();
         let (catalog, settings) = (Arc::clone(&one.catalog), AuthSettings::default());
         let authenticator = Authenticator::new(catalog, &metrics, settings);
-        let common = Common {
+        let common = ServiceContext {
             cluster: ClusterId::of(Arc::clone(&one.catalog)),
             world: one.engine.world().clone(),
             metrics,
-            access: Access::Tokens(Arc::new(authenticator)),
+            access: AccessControl::Tokens(Arc::new(authenticator)),
         };
         one.router = finish(router(Arc::clone(&one.engine)), common);
         Self(one)
@@ -59,7 +61,7 @@ const DONE: &str = r#"200 {"results":[{"statement_id":0}]}"#;
 
 #[tokio::test]
 async fn a_read_token_reads_one_database_and_sees_no_other() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthenticatedInstance::new().await;
     let reader = guarded.token("db:db:read").await;
     let post = async |q| guarded.post(&reader, q).await;
     assert!(
@@ -102,7 +104,7 @@ async fn a_read_token_reads_one_database_and_sees_no_other() {
 
 #[tokio::test]
 async fn changes_need_the_permissions_of_the_configuration_interface() {
-    let guarded = Guarded::new().await;
+    let guarded = AuthenticatedInstance::new().await;
     let writer = guarded.token("db:db:read,write").await;
     assert_eq!(
         guarded

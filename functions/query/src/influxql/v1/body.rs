@@ -4,13 +4,13 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use memchr::memmem;
 use neap_http::{ApiError, Kind};
 
-use super::params::{Pairs, pairs};
+use super::params::{NameValuePairs, pairs};
 
 /// Parses a body by its content type. An empty body may have any type, because some clients send one with every
 /// request.
-pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<Pairs, ApiError> {
+pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<NameValuePairs, ApiError> {
     if body.is_empty() {
-        return Ok(Pairs::new());
+        return Ok(NameValuePairs::new());
     }
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str());
     let content_type = match content_type {
@@ -56,11 +56,11 @@ fn boundary(content_type: &str) -> Option<&str> {
 }
 
 /// Splits a multipart body (RFC 7578) into named parts; `None` if it is malformed.
-fn parts(boundary: &str, body: &[u8]) -> Option<Pairs> {
+fn parts(boundary: &str, body: &[u8]) -> Option<NameValuePairs> {
     let delimiter = format!("--{boundary}");
     let mut rest = body.get(memmem::find(body, delimiter.as_bytes())? + delimiter.len()..)?;
     let between = format!("\r\n{delimiter}");
-    let mut parts = Pairs::new();
+    let mut parts = NameValuePairs::new();
     loop {
         if rest.starts_with(b"--") {
             return Some(parts);
@@ -93,13 +93,13 @@ mod tests {
 
     use super::*;
 
-    fn read(content_type: Option<&'static str>, body: &str) -> Result<Pairs, String> {
+    fn read(content_type: Option<&'static str>, body: &str) -> Result<NameValuePairs, String> {
         let headers = content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap()));
         let read = parameters(&HeaderMap::from_iter(headers), body.as_bytes());
         read.map_err(|error| error.message().to_owned())
     }
 
-    fn one(name: &str, value: &str) -> Result<Pairs, String> {
+    fn one(name: &str, value: &str) -> Result<NameValuePairs, String> {
         Ok(vec![(name.to_owned(), value.to_owned())])
     }
 
@@ -110,7 +110,10 @@ mod tests {
         assert_eq!(read(None, "SHOW x"), one("q", "SHOW x"));
         let influxql = "application/vnd.influxql";
         assert_eq!(read(Some(influxql), "SHOW x"), one("q", "SHOW x"));
-        assert_eq!(read(Some("application/json"), ""), Ok(Pairs::new()));
+        assert_eq!(
+            read(Some("application/json"), ""),
+            Ok(NameValuePairs::new())
+        );
         insta::assert_snapshot!(read(Some("application/json"), "{}").unwrap_err(), @"unsupported content type: application/json");
     }
 

@@ -17,8 +17,8 @@ use neap_series::AnswerInterface;
 
 use super::{
     body,
-    params::{Params, pairs},
-    stream::{Answering, Outcome},
+    params::{V1QueryParams, pairs},
+    stream::{AnswerStream, StatementResult},
 };
 use crate::{
     QueryEngine, QueryRequest,
@@ -27,8 +27,8 @@ use crate::{
     influxql::{
         error::InfluxqlError,
         http::body_of,
-        prepared::{Named, Prepared, prepared},
-        session::Session,
+        prepared::{PreparedStatement, RequestedDatabase, prepared},
+        session::InfluxqlSession,
     },
 };
 
@@ -73,15 +73,19 @@ fn for_browsers(answer: Result<Response, ApiError>) -> Response {
     response
 }
 
-async fn of_body(engine: &QueryEngine, head: &Parts, body: Body) -> Result<Params, ApiError> {
+async fn of_body(
+    engine: &QueryEngine,
+    head: &Parts,
+    body: Body,
+) -> Result<V1QueryParams, ApiError> {
     let mut params = of_url(head)?;
     let body = body_of(engine, head, body).await?;
     params.take(body::parameters(&head.headers, &body)?, "body")?;
     Ok(params)
 }
 
-fn of_url(head: &Parts) -> Result<Params, ApiError> {
-    let mut params = Params::default();
+fn of_url(head: &Parts) -> Result<V1QueryParams, ApiError> {
+    let mut params = V1QueryParams::default();
     let query = head.uri.query().unwrap_or_default();
     params.take(pairs(query.as_bytes(), "url")?, "url")?;
     Ok(params)
@@ -91,7 +95,7 @@ async fn answer(
     engine: Arc<QueryEngine>,
     caller: Caller,
     head: &Parts,
-    params: Params,
+    params: V1QueryParams,
     may_change: bool,
 ) -> Result<Response, ApiError> {
     let format = accepted(&head.headers)?.of_request(&params.encoding);
@@ -99,12 +103,12 @@ async fn answer(
         let text = "expected a query to be provided in the query string or body";
         return Err(ApiError::json(Kind::Invalid, text));
     };
-    let named = Named {
+    let named = RequestedDatabase {
         database: params.db.as_deref(),
         retention_policy: params.rp.as_deref(),
         is_default: true,
     };
-    let session = Session {
+    let session = InfluxqlSession {
         engine,
         caller,
         interface: AnswerInterface::V1,
@@ -137,7 +141,7 @@ async fn answer(
         ],
         _ => [(AS_OF_HEADER, None), (STAMP_HEADER, None)],
     };
-    let answering = Answering::new(session, encoder, statements, first);
+    let answering = AnswerStream::new(session, encoder, statements, first);
     let mut response = respond(format, Body::from_stream(answering.pieces()));
     for (name, stamp) in stamps {
         let stamp = stamp.map(|stamp| (name, HeaderValue::from(stamp.as_u64())));
@@ -148,9 +152,9 @@ async fn answer(
 
 /// Executes the first statement before the response starts, because an error of the whole request still needs a status.
 async fn first(
-    session: &Session,
-    statements: &[Prepared],
-) -> Result<Option<Outcome>, InfluxqlError> {
+    session: &InfluxqlSession,
+    statements: &[PreparedStatement],
+) -> Result<Option<StatementResult>, InfluxqlError> {
     let Some(statement) = statements.first() else {
         return Ok(None);
     };

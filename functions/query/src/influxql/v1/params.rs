@@ -10,7 +10,7 @@ const CHUNK_ROWS: usize = 10_000;
 
 /// The parameters of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Params {
+pub(super) struct V1QueryParams {
     /// The statements.
     pub(super) q: Option<String>,
     pub(super) db: Option<String>,
@@ -21,10 +21,10 @@ pub(super) struct Params {
 }
 
 /// The name-value pairs of a query string or a form.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(super) type NameValuePairs = Vec<(String, String)>;
 
 /// Decodes a query string or a form body. `place` names it in errors.
-pub(super) fn pairs(text: &[u8], place: &str) -> Result<Pairs, ApiError> {
+pub(super) fn pairs(text: &[u8], place: &str) -> Result<NameValuePairs, ApiError> {
     serde_urlencoded::from_bytes(text).map_err(|error| refused(place, &error.to_string()))
 }
 
@@ -33,9 +33,9 @@ fn refused(place: &str, reason: &str) -> ApiError {
     ApiError::json(Kind::Invalid, text)
 }
 
-impl Params {
+impl V1QueryParams {
     /// Applies name-value pairs and ignores unknown names. Later pairs override earlier ones.
-    pub(super) fn take(&mut self, pairs: Pairs, place: &str) -> Result<(), ApiError> {
+    pub(super) fn take(&mut self, pairs: NameValuePairs, place: &str) -> Result<(), ApiError> {
         let mut chunked = self.encoding.chunk_rows.is_some();
         let mut size = self.encoding.chunk_rows;
         for (name, value) in pairs {
@@ -84,8 +84,8 @@ fn boolean(text: &str, place: &str) -> Result<bool, ApiError> {
 mod tests {
     use super::*;
 
-    fn params(query: &str) -> Result<Params, String> {
-        let mut params = Params::default();
+    fn params(query: &str) -> Result<V1QueryParams, String> {
+        let mut params = V1QueryParams::default();
         pairs(query.as_bytes(), "url")
             .and_then(|pairs| params.take(pairs, "url"))
             .map_err(|error| error.message().to_owned())?;

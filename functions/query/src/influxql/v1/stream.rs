@@ -11,47 +11,47 @@ use crate::{
     QueryError,
     influxql::{
         error::InfluxqlError,
-        prepared::Prepared,
-        session::{Answer, Session},
+        prepared::PreparedStatement,
+        session::{InfluxqlSession, StatementAnswer},
     },
     log::LoggedQuery,
-    rows::Batches,
+    rows::BatchStream,
 };
 
 /// The size at which a piece of the answer is sent, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// The outcome of a statement.
-pub(super) type Outcome = Result<Answer, InfluxqlError>;
+pub(super) type StatementResult = Result<StatementAnswer, InfluxqlError>;
 
 /// An answer that is being streamed.
-pub(super) struct Answering {
-    session: Session,
+pub(super) struct AnswerStream {
+    session: InfluxqlSession,
     encoder: Box<dyn SeriesEncoder>,
     /// The remaining statements with their numbers.
-    left: VecDeque<(usize, Prepared)>,
+    left: VecDeque<(usize, PreparedStatement)>,
     /// The outcome of the first statement, until it is written.
-    first: Option<Outcome>,
-    rows: Option<Running>,
+    first: Option<StatementResult>,
+    rows: Option<StreamedStatement>,
     out: Vec<u8>,
     has_left: bool,
     is_finished: bool,
 }
 
 /// A statement whose rows are being streamed.
-struct Running {
-    batches: Batches,
+struct StreamedStatement {
+    batches: BatchStream,
     series_writer: SeriesWriter,
     logged: Option<Arc<LoggedQuery>>,
 }
 
-impl Answering {
+impl AnswerStream {
     /// Creates an answer. `first` is the outcome of the first statement, if there is one.
     pub(super) fn new(
-        session: Session,
+        session: InfluxqlSession,
         encoder: Box<dyn SeriesEncoder>,
-        statements: Vec<Prepared>,
-        first: Option<Outcome>,
+        statements: Vec<PreparedStatement>,
+        first: Option<StatementResult>,
     ) -> Self {
         Self {
             session,
@@ -120,11 +120,11 @@ impl Answering {
             None => self.session.run(&statement).await,
         };
         match outcome {
-            Ok(Answer { rows, series }) => {
+            Ok(StatementAnswer { rows, series }) => {
                 let series_writer = SeriesWriter::new(&rows.schema, &series);
                 self.encoder
                     .begin(number, series_writer.columns(), &mut self.out);
-                self.rows = Some(Running {
+                self.rows = Some(StreamedStatement {
                     batches: rows.batches,
                     series_writer,
                     logged: rows.logged,

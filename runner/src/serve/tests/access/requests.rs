@@ -2,7 +2,7 @@
 
 /// The tokens that may send a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum May {
+pub(super) enum AccessRule {
     /// No token required.
     Anybody,
     /// Any token.
@@ -27,7 +27,7 @@ pub(super) enum May {
     Admin,
 }
 
-impl May {
+impl AccessRule {
     /// Returns whether the request is allowed with `token`; `None` means no token.
     pub(super) fn holds(self, token: Option<&str>) -> bool {
         let Some(token) = token else {
@@ -60,10 +60,10 @@ impl May {
 /// A table row: method, path, body, access rule, and the status of an allowed request. `{gone}` is replaced by the name
 /// of the dropped database and `{n}` by a different number each time. An allowed request must not change state that a
 /// later row depends on; where it would, the request contains an error that is found after the access check.
-pub(super) type Row = (&'static str, &'static str, &'static str, May, u16);
+pub(super) type AccessCase = (&'static str, &'static str, &'static str, AccessRule, u16);
 
-pub(super) fn writing() -> Vec<Row> {
-    use May::{All, Own};
+pub(super) fn writing() -> Vec<AccessCase> {
+    use AccessRule::{All, Own};
     let line = "m v=1 1";
     let range = r#"{"start":"2024-01-01T00:00:00Z","stop":"2024-01-02T00:00:00Z"}"#;
     vec![
@@ -116,8 +116,8 @@ pub(super) fn writing() -> Vec<Row> {
     ]
 }
 
-pub(super) fn querying() -> Vec<Row> {
-    use May::{Admin, All, Databases, Own, OwnBoth};
+pub(super) fn querying() -> Vec<AccessCase> {
+    use AccessRule::{Admin, All, Databases, Own, OwnBoth};
     let sql = "/api/v3/query_sql";
     let influxql = "/api/v3/query_influxql";
     vec![
@@ -209,8 +209,8 @@ pub(super) fn querying() -> Vec<Row> {
     ]
 }
 
-pub(super) fn configuring() -> Vec<Row> {
-    use May::{Admin, All, AllEither, Holders, Own, OwnEither};
+pub(super) fn configuring() -> Vec<AccessCase> {
+    use AccessRule::{Admin, All, AllEither, Holders, Own, OwnEither};
     let database = "/api/v3/configure/database";
     let table = "/api/v3/configure/table";
     let twice = r#"{"db":"own","table":"m","tags":["a"],"fields":[{"name":"a","type":"utf8"}]}"#;
@@ -325,8 +325,8 @@ pub(super) fn configuring() -> Vec<Row> {
     rows
 }
 
-pub(super) fn the_rest() -> Vec<Row> {
-    use May::{Admin, Anybody, Exactly, ExactlyOrDatabase, Holders};
+pub(super) fn the_rest() -> Vec<AccessCase> {
+    use AccessRule::{Admin, Anybody, Exactly, ExactlyOrDatabase, Holders};
     let wrong = r#"{"token_name":"x","permissions":[]}"#;
     let mut rows = vec![
         ("OPTIONS", "/write", "", Anybody, 204),
@@ -367,7 +367,7 @@ pub(super) fn the_rest() -> Vec<Row> {
             "GET",
             "/api/v3/engine/x",
             "",
-            May::AllEither("read", "write"),
+            AccessRule::AllEither("read", "write"),
             404,
         ),
     ];
@@ -388,8 +388,8 @@ pub(super) fn the_rest() -> Vec<Row> {
 
 /// Requests to the processing engine. The trigger `own` of database `own` is a request trigger, and its plugin does not
 /// exist.
-pub(super) fn processing() -> Vec<Row> {
-    use May::{Admin, AllEither, OwnEither};
+pub(super) fn processing() -> Vec<AccessCase> {
+    use AccessRule::{Admin, AllEither, OwnEither};
     const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
     const FILES: &str = "/api/v3/plugins/files";
     let create = r#"{"db":"missing","plugin_filename":"x.py","trigger_name":"t","trigger_settings":{},

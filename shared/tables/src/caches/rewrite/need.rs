@@ -17,11 +17,11 @@ use crate::caches::provider::CachedTable;
 
 /// The rows of a table that are sufficient for a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum RequiredRows {
     /// One row for each combination of values of these tags, with the maximum time.
-    Values(BTreeSet<String>),
+    TagValues(BTreeSet<String>),
     /// The newest row for each combination of values of these tags.
-    Newest {
+    NewestPerKey {
         /// The tags.
         keys: BTreeSet<String>,
         /// Whether the choice matters if several rows have the same newest time.
@@ -30,10 +30,10 @@ pub(super) enum Need {
         filled: BTreeSet<String>,
     },
     /// This many of the newest rows.
-    Top(usize),
+    NewestRows(usize),
 }
 
-impl Need {
+impl RequiredRows {
     /// Returns the rows that the root of a plan requires of the one table below it; `None` if the shape of the plan is
     /// unknown.
     pub(super) fn of(plan: &LogicalPlan) -> Option<Self> {
@@ -45,7 +45,7 @@ impl Need {
     }
 }
 
-fn of_aggregate(aggregate: &Aggregate) -> Option<Need> {
+fn of_aggregate(aggregate: &Aggregate) -> Option<RequiredRows> {
     let scan = scan_below(&aggregate.input)?;
     let tags = table_of(scan)?.rows.table().tag_names();
     let groups = aggregate.group_expr.iter();
@@ -58,17 +58,17 @@ fn of_aggregate(aggregate: &Aggregate) -> Option<Need> {
     let (mut by_one, mut filled) = (false, BTreeSet::new());
     for expr in &aggregate.aggr_expr {
         match of_function(expr, &aggregate.input, &groups)? {
-            Wants::Time => {}
-            Wants::Row => only_values = false,
-            Wants::Value(field) => {
+            AggregateInput::MaxTime => {}
+            AggregateInput::NewestRow => only_values = false,
+            AggregateInput::NewestValue(field) => {
                 (only_values, by_one) = (false, true);
                 filled.insert(field);
             }
         }
     }
     Some(match only_values {
-        true => Need::Values(groups),
-        false => Need::Newest {
+        true => RequiredRows::TagValues(groups),
+        false => RequiredRows::NewestPerKey {
             keys: groups,
             by_one,
             filled,
@@ -77,16 +77,20 @@ fn of_aggregate(aggregate: &Aggregate) -> Option<Need> {
 }
 
 /// The rows that an aggregate function reads.
-enum Wants {
+enum AggregateInput {
     /// The maximum time.
-    Time,
+    MaxTime,
     /// The newest row; any of several with the same time.
-    Row,
+    NewestRow,
     /// The newest value of a field that is not null. Among several rows with the same time, a certain one.
-    Value(String),
+    NewestValue(String),
 }
 
-fn of_function(expr: &Expr, input: &LogicalPlan, groups: &BTreeSet<String>) -> Option<Wants> {
+fn of_function(
+    expr: &Expr,
+    input: &LogicalPlan,
+    groups: &BTreeSet<String>,
+) -> Option<AggregateInput> {
     let expr = match expr {
         Expr::Alias(alias) => alias.expr.as_ref(),
         expr => expr,
@@ -102,15 +106,17 @@ fn of_function(expr: &Expr, input: &LogicalPlan, groups: &BTreeSet<String>) -> O
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let keeps_nulls = params.null_treatment != Some(NullTreatment::IgnoreNulls);
     match (func.name(), arguments.as_slice()) {
-        ("max", [TIME_COLUMN]) => Some(Wants::Time),
-        ("selector_last", [field, TIME_COLUMN]) => Some(Wants::Value((*field).to_owned())),
+        ("max", [TIME_COLUMN]) => Some(AggregateInput::MaxTime),
+        ("selector_last", [field, TIME_COLUMN]) => {
+            Some(AggregateInput::NewestValue((*field).to_owned()))
+        }
         ("last_value", [_]) if keeps_nulls => {
             let by_time = is_by_time(&params.order_by, input, groups, true);
-            by_time.then_some(Wants::Row)
+            by_time.then_some(AggregateInput::NewestRow)
         }
         ("first_value", [_]) if keeps_nulls => {
             let by_time = is_by_time(&params.order_by, input, groups, false);
-            by_time.then_some(Wants::Row)
+            by_time.then_some(AggregateInput::NewestRow)
         }
         _ => None,
     }
@@ -135,13 +141,13 @@ fn is_by_time(
     }
 }
 
-fn of_sort(sort: &Sort) -> Option<Need> {
+fn of_sort(sort: &Sort) -> Option<RequiredRows> {
     let [first] = sort.expr.as_slice() else {
         return None;
     };
     let is_by_time = base_column(&first.expr, &sort.input)? == TIME_COLUMN;
     let is_ours = is_by_time && !first.asc && scan_below(&sort.input).is_some();
-    is_ours.then_some(Need::Top(sort.fetch?))
+    is_ours.then_some(RequiredRows::NewestRows(sort.fetch?))
 }
 
 /// Returns the scan of a table of a snapshot if there are only projections and filters between `plan` and the scan, and

@@ -12,7 +12,7 @@ use datafusion::{
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
 
-use super::{Need, need::table_of, table::RewrittenTable};
+use super::{RequiredRows, need::table_of, table::RewrittenTable};
 use crate::caches::provider::CachedTable;
 
 /// Replaces the table of a scan by a [`RewrittenTable`], which may read only the required rows, from a cache.
@@ -33,10 +33,10 @@ impl OptimizerRule for CacheRewrite {
         plan: LogicalPlan,
         _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let Some(need) = Need::of(&plan) else {
+        let Some(need) = RequiredRows::of(&plan) else {
             return Ok(Transformed::no(plan));
         };
-        // `Need::of` has checked that there is one scan below, and only filters and projections in between.
+        // `RequiredRows::of` has checked that there is one scan below, and only filters and projections in between.
         plan.transform_down(|node| {
             let LogicalPlan::TableScan(mut scan) = node else {
                 return Ok(Transformed::no(node));

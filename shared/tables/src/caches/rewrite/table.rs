@@ -13,17 +13,17 @@ use datafusion::{
     },
     physical_plan::ExecutionPlan,
 };
-use neap_cache::{KeyFilter, KeyTest};
+use neap_cache::{KeyFilter, KeyPredicate};
 use neap_manifest::TimeRange;
 use neap_schema::TIME_COLUMN;
 
-use super::Need;
+use super::RequiredRows;
 use crate::{
     caches::{
-        Cache, CacheTable,
-        exec::{KeptExec, Label},
+        CacheTable, TableCacheDefinition,
+        exec::{CacheNodeLabel, CacheReadExec},
         filters::{is_of_one, key_filter},
-        table::Excerpt,
+        table::CacheRequest,
     },
     scan::{SnapshotTable, is_overtaken},
     scope::QueryScope,
@@ -34,19 +34,19 @@ use crate::{
 pub(super) struct RewrittenTable {
     scope: Arc<QueryScope>,
     rows: SnapshotTable,
-    need: Need,
+    need: RequiredRows,
     tags: Vec<String>,
 }
 
 /// The parameters of a scan: projection, filters on tags, and a minimum time.
-struct Asked<'a> {
+struct ScanRequest<'a> {
     projection: &'a [usize],
     filters: &'a [Expr],
     key_filters: Vec<KeyFilter>,
     from: i64,
 }
 
-impl Asked<'_> {
+impl ScanRequest<'_> {
     /// Whether all filters are on these columns.
     fn is_on(&self, columns: &[String]) -> bool {
         let mut filters = self.key_filters.iter();
@@ -57,21 +57,22 @@ impl Asked<'_> {
     fn pins(&self, column: &String) -> bool {
         self.key_filters.iter().any(|filter| {
             filter.column == *column
-                && matches!(&filter.test, KeyTest::In(values) if values.len() <= 1)
+                && matches!(&filter.test, KeyPredicate::In(values) if values.len() <= 1)
         })
     }
 
     /// Whether the filters exclude rows that have no value of a column.
     fn excludes_missing(&self, column: &String) -> bool {
         self.key_filters.iter().any(|filter| {
-            filter.column == *column && matches!(filter.test, KeyTest::In(_) | KeyTest::NotIn(_))
+            filter.column == *column
+                && matches!(filter.test, KeyPredicate::In(_) | KeyPredicate::NotIn(_))
         })
     }
 }
 
 impl RewrittenTable {
     /// A table of which a plan requires the rows `need`.
-    pub(super) fn new(scope: &Arc<QueryScope>, rows: SnapshotTable, need: Need) -> Self {
+    pub(super) fn new(scope: &Arc<QueryScope>, rows: SnapshotTable, need: RequiredRows) -> Self {
         Self {
             scope: Arc::clone(scope),
             tags: rows.table().tag_names(),
@@ -86,7 +87,7 @@ impl RewrittenTable {
         session: &dyn Session,
         projection: &'a [usize],
         filters: &'a [Expr],
-    ) -> Result<Option<Asked<'a>>> {
+    ) -> Result<Option<ScanRequest<'a>>> {
         let schema = self.rows.schema();
         let (mut key_filters, mut from) = (Vec::new(), self.rows.first_seen());
         for filter in filters.iter().flat_map(split_conjunction) {
@@ -98,7 +99,7 @@ impl RewrittenTable {
                 return Ok(None);
             }
         }
-        Ok(Some(Asked {
+        Ok(Some(ScanRequest {
             projection,
             filters,
             key_filters,
@@ -131,7 +132,8 @@ impl RewrittenTable {
             return Ok(None);
         };
         for cache in self.candidates(asked) {
-            let label = Label::new(&cache, asked.filters, None).in_place_of(self.rows.table());
+            let label =
+                CacheNodeLabel::new(&cache, asked.filters, None).in_place_of(self.rows.table());
             let id = cache.id();
             if let Some(exec) = self.out_of(cache, label, asked).await? {
                 self.scope.tables().cache_layers.note(&self.rows, id);
@@ -144,13 +146,13 @@ impl RewrittenTable {
     /// Reads the required rows from a cache; `None` if the cache is not exact for them.
     async fn out_of(
         &self,
-        cache: Cache,
-        label: Label,
-        asked: &Asked<'_>,
-    ) -> Result<Option<KeptExec>> {
+        cache: TableCacheDefinition,
+        label: CacheNodeLabel,
+        asked: &ScanRequest<'_>,
+    ) -> Result<Option<CacheReadExec>> {
         let cache = CacheTable::new(&self.scope, self.rows.table(), cache);
         let reaches_back = asked.from >= cache.from() || self.is_younger(cache.from());
-        if !reaches_back && !matches!(self.need, Need::Top(_)) {
+        if !reaches_back && !matches!(self.need, RequiredRows::NewestRows(_)) {
             return Ok(None);
         }
         let open = self.open_keys(&cache, asked);
@@ -158,16 +160,16 @@ impl RewrittenTable {
         if !open.is_empty() && self.rows.tail_lacks(&open).await? {
             return Ok(None);
         }
-        let excerpt = Excerpt {
+        let excerpt = CacheRequest {
             schema: Arc::new(self.rows.schema().project(asked.projection)?),
             key_filters: &asked.key_filters,
             from: asked.from.max(cache.from()),
             limit: None,
             in_place_of_table: true,
             count: match &self.need {
-                Need::Values(_) => None,
-                Need::Newest { .. } => Some(1),
-                Need::Top(count) => Some(*count),
+                RequiredRows::TagValues(_) => None,
+                RequiredRows::NewestPerKey { .. } => Some(1),
+                RequiredRows::NewestRows(count) => Some(*count),
             },
         };
         let Some(contents) = cache.excerpt(&excerpt).await? else {
@@ -177,12 +179,12 @@ impl RewrittenTable {
             return Ok(None);
         }
         let may_miss = match &self.need {
-            Need::Values(_) => false,
-            Need::Newest { filled, .. } => !filled.is_empty(),
-            Need::Top(_) => !reaches_back,
+            RequiredRows::TagValues(_) => false,
+            RequiredRows::NewestPerKey { filled, .. } => !filled.is_empty(),
+            RequiredRows::NewestRows(_) => !reaches_back,
         };
         if !may_miss {
-            return Ok(Some(KeptExec::new(label, contents)));
+            return Ok(Some(CacheReadExec::new(label, contents)));
         }
         let rows = contents.rows().await?;
         let has_null = |name: &String| {
@@ -190,16 +192,16 @@ impl RewrittenTable {
             column.is_none_or(|column| column.null_count() > 0)
         };
         let is_exact = match &self.need {
-            Need::Values(_) => true,
-            Need::Newest { filled, .. } => !filled.iter().any(has_null),
+            RequiredRows::TagValues(_) => true,
+            RequiredRows::NewestPerKey { filled, .. } => !filled.iter().any(has_null),
             // Rows that are too old for the cache are older than all rows in it.
-            Need::Top(count) => rows.num_rows() >= *count,
+            RequiredRows::NewestRows(count) => rows.num_rows() >= *count,
         };
-        Ok(is_exact.then(|| KeptExec::of_rows(label, rows)))
+        Ok(is_exact.then(|| CacheReadExec::of_rows(label, rows)))
     }
 
     /// Returns the caches that may contain the required rows and columns.
-    fn candidates(&self, asked: &Asked<'_>) -> Vec<Cache> {
+    fn candidates(&self, asked: &ScanRequest<'_>) -> Vec<TableCacheDefinition> {
         let (table, schema) = (self.rows.table(), self.rows.schema());
         let read = asked.projection.iter();
         let read: Vec<&String> = read.map(|at| schema.field(*at).name()).collect();
@@ -217,7 +219,7 @@ impl RewrittenTable {
                 })
         };
         match &self.need {
-            Need::Values(wanted) => {
+            RequiredRows::TagValues(wanted) => {
                 let caches = table.distinct_caches().iter();
                 let fitting = caches.filter(|cache| {
                     let columns = cache.column_names(table);
@@ -232,10 +234,10 @@ impl RewrittenTable {
                 fitting.sort_by_key(|cache| cache.columns.len());
                 let fitting = fitting.into_iter();
                 fitting
-                    .map(|cache| Cache::Distinct(Arc::clone(cache)))
+                    .map(|cache| TableCacheDefinition::Distinct(Arc::clone(cache)))
                     .collect()
             }
-            Need::Newest { keys, by_one, .. } => {
+            RequiredRows::NewestPerKey { keys, by_one, .. } => {
                 let all_tags: BTreeSet<&String> = self.tags.iter().collect();
                 if *by_one && !all_tags.iter().all(|tag| keys.contains(*tag)) {
                     return Vec::new();
@@ -245,15 +247,17 @@ impl RewrittenTable {
                     names == *keys
                 });
                 of_keys
-                    .map(|cache| Cache::Last(Arc::clone(cache)))
+                    .map(|cache| TableCacheDefinition::Last(Arc::clone(cache)))
                     .collect()
             }
-            Need::Top(count) => {
+            RequiredRows::NewestRows(count) => {
                 let pinned = last_caches().filter(|cache| {
                     let is_enough = usize::try_from(cache.count).is_ok_and(|has| has >= *count);
                     is_enough && cache.key_names(table).iter().all(|key| asked.pins(key))
                 });
-                pinned.map(|cache| Cache::Last(Arc::clone(cache))).collect()
+                pinned
+                    .map(|cache| TableCacheDefinition::Last(Arc::clone(cache)))
+                    .collect()
             }
         }
     }
@@ -285,8 +289,8 @@ impl RewrittenTable {
     }
 
     /// Returns the key columns of a cache that requested rows may lack. A cache does not contain such rows.
-    fn open_keys<'a>(&self, cache: &'a CacheTable, asked: &Asked<'_>) -> Vec<&'a String> {
-        if matches!(self.need, Need::Values(_)) {
+    fn open_keys<'a>(&self, cache: &'a CacheTable, asked: &ScanRequest<'_>) -> Vec<&'a String> {
+        if matches!(self.need, RequiredRows::TagValues(_)) {
             return Vec::new();
         }
         let keys = cache.keys().iter();

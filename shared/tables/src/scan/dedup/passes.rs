@@ -21,11 +21,11 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Fold, max_inputs};
+use super::{DedupMerge, max_inputs};
 
 /// Merges and deduplicates any number of inputs.
 pub(super) fn fold_in_passes(
-    fold: Fold,
+    fold: DedupMerge,
     inputs: Vec<Arc<dyn ExecutionPlan>>,
 ) -> SendableRecordBatchStream {
     let schema = Arc::clone(&fold.schema);
@@ -34,7 +34,7 @@ pub(super) fn fold_in_passes(
 }
 
 async fn last_pass(
-    fold: &Fold,
+    fold: &DedupMerge,
     inputs: &[Arc<dyn ExecutionPlan>],
 ) -> Result<SendableRecordBatchStream> {
     let most = max_inputs(&fold.context).max(2);
@@ -67,7 +67,7 @@ async fn last_pass(
     }
 }
 
-fn spill_manager(fold: &Fold) -> SpillManager {
+fn spill_manager(fold: &DedupMerge) -> SpillManager {
     let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
     let runtime = fold.context.runtime_env();
     SpillManager::new(runtime, metrics, Arc::clone(&fold.schema))

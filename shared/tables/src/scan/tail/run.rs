@@ -20,7 +20,7 @@ use neap_bucket::SegmentName;
 use neap_points::TailImage;
 
 use super::streams::{RUN_BATCH_ROWS, failed};
-use crate::scan::{external, regions::TimeRange};
+use crate::scan::{external, regions::TimeInterval};
 
 /// The points of consecutive segments in a spill file, sorted by tag set and time. The file is deleted with its last
 /// reader.
@@ -29,7 +29,7 @@ pub struct TailRun {
     schema: SchemaRef,
     segments: Vec<SegmentName>,
     last: SegmentName,
-    time: TimeRange,
+    time: TimeInterval,
     /// For each column, whether it has nulls.
     with_nulls: Vec<bool>,
 }
@@ -78,7 +78,7 @@ impl TailRun {
             schema,
             segments,
             last,
-            time: TimeRange { min, max },
+            time: TimeInterval { min, max },
             with_nulls,
         });
         Ok(run.map(Arc::new))
@@ -95,7 +95,7 @@ impl TailRun {
     }
 
     /// The time range of its rows.
-    pub(in crate::scan) fn time(&self) -> TimeRange {
+    pub(in crate::scan) fn time(&self) -> TimeInterval {
         self.time
     }
 
@@ -111,8 +111,8 @@ impl TailRun {
     ///
     /// # Errors
     /// A column does not exist.
-    pub(in crate::scan) fn rows(self: &Arc<Self>, columns: &[usize]) -> Result<RunRows> {
-        Ok(RunRows {
+    pub(in crate::scan) fn rows(self: &Arc<Self>, columns: &[usize]) -> Result<TailRunRows> {
+        Ok(TailRunRows {
             run: Arc::clone(self),
             schema: Arc::new(self.schema.project(columns)?),
             columns: columns.to_vec(),
@@ -127,13 +127,13 @@ fn spill_manager(runtime: &Arc<RuntimeEnv>, schema: &SchemaRef) -> SpillManager 
 
 /// The rows of a run in its sort order.
 #[derive(Debug)]
-pub(in crate::scan) struct RunRows {
+pub(in crate::scan) struct TailRunRows {
     run: Arc<TailRun>,
     schema: SchemaRef,
     columns: Vec<usize>,
 }
 
-impl PartitionStream for RunRows {
+impl PartitionStream for TailRunRows {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

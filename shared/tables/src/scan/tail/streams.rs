@@ -15,9 +15,9 @@ use datafusion::{
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
 use futures::{StreamExt, stream};
-use neap_points::{Chunk, SortedRows, TailImage};
+use neap_points::{ImageChunk, SortedRows, TailImage};
 
-use crate::scan::{external, regions::TimeRange};
+use crate::scan::{external, regions::TimeInterval};
 
 /// Rows of a batch in a spill file. Batches are small because a query reads all runs of a tail at once.
 pub(super) const RUN_BATCH_ROWS: usize = 1_024;
@@ -30,18 +30,18 @@ pub(super) fn failed(schema: &SchemaRef, error: DataFusionError) -> SendableReco
 
 /// The points of an image in a range of time, sorted by tag set and time.
 #[derive(Debug)]
-pub(in crate::scan) struct SortedTail {
+pub(in crate::scan) struct SortedTailRows {
     image: Arc<TailImage>,
-    range: TimeRange,
+    range: TimeInterval,
     columns: Vec<usize>,
     schema: SchemaRef,
 }
 
-impl SortedTail {
+impl SortedTailRows {
     /// The points in `range` with these columns, whose schema is `schema`.
     pub(in crate::scan) fn new(
         image: &Arc<TailImage>,
-        range: TimeRange,
+        range: TimeInterval,
         columns: &[usize],
         schema: &SchemaRef,
     ) -> Self {
@@ -54,7 +54,7 @@ impl SortedTail {
     }
 }
 
-impl PartitionStream for SortedTail {
+impl PartitionStream for SortedTailRows {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -84,13 +84,13 @@ impl PartitionStream for SortedTail {
 
 /// The live rows of chunks, unsorted. Live rows were not replaced or deleted by later segments.
 #[derive(Debug)]
-pub(in crate::scan) struct LiveRows {
+pub(in crate::scan) struct LiveTailRows {
     chunks: Vec<(RecordBatch, Option<BooleanBuffer>)>,
     schema: SchemaRef,
     rows: usize,
 }
 
-impl LiveRows {
+impl LiveTailRows {
     /// No chunks; the columns are those of `schema`.
     pub(in crate::scan) fn new(schema: &SchemaRef) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl LiveRows {
     }
 
     /// Adds these columns of a chunk.
-    pub(in crate::scan) fn push(&mut self, chunk: &Chunk, columns: &[usize]) -> Result<()> {
+    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk, columns: &[usize]) -> Result<()> {
         let rows = chunk.rows.project(columns)?;
         self.rows += rows.num_rows();
         self.chunks.push((rows, chunk.live.clone()));
@@ -122,7 +122,7 @@ impl LiveRows {
     }
 }
 
-impl PartitionStream for LiveRows {
+impl PartitionStream for LiveTailRows {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

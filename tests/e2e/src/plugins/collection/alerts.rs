@@ -3,19 +3,19 @@
 use serde_json::json;
 
 use super::{
-    super::stage::{DB, Stage, Trigger},
+    super::stage::{DB, PluginServerFixture, TriggerDefinition},
     plugin, write_since,
 };
 
 #[test]
 fn threshold_check_alerts_through_two_other_triggers() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     stage.server.write(DB, "home,room=Kitchen temp=20 1");
-    Trigger::new("inbox", &plugin("inbox"), "request:inbox").create(&stage);
-    Trigger::new("notify", &plugin("notifier"), "request:notify").create(&stage);
+    TriggerDefinition::new("inbox", &plugin("inbox"), "request:inbox").create(&stage);
+    TriggerDefinition::new("notify", &plugin("notifier"), "request:notify").create(&stage);
     let webhook = format!("{}/api/v3/engine/inbox", stage.server.url());
     let port = stage.server.url().rsplit_once(':').unwrap().1.to_owned();
-    Trigger::new("check", &plugin("threshold_check"), "all_tables")
+    TriggerDefinition::new("check", &plugin("threshold_check"), "all_tables")
         .with(&[
             ("measurement", "home"),
             ("field_conditions", "temp>30-ERROR:state=='off'-INFO"),
@@ -42,9 +42,9 @@ fn threshold_check_alerts_through_two_other_triggers() {
 
 #[test]
 fn deadman_check_alerts_when_a_table_gets_no_rows() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let state = "SELECT state FROM deadman ORDER BY time";
-    Trigger::new("dead", &plugin("threshold_check"), "every:1s")
+    TriggerDefinition::new("dead", &plugin("threshold_check"), "every:1s")
         .with(&[("measurement", "begin"), ("window_seconds", "8")])
         .create(&stage);
     stage.shows(state, json!([{ "state": "dead" }]));
@@ -57,8 +57,8 @@ fn deadman_check_alerts_when_a_table_gets_no_rows() {
 
 #[test]
 fn state_change_alerts_on_values_and_changes() {
-    let stage = Stage::new();
-    Trigger::new("writes", &plugin("state_change"), "table:machines")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("writes", &plugin("state_change"), "table:machines")
         .with(&[
             ("measurement", "machines"),
             ("field_thresholds", "state:fault:3"),
@@ -77,7 +77,7 @@ fn state_change_alerts_on_values_and_changes() {
     );
     let first = json!({ "field": "state", "device": "a", "text": "fault 3 times", "at": 3 });
     stage.shows(&alerts, json!([first]));
-    Trigger::new("times", &plugin("state_change"), "every:1s")
+    TriggerDefinition::new("times", &plugin("state_change"), "every:1s")
         .with(&[
             ("measurement", "machines"),
             ("field_change_count", "state:2"),
@@ -90,8 +90,8 @@ fn state_change_alerts_on_values_and_changes() {
 
 #[test]
 fn outliers_are_far_from_the_median_of_the_last_values() {
-    let stage = Stage::new();
-    Trigger::new("mad", &plugin("outliers"), "table:cpu")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("mad", &plugin("outliers"), "table:cpu")
         .with(&[("measurement", "cpu"), ("mad_thresholds", "load:3:5:2")])
         .create(&stage);
     for (at, load) in [10.0, 11.0, 10.0, 11.0, 10.0, 50.0, 60.0, 10.0, 90.0]
@@ -111,7 +111,7 @@ fn outliers_are_far_from_the_median_of_the_last_values() {
 
 #[test]
 fn forecast_error_compares_two_tables() {
-    let Some(stage) = Stage::with_packages() else {
+    let Some(stage) = PluginServerFixture::with_packages() else {
         return;
     };
     let begin = stage.now() - 100;
@@ -121,7 +121,7 @@ fn forecast_error_compares_two_tables() {
         "forecast,room=a value=10 0\nforecast,room=a value=10 10\nforecast,room=b value=7 10\nforecast,room=b value=7 20\n\
          actual,room=a temp=12 0\nactual,room=a temp=10.5 10\nactual,room=b temp=7 10\nactual,room=a temp=1 30",
     );
-    Trigger::new("compare", &plugin("forecast_error"), "every:1s")
+    TriggerDefinition::new("compare", &plugin("forecast_error"), "every:1s")
         .with(&[
             ("forecast_measurement", "forecast"),
             ("forecast_field", "value"),

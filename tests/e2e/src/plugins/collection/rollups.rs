@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use super::{
-    super::stage::{DB, Stage, Trigger, eventually},
+    super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually},
     plugin, post, write_since,
 };
-use crate::harness::{Neap, Place, Reply};
+use crate::harness::{NeapProcess, Reply, StoreFixture};
 
 const HOUR: i64 = 3600;
 
 /// Writes the rows of two rooms: one with a row every ten minutes for two hours, one with a single row.
-fn rooms(stage: &Stage, table: &str, begin: i64) {
+fn rooms(stage: &PluginServerFixture, table: &str, begin: i64) {
     let kitchen = (0..12).map(|n| {
         format!(
             "{table},room=Kitchen temp={n}.0,hum={n}i,ok=true {}",
@@ -25,9 +25,9 @@ fn rooms(stage: &Stage, table: &str, begin: i64) {
 
 #[test]
 fn downsampler_aggregates_windows_on_request() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     rooms(&stage, "old", 0);
-    Trigger::new("down", &plugin("downsampler"), "request:downsample").create(&stage);
+    TriggerDefinition::new("down", &plugin("downsampler"), "request:downsample").create(&stage);
     let mut body = json!({
         "source_measurement": "old",
         "target_measurement": "old_hourly",
@@ -63,10 +63,10 @@ fn downsampler_aggregates_windows_on_request() {
 
 #[test]
 fn downsampler_aggregates_on_a_schedule_by_configuration_file() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let begin = (stage.now() / HOUR - 5) * HOUR;
     rooms(&stage, "home", begin);
-    Trigger::new("down", &plugin("downsampler"), "every:1s")
+    TriggerDefinition::new("down", &plugin("downsampler"), "every:1s")
         .with(&[("config_file_path", "collection/downsampler.toml")])
         .create(&stage);
     let sql = format!(
@@ -84,7 +84,7 @@ fn downsampler_aggregates_on_a_schedule_by_configuration_file() {
     stage.logs("down", "downsampled {'rows': 3");
 
     // Uses arguments instead of the file, and one room.
-    Trigger::new("room", &plugin("downsampler"), "every:1s")
+    TriggerDefinition::new("room", &plugin("downsampler"), "every:1s")
         .with(&[
             ("source_measurement", "home"),
             ("target_measurement", "living"),
@@ -103,7 +103,7 @@ fn downsampler_aggregates_on_a_schedule_by_configuration_file() {
 
 #[test]
 fn transformation_changes_names_and_values() {
-    let stage = Stage::new();
+    let stage = PluginServerFixture::new();
     let arguments = [
         ("measurement", "raw"),
         ("target_measurement", "clean"),
@@ -118,7 +118,7 @@ fn transformation_changes_names_and_values() {
         ),
         ("window", "1h"),
     ];
-    Trigger::new("writes", &plugin("transformation"), "all_tables")
+    TriggerDefinition::new("writes", &plugin("transformation"), "all_tables")
         .with(&arguments)
         .create(&stage);
     let now = stage.now();
@@ -141,7 +141,7 @@ fn transformation_changes_names_and_values() {
         200
     );
 
-    Trigger::new("times", &plugin("transformation"), "every:1s")
+    TriggerDefinition::new("times", &plugin("transformation"), "every:1s")
         .with(&arguments)
         .create(&stage);
     stage.shows_in("other", sql, expected);
@@ -149,10 +149,10 @@ fn transformation_changes_names_and_values() {
 
 #[test]
 fn schema_validator_passes_on_what_a_schema_allows() {
-    let Some(stage) = Stage::with_packages() else {
+    let Some(stage) = PluginServerFixture::with_packages() else {
         return;
     };
-    Trigger::new("check", &plugin("schema_validator"), "all_tables")
+    TriggerDefinition::new("check", &plugin("schema_validator"), "all_tables")
         .with(&[("config_file_path", "collection/schema_validator.toml")])
         .create(&stage);
     stage.server.write(
@@ -191,7 +191,7 @@ fn schema_validator_passes_on_what_a_schema_allows() {
 
 #[test]
 fn value_counter_counts_since_the_last_call() {
-    let Some(stage) = Stage::with_packages() else {
+    let Some(stage) = PluginServerFixture::with_packages() else {
         return;
     };
     write_since(
@@ -200,7 +200,7 @@ fn value_counter_counts_since_the_last_call() {
         "http,host=a status=200i,method=\"GET\" 0\nhttp,host=a status=404i,method=\"GET\" 1\n\
          http,host=a status=200i,method=\"POST\" 2\nhttp,host=b status=200i 3",
     );
-    Trigger::new("count", &plugin("value_counter"), "every:1s")
+    TriggerDefinition::new("count", &plugin("value_counter"), "every:1s")
         .with(&[
             ("table", "http"),
             ("fields", "status method"),
@@ -218,12 +218,12 @@ fn value_counter_counts_since_the_last_call() {
 
 #[test]
 fn replicator_forwards_rows_and_keeps_refused_ones() {
-    let Some(stage) = Stage::with_packages() else {
+    let Some(stage) = PluginServerFixture::with_packages() else {
         return;
     };
-    let remote = Neap::serve(&Place::memory());
+    let remote = NeapProcess::serve(&StoreFixture::memory());
     remote.write("far", "home v=\"text\" 1");
-    Trigger::new("send", &plugin("replicator"), "table:home")
+    TriggerDefinition::new("send", &plugin("replicator"), "table:home")
         .with(&[
             ("host", remote.url()),
             ("database", "far"),

@@ -3,16 +3,16 @@
 use serde_json::json;
 
 use super::{
-    super::stage::{DB, Stage, Trigger, eventually},
+    super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually},
     plugin, post,
 };
 
 #[test]
 fn system_metrics_are_collected() {
-    let Some(stage) = Stage::with_packages() else {
+    let Some(stage) = PluginServerFixture::with_packages() else {
         return;
     };
-    Trigger::new("metrics", &plugin("system_metrics"), "every:1s")
+    TriggerDefinition::new("metrics", &plugin("system_metrics"), "every:1s")
         .with(&[("hostname", "here"), ("include_network", "false")])
         .create(&stage);
     let twice = "SELECT count(*) > 1 AND sum(\"user\") IS NOT NULL AND min(cores) > 0 AS fine FROM system_cpu WHERE host = 'here'";
@@ -27,7 +27,7 @@ fn system_metrics_are_collected() {
 
 #[test]
 fn gap_fill_puts_values_between_values() {
-    let Some(stage) = Stage::with_packages() else {
+    let Some(stage) = PluginServerFixture::with_packages() else {
         return;
     };
     stage.server.write(
@@ -35,7 +35,7 @@ fn gap_fill_puts_values_between_values() {
         "tank,site=a level=1,n=10i,state=\"full\" 100\ntank,site=a level=2,n=20i 110\n\
          tank,site=a level=4,n=41i 130\ntank,site=a level=5,n=50i 140\ntank,site=b level=7 100\ntank,site=b level=7 140",
     );
-    Trigger::new("fill", &plugin("gap_fill"), "request:fill").create(&stage);
+    TriggerDefinition::new("fill", &plugin("gap_fill"), "request:fill").create(&stage);
     let mut body = json!({
         "measurement": "tank",
         "interval_s": 10,
@@ -67,8 +67,8 @@ fn gap_fill_puts_values_between_values() {
 
 #[test]
 fn signal_generator_writes_points_without_gaps() {
-    let stage = Stage::new();
-    Trigger::new("wave", &plugin("signal_generator"), "every:1s")
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("wave", &plugin("signal_generator"), "every:1s")
         .with(&[
             ("waveforms", "[{\"type\": \"square\", \"period\": 4, \"amplitude\": 2}, {\"type\": \"constant\", \"amplitude\": 10}]"),
             ("tags", "kind:demo,unit:V"),
