@@ -58,7 +58,7 @@ impl PluginDatabase {
 }
 
 /// Converts a query error into the error that the plugin receives.
-fn refusal(error: QueryError) -> DatabaseAccessError {
+fn query_error(error: QueryError) -> DatabaseAccessError {
     DatabaseAccessError(match error {
         QueryError::ReadOnly => "plugins can't delete rows with a query".to_owned(),
         error => error.to_string(),
@@ -66,7 +66,7 @@ fn refusal(error: QueryError) -> DatabaseAccessError {
 }
 
 /// Converts a write failure into the error that the plugin receives.
-fn unwritten(database: &str, failure: &WriteFailure) -> DatabaseAccessError {
+fn write_error(database: &str, failure: &WriteFailure) -> DatabaseAccessError {
     DatabaseAccessError(match failure {
         WriteFailure::Catalog(CatalogError::Forbidden) => {
             format!("the database {database} of the trigger was dropped")
@@ -86,19 +86,22 @@ impl DatabaseAccess for PluginDatabase {
         let place = Arc::clone(&self.places).acquire_owned();
         let place = self.queries.world().timeout(MAX_QUEUE_TIME, place).await;
         let place = place.and_then(Result::ok);
-        let place = place.ok_or_else(|| refusal(QueryError::Busy))?;
+        let place = place.ok_or_else(|| query_error(QueryError::Busy))?;
         let found = self.queries.find_database(database).await;
         let request = QueryRequest {
             text: sql.to_owned(),
             parameters: parameters.iter().cloned().collect(),
             ..QueryRequest::default()
         };
-        let rows = self.queries.query(found.map_err(refusal)?, request).await;
-        let rows = rows.map_err(refusal)?;
+        let rows = self
+            .queries
+            .query(found.map_err(query_error)?, request)
+            .await;
+        let rows = rows.map_err(query_error)?;
         let batches = rows.batches.map(move |batch| {
             // The permit is released with the last batch, or when the stream is dropped.
             let _place = &place;
-            batch.map_err(refusal)
+            batch.map_err(query_error)
         });
         Ok(QueryRows {
             schema: rows.schema,
@@ -136,7 +139,7 @@ impl DatabaseAccess for PluginDatabase {
             let in_time =
                 |pause: &Duration| world.elapsed(&begun).saturating_add(*pause) < RETRY_TIME_LIMIT;
             let Some(pause) = pause.filter(in_time) else {
-                return Err(unwritten(database, &failure));
+                return Err(write_error(database, &failure));
             };
             tracing::debug!(%database, %failure, ?pause, "lines of a plugin are sent again");
             world.clock.sleep(pause).await;

@@ -41,7 +41,7 @@ struct PluginFileOnDisk {
 
 impl PluginFileLister {
     /// Lists the files that a trigger runs.
-    async fn of_trigger(
+    async fn trigger_files(
         &self,
         trigger: &Trigger,
         root: &RootCatalog,
@@ -89,7 +89,7 @@ impl PluginFileLister {
             let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
             for trigger in catalog.triggers() {
                 in_use.extend(trigger.code);
-                files.extend(self.of_trigger(trigger, &root).await?);
+                files.extend(self.trigger_files(trigger, &root).await?);
             }
         }
         for (name, entry) in root.plugins() {

@@ -8,7 +8,7 @@ use neap_engine::{
     TriggerKind, WorkerSettings,
 };
 use neap_http::BodyLimits;
-use neap_options::{parse_bytes, parse_count, parse_time};
+use neap_options::{parse_bytes, parse_count, parse_nonzero_duration};
 
 use crate::ProcessingSettings;
 
@@ -45,11 +45,11 @@ pub struct ProcessingOptions {
     pub plugin_python: PathBuf,
 
     /// The time that a run of a plugin may take.
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub plugin_time_limit: Duration,
 
     /// The processor time that a run of a plugin may take.
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub plugin_cpu_limit: Duration,
 
     /// The memory of the process of a plugin.
@@ -69,7 +69,7 @@ pub struct ProcessingOptions {
     pub max_plugin_processes: usize,
 
     /// After how long without a run the process of a plugin ends that keeps nothing in memory.
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "10m")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "10m")]
     pub plugin_idle_time: Duration,
 }
 

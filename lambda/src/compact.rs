@@ -184,12 +184,12 @@ impl CompactFunction {
     pub async fn run(&self, event: CompactEvent, left: Duration) -> Result<Value, EventFailure> {
         let ends = self.world().clock.monotonic().saturating_add(left);
         match event {
-            CompactEvent::Task(order) => self.once(&order.into(), ends).await,
+            CompactEvent::Task(order) => self.run_task(&order.into(), ends).await,
             CompactEvent::Messages(messages) => {
                 let mut failed = Vec::new();
                 for message in messages {
                     let done = match message.order {
-                        Ok(order) => self.once(&order.into(), ends).await,
+                        Ok(order) => self.run_task(&order.into(), ends).await,
                         Err(reason) => Err(EventFailure {
                             kind: "Event",
                             message: reason,
@@ -206,7 +206,11 @@ impl CompactFunction {
     }
 
     /// Runs one task and ends before `ends` by the monotonic clock.
-    async fn once(&self, event: &CompactorEvent, ends: Duration) -> Result<Value, EventFailure> {
+    async fn run_task(
+        &self,
+        event: &CompactorEvent,
+        ends: Duration,
+    ) -> Result<Value, EventFailure> {
         let left = ends.saturating_sub(self.world().clock.monotonic());
         let limit = left.saturating_sub(RESERVE.max(left / 10));
         if limit.is_zero() {
@@ -230,7 +234,7 @@ impl CompactFunction {
             kind: "Compaction",
             message: error.to_string(),
         })?;
-        tell(event, &report, compactor);
+        log_report(event, &report, compactor);
         match (event, report.failures.first()) {
             // Committed work is kept. The invocation must fail, because Lambda's metrics count only failed invocations.
             (_, Some((database, reason))) => Err(EventFailure {
@@ -257,7 +261,7 @@ fn out_of_time(reason: &str) -> EventFailure {
 }
 
 /// Logs the report with the fields from which metrics are derived.
-fn tell(event: &CompactorEvent, report: &CompactionReport, compactor: &Compactor) {
+fn log_report(event: &CompactorEvent, report: &CompactionReport, compactor: &Compactor) {
     let debt = compactor.debt();
     for (database, reason) in &report.failures {
         tracing::warn!(%database, reason, "maintenance of a database failed");

@@ -27,7 +27,7 @@ use crate::{
     interface::{EventSource, Interface, PrefixAccess, Route, ScheduleInput, StoreAction},
     options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
     query::{QueryEngineBuilder, QueryEngineOptions, fault_of_body},
-    serving::{MONITORING_ROUTES, finished, unopened},
+    serving::{MONITORING_ROUTES, catalog_unavailable, with_common_layers},
     start::{BufferedReply, EventFailure, EventReply, Function, Program},
     store::FunctionStore,
     write::WriteServiceOptions,
@@ -103,7 +103,7 @@ impl EngineRouteProvider {
     }
 
     async fn assemble(&self) -> Result<ProcessingEngine, ApiError> {
-        let rules = self.catalog.rules().await.map_err(unopened)?;
+        let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
         let EngineFunctionOptions {
             common,
             access,
@@ -145,7 +145,7 @@ impl EngineRouteProvider {
 #[async_trait]
 impl RouteProvider for EngineRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
-        Ok(finished(
+        Ok(with_common_layers(
             self.routes().await?,
             &self.opened,
             &self.catalog,
@@ -155,7 +155,7 @@ impl RouteProvider for EngineRouteProvider {
 
     fn care(&self) -> Router {
         let access = &self.options.access;
-        finished(Router::new(), &self.opened, &self.catalog, access)
+        with_common_layers(Router::new(), &self.opened, &self.catalog, access)
     }
 
     fn begin_shutdown(&self) {
@@ -201,7 +201,7 @@ impl EngineFunction {
                     .store
                     .bucket
                     .clone()
-                    .filter(|bucket| has_own_name(bucket)),
+                    .filter(|bucket| is_named_in_notifications(bucket)),
                 prefix: options.common.store.key_prefix()?,
             },
             saved: Mutex::default(),
@@ -281,7 +281,7 @@ impl EngineFunction {
                 message: "the time was over before all was saved".to_owned(),
             }),
             // The queue sends all of them again. Triggers do not run twice for segments whose progress was saved.
-            false => Ok(unfinished(ids)),
+            false => Ok(retry_all_messages(ids)),
         }
     }
 
@@ -298,7 +298,7 @@ impl EngineFunction {
                 message: "a request is no work of the background".to_owned(),
             }),
             EngineEvent::Schedule { time } => {
-                let time = time.unwrap_or_else(|| self.minute());
+                let time = time.unwrap_or_else(|| self.current_minute());
                 let ticks = engine.handle_schedule(time, left()).await;
                 let swept = engine.sweep(left()).await;
                 said(&[("schedule", ticks), ("sweep", swept)])
@@ -326,7 +326,7 @@ impl EngineFunction {
     }
 
     /// Returns the start of the current minute, by the store's clock.
-    fn minute(&self) -> StoreTime {
+    fn current_minute(&self) -> StoreTime {
         let wall = self.world().clock.wall_micros();
         let now = self.parts.opened.bucket.clock().now();
         let micros = now.map_or(wall, StoreTime::micros);
@@ -335,12 +335,12 @@ impl EngineFunction {
 }
 
 /// Returns whether notifications use this bucket name. For an access point they contain another name.
-fn has_own_name(bucket: &str) -> bool {
+fn is_named_in_notifications(bucket: &str) -> bool {
     !bucket.is_empty() && !bucket.starts_with("arn:") && !bucket.ends_with("-s3alias")
 }
 
 /// Builds the response to a queue that makes all its messages visible again.
-fn unfinished(ids: Vec<String>) -> Value {
+fn retry_all_messages(ids: Vec<String>) -> Value {
     let failed = ids.into_iter().map(|id| json!({ "itemIdentifier": id }));
     json!({ "batchItemFailures": failed.collect::<Vec<_>>() })
 }

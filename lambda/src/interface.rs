@@ -3,7 +3,7 @@
 //! `--print-interface` prints it as JSON, so that a deployment can be checked against it.
 
 use clap::{Arg, Command};
-use neap_bucket::variables_of;
+use neap_bucket::environment_variables_of;
 use serde::Serialize;
 
 /// An HTTP method and a path.
@@ -118,7 +118,7 @@ impl OptionDocument {
     fn of(arg: &Arg) -> Self {
         let default = arg.get_default_values().first();
         Self {
-            names: variables_of(arg),
+            names: environment_variables_of(arg),
             about: arg.get_help().map(ToString::to_string).unwrap_or_default(),
             default: default.map(|value| value.to_string_lossy().into_owned()),
         }
@@ -179,7 +179,7 @@ impl Interface {
 /// Returns the environment variable that the documentation uses for an option.
 fn variable(arg: &Arg) -> Option<String> {
     let declared = arg.get_env().and_then(|name| name.to_str());
-    let own = || variables_of(arg).into_iter().next();
+    let own = || environment_variables_of(arg).into_iter().next();
     declared.map(str::to_owned).or_else(own)
 }
 

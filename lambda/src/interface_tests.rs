@@ -13,7 +13,7 @@ use crate::{
     engine::{EngineProgram, EngineRouteProvider},
     options,
     query::{QueryProgram, QueryRouteProvider},
-    serving::care_routes,
+    serving::monitoring_routes,
     start::Program,
     store::FunctionStore,
     write::{WriteProgram, WriteRouteProvider},
@@ -53,7 +53,7 @@ fn paths(router: &Router) -> BTreeSet<String> {
 
 /// Returns the routes that a router serves.
 async fn served(routes: Router, opened: &FunctionStore) -> RouteSet {
-    let routes = routes.merge(care_routes(opened));
+    let routes = routes.merge(monitoring_routes(opened));
     let paths = paths(&routes);
     let no_route = async || Extension(NoRoute).into_response();
     let router = routes

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, builder::BoolishValueParser};
 use neap_bucket::{StoreConfig, with_environment};
-pub use neap_options::{parse_bytes, parse_count, parse_duration, parse_time};
+pub use neap_options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration};
 
 #[cfg(feature = "engine")]
 pub use self::plugins::PluginOptions;
@@ -109,7 +109,7 @@ pub struct HttpOptions {
 
     /// How long a request through API Gateway may take, which gives up after 29 or 30 seconds, the start of an instance
     /// included; never longer than the function has. Function URLs and load balancers wait for as long as the function has
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "28s")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "28s")]
     pub request_timeout: Duration,
 
     /// What paths begin with before that of the route, as with the base path of a custom domain
@@ -146,7 +146,7 @@ pub fn parse<T: Parser>(arguments: &[&str]) -> Result<T, OptionsError> {
 /// Parses the lifetime of a link to a stored response. The maximum is 1 day, because responses are kept for at least 1
 /// day. Stores sign URLs for at most 7 days.
 fn parse_lifetime(text: &str) -> Result<Duration, String> {
-    let time = parse_time(text).map_err(|error| error.to_string())?;
+    let time = parse_nonzero_duration(text).map_err(|error| error.to_string())?;
     match time <= MAX_LINK_LIFETIME {
         true => Ok(time),
         false => Err("a time of at most 1 day is expected".to_owned()),

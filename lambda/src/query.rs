@@ -23,9 +23,9 @@ use crate::{
     interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
-        parse_duration, parse_time,
+        parse_duration, parse_nonzero_duration,
     },
-    serving::{self, HttpOnlyFunction, MONITORING_ROUTES, finished, unopened},
+    serving::{self, HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, with_common_layers},
     start::{Function, Program},
     store::FunctionStore,
     write::WriteServiceOptions,
@@ -60,7 +60,7 @@ impl AsRef<CommonOptions> for QueryFunctionOptions {
 #[derive(Args, Clone, Debug)]
 pub struct QueryEngineOptions {
     /// How long a query may take, from its start to the end of its answer; never longer than the function has
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub(crate) query_timeout: Duration,
 
     /// The most rows of the result of a query; one with more ends with an error. Any number by default
@@ -200,7 +200,7 @@ impl QueryRouteProvider {
 
     /// Returns the routes of the query engine, without the common ones.
     pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
-        let rules = self.catalog.rules().await.map_err(unopened)?;
+        let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
         let QueryFunctionOptions {
             common,
             access,
@@ -228,7 +228,7 @@ impl QueryRouteProvider {
 #[async_trait]
 impl RouteProvider for QueryRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
-        Ok(finished(
+        Ok(with_common_layers(
             self.routes().await?,
             &self.opened,
             &self.catalog,
@@ -238,7 +238,7 @@ impl RouteProvider for QueryRouteProvider {
 
     fn care(&self) -> Router {
         let access = &self.options.access;
-        finished(Router::new(), &self.opened, &self.catalog, access)
+        with_common_layers(Router::new(), &self.opened, &self.catalog, access)
     }
 
     fn begin_shutdown(&self) {

@@ -19,7 +19,7 @@ use crate::{
     store::FunctionStore,
 };
 
-/// Monitoring routes, as [`care_routes`] serves them.
+/// Monitoring routes, as [`monitoring_routes`] serves them.
 pub(crate) const MONITORING_ROUTES: [Route; 5] = [
     Route::new("GET", "/health"),
     Route::new("GET", "/api/v1/health"),
@@ -29,13 +29,13 @@ pub(crate) const MONITORING_ROUTES: [Route; 5] = [
 ];
 
 /// Returns the monitoring routes: health checks and metrics.
-pub(crate) fn care_routes(opened: &FunctionStore) -> Router {
+pub(crate) fn monitoring_routes(opened: &FunctionStore) -> Router {
     let server = ServerInfo::new(VERSION, REVISION, opened.bucket.world());
     health_routes(server).merge(metrics_routes(opened.metrics.clone()))
 }
 
 /// Adds the monitoring routes and the layers that apply to every response.
-pub(crate) fn finished(
+pub(crate) fn with_common_layers(
     routes: Router,
     opened: &FunctionStore,
     catalog: &Arc<Catalog>,
@@ -49,11 +49,11 @@ pub(crate) fn finished(
         metrics,
         access,
     };
-    finish(routes.merge(care_routes(opened)), common)
+    finish(routes.merge(monitoring_routes(opened)), common)
 }
 
 /// Returns the response while the catalog can't be read.
-pub(crate) fn unopened(error: CatalogError) -> ApiError {
+pub(crate) fn catalog_unavailable(error: CatalogError) -> ApiError {
     tracing::warn!(%error, "the catalog can't be read");
     ApiError::from(error)
 }

@@ -48,7 +48,7 @@ impl Shutdown {
     }
 
     /// Makes all events in flight return an error response.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn abort(&self) {
         self.phase.send_replace(ShutdownPhase::Aborting);
     }
 
@@ -60,7 +60,7 @@ impl Shutdown {
     }
 
     /// Waits until events in flight are to be aborted.
-    pub(crate) async fn given_up(&self) {
+    pub(crate) async fn aborted(&self) {
         let mut phase = self.phase.subscribe();
         drop(
             phase
@@ -101,7 +101,7 @@ impl<S> Layer<S> for Shutdown {
     }
 }
 
-/// A tower service that counts the events in flight around `inner`, which handles events and posts the responses.
+/// A tower service that counts the events in flight around `internal_request`, which handles events and posts the responses.
 #[derive(Clone, Debug)]
 pub(crate) struct ShutdownService<S> {
     inner: S,

@@ -152,7 +152,7 @@ pub fn run<P: Program>() -> ExitCode {
     }
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         let name = P::INTERFACE.function;
-        complain(&format!(
+        print_error(&format!(
             "the {name} function runs on AWS Lambda, and AWS_LAMBDA_RUNTIME_API is not set"
         ));
         return ExitCode::FAILURE;
@@ -187,7 +187,7 @@ fn threads() -> usize {
 }
 
 #[expect(clippy::print_stderr, reason = "nothing else is there yet")]
-fn complain(text: &str) {
+fn print_error(text: &str) {
     eprintln!("{text}");
 }
 
@@ -199,14 +199,14 @@ fn print_interface<P: Program>() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
 /// Creates the function from the environment. If the configuration is invalid, returns one that answers with an error.
-fn configured<P: Program>(world: &World) -> Arc<dyn Function> {
+fn create_function<P: Program>(world: &World) -> Arc<dyn Function> {
     let opened = options::from_environment::<P::Options>().and_then(|options| {
         let common: &CommonOptions = options.as_ref();
         logging::start(&common.log_filter).map_err(|reason| OptionsError::Unusable {
@@ -224,7 +224,7 @@ fn configured<P: Program>(world: &World) -> Arc<dyn Function> {
 
 async fn serve<P: Program>() -> Result<(), Error> {
     let world = World::system();
-    let function = configured::<P>(&world);
+    let function = create_function::<P>(&world);
     let mut terminated = signal(SignalKind::terminate())?;
     let warm = world.timeout(WARM_LIMIT, function.warm());
     let registered = world.timeout(REGISTER_LIMIT, register());
@@ -263,7 +263,7 @@ async fn stop(function: &dyn Function, world: &World, shutdown: &Shutdown) {
     world.clock.sleep(ARRIVAL_WAIT).await;
     let drained = world.timeout(DRAIN_LIMIT, shutdown.drained()).await;
     if drained.is_none() {
-        shutdown.give_up();
+        shutdown.abort();
         world.timeout(ABORT_LIMIT, shutdown.drained()).await;
     }
     let stopped = world.timeout(STOP_LIMIT, function.stop()).await;
@@ -309,15 +309,15 @@ async fn handle(
     let handled = tokio::select! {
         biased;
         handled = &mut work => handled,
-        () = shutdown.given_up() => {
+        () = shutdown.aborted() => {
             work.abort();
             let error = ApiError::json(Kind::Unknown, ABORTED_MESSAGE).retry_after(Some(RETRY_AFTER));
-            return refused(&event, error, "Shutdown", streams).await;
+            return reject_event(&event, error, "Shutdown", streams).await;
         }
     };
     handled.unwrap_or_else(|ended| {
         let message = match ended.try_into_panic() {
-            Ok(panic) => crate::http::panicked(panic.as_ref()).to_string(),
+            Ok(panic) => crate::http::panic_error(panic.as_ref()).to_string(),
             Err(ended) => ended.to_string(),
         };
         Err(EventFailure {
@@ -328,7 +328,7 @@ async fn handle(
 }
 
 /// Answers an event that was not handled: a request gets an error response, any other event fails.
-async fn refused(
+async fn reject_event(
     event: &RawValue,
     error: ApiError,
     kind: &'static str,
@@ -337,7 +337,7 @@ async fn refused(
     let request = serde_json::from_str::<HttpEvent>(event.get()).unwrap_or_default();
     match request.source() {
         Ok(_) if streams => {
-            let answer = crate::http::in_pieces(error.into_response()).await;
+            let answer = crate::http::stream_from_memory(error.into_response()).await;
             Ok(FunctionResponse::StreamingResponse(answer))
         }
         Ok(source) => {
@@ -371,7 +371,7 @@ impl Function for UnconfiguredFunction {
     async fn handle(&self, event: &RawValue, _: Duration) -> Result<EventReply, EventFailure> {
         let message = "the function is not configured; its log tells why";
         let error = ApiError::json(Kind::Internal, message);
-        refused(event, error, "Configuration", self.streams()).await
+        reject_event(event, error, "Configuration", self.streams()).await
     }
 
     /// Reads the variable directly, because the options could not be parsed.

@@ -35,11 +35,11 @@ impl FunctionStore {
         let main = Arc::new(CountingStore::new(opened.main));
         let counted = Arc::clone(&main) as Arc<dyn Store>;
         let bucket = if is_one {
-            show(&metrics, vec![main]);
+            register_request_metrics(&metrics, vec![main]);
             Bucket::new(counted, world.clone())
         } else {
             let tail = Arc::new(CountingStore::new(opened.tail));
-            show(&metrics, vec![main, Arc::clone(&tail)]);
+            register_request_metrics(&metrics, vec![main, Arc::clone(&tail)]);
             Bucket::with_tail(counted, tail, world.clone())
         };
         Ok(Self {
@@ -53,7 +53,7 @@ impl FunctionStore {
 }
 
 /// Registers the request metrics under the same names as in `neap serve`.
-fn show(metrics: &Metrics, stores: Vec<Arc<CountingStore>>) {
+fn register_request_metrics(metrics: &Metrics, stores: Vec<Arc<CountingStore>>) {
     let help = "Requests to the store by operation and class of key.";
     let name = "neap_store_requests_total";
     metrics.collect(name, help, MetricKind::Counter, move |samples| {

@@ -19,9 +19,11 @@ use crate::{
     interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_duration,
-        parse_time,
+        parse_nonzero_duration,
     },
-    serving::{HttpOnlyFunction, MONITORING_ROUTES, fault_of_body, finished, unopened},
+    serving::{
+        HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, fault_of_body, with_common_layers,
+    },
     start::{Function, Program},
     store::FunctionStore,
 };
@@ -53,7 +55,7 @@ pub struct WriteServiceOptions {
     pub(crate) limits: LimitOptions,
 
     /// How long the body of a write may take to arrive
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "30s")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "30s")]
     pub(crate) http_timeout: Duration,
 
     /// The database of writes that name none, as those of QuestDB's clients don't
@@ -156,7 +158,7 @@ impl WriteRouteProvider {
 
     /// Returns the routes of the write service, without the common ones.
     pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
-        let rules = self.catalog.rules().await.map_err(unopened)?;
+        let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
         let (common, writes) = (&self.options.common, &self.options.writes);
         let service = self
             .service
@@ -168,7 +170,7 @@ impl WriteRouteProvider {
 #[async_trait]
 impl RouteProvider for WriteRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
-        Ok(finished(
+        Ok(with_common_layers(
             self.routes().await?,
             &self.opened,
             &self.catalog,
@@ -178,7 +180,7 @@ impl RouteProvider for WriteRouteProvider {
 
     fn care(&self) -> Router {
         let access = &self.options.access;
-        finished(Router::new(), &self.opened, &self.catalog, access)
+        with_common_layers(Router::new(), &self.opened, &self.catalog, access)
     }
 
     fn begin_shutdown(&self) {

@@ -145,7 +145,7 @@ impl Stores {
         for store in self.each() {
             let run = self.world.entropy.next_u64();
             let report = conformance::probe(&store, &self.world, run).await;
-            self.judge(report)?;
+            self.require_supported(report)?;
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Stores {
             let run = self.world.entropy.next_u64();
             let report = conformance::check(&store, &self.world, run).await;
             text.push_str(&report.to_string());
-            self.judge(report)?;
+            self.require_supported(report)?;
         }
         Ok(text)
     }
@@ -172,7 +172,7 @@ impl Stores {
             .map(|store| Arc::clone(store) as Arc<dyn Store>)
     }
 
-    fn judge(&self, report: ConformanceReport) -> Result<(), StoresError> {
+    fn require_supported(&self, report: ConformanceReport) -> Result<(), StoresError> {
         match report.passed() {
             true => Ok(()),
             false => Err(StoresError::Unsupported {

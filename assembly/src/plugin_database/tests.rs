@@ -41,7 +41,7 @@ impl PluginDatabaseFixture {
         let store = MemoryStore::new(Arc::clone(&world.clock));
         let bucket = Bucket::new(Arc::new(store), world);
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-        let catalog = Arc::new(catalog.of_sole_process(true));
+        let catalog = Arc::new(catalog.with_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = SnapshotReader::new(

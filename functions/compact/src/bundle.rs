@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use neap_bucket::Stamp;
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_manifest::{PendingObject, Section};
-use neap_points::{TableChange, fold, survivors};
+use neap_points::{TableChange, apply_deletes, fold};
 use neap_row_delete::RowDelete;
 use neap_schema::TableId;
 use neap_wal::Segment;
@@ -53,7 +53,7 @@ pub(crate) fn bundle(
         let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
             continue;
         };
-        let folded = fold_table(table, segments)?;
+        let folded = deduplicate_table(table, segments)?;
         interval.take_in(kept, table, &folded);
         for (first_day, last_day, encoded) in encode_table(table, folded)? {
             sections.push(Section {
@@ -105,7 +105,10 @@ pub(crate) fn deletes_of<'a>(
 }
 
 /// Returns the deduplicated rows of one table, without deleted rows.
-fn fold_table(table: &Table, segments: &[Arc<Segment>]) -> Result<RecordBatch, CompactError> {
+fn deduplicate_table(
+    table: &Table,
+    segments: &[Arc<Segment>],
+) -> Result<RecordBatch, CompactError> {
     let mut history = Vec::new();
     for segment in segments {
         let rows = segment.rows(table.id())?.into_iter();
@@ -114,7 +117,7 @@ fn fold_table(table: &Table, segments: &[Arc<Segment>]) -> Result<RecordBatch, C
         let deletes = deletes.filter(|delete| delete.table == table.id());
         history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
     }
-    let batches = survivors(history)?;
+    let batches = apply_deletes(history)?;
     Ok(fold(&table.tag_names(), &table.arrow_schema(), &batches)?)
 }
 

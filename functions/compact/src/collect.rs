@@ -182,11 +182,11 @@ impl GarbageCollector {
     /// dropped long enough ago. Two runs separated by the time-travel period delete all current garbage.
     pub async fn collect(&self, database: DatabaseId) -> Result<CollectionReport, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
-        self.collect_by(database, manifest).await
+        self.collect_from(database, manifest).await
     }
 
     /// Like [`collect`](Self::collect), with a manifest that the caller has just read.
-    pub(crate) async fn collect_by(
+    pub(crate) async fn collect_from(
         &self,
         database: DatabaseId,
         manifest: VersionedValue<Manifest>,
@@ -250,7 +250,7 @@ impl GarbageCollector {
     /// Deletes unreferenced plugin code.
     pub async fn collect_code(&self) -> Result<CollectionReport, CompactError> {
         let last_look = &self.last_look_at_code;
-        let keys = engine_objects::unnamed_code(&self.bucket, &self.catalog, last_look);
+        let keys = engine_objects::unreferenced_code(&self.bucket, &self.catalog, last_look);
         self.delete_of_engine(keys.await?).await
     }
 
@@ -339,7 +339,7 @@ impl GarbageCollector {
             };
             let mut keys = Vec::new();
             for (name, entry) in settled {
-                match unseen.judge(name, &entry, page.date) {
+                match unseen.disposition(name, &entry, page.date) {
                     SegmentDisposition::Keep => {
                         collected.kept += 1;
                         continue;

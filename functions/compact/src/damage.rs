@@ -51,7 +51,7 @@ impl DamagedObjects {
     }
 
     /// Takes over the damage recorded in a manifest. A new quarantine clears the pages and bundles found before.
-    pub(crate) fn note_manifest(&self, database: DatabaseId, manifest: &Manifest) {
+    pub(crate) fn record_manifest(&self, database: DatabaseId, manifest: &Manifest) {
         let reported = manifest.reported_damage();
         let recorded = reported.map(|record| record.name(database)).collect();
         let quarantine = manifest.last_quarantine();
@@ -66,12 +66,12 @@ impl DamagedObjects {
     }
 
     /// Records the segment that stops a flush, or `None` if no segment does.
-    pub(crate) fn note_flush(&self, database: DatabaseId, segment: Option<String>) {
+    pub(crate) fn record_flush(&self, database: DatabaseId, segment: Option<String>) {
         self.change(database, |one| one.segment = segment);
     }
 
     /// Records a page or bundle that a plan or merge could not read.
-    pub(crate) fn note_data(&self, database: DatabaseId, name: String) {
+    pub(crate) fn record_data(&self, database: DatabaseId, name: String) {
         self.change(database, |one| {
             if one.data.len() < MAX_OBJECTS {
                 one.data.insert(name);

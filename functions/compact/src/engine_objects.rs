@@ -28,7 +28,7 @@ pub(crate) struct LastCodeScan(Arc<Mutex<Option<ClockReading>>>);
 
 impl LastCodeScan {
     /// Returns whether the last search is so long ago that code may have aged out since.
-    fn is_long_ago(&self, world: &World) -> bool {
+    fn is_due(&self, world: &World) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_none_or(|last| world.elapsed(&last) >= UNREFERENCED_AGE)
     }
@@ -88,7 +88,7 @@ pub(crate) async fn superseded(
 ///
 /// The creation of a trigger puts its code again before the commit, which makes the code young. Therefore code that is
 /// unreferenced when the catalogs are read, and still old after that, is not referenced.
-pub(crate) async fn unnamed_code(
+pub(crate) async fn unreferenced_code(
     bucket: &Bucket,
     catalog: &Catalog,
     last_look: &LastCodeScan,
@@ -96,7 +96,7 @@ pub(crate) async fn unnamed_code(
     let root = catalog.root(ANY_AGE).await?;
     let mut entries = root.value.databases().values();
     let has_plugins = !root.value.plugins().is_empty() || entries.any(|entry| entry.has_triggers);
-    if !has_plugins && !last_look.is_long_ago(bucket.world()) {
+    if !has_plugins && !last_look.is_due(bucket.world()) {
         return Ok(Vec::new());
     }
     let mut old: Vec<(CodeHash, String)> = Vec::new();
@@ -115,7 +115,7 @@ pub(crate) async fn unnamed_code(
         return Ok(Vec::new());
     }
     let root = catalog.root(Duration::ZERO).await?;
-    let named = named_code(catalog, &root.value).await?;
+    let named = referenced_code(catalog, &root.value).await?;
     let mut unnamed = Vec::new();
     for (hash, key) in old {
         if !named.contains(&hash) && is_still_old(bucket, hash).await? {
@@ -126,7 +126,7 @@ pub(crate) async fn unnamed_code(
 }
 
 /// Returns the code that uploaded plugins refer to, and the code of triggers in all databases with a catalog.
-async fn named_code(
+async fn referenced_code(
     catalog: &Catalog,
     root: &RootCatalog,
 ) -> Result<BTreeSet<CodeHash>, CompactError> {

@@ -22,7 +22,7 @@ impl FailedFlushes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the start of a flush, which counts as failed until [`ended`](Self::ended) is called. Returns the limits
+    /// Records the start of a flush, which counts as failed until [`clear`](Self::clear) is called. Returns the limits
     /// of this flush.
     pub(crate) fn begin(&self, database: DatabaseId, limits: &FlushLimits) -> FlushLimits {
         let mut failed = self.lock();
@@ -38,7 +38,7 @@ impl FailedFlushes {
     }
 
     /// Records that a flush has not failed.
-    pub(crate) fn ended(&self, database: DatabaseId) {
+    pub(crate) fn clear(&self, database: DatabaseId) {
         self.lock().remove(&database);
     }
 }
@@ -53,10 +53,10 @@ mod tests {
         let (one, other) = (DatabaseId::new(1), DatabaseId::new(2));
         let limits = FlushLimits::default();
         let begin = |database| failed.begin(database, &limits).table_bytes / (1 << 20);
-        // A flush that is cancelled or crashes the process never calls `ended`.
+        // A flush that is cancelled or crashes the process never calls `clear`.
         assert_eq!([begin(one), begin(one), begin(one)], [256, 128, 64]);
         assert_eq!(begin(other), 256);
-        failed.ended(one);
+        failed.clear(one);
         assert_eq!([begin(one), begin(other)], [256, 128]);
     }
 }

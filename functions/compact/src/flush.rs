@@ -28,7 +28,7 @@ use crate::{
     caches::{CacheObjects, MaterializedCaches, advance},
     damage::{DamagedObjects, readable},
     failed_flushes::FailedFlushes,
-    publish::{listed_segments, publish_tail},
+    publish::{listing_limit, publish_tail},
 };
 
 /// Maximum difference between the store's clock and the local clock. If it is larger, one clock is wrong; if that is
@@ -257,7 +257,7 @@ impl Flusher {
     }
 
     /// Returns the same flusher with other limits.
-    pub(crate) fn limited_to(&self, limits: FlushLimits) -> Self {
+    pub(crate) fn with_limits(&self, limits: FlushLimits) -> Self {
         Self {
             limits,
             ..self.clone()
@@ -274,11 +274,11 @@ impl Flusher {
     /// it changes the pressure on writers.
     pub async fn flush(&self, database: DatabaseId) -> Result<FlushResult, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
-        self.flush_by(database, manifest).await
+        self.flush_from(database, manifest).await
     }
 
     /// Like [`flush`](Self::flush), with a manifest that the caller has just read.
-    pub(crate) async fn flush_by(
+    pub(crate) async fn flush_from(
         &self,
         database: DatabaseId,
         manifest: VersionedValue<Manifest>,
@@ -294,7 +294,7 @@ impl Flusher {
                 ))
         );
         if !is_too_much {
-            self.failed.ended(database);
+            self.failed.clear(database);
         }
         flushed
     }
@@ -307,8 +307,8 @@ impl Flusher {
     ) -> Result<FlushResult, CompactError> {
         let begun = self.bucket.world().moment();
         let mark = manifest.value.low_water_mark;
-        self.damaged.note_manifest(database, &manifest.value);
-        let number = listed_segments(limits.segments, &limits.pressure);
+        self.damaged.record_manifest(database, &manifest.value);
+        let number = listing_limit(limits.segments, &limits.pressure);
         let listing = self.tail.list_oldest(database, mark, number).await?;
         let base = manifest.clone();
         let flushed = self
@@ -431,7 +431,7 @@ impl Flusher {
                 .await?
             {
                 FlushOutcome::Committed(current) => {
-                    self.damaged.note_manifest(database, &current.value);
+                    self.damaged.record_manifest(database, &current.value);
                     done
                 }
                 FlushOutcome::GivenUp(reason) => FlushResult::Skipped(reason.into()),
@@ -457,13 +457,13 @@ impl Flusher {
         }
         let unreadable = fetched.unreadable.into_iter().next();
         if unreadable.is_none() {
-            self.damaged.note_flush(database, None);
+            self.damaged.record_flush(database, None);
         }
         if let Some((name, error)) = unreadable {
             tracing::error!(%database, %error, "the flush stops below a segment that can't be read");
             let key = Key::Segment(database, name).to_string();
             self.damaged
-                .note_flush(database, is_damage(&error).then_some(key));
+                .record_flush(database, is_damage(&error).then_some(key));
             plan = match plan.below(name.stamp) {
                 Some(plan) => plan,
                 None => return Ok(Err(FlushSkipped::Unreadable(error))),

@@ -82,7 +82,7 @@ pub struct PlanLimits {
 
 impl PlanLimits {
     /// Allows `jobs` merges, of any size that the policy allows.
-    pub const fn of_jobs(jobs: usize) -> Self {
+    pub const fn with_max_jobs(jobs: usize) -> Self {
         Self {
             jobs,
             job_bytes: u64::MAX,
@@ -245,7 +245,7 @@ impl Maintainer {
 
     /// Records damaged objects in `damaged`.
     #[must_use]
-    pub fn noting(self, damaged: Arc<DamagedObjects>) -> Self {
+    pub fn with_damaged_objects(self, damaged: Arc<DamagedObjects>) -> Self {
         Self { damaged, ..self }
     }
 
@@ -291,7 +291,7 @@ impl Maintainer {
         let Some(now) = self.bucket.clock().now().filter(|_| manifest.version > 0) else {
             return Ok(MaintenancePlan::default());
         };
-        self.damaged.note_manifest(database, &manifest.value);
+        self.damaged.record_manifest(database, &manifest.value);
         let mut failures = Vec::new();
         let dropped =
             self.removal
@@ -311,7 +311,7 @@ impl Maintainer {
         let orders = self.claim(database, now, &mut manifest, &jobs).await?;
         for error in &failures {
             tracing::error!(%database, %error, "a table is not maintained");
-            self.note_damage(database, error);
+            self.record_damage(database, error);
         }
         *known = Some(manifest);
         let mut failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
@@ -336,9 +336,9 @@ impl Maintainer {
         }
     }
 
-    fn note_damage(&self, database: DatabaseId, error: &CompactError) {
+    fn record_damage(&self, database: DatabaseId, error: &CompactError) {
         if let Some(key) = error.damaged_object() {
-            self.damaged.note_data(database, key.to_owned());
+            self.damaged.record_data(database, key.to_owned());
         }
     }
 
@@ -443,7 +443,7 @@ impl Maintainer {
             .run(order.database, &order.merge, Some(order.job), limits);
         let outcome = merge.await.map_err(CompactError::from);
         if let Err(error) = &outcome {
-            self.note_damage(order.database, error);
+            self.record_damage(order.database, error);
         }
         outcome
     }
@@ -466,7 +466,7 @@ impl Maintainer {
         let results = results.await?.into_iter().map(|result| {
             let outcome = result.map_err(CompactError::from);
             if let Err(error) = &outcome {
-                self.note_damage(database, error);
+                self.record_damage(database, error);
             }
             outcome
         });

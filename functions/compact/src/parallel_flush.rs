@@ -23,10 +23,10 @@ pub struct ParallelFlusher {
 impl ParallelFlusher {
     /// Creates a flusher that runs at most 16 flushes in parallel.
     pub fn new(flusher: Flusher) -> Self {
-        Self::of_slots(flusher, JobSlots::new(PARALLEL_DATABASES))
+        Self::with_slots(flusher, JobSlots::new(PARALLEL_DATABASES))
     }
 
-    pub(crate) fn of_slots(flusher: Flusher, slots: JobSlots) -> Self {
+    pub(crate) fn with_slots(flusher: Flusher, slots: JobSlots) -> Self {
         Self { flusher, slots }
     }
 
@@ -64,7 +64,7 @@ impl ParallelFlusher {
             ..limits
         };
         ReservedFlush {
-            flusher: self.flusher.limited_to(limits),
+            flusher: self.flusher.with_limits(limits),
             _permit: permit,
         }
     }
@@ -85,7 +85,7 @@ impl ReservedFlush<'_> {
         manifest: Option<VersionedValue<Manifest>>,
     ) -> Result<FlushResult, CompactError> {
         match manifest {
-            Some(manifest) => self.flusher.flush_by(database, manifest).await,
+            Some(manifest) => self.flusher.flush_from(database, manifest).await,
             None => self.flusher.flush(database).await,
         }
     }

@@ -10,7 +10,7 @@ use neap_wal::{TailReader, TailReaderSettings};
 use crate::{
     CacheBackfill, Compactor, CompactorSettings, EventDispatcher, FlushLimits, Flusher,
     GarbageCollector, GarbageCollectorSettings, Maintainer, MergePolicy, Merger,
-    merge::{fitting_inputs, inputs_within},
+    merge::{max_input_bytes, max_inputs_within},
 };
 
 /// Components and settings of a [`Compactor`]. Each compactor has its own caches.
@@ -46,8 +46,8 @@ impl CompactParts {
         // Plan only merges that fit into memory.
         let max_inputs = merge
             .max_inputs
-            .min(inputs_within(settings.merge_memory_bytes));
-        let fitting = fitting_inputs(settings.merge_memory_bytes, max_inputs);
+            .min(max_inputs_within(settings.merge_memory_bytes));
+        let fitting = max_input_bytes(settings.merge_memory_bytes, max_inputs);
         let merge = MergePolicy {
             max_inputs,
             max_output_bytes: merge.max_output_bytes.min(fitting),
@@ -72,7 +72,7 @@ impl CompactParts {
             merger,
             merge,
         )
-        .noting(flusher.damaged_objects());
+        .with_damaged_objects(flusher.damaged_objects());
         let backfill = CacheBackfill::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
         let collector = GarbageCollector::new(bucket.clone(), catalog, manifests, collect);
         Compactor::new(

@@ -71,7 +71,7 @@ impl CompactionReport {
         self.caches += other.caches;
         self.add_collected(other.collected);
         for (database, reason) in other.failures {
-            self.note_failure(database, reason);
+            self.record_failure(database, reason);
         }
         self.postponed += other.postponed;
         self.unfinished |= other.unfinished;
@@ -108,7 +108,7 @@ impl CompactionReport {
     }
 
     /// Records a failure, without duplicates.
-    pub(crate) fn note_failure(&mut self, database: DatabaseId, reason: String) {
+    pub(crate) fn record_failure(&mut self, database: DatabaseId, reason: String) {
         let failure = (database, reason);
         if !self.failures.contains(&failure) {
             self.failures.push(failure);
@@ -116,7 +116,7 @@ impl CompactionReport {
     }
 
     /// Records why a flush did nothing.
-    pub(crate) fn note_unflushed(&mut self, database: DatabaseId, reason: &FlushSkipped) {
+    pub(crate) fn record_unflushed(&mut self, database: DatabaseId, reason: &FlushSkipped) {
         match reason {
             FlushSkipped::NothingToFlush | FlushSkipped::Overtaken => {}
             FlushSkipped::Unknown(_) => self.postpone(database, reason),
@@ -125,7 +125,7 @@ impl CompactionReport {
     }
 
     /// Records the outcome of a merge. A failed merge does not affect other merges.
-    pub(crate) fn note_merge(
+    pub(crate) fn record_merge(
         &mut self,
         database: DatabaseId,
         outcome: Result<MergeOutcome, CompactError>,

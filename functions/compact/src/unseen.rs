@@ -12,7 +12,7 @@ use neap_bucket::{
 };
 use neap_catalog::Catalog;
 use neap_schema::DatabaseId;
-use neap_wal::{TRIGGER_RETENTION, TriggerCheckpoint, floor_of};
+use neap_wal::{TRIGGER_RETENTION, TriggerCheckpoint, trigger_floor};
 
 use crate::{CompactError, removal::is_being_removed};
 
@@ -66,14 +66,14 @@ impl TriggerProgress {
         let of_database = catalog.database(database, max_age).await?;
         let mut triggers = Vec::new();
         for trigger in of_database.value.triggers() {
-            if trigger.disabled || !trigger.specification.is_of_writes() {
+            if trigger.disabled || !trigger.specification.runs_on_writes() {
                 continue;
             }
             let key = Key::Checkpoint(database, trigger.id);
             let register = Register::<TriggerCheckpoint>::new(bucket.clone(), key, RECENT_PUT_IDS);
             let checkpoint = register.read(None).await?;
             triggers.push(TriggerState {
-                floor: floor_of(trigger.since, &rules),
+                floor: trigger_floor(trigger.since, &rules),
                 checkpoint: TriggerCheckpoint::clone(&checkpoint.value),
             });
         }
@@ -84,7 +84,7 @@ impl TriggerProgress {
     }
 
     /// Decides about a settled segment that was listed at `date`.
-    pub(crate) fn judge(
+    pub(crate) fn disposition(
         &self,
         name: SegmentName,
         entry: &ListEntry,

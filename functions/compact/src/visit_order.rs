@@ -72,7 +72,7 @@ impl RecentFailures {
     }
 
     /// Moves failed databases to the end, those with the oldest failure first.
-    pub(crate) fn put_last(&self, databases: &mut [DatabaseId], world: &World) {
+    pub(crate) fn move_last(&self, databases: &mut [DatabaseId], world: &World) {
         let failed = self.lock();
         databases.sort_by_cached_key(|database| {
             let since = failed.get(database).map(|moment| world.elapsed(moment));
@@ -133,7 +133,7 @@ mod tests {
         setbacks.note(a, true, &world);
         let order = || {
             let mut order = [a, b, c];
-            setbacks.put_last(&mut order, &world);
+            setbacks.move_last(&mut order, &world);
             order
         };
         assert_eq!(order(), [c, b, a]);

@@ -119,10 +119,10 @@ impl FeedState {
         name.stamp <= self.mark.max(self.floor) || self.done.contains(&name)
     }
 
-    fn take_in(&mut self, saved: VersionedValue<TriggerCheckpoint>) {
+    fn merge_saved(&mut self, saved: VersionedValue<TriggerCheckpoint>) {
         let checkpoint = Arc::clone(&saved.value);
         self.saved = Some(saved);
-        self.rise_to(checkpoint.mark);
+        self.raise_mark(checkpoint.mark);
         let mark = self.mark;
         let above = checkpoint.done.iter().filter(|name| name.stamp > mark);
         self.done.extend(above);
@@ -132,7 +132,7 @@ impl FeedState {
     }
 
     /// Raises the mark. Returns whether processed segments were dropped because the mark passed them.
-    fn rise_to(&mut self, mark: Stamp) -> bool {
+    fn raise_mark(&mut self, mark: Stamp) -> bool {
         if mark <= self.mark {
             return false;
         }
@@ -265,7 +265,7 @@ impl TriggerFeed {
 
     /// Returns the segments to prefetch: `name` and queued segments, oldest first, at most `number`. Empty if `name`
     /// was prefetched before.
-    pub(crate) fn fetch_ahead(&self, name: SegmentName, number: usize) -> Vec<SegmentName> {
+    pub(crate) fn prefetch(&self, name: SegmentName, number: usize) -> Vec<SegmentName> {
         let mut state = self.state();
         if name <= state.fetched {
             return Vec::new();
@@ -303,7 +303,7 @@ impl TriggerFeed {
         let mark = state
             .first_unseen()
             .map_or(mark, |first| mark.min(below(first)));
-        if state.rise_to(mark) {
+        if state.raise_mark(mark) {
             state.is_mark_unsaved = true;
         }
     }
@@ -334,7 +334,7 @@ impl TriggerFeed {
     }
 
     /// Returns whether there are segments that were not offered or did not fit into the queue.
-    pub(crate) fn has_turned_away(&self) -> bool {
+    pub(crate) fn has_overflow(&self) -> bool {
         self.state().turned_away.is_some()
     }
 
@@ -370,7 +370,7 @@ impl TriggerFeed {
         let read = self.register.read(known.as_ref());
         let read = self.bucket.world().timeout(REGISTER_TIMEOUT, read).await;
         let saved = read.ok_or_else(unanswered)??;
-        self.state().take_in(saved);
+        self.state().merge_saved(saved);
         Ok(())
     }
 
@@ -383,7 +383,7 @@ impl TriggerFeed {
         };
         let change = |base: &VersionedValue<TriggerCheckpoint>| {
             let mut next = TriggerCheckpoint::clone(&base.value);
-            next.unite(mark, unsaved.iter().copied());
+            next.merge(mark, unsaved.iter().copied());
             let now = self.bucket.clock().now();
             next.lease = lease_after(next.lease, holder, wish, now);
             Ok::<_, Infallible>(if next == *base.value {
@@ -402,7 +402,7 @@ impl TriggerFeed {
         let mut state = self.state();
         state.is_mark_unsaved &= state.mark > mark;
         state.unsaved.retain(|name| !unsaved.contains(name));
-        state.take_in(current);
+        state.merge_saved(current);
         Ok(())
     }
 

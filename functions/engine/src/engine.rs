@@ -24,7 +24,7 @@ use neap_bucket::{Bucket, ClockReading, ProtocolRules, SegmentName};
 use neap_catalog::{Catalog, CatalogError, EngineLogs};
 use neap_http::Metrics;
 use neap_schema::DatabaseId;
-use neap_wal::{Segment, SegmentObserver, TailReader, floor_of};
+use neap_wal::{Segment, SegmentObserver, TailReader, trigger_floor};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -197,7 +197,7 @@ impl Engine {
     }
 
     /// Returns whether the roster lacks changes that this process made.
-    pub(crate) fn is_behind(&self) -> bool {
+    pub(crate) fn has_unread_changes(&self) -> bool {
         self.shown_changes.load(Ordering::Acquire) < self.changes.load(Ordering::Acquire)
     }
 
@@ -237,7 +237,7 @@ impl Engine {
     }
 
     /// Returns the databases that have triggers on writes.
-    pub(crate) fn fed_databases(&self) -> Vec<DatabaseId> {
+    pub(crate) fn databases_with_feeds(&self) -> Vec<DatabaseId> {
         let feeds = self.all_feeds();
         let mut databases: Vec<DatabaseId> = feeds.keys().map(|key| key.database).collect();
         databases.dedup();
@@ -296,13 +296,13 @@ impl Engine {
         let key = known.key();
         let closed = CancellationToken::new();
         self.closing().insert(key, closed.clone());
-        if !known.trigger.specification.is_of_writes() {
+        if !known.trigger.specification.runs_on_writes() {
             return;
         }
         let feed = TriggerFeed::new(TriggerFeedParts {
             bucket: self.bucket.clone(),
             key,
-            floor: floor_of(known.trigger.since, &self.rules),
+            floor: trigger_floor(known.trigger.since, &self.rules),
             recent_put_ids: self.rules.recent_put_ids,
             max_queued: self.settings.max_queued,
             closed,
@@ -333,7 +333,7 @@ impl Engine {
     }
 
     /// Acquires memory for decoded rows, at most the whole budget. `None` if the semaphore is closed.
-    pub(crate) async fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn acquire_decode_memory(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         let needed = kibibytes(bytes.min(self.settings.max_decoded_bytes));
         let needed = u32::try_from(needed).unwrap_or(u32::MAX);
         self.decoded.acquire_many(needed).await.ok()

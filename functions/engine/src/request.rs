@@ -19,7 +19,7 @@ impl RequestDispatcher for Engine {
         let path = path.trim_start_matches('/');
         if !self.is_sole_writer() {
             self.refresh(self.settings.catalog_interval).await?;
-        } else if self.is_behind() {
+        } else if self.has_unread_changes() {
             // A client that disabled a trigger through this instance must find its path gone at once.
             self.refresh(ANY_AGE).await?;
         }

@@ -37,10 +37,10 @@ impl Engine {
         let mut tasks = TriggerTasks::default();
         let work = async {
             tokio::join!(
-                self.keep_triggers(&mut tasks),
-                self.keep_sweeping(),
-                self.keep_checkpoints(),
-                self.keep_logs(),
+                self.run_trigger_loop(&mut tasks),
+                self.run_sweep_loop(),
+                self.run_checkpoint_loop(),
+                self.run_log_loop(),
             )
         };
         tokio::select! {
@@ -67,7 +67,7 @@ impl Engine {
         self.save_logs().await;
     }
 
-    async fn keep_triggers(self: &Arc<Self>, tasks: &mut TriggerTasks) {
+    async fn run_trigger_loop(self: &Arc<Self>, tasks: &mut TriggerTasks) {
         let mut max_age = ANY_AGE;
         let mut attempt = 0;
         let mut polled = self.bucket.world().moment();
@@ -128,7 +128,7 @@ impl Engine {
                     .set
                     .spawn(async move { engine.serve_feed(&feed).await });
             } else if let Some(closed) = self.closed(key)
-                && known.trigger.specification.is_of_time()
+                && known.trigger.specification.is_scheduled()
             {
                 tasks
                     .set
@@ -152,7 +152,7 @@ impl Engine {
             }
             attempt = 0;
             self.drain(feed, &time).await;
-            if feed.has_turned_away() {
+            if feed.has_overflow() {
                 self.doubt.notify_one();
             }
             // Segments still wait only if another instance has the lease.
@@ -174,9 +174,9 @@ impl Engine {
         }
     }
 
-    async fn keep_sweeping(&self) {
+    async fn run_sweep_loop(&self) {
         loop {
-            for database in self.fed_databases() {
+            for database in self.databases_with_feeds() {
                 if let Err(error) = self.sweep_database(database).await {
                     tracing::warn!(%database, %error, "a tail can't be looked at");
                 }
@@ -192,7 +192,7 @@ impl Engine {
         }
     }
 
-    async fn keep_checkpoints(&self) {
+    async fn run_checkpoint_loop(&self) {
         loop {
             self.dirty.notified().await;
             self.bucket
@@ -208,7 +208,7 @@ impl Engine {
         }
     }
 
-    async fn keep_logs(&self) {
+    async fn run_log_loop(&self) {
         loop {
             self.bucket
                 .world()

@@ -19,11 +19,13 @@ impl QueryEngine {
             return Ok(0);
         }
         let timeout = self.settings().timeout;
-        let fed = self.world().timeout(timeout, self.feed_all(database, warm));
+        let fed = self
+            .world()
+            .timeout(timeout, self.refresh_listed_caches(database, warm));
         fed.await.ok_or(QueryError::Timeout(timeout))?
     }
 
-    async fn feed_all(
+    async fn refresh_listed_caches(
         &self,
         database: DatabaseId,
         warm: Vec<(TableId, CacheId)>,

@@ -35,7 +35,7 @@ pub(crate) fn row_delete(
         LogicalPlan::TableScan(_) => Condition::EVERYTHING,
         LogicalPlan::Filter(filter) => {
             check_columns(table, &filter.predicate)?;
-            of_predicate(&simplified(state, filter)?)?
+            predicate_condition(&simplify(state, filter)?)?
         }
         _ => return plan_err!("DELETE takes nothing but a WHERE clause"),
     };
@@ -70,7 +70,7 @@ fn check_columns(table: &Table, predicate: &Expr) -> Result<()> {
 }
 
 /// Simplifies the predicate: evaluates all constant expressions, including `now()`.
-fn simplified(state: &SessionState, filter: &Filter) -> Result<Expr> {
+fn simplify(state: &SessionState, filter: &Filter) -> Result<Expr> {
     let schema = filter.input.schema();
     let context = SimplifyContext::builder()
         .with_schema(Arc::clone(schema))
@@ -84,20 +84,22 @@ fn simplified(state: &SessionState, filter: &Filter) -> Result<Expr> {
 
 /// Returns the condition that selects the rows for which the predicate is true. A predicate that is NULL for a row does
 /// not select it.
-fn of_predicate(predicate: &Expr) -> Result<Condition> {
+fn predicate_condition(predicate: &Expr) -> Result<Condition> {
     match predicate {
         Expr::Literal(ScalarValue::Boolean(Some(true)), _) => Ok(Condition::EVERYTHING),
         Expr::Literal(ScalarValue::Boolean(_) | ScalarValue::Null, _) => Ok(Condition::NOTHING),
         Expr::BinaryExpr(BinaryExpr { op, .. }) if matches!(op, Operator::And | Operator::Or) => {
-            let parts = operands(predicate, *op).into_iter().map(of_predicate);
+            let parts = operands(predicate, *op)
+                .into_iter()
+                .map(predicate_condition);
             let parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
             Ok(match op {
                 Operator::And => parts.fold(Condition::EVERYTHING, Condition::and),
                 _ => parts.fold(Condition::NOTHING, Condition::or),
             })
         }
-        Expr::IsTrue(inner) => of_predicate(inner),
-        _ => match of_comparison(predicate) {
+        Expr::IsTrue(inner) => predicate_condition(inner),
+        _ => match comparison_condition(predicate) {
             Some(condition) => Ok(condition),
             None => plan_err!(
                 "DELETE can't tell rows by '{}': it takes comparisons of time, and tags that are \
@@ -129,11 +131,11 @@ enum KeyColumn<'a> {
     Tag(&'a str),
 }
 
-fn of_comparison(predicate: &Expr) -> Option<Condition> {
+fn comparison_condition(predicate: &Expr) -> Option<Condition> {
     match predicate {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (left.as_ref(), right.as_ref()) {
-            (left, Expr::Literal(value, _)) => compared(&key(left)?, *op, value),
-            (Expr::Literal(value, _), right) => compared(&key(right)?, op.swap()?, value),
+            (left, Expr::Literal(value, _)) => key_condition(&key(left)?, *op, value),
+            (Expr::Literal(value, _), right) => key_condition(&key(right)?, op.swap()?, value),
             _ => None,
         },
         Expr::Between(Between {
@@ -147,8 +149,8 @@ fn of_comparison(predicate: &Expr) -> Option<Condition> {
                 return None;
             };
             let key = key(expr)?;
-            let from = compared(&key, Operator::GtEq, low)?;
-            Some(from.and(compared(&key, Operator::LtEq, high)?))
+            let from = key_condition(&key, Operator::GtEq, low)?;
+            Some(from.and(key_condition(&key, Operator::LtEq, high)?))
         }
         Expr::InList(InList {
             expr,
@@ -160,7 +162,7 @@ fn of_comparison(predicate: &Expr) -> Option<Condition> {
                 let Expr::Literal(value, _) = value else {
                     return None;
                 };
-                Some(any.or(compared(&key, Operator::Eq, value)?))
+                Some(any.or(key_condition(&key, Operator::Eq, value)?))
             })
         }
         Expr::IsNull(expr) => match key(expr)? {
@@ -195,7 +197,11 @@ fn key(expr: &Expr) -> Option<KeyColumn<'_>> {
     }
 }
 
-fn compared(key: &KeyColumn<'_>, operator: Operator, value: &ScalarValue) -> Option<Condition> {
+fn key_condition(
+    key: &KeyColumn<'_>,
+    operator: Operator,
+    value: &ScalarValue,
+) -> Option<Condition> {
     match key {
         _ if value.is_null() && !compares_nulls(operator) => Some(Condition::NOTHING),
         KeyColumn::Time => {

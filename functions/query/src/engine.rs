@@ -17,7 +17,7 @@ use neap_schema::DatabaseId;
 use neap_tables::{
     CacheLayers, CacheStats, Cancellation, DataCacheLimits, DataCacheStats, PluginFiles,
     QueryContext, QueryTimes, ScanContext, SectionData, SessionSettings, Sessions, SharedTables,
-    StaleTail, SystemSources, TailImages, is_overtaken, runtime,
+    StaleTail, SystemSources, TailImages, is_stale_snapshot, runtime,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -240,7 +240,7 @@ impl QueryEngine {
         planner: Arc<dyn Planner>,
     ) -> Result<Rows, QueryError> {
         let begun = self.world().moment();
-        let timeout = self.time_for(&request);
+        let timeout = self.request_timeout(&request);
         let running = self.log.begin(database, planner.language(), &request);
         let tracker = Arc::clone(running.tracker());
         let pending = PendingQuery {
@@ -260,21 +260,21 @@ impl QueryEngine {
                 Ok(answer.rows(running, timeout, left, self.world()))
             }
             Ok(QueryAnswer::Deleted(stamp)) => {
-                let rows = deleted(stamp).inspect_err(|_| tracker.fails())?;
-                tracker.gives_rows();
-                tracker.totals().gave(1);
-                tracker.succeeds();
+                let rows = deleted(stamp).inspect_err(|_| tracker.record_failure())?;
+                tracker.record_first_rows();
+                tracker.totals().count_rows(1);
+                tracker.record_success();
                 Ok(rows)
             }
             Err(error) => {
-                tracker.fails();
+                tracker.record_failure();
                 Err(error)
             }
         }
     }
 
     /// Returns the timeout of a request that starts now.
-    fn time_for(&self, request: &QueryRequest) -> Duration {
+    fn request_timeout(&self, request: &QueryRequest) -> Duration {
         let now = self.world().clock.monotonic();
         let left = request.ends.map(|ends| ends.saturating_sub(now));
         // Whole milliseconds, because nanoseconds would only clutter the error message.
@@ -291,12 +291,12 @@ impl QueryEngine {
     ///
     /// # Errors
     /// `Busy`, `Timeout`, or the error of the work itself.
-    pub(crate) async fn in_place<T, E: From<QueryError>>(
+    pub(crate) async fn run_with_permit<T, E: From<QueryError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let placed = async {
-            let _permit = self.permit().await?;
+            let _permit = self.acquire_permit().await?;
             work.await
         };
         let timeout = self.settings.timeout;
@@ -305,12 +305,15 @@ impl QueryEngine {
     }
 
     /// Acquires a query permit, and waits until memory pressure allows another query.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    async fn acquire_permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         let permit = Arc::clone(&self.running).acquire_owned();
         let permit = self.world().timeout(MAX_PERMIT_WAIT, permit).await;
         let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
         let pressure = &self.settings.pressure;
-        match pressure.relieved(self.world(), MAX_PERMIT_WAIT).await {
+        match pressure
+            .wait_until_relieved(self.world(), MAX_PERMIT_WAIT)
+            .await
+        {
             true => Ok(permit),
             false => Err(QueryError::Busy),
         }
@@ -321,8 +324,8 @@ impl QueryEngine {
         pending: Arc<PendingQuery>,
         tracker: &Arc<QueryTracker>,
     ) -> Result<QueryAnswer, QueryError> {
-        let permit = self.permit().await?;
-        tracker.acquires_permit();
+        let permit = self.acquire_permit().await?;
+        tracker.record_permit();
         let cancellation = Cancellation::default();
         let permit = self.executor().query_permit(permit, cancellation.clone());
         let (database, request) = (pending.database, &pending.request);
@@ -346,7 +349,7 @@ impl QueryEngine {
                 cancellation.clone(),
             );
             match self.answer(work(context.await?)).await {
-                Err(error) if is_overtaken(&error) => {
+                Err(error) if is_stale_snapshot(&error) => {
                     options.max_staleness = options.max_staleness.max(RETRY_SNAPSHOT_AGE);
                 }
                 answer => return answer,
@@ -367,7 +370,7 @@ impl QueryEngine {
         cancellation: Cancellation,
     ) -> Result<QueryContext, QueryError> {
         let snapshot = match database {
-            INTERNAL_DATABASE_ID => Arc::new(self.nothing()),
+            INTERNAL_DATABASE_ID => Arc::new(self.internal_snapshot()),
             _ => self.snapshots.read(database, options).await?,
         };
         let stale_tail = match snapshot.as_of {
@@ -388,7 +391,7 @@ impl QueryEngine {
     }
 
     /// Returns an empty snapshot for `_internal`, which has no tables of its own.
-    fn nothing(&self) -> Snapshot {
+    fn internal_snapshot(&self) -> Snapshot {
         let shown = self.bucket.clock().now();
         let wall = self.world().clock.wall_micros();
         Snapshot {
@@ -409,7 +412,7 @@ impl QueryEngine {
         let tracker = Arc::clone(&work.tracker);
         let (mut job, beginning, receiver) = work.spawn(self.executor(), self.world().clone());
         let Ok(begun) = beginning.await else {
-            tracker.fails();
+            tracker.record_failure();
             job.ended().await;
             return Err(QueryError::Stopped);
         };
@@ -477,7 +480,7 @@ fn deleted(stamp: Stamp) -> Result<Rows, QueryError> {
     let rows = rows.map_err(|error| QueryError::Execution(error.into()))?;
     Ok(Rows {
         deleted_at: Some(stamp),
-        ..Rows::at_hand(rows)
+        ..Rows::from_batch(rows)
     })
 }
 

@@ -31,7 +31,7 @@ pub enum QueryError {
     #[error("query error: {0}")]
     Catalog(#[from] CatalogError),
     /// The state of the database could not be read.
-    #[error("query error: {0}{rest}", rest = what_remains(.0))]
+    #[error("query error: {0}{rest}", rest = readable_state(.0))]
     Snapshot(#[from] SnapshotError),
     /// The request may not change data.
     #[error("DELETE is a statement for POST")]
@@ -75,7 +75,7 @@ impl From<DataFusionError> for QueryError {
 }
 
 /// Names the state that can be read instead of the requested one, as a suffix of the error message.
-fn what_remains(error: &SnapshotError) -> String {
+fn readable_state(error: &SnapshotError) -> String {
     let time = |stamp: &Stamp| {
         let time = DateTime::from_timestamp_micros(stamp.time().micros()).unwrap_or_default();
         time.to_rfc3339_opts(SecondsFormat::Micros, true)

@@ -176,7 +176,7 @@ pub(crate) struct QueryPermit {
 
 impl QueryPermit {
     /// Cancels all work of the query.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn cancel(&self) {
         if self.cancellation.cancel() {
             self.given_up.fetch_add(1, Ordering::Relaxed);
         }
@@ -234,7 +234,7 @@ impl Drop for QueryTaskHandle {
         }
         self.task.abort();
         if let Some(place) = self.place.upgrade() {
-            place.give_up();
+            place.cancel();
         }
     }
 }

@@ -138,7 +138,7 @@ async fn answer(
         ..request_of(head)?
     };
     let caller = Caller::of(head)?;
-    let database = readable(engine, &caller, &query.db).await?;
+    let database = resolve_for_read(engine, &caller, &query.db).await?;
     let may_delete = request.may_delete && caller.may(DatabaseAction::Write, Some(database));
     let request = QueryRequest {
         may_delete,
@@ -154,7 +154,7 @@ async fn answer(
 
 /// Resolves a database name for a caller who may query it. A caller without permission gets the same error whether or
 /// not the database exists.
-async fn readable(
+async fn resolve_for_read(
     engine: &QueryEngine,
     caller: &Caller,
     name: &str,
@@ -273,9 +273,9 @@ async fn list_databases(
     } = parse_query(request.uri())?;
     let format = chosen_format(format, request.headers())?;
     let databases = engine
-        .databases(show_deleted, |database| caller.sees(database))
+        .databases(show_deleted, |database| caller.can_see(database))
         .await?;
-    respond(&engine, format, Rows::at_hand(databases)).await
+    respond(&engine, format, Rows::from_batch(databases)).await
 }
 
 impl From<QueryError> for ApiError {
@@ -293,7 +293,9 @@ impl From<QueryError> for ApiError {
             QueryErrorKind::Internal => Self::text(Kind::Internal, text),
         };
         match error {
-            QueryError::Delete(error) => answer.retry_after(error.retry_after).stamped(error.stamp),
+            QueryError::Delete(error) => answer
+                .retry_after(error.retry_after)
+                .with_stamp(error.stamp),
             _ => answer,
         }
     }

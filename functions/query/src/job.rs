@@ -83,7 +83,7 @@ impl QueryTask {
         let work = async move {
             let rows = match self.begin(JoinAlgorithm::Hash).await {
                 Ok(QueryExecution::Rows(schema, rows)) => {
-                    self.tracker.gives_rows();
+                    self.tracker.record_first_rows();
                     begun.send(Ok(StartedQuery::Rows(schema))).ok();
                     rows
                 }
@@ -110,7 +110,7 @@ impl QueryTask {
     async fn begin(&self, joins: JoinAlgorithm) -> Result<QueryExecution, QueryError> {
         let (context, request) = (&self.context, &self.pending.request);
         let planned = self.pending.planner.plan(context, request).await;
-        self.tracker.is_planned();
+        self.tracker.record_planned();
         match planned.map_err(QueryError::Planning)? {
             PlannedStatement::Query(mut state, plan) => {
                 if joins == JoinAlgorithm::SortMerge {
@@ -156,7 +156,7 @@ impl QueryTask {
         let context = TaskContext::from(state)
             .with_session_config(config)
             .with_runtime(Arc::new(runtime));
-        self.tracker.executes(Arc::clone(&plan), memory);
+        self.tracker.record_execution(Arc::clone(&plan), memory);
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
         let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
@@ -174,23 +174,25 @@ impl QueryTask {
         let left = pending
             .timeout
             .saturating_sub(world.elapsed(&pending.begun));
-        let given = world.timeout(left, self.give_all(rows, sender)).await;
+        let given = world
+            .timeout(left, self.send_with_retry(rows, sender))
+            .await;
         // Cancels remaining work of the query, because its rows are no longer needed.
-        self.permit.give_up();
+        self.permit.cancel();
         // Updates the tracker before the final message, so that its receiver sees a finished query.
         match given {
             Some(SendOutcome::Complete) => {
-                self.tracker.succeeds();
+                self.tracker.record_success();
                 Some(None)
             }
             Some(SendOutcome::ReceiverDropped) => None,
             Some(SendOutcome::Failed { error, .. }) => {
-                self.tracker.fails();
+                self.tracker.record_failure();
                 Some(Some(Err(error)))
             }
             // A channel that closes without a final message signals a timeout.
             None => {
-                self.tracker.fails();
+                self.tracker.record_failure();
                 None
             }
         }
@@ -200,7 +202,11 @@ impl QueryTask {
 impl QueryTask {
     /// Sends rows. If a join runs out of memory before any row was sent, plans the query once more with sort-merge
     /// joins.
-    async fn give_all(&self, rows: BatchStream, sender: &mpsc::Sender<RowMessage>) -> SendOutcome {
+    async fn send_with_retry(
+        &self,
+        rows: BatchStream,
+        sender: &mpsc::Sender<RowMessage>,
+    ) -> SendOutcome {
         let most = self.pending.max_rows;
         match give(rows, most, sender, &self.tracker).await {
             SendOutcome::Failed { error, rows: 0 } if is_out_of_memory(&error) => {
@@ -281,6 +287,6 @@ async fn give(
         if sender.send(Some(Ok(batch))).await.is_err() {
             return SendOutcome::ReceiverDropped;
         }
-        tracker.totals().gave(given);
+        tracker.totals().count_rows(given);
     }
 }

@@ -211,7 +211,7 @@ impl QueryLog {
                     .into_uuid(),
                 database,
                 language,
-                text: shown(&request.text),
+                text: redact(&request.text),
                 trace_id: request.trace_id.clone(),
                 issued: self.world.clock.wall_micros().saturating_mul(1_000),
             },
@@ -320,13 +320,13 @@ impl QueryTracker {
     }
 
     /// Records that the query has its permit.
-    pub(crate) fn acquires_permit(&self) {
+    pub(crate) fn record_permit(&self) {
         let took = self.lap();
         self.query.state().permit = Some(took);
     }
 
     /// Records that the query is planned. A query may be planned again.
-    pub(crate) fn is_planned(&self) {
+    pub(crate) fn record_planned(&self) {
         let took = self.lap();
         let mut state = self.query.state();
         if state.phase == QueryPhase::Received {
@@ -336,7 +336,11 @@ impl QueryTracker {
     }
 
     /// Records that the query executes.
-    pub(crate) fn executes(&self, plan: Arc<dyn ExecutionPlan>, memory: Arc<PeakRecordingPool>) {
+    pub(crate) fn record_execution(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        memory: Arc<PeakRecordingPool>,
+    ) {
         let mut files = FileScans::default();
         files.count(&plan);
         let mut state = self.query.state();
@@ -350,7 +354,7 @@ impl QueryTracker {
     }
 
     /// Records that rows are being sent.
-    pub(crate) fn gives_rows(&self) {
+    pub(crate) fn record_first_rows(&self) {
         self.lap();
         let mut state = self.query.state();
         if state.phase.is_running() {
@@ -359,12 +363,12 @@ impl QueryTracker {
     }
 
     /// Records that all rows were sent.
-    pub(crate) fn succeeds(&self) {
+    pub(crate) fn record_success(&self) {
         self.end(QueryPhase::Success);
     }
 
     /// Records that the query ended with an error.
-    pub(crate) fn fails(&self) {
+    pub(crate) fn record_failure(&self) {
         self.end(QueryPhase::Fail);
     }
 
@@ -445,7 +449,7 @@ fn compute_time(plan: &Arc<dyn ExecutionPlan>) -> Duration {
 }
 
 /// Prepares a text for the log: truncates it and redacts tokens.
-fn shown(text: &str) -> String {
+fn redact(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
     while let Some(place) = rest.find(TOKEN_PREFIX) {
@@ -497,14 +501,14 @@ mod tests {
             let phases = queries.iter().map(|query| query.phase);
             phases.collect()
         };
-        begin(&log, HOME, "a").succeeds();
-        begin(&log, HOME, "b").fails();
+        begin(&log, HOME, "a").record_success();
+        begin(&log, HOME, "b").record_failure();
         drop(begin(&log, HOME, "c"));
         let running = begin(&log, HOME, "d");
-        running.acquires_permit();
-        running.is_planned();
+        running.record_permit();
+        running.record_planned();
         assert_eq!(phases(), ["success", "fail", "cancel", "planned"]);
-        running.gives_rows();
+        running.record_first_rows();
         assert_eq!(phases()[3], "permit");
         running.logged().fail();
         drop(running);
@@ -517,13 +521,13 @@ mod tests {
     fn the_oldest_queries_are_evicted_beyond_the_limits_of_number_and_bytes() {
         let log = log(3);
         for (database, text) in [(1, "a"), (2, "b"), (1, "c"), (2, "d")] {
-            begin(&log, DatabaseId::new(database), text).succeeds();
+            begin(&log, DatabaseId::new(database), text).record_success();
         }
         assert_eq!(texts(&log, None), ["b", "c", "d"]);
         assert_eq!(texts(&log, Some(HOME)), ["c"]);
         let log = self::log(1_000_000);
         for _ in 0..1_000 {
-            begin(&log, HOME, &"x".repeat(100_000)).succeeds();
+            begin(&log, HOME, &"x".repeat(100_000)).record_success();
         }
         let kept: usize = texts(&log, None).iter().map(String::len).sum();
         assert!(
@@ -536,9 +540,9 @@ mod tests {
     fn outcomes_of_queries_are_counted_beyond_the_log() {
         let log = log(1);
         for _ in 0..3 {
-            begin(&log, HOME, "SELECT 1").succeeds();
+            begin(&log, HOME, "SELECT 1").record_success();
         }
-        begin(&log, HOME, "SELECT 2").fails();
+        begin(&log, HOME, "SELECT 2").record_failure();
         drop(begin(&log, HOME, "SELECT 3"));
         let stats = log.totals().stats();
         assert_eq!((stats.succeeded, stats.failed, stats.cancelled), (3, 1, 1));
@@ -547,10 +551,10 @@ mod tests {
     #[test]
     fn texts_are_truncated_and_tokens_redacted() {
         let long = "é".repeat(MAX_TEXT_BYTES);
-        assert!(shown(&long).len() <= MAX_TEXT_BYTES + '…'.len_utf8());
-        assert_eq!(shown("SELECT 1"), "SELECT 1");
+        assert!(redact(&long).len() <= MAX_TEXT_BYTES + '…'.len_utf8());
+        assert_eq!(redact("SELECT 1"), "SELECT 1");
         assert_eq!(
-            shown("SELECT 'apiv3_ab+/=_-Z9' AS a, 'apiv3_x'"),
+            redact("SELECT 'apiv3_ab+/=_-Z9' AS a, 'apiv3_x'"),
             "SELECT 'apiv3_…' AS a, 'apiv3_…'"
         );
     }

@@ -52,7 +52,7 @@ impl Rows {
     }
 
     /// Creates an answer from rows in memory.
-    pub(crate) fn at_hand(rows: RecordBatch) -> Self {
+    pub(crate) fn from_batch(rows: RecordBatch) -> Self {
         Self::new(rows.schema(), Box::pin(stream::iter([Ok(rows)])))
     }
 }
@@ -118,7 +118,7 @@ impl OpenRowStream {
         let next = match select(pin!(self.receiver.recv()), &mut self.over).await {
             Either::Left((next, _)) => next,
             Either::Right(_) => {
-                self.running.fails();
+                self.running.record_failure();
                 return Some((Err(QueryError::Timeout(self.timeout)), None));
             }
         };
@@ -132,13 +132,13 @@ impl OpenRowStream {
                 self.job.done();
                 None
             }
-            None => Some((Err(self.broken_off().await), None)),
+            None => Some((Err(self.end_error().await), None)),
         }
     }
 
     /// Returns the reason why the channel closed without a final message.
-    async fn broken_off(mut self) -> QueryError {
-        self.running.fails();
+    async fn end_error(mut self) -> QueryError {
+        self.running.record_failure();
         match self.job.ended().await {
             true => QueryError::Timeout(self.timeout),
             false => QueryError::Stopped,

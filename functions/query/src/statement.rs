@@ -91,19 +91,19 @@ pub(crate) async fn plan(
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     if sql.contains("_cache")
-        && let Some(planned) = simply(context, sql, &parameters).await
+        && let Some(planned) = plan_simple(context, sql, &parameters).await
     {
         return Ok(planned);
     }
     let state = context.full_session();
-    let plan = logical(&state, sql).await?;
+    let plan = logical_plan(&state, sql).await?;
     let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(is_delete)
         .with_allow_statements(false)
         .verify_plan(&plan)?;
-    Ok(match filled(plan, parameters)? {
+    Ok(match bind_parameters(plan, parameters)? {
         LogicalPlan::Dml(delete) if is_delete => PlannedStatement::Delete(state, delete),
         query => PlannedStatement::Query(state, query),
     })
@@ -111,14 +111,14 @@ pub(crate) async fn plan(
 
 /// Plans a statement that does little more than read a cache. Returns `None` for any other one. A full session then
 /// plans it and reports errors.
-async fn simply(
+async fn plan_simple(
     context: &QueryContext,
     sql: &str,
     parameters: &Parameters,
 ) -> Option<PlannedStatement> {
     let state = context.simple_session();
-    let plan = logical(&state, sql).await.ok()?;
-    let plan = filled(plan, parameters.clone()).ok()?;
+    let plan = logical_plan(&state, sql).await.ok()?;
+    let plan = bind_parameters(plan, parameters.clone()).ok()?;
     is_simple(&plan).then_some(PlannedStatement::Query(state, plan))
 }
 
@@ -158,7 +158,7 @@ fn is_subquery(expr: &Expr) -> bool {
     )
 }
 
-async fn logical(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+async fn logical_plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
     let dialect = state.config().options().sql_parser.dialect;
     let statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
     let plan = state.statement_to_plan(statement).await?;
@@ -174,7 +174,7 @@ async fn logical(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
 }
 
 /// Replaces the placeholders of the plan by values.
-fn filled(plan: LogicalPlan, Parameters(parameters): Parameters) -> Result<LogicalPlan> {
+fn bind_parameters(plan: LogicalPlan, Parameters(parameters): Parameters) -> Result<LogicalPlan> {
     if parameters.is_empty() {
         return Ok(plan);
     }

@@ -58,7 +58,7 @@ impl QueryCounters {
     }
 
     /// Counts rows that were sent.
-    pub(crate) fn gave(&self, rows: usize) {
+    pub(crate) fn count_rows(&self, rows: usize) {
         self.0.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 

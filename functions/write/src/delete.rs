@@ -16,9 +16,9 @@ use neap_wal::{DeleteRequest, WriteError};
 
 use crate::{
     DeleteFailure, WriteFailure, WriteService,
-    proof::{FreshCatalog, prove},
+    proof::{FreshCatalog, revalidate},
     routes::delete_answer,
-    selection::{checked, select},
+    selection::{check_deletes, resolve_selection},
     service::MAX_ROUNDS,
 };
 
@@ -81,7 +81,7 @@ impl WriteService {
         // Take the time before the first wait, because rule W1 measures from the arrival.
         let arrived = self.world.moment();
         validate_database_name(database).map_err(CatalogError::from)?;
-        let find = |catalog: &DatabaseCatalog| select(catalog, selection);
+        let find = |catalog: &DatabaseCatalog| resolve_selection(catalog, selection);
         let database = DatabaseSelector::Name(database, options.only);
         self.delete_in_rounds(database, arrived, options.after, find)
             .await
@@ -97,7 +97,7 @@ impl WriteService {
         let mut last = WriteFailure::Contended;
         for _ in 0..MAX_ROUNDS {
             let id = self.find(database).await?;
-            let proven = prove(&self.catalog, &self.marks, id, Duration::ZERO).await?;
+            let proven = revalidate(&self.catalog, &self.marks, id, Duration::ZERO).await?;
             let Some(name) = live_name(&proven, id, database)? else {
                 continue;
             };
@@ -170,7 +170,7 @@ impl RowDeleter for WriteService {
         arrived: ClockReading,
         after: Option<Stamp>,
     ) -> Result<Stamp, DeleteRowsError> {
-        let find = |catalog: &DatabaseCatalog| checked(catalog, &deletes);
+        let find = |catalog: &DatabaseCatalog| check_deletes(catalog, &deletes);
         let database = DatabaseSelector::Id(database);
         let deleted = self.delete_in_rounds(database, arrived, after, find);
         let stamp = deleted.await?.stamp;

@@ -10,8 +10,8 @@ use neap_schema::DatabaseId;
 
 use crate::{
     WriteFailure, WriteService,
-    proof::{FreshCatalog, prove},
-    schema::{CatalogView, additions, fits},
+    proof::{FreshCatalog, revalidate},
+    schema::{CatalogView, additions, has_tables_and_columns},
     service::{LineProtocolRequest, RoundOutcome, partial},
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct ValidatedWrite {
 
 impl WriteService {
     /// Parses the body, and creates missing tables and columns.
-    pub(crate) async fn judge(
+    pub(crate) async fn validate(
         &self,
         request: &LineProtocolRequest<'_>,
         max_age: Duration,
@@ -36,9 +36,9 @@ impl WriteService {
             return Err(CatalogError::Forbidden.into());
         }
         let Some(database) = found else {
-            return self.judge_new(request).await;
+            return self.validate_for_new_database(request).await;
         };
-        let proven = prove(&self.catalog, &self.marks, database, max_age);
+        let proven = revalidate(&self.catalog, &self.marks, database, max_age);
         let (proven, parsed) = match self.catalog.known_database(database) {
             Some(known) => {
                 // The revalidation requests are sent first, and answered while the body is parsed.
@@ -64,11 +64,11 @@ impl WriteService {
         // Check before anything is changed, and before a `no_sync` request is answered.
         self.writer
             .check_tail(database, &proven.proof(&proven.catalog))?;
-        self.complete(database, proven, parsed).await
+        self.commit_additions(database, proven, parsed).await
     }
 
     /// Validates a body for a database that seems to be missing, and creates the database if rows will be stored.
-    async fn judge_new(
+    async fn validate_for_new_database(
         &self,
         request: &LineProtocolRequest<'_>,
     ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
@@ -148,7 +148,7 @@ impl WriteService {
     }
 
     /// Commits the missing tables and columns.
-    async fn complete(
+    async fn commit_additions(
         &self,
         database: DatabaseId,
         proven: FreshCatalog,
@@ -176,7 +176,7 @@ impl WriteService {
                 Err(error) => return Err(error.into()),
             };
             // A table that was dropped meanwhile has been recreated with only the columns added now.
-            if !fits(&catalog.value, &parsed.tables) {
+            if !has_tables_and_columns(&catalog.value, &parsed.tables) {
                 return Ok(RoundOutcome::Retry(Duration::ZERO, WriteFailure::Contended));
             }
         }

@@ -47,7 +47,7 @@ pub(crate) fn max_age(rules: &ProtocolRules) -> Duration {
 
 /// Returns the catalogs and the manifest head, each revalidated at most `max_age` ago. Younger copies cost no
 /// request; the others are revalidated concurrently.
-pub(crate) async fn prove(
+pub(crate) async fn revalidate(
     catalog: &Catalog,
     marks: &LowWaterMarks,
     database: DatabaseId,

@@ -32,7 +32,7 @@ pub(crate) fn additions(tables: &[TableRows]) -> Vec<TableAddition> {
 }
 
 /// Returns whether a catalog has all tables and columns of the rows, with the same types.
-pub(crate) fn fits(catalog: &DatabaseCatalog, tables: &[TableRows]) -> bool {
+pub(crate) fn has_tables_and_columns(catalog: &DatabaseCatalog, tables: &[TableRows]) -> bool {
     tables.iter().all(|rows| {
         catalog.table(&rows.name).is_some_and(|table| {
             rows.batch.schema_ref().fields().iter().all(|field| {

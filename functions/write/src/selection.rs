@@ -12,7 +12,7 @@ use crate::{DeleteFailure, RowSelection};
 ///
 /// # Errors
 /// Returns an error if the requested table is missing, or if the condition does not fit a table that it applies to.
-pub(crate) fn select(
+pub(crate) fn resolve_selection(
     catalog: &DatabaseCatalog,
     selection: &RowSelection,
 ) -> Result<Vec<RowDelete>, DeleteFailure> {
@@ -52,7 +52,7 @@ pub(crate) fn select(
 ///
 /// # Errors
 /// Returns an error if a table was dropped, or if a condition does not fit its table.
-pub(crate) fn checked(
+pub(crate) fn check_deletes(
     catalog: &DatabaseCatalog,
     deletes: &[RowDelete],
 ) -> Result<Vec<RowDelete>, DeleteFailure> {
@@ -75,7 +75,7 @@ fn resolve(
     for table in tables {
         let condition = of_table(table).resolved(&|name| is_tag(table, name));
         condition.check_limits()?;
-        if condition.time_hull().is_some() {
+        if condition.time_bounds().is_some() {
             deletes.push(RowDelete {
                 table: table.id(),
                 condition,

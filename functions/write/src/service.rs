@@ -20,7 +20,7 @@ use crate::{
     judge::ValidatedWrite,
     marks::LowWaterMarks,
     metrics::WriteMetrics,
-    proof::{self, FreshCatalog, prove},
+    proof::{self, FreshCatalog, revalidate},
     rows::encode,
     turns::CatalogLocks,
 };
@@ -178,7 +178,11 @@ impl WriteService {
         if !delay.is_zero() {
             self.world.clock.sleep(delay).await;
         }
-        if !self.pressure.relieved(&self.world, MAX_PRESSURE_WAIT).await {
+        if !self
+            .pressure
+            .wait_until_relieved(&self.world, MAX_PRESSURE_WAIT)
+            .await
+        {
             return Err(WriteFailure::Busy);
         }
         self.budget
@@ -227,12 +231,12 @@ impl WriteService {
             arrived,
             default_time_ns,
         };
-        let outcome = self.in_rounds(&request, reservation).await;
-        self.note(&request, &outcome);
+        let outcome = self.write_in_rounds(&request, reservation).await;
+        self.record_metrics(&request, &outcome);
         outcome
     }
 
-    fn note(
+    fn record_metrics(
         &self,
         request: &LineProtocolRequest<'_>,
         outcome: &Result<AcceptedWrite, WriteFailure>,
@@ -252,7 +256,7 @@ impl WriteService {
         }
     }
 
-    async fn in_rounds(
+    async fn write_in_rounds(
         &self,
         request: &LineProtocolRequest<'_>,
         reservation: RequestMemoryReservation,
@@ -261,7 +265,7 @@ impl WriteService {
         let mut max_age = self.max_age;
         let mut last = WriteFailure::Contended;
         for _ in 0..MAX_ROUNDS {
-            let judged = match self.judge(request, max_age).await? {
+            let judged = match self.validate(request, max_age).await? {
                 RoundOutcome::Done(judged) => judged,
                 RoundOutcome::Retry(age, because) => {
                     (max_age, last) = (age, because);
@@ -310,7 +314,7 @@ impl WriteService {
         };
         let stamp = if request.options.no_sync && self.settings.no_sync_allowed {
             let write = write(&judged.proven, rows);
-            self.put_later(judged.database, write, reservation.take());
+            self.put_in_background(judged.database, write, reservation.take());
             None
         } else {
             let acknowledged = match self
@@ -319,7 +323,7 @@ impl WriteService {
                 .await
             {
                 Err(expired @ WriteError::ProofExpired { .. }) => {
-                    let Some(proven) = self.prove_again(request, &judged).await? else {
+                    let Some(proven) = self.revalidate_encoded(request, &judged).await? else {
                         return Ok(RoundOutcome::Retry(Duration::ZERO, expired.into()));
                     };
                     self.writer
@@ -334,20 +338,20 @@ impl WriteService {
     }
 
     /// Revalidates the catalogs for encoded rows; `None` if the rows were validated against an outdated catalog.
-    async fn prove_again(
+    async fn revalidate_encoded(
         &self,
         request: &LineProtocolRequest<'_>,
         judged: &ValidatedWrite,
     ) -> Result<Option<FreshCatalog>, WriteFailure> {
         let database = judged.database;
-        let proven = prove(&self.catalog, &self.marks, database, Duration::ZERO).await?;
+        let proven = revalidate(&self.catalog, &self.marks, database, Duration::ZERO).await?;
         let is_current = proven.root.value.database(request.database) == Some(database)
             && proven.catalog.version == judged.catalog.version;
         Ok(is_current.then_some(proven))
     }
 
     /// Puts rows after the answer. Nothing was acknowledged, so a failure is only logged.
-    fn put_later(
+    fn put_in_background(
         &self,
         database: DatabaseId,
         write: WriteRequest,

@@ -152,7 +152,7 @@ fn of(
         }
         (Some("sweep"), _) => Some(EngineEvent::Sweep),
         (None, Some("aws.s3")) => {
-            let (bucket, key) = detail?.names()?;
+            let (bucket, key) = detail?.bucket_and_key()?;
             let segment = segment(bucket.as_deref(), &key, home);
             Some(EngineEvent::NewSegments(segment.into_iter().collect()))
         }
@@ -166,7 +166,7 @@ fn of(
 
 impl EventDetail {
     /// Returns the bucket, if it is named, and the key.
-    fn names(self) -> Option<(Option<String>, String)> {
+    fn bucket_and_key(self) -> Option<(Option<String>, String)> {
         let bucket = self.bucket.map(|bucket| bucket.name);
         Some((bucket, self.object?.key))
     }
@@ -207,7 +207,7 @@ fn put(record: &RawValue, home: &TailLocation) -> Option<SegmentRef> {
     if !event_name?.starts_with("ObjectCreated:") {
         return None;
     }
-    let (bucket, key) = s3?.names()?;
+    let (bucket, key) = s3?.bucket_and_key()?;
     let key = key.replace('+', " ");
     let key = percent_decode_str(&key).decode_utf8().ok()?;
     segment(bucket.as_deref(), &key, home)

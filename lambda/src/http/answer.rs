@@ -132,7 +132,7 @@ pub(super) fn has_body(status: StatusCode) -> bool {
 /// Joins the values of each header and returns `Set-Cookie` values separately, because payload 2.0 allows several
 /// values only for cookies. Values that are not visible ASCII are dropped, because the prelude of a streamed response
 /// can't contain them.
-pub(super) fn one_each(mut headers: HeaderMap) -> (HeaderMap, Vec<String>) {
+pub(super) fn join_values(mut headers: HeaderMap) -> (HeaderMap, Vec<String>) {
     let cookies = take_cookies(&mut headers);
     let joined = headers.keys().filter_map(|name| {
         let values = headers.get_all(name).iter();
@@ -265,7 +265,7 @@ mod tests {
         ] {
             map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        let (headers, cookies) = one_each(map);
+        let (headers, cookies) = join_values(map);
         assert_eq!(
             headers,
             HeaderMap::from_iter([("x-a".parse().unwrap(), HeaderValue::from_static("1, 2"))])

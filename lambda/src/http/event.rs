@@ -273,7 +273,7 @@ impl HttpEvent {
 
     fn uri(&self, source: HttpSource, base_path: &str) -> Result<Uri, EventError> {
         let path = self.path(source);
-        let path = without(path, base_path);
+        let path = strip_segments(path, base_path);
         let set = match self.has_decoded_path(source) {
             true => DECODED_PATH,
             false => PATH,
@@ -297,7 +297,7 @@ impl HttpEvent {
             HttpSource::LoadBalancer { .. } => false,
         };
         match self.stage.as_deref() {
-            Some(stage) if has_stage && stage != "$default" => without(path, stage),
+            Some(stage) if has_stage && stage != "$default" => strip_segments(path, stage),
             _ => path,
         }
     }
@@ -454,7 +454,7 @@ fn header(name: &[u8], value: &RawValue) -> Option<(HeaderName, HeaderValue)> {
 }
 
 /// Removes leading segments from a path, if it starts with them.
-fn without<'a>(path: &'a str, first: &str) -> &'a str {
+fn strip_segments<'a>(path: &'a str, first: &str) -> &'a str {
     let first = first.trim_matches('/');
     let rest = path
         .strip_prefix('/')

@@ -216,13 +216,17 @@ impl HttpFunction {
         let HttpEventRequest { request, .. } =
             match event.into_request(&self.parts.options.base_path) {
                 Ok(incoming) => incoming,
-                Err(error) => return Ok(self.refuse(&asked, &error, refusal(&error)).await),
+                Err(error) => {
+                    return Ok(self
+                        .refuse(&asked, &error, event_error_response(&error))
+                        .await);
+                }
             };
         let work = AssertUnwindSafe(self.serve(&asked, request, left)).catch_unwind();
         let limit = left.saturating_sub(LAST_RESERVE);
         let error = match self.world().timeout(limit, work).await {
             Some(Ok(reply)) => return Ok(reply),
-            Some(Err(panic)) => panicked(panic.as_ref()),
+            Some(Err(panic)) => panic_error(panic.as_ref()),
             None => out_of_time(),
         };
         Ok(self.fail(&asked, error).await)
@@ -292,7 +296,7 @@ impl HttpFunction {
         match self.parts.options.response_streaming {
             true => {
                 let fault = self.parts.fault_of_body;
-                FunctionResponse::StreamingResponse(streamed(response, fault).await)
+                FunctionResponse::StreamingResponse(stream_response(response, fault).await)
             }
             false => FunctionResponse::BufferedResponse(self.buffered(source, response).await),
         }
@@ -314,21 +318,21 @@ impl HttpFunction {
             Ok(CollectedBody::Larger(pieces, rest)) => (pieces, rest),
             Err(error) => {
                 return self
-                    .fault(source, &head, (self.parts.fault_of_body)(error))
+                    .replace_with_error(source, &head, (self.parts.fault_of_body)(error))
                     .await;
             }
         };
         if !head.status.is_success() {
-            return self.shortened(source, &head);
+            return self.drop_body(source, &head);
         }
-        match self.hand_over(&head, pieces, rest).await {
-            Ok(url) => elsewhere(source, &head, &url),
-            Err(error) => self.fault(source, &head, error).await,
+        match self.store_body(&head, pieces, rest).await {
+            Ok(url) => redirect(source, &head, &url),
+            Err(error) => self.replace_with_error(source, &head, error).await,
         }
     }
 
     /// Stores a body in the bucket and returns a URL from which clients can fetch it.
-    async fn hand_over(
+    async fn store_body(
         &self,
         head: &Parts,
         pieces: Vec<Bytes>,
@@ -356,22 +360,27 @@ impl HttpFunction {
     }
 
     /// Returns an error instead of the response that has started, with the headers of every response.
-    async fn fault(&self, source: HttpSource, begun: &Parts, error: ApiError) -> HttpEventResponse {
+    async fn replace_with_error(
+        &self,
+        source: HttpSource,
+        begun: &Parts,
+        error: ApiError,
+    ) -> HttpEventResponse {
         let status = error.kind().status().as_u16();
         tracing::warn!(%error, status, "an answer was not completed");
-        HttpEventResponse::of_error(source, error, without_body(&begun.headers)).await
+        HttpEventResponse::of_error(source, error, without_body_headers(&begun.headers)).await
     }
 
     /// Returns an error response without its body, because the body is too large. It is not redirected to the bucket:
     /// the client would receive it there with a success status.
-    fn shortened(&self, source: HttpSource, head: &Parts) -> HttpEventResponse {
+    fn drop_body(&self, source: HttpSource, head: &Parts) -> HttpEventResponse {
         let limit = self.limit(source);
         tracing::warn!(status = %head.status, limit, "an answer was too large and lost its body");
         let text = format!(
             "the answer has more than {limit} bytes, which is the limit of this function, and is left out"
         );
         let body = json!({ "error": text }).to_string();
-        let headers = without_body(&head.headers);
+        let headers = without_body_headers(&head.headers);
         HttpEventResponse::new(source, head.status, headers, body.into())
     }
 
@@ -385,8 +394,8 @@ impl HttpFunction {
 }
 
 /// Builds a redirect to the URL of the body.
-fn elsewhere(source: HttpSource, head: &Parts, url: &str) -> HttpEventResponse {
-    let mut headers = without_body(&head.headers);
+fn redirect(source: HttpSource, head: &Parts, url: &str) -> HttpEventResponse {
+    let mut headers = without_body_headers(&head.headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // The signer returns a URL, which is a valid header value.
     headers.extend(HeaderValue::from_str(url).ok().map(|url| (LOCATION, url)));
@@ -394,7 +403,7 @@ fn elsewhere(source: HttpSource, head: &Parts, url: &str) -> HttpEventResponse {
 }
 
 /// Returns the headers of a response without those that describe its body.
-fn without_body(headers: &HeaderMap) -> HeaderMap {
+fn without_body_headers(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in BODY_HEADERS {
         headers.remove(name);
@@ -406,7 +415,7 @@ fn without_body(headers: &HeaderMap) -> HeaderMap {
 /// `lambda_runtime` writes its own error text into the body, and a function URL ends the response as if it were
 /// complete (<https://github.com/by-nir/aws-lambda-zig/issues/3>). Therefore the last piece contains the error: JSON
 /// and Parquet become invalid, and a CSV ends with that line.
-async fn streamed(
+async fn stream_response(
     response: Response,
     fault_of_body: BodyErrorMapper,
 ) -> StreamResponse<ReplyStream> {
@@ -442,15 +451,15 @@ async fn streamed(
 }
 
 /// Builds a streamed response from a body in memory.
-pub(crate) async fn in_pieces(response: Response) -> StreamResponse<ReplyStream> {
-    streamed(response, |_| {
+pub(crate) async fn stream_from_memory(response: Response) -> StreamResponse<ReplyStream> {
+    stream_response(response, |_| {
         ApiError::json(Kind::Internal, "the answer broke off")
     })
     .await
 }
 
 fn prelude(head: Parts) -> MetadataPrelude {
-    let (headers, cookies) = answer::one_each(head.headers);
+    let (headers, cookies) = answer::join_values(head.headers);
     MetadataPrelude {
         status_code: head.status,
         headers,
@@ -459,7 +468,7 @@ fn prelude(head: Parts) -> MetadataPrelude {
 }
 
 /// Builds the response to an event that can't be parsed, in the form that the InfluxDB API specifies.
-fn refusal(error: &EventError) -> Response {
+fn event_error_response(error: &EventError) -> Response {
     match error {
         EventError::TooManyHeaders => {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -477,7 +486,7 @@ fn out_of_time() -> ApiError {
 }
 
 /// Logs a panic and returns the error for the client.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ApiError {
+pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> ApiError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(
@@ -505,7 +514,7 @@ mod tests {
             (content.kind.as_str(), content.encoding, content.disposition),
             ("text/csv", Some("gzip".into()), Some("attachment".into()))
         );
-        let answer = elsewhere(HttpSource::V2, &head, "https://store/results/1.csv");
+        let answer = redirect(HttpSource::V2, &head, "https://store/results/1.csv");
         insta::assert_json_snapshot!(answer, @r#"
         {
           "statusCode": 303,

@@ -16,7 +16,7 @@ mod function;
 mod large;
 mod object;
 
-pub(crate) use self::function::{in_pieces, panicked};
+pub(crate) use self::function::{panic_error, stream_from_memory};
 pub use self::{
     answer::HttpEventResponse,
     event::{EventError, HttpEvent, HttpEventRequest, HttpSource},

@@ -9,7 +9,7 @@ const WITHHELD_VARIABLES: [&str; 1] = ["AWS_LAMBDA_RUNTIME_API"];
 
 /// Sources and limits of plugins: the options of `neap serve`, with other defaults.
 #[derive(Args, Clone, Debug)]
-#[command(mut_args(on_lambda))]
+#[command(mut_args(adapt_option))]
 pub struct PluginOptions {
     #[command(flatten)]
     options: neap_assembly::ProcessingOptions,
@@ -23,7 +23,7 @@ impl PluginOptions {
 }
 
 /// Changes the default or help of an option for Lambda, where installed packages are lost with the instance.
-fn on_lambda(option: Arg) -> Arg {
+fn adapt_option(option: Arg) -> Arg {
     match option.get_id().as_str() {
         "plugin_dir" => option.help(
             "A folder with plugins in the package of the function. What is uploaded is kept in the bucket and needs none",

@@ -63,17 +63,17 @@ impl FunctionUnderTest {
     }
 
     /// Sends an event and returns the response or the failure.
-    pub(crate) async fn try_say(
+    pub(crate) async fn try_invoke(
         &self,
         event: &Value,
         left: Duration,
     ) -> Result<Value, EventFailure> {
         let event = RawValue::from_string(event.to_string()).unwrap();
-        self.try_say_raw(&event, left).await
+        self.try_invoke_raw(&event, left).await
     }
 
     /// Sends an event as text and returns the response or the failure.
-    pub(crate) async fn try_say_raw(
+    pub(crate) async fn try_invoke_raw(
         &self,
         event: &RawValue,
         left: Duration,
@@ -97,7 +97,7 @@ impl FunctionUnderTest {
 
     /// Sends an event and returns the response. Panics if the event fails.
     pub(crate) async fn say(&self, event: &Value) -> Value {
-        self.try_say(event, EVENT_TIME).await.unwrap()
+        self.try_invoke(event, EVENT_TIME).await.unwrap()
     }
 }
 

@@ -36,7 +36,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
     });
     // 1 s is reserved for the response.
     let left = Duration::from_millis(1_500);
-    let late = queries.try_say(&event, left).await.unwrap();
+    let late = queries.try_invoke(&event, left).await.unwrap();
     assert_eq!(late["statusCode"], 500, "{late}");
     let body = late["body"].as_str().unwrap();
     assert!(
@@ -51,16 +51,16 @@ async fn an_event_without_time_left_has_an_unknown_outcome() {
     let writes = place.open::<WriteProgram>(OPEN);
     let event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
     let late = writes
-        .try_say(&event, Duration::from_millis(400))
+        .try_invoke(&event, Duration::from_millis(400))
         .await
         .unwrap();
     assert_eq!(late["statusCode"], 503);
     assert_eq!(late["headers"]["retry-after"], "1");
     let compact = place.open::<CompactProgram>(&[]);
     let scheduled = json!({"event": "scheduled"});
-    let late = compact.try_say(&scheduled, Duration::from_secs(4)).await;
+    let late = compact.try_invoke(&scheduled, Duration::from_secs(4)).await;
     assert_eq!(late.unwrap_err().kind, "OutOfTime");
-    assert!(compact.try_say(&scheduled, EVENT_TIME).await.is_ok());
+    assert!(compact.try_invoke(&scheduled, EVENT_TIME).await.is_ok());
 }
 
 /// Converts a write event to payload 1.0, without a request context.
@@ -152,10 +152,10 @@ async fn maintenance_that_fails_for_a_database_is_a_failure() {
     }
     let compact = place.open::<CompactProgram>(&[]);
     let collect = json!({"event": "collect"});
-    assert!(compact.try_say(&collect, EVENT_TIME).await.is_ok());
+    assert!(compact.try_invoke(&collect, EVENT_TIME).await.is_ok());
     damage(&place.path("db/2"));
     let compact = place.open::<CompactProgram>(&[]);
-    let failure = compact.try_say(&collect, EVENT_TIME).await.unwrap_err();
+    let failure = compact.try_invoke(&collect, EVENT_TIME).await.unwrap_err();
     assert_eq!(failure.kind, "Compaction");
     assert!(failure.message.starts_with("database 2: "), "{failure}");
 }
@@ -206,9 +206,9 @@ async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     // `ready` has read the rules of the cluster; `new` can't read them.
     let new = open();
     let (of_ready, of_new, answer) = tokio::join!(
-        ready.try_say(&scheduled, left),
-        new.try_say(&scheduled, left),
-        ready.try_say(&batch, left),
+        ready.try_invoke(&scheduled, left),
+        new.try_invoke(&scheduled, left),
+        ready.try_invoke(&batch, left),
     );
     for failure in [of_ready, of_new] {
         let failure = failure.unwrap_err();

@@ -133,7 +133,7 @@ fn every_mutated_request_gets_a_response_that_its_source_accepts() {
         let text = event.to_string().replace(HALF_SURROGATE, "\\ud800");
         let source = HttpSource::of_event(&text);
         let event = RawValue::from_string(text).unwrap();
-        let answer = runtime.block_on(writes.try_say_raw(&event, EVENT_TIME));
+        let answer = runtime.block_on(writes.try_invoke_raw(&event, EVENT_TIME));
         prop_assert_eq!(answer.is_ok(), source.is_some(), "{:?}", answer);
         if let Ok(answer) = answer {
             let status = answer["statusCode"].as_u64().unwrap();

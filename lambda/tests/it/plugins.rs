@@ -192,7 +192,7 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
     });
     let event = request("POST", "/api/v3/engine/quick", "seconds=0", "");
     let answered = World::system()
-        .timeout(EVENT_TIME / 2, engine.try_say(&event, EVENT_TIME))
+        .timeout(EVENT_TIME / 2, engine.try_invoke(&event, EVENT_TIME))
         .await;
     let answer = answered.unwrap().unwrap();
     assert_eq!(answer["statusCode"], 200, "{answer}");
@@ -209,7 +209,7 @@ async fn messages_are_sent_again_if_the_store_is_too_slow() {
     });
     let event = crate::instance::recorded("engine-queue");
     let answer = engine
-        .try_say(&event, Duration::from_secs(1))
+        .try_invoke(&event, Duration::from_secs(1))
         .await
         .unwrap();
     let messages = event["Records"].as_array().unwrap().len();

@@ -117,7 +117,7 @@ impl FunctionProcess {
     }
 
     /// Waits for the process and returns its exit status.
-    pub(crate) async fn ended(mut self) -> ExitStatus {
+    pub(crate) async fn wait(mut self) -> ExitStatus {
         in_time(self.child.wait()).await.unwrap()
     }
 }
@@ -208,6 +208,6 @@ async fn register(State(api): State<Arc<RuntimeApi>>) -> impl IntoResponse {
 }
 
 /// Sleeps.
-pub(crate) async fn pass(time: Duration) {
+pub(crate) async fn sleep_for(time: Duration) {
     World::system().clock.sleep(time).await;
 }

@@ -171,21 +171,21 @@ async fn an_event_for_another_function_fails() {
     let writes = place.open::<WriteProgram>(OPEN);
     assert!(
         writes
-            .try_say(&recorded("engine-bucket"), left)
+            .try_invoke(&recorded("engine-bucket"), left)
             .await
             .is_err()
     );
     let compact = place.open::<CompactProgram>(&[]);
     assert!(
         compact
-            .try_say(&recorded("query-http-api"), left)
+            .try_invoke(&recorded("query-http-api"), left)
             .await
             .is_err()
     );
     let engine = place.open::<EngineProgram>(OPEN);
     assert!(
         engine
-            .try_say(&recorded("compact-scheduler"), left)
+            .try_invoke(&recorded("compact-scheduler"), left)
             .await
             .is_err()
     );

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
     large,
-    process::{FunctionProcess, pass},
+    process::{FunctionProcess, sleep_for},
 };
 
 const WRITE: &str = env!("CARGO_BIN_EXE_neap-lambda-write");
@@ -50,13 +50,13 @@ async fn batched_writes_are_flushed_when_the_instance_ends() {
     for row in 2..=5 {
         answering.push(writes.send(&write(row)).await);
     }
-    pass(DELIVERY_TIME).await;
+    sleep_for(DELIVERY_TIME).await;
     writes.terminate();
     for answering in answering {
         let said = answering.said().await.expect("it is answered").unwrap();
         assert_eq!(said["statusCode"], 204, "{said}");
     }
-    assert!(writes.ended().await.success());
+    assert!(writes.wait().await.success());
     let queries = place.open::<QueryProgram>(&["--without-auth"]);
     let rows = queries.say(&select("SELECT v FROM t ORDER BY v")).await;
     let rows: Value = serde_json::from_str(rows["body"].as_str().unwrap()).unwrap();
@@ -96,10 +96,10 @@ async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
         ..Faults::default()
     });
     let answering = queries.send(&event).await;
-    pass(DELIVERY_TIME).await;
+    sleep_for(DELIVERY_TIME).await;
     queries.terminate();
     assert_given_up(&answering.said().await.expect("it is answered").unwrap());
-    assert!(queries.ended().await.success());
+    assert!(queries.wait().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,10 +117,10 @@ async fn a_query_that_computes_is_answered_when_the_instance_ends() {
     let sql = "SELECT sum(a.v*b.v-c.v) AS s FROM t a, t b, t c";
     let answering = queries.send(&select(sql)).await;
     // The query takes less than 1 s to start, and much longer to finish.
-    pass(Duration::from_secs(1)).await;
+    sleep_for(Duration::from_secs(1)).await;
     queries.terminate();
     assert_given_up(&answering.said().await.expect("it is answered").unwrap());
-    assert!(queries.ended().await.success());
+    assert!(queries.wait().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +130,7 @@ async fn an_idle_instance_ends() {
     let writes = FunctionProcess::start(WRITE, &directory(&path)).await;
     assert_eq!(writes.say(&write(1)).await.unwrap()["statusCode"], 204);
     writes.terminate();
-    assert!(writes.ended().await.success());
+    assert!(writes.wait().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

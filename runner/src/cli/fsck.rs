@@ -97,7 +97,7 @@ async fn quarantine(
         let catalog = Catalog::new(stores.bucket.clone(), stores.margins, None);
         let is_new = |one: &&LostObject| !lost.iter().any(|before| before == *one);
         for one in set_aside.iter().filter(is_new) {
-            let noted = catalog.note_quarantine(one.id, &one.object, one.rows());
+            let noted = catalog.record_quarantine(one.id, &one.object, one.rows());
             noted.await?;
         }
         all.extend(set_aside);

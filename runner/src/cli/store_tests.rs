@@ -134,7 +134,7 @@ impl ClusterFixture {
         let request = axum::http::Request::post("/api/v3/write_lp?db=db&precision=second");
         let request = request.body(Body::from(line.to_owned())).unwrap();
         let router = neap_write::router(Arc::clone(&self.service));
-        let router = router.layer(axum::Extension(neap_http::Caller::anyone()));
+        let router = router.layer(axum::Extension(neap_http::Caller::unrestricted()));
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 204);
     }

@@ -55,7 +55,7 @@ impl Backoff {
                 status,
                 retry_after,
                 ..
-            } if is_passing(*status) => *retry_after,
+            } if is_retryable(*status) => *retry_after,
             ClientError::Interrupted { .. } => None,
             ClientError::Refused { .. }
             | ClientError::Unreachable { .. }
@@ -77,7 +77,7 @@ impl Backoff {
 }
 
 /// Returns whether a retry may succeed after this status.
-fn is_passing(status: StatusCode) -> bool {
+fn is_retryable(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::TOO_MANY_REQUESTS

@@ -173,13 +173,13 @@ impl Uploader {
                     self.progress.inc(bytes);
                     return Err(UploadError::Lines(lines));
                 }
-                Err(error) => backoff.wait_after(self.in_context(error)).await?,
+                Err(error) => backoff.wait_after(self.classify_error(error)).await?,
             }
         }
     }
 
     /// Makes a connection failure retryable if the server has answered before, because it may be restarting.
-    fn in_context(&self, error: ClientError) -> ClientError {
+    fn classify_error(&self, error: ClientError) -> ClientError {
         match error {
             ClientError::Unreachable { url, reason }
                 if self.was_answered.load(Ordering::Relaxed) =>

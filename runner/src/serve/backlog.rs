@@ -81,7 +81,7 @@ pub(super) struct FlushBacklog {
     triggers: FlushTriggers,
     /// One small entry per database that was ever written to.
     piles: Mutex<BTreeMap<DatabaseId, SegmentBacklog>>,
-    /// Total bytes of all spans. Modified only while `piles` is locked.
+    /// Total bytes of all spans. Modified only while `databases` is locked.
     bytes: AtomicU64,
 }
 
@@ -97,19 +97,19 @@ impl FlushBacklog {
         }
     }
 
-    fn piles(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, SegmentBacklog>> {
+    fn databases(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, SegmentBacklog>> {
         self.piles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the second before which a segment must have been put to be flushed now.
-    fn ripe_second(&self) -> u64 {
+    fn flushable_before(&self) -> u64 {
         self.clock.monotonic().saturating_sub(self.lag).as_secs()
     }
 
     /// Adds a segment.
     pub(super) fn add(&self, database: DatabaseId, bytes: u64) {
         let second = self.clock.monotonic().as_secs();
-        let mut piles = self.piles();
+        let mut piles = self.databases();
         piles.entry(database).or_default().add(second, bytes);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -117,7 +117,7 @@ impl FlushBacklog {
     /// Returns the databases that exceed a flush trigger.
     pub(super) fn due(&self) -> Vec<DatabaseId> {
         let now = self.clock.monotonic();
-        let ripe = self.ripe_second();
+        let ripe = self.flushable_before();
         let FlushTriggers {
             bytes,
             segments,
@@ -131,27 +131,27 @@ impl FlushBacklog {
             let is_time = pile.next_flush.is_some_and(|next| next <= now);
             (is_worth || is_time) && pile.not_before <= now
         };
-        let piles = self.piles();
+        let piles = self.databases();
         let due = piles.iter().filter(|(_, pile)| is_due(pile));
         due.map(|(database, _)| *database).collect()
     }
 
     /// Returns the databases with at least one segment that can be flushed.
-    pub(super) fn ripe(&self) -> Vec<DatabaseId> {
-        let ripe = self.ripe_second();
-        let piles = self.piles();
+    pub(super) fn flushable(&self) -> Vec<DatabaseId> {
+        let ripe = self.flushable_before();
+        let piles = self.databases();
         let ripe = piles.iter().filter(|(_, pile)| pile.before(ripe).is_some());
         ripe.map(|(database, _)| *database).collect()
     }
 
     /// Returns the start time of a flush, to be passed to [`Self::flushed`] after it.
     pub(super) fn now(&self) -> FlushStart {
-        FlushStart(self.ripe_second())
+        FlushStart(self.flushable_before())
     }
 
     /// Removes the segments that could be flushed at `begin`.
     pub(super) fn flushed(&self, database: DatabaseId, begin: FlushStart) {
-        if let Some(pile) = self.piles().get_mut(&database) {
+        if let Some(pile) = self.databases().get_mut(&database) {
             let before = pile.bytes();
             pile.spans.retain(|span| span.second >= begin.0);
             let gone = before - pile.bytes();
@@ -160,27 +160,27 @@ impl FlushBacklog {
     }
 
     /// Returns the number of segments of this process that can be flushed now.
-    pub(super) fn ripe_segments(&self, database: DatabaseId) -> usize {
-        let ripe = self.ripe_second();
-        let piles = self.piles();
+    pub(super) fn flushable_segments(&self, database: DatabaseId) -> usize {
+        let ripe = self.flushable_before();
+        let piles = self.databases();
         let pile = piles.get(&database).and_then(|pile| pile.before(ripe));
         pile.map_or(0, |span| span.segments)
     }
 
     /// Returns the bytes of segments of this process that can be flushed now.
-    pub(super) fn ripe_bytes(&self, database: DatabaseId) -> u64 {
-        let ripe = self.ripe_second();
-        let piles = self.piles();
+    pub(super) fn flushable_bytes(&self, database: DatabaseId) -> u64 {
+        let ripe = self.flushable_before();
+        let piles = self.databases();
         let pile = piles.get(&database).and_then(|pile| pile.before(ripe));
         pile.map_or(0, |span| span.bytes)
     }
 
     /// Plans the next flush of a database whose last flush included `taken` segments of other processes: at the time
-    /// when the same rate reaches a flush trigger again. `most` is the time after which the database is flushed in any
+    /// when the same rate reaches a flush trigger again. `limited_to` is the time after which the database is flushed in any
     /// case.
     pub(super) fn plan_next(&self, database: DatabaseId, taken: usize, most: Duration) {
         let now = self.clock.monotonic();
-        let mut piles = self.piles();
+        let mut piles = self.databases();
         let pile = piles.entry(database).or_default();
         let since = pile.last_flush.map(|last| now.saturating_sub(last));
         pile.last_flush = Some(now);
@@ -197,7 +197,7 @@ impl FlushBacklog {
     /// Postpones the next flush by `pause` after a failed one, regardless of which process wrote the segments.
     pub(super) fn postpone(&self, database: DatabaseId, pause: Duration) {
         let not_before = self.clock.monotonic() + pause;
-        let mut piles = self.piles();
+        let mut piles = self.databases();
         let pile = piles.entry(database).or_default();
         pile.not_before = not_before;
         pile.next_flush = Some(not_before);
@@ -205,7 +205,7 @@ impl FlushBacklog {
 
     /// Returns the number of unflushed segments per database.
     pub(super) fn segments(&self) -> Vec<(DatabaseId, usize)> {
-        let piles = self.piles();
+        let piles = self.databases();
         let sum = |pile: &SegmentBacklog| pile.spans.iter().map(|span| span.segments).sum();
         piles
             .iter()
@@ -215,7 +215,7 @@ impl FlushBacklog {
 
     /// Returns the age of the oldest unflushed segment.
     pub(super) fn oldest(&self) -> Option<Duration> {
-        let piles = self.piles();
+        let piles = self.databases();
         let spans = piles.values().filter_map(|pile| pile.spans.front());
         let second = spans.map(|span| span.second).min()?;
         let now = self.clock.monotonic();
@@ -251,7 +251,7 @@ impl SegmentObserver for SegmentDispatcher {
         self.triggers.segment_put(database, Arc::clone(&segment));
         self.snapshots.segment_put(database, segment);
         if let Some(changed) = &self.changed {
-            changed.note(database);
+            changed.mark(database);
         }
     }
 
@@ -309,7 +309,7 @@ mod tests {
         backlog.add(database, 99);
         clock.to(1010);
         assert_eq!(backlog.due(), []);
-        assert_eq!(backlog.ripe(), [database]);
+        assert_eq!(backlog.flushable(), [database]);
         backlog.add(database, 1);
         assert_eq!(backlog.due(), []);
         clock.to(1016);
@@ -399,7 +399,7 @@ mod tests {
             clock.to(second);
             backlog.add(database, 1);
         }
-        assert_eq!(backlog.piles()[&database].spans.len(), MAX_SPANS);
+        assert_eq!(backlog.databases()[&database].spans.len(), MAX_SPANS);
         assert_eq!(backlog.segments(), [(database, 5_000)]);
     }
 }

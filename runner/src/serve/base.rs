@@ -60,7 +60,7 @@ impl ServerContext {
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
         let catalog = Catalog::new(bucket.clone(), stores.margins, None);
         let catalog = catalog.with_limits(args.limits.of_catalog());
-        let catalog = Arc::new(catalog.of_sole_process(is_sole_writer));
+        let catalog = Arc::new(catalog.with_sole_process(is_sole_writer));
         let rules = catalog.rules().await?;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail_settings = TailReaderSettings {

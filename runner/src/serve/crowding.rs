@@ -63,7 +63,7 @@ impl ConcurrencyLimiter {
     }
 
     /// Wraps the body of a request so that it releases the permit while it arrives.
-    fn with_its_body(&self, request: Request, place: &Arc<RequestPermit>) -> Request {
+    fn wrap_body(&self, request: Request, place: &Arc<RequestPermit>) -> Request {
         if request.body().is_end_stream() {
             return request;
         }
@@ -86,7 +86,7 @@ impl ConcurrencyLimiter {
 
 /// Limits the concurrent requests of the routes. A request counts from its head to the end of the response, except
 /// while its body arrives.
-pub(super) fn limited(
+pub(super) fn limit_concurrency(
     routes: Router,
     limits: RequestLimits,
     metrics: &Metrics,
@@ -113,10 +113,10 @@ pub(super) fn limited(
         },
         turned_away,
     };
-    routes.layer(from_fn_with_state(Arc::new(crowd), admit))
+    routes.layer(from_fn_with_state(Arc::new(crowd), handle_with_permit))
 }
 
-async fn admit(
+async fn handle_with_permit(
     State(crowd): State<Arc<ConcurrencyLimiter>>,
     request: Request,
     next: Next,
@@ -125,8 +125,8 @@ async fn admit(
         Ok(permit) => Arc::new(RequestPermit::of(permit)),
         Err(why) => return crowd.turn_away(why),
     };
-    let answer = next.run(crowd.with_its_body(request, &place)).await;
-    if let Some(why) = place.turned_away() {
+    let answer = next.run(crowd.wrap_body(request, &place)).await;
+    if let Some(why) = place.rejected() {
         return crowd.turn_away(why);
     }
     answer.map(|body| match body.is_end_stream() {

@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(delivery.presence.count(), 2);
             let bytes = body.collect().await.unwrap().to_bytes();
             assert_eq!(bytes.len(), 500);
-            delivery.presence.nobody().await;
+            delivery.presence.wait_until_zero().await;
             assert_eq!(delivery.traffic.stalled.load(Ordering::Relaxed), 0);
         }
     }
@@ -207,7 +207,7 @@ mod tests {
         let delivery = DeliveryFixture::new();
         let mut body = delivery.deliver(pieces(100), Version::HTTP_2);
         assert!(body.frame().await.unwrap().is_ok());
-        delivery.presence.nobody().await;
+        delivery.presence.wait_until_zero().await;
         assert_eq!(delivery.traffic.stalled.load(Ordering::Relaxed), 1);
         let rest = body.collect().await;
         assert!(rest.is_err());
@@ -229,6 +229,6 @@ mod tests {
         let delivery = DeliveryFixture::new();
         let never = stream::pending::<io::Result<Bytes>>();
         drop(delivery.deliver(Body::from_stream(never), Version::HTTP_2));
-        delivery.presence.nobody().await;
+        delivery.presence.wait_until_zero().await;
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct ChangedDatabases {
 
 impl ChangedDatabases {
     /// Marks a database as changed.
-    pub(super) fn note(&self, database: DatabaseId) {
+    pub(super) fn mark(&self, database: DatabaseId) {
         let mut databases = self
             .databases
             .lock()
@@ -85,11 +85,11 @@ mod tests {
     async fn changes_are_reported_once() {
         let changed = ChangedDatabases::default();
         for database in [2, 1, 2] {
-            changed.note(DatabaseId::new(database));
+            changed.mark(DatabaseId::new(database));
         }
         let told: Vec<_> = changed.next().await.into_iter().collect();
         assert_eq!(told, [DatabaseId::new(1), DatabaseId::new(2)]);
-        changed.note(DatabaseId::new(3));
+        changed.mark(DatabaseId::new(3));
         assert_eq!(changed.next().await.len(), 1);
     }
 }

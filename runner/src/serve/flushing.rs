@@ -60,7 +60,7 @@ impl FlushTask {
             let due = match self.pressure.level() {
                 PressureLevel::Low => self.backlog.due(),
                 PressureLevel::High | PressureLevel::Critical | PressureLevel::Full => {
-                    self.backlog.ripe()
+                    self.backlog.flushable()
                 }
             };
             self.flush_all(due, stop).await;
@@ -74,7 +74,7 @@ impl FlushTask {
     /// Flushes all flushable segments once more, at shutdown.
     pub(super) async fn finish(&self) {
         let never = CancellationToken::new();
-        self.flush_all(self.backlog.ripe(), &never).await;
+        self.flush_all(self.backlog.flushable(), &never).await;
     }
 
     /// Flushes databases concurrently. Starts no further flush after `stop`.
@@ -104,8 +104,8 @@ impl FlushTask {
 
     /// Flushes a database until no segment is old enough.
     async fn flush(&self, database: DatabaseId, stop: &CancellationToken) {
-        let own = self.backlog.ripe_segments(database);
-        let mut bytes = self.backlog.ripe_bytes(database);
+        let own = self.backlog.flushable_segments(database);
+        let mut bytes = self.backlog.flushable_bytes(database);
         let mut taken: usize = 0;
         loop {
             let begin = self.backlog.now();
@@ -154,7 +154,7 @@ impl FlushTask {
                 self.writer.observe_tail(database, *mark, *tail);
                 tracing::info!(%database, segments, rows, sections, bytes, "flushed");
                 self.flushed.note(database, self.world.clock.monotonic());
-                self.changed.note(database);
+                self.changed.mark(database);
                 return *more;
             }
             Ok(FlushResult::Skipped(FlushSkipped::NothingToFlush)) => {}

@@ -38,7 +38,7 @@ impl Heartbeat {
             address: Some(address),
         };
         let heartbeat = Self { bucket, record };
-        heartbeat.say(&heartbeat.record).await;
+        heartbeat.write_record(&heartbeat.record).await;
         heartbeat
     }
 
@@ -51,7 +51,7 @@ impl Heartbeat {
                     .clock
                     .sleep(NODE_HEARTBEAT_INTERVAL)
                     .await;
-                self.say(&self.record).await;
+                self.write_record(&self.record).await;
             }
         };
         tokio::select! {
@@ -66,10 +66,10 @@ impl Heartbeat {
             state: NodeState::Stopped,
             ..self.record.clone()
         };
-        self.say(&record).await;
+        self.write_record(&record).await;
     }
 
-    async fn say(&self, record: &NodeRecord) {
+    async fn write_record(&self, record: &NodeRecord) {
         let put = record.put(&self.bucket);
         match self.bucket.world().timeout(RECORD_TIMEOUT, put).await {
             Some(Ok(())) => {}

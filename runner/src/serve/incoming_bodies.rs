@@ -170,22 +170,22 @@ impl BodyTable {
                 .map_or((0, 0), ClientBodies::size)
         };
         while of(self).0 > limits.bodies_of_client {
-            self.give_up(client, |_| true, LimitExceeded::PerClient);
+            self.abort_longest_stalled(client, |_| true, LimitExceeded::PerClient);
         }
         while of(self).1 > limits.stalled_bytes_of_client {
-            self.give_up(client, |entry| entry.is_stalled, LimitExceeded::PerClient);
+            self.abort_longest_stalled(client, |entry| entry.is_stalled, LimitExceeded::PerClient);
         }
         while self.bodies > limits.bodies {
             let Some(largest) = self.largest(|bodies| bodies.size().0) else {
                 return;
             };
-            self.give_up(largest, |_| true, LimitExceeded::Total);
+            self.abort_longest_stalled(largest, |_| true, LimitExceeded::Total);
         }
         while self.stalled_bytes > limits.stalled_bytes {
             let Some(largest) = self.largest(|bodies| bodies.size().1) else {
                 return;
             };
-            self.give_up(largest, |entry| entry.is_stalled, LimitExceeded::Total);
+            self.abort_longest_stalled(largest, |entry| entry.is_stalled, LimitExceeded::Total);
         }
     }
 
@@ -196,7 +196,7 @@ impl BodyTable {
     }
 
     /// Aborts the matching body of a client without progress for the longest time.
-    fn give_up(
+    fn abort_longest_stalled(
         &mut self,
         client: ClientNetwork,
         of: impl Fn(&BodyEntry) -> bool,

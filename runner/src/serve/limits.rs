@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use neap_catalog::CatalogLimits;
-use neap_options::{parse_bytes, parse_count, parse_time};
+use neap_options::{parse_bytes, parse_count, parse_nonzero_duration};
 
 /// Limits on the size and duration of requests and on catalog objects.
 #[derive(Debug, Args)]
@@ -21,11 +21,11 @@ pub(crate) struct LimitArgs {
 
     /// How long a client may take for the head of a request, for the body of a write, and for a piece of the
     /// answer. An idle connection is closed after that, too.
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "30s")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "30s")]
     pub(super) http_timeout: Duration,
 
     /// How long a query may take, from its start to the end of its answer.
-    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub(super) query_timeout: Duration,
 
     /// The most rows of the result of a query; one with more ends with an error. Any number by default.

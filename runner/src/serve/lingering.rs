@@ -32,7 +32,9 @@ pub(super) struct BorrowedConnection {
 }
 
 /// Wraps a connection; the receiver gets it back on drop.
-pub(super) fn lend(connection: TcpStream) -> (BorrowedConnection, oneshot::Receiver<TcpStream>) {
+pub(super) fn borrow_connection(
+    connection: TcpStream,
+) -> (BorrowedConnection, oneshot::Receiver<TcpStream>) {
     let (back, given_back) = oneshot::channel();
     let lent = BorrowedConnection {
         connection: Some(connection),

@@ -30,7 +30,7 @@ use tower::ServiceExt;
 
 use super::{
     delivery::deliver,
-    lingering::{lend, linger},
+    lingering::{borrow_connection, linger},
     opening::FirstBytesTimeout,
     pacing::{MinRateStream, TrafficStats},
     presence::{ActiveCount, ActiveGuard},
@@ -169,7 +169,7 @@ impl Listener {
         }
         drop(self.tcp);
         stopping.cancel();
-        let all_gone = self.stats.open.nobody();
+        let all_gone = self.stats.open.wait_until_zero();
         if self.world.timeout(grace, all_gone).await.is_none() {
             tracing::warn!("requests are under way that did not end in time");
         }
@@ -204,7 +204,7 @@ async fn serve_connection(
     open: ActiveGuard,
 ) {
     let world = &shared.world;
-    let (connection, given_back) = lend(connection);
+    let (connection, given_back) = borrow_connection(connection);
     let connection = MinRateStream::new(
         connection,
         Arc::clone(&world.clock),
@@ -264,7 +264,7 @@ async fn serve_stream(
     let is_over = async {
         tokio::select! {
             () = shared.stop.cancelled() => None,
-            () = requests.nobody_for(idle, world) => Some(patience),
+            () = requests.wait_until_zero_for(idle, world) => Some(patience),
         }
     };
     let rest = tokio::select! {

@@ -107,7 +107,7 @@ impl MemoryPlan {
         }
     }
 
-    /// Returns the number of concurrent queries, at most `most`, such that each gets a useful share of the query
+    /// Returns the number of concurrent queries, at most `limited_to`, such that each gets a useful share of the query
     /// memory.
     pub(super) fn queries_within(&self, most: usize) -> usize {
         most.min((self.queries / USEFUL_QUERY_BYTES).max(2)).max(1)

@@ -38,13 +38,13 @@ impl ActiveCount {
     }
 
     /// Waits until the count is zero.
-    pub(super) async fn nobody(&self) {
+    pub(super) async fn wait_until_zero(&self) {
         // The receiver can't fail, because `self` holds the sender.
         self.0.subscribe().wait_for(|count| *count == 0).await.ok();
     }
 
     /// Waits until the count has been zero for `time`.
-    pub(super) async fn nobody_for(&self, time: Duration, world: &World) {
+    pub(super) async fn wait_until_zero_for(&self, time: Duration, world: &World) {
         let mut count = self.0.subscribe();
         loop {
             count.wait_for(|count| *count == 0).await.ok();
@@ -68,10 +68,12 @@ mod tests {
         let (one, other) = (presence.enter(), presence.enter());
         assert_eq!(presence.count(), 2);
         drop(one);
-        assert!(presence.nobody().now_or_never().is_none());
+        assert!(presence.wait_until_zero().now_or_never().is_none());
         drop(other);
-        presence.nobody().await;
+        presence.wait_until_zero().await;
         let world = World::system();
-        presence.nobody_for(Duration::from_secs(60), &world).await;
+        presence
+            .wait_until_zero_for(Duration::from_secs(60), &world)
+            .await;
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn warn(option: &str, path: &Path, console: &mut Console) {
 /// Warns if more users may access the data directory than `access` allows.
 pub(super) fn warn_of_directory(path: &Path, access: DirectoryAccess, console: &mut Console) {
     if let Some(exposed) = ExposedDirectory::find(path, access) {
-        let (path, remedy) = (path.display(), exposed.remedy());
+        let (path, remedy) = (path.display(), exposed.chmod_mode());
         console.report(format_args!(
             "warning: --data-dir {path}: {exposed}; chmod -R {remedy} {path}"
         ));

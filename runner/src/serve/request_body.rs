@@ -97,7 +97,7 @@ impl RequestPermit {
     }
 
     /// Returns the reason if the request was rejected while its body arrived.
-    pub(super) fn turned_away(&self) -> Option<RequestRejection> {
+    pub(super) fn rejected(&self) -> Option<RequestRejection> {
         self.state().as_ref().err().copied()
     }
 
@@ -168,7 +168,7 @@ impl RequestBody {
     }
 
     /// Releases the permit.
-    fn begin_to_wait(&mut self) {
+    fn release_permit(&mut self) {
         self.place.set(Ok(None));
         let AnnouncedBody { client, bytes } = self.announced;
         self.state = BodyState::Arriving(BodyProgress {
@@ -229,7 +229,7 @@ impl HttpBody for RequestBody {
         loop {
             match &mut this.state {
                 BodyState::HoldsPermit => match Pin::new(&mut this.body).poll_frame(context) {
-                    Poll::Pending => this.begin_to_wait(),
+                    Poll::Pending => this.release_permit(),
                     ready => return ready,
                 },
                 BodyState::Arriving(arrival) => {

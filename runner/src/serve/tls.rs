@@ -150,7 +150,7 @@ impl TlsContext {
         loop {
             world.clock.sleep(CHECK_INTERVAL).await;
             let tls = self.clone();
-            let looked = tokio::task::spawn_blocking(move || tls.look(seen));
+            let looked = tokio::task::spawn_blocking(move || tls.reload(seen));
             seen = match looked.await {
                 Ok(seen) => seen,
                 // The runtime is shutting down.
@@ -160,7 +160,7 @@ impl TlsContext {
     }
 
     /// Loads the files if they have changed and are usable, and returns their contents. An error is logged once.
-    fn look(&self, seen: Option<CertificateContents>) -> Option<CertificateContents> {
+    fn reload(&self, seen: Option<CertificateContents>) -> Option<CertificateContents> {
         let contents = match self.files.read() {
             Ok(contents) => contents,
             Err(error) => {

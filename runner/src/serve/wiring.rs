@@ -276,7 +276,7 @@ fn router(
         body_bytes: args.limits.max_http_request_size,
     };
     // Health endpoints are outside the limit, so that they answer under load.
-    let routes = crowding::limited(routes, limits, metrics, world)
+    let routes = crowding::limit_concurrency(routes, limits, metrics, world)
         .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
         .merge(metrics_routes(metrics.clone()))
         .merge(ready::routes(Readiness {

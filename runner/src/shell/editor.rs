@@ -119,7 +119,7 @@ impl Completer for StatementHelper {
         cursor: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let names = self.names.look();
+        let names = self.names.current();
         let completion = complete::complete(line, cursor, self.language, &names);
         let pairs = completion.candidates.into_iter().map(|candidate| Pair {
             display: candidate.shown,

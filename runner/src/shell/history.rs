@@ -65,7 +65,7 @@ impl HistoryFile {
     ///
     /// The file can't be written.
     pub(super) fn append(&self, entry: &str) -> io::Result<()> {
-        if !may_keep(entry) {
+        if !is_storable(entry) {
             return Ok(());
         }
         if let Some(folder) = self.path.parent() {
@@ -109,7 +109,7 @@ fn new_path(path: &Path) -> PathBuf {
 }
 
 /// Returns whether an entry may be stored: it is not too long, and contains no token.
-pub(super) fn may_keep(entry: &str) -> bool {
+pub(super) fn is_storable(entry: &str) -> bool {
     let lower = entry.to_ascii_lowercase();
     let shows_secret = ["apiv3_", "bearer ", "authorization", "password", "token="]
         .iter()

@@ -94,7 +94,7 @@ impl NameCache {
     }
 
     /// Returns the known names, after a short wait if they are not known.
-    pub(super) fn look(&self) -> Arc<CompletionNames> {
+    pub(super) fn current(&self) -> Arc<CompletionNames> {
         let mut state = self.shared.state();
         let age = state.fetched.map(|at| self.shared.world.elapsed(&at));
         if age.is_none_or(|age| age > MAX_AGE) && !state.is_loading {
@@ -224,7 +224,7 @@ mod tests {
     /// Polls until the response has arrived.
     fn databases(cache: &NameCache) -> Vec<String> {
         loop {
-            let names = cache.look();
+            let names = cache.current();
             if !cache.shared.state().is_loading {
                 return names.databases.clone();
             }
@@ -261,6 +261,6 @@ mod tests {
         };
         let runtime = Runtime::new().unwrap();
         let cache = cache(&runtime, Client::new(&connection).unwrap());
-        assert_eq!(*cache.look(), CompletionNames::default());
+        assert_eq!(*cache.current(), CompletionNames::default());
     }
 }

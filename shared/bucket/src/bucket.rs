@@ -65,7 +65,7 @@ impl Bucket {
         }
     }
 
-    fn seen<T>(
+    fn record_date<T>(
         &self,
         answer: Result<StoreResponse<T>, StoreError>,
     ) -> Result<StoreResponse<T>, StoreError> {
@@ -79,7 +79,7 @@ impl Bucket {
         options: GetOptions,
     ) -> Result<StoreResponse<Get>, StoreError> {
         let key = key.to_string();
-        self.seen(self.store(&key).get(&key, options).await)
+        self.record_date(self.store(&key).get(&key, options).await)
     }
 
     /// Stores an object.
@@ -90,7 +90,7 @@ impl Bucket {
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
         let key = key.to_string();
-        self.seen(self.store(&key).put(&key, body, mode).await)
+        self.record_date(self.store(&key).put(&key, body, mode).await)
     }
 
     /// Lists one page of the keys that start with `request.prefix`.
@@ -98,7 +98,7 @@ impl Bucket {
         &self,
         request: ListRequest<'_>,
     ) -> Result<StoreResponse<ListPage>, StoreError> {
-        self.seen(self.store(request.prefix).list(request).await)
+        self.record_date(self.store(request.prefix).list(request).await)
     }
 
     /// Whether listings of segments are sorted by key.
@@ -114,6 +114,6 @@ impl Bucket {
                 date: None,
             });
         };
-        self.seen(self.store(first).delete(keys).await)
+        self.record_date(self.store(first).delete(keys).await)
     }
 }

@@ -264,7 +264,7 @@ fn given(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|value| !value.is_empty())
 }
 
-fn revealed(secret: &Option<Secret>) -> Option<&str> {
+fn non_empty_secret(secret: &Option<Secret>) -> Option<&str> {
     let text = secret.as_ref().map(Secret::reveal);
     text.filter(|text| !text.is_empty())
 }
@@ -398,7 +398,7 @@ impl StoreConfig {
                 if let Some(account) = given(&self.azure_storage_account) {
                     builder = builder.with_account(account);
                 }
-                if let Some(key) = revealed(&self.azure_storage_access_key) {
+                if let Some(key) = non_empty_secret(&self.azure_storage_access_key) {
                     builder = builder.with_access_key(key);
                 }
                 if let Some(endpoint) = given(&self.azure_endpoint) {
@@ -501,13 +501,13 @@ impl AwsConfig {
         if let Some(path) = &self.aws_credentials_file {
             return Ok(Arc::new(AwsCredentials::from_file(path, world.clone())));
         }
-        let secret = revealed(&self.aws_secret_access_key);
-        match (revealed(&self.aws_access_key_id), secret) {
+        let secret = non_empty_secret(&self.aws_secret_access_key);
+        match (non_empty_secret(&self.aws_access_key_id), secret) {
             (Some(key), Some(secret)) => {
                 let credential = AwsCredential {
                     key_id: key.to_owned(),
                     secret_key: secret.to_owned(),
-                    token: revealed(&self.aws_session_token).map(str::to_owned),
+                    token: non_empty_secret(&self.aws_session_token).map(str::to_owned),
                 };
                 Ok(Arc::new(StaticCredentialProvider::new(credential)))
             }

@@ -100,7 +100,7 @@ impl AwsCredentials {
     }
 
     /// Returns the cached credentials, if they are valid, and whether to renew them now.
-    fn lasting(&self) -> (Option<Arc<AwsCredential>>, bool) {
+    fn cached(&self) -> (Option<Arc<AwsCredential>>, bool) {
         let now = self.world.clock.wall_micros();
         let kept = self.kept();
         let Some(lease) = kept
@@ -131,17 +131,17 @@ impl CredentialProvider for AwsCredentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> Result<Arc<AwsCredential>, object_store::Error> {
-        if let (Some(credential), false) = self.lasting() {
+        if let (Some(credential), false) = self.cached() {
             return Ok(credential);
         }
         let turn = self.turn.try_lock();
-        let _turn = match (turn, self.lasting().0) {
+        let _turn = match (turn, self.cached().0) {
             (Ok(turn), _) => turn,
             (Err(_), Some(credential)) => return Ok(credential),
             (Err(_), None) => self.turn.lock().await,
         };
         // The request that held the lock before may have renewed them, or failed to.
-        let (old, due) = self.lasting();
+        let (old, due) = self.cached();
         let limit = match &old {
             Some(credential) if !due => return Ok(Arc::clone(credential)),
             Some(_) => RENEWAL_TIMEOUT,

@@ -355,7 +355,7 @@ fn land(
     mode: &PutMode,
     held: DirectoryLockGuard,
 ) -> io::Result<PutAndSync> {
-    if !holds(mode, path)? {
+    if !condition_holds(mode, path)? {
         let date = held.now()?;
         let refused = StoreResponse {
             value: Put::Refused,
@@ -378,7 +378,7 @@ fn land(
 }
 
 /// Whether the condition of a put holds. The caller holds the lock.
-fn holds(mode: &PutMode, path: &Path) -> io::Result<bool> {
+fn condition_holds(mode: &PutMode, path: &Path) -> io::Result<bool> {
     let there = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Some(etag(&metadata)),
         Ok(_) => None,

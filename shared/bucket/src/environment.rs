@@ -13,7 +13,7 @@ const OTHER_NAMES: [(&str, &[&str]); 3] = [
 ];
 
 /// Returns the environment variables that set a flag, in order of precedence; empty if the argument is not a flag.
-pub fn variables_of(arg: &Arg) -> Vec<String> {
+pub fn environment_variables_of(arg: &Arg) -> Vec<String> {
     let Some(flag) = arg.get_long() else {
         return Vec::new();
     };
@@ -37,7 +37,7 @@ pub fn with_environment(command: Command) -> Command {
 
 fn with_variables(command: Command, is_set: &dyn Fn(&str) -> bool) -> Command {
     let command = command.mut_args(|arg| {
-        let names = variables_of(&arg);
+        let names = environment_variables_of(&arg);
         let declared = arg.get_env().and_then(|name| name.to_str());
         let shown = declared
             .map(str::to_owned)
@@ -88,9 +88,12 @@ mod tests {
             "AWS_ENDPOINT_URL_S3",
             "AWS_ENDPOINT_URL",
         ];
-        assert_eq!(variables_of(&endpoint), expected);
+        assert_eq!(environment_variables_of(&endpoint), expected);
         let bucket = Arg::new("b").long("bucket").env("INFLUXDB3_BUCKET");
-        assert_eq!(variables_of(&bucket), ["NEAP_BUCKET", "INFLUXDB3_BUCKET"]);
-        assert!(variables_of(&Arg::new("file")).is_empty());
+        assert_eq!(
+            environment_variables_of(&bucket),
+            ["NEAP_BUCKET", "INFLUXDB3_BUCKET"]
+        );
+        assert!(environment_variables_of(&Arg::new("file")).is_empty());
     }
 }

@@ -50,7 +50,7 @@ pub use counting::{CountingStore, OperationCount, OperationCounts};
 pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
 pub use directory::{DirectoryAccess, DirectoryError, DirectoryStore, ExposedDirectory};
 pub use envelope::{FormatError, HEADER_BYTES, ObjectFormat};
-pub use environment::{variables_of, with_environment};
+pub use environment::{environment_variables_of, with_environment};
 pub use fault::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
 pub use links::{ObjectHeaders, ObjectUpload, PresignedObjects};

@@ -10,7 +10,9 @@ use http::Method;
 use object_store::{Attribute, Attributes, ObjectStore, buffered::BufWriter, path::Path};
 use tokio::io::AsyncWriteExt;
 
-use crate::{Key, Operation, StoreError, remote::ObjectStoreBackend, remote::unwatched};
+use crate::{
+    Key, Operation, StoreError, remote::ObjectStoreBackend, remote::error_without_exchange,
+};
 
 /// Size of a part in bytes. S3 accepts up to 10,000 parts of at least 5 MiB.
 const PART_BYTES: usize = 8 << 20;
@@ -50,7 +52,7 @@ impl PresignedObjects {
 
     fn path(&self, operation: Operation, key: &Key) -> Result<Path, StoreError> {
         let key = format!("{}{key}", self.prefix);
-        Path::parse(&key).map_err(|error| unwatched(operation, &key, error.into()))
+        Path::parse(&key).map_err(|error| error_without_exchange(operation, &key, error.into()))
     }
 
     /// Starts the upload of an object. The object does not exist until [`ObjectUpload::finish`].
@@ -83,7 +85,8 @@ impl PresignedObjects {
     pub async fn url(&self, key: &Key, lasts: Duration) -> Result<String, StoreError> {
         let path = self.path(Operation::Get, key)?;
         let url = self.backend.signed_url(Method::GET, &path, lasts).await;
-        let url = url.map_err(|error| unwatched(Operation::Get, path.as_ref(), error))?;
+        let url =
+            url.map_err(|error| error_without_exchange(Operation::Get, path.as_ref(), error))?;
         Ok(url.into())
     }
 }
@@ -102,7 +105,7 @@ impl ObjectUpload {
     /// The store does not answer, or refuses.
     pub async fn put(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let put = self.writer.put(bytes).await;
-        put.map_err(|error| unwatched(Operation::Put, &self.key, error))
+        put.map_err(|error| error_without_exchange(Operation::Put, &self.key, error))
     }
 
     /// Uploads the remaining bytes and completes the object, which becomes visible as a whole.
@@ -111,7 +114,9 @@ impl ObjectUpload {
     /// The store does not answer, or refuses.
     pub async fn finish(mut self) -> Result<(), StoreError> {
         let finished = self.writer.shutdown().await;
-        finished.map_err(|error| unwatched(Operation::Put, &self.key, of_writer(error)))
+        finished.map_err(|error| {
+            error_without_exchange(Operation::Put, &self.key, store_error_of_writer(error))
+        })
     }
 
     /// Aborts the upload. If the store does not answer, the parts remain until a lifecycle rule of the bucket removes
@@ -124,7 +129,7 @@ impl ObjectUpload {
 }
 
 /// Extracts the store's error from the error of a writer.
-fn of_writer(error: io::Error) -> object_store::Error {
+fn store_error_of_writer(error: io::Error) -> object_store::Error {
     let inner = error.downcast::<object_store::Error>();
     inner.unwrap_or_else(|error| object_store::Error::Generic {
         store: "upload",

@@ -26,7 +26,7 @@ use object_store::{
 };
 use tokio::sync::Semaphore;
 
-use self::exchange::{HttpExchange, watched};
+use self::exchange::{HttpExchange, with_exchange};
 pub use self::options::RemoteOptions;
 use crate::{
     ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation, PresignedObjects,
@@ -157,7 +157,7 @@ impl ObjectStoreAdapter {
         call: impl Future<Output = object_store::Result<T>> + Send,
     ) -> Result<StoreResponse<T>, CallFailure> {
         let permit = self.requests.acquire().await;
-        let (outcome, exchange) = watched(call).await;
+        let (outcome, exchange) = with_exchange(call).await;
         drop(permit);
         match outcome {
             Ok(value) => Ok(StoreResponse {
@@ -360,7 +360,7 @@ impl Store for ObjectStoreAdapter {
         let delete = async {
             let deleted = self.delete_all(paths.clone()).await;
             // `object_store` does not retry deletions, although they can be repeated.
-            match deleted.is_err() && exchange::has_waited() {
+            match deleted.is_err() && exchange::had_short_timeout() {
                 true => self.delete_all(paths).await,
                 false => deleted,
             }
@@ -411,7 +411,7 @@ impl CallFailure {
 
 /// Returns the text of an error with that of its innermost cause, because users can fix the innermost cause: an unknown
 /// certificate, a name that does not resolve.
-fn with_root(error: &dyn std::error::Error) -> String {
+fn with_root_cause(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     match causes.last().map(ToString::to_string) {
@@ -421,7 +421,11 @@ fn with_root(error: &dyn std::error::Error) -> String {
 }
 
 /// Converts the error of an operation that ran without an exchange.
-pub(crate) fn unwatched(operation: Operation, key: &str, error: object_store::Error) -> StoreError {
+pub(crate) fn error_without_exchange(
+    operation: Operation,
+    key: &str,
+    error: object_store::Error,
+) -> StoreError {
     let task = OperationContext(operation, key);
     task.failure(error, &HttpExchange::default())
         .into_error(task)
@@ -459,7 +463,7 @@ impl OperationContext<'_> {
         const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
 
         let date = exchange.date;
-        let reason = with_root(&error);
+        let reason = with_root_cause(&error);
         let status = exchange.status.unwrap_or_default();
         let refuses = match error {
             Error::NotModified { .. } => return CallFailure::Unchanged { date },

@@ -106,7 +106,7 @@ impl Stamp {
     }
 
     /// Returns the stamp of the next microsecond for an instance with this salt.
-    pub fn following(self, salt: u16) -> Self {
+    pub fn next_microsecond(self, salt: u16) -> Self {
         Self::new(StoreTime(self.time().0.saturating_add(1)), salt)
     }
 }
@@ -173,7 +173,7 @@ mod tests {
         assert!(early < late);
         assert_eq!(early.time().micros(), 1_700_000_000_000_000);
         assert_eq!(Stamp::end_of(early.time()), early);
-        assert_eq!(early.following(7), Stamp::new(late.time(), 7));
+        assert_eq!(early.next_microsecond(7), Stamp::new(late.time(), 7));
     }
 
     #[test]

@@ -63,9 +63,12 @@ pub(crate) fn coverage<'a>(
 }
 
 /// Returns the conditions that can hold for a point with a time from `min` to `max`.
-pub(crate) fn meeting<'a>(deletes: &[&'a Condition], (min, max): (i64, i64)) -> Vec<&'a Condition> {
+pub(crate) fn overlapping_conditions<'a>(
+    deletes: &[&'a Condition],
+    (min, max): (i64, i64),
+) -> Vec<&'a Condition> {
     let meets = |condition: &&&Condition| {
-        let hull = condition.time_hull();
+        let hull = condition.time_bounds();
         hull.is_some_and(|(first, last)| first <= max && min <= last)
     };
     deletes.iter().filter(meets).copied().collect()

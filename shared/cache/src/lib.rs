@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `filter` | filters on the values of key columns |
 //! | `codes`, `union` | tags as integers; the union of two dictionaries |
-//! | `narrow` | the rows of a sorted layer that pass filters |
+//! | `select_rows` | the rows of a sorted layer that pass filters |
 //! | `coverage` | whether a delete covers all, none or some of the points of a key |
 //! | `groups` | the keys of a tail |
 //! | `time` | removal of rows that are too old |

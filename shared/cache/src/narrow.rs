@@ -118,7 +118,11 @@ impl LayerSelection {
 }
 
 /// Returns the rows whose codes are all in `sets`, of a layer that is sorted by `columns`.
-pub(crate) fn narrow(columns: &[TagColumn<'_>], sets: &[CodeSet], rows: usize) -> LayerSelection {
+pub(crate) fn select_rows(
+    columns: &[TagColumn<'_>],
+    sets: &[CodeSet],
+    rows: usize,
+) -> LayerSelection {
     let mut left = LayerSelection::all(rows);
     let mut is_sorted = true;
     for (column, set) in columns.iter().zip(sets) {

@@ -74,8 +74,8 @@ pub fn decode_last(
         definition: shape.definition(),
     };
     let (rows, complete_from) = header.decode(key, object)?;
-    let rows =
-        neap_points::conform(&rows, shape.schema()).map_err(|error| damaged(error.to_string()))?;
+    let rows = neap_points::conform_to_schema(&rows, shape.schema())
+        .map_err(|error| damaged(error.to_string()))?;
     let layer =
         LastRows::new(shape, rows, complete_from).map_err(|error| damaged(error.to_string()))?;
     if !layer.is_in_order(shape)? {

@@ -151,7 +151,7 @@ fn the_object_of_another_definition_with_the_id_of_this_one_is_refused() {
 #[test]
 fn an_updated_layer_keeps_its_definition() {
     let shape = last_shape(true);
-    let layer = last().fitted(&shape).unwrap();
+    let layer = last().conform_to(&shape).unwrap();
     let layer = layer.without(&shape, &[], Some(5)).unwrap();
     let layer = layer.merged(&shape, &last(), 6).unwrap();
     let object = encode_last(CACHE, 1, &layer).unwrap();

@@ -8,7 +8,7 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use neap_catalog::Table;
-use neap_points::{TableChange, fold, survivors};
+use neap_points::{TableChange, apply_deletes, fold};
 use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
@@ -138,7 +138,7 @@ pub(crate) fn scan<'a>(
         TableHistoryStep::Write(rows) => TableChange::Rows(batch(rows)),
         TableHistoryStep::Delete(condition) => TableChange::Delete(condition),
     });
-    let left = survivors(history.collect()).unwrap();
+    let left = apply_deletes(history.collect()).unwrap();
     let all = fold(&tags(is_wide), &schema(is_wide), &left).unwrap();
     let starts = (0..all.num_rows()).step_by(rows_per_batch);
     // In an order that differs from that of the rows.

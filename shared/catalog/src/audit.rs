@@ -79,13 +79,13 @@ impl AuditLog {
         };
         self.0.push(Arc::new(entry));
         while self.0.len() > MAX_AUDIT_ENTRIES {
-            self.forget_one();
+            self.evict_one();
         }
     }
 
     /// Removes the oldest entry of the token with the most entries, so that a token with many changes evicts its own
     /// entries and not those of others.
-    fn forget_one(&mut self) {
+    fn evict_one(&mut self) {
         let mut counts: BTreeMap<Option<TokenId>, usize> = BTreeMap::new();
         for entry in &self.0 {
             *counts.entry(entry.token_id).or_default() += 1;
@@ -99,7 +99,7 @@ impl AuditLog {
     }
 
     /// Returns the entry that was added to this log since `base`.
-    pub(crate) fn added_to(&self, base: &Self) -> Option<Arc<AuditEntry>> {
+    pub(crate) fn new_entry_since(&self, base: &Self) -> Option<Arc<AuditEntry>> {
         let added = self.0.last()?;
         let there = base.0.last().is_some_and(|last| Arc::ptr_eq(last, added));
         (!there).then(|| Arc::clone(added))
@@ -120,7 +120,7 @@ impl AuditLog {
 }
 
 /// Logs a committed entry to the process log. `database` is `None` for a change of the root catalog.
-pub(crate) fn tell(entry: Option<Arc<AuditEntry>>, database: Option<DatabaseId>) {
+pub(crate) fn log_change(entry: Option<Arc<AuditEntry>>, database: Option<DatabaseId>) {
     let Some(entry) = entry else {
         return;
     };
@@ -200,7 +200,7 @@ mod tests {
         catalog.delete_table(id, "t", HardDelete::Never).await?;
         catalog.undelete_table(id, "t", Some("u")).await?;
         let lost = "3 rows".to_owned();
-        catalog.note_quarantine(id, "tail/1/x", lost).await?;
+        catalog.record_quarantine(id, "tail/1/x", lost).await?;
         catalog.delete_database("db", HardDelete::Never).await?;
         catalog.undelete_database("db", None).await?;
         catalog.create_admin_token().await?;

@@ -164,7 +164,7 @@ impl DatabaseCatalog {
     ) -> Result<Arc<LastCacheDefinition>, CatalogError> {
         let (next, in_all) = (self.next_cache, self.cache_ids().count());
         let table = self.table_with_caches(&new.table)?;
-        let cache = Arc::new(new.defined(next, table)?);
+        let cache = Arc::new(new.define(next, table)?);
         if table.last_cache(&cache.name).is_some() {
             return Err(already_exists(&cache.name));
         }
@@ -180,7 +180,7 @@ impl DatabaseCatalog {
     ) -> Result<Arc<DistinctCacheDefinition>, CatalogError> {
         let (next, in_all) = (self.next_cache, self.cache_ids().count());
         let table = self.table_with_caches(&new.table)?;
-        let cache = Arc::new(new.defined(next, table)?);
+        let cache = Arc::new(new.define(next, table)?);
         if table.distinct_cache(&cache.name).is_some() {
             return Err(already_exists(&cache.name));
         }
@@ -202,7 +202,7 @@ impl DatabaseCatalog {
 }
 
 impl NewLastCache {
-    fn defined(&self, id: CacheId, table: &Table) -> Result<LastCacheDefinition, CatalogError> {
+    fn define(&self, id: CacheId, table: &Table) -> Result<LastCacheDefinition, CatalogError> {
         let keys = match &self.key_columns {
             None => table.tags().collect(),
             Some(names) => self.keys(names, table)?,
@@ -268,7 +268,7 @@ fn values(
 }
 
 impl NewDistinctCache {
-    fn defined(&self, id: CacheId, table: &Table) -> Result<DistinctCacheDefinition, CatalogError> {
+    fn define(&self, id: CacheId, table: &Table) -> Result<DistinctCacheDefinition, CatalogError> {
         if self.columns.is_empty() {
             return Err(invalid("no columns provided when creating distinct cache"));
         }

@@ -98,7 +98,7 @@ impl Catalog {
                 RegisterChange::Put(found.clone(), ())
             })
         };
-        let (root, ()) = settled(self.root.commit(Some(root), change).await?)?;
+        let (root, ()) = commit_result(self.root.commit(Some(root), change).await?)?;
         Ok(root)
     }
 
@@ -120,7 +120,7 @@ impl Catalog {
 
     /// Returns the newest cached catalog of a database, without a request.
     pub fn known_database(&self, database: DatabaseId) -> Option<VersionedValue<DatabaseCatalog>> {
-        self.register(database).held()
+        self.register(database).cached_value()
     }
 
     /// Returns the newest cached catalogs of all databases, without a request.
@@ -128,7 +128,7 @@ impl Catalog {
         let cache = self.cache();
         let known = cache.registers();
         known
-            .filter_map(|(database, register)| Some((database, register.held()?)))
+            .filter_map(|(database, register)| Some((database, register.cached_value()?)))
             .collect()
     }
 
@@ -139,7 +139,10 @@ impl Catalog {
         name: &str,
         max_age: Duration,
     ) -> Result<Option<DatabaseId>, CatalogError> {
-        let begun = self.root.held().map(|held| (held.version, held.proven));
+        let begun = self
+            .root
+            .cached_value()
+            .map(|held| (held.version, held.proven));
         let root = self.root(max_age).await?;
         let found = root.value.database(name);
         if found.is_some() || begun != Some((root.version, root.proven)) {
@@ -168,7 +171,7 @@ impl Catalog {
 }
 
 /// Converts the outcome of a commit to its value and result, or to a [`CatalogError`].
-pub(crate) fn settled<T, R>(
+pub(crate) fn commit_result<T, R>(
     outcome: CommitOutcome<T, R, CatalogError>,
 ) -> Result<(VersionedValue<T>, R), CatalogError> {
     match outcome {

@@ -7,7 +7,7 @@ use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN, TableId};
 
 use crate::{
     ANY_AGE, Catalog, CatalogError, DatabaseCatalog, RootCatalog, TableAddition, audit,
-    catalog::settled, validate_database_name,
+    catalog::commit_result, validate_database_name,
 };
 
 /// Why a database is created: only an explicit creation is recorded in the audit log.
@@ -136,7 +136,7 @@ impl Catalog {
         tags: &[String],
         fields: &[(String, ColumnType)],
     ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
-        self.create_table_kept_for(database, name, tags, fields, None)
+        self.create_table_with_retention(database, name, tags, fields, None)
             .await
     }
 
@@ -144,7 +144,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of [`create_table`](Self::create_table).
-    pub async fn create_table_kept_for(
+    pub async fn create_table_with_retention(
         &self,
         database: DatabaseId,
         name: &str,
@@ -253,7 +253,7 @@ impl Catalog {
     ///
     /// # Errors
     /// An error of the commit.
-    pub async fn note_quarantine(
+    pub async fn record_quarantine(
         &self,
         database: DatabaseId,
         object: &str,
@@ -302,7 +302,7 @@ impl Catalog {
         let change = |base: &VersionedValue<DatabaseCatalog>| {
             let mut catalog = DatabaseCatalog::clone(&base.value);
             let (changed, result) = change(&mut catalog)?;
-            noted = catalog.audit.added_to(&base.value.audit);
+            noted = catalog.audit.new_entry_since(&base.value.audit);
             Ok(if changed {
                 RegisterChange::Put(catalog, result)
             } else {
@@ -310,8 +310,8 @@ impl Catalog {
             })
         };
         let outcome = self.register(database).commit(known, change).await?;
-        let (catalog, result) = settled(outcome)?;
-        audit::tell(noted, Some(database));
+        let (catalog, result) = commit_result(outcome)?;
+        audit::log_change(noted, Some(database));
         self.cache().note(database, catalog.version, &catalog.value);
         Ok((catalog, result))
     }

@@ -17,7 +17,7 @@ use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     Catalog, CatalogError, DatabaseCatalog, HardDelete, PurgeState, Table, audit::AuditLog,
-    catalog::settled, validate_database_name,
+    catalog::commit_result, validate_database_name,
 };
 
 /// Maximum time from the creation of a copy to its publication.
@@ -92,7 +92,7 @@ impl Catalog {
         let change = |_: &VersionedValue<DatabaseCatalog>| {
             Ok::<_, CatalogError>(RegisterChange::Put(copy.clone(), ()))
         };
-        let (catalog, ()) = settled(self.register(id).commit(None, change).await?)?;
+        let (catalog, ()) = commit_result(self.register(id).commit(None, change).await?)?;
         Ok(DatabaseCopy {
             id,
             hidden_name,

@@ -12,7 +12,7 @@ use crate::{
     caches,
     deletion::{DroppedEntry, find_dropped},
     index::NameIndex,
-    limits::beyond,
+    limits::exceeded_limit,
     root, trigger_changes,
 };
 
@@ -213,7 +213,7 @@ impl DatabaseCatalog {
     fn check_limit(&self, elsewhere: usize, limits: &CatalogLimits) -> Result<(), CatalogError> {
         if limits.tables.is_some() {
             let count = self.tables().count() + elsewhere;
-            if let Some(limit) = beyond(count + 1, limits.tables) {
+            if let Some(limit) = exceeded_limit(count + 1, limits.tables) {
                 return Err(LimitError::Tables { count, limit }.into());
             }
         }

@@ -21,7 +21,7 @@ use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     ANY_AGE, Catalog, CatalogError, DatabaseAction, DatabaseCatalog, DatabaseEntry, HardDelete,
-    PurgeState, RootCatalog, audit, catalog::settled, validate_database_name,
+    PurgeState, RootCatalog, audit, catalog::commit_result, validate_database_name,
 };
 
 impl Catalog {
@@ -308,15 +308,15 @@ impl Catalog {
         let change = |base: &VersionedValue<RootCatalog>| {
             let mut root = RootCatalog::clone(&base.value);
             let (changed, result) = change(&mut root)?;
-            noted = root.audit.added_to(&base.value.audit);
+            noted = root.audit.new_entry_since(&base.value.audit);
             Ok(if changed {
                 RegisterChange::Put(root, result)
             } else {
                 RegisterChange::Keep(result)
             })
         };
-        let (_, result) = settled(self.root.commit(Some(known), change).await?)?;
-        audit::tell(noted, None);
+        let (_, result) = commit_result(self.root.commit(Some(known), change).await?)?;
+        audit::log_change(noted, None);
         Ok(result)
     }
 }

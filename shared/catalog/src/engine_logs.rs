@@ -274,7 +274,7 @@ struct SaveGuard<'a> {
 impl Drop for SaveGuard<'_> {
     fn drop(&mut self) {
         if let Some(unsaved) = self.logs.unsaved().get_mut(&self.database) {
-            unsaved.settle(self.is_saved);
+            unsaved.finish_save(self.is_saved);
         }
     }
 }

@@ -80,6 +80,6 @@ pub enum LimitError {
 }
 
 /// Returns `limit` if `count` exceeds it.
-pub(crate) fn beyond(count: usize, limit: Option<usize>) -> Option<usize> {
+pub(crate) fn exceeded_limit(count: usize, limit: Option<usize>) -> Option<usize> {
     limit.filter(|limit| count > *limit)
 }

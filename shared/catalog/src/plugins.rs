@@ -117,7 +117,7 @@ impl Catalog {
 
     /// Marks a database as one with triggers. Called before its first trigger is committed, so that a search for
     /// triggers that starts from the root catalog finds it.
-    pub(crate) async fn expect_triggers(&self, database: DatabaseId) -> Result<(), CatalogError> {
+    pub(crate) async fn mark_has_triggers(&self, database: DatabaseId) -> Result<(), CatalogError> {
         // The mark is never removed, so an outdated catalog suffices.
         let known = self.root(ANY_AGE).await?;
         self.change_known_root(known, |root| Ok((root.set_has_triggers(database)?, ())))

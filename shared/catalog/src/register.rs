@@ -90,13 +90,13 @@ impl<T: RegisterRead> CachedRegister<T> {
     }
 
     /// Returns the newest known value, whatever its age.
-    pub(crate) fn held(&self) -> Option<VersionedValue<T>> {
+    pub(crate) fn cached_value(&self) -> Option<VersionedValue<T>> {
         self.state().held.as_ref().map(|held| held.value.clone())
     }
 
     /// Returns the value if it was confirmed at most `max_age` ago, by the store's clock and by both clocks of this
     /// machine.
-    fn young(&self, max_age: Duration) -> Option<VersionedValue<T>> {
+    fn fresh_value(&self, max_age: Duration) -> Option<VersionedValue<T>> {
         if max_age.is_zero() {
             return None;
         }
@@ -108,7 +108,7 @@ impl<T: RegisterRead> CachedRegister<T> {
     }
 
     /// Returns the outcome of the last request if that began after `arrived`.
-    fn asked_after(&self, arrived: u64) -> Option<Result<VersionedValue<T>, RegisterError>> {
+    fn outcome_since(&self, arrived: u64) -> Option<Result<VersionedValue<T>, RegisterError>> {
         let state = self.state();
         if state.asked < arrived {
             return None;
@@ -122,19 +122,22 @@ impl<T: RegisterRead> CachedRegister<T> {
     /// Returns the value, confirmed current at most `max_age` ago. With `max_age` zero, the confirming request begins
     /// after this call.
     pub async fn get(&self, max_age: Duration) -> Result<VersionedValue<T>, RegisterError> {
-        if let Some(value) = self.young(max_age) {
+        if let Some(value) = self.fresh_value(max_age) {
             return Ok(value);
         }
         let arrived = self.ticket();
         let _turn = self.turn.lock().await;
-        if let Some(outcome) = self.asked_after(arrived) {
+        if let Some(outcome) = self.outcome_since(arrived) {
             return outcome;
         }
-        if let Some(value) = self.young(max_age) {
+        if let Some(value) = self.fresh_value(max_age) {
             return Ok(value);
         }
         let begun = self.begin();
-        let outcome = self.read().await.map(|value| self.offer(value, begun));
+        let outcome = self
+            .read()
+            .await
+            .map(|value| self.store_value(value, begun));
         let mut state = self.state();
         state.asked = begun.ticket;
         state.error = outcome.as_ref().err().cloned();
@@ -142,7 +145,7 @@ impl<T: RegisterRead> CachedRegister<T> {
     }
 
     async fn read(&self) -> Result<VersionedValue<T>, RegisterError> {
-        let held = self.held();
+        let held = self.cached_value();
         let read = self.register.read(held.as_ref());
         let answer = self.bucket.world().timeout(READ_TIMEOUT, read).await;
         answer.unwrap_or_else(|| {
@@ -158,7 +161,7 @@ impl<T: RegisterRead> CachedRegister<T> {
     /// Stores a value that a request confirmed, and returns the newest value. A commit that ran concurrently may have
     /// stored a newer one, which then stays. A newer version that was stored before the request began is replaced,
     /// because then the register itself went back, for example by a restore of the bucket.
-    fn offer(&self, value: VersionedValue<T>, begun: RequestStart) -> VersionedValue<T> {
+    fn store_value(&self, value: VersionedValue<T>, begun: RequestStart) -> VersionedValue<T> {
         let mut state = self.state();
         if let Some(held) = &state.held
             && held.value.version > value.version
@@ -183,7 +186,7 @@ impl<T: RegisterValue> CachedRegister<T> {
         change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E>,
     ) -> Result<CommitOutcome<T, R, E>, RegisterError> {
         let begun = self.begin();
-        let known = known.or_else(|| self.held());
+        let known = known.or_else(|| self.cached_value());
         let shown = known.as_ref().map(|it| (Arc::clone(&it.value), it.proven));
         let mut outcome = self.register.commit(known, change).await?;
         if let CommitOutcome::Committed { current, .. } = &mut outcome {
@@ -192,8 +195,8 @@ impl<T: RegisterValue> CachedRegister<T> {
                 Arc::ptr_eq(&value, &current.value) && proven == current.proven
             });
             if !unproven {
-                *current = self.offer(current.clone(), begun);
-            } else if let Some(held) = self.held() {
+                *current = self.store_value(current.clone(), begun);
+            } else if let Some(held) = self.cached_value() {
                 *current = held;
             }
         }
@@ -318,13 +321,13 @@ mod tests {
             panic!("the register is gone");
         };
         register.commit(None, found).await.unwrap();
-        assert_eq!(register.held().unwrap().version, 2);
+        assert_eq!(register.cached_value().unwrap().version, 2);
         let restore = stage.bucket.put(&key, backup.bytes, PutMode::Overwrite);
         restore.await.unwrap();
         assert_eq!(register.get(Duration::ZERO).await.unwrap().version, 1);
         assert_eq!(register.get(MINUTE).await.unwrap().version, 1);
         register.commit(None, found).await.unwrap();
-        assert_eq!(register.held().unwrap().version, 2);
+        assert_eq!(register.cached_value().unwrap().version, 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -339,12 +342,12 @@ mod tests {
         });
         commit.await.unwrap();
         let begun = *after_the_commit_began.get().unwrap();
-        assert_eq!(register.offer(old.clone(), begun).version, 1);
+        assert_eq!(register.store_value(old.clone(), begun).version, 1);
         let keep = |_: &VersionedValue<RootCatalog>| Ok::<_, ()>(RegisterChange::Keep(()));
         let outcome = register.commit(Some(old), keep).await.unwrap();
         assert!(
             matches!(outcome, CommitOutcome::Committed { current, .. } if current.version == 1)
         );
-        assert_eq!(register.held().unwrap().version, 1);
+        assert_eq!(register.cached_value().unwrap().version, 1);
     }
 }

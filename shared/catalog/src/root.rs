@@ -12,7 +12,7 @@ use crate::{
     audit::AuditLog,
     deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
     index::NameIndex,
-    limits::beyond,
+    limits::exceeded_limit,
     tokens::TokenSet,
 };
 
@@ -251,7 +251,7 @@ impl RootCatalog {
     }
 
     fn check_limit(&self, limits: &CatalogLimits) -> Result<(), CatalogError> {
-        if let Some(limit) = beyond(self.live_databases().count() + 1, limits.databases) {
+        if let Some(limit) = exceeded_limit(self.live_databases().count() + 1, limits.databases) {
             return Err(LimitError::Databases { limit }.into());
         }
         Ok(())

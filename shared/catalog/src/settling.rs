@@ -28,7 +28,7 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Catalog {
     /// Sets whether this process is the only known one on its bucket. Drops of a sole process are answered immediately.
-    pub fn of_sole_process(mut self, is_sole: bool) -> Self {
+    pub fn with_sole_process(mut self, is_sole: bool) -> Self {
         *self.is_sole.get_mut() = is_sole;
         self
     }
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sole_process_answers_a_drop_immediately() {
         let stage = CatalogFixture::new();
-        let catalog = stage.instance().of_sole_process(true);
+        let catalog = stage.instance().with_sole_process(true);
         let clock = &stage.bucket.world().clock;
         let begun = clock.monotonic();
         catalog.create_database("db", None).await.unwrap();

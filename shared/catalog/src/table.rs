@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CatalogError, CatalogLimits, Deletion, DistinctCacheDefinition, LastCacheDefinition,
-    LimitError, deletion::original_name, index::NameIndex, limits::beyond,
+    LimitError, deletion::original_name, index::NameIndex, limits::exceeded_limit,
 };
 
 /// A column of a table.
@@ -177,12 +177,12 @@ impl Table {
             return Err(reserved());
         }
         // `time` is not counted: of n columns, n - 1 are tags and fields, and the new one is added to them.
-        if let Some(limit) = beyond(self.columns.len(), limits.columns_per_table) {
+        if let Some(limit) = exceeded_limit(self.columns.len(), limits.columns_per_table) {
             return Err(LimitError::Columns { limit }.into());
         }
         if wanted == ColumnType::Tag
             && limits.tags_per_table.is_some()
-            && let Some(limit) = beyond(self.tags().count() + 1, limits.tags_per_table)
+            && let Some(limit) = exceeded_limit(self.tags().count() + 1, limits.tags_per_table)
         {
             return Err(LimitError::Tags { limit }.into());
         }

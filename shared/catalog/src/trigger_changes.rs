@@ -57,7 +57,7 @@ impl Catalog {
         new: &NewTrigger,
     ) -> Result<Arc<Trigger>, CatalogError> {
         check(new)?;
-        self.expect_triggers(database).await?;
+        self.mark_has_triggers(database).await?;
         self.change_triggers(database, |catalog, now| {
             let trigger = catalog.add_trigger(new, now)?;
             let detail = Some(format!("of plugin {}", new.plugin));

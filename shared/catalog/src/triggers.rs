@@ -39,7 +39,7 @@ pub enum TriggerSpecification {
 
 impl TriggerSpecification {
     /// Returns whether writes make it run.
-    pub fn is_of_writes(&self) -> bool {
+    pub fn runs_on_writes(&self) -> bool {
         matches!(
             self,
             Self::SingleTableWalWrite { .. } | Self::AllTablesWalWrite
@@ -57,7 +57,7 @@ impl TriggerSpecification {
     }
 
     /// Returns whether it runs on a schedule.
-    pub fn is_of_time(&self) -> bool {
+    pub fn is_scheduled(&self) -> bool {
         matches!(self, Self::Schedule { .. } | Self::Every { .. })
     }
 }

@@ -88,11 +88,11 @@ impl TimestampFormatter {
             self.put(MONTH, month);
             self.put(DAY, day_of_month);
         }
-        let second_of_day = small(seconds.rem_euclid(SECONDS_PER_DAY));
+        let second_of_day = to_usize(seconds.rem_euclid(SECONDS_PER_DAY));
         self.put(HOUR, second_of_day / 3600);
         self.put(MINUTE, second_of_day / 60 % 60);
         self.put(SECOND, second_of_day % 60);
-        let end = self.put_fraction(small(nanoseconds));
+        let end = self.put_fraction(to_usize(nanoseconds));
         self.text[end..end + self.suffix.len()].copy_from_slice(self.suffix);
         self.end = end + self.suffix.len();
         self.last = Some((value, day));
@@ -145,7 +145,7 @@ fn split(value: i64, unit: TimeUnit) -> (i64, i64) {
 }
 
 /// Converts a number known to be small and not negative.
-fn small(number: i64) -> usize {
+fn to_usize(number: i64) -> usize {
     usize::try_from(number).unwrap_or(0)
 }
 
@@ -175,7 +175,7 @@ fn civil_from_days(days: i64) -> Option<(usize, usize, usize)> {
         (month_from_march - 9, 1)
     };
     let year = era * 400 + year_of_era + next_year;
-    Some((small(year), small(month), small(day)))
+    Some((to_usize(year), to_usize(month), to_usize(day)))
 }
 
 #[cfg(test)]

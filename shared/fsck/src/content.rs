@@ -76,7 +76,7 @@ pub(crate) fn read(
         tags: BTreeMap::new(),
         footer_bytes,
         footer_crc32c: crc32c::crc32c(&footer),
-        flaws: strange_columns(builder.schema(), table),
+        flaws: unknown_columns(builder.schema(), table),
     };
     let reader = builder
         .with_batch_size(BATCH_ROWS)
@@ -114,7 +114,7 @@ fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
 }
 
 /// Returns the columns that the catalog lacks or has with another type.
-fn strange_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<SectionDefect> {
+fn unknown_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<SectionDefect> {
     let flaw = |message: String| SectionDefect {
         kind: FindingKind::UnknownColumn,
         message,

@@ -7,7 +7,7 @@ use neap_schema::DatabaseId;
 use crate::{Finding, FindingKind, quarantine::LostTable, references::table_names};
 
 /// Returns findings about damaged objects that flushes have skipped and operators have quarantined.
-pub(crate) fn recorded(
+pub(crate) fn recorded_damage(
     database: DatabaseId,
     manifest: &Manifest,
     catalog: &DatabaseCatalog,

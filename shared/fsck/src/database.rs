@@ -19,7 +19,10 @@ use crate::{
     caches::CacheInventory,
     damage, forgotten_deletes, messages,
     named::ManifestContents,
-    references::{lacking, of_catalog, out_of_order, overlaps, plausible, table_name},
+    references::{
+        catalog_contradictions, missing_data, out_of_order, overlaps, section_contradictions,
+        table_name,
+    },
     repair::RepairPlan,
     sections::{self, SectionWithTable},
     store::{ObjectInventory, inventory},
@@ -90,7 +93,7 @@ impl DatabaseTarget<'_> {
         let manifest = match self.fsck.manifests.read(self.id, None).await {
             Ok(manifest) => Some(manifest),
             Err(ManifestError::Format(error)) => {
-                checked.findings.push(messages::of_format(&error));
+                checked.findings.push(messages::format_finding(&error));
                 None
             }
             Err(error) => return Err(error.into()),
@@ -109,7 +112,7 @@ impl DatabaseTarget<'_> {
             None => TailInventory::default(),
         };
         if let Some(manifest) = &manifest {
-            tail.leave_out(|name| manifest.value.is_quarantined(name));
+            tail.exclude(|name| manifest.value.is_quarantined(name));
         }
         // The catalog is read last, so that it includes all tables and columns of the data read before.
         let catalog = self.catalog(&mut checked.findings).await?;
@@ -118,12 +121,12 @@ impl DatabaseTarget<'_> {
         checked.findings.extend(tail.findings(self.id, now));
         if let (Some(manifest), Some(catalog)) = (manifest, catalog) {
             checked.findings.extend(
-                of_catalog(&catalog.value)
+                catalog_contradictions(&catalog.value)
                     .into_iter()
                     .map(|found| found.at(Key::DatabaseCatalog(self.id))),
             );
-            self.judge(&manifest, &catalog, &named, &inventories, &mut checked);
-            let known = damage::recorded(self.id, &manifest.value, &catalog.value);
+            self.check_references(&manifest, &catalog, &named, &inventories, &mut checked);
+            let known = damage::recorded_damage(self.id, &manifest.value, &catalog.value);
             checked.findings.extend(known);
             checked
                 .findings
@@ -197,7 +200,7 @@ impl DatabaseTarget<'_> {
         match register.read(None).await {
             Ok(catalog) => Ok(Some(catalog)),
             Err(RegisterError::Format(error)) => {
-                findings.push(messages::of_format(&error));
+                findings.push(messages::format_finding(&error));
                 Ok(None)
             }
             Err(RegisterError::Store(error)) => Err(error.into()),
@@ -205,7 +208,7 @@ impl DatabaseTarget<'_> {
     }
 
     /// Checks the references of the manifest against the listed objects and the catalog.
-    fn judge(
+    fn check_references(
         &self,
         manifest: &VersionedValue<Manifest>,
         catalog: &VersionedValue<DatabaseCatalog>,
@@ -225,7 +228,7 @@ impl DatabaseTarget<'_> {
             findings.push(Finding::error(FindingKind::CatalogBehind, message).at(&key));
         }
         for section in live() {
-            let found = plausible(section, &manifest.value, tables);
+            let found = section_contradictions(section, &manifest.value, tables);
             findings.extend(found.into_iter().map(|finding| {
                 let table = table_name(tables, section.table);
                 finding.at(section.key(self.id)).of_table(table)
@@ -248,9 +251,9 @@ impl DatabaseTarget<'_> {
             findings.push(Finding::error(FindingKind::Contradiction, message).at(&key));
         }
         let (id, error, warning) = (self.id, Severity::Error, Severity::Warning);
-        findings.extend(lacking(id, live(), inventories, tables, error));
+        findings.extend(missing_data(id, live(), inventories, tables, error));
         let condemned = named.condemned.iter().map(AsRef::as_ref);
-        let of_earlier = lacking(id, condemned, inventories, tables, warning);
+        let of_earlier = missing_data(id, condemned, inventories, tables, warning);
         findings.extend(of_earlier.into_iter().map(|finding| Finding {
             message: format!("{}: of earlier versions only", finding.message),
             ..finding

@@ -96,7 +96,7 @@ impl Fsck {
                 (entries.collect(), Some(sweep))
             }
         };
-        let chosen = choose(&entries, options.database.as_deref())?;
+        let chosen = select_databases(&entries, options.database.as_deref())?;
         for entry in chosen {
             self.check_database(entry, options, progress, &mut report)
                 .await?;
@@ -156,7 +156,7 @@ impl Fsck {
             Register::new(self.bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
         match register.read(None).await {
             Ok(root) => Ok(Ok(root)),
-            Err(RegisterError::Format(error)) => Ok(Err(messages::of_format(&error))),
+            Err(RegisterError::Format(error)) => Ok(Err(messages::format_finding(&error))),
             Err(RegisterError::Store(error)) => Err(error.into()),
         }
     }
@@ -174,7 +174,7 @@ pub(crate) fn entries(root: &RootCatalog) -> Vec<DatabaseInfo> {
 }
 
 /// Returns the databases with this name, or all that may have data.
-pub(crate) fn choose<'a>(
+pub(crate) fn select_databases<'a>(
     entries: &'a [DatabaseInfo],
     name: Option<&str>,
 ) -> Result<Vec<&'a DatabaseInfo>, FsckError> {

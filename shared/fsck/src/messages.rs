@@ -6,7 +6,7 @@ use neap_wal::SegmentError;
 use crate::{Finding, FindingKind};
 
 /// Converts a format error to a finding.
-pub(crate) fn of_format(error: &FormatError) -> Finding {
+pub(crate) fn format_finding(error: &FormatError) -> Finding {
     match error {
         FormatError::Magic { key, kind } => {
             Finding::error(FindingKind::Damaged, format!("it is not a {kind}")).at(key)
@@ -39,7 +39,7 @@ pub(crate) fn is_damage(finding: &Finding) -> bool {
 /// Converts a segment error to a finding.
 pub(crate) fn of_segment(error: &SegmentError) -> Finding {
     match error {
-        SegmentError::Format(error) => of_format(error),
+        SegmentError::Format(error) => format_finding(error),
         SegmentError::Rows { key, table, reason } => {
             let message = format!("rows of table {table}: {reason}");
             Finding::error(FindingKind::Damaged, message).at(key)

@@ -11,7 +11,7 @@ use crate::{
     Finding, FindingKind, FsckError, Severity,
     database::DatabaseTarget,
     messages,
-    statistics::{is_wide_enough, true_reference},
+    statistics::{is_wide_enough, recompute_reference},
     store::ObjectInventory,
 };
 
@@ -90,7 +90,7 @@ impl DatabaseTarget<'_> {
             named.objects.insert(ObjectName::Page(page.object));
             match self.page(page).await? {
                 Ok(sections) => {
-                    findings.extend(self.judge_page(page, &sections, &mut named));
+                    findings.extend(self.check_page(page, &sections, &mut named));
                     sections.into_iter().for_each(|one| named.add_live(one));
                 }
                 Err(finding) => named.unreadable.push((page.clone(), finding)),
@@ -153,7 +153,7 @@ impl DatabaseTarget<'_> {
                 Err(Finding::error(FindingKind::Missing, message).at(key))
             }
             Err(ManifestError::Format(error)) => {
-                let finding = messages::of_format(&error);
+                let finding = messages::format_finding(&error);
                 let message = format!("{}; it lists {lost}", finding.message);
                 Err(Finding { message, ..finding })
             }
@@ -162,13 +162,13 @@ impl DatabaseTarget<'_> {
     }
 
     /// Compares the manifest's statistics of a page with its content.
-    fn judge_page(
+    fn check_page(
         &self,
         page: &PageRef,
         sections: &[SectionWithFooter],
         named: &mut ManifestContents,
     ) -> Option<Finding> {
-        let mut truth = true_reference(page, sections)?;
+        let mut truth = recompute_reference(page, sections)?;
         // Values that are too low only cost time. The first release recorded neither of the two.
         truth.clean_upto = page.clean_upto.min(truth.clean_upto);
         truth.first_added = match truth.first_added {

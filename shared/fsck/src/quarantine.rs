@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     Fsck, FsckError,
     database::DatabaseTarget,
-    fsck::{choose, entries},
+    fsck::{entries, select_databases},
     messages,
     references::table_names,
     sections::read_all,
@@ -204,7 +204,7 @@ impl Fsck {
         let root = self.root().await?;
         let root = root.map_err(|finding| FsckError::Aborted(finding.to_string()))?;
         let entries = entries(&root.value);
-        let chosen = choose(&entries, database)?;
+        let chosen = select_databases(&entries, database)?;
         let chosen = chosen
             .into_iter()
             .filter(|entry| database.is_some() || Some(entry.id) == part.database());
@@ -323,7 +323,7 @@ impl DatabaseTarget<'_> {
                 Err(FsckError::Aborted(error.to_string()))
             }
             Err(_) => {
-                let claimed = Segment::claimed_tables(&object);
+                let claimed = Segment::unverified_tables(&object);
                 let lost = claimed.into_iter().map(LostRows::from).collect();
                 let part = DamagedPart::Segment(name);
                 Ok(Some(DamageRecord::of_object(part, lost, 0).into()))

@@ -38,7 +38,7 @@ struct MissingData {
 }
 
 /// Finds sections whose objects are missing or too short. Returns one finding for each object and table.
-pub(crate) fn lacking<'a>(
+pub(crate) fn missing_data<'a>(
     database: DatabaseId,
     sections: impl Iterator<Item = &'a Section>,
     inventories: &BTreeMap<DatabaseId, ObjectInventory>,
@@ -90,7 +90,7 @@ pub(crate) fn lacking<'a>(
 }
 
 /// Finds contradictions within the metadata of a section.
-pub(crate) fn plausible(
+pub(crate) fn section_contradictions(
     section: &Section,
     manifest: &Manifest,
     catalog: &DatabaseCatalog,
@@ -182,7 +182,7 @@ pub(crate) fn overlaps<'a>(
 }
 
 /// Finds contradictions within a catalog.
-pub(crate) fn of_catalog(catalog: &DatabaseCatalog) -> Vec<Finding> {
+pub(crate) fn catalog_contradictions(catalog: &DatabaseCatalog) -> Vec<Finding> {
     let mut findings = Vec::new();
     let contradiction = |message: String| Finding::error(FindingKind::Contradiction, message);
     let mut names = BTreeSet::new();

@@ -63,7 +63,7 @@ impl RepairPlan {
         }
         if !self.caches.is_empty() {
             let caches = self.caches.len();
-            base = forget_caches(manifests, database, base, self.caches).await?;
+            base = remove_cache_entries(manifests, database, base, self.caches).await?;
             done.push(format!(
                 "{name:?}: {caches} objects of caches are forgotten, compaction makes them again"
             ));
@@ -93,7 +93,7 @@ impl RepairPlan {
 }
 
 /// Removes the entries of caches from the manifest, so that the caches are rebuilt.
-async fn forget_caches(
+async fn remove_cache_entries(
     manifests: &ManifestStore,
     database: DatabaseId,
     base: VersionedValue<Manifest>,

@@ -76,7 +76,10 @@ fn covers(said: Option<&TagRange>, found: &TagRange) -> bool {
 }
 
 /// Recomputes the reference to a page from its sections; `None` if it has none.
-pub(crate) fn true_reference(page: &PageRef, sections: &[SectionWithFooter]) -> Option<PageRef> {
+pub(crate) fn recompute_reference(
+    page: &PageRef,
+    sections: &[SectionWithFooter],
+) -> Option<PageRef> {
     let all = || sections.iter().map(|one| one.section.as_ref());
     let table = all().map(|section| section.table).min()?;
     let last_table = all().map(|section| section.table).max()?;
@@ -230,8 +233,8 @@ mod tests {
             head_bytes: 0,
             head_crc32c: 0,
         };
-        assert_eq!(true_reference(&said, &sections), Some(said.clone()));
-        assert_eq!(true_reference(&said, &[]), None);
+        assert_eq!(recompute_reference(&said, &sections), Some(said.clone()));
+        assert_eq!(recompute_reference(&said, &[]), None);
         let wide = PageRef {
             max_time: 30,
             ..said.clone()

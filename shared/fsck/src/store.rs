@@ -28,7 +28,7 @@ pub(crate) struct ListedObject {
 /// The data objects of a database.
 pub(crate) type ObjectInventory = BTreeMap<ObjectName, ListedObject>;
 
-async fn in_time<T>(
+async fn with_timeout<T>(
     bucket: &Bucket,
     operation: Operation,
     key: &str,
@@ -56,7 +56,7 @@ pub(crate) async fn list(
             start_after: None,
             page_token,
         };
-        let page = in_time(bucket, Operation::List, prefix, bucket.list(request)).await?;
+        let page = with_timeout(bucket, Operation::List, prefix, bucket.list(request)).await?;
         page.entries.into_iter().for_each(&mut each);
         page_token = page.next_page_token;
         if page_token.is_none() {
@@ -102,7 +102,7 @@ pub(crate) async fn fetch(
         if_none_match: None,
     };
     let text = key.to_string();
-    let got = in_time(bucket, Operation::Get, &text, bucket.get(key, options)).await?;
+    let got = with_timeout(bucket, Operation::Get, &text, bucket.get(key, options)).await?;
     Ok(match got {
         Get::Found(object) => Some(object.bytes),
         Get::Missing | Get::Unchanged => None,

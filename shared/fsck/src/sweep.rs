@@ -33,15 +33,18 @@ impl BucketScan {
         // The tail may be in a separate store.
         list(bucket, "", |entry| {
             if !entry.key.starts_with(Key::TAIL_PREFIX) {
-                sweep.see(&entry, known);
+                sweep.add_key(&entry, known);
             }
         })
         .await?;
-        list(bucket, Key::TAIL_PREFIX, |entry| sweep.see(&entry, known)).await?;
+        list(bucket, Key::TAIL_PREFIX, |entry| {
+            sweep.add_key(&entry, known)
+        })
+        .await?;
         Ok(sweep)
     }
 
-    fn see(&mut self, entry: &ListEntry, known: &BTreeSet<DatabaseId>) {
+    fn add_key(&mut self, entry: &ListEntry, known: &BTreeSet<DatabaseId>) {
         let Ok(key) = entry.key.parse::<Key>() else {
             let message = format!(
                 "none of Neap's keys, {} bytes: left alone",

@@ -104,7 +104,7 @@ impl TailInventory {
     }
 
     /// Removes segments from the inventory.
-    pub(crate) fn leave_out(&mut self, is_out: impl Fn(SegmentName) -> bool) {
+    pub(crate) fn exclude(&mut self, is_out: impl Fn(SegmentName) -> bool) {
         self.segments.retain(|(name, _)| !is_out(*name));
         self.bytes = self.segments.iter().map(|(_, bytes)| bytes).sum();
     }
@@ -130,10 +130,10 @@ impl TailInventory {
             .map_ok(|(name, object)| match object {
                 None => (Vec::new(), Some(name)),
                 Some(object) => match Segment::decode(database, name, object.clone()) {
-                    Ok(segment) => (known.judge(segment), None),
+                    Ok(segment) => (known.check(segment), None),
                     Err(error) => {
                         let mut finding = messages::of_segment(&error);
-                        let claimed = Segment::claimed_tables(&object);
+                        let claimed = Segment::unverified_tables(&object);
                         if messages::is_damage(&finding) && !claimed.is_empty() {
                             let lost = lost_text(&lost_rows(claimed), known.catalog);
                             finding.message += &format!("; by its damaged header it held {lost}");
@@ -160,7 +160,7 @@ fn lost_rows(tables: Vec<TableSummary>) -> Vec<LostRows> {
 
 impl SegmentChecker<'_> {
     /// Returns the findings about a segment, without its quarantined rows.
-    fn judge(&self, segment: Segment) -> Vec<Finding> {
+    fn check(&self, segment: Segment) -> Vec<Finding> {
         let segment = Arc::new(segment);
         let Some(segment) = self.manifest.admit(&segment) else {
             return Vec::new();

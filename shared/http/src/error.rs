@@ -163,7 +163,7 @@ impl ApiError {
     /// Returns the error in another form, without data if the form has none. An error of authentication or
     /// authorization is returned unchanged, because it has the same form everywhere.
     #[must_use]
-    pub fn in_form(self, body: ErrorBody) -> Self {
+    pub fn with_body(self, body: ErrorBody) -> Self {
         match self.body {
             ErrorBody::Refusal => self,
             _ => Self { body, ..self },
@@ -173,7 +173,7 @@ impl ApiError {
     /// Returns the error with another kind and message and without data, in `{"code","message"}`. An error of
     /// authentication or authorization is returned unchanged.
     #[must_use]
-    pub fn rephrased_v2(self, kind: Kind, message: impl Into<String>) -> Self {
+    pub fn into_v2(self, kind: Kind, message: impl Into<String>) -> Self {
         if self.body == ErrorBody::Refusal {
             return self;
         }
@@ -196,7 +196,7 @@ impl ApiError {
 
     /// Sets the stamp that was taken for the request.
     #[must_use]
-    pub fn stamped(self, stamp: Option<Stamp>) -> Self {
+    pub fn with_stamp(self, stamp: Option<Stamp>) -> Self {
         Self { stamp, ..self }
     }
 
@@ -304,7 +304,7 @@ mod tests {
     async fn waits_and_stamps_are_headers() {
         let error = ApiError::text(Kind::Unavailable, "busy")
             .retry_after(Some(Duration::from_millis(1_001)))
-            .stamped(Some(Stamp::from_u64(u64::MAX)));
+            .with_stamp(Some(Stamp::from_u64(u64::MAX)));
         let (status, headers, _) = parts(error).await;
         assert_eq!(status, 503);
         assert_eq!(

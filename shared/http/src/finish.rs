@@ -87,18 +87,18 @@ pub fn finish(routes: Router, common: ServiceContext) -> Router {
     let routes = routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_route)
-        .layer(from_fn(note_route));
+        .layer(from_fn(record_route));
     // The routes are a service of another router, because axum adds `Allow` outside of the layers.
     Router::new()
         .fallback_service(routes)
-        .layer(from_fn_with_state(shared, around))
+        .layer(from_fn_with_state(shared, handle_request))
 }
 
 /// The route that a request matched. Stored in the extensions of its answer.
 #[derive(Clone, Debug)]
 struct MatchedRoute(MatchedPath);
 
-async fn note_route(request: Request, next: Next) -> Response {
+async fn record_route(request: Request, next: Next) -> Response {
     let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
         return next.run(request).await;
     };
@@ -110,7 +110,11 @@ async fn note_route(request: Request, next: Next) -> Response {
     response
 }
 
-async fn around(State(shared): State<Arc<LayerState>>, request: Request, next: Next) -> Response {
+async fn handle_request(
+    State(shared): State<Arc<LayerState>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let begun = shared.world.clock.monotonic();
     let id = RequestId::draw(&shared.world);
     let method = request.method().clone();
@@ -131,7 +135,7 @@ async fn around(State(shared): State<Arc<LayerState>>, request: Request, next: N
     let status = response.status();
     if let (StatusCode::FORBIDDEN, AccessControl::Tokens(authenticator)) = (status, &shared.access)
     {
-        authenticator.note_forbidden();
+        authenticator.count_forbidden();
     }
     let headers = response.headers_mut();
     headers.remove(ALLOW);
@@ -143,7 +147,7 @@ async fn around(State(shared): State<Arc<LayerState>>, request: Request, next: N
         response.headers_mut().insert(CLUSTER_HEADER, cluster);
     }
     let took = shared.world.clock.monotonic().saturating_sub(begun);
-    note_request(&shared, id, &method, &response, took);
+    record_request(&shared, id, &method, &response, took);
     response
 }
 
@@ -186,7 +190,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
     ApiError::json(Kind::Internal, "internal error").into_response()
 }
 
-fn note_request(
+fn record_request(
     shared: &LayerState,
     id: RequestId,
     method: &Method,

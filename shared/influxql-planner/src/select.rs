@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A statement is resolved against all its sources together: wildcards, types and names are the same for each
-//! measurement. In the plans below the last projection, columns have a prefix for their role (`tag:room`, `field:temp`,
+//! measurement. In the plans below the last projection, columns have a prefix for their role (`tag:acquire_decode_memory`, `field:temp`,
 //! `out:0`), so that names of users can't collide.
 
 mod aggregate;
@@ -120,7 +120,7 @@ struct SelectPlanner<'a> {
 impl SelectPlanner<'_> {
     fn answer(&self, select: &Select, inherited: &InheritedScope) -> Result<SelectAnswer> {
         let frame = SelectScope::of(select, inherited, self.now)?;
-        let relations = self.relations(select, &frame.within())?;
+        let relations = self.relations(select, &frame.for_subqueries())?;
         let mut columns = SourceColumns::default();
         for relation in relations.values().flatten() {
             columns.merge(&relation.columns)?;

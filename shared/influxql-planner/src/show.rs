@@ -41,7 +41,7 @@ fn named(context: &QueryContext, names: &[&MeasurementName]) -> Result<Vec<Arc<T
     let tests: Vec<NameCondition> = tests.collect::<Result<_>>()?;
     let catalog = &context.snapshot.catalog.value;
     let is_meant = |table: &&Arc<Table>| {
-        tests.is_empty() || tests.iter().any(|test| test.contain(table.name()))
+        tests.is_empty() || tests.iter().any(|test| test.matches(table.name()))
     };
     let mut tables: Vec<_> = catalog.tables().filter(is_meant).cloned().collect();
     tables.sort_unstable_by(|one, other| one.name().cmp(other.name()));
@@ -79,7 +79,7 @@ impl NameCondition {
         Ok(Self::Matching { pattern, wanted })
     }
 
-    fn contain(&self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         match self {
             Self::Equal(equal) => equal == name,
             Self::NotEqual(other) => other != name,
@@ -90,7 +90,7 @@ impl NameCondition {
 }
 
 /// Applies `LIMIT` and `OFFSET`.
-fn cut<T>(elements: Vec<T>, limit: Option<u64>, offset: Option<u64>) -> Vec<T> {
+fn apply_limit<T>(elements: Vec<T>, limit: Option<u64>, offset: Option<u64>) -> Vec<T> {
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let offset = offset.map_or(0, count);
     // In InfluxQL, a limit of zero means no limit.
@@ -118,7 +118,7 @@ impl TableLimit {
     }
 
     /// Whether the limit includes the next table. Must not be called for tables without rows in the answer.
-    fn leaves(&mut self) -> bool {
+    fn admit(&mut self) -> bool {
         if self.passed_over > 0 {
             self.passed_over -= 1;
             return false;
@@ -166,7 +166,7 @@ impl<const N: usize> ShowRowsBuilder<N> {
     }
 
     /// Returns the rows, with one series for each table.
-    fn shown(self) -> Result<ShowRows> {
+    fn build(self) -> Result<ShowRows> {
         let tables = self.rows.iter().map(|(table, _)| Some(table.name()));
         let tables: StringArray = tables.collect();
         let mut columns = vec![(MEASUREMENT_COLUMN, Arc::new(tables) as ArrayRef)];

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`parse`] reads one or more statements separated by `;`. It never panics, and it limits the depth of the trees
-//! and the length of the text. [`Statement::bind`] replaces placeholders with values. [`Statement::lift_database`]
+//! and the length of the text. [`Statement::bind`] replaces placeholders with values. [`Statement::extract_database`]
 //! removes the one database that a statement names, and returns it.
 
 mod bind;

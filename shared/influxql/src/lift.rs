@@ -21,18 +21,18 @@ impl Statement {
     ///
     /// # Errors
     /// Returns an error if the statement names several databases.
-    pub fn lift_database(&mut self) -> Result<Option<NamedDatabase>, MultipleDatabasesError> {
+    pub fn extract_database(&mut self) -> Result<Option<NamedDatabase>, MultipleDatabasesError> {
         let mut found = None;
         match self {
-            Self::Select(select) => lift_select(select, &mut found)?,
-            Self::Explain(explain) => lift_select(&mut explain.select, &mut found)?,
-            Self::ShowRetentionPolicies { on } => lift_on(on, &mut found)?,
-            Self::ShowMeasurements(show) => lift_on(&mut show.on, &mut found)?,
+            Self::Select(select) => extract_from_select(select, &mut found)?,
+            Self::Explain(explain) => extract_from_select(&mut explain.select, &mut found)?,
+            Self::ShowRetentionPolicies { on } => extract_from_on(on, &mut found)?,
+            Self::ShowMeasurements(show) => extract_from_on(&mut show.on, &mut found)?,
             Self::ShowTagKeys(show) | Self::ShowFieldKeys(show) | Self::ShowSeries(show) => {
-                lift_show(show, &mut found)?;
+                extract_from_show(show, &mut found)?;
             }
-            Self::ShowTagValues(values) => lift_show(&mut values.show, &mut found)?,
-            Self::ShowCardinality(count) => lift_show(&mut count.show, &mut found)?,
+            Self::ShowTagValues(values) => extract_from_show(&mut values.show, &mut found)?,
+            Self::ShowCardinality(count) => extract_from_show(&mut count.show, &mut found)?,
             Self::ShowDatabases
             | Self::CreateDatabase { .. }
             | Self::DropDatabase(_)
@@ -47,29 +47,29 @@ impl Statement {
     }
 }
 
-fn lift_select(
+fn extract_from_select(
     select: &mut Select,
     found: &mut Option<NamedDatabase>,
 ) -> Result<(), MultipleDatabasesError> {
     for source in &mut select.from {
         match source {
-            SelectSource::Measurement(measurement) => lift_measurement(measurement, found)?,
-            SelectSource::Subquery(select) => lift_select(select, found)?,
+            SelectSource::Measurement(measurement) => extract_from_measurement(measurement, found)?,
+            SelectSource::Subquery(select) => extract_from_select(select, found)?,
         }
     }
     Ok(())
 }
 
-fn lift_show(
+fn extract_from_show(
     show: &mut ShowClauses,
     found: &mut Option<NamedDatabase>,
 ) -> Result<(), MultipleDatabasesError> {
-    lift_on(&mut show.on, found)?;
+    extract_from_on(&mut show.on, found)?;
     let mut from = show.from.iter_mut();
-    from.try_for_each(|measurement| lift_measurement(measurement, found))
+    from.try_for_each(|measurement| extract_from_measurement(measurement, found))
 }
 
-fn lift_on(
+fn extract_from_on(
     on: &mut Option<String>,
     found: &mut Option<NamedDatabase>,
 ) -> Result<(), MultipleDatabasesError> {
@@ -83,7 +83,7 @@ fn lift_on(
     merge(named, found)
 }
 
-fn lift_measurement(
+fn extract_from_measurement(
     measurement: &mut Measurement,
     found: &mut Option<NamedDatabase>,
 ) -> Result<(), MultipleDatabasesError> {
@@ -105,12 +105,15 @@ fn merge(
         *found = Some(named);
         return Ok(());
     };
-    agree(&mut found.database, named.database)?;
-    agree(&mut found.retention_policy, named.retention_policy)
+    merge_equal(&mut found.database, named.database)?;
+    merge_equal(&mut found.retention_policy, named.retention_policy)
 }
 
 /// Merges two names of the same thing. They must be equal if both are present.
-fn agree(found: &mut Option<String>, named: Option<String>) -> Result<(), MultipleDatabasesError> {
+fn merge_equal(
+    found: &mut Option<String>,
+    named: Option<String>,
+) -> Result<(), MultipleDatabasesError> {
     match (&found, named) {
         (Some(found), Some(named)) if *found != named => Err(MultipleDatabasesError),
         (None, Some(named)) => {

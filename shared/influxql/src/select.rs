@@ -50,9 +50,9 @@ pub enum SelectSource {
 /// Tables: `name`, `rp.name`, `db.rp.name`, `db..name`, with a regular expression in place of the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measurement {
-    /// The database, if named. [`lift_database`](crate::Statement::lift_database) takes it out.
+    /// The database, if named. [`extract_database`](crate::Statement::extract_database) takes it out.
     pub database: Option<String>,
-    /// The retention policy, if named. [`lift_database`](crate::Statement::lift_database) takes it out too.
+    /// The retention policy, if named. [`extract_database`](crate::Statement::extract_database) takes it out too.
     pub retention_policy: Option<String>,
     /// The names of the tables.
     pub name: MeasurementName,

@@ -337,7 +337,7 @@ fn bind_replaces_placeholders() {
 fn the_database_name_is_extracted_from_a_statement() {
     let lift = |text: &str| {
         let mut statement = one(text);
-        let lifted = statement.lift_database();
+        let lifted = statement.extract_database();
         lifted.map(|named| (named, statement.to_string()))
     };
     let named = |database: Option<&str>, policy: Option<&str>| {

@@ -7,7 +7,7 @@ use memchr::memchr;
 use crate::{
     error::{LineRefusal, excerpt, excerpt_or_end, whole_or_end},
     number::{FieldValue, scan_timestamp, scan_value},
-    scan::{Token, TokenKind, tail},
+    scan::{Token, TokenKind, bytes_from},
 };
 
 /// Measurement and tags as written. The vectors are reused from line to line.
@@ -39,21 +39,29 @@ impl<'a> SeriesText<'a> {
         let mut at = self.measurement.raw.len();
         let tag_set = at + 1;
         while line.get(at) == Some(&b',') {
-            let key = Token::scan(tail(line, at + 1), TokenKind::Key)?;
+            let key = Token::scan(bytes_from(line, at + 1), TokenKind::Key)?;
             at += 1 + key.raw.len();
             match line.get(at) {
                 Some(b'=') if !key.raw.is_empty() => at += 1,
                 Some(b',') => {
-                    return Err(LineRefusal::TagSetMalformed(excerpt(tail(line, tag_set))));
+                    return Err(LineRefusal::TagSetMalformed(excerpt(bytes_from(
+                        line, tag_set,
+                    ))));
                 }
                 _ if key.raw.is_empty() => {
-                    return Err(LineRefusal::ExpectedTagKey(excerpt_or_end(tail(line, at))));
+                    return Err(LineRefusal::ExpectedTagKey(excerpt_or_end(bytes_from(
+                        line, at,
+                    ))));
                 }
-                _ => return Err(LineRefusal::TagSetMalformed(excerpt(tail(line, tag_set)))),
+                _ => {
+                    return Err(LineRefusal::TagSetMalformed(excerpt(bytes_from(
+                        line, tag_set,
+                    ))));
+                }
             }
-            let value = Token::scan(tail(line, at), TokenKind::TagValue)?;
+            let value = Token::scan(bytes_from(line, at), TokenKind::TagValue)?;
             if value.raw.is_empty() {
-                return Err(LineRefusal::ExpectedTagValue(excerpt_or_end(tail(
+                return Err(LineRefusal::ExpectedTagValue(excerpt_or_end(bytes_from(
                     line, at,
                 ))));
             }
@@ -104,12 +112,14 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
     expected: &[ExpectedField<'a>],
     fields: &mut Vec<FieldText<'a>>,
 ) -> Result<Option<i64>, LineRefusal> {
-    let spaces = count_spaces(tail(line, at));
+    let spaces = count_spaces(bytes_from(line, at));
     if spaces == 0 {
-        return Err(LineRefusal::ExpectedSpace(whole_or_end(tail(line, at))));
+        return Err(LineRefusal::ExpectedSpace(whole_or_end(bytes_from(
+            line, at,
+        ))));
     }
     let at = scan_fields(line, at + spaces, expected, fields)?;
-    scan_timestamp_to_end(tail(line, at))
+    scan_timestamp_to_end(bytes_from(line, at))
 }
 
 #[inline]
@@ -122,8 +132,8 @@ fn scan_fields<'a>(
     fields.clear();
     let mut expected = expected.iter();
     loop {
-        let Some((field, length)) = scan_field(tail(line, at), expected.next())? else {
-            return Err(no_field(line, at, fields.len()));
+        let Some((field, length)) = scan_field(bytes_from(line, at), expected.next())? else {
+            return Err(missing_field_error(line, at, fields.len()));
         };
         fields.push(field);
         at += length;
@@ -136,12 +146,12 @@ fn scan_fields<'a>(
 
 /// Returns the error of a line that has no field at `at`, where one is expected after `fields` others.
 #[cold]
-pub(crate) fn no_field(line: &[u8], at: usize, fields: usize) -> LineRefusal {
+pub(crate) fn missing_field_error(line: &[u8], at: usize, fields: usize) -> LineRefusal {
     match fields {
         0 => LineRefusal::NoFields,
         // InfluxDB 3 quotes the rest with its comma from the third field on.
-        1 => LineRefusal::TrailingContent(excerpt(tail(line, at))),
-        _ => LineRefusal::TrailingContent(excerpt(tail(line, at - 1))),
+        1 => LineRefusal::TrailingContent(excerpt(bytes_from(line, at))),
+        _ => LineRefusal::TrailingContent(excerpt(bytes_from(line, at - 1))),
     }
 }
 
@@ -165,7 +175,7 @@ pub(crate) fn scan_field<'a>(
             }
         }
     };
-    let value = scan_value(tail(input, key.len()))?;
+    let value = scan_value(bytes_from(input, key.len()))?;
     Ok(value.map(|(value, length)| {
         (
             FieldText {
@@ -188,13 +198,13 @@ pub(crate) fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, LineRefu
     let timestamp = if spaces == 0 {
         None
     } else {
-        scan_timestamp(tail(rest, spaces))?
+        scan_timestamp(bytes_from(rest, spaces))?
     };
     let Some((timestamp, length)) = timestamp else {
         return Err(LineRefusal::TrailingContent(excerpt(rest)));
     };
-    let rest = tail(rest, spaces + length);
-    let rest = tail(rest, count_spaces(rest));
+    let rest = bytes_from(rest, spaces + length);
+    let rest = bytes_from(rest, count_spaces(rest));
     if rest.is_empty() {
         Ok(Some(timestamp))
     } else {

@@ -6,7 +6,7 @@ use neap_schema::ColumnType;
 
 use crate::{
     error::{LineRefusal, text},
-    scan::{Token, tail},
+    scan::{Token, bytes_from},
 };
 
 /// The value of a field. Strings still have their escapes.
@@ -36,7 +36,7 @@ impl FieldValue<'_> {
 pub(crate) fn scan_value(input: &[u8]) -> Result<Option<(FieldValue<'_>, usize)>, LineRefusal> {
     match input.first() {
         Some(b'0'..=b'9' | b'-') => scan_number(input),
-        Some(b'"') => Ok(Token::scan_text(tail(input, 1))?
+        Some(b'"') => Ok(Token::scan_text(bytes_from(input, 1))?
             .map(|token| (FieldValue::String(token), token.raw.len() + 2))),
         Some(b'.') => scan_fraction(input, false),
         _ => Ok(scan_boolean(input)),
@@ -92,7 +92,7 @@ impl Digits {
 fn scan_number(input: &[u8]) -> Result<Option<(FieldValue<'_>, usize)>, LineRefusal> {
     let negative = input.first() == Some(&b'-');
     let sign = usize::from(negative);
-    let digits = Digits::scan(tail(input, sign), 0);
+    let digits = Digits::scan(bytes_from(input, sign), 0);
     if digits.length == 0 {
         return scan_fraction(input, negative);
     }
@@ -122,12 +122,12 @@ fn scan_fraction(
     negative: bool,
 ) -> Result<Option<(FieldValue<'_>, usize)>, LineRefusal> {
     let point = usize::from(negative);
-    let fraction = Digits::scan(tail(input, point + 1), 0).length;
+    let fraction = Digits::scan(bytes_from(input, point + 1), 0).length;
     if input.get(point) != Some(&b'.') || fraction == 0 {
         return Ok(None);
     }
     let end = point + 1 + fraction;
-    let end = end + exponent_length(tail(input, end));
+    let end = end + exponent_length(bytes_from(input, end));
     Ok(Some((FieldValue::Float(parse_float(input, end)?), end)))
 }
 
@@ -177,10 +177,10 @@ fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usi
         length: 0,
     };
     if input.get(end) == Some(&b'.') {
-        fraction = Digits::scan(tail(input, end + 1), integer.value);
+        fraction = Digits::scan(bytes_from(input, end + 1), integer.value);
         end += 1 + fraction.length;
     }
-    let exponent = exponent_length(tail(input, end));
+    let exponent = exponent_length(bytes_from(input, end));
     end += exponent;
     if exponent == 0
         && integer.length + fraction.length <= MAX_EXACT_DIGITS
@@ -211,7 +211,7 @@ fn exponent_length(input: &[u8]) -> usize {
         return 0;
     }
     let sign = usize::from(matches!(input.get(1), Some(b'+' | b'-')));
-    match Digits::scan(tail(input, 1 + sign), 0).length {
+    match Digits::scan(bytes_from(input, 1 + sign), 0).length {
         0 => 0,
         digits => 1 + sign + digits,
     }
@@ -220,7 +220,7 @@ fn exponent_length(input: &[u8]) -> usize {
 /// Scans the timestamp at the start of `input`. Returns the timestamp and its length; `None` if there is no timestamp.
 pub(crate) fn scan_timestamp(input: &[u8]) -> Result<Option<(i64, usize)>, LineRefusal> {
     let negative = input.first() == Some(&b'-');
-    let digits = Digits::scan(tail(input, usize::from(negative)), 0);
+    let digits = Digits::scan(bytes_from(input, usize::from(negative)), 0);
     if digits.length == 0 {
         return Ok(None);
     }

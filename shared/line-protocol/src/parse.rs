@@ -10,7 +10,7 @@ use crate::{
     line::{FieldText, SeriesText, scan_fields_and_timestamp},
     options::{Dialect, Options, TableLimit},
     questdb,
-    scan::{TokenKind, line_length, skip_blank_lines, tail},
+    scan::{TokenKind, bytes_from, line_length, skip_blank_lines},
     schema::SchemaView,
     series::{SeriesCache, SeriesId},
     table::{TableBuilder, TableRows},
@@ -109,7 +109,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
     fn parse_lines(&mut self, body: &'a [u8]) {
         let mut at = 0;
         while let Some((begin, start)) = skip_blank_lines(body, at) {
-            let end = start + line_length(tail(body, start));
+            let end = start + line_length(bytes_from(body, start));
             let line = body.get(start..end).unwrap_or_default();
             // A carriage return before a newline is part of the newline.
             let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -20,9 +20,12 @@ use memchr::{memchr, memmem};
 
 use crate::{
     error::{LineRefusal, text, whole_or_end},
-    line::{ExpectedField, FieldText, count_spaces, no_field, scan_field, scan_timestamp_to_end},
+    line::{
+        ExpectedField, FieldText, count_spaces, missing_field_error, scan_field,
+        scan_timestamp_to_end,
+    },
     number::FieldValue,
-    scan::{Token, TokenKind, tail},
+    scan::{Token, TokenKind, bytes_from},
 };
 
 /// Scans the rest of a line after the series, like [`crate::line::scan_fields_and_timestamp`]: the fields, into
@@ -34,25 +37,27 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
     expected: &[ExpectedField<'a>],
     fields: &mut Vec<FieldText<'a>>,
 ) -> Result<Option<i64>, LineRefusal> {
-    let spaces = count_spaces(tail(line, at));
+    let spaces = count_spaces(bytes_from(line, at));
     if spaces == 0 {
-        return Err(LineRefusal::ExpectedSpace(whole_or_end(tail(line, at))));
+        return Err(LineRefusal::ExpectedSpace(whole_or_end(bytes_from(
+            line, at,
+        ))));
     }
     let mut at = at + spaces;
     let mut expected = expected.iter();
     fields.clear();
     loop {
-        let input = tail(line, at);
+        let input = bytes_from(line, at);
         match scan_field(input, expected.next())? {
             Some((field, length)) => {
-                let (value, length) = own_value(field, input, length)?;
+                let (value, length) = questdb_value(field, input, length)?;
                 fields.push(FieldText { value, ..field });
                 at += length;
             }
             None => match absent_field(input)? {
                 Some(length) => at += length,
-                None if fields.is_empty() => return Err(no_fields(input)),
-                None => return Err(no_field(line, at, fields.len())),
+                None if fields.is_empty() => return Err(missing_fields_error(input)),
+                None => return Err(missing_field_error(line, at, fields.len())),
             },
         }
         if line.get(at) != Some(&b',') {
@@ -61,13 +66,13 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
         at += 1;
     }
     if fields.is_empty() {
-        return Err(no_fields(tail(line, at)));
+        return Err(missing_fields_error(bytes_from(line, at)));
     }
-    scan_timestamp_to_end(tail(line, at))
+    scan_timestamp_to_end(bytes_from(line, at))
 }
 
 /// Returns the value of a field in the QuestDB dialect, and its length. `length` is its length as a field of InfluxDB.
-fn own_value<'a>(
+fn questdb_value<'a>(
     field: FieldText<'a>,
     input: &[u8],
     length: usize,
@@ -103,7 +108,7 @@ fn absent_field(input: &[u8]) -> Result<Option<usize>, LineRefusal> {
     if key == 0 || input.get(key) != Some(&b'=') {
         return Ok(None);
     }
-    let value = tail(input, key + 1);
+    let value = bytes_from(input, key + 1);
     if value.starts_with(b"NaN") {
         return Ok(Some(key + 1 + b"NaN".len()));
     }
@@ -118,7 +123,7 @@ fn absent_field(input: &[u8]) -> Result<Option<usize>, LineRefusal> {
 }
 
 /// Returns the reason why a line without a field before `rest` is refused.
-fn no_fields(rest: &[u8]) -> LineRefusal {
+fn missing_fields_error(rest: &[u8]) -> LineRefusal {
     match memchr(b'=', rest) {
         Some(_) => LineRefusal::NoFields,
         None => LineRefusal::SymbolsOnly,

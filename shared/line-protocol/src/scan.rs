@@ -11,7 +11,7 @@ pub(crate) const MAX_STRING_BYTES: usize = 1 << 20;
 
 /// Returns the bytes from `at` on; empty if `at` is beyond the end.
 #[inline]
-pub(crate) fn tail(bytes: &[u8], at: usize) -> &[u8] {
+pub(crate) fn bytes_from(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
 }
 
@@ -134,7 +134,7 @@ impl<'a> Token<'a> {
                 bytes.push(b'\\');
             }
             bytes.extend(next);
-            rest = tail(rest, at + 2);
+            rest = bytes_from(rest, at + 2);
         }
         bytes.extend_from_slice(rest);
     }
@@ -152,7 +152,7 @@ pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usi
                 at += 1;
                 begin = at;
             }
-            b'#' => at += memchr(b'\n', tail(body, at))?,
+            b'#' => at += memchr(b'\n', bytes_from(body, at))?,
             _ => return Some((begin, at)),
         }
     }
@@ -166,7 +166,7 @@ pub(crate) fn line_length(input: &[u8]) -> usize {
     let mut at = 0;
     let mut series_end = None;
     loop {
-        let rest = tail(input, at);
+        let rest = bytes_from(input, at);
         let Some(found) = memchr3(b'\n', b'"', b'\\', rest) else {
             return input.len();
         };
@@ -182,7 +182,7 @@ pub(crate) fn line_length(input: &[u8]) -> usize {
                     found.checked_sub(1).and_then(|before| rest.get(before)) == Some(&b'=');
                 if follows_equals && *series_end.get_or_insert_with(|| series_length(input)) < quote
                 {
-                    match string_end(tail(input, at)) {
+                    match string_end(bytes_from(input, at)) {
                         Some(length) => at += length + 1,
                         None => return first_newline(input, quote),
                     }
@@ -193,14 +193,14 @@ pub(crate) fn line_length(input: &[u8]) -> usize {
 }
 
 fn first_newline(input: &[u8], at: usize) -> usize {
-    memchr(b'\n', tail(input, at)).map_or(input.len(), |found| at + found)
+    memchr(b'\n', bytes_from(input, at)).map_or(input.len(), |found| at + found)
 }
 
 /// Returns the length of measurement and tags, up to an unescaped space, newline or the end.
 pub(crate) fn series_length(line: &[u8]) -> usize {
     let mut at = 0;
     loop {
-        let rest = tail(line, at);
+        let rest = bytes_from(line, at);
         match memchr3(b' ', b'\n', b'\\', rest) {
             None => return line.len(),
             Some(found) if rest.get(found) == Some(&b'\\') => at += found + 2,
@@ -213,7 +213,7 @@ pub(crate) fn series_length(line: &[u8]) -> usize {
 fn string_end(input: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        let rest = tail(input, at);
+        let rest = bytes_from(input, at);
         let found = memchr2(b'"', b'\\', rest)?;
         if rest.get(found) == Some(&b'"') {
             return Some(at + found);
@@ -315,7 +315,7 @@ mod tests {
         let mut lines = Vec::new();
         let mut at = 0;
         while let Some((_, start)) = skip_blank_lines(body.as_bytes(), at) {
-            let end = start + line_length(tail(body.as_bytes(), start));
+            let end = start + line_length(bytes_from(body.as_bytes(), start));
             lines.push(&body[start..end]);
             at = end;
         }

@@ -76,7 +76,7 @@ impl<'a> SeriesCache<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::tail;
+    use crate::scan::bytes_from;
 
     #[test]
     fn a_series_is_found_by_its_whole_text() {
@@ -90,7 +90,7 @@ mod tests {
             for (tag_set, line) in (0..).zip(lines) {
                 let (id, length) = index.find(line).unwrap();
                 assert_eq!(id, SeriesId { table: 7, tag_set });
-                assert_eq!(tail(line, length).first(), Some(&b' '));
+                assert_eq!(bytes_from(line, length).first(), Some(&b' '));
             }
         }
         for line in [&b"a,t=1"[..], b"a,t=1\tv=1", b"b v=1", b""] {

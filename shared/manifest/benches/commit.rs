@@ -242,7 +242,7 @@ fn tags(seed: u64) -> BTreeMap<String, TagRange> {
 }
 
 /// Prints the median cost, and the maximum time.
-fn tell(what: &str, mut costs: Vec<OperationCost>) {
+fn print_costs(what: &str, mut costs: Vec<OperationCost>) {
     costs.sort_by_key(|cost| cost.time);
     let longest = costs.last().map(|cost| cost.time).unwrap_or_default();
     let Some(median) = costs.get(costs.len() / 2) else {
@@ -312,8 +312,8 @@ async fn run(tables: u32, sections: u64) {
     let spilling =
         |cost: &OperationCost| cost.counts.of(Operation::Put, KeyClass::Page).requests > 0;
     let (with, without) = flushes.drain(recent..).partition(spilling);
-    tell("flush", without);
-    tell("flush that spills", with);
+    print_costs("flush", without);
+    print_costs("flush that spills", with);
 
     let mut costs = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
@@ -333,8 +333,8 @@ async fn run(tables: u32, sections: u64) {
         }
     }
     let [inline, paged] = costs;
-    tell("merge of 8, inline", inline);
-    tell("merge of 8, in pages, cold", paged);
+    print_costs("merge of 8, inline", inline);
+    print_costs("merge of 8, in pages, cold", paged);
 
     let mut cold_reads = Vec::new();
     let mut censuses = Vec::new();
@@ -358,8 +358,8 @@ async fn run(tables: u32, sections: u64) {
             censuses.push(site.measure(census).await.1);
         }
     }
-    tell("cold read of table and day", cold_reads);
-    tell("census", censuses);
+    print_costs("cold read of table and day", cold_reads);
+    print_costs("census", censuses);
 }
 
 fn main() {

@@ -193,7 +193,7 @@ impl Manifest {
 
     /// Records in version `version` that rows of a table before a time are gone. An earlier expiry with a later time
     /// stays.
-    pub(crate) fn note_expiry(&mut self, table: TableId, before: i64, version: u64) {
+    pub(crate) fn record_expiry(&mut self, table: TableId, before: i64, version: u64) {
         let of_table = self.caches.iter_mut().filter(|entry| entry.table == table);
         for entry in of_table {
             entry.expire(before);
@@ -213,7 +213,7 @@ impl Manifest {
     /// earlier versions.
     pub(crate) fn distrust_caches_of(&mut self, table: TableId, version: u64) {
         self.drop_caches_of(table);
-        self.note_expiry(table, i64::MAX, version);
+        self.record_expiry(table, i64::MAX, version);
     }
 
     /// Does the same as [`Self::distrust_caches_of`] for a range of tables. If the range has more tables than a
@@ -223,7 +223,7 @@ impl Manifest {
         self.caches.retain(|entry| !tables.contains(&entry.table));
         let ids = tables.start().get()..=tables.end().get();
         for id in ids.take(EXPIRIES) {
-            self.note_expiry(TableId::new(id), i64::MAX, version);
+            self.record_expiry(TableId::new(id), i64::MAX, version);
         }
     }
 

@@ -66,7 +66,7 @@ impl ReferencedObjects {
     }
 
     /// Records a page that can't be read.
-    fn note_unreadable(&mut self, page: Ulid) {
+    fn record_unreadable_page(&mut self, page: Ulid) {
         self.unreadable = self.unreadable.max(Some(page));
     }
 
@@ -159,7 +159,7 @@ impl ManifestStore {
         for section in &manifest.sections {
             look(&mut census, section);
         }
-        let mut heads = self.heads_in_turn(database, manifest.pages.clone());
+        let mut heads = self.stream_heads(database, manifest.pages.clone());
         for page in &manifest.pages {
             census.live.insert(ObjectName::Page(page.object));
             match heads.try_next().await {
@@ -171,7 +171,7 @@ impl ManifestStore {
                 }
                 Err(error) if error.is_damage() => {
                     tracing::warn!(%database, %error, "bundles that are older are kept");
-                    census.note_unreadable(page.object);
+                    census.record_unreadable_page(page.object);
                 }
                 Err(error) => return Err(error),
                 Ok(None) => break,
@@ -184,7 +184,7 @@ impl ManifestStore {
             // Another database keeps its damaged objects as long as this manifest records them.
             census.origins.extend(record.origin);
             if let DamagedPart::Page(object, _) = part {
-                census.note_unreadable(object);
+                census.record_unreadable_page(object);
             }
         }
         census.unmet = pending.into_iter().collect();
@@ -199,7 +199,7 @@ impl ManifestStore {
         );
         while let Some((entry, sections)) = condemned.try_next().await? {
             if let (None, DroppedItem::Page(page)) = (&sections, &entry.what) {
-                census.note_unreadable(page.object);
+                census.record_unreadable_page(page.object);
             }
             census.count_condemned(&entry, &sections.unwrap_or_default());
         }

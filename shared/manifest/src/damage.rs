@@ -345,7 +345,12 @@ impl Manifest {
     }
 
     /// Quarantines an object in version `version`.
-    pub(crate) fn set_aside(&mut self, record: DamageRecord, version: u64, time: StoreTime) {
+    pub(crate) fn quarantine_object(
+        &mut self,
+        record: DamageRecord,
+        version: u64,
+        time: StoreTime,
+    ) {
         let quarantine = Some(Quarantine { version, time });
         let known = self
             .damage
@@ -401,7 +406,7 @@ impl ManifestStore {
         let time = self.bucket.clock().now().ok_or_else(no_date)?;
         let change = |base: &VersionedValue<Manifest>| {
             let (next, version) = (Manifest::successor(base), base.version + 1);
-            match next.set_part_aside(record, version, time) {
+            match next.quarantine_part(record, version, time) {
                 Ok(next) => Ok(RegisterChange::Put(next, ())),
                 Err(error) => Err(error),
             }
@@ -419,7 +424,7 @@ impl ManifestStore {
 }
 
 impl Manifest {
-    fn set_part_aside(
+    fn quarantine_part(
         mut self,
         record: &DamageRecord,
         version: u64,
@@ -463,7 +468,7 @@ impl Manifest {
             },
             ..record.clone()
         };
-        self.set_aside(record, version, time);
+        self.quarantine_object(record, version, time);
         self.settle_deletes(version, |_| false);
         Ok(self)
     }

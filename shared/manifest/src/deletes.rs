@@ -42,7 +42,7 @@ impl RecordedDelete {
     }
 
     fn may_apply_to_page(&self, page: &PageRef) -> bool {
-        let hull = self.delete.condition.time_hull();
+        let hull = self.delete.condition.time_bounds();
         page.may_hold(self.delete.table)
             && page.clean_upto < self.stamp
             && hull.is_some_and(|(first, last)| page.meets(TimeRange { first, last }))
@@ -104,11 +104,11 @@ impl Manifest {
         let Some(max) = before.checked_sub(1) else {
             return;
         };
-        self.note_expiry(table, before, version);
+        self.record_expiry(table, before, version);
         let stamp = Stamp::from_u64(self.low_water_mark.as_u64().saturating_add(1));
         let condition = Condition::Time { min: i64::MIN, max };
         let is_covered = |recorded: &RecordedDelete| {
-            let hull = recorded.delete.condition.time_hull();
+            let hull = recorded.delete.condition.time_bounds();
             recorded.expiry
                 && recorded.delete.table == table
                 && hull.is_none_or(|(_, last)| last <= max)

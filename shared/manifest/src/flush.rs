@@ -221,7 +221,7 @@ impl ManifestStore {
         let spill = self
             .prepare_spill(database, &base, flush.sections.len())
             .await;
-        let burial = self.prepare_burial(database, &base).await;
+        let burial = self.prepare_dropped_sections(database, &base).await;
         let change = |base: &VersionedValue<Manifest>| {
             let next = flush.apply(base, spill.as_ref(), burial.as_ref())?;
             Ok(RegisterChange::Put(next, ()))

@@ -89,7 +89,7 @@ fn choose(manifest: &Manifest, inline: usize) -> Vec<DroppedPageEntries> {
 impl ManifestStore {
     /// Writes the pages for a commit on `base`, if it has too many condemned entries. If that fails, the entries stay
     /// in the manifest.
-    pub(crate) async fn prepare_burial(
+    pub(crate) async fn prepare_dropped_sections(
         &self,
         database: DatabaseId,
         base: &VersionedValue<Manifest>,
@@ -102,7 +102,7 @@ impl ManifestStore {
         if chosen.is_empty() {
             return None;
         }
-        match self.write_graves(database, chosen).await {
+        match self.write_dropped_pages(database, chosen).await {
             Ok(burial) => burial,
             Err(error) => {
                 tracing::warn!(%database, %error, "dropped sections stay in the manifest");
@@ -111,7 +111,7 @@ impl ManifestStore {
         }
     }
 
-    async fn write_graves(
+    async fn write_dropped_pages(
         &self,
         database: DatabaseId,
         graves: Vec<DroppedPageEntries>,

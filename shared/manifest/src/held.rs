@@ -97,7 +97,10 @@ impl SnapshotCacheEntry {
     }
 
     /// Returns the outcome of a read that began after ticket `arrived`.
-    pub(crate) fn asked_after(&self, arrived: u64) -> Option<Result<Arc<Snapshot>, SnapshotError>> {
+    pub(crate) fn outcome_after(
+        &self,
+        arrived: u64,
+    ) -> Option<Result<Arc<Snapshot>, SnapshotError>> {
         let contents = self.contents();
         if contents.asked < arrived {
             return None;
@@ -130,7 +133,7 @@ impl SnapshotCacheEntry {
             return None;
         }
         contents.forget_up_to(mark);
-        self.weigh(&contents);
+        self.update_size(&contents);
         Some(contents.handed.values().cloned().collect())
     }
 
@@ -138,8 +141,8 @@ impl SnapshotCacheEntry {
     pub(crate) fn offer(&self, segment: Arc<Segment>) {
         let mut contents = self.contents();
         if contents.trust != TailTrust::Untrusted {
-            contents.hand(segment);
-            self.weigh(&contents);
+            contents.insert_segment(segment);
+            self.update_size(&contents);
         }
     }
 
@@ -156,7 +159,7 @@ impl SnapshotCacheEntry {
             .is_some_and(|manifest| stamp <= manifest.value.low_water_mark);
         if !handed && !taken_in {
             contents.distrust();
-            self.weigh(&contents);
+            self.update_size(&contents);
         }
     }
 
@@ -164,7 +167,7 @@ impl SnapshotCacheEntry {
     pub(crate) fn distrust(&self) {
         let mut contents = self.contents();
         contents.distrust();
-        self.weigh(&contents);
+        self.update_size(&contents);
     }
 
     /// Stores the snapshot of the read with ticket `asked`. If its contents equal those of the last snapshot, it shares
@@ -178,7 +181,7 @@ impl SnapshotCacheEntry {
         let mut contents = self.contents();
         if matches!(source, TailSource::Listing) && contents.trust == TailTrust::Gathering {
             for segment in snapshot.tail.iter() {
-                contents.hand(Arc::clone(segment));
+                contents.insert_segment(Arc::clone(segment));
             }
             contents.forget_up_to(snapshot.mark());
             contents.trust = TailTrust::Trusted;
@@ -198,7 +201,7 @@ impl SnapshotCacheEntry {
         contents.snapshot = Some(Arc::clone(&snapshot));
         contents.asked = asked;
         contents.error = None;
-        self.weigh(&contents);
+        self.update_size(&contents);
         snapshot
     }
 
@@ -214,7 +217,7 @@ impl SnapshotCacheEntry {
         let mut contents = self.contents();
         contents.snapshot = None;
         contents.distrust();
-        self.weigh(&contents);
+        self.update_size(&contents);
     }
 
     /// Drops the whole state, because the bucket was replaced by another one.
@@ -223,7 +226,7 @@ impl SnapshotCacheEntry {
         contents.snapshot = None;
         contents.manifest = None;
         contents.distrust();
-        self.weigh(&contents);
+        self.update_size(&contents);
     }
 
     fn retire(&self) {
@@ -232,7 +235,7 @@ impl SnapshotCacheEntry {
         contents.distrust();
     }
 
-    fn weigh(&self, contents: &SnapshotCacheContents) {
+    fn update_size(&self, contents: &SnapshotCacheContents) {
         let snapshot = contents
             .snapshot
             .as_ref()
@@ -248,7 +251,7 @@ impl SnapshotCacheEntry {
 }
 
 impl SnapshotCacheContents {
-    fn hand(&mut self, segment: Arc<Segment>) {
+    fn insert_segment(&mut self, segment: Arc<Segment>) {
         let bytes = segment.size_bytes();
         if self.handed.insert(segment.name(), segment).is_none() {
             self.handed_bytes += bytes;

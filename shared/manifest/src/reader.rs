@@ -122,7 +122,7 @@ impl SnapshotReader {
         options: SnapshotOptions,
     ) -> Result<Arc<Snapshot>, SnapshotError> {
         let limit = self.settings.timeout;
-        let read = self.read_in_turn(database, options);
+        let read = self.read_shared(database, options);
         let read = self.bucket.world().timeout(limit, read).await;
         let read = read.unwrap_or(Err(SnapshotError::TimedOut { limit }));
         let snapshot = match (read, options.as_of) {
@@ -223,13 +223,13 @@ impl SnapshotReader {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read_in_turn(
+    async fn read_shared(
         &self,
         database: DatabaseId,
         options: SnapshotOptions,
     ) -> Result<Arc<Snapshot>, SnapshotError> {
         let held = self.databases().get(database);
-        if let Some(snapshot) = self.young(&held, options) {
+        if let Some(snapshot) = self.retained_snapshot(&held, options) {
             return Ok(snapshot);
         }
         if let Some(stamp) = options.at_least {
@@ -237,10 +237,10 @@ impl SnapshotReader {
         }
         let arrived = held.ticket();
         let _turn = held.turn.lock().await;
-        if let Some(outcome) = held.asked_after(arrived) {
+        if let Some(outcome) = held.outcome_after(arrived) {
             return outcome;
         }
-        if let Some(snapshot) = self.young(&held, options) {
+        if let Some(snapshot) = self.retained_snapshot(&held, options) {
             return Ok(snapshot);
         }
         let asked = held.ticket();
@@ -255,7 +255,11 @@ impl SnapshotReader {
 
     /// Returns the last snapshot, if its age is within the limit by both of this machine's clocks and it covers the
     /// required stamp.
-    fn young(&self, held: &SnapshotCacheEntry, options: SnapshotOptions) -> Option<Arc<Snapshot>> {
+    fn retained_snapshot(
+        &self,
+        held: &SnapshotCacheEntry,
+        options: SnapshotOptions,
+    ) -> Option<Arc<Snapshot>> {
         if options.max_staleness.is_zero() {
             return None;
         }
@@ -275,8 +279,8 @@ impl SnapshotReader {
         let mut reason = ResponseMismatch::NoDate;
         for _ in 0..MAX_ATTEMPTS {
             let source = held.source(self.sole_writer.load(Ordering::Relaxed));
-            let answers = self.ask(database, held, &source).await?;
-            match self.fit(database, held, answers).await? {
+            let answers = self.request_all(database, held, &source).await?;
+            match self.build_snapshot(database, held, answers).await? {
                 Ok(snapshot) => return Ok(held.settle(asked, snapshot, &source)),
                 Err(unfit) => reason = unfit,
             }
@@ -286,7 +290,7 @@ impl SnapshotReader {
     }
 
     /// Sends the requests of one round trip.
-    async fn ask(
+    async fn request_all(
         &self,
         database: DatabaseId,
         held: &SnapshotCacheEntry,
@@ -321,14 +325,18 @@ impl SnapshotReader {
         Ok(SnapshotResponses {
             above,
             begun,
-            listing: listing.map_err(|error| self.of_listing(error, &manifest))?,
+            listing: listing.map_err(|error| self.listing_error(error, &manifest))?,
             manifest,
             catalog: catalog?,
         })
     }
 
     /// Converts an error of listing the tail.
-    fn of_listing(&self, error: TailError, manifest: &VersionedValue<Manifest>) -> SnapshotError {
+    fn listing_error(
+        &self,
+        error: TailError,
+        manifest: &VersionedValue<Manifest>,
+    ) -> SnapshotError {
         match error {
             TailError::TooLong {
                 segments, oldest, ..
@@ -348,13 +356,13 @@ impl SnapshotReader {
 
     /// Builds a snapshot from the responses, and reads missing segments and a newer catalog. Returns [`Unsupported`] if the
     /// responses are inconsistent.
-    async fn fit(
+    async fn build_snapshot(
         &self,
         database: DatabaseId,
         held: &SnapshotCacheEntry,
         answers: SnapshotResponses,
     ) -> Result<Result<Snapshot, ResponseMismatch>, SnapshotError> {
-        let shown = match self.shown(&answers) {
+        let shown = match self.earliest_response(&answers) {
             Ok(shown) => shown,
             Err(unfit) => return Ok(Err(unfit)),
         };
@@ -379,7 +387,7 @@ impl SnapshotReader {
                 }
             }
             None => match held.handed_above(manifest.value.low_water_mark) {
-                Some(handed) => admitted(&manifest.value, handed.iter()),
+                Some(handed) => without_quarantined(&manifest.value, handed.iter()),
                 None => return Ok(Err(ResponseMismatch::TailUncertain)),
             },
         };
@@ -403,7 +411,10 @@ impl SnapshotReader {
     }
 
     /// Returns the earliest time of the responses, if they lie within the allowed span.
-    fn shown(&self, answers: &SnapshotResponses) -> Result<StoreTime, ResponseMismatch> {
+    fn earliest_response(
+        &self,
+        answers: &SnapshotResponses,
+    ) -> Result<StoreTime, ResponseMismatch> {
         let registers = answers.manifest.proven.zip(answers.catalog.proven);
         let (manifest, catalog) = registers.ok_or(ResponseMismatch::NoDate)?;
         let (mut first, mut last) = (manifest.min(catalog), manifest.max(catalog));
@@ -469,7 +480,7 @@ impl SnapshotReader {
             segments.extend(fetched_segments.map(|segment| (segment.name(), segment)));
             if fetched.missing.is_empty() {
                 let tail = above().filter_map(|name| segments.get(name));
-                return Ok(Some(admitted(&manifest.value, tail)));
+                return Ok(Some(without_quarantined(&manifest.value, tail)));
             }
             *manifest = self.manifests.read(database, Some(manifest)).await?;
         }
@@ -478,7 +489,7 @@ impl SnapshotReader {
 }
 
 /// Returns the segments without the parts that a manifest has quarantined.
-fn admitted<'a>(
+fn without_quarantined<'a>(
     manifest: &Manifest,
     segments: impl Iterator<Item = &'a Arc<Segment>>,
 ) -> Arc<[Arc<Segment>]> {

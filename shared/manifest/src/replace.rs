@@ -135,7 +135,7 @@ impl InputBounds {
         self.0.collides(section)
     }
 
-    pub(crate) fn meets_hull(&self, other: &Self) -> bool {
+    pub(crate) fn overlaps_bounds(&self, other: &Self) -> bool {
         self.0.collides(&other.0)
     }
 
@@ -190,7 +190,7 @@ impl Replacement {
 
 impl ValidatedReplacement<'_> {
     /// Returns whether no other section may lie within the bounds of the inputs, because the replacement has outputs.
-    pub(crate) fn must_be_closed(&self) -> bool {
+    pub(crate) fn excludes_other_sections(&self) -> bool {
         !self.what.add.is_empty()
     }
 }
@@ -268,7 +268,7 @@ impl<'a> ReplacementBatch<'a> {
             spill.apply(base, &mut next);
         }
         for (_, one) in self.pending() {
-            one.note(&mut next, version);
+            one.record(&mut next, version);
         }
         next.settle_deletes(version, |_| false);
         let done = self.done_claims();
@@ -284,7 +284,10 @@ impl<'a> ReplacementBatch<'a> {
         prepared: &PreparedReplacements,
     ) -> Result<(), StaleReplacement> {
         let mut hulls: BTreeMap<TableId, Vec<&InputBounds>> = BTreeMap::new();
-        for (_, one) in self.pending().filter(|(_, one)| one.must_be_closed()) {
+        for (_, one) in self
+            .pending()
+            .filter(|(_, one)| one.excludes_other_sections())
+        {
             hulls.entry(one.what.table).or_default().push(&one.hull);
         }
         let lies_between = |section: &Arc<Section>| {
@@ -304,7 +307,7 @@ impl<'a> ReplacementBatch<'a> {
 
 impl ValidatedReplacement<'_> {
     /// Records the effects of the replacement besides its sections: expiry, dropped caches, damage and the job.
-    fn note(&self, next: &mut Manifest, version: u64) {
+    fn record(&self, next: &mut Manifest, version: u64) {
         let what = self.what;
         if let Some(floor) = what.floor {
             next.expire_rows(what.table, floor, version);
@@ -313,7 +316,7 @@ impl ValidatedReplacement<'_> {
             next.drop_caches_of(what.table);
         }
         for (record, time) in self.damage {
-            next.set_aside(record.clone(), version, *time);
+            next.quarantine_object(record.clone(), version, *time);
             next.distrust_caches_of(what.table, version);
         }
         next.record_job(what.job, version);

@@ -197,7 +197,7 @@ impl ManifestStore {
         let inline = view.sections.iter().map(SectionWithFooter::inline);
         let mut inline: Vec<_> = inline.map(|found| adopted(&found)).collect();
         let mut writer = PageWriter::default();
-        let mut pages = self.pages_in_turn(source, view.pages.clone());
+        let mut pages = self.stream_pages(source, view.pages.clone());
         while let Some(page) = pages.try_next().await? {
             let of_view = page.iter().filter(|found| view.has(&found.section));
             let sections: Vec<_> = of_view.map(adopted).collect();
@@ -208,7 +208,7 @@ impl ManifestStore {
             }
         }
         drop(pages);
-        let inline = self.settle_in(database, &mut first, inline, &mut writer);
+        let inline = self.page_surplus_sections(database, &mut first, inline, &mut writer);
         first.sections = inline.await?;
         writer.put(self, database).await?;
         first.raise_mark(view.low_water_mark, 1);
@@ -217,7 +217,7 @@ impl ManifestStore {
     }
 
     /// Writes sections to pages if there are too many to stay in the manifest. Returns the inline sections.
-    async fn settle_in(
+    async fn page_surplus_sections(
         &self,
         database: DatabaseId,
         first: &mut Manifest,

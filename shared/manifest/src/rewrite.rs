@@ -89,7 +89,9 @@ impl<'a> InputLocator<'a> {
             survey.by_place.extend(places);
             let of_table = survey.by_table.entry(one.what.table).or_default();
             let is_met = |(_, other): &(usize, &ValidatedReplacement<'_>)| {
-                one.must_be_closed() && other.must_be_closed() && one.hull.meets_hull(&other.hull)
+                one.excludes_other_sections()
+                    && other.excludes_other_sections()
+                    && one.hull.overlaps_bounds(&other.hull)
             };
             if of_table.iter().any(is_met) {
                 // Treated as if the others had been committed first.
@@ -109,14 +111,14 @@ impl<'a> InputLocator<'a> {
 
     /// Counts a section if it is an input. Otherwise, refuses replacements between whose inputs it lies. Returns
     /// whether it is removed.
-    fn look_at(&mut self, section: &Section) -> bool {
+    fn visit(&mut self, section: &Section) -> bool {
         if let Some(number) = self.by_place.get(&section.place()) {
             *self.found.entry(*number).or_default() += 1;
             return true;
         }
         let of_table = self.by_table.get(&section.table);
         for (number, one) in of_table.into_iter().flatten() {
-            if one.must_be_closed() && one.hull.meets(section) {
+            if one.excludes_other_sections() && one.hull.meets(section) {
                 let reason = ReplaceRefusal::NotClosed;
                 self.refused.entry(*number).or_insert(reason);
             }
@@ -154,13 +156,13 @@ impl ManifestStore {
         let mut survey = InputLocator::of(set, base);
         let mut removed = Vec::new();
         for section in &manifest.sections {
-            if survey.look_at(section) {
+            if survey.visit(section) {
                 removed.push(Arc::clone(section));
             }
         }
         let met = manifest.pages.iter().filter(|page| survey.meets_page(page));
         let met: Vec<_> = met.cloned().collect();
-        let mut pages = self.pages_in_turn(database, met.clone());
+        let mut pages = self.stream_pages(database, met.clone());
         let mut left = Vec::new();
         for old in &met {
             let Some(sections) = pages.try_next().await? else {
@@ -182,17 +184,17 @@ impl ManifestStore {
             object: None,
             spill: None,
         };
-        self.write_rest(database, &manifest, left, removed, &mut prepared)
+        self.write_remaining(database, &manifest, left, removed, &mut prepared)
             .await?;
         let adding = set.pending().map(|(_, one)| one.what.add.len());
         prepared.spill = self
-            .spill_rest(database, manifest, &prepared, adding.sum())
+            .spill_remaining(database, manifest, &prepared, adding.sum())
             .await;
         Ok(Ok(prepared))
     }
 
     /// Moves remaining sections to pages, if they exceed [`FAR_TOO_MANY`] times the limit.
-    async fn spill_rest(
+    async fn spill_remaining(
         &self,
         database: DatabaseId,
         manifest: Manifest,
@@ -212,7 +214,7 @@ impl ManifestStore {
     }
 
     /// Writes new pages of the remaining sections, and pages of removed sections if there are many.
-    async fn write_rest(
+    async fn write_remaining(
         &self,
         database: DatabaseId,
         manifest: &Manifest,
@@ -221,7 +223,7 @@ impl ManifestStore {
         prepared: &mut PreparedReplacements,
     ) -> Result<(), ManifestError> {
         let is_page = |kept: &[SectionWithFooter]| kept.len() >= MIN_PAGE_SECTIONS;
-        let graves = self.graves_of(manifest, removed, &left);
+        let graves = self.divide_removed(manifest, removed, &left);
         if !graves.is_empty() || left.iter().any(|page| is_page(&page.kept)) {
             prepared.object = Some(PendingObject::draw(&self.bucket).ok_or_else(no_date)?);
         }
@@ -255,7 +257,7 @@ impl ManifestStore {
 
     /// Divides removed sections into pages, except those removed with their whole page; empty if there are few.
     /// Sections that a restored database needs have separate pages, so that nothing else is kept with them.
-    fn graves_of(
+    fn divide_removed(
         &self,
         manifest: &Manifest,
         removed: Vec<Arc<Section>>,
@@ -307,7 +309,7 @@ impl RemainingPage {
         let (removed, kept): (Vec<_>, Vec<_>) = sections
             .iter()
             .cloned()
-            .partition(|one| survey.look_at(&one.section));
+            .partition(|one| survey.visit(&one.section));
         (!removed.is_empty()).then(|| Self {
             old: old.clone(),
             kept,

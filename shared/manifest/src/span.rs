@@ -20,7 +20,7 @@ pub(crate) struct CoalescedRead<O, T> {
 
 impl<O, T> CoalescedRead<O, T> {
     /// Returns the position of a part in the bytes that were read.
-    pub(crate) fn place_of(&self, part: &Range<u64>) -> Option<Range<usize>> {
+    pub(crate) fn position_of(&self, part: &Range<u64>) -> Option<Range<usize>> {
         let from = usize::try_from(part.start.checked_sub(self.range.start)?).ok()?;
         let to = usize::try_from(part.end.checked_sub(self.range.start)?).ok()?;
         Some(from..to)
@@ -71,8 +71,8 @@ mod tests {
             .collect();
         let expected = [("a", 0..30, 2), ("a", far..far + 1, 1), ("b", 0..10, 1)];
         assert_eq!(ranges, expected);
-        assert_eq!(spans[0].place_of(&(20..30)), Some(20..30));
-        assert_eq!(spans[1].place_of(&(far..far + 1)), Some(0..1));
+        assert_eq!(spans[0].position_of(&(20..30)), Some(20..30));
+        assert_eq!(spans[1].position_of(&(far..far + 1)), Some(0..1));
     }
 
     #[test]

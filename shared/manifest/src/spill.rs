@@ -362,7 +362,7 @@ impl ManifestStore {
         };
         let footers = span.parts.iter().filter_map(|(place, footer)| {
             // A copy, so that the bytes between the footers are not kept in memory.
-            let footer = bytes.get(span.place_of(footer)?)?;
+            let footer = bytes.get(span.position_of(footer)?)?;
             Some((*place, Bytes::copy_from_slice(footer)))
         });
         Ok(footers.collect())
@@ -382,7 +382,9 @@ impl ManifestStore {
                 let bytes = self.fetch(&key, span.range.clone()).await?;
                 let key = key.to_string();
                 let pages = span.parts.iter().map(|(place, part)| {
-                    let page = span.place_of(part).filter(|part| part.end <= bytes.len());
+                    let page = span
+                        .position_of(part)
+                        .filter(|part| part.end <= bytes.len());
                     let page = page.map(|part| bytes.slice(part)).unwrap_or_default();
                     Ok((*place, page::decode(&key, &page)?))
                 });

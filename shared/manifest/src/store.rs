@@ -89,11 +89,12 @@ impl ManifestStore {
         known: Option<&VersionedValue<Manifest>>,
     ) -> Result<VersionedValue<Manifest>, ManifestError> {
         let register = self.register(database);
-        self.in_time(register.key(), register.read(known)).await
+        self.with_timeout(register.key(), register.read(known))
+            .await
     }
 
     /// Awaits a read, and returns an error after [`READ_LIMIT`].
-    pub(crate) async fn in_time<T, E: Into<ManifestError>>(
+    pub(crate) async fn with_timeout<T, E: Into<ManifestError>>(
         &self,
         key: &Key,
         read: impl Future<Output = Result<T, E>>,
@@ -125,7 +126,7 @@ impl ManifestStore {
     ) -> Result<Vec<SectionWithFooter>, ManifestError> {
         let pages = manifest.pages.iter();
         let wanted = pages.filter(|page| page.may_hold(table) && page.meets(times));
-        let pages = self.pages_of(database, wanted).await?;
+        let pages = self.read_pages(database, wanted).await?;
         let asked = |section: &Section| {
             section.table == table && section.meets(times) && manifest.has(section)
         };
@@ -149,7 +150,7 @@ impl ManifestStore {
         database: DatabaseId,
         manifest: &Manifest,
     ) -> Result<Vec<SectionWithFooter>, ManifestError> {
-        let pages = self.pages_of(database, &manifest.pages).await?;
+        let pages = self.read_pages(database, &manifest.pages).await?;
         let inline = manifest.sections.iter().map(SectionWithFooter::inline);
         let paged = pages.iter().flat_map(|page| page.iter().cloned());
         let mut sections: Vec<_> = paged
@@ -161,18 +162,18 @@ impl ManifestStore {
     }
 
     /// Reads pages concurrently.
-    pub(crate) async fn pages_of(
+    pub(crate) async fn read_pages(
         &self,
         database: DatabaseId,
         pages: impl IntoIterator<Item = &PageRef>,
     ) -> Result<Vec<DecodedPage>, ManifestError> {
         // Owned, because the future must be `Send` for any lifetime.
         let pages: Vec<PageRef> = pages.into_iter().cloned().collect();
-        self.pages_in_turn(database, pages).try_collect().await
+        self.stream_pages(database, pages).try_collect().await
     }
 
     /// Streams pages in order, with read-ahead.
-    pub(crate) fn pages_in_turn(
+    pub(crate) fn stream_pages(
         &self,
         database: DatabaseId,
         pages: Vec<PageRef>,
@@ -208,7 +209,7 @@ impl ManifestStore {
     }
 
     /// Streams the sections of pages in order, with read-ahead and without footers.
-    pub(crate) fn heads_in_turn(
+    pub(crate) fn stream_heads(
         &self,
         database: DatabaseId,
         pages: Vec<PageRef>,
@@ -259,7 +260,7 @@ impl ManifestStore {
             if_none_match: None,
         };
         let get = self.bucket.get(key, options);
-        let StoreResponse { value, .. } = self.in_time(key, get).await?;
+        let StoreResponse { value, .. } = self.with_timeout(key, get).await?;
         match value {
             Get::Found(object) => Ok(object.bytes),
             _ => Err(ManifestError::PageGone { key: key.clone() }),

@@ -295,7 +295,7 @@ impl ManifestTestBed {
         delay.store(micros, Ordering::Relaxed);
     }
 
-    pub(crate) fn darken(&self, dark: bool) {
+    pub(crate) fn set_unavailable(&self, dark: bool) {
         self.store.dark.store(dark, Ordering::Relaxed);
     }
 

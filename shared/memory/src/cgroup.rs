@@ -29,7 +29,7 @@ pub(crate) fn limit(root: &Path) -> Option<usize> {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next()?, parts.next()?);
         let hierarchy = hierarchy(&mounts, controllers)?;
-        least(root, &hierarchy, Path::new(path))
+        lowest_limit(root, &hierarchy, Path::new(path))
     });
     limits.min()
 }
@@ -61,7 +61,7 @@ fn hierarchy(mounts: &str, controllers: &str) -> Option<CgroupHierarchy> {
 }
 
 /// Returns the lowest limit of a group and its ancestors up to the mount point.
-fn least(root: &Path, hierarchy: &CgroupHierarchy, group: &Path) -> Option<usize> {
+fn lowest_limit(root: &Path, hierarchy: &CgroupHierarchy, group: &Path) -> Option<usize> {
     let mount = root.join(hierarchy.mount.strip_prefix("/").ok()?);
     let group = group.strip_prefix(&hierarchy.root).ok();
     // For a group outside of the mount, only the limit at the mount point is readable.

@@ -57,10 +57,10 @@ impl fmt::Debug for MemoryMonitor {
 impl MemoryMonitor {
     /// Creates a monitor with this limit.
     pub fn new(limit_bytes: usize) -> Self {
-        Self::reading(limit_bytes, resident_bytes)
+        Self::with_reader(limit_bytes, resident_bytes)
     }
 
-    fn reading(limit_bytes: usize, read: fn() -> Option<usize>) -> Self {
+    fn with_reader(limit_bytes: usize, read: fn() -> Option<usize>) -> Self {
         Self {
             limit_bytes,
             state: watch::Sender::default(),
@@ -208,21 +208,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_work_continues_when_the_pressure_falls() {
         static HELD: AtomicUsize = AtomicUsize::new(95);
-        let monitor = MemoryMonitor::reading(100, || Some(HELD.load(Ordering::Relaxed)));
+        let monitor = MemoryMonitor::with_reader(100, || Some(HELD.load(Ordering::Relaxed)));
         monitor.look();
         let pressure = monitor.pressure();
         assert_eq!(pressure.level(), PressureLevel::Full);
         let world = World::system();
-        assert!(!pressure.relieved(&world, Duration::from_secs(1)).await);
+        assert!(
+            !pressure
+                .wait_until_relieved(&world, Duration::from_secs(1))
+                .await
+        );
         HELD.store(90, Ordering::Relaxed);
         monitor.look();
         assert_eq!(pressure.level(), PressureLevel::Critical);
-        assert!(pressure.relieved(&world, Duration::from_secs(1)).await);
+        assert!(
+            pressure
+                .wait_until_relieved(&world, Duration::from_secs(1))
+                .await
+        );
         HELD.store(10, Ordering::Relaxed);
-        let (relieved, ()) =
-            tokio::join!(pressure.relieved(&world, Duration::from_secs(1)), async {
-                _ = monitor.look()
-            });
+        let (relieved, ()) = tokio::join!(
+            pressure.wait_until_relieved(&world, Duration::from_secs(1)),
+            async { _ = monitor.look() }
+        );
         assert!(relieved);
     }
 
@@ -230,7 +238,7 @@ mod tests {
     fn a_tail_near_its_bound_delays_writes_and_requests_a_flush() {
         use PressureLevel::{High, Low};
         static BYTES: AtomicUsize = AtomicUsize::new(0);
-        let monitor = MemoryMonitor::reading(100, || Some(10))
+        let monitor = MemoryMonitor::with_reader(100, || Some(10))
             .with_tail(1_000, || BYTES.load(Ordering::Relaxed) as u64);
         let pressure = monitor.pressure();
         let mut seen = Vec::new();
@@ -255,6 +263,10 @@ mod tests {
     #[tokio::test]
     async fn without_a_monitor_there_is_no_pressure() {
         let pressure = MemoryPressure::none();
-        assert!(pressure.relieved(&World::system(), Duration::ZERO).await);
+        assert!(
+            pressure
+                .wait_until_relieved(&World::system(), Duration::ZERO)
+                .await
+        );
     }
 }

@@ -58,7 +58,7 @@ impl MemoryPressure {
 
     /// Waits until the pressure is below critical, for at most `longest`. Returns false if the memory is full then.
     /// Work may continue at the critical level, because the allocator may keep memory that is no longer used.
-    pub async fn relieved(&self, world: &World, longest: Duration) -> bool {
+    pub async fn wait_until_relieved(&self, world: &World, longest: Duration) -> bool {
         if self.level() < PressureLevel::Critical {
             return true;
         }

@@ -3,7 +3,7 @@
 //! | item | parses |
 //! |---|---|
 //! | [`parse_bytes`], [`parse_count`] | numbers |
-//! | [`parse_duration`], [`parse_time`] | durations |
+//! | [`parse_duration`], [`parse_nonzero_duration`] | durations |
 //! | [`MemoryAmount`] | bytes, or a percentage of the available memory |
 
 mod error;
@@ -14,4 +14,4 @@ mod times;
 pub use error::OptionValueError;
 pub use memory::MemoryAmount;
 pub use numbers::{parse_bytes, parse_count};
-pub use times::{parse_duration, parse_time};
+pub use times::{parse_duration, parse_nonzero_duration};

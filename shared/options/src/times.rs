@@ -16,7 +16,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, OptionValueError> {
 ///
 /// # Errors
 /// [`OptionValueError::InvalidDuration`], [`OptionValueError::ZeroDuration`].
-pub fn parse_time(text: &str) -> Result<Duration, OptionValueError> {
+pub fn parse_nonzero_duration(text: &str) -> Result<Duration, OptionValueError> {
     let time = parse_duration(text)?;
     match time.is_zero() {
         true => Err(OptionValueError::ZeroDuration),
@@ -45,11 +45,11 @@ mod tests {
 
     #[test]
     fn a_time_is_longer_than_zero() {
-        assert_eq!(parse_time("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_nonzero_duration("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(
-            parse_time("0s").unwrap_err().to_string(),
+            parse_nonzero_duration("0s").unwrap_err().to_string(),
             "a time of more than 0s is expected"
         );
-        assert!(parse_time("soon").is_err());
+        assert!(parse_nonzero_duration("soon").is_err());
     }
 }

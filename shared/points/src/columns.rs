@@ -16,7 +16,10 @@ use crate::PointsError;
 
 /// Returns the rows of `batch` with exactly the columns of `schema`. Columns that the batch lacks are null; columns
 /// that the schema lacks are omitted.
-pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, PointsError> {
+pub fn conform_to_schema(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, PointsError> {
     let rows = batch.num_rows();
     let columns = schema
         .fields()

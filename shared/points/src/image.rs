@@ -26,7 +26,7 @@ use arrow_select::interleave::interleave;
 use hashbrown::HashTable;
 use neap_row_delete::Condition;
 
-use crate::{PointsError, SeriesIndex, conform, times};
+use crate::{PointsError, SeriesIndex, conform_to_schema, times};
 
 pub use rows::TailRow;
 pub use sorted::SortedRows;
@@ -194,7 +194,7 @@ impl TailImageBuilder {
         if first + batch.num_rows() > MAX_ROWS {
             return Err(PointsError::TooManyRows { limit: MAX_ROWS });
         }
-        let rows = conform(batch, &self.schema)?;
+        let rows = conform_to_schema(batch, &self.schema)?;
         self.index.resolve(batch, &mut self.series)?;
         self.time.extend_from_slice(times(&rows)?.values());
         let older = self.replace_newest(first);
@@ -210,7 +210,7 @@ impl TailImageBuilder {
             first_row,
         });
         if !older.is_empty() {
-            self.take_over(&older)?;
+            self.merge_older_versions(&older)?;
         }
         self.bytes += self
             .chunks
@@ -246,13 +246,13 @@ impl TailImageBuilder {
     }
 
     /// Copies into each newer row the values that it lacks from its older version, and masks the older version.
-    fn take_over(&mut self, pairs: &[(u32, u32)]) -> Result<(), PointsError> {
+    fn merge_older_versions(&mut self, pairs: &[(u32, u32)]) -> Result<(), PointsError> {
         let places: Vec<_> = pairs
             .iter()
             .filter_map(|(newer, older)| Some((self.place(*newer)?, self.place(*older)?)))
             .collect();
         let columns = (0..self.schema.fields().len())
-            .map(|column| self.filled(column, &places))
+            .map(|column| self.fill_nulls(column, &places))
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
@@ -286,7 +286,7 @@ impl TailImageBuilder {
     /// # Errors
     /// The condition names a column that is not a tag of this table.
     pub fn delete(&mut self, condition: &Condition) -> Result<(), PointsError> {
-        let hull = condition.time_hull();
+        let hull = condition.time_bounds();
         let mut masks = Vec::new();
         for (at, chunk) in self.chunks.iter().enumerate() {
             let meets = |(min, max): (i64, i64)| min <= chunk.max_time && chunk.min_time <= max;
@@ -313,14 +313,14 @@ impl TailImageBuilder {
             });
             let first = chunk.first_row;
             let rows = gone.set_indices().filter_map(|row| u32::try_from(row).ok());
-            self.forget(rows.map(|row| first.saturating_add(row)));
+            self.remove_from_index(rows.map(|row| first.saturating_add(row)));
             self.image = None;
         }
         Ok(())
     }
 
     /// Removes these rows from the index of newest versions.
-    fn forget(&mut self, rows: impl Iterator<Item = u32>) {
+    fn remove_from_index(&mut self, rows: impl Iterator<Item = u32>) {
         let Self {
             series,
             time,
@@ -338,7 +338,7 @@ impl TailImageBuilder {
     }
 
     /// Returns a column of the newest chunk with its nulls filled from older versions.
-    fn filled(
+    fn fill_nulls(
         &self,
         column: usize,
         places: &[(RowPosition, RowPosition)],

@@ -9,7 +9,7 @@
 //!   processing older rows again. A query of fresh data reads it.
 //!
 //! Both give the same result however the rows are split into batches, because merging is associative in the order of
-//! the writes. Row deletes between the writes remove older rows: [`survivors`] before deduplication,
+//! the writes. Row deletes between the writes remove older rows: [`apply_deletes`] before deduplication,
 //! [`TailImageBuilder::delete`] in an image.
 
 mod columns;
@@ -22,10 +22,10 @@ mod survivors;
 #[cfg(test)]
 mod tests;
 
-pub use columns::{conform, times};
+pub use columns::{conform_to_schema, times};
 pub use error::PointsError;
 pub use fold::fold;
 pub use image::{ImageChunk, SortedRows, TailImage, TailImageBuilder, TailRow};
 pub use series::SeriesIndex;
 pub use sorted::SortedTagValues;
-pub use survivors::{TableChange, survivors};
+pub use survivors::{TableChange, apply_deletes};

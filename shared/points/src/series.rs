@@ -83,7 +83,7 @@ impl TagValues {
 
     /// Returns the address and the size in bytes of each allocation that the dictionary of the last batch keeps alive.
     /// An allocation may be larger than the dictionary, and several dictionaries may share it.
-    fn pinned(&self) -> impl Iterator<Item = (usize, usize)> {
+    fn pinned_allocations(&self) -> impl Iterator<Item = (usize, usize)> {
         let recent = self.recent.as_ref();
         let values = recent.and_then(|(values, _)| values.as_string_opt::<i32>());
         let buffers = values.map(|values| [values.offsets().inner().inner(), values.values()]);
@@ -91,7 +91,7 @@ impl TagValues {
         buffers.into_iter().flatten().map(allocation)
     }
 
-    /// Returns the size in bytes without the allocations of [`Self::pinned`].
+    /// Returns the size in bytes without the allocations of [`Self::pinned_allocations`].
     fn own_bytes(&self) -> usize {
         let sorted = match self.sorted.get() {
             Some(_) => self.bytes + 12 * self.values.len(),
@@ -142,7 +142,11 @@ impl SeriesIndex {
 
     /// Returns the approximate size in bytes, including the dictionaries of the last batch.
     pub fn size_bytes(&self) -> usize {
-        let pinned: BTreeMap<_, _> = self.tags.iter().flat_map(TagValues::pinned).collect();
+        let pinned: BTreeMap<_, _> = self
+            .tags
+            .iter()
+            .flat_map(TagValues::pinned_allocations)
+            .collect();
         self.own_bytes() + pinned.values().sum::<usize>()
     }
 

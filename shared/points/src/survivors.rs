@@ -24,7 +24,7 @@ pub enum TableChange<'a> {
 ///
 /// # Errors
 /// A condition can't be evaluated because the rows are not those of the table.
-pub fn survivors(history: Vec<TableChange<'_>>) -> Result<Vec<RecordBatch>, PointsError> {
+pub fn apply_deletes(history: Vec<TableChange<'_>>) -> Result<Vec<RecordBatch>, PointsError> {
     let mut later: Vec<&Condition> = Vec::new();
     let mut left = Vec::new();
     for version in history.into_iter().rev() {
@@ -66,7 +66,7 @@ fn deleted(
     let mut gone: Option<BooleanBuffer> = None;
     for condition in conditions {
         let meets = condition
-            .time_hull()
+            .time_bounds()
             .is_some_and(|(min, max)| min <= last && first <= max);
         if !meets {
             continue;
@@ -100,7 +100,7 @@ mod tests {
         let (kept, lost, part) = (rows(&[1, 9]), rows(&[3]), rows(&[2, 3, 4]));
         let first = Condition::Time { min: 2, max: 2 };
         let second = Condition::Time { min: 3, max: 4 };
-        let left = survivors(vec![
+        let left = apply_deletes(vec![
             TableChange::Rows(kept.clone()),
             TableChange::Rows(lost.clone()),
             TableChange::Delete(&first),

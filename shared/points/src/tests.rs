@@ -14,7 +14,7 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 
-use crate::{SeriesIndex, TableChange, TailImage, TailImageBuilder, fold, survivors};
+use crate::{SeriesIndex, TableChange, TailImage, TailImageBuilder, apply_deletes, fold};
 
 type Row = ([Option<u8>; 2], i64, [Option<u8>; 2]);
 type Key = ([Option<String>; 2], i64);
@@ -219,7 +219,7 @@ proptest! {
                 check_image(&image, expected)?;
             }
         }
-        let left = survivors(history).unwrap();
+        let left = apply_deletes(history).unwrap();
         let folded = fold(&tags(), &schema(), &left).unwrap();
         prop_assert_eq!(points(&folded), expected.into_iter().collect::<Vec<_>>());
     }

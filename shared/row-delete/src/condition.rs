@@ -42,17 +42,17 @@ impl Condition {
         match (self, other) {
             (Self::All(mut all), Self::All(others)) => {
                 all.extend(others);
-                Self::All(all).flat()
+                Self::All(all).simplified()
             }
             (Self::All(mut all), other) => {
                 all.push(other);
-                Self::All(all).flat()
+                Self::All(all).simplified()
             }
             (one, Self::All(mut all)) => {
                 all.insert(0, one);
-                Self::All(all).flat()
+                Self::All(all).simplified()
             }
-            (one, other) => Self::All(vec![one, other]).flat(),
+            (one, other) => Self::All(vec![one, other]).simplified(),
         }
     }
 
@@ -62,22 +62,22 @@ impl Condition {
         match (self, other) {
             (Self::Any(mut any), Self::Any(others)) => {
                 any.extend(others);
-                Self::Any(any).flat()
+                Self::Any(any).simplified()
             }
             (Self::Any(mut any), other) => {
                 any.push(other);
-                Self::Any(any).flat()
+                Self::Any(any).simplified()
             }
             (one, Self::Any(mut any)) => {
                 any.insert(0, one);
-                Self::Any(any).flat()
+                Self::Any(any).simplified()
             }
-            (one, other) => Self::Any(vec![one, other]).flat(),
+            (one, other) => Self::Any(vec![one, other]).simplified(),
         }
     }
 
     /// Simplifies the top level: resolves constants, and unwraps a list of one.
-    fn flat(self) -> Self {
+    fn simplified(self) -> Self {
         match self {
             Self::All(parts) if parts.contains(&Self::NOTHING) => Self::NOTHING,
             Self::Any(parts) if parts.contains(&Self::EVERYTHING) => Self::EVERYTHING,
@@ -119,19 +119,19 @@ impl Condition {
     }
 
     /// Returns the earliest and the latest time of rows for which the condition can hold; `None` if it never holds.
-    pub fn time_hull(&self) -> Option<(i64, i64)> {
+    pub fn time_bounds(&self) -> Option<(i64, i64)> {
         match self {
             Self::Time { min, max } => (min <= max).then_some((*min, *max)),
             Self::Tag { .. } => Some((i64::MIN, i64::MAX)),
             Self::All(all) => all
                 .iter()
                 .try_fold((i64::MIN, i64::MAX), |(min, max), part| {
-                    let (first, last) = part.time_hull()?;
+                    let (first, last) = part.time_bounds()?;
                     let hull = (min.max(first), max.min(last));
                     (hull.0 <= hull.1).then_some(hull)
                 }),
             Self::Any(any) => {
-                let hulls = any.iter().filter_map(Self::time_hull);
+                let hulls = any.iter().filter_map(Self::time_bounds);
                 hulls.reduce(|(min, max), (first, last)| (min.min(first), max.max(last)))
             }
         }
@@ -257,7 +257,7 @@ pub(crate) mod tests {
             (time(1, 2).or(time(4, 9)), Some((1, 9))),
             (time(1, 2).or(tag("t", "a")), Some((i64::MIN, i64::MAX))),
         ] {
-            assert_eq!(condition.time_hull(), hull, "{condition}");
+            assert_eq!(condition.time_bounds(), hull, "{condition}");
         }
     }
 

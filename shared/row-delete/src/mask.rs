@@ -37,8 +37,8 @@ impl Condition {
     pub fn mask(&self, batch: &RecordBatch) -> Result<BooleanBuffer, MaskError> {
         let rows = batch.num_rows();
         match self {
-            Self::Time { min, max } => within(batch, *min, *max),
-            Self::Tag { name, value } => has_value(batch, name, value.as_deref()),
+            Self::Time { min, max } => time_mask(batch, *min, *max),
+            Self::Tag { name, value } => tag_mask(batch, name, value.as_deref()),
             Self::All(all) => {
                 let mut mask = BooleanBuffer::new_set(rows);
                 for part in all {
@@ -63,7 +63,7 @@ impl Condition {
     }
 }
 
-fn within(batch: &RecordBatch, min: i64, max: i64) -> Result<BooleanBuffer, MaskError> {
+fn time_mask(batch: &RecordBatch, min: i64, max: i64) -> Result<BooleanBuffer, MaskError> {
     let times = batch
         .column_by_name(TIME_COLUMN)
         .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
@@ -76,7 +76,7 @@ fn within(batch: &RecordBatch, min: i64, max: i64) -> Result<BooleanBuffer, Mask
         .collect())
 }
 
-fn has_value(
+fn tag_mask(
     batch: &RecordBatch,
     name: &str,
     value: Option<&str>,
@@ -186,7 +186,7 @@ mod tests {
             prop_assert_eq!(&resolved.mask(&batch(&rows, with_u)).unwrap(), &mask);
             let times = rows.iter().zip(&mask).filter(|(_, gone)| *gone).map(|(row, _)| row.0);
             for time in times {
-                let hull = condition.time_hull();
+                let hull = condition.time_bounds();
                 prop_assert!(hull.is_some_and(|(min, max)| min <= time && time <= max));
             }
         }

@@ -97,7 +97,10 @@ impl Predicate {
         match parser.tokens.next() {
             None => Ok(Self { root }),
             Some(PositionedToken { token, position }) => {
-                let message = format!("expected AND, OR or the end, found {}", shown(&token));
+                let message = format!(
+                    "expected AND, OR or the end, found {}",
+                    describe_token(&token)
+                );
                 Err(PredicateError::syntax(position, message))
             }
         }
@@ -171,7 +174,7 @@ struct PredicateParser {
 impl PredicateParser {
     fn any(&mut self, depth: usize) -> Result<PredicateExpression, PredicateError> {
         let mut parts = vec![self.all(depth)?];
-        while self.takes_word("or") {
+        while self.consume_keyword("or") {
             parts.push(self.all(depth)?);
         }
         Ok(joined(parts, PredicateExpression::Any))
@@ -179,13 +182,13 @@ impl PredicateParser {
 
     fn all(&mut self, depth: usize) -> Result<PredicateExpression, PredicateError> {
         let mut parts = vec![self.term(depth)?];
-        while self.takes_word("and") {
+        while self.consume_keyword("and") {
             parts.push(self.term(depth)?);
         }
         Ok(joined(parts, PredicateExpression::All))
     }
 
-    fn takes_word(&mut self, word: &str) -> bool {
+    fn consume_keyword(&mut self, word: &str) -> bool {
         let is_it = |placed: &PositionedToken| matches!(&placed.token, PredicateToken::Word(found) if found.eq_ignore_ascii_case(word));
         self.tokens.next_if(is_it).is_some()
     }
@@ -235,7 +238,7 @@ impl PredicateParser {
             }) if !is_reserved(&value) => value,
             other => return Err(self.unexpected("a value", other)),
         };
-        named(name, value).map_err(|message| PredicateError::syntax(position, message))
+        comparison(name, value).map_err(|message| PredicateError::syntax(position, message))
     }
 
     fn expect(&mut self, wanted: &PredicateToken) -> Result<(), PredicateError> {
@@ -248,14 +251,14 @@ impl PredicateParser {
                 let message = format!("the operator {operator} is not supported, only = is");
                 Err(PredicateError::syntax(position, message))
             }
-            other => Err(self.unexpected(&shown(wanted), other)),
+            other => Err(self.unexpected(&describe_token(wanted), other)),
         }
     }
 
     fn unexpected(&self, wanted: &str, found: Option<PositionedToken>) -> PredicateError {
         match found {
             Some(PositionedToken { token, position }) => {
-                let message = format!("expected {wanted}, found {}", shown(&token));
+                let message = format!("expected {wanted}, found {}", describe_token(&token));
                 PredicateError::syntax(position, message)
             }
             None => PredicateError::syntax(self.end, format!("expected {wanted}")),
@@ -282,7 +285,7 @@ fn joined(
 
 /// Returns the expression for `name = value`. Some names have a special meaning (InfluxDB 2, limits of delete
 /// predicates).
-fn named(name: String, value: String) -> Result<PredicateExpression, String> {
+fn comparison(name: String, value: String) -> Result<PredicateExpression, String> {
     match name.as_str() {
         "_measurement" => Ok(PredicateExpression::Measurement(value)),
         "_field" | "_value" => Err(format!(
@@ -295,7 +298,7 @@ fn named(name: String, value: String) -> Result<PredicateExpression, String> {
     }
 }
 
-fn shown(token: &PredicateToken) -> String {
+fn describe_token(token: &PredicateToken) -> String {
     match token {
         PredicateToken::Word(text) | PredicateToken::Operator(text) => text.clone(),
         PredicateToken::Quoted(text) => format!("{text:?}"),

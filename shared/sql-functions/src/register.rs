@@ -13,7 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use crate::bounded::{CallLimits, FunctionSizeLimitRule, bounded, for_execution};
+use crate::bounded::{CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
@@ -59,16 +59,16 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
 /// of them are replaced: `to_timestamp`, and those that need a size limit. The query planner of the builder is
 /// replaced, too. To use more extension planners, set a planner created with [`SqlFunctionsPlanner::new`] afterwards.
 pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
-    register_within(builder, CallLimits::default())
+    register_with_limits(builder, CallLimits::default())
 }
 
 /// Does the same as [`register()`] with other limits on result sizes.
-pub(crate) fn register_within(
+pub(crate) fn register_with_limits(
     mut builder: SessionStateBuilder,
     limits: CallLimits,
 ) -> SessionStateBuilder {
     let functions = builder.scalar_functions().get_or_insert_default();
-    *functions = bounded(functions, limits);
+    *functions = limit_functions(functions, limits);
     functions.extend(SCALAR_FUNCTIONS.iter().map(Arc::clone));
     builder
         .aggregate_functions()

@@ -216,7 +216,7 @@ impl CacheLayers {
     }
 
     /// Records that a cache is too large to be built by a scan.
-    fn note_too_large(&self, id: (DatabaseId, CacheId)) {
+    fn record_too_large(&self, id: (DatabaseId, CacheId)) {
         let now = self.bucket.world().clock.monotonic();
         let too_large = self.too_large.lock();
         let mut too_large = too_large.unwrap_or_else(PoisonError::into_inner);
@@ -268,7 +268,7 @@ impl CacheLayers {
             return Ok(at_hand);
         }
         let begun = self.bucket.world().moment();
-        let made = self.make(wanted, &deletes).await;
+        let made = self.load_or_build(wanted, &deletes).await;
         let nanos = self.bucket.world().elapsed(&begun).as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         self.counts.nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -294,13 +294,13 @@ impl CacheLayers {
         (base.complete_from() <= wanted.from).then_some(base)
     }
 
-    async fn make(
+    async fn load_or_build(
         self: &Arc<Self>,
         wanted: &BaseLayerRequest<'_>,
         deletes: &[(SegmentName, Condition)],
     ) -> Result<CachedLayer> {
         if let Some(entry) = wanted.entry() {
-            match self.of_entry(wanted, entry, deletes).await {
+            match self.load_entry(wanted, entry, deletes).await {
                 Ok(Some(base)) if base.complete_from() <= wanted.from => return Ok(Some(base)),
                 // No scan: it would send more requests to a store that does not answer.
                 Err(error) if scan::is_temporary(&error) => return Err(error),
@@ -319,7 +319,7 @@ impl CacheLayers {
             // The cached layer starts too late, because the retention was extended after it was built.
             self.kept.invalidate(&id).await;
         }
-        let made = match self.scanned(wanted, id).await {
+        let made = match self.build_from_sections(wanted, id).await {
             // The table can answer although a build is running or timed out.
             Err(error) if is_not_built(&error) => return Ok(None),
             made => made?,
@@ -341,13 +341,13 @@ impl CacheLayers {
     }
 
     /// Returns the base layer of the manifest's cache entry, less expired rows and the rows deleted in the tail.
-    async fn of_entry(
+    async fn load_entry(
         &self,
         wanted: &BaseLayerRequest<'_>,
         entry: &CacheEntry,
         deletes: &[(SegmentName, Condition)],
     ) -> Result<CachedLayer> {
-        let load = self.loaded(wanted, entry);
+        let load = self.load_object(wanted, entry);
         let as_written = self.kept.try_get_with(
             BaseLayerId {
                 floor: None,
@@ -370,14 +370,14 @@ impl CacheLayers {
                 let conditions: Vec<&Condition> = conditions.iter().collect();
                 base.without(&shape, &conditions, floor)
             };
-            usable(in_background(reduce).await?)
+            layer_if_usable(in_background(reduce).await?)
         };
         let reduced = self.kept.try_get_with(id, reduced).await;
         reduced.map_err(DataFusionError::Shared)
     }
 
     /// Reads and decodes the object of a cache entry. `None` if it is gone, invalid or larger than the limit.
-    async fn loaded(
+    async fn load_object(
         &self,
         wanted: &BaseLayerRequest<'_>,
         entry: &CacheEntry,
@@ -391,7 +391,7 @@ impl CacheLayers {
         };
         let (cache, shape, limit) = (wanted.cache, wanted.shape.clone(), self.limit_bytes);
         let decode = move || CacheLayer::decode(cache, &key.to_string(), &bytes, &shape);
-        let decoded = usable(in_background(decode).await?)?;
+        let decoded = layer_if_usable(in_background(decode).await?)?;
         Ok(decoded.filter(|layer| layer.size_bytes() <= limit))
     }
 
@@ -421,7 +421,7 @@ impl CacheLayers {
 
     /// Returns the base layer of the sections. A separate task builds it and continues if the query that started it
     /// ends. Concurrent queries for the same layer wait for the task.
-    async fn scanned(
+    async fn build_from_sections(
         self: &Arc<Self>,
         wanted: &BaseLayerRequest<'_>,
         id: BaseLayerId,
@@ -442,14 +442,14 @@ impl CacheLayers {
         };
         let (layers, cache) = (Arc::clone(self), wanted.cache_id());
         let task = tokio::spawn(async move {
-            let built = layers.built(build, cache);
+            let built = layers.run_build(build, cache);
             layers.kept.try_get_with(id, built).await
         });
         let built = task.await.map_err(external)?;
         built.map_err(DataFusionError::Shared)
     }
 
-    async fn built(
+    async fn run_build(
         &self,
         build: BaseLayerBuild,
         cache: (DatabaseId, CacheId),
@@ -462,9 +462,9 @@ impl CacheLayers {
         let built = world.timeout(self.timeout, build.run()).await;
         let built = built.ok_or_else(|| external(BaseLayerBuildError::TimedOut))??;
         if matches!(built, Err(CacheError::TooLarge { .. })) {
-            self.note_too_large(cache);
+            self.record_too_large(cache);
         }
-        usable(built)
+        layer_if_usable(built)
     }
 }
 
@@ -545,7 +545,7 @@ impl BaseLayerRequest<'_> {
 }
 
 /// Maps errors that mean "there is no usable layer" to `None`, so that the absence is cached.
-fn usable(made: Result<CacheLayer, CacheError>) -> Result<CachedLayer> {
+fn layer_if_usable(made: Result<CacheLayer, CacheError>) -> Result<CachedLayer> {
     match made {
         Ok(layer) => Ok(Some(layer)),
         Err(CacheError::Incomplete | CacheError::TooLarge { .. } | CacheError::Format(_)) => {

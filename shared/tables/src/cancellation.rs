@@ -83,13 +83,15 @@ pub fn with_cancellation(
             return Ok(Transformed::no(node));
         }
         let inputs = node.children().into_iter().map(Arc::clone);
-        let inputs: Vec<_> = inputs.map(|input| checked(input, cancellation)).collect();
+        let inputs: Vec<_> = inputs
+            .map(|input| with_check(input, cancellation))
+            .collect();
         let node = node.replace_children(
             inputs,
             ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
         )?;
         let node = with_checked_condition(node, cancellation)?;
-        Ok(Transformed::yes(checked(node, cancellation)))
+        Ok(Transformed::yes(with_check(node, cancellation)))
     })?;
     Ok(plan.data)
 }
@@ -106,7 +108,7 @@ fn may_grow(node: &dyn ExecutionPlan) -> bool {
         )
 }
 
-fn checked(plan: Arc<dyn ExecutionPlan>, cancellation: &Cancellation) -> Arc<dyn ExecutionPlan> {
+fn with_check(plan: Arc<dyn ExecutionPlan>, cancellation: &Cancellation) -> Arc<dyn ExecutionPlan> {
     if plan.is::<CancellationExec>() {
         return plan;
     }
@@ -121,7 +123,7 @@ fn with_checked_condition(
     if let Some(join) = node.downcast_ref::<HashJoinExec>()
         && let Some(filter) = &join.filter
     {
-        let filter = Some(checked_filter(filter, cancellation));
+        let filter = Some(with_checked_filter(filter, cancellation));
         return join.builder().with_filter(filter).build_exec();
     }
     if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
@@ -130,14 +132,14 @@ fn with_checked_condition(
         let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
         let join = NestedLoopJoinExecBuilder::new(left, right, *join.join_type())
             .with_projection_ref(join.projection().clone())
-            .with_filter(Some(checked_filter(filter, cancellation)))
+            .with_filter(Some(with_checked_filter(filter, cancellation)))
             .build()?;
         return Ok(Arc::new(join));
     }
     Ok(node)
 }
 
-fn checked_filter(filter: &JoinFilter, cancellation: &Cancellation) -> JoinFilter {
+fn with_checked_filter(filter: &JoinFilter, cancellation: &Cancellation) -> JoinFilter {
     let expression = CancellationExpr {
         inner: Arc::clone(filter.expression()),
         cancellation: cancellation.clone(),

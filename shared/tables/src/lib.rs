@@ -29,7 +29,7 @@ pub use io_runtime::{IoRuntime, run_on};
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
 pub use scan::{
     DataCacheLimits, DataCacheStats, ScanContext, SectionData, StaleTail, TailImageError,
-    TailImages, TailRun, TailView, external, is_overtaken, is_temporary,
+    TailImages, TailRun, TailView, external, is_stale_snapshot, is_temporary,
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};

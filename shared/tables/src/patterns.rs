@@ -46,7 +46,7 @@ impl AnalyzerRule for RegexBackslashRule {
                     return Ok(Transformed::no(expr));
                 }
                 let name = names.save(&expr);
-                let expr = expr.transform_up(|expr| Ok(kept(expr)))?;
+                let expr = expr.transform_up(|expr| Ok(protect(expr)))?;
                 Ok(expr.update_data(|expr| name.restore(expr)))
             })
         })?;
@@ -73,15 +73,15 @@ fn pattern(expr: &Expr) -> Option<&Expr> {
     }
 }
 
-fn kept(mut expr: Expr) -> Transformed<Expr> {
-    let Some(grouped) = pattern(&expr).and_then(grouped) else {
+fn protect(mut expr: Expr) -> Transformed<Expr> {
+    let Some(with_empty_group) = pattern(&expr).and_then(with_empty_group) else {
         return Transformed::no(expr);
     };
     match &mut expr {
-        Expr::BinaryExpr(BinaryExpr { right, .. }) => **right = grouped,
+        Expr::BinaryExpr(BinaryExpr { right, .. }) => **right = with_empty_group,
         Expr::ScalarFunction(call) => {
             if let Some(pattern) = call.args.get_mut(1) {
-                *pattern = grouped;
+                *pattern = with_empty_group;
             }
         }
         _ => return Transformed::no(expr),
@@ -91,7 +91,7 @@ fn kept(mut expr: Expr) -> Transformed<Expr> {
 
 /// Returns the pattern with an empty group before it; `None` if it needs none. A pattern from a column needs none
 /// because it is never optimised. A pattern computed from constants always gets one because its value is not known yet.
-fn grouped(pattern: &Expr) -> Option<Expr> {
+fn with_empty_group(pattern: &Expr) -> Option<Expr> {
     if let Expr::Literal(value, metadata) = pattern {
         let text = value.try_as_str()??;
         if text.starts_with(EMPTY_GROUP) || !has_backslash(&regex_syntax::parse(text).ok()?) {

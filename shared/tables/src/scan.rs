@@ -27,7 +27,7 @@ pub(crate) use lookup::is_lookup;
 pub(crate) use plan::STORE_URL;
 pub(crate) use provider::SnapshotTable;
 pub(crate) use tail::OverlayRequest;
-pub use tail::{StaleTail, TailImageError, TailImages, TailRun, TailView, is_overtaken};
+pub use tail::{StaleTail, TailImageError, TailImages, TailRun, TailView, is_stale_snapshot};
 
 /// The state that scans of all queries share.
 #[derive(Debug)]

@@ -239,16 +239,16 @@ impl QueryContext {
 
     /// A session for any statement.
     pub fn full_session(&self) -> SessionState {
-        self.resolving(self.scope.sessions.full.clone())
+        self.with_catalog(self.scope.sessions.full.clone())
     }
 
     /// A session for statements that do little more than read a cache.
     pub fn simple_session(&self) -> SessionState {
-        self.resolving(self.scope.sessions.simple.clone())
+        self.with_catalog(self.scope.sessions.simple.clone())
     }
 
     /// Lets a session resolve the names of tables and caches.
-    fn resolving(&self, mut state: SessionState) -> SessionState {
+    fn with_catalog(&self, mut state: SessionState) -> SessionState {
         let list = MemoryCatalogProviderList::new();
         list.register_catalog(CATALOG.to_owned(), Arc::new(SnapshotCatalog(self.clone())));
         state.register_catalog_list(Arc::new(list));

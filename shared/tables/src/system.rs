@@ -158,7 +158,7 @@ impl SystemSchema {
     }
 
     /// Returns a table that sends requests to the store when it is read.
-    fn to_read(&self, name: &str) -> Option<Result<SystemTable>> {
+    fn deferred_table(&self, name: &str) -> Option<Result<SystemTable>> {
         let scope = &self.scope;
         let cluster = || Arc::clone(&self.sources);
         let snapshot = Arc::clone(&scope.snapshot);
@@ -218,7 +218,7 @@ impl SchemaProvider for SystemSchema {
             let schema = rows.schema();
             return Ok(Some(Arc::new(MemTable::try_new(schema, vec![vec![rows]])?)));
         }
-        let table = self.to_read(name).transpose()?;
+        let table = self.deferred_table(name).transpose()?;
         Ok(table.map(|table| Arc::new(table) as _))
     }
 

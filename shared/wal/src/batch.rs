@@ -118,7 +118,7 @@ impl<R> PendingRequest<R> {
     /// Answers with an error. The remaining parts of the request are not put.
     pub(crate) fn fail(&mut self, error: WriteError) {
         let stamp = self.stamp;
-        self.answer(Err(error.after_part(stamp)));
+        self.answer(Err(error.into_partial(stamp)));
     }
 
     fn answer(&mut self, answer: Result<WriteReceipt, WriteError>) {
@@ -157,7 +157,7 @@ impl WritePayload {
     }
 
     /// Returns the size in bytes, or an error if a part does not fit in a segment.
-    pub(crate) fn measure(&self) -> Result<usize, WriteError> {
+    pub(crate) fn checked_size(&self) -> Result<usize, WriteError> {
         match self {
             Self::Rows(rows) => {
                 let limit = SEGMENT_PARTS_BYTES;
@@ -202,14 +202,12 @@ pub(crate) const SEGMENT_PARTS_BYTES: usize = MAX_SEGMENT_BYTES - SEGMENT_OVERHE
 
 /// Distributes requests over segments, in the order of the requests. A request that fits in one segment is not split.
 /// Deletes get a segment of their own, so that earlier rows have a smaller stamp and later rows a greater one.
-pub(crate) fn lay_out(requests: Vec<WritePayload>, limit: usize) -> Vec<Vec<BatchShare>> {
+pub(crate) fn pack_segments(requests: Vec<WritePayload>, limit: usize) -> Vec<Vec<BatchShare>> {
     let mut segments: Vec<Vec<BatchShare>> = Vec::new();
     let mut left = 0;
     for (request, load) in requests.into_iter().enumerate() {
         match load {
-            WritePayload::Rows(rows) => {
-                lay_out_rows(&mut segments, &mut left, request, rows, limit)
-            }
+            WritePayload::Rows(rows) => pack_rows(&mut segments, &mut left, request, rows, limit),
             deletes @ WritePayload::Deletes(_) => {
                 let load = deletes;
                 segments.push(vec![BatchShare { request, load }]);
@@ -221,7 +219,7 @@ pub(crate) fn lay_out(requests: Vec<WritePayload>, limit: usize) -> Vec<Vec<Batc
 }
 
 /// Appends the rows of one request. `left` is the free space of the last segment, in bytes.
-fn lay_out_rows(
+fn pack_rows(
     segments: &mut Vec<Vec<BatchShare>>,
     left: &mut usize,
     request: usize,
@@ -322,7 +320,7 @@ mod tests {
                 .enumerate()
                 .flat_map(|(request, load)| parts(load).into_iter().map(move |part| (request, part)))
                 .collect();
-            let segments = lay_out(requests, limit);
+            let segments = pack_segments(requests, limit);
             let flat: Vec<_> = segments
                 .iter()
                 .flatten()
@@ -346,7 +344,7 @@ mod tests {
     fn requests_that_fit_share_a_segment() {
         let requests = vec![vec![rows(1)], vec![rows(2), rows(3)], vec![rows(4)]];
         let requests = requests.into_iter().map(WritePayload::Rows).collect();
-        assert_eq!(lay_out(requests, SEGMENT_PARTS_BYTES).len(), 1);
+        assert_eq!(pack_segments(requests, SEGMENT_PARTS_BYTES).len(), 1);
     }
 
     #[test]
@@ -358,7 +356,7 @@ mod tests {
             WritePayload::Rows(vec![rows(2)]),
             WritePayload::Rows(vec![rows(3)]),
         ];
-        let segments = lay_out(requests, SEGMENT_PARTS_BYTES);
+        let segments = pack_segments(requests, SEGMENT_PARTS_BYTES);
         let requests =
             |segment: &Vec<BatchShare>| segment.iter().map(|share| share.request).collect();
         let requests: Vec<Vec<usize>> = segments.iter().map(requests).collect();
@@ -371,7 +369,7 @@ mod tests {
             WritePayload::Rows(Vec::new()),
             WritePayload::Deletes(Vec::new()),
         ] {
-            assert!(matches!(nothing.measure(), Err(WriteError::Empty)));
+            assert!(matches!(nothing.checked_size(), Err(WriteError::Empty)));
         }
     }
 }

@@ -60,7 +60,7 @@ impl TriggerCheckpoint {
     }
 
     /// Merges a mark and seen segments into the checkpoint.
-    pub fn unite(&mut self, mark: Stamp, done: impl IntoIterator<Item = SegmentName>) {
+    pub fn merge(&mut self, mark: Stamp, done: impl IntoIterator<Item = SegmentName>) {
         self.mark = self.mark.max(mark);
         self.done.extend(done);
         self.done.retain(|name| name.stamp > self.mark);
@@ -76,7 +76,7 @@ impl TriggerCheckpoint {
 /// Stores behind a network have several clocks, with a resolution of 1 s. By rule W2, a write that is acknowledged
 /// after `since` may have a stamp that is older than `since` by the acknowledgement limit. For such stores the result
 /// is older by this limit: the trigger sees some segments written before `since`, because it must not miss later ones.
-pub fn floor_of(since: StoreTime, rules: &ProtocolRules) -> Stamp {
+pub fn trigger_floor(since: StoreTime, rules: &ProtocolRules) -> Stamp {
     let older = match rules.acknowledgement_limit {
         limit if limit >= NETWORK_LIMIT => limit,
         _ => Duration::ZERO,
@@ -111,10 +111,10 @@ mod tests {
             let mut united = TriggerCheckpoint::default();
             let mut backwards = TriggerCheckpoint::default();
             for (mark, done) in &commits {
-                united.unite(Stamp::from_u64(*mark), done.iter().copied().map(name));
+                united.merge(Stamp::from_u64(*mark), done.iter().copied().map(name));
             }
             for (mark, done) in commits.iter().rev() {
-                backwards.unite(Stamp::from_u64(*mark), done.iter().copied().map(name));
+                backwards.merge(Stamp::from_u64(*mark), done.iter().copied().map(name));
             }
             prop_assert_eq!(&united, &backwards);
             for stamp in 0..60 {
@@ -129,7 +129,7 @@ mod tests {
     fn the_set_is_bounded_and_drops_the_newest_segments() {
         let mut checkpoint = TriggerCheckpoint::default();
         let beyond = MAX_DONE as u64 + 5;
-        checkpoint.unite(Stamp::ZERO, (1..=beyond).map(name));
+        checkpoint.merge(Stamp::ZERO, (1..=beyond).map(name));
         assert_eq!(checkpoint.done.len(), MAX_DONE);
         assert!(checkpoint.has_seen(name(1), Stamp::ZERO));
         assert!(!checkpoint.has_seen(name(beyond), Stamp::ZERO));
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn the_floor_on_a_network_store_is_older_by_the_acknowledgement_limit() {
         let since = StoreTime::from_micros(10_000_000);
-        let local = floor_of(since, &ProtocolRules::new(ProtocolMargins::LOCAL));
-        let network = floor_of(since, &ProtocolRules::new(ProtocolMargins::NETWORK));
+        let local = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::LOCAL));
+        let network = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::NETWORK));
         assert_eq!(local.time(), since);
         assert_eq!(network.time().micros(), 5_000_000);
     }
@@ -153,7 +153,7 @@ mod tests {
             }),
             ..TriggerCheckpoint::default()
         };
-        checkpoint.unite(Stamp::from_u64(3), [name(4)]);
+        checkpoint.merge(Stamp::from_u64(3), [name(4)]);
         insta::assert_snapshot!(
             serde_json::to_string(&checkpoint).unwrap(),
             @r#"{"mark":3,"done":[{"stamp":4,"nonce":1}],"lease":{"holder":"00000000000000000000000001","until":5}}"#

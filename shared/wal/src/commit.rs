@@ -235,7 +235,8 @@ impl SegmentCommitter {
         let Some(stamp) = self.admit(&mut shares, requests) else {
             return;
         };
-        let needs_catalog = terms_of(&shares, requests).map(|terms| terms.proof.catalog_version);
+        let needs_catalog =
+            preconditions_of(&shares, requests).map(|terms| terms.proof.catalog_version);
         let needs_catalog = needs_catalog.max().unwrap_or(0);
         let nonce = self.bucket.world().entropy.next_u64();
         let name = SegmentName { stamp, nonce };
@@ -284,23 +285,23 @@ impl SegmentCommitter {
         requests: &mut [PendingRequest<R>],
     ) -> Option<Stamp> {
         let now = self.bucket.clock().now();
-        self.keep_if(shares, requests, |terms| self.check_order(now, terms));
+        self.retain_shares(shares, requests, |terms| self.check_order(now, terms));
         if shares.is_empty() {
             return None;
         }
-        let after = terms_of(shares, requests)
+        let after = preconditions_of(shares, requests)
             .filter_map(|terms| terms.after)
             .max();
         // This can't fail: each `after` was admitted, and without a time every share was removed.
         let now = now?;
         let stamp = self.stamps.next(now, after).ok()?;
-        self.keep_if(shares, requests, |terms| {
+        self.retain_shares(shares, requests, |terms| {
             self.check_stamp(now, stamp, terms)
         });
         (!shares.is_empty()).then_some(stamp)
     }
 
-    fn keep_if<R>(
+    fn retain_shares<R>(
         &self,
         shares: &mut Vec<BatchShare>,
         requests: &mut [PendingRequest<R>],
@@ -445,12 +446,12 @@ impl SegmentCommitter {
             Some(Ok(StoreResponse {
                 value: Put::Done(_),
                 date,
-            })) => PutOutcome::Stored(self.judge(segment.name().stamp, date, took)),
+            })) => PutOutcome::Stored(self.check_answer(segment.name().stamp, date, took)),
         }
     }
 
     /// Checks rule W2.
-    fn judge(
+    fn check_answer(
         &self,
         stamp: Stamp,
         date: Option<StoreTime>,
@@ -478,7 +479,7 @@ fn rows_of(shares: &[BatchShare]) -> impl Iterator<Item = &EncodedRows> {
 }
 
 /// Returns the preconditions of the requests that have a share in a segment.
-fn terms_of<'a, R>(
+fn preconditions_of<'a, R>(
     shares: &'a [BatchShare],
     requests: &'a [PendingRequest<R>],
 ) -> impl Iterator<Item = &'a CommitPreconditions> {

@@ -203,7 +203,7 @@ impl WriteError {
 
     /// Returns the error of a request, an earlier part of which may have been put under `stamp`. If so, the error has a
     /// stamp and says that a part of the request was put.
-    pub(crate) fn after_part(self, stamp: Option<Stamp>) -> Self {
+    pub(crate) fn into_partial(self, stamp: Option<Stamp>) -> Self {
         match stamp {
             Some(stamp) if !matches!(self, Self::NotAcknowledged { .. }) => Self::NotAcknowledged {
                 stamp: self.stamp().unwrap_or(stamp),
@@ -235,8 +235,8 @@ mod tests {
     #[test]
     fn a_failure_after_a_part_was_put_keeps_its_stamp() {
         let stamp = Stamp::from_u64(9);
-        assert!(WriteError::NoClock.after_part(None).stamp().is_none());
-        let error = WriteError::NoClock.after_part(Some(stamp));
+        assert!(WriteError::NoClock.into_partial(None).stamp().is_none());
+        let error = WriteError::NoClock.into_partial(Some(stamp));
         assert_eq!(error.stamp(), Some(stamp));
         insta::assert_snapshot!(
             error,

@@ -47,7 +47,7 @@ mod test_world;
 mod writer;
 
 pub use batch::{DeleteRequest, FreshnessProof, WriteReceipt, WriteRequest};
-pub use checkpoint::{TRIGGER_RETENTION, TriggerCheckpoint, TriggerLease, floor_of};
+pub use checkpoint::{TRIGGER_RETENTION, TriggerCheckpoint, TriggerLease, trigger_floor};
 pub use commit::{SegmentObserver, TailWriterSettings, TailWriterStats};
 pub use error::{NotAcknowledged, WriteError, WriteErrorKind};
 pub use pressure::{Backpressure, BackpressureLimits, TailState};

@@ -171,7 +171,7 @@ impl SegmentHeader {
 
     /// Returns whether the checksum of the envelope was computed over this header. `head` has the bytes of the header
     /// as read.
-    fn is_proven(&self, head: &Bytes, checksum: u32) -> bool {
+    fn matches_checksum(&self, head: &Bytes, checksum: u32) -> bool {
         let streams = self.directory.iter();
         let combined = streams.fold(crc32c::crc32c(head), |crc, entry| {
             let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
@@ -327,7 +327,7 @@ impl Segment {
             EnvelopeChecksum::Fails { stored, error } => {
                 let head = payload.slice(..payload.len() - streams.len());
                 header
-                    .is_proven(&head, stored)
+                    .matches_checksum(&head, stored)
                     .then(|| header.damaged_streams(&streams))
                     .filter(|damaged| !damaged.is_empty())
                     .ok_or(error)?
@@ -369,10 +369,10 @@ impl Segment {
 
     /// Returns the summaries that the header of an object contains, whether or not the header is intact. For
     /// diagnostics only. Empty if the header can't be decoded.
-    pub fn claimed_tables(object: &Bytes) -> Vec<TableSummary> {
+    pub fn unverified_tables(object: &Bytes) -> Vec<TableSummary> {
         let payload = object.slice(HEADER_BYTES.min(object.len())..);
         let header = split(&payload).map(|(header, _)| header);
-        header.map_or_else(Vec::new, |header| sum_up(&header.directory))
+        header.map_or_else(Vec::new, |header| summarize_tables(&header.directory))
     }
 
     /// The database.
@@ -428,7 +428,7 @@ impl Segment {
 
     /// Summaries of the rows of the damaged streams: one item for each table, sorted by table id.
     pub fn damaged_rows(&self) -> Vec<TableSummary> {
-        sum_up(self.damaged_streams())
+        summarize_tables(self.damaged_streams())
     }
 
     /// Returns the segment without the streams that start at these offsets.
@@ -444,7 +444,7 @@ impl Segment {
     /// Summaries of all rows, including those of damaged streams: one item for each table, sorted by table id. Empty
     /// for a segment with deletes.
     pub fn tables(&self) -> impl Iterator<Item = TableSummary> {
-        sum_up(&self.directory).into_iter()
+        summarize_tables(&self.directory).into_iter()
     }
 
     /// Decodes the rows of a table: one batch for each stream, in the order in which the requests arrived. Of two rows
@@ -546,7 +546,7 @@ fn stored_checksum(object: &Bytes) -> Option<u32> {
 }
 
 /// Summarises the rows of streams: one item for each table, sorted by table id.
-fn sum_up<'a>(streams: impl IntoIterator<Item = &'a StreamEntry>) -> Vec<TableSummary> {
+fn summarize_tables<'a>(streams: impl IntoIterator<Item = &'a StreamEntry>) -> Vec<TableSummary> {
     let mut entries: Vec<&StreamEntry> = streams.into_iter().collect();
     entries.sort_by_key(|entry| entry.table);
     let mut tables: Vec<TableSummary> = Vec::new();

@@ -102,7 +102,7 @@ impl StampSource {
         *last = if present > floor {
             present
         } else {
-            floor.following(self.salt)
+            floor.next_microsecond(self.salt)
         };
         Ok(*last)
     }

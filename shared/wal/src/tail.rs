@@ -223,7 +223,7 @@ impl TailReader {
     /// A page was not answered, or there are more segments above the mark than the settings allow. A listing is never
     /// partial.
     pub async fn list(&self, database: DatabaseId, above: Stamp) -> Result<TailListing, TailError> {
-        self.list_within(database, above, None).await
+        self.list_limited(database, above, None).await
     }
 
     /// Lists the oldest segments of a database above a mark, in a tail of any length: at least `number` of them, if
@@ -239,11 +239,11 @@ impl TailReader {
         above: Stamp,
         number: usize,
     ) -> Result<TailListing, TailError> {
-        self.list_within(database, above, Some(number)).await
+        self.list_limited(database, above, Some(number)).await
     }
 
     /// Lists all segments, or only the `oldest` ones.
-    async fn list_within(
+    async fn list_limited(
         &self,
         database: DatabaseId,
         above: Stamp,
@@ -303,7 +303,7 @@ impl TailReader {
     async fn page(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let prefix = request.prefix;
         let page = self.bucket.list(request);
-        self.in_time(Operation::List, prefix, page).await
+        self.with_timeout(Operation::List, prefix, page).await
     }
 
     /// Fetches segments from the cache or, concurrently, from the store.
@@ -386,7 +386,7 @@ impl TailReader {
         let key = Key::Segment(database, name);
         let text = key.to_string();
         let get = self.bucket.get(&key, GetOptions::default());
-        match self.in_time(Operation::Get, &text, get).await?.value {
+        match self.with_timeout(Operation::Get, &text, get).await?.value {
             Get::Found(object) => {
                 let segment = Arc::new(Segment::decode(database, name, object.bytes)?);
                 if !segment.is_damaged() {
@@ -410,7 +410,7 @@ impl TailReader {
         self.cache.weighted_size()
     }
 
-    async fn in_time<T>(
+    async fn with_timeout<T>(
         &self,
         operation: Operation,
         key: &str,

@@ -49,7 +49,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (names, some) = runtime.block_on(async {
-            let world = TestWorld::unproven(page_keys);
+            let world = TestWorld::without_store_time(page_keys);
             world.store.set_sorted(is_sorted);
             for stamp in &present {
                 put(&world, DATABASE, &segment(*stamp)).await;
@@ -72,8 +72,8 @@ proptest! {
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_has_the_dates_of_its_pages() {
-    let world = TestWorld::unproven(1);
-    let before = world.read_the_catalog().await;
+    let world = TestWorld::without_store_time(1);
+    let before = world.read_catalog().await;
     for stamp in 1..=3 {
         put(&world, DATABASE, &segment(stamp)).await;
     }
@@ -103,7 +103,7 @@ async fn keys_that_are_not_segments_are_ignored_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn listing_fails_above_the_limit_and_ignores_segments_below_the_mark() {
-    let world = TestWorld::unproven(1);
+    let world = TestWorld::without_store_time(1);
     world.store.set_sorted(false);
     for stamp in 1..=4 {
         put(&world, DATABASE, &segment(stamp)).await;
@@ -126,7 +126,7 @@ async fn listing_fails_above_the_limit_and_ignores_segments_below_the_mark() {
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_of_the_oldest_ends_with_the_page_that_has_the_next_one_if_the_store_sorts() {
-    let world = TestWorld::unproven(10);
+    let world = TestWorld::without_store_time(10);
     for stamp in 1..=100 {
         put(&world, DATABASE, &segment(stamp)).await;
     }
@@ -143,7 +143,7 @@ async fn a_listing_of_the_oldest_ends_with_the_page_that_has_the_next_one_if_the
     assert_eq!(pages(true, 20).await, 3);
     assert_eq!(pages(false, 20).await, 10);
     // The store promises an order and does not keep it.
-    world.store.break_promise();
+    world.store.claim_sorted();
     assert_eq!(pages(false, 20).await, 10);
 }
 
@@ -172,7 +172,7 @@ async fn the_oldest_segments_of_a_tail_of_any_length_are_listed() {
 
 #[tokio::test(start_paused = true)]
 async fn segments_of_one_stamp_are_listed_together() {
-    let world = TestWorld::unproven(2);
+    let world = TestWorld::without_store_time(2);
     for (stamp, nonce) in [(1, 1), (2, 1), (2, 2), (2, 3), (3, 1)] {
         let stamp = Stamp::from_u64(stamp);
         let key = Key::Segment(DATABASE, SegmentName { stamp, nonce });
@@ -222,8 +222,8 @@ async fn segments_are_fetched_once_in_the_order_asked_for() {
         assert_eq!(names, all);
         assert_eq!(world.store.count(Operation::Get) - before, 100);
     }
-    assert!(world.store.most_at_once() <= MAX_CONCURRENT_FETCHES);
-    assert!(world.store.most_at_once() > 1);
+    assert!(world.store.max_concurrent_gets() <= MAX_CONCURRENT_FETCHES);
+    assert!(world.store.max_concurrent_gets() > 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,7 +150,7 @@ impl TestClock {
     }
 
     /// Returns whether a scheduled freeze has not happened yet.
-    pub(crate) fn is_freeze_to_come(&self) -> bool {
+    pub(crate) fn has_scheduled_freeze(&self) -> bool {
         self.freeze.lock().unwrap().is_some()
     }
 
@@ -246,7 +246,7 @@ impl TestStore {
         })
     }
 
-    pub(crate) fn will(&self, deeds: &[ScriptedPut]) {
+    pub(crate) fn script_puts(&self, deeds: &[ScriptedPut]) {
         self.deeds.lock().unwrap().extend(deeds);
     }
 
@@ -264,7 +264,7 @@ impl TestStore {
     }
 
     /// Makes the store claim that it sorts, whether it does or not.
-    pub(crate) fn break_promise(&self) {
+    pub(crate) fn claim_sorted(&self) {
         self.breaks_promise.store(true, Ordering::Relaxed);
     }
 
@@ -274,11 +274,11 @@ impl TestStore {
     }
 
     /// Returns the maximum number of concurrent reads so far.
-    pub(crate) fn most_at_once(&self) -> usize {
+    pub(crate) fn max_concurrent_gets(&self) -> usize {
         self.most_gets.load(Ordering::Relaxed)
     }
 
-    fn counted(&self, operation: Operation) {
+    fn count_request(&self, operation: Operation) {
         self.requests.lock().unwrap().push(operation);
     }
 
@@ -310,7 +310,7 @@ impl TestStore {
 #[async_trait]
 impl Store for TestStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
-        self.counted(Operation::Get);
+        self.count_request(Operation::Get);
         let under_way = self.gets.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_gets.fetch_max(under_way, Ordering::Relaxed);
         tokio::task::yield_now().await;
@@ -325,7 +325,7 @@ impl Store for TestStore {
         body: Bytes,
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
-        self.counted(Operation::Put);
+        self.count_request(Operation::Put);
         let deed = self.deeds.lock().unwrap().pop_front();
         let (operation, key_owned) = (Operation::Put, key.to_owned());
         let lost = StoreError::Unavailable {
@@ -363,7 +363,7 @@ impl Store for TestStore {
     }
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        self.counted(Operation::List);
+        self.count_request(Operation::List);
         let delay = *self.list_delay.lock().unwrap();
         if !delay.is_zero() {
             self.clock.sleep(delay).await;
@@ -401,7 +401,7 @@ pub(crate) struct TestWorld {
 
 impl TestWorld {
     /// Creates a world whose bucket does not know the time of the store yet.
-    pub(crate) fn unproven(page_keys: usize) -> Self {
+    pub(crate) fn without_store_time(page_keys: usize) -> Self {
         let (store, clock) = (TestStore::new(page_keys), TestClock::new());
         let world = World {
             clock: Arc::clone(&clock) as _,
@@ -417,12 +417,12 @@ impl TestWorld {
 
     /// Creates a world whose bucket has seen an answer of the store.
     pub(crate) async fn new() -> Self {
-        let world = Self::unproven(1000);
-        world.read_the_catalog().await;
+        let world = Self::without_store_time(1000);
+        world.read_catalog().await;
         world
     }
 
-    pub(crate) async fn read_the_catalog(&self) -> StoreTime {
+    pub(crate) async fn read_catalog(&self) -> StoreTime {
         let answer = self
             .bucket
             .get(&Key::RootCatalog, GetOptions::default())

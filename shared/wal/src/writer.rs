@@ -22,7 +22,9 @@ use tokio::sync::{Notify, oneshot};
 use crate::{
     Backpressure, DeleteRequest, FreshnessProof, SegmentObserver, TailState, TailWriterSettings,
     TailWriterStats, WriteError, WriteReceipt, WriteRequest,
-    batch::{CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, lay_out},
+    batch::{
+        CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, pack_segments,
+    },
     commit::SegmentCommitter,
     pressure::DeleteReservation,
 };
@@ -238,7 +240,7 @@ impl TailWriterState {
         load: WritePayload,
         deletes: Option<DeleteReservation>,
     ) -> Result<oneshot::Receiver<Result<WriteReceipt, WriteError>>, WriteError> {
-        let bytes = load.measure()?;
+        let bytes = load.checked_size()?;
         let reservation = self.reserve(bytes, deletes)?;
         let (reply, answer) = oneshot::channel();
         let pending = PendingRequest::new(terms, load.parts(), reply, reservation);
@@ -358,7 +360,7 @@ impl LaneTask {
         let committer = &self.inner.committer;
         let LaneKey { database, depth } = self.key;
         committer.follow_tail(database, &mut requests).await;
-        for shares in lay_out(loads, SEGMENT_PARTS_BYTES) {
+        for shares in pack_segments(loads, SEGMENT_PARTS_BYTES) {
             committer.put(database, depth, shares, &mut requests).await;
         }
     }

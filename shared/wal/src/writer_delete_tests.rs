@@ -33,7 +33,10 @@ impl WriterFixture {
 #[tokio::test(start_paused = true)]
 async fn a_delete_comes_between_the_writes_before_and_after_it_in_the_batch() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::After(500 * MS)]);
+    setup
+        .world
+        .store
+        .script_puts(&[ScriptedPut::After(500 * MS)]);
     let mut tasks = vec![setup.begin(setup.world.request(0)).await];
     for time in [1, 2] {
         tasks.push(setup.begin(setup.world.request(time)).await);
@@ -68,7 +71,7 @@ async fn an_unacknowledged_delete_fails_and_later_writes_continue() {
     setup
         .world
         .store
-        .will(&[ScriptedPut::After(100 * MS), ScriptedPut::AnswerLost]);
+        .script_puts(&[ScriptedPut::After(100 * MS), ScriptedPut::AnswerLost]);
     let first = setup.begin(setup.world.request(0)).await;
     let delete = setup.begin_delete(setup.world.delete_request(1)).await;
     let later = setup.begin(setup.world.request(1)).await;
@@ -95,7 +98,7 @@ async fn a_delete_follows_the_commit_rules_of_writes() {
     let error = setup.writer.delete(DATABASE, late).await.unwrap_err();
     assert!(matches!(error, WriteError::WaitedTooLong { .. }), "{error}");
 
-    setup.world.store.will(&[ScriptedPut::DateOff(60)]);
+    setup.world.store.script_puts(&[ScriptedPut::DateOff(60)]);
     let request = setup.world.delete_request(1);
     let written = setup.writer.delete(DATABASE, request).await;
     assert!(matches!(doubt(written), NotAcknowledged::DateTooFar { .. }));

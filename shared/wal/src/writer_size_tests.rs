@@ -42,7 +42,7 @@ async fn a_request_larger_than_a_segment_takes_several_in_order() {
     setup
         .world
         .store
-        .will(&[ScriptedPut::After(MS), ScriptedPut::Rejects]);
+        .script_puts(&[ScriptedPut::After(MS), ScriptedPut::Rejects]);
     let error = setup
         .write(setup.world.request_of(rows.clone()))
         .await
@@ -51,7 +51,7 @@ async fn a_request_larger_than_a_segment_takes_several_in_order() {
     assert!(matches!(doubt(Err(error)), NotAcknowledged::Partial(_)));
 
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::Lost]);
+    setup.world.store.script_puts(&[ScriptedPut::Lost]);
     assert!(setup.write(setup.world.request_of(rows)).await.is_err());
     assert_eq!(setup.puts(), 1, "the rest of a failed request is not put");
 }

@@ -144,7 +144,10 @@ async fn a_single_write_is_put_at_once() {
 #[tokio::test(start_paused = true)]
 async fn writes_during_a_put_share_the_next_one_in_their_order() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::After(500 * MS)]);
+    setup
+        .world
+        .store
+        .script_puts(&[ScriptedPut::After(500 * MS)]);
     let mut tasks = vec![setup.begin(setup.world.request(0)).await];
     for time in 1..=20 {
         setup.wait(10 * MS).await;
@@ -244,7 +247,7 @@ async fn a_writer_stops_without_flushes_and_resumes_after_a_flush() {
 #[tokio::test(start_paused = true)]
 async fn databases_do_not_wait_for_each_other() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::Hang]);
+    setup.world.store.script_puts(&[ScriptedPut::Hang]);
     let hanging = setup.begin(setup.world.request(0)).await;
     let other = DatabaseId::new(9);
     let written = setup.writer.write(other, setup.world.request(1)).await;
@@ -284,22 +287,22 @@ async fn rows_of_plugins_have_segments_of_their_own_by_depth() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_put_before_the_time_of_the_store_is_known() {
-    let world = TestWorld::unproven(1000);
+    let world = TestWorld::without_store_time(1000);
     let setup = WriterFixture::on(world, TailWriterSettings::LOCAL);
     let error = setup.write(setup.world.request(0)).await.unwrap_err();
     assert!(matches!(error, WriteError::NoClock), "{error}");
     assert_eq!((setup.puts(), error.stamp()), (0, None));
-    setup.world.read_the_catalog().await;
+    setup.world.read_catalog().await;
     assert!(setup.write(setup.world.request(0)).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_the_request_that_waited_too_long_is_refused() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
+    setup.world.store.script_puts(&[ScriptedPut::After(SECOND)]);
     let old = setup.world.request(1);
     setup.wait(4500 * MS).await;
-    let proven = setup.world.read_the_catalog().await;
+    let proven = setup.world.read_catalog().await;
     let under_way = setup.begin(setup.world.request(0)).await;
     let mut old = old;
     old.proof.proven = proven;
@@ -341,7 +344,7 @@ async fn no_write_is_acknowledged_after_a_freeze_of_an_hour_at_any_step() {
                 store: Arc::clone(&setup.world.store.clock),
             });
             let written = setup.write(request).await;
-            if setup.world.clock.is_freeze_to_come() {
+            if setup.world.clock.has_scheduled_freeze() {
                 assert!(written.is_ok());
                 break;
             }
@@ -411,7 +414,10 @@ async fn writes_below_the_mark_pass_if_the_mark_is_not_checked() {
 async fn a_put_whose_date_is_far_from_its_stamp_is_not_acknowledged() {
     for (seconds, fits) in [(-6, false), (-5, true), (5, true), (6, false)] {
         let setup = WriterFixture::local().await;
-        setup.world.store.will(&[ScriptedPut::DateOff(seconds)]);
+        setup
+            .world
+            .store
+            .script_puts(&[ScriptedPut::DateOff(seconds)]);
         let written = setup.write(setup.world.request(0)).await;
         let segments = setup.segments().await;
         assert_eq!(segments.len(), 1, "the segment exists all the same");
@@ -433,7 +439,7 @@ async fn a_put_whose_date_is_far_from_its_stamp_is_not_acknowledged() {
 #[tokio::test(start_paused = true)]
 async fn a_put_without_a_date_is_not_acknowledged() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::NoDate]);
+    setup.world.store.script_puts(&[ScriptedPut::NoDate]);
     let written = setup.write(setup.world.request(0)).await;
     assert_eq!(doubt(written), NotAcknowledged::NoDate);
 }
@@ -441,7 +447,7 @@ async fn a_put_without_a_date_is_not_acknowledged() {
 #[tokio::test(start_paused = true)]
 async fn a_put_that_took_long_by_any_clock_is_not_acknowledged() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
+    setup.world.store.script_puts(&[ScriptedPut::After(SECOND)]);
     let written = setup.begin(setup.world.request(0)).await;
     setup.wait(500 * MS).await;
     setup.world.clock.step_wall(20);
@@ -459,7 +465,7 @@ async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
         (ScriptedPut::Hang, 0),
     ] {
         let setup = WriterFixture::local().await;
-        setup.world.store.will(&[deed]);
+        setup.world.store.script_puts(&[deed]);
         let error = setup.write(setup.world.request(0)).await.unwrap_err();
         assert!(error.stamp().is_some() && error.retry_after().is_some());
         assert!(matches!(doubt(Err(error)), NotAcknowledged::NoAnswer(_)));
@@ -468,7 +474,7 @@ async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
         assert_eq!(setup.recorder.unknown.load(Ordering::Relaxed), 1);
         assert!(setup.recorder.put.lock().unwrap().is_empty());
         assert_eq!(setup.writer.stats().unknown, 1);
-        setup.world.read_the_catalog().await;
+        setup.world.read_catalog().await;
         assert!(setup.write(setup.world.request(1)).await.is_ok());
     }
 }
@@ -476,7 +482,7 @@ async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_put_is_not_reported_to_the_observer() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::Rejects]);
+    setup.world.store.script_puts(&[ScriptedPut::Rejects]);
     let error = setup.write(setup.world.request(0)).await.unwrap_err();
     assert!(matches!(error, WriteError::Refused { .. }), "{error}");
     assert!(error.stamp().is_some());
@@ -500,7 +506,7 @@ async fn the_observer_has_each_segment_before_its_requests_are_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_request_does_not_stop_the_put_under_way() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
+    setup.world.store.script_puts(&[ScriptedPut::After(SECOND)]);
     let dropped = setup.begin(setup.world.request(0)).await;
     let queued = setup.begin(setup.world.request(1)).await;
     let neighbour = setup.begin(setup.world.request(2)).await;
@@ -519,13 +525,15 @@ async fn a_dropped_request_does_not_stop_the_put_under_way() {
 #[tokio::test(start_paused = true)]
 async fn more_than_the_limit_in_flight_is_refused() {
     let probe = TestWorld::new().await;
-    let one = WritePayload::Rows(probe.request(0).rows).measure().unwrap();
+    let one = WritePayload::Rows(probe.request(0).rows)
+        .checked_size()
+        .unwrap();
     let setup = WriterFixture::new(TailWriterSettings {
         max_in_flight_bytes: 2 * one,
         ..TailWriterSettings::LOCAL
     })
     .await;
-    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
+    setup.world.store.script_puts(&[ScriptedPut::After(SECOND)]);
     let first = setup.begin(setup.world.request(0)).await;
     let second = setup.begin(setup.world.request(1)).await;
     let error = setup.write(setup.world.request(2)).await.unwrap_err();
@@ -548,7 +556,10 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
         request.after = Some(Stamp::new(now.plus(ahead), 0));
         request
     };
-    setup.world.store.will(&[ScriptedPut::After(10 * MS)]);
+    setup
+        .world
+        .store
+        .script_puts(&[ScriptedPut::After(10 * MS)]);
     let tasks = [
         setup.begin(after(Duration::ZERO)).await,
         setup.begin(after(2 * SECOND)).await,
@@ -591,7 +602,7 @@ async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
     for order in [WriteOrder::Clock, WriteOrder::Strict] {
         let setup = WriterFixture::local().await;
         let proven = setup.world.bucket.clock().now().unwrap();
-        setup.world.store.will(&[ScriptedPut::DateOff(3600)]);
+        setup.world.store.script_puts(&[ScriptedPut::DateOff(3600)]);
         let ahead = setup.write(setup.world.request(0)).await;
         assert!(matches!(doubt(ahead), NotAcknowledged::DateTooFar { .. }));
         let mut request = setup.world.request(1);
@@ -619,7 +630,7 @@ async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn a_segment_needs_the_newest_catalog_of_the_requests_that_are_in_it() {
     let setup = WriterFixture::local().await;
-    setup.world.store.will(&[ScriptedPut::After(SECOND)]);
+    setup.world.store.script_puts(&[ScriptedPut::After(SECOND)]);
     let under_way = setup.begin(setup.world.request(0)).await;
     let request = |version: u64, proven: Option<StoreTime>| {
         let mut request = setup.world.request(1);
@@ -649,7 +660,7 @@ fn a_lane_restarts_after_its_runtime_is_dropped() {
     let first = runtime();
     let (setup, waiting) = first.block_on(async {
         let setup = WriterFixture::local().await;
-        setup.world.store.will(&[ScriptedPut::Hang]);
+        setup.world.store.script_puts(&[ScriptedPut::Hang]);
         let under_way = setup.begin(setup.world.request(0)).await;
         let waiting = setup.begin(setup.world.request(1)).await;
         (setup, [under_way, waiting])

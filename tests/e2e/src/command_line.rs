@@ -373,7 +373,7 @@ fn stores_are_checked_and_flushed_without_a_server() {
     for place in [
         StoreFixture::memory(),
         StoreFixture::directory(),
-        StoreFixture::own_s3(),
+        StoreFixture::neap_s3_server(),
     ] {
         let out = neap(&place.after(&["check-store"])).succeeded();
         let lines: Vec<_> = out.lines().collect();

@@ -190,12 +190,12 @@ fn check(place: &StoreFixture, queriers: &[NeapProcess], written: &AcknowledgedW
 
 #[test]
 fn two_concurrent_compactors_lose_no_acknowledged_write_on_an_s3_server() {
-    run(&StoreFixture::own_s3());
+    run(&StoreFixture::neap_s3_server());
 }
 
 #[test]
 fn two_concurrent_compactors_lose_no_acknowledged_write_on_the_other_s3_server() {
-    if let Some(place) = StoreFixture::other_s3() {
+    if let Some(place) = StoreFixture::third_party_s3() {
         run(&place);
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn all_cases() -> Vec<MalformedRequest> {
     let mut cases = lines::cases();
     cases.extend(queries::cases());
     cases.extend(configure::cases());
-    cases.extend(nowhere());
+    cases.extend(unknown_paths());
     cases
 }
 
@@ -149,11 +149,11 @@ fn refused_changes_of_databases_and_tables_have_the_expected_errors() {
 
 #[test]
 fn unknown_paths_and_methods_are_not_found() {
-    check(&nowhere());
+    check(&unknown_paths());
 }
 
 /// Returns requests for paths and methods that do not exist.
-fn nowhere() -> Vec<MalformedRequest> {
+fn unknown_paths() -> Vec<MalformedRequest> {
     let nowhere = [
         ("GET", "/"),
         ("GET", "/nope"),

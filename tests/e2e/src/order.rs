@@ -116,7 +116,7 @@ fn drops_on(place: &StoreFixture) {
 
 #[test]
 fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged() {
-    order_on(&StoreFixture::own_s3());
+    order_on(&StoreFixture::neap_s3_server());
 }
 
 #[test]
@@ -126,5 +126,5 @@ fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged_in_
 
 #[test]
 fn writes_through_other_processes_after_a_drop_go_into_the_new_table() {
-    drops_on(&StoreFixture::own_s3());
+    drops_on(&StoreFixture::neap_s3_server());
 }

@@ -37,7 +37,7 @@ fn modes(root: &Path) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// Starts a server on a directory, creates a token and writes rows. Returns the server's log.
-fn used(folder: &Path, umask: &str, access: &str) -> String {
+fn server_log_after_use(folder: &Path, umask: &str, access: &str) -> String {
     let (data, plugins) = (folder.join("above/data"), folder.join("plugins"));
     let flags = [
         "--object-store",
@@ -68,7 +68,7 @@ fn a_data_directory_is_accessible_only_to_its_owner_and_optionally_the_group() {
             ("group-write", 0o770, 0o660),
         ] {
             let folder = TempDir::new().unwrap();
-            let log = used(folder.path(), umask, access);
+            let log = server_log_after_use(folder.path(), umask, access);
             assert!(!log.contains("warning: --data-dir "), "{log}");
             let data = folder.path().join("above/data");
             assert_eq!(
@@ -85,14 +85,14 @@ fn a_data_directory_is_accessible_only_to_its_owner_and_optionally_the_group() {
 #[test]
 fn a_directory_that_is_open_to_others_causes_warnings() {
     let folder = TempDir::new().unwrap();
-    used(folder.path(), "022", "owner");
+    server_log_after_use(folder.path(), "022", "owner");
     let data = folder.path().join("above/data");
     let open = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     open(&data, 0o755);
     open(&data.join("catalog"), 0o644);
-    let log = used(folder.path(), "022", "owner");
+    let log = server_log_after_use(folder.path(), "022", "owner");
     let data = data.display();
     let warning = format!(
         "warning: --data-dir {data}: others than its owner may use it; chmod -R go= {data}"
@@ -102,6 +102,6 @@ fn a_directory_that_is_open_to_others_causes_warnings() {
         .args(["-R", "go=", &data.to_string()])
         .status();
     assert!(closed.unwrap().success());
-    let log = used(folder.path(), "022", "owner");
+    let log = server_log_after_use(folder.path(), "022", "owner");
     assert!(!log.contains("warning: --data-dir "), "{log}");
 }

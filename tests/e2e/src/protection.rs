@@ -150,7 +150,7 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_a_query_permit() {
 }
 
 /// Returns a connection with the head of a write of 10 bytes, and the first of them.
-fn half_a_write(neap: &NeapProcess) -> TcpStream {
+fn incomplete_write(neap: &NeapProcess) -> TcpStream {
     let mut stream = connect(neap);
     let head = "POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nm v=3";
     stream.write_all(head.as_bytes()).unwrap();
@@ -196,7 +196,7 @@ fn requests_beyond_the_limit_are_refused_with_retry_after() {
 #[test]
 fn incomplete_bodies_do_not_block_other_requests() {
     let neap = serve(&["--max-concurrent-requests", "8"]);
-    let mut halves: Vec<_> = (0..40).map(|_| half_a_write(&neap)).collect();
+    let mut halves: Vec<_> = (0..40).map(|_| incomplete_write(&neap)).collect();
     // The number of incomplete bodies from one address is limited to half the number of concurrent requests.
     let turned_away = "neap_http_requests_turned_away_total";
     wait_for(
@@ -218,7 +218,7 @@ fn incomplete_bodies_do_not_block_other_requests() {
         }
     }
     // Each new body may displace one that waits, and is itself the last to be displaced.
-    let mut newest = half_a_write(&neap);
+    let mut newest = incomplete_write(&neap);
     newest.write_all(b" 3000").unwrap();
     let mut answer = [0; 12];
     newest.read_exact(&mut answer).unwrap();

@@ -183,12 +183,12 @@ fn operations_on_a_directory_have_the_expected_costs() {
 
 #[test]
 fn operations_on_an_s3_server_have_the_expected_costs() {
-    on(&StoreFixture::own_s3(), Duration::from_secs(20));
+    on(&StoreFixture::neap_s3_server(), Duration::from_secs(20));
 }
 
 #[test]
 fn operations_on_the_other_s3_server_have_the_expected_costs() {
-    if let Some(place) = StoreFixture::other_s3() {
+    if let Some(place) = StoreFixture::third_party_s3() {
         on(&place, Duration::from_secs(20));
     }
 }

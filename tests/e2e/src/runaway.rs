@@ -23,7 +23,7 @@ fn ticks(neap: &NeapProcess) -> u64 {
 }
 
 /// Waits until the process uses less than half a processor.
-fn rests(neap: &NeapProcess) {
+fn wait_until_idle(neap: &NeapProcess) {
     wait_for("process that rests", LIMIT, || {
         let before = ticks(neap);
         pause(Duration::from_secs(1));
@@ -64,7 +64,7 @@ fn endless_queries_end_and_do_not_block_other_requests() {
             }
         });
         assert_eq!(neap.get("/health").status, 200);
-        rests(&neap);
+        wait_until_idle(&neap);
         assert_eq!(neap.query("d", "SELECT 1 AS n"), [json!({ "n": 1 })]);
     }
 }

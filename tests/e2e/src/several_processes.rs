@@ -137,7 +137,7 @@ fn check(cluster: &ProcessCluster, contested: &BTreeMap<(u64, u64), u64>) {
 }
 
 /// Writes as a client that passes the stamps back, to both writers in turn.
-fn ordered_by_the_client(cluster: &ProcessCluster) {
+fn write_with_passed_stamps(cluster: &ProcessCluster) {
     let mut last = None;
     for (round, server) in (0..ROUNDS).zip(cluster.writers.iter().cycle()) {
         let stamp = write(server, &format!("ordered value={round}i 1"), last);
@@ -178,7 +178,7 @@ fn on(place: &StoreFixture) {
     });
     let contested = contested.into_inner().unwrap();
     check(&cluster, &contested);
-    ordered_by_the_client(&cluster);
+    write_with_passed_stamps(&cluster);
     flush(place, &cluster);
     check(&cluster, &contested);
     let rows = cluster.query("SELECT value FROM ordered");
@@ -192,12 +192,12 @@ fn writers_and_queriers_share_a_directory() {
 
 #[test]
 fn writers_and_queriers_share_a_bucket_of_the_own_s3_server() {
-    on(&StoreFixture::own_s3());
+    on(&StoreFixture::neap_s3_server());
 }
 
 #[test]
 fn writers_and_queriers_share_a_bucket_of_the_other_s3_server() {
-    if let Some(place) = StoreFixture::other_s3() {
+    if let Some(place) = StoreFixture::third_party_s3() {
         on(&place);
     }
 }

@@ -28,7 +28,7 @@ const QUERIES: [&str; 5] = [
 ];
 
 /// Returns the memory of a process in bytes, without file pages.
-fn held(neap: &NeapProcess) -> usize {
+fn resident_bytes(neap: &NeapProcess) -> usize {
     let pid = neap.pid().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
@@ -97,7 +97,7 @@ fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                most.fetch_max(held(&neap), Ordering::Relaxed);
+                most.fetch_max(resident_bytes(&neap), Ordering::Relaxed);
                 pause(Duration::from_millis(20));
             }
         });

@@ -147,40 +147,30 @@ fn a_graceful_stop_answers_running_requests() {
 }
 
 /// Whether a request is refused with a status that allows a repetition.
-fn is_refused_for_now(reply: &Reply) -> bool {
+fn is_retryable(reply: &Reply) -> bool {
     reply.status == 503 && reply.header("retry-after").is_some()
 }
 
 #[test]
 fn an_outage_of_the_store_is_reported_and_writes_resume_after_it() {
-    let place = StoreFixture::own_s3();
+    let place = StoreFixture::neap_s3_server();
     let server = NeapProcess::serve_with(&place, &["--wal-flush-interval", "20ms"]);
     for round in 0..3 {
         server.write("load", &format!("samples value={round}i {round}"));
         place.without_store(|| {
             let line = format!("samples value={round}i 1{round}");
             let write = server.try_write("load", &line, None).unwrap();
-            assert!(
-                is_refused_for_now(&write),
-                "{}: {}",
-                write.status,
-                write.text()
-            );
+            assert!(is_retryable(&write), "{}: {}", write.status, write.text());
             let body = json!({ "db": "load", "q": "SELECT * FROM samples" }).to_string();
             let query = Reply::of(server.request("POST", "/api/v3/query_sql").body(body)).unwrap();
-            assert!(
-                is_refused_for_now(&query),
-                "{}: {}",
-                query.status,
-                query.text()
-            );
+            assert!(is_retryable(&query), "{}: {}", query.status, query.text());
             assert_eq!(server.get("/health").status, 200);
         });
         let line = format!("samples value={round}i 2{round}");
         wait_for("acknowledgement", LOAD, || {
             let reply = server.try_write("load", &line, None).unwrap();
             assert!(
-                reply.status == 204 || is_refused_for_now(&reply),
+                reply.status == 204 || is_retryable(&reply),
                 "{}",
                 reply.text()
             );

@@ -97,7 +97,7 @@ fn names_and_keywords_are_completed() {
     complete(&shell, "house> SELECT ro FROM home");
     // Moves back to the end of `ro`.
     shell.press(&"\u{1b}[D".repeat(" FROM home".len()));
-    // `room` is a column; `round` and `row_number` are functions.
+    // `acquire_decode_memory` is a column; `round` and `row_number` are functions.
     shell.press("o");
     complete(&shell, "house> SELECT room FROM home");
     shell.press("\u{1b}[F");

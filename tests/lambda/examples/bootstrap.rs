@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 type Parts = stream::Iter<std::vec::IntoIter<Result<Bytes, Error>>>;
 
-async fn obey(event: LambdaEvent<Value>) -> Result<FunctionResponse<Value, Parts>, Error> {
+async fn handle(event: LambdaEvent<Value>) -> Result<FunctionResponse<Value, Parts>, Error> {
     let asked = event.payload;
     let number = |name: &str| asked[name].as_u64().unwrap_or(0);
     match asked["do"].as_str() {
@@ -76,5 +76,5 @@ async fn main() -> Result<(), Error> {
         })
         .await;
     }
-    run_concurrent(service_fn(obey)).await
+    run_concurrent(service_fn(handle)).await
 }

@@ -47,12 +47,12 @@ impl Emulator {
         for (name, queue) in &queues {
             let settings = configuration.queues.get(name);
             if let Some(function) = settings.and_then(|settings| settings.function.as_ref()) {
-                let function = Arc::clone(named(&functions, function)?);
+                let function = Arc::clone(find_function(&functions, function)?);
                 tasks.push(tokio::spawn(Arc::clone(queue).feed(function)));
             }
         }
         for schedule in configuration.schedules {
-            let function = Arc::clone(named(&functions, &schedule.function)?);
+            let function = Arc::clone(find_function(&functions, &schedule.function)?);
             tasks.push(tokio::spawn(schedules::run(schedule, function)));
         }
         let notifications = match &configuration.notifications {
@@ -128,7 +128,7 @@ fn serve(listener: TcpListener, routes: Router) -> JoinHandle<()> {
     })
 }
 
-fn named<'a>(
+fn find_function<'a>(
     functions: &'a BTreeMap<String, Arc<LocalFunction>>,
     name: &str,
 ) -> io::Result<&'a Arc<LocalFunction>> {
@@ -147,8 +147,9 @@ fn functions(
         .filter_map(|(name, settings)| {
             let identity = store.identities.get(name)?.clone();
             let environment = settings.environment.iter();
-            let environment = environment
-                .map(|(variable, value)| (variable.clone(), filled(value, store, control)));
+            let environment = environment.map(|(variable, value)| {
+                (variable.clone(), expand_placeholders(value, store, control))
+            });
             let function = LocalFunction::new(
                 name.clone(),
                 settings.clone(),
@@ -162,7 +163,7 @@ fn functions(
 }
 
 /// Replaces the placeholders in the value of an environment variable.
-fn filled(value: &str, store: &LocalStore, control: &str) -> String {
+fn expand_placeholders(value: &str, store: &LocalStore, control: &str) -> String {
     let mut value = value
         .replace("${STORE_ENDPOINT}", &store.server.endpoint())
         .replace("${BUCKET}", store.server.bucket());

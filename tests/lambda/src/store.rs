@@ -83,7 +83,7 @@ impl StoreRequestLog {
     }
 
     /// Counts a request in the trap of a function, if there is one.
-    fn spring(&self, function: &str) {
+    fn count_in_trap(&self, function: &str) {
         let mut traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(trap) = traps.get_mut(function) {
             trap.count();
@@ -121,7 +121,7 @@ impl Observer for StoreRequestLog {
             // If the channel is full, the notification is lost. S3 gives no guarantee either.
             puts.try_send(put).ok();
         }
-        self.spring(function);
+        self.count_in_trap(function);
     }
 }
 

@@ -73,11 +73,11 @@ impl FunctionFixture {
         Self { function, folder }
     }
 
-    async fn ask(&self, event: Value) -> Result<Value, InvocationFailure> {
-        self.ask_instance(None, event).await
+    async fn invoke(&self, event: Value) -> Result<Value, InvocationFailure> {
+        self.invoke_instance(None, event).await
     }
 
-    async fn ask_instance(
+    async fn invoke_instance(
         &self,
         instance: Option<u32>,
         event: Value,
@@ -91,7 +91,7 @@ impl FunctionFixture {
 
     /// Returns the id of the process that answers.
     async fn pid(&self) -> i64 {
-        self.ask(json!({ "do": "who" })).await.unwrap()["pid"]
+        self.invoke(json!({ "do": "who" })).await.unwrap()["pid"]
             .as_i64()
             .unwrap()
     }
@@ -103,7 +103,7 @@ impl FunctionFixture {
 }
 
 /// Waits until a condition holds.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = world::now();
     while !is_so() {
         assert!(begun.elapsed() < LIMIT, "still not {what}");

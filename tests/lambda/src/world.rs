@@ -21,7 +21,7 @@ pub(crate) async fn sleep(time: Duration) {
 
 /// Returns the output, or `None` after the timeout.
 #[expect(clippy::disallowed_methods, reason = "a cloud lives in real time")]
-pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn with_timeout<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(time, future).await.ok()
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn fresh_id() -> String {
     clippy::disallowed_methods,
     reason = "networks lose messages by chance"
 )]
-pub(crate) fn happens(probability: f64) -> bool {
+pub(crate) fn random_bool(probability: f64) -> bool {
     rand::random::<f64>() < probability
 }
 
@@ -48,6 +48,6 @@ pub(crate) fn happens(probability: f64) -> bool {
     clippy::disallowed_methods,
     reason = "networks delay messages by chance"
 )]
-pub(crate) fn up_to(limit: Duration) -> Duration {
+pub(crate) fn random_duration(limit: Duration) -> Duration {
     limit.mul_f64(rand::random::<f64>())
 }

@@ -97,7 +97,7 @@ impl UnansweredRequest {
         }
     }
 
-    pub(crate) fn tell<B>(&self, observer: &dyn Observer, response: &Response<B>) {
+    pub(crate) fn notify<B>(&self, observer: &dyn Observer, response: &Response<B>) {
         let etag = response.headers().get(header::ETAG);
         let etag = etag.and_then(|etag| etag.to_str().ok());
         observer.answered(&ObservedRequest {

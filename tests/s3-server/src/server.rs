@@ -206,7 +206,7 @@ impl RequestHandler {
         let mut response = if fate.unavailable {
             failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", INJECTED_FAULT)
         } else {
-            let answered = self.answer_in_order(request).await?;
+            let answered = self.answer_without_faults(request).await?;
             let took_effect = writes && answered.status().is_success();
             if took_effect && fate.lost_reply {
                 return Err(LostResponse);
@@ -230,7 +230,7 @@ impl RequestHandler {
     }
 
     /// Answers a request without faults and notifies the observer.
-    async fn answer_in_order(
+    async fn answer_without_faults(
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, LostResponse> {
@@ -245,7 +245,7 @@ impl RequestHandler {
             );
         }
         if let Some(observer) = &self.observer {
-            asked.tell(&**observer, &response);
+            asked.notify(&**observer, &response);
         }
         Ok(response)
     }

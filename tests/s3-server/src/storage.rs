@@ -29,14 +29,19 @@ impl LockedFileSystem {
             bucket: request.input.bucket.clone(),
             ..HeadBucketInput::default()
         };
-        self.files.head_bucket(inner(bucket)).await?;
+        self.files.head_bucket(internal_request(bucket)).await?;
         if request.input.if_match.is_some() {
             let object = HeadObjectInput {
                 bucket: request.input.bucket.clone(),
                 key: request.input.key.clone(),
                 ..HeadObjectInput::default()
             };
-            if self.files.head_object(inner(object)).await.is_err() {
+            if self
+                .files
+                .head_object(internal_request(object))
+                .await
+                .is_err()
+            {
                 return Err(s3_error!(NoSuchKey));
             }
         }
@@ -67,7 +72,7 @@ impl LockedFileSystem {
 }
 
 /// Builds an internal request to `s3s-fs`.
-fn inner<T>(input: T) -> S3Request<T> {
+fn internal_request<T>(input: T) -> S3Request<T> {
     S3Request {
         input,
         method: http::Method::HEAD,

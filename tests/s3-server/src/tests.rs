@@ -45,7 +45,7 @@ fn client(server: &S3Server, access_key: &str, secret_key: &str) -> AmazonS3 {
         .unwrap()
 }
 
-async fn stage(policy: &str) -> (S3Server, Arc<RequestRecorder>) {
+async fn start_server(policy: &str) -> (S3Server, Arc<RequestRecorder>) {
     let seen = Arc::new(RequestRecorder::default());
     let user = User {
         access_key: "writer".to_owned(),
@@ -60,7 +60,7 @@ async fn stage(policy: &str) -> (S3Server, Arc<RequestRecorder>) {
     (S3Server::start(options).await.unwrap(), seen)
 }
 
-fn is_refused<T: std::fmt::Debug>(outcome: object_store::Result<T>) {
+fn assert_denied<T: std::fmt::Debug>(outcome: object_store::Result<T>) {
     let error = outcome.unwrap_err();
     // The client maps it to its own error kind, except for listings.
     let is_denied = matches!(error, object_store::Error::PermissionDenied { .. });
@@ -70,33 +70,33 @@ fn is_refused<T: std::fmt::Debug>(outcome: object_store::Result<T>) {
 
 #[tokio::test]
 async fn users_are_limited_by_their_policies_and_the_owner_is_not() {
-    let (server, seen) = stage(POLICY).await;
+    let (server, seen) = start_server(POLICY).await;
     let owner = client(&server, S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
     let writer = client(&server, "writer", "secret");
     let [tail, data] = ["tail/1/a", "data/1/b"].map(Path::from);
     let payload = || PutPayload::from_static(b"x");
     owner.put(&data, payload()).await.unwrap();
     writer.put(&tail, payload()).await.unwrap();
-    is_refused(writer.put(&data, payload()).await);
+    assert_denied(writer.put(&data, payload()).await);
     writer.get(&tail).await.unwrap();
-    is_refused(writer.get(&data).await);
-    is_refused(writer.delete(&tail).await);
-    is_refused(writer.copy(&tail, &data).await);
-    is_refused(writer.copy(&data, &tail).await);
+    assert_denied(writer.get(&data).await);
+    assert_denied(writer.delete(&tail).await);
+    assert_denied(writer.copy(&tail, &data).await);
+    assert_denied(writer.copy(&data, &tail).await);
     let listed: Vec<_> = writer
         .list(Some(&"tail/1".into()))
         .try_collect()
         .await
         .unwrap();
     assert_eq!(listed.len(), 1);
-    is_refused(
+    assert_denied(
         writer
             .list(Some(&"data/1".into()))
             .try_collect::<Vec<_>>()
             .await,
     );
-    is_refused(writer.list(None).try_collect::<Vec<_>>().await);
-    is_refused(client(&server, "writer", "other").get(&tail).await);
+    assert_denied(writer.list(None).try_collect::<Vec<_>>().await);
+    assert_denied(client(&server, "writer", "other").get(&tail).await);
     owner.delete(&tail).await.unwrap();
 
     let seen = seen.0.lock().unwrap().clone();
@@ -108,10 +108,10 @@ async fn users_are_limited_by_their_policies_and_the_owner_is_not() {
 #[tokio::test]
 async fn a_missing_key_is_forbidden_without_permission_to_list() {
     let missing = Path::from("catalog");
-    let (server, _) = stage(POLICY).await;
-    is_refused(client(&server, "writer", "secret").get(&missing).await);
+    let (server, _) = start_server(POLICY).await;
+    assert_denied(client(&server, "writer", "secret").get(&missing).await);
     let lenient = POLICY.replace("StringLike", "StringLikeIfExists");
-    let (server, _) = stage(&lenient).await;
+    let (server, _) = start_server(&lenient).await;
     let found = client(&server, "writer", "secret").get(&missing).await;
     assert!(matches!(found, Err(object_store::Error::NotFound { .. })));
 }

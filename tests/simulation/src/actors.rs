@@ -21,7 +21,7 @@ use neap_write::WriteFailure;
 use tokio::sync::oneshot;
 
 use crate::{
-    compactors::some_past,
+    compactors::random_past_stamp,
     ghost::{ClientWrite, Invariant, SimulationOracle},
     instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
     network::SimulationContext,
@@ -105,7 +105,7 @@ impl ActorContext {
     }
 
     /// Returns the first database in most cases, and a random one (restored ones included) otherwise.
-    pub(crate) fn some_database(&self) -> (DatabaseId, String) {
+    pub(crate) fn random_database(&self) -> (DatabaseId, String) {
         let mut databases = self.databases();
         let chance = &self.world.chance;
         let place = match databases.len() > 1 && chance.happens(0.4) {
@@ -115,7 +115,7 @@ impl ActorContext {
         databases.swap_remove(place)
     }
 
-    fn draw_content(&self) -> GeneratedWrite {
+    fn draw_write(&self) -> GeneratedWrite {
         let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
         let points = HOSTS.len() * cast.days;
         let field = || chance.pick(&["a", "b"]);
@@ -144,7 +144,7 @@ impl ActorContext {
         }
     }
 
-    fn draw_erasure(&self) -> GeneratedDelete {
+    fn draw_delete(&self) -> GeneratedDelete {
         let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
         let day = |days: usize| BEGIN_NANOS - i64::try_from(days).unwrap_or(0) * DAY;
         let (first, last) = (chance.below(cast.days), chance.below(cast.days));
@@ -171,11 +171,11 @@ impl ActorContext {
         }
     }
 
-    fn draw_demand(&self) -> ClientRequest {
+    fn draw_client_request(&self) -> ClientRequest {
         let chance = &self.world.chance;
         match chance.happens(self.world.choices.cast.deletes) {
-            true => ClientRequest::Delete(self.draw_erasure()),
-            false => ClientRequest::Write(self.draw_content()),
+            true => ClientRequest::Delete(self.draw_delete()),
+            false => ClientRequest::Write(self.draw_write()),
         }
     }
 }
@@ -255,14 +255,14 @@ async fn serve(
             .pick(&[3.0, -3.0, 15.0, -15.0, 200.0, -200.0, 4000.0]);
         instance.machine.step_wall(by);
     }
-    let deceptions = instance.machine.deceptions();
+    let deceptions = instance.machine.undetectable_time_jumps();
     let told = perform(&instance, &target, &demand, token).await;
     let request = demand.request();
     world.truth.ghost(|ghost| {
         if told.acknowledged {
             ghost.acknowledge(request);
         }
-        let deceived = instance.machine.deceptions() != deceptions;
+        let deceived = instance.machine.undetectable_time_jumps() != deceptions;
         let write = ghost
             .writes
             .iter_mut()
@@ -275,7 +275,7 @@ async fn serve(
 }
 
 /// Runs a task and reports a panic as a violation.
-async fn unpanicked(instance: Arc<Instance>, task: impl Future<Output = ()>) {
+async fn report_panic(instance: Arc<Instance>, task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
         let fail = |ghost: &mut SimulationOracle| {
             ghost.fail(Invariant::NoUnexpectedError, "a write panicked")
@@ -292,8 +292,8 @@ pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<I
     loop {
         world.pause(stage.mix.write_pauses).await;
         let instance = places[world.chance.below(places.len())].instance();
-        let target = stage.some_database();
-        let demand = stage.draw_demand();
+        let target = stage.random_database();
+        let demand = stage.draw_client_request();
         let (request, begin) = (demand.request(), world.time.now());
         world.trace(
             &format!("client {number}"),
@@ -310,9 +310,9 @@ pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<I
             deceived: false,
         };
         world.truth.ghost(|ghost| ghost.writes.push(write));
-        let deceptions = instance.machine.deceptions();
+        let deceptions = instance.machine.undetectable_time_jumps();
         let (tell, told) = oneshot::channel();
-        let service = tokio::spawn(unpanicked(
+        let service = tokio::spawn(report_panic(
             Arc::clone(&instance),
             serve(
                 stage.mix.wall_steps,
@@ -346,7 +346,7 @@ pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<I
                 .find(|write| write.request == request);
             if let Some(write) = write {
                 (write.until, write.acknowledged) = (Some(until), acknowledged);
-                write.deceived |= instance.machine.deceptions() != deceptions;
+                write.deceived |= instance.machine.undetectable_time_jumps() != deceptions;
             }
         });
         if passes_back {
@@ -373,7 +373,7 @@ pub(crate) async fn run_on<T>(
 pub(crate) async fn flusher(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.flush_pauses).await;
-        let database = stage.some_database().0;
+        let database = stage.random_database().0;
         run_on(&place, async |instance| {
             let outcome = instance.flusher.flush(database).await;
             instance.trace(format_args!("flush of {database}: {outcome:?}"));
@@ -390,7 +390,7 @@ async fn find(instance: &Instance, name: &str) {
         return;
     };
     // If both clocks of a machine were paused, it cannot determine the age of its catalog copy.
-    if instance.machine.deceptions() == 0 {
+    if instance.machine.undetectable_time_jumps() == 0 {
         let truth = &instance.world.truth;
         truth.ghost(|ghost| ghost.database_found(found, begun));
     }
@@ -401,12 +401,12 @@ pub(crate) async fn querier(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.query_pauses).await;
         let chance = &stage.world.chance;
-        let (database, name) = stage.some_database();
+        let (database, name) = stage.random_database();
         if stage.world.choices.cast.destroying {
             run_on(&place, async |instance| find(&instance, &name).await).await;
         }
         let question = if chance.happens(stage.world.choices.cast.past_queries) {
-            QueryConsistency::AsOf(some_past(&stage, database))
+            QueryConsistency::AsOf(random_past_stamp(&stage, database))
         } else if chance.happens(0.8) {
             QueryConsistency::Strong
         } else {

@@ -18,7 +18,7 @@ const NAMES: [&str; 3] = ["one", "two", "three"];
 pub(crate) async fn cacher(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
-        let database = stage.some_database().0;
+        let database = stage.random_database().0;
         run_on(&place, async |instance| {
             match instance.world.chance.below(10) {
                 0..=2 => create(&instance, database).await,
@@ -88,6 +88,6 @@ async fn fill(instance: &Instance, database: DatabaseId) {
     let limit = Duration::from_secs(instance.world.chance.pick(&[20, 600]));
     match instance.compactor.fill_caches(database, Some(limit)).await {
         Ok(report) => instance.trace(format_args!("fills caches of {database}: {report:?}")),
-        Err(error) => instance.judge("filling caches", &error, begun),
+        Err(error) => instance.check_error("filling caches", &error, begun),
     }
 }

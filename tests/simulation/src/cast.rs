@@ -219,7 +219,7 @@ impl ActorSelection {
     }
 
     /// Whether the schedule has optional actors.
-    pub(crate) fn is_anybody(&self) -> bool {
+    pub(crate) fn has_optional_actors(&self) -> bool {
         self.merging || self.planning || self.compacting || self.collecting
     }
 

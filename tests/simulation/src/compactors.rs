@@ -21,14 +21,14 @@ use crate::{
 const CLOCK_ERROR: Duration = Duration::from_secs(12);
 
 impl Instance {
-    fn surprise(&self, what: &str, error: &dyn std::fmt::Display) {
+    fn report_unexpected(&self, what: &str, error: &dyn std::fmt::Display) {
         let text = format!("{what}: {error}");
         let fail = |ghost: &mut SimulationOracle| ghost.fail(Invariant::NoUnexpectedError, text);
         self.world.truth.ghost(fail);
     }
 
     /// Reports a violation if a part of an event must not fail with this message.
-    fn judge_text(&self, what: &str, failure: &str) {
+    fn check_message(&self, what: &str, failure: &str) {
         let surprises = [
             "damaged",
             "not sorted",
@@ -36,12 +36,12 @@ impl Instance {
             "is not one of the table",
         ];
         if surprises.iter().any(|surprise| failure.contains(surprise)) {
-            self.surprise(what, &failure);
+            self.report_unexpected(what, &failure);
         }
     }
 
     /// Reports a violation if a job that began at `begun` must not fail with this error.
-    pub(crate) fn judge(&self, what: &str, error: &CompactError, begun: Duration) {
+    pub(crate) fn check_error(&self, what: &str, error: &CompactError, begun: Duration) {
         self.trace(format_args!("{what}: {error}"));
         match error {
             CompactError::Format(_)
@@ -51,17 +51,17 @@ impl Instance {
             | CompactError::Manifest(
                 ManifestError::Format(_) | ManifestError::InvalidCommit { .. },
             ) => {
-                self.surprise(what, error);
+                self.report_unexpected(what, error);
             }
             CompactError::Manifest(ManifestError::PageGone { .. }) => {
-                self.judge_missing(what, error, begun);
+                self.check_missing_object(what, error, begun);
             }
-            CompactError::Merge(error) => self.judge_merge(what, error, begun),
+            CompactError::Merge(error) => self.check_merge_error(what, error, begun),
             _ => {}
         }
     }
 
-    fn judge_merge(&self, what: &str, error: &MergeError, begun: Duration) {
+    fn check_merge_error(&self, what: &str, error: &MergeError, begun: Duration) {
         match error {
             MergeError::Format(_)
             | MergeError::NotSorted(_)
@@ -72,20 +72,20 @@ impl Instance {
             | MergeError::Manifest(
                 ManifestError::Format(_) | ManifestError::InvalidCommit { .. },
             ) => {
-                self.surprise(what, error);
+                self.report_unexpected(what, error);
             }
             MergeError::Missing(_) | MergeError::Manifest(ManifestError::PageGone { .. }) => {
-                self.judge_missing(what, error, begun);
+                self.check_missing_object(what, error, begun);
             }
             _ => {}
         }
     }
 
-    fn judge_missing(&self, what: &str, error: &dyn std::fmt::Display, begun: Duration) {
+    fn check_missing_object(&self, what: &str, error: &dyn std::fmt::Display, begun: Duration) {
         let lasted = self.world.time.now() - begun;
         let kept = self.world.truth.ghost(|ghost| ghost.time_travel);
         if lasted + CLOCK_ERROR < kept {
-            self.surprise(what, error);
+            self.report_unexpected(what, error);
         }
     }
 }
@@ -139,11 +139,11 @@ fn limits(chance: &SeededRandom) -> JobLimits {
 pub(crate) async fn merger(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
-        let database = stage.some_database().0;
+        let database = stage.random_database().0;
         run_on(&place, async |instance| {
             match instance.weakness {
-                Some(weakness) => instance.merge_weakly(database, weakness).await,
-                None => merge_some(&instance, database).await,
+                Some(weakness) => instance.merge_without_rule(database, weakness).await,
+                None => merge_random(&instance, database).await,
             };
         })
         .await;
@@ -151,7 +151,7 @@ pub(crate) async fn merger(stage: ActorContext, place: Arc<InstanceSlot>) {
 }
 
 /// Merges a random closed set of sections.
-pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Option<()> {
+pub(crate) async fn merge_random(instance: &Instance, database: DatabaseId) -> Option<()> {
     let chance = &instance.world.chance;
     let begun = instance.world.time.now();
     let manifest = instance.manifests.read(database, None).await.ok()?;
@@ -159,7 +159,7 @@ pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Opt
     let found = match found.await {
         Ok(found) => found,
         Err(error) => {
-            instance.judge("a merge", &error.into(), begun);
+            instance.check_error("a merge", &error.into(), begun);
             return None;
         }
     };
@@ -174,7 +174,7 @@ pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Opt
             "merge of {} sections of {database}: {outcome:?}",
             job.inputs.len()
         )),
-        Err(error) => instance.judge("a merge", &error.into(), begun),
+        Err(error) => instance.check_error("a merge", &error.into(), begun),
     }
     Some(())
 }
@@ -183,7 +183,7 @@ pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Opt
 pub(crate) async fn planner(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
-        let database = stage.some_database().0;
+        let database = stage.random_database().0;
         run_on(&place, async |instance| plan(&instance, database).await).await;
     }
 }
@@ -194,11 +194,11 @@ async fn plan(instance: &Instance, database: DatabaseId) {
     let scope = chance.pick(&[PlanScope::Recent, PlanScope::All]);
     let planned = match instance
         .maintainer
-        .plan(database, scope, neap_compact::PlanLimits::of_jobs(4))
+        .plan(database, scope, neap_compact::PlanLimits::with_max_jobs(4))
         .await
     {
         Ok(planned) => planned,
-        Err(error) => return instance.judge("a plan", &error, begun),
+        Err(error) => return instance.check_error("a plan", &error, begun),
     };
     instance.trace(format_args!("plan for {database}: {planned:?}"));
     if chance.happens(0.5) {
@@ -215,7 +215,7 @@ async fn plan(instance: &Instance, database: DatabaseId) {
         for result in results.into_iter().chain(error.map(Err)) {
             match result {
                 Ok(outcome) => instance.trace(format_args!("of several: {outcome:?}")),
-                Err(error) => instance.judge("orders", &error, begun),
+                Err(error) => instance.check_error("orders", &error, begun),
             }
         }
         return;
@@ -228,7 +228,7 @@ async fn plan(instance: &Instance, database: DatabaseId) {
         let begun = instance.world.time.now();
         match instance.maintainer.run(order, &limits(chance)).await {
             Ok(outcome) => instance.trace(format_args!("order {}: {outcome:?}", order.job)),
-            Err(error) => instance.judge("an order", &error, begun),
+            Err(error) => instance.check_error("an order", &error, begun),
         }
     }
 }
@@ -249,10 +249,10 @@ pub(crate) async fn compactor(stage: ActorContext, place: Arc<InstanceSlot>) {
                 Ok(report) => {
                     instance.trace(format_args!("{event:?}: {report:?}"));
                     for (_, failure) in &report.failures {
-                        instance.judge_text("an event", failure);
+                        instance.check_message("an event", failure);
                     }
                 }
-                Err(error) => instance.judge("an event", &error, begun),
+                Err(error) => instance.check_error("an event", &error, begun),
             }
         })
         .await;
@@ -264,10 +264,10 @@ pub(crate) async fn collector(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.collect_pauses).await;
         let is_all = stage.world.choices.cast.collecting;
-        let database = stage.some_database().0;
+        let database = stage.random_database().0;
         run_on(&place, async |instance| match instance.weakness {
             Some(weakness) => {
-                instance.collect_weakly(database, weakness).await;
+                instance.collect_without_rule(database, weakness).await;
             }
             None if is_all => collect(&instance, database).await,
             None => {
@@ -283,7 +283,7 @@ pub(crate) async fn collect(instance: &Instance, database: DatabaseId) {
     let begun = instance.world.time.now();
     match instance.collector.collect(database).await {
         Ok(collected) => instance.trace(format_args!("collects {database}: {collected:?}")),
-        Err(error) => instance.judge("a collection", &error, begun),
+        Err(error) => instance.check_error("a collection", &error, begun),
     }
 }
 
@@ -297,7 +297,7 @@ pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) 
 }
 
 /// Returns a random earlier state for a query to read.
-pub(crate) fn some_past(stage: &ActorContext, database: DatabaseId) -> Stamp {
+pub(crate) fn random_past_stamp(stage: &ActorContext, database: DatabaseId) -> Stamp {
     let (world, chance) = (&stage.world, &stage.world.chance);
     let number = chance.below(usize::MAX);
     let stamp = world

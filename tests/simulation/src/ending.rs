@@ -14,7 +14,7 @@ use crate::{
     compactors::collect,
     ghost::{Invariant, SimulationOracle},
     instance::{DATABASE, Instance},
-    ledger::{ReportedOutcomes, audit},
+    ledger::{ReportedOutcomes, check_reported_outcomes},
     query::QueryConsistency,
     write::GeneratedWrite,
 };
@@ -30,7 +30,7 @@ const MAX_PLAN_ROUNDS: usize = 6;
 pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: &ReportedOutcomes) {
     let world = &stage.world;
     let last = Instance::healthy(world, "last", rules);
-    must_answer(stage, &last).await;
+    check_answers(stage, &last).await;
     if world.chance.happens(0.3) {
         world.time.sleep(MAX_IN_FLIGHT_TIME).await;
         let request = stage.requests.fetch_add(1, Ordering::Relaxed);
@@ -43,16 +43,16 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
         last.trace(format_args!("last flush: {flushed:?}"));
         let cast = &world.choices.cast;
         if cast.collecting && cast.weakness.is_none() {
-            settle(stage, &last).await;
+            merge_and_collect_all(stage, &last).await;
         }
         let verifier = Instance::healthy(world, "verifier", rules);
-        must_answer(stage, &verifier).await;
-        look_back(stage, &verifier).await;
+        check_answers(stage, &verifier).await;
+        check_past_versions(stage, &verifier).await;
     }
-    audit(&last, sayings).await;
+    check_reported_outcomes(&last, sayings).await;
 }
 
-async fn must_answer(stage: &ActorContext, instance: &Instance) {
+async fn check_answers(stage: &ActorContext, instance: &Instance) {
     for (database, name) in stage.databases() {
         if instance.is_live(database).await != Some(true) {
             continue;
@@ -74,7 +74,7 @@ fn fail(stage: &ActorContext, invariant: Invariant, text: String) {
 }
 
 /// Checks that every listed version can be read.
-async fn look_back(stage: &ActorContext, instance: &Instance) {
+async fn check_past_versions(stage: &ActorContext, instance: &Instance) {
     for (database, name) in stage.databases() {
         if instance.is_live(database).await != Some(true) {
             continue;
@@ -93,7 +93,7 @@ async fn look_back(stage: &ActorContext, instance: &Instance) {
 }
 
 /// Merges everything and deletes all garbage.
-async fn settle(stage: &ActorContext, instance: &Arc<Instance>) {
+async fn merge_and_collect_all(stage: &ActorContext, instance: &Arc<Instance>) {
     let time = &stage.world.time;
     for (database, _) in stage.databases() {
         for _ in 0..MAX_PLAN_ROUNDS {
@@ -102,7 +102,7 @@ async fn settle(stage: &ActorContext, instance: &Arc<Instance>) {
                 .plan(
                     database,
                     PlanScope::All,
-                    neap_compact::PlanLimits::of_jobs(64),
+                    neap_compact::PlanLimits::with_max_jobs(64),
                 )
                 .await;
             instance.trace(format_args!("last plan: {planned:?}"));

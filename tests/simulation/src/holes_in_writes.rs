@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::{
     instance::{DATABASE, DATABASE_NAME, InstanceOptions},
-    ledger::{DuplicateEntryMode, ReportedOutcome, enter, register},
+    ledger::{DuplicateEntryMode, ReportedOutcome, commit_entry, register},
     machine::{BEGIN_MICROS, Suspension},
     network::{InterceptionPoint, ScriptDecision},
     schedule::ScheduleParameters,
@@ -255,14 +255,17 @@ async fn commit_followed_by(commits: u64) -> (ReportedOutcome, usize) {
         once(InterceptionPoint::After, Operation::Put, "ledger", scene),
     );
     let b = theatre.instance("b");
-    let (outcome, ()) = futures::join!(enter(&a, None, 0, DuplicateEntryMode::Append), async {
-        frozen.notified().await;
-        for entry in 1..=commits {
-            let (said, _) = enter(&b, None, entry, DuplicateEntryMode::Append).await;
-            assert_eq!(said, ReportedOutcome::Committed);
+    let (outcome, ()) = futures::join!(
+        commit_entry(&a, None, 0, DuplicateEntryMode::Append),
+        async {
+            frozen.notified().await;
+            for entry in 1..=commits {
+                let (said, _) = commit_entry(&b, None, entry, DuplicateEntryMode::Append).await;
+                assert_eq!(said, ReportedOutcome::Committed);
+            }
+            thawed.notify_one();
         }
-        thawed.notify_one();
-    });
+    );
     let ledger = register(&b).read(None).await.unwrap();
     let times = ledger
         .value

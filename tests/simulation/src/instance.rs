@@ -207,7 +207,7 @@ impl Instance {
         let cast = &world.choices.cast;
         let start = InstanceOptions {
             inline_sections: cast.inline_sections,
-            merges: eager(),
+            merges: merge_everything(),
             collects: collects(cast, cast.kept()),
             weakness: cast.weakness,
             ..InstanceOptions::healthy(rules)
@@ -221,7 +221,7 @@ impl Instance {
 }
 
 /// Returns a policy that merges everything that can be merged.
-fn eager() -> MergePolicy {
+fn merge_everything() -> MergePolicy {
     MergePolicy {
         settle_after: Duration::ZERO,
         recent_sections: 2,
@@ -356,7 +356,7 @@ impl InstanceSlot {
                 settle_after: Duration::from_secs(chance.pick(&[0, 60, 1800])),
                 recent_sections: chance.pick(&[2, 3, 8]),
                 max_inputs: chance.pick(&[2, 4, 64]),
-                ..eager()
+                ..merge_everything()
             },
             collects: collects(cast, self.time_travel),
             weakness: cast.weakness,

@@ -59,7 +59,7 @@ pub(crate) enum DuplicateEntryMode {
 }
 
 /// Commits one entry.
-pub(crate) async fn enter(
+pub(crate) async fn commit_entry(
     instance: &Instance,
     known: Option<VersionedValue<Ledger>>,
     entry: u64,
@@ -84,7 +84,7 @@ pub(crate) async fn enter(
 }
 
 /// Commits entries and creates tables until the schedule ends.
-pub(crate) async fn bookkeeper(
+pub(crate) async fn ledger_writer(
     stage: ActorContext,
     place: Arc<InstanceSlot>,
     sayings: Arc<ReportedOutcomes>,
@@ -106,7 +106,7 @@ pub(crate) async fn bookkeeper(
             } else {
                 let style = chance.pick(&[DuplicateEntryMode::Append, DuplicateEntryMode::Refuse]);
                 let base = known.take().filter(|_| turn % 2 == 1);
-                let (said, current) = enter(&instance, base, unique, style).await;
+                let (said, current) = commit_entry(&instance, base, unique, style).await;
                 sayings.entries.lock().unwrap().push((unique, said));
                 known = current;
             }
@@ -130,7 +130,7 @@ async fn create(instance: &Instance, name: &str) -> ReportedOutcome {
 }
 
 /// Compares the reported outcomes with the content of the registers.
-pub(crate) async fn audit(instance: &Instance, sayings: &ReportedOutcomes) {
+pub(crate) async fn check_reported_outcomes(instance: &Instance, sayings: &ReportedOutcomes) {
     let ledger = register(instance).read(None).await.unwrap();
     let catalog = instance
         .catalog

@@ -196,7 +196,7 @@ async fn history(seed: u64, rules: ProtocolRules) -> Vec<HistoryEvent> {
 }
 
 /// Returns the seeds whose histories have no order, and the number of answered requests.
-fn without_order(seeds: u64, rules: ProtocolRules) -> (Vec<u64>, usize) {
+fn non_linearizable_seeds(seeds: u64, rules: ProtocolRules) -> (Vec<u64>, usize) {
     let mut answered = 0;
     let broken = (0..seeds).filter(|seed| {
         let history = run(history(*seed, rules));
@@ -209,7 +209,8 @@ fn without_order(seeds: u64, rules: ProtocolRules) -> (Vec<u64>, usize) {
 
 #[test]
 fn strict_writes_and_deletes_of_several_instances_are_linearizable() {
-    let (broken, answered) = without_order(SEEDS, ProtocolRules::new(ProtocolMargins::NETWORK));
+    let (broken, answered) =
+        non_linearizable_seeds(SEEDS, ProtocolRules::new(ProtocolMargins::NETWORK));
     println!("{answered} requests answered in {SEEDS} histories");
     assert!(broken.is_empty(), "{broken:?}");
     assert!(answered > 10 * usize::try_from(SEEDS).unwrap());
@@ -221,6 +222,6 @@ fn without_following_the_tail_writes_and_deletes_are_not_linearizable() {
         tail_is_followed: false,
         ..ProtocolRules::new(ProtocolMargins::NETWORK)
     };
-    let (broken, _) = without_order(SEEDS / 10, weakened);
+    let (broken, _) = non_linearizable_seeds(SEEDS / 10, weakened);
     assert!(!broken.is_empty());
 }

@@ -68,7 +68,7 @@ struct MachineState {
 
 impl MachineState {
     /// Returns the total time for which the machine has been frozen.
-    fn standstill(&self, now: Duration) -> Duration {
+    fn total_freeze_time(&self, now: Duration) -> Duration {
         let current = self.freeze.map_or(Duration::ZERO, |(since, until)| {
             now.min(until).saturating_sub(since)
         });
@@ -133,7 +133,7 @@ impl Machine {
             }
             _ => now + duration,
         };
-        state.lost = state.standstill(now);
+        state.lost = state.total_freeze_time(now);
         state.freeze = Some((now, until));
     }
 
@@ -148,7 +148,7 @@ impl Machine {
 
     /// Returns the number of events after which neither clock can determine how much time has passed. No rule that
     /// relies on the clocks of the machine detects such an event.
-    pub(crate) fn deceptions(&self) -> u64 {
+    pub(crate) fn undetectable_time_jumps(&self) -> u64 {
         self.state().deceptions
     }
 
@@ -193,14 +193,14 @@ impl Machine {
         let now = self.time.now();
         match self.suspension {
             Suspension::NoClockStops => now,
-            _ => now.saturating_sub(self.state().standstill(now)),
+            _ => now.saturating_sub(self.state().total_freeze_time(now)),
         }
     }
 
     fn wall_micros(&self) -> i64 {
         let state = self.state();
         let stood = match self.suspension {
-            Suspension::BothClocksStop => micros(state.standstill(self.time.now())),
+            Suspension::BothClocksStop => micros(state.total_freeze_time(self.time.now())),
             _ => 0,
         };
         self.time.micros() - stood + state.wall_offset

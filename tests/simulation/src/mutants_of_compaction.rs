@@ -186,7 +186,7 @@ fn is_only(broken: &[Violation], invariant: Invariant) -> bool {
 ///   day 1    B              B      A makes one section of days 0 to 2 and flushes 1 to 2,
 ///   day 2              A           B one of day 1 and flushes 0 to 3
 /// ```
-async fn merge_where_hulls_meet(weakness: DisabledRule) -> (Vec<Violation>, bool) {
+async fn merge_with_overlapping_bounds(weakness: DisabledRule) -> (Vec<Violation>, bool) {
     let theatre = ScriptedScenario::open().await;
     let instance = theatre.instance("merger");
     for (day, minute) in [1, 0, 2, 1].into_iter().zip(1..) {
@@ -202,10 +202,10 @@ async fn merge_where_hulls_meet(weakness: DisabledRule) -> (Vec<Violation>, bool
 #[test]
 fn two_merges_with_overlapping_bounds_break_the_order_of_sections() {
     run(async {
-        let (broken, _) = merge_where_hulls_meet(DisabledRule::MergeClosureRecheck).await;
+        let (broken, _) = merge_with_overlapping_bounds(DisabledRule::MergeClosureRecheck).await;
         let invariant = Invariant::ManifestIsConsistent;
         assert!(is_only(&broken, invariant), "{broken:?}");
-        let (broken, is_done) = merge_where_hulls_meet(DisabledRule::None).await;
+        let (broken, is_done) = merge_with_overlapping_bounds(DisabledRule::None).await;
         assert!(broken.is_empty() && !is_done, "{broken:?}");
     });
 }
@@ -344,10 +344,13 @@ async fn restore_while_a_collector_is_frozen(weakness: DisabledRule) -> Vec<Viol
         restore_as(&owner, DATABASE, manifest, first, "copy").await
     };
     let (collected, restored) =
-        futures::join!(collector.collect_weakly(DATABASE, weakness), restored);
+        futures::join!(collector.collect_without_rule(DATABASE, weakness), restored);
     assert!(collected.is_some());
     restored.unwrap();
-    collector.collect_weakly(DATABASE, weakness).await.unwrap();
+    collector
+        .collect_without_rule(DATABASE, weakness)
+        .await
+        .unwrap();
     theatre.violations()
 }
 

@@ -66,7 +66,7 @@ impl SimulationContext {
     }
 
     /// Returns when the calls of the schedule are used up.
-    pub(crate) async fn over(&self) {
+    pub(crate) async fn calls_used_up(&self) {
         self.over.notified().await;
     }
 
@@ -157,7 +157,7 @@ impl SimulatedNetwork {
     }
 
     /// Runs the script, and may freeze or kill the machine.
-    async fn disturb(
+    async fn inject_faults(
         &self,
         moment: InterceptionPoint,
         operation: Operation,
@@ -193,7 +193,7 @@ impl SimulatedNetwork {
         }
     }
 
-    async fn travel(&self) {
+    async fn simulate_latency(&self) {
         self.world.time.sleep(self.latency()).await;
     }
 
@@ -213,9 +213,9 @@ impl SimulatedNetwork {
     ) -> Result<StoreResponse<T>, StoreError> {
         self.world.count_call();
         self.machine.pass().await;
-        self.disturb(InterceptionPoint::Before, operation, key)
+        self.inject_faults(InterceptionPoint::Before, operation, key)
             .await;
-        self.travel().await;
+        self.simulate_latency().await;
         let answer = look(&self.world.truth);
         self.world.trace(
             self.machine.name(),
@@ -226,8 +226,10 @@ impl SimulatedNetwork {
                     .map(|date| date.micros() / 1_000_000 - 1_700_000_000)
             ),
         );
-        self.travel().await;
-        let verdict = self.disturb(InterceptionPoint::After, operation, key).await;
+        self.simulate_latency().await;
+        let verdict = self
+            .inject_faults(InterceptionPoint::After, operation, key)
+            .await;
         let lost = self.faulty && self.world.chance.happens(self.world.choices.trouble / 4.0);
         if lost || verdict == ScriptDecision::LoseAnswer {
             return Err(Self::unavailable(operation, key, "the answer was lost"));
@@ -265,7 +267,7 @@ impl SimulatedNetwork {
         self.world.count_call();
         self.machine.pass().await;
         let verdict = self
-            .disturb(InterceptionPoint::Before, operation, key)
+            .inject_faults(InterceptionPoint::Before, operation, key)
             .await;
         // The store's client retries by itself.
         let attempts = if self.faulty {
@@ -281,7 +283,9 @@ impl SimulatedNetwork {
             let answer = self
                 .attempt(operation, key, fate, refusal, effect.clone())
                 .await;
-            let verdict = self.disturb(InterceptionPoint::After, operation, key).await;
+            let verdict = self
+                .inject_faults(InterceptionPoint::After, operation, key)
+                .await;
             if let Some(answer) = answer.filter(|_| verdict != ScriptDecision::LoseAnswer) {
                 return Ok(answer);
             }
@@ -329,11 +333,11 @@ impl SimulatedNetwork {
         match fate {
             AttemptFate::Done => {
                 let answer = told.await.ok();
-                self.travel().await;
+                self.simulate_latency().await;
                 answer
             }
             AttemptFate::Refused => {
-                self.travel().await;
+                self.simulate_latency().await;
                 refusal.map(|refuse| refuse(&self.world.truth))
             }
             _ => {

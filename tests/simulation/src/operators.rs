@@ -84,7 +84,7 @@ async fn set_retention(stage: &ActorContext, instance: &Instance) {
 }
 
 /// Returns a random time at which dropped data is deleted permanently.
-fn some_time(instance: &Instance) -> HardDelete {
+fn random_hard_delete(instance: &Instance) -> HardDelete {
     let now = StoreTime::from_micros(instance.world.time.micros());
     instance.world.chance.pick(&[
         HardDelete::NOW,
@@ -96,7 +96,7 @@ fn some_time(instance: &Instance) -> HardDelete {
 }
 
 async fn drop_table(instance: &Instance) {
-    let hard_delete = some_time(instance);
+    let hard_delete = random_hard_delete(instance);
     let dropped = instance
         .catalog
         .delete_table(DATABASE, TABLE, hard_delete)
@@ -111,7 +111,7 @@ async fn drop_table(instance: &Instance) {
 
 async fn undelete_table(stage: &ActorContext, instance: &Instance) {
     let catalog = &instance.catalog;
-    instance.world.truth.ghost(SimulationOracle::forget_drops);
+    instance.world.truth.ghost(SimulationOracle::clear_drops);
     let mut undeleted = catalog.undelete_table(DATABASE, TABLE, None).await;
     if matches!(undeleted, Err(CatalogError::AlreadyExists { .. })) {
         let name = format!("{TABLE}{}", stage.draw_request());
@@ -134,7 +134,7 @@ async fn drop_database(stage: &ActorContext, instance: &Instance) {
     if place == 0 && (databases.len() == 1 || chance.happens(0.7)) {
         return;
     }
-    let (hard_delete, name) = (some_time(instance), &databases[place].1);
+    let (hard_delete, name) = (random_hard_delete(instance), &databases[place].1);
     let dropped = instance.catalog.delete_database(name, hard_delete).await;
     instance.trace(format_args!("drop of {name}, {hard_delete:?}: {dropped:?}"));
     if let Ok(database) = dropped {
@@ -147,7 +147,7 @@ async fn drop_database(stage: &ActorContext, instance: &Instance) {
 async fn undelete_database(stage: &ActorContext, instance: &Instance) {
     let databases = stage.databases();
     let name = &databases[stage.world.chance.below(databases.len())].1;
-    instance.world.truth.ghost(SimulationOracle::forget_drops);
+    instance.world.truth.ghost(SimulationOracle::clear_drops);
     let undeleted = instance.catalog.undelete_database(name, None).await;
     instance.trace(format_args!("undelete of {name}: {undeleted:?}"));
 }
@@ -167,7 +167,7 @@ pub(crate) enum RestoreFailure {
 async fn restore(stage: &ActorContext, instance: &Instance) -> Result<DatabaseId, RestoreFailure> {
     let chance = &instance.world.chance;
     let manifests = &instance.manifests;
-    let source = stage.some_database().0;
+    let source = stage.random_database().0;
     let manifest = manifests.read(source, None).await;
     let manifest = manifest.map_err(RestoreError::from)?;
     let versions = Manifest::versions(&manifest);

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use crate::{
     cast::ActorSelection,
-    compactors::{collect, merge_some},
+    compactors::{collect, merge_random},
     instance::{DATABASE, Instance},
     query::QueryConsistency,
-    rows::{HOSTS, Rows, SECOND, shared_point, take_in},
+    rows::{HOSTS, Rows, SECOND, merge_rows, shared_point},
     schedule::ScheduleParameters,
     simulate::run,
     theatre::ScriptedScenario,
@@ -93,7 +93,7 @@ fn steps() -> impl Strategy<Value = Vec<TestOperation>> {
     proptest::collection::vec(step, 1..60)
 }
 
-async fn play(steps: Vec<TestOperation>) {
+async fn run_operations(steps: Vec<TestOperation>) {
     let choices = ScheduleParameters {
         cast: ActorSelection {
             time_travel: [TIME_TRAVEL; 2],
@@ -136,7 +136,7 @@ async fn play(steps: Vec<TestOperation>) {
                 assert!(Some(stamp) > last);
                 last = Some(stamp);
                 let rows = content.rows();
-                take_in(&mut expected, rows.iter().map(|(_, row)| row));
+                merge_rows(&mut expected, rows.iter().map(|(_, row)| row));
                 history.push((stamp, expected.clone()));
             }
             TestOperation::Delete {
@@ -161,7 +161,7 @@ async fn play(steps: Vec<TestOperation>) {
                 }
             }
             TestOperation::Merge(at) => {
-                merge_some(&instances[at], DATABASE).await;
+                merge_random(&instances[at], DATABASE).await;
             }
             TestOperation::Collect(at) => collect(&instances[at], DATABASE).await,
             TestOperation::QueryEarlier { instance, requests } => {
@@ -200,7 +200,7 @@ proptest! {
 
     #[test]
     fn answers_are_those_of_a_plain_map(steps in steps()) {
-        run(play(steps));
+        run(run_operations(steps));
     }
 }
 

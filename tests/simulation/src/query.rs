@@ -13,13 +13,13 @@ use neap_catalog::Table;
 use neap_manifest::{
     ManifestError, RecordedDelete, Section, Snapshot, SnapshotError, SnapshotOptions,
 };
-use neap_points::{TableChange, fold, survivors};
+use neap_points::{TableChange, apply_deletes, fold};
 use neap_schema::DatabaseId;
 
 use crate::{
     ghost::{DecodedSection, Invariant, ObservedAnswer, QueryBaseline},
     instance::{DATABASE, Instance},
-    rows::{Rows, TableRows, plain, take_in},
+    rows::{Rows, TableRows, merge_rows, plain},
     weakness::DisabledRule,
 };
 
@@ -59,7 +59,7 @@ impl Instance {
             QueryConsistency::Strong => ghost.begin(database),
             QueryConsistency::Stale => {
                 options.max_staleness = Duration::from_secs(60);
-                let (begun, last) = ghost.begin_stale(database);
+                let (begun, last) = ghost.stale_baseline(database);
                 options.at_least = last;
                 begun
             }
@@ -77,7 +77,7 @@ impl Instance {
             }
         };
         let sections = self.sections(&snapshot).await?;
-        let kept_until = self.kept_until(&snapshot, question);
+        let kept_until = self.retention_base(&snapshot, question);
         let observed = self.observe(&snapshot, question, begun, &sections, kept_until);
         self.trace(format_args!(
             "query of {database}, {question:?}: version {}, mark {}, {} sections, tail {:?}, {} tables",
@@ -122,7 +122,7 @@ impl Instance {
     }
 
     /// Returns the store time at which the retention period ends.
-    fn kept_until(&self, snapshot: &Snapshot, question: QueryConsistency) -> StoreTime {
+    fn retention_base(&self, snapshot: &Snapshot, question: QueryConsistency) -> StoreTime {
         let present = self.bucket.clock().now().unwrap_or(snapshot.shown);
         match question {
             QueryConsistency::AsOf(stamp) => stamp.time().min(present),
@@ -282,10 +282,10 @@ impl Instance {
             let of_table = of_table.filter(|delete| delete.table == table.id());
             history.extend(of_table.map(|delete| TableChange::Delete(&delete.condition)));
         }
-        let batches = survivors(history).unwrap();
+        let batches = apply_deletes(history).unwrap();
         let folded = fold(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
         let mut rows = Rows::new();
-        take_in(&mut rows, &plain(&folded));
+        merge_rows(&mut rows, &plain(&folded));
         rows
     }
 }

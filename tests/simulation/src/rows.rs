@@ -46,7 +46,7 @@ pub(crate) type Rows = BTreeMap<Point, Fields>;
 pub(crate) type TableRows = BTreeMap<TableId, Rows>;
 
 /// Merges newer rows into `into`: the newest value of each field wins.
-pub(crate) fn take_in<'a>(into: &mut Rows, rows: impl IntoIterator<Item = &'a Row>) {
+pub(crate) fn merge_rows<'a>(into: &mut Rows, rows: impl IntoIterator<Item = &'a Row>) {
     for (point, fields) in rows {
         let there = into.entry(point.clone()).or_default();
         there.extend(fields.iter().map(|(name, value)| (name.clone(), *value)));

@@ -154,7 +154,7 @@ impl ScheduleParameters {
         let from = Duration::from_secs(200);
         let fast = from + Duration::from_secs(chance.pick(&[50, 300, 2000]));
         let cast = ActorSelection::draw(&mix.cast, chance);
-        let percent = match cast.is_anybody() {
+        let percent = match cast.has_optional_actors() {
             true => chance.pick(mix.cast.calls),
             false => 100,
         };

@@ -17,7 +17,7 @@ fn rules() -> ProtocolRules {
 }
 
 /// Runs the number of seeds in `NEAP_SIM_SEEDS`, by default `usually`, and asserts that they keep all invariants.
-fn keep_all_invariants(usually: u64, mix: &ScheduleMix, replay: &str) -> SeedSummary {
+fn assert_all_invariants(usually: u64, mix: &ScheduleMix, replay: &str) -> SeedSummary {
     let count = number("NEAP_SIM_SEEDS").unwrap_or(usually);
     let first = number("NEAP_SIM_FIRST").unwrap_or(0);
     let enough = number("NEAP_SIM_BROKEN").and_then(|enough| enough.try_into().ok());
@@ -42,7 +42,7 @@ fn keep_all_invariants(usually: u64, mix: &ScheduleMix, replay: &str) -> SeedSum
 
 #[test]
 fn ten_thousand_short_seeds_keep_all_invariants() {
-    let tally = keep_all_invariants(10_000, &ScheduleMix::ALL, "");
+    let tally = assert_all_invariants(10_000, &ScheduleMix::ALL, "");
     assert!(tally.acknowledged > tally.seeds && tally.counts.commits > tally.seeds / 2);
 }
 
@@ -64,32 +64,32 @@ fn focused(name: &str) -> Option<ScheduleMix> {
 
 #[test]
 fn many_pages_keep_all_invariants() {
-    let tally = keep_all_invariants(300, &focused("pages").unwrap(), "NEAP_SIM_MIX=pages ");
+    let tally = assert_all_invariants(300, &focused("pages").unwrap(), "NEAP_SIM_MIX=pages ");
     assert!(tally.counts.pages > 0 && tally.counts.graves > 0);
     assert!(tally.counts.merged_together > 0);
 }
 
 #[test]
 fn changing_retention_keeps_all_invariants() {
-    let tally = keep_all_invariants(300, &focused("expiry").unwrap(), "NEAP_SIM_MIX=expiry ");
+    let tally = assert_all_invariants(300, &focused("expiry").unwrap(), "NEAP_SIM_MIX=expiry ");
     assert!(tally.counts.expired > 0);
 }
 
 #[test]
 fn drops_and_undeletions_keep_all_invariants() {
-    let tally = keep_all_invariants(300, &focused("drops").unwrap(), "NEAP_SIM_MIX=drops ");
+    let tally = assert_all_invariants(300, &focused("drops").unwrap(), "NEAP_SIM_MIX=drops ");
     assert!(tally.counts.dropped > 0 && tally.counts.undeleted > 0);
 }
 
 #[test]
 fn restored_versions_keep_all_invariants() {
-    let tally = keep_all_invariants(300, &focused("restores").unwrap(), "NEAP_SIM_MIX=restores ");
+    let tally = assert_all_invariants(300, &focused("restores").unwrap(), "NEAP_SIM_MIX=restores ");
     assert!(tally.counts.copies > 0);
 }
 
 #[test]
 fn caches_keep_all_invariants() {
-    let tally = keep_all_invariants(300, &focused("caches").unwrap(), "NEAP_SIM_MIX=caches ");
+    let tally = assert_all_invariants(300, &focused("caches").unwrap(), "NEAP_SIM_MIX=caches ");
     assert!(tally.counts.caches > tally.seeds);
 }
 

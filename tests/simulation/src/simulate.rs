@@ -22,7 +22,7 @@ use crate::{
     ending::finish,
     ghost::{EventCounts, Invariant, SimulationOracle, Violation},
     instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
-    ledger::{ReportedOutcomes, bookkeeper},
+    ledger::{ReportedOutcomes, ledger_writer},
     machine::VirtualTime,
     network::SimulationContext,
     operators::operator,
@@ -127,7 +127,7 @@ async fn schedule(
         actors.spawn(querier(stage.clone(), querying));
         if choices.ledger {
             let keeper = place(&format!("keeper {number}"));
-            actors.spawn(bookkeeper(stage.clone(), keeper, Arc::clone(&sayings)));
+            actors.spawn(ledger_writer(stage.clone(), keeper, Arc::clone(&sayings)));
         }
     }
     let cast = &choices.cast;
@@ -158,7 +158,7 @@ async fn schedule(
             let text = format!("an actor has ended: {ended:?}");
             world.truth.ghost(|ghost| ghost.fail(Invariant::NoUnexpectedError, text));
         }
-        () = world.over() => {}
+        () = world.calls_used_up() => {}
     }
     world.trace("schedule", "is over");
     actors.abort_all();

@@ -41,7 +41,7 @@ fn names_of(
 }
 
 /// Whether an entry's time-travel period is over and no restored database pins it.
-fn is_over(
+fn is_past_time_travel(
     entry: &CondemnedEntry,
     manifest: &VersionedValue<Manifest>,
     now: StoreTime,
@@ -63,7 +63,7 @@ fn is_over(
 
 impl Instance {
     /// Deletes garbage.
-    pub(crate) async fn collect_weakly(
+    pub(crate) async fn collect_without_rule(
         &self,
         database: DatabaseId,
         weakness: DisabledRule,
@@ -79,7 +79,9 @@ impl Instance {
         let live = live(value);
         let deletable: BTreeSet<_> = match weakness {
             DisabledRule::DoomBeforeDelete => {
-                let over = |entry: &CondemnedEntry| is_over(entry, &manifest, now, time_travel);
+                let over = |entry: &CondemnedEntry| {
+                    is_past_time_travel(entry, &manifest, now, time_travel)
+                };
                 let rest = names_of(value, |entry| !over(entry));
                 let over = names_of(value, over);
                 over.difference(&rest).copied().collect()
@@ -175,7 +177,7 @@ impl PreparedCollection {
             ..
         } = &mut next;
         for entry in condemned.iter_mut().filter(|entry| !entry.doomed) {
-            if is_over(entry, judged, now, self.time_travel) {
+            if is_past_time_travel(entry, judged, now, self.time_travel) {
                 entry.doomed = true;
                 if matches!(entry.what, DroppedItem::Section(_)) {
                     *oldest_readable = (*oldest_readable).max(entry.version);

@@ -35,7 +35,7 @@ struct PendingMergeCommit {
 
 impl Instance {
     /// Merges random sections. The manifest has no pages.
-    pub(crate) async fn merge_weakly(
+    pub(crate) async fn merge_without_rule(
         &self,
         database: DatabaseId,
         weakness: DisabledRule,
@@ -197,7 +197,7 @@ impl PendingMergeCommit {
             next.sections.into_iter().partition(|one| is_input(one));
         next.sections = kept;
         let all_there = removed.len() == self.job.inputs.len();
-        let hull = self.job.hull();
+        let hull = self.job.bounds();
         let is_met = |section: &Arc<Section>| {
             section.table == self.job.table && hull.meets(&SectionBounds::of(section))
         };

@@ -127,7 +127,7 @@ impl GeneratedDelete {
 }
 
 /// Returns the request that sent this delete.
-pub(crate) fn erased_by(condition: &Condition) -> Option<u64> {
+pub(crate) fn deleting_request(condition: &Condition) -> Option<u64> {
     match condition {
         Condition::Time { .. } => None,
         Condition::Tag { value, .. } => value
@@ -135,7 +135,7 @@ pub(crate) fn erased_by(condition: &Condition) -> Option<u64> {
             .strip_prefix(DELETE_HOST_PREFIX)?
             .parse()
             .ok(),
-        Condition::All(parts) | Condition::Any(parts) => parts.iter().find_map(erased_by),
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().find_map(deleting_request),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::{
     CacheObjects,
     contents::{MAX_CONTENT_BYTES, advanced},
-    objects::{EncodedCacheObject, ObjectError, worked},
+    objects::{EncodedCacheObject, ObjectError, run_blocking},
 };
 use crate::removal::is_being_removed;
 
@@ -179,7 +179,7 @@ impl AdvanceBudget<'_> {
     }
 
     /// Waits until `bytes` bytes of memory are free, and runs `work` within the remaining time.
-    async fn spend<T>(
+    async fn run_within<T>(
         &self,
         bytes: u64,
         work: impl Future<Output = Result<T, ObjectError>>,
@@ -255,7 +255,7 @@ async fn update(
     let from = step.cache.entry.clone();
     let bytes = step.size_bytes();
     let written = write(objects, database, step, object);
-    let written = budget.spend(bytes, written).await;
+    let written = budget.run_within(bytes, written).await;
     let to = match written {
         Ok(entry) => Some(NewCacheEntry {
             entry,
@@ -292,6 +292,6 @@ async fn write(
         let contents = advanced(&base, &shape, &deletes, entry.floor, &newer, from)?;
         EncodedCacheObject::of(entry.cache, put_id, contents)
     };
-    let encoded = worked(bytes, work).await?;
+    let encoded = run_blocking(bytes, work).await?;
     objects.write(database, place, object, encoded).await
 }

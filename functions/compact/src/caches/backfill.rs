@@ -32,7 +32,7 @@ use super::{
     CacheObjects,
     advance::{gone, has_had_caches},
     build::{BackfillStop, BackfillTask, BuiltLayer, BuiltLayers},
-    objects::{EncodedCacheObject, ObjectError, worked},
+    objects::{EncodedCacheObject, ObjectError, run_blocking},
 };
 use crate::{CompactError, flush::millis, merge::JobLimits};
 
@@ -334,7 +334,7 @@ impl CacheBackfill {
 
     /// Returns the contents of a cache. If they are not available, logs the error, pauses the cache, and returns
     /// `None`.
-    pub(super) fn taken<T>(
+    pub(super) fn ok_or_pause<T>(
         &self,
         database: DatabaseId,
         cache: CacheId,
@@ -397,7 +397,7 @@ impl CacheBackfill {
         let mut add = Vec::new();
         for layer in &built.layers {
             let written = self.put(task, layer, object).await;
-            if let Some(entry) = self.taken(task.database, layer.cache, written) {
+            if let Some(entry) = self.ok_or_pause(task.database, layer.cache, written) {
                 let drawn = object.drawn;
                 add.push(NewCacheEntry { entry, drawn });
             }
@@ -439,7 +439,7 @@ impl CacheBackfill {
         let (cache, put_id) = (layer.cache, self.objects.put_id());
         let contents = layer.contents.clone();
         let size = contents.size_bytes() as u64;
-        let encoded = worked(size, move || {
+        let encoded = run_blocking(size, move || {
             EncodedCacheObject::of(cache, put_id, contents)
         })
         .await?;

@@ -128,7 +128,7 @@ impl CacheBackfill {
                 cache: *cache,
                 shape: shape.clone(),
                 from: *from,
-                contents: self.taken(task.database, *cache, contents)?,
+                contents: self.ok_or_pause(task.database, *cache, contents)?,
             })
         });
         Ok(Ok(BuiltLayers {
@@ -253,7 +253,7 @@ impl CacheBackfill {
             if matches!(advanced, Err(CacheError::Incomplete)) {
                 return Ok(Err(BackfillStop::Stale));
             }
-            if let Some(contents) = self.taken(task.database, layer.cache, advanced) {
+            if let Some(contents) = self.ok_or_pause(task.database, layer.cache, advanced) {
                 layers.push(BuiltLayer { contents, ..layer });
             }
         }

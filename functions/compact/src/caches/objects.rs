@@ -219,7 +219,7 @@ impl EncodedCacheObject {
 }
 
 /// Runs work on `bytes` bytes: on a blocking thread if it is large, so that it does not delay requests.
-pub(crate) async fn worked<T: Send + 'static>(
+pub(crate) async fn run_blocking<T: Send + 'static>(
     bytes: u64,
     work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
 ) -> Result<T, ObjectError> {

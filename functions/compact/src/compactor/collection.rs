@@ -42,8 +42,8 @@ impl Compactor {
             root.value.live_databases().map(|(id, _)| id).collect();
         let first = rotation_start(now.unwrap_or_default(), databases.len());
         databases.rotate_left(first);
-        self.setbacks.put_last(&mut databases, self.bucket.world());
-        let tidied = self.tidy_up_all(databases.clone(), time).await;
+        self.setbacks.move_last(&mut databases, self.bucket.world());
+        let tidied = self.collect_garbage_of(databases.clone(), time).await;
         let is_over = tidied.is_out_of_time;
         report = report.and(tidied.report);
         if is_over || self.collector.is_dry_run() {
@@ -53,7 +53,7 @@ impl Compactor {
     }
 
     /// Deletes the garbage of several databases in parallel.
-    async fn tidy_up_all(
+    async fn collect_garbage_of(
         &self,
         databases: Vec<DatabaseId>,
         time: &TimeLimit<'_>,
@@ -63,7 +63,7 @@ impl Compactor {
                 return None;
             }
             let mut report = CompactionReport::default();
-            let outcome = self.tidy_up(database, &mut report).await;
+            let outcome = self.collect_garbage(database, &mut report).await;
             report.note(database, outcome);
             let has_failed = !report.failures.is_empty();
             self.setbacks
@@ -81,7 +81,7 @@ impl Compactor {
     }
 
     /// Deletes the garbage of a database.
-    pub(super) async fn tidy_up(
+    pub(super) async fn collect_garbage(
         &self,
         database: DatabaseId,
         report: &mut CompactionReport,
@@ -90,7 +90,7 @@ impl Compactor {
         let pages = manifest.value.pages.len() as u64;
         let whole = PAGES_OF_SLOT.saturating_mul(self.slots.total() as u64);
         let _permit = self.slots.acquire(self.slots.needed(pages, whole)).await;
-        let collected = self.collector.collect_by(database, manifest).await;
+        let collected = self.collector.collect_from(database, manifest).await;
         if let Some(collected) = report.settled(database, collected)? {
             report.add_collected(collected);
         }

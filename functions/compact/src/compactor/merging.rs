@@ -114,7 +114,7 @@ impl Compactor {
             };
             report.removed += planned.removed;
             for failure in std::mem::take(&mut planned.failures) {
-                report.note_failure(database, failure);
+                report.record_failure(database, failure);
             }
             if let Some(dispatcher) = &self.dispatcher {
                 for order in planned.orders {
@@ -158,10 +158,10 @@ impl Compactor {
             match results {
                 Ok(results) => {
                     for result in results {
-                        report.note_merge(database, result);
+                        report.record_merge(database, result);
                     }
                 }
-                Err(error) => report.note_merge(database, Err(error)),
+                Err(error) => report.record_merge(database, Err(error)),
             }
         }
         drop(merged);
@@ -229,7 +229,7 @@ impl Compactor {
         let mut report = CompactionReport::default();
         let outcome = self.run(order, time).await;
         if let Some(outcome) = report.settled(order.database, outcome)? {
-            report.note_merge(order.database, Ok(outcome));
+            report.record_merge(order.database, Ok(outcome));
         }
         Ok(report)
     }

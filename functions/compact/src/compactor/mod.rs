@@ -86,7 +86,7 @@ impl Compactor {
         let slots = JobSlots::new(settings.parallel_databases);
         Self {
             bucket,
-            flusher: ParallelFlusher::of_slots(flusher, slots.clone()),
+            flusher: ParallelFlusher::with_slots(flusher, slots.clone()),
             maintainer,
             backfill,
             collector,
@@ -189,7 +189,7 @@ impl Compactor {
         let mut report = CompactionReport::default();
         let manifest = self.maintainer.read(database).await?;
         let collected = self.collector.collect_segments(database, &manifest).await?;
-        self.note_collected(database, &manifest, collected, &mut report);
+        self.record_collected(database, &manifest, collected, &mut report);
         self.merge_all(database, PlanScope::Recent, &time, &mut report)
             .await?;
         self.fill(database, &time, &mut report).await?;
@@ -220,7 +220,7 @@ impl Compactor {
         limit: Option<Duration>,
     ) -> Result<CompactionReport, CompactError> {
         let mut report = CompactionReport::default();
-        self.tidy_up(database, &mut report).await?;
+        self.collect_garbage(database, &mut report).await?;
         if !self.collector.is_dry_run() {
             let time = self.time(limit);
             self.merge_all(database, PlanScope::All, &time, &mut report)

@@ -47,7 +47,9 @@ impl Compactor {
         }
         let kept = self.kept_databases().await?;
         due.retain(|database, _| kept.contains(database));
-        let (own, handed_out) = self.hand_out(self.in_order(due, date), time).await;
+        let (own, handed_out) = self
+            .dispatch_flushes(self.order_tails(due, date), time)
+            .await;
         let own = own.into_iter().map(|due| (due.database, Some(due.tail)));
         let visited = self.visit_all(own.collect(), date, time).await;
         Ok(report.and(handed_out).and(visited))
@@ -64,7 +66,7 @@ impl Compactor {
         let databases = order.databases.iter().copied();
         let databases = databases.filter(|id| kept.contains(id) && taken.insert(*id));
         let mut databases: Vec<_> = databases.collect();
-        self.setbacks.put_last(&mut databases, self.bucket.world());
+        self.setbacks.move_last(&mut databases, self.bucket.world());
         let databases = databases.into_iter().map(|database| (database, None));
         Ok(self.visit_all(databases.collect(), None, time).await)
     }
@@ -85,7 +87,7 @@ impl Compactor {
     }
 
     /// Returns the tails in processing order.
-    fn in_order(
+    fn order_tails(
         &self,
         mut due: BTreeMap<DatabaseId, ListedTail>,
         date: Option<StoreTime>,
@@ -93,7 +95,7 @@ impl Compactor {
         let oldest = due.iter();
         let oldest = oldest.map(|(id, tail)| (*id, tail.size.oldest.unwrap_or_default()));
         let mut order = by_age_and_rotation(&oldest.collect(), date.unwrap_or_default());
-        self.setbacks.put_last(&mut order, self.bucket.world());
+        self.setbacks.move_last(&mut order, self.bucket.world());
         let tails = order.into_iter().filter_map(|database| {
             let tail = due.remove(&database)?;
             Some(DueTail { database, tail })
@@ -103,7 +105,7 @@ impl Compactor {
 
     /// Dispatches the tails that this invocation cannot flush in time. Returns the remaining tails, and a report of the
     /// dispatched ones.
-    async fn hand_out(
+    async fn dispatch_flushes(
         &self,
         due: Vec<DueTail>,
         time: &TimeLimit<'_>,
@@ -124,7 +126,7 @@ impl Compactor {
             match outcome {
                 Ok(()) => {
                     report.flushes_handed_out += group.len();
-                    group.iter().for_each(|due| self.leave_to_others(due));
+                    group.iter().for_each(|due| self.defer_dispatched(due));
                 }
                 Err(reason) => {
                     let failed = group.first().map(|due| (due.database, reason));
@@ -136,7 +138,7 @@ impl Compactor {
         (own, report)
     }
 
-    fn leave_to_others(&self, due: &DueTail) {
+    fn defer_dispatched(&self, due: &DueTail) {
         if let Some(newest) = due.tail.newest {
             let deferral = (DeferralReason::Dispatched, newest);
             let world = self.bucket.world();

@@ -79,7 +79,7 @@ impl Compactor {
             invocation: time,
             part: &part,
         };
-        let tended = self.tend_tail(database, (tail, date), &times, &mut visit);
+        let tended = self.flush_if_due(database, (tail, date), &times, &mut visit);
         let tended = part.run(tended).await;
         let report = &mut visit.report;
         match tended {
@@ -87,7 +87,7 @@ impl Compactor {
             None => {
                 let reason = "the flush took too long and was cut short".to_owned();
                 tracing::warn!(%database, reason);
-                report.note_failure(database, reason);
+                report.record_failure(database, reason);
             }
         }
         // A long tail that has used its part of the time comes after other databases in the next run.
@@ -99,7 +99,7 @@ impl Compactor {
     }
 
     /// Deletes flushed segments, and flushes the remaining tail if it is due.
-    async fn tend_tail(
+    async fn flush_if_due(
         &self,
         database: DatabaseId,
         (tail, date): (Option<ListedTail>, Option<StoreTime>),
@@ -128,7 +128,7 @@ impl Compactor {
                 (above, collected)
             }
         };
-        self.note_collected(database, &manifest, collected, &mut visit.report);
+        self.record_collected(database, &manifest, collected, &mut visit.report);
         if !self.is_due(above, date) {
             return Ok(());
         }
@@ -160,13 +160,13 @@ impl Compactor {
                 FlushResult::Done { more, mark, .. } => {
                     visit.is_flushed = true;
                     visit.report.flushes += 1;
-                    self.pass_over_flushed(database, mark);
+                    self.defer_flushed(database, mark);
                     if !more {
                         return Ok(());
                     }
                 }
                 FlushResult::Skipped(reason) => {
-                    visit.report.note_unflushed(database, &reason);
+                    visit.report.record_unflushed(database, &reason);
                     return Ok(());
                 }
             }
@@ -174,7 +174,7 @@ impl Compactor {
     }
 
     /// Defers flushed segments until they can be deleted.
-    fn pass_over_flushed(&self, database: DatabaseId, mark: Stamp) {
+    fn defer_flushed(&self, database: DatabaseId, mark: Stamp) {
         let time = self.collector.segment_grace().saturating_add(GRACE_MARGIN);
         let deferral = (DeferralReason::AlreadyFlushed, mark);
         let world = self.bucket.world();
@@ -182,7 +182,7 @@ impl Compactor {
     }
 
     /// Reports deleted segments, and defers the segments that are kept.
-    pub(super) fn note_collected(
+    pub(super) fn record_collected(
         &self,
         database: DatabaseId,
         manifest: &VersionedValue<Manifest>,

@@ -74,7 +74,7 @@ impl OverlapGroup {
     }
 
     /// Adds the claims of other workers that intersect this group.
-    pub(super) fn note_claims(&mut self, claims: &[SectionBounds]) {
+    pub(super) fn add_claims(&mut self, claims: &[SectionBounds]) {
         let Self {
             sections, outputs, ..
         } = self;
@@ -152,7 +152,7 @@ impl OverlapGroup {
                 *blocked = true;
             }
         }
-        self.outputs.extend(job.as_ref().map(MergeJob::hull));
+        self.outputs.extend(job.as_ref().map(MergeJob::bounds));
         job
     }
 
@@ -211,6 +211,6 @@ impl OverlapGroup {
         set.count < needed
             || (!is_pair && bytes <= set.bytes)
             || (is_last && policy.are_similar(bytes, set.bytes))
-            || (is_last && overlaps && policy.is_worth_a_fold(bytes, set.bytes, rest))
+            || (is_last && overlaps && policy.is_worth_deduplicating(bytes, set.bytes, rest))
     }
 }

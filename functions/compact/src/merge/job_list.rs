@@ -64,7 +64,7 @@ impl MergeJob {
     }
 
     /// Returns the days and the interval of stamps of the output.
-    pub fn hull(&self) -> SectionBounds {
+    pub fn bounds(&self) -> SectionBounds {
         SectionBounds {
             first_day: self.first_day,
             last_day: self.last_day,
@@ -153,6 +153,6 @@ impl MergeJobRef {
         let mut found = job.reference().inputs;
         wanted.sort_unstable();
         found.sort_unstable();
-        (wanted == found && job.hull() == hull).then_some(job)
+        (wanted == found && job.bounds() == hull).then_some(job)
     }
 }

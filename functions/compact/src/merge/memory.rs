@@ -38,14 +38,14 @@ fn base_bytes(memory_bytes: u64) -> u64 {
 
 /// Returns the maximum number of inputs of a merge with `memory_bytes` bytes of memory: half of the free memory is for
 /// the inputs, half for the output.
-pub(crate) fn inputs_within(memory_bytes: u64) -> usize {
+pub(crate) fn max_inputs_within(memory_bytes: u64) -> usize {
     let free = memory_bytes.saturating_sub(base_bytes(memory_bytes));
     let inputs = usize::try_from(free / 2 / (2 * MIN_WINDOW_BYTES)).unwrap_or(usize::MAX);
     inputs.max(2)
 }
 
 /// Returns the maximum total bytes of `inputs` inputs that are certain to fit into `memory_bytes` bytes of memory.
-pub(crate) fn fitting_inputs(memory_bytes: u64, inputs: usize) -> u64 {
+pub(crate) fn max_input_bytes(memory_bytes: u64, inputs: usize) -> u64 {
     let windows = (inputs as u64).saturating_mul(2 * MIN_WINDOW_BYTES);
     memory_bytes.saturating_sub(base_bytes(memory_bytes).saturating_add(windows))
 }
@@ -69,7 +69,7 @@ pub(super) fn read_sizes(job: &MergeJob, memory_bytes: u64) -> ReadSizes {
 }
 
 /// Returns the read sizes for `inputs` inputs, with `memory_bytes` bytes for them and for the merge itself.
-pub(super) fn sizes_within(memory_bytes: u64, inputs: usize) -> ReadSizes {
+pub(super) fn read_sizes_within(memory_bytes: u64, inputs: usize) -> ReadSizes {
     divided(
         memory_bytes.saturating_sub(base_bytes(memory_bytes)),
         inputs,
@@ -94,16 +94,16 @@ mod tests {
     #[test]
     fn with_little_memory_few_sections_are_merged_at_a_time() {
         // Functions with 128, 256, 512 and 1,769 MB give 6 tenths of it to merges.
-        let inputs = [76, 153, 307, 1_061].map(|memory| inputs_within(memory * MIB));
+        let inputs = [76, 153, 307, 1_061].map(|memory| max_inputs_within(memory * MIB));
         assert_eq!(inputs, [7, 22, 53, 241]);
     }
 
     #[test]
     fn with_80_mebibytes_at_least_16_mebibytes_of_inputs_fit() {
         let memory = 80 * MIB;
-        let inputs = inputs_within(memory);
+        let inputs = max_inputs_within(memory);
         assert_eq!(inputs, 8);
-        assert!(fitting_inputs(memory, inputs) >= 16 * MIB);
+        assert!(max_input_bytes(memory, inputs) >= 16 * MIB);
     }
 
     #[test]

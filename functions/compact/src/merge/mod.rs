@@ -36,7 +36,7 @@ pub use error::MergeError;
 pub use hull::SectionBounds;
 pub use job::{JobLimits, MergeOutcome, MergeSkipped, Merger};
 pub use job_list::{MergeJob, MergeJobRef, MergeReason, SectionRef};
-pub(crate) use memory::{fitting_inputs, inputs_within};
+pub(crate) use memory::{max_input_bytes, max_inputs_within};
 pub use plan::{MergePolicy, TablePlan, TablePlanInput, plan_table};
 pub(crate) use queue::MergeQueue;
 pub(crate) use scan::{ScanOutcome, SectionScan};

@@ -113,7 +113,7 @@ pub(super) type MergePriority = (Reverse<usize>, u64, TableId, i32, u64);
 const SAME_COST_BYTES: u64 = 1 << 20;
 
 /// Returns the sort key of a merge: merges that save queries the most sections come first, then the cheapest.
-pub(super) fn urgency(job: &MergeJob) -> MergePriority {
+pub(super) fn merge_priority(job: &MergeJob) -> MergePriority {
     let bytes = job.bytes();
     (
         Reverse(job.inputs.len()),
@@ -139,7 +139,7 @@ pub fn plan_table(state: &TablePlanInput<'_>, policy: &MergePolicy) -> TablePlan
     let mut components: Vec<OverlapGroup> = components(of_table.cloned().collect());
     let mut expired = Vec::new();
     for component in &mut components {
-        component.note_claims(state.claimed);
+        component.add_claims(state.claimed);
         component.block(|section| {
             let (gone, busy) = (is_expired(section), is_claimed(section));
             if gone && !busy {
@@ -154,7 +154,7 @@ pub fn plan_table(state: &TablePlanInput<'_>, policy: &MergePolicy) -> TablePlan
         jobs.extend(component.jobs(policy.rest(quiet), policy));
         jobs.extend(component.rewrites(state.rewrites));
     }
-    jobs.sort_by_cached_key(urgency);
+    jobs.sort_by_cached_key(merge_priority);
     TablePlan { jobs, expired }
 }
 
@@ -168,7 +168,7 @@ impl MergePolicy {
     /// Returns whether two sections of settled days with overlapping times are worth a merge, because a query of these
     /// times reads and deduplicates both. A small late section waits for more data, but at most until the days are
     /// cold.
-    pub(super) fn is_worth_a_fold(&self, one: u64, other: u64, rest: WriteActivity) -> bool {
+    pub(super) fn is_worth_deduplicating(&self, one: u64, other: u64, rest: WriteActivity) -> bool {
         let (smaller, larger) = (one.min(other), one.max(other));
         rest == WriteActivity::Cold || smaller >= larger / LATE_DATA_RATIO
     }

@@ -2,7 +2,7 @@
 
 use super::{
     MergeJob, MergeJobRef,
-    plan::{MergePriority, urgency},
+    plan::{MergePriority, merge_priority},
 };
 use crate::CompactionDebt;
 
@@ -27,7 +27,9 @@ impl MergeQueue {
     /// Adds the merges of a table.
     pub(crate) fn add(&mut self, jobs: &[MergeJob]) {
         self.debt = [self.debt, CompactionDebt::of(jobs)].into_iter().sum();
-        let references = jobs.iter().map(|job| (urgency(job), job.reference()));
+        let references = jobs
+            .iter()
+            .map(|job| (merge_priority(job), job.reference()));
         self.jobs.extend(references);
         if self.jobs.len() >= self.limit.saturating_mul(2).max(64) {
             self.shrink();

@@ -15,7 +15,7 @@ use super::{
     JobLimits, MergeError,
     input::InputRowFilter,
     job::PARALLEL_OPENS,
-    memory::sizes_within,
+    memory::read_sizes_within,
     source::SectionSource,
     stream::{MergeProgress, MergeStream, RowSink},
 };
@@ -60,7 +60,7 @@ impl SectionScan<'_> {
                 .limits
                 .max_memory_bytes
                 .saturating_sub(sink.size_bytes() as u64);
-            let sizes = sizes_within(left, group.len());
+            let sizes = read_sizes_within(left, group.len());
             let filters: Vec<_> = group
                 .iter()
                 .map(|found| InputRowFilter::of(self.manifest, &found.section, Some(self.from)))

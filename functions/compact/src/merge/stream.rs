@@ -219,13 +219,13 @@ async fn turn<S: RowSink>(
         }
         match select(&mut turn, fetches.next()).await {
             Either::Left((done, _)) => return done.map_err(|_| MergeError::Stopped)?,
-            Either::Right((Some((at, fetched)), _)) => note(sources, at, fetched?),
+            Either::Right((Some((at, fetched)), _)) => record_fetched(sources, at, fetched?),
             Either::Right((None, _)) => {}
         }
     }
 }
 
-fn note(sources: &mut [SectionSource], at: usize, fetched: FetchedWindow) {
+fn record_fetched(sources: &mut [SectionSource], at: usize, fetched: FetchedWindow) {
     if let Some(source) = sources.get_mut(at) {
         source.note(fetched);
     }
@@ -265,7 +265,7 @@ async fn wait_for(
         }
         start_fetch(at, source, fetches);
         match fetches.next().await {
-            Some((at, fetched)) => note(sources, at, fetched?),
+            Some((at, fetched)) => record_fetched(sources, at, fetched?),
             None => return Ok(None),
         }
     }

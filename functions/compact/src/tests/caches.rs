@@ -399,7 +399,7 @@ async fn a_backfill_begins_again_when_what_it_has_read_expires() {
         between.catalog.set_retention(id, hour).await.unwrap();
         let maintainer = between.maintainer();
         let planned = maintainer
-            .plan(id, PlanScope::All, PlanLimits::of_jobs(1))
+            .plan(id, PlanScope::All, PlanLimits::with_max_jobs(1))
             .await;
         assert_eq!(planned.unwrap().removed, 2);
     });

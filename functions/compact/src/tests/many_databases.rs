@@ -62,7 +62,7 @@ impl RequestsInFlight {
         }
     }
 
-    fn most(&self) -> usize {
+    fn maximum(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
 }
@@ -117,7 +117,7 @@ async fn simulated(
         let begun = tokio::time::Instant::now();
         let report = compactor.handle(event, None).await.unwrap();
         assert_eq!(report.failures, []);
-        (*time, *most) = (begun.elapsed(), in_flight.most());
+        (*time, *most) = (begun.elapsed(), in_flight.maximum());
     }
     simulated
 }

@@ -41,7 +41,7 @@ impl CompactTestBed {
         let now = self.bucket.clock().now().unwrap();
         let see = |base: &VersionedValue<TriggerCheckpoint>| {
             let mut next = TriggerCheckpoint::clone(&base.value);
-            next.unite(Stamp::end_of(now), []);
+            next.merge(Stamp::end_of(now), []);
             Ok::<_, std::convert::Infallible>(RegisterChange::Put(next, ()))
         };
         register.commit(None, see).await.unwrap();

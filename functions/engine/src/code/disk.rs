@@ -136,14 +136,14 @@ impl CodeCacheInner {
             path,
             version: hash.to_string().into(),
         };
-        for gone in self.note((hash, name.to_owned()), &on_disk, files.bytes()) {
+        for gone in self.record((hash, name.to_owned()), &on_disk, files.bytes()) {
             remove(&gone)?;
         }
         Ok(on_disk)
     }
 
     /// Records a plugin in the cache, and returns the paths of the plugins to evict for it.
-    fn note(&self, key: (CodeHash, String), on_disk: &PluginOnDisk, bytes: u64) -> Vec<PathBuf> {
+    fn record(&self, key: (CodeHash, String), on_disk: &PluginOnDisk, bytes: u64) -> Vec<PathBuf> {
         let mut laid = self.laid();
         laid.uses += 1;
         let plugin = CachedPlugin {
@@ -186,7 +186,7 @@ impl CodeCacheInner {
 impl CacheFolder {
     fn new(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
-        remove_left_behind(parent);
+        remove_stale_folders(parent);
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(OWNER_ONLY))
@@ -204,7 +204,7 @@ impl CacheFolder {
 }
 
 /// Removes the folders of killed processes. A folder that can't be removed is logged and skipped.
-fn remove_left_behind(parent: &Path) {
+fn remove_stale_folders(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
@@ -259,7 +259,7 @@ mod tests {
         Arc::new(PluginSource::folder(files).unwrap())
     }
 
-    async fn lay(disk: &CodeCache, files: &Arc<PluginSource>) -> PluginOnDisk {
+    async fn materialize(disk: &CodeCache, files: &Arc<PluginSource>) -> PluginOnDisk {
         let name = "pack".to_owned();
         disk.lay_down(files.hash(), name, Arc::clone(files))
             .await
@@ -272,9 +272,9 @@ mod tests {
         let disk = CodeCache::new(Some(parent.path().to_owned()), 1 << 20);
         let files = package("text");
         assert_eq!(disk.get(files.hash(), "pack"), None);
-        let laid = lay(&disk, &files).await;
+        let laid = materialize(&disk, &files).await;
         assert_eq!(disk.get(files.hash(), "pack"), Some(laid.clone()));
-        assert_eq!(lay(&disk, &files).await, laid);
+        assert_eq!(materialize(&disk, &files).await, laid);
         assert!(laid.path.ends_with("pack"));
         let home = fs::read_dir(parent.path())
             .unwrap()
@@ -300,16 +300,16 @@ mod tests {
         let text = "x".repeat(399);
         let files = ["a", "b", "c"].map(|it| package(&format!("{it}{text}")));
         let disk = CodeCache::new(Some(parent.path().to_owned()), 1_000);
-        let first = lay(&disk, &files[0]).await;
-        let second = lay(&disk, &files[1]).await;
+        let first = materialize(&disk, &files[0]).await;
+        let second = materialize(&disk, &files[1]).await;
         assert!(disk.get(files[0].hash(), "pack").is_some());
-        lay(&disk, &files[2]).await;
+        materialize(&disk, &files[2]).await;
         assert!(first.path.exists());
         assert!(!second.path.exists());
         assert_eq!(disk.get(files[1].hash(), "pack"), None);
         fs::remove_dir_all(&first.path).unwrap();
         assert_eq!(disk.get(files[0].hash(), "pack"), None);
-        assert_eq!(lay(&disk, &files[0]).await, first);
+        assert_eq!(materialize(&disk, &files[0]).await, first);
         assert!(disk.0.laid().bytes <= 1_000);
     }
 
@@ -323,9 +323,9 @@ mod tests {
         fs::create_dir(&other).unwrap();
         fs::write(other.join(LOCK), "").unwrap();
         let alive = CodeCache::new(Some(parent.path().to_owned()), 1 << 20);
-        let laid = lay(&alive, &package("a")).await;
+        let laid = materialize(&alive, &package("a")).await;
         let second = CodeCache::new(Some(parent.path().to_owned()), 1 << 20);
-        lay(&second, &package("a")).await;
+        materialize(&second, &package("a")).await;
         assert!(laid.path.exists() && other.exists() && !dead.exists());
         drop((alive, second));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);

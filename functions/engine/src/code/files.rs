@@ -42,7 +42,7 @@ impl PluginSource {
             is_package: false,
             files,
         }
-        .checked()
+        .validate()
     }
 
     /// Creates a plugin from the files of a folder, which need not contain `__init__.py` yet.
@@ -61,7 +61,7 @@ impl PluginSource {
             let path = PluginPath::parse(&file.path)?;
             folder.files.insert(path.as_str().to_owned(), file.content);
         }
-        folder.checked()
+        folder.validate()
     }
 
     /// Adds a file, or replaces the file at its path.
@@ -71,10 +71,10 @@ impl PluginSource {
     pub fn with(mut self, path: &str, content: String) -> Result<Self, PluginCodeError> {
         let path = PluginPath::parse(path)?;
         self.files.insert(path.as_str().to_owned(), content);
-        self.checked()
+        self.validate()
     }
 
-    fn checked(self) -> Result<Self, PluginCodeError> {
+    fn validate(self) -> Result<Self, PluginCodeError> {
         let invalid = |reason: String| Err(PluginCodeError::Invalid(reason));
         if self.files.len() > MAX_PLUGIN_FILES {
             return invalid(format!("more than {MAX_PLUGIN_FILES} files"));

@@ -68,7 +68,7 @@ impl Engine {
             }
             feeds.extend(of_database);
         }
-        self.work_off(&feeds, &time).await;
+        self.drain_feeds(&feeds, &time).await;
         let result = |database: &DatabaseId, name: &SegmentName| {
             if let Some(reason) = failures.get(database) {
                 return Err(reason.clone());
@@ -108,7 +108,7 @@ impl Engine {
             report.failures.push(error.to_string());
             return report;
         }
-        for database in self.fed_databases() {
+        for database in self.databases_with_feeds() {
             if let Err(error) = self.sweep_database(database).await {
                 report
                     .failures
@@ -118,15 +118,15 @@ impl Engine {
         let feeds = self.feeds();
         let pending = |feeds: &[Arc<TriggerFeed>]| feeds.iter().map(|feed| feed.pending().0).sum();
         let before: usize = pending(&feeds);
-        self.work_off(&feeds, &time).await;
+        self.drain_feeds(&feeds, &time).await;
         let after: usize = pending(&feeds);
         report.done = before.saturating_sub(after);
-        report.unfinished = after > 0 || feeds.iter().any(|feed| feed.has_turned_away());
+        report.unfinished = after > 0 || feeds.iter().any(|feed| feed.has_overflow());
         report
     }
 
     /// Runs triggers until their queues are empty or the time is used up, and saves their checkpoints and logs.
-    async fn work_off(&self, feeds: &[Arc<TriggerFeed>], time: &TimeBudget) {
+    async fn drain_feeds(&self, feeds: &[Arc<TriggerFeed>], time: &TimeBudget) {
         let drained = join_all(feeds.iter().map(|feed| self.drain(feed, time)));
         let keep = async {
             loop {

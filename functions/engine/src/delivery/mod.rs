@@ -79,7 +79,7 @@ impl DrainConcurrency {
                 .min(MAX_UNREADABLE_SEGMENTS)
     }
 
-    fn put_aside(&self) -> UnreadableSegment<'_> {
+    fn skip_unreadable(&self) -> UnreadableSegment<'_> {
         self.aside.fetch_add(1, Ordering::Relaxed);
         UnreadableSegment(self)
     }
@@ -218,7 +218,7 @@ impl Engine {
                     }
                     // Later segments do not wait for this one.
                     if aside.is_none() {
-                        aside = Some(drain.put_aside());
+                        aside = Some(drain.skip_unreadable());
                         feed.more.notify_one();
                     }
                 }
@@ -244,7 +244,7 @@ impl Engine {
         let Some(known) = self.roster.get(feed.key) else {
             return Ok(AttemptOutcome::Deferred);
         };
-        let ahead = feed.fetch_ahead(name, PREFETCH_SEGMENTS);
+        let ahead = feed.prefetch(name, PREFETCH_SEGMENTS);
         if ahead.len() > 1 {
             // A segment that can't be read is reported when its own turn comes.
             self.tail.fetch(feed.key.database, &ahead).await.ok();
@@ -254,7 +254,8 @@ impl Engine {
         };
         let held = async {
             let place = drain.places.acquire().await.ok()?;
-            let room = self.room(segment.size_bytes().saturating_mul(DECODED_FACTOR));
+            let room =
+                self.acquire_decode_memory(segment.size_bytes().saturating_mul(DECODED_FACTOR));
             Some((place, room.await?))
         };
         let left = time.left(&self.bucket).unwrap_or(Duration::MAX);

@@ -101,7 +101,7 @@ impl Engine {
                     break;
                 }
             }
-            if feed.has_turned_away() {
+            if feed.has_overflow() {
                 self.known_tails().remove(&database);
             }
         }

@@ -141,7 +141,7 @@ impl Engine {
         let all = self.roster.all();
         let of_time = all
             .values()
-            .filter(|known| known.trigger.specification.is_of_time());
+            .filter(|known| known.trigger.specification.is_scheduled());
         let runs = of_time.map(|known| self.run_window(known, now, &time));
         for one in join_all(runs).await {
             report.done += one.done;

@@ -156,7 +156,7 @@ impl CacheStore {
     }
 
     /// Stores the cache that a process of a trigger hands over. Returns false if it does not fit.
-    pub(super) fn leave(&self, trigger: TriggerKey, pickled: Bytes) -> bool {
+    pub(super) fn store_handover(&self, trigger: TriggerKey, pickled: Bytes) -> bool {
         self.with(|state, now| {
             state.clean(now);
             if let Some(before) = state.left.remove(&trigger) {
@@ -182,7 +182,7 @@ impl CacheStore {
     }
 
     /// Drops the cache that the last process of a trigger handed over, because another process has taken it.
-    pub(super) fn drop_left(&self, trigger: &TriggerKey) {
+    pub(super) fn remove_handover(&self, trigger: &TriggerKey) {
         self.with(|state, _| {
             if let Some(left) = state.left.remove(trigger) {
                 state.bytes = state.bytes.saturating_sub(left.pickled.len());
@@ -192,7 +192,7 @@ impl CacheStore {
 
     /// Drops the local cache of a trigger.
     pub(super) fn forget(&self, trigger: &TriggerKey) {
-        self.drop_left(trigger);
+        self.remove_handover(trigger);
         self.with(|state, _| {
             let gone = state
                 .namespaces
@@ -302,11 +302,11 @@ mod tests {
             put(&store, &two, false, 700),
             "in the place of what was there"
         );
-        assert!(!store.leave(one.clone(), vec![0; 300].into()));
-        assert!(store.leave(one.clone(), vec![0; 100].into()));
-        assert!(store.leave(one.clone(), vec![1; 100].into()));
+        assert!(!store.store_handover(one.clone(), vec![0; 300].into()));
+        assert!(store.store_handover(one.clone(), vec![0; 100].into()));
+        assert!(store.store_handover(one.clone(), vec![1; 100].into()));
         assert_eq!(store.left(&one).unwrap().0, vec![1; 100]);
-        store.drop_left(&one);
+        store.remove_handover(&one);
         assert!(store.left(&one).is_none());
         store.forget(&two);
         assert_eq!(store.with(|state, _| state.bytes), 0);

@@ -15,7 +15,7 @@ use crate::worker::{
     frames::{self, Frame, FrameError, kind},
     inputs::{self, InputError, RunHeaderOptions},
     printed::OutputMeter,
-    process::{Process, ProcessHandle, describe, is_of_cpu},
+    process::{Process, ProcessHandle, describe, is_cpu_limit_signal},
 };
 
 /// Interval at which a run checks that its process is alive and has not too many children.
@@ -105,11 +105,11 @@ pub(super) async fn run(
     let started = world.clock.monotonic();
     let limit = run.limits.output_bytes.unwrap_or(settings.output_bytes);
     let meter = Arc::new(OutputMeter::new(Arc::clone(&run.context), limit));
-    process.printed.belongs_to(Arc::clone(&meter));
+    process.printed.attach_run(Arc::clone(&meter));
     let handle = process.handle.clone();
     let mut queued = BTreeMap::new();
     let ended = {
-        let conversation = converse(process, run, terms, &meter, &mut queued);
+        let conversation = exchange_frames(process, run, terms, &meter, &mut queued);
         tokio::select! {
             end = conversation => Ok(end),
             cut = watch(run, terms, &handle, &meter) => Err(cut),
@@ -187,7 +187,9 @@ async fn ending(process: &mut Process, run: &PluginRun, terms: RunEnvironment<'_
                 text: "it was killed".to_owned(),
             }
         }
-        Some(status) if is_of_cpu(status) => RunError::CpuTime(cpu_limit(run, terms.settings)),
+        Some(status) if is_cpu_limit_signal(status) => {
+            RunError::CpuTime(cpu_limit(run, terms.settings))
+        }
         Some(status) => RunError::Exited(describe(status)),
         None => RunError::Exited("it can't be told how".to_owned()),
     }
@@ -198,7 +200,7 @@ fn cpu_limit(run: &PluginRun, settings: &WorkerSettings) -> Duration {
 }
 
 /// Sends the run and answers the plugin's requests until the run ends.
-async fn converse(
+async fn exchange_frames(
     process: &mut Process,
     run: &PluginRun,
     terms: RunEnvironment<'_>,

@@ -73,7 +73,8 @@ pub(super) async fn send(
                 frames::push(&mut out, kind::TABLE, table.as_bytes());
                 for frame in batches.iter().flat_map(row_frames) {
                     // Does not happen: segments have no columns of unsupported types.
-                    let frame = frame.map_err(|error| InputError::Invalid(unsaid(&error)))?;
+                    let frame =
+                        frame.map_err(|error| InputError::Invalid(invalid_input(&error)))?;
                     to.write_all(&out).await?;
                     out = frame;
                 }
@@ -89,7 +90,7 @@ pub(super) async fn send(
     Ok(())
 }
 
-fn unsaid(error: &impl ToString) -> RunError {
+fn invalid_input(error: &impl ToString) -> RunError {
     RunError::Plugin {
         text: format!("ValueError: {}", error.to_string()),
         traceback: None,

@@ -120,7 +120,7 @@ impl WorkerPool {
     /// # Errors
     /// The plugin failed or reached a limit, or its process did not start.
     pub async fn run(&self, mut run: PluginRun) -> Result<CompletedRun, RunError> {
-        self.tend();
+        self.start_idle_reaper();
         // The time limit of an event can't exceed the limit in the settings.
         let longest = self.inner.settings.wall_time;
         run.limits.wall_time = run.limits.wall_time.map(|time| time.min(longest));
@@ -183,7 +183,7 @@ impl WorkerPool {
     }
 
     /// Starts the task that ends idle processes, unless it is running.
-    fn tend(&self) {
+    fn start_idle_reaper(&self) {
         if self.inner.is_tended.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -271,7 +271,7 @@ impl WorkerPoolInner {
         let max_wait = is_waited_for.then_some(self.settings.max_wait);
         let entering = async {
             let is_background = run.is_async && !is_waited_for;
-            let place = self.place(slot, is_background);
+            let place = self.acquire_permits(slot, is_background);
             let permits = self.within(max_wait, place).await?;
             let process = match self.take_idle(slot).await {
                 Some(process) => process,
@@ -304,7 +304,7 @@ impl WorkerPoolInner {
 
     /// Acquires the permits of the trigger and of the server. All runs acquire permits in this order, and the holder of
     /// the last one runs, so there is no deadlock.
-    async fn place(
+    async fn acquire_permits(
         &self,
         slot: &TriggerSlot,
         is_background: bool,
@@ -330,7 +330,7 @@ impl WorkerPoolInner {
     }
 
     /// Restarts processes if other programs changed packages.
-    fn look_for_other_packages(&self) {
+    fn detect_package_changes(&self) {
         if lock(&self.packages).have_changed() {
             tracing::info!("packages of plugins have changed: their processes start anew");
             lock(&self.python).generation += 1;
@@ -339,7 +339,7 @@ impl WorkerPoolInner {
 
     /// Takes an idle process of the trigger that is alive and has the current interpreter and packages.
     async fn take_idle(&self, slot: &TriggerSlot) -> Option<Process> {
-        self.look_for_other_packages();
+        self.detect_package_changes();
         let generation = lock(&self.python).generation;
         while let Some(process) = slot.take_newest() {
             if process.handle.has_ended() {
@@ -370,7 +370,7 @@ impl WorkerPoolInner {
         let _handed_over = slot.handing_over.lock().await;
         if let Some((pickled, elapsed)) = self.cache.left(&slot.key) {
             process.take_over(&pickled, elapsed).await;
-            self.cache.drop_left(&slot.key);
+            self.cache.remove_handover(&slot.key);
         }
         Ok(process)
     }
@@ -414,7 +414,7 @@ impl WorkerPoolInner {
         let left = process.hand_over(&self.world, is_forced).await;
         match left {
             Some(pickled) => {
-                if !slot.is_shared && !self.cache.leave(slot.key.clone(), pickled) {
+                if !slot.is_shared && !self.cache.store_handover(slot.key.clone(), pickled) {
                     tracing::warn!(trigger = ?slot.key, "the cache of a plugin does not fit and is lost");
                 }
                 process.kill(&self.world).await;
@@ -475,7 +475,7 @@ impl WorkerPoolInner {
             }
         }
         drop(slots);
-        lock(&self.slots).retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_void(now));
+        lock(&self.slots).retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_unused(now));
     }
 }
 

@@ -91,7 +91,7 @@ impl ProcessOutput {
     }
 
     /// Attributes further output to this run, including output shortly after its end.
-    pub(super) fn belongs_to(&self, meter: Arc<OutputMeter>) {
+    pub(super) fn attach_run(&self, meter: Arc<OutputMeter>) {
         self.with(|state| {
             state.meter = Some(meter);
             state.unmetered = 0;

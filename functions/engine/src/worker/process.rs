@@ -215,7 +215,10 @@ impl Process {
             child: Some(child),
             _alive: LiveProcessGuard::new(start.alive),
         };
-        match world.timeout(START_TIMEOUT, process.greet(settings)).await {
+        match world
+            .timeout(START_TIMEOUT, process.handshake(settings))
+            .await
+        {
             Some(Some(hello)) => process.hello = hello,
             Some(None) => {
                 let status = process.end(world).await;
@@ -230,7 +233,7 @@ impl Process {
         Ok(process)
     }
 
-    async fn greet(&mut self, settings: &WorkerSettings) -> Option<Hello> {
+    async fn handshake(&mut self, settings: &WorkerSettings) -> Option<Hello> {
         let mut first = serde_json::to_vec(&MODULES).ok()?;
         let length = u32::try_from(first.len()).ok()?;
         first.splice(..0, length.to_le_bytes());
@@ -386,7 +389,7 @@ pub(super) fn describe(status: ExitStatus) -> String {
 }
 
 /// Returns whether the kernel killed the process for exceeding its CPU time.
-pub(super) fn is_of_cpu(status: ExitStatus) -> bool {
+pub(super) fn is_cpu_limit_signal(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt;
     status.signal() == Some(Signal::XCPU.as_raw())
 }

@@ -155,7 +155,7 @@ impl TriggerSlot {
     }
 
     /// Returns whether the slot holds no state and can be removed.
-    pub(super) fn is_void(&self, now: Duration) -> bool {
+    pub(super) fn is_unused(&self, now: Duration) -> bool {
         self.waiting.load(Ordering::Acquire) == 0
             && self.with(|state| {
                 let is_calm = now >= state.not_before.saturating_add(MAX_BACKOFF);
@@ -186,7 +186,7 @@ mod tests {
             0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000, 10_000,
         ];
         assert_eq!(waits, expected);
-        assert!(!slot.is_void(MAX_BACKOFF) && slot.is_void(MAX_BACKOFF * 2));
+        assert!(!slot.is_unused(MAX_BACKOFF) && slot.is_unused(MAX_BACKOFF * 2));
         slot.ended(false, Duration::ZERO);
         slot.ended(true, Duration::ZERO);
         assert_eq!(slot.backoff(Duration::ZERO), Duration::ZERO);

@@ -106,7 +106,7 @@ fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
 }
 
 fn durations(values: impl Iterator<Item = Duration>) -> ArrayRef {
-    let texts = values.map(|duration| Some(shown(duration)));
+    let texts = values.map(|duration| Some(format_go_duration(duration)));
     Arc::new(texts.collect::<StringArray>())
 }
 
@@ -161,7 +161,7 @@ fn shard_duration(kept: Option<Duration>) -> Duration {
 }
 
 /// Formats a duration as Go does: `168h0m0s`, `1m30s`, `0s`.
-fn shown(duration: Duration) -> String {
+fn format_go_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes) = (seconds / HOUR, seconds % HOUR / 60);
     let rest = Duration::new(seconds % 60, duration.subsec_nanos()).as_secs_f64();
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_go_does() {
-        let shown = |millis: u64| shown(Duration::from_millis(millis));
+        let shown = |millis: u64| format_go_duration(Duration::from_millis(millis));
         let texts = [0, 1_500, 90_000, 3_600_000, 604_800_000].map(shown);
         assert_eq!(texts, ["0s", "1.5s", "1m30s", "1h0m0s", "168h0m0s"]);
     }

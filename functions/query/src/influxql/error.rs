@@ -57,7 +57,7 @@ pub(crate) enum InfluxqlError {
 
 impl InfluxqlError {
     /// The error message within an answer of the v1 interface.
-    pub(crate) fn in_answer(&self) -> String {
+    pub(crate) fn answer_text(&self) -> String {
         match self {
             Self::Query(QueryError::DatabaseNotFound(name)) => {
                 format!("database not found: {name}")
@@ -68,7 +68,7 @@ impl InfluxqlError {
     }
 
     /// Whether the error applies to the whole request, which then gets an error status.
-    pub(crate) fn is_of_request(&self) -> bool {
+    pub(crate) fn applies_to_request(&self) -> bool {
         match self {
             Self::Forbidden(_) => true,
             Self::Query(error) => error.kind() == QueryErrorKind::Unavailable,

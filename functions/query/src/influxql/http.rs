@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::{
     error::InfluxqlError,
-    prepared::{RequestedDatabase, prepared},
+    prepared::{RequestedDatabase, prepare_statements},
     session::{InfluxqlSession, StatementAnswer},
     v1,
 };
@@ -114,7 +114,7 @@ async fn answer(
         database: query.db.as_deref(),
         ..RequestedDatabase::default()
     };
-    let mut statements = prepared(&query.q, &query.params, named)?;
+    let mut statements = prepare_statements(&query.q, &query.params, named)?;
     let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else {
         return Err(InfluxqlError::NotOneStatement.into());
     };

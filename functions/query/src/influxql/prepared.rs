@@ -36,7 +36,7 @@ pub(super) struct RequestedDatabase<'a> {
 ///
 /// # Errors
 /// The text is not InfluxQL, a placeholder has no value, or the database of a statement is ambiguous.
-pub(super) fn prepared(
+pub(super) fn prepare_statements(
     text: &str,
     parameters: &Parameters,
     named: RequestedDatabase<'_>,
@@ -83,7 +83,7 @@ fn database(
     let of_request = named
         .database
         .map(|database| stored_name(database, named.retention_policy));
-    let Some(lifted) = statement.lift_database()? else {
+    let Some(lifted) = statement.extract_database()? else {
         return Ok(of_request);
     };
     let database = lifted.database.as_deref().or(named.database);

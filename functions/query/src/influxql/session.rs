@@ -49,7 +49,7 @@ impl StatementAnswer {
         Self {
             rows: Rows {
                 deleted_at,
-                ..Rows::at_hand(rows)
+                ..Rows::from_batch(rows)
             },
             series: SeriesLayout::Single(None),
         }
@@ -82,10 +82,10 @@ impl InfluxqlSession {
     ) -> Result<StatementAnswer, InfluxqlError> {
         if let Some(name) = changes::name(&prepared.statement) {
             self.check_changes(name)?;
-            return Ok(StatementAnswer::done(self.change_whole(prepared).await?));
+            return Ok(StatementAnswer::done(self.change_in_task(prepared).await?));
         }
         if is_list(&prepared.statement) {
-            return self.engine.in_place(self.list(prepared)).await;
+            return self.engine.run_with_permit(self.list(prepared)).await;
         }
         self.rows(prepared).await
     }
@@ -93,7 +93,7 @@ impl InfluxqlSession {
     /// Answers statements that list databases.
     async fn list(&self, prepared: &PreparedStatement) -> Result<StatementAnswer, InfluxqlError> {
         let (catalog, seen, interface) = (self.engine.catalog(), &self.seen, self.interface);
-        let sees = |database: DatabaseId| self.caller.sees(database);
+        let sees = |database: DatabaseId| self.caller.can_see(database);
         let (rows, name) = match &prepared.statement {
             Statement::ShowDatabases => (
                 databases::databases(catalog, seen, interface, sees).await?,
@@ -109,13 +109,13 @@ impl InfluxqlSession {
             }
         };
         Ok(StatementAnswer {
-            rows: Rows::at_hand(rows),
+            rows: Rows::from_batch(rows),
             series: SeriesLayout::Single(Some(name)),
         })
     }
 
     /// Executes a change in its own task, so that it completes even if the client disconnects.
-    async fn change_whole(
+    async fn change_in_task(
         &self,
         prepared: &PreparedStatement,
     ) -> Result<Option<Stamp>, InfluxqlError> {
@@ -132,7 +132,7 @@ impl InfluxqlSession {
     }
 
     async fn rows(&self, prepared: &PreparedStatement) -> Result<StatementAnswer, InfluxqlError> {
-        let database = self.readable(prepared).await?;
+        let database = self.resolve_for_read(prepared).await?;
         let planner = RowsPlanner::new(prepared.statement.clone(), self.interface);
         let planner = Arc::new(planner);
         let request = self.request_of(prepared);
@@ -159,7 +159,10 @@ impl InfluxqlSession {
     }
 
     /// Resolves the database of a statement and checks that the caller may read it.
-    async fn readable(&self, prepared: &PreparedStatement) -> Result<DatabaseId, InfluxqlError> {
+    async fn resolve_for_read(
+        &self,
+        prepared: &PreparedStatement,
+    ) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared
             .database
             .as_ref()
@@ -208,11 +211,11 @@ impl InfluxqlSession {
                     changes.drop_policy(name, database).await
                 }
                 Statement::DropMeasurement(table) => {
-                    let database = self.changeable(prepared).await?;
+                    let database = self.resolve_for_change(prepared).await?;
                     changes.drop_measurement(database, table).await
                 }
                 Statement::Delete(deletion) | Statement::DropSeries(deletion) => {
-                    let database = self.changeable(prepared).await?;
+                    let database = self.resolve_for_change(prepared).await?;
                     let request = self.request_of(prepared);
                     return changes.delete(database, deletion, &request).await;
                 }
@@ -223,7 +226,10 @@ impl InfluxqlSession {
     }
 
     /// Resolves the database of a statement that changes data in it.
-    async fn changeable(&self, prepared: &PreparedStatement) -> Result<DatabaseId, InfluxqlError> {
+    async fn resolve_for_change(
+        &self,
+        prepared: &PreparedStatement,
+    ) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared
             .database
             .as_ref()

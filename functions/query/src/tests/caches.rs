@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::{KeyClass, Operation, OperationCounts};
 use neap_catalog::{NewDistinctCache, NewLastCache};
-use neap_tables::{QueryContext, StaleTail, is_overtaken};
+use neap_tables::{QueryContext, StaleTail, is_stale_snapshot};
 
 use super::{DATABASE, QueryTestInstance};
 
@@ -405,7 +405,7 @@ async fn a_tail_image_newer_than_a_query_is_kept() {
     };
     assert_eq!(rows(&after, StaleTail::Fail).unwrap(), 6);
     let error = rows(&before, StaleTail::Fail).unwrap_err();
-    assert!(is_overtaken(&error), "{error}");
+    assert!(is_stale_snapshot(&error), "{error}");
     assert_eq!(rows(&before, StaleTail::Rebuild).unwrap(), 5);
     assert_eq!(rows(&after, StaleTail::Fail).unwrap(), 6);
 }

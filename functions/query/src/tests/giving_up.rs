@@ -71,7 +71,7 @@ async fn compute_for(time: Duration) {
 }
 
 /// Starts a query, advances the clock past its timeout, and returns the outcome.
-async fn too_long(one: &QueryTestInstance, sql: &str) -> Result<(), QueryError> {
+async fn run_past_timeout(one: &QueryTestInstance, sql: &str) -> Result<(), QueryError> {
     let mut rows = one.engine.query(DATABASE, request(sql)).await?;
     let first = rows.batches.next();
     let over = async {
@@ -83,7 +83,7 @@ async fn too_long(one: &QueryTestInstance, sql: &str) -> Result<(), QueryError> 
 }
 
 /// Waits until no work of cancelled queries is left.
-async fn all_end(executor: &Executor) {
+async fn wait_for_cancelled_queries(executor: &Executor) {
     let ended = async {
         while executor.given_up() > 0 || executor.tasks() > 0 {
             compute_for(Duration::from_millis(5)).await;
@@ -112,12 +112,14 @@ const ENDLESS: [&str; 7] = [
 async fn every_query_ends_soon_after_its_timeout() {
     let one = with_threads(2).await;
     for sql in ENDLESS {
-        let ended = World::system().timeout(GUARD, too_long(&one, sql)).await;
+        let ended = World::system()
+            .timeout(GUARD, run_past_timeout(&one, sql))
+            .await;
         assert!(
             matches!(ended, Some(Err(QueryError::Timeout(LIMIT)))),
             "{sql}: {ended:?}"
         );
-        all_end(one.engine.executor()).await;
+        wait_for_cancelled_queries(one.engine.executor()).await;
         // It has released its permit.
         assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3000\n");
     }
@@ -130,7 +132,7 @@ async fn a_query_ends_when_its_rows_are_dropped() {
         let rows = one.engine.query(DATABASE, request(sql)).await.unwrap();
         compute_for(START).await;
         drop(rows);
-        all_end(one.engine.executor()).await;
+        wait_for_cancelled_queries(one.engine.executor()).await;
     }
 }
 
@@ -185,7 +187,7 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
     ));
 
     is_told.store(true, Ordering::Relaxed);
-    all_end(one.engine.executor()).await;
+    wait_for_cancelled_queries(one.engine.executor()).await;
     assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3001\n");
 }
 

@@ -142,7 +142,7 @@ impl QueryTestInstance {
         let bucket = Bucket::new(Arc::clone(&counting) as _, world);
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // Drops do not wait, because this clock does not advance by itself.
-        let catalog = Arc::new(catalog.of_sole_process(true));
+        let catalog = Arc::new(catalog.with_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
@@ -217,7 +217,7 @@ impl QueryTestInstance {
             flusher,
             maintainer,
             compactor: compactor.assemble(None),
-            router: router(Arc::clone(&engine)).layer(Extension(Caller::anyone())),
+            router: router(Arc::clone(&engine)).layer(Extension(Caller::unrestricted())),
             engine,
         }
     }
@@ -252,7 +252,7 @@ impl QueryTestInstance {
         let plan = self.maintainer.plan(
             DATABASE,
             MergeScope::All,
-            neap_compact::PlanLimits::of_jobs(100),
+            neap_compact::PlanLimits::with_max_jobs(100),
         );
         let mut merges = 0;
         for order in plan.await.unwrap().orders {

@@ -19,7 +19,7 @@ const PHASES: &str = "SELECT phase, success, running, cancelled FROM system.quer
 const LONG: &str = "SELECT value AS weather FROM generate_series(1, 1000000)";
 
 /// Waits until the queries about the weather are in these phases.
-async fn comes_to(one: &QueryTestInstance, expected: &str) {
+async fn wait_for_phases(one: &QueryTestInstance, expected: &str) {
     for _ in 0..100 {
         if one.sql(PHASES).await == expected {
             return;
@@ -103,7 +103,7 @@ async fn a_query_whose_client_disconnects_is_cancelled_and_releases_its_permit()
     };
     assert_eq!(one.sql(PHASES).await, phases("permit", true, false));
     drop(rows);
-    comes_to(&one, &phases("cancel", false, true)).await;
+    wait_for_phases(&one, &phases("cancel", false, true)).await;
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_query_that_takes_too_long_fails() {
     tokio::task::yield_now().await;
     one.pass(Duration::from_secs(61));
     let failed = "phase,success,running,cancelled\nfail,false,false,false\n";
-    comes_to(&one, failed).await;
+    wait_for_phases(&one, failed).await;
     drop(rows);
 }
 

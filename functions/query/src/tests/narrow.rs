@@ -31,7 +31,7 @@ async fn flush(one: &QueryTestInstance) {
 }
 
 /// Whether a cache answers the statement. Asserts that the answer is the same without it.
-async fn is_helped(one: &QueryTestInstance, sql: &str) -> bool {
+async fn uses_cache(one: &QueryTestInstance, sql: &str) -> bool {
     assert_eq!(
         one.sql(sql).await,
         one.sql_without_caches(sql).await,
@@ -57,7 +57,7 @@ async fn statements_for_newest_rows_or_distinct_values_use_a_cache() {
             "SELECT temp FROM home h WHERE h.room = 'Kitchen' AND time > now() - INTERVAL '1 hour' \
              ORDER BY time DESC LIMIT 1",
         ] {
-            assert!(is_helped(&one, sql).await, "{sql}");
+            assert!(uses_cache(&one, sql).await, "{sql}");
         }
         flush(&one).await;
     }
@@ -82,7 +82,7 @@ async fn statements_for_other_rows_use_no_cache() {
         "SELECT * FROM home WHERE room = 'Kitchen' AND temp < 21 ORDER BY time DESC LIMIT 1",
         "SELECT * FROM home ORDER BY time DESC LIMIT 1",
     ] {
-        assert!(!is_helped(&one, sql).await, "{sql}");
+        assert!(!uses_cache(&one, sql).await, "{sql}");
     }
 }
 
@@ -93,15 +93,15 @@ async fn rows_that_are_too_old_for_the_cache_count_nevertheless() {
         .await;
     for _ in 0..2 {
         let all = "SELECT DISTINCT room FROM home ORDER BY room";
-        assert!(!is_helped(&one, all).await);
+        assert!(!uses_cache(&one, all).await);
         assert!(one.sql(all).await.contains("Garage"));
         let recent =
             "SELECT DISTINCT room FROM home WHERE time > now() - INTERVAL '1 hour' ORDER BY room";
-        assert!(is_helped(&one, recent).await);
+        assert!(uses_cache(&one, recent).await);
         let found = "SELECT * FROM home WHERE room = 'Cellar' ORDER BY time DESC LIMIT 1";
-        assert!(is_helped(&one, found).await);
+        assert!(uses_cache(&one, found).await);
         let old = "SELECT * FROM home WHERE room = 'Garage' ORDER BY time DESC LIMIT 1";
-        assert!(!is_helped(&one, old).await);
+        assert!(!uses_cache(&one, old).await);
         flush(&one).await;
     }
 }
@@ -113,12 +113,12 @@ async fn rows_without_the_key_count_nevertheless() {
     for _ in 0..2 {
         let all =
             "SELECT room, last_value(hum ORDER BY time) AS h FROM home GROUP BY room ORDER BY room";
-        assert!(!is_helped(&one, all).await);
+        assert!(!uses_cache(&one, all).await);
         let values = "SELECT DISTINCT room FROM home ORDER BY room";
-        assert!(is_helped(&one, values).await);
+        assert!(uses_cache(&one, values).await);
         let one_of_them = "SELECT room, last_value(hum ORDER BY time) AS h FROM home \
                            WHERE room <> 'Attic' GROUP BY room ORDER BY room";
-        assert!(is_helped(&one, one_of_them).await);
+        assert!(uses_cache(&one, one_of_them).await);
         flush(&one).await;
     }
 }
@@ -130,7 +130,7 @@ async fn values_that_were_cut_off_count_nevertheless() {
     let catalog = &one.catalog;
     let deleted = catalog.delete_distinct_cache(super::DATABASE, "home", "rooms");
     deleted.await.unwrap();
-    assert!(!is_helped(&one, "SELECT DISTINCT room FROM home ORDER BY room").await);
+    assert!(!uses_cache(&one, "SELECT DISTINCT room FROM home ORDER BY room").await);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn the_answer_for_rows_of_one_time_does_not_depend_on_a_cache() {
             "SELECT * FROM home WHERE room = 'Kitchen' ORDER BY time DESC LIMIT 1",
             "SELECT floor FROM home WHERE room = 'Kitchen' ORDER BY time DESC LIMIT 1",
         ] {
-            assert!(!is_helped(&one, undecided).await, "{undecided}");
+            assert!(!uses_cache(&one, undecided).await, "{undecided}");
         }
         for decided in [
             "SELECT room, last_value(time ORDER BY time) AS t FROM home GROUP BY room ORDER BY room",
@@ -160,7 +160,7 @@ async fn the_answer_for_rows_of_one_time_does_not_depend_on_a_cache() {
              GROUP BY room, floor ORDER BY room, floor",
             "SELECT * FROM home WHERE room = 'Kitchen' AND floor = '0' ORDER BY time DESC LIMIT 1",
         ] {
-            assert!(is_helped(&one, decided).await, "{decided}");
+            assert!(uses_cache(&one, decided).await, "{decided}");
         }
         flush(&one).await;
     }
@@ -171,6 +171,6 @@ async fn caches_used_by_rewritten_statements_are_refreshed() {
     let one = home().await;
     one.sql("SELECT count(*) AS n FROM home").await;
     assert_eq!(one.engine.feed(super::DATABASE).await.unwrap(), 0);
-    assert!(is_helped(&one, "SELECT DISTINCT room FROM home ORDER BY room").await);
+    assert!(uses_cache(&one, "SELECT DISTINCT room FROM home ORDER BY room").await);
     assert_eq!(one.engine.feed(super::DATABASE).await.unwrap(), 1);
 }

@@ -140,7 +140,7 @@ async fn jobs_and_versions_are_listed() {
         .plan(
             DATABASE,
             PlanScope::All,
-            neap_compact::PlanLimits::of_jobs(9),
+            neap_compact::PlanLimits::with_max_jobs(9),
         )
         .await
         .unwrap();

@@ -54,7 +54,7 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
         WriteFailure::Tail(error) => ApiError::json(tail_kind(&error), message),
         WriteFailure::Busy | WriteFailure::Contended => ApiError::json(Kind::Unavailable, message),
     };
-    answer.stamped(stamp).retry_after(wait)
+    answer.with_stamp(stamp).retry_after(wait)
 }
 
 /// Converts a failure for `/api/v3/delete_rows`.
@@ -62,7 +62,7 @@ pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
     let (stamp, wait) = (failure.stamp(), failure.retry_after());
     let message = failure.to_string();
     let kind = match failure {
-        DeleteFailure::Write(failure) => return of(failure).in_form(ErrorBody::Json),
+        DeleteFailure::Write(failure) => return of(failure).with_body(ErrorBody::Json),
         DeleteFailure::NoDatabase(_) | DeleteFailure::NoTable(_) | DeleteFailure::TableGone(_) => {
             Kind::NotFound
         }
@@ -74,7 +74,7 @@ pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
         | DeleteFailure::NoTagAnywhere(_) => Kind::Invalid,
     };
     ApiError::json(kind, message)
-        .stamped(stamp)
+        .with_stamp(stamp)
         .retry_after(wait)
 }
 
@@ -95,5 +95,5 @@ pub(super) fn of_v2(failure: WriteFailure) -> ApiError {
         Kind::Limit => Kind::Invalid,
         kind => kind,
     };
-    answer.rephrased_v2(kind, message)
+    answer.into_v2(kind, message)
 }

@@ -83,14 +83,14 @@ struct CreateDatabaseBody {
 #[derive(Debug, Deserialize)]
 struct UpdateDatabaseBody {
     db: String,
-    #[serde(default, deserialize_with = "named_duration")]
+    #[serde(default, deserialize_with = "nullable_duration")]
     retention_period: Option<Option<Duration>>,
     #[serde(default)]
     order: Option<WriteOrder>,
 }
 
 /// Deserializes a duration or `null`, and distinguishes both from a missing field.
-fn named_duration<'de, D: Deserializer<'de>>(
+fn nullable_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<Duration>>, D::Error> {
     human_duration(deserializer).map(Some)
@@ -313,7 +313,7 @@ async fn set_of_table(
     table: &str,
     retention: Option<Duration>,
 ) -> StatusResult {
-    let database = existing(db, find(service, db).await?)?;
+    let database = require_existing(db, find(service, db).await?)?;
     let catalog = service.catalog.database(database, Duration::ZERO).await?;
     let found = catalog.value.table(table);
     let id = found.ok_or_else(|| no_table(db, table))?.id();
@@ -335,10 +335,10 @@ pub(super) async fn find_for(
 ) -> Result<DatabaseId, ApiError> {
     let database = find(service, db).await?;
     caller.require_any(actions, database)?;
-    existing(db, database)
+    require_existing(db, database)
 }
 
-fn existing(db: &str, found: Option<DatabaseId>) -> Result<DatabaseId, ApiError> {
+fn require_existing(db: &str, found: Option<DatabaseId>) -> Result<DatabaseId, ApiError> {
     found.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
 }
 
@@ -347,7 +347,7 @@ fn existing(db: &str, found: Option<DatabaseId>) -> Result<DatabaseId, ApiError>
 ///
 /// # Errors
 /// Returns `Forbidden`, even if the database does not exist.
-pub(super) async fn only_allowed(
+pub(super) async fn allowed_database(
     service: &WriteService,
     caller: &Caller,
     db: &str,
@@ -507,7 +507,7 @@ async fn create_table(
         }
     };
     let (table, tags, retention) = (&body.table, &body.tags, body.retention_period);
-    let created = catalog.create_table_kept_for(database, table, tags, &fields, retention);
+    let created = catalog.create_table_with_retention(database, table, tags, &fields, retention);
     created.await?;
     Ok(StatusCode::OK)
 }

@@ -25,7 +25,7 @@ use neap_http::{
 use neap_row_delete::Predicate;
 use serde::Deserialize;
 
-use super::{answer, configure::only_allowed, write::stored};
+use super::{answer, configure::allowed_database, write::stored};
 use crate::{AcknowledgedDelete, DeleteOptions, RowSelection, WriteService};
 
 #[derive(Debug, Deserialize)]
@@ -47,7 +47,7 @@ struct DeleteV2Body {
 pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     match delete_v2(&service, request).await {
         Ok(deleted) => stored(deleted.stamp),
-        Err(error) => error.in_form(ErrorBody::V2).into_response(),
+        Err(error) => error.with_body(ErrorBody::V2).into_response(),
     }
 }
 
@@ -61,7 +61,7 @@ async fn delete_v2(
     validate_database_name(&database).map_err(CatalogError::from)?;
     let after = requested_stamp(&head.headers)?;
     let caller = Caller::of(&head)?;
-    let only = only_allowed(service, &caller, &database, DatabaseAction::Write).await?;
+    let only = allowed_database(service, &caller, &database, DatabaseAction::Write).await?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
     let _room = room.await.map_err(answer::of)?;
@@ -107,7 +107,7 @@ struct DeleteV3Body {
 pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     match delete_v3(&service, request).await {
         Ok(deleted) => stored(deleted.stamp),
-        Err(error) => error.in_form(ErrorBody::Json).into_response(),
+        Err(error) => error.with_body(ErrorBody::Json).into_response(),
     }
 }
 
@@ -122,7 +122,7 @@ async fn delete_v3(
     let _room = room.await.map_err(answer::of)?;
     let body: DeleteV3Body = read_json(&head.headers, body, &limits, &service.world).await?;
     let caller = Caller::of(&head)?;
-    let only = only_allowed(service, &caller, &body.db, DatabaseAction::Write).await?;
+    let only = allowed_database(service, &caller, &body.db, DatabaseAction::Write).await?;
     let optional = |name: &str, text: Option<String>, otherwise: i64| match text {
         Some(text) => nanoseconds(name, &text),
         None => Ok(otherwise),

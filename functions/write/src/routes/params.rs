@@ -92,7 +92,7 @@ impl From<V2Precision> for Precision {
 }
 
 /// Returns the options of the v1 and v2 endpoints, which store a request completely or not at all.
-fn as_a_whole(precision: impl Into<Precision>) -> WriteOptions {
+fn all_or_nothing(precision: impl Into<Precision>) -> WriteOptions {
     WriteOptions {
         precision: precision.into(),
         accept_partial: false,
@@ -105,13 +105,13 @@ struct WriteV3Params {
     db: String,
     #[serde(default)]
     precision: V3Precision,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     accept_partial: bool,
     #[serde(default)]
     no_sync: bool,
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
@@ -153,7 +153,7 @@ pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     if params.bucket.is_empty() {
         return Err(refused("missing bucket value".to_owned()));
     }
-    Ok((params.bucket, as_a_whole(params.precision)))
+    Ok((params.bucket, all_or_nothing(params.precision)))
 }
 
 /// The retention policy in a query string of `/write`; `None` for policies that stand for the database itself.
@@ -195,7 +195,7 @@ pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptio
         ))
     };
     let params: WriteV1Params = serde_urlencoded::from_str(query).map_err(undecipherable)?;
-    let options = as_a_whole(params.precision);
+    let options = all_or_nothing(params.precision);
     match (params.db, params.rp, default) {
         (Some(db), RetentionPolicyParam(None), _) => Ok((db, options)),
         (Some(db), RetentionPolicyParam(Some(policy)), _) => {

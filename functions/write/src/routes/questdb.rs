@@ -45,7 +45,7 @@ pub(super) fn failed(failure: WriteFailure) -> ApiError {
     match message {
         Some(message) => {
             let kind = answer.kind();
-            answer.rephrased_v2(kind, message)
+            answer.into_v2(kind, message)
         }
         None => answer,
     }
@@ -53,7 +53,7 @@ pub(super) fn failed(failure: WriteFailure) -> ApiError {
 
 /// Returns the answer to a refused request.
 pub(super) fn refused(error: ApiError) -> Response {
-    let mut response = error.in_form(ErrorBody::V2).into_response();
+    let mut response = error.with_body(ErrorBody::V2).into_response();
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response

@@ -14,7 +14,7 @@ use neap_http::{
     requested_stamp,
 };
 
-use super::{answer, configure::only_allowed, params, questdb};
+use super::{answer, configure::allowed_database, params, questdb};
 use crate::{AcceptedWrite, Dialect, WriteFailure, WriteOptions, WriteService};
 
 /// `POST /api/v3/write_lp`
@@ -28,7 +28,7 @@ pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Reques
     let params = params::v2(request.uri());
     match accept(&service, request, params, answer::of_v2).await {
         Ok(accepted) => stored(accepted.stamp),
-        Err(error) => error.in_form(ErrorBody::V2).into_response(),
+        Err(error) => error.with_body(ErrorBody::V2).into_response(),
     }
 }
 
@@ -83,7 +83,7 @@ async fn accept(
     options.order = requested_order(&head.headers)?;
     // Check the permission before the body is read, too.
     let caller = Caller::of(&head)?;
-    options.only = only_allowed(service, &caller, &database, DatabaseAction::Write).await?;
+    options.only = allowed_database(service, &caller, &database, DatabaseAction::Write).await?;
     let limits = service.settings.body_limits();
     let room = service
         .reserve(expected_bytes(&head.headers, &limits))

@@ -7,7 +7,7 @@ use axum::body::Body;
 use futures::FutureExt;
 use http::Request;
 use neap_bucket::{CallHook, CallPhase, FaultyStore, Operation, StoreCall, StoreFaults};
-use neap_points::{TableChange, fold, survivors};
+use neap_points::{TableChange, apply_deletes, fold};
 use serde_json::json;
 
 use super::stage::{HttpReply, WriteInstance, WriteTestBed};
@@ -61,7 +61,7 @@ impl WriteTestBed {
             let deletes = deletes.filter(|delete| delete.table == table.id());
             history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
         }
-        let left = survivors(history).unwrap();
+        let left = apply_deletes(history).unwrap();
         let folded = fold(&table.tag_names(), &table.arrow_schema(), &left).unwrap();
         let times = folded.column_by_name("time").unwrap();
         let times = times.as_primitive::<TimestampNanosecondType>().values();

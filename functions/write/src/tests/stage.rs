@@ -97,7 +97,7 @@ impl WriteTestBed {
 
     /// Returns an instance configured as the only one on the store, which acknowledges drops without waiting.
     pub(super) fn sole_instance(&self) -> WriteInstance {
-        let catalog = |catalog: Catalog| catalog.of_sole_process(true);
+        let catalog = |catalog: Catalog| catalog.with_sole_process(true);
         self.build(self.store(), WriteSettings::default(), catalog)
     }
 

@@ -173,7 +173,7 @@ async fn an_unavailable_store_is_503_and_stores_nothing() {
 }
 
 /// Returns a store whose puts of segments take effect but never return while the switch is on.
-fn forgetful(stage: &WriteTestBed, switch: &FaultSwitch) -> Arc<FaultyStore> {
+fn store_with_lost_responses(stage: &WriteTestBed, switch: &FaultSwitch) -> Arc<FaultyStore> {
     let switch = switch.clone();
     let hook: CallHook = Arc::new(move |call: &StoreCall| {
         let is_put = call.operation == Operation::Put && call.key.starts_with("tail/");
@@ -193,7 +193,10 @@ fn forgetful(stage: &WriteTestBed, switch: &FaultSwitch) -> Arc<FaultyStore> {
 #[tokio::test(start_paused = true)]
 async fn a_503_after_a_stamp_was_taken_carries_the_stamp() {
     let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
-    let instance = stage.instance_on(forgetful(&stage, &switch), WriteSettings::default());
+    let instance = stage.instance_on(
+        store_with_lost_responses(&stage, &switch),
+        WriteSettings::default(),
+    );
     instance.write("d", "m v=1 1").await;
     switch.set(true);
     for path in [
@@ -251,7 +254,10 @@ async fn catalogs_are_revalidated_when_a_write_waited_too_long() {
 #[tokio::test(start_paused = true)]
 async fn a_write_with_no_sync_is_answered_before_it_is_stored() {
     let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
-    let instance = stage.instance_on(forgetful(&stage, &switch), WriteSettings::default());
+    let instance = stage.instance_on(
+        store_with_lost_responses(&stage, &switch),
+        WriteSettings::default(),
+    );
     instance.write("d", "m v=1i 1").await;
     switch.set(true);
     let path = "/api/v3/write_lp?db=d&no_sync=true";
@@ -289,7 +295,7 @@ async fn too_many_bytes_in_flight_are_503() {
         max_bytes_in_flight: 4096,
         ..WriteSettings::default()
     };
-    let instance = stage.instance_on(forgetful(&stage, &switch), settings);
+    let instance = stage.instance_on(store_with_lost_responses(&stage, &switch), settings);
     instance.write("d", "m v=1 1").await;
     switch.set(true);
     let body = "m v=1 1\n".repeat(300);

@@ -21,7 +21,7 @@ const TOKEN: &str = "/api/v3/configure/token";
 
 /// Returns the routes with a caller who has all permissions.
 fn routes(stage: &WriteTestBed) -> Router {
-    router(stage.instance().service).layer(Extension(Caller::anyone()))
+    router(stage.instance().service).layer(Extension(Caller::unrestricted()))
 }
 
 async fn send(routes: &Router, method: &str, path: &str, body: Option<Value>) -> (u16, String) {

@@ -25,7 +25,7 @@ fn routes(limits: RequestLimits, metrics: &Metrics) -> Router {
     let routes = Router::new()
         .route("/", get(async move || Body::from_stream(never())))
         .route("/", post(echo));
-    limited(routes, limits, metrics, &World::system())
+    limit_concurrency(routes, limits, metrics, &World::system())
 }
 
 fn request(method: &str, body: Body) -> Request {

@@ -85,7 +85,7 @@ async fn a_response_without_window_updates_is_aborted_while_others_continue() {
     let endless = endless.await.unwrap();
     assert_eq!(serving.stats.requests.count(), 1);
     // The client does not read the response.
-    serving.stats.requests.nobody().await;
+    serving.stats.requests.wait_until_zero().await;
     assert!(serving.stats.traffic.stalled.load(Ordering::Relaxed) >= 1);
     let other = client.send_request(request("/").body(Empty::new()).unwrap());
     let other = other.await.unwrap().into_body().collect().await.unwrap();
@@ -100,6 +100,6 @@ async fn an_idle_connection_is_closed() {
     let answer = client.send_request(request("/").body(Empty::new()).unwrap());
     answer.await.unwrap().into_body().collect().await.unwrap();
     ended.await.unwrap();
-    serving.stats.open.nobody().await;
+    serving.stats.open.wait_until_zero().await;
     assert_eq!(serving.stats.taken.load(Ordering::Relaxed), 1);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use neap_catalog::{ANY_AGE, ErrorBehavior, HardDelete, NewTrigger, TokenId, TriggerSpecification};
 
-use self::requests::{AccessCase, configuring, processing, querying, the_rest, writing};
+use self::requests::{AccessCase, configuring, processing, querying, remaining, writing};
 use super::ServerUnderTest;
 
 const SERVE: [&str; 2] = ["--object-store", "memory"];
@@ -176,7 +176,7 @@ async fn plugin_requests_follow_the_access_rules() {
 
 #[tokio::test]
 async fn other_requests_follow_the_access_rules() {
-    check(the_rest()).await;
+    check(remaining()).await;
 }
 
 #[tokio::test]

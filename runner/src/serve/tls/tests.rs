@@ -106,19 +106,19 @@ async fn new_connections_get_a_renewed_certificate_and_open_ones_continue() {
     let (second, certificate, key) = pair();
     // A half-finished renewal, and garbage: the old pair stays in use.
     fs::write(&folder.files.certificates, &certificate).unwrap();
-    let seen = tls.look(None);
+    let seen = tls.reload(None);
     assert!(connect(address, &first, &[&TLS13]).await.is_ok());
     folder.write("garbage", "garbage");
-    let seen = tls.look(seen);
+    let seen = tls.reload(seen);
     assert!(connect(address, &first, &[&TLS13]).await.is_ok());
     fs::remove_file(&folder.files.key).unwrap();
-    let seen = tls.look(seen);
+    let seen = tls.reload(seen);
     assert!(seen.is_none());
     assert!(connect(address, &first, &[&TLS13]).await.is_ok());
 
     folder.write(&certificate, &key);
-    let seen = tls.look(seen);
-    assert!(tls.look(seen).is_some());
+    let seen = tls.reload(seen);
+    assert!(tls.reload(seen).is_some());
     let mut new = connect(address, &second, &[&TLS13]).await.unwrap();
     assert!(answer(&mut new).await.ends_with("hello"));
     assert!(connect(address, &first, &[&TLS13]).await.is_err());

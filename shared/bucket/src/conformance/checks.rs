@@ -66,7 +66,7 @@ impl<'a> ConformanceSuite<'a> {
         Key::Probe(self.run, name.into()).to_string()
     }
 
-    fn noted<T>(
+    fn record_date<T>(
         &self,
         operation: Operation,
         answer: Result<StoreResponse<T>, StoreError>,
@@ -84,7 +84,7 @@ impl<'a> ConformanceSuite<'a> {
 
     async fn get(&self, key: &str, options: GetOptions) -> CheckResult<Get> {
         let answer = self.store.get(key, options).await;
-        Ok(self.noted(Operation::Get, answer)?.value)
+        Ok(self.record_date(Operation::Get, answer)?.value)
     }
 
     async fn read(&self, key: &str) -> CheckResult<Object> {
@@ -96,7 +96,7 @@ impl<'a> ConformanceSuite<'a> {
 
     async fn put(&self, key: &str, body: impl Into<Bytes>, mode: PutMode) -> CheckResult<Put> {
         let answer = self.store.put(key, body.into(), mode).await;
-        Ok(self.noted(Operation::Put, answer)?.value)
+        Ok(self.record_date(Operation::Put, answer)?.value)
     }
 
     /// Puts an object without a concurrent writer, so that the put must succeed.
@@ -119,7 +119,7 @@ impl<'a> ConformanceSuite<'a> {
             page_token,
         };
         let answer = self.store.list(request).await;
-        Ok(self.noted(Operation::List, answer)?.value)
+        Ok(self.record_date(Operation::List, answer)?.value)
     }
 
     /// Reads all pages of a listing. Fails if the listing has more than [`PAGED_KEYS`] + 1 pages.
@@ -140,7 +140,7 @@ impl<'a> ConformanceSuite<'a> {
     async fn delete(&self, keys: &[String]) -> CheckResult {
         for keys in keys.chunks(MAX_DELETE_KEYS) {
             let answer = self.store.delete(keys).await;
-            self.noted(Operation::Delete, answer)?;
+            self.record_date(Operation::Delete, answer)?;
         }
         Ok(())
     }
@@ -412,7 +412,7 @@ impl<'a> ConformanceSuite<'a> {
     pub(super) async fn modification_times(&self) -> CheckResult {
         let key = self.key("times/one");
         let answer = self.store.put(&key, Bytes::new(), PutMode::Create).await;
-        let put = self.noted(Operation::Put, answer)?.date;
+        let put = self.record_date(Operation::Put, answer)?.date;
         let read = self.read(&key).await?.last_modified;
         let listed = self.list(&self.key("times/"), None).await?;
         let listed = listed.first().map(|entry| entry.last_modified);

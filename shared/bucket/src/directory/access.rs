@@ -109,7 +109,7 @@ impl ExposedDirectory {
     }
 
     /// The mode argument of `chmod -R` that removes the excess access.
-    pub fn remedy(self) -> &'static str {
+    pub fn chmod_mode(self) -> &'static str {
         match self.access {
             DirectoryAccess::Owner => "go=",
             DirectoryAccess::GroupRead => "g-w,o=",

@@ -140,7 +140,7 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes files that were last modified before `limit`: those that killed processes left behind.
+/// Removes files that were last modified before `first_answer_limit`: those that killed processes left behind.
 pub(super) fn remove_older(directory: &Path, limit: StoreTime) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

@@ -121,17 +121,17 @@ pub(super) struct DirectoryLockGuard {
 impl DirectoryLockGuard {
     /// Returns the store's time, for an answer.
     pub(super) fn now(&self) -> io::Result<StoreTime> {
-        self.give_out(Duration::ZERO)
+        self.issue_time(Duration::ZERO)
     }
 
     /// Returns a time later than any that was issued before, for an object.
     pub(super) fn next(&self) -> io::Result<StoreTime> {
-        self.give_out(Duration::from_micros(1))
+        self.issue_time(Duration::from_micros(1))
     }
 
     /// Issues the wall time. If the wall clock was set back, issues the newest time issued before, advanced at the rate
     /// of the monotonic clock.
-    fn give_out(&self, step: Duration) -> io::Result<StoreTime> {
+    fn issue_time(&self, step: Duration) -> io::Result<StoreTime> {
         let LockFile {
             file,
             world,

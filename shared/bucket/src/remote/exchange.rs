@@ -18,7 +18,7 @@ tokio::task_local! {
 }
 
 /// Runs a call with its own exchange.
-pub(super) async fn watched<T>(call: impl Future<Output = T>) -> (T, HttpExchange) {
+pub(super) async fn with_exchange<T>(call: impl Future<Output = T>) -> (T, HttpExchange) {
     let watched = async {
         let outcome = call.await;
         (outcome, EXCHANGE.with(RefCell::take))
@@ -40,19 +40,19 @@ pub(super) struct HttpExchange {
 }
 
 /// Whether the current code runs within a call and no request of the call has timed out after the short first wait.
-pub(super) fn may_wait_briefly() -> bool {
+pub(super) fn may_use_short_wait() -> bool {
     let waited = EXCHANGE.try_with(|exchange| exchange.borrow().waited);
     waited.is_ok_and(|waited| !waited)
 }
 
 /// Whether a request of the current call timed out after the short first wait.
-pub(super) fn has_waited() -> bool {
+pub(super) fn had_short_timeout() -> bool {
     let waited = EXCHANGE.try_with(|exchange| exchange.borrow().waited);
     waited.unwrap_or_default()
 }
 
 /// Records that a request of the current call timed out after the short first wait.
-pub(super) fn waited() {
+pub(super) fn record_short_timeout() {
     EXCHANGE
         .try_with(|exchange| exchange.borrow_mut().waited = true)
         .unwrap_or_default();

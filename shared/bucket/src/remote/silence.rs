@@ -64,7 +64,7 @@ impl ConnectionHealth {
 
     /// Returns the short wait for the head of the answer to a request with `body_bytes` bytes; `None` for the full time
     /// limit.
-    fn limit(&self, body_bytes: usize, now: u64) -> Option<Duration> {
+    fn first_answer_limit(&self, body_bytes: usize, now: u64) -> Option<Duration> {
         let order = Ordering::Relaxed;
         let heard = self.heard.load(order);
         // Before the first answer there is no connection that could have died.
@@ -74,12 +74,12 @@ impl ConnectionHealth {
         }
         let is_in_doubt =
             now < self.in_doubt_until.load(order) && now >= self.slow_until.load(order);
-        let is_short = is_in_doubt && body_bytes <= SMALL_BYTES && exchange::may_wait_briefly();
+        let is_short = is_in_doubt && body_bytes <= SMALL_BYTES && exchange::may_use_short_wait();
         self.first_answer.filter(|_| is_short)
     }
 
     /// Records that the answer to a request sent at `asked` arrived at `now`.
-    fn hear(&self, asked: u64, now: u64) {
+    fn record_answer(&self, asked: u64, now: u64) {
         self.heard.fetch_max(now, Ordering::Relaxed);
         let took = now.saturating_sub(asked);
         if self.first_answer.is_some_and(|first| took > millis(first)) {
@@ -89,7 +89,7 @@ impl ConnectionHealth {
     }
 
     /// Discards the pooled connections, unless they were already discarded since the client was created.
-    fn give_up(&self, made_after: u64) {
+    fn discard_connections(&self, made_after: u64) {
         let next = made_after.wrapping_add(1);
         let order = Ordering::Relaxed;
         let changed = self
@@ -139,7 +139,7 @@ struct ReconnectingService {
 
 impl ReconnectingService {
     /// Returns the client. Creates a new one if its connections were discarded.
-    fn made(&self) -> PooledClient {
+    fn client(&self) -> PooledClient {
         let after = self.silence.given_up.load(Ordering::Relaxed);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.after != after {
@@ -159,16 +159,18 @@ impl HttpService for ReconnectingService {
         reason = "the HTTP client's time limits are by the runtime's clock, too"
     )]
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let made = self.made();
+        let made = self.client();
         let asked = now();
-        let limit = self.silence.limit(request.body().content_length(), asked);
+        let limit = self
+            .silence
+            .first_answer_limit(request.body().content_length(), asked);
         let execute = made.client.execute(request);
         let answer = match limit {
             None => execute.await,
             Some(limit) => {
                 let answer = tokio::time::timeout(limit, execute).await;
                 answer.unwrap_or_else(|_| {
-                    exchange::waited();
+                    exchange::record_short_timeout();
                     Err(HttpError::new(
                         HttpErrorKind::Timeout,
                         FirstAnswerTimeout(limit),
@@ -177,9 +179,9 @@ impl HttpService for ReconnectingService {
             }
         };
         match &answer {
-            Ok(_) => self.silence.hear(asked, now()),
+            Ok(_) => self.silence.record_answer(asked, now()),
             Err(error) if error.kind() == HttpErrorKind::Timeout => {
-                self.silence.give_up(made.after)
+                self.silence.discard_connections(made.after)
             }
             Err(_) => {}
         }

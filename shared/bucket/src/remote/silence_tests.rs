@@ -229,15 +229,20 @@ fn only_calls_that_are_retried_have_a_short_wait() {
 async fn only_the_first_wait_of_a_call_is_short_and_only_for_small_requests() {
     let short = Some(Duration::from_secs(3));
     let silence = ConnectionHealth::new(short, Duration::from_secs(2));
-    silence.hear(1_000, 1_000);
+    silence.record_answer(1_000, 1_000);
     let limits = async {
-        let first = [0, SMALL_BYTES, SMALL_BYTES + 1].map(|bytes| silence.limit(bytes, 3_000));
-        exchange::waited();
-        (first, silence.limit(0, 3_000))
+        let first =
+            [0, SMALL_BYTES, SMALL_BYTES + 1].map(|bytes| silence.first_answer_limit(bytes, 3_000));
+        exchange::record_short_timeout();
+        (first, silence.first_answer_limit(0, 3_000))
     };
-    let (limits, _) = exchange::watched(limits).await;
+    let (limits, _) = exchange::with_exchange(limits).await;
     assert_eq!(limits, ([short, short, None], None));
-    assert_eq!(silence.limit(0, 3_000), None, "outside of a call");
+    assert_eq!(
+        silence.first_answer_limit(0, 3_000),
+        None,
+        "outside of a call"
+    );
 }
 
 #[tokio::test]
@@ -245,16 +250,36 @@ async fn a_wait_is_short_only_while_a_connection_may_have_died_and_the_store_is_
     let short = Some(Duration::from_secs(3));
     let silence = ConnectionHealth::new(short, Duration::from_secs(2));
     let limits = async {
-        assert_eq!(silence.limit(0, 10_000), None, "nothing was heard yet");
-        silence.hear(10_000, 11_000);
-        assert_eq!(silence.limit(0, 12_999), None, "heard just now");
-        assert_eq!(silence.limit(0, 13_000), short);
-        silence.hear(13_000, 13_100);
-        assert_eq!(silence.limit(0, 13_200), short, "others may be dead");
-        assert_eq!(silence.limit(0, 28_000), short, "nothing was heard again");
-        silence.hear(28_000, 31_001);
-        assert_eq!(silence.limit(0, 40_000), None, "it is slow");
-        assert_eq!(silence.limit(0, 91_001), short, "it may have been");
+        assert_eq!(
+            silence.first_answer_limit(0, 10_000),
+            None,
+            "nothing was heard yet"
+        );
+        silence.record_answer(10_000, 11_000);
+        assert_eq!(
+            silence.first_answer_limit(0, 12_999),
+            None,
+            "heard just now"
+        );
+        assert_eq!(silence.first_answer_limit(0, 13_000), short);
+        silence.record_answer(13_000, 13_100);
+        assert_eq!(
+            silence.first_answer_limit(0, 13_200),
+            short,
+            "others may be dead"
+        );
+        assert_eq!(
+            silence.first_answer_limit(0, 28_000),
+            short,
+            "nothing was heard again"
+        );
+        silence.record_answer(28_000, 31_001);
+        assert_eq!(silence.first_answer_limit(0, 40_000), None, "it is slow");
+        assert_eq!(
+            silence.first_answer_limit(0, 91_001),
+            short,
+            "it may have been"
+        );
     };
-    exchange::watched(limits).await;
+    exchange::with_exchange(limits).await;
 }

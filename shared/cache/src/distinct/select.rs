@@ -6,7 +6,7 @@ use super::merge::union;
 use crate::{
     CacheError, DistinctCacheShape, DistinctValues, KeyFilter,
     filter::code_sets,
-    narrow::{LayerSelection, narrow},
+    narrow::{LayerSelection, select_rows},
 };
 
 /// A query of a distinct value cache: its combinations and columns.
@@ -36,24 +36,24 @@ impl DistinctValues {
         wanted: &DistinctCacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
         let Some(newer) = newer.filter(|newer| !newer.is_empty()) else {
-            let kept = self.narrowed(shape, wanted.filters)?;
-            return self.picked(&kept, wanted);
+            let kept = self.filtered_rows(shape, wanted.filters)?;
+            return self.project_fresh(&kept, wanted);
         };
         let has_room = self.len() + newer.len() <= shape.max_cardinality();
         let filters = if has_room { wanted.filters } else { &[] };
-        let older_rows = self.narrowed(shape, filters)?;
-        let newer_rows = newer.narrowed(shape, filters)?;
+        let older_rows = self.filtered_rows(shape, filters)?;
+        let newer_rows = newer.filtered_rows(shape, filters)?;
         if has_room && newer_rows.is_empty() {
-            return self.picked(&older_rows, wanted);
+            return self.project_fresh(&older_rows, wanted);
         }
         let union = union((self, &older_rows), (newer, &newer_rows))?;
         let merged = Self::newest(shape, union, wanted.from)?;
-        let kept = merged.narrowed(shape, wanted.filters)?;
-        merged.picked(&kept, wanted)
+        let kept = merged.filtered_rows(shape, wanted.filters)?;
+        merged.project_fresh(&kept, wanted)
     }
 
     /// Returns the combinations that pass the filters.
-    fn narrowed(
+    fn filtered_rows(
         &self,
         shape: &DistinctCacheShape,
         filters: &[KeyFilter],
@@ -64,10 +64,10 @@ impl DistinctValues {
         let columns = self.columns()?;
         let values: Vec<_> = columns.iter().map(|column| column.values()).collect();
         let sets = code_sets(shape.columns(), &values, filters)?;
-        Ok(narrow(&columns, &sets, self.len()))
+        Ok(select_rows(&columns, &sets, self.len()))
     }
 
-    fn picked(
+    fn project_fresh(
         &self,
         kept: &LayerSelection,
         wanted: &DistinctCacheQuery<'_>,

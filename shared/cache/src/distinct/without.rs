@@ -6,7 +6,7 @@ use super::values::ValueCombinations;
 use crate::{
     CacheError, DistinctCacheShape, DistinctValues,
     codes::TagColumn,
-    coverage::{DeleteCoverage, KnownTagValue, coverage, meeting},
+    coverage::{DeleteCoverage, KnownTagValue, coverage, overlapping_conditions},
 };
 
 impl DistinctValues {
@@ -27,7 +27,7 @@ impl DistinctValues {
         let from = before.map_or(self.complete_from(), |before| {
             before.max(self.complete_from())
         });
-        let deletes = meeting(deletes, (from, i64::MAX));
+        let deletes = overlapping_conditions(deletes, (from, i64::MAX));
         let seen = self.seen()?;
         if deletes.is_empty() && seen.iter().all(|seen| *seen >= from) {
             return Ok(self.with_complete_from(from));

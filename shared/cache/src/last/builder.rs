@@ -4,7 +4,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, new_empty_array};
 use arrow_select::interleave::interleave;
-use neap_points::{SeriesIndex, conform, times};
+use neap_points::{SeriesIndex, conform_to_schema, times};
 
 use super::{
     ring::{InsertOutcome, NewestEntries},
@@ -100,7 +100,7 @@ impl LastRowsBuilder {
             return Ok(());
         }
         check_rows(self.next_row as usize + batch.num_rows())?;
-        let rows = conform(&batch, self.shape.schema())?;
+        let rows = conform_to_schema(&batch, self.shape.schema())?;
         let mut keys = std::mem::take(&mut self.scratch);
         keys.clear();
         self.keys.resolve(&rows, &mut keys)?;
@@ -109,7 +109,7 @@ impl LastRowsBuilder {
             first_row: self.next_row,
             rows: rows.project(&self.kept)?,
         });
-        let candidates = self.take_in(&keys)?;
+        let candidates = self.insert_rows(&keys)?;
         let survivors = self.renumber(&keys, candidates);
         self.scratch = keys;
         self.keep(survivors)?;
@@ -120,7 +120,7 @@ impl LastRowsBuilder {
     }
 
     /// Inserts the rows of the last chunk into the rings. Returns the indexes of the rows that were inserted.
-    fn take_in(&mut self, keys: &[u32]) -> Result<Vec<u32>, CacheError> {
+    fn insert_rows(&mut self, keys: &[u32]) -> Result<Vec<u32>, CacheError> {
         let Self {
             shape,
             rings,
@@ -188,7 +188,7 @@ impl LastRowsBuilder {
         };
         let places = survivors.into_iter().map(|row| (0, row as usize));
         let places: Vec<(usize, usize)> = places.collect();
-        let left = self.gathered(std::slice::from_ref(&chunk), &places)?;
+        let left = self.gather_columns(std::slice::from_ref(&chunk), &places)?;
         chunk.rows = RecordBatch::try_new(chunk.rows.schema(), left)?;
         self.next_row += u32::try_from(chunk.rows.num_rows()).unwrap_or(u32::MAX);
         self.chunk_bytes += chunk.rows.get_array_memory_size();
@@ -203,7 +203,7 @@ impl LastRowsBuilder {
             let next = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             rows.push(std::mem::replace(&mut entry.row, next));
         }
-        let left = self.gathered(&self.chunks, &self.places(&rows))?;
+        let left = self.gather_columns(&self.chunks, &self.places(&rows))?;
         let schema = Arc::new(self.shape.schema().project(&self.kept)?);
         let rows = RecordBatch::try_new(schema, left)?;
         self.next_row = u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
@@ -238,7 +238,7 @@ impl LastRowsBuilder {
             rows.extend(entries.iter().rev().map(|entry| entry.row));
         }
         let mut kept = self
-            .gathered(&self.chunks, &self.places(&rows))?
+            .gather_columns(&self.chunks, &self.places(&rows))?
             .into_iter();
         let columns = (0..self.shape.schema().fields().len()).map(|column| {
             let key = self
@@ -282,7 +282,7 @@ impl LastRowsBuilder {
     }
 
     /// Builds the kept columns of rows, by their chunks and indexes. The dictionaries are sorted.
-    fn gathered(
+    fn gather_columns(
         &self,
         chunks: &[RowChunk],
         places: &[(usize, usize)],

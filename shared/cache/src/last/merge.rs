@@ -32,7 +32,7 @@ impl LastRows {
         if self.num_rows() == 0 {
             return newer.without(shape, &[], Some(from));
         }
-        let (base, newer) = (self.fitted(shape)?, newer.fitted(shape)?);
+        let (base, newer) = (self.conform_to(shape)?, newer.conform_to(shape)?);
         check_rows(base.num_rows() + newer.num_rows())?;
         let all = LayerSelection::all(base.num_rows());
         let all_newer = LayerSelection::all(newer.num_rows());

@@ -6,7 +6,7 @@ use super::merge::LayerMerge;
 use crate::{
     CacheError, KeyFilter, LastCacheShape, LastRows,
     filter::code_sets,
-    narrow::{LayerSelection, narrow},
+    narrow::{LayerSelection, select_rows},
 };
 
 /// A query of a last value cache: its rows and columns.
@@ -38,18 +38,18 @@ impl LastRows {
         newer: Option<&Self>,
         wanted: &LastCacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
-        let base = self.fitted(shape)?;
-        let kept = base.narrowed(shape, wanted.filters)?;
+        let base = self.conform_to(shape)?;
+        let kept = base.filtered_rows(shape, wanted.filters)?;
         let Some(newer) = newer else {
-            return base.picked(shape, &kept, wanted);
+            return base.project_newest(shape, &kept, wanted);
         };
-        let newer = newer.fitted(shape)?;
-        let kept_newer = newer.narrowed(shape, wanted.filters)?;
+        let newer = newer.conform_to(shape)?;
+        let kept_newer = newer.filtered_rows(shape, wanted.filters)?;
         if kept_newer.is_empty() {
-            return base.picked(shape, &kept, wanted);
+            return base.project_newest(shape, &kept, wanted);
         }
         if kept.is_empty() {
-            return newer.picked(shape, &kept_newer, wanted);
+            return newer.project_newest(shape, &kept_newer, wanted);
         }
         let merge = LayerMerge::of(shape, (&base, &kept), (&newer, &kept_newer))?;
         let pairs = merge.pairs(wanted.count.min(shape.count()), wanted.from);
@@ -57,7 +57,7 @@ impl LastRows {
     }
 
     /// Returns the rows whose keys pass the filters: all rows of a key, or none.
-    fn narrowed(
+    fn filtered_rows(
         &self,
         shape: &LastCacheShape,
         filters: &[KeyFilter],
@@ -68,11 +68,11 @@ impl LastRows {
         let columns = self.key_columns(shape)?;
         let values: Vec<_> = columns.iter().map(|column| column.values()).collect();
         let sets = code_sets(shape.keys(), &values, filters)?;
-        Ok(narrow(&columns, &sets, self.num_rows()))
+        Ok(select_rows(&columns, &sets, self.num_rows()))
     }
 
     /// Returns the newest rows of each selected key.
-    fn picked(
+    fn project_newest(
         &self,
         shape: &LastCacheShape,
         kept: &LayerSelection,

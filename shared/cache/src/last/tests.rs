@@ -177,7 +177,7 @@ proptest! {
             let next = match &base {
                 None => scanned(),
                 Some(base) => {
-                    let base = base.fitted(&shape).unwrap();
+                    let base = base.conform_to(&shape).unwrap();
                     match base.without(&shape, &deletes(portion), Some(portion.from)) {
                         Ok(base) => {
                             let rows = index.rows(&tail, &[], portion.from).unwrap();

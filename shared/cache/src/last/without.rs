@@ -10,7 +10,7 @@ use neap_row_delete::Condition;
 use crate::{
     CacheError, LastCacheShape, LastRows,
     codes::{TagColumn, tag_array},
-    coverage::{DeleteCoverage, KnownTagValue, coverage, meeting},
+    coverage::{DeleteCoverage, KnownTagValue, coverage, overlapping_conditions},
 };
 
 impl LastRows {
@@ -26,14 +26,14 @@ impl LastRows {
         deletes: &[&Condition],
         before: Option<i64>,
     ) -> Result<Self, CacheError> {
-        let fitted = self.fitted(shape)?;
+        let fitted = self.conform_to(shape)?;
         let from = before.map_or(fitted.complete_from(), |before| {
             before.max(fitted.complete_from())
         });
         let Some((first, last)) = fitted.time_range() else {
             return Ok(fitted.with(fitted.batch().clone(), from));
         };
-        let deletes = meeting(deletes, (first, last));
+        let deletes = overlapping_conditions(deletes, (first, last));
         let mut gone: Option<BooleanBuffer> = None;
         for delete in &deletes {
             let mask = delete.mask(fitted.batch())?;

@@ -117,7 +117,7 @@ impl UnsavedLines {
     }
 
     /// Ends a save. If it failed, its lines wait again.
-    pub(super) fn settle(&mut self, is_saved: bool) {
+    pub(super) fn finish_save(&mut self, is_saved: bool) {
         let Some(lines) = self.saving.take().filter(|_| !is_saved) else {
             return;
         };

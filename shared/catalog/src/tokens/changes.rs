@@ -97,8 +97,10 @@ impl Catalog {
         let entry = self
             .change_root(|root| {
                 let now = self.now()?;
-                require_admin(&root.granted_to(by, now)?.permissions)?;
-                let replaced = root.tokens.replace_operator(hash.clone(), now, noted(by));
+                require_admin(&root.permissions_of(by, now)?.permissions)?;
+                let replaced = root
+                    .tokens
+                    .replace_operator(hash.clone(), now, recorded_actor(by));
                 let entry = replaced.ok_or_else(|| not_found(OPERATOR_TOKEN_NAME))?;
                 root.note(now, "regenerate token", OPERATOR_TOKEN_NAME, None);
                 Ok((true, entry))
@@ -156,7 +158,7 @@ impl Catalog {
         let (id, entry) = self
             .change_root(|root| {
                 let now = self.now()?;
-                let own = root.granted_to(new.by, now)?;
+                let own = root.permissions_of(new.by, now)?;
                 let permissions = permissions(root)?;
                 let may = own.permissions.allow_tokens(TokenAction::Create);
                 if !may || !own.permissions.cover(&permissions) {
@@ -167,7 +169,7 @@ impl Catalog {
                 let shown = permissions.named(root);
                 let entry = TokenEntry {
                     expiry,
-                    created_by: noted(new.by),
+                    created_by: recorded_actor(new.by),
                     ..entry(new.name, hash.clone(), permissions, now)
                 };
                 let id = root.tokens.add(entry.clone())?;
@@ -187,7 +189,7 @@ impl Catalog {
     pub async fn delete_token(&self, name: &str, by: Option<TokenId>) -> Result<(), CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
-            let own = root.granted_to(by, now)?;
+            let own = root.permissions_of(by, now)?;
             if !own.permissions.allow_tokens(TokenAction::Delete) {
                 return Err(CatalogError::Forbidden);
             }
@@ -234,7 +236,7 @@ impl CallerPermissions {
 
 impl RootCatalog {
     /// Returns the permissions of a token in this value of the catalog; without a token, those of an administrator.
-    fn granted_to(
+    fn permissions_of(
         &self,
         token: Option<TokenId>,
         now: StoreTime,
@@ -263,7 +265,7 @@ fn require_admin(permissions: &Permissions) -> Result<(), CatalogError> {
 }
 
 /// Returns the token to record as author of a change: as in InfluxDB 3, the operator token is not recorded.
-fn noted(by: Option<TokenId>) -> Option<TokenId> {
+fn recorded_actor(by: Option<TokenId>) -> Option<TokenId> {
     by.filter(|id| *id != TokenId::OPERATOR)
 }
 

@@ -15,7 +15,7 @@ impl FsckFixture {
 
     /// Quarantines an object after a dry run, which must change nothing. Returns the loss; a repetition returns the
     /// same.
-    async fn lose(&self, part: &str) -> String {
+    async fn quarantine_and_describe(&self, part: &str) -> String {
         let version = self.manifest().await.version;
         let shown = self.quarantine(part, false).await.unwrap();
         assert_eq!(self.manifest().await.version, version);
@@ -59,7 +59,7 @@ async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_quarantined()
         insta::allow_duplicates! {
             insta::assert_snapshot!(found, @r#"error    <tail> ("db"."cpu"): 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z can't be read: their checksum does not match"#);
         }
-        let lost = stage.lose(&key.to_string()).await;
+        let lost = stage.quarantine_and_describe(&key.to_string()).await;
         insta::allow_duplicates! {
             insta::assert_snapshot!(lost, @r#"quarantined <object> ("db"): lost are 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
         }
@@ -85,7 +85,7 @@ async fn damage_skipped_by_a_flush_is_an_error_until_it_is_quarantined() {
     let report = stage.quick().await;
     assert_eq!(report.errors, 1);
     insta::assert_snapshot!(lines(&report), @r#"error    <tail> ("db"."cpu"): 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z can't be read, and a flush has passed them"#);
-    stage.lose(&key.to_string()).await;
+    stage.quarantine_and_describe(&key.to_string()).await;
     assert!(stage.full().await.clean);
 }
 
@@ -97,7 +97,7 @@ async fn a_segment_with_a_damaged_header_is_quarantined_as_a_whole() {
     // A byte of the checksum in the envelope.
     stage.flip_bit(&key, 25).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <tail> ("db"): its checksum does not match; by its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
-    let lost = stage.lose(&key.to_string()).await;
+    let lost = stage.quarantine_and_describe(&key.to_string()).await;
     insta::assert_snapshot!(lost, @r#"quarantined <object> ("db"): lost are all that it held, by its damaged header 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
     assert!(stage.quick().await.clean);
     stage.flush().await;
@@ -116,7 +116,7 @@ async fn a_segment_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not(
     let error = stage.quarantine(&key.to_string(), true).await;
     assert!(matches!(error, Err(FsckError::Aborted(_))), "{error:?}");
     stage.flip_bit(&key, 50).await;
-    stage.lose(&key.to_string()).await;
+    stage.quarantine_and_describe(&key.to_string()).await;
     assert!(stage.quick().await.clean);
 }
 
@@ -190,7 +190,9 @@ async fn a_damaged_page_is_quarantined_and_its_objects_are_not_condemned() {
         .await;
     let error = stage.quick().await;
     assert!(!error.clean);
-    let lost = stage.lose(&format!("{key}@{}", page.offset)).await;
+    let lost = stage
+        .quarantine_and_describe(&format!("{key}@{}", page.offset))
+        .await;
     let rows = format!("lost are {} rows of table \"cpu\" from ", page.rows);
     assert!(lost.contains(&rows), "{lost}");
     stage.advance(std::time::Duration::from_secs(48 * 3600));

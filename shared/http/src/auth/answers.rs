@@ -27,12 +27,12 @@ pub(super) fn forbidden() -> ApiError {
 }
 
 /// The token endpoints are disabled, because the server was started without authentication.
-pub(super) fn disabled() -> ApiError {
+pub(super) fn tokens_disabled() -> ApiError {
     ApiError::text(Kind::NotAllowed, "endpoint disabled, started without auth")
 }
 
 /// The store did not return the tokens in time.
-pub(super) fn unanswered() -> ApiError {
+pub(super) fn store_timeout() -> ApiError {
     let error = ApiError::text(Kind::Unavailable, "the store does not answer");
     error.retry_after(Some(Duration::from_secs(1)))
 }

@@ -122,12 +122,17 @@ impl AttemptLimit {
     }
 
     /// Returns whether this address has presented this wrong token before.
-    pub(super) fn is_known(&self, address: Option<IpAddr>, hash: &TokenHash) -> bool {
+    pub(super) fn is_repeated(&self, address: Option<IpAddr>, hash: &TokenHash) -> bool {
         self.table().of(address).wrong.contains(hash)
     }
 
     /// Records a wrong token.
-    pub(super) fn note_wrong(&self, address: Option<IpAddr>, hash: &TokenHash, now: Duration) {
+    pub(super) fn record_wrong_token(
+        &self,
+        address: Option<IpAddr>,
+        hash: &TokenHash,
+        now: Duration,
+    ) {
         let mut table = self.table();
         let known = table.of(address);
         if known.wrong.contains(hash) {
@@ -141,12 +146,12 @@ impl AttemptLimit {
     }
 
     /// Records an attempt without a token.
-    pub(super) fn note(&self, address: Option<IpAddr>, now: Duration) {
+    pub(super) fn record_attempt(&self, address: Option<IpAddr>, now: Duration) {
         self.table().of(address).taken.take(self.rate, now);
     }
 
     /// Takes a permit for a lookup in the store, or returns the time until one is available.
-    pub(super) fn look_up(&self, now: Duration) -> Result<(), Duration> {
+    pub(super) fn take_lookup_permit(&self, now: Duration) -> Result<(), Duration> {
         let lookups = &mut self.table().lookups;
         match lookups.wait(LOOKUPS, now) {
             Some(wait) => Err(wait),
@@ -182,12 +187,12 @@ mod tests {
         let (one, other) = ("192.0.2.1", "192.0.2.2");
         for number in 0..3 {
             assert!(may_try(&attempts, one, SECOND));
-            attempts.note_wrong(address(one), &hash(number), SECOND);
+            attempts.record_wrong_token(address(one), &hash(number), SECOND);
         }
         assert_eq!(attempts.wait(address(one), SECOND), Some(SECOND));
         assert!(may_try(&attempts, other, SECOND));
         assert!(may_try(&attempts, one, 2 * SECOND));
-        attempts.note_wrong(address(one), &hash(3), 2 * SECOND);
+        attempts.record_wrong_token(address(one), &hash(3), 2 * SECOND);
         assert!(!may_try(&attempts, one, 2 * SECOND));
         assert!(may_try(&attempts, one, 60 * SECOND));
     }
@@ -197,10 +202,10 @@ mod tests {
         let attempts = AttemptLimit::new(2, SECOND);
         let from = address("192.0.2.1");
         for _ in 0..100 {
-            attempts.note_wrong(from, &hash(1), SECOND);
+            attempts.record_wrong_token(from, &hash(1), SECOND);
         }
-        assert!(attempts.is_known(from, &hash(1)));
-        assert!(!attempts.is_known(from, &hash(2)));
+        assert!(attempts.is_repeated(from, &hash(1)));
+        assert!(!attempts.is_repeated(from, &hash(2)));
         assert!(may_try(&attempts, "192.0.2.1", SECOND));
     }
 
@@ -209,8 +214,8 @@ mod tests {
         let attempts = AttemptLimit::new(3, SECOND);
         let from = address("192.0.2.1");
         for number in 0..1_000 {
-            attempts.note_wrong(from, &hash(number), SECOND);
-            attempts.note(from, SECOND);
+            attempts.record_wrong_token(from, &hash(number), SECOND);
+            attempts.record_attempt(from, SECOND);
         }
         assert_eq!(attempts.wait(from, SECOND), Some(SECOND));
     }
@@ -218,21 +223,25 @@ mod tests {
     #[test]
     fn lookups_of_all_addresses_are_limited_together() {
         let attempts = AttemptLimit::new(1, SECOND);
-        let passed = |now| (0..100).filter(|_| attempts.look_up(now).is_ok()).count();
+        let passed = |now| {
+            (0..100)
+                .filter(|_| attempts.take_lookup_permit(now).is_ok())
+                .count()
+        };
         assert_eq!(passed(SECOND), 50);
-        assert_eq!(attempts.look_up(SECOND), Err(LOOKUPS.interval));
+        assert_eq!(attempts.take_lookup_permit(SECOND), Err(LOOKUPS.interval));
         assert_eq!(passed(SECOND + LOOKUPS.interval * 3), 3);
     }
 
     #[test]
     fn a_network_of_ipv6_and_unknown_addresses_count_as_one_each() {
         let attempts = AttemptLimit::new(1, SECOND);
-        attempts.note_wrong(address("2001:db8::1"), &hash(1), SECOND);
+        attempts.record_wrong_token(address("2001:db8::1"), &hash(1), SECOND);
         assert!(!may_try(&attempts, "2001:db8::ffff:1", SECOND));
         assert!(may_try(&attempts, "2001:db8:0:1::1", SECOND));
-        attempts.note_wrong(address("::ffff:192.0.2.1"), &hash(1), SECOND);
+        attempts.record_wrong_token(address("::ffff:192.0.2.1"), &hash(1), SECOND);
         assert!(!may_try(&attempts, "192.0.2.1", SECOND));
-        attempts.note_wrong(None, &hash(1), SECOND);
+        attempts.record_wrong_token(None, &hash(1), SECOND);
         assert!(attempts.wait(None, SECOND).is_some());
     }
 
@@ -241,14 +250,14 @@ mod tests {
         let attempts = AttemptLimit::new(1, SECOND);
         for number in 0..100_000u32 {
             let from = Some(IpAddr::from(number.to_be_bytes()));
-            attempts.note_wrong(from, &hash(number), SECOND);
+            attempts.record_wrong_token(from, &hash(number), SECOND);
             if number % 1_000 == 0 {
-                attempts.note_wrong(address("192.0.2.1"), &hash(0), SECOND);
+                attempts.record_wrong_token(address("192.0.2.1"), &hash(0), SECOND);
             }
         }
         assert!(!may_try(&attempts, "192.0.2.1", SECOND));
         for number in 0..1_000 {
-            attempts.note_wrong(address("192.0.2.1"), &hash(number), SECOND);
+            attempts.record_wrong_token(address("192.0.2.1"), &hash(number), SECOND);
         }
         let table = attempts.table.lock().unwrap();
         assert!(table.young.len() <= MAX_ADDRESSES && table.old.len() <= MAX_ADDRESSES);

@@ -15,7 +15,7 @@ use super::{
     Caller, answers,
     attempts::AttemptLimit,
     caller::TokenHolder,
-    credential::{MalformedHeader, presented},
+    credential::{MalformedHeader, request_token},
     policy, refuse_web_pages,
 };
 use crate::{ApiError, CounterFamily, Kind, Metrics};
@@ -111,13 +111,13 @@ impl Authenticator {
             refuse_web_pages(headers)?;
             let now = self.monotonic();
             self.check_attempts(address, now)?;
-            self.attempts.note(address, now);
-            return Ok(Caller::nobody());
+            self.attempts.record_attempt(address, now);
+            return Ok(Caller::anonymous());
         }
         if policy::is_open(method, uri.path(), &self.settings.unguarded) {
-            return Ok(Caller::nobody());
+            return Ok(Caller::anonymous());
         }
-        let token = match presented(uri, headers) {
+        let token = match request_token(uri, headers) {
             Ok(Some(token)) => token,
             Ok(None) => return Err(self.refuse("missing", answers::unauthenticated())),
             Err(MalformedHeader) => return Err(self.refuse("malformed", answers::malformed())),
@@ -138,9 +138,9 @@ impl Authenticator {
             return Ok(Arc::clone(&known.holder));
         }
         self.check_attempts(address, self.monotonic())?;
-        if known.is_none() && !self.attempts.is_known(address, &hash) {
+        if known.is_none() && !self.attempts.is_repeated(address, &hash) {
             // Another instance may have just created it.
-            let may = self.attempts.look_up(self.monotonic());
+            let may = self.attempts.take_lookup_permit(self.monotonic());
             may.map_err(|wait| self.throttled(wait))?;
             known = self.index(Duration::ZERO).await?.find(&hash);
         }
@@ -149,7 +149,8 @@ impl Authenticator {
             Some(_) => "expired",
             None => "unknown",
         };
-        self.attempts.note_wrong(address, &hash, self.monotonic());
+        self.attempts
+            .record_wrong_token(address, &hash, self.monotonic());
         Err(self.refuse(reason, answers::unauthenticated()))
     }
 
@@ -170,7 +171,7 @@ impl Authenticator {
     }
 
     /// Counts a request that its handler refused because its sender lacks a permission.
-    pub(crate) fn note_forbidden(&self) {
+    pub(crate) fn count_forbidden(&self) {
         self.failures.add(&["forbidden"], 1);
     }
 
@@ -192,7 +193,7 @@ impl Authenticator {
     async fn index(&self, max_age: Duration) -> Result<Arc<TokenIndex>, ApiError> {
         let world = self.catalog.bucket().world();
         let root = world.timeout(STORE_LIMIT, self.catalog.root(max_age)).await;
-        let root = root.ok_or_else(answers::unanswered)??.value;
+        let root = root.ok_or_else(answers::store_timeout)??.value;
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.as_ref() {
             Some(index) if Arc::ptr_eq(&index.root, &root) => Ok(Arc::clone(index)),

@@ -34,16 +34,16 @@ pub(super) struct TokenHolder {
 
 impl Caller {
     /// Creates the caller of a server without authentication, which has all permissions.
-    pub fn anyone() -> Self {
+    pub fn unrestricted() -> Self {
         Self(CallerIdentity::Unrestricted)
     }
 
     /// Creates the caller of an endpoint that needs no token. It has no other permissions.
-    pub(super) fn nobody() -> Self {
+    pub(super) fn anonymous() -> Self {
         Self(CallerIdentity::Anonymous)
     }
 
-    pub(super) fn is_nobody(&self) -> bool {
+    pub(super) fn is_anonymous(&self) -> bool {
         matches!(self.0, CallerIdentity::Anonymous)
     }
 
@@ -125,18 +125,18 @@ impl Caller {
     }
 
     /// Returns whether the caller has any permission for a database, and therefore may know that it exists.
-    pub fn sees(&self, database: DatabaseId) -> bool {
+    pub fn can_see(&self, database: DatabaseId) -> bool {
         self.may_any(DatabaseAction::ALL, Some(database))
     }
 
     /// Returns whether the caller may perform any of these actions on some database, so that the handler can check
     /// which one.
-    pub(super) fn may_somewhere(&self, actions: &[DatabaseAction]) -> bool {
+    pub(super) fn may_on_some_database(&self, actions: &[DatabaseAction]) -> bool {
         self.permissions().allow_somewhere(actions)
     }
 
     /// Returns whether the caller may use a server endpoint.
-    pub(super) fn may_ask(&self, endpoint: SystemEndpoint) -> bool {
+    pub(super) fn may_use_endpoint(&self, endpoint: SystemEndpoint) -> bool {
         self.permissions().allow_endpoint(endpoint)
     }
 

@@ -16,7 +16,7 @@ use neap_catalog::SecretToken;
 pub(super) struct MalformedHeader;
 
 /// Returns the token of a request; `None` if it has none.
-pub(super) fn presented(
+pub(super) fn request_token(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Option<SecretToken>, MalformedHeader> {
@@ -26,7 +26,7 @@ pub(super) fn presented(
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => in_header(value).map(Some),
+        (Some(value), None) => header_token(value).map(Some),
         (Some(_), Some(_)) => Err(MalformedHeader),
     }
 }
@@ -41,7 +41,7 @@ fn password(uri: &Uri) -> Option<SecretToken> {
     password.map(|(_, value)| SecretToken::new(value))
 }
 
-fn in_header(value: &HeaderValue) -> Result<SecretToken, MalformedHeader> {
+fn header_token(value: &HeaderValue) -> Result<SecretToken, MalformedHeader> {
     let text = value.to_str().map_err(|_| MalformedHeader)?;
     let (scheme, credentials) = text.split_once(' ').ok_or(MalformedHeader)?;
     if credentials.is_empty() || credentials.contains(' ') {
@@ -71,7 +71,7 @@ mod tests {
         for (name, value) in headers {
             map.append(name, value);
         }
-        let token = presented(&uri.parse().unwrap(), &map)?;
+        let token = request_token(&uri.parse().unwrap(), &map)?;
         Ok(token.map(|token| token.reveal().to_owned()))
     }
 

@@ -30,9 +30,9 @@ pub(crate) async fn admit(
     let address = head.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let caller = match access {
         AccessControl::Open if policy::is_about_tokens(uri.path()) => {
-            return Err(answers::disabled());
+            return Err(answers::tokens_disabled());
         }
-        AccessControl::Open => Caller::anyone(),
+        AccessControl::Open => Caller::unrestricted(),
         AccessControl::Tokens(authenticator) => {
             let caller = authenticator.caller(method, uri, &head.headers, address);
             caller.await?

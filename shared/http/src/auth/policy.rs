@@ -62,14 +62,14 @@ pub(crate) fn is_about_tokens(path: &str) -> bool {
 /// # Errors
 /// `Forbidden`.
 pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(), ApiError> {
-    if caller.is_nobody() {
+    if caller.is_anonymous() {
         // The caller was admitted to exactly this path.
         return Ok(());
     }
-    let allowed = match needs(method, route) {
+    let allowed = match requirement(method, route) {
         RouteRequirement::Token => true,
-        RouteRequirement::Database(actions) => caller.may_somewhere(actions),
-        RouteRequirement::Endpoint(endpoint) => caller.may_ask(endpoint),
+        RouteRequirement::Database(actions) => caller.may_on_some_database(actions),
+        RouteRequirement::Endpoint(endpoint) => caller.may_use_endpoint(endpoint),
         RouteRequirement::Tokens(action) => return caller.require_tokens(action),
         RouteRequirement::Admin => caller.is_admin(),
     };
@@ -81,7 +81,7 @@ pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(),
 }
 
 /// Returns the requirement of a route. Routes that are not listed require an administrator.
-fn needs(method: &Method, route: &str) -> RouteRequirement {
+fn requirement(method: &Method, route: &str) -> RouteRequirement {
     use DatabaseAction::{Create, Delete, Read, Write};
     // A route that answers GET answers HEAD, too.
     let method = match method.as_str() {

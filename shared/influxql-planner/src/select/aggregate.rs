@@ -111,7 +111,7 @@ impl SelectQuery<'_> {
     /// Plans one row for each group, or for each group and window.
     fn groups(&self, rows: LogicalPlan) -> Result<GroupValues> {
         let calls = self.survey.group_calls();
-        let rows = integral::prepared(self, rows, &calls)?;
+        let rows = integral::with_neighbours(self, rows, &calls)?;
         let mut aggregates = AggregateExprs::default();
         let mut combined = Vec::with_capacity(calls.len());
         let mut time = self.whole_range();
@@ -248,7 +248,7 @@ impl SelectQuery<'_> {
 
     /// Fills the windows between selected rows, one of which exists for each group and window. As in InfluxDB 1, only
     /// the selector is filled, because the other columns of the row are unknown there.
-    pub(super) fn picked_in_windows(
+    pub(super) fn fill_selected(
         &self,
         rows: LogicalPlan,
         values: Vec<(Ast, TypedExpr)>,

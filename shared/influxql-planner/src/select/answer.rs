@@ -228,7 +228,7 @@ impl SelectAnswer {
         let group_key = self.group_key();
         let parts = std::mem::take(&mut self.parts);
         if parts.is_empty() {
-            return Ok((self.nothing(functions, zone)?, group_key));
+            return Ok((self.empty_plan(functions, zone)?, group_key));
         }
         let keys = parts.first().map(|(_, part)| part.keys.clone());
         let keys = keys.unwrap_or_default();
@@ -287,7 +287,11 @@ impl SelectAnswer {
     }
 
     /// Returns the plan of an answer without rows.
-    fn nothing(&self, functions: SessionFunctions<'_>, zone: Option<&str>) -> Result<LogicalPlan> {
+    fn empty_plan(
+        &self,
+        functions: SessionFunctions<'_>,
+        zone: Option<&str>,
+    ) -> Result<LogicalPlan> {
         let time = lit(ScalarValue::TimestampNanosecond(None, None));
         let mut columns = vec![
             measurement_literal("").alias(MEASUREMENT_COLUMN),

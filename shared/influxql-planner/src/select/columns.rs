@@ -180,7 +180,7 @@ pub(super) fn null_of(kind: ColumnType) -> Result<Expr> {
 }
 
 /// Converts a field of one source to its merged type: a number to another number type, else NULL.
-pub(super) fn aligned(expr: Expr, from: ColumnType, to: ColumnType) -> Result<Expr> {
+pub(super) fn align_type(expr: Expr, from: ColumnType, to: ColumnType) -> Result<Expr> {
     match (from, to) {
         _ if from == to => Ok(expr),
         _ if is_number(from) && is_number(to) => Ok(try_cast(expr, to.data_type())),

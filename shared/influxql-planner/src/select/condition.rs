@@ -14,8 +14,8 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
     columns::{ResolvedColumn, SourceColumns},
-    time::{TimeContext, is_time, mirrored},
-    value::{TypedExpr, binary, comparable, evaluate},
+    time::{TimeContext, is_time, swap_sides},
+    value::{TypedExpr, binary, evaluate, promote_for_comparison},
 };
 
 /// The context of conditions: the columns of one source, and the clock.
@@ -106,7 +106,7 @@ impl ConditionContext<'_> {
             return self.time(op, right);
         }
         if is_time(right) {
-            return self.time(mirrored(op), left);
+            return self.time(swap_sides(op), left);
         }
         let is_match = matches!(op, CompareOp::Matches | CompareOp::NotMatches);
         match right {
@@ -132,7 +132,7 @@ impl ConditionContext<'_> {
             (Some(ColumnType::Time), Some(ColumnType::Time)) => {
                 binary(left.expr, operator(op), right.expr)
             }
-            _ => match comparable(left, right) {
+            _ => match promote_for_comparison(left, right) {
                 Some((left, right)) => binary(left, operator(op), right),
                 None => lit(false),
             },
@@ -177,7 +177,7 @@ fn texts(left: TypedExpr, op: CompareOp, right: TypedExpr) -> Expr {
         return text_with_constant(left, op, &text);
     }
     if matches!(left.expr, Expr::Literal(..)) {
-        return texts(right, mirrored(op), left);
+        return texts(right, swap_sides(op), left);
     }
     binary(filled(left), operator(op), filled(right))
 }

@@ -81,7 +81,7 @@ pub(super) fn outputs(
                     let prefix = alias.as_ref().unwrap_or(&call.name);
                     named.extend(names.map(|(name, _)| {
                         let alias = format!("{prefix}_{}", quoted_if_needed(name));
-                        (Some(alias), Ast::Call(of_column(call, name)))
+                        (Some(alias), Ast::Call(replace_wildcard(call, name)))
                     }));
                 }
                 None => {
@@ -159,11 +159,11 @@ fn wildcard(call: &Call) -> Option<(&Call, &Ast)> {
 }
 
 /// Replaces the wildcard of a call by a column.
-fn of_column(call: &Call, column: &str) -> Call {
+fn replace_wildcard(call: &Call, column: &str) -> Call {
     let mut call = call.clone();
     if let Some(first) = call.args.first_mut() {
         *first = match first {
-            Ast::Call(inner) => Ast::Call(of_column(inner, column)),
+            Ast::Call(inner) => Ast::Call(replace_wildcard(inner, column)),
             _ => Ast::column(column),
         };
     }

@@ -75,7 +75,7 @@ impl SelectScope {
     }
 
     /// Returns the properties that subqueries of the statement inherit.
-    pub(super) fn within(&self) -> InheritedScope {
+    pub(super) fn for_subqueries(&self) -> InheritedScope {
         let tags = self.group_by.iter();
         let tags = tags.filter(|dimension| matches!(dimension, Dimension::Tag(_)));
         InheritedScope {

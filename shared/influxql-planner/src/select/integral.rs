@@ -54,7 +54,7 @@ fn integrated<'a>(query: &SelectQuery<'_>, calls: &'a [Call]) -> Vec<&'a Column>
 }
 
 /// Adds the neighbouring points to each row, if the calls include integrals.
-pub(super) fn prepared(
+pub(super) fn with_neighbours(
     query: &SelectQuery<'_>,
     rows: LogicalPlan,
     calls: &[Call],

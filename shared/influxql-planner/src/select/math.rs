@@ -40,14 +40,14 @@ pub(super) fn call(name: &str, args: Vec<TypedExpr>) -> Result<TypedExpr> {
     let given = args.len();
     let mut args = args.into_iter();
     match (args.next(), args.next(), args.next()) {
-        (Some(x), None, None) if expected == 1 => Ok(of_one(name, x)),
-        (Some(x), Some(y), None) if expected == 2 => Ok(of_two(name, x, y)),
+        (Some(x), None, None) if expected == 1 => Ok(unary_function(name, x)),
+        (Some(x), Some(y), None) if expected == 2 => Ok(binary_function(name, x, y)),
         _ if !is_known(name) => plan_err!("unsupported function {name}()"),
         _ => plan_err!("invalid number of arguments for {name}, expected {expected}, got {given}"),
     }
 }
 
-fn of_one(name: &str, x: TypedExpr) -> TypedExpr {
+fn unary_function(name: &str, x: TypedExpr) -> TypedExpr {
     if !x.is_number() {
         return TypedExpr::null();
     }
@@ -95,7 +95,7 @@ fn square_root(x: Expr) -> TypedExpr {
     )
 }
 
-fn of_two(name: &str, x: TypedExpr, y: TypedExpr) -> TypedExpr {
+fn binary_function(name: &str, x: TypedExpr, y: TypedExpr) -> TypedExpr {
     if !x.is_number() || !y.is_number() {
         return TypedExpr::null();
     }

@@ -87,7 +87,7 @@ fn project(
         for output in &query.outputs {
             add_columns(query, &output.expr, &mut values);
         }
-        let computed = query.picked_in_windows(plan, values)?;
+        let computed = query.fill_selected(plan, values)?;
         return query.project(computed.plan, ident(TIME_COLUMN), Vec::new(), &|expr| {
             let known = computed.values.iter().find(|(known, _)| known == expr);
             known.map(|(_, value)| value.clone())
@@ -156,7 +156,7 @@ fn order(query: &SelectQuery<'_>, call: &Call, value: &Expr) -> Result<Vec<SortE
         "first" => vec![asc(time), asc(value)],
         "last" => vec![desc(time), desc(value)],
         "max" | "top" => vec![desc(value), asc(time)],
-        "sample" => vec![asc(shuffled(query, time))],
+        "sample" => vec![asc(sample_key(query, time))],
         _ => vec![asc(value), asc(time)],
     };
     order.extend(query.other_tags().into_iter().map(|tag| asc(ident(tag))));
@@ -164,7 +164,7 @@ fn order(query: &SelectQuery<'_>, call: &Call, value: &Expr) -> Result<Vec<SortE
 }
 
 /// Returns a pseudo-random key of each row, so that a sample is the same each time.
-fn shuffled(query: &SelectQuery<'_>, time: Expr) -> Expr {
+fn sample_key(query: &SelectQuery<'_>, time: Expr) -> Expr {
     let text = ColumnType::String.data_type();
     let tags = query.other_tags().into_iter();
     let tags = tags.map(|tag| cast(ident(tag), text.clone()));

@@ -9,7 +9,7 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use std::sync::Arc;
 
 use super::{
-    columns::{SourceColumns, aligned, field_column, null_of, tag_column},
+    columns::{SourceColumns, align_type, field_column, null_of, tag_column},
     condition::{ConditionContext, balanced, nanos},
     query::SelectQuery,
     shape::QueryShape,
@@ -90,7 +90,7 @@ impl Relation {
                 continue;
             };
             let column = match self.columns.get(&field) {
-                Some(kind) => aligned(ident(&field), kind, wanted)?,
+                Some(kind) => align_type(ident(&field), kind, wanted)?,
                 None => null_of(wanted)?,
             };
             projection.push(column.alias(field_column(&field)));

@@ -29,7 +29,7 @@ pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<An
         _ => TypedExpr::null(),
     };
     let (plan, steps) = with_steps(query, rows, query.series_order(), SECOND, &value)?;
-    let plan = without_nothing(plan, &steps)?;
+    let plan = drop_empty_rows(plan, &steps)?;
     query.project(plan, ident(TIME_COLUMN), query.other_tags(), &|expr| {
         known(&steps, expr)
     })
@@ -43,7 +43,7 @@ pub(super) fn over_groups(query: &SelectQuery<'_>, computed: GroupValues) -> Res
     let value = |arg: &Ast| known(&values, arg).unwrap_or_else(TypedExpr::null);
     let (mut plan, steps) = with_steps(query, plan, order, unit, &value)?;
     if !query.survey.is_mixed(query.outputs.len()) {
-        plan = without_nothing(plan, &steps)?;
+        plan = drop_empty_rows(plan, &steps)?;
     }
     if let (Some(from), Some(window)) = (query.shown_from, &query.window) {
         let from = query.window_start(window, nanos(from))?;
@@ -60,7 +60,7 @@ fn known(values: &[(Ast, TypedExpr)], expr: &Ast) -> Option<TypedExpr> {
 }
 
 /// Removes rows without any value.
-fn without_nothing(plan: LogicalPlan, steps: &[(Ast, TypedExpr)]) -> Result<LogicalPlan> {
+fn drop_empty_rows(plan: LogicalPlan, steps: &[(Ast, TypedExpr)]) -> Result<LogicalPlan> {
     let something = steps
         .iter()
         .map(|(_, step)| step.expr.clone().is_not_null());

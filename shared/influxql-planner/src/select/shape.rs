@@ -156,7 +156,9 @@ impl FieldCalls {
         let Some(class) = class(&call.name) else {
             return match UNSUPPORTED_FUNCTIONS.contains(&call.name.as_str()) {
                 true => plan_err!("Invalid function '{}'", call.name),
-                false => plan_err!("unsupported function {}()", call.name).map_err(gathered),
+                false => {
+                    plan_err!("unsupported function {}()", call.name).map_err(with_influxdb_context)
+                }
             };
         };
         if class == FunctionClass::Math {
@@ -182,7 +184,7 @@ impl FieldCalls {
                 );
                 if class(&inner.name).is_some() && !is_group {
                     return plan_err!("expected aggregate argument in {}()", call.name)
-                        .map_err(gathered);
+                        .map_err(with_influxdb_context);
                 }
                 self.add_call(inner)?;
                 self.nested.push(call.clone());
@@ -204,12 +206,12 @@ impl FieldCalls {
                 "aggregate function required inside the call to {}",
                 self.series.first().map_or("", |call| &call.name)
             )
-            .map_err(gathered),
+            .map_err(with_influxdb_context),
             QueryShape::Aggregate if !has_windows && !self.nested.is_empty() => plan_err!(
                 "{} aggregate requires a GROUP BY interval",
                 self.nested.first().map_or("", |call| &call.name)
             )
-            .map_err(gathered),
+            .map_err(with_influxdb_context),
             shape => Ok(shape),
         }
     }
@@ -226,7 +228,7 @@ impl FieldCalls {
             return plan_err!(
                 "aggregate function distinct() cannot be combined with other functions or fields"
             )
-            .map_err(gathered);
+            .map_err(with_influxdb_context);
         }
         if let Some(first) = self.pickers.first() {
             if others > 0 || self.pickers.len() > 1 {
@@ -234,7 +236,7 @@ impl FieldCalls {
                     "selector function {}() cannot be combined with other functions",
                     first.name
                 )
-                .map_err(gathered);
+                .map_err(with_influxdb_context);
             }
             return Ok(QueryShape::Picked(first.clone()));
         }
@@ -246,24 +248,25 @@ impl FieldCalls {
             {
                 Ok(QueryShape::Picked(selector.clone()))
             }
-            (_, 0) if !is_pure => mixing(),
+            (_, 0) if !is_pure => mixing_error(),
             (_, 0) if groups == 0 => Ok(QueryShape::Series),
             (_, 0) => Ok(QueryShape::Aggregate),
             _ if self.aggregates.is_empty() && self.selectors.len() > 1 => {
                 plan_err!("mixing multiple selector functions with tags or fields is not supported")
-                    .map_err(gathered)
+                    .map_err(with_influxdb_context)
             }
-            _ => mixing(),
+            _ => mixing_error(),
         }
     }
 }
 
-fn mixing<T>() -> Result<T> {
-    plan_err!("mixing aggregate and non-aggregate columns is not supported").map_err(gathered)
+fn mixing_error<T>() -> Result<T> {
+    plan_err!("mixing aggregate and non-aggregate columns is not supported")
+        .map_err(with_influxdb_context)
 }
 
 /// Adds the context that InfluxDB 3 gives to errors in field lists.
-fn gathered(error: DataFusionError) -> DataFusionError {
+fn with_influxdb_context(error: DataFusionError) -> DataFusionError {
     error
         .context("gather information about select statement")
         .context("rewriting statement")
@@ -293,7 +296,7 @@ fn check_arguments(call: &Call) -> Result<()> {
                 call.name
             ),
         }
-        .map_err(gathered);
+        .map_err(with_influxdb_context);
     }
     let is_right = match call.args.first() {
         Some(Ast::Column(_)) => true,
@@ -304,7 +307,8 @@ fn check_arguments(call: &Call) -> Result<()> {
         _ => false,
     };
     if !is_right {
-        return plan_err!("expected field argument in {}()", call.name).map_err(gathered);
+        return plan_err!("expected field argument in {}()", call.name)
+            .map_err(with_influxdb_context);
     }
     check_constants(call)
 }
@@ -331,7 +335,7 @@ fn check_constants(call: &Call) -> Result<()> {
                 "invalid argument for {name}: {}",
                 last.map(ToString::to_string).unwrap_or_default()
             )
-            .map_err(gathered)
+            .map_err(with_influxdb_context)
         }
     }
 }

@@ -173,7 +173,7 @@ fn range_of(condition: &Condition, clock: &TimeContext) -> Result<Option<Stateme
     };
     let (op, constant) = match (is_time(left), is_time(right)) {
         (true, false) => (*op, right),
-        (false, true) => (mirrored(*op), left),
+        (false, true) => (swap_sides(*op), left),
         _ => return Ok(None),
     };
     let instant = clock.instant(constant)?;
@@ -186,7 +186,7 @@ pub(super) fn is_time(expr: &Ast) -> bool {
 }
 
 /// Returns the comparison with its sides swapped.
-pub(super) fn mirrored(op: CompareOp) -> CompareOp {
+pub(super) fn swap_sides(op: CompareOp) -> CompareOp {
     match op {
         CompareOp::Less => CompareOp::Greater,
         CompareOp::LessOrEqual => CompareOp::GreaterOrEqual,

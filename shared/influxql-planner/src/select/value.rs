@@ -100,7 +100,7 @@ pub(super) fn evaluate(expr: &Ast, leaf: &dyn Fn(&Ast) -> Option<TypedExpr>) -> 
 }
 
 /// Converts two numbers to the same type: float if one is a float, else unsigned only if both can be unsigned.
-fn promoted(left: TypedExpr, right: TypedExpr) -> Option<(TypedExpr, TypedExpr, ColumnType)> {
+fn promote(left: TypedExpr, right: TypedExpr) -> Option<(TypedExpr, TypedExpr, ColumnType)> {
     use ColumnType::{Float, Integer, UInteger};
     if !left.is_number() || !right.is_number() {
         return None;
@@ -117,11 +117,11 @@ fn promoted(left: TypedExpr, right: TypedExpr) -> Option<(TypedExpr, TypedExpr, 
 
 /// Converts two numbers to a common type for comparison. A signed and an unsigned integer are compared as decimals,
 /// because no integer type holds both ranges.
-pub(super) fn comparable(left: TypedExpr, right: TypedExpr) -> Option<(Expr, Expr)> {
+pub(super) fn promote_for_comparison(left: TypedExpr, right: TypedExpr) -> Option<(Expr, Expr)> {
     let exact = |value: &TypedExpr| cast(value.expr.clone(), DataType::Decimal128(20, 0));
     let decimals = (exact(&left), exact(&right));
     let is_mixed = left.kind != right.kind;
-    let (left, right, kind) = promoted(left, right)?;
+    let (left, right, kind) = promote(left, right)?;
     match kind {
         ColumnType::Integer if is_mixed => Some(decimals),
         _ => Some((left.expr, right.expr)),
@@ -132,7 +132,7 @@ fn arithmetic(op: BinaryOp, left: TypedExpr, right: TypedExpr) -> Result<TypedEx
     if let (Some(ColumnType::Boolean), Some(ColumnType::Boolean)) = (left.kind, right.kind) {
         return Ok(logic(op, left.expr, right.expr));
     }
-    let Some((left, right, kind)) = promoted(left, right) else {
+    let Some((left, right, kind)) = promote(left, right) else {
         return Ok(TypedExpr::null());
     };
     let (left, right, kind) = match op {
@@ -147,14 +147,14 @@ fn arithmetic(op: BinaryOp, left: TypedExpr, right: TypedExpr) -> Result<TypedEx
         return Ok(TypedExpr::null());
     }
     let expr = match op {
-        BinaryOp::Divide | BinaryOp::Modulo => divided(op, left.expr, right.expr, kind)?,
+        BinaryOp::Divide | BinaryOp::Modulo => divide(op, left.expr, right.expr, kind)?,
         _ => binary(left.expr, operator(op), right.expr),
     };
     Ok(TypedExpr::new(expr, kind))
 }
 
 /// Returns a quotient or a remainder, which is 0 if the divisor is 0.
-fn divided(op: BinaryOp, left: Expr, right: Expr, kind: ColumnType) -> Result<Expr> {
+fn divide(op: BinaryOp, left: Expr, right: Expr, kind: ColumnType) -> Result<Expr> {
     let zero = ScalarValue::new_zero(&kind.data_type())?;
     let quotient = binary(left.clone(), operator(op), right.clone());
     match &right {

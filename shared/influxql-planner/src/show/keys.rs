@@ -14,7 +14,7 @@ use neap_influxql::{Condition, ShowClauses};
 use neap_schema::ColumnType;
 use neap_tables::QueryContext;
 
-use super::{ShowRows, ShowRowsBuilder, TableLimit, cut, tables};
+use super::{ShowRows, ShowRowsBuilder, TableLimit, apply_limit, tables};
 use crate::table_rows;
 
 /// Answers `SHOW TAG KEYS`. With a condition, only tags of matching rows are included.
@@ -29,14 +29,14 @@ pub(crate) async fn tag_keys(context: &QueryContext, show: &ShowClauses) -> Resu
             None => table.tag_names(),
             Some(condition) => tags_in_use(context, &table, condition).await?,
         };
-        if tags.is_empty() || !limit.leaves() {
+        if tags.is_empty() || !limit.admit() {
             continue;
         }
         tags.sort_unstable();
-        let tags = cut(tags, show.limit, show.offset);
+        let tags = apply_limit(tags, show.limit, show.offset);
         found.extend(&table, tags.into_iter().map(|tag| [tag]).collect())?;
     }
-    found.shown()
+    found.build()
 }
 
 /// Returns the tags that are set in rows that satisfy a condition.
@@ -71,13 +71,13 @@ pub(crate) fn field_keys(context: &QueryContext, show: &ShowClauses) -> Result<S
     let mut limit = TableLimit::of(show);
     for table in tables(context, &show.from)? {
         let mut fields = fields(&table);
-        if fields.is_empty() || !limit.leaves() {
+        if fields.is_empty() || !limit.admit() {
             continue;
         }
         fields.sort_unstable();
-        found.extend(&table, cut(fields, show.limit, show.offset))?;
+        found.extend(&table, apply_limit(fields, show.limit, show.offset))?;
     }
-    found.shown()
+    found.build()
 }
 
 /// Returns the fields of a table with InfluxQL's names of their types.

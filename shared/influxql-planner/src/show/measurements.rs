@@ -10,7 +10,7 @@ use neap_influxql::{Condition, ShowMeasurements};
 use neap_series::{MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
-use super::{NameCondition, ShowRows, batch_of, cut, is_enough, named};
+use super::{NameCondition, ShowRows, apply_limit, batch_of, is_enough, named};
 use crate::table_rows;
 
 /// Answers `SHOW MEASUREMENTS`. With a condition, only tables with matching rows are included.
@@ -30,7 +30,7 @@ pub(crate) async fn measurements(
         }
         if names
             .as_ref()
-            .is_some_and(|names| !names.contain(table.name()))
+            .is_some_and(|names| !names.matches(table.name()))
         {
             continue;
         }
@@ -41,7 +41,7 @@ pub(crate) async fn measurements(
         }
         found.push(table);
     }
-    let found = cut(found, show.limit, show.offset);
+    let found = apply_limit(found, show.limit, show.offset);
     let series: StringArray = found.iter().map(|_| Some("measurements")).collect();
     let names: StringArray = found.iter().map(|table| Some(table.name())).collect();
     Ok(ShowRows {

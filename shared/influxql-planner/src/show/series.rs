@@ -15,7 +15,7 @@ use neap_series::{AnswerInterface, MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
 use super::{
-    ShowRows, TableLimit, batch_of, check, cut, is_enough,
+    ShowRows, TableLimit, apply_limit, batch_of, check, is_enough,
     keys::{fields, tags_in_use},
     measurements::has_rows,
     tables,
@@ -52,7 +52,7 @@ pub(crate) async fn series(
         found.sort_unstable();
         all.extend(found.into_iter().map(|key| (Arc::clone(&table), key)));
     }
-    let all = cut(all, show.limit, show.offset);
+    let all = apply_limit(all, show.limit, show.offset);
     let keys: StringArray = all.iter().map(|(_, key)| Some(key)).collect();
     let keys = ("key", Arc::new(keys) as ArrayRef);
     let of_tables: StringArray = all.iter().map(|(table, _)| Some(table.name())).collect();
@@ -161,19 +161,19 @@ pub(crate) async fn cardinality(
                 count
             }
         };
-        if count > 0 && limit.leaves() {
+        if count > 0 && limit.admit() {
             counts.push((table, i64::try_from(count).unwrap_or(i64::MAX)));
         }
     }
     match statement.of {
-        CardinalityTarget::Measurements => of_all(&counts, interface),
-        _ => of_each(&cut(counts, show.limit, show.offset)),
+        CardinalityTarget::Measurements => total_count(&counts, interface),
+        _ => counts_by_table(&apply_limit(counts, show.limit, show.offset)),
     }
 }
 
 type TableCounts = [(Arc<Table>, i64)];
 
-fn of_all(counts: &TableCounts, interface: AnswerInterface) -> Result<ShowRows> {
+fn total_count(counts: &TableCounts, interface: AnswerInterface) -> Result<ShowRows> {
     let count: i64 = counts.iter().map(|(_, count)| count).sum();
     let count = ("count", Arc::new(Int64Array::from(vec![count])) as ArrayRef);
     let name = StringArray::from(vec!["measurements"]);
@@ -187,7 +187,7 @@ fn of_all(counts: &TableCounts, interface: AnswerInterface) -> Result<ShowRows> 
     })
 }
 
-fn of_each(counts: &TableCounts) -> Result<ShowRows> {
+fn counts_by_table(counts: &TableCounts) -> Result<ShowRows> {
     let tables: StringArray = counts.iter().map(|(table, _)| Some(table.name())).collect();
     let counts: Int64Array = counts.iter().map(|(_, count)| *count).collect();
     Ok(ShowRows {

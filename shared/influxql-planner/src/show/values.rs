@@ -9,7 +9,7 @@ use neap_catalog::Table;
 use neap_influxql::{Condition, NameMatch, ShowTagValues};
 use neap_tables::QueryContext;
 
-use super::{NameCondition, ShowRows, ShowRowsBuilder, TableLimit, check, cut, tables};
+use super::{NameCondition, ShowRows, ShowRowsBuilder, TableLimit, apply_limit, check, tables};
 use crate::table_rows;
 
 /// Answers `SHOW TAG VALUES`. Covers all times unless the condition limits them.
@@ -29,18 +29,18 @@ pub(crate) async fn tag_values(
             let values = distinct(context, &table, &key, show.condition.as_ref()).await?;
             rows.extend(values.into_iter().map(|value| [key.clone(), value]));
         }
-        if !rows.is_empty() && limit.leaves() {
-            found.extend(&table, cut(rows, show.limit, show.offset))?;
+        if !rows.is_empty() && limit.admit() {
+            found.extend(&table, apply_limit(rows, show.limit, show.offset))?;
         }
     }
-    found.shown()
+    found.build()
 }
 
 /// Returns the matching tags, sorted by name.
 pub(super) fn keys(table: &Table, keys: &NameMatch) -> Result<Vec<String>> {
     let names = NameCondition::matching(keys)?;
     let mut keys = table.tag_names();
-    keys.retain(|key| names.contain(key));
+    keys.retain(|key| names.matches(key));
     keys.sort_unstable();
     Ok(keys)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{DurationLiteral, Identifier, StringLiteral, joined};
+use super::{DurationLiteral, Identifier, StringLiteral, write_separated};
 use crate::{BinaryOp, Call, Cast, Column, ColumnKind, CompareOp, Condition, Expr, Literal, Regex};
 
 impl Display for Expr {
@@ -142,7 +142,7 @@ impl Display for Literal {
 impl Display for Call {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.name)?;
-        joined(f, &self.args, ", ")?;
+        write_separated(f, &self.args, ", ")?;
         f.write_char(')')
     }
 }
@@ -150,8 +150,8 @@ impl Display for Call {
 impl Display for Condition {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::And(elements) => joined(f, elements.iter().map(Conjunct), " AND "),
-            Self::Or(elements) => joined(f, elements, " OR "),
+            Self::And(elements) => write_separated(f, elements.iter().map(Conjunct), " AND "),
+            Self::Or(elements) => write_separated(f, elements, " OR "),
             Self::Compare { left, op, right } => write!(f, "{left} {op} {right}"),
             Self::Value(value) => value.fmt(f),
         }

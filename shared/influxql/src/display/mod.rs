@@ -56,7 +56,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// Writes elements with a separator between them.
-pub(super) fn joined<T: Display>(
+pub(super) fn write_separated<T: Display>(
     f: &mut Formatter<'_>,
     elements: impl IntoIterator<Item = T>,
     between: &str,

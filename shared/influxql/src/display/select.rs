@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{DurationLiteral, Identifier, StringLiteral, joined};
+use super::{DurationLiteral, Identifier, StringLiteral, write_separated};
 use crate::{
     Dimension, Field, Fill, Measurement, MeasurementName, Select, SelectSource, TimeOrder,
 };
@@ -10,15 +10,15 @@ use crate::{
 impl Display for Select {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("SELECT ")?;
-        joined(f, &self.fields, ", ")?;
+        write_separated(f, &self.fields, ", ")?;
         f.write_str(" FROM ")?;
-        joined(f, &self.from, ", ")?;
+        write_separated(f, &self.from, ", ")?;
         if let Some(condition) = &self.condition {
             write!(f, " WHERE {condition}")?;
         }
         if !self.group_by.is_empty() {
             f.write_str(" GROUP BY ")?;
-            joined(f, &self.group_by, ", ")?;
+            write_separated(f, &self.group_by, ", ")?;
         }
         if let Some(fill) = &self.fill {
             write!(f, " FILL({fill})")?;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{DurationLiteral, Identifier, joined, select::limits};
+use super::{DurationLiteral, Identifier, select::limits, write_separated};
 use crate::{
     CardinalityTarget, Condition, DeleteClauses, Explain, Measurement, NameMatch, PolicyOptions,
     RetentionDuration, RetentionPolicy, ShowCardinality, ShowClauses, ShowMeasurements,
@@ -58,7 +58,7 @@ fn from_tables<T: Display>(f: &mut Formatter<'_>, from: &[T]) -> fmt::Result {
         return Ok(());
     }
     f.write_str(" FROM ")?;
-    joined(f, from, ", ")
+    write_separated(f, from, ", ")
 }
 
 fn where_clause(f: &mut Formatter<'_>, condition: &Option<Condition>) -> fmt::Result {
@@ -130,7 +130,7 @@ impl Display for NameMatch {
             Self::NotMatches(regex) => write!(f, "!~ {regex}"),
             Self::In(names) => {
                 f.write_str("IN (")?;
-                joined(f, names.iter().map(|name| Identifier(name)), ", ")?;
+                write_separated(f, names.iter().map(|name| Identifier(name)), ", ")?;
                 f.write_str(")")
             }
         }

@@ -19,7 +19,7 @@ pub(super) enum StatementElement {
 
 impl StatementElement {
     /// Returns the maximum number of these elements in a statement.
-    fn most(self) -> usize {
+    fn maximum(self) -> usize {
         match self {
             Self::Field | Self::Table => 1_000,
             Self::Dimension => 100,
@@ -72,10 +72,10 @@ impl Parser<'_> {
     pub(super) fn count(&mut self, element: StatementElement) -> Result<()> {
         let count = self.counts.of(element);
         *count += 1;
-        match *count <= element.most() {
+        match *count <= element.maximum() {
             true => Ok(()),
             false => {
-                let (most, name) = (element.most(), element.name());
+                let (most, name) = (element.maximum(), element.name());
                 Err(self.expected(format!("more than {most} {name} in a statement")))
             }
         }

@@ -90,7 +90,7 @@ impl Parser<'_> {
                 }
                 _ => self.node(operator.binds() + 1)?,
             };
-            left = combined(left, operator, right, start)?;
+            left = combine(left, operator, right, start)?;
         }
         Ok(left)
     }
@@ -209,7 +209,7 @@ impl Parser<'_> {
             other => {
                 let minus_one = ValueOrCondition::Value(Expr::Literal(Literal::Integer(-1)), 1);
                 let times = Operator::Arithmetic(BinaryOp::Multiply);
-                return combined(
+                return combine(
                     minus_one,
                     times,
                     ValueOrCondition::Value(other, depth),
@@ -326,7 +326,7 @@ fn condition(node: ValueOrCondition) -> Condition {
     }
 }
 
-fn combined(
+fn combine(
     left: ValueOrCondition,
     operator: Operator,
     right: ValueOrCondition,

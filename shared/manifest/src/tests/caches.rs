@@ -316,8 +316,8 @@ fn expiries_are_bounded_and_removed_ones_count_for_all_tables() {
     let mut manifest = Manifest::default();
     for version in 1..200 {
         let table = u32::try_from(version).unwrap();
-        manifest.note_expiry(TableId::new(table), 10, version);
-        manifest.note_expiry(TableId::new(9_999), 10, version);
+        manifest.record_expiry(TableId::new(table), 10, version);
+        manifest.record_expiry(TableId::new(9_999), 10, version);
     }
     assert_eq!(manifest.expiries.len(), 64);
     let table = TableId::new(8_888);

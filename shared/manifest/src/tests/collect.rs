@@ -291,7 +291,7 @@ async fn a_version_that_is_gone_cannot_be_pinned() {
 }
 
 /// Returns a site whose manifest has moved dropped sections to a page.
-async fn buried() -> ManifestFixture {
+async fn fixture_with_dropped_pages() -> ManifestFixture {
     let site = ManifestFixture::new(16);
     for _ in 0..40 {
         site.flush(&[(1, 0)]).await;
@@ -313,7 +313,7 @@ fn graves(current: &VersionedValue<Manifest>) -> Vec<&crate::PageRef> {
 
 #[tokio::test(start_paused = true)]
 async fn many_dropped_sections_move_to_pages_and_can_be_read_as_before() {
-    let site = buried().await;
+    let site = fixture_with_dropped_pages().await;
     let current = site.read().await;
     assert!(!graves(&current).is_empty());
     assert!(current.value.condemned.len() < 20);
@@ -330,7 +330,7 @@ async fn many_dropped_sections_move_to_pages_and_can_be_read_as_before() {
 
 #[tokio::test(start_paused = true)]
 async fn pages_of_dropped_sections_are_doomed_with_their_sections() {
-    let site = buried().await;
+    let site = fixture_with_dropped_pages().await;
     for _ in 0..3 {
         site.stage.sleep(HOUR).await;
         site.collect(HOUR).await;
@@ -341,7 +341,7 @@ async fn pages_of_dropped_sections_are_doomed_with_their_sections() {
 
 #[tokio::test(start_paused = true)]
 async fn a_collection_tolerates_a_doomed_page_that_is_already_deleted() {
-    let site = buried().await;
+    let site = fixture_with_dropped_pages().await;
     site.stage.sleep(HOUR).await;
     let current = site.collect(HOUR).await;
     let pages = graves(&current).into_iter();

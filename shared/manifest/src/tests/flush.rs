@@ -166,7 +166,7 @@ async fn a_commit_that_the_store_never_answers_is_unknown() {
     let (stage, instance) = stage();
     let base = read(&instance).await;
     let flush = flush(&instance, Stamp::ZERO, at(10));
-    stage.darken(true);
+    stage.set_unavailable(true);
     let flushed = commit(&instance, base, flush).await;
     assert!(matches!(flushed, FlushOutcome::Unknown { .. }));
 }

@@ -67,7 +67,7 @@ fn damage() {
         DamagedPart::Page(object, 9),
     ] {
         let record = DamageRecord::of_object(part, Vec::new(), 2);
-        manifest.set_aside(record, 5, StoreTime::from_micros(9));
+        manifest.quarantine_object(record, 5, StoreTime::from_micros(9));
     }
     insta::assert_snapshot!(
         serde_json::to_string(&manifest.damage).unwrap(),

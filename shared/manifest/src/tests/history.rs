@@ -185,7 +185,7 @@ impl VersionHistory {
         if let Some(floor) = replacement.floor {
             let table = replacement.table;
             let is_covered = |delete: &RowDelete| {
-                let hull = delete.condition.time_hull();
+                let hull = delete.condition.time_bounds();
                 delete.table == table
                     && hull.is_some_and(|(first, last)| first == i64::MIN && last < floor)
             };

@@ -455,7 +455,7 @@ async fn a_commit_that_the_store_never_answers_is_unknown() {
     let site = flushed(100, 2).await;
     let base = site.read().await;
     let merge = site.merge(&base, &site.table(1).await).await;
-    site.stage.darken(true);
+    site.stage.set_unavailable(true);
     let outcome = site.replace(base, &merge).await;
     assert!(matches!(outcome, crate::ReplaceOutcome::Unknown { .. }));
 }
@@ -511,7 +511,7 @@ async fn expired_rows_of_other_sections_stay_hidden_and_later_writes_are_visible
     };
     let lasts = |manifest: &Manifest| -> Vec<i64> {
         let pending = manifest.pending_deletes();
-        let hulls = pending.filter_map(|one| one.delete.condition.time_hull());
+        let hulls = pending.filter_map(|one| one.delete.condition.time_bounds());
         hulls.map(|(_, last)| last).collect()
     };
     assert_eq!(lasts(&*expire(5).await), [4]);

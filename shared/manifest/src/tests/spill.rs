@@ -224,10 +224,12 @@ async fn a_flush_succeeds_when_its_pages_cannot_be_put() {
     }
     let dark = stage.clone();
     stage.before(Operation::Put, "data/1/", async {});
-    stage.before(Operation::Put, "data/1/", async move { dark.darken(true) });
+    stage.before(Operation::Put, "data/1/", async move {
+        dark.set_unavailable(true)
+    });
     let light = stage.clone();
     stage.before(Operation::Put, "db/1/manifest", async move {
-        light.darken(false)
+        light.set_unavailable(false)
     });
     let flushed = flush(&instance, 20, 1).await;
     assert!(matches!(flushed, FlushOutcome::Committed(_)));
@@ -277,9 +279,9 @@ async fn a_missing_page_and_a_failing_store_are_different_errors() {
         let sections = store.load_sections(DATABASE, &manifest, TableId::new(1), TimeRange::ALL);
         sections.await.unwrap_err()
     };
-    stage.darken(true);
+    stage.set_unavailable(true);
     assert!(matches!(load().await, ManifestError::Store(_)));
-    stage.darken(false);
+    stage.set_unavailable(false);
     let page = manifest.pages[0].key(DATABASE);
     instance.bucket.delete(&[page.to_string()]).await.unwrap();
     assert!(matches!(load().await, ManifestError::PageGone { key } if key == page));

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 
 use super::CallLimits;
 use super::growth::{CostEstimate, CostUnit, SizeEstimator};
-use super::plan::bound;
+use super::plan::limit_expr;
 use super::sizes;
 
 /// The stage at which a function is evaluated.
@@ -57,14 +57,14 @@ impl SizeLimitedFunction {
 
     /// Returns the same function for another stage.
     pub(super) fn at(&self, stage: EvaluationStage) -> Self {
-        self.around(Arc::clone(&self.inner), stage)
+        self.wrap(Arc::clone(&self.inner), stage)
     }
 
     pub(super) fn stage(&self) -> EvaluationStage {
         self.stage
     }
 
-    fn around(&self, inner: Arc<ScalarUDF>, stage: EvaluationStage) -> Self {
+    fn wrap(&self, inner: Arc<ScalarUDF>, stage: EvaluationStage) -> Self {
         Self {
             inner,
             stage,
@@ -98,7 +98,11 @@ impl SizeLimitedFunction {
 
     /// Splits the rows until the worst case of each part is within the limit, evaluates the parts, and checks the total
     /// size of the results against the limit.
-    fn in_parts(&self, args: &ScalarFunctionArgs, worst: CostEstimate) -> Result<ColumnarValue> {
+    fn invoke_in_parts(
+        &self,
+        args: &ScalarFunctionArgs,
+        worst: CostEstimate,
+    ) -> Result<ColumnarValue> {
         let limit = self.limit(args, worst.unit);
         let mut made = 0_u64;
         let mut results = Vec::new();
@@ -181,7 +185,7 @@ impl ScalarUDFImpl for SizeLimitedFunction {
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let inner = self.inner.inner().with_updated_config(config)?;
-        Some(self.around(Arc::new(inner), self.stage).into())
+        Some(self.wrap(Arc::new(inner), self.stage).into())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
@@ -202,8 +206,8 @@ impl ScalarUDFImpl for SizeLimitedFunction {
             .args
             .iter()
             .any(|arg| matches!(arg, ColumnarValue::Array(_)));
-        match self.growth.is_rough() && has_rows && args.number_rows > 1 {
-            true => self.in_parts(&args, amount),
+        match self.growth.is_worst_case() && has_rows && args.number_rows > 1 {
+            true => self.invoke_in_parts(&args, amount),
             false => self.refuse(amount, limit),
         }
     }
@@ -213,7 +217,7 @@ impl ScalarUDFImpl for SizeLimitedFunction {
             // DataFusion simplifies some functions to themselves with other arguments. The new call is unlimited, so
             // limit it.
             ExprSimplifyResult::Simplified(expr) => {
-                let Transformed { data, .. } = bound(expr, self.stage, self.limits)?;
+                let Transformed { data, .. } = limit_expr(expr, self.stage, self.limits)?;
                 ExprSimplifyResult::Simplified(data)
             }
             original @ ExprSimplifyResult::Original(_) => original,

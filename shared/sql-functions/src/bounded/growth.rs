@@ -81,7 +81,7 @@ impl SizeEstimator {
     }
 
     /// Returns whether the estimate is a worst case that the actual result can be far below.
-    pub(super) fn is_rough(self) -> bool {
+    pub(super) fn is_worst_case(self) -> bool {
         matches!(
             self,
             Self::ArrayToString | Self::RegexpReplace | Self::StringToArray | Self::ToChar
@@ -90,7 +90,7 @@ impl SizeEstimator {
 
     /// Returns whether a call over constants is no larger than the statement text. Such calls need no limit in
     /// planning.
-    pub(super) fn is_written_out(function: &str) -> bool {
+    pub(super) fn is_list_literal(function: &str) -> bool {
         function == "make_array"
     }
 

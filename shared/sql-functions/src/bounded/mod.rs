@@ -68,9 +68,12 @@ impl Default for CallLimits {
 }
 
 /// Wraps the functions that need a size limit, and returns all functions.
-pub(crate) fn bounded(functions: &[Arc<ScalarUDF>], limits: CallLimits) -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn limit_functions(
+    functions: &[Arc<ScalarUDF>],
+    limits: CallLimits,
+) -> Vec<Arc<ScalarUDF>> {
     let growth =
-        |name: &str| SizeEstimator::of(name).filter(|_| !SizeEstimator::is_written_out(name));
+        |name: &str| SizeEstimator::of(name).filter(|_| !SizeEstimator::is_list_literal(name));
     let one = |function: &Arc<ScalarUDF>| match growth(function.name()) {
         Some(growth) => SizeLimitedFunction::new(
             Arc::clone(function),

@@ -60,7 +60,7 @@ impl CallArguments {
     }
 
     /// Returns the distinct texts of an argument. The result is empty if the argument is a constant.
-    pub(super) fn different(&self, argument: usize) -> HashSet<&str> {
+    pub(super) fn distinct_texts(&self, argument: usize) -> HashSet<&str> {
         let constant = |operand: &Operand| operand.constant;
         if self.operands.get(argument).is_none_or(constant) {
             return HashSet::new();

@@ -39,28 +39,32 @@ impl AnalyzerRule for FunctionSizeLimitRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        bound_all(plan, EvaluationStage::Planning, self.0)
+        limit_plan(plan, EvaluationStage::Planning, self.0)
     }
 }
 
 /// Returns the plan with its functions limited for execution.
 pub(crate) fn for_execution(plan: &LogicalPlan, limits: CallLimits) -> Result<LogicalPlan> {
-    bound_all(plan.clone(), EvaluationStage::Execution, limits)
+    limit_plan(plan.clone(), EvaluationStage::Execution, limits)
 }
 
-fn bound_all(plan: LogicalPlan, stage: EvaluationStage, limits: CallLimits) -> Result<LogicalPlan> {
+fn limit_plan(
+    plan: LogicalPlan,
+    stage: EvaluationStage,
+    limits: CallLimits,
+) -> Result<LogicalPlan> {
     // `EXPLAIN` shows the plan as planned, because it does not run.
     if stage == EvaluationStage::Execution && matches!(plan, LogicalPlan::Explain(_)) {
         return Ok(plan);
     }
     let plan = plan.transform_up_with_subqueries(|node| {
-        node.map_expressions(|expr| bound(expr, stage, limits))
+        node.map_expressions(|expr| limit_expr(expr, stage, limits))
     })?;
     Ok(plan.data)
 }
 
 /// Returns the expression with its functions limited for a stage.
-pub(super) fn bound(
+pub(super) fn limit_expr(
     expr: Expr,
     stage: EvaluationStage,
     limits: CallLimits,
@@ -68,12 +72,12 @@ pub(super) fn bound(
     expr.transform_up(|expr| {
         Ok(match expr {
             Expr::ScalarFunction(call) => {
-                bound_call(call, stage, limits).update_data(Expr::ScalarFunction)
+                limit_call(call, stage, limits).update_data(Expr::ScalarFunction)
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right })
                 if op == Operator::StringConcat && stage == EvaluationStage::Execution =>
             {
-                Transformed::yes(execution(
+                Transformed::yes(limited_for_execution(
                     ConcatOperator::new(),
                     vec![*left, *right],
                     limits,
@@ -82,19 +86,19 @@ pub(super) fn bound(
             Expr::Literal(value, metadata)
                 if stage == EvaluationStage::Execution && is_large(&value) =>
             {
-                Transformed::yes(execution(
+                Transformed::yes(limited_for_execution(
                     PassThroughExpr::new(CONSTANT),
                     vec![Expr::Literal(value, metadata)],
                     limits,
                 ))
             }
-            expr if stage == EvaluationStage::Execution => bound_comparison(expr, limits)?,
+            expr if stage == EvaluationStage::Execution => limit_comparison(expr, limits)?,
             expr => Transformed::no(expr),
         })
     })
 }
 
-fn bound_call(
+fn limit_call(
     call: ScalarFunction,
     stage: EvaluationStage,
     limits: CallLimits,
@@ -103,7 +107,7 @@ fn bound_call(
         Some(function) if function.stage() == stage => None,
         Some(function) => Some(function.at(stage)),
         None if stage == EvaluationStage::Planning
-            && SizeEstimator::is_written_out(call.func.name()) =>
+            && SizeEstimator::is_list_literal(call.func.name()) =>
         {
             None
         }
@@ -116,9 +120,13 @@ fn bound_call(
     }
 }
 
-fn execution(function: impl ScalarUDFImpl + 'static, args: Vec<Expr>, limits: CallLimits) -> Expr {
+fn limited_for_execution(
+    function: impl ScalarUDFImpl + 'static,
+    args: Vec<Expr>,
+    limits: CallLimits,
+) -> Expr {
     let call = ScalarFunction::new_udf(Arc::new(function.into()), args);
-    Expr::ScalarFunction(bound_call(call, EvaluationStage::Execution, limits).data)
+    Expr::ScalarFunction(limit_call(call, EvaluationStage::Execution, limits).data)
 }
 
 /// Returns whether a constant is too large to be repeated for every row without a size check.
@@ -127,21 +135,21 @@ fn is_large(value: &ScalarValue) -> bool {
 }
 
 /// Adds a size check to patterns, and removes it from constants, because a comparison does not repeat its constant.
-fn bound_comparison(expr: Expr, limits: CallLimits) -> Result<Transformed<Expr>> {
+fn limit_comparison(expr: Expr, limits: CallLimits) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_regex(op) => {
-            let right = Box::new(looked_at(*right, limits));
+            let right = Box::new(with_size_check(*right, limits));
             Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
         }
         Expr::SimilarTo(mut like) => {
-            like.pattern = Box::new(looked_at(*like.pattern, limits));
+            like.pattern = Box::new(with_size_check(*like.pattern, limits));
             Transformed::yes(Expr::SimilarTo(like))
         }
         Expr::BinaryExpr(BinaryExpr { op, .. }) if !op.supports_propagation() => {
             Transformed::no(expr)
         }
         Expr::BinaryExpr(_) | Expr::Like(_) | Expr::InList(_) | Expr::Between(_) => {
-            expr.map_children(|operand| Ok(unbound(operand)))?
+            expr.map_children(|operand| Ok(without_size_check(operand)))?
         }
         expr => Transformed::no(expr),
     })
@@ -158,15 +166,15 @@ fn is_regex(op: Operator) -> bool {
 }
 
 /// Adds a size check to a pattern unless it is a constant.
-fn looked_at(pattern: Expr, limits: CallLimits) -> Expr {
-    match unbound(pattern).data {
+fn with_size_check(pattern: Expr, limits: CallLimits) -> Expr {
+    match without_size_check(pattern).data {
         constant @ Expr::Literal(..) => constant,
-        pattern => execution(PassThroughExpr::new(PATTERN), vec![pattern], limits),
+        pattern => limited_for_execution(PassThroughExpr::new(PATTERN), vec![pattern], limits),
     }
 }
 
 /// Removes the size check from a constant.
-fn unbound(operand: Expr) -> Transformed<Expr> {
+fn without_size_check(operand: Expr) -> Transformed<Expr> {
     match operand {
         Expr::ScalarFunction(mut call) if is_constant(&call) => match call.args.pop() {
             Some(constant) => Transformed::yes(constant),

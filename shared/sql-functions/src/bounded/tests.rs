@@ -7,7 +7,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::CallLimits;
 use super::growth::SizeEstimator;
-use crate::register::register_within;
+use crate::register::register_with_limits;
 use crate::testing::{error, rows, session, table};
 
 /// Calls evaluated for the two rows of the table `arguments`.
@@ -68,7 +68,7 @@ async fn limited(batch: u64) -> SessionContext {
         constant: 0,
         comparisons: batch,
     };
-    let session = SessionContext::new_with_state(register_within(builder, limits).build());
+    let session = SessionContext::new_with_state(register_with_limits(builder, limits).build());
     let generous = session_with_arguments().await;
     let batches = rows(&generous, "SELECT * FROM arguments").await;
     crate::testing::register_table(&session, "arguments", &batches);
@@ -129,7 +129,7 @@ async fn calls_succeed_at_their_estimated_size_and_fail_below_it() {
         let beyond = answer(&limited(number - 1).await, call).await;
         let name = call.split('(').next().unwrap_or_default();
         // Calls with a worst-case estimate are computed in parts instead of refused.
-        let is_rough = SizeEstimator::of(name).is_some_and(SizeEstimator::is_rough);
+        let is_rough = SizeEstimator::of(name).is_some_and(SizeEstimator::is_worst_case);
         assert!(beyond.is_err() || is_rough, "{call}");
     }
     insta::assert_snapshot!(counted, @r#"

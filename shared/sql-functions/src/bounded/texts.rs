@@ -27,7 +27,7 @@ pub(super) fn patterns(args: &CallArguments, argument: usize) -> u64 {
             bytes.min(MAX_COMPILED_PATTERN_BYTES)
         }
     };
-    let patterns = args.different(argument).into_iter();
+    let patterns = args.distinct_texts(argument).into_iter();
     patterns.map(compiled).fold(0, u64::saturating_add)
 }
 

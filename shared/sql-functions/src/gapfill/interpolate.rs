@@ -41,17 +41,25 @@ impl InterpolationPoint {
 /// interpolated, so a selector's value and time stay on one line.
 pub(super) fn interpolate(values: &ArrayRef, places: &[InterpolationPoint]) -> Result<ArrayRef> {
     match values.data_type() {
-        DataType::Float64 => blend::<Float64Type>(values, places, float),
-        DataType::Int64 => blend::<Int64Type>(values, places, |before, after, place| {
-            i64::try_from(integer(before.into(), after.into(), place)).unwrap_or(before)
-        }),
-        DataType::UInt64 => blend::<UInt64Type>(values, places, |before, after, place| {
-            u64::try_from(integer(before.into(), after.into(), place)).unwrap_or(before)
-        }),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            blend::<TimestampNanosecondType>(values, places, |before, after, place| {
+        DataType::Float64 => interpolate_primitive::<Float64Type>(values, places, float),
+        DataType::Int64 => {
+            interpolate_primitive::<Int64Type>(values, places, |before, after, place| {
                 i64::try_from(integer(before.into(), after.into(), place)).unwrap_or(before)
             })
+        }
+        DataType::UInt64 => {
+            interpolate_primitive::<UInt64Type>(values, places, |before, after, place| {
+                u64::try_from(integer(before.into(), after.into(), place)).unwrap_or(before)
+            })
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            interpolate_primitive::<TimestampNanosecondType>(
+                values,
+                places,
+                |before, after, place| {
+                    i64::try_from(integer(before.into(), after.into(), place)).unwrap_or(before)
+                },
+            )
         }
         DataType::Struct(fields) => {
             let children =
@@ -75,7 +83,7 @@ pub(super) fn interpolate(values: &ArrayRef, places: &[InterpolationPoint]) -> R
                 Some(nulls.into()),
             )?))
         }
-        integer if integer.is_integer() => via::<Int64Type>(values, places),
+        integer if integer.is_integer() => interpolate_as::<Int64Type>(values, places),
         timestamp @ DataType::Timestamp(_, zone) => {
             let nanos = cast(
                 values,
@@ -83,12 +91,12 @@ pub(super) fn interpolate(values: &ArrayRef, places: &[InterpolationPoint]) -> R
             )?;
             Ok(cast(&interpolate(&nanos, places)?, timestamp)?)
         }
-        _ => via::<Float64Type>(values, places),
+        _ => interpolate_as::<Float64Type>(values, places),
     }
 }
 
 /// Interpolates numbers of another type by converting them to type `T` and back.
-fn via<T: ArrowPrimitiveType>(
+fn interpolate_as<T: ArrowPrimitiveType>(
     values: &ArrayRef,
     places: &[InterpolationPoint],
 ) -> Result<ArrayRef> {
@@ -96,7 +104,7 @@ fn via<T: ArrowPrimitiveType>(
     Ok(cast(&interpolate(&wide, places)?, values.data_type())?)
 }
 
-fn blend<T: ArrowPrimitiveType>(
+fn interpolate_primitive<T: ArrowPrimitiveType>(
     values: &ArrayRef,
     places: &[InterpolationPoint],
     at: impl Fn(T::Native, T::Native, &InterpolationPoint) -> T::Native,

@@ -70,7 +70,7 @@ impl SelectorFunction {
     }
 
     /// Returns an accumulator for values of the aggregate's return type, as one of DataFusion's two accumulator traits.
-    fn winners<A: ?Sized>(
+    fn build_accumulator<A: ?Sized>(
         &self,
         args: &AccumulatorArgs,
         build: impl AccumulatorFactory<A>,
@@ -192,7 +192,7 @@ impl AggregateUDFImpl for SelectorFunction {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.winners(&args, SingleGroupFactory)
+        self.build_accumulator(&args, SingleGroupFactory)
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
@@ -203,7 +203,7 @@ impl AggregateUDFImpl for SelectorFunction {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        self.winners(&args, GroupsFactory)
+        self.build_accumulator(&args, GroupsFactory)
     }
 }
 

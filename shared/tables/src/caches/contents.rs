@@ -50,7 +50,7 @@ impl fmt::Debug for CacheContents {
 impl CacheContents {
     /// Reads the selected rows.
     pub(super) async fn rows(self: &Arc<Self>) -> Result<RecordBatch> {
-        self.looked_through(Self::selected).await?
+        self.with_layers(Self::selected).await?
     }
 
     /// Whether the layers contain all rows from `from` on: the size limit of the cache cut off none of them.
@@ -59,11 +59,11 @@ impl CacheContents {
             let Self { base, newer, .. } = contents;
             base.is_complete(&contents.shape, newer.as_ref(), contents.from)
         };
-        self.looked_through(is_complete).await?.map_err(external)
+        self.with_layers(is_complete).await?.map_err(external)
     }
 
     /// Calls `look` with the layers: on the current thread if the read is cheap, otherwise on a blocking thread.
-    async fn looked_through<T: Send + 'static>(
+    async fn with_layers<T: Send + 'static>(
         self: &Arc<Self>,
         look: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T> {
@@ -84,7 +84,7 @@ impl CacheContents {
             projection: &self.projection,
         };
         let rows = self.base.select(&self.shape, self.newer.as_ref(), &wanted);
-        let mut rows = rows.map_err(of_cache)?;
+        let mut rows = rows.map_err(unwrap_filter_error)?;
         if let Some(limit) = self.limit.filter(|limit| *limit < rows.num_rows()) {
             rows = rows.slice(0, limit);
         }
@@ -105,7 +105,7 @@ impl CacheContents {
 }
 
 /// Converts an error of a layer. An error of a filter expression is returned as the original DataFusion error.
-fn of_cache(error: CacheError) -> DataFusionError {
+fn unwrap_filter_error(error: CacheError) -> DataFusionError {
     match error {
         CacheError::Arrow(ArrowError::ExternalError(inner)) => {
             match inner.downcast::<DataFusionError>() {

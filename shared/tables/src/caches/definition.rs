@@ -82,7 +82,7 @@ impl CacheDefinitionPlan {
         let (keys, tags) = (cache.key_names(&table), table.tag_names());
         let shown = last_schema(&table, cache);
         let mut keyed = keys.iter().map(|key| column(key).is_not_null());
-        let eligible = keyed.try_fold(young_rows(rows, from)?, LogicalPlanBuilder::filter)?;
+        let eligible = keyed.try_fold(rows_since(rows, from)?, LogicalPlanBuilder::filter)?;
 
         let mut newest_first = vec![column(TIME_COLUMN).sort(false, false)];
         newest_first.extend(tags.iter().map(|tag| column(tag).sort(true, true)));
@@ -94,7 +94,7 @@ impl CacheDefinitionPlan {
         let within = last_column(&placed).lt_eq(lit(cache.count));
         let newest = placed.filter(within)?;
 
-        let cells = shown.fields().iter().map(shown_as);
+        let cells = shown.fields().iter().map(cast_to_shown_type);
         let is_hidden = |tag: &&String| shown.column_with_name(tag).is_none();
         let for_order = tags.iter().filter(is_hidden).map(|tag| column(tag));
         let by_key = keys.iter().map(|key| column(key).sort(true, true));
@@ -116,14 +116,14 @@ impl CacheDefinitionPlan {
         let by_value = || names.iter().map(|name| column(name).sort(true, true));
         let groups = names.iter().map(|name| column(name));
         let seen = max(column(TIME_COLUMN));
-        let groups = young_rows(rows, from)?.aggregate(groups, [seen])?;
+        let groups = rows_since(rows, from)?.aggregate(groups, [seen])?;
         let latest_first = last_column(&groups).sort(false, false);
         let order: Vec<SortExpr> = std::iter::once(latest_first).chain(by_value()).collect();
         let most = usize::try_from(cache.max_cardinality).ok();
         let groups = groups
             .sort(order)?
             .limit(0, most.filter(|most| i64::try_from(*most).is_ok()))?;
-        let cells = shown.fields().iter().map(shown_as);
+        let cells = shown.fields().iter().map(cast_to_shown_type);
         Ok(Self {
             rows: groups.project(cells.collect::<Vec<_>>())?,
             order: by_value().collect(),
@@ -144,7 +144,7 @@ impl CacheDefinitionPlan {
     }
 }
 
-fn young_rows(rows: Arc<SnapshotTable>, from: i64) -> Result<LogicalPlanBuilder> {
+fn rows_since(rows: Arc<SnapshotTable>, from: i64) -> Result<LogicalPlanBuilder> {
     let name = rows.table().name().to_owned();
     let first = lit(ScalarValue::TimestampNanosecond(Some(from), None));
     LogicalPlanBuilder::scan(
@@ -169,6 +169,6 @@ fn column(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
-fn shown_as(field: &FieldRef) -> Expr {
+fn cast_to_shown_type(field: &FieldRef) -> Expr {
     cast(column(field.name()), field.data_type().clone()).alias(field.name())
 }

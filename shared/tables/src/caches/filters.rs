@@ -18,32 +18,36 @@ use neap_cache::{KeyFilter, KeyPredicate, TagPredicate};
 
 /// Whether a filter reads exactly one of the columns and never fails, so that it can be evaluated for values without
 /// rows.
-pub(super) fn is_of_one(filter: &Expr, columns: &[String]) -> bool {
+pub(super) fn is_infallible_on_one_column(filter: &Expr, columns: &[String]) -> bool {
     let mentioned = filter.column_refs();
     let mut names = mentioned.iter().map(|column| &column.name);
     let of_one = match (names.next(), names.next()) {
         (Some(name), None) => columns.contains(name),
         _ => false,
     };
-    of_one && is_total(filter)
+    of_one && is_infallible(filter)
 }
 
 /// Whether an expression never fails for any values of the columns: comparisons of columns with literals.
-fn is_total(expr: &Expr) -> bool {
+fn is_infallible(expr: &Expr) -> bool {
     match expr {
         Expr::Column(_) | Expr::Literal(..) => true,
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let never_fails = is_comparison(*op)
                 || matches!(op, Operator::And | Operator::Or)
                 || is_pattern(*op) && matches!(right.as_ref(), Expr::Literal(..));
-            never_fails && is_total(left) && is_total(right)
+            never_fails && is_infallible(left) && is_infallible(right)
         }
         Expr::Like(like) | Expr::SimilarTo(like) => {
-            is_total(&like.expr) && matches!(like.pattern.as_ref(), Expr::Literal(..))
+            is_infallible(&like.expr) && matches!(like.pattern.as_ref(), Expr::Literal(..))
         }
-        Expr::InList(InList { expr, list, .. }) => is_total(expr) && list.iter().all(is_total),
+        Expr::InList(InList { expr, list, .. }) => {
+            is_infallible(expr) && list.iter().all(is_infallible)
+        }
         Expr::Between(between) => {
-            is_total(&between.expr) && is_total(&between.low) && is_total(&between.high)
+            is_infallible(&between.expr)
+                && is_infallible(&between.low)
+                && is_infallible(&between.high)
         }
         Expr::Not(expr)
         | Expr::IsNull(expr)
@@ -53,7 +57,7 @@ fn is_total(expr: &Expr) -> bool {
         | Expr::IsFalse(expr)
         | Expr::IsNotFalse(expr)
         | Expr::IsUnknown(expr)
-        | Expr::IsNotUnknown(expr) => is_total(expr),
+        | Expr::IsNotUnknown(expr) => is_infallible(expr),
         _ => false,
     }
 }
@@ -82,14 +86,14 @@ fn is_pattern(operator: Operator) -> bool {
     )
 }
 
-/// Converts a filter for which [`is_of_one`] is true to a filter on the layers of caches. `schema` has the columns that
+/// Converts a filter for which [`is_infallible_on_one_column`] is true to a filter on the layers of caches. `schema` has the columns that
 /// the cache shows.
 pub(super) fn key_filter(
     session: &dyn Session,
     filter: &Expr,
     schema: &SchemaRef,
 ) -> Result<KeyFilter> {
-    if let Some(simple) = by_values(filter) {
+    if let Some(simple) = as_value_set(filter) {
         return Ok(simple);
     }
     let columns = filter.column_refs();
@@ -108,13 +112,13 @@ pub(super) fn key_filter(
 }
 
 /// Converts `=`, `<>`, `IN` and `NOT IN` of a column and literals, and `=` joined by `OR`, to a set of values.
-fn by_values(filter: &Expr) -> Option<KeyFilter> {
+fn as_value_set(filter: &Expr) -> Option<KeyFilter> {
     let (column, values, negated) = match filter {
         Expr::BinaryExpr(BinaryExpr {
             left,
             op: Operator::Or,
             right,
-        }) => return either(by_values(left)?, by_values(right)?),
+        }) => return union_of_filters(as_value_set(left)?, as_value_set(right)?),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let negated = match op {
                 Operator::Eq => false,
@@ -152,7 +156,7 @@ fn by_values(filter: &Expr) -> Option<KeyFilter> {
     })
 }
 
-fn either(one: KeyFilter, other: KeyFilter) -> Option<KeyFilter> {
+fn union_of_filters(one: KeyFilter, other: KeyFilter) -> Option<KeyFilter> {
     match (one.test, other.test) {
         (KeyPredicate::In(mut values), KeyPredicate::In(more)) if one.column == other.column => {
             values.extend(more);
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn comparisons_with_literals_become_sets_of_values() {
-        let values = |filter: Expr| by_values(&filter).map(|filter| filter.test);
+        let values = |filter: Expr| as_value_set(&filter).map(|filter| filter.test);
         let set = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
         let null = || lit(ScalarValue::Utf8(None));
         let cases = [
@@ -268,7 +272,7 @@ mod tests {
             col("k").like(lit("a%")),
             !col("k").in_list(vec![lit("a")], true),
         ] {
-            assert!(is_of_one(&taken, &columns), "{taken}");
+            assert!(is_infallible_on_one_column(&taken, &columns), "{taken}");
         }
         for left in [
             col("k").eq(col("j")),
@@ -276,7 +280,7 @@ mod tests {
             cast(col("k"), text).eq(lit(1)),
             lit(true),
         ] {
-            assert!(!is_of_one(&left, &columns), "{left}");
+            assert!(!is_infallible_on_one_column(&left, &columns), "{left}");
         }
     }
 }

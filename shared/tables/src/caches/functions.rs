@@ -33,7 +33,7 @@ impl TableFunctionImpl for LastCacheFunction {
         let CacheFunctionArgs { table, cache } = CacheFunctionArgs::of(args.exprs())?;
         let table = table_of(&self.0, table)
             .ok_or_else(|| plan_datafusion_err!("provided table name is invalid"))?;
-        let cache = chosen(table.last_caches(), cache, |cache| &cache.name)
+        let cache = find_cache_by_name(table.last_caches(), cache, |cache| &cache.name)
             .ok_or_else(|| plan_datafusion_err!("could not find cache for the given arguments"))?;
         let cache = TableCacheDefinition::Last(Arc::clone(cache));
         Ok(Arc::new(CacheTable::new(&self.0, table, cache)))
@@ -46,7 +46,7 @@ impl TableFunctionImpl for DistinctCacheFunction {
         let table = table_of(&self.0, name)
             .ok_or_else(|| plan_datafusion_err!("provided table name ({name}) is invalid"))?;
         let caches = table.distinct_caches();
-        let cache = chosen(caches, cache, |cache| &cache.name).ok_or_else(|| {
+        let cache = find_cache_by_name(caches, cache, |cache| &cache.name).ok_or_else(|| {
             plan_datafusion_err!("could not find distinct value cache for the given arguments")
         })?;
         let cache = TableCacheDefinition::Distinct(Arc::clone(cache));
@@ -59,7 +59,7 @@ fn table_of<'a>(scope: &'a QueryScope, name: &str) -> Option<&'a Arc<Table>> {
 }
 
 /// Returns the cache with this name. Without a name, returns the only cache; `None` if there are several.
-fn chosen<'a, C>(
+fn find_cache_by_name<'a, C>(
     caches: &'a [Arc<C>],
     name: Option<&str>,
     name_of: impl Fn(&C) -> &String,

@@ -20,7 +20,7 @@ use super::{
     contents::CacheContents,
     definition::CacheDefinitionPlan,
     exec::{CacheFromTableExec, CacheNodeLabel, CacheReadExec},
-    filters::{is_of_one, key_filter},
+    filters::{is_infallible_on_one_column, key_filter},
 };
 use crate::{
     cache_layers::{BaseLayerRequest, ScanPolicy, in_background},
@@ -101,11 +101,11 @@ impl CacheTable {
             };
             in_background(update).await?.map_err(external)?;
         }
-        self.base(shape, self.from(), None).await.map(|_| ())
+        self.base_layer(shape, self.from(), None).await.map(|_| ())
     }
 
     /// Reads the layers of the cache; `None` if they can't answer.
-    pub(super) async fn excerpt(
+    pub(super) async fn read_layers(
         &self,
         request: &CacheRequest<'_>,
     ) -> Result<Option<Arc<CacheContents>>> {
@@ -147,11 +147,11 @@ impl CacheTable {
             },
             false => None,
         };
-        let base = self.base(shape, request.from, Some(request)).await?;
+        let base = self.base_layer(shape, request.from, Some(request)).await?;
         Ok(base.map(|base| (base, newer)))
     }
 
-    async fn base(
+    async fn base_layer(
         &self,
         shape: &CacheShape,
         from: i64,
@@ -212,7 +212,7 @@ impl CacheTable {
     }
 
     /// Plans the definition of the cache over the table.
-    async fn defined(
+    async fn plan_definition(
         &self,
         label: CacheNodeLabel,
         projection: &[usize],
@@ -255,12 +255,13 @@ impl TableProvider for CacheTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let taken = filters
-            .iter()
-            .map(|filter| match is_of_one(filter, &self.keys) {
-                true => TableProviderFilterPushDown::Exact,
-                false => TableProviderFilterPushDown::Unsupported,
-            });
+        let taken =
+            filters.iter().map(
+                |filter| match is_infallible_on_one_column(filter, &self.keys) {
+                    true => TableProviderFilterPushDown::Exact,
+                    false => TableProviderFilterPushDown::Unsupported,
+                },
+            );
         Ok(taken.collect())
     }
 
@@ -292,9 +293,12 @@ impl TableProvider for CacheTable {
             .tables()
             .cache_layers
             .note(&self.rows, self.cache.id());
-        match self.excerpt(&request).await? {
+        match self.read_layers(&request).await? {
             Some(contents) => Ok(Arc::new(CacheReadExec::new(label, contents))),
-            None => self.defined(label, &projection, filters, limit).await,
+            None => {
+                self.plan_definition(label, &projection, filters, limit)
+                    .await
+            }
         }
     }
 }

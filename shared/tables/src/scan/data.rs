@@ -240,7 +240,7 @@ impl SectionData {
         self.looks.hits.fetch_add(hits as u64, Ordering::Relaxed);
         let misses = missing.len() as u64;
         self.looks.misses.fetch_add(misses, Ordering::Relaxed);
-        let reads = coalesced(missing);
+        let reads = coalesce(missing);
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {
                 let bytes = self.get(&file.key, file.object_range(&read)).await?;
@@ -293,7 +293,7 @@ fn weight(bytes: usize) -> u32 {
 }
 
 /// Returns the ranges of the requests that together read `ranges`.
-fn coalesced(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+fn coalesce(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut reads: Vec<Range<u64>> = Vec::new();
     for range in ranges {
@@ -466,13 +466,13 @@ mod tests {
     #[test]
     fn ranges_with_small_gaps_are_read_with_one_request() {
         let mib = 1 << 20;
-        let reads = coalesced(vec![3 * mib..3 * mib + 10, 0..10, 20..30, mib..mib + 5]);
+        let reads = coalesce(vec![3 * mib..3 * mib + 10, 0..10, 20..30, mib..mib + 5]);
         assert_eq!(reads, vec![0..mib + 5, 3 * mib..3 * mib + 10]);
     }
 
     #[test]
     fn a_read_is_never_larger_than_the_limit() {
-        let reads = coalesced((0..40).map(|at| at << 20..(at + 1) << 20).collect());
+        let reads = coalesce((0..40).map(|at| at << 20..(at + 1) << 20).collect());
         assert_eq!(reads.len(), 3);
         assert!(
             reads

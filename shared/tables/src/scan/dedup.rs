@@ -160,7 +160,7 @@ impl ExecutionPlan for DedupExec {
             context: Arc::clone(&context),
         };
         if self.inputs.len() > max_inputs(&context) {
-            return Ok(passes::fold_in_passes(fold, self.inputs.clone()));
+            return Ok(passes::deduplicate_in_passes(fold, self.inputs.clone()));
         }
         let streams = self
             .inputs
@@ -229,7 +229,7 @@ impl DedupStream {
         let border = concat_batches(&pending.schema(), [&last_row, &next.slice(0, 1)])?;
         if runs(&border, &self.keys)?.len() == 2 {
             self.pending = Some(next);
-            return fold_runs(&pending, &self.keys).map(Some);
+            return deduplicate_runs(&pending, &self.keys).map(Some);
         }
         let last_run = runs(&pending, &self.keys)?.pop().unwrap_or(0..0);
         let open = pending.slice(last_run.start, last_run.len());
@@ -237,7 +237,7 @@ impl DedupStream {
         if last_run.start == 0 {
             return Ok(None);
         }
-        fold_runs(&pending.slice(0, last_run.start), &self.keys).map(Some)
+        deduplicate_runs(&pending.slice(0, last_run.start), &self.keys).map(Some)
     }
 }
 
@@ -249,7 +249,7 @@ impl Stream for DedupStream {
             let folded = match ready!(self.merged.poll_next_unpin(context)) {
                 Some(next) => next.and_then(|next| self.advance(next)),
                 None => match self.pending.take() {
-                    Some(pending) => fold_runs(&pending, &self.keys).map(Some),
+                    Some(pending) => deduplicate_runs(&pending, &self.keys).map(Some),
                     None => return Poll::Ready(None),
                 },
             };
@@ -276,7 +276,7 @@ fn runs(batch: &RecordBatch, keys: &[usize]) -> Result<Vec<Range<usize>>> {
 }
 
 /// Returns one row for each run: for each field the newest value that is not null.
-fn fold_runs(batch: &RecordBatch, keys: &[usize]) -> Result<RecordBatch> {
+fn deduplicate_runs(batch: &RecordBatch, keys: &[usize]) -> Result<RecordBatch> {
     let runs = runs(batch, keys)?;
     if runs.len() == batch.num_rows() {
         return Ok(batch.clone());

@@ -85,7 +85,7 @@ impl RowVisibility {
         let (last, time) = (run.last(), run.time());
         let first = self.deletes.len() - self.tail.len();
         let meets = |condition: &Condition| {
-            let hull = condition.time_hull();
+            let hull = condition.time_bounds();
             hull.is_some_and(|(min, max)| time.intersection(TimeInterval { min, max }).is_some())
         };
         let deletes = self.tail.iter().zip(first..);
@@ -115,12 +115,12 @@ impl RowVisibility {
     }
 
     /// Returns the condition of the visible rows; `None` if all rows are visible.
-    pub(crate) fn seen_of(&self, hidden: &DeletedRows) -> Option<VisibleRows> {
+    pub(crate) fn visible_rows(&self, hidden: &DeletedRows) -> Option<VisibleRows> {
         if !hidden.expires && hidden.deletes.is_empty() {
             return None;
         }
         let deletes = hidden.deletes.iter().filter_map(|at| self.deletes.get(*at));
-        let deleted = deletes.map(|delete| holds(&delete.delete.condition, &self.tags));
+        let deleted = deletes.map(|delete| condition_expr(&delete.delete.condition, &self.tags));
         let mut seen = vec![balanced(deleted.collect(), Expr::or, false).is_not_true()];
         if hidden.expires {
             seen.push(time().gt_eq(nanoseconds(self.seen.min)));
@@ -177,7 +177,7 @@ fn nanoseconds(time: i64) -> Expr {
 
 /// Returns an expression that is true of the rows that fulfil a condition, and false or unknown of others. A tag that a
 /// row lacks, or that the table does not have, counts as a tag without a value.
-fn holds(condition: &Condition, tags: &[String]) -> Expr {
+fn condition_expr(condition: &Condition, tags: &[String]) -> Expr {
     match condition {
         Condition::Time { min, max } => time().between(nanoseconds(*min), nanoseconds(*max)),
         Condition::Tag { name, value } => {
@@ -190,12 +190,12 @@ fn holds(condition: &Condition, tags: &[String]) -> Expr {
             }
         }
         Condition::All(all) => balanced(
-            all.iter().map(|part| holds(part, tags)).collect(),
+            all.iter().map(|part| condition_expr(part, tags)).collect(),
             Expr::and,
             true,
         ),
         Condition::Any(any) => balanced(
-            any.iter().map(|part| holds(part, tags)).collect(),
+            any.iter().map(|part| condition_expr(part, tags)).collect(),
             Expr::or,
             false,
         ),

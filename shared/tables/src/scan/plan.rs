@@ -160,7 +160,7 @@ impl ScanPlanner<'_> {
                 }
                 SourceRows::Section(file) => {
                     let files = [file];
-                    plans.push(self.seen_directly(
+                    plans.push(self.scan_sections_directly(
                         &files,
                         (&source.hidden, false),
                         Some(ranges),
@@ -169,13 +169,13 @@ impl ScanPlanner<'_> {
                 }
                 SourceRows::Run(run) => {
                     let ranges = (*ranges != [run.time()]).then_some(ranges.as_slice());
-                    plans.push(self.run_directly(run, &source.hidden, ranges, projection)?);
+                    plans.push(self.scan_run_directly(run, &source.hidden, ranges, projection)?);
                 }
                 SourceRows::Tail(image) => plans.extend(self.tail(image, projection, ranges)?),
             }
         }
         for (hidden, pass, files) in whole {
-            plans.push(self.seen_directly(&files, (hidden, pass), None, projection)?);
+            plans.push(self.scan_sections_directly(&files, (hidden, pass), None, projection)?);
         }
         Ok(plans)
     }
@@ -187,7 +187,7 @@ impl ScanPlanner<'_> {
 
     /// Plans a scan of the visible rows of sections, optionally only of those in the time ranges. If the filters are
     /// true of all rows (`pass`), they are not applied, so that the statistics stay exact.
-    fn seen_directly(
+    fn scan_sections_directly(
         &self,
         files: &[&SectionFile],
         (hidden, pass): (&DeletedRows, bool),
@@ -195,8 +195,8 @@ impl ScanPlanner<'_> {
         projection: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all = self.predicates.all.as_ref().filter(|_| !pass);
-        let seen = self.hiding.seen_of(hidden);
-        let wide = self.with_seen(projection, seen.as_ref(), ranges.is_some());
+        let seen = self.hiding.visible_rows(hidden);
+        let wide = self.with_visibility_columns(projection, seen.as_ref(), ranges.is_some());
         // Rows outside of the ranges are in an overlap and are read there.
         let is_filtered = seen.is_some() || self.predicates.all.is_some();
         let limit = self.limit.filter(|_| !is_filtered);
@@ -204,29 +204,29 @@ impl ScanPlanner<'_> {
         if let Some(ranges) = ranges {
             plan = within(plan, ranges)?;
         }
-        self.narrow(self.only(plan, seen.as_ref())?, &wide, projection)
+        self.narrow(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
     }
 
     /// Plans a scan of the visible rows of a run, optionally only of those in the time ranges.
-    fn run_directly(
+    fn scan_run_directly(
         &self,
         run: &Arc<TailRun>,
         hidden: &DeletedRows,
         ranges: Option<&[TimeInterval]>,
         projection: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let seen = self.hiding.seen_of(hidden);
-        let wide = self.with_seen(projection, seen.as_ref(), ranges.is_some());
+        let seen = self.hiding.visible_rows(hidden);
+        let wide = self.with_visibility_columns(projection, seen.as_ref(), ranges.is_some());
         let schema = Arc::new(self.schema.project(&wide)?);
         let mut plan = streamed(&schema, vec![Arc::new(run.rows(&wide)?)], None)?;
         if let Some(ranges) = ranges {
             plan = within(plan, ranges)?;
         }
-        self.narrow(self.only(plan, seen.as_ref())?, &wide, projection)
+        self.narrow(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
     }
 
     /// Filters a plan by visibility. The plan must output the columns that the condition reads.
-    fn only(
+    fn filter_visible(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         seen: Option<&VisibleRows>,
@@ -260,15 +260,15 @@ impl ScanPlanner<'_> {
                     let sorted = ScanOutput::Sorted(self.file_order()?);
                     let scan = self.sections(&[file], &wide, key, sorted)?;
                     let scan = within(scan, &[overlap.range])?;
-                    let seen = self.hiding.seen_of(&source.hidden);
-                    inputs.push(self.only(scan, seen.as_ref())?);
+                    let seen = self.hiding.visible_rows(&source.hidden);
+                    inputs.push(self.filter_visible(scan, seen.as_ref())?);
                 }
                 SourceRows::Run(run) => {
                     let rows = Arc::new(run.rows(&wide)?);
                     let rows = streamed(&schema, vec![rows], Some(&order))?;
                     let rows = within(rows, &[overlap.range])?;
-                    let seen = self.hiding.seen_of(&source.hidden);
-                    inputs.push(self.only(rows, seen.as_ref())?);
+                    let seen = self.hiding.visible_rows(&source.hidden);
+                    inputs.push(self.filter_visible(rows, seen.as_ref())?);
                 }
                 SourceRows::Tail(image) => {
                     let rows = SortedTailRows::new(image, overlap.range, &wide, &schema);
@@ -399,7 +399,7 @@ impl ScanPlanner<'_> {
     }
 
     /// Adds the columns of the visibility condition to `projection`, and the time column if rows are selected by time.
-    fn with_seen(
+    fn with_visibility_columns(
         &self,
         projection: &[usize],
         seen: Option<&VisibleRows>,

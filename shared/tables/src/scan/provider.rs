@@ -126,7 +126,7 @@ impl SnapshotTable {
 
     /// Whether a row of the tail may have no value of one of these tags.
     pub(crate) async fn tail_lacks(&self, tags: &[&String]) -> Result<bool> {
-        let tail = self.folded_tail().await?;
+        let tail = self.tail_view().await?;
         Ok(tail.is_some_and(|tail| tail.lacks(tags)))
     }
 
@@ -170,7 +170,7 @@ impl SnapshotTable {
 
     /// Returns the sources of the tail, from the oldest to the newest.
     async fn tail(&self, hiding: &RowVisibility) -> Result<Vec<ScanSource>> {
-        let Some(tail) = self.folded_tail().await? else {
+        let Some(tail) = self.tail_view().await? else {
             return Ok(Vec::new());
         };
         let of_run = |run: Arc<TailRun>| ScanSource {
@@ -188,7 +188,7 @@ impl SnapshotTable {
     }
 
     /// Returns the runs and the image of the tail; `None` if the tail has no rows of this table.
-    async fn folded_tail(&self) -> Result<Option<TailView>> {
+    async fn tail_view(&self) -> Result<Option<TailView>> {
         if !self.is_in_tail() {
             return Ok(None);
         }

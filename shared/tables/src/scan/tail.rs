@@ -78,7 +78,7 @@ pub enum TailImageError {
 
 /// Whether a query failed because a cached tail image is newer than its snapshot. A retry with a newer snapshot, which
 /// already exists, succeeds.
-pub fn is_overtaken(error: &(dyn Error + 'static)) -> bool {
+pub fn is_stale_snapshot(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if matches!(
@@ -249,7 +249,7 @@ impl CachedTail {
     }
 
     /// Whether the tail was built with the table definition and the quarantined objects of the snapshot.
-    fn is_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
+    fn matches_table(&self, snapshot: &Snapshot, table: &Table) -> bool {
         self.quarantine == snapshot.manifest.value.last_quarantine()
             && *self.builder.schema() == table.arrow_schema()
             && self
@@ -260,35 +260,35 @@ impl CachedTail {
     }
 
     /// Returns the segments above a mark that the runs and the image contain.
-    fn folded(&self, mark: Stamp) -> impl Iterator<Item = SegmentName> {
+    fn segments_above(&self, mark: Stamp) -> impl Iterator<Item = SegmentName> {
         let of_runs = self.runs.iter().flat_map(|run| run.segments()).copied();
         let of_runs = of_runs.filter(move |name| name.stamp > mark);
         of_runs.chain(self.taken.iter().copied())
     }
 
     /// Whether the segments of this tail are a prefix of the snapshot's tail.
-    fn is_start_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
+    fn is_prefix_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
         let mut tail = snapshot.tail.iter().map(|segment| segment.name());
-        self.is_of(snapshot, table)
+        self.matches_table(snapshot, table)
             && self
-                .folded(snapshot.mark())
+                .segments_above(snapshot.mark())
                 .all(|name| tail.next() == Some(name))
     }
 
     /// Whether this tail was built for a newer state of the database than the snapshot.
-    fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
+    fn is_newer_than(&self, snapshot: &Snapshot) -> bool {
         let quarantine = snapshot.manifest.value.last_quarantine();
         snapshot.as_of.is_some()
             || snapshot.mark() < self.mark
             || quarantine < self.quarantine
             || quarantine == self.quarantine
                 && snapshot.mark() == self.mark
-                && snapshot.tail.len() < self.folded(self.mark).count()
+                && snapshot.tail.len() < self.segments_above(self.mark).count()
     }
 
     /// Starts a new image. Keeps the runs that are a prefix of the snapshot's tail.
     fn restart(&mut self, snapshot: &Snapshot, table: &Table) {
-        let mut runs = match self.is_of(snapshot, table) {
+        let mut runs = match self.matches_table(snapshot, table) {
             true => std::mem::take(&mut self.runs),
             false => Vec::new(),
         };
@@ -327,14 +327,14 @@ impl CachedTail {
 
     /// Adds the segments of the snapshot that this tail does not contain yet. If memory is short, the indexes of caches
     /// are dropped, and the image is spilled.
-    fn take_in(
+    fn append_segments(
         &mut self,
         snapshot: &Snapshot,
         table: &Table,
         limits: &TailLimits,
     ) -> Result<(), TailImageError> {
         self.runs.retain(|run| run.last().stamp > snapshot.mark());
-        let folded = self.folded(snapshot.mark()).count();
+        let folded = self.segments_above(snapshot.mark()).count();
         for segment in snapshot.tail.iter().skip(folded) {
             let rows = segment.rows(table.id());
             for batch in rows.map_err(|source| damaged(table, source))? {
@@ -435,7 +435,7 @@ impl TailImages {
         let tail = self.tails.get(&(snapshot.database, table.id()))?;
         let held = tail.try_read().ok()?;
         let is_current =
-            held.taken.len() == snapshot.tail.len() && held.is_start_of(snapshot, table);
+            held.taken.len() == snapshot.tail.len() && held.is_prefix_of(snapshot, table);
         match is_current && held.runs.is_empty() {
             true => held.layer_at_hand(wanted),
             false => None,
@@ -467,15 +467,15 @@ impl TailImages {
         let kept = self.tails.get(&id);
         let tail = kept.unwrap_or_else(|| Arc::new(RwLock::new(CachedTail::new(snapshot, table))));
         let mut held = tail.write().unwrap_or_else(PoisonError::into_inner);
-        if !held.is_start_of(snapshot, table) {
-            if held.is_ahead_of(snapshot) {
+        if !held.is_prefix_of(snapshot, table) {
+            if held.is_newer_than(snapshot) {
                 drop(held);
-                return self.apart(snapshot, table, stale_tail, read);
+                return self.with_rebuilt(snapshot, table, stale_tail, read);
             }
             held.restart(snapshot, table);
         }
         let before = (held.runs.len(), held.taken.len(), held.size_bytes());
-        let taken = held.take_in(snapshot, table, &self.limits);
+        let taken = held.append_segments(snapshot, table, &self.limits);
         if taken.is_err() {
             // A segment may have been added partially.
             *held = CachedTail::new(snapshot, table);
@@ -491,7 +491,7 @@ impl TailImages {
     }
 
     /// Calls `read` for a snapshot that is older than the cached tail. The cached tail does not change.
-    fn apart<T>(
+    fn with_rebuilt<T>(
         &self,
         snapshot: &Snapshot,
         table: &Table,
@@ -504,7 +504,7 @@ impl TailImages {
             });
         }
         let mut tail = CachedTail::new(snapshot, table);
-        tail.take_in(snapshot, table, &self.limits)?;
+        tail.append_segments(snapshot, table, &self.limits)?;
         read(&mut tail)
     }
 }

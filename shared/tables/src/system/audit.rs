@@ -69,7 +69,7 @@ impl SystemTableSource for DatabaseAuditSource {
 /// A change and the name of its database; `None`: a change to the cluster.
 type AuditChange = (Option<String>, AuditEntry);
 
-fn of_all(changes: &[AuditChange]) -> Result<RecordBatch> {
+fn cluster_rows(changes: &[AuditChange]) -> Result<RecordBatch> {
     let entries = changes.iter().map(|(_, entry)| entry);
     let addresses = entries.clone().map(|entry| entry.address.as_deref());
     let requests = entries.clone().map(|entry| entry.request_id.as_deref());
@@ -93,11 +93,11 @@ impl SystemTableSource for ClusterAuditSource {
             changes.extend(of_database.map(|entry| (Some(name.clone()), entry.clone())));
         }
         changes.sort_by_key(|(_, entry)| entry.time);
-        of_all(&changes)
+        cluster_rows(&changes)
     }
 
     fn empty(&self) -> Result<RecordBatch> {
-        of_all(&[])
+        cluster_rows(&[])
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
             "time token_name token_id action target detail"
         );
         assert_eq!(
-            names(of_all(&[]).unwrap()),
+            names(cluster_rows(&[]).unwrap()),
             "time token_name token_id action target detail address request_id database_name"
         );
     }

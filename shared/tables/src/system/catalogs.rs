@@ -38,7 +38,7 @@ pub(super) async fn databases(
 ) -> Result<Vec<DatabaseWithCatalog>> {
     let mut entries: Vec<(DatabaseId, DatabaseEntry)> = Vec::new();
     for (id, entry) in root.databases() {
-        if wanted.has(&entry.name) {
+        if wanted.matches(&entry.name) {
             entries.push((*id, entry.clone()));
         }
     }

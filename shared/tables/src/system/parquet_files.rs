@@ -63,7 +63,9 @@ impl SystemTableSource for ParquetFilesSource {
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
         let wanted = NameFilter::of(TABLE_NAME, filters);
         let tables = self.snapshot.catalog.value.all_tables();
-        let mut tables: Vec<_> = tables.filter(|table| wanted.has(table.name())).collect();
+        let mut tables: Vec<_> = tables
+            .filter(|table| wanted.matches(table.name()))
+            .collect();
         tables.sort_unstable_by_key(|table| table.name());
         let mut files: Vec<(&str, SectionWithFooter)> = Vec::new();
         for table in tables {

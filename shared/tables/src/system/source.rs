@@ -95,7 +95,7 @@ impl<'a> NameFilter<'a> {
     }
 
     /// Whether rows with this value may pass the filters.
-    pub(super) fn has(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: &str) -> bool {
         self.0.iter().all(|texts| texts.contains(&text))
     }
 }

@@ -31,15 +31,17 @@ fn rows_leave_when_they_exceed_the_age_of_the_cache() {
     let stage = CacheFixture::on_a_directory();
     rows_near_the_edge(&stage, stage.begun);
     let caches = [
-        CacheDefinition::last("m", "latest", &["host"]).aged(AGE),
+        CacheDefinition::last("m", "latest", &["host"]).with_max_age(AGE),
         CacheDefinition::last("m", "three", &["host"])
-            .most(3)
-            .aged(AGE),
-        CacheDefinition::last("m", "all", &[]).most(50).aged(AGE),
-        CacheDefinition::distinct("m", "rooms", &["room"]).aged(AGE),
+            .limited_to(3)
+            .with_max_age(AGE),
+        CacheDefinition::last("m", "all", &[])
+            .limited_to(50)
+            .with_max_age(AGE),
+        CacheDefinition::distinct("m", "rooms", &["room"]).with_max_age(AGE),
         CacheDefinition::distinct("m", "few", &["room", "host"])
-            .most(3)
-            .aged(AGE),
+            .limited_to(3)
+            .with_max_age(AGE),
     ];
     stage.create(&caches);
     let watch = |seconds: u64, step: &str| {
@@ -76,9 +78,9 @@ fn rows_leave_when_they_exceed_the_retention_of_their_table() {
     let day = 86_400;
     let caches = [
         CacheDefinition::last("m", "latest", &["host"])
-            .most(2)
-            .aged(day),
-        CacheDefinition::distinct("m", "rooms", &["room"]).aged(day),
+            .limited_to(2)
+            .with_max_age(day),
+        CacheDefinition::distinct("m", "rooms", &["room"]).with_max_age(day),
     ];
     stage.create(&caches);
     stage.flush();

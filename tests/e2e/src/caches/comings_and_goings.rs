@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     definition::CacheDefinition,
-    stage::{BYPASS_CACHES, CacheFixture, DB, ask, create, csv, csv_with, listed, since},
+    stage::{BYPASS_CACHES, CacheFixture, DB, ask, create, csv, csv_with, listed, shift_times},
 };
 use crate::harness::{ServerClient, pause};
 
@@ -93,7 +93,7 @@ fn a_new_cache_does_not_show_rows_of_a_dropped_one_of_the_same_name() {
     let new = [
         CacheDefinition::last("m", "latest", &["room"])
             .of(&["v"])
-            .most(2),
+            .limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["host", "room"]),
     ];
     stage.create(&new);
@@ -168,9 +168,10 @@ fn queries_of_earlier_states_read_earlier_caches() {
         json!({ "host": "b", "room": "y", "v": 2.0 }),
     ];
     assert_eq!(rows("before"), before);
-    stage
-        .writer
-        .write("before", &since(stage.begun, "m,host=b,room=w v=5 -10"));
+    stage.writer.write(
+        "before",
+        &shift_times(stage.begun, "m,host=b,room=w v=5 -10"),
+    );
     assert_eq!(
         rows("before")[1],
         json!({ "host": "b", "room": "w", "v": 5.0 })

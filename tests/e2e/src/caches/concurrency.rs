@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     definition::{CacheDefinition, TableColumns},
-    stage::{BYPASS_CACHES, CacheFixture, DB, columns, create, csv, csv_with, since},
+    stage::{BYPASS_CACHES, CacheFixture, DB, columns, create, csv, csv_with, shift_times},
 };
 use crate::harness::{NeapProcess, Reply, ServerClient, pause};
 
@@ -22,8 +22,8 @@ fn caches() -> [CacheDefinition; 3] {
         CacheDefinition::last("m", "latest", &["host"]),
         CacheDefinition::last("m", "three", &["room"])
             .of(&["host", "v"])
-            .most(3),
-        CacheDefinition::distinct("m", "pairs", &["room", "host"]).most(6),
+            .limited_to(3),
+        CacheDefinition::distinct("m", "pairs", &["room", "host"]).limited_to(6),
     ]
 }
 
@@ -41,7 +41,7 @@ fn write_rounds(stage: &CacheFixture, writer: usize, server: &ServerClient, roun
         now % 5,
         -2_000 - now % 7,
     );
-    server.write(DB, &since(stage.begun, &lines));
+    server.write(DB, &shift_times(stage.begun, &lines));
     round.store(now, Ordering::Relaxed);
     if now % 40 == 7 {
         let body = json!({

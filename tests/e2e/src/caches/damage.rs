@@ -15,7 +15,7 @@ use crate::harness::{NeapProcess, StoreFixture, neap};
 
 fn caches() -> [CacheDefinition; 2] {
     [
-        CacheDefinition::last("m", "latest", &["host"]).most(2),
+        CacheDefinition::last("m", "latest", &["host"]).limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["room"]),
     ]
 }

@@ -80,7 +80,7 @@ impl CacheDefinition {
     }
 
     /// Sets the maximum number of rows of each key, or of combinations.
-    pub(crate) fn most(mut self, number: u64) -> Self {
+    pub(crate) fn limited_to(mut self, number: u64) -> Self {
         match &mut self.rows {
             CacheRowSelection::Last { count, .. } => *count = number,
             CacheRowSelection::Distinct { most, .. } => *most = number,
@@ -89,7 +89,7 @@ impl CacheDefinition {
     }
 
     /// Sets the maximum age of rows, in seconds.
-    pub(super) fn aged(mut self, seconds: u64) -> Self {
+    pub(super) fn with_max_age(mut self, seconds: u64) -> Self {
         self.age = seconds;
         self
     }

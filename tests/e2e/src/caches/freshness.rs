@@ -15,7 +15,7 @@ fn run(stage: &CacheFixture) {
         CacheDefinition::last("m", "latest", &["host"]),
         CacheDefinition::last("m", "two", &["host", "room"])
             .of(&["v"])
-            .most(2),
+            .limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["room"]),
     ];
     stage.create(&caches);
@@ -61,12 +61,12 @@ fn run(stage: &CacheFixture) {
 
 #[test]
 fn two_processes_return_the_same_rows_after_each_write_on_an_s3_server() {
-    run(&CacheFixture::on_a_network(StoreFixture::own_s3()));
+    run(&CacheFixture::on_a_network(StoreFixture::neap_s3_server()));
 }
 
 #[test]
 fn two_processes_return_the_same_rows_after_each_write_on_the_other_s3_server() {
-    if let Some(place) = StoreFixture::other_s3() {
+    if let Some(place) = StoreFixture::third_party_s3() {
         run(&CacheFixture::on_a_network(place));
     }
 }

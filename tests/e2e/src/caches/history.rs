@@ -15,13 +15,13 @@ fn caches() -> Vec<CacheDefinition> {
         CacheDefinition::last("m", "latest", &["host"]),
         CacheDefinition::last("m", "three", &["host", "room"])
             .of(&["w", "v"])
-            .most(3),
+            .limited_to(3),
         CacheDefinition::last("m", "all", &[])
             .of(&["room", "v"])
-            .most(7),
-        CacheDefinition::last("m", "of_state", &["state"]).most(2),
+            .limited_to(7),
+        CacheDefinition::last("m", "of_state", &["state"]).limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["room"]),
-        CacheDefinition::distinct("m", "pairs", &["room", "host"]).most(4),
+        CacheDefinition::distinct("m", "pairs", &["room", "host"]).limited_to(4),
         CacheDefinition::distinct("m", "states", &["state", "host"]),
     ]
 }
@@ -146,12 +146,12 @@ fn caches_match_their_definitions_on_a_directory() {
 
 #[test]
 fn caches_match_their_definitions_on_an_s3_server() {
-    run(&CacheFixture::on_a_network(StoreFixture::own_s3()));
+    run(&CacheFixture::on_a_network(StoreFixture::neap_s3_server()));
 }
 
 #[test]
 fn caches_match_their_definitions_on_the_other_s3_server() {
-    if let Some(place) = StoreFixture::other_s3() {
+    if let Some(place) = StoreFixture::third_party_s3() {
         run(&CacheFixture::on_a_network(place));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     definition::CacheDefinition,
-    stage::{DB, create, csv, now, since},
+    stage::{DB, create, csv, now, shift_times},
 };
 use crate::{
     harness::{NeapProcess, StoreFixture, StoreRequests, neap, pause, wait_for},
@@ -26,12 +26,12 @@ fn on(place: &StoreFixture, lag: Duration) {
     let querier = NeapProcess::serve_with(place, &["--mode", "query"]);
     let begun = now(&querier);
     let write = |lines: &str| {
-        writer.write(DB, &since(begun, lines));
+        writer.write(DB, &shift_times(begun, lines));
     };
     write("m,host=a,room=x v=1 -60\nm,host=b,room=y v=1 -50\nother,host=a v=1 -60");
     let caches = [
         CacheDefinition::last("m", "latest", &["host"]),
-        CacheDefinition::last("m", "two", &["host", "room"]).most(2),
+        CacheDefinition::last("m", "two", &["host", "room"]).limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["room"]),
         CacheDefinition::last("other", "latest", &["host"]),
         // This cache is not stored, because its column is a field.
@@ -135,12 +135,12 @@ fn caches_on_a_directory_have_the_expected_costs() {
 
 #[test]
 fn caches_on_an_s3_server_have_the_expected_costs() {
-    on(&StoreFixture::own_s3(), Duration::from_secs(20));
+    on(&StoreFixture::neap_s3_server(), Duration::from_secs(20));
 }
 
 #[test]
 fn caches_on_the_other_s3_server_have_the_expected_costs() {
-    if let Some(place) = StoreFixture::other_s3() {
+    if let Some(place) = StoreFixture::third_party_s3() {
         on(&place, Duration::from_secs(20));
     }
 }

@@ -53,7 +53,7 @@ impl CacheFixture {
 
     /// Writes lines whose times are seconds since the start, most of them negative.
     pub(super) fn write(&self, lines: &str) -> u64 {
-        self.writer.write(DB, &since(self.begun, lines))
+        self.writer.write(DB, &shift_times(self.begun, lines))
     }
 
     /// Creates caches over HTTP.
@@ -108,7 +108,7 @@ pub(crate) fn now(server: &ServerClient) -> u64 {
 }
 
 /// Adds `begin` to the times of lines, in seconds.
-pub(crate) fn since(begin: u64, lines: &str) -> String {
+pub(crate) fn shift_times(begin: u64, lines: &str) -> String {
     let moved = lines.lines().map(|line| {
         let (point, time) = line.trim().rsplit_once(' ').unwrap();
         let time = begin.checked_add_signed(time.parse().unwrap()).unwrap();

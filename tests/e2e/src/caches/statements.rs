@@ -17,7 +17,7 @@ fn latest() -> CacheDefinition {
 fn two() -> CacheDefinition {
     CacheDefinition::last("m", "two", &["host", "room"])
         .of(&["v"])
-        .most(2)
+        .limited_to(2)
 }
 
 fn rooms() -> CacheDefinition {

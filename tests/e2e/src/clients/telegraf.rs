@@ -265,7 +265,7 @@ fn all_rows_of_telegraf_are_stored_if_requests_must_be_halved() {
 
 #[test]
 fn a_server_that_cannot_store_sends_telegraf_a_retry_after() {
-    let place = StoreFixture::own_s3();
+    let place = StoreFixture::neap_s3_server();
     let server = NeapProcess::serve(&place);
     server.write("telegraf", "cpu,host=a usage=1 1");
     let line = "cpu,host=a usage=2 2000000000";

@@ -110,7 +110,7 @@ impl StoreFixture {
     }
 
     /// Returns a store on a new process of our own S3 server, on a directory.
-    pub(crate) fn own_s3() -> Self {
+    pub(crate) fn neap_s3_server() -> Self {
         let folder = folder();
         let server = S3Process::start(folder.path(), "0");
         let flags = s3_flags(&server.endpoint, &server.bucket, "AKIDTEST", "SKTEST");
@@ -154,7 +154,7 @@ impl StoreFixture {
     }
 
     /// Returns a prefix in the bucket of a third-party S3 server, if one is configured.
-    pub(crate) fn other_s3() -> Option<Self> {
+    pub(crate) fn third_party_s3() -> Option<Self> {
         let variable = |name: &str| std::env::var(format!("NEAP_TEST_S3_{name}")).ok();
         let Some(endpoint) = variable("ENDPOINT") else {
             skip(

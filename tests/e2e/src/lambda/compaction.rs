@@ -67,7 +67,7 @@ fn sections(stack: &LambdaStack) -> usize {
 
 /// Repeats an event with instances that are killed after more and more requests, from `first` in steps of `step`, until
 /// an instance is not killed. Returns the number of kills.
-fn kill_ever_later(
+fn kill_after_each_request(
     stack: &LambdaStack,
     function: &str,
     event: &Value,
@@ -92,7 +92,7 @@ fn flushes_and_merges_killed_at_any_request_lose_and_duplicate_nothing() {
         // Orders stay in the queue, so that the test controls their delivery.
         configuration["queues"]["merges"] = json!({});
     });
-    let flushes = kill_ever_later(&stack, "small", &scheduled(), (1, 1));
+    let flushes = kill_after_each_request(&stack, "small", &scheduled(), (1, 1));
     check(&stack, &written);
     let flushed = sections(&stack);
     stack.invoke("compact", &collect());
@@ -102,7 +102,7 @@ fn flushes_and_merges_killed_at_any_request_lose_and_duplicate_nothing() {
     let kills = orders.iter().enumerate().map(|(number, order)| {
         let order: Value = serde_json::from_str(order).unwrap();
         let at = (number + 1, orders.len());
-        kill_ever_later(&stack, "compact", &order, at)
+        kill_after_each_request(&stack, "compact", &order, at)
     });
     let merges: Vec<_> = kills.collect();
     check(&stack, &written);
@@ -115,7 +115,7 @@ fn flushes_and_merges_killed_at_any_request_lose_and_duplicate_nothing() {
 
 /// Invokes a function several times concurrently with an event. One of the instances is frozen or killed repeatedly.
 /// Returns how often.
-fn together(stack: &LambdaStack, function: &str, event: &Value, trap: &Value) -> u64 {
+fn invoke_concurrently(stack: &LambdaStack, function: &str, event: &Value, trap: &Value) -> u64 {
     stack.set_trap(function, trap);
     thread::scope(|scope| {
         for _ in 0..CONCURRENCY {
@@ -147,7 +147,7 @@ fn concurrent_compactors_frozen_and_killed_lose_and_duplicate_nothing() {
     };
     let killed = thread::scope(|scope| {
         let killed = scope.spawn(kill);
-        let frozen = together(&stack, "small", &scheduled(), &freeze);
+        let frozen = invoke_concurrently(&stack, "small", &scheduled(), &freeze);
         check(&stack, &written);
         // This instance may be killed, too.
         drop(stack.try_invoke("compact", &collect()));

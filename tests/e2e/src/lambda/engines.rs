@@ -95,7 +95,7 @@ fn an_engine_frozen_for_longer_than_its_lease_loses_its_work_to_others() {
     copy_all(&stack);
     let frozen = stack.frozen_at_work("engine");
     assert_eq!((stack.take_trap("engine"), frozen.len()), (1, 1));
-    stack.treat("engine", frozen[0], "thaw");
+    stack.change_instance("engine", frozen[0], "thaw");
     wait_for("rest", LIMIT, || {
         let phases = stack.phases("engine");
         phases.iter().all(|phase| phase == "idle").then_some(())

@@ -101,7 +101,7 @@ fn caches_match_their_definitions() {
     let stack = LambdaStack::start();
     stack.write(DB, "clock v=1");
     let begun = stage::now(&stack);
-    let write = |lines: &str| stack.write(DB, &stage::since(begun, lines));
+    let write = |lines: &str| stack.write(DB, &stage::shift_times(begun, lines));
     write(
         "m,host=a,room=x v=1,w=1i -60
          m,host=a,room=y v=2 -50
@@ -112,7 +112,7 @@ fn caches_match_their_definitions() {
         CacheDefinition::last("m", "latest", &["host"]),
         CacheDefinition::last("m", "two", &["room"])
             .of(&["host", "v"])
-            .most(2),
+            .limited_to(2),
         CacheDefinition::distinct("m", "pairs", &["room", "host"]),
     ];
     for cache in &caches {

@@ -154,7 +154,7 @@ fn nothing_is_lost_when_instances_are_killed_at_any_moment() {
         pause(Duration::from_millis(150));
         let function = if turn % 3 == 2 { "query" } else { "write" };
         if let Some(instance) = choose(&stack.instances(function), turn) {
-            stack.treat(
+            stack.change_instance(
                 function,
                 instance,
                 if turn % 4 == 3 { "stop" } else { "kill" },
@@ -176,9 +176,9 @@ fn nothing_is_lost_when_instances_are_frozen_during_events() {
     let sent = clients(&stack, |turn| {
         let function = if turn % 3 == 2 { "query" } else { "write" };
         if let Some(instance) = choose(&stack.instances(function), turn) {
-            stack.treat(function, instance, "freeze");
+            stack.change_instance(function, instance, "freeze");
             pause(Duration::from_millis(300));
-            stack.treat(function, instance, "thaw");
+            stack.change_instance(function, instance, "thaw");
         }
         pause(Duration::from_millis(30));
     });
@@ -202,10 +202,10 @@ fn a_writer_frozen_for_too_long_does_not_acknowledge_a_void_segment() {
             let lines = (0..2_000).map(|row| format!("late v={row}i {row}\n"));
             stack.try_write("several", &lines.collect::<String>(), None)
         });
-        stack.treat("write", instance, "freeze");
+        stack.change_instance("write", instance, "freeze");
         // Longer than the acknowledgement limit of a network store.
         pause(Duration::from_secs(12));
-        stack.treat("write", instance, "thaw");
+        stack.change_instance("write", instance, "thaw");
         let reply = frozen.join().unwrap().unwrap();
         let said = (reply.status, reply.text());
         // The writer detects the freeze, whether it was before or after its stamp.

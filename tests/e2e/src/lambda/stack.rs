@@ -208,7 +208,7 @@ impl LambdaStack {
     }
 
     /// Kills, freezes, thaws or stops an instance, which may already have ended.
-    pub(super) fn treat(&self, function: &str, instance: u64, how: &str) {
+    pub(super) fn change_instance(&self, function: &str, instance: u64, how: &str) {
         let path = format!("/functions/{function}/instances/{instance}/{how}");
         let reply = Reply::of(self.control.request("POST", &path)).unwrap();
         assert!(matches!(reply.status, 204 | 400), "{}", reply.text());
@@ -217,7 +217,7 @@ impl LambdaStack {
     /// Kills all instances of a function, so that the next ones start cold.
     pub(super) fn kill_all(&self, function: &str) {
         for instance in self.instances(function) {
-            self.treat(function, instance, "kill");
+            self.change_instance(function, instance, "kill");
         }
     }
 

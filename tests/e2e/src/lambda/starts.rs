@@ -50,14 +50,14 @@ impl SilencingProxy {
     }
 
     /// Sets the store of a stack as the target.
-    fn lead_to(&self, stack: &LambdaStack) {
+    fn set_target(&self, stack: &LambdaStack) {
         let mut flags = stack.place.flags.iter();
         let store = flags.find_map(|flag| flag.strip_prefix("http://"));
         self.store.set(store.unwrap().to_owned()).unwrap();
     }
 
     /// Silences all existing connections: they forward no more data, and not even their end.
-    fn forget(&self) {
+    fn silence_connections(&self) {
         self.forgotten.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -88,7 +88,7 @@ fn connections_that_die_while_instances_are_frozen_cause_no_failures() {
             function["environment"]["AWS_ENDPOINT"] = json!(router.endpoint);
         }
     });
-    router.lead_to(&stack);
+    router.set_target(&stack);
     let mut written = 0;
     let mut write_and_count = || {
         written += 1;
@@ -101,13 +101,13 @@ fn connections_that_die_while_instances_are_frozen_cause_no_failures() {
     for _ in 0..2 {
         let frozen = ["write", "query"].map(|function| (function, stack.instances(function)[0]));
         for (function, instance) in frozen {
-            stack.treat(function, instance, "freeze");
+            stack.change_instance(function, instance, "freeze");
         }
-        router.forget();
+        router.silence_connections();
         // Long enough that the client verifies a connection before it uses it again.
         thread::sleep(Duration::from_secs(3));
         for (function, instance) in frozen {
-            stack.treat(function, instance, "thaw");
+            stack.change_instance(function, instance, "thaw");
         }
         write_and_count();
         write_and_count();

@@ -8,7 +8,7 @@ use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
 use crate::harness::{NeapProcess, ServerClient, StoreFixture};
 
 /// Returns a plugin that answers with a word.
-fn saying(word: &str) -> String {
+fn plugin_answering(word: &str) -> String {
     format!("def process_request(*_):\n    return {word:?}\n")
 }
 
@@ -41,7 +41,7 @@ fn a_package_is_a_folder_with_its_modules() {
         answer,
         json!({ "season": "spring", "line": "seasons,season=spring month=4i 4" })
     );
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT season, month FROM seasons",
         json!([{ "season": "spring", "month": 4 }]),
     );
@@ -62,26 +62,26 @@ fn a_package_is_a_folder_with_its_modules() {
 #[test]
 fn a_file_in_a_folder_is_read_again_when_it_changes() {
     let stage = PluginServerFixture::new();
-    stage.put("some/folder/says.py", &saying("before"));
+    stage.put("some/folder/says.py", &plugin_answering("before"));
     TriggerDefinition::new("says", "some/folder/says.py", "request:says").create(&stage);
     assert_eq!(ask(&stage.server, "says"), "before");
-    stage.put("some/folder/says.py", &saying("afterwards"));
+    stage.put("some/folder/says.py", &plugin_answering("afterwards"));
     eventually("answer", "afterwards".to_owned(), || {
         ask(&stage.server, "says")
     });
     stage.put("some/folder/says.py", "def process_request(");
     eventually("status", 500, || stage.ask("says").status);
-    stage.put("some/folder/says.py", &saying("again"));
+    stage.put("some/folder/says.py", &plugin_answering("again"));
     eventually("answer", "again".to_owned(), || ask(&stage.server, "says"));
 }
 
 #[test]
 fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
-    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
-    upload(&stage, "sent.py", &saying("first"));
+    let stage = PluginServerFixture::on(StoreFixture::neap_s3_server(), &[]);
+    upload(&stage, "sent.py", &plugin_answering("first"));
     TriggerDefinition::new("one", "sent.py", "request:one").create(&stage);
     assert_eq!(ask(&stage.server, "one"), "first");
-    update(&stage, "one", &saying("second"));
+    update(&stage, "one", &plugin_answering("second"));
     eventually("answer", "second".to_owned(), || ask(&stage.server, "one"));
 
     // The other server has access only to the bucket.
@@ -89,14 +89,14 @@ fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
     let flags = ["--plugin-dir", empty.path().to_str().unwrap()];
     let other = NeapProcess::serve_with(&stage.place, &flags);
     assert_eq!(ask(&other, "one"), "second");
-    update(&stage, "one", &saying("third"));
+    update(&stage, "one", &plugin_answering("third"));
     eventually("answer elsewhere", "third".to_owned(), || {
         ask(&other, "one")
     });
 
     let shown =
         "SELECT plugin_name, file_name, size_bytes FROM system.plugin_files ORDER BY plugin_name";
-    let size = saying("third").len();
+    let size = plugin_answering("third").len();
     let rows = stage.server.query("_internal", shown);
     let own: Vec<_> = rows
         .iter()
@@ -152,7 +152,7 @@ fn triggers_are_made_and_updated_from_the_command_line() {
     let stage = PluginServerFixture::new();
     let local = tempfile::TempDir::new().unwrap();
     let file = local.path().join("mine.py");
-    fs::write(&file, saying("from here")).unwrap();
+    fs::write(&file, plugin_answering("from here")).unwrap();
     let path = file.to_str().unwrap();
     let create = [
         "create",
@@ -171,7 +171,7 @@ fn triggers_are_made_and_updated_from_the_command_line() {
         "Trigger mine created successfully\n"
     );
     assert_eq!(ask(&stage.server, "mine"), "from here");
-    fs::write(&file, saying("changed here")).unwrap();
+    fs::write(&file, plugin_answering("changed here")).unwrap();
     let update = ["update", "trigger", "-d", DB, "-t", "mine", "--path", path];
     assert_eq!(
         stage.run(&update).succeeded(),

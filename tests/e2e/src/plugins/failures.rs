@@ -29,7 +29,7 @@ fn a_failure_is_logged_and_the_next_rows_are_processed() {
     let stage = PluginServerFixture::new();
     TriggerDefinition::new("fails", "failing.py", "table:watched").create(&stage);
     stage.server.write(DB, "watched v=1i 1");
-    let line = stage.logs("fails", "ERROR ");
+    let line = stage.wait_for_log("fails", "ERROR ");
     assert!(line.contains("RuntimeError: not allowed yet"), "{line}");
     pause(NO_RUN_WAIT);
     assert_eq!(attempts(&stage), 1);
@@ -40,7 +40,7 @@ fn a_failure_is_logged_and_the_next_rows_are_processed() {
     );
     stage.server.write(DB, "allowed v=1i 1");
     stage.server.write(DB, "watched v=2i 2\nwatched v=3i 3");
-    stage.shows("SELECT rows FROM succeeded", json!([{ "rows": 2 }]));
+    stage.wait_for_rows("SELECT rows FROM succeeded", json!([{ "rows": 2 }]));
     assert!(stage.metric("neap_plugin_runs_total") >= 2.0);
 }
 
@@ -59,7 +59,7 @@ fn a_run_is_tried_until_it_succeeds() {
     assert!(stage.metric("neap_plugin_failures_total") >= 1.0);
     stage.server.write(DB, "allowed v=1i 1");
     // Each batch arrives once, in order.
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT rows FROM succeeded ORDER BY time",
         json!([{ "rows": 1 }, { "rows": 1 }]),
     );
@@ -106,7 +106,7 @@ fn a_failure_disables_the_trigger() {
     stage.server.write(DB, "allowed v=1i 1");
     stage.switch("fails", "enable");
     stage.server.write(DB, "watched v=3i 3");
-    stage.shows("SELECT rows FROM succeeded", json!([{ "rows": 1 }]));
+    stage.wait_for_rows("SELECT rows FROM succeeded", json!([{ "rows": 1 }]));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_request_that_fails_says_why() {
         let error = error["error"].as_str().unwrap();
         assert!(error.contains("RuntimeError: can't answer"), "{error}");
     }
-    let line = stage.logs("fails", "ERROR ");
+    let line = stage.wait_for_log("fails", "ERROR ");
     assert!(line.contains("can't answer"), "{line}");
     TriggerDefinition::new("once", "failing.py", "request:once")
         .on_error("disable")

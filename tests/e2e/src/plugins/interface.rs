@@ -16,7 +16,7 @@ fn stage() -> PluginServerFixture {
 }
 
 /// Runs a case, which raises if a check fails.
-fn passes(stage: &PluginServerFixture, path: &str, case: &str) {
+fn run_case(stage: &PluginServerFixture, path: &str, case: &str) {
     let reply = stage.ask(&format!("{path}?case={case}"));
     let expected = (200, json!({ "passed": case }).to_string());
     let got = (reply.status, reply.text().replace(": ", ":"));
@@ -26,7 +26,7 @@ fn passes(stage: &PluginServerFixture, path: &str, case: &str) {
 #[test]
 fn lines_are_logged_with_their_level() {
     let stage = stage();
-    passes(&stage, "cases", "logging");
+    run_case(&stage, "cases", "logging");
     let lines = stage.log("cases");
     let (first, last) = (lines.first().unwrap(), lines.last().unwrap());
     assert!(first.starts_with("INFO starting execution"), "{first}");
@@ -53,22 +53,22 @@ fn queries_give_rows_of_python_values() {
         "failing_queries",
         "many_rows",
     ] {
-        passes(&stage, "cases", case);
+        run_case(&stage, "cases", case);
     }
 }
 
 #[test]
 fn queued_lines_are_written_after_the_run() {
     let stage = stage();
-    passes(&stage, "cases", "queued");
+    run_case(&stage, "cases", "queued");
     let sql = "SELECT n, v FROM queued ORDER BY v";
     let expected = json!([{"n": "1", "v": 1}, {"n": "2", "v": 2}, {"n": "3", "v": 3}]);
-    stage.shows(sql, expected);
+    stage.wait_for_rows(sql, expected);
     stage.shows_in("other", "SELECT v FROM queued", json!([{ "v": 9 }]));
 
-    passes(&stage, "cases", "queued_with_an_error");
+    run_case(&stage, "cases", "queued_with_an_error");
     stage.shows_in("other", "SELECT v FROM whole", json!([{ "v": 1 }]));
-    let line = stage.logs("cases", "ERROR ");
+    let line = stage.wait_for_log("cases", "ERROR ");
     assert!(
         line.contains("plants") && line.contains("column 'f'"),
         "{line}"
@@ -85,14 +85,14 @@ fn queued_lines_are_written_after_the_run() {
 fn lines_are_written_at_once_or_refused_at_once() {
     let stage = stage();
     for case in ["at_once", "refused_at_once", "not_lines"] {
-        passes(&stage, "cases", case);
+        run_case(&stage, "cases", case);
     }
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT v FROM at_once ORDER BY v",
         json!([{ "v": 1 }, { "v": 2 }]),
     );
     let sql = "SELECT f FROM kinds ORDER BY time";
-    stage.shows(sql, json!([{ "f": 1.5 }, { "f": 2.0 }]));
+    stage.wait_for_rows(sql, json!([{ "f": 1.5 }, { "f": 2.0 }]));
 }
 
 #[test]
@@ -106,12 +106,12 @@ fn the_cache_keeps_objects_for_a_trigger_and_values_for_all() {
         "cache_with_age",
         "cache_for_all_first",
     ] {
-        passes(&stage, "cases", case);
+        run_case(&stage, "cases", case);
     }
-    passes(&stage, "others", "cache_for_all_then");
+    run_case(&stage, "others", "cache_for_all_then");
 
     // The cache is removed with its trigger.
-    passes(&stage, "cases", "cache_of_objects_first");
+    run_case(&stage, "cases", "cache_of_objects_first");
     stage.switch("cases", "disable");
     stage.switch("cases", "enable");
     eventually("a run without the values", 500, || {
@@ -123,7 +123,7 @@ fn the_cache_keeps_objects_for_a_trigger_and_values_for_all() {
 fn lines_are_built_as_in_influxdb() {
     let stage = stage();
     for case in ["lines", "environment", "writes_have_no_stamp"] {
-        passes(&stage, "cases", case);
+        run_case(&stage, "cases", case);
     }
 }
 

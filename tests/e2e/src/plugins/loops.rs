@@ -12,17 +12,17 @@ fn a_plugin_that_writes_into_its_own_table_is_stopped() {
     let stage = PluginServerFixture::new();
     TriggerDefinition::new("loop", "misbehaving/answers_itself.py", "table:looped").create(&stage);
     stage.server.write(DB, "looped n=0i 1");
-    let line = stage.logs("loop", "ERROR ");
+    let line = stage.wait_for_log("loop", "ERROR ");
     let text = format!("{} plugins in a row", DEPTH + 1);
     assert!(line.contains(&text), "{line}");
     let expected: Vec<_> = (0..=DEPTH + 1).map(|n| json!({ "n": n })).collect();
-    stage.shows("SELECT n FROM looped ORDER BY n", expected.into());
+    stage.wait_for_rows("SELECT n FROM looped ORDER BY n", expected.into());
     eventually("loops", 1.0, || stage.metric("neap_plugin_loops_total"));
 
     // Writes of clients still trigger the plugin.
     stage.server.write(DB, "looped n=100i 100");
     let expected = json!([{ "n": 100 + DEPTH + 1 }]);
-    stage.shows("SELECT max(n) AS n FROM looped", expected);
+    stage.wait_for_rows("SELECT max(n) AS n FROM looped", expected);
 }
 
 #[test]
@@ -44,6 +44,6 @@ fn plugins_that_write_to_each_other_are_stopped() {
             .collect::<Vec<_>>()
     };
     let sql = "SELECT n FROM ball ORDER BY n";
-    stage.shows(sql, shown(even).into());
+    stage.wait_for_rows(sql, shown(even).into());
     stage.shows_in("other", sql, shown(odd).into());
 }

@@ -67,7 +67,7 @@ const TOLERATED_MISBEHAVIORS: [&str; 6] = [
 ];
 
 /// Writes and queries until `is_over`, and counts the rounds. Each write and each query must succeed.
-fn use_the_database(stage: &PluginServerFixture, is_over: &AtomicBool, rounds: &AtomicU64) {
+fn write_and_query(stage: &PluginServerFixture, is_over: &AtomicBool, rounds: &AtomicU64) {
     while !is_over.load(Ordering::Relaxed) {
         let round = rounds.load(Ordering::Relaxed);
         stage
@@ -85,7 +85,7 @@ fn use_the_database(stage: &PluginServerFixture, is_over: &AtomicBool, rounds: &
 fn meanwhile(stage: &PluginServerFixture, act: impl FnOnce() + Send) {
     let (is_over, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
-        let client = scope.spawn(|| use_the_database(stage, &is_over, &rounds));
+        let client = scope.spawn(|| write_and_query(stage, &is_over, &rounds));
         let acted = scope.spawn(act).join();
         is_over.store(true, Ordering::Relaxed);
         client.join().unwrap();
@@ -170,7 +170,7 @@ fn code_that_cannot_be_loaded_says_why() {
         let reply = stage.ask(plugin);
         assert_eq!(reply.status, 500, "{plugin}: {}", reply.text());
         assert!(reply.text().contains(text), "{plugin}: {}", reply.text());
-        let line = stage.logs(plugin, "ERROR ");
+        let line = stage.wait_for_log(plugin, "ERROR ");
         assert!(line.contains(text), "{plugin}: {line}");
         assert_eq!(stage.delete(plugin, true).status, 200);
     }
@@ -197,7 +197,7 @@ fn rows_and_ticks_continue_after_misbehaving_runs() {
             stage.server.write(DB, &format!("home n={n}i {n}"));
             // The other trigger receives the rows regardless of this one.
             let sql = "SELECT count(*) AS n FROM home_copy";
-            stage.shows(sql, json!([{ "n": n + 1 }]));
+            stage.wait_for_rows(sql, json!([{ "n": n + 1 }]));
             for name in names {
                 let is_named = |line: &String| line.starts_with("ERROR") && line.contains(text);
                 eventually(&name, true, || stage.log(&name).iter().any(is_named));

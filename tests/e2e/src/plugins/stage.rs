@@ -108,7 +108,7 @@ impl PluginServerFixture {
     }
 
     /// Waits until a query returns these rows.
-    pub(super) fn shows(&self, sql: &str, expected: Value) {
+    pub(super) fn wait_for_rows(&self, sql: &str, expected: Value) {
         self.shows_in(DB, sql, expected);
     }
 
@@ -129,7 +129,7 @@ impl PluginServerFixture {
     }
 
     /// Waits until the log of a trigger contains a text, and returns the line.
-    pub(super) fn logs(&self, trigger: &str, text: &str) -> String {
+    pub(super) fn wait_for_log(&self, trigger: &str, text: &str) -> String {
         for _ in 0..MAX_ATTEMPTS {
             let mut lines = self.log(trigger).into_iter();
             if let Some(line) = lines.find(|line| line.contains(text)) {

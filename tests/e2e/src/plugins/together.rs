@@ -19,7 +19,7 @@ fn write(server: &ServerClient, client: usize) {
 
 #[test]
 fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
-    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::neap_s3_server(), &[]);
     let other = stage.another();
     TriggerDefinition::new("every", "ticks.py", "every:1s")
         .with(&[("who", "every")])
@@ -50,7 +50,7 @@ fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
     eventually("rows of calls", all, || {
         count("SELECT sum(rows) AS n FROM calls")
     });
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT batch FROM calls GROUP BY batch HAVING count(*) > 1",
         json!([]),
     );
@@ -59,7 +59,7 @@ fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
         count("SELECT count(DISTINCT time) AS n FROM ticks WHERE who = 'every'") >= Some(8)
     });
     let twice = "SELECT who, time FROM ticks GROUP BY who, time HAVING count(*) > 1";
-    stage.shows(twice, json!([]));
+    stage.wait_for_rows(twice, json!([]));
 
     // If one server stops, the other one continues.
     other.stop();
@@ -72,12 +72,12 @@ fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
     eventually("copies", all, || {
         count("SELECT count(*) AS n FROM samples_copy")
     });
-    stage.shows(twice, json!([]));
+    stage.wait_for_rows(twice, json!([]));
 }
 
 #[test]
 fn when_one_of_two_servers_is_killed_the_other_takes_over() {
-    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::neap_s3_server(), &[]);
     TriggerDefinition::new("copy", "copy_rows.py", "table:samples")
         .on_error("retry")
         .with(&[("batches", "yes")])
@@ -103,7 +103,7 @@ fn when_one_of_two_servers_is_killed_the_other_takes_over() {
 
 #[test]
 fn rows_written_through_a_server_without_plugins_are_processed() {
-    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::neap_s3_server(), &[]);
     TriggerDefinition::new("copy", "copy_rows.py", "table:samples")
         .with(&[("batches", "yes")])
         .create(&stage);
@@ -135,7 +135,7 @@ fn rows_written_through_a_server_without_plugins_are_processed() {
 
 #[test]
 fn changes_at_one_server_reach_the_other() {
-    let stage = PluginServerFixture::on(StoreFixture::own_s3(), &[]);
+    let stage = PluginServerFixture::on(StoreFixture::neap_s3_server(), &[]);
     let other = stage.another();
     TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
     let asked = |server: &NeapProcess| server.get("/api/v3/engine/echo").status;

@@ -30,7 +30,7 @@ fn on(place: StoreFixture) {
         "home,room=Kitchen temp=21.5,n=3i,ok=true,note=\"a b\" 60\nhome temp=1 61\nyard v=7u 62",
     );
     let row = "[('n', 3), ('note', 'a b'), ('ok', True), ('room', 'Kitchen'), ('temp', 21.5), ('time', 60000000000)]";
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT source, rows, row, stamp FROM seen WHERE source IN ('home', 'yard') ORDER BY source",
         json!([
             { "source": "home", "rows": 2, "row": row, "stamp": stamp },
@@ -38,8 +38,8 @@ fn on(place: StoreFixture) {
         ]),
     );
     let batches = "SELECT count(DISTINCT batch) AS n FROM seen WHERE source IN ('home', 'yard')";
-    stage.shows(batches, json!([{ "n": 1 }]));
-    stage.shows(
+    stage.wait_for_rows(batches, json!([{ "n": 1 }]));
+    stage.wait_for_rows(
         "SELECT room, temp, n, ok, note FROM home_again ORDER BY time",
         json!([
             { "room": "Kitchen", "temp": 21.5, "n": 3, "ok": true, "note": "a b" },
@@ -51,7 +51,7 @@ fn on(place: StoreFixture) {
     let enough = "SELECT who, count(DISTINCT time) > 1 AS enough, count(*) = count(DISTINCT time) AS once, \
                   bool_and(CAST(time AS BIGINT) % 1000000000 = 0) AS whole FROM ticks GROUP BY who ORDER BY who";
     let ticked = |who: &str| json!({ "who": who, "enough": true, "once": true, "whole": true });
-    stage.shows(enough, json!([ticked("cron"), ticked("every")]));
+    stage.wait_for_rows(enough, json!([ticked("cron"), ticked("every")]));
 }
 
 #[test]
@@ -61,12 +61,12 @@ fn plugins_run_on_writes_times_and_requests_with_a_directory() {
 
 #[test]
 fn plugins_run_on_writes_times_and_requests_with_the_own_s3_server() {
-    on(StoreFixture::own_s3());
+    on(StoreFixture::neap_s3_server());
 }
 
 #[test]
 fn plugins_run_on_writes_times_and_requests_with_the_other_s3_server() {
-    if let Some(place) = StoreFixture::other_s3() {
+    if let Some(place) = StoreFixture::third_party_s3() {
         on(place);
     }
 }
@@ -86,7 +86,7 @@ fn a_trigger_sees_rows_written_after_its_creation() {
         { "source": "garden", "row": "[('time', 3000000000), ('v', 1)]" },
         { "source": "home", "row": "[('more', 1), ('temp', 2.0), ('time', 2000000000)]" },
     ]);
-    stage.shows(sql, expected);
+    stage.wait_for_rows(sql, expected);
 }
 
 #[test]
@@ -145,10 +145,10 @@ fn databases_have_triggers_of_their_own() {
         .create(&stage);
     stage.server.write(DB, "home v=1i 1");
     stage.server.write("other", "home v=2i 1");
-    stage.shows("SELECT v FROM home_copy", json!([{ "v": 1 }]));
+    stage.wait_for_rows("SELECT v FROM home_copy", json!([{ "v": 1 }]));
     stage.shows_in("other", "SELECT v FROM home_copy", json!([{ "v": 2 }]));
     let triggers = "SELECT trigger_name FROM system.processing_engine_triggers ORDER BY 1";
-    stage.shows(
+    stage.wait_for_rows(
         triggers,
         json!([{ "trigger_name": "across" }, { "trigger_name": "copy" }]),
     );
@@ -237,7 +237,7 @@ fn a_trigger_that_is_disabled_does_not_run() {
     }
     assert_eq!(stage.ask("echo").status, 200);
     stage.server.write(DB, "home v=2i 2");
-    stage.shows("SELECT v FROM home_copy", json!([{ "v": 2 }]));
+    stage.wait_for_rows("SELECT v FROM home_copy", json!([{ "v": 2 }]));
     eventually("ticks", true, || {
         stage.rows("SELECT * FROM ticks").is_some()
     });
@@ -282,7 +282,7 @@ fn a_trigger_that_may_run_is_deleted_only_by_force() {
     for name in ["one", "two", "three"] {
         assert_eq!(stage.delete(name, true).status, 404, "{name}");
     }
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT trigger_name FROM system.processing_engine_triggers",
         json!([]),
     );
@@ -350,16 +350,16 @@ fn triggers_are_listed_and_survive_a_restart() {
     ]);
     let sql = "SELECT trigger_name, plugin_filename, trigger_specification, disabled, error_behavior \
                FROM system.processing_engine_triggers ORDER BY trigger_name";
-    stage.shows(sql, expected.clone());
+    stage.wait_for_rows(sql, expected.clone());
     stage.ask("x/y");
     let before = stage.log("d");
     assert_eq!(before.len(), 3, "{before:?}");
     let stage = stage.restarted(|server| assert!(server.stop().success()));
-    stage.shows(sql, expected);
+    stage.wait_for_rows(sql, expected);
     assert_eq!(stage.log("d"), before, "the log is kept");
     assert_eq!(stage.ask("x/y").status, 200);
     stage.server.write(DB, "home v=1i 1");
-    stage.shows("SELECT v FROM home_copy", json!([{ "v": 1 }]));
+    stage.wait_for_rows("SELECT v FROM home_copy", json!([{ "v": 1 }]));
 }
 
 #[test]
@@ -413,7 +413,7 @@ fn invalid_triggers_are_refused_with_the_reason() {
         .of("nowhere")
         .try_create(&stage.server);
     assert_eq!(reply.status, 404, "{}", reply.text());
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT trigger_name FROM system.processing_engine_triggers",
         json!([]),
     );

@@ -22,7 +22,7 @@ fn there_may_be_more_triggers_than_processes() {
     }
     for name in &names {
         let sql = format!("SELECT n FROM home_{name} ORDER BY n");
-        stage.shows(&sql, json!([{ "n": 0 }, { "n": 1 }, { "n": 2 }]));
+        stage.wait_for_rows(&sql, json!([{ "n": 0 }, { "n": 1 }, { "n": 2 }]));
     }
 }
 
@@ -50,7 +50,7 @@ fn a_large_batch_is_copied_row_by_row() {
     };
     let expected = stage.rows(&sums("home")).unwrap();
     assert_eq!(expected[0]["n"], json!(ROWS));
-    stage.shows(&sums("home_copy"), expected.into());
+    stage.wait_for_rows(&sums("home_copy"), expected.into());
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Notifications {
     pub async fn run(self: Arc<Self>, mut puts: mpsc::Receiver<NewObject>) {
         while let Some(put) = puts.recv().await {
             if put.key.starts_with(&self.prefix) {
-                self.on_its_way(put);
+                self.dispatch(put);
             }
         }
     }
@@ -126,7 +126,7 @@ impl Notifications {
         self.send(&puts).await
     }
 
-    fn on_its_way(self: &Arc<Self>, put: NewObject) {
+    fn dispatch(self: &Arc<Self>, put: NewObject) {
         let faults = lock(&self.faults).clone();
         if faults.hold {
             let mut held = lock(&self.held);
@@ -135,13 +135,13 @@ impl Notifications {
             }
             return;
         }
-        if world::happens(faults.loss) {
+        if world::random_bool(faults.loss) {
             return;
         }
-        let times = 1 + usize::from(world::happens(faults.duplicates));
+        let times = 1 + usize::from(world::random_bool(faults.duplicates));
         for _ in 0..times {
             let (notifications, put) = (Arc::clone(self), put.clone());
-            let delay = world::up_to(seconds(faults.delay_seconds));
+            let delay = world::random_duration(seconds(faults.delay_seconds));
             tokio::spawn(async move {
                 world::sleep(delay).await;
                 // A notification that fails three times is lost, as on Lambda without a failure destination.

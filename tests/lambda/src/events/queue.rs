@@ -171,7 +171,7 @@ impl Queue {
     }
 
     /// Deletes the messages that were handled. The others become visible again after the timeout.
-    fn settle(&self, batch: &[QueueMessage], failed: &[String]) {
+    fn delete_handled(&self, batch: &[QueueMessage], failed: &[String]) {
         let is_done = |id: &String| {
             let was_in = batch.iter().any(|message| message.id == *id);
             was_in && !failed.contains(id)
@@ -197,7 +197,7 @@ impl Queue {
                 let event = queue.event(&batch).to_string();
                 let outcome = function.invoke(event.into(), false, None).await;
                 if let Ok(FunctionReply::Whole(said)) = outcome {
-                    queue.settle(&batch, &failed(&said, &batch));
+                    queue.delete_handled(&batch, &failed(&said, &batch));
                 }
                 drop(slot);
             });
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(bodies(&batch), ["a", "b"]);
         assert_eq!(bodies(&queue.receive()), ["c"]);
         assert!(queue.receive().is_empty());
-        queue.settle(&batch, &[batch[1].id.clone()]);
+        queue.delete_handled(&batch, &[batch[1].id.clone()]);
         assert_eq!(queue.report().bodies, ["b", "c"]);
     }
 

@@ -85,11 +85,11 @@ fn failed(failure: &InvocationFailure) -> Response<Body> {
         }
         _ => (StatusCode::BAD_GATEWAY, "Internal Server Error"),
     };
-    said(status, message, failure.kind.error_type())
+    gateway_response(status, message, failure.kind.error_type())
 }
 
 /// Builds a response of the gateway itself.
-pub(super) fn said(status: StatusCode, message: &str, reason: &str) -> Response<Body> {
+pub(super) fn gateway_response(status: StatusCode, message: &str, reason: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(json!({ "message": message }).to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

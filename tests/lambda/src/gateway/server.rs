@@ -55,7 +55,8 @@ impl Gateway {
 
     async fn answer(&self, request: Request) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        let kind = take(&mut parts.headers, KIND_HEADER).and_then(|name| GatewayKind::named(&name));
+        let kind =
+            take(&mut parts.headers, KIND_HEADER).and_then(|name| GatewayKind::from_name(&name));
         let kind = kind.unwrap_or(self.kind);
         let instance =
             take(&mut parts.headers, INSTANCE_HEADER).and_then(|number| number.parse().ok());
@@ -63,14 +64,18 @@ impl Gateway {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
                 let (status, message) = (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
-                return answer::said(status, message, "Gateway.RequestTooLarge");
+                return answer::gateway_response(status, message, "Gateway.RequestTooLarge");
             }
             Err(_) => {
-                return answer::said(StatusCode::BAD_REQUEST, "Bad Request", "Gateway.BrokenBody");
+                return answer::gateway_response(
+                    StatusCode::BAD_REQUEST,
+                    "Bad Request",
+                    "Gateway.BrokenBody",
+                );
             }
         };
         let Ok(event) = event(kind, &parts, &body) else {
-            return answer::said(
+            return answer::gateway_response(
                 StatusCode::BAD_REQUEST,
                 "Bad Request",
                 "Gateway.RefusedPath",
@@ -102,7 +107,7 @@ impl Gateway {
         let outcome = function.invoke(event, streams, instance);
         match kind {
             GatewayKind::HttpApi | GatewayKind::RestApi => {
-                let limited = world::within(INTEGRATION_LIMIT, outcome).await;
+                let limited = world::with_timeout(INTEGRATION_LIMIT, outcome).await;
                 limited.unwrap_or_else(|| {
                     Err(InvocationFailure {
                         kind: InvocationFailureKind::Throttled,

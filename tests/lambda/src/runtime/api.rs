@@ -70,7 +70,7 @@ enum NextEvent {
 
 impl Sandbox {
     /// Returns the next event for this instance. If there is none, marks the instance as waiting.
-    fn ask(&self) -> NextEvent {
+    fn next_event(&self) -> NextEvent {
         let mut state = self.function.state();
         let Some(instance) = state.instances.get_mut(&self.number) else {
             return NextEvent::InstanceEnded;
@@ -85,7 +85,7 @@ impl Sandbox {
         instance.polling = true;
         let wake = Arc::clone(&instance.wake);
         if self.function.freezes() {
-            instance.rest();
+            instance.freeze_if_idle();
         }
         NextEvent::Wait(wake)
     }
@@ -161,13 +161,13 @@ impl Sandbox {
             instance.running.remove(id);
             instance.handled += 1;
         }
-        self.function.place_waiting(&mut state);
+        self.function.assign_waiting(&mut state);
     }
 }
 
 async fn next(State(sandbox): State<Sandbox>) -> Response {
     loop {
-        match sandbox.ask() {
+        match sandbox.next_event() {
             NextEvent::Event(invocation) => return sandbox.hand_out(invocation),
             NextEvent::Wait(wake) => wake.notified().await,
             NextEvent::InstanceEnded => return pending().await,
@@ -316,7 +316,7 @@ async fn next_for_extension(State(sandbox): State<Sandbox>, headers: HeaderMap) 
         instance.is_some_and(|instance| {
             let is_known = instance.extension.wait(id.unwrap_or_default());
             if sandbox.function.freezes() {
-                instance.rest();
+                instance.freeze_if_idle();
             }
             is_known
         })

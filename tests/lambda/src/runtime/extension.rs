@@ -37,7 +37,7 @@ impl ExtensionState {
         *self != Self::None
     }
 
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         !matches!(self, Self::Registered(_))
     }
 }

@@ -210,7 +210,7 @@ impl LocalFunction {
                 instance.thaw();
             }
         })?;
-        self.place_waiting(&mut self.state());
+        self.assign_waiting(&mut self.state());
         Ok(())
     }
 

@@ -136,7 +136,7 @@ impl LocalFunction {
             InvocationFailure::new(kind, format!("Runtime exited with error: {status}"))
         });
         instance.fail_all(&failure);
-        self.place_waiting(&mut state);
+        self.assign_waiting(&mut state);
     }
 
     /// Kills an instance that does not become ready in time.

@@ -51,7 +51,7 @@ impl LocalFunction {
     }
 
     /// Assigns queued events to free instances.
-    pub(super) fn place_waiting(self: &Arc<Self>, state: &mut FunctionState) {
+    pub(super) fn assign_waiting(self: &Arc<Self>, state: &mut FunctionState) {
         while !state.closed && !state.waiting.is_empty() {
             let choice = self.choose(state);
             let (Ok(Some(_)) | Err(_)) = choice else {

@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Returns a process and all its descendants, parents first.
-fn family(root: Pid) -> Vec<Pid> {
+fn process_tree(root: Pid) -> Vec<Pid> {
     let mut family = vec![root];
     let mut seen = 0;
     while let Some(pid) = family.get(seen).copied() {
@@ -34,19 +34,19 @@ fn children(pid: Pid) -> Vec<Pid> {
 
 /// Sends a signal to a process and its descendants. Parents come first, so that stopped processes start no new ones.
 /// Processes that have ended are ignored.
-pub(super) fn signal_family(pid: Pid, signal: Signal) {
-    for member in family(pid) {
+pub(super) fn signal_process_tree(pid: Pid, signal: Signal) {
+    for member in process_tree(pid) {
         kill_process(member, signal).ok();
     }
 }
 
 /// Kills a process and its descendants. All of them are stopped first, so that none can start a new process.
-pub(super) fn kill_family(pid: Pid) {
-    signal_family(pid, Signal::STOP);
-    signal_family(pid, Signal::KILL);
+pub(super) fn kill_process_tree(pid: Pid) {
+    signal_process_tree(pid, Signal::STOP);
+    signal_process_tree(pid, Signal::KILL);
 }
 
 /// Sends SIGTERM to the program.
-pub(super) fn ask_to_end(pid: Pid) {
+pub(super) fn terminate(pid: Pid) {
     kill_process(pid, Signal::TERM).ok();
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::{
     extension::ExtensionState,
     invocation::{Invocation, InvocationFailure, InvocationFailureKind},
-    process::{ask_to_end, kill_family, signal_family},
+    process::{kill_process_tree, signal_process_tree, terminate},
 };
 
 /// The instances of a function and the events that wait for an instance.
@@ -97,15 +97,15 @@ impl FunctionInstance {
     }
 
     /// Freezes the instance if it is idle.
-    pub(super) fn rest(&mut self) {
-        if self.polling && self.load() == 0 && self.extension.is_at_rest() {
+    pub(super) fn freeze_if_idle(&mut self) {
+        if self.polling && self.load() == 0 && self.extension.is_idle() {
             self.freeze();
         }
     }
 
     pub(super) fn freeze(&mut self) {
         if !self.frozen {
-            signal_family(self.pid, Signal::STOP);
+            signal_process_tree(self.pid, Signal::STOP);
             self.frozen = true;
         }
     }
@@ -113,7 +113,7 @@ impl FunctionInstance {
     /// Resumes the instance, unless a test keeps it frozen.
     pub(super) fn thaw(&mut self) {
         if self.frozen && !self.held {
-            signal_family(self.pid, Signal::CONT);
+            signal_process_tree(self.pid, Signal::CONT);
             self.frozen = false;
         }
     }
@@ -121,7 +121,7 @@ impl FunctionInstance {
     /// Kills the instance. Its unanswered events fail when it has ended.
     pub(super) fn kill(&mut self, failure: InvocationFailure) {
         self.ending.get_or_insert(failure);
-        kill_family(self.pid);
+        kill_process_tree(self.pid);
     }
 
     /// Shuts the instance down: sends SIGTERM if it has registered an extension, otherwise kills it. Returns whether it
@@ -134,7 +134,7 @@ impl FunctionInstance {
             InvocationFailure::new(InvocationFailureKind::Exited, "the instance was shut down");
         if is_told {
             self.ending.get_or_insert(failure);
-            ask_to_end(self.pid);
+            terminate(self.pid);
         } else {
             self.kill(failure);
         }

@@ -21,7 +21,7 @@ async fn send(local: &Emulator, method: &str, path: &str, body: &str) -> u16 {
 }
 
 /// Waits until a field of a response has this value.
-async fn until_said(local: &Emulator, path: &str, pointer: &str, expected: Value) {
+async fn wait_until_field(local: &Emulator, path: &str, pointer: &str, expected: Value) {
     let begun = world::now();
     loop {
         let said = get(local, path).await;
@@ -50,8 +50,8 @@ async fn failed_messages_are_retried_and_then_go_to_the_dead_letters() {
     for body in ["good 1", "bad 2", "good 3"] {
         assert_eq!(send(&local, "POST", "/queues/orders", body).await, 204);
     }
-    until_said(&local, "/queues", "/dead/bodies", json!(["bad 2"])).await;
-    until_said(&local, "/queues", "/orders/bodies", json!([])).await;
+    wait_until_field(&local, "/queues", "/dead/bodies", json!(["bad 2"])).await;
+    wait_until_field(&local, "/queues", "/orders/bodies", json!([])).await;
     local.stop().await;
 }
 
@@ -95,7 +95,7 @@ async fn notifications_are_delivered_as_a_test_orders() {
     for key in ["tail/1/a", "data/1/b", "tail/1/c"] {
         put(key).await;
     }
-    until_said(&local, "/notifications", "/1/key", json!("tail/1/c")).await;
+    wait_until_field(&local, "/notifications", "/1/key", json!("tail/1/c")).await;
     assert_eq!(
         send(&local, "POST", "/notifications/deliver", "[1,0,1]").await,
         204
@@ -117,7 +117,7 @@ async fn notifications_are_delivered_as_a_test_orders() {
         204
     );
     put("tail/1/d").await;
-    until_said(&local, "/queues", "/dead/visible", json!(4)).await;
+    wait_until_field(&local, "/queues", "/dead/visible", json!(4)).await;
     let counts = get(&local, "/store/requests").await;
     assert_eq!(counts, json!({ "write": { "put data": 1, "put tail": 3 } }));
     assert_eq!(get(&local, "/store/refusals").await, json!([]));

@@ -16,7 +16,7 @@ async fn an_instance_is_frozen_between_two_events() {
     let stage = FunctionFixture::new(limits());
     let pid = stage.pid().await;
     for _ in 0..3 {
-        until("frozen", || state_of(pid) == Some('T')).await;
+        wait_until("frozen", || state_of(pid) == Some('T')).await;
         assert_eq!(stage.pid().await, pid);
     }
     assert_eq!(stage.function.report()[0].handled, 4);
@@ -31,7 +31,7 @@ async fn an_instance_that_handles_several_events_at_a_time_is_not_frozen() {
         ..limits()
     });
     let sleep = json!({ "do": "sleep", "ms": 300 });
-    let answers = join_all((0..4).map(|_| stage.ask(sleep.clone()))).await;
+    let answers = join_all((0..4).map(|_| stage.invoke(sleep.clone()))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(stage.function.report().len(), 1);
     assert!(!stage.function.report()[0].frozen);
@@ -42,7 +42,7 @@ async fn an_instance_that_handles_several_events_at_a_time_is_not_frozen() {
 async fn a_function_gets_the_variables_and_deadline_of_lambda() {
     let stage = FunctionFixture::with(limits(), &[("NEAP_X", "y")]);
     let before = world::date().timestamp_millis();
-    let said = stage.ask(json!({ "do": "who" })).await.unwrap();
+    let said = stage.invoke(json!({ "do": "who" })).await.unwrap();
     let deadline = said["deadline"].as_i64().unwrap();
     assert!(
         (before + 30_000..before + 90_000).contains(&deadline),
@@ -71,7 +71,7 @@ async fn more_instances_come_with_more_events_up_to_the_limit() {
         ..limits()
     });
     let sleep = json!({ "do": "sleep", "ms": 100 });
-    let answers = join_all((0..9).map(|_| stage.ask(sleep.clone()))).await;
+    let answers = join_all((0..9).map(|_| stage.invoke(sleep.clone()))).await;
     assert!(answers.iter().all(Result::is_ok));
     let report = stage.function.report();
     assert_eq!(report.len(), 3);
@@ -104,7 +104,7 @@ async fn an_event_is_throttled_if_configured() {
         throttle: true,
         ..limits()
     });
-    let sleep = || stage.ask(json!({ "do": "sleep", "ms": 500 }));
+    let sleep = || stage.invoke(json!({ "do": "sleep", "ms": 500 }));
     let (first, second) = tokio::join!(sleep(), sleep());
     assert!(first.is_ok());
     assert_eq!(second.unwrap_err().kind, InvocationFailureKind::Throttled);
@@ -118,7 +118,7 @@ async fn an_event_that_times_out_kills_its_instance() {
         ..limits()
     });
     let pid = stage.pid().await;
-    let failure = stage.ask(json!({ "do": "sleep", "ms": 60_000 })).await;
+    let failure = stage.invoke(json!({ "do": "sleep", "ms": 60_000 })).await;
     let failure = failure.unwrap_err();
     assert_eq!(failure.kind, InvocationFailureKind::TimedOut);
     assert!(
@@ -136,7 +136,7 @@ async fn a_failing_function_continues_and_an_exited_one_is_replaced() {
     let stage = FunctionFixture::new(limits());
     let pid = stage.pid().await;
     for way in ["fail", "panic"] {
-        let failure = stage.ask(json!({ "do": way })).await.unwrap_err();
+        let failure = stage.invoke(json!({ "do": way })).await.unwrap_err();
         assert!(
             matches!(failure.kind, InvocationFailureKind::Reported(_)),
             "{failure}"
@@ -144,7 +144,7 @@ async fn a_failing_function_continues_and_an_exited_one_is_replaced() {
         assert!(failure.message.contains("as you wish"), "{failure}");
     }
     assert_eq!(stage.pid().await, pid);
-    let failure = stage.ask(json!({ "do": "exit" })).await.unwrap_err();
+    let failure = stage.invoke(json!({ "do": "exit" })).await.unwrap_err();
     assert_eq!(failure.kind, InvocationFailureKind::Exited);
     assert!(failure.message.contains("exit status: 3"), "{failure}");
     assert_ne!(stage.pid().await, pid);
@@ -154,7 +154,7 @@ async fn a_failing_function_continues_and_an_exited_one_is_replaced() {
 #[tokio::test]
 async fn a_function_that_does_not_start_fails_its_event() {
     let stage = FunctionFixture::with(limits(), &[("FAIL_INIT", "1")]);
-    let failure = stage.ask(json!({})).await.unwrap_err();
+    let failure = stage.invoke(json!({})).await.unwrap_err();
     assert_eq!(failure.kind, InvocationFailureKind::InitFailed);
     let logs = stage.function.logs();
     assert!(logs[&1].contains("it does not start"), "{logs:?}");
@@ -165,9 +165,9 @@ async fn a_function_that_does_not_start_fails_its_event() {
 async fn killing_an_instance_fails_its_events() {
     let stage = FunctionFixture::new(limits());
     stage.pid().await;
-    let event = stage.ask(json!({ "do": "sleep", "ms": 60_000 }));
+    let event = stage.invoke(json!({ "do": "sleep", "ms": 60_000 }));
     let kill = async {
-        until("running", || stage.function.report()[0].phase == "running").await;
+        wait_until("running", || stage.function.report()[0].phase == "running").await;
         stage.function.kill(1).await.unwrap();
     };
     let (failure, ()) = tokio::join!(event, kill);
@@ -183,11 +183,11 @@ async fn an_instance_that_is_frozen_in_an_event_answers_when_it_is_thawed() {
         ..limits()
     });
     let pid = stage.pid().await;
-    let event = stage.ask(json!({ "do": "sleep", "ms": 500 }));
+    let event = stage.invoke(json!({ "do": "sleep", "ms": 500 }));
     let freeze = async {
-        until("running", || stage.function.report()[0].phase == "running").await;
+        wait_until("running", || stage.function.report()[0].phase == "running").await;
         stage.function.freeze(1).unwrap();
-        until("stopped", || state_of(pid) == Some('T')).await;
+        wait_until("stopped", || state_of(pid) == Some('T')).await;
         // Meanwhile other instances get the events.
         assert_ne!(stage.pid().await, pid);
         assert_eq!(stage.function.report()[0].phase, "running");
@@ -204,11 +204,11 @@ async fn an_event_goes_to_the_instance_with_the_given_number() {
     let numbers = [1, 2, 3].map(|_| stage.function.start_instance().unwrap());
     let mut pids = BTreeSet::new();
     for number in numbers {
-        let said = stage.ask_instance(Some(number), json!({ "do": "who" }));
+        let said = stage.invoke_instance(Some(number), json!({ "do": "who" }));
         pids.insert(said.await.unwrap()["pid"].as_i64().unwrap());
     }
     assert_eq!(pids.len(), 3);
-    let failure = stage.ask_instance(Some(9), json!({})).await.unwrap_err();
+    let failure = stage.invoke_instance(Some(9), json!({})).await.unwrap_err();
     assert!(failure.message.contains("no instance 9"), "{failure}");
     stage.close().await;
 }
@@ -220,16 +220,16 @@ async fn events_and_answers_have_lambdas_limits() {
         let event = json!({ "pad": "" }).to_string().len();
         json!({ "pad": "x".repeat(bytes - event), })
     };
-    let failure = stage.ask(padded((6 << 20) + 1)).await.err();
+    let failure = stage.invoke(padded((6 << 20) + 1)).await.err();
     let kind = failure.map(|failure| failure.kind);
     assert_eq!(kind, Some(InvocationFailureKind::RequestTooLarge));
     assert!(
         stage.function.report().is_empty(),
         "nothing was started for it"
     );
-    assert!(stage.ask(padded(6 << 20)).await.is_ok());
+    assert!(stage.invoke(padded(6 << 20)).await.is_ok());
     // The size includes the two quotes.
-    let large = |bytes: usize| stage.ask(json!({ "do": "large", "bytes": bytes - 2 }));
+    let large = |bytes: usize| stage.invoke(json!({ "do": "large", "bytes": bytes - 2 }));
     let limit = (6 << 20) + 100;
     assert!(large(limit).await.is_ok());
     let failure = large(limit + 1).await.err().map(|failure| failure.kind);
@@ -244,7 +244,7 @@ async fn an_instance_with_an_extension_receives_sigterm() {
         let file = folder.path().join("told");
         let stage = FunctionFixture::with(limits(), &[("SHUTDOWN_FILE", file.to_str().unwrap())]);
         stage.pid().await;
-        until("frozen", || stage.function.report()[0].frozen).await;
+        wait_until("frozen", || stage.function.report()[0].frozen).await;
         assert!(stage.function.report()[0].extension);
         match told {
             true => stage.function.shut_down(1).await.unwrap(),
@@ -288,9 +288,9 @@ async fn a_trap_kills_a_busy_instance() {
         1,
         "who has nothing to do is spared"
     );
-    let asked = stage.ask(json!({ "do": "sleep", "ms": 60_000 }));
+    let asked = stage.invoke(json!({ "do": "sleep", "ms": 60_000 }));
     let catch = async {
-        until("running", || stage.function.report()[0].phase == "running").await;
+        wait_until("running", || stage.function.report()[0].phase == "running").await;
         trap.count();
         assert_eq!(trap.report().caught, 0);
         trap.count();
@@ -307,12 +307,12 @@ async fn a_trap_freezes_a_busy_instance_for_a_time() {
     let stage = FunctionFixture::new(limits());
     let mut trap = trap(&stage, Some(0.2));
     let pid = stage.pid().await;
-    let asked = stage.ask(json!({ "do": "sleep", "ms": 100 }));
+    let asked = stage.invoke(json!({ "do": "sleep", "ms": 100 }));
     let catch = async {
-        until("running", || stage.function.report()[0].phase == "running").await;
+        wait_until("running", || stage.function.report()[0].phase == "running").await;
         (0..2).for_each(|_| trap.count());
         assert!(stage.function.report()[0].frozen);
-        until("stopped", || state_of(pid) == Some('T')).await;
+        wait_until("stopped", || state_of(pid) == Some('T')).await;
     };
     let (answer, ()) = tokio::join!(asked, catch);
     assert_eq!(answer.unwrap(), json!("slept"));

@@ -59,7 +59,7 @@ impl SimulationOracle {
 
     /// Returns the state that a stale query must see, which is only the last acknowledged write, with the stamp of that
     /// write.
-    pub(crate) fn begin_stale(&self, database: DatabaseId) -> (QueryBaseline, Option<Stamp>) {
+    pub(crate) fn stale_baseline(&self, database: DatabaseId) -> (QueryBaseline, Option<Stamp>) {
         let last = self.acknowledged_of(database).last();
         let begun = QueryBaseline {
             acknowledged: last.into_iter().collect(),

@@ -16,7 +16,7 @@ use neap_manifest::{Manifest, Section};
 use neap_schema::{DatabaseId, TableId};
 
 use super::{Invariant, ManifestCommit, SegmentNames, SimulationOracle};
-use crate::rows::{Rows, SECOND, TableRows, holds, take_in};
+use crate::rows::{Rows, SECOND, TableRows, holds, merge_rows};
 
 /// Maximum number of uncertain deletes whose combinations are tried.
 const MAX_UNCERTAIN_DELETES: usize = 6;
@@ -43,7 +43,7 @@ pub(super) struct FlushedSegments {
 
 impl SimulationOracle {
     /// Determines the segments that a transition flushed.
-    pub(super) fn take_step(&mut self, step: &VersionTransition<'_>) -> FlushedSegments {
+    pub(super) fn apply_transition(&mut self, step: &VersionTransition<'_>) -> FlushedSegments {
         let there = self.rows_of(step);
         let before = &step.before.taken;
         let writes = step.witnesses.iter().filter(|name| !before.contains(name));
@@ -74,7 +74,7 @@ impl SimulationOracle {
     pub(super) fn apply(&self, rows: &mut TableRows, names: &SegmentNames) {
         for segment in names.iter().map(|name| &self.segments[name]) {
             for (table, of_table) in &segment.rows {
-                take_in(rows.entry(*table).or_default(), of_table);
+                merge_rows(rows.entry(*table).or_default(), of_table);
             }
             for delete in &segment.deletes {
                 let of_table = rows.entry(delete.table).or_default();
@@ -121,7 +121,7 @@ impl SimulationOracle {
                 let mut deletes = deletes.iter();
                 !deletes.any(|recorded| holds(&recorded.delete.condition, point))
             });
-            take_in(rows.entry(section.table).or_default(), left);
+            merge_rows(rows.entry(section.table).or_default(), left);
         }
         rows
     }

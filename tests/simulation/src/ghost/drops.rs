@@ -28,13 +28,13 @@ impl SimulationOracle {
     }
 
     /// Clears the recorded drops, because an undeletion may begin.
-    pub(crate) fn forget_drops(&mut self) {
+    pub(crate) fn clear_drops(&mut self) {
         self.drops.answered.clear();
     }
 
     /// Records an acknowledged request with rows in a dropped table or database. [`SimulationOracle::check_drops`] decides at the
     /// end whether the request began before the drop was answered.
-    pub(super) fn note_dropped(&mut self, request: u64, name: &SegmentName) {
+    pub(super) fn record_write_to_dropped(&mut self, request: u64, name: &SegmentName) {
         let Some(segment) = self.segments.get(name) else {
             return;
         };

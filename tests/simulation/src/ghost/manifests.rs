@@ -41,7 +41,7 @@ fn sections_of_page(page: &PageRef, bytes: &Bytes) -> Vec<Arc<Section>> {
 }
 
 /// Returns the first error in a page reference, compared with the sections of the page.
-fn falsehood_of_page(page: &PageRef, sections: &[Arc<Section>]) -> Option<String> {
+fn page_error(page: &PageRef, sections: &[Arc<Section>]) -> Option<String> {
     let rows: u64 = sections.iter().map(|section| section.rows).sum();
     if (page.rows, page.sections as usize) != (rows, sections.len()) {
         return Some(format!("{rows} rows in {} sections", sections.len()));
@@ -61,7 +61,7 @@ fn falsehood_of_page(page: &PageRef, sections: &[Arc<Section>]) -> Option<String
 }
 
 /// Returns the first error in the manifest's statistics of a section.
-fn falsehood_of_section(section: &Section, file: &Bytes, rows: &[Row]) -> Option<String> {
+fn section_error(section: &Section, file: &Bytes, rows: &[Row]) -> Option<String> {
     let times = || rows.iter().map(|((_, time), _)| *time);
     let (first, last) = (times().min(), times().max());
     if rows.len() as u64 != section.rows
@@ -185,7 +185,7 @@ impl SimulationOracle {
                 continue;
             };
             let found = sections_of_page(page, &object.bytes);
-            if let Some(falsehood) = falsehood_of_page(page, &found) {
+            if let Some(falsehood) = page_error(page, &found) {
                 let text = format!("version {version}: {page:?} has {falsehood}");
                 self.fail(Invariant::StatisticsAreCorrect, text);
             }
@@ -260,7 +260,7 @@ impl SimulationOracle {
             let text = format!("{left:?} left in version {}", step.version);
             self.fail(Invariant::AcknowledgedIsVisible, text);
         }
-        let new = self.take_step(step);
+        let new = self.apply_transition(step);
         for name in &new.names {
             let is_due = before.mark() < name.stamp && name.stamp <= mark;
             if taken.insert(*name) && !is_due {
@@ -290,7 +290,7 @@ impl SimulationOracle {
         let file = cut(&object.bytes, &section.range());
         let batches = read_section(file.clone());
         let rows: Vec<Row> = batches.iter().flat_map(plain).collect();
-        if let Some(falsehood) = falsehood_of_section(section, &file, &rows) {
+        if let Some(falsehood) = section_error(section, &file, &rows) {
             let text = format!("{section:?} has {falsehood}");
             self.fail(Invariant::StatisticsAreCorrect, text);
         }

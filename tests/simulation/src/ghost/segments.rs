@@ -10,7 +10,7 @@ use neap_wal::Segment;
 use super::{Invariant, ManifestCommit, OracleSegment, SimulationOracle};
 use crate::{
     rows::{plain, requests},
-    write::erased_by,
+    write::deleting_request,
 };
 
 impl SimulationOracle {
@@ -37,7 +37,7 @@ impl SimulationOracle {
         requests.extend(
             deletes
                 .iter()
-                .filter_map(|delete| erased_by(&delete.condition)),
+                .filter_map(|delete| deleting_request(&delete.condition)),
         );
         for request in &requests {
             if let Some(other) = self.of_request.insert(*request, name) {
@@ -71,7 +71,7 @@ impl SimulationOracle {
             let text = format!("request {request} was acknowledged and is void");
             self.fail(Invariant::AcknowledgedIsVisible, text);
         }
-        self.note_dropped(request, &name);
+        self.record_write_to_dropped(request, &name);
     }
 
     /// Returns the number of acknowledged requests.

@@ -403,15 +403,20 @@ fn check_jobs(sections: &[Arc<Section>], planned: &TablePlan, policy: &MergePoli
     for job in &planned.jobs {
         let met: Vec<_> = sections
             .iter()
-            .filter(|section| job.hull().meets(&SectionBounds::of(section)))
+            .filter(|section| job.bounds().meets(&SectionBounds::of(section)))
             .collect();
-        assert_eq!(met.len(), job.inputs.len(), "not closed: {:?}", job.hull());
+        assert_eq!(
+            met.len(),
+            job.inputs.len(),
+            "not closed: {:?}",
+            job.bounds()
+        );
         assert!(met.iter().all(|section| job.inputs.contains(section)));
         assert!(job.inputs.len() > 1);
         assert!(job.bytes() <= policy.max_output_bytes && job.inputs.len() <= policy.max_inputs);
         let others = planned.jobs.iter().filter(|other| *other != job);
         for other in others {
-            let (hull, other) = (job.hull(), other.hull());
+            let (hull, other) = (job.bounds(), other.bounds());
             assert!(!hull.meets(&other), "{hull:?} meets {other:?}");
         }
     }

@@ -8,7 +8,7 @@ fn plugin(body: &str) -> String {
     request_function(&format!("if body == b'well':\n    return 'well'\n{body}"))
 }
 
-async fn does_well(stage: &WorkerFixture) {
+async fn assert_healthy(stage: &WorkerFixture) {
     let mut run = stage.run.clone();
     if let PluginInput::Request { body, .. } = &mut run.call {
         *body = Bytes::from_static(b"well");
@@ -18,11 +18,11 @@ async fn does_well(stage: &WorkerFixture) {
 }
 
 /// Returns the error of a body, and checks that the next run succeeds.
-async fn comes_of(settings: WorkerSettings, body: &str) -> RunError {
+async fn run_failing(settings: WorkerSettings, body: &str) -> RunError {
     let stage = WorkerFixture::with(settings, &plugin(body));
-    does_well(&stage).await;
+    assert_healthy(&stage).await;
     let error = stage.run().await.unwrap_err();
-    does_well(&stage).await;
+    assert_healthy(&stage).await;
     error
 }
 
@@ -45,7 +45,7 @@ async fn a_plugin_that_never_returns_is_killed_at_the_wall_time_limit() {
         "import re\nre.match('(a|a)*b', 'a' * 60)",
     ] {
         assert_eq!(
-            comes_of(short(), body).await,
+            run_failing(short(), body).await,
             RunError::WallTime(limit),
             "{body}"
         );
@@ -61,7 +61,7 @@ async fn a_plugin_that_never_returns_is_killed_at_the_wall_time_limit() {
 async fn limits_of_a_run_go_before_those_of_the_settings() {
     let mut stage = WorkerFixture::with(settings(), &plugin("while True: pass"));
     // The time limit covers the start of a process, so start one first.
-    does_well(&stage).await;
+    assert_healthy(&stage).await;
     stage.run.limits.wall_time = Some(Duration::from_millis(300));
     let error = stage.run().await.unwrap_err();
     assert_eq!(error, RunError::WallTime(Duration::from_millis(300)));
@@ -74,7 +74,7 @@ async fn a_plugin_that_computes_too_long_is_killed_at_the_cpu_time_limit() {
         cpu_time: limit,
         ..settings()
     };
-    let error = comes_of(
+    let error = run_failing(
         settings,
         "while True:\n    try:\n        pass\n    except BaseException: pass",
     )
@@ -98,7 +98,7 @@ async fn a_plugin_that_exceeds_the_memory_limit_fails_with_the_limit() {
             memory_bytes: 100 << 20,
             ..settings()
         };
-        let error = comes_of(settings, body).await;
+        let error = run_failing(settings, body).await;
         assert!(
             matches!(
                 error,
@@ -133,7 +133,7 @@ async fn a_plugin_that_puts_out_too_much_is_killed_at_the_output_limit() {
             output_bytes: 300_000,
             ..settings()
         };
-        let error = comes_of(settings, body).await;
+        let error = run_failing(settings, body).await;
         assert_eq!(error, RunError::Output(300_000), "{body}");
     }
 }
@@ -165,7 +165,7 @@ async fn an_ended_process_is_reported_and_replaced() {
             "exit status 0",
         ),
     ] {
-        let error = comes_of(settings(), body).await;
+        let error = run_failing(settings(), body).await;
         assert_eq!(error, RunError::Exited(expected.to_owned()), "{body}");
     }
 }
@@ -191,7 +191,7 @@ for fd in range(200, 300):
         pass
 while True: pass
 "#;
-    let error = comes_of(settings(), body).await;
+    let error = run_failing(settings(), body).await;
     assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
 }
 
@@ -244,7 +244,7 @@ while True: pass
         wall_time: Duration::from_secs(1),
         ..settings()
     };
-    let error = comes_of(settings, &body).await;
+    let error = run_failing(settings, &body).await;
     assert_eq!(error, RunError::WallTime(Duration::from_secs(1)));
     assert!(has_gone(&file).await);
 }
@@ -276,7 +276,7 @@ return "parent"
 #[tokio::test]
 async fn a_process_that_ends_while_its_child_lives_is_noticed() {
     let body = "import os, time\nif os.fork() == 0:\n    time.sleep(1000)\nos._exit(5)";
-    let error = comes_of(settings(), body).await;
+    let error = run_failing(settings(), body).await;
     assert_eq!(error, RunError::Exited("exit status 5".to_owned()));
 }
 
@@ -296,7 +296,7 @@ time.sleep(1000)
 "#;
     let stage = WorkerFixture::with(settings, &plugin(body));
     assert_eq!(stage.run().await, Err(RunError::Processes(8)));
-    does_well(&stage).await;
+    assert_healthy(&stage).await;
 }
 
 #[tokio::test]

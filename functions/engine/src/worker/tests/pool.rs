@@ -222,7 +222,7 @@ async fn a_process_ends_when_its_server_is_gone() {
 }
 
 /// Starts a process and sends it the run of a stage.
-async fn begun(stage: &WorkerFixture) -> Process {
+async fn started_process(stage: &WorkerFixture) -> Process {
     let settings = settings();
     let start = ProcessOptions {
         settings: &settings,
@@ -244,7 +244,7 @@ async fn begun(stage: &WorkerFixture) -> Process {
 }
 
 /// Reads frames up to the first one of a kind, and returns its payload.
-async fn says(process: &mut Process, kind: u8) -> Bytes {
+async fn read_frame(process: &mut Process, kind: u8) -> Bytes {
     loop {
         let frame = process.frames.next().await.unwrap();
         if frame.kind == kind {
@@ -254,7 +254,7 @@ async fn says(process: &mut Process, kind: u8) -> Bytes {
 }
 
 /// Closes the pipe to a process, as a server that is killed does, and waits for its end.
-async fn leave_alone(process: &mut Process) {
+async fn close_server_pipe(process: &mut Process) {
     let other = tokio::process::Command::new("cat")
         .stdin(Stdio::piped())
         .kill_on_drop(true)
@@ -272,9 +272,9 @@ async fn leave_alone(process: &mut Process) {
 #[tokio::test]
 async fn a_running_plugin_ends_when_the_server_pipe_closes() {
     let stage = WorkerFixture::of_body("local.info('in')\nwhile True: pass");
-    let mut process = begun(&stage).await;
-    says(&mut process, kind::LOG).await;
-    leave_alone(&mut process).await;
+    let mut process = started_process(&stage).await;
+    read_frame(&mut process, kind::LOG).await;
+    close_server_pipe(&mut process).await;
 }
 
 #[tokio::test]
@@ -285,12 +285,12 @@ async fn children_in_their_own_session_end_when_the_server_pipe_closes() {
     // While the plugin runs, and while the process is idle.
     for (rest, last) in [("while True: pass", None), ("return ''", Some(kind::DONE))] {
         let stage = WorkerFixture::of_body(&format!("{starts}\n{rest}"));
-        let mut process = begun(&stage).await;
-        let logged = says(&mut process, kind::LOG).await;
+        let mut process = started_process(&stage).await;
+        let logged = read_frame(&mut process, kind::LOG).await;
         if let Some(last) = last {
-            says(&mut process, last).await;
+            read_frame(&mut process, last).await;
         }
-        leave_alone(&mut process).await;
+        close_server_pipe(&mut process).await;
         let child = String::from_utf8(logged[1..].to_vec()).unwrap();
         assert!(has_gone(&child).await, "{rest}");
     }

@@ -27,7 +27,7 @@ use crate::{
     influxql::{
         error::InfluxqlError,
         http::body_of,
-        prepared::{PreparedStatement, RequestedDatabase, prepared},
+        prepared::{PreparedStatement, RequestedDatabase, prepare_statements},
         session::InfluxqlSession,
     },
 };
@@ -43,7 +43,7 @@ async fn by_url(
     request: Request,
 ) -> Response {
     let (head, _) = request.into_parts();
-    for_browsers(match of_url(&head) {
+    allow_all_origins(match params_of_url(&head) {
         Ok(params) => answer(engine, caller, &head, params, false).await,
         Err(error) => Err(error),
     })
@@ -55,7 +55,7 @@ async fn by_body(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    for_browsers(match of_body(&engine, &head, body).await {
+    allow_all_origins(match params_of_body(&engine, &head, body).await {
         Ok(params) => answer(engine, caller, &head, params, true).await,
         Err(error) => Err(error),
     })
@@ -63,8 +63,8 @@ async fn by_body(
 
 /// Allows scripts of all origins to read the response, including errors, as InfluxDB 3 does for this interface. All
 /// errors are JSON.
-fn for_browsers(answer: Result<Response, ApiError>) -> Response {
-    let answer = answer.map_err(|error| error.in_form(ErrorBody::Json));
+fn allow_all_origins(answer: Result<Response, ApiError>) -> Response {
+    let answer = answer.map_err(|error| error.with_body(ErrorBody::Json));
     let mut response = answer.into_response();
     let any = HeaderValue::from_static("*");
     response
@@ -73,18 +73,18 @@ fn for_browsers(answer: Result<Response, ApiError>) -> Response {
     response
 }
 
-async fn of_body(
+async fn params_of_body(
     engine: &QueryEngine,
     head: &Parts,
     body: Body,
 ) -> Result<V1QueryParams, ApiError> {
-    let mut params = of_url(head)?;
+    let mut params = params_of_url(head)?;
     let body = body_of(engine, head, body).await?;
     params.take(body::parameters(&head.headers, &body)?, "body")?;
     Ok(params)
 }
 
-fn of_url(head: &Parts) -> Result<V1QueryParams, ApiError> {
+fn params_of_url(head: &Parts) -> Result<V1QueryParams, ApiError> {
     let mut params = V1QueryParams::default();
     let query = head.uri.query().unwrap_or_default();
     params.take(pairs(query.as_bytes(), "url")?, "url")?;
@@ -120,14 +120,14 @@ async fn answer(
         seen: Arc::default(),
     };
     let encoder = format.encoder(&params.encoding);
-    let statements = match prepared(text, &params.params, named) {
+    let statements = match prepare_statements(text, &params.params, named) {
         Ok(statements) if statements.is_empty() => return Ok(empty(format)),
         Ok(statements) => statements,
         Err(error) => {
             let mut encoder = encoder;
             let mut out = Vec::new();
             encoder.begin(0, &[], &mut out);
-            encoder.end(Some(&error.in_answer()), &mut out);
+            encoder.end(Some(&error.answer_text()), &mut out);
             encoder.finish(&mut out);
             return Ok(respond(format, out.into()));
         }
@@ -159,7 +159,7 @@ async fn first(
         return Ok(None);
     };
     match session.run(statement).await {
-        Err(error) if error.is_of_request() => Err(error),
+        Err(error) if error.applies_to_request() => Err(error),
         outcome => Ok(Some(outcome)),
     }
 }

@@ -99,7 +99,7 @@ impl AnswerStream {
                     Err(error) => Some(error.to_string()),
                 }
             }
-            Some(Err(error)) => Some(InfluxqlError::from(error).in_answer()),
+            Some(Err(error)) => Some(InfluxqlError::from(error).answer_text()),
             None => None,
         };
         if failed.is_some() {
@@ -132,7 +132,7 @@ impl AnswerStream {
             }
             Err(error) => {
                 self.encoder.begin(number, &[], &mut self.out);
-                self.encoder.end(Some(&error.in_answer()), &mut self.out);
+                self.encoder.end(Some(&error.answer_text()), &mut self.out);
             }
         }
     }

@@ -325,7 +325,7 @@ pub(super) fn configuring() -> Vec<AccessCase> {
     rows
 }
 
-pub(super) fn the_rest() -> Vec<AccessCase> {
+pub(super) fn remaining() -> Vec<AccessCase> {
     use AccessRule::{Admin, Anybody, Exactly, ExactlyOrDatabase, Holders};
     let wrong = r#"{"token_name":"x","permissions":[]}"#;
     let mut rows = vec![

@@ -22,10 +22,10 @@ use crate::{
     caches::{
         CacheTable, TableCacheDefinition,
         exec::{CacheNodeLabel, CacheReadExec},
-        filters::{is_of_one, key_filter},
+        filters::{is_infallible_on_one_column, key_filter},
         table::CacheRequest,
     },
-    scan::{SnapshotTable, is_overtaken},
+    scan::{SnapshotTable, is_stale_snapshot},
     scope::QueryScope,
 };
 
@@ -93,7 +93,7 @@ impl RewrittenTable {
         for filter in filters.iter().flat_map(split_conjunction) {
             if let Some(time) = lower_bound(filter) {
                 from = from.max(time);
-            } else if is_of_one(filter, &self.tags) {
+            } else if is_infallible_on_one_column(filter, &self.tags) {
                 key_filters.push(key_filter(session, filter, &schema)?);
             } else {
                 return Ok(None);
@@ -108,21 +108,21 @@ impl RewrittenTable {
     }
 
     /// Returns a plan over a cache; `None` if no cache is exact for the query, or if reading the caches fails.
-    async fn narrowed(
+    async fn plan_over_cache(
         &self,
         session: &dyn Session,
         projection: &[usize],
         filters: &[Expr],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        match self.out_of_any(session, projection, filters).await {
+        match self.read_any_cache(session, projection, filters).await {
             // The table can answer if a cache fails. Only the error that the snapshot is too old is returned, because
             // the query succeeds with a newer snapshot.
-            Err(error) if !is_overtaken(&error) => Ok(None),
+            Err(error) if !is_stale_snapshot(&error) => Ok(None),
             narrowed => narrowed,
         }
     }
 
-    async fn out_of_any(
+    async fn read_any_cache(
         &self,
         session: &dyn Session,
         projection: &[usize],
@@ -135,7 +135,7 @@ impl RewrittenTable {
             let label =
                 CacheNodeLabel::new(&cache, asked.filters, None).in_place_of(self.rows.table());
             let id = cache.id();
-            if let Some(exec) = self.out_of(cache, label, asked).await? {
+            if let Some(exec) = self.read_cache(cache, label, asked).await? {
                 self.scope.tables().cache_layers.note(&self.rows, id);
                 return Ok(Some(Arc::new(exec)));
             }
@@ -144,18 +144,18 @@ impl RewrittenTable {
     }
 
     /// Reads the required rows from a cache; `None` if the cache is not exact for them.
-    async fn out_of(
+    async fn read_cache(
         &self,
         cache: TableCacheDefinition,
         label: CacheNodeLabel,
         asked: &ScanRequest<'_>,
     ) -> Result<Option<CacheReadExec>> {
         let cache = CacheTable::new(&self.scope, self.rows.table(), cache);
-        let reaches_back = asked.from >= cache.from() || self.is_younger(cache.from());
+        let reaches_back = asked.from >= cache.from() || self.has_no_rows_before(cache.from());
         if !reaches_back && !matches!(self.need, RequiredRows::NewestRows(_)) {
             return Ok(None);
         }
-        let open = self.open_keys(&cache, asked);
+        let open = self.missing_allowed_keys(&cache, asked);
         // The tail is read first, because the cached image may get newer than the snapshot while sections are loaded.
         if !open.is_empty() && self.rows.tail_lacks(&open).await? {
             return Ok(None);
@@ -172,7 +172,7 @@ impl RewrittenTable {
                 RequiredRows::NewestRows(count) => Some(*count),
             },
         };
-        let Some(contents) = cache.excerpt(&excerpt).await? else {
+        let Some(contents) = cache.read_layers(&excerpt).await? else {
             return Ok(None);
         };
         if !open.is_empty() && self.sections_lack(&open, asked.from).await? {
@@ -215,7 +215,7 @@ impl RewrittenTable {
                     known.extend(self.tags.iter().cloned().chain([time.clone()]));
                     read.iter().all(|column| known.contains(column))
                         && asked.is_on(&keys)
-                        && self.is_decided(&keys, &read)
+                        && self.is_unambiguous(&keys, &read)
                 })
         };
         match &self.need {
@@ -264,7 +264,7 @@ impl RewrittenTable {
 
     /// Whether the choice among several rows of a key with the same time does not matter: if the key has all tags,
     /// there is only one such row; if the query reads only key columns and the time, such rows are equal.
-    fn is_decided(&self, keys: &[String], read: &[&String]) -> bool {
+    fn is_unambiguous(&self, keys: &[String], read: &[&String]) -> bool {
         self.tags.iter().all(|tag| keys.contains(tag))
             || read
                 .iter()
@@ -272,7 +272,7 @@ impl RewrittenTable {
     }
 
     /// Whether the table has no rows before a time.
-    fn is_younger(&self, from: i64) -> bool {
+    fn has_no_rows_before(&self, from: i64) -> bool {
         let (table, snapshot) = (self.rows.table().id(), self.rows.snapshot());
         let manifest = &snapshot.manifest.value;
         let sections = manifest.sections.iter();
@@ -289,7 +289,11 @@ impl RewrittenTable {
     }
 
     /// Returns the key columns of a cache that requested rows may lack. A cache does not contain such rows.
-    fn open_keys<'a>(&self, cache: &'a CacheTable, asked: &ScanRequest<'_>) -> Vec<&'a String> {
+    fn missing_allowed_keys<'a>(
+        &self,
+        cache: &'a CacheTable,
+        asked: &ScanRequest<'_>,
+    ) -> Vec<&'a String> {
         if matches!(self.need, RequiredRows::TagValues(_)) {
             return Vec::new();
         }
@@ -365,7 +369,7 @@ impl TableProvider for RewrittenTable {
             None => (0..self.rows.schema().fields().len()).collect(),
         };
         if limit.is_none()
-            && let Some(plan) = self.narrowed(session, &columns, filters).await?
+            && let Some(plan) = self.plan_over_cache(session, &columns, filters).await?
         {
             return Ok(plan);
         }

@@ -24,7 +24,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{DedupMerge, max_inputs};
 
 /// Merges and deduplicates any number of inputs.
-pub(super) fn fold_in_passes(
+pub(super) fn deduplicate_in_passes(
     fold: DedupMerge,
     inputs: Vec<Arc<dyn ExecutionPlan>>,
 ) -> SendableRecordBatchStream {
@@ -45,13 +45,13 @@ async fn last_pass(
             .iter()
             .map(|input| input.execute(0, Arc::clone(&fold.context)))
             .collect::<Result<Vec<_>>>()?;
-        files.extend(written(&manager, fold.merged(streams)?).await?);
+        files.extend(write_spill_file(&manager, fold.merged(streams)?).await?);
     }
     while files.len() > most {
         let mut folded = Vec::new();
         for group in files.chunks(most) {
-            let merged = fold.merged(opened(&manager, group)?)?;
-            folded.extend(written(&manager, merged).await?);
+            let merged = fold.merged(open_spill_files(&manager, group)?)?;
+            folded.extend(write_spill_file(&manager, merged).await?);
         }
         files = folded;
     }
@@ -63,7 +63,7 @@ async fn last_pass(
                 stream::empty(),
             )))
         }
-        false => fold.merged(opened(&manager, &files)?),
+        false => fold.merged(open_spill_files(&manager, &files)?),
     }
 }
 
@@ -74,7 +74,7 @@ fn spill_manager(fold: &DedupMerge) -> SpillManager {
 }
 
 /// Writes rows to a spill file. Returns `None` if there are no rows.
-async fn written(
+async fn write_spill_file(
     manager: &SpillManager,
     mut rows: SendableRecordBatchStream,
 ) -> Result<Option<Arc<dyn SpillFile>>> {
@@ -85,7 +85,7 @@ async fn written(
     file.finish()
 }
 
-fn opened(
+fn open_spill_files(
     manager: &SpillManager,
     files: &[Arc<dyn SpillFile>],
 ) -> Result<Vec<SendableRecordBatchStream>> {

@@ -30,14 +30,14 @@ fn threshold_check_alerts_through_two_other_triggers() {
         "home,room=Kitchen temp=32.5 3\nhome,room=Kitchen temp=20 4\nhome,room=Kitchen temp=33 5",
     );
     stage.server.write(DB, "home,room=Attic state=\"off\" 6\nhome,room=Attic state=\"off\" 7\nhome,room=Attic state=\"on\" 8");
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT text FROM inbox ORDER BY time",
         json!([
             { "text": "[ERROR] temp > 30: 32.5 (temp:ERROR:room=Kitchen)" },
             { "text": "[INFO] state == off: off (state:INFO:room=Attic)" },
         ]),
     );
-    stage.logs("check", "sent: {'http': True}");
+    stage.wait_for_log("check", "sent: {'http': True}");
 }
 
 #[test]
@@ -47,12 +47,12 @@ fn deadman_check_alerts_when_a_table_gets_no_rows() {
     TriggerDefinition::new("dead", &plugin("threshold_check"), "every:1s")
         .with(&[("measurement", "begin"), ("window_seconds", "8")])
         .create(&stage);
-    stage.shows(state, json!([{ "state": "dead" }]));
+    stage.wait_for_rows(state, json!([{ "state": "dead" }]));
     stage
         .server
         .write(DB, &format!("begin value=2i {}", stage.now()));
     let all = json!([{ "state": "dead" }, { "state": "alive" }, { "state": "dead" }]);
-    stage.shows(state, all);
+    stage.wait_for_rows(state, all);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn state_change_alerts_on_values_and_changes() {
         "SELECT field, device, text, CAST(time AS BIGINT) / 1000000000 - {begin} AS at FROM alerts ORDER BY time, device"
     );
     let first = json!({ "field": "state", "device": "a", "text": "fault 3 times", "at": 3 });
-    stage.shows(&alerts, json!([first]));
+    stage.wait_for_rows(&alerts, json!([first]));
     TriggerDefinition::new("times", &plugin("state_change"), "every:1s")
         .with(&[
             ("measurement", "machines"),
@@ -85,7 +85,7 @@ fn state_change_alerts_on_values_and_changes() {
         ])
         .create(&stage);
     let second = json!({ "field": "state", "device": "b", "text": "2 changes", "at": 3 });
-    stage.shows(&alerts, json!([first, second]));
+    stage.wait_for_rows(&alerts, json!([first, second]));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn outliers_are_far_from_the_median_of_the_last_values() {
             &format!("cpu,host=a load={load} {at}\ncpu,host=b load=1 {at}"),
         );
     }
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT series, value, median FROM outliers ORDER BY time",
         json!([{ "series": "host=a", "value": 60.0, "median": 11.0 }]),
     );
@@ -136,7 +136,7 @@ fn forecast_error_compares_two_tables() {
     let sql = format!(
         "SELECT room, error, is_outlier, CAST(time AS BIGINT) / 1000000000 - {begin} AS at FROM forecast_error ORDER BY at, room"
     );
-    stage.shows(
+    stage.wait_for_rows(
         &sql,
         json!([
             { "room": "a", "error": 2.0, "is_outlier": true, "at": 0 },

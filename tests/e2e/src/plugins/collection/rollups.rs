@@ -73,7 +73,7 @@ fn downsampler_aggregates_on_a_schedule_by_configuration_file() {
         "SELECT CAST(time AS BIGINT) / 1000000000 - {begin} AS at, room, temp_max, hum_first_value \
          FROM home_by_file ORDER BY time, room"
     );
-    stage.shows(
+    stage.wait_for_rows(
         &sql,
         json!([
             { "at": 0, "room": "Kitchen", "temp_max": 5.0, "hum_first_value": 0 },
@@ -81,7 +81,7 @@ fn downsampler_aggregates_on_a_schedule_by_configuration_file() {
             { "at": HOUR, "room": "Kitchen", "temp_max": 11.0, "hum_first_value": 6 },
         ]),
     );
-    stage.logs("down", "downsampled {'rows': 3");
+    stage.wait_for_log("down", "downsampled {'rows': 3");
 
     // Uses arguments instead of the file, and one room.
     TriggerDefinition::new("room", &plugin("downsampler"), "every:1s")
@@ -95,7 +95,7 @@ fn downsampler_aggregates_on_a_schedule_by_configuration_file() {
             ("excluded_fields", "room"),
         ])
         .create(&stage);
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT temp_count, hum_count FROM living",
         json!([{ "temp_count": 1, "hum_count": 1 }]),
     );
@@ -130,7 +130,11 @@ fn transformation_changes_names_and_values() {
     ]);
     stage.shows_in("other", sql, expected.clone());
     assert_eq!(
-        stage.logs("writes", "WARN").split_once("] ").unwrap().1,
+        stage
+            .wait_for_log("writes", "WARN")
+            .split_once("] ")
+            .unwrap()
+            .1,
         "no transformation: no_such"
     );
     let path = "/api/v3/configure/table?db=other&table=clean";
@@ -181,9 +185,9 @@ fn schema_validator_passes_on_what_a_schema_allows() {
             { "reason": "Required field 'value' is missing" },
         ]),
     );
-    stage.logs("check", "2 accepted, 3 rejected");
+    stage.wait_for_log("check", "2 accepted, 3 rejected");
     stage.server.write(DB, "readings,device=e value=7 7");
-    stage.logs("check", "1 accepted, 0 rejected");
+    stage.wait_for_log("check", "1 accepted, 0 rejected");
     let log = stage.log("check");
     let loaded = log.iter().filter(|line| line.contains("Loaded schema"));
     assert_eq!(loaded.count(), 1, "the second run had it from the cache");
@@ -207,7 +211,7 @@ fn value_counter_counts_since_the_last_call() {
             ("from_the_start", "yes"),
         ])
         .create(&stage);
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT host, \"status_200\", \"status_404\", \"method_GET\", \"method_POST\" FROM http_valuecounts ORDER BY time, host",
         json!([
             { "host": "a", "status_200": 2, "status_404": 1, "method_GET": 2, "method_POST": 1 },
@@ -233,11 +237,11 @@ fn replicator_forwards_rows_and_keeps_refused_ones() {
     stage
         .server
         .write(DB, "home,room=a v=1i,f=2,s=\"x y\",b=true 1");
-    stage.logs("send", "WARN kept 1 lines: HTTPError");
+    stage.wait_for_log("send", "WARN kept 1 lines: HTTPError");
     let drop = remote.request("DELETE", "/api/v3/configure/table?db=far&table=home");
     assert_eq!(Reply::of(drop).unwrap().status, 200);
     stage.server.write(DB, "home,room=b v=2i 2");
-    stage.logs("send", "INFO sent 2 lines");
+    stage.wait_for_log("send", "INFO sent 2 lines");
     let rows = remote.query("far", "SELECT room, v, f, s, b FROM home ORDER BY time");
     assert_eq!(
         rows,

@@ -16,13 +16,13 @@ fn system_metrics_are_collected() {
         .with(&[("hostname", "here"), ("include_network", "false")])
         .create(&stage);
     let twice = "SELECT count(*) > 1 AND sum(\"user\") IS NOT NULL AND min(cores) > 0 AS fine FROM system_cpu WHERE host = 'here'";
-    stage.shows(twice, json!([{ "fine": true }]));
+    stage.wait_for_rows(twice, json!([{ "fine": true }]));
     let memory = "SELECT min(total) > max(used) AND min(percent) > 0 AS fine FROM system_memory";
-    stage.shows(memory, json!([{ "fine": true }]));
+    stage.wait_for_rows(memory, json!([{ "fine": true }]));
     let own = "SELECT min(rss) > 0 AS fine FROM system_memory_own";
-    stage.shows(own, json!([{ "fine": true }]));
+    stage.wait_for_rows(own, json!([{ "fine": true }]));
     assert_eq!(stage.rows("SELECT * FROM system_network"), None);
-    stage.logs("metrics", "collected in");
+    stage.wait_for_log("metrics", "collected in");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn gap_fill_puts_values_between_values() {
     });
     let (status, answer) = post(&stage, "fill", &body);
     assert_eq!((status, &answer["points"]), (200, &json!(4)), "{answer}");
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT site, level, n, CAST(time AS BIGINT) / 1000000000 AS at FROM tank WHERE site = 'a' OR time < '1970-01-01T00:02:00Z' \
          ORDER BY site, time",
         json!([
@@ -57,7 +57,7 @@ fn gap_fill_puts_values_between_values() {
             { "site": "b", "level": 7.0, "at": 110 },
         ]),
     );
-    stage.shows(
+    stage.wait_for_rows(
         "SELECT site, points, seconds FROM gaps ORDER BY site",
         json!([{ "site": "a", "points": 1, "seconds": 20.0 }, { "site": "b", "points": 3, "seconds": 40.0 }]),
     );
