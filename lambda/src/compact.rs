@@ -25,7 +25,7 @@ pub use self::{
 use crate::{
     interface::{EventSource, Interface, PrefixAccess, ScheduleInput, StoreAction},
     options::{CommonOptions, OptionsError, parse_count, parse_duration},
-    start::{BufferedReply, EventFailure, EventReply, Function, Program},
+    runtime::{BufferedReply, EventFailure, EventReply, Function, Program},
     store::FunctionStore,
 };
 

@@ -24,11 +24,11 @@ use tokio::sync::OnceCell;
 pub use self::events::{EngineEvent, NotificationMessage, SegmentRef, TailLocation};
 use crate::{
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
+    http_service::{MONITORING_ROUTES, catalog_unavailable, with_common_layers},
     interface::{EventSource, Interface, PrefixAccess, Route, ScheduleInput, StoreAction},
     options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
     query::{QueryEngineBuilder, QueryEngineOptions, fault_of_body},
-    serving::{MONITORING_ROUTES, catalog_unavailable, with_common_layers},
-    start::{BufferedReply, EventFailure, EventReply, Function, Program},
+    runtime::{BufferedReply, EventFailure, EventReply, Function, Program},
     store::FunctionStore,
     write::WriteServiceOptions,
 };

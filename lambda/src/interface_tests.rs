@@ -11,10 +11,10 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     engine::{EngineProgram, EngineRouteProvider},
+    http_service::monitoring_routes,
     options,
     query::{QueryProgram, QueryRouteProvider},
-    serving::monitoring_routes,
-    start::Program,
+    runtime::Program,
     store::FunctionStore,
     write::{WriteProgram, WriteRouteProvider},
 };

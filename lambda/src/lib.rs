@@ -15,15 +15,15 @@ pub mod compact;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod http;
+#[cfg(feature = "write")]
+mod http_service;
 pub mod interface;
 pub mod logging;
 pub mod options;
 #[cfg(feature = "query")]
 pub mod query;
-#[cfg(feature = "write")]
-mod serving;
+pub mod runtime;
 mod shutdown;
-pub mod start;
 pub mod store;
 #[cfg(feature = "write")]
 pub mod write;

@@ -20,13 +20,15 @@ use neap_write::WriteService;
 
 use crate::{
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
+    http_service::{
+        self, HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, with_common_layers,
+    },
     interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
         parse_duration, parse_nonzero_duration,
     },
-    serving::{self, HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, with_common_layers},
-    start::{Function, Program},
+    runtime::{Function, Program},
     store::FunctionStore,
     write::WriteServiceOptions,
 };
@@ -175,7 +177,7 @@ impl QueryEngineBuilder<'_> {
 pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
     match error.downcast::<QueryError>() {
         Ok(error) => ApiError::from(*error),
-        Err(error) => serving::fault_of_body(error),
+        Err(error) => http_service::fault_of_body(error),
     }
 }
 

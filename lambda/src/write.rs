@@ -16,15 +16,15 @@ use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 
 use crate::{
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
+    http_service::{
+        HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, fault_of_body, with_common_layers,
+    },
     interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_duration,
         parse_nonzero_duration,
     },
-    serving::{
-        HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, fault_of_body, with_common_layers,
-    },
-    start::{Function, Program},
+    runtime::{Function, Program},
     store::FunctionStore,
 };
 

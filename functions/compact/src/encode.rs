@@ -1,7 +1,7 @@
 //! Encodes rows as a section: a Parquet file, stored alone or in a bundle.
 
-mod choice;
-mod extent;
+mod column_encoding;
+mod section_stats;
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 
@@ -22,8 +22,8 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use choice::ColumnEncoding;
-use extent::{SectionStatsBuilder, distinct_values};
+use column_encoding::ColumnEncoding;
+use section_stats::{SectionStatsBuilder, distinct_values};
 
 /// Maximum number of sample rows for the choice of encodings.
 const MAX_SAMPLE_ROWS: usize = 65_536;

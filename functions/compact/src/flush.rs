@@ -24,11 +24,11 @@ use neap_wal::{
 
 use crate::{
     CompactError,
+    backpressure::{listing_limit, publish_tail},
     bundle::{Bundle, bundle, deletes_of},
     caches::{CacheObjects, MaterializedCaches, advance},
     damage::{DamagedObjects, readable},
     failed_flushes::FailedFlushes,
-    publish::{listing_limit, publish_tail},
 };
 
 /// Maximum difference between the store's clock and the local clock. If it is larger, one clock is wrong; if that is

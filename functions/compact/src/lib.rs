@@ -15,53 +15,53 @@
 //! too old to be acknowledged. When two flushes of a database run at the same time, one gives up, because the commit is
 //! refused if the mark has moved.
 
+mod backpressure;
 mod bundle;
 mod caches;
-mod collect;
+mod compact_parts;
+mod compaction_debt;
 mod compactor;
 mod damage;
-mod debt;
-mod deferred;
+mod day_ranges;
+mod deferred_segments;
 mod encode;
 mod engine_objects;
 mod error;
 mod events;
 mod failed_flushes;
 mod flush;
+mod garbage_collector;
 mod job_slots;
 mod listing;
-mod maintain;
+mod maintainer;
 mod merge;
 mod parallel_flush;
-mod parts;
-mod publish;
 mod removal;
 mod report;
-mod split;
 mod tails;
 #[cfg(test)]
 mod tests;
 mod time_limit;
-mod unseen;
+mod trigger_progress;
 mod visit_order;
 
 pub use caches::CacheBackfill;
-pub use collect::{
-    CollectionReport, GarbageCollector, GarbageCollectorSettings, TimeTravelTooShort,
-};
+pub use compact_parts::CompactParts;
+pub use compaction_debt::CompactionDebt;
 pub use compactor::{Compactor, CompactorSettings};
 pub use damage::DamagedObjects;
-pub use debt::CompactionDebt;
+pub use day_ranges::{DayRange, split_by_days};
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;
 pub use events::{CompactorEvent, EventDispatcher, FlushRequest, FlushTriggers};
 pub use flush::{FlushLimits, FlushResult, FlushSkipped, Flusher};
-pub use maintain::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits, PlanScope};
+pub use garbage_collector::{
+    CollectionReport, GarbageCollector, GarbageCollectorSettings, TimeTravelTooShort,
+};
+pub use maintainer::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits, PlanScope};
 pub use merge::{
     JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,
     MergeSkipped, Merger, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table,
 };
 pub use parallel_flush::ParallelFlusher;
-pub use parts::CompactParts;
 pub use report::{CompactionReport, TailTotals};
-pub use split::{DayRange, split_by_days};

@@ -7,7 +7,7 @@ use neap_schema::DatabaseId;
 
 use crate::{
     CompactError, TailTotals,
-    deferred::{DeferralReason, DeferredSegments},
+    deferred_segments::{DeferralReason, DeferredSegments},
     listing::{ListingPage, ListingPages},
 };
 

@@ -3,13 +3,13 @@
 mod cache_history;
 mod cache_limits;
 mod caches;
-mod collecting;
+mod commit_conflicts;
 mod damage;
-mod hand_out;
+mod flush_dispatch;
+mod garbage_collection;
 mod long_tails;
 mod many_databases;
 mod many_tables;
-mod overtaken;
 mod scheduled;
-pub(crate) mod stage;
+pub(crate) mod test_bed;
 mod triggers;

@@ -31,10 +31,10 @@ use ulid::Ulid;
 
 use crate::{
     DatabaseAccess, EngineSettings, TriggerKey,
+    active_triggers::{ActiveTrigger, ActiveTriggers},
     checkpoint::{OfferOutcome, TriggerFeed, TriggerFeedParts, TriggerRef},
     logs::PluginLog,
     metrics::EngineMetrics,
-    roster::{ActiveTrigger, ActiveTriggers},
     run::{PluginRuntime, TriggerRunner},
 };
 

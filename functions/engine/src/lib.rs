@@ -1,17 +1,17 @@
 //! The engine function: Python plugins on writes, on schedules and on requests.
 
-mod attempts;
+mod active_triggers;
 mod checkpoint;
 mod code;
+mod database_access;
 mod delivery;
 mod engine;
 mod error;
 mod logs;
 mod metrics;
 mod packages;
-mod ports;
 mod request;
-mod roster;
+mod retry;
 mod routes;
 mod run;
 mod schedule;
@@ -26,13 +26,13 @@ pub use code::{
     PluginCodeError, PluginCodeSettings, PluginCodeStore, PluginRepository, PluginRepositoryError,
     PluginSource, PluginSourceFile, files_on_disk,
 };
+pub use database_access::{DatabaseAccess, DatabaseAccessError, PluginWriteOptions, QueryRows};
 pub use delivery::{SegmentDelivery, WorkReport};
 pub use engine::{Engine, EngineParts};
 pub use packages::{
     MAX_PACKAGE_BYTES, MAX_PACKAGES, PackageError, PackageManager, PackageManagerError,
     PackageSettings, PythonEnvironment,
 };
-pub use ports::{DatabaseAccess, DatabaseAccessError, PluginWriteOptions, QueryRows};
 pub use routes::{EngineRoutes, PluginRequest, RequestDispatcher, RequestTrigger, routes};
 pub use run::{PluginCall, PluginCallError, PluginRuntime, PythonPluginRuntime};
 pub use settings::EngineSettings;

@@ -7,7 +7,7 @@ use neap_catalog::{ANY_AGE, CatalogError, ErrorBehavior};
 
 use crate::{
     PluginCallError, PluginInput, PluginRequest, PluginResponse, RequestDispatcher, RequestTrigger,
-    RunError, engine::Engine, roster::ActiveTrigger, run::TriggerRun,
+    RunError, active_triggers::ActiveTrigger, engine::Engine, run::TriggerRun,
 };
 
 /// An unknown path is looked up again in the catalog if the last validation is older than this.

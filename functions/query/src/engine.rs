@@ -24,8 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
     executor::Executor,
-    job::{PendingQuery, QueryTask, StartedQuery},
-    log::{QueryLog, QueryTracker},
+    query_log::{QueryLog, QueryTracker},
+    query_task::{PendingQuery, QueryTask, StartedQuery},
     request::{Planner, SqlPlanner},
     rows::RowReceiver,
 };

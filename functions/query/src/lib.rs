@@ -22,14 +22,14 @@ mod error;
 mod executor;
 mod http;
 mod influxql;
-mod job;
-mod log;
 mod parameters;
+mod query_counters;
+mod query_log;
+mod query_task;
 mod request;
 mod rows;
 mod settings;
 mod statement;
-mod totals;
 mod unsupported;
 
 pub use engine::{MemoryStats, QueryEngine};
@@ -38,10 +38,10 @@ pub use executor::Executor;
 pub use http::router;
 pub use neap_tables::{CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError};
 pub use parameters::Parameters;
+pub use query_counters::QueryStats;
 pub use request::{Language, QueryRequest};
 pub use rows::{BatchStream, Rows};
 pub use settings::QuerySettings;
-pub use totals::QueryStats;
 
 #[cfg(test)]
 mod tests;

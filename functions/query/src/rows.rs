@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 use crate::{
     QueryError,
     executor::QueryTaskHandle,
-    job::RowMessage,
-    log::{LoggedQuery, RunningQuery},
+    query_log::{LoggedQuery, RunningQuery},
+    query_task::RowMessage,
 };
 
 /// A stream of rows.

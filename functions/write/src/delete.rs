@@ -16,7 +16,7 @@ use neap_wal::{DeleteRequest, WriteError};
 
 use crate::{
     DeleteFailure, WriteFailure, WriteService,
-    proof::{FreshCatalog, revalidate},
+    freshness::{FreshCatalog, revalidate},
     routes::delete_answer,
     selection::{check_deletes, resolve_selection},
     service::MAX_ROUNDS,

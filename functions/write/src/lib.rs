@@ -19,14 +19,14 @@
 //! | [`WriteService`] | the function without HTTP |
 //! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, `/api/v2/delete`, `/api/v3/delete_rows`, the routes that change databases, tables, caches, indexes and tokens, and `/settings` for QuestDB's clients |
 
-mod budget;
+mod catalog_locks;
 mod delete;
 mod delete_failure;
 mod failure;
-mod judge;
-mod marks;
+mod freshness;
+mod low_water_marks;
 mod metrics;
-mod proof;
+mod request_memory;
 mod routes;
 mod rows;
 mod schema;
@@ -35,7 +35,7 @@ mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod validation;
 
 pub use delete::{AcknowledgedDelete, DeleteOptions, RowSelection};
 pub use delete_failure::DeleteFailure;

@@ -1,9 +1,9 @@
 //! The routes of the write function.
 
-mod answer;
 mod caches;
 mod configure;
 mod delete;
+mod error_response;
 mod file_index;
 mod params;
 mod questdb;
@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 
-pub(crate) use answer::of_delete as delete_answer;
+pub(crate) use error_response::of_delete as delete_answer;
 pub use tokens::recovery_router;
 
 use crate::WriteService;

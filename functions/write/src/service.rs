@@ -16,13 +16,13 @@ use neap_wal::{TailWriter, WriteError, WriteRequest};
 
 use crate::{
     WriteFailure, WriteSettings,
-    budget::{RequestMemory, RequestMemoryReservation},
-    judge::ValidatedWrite,
-    marks::LowWaterMarks,
+    catalog_locks::CatalogLocks,
+    freshness::{self, FreshCatalog, revalidate},
+    low_water_marks::LowWaterMarks,
     metrics::WriteMetrics,
-    proof::{self, FreshCatalog, revalidate},
+    request_memory::{RequestMemory, RequestMemoryReservation},
     rows::encode,
-    turns::CatalogLocks,
+    validation::ValidatedWrite,
 };
 
 /// Maximum number of validation rounds per request.
@@ -144,7 +144,7 @@ impl WriteService {
             budget: RequestMemory::new(settings.max_bytes_in_flight, world.clone()),
             metrics: WriteMetrics::new(&parts.metrics, &parts.writer),
             turns: CatalogLocks::new(parts.rules.wait_limit, world.clone()),
-            max_age: proof::max_age(&parts.rules),
+            max_age: freshness::max_age(&parts.rules),
             catalog: parts.catalog,
             writer: parts.writer,
             settings,

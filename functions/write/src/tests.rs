@@ -1,6 +1,5 @@
 //! Tests with instances of the write function over one in-memory store, on a clock that advances only when told to.
 
-mod budget;
 mod caches;
 mod configure;
 mod delete;
@@ -10,6 +9,7 @@ mod malformed;
 mod pressure;
 mod questdb;
 mod races;
-mod stage;
-mod storing;
+mod request_costs;
+mod test_bed;
 mod tokens;
+mod writes;

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use neap_lambda::{compact::CompactProgram, start};
+use neap_lambda::{compact::CompactProgram, runtime};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    start::run::<CompactProgram>()
+    runtime::run::<CompactProgram>()
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use neap_lambda::{engine::EngineProgram, start};
+use neap_lambda::{engine::EngineProgram, runtime};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    start::run::<EngineProgram>()
+    runtime::run::<EngineProgram>()
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use neap_lambda::{query::QueryProgram, start};
+use neap_lambda::{query::QueryProgram, runtime};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    start::run::<QueryProgram>()
+    runtime::run::<QueryProgram>()
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use neap_lambda::{start, write::WriteProgram};
+use neap_lambda::{runtime, write::WriteProgram};
 
 fn main() -> ExitCode {
-    start::run::<WriteProgram>()
+    runtime::run::<WriteProgram>()
 }

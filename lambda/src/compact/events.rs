@@ -9,7 +9,7 @@
 use neap_compact::{ClaimedMerge, CompactorEvent, FlushRequest};
 use serde::Deserialize;
 
-use crate::start::EventFailure;
+use crate::runtime::EventFailure;
 
 /// A task for the compact function.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

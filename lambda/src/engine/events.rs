@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{http::HttpSource, start::EventFailure};
+use crate::{http::HttpSource, runtime::EventFailure};
 
 /// A segment named in a notification.
 pub type SegmentRef = (DatabaseId, SegmentName);

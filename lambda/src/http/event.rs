@@ -28,7 +28,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::object::{JsonObject, typed};
+use super::json_object::{JsonObject, typed};
 
 /// Characters that must be encoded in a path that is already encoded, so `%` stays.
 const PATH: &AsciiSet = &CONTROLS

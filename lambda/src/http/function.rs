@@ -35,12 +35,13 @@ use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
 use super::{
-    EventError, HttpEvent, HttpEventRequest, HttpEventResponse, HttpSource, answer,
-    large::{self, CollectedBody},
+    EventError, HttpEvent, HttpEventRequest, HttpEventResponse, HttpSource,
+    large_responses::{self, CollectedBody},
+    response,
 };
 use crate::{
     options::HttpOptions,
-    start::{BufferedReply, EventFailure, EventReply},
+    runtime::{BufferedReply, EventFailure, EventReply},
 };
 
 /// Time before the deadline of an invocation at which work on a request ends with its own error, if it can.
@@ -306,7 +307,7 @@ impl HttpFunction {
     async fn buffered(&self, source: HttpSource, response: Response) -> HttpEventResponse {
         let (head, body) = response.into_parts();
         let limit = self.limit(source);
-        let (pieces, rest) = match large::collect(body, limit).await {
+        let (pieces, rest) = match large_responses::collect(body, limit).await {
             Ok(CollectedBody::Whole(body)) => {
                 let answer =
                     HttpEventResponse::new(source, head.status, head.headers.clone(), body.clone());
@@ -346,16 +347,16 @@ impl HttpFunction {
             );
             return Err(ApiError::text(Kind::Invalid, text));
         };
-        let content = large::content(&head.headers);
-        let key = large::key(&self.parts.bucket, &content.kind);
+        let content = large_responses::content(&head.headers);
+        let key = large_responses::key(&self.parts.bucket, &content.kind);
         let lasts = self.parts.options.result_url_lifetime;
-        let stored = large::store(links, &key, content, pieces, rest);
+        let stored = large_responses::store(links, &key, content, pieces, rest);
         stored
             .await
             .map_err(|error| error.into_api(self.parts.fault_of_body))?;
         let url = links.url(&key, lasts).await;
         url.map_err(|error| {
-            large::LargeResponseError::from(error).into_api(self.parts.fault_of_body)
+            large_responses::LargeResponseError::from(error).into_api(self.parts.fault_of_body)
         })
     }
 
@@ -428,7 +429,7 @@ async fn stream_response(
         }))
     });
     let mut pieces: ReplyStream = Box::pin(pieces);
-    if !answer::has_body(head.status) {
+    if !response::has_body(head.status) {
         head.headers.remove(CONTENT_LENGTH);
         pieces = Box::pin(stream::empty());
     }
@@ -459,7 +460,7 @@ pub(crate) async fn stream_from_memory(response: Response) -> StreamResponse<Rep
 }
 
 fn prelude(head: Parts) -> MetadataPrelude {
-    let (headers, cookies) = answer::join_values(head.headers);
+    let (headers, cookies) = response::join_values(head.headers);
     MetadataPrelude {
         status_code: head.status,
         headers,
@@ -509,7 +510,7 @@ mod tests {
             .header("etag", "\"1\"")
             .header("access-control-allow-origin", "*");
         let (head, ()) = response.body(()).unwrap().into_parts();
-        let content = large::content(&head.headers);
+        let content = large_responses::content(&head.headers);
         assert_eq!(
             (content.kind.as_str(), content.encoding, content.disposition),
             ("text/csv", Some("gzip".into()), Some("attachment".into()))

@@ -10,15 +10,15 @@
 //! times, including the body; panics on invalid headers and on bodies that are not valid base64; takes only one of
 //! several headers with the same name; and does not limit the size of responses.
 
-mod answer;
 mod event;
 mod function;
-mod large;
-mod object;
+mod json_object;
+mod large_responses;
+mod response;
 
 pub(crate) use self::function::{panic_error, stream_from_memory};
 pub use self::{
-    answer::HttpEventResponse,
     event::{EventError, HttpEvent, HttpEventRequest, HttpSource},
     function::{BodyErrorMapper, HttpFunction, HttpFunctionParts, ReplyStream, RouteProvider},
+    response::HttpEventResponse,
 };

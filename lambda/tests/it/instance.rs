@@ -7,7 +7,7 @@ use lambda_runtime::FunctionResponse;
 use neap_bucket::World;
 use neap_lambda::{
     options,
-    start::{EventFailure, Function, Program},
+    runtime::{EventFailure, Function, Program},
 };
 use serde_json::{Value, value::RawValue};
 use tempfile::TempDir;

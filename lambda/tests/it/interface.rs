@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use neap_lambda::{
-    compact::CompactProgram, engine::EngineProgram, options, query::QueryProgram, start::Program,
+    compact::CompactProgram, engine::EngineProgram, options, query::QueryProgram, runtime::Program,
     write::WriteProgram,
 };
 use serde_json::Value;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
-    large,
+    large_responses,
 };
 
 const OPEN: &[&str] = &["--without-auth"];
@@ -16,13 +16,13 @@ const OPEN: &[&str] = &["--without-auth"];
 #[tokio::test]
 async fn a_query_is_answered_before_the_function_times_out() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let flags = large::flags(&server);
-    let writes = FunctionUnderTest::open::<WriteProgram>(&large::open(&flags, &[]));
+    let flags = large_responses::flags(&server);
+    let writes = FunctionUnderTest::open::<WriteProgram>(&large_responses::open(&flags, &[]));
     let query = "db=d&precision=second";
     writes
         .say(&request("POST", "/api/v3/write_lp", query, "t v=1 1"))
         .await;
-    let queries = FunctionUnderTest::open::<QueryProgram>(&large::open(&flags, &[]));
+    let queries = FunctionUnderTest::open::<QueryProgram>(&large_responses::open(&flags, &[]));
     let event = request(
         "GET",
         "/api/v3/query_sql",
@@ -76,8 +76,10 @@ async fn only_requests_through_api_gateway_have_the_request_timeout() {
     let server = S3Server::start(Options::default()).await.unwrap();
     // Less than the time that is reserved for the response.
     let time = ["--request-timeout", "300ms"];
-    let writes =
-        FunctionUnderTest::open::<WriteProgram>(&large::open(&large::flags(&server), &time));
+    let writes = FunctionUnderTest::open::<WriteProgram>(&large_responses::open(
+        &large_responses::flags(&server),
+        &time,
+    ));
     let status = async |change: fn(&mut Value)| {
         let mut event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
         change(&mut event);
@@ -187,10 +189,10 @@ async fn a_flush_order_that_fails_goes_back_to_the_queue_and_the_others_do_not()
 #[tokio::test]
 async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let mut flags = large::flags(&server);
+    let mut flags = large_responses::flags(&server);
     // The compact function has no authentication, because it does not answer HTTP.
     flags.retain(|flag| flag != "--without-auth");
-    let open = || FunctionUnderTest::open::<CompactProgram>(&large::open(&flags, &[]));
+    let open = || FunctionUnderTest::open::<CompactProgram>(&large_responses::open(&flags, &[]));
     let ready = open();
     ready.say(&json!({"event": "collect"})).await;
     server.set_faults(Faults {

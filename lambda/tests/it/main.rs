@@ -5,7 +5,7 @@ mod instance;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
-mod large;
+mod large_responses;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
-    large,
+    large_responses,
 };
 
 const OPEN: &[&str] = &["--without-auth"];
@@ -172,16 +172,16 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
         return;
     }
     let server = S3Server::start(Options::default()).await.unwrap();
-    let flags = large::flags(&server);
+    let flags = large_responses::flags(&server);
     write(
-        &FunctionUnderTest::open::<WriteProgram>(&large::open(&flags, &[])),
+        &FunctionUnderTest::open::<WriteProgram>(&large_responses::open(&flags, &[])),
         "t v=1",
     )
     .await;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plugin.py"), SLOW).unwrap();
     let plugins = ["--plugin-dir", folder.path().to_str().unwrap()];
-    let engine = FunctionUnderTest::open::<EngineProgram>(&large::open(&flags, &plugins));
+    let engine = FunctionUnderTest::open::<EngineProgram>(&large_responses::open(&flags, &plugins));
     create(&engine, "quick", "request:quick").await;
     // From here on the engine has read the triggers.
     let unknown = request("POST", "/api/v3/engine/unknown", "", "");
@@ -201,8 +201,8 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
 #[tokio::test]
 async fn messages_are_sent_again_if_the_store_is_too_slow() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let flags = large::flags(&server);
-    let engine = FunctionUnderTest::open::<EngineProgram>(&large::open(&flags, &[]));
+    let flags = large_responses::flags(&server);
+    let engine = FunctionUnderTest::open::<EngineProgram>(&large_responses::open(&flags, &[]));
     server.set_faults(Faults {
         delay: EVENT_TIME,
         ..Faults::default()

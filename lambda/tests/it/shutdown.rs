@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
-    large,
+    large_responses,
     process::{FunctionProcess, sleep_for},
 };
 
@@ -77,8 +77,8 @@ fn assert_given_up(said: &Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let flags = large::flags(&server);
-    let writes = FunctionUnderTest::open::<WriteProgram>(&large::open(&flags, &[]));
+    let flags = large_responses::flags(&server);
+    let writes = FunctionUnderTest::open::<WriteProgram>(&large_responses::open(&flags, &[]));
     assert_eq!(writes.say(&write(1)).await["statusCode"], 204);
     let endpoint = server.endpoint();
     let variables = [

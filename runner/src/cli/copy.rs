@@ -11,7 +11,7 @@ use super::{
     CommandError,
     copier::{Copier, CopyStats},
     fsck,
-    opened::check_used,
+    open_cluster::check_used,
 };
 use crate::{console::Console, stores::Stores};
 

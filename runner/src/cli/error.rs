@@ -16,7 +16,7 @@ use crate::{
     stores::StoresError,
 };
 
-/// Error of a command, shown as `<Command> command failed: <error>`.
+/// Error of a command, shown as `<Command> meta_command failed: <error>`.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// A request failed.

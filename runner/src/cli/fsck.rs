@@ -6,7 +6,7 @@ use neap_bucket::{StoreConfig, World};
 use neap_catalog::Catalog;
 use neap_fsck::{Fsck, FsckOptions, FsckProgress, FsckReport, LostObject, ObjectPart};
 
-use super::{CommandError, opened::check_used};
+use super::{CommandError, open_cluster::check_used};
 use crate::{console::Console, stores::Stores};
 
 /// The options of `neap fsck`.

@@ -18,9 +18,10 @@ mod error;
 mod examples;
 mod file_index;
 mod fsck;
+mod input_text;
 mod manual;
 mod node;
-mod opened;
+mod open_cluster;
 mod options;
 mod output;
 mod plugin_files;
@@ -29,7 +30,6 @@ mod query;
 mod restore;
 mod rows;
 mod show;
-mod text;
 mod token;
 mod token_file;
 mod trigger;
@@ -49,7 +49,7 @@ pub use self::{
 };
 use crate::{
     console::Console,
-    serve::{self, legacy},
+    serve::{self, legacy_flags},
 };
 
 /// Stack size of a thread. Planning a long SQL statement recurses once per operator, and the query function accepts
@@ -71,7 +71,7 @@ configuration file: --config, NEAP_CONFIG, or neap.toml here, in ~/.config/neap 
 #[command(name = "neap", version, after_help = AFTER_HELP, disable_help_subcommand = true, arg_required_else_help = false)]
 struct CommandLine {
     #[command(flatten)]
-    runtime: legacy::RuntimeFlags,
+    runtime: legacy_flags::RuntimeFlags,
 
     /// Print all help.
     #[arg(long, global = true, action = ArgAction::HelpLong, hide_short_help = true)]
@@ -157,7 +157,7 @@ enum DebugCommand {
 }
 
 impl CliCommand {
-    /// Returns the command's name for `<name> command failed`.
+    /// Returns the command's name for `<name> meta_command failed`.
     fn name(&self) -> &'static str {
         match self {
             Self::Query(_) => "Query",
@@ -314,7 +314,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
             Some((name, _)) => (name, true),
             None => (name, false),
         };
-        if !legacy::is_runtime_flag(name) && name != "config" {
+        if !legacy_flags::is_runtime_flag(name) && name != "config" {
             break;
         }
         at += if has_value { 1 } else { 2 };

@@ -1,4 +1,4 @@
-//! `neap stop node` and `neap remove node`: accepted for scripts written for InfluxDB 3 Enterprise.
+//! `neap stop_signals node` and `neap remove node`: accepted for scripts written for InfluxDB 3 Enterprise.
 //!
 //! A node of InfluxDB 3 Enterprise owns files and an entry in the catalog, and both must be released in order. In Neap,
 //! all acknowledged data is in the store and belongs to no node.
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::{CommandError, options::ConnectionArgs};
 use crate::console::Console;
 
-/// The subcommands of `neap stop`.
+/// The subcommands of `neap stop_signals`.
 #[derive(Debug, Subcommand)]
 pub(super) enum StopCommand {
     /// Tell what there is to do before a node ends: nothing.
@@ -22,7 +22,7 @@ pub(super) enum RemoveCommand {
     Node(RemoveNodeArgs),
 }
 
-/// The options of `neap stop node`.
+/// The options of `neap stop_signals node`.
 #[derive(Debug, Args)]
 pub(super) struct StopNodeArgs {
     /// The name of the node.

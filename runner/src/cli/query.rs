@@ -11,9 +11,9 @@ use reqwest::Url;
 
 use super::{
     CommandError, Environment,
+    input_text::InputText,
     options::{ConnectionArgs, OutputFormat, parse_url},
     output,
-    text::InputText,
 };
 use crate::{
     console::Console,

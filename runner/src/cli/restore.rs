@@ -9,7 +9,7 @@ use neap_manifest::{Manifest, RestoreError, VersionGone};
 
 use super::{
     CommandError,
-    opened::{OpenCluster, parse_as_of, time_text},
+    open_cluster::{OpenCluster, parse_as_of, time_text},
 };
 use crate::console::Console;
 

@@ -10,8 +10,8 @@ use reqwest::Url;
 
 use super::{
     CommandError,
+    input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs, parse_url},
-    text::InputText,
 };
 use crate::{
     client::{UploadSettings, UploadStats, Uploader},

@@ -8,14 +8,14 @@
 
 mod api;
 mod error;
-mod refused;
+mod line_splitter;
+mod refused_lines;
 mod retry;
-mod split;
 mod upload;
 
 pub use api::{Client, ClientSettings, Token};
 pub use error::ClientError;
-pub use refused::{RefusedLine, RefusedLines};
+pub use line_splitter::{LineBatch, LineSplitter, SplitError};
+pub use refused_lines::{RefusedLine, RefusedLines};
 pub use retry::Backoff;
-pub use split::{LineBatch, LineSplitter, SplitError};
 pub use upload::{InputSource, UploadError, UploadSettings, UploadStats, Uploader};

@@ -45,7 +45,7 @@ pub(super) enum Endpoint {
     Ping,
     /// `/metrics`
     Metrics,
-    /// `/ready`
+    /// `/readiness`
     Ready,
     /// Accepted for influxdb3's sake: there is no such endpoint.
     #[value(hide = true)]

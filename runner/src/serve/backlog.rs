@@ -15,7 +15,7 @@ use neap_manifest::SnapshotReader;
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver};
 
-use super::{feeding::ChangedDatabases, plugins::EngineHandle};
+use super::{cache_refresh::ChangedDatabases, plugins::EngineHandle};
 
 /// Maximum number of spans tracked per database.
 const MAX_SPANS: usize = 1_000;

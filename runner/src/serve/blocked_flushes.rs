@@ -1,4 +1,4 @@
-//! Databases whose flushes fail, with the reason, for `/metrics` and `/ready`.
+//! Databases whose flushes fail, with the reason, for `/metrics` and `/readiness`.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use neap_compact::{CompactError, FlushResult, FlushSkipped};
 use neap_schema::DatabaseId;
 use neap_wal::TailError;
 
-use super::ready::{ConditionSource, ReadinessCondition};
+use super::readiness::{ConditionSource, ReadinessCondition};
 
 /// Reason why flushes of a database fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

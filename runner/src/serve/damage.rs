@@ -1,4 +1,4 @@
-//! Damaged objects that components of this process have found, for `/ready` and the metrics.
+//! Damaged objects that components of this process have found, for `/readiness` and the metrics.
 
 use std::{
     collections::BTreeSet,
@@ -9,9 +9,9 @@ use neap_compact::DamagedObjects;
 use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
 
-use super::ready::{ConditionSource, ReadinessCondition};
+use super::readiness::{ConditionSource, ReadinessCondition};
 
-/// The maximum number of objects that `/ready` names.
+/// The maximum number of objects that `/readiness` names.
 const MAX_NAMES: usize = 10;
 
 /// The damaged objects that flushes, maintenance and queries have found and that no operator has quarantined.

@@ -42,7 +42,7 @@ impl Heartbeat {
         heartbeat
     }
 
-    /// Renews the record until `stop`.
+    /// Renews the record until `stop_signals`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let beats = async {
             loop {

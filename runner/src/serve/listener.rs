@@ -29,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    delivery::deliver,
-    lingering::{borrow_connection, linger},
-    opening::FirstBytesTimeout,
-    pacing::{MinRateStream, TrafficStats},
-    presence::{ActiveCount, ActiveGuard},
+    active_count::{ActiveCount, ActiveGuard},
+    first_bytes_timeout::FirstBytesTimeout,
+    lingering_close::{borrow_connection, linger},
+    min_rate_stream::{MinRateStream, TrafficStats},
+    response_body::deliver,
     tls::TlsContext,
 };
 
@@ -135,7 +135,7 @@ impl Listener {
         Arc::clone(&self.stats)
     }
 
-    /// Serves until `stop` completes; then accepts no more connections, and gives open connections at most `grace` to
+    /// Serves until `stop_signals` completes; then accepts no more connections, and gives open connections at most `grace` to
     /// finish requests in progress.
     pub(super) async fn serve(
         self,

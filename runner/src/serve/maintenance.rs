@@ -149,7 +149,7 @@ pub(super) struct MaintenanceTask {
 }
 
 impl MaintenanceTask {
-    /// Runs until `stop`, which interrupts it. A task that panics, for example on damaged data, is restarted.
+    /// Runs until `stop_signals`, which interrupts it. A task that panics, for example on damaged data, is restarted.
     pub(super) async fn run(self: Arc<Self>, stop: &CancellationToken) {
         loop {
             let work = Arc::clone(&self);

@@ -140,7 +140,7 @@ pub(super) struct MemoryWatcher {
 }
 
 impl MemoryWatcher {
-    /// Watches until `stop`.
+    /// Watches until `stop_signals`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let relieve = || {
             if let Some(queries) = &self.queries {

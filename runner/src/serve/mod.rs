@@ -12,38 +12,38 @@
 //! flushed.
 
 mod access;
+mod active_count;
 mod admin_token;
 mod backlog;
-mod base;
 mod blocked_flushes;
-mod crowding;
+mod cache_refresh;
+mod components;
+mod concurrency_limit;
 mod damage;
-mod delivery;
-mod feeding;
-mod flushing;
-mod greeting;
+mod first_bytes_timeout;
+mod flush_task;
 mod heartbeat;
 mod incoming_bodies;
-pub(crate) mod legacy;
+pub(crate) mod legacy_flags;
 mod limits;
-mod lingering;
+mod lingering_close;
 mod listener;
 mod logging;
 mod maintenance;
 mod memory;
-mod observe;
-mod opening;
+mod metrics;
+mod min_rate_stream;
 mod options;
-mod pacing;
 mod plugins;
-mod presence;
 mod private_file;
-mod ready;
+mod readiness;
 mod recovery;
 mod request_body;
-mod stop;
+mod response_body;
+mod server_context;
+mod startup_message;
+mod stop_signals;
 mod tls;
-mod wiring;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -57,12 +57,12 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::options::ServeArgs;
 use self::{
-    greeting::{AuthState, StartupMessage},
+    components::ServerComponents,
     heartbeat::Heartbeat,
     listener::{Listener, ListenerSettings},
-    stop::StopSignals,
+    startup_message::{AuthState, StartupMessage},
+    stop_signals::StopSignals,
     tls::{TlsContext, TlsFiles},
-    wiring::ServerComponents,
 };
 use crate::{
     cli::Environment,
@@ -202,7 +202,7 @@ pub(crate) async fn run(
     }
     plugins::tell(args, app.processing.as_ref(), &app.catalog, console).await?;
     let (listener, address) = listen(args, tls, &world).await?;
-    observe::register_connections(&stores.metrics, &listener.stats());
+    metrics::register_connections(&stores.metrics, &listener.stats());
     let bucket = stores.bucket.clone();
     let heartbeat = Heartbeat::begin(bucket, node.clone(), &args.mode, address.to_string()).await;
     let greeting = StartupMessage {

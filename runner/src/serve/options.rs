@@ -10,7 +10,7 @@ use neap_options::{parse_bytes, parse_duration};
 
 use super::{
     access::AccessArgs,
-    legacy::LegacyFlags,
+    legacy_flags::LegacyFlags,
     limits::LimitArgs,
     memory::{MemoryAmount, parse_limit},
     tls::TlsVersion,

@@ -150,7 +150,7 @@ pub(super) async fn tell(
     Ok(())
 }
 
-/// Runs triggers until `stop`, then stops the running plugins.
+/// Runs triggers until `stop_signals`, then stops the running plugins.
 pub(super) async fn run(engine: Arc<Engine>, world: World, stop: CancellationToken) {
     let looking = async {
         loop {

@@ -35,7 +35,7 @@ impl AdminTokenRecovery {
         }
     }
 
-    /// Listens on an address until the token was replaced or `stop`. A loopback address is served without TLS, because
+    /// Listens on an address until the token was replaced or `stop_signals`. A loopback address is served without TLS, because
     /// no certificate is valid for it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Tests of the assembled server.
 
 mod access;
-mod secrecy;
+mod token_secrecy;
 
 use std::sync::Arc;
 

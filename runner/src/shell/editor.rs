@@ -11,7 +11,8 @@ use rustyline::{
 };
 
 use super::{
-    complete, history::MAX_ENTRIES, names::NameCache, pieces::is_complete, tokens::QueryLanguage,
+    completion, history::MAX_ENTRIES, input_pieces::is_complete, name_cache::NameCache,
+    tokens::QueryLanguage,
 };
 
 /// Input at the prompt.
@@ -120,7 +121,7 @@ impl Completer for StatementHelper {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let names = self.names.current();
-        let completion = complete::complete(line, cursor, self.language, &names);
+        let completion = completion::complete(line, cursor, self.language, &names);
         let pairs = completion.candidates.into_iter().map(|candidate| Pair {
             display: candidate.shown,
             replacement: candidate.text,

@@ -2,29 +2,29 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `tokens`, `pieces` | splits input into statements and commands |
-//! | `command` | the meta-commands of the shell |
-//! | `complete`, `words` | completion proposals |
-//! | `names` | the names for completion, fetched in the background |
+//! | `tokens`, `input_pieces` | splits input into statements and commands |
+//! | `meta_command` | the meta-commands of the shell |
+//! | `completion`, `keywords` | completion proposals |
+//! | `name_cache` | the names for completion, fetched in the background |
 //! | `session` | session settings, and the execution of statements and commands |
 //! | `printer`, `message` | printing of results and messages |
 //! | `history` | the history file |
 //! | `editor` | the input line on the terminal |
 
-mod command;
-mod complete;
+mod completion;
 mod editor;
 mod history;
+mod input_pieces;
+mod keywords;
 mod message;
-mod names;
-mod pieces;
+mod meta_command;
+mod name_cache;
 mod printer;
 mod request;
 mod session;
 #[cfg(test)]
 mod testing;
 mod tokens;
-mod words;
 
 use std::{io, path::Path, pin::pin, task::Poll};
 

@@ -12,10 +12,10 @@ use neap_bucket::World;
 use reqwest::{Method, Response};
 
 use super::{
-    command::{HELP, MetaCommand},
+    input_pieces::{InputPiece, next_piece},
     message::{self, MessageStyle},
-    names::{self, NameCache},
-    pieces::{InputPiece, next_piece},
+    meta_command::{HELP, MetaCommand},
+    name_cache::{self, NameCache},
     printer::{ResultPrinter, TerminalFormat},
     request::StatementRequest,
     tokens::{QueryLanguage, SyntaxToken, tokens},
@@ -361,7 +361,7 @@ impl<'a> ShellSession<'a> {
     }
 
     async fn use_database(&mut self, database: String) -> Result<(), SessionError> {
-        let databases = names::fetch_databases(&self.client).await?;
+        let databases = name_cache::fetch_databases(&self.client).await?;
         if !databases.contains(&database) {
             return Err(SessionError::Message(format!(
                 "database not found: {database}"

@@ -21,19 +21,19 @@ mod bucket;
 mod code_hash;
 mod config;
 pub mod conformance;
-mod counting;
+mod counting_store;
 mod credentials;
 mod directory;
-mod envelope;
 mod environment;
-mod fault;
+mod faulty_store;
 mod keys;
-mod links;
 mod memory;
-mod prefixed;
+mod object_format;
+mod prefixed_store;
+mod presigned_objects;
+mod protocol_rules;
 mod register;
 mod remote;
-mod rules;
 mod stamp;
 mod store;
 mod store_clock;
@@ -46,22 +46,22 @@ pub use config::{
     AwsConfig, ConnectionConfig, ObjectStoreKind, OpenedStore, Secret, StoreConfig,
     StoreConfigError, StoreKind,
 };
-pub use counting::{CountingStore, OperationCount, OperationCounts};
+pub use counting_store::{CountingStore, OperationCount, OperationCounts};
 pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
 pub use directory::{DirectoryAccess, DirectoryError, DirectoryStore, ExposedDirectory};
-pub use envelope::{FormatError, HEADER_BYTES, ObjectFormat};
 pub use environment::{environment_variables_of, with_environment};
-pub use fault::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
+pub use faulty_store::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
-pub use links::{ObjectHeaders, ObjectUpload, PresignedObjects};
 pub use memory::MemoryStore;
-pub use prefixed::PrefixedStore;
+pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat};
+pub use prefixed_store::PrefixedStore;
+pub use presigned_objects::{ObjectHeaders, ObjectUpload, PresignedObjects};
+pub use protocol_rules::{MAX_CATALOG_AGE, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS};
 pub use register::{
     CommitOutcome, Register, RegisterChange, RegisterError, RegisterRead, RegisterValue,
     VersionedValue,
 };
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
-pub use rules::{MAX_CATALOG_AGE, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS};
 pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};
 pub use store::{
     ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object, Operation,

@@ -4,9 +4,9 @@
 //! [`HttpExchange`], in which the HTTP client that `object_store` uses records the `Date` and the status of the newest
 //! answer. If the client retries a call, the exchange holds the last answer.
 
+mod connection_health;
 mod exchange;
 mod options;
-mod silence;
 
 use std::{fmt, ops::Range, sync::Arc};
 

@@ -30,40 +30,40 @@
 //! | file | purpose |
 //! |---|---|
 //! | `filter` | filters on the values of key columns |
-//! | `codes`, `union` | tags as integers; the union of two dictionaries |
+//! | `codes`, `dictionary_union` | tags as integers; the union of two dictionaries |
 //! | `select_rows` | the rows of a sorted layer that pass filters |
 //! | `coverage` | whether a delete covers all, none or some of the points of a key |
-//! | `groups` | the keys of a tail |
-//! | `time` | removal of rows that are too old |
+//! | `key_groups` | the keys of a tail |
+//! | `row_age` | removal of rows that are too old |
 //! | `last`, `distinct` | the two kinds of cache |
-//! | `either` | one interface to both kinds: [`CacheShape`], [`CacheLayer`], [`CacheLayerBuilder`], [`CacheTailIndex`] |
+//! | `cache_layer` | one interface to both kinds: [`CacheShape`], [`CacheLayer`], [`CacheLayerBuilder`], [`CacheTailIndex`] |
 //! | `definition` | the checksum that ties a layer to the definition of its cache |
-//! | `snapshot` | the encoding of layers as objects |
+//! | `layer_codec` | the encoding of layers as objects |
 
+mod cache_layer;
 mod codes;
 mod coverage;
 mod definition;
+mod dictionary_union;
 mod distinct;
-mod either;
 mod error;
 mod filter;
-mod groups;
+mod key_groups;
 mod last;
-mod narrow;
-mod snapshot;
+mod layer_codec;
+mod layer_selection;
+mod row_age;
 #[cfg(test)]
-mod test_rows;
-mod time;
-mod union;
+mod test_model;
 
+pub use cache_layer::{
+    CLOCK_SLACK, CacheLayer, CacheLayerBuilder, CacheQuery, CacheShape, CacheTailIndex,
+};
 pub use distinct::{
     DistinctCacheQuery, DistinctCacheShape, DistinctTailIndex, DistinctValues,
     DistinctValuesBuilder,
 };
-pub use either::{
-    CLOCK_SLACK, CacheLayer, CacheLayerBuilder, CacheQuery, CacheShape, CacheTailIndex,
-};
 pub use error::CacheError;
 pub use filter::{KeyFilter, KeyPredicate, TagPredicate};
 pub use last::{LastCacheQuery, LastCacheShape, LastRows, LastRowsBuilder, LastTailIndex};
-pub use snapshot::{decode_distinct, decode_last, encode_distinct, encode_last};
+pub use layer_codec::{decode_distinct, decode_last, encode_distinct, encode_last};

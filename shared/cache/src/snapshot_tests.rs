@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     DistinctValuesBuilder, LastRowsBuilder,
     codes::tag_array,
-    test_rows::{ModelRow, batch, rendered, schema, tags},
+    test_model::{ModelRow, batch, rendered, schema, tags},
 };
 
 const CACHE: CacheId = CacheId::new(7);

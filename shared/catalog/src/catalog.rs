@@ -13,7 +13,7 @@ use neap_schema::DatabaseId;
 use uuid::Builder;
 
 use crate::{
-    CatalogError, CatalogLimits, DatabaseCatalog, RootCatalog, cache::DatabaseCache,
+    CatalogError, CatalogLimits, DatabaseCatalog, RootCatalog, database_cache::DatabaseCache,
     register::CachedRegister,
 };
 

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, PurgeState, Table, Trigger,
     audit::AuditLog,
-    caches,
+    cache_definitions,
     deletion::{DroppedEntry, find_dropped},
-    index::NameIndex,
     limits::exceeded_limit,
+    name_index::NameIndex,
     root, trigger_changes,
 };
 
@@ -37,8 +37,8 @@ pub struct DatabaseCatalog {
     write_order: WriteOrder,
     /// The id of the next cache. Absent if the database never had a cache.
     #[serde(
-        default = "caches::first_id",
-        skip_serializing_if = "caches::is_first_id"
+        default = "cache_definitions::first_id",
+        skip_serializing_if = "cache_definitions::is_first_id"
     )]
     pub(crate) next_cache: CacheId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -74,7 +74,7 @@ impl Default for DatabaseCatalog {
             tables: BTreeMap::new(),
             retention_ns: None,
             write_order: WriteOrder::default(),
-            next_cache: caches::first_id(),
+            next_cache: cache_definitions::first_id(),
             file_index: Vec::new(),
             triggers: BTreeMap::new(),
             next_trigger: trigger_changes::first_id(),

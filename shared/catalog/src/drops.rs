@@ -8,7 +8,7 @@
 //!                                                      |-- finish purge: a commit to the catalog
 //! ```
 //!
-//! A drop or an undeletion is answered when no instance uses a catalog from before it ([`crate::settling`]).
+//! A drop or an undeletion is answered when no instance uses a catalog from before it ([`crate::settling_time`]).
 //!
 //! If the job crashes in between, the next job starts again, because dropped data stays due until its removal is
 //! finished. After the first commit an undeletion fails, also from an instance that paused after it checked the time.

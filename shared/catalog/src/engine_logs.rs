@@ -11,7 +11,7 @@
 //! An object is a header followed by the lines, each as JSON on its own line. The header names the process that wrote
 //! the lines, so that a process which still has them in memory does not show them twice.
 
-mod unsaved;
+mod unsaved_lines;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use neap_bucket::{Bucket, Get, GetOptions, Key, ListRequest, Operation, PutMode,
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use unsaved::{LogLineBatch, UnsavedLines};
+use unsaved_lines::{LogLineBatch, UnsavedLines};
 
 /// Retention of log objects: older ones are neither shown nor kept.
 pub const ENGINE_LOG_RETENTION: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -345,7 +345,7 @@ fn unanswered(operation: Operation, key: &str) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::{unsaved::MAX_UNSAVED_BYTES, *};
+    use super::{unsaved_lines::MAX_UNSAVED_BYTES, *};
     use crate::tests::CatalogFixture;
 
     const DATABASE: DatabaseId = DatabaseId::new(3);

@@ -18,7 +18,7 @@ pub enum CatalogError {
     /// The name of a table, column, cache, trigger or plugin is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {
-        /// `table`, `column`, `cache`, `trigger` or `plugin`.
+        /// `table`, `column`, `database_cache`, `trigger` or `plugin`.
         what: &'static str,
     },
     /// The name of a column is reserved by Neap.
@@ -161,7 +161,7 @@ pub enum CatalogError {
     /// All ids of this kind are used.
     #[error("there are no more {what} ids")]
     NoMoreIds {
-        /// `database`, `table`, `column`, `cache`, `trigger` or `token`.
+        /// `database`, `table`, `column`, `database_cache`, `trigger` or `token`.
         what: &'static str,
     },
     /// The store did not answer.

@@ -20,27 +20,27 @@
 //! and lets concurrent callers share a request.
 
 mod audit;
-mod cache;
 mod cache_changes;
-mod caches;
+mod cache_definitions;
 mod catalog;
 mod changes;
 mod copy;
 mod database;
+mod database_cache;
 mod deletion;
 mod drops;
 mod engine_logs;
 mod error;
 mod file_index;
-mod index;
 mod limits;
+mod name_index;
 mod names;
 mod nodes;
 pub mod origin;
 mod plugins;
 mod register;
 mod root;
-mod settling;
+mod settling_time;
 mod table;
 mod tokens;
 mod trigger_changes;
@@ -51,7 +51,7 @@ pub use cache_changes::{
     MAX_CACHE_COLUMNS, MAX_CACHE_NAME_BYTES, MAX_CACHES, MAX_CACHES_PER_TABLE,
     MAX_LAST_CACHE_COUNT, NewDistinctCache, NewLastCache,
 };
-pub use caches::{DistinctCacheDefinition, LastCacheDefinition, ValueColumns};
+pub use cache_definitions::{DistinctCacheDefinition, LastCacheDefinition, ValueColumns};
 pub use catalog::{ANY_AGE, Catalog};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};

@@ -11,8 +11,8 @@ use crate::{
     PurgeState, TokenEntry, TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
-    index::NameIndex,
     limits::exceeded_limit,
+    name_index::NameIndex,
     tokens::TokenSet,
 };
 

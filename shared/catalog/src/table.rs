@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CatalogError, CatalogLimits, Deletion, DistinctCacheDefinition, LastCacheDefinition,
-    LimitError, deletion::original_name, index::NameIndex, limits::exceeded_limit,
+    LimitError, deletion::original_name, limits::exceeded_limit, name_index::NameIndex,
 };
 
 /// A column of a table.

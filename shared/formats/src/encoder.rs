@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
-use super::kind::Format;
+use super::format::Format;
 use super::parquet::ParquetWriter;
 use super::rows::{Framing, RowWriter};
 use super::table::TableWriter;

@@ -26,7 +26,7 @@
 
 mod column;
 mod encoder;
-mod kind;
+mod format;
 mod number;
 mod parquet;
 mod rows;
@@ -40,5 +40,5 @@ pub mod v1;
 mod tests;
 
 pub use encoder::{Encoder, FormatError, FormatLimits};
-pub use kind::{Format, InvalidMimeType, UnknownFormat};
+pub use format::{Format, InvalidMimeType, UnknownFormat};
 pub use stream::stream;

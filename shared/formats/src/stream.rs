@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, Fuse, Stream, StreamExt, TryStreamExt};
 
 use super::encoder::{Encoder, FormatError, FormatLimits};
-use super::kind::Format;
+use super::format::Format;
 
 /// The size at which a chunk is sent, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::column::{ColumnState, ColumnWriter};
 use super::encoder::FormatError;
-use super::kind::Format;
+use super::format::Format;
 use super::text::Dialect;
 
 /// The number of lines drawn above and below the header and below the rows.

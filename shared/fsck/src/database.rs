@@ -17,8 +17,9 @@ use neap_schema::DatabaseId;
 use crate::{
     Finding, FindingKind, Fsck, FsckError, FsckProgress, FsckTotals, Severity,
     caches::CacheInventory,
-    damage, forgotten_deletes, messages,
-    named::ManifestContents,
+    forgotten_deletes,
+    manifest_contents::ManifestContents,
+    messages, recorded_damage,
     references::{
         catalog_contradictions, missing_data, out_of_order, overlaps, section_contradictions,
         table_name,
@@ -126,7 +127,7 @@ impl DatabaseTarget<'_> {
                     .map(|found| found.at(Key::DatabaseCatalog(self.id))),
             );
             self.check_references(&manifest, &catalog, &named, &inventories, &mut checked);
-            let known = damage::recorded_damage(self.id, &manifest.value, &catalog.value);
+            let known = recorded_damage::recorded_damage(self.id, &manifest.value, &catalog.value);
             checked.findings.extend(known);
             checked
                 .findings

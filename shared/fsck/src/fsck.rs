@@ -11,8 +11,8 @@ use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Finding, FindingKind, FsckError, FsckReport, database::DatabaseTarget, messages,
-    sweep::BucketScan,
+    Finding, FindingKind, FsckError, FsckReport, bucket_scan::BucketScan, database::DatabaseTarget,
+    messages,
 };
 
 /// Options of a check.

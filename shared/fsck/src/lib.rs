@@ -21,24 +21,24 @@
 //! | [`FsckReport`] | the totals and findings of a check, as text and as JSON |
 //! | [`Finding`] | a problem or a remark |
 
+mod bucket_scan;
 mod caches;
-mod content;
-mod damage;
 mod database;
 mod error;
 mod finding;
 mod forgotten_deletes;
 mod fsck;
+mod manifest_contents;
 mod messages;
-mod named;
 mod quarantine;
+mod recorded_damage;
 mod references;
 mod repair;
 mod report;
+mod section_content;
 mod sections;
 mod statistics;
 mod store;
-mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Finding, FindingKind, FsckError,
-    content::{self, SectionContent},
+    section_content::{self, SectionContent},
     statistics::compare,
     store::fetch,
 };
@@ -127,7 +127,8 @@ async fn decode(
     section: Arc<Section>,
     table: Arc<Table>,
 ) -> Result<SectionContent, String> {
-    let decoding = tokio::task::spawn_blocking(move || content::read(&bytes, &section, &table));
+    let decoding =
+        tokio::task::spawn_blocking(move || section_content::read(&bytes, &section, &table));
     let decoded = decoding.await;
     decoded.unwrap_or_else(|_| Err("it can't be decoded: the decoder gave up".to_owned()))
 }

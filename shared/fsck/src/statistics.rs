@@ -2,7 +2,7 @@
 
 use neap_manifest::{PageRef, Section, SectionWithFooter, TagRange};
 
-use crate::{Finding, FindingKind, content::SectionContent};
+use crate::{Finding, FindingKind, section_content::SectionContent};
 
 /// The differences between the statistics and the content of a section, and the section with corrected statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]

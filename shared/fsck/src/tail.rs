@@ -10,9 +10,8 @@ use neap_schema::DatabaseId;
 use neap_wal::{Backpressure, BackpressureLimits, Segment, TableSummary};
 
 use crate::{
-    Finding, FindingKind, FsckError,
-    damage::lost_text,
-    messages,
+    Finding, FindingKind, FsckError, messages,
+    recorded_damage::lost_text,
     references::table_name,
     store::{fetch, list},
 };

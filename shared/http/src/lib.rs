@@ -13,23 +13,23 @@
 //! |---|---|
 //! | [`ApiError`] | an error answer in one of the four forms of InfluxDB 3; [`Kind`] determines its status |
 //! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
-//! | [`finish`] | adds the layers that all answers need around the merged routes |
+//! | [`common_layers`] | adds the layers that all answers need around the merged routes |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
 mod auth;
 mod body;
 mod client_network;
-mod cluster;
-mod convert;
+mod cluster_id;
+mod common_layers;
 mod error;
-mod finish;
+mod error_conversion;
 mod health;
 mod metrics;
-mod query;
+mod order_headers;
+mod request_deadline;
 mod request_id;
-mod stamp;
-mod time_limit;
+mod request_parsing;
 
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
@@ -37,15 +37,15 @@ pub use auth::{
 };
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
-pub use cluster::ClusterId;
+pub use cluster_id::ClusterId;
+pub use common_layers::{ServiceContext, finish};
 pub use error::{ApiError, ErrorBody, Kind};
-pub use finish::{ServiceContext, finish};
 pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,
     metrics_routes,
 };
-pub use query::{parse_query, read_json};
+pub use order_headers::{ORDER_HEADER, STAMP_HEADER, requested_order, requested_stamp};
+pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
-pub use stamp::{ORDER_HEADER, STAMP_HEADER, requested_order, requested_stamp};
-pub use time_limit::RequestDeadline;
+pub use request_parsing::{parse_query, read_json};

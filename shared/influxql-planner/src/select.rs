@@ -19,15 +19,15 @@ mod answer;
 mod columns;
 mod condition;
 mod expand;
-mod frame;
 mod functions;
 mod integral;
 mod math;
 mod mode;
-mod picked;
 mod query;
 mod relation;
-mod running;
+mod running_functions;
+mod scope;
+mod selectors;
 mod series;
 mod shape;
 mod tables;
@@ -53,10 +53,10 @@ use condition::ConditionContext;
 
 pub use condition::compile_pattern;
 use expand::OutputColumns;
-use frame::{InheritedScope, SelectScope};
 use functions::SessionFunctions;
 use query::{AnswerPart, SelectQuery};
 use relation::Relation;
+use scope::{InheritedScope, SelectScope};
 use shape::{FieldCalls, QueryShape};
 use tables::SourceTables;
 use time::TimeContext;
@@ -207,7 +207,7 @@ impl SelectQuery<'_> {
             QueryShape::Distinct(call) => self.distinct(rows, call),
             QueryShape::Aggregate => self.aggregate(rows),
             QueryShape::Series => series::over_rows(self, rows),
-            QueryShape::Picked(call) => picked::plan(self, rows, call),
+            QueryShape::Picked(call) => selectors::plan(self, rows, call),
         }
     }
 }

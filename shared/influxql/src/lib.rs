@@ -15,7 +15,7 @@ mod display;
 mod error;
 mod expr;
 mod lexer;
-mod lift;
+mod named_database;
 mod parser;
 mod select;
 mod statement;
@@ -26,7 +26,7 @@ pub use error::ParseError;
 pub use expr::{
     BinaryOp, Call, Cast, Column, ColumnKind, CompareOp, Condition, Expr, Literal, Regex,
 };
-pub use lift::{MultipleDatabasesError, NamedDatabase};
+pub use named_database::{MultipleDatabasesError, NamedDatabase};
 pub use parser::{MAX_DEPTH, MAX_STATEMENT_BYTES, parse};
 pub use select::{
     Dimension, Field, Fill, Measurement, MeasurementName, Select, SelectSource, TimeOrder,

@@ -1,6 +1,6 @@
 //! Tests of the parser: accepted statements, errors, and round trips between text and tree.
 
-mod generated;
+mod property_tests;
 
 use crate::{
     Condition, Dimension, Expr, Fill, Literal, MAX_DEPTH, Measurement, MeasurementName, NameMatch,

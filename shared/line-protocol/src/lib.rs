@@ -57,7 +57,7 @@ mod number;
 mod options;
 mod parse;
 mod precision;
-mod questdb;
+mod questdb_dialect;
 mod scan;
 mod schema;
 mod series;

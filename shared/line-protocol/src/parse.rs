@@ -9,7 +9,7 @@ use crate::{
     error::{LineError, LineRefusal, ParseError, text},
     line::{FieldText, SeriesText, scan_fields_and_timestamp},
     options::{Dialect, Options, TableLimit},
-    questdb,
+    questdb_dialect,
     scan::{TokenKind, bytes_from, line_length, skip_blank_lines},
     schema::SchemaView,
     series::{SeriesCache, SeriesId},
@@ -151,7 +151,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
             None => {
                 let length = self.scratch.series.scan(line)?;
                 if self.options.dialect == Dialect::QuestDb {
-                    questdb::check_tags(&self.scratch.series.tags)?;
+                    questdb_dialect::check_tags(&self.scratch.series.tags)?;
                 }
                 (None, length, self.find_table())
             }
@@ -160,7 +160,9 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         let fields = &mut self.scratch.fields;
         let timestamp = match self.options.dialect {
             Dialect::InfluxDb => scan_fields_and_timestamp(line, length, expected, fields)?,
-            Dialect::QuestDb => questdb::scan_fields_and_timestamp(line, length, expected, fields)?,
+            Dialect::QuestDb => {
+                questdb_dialect::scan_fields_and_timestamp(line, length, expected, fields)?
+            }
         };
 
         let table = table.unwrap_or_else(|| self.add_table());

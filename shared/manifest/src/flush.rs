@@ -20,7 +20,8 @@ use ulid::Ulid;
 
 use crate::{
     CacheUpdate, DamageRecord, JobRecord, Manifest, ManifestError, ManifestStore, ObjectName,
-    RecordedDelete, Section, condemned::DroppedItem, graves::DroppedSections, spill::PageSpill,
+    RecordedDelete, Section, condemned::DroppedItem, dropped_sections::DroppedSections,
+    spill::PageSpill,
 };
 
 /// Maximum time between generating an object's name and reading the base version of the commit that references it (15

@@ -19,29 +19,29 @@
 //! because pages and bundles are put before the commit that references them.
 
 mod caches;
-mod census;
+mod coalesce;
 mod collect;
 mod condemned;
 mod damage;
 mod deletes;
+mod dropped_sections;
 mod error;
 mod flush;
-mod graves;
 mod head;
-mod held;
 mod history;
 mod jobs;
 mod manifest;
 mod packing;
 mod page;
 mod reader;
+mod referenced_objects;
 mod repair;
 mod replace;
 mod restore;
 mod rewrite;
 mod section;
 mod snapshot;
-mod span;
+mod snapshot_cache;
 mod spill;
 mod store;
 mod table_sweep;
@@ -52,7 +52,6 @@ mod tests;
 pub use caches::{
     CacheCommit, CacheEntry, CacheOutcome, CacheRefusal, CacheUpdate, NewCacheEntry, TableExpiry,
 };
-pub use census::ReferencedObjects;
 pub use collect::GarbageCollection;
 pub use condemned::{CondemnedEntry, DroppedItem, ObjectName};
 pub use damage::{
@@ -68,6 +67,7 @@ pub use jobs::{Claim, ClaimOutcome, JobKind, JobRecord};
 pub use manifest::{Manifest, ManifestInconsistency};
 pub use page::{PageRef, SectionWithFooter};
 pub use reader::{SnapshotReader, SnapshotSettings};
+pub use referenced_objects::ReferencedObjects;
 pub use repair::{CorrectionOutcome, Corrections};
 pub use replace::{
     ReplaceAllOutcome, ReplaceOutcome, ReplaceRefusal, Replacement, ReplacementResults,

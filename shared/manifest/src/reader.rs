@@ -33,7 +33,7 @@ use neap_wal::{Segment, SegmentObserver, StampSource, TailError, TailListing, Ta
 
 use crate::{
     Manifest, ManifestStore, ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions,
-    held::{Segments, SnapshotCache, SnapshotCacheEntry, TailSource},
+    snapshot_cache::{Segments, SnapshotCache, SnapshotCacheEntry, TailSource},
 };
 
 /// Maximum number of attempts to get consistent responses.

@@ -13,7 +13,7 @@ use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     Manifest, ManifestError, ManifestStore, PageRef, PendingObject, ReplaceRefusal, Section,
-    SectionWithFooter, graves,
+    SectionWithFooter, dropped_sections,
     packing::{MIN_PAGE_SECTIONS, divide},
     page::{self, PageLocation},
     replace::{ReplacementBatch, ValidatedReplacement, no_date},
@@ -279,7 +279,7 @@ impl ManifestStore {
             .map(SectionWithFooter::inline)
             .partition(|one| is_pinned(&one.section));
         let pages = [pinned, others].into_iter().flat_map(|sections| {
-            let limits = graves::limits(&sections, self.settings.inline_sections);
+            let limits = dropped_sections::limits(&sections, self.settings.inline_sections);
             divide(sections, &limits)
         });
         pages.collect()

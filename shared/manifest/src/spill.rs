@@ -38,12 +38,12 @@ use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     Manifest, ManifestError, ManifestStore, PageRef, PendingObject, Section, SectionWithFooter,
+    coalesce::{CoalescedRead, coalesce},
     packing::{
         MAX_PAGE_FOOTERS, MAX_PAGE_SECTIONS, MIN_PAGE_SECTIONS, PageLimits, are_many, divide,
     },
     page::{self, PageLocation, span_of},
     section::SectionLocation,
-    span::{CoalescedRead, coalesce},
     store::PARALLEL_REQUESTS,
 };
 

@@ -3,6 +3,7 @@
 mod caches;
 mod collect;
 mod deletes;
+mod fixture;
 mod flush;
 mod format;
 mod history;
@@ -14,7 +15,6 @@ mod repair;
 mod replace;
 mod replace_all;
 mod restore;
-mod site;
 mod spill;
 mod table_sweep;
 mod tail_state;

@@ -6,12 +6,12 @@
 //! | [`parse_duration`], [`parse_nonzero_duration`] | durations |
 //! | [`MemoryAmount`] | bytes, or a percentage of the available memory |
 
+mod durations;
 mod error;
 mod memory;
 mod numbers;
-mod times;
 
+pub use durations::{parse_duration, parse_nonzero_duration};
 pub use error::OptionValueError;
 pub use memory::MemoryAmount;
 pub use numbers::{parse_bytes, parse_count};
-pub use times::{parse_duration, parse_nonzero_duration};

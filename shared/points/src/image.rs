@@ -14,7 +14,7 @@
 //! point.
 
 mod rows;
-mod sorted;
+mod sorted_rows;
 
 use std::sync::{Arc, OnceLock};
 
@@ -29,7 +29,7 @@ use neap_row_delete::Condition;
 use crate::{PointsError, SeriesIndex, conform_to_schema, times};
 
 pub use rows::TailRow;
-pub use sorted::SortedRows;
+pub use sorted_rows::SortedRows;
 
 /// Maximum number of rows in an image.
 const MAX_ROWS: usize = u32::MAX as usize;

@@ -4,7 +4,7 @@
 //! finds the rows that are versions of the same point by assigning a number to each tag set ([`SeriesIndex`]), and
 //! merges them in two ways:
 //!
-//! * [`fold`] sorts any number of rows by tag set and time and keeps one row for each point. A flush writes the result.
+//! * [`deduplicate`] sorts any number of rows by tag set and time and keeps one row for each point. A flush writes the result.
 //! * [`TailImage`] adds one segment after the other and provides the deduplicated rows at any time, unsorted, without
 //!   processing older rows again. A query of fresh data reads it.
 //!
@@ -13,19 +13,19 @@
 //! [`TailImageBuilder::delete`] in an image.
 
 mod columns;
+mod deduplicate;
 mod error;
-mod fold;
 mod image;
+mod row_deletes;
 mod series;
-mod sorted;
-mod survivors;
+mod sorted_tag_values;
 #[cfg(test)]
 mod tests;
 
 pub use columns::{conform_to_schema, times};
+pub use deduplicate::fold;
 pub use error::PointsError;
-pub use fold::fold;
 pub use image::{ImageChunk, SortedRows, TailImage, TailImageBuilder, TailRow};
+pub use row_deletes::{TableChange, apply_deletes};
 pub use series::SeriesIndex;
-pub use sorted::SortedTagValues;
-pub use survivors::{TableChange, apply_deletes};
+pub use sorted_tag_values::SortedTagValues;

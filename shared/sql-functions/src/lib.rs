@@ -23,12 +23,12 @@
 //! analyzer rule.
 
 mod bins;
-mod bounded;
 mod gapfill;
 mod rates;
 mod regex_match;
 mod register;
 mod selector;
+mod size_limits;
 mod time_zone;
 mod to_timestamp;
 mod wallclock;

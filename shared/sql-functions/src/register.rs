@@ -13,13 +13,13 @@ use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use crate::bounded::{CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
 use crate::selector::{Selector, SelectorFunction};
+use crate::size_limits::{CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
 use crate::time_zone::TimeZoneFunction;
 use crate::to_timestamp::ToTimestamp;
 use crate::wallclock::DateBinWallclock;

@@ -3,13 +3,13 @@
 mod aggregate_split;
 mod data;
 mod dedup;
-mod hidden;
 mod lookup;
 mod plan;
 mod predicate;
 mod provider;
 mod regions;
 mod tail;
+mod visibility;
 
 use std::{error::Error, sync::Arc};
 

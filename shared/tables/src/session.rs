@@ -38,7 +38,7 @@ use crate::{
         self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
     },
     cancellation::Cancellation,
-    patterns::RegexBackslashRule,
+    regex_backslashes::RegexBackslashRule,
     scan::{self, AggregateSplit, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
     system::{SystemSchema, SystemSources},

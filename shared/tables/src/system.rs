@@ -28,10 +28,10 @@ mod columns;
 mod compactions;
 mod databases;
 mod distinct_caches;
+mod generation_durations;
 mod influxdb_schema;
 mod last_caches;
 mod nodes;
-mod nothing;
 mod parquet_files;
 mod plugin_files;
 mod processing_engine_logs;
@@ -146,7 +146,7 @@ impl SystemSchema {
         Some(match name {
             "compactions" => compactions::rows(snapshot, scope.times.retention_base),
             "distinct_caches" => distinct_caches::rows(snapshot),
-            "generation_durations" => nothing::generation_durations(),
+            "generation_durations" => generation_durations::generation_durations(),
             "influxdb_schema" => influxdb_schema::rows(catalog),
             "last_caches" => last_caches::rows(snapshot),
             "processing_engine_trigger_arguments" => processing_engine_triggers::arguments(catalog),

@@ -18,8 +18,8 @@ use neap_schema::DatabaseId;
 use crate::{
     BackpressureLimits, EncodedRows, MAX_SEGMENT_BYTES, NotAcknowledged, Segment, StampSource,
     WriteError,
+    backpressure::KnownTails,
     batch::{BatchShare, CommitPreconditions, PendingRequest, WritePayload},
-    pressure::KnownTails,
 };
 
 /// Maximum duration of an acknowledged PUT, by any clock.

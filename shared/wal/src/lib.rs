@@ -33,27 +33,27 @@
 //! | [`TailReader`] | lists and fetches the segments above a low-water mark |
 //! | [`TriggerCheckpoint`] | the progress of a trigger of the processing engine |
 
+mod backpressure;
 mod batch;
 mod checkpoint;
 mod commit;
 mod error;
-mod pressure;
 mod rows;
 mod segment;
-mod stamps;
+mod stamp_source;
 mod tail;
 #[cfg(test)]
 mod test_world;
 mod writer;
 
+pub use backpressure::{Backpressure, BackpressureLimits, TailState};
 pub use batch::{DeleteRequest, FreshnessProof, WriteReceipt, WriteRequest};
 pub use checkpoint::{TRIGGER_RETENTION, TriggerCheckpoint, TriggerLease, trigger_floor};
 pub use commit::{SegmentObserver, TailWriterSettings, TailWriterStats};
 pub use error::{NotAcknowledged, WriteError, WriteErrorKind};
-pub use pressure::{Backpressure, BackpressureLimits, TailState};
 pub use rows::{EncodeError, EncodedRows};
 pub use segment::{MAX_SEGMENT_BYTES, Segment, SegmentError, StreamEntry, TableSummary};
-pub use stamps::{StampError, StampSource};
+pub use stamp_source::{StampError, StampSource};
 pub use tail::{
     FetchedSegments, ListedSegment, TailError, TailListing, TailReader, TailReaderSettings,
 };

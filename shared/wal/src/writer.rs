@@ -22,11 +22,11 @@ use tokio::sync::{Notify, oneshot};
 use crate::{
     Backpressure, DeleteRequest, FreshnessProof, SegmentObserver, TailState, TailWriterSettings,
     TailWriterStats, WriteError, WriteReceipt, WriteRequest,
+    backpressure::DeleteReservation,
     batch::{
         CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, pack_segments,
     },
     commit::SegmentCommitter,
-    pressure::DeleteReservation,
 };
 
 /// The minimum flush interval of a database under pressure.

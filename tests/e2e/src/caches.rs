@@ -4,10 +4,10 @@
 //! | module | subject |
 //! |---|---|
 //! | `definition` | a cache, and its definition as SQL over its table |
-//! | `stage` | processes on one store, and the comparison of their answers |
+//! | `fixture` | processes on one store, and the comparison of their answers |
 //! | `history` | writes, deletes, flushes and restarts, in processes that share only the store |
 //! | `age` | rows that become too old for a cache, or for their table |
-//! | `comings_and_goings` | tables and caches that are dropped, and earlier states |
+//! | `drops` | tables and caches that are dropped, and earlier states |
 //! | `concurrency` | concurrent writers, deletes and compactors |
 //! | `freshness` | when processes see each other's writes, and queries with relaxed staleness |
 //! | `requests` | the exact requests to the store |
@@ -15,12 +15,12 @@
 //! | `statements` | plans, joins, aggregates, and statements over tables that caches answer |
 
 mod age;
-mod comings_and_goings;
 mod concurrency;
 mod damage;
 pub(crate) mod definition;
+mod drops;
+pub(crate) mod fixture;
 mod freshness;
 mod history;
 mod requests;
-pub(crate) mod stage;
 mod statements;

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | `stack` | the functions, the gateway and the store as one process, for the other modules |
 //! | `budget` | the exact requests to the store that an event costs |
-//! | `several` | concurrent writers and queriers, frozen and killed: visibility, and no lost writes |
-//! | `starts` | connections that died while instances were frozen, and copies of instances |
+//! | `concurrency` | concurrent writers and queriers, frozen and killed: visibility, and no lost writes |
+//! | `instance_starts` | connections that died while instances were frozen, and copies of instances |
 //! | `schedules` | flushes and merges by schedule and by queue |
 //! | `compaction` | compact functions killed and frozen during flushes and merges |
 //! | `payloads` | requests and results above the limits, and results that are fetched from the bucket |
@@ -15,20 +15,20 @@
 //! | `plugins` | plugins, with notifications that are lost, duplicated and out of order |
 //! | `engines` | several concurrent engines, frozen and killed: rows at least once, ticks once |
 //! | `tokens` | tokens at the gateway, and how soon all instances refuse a revoked one |
-//! | `foundation` | tests of `neap serve`, repeated with the functions |
+//! | `serve_parity` | tests of `neap serve`, repeated with the functions |
 
 mod budget;
 mod compaction;
+mod concurrency;
 mod engines;
 mod events;
-mod foundation;
+mod instance_starts;
 mod payloads;
 mod permissions;
 mod plugins;
 mod schedules;
-mod several;
+mod serve_parity;
 mod stack;
-mod starts;
 mod tokens;
 
 use self::stack::LambdaStack;

@@ -17,18 +17,18 @@
 //! | `several_processes` | writers and queriers on one store: visibility, duplicates, the order of writes |
 //! | `order` | the order of writes and deletes through several processes, and requests after a drop |
 //! | `request_budget` | the exact requests to the store that an operation costs |
-//! | `sudden_death` | `kill -9` under load loses no acknowledged write |
-//! | `runaway` | CPU-bound endless queries end, and do not block other requests |
-//! | `small_machine` | a process with little memory under load: limits hold, queries are answered |
+//! | `crashes` | `kill -9` under load loses no acknowledged write |
+//! | `endless_queries` | CPU-bound endless queries end, and do not block other requests |
+//! | `memory_limit` | a process with little memory under load: limits hold, queries are answered |
 //! | `backpressure` | writers that refuse writes while a tail is too long, until it is flushed |
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |
-//! | `life_of_data` | deletes of rows, retention, drops and undeletions |
+//! | `data_lifecycle` | deletes of rows, retention, drops and undeletions |
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
 //! | `earlier_states` | queries of earlier states, restores, copies, and detection of damage |
 //! | `caches` | last value and distinct value caches return what their definitions say, at low cost |
-//! | `expansions` | statements whose results are far larger than their inputs are refused |
+//! | `result_expansion` | statements whose results are far larger than their inputs are refused |
 //! | `first_token` | creation of a cluster's first token, and replacement of a lost one |
-//! | `protection` | clients that are slow, large or many, and certificates that are renewed |
+//! | `client_isolation` | clients that are slow, large or many, and certificates that are renewed |
 //! | `private_files` | permissions of files on disk |
 //! | `lambda` | the functions as they run on AWS |
 //! | `malformed` | refused requests, with status and body |
@@ -45,17 +45,23 @@ mod backpressure;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]
+mod client_isolation;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod compaction;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod data_lifecycle;
 #[cfg(test)]
 mod earlier_states;
 #[cfg(test)]
-mod expansions;
+mod endless_queries;
 #[cfg(test)]
 mod first_token;
 #[cfg(test)]
@@ -67,9 +73,9 @@ mod harness;
 #[cfg(test)]
 mod lambda;
 #[cfg(test)]
-mod life_of_data;
-#[cfg(test)]
 mod malformed;
+#[cfg(test)]
+mod memory_limit;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
@@ -79,18 +85,12 @@ mod plugins;
 #[cfg(test)]
 mod private_files;
 #[cfg(test)]
-mod protection;
-#[cfg(test)]
 mod real_input;
 #[cfg(test)]
 mod request_budget;
 #[cfg(test)]
-mod runaway;
+mod result_expansion;
 #[cfg(test)]
 mod several_processes;
-#[cfg(test)]
-mod small_machine;
-#[cfg(test)]
-mod sudden_death;
 #[cfg(test)]
 mod terminal;

@@ -2,7 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `stage` | a server with an engine, triggers, and waiting for their effects |
+//! | `fixture` | a server with an engine, triggers, and waiting for their effects |
 //! | `interface` | each method and error of `influxdb3_local`, and of line builders |
 //! | `triggers` | when plugins run, their inputs, and how triggers are disabled and deleted |
 //! | `processes` | the processes that run plugins |
@@ -13,23 +13,23 @@
 //! | `dry_runs` | runs without effects |
 //! | `misbehaviour` | plugins that loop, allocate, exit, fork and flood affect only themselves; errors name limits |
 //! | `loops` | plugins that trigger themselves |
-//! | `sudden_death` | `kill -9` of the server and of Python under load |
-//! | `together` | two servers on one bucket |
+//! | `crashes` | `kill -9` of the server and of Python under load |
+//! | `two_servers` | two servers on one bucket |
 //! | `volume` | many triggers, rows and bytes at once |
 //! | `collection` | plugins in the style of InfluxDB's public collection write the right rows |
 
 mod access;
 mod code;
 mod collection;
+mod crashes;
 mod dry_runs;
 mod failures;
+mod fixture;
 mod interface;
 mod loops;
 mod misbehaviour;
 mod processes;
 mod requests;
-mod stage;
-mod sudden_death;
-mod together;
 mod triggers;
+mod two_servers;
 mod volume;

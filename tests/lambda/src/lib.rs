@@ -24,14 +24,14 @@
 //! | [`trap`] | kills or freezes instances in the middle of their work |
 //! | [`control`] | the control interface for tests and people |
 //! | [`deployment`] | the routes and permissions of the Terraform configuration |
-//! | [`local`] | the whole emulator |
+//! | [`emulator`] | the whole emulator |
 
 pub mod configuration;
 pub mod control;
 pub mod deployment;
+pub mod emulator;
 pub mod events;
 pub mod gateway;
-pub mod local;
 pub mod runtime;
 pub mod store;
 #[cfg(test)]
@@ -40,4 +40,4 @@ pub mod trap;
 mod world;
 
 pub use configuration::Configuration;
-pub use local::Emulator;
+pub use emulator::Emulator;

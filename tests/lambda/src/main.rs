@@ -1,4 +1,4 @@
-//! `neap-lambda-local [--wait_until-end-of-input] CONFIGURATION` runs the functions of a configuration file until SIGTERM or
+//! `neap-lambda-emulator [--wait_until-end-of-input] CONFIGURATION` runs the functions of a configuration file until SIGTERM or
 //! SIGINT, or until its standard input is closed. It prints one line of JSON with the addresses when it is ready.
 
 use std::{error::Error, fs, future::pending, io, thread};

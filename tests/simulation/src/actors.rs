@@ -22,9 +22,9 @@ use tokio::sync::oneshot;
 
 use crate::{
     compactors::random_past_stamp,
-    ghost::{ClientWrite, Invariant, SimulationOracle},
     instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
     network::SimulationContext,
+    oracle::{ClientWrite, Invariant, SimulationOracle},
     query::QueryConsistency,
     rows::{BEGIN_NANOS, DAY, HOSTS, OTHER_TABLE, SECOND, TABLE},
     schedule::ScheduleMix,

@@ -12,9 +12,9 @@ use neap_schema::DatabaseId;
 
 use crate::{
     actors::{ActorContext, run_on},
-    chance::SeededRandom,
-    ghost::{Invariant, SimulationOracle},
     instance::{Instance, InstanceSlot},
+    oracle::{Invariant, SimulationOracle},
+    random::SeededRandom,
 };
 
 /// The error of store times. Objects are kept for at least the time-travel period less this.

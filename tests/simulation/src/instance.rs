@@ -21,11 +21,11 @@ use neap_wal::{
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 
 use crate::{
-    cast::ActorSelection,
+    actor_mix::ActorSelection,
+    disabled_rule::DisabledRule,
     machine::{Machine, SimClock, Suspension},
     network::{CallScript, SimulatedNetwork, SimulationContext},
     schedule::ScheduleMix,
-    weakness::DisabledRule,
 };
 
 /// The database that all actors use.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actors::ActorContext,
-    ghost::Invariant,
     instance::{DATABASE, Instance, InstanceSlot},
+    oracle::Invariant,
 };
 
 /// The value of the test register: a list of entries.

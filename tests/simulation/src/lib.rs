@@ -29,25 +29,21 @@
 //! | `NEAP_SIM_TRACE` | traces scripted schedules |
 
 #[cfg(test)]
+mod actor_mix;
+#[cfg(test)]
 mod actors;
 #[cfg(test)]
-mod caching;
+mod cache_actor;
 #[cfg(test)]
-mod cast;
+mod compaction_interleavings;
 #[cfg(test)]
-mod chance;
+mod compaction_mutants;
 #[cfg(test)]
 mod compactors;
 #[cfg(test)]
-mod ending;
+mod disabled_rule;
 #[cfg(test)]
-mod ghost;
-#[cfg(test)]
-mod holes_in_compaction;
-#[cfg(test)]
-mod holes_in_queries;
-#[cfg(test)]
-mod holes_in_writes;
+mod final_checks;
 #[cfg(test)]
 mod instance;
 #[cfg(test)]
@@ -57,19 +53,29 @@ mod linearizability;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
-mod mutants;
+mod mutant_collector;
 #[cfg(test)]
-mod mutants_of_compaction;
+mod mutant_merger;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
 mod operators;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod protocol_mutants;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod query_interleavings;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
 mod rows;
+#[cfg(test)]
+mod scenario;
 #[cfg(test)]
 mod schedule;
 #[cfg(test)]
@@ -77,14 +83,8 @@ mod seeds;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]
-mod theatre;
-#[cfg(test)]
-mod truth;
-#[cfg(test)]
-mod weak_collector;
-#[cfg(test)]
-mod weak_merger;
-#[cfg(test)]
-mod weakness;
+mod simulated_store;
 #[cfg(test)]
 mod write;
+#[cfg(test)]
+mod write_interleavings;

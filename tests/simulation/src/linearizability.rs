@@ -11,15 +11,15 @@ use neap_bucket::{ProtocolMargins, ProtocolRules, WriteOrder};
 
 use crate::{
     actors::ActorContext,
-    chance::SeededRandom,
     instance::{DATABASE, DATABASE_NAME, InstanceSlot},
     network::SimulationContext,
     query::QueryConsistency,
+    random::SeededRandom,
     rows::{HOSTS, Rows},
+    scenario::first_cell,
     schedule::{ScheduleMix, ScheduleParameters},
     simulate::{create_world, run},
-    theatre::first_cell,
-    truth::StoreBehavior,
+    simulated_store::StoreBehavior,
     write::{GeneratedDelete, GeneratedWrite},
 };
 

@@ -20,10 +20,10 @@ use neap_bucket::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    chance::SeededRandom,
     machine::{Machine, VirtualTime},
+    random::SeededRandom,
     schedule::ScheduleParameters,
-    truth::SimulatedStore,
+    simulated_store::SimulatedStore,
 };
 
 /// The state that everything in a schedule shares.

@@ -9,8 +9,8 @@ use neap_schema::DatabaseId;
 
 use crate::{
     actors::{ActorContext, run_on},
-    ghost::SimulationOracle,
     instance::{DATABASE, Instance, InstanceSlot},
+    oracle::SimulationOracle,
     rows::TABLE,
 };
 

@@ -8,14 +8,14 @@ use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
 use crate::{
-    cast::ActorSelection,
+    actor_mix::ActorSelection,
     compactors::{collect, merge_random},
     instance::{DATABASE, Instance},
     query::QueryConsistency,
     rows::{HOSTS, Rows, SECOND, merge_rows, shared_point},
+    scenario::ScriptedScenario,
     schedule::ScheduleParameters,
     simulate::run,
-    theatre::ScriptedScenario,
     write::{GeneratedDelete, GeneratedWrite},
 };
 

@@ -17,10 +17,10 @@ use neap_points::{TableChange, apply_deletes, fold};
 use neap_schema::DatabaseId;
 
 use crate::{
-    ghost::{DecodedSection, Invariant, ObservedAnswer, QueryBaseline},
+    disabled_rule::DisabledRule,
     instance::{DATABASE, Instance},
+    oracle::{DecodedSection, Invariant, ObservedAnswer, QueryBaseline},
     rows::{Rows, TableRows, merge_rows, plain},
-    weakness::DisabledRule,
 };
 
 /// The consistency of a query.
@@ -194,7 +194,7 @@ impl Instance {
         let missed = |key: &Key| {
             let (now, key) = (world.time.now(), key.to_string());
             self.trace(format_args!("misses {key}"));
-            let missed = |ghost: &mut crate::ghost::SimulationOracle| {
+            let missed = |ghost: &mut crate::oracle::SimulationOracle| {
                 ghost.object_missed(database, version, &key, now);
             };
             world.truth.ghost(missed);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    cast::{ActorMix, ActorSelection},
-    chance::SeededRandom,
+    actor_mix::{ActorMix, ActorSelection},
     machine::Suspension,
-    truth::StoreBehavior,
+    random::SeededRandom,
+    simulated_store::StoreBehavior,
 };
 
 /// The lengths of freezes in seconds, from a few seconds to hours.

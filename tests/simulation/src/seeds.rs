@@ -3,7 +3,7 @@
 use neap_bucket::{ProtocolMargins, ProtocolRules};
 
 use crate::{
-    cast::ActorMix,
+    actor_mix::ActorMix,
     schedule::ScheduleMix,
     simulate::{SeedSummary, simulate, simulate_all},
 };

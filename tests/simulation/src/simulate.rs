@@ -16,16 +16,16 @@ use tokio::task::JoinSet;
 
 use crate::{
     actors::{ActorContext, client, flusher, querier},
-    caching::cacher,
-    chance::SeededRandom,
+    cache_actor::cacher,
     compactors::{collector, compactor, merger, planner},
-    ending::finish,
-    ghost::{EventCounts, Invariant, SimulationOracle, Violation},
+    final_checks::finish,
     instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
     ledger::{ReportedOutcomes, ledger_writer},
     machine::VirtualTime,
     network::SimulationContext,
     operators::operator,
+    oracle::{EventCounts, Invariant, SimulationOracle, Violation},
+    random::SeededRandom,
     rows::{TAG, WITNESSES},
     schedule::{ScheduleMix, ScheduleParameters},
 };

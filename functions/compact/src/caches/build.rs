@@ -276,7 +276,7 @@ mod tests {
     use neap_catalog::{ANY_AGE, NewDistinctCache};
 
     use super::*;
-    use crate::tests::stage::{CompactTestBed, NOW};
+    use crate::tests::test_bed::{CompactTestBed, NOW};
 
     #[tokio::test]
     async fn the_largest_cache_is_dropped_when_memory_is_short() {

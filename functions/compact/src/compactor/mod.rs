@@ -1,9 +1,9 @@
 //! The compact function: handles events with the jobs of this crate.
 
 mod collection;
-mod hand_out;
-mod merging;
-mod scheduled;
+mod flush_dispatch;
+mod merges;
+mod scheduled_run;
 mod visit;
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::{
     CacheBackfill, CompactError, CompactionDebt, CompactionReport, CompactorEvent, DamagedObjects,
     EventDispatcher, FlushResult, FlushTriggers, Flusher, GarbageCollector, Maintainer, PlanScope,
-    deferred::DeferredSegments,
+    deferred_segments::DeferredSegments,
     job_slots::JobSlots,
     merge::JobLimits,
     parallel_flush::{PARALLEL_DATABASES, ParallelFlusher},

@@ -11,7 +11,7 @@ use neap_schema::DatabaseId;
 use super::Compactor;
 use crate::{
     CollectionReport, CompactError, CompactionReport, FlushResult, PlanScope,
-    deferred::DeferralReason,
+    deferred_segments::DeferralReason,
     tails::{ListedTail, TailSize, list_tail, tail_size_above},
     time_limit::TimeLimit,
 };

@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use super::{
     MergeError, MergeJob, MergeOutcome, MergeSkipped, Merger,
-    job::{MergeContext, MergeResult},
+    merger::{MergeContext, MergeResult},
 };
 use crate::{EncodedSection, flush::millis};
 

@@ -15,29 +15,29 @@
 
 mod blocks;
 mod commit;
-mod component;
 mod error;
-mod hull;
 mod input;
-mod job;
-mod job_list;
 mod key;
 mod memory;
+mod merge_job;
+mod merger;
+mod overlap_group;
 mod plan;
 mod queue;
-mod range;
+mod range_merges;
 mod scan;
+mod section_bounds;
 mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use error::MergeError;
-pub use hull::SectionBounds;
-pub use job::{JobLimits, MergeOutcome, MergeSkipped, Merger};
-pub use job_list::{MergeJob, MergeJobRef, MergeReason, SectionRef};
 pub(crate) use memory::{max_input_bytes, max_inputs_within};
+pub use merge_job::{MergeJob, MergeJobRef, MergeReason, SectionRef};
+pub use merger::{JobLimits, MergeOutcome, MergeSkipped, Merger};
 pub use plan::{MergePolicy, TablePlan, TablePlanInput, plan_table};
 pub(crate) use queue::MergeQueue;
 pub(crate) use scan::{ScanOutcome, SectionScan};
+pub use section_bounds::SectionBounds;
 pub(crate) use stream::RowSink;

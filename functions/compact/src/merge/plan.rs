@@ -22,8 +22,8 @@ use neap_schema::TableId;
 
 use super::{
     MergeJob, SectionBounds, SectionRef,
-    component::{OverlapGroup, components},
-    range::range_jobs,
+    overlap_group::{OverlapGroup, components},
+    range_merges::range_jobs,
 };
 
 /// Late sections of settled days are merged with the older section if they have at least 1/32 of its size.

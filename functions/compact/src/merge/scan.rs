@@ -14,8 +14,8 @@ use neap_schema::DatabaseId;
 use super::{
     JobLimits, MergeError,
     input::InputRowFilter,
-    job::PARALLEL_OPENS,
     memory::read_sizes_within,
+    merger::PARALLEL_OPENS,
     source::SectionSource,
     stream::{MergeProgress, MergeStream, RowSink},
 };

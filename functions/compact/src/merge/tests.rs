@@ -2,5 +2,5 @@
 
 mod job;
 mod plan;
-mod stage;
 mod stream;
+mod test_bed;

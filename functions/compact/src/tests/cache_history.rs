@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use super::{
     caches::{distinct_cache, last_cache},
-    stage::{CompactTestBed, NOW},
+    test_bed::{CompactTestBed, NOW},
 };
 use crate::{
     Compactor, MergePolicy,

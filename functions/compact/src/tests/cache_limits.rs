@@ -17,7 +17,7 @@ use neap_schema::DatabaseId;
 
 use super::{
     caches::{distinct_cache, last_cache},
-    stage::{CompactTestBed, NOW},
+    test_bed::{CompactTestBed, NOW},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use neap_manifest::{JobKind, Manifest};
 use neap_row_delete::Condition;
 use neap_schema::CacheId;
 
-use super::stage::{CompactTestBed, DAY, NOW};
+use super::test_bed::{CompactTestBed, DAY, NOW};
 use crate::{CompactionReport, CompactorEvent, PlanLimits, PlanScope, caches::CacheObjects};
 
 const MINUTE: Duration = Duration::from_secs(60);

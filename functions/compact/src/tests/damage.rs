@@ -10,7 +10,7 @@ use neap_manifest::{
 use neap_schema::TableId;
 use neap_wal::{Segment, TailReader, TailReaderSettings};
 
-use super::stage::{CompactTestBed, NOW};
+use super::test_bed::{CompactTestBed, NOW};
 use crate::{FlushLimits, FlushResult, FlushSkipped, Flusher};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -7,7 +7,7 @@ use neap_bucket::{Key, KeyClass, Operation, PutMode, SegmentName, Stamp};
 use neap_wal::{BackpressureLimits, TailState, WriteError};
 use neap_write::WriteFailure;
 
-use super::stage::{CompactTestBed, NOW};
+use super::test_bed::{CompactTestBed, NOW};
 use crate::{FlushLimits, FlushResult, FlushSkipped};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -14,7 +14,7 @@ use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{CallPhase, Key, KeyClass, Operation, PutMode, SegmentName, Stamp, StoreCall};
 use neap_schema::DatabaseId;
 
-use super::stage::{CompactTestBed, NOW};
+use super::test_bed::{CompactTestBed, NOW};
 use crate::{CompactionReport, Compactor, CompactorEvent, CompactorSettings, FlushLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);

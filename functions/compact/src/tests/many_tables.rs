@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use neap_bucket::{KeyClass, Operation};
 use neap_manifest::{DroppedItem, TimeRange};
 
-use super::stage::{CompactTestBed, NOW};
+use super::test_bed::{CompactTestBed, NOW};
 
 const TABLES: usize = 2_100;
 

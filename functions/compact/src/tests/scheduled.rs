@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use neap_bucket::{KeyClass, Operation};
 
-use super::stage::{CompactTestBed, DAY, EventQueue, NOW};
+use super::test_bed::{CompactTestBed, DAY, EventQueue, NOW};
 use crate::CompactorEvent;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use neap_catalog::{
 use neap_schema::DatabaseId;
 use neap_wal::TriggerCheckpoint;
 
-use super::stage::{CompactTestBed, NOW};
+use super::test_bed::{CompactTestBed, NOW};
 use crate::CompactorEvent;
 
 const MINUTE: Duration = Duration::from_secs(60);

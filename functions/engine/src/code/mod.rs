@@ -11,7 +11,7 @@
 //! was created with, on every instance, until its code is updated. Objects never change. The object of a trigger is put
 //! again right before the trigger is committed, because that makes it too young to be collected.
 
-mod disk;
+mod cache;
 mod error;
 mod files;
 mod folder;
@@ -31,7 +31,7 @@ pub use folder::files_on_disk;
 pub use repository::{PluginRepository, PluginRepositoryError};
 
 use crate::PluginOnDisk;
-use disk::CodeCache;
+use cache::CodeCache;
 use folder::PluginFolder;
 use path::PluginPath;
 use repository::RepositoryClient;

@@ -23,12 +23,12 @@ pub use events::{SegmentDelivery, WorkReport};
 
 use crate::{
     LogLevel, PluginInput,
-    attempts::{AttemptOutcome, RetryableRun},
+    active_triggers::ActiveTrigger,
     checkpoint::{LeaseAction, TriggerFeed},
     delivery::batch::tables_for,
     engine::{Engine, TimeBudget, kibibytes},
     error::EngineError,
-    roster::ActiveTrigger,
+    retry::{AttemptOutcome, RetryableRun},
 };
 
 /// The age from which a segment is not retried. Until then it is kept for triggers that have not processed it.

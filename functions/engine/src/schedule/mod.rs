@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     PluginInput, Timetable,
-    attempts::{AttemptOutcome, RetryableRun},
+    active_triggers::ActiveTrigger,
     checkpoint::TriggerRef,
     delivery::WorkReport,
     engine::{Engine, TimeBudget},
-    roster::ActiveTrigger,
+    retry::{AttemptOutcome, RetryableRun},
     schedule::claim::{TickClaim, millis},
 };
 

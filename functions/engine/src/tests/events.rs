@@ -6,7 +6,7 @@ use neap_bucket::{Clock, KeyClass, Operation, SegmentName};
 use neap_catalog::{ErrorBehavior, NewTrigger};
 use neap_schema::DatabaseId;
 
-use super::stage::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
+use super::cluster::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
 
 async fn handle(process: &TestProcess, segments: &[(DatabaseId, SegmentName)]) -> Vec<bool> {
     let handled = process

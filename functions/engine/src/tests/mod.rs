@@ -1,12 +1,12 @@
 //! Tests of the engine on a store in memory, in virtual time, with fake plugins.
 
-mod delivering;
+mod delivery;
 mod events;
-mod failing;
+mod failures;
 mod python;
 mod requests;
 mod schedules;
 mod simulation;
 
-mod stage;
-mod two;
+mod cluster;
+mod two_engines;

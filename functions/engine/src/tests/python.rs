@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::stage::{MINUTE, TestCluster, TestProcessOptions, on_writes};
+use super::cluster::{MINUTE, TestCluster, TestProcessOptions, on_writes};
 
 const COPY: &str = r#"
 def process_writes(influxdb3_local, table_batches, args=None):

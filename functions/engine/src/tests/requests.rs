@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
 
-use super::stage::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
+use super::cluster::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
 use crate::{
     CompletedRun, PluginCallError, PluginRequest, PluginResponse, RequestDispatcher, RunError,
 };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use neap_bucket::{Clock, StoreFaults, StoreTime};
 use neap_catalog::{NewTrigger, TriggerSpecification};
 
-use super::stage::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
+use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
 
 fn every(name: &str, duration: Duration) -> NewTrigger {
     NewTrigger {

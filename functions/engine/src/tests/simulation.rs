@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::stage::{
+use super::cluster::{
     FakePluginState, HOUR, MINUTE, SECOND, TestCluster, TestProcess, TestProcessOptions, exception,
     finished, on_writes,
 };

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::worker::{
     CompletedRun, LogLevel, PluginResponse, PluginRun, RunError, WorkerSettings,
-    answers::{HostRequestError, HostRequestHandler},
     cache::CacheStore,
     descendants,
     frames::{self, Frame, FrameError, kind},
+    host_requests::{HostRequestError, HostRequestHandler},
     inputs::{self, InputError, RunHeaderOptions},
-    printed::OutputMeter,
     process::{Process, ProcessHandle, describe, is_cpu_limit_signal},
+    process_output::OutputMeter,
 };
 
 /// Interval at which a run checks that its process is alive and has not too many children.

@@ -12,7 +12,6 @@
 //! and queries and synchronous writes go to the run's [`RunContext`]. A run that ends in a [`RunError`] has no effects
 //! except its log and its `write_sync` writes.
 
-mod answers;
 mod cache;
 mod call;
 mod cgroup;
@@ -21,11 +20,12 @@ mod descendants;
 mod error;
 mod exchange;
 mod frames;
+mod host_requests;
 mod inputs;
-mod installed;
+mod installed_packages;
 mod pool;
-mod printed;
 mod process;
+mod process_output;
 mod settings;
 mod slot;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::worker::{
     cache::CacheStore,
     cgroup::CgroupParent,
     exchange::{self, RunEnvironment, RunOutcome},
-    installed::InstalledPackages,
+    installed_packages::InstalledPackages,
     process::{Process, ProcessOptions},
     slot::TriggerSlot,
 };

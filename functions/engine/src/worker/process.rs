@@ -26,7 +26,7 @@ use crate::worker::{
     cgroup::{Cgroup, CgroupLimits, CgroupParent},
     descendants::{self, MARKER},
     frames::{self, FrameReader, kind},
-    printed::ProcessOutput,
+    process_output::ProcessOutput,
 };
 
 /// The script that reads the modules of the host from standard input.

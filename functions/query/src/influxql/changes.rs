@@ -16,8 +16,8 @@ use neap_schema::DatabaseId;
 use super::{
     error::InfluxqlError,
     planners::DeletePlanner,
-    prepared::{AUTOGEN, stored_name},
-    seen::RequestCatalogs,
+    prepared_statement::{AUTOGEN, stored_name},
+    request_catalogs::RequestCatalogs,
 };
 use crate::{QueryEngine, QueryError, QueryRequest};
 

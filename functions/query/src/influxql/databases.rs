@@ -12,7 +12,7 @@ use neap_schema::DatabaseId;
 use neap_influxql_planner::batch_of;
 use neap_series::AnswerInterface;
 
-use super::{error::InfluxqlError, prepared::AUTOGEN, seen::RequestCatalogs};
+use super::{error::InfluxqlError, prepared_statement::AUTOGEN, request_catalogs::RequestCatalogs};
 use crate::QueryError;
 
 /// The column with database names, as in InfluxDB 3.

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::{
     error::InfluxqlError,
-    prepared::{RequestedDatabase, prepare_statements},
+    prepared_statement::{RequestedDatabase, prepare_statements},
     session::{InfluxqlSession, StatementAnswer},
     v1,
 };

@@ -15,8 +15,8 @@ mod databases;
 mod error;
 mod http;
 mod planners;
-mod prepared;
-mod seen;
+mod prepared_statement;
+mod request_catalogs;
 #[cfg(test)]
 mod select_tests;
 mod session;

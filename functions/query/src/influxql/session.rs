@@ -16,8 +16,8 @@ use super::{
     databases,
     error::InfluxqlError,
     planners::RowsPlanner,
-    prepared::PreparedStatement,
-    seen::RequestCatalogs,
+    prepared_statement::PreparedStatement,
+    request_catalogs::RequestCatalogs,
 };
 use crate::{QueryEngine, QueryError, QueryRequest, Rows};
 

@@ -1,6 +1,6 @@
 //! InfluxQL requests in both interfaces, over rows that the test really writes.
 
-mod bounds;
+mod limits;
 mod permissions;
 
 use std::time::Duration;

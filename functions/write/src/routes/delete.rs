@@ -25,7 +25,7 @@ use neap_http::{
 use neap_row_delete::Predicate;
 use serde::Deserialize;
 
-use super::{answer, configure::allowed_database, write::stored};
+use super::{configure::allowed_database, error_response, write::stored};
 use crate::{AcknowledgedDelete, DeleteOptions, RowSelection, WriteService};
 
 #[derive(Debug, Deserialize)]
@@ -64,7 +64,7 @@ async fn delete_v2(
     let only = allowed_database(service, &caller, &database, DatabaseAction::Write).await?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
-    let _room = room.await.map_err(answer::of)?;
+    let _room = room.await.map_err(error_response::of)?;
     let body = read_body(&head.headers, body, &limits, &service.world).await?;
     let body: DeleteV2Body = serde_json::from_slice(&body)
         .map_err(|error| refused(format!("the body is not as expected: {error}")))?;
@@ -81,7 +81,7 @@ async fn delete_v2(
     };
     let options = DeleteOptions { after, only };
     let deleted = service.delete_rows(&database, &selection, options).await;
-    deleted.map_err(answer::of_delete)
+    deleted.map_err(error_response::of_delete)
 }
 
 /// Returns the database in a query string: `bucket` as in InfluxDB 2, or `db`.
@@ -119,7 +119,7 @@ async fn delete_v3(
     let after = requested_stamp(&head.headers)?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
-    let _room = room.await.map_err(answer::of)?;
+    let _room = room.await.map_err(error_response::of)?;
     let body: DeleteV3Body = read_json(&head.headers, body, &limits, &service.world).await?;
     let caller = Caller::of(&head)?;
     let only = allowed_database(service, &caller, &body.db, DatabaseAction::Write).await?;
@@ -137,7 +137,7 @@ async fn delete_v3(
     };
     let options = DeleteOptions { after, only };
     let deleted = service.delete_rows(&body.db, &selection, options).await;
-    deleted.map_err(answer::of_delete)
+    deleted.map_err(error_response::of_delete)
 }
 
 fn refused(message: impl Into<String>) -> ApiError {
@@ -146,7 +146,7 @@ fn refused(message: impl Into<String>) -> ApiError {
 
 fn predicate(text: Option<String>) -> Result<Predicate, ApiError> {
     let parsed = Predicate::parse(text.as_deref().unwrap_or_default());
-    parsed.map_err(|error| answer::of_delete(error.into()))
+    parsed.map_err(|error| error_response::of_delete(error.into()))
 }
 
 /// Parses a time as nanoseconds since the Unix epoch. Out-of-range times are clamped to the earliest or latest time.

@@ -14,7 +14,7 @@ use neap_http::{ApiError, ErrorBody};
 use neap_line_protocol::ParseError;
 use serde_json::{Value, json};
 
-use super::answer;
+use super::error_response;
 use crate::WriteFailure;
 
 /// `GET /settings`: the supported protocol versions. Version 1 is text; later versions have binary values.
@@ -41,7 +41,7 @@ pub(super) fn failed(failure: WriteFailure) -> ApiError {
         )),
         _ => None,
     };
-    let answer = answer::of(failure);
+    let answer = error_response::of(failure);
     match message {
         Some(message) => {
             let kind = answer.kind();

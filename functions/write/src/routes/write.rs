@@ -14,19 +14,19 @@ use neap_http::{
     requested_stamp,
 };
 
-use super::{answer, configure::allowed_database, params, questdb};
+use super::{configure::allowed_database, error_response, params, questdb};
 use crate::{AcceptedWrite, Dialect, WriteFailure, WriteOptions, WriteService};
 
 /// `POST /api/v3/write_lp`
 pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     let params = params::v3(request.uri());
-    respond(&service, request, params, answer::of).await
+    respond(&service, request, params, error_response::of).await
 }
 
 /// `POST /api/v2/write`
 pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     let params = params::v2(request.uri());
-    match accept(&service, request, params, answer::of_v2).await {
+    match accept(&service, request, params, error_response::of_v2).await {
         Ok(accepted) => stored(accepted.stamp),
         Err(error) => error.with_body(ErrorBody::V2).into_response(),
     }
@@ -43,7 +43,7 @@ pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Reques
                 Err(error) => questdb::refused(error),
             }
         }
-        _ => respond(&service, request, params, answer::of).await,
+        _ => respond(&service, request, params, error_response::of).await,
     }
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::stage::{HttpReply, WriteInstance, WriteTestBed};
+use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
 
 const LAST: &str = "/api/v3/configure/last_cache";
 const DISTINCT: &str = "/api/v3/configure/distinct_cache";

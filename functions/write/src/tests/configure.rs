@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::StoreTime;
 
-use super::stage::{HttpReply, WriteInstance, WriteTestBed};
+use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
 
 const DATABASE: &str = "/api/v3/configure/database";
 const RETENTION: &str = "/api/v3/configure/database/retention_period";

@@ -10,7 +10,7 @@ use neap_bucket::{CallHook, CallPhase, FaultyStore, Operation, StoreCall, StoreF
 use neap_points::{TableChange, apply_deletes, fold};
 use serde_json::json;
 
-use super::stage::{HttpReply, WriteInstance, WriteTestBed};
+use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 const WHOLE: (&str, &str) = ("1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z");

@@ -11,7 +11,7 @@ use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::{DatabaseId, TableId};
 use serde_json::{Value, json};
 
-use super::stage::{HttpReply, WriteInstance, WriteTestBed};
+use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 async fn prepared() -> (WriteTestBed, WriteInstance) {

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::stage::{WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed};
 
 const PATH: &str = "/api/v3/enterprise/configure/file_index";
 

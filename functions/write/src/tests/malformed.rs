@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use http::Request;
 use neap_catalog::CatalogLimits;
 
-use super::stage::{WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 const V3: &str = "/api/v3/write_lp";

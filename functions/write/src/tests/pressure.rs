@@ -6,7 +6,7 @@ use neap_bucket::{CommitOutcome, Key, KeyClass, Operation, Register, RegisterCha
 use neap_manifest::Manifest;
 use neap_wal::{BackpressureLimits, TailState, TailWriterSettings};
 
-use super::stage::{WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 /// Publishes a tail of `segments` segments above a low-water mark, as a flusher does.

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{Request, header::CONTENT_TYPE};
 
-use super::stage::{WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed};
 use crate::WriteSettings;
 
 fn instance(stage: &WriteTestBed) -> WriteInstance {

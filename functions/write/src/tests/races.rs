@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use neap_bucket::StoreFaults;
 
-use super::stage::WriteTestBed;
+use super::test_bed::WriteTestBed;
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_creations_of_a_table_agree_on_its_id() {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
-use super::stage::WriteTestBed;
+use super::test_bed::WriteTestBed;
 use crate::{DeleteOptions, RowSelection, WriteFailure, WriteOptions, recovery_router, router};
 
 const TOKEN: &str = "/api/v3/configure/token";

@@ -12,7 +12,7 @@ use crate::{
         environment::{CLIENT_FLAGS, OptionSource},
     },
     console::Console,
-    serve::{ServeArgs, legacy},
+    serve::{ServeArgs, legacy_flags},
 };
 
 /// The subcommands of `neap config`.
@@ -50,7 +50,7 @@ pub(in crate::cli) fn run(
             let Some((values, origin)) = environment.find(&arg, &flag, command) else {
                 continue;
             };
-            let is_legacy = legacy::is_without_effect(&flag);
+            let is_legacy = legacy_flags::is_without_effect(&flag);
             if let OptionSource::Variable(name) = &origin {
                 // Skip legacy flags, because the environment may be meant for an InfluxDB server.
                 if is_legacy {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError,
-    opened::{OpenCluster, time_text},
+    open_cluster::{OpenCluster, time_text},
     options::ConnectionArgs,
     output::OutputArgs,
     rows::{RowFormat, Rows},

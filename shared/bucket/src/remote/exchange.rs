@@ -10,7 +10,7 @@ use object_store::{
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService},
 };
 
-use super::silence::ReconnectingConnector;
+use super::connection_health::ReconnectingConnector;
 use crate::StoreTime;
 
 tokio::task_local! {

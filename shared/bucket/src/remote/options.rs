@@ -6,8 +6,8 @@ use http::HeaderValue;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 
 use super::{
+    connection_health::{ConnectionHealth, ReconnectingConnector},
     exchange::ObservingConnector,
-    silence::{ConnectionHealth, ReconnectingConnector},
 };
 
 /// Time after which an idle connection is closed. Stores close idle connections after about the same time.

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use neap_points::{SeriesIndex, times};
 
 use super::values::ValueCombinations;
-use crate::{CacheError, DistinctCacheShape, DistinctValues, codes::MISSING, time::not_before};
+use crate::{CacheError, DistinctCacheShape, DistinctValues, codes::MISSING, row_age::not_before};
 
 /// Number of combinations that the builder keeps temporarily, in addition to four times the maximum number of the
 /// cache.

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use super::values::{ValueCombinations, newest};
 use crate::{
     CacheError, DistinctCacheShape, DistinctValues,
-    narrow::LayerSelection,
-    union::{CodedRows, unify},
+    dictionary_union::{CodedRows, unify},
+    layer_selection::LayerSelection,
 };
 
 impl DistinctValues {

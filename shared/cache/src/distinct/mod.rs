@@ -2,13 +2,13 @@
 
 mod builder;
 mod merge;
+mod prune;
 mod select;
 mod shape;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod values;
-mod without;
 
 pub use builder::DistinctValuesBuilder;
 pub use select::DistinctCacheQuery;

@@ -6,7 +6,7 @@ use super::merge::union;
 use crate::{
     CacheError, DistinctCacheShape, DistinctValues, KeyFilter,
     filter::code_sets,
-    narrow::{LayerSelection, select_rows},
+    layer_selection::{LayerSelection, select_rows},
 };
 
 /// A query of a distinct value cache: its combinations and columns.

@@ -64,7 +64,7 @@ impl DistinctCacheShape {
         self.max_cardinality
     }
 
-    /// Maximum age of a row by its `time` column.
+    /// Maximum age of a row by its `row_age` column.
     pub fn max_age(&self) -> Duration {
         self.max_age
     }
@@ -80,7 +80,7 @@ mod tests {
     use neap_schema::{CacheId, ColumnId};
 
     use super::*;
-    use crate::test_rows::table;
+    use crate::test_model::table;
 
     #[test]
     fn columns_are_in_the_order_of_the_cache_and_all_tags() {

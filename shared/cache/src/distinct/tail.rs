@@ -3,7 +3,7 @@
 use neap_points::TailImageBuilder;
 
 use super::values::ValueCombinations;
-use crate::{CacheError, DistinctCacheShape, DistinctValues, groups::KeyGroups};
+use crate::{CacheError, DistinctCacheShape, DistinctValues, key_groups::KeyGroups};
 
 /// An index of the combinations of values of one [`TailImageBuilder`] and of the time at which each was last seen. It
 /// belongs to that builder; another builder needs another index.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::{
     CacheError, DistinctCacheQuery, DistinctCacheShape, DistinctTailIndex, DistinctValues,
     DistinctValuesBuilder, decode_distinct, encode_distinct,
-    test_rows::{
+    test_model::{
         HistoryPortion, ModelPoints, TAGS, TableHistoryStep, TestFilter, batch, filters, points,
         portions, rendered, scan, schema, tags,
     },

@@ -7,13 +7,13 @@ use arrow_select::interleave::interleave;
 use neap_points::{SeriesIndex, conform_to_schema, times};
 
 use super::{
-    ring::{InsertOutcome, NewestEntries},
+    newest_entries::{InsertOutcome, NewestEntries},
     rows::check_rows,
 };
 use crate::{
     CacheError, LastCacheShape, LastRows,
     codes::{MISSING, TagColumn, compacted_column, tag_array},
-    time::not_before,
+    row_age::not_before,
 };
 
 /// Number of bytes that may be added, besides as many as the rows took after the last clearing, until replaced rows are

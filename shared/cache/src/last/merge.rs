@@ -9,8 +9,8 @@ use super::rows::check_rows;
 use crate::{
     CacheError, LastCacheShape, LastRows,
     codes::compacted_column,
-    narrow::LayerSelection,
-    union::{CodedRows, unify},
+    dictionary_union::{CodedRows, unify},
+    layer_selection::LayerSelection,
 };
 
 impl LastRows {

@@ -1,16 +1,16 @@
 //! Last value caches: the newest rows of each key.
 
 mod builder;
-mod fit;
 mod merge;
-mod ring;
+mod newest_entries;
+mod prune;
 mod rows;
+mod schema_evolution;
 mod select;
 mod shape;
 mod tail;
 #[cfg(test)]
 mod tests;
-mod without;
 
 pub use builder::LastRowsBuilder;
 pub use rows::LastRows;

@@ -6,7 +6,7 @@ use super::merge::LayerMerge;
 use crate::{
     CacheError, KeyFilter, LastCacheShape, LastRows,
     filter::code_sets,
-    narrow::{LayerSelection, select_rows},
+    layer_selection::{LayerSelection, select_rows},
 };
 
 /// A query of a last value cache: its rows and columns.

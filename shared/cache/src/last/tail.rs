@@ -3,8 +3,8 @@
 use neap_points::{SeriesIndex, TailImageBuilder, TailRow};
 use std::cmp::Ordering;
 
-use super::ring::NewestEntries;
-use crate::{CacheError, KeyFilter, LastCacheShape, LastRows, groups::KeyGroups};
+use super::newest_entries::NewestEntries;
+use crate::{CacheError, KeyFilter, LastCacheShape, LastRows, key_groups::KeyGroups};
 
 /// An index of the newest rows of each key of one [`TailImageBuilder`], by row number. It belongs to that builder;
 /// another builder needs another index.

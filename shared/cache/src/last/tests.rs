@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use crate::{
     CacheError, KeyFilter, KeyPredicate, LastCacheQuery, LastCacheShape, LastRows, LastRowsBuilder,
     LastTailIndex, decode_last, encode_last,
-    test_rows::{
+    test_model::{
         FIELDS, HistoryPortion, ModelPoints, ModelRow, TAGS, TableHistoryStep, TestFilter, batch,
         filters, points, portions, rendered, scan, schema, tags,
     },

@@ -10,8 +10,8 @@
 mod changes;
 mod grammar;
 mod permissions;
-mod register;
 mod secret;
+mod token_set;
 
 use std::fmt;
 
@@ -25,8 +25,8 @@ pub use grammar::{
 pub use permissions::{
     DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction,
 };
-pub(crate) use register::TokenSet;
 pub use secret::{SecretToken, TokenHash, generate_token};
+pub(crate) use token_set::TokenSet;
 
 /// Maximum number of tokens in a cluster.
 pub const MAX_TOKENS: usize = 10_000;

@@ -12,11 +12,11 @@ use neap_catalog::{Catalog, CatalogError, RootCatalog, SecretToken, TokenHash};
 use subtle::ConstantTimeEq;
 
 use super::{
-    Caller, answers,
-    attempts::AttemptLimit,
+    Caller,
+    attempt_limit::AttemptLimit,
     caller::TokenHolder,
     credential::{MalformedHeader, request_token},
-    policy, refuse_web_pages,
+    error_answers, policy, refuse_web_pages,
 };
 use crate::{ApiError, CounterFamily, Kind, Metrics};
 
@@ -119,8 +119,10 @@ impl Authenticator {
         }
         let token = match request_token(uri, headers) {
             Ok(Some(token)) => token,
-            Ok(None) => return Err(self.refuse("missing", answers::unauthenticated())),
-            Err(MalformedHeader) => return Err(self.refuse("malformed", answers::malformed())),
+            Ok(None) => return Err(self.refuse("missing", error_answers::unauthenticated())),
+            Err(MalformedHeader) => {
+                return Err(self.refuse("malformed", error_answers::malformed()));
+            }
         };
         self.holder(&token, address).await.map(Caller::holder)
     }
@@ -151,7 +153,7 @@ impl Authenticator {
         };
         self.attempts
             .record_wrong_token(address, &hash, self.monotonic());
-        Err(self.refuse(reason, answers::unauthenticated()))
+        Err(self.refuse(reason, error_answers::unauthenticated()))
     }
 
     /// Refuses an address that has no attempt left.
@@ -193,7 +195,7 @@ impl Authenticator {
     async fn index(&self, max_age: Duration) -> Result<Arc<TokenIndex>, ApiError> {
         let world = self.catalog.bucket().world();
         let root = world.timeout(STORE_LIMIT, self.catalog.root(max_age)).await;
-        let root = root.ok_or_else(answers::store_timeout)??.value;
+        let root = root.ok_or_else(error_answers::store_timeout)??.value;
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.as_ref() {
             Some(index) if Arc::ptr_eq(&index.root, &root) => Ok(Arc::clone(index)),

@@ -7,10 +7,10 @@ use http::request::Parts;
 use neap_catalog::{DatabaseAction, Permissions, SystemEndpoint, TokenAction, TokenId};
 use neap_schema::DatabaseId;
 
-use super::answers;
+use super::error_answers;
 use crate::ApiError;
 
-/// The sender of a request. [`finish`](crate::finish) adds it to the extensions of each admitted request; without it,
+/// The sender of a request. [`common_layers`](crate::common_layers) adds it to the extensions of each admitted request; without it,
 /// the extractor refuses the request.
 #[derive(Clone, Debug)]
 pub struct Caller(CallerIdentity);
@@ -57,7 +57,7 @@ impl Caller {
     /// `Unauthenticated` if the request has no caller.
     pub fn of(head: &Parts) -> Result<Self, ApiError> {
         let caller = head.extensions.get::<Self>().cloned();
-        caller.ok_or_else(answers::unauthenticated)
+        caller.ok_or_else(error_answers::unauthenticated)
     }
 
     fn permissions(&self) -> &Permissions {
@@ -161,7 +161,7 @@ fn allowed(allowed: bool) -> Result<(), ApiError> {
     if allowed {
         Ok(())
     } else {
-        Err(answers::forbidden())
+        Err(error_answers::forbidden())
     }
 }
 

@@ -4,7 +4,7 @@ use axum::extract::Request;
 use http::request::Parts;
 use neap_catalog::ChangeOrigin;
 
-use super::{AccessControl, Caller, PeerAddress, answers, policy};
+use super::{AccessControl, Caller, PeerAddress, error_answers, policy};
 use crate::{ApiError, RequestId};
 
 /// The sender and origin of an admitted request.
@@ -30,7 +30,7 @@ pub(crate) async fn admit(
     let address = head.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let caller = match access {
         AccessControl::Open if policy::is_about_tokens(uri.path()) => {
-            return Err(answers::tokens_disabled());
+            return Err(error_answers::tokens_disabled());
         }
         AccessControl::Open => Caller::unrestricted(),
         AccessControl::Tokens(authenticator) => {
@@ -53,6 +53,6 @@ pub(crate) async fn admit(
 /// `Forbidden`; `Unauthenticated` if the request has no caller.
 pub(crate) fn check_route(request: &Request, route: &str) -> Result<(), ApiError> {
     let caller = request.extensions().get::<Caller>();
-    let caller = caller.ok_or_else(answers::unauthenticated)?;
+    let caller = caller.ok_or_else(error_answers::unauthenticated)?;
     policy::check(caller, request.method(), route)
 }

@@ -8,11 +8,11 @@
 //! Tokens are in the root catalog, which writes and queries read anyway. A token that another instance revoked is
 //! accepted until the root catalog is read again: for at most [`AuthSettings::max_age`].
 
-mod answers;
-mod attempts;
+mod attempt_limit;
 mod authenticator;
 mod caller;
 mod credential;
+mod error_answers;
 mod layer;
 mod policy;
 mod web_page;

@@ -4,7 +4,7 @@
 use http::Method;
 use neap_catalog::{DatabaseAction, SystemEndpoint, TokenAction};
 
-use super::{Caller, ExemptEndpoint, answers};
+use super::{Caller, ExemptEndpoint, error_answers};
 use crate::ApiError;
 
 /// The requirement of a route.
@@ -76,7 +76,7 @@ pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(),
     if allowed {
         Ok(())
     } else {
-        Err(answers::forbidden())
+        Err(error_answers::forbidden())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, header::ORIGIN};
 
-use super::answers;
+use super::error_answers;
 use crate::ApiError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -16,7 +16,7 @@ pub fn refuse_web_pages(headers: &HeaderMap) -> Result<(), ApiError> {
     let site = headers.get(SEC_FETCH_SITE);
     let by_page = site.is_some_and(|site| site != "none");
     if by_page || headers.contains_key(ORIGIN) {
-        return Err(answers::forbidden());
+        return Err(error_answers::forbidden());
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::{
     aggregate::{GroupValues, check_type},
     condition::{balanced, nanos},
     query::{AnswerPart, SelectQuery},
-    running::{RunningFunction, running},
+    running_functions::{RunningFunction, running},
     shape::{count, duration},
     value::TypedExpr,
 };

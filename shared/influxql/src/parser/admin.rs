@@ -1,6 +1,6 @@
 //! Parses statements that change databases, retention policies or rows.
 
-use super::{Parser, Result, bounds::StatementElement};
+use super::{Parser, Result, limits::StatementElement};
 use crate::{
     DeleteClauses, PolicyOptions, RetentionDuration, RetentionPolicy, Statement, lexer::Token,
 };

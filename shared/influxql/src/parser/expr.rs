@@ -1,6 +1,6 @@
 //! Parses expressions and conditions by precedence: `OR`, `AND`, comparisons, `+ - | ^`, `* / % &`.
 
-use super::{Parser, Result, bounds::StatementElement};
+use super::{Parser, Result, limits::StatementElement};
 use crate::{
     BinaryOp, Cast, Column, ColumnKind, CompareOp, Condition, Expr, Literal, ParseError,
     lexer::Token,

@@ -1,15 +1,15 @@
 //! Recursive-descent parser: text to statements.
 
 mod admin;
-mod bounds;
 mod expr;
 mod keywords;
+mod limits;
 mod select;
 mod show;
 
 pub(crate) use keywords::is_keyword;
 
-use bounds::ElementCounts;
+use limits::ElementCounts;
 
 use crate::{
     ParseError, Regex, Statement,

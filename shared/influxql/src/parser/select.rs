@@ -1,6 +1,6 @@
 //! Parses `SELECT` and `EXPLAIN`.
 
-use super::{Parser, Result, bounds::StatementElement};
+use super::{Parser, Result, limits::StatementElement};
 use crate::{
     Dimension, Explain, Field, Fill, Literal, Measurement, MeasurementName, Select, SelectSource,
     TimeOrder, lexer::Token,

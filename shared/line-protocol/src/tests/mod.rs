@@ -6,7 +6,7 @@ mod golden;
 mod grammar;
 mod points;
 mod questdb;
-mod real;
+mod real_files;
 mod round_trip;
 mod schema;
 

@@ -8,8 +8,8 @@ use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
 
 use super::{
+    fixture::{ManifestFixture, delete_of},
     job,
-    site::{ManifestFixture, delete_of},
 };
 use crate::{
     CacheCommit, CacheEntry, CacheOutcome, CacheRefusal, CacheUpdate, Corrections, FlushOutcome,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use neap_bucket::{Operation, VersionedValue};
 use neap_schema::DatabaseId;
 
-use super::site::{ManifestFixture, ORPHAN_AGE, mark};
+use super::fixture::{ManifestFixture, ORPHAN_AGE, mark};
 use crate::{CommitAbandoned, DroppedItem, Manifest, OBJECT_NAME_AGE, ObjectName, PendingObject};
 
 const HOUR: Duration = Duration::from_secs(3_600);

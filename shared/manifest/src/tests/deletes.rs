@@ -7,8 +7,8 @@ use neap_schema::TableId;
 use ulid::Ulid;
 
 use super::{
+    fixture::{DAY_NANOS, ManifestFixture, delete_of, mark},
     job,
-    site::{DAY_NANOS, ManifestFixture, delete_of, mark},
 };
 use crate::{JobKind, Manifest, ManifestError, ObjectName, Replacement, TagRange};
 

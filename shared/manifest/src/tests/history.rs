@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::{
     ManifestTestBed,
-    site::{ManifestFixture, delete_of, mark},
+    fixture::{ManifestFixture, delete_of, mark},
 };
 use crate::{
     Manifest, ObjectName, RecordedDelete, Replacement, Section, TimeRange, section::SectionLocation,

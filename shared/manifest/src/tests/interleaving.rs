@@ -7,7 +7,7 @@ use neap_bucket::VersionedValue;
 use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
-use super::{ManifestTestBed, site::ManifestFixture};
+use super::{ManifestTestBed, fixture::ManifestFixture};
 use crate::{FlushCommit, GarbageCollection, Manifest, ObjectName, Replacement};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use neap_bucket::{Operation, StoreTime};
 use neap_schema::TableId;
 use ulid::Ulid;
 
-use super::{site::ManifestFixture, stamp};
+use super::{fixture::ManifestFixture, stamp};
 use crate::Claim;
 
 fn claim(number: u64, days: (i32, i32), interval: (u64, u64), expires: StoreTime) -> Claim {

@@ -1,6 +1,6 @@
 //! Corrections of statistics, also while concurrent commits move and replace the sections.
 
-use super::site::{ManifestFixture, mark};
+use super::fixture::{ManifestFixture, mark};
 use crate::{Corrections, Manifest, Section};
 
 fn with_rows(section: &Section, rows: u64) -> Section {

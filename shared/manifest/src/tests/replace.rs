@@ -9,9 +9,9 @@ use neap_schema::TableId;
 use ulid::Ulid;
 
 use super::{
-    ManifestTestBed, job,
-    site::{DAY_NANOS, ManifestFixture, mark},
-    stamp,
+    ManifestTestBed,
+    fixture::{DAY_NANOS, ManifestFixture, mark},
+    job, stamp,
 };
 use crate::{
     Claim, DroppedItem, JobKind, Manifest, ManifestError, ObjectName, PendingObject,

@@ -6,7 +6,7 @@ use neap_bucket::{Operation, VersionedValue};
 use neap_schema::TableId;
 use ulid::Ulid;
 
-use super::site::ManifestFixture;
+use super::fixture::ManifestFixture;
 use crate::{
     Claim, DroppedItem, Manifest, ReplaceAllOutcome, ReplaceRefusal, Replacement,
     ReplacementResults, Section, VersionPin,

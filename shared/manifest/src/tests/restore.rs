@@ -6,7 +6,7 @@ use bytes::Bytes;
 use neap_bucket::{Key, RegisterChange, SegmentName, Stamp, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
-use super::site::{ManifestFixture, delete_of, mark};
+use super::fixture::{ManifestFixture, delete_of, mark};
 use crate::{
     DamageRecord, DamagedPart, LostRows, Manifest, ManifestError, Replacement, RestoreError,
     Section, TimeRange, section::SectionLocation,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use neap_bucket::{Operation, PutMode, RegisterChange, Stamp, VersionedValue};
 use neap_schema::TableId;
 
-use super::{DATABASE, Instance, ManifestTestBed, job, section, site::ManifestFixture, stamp};
+use super::{DATABASE, Instance, ManifestTestBed, fixture::ManifestFixture, job, section, stamp};
 use crate::{
     FlushCommit, FlushOutcome, JobKind, Manifest, ManifestError, ManifestSettings, ManifestStore,
     PendingObject, SectionWithFooter, SnapshotSettings, TimeRange,

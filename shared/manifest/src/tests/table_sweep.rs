@@ -6,7 +6,7 @@ use bytes::Bytes;
 use neap_bucket::PutMode;
 use neap_schema::TableId;
 
-use super::site::ManifestFixture;
+use super::fixture::ManifestFixture;
 use crate::{Manifest, TableSweep};
 
 const TABLES: u32 = 60;

@@ -4,7 +4,7 @@
 //! since 1970-01-01T00:00:00Z.
 
 mod cursor;
-mod iterate;
+mod iterator;
 mod zone;
 
 use arrow::array::timezone::Tz;
@@ -12,7 +12,7 @@ use chrono::{DateTime, Datelike, Months, Utc};
 use datafusion::common::{Result, ScalarValue, plan_err};
 
 pub(crate) use cursor::{BinCursor, BinList};
-pub(crate) use iterate::BinIterator;
+pub(crate) use iterator::BinIterator;
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 

@@ -7,7 +7,7 @@
 //!
 //! The SQL functions are placeholders ([`functions`]). An analyzer rule ([`rewrite`]) replaces the binning function
 //! with its plain form and adds a [`node::GapFill`] above the aggregate, with the time bounds extracted from the
-//! query's predicates ([`bounds`]). Each `locf` or `interpolate` becomes an additional column of that node.
+//! query's predicates ([`time_bounds`]). Each `locf` or `interpolate` becomes an additional column of that node.
 //! [`exec::GapFillExec`] executes the node; its input is sorted by group and time.
 //!
 //! In a bin without data an aggregate is NULL, or its value over no rows if it is never NULL (`count`: 0). `locf` and
@@ -18,13 +18,13 @@ pub(crate) mod functions;
 pub(crate) mod planner;
 pub(crate) mod rewrite;
 
-mod bounds;
 mod exec;
 mod group_bins;
 mod groups;
 mod interpolate;
 mod node;
 mod series;
+mod time_bounds;
 
 #[cfg(test)]
 mod property_tests;

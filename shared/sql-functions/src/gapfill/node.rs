@@ -8,8 +8,8 @@ use std::sync::Arc;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore};
 
-use super::bounds::{BoundSide, TimeBound};
 use super::functions::{BinAlignment, FillStrategy, GapFillFunction};
+use super::time_bounds::{BoundSide, TimeBound};
 
 /// A column added by the node: an input column with its gaps filled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

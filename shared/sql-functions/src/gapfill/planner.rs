@@ -12,10 +12,10 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, UserDefinedLogi
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use super::bounds::BoundSide;
 use super::exec::{GapFillExec, GapFillSpec};
 use super::functions::{BinAlignment, GapFillFunction};
 use super::node::GapFill;
+use super::time_bounds::BoundSide;
 use crate::bins::{Binning, Stride};
 use crate::wallclock;
 

@@ -11,9 +11,9 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::bounds;
 use super::functions::{BinAlignment, FillStrategy, GapFillFunction, GapFillPlaceholder};
 use super::node::GapFill;
+use super::time_bounds;
 use crate::time_zone::TimeZoneFunction;
 
 /// The analyzer rule. It runs after type coercion, and leaves a plan without gap-filling functions unchanged.
@@ -95,7 +95,7 @@ fn rewrite_aggregate(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let (Some(stride), Some(time), origin) = (args.next(), args.next(), args.next()) else {
         return internal_err!("a binning function takes an interval and a time");
     };
-    let bounds = bounds::find(&aggregate.input, &time)?;
+    let bounds = time_bounds::find(&aggregate.input, &time)?;
     let zone = match time.get_type(aggregate.input.schema())? {
         DataType::Timestamp(_, zone) => zone,
         other => return plan_err!("gap filling needs a timestamp, not {other}"),

@@ -11,8 +11,8 @@
 //! | `last` | the latest | the largest value |
 //! | `min`, `max` | the smallest or largest value | the earliest |
 
+mod accumulator;
 mod values;
-mod winners;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
 
+use accumulator::SelectorAccumulator;
 use values::{SelectedBooleans, SelectedPrimitives, SelectedScalars, SelectedStrings};
-use winners::SelectorAccumulator;
 
 /// The rule that selects a row of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -17,10 +17,10 @@
 //! The scan checks that the cache is exact for the query: no older row matters, the size limit of the cache cut off no
 //! rows, and no row is excluded because it lacks a key column. Otherwise the scan reads the table.
 
-mod need;
+mod required_rows;
 mod rule;
 mod table;
 
-use need::RequiredRows;
+use required_rows::RequiredRows;
 
 pub(crate) use rule::CacheRewrite;

@@ -50,10 +50,10 @@ use neap_schema::TIME_COLUMN;
 use super::{
     data::{SectionData, SectionFile, SectionReader},
     dedup::DedupExec,
-    hidden::{DeletedRows, RowVisibility, VisibleRows},
     predicate::ScanPredicates,
     regions::{TimeInterval, TimeOverlap, TimeRegions},
     tail::{LiveTailRows, SortedTailRows, TailRun},
+    visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
 
 /// The URL under which DataFusion looks up an object store. The object store receives no requests, because sections are

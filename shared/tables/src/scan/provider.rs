@@ -18,11 +18,11 @@ use super::{
     ScanContext, StaleTail,
     data::SectionFile,
     external,
-    hidden::{self, DeletedRows, RowVisibility},
     plan::{ScanPlanner, ScanSource, SourceRows},
     predicate::ScanPredicates,
     regions::TimeInterval,
     tail::{TailRun, TailView},
+    visibility::{self, DeletedRows, RowVisibility},
 };
 
 /// A table as of a snapshot.
@@ -93,7 +93,7 @@ impl SnapshotTable {
 
     /// The first visible time, in nanoseconds since the Unix epoch. Older rows are past the retention.
     pub(crate) fn first_seen(&self) -> i64 {
-        hidden::first_seen(&self.snapshot, &self.table, self.now)
+        visibility::first_seen(&self.snapshot, &self.table, self.now)
     }
 
     /// Whether the tail has rows of this table. False if the table was made by [`of_sections`](Self::of_sections).

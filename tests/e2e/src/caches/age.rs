@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     definition::CacheDefinition,
-    stage::{CacheFixture, DB, check, now},
+    fixture::{CacheFixture, DB, check, now},
 };
 use crate::harness::pause;
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     definition::{CacheDefinition, TableColumns},
-    stage::{BYPASS_CACHES, CacheFixture, DB, columns, create, csv, csv_with, shift_times},
+    fixture::{BYPASS_CACHES, CacheFixture, DB, columns, create, csv, csv_with, shift_times},
 };
 use crate::harness::{NeapProcess, Reply, ServerClient, pause};
 

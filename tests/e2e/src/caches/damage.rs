@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{
     definition::CacheDefinition,
-    stage::{CacheFixture, DB, check, csv},
+    fixture::{CacheFixture, DB, check, csv},
 };
 use crate::harness::{NeapProcess, StoreFixture, neap};
 

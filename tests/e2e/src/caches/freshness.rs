@@ -3,7 +3,7 @@
 
 use super::{
     definition::CacheDefinition,
-    stage::{CacheFixture, csv, csv_with},
+    fixture::{CacheFixture, csv, csv_with},
 };
 use crate::{harness::StoreFixture, request_budget::cost};
 

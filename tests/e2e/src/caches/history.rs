@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     definition::CacheDefinition,
-    stage::{CacheFixture, DB, csv},
+    fixture::{CacheFixture, DB, csv},
 };
 use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     definition::CacheDefinition,
-    stage::{DB, create, csv, now, shift_times},
+    fixture::{DB, create, csv, now, shift_times},
 };
 use crate::{
     harness::{NeapProcess, StoreFixture, StoreRequests, neap, pause, wait_for},

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     definition::CacheDefinition,
-    stage::{BYPASS_CACHES, CacheFixture, DB, columns, csv, csv_with},
+    fixture::{BYPASS_CACHES, CacheFixture, DB, columns, csv, csv_with},
 };
 use crate::harness::{Reply, ServerClient, pause};
 

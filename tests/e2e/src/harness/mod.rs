@@ -4,7 +4,7 @@ mod binaries;
 mod command;
 mod http;
 mod neap;
-mod place;
+mod store;
 mod wait;
 
 pub(crate) use self::{
@@ -12,6 +12,6 @@ pub(crate) use self::{
     command::{CommandOutput, neap, neap_with_input, output_of, program},
     http::{Reply, STAMP, ServerClient, StoreRequests},
     neap::NeapProcess,
-    place::StoreFixture,
+    store::StoreFixture,
     wait::{pause, wait_for},
 };

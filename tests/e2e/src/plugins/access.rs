@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, PluginServerFixture, TriggerDefinition, send};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition, send};
 use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, repository};
 
 /// Returns the requests that require an administrator.

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
 use crate::harness::{NeapProcess, ServerClient, StoreFixture};
 
 /// Returns a plugin that answers with a word.

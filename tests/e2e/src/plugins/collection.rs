@@ -7,7 +7,7 @@ mod series;
 
 use serde_json::Value;
 
-use super::stage::{DB, PluginServerFixture};
+use super::fixture::{DB, PluginServerFixture};
 use crate::harness::Reply;
 
 /// Returns the path of a plugin of the collection.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, PluginServerFixture};
+use super::fixture::{DB, PluginServerFixture};
 
 fn test(stage: &PluginServerFixture, kind: &str, body: &Value) -> Value {
     let reply = stage.send("POST", &format!("/api/v3/plugin_test/{kind}"), body);
@@ -78,7 +78,7 @@ fn a_dry_run_on_a_schedule_reads_the_database() {
     let expected = json!({ "elsewhere": ["m hour=7i"], DB: ["now a=\"b\""] });
     assert_eq!(answer["database_writes"], expected);
     assert_eq!(
-        super::stage::rows(&stage.server, "elsewhere", "SELECT 1"),
+        super::fixture::rows(&stage.server, "elsewhere", "SELECT 1"),
         None
     );
     assert_eq!(stage.rows("SELECT * FROM now"), None);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
 use crate::harness::pause;
 
 /// A time within which an unwanted run would have started.

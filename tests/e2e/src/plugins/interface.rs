@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
 use crate::harness::{NeapProcess, StoreFixture, repository};
 
 /// Starts a server with rows of all types, and a trigger for the cases.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
 
 /// Maximum length of a chain of plugin runs that one client write causes.
 const DEPTH: usize = 8;

@@ -12,8 +12,8 @@ use std::{
 use serde_json::json;
 
 use super::{
+    fixture::{DB, PluginServerFixture, TriggerDefinition, eventually},
     processes,
-    stage::{DB, PluginServerFixture, TriggerDefinition, eventually},
 };
 use crate::harness::StoreFixture;
 

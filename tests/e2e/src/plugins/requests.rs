@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{PluginServerFixture, TriggerDefinition};
+use super::fixture::{PluginServerFixture, TriggerDefinition};
 use crate::harness::Reply;
 
 #[test]
@@ -114,5 +114,5 @@ fn the_last_trigger_of_a_path_answers() {
     TriggerDefinition::new("two", "two.py", "request:path")
         .of("other")
         .create(&stage);
-    super::stage::eventually("answer", "two".to_owned(), || stage.ask("path").text());
+    super::fixture::eventually("answer", "two".to_owned(), || stage.ask("path").text());
 }

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually, rows};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually, rows};
 use crate::harness::{StoreFixture, pause};
 
 /// A time within which an unwanted effect would have occurred.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{DB, PluginServerFixture, TriggerDefinition};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition};
 use crate::harness::{Reply, StoreFixture};
 
 #[test]

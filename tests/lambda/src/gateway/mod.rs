@@ -2,9 +2,9 @@
 //!
 //! [`GatewayRoutes`] selects the function for a request. [`GatewayKind`] selects the emulated AWS gateway.
 
-mod answer;
 mod event;
 mod kind;
+mod response;
 mod routes;
 mod server;
 

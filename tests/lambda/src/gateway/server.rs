@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::{GatewayKind, GatewayRoutes, answer, event::event};
+use super::{GatewayKind, GatewayRoutes, event::event, response};
 use crate::{
     runtime::{FunctionReply, InvocationFailure, InvocationFailureKind, LocalFunction},
     world,
@@ -64,10 +64,10 @@ impl Gateway {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
                 let (status, message) = (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
-                return answer::gateway_response(status, message, "Gateway.RequestTooLarge");
+                return response::gateway_response(status, message, "Gateway.RequestTooLarge");
             }
             Err(_) => {
-                return answer::gateway_response(
+                return response::gateway_response(
                     StatusCode::BAD_REQUEST,
                     "Bad Request",
                     "Gateway.BrokenBody",
@@ -75,7 +75,7 @@ impl Gateway {
             }
         };
         let Ok(event) = event(kind, &parts, &body) else {
-            return answer::gateway_response(
+            return response::gateway_response(
                 StatusCode::BAD_REQUEST,
                 "Bad Request",
                 "Gateway.RefusedPath",
@@ -83,7 +83,7 @@ impl Gateway {
         };
         let event = event.to_string();
         let outcome = self.invoke(kind, &parts, event.into(), instance).await;
-        answer::response(kind, outcome).await
+        response::response(kind, outcome).await
     }
 
     async fn invoke(

@@ -17,7 +17,7 @@ mod extension;
 mod function;
 mod invocation;
 mod launch;
-mod placing;
+mod placement;
 mod process;
 mod state;
 

@@ -12,8 +12,8 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 
 use super::{
-    stage::{MergeTestBed, limits},
     stream::{TestPoint, batch, text},
+    test_bed::{MergeTestBed, limits},
 };
 use crate::{JobLimits, MergeOutcome, MergeReason, MergeSkipped};
 

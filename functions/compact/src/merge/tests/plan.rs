@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use crate::merge::{
     MergeJob, MergeJobRef, MergePolicy, MergeReason, SectionBounds, SectionRef, TablePlan,
-    TablePlanInput, component::components, plan_table,
+    TablePlanInput, overlap_group::components, plan_table,
 };
 
 const TABLE: TableId = TableId::new(7);

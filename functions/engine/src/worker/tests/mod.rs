@@ -4,7 +4,7 @@ mod api;
 mod cache;
 mod code;
 mod limits;
-mod places;
+mod permits;
 mod pool;
 mod response;
 mod rows;

@@ -16,9 +16,9 @@ use neap_http::{ApiError, Caller, ErrorBody, Kind, STAMP_HEADER};
 use neap_series::AnswerInterface;
 
 use super::{
+    answer_stream::{AnswerStream, StatementResult},
     body,
     params::{V1QueryParams, pairs},
-    stream::{AnswerStream, StatementResult},
 };
 use crate::{
     QueryEngine, QueryRequest,
@@ -27,7 +27,7 @@ use crate::{
     influxql::{
         error::InfluxqlError,
         http::body_of,
-        prepared::{PreparedStatement, RequestedDatabase, prepare_statements},
+        prepared_statement::{PreparedStatement, RequestedDatabase, prepare_statements},
         session::InfluxqlSession,
     },
 };

@@ -7,9 +7,9 @@
 //! Statements are executed in order. An error of a statement appears in its result; the status is 200. Rows are
 //! streamed. Only MessagePack is buffered in memory, because its lists begin with their lengths.
 
+mod answer_stream;
 mod body;
 mod handler;
 mod params;
-mod stream;
 
 pub(super) use handler::routes;

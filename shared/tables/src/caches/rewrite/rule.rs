@@ -12,7 +12,7 @@ use datafusion::{
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
 
-use super::{RequiredRows, need::table_of, table::RewrittenTable};
+use super::{RequiredRows, required_rows::table_of, table::RewrittenTable};
 use crate::caches::provider::CachedTable;
 
 /// Replaces the table of a scan by a [`RewrittenTable`], which may read only the required rows, from a cache.

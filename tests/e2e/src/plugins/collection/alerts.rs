@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::stage::{DB, PluginServerFixture, TriggerDefinition},
+    super::fixture::{DB, PluginServerFixture, TriggerDefinition},
     plugin, write_since,
 };
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually},
+    super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually},
     plugin, post, write_since,
 };
 use crate::harness::{NeapProcess, Reply, StoreFixture};

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::stage::{DB, PluginServerFixture, TriggerDefinition, eventually},
+    super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually},
     plugin, post,
 };
 
@@ -83,7 +83,7 @@ fn signal_generator_writes_points_without_gaps() {
     stage.shows_in("signals", span, json!([{ "missing": 0 }]));
     let values = "SELECT count(DISTINCT value) AS n FROM wave WHERE value IN (8.0, 12.0)";
     eventually("values", true, || {
-        let rows = super::super::stage::rows(&stage.server, "signals", values).unwrap();
+        let rows = super::super::fixture::rows(&stage.server, "signals", values).unwrap();
         rows[0]["n"].as_u64() > Some(0)
     });
 }

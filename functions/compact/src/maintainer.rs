@@ -1,0 +1,487 @@
+//! Maintenance of a database: removes expired and dropped sections; plans, claims and runs merges.
+//!
+//! ```text
+//!   planner                                   store
+//!     |-- GET manifest, catalog, pages ------>  |
+//!     |-- commit: remove expired sections --->  |
+//!     |-- commit: claims of all merges ------>  |   crash after: the claims expire
+//!     |   dispatches the orders, or runs them   |
+//!   worker, any number of them                |
+//!     |-- GET manifest: inputs still there? ->  |   no: another worker was faster, give up
+//!     |-- GET inputs, PUT bundle ------------>  |   crash after: an orphan, and the claims expire
+//!     |-- commit: outputs in, claims done --->  |
+//! ```
+//!
+//! A worker with several orders runs small merges together: one bundle and one commit for all of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use neap_bucket::{Bucket, StoreTime, VersionedValue};
+use neap_catalog::{Catalog, DatabaseCatalog};
+use neap_manifest::{Claim, Manifest, ManifestStore, RecordedDelete, Section, TableSweep};
+use neap_schema::{DatabaseId, TableId};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::{
+    CompactError, CompactionDebt, DamagedObjects,
+    compaction_debt::DatabaseDebts,
+    merge::{
+        JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger, SectionBounds,
+        SectionRef, TablePlan, TablePlanInput, plan_table,
+    },
+    removal::SectionRemover,
+};
+
+/// Maximum number of merges in one commit.
+const BATCH_MERGES: usize = 256;
+
+/// Maximum bytes of the inputs of merges in one commit, because their outputs are in memory at the same time. A single
+/// merge may exceed it.
+const BATCH_BYTES: u64 = 16 << 20;
+
+/// Number of expired sections at which a plan removes them, before its end.
+const EXPIRED_SECTIONS: usize = 4_096;
+
+/// Lifetime of a claim: longer than a job may run on any platform.
+const CLAIM_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// A claimed merge, as dispatched to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedMerge {
+    /// The database.
+    pub database: DatabaseId,
+    /// The claim.
+    pub job: Ulid,
+    /// The merge.
+    pub merge: MergeJobRef,
+}
+
+/// Days that a plan covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanScope {
+    /// Days with sections that are not in pages yet: the days of recent flushes.
+    Recent,
+    /// All days.
+    All,
+}
+
+/// Limits of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanLimits {
+    /// Maximum number of merges.
+    pub jobs: usize,
+    /// Maximum bytes of the inputs of one merge, if that is less than the policy allows: an amount that is certain to
+    /// be merged in the available time.
+    pub job_bytes: u64,
+}
+
+impl PlanLimits {
+    /// Allows `jobs` merges, of any size that the policy allows.
+    pub const fn with_max_jobs(jobs: usize) -> Self {
+        Self {
+            jobs,
+            job_bytes: u64::MAX,
+        }
+    }
+}
+
+/// Merges to run, and sections that were removed during planning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaintenancePlan {
+    /// Merges that are claimed for the caller, who should run all of them.
+    pub orders: Vec<ClaimedMerge>,
+    /// Number of sections that were removed without being read.
+    pub removed: usize,
+    /// Tables that were skipped because of damaged pages, with these pages.
+    pub failures: Vec<String>,
+}
+
+/// Maximum number of merges that do not share an object.
+const FEW_MERGES: usize = 64;
+
+impl MaintenancePlan {
+    /// Divides the orders into batches that are run together: small merges of neighbouring tables, which share pages.
+    /// The inputs of a batch have at most `bytes` bytes, unless it has one order. Up to 64 orders are batches of one,
+    /// so that other tools can read their outputs as Parquet files.
+    pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<ClaimedMerge>> {
+        let mut orders = std::mem::take(&mut self.orders);
+        if orders.len() <= FEW_MERGES {
+            return orders.into_iter().map(|order| vec![order]).collect();
+        }
+        orders.sort_by_key(|order| (order.merge.table, order.merge.first_day));
+        let limit = BATCH_BYTES.min(bytes);
+        let mut batches: Vec<Vec<ClaimedMerge>> = Vec::new();
+        let mut filled = 0u64;
+        for order in orders {
+            filled = filled.saturating_add(order.merge.bytes);
+            match batches.last_mut() {
+                Some(batch) if batch.len() < BATCH_MERGES && filled <= limit => batch.push(order),
+                _ => {
+                    filled = order.merge.bytes;
+                    batches.push(vec![order]);
+                }
+            }
+        }
+        batches
+    }
+}
+
+/// Plans and runs the maintenance of databases.
+#[derive(Clone, Debug)]
+pub struct Maintainer {
+    bucket: Bucket,
+    catalog: Arc<Catalog>,
+    manifests: ManifestStore,
+    removal: SectionRemover,
+    merger: Merger,
+    policy: MergePolicy,
+    debts: Arc<DatabaseDebts>,
+    damaged: Arc<DamagedObjects>,
+}
+
+/// Inputs of the plan of a database.
+struct PlanContext {
+    catalog: Arc<DatabaseCatalog>,
+    now: StoreTime,
+    scope: PlanScope,
+    policy: MergePolicy,
+    /// Row deletes that are old enough for a merge to apply them.
+    deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
+    /// Bounds of merges that other workers have claimed.
+    claimed: BTreeMap<TableId, Vec<SectionBounds>>,
+}
+
+impl PlanContext {
+    fn of(
+        manifest: &Manifest,
+        catalog: Arc<DatabaseCatalog>,
+        now: StoreTime,
+        scope: PlanScope,
+        policy: MergePolicy,
+    ) -> Self {
+        let is_old = |recorded: &&RecordedDelete| {
+            // Expired rows leave with their section.
+            !recorded.expiry && now.since(recorded.stamp.time()) >= policy.delete_after
+        };
+        let mut deletes: BTreeMap<TableId, Vec<RecordedDelete>> = BTreeMap::new();
+        for recorded in manifest.pending_deletes().filter(is_old) {
+            let of_table = deletes.entry(recorded.delete.table).or_default();
+            of_table.push(recorded.clone());
+        }
+        let mut claimed: BTreeMap<TableId, Vec<SectionBounds>> = BTreeMap::new();
+        for claim in manifest.live_claims(now) {
+            claimed.entry(claim.table).or_default().push(SectionBounds {
+                first_day: claim.first_day,
+                last_day: claim.last_day,
+                above: claim.above,
+                upto: claim.upto,
+            });
+        }
+        Self {
+            catalog,
+            now,
+            scope,
+            policy,
+            deletes,
+            claimed,
+        }
+    }
+
+    fn plan_table(&self, table: TableId, sections: &[Arc<Section>]) -> TablePlan {
+        let policy = &self.policy;
+        let deletes = self.deletes.get(&table).map_or(&[][..], Vec::as_slice);
+        let is_rewritten = |section: &&Arc<Section>| {
+            section.length <= policy.max_output_bytes
+                && deletes.iter().any(|recorded| recorded.applies_to(section))
+        };
+        let rewrites: BTreeSet<SectionRef> = sections
+            .iter()
+            .filter(is_rewritten)
+            .map(|section| SectionRef::of(section))
+            .collect();
+        let table_state = TablePlanInput {
+            table,
+            sections,
+            rewrites: &rewrites,
+            claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
+            cutoff: self.catalog.cutoff_of(table, self.now),
+            retention: self.catalog.retention_of(table),
+            now: self.now,
+        };
+        plan_table(&table_state, policy)
+    }
+}
+
+impl Maintainer {
+    /// Creates a maintainer for the databases of a bucket.
+    pub fn new(
+        bucket: Bucket,
+        catalog: Arc<Catalog>,
+        manifests: ManifestStore,
+        merger: Merger,
+        policy: MergePolicy,
+    ) -> Self {
+        let removal = SectionRemover {
+            bucket: bucket.clone(),
+            catalog: Arc::clone(&catalog),
+            manifests: manifests.clone(),
+        };
+        Self {
+            bucket,
+            catalog,
+            manifests,
+            removal,
+            merger,
+            policy,
+            debts: Arc::default(),
+            damaged: Arc::default(),
+        }
+    }
+
+    /// Records damaged objects in `damaged`.
+    #[must_use]
+    pub fn with_damaged_objects(self, damaged: Arc<DamagedObjects>) -> Self {
+        Self { damaged, ..self }
+    }
+
+    /// Returns the merges that the latest plans found due and that are not done.
+    pub fn debt(&self) -> CompactionDebt {
+        self.debts.total()
+    }
+
+    pub(crate) async fn read(
+        &self,
+        database: DatabaseId,
+    ) -> Result<VersionedValue<Manifest>, CompactError> {
+        Ok(self.manifests.read(database, None).await?)
+    }
+
+    pub(crate) fn removal(&self) -> &SectionRemover {
+        &self.removal
+    }
+
+    /// Removes expired and dropped sections, then plans merges and claims as many as the limits allow, in order of
+    /// benefit for queries.
+    pub async fn plan(
+        &self,
+        database: DatabaseId,
+        scope: PlanScope,
+        limits: PlanLimits,
+    ) -> Result<MaintenancePlan, CompactError> {
+        self.plan_from(database, scope, limits, &mut None).await
+    }
+
+    /// Like [`plan`](Self::plan), but starts from a manifest that was read before and reads it again only if it has
+    /// changed. `known` becomes the newest manifest known.
+    pub(crate) async fn plan_from(
+        &self,
+        database: DatabaseId,
+        scope: PlanScope,
+        limits: PlanLimits,
+        known: &mut Option<VersionedValue<Manifest>>,
+    ) -> Result<MaintenancePlan, CompactError> {
+        let mut manifest = self.manifests.read(database, known.as_ref()).await?;
+        *known = None;
+        let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
+        let Some(now) = self.bucket.clock().now().filter(|_| manifest.version > 0) else {
+            return Ok(MaintenancePlan::default());
+        };
+        self.damaged.record_manifest(database, &manifest.value);
+        let mut failures = Vec::new();
+        let dropped =
+            self.removal
+                .drop_tables(database, &mut manifest, &catalog, now, &mut failures);
+        let mut removed = dropped.await?;
+        let obsolete =
+            self.removal
+                .remove_obsolete_tables(database, &manifest.value, &catalog, now);
+        obsolete.await?;
+        let policy = self.policy_of(scope, limits);
+        let state = PlanContext::of(&manifest.value, catalog, now, scope, policy);
+        let mut queue = MergeQueue::of(limits.jobs);
+        let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
+        removed += planned.await?;
+        self.debts.note(database, scope, queue.debt());
+        let jobs = queue.most_urgent();
+        let orders = self.claim(database, now, &mut manifest, &jobs).await?;
+        for error in &failures {
+            tracing::error!(%database, %error, "a table is not maintained");
+            self.record_damage(database, error);
+        }
+        *known = Some(manifest);
+        let mut failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        // Tables that share a damaged page fail with the same message.
+        failures.dedup();
+        Ok(MaintenancePlan {
+            orders,
+            removed,
+            failures,
+        })
+    }
+
+    fn policy_of(&self, scope: PlanScope, limits: PlanLimits) -> MergePolicy {
+        MergePolicy {
+            // Neighbouring sections may be in pages that were not read.
+            range_target: match scope {
+                PlanScope::Recent => 0,
+                PlanScope::All => self.policy.range_target,
+            },
+            max_output_bytes: self.policy.max_output_bytes.min(limits.job_bytes),
+            ..self.policy
+        }
+    }
+
+    fn record_damage(&self, database: DatabaseId, error: &CompactError) {
+        if let Some(key) = error.damaged_object() {
+            self.damaged.record_data(database, key.to_owned());
+        }
+    }
+
+    /// Plans all tables that are not dropped, reading each page once, and removes expired sections. Returns the number
+    /// of removed sections.
+    async fn plan_tables(
+        &self,
+        database: DatabaseId,
+        state: &PlanContext,
+        manifest: &mut VersionedValue<Manifest>,
+        queue: &mut MergeQueue,
+        failures: &mut Vec<CompactError>,
+    ) -> Result<usize, CompactError> {
+        let mut sweep = TableSweep::new(&self.manifests, database, &manifest.value);
+        let tables: Vec<TableId> = state.catalog.tables().map(|table| table.id()).collect();
+        let (mut removed, mut count) = (0, 0);
+        let mut expired: Vec<Vec<Arc<Section>>> = Vec::new();
+        for table in tables {
+            let sections = match state.scope {
+                PlanScope::Recent => sweep.recent_of(table).await,
+                PlanScope::All => sweep.all_of(table).await,
+            };
+            let sections = match sections.map_err(CompactError::from) {
+                Err(error) if error.damaged_object().is_some() => {
+                    failures.push(error);
+                    continue;
+                }
+                sections => sections?,
+            };
+            if sections.is_empty() {
+                continue;
+            }
+            let plan = state.plan_table(table, &sections);
+            queue.add(&plan.jobs);
+            if !plan.expired.is_empty() {
+                count += plan.expired.len();
+                expired.push(plan.expired);
+            }
+            if count >= EXPIRED_SECTIONS {
+                count = 0;
+                let leaving = std::mem::take(&mut expired);
+                removed += self.removal.expire(database, manifest, leaving).await?;
+            }
+        }
+        Ok(removed + self.removal.expire(database, manifest, expired).await?)
+    }
+
+    async fn claim(
+        &self,
+        database: DatabaseId,
+        now: StoreTime,
+        manifest: &mut VersionedValue<Manifest>,
+        jobs: &[MergeJobRef],
+    ) -> Result<Vec<ClaimedMerge>, CompactError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let expires = now.plus(CLAIM_LIFETIME);
+        let orders: Vec<ClaimedMerge> = jobs
+            .iter()
+            .map(|job| ClaimedMerge {
+                database,
+                job: self.bucket.draw_ulid(),
+                merge: job.clone(),
+            })
+            .collect();
+        let claims: Vec<Claim> = orders
+            .iter()
+            .map(|order| Claim {
+                job: order.job,
+                table: order.merge.table,
+                first_day: order.merge.first_day,
+                last_day: order.merge.last_day,
+                above: order.merge.above,
+                upto: order.merge.upto,
+                expires,
+            })
+            .collect();
+        let claimed = self
+            .manifests
+            .claim(database, manifest.clone(), &claims, now)
+            .await?;
+        *manifest = claimed.current;
+        let ours: BTreeSet<Ulid> = claimed.jobs.into_iter().collect();
+        let is_ours = |order: &ClaimedMerge| ours.contains(&order.job);
+        Ok(orders.into_iter().filter(is_ours).collect())
+    }
+
+    /// Runs a dispatched merge. Releases its claim if another worker has made the merge superfluous or the commit lost
+    /// its races. Keeps the claim of a failed merge until it expires, so that the merge is not planned again
+    /// immediately.
+    ///
+    /// # Errors
+    /// Errors of the store; damaged or missing sections, by name.
+    pub async fn run(
+        &self,
+        order: &ClaimedMerge,
+        limits: &JobLimits,
+    ) -> Result<MergeOutcome, CompactError> {
+        let merge = self
+            .merger
+            .run(order.database, &order.merge, Some(order.job), limits);
+        let outcome = merge.await.map_err(CompactError::from);
+        if let Err(error) = &outcome {
+            self.record_damage(order.database, error);
+        }
+        outcome
+    }
+
+    /// Runs several merges of one database with one commit. `known` is a manifest that was read before; it becomes the
+    /// newest manifest known.
+    ///
+    /// # Errors
+    /// The manifest or the catalog cannot be read, or the manifest cannot be changed.
+    pub async fn run_all(
+        &self,
+        database: DatabaseId,
+        orders: &[ClaimedMerge],
+        limits: &JobLimits,
+        known: &mut Option<VersionedValue<Manifest>>,
+    ) -> Result<Vec<Result<MergeOutcome, CompactError>>, CompactError> {
+        let requests = orders.iter().map(|order| (&order.merge, Some(order.job)));
+        let requests: Vec<_> = requests.collect();
+        let results = self.merger.run_all(database, &requests, limits, known);
+        let results = results.await?.into_iter().map(|result| {
+            let outcome = result.map_err(CompactError::from);
+            if let Err(error) = &outcome {
+                self.record_damage(database, error);
+            }
+            outcome
+        });
+        Ok(results.collect())
+    }
+
+    /// Releases claims of merges that will not be run.
+    ///
+    /// # Errors
+    /// Errors of the store; the claims then expire.
+    pub async fn release(&self, database: DatabaseId, jobs: &[Ulid]) -> Result<(), CompactError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let manifest = self.manifests.read(database, None).await?;
+        Ok(self.manifests.release(database, manifest, jobs).await?)
+    }
+}

@@ -1,0 +1,292 @@
+//! The task of a query on the query threads: plans, executes and sends rows.
+//!
+//! ```text
+//!   QueryTask --oneshot--> StartedQuery: the columns, or the requested delete
+//!      \---channel--> batch, batch, ..., None
+//! ```
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    error::DataFusionError,
+    execution::{
+        SessionState, TaskContext, memory_pool::PeakRecordingPool, runtime_env::RuntimeEnv,
+    },
+    logical_expr::LogicalPlan,
+    physical_plan::execute_stream,
+};
+use futures::{Stream, StreamExt, stream};
+use neap_bucket::{ClockReading, World};
+use neap_row_delete::RowDelete;
+use neap_schema::DatabaseId;
+use neap_tables::{QueryContext, with_cancellation};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    BatchStream, QueryError, QueryRequest, delete,
+    executor::{Executor, QueryPermit, QueryTaskHandle},
+    query_log::QueryTracker,
+    request::Planner,
+    statement::PlannedStatement,
+};
+
+/// A request while it is answered.
+#[derive(Debug)]
+pub(crate) struct PendingQuery {
+    pub(crate) database: DatabaseId,
+    pub(crate) request: QueryRequest,
+    pub(crate) planner: Arc<dyn Planner>,
+    pub(crate) begun: ClockReading,
+    /// The maximum duration, from its start to the end of its answer.
+    pub(crate) timeout: Duration,
+    /// The maximum number of rows in the answer.
+    pub(crate) max_rows: Option<u64>,
+}
+
+/// The outcome of planning a query.
+#[derive(Debug)]
+pub(crate) enum StartedQuery {
+    /// Rows with these columns follow.
+    Rows(SchemaRef),
+    /// The statement deletes rows. The caller executes the delete, because it waits for the commit order of writes, as
+    /// writes do.
+    Delete(RowDelete),
+}
+
+/// A message of the row channel; `None` ends the rows.
+pub(crate) type RowMessage = Option<Result<RecordBatch, QueryError>>;
+
+/// A query over a snapshot.
+#[derive(Debug)]
+pub(crate) struct QueryTask {
+    pub(crate) context: QueryContext,
+    pub(crate) pending: Arc<PendingQuery>,
+    pub(crate) tracker: Arc<QueryTracker>,
+    pub(crate) permit: Arc<QueryPermit>,
+}
+
+impl QueryTask {
+    /// Spawns the task. The first receiver yields the outcome of planning, the second one the rows.
+    pub(crate) fn spawn(
+        self,
+        executor: &Executor,
+        world: World,
+    ) -> (
+        QueryTaskHandle,
+        oneshot::Receiver<Result<StartedQuery, QueryError>>,
+        mpsc::Receiver<RowMessage>,
+    ) {
+        let (begun, beginning) = oneshot::channel();
+        let (sender, receiver) = mpsc::channel(1);
+        let permit = Arc::clone(&self.permit);
+        let work = async move {
+            let rows = match self.begin(JoinAlgorithm::Hash).await {
+                Ok(QueryExecution::Rows(schema, rows)) => {
+                    self.tracker.record_first_rows();
+                    begun.send(Ok(StartedQuery::Rows(schema))).ok();
+                    rows
+                }
+                Ok(QueryExecution::Delete(delete)) => {
+                    begun.send(Ok(StartedQuery::Delete(delete))).ok();
+                    return;
+                }
+                Err(error) => {
+                    begun.send(Err(error)).ok();
+                    return;
+                }
+            };
+            let last = self.give(rows, &sender, &world).await;
+            // Releases the permit, even if the last message is never received.
+            drop(self);
+            if let Some(last) = last {
+                // An error means that the receiver is gone, which needs no action.
+                sender.send(last).await.ok();
+            }
+        };
+        (executor.spawn(&permit, work), beginning, receiver)
+    }
+
+    async fn begin(&self, joins: JoinAlgorithm) -> Result<QueryExecution, QueryError> {
+        let (context, request) = (&self.context, &self.pending.request);
+        let planned = self.pending.planner.plan(context, request).await;
+        self.tracker.record_planned();
+        match planned.map_err(QueryError::Planning)? {
+            PlannedStatement::Query(mut state, plan) => {
+                if joins == JoinAlgorithm::SortMerge {
+                    let options = state.config_mut().options_mut();
+                    options.optimizer.prefer_hash_join = false;
+                }
+                self.execute(&state, &plan).await
+            }
+            PlannedStatement::Rows(rows) => {
+                let schema = rows.schema();
+                Ok(QueryExecution::Rows(
+                    schema,
+                    Box::pin(stream::iter([Ok(rows)])),
+                ))
+            }
+            PlannedStatement::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
+            PlannedStatement::Delete(..) if request.as_of.is_some() => Err(QueryError::DeleteAsOf),
+            PlannedStatement::Delete(state, statement) => {
+                let delete = delete::row_delete(&state, &context.snapshot, &statement);
+                Ok(QueryExecution::Delete(
+                    delete.map_err(QueryError::Planning)?,
+                ))
+            }
+        }
+    }
+
+    async fn execute(
+        &self,
+        state: &SessionState,
+        plan: &LogicalPlan,
+    ) -> Result<QueryExecution, QueryError> {
+        let plan = state.create_physical_plan(plan).await;
+        let plan = plan.map_err(QueryError::Planning)?;
+        let plan = with_cancellation(plan, &self.context.cancellation)?;
+        let runtime = state.runtime_env();
+        let pool = Arc::clone(&runtime.memory_pool);
+        let memory = Arc::new(PeakRecordingPool::new(pool));
+        let runtime = RuntimeEnv {
+            memory_pool: Arc::clone(&memory) as _,
+            ..RuntimeEnv::clone(runtime)
+        };
+        let config = state.config().clone().with_extension(self.permit.guard());
+        let context = TaskContext::from(state)
+            .with_session_config(config)
+            .with_runtime(Arc::new(runtime));
+        self.tracker.record_execution(Arc::clone(&plan), memory);
+        let batches = execute_stream(plan, Arc::new(context))?;
+        let schema = batches.schema();
+        let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
+        Ok(QueryExecution::Rows(schema, Box::pin(batches)))
+    }
+
+    /// Sends rows until the timeout. Returns the final message, or `None` if there is none.
+    async fn give(
+        &self,
+        rows: BatchStream,
+        sender: &mpsc::Sender<RowMessage>,
+        world: &World,
+    ) -> Option<RowMessage> {
+        let pending = &self.pending;
+        let left = pending
+            .timeout
+            .saturating_sub(world.elapsed(&pending.begun));
+        let given = world
+            .timeout(left, self.send_with_retry(rows, sender))
+            .await;
+        // Cancels remaining work of the query, because its rows are no longer needed.
+        self.permit.cancel();
+        // Updates the tracker before the final message, so that its receiver sees a finished query.
+        match given {
+            Some(SendOutcome::Complete) => {
+                self.tracker.record_success();
+                Some(None)
+            }
+            Some(SendOutcome::ReceiverDropped) => None,
+            Some(SendOutcome::Failed { error, .. }) => {
+                self.tracker.record_failure();
+                Some(Some(Err(error)))
+            }
+            // A channel that closes without a final message signals a timeout.
+            None => {
+                self.tracker.record_failure();
+                None
+            }
+        }
+    }
+}
+
+impl QueryTask {
+    /// Sends rows. If a join runs out of memory before any row was sent, plans the query once more with sort-merge
+    /// joins.
+    async fn send_with_retry(
+        &self,
+        rows: BatchStream,
+        sender: &mpsc::Sender<RowMessage>,
+    ) -> SendOutcome {
+        let most = self.pending.max_rows;
+        match give(rows, most, sender, &self.tracker).await {
+            SendOutcome::Failed { error, rows: 0 } if is_out_of_memory(&error) => {
+                match self.begin(JoinAlgorithm::SortMerge).await {
+                    Ok(QueryExecution::Rows(_, rows)) => {
+                        give(rows, most, sender, &self.tracker).await
+                    }
+                    Ok(QueryExecution::Delete(_)) | Err(_) => {
+                        SendOutcome::Failed { error, rows: 0 }
+                    }
+                }
+            }
+            given => given,
+        }
+    }
+}
+
+/// The algorithm of equi-joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JoinAlgorithm {
+    /// DataFusion's preference: a hash join, which needs one side in memory.
+    Hash,
+    /// A sort-merge join, which can spill.
+    SortMerge,
+}
+
+/// Whether a query ran out of memory.
+fn is_out_of_memory(error: &QueryError) -> bool {
+    match error {
+        QueryError::Execution(error) => {
+            matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+        }
+        _ => false,
+    }
+}
+
+/// A query that was planned and has started to execute.
+enum QueryExecution {
+    Rows(SchemaRef, BatchStream),
+    Delete(RowDelete),
+}
+
+/// The outcome of sending rows.
+enum SendOutcome {
+    Complete,
+    /// The receiver is gone.
+    ReceiverDropped,
+    /// The query failed after this number of rows.
+    Failed {
+        error: QueryError,
+        rows: usize,
+    },
+}
+
+async fn give(
+    mut batches: impl Stream<Item = Result<RecordBatch, QueryError>> + Unpin,
+    max_rows: Option<u64>,
+    sender: &mpsc::Sender<RowMessage>,
+    tracker: &QueryTracker,
+) -> SendOutcome {
+    let mut rows: usize = 0;
+    loop {
+        let next = tokio::select! {
+            next = batches.next() => next,
+            () = sender.closed() => return SendOutcome::ReceiverDropped,
+        };
+        let batch = match next {
+            Some(Ok(batch)) => batch,
+            Some(Err(error)) => return SendOutcome::Failed { error, rows },
+            None => return SendOutcome::Complete,
+        };
+        rows += batch.num_rows();
+        if let Some(limit) = max_rows.filter(|limit| rows as u64 > *limit) {
+            let error = QueryError::TooManyRows { limit };
+            return SendOutcome::Failed { error, rows };
+        }
+        let given = batch.num_rows();
+        if sender.send(Some(Ok(batch))).await.is_err() {
+            return SendOutcome::ReceiverDropped;
+        }
+        tracker.totals().count_rows(given);
+    }
+}

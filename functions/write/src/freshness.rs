@@ -1,0 +1,76 @@
+//! The catalogs and the manifest head that a write relies on when it takes its stamp, and their age.
+
+use std::time::Duration;
+
+use futures::TryFutureExt;
+use neap_bucket::{ClockReading, ProtocolRules, StoreTime, VersionedValue};
+use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, RootCatalog};
+use neap_manifest::ManifestHead;
+use neap_schema::DatabaseId;
+use neap_wal::FreshnessProof;
+
+use crate::low_water_marks::LowWaterMarks;
+
+/// Time reserved from the revalidation of the catalogs to the stamp of the write, because the write waits for the put
+/// in flight and for the flush interval. Cached copies are revalidated this long before they become too old.
+const REVALIDATION_MARGIN: Duration = Duration::from_millis(1_500);
+
+/// The root catalog, the database catalog and the manifest head, and the earliest time at which they were current.
+#[derive(Debug)]
+pub(crate) struct FreshCatalog {
+    pub(crate) root: VersionedValue<RootCatalog>,
+    pub(crate) catalog: VersionedValue<DatabaseCatalog>,
+    pub(crate) manifest: VersionedValue<ManifestHead>,
+    pub(crate) at: StoreTime,
+    /// When the earliest of the revalidation requests began.
+    pub(crate) asked: ClockReading,
+}
+
+impl FreshCatalog {
+    /// Returns the proof for a write of rows that match `catalog`: the revalidated catalog or a later version.
+    pub(crate) fn proof(&self, catalog: &VersionedValue<DatabaseCatalog>) -> FreshnessProof {
+        FreshnessProof {
+            catalog_version: catalog.version,
+            mark: self.manifest.value.low_water_mark,
+            proven: self.at,
+            tail: self.manifest.value.tail,
+            asked: self.asked,
+        }
+    }
+}
+
+/// Returns the maximum age of the catalogs that a write begins with.
+pub(crate) fn max_age(rules: &ProtocolRules) -> Duration {
+    let limit = rules.proof_age;
+    limit.saturating_sub(REVALIDATION_MARGIN).max(limit / 2)
+}
+
+/// Returns the catalogs and the manifest head, each revalidated at most `max_age` ago. Younger copies cost no
+/// request; the others are revalidated concurrently.
+pub(crate) async fn revalidate(
+    catalog: &Catalog,
+    marks: &LowWaterMarks,
+    database: DatabaseId,
+    max_age: Duration,
+) -> Result<FreshCatalog, CatalogError> {
+    let manifest = marks.head(database, max_age).map_err(CatalogError::from);
+    let world = catalog.bucket().world();
+    let (root, catalog, manifest) = futures::try_join!(
+        catalog.root(max_age),
+        catalog.database(database, max_age),
+        manifest
+    )?;
+    let times = [root.proven, catalog.proven, manifest.proven];
+    let earliest = times.into_iter().min().flatten();
+    let moments = [root.asked, catalog.asked, manifest.asked];
+    let oldest =
+        |moment: &Option<ClockReading>| moment.map_or(Duration::MAX, |it| world.elapsed(&it));
+    let asked = moments.into_iter().max_by_key(oldest).flatten();
+    Ok(FreshCatalog {
+        at: earliest.ok_or(CatalogError::NoStoreTime)?,
+        asked: asked.ok_or(CatalogError::NoStoreTime)?,
+        root,
+        catalog,
+        manifest,
+    })
+}

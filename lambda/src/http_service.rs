@@ -1,0 +1,88 @@
+//! Common parts of all functions that answer HTTP: their outer layers, their monitoring routes, and their start.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::{BoxError, Router};
+use neap_catalog::{Catalog, CatalogError};
+use neap_http::{
+    ApiError, ClusterId, Kind, ServerInfo, ServiceContext, finish, health_routes, metrics_routes,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    REVISION, VERSION,
+    http::HttpFunction,
+    interface::Route,
+    options::AccessOptions,
+    runtime::{EventFailure, EventReply, Function},
+    store::FunctionStore,
+};
+
+/// Monitoring routes, as [`monitoring_routes`] serves them.
+pub(crate) const MONITORING_ROUTES: [Route; 5] = [
+    Route::new("GET", "/health"),
+    Route::new("GET", "/api/v1/health"),
+    Route::new("GET", "/ping"),
+    Route::new("POST", "/ping"),
+    Route::new("GET", "/metrics"),
+];
+
+/// Returns the monitoring routes: health checks and metrics.
+pub(crate) fn monitoring_routes(opened: &FunctionStore) -> Router {
+    let server = ServerInfo::new(VERSION, REVISION, opened.bucket.world());
+    health_routes(server).merge(metrics_routes(opened.metrics.clone()))
+}
+
+/// Adds the monitoring routes and the layers that apply to every response.
+pub(crate) fn with_common_layers(
+    routes: Router,
+    opened: &FunctionStore,
+    catalog: &Arc<Catalog>,
+    access: &AccessOptions,
+) -> Router {
+    let metrics = opened.metrics.clone();
+    let access = access.access(catalog, &metrics);
+    let common = ServiceContext {
+        cluster: ClusterId::of(Arc::clone(catalog)),
+        world: opened.bucket.world().clone(),
+        metrics,
+        access,
+    };
+    finish(routes.merge(monitoring_routes(opened)), common)
+}
+
+/// Returns the response while the catalog can't be read.
+pub(crate) fn catalog_unavailable(error: CatalogError) -> ApiError {
+    tracing::warn!(%error, "the catalog can't be read");
+    ApiError::from(error)
+}
+
+/// Returns the error for a response body that broke off.
+pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
+    ApiError::text(Kind::Internal, error.to_string())
+}
+
+/// A function that only answers HTTP requests.
+pub(crate) struct HttpOnlyFunction(pub(crate) HttpFunction);
+
+#[async_trait]
+impl Function for HttpOnlyFunction {
+    async fn warm(&self) {
+        if let Err(error) = self.0.router().await {
+            tracing::warn!(%error, "the first event will ask again");
+        }
+    }
+
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
+        self.0.handle(event, left).await
+    }
+
+    fn streams(&self) -> bool {
+        self.0.streams()
+    }
+
+    fn begin_shutdown(&self) {
+        self.0.begin_shutdown();
+    }
+}

@@ -1,0 +1,400 @@
+//! Assembles the functions of one process.
+
+use std::{sync::Arc, thread};
+
+use axum::Router;
+use neap_assembly::{ProcessingEngine, ProcessingParts, plugin_files};
+use neap_bucket::{Bucket, ProtocolRules, World};
+use neap_catalog::{Catalog, HardDelete};
+use neap_compact::{
+    CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, GarbageCollectorSettings,
+    MergePolicy, ParallelFlusher,
+};
+use neap_http::{ClusterId, ServerInfo, ServiceContext, finish, health_routes, metrics_routes};
+use neap_query::{Executor, QueryEngine, QuerySettings};
+use neap_row_delete::RowDeleter;
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ServeError,
+    cache_refresh::CacheRefreshTask,
+    concurrency_limit::{self, RequestLimits},
+    damage::DamageMonitor,
+    flush_task::FlushTask,
+    maintenance::{FlushedDatabases, MaintenanceStats, MaintenanceTask},
+    memory::{MemoryPlan, MemoryWatcher},
+    metrics::{self, MemoryUsers, MetricSources, register_memory},
+    options::{ServeArgs, ServeMode},
+    plugins,
+    readiness::{self, Readiness},
+    recovery::AdminTokenRecovery,
+    server_context::ServerContext,
+};
+use crate::stores::Stores;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Source revision of the build, if set at build time.
+const REVISION: &str = match option_env!("NEAP_REVISION") {
+    Some(revision) => revision,
+    None => "0000000",
+};
+
+/// The assembled functions of this process.
+#[derive(Debug)]
+pub(super) struct ServerComponents {
+    /// All routes.
+    pub(super) router: Router,
+    /// The databases and tokens.
+    pub(super) catalog: Arc<Catalog>,
+    /// Admin token recovery, if this process accepts writes.
+    pub(super) recovery: Option<AdminTokenRecovery>,
+    /// Background flush, if this process does it.
+    pub(super) flushing: Option<FlushTask>,
+    /// Background cache refresh, if this process answers queries.
+    pub(super) feeding: Option<CacheRefreshTask>,
+    /// Background maintenance, if this process does it.
+    pub(super) maintenance: Option<MaintenanceTask>,
+    /// Processing engine, if this process runs plugins.
+    pub(super) processing: Option<ProcessingEngine>,
+    /// Memory watcher.
+    pub(super) watching: MemoryWatcher,
+}
+
+impl ServerComponents {
+    /// Assembles the functions. Creates the cluster in an unused store.
+    pub(super) async fn new(
+        args: &ServeArgs,
+        stores: &mut Stores,
+        world: &World,
+        stop: &CancellationToken,
+    ) -> Result<Self, ServeError> {
+        let maintained = match args.does(ServeMode::Compact) {
+            true => Some(stores.open_again(&args.store)?),
+            false => None,
+        };
+        let base = ServerContext::new(args, stores, world).await?;
+        metrics::register(
+            &base.metrics,
+            &MetricSources {
+                requests: stores.requests(),
+                backlog: Arc::clone(&base.backlog),
+                blocked: Arc::clone(&base.blocked),
+                snapshots: Arc::clone(&base.snapshots),
+                world: world.clone(),
+                build: [VERSION, REVISION],
+            },
+        );
+        let functions = RequestServices::new(args, &base)?;
+        let damage = Arc::new(DamageMonitor::new(Arc::clone(&base.snapshots)));
+        damage.register(&base.metrics);
+        let router = router(args, &base, functions.routes, stop, &damage);
+        let flushed = Arc::new(FlushedDatabases::default());
+        let maintain = |bucket| {
+            let stats = Arc::new(MaintenanceStats::default());
+            let compactor = compactor(args, stores, bucket, base.rules, &base.memory)?;
+            metrics::register_maintenance(&base.metrics, &stats, &compactor);
+            damage.add(compactor.damaged_objects());
+            Ok::<_, ServeError>(MaintenanceTask {
+                compactor,
+                flushed: Arc::clone(&flushed),
+                catalog: Arc::clone(&base.catalog),
+                stats,
+                interval: args.retention_check_interval,
+                world: world.clone(),
+            })
+        };
+        let maintenance = maintained.map(maintain).transpose()?;
+        let catalog = Arc::clone(&base.catalog);
+        let watching = MemoryWatcher {
+            monitor: Arc::clone(&base.monitor),
+            queries: functions.queries,
+            world: world.clone(),
+        };
+        let flushing = args
+            .does(ServeMode::Compact)
+            .then(|| flushing(args, base, flushed));
+        if let Some(flushing) = &flushing {
+            damage.add(flushing.flusher.damaged_objects());
+        }
+        Ok(Self {
+            router,
+            catalog,
+            recovery: functions.recovery,
+            feeding: functions.feeding,
+            maintenance,
+            processing: functions.processing,
+            flushing,
+            watching,
+        })
+    }
+}
+
+/// The functions that answer requests.
+struct RequestServices {
+    routes: Router,
+    recovery: Option<AdminTokenRecovery>,
+    feeding: Option<CacheRefreshTask>,
+    processing: Option<ProcessingEngine>,
+    queries: Option<Arc<QueryEngine>>,
+}
+
+impl RequestServices {
+    fn new(args: &ServeArgs, base: &ServerContext) -> Result<Self, ServeError> {
+        let mut routes = Router::new();
+        // Plugins query and write in process, even if the HTTP endpoints are disabled.
+        let has_plugins = plugins::are_on(args);
+        let writes =
+            (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
+        let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
+        if let Some(service) = ingest {
+            routes = routes.merge(neap_write::router(Arc::clone(service)));
+        }
+        let queries = match args.does(ServeMode::Query) || has_plugins {
+            true => Some(query_engine(args, base, ingest)?),
+            false => None,
+        };
+        if let Some(engine) = queries.as_ref().filter(|_| args.does(ServeMode::Query)) {
+            routes = routes.merge(neap_query::router(Arc::clone(engine)));
+        }
+        register_memory(
+            &base.metrics,
+            &MemoryUsers {
+                monitor: Arc::clone(&base.monitor),
+                queries: queries.clone(),
+                writes: writes.clone(),
+                writer: base.writer.clone(),
+                snapshots: Arc::clone(&base.snapshots),
+            },
+        );
+        let watched = queries.clone();
+        let recovery = ingest.map(|service| AdminTokenRecovery::new(Arc::clone(service)));
+        let feeding = queries.as_ref().map(|engine| CacheRefreshTask {
+            engine: Arc::clone(engine),
+            changed: Arc::clone(&base.changed),
+            world: base.world.clone(),
+        });
+        let processing = match (writes, queries) {
+            (Some(writes), Some(queries)) if has_plugins => {
+                Some(processing(args, base, writes, queries))
+            }
+            (_, Some(queries)) => {
+                let code = plugins::settings(args, base.is_sole_writer).code;
+                queries.set_plugin_files(plugin_files(Arc::clone(&base.catalog), code));
+                None
+            }
+            _ => None,
+        };
+        if let Some(processing) = &processing {
+            routes = routes.merge(processing.routes());
+        } else if args.does(ServeMode::Process) {
+            routes = routes.merge(plugins::refusals());
+        }
+        Ok(Self {
+            routes,
+            recovery,
+            feeding,
+            processing,
+            queries: watched,
+        })
+    }
+}
+
+fn write_service(args: &ServeArgs, base: &ServerContext) -> Arc<WriteService> {
+    let service = WriteService::new(WriteServiceParts {
+        catalog: Arc::clone(&base.catalog),
+        writer: base.writer.clone(),
+        rules: base.rules,
+        metrics: base.metrics.clone(),
+        settings: write_settings(args, &base.memory),
+    });
+    Arc::new(service.with_pressure(base.monitor.pressure()))
+}
+
+/// Creates the query engine, which deletes rows through `deleter`, if any.
+fn query_engine(
+    args: &ServeArgs,
+    base: &ServerContext,
+    deleter: Option<&Arc<WriteService>>,
+) -> Result<Arc<QueryEngine>, ServeError> {
+    let settings = query_settings(args, &base.memory);
+    let settings = QuerySettings {
+        pressure: base.monitor.pressure(),
+        executor: Executor::with_threads(settings.partitions)?,
+        ..settings
+    };
+    let engine = QueryEngine::new(
+        base.bucket.clone(),
+        Arc::clone(&base.catalog),
+        base.manifests.clone(),
+        Arc::clone(&base.snapshots),
+        settings,
+    )?;
+    let engine = Arc::new(match deleter {
+        Some(deleter) => engine.with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>),
+        None => engine,
+    });
+    metrics::register_queries(&base.metrics, &engine);
+    Ok(engine)
+}
+
+/// Creates the processing engine and subscribes it to segments.
+fn processing(
+    args: &ServeArgs,
+    base: &ServerContext,
+    writes: Arc<WriteService>,
+    queries: Arc<QueryEngine>,
+) -> ProcessingEngine {
+    let processing = ProcessingEngine::new(ProcessingParts {
+        catalog: Arc::clone(&base.catalog),
+        rules: base.rules,
+        tail: base.tail.clone(),
+        writes,
+        queries,
+        metrics: base.metrics.clone(),
+        settings: plugins::settings(args, base.is_sole_writer),
+    });
+    base.triggers.tell(processing.engine());
+    processing
+}
+
+/// Builds all routes with their middleware.
+fn router(
+    args: &ServeArgs,
+    base: &ServerContext,
+    routes: Router,
+    stop: &CancellationToken,
+    damage: &Arc<DamageMonitor>,
+) -> Router {
+    let (metrics, world) = (&base.metrics, &base.world);
+    let limits = RequestLimits {
+        requests: args.limits.max_concurrent_requests,
+        // The reservation of a write is several times the size of its body; half of the write memory is left for other
+        // requests.
+        stalled_bytes: write_settings(args, &base.memory).max_bytes_in_flight / 6,
+        body_bytes: args.limits.max_http_request_size,
+    };
+    // Health endpoints are outside the limit, so that they answer under load.
+    let routes = concurrency_limit::limit_concurrency(routes, limits, metrics, world)
+        .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
+        .merge(metrics_routes(metrics.clone()))
+        .merge(readiness::routes(Readiness {
+            catalog: Arc::clone(&base.catalog),
+            stop: stop.clone(),
+            world: world.clone(),
+            conditions: vec![Arc::clone(&base.blocked) as _, Arc::clone(damage) as _],
+        }));
+    let common = ServiceContext {
+        cluster: ClusterId::of(Arc::clone(&base.catalog)),
+        world: world.clone(),
+        metrics: metrics.clone(),
+        access: args.access.access(&base.catalog, metrics),
+    };
+    finish(routes, common)
+}
+
+/// Returns the resource limits of a flush.
+fn flush_limits(memory: &MemoryPlan) -> FlushLimits {
+    FlushLimits {
+        segment_bytes: (memory.flush as u64 / 8).clamp(1 << 20, 64 << 20),
+        // A flush holds the rows of a table, the deduplicated rows, and the encoded section.
+        table_bytes: memory.flush as u64 / 4,
+        cached_bytes: memory.cache_objects as u64,
+        ..FlushLimits::default()
+    }
+}
+
+/// Creates the background flush.
+fn flushing(args: &ServeArgs, base: ServerContext, flushed: Arc<FlushedDatabases>) -> FlushTask {
+    let limits = FlushLimits {
+        trust_store_clock: args.trust_store_clock,
+        ..flush_limits(&base.memory)
+    };
+    FlushTask {
+        flusher: ParallelFlusher::new(Flusher::new(
+            base.bucket,
+            Arc::clone(&base.catalog),
+            base.manifests,
+            base.tail,
+            base.rules,
+            limits,
+        )),
+        catalog: base.catalog,
+        backlog: base.backlog,
+        blocked: base.blocked,
+        flushed,
+        changed: base.changed,
+        snapshots: base.snapshots,
+        triggers: base.triggers,
+        writer: base.writer,
+        pressure: base.monitor.pressure(),
+        world: base.world,
+    }
+}
+
+/// Creates a compactor with its own bucket connections and caches.
+fn compactor(
+    args: &ServeArgs,
+    stores: &Stores,
+    bucket: Bucket,
+    rules: ProtocolRules,
+    memory: &MemoryPlan,
+) -> Result<Compactor, ServeError> {
+    let jobs = args.compaction_jobs.max(1);
+    let parts = CompactParts {
+        bucket,
+        margins: stores.margins,
+        rules,
+        flush: FlushLimits {
+            trust_store_clock: args.trust_store_clock,
+            ..flush_limits(memory)
+        },
+        merge: MergePolicy::default(),
+        collect: GarbageCollectorSettings::for_queries(
+            args.time_travel,
+            args.limits.query_timeout,
+        )?,
+        settings: CompactorSettings {
+            merge_memory_bytes: (memory.merges / jobs) as u64,
+            parallel_merges: jobs,
+            ..CompactorSettings::default()
+        },
+    };
+    Ok(parts.assemble(None))
+}
+
+fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
+    WriteSettings {
+        max_request_bytes: args.limits.max_http_request_size,
+        body_timeout: args.limits.http_timeout,
+        max_bytes_in_flight: memory.bodies,
+        hard_delete: HardDelete::After(args.hard_delete_default_duration),
+        default_database: args.default_database.clone(),
+        ..WriteSettings::default()
+    }
+}
+
+fn query_settings(args: &ServeArgs, memory: &MemoryPlan) -> QuerySettings {
+    let concurrent_queries = memory.queries_within(args.limits.max_concurrent_queries);
+    QuerySettings {
+        memory_pool_bytes: memory.queries,
+        spill_dir: args.spill_dir.clone(),
+        spill_bytes: args.max_spill_bytes as u64,
+        tail_bytes: memory.tails,
+        metadata_cache_bytes: memory.footers as u64,
+        chunk_cache_bytes: memory.chunks as u64,
+        cache_bytes: memory.caches as u64,
+        pretty_bytes: (memory.results / concurrent_queries).min(64 << 20),
+        use_caches: !args.disable_caches,
+        partitions: thread::available_parallelism().map_or(1, usize::from),
+        timeout: args.limits.query_timeout,
+        max_rows: args.limits.max_result_rows.map(|rows| rows as u64),
+        concurrent_queries,
+        max_staleness: args.max_staleness,
+        query_log_size: args.query_log_size,
+        hard_delete: HardDelete::After(args.hard_delete_default_duration),
+        with_authentication: !args.access.without_auth,
+        ..QuerySettings::default()
+    }
+}

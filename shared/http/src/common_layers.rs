@@ -1,0 +1,236 @@
+//! The layers around the routes of all functions: authentication, CORS, request ids, logs, metrics.
+//!
+//! [`common_layers`] wraps the merged routes of the functions of a process. A request passes these steps, in the order of
+//! InfluxDB 3:
+//!
+//! ```text
+//!   CORS preflight: answered ── tokens switched off: 405 ── authentication: 400, 401 ── no such route: 404
+//!     ── not for this token: 403 ── handler
+//! ```
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use http::{
+    HeaderName, HeaderValue, Method, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_MAX_AGE, ALLOW,
+    },
+};
+use neap_bucket::World;
+use neap_catalog::origin;
+use tracing::Instrument;
+
+use crate::{
+    AccessControl, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind,
+    LATENCY_BUCKETS, Metrics, RequestId,
+    auth::{AdmittedRequest, admit, check_route, is_about_tokens},
+    error::ServerFault,
+};
+
+const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+
+/// The parameters of [`common_layers`].
+#[derive(Clone, Debug)]
+pub struct ServiceContext {
+    /// The UUID for the header `cluster_id-uuid`.
+    pub cluster: ClusterId,
+    /// The clock, and the source of randomness for request ids.
+    pub world: World,
+    /// The registry of the request metrics.
+    pub metrics: Metrics,
+    /// Whether requests need a token.
+    pub access: AccessControl,
+}
+
+#[derive(Debug)]
+struct LayerState {
+    access: AccessControl,
+    cluster: ClusterId,
+    world: World,
+    requests: CounterFamily,
+    seconds: HistogramFamily,
+}
+
+/// Wraps the routes of all functions in the layers that every answer needs: `cluster_id-uuid`, the request id, CORS
+/// headers, 404 for unknown paths and methods, 500 for panics, and for each request a span, a log line and metrics.
+/// Must be the outermost layer.
+pub fn finish(routes: Router, common: ServiceContext) -> Router {
+    let requests = common.metrics.counter(
+        "http_requests_total",
+        "Requests by method, route and status.",
+        &["method", "path", "status"],
+    );
+    let seconds = common.metrics.histogram(
+        "http_request_duration_seconds",
+        "Time from the head of a request to the head of its answer.",
+        &["method", "path"],
+        LATENCY_BUCKETS,
+    );
+    let shared = Arc::new(LayerState {
+        access: common.access,
+        cluster: common.cluster,
+        world: common.world,
+        requests,
+        seconds,
+    });
+    let no_route = async || ApiError::no_route();
+    let routes = routes
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_route)
+        .layer(from_fn(record_route));
+    // The routes are a service of another router, because axum adds `Allow` outside of the layers.
+    Router::new()
+        .fallback_service(routes)
+        .layer(from_fn_with_state(shared, handle_request))
+}
+
+/// The route that a request matched. Stored in the extensions of its answer.
+#[derive(Clone, Debug)]
+struct MatchedRoute(MatchedPath);
+
+async fn record_route(request: Request, next: Next) -> Response {
+    let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
+        return next.run(request).await;
+    };
+    let mut response = match check_route(&request, route.as_str()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    response.extensions_mut().insert(MatchedRoute(route));
+    response
+}
+
+async fn handle_request(
+    State(shared): State<Arc<LayerState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = shared.world.clock.monotonic();
+    let id = RequestId::draw(&shared.world);
+    let method = request.method().clone();
+    // Web pages must not read answers of the token endpoints.
+    let is_for_pages = !is_about_tokens(request.uri().path());
+    let mut response = if method == Method::OPTIONS {
+        preflight()
+    } else {
+        let (head, body) = request.into_parts();
+        match admit(&shared.access, &head, id).await {
+            Ok(admitted) => {
+                let request = Request::from_parts(head, body);
+                answer(request, next, id, admitted).await
+            }
+            Err(error) => error.into_response(),
+        }
+    };
+    let status = response.status();
+    if let (StatusCode::FORBIDDEN, AccessControl::Tokens(authenticator)) = (status, &shared.access)
+    {
+        authenticator.count_forbidden();
+    }
+    let headers = response.headers_mut();
+    headers.remove(ALLOW);
+    headers.insert(RequestId::HEADER, id.header_value());
+    if status.is_success() && is_for_pages {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    }
+    if let Some(cluster) = shared.cluster.header_value(&shared.world).await {
+        response.headers_mut().insert(CLUSTER_HEADER, cluster);
+    }
+    let took = shared.world.clock.monotonic().saturating_sub(begun);
+    record_request(&shared, id, &method, &response, took);
+    response
+}
+
+/// Runs an admitted request in a span and with the origin of its changes.
+async fn answer(
+    mut request: Request,
+    next: Next,
+    id: RequestId,
+    AdmittedRequest { caller, origin }: AdmittedRequest,
+) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("request", %id, %method, path, token = caller.token_name());
+    let extensions = request.extensions_mut();
+    extensions.insert(id);
+    extensions.insert(caller.clone());
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answer = origin::scope(origin, answer.instrument(span)).await;
+    let mut answer = answer.unwrap_or_else(|panic| panicked(panic.as_ref()));
+    // Used for the log line.
+    answer.extensions_mut().insert(caller);
+    answer
+}
+
+fn preflight() -> Response {
+    let headers = [
+        (ACCESS_CONTROL_ALLOW_METHODS, ANY),
+        (ACCESS_CONTROL_ALLOW_HEADERS, ANY),
+        (ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(
+        panic = text.unwrap_or("of unknown cause"),
+        "a request panicked"
+    );
+    ApiError::json(Kind::Internal, "internal error").into_response()
+}
+
+fn record_request(
+    shared: &LayerState,
+    id: RequestId,
+    method: &Method,
+    response: &Response,
+    took: Duration,
+) {
+    let status = response.status().as_u16();
+    let extensions = response.extensions();
+    let route = extensions
+        .get::<MatchedRoute>()
+        .map(|MatchedRoute(path)| path.as_str());
+    let path = route.unwrap_or("unmatched");
+    let fault = extensions.get::<ServerFault>();
+    let token = extensions.get::<Caller>().and_then(Caller::token_name);
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    match fault {
+        Some(ServerFault(error)) => {
+            tracing::warn!(%id, %method, path, status, took_us, token, error, "request");
+        }
+        None => tracing::info!(%id, %method, path, status, took_us, token, "request"),
+    }
+    let method = known_method(method);
+    let status = response.status();
+    shared.requests.add(&[method, path, status.as_str()], 1);
+    shared.seconds.observe(&[method, path], took.as_secs_f64());
+}
+
+/// Returns the method as a label. Other methods are counted together, because clients may invent any number of them.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+#[path = "finish_tests.rs"]
+mod tests;

@@ -1,0 +1,286 @@
+//! A scalar function with a limit on the size of its result.
+
+use std::sync::Arc;
+
+use arrow::array::Array;
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, StructFieldMapping,
+};
+
+use super::CallLimits;
+use super::plan::limit_expr;
+use super::size_estimate::{CostEstimate, CostUnit, SizeEstimator};
+use super::sizes;
+
+/// The stage at which a function is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EvaluationStage {
+    /// While a plan is built, if all arguments are constants.
+    Planning,
+    /// While a plan runs.
+    Execution,
+}
+
+/// A scalar function with a size limit. It delegates everything else to the function that it wraps.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct SizeLimitedFunction {
+    inner: Arc<ScalarUDF>,
+    growth: SizeEstimator,
+    stage: EvaluationStage,
+    limits: CallLimits,
+}
+
+impl SizeLimitedFunction {
+    pub(super) fn new(
+        inner: Arc<ScalarUDF>,
+        growth: SizeEstimator,
+        stage: EvaluationStage,
+        limits: CallLimits,
+    ) -> Self {
+        Self {
+            inner,
+            growth,
+            stage,
+            limits,
+        }
+    }
+
+    /// Returns the same function for another stage.
+    pub(super) fn at(&self, stage: EvaluationStage) -> Self {
+        self.wrap(Arc::clone(&self.inner), stage)
+    }
+
+    pub(super) fn stage(&self) -> EvaluationStage {
+        self.stage
+    }
+
+    fn wrap(&self, inner: Arc<ScalarUDF>, stage: EvaluationStage) -> Self {
+        Self {
+            inner,
+            stage,
+            ..*self
+        }
+    }
+
+    /// Returns the limit for a call with these arguments, in bytes or comparisons.
+    fn limit(&self, args: &ScalarFunctionArgs, unit: CostUnit) -> u64 {
+        let constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
+        match (unit, self.stage) {
+            (CostUnit::Comparisons, _) => self.limits.comparisons,
+            (CostUnit::Bytes, EvaluationStage::Planning) if args.args.iter().all(constant) => {
+                self.limits.constant
+            }
+            (CostUnit::Bytes, EvaluationStage::Planning | EvaluationStage::Execution) => {
+                self.limits.batch
+            }
+        }
+    }
+
+    fn refuse<T>(&self, amount: CostEstimate, limit: u64) -> Result<T> {
+        exec_err!(
+            "{} would make {} {} in one batch; at most {} are possible",
+            self.name(),
+            grouped(amount.number),
+            amount.unit,
+            grouped(limit)
+        )
+    }
+
+    /// Splits the rows until the worst case of each part is within the limit, evaluates the parts, and checks the total
+    /// size of the results against the limit.
+    fn invoke_in_parts(
+        &self,
+        args: &ScalarFunctionArgs,
+        worst: CostEstimate,
+    ) -> Result<ColumnarValue> {
+        let limit = self.limit(args, worst.unit);
+        let mut made = 0_u64;
+        let mut results = Vec::new();
+        let mut parts = vec![(0, args.number_rows)];
+        while let Some((from, rows)) = parts.pop() {
+            let part = part(args, from, rows);
+            let amount = self.growth.amount(&part)?;
+            if amount.number > limit && rows > 1 {
+                let half = rows / 2;
+                parts.extend([(from + half, rows - half), (from, half)]);
+                continue;
+            }
+            if amount.number > limit || made > limit {
+                return self.refuse(worst, limit);
+            }
+            let result = self.inner.invoke_with_args(part)?.into_array(rows)?;
+            made = made.saturating_add(sizes::bytes(&result, 0, result.len()));
+            results.push(result);
+        }
+        if made > limit {
+            return self.refuse(worst, limit);
+        }
+        let results: Vec<&dyn Array> = results.iter().map(AsRef::as_ref).collect();
+        Ok(ColumnarValue::Array(concat(&results)?))
+    }
+}
+
+/// Returns the arguments of a range of rows.
+fn part(args: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionArgs {
+    let value = |value: &ColumnarValue| match value {
+        ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, rows)),
+        constant @ ColumnarValue::Scalar(_) => constant.clone(),
+    };
+    ScalarFunctionArgs {
+        args: args.args.iter().map(value).collect(),
+        number_rows: rows,
+        ..args.clone()
+    }
+}
+
+impl From<SizeLimitedFunction> for Arc<ScalarUDF> {
+    fn from(function: SizeLimitedFunction) -> Self {
+        Self::new(function.into())
+    }
+}
+
+/// Formats a number with commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl ScalarUDFImpl for SizeLimitedFunction {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        self.inner.schema_name(args)
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
+        let inner = self.inner.inner().with_updated_config(config)?;
+        Some(self.wrap(Arc::new(inner), self.stage).into())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        self.inner.return_field_from_args(args)
+    }
+
+    fn is_strict(&self) -> bool {
+        self.inner.is_strict()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let amount = self.growth.amount(&args)?;
+        let limit = self.limit(&args, amount.unit);
+        if amount.number <= limit {
+            return self.inner.invoke_with_args(args);
+        }
+        let has_rows = args
+            .args
+            .iter()
+            .any(|arg| matches!(arg, ColumnarValue::Array(_)));
+        match self.growth.is_worst_case() && has_rows && args.number_rows > 1 {
+            true => self.invoke_in_parts(&args, amount),
+            false => self.refuse(amount, limit),
+        }
+    }
+
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        Ok(match self.inner.simplify(args, info)? {
+            // DataFusion simplifies some functions to themselves with other arguments. The new call is unlimited, so
+            // limit it.
+            ExprSimplifyResult::Simplified(expr) => {
+                let Transformed { data, .. } = limit_expr(expr, self.stage, self.limits)?;
+                ExprSimplifyResult::Simplified(data)
+            }
+            original @ ExprSimplifyResult::Original(_) => original,
+        })
+    }
+
+    fn preimage(
+        &self,
+        args: &[Expr],
+        literal: &Expr,
+        info: &SimplifyContext,
+    ) -> Result<PreimageResult> {
+        self.inner.preimage(args, literal, info)
+    }
+
+    fn short_circuits(&self) -> bool {
+        self.inner.short_circuits()
+    }
+
+    fn conditional_arguments<'a>(
+        &self,
+        args: &'a [Expr],
+    ) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
+        self.inner.conditional_arguments(args)
+    }
+
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
+        self.inner.evaluate_bounds(inputs)
+    }
+
+    fn propagate_constraints(
+        &self,
+        interval: &Interval,
+        inputs: &[&Interval],
+    ) -> Result<Option<Vec<Interval>>> {
+        self.inner.propagate_constraints(interval, inputs)
+    }
+
+    fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
+        self.inner.output_ordering(inputs)
+    }
+
+    fn preserves_lex_ordering(&self, inputs: &[ExprProperties]) -> Result<bool> {
+        self.inner.preserves_lex_ordering(inputs)
+    }
+
+    fn strictly_order_preserving(&self, inputs: &[ExprProperties]) -> Result<bool> {
+        self.inner.strictly_order_preserving(inputs)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.coerce_types(types)
+    }
+
+    fn struct_field_mapping(&self, args: &[Option<ScalarValue>]) -> Option<StructFieldMapping> {
+        self.inner.struct_field_mapping(args)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+
+    fn placement(&self, args: &[ExpressionPlacement]) -> ExpressionPlacement {
+        self.inner.placement(args)
+    }
+}

@@ -1,0 +1,230 @@
+//! The optional actors of a schedule, besides writers, flushers and queriers, and the layout of the data.
+
+use std::time::Duration;
+
+use crate::{disabled_rule::DisabledRule, random::SeededRandom};
+
+/// The probability distribution of optional actors. A schedule draws one value from each list; each probability decides
+/// once per schedule.
+#[derive(Clone, Debug)]
+pub(crate) struct ActorMix {
+    /// The probability of any optional actors at all.
+    pub(crate) any: f64,
+    /// Probability of mergers that choose any closed set of sections.
+    pub(crate) merging: f64,
+    /// Probability of mergers that follow the product's plans, which also remove expired and dropped rows.
+    pub(crate) planning: f64,
+    /// Probability of the whole compact function with its events.
+    pub(crate) compacting: f64,
+    /// Probability of two collectors with different time-travel periods; otherwise one collector deletes segments only.
+    pub(crate) collecting: f64,
+    /// Probability of clients that delete rows; the second number is the share of deletes among their requests.
+    pub(crate) deleting: (f64, f64),
+    /// Probability of an operator that sets, shortens and clears the retention.
+    pub(crate) expiring: f64,
+    /// Probability of an operator that drops and undeletes tables.
+    pub(crate) dropping: f64,
+    /// Probability of an operator that restores earlier versions.
+    pub(crate) restoring: f64,
+    /// Probability of an operator that drops databases, mostly restored ones, and undeletes them.
+    pub(crate) destroying: f64,
+    /// Probability of actors that create, drop and fill caches.
+    pub(crate) caching: f64,
+    /// Probability of queries of earlier states; the second number is their share among all queries.
+    pub(crate) looking_back: (f64, f64),
+    /// Probability that each write has a row on each of the days.
+    pub(crate) wide: f64,
+    /// The number of days that have rows.
+    pub(crate) days: &'static [usize],
+    /// The number of sections that a manifest holds before it writes pages.
+    pub(crate) inline_sections: &'static [usize],
+    /// How long collectors keep dropped sections and earlier versions, in seconds; drawn for each collector.
+    pub(crate) time_travel: &'static [u64],
+    /// The minimum age of orphans, in seconds; the product's collector has a lower limit of its own.
+    pub(crate) orphan_age: &'static [u64],
+    /// The pauses between merges, and between actions of operators, in seconds.
+    pub(crate) merge_pauses: &'static [f64],
+    pub(crate) operator_pauses: &'static [f64],
+    /// The calls of a schedule with optional actors, in percent of those without.
+    pub(crate) calls: &'static [usize],
+    /// The disabled rule, if the simulation's own mergers and collectors replace those of the product.
+    pub(crate) weakness: Option<DisabledRule>,
+}
+
+impl ActorMix {
+    /// No optional actors.
+    pub(crate) const NO_OPTIONAL_ACTORS: Self = Self {
+        any: 0.0,
+        ..Self::ALL
+    };
+
+    /// The distribution for the test of all invariants.
+    pub(crate) const ALL: Self = Self {
+        any: 0.7,
+        merging: 0.6,
+        planning: 0.3,
+        compacting: 0.15,
+        collecting: 0.7,
+        deleting: (0.6, 0.2),
+        expiring: 0.3,
+        dropping: 0.3,
+        restoring: 0.3,
+        destroying: 0.1,
+        // Drawn only if greater than zero, so that the seeds of other distributions keep their schedules.
+        caching: 0.0,
+        looking_back: (0.5, 0.3),
+        wide: 0.25,
+        days: &[1, 2, 2, 4, 6],
+        inline_sections: &[0, 4, 512],
+        time_travel: &[60, 200, 1000],
+        orphan_age: &[1800],
+        merge_pauses: &[0.5, 5.0, 30.0, 100.0],
+        operator_pauses: &[2.0, 20.0, 100.0],
+        calls: &[100, 150, 200],
+        weakness: None,
+    };
+
+    /// Optional actors in every schedule.
+    const WITH_OPTIONAL_ACTORS: Self = Self {
+        any: 1.0,
+        merging: 0.7,
+        planning: 0.5,
+        collecting: 0.9,
+        calls: &[200],
+        ..Self::ALL
+    };
+
+    /// Manifests with pages.
+    pub(crate) const PAGES: Self = Self {
+        wide: 1.0,
+        days: &[4],
+        inline_sections: &[0, 4],
+        time_travel: &[1000],
+        merge_pauses: &[30.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
+    /// Frequent changes of the retention.
+    pub(crate) const EXPIRY: Self = Self {
+        expiring: 1.0,
+        planning: 1.0,
+        days: &[2, 4],
+        inline_sections: &[0, 512],
+        operator_pauses: &[2.0, 20.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
+    /// Tables that are dropped and undeleted.
+    pub(crate) const DROPS: Self = Self {
+        dropping: 1.0,
+        planning: 1.0,
+        operator_pauses: &[2.0, 20.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
+    /// Caches of tables that are merged, expire and are dropped.
+    pub(crate) const CACHES: Self = Self {
+        caching: 1.0,
+        expiring: 0.5,
+        dropping: 0.2,
+        deleting: (0.6, 0.1),
+        days: &[2, 4],
+        merge_pauses: &[0.5, 5.0, 30.0],
+        operator_pauses: &[2.0, 20.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
+    /// Databases that are restored from an earlier version of another one.
+    pub(crate) const RESTORES: Self = Self {
+        restoring: 1.0,
+        destroying: 0.5,
+        collecting: 1.0,
+        time_travel: &[60, 200],
+        operator_pauses: &[20.0, 100.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+}
+
+/// The optional actors of one schedule.
+#[derive(Clone, Debug)]
+pub(crate) struct ActorSelection {
+    pub(crate) merging: bool,
+    pub(crate) planning: bool,
+    pub(crate) compacting: bool,
+    pub(crate) collecting: bool,
+    pub(crate) deletes: f64,
+    pub(crate) expiring: bool,
+    pub(crate) dropping: bool,
+    pub(crate) restoring: bool,
+    pub(crate) destroying: bool,
+    pub(crate) caching: bool,
+    pub(crate) past_queries: f64,
+    pub(crate) wide: bool,
+    pub(crate) days: usize,
+    pub(crate) inline_sections: usize,
+    /// The time-travel periods of the two collectors.
+    pub(crate) time_travel: [Duration; 2],
+    pub(crate) orphan_age: Duration,
+    pub(crate) weakness: Option<DisabledRule>,
+}
+
+impl ActorSelection {
+    /// No optional actors.
+    pub(crate) const NO_OPTIONAL_ACTORS: Self = Self {
+        merging: false,
+        planning: false,
+        compacting: false,
+        collecting: false,
+        deletes: 0.0,
+        expiring: false,
+        dropping: false,
+        restoring: false,
+        destroying: false,
+        caching: false,
+        past_queries: 0.0,
+        wide: false,
+        days: 2,
+        inline_sections: 512,
+        time_travel: [Duration::from_secs(3600); 2],
+        orphan_age: Duration::from_secs(86_400),
+        weakness: None,
+    };
+
+    pub(crate) fn draw(mix: &ActorMix, chance: &SeededRandom) -> Self {
+        if !chance.happens(mix.any) {
+            return Self::NO_OPTIONAL_ACTORS;
+        }
+        let destroying = chance.happens(mix.destroying);
+        let share = |(any, share): (f64, f64)| if chance.happens(any) { share } else { 0.0 };
+        Self {
+            merging: chance.happens(mix.merging),
+            planning: chance.happens(mix.planning),
+            // No other actor removes the remains of a database.
+            compacting: chance.happens(mix.compacting) || destroying,
+            collecting: chance.happens(mix.collecting),
+            deletes: share(mix.deleting),
+            expiring: chance.happens(mix.expiring),
+            dropping: chance.happens(mix.dropping),
+            restoring: chance.happens(mix.restoring),
+            destroying,
+            caching: mix.caching > 0.0 && chance.happens(mix.caching),
+            past_queries: share(mix.looking_back),
+            wide: chance.happens(mix.wide),
+            days: chance.pick(mix.days),
+            inline_sections: chance.pick(mix.inline_sections),
+            time_travel: [(); 2].map(|()| Duration::from_secs(chance.pick(mix.time_travel))),
+            orphan_age: Duration::from_secs(chance.pick(mix.orphan_age)),
+            weakness: mix.weakness,
+        }
+    }
+
+    /// Whether the schedule has optional actors.
+    pub(crate) fn has_optional_actors(&self) -> bool {
+        self.merging || self.planning || self.compacting || self.collecting
+    }
+
+    /// Returns the shorter time-travel period of the two collectors.
+    pub(crate) fn kept(&self) -> Duration {
+        self.time_travel[0].min(self.time_travel[1])
+    }
+}

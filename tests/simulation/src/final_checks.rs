@@ -1,0 +1,153 @@
+//! The checks after a schedule, on instances without faults.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use neap_bucket::{Key, ProtocolRules};
+use neap_compact::{CompactorEvent, JobLimits, PlanScope};
+use neap_manifest::Manifest;
+
+use crate::{
+    actors::ActorContext,
+    compactors::collect,
+    instance::{DATABASE, Instance},
+    ledger::{ReportedOutcomes, check_reported_outcomes},
+    oracle::{Invariant, SimulationOracle},
+    query::QueryConsistency,
+    write::GeneratedWrite,
+};
+
+/// After this time, no request of the schedule is in flight.
+const MAX_IN_FLIGHT_TIME: Duration = Duration::from_secs(6000);
+
+/// The rounds of planning after which everything is merged.
+const MAX_PLAN_ROUNDS: usize = 6;
+
+/// Queries all databases after the schedule. In 30 % of the schedules, it then waits until late writes have landed,
+/// writes and flushes once more, merges and collects everything, and queries again.
+pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: &ReportedOutcomes) {
+    let world = &stage.world;
+    let last = Instance::healthy(world, "last", rules);
+    check_answers(stage, &last).await;
+    if world.chance.happens(0.3) {
+        world.time.sleep(MAX_IN_FLIGHT_TIME).await;
+        let request = stage.requests.fetch_add(1, Ordering::Relaxed);
+        let written = last.write(&GeneratedWrite::of(request, 0, "a"), None).await;
+        if written.is_ok() {
+            world.truth.ghost(|ghost| ghost.acknowledge(request));
+        }
+        world.time.sleep(Duration::from_secs(60)).await;
+        let flushed = last.flusher.flush(DATABASE).await;
+        last.trace(format_args!("last flush: {flushed:?}"));
+        let cast = &world.choices.cast;
+        if cast.collecting && cast.weakness.is_none() {
+            merge_and_collect_all(stage, &last).await;
+        }
+        let verifier = Instance::healthy(world, "verifier", rules);
+        check_answers(stage, &verifier).await;
+        check_past_versions(stage, &verifier).await;
+    }
+    check_reported_outcomes(&last, sayings).await;
+}
+
+async fn check_answers(stage: &ActorContext, instance: &Instance) {
+    for (database, name) in stage.databases() {
+        if instance.is_live(database).await != Some(true) {
+            continue;
+        }
+        if instance
+            .ask(database, QueryConsistency::Strong)
+            .await
+            .is_none()
+        {
+            let text = format!("no answer of {name} though nothing goes wrong");
+            fail(stage, Invariant::NoUnexpectedError, text);
+        }
+    }
+}
+
+fn fail(stage: &ActorContext, invariant: Invariant, text: String) {
+    let fail = |ghost: &mut SimulationOracle| ghost.fail(invariant, text);
+    stage.world.truth.ghost(fail);
+}
+
+/// Checks that every listed version can be read.
+async fn check_past_versions(stage: &ActorContext, instance: &Instance) {
+    for (database, name) in stage.databases() {
+        if instance.is_live(database).await != Some(true) {
+            continue;
+        }
+        let Ok(manifest) = instance.manifests.read(database, None).await else {
+            continue;
+        };
+        for version in Manifest::versions(&manifest) {
+            let question = QueryConsistency::AsOf(version.mark);
+            if instance.ask(database, question).await.is_none() {
+                let text = format!("{version:?} of {name} is listed and can't be read");
+                fail(stage, Invariant::HistoryIsRetained, text);
+            }
+        }
+    }
+}
+
+/// Merges everything and deletes all garbage.
+async fn merge_and_collect_all(stage: &ActorContext, instance: &Arc<Instance>) {
+    let time = &stage.world.time;
+    for (database, _) in stage.databases() {
+        for _ in 0..MAX_PLAN_ROUNDS {
+            let planned = instance
+                .maintainer
+                .plan(
+                    database,
+                    PlanScope::All,
+                    neap_compact::PlanLimits::with_max_jobs(64),
+                )
+                .await;
+            instance.trace(format_args!("last plan: {planned:?}"));
+            let Ok(planned) = planned else {
+                fail(stage, Invariant::NoUnexpectedError, "no plan".to_owned());
+                break;
+            };
+            for order in &planned.orders {
+                let run = instance.maintainer.run(order, &JobLimits::default()).await;
+                instance.trace(format_args!("last merge: {run:?}"));
+                if let Err(error) = run {
+                    fail(stage, Invariant::NoUnexpectedError, error.to_string());
+                }
+            }
+            if planned.orders.is_empty() {
+                break;
+            }
+        }
+    }
+    let kept = instance.collects.time_travel + Duration::from_secs(60);
+    // Orphans are condemned, condemned entries are doomed, the objects of doomed entries are deleted, and the entries
+    // are removed. Collecting a copy releases the pins on its source.
+    for wait in [instance.collects.orphan_age, kept, kept, kept] {
+        time.sleep(wait).await;
+        if stage.world.choices.cast.destroying {
+            let removed = instance
+                .compactor
+                .handle(&CompactorEvent::Collect, None)
+                .await;
+            instance.trace(format_args!("last removal: {removed:?}"));
+        }
+        for (database, _) in stage.databases().into_iter().rev() {
+            collect(instance, database).await;
+            collect(instance, database).await;
+        }
+    }
+    // A copy that was never published is not checked.
+    let truth = &stage.world.truth;
+    for (database, name) in stage.databases() {
+        let mut there = truth.keys(&Key::data_prefix(database));
+        there.extend(truth.keys(&Key::tail_prefix(database)));
+        let garbage = truth.ghost(|ghost| ghost.garbage(database, &there));
+        if !garbage.is_empty() {
+            let text = format!("{garbage:?} of {name} is needed by nothing");
+            fail(stage, Invariant::GarbageIsCollected, text);
+        }
+    }
+}

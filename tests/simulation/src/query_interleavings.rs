@@ -1,0 +1,334 @@
+//! Interleavings of flushes and queries that broke earlier versions of the protocol, one by one.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::{Key, Operation, ProtocolMargins, ProtocolRules, Stamp};
+use neap_compact::{FlushLimits, FlushResult, FlushSkipped};
+use neap_manifest::Manifest;
+use neap_wal::{NotAcknowledged, WriteError};
+use neap_write::WriteFailure;
+use tokio::sync::Notify;
+
+use crate::{
+    instance::{DATABASE, InstanceOptions},
+    machine::Suspension,
+    network::{InterceptionPoint, ScriptDecision},
+    oracle::{Invariant, Violation},
+    scenario::{ScriptedScenario, first_cell, freeze, once},
+    simulate::run,
+};
+
+#[test]
+fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
+    run(async {
+        let theatre = ScriptedScenario::open().await;
+        let first = theatre.instance("first");
+        theatre
+            .write(&first, &theatre.content(), None)
+            .await
+            .unwrap();
+        theatre.sleep_until(60.0).await;
+        // The writer gets its time from a slow host. Its put takes as long as an acknowledged one can.
+        theatre.world.truth.set_skew(-5.0);
+        let (sent, landing) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let scene = {
+            let (sent, landing) = (Arc::clone(&sent), Arc::clone(&landing));
+            move || {
+                Box::pin(async move {
+                    sent.notify_one();
+                    landing.notified().await;
+                    ScriptDecision::Proceed
+                }) as _
+            }
+        };
+        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let a = theatre.scripted(
+            &machine,
+            once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
+        );
+        let flusher = theatre.instance("flusher");
+        let content = theatre.content();
+        let (written, flushed) = futures::join!(theatre.write(&a, &content, None), async {
+            sent.notified().await;
+            theatre.sleep(4.9).await;
+            // A fast host answers the listing, just before the put takes effect on a slow one.
+            theatre.world.truth.set_skew(5.0);
+            let flushed = flusher.flusher.flush(DATABASE).await;
+            theatre.world.truth.set_skew(-5.0);
+            landing.notify_one();
+            flushed
+        });
+        assert!(matches!(
+            flushed.unwrap(),
+            FlushResult::Done { segments: 1, .. }
+        ));
+        written.unwrap();
+        theatre.instance("reader").query().await.unwrap();
+        assert!(
+            theatre.violations().is_empty(),
+            "{:?}",
+            theatre.violations()
+        );
+    });
+}
+
+#[test]
+fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
+    run(async {
+        let theatre = ScriptedScenario::open().await;
+        let flusher = theatre.instance("flusher");
+        theatre
+            .write(&flusher, &theatre.content(), None)
+            .await
+            .unwrap();
+        theatre.sleep_until(60.0).await;
+        theatre.world.truth.set_skew(5.0);
+        assert!(matches!(
+            flusher.flusher.flush(DATABASE).await,
+            Ok(FlushResult::Done { .. })
+        ));
+        theatre.world.truth.set_skew(-5.0);
+        let (data, manifest) = (
+            theatre.world.truth.keys("data/"),
+            flusher.manifests.read(DATABASE, None).await,
+        );
+        let again = flusher.flusher.flush(DATABASE).await.unwrap();
+        assert_eq!(again, FlushResult::Skipped(FlushSkipped::NothingToFlush));
+        assert_eq!(theatre.world.truth.keys("data/"), data);
+        let unchanged = flusher.manifests.read(DATABASE, None).await.unwrap();
+        assert_eq!(unchanged.version, manifest.unwrap().version);
+    });
+}
+
+/// Returns the violations if a reader's listing comes five minutes after its manifest, while a flush takes the only
+/// segment and a collector deletes it.
+async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Violation> {
+    let theatre = ScriptedScenario::open().await;
+    let healthy = theatre.instance("healthy");
+    theatre
+        .write(&healthy, &theatre.content(), None)
+        .await
+        .unwrap();
+    theatre.sleep_until(60.0).await;
+    let machine = theatre.machine("reader", suspension);
+    let (asked, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let scene = {
+        let (asked, goes_on) = (Arc::clone(&asked), Arc::clone(&goes_on));
+        move || {
+            Box::pin(async move {
+                asked.notify_one();
+                goes_on.notified().await;
+                ScriptDecision::Proceed
+            }) as _
+        }
+    };
+    let start = InstanceOptions {
+        script: Some(once(
+            InterceptionPoint::Before,
+            Operation::List,
+            "tail/",
+            scene,
+        )),
+        rules: ProtocolRules {
+            snapshot_span,
+            ..theatre.rules
+        },
+        ..InstanceOptions::healthy(theatre.rules)
+    };
+    let reader = theatre.start(&machine, start);
+    let (answer, ()) = futures::join!(reader.query(), async {
+        asked.notified().await;
+        // Manifest and catalog are answered before the freeze.
+        theatre.sleep(1.0).await;
+        machine.freeze(Duration::from_secs(300));
+        goes_on.notify_one();
+        assert!(matches!(
+            healthy.flusher.flush(DATABASE).await,
+            Ok(FlushResult::Done { .. })
+        ));
+        theatre.sleep(130.0).await;
+        let manifest = healthy.manifests.read(DATABASE, None).await.unwrap();
+        let grace = Duration::from_secs(120);
+        let mark = Manifest::settled_mark(&manifest, manifest.proven.unwrap(), grace);
+        let listing = healthy.tail.list(DATABASE, Stamp::ZERO).await.unwrap();
+        let [name] = listing.names()[..] else {
+            panic!("{listing:?}")
+        };
+        assert!(Some(name.stamp) <= mark);
+        healthy
+            .bucket
+            .delete(&[Key::Segment(DATABASE, name).to_string()])
+            .await
+            .unwrap();
+    });
+    // If the monotonic clock continues, it measures the reader's wait.
+    assert_eq!(answer.is_some(), suspension != Suspension::NoClockStops);
+    theatre.violations()
+}
+
+#[test]
+fn a_snapshot_is_read_again_if_segments_were_collected_during_its_listing() {
+    let span = ProtocolRules::new(ProtocolMargins::NETWORK).snapshot_span;
+    for suspension in [
+        Suspension::NoClockStops,
+        Suspension::MonotonicClockStops,
+        Suspension::BothClocksStop,
+    ] {
+        let broken = run(late_listing(suspension, span));
+        assert!(broken.is_empty(), "{suspension:?}: {broken:?}");
+    }
+    let broken = run(late_listing(Suspension::BothClocksStop, Duration::MAX));
+    assert!(
+        broken
+            .iter()
+            .any(|broken| broken.invariant == Invariant::AcknowledgedIsVisible)
+    );
+}
+
+#[test]
+fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
+    run(async {
+        let theatre = ScriptedScenario::open().await;
+        let writer = theatre.instance("writer");
+        let kept = theatre.content();
+        theatre.write(&writer, &kept, None).await.unwrap();
+        theatre.sleep(2.0).await;
+        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let late = || Box::pin(async { ScriptDecision::LandLate(Duration::from_secs(58)) }) as _;
+        let a = theatre.scripted(
+            &machine,
+            once(InterceptionPoint::Before, Operation::Put, "tail/", late),
+        );
+        let failed = theatre.content();
+        theatre.write(&a, &failed, None).await.unwrap_err();
+
+        // The flush has listed the tail and is about to commit.
+        theatre.sleep_until(55.0).await;
+        let (listed, commits) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let scene = {
+            let (listed, commits) = (Arc::clone(&listed), Arc::clone(&commits));
+            move || {
+                Box::pin(async move {
+                    listed.notify_one();
+                    commits.notified().await;
+                    ScriptDecision::Proceed
+                }) as _
+            }
+        };
+        let machine = theatre.machine("flusher", Suspension::NoClockStops);
+        let flusher = theatre.scripted(
+            &machine,
+            once(InterceptionPoint::Before, Operation::Put, "manifest", scene),
+        );
+        let reader = theatre.instance("reader");
+        let (flushed, ()) = futures::join!(flusher.flusher.flush(DATABASE), async {
+            listed.notified().await;
+            theatre.sleep_until(65.0).await;
+            assert_eq!(theatre.segments().len(), 2, "it has landed");
+            let during = reader.query().await.unwrap();
+            assert_eq!(first_cell(&during), Some(failed.value(0)));
+            commits.notify_one();
+        });
+        assert!(matches!(
+            flushed.unwrap(),
+            FlushResult::Done { segments: 1, .. }
+        ));
+        for instance in [&reader, &theatre.instance("cold reader")] {
+            let after = instance.query().await.unwrap();
+            assert_eq!(first_cell(&after), Some(kept.value(0)));
+        }
+        assert!(
+            theatre.violations().is_empty(),
+            "{:?}",
+            theatre.violations()
+        );
+    });
+}
+
+#[test]
+fn the_only_writer_reads_its_own_unacknowledged_put() {
+    run(async {
+        let theatre = ScriptedScenario::open().await;
+        let machine = theatre.machine("serve", Suspension::NoClockStops);
+        let start = InstanceOptions {
+            sole_writer: true,
+            script: Some(once(
+                InterceptionPoint::Before,
+                Operation::Put,
+                "tail/",
+                freeze(&machine, 8),
+            )),
+            ..InstanceOptions::healthy(theatre.rules)
+        };
+        let serve = theatre.start(&machine, start);
+        serve.query().await.unwrap();
+        let content = theatre.content();
+        let doubtful = theatre.write(&serve, &content, None).await.unwrap_err();
+        assert!(
+            matches!(
+                doubtful,
+                WriteFailure::Tail(WriteError::NotAcknowledged {
+                    doubt: NotAcknowledged::DateTooFar { .. },
+                    ..
+                })
+            ),
+            "{doubtful:?}"
+        );
+        let mine = serve.query().await.unwrap();
+        let others = theatre.instance("other").query().await.unwrap();
+        assert_eq!(first_cell(&mine), Some(content.value(0)));
+        assert_eq!(mine, others);
+        assert!(
+            theatre.violations().is_empty(),
+            "{:?}",
+            theatre.violations()
+        );
+    });
+}
+
+#[test]
+fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
+    run(async {
+        let theatre = ScriptedScenario::open().await;
+        let twin = |name: &str| {
+            let start = InstanceOptions {
+                entropy: Some(7),
+                flush_limits: FlushLimits {
+                    segments: 1,
+                    ..FlushLimits::default()
+                },
+                ..InstanceOptions::healthy(theatre.rules)
+            };
+            theatre.start(&theatre.machine(name, Suspension::NoClockStops), start)
+        };
+        let (a, b) = (twin("a"), twin("b"));
+        // The same salt, but different nonces.
+        b.bucket.world().entropy.next_u64();
+        let (one, two) = (theatre.content(), theatre.content());
+        theatre
+            .write(&theatre.instance("creator"), &theatre.content(), None)
+            .await
+            .unwrap();
+        theatre.sleep(1.0).await;
+        let (first, second) =
+            futures::join!(theatre.write(&a, &one, None), theatre.write(&b, &two, None));
+        assert_eq!(first.unwrap(), second.unwrap());
+        let before = theatre.instance("reader").query().await.unwrap();
+        theatre.sleep_until(60.0).await;
+        assert!(matches!(
+            a.flusher.flush(DATABASE).await,
+            Ok(FlushResult::Done { segments: 1, .. })
+        ));
+        assert!(matches!(
+            a.flusher.flush(DATABASE).await,
+            Ok(FlushResult::Done { segments: 2, .. })
+        ));
+        let after = theatre.instance("reader").query().await.unwrap();
+        assert_eq!(before, after);
+        assert!(
+            theatre.violations().is_empty(),
+            "{:?}",
+            theatre.violations()
+        );
+    });
+}
