@@ -3,7 +3,7 @@
 
     bench/queries.py [--neap PATH] [--runs 20]
 
-Needs the PyPI packages datafusion and pyarrow in the Python that runs it. Prints a Markdown table of
+Needs the Python packages datafusion and pyarrow in the Python that runs it. Prints a Markdown table of
 medians in milliseconds; the ratios are to DataFusion in the same run. The data are those of ingest.py's
 small scale. The answer of Neap comes as JSON over HTTP, DataFusion's stays in its process.
 """

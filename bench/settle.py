@@ -8,7 +8,7 @@ server stops, and `neap compact` settles what it left. Printed are, as Markdown:
 row beside one Parquet file that DuckDB writes of the same rows in the same order (zstd), write
 amplification, MB/s of compaction per core, peak memory, and the query set beside DataFusion over that file.
 
-Needs the PyPI packages datafusion, duckdb and pyarrow in the Python that runs it, and about 12 GB of disk
+Needs the Python packages datafusion, duckdb and pyarrow in the Python that runs it, and about 12 GB of disk
 for 30 days of 1,000 hosts.
 """
 

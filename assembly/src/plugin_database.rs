@@ -141,7 +141,7 @@ impl DatabaseAccess for PluginDatabase {
             let Some(pause) = pause.filter(in_time) else {
                 return Err(write_error(database, &failure));
             };
-            tracing::debug!(%database, %failure, ?pause, "lines of a plugin are sent again");
+            tracing::debug!(%database, %failure, ?pause, "retrying a plugin write");
             world.clock.sleep(pause).await;
             attempt += 1;
         }

@@ -27,11 +27,11 @@ pub struct ProcessingOptions {
     #[arg(long, env = "VIRTUAL_ENV", value_name = "FOLDER")]
     pub virtual_env_location: Option<PathBuf>,
 
-    /// What installs packages: pip, uv, the one of them that is there (discover), or nothing (disabled).
+    /// The package installer: pip, uv, the available one of them (discover), or none (disabled).
     #[arg(long, value_name = "NAME", default_value = "discover")]
     pub package_manager: PackageManager,
 
-    /// Where plugins are fetched from that triggers name after gh: an address, or a folder with a copy of it. By
+    /// The repository of plugins that triggers name with the prefix gh: an address, or a folder with a copy of it. By
     /// default InfluxData's public repository of plugins.
     #[arg(long, value_name = "URL|FOLDER")]
     pub plugin_repo: Option<PluginRepository>,
@@ -56,19 +56,19 @@ pub struct ProcessingOptions {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "1GiB")]
     pub plugin_memory_limit: usize,
 
-    /// What a run of a plugin may log, write and answer.
+    /// Maximum bytes that a run of a plugin may log, write and answer.
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "64MiB")]
     pub plugin_output_limit: usize,
 
-    /// The processes that a plugin may have started at a time.
+    /// Maximum number of concurrent child processes of a plugin.
     #[arg(long, value_name = "NUMBER", default_value_t = 64)]
     pub plugin_process_limit: usize,
 
-    /// Processes of all plugins together. When all of them are busy, runs wait.
+    /// Maximum number of processes of all plugins. When all are busy, runs wait.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "32")]
     pub max_plugin_processes: usize,
 
-    /// After how long without a run the process of a plugin ends that keeps nothing in memory.
+    /// Idle time after which the process of a plugin without in-memory state is stopped.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "10m")]
     pub plugin_idle_time: Duration,
 }

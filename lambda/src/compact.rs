@@ -59,29 +59,29 @@ impl AsRef<CommonOptions> for CompactFunctionOptions {
 /// Options of flushes, merges, and garbage collection.
 #[derive(Args, Clone, Debug)]
 pub struct CompactionOptions {
-    /// How long queries can ask for an earlier state: what was dropped is kept for so long
+    /// How far back queries can read an earlier state: dropped data is kept for this time
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
     time_travel: Duration,
 
-    /// The longest time of a query on this store, the greatest `NEAP_QUERY_TIMEOUT` of its functions;
-    /// the time-travel period must be at least twice as long
+    /// Maximum duration of a query on this store: the largest `NEAP_QUERY_TIMEOUT` of its functions. The time-travel
+    /// period must be at least twice as long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5m")]
     query_timeout: Duration,
 
-    /// Believe the store's clock even if this machine's differs from it by more than five minutes
+    /// Trust the store's clock even if this machine's clock differs from it by more than five minutes
     #[arg(long, value_parser = BoolishValueParser::new())]
     trust_store_clock: bool,
 
-    /// Merges that run at once in an invocation
+    /// Maximum number of concurrent merges in an invocation
     #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "1")]
     compaction_jobs: usize,
 
-    /// The URL of the SQS queue that flushes and merges are handed out by; without one, an invocation runs all of
-    /// them itself
+    /// The URL of the SQS queue for flush and merge orders; without one, the invocation runs all flushes and merges
+    /// itself
     #[arg(long, value_name = "URL")]
     merge_queue_url: Option<String>,
 
-    /// The URL of SQS, if it is not that of the queue
+    /// The URL of the SQS endpoint, if it differs from that of the queue
     #[arg(long, value_name = "URL")]
     sqs_endpoint: Option<String>,
 }
@@ -151,7 +151,7 @@ impl CompactFunction {
             let function_mib = memory >> 20;
             tracing::warn!(
                 function_mib,
-                "the function has too little memory to merge; give it 256 MB"
+                "the function has too little memory for merges; configure at least 256 MB"
             );
         }
         let parts = CompactParts {
@@ -196,7 +196,7 @@ impl CompactFunction {
                         }),
                     };
                     if let Err(error) = done {
-                        tracing::warn!(message = message.id, %error, "a message was not dealt with");
+                        tracing::warn!(message = message.id, %error, "a message failed");
                         failed.push(json!({ "itemIdentifier": message.id }));
                     }
                 }
@@ -214,14 +214,15 @@ impl CompactFunction {
         let left = ends.saturating_sub(self.world().clock.monotonic());
         let limit = left.saturating_sub(RESERVE.max(left / 10));
         if limit.is_zero() {
-            return Err(out_of_time("there was no time left to begin"));
+            return Err(out_of_time("no time was left to start"));
         }
         let work = self.work(event, limit);
         let done = self
             .world()
             .timeout(left.saturating_sub(ANSWER_RESERVE), work);
         done.await.unwrap_or_else(|| {
-            let reason = "the store is too slow: the time was over before all was done, and what was committed stays";
+            let reason = "the store is too slow: the invocation timed out before the work was complete; \
+                          committed work is kept";
             Err(out_of_time(reason))
         })
     }
@@ -245,7 +246,7 @@ impl CompactFunction {
             (CompactorEvent::Merge(_) | CompactorEvent::Flush(_), None) if report.has_more() => {
                 Err(EventFailure {
                     kind: "Postponed",
-                    message: "the order is left to another run".to_owned(),
+                    message: "the order was postponed to another run".to_owned(),
                 })
             }
             _ => Ok(said(&report)),
@@ -320,7 +321,7 @@ fn said(report: &CompactionReport) -> Value {
 impl Function for CompactFunction {
     async fn warm(&self) {
         if let Err(error) = self.compactor().await {
-            tracing::warn!(%error, "the first event will ask again");
+            tracing::warn!(%error, "warm-up failed; the first event retries");
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 pub use self::events::{EngineEvent, NotificationMessage, SegmentRef, TailLocation};
 use crate::{
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
-    http_service::{MONITORING_ROUTES, catalog_unavailable, with_common_layers},
+    http_service::{MONITORING_ROUTES, catalog_unavailable, complete_routes},
     interface::{EventSource, Interface, PrefixAccess, Route, ScheduleInput, StoreAction},
     options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
     query::{QueryEngineBuilder, QueryEngineOptions, fault_of_body},
@@ -145,7 +145,7 @@ impl EngineRouteProvider {
 #[async_trait]
 impl RouteProvider for EngineRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
-        Ok(with_common_layers(
+        Ok(complete_routes(
             self.routes().await?,
             &self.opened,
             &self.catalog,
@@ -155,7 +155,7 @@ impl RouteProvider for EngineRouteProvider {
 
     fn care(&self) -> Router {
         let access = &self.options.access;
-        with_common_layers(Router::new(), &self.opened, &self.catalog, access)
+        complete_routes(Router::new(), &self.opened, &self.catalog, access)
     }
 
     fn begin_shutdown(&self) {
@@ -245,8 +245,8 @@ impl EngineFunction {
     async fn save_logs(&self, engine: &Engine, limit: Duration) {
         match self.world().timeout(limit, engine.logs().save()).await {
             Some(Ok(())) => {}
-            Some(Err(error)) => tracing::warn!(%error, "what plugins logged is not saved"),
-            None => tracing::warn!("there was no time to save what plugins logged"),
+            Some(Err(error)) => tracing::warn!(%error, "failed to save the logs of plugins"),
+            None => tracing::warn!("no time was left to save the logs of plugins"),
         }
     }
 
@@ -274,11 +274,11 @@ impl EngineFunction {
         if let Some(done) = self.world().timeout(limit, work).await {
             return done;
         }
-        tracing::warn!("the time was over before what triggers have seen was saved");
+        tracing::warn!("the invocation timed out before the progress of triggers was saved");
         match ids.is_empty() {
             true => Err(EventFailure {
                 kind: "OutOfTime",
-                message: "the time was over before all was saved".to_owned(),
+                message: "the invocation timed out before all progress was saved".to_owned(),
             }),
             // The queue sends all of them again. Triggers do not run twice for segments whose progress was saved.
             false => Ok(retry_all_messages(ids)),
@@ -295,7 +295,7 @@ impl EngineFunction {
         match event {
             EngineEvent::Request => Err(EventFailure {
                 kind: "Event",
-                message: "a request is no work of the background".to_owned(),
+                message: "a request cannot run in the background".to_owned(),
             }),
             EngineEvent::Schedule { time } => {
                 let time = time.unwrap_or_else(|| self.current_minute());
@@ -358,7 +358,7 @@ fn failed(messages: Vec<NotificationMessage>, delivered: &[SegmentDelivery]) -> 
             Ok(segments) => segments.iter().find_map(reason)?,
             Err(reason) => reason.clone(),
         };
-        tracing::warn!(message = message.id, reason, "a message was not dealt with");
+        tracing::warn!(message = message.id, reason, "a message failed");
         Some(json!({ "itemIdentifier": message.id }))
     });
     failed.collect()
@@ -372,7 +372,7 @@ fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, EventFailure> {
             done = report.done,
             failures = report.failures.len(),
             unfinished = report.unfinished,
-            "worked"
+            "background work finished"
         );
     }
     if let Some(failure) = reports
@@ -395,7 +395,7 @@ fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, EventFailure> {
 impl Function for EngineFunction {
     async fn warm(&self) {
         if let Err(error) = self.http.router().await {
-            tracing::warn!(%error, "the first event will ask again");
+            tracing::warn!(%error, "warm-up failed; the first event retries");
         }
     }
 

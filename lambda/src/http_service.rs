@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use axum::{BoxError, Router};
 use neap_catalog::{Catalog, CatalogError};
 use neap_http::{
-    ApiError, ClusterId, Kind, ServerInfo, ServiceContext, finish, health_routes, metrics_routes,
+    ApiError, ClusterId, Kind, ServerInfo, ServiceContext, health_routes, metrics_routes,
+    with_common_layers,
 };
 use serde_json::value::RawValue;
 
@@ -35,7 +36,7 @@ pub(crate) fn monitoring_routes(opened: &FunctionStore) -> Router {
 }
 
 /// Adds the monitoring routes and the layers that apply to every response.
-pub(crate) fn with_common_layers(
+pub(crate) fn complete_routes(
     routes: Router,
     opened: &FunctionStore,
     catalog: &Arc<Catalog>,
@@ -49,7 +50,7 @@ pub(crate) fn with_common_layers(
         metrics,
         access,
     };
-    finish(routes.merge(monitoring_routes(opened)), common)
+    with_common_layers(routes.merge(monitoring_routes(opened)), common)
 }
 
 /// Returns the response while the catalog can't be read.
@@ -70,7 +71,7 @@ pub(crate) struct HttpOnlyFunction(pub(crate) HttpFunction);
 impl Function for HttpOnlyFunction {
     async fn warm(&self) {
         if let Err(error) = self.0.router().await {
-            tracing::warn!(%error, "the first event will ask again");
+            tracing::warn!(%error, "warm-up failed; the first event retries");
         }
     }
 

@@ -41,22 +41,22 @@ pub enum OptionsError {
     },
     /// The instance is restored from a SnapStart snapshot.
     #[error(
-        "SnapStart is not supported: copies of an instance would give the same name to different data"
+        "SnapStart is not supported: copies of an instance could store different data under the same key"
     )]
     SnapStart,
     /// The query engine can't be started.
-    #[error("queries can't be answered: {0}")]
+    #[error("the query engine can't be started: {0}")]
     Queries(String),
 }
 
 /// Options of every function.
 #[derive(Args, Clone, Debug)]
 pub struct CommonOptions {
-    /// What to log, such as `info` or `warn,neap_compact=debug`
+    /// Log filter, such as `info` or `warn,neap_compact=debug`
     #[arg(long, value_name = "FILTER", default_value = "info,neap_http=warn")]
     pub log_filter: String,
 
-    /// The memory of the function in MB, as Lambda says it
+    /// The memory of the function in MB; Lambda sets it
     #[arg(
         long,
         env = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
@@ -65,7 +65,7 @@ pub struct CommonOptions {
     )]
     pub function_memory: usize,
 
-    /// Events that an instance handles at once, as Lambda Managed Instances say it
+    /// Number of events that an instance handles concurrently; Lambda Managed Instances set it
     #[arg(
         long,
         env = "AWS_LAMBDA_MAX_CONCURRENCY",
@@ -94,25 +94,26 @@ impl CommonOptions {
 /// Options of functions that answer HTTP.
 #[derive(Args, Clone, Debug)]
 pub struct HttpOptions {
-    /// Answer in pieces as they come, up to the 200 MB that AWS streams: only where the function is invoked so
-    /// (`RESPONSE_STREAM`)
+    /// Stream responses, up to AWS's limit of 200 MB. Requires that the function is invoked with `RESPONSE_STREAM`
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub response_streaming: bool,
 
-    /// The largest answer that Lambda passes on. A larger one goes into the bucket, and the client is sent there.
+    /// Maximum size of a response in bytes. A larger response is stored in the bucket, and the client is redirected
+    /// there
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "6291456")]
     pub payload_limit: usize,
 
-    /// How long a client may take to fetch an answer that is in the bucket; a day at most
+    /// How long a client can fetch a response from the bucket; at most 1 day
     #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, default_value = "15m")]
     pub result_url_lifetime: Duration,
 
-    /// How long a request through API Gateway may take, which gives up after 29 or 30 seconds, the start of an instance
-    /// included; never longer than the function has. Function URLs and load balancers wait for as long as the function has
+    /// Maximum duration of a request through API Gateway, which times out after 29 or 30 seconds including the start of
+    /// an instance. The function's timeout applies as well. It alone limits requests through function URLs and load
+    /// balancers
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "28s")]
     pub request_timeout: Duration,
 
-    /// What paths begin with before that of the route, as with the base path of a custom domain
+    /// Prefix that is removed from paths, such as the base path of a custom domain
     #[arg(long, value_name = "PATH", default_value = "")]
     pub base_path: String,
 }
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(parse_lifetime("1d"), Ok(MAX_LINK_LIFETIME));
         for (text, expected) in [
             ("25h", "a time of at most 1 day is expected"),
-            ("0s", "a time of more than 0s is expected"),
+            ("0s", "a duration longer than 0s is expected"),
         ] {
             assert_eq!(parse_lifetime(text), Err(expected.to_owned()));
         }

@@ -21,7 +21,7 @@ use neap_write::WriteService;
 use crate::{
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
     http_service::{
-        self, HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, with_common_layers,
+        self, HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, complete_routes,
     },
     interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
@@ -61,31 +61,31 @@ impl AsRef<CommonOptions> for QueryFunctionOptions {
 /// Options of functions that answer queries.
 #[derive(Args, Clone, Debug)]
 pub struct QueryEngineOptions {
-    /// How long a query may take, from its start to the end of its answer; never longer than the function has
+    /// Maximum duration of a query, from its start to the end of its response; the function's timeout applies as well
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub(crate) query_timeout: Duration,
 
-    /// The most rows of the result of a query; one with more ends with an error. Any number by default
+    /// Maximum number of rows in a query result; a larger result ends with an error. Unlimited by default
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(crate) max_result_rows: Option<usize>,
 
-    /// Queries that run at once; others wait
+    /// Maximum number of concurrent queries; others wait
     #[arg(long, value_name = "NUMBER", default_value_t = 32)]
     pub(crate) max_concurrent_queries: usize,
 
-    /// The memory of all running queries together: bytes, or a share of the memory of the function
+    /// The memory of all running queries together, in bytes or as a percentage of the function's memory
     #[arg(long, value_name = "BYTES|PERCENT", default_value = "30%")]
     pub(crate) exec_mem_pool_bytes: MemoryAmount,
 
-    /// The age that a result may have, for queries that don't say
+    /// Maximum staleness of results, for queries that set none
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0s")]
     pub(crate) max_staleness: Duration,
 
-    /// Queries that `system.queries` shows, of those that this instance has answered
+    /// Number of this instance's queries that `system.queries` keeps
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) query_log_size: usize,
 
-    /// Answer last and distinct value caches from the tables, as if nothing were kept of them
+    /// Answer queries of last and distinct value caches from the tables instead of the caches
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub(crate) disable_caches: bool,
 }
@@ -230,7 +230,7 @@ impl QueryRouteProvider {
 #[async_trait]
 impl RouteProvider for QueryRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
-        Ok(with_common_layers(
+        Ok(complete_routes(
             self.routes().await?,
             &self.opened,
             &self.catalog,
@@ -240,7 +240,7 @@ impl RouteProvider for QueryRouteProvider {
 
     fn care(&self) -> Router {
         let access = &self.options.access;
-        with_common_layers(Router::new(), &self.opened, &self.catalog, access)
+        complete_routes(Router::new(), &self.opened, &self.catalog, access)
     }
 
     fn begin_shutdown(&self) {

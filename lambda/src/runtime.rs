@@ -19,6 +19,7 @@ use lambda_runtime::{
 };
 use neap_bucket::World;
 use neap_http::{ApiError, Kind};
+use neap_memory::limit_retained_memory;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,7 +53,7 @@ const ABORT_LIMIT: Duration = Duration::from_millis(50);
 const STOP_LIMIT: Duration = Duration::from_millis(100);
 
 /// Error message for requests that were aborted.
-const ABORTED_MESSAGE: &str = "the instance ended; whether it was done is not known";
+const ABORTED_MESSAGE: &str = "the instance ended; the outcome of the request is unknown";
 
 /// Time after which clients should retry an aborted request.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -153,7 +154,7 @@ pub fn run<P: Program>() -> ExitCode {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         let name = P::INTERFACE.function;
         print_error(&format!(
-            "the {name} function runs on AWS Lambda, and AWS_LAMBDA_RUNTIME_API is not set"
+            "the {name} function must run on AWS Lambda: AWS_LAMBDA_RUNTIME_API is not set"
         ));
         return ExitCode::FAILURE;
     }
@@ -186,12 +187,12 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
 
-#[expect(clippy::print_stderr, reason = "nothing else is there yet")]
+#[expect(clippy::print_stderr, reason = "logging has not started yet")]
 fn print_error(text: &str) {
     eprintln!("{text}");
 }
 
-#[expect(clippy::print_stdout, reason = "it is asked for")]
+#[expect(clippy::print_stdout, reason = "the user requested this output")]
 fn print_interface<P: Program>() -> ExitCode {
     match P::INTERFACE.to_json(&options::command::<P::Options>()) {
         Ok(json) => {
@@ -209,6 +210,7 @@ fn print_interface<P: Program>() -> ExitCode {
 fn create_function<P: Program>(world: &World) -> Arc<dyn Function> {
     let opened = options::from_environment::<P::Options>().and_then(|options| {
         let common: &CommonOptions = options.as_ref();
+        limit_retained_memory(common.memory_bytes());
         logging::start(&common.log_filter).map_err(|reason| OptionsError::Unusable {
             option: "log-filter",
             reason,
@@ -229,8 +231,11 @@ async fn serve<P: Program>() -> Result<(), Error> {
     let warm = world.timeout(WARM_LIMIT, function.warm());
     let registered = world.timeout(REGISTER_LIMIT, register());
     let (registered, _) = tokio::join!(registered, warm);
-    if let Err(error) = registered.unwrap_or_else(|| Err("it took too long".to_owned())) {
-        tracing::warn!(error, "the end of the instance will come without a warning");
+    if let Err(error) = registered.unwrap_or_else(|| Err("the registration timed out".to_owned())) {
+        tracing::warn!(
+            error,
+            "the instance will not receive SIGTERM before its end"
+        );
     }
     let shutdown = Shutdown::new();
     let handler = {
@@ -268,7 +273,7 @@ async fn stop(function: &dyn Function, world: &World, shutdown: &Shutdown) {
     }
     let stopped = world.timeout(STOP_LIMIT, function.stop()).await;
     if drained.is_none() || stopped.is_none() {
-        tracing::warn!("the instance ended before all was done");
+        tracing::warn!("the instance ended before all work was complete");
     }
 }
 
@@ -369,7 +374,7 @@ impl Function for UnconfiguredFunction {
     async fn warm(&self) {}
 
     async fn handle(&self, event: &RawValue, _: Duration) -> Result<EventReply, EventFailure> {
-        let message = "the function is not configured; its log tells why";
+        let message = "the function is not configured; see its log";
         let error = ApiError::json(Kind::Internal, message);
         reject_event(event, error, "Configuration", self.streams()).await
     }

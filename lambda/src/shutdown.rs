@@ -101,7 +101,7 @@ impl<S> Layer<S> for Shutdown {
     }
 }
 
-/// A tower service that counts the events in flight around `internal_request`, which handles events and posts the responses.
+/// A tower service that counts the events in flight around `inner`, which handles events and posts the responses.
 #[derive(Clone, Debug)]
 pub(crate) struct ShutdownService<S> {
     inner: S,

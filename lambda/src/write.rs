@@ -17,7 +17,7 @@ use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use crate::{
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
     http_service::{
-        HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, fault_of_body, with_common_layers,
+        HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, complete_routes, fault_of_body,
     },
     interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
@@ -54,16 +54,16 @@ pub struct WriteServiceOptions {
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
 
-    /// How long the body of a write may take to arrive
+    /// Maximum time for receiving the body of a write
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "30s")]
     pub(crate) http_timeout: Duration,
 
-    /// The database of writes that name none, as those of QuestDB's clients don't
+    /// The database of writes that name none, such as those of QuestDB's clients
     #[arg(long, value_name = "NAME")]
     pub(crate) default_database: Option<String>,
 
-    /// The least time between two writes of a database to the store. By default 0s where an instance handles one
-    /// event at a time, which then waits for nobody, and 1s where it handles several
+    /// Minimum interval between two segments of a database. The default is 0s if an instance handles one event at a
+    /// time, because there is nothing to batch, and 1s if it handles several
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) wal_flush_interval: Option<Duration>,
 }
@@ -170,7 +170,7 @@ impl WriteRouteProvider {
 #[async_trait]
 impl RouteProvider for WriteRouteProvider {
     async fn router(&self) -> Result<Router, ApiError> {
-        Ok(with_common_layers(
+        Ok(complete_routes(
             self.routes().await?,
             &self.opened,
             &self.catalog,
@@ -180,7 +180,7 @@ impl RouteProvider for WriteRouteProvider {
 
     fn care(&self) -> Router {
         let access = &self.options.access;
-        with_common_layers(Router::new(), &self.opened, &self.catalog, access)
+        complete_routes(Router::new(), &self.opened, &self.catalog, access)
     }
 
     fn begin_shutdown(&self) {

@@ -42,7 +42,7 @@ pub(crate) async fn publish_tail(
         }
         Ok(false) => {}
         Err(error) => {
-            tracing::warn!(%database, %error, "writers are not told how long the tail is")
+            tracing::warn!(%database, %error, "failed to publish the tail length to writers")
         }
     }
 }

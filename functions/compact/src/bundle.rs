@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use neap_bucket::Stamp;
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_manifest::{PendingObject, Section};
-use neap_points::{TableChange, apply_deletes, fold};
+use neap_points::{TableChange, apply_deletes, deduplicate};
 use neap_row_delete::RowDelete;
 use neap_schema::TableId;
 use neap_wal::Segment;
@@ -118,7 +118,11 @@ fn deduplicate_table(
         history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
     }
     let batches = apply_deletes(history)?;
-    Ok(fold(&table.tag_names(), &table.arrow_schema(), &batches)?)
+    Ok(deduplicate(
+        &table.tag_names(),
+        &table.arrow_schema(),
+        &batches,
+    )?)
 }
 
 /// Encodes the sections of one table, each with its first and last day.

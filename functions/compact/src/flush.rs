@@ -73,11 +73,11 @@ pub enum FlushSkipped {
     #[error("there is nothing to flush")]
     NothingToFlush,
     /// Another process has flushed.
-    #[error("somebody else has flushed")]
+    #[error("another process has flushed these segments")]
     Overtaken,
     /// The catalog is older than the segments require, as in a bucket that is being restored. A flush with it would
     /// lose their rows.
-    #[error("the catalog has version {found}, and the segments need {needed}")]
+    #[error("the catalog has version {found}, but the segments require version {needed}")]
     CatalogOutdated {
         /// The version of the catalog.
         found: u64,
@@ -85,7 +85,7 @@ pub enum FlushSkipped {
         needed: u64,
     },
     /// The store's responses have no date.
-    #[error("the store's answers have no date")]
+    #[error("the store's responses have no Date header")]
     NoDate,
     /// The store's clock and the local clock differ too much.
     #[error(
@@ -98,13 +98,13 @@ pub enum FlushSkipped {
     #[error("the bundle could not be stored")]
     NotStored,
     /// The oldest segment cannot be read. Flushes stop below it, because its contents are unknown.
-    #[error("{0}; no flush passes it, see `neap fsck`")]
+    #[error("{0}; flushes stop at this segment, see `neap fsck`")]
     Unreadable(SegmentError),
     /// The manifest has no room for more records of damaged segments.
-    #[error("the manifest has no room for further damaged segments; the next one is '{0}'")]
+    #[error("the manifest cannot record more damaged segments; the next one is '{0}'")]
     TooMuchDamage(Key),
     /// The flush took so long that its bundle may count as an orphan.
-    #[error("it took too long")]
+    #[error("the flush took too long: its bundle may count as an orphan")]
     TooSlow,
     /// It is unknown whether the flush is in the manifest. If it is not, the next flush repeats it.
     #[error("the outcome is unknown: {0}")]
@@ -460,7 +460,7 @@ impl Flusher {
             self.damaged.record_flush(database, None);
         }
         if let Some((name, error)) = unreadable {
-            tracing::error!(%database, %error, "the flush stops below a segment that can't be read");
+            tracing::error!(%database, %error, "flush stopped below an unreadable segment");
             let key = Key::Segment(database, name).to_string();
             self.damaged
                 .record_flush(database, is_damage(&error).then_some(key));

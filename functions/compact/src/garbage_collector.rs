@@ -185,7 +185,7 @@ impl GarbageCollector {
         self.collect_from(database, manifest).await
     }
 
-    /// Like [`garbage_collector`](Self::garbage_collector), with a manifest that the caller has just read.
+    /// Like [`collect`](Self::garbage_collector), with a manifest that the caller has just read.
     pub(crate) async fn collect_from(
         &self,
         database: DatabaseId,
@@ -217,7 +217,7 @@ impl GarbageCollector {
         if swept.missing.is_empty() || self.settings.dry_run {
             return Ok((collected, manifest));
         }
-        tracing::warn!(%database, caches = swept.missing.len(), "objects of caches are gone");
+        tracing::warn!(%database, caches = swept.missing.len(), "cache objects are missing from the bucket");
         let commit = CacheCommit::forgetting(&manifest, swept.missing);
         let outcome = self
             .manifests
@@ -556,7 +556,7 @@ impl GarbageCollector {
     ) -> Result<Option<CollectionReport>, CompactError> {
         let manifest = self.manifests.read(database, None).await?.value;
         if manifest.section_count() > 0 || !manifest.pins.is_empty() {
-            tracing::warn!(%database, "a removed database is named again, and stays");
+            tracing::warn!(%database, "a removed database is referenced again and is kept");
             return Ok(None);
         }
         let mut collected = CollectionReport::default();

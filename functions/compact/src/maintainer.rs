@@ -310,7 +310,7 @@ impl Maintainer {
         let jobs = queue.most_urgent();
         let orders = self.claim(database, now, &mut manifest, &jobs).await?;
         for error in &failures {
-            tracing::error!(%database, %error, "a table is not maintained");
+            tracing::error!(%database, %error, "table maintenance failed");
             self.record_damage(database, error);
         }
         *known = Some(manifest);
@@ -483,5 +483,56 @@ impl Maintainer {
         }
         let manifest = self.manifests.read(database, None).await?;
         Ok(self.manifests.release(database, manifest, jobs).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_bucket::Stamp;
+
+    use super::*;
+    use crate::merge::MergeReason;
+
+    fn order(table: u32, bytes: u64) -> ClaimedMerge {
+        ClaimedMerge {
+            database: DatabaseId::new(1),
+            job: Ulid::nil(),
+            merge: MergeJobRef {
+                table: TableId::new(table),
+                first_day: 0,
+                last_day: 0,
+                above: Stamp::ZERO,
+                upto: Stamp::ZERO,
+                inputs: Vec::new(),
+                bytes,
+                reason: MergeReason::Settled,
+            },
+        }
+    }
+
+    fn small(count: u32) -> Vec<ClaimedMerge> {
+        (0..count).map(|table| order(table, 1_000)).collect()
+    }
+
+    /// Returns the number of merges in each batch.
+    fn batches(orders: Vec<ClaimedMerge>, bytes: u64) -> Vec<usize> {
+        let mut plan = MaintenancePlan {
+            orders,
+            ..MaintenancePlan::default()
+        };
+        plan.batches(bytes).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn more_than_64_small_merges_share_commits_of_up_to_256_merges_and_16_mebibytes() {
+        assert_eq!(batches(small(64), u64::MAX), [1; 64]);
+        assert_eq!(batches(small(65), u64::MAX), [65]);
+        assert_eq!(batches(small(600), u64::MAX), [256, 256, 88]);
+        assert_eq!(batches(small(65), 50_000), [50, 15]);
+        let large: Vec<_> = (0..66).map(|table| order(table, 5 << 20)).collect();
+        assert_eq!(batches(large, u64::MAX), [3; 22]);
+        let mut mixed = small(70);
+        mixed[10].merge.bytes = 1 << 30;
+        assert_eq!(batches(mixed, u64::MAX), [10, 1, 59]);
     }
 }

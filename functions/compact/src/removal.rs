@@ -199,7 +199,9 @@ impl SectionRemover {
                     removed += sections;
                 }
                 // A concurrent merge has replaced them; the next run finds its sections.
-                Some(reason) => tracing::info!(%database, %table, %reason, "not removed now"),
+                Some(reason) => {
+                    tracing::info!(%database, %table, %reason, "removal refused, retrying in the next run")
+                }
             }
         }
         Ok(removed)

@@ -39,7 +39,7 @@ pub struct CompactionReport {
     pub collected: CollectionReport,
     /// Databases with failures, and their error messages.
     pub failures: Vec<(DatabaseId, String)>,
-    /// Number of jobs left to the next run, because their commits lost every race or the store did not report an
+    /// Number of jobs postponed to the next run, because their commits lost every race or the store did not report an
     /// outcome in time. This is not a failure, because the next run completes them.
     pub postponed: usize,
     /// Whether the time limit expired before all work was done.
@@ -83,7 +83,7 @@ impl CompactionReport {
         self.collected = std::mem::take(&mut self.collected).and(collected);
     }
 
-    /// Returns the value of a job, or `None` if the job is left to the next run.
+    /// Returns the value of a job, or `None` if the job is postponed to the next run.
     pub(crate) fn settled<T>(
         &mut self,
         database: DatabaseId,
@@ -163,7 +163,7 @@ impl CompactionReport {
     }
 
     fn postpone(&mut self, database: DatabaseId, reason: &dyn std::fmt::Display) {
-        tracing::info!(%database, %reason, "left to the next run");
+        tracing::info!(%database, %reason, "postponed to the next run");
         self.postponed += 1;
     }
 }

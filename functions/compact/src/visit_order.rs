@@ -85,6 +85,7 @@ impl RecentFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::test_bed::CompactTestBed;
 
     fn minute(number: i64) -> StoreTime {
         StoreTime::from_micros((28_000_000 + number) * 60_000_000)
@@ -139,5 +140,23 @@ mod tests {
         assert_eq!(order(), [c, b, a]);
         setbacks.note(b, false, &world);
         assert_eq!(order(), [b, c, a]);
+    }
+
+    #[tokio::test]
+    async fn failed_databases_come_last_for_ten_minutes() {
+        let stage = CompactTestBed::new().await;
+        let world = stage.bucket.world();
+        let setbacks = RecentFailures::default();
+        let [a, b] = [1, 2].map(DatabaseId::new);
+        setbacks.note(a, true, world);
+        let order = || {
+            let mut order = [a, b];
+            setbacks.move_last(&mut order, world);
+            order
+        };
+        stage.pass(Duration::from_secs(599));
+        assert_eq!(order(), [b, a]);
+        stage.pass(Duration::from_secs(1));
+        assert_eq!(order(), [a, b]);
     }
 }

@@ -45,7 +45,7 @@ class Frames:
         self.check_owner()
         length = 1 + sum(map(len, parts))
         if length >= MAX_FRAME:
-            raise ValueError("too large to be handed to the database")
+            raise ValueError("too large for one message to the database")
         data = b"".join((_length_and_kind.pack(length, kind), *parts))
         with self._writing:
             try:

@@ -118,7 +118,7 @@ class Host:
         frames.check_owner()
         with frames.exchange:
             if not self.running:
-                raise RuntimeError("no run is under way that could use the database")
+                raise RuntimeError("influxdb3_local can be used only during a run")
             if self.broken:
                 raise RuntimeError("an earlier exchange with the database was interrupted")
             # A signal handler may raise an exception at any point and leave half an answer in the pipe.

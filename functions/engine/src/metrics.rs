@@ -35,28 +35,28 @@ impl EngineMetrics {
             ),
             durations: metrics.histogram(
                 "neap_plugin_duration_seconds",
-                "How long runs of plugins took, those that failed too.",
+                "Duration of plugin runs in seconds, including failed runs.",
                 TRIGGER,
                 RUN_BUCKETS,
             ),
             loops: metrics.counter(
                 "neap_plugin_loops_total",
-                "Segments that were not given to a trigger because too many plugins in a row had led to them.",
+                "Segments not delivered to a trigger because too many plugins in a row led to them.",
                 TRIGGER,
             ),
             lost: metrics.counter(
                 "neap_plugin_lost_segments_total",
-                "Segments that a trigger never got: they were deleted, damaged, or too old to be tried again.",
+                "Segments never delivered to a trigger: deleted, damaged, or too old to retry.",
                 TRIGGER,
             ),
             ticks_skipped: metrics.counter(
                 "neap_plugin_ticks_skipped_total",
-                "Times of schedules at which the plugin did not run because it still ran, or because they were past.",
+                "Scheduled ticks skipped because the previous run was still active or the tick was too late.",
                 TRIGGER,
             ),
             unwritten: metrics.counter(
                 "neap_plugin_unwritten_total",
-                "Runs of plugins whose lines could not be written.",
+                "Plugin runs whose queued lines could not be written.",
                 TRIGGER,
             ),
         }
@@ -67,7 +67,7 @@ impl EngineMetrics {
         let pending = Weak::clone(&engine);
         metrics.collect(
             "neap_plugin_pending_segments",
-            "Segments that wait for a trigger.",
+            "Segments queued for a trigger.",
             MetricKind::Gauge,
             move |samples| {
                 for backlog in pending
@@ -83,7 +83,7 @@ impl EngineMetrics {
         let lag = Weak::clone(&engine);
         metrics.collect(
             "neap_plugin_lag_seconds",
-            "The age of the oldest segment that waits for a trigger.",
+            "Age in seconds of the oldest segment queued for a trigger.",
             MetricKind::Gauge,
             move |samples| {
                 for backlog in lag.upgrade().iter().flat_map(|engine| engine.backlogs()) {
@@ -94,7 +94,7 @@ impl EngineMetrics {
         );
         metrics.collect(
             "neap_plugin_log_lines_dropped_total",
-            "Lines that plugins logged and that could not be saved in time.",
+            "Log lines of plugins dropped because they could not be saved in time.",
             MetricKind::Counter,
             move |samples| {
                 if let Some(engine) = engine.upgrade() {

@@ -72,7 +72,7 @@ impl RequestDispatcher for Engine {
                 return Err(error);
             }
         };
-        answer.ok_or_else(|| RunError::Protocol("it did not answer".to_owned()))
+        answer.ok_or_else(|| RunError::Protocol("the plugin sent no response".to_owned()))
     }
 
     fn changed(&self) {

@@ -103,7 +103,7 @@ impl Engine {
             _ => return AttemptOutcome::Done,
         }
         if self.is_expired(attempts.expires) {
-            let text = "it is not tried again: it has failed for too long";
+            let text = "giving up: the plugin has failed for too long";
             self.log_for(&known, LogLevel::Error, text.to_owned());
             self.runner.metrics.lost(known.labels());
             return AttemptOutcome::Done;

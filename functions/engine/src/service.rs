@@ -52,7 +52,7 @@ impl Engine {
         let ended = async { while tasks.set.join_next().await.is_some() {} };
         let world = self.bucket.world();
         if world.timeout(STOP_LIMIT, ended).await.is_none() {
-            tracing::warn!("triggers did not end in time");
+            tracing::warn!("triggers did not stop in time");
             tasks.set.abort_all();
         }
         self.save(&self.feeds()).await;
@@ -178,7 +178,7 @@ impl Engine {
         loop {
             for database in self.databases_with_feeds() {
                 if let Err(error) = self.sweep_database(database).await {
-                    tracing::warn!(%database, %error, "a tail can't be looked at");
+                    tracing::warn!(%database, %error, "failed to sweep a tail");
                 }
             }
             let interval = match self.is_sole_writer() {

@@ -128,7 +128,7 @@ impl fmt::Display for TriggerKind {
 
 /// A name that is not that of a kind of trigger.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no kind of trigger: expected wal, schedule or request")]
+#[error("'{0}' is not a kind of trigger: expected wal, schedule or request")]
 pub struct TriggerKindError(String);
 
 impl FromStr for TriggerKind {

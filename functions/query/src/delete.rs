@@ -37,7 +37,7 @@ pub(crate) fn row_delete(
             check_columns(table, &filter.predicate)?;
             predicate_condition(&simplify(state, filter)?)?
         }
-        _ => return plan_err!("DELETE takes nothing but a WHERE clause"),
+        _ => return plan_err!("DELETE supports only a WHERE clause"),
     };
     if let Err(error) = condition.check_limits() {
         return plan_err!("{error}");
@@ -62,7 +62,7 @@ fn check_columns(table: &Table, predicate: &Expr) -> Result<()> {
     let columns = predicate.column_refs();
     match columns.iter().find(|column| !is_key(&column.name)) {
         Some(field) => plan_err!(
-            "DELETE can't tell rows by the field '{}', only by time and tags",
+            "DELETE can't filter by the field '{}', only by time and tags",
             field.name
         ),
         None => Ok(()),
@@ -102,7 +102,7 @@ fn predicate_condition(predicate: &Expr) -> Result<Condition> {
         _ => match comparison_condition(predicate) {
             Some(condition) => Ok(condition),
             None => plan_err!(
-                "DELETE can't tell rows by '{}': it takes comparisons of time, and tags that are \
+                "DELETE can't filter by '{}': it supports comparisons of time, and tags that are \
                  equal to a value or null, joined by AND and OR",
                 predicate.human_display()
             ),

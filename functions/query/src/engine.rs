@@ -34,7 +34,10 @@ use crate::{
 const MAX_NAME_AGE: Duration = MAX_CATALOG_AGE;
 
 /// The maximum time that a query waits for a permit.
-const MAX_PERMIT_WAIT: Duration = Duration::from_secs(10);
+const MAX_PERMIT_WAIT: Duration = Duration::from_secs(30);
+
+/// The maximum time that a query with a permit waits for the end of memory pressure.
+const MAX_PRESSURE_WAIT: Duration = Duration::from_secs(10);
 
 /// The maximum number of times that a query takes a newer snapshot because a cached tail image is newer than its
 /// snapshot.
@@ -311,7 +314,7 @@ impl QueryEngine {
         let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
         let pressure = &self.settings.pressure;
         match pressure
-            .wait_until_relieved(self.world(), MAX_PERMIT_WAIT)
+            .wait_until_relieved(self.world(), MAX_PRESSURE_WAIT)
             .await
         {
             true => Ok(permit),

@@ -34,23 +34,23 @@ pub enum QueryError {
     #[error("query error: {0}{rest}", rest = readable_state(.0))]
     Snapshot(#[from] SnapshotError),
     /// The request may not change data.
-    #[error("DELETE is a statement for POST")]
+    #[error("DELETE requires a POST request")]
     ReadOnly,
     /// A `DELETE` with an as-of time.
-    #[error("DELETE can't be as of an earlier time")]
+    #[error("DELETE can't have an as-of time")]
     DeleteAsOf,
     /// The engine has no deleter.
-    #[error("this server takes no writes")]
+    #[error("this server does not accept writes")]
     NoDeleter,
     /// The rows were not deleted, or the outcome is unknown.
     #[error("{0}")]
     Delete(#[from] DeleteRowsError),
     /// The query took too long.
-    #[error("query error: it took longer than {} s", .0.as_secs_f64())]
+    #[error("query error: timed out after {} s", .0.as_secs_f64())]
     Timeout(Duration),
     /// The answer has more rows than the server allows.
     #[error(
-        "query error: the answer has more than {limit} rows, which is the limit of this server; ask for less or \
+        "query error: the answer has more than {limit} rows, the limit of this server; select fewer rows or \
          add LIMIT"
     )]
     TooManyRows {
@@ -61,10 +61,10 @@ pub enum QueryError {
     #[error("query error: too many queries are waiting")]
     Busy,
     /// The process is shutting down.
-    #[error("query error: the server is being stopped")]
+    #[error("query error: the server is shutting down")]
     Stopped,
     /// The query threads can't be started.
-    #[error("the threads for queries can't be started: {0}")]
+    #[error("can't start the query threads: {0}")]
     ThreadStart(#[source] std::io::Error),
 }
 
@@ -83,7 +83,7 @@ fn readable_state(error: &SnapshotError) -> String {
     match error {
         SnapshotError::VersionGone(VersionGone {
             oldest: Some(oldest),
-        }) => format!("; the oldest that can be read is {}", time(oldest)),
+        }) => format!("; the oldest readable state is that of {}", time(oldest)),
         SnapshotError::TailTooLong { mark, .. } | SnapshotError::TailTooLarge { mark, .. }
             if *mark > Stamp::ZERO =>
         {

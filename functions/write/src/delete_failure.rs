@@ -20,7 +20,7 @@ pub enum DeleteFailure {
     #[error("table not found: {0}")]
     NoTable(String),
     /// The table was dropped after the delete was planned.
-    #[error("there is no table {0} any more")]
+    #[error("table {0} was dropped")]
     TableGone(TableId),
     /// The predicate cannot be parsed.
     #[error(transparent)]
@@ -29,7 +29,7 @@ pub enum DeleteFailure {
     #[error(transparent)]
     TooComplex(#[from] ConditionLimitError),
     /// The predicate excludes the table that the request names.
-    #[error("the condition is not about table '{0}'")]
+    #[error("the predicate excludes table '{0}'")]
     OtherTable(String),
     /// The condition refers to a field.
     #[error(

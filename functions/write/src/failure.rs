@@ -45,10 +45,10 @@ pub enum WriteFailure {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The requests in progress hold too many bytes.
-    #[error("too many bytes of requests are under way")]
+    #[error("too many request bytes are in flight")]
     Busy,
     /// The catalog kept changing while the request was validated.
-    #[error("the catalog changes too fast")]
+    #[error("the catalog changed too often during the request")]
     Contended,
 }
 

@@ -29,12 +29,12 @@ impl WriteMetrics {
             ),
             bytes: metrics.counter(
                 "influxdb3_write_bytes_total",
-                "Bytes of line protocol in requests of which lines were accepted.",
+                "Bytes of line protocol in requests with accepted lines.",
                 DB,
             ),
             deletes: metrics.counter(
                 "neap_row_deletes_total",
-                "Row deletes that were acknowledged, one for each table.",
+                "Acknowledged row deletes, counted per table.",
                 DB,
             ),
         }
@@ -63,13 +63,13 @@ fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
     };
     collect(
         "neap_tail_puts_total",
-        "Segments whose put was begun.",
+        "Segment puts started.",
         MetricKind::Counter,
         |stats| stats.puts,
     );
     collect(
         "neap_tail_bytes_total",
-        "Bytes of segments that the store answered for.",
+        "Bytes of segments acknowledged by the store.",
         MetricKind::Counter,
         |stats| stats.bytes,
     );
@@ -81,13 +81,13 @@ fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
     );
     collect(
         "neap_tail_unknown_total",
-        "Puts of which nothing is known.",
+        "Segment puts with an unknown outcome.",
         MetricKind::Counter,
         |stats| stats.unknown,
     );
     collect(
         "neap_tail_in_flight_bytes",
-        "Bytes of encoded rows that wait or are being put.",
+        "Bytes of encoded rows queued or in flight.",
         MetricKind::Gauge,
         |stats| stats.in_flight_bytes,
     );

@@ -360,7 +360,7 @@ impl WriteService {
         let writer = self.writer.clone();
         tokio::spawn(async move {
             if let Err(error) = writer.write(database, write).await {
-                tracing::warn!(%database, %error, "rows of a write with no_sync are not stored");
+                tracing::warn!(%database, %error, "rows of a no_sync write were not stored");
             }
             drop(reservation);
         });

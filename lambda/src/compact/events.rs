@@ -92,7 +92,7 @@ impl CompactEvent {
             (Some(source), _) if matches!(source.as_str(), "aws.events" | "aws.scheduler") => {
                 Ok(Self::Task(CompactTask::Scheduled))
             }
-            _ => Err(unknown(&"it names nothing to do")),
+            _ => Err(unknown(&"the event contains no task")),
         }
     }
 }
@@ -102,7 +102,7 @@ fn message(record: &serde_json::Value) -> Option<TaskMessage> {
     let text = |field: &str| record.get(field).and_then(serde_json::Value::as_str);
     let order = match text("body") {
         Some(body) => serde_json::from_str(body).map_err(|error| error.to_string()),
-        None => Err("it has no body".to_owned()),
+        None => Err("the record has no body".to_owned()),
     };
     Some(TaskMessage {
         id: text("messageId")?.to_owned(),
@@ -113,7 +113,7 @@ fn message(record: &serde_json::Value) -> Option<TaskMessage> {
 fn unknown(reason: &dyn std::fmt::Display) -> EventFailure {
     EventFailure {
         kind: "Event",
-        message: format!("the event is none of the compact function: {reason}"),
+        message: format!("not an event of the compact function: {reason}"),
     }
 }
 

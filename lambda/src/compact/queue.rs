@@ -73,12 +73,12 @@ impl OrderQueue {
             .unwrap_or(url);
         let endpoint: Uri = endpoint
             .parse()
-            .map_err(|error| unusable(format!("'{endpoint}' is no URL: {error}")))?;
+            .map_err(|error| unusable(format!("'{endpoint}' is not a URL: {error}")))?;
         let (Some(scheme), Some(authority)) = (endpoint.scheme_str(), endpoint.authority()) else {
-            return Err(unusable(format!("'{endpoint}' is no URL")));
+            return Err(unusable(format!("'{endpoint}' is not a URL")));
         };
         let root = format!("{scheme}://{authority}/").parse();
-        let root: Uri = root.map_err(|_| unusable(format!("'{endpoint}' is no URL")))?;
+        let root: Uri = root.map_err(|_| unusable(format!("'{endpoint}' is not a URL")))?;
         let options = ClientOptions::new()
             .with_allow_http(scheme == "http")
             .with_connect_timeout(CONNECT_LIMIT)
@@ -146,7 +146,7 @@ impl EventDispatcher for OrderQueue {
                     self.world.clock.sleep(pause).await;
                 }
                 Err((_, reason)) => {
-                    return Err(format!("the queue did not take an order: {reason}"));
+                    return Err(format!("the queue rejected an order: {reason}"));
                 }
             }
         }

@@ -116,7 +116,7 @@ impl EngineEvent {
             return Ok(Self::Request);
         }
         let envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
-        of(envelope, home, true).ok_or_else(|| unknown(&"it names nothing to do"))
+        of(envelope, home, true).ok_or_else(|| unknown(&"the event contains no task"))
     }
 }
 
@@ -180,7 +180,7 @@ fn message_id(record: &RawValue) -> Option<String> {
 /// Parses a message; `None` if it has no id, because the queue could not be told that it failed.
 fn message(record: &RawValue, home: &TailLocation) -> Option<NotificationMessage> {
     let Some(id) = message_id(record) else {
-        tracing::warn!("a message has no id, and is left out");
+        tracing::warn!("a message without an id is ignored");
         return None;
     };
     let segments = serde_json::from_str(record.get())
@@ -193,7 +193,7 @@ fn segments(body: &str, home: &TailLocation) -> Result<Vec<SegmentRef>, String> 
     let envelope = serde_json::from_str(body).map_err(|error| error.to_string())?;
     match of(envelope, home, false) {
         Some(EngineEvent::NewSegments(segments)) => Ok(segments),
-        _ => Err("the message is no notification of a bucket".to_owned()),
+        _ => Err("the message is not a bucket notification".to_owned()),
     }
 }
 
@@ -201,7 +201,7 @@ fn segments(body: &str, home: &TailLocation) -> Result<Vec<SegmentRef>, String> 
 fn put(record: &RawValue, home: &TailLocation) -> Option<SegmentRef> {
     let record = serde_json::from_str::<S3EventRecord>(record.get());
     let record = record.inspect_err(|error| {
-        tracing::warn!(%error, "a record of a notification is not understood, and left out");
+        tracing::warn!(%error, "an invalid notification record is ignored");
     });
     let S3EventRecord { event_name, s3 } = record.ok()?;
     if !event_name?.starts_with("ObjectCreated:") {
@@ -218,7 +218,7 @@ fn segment(bucket: Option<&str>, key: &str, home: &TailLocation) -> Option<Segme
     if let (Some(bucket), Some(own)) = (bucket, home.bucket.as_deref())
         && bucket != own
     {
-        tracing::warn!(bucket, "a notification of another bucket is left out");
+        tracing::warn!(bucket, "a notification of another bucket is ignored");
         return None;
     }
     match key.strip_prefix(&home.prefix)?.parse() {
@@ -236,7 +236,7 @@ fn time(text: &str) -> Option<StoreTime> {
 fn unknown(reason: &dyn std::fmt::Display) -> EventFailure {
     EventFailure {
         kind: "Event",
-        message: format!("the event is none of the engine function: {reason}"),
+        message: format!("not an event of the engine function: {reason}"),
     }
 }
 

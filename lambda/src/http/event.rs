@@ -82,7 +82,9 @@ pub enum HttpSource {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The event is not an HTTP request.
-    #[error("the event is no HTTP request of API Gateway, a function URL or a load balancer")]
+    #[error(
+        "the event is not an HTTP request from API Gateway, a function URL, or a load balancer"
+    )]
     NotHttp,
     /// A part of the request violates HTTP.
     #[error("the request has no valid {0}")]

@@ -139,7 +139,7 @@ impl HttpFunction {
     pub fn new(parts: HttpFunctionParts) -> Self {
         let errors = parts.metrics.counter(
             "neap_function_errors_total",
-            "Requests that the function answered without its routes by status.",
+            "Requests answered outside the routes, by status.",
             &["status"],
         );
         Self {
@@ -283,7 +283,7 @@ impl HttpFunction {
         if let Some(cluster) = self.cluster.get() {
             headers.insert(CLUSTER_HEADER, cluster.clone());
         }
-        tracing::warn!(%id, request = asked.name, status = status.as_u16(), %error, "not answered by a route");
+        tracing::warn!(%id, request = asked.name, status = status.as_u16(), %error, "a request failed outside the routes");
         self.errors.add(&[status.as_str()], 1);
         self.reply(asked.source, response).await
     }
@@ -342,8 +342,8 @@ impl HttpFunction {
         let Some(links) = &self.parts.links else {
             let limit = self.parts.options.payload_limit;
             let text = format!(
-                "query error: the answer has more than {limit} bytes, which is the limit of this function; ask for \
-                 less or add LIMIT"
+                "query error: the response has more than {limit} bytes, the limit of this function; select \
+                 fewer rows or add LIMIT"
             );
             return Err(ApiError::text(Kind::Invalid, text));
         };
@@ -368,7 +368,7 @@ impl HttpFunction {
         error: ApiError,
     ) -> HttpEventResponse {
         let status = error.kind().status().as_u16();
-        tracing::warn!(%error, status, "an answer was not completed");
+        tracing::warn!(%error, status, "a response broke off");
         HttpEventResponse::of_error(source, error, without_body_headers(&begun.headers)).await
     }
 
@@ -376,9 +376,9 @@ impl HttpFunction {
     /// the client would receive it there with a success status.
     fn drop_body(&self, source: HttpSource, head: &Parts) -> HttpEventResponse {
         let limit = self.limit(source);
-        tracing::warn!(status = %head.status, limit, "an answer was too large and lost its body");
+        tracing::warn!(status = %head.status, limit, "a response exceeded the limit and lost its body");
         let text = format!(
-            "the answer has more than {limit} bytes, which is the limit of this function, and is left out"
+            "the response has more than {limit} bytes, the limit of this function, and was dropped"
         );
         let body = json!({ "error": text }).to_string();
         let headers = without_body_headers(&head.headers);
@@ -424,7 +424,7 @@ async fn stream_response(
     let pieces = body.into_data_stream().map(move |piece| {
         Ok::<_, BoxError>(piece.unwrap_or_else(|error| {
             let error = fault_of_body(error.into_inner());
-            tracing::warn!(%error, "an answer was not completed");
+            tracing::warn!(%error, "a response broke off");
             Bytes::from(format!("\n{error}\n"))
         }))
     });
@@ -454,7 +454,7 @@ async fn stream_response(
 /// Builds a streamed response from a body in memory.
 pub(crate) async fn stream_from_memory(response: Response) -> StreamResponse<ReplyStream> {
     stream_response(response, |_| {
-        ApiError::json(Kind::Internal, "the answer broke off")
+        ApiError::json(Kind::Internal, "the response broke off")
     })
     .await
 }
@@ -482,7 +482,7 @@ fn event_error_response(error: &EventError) -> Response {
 }
 
 fn out_of_time() -> ApiError {
-    let text = "the time of the function is over; whether it was done is not known";
+    let text = "the function timed out; the outcome of the request is unknown";
     ApiError::json(Kind::Unknown, text).retry_after(Some(RETRY_AFTER))
 }
 
@@ -492,7 +492,7 @@ pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> ApiError {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(
         panic = text.unwrap_or("of unknown cause"),
-        "an event panicked"
+        "the handler panicked"
     );
     ApiError::json(Kind::Internal, "internal error")
 }

@@ -48,7 +48,7 @@ pub(super) async fn collect(body: Body, limit: usize) -> Result<CollectedBody, B
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LargeResponseError {
     /// The store rejected it.
-    #[error("the answer could not be put into the bucket: {0}")]
+    #[error("the response could not be stored in the bucket: {0}")]
     Store(#[from] StoreError),
     /// The body broke off.
     #[error("{0}")]

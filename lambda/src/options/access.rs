@@ -10,15 +10,15 @@ use neap_options::parse_duration;
 /// Options of authentication, as with `neap serve`.
 #[derive(Args, Clone, Debug)]
 pub struct AccessOptions {
-    /// Serve everybody who reaches the function, without tokens
+    /// Disable authentication: accept requests without tokens
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub without_auth: bool,
 
-    /// Endpoints that ask for no token
+    /// Endpoints that require no token
     #[arg(long, value_enum, value_name = "ENDPOINT", value_delimiter = ',')]
     pub disable_authz: Vec<UnguardedEndpoint>,
 
-    /// How long a token may still be good here after it was revoked elsewhere
+    /// How long a token may remain valid in this instance after it was revoked in another
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
     pub catalog_sync_interval: Duration,
 }

@@ -9,27 +9,27 @@ use neap_options::{parse_bytes, parse_count, parse_duration};
 /// Limits for clients, as with `neap serve`.
 #[derive(Args, Clone, Debug)]
 pub struct LimitOptions {
-    /// The largest body of a write, before and after decompression
+    /// Maximum size of the body of a write in bytes, before and after decompression
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
     pub max_http_request_size: usize,
 
-    /// The most databases that there may be; any number by default
+    /// Maximum number of databases; unlimited by default
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub max_databases: Option<usize>,
 
-    /// The most tables that there may be in all databases together; any number by default
+    /// Maximum number of tables in all databases; unlimited by default
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub max_tables: Option<usize>,
 
-    /// The most tags and fields of a table; any number by default
+    /// Maximum number of tags and fields of a table; unlimited by default
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub max_columns_per_table: Option<usize>,
 
-    /// The most tags of a table; any number by default
+    /// Maximum number of tags of a table; unlimited by default
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub max_tags_per_table: Option<usize>,
 
-    /// How long the data of a dropped database or table is kept, unless the drop says otherwise
+    /// How long the data of a dropped database or table is kept, unless the drop request sets another time
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "72h")]
     pub hard_delete_default_duration: Duration,
 }

@@ -26,17 +26,17 @@ impl PluginOptions {
 fn adapt_option(option: Arg) -> Arg {
     match option.get_id().as_str() {
         "plugin_dir" => option.help(
-            "A folder with plugins in the package of the function. What is uploaded is kept in the bucket and needs none",
+            "A folder with plugins in the package of the function. Uploaded plugins are stored in the bucket and need no folder",
         ),
         "virtual_env_location" => option.help(
             "A virtual environment of plugins in the package of the function, or in a layer",
         ),
         "package_manager" => option.default_value("disabled").help(
-            "What installs packages: nothing (disabled), for an instance would have them alone; else pip, uv, discover",
+            "The package manager: pip, uv, or discover. Disabled by default, because packages would exist only in the instance that installed them",
         ),
-        "plugin_repo" => option.help("Where plugins are fetched from that triggers name after gh:"),
+        "plugin_repo" => option.help("The repository of plugins that triggers name with the prefix gh:"),
         "plugin_time_limit" => option.help(
-            "The time that a run of a plugin may take; never longer than the function has",
+            "Maximum duration of a plugin run; the function's timeout applies as well",
         ),
         "max_plugin_processes" => option.default_value("8"),
         _ => option,

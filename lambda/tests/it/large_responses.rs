@@ -153,7 +153,7 @@ async fn a_large_error_response_keeps_its_status_and_loses_its_body() {
     assert_eq!(answer["statusCode"], 400, "{answer}");
     assert_eq!(
         answer["body"],
-        r#"{"error":"the answer has more than 1000 bytes, which is the limit of this function, and is left out"}"#
+        r#"{"error":"the response has more than 1000 bytes, the limit of this function, and was dropped"}"#
     );
     assert!(answer["headers"]["location"].is_null());
 }

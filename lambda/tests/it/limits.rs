@@ -40,7 +40,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
     assert_eq!(late["statusCode"], 500, "{late}");
     let body = late["body"].as_str().unwrap();
     assert!(
-        body.starts_with("query error: it took longer than 0."),
+        body.starts_with("query error: timed out after 0."),
         "{body}"
     );
 }

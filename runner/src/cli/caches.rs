@@ -68,7 +68,7 @@ pub(super) struct CreateDistinctCacheArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     columns: Vec<String>,
 
-    /// The most combinations of values to keep: those that were seen latest.
+    /// Maximum number of value combinations to keep: the latest ones.
     #[arg(long, value_name = "NUMBER", default_value = "100000")]
     max_cardinality: u64,
 
@@ -87,7 +87,7 @@ pub(super) struct DeleteCacheArgs {
     #[arg(value_name = "NAME", required_unless_present = "cache_name")]
     name: Option<String>,
 
-    /// The same, as some guides write it.
+    /// Alias of NAME, used by some guides.
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name")]
     cache_name: Option<String>,
 

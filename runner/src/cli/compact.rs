@@ -32,11 +32,11 @@ pub(super) struct CompactArgs {
     #[arg(long, conflicts_with = "flush_only")]
     dry_run: bool,
 
-    /// Begin nothing more after this time.
+    /// Start no further jobs after this time.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     time_limit: Option<Duration>,
 
-    /// How long queries can ask for an earlier state: what was dropped is kept for so long.
+    /// How far back queries can read an earlier state: dropped data is kept for this time.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
     time_travel: Duration,
 
@@ -49,7 +49,7 @@ pub(super) struct CompactArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30m")]
     settle_after: Duration,
 
-    /// Believe the store's clock even if this machine's differs from it by more than five minutes.
+    /// Trust the store's clock even if this machine's clock differs from it by more than five minutes.
     #[arg(long)]
     trust_store_clock: bool,
 
@@ -143,13 +143,13 @@ fn tell(
     console.print(text).map_err(CommandError::Output)?;
     if *postponed > 0 {
         let text = format!(
-            "{postponed} jobs are left to the next run: others were faster, or the store was slow"
+            "{postponed} jobs are postponed to the next run: another process committed first, or the store was slow"
         );
         console.print(text).map_err(CommandError::Output)?;
     }
     if *unfinished {
         console
-            .print("the time was over before all was done")
+            .print("the time limit was reached before all work was done")
             .map_err(CommandError::Output)?;
     }
     Ok(())
@@ -240,7 +240,7 @@ fn describe(flushed: &FlushResult) -> Result<String, String> {
             Ok(reason.to_string())
         }
         FlushResult::Skipped(reason @ FlushSkipped::Unknown(_)) => {
-            Ok(format!("{reason}; the next run does what is left"))
+            Ok(format!("{reason}; the next run continues"))
         }
         FlushResult::Skipped(reason) => Err(reason.to_string()),
     }

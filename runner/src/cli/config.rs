@@ -234,7 +234,7 @@ impl ConfigReader<'_> {
                     let setting = ConfigSetting { values, line };
                     if let Some(twice) = self.settings.insert((section, flag), setting) {
                         let first = twice.line;
-                        self.mistake(at, format_args!("{name} is in line {first} already"));
+                        self.mistake(at, format_args!("{name} is already set in line {first}"));
                     }
                 }
             }
@@ -244,13 +244,13 @@ impl ConfigReader<'_> {
     fn unknown(&self, name: &str, section: ConfigSection, value: &DeValue<'_>) -> String {
         let place = match section {
             ConfigSection::Top if value.is_table() => {
-                return format!("there is no section [{name}]");
+                return format!("unknown section [{name}]");
             }
             ConfigSection::Top => "",
             ConfigSection::Serve => " of serve",
             ConfigSection::Client => " of clients",
         };
-        format!("there is no option {name}{place}")
+        format!("unknown option {name}{place}")
     }
 }
 

@@ -44,24 +44,22 @@ pub enum CopyError {
     #[error(transparent)]
     Format(#[from] FormatError),
     /// The destination holds another cluster.
-    #[error("there is another cluster, {cluster}")]
+    #[error("the destination holds another cluster, {cluster}")]
     OtherCluster {
         /// The cluster at the destination.
         cluster: String,
     },
     /// The destination was written to after an earlier copy.
-    #[error(
-        "'{key}' of the copy is newer than what is to be copied: the copy was used as a cluster"
-    )]
+    #[error("'{key}' is newer in the copy than in the source: the copy was used as a cluster")]
     Ahead {
         /// The object.
         key: Key,
     },
     /// A listing exceeds the page limit.
-    #[error("the listing of '{0}' has no end")]
+    #[error("the listing of '{0}' exceeds the page limit")]
     ListingTooLong(String),
     /// The process is stopping.
-    #[error("the copy was broken off")]
+    #[error("the copy was interrupted")]
     Interrupted,
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn run(
     check_used(&from).await?;
     let config = destination(&args.to, &args.store).map_err(CommandError::Destination)?;
     if is_same_place(&args.store, &config) {
-        let reason = "it is the one that is copied".to_owned();
+        let reason = "it is also the source".to_owned();
         return Err(CommandError::Destination(reason));
     }
     let to = Stores::open(&config, &world)?;
@@ -63,7 +63,7 @@ pub(super) async fn run(
         kept,
     } = copied?;
     let text = format!(
-        "{objects} objects with {} copied to {}, {kept} were there",
+        "{objects} objects with {} copied to {}, {kept} existed already",
         HumanBytes(bytes),
         to.place
     );
@@ -89,7 +89,7 @@ fn destination(text: &str, like: &StoreConfig) -> Result<StoreConfig, String> {
         "s3" => ObjectStoreKind::S3,
         "gs" => ObjectStoreKind::Google,
         "az" => ObjectStoreKind::Azure,
-        other => return Err(format!("'{other}' is none of file, s3, gs, az")),
+        other => return Err(format!("'{other}' is not one of file, s3, gs, az")),
     };
     let mut config = StoreConfig {
         object_store: Some(kind),

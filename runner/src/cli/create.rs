@@ -26,7 +26,7 @@ pub(super) enum CreateCommand {
     /// Create a distinct value cache: the combinations of values that some columns have.
     #[command(name = "distinct_cache")]
     DistinctCache(caches::CreateDistinctCacheArgs),
-    /// Create a token for whoever is to reach the server. It is shown this once.
+    /// Create an access token. It is shown only once.
     Token(Box<token::CreateTokenArgs>),
     /// Create a trigger, which runs a plugin on writes, at times, or on requests.
     Trigger(Box<trigger::CreateTriggerArgs>),
@@ -46,9 +46,8 @@ pub(super) struct CreateDatabaseArgs {
     #[arg(long, value_name = "DURATION", value_parser = check_duration)]
     retention_period: Option<String>,
 
-    /// How writes to different instances are ordered: `clock` by the store's clock, which may change the places of
-    /// writes that follow each other at once, `strict` as they were acknowledged, for one more request to the store for
-    /// each put. `clock` by default.
+    /// Order of writes to different instances: `clock` orders by the store's clock and may swap writes that follow each
+    /// other closely; `strict` orders by acknowledgement and costs one more store request per put. `clock` by default.
     #[arg(long, value_name = "clock|strict")]
     order: Option<WriteOrder>,
 
@@ -122,7 +121,7 @@ fn parse_field(text: &str) -> Result<FieldDefinition, String> {
             data_type: data_type.to_owned(),
         }),
         false => Err(format!(
-            "'{data_type}' is none of {}",
+            "'{data_type}' is not one of {}",
             FIELD_TYPES.join(", ")
         )),
     }
@@ -207,7 +206,7 @@ mod tests {
             (field.name.as_str(), field.data_type.as_str()),
             ("a:b", "float64")
         );
-        insta::assert_snapshot!(parse_field("a:decimal").unwrap_err(), @"'decimal' is none of utf8, int64, uint64, float64, bool");
+        insta::assert_snapshot!(parse_field("a:decimal").unwrap_err(), @"'decimal' is not one of utf8, int64, uint64, float64, bool");
         assert!(parse_field("a").is_err());
         assert!(parse_field(":bool").is_err());
     }

@@ -21,7 +21,7 @@ pub(super) enum DeleteCommand {
     Database(DeleteDatabaseArgs),
     /// Delete a table.
     Table(DeleteTableArgs),
-    /// Delete rows of a table by time and tags. What is written later stays.
+    /// Delete rows of a table by time and tags. Rows written later are not affected.
     Rows(DeleteRowsArgs),
     /// Delete a last value cache. The rows of its table stay.
     #[command(name = "last_cache")]
@@ -29,7 +29,7 @@ pub(super) enum DeleteCommand {
     /// Delete a distinct value cache. The rows of its table stay.
     #[command(name = "distinct_cache")]
     DistinctCache(DeleteCacheArgs),
-    /// Delete a token. Whoever has it is let in no more.
+    /// Delete a token. Requests with it are refused.
     Token(token::DeleteTokenArgs),
     /// Delete a trigger. Its plugin's files stay.
     Trigger(trigger::DeleteTriggerArgs),
@@ -41,8 +41,8 @@ pub(super) enum DeleteCommand {
 /// Options of all deletions.
 #[derive(Debug, Args)]
 struct DeletionArgs {
-    /// When the data goes for good: `now`, `never`, `default`, or a time such as 2027-01-01T00:00:00Z.
-    /// Until then it is hidden.
+    /// When the data is deleted permanently: `now`, `never`, `default`, or a time such as 2027-01-01T00:00:00Z. Until
+    /// then it is hidden.
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     hard_delete: Option<String>,
 

@@ -16,7 +16,7 @@ use crate::{
     stores::StoresError,
 };
 
-/// Error of a command, shown as `<Command> meta_command failed: <error>`.
+/// Error of a command, shown as `<Command> command failed: <error>`.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// A request failed.
@@ -57,7 +57,7 @@ pub enum CommandError {
     #[error("Cannot proceed without confirmation")]
     NotConfirmed,
     /// The output is a terminal and the format is Parquet.
-    #[error("a Parquet file is not for a terminal: write it to a file with --output")]
+    #[error("cannot print Parquet to a terminal: write it to a file with --output")]
     ParquetToTerminal,
     /// A token could not be created.
     #[error("Failed to create token, error: {0}")]
@@ -67,7 +67,7 @@ pub enum CommandError {
     #[error("the server's answer has no token")]
     NoToken,
     /// A folder is not a Python package, so it can't be a plugin.
-    #[error("the folder '{path}' is no plugin: it has no __init__.py")]
+    #[error("the folder '{path}' is not a plugin: it has no __init__.py")]
     NotAPlugin {
         /// The folder.
         path: String,
@@ -105,7 +105,7 @@ pub enum CommandError {
     #[error(transparent)]
     TimeTravel(#[from] TimeTravelTooShort),
     /// The requested version is no longer available.
-    #[error("the data as of then are gone{}", oldest_text(oldest.as_deref()))]
+    #[error("the requested earlier state is no longer available{}", oldest_text(oldest.as_deref()))]
     VersionGone {
         /// Time of the oldest readable version.
         oldest: Option<String>,
@@ -126,7 +126,7 @@ pub enum CommandError {
     #[error("--to: {0}")]
     Destination(String),
     /// The source deleted an object before it was copied; the findings were already printed.
-    #[error("the copy is not whole, {errors} errors were found: run the command again")]
+    #[error("the copy is incomplete, {errors} errors were found: run the command again")]
     CopyNotWhole {
         /// Number of findings that are errors.
         errors: u64,
@@ -141,13 +141,13 @@ pub enum CommandError {
     #[error(transparent)]
     Compact(#[from] CompactError),
     /// Some compaction steps failed; the reasons were already printed.
-    #[error("{failed} failures, told above")]
+    #[error("{failed} failures, listed above")]
     NotFlushed {
         /// Number of failures.
         failed: usize,
     },
     /// The configuration has mistakes.
-    #[error("mistakes in the configuration:\n{0}")]
+    #[error("errors in the configuration:\n{0}")]
     Config(#[from] ConfigError),
     /// The runtime can't be started.
     #[error("cannot start: {0}")]
@@ -174,7 +174,7 @@ impl CommandError {
     /// Returns a hint to print on a separate line after the error.
     pub(super) fn hint(&self) -> Option<&'static str> {
         (self.refusal()? == StatusCode::UNAUTHORIZED).then_some(
-            "The server wants a valid token: pass it with --token, or set NEAP_AUTH_TOKEN",
+            "The server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN",
         )
     }
 

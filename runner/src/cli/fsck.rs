@@ -16,12 +16,12 @@ pub(super) struct FsckArgs {
     #[arg(long)]
     full: bool,
 
-    /// Correct wrong statistics, and condemn objects that nothing names. Nothing is deleted.
+    /// Correct wrong statistics, and mark unreferenced objects for deletion. Nothing is deleted.
     #[arg(long)]
     repair: bool,
 
-    /// Show what is lost with a damaged segment, bundle or page, or with the section or page at a byte of one; with
-    /// --repair, set it aside, so that queries go on without its rows. The object is kept. May be repeated.
+    /// Show the data lost with a damaged segment, bundle or page, or with the section or page at a byte offset of one;
+    /// with --repair, quarantine it, so that queries continue without its rows. The object is kept. May be repeated.
     #[arg(long, value_name = "KEY[@BYTE]")]
     quarantine: Vec<ObjectPart>,
 

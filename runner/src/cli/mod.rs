@@ -77,7 +77,7 @@ struct CommandLine {
     #[arg(long, global = true, action = ArgAction::HelpLong, hide_short_help = true)]
     help_all: Option<bool>,
 
-    /// The configuration file, in place of those that are looked for.
+    /// The configuration file, instead of the default locations.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -101,19 +101,19 @@ enum CliCommand {
     /// Delete a database, a table, rows, a cache, a token, a trigger, or an index.
     #[command(subcommand)]
     Delete(delete::DeleteCommand),
-    /// Take back the deletion of a database or a table.
+    /// Revert the deletion of a database or a table.
     #[command(subcommand)]
     Undelete(undelete::UndeleteCommand),
     /// Change how long a database or a table keeps rows, or the plugin of a trigger.
     #[command(subcommand)]
     Update(update::UpdateCommand),
-    /// Let a trigger run.
+    /// Enable a trigger.
     #[command(subcommand)]
     Enable(trigger::EnableCommand),
-    /// Let a trigger run no more.
+    /// Disable a trigger.
     #[command(subcommand)]
     Disable(trigger::DisableCommand),
-    /// Show what a server or a store has.
+    /// List the contents of a server or a store.
     #[command(subcommand)]
     Show(show::ShowCommand),
     /// Try a plugin, without writing anything.
@@ -122,21 +122,21 @@ enum CliCommand {
     /// Install packages for plugins.
     #[command(subcommand)]
     Install(plugins::InstallCommand),
-    /// Tell what there is to do before a node ends.
+    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done before a node stops.
     #[command(subcommand)]
     Stop(node::StopCommand),
-    /// Tell what there is to do after a node has ended.
+    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done after a node has stopped.
     #[command(subcommand)]
     Remove(node::RemoveCommand),
-    /// Flush, merge and tidy up databases now, on the store itself.
+    /// Flush, merge and clean up databases now, directly on the store.
     Compact(Box<compact::CompactArgs>),
-    /// Check whether a store holds all that it should, on the store itself.
+    /// Check the integrity of a store, directly on the store.
     Fsck(Box<fsck::FsckArgs>),
-    /// Make a new database of an earlier version of one, on the store itself, without copying data.
+    /// Create a database from an earlier version of one, directly on the store, without copying data.
     Restore(Box<restore::RestoreArgs>),
     /// Copy a cluster to another place as a backup, on the store itself. It may be in use.
     Copy(Box<copy::CopyArgs>),
-    /// Try whether a store has what Neap needs. Takes some 1,500 requests.
+    /// Test whether a store supports the operations that Neap needs. Takes about 1,500 requests.
     CheckStore(Box<check_store::CheckStoreArgs>),
     /// Check the configuration file and the environment.
     #[command(subcommand)]
@@ -145,19 +145,19 @@ enum CliCommand {
     Completions(manual::CompletionsArgs),
     /// Print the manual, or write a page of it for each command.
     Man(manual::ManArgs),
-    /// The same under the name that it has in `influxdb3`.
+    /// Commands under their names in `influxdb3`.
     #[command(subcommand, hide = true)]
     Debug(DebugCommand),
 }
 
 #[derive(Debug, Subcommand)]
 enum DebugCommand {
-    /// Try whether a store has what Neap needs.
+    /// Test whether a store supports the operations that Neap needs.
     ObjectStoreCheck(Box<check_store::CheckStoreArgs>),
 }
 
 impl CliCommand {
-    /// Returns the command's name for `<name> meta_command failed`.
+    /// Returns the command's name for `<name> command failed`.
     fn name(&self) -> &'static str {
         match self {
             Self::Query(_) => "Query",
@@ -244,7 +244,7 @@ pub fn run(
         // Show help even if the configuration file is invalid.
         (Err(error), Some(_)) if is_asked_for(&error) => return explain(&error, console),
         (_, Some(error)) => {
-            console.report(format_args!("the configuration can't be used:\n{error}"));
+            console.report(format_args!("invalid configuration:\n{error}"));
             return FAILED;
         }
     };

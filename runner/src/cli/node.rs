@@ -1,4 +1,4 @@
-//! `neap stop_signals node` and `neap remove node`: accepted for scripts written for InfluxDB 3 Enterprise.
+//! `neap stop node` and `neap remove node`: accepted for scripts written for InfluxDB 3 Enterprise.
 //!
 //! A node of InfluxDB 3 Enterprise owns files and an entry in the catalog, and both must be released in order. In Neap,
 //! all acknowledged data is in the store and belongs to no node.
@@ -8,28 +8,28 @@ use clap::{Args, Subcommand};
 use super::{CommandError, options::ConnectionArgs};
 use crate::console::Console;
 
-/// The subcommands of `neap stop_signals`.
+/// The subcommands of `neap stop`.
 #[derive(Debug, Subcommand)]
 pub(super) enum StopCommand {
-    /// Tell what there is to do before a node ends: nothing.
+    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done before a node stops.
     Node(StopNodeArgs),
 }
 
 /// The subcommands of `neap remove`.
 #[derive(Debug, Subcommand)]
 pub(super) enum RemoveCommand {
-    /// Tell what there is to do after a node has ended: nothing.
+    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done after a node has stopped.
     Node(RemoveNodeArgs),
 }
 
-/// The options of `neap stop_signals node`.
+/// The options of `neap stop node`.
 #[derive(Debug, Args)]
 pub(super) struct StopNodeArgs {
     /// The name of the node.
     #[arg(long, value_name = "NAME")]
     node_id: String,
 
-    /// Accepted, and nothing is asked anyway.
+    /// Accepted without effect: there is no confirmation.
     #[arg(long = "force")]
     _force: bool,
 
@@ -44,11 +44,11 @@ pub(super) struct RemoveNodeArgs {
     #[arg(long, value_name = "NAME")]
     node_id: String,
 
-    /// Accepted, and nothing is asked anyway.
+    /// Accepted without effect: there is no confirmation.
     #[arg(long = "no-confirm")]
     _no_confirm: bool,
 
-    /// Accepted, and nothing is lost anyway.
+    /// Accepted without effect: no data is lost.
     #[arg(long = "force-finalize")]
     _force_finalize: bool,
 
@@ -64,7 +64,7 @@ pub(super) struct RemoveNodeArgs {
 pub(super) fn stop(command: &StopCommand, console: &mut Console) -> Result<(), CommandError> {
     let StopCommand::Node(args) = command;
     let text = format!(
-        "Nothing to do for node {:?}: end its process, what it has acknowledged is in the store",
+        "Nothing to do for node {:?}: stop its process, all acknowledged data is in the store",
         args.node_id
     );
     console.print(text).map_err(CommandError::Output)

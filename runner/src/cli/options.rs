@@ -15,7 +15,7 @@ pub(super) struct ConnectionArgs {
     #[arg(short = 'H', long = "host", value_name = "URL", value_parser = parse_url, default_value = "http://127.0.0.1:8181")]
     host: Url,
 
-    /// The token that the server is shown.
+    /// The access token.
     #[arg(long, value_name = "TOKEN")]
     token: Option<Token>,
 
@@ -23,7 +23,7 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
 
-    /// Trust any certificate: for tests.
+    /// Accept any certificate, for tests only.
     #[arg(long)]
     tls_no_verify: bool,
 }
@@ -55,7 +55,7 @@ pub(super) struct DatabaseArgs {
 /// Output formats of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
-    /// A table for people.
+    /// A text table.
     Pretty,
     /// A JSON array of objects.
     Json,

@@ -134,7 +134,7 @@ mod tests {
         fs::create_dir_all(package.join("__pycache__")).unwrap();
         let error = LocalPlugin::read(&package).unwrap_err().to_string();
         assert!(
-            error.ends_with("is no plugin: it has no __init__.py"),
+            error.ends_with("is not a plugin: it has no __init__.py"),
             "{error}"
         );
         for path in [

@@ -48,7 +48,7 @@ struct PluginArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// What the plugin is given: `key=value,…`.
+    /// Arguments of the plugin: `key=value,…`.
     #[arg(long, value_name = "PAIRS", value_delimiter = ',', value_parser = parse_pair)]
     input_arguments: Option<Vec<(String, String)>>,
 
@@ -144,7 +144,7 @@ impl ServerEnvironmentArgs {
         let names: Vec<_> = names.map(|(_, name)| *name).collect();
         (!names.is_empty()).then(|| {
             let names = names.join(", ");
-            format!("without effect here, `neap serve` has them: {names}")
+            format!("these options have no effect here, set them on `neap serve`: {names}")
         })
     }
 }

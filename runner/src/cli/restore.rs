@@ -16,7 +16,7 @@ use crate::console::Console;
 /// The options of `neap restore`.
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
-    /// The database; one that is deleted by the name that it has since then.
+    /// The database; a deleted database has the name that the deletion gave it.
     #[arg(short = 'd', long = "database", value_name = "NAME")]
     database: String,
 
@@ -29,8 +29,8 @@ pub(super) struct RestoreArgs {
     #[arg(long, value_name = "NAME")]
     to: String,
 
-    /// Keep rows as long as the other database does. Without it they are kept for ever, since what is wanted
-    /// back may be older.
+    /// Use the retention of the source database. Without it, rows are kept forever, because the restored rows may be
+    /// older than the retention.
     #[arg(long)]
     keep_retention: bool,
 
@@ -81,7 +81,7 @@ pub(super) async fn run(
     );
     console.print(text).map_err(CommandError::Output)?;
     if view.as_of.is_none() && view.low_water_mark < args.as_of {
-        console.report("Later writes are not in it: `neap compact` makes a version with them");
+        console.report("Later writes are not included: `neap compact` creates a version with them");
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::options::OutputFormat;
 /// Output formats of a small result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowFormat {
-    /// A table for people.
+    /// A text table.
     Pretty,
     /// A JSON array of objects.
     Json,

@@ -277,7 +277,7 @@ fn versions_are_shown_and_restored_without_copying() {
     assert_eq!(status, 0, "{err}");
     // The third version is the one that pins the first version.
     assert!(out.contains("version 3, 2 sections"), "{out}");
-    insta::assert_snapshot!(err, @"Later writes are not in it: `neap compact` makes a version with them");
+    insta::assert_snapshot!(err, @"Later writes are not included: `neap compact` creates a version with them");
     let (status, out, _) = run_on(folder.path(), &["fsck", "--full"]);
     assert_eq!(status, 0, "{out}");
     assert!(
@@ -302,7 +302,7 @@ fn a_copy_is_complete_and_the_next_copy_updates_it() {
     let (status, out, err) = run_on(folder.path(), &copy);
     assert_eq!((status, err.as_str()), (0, ""));
     assert!(
-        out.starts_with("8 objects with ") && out.ends_with(", 0 were there\n"),
+        out.starts_with("8 objects with ") && out.ends_with(", 0 existed already\n"),
         "{out}"
     );
     let (status, out, _) = run_on(&backup, &["fsck", "--full"]);
@@ -315,7 +315,7 @@ fn a_copy_is_complete_and_the_next_copy_updates_it() {
     super::runtime().unwrap().block_on(cluster.flush());
     let (status, out, err) = run_on(folder.path(), &copy);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert!(out.ends_with(", 2 were there\n"), "{out}");
+    assert!(out.ends_with(", 2 existed already\n"), "{out}");
     let (_, out, _) = run_on(&backup, &["fsck", "--full"]);
     assert!(
         out.contains("3 sections with 3 rows, 0 pages, 0 new segments"),
@@ -327,7 +327,7 @@ fn a_copy_is_complete_and_the_next_copy_updates_it() {
         &["copy", "--to", folder.path().to_str().unwrap()],
     );
     assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Copy command failed: --to: it is the one that is copied");
+    insta::assert_snapshot!(err, @"Copy command failed: --to: it is also the source");
 }
 
 #[test]
@@ -392,7 +392,7 @@ fn objects_missing_in_the_source_are_reported_after_the_copy() {
         "{err}"
     );
     assert!(
-        err.ends_with("Copy command failed: the copy is not whole, 1 errors were found: run the command again\n"),
+        err.ends_with("Copy command failed: the copy is incomplete, 1 errors were found: run the command again\n"),
         "{err}"
     );
 }

@@ -125,7 +125,7 @@ fn parse_permission(text: &str) -> Result<Permission, String> {
         let items = text.split(',').map(|item| item.trim().to_owned());
         let items: Vec<_> = items.collect();
         match items.iter().any(String::is_empty) {
-            true => Err(format!("the list of {what} has an empty place")),
+            true => Err(format!("the list of {what} has an empty item")),
             false => Ok(items),
         }
     };
@@ -143,7 +143,7 @@ fn parse_permission(text: &str) -> Result<Permission, String> {
 fn parse_expiry(text: &str) -> Result<Duration, String> {
     let expiry = parse_duration(text).map_err(|error| error.to_string())?;
     match expiry.as_secs() {
-        0 => Err("it must be a second at least".to_owned()),
+        0 => Err("must be at least one second".to_owned()),
         _ => Ok(expiry),
     }
 }

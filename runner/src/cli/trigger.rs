@@ -51,7 +51,7 @@ pub(super) struct CreateTriggerArgs {
     #[arg(long = "trigger-spec", value_name = "SPECIFICATION", value_parser = parse_specification)]
     specification: String,
 
-    /// What the plugin is given: `key=value,…`.
+    /// Arguments of the plugin: `key=value,…`.
     #[arg(long = "trigger-arguments", value_name = "PAIRS", value_delimiter = ',', value_parser = parse_pair)]
     arguments: Option<Vec<(String, String)>>,
 
@@ -59,7 +59,7 @@ pub(super) struct CreateTriggerArgs {
     #[arg(long)]
     disabled: bool,
 
-    /// Let it run again while it still runs.
+    /// Allow concurrent runs.
     #[arg(long)]
     run_asynchronous: bool,
 
@@ -118,14 +118,14 @@ pub(super) struct DeleteTriggerArgs {
 /// The subcommands of `neap enable`.
 #[derive(Debug, Subcommand)]
 pub(super) enum EnableCommand {
-    /// Let a trigger run.
+    /// Enable a trigger.
     Trigger(SwitchTriggerArgs),
 }
 
 /// The subcommands of `neap disable`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DisableCommand {
-    /// Let a trigger run no more.
+    /// Disable a trigger.
     Trigger(SwitchTriggerArgs),
 }
 

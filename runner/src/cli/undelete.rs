@@ -13,9 +13,9 @@ use crate::console::Console;
 /// The subcommands of `neap undelete`.
 #[derive(Debug, Subcommand)]
 pub(super) enum UndeleteCommand {
-    /// Take back the deletion of a database, until its data is deleted for good.
+    /// Revert the deletion of a database, until its data is deleted permanently.
     Database(UndeleteDatabaseArgs),
-    /// Take back the deletion of a table, until its data is deleted for good.
+    /// Revert the deletion of a table, until its data is deleted permanently.
     Table(UndeleteTableArgs),
 }
 

@@ -55,9 +55,8 @@ pub(super) struct UpdateDatabaseArgs {
     #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present = "order")]
     retention_period: Option<RetentionSetting>,
 
-    /// How writes to different instances are ordered: `clock` by the store's clock, which may change the places of
-    /// writes that follow each other at once, `strict` as they were acknowledged, for one more request to the store for
-    /// each put.
+    /// Order of writes to different instances: `clock` orders by the store's clock and may swap writes that follow each
+    /// other closely; `strict` orders by acknowledgement and costs one more store request per put.
     #[arg(long, value_name = "clock|strict")]
     order: Option<WriteOrder>,
 

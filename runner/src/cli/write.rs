@@ -36,8 +36,8 @@ pub(super) struct WriteArgs {
     #[arg(short = 'p', long, value_enum, default_value = "auto")]
     precision: Precision,
 
-    /// Store the good lines of a request that has bad ones. Without it, the server decides: it does.
-    /// With `--accept-partial=false`, a request with a bad line stores nothing.
+    /// Store the valid lines of a request with invalid lines. This is the default of the server. With
+    /// `--accept-partial=false`, a request with an invalid line stores nothing.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     accept_partial: Option<bool>,
 
@@ -54,7 +54,7 @@ pub(super) struct WriteArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
     max_request_size: usize,
 
-    /// Requests at once, at most.
+    /// Maximum number of concurrent requests.
     #[arg(long, value_name = "NUMBER", default_value_t = 32)]
     max_concurrent_requests: usize,
 

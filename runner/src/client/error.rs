@@ -34,7 +34,7 @@ pub enum ClientError {
         reason: String,
     },
     /// The response is not that of a Neap server.
-    #[error("{url} answers something else than expected: {reason}")]
+    #[error("unexpected response from {url}: {reason}")]
     UnexpectedResponse {
         /// The server.
         url: String,

@@ -101,7 +101,7 @@ impl<R: Read> LineSplitter<R> {
     }
 }
 
-/// Returns the end of the last complete line in `input_text`, including its line break.
+/// Returns the end of the last complete line in `text`, including its line break.
 fn end_of_last_line(text: &[u8]) -> Option<usize> {
     let mut end = 0;
     while let Some(length) = line_length(text.get(end..).unwrap_or_default()) {
@@ -114,7 +114,7 @@ fn end_of_last_line(text: &[u8]) -> Option<usize> {
     memchr::memchr(b'\n', text).map(|at| at + 1)
 }
 
-/// Returns the length of the first line in `input_text` with its line break; `None` if it is incomplete.
+/// Returns the length of the first line in `text` with its line break; `None` if it is incomplete.
 fn line_length(text: &[u8]) -> Option<usize> {
     let first = memchr::memchr(b'\n', text)? + 1;
     let line = text.get(..first)?;

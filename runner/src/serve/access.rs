@@ -14,11 +14,11 @@ const RECOVERY_ADDRESS: &str = "127.0.0.1:8182";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct AccessArgs {
-    /// Serve everybody who reaches the address, without tokens.
+    /// Disable authentication: accept all requests without tokens.
     #[arg(long)]
     pub(super) without_auth: bool,
 
-    /// Endpoints that ask for no token.
+    /// Endpoints that require no token.
     #[arg(long, value_enum, value_name = "ENDPOINT", value_delimiter = ',')]
     pub(super) disable_authz: Vec<Endpoint>,
 
@@ -27,11 +27,11 @@ pub(crate) struct AccessArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) admin_token_file: Option<PathBuf>,
 
-    /// Let whoever reaches this address replace the admin token, once: for when it was lost.
+    /// An address where one request can replace a lost admin token without authentication.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = RECOVERY_ADDRESS)]
     pub(super) admin_token_recovery_http_bind: Option<SocketAddr>,
 
-    /// How long a token may still be good here after another process has revoked it.
+    /// Maximum time that a token remains valid here after another process has revoked it.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
     pub(super) catalog_sync_interval: Duration,
 }
@@ -45,7 +45,7 @@ pub(super) enum Endpoint {
     Ping,
     /// `/metrics`
     Metrics,
-    /// `/readiness`
+    /// `/ready`
     Ready,
     /// Accepted for influxdb3's sake: there is no such endpoint.
     #[value(hide = true)]

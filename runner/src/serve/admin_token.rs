@@ -45,7 +45,7 @@ pub(super) async fn install(
         // Don't include the error's text, because it may quote the token.
         let (line, column) = (error.line(), error.column());
         refused(format!(
-            "no JSON with a token, at line {line}, column {column}"
+            "not a JSON object with a token, at line {line}, column {column}"
         ))
     })?;
     file.check().map_err(refused)?;
@@ -62,7 +62,7 @@ pub(super) async fn install(
     }
     let hash = SecretToken::new(file.token.trim()).hash();
     if !catalog.install_admin_token(hash, expiry).await? {
-        tracing::info!("there is an admin token: that of the file is not needed");
+        tracing::info!("an admin token exists, the one in the file is ignored");
         return Ok(());
     }
     if let Some(name) = file.name.filter(|name| name != OPERATOR_TOKEN_NAME) {
@@ -131,7 +131,7 @@ mod tests {
         let second = format!(r#"{{"token":"apiv3_second{:020}","expiry_millis":1}}"#, 0);
         let (said, outcome) = run(&catalog, &second, 0o644).await;
         assert_eq!(outcome, Ok(()));
-        insta::assert_snapshot!(said, @"warning: --admin-token-file /token.json: others than its owner may read it; chmod 600 /token.json");
+        insta::assert_snapshot!(said, @"warning: --admin-token-file /token.json: users other than its owner may read it; chmod 600 /token.json");
         let root = catalog.root(ANY_AGE).await.unwrap();
         let hashes: Vec<_> = root
             .value
@@ -146,7 +146,7 @@ mod tests {
     async fn invalid_token_files_are_refused_and_not_quoted() {
         let catalog = catalog();
         let (_, outcome) = run(&catalog, "apiv3_secret", 0o600).await;
-        insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: no JSON with a token, at line 1, column 1");
+        insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: not a JSON object with a token, at line 1, column 1");
         let (_, outcome) = run(&catalog, r#"{"token": " "}"#, 0o600).await;
         insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: the token is empty");
     }

@@ -12,6 +12,7 @@ use std::{
 use neap_bucket::Clock;
 use neap_compact::FlushTriggers;
 use neap_manifest::SnapshotReader;
+use neap_memory::PressureLevel;
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver};
 
@@ -136,6 +137,14 @@ impl FlushBacklog {
         due.map(|(database, _)| *database).collect()
     }
 
+    /// Returns the databases to flush at a level of memory pressure: above low, all that can be flushed.
+    pub(super) fn due_at(&self, level: PressureLevel) -> Vec<DatabaseId> {
+        match level {
+            PressureLevel::Low => self.due(),
+            PressureLevel::High | PressureLevel::Critical | PressureLevel::Full => self.flushable(),
+        }
+    }
+
     /// Returns the databases with at least one segment that can be flushed.
     pub(super) fn flushable(&self) -> Vec<DatabaseId> {
         let ripe = self.flushable_before();
@@ -176,7 +185,7 @@ impl FlushBacklog {
     }
 
     /// Plans the next flush of a database whose last flush included `taken` segments of other processes: at the time
-    /// when the same rate reaches a flush trigger again. `limited_to` is the time after which the database is flushed in any
+    /// when the same rate reaches a flush trigger again. `most` is the time after which the database is flushed in any
     /// case.
     pub(super) fn plan_next(&self, database: DatabaseId, taken: usize, most: Duration) {
         let now = self.clock.monotonic();
@@ -331,6 +340,22 @@ mod tests {
         assert_eq!(backlog.due(), []);
         clock.to(1070);
         assert_eq!(backlog.due(), [database]);
+    }
+
+    #[test]
+    fn under_memory_pressure_a_flush_is_due_as_soon_as_segments_are_old_enough() {
+        use PressureLevel::{Critical, Full, High, Low};
+        let (clock, backlog, database) = backlog();
+        backlog.add(database, 1);
+        clock.to(1005);
+        for level in [High, Critical, Full] {
+            assert_eq!(backlog.due_at(level), []);
+        }
+        clock.to(1006);
+        for level in [High, Critical, Full] {
+            assert_eq!(backlog.due_at(level), [database]);
+        }
+        assert_eq!(backlog.due_at(Low), []);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Databases whose flushes fail, with the reason, for `/metrics` and `/readiness`.
+//! Databases whose flushes fail, with the reason, for `/metrics` and `/ready`.
 
 use std::{
     collections::BTreeMap,
@@ -104,7 +104,7 @@ impl ConditionSource for BlockedFlushes {
             };
             Some(ReadinessCondition {
                 name: "flush",
-                text: format!("database {database}{others} is not flushed: {text}"),
+                text: format!("cannot flush database {database}{others}: {text}"),
             })
         };
         BlockReason::ALL.into_iter().filter_map(of).collect()
@@ -134,7 +134,7 @@ mod tests {
         let [condition] = blocked.conditions().try_into().unwrap();
         assert_eq!(
             condition.to_string(),
-            "flush: database 3 (and 1 more) is not flushed: the clocks of the store and of this machine differ by \
+            "flush: cannot flush database 3 (and 1 more): the clocks of the store and of this machine differ by \
              400 s: set the one that is wrong, or pass --trust-store-clock if it is this machine's"
         );
         blocked.record(DatabaseId::new(3), &nothing);

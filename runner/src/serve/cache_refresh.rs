@@ -57,14 +57,14 @@ pub(super) struct CacheRefreshTask {
 }
 
 impl CacheRefreshTask {
-    /// Refreshes until `stop_signals`.
+    /// Refreshes until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let rounds = async {
             loop {
                 for database in self.changed.next().await {
                     // The next query runs into the same error and returns it.
                     if let Err(error) = self.engine.feed(database).await {
-                        tracing::debug!(%database, %error, "caches are not fed");
+                        tracing::debug!(%database, %error, "cannot refresh caches");
                     }
                 }
                 self.world.clock.sleep(PAUSE).await;

@@ -10,7 +10,9 @@ use neap_compact::{
     CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, GarbageCollectorSettings,
     MergePolicy, ParallelFlusher,
 };
-use neap_http::{ClusterId, ServerInfo, ServiceContext, finish, health_routes, metrics_routes};
+use neap_http::{
+    ClusterId, ServerInfo, ServiceContext, health_routes, metrics_routes, with_common_layers,
+};
 use neap_query::{Executor, QueryEngine, QuerySettings};
 use neap_row_delete::RowDeleter;
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
@@ -291,7 +293,7 @@ fn router(
         metrics: metrics.clone(),
         access: args.access.access(&base.catalog, metrics),
     };
-    finish(routes, common)
+    with_common_layers(routes, common)
 }
 
 /// Returns the resource limits of a flush.

@@ -1,4 +1,4 @@
-//! Damaged objects that components of this process have found, for `/readiness` and the metrics.
+//! Damaged objects that components of this process have found, for `/ready` and the metrics.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use neap_manifest::SnapshotReader;
 
 use super::readiness::{ConditionSource, ReadinessCondition};
 
-/// The maximum number of objects that `/readiness` names.
+/// The maximum number of objects that `/ready` names.
 const MAX_NAMES: usize = 10;
 
 /// The damaged objects that flushes, maintenance and queries have found and that no operator has quarantined.
@@ -45,7 +45,8 @@ impl DamageMonitor {
     /// Registers the metric.
     pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
         let monitor = Arc::clone(self);
-        let help = "Damaged objects that this process has met and that no operator has set aside.";
+        let help =
+            "Damaged objects that this process has found and that no operator has quarantined.";
         metrics.collect(
             "neap_damaged_objects",
             help,

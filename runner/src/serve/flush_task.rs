@@ -11,7 +11,7 @@ use neap_bucket::World;
 use neap_catalog::Catalog;
 use neap_compact::{CompactError, FlushResult, FlushSkipped, ParallelFlusher};
 use neap_manifest::SnapshotReader;
-use neap_memory::{MemoryPressure, PressureLevel};
+use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
 use neap_wal::TailWriter;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ pub(super) struct FlushTask {
 }
 
 impl FlushTask {
-    /// Flushes until `stop_signals`.
+    /// Flushes until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut last_sweep: Option<Duration> = None;
         while !stop.is_cancelled() {
@@ -57,12 +57,7 @@ impl FlushTask {
                 last_sweep = Some(now);
                 self.sweep(stop).await;
             }
-            let due = match self.pressure.level() {
-                PressureLevel::Low => self.backlog.due(),
-                PressureLevel::High | PressureLevel::Critical | PressureLevel::Full => {
-                    self.backlog.flushable()
-                }
-            };
+            let due = self.backlog.due_at(self.pressure.level());
             self.flush_all(due, stop).await;
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -77,7 +72,7 @@ impl FlushTask {
         self.flush_all(self.backlog.flushable(), &never).await;
     }
 
-    /// Flushes databases concurrently. Starts no further flush after `stop_signals`.
+    /// Flushes databases concurrently. Starts no further flush after `stop`.
     async fn flush_all(&self, databases: Vec<DatabaseId>, stop: &CancellationToken) {
         let flushes = stream::iter(databases).for_each_concurrent(
             self.flusher.parallel(),
@@ -94,7 +89,7 @@ impl FlushTask {
         let root = match self.catalog.root(CATALOG_AGE).await {
             Ok(root) => root,
             Err(error) => {
-                tracing::warn!(%error, "the databases to flush are not known");
+                tracing::warn!(%error, "cannot list the databases to flush");
                 return;
             }
         };

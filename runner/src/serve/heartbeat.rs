@@ -42,7 +42,7 @@ impl Heartbeat {
         heartbeat
     }
 
-    /// Renews the record until `stop_signals`.
+    /// Renews the record until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let beats = async {
             loop {
@@ -74,9 +74,9 @@ impl Heartbeat {
         match self.bucket.world().timeout(RECORD_TIMEOUT, put).await {
             Some(Ok(())) => {}
             Some(Err(error)) => {
-                tracing::warn!(%error, "system.nodes does not get to know of this process")
+                tracing::warn!(%error, "cannot record this process in system.nodes")
             }
-            None => tracing::warn!("the store takes long to note that this process is there"),
+            None => tracing::warn!("recording this process in the store timed out"),
         }
     }
 }

@@ -10,12 +10,12 @@ use neap_options::{parse_bytes, parse_count, parse_nonzero_duration};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// The largest body of a write, before and after decompression.
+    /// Maximum size of the body of a write in bytes, before and after decompression.
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
     pub(super) max_http_request_size: usize,
 
-    /// Requests that are worked on at once, without those whose bodies still arrive. Others wait for two seconds and are
-    /// then answered with 503.
+    /// Maximum number of concurrent requests, without those whose bodies still arrive. Further requests wait for two
+    /// seconds and are then answered with 503.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "1024")]
     pub(super) max_concurrent_requests: usize,
 
@@ -28,27 +28,27 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub(super) query_timeout: Duration,
 
-    /// The most rows of the result of a query; one with more ends with an error. Any number by default.
+    /// Maximum number of rows in a query result; a larger result ends with an error. Unlimited by default.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(super) max_result_rows: Option<usize>,
 
-    /// Queries that run at once; others wait.
+    /// Maximum number of concurrent queries; others wait.
     #[arg(long, value_name = "NUMBER", default_value_t = 32)]
     pub(super) max_concurrent_queries: usize,
 
-    /// The most databases that there may be; any number by default.
+    /// Maximum number of databases; unlimited by default.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(super) max_databases: Option<usize>,
 
-    /// The most tables that there may be in all databases together; any number by default.
+    /// Maximum number of tables in all databases; unlimited by default.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(super) max_tables: Option<usize>,
 
-    /// The most tags and fields of a table; any number by default.
+    /// Maximum number of tags and fields of a table; unlimited by default.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(super) max_columns_per_table: Option<usize>,
 
-    /// The most tags of a table; any number by default.
+    /// Maximum number of tags of a table; unlimited by default.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(super) max_tags_per_table: Option<usize>,
 }

@@ -64,15 +64,18 @@ pub(super) struct ListenerSettings {
     pub(super) patience: Duration,
     /// Maximum time without a request on an HTTP/2 connection. For HTTP/1, it is `patience`.
     pub(super) idle: Duration,
+    /// Maximum number of connections.
+    pub(super) connections: usize,
 }
 
 impl ListenerSettings {
-    /// Returns the default timeouts.
+    /// Returns the default limits.
     pub(super) fn with_tls(tls: Option<TlsContext>) -> Self {
         Self {
             tls,
             patience: Duration::from_secs(30),
             idle: Duration::from_secs(300),
+            connections: MAX_CONNECTIONS,
         }
     }
 }
@@ -135,7 +138,7 @@ impl Listener {
         Arc::clone(&self.stats)
     }
 
-    /// Serves until `stop_signals` completes; then accepts no more connections, and gives open connections at most `grace` to
+    /// Serves until `stop` completes; then accepts no more connections, and gives open connections at most `grace` to
     /// finish requests in progress.
     pub(super) async fn serve(
         self,
@@ -143,7 +146,7 @@ impl Listener {
         stop: impl Future<Output = ()>,
         grace: Duration,
     ) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(self.bound.connections));
         let stopping = CancellationToken::new();
         let shared = Arc::new(ConnectionContext {
             router,
@@ -171,7 +174,7 @@ impl Listener {
         stopping.cancel();
         let all_gone = self.stats.open.wait_until_zero();
         if self.world.timeout(grace, all_gone).await.is_none() {
-            tracing::warn!("requests are under way that did not end in time");
+            tracing::warn!("some requests did not end in time");
         }
     }
 
@@ -189,7 +192,7 @@ impl Listener {
                     return (connection, peer, place);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be taken");
+                    tracing::warn!(%error, "cannot accept a connection");
                     self.world.clock.sleep(PAUSE_AFTER_FAILURE).await;
                 }
             }
@@ -221,7 +224,7 @@ async fn serve_connection(
                 Ok(stream) => serve_stream(stream, peer, shared).await,
                 Err(error) => {
                     shared.stats.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(%peer, %error, "a client did not agree on how to encrypt");
+                    tracing::debug!(%peer, %error, "TLS handshake failed");
                 }
             }
         }
@@ -277,7 +280,7 @@ async fn serve_stream(
         // Don't wait for a client that ignores the graceful shutdown.
         Some(rest) => match world.timeout(rest, connection).await {
             Some(outcome) => note_end(peer, outcome),
-            None => tracing::debug!(%peer, "an idle connection was cut"),
+            None => tracing::debug!(%peer, "an idle connection was closed"),
         },
     }
 }

@@ -149,7 +149,7 @@ pub(super) struct MaintenanceTask {
 }
 
 impl MaintenanceTask {
-    /// Runs until `stop_signals`, which interrupts it. A task that panics, for example on damaged data, is restarted.
+    /// Runs until `stop`, which interrupts it. A task that panics, for example on damaged data, is restarted.
     pub(super) async fn run(self: Arc<Self>, stop: &CancellationToken) {
         loop {
             let work = Arc::clone(&self);
@@ -161,7 +161,7 @@ impl MaintenanceTask {
                 }
                 ended = &mut task => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(?ended, "maintenance broke down");
+                    tracing::error!(?ended, "maintenance panicked");
                 }
             }
             self.world.clock.sleep(PAUSE_AFTER_PANIC).await;
@@ -228,7 +228,7 @@ pub(super) fn runtime(parallel: usize) -> io::Result<Runtime> {
         .on_thread_start(|| {
             // Maintenance works without it, but competes with requests.
             if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-                tracing::debug!(%error, "maintenance has the priority of requests");
+                tracing::debug!(%error, "cannot lower the priority of maintenance threads");
             }
         })
         .enable_all()

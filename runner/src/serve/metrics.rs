@@ -76,7 +76,7 @@ pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
 /// Registers the metrics of queries.
 pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     let counted = Arc::clone(engine);
-    let help = "Queries that have ended, by how.";
+    let help = "Finished queries by outcome.";
     metrics.collect(
         "neap_queries_total",
         help,
@@ -95,7 +95,7 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     let shown: [MetricDefinition<QueryStats>; 2] = [
         (
             "neap_query_rows_total",
-            "Rows that queries gave out.",
+            "Rows returned by queries.",
             MetricKind::Counter,
             |stats| number(stats.rows),
         ),
@@ -207,7 +207,7 @@ pub(super) fn register_maintenance(
         ),
         (
             "neap_compaction_removed_sections_total",
-            "Sections that left without being read: expired, or of dropped tables.",
+            "Sections removed without a merge: expired, or of dropped tables.",
             |stats| &stats.removed_sections,
         ),
         (
@@ -222,7 +222,7 @@ pub(super) fn register_maintenance(
         ),
         (
             "neap_compaction_failures_total",
-            "Maintenance of a database that failed and is tried again.",
+            "Failed maintenance runs of a database, which are retried.",
             |stats| &stats.failures,
         ),
     ];
@@ -235,7 +235,7 @@ pub(super) fn register_maintenance(
     let debt: [MetricDefinition<CompactionDebt>; 3] = [
         (
             "neap_compaction_due_merges",
-            "Merges that were due when the databases were last looked at, and are not done.",
+            "Merges pending at the last check of the databases.",
             MetricKind::Gauge,
             |debt| number(debt.merges),
         ),

@@ -100,7 +100,7 @@ pub enum ServeError {
     #[error("--node-id-from-env: the environment variable {0} is not set")]
     NoNodeId(String),
     /// The name of the process is set twice.
-    #[error("--node-id and --node-id-from-env are both set; one of them has to go")]
+    #[error("--node-id and --node-id-from-env are both set; set only one")]
     TwoNodeIds,
     /// The log filter is invalid.
     #[error("--log-filter {filter}: {reason}")]
@@ -111,7 +111,7 @@ pub enum ServeError {
         reason: String,
     },
     /// Only one of the two files that HTTPS needs is set.
-    #[error("{given} is set, but {missing} is not: HTTPS takes both")]
+    #[error("{given} is set, but {missing} is not: HTTPS requires both")]
     IncompleteTls {
         /// The option that is set.
         given: &'static str,
@@ -211,6 +211,7 @@ pub(crate) async fn run(
         place: &stores.place,
         names: [node.as_deref(), args.cluster_id.as_deref()],
         entry: entry(args, &app.catalog).await?,
+        program: &startup_message::program_name(),
     };
     tell_address(args, &greeting)?;
     // A closed console does not prevent the server from running.
@@ -293,7 +294,7 @@ async fn serve(
             }
         };
         if world.timeout(FINAL_FLUSH_TIMEOUT, last).await.is_none() {
-            tracing::warn!("the last flush did not end in time; the next start goes on with it");
+            tracing::warn!("the last flush did not end in time; the next start continues it");
         }
         heartbeat.end().await;
     };

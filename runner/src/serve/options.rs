@@ -35,7 +35,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) cluster_id: Option<String>,
 
-    /// What this process does.
+    /// The roles of this process.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     pub(super) mode: Vec<ServeMode>,
 
@@ -52,7 +52,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(super) tcp_listener_file_path: Option<PathBuf>,
 
-    /// The database of writes that name none, as those of QuestDB's clients don't.
+    /// The database of writes that name none, such as those of QuestDB's clients.
     #[arg(long, value_name = "NAME", value_parser = parse_database_name)]
     pub(super) default_database: Option<String>,
 
@@ -65,22 +65,22 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "BYTES|PERCENT")]
     pub(super) exec_mem_pool_bytes: Option<MemoryAmount>,
 
-    /// The folder for what queries can't keep in memory, by default the system's for temporary files. It is empty when the
-    /// process has ended.
+    /// The folder for spill files of queries; by default the system's folder for temporary files. The files are deleted
+    /// when the process ends.
     #[arg(long, value_name = "FOLDER")]
     pub(super) spill_dir: Option<PathBuf>,
 
-    /// The most that queries may keep in --spill-dir.
+    /// Maximum size of the spill files in --spill-dir.
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "8GiB")]
     pub(super) max_spill_bytes: usize,
 
-    /// The age that a result may have, for queries that don't say. With 0s, a query sees all writes that were
-    /// answered before it began.
+    /// Maximum staleness of results, for queries that set none. With 0s, a query sees all writes that were answered
+    /// before it began.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0s")]
     pub(super) max_staleness: Duration,
 
-    /// The least time between two writes of a database to the store: what comes meanwhile is written together.
-    /// By default 0s for a directory or memory, and 1s for stores behind a network, where every write costs.
+    /// Minimum time between two writes of a database to the store: points that arrive in between are written together.
+    /// By default 0s for a directory or memory, and 1s for network stores, where every write costs a request.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) wal_flush_interval: Option<Duration>,
 
@@ -88,20 +88,20 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(super) query_log_size: usize,
 
-    /// Answer last and distinct value caches from the tables, as if nothing were kept of them.
+    /// Answer queries of last and distinct value caches from the tables instead of the caches.
     #[arg(long)]
     pub(super) disable_caches: bool,
 
-    /// How long the data of a dropped database or table is kept, unless the drop says otherwise.
+    /// How long the data of a dropped database or table is kept, unless the drop request sets another time.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "72h")]
     pub(super) hard_delete_default_duration: Duration,
 
-    /// How long queries can ask for an earlier state (`x-neap-as-of`): what was dropped is kept for so long.
+    /// How far back queries can read an earlier state (`x-neap-as-of`): dropped data is kept for this time.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
     pub(super) time_travel: Duration,
 
-    /// How often every database is looked at: what has expired, was dropped or is not needed any more leaves
-    /// the store, and days that are no longer written to are merged.
+    /// Interval of the maintenance of all databases: expired, dropped and unreferenced data is deleted, and days
+    /// without new writes are merged.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30m")]
     pub(super) retention_check_interval: Duration,
 
@@ -115,7 +115,7 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(super) sole_writer: bool,
 
-    /// Believe the store's clock even if this machine's differs from it by more than five minutes.
+    /// Trust the store's clock even if this machine's clock differs from it by more than five minutes.
     #[arg(long)]
     pub(super) trust_store_clock: bool,
 
@@ -132,7 +132,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum, value_name = "VERSION", default_value = "tls-1.2")]
     pub(super) tls_minimum_version: TlsVersion,
 
-    /// What to log, such as `info` or `warn,neap_compact=debug`.
+    /// Log filter, such as `info` or `warn,neap_compact=debug`.
     #[arg(long, value_name = "FILTER")]
     pub(super) log_filter: Option<String>,
 

@@ -38,8 +38,9 @@ const PATHS: [&str; 5] = [
 ];
 
 /// Error message of these paths.
-const PLUGINS_DISABLED: &str = "plugins are off, because this server asks for no token: start it with --plugin-dir or --mode \
-                   all,process if everybody who reaches it may run programs on its machine";
+const PLUGINS_DISABLED: &str = "plugins are disabled, because this server runs without authentication: \
+                                start it with --plugin-dir or --mode all,process if everyone who can reach \
+                                it may run programs on its machine";
 
 /// Interval at which the engine reads triggers from the cached catalogs, which costs no request. Its own routes notify
 /// it of changed triggers, but not of dropped databases.
@@ -150,7 +151,7 @@ pub(super) async fn tell(
     Ok(())
 }
 
-/// Runs triggers until `stop_signals`, then stops the running plugins.
+/// Runs triggers until `stop`, then stops the running plugins.
 pub(super) async fn run(engine: Arc<Engine>, world: World, stop: CancellationToken) {
     let looking = async {
         loop {

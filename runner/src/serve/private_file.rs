@@ -15,7 +15,7 @@ pub(super) fn warn(option: &str, path: &Path, console: &mut Console) {
     if mode.is_ok_and(|mode| mode & GROUP_AND_OTHERS != 0) {
         let path = path.display();
         console.report(format_args!(
-            "warning: {option} {path}: others than its owner may read it; chmod 600 {path}"
+            "warning: {option} {path}: users other than its owner may read it; chmod 600 {path}"
         ));
     }
 }
@@ -49,7 +49,7 @@ mod tests {
             err.text().replace(&folder.path().display().to_string(), "")
         };
         assert_eq!(warned(0o600), "");
-        insta::assert_snapshot!(warned(0o640), @"warning: --tls-key /key.pem: others than its owner may read it; chmod 600 /key.pem");
+        insta::assert_snapshot!(warned(0o640), @"warning: --tls-key /key.pem: users other than its owner may read it; chmod 600 /key.pem");
     }
 
     #[test]
@@ -72,10 +72,10 @@ mod tests {
             crate::serve::warn(&parse(&args).unwrap(), &mut console);
             err.text().replace(&folder.path().display().to_string(), "")
         };
-        insta::assert_snapshot!(warned(0o755, 0o755, "owner"), @"warning: --data-dir /data: others than its owner may use it; chmod -R go= /data");
-        insta::assert_snapshot!(warned(0o777, 0o700, "owner"), @"warning: --data-dir /data: others than its owner may use it; chmod -R go= /data");
-        insta::assert_snapshot!(warned(0o770, 0o770, "group-read"), @"warning: --data-dir /data: others than its owner may write to it, or than its group read it; chmod -R g-w,o= /data");
-        insta::assert_snapshot!(warned(0o775, 0o775, "group-write"), @"warning: --data-dir /data: others than its owner and its group may use it; chmod -R o= /data");
+        insta::assert_snapshot!(warned(0o755, 0o755, "owner"), @"warning: --data-dir /data: users other than its owner may use it; chmod -R go= /data");
+        insta::assert_snapshot!(warned(0o777, 0o700, "owner"), @"warning: --data-dir /data: users other than its owner may use it; chmod -R go= /data");
+        insta::assert_snapshot!(warned(0o770, 0o770, "group-read"), @"warning: --data-dir /data: users other than its owner may write to it, or users outside its group may read it; chmod -R g-w,o= /data");
+        insta::assert_snapshot!(warned(0o775, 0o775, "group-write"), @"warning: --data-dir /data: users other than its owner and its group may use it; chmod -R o= /data");
         for (root_mode, inner_mode, access) in [
             (0o700, 0o755, "owner"),
             (0o755, 0o700, "owner"),

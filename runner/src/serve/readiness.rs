@@ -1,6 +1,6 @@
-//! The `/readiness` endpoint: whether the process should receive requests.
+//! The `/ready` endpoint: whether the process should receive requests.
 //!
-//! `/health` shows that the process is alive, and a supervisor restarts it if not. `/readiness` shows load balancers that
+//! `/health` shows that the process is alive, and a supervisor restarts it if not. `/ready` shows load balancers that
 //! it can work: the store answers, and the process was not asked to stop. A ready process answers `OK` in the first
 //! line; further lines list conditions that an operator should fix.
 
@@ -47,7 +47,7 @@ pub(super) struct Readiness {
     pub(super) conditions: Vec<Arc<dyn ConditionSource>>,
 }
 
-/// Returns the route `/readiness`.
+/// Returns the route `/ready`.
 pub(super) fn routes(readiness: Readiness) -> Router {
     Router::new()
         .route("/ready", get(ready))

@@ -35,7 +35,7 @@ impl AdminTokenRecovery {
         }
     }
 
-    /// Listens on an address until the token was replaced or `stop_signals`. A loopback address is served without TLS, because
+    /// Listens on an address until the token was replaced or `stop`. A loopback address is served without TLS, because
     /// no certificate is valid for it.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl AdminTokenRecovery {
         let listener = listener.map_err(cannot_listen)?;
         let address = listener.address().map_err(cannot_listen)?;
         console.report(format_args!(
-            "warning: whoever reaches {address} can replace the admin token, once: \
+            "warning: anyone who can reach {address} can replace the admin token, once: \
              neap create token --host {scheme}://{address} --admin --regenerate"
         ));
         let Self { router, done } = self;
@@ -68,7 +68,7 @@ impl AdminTokenRecovery {
             let is_over = async {
                 tokio::select! {
                     () = done.notified() => {
-                        tracing::info!("the admin token was replaced: its address is closed");
+                        tracing::info!("the admin token was replaced: the recovery address is closed");
                     }
                     () = stop.cancelled() => {}
                 }

@@ -36,16 +36,16 @@ const MIN_PROGRESS_BYTES: usize = 1 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RequestRejection {
     /// No permit became free in time.
-    #[error("too many requests are under way")]
+    #[error("too many concurrent requests")]
     NoPermit,
     /// The body is incomplete, and all clients together exceed the limit of incomplete bodies.
     #[error(
-        "too many requests are under way whose bodies are not complete; this one has waited the longest"
+        "too many requests with incomplete bodies; this one made no progress for the longest time"
     )]
     Incomplete,
     /// The body is incomplete, and its client exceeds the limit of incomplete bodies.
     #[error(
-        "too many requests of this client are under way whose bodies are not complete; this one has waited the longest"
+        "too many requests of this client with incomplete bodies; this one made no progress for the longest time"
     )]
     IncompletePerClient,
 }

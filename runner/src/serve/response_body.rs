@@ -106,7 +106,7 @@ async fn carry(
             Some(_) => return,
             None => {
                 traffic.stalled.fetch_add(1, Ordering::Relaxed);
-                tracing::info!("an answer was given up: the client does not read it");
+                tracing::info!("response aborted: the client does not read it");
                 return;
             }
         }

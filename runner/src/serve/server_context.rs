@@ -7,7 +7,7 @@ use neap_catalog::Catalog;
 use neap_compact::FlushTriggers;
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_memory::MemoryMonitor;
+use neap_memory::{MemoryMonitor, limit_retained_memory};
 use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 
 use super::{
@@ -56,6 +56,7 @@ impl ServerContext {
         world: &World,
     ) -> Result<Self, ServeError> {
         let memory = MemoryPlan::new(args.memory_limit, args.exec_mem_pool_bytes);
+        limit_retained_memory(memory.limit);
         let bucket = stores.bucket.clone();
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
         let catalog = Catalog::new(bucket.clone(), stores.margins, None);
@@ -128,9 +129,6 @@ impl ServerContext {
     }
 }
 
-/// Minimum for bytes in flight to the store: the size of one request.
-const MIN_IN_FLIGHT_BYTES: usize = 16 << 20;
-
 fn writer_settings(args: &ServeArgs, kind: StoreKind, memory: &MemoryPlan) -> TailWriterSettings {
     let usual = match kind {
         StoreKind::Memory | StoreKind::Directory => TailWriterSettings::LOCAL,
@@ -138,7 +136,7 @@ fn writer_settings(args: &ServeArgs, kind: StoreKind, memory: &MemoryPlan) -> Ta
     };
     TailWriterSettings {
         flush_interval: args.wal_flush_interval.unwrap_or(usual.flush_interval),
-        max_in_flight_bytes: memory.segments.max(MIN_IN_FLIGHT_BYTES),
+        max_in_flight_bytes: memory.segments,
         ..usual
     }
 }

@@ -18,6 +18,18 @@ pub(super) struct StartupMessage<'a> {
     pub(super) names: [Option<&'a str>; 2],
     /// Authentication state of the server.
     pub(super) entry: AuthState,
+    /// The program, as commands name it.
+    pub(super) program: &'a str,
+}
+
+/// Returns the name under which this process was started, so that the example commands work as typed: `neap` if the shell
+/// found it, otherwise its path.
+pub(super) fn program_name() -> String {
+    let name = std::env::args_os().next();
+    name.map_or_else(
+        || "neap".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// Authentication state of the server.
@@ -49,7 +61,7 @@ impl StartupMessage<'_> {
 
 impl fmt::Display for StartupMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url();
+        let (url, program) = (self.url(), self.program);
         let is_usual = url == format!("http://{DEFAULT_ADDRESS}");
         let host = if is_usual {
             String::new()
@@ -69,23 +81,23 @@ impl fmt::Display for StartupMessage<'_> {
         writeln!(f, "  data:   {}", self.place)?;
         writeln!(
             f,
-            "  write:  neap write {host}--database mydb 'cpu,host=a usage=0.5'"
+            "  write:  {program} write {host}--database mydb 'cpu,host=a usage=0.5'"
         )?;
         write!(
             f,
-            "  query:  neap query {host}--database mydb 'SELECT * FROM cpu'"
+            "  query:  {program} query {host}--database mydb 'SELECT * FROM cpu'"
         )?;
         match self.entry {
             AuthState::Open if self.is_open_to_others() => write!(
                 f,
-                "\n  There is no authentication: whoever reaches {} can read, write and delete.",
+                "\n  Authentication is disabled: anyone who can reach {} can read, write and delete.",
                 self.address
             ),
             AuthState::NoTokenYet => write!(
                 f,
-                "\n  There is no token yet: whoever reaches {} first can create the one that may do everything.\
-                 \n  token:  neap create token {host}--admin\
-                 \n  Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth asks for none.)",
+                "\n  There is no token yet: anyone who can reach {} can create the first one, the admin token.\
+                 \n  token:  {program} create token {host}--admin\
+                 \n  Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth disables authentication.)",
                 self.address
             ),
             AuthState::Open | AuthState::Tokens => Ok(()),
@@ -93,7 +105,7 @@ impl fmt::Display for StartupMessage<'_> {
         let has_secrets = self.entry != AuthState::Open;
         match has_secrets && self.is_open_to_others() && !self.is_encrypted {
             true => f.write_str(
-                "\n  Tokens come over the network in clear: use --tls-cert and --tls-key, or a proxy.",
+                "\n  Tokens are sent unencrypted over the network: use --tls-cert and --tls-key, or a proxy.",
             ),
             false => Ok(()),
         }
@@ -111,6 +123,7 @@ mod tests {
             place: "directory /data",
             names: [None, None],
             entry: AuthState::Open,
+            program: "neap",
         }
     }
 
@@ -141,7 +154,7 @@ mod tests {
           data:   directory /data
           write:  neap write --host http://127.0.0.1:9000 --database mydb 'cpu,host=a usage=0.5'
           query:  neap query --host http://127.0.0.1:9000 --database mydb 'SELECT * FROM cpu'
-          There is no authentication: whoever reaches 0.0.0.0:9000 can read, write and delete.
+          Authentication is disabled: anyone who can reach 0.0.0.0:9000 can read, write and delete.
         ");
     }
 
@@ -156,10 +169,10 @@ mod tests {
           data:   directory /data
           write:  neap write --host http://127.0.0.1:9000 --database mydb 'cpu,host=a usage=0.5'
           query:  neap query --host http://127.0.0.1:9000 --database mydb 'SELECT * FROM cpu'
-          There is no token yet: whoever reaches 0.0.0.0:9000 first can create the one that may do everything.
+          There is no token yet: anyone who can reach 0.0.0.0:9000 can create the first one, the admin token.
           token:  neap create token --host http://127.0.0.1:9000 --admin
-          Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth asks for none.)
-          Tokens come over the network in clear: use --tls-cert and --tls-key, or a proxy.
+          Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth disables authentication.)
+          Tokens are sent unencrypted over the network: use --tls-cert and --tls-key, or a proxy.
         ");
         let tokens = shown(&greeting(AuthState::Tokens));
         assert!(!tokens.contains("no token") && !tokens.contains("authentication"));
@@ -173,7 +186,7 @@ mod tests {
                 entry,
                 ..greeting(address)
             };
-            shown(&greeting).contains("in clear")
+            shown(&greeting).contains("unencrypted")
         };
         assert!(is_warned("0.0.0.0:1", false, AuthState::Tokens));
         assert!(!is_warned("0.0.0.0:1", true, AuthState::NoTokenYet));

@@ -29,7 +29,7 @@ impl StopSignals {
         }
     }
 
-    /// Cancels `stop_signals` at the first signal and returns at the second one, which aborts the graceful shutdown.
+    /// Cancels `stop` at the first signal and returns at the second one, which aborts the graceful shutdown.
     pub(super) async fn forward(mut self, stop: CancellationToken) {
         self.next().await;
         tracing::info!("stopping");

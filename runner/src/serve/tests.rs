@@ -217,6 +217,7 @@ async fn the_address_file_is_written_atomically() {
         place: "",
         names: [None, None],
         entry: AuthState::Open,
+        program: "neap",
     };
     tell_address(&args, &greeting).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1:4711");
@@ -239,16 +240,16 @@ fn the_name_may_come_from_a_variable() {
 fn two_names_are_refused() {
     let args = parse(&["--node-id", "a", "--node-id-from-env", "POD"]).unwrap();
     let error = node_name(&args, &Environment::default()).unwrap_err();
-    insta::assert_snapshot!(error, @"--node-id and --node-id-from-env are both set; one of them has to go");
+    insta::assert_snapshot!(error, @"--node-id and --node-id-from-env are both set; set only one");
 }
 
 #[test]
 fn incomplete_tls_options_are_refused() {
     let refused = |args: &[&str]| encryption(&parse(args).unwrap()).err().unwrap();
     let no_key = refused(&["--tls-cert", "c.pem"]);
-    insta::assert_snapshot!(no_key, @"--tls-cert is set, but --tls-key is not: HTTPS takes both");
+    insta::assert_snapshot!(no_key, @"--tls-cert is set, but --tls-key is not: HTTPS requires both");
     let no_certificate = refused(&["--tls-key", "k.pem"]);
-    insta::assert_snapshot!(no_certificate, @"--tls-key is set, but --tls-cert is not: HTTPS takes both");
+    insta::assert_snapshot!(no_certificate, @"--tls-key is set, but --tls-cert is not: HTTPS requires both");
     assert!(encryption(&parse(&[]).unwrap()).unwrap().is_none());
 }
 

@@ -80,7 +80,7 @@ impl TlsFiles {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| unusable(&self.certificates, pem_reason(&error)))?;
         if chain.is_empty() {
-            let reason = "there is no certificate in it".to_owned();
+            let reason = "it contains no certificate".to_owned();
             return Err(unusable(&self.certificates, reason));
         }
         let private = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|error| {
@@ -99,7 +99,7 @@ impl TlsFiles {
             })
             .map_err(|error| {
                 let key = self.key.display();
-                unusable(&self.certificates, format!("not with {key}: {error}"))
+                unusable(&self.certificates, format!("does not match {key}: {error}"))
             })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
@@ -176,7 +176,7 @@ impl TlsContext {
         match self.files.config(&contents) {
             Ok(config) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
-                tracing::info!("new connections get the certificate that the files hold now");
+                tracing::info!("certificate reloaded for new connections");
             }
             Err(error) => tracing::error!(%error, "the certificate is not renewed"),
         }

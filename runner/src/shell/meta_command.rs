@@ -17,8 +17,8 @@ pub(super) const HELP: &str = r"Statements of SQL end with a semicolon, those of
   \d TABLE         list the columns of a table
   \dc              list the caches
   \f FORM          show results as pretty, json, jsonl or csv
-  \x               show each row on lines of its own, or not any more
-  \t  \timing      tell how long statements take, or not any more
+  \x               switch the vertical format on or off: a line for each value
+  \t  \timing      switch the timing of statements on or off
   \i FILE          run the statements of a file
   \o [FILE]        put results into a file; without a file, show them again
   \lang LANGUAGE   sql or influxql
@@ -54,7 +54,7 @@ pub(super) enum MetaCommand {
 /// Error of parsing a command.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum MetaCommandError {
-    #[error("there is no command {0}: \\? shows those that there are")]
+    #[error("unknown command {0}: \\? lists the commands")]
     Unknown(String),
     #[error("{command} needs {needed}")]
     Needs {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn invalid_commands_return_errors() {
         let error = |line| MetaCommand::parse(line).unwrap_err().to_string();
-        insta::assert_snapshot!(error("\\frobnicate x"), @r"there is no command \frobnicate: \? shows those that there are");
+        insta::assert_snapshot!(error("\\frobnicate x"), @r"unknown command \frobnicate: \? lists the commands");
         insta::assert_snapshot!(error("\\c"), @r"\c needs the name of a database");
         insta::assert_snapshot!(error("\\f parquet"), @r"\f needs one of pretty, json, jsonl and csv");
         insta::assert_snapshot!(error("\\lang"), @r"\lang needs one of sql and influxql");

@@ -297,7 +297,7 @@ impl<'a> ShellSession<'a> {
     ) -> Result<StatementRequest<'r>, SessionError> {
         let database = self.settings.database.as_deref();
         if database.is_none() && language == QueryLanguage::Sql {
-            let hint = "no database is chosen: \\l lists them, \\c NAME goes to one";
+            let hint = "no database is selected: \\l lists the databases, \\c NAME selects one";
             return Err(SessionError::Message(hint.to_owned()));
         }
         Ok(StatementRequest {
@@ -397,7 +397,7 @@ impl<'a> ShellSession<'a> {
     async fn include(&mut self, path: &Path, depth: usize) -> Result<InputOutcome, SessionError> {
         if depth >= MAX_DEPTH {
             return Err(SessionError::Message(format!(
-                "{}: too many files run one another",
+                "{}: files are nested too deeply",
                 path.display()
             )));
         }

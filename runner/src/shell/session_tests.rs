@@ -94,7 +94,7 @@ fn an_error_is_printed_and_ends_only_its_own_input() {
     times: off
     error: Error during planning: no
     1 row
-    error: there is no command \nope: \? shows those that there are
+    error: unknown command \nope: \? lists the commands
     error: \c needs the name of a database
     "#);
     assert_eq!(server.requests().len(), 2);
@@ -118,7 +118,7 @@ fn a_session_without_a_database_can_choose_one() {
     assert_eq!(out.text(), format!("{listed}\n"));
     insta::assert_snapshot!(err.text(), @r#"
     times: off
-    error: no database is chosen: \l lists them, \c NAME goes to one
+    error: no database is selected: \l lists the databases, \c NAME selects one
     1 row
     error: database not found: nope
     "#);
@@ -249,7 +249,7 @@ fn files_that_run_themselves_come_to_an_end() {
         .replace(&folder.path().display().to_string(), "…");
     insta::assert_snapshot!(err, @r#"
     times: off
-    error: …/a.sql: too many files run one another
+    error: …/a.sql: files are nested too deeply
     error: …/nowhere.sql: No such file or directory (os error 2)
     "#);
 }

@@ -23,9 +23,9 @@ use crate::{
 /// The kinds of object stores, named as in `influxdb3 serve --object-store`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ObjectStoreKind {
-    /// In the memory of the process, gone with it.
+    /// In memory; lost when the process ends.
     Memory,
-    /// Accepted for `influxdb3`'s sake; the same as `memory`.
+    /// Accepted for compatibility with `influxdb3`; the same as `memory`.
     MemoryThrottled,
     /// In a directory of this machine.
     File,
@@ -79,7 +79,7 @@ impl fmt::Debug for Secret {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Object store")]
 pub struct StoreConfig {
-    /// What keeps the data: s3 if there is a bucket, else file
+    /// Type of object store [default: s3 with --bucket, otherwise file]
     #[arg(long, value_enum, env = "INFLUXDB3_OBJECT_STORE")]
     pub object_store: Option<ObjectStoreKind>,
 
@@ -87,7 +87,7 @@ pub struct StoreConfig {
     #[arg(long, env = "INFLUXDB3_DB_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Who besides its owner may use the directory for --object-store file
+    /// Access of other users to the directory for --object-store file
     #[arg(
         long,
         value_enum,
@@ -101,11 +101,11 @@ pub struct StoreConfig {
     #[arg(long, env = "INFLUXDB3_BUCKET", value_name = "NAME")]
     pub bucket: Option<String>,
 
-    /// Another bucket for new data, such as one of S3 Express for writes in milliseconds
+    /// Bucket for new data (the tail), for example an S3 Express bucket for writes in milliseconds
     #[arg(long, env = "NEAP_TAIL_BUCKET", value_name = "NAME")]
     pub tail_bucket: Option<String>,
 
-    /// Keep everything below this prefix: several clusters in one bucket
+    /// Key prefix of all objects, so that several clusters can share a bucket
     #[arg(long, env = "NEAP_KEY_PREFIX", value_name = "PREFIX")]
     pub key_prefix: Option<String>,
 
@@ -134,11 +134,11 @@ pub struct StoreConfig {
     #[arg(long, env = "AZURE_ENDPOINT", value_name = "URL")]
     pub azure_endpoint: Option<String>,
 
-    /// Speak plain HTTP with --azure-endpoint
+    /// Allow plain HTTP for --azure-endpoint
     #[arg(long, env = "AZURE_ALLOW_HTTP", value_parser = BoolishValueParser::new())]
     pub azure_allow_http: bool,
 
-    /// How to speak with a store behind a network
+    /// Connection settings of a store behind a network
     #[command(flatten)]
     pub connection: ConnectionConfig,
 }
@@ -182,7 +182,7 @@ pub struct AwsConfig {
     #[arg(long, env = "AWS_ENDPOINT", value_name = "URL")]
     pub aws_endpoint: Option<String>,
 
-    /// Speak plain HTTP with --aws-endpoint
+    /// Allow plain HTTP for --aws-endpoint
     #[arg(long, env = "AWS_ALLOW_HTTP", value_parser = BoolishValueParser::new())]
     pub aws_allow_http: bool,
 

@@ -76,22 +76,22 @@ pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> Conforman
     let suite = ConformanceSuite::new(store, world, run);
     let mut report = ConformanceReport::default();
     report.add(
-        "an object is created once, whoever else tries",
+        "of concurrent creates of an object, one succeeds",
         suite.create_race().await,
     );
-    report.add(
-        "no update is lost, whoever else updates",
-        suite.update_race().await,
-    );
+    report.add("no concurrent update is lost", suite.update_race().await);
     report.add(
         "an update needs the newest version",
         suite.stale_update().await,
     );
     report.add("a read sees the write before it", suite.overwrite().await);
-    report.add("a missing object is told as such", suite.missing().await);
+    report.add(
+        "a read of a missing object reports it as missing",
+        suite.missing().await,
+    );
     report.add("a range is read exactly", suite.range().await);
     report.add(
-        "a conditional read tells what is unchanged",
+        "a conditional read reports an unchanged object",
         suite.unchanged().await,
     );
     report.add("a listing sees the write before it", suite.listing().await);

@@ -157,7 +157,7 @@ impl CredentialProvider for AwsCredentials {
                 Ok(credential)
             }
             (Err(error), Some(credential)) => {
-                tracing::warn!(%error, "AWS credentials could not be renewed and will end soon");
+                tracing::warn!(%error, "AWS credentials could not be renewed and will expire soon");
                 self.kept().failed = Some(self.world.moment());
                 Ok(credential)
             }

@@ -197,7 +197,7 @@ impl FaultyStore {
         let unavailable = |reason: &str| StoreError::Unavailable {
             operation,
             key: key.to_owned(),
-            reason: format!("{reason} (a fault on purpose)"),
+            reason: format!("{reason} (injected fault)"),
         };
         let mut call = StoreCall {
             number: self.calls.fetch_add(1, Ordering::Relaxed),

@@ -101,7 +101,7 @@ impl ObjectFormat {
         }
         let (Some(put_id), Some(checksum)) = (rest.first_chunk::<16>(), rest.last_chunk::<4>())
         else {
-            return Err(damaged("its header is cut"));
+            return Err(damaged("its header is truncated"));
         };
         let payload = object.slice(HEADER_BYTES..);
         if crc32c::crc32c(&payload) != u32::from_le_bytes(*checksum) {

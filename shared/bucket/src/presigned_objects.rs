@@ -123,7 +123,7 @@ impl ObjectUpload {
     /// them.
     pub async fn abort(mut self) {
         if let Err(error) = self.writer.abort().await {
-            tracing::warn!(key = self.key, %error, "an upload was not given up");
+            tracing::warn!(key = self.key, %error, "an upload could not be aborted");
         }
     }
 }

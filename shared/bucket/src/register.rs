@@ -298,7 +298,7 @@ impl<T: RegisterValue> Register<T> {
             }
         }
         Ok(CommitOutcome::Unknown {
-            reason: "others were faster until the deadline".to_owned(),
+            reason: "every attempt lost to another commit until the deadline".to_owned(),
         })
     }
 
@@ -350,7 +350,9 @@ impl<T: RegisterValue> Register<T> {
             if found.put_id != base.put_id {
                 let reached = next.version + found.recent.len() as u64;
                 return Ok(if found.version > reached {
-                    PutAttempt::Unknown("too many commits came after it".to_owned())
+                    PutAttempt::Unknown(
+                        "too many later commits to tell whether it took effect".to_owned(),
+                    )
                 } else {
                     PutAttempt::Lost(found)
                 });
@@ -363,7 +365,7 @@ impl<T: RegisterValue> Register<T> {
             self.back_off(attempt).await;
         }
         Ok(PutAttempt::Unknown(
-            "the store did not say until the deadline".to_owned(),
+            "the store did not confirm the commit before the deadline".to_owned(),
         ))
     }
 

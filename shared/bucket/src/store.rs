@@ -125,7 +125,7 @@ pub struct ListEntry {
 pub enum StoreError {
     /// The operation may or may not have taken effect: a timeout, a broken connection, a server error. Reads can be
     /// repeated; the outcome of a write is unknown.
-    #[error("{operation} of '{key}' got no answer: {reason}")]
+    #[error("no answer to {operation} of '{key}': {reason}")]
     Unavailable {
         /// The operation.
         operation: Operation,
@@ -136,7 +136,7 @@ pub enum StoreError {
     },
     /// The store rejects the operation and would reject it again: missing permissions, no such bucket, a full disk. The
     /// operation had no effect.
-    #[error("{operation} of '{key}' is refused: {reason}")]
+    #[error("the store rejects {operation} of '{key}': {reason}")]
     Rejected {
         /// The operation.
         operation: Operation,

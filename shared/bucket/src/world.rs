@@ -156,7 +156,7 @@ impl Entropy {
         }
     }
 
-    /// Returns a random duration below `first_answer_limit`, for jitter.
+    /// Returns a random duration below `limit`, for jitter.
     pub fn below(&self, limit: Duration) -> Duration {
         limit.mul_f64(self.with(|rng| rng.random::<f64>()))
     }
@@ -190,7 +190,7 @@ impl World {
         moment.elapsed(self.clock.as_ref())
     }
 
-    /// Runs `future` for at most `first_answer_limit`. Returns `None` on timeout.
+    /// Runs `future` for at most `limit`. Returns `None` on timeout.
     pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
         let sleep = self.clock.sleep(limit);
         pin_mut!(future);

@@ -54,7 +54,7 @@ impl CacheShape {
         last.chain(distinct)
     }
 
-    /// Maximum age of a row by its `row_age` column.
+    /// Maximum age of a row by its `time` column.
     pub fn age(&self) -> Duration {
         match self {
             Self::Last(shape) => shape.ttl(),

@@ -9,7 +9,7 @@ use neap_row_delete::MaskError;
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// A delete removed rows whose successors the layer does not know. The layer must be rebuilt from the table.
-    #[error("a delete left gaps in the cache")]
+    #[error("a delete removed rows that the cache cannot replace; it must be rebuilt")]
     Incomplete,
     /// The cache needs more memory than its limit.
     #[error("the cache needs more than {limit} bytes of memory")]

@@ -119,7 +119,7 @@ impl CodeSet {
 fn passed(test: &dyn TagPredicate, values: &StringArray) -> Result<BooleanBuffer, ArrowError> {
     let answer = test.test(values)?;
     if answer.len() != values.len() {
-        let reason = "a test of values did not answer for each of them";
+        let reason = "a predicate returned a wrong number of results";
         return Err(ArrowError::ComputeError(reason.to_owned()));
     }
     let (values, nulls) = answer.into_parts();

@@ -69,7 +69,7 @@ impl KeyGroups {
         if self.of_series.is_empty() {
             let place = |column: &String| index.tags().iter().position(|tag| tag == column);
             let tags: Option<Vec<_>> = self.columns.iter().map(place).collect();
-            let missing = || ArrowError::SchemaError("a key column that is no tag".to_owned());
+            let missing = || ArrowError::SchemaError("a key column is not a tag".to_owned());
             self.tags = tags.ok_or_else(missing)?;
         }
         let limit = NONE as usize;
@@ -147,7 +147,7 @@ impl KeyGroups {
         &self,
         index: &'a SeriesIndex,
     ) -> Result<Vec<&'a SortedTagValues>, CacheError> {
-        let missing = || ArrowError::SchemaError("a key column that is no tag".to_owned());
+        let missing = || ArrowError::SchemaError("a key column is not a tag".to_owned());
         let values = self.tags.iter().map(|tag| index.sorted_values(*tag));
         let values: Option<Vec<_>> = values.map(|values| values.map(AsRef::as_ref)).collect();
         Ok(values.ok_or_else(missing)?)

@@ -164,7 +164,7 @@ impl LayerHeader {
     /// Returns the rows of an object with the same header, and the time from which they are complete.
     fn decode(self, key: &str, object: &Bytes) -> Result<(RecordBatch, i64), CacheError> {
         let (_, payload) = FORMAT.decode(key, object)?;
-        let cut = || damaged(key, "its header is cut".to_owned());
+        let cut = || damaged(key, "its header is truncated".to_owned());
         let (kind, rest) = payload.split_first_chunk::<4>().ok_or_else(cut)?;
         let (cache, rest) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
         let (complete_from, rest) = rest.split_first_chunk::<8>().ok_or_else(cut)?;

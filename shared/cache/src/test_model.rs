@@ -8,7 +8,7 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use neap_catalog::Table;
-use neap_points::{TableChange, apply_deletes, fold};
+use neap_points::{TableChange, apply_deletes, deduplicate};
 use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
@@ -139,7 +139,7 @@ pub(crate) fn scan<'a>(
         TableHistoryStep::Delete(condition) => TableChange::Delete(condition),
     });
     let left = apply_deletes(history.collect()).unwrap();
-    let all = fold(&tags(is_wide), &schema(is_wide), &left).unwrap();
+    let all = deduplicate(&tags(is_wide), &schema(is_wide), &left).unwrap();
     let starts = (0..all.num_rows()).step_by(rows_per_batch);
     // In an order that differs from that of the rows.
     let mut batches: Vec<_> = starts

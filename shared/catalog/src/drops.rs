@@ -342,7 +342,7 @@ fn shown(hard_delete: HardDelete, now: StoreTime) -> String {
         None => "its data is kept".to_owned(),
         Some(at) => {
             let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            format!("its data goes after {at}")
+            format!("its data is deleted after {at}")
         }
     }
 }

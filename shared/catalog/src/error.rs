@@ -18,7 +18,7 @@ pub enum CatalogError {
     /// The name of a table, column, cache, trigger or plugin is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {
-        /// `table`, `column`, `database_cache`, `trigger` or `plugin`.
+        /// `table`, `column`, `cache`, `trigger` or `plugin`.
         what: &'static str,
     },
     /// The name of a column is reserved by Neap.
@@ -82,7 +82,7 @@ pub enum CatalogError {
         reason: String,
     },
     /// Another request has changed the plugin.
-    #[error("plugin '{name}' was changed meanwhile")]
+    #[error("plugin '{name}' was changed by another request")]
     PluginChanged {
         /// The name of the plugin.
         name: String,
@@ -118,7 +118,7 @@ pub enum CatalogError {
         name: String,
     },
     /// Several dropped databases or tables had this name.
-    #[error("several that are deleted were called '{name}', name one of {names}")]
+    #[error("several deleted resources were named '{name}', use one of {names}")]
     Ambiguous {
         /// The requested name.
         name: String,
@@ -161,14 +161,14 @@ pub enum CatalogError {
     /// All ids of this kind are used.
     #[error("there are no more {what} ids")]
     NoMoreIds {
-        /// `database`, `table`, `column`, `database_cache`, `trigger` or `token`.
+        /// `database`, `table`, `column`, `cache`, `trigger` or `token`.
         what: &'static str,
     },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The responses of the store have no usable time.
-    #[error("the store's answers carry no usable Date")]
+    #[error("the store's responses have no usable Date header")]
     NoStoreTime,
     /// It is unknown whether the change was committed. Answered as unavailable, never as success.
     #[error("it is unknown whether the catalog was changed: {reason}")]

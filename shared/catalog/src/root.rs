@@ -501,7 +501,7 @@ mod tests {
         let error = catalog.find_dropped("one", later).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "several that are deleted were called 'one', name one of one-20250910T132505, one-20250910T132506"
+            "several deleted resources were named 'one', use one of one-20250910T132505, one-20250910T132506"
         );
         // A database that is past its deletion time is not a candidate.
         let after = later.plus(Duration::from_micros(1));

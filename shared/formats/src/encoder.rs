@@ -41,7 +41,7 @@ pub enum FormatError {
     Parquet(#[from] ParquetError),
     /// A format that is buffered in memory exceeds its limit.
     #[error(
-        "the result has more than {limit} bytes in format {format}; ask for json, jsonl, csv or parquet, or add a LIMIT"
+        "the result has more than {limit} bytes in format {format}; request json, jsonl, csv or parquet, or add a LIMIT"
     )]
     TooLarge {
         /// The requested format.
@@ -50,7 +50,7 @@ pub enum FormatError {
         limit: usize,
     },
     /// A batch does not have the columns of the result's schema.
-    #[error("the result has {expected} columns, but a batch of {found} columns came")]
+    #[error("the result has {expected} columns, but a batch has {found}")]
     Columns {
         /// Columns of the schema.
         expected: usize,

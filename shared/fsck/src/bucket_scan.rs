@@ -46,10 +46,7 @@ impl BucketScan {
 
     fn add_key(&mut self, entry: &ListEntry, known: &BTreeSet<DatabaseId>) {
         let Ok(key) = entry.key.parse::<Key>() else {
-            let message = format!(
-                "none of Neap's keys, {} bytes: left alone",
-                entry.size_bytes
-            );
+            let message = format!("not a key of Neap, {} bytes: left alone", entry.size_bytes);
             self.aliens
                 .push(Finding::note(FindingKind::AlienKey, message).at(&entry.key));
             return;

@@ -71,7 +71,7 @@ impl CacheInventory {
         old.map(|((cache, object), listed)| {
             let hours = now.since(listed.last_modified).as_secs() / 3_600;
             let message = format!(
-                "nothing names it, {} bytes that are {hours} hours old: the collector removes it",
+                "it is unreferenced, {} bytes that are {hours} hours old: the collector removes it",
                 listed.size_bytes
             );
             let finding = Finding::note(FindingKind::Orphan, message);

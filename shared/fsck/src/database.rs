@@ -277,7 +277,7 @@ impl DatabaseTarget<'_> {
         let mark = manifest.low_water_mark.time();
         let ahead = now.filter(|now| mark > now.plus(CLOCK_SKEW))?;
         let message = format!(
-            "its low-water mark is {} s ahead of the store's clock: no write is taken before then",
+            "its low-water mark is {} s ahead of the store's clock: no write is accepted until the clock reaches it",
             mark.since(ahead).as_secs()
         );
         let finding = Finding::error(FindingKind::ClockAhead, message);
@@ -298,7 +298,7 @@ impl DatabaseTarget<'_> {
             }
             let hours = age.as_secs() / 3_600;
             let message = format!(
-                "nothing names it, {} bytes that are {hours} hours old: the collector removes it",
+                "it is unreferenced, {} bytes that are {hours} hours old: the collector removes it",
                 listed.size_bytes
             );
             let finding = Finding::note(FindingKind::Orphan, message);
@@ -380,7 +380,7 @@ impl DatabaseTarget<'_> {
             .into_iter()
             .filter(|name| name.stamp > now.value.low_water_mark);
         checked.findings.extend(lost.map(|name| {
-            let message = "it was listed and is gone, and no flush has taken it in";
+            let message = "it was listed but is gone, and no flush has merged it";
             let finding = Finding::error(FindingKind::Missing, message);
             finding.at(Key::Segment(self.id, name))
         }));

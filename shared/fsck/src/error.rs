@@ -36,6 +36,6 @@ pub enum FsckError {
         pages: usize,
     },
     /// The check was aborted.
-    #[error("the check was broken off: {0}")]
+    #[error("the check was aborted: {0}")]
     Aborted(String),
 }

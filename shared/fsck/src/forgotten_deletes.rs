@@ -116,5 +116,5 @@ async fn count_rows(bytes: Bytes, deletes: SectionDeletes) -> Result<Vec<u64>, S
         Ok(visible)
     });
     let counted = counting.await;
-    counted.unwrap_or_else(|_| Err("the decoder gave up".to_owned()))
+    counted.unwrap_or_else(|_| Err("the decoder panicked".to_owned()))
 }

@@ -183,7 +183,7 @@ impl DatabaseTarget<'_> {
             false => Severity::Error,
         };
         let message = format!(
-            "its page at byte {} holds something else than the manifest says: {} sections with {} rows of {} to {}",
+            "its page at byte {} differs from its reference in the manifest: {} sections with {} rows of {} to {}",
             page.offset, truth.sections, truth.rows, truth.min_time, truth.max_time
         );
         named.corrected.push(truth);

@@ -148,9 +148,9 @@ impl LostObject {
     pub fn rows(&self) -> String {
         let tables: Vec<_> = self.tables.iter().map(ToString::to_string).collect();
         match (self.is_claim, tables.is_empty()) {
-            (true, true) => "all that it held, which its damaged header does not tell".to_owned(),
+            (true, true) => "all of its rows, which its damaged header does not list".to_owned(),
             (true, false) => format!(
-                "all that it held, by its damaged header {}",
+                "all of its rows, according to its damaged header {}",
                 tables.join(", ")
             ),
             (false, _) => tables.join(", "),

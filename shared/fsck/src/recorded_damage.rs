@@ -18,11 +18,11 @@ pub(crate) fn recorded_damage(
             Some(quarantine) => {
                 let version = quarantine.version;
                 let message =
-                    format!("it is set aside since version {version} of the manifest: {lost}");
+                    format!("it is quarantined since version {version} of the manifest: {lost}");
                 Finding::note(FindingKind::Quarantined, message)
             }
             None => {
-                let message = format!("{lost} can't be read, and a flush has passed them");
+                let message = format!("{lost} can't be read, and a flush has skipped them");
                 Finding::error(FindingKind::Damaged, message)
             }
         };
@@ -44,7 +44,7 @@ pub(crate) fn lost_text(lost: &[LostRows], catalog: &DatabaseCatalog) -> String 
     let tables = lost.iter().map(|rows| LostTable::of(rows, catalog));
     let tables: Vec<_> = tables.map(|table| table.to_string()).collect();
     match tables.is_empty() {
-        true => "all that it held".to_owned(),
+        true => "all of its rows".to_owned(),
         false => tables.join(", "),
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn missing_data<'a>(
             Some(size_bytes) => (
                 FindingKind::Truncated,
                 format!(
-                    "it has {size_bytes} of {needed_bytes} bytes; {lost} are cut or behind its end"
+                    "it has {size_bytes} of {needed_bytes} bytes; {lost} are truncated or beyond its end"
                 ),
             ),
         };
@@ -107,14 +107,14 @@ pub(crate) fn section_contradictions(
         contradiction("its interval of stamps ends above the low-water mark");
     }
     if section.min_time > section.max_time || section.rows == 0 {
-        contradiction("it is said to have no rows");
+        contradiction("its statistics say that it has no rows");
     }
     if day_of(section.min_time) < section.first_day || section.last_day < day_of(section.max_time) {
         contradiction("its times are not in its days");
     }
     if u64::from(section.footer_length) > section.length || section.footer_length < MIN_FOOTER_BYTES
     {
-        contradiction("the length of its footer can't be");
+        contradiction("the length of its footer is impossible");
     }
     match catalog.table_by_id(section.table) {
         None => findings.push(Finding::error(

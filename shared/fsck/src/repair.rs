@@ -65,7 +65,7 @@ impl RepairPlan {
             let caches = self.caches.len();
             base = remove_cache_entries(manifests, database, base, self.caches).await?;
             done.push(format!(
-                "{name:?}: {caches} objects of caches are forgotten, compaction makes them again"
+                "{name:?}: {caches} cache objects are removed from the manifest, compaction rebuilds them"
             ));
         }
         if !self.orphans.is_empty() {
@@ -85,7 +85,7 @@ impl RepairPlan {
                 .commit_collection(database, base, &collection)
                 .await?;
             done.push(format!(
-                "{name:?}: {orphans} objects that nothing names are condemned, the collector deletes them"
+                "{name:?}: {orphans} unreferenced objects are condemned, the collector deletes them"
             ));
         }
         Ok(done)

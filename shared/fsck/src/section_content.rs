@@ -273,11 +273,11 @@ impl RowOrderCheck {
     fn flaws(self) -> impl Iterator<Item = SectionDefect> {
         let unsorted = self.unsorted.map(|row| SectionDefect {
             kind: FindingKind::Unsorted,
-            message: format!("row {row} comes before the one in front of it"),
+            message: format!("row {row} sorts before its predecessor"),
         });
         let twice = self.twice.map(|row| SectionDefect {
             kind: FindingKind::DuplicatePoint,
-            message: format!("row {row} is the same point as the one in front of it"),
+            message: format!("row {row} is the same point as its predecessor"),
         });
         unsorted.into_iter().chain(twice)
     }

@@ -130,5 +130,5 @@ async fn decode(
     let decoding =
         tokio::task::spawn_blocking(move || section_content::read(&bytes, &section, &table));
     let decoded = decoding.await;
-    decoded.unwrap_or_else(|_| Err("it can't be decoded: the decoder gave up".to_owned()))
+    decoded.unwrap_or_else(|_| Err("it can't be decoded: the decoder panicked".to_owned()))
 }

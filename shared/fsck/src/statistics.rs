@@ -27,8 +27,9 @@ pub(crate) fn compare(section: &Section, content: &SectionContent) -> Option<Sec
         && (first, last) != (section.min_time, section.max_time)
     {
         let (said_first, said_last) = (section.min_time, section.max_time);
-        let message =
-            format!("its times are {first} to {last}, and said to be {said_first} to {said_last}");
+        let message = format!(
+            "its times are {first} to {last}, but the manifest says {said_first} to {said_last}"
+        );
         let is_narrow = first < said_first || said_last < last;
         findings.push(if is_narrow {
             wrong(message)
@@ -40,7 +41,7 @@ pub(crate) fn compare(section: &Section, content: &SectionContent) -> Option<Sec
     for (tag, range) in &content.tags {
         if !covers(section.tags.get(tag), range) {
             findings.push(wrong(format!(
-                "values of the tag '{tag}' are outside of what is said of them"
+                "values of the tag '{tag}' are outside the recorded range"
             )));
             correct.tags.insert(tag.clone(), range.clone());
         }

@@ -74,8 +74,7 @@ impl TailInventory {
             }
             let limit = now.map(|now| now.plus(CLOCK_SKEW));
             if limit.is_some_and(|limit| name.stamp.time() > limit) {
-                let message =
-                    "its stamp is ahead of the store's clock: no flush takes it in before then";
+                let message = "its stamp is ahead of the store's clock: no flush merges it until the clock reaches it";
                 findings.push(Finding::warning(FindingKind::ClockAhead, message).at(&key));
             }
         }
@@ -90,7 +89,7 @@ impl TailInventory {
         let limits = BackpressureLimits::DEFAULT;
         let consequence = match limits.pressure_of(segments) {
             Backpressure::None if age <= MAX_UNFLUSHED_AGE => return None,
-            Backpressure::None => "see why flushes give up, or run `neap compact`",
+            Backpressure::None => "check why flushes fail, or run `neap compact`",
             Backpressure::Slow => "its writers slow down until flushes have caught up",
             Backpressure::Stop => "its writers refuse writes until flushes have caught up",
         };
@@ -135,7 +134,8 @@ impl TailInventory {
                         let claimed = Segment::unverified_tables(&object);
                         if messages::is_damage(&finding) && !claimed.is_empty() {
                             let lost = lost_text(&lost_rows(claimed), known.catalog);
-                            finding.message += &format!("; by its damaged header it held {lost}");
+                            finding.message +=
+                                &format!("; according to its damaged header it held {lost}");
                         }
                         (vec![finding], None)
                     }

@@ -1,6 +1,6 @@
 //! The layers around the routes of all functions: authentication, CORS, request ids, logs, metrics.
 //!
-//! [`common_layers`] wraps the merged routes of the functions of a process. A request passes these steps, in the order of
+//! [`with_common_layers`] wraps the merged routes of the functions of a process. A request passes these steps, in the order of
 //! InfluxDB 3:
 //!
 //! ```text
@@ -39,10 +39,10 @@ const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// The parameters of [`common_layers`].
+/// The parameters of [`with_common_layers`].
 #[derive(Clone, Debug)]
 pub struct ServiceContext {
-    /// The UUID for the header `cluster_id-uuid`.
+    /// The UUID for the header `cluster-uuid`.
     pub cluster: ClusterId,
     /// The clock, and the source of randomness for request ids.
     pub world: World,
@@ -61,10 +61,10 @@ struct LayerState {
     seconds: HistogramFamily,
 }
 
-/// Wraps the routes of all functions in the layers that every answer needs: `cluster_id-uuid`, the request id, CORS
+/// Wraps the routes of all functions in the layers that every answer needs: `cluster-uuid`, the request id, CORS
 /// headers, 404 for unknown paths and methods, 500 for panics, and for each request a span, a log line and metrics.
 /// Must be the outermost layer.
-pub fn finish(routes: Router, common: ServiceContext) -> Router {
+pub fn with_common_layers(routes: Router, common: ServiceContext) -> Router {
     let requests = common.metrics.counter(
         "http_requests_total",
         "Requests by method, route and status.",
@@ -232,5 +232,5 @@ fn known_method(method: &Method) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "finish_tests.rs"]
+#[path = "common_layers_tests.rs"]
 mod tests;

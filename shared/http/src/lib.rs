@@ -1,7 +1,7 @@
 //! The HTTP layer that all functions share: request parsing, authentication, error answers, metrics.
 //!
 //! ```text
-//! connection ── finish ──────────────────────────────── routes of the functions
+//! connection ── with_common_layers ───────────────────── routes of the functions
 //!   ▲             │  request id, span, counters            │  query strings   parse_query
 //!   │             │  CORS preflight                        │  bodies          read_body
 //!   │             │  unknown path, wrong method: 404       │  JSON bodies     read_json
@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`ApiError`] | an error answer in one of the four forms of InfluxDB 3; [`Kind`] determines its status |
 //! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
-//! | [`common_layers`] | adds the layers that all answers need around the merged routes |
+//! | [`with_common_layers`] | adds the layers that all answers need around the merged routes |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
@@ -38,7 +38,7 @@ pub use auth::{
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
 pub use cluster_id::ClusterId;
-pub use common_layers::{ServiceContext, finish};
+pub use common_layers::{ServiceContext, with_common_layers};
 pub use error::{ApiError, ErrorBody, Kind};
 pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{

@@ -93,7 +93,7 @@ pub fn plan_delete(
 ) -> Result<(SessionState, DmlStatement)> {
     let Some(definition) = context.snapshot.catalog.value.table(table) else {
         // The table was dropped after the statement was resolved, so there is nothing to delete.
-        return not_impl_err!("DELETE from '{table}', which is dropped");
+        return not_impl_err!("DELETE from '{table}', which was dropped");
     };
     let provider = context.table_provider(definition);
     let input = filtered(context, definition, condition)?.build()?;

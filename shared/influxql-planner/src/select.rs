@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A statement is resolved against all its sources together: wildcards, types and names are the same for each
-//! measurement. In the plans below the last projection, columns have a prefix for their role (`tag:acquire_decode_memory`, `field:temp`,
+//! measurement. In the plans below the last projection, columns have a prefix for their role (`tag:room`, `field:temp`,
 //! `out:0`), so that names of users can't collide.
 
 mod aggregate;

@@ -186,7 +186,7 @@ fn check(bytes: usize) -> Result<()> {
     match bytes <= MAX_BYTES {
         true => Ok(()),
         false => Err(DataFusionError::Plan(format!(
-            "the answer has more than {MAX_BYTES} bytes, ask with a condition or a limit"
+            "the answer has more than {MAX_BYTES} bytes; add a condition or a LIMIT"
         ))),
     }
 }

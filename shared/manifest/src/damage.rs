@@ -380,10 +380,10 @@ impl Manifest {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QuarantineError {
     /// The manifest no longer references the part, or concurrent commits keep changing it.
-    #[error("the manifest does not name it any more; check the bucket again")]
+    #[error("the manifest no longer references it; run the check again")]
     Changed,
     /// The manifest has the maximum number of damage records.
-    #[error("the manifest has {MAX_DAMAGE_RECORDS} records of damage, which is the limit")]
+    #[error("the manifest has the maximum of {MAX_DAMAGE_RECORDS} damage records")]
     Full,
     /// The manifest could not be read or changed.
     #[error(transparent)]

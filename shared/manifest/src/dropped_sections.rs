@@ -105,7 +105,7 @@ impl ManifestStore {
         match self.write_dropped_pages(database, chosen).await {
             Ok(burial) => burial,
             Err(error) => {
-                tracing::warn!(%database, %error, "dropped sections stay in the manifest");
+                tracing::warn!(%database, %error, "writing pages of dropped sections failed; they stay in the manifest");
                 None
             }
         }

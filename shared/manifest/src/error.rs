@@ -24,7 +24,7 @@ pub enum ManifestError {
         reason: String,
     },
     /// The commit is invalid: its parts contradict each other or the manifest.
-    #[error("a commit that can't be: {reason}")]
+    #[error("invalid commit: {reason}")]
     InvalidCommit {
         /// Description of the contradiction.
         reason: String,

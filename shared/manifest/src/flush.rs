@@ -108,7 +108,7 @@ pub enum CommitAbandoned {
         mark: Stamp,
     },
     /// The object's name was drawn more than [`OBJECT_NAME_AGE`] ago.
-    #[error("the bundle is too old")]
+    #[error("the object's name was drawn too long ago")]
     ObjectTooOld,
 }
 
@@ -140,7 +140,7 @@ impl FlushCommit {
         };
         if let Some(section) = self.sections.iter().find(is_strange) {
             return fail(format!(
-                "not of the bundle {object:?} or not of ({mark}, {cut}]: {section:?}"
+                "a section is not in object {object:?} or not of interval ({mark}, {cut}]: {section:?}"
             ));
         }
         match self
@@ -148,7 +148,9 @@ impl FlushCommit {
             .iter()
             .find(|(stamp, _)| *stamp <= mark || cut < *stamp)
         {
-            Some((stamp, _)) => fail(format!("a delete of {stamp}, not of ({mark}, {cut}]")),
+            Some((stamp, _)) => fail(format!(
+                "the stamp {stamp} of a delete is outside ({mark}, {cut}]"
+            )),
             None => Ok(()),
         }
     }

@@ -49,7 +49,7 @@ pub struct VersionInfo {
 
 /// The requested version can no longer be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the data as of then are gone")]
+#[error("the requested earlier state is no longer available")]
 pub struct VersionGone {
     /// The mark of the oldest readable version.
     pub oldest: Option<Stamp>,

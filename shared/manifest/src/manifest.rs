@@ -83,7 +83,7 @@ impl RegisterValue for Manifest {
 
 /// A manifest violates an invariant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the manifest contradicts itself: {0}")]
+#[error("the manifest is inconsistent: {0}")]
 pub struct ManifestInconsistency(String);
 
 impl Manifest {
@@ -219,7 +219,7 @@ impl Manifest {
             let days = day_of(section.min_time) >= section.first_day
                 && day_of(section.max_time) <= section.last_day;
             if !days || section.min_time > section.max_time || section.rows == 0 {
-                return fail("its times don't fit its days", section);
+                return fail("its times are outside its days", section);
             }
             if u64::from(section.footer_length) > section.length {
                 return fail("its footer is longer than itself", section);
@@ -229,7 +229,7 @@ impl Manifest {
         }
         for of_table in by_table.values() {
             if let Some(section) = collision(of_table) {
-                return fail("it collides with another one", section);
+                return fail("another section covers the same day and stamp", section);
             }
         }
         let caches: BTreeSet<_> = self.caches.iter().map(|entry| entry.cache).collect();
@@ -239,7 +239,7 @@ impl Manifest {
         for page in &self.pages {
             if page.above >= page.upto || page.upto > self.low_water_mark || page.sections == 0 {
                 return Err(ManifestInconsistency(format!(
-                    "a page that can't be: {page:?}"
+                    "invalid page reference: {page:?}"
                 )));
             }
         }

@@ -284,7 +284,7 @@ impl SnapshotReader {
                 Ok(snapshot) => return Ok(held.settle(asked, snapshot, &source)),
                 Err(unfit) => reason = unfit,
             }
-            tracing::debug!(%database, %reason, "reading again");
+            tracing::debug!(%database, %reason, "responses are inconsistent; the snapshot is read again");
         }
         Err(SnapshotError::Inconsistent { reason })
     }

@@ -170,7 +170,7 @@ impl ManifestStore {
                     census.examined.insert(page.place());
                 }
                 Err(error) if error.is_damage() => {
-                    tracing::warn!(%database, %error, "bundles that are older are kept");
+                    tracing::warn!(%database, %error, "a page is damaged; older bundles are kept");
                     census.record_unreadable_page(page.object);
                 }
                 Err(error) => return Err(error),

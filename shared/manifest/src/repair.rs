@@ -172,7 +172,7 @@ impl ManifestStore {
                 }
             }
         }
-        let reason = "others keep changing the pages".to_owned();
+        let reason = "concurrent commits keep changing the pages".to_owned();
         Err(ManifestError::OutcomeUnknown { reason })
     }
 

@@ -58,13 +58,13 @@ pub enum ReplaceRefusal {
     #[error("an input is gone")]
     InputsGone,
     /// A section that is not an input lies between the inputs.
-    #[error("the inputs are not all of their days and interval")]
+    #[error("another section lies between the inputs")]
     NotClosed,
     /// The object's name was drawn too long ago, or the object is condemned as an orphan.
-    #[error("the bundle is too old")]
+    #[error("the object's name was drawn too long ago")]
     ObjectTooOld,
     /// Concurrent commits moved the inputs in every attempt.
-    #[error("the inputs were moved again and again")]
+    #[error("concurrent commits moved the inputs in every attempt")]
     Busy,
 }
 
@@ -164,20 +164,24 @@ impl Replacement {
     ) -> Result<ValidatedReplacement<'a>, ManifestError> {
         let impossible = |reason: String| ManifestError::InvalidCommit { reason };
         let hull = InputBounds::of(&self.remove)
-            .ok_or_else(|| impossible("a replacement of nothing".to_owned()))?;
+            .ok_or_else(|| impossible("a replacement has no inputs".to_owned()))?;
         if let Some(stranger) = self.remove.iter().find(|one| one.table != self.table) {
-            return Err(impossible(format!("of another table: {stranger:?}")));
+            return Err(impossible(format!(
+                "an input belongs to another table: {stranger:?}"
+            )));
         }
         let inputs: BTreeSet<_> = self.remove.iter().map(|section| section.place()).collect();
         if inputs.len() < self.remove.len() {
-            return Err(impossible("an input that comes twice".to_owned()));
+            return Err(impossible("an input is listed twice".to_owned()));
         }
         let object = self.object.map(|object| object.ulid);
         let fits = |section: &Section| {
             hull.holds(section) && Some(section.object) == object && section.origin.is_none()
         };
         if let Some(stranger) = self.add.iter().find(|section| !fits(section)) {
-            return Err(impossible(format!("outside of its inputs: {stranger:?}")));
+            return Err(impossible(format!(
+                "an output is outside the bounds of the inputs: {stranger:?}"
+            )));
         }
         Ok(ValidatedReplacement {
             what: self,
@@ -208,7 +212,7 @@ impl<'a> ReplacementBatch<'a> {
     fn new(all: Vec<ValidatedReplacement<'a>>, release: &'a [Ulid]) -> Result<Self, ManifestError> {
         let inputs = || all.iter().flat_map(|one| &one.inputs);
         if inputs().collect::<BTreeSet<_>>().len() < inputs().count() {
-            let reason = "an input of two replacements".to_owned();
+            let reason = "two replacements share an input".to_owned();
             return Err(ManifestError::InvalidCommit { reason });
         }
         Ok(Self {
@@ -393,7 +397,7 @@ impl ManifestStore {
     ) -> Result<ReplaceOutcome, ManifestError> {
         let time = self.bucket.clock().now().ok_or_else(no_date)?;
         if base.value.room_for_damage() < replacement.remove.len() {
-            let reason = format!("more than {MAX_DAMAGE_RECORDS} records of damage");
+            let reason = format!("the manifest would exceed {MAX_DAMAGE_RECORDS} damage records");
             return Err(ManifestError::InvalidCommit { reason });
         }
         let records = replacement.remove.iter().map(|section| {
@@ -495,6 +499,6 @@ impl ReplacementBatch<'_> {
 /// Returns the error for a store that has not yet sent a time. Object names can't be drawn without it.
 pub(crate) fn no_date() -> ManifestError {
     ManifestError::InvalidCommit {
-        reason: "the store's answers have no date".to_owned(),
+        reason: "the store's responses have no Date header".to_owned(),
     }
 }

@@ -52,7 +52,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Gone(#[from] VersionGone),
     /// The new database already has data.
-    #[error("somebody has written to the new database")]
+    #[error("the new database already has data")]
     NotEmpty,
     /// A manifest could not be read or written.
     #[error(transparent)]
@@ -146,7 +146,9 @@ impl ManifestStore {
             return Ok(());
         }
         Err(ManifestError::InvalidCommit {
-            reason: format!("database {database} begins with a version of {source} without a pin"),
+            reason: format!(
+                "database {database} was restored from a version of {source} that is not pinned"
+            ),
         })
     }
 

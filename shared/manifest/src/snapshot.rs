@@ -113,8 +113,8 @@ pub enum SnapshotError {
     },
     /// The tail exceeds the memory limit: flushes are missing or too slow.
     #[error(
-        "{segments} segments of {bytes} bytes wait for a flush, the oldest for {} s; a query holds at most {limit} \
-         bytes of them",
+        "{segments} unflushed segments have {bytes} bytes, the oldest is {} s old; a query reads at most \
+         {limit} bytes of them",
         oldest.as_secs()
     )]
     TailTooLarge {
@@ -131,7 +131,7 @@ pub enum SnapshotError {
     },
     /// The tail has more segments than a query reads.
     #[error(
-        "more than {segments} segments wait for a flush, which is all that a query reads, the oldest for {} s",
+        "more than {segments} segments are unflushed, the maximum that a query reads; the oldest is {} s old",
         oldest.as_secs()
     )]
     TailTooLong {
@@ -177,13 +177,13 @@ impl SnapshotError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseMismatch {
     /// The responses lie too far apart in time.
-    #[error("the answers lie {} s apart", span.as_secs())]
+    #[error("the responses are {} s apart", span.as_secs())]
     Span {
         /// The distance: the maximum by store time, monotonic time and wall time.
         span: Duration,
     },
     /// A response has no usable `Date` header.
-    #[error("an answer carries no usable Date")]
+    #[error("a response has no usable Date header")]
     NoDate,
     /// The mark is below the mark that the listing started from.
     #[error("the low-water mark went back")]
@@ -192,7 +192,7 @@ pub enum ResponseMismatch {
     #[error("a segment is gone")]
     SegmentGone,
     /// Some segments that this process wrote may be missing in memory.
-    #[error("it is in doubt what was written here")]
+    #[error("segments written by this process may be missing")]
     TailUncertain,
     /// The data needs a newer version of the catalog than the store returned.
     #[error("the catalog is older than the data")]

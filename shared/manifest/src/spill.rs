@@ -333,7 +333,7 @@ impl ManifestStore {
         let written = match self.write_pages(database, choice()?).await {
             // A damaged page can't be absorbed: retry without absorbing pages.
             Err(error) if error.is_damage() => {
-                tracing::error!(%database, %error, "no page is written anew");
+                tracing::error!(%database, %error, "a damaged page can't be absorbed; sections are moved without it");
                 let mut choice = choice()?;
                 for batch in &mut choice.batches {
                     batch.absorbed.clear();
@@ -345,7 +345,7 @@ impl ManifestStore {
         match written {
             Ok(spill) => spill,
             Err(error) => {
-                tracing::warn!(%database, %error, "sections stay in the manifest: no pages for them");
+                tracing::warn!(%database, %error, "writing pages failed; sections stay in the manifest");
                 None
             }
         }

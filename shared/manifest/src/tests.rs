@@ -201,7 +201,7 @@ impl InstrumentedStore {
             return Err(StoreError::Unavailable {
                 operation,
                 key: key.to_owned(),
-                reason: "the stage is dark".to_owned(),
+                reason: "the store is unavailable".to_owned(),
             });
         }
         Ok(())

@@ -4,13 +4,16 @@
 //! |---|---|
 //! | [`limit_bytes`] | returns the limit of the control groups of the process, or of the machine |
 //! | [`resident_bytes`] | returns the resident memory of the process |
+//! | [`limit_retained_memory`] | makes the allocator return freed memory at once |
 //! | [`MemoryMonitor`] | compares both, and publishes the [`MemoryPressure`] |
 
+mod allocator;
 mod cgroup;
 mod limit;
 mod monitor;
 mod pressure;
 
+pub use allocator::limit_retained_memory;
 pub use limit::{limit_bytes, resident_bytes};
 pub use monitor::MemoryMonitor;
 pub use pressure::{MemoryPressure, PressureLevel};

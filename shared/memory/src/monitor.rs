@@ -260,6 +260,22 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_freed_at_80_percent_of_the_limit() {
+        static HELD: AtomicUsize = AtomicUsize::new(79);
+        let monitor = MemoryMonitor::with_reader(100, || Some(HELD.load(Ordering::Relaxed)));
+        let (world, freed) = (World::system(), AtomicUsize::new(0));
+        let relieve = || {
+            freed.fetch_add(1, Ordering::Relaxed);
+        };
+        for (held, is_freed) in [(79, false), (80, true)] {
+            HELD.store(held, Ordering::Relaxed);
+            let watched = world.timeout(SAMPLE_INTERVAL * 10, monitor.run(&world, relieve));
+            assert!(watched.await.is_none());
+            assert_eq!(freed.load(Ordering::Relaxed) > 0, is_freed, "{held} %");
+        }
+    }
+
     #[tokio::test]
     async fn without_a_monitor_there_is_no_pressure() {
         let pressure = MemoryPressure::none();

@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(parse_nonzero_duration("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(
             parse_nonzero_duration("0s").unwrap_err().to_string(),
-            "a time of more than 0s is expected"
+            "a duration longer than 0s is expected"
         );
         assert!(parse_nonzero_duration("soon").is_err());
     }

@@ -7,7 +7,7 @@ pub enum OptionValueError {
     #[error("a number of bytes is expected")]
     InvalidByteCount,
     /// The text after the number of bytes is not a unit.
-    #[error("'{0}' is no unit of bytes")]
+    #[error("'{0}' is not a unit of bytes")]
     UnknownUnit(String),
     /// The number of bytes is 0 or exceeds `usize`.
     #[error("the number of bytes is out of range")]
@@ -19,9 +19,9 @@ pub enum OptionValueError {
     #[error(transparent)]
     InvalidDuration(#[from] humantime::DurationError),
     /// The duration is 0.
-    #[error("a time of more than 0s is expected")]
+    #[error("a duration longer than 0s is expected")]
     ZeroDuration,
     /// The percentage of a [`MemoryAmount`](crate::MemoryAmount) is not from 1% to 100%.
-    #[error("'{0}' is not a share from 1% to 100%")]
+    #[error("'{0}' is not a percentage from 1% to 100%")]
     InvalidPercentage(String),
 }

@@ -53,7 +53,7 @@ mod tests {
         assert_eq!("1GiB".parse(), Ok(Amount::Bytes(1 << 30)));
         for text in ["0%", "101%", "%", "-1%"] {
             let error = text.parse::<Amount>().unwrap_err().to_string();
-            let expected = format!("'{text}' is not a share from 1% to 100%");
+            let expected = format!("'{text}' is not a percentage from 1% to 100%");
             assert_eq!(error, expected);
         }
         assert_eq!(

@@ -60,10 +60,10 @@ mod tests {
     fn invalid_byte_counts_are_refused_with_the_reason() {
         for (text, expected) in [
             ("", "a number of bytes is expected"),
-            ("x", "'x' is no unit of bytes"),
-            ("1e3", "'e3' is no unit of bytes"),
-            ("-1", "'-1' is no unit of bytes"),
-            ("5 Parsecs", "'parsecs' is no unit of bytes"),
+            ("x", "'x' is not a unit of bytes"),
+            ("1e3", "'e3' is not a unit of bytes"),
+            ("-1", "'-1' is not a unit of bytes"),
+            ("5 Parsecs", "'parsecs' is not a unit of bytes"),
             ("99999999999999999999", "a number of bytes is expected"),
             ("0", "the number of bytes is out of range"),
             (

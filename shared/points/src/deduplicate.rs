@@ -15,7 +15,7 @@ const MAX_ROWS: usize = u32::MAX as usize;
 /// set (tag by tag in the order of `tags`, a missing tag first), then by time.
 ///
 /// Each field keeps its newest non-null value. The result has the columns of `schema`; the rows may lack some of them.
-pub fn fold(
+pub fn deduplicate(
     tags: &[String],
     schema: &SchemaRef,
     batches: &[RecordBatch],

@@ -17,10 +17,10 @@ pub enum PointsError {
         expected: String,
     },
     /// The rows have no time column.
-    #[error("rows without a time column")]
+    #[error("the rows have no time column")]
     MissingTimeColumn,
     /// There are more rows than one deduplication or one image can number.
-    #[error("more than {limit} rows at once")]
+    #[error("there are more than {limit} rows")]
     TooManyRows {
         /// The maximum number of rows.
         limit: usize,

@@ -23,7 +23,7 @@ mod sorted_tag_values;
 mod tests;
 
 pub use columns::{conform_to_schema, times};
-pub use deduplicate::fold;
+pub use deduplicate::deduplicate;
 pub use error::PointsError;
 pub use image::{ImageChunk, SortedRows, TailImage, TailImageBuilder, TailRow};
 pub use row_deletes::{TableChange, apply_deletes};

@@ -17,7 +17,7 @@ use crate::Condition;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MaskError {
     /// The batch has no column `time` of nanoseconds.
-    #[error("rows without a time column")]
+    #[error("the batch has no time column")]
     NoTime,
     /// The column of a tag is not a dictionary of text.
     #[error("column '{column}' has type {found} where a tag is expected")]

@@ -27,7 +27,7 @@ const MAX_PARENTHESES: usize = MAX_DEPTH / 2 - 2;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PredicateError {
     /// The text is too long.
-    #[error("the delete predicate has {bytes} bytes, of at most {MAX_TEXT_BYTES}")]
+    #[error("the delete predicate has {bytes} bytes; the maximum is {MAX_TEXT_BYTES}")]
     TooLong {
         /// The length of the text.
         bytes: usize,
@@ -200,7 +200,7 @@ impl PredicateParser {
                 position,
             }) => {
                 if depth == MAX_PARENTHESES {
-                    let message = "too many parentheses within each other";
+                    let message = "parentheses are nested too deeply";
                     return Err(PredicateError::syntax(position, message));
                 }
                 let inner = self.any(depth + 1)?;

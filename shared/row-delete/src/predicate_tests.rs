@@ -87,9 +87,9 @@ fn errors_have_a_message_and_a_position() {
         ("(host=a", 8, "expected )"),
         ("host=a)", 7, "expected AND, OR or the end, found )"),
         ("()", 2, "expected the name of a tag, found )"),
-        ("host='a", 6, "the quote ' has no end"),
-        ("host='a\\", 6, "the quote ' has no end"),
-        (r#"ü="\x""#, 4, "there is no escape \\x"),
+        ("host='a", 6, "the quote ' is not closed"),
+        ("host='a\\", 6, "the quote ' is not closed"),
+        (r#"ü="\x""#, 4, "unknown escape \\x"),
         ("host!=a", 5, "the operator != is not supported, only = is"),
         (
             "host=~/a/",
@@ -119,7 +119,7 @@ fn errors_have_a_message_and_a_position() {
             "time can't be in a delete predicate: the range of times is given by start and stop",
         ),
         (&many, 701, "more than 100 terms"),
-        (&deep, 15, "too many parentheses within each other"),
+        (&deep, 15, "parentheses are nested too deeply"),
     ] {
         let expected = PredicateError::syntax(position, message);
         assert_eq!(Predicate::parse(text), Err(expected), "{text}");

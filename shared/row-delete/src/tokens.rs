@@ -80,7 +80,7 @@ fn quoted(
                 Some((_, 'n')) => text.push('\n'),
                 Some((_, c @ ('\\' | '"' | '\''))) => text.push(c),
                 Some((_, c)) => {
-                    let message = format!("there is no escape \\{c}");
+                    let message = format!("unknown escape \\{c}");
                     return Err(PredicateError::syntax(at, message));
                 }
                 None => break,
@@ -90,6 +90,6 @@ fn quoted(
     }
     Err(PredicateError::syntax(
         position,
-        format!("the quote {quote} has no end"),
+        format!("the quote {quote} is not closed"),
     ))
 }

@@ -415,7 +415,7 @@ impl CacheLayers {
         // An error is not cached, because the bytes may have been damaged in transit.
         Err(external(SectionDataError::Format(FormatError::Damaged {
             key: key.to_string(),
-            reason: "it is not what the manifest says".to_owned(),
+            reason: "its length or checksum differs from the manifest".to_owned(),
         })))
     }
 

@@ -42,6 +42,8 @@ use datafusion::{
 };
 use futures::{Stream, StreamExt};
 
+use crate::single_execution::SingleExecutionExec;
+
 /// The cancellation flag of a query. Cloning shares the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
@@ -59,7 +61,7 @@ impl Cancellation {
 
     fn check(&self) -> Result<()> {
         match self.is_cancelled() {
-            true => exec_err!("the query was given up"),
+            true => exec_err!("the query was cancelled"),
             false => Ok(()),
         }
     }
@@ -82,10 +84,16 @@ pub fn with_cancellation(
         if !may_grow(node.as_ref()) {
             return Ok(Transformed::no(node));
         }
-        let inputs = node.children().into_iter().map(Arc::clone);
-        let inputs: Vec<_> = inputs
-            .map(|input| with_check(input, cancellation))
+        let mut inputs: Vec<_> = node
+            .children()
+            .into_iter()
+            .map(|input| with_check(Arc::clone(input), cancellation))
             .collect();
+        if node.is::<NestedLoopJoinExec>()
+            && let Some(left) = inputs.first_mut()
+        {
+            *left = Arc::new(SingleExecutionExec::new(Arc::clone(left)));
+        }
         let node = node.replace_children(
             inputs,
             ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),

@@ -20,6 +20,7 @@ mod regex_backslashes;
 mod scan;
 mod scope;
 mod session;
+mod single_execution;
 mod system;
 
 pub use cache_layers::{CacheLayers, CacheStats};

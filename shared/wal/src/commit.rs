@@ -415,7 +415,7 @@ impl SegmentCommitter {
             }
             PutOutcome::Unknown(reason) => {
                 self.counters.unknown.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%database, %stamp, %reason, "a put was not answered");
+                tracing::warn!(%database, %stamp, %reason, "a PUT was not answered");
                 if let Some(observer) = &self.observer {
                     observer.put_unknown(database);
                 }

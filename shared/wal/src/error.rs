@@ -22,7 +22,7 @@ pub enum WriteError {
     #[error("the write has no rows")]
     Empty,
     /// The rows of one table exceed a segment. The caller splits the batch.
-    #[error("the rows of one table take up {bytes} bytes; a segment takes {limit}")]
+    #[error("the rows of one table take up {bytes} bytes (limit of a segment: {limit} bytes)")]
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -30,7 +30,7 @@ pub enum WriteError {
         limit: usize,
     },
     /// The row deletes of one request exceed the maximum size.
-    #[error("the deletes of one request take up {bytes} bytes, of at most {limit}")]
+    #[error("the deletes of one request take up {bytes} bytes (limit: {limit} bytes)")]
     DeletesTooLarge {
         /// The stored size, in bytes.
         bytes: usize,
@@ -38,7 +38,7 @@ pub enum WriteError {
         limit: usize,
     },
     /// Too many bytes are queued or in flight.
-    #[error("{in_flight} bytes are waiting to be written, of at most {limit}")]
+    #[error("{in_flight} bytes are queued or in flight (limit: {limit} bytes)")]
     Overloaded {
         /// The bytes that are queued or in flight.
         in_flight: usize,
@@ -49,7 +49,7 @@ pub enum WriteError {
     #[error("too many segments are waiting to be compacted")]
     TailTooLong,
     /// Row deletes arrive faster than they are applied. The request was not put.
-    #[error("{pending} deletes are waiting to be applied, of at most {limit}")]
+    #[error("{pending} deletes are waiting to be applied (limit: {limit})")]
     TooManyDeletes {
         /// The number of pending deletes: those in the manifest, and those of this writer in the tail or in flight.
         pending: u64,
@@ -69,7 +69,7 @@ pub enum WriteError {
     #[error(transparent)]
     Stamp(#[from] StampError),
     /// Rule W1: the request waited too long before its stamp. The request was not put.
-    #[error("the write waited {} ms, of at most {} ms", waited.as_millis(), limit.as_millis())]
+    #[error("the write waited {} ms (limit: {} ms)", waited.as_millis(), limit.as_millis())]
     WaitedTooLong {
         /// The stamp that the request would have had.
         stamp: Stamp,
@@ -80,7 +80,7 @@ pub enum WriteError {
     },
     /// The proof of catalogs and manifest is too old. The request was not put. The caller revalidates them and retries
     /// once.
-    #[error("the catalog was proven current {} ms ago, of at most {} ms", age.as_millis(), limit.as_millis())]
+    #[error("the catalog was last validated {} ms ago (limit: {} ms)", age.as_millis(), limit.as_millis())]
     ProofExpired {
         /// The stamp that the request would have had.
         stamp: Stamp,
@@ -90,7 +90,7 @@ pub enum WriteError {
         limit: Duration,
     },
     /// The stamp is not above the low-water mark, so the segment would be void. The request was not put.
-    #[error("the store's clock went back: stamp {stamp} is not above the mark {mark}")]
+    #[error("the store's clock went back: stamp {stamp} is not above the low-water mark {mark}")]
     NotAboveMark {
         /// The stamp that the request would have had.
         stamp: Stamp,
@@ -106,7 +106,7 @@ pub enum WriteError {
         error: StoreError,
     },
     /// The segment exists or may exist, but the write must not be acknowledged.
-    #[error("the write is not certain: {doubt}")]
+    #[error("the write was not acknowledged: {doubt}")]
     NotAcknowledged {
         /// The stamp of the segment.
         stamp: Stamp,
@@ -128,7 +128,7 @@ pub enum NotAcknowledged {
     #[error("the store's answer has no date")]
     NoDate,
     /// The store's `Date` is too far from the stamp.
-    #[error("the store's date is {} ms away from the stamp, of at most {} ms", distance.as_millis(), limit.as_millis())]
+    #[error("the store's date is {} ms away from the stamp (limit: {} ms)", distance.as_millis(), limit.as_millis())]
     DateTooFar {
         /// The distance between the `Date` and the stamp.
         distance: Duration,
@@ -136,7 +136,7 @@ pub enum NotAcknowledged {
         limit: Duration,
     },
     /// The PUT took too long by one of the clocks.
-    #[error("the put took {} ms, of at most {} ms", took.as_millis(), limit.as_millis())]
+    #[error("the PUT took {} ms (limit: {} ms)", took.as_millis(), limit.as_millis())]
     SlowPut {
         /// The duration of the PUT.
         took: Duration,
@@ -144,7 +144,7 @@ pub enum NotAcknowledged {
         limit: Duration,
     },
     /// An earlier part of the request was put. The value is the reason why the rest was not.
-    #[error("only a part was written: {0}")]
+    #[error("only a part of the request was written: {0}")]
     Partial(String),
 }
 
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(error.stamp(), Some(stamp));
         insta::assert_snapshot!(
             error,
-            @"the write is not certain: only a part was written: the time of the store is not known yet"
+            @"the write was not acknowledged: only a part of the request was written: the time of the store is not known yet"
         );
     }
 }

@@ -38,13 +38,13 @@ const COLUMN_TYPES: [ColumnType; 7] = [
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// The batch has no rows.
-    #[error("a batch without rows for table {0}")]
+    #[error("the batch for table {0} has no rows")]
     Empty(TableId),
     /// The batch has no column `time`, or the column has nulls.
-    #[error("a batch without a time in each row for table {0}")]
+    #[error("the batch for table {0} has rows without a time")]
     Time(TableId),
     /// The metadata of a column does not name its type, or the column is not of that type.
-    #[error("column '{column}' of table {table} is not of a type that segments have")]
+    #[error("column '{column}' of table {table} has a type that segments do not support")]
     Column {
         /// The table.
         table: TableId,
@@ -52,7 +52,7 @@ pub enum EncodeError {
         column: String,
     },
     /// Arrow can't encode the batch.
-    #[error("rows of table {table} do not encode: {source}")]
+    #[error("the rows of table {table} cannot be encoded: {source}")]
     Arrow {
         /// The table.
         table: TableId,

@@ -319,7 +319,7 @@ impl Segment {
         let payload = object.slice(HEADER_BYTES..);
         let (header, streams) = match (split(&payload), &checksum) {
             (Some(parts), _) => parts,
-            (None, EnvelopeChecksum::Holds) => return Err(damaged("its header is cut")),
+            (None, EnvelopeChecksum::Holds) => return Err(damaged("its header is truncated")),
             (None, EnvelopeChecksum::Fails { error, .. }) => return Err(error.clone().into()),
         };
         let damaged_streams = match checksum {
@@ -334,10 +334,10 @@ impl Segment {
             }
         };
         let format = header.format();
-        let format = format.ok_or_else(|| damaged("its header is not one of a segment"))?;
+        let format = format.ok_or_else(|| damaged("its header is not valid for a segment"))?;
         // The checksum does not cover the envelope itself.
         if object.get(4..8) != Some(&version_and_reserved(&format)) {
-            return Err(damaged("its envelope is not one of its version"));
+            return Err(damaged("its envelope does not match its version"));
         }
         if (header.stamp, header.nonce) != (name.stamp, name.nonce)
             || object.get(8..24) != Some(&put_id(name).to_le_bytes())
@@ -352,7 +352,7 @@ impl Segment {
         if end.is_none_or(|end| end < streams.len())
             || damaged_streams.is_empty() && end != Some(streams.len())
         {
-            return Err(damaged("its directory does not fit its streams"));
+            return Err(damaged("its directory does not match its streams"));
         }
         Ok(Self {
             database,
@@ -464,16 +464,14 @@ impl Segment {
         let range = entry
             .range()
             .filter(|range| range.end <= self.streams.len());
-        let range = range.ok_or_else(|| failed("they are cut".to_owned()))?;
+        let range = range.ok_or_else(|| failed("they are truncated".to_owned()))?;
         if self.damaged.contains(&entry.offset) {
             return Err(failed("their checksum does not match".to_owned()));
         }
         let batch =
             read_stream(self.streams.slice(range)).map_err(|error| failed(error.to_string()))?;
         if u32::try_from(batch.num_rows()) != Ok(entry.rows) {
-            return Err(failed(
-                "their number is not that of the directory".to_owned(),
-            ));
+            return Err(failed("their number differs from the directory".to_owned()));
         }
         Ok(batch)
     }

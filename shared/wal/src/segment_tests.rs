@@ -230,7 +230,7 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
         let object = format.encode(put_id(NAME), &payload);
         let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
         assert!(
-            error.to_string().contains("not one of a segment"),
+            error.to_string().contains("not valid for a segment"),
             "{error}"
         );
     }

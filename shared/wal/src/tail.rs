@@ -144,7 +144,7 @@ impl TailListing {
             }
             _ => {
                 self.foreign_keys += 1;
-                tracing::warn!(key = entry.key, "not a segment; it is left alone");
+                tracing::warn!(key = entry.key, "ignored a key that is not a segment");
             }
         }
     }

@@ -182,7 +182,7 @@ fn requests_beyond_the_limit_are_refused_with_retry_after() {
     assert_eq!(refused.status, 503);
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(refused.header("x-neap-request-id").is_some());
-    assert!(refused.text().contains("too many requests are under way"));
+    assert!(refused.text().contains("too many concurrent requests"));
     for path in ["/health", "/ping", "/ready", "/metrics"] {
         assert_eq!(neap.get(path).status, 200, "{path}");
     }
@@ -207,7 +207,7 @@ fn incomplete_bodies_do_not_block_other_requests() {
     let answer = all_of(&mut halves[0]);
     assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
-    assert!(answer.contains("bodies are not complete"), "{answer}");
+    assert!(answer.contains("with incomplete bodies"), "{answer}");
     for source in [[127, 0, 0, 1], [127, 0, 0, 2]] {
         let client = Client::builder().local_address(std::net::IpAddr::from(source));
         let client = client.build().unwrap();

@@ -7,7 +7,9 @@ use std::{fs, time::Duration};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, neap_with_input, wait_for};
+use crate::harness::{
+    CommandOutput, NeapProcess, StoreFixture, neap, neap_binary, neap_with_input, wait_for,
+};
 
 const LINES: &str = "cpu,host=a usage=0.5,n=3i 1700000000\ncpu,host=b usage=1.5 1700000000\n";
 
@@ -55,6 +57,8 @@ fn without_flags_the_server_prints_instructions() {
     });
     let data = server.folder().join(".local/share/neap");
     let url = server.url();
+    let program = neap_binary();
+    let program = program.display();
     let greeting: Vec<_> = first
         .lines()
         .skip_while(|line| !line.starts_with("Neap "))
@@ -64,8 +68,10 @@ fn without_flags_the_server_prints_instructions() {
         [
             format!("Neap {} is ready at {url}", env!("CARGO_PKG_VERSION")),
             format!("  data:   directory {}", data.display()),
-            format!("  write:  neap write --host {url} --database mydb 'cpu,host=a usage=0.5'"),
-            format!("  query:  neap query --host {url} --database mydb 'SELECT * FROM cpu'"),
+            format!(
+                "  write:  {program} write --host {url} --database mydb 'cpu,host=a usage=0.5'"
+            ),
+            format!("  query:  {program} query --host {url} --database mydb 'SELECT * FROM cpu'"),
         ]
     );
     // The printed example works.
@@ -205,7 +211,7 @@ fn tables_are_created_and_deleted() {
     insta::assert_snapshot!(stage.run(&create).failed(1), @"Create command failed: table 'db.t' already exists");
     let unknown = [&table[..], &["--fields", "v:decimal"]].concat();
     insta::assert_snapshot!(stage.run(&unknown).failed(2), @r"
-    error: invalid value 'v:decimal' for '--fields [<FIELDS>...]': 'decimal' is none of utf8, int64, uint64, float64, bool
+    error: invalid value 'v:decimal' for '--fields [<FIELDS>...]': 'decimal' is not one of utf8, int64, uint64, float64, bool
 
     For more information, try '--help'.
     ");

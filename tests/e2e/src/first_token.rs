@@ -33,7 +33,7 @@ fn a_server_without_tokens_refuses_requests_and_explains_how_to_create_one() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
     let log = neap.log();
     assert!(log.contains("There is no token yet"), "{log}");
-    assert!(log.contains("neap create token"), "{log}");
+    assert!(log.contains("neap create token --host"), "{log}");
     assert_eq!(neap.get("/health").status, 401);
     let created = Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     let created: Value = serde_json::from_slice(&created.bytes).unwrap();
@@ -82,7 +82,7 @@ fn a_lost_admin_token_is_replaced_once_at_an_address_of_its_own() {
     ];
     let neap = NeapProcess::serve_with_tokens(&place, &flags);
     let log = neap.log();
-    let (_, rest) = log.split_once("warning: whoever reaches ").unwrap();
+    let (_, rest) = log.split_once("warning: anyone who can reach ").unwrap();
     let recovery = ServerClient::at(&format!("http://{}", rest.split(' ').next().unwrap()));
     assert_eq!(status(&neap, &lost), 200);
     assert_eq!(recovery.get("/health").status, 404);

@@ -95,7 +95,7 @@ fn a_directory_that_is_open_to_others_causes_warnings() {
     let log = server_log_after_use(folder.path(), "022", "owner");
     let data = data.display();
     let warning = format!(
-        "warning: --data-dir {data}: others than its owner may use it; chmod -R go= {data}"
+        "warning: --data-dir {data}: users other than its owner may use it; chmod -R go= {data}"
     );
     assert!(log.contains(&warning), "{log}");
     let closed = std::process::Command::new("chmod")

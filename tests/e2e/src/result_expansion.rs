@@ -8,38 +8,38 @@ use crate::harness::{NeapProcess, Reply, StoreFixture};
 const STATEMENTS: &[(&str, &str)] = &[
     (
         "SELECT count(*) FROM (SELECT unnest(range(1,100000000)) x FROM m)",
-        "range would make",
+        "range would produce",
     ),
-    ("SELECT repeat('x', 1000000000)", "repeat would make"),
-    ("SELECT lpad('x', 2000000000)", "lpad would make"),
-    ("SELECT rpad(tag, 2000000000) FROM m", "rpad would make"),
+    ("SELECT repeat('x', 1000000000)", "repeat would produce"),
+    ("SELECT lpad('x', 2000000000)", "lpad would produce"),
+    ("SELECT rpad(tag, 2000000000) FROM m", "rpad would produce"),
     (
         "SELECT array_repeat(v, 1000000000000) FROM m",
-        "array_repeat would make",
+        "array_repeat would produce",
     ),
     (
         "SELECT array_resize([1], 1000000000000)",
-        "array_resize would make",
+        "array_resize would produce",
     ),
     (
         "SELECT repeat(repeat('x', 30000), 30000)",
-        "repeat would make",
+        "repeat would produce",
     ),
     (
         "SELECT generate_series(1, 9000000000000000000)",
-        "generate_series would make",
+        "generate_series would produce",
     ),
     (
         "SELECT generate_series(TIMESTAMP '1700-01-01', TIMESTAMP '2200-01-01', INTERVAL '1 second')",
-        "generate_series would make",
+        "generate_series would produce",
     ),
     (
         "SELECT regexp_replace(repeat('x', 20000000), 'x', repeat('y', 1000), 'g')",
-        "regexp_replace would make",
+        "regexp_replace would produce",
     ),
     (
         "SELECT replace(repeat('x', 1000000), 'x', repeat('y', 1000))",
-        "replace would make",
+        "replace would produce",
     ),
 ];
 

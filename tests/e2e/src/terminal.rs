@@ -97,7 +97,7 @@ fn names_and_keywords_are_completed() {
     complete(&shell, "house> SELECT ro FROM home");
     // Moves back to the end of `ro`.
     shell.press(&"\u{1b}[D".repeat(" FROM home".len()));
-    // `acquire_decode_memory` is a column; `round` and `row_number` are functions.
+    // `room` is a column; `round` and `row_number` are functions.
     shell.press("o");
     complete(&shell, "house> SELECT room FROM home");
     shell.press("\u{1b}[F");
@@ -172,7 +172,7 @@ fn a_session_without_a_database_chooses_one() {
     let mut shell = VirtualTerminal::run(&arguments, stage.home.path());
     let none = "(no database)>";
     shell.wait_for_line(none);
-    let hint = "error: no database is chosen: \\l lists them, \\c NAME goes to one";
+    let hint = "error: no database is selected: \\l lists the databases, \\c NAME selects one";
     assert_eq!(shell.enter("SELECT 1;", none), hint);
     let databases = shell.enter("\\l", none);
     assert!(databases.contains("| house "), "{databases}");
@@ -203,7 +203,7 @@ fn an_error_is_red_and_the_session_goes_on() {
     let error = shell.enter("\\frobnicate", "house>");
     assert_eq!(
         error,
-        "error: there is no command \\frobnicate: \\? shows those that there are"
+        "error: unknown command \\frobnicate: \\? lists the commands"
     );
     assert!(
         shell

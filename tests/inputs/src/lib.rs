@@ -24,7 +24,7 @@ pub enum InputOrigin {
 #[expect(
     clippy::panic,
     clippy::print_stdout,
-    reason = "it reports to people, within a test"
+    reason = "it prints for the user of the tests"
 )]
 pub fn skip(input: InputOrigin, missing: impl fmt::Display) {
     let test = std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| thread_name());

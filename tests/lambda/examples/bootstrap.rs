@@ -22,12 +22,12 @@ async fn handle(event: LambdaEvent<Value>) -> Result<FunctionResponse<Value, Par
     let number = |name: &str| asked[name].as_u64().unwrap_or(0);
     match asked["do"].as_str() {
         Some("sleep") => {
-            #[expect(clippy::disallowed_methods, reason = "that is what is asked for")]
+            #[expect(clippy::disallowed_methods, reason = "the event orders it")]
             tokio::time::sleep(Duration::from_millis(number("ms"))).await;
             return Ok(FunctionResponse::BufferedResponse(json!("slept")));
         }
         Some("fail") => return Err("as you wish".into()),
-        #[expect(clippy::panic, reason = "that is what is asked for")]
+        #[expect(clippy::panic, reason = "the event orders it")]
         Some("panic") => panic!("as you wish"),
         Some("exit") => std::process::exit(3),
         Some("large") => {

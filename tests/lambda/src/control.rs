@@ -70,7 +70,7 @@ impl ControlState {
 
     fn notifications(&self) -> Result<&Arc<Notifications>, ControlError> {
         let notifications = self.notifications.as_ref();
-        notifications.ok_or_else(|| ControlError("nobody is told of new objects".to_owned()))
+        notifications.ok_or_else(|| ControlError("notifications are not configured".to_owned()))
     }
 }
 
@@ -127,7 +127,7 @@ async fn command(
         "thaw" => function.thaw(number),
         "kill" => function.kill(number).await,
         "stop" => function.shut_down(number).await,
-        other => return Err(ControlError(format!("there is no command {other}"))),
+        other => return Err(ControlError(format!("unknown command {other}"))),
     };
     match outcome {
         Ok(()) => Ok(StatusCode::NO_CONTENT),

@@ -1,4 +1,4 @@
-//! `neap-lambda-emulator [--wait_until-end-of-input] CONFIGURATION` runs the functions of a configuration file until SIGTERM or
+//! `neap-lambda-local [--until-end-of-input] CONFIGURATION` runs the functions of a configuration file until SIGTERM or
 //! SIGINT, or until its standard input is closed. It prints one line of JSON with the addresses when it is ready.
 
 use std::{error::Error, fs, future::pending, io, thread};
@@ -54,7 +54,7 @@ async fn end_of_input() {
 
 #[expect(
     clippy::print_stdout,
-    reason = "whoever starts the process waits for this line"
+    reason = "the parent process waits for this line"
 )]
 fn print(line: &str) {
     println!("{line}");

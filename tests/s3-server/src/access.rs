@@ -148,7 +148,7 @@ impl S3Access for AccessPolicies {
             CopySource::Bucket { bucket, key, .. } => {
                 self.check_object(&user, "s3:GetObject", bucket, key)
             }
-            _ => Err(s3_error!(AccessDenied, "no such source of a copy")),
+            _ => Err(s3_error!(AccessDenied, "unsupported copy source")),
         }
     }
 }

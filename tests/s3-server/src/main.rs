@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = S3Server::start(options).await?;
     #[expect(
         clippy::print_stdout,
-        reason = "whoever starts the process waits for this line"
+        reason = "the parent process waits for this line"
     )]
     {
         println!("{} {}", server.endpoint(), server.bucket());

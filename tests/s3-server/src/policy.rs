@@ -78,7 +78,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
 
 /// Error for a document that is not a policy, or that uses unsupported elements.
 #[derive(Debug, thiserror::Error)]
-#[error("not a policy that can be enforced")]
+#[error("unsupported policy")]
 pub struct PolicyError(#[from] serde_json::Error);
 
 impl Policy {

@@ -188,14 +188,11 @@ async fn connection(stream: TcpStream, handler: Arc<RequestHandler>) {
 
 /// A response that is dropped on purpose: hyper closes the connection.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer is lost")]
+#[error("the response is lost")]
 struct LostResponse;
 
 impl RequestHandler {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the server stands for a real one, which lives in real time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the server uses real time")]
     async fn answer(
         &self,
         fate: RequestFaults,
@@ -241,7 +238,7 @@ impl RequestHandler {
             response = failure(
                 StatusCode::FORBIDDEN,
                 "AccessDenied",
-                "without leave to list the bucket, nobody learns that a key is missing",
+                "missing keys are hidden from users without permission to list the bucket",
             );
         }
         if let Some(observer) = &self.observer {
@@ -252,7 +249,7 @@ impl RequestHandler {
 }
 
 /// The message of an injected fault.
-const INJECTED_FAULT: &str = "a fault on purpose";
+const INJECTED_FAULT: &str = "injected fault";
 
 fn failure(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let text = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");

@@ -32,7 +32,8 @@ impl Instance {
         let surprises = [
             "damaged",
             "not sorted",
-            "can't be:",
+            "invalid commit:",
+            "invalid page reference:",
             "is not one of the table",
         ];
         if surprises.iter().any(|surprise| failure.contains(surprise)) {

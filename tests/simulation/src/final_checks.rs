@@ -62,7 +62,7 @@ async fn check_answers(stage: &ActorContext, instance: &Instance) {
             .await
             .is_none()
         {
-            let text = format!("no answer of {name} though nothing goes wrong");
+            let text = format!("{name} returned no answer without any fault");
             fail(stage, Invariant::NoUnexpectedError, text);
         }
     }
@@ -146,7 +146,7 @@ async fn merge_and_collect_all(stage: &ActorContext, instance: &Arc<Instance>) {
         there.extend(truth.keys(&Key::tail_prefix(database)));
         let garbage = truth.ghost(|ghost| ghost.garbage(database, &there));
         if !garbage.is_empty() {
-            let text = format!("{garbage:?} of {name} is needed by nothing");
+            let text = format!("garbage of {name} was not deleted: {garbage:?}");
             fail(stage, Invariant::GarbageIsCollected, text);
         }
     }

@@ -158,7 +158,7 @@ pub(crate) async fn check_reported_outcomes(instance: &Instance, sayings: &Repor
             (ReportedOutcome::Refused, 1) => Invariant::RefusalIsNotApplied,
             _ => continue,
         };
-        let text = format!("{what} was {said:?} and is there {times} times");
+        let text = format!("{what} was reported as {said:?} and exists {times} times");
         instance.world.truth.ghost(|ghost| ghost.fail(broken, text));
     }
 }

@@ -14,7 +14,7 @@ use neap_manifest::{
     CondemnedEntry, DroppedItem, Manifest, OBJECT_NAME_AGE, ObjectName, PendingObject,
     RecordedDelete, Section,
 };
-use neap_points::{fold, times};
+use neap_points::{deduplicate, times};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::DatabaseId;
 
@@ -74,7 +74,7 @@ impl Instance {
             .rows_left(database, &manifest.value, &job, cutoff, weakness)
             .await?;
         let tags = table.tag_names();
-        let folded = fold(&tags, &schema(&table, &rows), &rows).ok()?;
+        let folded = deduplicate(&tags, &schema(&table, &rows), &rows).ok()?;
         let object = PendingObject::draw(&self.bucket)?;
         let section = match folded.num_rows() {
             0 => None,

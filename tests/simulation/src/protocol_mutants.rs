@@ -30,7 +30,7 @@ fn matters(weakened: ProtocolRules, mix: &ScheduleMix, expected: &[Invariant]) {
     );
     assert!(
         !tally.broken.is_empty(),
-        "{} seeds did not notice it",
+        "no violation in {} seeds",
         tally.seeds
     );
     for (seed, violation) in &tally.broken {

@@ -13,7 +13,7 @@ use neap_catalog::Table;
 use neap_manifest::{
     ManifestError, RecordedDelete, Section, Snapshot, SnapshotError, SnapshotOptions,
 };
-use neap_points::{TableChange, apply_deletes, fold};
+use neap_points::{TableChange, apply_deletes, deduplicate};
 use neap_schema::DatabaseId;
 
 use crate::{
@@ -283,7 +283,7 @@ impl Instance {
             history.extend(of_table.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let batches = apply_deletes(history).unwrap();
-        let folded = fold(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
+        let folded = deduplicate(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
         let mut rows = Rows::new();
         merge_rows(&mut rows, &plain(&folded));
         rows

@@ -166,7 +166,7 @@ async fn schedule(
     let ending = AssertUnwindSafe(finish(&stage, rules, &sayings));
     if ending.catch_unwind().await.is_err() {
         let fail = |ghost: &mut SimulationOracle| {
-            ghost.fail(Invariant::NoUnexpectedError, "the end panicked")
+            ghost.fail(Invariant::NoUnexpectedError, "the final checks panicked")
         };
         world.truth.ghost(fail);
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_schema::{Schema, SchemaRef};
 use neap_line_protocol::{Options, Precision, SchemaView, TableView, parse};
-use neap_points::fold;
+use neap_points::deduplicate;
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
 
 /// Bytes of line protocol that are parsed in one call.
@@ -54,7 +54,7 @@ pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
     }
     let tables = parts.into_values();
     tables
-        .map(|(tags, batches)| fold(&tags, &schema_of(&batches), &batches).unwrap())
+        .map(|(tags, batches)| deduplicate(&tags, &schema_of(&batches), &batches).unwrap())
         .collect()
 }
 

@@ -263,7 +263,7 @@ async fn update(
         }),
         Err(error) => {
             let (cache, table) = (from.cache, from.table);
-            tracing::info!(%database, %table, %cache, %error, "a cache has to be filled again");
+            tracing::info!(%database, %table, %cache, %error, "dropped a cache object, which will be rebuilt");
             None
         }
     };

@@ -223,13 +223,13 @@ impl CacheBackfill {
             Ok(Err(BackfillStop::Stale)) => filled.postponed = true,
             Ok(Err(BackfillStop::Abandoned(reason))) => {
                 let (database, table) = (task.database, task.table.name());
-                tracing::warn!(%database, table, reason, "caches are not filled");
+                tracing::warn!(%database, table, reason, "failed to fill caches");
                 self.pause_all(task, FAILURE_PAUSE);
             }
             Err(error) => {
                 if !error.is_unsettled() {
                     let (database, table) = (task.database, task.table.name());
-                    tracing::warn!(%database, table, %error, "caches are not filled");
+                    tracing::warn!(%database, table, %error, "failed to fill caches");
                     self.pause_all(task, FAILURE_PAUSE);
                 }
                 filled.failed.get_or_insert(error);
@@ -344,7 +344,7 @@ impl CacheBackfill {
             Ok(contents) => return Some(contents),
             Err(error) => error.into(),
         };
-        tracing::warn!(%database, %cache, %error, "a cache is not filled");
+        tracing::warn!(%database, %cache, %error, "failed to fill a cache");
         let pause = match error.is_too_large() {
             true => TOO_LARGE_PAUSE,
             false => FAILURE_PAUSE,
@@ -461,4 +461,46 @@ fn rows_of(manifest: &Manifest, task: &BackfillTask) -> u64 {
         .map(|section| section.rows)
         .chain(paged.map(PageRef::rows_per_table));
     rows.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_cache::CacheError;
+    use neap_catalog::{ANY_AGE, NewDistinctCache};
+
+    use super::*;
+    use crate::tests::test_bed::{CompactTestBed, NOW};
+
+    #[tokio::test]
+    async fn a_cache_that_was_too_large_is_tried_again_after_six_hours() {
+        let stage = CompactTestBed::new().await;
+        stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+        stage.flush("db").await;
+        let id = stage.id("db").await;
+        let new = NewDistinctCache {
+            table: "m".to_owned(),
+            name: None,
+            columns: vec!["host".to_owned()],
+            max_cardinality: 10,
+            max_age_s: 3_600,
+        };
+        stage.catalog.create_distinct_cache(id, &new).await.unwrap();
+        let catalog = stage.catalog.database(id, ANY_AGE).await.unwrap();
+        let table = catalog.value.table("m").unwrap();
+        let (cache, _) = CacheShape::all_of(table).next().unwrap();
+        let backfill = CacheBackfill::new(
+            stage.bucket.clone(),
+            Arc::clone(&stage.catalog),
+            stage.manifests.clone(),
+        );
+        let contents: Result<(), _> = Err(CacheError::TooLarge { limit: 1 });
+        assert!(backfill.ok_or_pause(id, cache, contents).is_none());
+        let limits = JobLimits::default();
+        let filled = async || backfill.run(id, &limits).await.unwrap().caches;
+        let minute = Duration::from_secs(60);
+        stage.pass((6 * 60 - 1) * minute);
+        assert_eq!(filled().await, 0);
+        stage.pass(2 * minute);
+        assert_eq!(filled().await, 1);
+    }
 }

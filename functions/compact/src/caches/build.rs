@@ -196,7 +196,9 @@ impl CacheBackfill {
                 Ok(slots.into_iter().map(finish).collect())
             }
             ScanOutcome::OutOfTime => Err(BackfillStop::OutOfTime),
-            ScanOutcome::OutOfMemory => Err(BackfillStop::Abandoned("they need too much memory")),
+            ScanOutcome::OutOfMemory => {
+                Err(BackfillStop::Abandoned("the caches need too much memory"))
+            }
         })
     }
 

@@ -42,10 +42,10 @@ pub(crate) enum ObjectError {
     #[error("the object could not be stored")]
     NotStored,
     /// The flush has no time left for the object.
-    #[error("there was no time left for it")]
+    #[error("the flush had no time left for this cache")]
     OutOfTime,
     /// The process is ending.
-    #[error("the work was stopped")]
+    #[error("the task was cancelled because the process is shutting down")]
     Stopped,
 }
 

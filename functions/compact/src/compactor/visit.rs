@@ -85,7 +85,7 @@ impl Compactor {
         match tended {
             Some(outcome) => report.note(database, outcome),
             None => {
-                let reason = "the flush took too long and was cut short".to_owned();
+                let reason = "the flush exceeded its time limit and was cancelled".to_owned();
                 tracing::warn!(%database, reason);
                 report.record_failure(database, reason);
             }

@@ -9,7 +9,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use neap_points::{conform_to_schema, fold};
+use neap_points::{conform_to_schema, deduplicate};
 
 use super::{
     MergeError,
@@ -73,7 +73,7 @@ impl BlockMerge {
         }
         Ok(RowBlock::Rows(match parts.as_slice() {
             [only] => conform_to_schema(only, &self.schema)?,
-            parts => fold(&self.tags, &self.schema, parts)?,
+            parts => deduplicate(&self.tags, &self.schema, parts)?,
         }))
     }
 

@@ -49,7 +49,7 @@ pub enum MergeError {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The process is ending.
-    #[error("the work was stopped")]
+    #[error("the task was cancelled because the process is shutting down")]
     Stopped,
 }
 

@@ -60,28 +60,28 @@ impl Default for JobLimits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MergeSkipped {
     /// A concurrent commit has replaced an input, or added a section within the bounds.
-    #[error("somebody else has changed the sections")]
+    #[error("another process has changed the sections")]
     Overtaken,
     /// The catalog does not have the table: it was removed, or the bucket is being restored.
-    #[error("the catalog lacks the table")]
+    #[error("the catalog does not have the table")]
     NoTable,
     /// The store's responses have no date.
-    #[error("the store's answers have no date")]
+    #[error("the store's responses have no Date header")]
     NoDate,
     /// The time limit expired.
-    #[error("it was not done in time")]
+    #[error("the merge exceeded its time limit")]
     OutOfTime,
     /// The merge needs more memory than its limit.
-    #[error("it needs more than {} MiB of memory", .0 >> 20)]
+    #[error("the merge needs more than {} MiB of memory", .0 >> 20)]
     OutOfMemory(u64),
     /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
     /// The merge took so long that its bundle may count as an orphan.
-    #[error("it took too long")]
+    #[error("the merge took too long: its bundle may count as an orphan")]
     TooSlow,
     /// The commit lost every race.
-    #[error("the sections were moved again and again")]
+    #[error("the commit lost too many races with other commits")]
     RacesLost,
     /// It is unknown whether the merge is in the manifest. If it is not, the next plan includes it again.
     #[error("the outcome is unknown: {0}")]

@@ -62,7 +62,7 @@ impl SectionByteReader {
             return Err(MergeError::Missing(self.key.to_string()));
         };
         if object.bytes.len() as u64 != expected {
-            let reason = "it is shorter than the manifest says".to_owned();
+            let reason = "the object is shorter than the manifest says".to_owned();
             return Err(FormatError::Damaged {
                 key: self.key.to_string(),
                 reason,
@@ -249,7 +249,7 @@ impl SectionSource {
         if self.checksum.is_right() {
             return Ok(());
         }
-        Err(self.place.damaged(&"its checksum is wrong"))
+        Err(self.place.damaged(&"the checksum of the section is wrong"))
     }
 }
 

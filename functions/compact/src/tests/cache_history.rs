@@ -8,7 +8,7 @@ use neap_bucket::{Get, GetOptions, KeyClass, VersionedValue};
 use neap_cache::{CacheLayer, CacheLayerBuilder, CacheQuery, CacheShape};
 use neap_catalog::{ANY_AGE, DatabaseCatalog, Table};
 use neap_manifest::{Manifest, Section};
-use neap_points::fold;
+use neap_points::deduplicate;
 use neap_row_delete::Condition;
 use neap_schema::DatabaseId;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -219,7 +219,7 @@ impl CacheHistory {
         for section in self.sections(&manifest.value, &table).await {
             batches.extend(self.rows_of(&manifest.value, &section).await);
         }
-        let rows = fold(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
+        let rows = deduplicate(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
         let objects = CacheObjects::new(self.stage.bucket.clone(), 0);
         for (cache, shape) in CacheShape::all_of(&table) {
             let Some(entry) = manifest.value.cache(cache) else {

@@ -10,7 +10,9 @@ use neap_row_delete::Condition;
 use neap_schema::CacheId;
 
 use super::test_bed::{CompactTestBed, DAY, NOW};
-use crate::{CompactionReport, CompactorEvent, PlanLimits, PlanScope, caches::CacheObjects};
+use crate::{
+    CompactionReport, CompactorEvent, FlushLimits, PlanLimits, PlanScope, caches::CacheObjects,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: u64 = 3_600;
@@ -188,6 +190,24 @@ async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_with_a_
     stage.pass(Duration::from_secs(10));
     assert_eq!(cache_requests(&stage, compactor.flush(id)).await, (0, 0));
     assert_eq!(caches(&stage.manifest("db").await).len(), 2);
+}
+
+#[tokio::test]
+async fn a_flush_reads_the_objects_that_do_not_fit_into_its_memory() {
+    let stage = filled().await;
+    let id = stage.id("db").await;
+    let limits = FlushLimits {
+        cached_bytes: 0,
+        ..stage.flush
+    };
+    let compactor = stage.compactor_of_limits(limits, Duration::ZERO);
+    for number in 1..3 {
+        let line = format!("m,host=c v=1 {}", NOW + number);
+        stage.write("db", &line).await;
+        stage.pass(Duration::from_secs(10));
+        assert_eq!(cache_requests(&stage, compactor.flush(id)).await, (2, 2));
+    }
+    assert_eq!(rows(&stage).await, [3, 3]);
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Tails that are longer than one flush takes, and the backpressure on their writers.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{Key, KeyClass, Operation, PutMode, SegmentName, Stamp};
+use neap_schema::DatabaseId;
 use neap_wal::{BackpressureLimits, TailState, WriteError};
 use neap_write::WriteFailure;
 
 use super::test_bed::{CompactTestBed, NOW};
-use crate::{FlushLimits, FlushResult, FlushSkipped};
+use crate::{CompactorEvent, FlushLimits, FlushRequest, FlushResult, FlushSkipped, FlushTriggers};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -189,4 +190,61 @@ async fn a_flush_limits_decoded_memory_independent_of_compression() {
         taken.push(segments);
     }
     assert_eq!(taken, [3, 4]);
+}
+
+/// Creates a database with one flushed segment that can be deleted. A tail is due if it has `segments` segments.
+async fn with_flushed_segment(segments: usize) -> (CompactTestBed, DatabaseId) {
+    let mut stage = CompactTestBed::new().await;
+    stage.settings.triggers = FlushTriggers {
+        bytes: u64::MAX,
+        segments,
+        age: Duration::MAX,
+    };
+    write(&stage, 1).await;
+    stage.flush("db").await;
+    stage.pass(3 * MINUTE);
+    let id = stage.id("db").await;
+    (stage, id)
+}
+
+/// Puts segments that are not flushed.
+async fn put(stage: &CompactTestBed, id: DatabaseId, numbers: Range<u64>) {
+    let first = Stamp::new(stage.bucket.clock().now().unwrap(), 0).as_u64();
+    for number in numbers {
+        let stamp = Stamp::from_u64(first + number);
+        let key = Key::Segment(id, SegmentName { stamp, nonce: 0 });
+        let put = stage.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+}
+
+/// Handles an event that flushes nothing, and returns the number of listings.
+async fn lists(stage: &CompactTestBed, event: &CompactorEvent) -> u64 {
+    let compactor = stage.compactor();
+    let (report, counts) = stage.counted(compactor.handle(event, None)).await;
+    let report = report.unwrap();
+    assert_eq!((report.flushes, report.failures), (0, vec![]));
+    counts.requests(Operation::List)
+}
+
+#[tokio::test]
+async fn an_order_lists_a_tail_of_more_than_4_000_segments_three_times() {
+    let (stage, id) = with_flushed_segment(usize::MAX).await;
+    let order = CompactorEvent::Flush(FlushRequest {
+        databases: vec![id],
+    });
+    put(&stage, id, 0..3_999).await;
+    // The flushed segment is deleted.
+    assert_eq!(lists(&stage, &order).await, 4);
+    put(&stage, id, 3_999..4_001).await;
+    assert_eq!(lists(&stage, &order).await, 3 * 5);
+}
+
+#[tokio::test]
+async fn a_scheduled_run_lists_a_tail_beyond_50_000_segments_three_times() {
+    let (stage, id) = with_flushed_segment(50_001).await;
+    put(&stage, id, 0..50_000).await;
+    // The tail is due until its flushed segment is deleted.
+    let lists = lists(&stage, &CompactorEvent::Scheduled);
+    assert_eq!(lists.await, 51 + 51 + 50);
 }

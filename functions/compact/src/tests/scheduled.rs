@@ -3,6 +3,7 @@
 use std::{fmt::Write, sync::Arc, time::Duration};
 
 use neap_bucket::{KeyClass, Operation};
+use neap_row_delete::Condition;
 
 use super::test_bed::{CompactTestBed, DAY, EventQueue, NOW};
 use crate::CompactorEvent;
@@ -177,6 +178,25 @@ async fn an_invocation_without_time_reports_unfinished_work() {
     let report = report.await.unwrap();
     assert!(report.unfinished);
     assert_eq!(report.flushes, 0);
+}
+
+#[tokio::test]
+async fn deleted_rows_leave_their_section_after_ten_minutes() {
+    let stage = CompactTestBed::new().await;
+    let lines = format!("m,host=a v=1 {NOW}\nm,host=b v=2 {NOW}");
+    stage.write("db", &lines).await;
+    stage.flush("db").await;
+    let host = Condition::Tag {
+        name: "host".to_owned(),
+        value: Some("a".to_owned()),
+    };
+    stage.delete("db", host).await;
+    stage.flush("db").await;
+    assert_eq!(stage.look(9 * MINUTE).await.merges, 0);
+    assert_eq!(stage.look(MINUTE).await.merges, 1);
+    let manifest = stage.manifest("db").await;
+    let rows: Vec<_> = manifest.sections.iter().map(|one| one.rows).collect();
+    assert_eq!(rows, [1]);
 }
 
 #[tokio::test]

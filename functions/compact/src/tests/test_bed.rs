@@ -108,9 +108,9 @@ impl EventDispatcher for EventQueue {
 pub(crate) struct CompactTestBed {
     clock: Arc<SteppedClock>,
     pub(super) store: Arc<CountingStore>,
-    pub(super) bucket: Bucket,
+    pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
-    pub(super) manifests: ManifestStore,
+    pub(crate) manifests: ManifestStore,
     writer: WriteService,
     pub(super) rules: ProtocolRules,
     pub(super) policy: MergePolicy,
@@ -156,7 +156,7 @@ impl CompactTestBed {
         }
     }
 
-    pub(super) fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap();
         self.clock.0.send_modify(|now| *now += micros);
     }
@@ -368,7 +368,7 @@ impl CompactTestBed {
     }
 
     /// Flushes all written segments.
-    pub(super) async fn flush(&self, database: &str) {
+    pub(crate) async fn flush(&self, database: &str) {
         self.pass(Duration::from_secs(10));
         let id = self.id(database).await;
         self.compactor().flush(id).await.unwrap();

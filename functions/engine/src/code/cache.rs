@@ -216,7 +216,7 @@ fn remove_stale_folders(parent: &Path) {
             && let Err(error) = fs::remove_dir_all(entry.path())
         {
             let folder = entry.path();
-            tracing::warn!(folder = %folder.display(), %error, "code of plugins was left behind");
+            tracing::warn!(folder = %folder.display(), %error, "failed to remove the plugin code of an ended process");
         }
     }
 }

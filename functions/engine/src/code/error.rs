@@ -42,7 +42,7 @@ pub enum PluginCodeError {
     #[error("Plugin not found: {0}")]
     NoTrigger(String),
     /// Triggers of several databases have this name.
-    #[error("triggers of several databases are called '{0}': name the database")]
+    #[error("several databases have a trigger named '{0}': specify the database")]
     Ambiguous(String),
     /// The code that a trigger names is not in the bucket.
     #[error("the code of the plugin is not in the object store: {0}")]

@@ -117,7 +117,7 @@ async fn fetch(base: &str, path: &PluginPath) -> Result<String, PluginCodeError>
         });
     }
     let body = read(&mut response, &url, failed).await?;
-    let no_text = |_| PluginCodeError::Repository(format!("{}: no UTF-8", shown(&url)));
+    let no_text = |_| PluginCodeError::Repository(format!("{}: not valid UTF-8", shown(&url)));
     String::from_utf8(body).map_err(no_text)
 }
 

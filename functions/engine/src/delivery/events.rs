@@ -79,7 +79,10 @@ impl Engine {
             };
             match feeds.iter().find(|feed| waits(feed)) {
                 None => Ok(()),
-                Some(feed) => Err(format!("trigger {} has not seen it yet", feed.key.trigger)),
+                Some(feed) => Err(format!(
+                    "trigger {} has not processed the segment yet",
+                    feed.key.trigger
+                )),
             }
         };
         let delivered = segments
@@ -142,7 +145,7 @@ impl Engine {
         for feed in feeds.iter().filter(|feed| feed.has_lease(self.holder)) {
             // The next event may be handled by another instance.
             if let Err(error) = feed.save(self.holder, LeaseAction::Release).await {
-                tracing::warn!(trigger = %feed.key.trigger, %error, "a lease is not given back");
+                tracing::warn!(trigger = %feed.key.trigger, %error, "failed to release the lease of a trigger");
             }
         }
         self.save_logs().await;
@@ -151,7 +154,7 @@ impl Engine {
     /// Saves the logs of plugins.
     pub(crate) async fn save_logs(&self) {
         if let Err(error) = self.logs().save().await {
-            tracing::warn!(%error, "what plugins logged is not saved");
+            tracing::warn!(%error, "failed to save the logs of plugins");
         }
     }
 }

@@ -183,7 +183,7 @@ impl Engine {
             }
             Err(error) => {
                 let database = feed.key.database;
-                tracing::warn!(%database, trigger = %feed.key.trigger, %error, "no lease");
+                tracing::warn!(%database, trigger = %feed.key.trigger, %error, "failed to acquire the lease of a trigger");
                 false
             }
         }
@@ -207,13 +207,13 @@ impl Engine {
                         return AttemptOutcome::Deferred;
                     };
                     if self.is_expired(expiry(name)) {
-                        let text = format!("a segment can't be given to the plugin: {error}");
+                        let text = format!("giving up on a segment that can't be read: {error}");
                         self.log_for(&known, LogLevel::Error, text);
                         self.runner.metrics.lost(known.labels());
                         return AttemptOutcome::Done;
                     }
                     if attempt == 0 {
-                        let text = format!("a segment can't be read, and is tried again: {error}");
+                        let text = format!("a segment can't be read and will be retried: {error}");
                         self.log_for(&known, LogLevel::Error, text);
                     }
                     // Later segments do not wait for this one.
@@ -298,7 +298,7 @@ impl Engine {
         };
         let segment = fetched.segments.into_iter().next();
         if segment.is_none() {
-            let text = format!("the segment of stamp {} is gone", name.stamp);
+            let text = format!("the segment with stamp {} no longer exists", name.stamp);
             self.log_for(known, LogLevel::Warn, text);
             self.runner.metrics.lost(known.labels());
         }
@@ -320,8 +320,8 @@ impl Engine {
         let depth = segment.depth();
         if depth > self.settings.max_depth {
             let text = format!(
-                "{depth} plugins in a row have led to the rows of stamp {}: they are not given to this one, so that \
-                 triggers that cause each other do not run for ever",
+                "{depth} plugins in a row led to the rows of stamp {}; the rows are not delivered, because \
+                 triggers that start each other would run forever",
                 name.stamp
             );
             self.log_for(known, LogLevel::Error, text);
@@ -374,7 +374,7 @@ impl Engine {
             };
             if let Err(error) = feed.save(self.holder, wish).await {
                 is_saved = false;
-                tracing::warn!(database = %feed.key.database, trigger = %feed.key.trigger, %error, "not saved");
+                tracing::warn!(database = %feed.key.database, trigger = %feed.key.trigger, %error, "failed to save the checkpoint of a trigger");
             }
         }
         is_saved

@@ -61,7 +61,7 @@ impl fmt::Display for PackageManager {
 
 /// A name that is not that of a package manager.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no package manager: expected discover, pip, uv or disabled")]
+#[error("'{0}' is not a package manager: expected discover, pip, uv or disabled")]
 pub struct PackageManagerError(String);
 
 impl FromStr for PackageManager {

@@ -14,7 +14,7 @@ use axum::body::Body;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, SystemClock};
-use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, finish};
+use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, with_common_layers};
 use tower::ServiceExt;
 
 use super::*;
@@ -146,7 +146,7 @@ impl RoutesFixture {
             _cache: cache,
             catalog,
             triggers,
-            router: finish(routes, common),
+            router: with_common_layers(routes, common),
         }
     }
 

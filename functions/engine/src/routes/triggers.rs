@@ -63,7 +63,7 @@ async fn create(State(parts): RoutesState, caller: Caller, request: Request) -> 
     {
         tracing::warn!(
             trigger = body.trigger_name,
-            "a trigger runs on whichever instance is there, not on nodes that are named"
+            "node_spec is ignored: a trigger can run on any instance"
         );
     }
     let database = parts.database(&body.db).await?;

@@ -60,7 +60,7 @@ impl Engine {
         let claim =
             claim.unwrap_or_else(|| TickClaim::Unknown("the store does not answer".to_owned()));
         if let TickClaim::Unknown(reason) = &claim {
-            tracing::error!(database = %key.database, trigger = %key.trigger, reason, "a tick is left out");
+            tracing::error!(database = %key.database, trigger = %key.trigger, reason, "a tick is skipped because its claim is undecided");
         }
         claim
     }

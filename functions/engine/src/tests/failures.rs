@@ -229,7 +229,7 @@ async fn a_segment_that_can_not_be_read_is_tried_again_while_the_next_ones_are_d
     stage.sleep(MINUTE).await;
     assert_eq!(stage.played.times("t"), [2]);
     let logged = process.logged("db").await.join("\n");
-    let error = "ERROR: a segment can't be read, and is tried again: ";
+    let error = "ERROR: a segment can't be read and will be retried: ";
     assert_eq!(logged.matches(error).count(), 1, "{logged}");
     assert_eq!(process.metric("neap_plugin_pending_segments", "db"), 1.0);
     process.write("db", "a v=1 3").await.unwrap();
@@ -254,7 +254,7 @@ async fn a_damaged_segment_is_given_up_after_a_day() {
     assert_eq!(process.metric("neap_plugin_lost_segments_total", ""), 1.0);
     assert_eq!(process.metric("neap_plugin_pending_segments", "db"), 0.0);
     let logged = process.logged("db").await.join("\n");
-    let error = "ERROR: a segment can't be given to the plugin: ";
+    let error = "ERROR: giving up on a segment that can't be read: ";
     assert!(logged.contains(error), "{logged}");
 }
 

@@ -47,7 +47,7 @@ pub enum RunError {
     #[error("the plugin's process ended during the run: {0}")]
     Exited(String),
     /// The plugin's process sent an invalid frame and was killed.
-    #[error("the plugin's process broke the connection to the database: {0}")]
+    #[error("the plugin's process violated the protocol: {0}")]
     Protocol(String),
     /// Too many runs of this trigger are waiting.
     #[error("{0} runs of this trigger are waiting already")]

@@ -191,7 +191,7 @@ async fn ending(process: &mut Process, run: &PluginRun, terms: RunEnvironment<'_
             RunError::CpuTime(cpu_limit(run, terms.settings))
         }
         Some(status) => RunError::Exited(describe(status)),
-        None => RunError::Exited("it can't be told how".to_owned()),
+        None => RunError::Exited("its exit status is unknown".to_owned()),
     }
 }
 
@@ -250,7 +250,9 @@ async fn exchange_frames(
             }),
             _ => match answers.answer(kind, payload).await {
                 Ok(true) | Err(HostRequestError::Closed) => Ok(()),
-                Ok(false) => Err(FrameError::Malformed(format!("it is of the kind {kind}")).into()),
+                Ok(false) => {
+                    Err(FrameError::Malformed(format!("unexpected kind of frame: {kind}")).into())
+                }
                 Err(HostRequestError::Frame(error)) => Err(error.into()),
             },
         };
@@ -305,7 +307,7 @@ fn queue(
     if !meter.take(lengths.len()) {
         return Err(ExchangeEnd::Output);
     }
-    let malformed = || FrameError::Malformed("lines that are cut".to_owned());
+    let malformed = || FrameError::Malformed("truncated lines".to_owned());
     let size = header
         .lines
         .checked_mul(4)
@@ -376,7 +378,7 @@ async fn check(terms: RunEnvironment<'_>, handle: &ProcessHandle) -> RunAbort {
         if found.resident_bytes > settings.memory_bytes {
             return RunAbort::Limit(RunError::Memory {
                 bytes: settings.memory_bytes,
-                text: format!("the {} processes that it started have more", found.count),
+                text: format!("its {} child processes use more", found.count),
             });
         }
     }

@@ -108,7 +108,7 @@ pub(super) fn write_header(out: &mut Vec<u8>, header: &impl Serialize) {
 
 /// Splits a payload into its header and its bytes.
 pub(super) fn split<T: DeserializeOwned>(mut payload: Bytes) -> Result<(T, Bytes), FrameError> {
-    let cut = || FrameError::Malformed("it is cut".to_owned());
+    let cut = || FrameError::Malformed("it is truncated".to_owned());
     let length = payload.try_get_u32_le().map_err(|_| cut())?;
     let length = usize::try_from(length).map_err(|_| cut())?;
     if length > payload.len() {

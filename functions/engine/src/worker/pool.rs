@@ -332,7 +332,7 @@ impl WorkerPoolInner {
     /// Restarts processes if other programs changed packages.
     fn detect_package_changes(&self) {
         if lock(&self.packages).have_changed() {
-            tracing::info!("packages of plugins have changed: their processes start anew");
+            tracing::info!("installed packages have changed: plugin processes will restart");
             lock(&self.python).generation += 1;
         }
     }
@@ -415,7 +415,7 @@ impl WorkerPoolInner {
         match left {
             Some(pickled) => {
                 if !slot.is_shared && !self.cache.store_handover(slot.key.clone(), pickled) {
-                    tracing::warn!(trigger = ?slot.key, "the cache of a plugin does not fit and is lost");
+                    tracing::warn!(trigger = ?slot.key, "the cache of a plugin exceeds the limit and is dropped");
                 }
                 process.kill(&self.world).await;
             }

@@ -228,7 +228,7 @@ impl Process {
                 }
                 return Err(failed(reason));
             }
-            None => return Err(failed("it takes too long".to_owned())),
+            None => return Err(failed("it did not start in time".to_owned())),
         }
         Ok(process)
     }

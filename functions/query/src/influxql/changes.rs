@@ -171,7 +171,8 @@ impl ChangeExecutor<'_> {
     pub(super) async fn drop_policy(&self, name: &str, database: &str) -> ChangeResult {
         let stored = stored_name(database, Some(name));
         if stored == database {
-            let text = format!("retention policy {AUTOGEN} is the database itself: drop that");
+            let text =
+                format!("retention policy {AUTOGEN} is the database itself; use DROP DATABASE");
             return Err(InfluxqlError::Invalid(text));
         }
         self.drop_database(&stored).await
@@ -246,7 +247,7 @@ fn kept(retention: Option<RetentionDuration>) -> Option<Duration> {
 /// Writes and queries without a policy use the database itself, so no other policy can be the default.
 fn not_default(policy: &str) -> InfluxqlError {
     let text = format!(
-        "the default retention policy of a database is always {AUTOGEN}: '{policy}' can't be it"
+        "the default retention policy of a database is always {AUTOGEN}: '{policy}' can't be the default"
     );
     InfluxqlError::Invalid(text)
 }

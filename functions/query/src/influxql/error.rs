@@ -39,7 +39,7 @@ pub(crate) enum InfluxqlError {
     #[error("This feature is not implemented: {0}")]
     NotImplemented(&'static str),
     /// The statement changes something, but came by GET, which clients may repeat, prefetch or link.
-    #[error("{0} is a statement for POST")]
+    #[error("{0} requires a POST request")]
     ReadOnly(&'static str),
     /// The statement asks for something impossible.
     #[error("{0}")]

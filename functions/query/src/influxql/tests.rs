@@ -355,7 +355,7 @@ async fn rows_and_tables_are_deleted() {
         .await;
     one.pass(Duration::from_secs(1));
     insta::assert_snapshot!(one.ask(count).await, @r#""series":[{"name":"home","columns":["time","count"],"values":[["1970-01-01T00:00:00Z",2]]}]"#);
-    insta::assert_snapshot!(one.change("DELETE FROM home WHERE temp > 3").await.1, @r#"{"results":[{"statement_id":0,"error":"datafusion error: Error during planning: DELETE can't tell rows by the field 'temp', only by time and tags"}]}"#);
+    insta::assert_snapshot!(one.change("DELETE FROM home WHERE temp > 3").await.1, @r#"{"results":[{"statement_id":0,"error":"datafusion error: Error during planning: DELETE can't filter by the field 'temp', only by time and tags"}]}"#);
     one.changes("DROP MEASUREMENT home").await;
     one.pass(Duration::from_secs(10));
     insta::assert_snapshot!(one.ask("SHOW MEASUREMENTS").await, @r#""series":[{"name":"measurements","columns":["name"],"values":[["units"]]}]"#);
@@ -364,7 +364,7 @@ async fn rows_and_tables_are_deleted() {
 #[tokio::test]
 async fn get_requests_and_the_v3_interface_reject_changes() {
     let one = home().await;
-    insta::assert_snapshot!(one.ask("DROP DATABASE db").await, @r#""error":"DROP DATABASE is a statement for POST""#);
+    insta::assert_snapshot!(one.ask("DROP DATABASE db").await, @r#""error":"DROP DATABASE requires a POST request""#);
     for q in ["DROP DATABASE db", "CREATE DATABASE x", "DELETE FROM home"] {
         let (status, body) = one.v3(json!({"db": "db", "q": q})).await;
         assert_eq!(status, 405, "{q}");

@@ -108,7 +108,7 @@ async fn the_error_for_a_time_that_is_gone_names_the_oldest_readable_one() {
     collector.collect(DATABASE).await.unwrap();
     let (status, _, body) = one.sql_at(COUNT, &first).await;
     assert_eq!(status, 410, "{body}");
-    let Some((_, oldest)) = body.split_once("the oldest that can be read is ") else {
+    let Some((_, oldest)) = body.split_once("the oldest readable state is that of ") else {
         panic!("{body}");
     };
     assert_eq!(one.count_at(oldest).await, "2");

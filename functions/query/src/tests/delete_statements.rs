@@ -178,7 +178,7 @@ async fn other_conditions_than_time_and_tags_are_rejected_by_name() {
         ("DELETE FROM weather WHERE random() < 0.5", "random()"),
         (
             "DELETE FROM weather WHERE city IN (SELECT city FROM weather)",
-            "DELETE can't tell rows by",
+            "DELETE can't filter by",
         ),
         ("DELETE FROM weather WHERE nope = 'x'", "nope"),
         ("DELETE FROM nope", "nope"),
@@ -190,7 +190,7 @@ async fn other_conditions_than_time_and_tags_are_rejected_by_name() {
             "DELETE FROM information_schema.tables",
             "information_schema",
         ),
-        ("DELETE FROM weather LIMIT 1", "nothing but a WHERE clause"),
+        ("DELETE FROM weather LIMIT 1", "only a WHERE clause"),
         ("DELETE FROM weather USING weather w", "Using"),
         ("DELETE FROM weather WHERE city", ""),
     ];
@@ -213,12 +213,12 @@ async fn only_a_post_deletes() {
     assert_eq!(
         one.get("/api/v3/query_sql?db=db&q=DELETE%20FROM%20weather")
             .await,
-        (405, "DELETE is a statement for POST".to_owned())
+        (405, "DELETE requires a POST request".to_owned())
     );
     let (status, _, body) = one.sql_at("DELETE FROM weather", "1").await;
     assert_eq!(
         (status, body.as_str()),
-        (400, "DELETE can't be as of an earlier time")
+        (400, "DELETE can't have an as-of time")
     );
     for sql in ["EXPLAIN DELETE FROM weather", "UPDATE weather SET temp = 1"] {
         let (status, _) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
@@ -231,7 +231,7 @@ async fn only_a_post_deletes() {
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
     assert_eq!(
         reading.post(body).await,
-        (405, "this server takes no writes".to_owned())
+        (405, "this server does not accept writes".to_owned())
     );
 }
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::Request;
 use neap_bucket::MemoryStore;
+use neap_memory::{MemoryMonitor, PressureLevel};
 
 use super::{
     DATABASE, WEATHER,
@@ -156,7 +157,7 @@ async fn an_answer_with_too_many_rows_is_an_error_before_it_begins() {
         (status, body.as_str()),
         (
             400,
-            "query error: the answer has more than 2 rows, which is the limit of this server; ask for less or \
+            "query error: the answer has more than 2 rows, the limit of this server; select fewer rows or \
              add LIMIT"
         )
     );
@@ -188,7 +189,7 @@ async fn a_query_without_a_permit_gets_a_retry_after_header() {
     let waiting = one.exchange(request.unwrap());
     let others = async {
         tokio::task::yield_now().await;
-        one.pass(Duration::from_secs(11));
+        one.pass(Duration::from_secs(31));
     };
     let ((head, body), ()) = tokio::join!(waiting, others);
     assert_eq!(
@@ -197,6 +198,32 @@ async fn a_query_without_a_permit_gets_a_retry_after_header() {
     );
     assert_eq!(head.headers["retry-after"], "1");
     drop(running);
+}
+
+#[tokio::test]
+async fn a_query_waits_for_ten_seconds_while_memory_is_full_and_is_then_refused() {
+    // The process holds more than one byte.
+    let monitor = MemoryMonitor::new(1);
+    assert_eq!(monitor.look(), PressureLevel::Full);
+    let one = with(QuerySettings {
+        pressure: monitor.pressure(),
+        ..QuerySettings::default()
+    })
+    .await;
+    one.write(WEATHER).await;
+    let body = serde_json::json!({"db": "db", "q": "SELECT 1"});
+    let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
+    let waiting = one.exchange(request.unwrap());
+    let others = async {
+        tokio::task::yield_now().await;
+        one.pass(Duration::from_secs(11));
+    };
+    let ((head, body), ()) = tokio::join!(waiting, others);
+    assert_eq!(
+        (head.status.as_u16(), body.as_str()),
+        (503, "query error: too many queries are waiting")
+    );
+    assert_eq!(head.headers["retry-after"], "1");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn delete_v2(
     let _room = room.await.map_err(error_response::of)?;
     let body = read_body(&head.headers, body, &limits, &service.world).await?;
     let body: DeleteV2Body = serde_json::from_slice(&body)
-        .map_err(|error| refused(format!("the body is not as expected: {error}")))?;
+        .map_err(|error| refused(format!("invalid request body: {error}")))?;
     let required = |name: &str, text: Option<String>| {
         let text = text.ok_or_else(|| refused(format!("{name} is missing")))?;
         nanoseconds(name, &text)

@@ -172,7 +172,7 @@ struct RecoveryState {
 }
 
 /// Returns the route that recovers from a lost operator token: it regenerates the token once without authentication,
-/// and serves nothing else. Do not wrap it in `neap_http::finish`. Serve it only on an address that the operator of the
+/// and serves nothing else. Do not wrap it in `neap_http::with_common_layers`. Serve it only on an address that the operator of the
 /// server alone can reach; it refuses web pages. `done` is notified after the success; close the listener then.
 pub fn recovery_router(service: Arc<WriteService>, done: Arc<Notify>) -> Router {
     let recovery = RecoveryState {
@@ -208,7 +208,7 @@ async fn recover(
 ) -> Result<Response, ApiError> {
     refuse_web_pages(request.headers())?;
     if !is_sent_to_an_address(&request) {
-        let text = "this address is to be called by its number, or localhost";
+        let text = "send this request to an IP address or to localhost, not to a host name";
         return Err(ApiError::text(Kind::Forbidden, text));
     }
     let mut over = recovery.over.lock().await;

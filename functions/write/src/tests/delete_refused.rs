@@ -62,7 +62,7 @@ async fn invalid_v2_delete_requests_are_refused() {
             "bucket=d",
             String::new(),
             400,
-            "the body is not as expected: EOF while parsing a value at line 1 column 0",
+            "invalid request body: EOF while parsing a value at line 1 column 0",
         ),
         (
             "bucket=d",
@@ -163,7 +163,7 @@ async fn invalid_v3_delete_requests_are_refused() {
         (
             json!({ "db": "d", "table": "cpu", "condition": "_measurement=mem" }),
             400,
-            "the condition is not about table 'cpu'",
+            "the predicate excludes table 'cpu'",
         ),
         (
             json!({ "db": "d", "table": "cpu", "condition": "zone=b" }),
@@ -243,7 +243,7 @@ async fn a_database_with_too_many_pending_deletes_refuses_more() {
     set(1_100).await;
     let reply = v2(&instance, "bucket=d", &of("")).await;
     // The first request is in the tail and counts as one delete per table.
-    let message = "1004 deletes are waiting to be applied, of at most 1000";
+    let message = "1004 deletes are waiting to be applied (limit: 1000)";
     let answer = json!({ "code": "unavailable", "message": message }).to_string();
     assert_eq!((reply.status, reply.body), (503, answer));
     assert_eq!(reply.headers["retry-after"], "60");
@@ -330,7 +330,7 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
             database,
             vec![everything(dropped.get())],
             NotFound,
-            format!("there is no table {dropped} any more"),
+            format!("table {dropped} was dropped"),
         ),
         (
             database,

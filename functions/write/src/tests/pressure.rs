@@ -1,9 +1,11 @@
-//! Tests of write back-pressure by the length of the tail, as published by flushers or counted by the instance itself.
+//! Tests of write back-pressure: by the length of the tail, as published by flushers or counted by the instance itself;
+//! and by the memory of the process.
 
 use std::{convert::Infallible, time::Duration};
 
 use neap_bucket::{CommitOutcome, Key, KeyClass, Operation, Register, RegisterChange, Stamp};
 use neap_manifest::Manifest;
+use neap_memory::{MemoryMonitor, PressureLevel};
 use neap_wal::{BackpressureLimits, TailState, TailWriterSettings};
 
 use super::test_bed::{WriteInstance, WriteTestBed};
@@ -123,4 +125,35 @@ async fn pending_deletes_in_the_tail_count_towards_the_limit() {
     stage.sleep(Duration::from_secs(1)).await;
     let reply = writer.post("/api/v2/delete?bucket=d", body).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_waits_for_ten_seconds_while_memory_is_full_and_is_then_refused() {
+    let stage = WriteTestBed::new();
+    // The process holds more than one byte.
+    let monitor = MemoryMonitor::new(1);
+    assert_eq!(monitor.look(), PressureLevel::Full);
+    let writer = stage.instance_under(monitor.pressure());
+    let begun = tokio::time::Instant::now();
+    let reply = writer.write("d", LINE).await;
+    assert_eq!(reply.status, 503, "{}", reply.body);
+    assert_eq!(reply.headers["retry-after"], "1");
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert_eq!(stage.rows().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_are_delayed_as_the_unflushed_bytes_approach_their_bound() {
+    let stage = WriteTestBed::new();
+    assert_eq!(stage.instance().write("d", LINE).await.status, 204);
+    for (bytes, delay) in [(500, 0), (750, 250), (1_000, 1_000)] {
+        let monitor = MemoryMonitor::new(usize::MAX).with_tail(1_000, move || bytes);
+        monitor.look();
+        let writer = stage.instance_under(monitor.pressure());
+        let begun = tokio::time::Instant::now();
+        assert_eq!(writer.write("d", LINE).await.status, 204);
+        let elapsed = begun.elapsed();
+        let expected = Duration::from_millis(delay)..Duration::from_millis(delay + 100);
+        assert!(expected.contains(&elapsed), "{bytes} bytes: {elapsed:?}");
+    }
 }

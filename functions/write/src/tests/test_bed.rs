@@ -19,7 +19,8 @@ use neap_bucket::{
     World,
 };
 use neap_catalog::{ANY_AGE, Catalog, CatalogLimits, DatabaseCatalog};
-use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, finish};
+use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, with_common_layers};
+use neap_memory::MemoryPressure;
 use neap_wal::{Segment, TailWriter, TailWriterSettings};
 use tower::ServiceExt;
 
@@ -117,7 +118,14 @@ impl WriteTestBed {
 
     pub(super) fn instance_of_writer(&self, writer: TailWriterSettings) -> WriteInstance {
         let settings = WriteSettings::default();
-        self.build_with(self.store(), settings, |catalog| catalog, writer)
+        let pressure = MemoryPressure::none();
+        self.build_with(self.store(), settings, |catalog| catalog, writer, pressure)
+    }
+
+    /// Returns an instance whose writes wait while memory is short.
+    pub(super) fn instance_under(&self, pressure: MemoryPressure) -> WriteInstance {
+        let (settings, writer) = (WriteSettings::default(), TailWriterSettings::LOCAL);
+        self.build_with(self.store(), settings, |catalog| catalog, writer, pressure)
     }
 
     fn build(
@@ -126,7 +134,8 @@ impl WriteTestBed {
         settings: WriteSettings,
         prepare: impl FnOnce(Catalog) -> Catalog,
     ) -> WriteInstance {
-        self.build_with(store, settings, prepare, TailWriterSettings::LOCAL)
+        let (writer, pressure) = (TailWriterSettings::LOCAL, MemoryPressure::none());
+        self.build_with(store, settings, prepare, writer, pressure)
     }
 
     fn build_with(
@@ -135,6 +144,7 @@ impl WriteTestBed {
         settings: WriteSettings,
         prepare: impl FnOnce(Catalog) -> Catalog,
         writer: TailWriterSettings,
+        pressure: MemoryPressure,
     ) -> WriteInstance {
         let world = self.world();
         let counting = Arc::new(CountingStore::new(store));
@@ -143,13 +153,14 @@ impl WriteTestBed {
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(prepare(catalog));
         let metrics = Metrics::default();
-        let service = Arc::new(WriteService::new(WriteServiceParts {
+        let service = WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer: TailWriter::new(bucket, rules, writer, None),
             rules,
             metrics: metrics.clone(),
             settings,
-        }));
+        });
+        let service = Arc::new(service.with_pressure(pressure));
         let common = ServiceContext {
             cluster: ClusterId::of(Arc::clone(&catalog)),
             world,
@@ -157,7 +168,7 @@ impl WriteTestBed {
             access: AccessControl::Open,
         };
         WriteInstance {
-            routes: finish(router(Arc::clone(&service)), common),
+            routes: with_common_layers(router(Arc::clone(&service)), common),
             service,
             catalog,
             metrics,

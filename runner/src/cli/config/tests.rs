@@ -64,20 +64,20 @@ fn errors_name_their_lines() {
          [query]\n\
          a = 1\n"
     ), @"
-    neap.toml:1: there is no option htp-bind
+    neap.toml:1: unknown option htp-bind
     neap.toml:2: max-databases: invalid value 'many': a number of at least 1 is expected
-    neap.toml:3: http-timeout: invalid value '0s': a time of more than 0s is expected
+    neap.toml:3: http-timeout: invalid value '0s': a duration longer than 0s is expected
     neap.toml:4: mode: invalid value 'everything' [possible values: all, ingest, query, compact, process]
     neap.toml:5: aws-allow-http: true or false is expected, not a text
     neap.toml:6: bucket: a value is expected, not true or false
     neap.toml:7: node-id: one value is expected, not an array
-    neap.toml:8: cluster-id: a date is no value of an option
+    neap.toml:8: cluster-id: a date is not a valid option value
     neap.toml:9: host: invalid value 'ftp://h': 'ftp' is neither http nor https
-    neap.toml:11: there is no option host of serve
-    neap.toml:13: there is no option http-bind of clients
-    neap.toml:14: there is no section [query]
+    neap.toml:11: unknown option host of serve
+    neap.toml:13: unknown option http-bind of clients
+    neap.toml:14: unknown section [query]
     ");
-    insta::assert_snapshot!(mistakes("node_id = 'a'\nnode-id = 'b'\n"), @"neap.toml:1: node_id is in line 2 already");
+    insta::assert_snapshot!(mistakes("node_id = 'a'\nnode-id = 'b'\n"), @"neap.toml:1: node_id is already set in line 2");
 }
 
 #[test]
@@ -181,8 +181,8 @@ fn an_invalid_configuration_fails_every_command_except_help() {
         assert_eq!((status, out.as_str()), (1, ""), "{err}");
         insta::allow_duplicates! {
             insta::assert_snapshot!(shown(&folder, &err), @"
-            the configuration can't be used:
-            /neap/neap.toml:1: there is no option nothing
+            invalid configuration:
+            /neap/neap.toml:1: unknown option nothing
             ");
         }
     }
@@ -193,7 +193,7 @@ fn an_invalid_configuration_fails_every_command_except_help() {
         "",
     );
     insta::assert_snapshot!(missing.2, @"
-    the configuration can't be used:
+    invalid configuration:
     /no/such: No such file or directory (os error 2)
     ");
 }
@@ -204,8 +204,8 @@ fn conflicting_options_are_found_before_the_start() {
     let (status, _, err) = run_with(&["config", "check"], &environment, "");
     assert_eq!(status, 1);
     insta::assert_snapshot!(shown(&folder, &err), @"
-    Config command failed: mistakes in the configuration:
-    --tls-cert is set, but --tls-key is not: HTTPS takes both
+    Config command failed: errors in the configuration:
+    --tls-cert is set, but --tls-key is not: HTTPS requires both
     --log-filter ==: invalid filter directive
     ");
     let wrong = [("NEAP_MAX_TABLES", "none"), ("NEAP_HTTP_BIND", "8181")];
@@ -213,7 +213,7 @@ fn conflicting_options_are_found_before_the_start() {
     let (status, _, err) = run_with(&["config", "check"], &wrong, "");
     assert_eq!(status, 1);
     insta::assert_snapshot!(err, @"
-    Config command failed: mistakes in the configuration:
+    Config command failed: errors in the configuration:
     NEAP_HTTP_BIND: invalid value '8181': a host and a port are expected, such as 0.0.0.0:8181
     NEAP_MAX_TABLES: invalid value 'none': a number of at least 1 is expected
     ");

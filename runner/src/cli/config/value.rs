@@ -33,7 +33,7 @@ fn scalar(value: &DeValue<'_>) -> Result<String, String> {
         }
         DeValue::Float(float) => Ok(float.as_str().to_owned()),
         DeValue::Boolean(is_on) => Ok(is_on.to_string()),
-        _ => Err(format!("{} is no value of an option", kind_of(value))),
+        _ => Err(format!("{} is not a valid option value", kind_of(value))),
     }
 }
 

@@ -25,18 +25,18 @@ use crate::console::Console;
 pub(super) enum ShowCommand {
     /// List the databases.
     Databases(ShowDatabasesArgs),
-    /// List the tokens, without what makes them work.
+    /// List the tokens, without their secrets.
     Tokens(ListArgs),
     /// List the plugins that triggers have.
     Plugins(ListArgs),
-    /// List the processes that serve the cluster, or lately did.
+    /// List the processes that serve the cluster or recently served it.
     Nodes(ListArgs),
-    /// Show tables in which a server tells of itself.
+    /// Show the system tables of a server.
     #[command(visible_alias = "s")]
     System(system::SystemArgs),
     /// List how long tables keep rows.
     Retention(ShowRetentionArgs),
-    /// Tell about the license: none is needed.
+    /// Show the license status: none is needed.
     License(LicenseArgs),
     /// List the versions of a database that can be queried and restored, on the store itself.
     Versions(Box<ShowVersionsArgs>),
@@ -45,7 +45,7 @@ pub(super) enum ShowCommand {
 /// The options of `neap show versions`.
 #[derive(Debug, Args)]
 pub(super) struct ShowVersionsArgs {
-    /// The database; one that is deleted by the name that it has since then.
+    /// The database; a deleted database has the name that the deletion gave it.
     #[arg(short = 'd', long = "database", value_name = "NAME")]
     database: String,
 

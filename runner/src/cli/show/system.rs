@@ -45,7 +45,7 @@ enum SystemCommand {
     TableList(OutputArgs),
     /// Show a system table.
     Table(SystemTableArgs),
-    /// Show the beginning of each system table.
+    /// Show the first rows of each system table.
     Summary(SummaryArgs),
 }
 
@@ -55,7 +55,7 @@ struct SystemTableArgs {
     #[arg(value_name = "TABLE")]
     table: String,
 
-    /// The most rows to show; 0 for all.
+    /// Maximum number of rows to show; 0 for all.
     #[arg(short = 'l', long, value_name = "NUMBER", default_value_t = 100)]
     limit: u64,
 
@@ -73,7 +73,7 @@ struct SystemTableArgs {
 
 #[derive(Debug, Args)]
 struct SummaryArgs {
-    /// The most rows of each table to show; 0 for all.
+    /// Maximum number of rows to show of each table; 0 for all.
     #[arg(short = 'l', long, value_name = "NUMBER", default_value_t = 10)]
     limit: u64,
 

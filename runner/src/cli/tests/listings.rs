@@ -138,7 +138,7 @@ fn authentication_errors_hint_at_the_token_options() {
         assert_eq!((status, out.as_str()), (FAILED, ""));
         assert!(!err.contains("apiv3_"), "{err}");
         let hint =
-            "\nThe server wants a valid token: pass it with --token, or set NEAP_AUTH_TOKEN\n";
+            "\nThe server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN\n";
         assert!(err.ends_with(hint), "{err}");
     }
     requests.join().unwrap();

@@ -232,7 +232,7 @@ fn package_installation_prints_nothing() {
     let (status, _, err) = run_line(line, &url, "");
     assert_eq!(status, FAILED);
     let (warning, err) = err.split_once('\n').unwrap();
-    insta::assert_snapshot!(warning, @"without effect here, `neap serve` has them: --plugin-dir, --package-manager");
+    insta::assert_snapshot!(warning, @"these options have no effect here, set them on `neap serve`: --plugin-dir, --package-manager");
     insta::assert_snapshot!(err, @"Install command failed: server responded with error [403 Forbidden]: Package installation has been disabled. Contact your administrator for more information.");
     let requests = requests.join().unwrap();
     let path = "/api/v3/configure/plugin_environment";
@@ -298,7 +298,7 @@ fn nodes_have_nothing_to_stop_or_remove() {
     let nowhere = "http://127.0.0.1:9";
     let (status, out, err) = run_line("stop node --node-id host01 --force", nowhere, "");
     assert_eq!((status, err.as_str()), (0, ""));
-    insta::assert_snapshot!(out, @r#"Nothing to do for node "host01": end its process, what it has acknowledged is in the store"#);
+    insta::assert_snapshot!(out, @r#"Nothing to do for node "host01": stop its process, all acknowledged data is in the store"#);
     let line = "remove node --node-id host01 --no-confirm --force-finalize";
     let (status, out, err) = run_line(line, nowhere, "");
     assert_eq!((status, err.as_str()), (0, ""));

@@ -73,7 +73,7 @@ async fn a_request_above_the_limit_waits_and_gets_503_with_retry_after() {
     assert_eq!(third.headers()["retry-after"], "1");
     assert_eq!(
         text(third).await,
-        r#"{"error":"too many requests are under way"}"#
+        r#"{"error":"too many concurrent requests"}"#
     );
     let shown = metrics.render();
     assert!(
@@ -117,7 +117,7 @@ async fn requests_with_incomplete_bodies_hold_no_permit() {
     assert_eq!(second.status(), 503);
     assert_eq!(
         text(second).await,
-        r#"{"error":"too many requests are under way"}"#
+        r#"{"error":"too many concurrent requests"}"#
     );
     drop(places);
     assert_eq!(get().await.unwrap().status(), 200);
@@ -178,6 +178,6 @@ async fn large_stalled_bodies_are_aborted() {
     let refused = answers.next().await.unwrap().unwrap();
     assert_eq!(refused.status(), 503);
     let said = text(refused).await;
-    assert!(said.contains("bodies are not complete"), "{said}");
+    assert!(said.contains("with incomplete bodies"), "{said}");
     assert!(answers.next().now_or_never().is_none());
 }

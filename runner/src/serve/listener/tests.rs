@@ -28,9 +28,11 @@ impl RunningListener {
         };
         let piece = || Ok::<_, io::Error>(Bytes::from(vec![b'x'; 64 << 10]));
         let endless = async move || Body::from_stream(stream::repeat_with(piece));
+        let silent = async || Body::from_stream(stream::pending::<io::Result<Bytes>>());
         let router = Router::new()
             .route("/", get(async || "hello"))
-            .route("/endless", get(endless));
+            .route("/endless", get(endless))
+            .route("/silent", get(silent));
         tokio::spawn(listener.serve(router, std::future::pending(), Duration::ZERO));
         serving
     }
@@ -55,7 +57,7 @@ fn bound() -> ListenerSettings {
     ListenerSettings {
         patience: SHORT,
         idle: SHORT,
-        tls: None,
+        ..ListenerSettings::with_tls(None)
     }
 }
 
@@ -102,4 +104,47 @@ async fn an_idle_connection_is_closed() {
     ended.await.unwrap();
     serving.stats.open.wait_until_zero().await;
     assert_eq!(serving.stats.taken.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_waits_until_another_one_ends() {
+    let serving = RunningListener::start(ListenerSettings {
+        connections: 1,
+        ..ListenerSettings::with_tls(None)
+    })
+    .await;
+    let (mut first, _) = serving.connect().await;
+    // The operating system connects the second client.
+    let (mut second, _) = serving.connect().await;
+    let answer = first.send_request(request("/").body(Empty::new()).unwrap());
+    answer.await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(serving.stats.taken.load(Ordering::Relaxed), 1);
+    drop(first);
+    let answer = second.send_request(request("/").body(Empty::new()).unwrap());
+    assert_eq!(answer.await.unwrap().status(), 200);
+    assert_eq!(serving.stats.taken.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_limit_of_its_connection_waits_until_another_one_ends() {
+    let serving = RunningListener::start(ListenerSettings::with_tls(None)).await;
+    let (mut client, _) = serving.connect().await;
+    let mut answers = Vec::new();
+    for _ in 0..MAX_STREAMS {
+        let answer = client.send_request(request("/silent").body(Empty::new()).unwrap());
+        answers.push(answer.await.unwrap());
+    }
+    assert_eq!(serving.stats.requests.count(), answers.len());
+    let mut waiting = client.clone();
+    let waiting = tokio::spawn(async move {
+        let answer = waiting.send_request(request("/").body(Empty::new()).unwrap());
+        answer.await.unwrap().status()
+    });
+    // Other connections are not affected. This request gives the waiting one time to be sent.
+    let (mut other, _) = serving.connect().await;
+    let answer = other.send_request(request("/").body(Empty::new()).unwrap());
+    assert_eq!(answer.await.unwrap().status(), 200);
+    assert!(!waiting.is_finished());
+    drop(answers.pop());
+    assert_eq!(waiting.await.unwrap(), 200);
 }

@@ -29,19 +29,19 @@ pub(in crate::serve) fn register(metrics: &Metrics, stats: &Stats) {
         ),
         (
             "neap_http_connections_total",
-            "Connections that were taken.",
+            "Accepted connections.",
             Counter,
             |stats| number(stats.taken.load(Ordering::Relaxed)),
         ),
         (
             "neap_http_tls_failures_total",
-            "Connections on which no encryption was agreed on.",
+            "Failed TLS handshakes.",
             Counter,
             |stats| number(stats.refused.load(Ordering::Relaxed)),
         ),
         (
             "neap_http_stalled_total",
-            "Connections and answers that were given up because the client did not read.",
+            "Connections and responses aborted because the client did not read.",
             Counter,
             |stats| number(stats.traffic.stalled.load(Ordering::Relaxed)),
         ),

@@ -64,7 +64,7 @@ pub(in crate::serve) fn register(metrics: &Metrics, users: &MemoryUsers) {
     let users = users.clone();
     metrics.collect(
         "neap_memory_charged_bytes",
-        "The memory that the parts of the process have set aside.",
+        "Memory reserved by the components of the process.",
         MetricKind::Gauge,
         move |samples| {
             for (part, bytes) in users.charged() {

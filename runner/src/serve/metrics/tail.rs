@@ -51,7 +51,7 @@ pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
     ];
     collect(metrics, &observed.backlog, BacklogSample::of, tail);
     let blocked = Arc::clone(&observed.blocked);
-    let help = "Databases whose last flush by this process gave up, by reason.";
+    let help = "Databases whose last flush by this process failed, by reason.";
     metrics.collect("neap_flush_blocked", help, Gauge, move |samples| {
         for (reason, databases) in blocked.counts() {
             samples.add(&[("reason", reason.as_str())], databases);
@@ -66,7 +66,7 @@ pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
     let read = |snapshots: &SnapshotReader| snapshots.retained_bytes();
     collect(metrics, &observed.snapshots, read, bytes);
     let snapshots = Arc::clone(&observed.snapshots);
-    let help = "Age of the states of databases that are kept for queries: the newest and the oldest of them.";
+    let help = "Age of the database snapshots retained for queries: the newest and the oldest.";
     metrics.collect("neap_snapshot_age_seconds", help, Gauge, move |samples| {
         let ages = snapshots.ages();
         let extremes = [("newest", ages.iter().min()), ("oldest", ages.iter().max())];

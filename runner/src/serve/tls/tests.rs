@@ -145,9 +145,9 @@ fn errors_name_the_file() {
     insta::assert_snapshot!(folder.mistake(), @"cert.pem: No such file or directory (os error 2)");
     let (_, certificate, key) = pair();
     folder.write("", &key);
-    insta::assert_snapshot!(folder.mistake(), @"cert.pem: there is no certificate in it");
+    insta::assert_snapshot!(folder.mistake(), @"cert.pem: it contains no certificate");
     folder.write(&certificate, "no key");
     insta::assert_snapshot!(folder.mistake(), @"key.pem: there is no private key in it");
     folder.write(&certificate, &pair().2);
-    insta::assert_snapshot!(folder.mistake(), @"cert.pem: not with key.pem: keys may not be consistent: KeyMismatch");
+    insta::assert_snapshot!(folder.mistake(), @"cert.pem: does not match key.pem: keys may not be consistent: KeyMismatch");
 }

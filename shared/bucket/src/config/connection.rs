@@ -11,23 +11,23 @@ use crate::RemoteOptions;
 /// The flags of connections.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConnectionConfig {
-    /// The largest number of requests to the store at once [default: 16]
+    /// Maximum number of concurrent requests to the store [default: 16]
     #[arg(long, env = "OBJECT_STORE_CONNECTION_LIMIT", value_name = "NUMBER")]
     pub object_store_connection_limit: Option<usize>,
 
-    /// Speak HTTP/2 only
+    /// Use HTTP/2 only
     #[arg(long, env = "OBJECT_STORE_HTTP2_ONLY", value_parser = BoolishValueParser::new())]
     pub object_store_http2_only: bool,
 
-    /// The largest frame of HTTP/2
+    /// Maximum size of an HTTP/2 frame, in bytes
     #[arg(long, env = "OBJECT_STORE_HTTP2_MAX_FRAME_SIZE", value_name = "BYTES")]
     pub object_store_http2_max_frame_size: Option<u32>,
 
-    /// How often a request is repeated [default: 3]
+    /// Maximum number of retries of a request [default: 3]
     #[arg(long, env = "OBJECT_STORE_MAX_RETRIES", value_name = "NUMBER")]
     pub object_store_max_retries: Option<usize>,
 
-    /// How long a request is repeated [default: 5s]
+    /// Time after which a request is not retried any more [default: 5s]
     #[arg(
         long,
         env = "OBJECT_STORE_RETRY_TIMEOUT",
@@ -36,7 +36,7 @@ pub struct ConnectionConfig {
     )]
     pub object_store_retry_timeout: Option<Duration>,
 
-    /// Accepted for influxdb3's sake, without effect
+    /// Accepted for compatibility with influxdb3; has no effect
     #[arg(
         long,
         env = "OBJECT_STORE_CACHE_ENDPOINT",
@@ -71,7 +71,7 @@ impl ConnectionConfig {
                 let certificates =
                     Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?;
                 if certificates.is_empty() {
-                    return Err(failed(&"there is no certificate in it"));
+                    return Err(failed(&"it contains no certificate"));
                 }
                 certificates
             }

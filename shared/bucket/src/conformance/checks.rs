@@ -438,11 +438,11 @@ impl<'a> ConformanceSuite<'a> {
             let keys: Vec<_> = entries.into_iter().map(|entry| entry.key).collect();
             self.delete(&keys).await
         };
-        report.add("what the check wrote can be removed", cleaned.await);
+        report.add("the objects of the check can be deleted", cleaned.await);
         let dates = self.dates.lock().unwrap_or_else(PoisonError::into_inner);
         report.add("every answer has the store's Date", present(&dates));
         report.add(
-            "the store's clock goes evenly, whatever is asked",
+            "the store's clock advances evenly across operations",
             even(&dates),
         );
         report.checks.push(Check {

@@ -216,12 +216,12 @@ async fn a_store_without_a_property_fails_the_check_of_it() {
     for (lacks, fails, probe_fails) in [
         (
             MissingProperty::Conditions,
-            "an object is created once, whoever else tries",
+            "of concurrent creates of an object, one succeeds",
             true,
         ),
         (
             MissingProperty::Conditions,
-            "no update is lost, whoever else updates",
+            "no concurrent update is lost",
             true,
         ),
         (
@@ -246,7 +246,7 @@ async fn a_store_without_a_property_fails_the_check_of_it() {
         ),
         (
             MissingProperty::Clock,
-            "the store's clock goes evenly, whatever is asked",
+            "the store's clock advances evenly across operations",
             true,
         ),
     ] {

@@ -19,7 +19,7 @@ const SPECIAL: u32 = 0o7000;
 /// The access of users other than the owner to a data directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DirectoryAccess {
-    /// Nobody.
+    /// Only the owner
     #[default]
     Owner,
     /// The group may read: for a backup by another user.
@@ -121,11 +121,11 @@ impl ExposedDirectory {
 impl fmt::Display for ExposedDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.access {
-            DirectoryAccess::Owner => "others than its owner may use it",
+            DirectoryAccess::Owner => "users other than its owner may use it",
             DirectoryAccess::GroupRead => {
-                "others than its owner may write to it, or than its group read it"
+                "users other than its owner may write to it, or users outside its group may read it"
             }
-            DirectoryAccess::GroupWrite => "others than its owner and its group may use it",
+            DirectoryAccess::GroupWrite => "users other than its owner and its group may use it",
         })
     }
 }

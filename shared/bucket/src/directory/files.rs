@@ -70,7 +70,7 @@ impl Drop for TempFile {
         if !self.landed
             && let Err(error) = fs::remove_file(&self.path)
         {
-            tracing::warn!(path = %self.path.display(), %error, "a temporary file stays behind");
+            tracing::warn!(path = %self.path.display(), %error, "a temporary file could not be removed");
         }
     }
 }
@@ -97,7 +97,7 @@ fn create_directories(
     }
     sync(above).inspect_err(|_| {
         if let Err(error) = fs::remove_dir(directory) {
-            tracing::warn!(path = %directory.display(), %error, "a directory may not outlast a power cut");
+            tracing::warn!(path = %directory.display(), %error, "a directory may not survive a power failure");
         }
     })
 }
@@ -140,7 +140,7 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes files that were last modified before `first_answer_limit`: those that killed processes left behind.
+/// Removes files that were last modified before `limit`: those that killed processes left behind.
 pub(super) fn remove_older(directory: &Path, limit: StoreTime) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

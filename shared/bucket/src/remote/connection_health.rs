@@ -96,7 +96,7 @@ impl ConnectionHealth {
             .given_up
             .compare_exchange(made_after, next, order, order);
         if changed.is_ok() {
-            tracing::warn!("the store did not answer in time; its connections are made anew");
+            tracing::warn!("the store did not answer in time; its connections are replaced");
         }
     }
 }
@@ -145,7 +145,9 @@ impl ReconnectingService {
         if made.after != after {
             match connect(&self.options) {
                 Ok(client) => *made = PooledClient { after, client },
-                Err(error) => tracing::warn!(%error, "connections can't be made anew"),
+                Err(error) => {
+                    tracing::warn!(%error, "new connections to the store could not be created")
+                }
             }
         }
         made.clone()

@@ -38,7 +38,7 @@ pub struct RemoteOptions {
     pub request_timeout: Duration,
     /// Allow plain HTTP if the endpoint's URL has that scheme.
     pub allow_http: bool,
-    /// Speak HTTP/2 only.
+    /// Use HTTP/2 only.
     pub http2_only: bool,
     /// Maximum size of an HTTP/2 frame, in bytes.
     pub http2_max_frame_size: Option<u32>,

@@ -64,7 +64,7 @@ impl DistinctCacheShape {
         self.max_cardinality
     }
 
-    /// Maximum age of a row by its `row_age` column.
+    /// Maximum age of a row by its `time` column.
     pub fn max_age(&self) -> Duration {
         self.max_age
     }

@@ -48,7 +48,7 @@ impl LastCacheShape {
     }
 
     /// Returns the shape of a cache with these key columns and `count` rows of each key, for a table with these tags in
-    /// the order of its series key. `schema` has the tags, `row_age`, and the fields of the cache.
+    /// the order of its series key. `schema` has the tags, `time`, and the fields of the cache.
     pub(crate) fn new(
         keys: Vec<String>,
         tags: Vec<String>,
@@ -91,7 +91,7 @@ impl LastCacheShape {
         &self.tags
     }
 
-    /// The columns of a layer: all tags, the fields that the cache shows, and `row_age`; sorted by name, with the types of
+    /// The columns of a layer: all tags, the fields that the cache shows, and `time`; sorted by name, with the types of
     /// the table.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
@@ -102,7 +102,7 @@ impl LastCacheShape {
         self.count
     }
 
-    /// Maximum age of a row by its `row_age` column.
+    /// Maximum age of a row by its `time` column.
     pub fn ttl(&self) -> Duration {
         self.ttl
     }

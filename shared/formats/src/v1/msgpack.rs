@@ -148,7 +148,8 @@ impl SeriesEncoder for MessagePackEncoder {
             series.end(&mut self.answer);
             members += 1;
         }
-        let too_large = format!("the answer has more than {MAX_BYTES} bytes, ask for JSON or less");
+        let too_large =
+            format!("the answer has more than {MAX_BYTES} bytes; request JSON or fewer rows");
         let error = error.or(self.is_full.then_some(too_large.as_str()));
         if let Some(error) = error {
             members += 1;

@@ -15,7 +15,7 @@ async fn a_segment_that_is_not_flushed_within_an_hour_is_a_warning() {
     stage.advance(2 * MINUTE);
     let report = stage.quick().await;
     assert_eq!((report.errors, report.warnings), (0, 1));
-    insta::assert_snapshot!(lines(&report), @r#"warning  tail/1/ ("db"): 1 segments are not flushed, the oldest for 61 minutes: see why flushes give up, or run `neap compact`"#);
+    insta::assert_snapshot!(lines(&report), @r#"warning  tail/1/ ("db"): 1 segments are not flushed, the oldest for 61 minutes: check why flushes fail, or run `neap compact`"#);
     stage.flush().await;
     assert_eq!(lines(&stage.quick().await), "");
 }

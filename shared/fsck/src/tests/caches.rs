@@ -87,7 +87,7 @@ async fn missing_or_truncated_cache_objects_are_warnings_and_rebuilt_after_a_rep
     );
     assert_eq!(
         report.repaired,
-        [r#""db": 2 objects of caches are forgotten, compaction makes them again"#]
+        [r#""db": 2 cache objects are removed from the manifest, compaction rebuilds them"#]
     );
     assert_eq!(stage.entries().await, []);
     stage.fill_caches().await;
@@ -128,5 +128,5 @@ async fn superseded_objects_are_noted_after_a_day() {
     stage.advance(Duration::from_secs(25 * 60 * 60));
     let report = stage.quick().await;
     assert_eq!((report.notes, report.warnings, report.errors), (2, 0, 0));
-    assert!(lines(&report).contains("nothing names it"));
+    assert!(lines(&report).contains("it is unreferenced"));
 }

@@ -257,7 +257,7 @@ async fn a_section_read_as_another_table_is_found() {
     error    <data> ("db"."narrow"): its section at byte 0: it has a column 'host' that the catalog lacks
     error    <data> ("db"."narrow"): its section at byte 0: its column 'usage' is Float64, and Int64 in the catalog
     error    <data> ("db"."narrow"): its section at byte 0: it has a column 'zone' that the catalog lacks
-    error    <data> ("db"."narrow"): its section at byte 0: row 1 comes before the one in front of it
+    error    <data> ("db"."narrow"): its section at byte 0: row 1 sorts before its predecessor
     "#);
 }
 
@@ -279,10 +279,10 @@ async fn alien_keys_and_unknown_databases_are_reported_and_not_changed() {
             }).collect();
             insta::assert_snapshot!(found.join("\n"), @"
             warning  db/77/: 1 objects with 9
-            note     README: none of Neap's keys, 1
-            note     data/1/holiday.jpg: none of Neap's keys, 3
-            note     nodes/seven: none of Neap's keys, 1
-            note     tail/1/x.wal: none of Neap's keys, 1
+            note     README: not a key of Neap, 1
+            note     data/1/holiday.jpg: not a key of Neap, 3
+            note     nodes/seven: not a key of Neap, 1
+            note     tail/1/x.wal: not a key of Neap, 1
             ");
         }
         assert_eq!(lines(&stage.quick().await), lines(&report));
@@ -304,8 +304,8 @@ async fn wrong_statistics_are_found() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(found, @r#"
             error    <data> ("db"."cpu"): its section at byte 0: it has 2 rows, not 5
-            error    <data> ("db"."cpu"): its section at byte 0: its times are 5 to 7, and said to be 6 to 7
-            error    <data> ("db"."cpu"): its section at byte 0: values of the tag 'host' are outside of what is said of them
+            error    <data> ("db"."cpu"): its section at byte 0: its times are 5 to 7, but the manifest says 6 to 7
+            error    <data> ("db"."cpu"): its section at byte 0: values of the tag 'host' are outside the recorded range
             "#);
         }
     }
@@ -317,7 +317,7 @@ async fn wrong_statistics_of_a_page_are_found() {
     stage
         .tamper(|manifest| manifest.pages[0].max_time -= 1)
         .await;
-    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): its page at byte 0 holds something else than the manifest says: 8 sections with 16 rows of 0 to 604800000000005"#);
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): its page at byte 0 differs from its reference in the manifest: 8 sections with 16 rows of 0 to 604800000000005"#);
     stage
         .tamper(|manifest| manifest.pages[0].max_time += 2)
         .await;
@@ -368,9 +368,9 @@ async fn impossible_sections_are_found() {
     ];
     insta::assert_snapshot!(messages.join("\n"), @"
     its section at byte 0: its interval of stamps is empty
-    its section at byte 0: it is said to have no rows
+    its section at byte 0: its statistics say that it has no rows
     its section at byte 0: its times are not in its days
-    its section at byte 0: the length of its footer can't be
+    its section at byte 0: the length of its footer is impossible
     ");
     stage.tamper(|manifest| manifest.sections.reverse()).await;
     assert_eq!(errors(&stage.quick().await), [FindingKind::Contradiction]);
@@ -415,13 +415,13 @@ async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
     let key = Key::Segment(stage.database, name).to_string();
     stage.put(&key, segment).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"
-    error    <tail> ("db"): it was written under another name; by its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z
-    warning  <tail> ("db"): its stamp is ahead of the store's clock: no flush takes it in before then
+    error    <tail> ("db"): it was written under another name; according to its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z
+    warning  <tail> ("db"): its stamp is ahead of the store's clock: no flush merges it until the clock reaches it
     "#);
     stage
         .tamper(|manifest| manifest.low_water_mark = Stamp::end_of(far))
         .await;
-    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <manifest> ("db"): its low-water mark is 3600 s ahead of the store's clock: no write is taken before then"#);
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <manifest> ("db"): its low-water mark is 3600 s ahead of the store's clock: no write is accepted until the clock reaches it"#);
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,7 +66,7 @@ async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_quarantined()
         let report = stage.quick().await;
         assert!(report.clean);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(lines(&report), @r#"note     <tail> ("db"."cpu"): it is set aside since version 3 of the manifest: 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
+            insta::assert_snapshot!(lines(&report), @r#"note     <tail> ("db"."cpu"): it is quarantined since version 3 of the manifest: 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
         }
         stage.flush().await;
         assert!(stage.full().await.clean);
@@ -84,7 +84,7 @@ async fn damage_skipped_by_a_flush_is_an_error_until_it_is_quarantined() {
     stage.flush().await;
     let report = stage.quick().await;
     assert_eq!(report.errors, 1);
-    insta::assert_snapshot!(lines(&report), @r#"error    <tail> ("db"."cpu"): 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z can't be read, and a flush has passed them"#);
+    insta::assert_snapshot!(lines(&report), @r#"error    <tail> ("db"."cpu"): 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z can't be read, and a flush has skipped them"#);
     stage.quarantine_and_describe(&key.to_string()).await;
     assert!(stage.full().await.clean);
 }
@@ -96,9 +96,9 @@ async fn a_segment_with_a_damaged_header_is_quarantined_as_a_whole() {
     let key = stage.segment().await;
     // A byte of the checksum in the envelope.
     stage.flip_bit(&key, 25).await;
-    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <tail> ("db"): its checksum does not match; by its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <tail> ("db"): its checksum does not match; according to its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
     let lost = stage.quarantine_and_describe(&key.to_string()).await;
-    insta::assert_snapshot!(lost, @r#"quarantined <object> ("db"): lost are all that it held, by its damaged header 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
+    insta::assert_snapshot!(lost, @r#"quarantined <object> ("db"): lost are all of its rows, according to its damaged header 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
     assert!(stage.quick().await.clean);
     stage.flush().await;
     assert!(stage.full().await.clean);

@@ -160,9 +160,9 @@ async fn old_orphans_are_condemned_and_nothing_is_deleted() {
         assert!(report.clean);
         insta::allow_duplicates! {
             insta::assert_snapshot!(report.to_string().lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
-            note     data/1/00000000050000000000000005.parquet ("db"): nothing names it, 3 bytes that are 25 hours old: the collector removes it
-            note     data/1/00000000050000000000000006.bundle ("db"): nothing names it, 4 bytes that are 25 hours old: the collector removes it
-            repaired "db": 2 objects that nothing names are condemned, the collector deletes them
+            note     data/1/00000000050000000000000005.parquet ("db"): it is unreferenced, 3 bytes that are 25 hours old: the collector removes it
+            note     data/1/00000000050000000000000006.bundle ("db"): it is unreferenced, 4 bytes that are 25 hours old: the collector removes it
+            repaired "db": 2 unreferenced objects are condemned, the collector deletes them
             "#);
         }
         stage.bytes(&key).await;

@@ -85,7 +85,7 @@ impl Authenticator {
         Self {
             failures: metrics.counter(
                 "neap_auth_failures_total",
-                "Requests that were refused for who sent them, by reason.",
+                "Requests refused by authentication or authorization, by reason.",
                 &["reason"],
             ),
             attempts: AttemptLimit::new(settings.failures, settings.failure_interval),

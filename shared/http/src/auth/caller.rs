@@ -10,7 +10,7 @@ use neap_schema::DatabaseId;
 use super::error_answers;
 use crate::ApiError;
 
-/// The sender of a request. [`common_layers`](crate::common_layers) adds it to the extensions of each admitted request; without it,
+/// The sender of a request. [`with_common_layers`](crate::with_common_layers) adds it to the extensions of each admitted request; without it,
 /// the extractor refuses the request.
 #[derive(Clone, Debug)]
 pub struct Caller(CallerIdentity);

@@ -21,7 +21,8 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    ClusterId, Metrics, ServerInfo, ServiceContext, finish, health_routes, metrics_routes,
+    ClusterId, Metrics, ServerInfo, ServiceContext, health_routes, metrics_routes,
+    with_common_layers,
 };
 
 const UNAUTHENTICATED: &str = r#"401 {"error": "the request was not authenticated"}"#;
@@ -113,7 +114,7 @@ impl AuthFixture {
             access: AccessControl::Tokens(Arc::new(authenticator)),
         };
         Self {
-            routes: finish(routes(&metrics, &world), common),
+            routes: with_common_layers(routes(&metrics, &world), common),
             counting,
             faulty,
             world,
@@ -322,7 +323,7 @@ async fn without_authentication_only_token_endpoints_are_disabled() {
         access: AccessControl::Open,
     };
     let stage = AuthFixture {
-        routes: finish(routes(&stage.metrics, &stage.world), common),
+        routes: with_common_layers(routes(&stage.metrics, &stage.world), common),
         ..stage
     };
     assert_eq!(stage.send("GET", SQL, Some("nonsense")).await, "200 nobody");
@@ -591,7 +592,7 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
         access: AccessControl::Tokens(Arc::new(authenticator)),
     };
     let stage = AuthFixture {
-        routes: finish(routes, common),
+        routes: with_common_layers(routes, common),
         ..stage
     };
     let bearer = format!("Bearer {}", stage.admin.secret.reveal());
@@ -600,7 +601,7 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
     let (_, headers, body) = stage.answer(request.body(Body::empty()).unwrap()).await;
     let id = headers["x-neap-request-id"].to_str().unwrap();
     let expected = format!(
-        r#"Origin {{ token: Some((TokenId(0), "_admin")), address: Some("192.0.2.7"), request: "{id}" }}"#
+        r#"ChangeOrigin {{ token: Some((TokenId(0), "_admin")), address: Some("192.0.2.7"), request: "{id}" }}"#
     );
     assert_eq!(body, expected);
 }

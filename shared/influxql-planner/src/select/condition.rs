@@ -115,7 +115,7 @@ impl ConditionContext<'_> {
             }
             _ if is_match || matches!(left, Ast::Regex(_)) || matches!(right, Ast::Regex(_)) => {
                 return plan_err!(
-                    "invalid condition: regular expressions stand to the right of =~ and !~ alone"
+                    "invalid condition: regular expressions are only allowed to the right of =~ and !~"
                 );
             }
             _ => {}

@@ -36,7 +36,7 @@ pub(super) fn tags(group_by: &[Dimension], columns: &SourceColumns) -> Result<Ve
         match dimension {
             Dimension::Time { .. } => {}
             Dimension::Tag(tag) if tag == TIME_COLUMN => {
-                return plan_err!("time is no tag: GROUP BY takes time(interval)");
+                return plan_err!("time is not a tag: GROUP BY takes time(interval)");
             }
             Dimension::Tag(tag) => {
                 tags.insert(tag.clone());

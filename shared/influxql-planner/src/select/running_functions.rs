@@ -110,7 +110,7 @@ fn cumulative_sum(values: &ArrayRef) -> Result<ArrayRef> {
         DataType::Float64 => sums(values.as_primitive::<Float64Type>()),
         DataType::Int64 => sums(values.as_primitive::<Int64Type>()),
         DataType::UInt64 => sums(values.as_primitive::<UInt64Type>()),
-        other => return exec_err!("there is no sum of {other}"),
+        other => return exec_err!("can't sum values of type {other}"),
     })
 }
 

@@ -123,7 +123,11 @@ fn tag_value(query: &SelectQuery<'_>, call: &Call, tag: &Column) -> Result<Optio
         ResolvedColumn::Tag => Ok(Some(ident(tag_column(&tag.name)))),
         ResolvedColumn::Unknown => Ok(None),
         ResolvedColumn::Field(..) | ResolvedColumn::Time => {
-            plan_err!("invalid argument for {}: {} is no tag", call.name, tag.name)
+            plan_err!(
+                "invalid argument for {}: {} is not a tag",
+                call.name,
+                tag.name
+            )
         }
     }
 }

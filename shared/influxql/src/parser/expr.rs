@@ -194,7 +194,10 @@ impl Parser<'_> {
         self.advance()?;
         let start = self.peeked.start;
         let ValueOrCondition::Value(value, depth) = self.operand()? else {
-            return Err(ParseError::new("a condition has no negative", start));
+            return Err(ParseError::new(
+                "invalid expression, a condition cannot be negated with '-'",
+                start,
+            ));
         };
         let overflow = || ParseError::new("constant overflows", start);
         let literal = match value {
@@ -304,7 +307,10 @@ impl Parser<'_> {
                     deepest = deepest.max(depth);
                 }
                 ValueOrCondition::Condition(_) => {
-                    return Err(ParseError::new("a condition is no argument", start));
+                    return Err(ParseError::new(
+                        "invalid function call, a condition cannot be an argument",
+                        start,
+                    ));
                 }
             }
             if !self.take_symbol(",")? {

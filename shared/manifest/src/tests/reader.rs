@@ -231,7 +231,7 @@ async fn responses_that_are_never_consistent_are_an_error() {
     ));
     assert_eq!(
         error.to_string(),
-        "no consistent snapshot: the answers lie 31 s apart"
+        "no consistent snapshot: the responses are 31 s apart"
     );
     assert!(reader.read().await.is_ok());
 }
@@ -521,7 +521,7 @@ async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
     let error = error.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "more than 2 segments wait for a flush, which is all that a query reads, the oldest for 180 s"
+        "more than 2 segments are unflushed, the maximum that a query reads; the oldest is 180 s old"
     );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
     stage.taken();
@@ -535,6 +535,38 @@ async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
         matches!(error, SnapshotError::TailTooLong { .. }),
         "{error}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tail_that_is_too_long_is_listed_again_above_the_present_mark() {
+    let (stage, writer, _) = stage();
+    let settings = TailReaderSettings {
+        max_segments: 2,
+        ..TailReaderSettings::default()
+    };
+    let reader = SnapshotReader::new(
+        writer.manifests.clone(),
+        Arc::clone(&writer.catalog),
+        TailReader::new(writer.bucket.clone(), settings),
+        writer.rules,
+        SnapshotSettings::default(),
+    );
+    let read = async || {
+        let snapshot = reader.read(DATABASE, SnapshotOptions::default());
+        snapshot.await.unwrap()
+    };
+    writer.write(0).await.unwrap();
+    assert_eq!(read().await.tail.len(), 1);
+    for _ in 0..2 {
+        writer.write(0).await.unwrap();
+    }
+    stage.sleep(MINUTE).await;
+    let mark = Stamp::end_of(writer.bucket.clock().now().unwrap());
+    writer.flush(mark).await;
+    stage.taken();
+    let snapshot = read().await;
+    assert_eq!(stage.taken().lists, 2);
+    assert_eq!((snapshot.mark(), snapshot.tail.len()), (mark, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,7 +88,7 @@ impl SizeLimitedFunction {
 
     fn refuse<T>(&self, amount: CostEstimate, limit: u64) -> Result<T> {
         exec_err!(
-            "{} would make {} {} in one batch; at most {} are possible",
+            "{} would produce {} {} in one batch; the limit is {}",
             self.name(),
             grouped(amount.number),
             amount.unit,

@@ -107,9 +107,9 @@ async fn amount(call: &str) -> (u64, String) {
         return (0, "nothing".to_owned());
     };
     let text = error.find_root().strip_backtrace();
-    let (_, made) = text.split_once(" would make ").expect(&text);
+    let (_, made) = text.split_once(" would produce ").expect(&text);
     let (made, _) = made
-        .split_once(" in one batch; at most 0 are")
+        .split_once(" in one batch; the limit is 0")
         .expect(&text);
     let number = made.split(' ').next().unwrap().replace(',', "");
     (number.parse().unwrap(), made.to_owned())
@@ -296,15 +296,15 @@ async fn calls_over_the_limit_are_errors() {
         errors += &format!("{}\n", error(&session, sql).await);
     }
     insta::assert_snapshot!(errors, @r#"
-    Execution error: range would make 1,039,999,896 bytes in one batch; at most 268,435,456 are possible
-    Execution error: repeat would make 1,000,000,000 bytes in one batch; at most 268,435,456 are possible
-    Execution error: lpad would make 26,000,000,013 bytes in one batch; at most 268,435,456 are possible
-    Execution error: array_repeat would make 16,000,000,000,000 bytes in one batch; at most 268,435,456 are possible
-    Execution error: array_resize would make 8,000,000,000,012 bytes in one batch; at most 268,435,456 are possible
-    Execution error: repeat would make 900,000,000 bytes in one batch; at most 268,435,456 are possible
-    Execution error: generate_series would make 126,227,635,208 bytes in one batch; at most 268,435,456 are possible
-    Execution error: make_array would make 2,424 bytes in one batch; at most 2,000 are possible
-    Execution error: || would make 2,016 bytes in one batch; at most 2,000 are possible
-    Execution error: constant would make 120,008 bytes in one batch; at most 2,000 are possible
+    Execution error: range would produce 1,039,999,896 bytes in one batch; the limit is 268,435,456
+    Execution error: repeat would produce 1,000,000,000 bytes in one batch; the limit is 268,435,456
+    Execution error: lpad would produce 26,000,000,013 bytes in one batch; the limit is 268,435,456
+    Execution error: array_repeat would produce 16,000,000,000,000 bytes in one batch; the limit is 268,435,456
+    Execution error: array_resize would produce 8,000,000,000,012 bytes in one batch; the limit is 268,435,456
+    Execution error: repeat would produce 900,000,000 bytes in one batch; the limit is 268,435,456
+    Execution error: generate_series would produce 126,227,635,208 bytes in one batch; the limit is 268,435,456
+    Execution error: make_array would produce 2,424 bytes in one batch; the limit is 2,000
+    Execution error: || would produce 2,016 bytes in one batch; the limit is 2,000
+    Execution error: constant would produce 120,008 bytes in one batch; the limit is 2,000
     "#);
 }

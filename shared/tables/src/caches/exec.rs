@@ -280,7 +280,7 @@ impl ExecutionPlan for CacheReadExec {
     }
 }
 
-/// Splits rows into batches of at most `limited_to` rows.
+/// Splits rows into batches of at most `most` rows.
 fn portions(rows: &RecordBatch, most: usize) -> impl Iterator<Item = RecordBatch> + use<> {
     let rows = rows.clone();
     let starts = (0..rows.num_rows()).step_by(most);

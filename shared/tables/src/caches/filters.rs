@@ -208,7 +208,7 @@ impl TagPredicate for TagExprPredicate {
             .and_then(|passes| passes.into_array(values.len()))
             .map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
         let passes = passes.as_boolean_opt().cloned();
-        passes.ok_or_else(|| ArrowError::ComputeError("a filter is true or false".to_owned()))
+        passes.ok_or_else(|| ArrowError::ComputeError("a filter must return booleans".to_owned()))
     }
 }
 

@@ -310,6 +310,6 @@ fn place(shape: &CacheShape, column: &str) -> Result<usize> {
         Some((place, _)) => Ok(place),
         // A distinct value cache has the time of the newest row with the values as its last column.
         None if column == TIME_COLUMN => Ok(columns.fields().len().saturating_sub(1)),
-        None => internal_err!("a cache without the column {column}"),
+        None => internal_err!("the cache has no column {column}"),
     }
 }

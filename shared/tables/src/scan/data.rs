@@ -205,7 +205,7 @@ impl SectionData {
             return Err(SectionDataError::Missing(key.to_string()));
         };
         if object.bytes.len() as u64 != expected {
-            let reason = "it is shorter than the manifest says".to_owned();
+            let reason = "its length differs from the manifest".to_owned();
             return Err(FormatError::Damaged {
                 key: key.to_string(),
                 reason,
@@ -461,7 +461,30 @@ impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
 
 #[cfg(test)]
 mod tests {
+    use neap_bucket::{MemoryStore, World};
+
     use super::*;
+
+    #[test]
+    fn cached_chunks_are_bounded_and_can_be_released() {
+        let world = World::system();
+        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        let limits = DataCacheLimits {
+            metadata_bytes: 1 << 20,
+            chunk_bytes: 10 << 10,
+        };
+        let data = SectionData::new(Bucket::new(store, world), IoRuntime::of_caller(), limits);
+        let id = |number: u64| (Key::Manifest(DatabaseId::new(1)), number, number + 1);
+        for number in 0..100 {
+            let bytes = Bytes::from(vec![0; 1 << 10]);
+            data.chunks.insert(id(number), bytes);
+        }
+        data.chunks.run_pending_tasks();
+        let bytes = data.stats().chunk_bytes;
+        assert!(bytes > 5 << 10 && bytes <= limits.chunk_bytes, "{bytes}");
+        data.release_chunks();
+        assert!((0..100).all(|number| data.chunks.get(&id(number)).is_none()));
+    }
 
     #[test]
     fn ranges_with_small_gaps_are_read_with_one_request() {

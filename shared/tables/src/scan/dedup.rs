@@ -70,7 +70,7 @@ impl DedupExec {
     ) -> Result<Self> {
         let first = inputs
             .first()
-            .ok_or_else(|| internal_datafusion_err!("a merge of no sources"))?;
+            .ok_or_else(|| internal_datafusion_err!("a merge needs at least one source"))?;
         let equivalences =
             EquivalenceProperties::new_with_orderings(first.schema(), [order.clone()]);
         let properties = Arc::new(PlanProperties::new(

@@ -474,7 +474,7 @@ impl ScanPlanner<'_> {
             PhysicalSortExpr::new(Arc::new(column), options)
         });
         let order = LexOrdering::new(sorts.collect::<Vec<_>>())
-            .ok_or_else(|| plan_datafusion_err!("a table without a time column"))?;
+            .ok_or_else(|| plan_datafusion_err!("the table has no time column"))?;
         Ok((order, Arc::from(keys)))
     }
 }

@@ -69,7 +69,7 @@ pub enum TailImageError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The cached tail image contains writes that are not in the snapshot.
-    #[error("the tail of table '{table}' is ahead of the query")]
+    #[error("the cached tail of table '{table}' is newer than the snapshot of the query")]
     StaleSnapshot {
         /// The table.
         table: String,

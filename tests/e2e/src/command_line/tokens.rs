@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, neap_with_input};
 
 const REFUSED: &str = r#"server responded with error [401 Unauthorized]: {"error": "the request was not authenticated"}
-The server wants a valid token: pass it with --token, or set NEAP_AUTH_TOKEN
+The server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN
 "#;
 
 /// A server that requires tokens.

@@ -22,7 +22,7 @@ const CLIENT_ADDRESS: &str = "127.0.0.1";
 
 /// Error: the gateway rejects the path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path is not encoded as the service wants it")]
+#[error("the gateway rejects the encoding of the path")]
 pub(super) struct PathEncodingError;
 
 /// Converts a request to an event.

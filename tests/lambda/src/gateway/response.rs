@@ -40,17 +40,17 @@ struct ResponseDocument {
 /// Reason why the gateway can't convert a function's response.
 #[derive(Debug, thiserror::Error)]
 enum MalformedResponse {
-    #[error("it is not a response: {0}")]
+    #[error("invalid response document: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("a status or header is none: {0}")]
+    #[error("invalid status or header: {0}")]
     Head(#[from] http::Error),
-    #[error("a header has no text")]
+    #[error("a header value is not a string, number, or boolean")]
     Header,
     #[error("the body is not in base64: {0}")]
     Base64(#[from] base64::DecodeError),
     #[error("the stream ends before its body")]
     Stream,
-    #[error("it is larger than the service passes on")]
+    #[error("the response exceeds the gateway's limit")]
     TooLarge,
 }
 

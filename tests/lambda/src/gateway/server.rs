@@ -111,7 +111,7 @@ impl Gateway {
                 limited.unwrap_or_else(|| {
                     Err(InvocationFailure {
                         kind: InvocationFailureKind::Throttled,
-                        message: "the function takes too long for the gateway".to_owned(),
+                        message: "the function exceeded the gateway's timeout".to_owned(),
                     })
                 })
             }

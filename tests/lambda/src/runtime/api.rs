@@ -252,11 +252,11 @@ async fn pass_on(mut body: Body, parts: &mpsc::Sender<Result<Bytes, InvocationFa
             Ok(Ok(_)) => broken("the response is too large"),
             Ok(Err(frame)) => match frame.into_trailers() {
                 Ok(trailers) if trailers.contains_key(STREAM_ERROR) => {
-                    broken("the function broke off")
+                    broken("the function failed during its response")
                 }
                 _ => continue,
             },
-            Err(_) => broken("the instance broke off"),
+            Err(_) => broken("the instance ended during its response"),
         };
         let is_last = part.is_err();
         if parts.send(part).await.is_err() || is_last {

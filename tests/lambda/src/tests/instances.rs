@@ -286,7 +286,7 @@ async fn a_trap_kills_a_busy_instance() {
     assert_eq!(
         stage.function.report().len(),
         1,
-        "who has nothing to do is spared"
+        "an idle instance is not killed"
     );
     let asked = stage.invoke(json!({ "do": "sleep", "ms": 60_000 }));
     let catch = async {

@@ -105,7 +105,8 @@ impl SimulationOracle {
         if seen != there {
             let more: Vec<_> = seen.difference(&there).collect();
             let less: Vec<_> = there.difference(&seen).collect();
-            let text = format!("version {version} has {more:?} too much and lacks {less:?}");
+            let text =
+                format!("version {version} has unexpected sections {more:?} and misses {less:?}");
             self.fail(Invariant::HistoryIsRetained, text);
         }
     }
@@ -174,7 +175,10 @@ impl SimulationOracle {
         self.counts.past_answers += 1;
         let last = seen.tail.iter().map(|name| name.stamp).max();
         if shown > asked || seen.mark > shown || last.is_some_and(|last| last > shown) {
-            let text = format!("of {asked} is shown {shown}: {} and {last:?}", seen.mark);
+            let text = format!(
+                "requested {asked}, returned {shown}, with mark {} and last segment {last:?}",
+                seen.mark
+            );
             self.fail(Invariant::HistoryIsRetained, text);
         }
         let Some(known) = self.databases.get(&seen.database) else {
@@ -189,7 +193,7 @@ impl SimulationOracle {
         if let Some(best) = best
             && best.time().since(shown.time()) > MARK_SPACING
         {
-            let text = format!("of {asked} is shown {shown}, though {best} can be read");
+            let text = format!("requested {asked}, returned {shown}, although {best} can be read");
             self.fail(Invariant::HistoryIsRetained, text);
         }
     }

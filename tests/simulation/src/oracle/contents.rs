@@ -173,7 +173,7 @@ impl SimulationOracle {
             return Ok(());
         }
         let late = (last - due) / SECOND;
-        let text = format!("table {table} lost rows that were to expire in {late} s");
+        let text = format!("table {table} lost rows {late} s before their expiry");
         Err((Invariant::ExpiryIsJustified, text))
     }
 }

@@ -66,7 +66,8 @@ impl SimulationOracle {
             let write = writes.find(|write| write.request == request);
             let late = write.filter(|write| write.begin >= answered && !write.deceived);
             if let Some(late) = late {
-                let text = format!("{late:?} is in what was dropped at {answered:?}");
+                let text =
+                    format!("{late:?} went into a table or database dropped at {answered:?}");
                 self.fail(Invariant::DropIsObserved, text);
             }
         }

@@ -71,7 +71,7 @@ fn section_error(section: &Section, file: &Bytes, rows: &[Row]) -> Option<String
     }
     let points: BTreeSet<_> = rows.iter().map(|(point, _)| point).collect();
     if points.len() != rows.len() {
-        return Some("a point is there twice".to_owned());
+        return Some("a point has two rows".to_owned());
     }
     let range = section.tags.get(TAG);
     let is_in = |host: &str| {
@@ -257,7 +257,7 @@ impl SimulationOracle {
         if self.removed.contains(&step.database) {
             taken.retain(|name| !left.contains(name));
         } else if !left.is_empty() {
-            let text = format!("{left:?} left in version {}", step.version);
+            let text = format!("{left:?} disappeared in version {}", step.version);
             self.fail(Invariant::AcknowledgedIsVisible, text);
         }
         let new = self.apply_transition(step);

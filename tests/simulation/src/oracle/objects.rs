@@ -56,7 +56,9 @@ impl SimulationOracle {
         let kept = self.time_travel;
         let needs = self.databases.iter().filter_map(|(id, database)| {
             let need = database.need(key, kept, now)?;
-            Some(format!("{key} was deleted, and of database {id} {need}"))
+            Some(format!(
+                "{key} was deleted but is needed by database {id}: {need}"
+            ))
         });
         for need in needs.collect::<Vec<_>>() {
             self.fail(Invariant::ObjectsExist, need);
@@ -73,7 +75,7 @@ impl SimulationOracle {
         let passed = commits.find(|commit| name.stamp <= commit.mark());
         let passed = passed.map(|commit| now.saturating_sub(commit.at));
         if passed.is_none_or(|ago| ago + CLOCK_ERROR < SEGMENT_GRACE) {
-            let text = format!("{name:?} was deleted, and a mark passed it {passed:?} ago");
+            let text = format!("{name:?} was deleted too early: a mark passed it {passed:?} ago");
             self.fail(Invariant::ObjectsExist, text);
         }
     }

@@ -63,7 +63,7 @@ impl SimulationOracle {
     pub(crate) fn acknowledge(&mut self, request: u64) {
         self.acknowledged.insert(request);
         let Some(name) = self.of_request.get(&request).copied() else {
-            let text = format!("request {request} was acknowledged and is nowhere");
+            let text = format!("request {request} was acknowledged but has no segment");
             return self.fail(Invariant::AcknowledgedIsVisible, text);
         };
         let current = self.current(self.segments[&name].database);

@@ -13,7 +13,7 @@ use neap_manifest::{
     FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings, ManifestStore,
     PendingObject, Section,
 };
-use neap_points::fold;
+use neap_points::deduplicate;
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -78,7 +78,7 @@ impl MergeTestBed {
         let object = PendingObject::draw(&self.bucket).unwrap();
         let (above, upto) = (base.value.low_water_mark, Stamp::from_u64(cut));
         let tags = self.table.tag_names();
-        let folded = fold(&tags, &self.table.arrow_schema(), rows).unwrap();
+        let folded = deduplicate(&tags, &self.table.arrow_schema(), rows).unwrap();
         let (mut bundle, mut sections) = (Vec::new(), Vec::new());
         let ranges = split_by_days(folded).unwrap();
         let in_bundle = ranges.len() > 1;

@@ -102,12 +102,12 @@ async fn arguments_and_dimensions_that_are_no_tags_are_rejected() {
     }
     insta::assert_snapshot!(answers, @r#"
     SELECT top(temp, co, 2) FROM home
-        400 Error during planning: invalid argument for top: co is no tag
+        400 Error during planning: invalid argument for top: co is not a tag
     SELECT bottom(temp, time, 2) FROM home
-        400 Error during planning: invalid argument for bottom: time is no tag
+        400 Error during planning: invalid argument for bottom: time is not a tag
     SELECT mean(temp) FROM home GROUP BY time
-        400 Error during planning: time is no tag: GROUP BY takes time(interval)
+        400 Error during planning: time is not a tag: GROUP BY takes time(interval)
     SELECT mean(temp) FROM home GROUP BY "time"
-        400 Error during planning: time is no tag: GROUP BY takes time(interval)
+        400 Error during planning: time is not a tag: GROUP BY takes time(interval)
     "#);
 }

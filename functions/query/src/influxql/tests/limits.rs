@@ -68,8 +68,8 @@ async fn lists_of_databases_wait_for_a_permit_until_the_query_timeout() {
         let ((status, body), ()) = join(asked, later).await;
         format!("{status} {}", body.trim_end())
     };
-    insta::assert_snapshot!(told(100, 20).await, @r#"503 {"error":"query error: too many queries are waiting"}"#);
-    insta::assert_snapshot!(told(5, 7).await, @r#"200 {"results":[{"statement_id":0,"error":"query error: it took longer than 5 s"}]}"#);
+    insta::assert_snapshot!(told(100, 40).await, @r#"503 {"error":"query error: too many queries are waiting"}"#);
+    insta::assert_snapshot!(told(5, 7).await, @r#"200 {"results":[{"statement_id":0,"error":"query error: timed out after 5 s"}]}"#);
 }
 
 /// A store whose conditional writes wait for permits.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Request, header};
 use neap_http::{
-    AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext, finish,
+    AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext,
+    with_common_layers,
 };
 
 use super::{form, home};
@@ -30,7 +31,7 @@ impl AuthenticatedInstance {
             metrics,
             access: AccessControl::Tokens(Arc::new(authenticator)),
         };
-        one.router = finish(router(Arc::clone(&one.engine)), common);
+        one.router = with_common_layers(router(Arc::clone(&one.engine)), common);
         Self(one)
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct CacheRewrite;
 
 impl OptimizerRule for CacheRewrite {
     fn name(&self) -> &'static str {
-        "narrow_to_cache"
+        "cache_rewrite"
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {

@@ -71,7 +71,7 @@ impl ScanRequest<'_> {
 }
 
 impl RewrittenTable {
-    /// A table of which a plan requires the rows `required_rows`.
+    /// A table of which a plan requires the rows `need`.
     pub(super) fn new(scope: &Arc<QueryScope>, rows: SnapshotTable, need: RequiredRows) -> Self {
         Self {
             scope: Arc::clone(scope),

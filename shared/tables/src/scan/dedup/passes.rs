@@ -78,7 +78,7 @@ async fn write_spill_file(
     manager: &SpillManager,
     mut rows: SendableRecordBatchStream,
 ) -> Result<Option<Arc<dyn SpillFile>>> {
-    let mut file = manager.create_in_progress_file("a fold of many sections")?;
+    let mut file = manager.create_in_progress_file("deduplication of many sections")?;
     while let Some(batch) = rows.next().await {
         file.append_batch(&batch?)?;
     }

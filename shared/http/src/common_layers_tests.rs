@@ -34,7 +34,7 @@ fn routes() -> Router {
         )
         .merge(health_routes(server))
         .merge(metrics_routes(metrics));
-    finish(routes, common)
+    with_common_layers(routes, common)
 }
 
 /// Returns status, headers except the content length, and body. Values that differ each time are masked.

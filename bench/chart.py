@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""The charts of the README, from the figures of bench/results.json.
+
+    bench/chart.py            writes docs/images/benchmarks-light.svg and docs/images/benchmarks-dark.svg
+    bench/chart.py --check    fails if these files are not what this program makes
+
+Both also fail if a figure lacks its value, unit, command, machine or date, or if the page that a figure comes from
+no longer states it.
+"""
+
+import argparse
+import html
+import json
+import math
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results.json"
+IMAGES = ROOT / "docs" / "images"
+
+FIELDS = ["id", "value", "unit", "command", "machine", "date", "source", "stated"]
+
+THEMES = {
+    "light": {"surface": "#ffffff", "text": "#1f2328", "muted": "#59636e", "grid": "#d1d9e0",
+              "better": "#1f6feb", "worse": "#bc4c00", "peer": "#818b98"},
+    "dark": {"surface": "#0d1117", "text": "#f0f6fc", "muted": "#9198a1", "grid": "#3d444d",
+             "better": "#58a6ff", "worse": "#f0883e", "peer": "#9198a1"},
+}
+
+WIDTH, MARGIN = 860, 24
+# The plot is between the labels on its left and the values on its right.
+PLOT_LEFT, PLOT_RIGHT = 330, 660
+ROW, TITLE, AXIS, GAP = 24, 48, 22, 26
+HEAD, FOOT = 44, 52
+
+# Panels: name in the footer, title, explanation, ticks of the logarithmic axis, and rows. A row has a label and the ids
+# of its figures.
+INGEST = {
+    "name": "ingest",
+    "title": "Ingest, beside VictoriaMetrics",
+    "explanation": "Rows/s as a multiple of VictoriaMetrics in the same run. Right of the line, Neap is faster. "
+                   "Neap answers when the rows are durable",
+    "ticks": [0.1, 1, 10],
+    "range": (0.05, 12),
+    "rows": [
+        ("100 hosts, 4 clients, directory", "ingest-small-directory-ratio", "ingest-small-directory"),
+        ("4,000 hosts, 32 clients, directory", "ingest-wide-directory-ratio", "ingest-wide-directory"),
+        ("4,000 hosts, 32 clients, S3 server", "ingest-wide-s3-ratio", "ingest-wide-s3"),
+        ("100 hosts, 4 clients, S3 server", "ingest-small-s3-ratio", "ingest-small-s3"),
+    ],
+}
+QUERIES = {
+    "name": "queries and size",
+    "title": "Queries and size, beside one sorted Parquet file",
+    "explanation": "Time as a multiple of DataFusion's, bytes as a multiple of DuckDB's. Left of the line, Neap is better",
+    "ticks": [0.1, 0.5, 1, 2],
+    "range": (0.06, 3),
+    "rows": [
+        ("14 queries, rows not flushed yet", "queries-tail", None),
+        ("14 queries, flushed rows", "queries-sections", None),
+        ("30 days, 13 of the 14 queries", "queries-30-days", None),
+        ("30 days, newest row of each host", "lastpoint-30-days", None),
+        ("30 days, bytes per row", "bytes-30-days-ratio", "bytes-30-days"),
+    ],
+}
+CACHES = {
+    "name": "newest rows",
+    "title": "Newest rows of 100,000 series, over HTTP",
+    "explanation": "Median in ms: last value cache (filled) and plain SQL over the table (hollow)",
+    "ticks": [1, 10, 100],
+    "range": (0.4, 200),
+    "rows": [
+        ("one series, rows not flushed yet", "cache-key-tail", "sql-key-tail"),
+        ("one series, flushed rows", "cache-key-flushed", "sql-key-flushed"),
+        ("one series, during 100,000 rows/s of writes", "cache-key-writing", "sql-key-writing"),
+        ("100 series, flushed rows", "cache-100-keys-flushed", "sql-100-keys-flushed"),
+        ("all series, flushed rows", "cache-all-keys-flushed", "sql-all-keys-flushed"),
+        ("one series, new process, store 30 ms late", "cache-key-cold", "sql-key-cold"),
+    ],
+}
+STARTS = {
+    "name": "start of a function",
+    "title": "Start of a function, to its first answer",
+    "explanation": "Median in ms: program in the page cache (filled) and not in the page cache (hollow)",
+    "ticks": [10, 100],
+    "range": (8, 200),
+    "rows": [
+        ("write: an acknowledged write", "start-write-warm", "start-write-cold"),
+        ("query: an answered query", "start-query-warm", "start-query-cold"),
+    ],
+}
+
+PANELS = [INGEST, QUERIES, CACHES, STARTS]
+
+
+def shown_figures(panel, figures):
+    """The figures that a panel shows."""
+    return [figures[name] for row in panel["rows"] for name in row[1:] if name]
+
+
+def read_results():
+    """Returns the machines and the figures by id. Exits if a figure is incomplete or not stated by its source."""
+    results = json.loads(RESULTS.read_text())
+    pages, figures = {}, {}
+    for figure in results["figures"]:
+        missing = [field for field in FIELDS if figure.get(field) in (None, "")]
+        if missing:
+            sys.exit(f"bench/results.json: figure {figure.get('id')} has no {', '.join(missing)}")
+        name, source = figure["id"], figure["source"]
+        if name in figures:
+            sys.exit(f"bench/results.json: two figures have the id {name}")
+        if figure["machine"] not in results["machines"]:
+            sys.exit(f"bench/results.json: figure {name} names an unknown machine, {figure['machine']}")
+        if source not in pages:
+            pages[source] = " ".join((ROOT / source).read_text().split())
+        if " ".join(figure["stated"].split()) not in pages[source]:
+            sys.exit(f"bench/results.json: {source} does not state figure {name}: {figure['stated']}")
+        figures[name] = figure
+    return results["machines"], figures
+
+
+def number(value):
+    """A value as text, with a comma after thousands, and with two decimals below 1."""
+    if value < 1:
+        return f"{value:.2f}"
+    return f"{value:,}" if value >= 1000 else f"{value:g}"
+
+
+class Drawing:
+    """The elements of one SVG, and the position of the next one."""
+
+    def __init__(self, theme, figures):
+        self.theme, self.figures, self.elements, self.y = theme, figures, [], 0
+
+    def value(self, name):
+        return self.figures[name]["value"]
+
+    def text(self, x, y, text, color="text", size=13, anchor="start", weight="normal"):
+        self.elements.append(
+            f'<text x="{x:g}" y="{y:g}" fill="{self.theme[color]}" font-size="{size}" font-weight="{weight}" '
+            f'text-anchor="{anchor}">{html.escape(text)}</text>')
+
+    def line(self, x1, y1, x2, y2, color, width=1, dashes=None):
+        dash = f' stroke-dasharray="{dashes}"' if dashes else ""
+        self.elements.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
+                             f'stroke="{self.theme[color]}" stroke-width="{width}"{dash}/>')
+
+    def bar(self, x1, x2, y, color):
+        left, width = min(x1, x2), max(abs(x2 - x1), 2)
+        self.elements.append(f'<rect x="{left:.1f}" y="{y - 6:.1f}" width="{width:.1f}" height="12" rx="2" '
+                             f'fill="{self.theme[color]}"/>')
+
+    def dot(self, x, y, color, hollow):
+        fill = self.theme["surface" if hollow else color]
+        self.elements.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" '
+                             f'stroke="{self.theme[color]}" stroke-width="2"/>')
+
+    def panel(self, panel, unit, draw_row):
+        """Draws the title, the axis and the rows of a panel."""
+        low, high = (math.log(end) for end in panel["range"])
+
+        def position(value):
+            return PLOT_LEFT + (math.log(value) - low) / (high - low) * (PLOT_RIGHT - PLOT_LEFT)
+
+        self.text(MARGIN, self.y + 14, panel["title"], size=15, weight="600")
+        self.text(MARGIN, self.y + 33, panel["explanation"], "muted", 12)
+        top = self.y + TITLE
+        bottom = top + ROW * len(panel["rows"])
+        for tick in panel["ticks"]:
+            is_parity = tick == 1 and unit == "×"
+            self.line(position(tick), top, position(tick), bottom, "text" if is_parity else "grid", 1,
+                      None if is_parity else "2 3")
+            self.text(position(tick), bottom + 15, f"{tick:g} {unit}", "muted", 11, "middle")
+        for index, row in enumerate(panel["rows"]):
+            y = top + ROW * index + ROW / 2
+            self.text(PLOT_LEFT - 14, y + 4, row[0], anchor="end")
+            self.text(PLOT_RIGHT + 14, y + 4, draw_row(y, row, position))
+        self.y = bottom + AXIS + GAP
+
+    def ratio_row(self, is_more_better):
+        """Returns a function that draws a bar from the line of parity, or from end to end of a range."""
+        def draw(y, row, position):
+            value = self.value(row[1])
+            low, high = value if isinstance(value, list) else (value, value)
+            if low == high:
+                self.bar(position(1), position(low), y, "better" if (low > 1) == is_more_better else "worse")
+                text = f"{number(low)} ×"
+            else:
+                parts = [(low, min(high, 1), not is_more_better), (max(low, 1), high, is_more_better)]
+                for start, end, is_better in parts:
+                    if start < end:
+                        self.bar(position(start), position(end), y, "better" if is_better else "worse")
+                text = f"{number(low)} to {number(high)} ×"
+            if row[2]:
+                text += f" ({number(self.value(row[2]))} {self.figures[row[2]]['unit']})"
+            return text
+        return draw
+
+    def pair_row(self, y, row, position):
+        """Draws a filled and a hollow dot, and the line between them."""
+        first, second = self.value(row[1]), self.value(row[2])
+        self.line(position(first), y, position(second), y, "grid", 2)
+        self.dot(position(second), y, "peer", hollow=True)
+        self.dot(position(first), y, "better", hollow=False)
+        return f"{number(first)} and {number(second)} ms"
+
+
+def chart(theme, machines, figures):
+    """Returns the SVG of a theme."""
+    drawing = Drawing(theme, figures)
+    drawing.y = HEAD
+    drawing.panel(INGEST, "×", drawing.ratio_row(is_more_better=True))
+    drawing.panel(QUERIES, "×", drawing.ratio_row(is_more_better=False))
+    drawing.panel(CACHES, "ms", drawing.pair_row)
+    drawing.panel(STARTS, "ms", drawing.pair_row)
+    height = drawing.y - GAP + FOOT
+    drawing.bar(MARGIN, MARGIN + 18, 22, "better")
+    drawing.text(MARGIN + 26, 26, "Neap, better than the other", "muted", 12)
+    drawing.bar(MARGIN + 210, MARGIN + 228, 22, "worse")
+    drawing.text(MARGIN + 236, 26, "Neap, worse than the other", "muted", 12)
+    drawing.text(WIDTH - MARGIN, 26, "all axes are logarithmic", "muted", 12, "end")
+    # The panels of each machine and date.
+    runs = {}
+    for panel in PANELS:
+        for figure in shown_figures(panel, figures):
+            runs.setdefault((figure["machine"], figure["date"]), {})[panel["name"]] = True
+    for index, ((machine, date), names) in enumerate(runs.items()):
+        note = f"{', '.join(names)}: {machines[machine].split(';')[0]}; {date}"
+        drawing.text(MARGIN, height - FOOT + 18 + 17 * index, note[0].upper() + note[1:], "muted", 11)
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}" '
+        'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif" role="img">',
+        "<title>Benchmarks of Neap</title>",
+        f'<rect width="{WIDTH}" height="{height:g}" fill="{theme["surface"]}"/>',
+        *drawing.elements,
+        "</svg>",
+    ]) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    is_check = parser.parse_args().check
+    machines, figures = read_results()
+    for name, theme in THEMES.items():
+        path, made = IMAGES / f"benchmarks-{name}.svg", chart(theme, machines, figures)
+        if not is_check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(made)
+        elif not path.exists() or path.read_text() != made:
+            sys.exit(f"{path.relative_to(ROOT)} is not what bench/chart.py makes: run it")
+
+
+if __name__ == "__main__":
+    main()
