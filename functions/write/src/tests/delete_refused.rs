@@ -92,7 +92,7 @@ async fn invalid_v2_delete_requests_are_refused() {
             "bucket=d",
             of("_measurement=\"cpu"),
             400,
-            "delete predicate, character 14: the quote \" has no end",
+            "delete predicate, character 14: the quote \" is not closed",
         ),
         (
             "bucket=d",
