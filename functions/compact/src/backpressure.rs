@@ -6,7 +6,7 @@ use neap_manifest::{Manifest, ManifestStore};
 use neap_schema::DatabaseId;
 use neap_wal::{BackpressureLimits, TailListing};
 
-/// Returns the number of segments to list for a flush that takes up to `ok_or_pause` segments: enough to detect that the
+/// Returns the number of segments to list for a flush that takes up to `taken` segments: enough to detect that the
 /// remaining tail must stop writers.
 pub(crate) fn listing_limit(taken: usize, limits: &BackpressureLimits) -> usize {
     let left = usize::try_from(limits.stop).unwrap_or(usize::MAX);

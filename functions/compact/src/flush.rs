@@ -1,10 +1,6 @@
 //! Flush: the segments of the tail become one bundle of sections.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
@@ -13,13 +9,12 @@ use neap_bucket::{
 };
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_manifest::{
-    CommitAbandoned, DamageRecord, DamagedPart, FlushCommit, FlushOutcome, JobKind, JobRecord,
-    Manifest, ManifestStore, PendingObject,
+    CommitAbandoned, DamageRecord, FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest,
+    ManifestStore, PendingObject,
 };
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{
-    BackpressureLimits, ListedSegment, Segment, SegmentError, TableSummary, TailListing,
-    TailReader, TailState,
+    BackpressureLimits, ListedSegment, Segment, SegmentError, TailListing, TailReader, TailState,
 };
 
 use crate::{
@@ -29,6 +24,7 @@ use crate::{
     caches::{CacheObjects, MaterializedCaches, advance},
     damage::{DamagedObjects, readable},
     failed_flushes::FailedFlushes,
+    flush_plan::FlushPlan,
 };
 
 /// Maximum difference between the store's clock and the local clock. If it is larger, one clock is wrong; if that is
@@ -135,73 +131,6 @@ pub enum FlushResult {
     Skipped(FlushSkipped),
 }
 
-impl FlushPlan {
-    /// Returns a plan for the first `count` segments, plus those with the same stamp as the last one, or `None` if that
-    /// is all segments.
-    fn truncated(&self, count: usize) -> Option<Self> {
-        let last = self.names.get(count.max(1) - 1)?.stamp;
-        let count = self.names.partition_point(|name| name.stamp <= last);
-        (count < self.names.len()).then(|| Self {
-            mark: self.mark,
-            cut: last,
-            names: self.names.iter().take(count).copied().collect(),
-            more: true,
-        })
-    }
-
-    /// Returns a plan for the segments below a stamp, or `None` if it would be empty.
-    fn below(&self, stamp: Stamp) -> Option<Self> {
-        let cut = Stamp::from_u64(stamp.as_u64().checked_sub(1)?);
-        let count = self.names.partition_point(|name| name.stamp <= cut);
-        (cut > self.mark && count > 0).then(|| Self {
-            mark: self.mark,
-            cut: self.cut.min(cut),
-            names: self.names.iter().take(count).copied().collect(),
-            more: true,
-        })
-    }
-
-    /// Returns the damage records of segments up to the cut.
-    fn passed(&self, damage: Vec<DamageRecord>) -> Vec<DamageRecord> {
-        let is_passed = |record: &DamageRecord| match record.part {
-            DamagedPart::Segment(name) => name.stamp <= self.cut,
-            DamagedPart::Section(..) | DamagedPart::BundledSection(..) | DamagedPart::Page(..) => {
-                false
-            }
-        };
-        damage.into_iter().filter(is_passed).collect()
-    }
-
-    /// Limits the plan to segments whose rows have at most `limit` bytes for each table; at least one segment.
-    fn within(self, limit: u64, catalog: &DatabaseCatalog, segments: &[Arc<Segment>]) -> Self {
-        let mut tables: BTreeMap<TableId, u64> = BTreeMap::new();
-        let fitting = segments.iter().take_while(|segment| {
-            segment.tables().all(|rows| {
-                let bytes = tables.entry(rows.table).or_default();
-                *bytes = bytes.saturating_add(memory_of(&rows, catalog));
-                *bytes <= limit
-            })
-        });
-        let count = fitting.count();
-        self.truncated(count).unwrap_or(self)
-    }
-}
-
-/// Minimum bytes of memory of a column value, present or null.
-const VALUE_BYTES: u64 = 8;
-
-/// Returns the bytes of memory of rows in the schema of their table, including columns that the rows lack.
-fn memory_of(rows: &TableSummary, catalog: &DatabaseCatalog) -> u64 {
-    let table = catalog.table_by_id(rows.table);
-    let columns = table.map_or(0, |table| table.columns().len() as u64);
-    let values = rows
-        .rows
-        .saturating_mul(columns)
-        .saturating_mul(VALUE_BYTES);
-    // Segments of earlier releases do not record their memory.
-    rows.memory_bytes.unwrap_or_default().max(values)
-}
-
 /// Flushes databases.
 #[derive(Clone, Debug)]
 pub struct Flusher {
@@ -219,14 +148,6 @@ pub struct Flusher {
 /// A plan, its readable segments without damaged streams (at least those that the plan takes), and the records of these
 /// streams.
 type ReadableSegments = (FlushPlan, Vec<Arc<Segment>>, Vec<DamageRecord>);
-
-/// Segments that a flush takes.
-struct FlushPlan {
-    mark: Stamp,
-    cut: Stamp,
-    names: Vec<SegmentName>,
-    more: bool,
-}
 
 impl Flusher {
     /// Creates a flusher for the databases of a bucket.
@@ -609,40 +530,5 @@ fn fitting_bundle(
             }
             Err(error) => return Err(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(stamps: &[u64]) -> FlushPlan {
-        let name = |stamp: &u64| SegmentName {
-            stamp: Stamp::from_u64(*stamp),
-            nonce: 0,
-        };
-        FlushPlan {
-            mark: Stamp::ZERO,
-            cut: Stamp::from_u64(1_000),
-            names: stamps.iter().map(name).collect(),
-            more: false,
-        }
-    }
-
-    #[test]
-    fn a_part_of_a_plan_cuts_at_its_last_segment_and_never_between_equal_stamps() {
-        let part = plan(&[1, 2, 2, 3]).truncated(2).unwrap();
-        assert_eq!(
-            (part.names.len(), part.cut.as_u64(), part.more),
-            (3, 2, true)
-        );
-        let part = plan(&[1, 2, 2, 3]).truncated(0).unwrap();
-        assert_eq!((part.names.len(), part.cut.as_u64()), (1, 1));
-    }
-
-    #[test]
-    fn a_part_that_would_be_all_is_none() {
-        assert!(plan(&[1, 2]).truncated(2).is_none());
-        assert!(plan(&[7, 7]).truncated(1).is_none());
     }
 }

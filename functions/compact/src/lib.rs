@@ -30,6 +30,7 @@ mod error;
 mod events;
 mod failed_flushes;
 mod flush;
+mod flush_plan;
 mod garbage_collector;
 mod job_slots;
 mod listing;

@@ -146,7 +146,7 @@ impl EventDispatcher for OrderQueue {
                     self.world.clock.sleep(pause).await;
                 }
                 Err((_, reason)) => {
-                    return Err(format!("the queue rejected an order: {reason}"));
+                    return Err(format!("an order could not be queued: {reason}"));
                 }
             }
         }

@@ -48,8 +48,8 @@ impl ActiveCount {
         let mut count = self.0.subscribe();
         loop {
             count.wait_for(|count| *count == 0).await.ok();
-            let somebody = count.wait_for(|count| *count > 0);
-            if world.timeout(time, somebody).await.is_none() {
+            let active = count.wait_for(|count| *count > 0);
+            if world.timeout(time, active).await.is_none() {
                 return;
             }
         }

@@ -88,13 +88,15 @@ impl MemoryPlan {
             .max(limit / 4);
         // Shares in percent.
         let of = |rest: usize, part: usize| rest / 100 * part;
-        let others = match queries {
-            Some(queries) => rest.saturating_sub(queries).max(rest / 4) / 76 * 100,
-            None => rest,
-        };
+        let queries = queries.unwrap_or_else(|| of(rest, 24));
+        let available = rest.saturating_sub(queries).max(rest / 4);
+        let share = available / 76 * 4;
+        let segments = share.clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES);
+        // A minimum above the share of segments reduces the other 72 shares.
+        let others = available.saturating_sub(segments.max(share)) / 72 * 100;
         Self {
             limit,
-            queries: queries.unwrap_or_else(|| of(rest, 24)),
+            queries,
             tails: of(others, 14),
             chunks: of(others, 8),
             footers: of(others, 2),
@@ -102,7 +104,7 @@ impl MemoryPlan {
             snapshots: of(others, 4),
             query_segments: of(others, 8),
             bodies: of(others, 10),
-            segments: of(others, 4).clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES),
+            segments,
             flush: of(others, 14),
             cache_objects: of(others, 2).min(MAX_CACHE_OBJECT_BYTES),
             results: of(others, 4),
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn all_bounds_together_stay_below_85_percent_of_the_limit() {
-        for mebibytes in [512, 1_024, 2_048, 4_096, 65_536] {
+        for mebibytes in [256, 512, 1_024, 2_048, 4_096, 65_536] {
             let limit = mebibytes << 20;
             let plan = MemoryPlan::of(limit, None);
             assert!(sum(&plan) * 100 < limit * 85, "{mebibytes} MiB: {plan:?}");

@@ -108,7 +108,7 @@ pub struct CountingStore {
 }
 
 impl CountingStore {
-    /// Wraps `internal_request`. Counts start at zero.
+    /// Wraps `inner`. Counts start at zero.
     pub fn new(inner: Arc<dyn Store>) -> Self {
         Self {
             inner,

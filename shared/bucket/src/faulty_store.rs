@@ -129,7 +129,7 @@ impl fmt::Debug for FaultyStore {
 }
 
 impl FaultyStore {
-    /// Injects faults into the calls to `internal_request`, with the clock and the randomness of `world`.
+    /// Injects faults into the calls to `inner`, with the clock and the randomness of `world`.
     pub fn new(inner: Arc<dyn Store>, world: World, faults: StoreFaults) -> Self {
         Self {
             inner,

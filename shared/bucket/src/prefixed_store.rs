@@ -18,7 +18,7 @@ pub struct PrefixedStore {
 }
 
 impl PrefixedStore {
-    /// The part of `internal_request` below `prefix`, such as `clusters/one/`.
+    /// The part of `inner` below `prefix`, such as `clusters/one/`.
     pub fn new(inner: Arc<dyn Store>, prefix: impl Into<String>) -> Self {
         Self {
             inner,

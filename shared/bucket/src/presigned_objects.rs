@@ -23,11 +23,11 @@ const PARALLEL_PARTS: usize = 2;
 /// The HTTP headers of an object that clients fetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectHeaders {
-    /// `ObjectHeaders-Type`.
+    /// `Content-Type`.
     pub kind: String,
-    /// `ObjectHeaders-Encoding`, if the bytes are encoded.
+    /// `Content-Encoding`, if the bytes are encoded.
     pub encoding: Option<String>,
-    /// `ObjectHeaders-Disposition`, if there is one.
+    /// `Content-Disposition`, if there is one.
     pub disposition: Option<String>,
 }
 

@@ -84,7 +84,7 @@ async fn read_one(
         return Ok(only(finding(FindingKind::Missing, "it is gone")));
     };
     if (bytes.len() as u64) < section.length {
-        return Ok(only(finding(FindingKind::Truncated, "it is cut")));
+        return Ok(only(finding(FindingKind::Truncated, "it is truncated")));
     }
     let mut findings = Vec::new();
     if wanted

@@ -219,7 +219,7 @@ impl Manifest {
             let days = day_of(section.min_time) >= section.first_day
                 && day_of(section.max_time) <= section.last_day;
             if !days || section.min_time > section.max_time || section.rows == 0 {
-                return fail("its times are outside its days", section);
+                return fail("its times do not fit its days", section);
             }
             if u64::from(section.footer_length) > section.length {
                 return fail("its footer is longer than itself", section);

@@ -12,12 +12,12 @@
 //!
 //! If the layers cannot answer exactly, the query executes the definition as a plan over the table.
 
+mod cached_table;
 mod contents;
 mod definition;
 mod exec;
 mod filters;
 mod functions;
-mod provider;
 mod rewrite;
 mod table;
 
@@ -27,8 +27,8 @@ use arrow::datatypes::SchemaRef;
 use neap_catalog::{DistinctCacheDefinition, LastCacheDefinition, Table};
 use neap_schema::CacheId;
 
+pub(crate) use cached_table::{refresh, table_provider};
 pub(crate) use functions::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction};
-pub(crate) use provider::{refresh, table_provider};
 pub(crate) use rewrite::CacheRewrite;
 pub use table::CacheTable;
 

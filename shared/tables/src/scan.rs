@@ -6,8 +6,8 @@ mod dedup;
 mod lookup;
 mod plan;
 mod predicate;
-mod provider;
 mod regions;
+mod snapshot_table;
 mod tail;
 mod visibility;
 
@@ -25,7 +25,7 @@ pub(crate) use data::SectionDataError;
 pub use data::{DataCacheLimits, SectionData};
 pub(crate) use lookup::is_lookup;
 pub(crate) use plan::STORE_URL;
-pub(crate) use provider::SnapshotTable;
+pub(crate) use snapshot_table::SnapshotTable;
 pub(crate) use tail::OverlayRequest;
 pub use tail::{StaleTail, TailImageError, TailImages, TailRun, TailView, is_stale_snapshot};
 

@@ -45,7 +45,9 @@ pub struct QueryTimes {
 /// The view of one query: a database at a snapshot.
 #[derive(Debug)]
 pub struct QueryScope {
+    /// The state that all queries share.
     pub(crate) tables: Arc<SharedTables>,
+    /// The sessions that each query copies.
     pub(crate) sessions: Arc<SessionTemplates>,
     /// The snapshot of the database.
     pub snapshot: Arc<Snapshot>,
@@ -60,11 +62,6 @@ pub struct QueryScope {
 }
 
 impl QueryScope {
-    /// The state that all queries share.
-    pub(crate) fn tables(&self) -> &SharedTables {
-        &self.tables
-    }
-
     /// The rows of a table of the database.
     pub(crate) fn table(&self, table: &Arc<Table>) -> SnapshotTable {
         SnapshotTable::new(

@@ -162,7 +162,7 @@ impl SystemSchema {
         let scope = &self.scope;
         let cluster = || Arc::clone(&self.sources);
         let snapshot = Arc::clone(&scope.snapshot);
-        let io_runtime = &scope.tables().scan.io_runtime;
+        let io_runtime = &scope.tables.scan.io_runtime;
         Some(match name {
             "audit" if self.is_of_cluster() => SystemTable::new(
                 audit::ClusterAuditSource(Arc::clone(&cluster().catalog)),
@@ -178,7 +178,7 @@ impl SystemSchema {
                 io_runtime,
             ),
             "parquet_files" => {
-                let shared = Arc::clone(&scope.tables().scan);
+                let shared = Arc::clone(&scope.tables.scan);
                 SystemTable::new(
                     parquet_files::ParquetFilesSource { shared, snapshot },
                     io_runtime,

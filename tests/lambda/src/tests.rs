@@ -85,7 +85,7 @@ impl FunctionFixture {
         let payload = Bytes::from(event.to_string());
         match self.function.invoke(payload, false, instance).await? {
             FunctionReply::Whole(bytes) => Ok(serde_json::from_slice(&bytes).unwrap()),
-            FunctionReply::Stream(_) => panic!("nobody asked for a stream"),
+            FunctionReply::Stream(_) => panic!("the request did not ask for a stream"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A deterministic simulation of the product on a faulty store, network and machines, driven by one seed.
 //!
 //! The code under test is the product's own: registers, group commit, flushes, snapshots, deduplication. The simulation
-//! replaces the environment (`neap_bucket::SimulationContext` and `neap_bucket::Store`):
+//! replaces the environment (`neap_bucket::World` and `neap_bucket::Store`):
 //!
 //! ```text
 //!   clients    flushers, mergers   queriers   collectors, operators   actors, each on a machine of its own

@@ -62,7 +62,7 @@ impl SectionByteReader {
             return Err(MergeError::Missing(self.key.to_string()));
         };
         if object.bytes.len() as u64 != expected {
-            let reason = "the object is shorter than the manifest says".to_owned();
+            let reason = "the length of the object differs from the manifest".to_owned();
             return Err(FormatError::Damaged {
                 key: self.key.to_string(),
                 reason,

@@ -127,3 +127,28 @@ async fn a_join_that_does_not_fit_into_memory_is_made_by_sorting() {
     assert!(plan.contains("HashJoinExec"), "{plan}");
     assert_eq!(one.sql(sql).await, "n\n30000\n");
 }
+
+/// DataFusion 55.2 repeats the left side of such a join for each part that fits, and then returns a wrong number of rows.
+#[tokio::test]
+async fn a_nested_loop_join_whose_left_side_does_not_fit_into_memory_is_refused() {
+    let clock = Arc::new(SelfAdvancingClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let settings = QuerySettings {
+        memory_pool_bytes: 256 << 10,
+        partitions: 2,
+        ..QuerySettings::default()
+    };
+    let one = QueryTestInstance::with(store, clock, settings).await;
+    // 60,000 values of 8 bytes.
+    one.write(&(0..600).map(minute).collect::<String>()).await;
+    one.flush().await;
+    let sql = "SELECT count(*) AS n FROM home a LEFT JOIN home b ON a.temp < b.temp - 1000.0";
+    let plan = one.sql(&format!("EXPLAIN {sql}")).await;
+    assert!(plan.contains("NestedLoopJoinExec"), "{plan}");
+    let (status, body) = one.post(json!({"db": "db", "q": sql})).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(
+        body.contains("the left side of a nested loop join"),
+        "{body}"
+    );
+}

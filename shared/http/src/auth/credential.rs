@@ -2,7 +2,7 @@
 //!
 //! | where | form |
 //! |---|---|
-//! | `?p=` on `/request_parsing` and `/write`, as InfluxDB 1 clients send it | the token; takes precedence over the header |
+//! | `?p=` on `/query` and `/write`, as InfluxDB 1 clients send it | the token; takes precedence over the header |
 //! | header `Authorization` | `Bearer <token>`, `Token <token>`, `Basic base64(<anything>:<token>)` |
 //!
 //! Schemes are case-sensitive and followed by exactly one space, as in InfluxDB 3.

@@ -176,7 +176,7 @@ impl CacheTable {
             },
             session: &session,
         };
-        self.scope.tables().cache_layers.get(&wanted).await
+        self.scope.tables.cache_layers.get(&wanted).await
     }
 
     /// Returns the overlay; `None` if its index does not fit into memory.
@@ -290,7 +290,7 @@ impl TableProvider for CacheTable {
         };
         let label = CacheNodeLabel::new(&self.cache, filters, limit);
         self.scope
-            .tables()
+            .tables
             .cache_layers
             .note(&self.rows, self.cache.id());
         match self.read_layers(&request).await? {

@@ -120,8 +120,8 @@ async fn stopping_interrupts_the_plugin_and_rejects_later_runs() {
     let source = request_function(
         r#"
 import time
-local.info("in")
 try:
+    local.info("in")
     time.sleep(1000)
 except BaseException as error:
     print(type(error).__name__, error)

@@ -13,7 +13,7 @@ use datafusion::{
 };
 use neap_schema::TIME_COLUMN;
 
-use crate::caches::provider::CachedTable;
+use crate::caches::cached_table::CachedTable;
 
 /// The rows of a table that are sufficient for a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use datafusion::{
 };
 
 use super::{RequiredRows, required_rows::table_of, table::RewrittenTable};
-use crate::caches::provider::CachedTable;
+use crate::caches::cached_table::CachedTable;
 
 /// Replaces the table of a scan by a [`RewrittenTable`], which may read only the required rows, from a cache.
 #[derive(Debug)]

@@ -136,7 +136,7 @@ impl RewrittenTable {
                 CacheNodeLabel::new(&cache, asked.filters, None).in_place_of(self.rows.table());
             let id = cache.id();
             if let Some(exec) = self.read_cache(cache, label, asked).await? {
-                self.scope.tables().cache_layers.note(&self.rows, id);
+                self.scope.tables.cache_layers.note(&self.rows, id);
                 return Ok(Some(Arc::new(exec)));
             }
         }
