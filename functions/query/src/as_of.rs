@@ -7,7 +7,7 @@ use neap_http::{ApiError, Kind};
 
 /// In a request: the time (RFC 3339) or stamp as of which to answer. In an answer: the stamp up to which the answer
 /// includes writes.
-pub(crate) const AS_OF_HEADER: HeaderName = HeaderName::from_static("x-neap-as-of");
+pub const AS_OF_HEADER: HeaderName = HeaderName::from_static("x-neap-as-of");
 
 /// Returns the stamp that a request asks for, if any. A time means the last stamp of its microsecond.
 ///

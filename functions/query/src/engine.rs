@@ -475,11 +475,15 @@ enum QueryAnswer {
     Deleted(Stamp),
 }
 
+/// Returns the columns of the answer to a delete.
+pub(crate) fn deleted_schema() -> Schema {
+    Schema::new(vec![Field::new("stamp", DataType::UInt64, false)])
+}
+
 /// Returns the answer to a delete: one row with its stamp.
 fn deleted(stamp: Stamp) -> Result<Rows, QueryError> {
-    let schema = Schema::new(vec![Field::new("stamp", DataType::UInt64, false)]);
     let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
-    let rows = RecordBatch::try_new(Arc::new(schema), vec![column]);
+    let rows = RecordBatch::try_new(Arc::new(deleted_schema()), vec![column]);
     let rows = rows.map_err(|error| QueryError::Execution(error.into()))?;
     Ok(Rows {
         deleted_at: Some(stamp),

@@ -112,6 +112,16 @@ pub enum QueryErrorKind {
 }
 
 impl QueryError {
+    /// Whether the query ran out of memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Execution(error) => {
+                matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+            }
+            _ => false,
+        }
+    }
+
     /// How long to wait before retrying, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -10,18 +10,17 @@ use axum::{
     routing::get,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use neap_catalog::DatabaseAction;
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use neap_catalog::origin;
 use neap_formats::{Format, FormatLimits, stream as stream_chunks};
 use neap_http::{
     ApiError, BodyLimits, Caller, Kind, RequestDeadline, RequestId, STAMP_HEADER, parse_query,
     read_body, requested_stamp,
 };
-use neap_schema::DatabaseId;
 use serde::Deserialize;
 
 use crate::{
-    Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
+    ClientQuery, Language, Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
     as_of::{AS_OF_HEADER, requested_as_of},
 };
 
@@ -125,60 +124,42 @@ pub(crate) fn bad_json(error: &serde_json::Error) -> ApiError {
 }
 
 async fn answer(
-    engine: &QueryEngine,
+    engine: &Arc<QueryEngine>,
     head: &Parts,
     query: QueryBody,
     changes: ChangePolicy,
 ) -> Result<Response, ApiError> {
     let format = chosen_format(query.format, &head.headers)?;
-    let request = QueryRequest {
-        text: query.q,
-        parameters: query.params,
-        may_delete: changes == ChangePolicy::Allowed,
-        ..request_of(head)?
+    let query = ClientQuery {
+        caller: Caller::of(head)?,
+        origin: origin::current(),
+        database: Some(query.db),
+        language: Language::Sql,
+        request: QueryRequest {
+            text: query.q,
+            parameters: query.params,
+            may_delete: changes == ChangePolicy::Allowed,
+            ..query_request(&head.headers, &head.extensions)?
+        },
     };
-    let caller = Caller::of(head)?;
-    let database = resolve_for_read(engine, &caller, &query.db).await?;
-    let may_delete = request.may_delete && caller.may(DatabaseAction::Write, Some(database));
-    let request = QueryRequest {
-        may_delete,
-        ..request
-    };
-    let rows = engine.query(database, request).await;
-    if changes == ChangePolicy::Allowed && matches!(rows, Err(QueryError::ReadOnly)) {
-        // The statement was rejected only because the caller lacks the permission.
-        caller.require(DatabaseAction::Write, Some(database))?;
-    }
-    respond(engine, format, rows?).await
+    respond(engine, format, engine.query_as(query).await?).await
 }
 
-/// Resolves a database name for a caller who may query it. A caller without permission gets the same error whether or
-/// not the database exists.
-async fn resolve_for_read(
-    engine: &QueryEngine,
-    caller: &Caller,
-    name: &str,
-) -> Result<DatabaseId, ApiError> {
-    let found = engine.find_database(name).await;
-    if let Ok(_) | Err(QueryError::DatabaseNotFound(_)) = found {
-        caller.require(DatabaseAction::Read, found.as_ref().ok().copied())?;
-    }
-    Ok(found?)
-}
-
-/// Builds the query request from the headers and extensions of an HTTP request.
-pub(crate) fn request_of(head: &Parts) -> Result<QueryRequest, ApiError> {
-    let headers = &head.headers;
+/// Builds a query request without a statement from the headers and extensions of an HTTP request.
+///
+/// # Errors
+/// `Invalid` if a header is malformed.
+pub fn query_request(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<QueryRequest, ApiError> {
     Ok(QueryRequest {
         max_staleness: max_staleness(headers)?,
         after: requested_stamp(headers)?,
         as_of: requested_as_of(headers)?,
         without_caches: without_caches(headers)?,
-        ends: head
-            .extensions
-            .get::<RequestDeadline>()
-            .map(|limit| limit.ends),
-        trace_id: head.extensions.get().map(RequestId::to_string),
+        ends: extensions.get::<RequestDeadline>().map(|limit| limit.ends),
+        trace_id: extensions.get().map(RequestId::to_string),
         ..QueryRequest::default()
     })
 }

@@ -15,6 +15,7 @@
 
 mod as_of;
 mod cache_refresh;
+mod client_query;
 mod databases;
 mod delete;
 mod engine;
@@ -23,25 +24,32 @@ mod executor;
 mod http;
 mod influxql;
 mod parameters;
+mod placeholders;
 mod query_counters;
 mod query_log;
 mod query_task;
 mod request;
 mod rows;
+mod schema_planner;
 mod settings;
 mod statement;
+mod table_list;
 mod unsupported;
 
+pub use as_of::AS_OF_HEADER;
+pub use client_query::{ClientQuery, ClientQueryError, StatementDescription};
 pub use engine::{MemoryStats, QueryEngine};
 pub use error::{QueryError, QueryErrorKind};
 pub use executor::Executor;
-pub use http::router;
+pub use http::{query_request, router};
 pub use neap_tables::{CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError};
-pub use parameters::Parameters;
+pub use parameters::{ParameterError, Parameters};
+pub use placeholders::number_placeholders;
 pub use query_counters::QueryStats;
 pub use request::{Language, QueryRequest};
 pub use rows::{BatchStream, Rows};
 pub use settings::QuerySettings;
+pub use table_list::ListedTable;
 
 #[cfg(test)]
 mod tests;

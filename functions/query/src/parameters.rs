@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use serde::{
     Deserialize, Deserializer,
@@ -11,6 +12,70 @@ use serde::{
 /// Values for the placeholders of a statement, by name without the `$`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters(pub BTreeMap<String, ScalarValue>);
+
+/// The reason why a record batch does not give values to placeholders.
+#[derive(Debug, thiserror::Error)]
+pub enum ParameterError {
+    /// The batch does not have exactly one row.
+    #[error("parameters must have one row, not {0}")]
+    Rows(usize),
+    /// The number of columns differs from the number of placeholders.
+    #[error("the statement has {placeholders} placeholders, but {columns} values are given")]
+    Count {
+        /// The number of placeholders.
+        placeholders: usize,
+        /// The number of columns.
+        columns: usize,
+    },
+    /// A value has a type that no placeholder can have.
+    #[error("parameter {name}: {reason}")]
+    Type {
+        /// The name of the column.
+        name: String,
+        /// The cause.
+        reason: String,
+    },
+}
+
+impl Parameters {
+    /// Takes the values of a batch with one row. Columns that all have the name of a placeholder are bound by name, and
+    /// by position otherwise.
+    ///
+    /// # Errors
+    /// The batch has another number of rows or columns, or a value can't be a parameter.
+    pub fn from_batch(batch: &RecordBatch, placeholders: &[&str]) -> Result<Self, ParameterError> {
+        if batch.num_rows() != 1 {
+            return Err(ParameterError::Rows(batch.num_rows()));
+        }
+        if batch.num_columns() != placeholders.len() {
+            return Err(ParameterError::Count {
+                placeholders: placeholders.len(),
+                columns: batch.num_columns(),
+            });
+        }
+        let schema = batch.schema_ref();
+        let given = |field: &str| field.trim_start_matches('$').to_owned();
+        let is_named = schema
+            .fields()
+            .iter()
+            .all(|field| placeholders.contains(&given(field.name()).as_str()));
+        let values = batch.columns().iter().zip(schema.fields());
+        let values = values.zip(placeholders);
+        let values = values.map(|((column, field), placeholder)| {
+            let value = ScalarValue::try_from_array(column, 0);
+            let value = value.map_err(|error| ParameterError::Type {
+                name: field.name().clone(),
+                reason: error.to_string(),
+            })?;
+            let name = match is_named {
+                true => given(field.name()),
+                false => (*placeholder).to_owned(),
+            };
+            Ok((name, value))
+        });
+        values.collect::<Result<_, _>>().map(Self)
+    }
+}
 
 impl FromIterator<(String, String)> for Parameters {
     /// Collects values that are all strings.

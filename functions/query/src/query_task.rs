@@ -9,7 +9,6 @@ use std::{sync::Arc, time::Duration};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
-    error::DataFusionError,
     execution::{
         SessionState, TaskContext, memory_pool::PeakRecordingPool, runtime_env::RuntimeEnv,
     },
@@ -209,7 +208,7 @@ impl QueryTask {
     ) -> SendOutcome {
         let most = self.pending.max_rows;
         match give(rows, most, sender, &self.tracker).await {
-            SendOutcome::Failed { error, rows: 0 } if is_out_of_memory(&error) => {
+            SendOutcome::Failed { error, rows: 0 } if error.is_out_of_memory() => {
                 match self.begin(JoinAlgorithm::SortMerge).await {
                     Ok(QueryExecution::Rows(_, rows)) => {
                         give(rows, most, sender, &self.tracker).await
@@ -231,16 +230,6 @@ enum JoinAlgorithm {
     Hash,
     /// A sort-merge join, which can spill.
     SortMerge,
-}
-
-/// Whether a query ran out of memory.
-fn is_out_of_memory(error: &QueryError) -> bool {
-    match error {
-        QueryError::Execution(error) => {
-            matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-        }
-        _ => false,
-    }
 }
 
 /// A query that was planned and has started to execute.

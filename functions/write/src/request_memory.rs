@@ -21,10 +21,17 @@ pub(crate) struct RequestMemory {
     world: World,
 }
 
-/// A share of the budget. Dropping it returns the bytes.
+/// Memory reserved for a request. Dropping it returns the bytes.
 #[derive(Debug)]
-pub(crate) struct RequestMemoryReservation {
+pub struct RequestMemoryReservation {
     units: OwnedSemaphorePermit,
+}
+
+impl RequestMemoryReservation {
+    /// Adds another reservation to this one.
+    pub fn merge(&mut self, other: Self) {
+        self.units.merge(other.units);
+    }
 }
 
 impl RequestMemory {

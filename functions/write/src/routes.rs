@@ -18,9 +18,41 @@ use axum::{
 };
 
 pub(crate) use error_response::of_delete as delete_answer;
+use neap_catalog::DatabaseAction;
+use neap_http::{ApiError, Caller};
+use neap_schema::DatabaseId;
 pub use tokens::recovery_router;
 
 use crate::WriteService;
+
+/// Returns the value of [`WriteOptions::only`](crate::WriteOptions::only) for a write by this caller to a database of
+/// this name.
+///
+/// # Errors
+/// `Forbidden`, even if the database does not exist. The catalog can't be read.
+pub async fn authorize_write(
+    service: &WriteService,
+    caller: &Caller,
+    database: &str,
+) -> Result<Option<DatabaseId>, ApiError> {
+    configure::allowed_database(service, caller, database, DatabaseAction::Write).await
+}
+
+/// Returns whether a database has a table.
+///
+/// # Errors
+/// The catalog can't be read.
+pub async fn table_exists(
+    service: &WriteService,
+    database: &str,
+    table: &str,
+) -> Result<bool, ApiError> {
+    let Some(database) = configure::find(service, database).await? else {
+        return Ok(false);
+    };
+    let catalog = service.catalog.database(database, service.max_age).await?;
+    Ok(catalog.value.table(table).is_some())
+}
 
 /// Returns the routes that write and delete rows, and that change databases, tables, caches and tokens. The route that
 /// lists databases (GET) is in the query function; the two routers can be merged.

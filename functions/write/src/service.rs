@@ -21,6 +21,7 @@ use crate::{
     low_water_marks::LowWaterMarks,
     metrics::WriteMetrics,
     request_memory::{RequestMemory, RequestMemoryReservation},
+    row_source::{LineProtocolBody, RowSource},
     rows::encode,
     validation::ValidatedWrite,
 };
@@ -113,9 +114,9 @@ pub struct WriteService {
 }
 
 /// A request during validation.
-pub(crate) struct LineProtocolRequest<'a> {
+pub(crate) struct PendingWrite<'a> {
     pub(crate) database: &'a str,
-    pub(crate) body: &'a [u8],
+    pub(crate) source: &'a dyn RowSource,
     pub(crate) options: WriteOptions,
     pub(crate) arrived: ClockReading,
     pub(crate) default_time_ns: i64,
@@ -159,6 +160,16 @@ impl WriteService {
         Self { pressure, ..self }
     }
 
+    /// The settings of the service.
+    pub fn settings(&self) -> &WriteSettings {
+        &self.settings
+    }
+
+    /// The clock, timers and randomness.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// Returns the bytes reserved by requests in progress.
     pub fn reserved_bytes(&self) -> usize {
         self.budget.reserved_bytes()
@@ -169,8 +180,11 @@ impl WriteService {
         self.writer.begin_shutdown();
     }
 
-    /// Reserves memory for a request whose body is about to be read.
-    pub(crate) async fn reserve(
+    /// Reserves memory for a request whose body is about to be read. Waits while memory is short.
+    ///
+    /// # Errors
+    /// `Busy`: there is no memory.
+    pub async fn reserve(
         &self,
         body_bytes: usize,
     ) -> Result<RequestMemoryReservation, WriteFailure> {
@@ -224,9 +238,41 @@ impl WriteService {
         body: Bytes,
         options: WriteOptions,
     ) -> Result<AcceptedWrite, WriteFailure> {
-        let request = LineProtocolRequest {
+        let source = LineProtocolBody(&body);
+        let clocks = (arrived, default_time_ns);
+        self.write_source(reservation, clocks, database, &source, options)
+            .await
+    }
+
+    /// Writes rows in any form to a database, with memory already reserved by [`reserve`](Self::reserve). A missing
+    /// database is created.
+    ///
+    /// # Errors
+    /// See [`write`](Self::write).
+    pub async fn write_rows(
+        &self,
+        reservation: RequestMemoryReservation,
+        database: &str,
+        rows: &dyn RowSource,
+        options: WriteOptions,
+    ) -> Result<AcceptedWrite, WriteFailure> {
+        validate_database_name(database).map_err(CatalogError::from)?;
+        let clocks = self.arrival();
+        self.write_source(reservation, clocks, database, rows, options)
+            .await
+    }
+
+    async fn write_source(
+        &self,
+        reservation: RequestMemoryReservation,
+        (arrived, default_time_ns): (ClockReading, i64),
+        database: &str,
+        source: &dyn RowSource,
+        options: WriteOptions,
+    ) -> Result<AcceptedWrite, WriteFailure> {
+        let request = PendingWrite {
             database,
-            body: &body,
+            source,
             options,
             arrived,
             default_time_ns,
@@ -238,7 +284,7 @@ impl WriteService {
 
     fn record_metrics(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
         outcome: &Result<AcceptedWrite, WriteFailure>,
     ) {
         let (rows, refused) = match outcome {
@@ -249,7 +295,7 @@ impl WriteService {
         };
         if rows > 0 {
             self.metrics
-                .accepted(request.database, rows, request.body.len());
+                .accepted(request.database, rows, request.source.size_bytes());
         }
         if refused > 0 {
             self.metrics.rejected(request.database, refused);
@@ -258,7 +304,7 @@ impl WriteService {
 
     async fn write_in_rounds(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
         reservation: RequestMemoryReservation,
     ) -> Result<AcceptedWrite, WriteFailure> {
         let mut reservation = Some(reservation);
@@ -283,7 +329,7 @@ impl WriteService {
     /// Encodes the rows and puts them.
     async fn store(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
         mut judged: ValidatedWrite,
         reservation: &mut Option<RequestMemoryReservation>,
     ) -> Result<RoundOutcome<AcceptedWrite>, WriteFailure> {
@@ -293,7 +339,7 @@ impl WriteService {
         let columns = tables
             .iter()
             .map(|table| table.batch.get_array_memory_size());
-        let held = request.body.len().saturating_add(columns.sum());
+        let held = request.source.size_bytes().saturating_add(columns.sum());
         // Sparse rows of a wide table take much more memory than their text.
         let more = match reservation.as_ref() {
             Some(reservation) => Some(self.budget.reserve_up_to(held, reservation).await?),
@@ -340,7 +386,7 @@ impl WriteService {
     /// Revalidates the catalogs for encoded rows; `None` if the rows were validated against an outdated catalog.
     async fn revalidate_encoded(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
         judged: &ValidatedWrite,
     ) -> Result<Option<FreshCatalog>, WriteFailure> {
         let database = judged.database;

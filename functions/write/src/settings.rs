@@ -30,7 +30,7 @@ pub struct WriteSettings {
 
 impl WriteSettings {
     /// Returns the limits on a request body.
-    pub(crate) fn body_limits(&self) -> BodyLimits {
+    pub fn body_limits(&self) -> BodyLimits {
         BodyLimits {
             max_bytes: self.max_request_bytes,
             timeout: self.body_timeout,

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use neap_bucket::VersionedValue;
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, LimitError};
-use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaLimits, TableLimit, parse};
+use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaLimits, TableLimit};
 use neap_schema::DatabaseId;
 
 use crate::{
     WriteFailure, WriteService,
     freshness::{FreshCatalog, revalidate},
     schema::{CatalogView, additions, has_tables_and_columns},
-    service::{LineProtocolRequest, RoundOutcome, partial},
+    service::{PendingWrite, RoundOutcome, partial},
 };
 
 /// A validated request. Its tables and columns exist.
@@ -27,7 +27,7 @@ impl WriteService {
     /// Parses the body, and creates missing tables and columns.
     pub(crate) async fn validate(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
         max_age: Duration,
     ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
         let root = self.catalog.root(ANY_AGE).await?;
@@ -70,7 +70,7 @@ impl WriteService {
     /// Validates a body for a database that seems to be missing, and creates the database if rows will be stored.
     async fn validate_for_new_database(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
     ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
         let parsed = self.parse(request, &DatabaseCatalog::default(), None)?;
         let name = request.database;
@@ -100,7 +100,7 @@ impl WriteService {
 
     fn parse(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
         catalog: &DatabaseCatalog,
         tables: Option<TableLimit>,
     ) -> Result<ParsedBody, ParseError> {
@@ -118,13 +118,13 @@ impl WriteService {
             max_cells: Some(self.settings.max_cells),
             max_errors: Some(Self::MAX_ERRORS),
         };
-        parse(request.body, &CatalogView(catalog), &options)
+        request.source.validate(&CatalogView(catalog), &options)
     }
 
     /// Returns the rows unchanged, or without the tables that exceed the table limit.
     async fn within_table_limit(
         &self,
-        request: &LineProtocolRequest<'_>,
+        request: &PendingWrite<'_>,
         database: DatabaseId,
         proven: &FreshCatalog,
         parsed: ParsedBody,
@@ -190,10 +190,7 @@ impl WriteService {
 }
 
 /// Returns the parsed body if any of its rows will be stored.
-fn check(
-    request: &LineProtocolRequest<'_>,
-    mut parsed: ParsedBody,
-) -> Result<ParsedBody, WriteFailure> {
+fn check(request: &PendingWrite<'_>, mut parsed: ParsedBody) -> Result<ParsedBody, WriteFailure> {
     if parsed.lines == 0 {
         return Err(WriteFailure::Empty);
     }

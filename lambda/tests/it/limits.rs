@@ -223,3 +223,19 @@ async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     let failures = json!([{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]);
     assert_eq!(answer.unwrap(), json!({ "batchItemFailures": failures }));
 }
+
+#[tokio::test]
+async fn a_flight_request_is_answered_with_the_servers_that_offer_it() {
+    let place = SharedDirectory::new();
+    let queries = place.open::<QueryProgram>(OPEN);
+    let path = "/arrow.flight.protocol.FlightService/DoGet";
+    let mut event = request("POST", path, "", "");
+    event["headers"]["content-type"] = json!("application/grpc");
+    let answer = queries.say(&event).await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    let headers = &answer["headers"];
+    assert_eq!(headers["content-type"], "application/grpc");
+    assert_eq!(headers["grpc-status"], "12");
+    let message = headers["grpc-message"].as_str().unwrap();
+    assert!(message.contains("container service"), "{message}");
+}

@@ -32,7 +32,8 @@ use crate::{
     AccessControl, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind,
     LATENCY_BUCKETS, Metrics, RequestId,
     auth::{AdmittedRequest, admit, check_route, is_about_tokens},
-    error::ServerFault,
+    error::AnsweredError,
+    grpc,
 };
 
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
@@ -117,6 +118,7 @@ async fn handle_request(
 ) -> Response {
     let begun = shared.world.clock.monotonic();
     let id = RequestId::draw(&shared.world);
+    let is_grpc = grpc::is_grpc(request.headers());
     let method = request.method().clone();
     // Web pages must not read answers of the token endpoints.
     let is_for_pages = !is_about_tokens(request.uri().path());
@@ -133,8 +135,8 @@ async fn handle_request(
         }
     };
     let status = response.status();
-    if let (StatusCode::FORBIDDEN, AccessControl::Tokens(authenticator)) = (status, &shared.access)
-    {
+    let is_forbidden = status == StatusCode::FORBIDDEN || grpc::is_permission_denied(&response);
+    if let (true, AccessControl::Tokens(authenticator)) = (is_forbidden, &shared.access) {
         authenticator.count_forbidden();
     }
     let headers = response.headers_mut();
@@ -148,7 +150,11 @@ async fn handle_request(
     }
     let took = shared.world.clock.monotonic().saturating_sub(begun);
     record_request(&shared, id, &method, &response, took);
-    response
+    let has_route = response.extensions().get::<MatchedRoute>().is_some();
+    match is_grpc {
+        true => grpc::into_grpc(response, has_route),
+        false => response,
+    }
 }
 
 /// Runs an admitted request in a span and with the origin of its changes.
@@ -203,12 +209,14 @@ fn record_request(
         .get::<MatchedRoute>()
         .map(|MatchedRoute(path)| path.as_str());
     let path = route.unwrap_or("unmatched");
-    let fault = extensions.get::<ServerFault>();
+    // A message with a status of 500 or more is about the server and not about the request.
+    let fault = extensions.get::<AnsweredError>();
+    let fault = fault.filter(|_| response.status().is_server_error());
     let token = extensions.get::<Caller>().and_then(Caller::token_name);
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     match fault {
-        Some(ServerFault(error)) => {
-            tracing::warn!(%id, %method, path, status, took_us, token, error, "request");
+        Some(AnsweredError { message, .. }) => {
+            tracing::warn!(%id, %method, path, status, took_us, token, error = message, "request");
         }
         None => tracing::info!(%id, %method, path, status, took_us, token, "request"),
     }

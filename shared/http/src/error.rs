@@ -73,6 +73,25 @@ impl Kind {
         }
     }
 
+    /// Returns the code of gRPC answers of this kind, by the table of the gRPC specification. No other code maps errors
+    /// to codes.
+    pub fn grpc_code(self) -> u8 {
+        match self {
+            Self::Invalid | Self::TooLarge | Self::UnsupportedMediaType => 3,
+            Self::RequestTimeout => 4,
+            Self::NotFound => 5,
+            Self::Conflict => 6,
+            Self::Forbidden => 7,
+            Self::TooManyRequests | Self::Limit => 8,
+            Self::Gone => 9,
+            Self::NotAllowed => 12,
+            Self::Internal => 13,
+            Self::Unavailable | Self::Unknown => 14,
+            Self::Corrupt => 15,
+            Self::Unauthenticated => 16,
+        }
+    }
+
     /// Returns the `code` in bodies of `/api/v2`, with the texts of InfluxDB 2.
     pub fn v2_code(self) -> &'static str {
         match self {
@@ -219,18 +238,30 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// The message of an answer with a status of 500 or more. Stored in the extensions of the response for the log, because
-/// such a message is about the server and not about the request.
+/// The error of an answer. Stored in the extensions of the response, for the log and for answers in other forms.
 #[derive(Clone, Debug)]
-pub(crate) struct ServerFault(pub(crate) String);
+pub(crate) struct AnsweredError {
+    pub(crate) kind: Kind,
+    pub(crate) message: String,
+}
+
+/// Returns the longest prefix of a text that has at most `max_bytes`.
+pub(crate) fn text_prefix(text: &str, max_bytes: usize) -> &str {
+    let mut end = max_bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.kind.status();
         let message = self.message;
-        let fault = status
-            .is_server_error()
-            .then(|| ServerFault(message.clone()));
+        let error = AnsweredError {
+            kind: self.kind,
+            message: message.clone(),
+        };
         let body = match self.body {
             ErrorBody::Text => message,
             ErrorBody::Json => json!({ "error": message }).to_string(),
@@ -247,9 +278,7 @@ impl IntoResponse for ApiError {
         if let Some(stamp) = self.stamp {
             headers.insert(STAMP_HEADER, HeaderValue::from(stamp.as_u64()));
         }
-        if let Some(fault) = fault {
-            response.extensions_mut().insert(fault);
-        }
+        response.extensions_mut().insert(error);
         response
     }
 }

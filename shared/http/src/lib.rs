@@ -24,6 +24,7 @@ mod cluster_id;
 mod common_layers;
 mod error;
 mod error_conversion;
+mod grpc;
 mod health;
 mod metrics;
 mod order_headers;
@@ -33,13 +34,14 @@ mod request_parsing;
 
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
-    refuse_web_pages,
+    presented_token, refuse_web_pages,
 };
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
 pub use cluster_id::ClusterId;
 pub use common_layers::{ServiceContext, with_common_layers};
 pub use error::{ApiError, ErrorBody, Kind};
+pub use grpc::MAX_GRPC_MESSAGE_BYTES;
 pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,

@@ -13,18 +13,12 @@ use http::request::Parts;
 use neap_catalog::origin;
 use neap_formats::Format;
 use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_body};
-use neap_series::AnswerInterface;
 use serde::Deserialize;
 
-use super::{
-    error::InfluxqlError,
-    prepared_statement::{RequestedDatabase, prepare_statements},
-    session::{InfluxqlSession, StatementAnswer},
-    v1,
-};
+use super::v1;
 use crate::{
-    Parameters, QueryEngine, QueryRequest,
-    http::{MAX_QUERY_BYTES, bad_json, chosen_format, request_of, respond},
+    ClientQuery, Language, Parameters, QueryEngine, QueryRequest,
+    http::{MAX_QUERY_BYTES, bad_json, chosen_format, query_request, respond},
 };
 
 /// The routes of InfluxQL queries.
@@ -110,25 +104,16 @@ async fn answer(
     query: QueryBody,
 ) -> Result<Response, ApiError> {
     let format = chosen_format(query.format, &head.headers)?;
-    let named = RequestedDatabase {
-        database: query.db.as_deref(),
-        ..RequestedDatabase::default()
-    };
-    let mut statements = prepare_statements(&query.q, &query.params, named)?;
-    let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else {
-        return Err(InfluxqlError::NotOneStatement.into());
-    };
-    let session = InfluxqlSession {
-        engine,
+    let query = ClientQuery {
         caller,
-        interface: AnswerInterface::V3,
-        request: QueryRequest {
-            may_delete: false,
-            ..request_of(head)?
-        },
         origin: origin::current(),
-        seen: Arc::default(),
+        database: query.db,
+        language: Language::InfluxQl,
+        request: QueryRequest {
+            text: query.q,
+            parameters: query.params,
+            ..query_request(&head.headers, &head.extensions)?
+        },
     };
-    let StatementAnswer { rows, .. } = session.run(&statement).await?;
-    respond(&session.engine, format, rows).await
+    respond(&engine, format, engine.query_as(query).await?).await
 }

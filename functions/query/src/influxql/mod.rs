@@ -22,7 +22,9 @@ mod select_tests;
 mod session;
 mod v1;
 
+pub(crate) use error::InfluxqlError;
 pub(crate) use http::routes;
+pub(crate) use session::InfluxqlSession;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::common::Result;
 use neap_influxql::{Condition, Statement};
@@ -37,6 +38,15 @@ impl RowsPlanner {
     pub(super) fn series(&self) -> SeriesLayout {
         let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         series.clone()
+    }
+
+    /// Returns the columns of the rows, with the group key in the metadata if the rows have one. Valid once the
+    /// statement is planned.
+    pub(super) fn columns(&self, planned: &SchemaRef) -> SchemaRef {
+        match self.series() {
+            SeriesLayout::Columns(key) => key.attach(planned),
+            SeriesLayout::Single(_) => SchemaRef::clone(planned),
+        }
     }
 
     fn set_series(&self, series: SeriesLayout) {

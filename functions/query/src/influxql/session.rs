@@ -16,14 +16,14 @@ use super::{
     databases,
     error::InfluxqlError,
     planners::RowsPlanner,
-    prepared_statement::PreparedStatement,
+    prepared_statement::{PreparedStatement, RequestedDatabase, prepare_statements},
     request_catalogs::RequestCatalogs,
 };
-use crate::{QueryEngine, QueryError, QueryRequest, Rows};
+use crate::{ClientQuery, QueryEngine, QueryError, QueryRequest, Rows, StatementDescription};
 
 /// The context of a request: the caller, the interface and the common options.
 #[derive(Clone, Debug)]
-pub(super) struct InfluxqlSession {
+pub(crate) struct InfluxqlSession {
     pub(super) engine: Arc<QueryEngine>,
     pub(super) caller: Caller,
     pub(super) interface: AnswerInterface,
@@ -57,6 +57,71 @@ impl StatementAnswer {
 }
 
 impl InfluxqlSession {
+    /// Executes the only statement of a query.
+    ///
+    /// # Errors
+    /// `NotOneStatement`, or the error of the statement.
+    pub(crate) async fn run_single(
+        engine: &Arc<QueryEngine>,
+        query: ClientQuery,
+    ) -> Result<Rows, InfluxqlError> {
+        let (session, statement) = Self::single(engine, query)?;
+        Ok(session.run(&statement).await?.rows)
+    }
+
+    /// Returns the columns of the only statement of a query. Statements that only read the catalog are executed.
+    ///
+    /// # Errors
+    /// Same as [`run_single`](Self::run_single).
+    pub(crate) async fn describe_single(
+        engine: &Arc<QueryEngine>,
+        query: ClientQuery,
+    ) -> Result<StatementDescription, InfluxqlError> {
+        let (session, prepared) = Self::single(engine, query)?;
+        if changes::name(&prepared.statement).is_some() || is_list(&prepared.statement) {
+            return Ok(StatementDescription {
+                columns: session.run(&prepared).await?.rows.schema,
+                placeholders: Vec::new(),
+            });
+        }
+        let database = session.resolve_for_read(&prepared).await?;
+        let planner = RowsPlanner::new(prepared.statement.clone(), session.interface);
+        let planner = Arc::new(planner);
+        let request = session.request_of(&prepared);
+        let described = engine.describe(database, request, Arc::clone(&planner) as _);
+        let described = described.await?;
+        Ok(StatementDescription {
+            columns: planner.columns(&described.columns),
+            ..described
+        })
+    }
+
+    /// Returns the session of a query and its only statement.
+    fn single(
+        engine: &Arc<QueryEngine>,
+        query: ClientQuery,
+    ) -> Result<(Self, PreparedStatement), InfluxqlError> {
+        let named = RequestedDatabase {
+            database: query.database.as_deref(),
+            ..RequestedDatabase::default()
+        };
+        let (text, parameters) = (&query.request.text, &query.request.parameters);
+        let mut statements = prepare_statements(text, parameters, named)?;
+        let statement = statements.pop().filter(|_| statements.is_empty());
+        let session = Self {
+            engine: Arc::clone(engine),
+            caller: query.caller,
+            interface: AnswerInterface::V3,
+            request: QueryRequest {
+                may_delete: false,
+                ..query.request
+            },
+            origin: query.origin,
+            seen: Arc::default(),
+        };
+        Ok((session, statement.ok_or(InfluxqlError::NotOneStatement)?))
+    }
+
     /// Rejects the request if the caller lacks the permission for any statement, before any statement is executed.
     pub(super) async fn authorize(
         &self,
@@ -140,14 +205,10 @@ impl InfluxqlSession {
             .engine
             .run(database, request, Arc::clone(&planner) as _)
             .await?;
-        let series = planner.series();
-        let schema = match &series {
-            SeriesLayout::Columns(key) => key.attach(&rows.schema),
-            SeriesLayout::Single(_) => Arc::clone(&rows.schema),
-        };
+        let schema = planner.columns(&rows.schema);
         Ok(StatementAnswer {
             rows: Rows { schema, ..rows },
-            series,
+            series: planner.series(),
         })
     }
 

@@ -176,7 +176,10 @@ async fn live(service: &WriteService, name: &str) -> Result<DatabaseId, CatalogE
     })
 }
 
-async fn find(service: &WriteService, name: &str) -> Result<Option<DatabaseId>, CatalogError> {
+pub(super) async fn find(
+    service: &WriteService,
+    name: &str,
+) -> Result<Option<DatabaseId>, CatalogError> {
     let max_age = service.max_age;
     service.catalog.database_by_name(name, max_age).await
 }

@@ -57,6 +57,13 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
     answer.with_stamp(stamp).retry_after(wait)
 }
 
+impl From<WriteFailure> for ApiError {
+    /// Same error as of `/api/v3/write_lp`.
+    fn from(failure: WriteFailure) -> Self {
+        of(failure)
+    }
+}
+
 /// Converts a failure for `/api/v3/delete_rows`.
 pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
     let (stamp, wait) = (failure.stamp(), failure.retry_after());

@@ -8,13 +8,13 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode};
 use neap_bucket::Stamp;
-use neap_catalog::{CatalogError, DatabaseAction, validate_database_name};
+use neap_catalog::{CatalogError, validate_database_name};
 use neap_http::{
     ApiError, Caller, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_order,
     requested_stamp,
 };
 
-use super::{configure::allowed_database, error_response, params, questdb};
+use super::{authorize_write, error_response, params, questdb};
 use crate::{AcceptedWrite, Dialect, WriteFailure, WriteOptions, WriteService};
 
 /// `POST /api/v3/write_lp`
@@ -83,7 +83,7 @@ async fn accept(
     options.order = requested_order(&head.headers)?;
     // Check the permission before the body is read, too.
     let caller = Caller::of(&head)?;
-    options.only = allowed_database(service, &caller, &database, DatabaseAction::Write).await?;
+    options.only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings.body_limits();
     let room = service
         .reserve(expected_bytes(&head.headers, &limits))

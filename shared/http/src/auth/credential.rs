@@ -41,6 +41,11 @@ fn password(uri: &Uri) -> Option<SecretToken> {
     password.map(|(_, value)| SecretToken::new(value))
 }
 
+/// Returns the token in the value of an `Authorization` header; `None` if it is malformed.
+pub fn presented_token(value: &HeaderValue) -> Option<SecretToken> {
+    header_token(value).ok()
+}
+
 fn header_token(value: &HeaderValue) -> Result<SecretToken, MalformedHeader> {
     let text = value.to_str().map_err(|_| MalformedHeader)?;
     let (scheme, credentials) = text.split_once(' ').ok_or(MalformedHeader)?;

@@ -19,6 +19,7 @@ mod web_page;
 
 pub use authenticator::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint};
 pub use caller::Caller;
+pub use credential::presented_token;
 pub(crate) use layer::{AdmittedRequest, admit, check_route};
 pub(crate) use policy::is_about_tokens;
 pub use web_page::refuse_web_pages;

@@ -28,6 +28,9 @@ const FIRST_TOKEN: &str = "/api/v3/configure/token/admin";
 /// The path with the protocol settings for QuestDB's clients, which read it without credentials.
 const QUEST_DB_SETTINGS: &str = "/settings";
 
+/// The methods of Arrow Flight.
+const FLIGHT_METHOD: &str = "/arrow.flight.protocol.FlightService/{method}";
+
 /// The prefixes of the token endpoints, which a server without authentication does not have.
 const TOKEN_PATHS: [&str; 2] = [
     "/api/v3/configure/token",
@@ -91,7 +94,10 @@ fn requirement(method: &Method, route: &str) -> RouteRequirement {
     match (method, route) {
         ("POST", "/api/v3/write_lp" | "/api/v2/write" | "/write")
         | ("POST", "/api/v2/delete" | "/api/v3/delete_rows") => RouteRequirement::Database(&[Write]),
+        ("POST", "/api/v3/write_file") => RouteRequirement::Database(&[Write]),
         ("GET" | "POST", "/api/v3/query_sql") => RouteRequirement::Database(&[Read]),
+        // The handlers check the permission for the database of each command.
+        ("POST", FLIGHT_METHOD) => RouteRequirement::Token,
         // The statements may be of any kind.
         ("GET" | "POST", "/api/v3/query_influxql" | "/query") => {
             RouteRequirement::Database(DatabaseAction::ALL)

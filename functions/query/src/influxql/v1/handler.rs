@@ -23,7 +23,7 @@ use super::{
 use crate::{
     QueryEngine, QueryRequest,
     as_of::AS_OF_HEADER,
-    http::request_of,
+    http::query_request,
     influxql::{
         error::InfluxqlError,
         http::body_of,
@@ -114,7 +114,7 @@ async fn answer(
         interface: AnswerInterface::V1,
         request: QueryRequest {
             may_delete: may_change,
-            ..request_of(head)?
+            ..query_request(&head.headers, &head.extensions)?
         },
         origin: origin::current(),
         seen: Arc::default(),

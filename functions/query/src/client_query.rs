@@ -1,0 +1,164 @@
+//! Statements of a client, with the permissions that they need.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use futures::TryStreamExt;
+use neap_catalog::{ChangeOrigin, DatabaseAction};
+use neap_http::{ApiError, Caller};
+use neap_schema::DatabaseId;
+
+use crate::{
+    Language, QueryEngine, QueryError, QueryRequest, Rows,
+    influxql::{InfluxqlError, InfluxqlSession},
+    request::SqlPlanner,
+    schema_planner::SchemaPlanner,
+};
+
+/// A statement of a client.
+#[derive(Clone, Debug)]
+pub struct ClientQuery {
+    /// The sender.
+    pub caller: Caller,
+    /// The origin that is recorded with changes.
+    pub origin: ChangeOrigin,
+    /// The name of the database; `None`: an InfluxQL statement names it.
+    pub database: Option<String>,
+    /// The language of the statement.
+    pub language: Language,
+    /// The statement and its options. The statement may delete rows only if the caller may write to the database, too.
+    pub request: QueryRequest,
+}
+
+/// The reason why a statement of a client has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientQueryError {
+    /// The query failed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The caller lacks a permission, or the request is invalid.
+    #[error(transparent)]
+    Request(#[from] ApiError),
+}
+
+impl From<InfluxqlError> for ClientQueryError {
+    fn from(error: InfluxqlError) -> Self {
+        match error {
+            InfluxqlError::Query(error) => Self::Query(error),
+            other => Self::Request(other.into()),
+        }
+    }
+}
+
+impl From<ClientQueryError> for ApiError {
+    fn from(error: ClientQueryError) -> Self {
+        match error {
+            ClientQueryError::Query(error) => error.into(),
+            ClientQueryError::Request(error) => error,
+        }
+    }
+}
+
+/// The columns of the answer to a statement, and its placeholders.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementDescription {
+    /// The columns of the answer.
+    pub columns: SchemaRef,
+    /// The placeholders by name without the `$`, each with its type if the statement determines one. Numbered
+    /// placeholders come first, in the order of their numbers.
+    pub placeholders: Vec<(String, Option<DataType>)>,
+}
+
+impl QueryEngine {
+    /// Answers one statement of a client.
+    ///
+    /// # Errors
+    /// `Forbidden` if the caller lacks a permission, even if the database does not exist. The statement is invalid, or
+    /// it can't be executed.
+    pub async fn query_as(self: &Arc<Self>, query: ClientQuery) -> Result<Rows, ClientQueryError> {
+        match query.language {
+            Language::Sql => self.query_sql_as(query).await,
+            Language::InfluxQl => Ok(InfluxqlSession::run_single(self, query).await?),
+        }
+    }
+
+    /// Plans one statement of a client without executing it. Placeholders need no values.
+    ///
+    /// # Errors
+    /// Same as [`query_as`](Self::query_as).
+    pub async fn describe_as(
+        self: &Arc<Self>,
+        query: ClientQuery,
+    ) -> Result<StatementDescription, ClientQueryError> {
+        match query.language {
+            Language::Sql => {
+                let database = self.resolve_query_database(&query).await?;
+                Ok(self
+                    .describe(database, query.request, Arc::new(SqlPlanner))
+                    .await?)
+            }
+            Language::InfluxQl => Ok(InfluxqlSession::describe_single(self, query).await?),
+        }
+    }
+
+    async fn query_sql_as(&self, query: ClientQuery) -> Result<Rows, ClientQueryError> {
+        let database = self.resolve_query_database(&query).await?;
+        let wants_delete = query.request.may_delete;
+        let caller = &query.caller;
+        let request = QueryRequest {
+            may_delete: wants_delete && caller.may(DatabaseAction::Write, Some(database)),
+            ..query.request
+        };
+        let rows = self.query(database, request).await;
+        if wants_delete && matches!(rows, Err(QueryError::ReadOnly)) {
+            // The statement was rejected only because the caller lacks the permission.
+            caller.require(DatabaseAction::Write, Some(database))?;
+        }
+        Ok(rows?)
+    }
+
+    async fn resolve_query_database(
+        &self,
+        query: &ClientQuery,
+    ) -> Result<DatabaseId, ClientQueryError> {
+        let name = query.database.as_deref().unwrap_or_default();
+        self.resolve_for_read(&query.caller, name).await
+    }
+
+    /// Resolves a database name for a caller who may query it. A caller without permission gets the same error whether
+    /// or not the database exists.
+    ///
+    /// # Errors
+    /// `Forbidden`, `DatabaseNotFound`, or the catalog can't be read.
+    pub async fn resolve_for_read(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<DatabaseId, ClientQueryError> {
+        let found = self.find_database(name).await;
+        if let Ok(_) | Err(QueryError::DatabaseNotFound(_)) = found {
+            caller.require(DatabaseAction::Read, found.as_ref().ok().copied())?;
+        }
+        Ok(found?)
+    }
+
+    /// Plans a statement and returns its columns and placeholders.
+    pub(crate) async fn describe(
+        &self,
+        database: DatabaseId,
+        request: QueryRequest,
+        planner: Arc<dyn crate::request::Planner>,
+    ) -> Result<StatementDescription, QueryError> {
+        let planner = Arc::new(SchemaPlanner::new(planner));
+        let rows = self
+            .run(database, request, Arc::clone(&planner) as _)
+            .await?;
+        let columns = Arc::clone(&rows.schema);
+        // There are no rows; their end completes the query in the log.
+        rows.batches.try_for_each(async |_| Ok(())).await?;
+        Ok(StatementDescription {
+            columns,
+            placeholders: planner.placeholders(),
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! Plans a statement for its columns and placeholders only.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Schema},
+};
+use async_trait::async_trait;
+use datafusion::common::Result;
+use neap_tables::QueryContext;
+
+use crate::{
+    QueryRequest,
+    engine::deleted_schema,
+    request::{Language, Planner},
+    statement::PlannedStatement,
+};
+
+/// Plans statements with another planner, and answers with the columns and without rows.
+#[derive(Debug)]
+pub(crate) struct SchemaPlanner {
+    planner: Arc<dyn Planner>,
+    placeholders: Mutex<Vec<(String, Option<DataType>)>>,
+}
+
+impl SchemaPlanner {
+    pub(crate) fn new(planner: Arc<dyn Planner>) -> Self {
+        Self {
+            planner,
+            placeholders: Mutex::default(),
+        }
+    }
+
+    /// Returns the placeholders of the latest plan.
+    pub(crate) fn placeholders(&self) -> Vec<(String, Option<DataType>)> {
+        let placeholders = self.placeholders.lock();
+        placeholders.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Planner for SchemaPlanner {
+    fn language(&self) -> Language {
+        self.planner.language()
+    }
+
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> Result<PlannedStatement> {
+        let columns: Arc<Schema> = match self.planner.plan(context, request).await? {
+            PlannedStatement::Query(_, plan) => {
+                let types = plan.get_parameter_types()?.into_iter();
+                let types = types
+                    .map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type));
+                let mut types: Vec<_> = types.collect();
+                types.sort_by_cached_key(|(name, _)| order(name));
+                *self
+                    .placeholders
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = types;
+                Arc::clone(plan.schema().inner())
+            }
+            PlannedStatement::Rows(rows) => rows.schema(),
+            PlannedStatement::Delete(..) => Arc::new(deleted_schema()),
+        };
+        Ok(PlannedStatement::Rows(RecordBatch::new_empty(columns)))
+    }
+}
+
+/// Returns the sort key of a placeholder: numbers first, by value.
+fn order(name: &str) -> (u64, String) {
+    let number = name.parse().unwrap_or(u64::MAX);
+    (number, name.to_owned())
+}

@@ -1,0 +1,96 @@
+//! The tables that a statement over a database can name.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    catalog::{SchemaProvider, information_schema::InformationSchemaProvider},
+    logical_expr::TableType,
+};
+use neap_manifest::SnapshotOptions;
+use neap_schema::DatabaseId;
+use neap_tables::{CATALOG, Cancellation, QueryContext, StaleTail};
+
+use crate::{QueryEngine, QueryError, QueryRequest};
+
+/// The schema that describes tables and columns.
+const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// A table of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedTable {
+    /// The schema of the table: `iox`, `system` or `information_schema`.
+    pub schema: String,
+    /// The name of the table.
+    pub name: String,
+    /// Whether the table is a view.
+    pub is_view: bool,
+    /// The columns of the table; `None` if they were not requested.
+    pub columns: Option<SchemaRef>,
+}
+
+impl QueryEngine {
+    /// The name of the catalog of all tables.
+    pub const CATALOG: &str = CATALOG;
+
+    /// The names of the schemas of the catalog.
+    pub const SCHEMAS: [&str; 3] = [neap_tables::SCHEMA, "system", INFORMATION_SCHEMA];
+
+    /// Lists the tables of a database, and of the schemas that describe it, by schema and name. The caller of this
+    /// method checks the permission to read the database.
+    ///
+    /// # Errors
+    /// The state of the database can't be read, or too many queries are waiting.
+    pub async fn list_tables(
+        &self,
+        database: DatabaseId,
+        request: &QueryRequest,
+        with_columns: bool,
+    ) -> Result<Vec<ListedTable>, QueryError> {
+        let list = async {
+            let options = SnapshotOptions {
+                max_staleness: request
+                    .max_staleness
+                    .unwrap_or(self.settings().max_staleness),
+                at_least: request.after,
+                as_of: request.as_of,
+            };
+            let cancellation = Cancellation::default();
+            let context =
+                self.context(database, options, request, StaleTail::Rebuild, cancellation);
+            list(&context.await?, with_columns).await
+        };
+        self.run_with_permit(list).await
+    }
+}
+
+async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTable>, QueryError> {
+    let state = context.full_session();
+    let catalogs = Arc::clone(state.catalog_list());
+    let Some(catalog) = catalogs.catalog(CATALOG) else {
+        return Ok(Vec::new());
+    };
+    let mut tables = Vec::new();
+    for schema in QueryEngine::SCHEMAS {
+        let provider: Option<Arc<dyn SchemaProvider>> = match schema {
+            INFORMATION_SCHEMA => Some(Arc::new(InformationSchemaProvider::new(Arc::clone(
+                &catalogs,
+            )))),
+            _ => catalog.schema(schema),
+        };
+        let Some(provider) = provider else { continue };
+        let mut names = provider.table_names();
+        names.sort_unstable();
+        for name in names {
+            let table = provider.table(&name).await.map_err(QueryError::Planning)?;
+            let Some(table) = table else { continue };
+            tables.push(ListedTable {
+                schema: schema.to_owned(),
+                name,
+                is_view: table.table_type() == TableType::View,
+                columns: with_columns.then(|| table.schema()),
+            });
+        }
+    }
+    Ok(tables)
+}
