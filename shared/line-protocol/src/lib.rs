@@ -67,7 +67,8 @@ mod tests;
 
 pub use error::{LineError, LineErrorKind, ParseError};
 pub use options::{Dialect, Options, SchemaLimits, TableLimit};
-pub use parse::{ParsedBody, parse};
+pub use parse::{MAX_BODY_BYTES, ParsedBody, parse};
 pub use precision::Precision;
+pub use scan::MAX_STRING_BYTES;
 pub use schema::{SchemaView, TableView};
-pub use table::TableRows;
+pub use table::{ROWS_PER_COLUMN, TableRows};

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Maximum size of a body, in bytes, because the offsets of a text column have 32 bits.
-const MAX_BODY_BYTES: usize = i32::MAX as usize;
+pub const MAX_BODY_BYTES: usize = i32::MAX as usize;
 
 /// The result of parsing a body.
 #[derive(Clone, Debug)]

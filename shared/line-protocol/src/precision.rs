@@ -23,13 +23,18 @@ pub enum Precision {
 
 impl Precision {
     /// Converts a timestamp in this unit to nanoseconds; `None` if the result does not fit in 64 bits.
-    pub(crate) fn to_nanos(self, timestamp: i64) -> Option<i64> {
-        timestamp.checked_mul(self.resolve(timestamp).nanos())
+    pub fn to_nanos(self, timestamp: i64) -> Option<i64> {
+        timestamp.checked_mul(self.unit_nanos(timestamp))
     }
 
     /// Truncates a time in nanoseconds toward zero to this unit; `Auto` does not truncate.
-    pub(crate) fn truncate(self, nanos: i64) -> i64 {
+    pub fn truncate(self, nanos: i64) -> i64 {
         nanos - nanos % self.nanos()
+    }
+
+    /// Returns the unit of one timestamp in nanoseconds.
+    pub fn unit_nanos(self, timestamp: i64) -> i64 {
+        self.resolve(timestamp).nanos()
     }
 
     /// Returns the unit of one timestamp.

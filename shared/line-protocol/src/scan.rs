@@ -7,7 +7,7 @@ use memchr::{memchr, memchr2, memchr3};
 use crate::error::LineRefusal;
 
 /// Maximum length of a name, tag value or string without its escapes, in bytes (as in InfluxDB 3).
-pub(crate) const MAX_STRING_BYTES: usize = 1 << 20;
+pub const MAX_STRING_BYTES: usize = 1 << 20;
 
 /// Returns the bytes from `at` on; empty if `at` is beyond the end.
 #[inline]

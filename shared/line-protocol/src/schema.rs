@@ -59,17 +59,22 @@ impl TableView {
             .map(|column| column.column_type)
     }
 
+    /// Returns the position of a tag or field in the catalog's order.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.column(name.as_bytes()).map(|column| column.position)
+    }
+
     pub(crate) fn column(&self, name: &[u8]) -> Option<ExistingColumn> {
         self.columns.get(name).copied()
     }
 
-    /// The number of tags.
-    pub(crate) fn tags(&self) -> usize {
+    /// Returns the number of tags.
+    pub fn tags(&self) -> usize {
         self.tags
     }
 
-    /// The number of tags and fields.
-    pub(crate) fn columns(&self) -> usize {
+    /// Returns the number of tags and fields.
+    pub fn columns(&self) -> usize {
         self.tags + self.fields
     }
 }

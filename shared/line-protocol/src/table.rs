@@ -34,7 +34,7 @@ pub struct TableRows {
 }
 
 /// The number of rows that a column counts for besides its values.
-const ROWS_PER_COLUMN: usize = 32;
+pub const ROWS_PER_COLUMN: usize = 32;
 
 /// The number of columns of a table before a line. Used to roll back a refused line.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,153 @@
+//! The record batches of a request.
+
+use std::{collections::HashSet, fmt};
+
+use arrow_array::RecordBatch;
+use neap_line_protocol::{MAX_BODY_BYTES, Options, ParseError, ParsedBody, SchemaView};
+
+use crate::{
+    error::MappingError, mapping::ColumnMapping, size::batch_bytes, time::has_times,
+    validator::Validator,
+};
+
+/// Rows of record batches with the tables that they belong to.
+#[derive(Clone)]
+pub struct ColumnarRows {
+    parts: Vec<TablePart>,
+    size_bytes: usize,
+}
+
+/// Rows of one table.
+#[derive(Clone, Debug)]
+pub struct TablePart {
+    /// The table and the roles of its columns.
+    pub mapping: ColumnMapping,
+    /// The rows. Batches may have different columns.
+    pub batches: Vec<NumberedBatch>,
+}
+
+/// A batch whose rows have consecutive numbers.
+#[derive(Clone, Debug)]
+pub struct NumberedBatch {
+    /// The number of the first row, which errors contain.
+    pub first_row: usize,
+    /// The rows.
+    pub batch: RecordBatch,
+    /// The rows that could not be read, in their order. They are refused with these messages.
+    pub refused: Vec<UnreadableRow>,
+}
+
+/// A row of a batch that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// The index of the row in the batch.
+    pub index: usize,
+    /// The error, with the name of the column.
+    pub message: String,
+}
+
+impl ColumnarRows {
+    /// Creates the rows of one table. Rows are numbered from 1 over all batches.
+    ///
+    /// # Errors
+    /// The mapping does not fit a batch: the table has no name, two columns have the same name, or the time column does
+    /// not exist or has a type without times.
+    pub fn new(mapping: ColumnMapping, batches: Vec<RecordBatch>) -> Result<Self, MappingError> {
+        let mut first_row = 1;
+        let batches = batches.into_iter().map(|batch| {
+            let numbered = NumberedBatch {
+                first_row,
+                batch,
+                refused: Vec::new(),
+            };
+            first_row += numbered.batch.num_rows();
+            numbered
+        });
+        let batches = batches.collect();
+        Self::from_parts(vec![TablePart { mapping, batches }])
+    }
+
+    /// Creates the rows of several tables. The same table may occur in several parts.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn from_parts(parts: Vec<TablePart>) -> Result<Self, MappingError> {
+        let mut size_bytes = 0usize;
+        for part in &parts {
+            part.mapping.check()?;
+            for numbered in &part.batches {
+                check_columns(&part.mapping, &numbered.batch)?;
+                size_bytes = size_bytes.saturating_add(batch_bytes(&numbered.batch));
+            }
+        }
+        Ok(Self { parts, size_bytes })
+    }
+
+    /// Returns the memory of the values, in bytes. A text of a dictionary counts once for each row that has it.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// Validates the rows against the existing tables.
+    ///
+    /// A refused row is reported in [`ParsedBody::errors`] and has no other effect. `line_number` of an error is the
+    /// number of the row, and `original_line` its columns, cut if they are long.
+    ///
+    /// # Errors
+    /// All rows are refused if they have 2 GiB or more, or if Arrow cannot convert a column.
+    pub fn validate(
+        &self,
+        schema: &dyn SchemaView,
+        options: &Options,
+    ) -> Result<ParsedBody, ParseError> {
+        if self.size_bytes > MAX_BODY_BYTES {
+            return Err(ParseError::TooLarge {
+                size: self.size_bytes,
+                limit: MAX_BODY_BYTES,
+            });
+        }
+        let mut validator = Validator::new(schema, options);
+        for part in &self.parts {
+            for numbered in &part.batches {
+                validator.add_batch(numbered, &part.mapping)?;
+            }
+        }
+        Ok(validator.finish()?)
+    }
+}
+
+impl fmt::Debug for ColumnarRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ColumnarRows")
+            .field("parts", &self.parts.len())
+            .field("size_bytes", &self.size_bytes)
+            .finish()
+    }
+}
+
+/// Checks whether the columns of a batch fit a mapping.
+pub(crate) fn check_columns(
+    mapping: &ColumnMapping,
+    batch: &RecordBatch,
+) -> Result<(), MappingError> {
+    let mut names = HashSet::new();
+    let time_name = mapping.time.name();
+    for (index, field) in batch.schema_ref().fields().iter().enumerate() {
+        if field.name().is_empty() {
+            return Err(MappingError::UnnamedColumn(index + 1));
+        }
+        if !names.insert(field.name()) {
+            return Err(MappingError::DuplicateColumn(field.name().clone()));
+        }
+        if field.name() == time_name && !has_times(field.data_type()) {
+            return Err(MappingError::TimeColumnType {
+                column: field.name().clone(),
+                data_type: field.data_type().clone(),
+            });
+        }
+    }
+    match &mapping.time.name {
+        Some(name) if !names.contains(name) => Err(MappingError::NoTimeColumn(name.clone())),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,316 @@
+//! The accepted rows of one table.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray,
+    cast::AsArray, new_null_array, types::Int32Type,
+};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::{ArrowError, FieldRef, Schema};
+use arrow_select::{concat::concat, filter::filter};
+use neap_line_protocol::{ROWS_PER_COLUMN, SchemaLimits, TableRows, TableView};
+use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
+
+use crate::{
+    batch::BatchColumns, convert::Converted, error::RowRefusal, tag_dictionary::TagDictionary,
+};
+
+/// A table while rows are added to it.
+#[derive(Debug)]
+pub(crate) struct TableBuilder {
+    name: String,
+    /// The existing table, if there is one.
+    view: Option<Arc<TableView>>,
+    /// The columns that accepted rows name, in the order of their first row.
+    columns: Vec<TableColumn>,
+    columns_by_name: HashMap<String, usize>,
+    new_columns: usize,
+    new_tags: usize,
+    pub(crate) rows: usize,
+    batches: Vec<AcceptedRows>,
+}
+
+#[derive(Debug)]
+struct TableColumn {
+    name: String,
+    column_type: ColumnType,
+    /// The position of the column in the catalog's order; `None` if it is new.
+    position: Option<usize>,
+}
+
+/// The accepted rows of a batch.
+#[derive(Debug)]
+struct AcceptedRows {
+    /// The values by column of the table.
+    columns: HashMap<usize, Converted>,
+    times: Vec<i64>,
+    /// The accepted rows; `None` if all are.
+    selection: Option<BooleanBuffer>,
+    rows: usize,
+}
+
+impl TableBuilder {
+    pub(crate) fn new(name: String, view: Option<Arc<TableView>>) -> Self {
+        Self {
+            name,
+            view,
+            columns: Vec::new(),
+            columns_by_name: HashMap::new(),
+            new_columns: 0,
+            new_tags: 0,
+            rows: 0,
+            batches: Vec::new(),
+        }
+    }
+
+    /// Returns the type of a column that exists or that an accepted row has named.
+    pub(crate) fn column_type(&self, name: &str) -> Option<ColumnType> {
+        match self.columns_by_name.get(name) {
+            Some(index) => self.columns.get(*index).map(|column| column.column_type),
+            None => self.view.as_ref().and_then(|view| view.column_type(name)),
+        }
+    }
+
+    /// Returns the column with a name, if an accepted row has named it.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.columns_by_name.get(name).copied()
+    }
+
+    /// Returns whether the next accepted row creates the table.
+    pub(crate) fn is_to_be_created(&self) -> bool {
+        self.rows == 0 && self.view.is_none()
+    }
+
+    pub(crate) fn column_count(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Removes the columns after the first `count` ones.
+    pub(crate) fn truncate_columns(&mut self, count: usize) {
+        for column in self.columns.drain(count..) {
+            self.columns_by_name.remove(&column.name);
+            if column.position.is_none() {
+                self.new_columns -= 1;
+                self.new_tags -= usize::from(column.column_type == ColumnType::Tag);
+            }
+        }
+    }
+
+    /// Adds a column, whose type does not conflict with the existing one.
+    pub(crate) fn add_column(
+        &mut self,
+        name: &str,
+        column_type: ColumnType,
+        limits: &SchemaLimits,
+    ) -> Result<usize, RowRefusal> {
+        let position = self.view.as_ref().and_then(|view| view.position(name));
+        if position.is_none() {
+            self.check_new_column(name, column_type, limits)?;
+            self.new_columns += 1;
+            self.new_tags += usize::from(column_type == ColumnType::Tag);
+        }
+        let index = self.columns.len();
+        self.columns_by_name.insert(name.to_owned(), index);
+        self.columns.push(TableColumn {
+            name: name.to_owned(),
+            column_type,
+            position,
+        });
+        Ok(index)
+    }
+
+    /// Checks whether a column may be created, as the line protocol parser does.
+    fn check_new_column(
+        &self,
+        name: &str,
+        column_type: ColumnType,
+        limits: &SchemaLimits,
+    ) -> Result<(), RowRefusal> {
+        if name == TIME_COLUMN && !self.is_to_be_created() {
+            return Err(RowRefusal::ColumnType {
+                column: name.to_owned(),
+                expected: ColumnType::Time,
+                got: column_type,
+            });
+        }
+        if name == TIME_COLUMN || name == ORDER_COLUMN {
+            return Err(RowRefusal::ReservedColumn(name.to_owned()));
+        }
+        let (columns, tags) = self
+            .view
+            .as_ref()
+            .map_or((0, 0), |view| (view.columns(), view.tags()));
+        if let Some(limit) = limits.max_columns_per_table
+            && columns + self.new_columns >= limit
+        {
+            return Err(RowRefusal::TooManyColumns(limit));
+        }
+        if let Some(limit) = limits.max_tags_per_table
+            && column_type == ColumnType::Tag
+            && tags + self.new_tags >= limit
+        {
+            return Err(RowRefusal::TooManyTags(limit));
+        }
+        Ok(())
+    }
+
+    /// Returns the number of cells of the table with `more_rows` additional rows; 0 if it has no rows.
+    pub(crate) fn cells(&self, more_rows: usize) -> usize {
+        match self.rows + more_rows {
+            0 => 0,
+            rows => (self.columns.len() + 1) * (rows + ROWS_PER_COLUMN),
+        }
+    }
+
+    /// Adds the accepted rows of a batch, which are already counted.
+    pub(crate) fn add_batch(&mut self, batch: BatchColumns, accepted: &BooleanBuffer) {
+        let rows = accepted.count_set_bits();
+        if rows == 0 {
+            return;
+        }
+        let columns = batch.columns.into_iter();
+        let columns = columns.filter_map(|column| Some((column.table_column?, column.converted)));
+        self.batches.push(AcceptedRows {
+            columns: columns.collect(),
+            times: batch.times,
+            selection: (rows < batch.rows).then(|| accepted.clone()),
+            rows,
+        });
+    }
+
+    /// Returns the rows, or `None` if there are none.
+    pub(crate) fn finish(self) -> Result<Option<TableRows>, ArrowError> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let new_columns = self
+            .columns
+            .iter()
+            .filter(|column| column.position.is_none())
+            .map(|column| (column.name.clone(), column.column_type))
+            .collect();
+        let mut order: Vec<usize> = (0..self.columns.len()).collect();
+        // The sort is stable, and new columns are in the order of first occurrence.
+        order.sort_by_key(|index| {
+            let column = self.columns.get(*index);
+            let is_field = column.is_none_or(|column| column.column_type != ColumnType::Tag);
+            let position = column.and_then(|column| column.position);
+            (is_field, position.unwrap_or(usize::MAX))
+        });
+        let mut fields: Vec<FieldRef> = Vec::with_capacity(order.len() + 1);
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(order.len() + 1);
+        for index in order {
+            let Some(column) = self.columns.get(index) else {
+                continue;
+            };
+            fields.push(column.column_type.arrow_field(&column.name));
+            arrays.push(match column.column_type {
+                ColumnType::Tag => self.build_tag(index)?,
+                column_type => self.build_field(index, column_type)?,
+            });
+        }
+        fields.push(ColumnType::Time.arrow_field(TIME_COLUMN));
+        arrays.push(Arc::new(TimestampNanosecondArray::from(self.build_times())));
+        Ok(Some(TableRows {
+            name: self.name,
+            is_new: self.view.is_none(),
+            new_columns,
+            batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
+        }))
+    }
+
+    fn build_field(&self, index: usize, column_type: ColumnType) -> Result<ArrayRef, ArrowError> {
+        let arrays = self.batches.iter().map(|batch| {
+            let Some(column) = batch.columns.get(&index) else {
+                return Ok(new_null_array(&column_type.data_type(), batch.rows));
+            };
+            match &batch.selection {
+                Some(selection) => {
+                    filter(&column.values, &BooleanArray::new(selection.clone(), None))
+                }
+                None => Ok(Arc::clone(&column.values)),
+            }
+        });
+        let mut arrays: Vec<ArrayRef> = arrays.collect::<Result<_, _>>()?;
+        if arrays.len() == 1
+            && let Some(array) = arrays.pop()
+        {
+            return Ok(array);
+        }
+        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+        concat(&arrays)
+    }
+
+    fn build_tag(&self, index: usize) -> Result<ArrayRef, ArrowError> {
+        let mut dictionary = TagDictionary::with_capacity(self.rows);
+        for batch in &self.batches {
+            match batch.columns.get(&index) {
+                Some(column) => push_tags(&mut dictionary, column, batch.selection.as_ref()),
+                None => dictionary.push_nulls(batch.rows),
+            }
+        }
+        dictionary.finish()
+    }
+
+    fn build_times(&self) -> Vec<i64> {
+        let mut times = Vec::with_capacity(self.rows);
+        for batch in &self.batches {
+            match &batch.selection {
+                Some(selection) => times.extend(
+                    selection
+                        .set_indices()
+                        .filter_map(|row| batch.times.get(row)),
+                ),
+                None => times.extend_from_slice(&batch.times),
+            }
+        }
+        times
+    }
+}
+
+/// Adds the selected rows of a tag column.
+fn push_tags(
+    dictionary: &mut TagDictionary,
+    column: &Converted,
+    selection: Option<&BooleanBuffer>,
+) {
+    let is_accepted = |row| selection.is_none_or(|selection| selection.value(row));
+    let has_value = |row| {
+        let nulls = column.nulls.as_ref();
+        nulls.is_none_or(|nulls| nulls.is_valid(row))
+    };
+    let accepted = (0..column.values.len()).filter(|row| is_accepted(*row));
+    let source = column.values.as_dictionary_opt::<Int32Type>();
+    if let Some(source) = source.and_then(|source| source.downcast_dict::<StringArray>()) {
+        // Each value of the source is looked up once.
+        let mut keys: Vec<Option<i32>> = vec![None; source.values().len()];
+        for row in accepted {
+            let key = usize::try_from(source.keys().value(row)).unwrap_or(usize::MAX);
+            match keys.get_mut(key).filter(|_| has_value(row)) {
+                Some(known) => {
+                    let key =
+                        *known.get_or_insert_with(|| dictionary.key(source.values().value(key)));
+                    dictionary.push_key(key);
+                }
+                None => dictionary.push_nulls(1),
+            }
+        }
+        return;
+    }
+    let texts = column.values.as_string::<i32>();
+    let mut previous: Option<(&str, i32)> = None;
+    for row in accepted {
+        if !has_value(row) {
+            dictionary.push_nulls(1);
+            continue;
+        }
+        let text = texts.value(row);
+        let key = match previous {
+            Some((value, key)) if value == text => key,
+            _ => dictionary.key(text),
+        };
+        previous = Some((text, key));
+        dictionary.push_key(key);
+    }
+}

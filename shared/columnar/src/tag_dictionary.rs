@@ -1,0 +1,88 @@
+//! The dictionary of a tag column over all batches of a table.
+
+use std::sync::Arc;
+
+use ahash::RandomState;
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
+use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use hashbrown::HashTable;
+
+/// The values of a tag column in the order of their first row, and the key of each row.
+#[derive(Debug)]
+pub(crate) struct TagDictionary {
+    bytes: Vec<u8>,
+    /// The end of each value, after a leading 0. The offsets can't overflow, because the size of a request is limited.
+    offsets: Vec<i32>,
+    keys_by_value: HashTable<i32>,
+    hasher: RandomState,
+    keys: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl TagDictionary {
+    pub(crate) fn with_capacity(rows: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            offsets: vec![0],
+            keys_by_value: HashTable::new(),
+            hasher: RandomState::new(),
+            keys: Vec::with_capacity(rows),
+            nulls: NullBufferBuilder::new(rows),
+        }
+    }
+
+    /// Returns the key of a value. Adds the value if it is new.
+    pub(crate) fn key(&mut self, value: &str) -> i32 {
+        let Self {
+            bytes,
+            offsets,
+            keys_by_value,
+            hasher,
+            ..
+        } = self;
+        let value = value.as_bytes();
+        let hash = hasher.hash_one(value);
+        if let Some(key) = keys_by_value.find(hash, |key| get(bytes, offsets, *key) == value) {
+            return *key;
+        }
+        let key = i32::try_from(offsets.len() - 1).unwrap_or(i32::MAX);
+        keys_by_value.insert_unique(hash, key, |key| hasher.hash_one(get(bytes, offsets, *key)));
+        bytes.extend_from_slice(value);
+        offsets.push(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+        key
+    }
+
+    /// Adds a row with the value of a key.
+    pub(crate) fn push_key(&mut self, key: i32) {
+        self.keys.push(key);
+        self.nulls.append_non_null();
+    }
+
+    /// Adds rows without a value.
+    pub(crate) fn push_nulls(&mut self, rows: usize) {
+        self.keys.resize(self.keys.len() + rows, 0);
+        self.nulls.append_n_nulls(rows);
+    }
+
+    pub(crate) fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        let values = StringArray::try_new(offsets, Buffer::from_vec(self.bytes), None)?;
+        let keys = Int32Array::try_new(ScalarBuffer::from(self.keys), self.nulls.finish())?;
+        Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(values))?))
+    }
+}
+
+/// Returns the value of a key.
+fn get<'a>(bytes: &'a [u8], offsets: &[i32], key: i32) -> &'a [u8] {
+    let offset = |at: usize| {
+        offsets
+            .get(at)
+            .and_then(|offset| usize::try_from(*offset).ok())
+    };
+    let at = usize::try_from(key).unwrap_or(usize::MAX - 1);
+    match (offset(at), offset(at + 1)) {
+        (Some(start), Some(end)) => bytes.get(start..end).unwrap_or_default(),
+        _ => b"",
+    }
+}

@@ -1,0 +1,101 @@
+//! Arrow IPC files and streams.
+
+use std::io::{self, BufReader, Chain, Cursor, Read};
+
+use arrow_ipc::reader::StreamReader;
+use neap_columnar::{ColumnMapping, NumberedBatch, TablePart};
+
+use crate::{
+    ReadError,
+    input::CountingReader,
+    reader::{MAX_BATCH_ROWS, PartSource},
+};
+
+/// The start of a file, which a stream lacks. It is followed by zeros to a multiple of [`ALIGNMENT_BYTES`].
+const FILE_MAGIC: &[u8] = b"ARROW1";
+const ALIGNMENT_BYTES: usize = 8;
+
+/// A file or a stream. A file is a stream between a start and an index, which is not needed to read all rows.
+pub(crate) struct ArrowFile {
+    reader: StreamReader<BufReader<Chain<Cursor<Vec<u8>>, CountingReader>>>,
+    mapping: ColumnMapping,
+    /// The number of rows that are read.
+    rows: usize,
+}
+
+/// Returns the stream in a file, or the stream itself.
+pub(crate) fn skip_file_start(contents: &[u8]) -> &[u8] {
+    if !contents.starts_with(FILE_MAGIC) {
+        return contents;
+    }
+    let chunks = contents.chunks(ALIGNMENT_BYTES).skip(1);
+    let zeros = chunks.take_while(|chunk| is_zero(chunk)).count();
+    let start = (1 + zeros) * ALIGNMENT_BYTES;
+    contents.get(start..).unwrap_or_default()
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Reads [`ALIGNMENT_BYTES`], or fewer at the end.
+fn read_chunk(input: &mut CountingReader) -> io::Result<Vec<u8>> {
+    let mut chunk = Vec::with_capacity(ALIGNMENT_BYTES);
+    input.take(ALIGNMENT_BYTES as u64).read_to_end(&mut chunk)?;
+    Ok(chunk)
+}
+
+impl ArrowFile {
+    pub(crate) fn open(
+        mut input: CountingReader,
+        mapping: ColumnMapping,
+    ) -> Result<Self, ReadError> {
+        let mut start = read_chunk(&mut input)?;
+        if start.starts_with(FILE_MAGIC) {
+            start = read_chunk(&mut input)?;
+            while start.len() == ALIGNMENT_BYTES && is_zero(&start) {
+                start = read_chunk(&mut input)?;
+            }
+        }
+        let stream = BufReader::new(Cursor::new(start).chain(input));
+        let reader = StreamReader::try_new(stream, None)
+            .map_err(|error| ReadError::Arrow { row: 0, error })?;
+        Ok(Self {
+            reader,
+            mapping,
+            rows: 0,
+        })
+    }
+}
+
+impl PartSource for ArrowFile {
+    fn read_parts(&mut self) -> Result<Vec<TablePart>, ReadError> {
+        loop {
+            let Some(batch) = self.reader.next() else {
+                return Ok(Vec::new());
+            };
+            let batch = batch.map_err(|error| ReadError::Arrow {
+                row: self.rows,
+                error,
+            })?;
+            let mut parts = Vec::new();
+            let mut from = 0;
+            while from < batch.num_rows() {
+                let rows = (batch.num_rows() - from).min(MAX_BATCH_ROWS);
+                parts.push(TablePart {
+                    mapping: self.mapping.clone(),
+                    batches: vec![NumberedBatch {
+                        first_row: self.rows + 1,
+                        batch: batch.slice(from, rows),
+                        refused: Vec::new(),
+                    }],
+                });
+                from += rows;
+                self.rows += rows;
+            }
+            if !parts.is_empty() {
+                return Ok(parts);
+            }
+        }
+    }
+}

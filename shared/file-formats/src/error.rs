@@ -1,0 +1,67 @@
+//! Errors that end the reading of a file.
+
+use std::io;
+
+use arrow_schema::ArrowError;
+use parquet::errors::ParquetError;
+use thiserror::Error;
+
+/// Reasons why the rest of a file cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The input cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The format is neither given nor recognized.
+    #[error("the format of the file is not recognized: name it (csv, jsonl, parquet or arrow)")]
+    UnknownFormat,
+    /// The end of a Parquet file is needed first, but the input is a stream.
+    #[error("Parquet cannot be read from a stream: save it as a file")]
+    NeedsFile,
+    /// The file is larger than the limit when it is decompressed or decoded.
+    #[error("the file has more than {limit} bytes when it is decoded")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A row of text is too long.
+    #[error("row {row} is longer than {limit} bytes")]
+    RowTooLong {
+        /// The number of the row.
+        row: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// An annotation of a CSV file has no meaning.
+    #[error("line {line}: {message}")]
+    Annotation {
+        /// The line in the file, from 1.
+        line: u64,
+        /// The error.
+        message: String,
+    },
+    /// A CSV file cannot be read.
+    #[error("cannot read CSV after row {row}: {error}")]
+    Csv {
+        /// The number of the last row that was read.
+        row: usize,
+        /// The cause.
+        error: csv::Error,
+    },
+    /// A Parquet file cannot be read.
+    #[error("cannot read Parquet after row {row}: {error}")]
+    Parquet {
+        /// The number of the last row that was read.
+        row: usize,
+        /// The cause.
+        error: ParquetError,
+    },
+    /// An Arrow file cannot be read, or an array cannot be built.
+    #[error("cannot read Arrow data after row {row}: {error}")]
+    Arrow {
+        /// The number of the last row that was read.
+        row: usize,
+        /// The cause.
+        error: ArrowError,
+    },
+}

@@ -1,0 +1,327 @@
+//! JSON lines.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    io::{BufRead, BufReader, Read},
+    sync::Arc,
+};
+
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray,
+    UInt64Array,
+};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use crate::{
+    ReadError,
+    cells::CellType,
+    input::CountingReader,
+    reader::{MAX_BATCH_ROWS, PartSource},
+};
+
+/// Maximum length of a line, in bytes.
+const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// Maximum length of the lines of a part, in bytes; one more line may exceed it.
+const MAX_PART_BYTES: usize = 8 << 20;
+
+/// A file with one JSON object in each line.
+pub(crate) struct JsonLinesFile {
+    reader: BufReader<CountingReader>,
+    mapping: ColumnMapping,
+    columns: Columns,
+    /// The number of rows that are read.
+    rows: usize,
+}
+
+/// Maximum number of cells of a part, including absent values; one more row may exceed it.
+const MAX_PART_CELLS: usize = 1 << 22;
+
+/// The columns in the order of their first row.
+#[derive(Default)]
+struct Columns {
+    columns: Vec<Column>,
+    by_name: HashMap<String, usize>,
+}
+
+struct Column {
+    name: String,
+    /// The type that earlier parts have fixed.
+    fixed_type: Option<CellType>,
+    /// The type of the values in the current part; `None` if they are all null.
+    part_type: Option<CellType>,
+}
+
+/// A row: the indexes of its columns with their values.
+type Row = Vec<(usize, Value)>;
+
+/// The members of an object in their order.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+impl JsonLinesFile {
+    pub(crate) fn new(input: CountingReader, mapping: ColumnMapping) -> Self {
+        Self {
+            reader: BufReader::new(input),
+            mapping,
+            columns: Columns::default(),
+            rows: 0,
+        }
+    }
+
+    /// Reads the next line that is not blank into `line`. Returns whether there is one.
+    fn read_line(&mut self, line: &mut Vec<u8>, row: usize) -> Result<bool, ReadError> {
+        loop {
+            line.clear();
+            let limit = MAX_LINE_BYTES as u64 + 1;
+            let mut limited = self.reader.by_ref().take(limit);
+            let read = limited.read_until(b'\n', line)?;
+            if read == 0 {
+                return Ok(false);
+            }
+            if read > MAX_LINE_BYTES {
+                return Err(ReadError::RowTooLong {
+                    row,
+                    limit: MAX_LINE_BYTES,
+                });
+            }
+            if row == 1 && line.starts_with(b"\xef\xbb\xbf") {
+                line.drain(..3);
+            }
+            if !line.trim_ascii().is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl PartSource for JsonLinesFile {
+    fn read_parts(&mut self) -> Result<Vec<TablePart>, ReadError> {
+        let first_row = self.rows + 1;
+        let mut rows: Vec<Row> = Vec::new();
+        let mut refused = Vec::new();
+        let mut line = Vec::new();
+        let (mut bytes, mut columns) = (0, 0);
+        while rows.len() < MAX_BATCH_ROWS
+            && bytes < MAX_PART_BYTES
+            && rows.len().saturating_mul(columns) < MAX_PART_CELLS
+        {
+            if !self.read_line(&mut line, first_row + rows.len())? {
+                break;
+            }
+            bytes += line.len();
+            let members = serde_json::from_slice(&line).unwrap_or_else(|error| {
+                refused.push(UnreadableRow {
+                    index: rows.len(),
+                    message: format!("the line is not a JSON object: {error}"),
+                });
+                Members(Vec::new())
+            });
+            let (row, added) = self.columns.resolve(members);
+            columns += added;
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.rows += rows.len();
+        let batch = self.columns.build(&rows, &mut refused);
+        let batch = batch.map_err(|error| ReadError::Arrow {
+            row: first_row - 1,
+            error,
+        })?;
+        refused.sort_by_key(|row| row.index);
+        refused.dedup_by_key(|row| row.index);
+        Ok(vec![TablePart {
+            mapping: self.mapping.clone(),
+            batches: vec![NumberedBatch {
+                first_row,
+                batch,
+                refused,
+            }],
+        }])
+    }
+}
+
+impl Columns {
+    /// Finds the columns of an object, and adds new ones. Returns the row without nulls, and the number of columns that
+    /// the part did not have before.
+    fn resolve(&mut self, members: Members) -> (Row, usize) {
+        let mut added = 0;
+        let mut row = Vec::with_capacity(members.0.len());
+        for (name, value) in members.0 {
+            let Some(value_type) = type_of(&value) else {
+                continue;
+            };
+            let index = match self.by_name.get(&name) {
+                Some(index) => *index,
+                None => {
+                    let index = self.columns.len();
+                    self.by_name.insert(name.clone(), index);
+                    self.columns.push(Column {
+                        name,
+                        fixed_type: None,
+                        part_type: None,
+                    });
+                    index
+                }
+            };
+            if let Some(column) = self.columns.get_mut(index) {
+                added += usize::from(column.part_type.is_none());
+                let known = column.part_type.unwrap_or(value_type);
+                column.part_type = Some(union(known, value_type));
+            }
+            row.push((index, value));
+        }
+        (row, added)
+    }
+
+    /// Builds the columns that the rows of a part name.
+    fn build(
+        &mut self,
+        rows: &[Row],
+        refused: &mut Vec<UnreadableRow>,
+    ) -> Result<RecordBatch, ArrowError> {
+        let mut cells: Vec<Vec<Option<&Value>>> = Vec::new();
+        let mut used: Vec<(&str, CellType)> = Vec::new();
+        let mut positions: HashMap<usize, usize> = HashMap::new();
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let Some(part_type) = column.part_type.take() else {
+                continue;
+            };
+            let fixed = *column.fixed_type.get_or_insert(part_type);
+            positions.insert(index, cells.len());
+            used.push((&column.name, fixed));
+            cells.push(vec![None; rows.len()]);
+        }
+        for (number, row) in rows.iter().enumerate() {
+            for (index, value) in row {
+                let column = positions
+                    .get(index)
+                    .and_then(|position| cells.get_mut(*position));
+                if let Some(cell) = column.and_then(|column| column.get_mut(number)) {
+                    *cell = Some(value);
+                }
+            }
+        }
+        let mut fields = Vec::new();
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for ((name, cell_type), values) in used.into_iter().zip(&cells) {
+            let array = to_array(name, cell_type, values, refused);
+            fields.push(Field::new(name, array.data_type().clone(), true));
+            arrays.push(array);
+        }
+        if arrays.is_empty() {
+            // Rows without any value still have numbers.
+            fields.push(Field::new("no columns", DataType::Null, true));
+            arrays.push(Arc::new(NullArray::new(rows.len())));
+        }
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+    }
+}
+
+/// Returns the type of a value; `None` for null. Objects and lists are refused later, as are other values of their
+/// column.
+fn type_of(value: &Value) -> Option<CellType> {
+    match value {
+        Value::Null => None,
+        Value::Bool(_) => Some(CellType::Boolean),
+        Value::Number(number) if number.is_i64() => Some(CellType::Integer),
+        Value::Number(number) if number.is_u64() => Some(CellType::UInteger),
+        Value::Number(_) => Some(CellType::Float),
+        Value::String(_) | Value::Array(_) | Value::Object(_) => Some(CellType::Text),
+    }
+}
+
+/// Returns the type of a column with values of both types: that of all numbers, otherwise the first one.
+fn union(first: CellType, other: CellType) -> CellType {
+    let is_number = |cell_type: CellType| {
+        matches!(
+            cell_type,
+            CellType::Integer | CellType::UInteger | CellType::Float
+        )
+    };
+    match first != other && is_number(first) && is_number(other) {
+        true => CellType::Float,
+        false => first,
+    }
+}
+
+fn to_array(
+    name: &str,
+    cell_type: CellType,
+    values: &[Option<&Value>],
+    refused: &mut Vec<UnreadableRow>,
+) -> ArrayRef {
+    let mut check = |row: usize, is_valid: bool, value: &Value| {
+        if !is_valid {
+            refused.push(UnreadableRow {
+                index: row,
+                message: describe_mismatch(name, cell_type, value),
+            });
+        }
+    };
+    macro_rules! build {
+        ($array:ty, $get:expr) => {{
+            let values = values.iter().enumerate().map(|(row, value)| {
+                let value: &Value = (*value)?;
+                let got = $get(value);
+                check(row, got.is_some(), value);
+                got
+            });
+            Arc::new(values.collect::<$array>())
+        }};
+    }
+    match cell_type {
+        CellType::Text => build!(StringArray, Value::as_str),
+        CellType::Integer => build!(Int64Array, Value::as_i64),
+        CellType::UInteger => build!(UInt64Array, Value::as_u64),
+        CellType::Float => build!(Float64Array, Value::as_f64),
+        CellType::Boolean => build!(BooleanArray, Value::as_bool),
+    }
+}
+
+fn describe_mismatch(name: &str, cell_type: CellType, value: &Value) -> String {
+    match value {
+        Value::Array(_) | Value::Object(_) => {
+            format!("column '{name}' has an object or a list, which cannot be stored")
+        }
+        value => {
+            let value: String = value.to_string().chars().take(64).collect();
+            format!(
+                "value `{value}` of column '{name}' is not a valid {}",
+                cell_type.name()
+            )
+        }
+    }
+}

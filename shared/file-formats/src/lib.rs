@@ -1,0 +1,36 @@
+//! Readers of CSV, JSON lines, Parquet and Arrow files as record batches.
+//!
+//! [`FileReader`] reads a [`FileInput`] and returns its rows in parts of at most [`MAX_BATCH_ROWS`] rows, each with the
+//! [`ColumnMapping`](neap_columnar::ColumnMapping) of its table. A part knows the number of its first row, so that an
+//! import can continue with a later row. Memory is bounded by a part, whatever the size of the file is.
+//!
+//! # Formats
+//!
+//! | [`Format`] | types | a row that cannot be read |
+//! |---|---|---|
+//! | CSV with a header | inferred from the first [`MAX_BATCH_ROWS`] rows | is refused alone |
+//! | annotated CSV of InfluxDB 2 | of its `#datatype` | is refused alone |
+//! | JSON lines: one object in each line | inferred from the first rows that have a key | is refused alone |
+//! | Parquet | of the file | ends the file |
+//! | Arrow file (Feather version 2) or stream | of the file | ends the file |
+//!
+//! Rows are numbered from 1. A header, annotations and blank lines are no rows. Files compressed with gzip or zstd are
+//! decompressed, whatever their name is.
+
+mod arrow_file;
+mod arrow_limits;
+mod cells;
+mod csv;
+mod error;
+mod format;
+mod input;
+mod json_lines;
+mod parquet_file;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use error::ReadError;
+pub use format::{Compression, Format};
+pub use input::FileInput;
+pub use reader::{FileReader, MAX_BATCH_ROWS, ReadOptions};

@@ -1,0 +1,231 @@
+//! Parquet, Arrow and compressed files.
+
+use std::{io::Write as _, sync::Arc};
+
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    types::Int32Type,
+};
+use arrow_ipc::{
+    CompressionType,
+    writer::{FileWriter, IpcWriteOptions, StreamWriter},
+};
+use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
+
+use super::*;
+use crate::MAX_BATCH_ROWS;
+
+/// Returns rows with a tag, a field and a time.
+fn rows(count: i64) -> RecordBatch {
+    let hosts: DictionaryArray<Int32Type> = (0..count)
+        .map(|row| if row % 2 == 0 { "a" } else { "b" })
+        .collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("host", Arc::new(hosts)),
+        (
+            "v",
+            Arc::new(
+                (0..count)
+                    .map(|row| Some(row as f64))
+                    .collect::<Float64Array>(),
+            ),
+        ),
+        (
+            "time",
+            Arc::new((0..count).map(Some).collect::<TimestampMicrosecondArray>()),
+        ),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+fn parquet_file(batch: &RecordBatch, compression: Compression) -> Vec<u8> {
+    let properties = WriterProperties::builder()
+        .set_compression(compression)
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+fn arrow_file(batch: &RecordBatch, compression: Option<CompressionType>) -> Vec<u8> {
+    let options = IpcWriteOptions::default()
+        .try_with_compression(compression)
+        .unwrap();
+    let mut writer =
+        FileWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
+    writer.write(batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+fn arrow_stream(batch: &RecordBatch) -> Vec<u8> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    writer.write(batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// Options without a format.
+fn sniffed() -> ReadOptions {
+    ReadOptions {
+        mapping: ColumnMapping {
+            table: "m".to_owned(),
+            ..ColumnMapping::default()
+        },
+        ..ReadOptions::default()
+    }
+}
+
+#[test]
+fn parquet_and_arrow_are_recognized_with_all_compressions() {
+    let batch = rows(3);
+    for file in [
+        parquet_file(&batch, Compression::UNCOMPRESSED),
+        parquet_file(&batch, Compression::SNAPPY),
+        parquet_file(&batch, Compression::LZ4_RAW),
+        parquet_file(&batch, Compression::GZIP(Default::default())),
+        parquet_file(&batch, Compression::BROTLI(Default::default())),
+        parquet_file(&batch, Compression::ZSTD(Default::default())),
+        arrow_file(&batch, None),
+        arrow_file(&batch, Some(CompressionType::LZ4_FRAME)),
+        arrow_file(&batch, Some(CompressionType::ZSTD)),
+        arrow_stream(&batch),
+    ] {
+        let options = ReadOptions {
+            max_decoded_bytes: Some(1 << 20),
+            ..sniffed()
+        };
+        let parts = read_parts(file, options).unwrap();
+        assert_eq!(
+            show(&parts),
+            "1: m,host=a v=0 0\n2: m,host=b v=1 1000\n3: m,host=a v=2 2000\n"
+        );
+    }
+}
+
+#[test]
+fn large_batches_are_split_and_rows_skipped() {
+    let batch = rows(20_000);
+    for file in [
+        parquet_file(&batch, Compression::SNAPPY),
+        arrow_stream(&batch),
+    ] {
+        let options = ReadOptions {
+            skip_rows: 10_000,
+            ..sniffed()
+        };
+        let parts = read_parts(file, options).unwrap();
+        let numbered = parts.iter().map(|part| &part.batches[0]);
+        assert!(
+            numbered
+                .clone()
+                .all(|batch| batch.batch.num_rows() <= MAX_BATCH_ROWS)
+        );
+        assert_eq!(numbered.clone().next().unwrap().first_row, 10_001);
+        let rows: usize = numbered.map(|batch| batch.batch.num_rows()).sum();
+        assert_eq!(rows, 10_000);
+    }
+}
+
+#[test]
+fn files_compressed_as_a_whole_are_decompressed() {
+    let csv = b"host,v\na,1\n";
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(csv).unwrap();
+    let zstd = zstd::encode_all(&csv[..], 1).unwrap();
+    for file in [gzip.finish().unwrap(), zstd] {
+        let length = file.len() as u64;
+        let input = FileInput::Bytes(file.into());
+        let mut reader = FileReader::open(input, options(Format::Csv, "m", &["host"])).unwrap();
+        let part = reader.next_part().unwrap().unwrap();
+        assert_eq!(show(&[part]), "1: m,host=a v=1i\n");
+        assert!(reader.next_part().unwrap().is_none());
+        assert_eq!(reader.consumed_bytes(), length);
+    }
+}
+
+#[test]
+fn files_read_from_disk_report_their_progress() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&parquet_file(&rows(20_000), Compression::SNAPPY))
+        .unwrap();
+    let length = file.metadata().unwrap().len();
+    let mut reader = FileReader::open(FileInput::File(file), sniffed_parquet()).unwrap();
+    let mut consumed = Vec::new();
+    while reader.next_part().unwrap().is_some() {
+        consumed.push(reader.consumed_bytes());
+    }
+    assert!(consumed.is_sorted() && consumed.len() == 3);
+    assert_eq!(consumed.last(), Some(&length));
+}
+
+fn sniffed_parquet() -> ReadOptions {
+    ReadOptions {
+        format: Some(Format::Parquet),
+        ..sniffed()
+    }
+}
+
+#[test]
+fn limits_are_checked_before_memory_is_allocated() {
+    let text = "x".repeat(1 << 20);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![text.as_str(); 8]));
+    let batch = RecordBatch::try_from_iter([("v", texts)]).unwrap();
+    let gzip = |contents: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(contents).unwrap();
+        gzip.finish().unwrap()
+    };
+    let plain = arrow_stream(&batch);
+    for file in [
+        parquet_file(&batch, Compression::UNCOMPRESSED),
+        arrow_file(&batch, Some(CompressionType::ZSTD)),
+        gzip(&plain),
+        gzip(format!("v\n{}\n", text.repeat(3)).as_bytes()),
+        plain,
+    ] {
+        let format = Format::sniff(&file).or(match file.starts_with(&[0x1f]) {
+            true if file.len() > 20_000 => Some(Format::Arrow),
+            _ => Some(Format::Csv),
+        });
+        let options = ReadOptions {
+            format,
+            max_decoded_bytes: Some(2 << 20),
+            ..sniffed()
+        };
+        let error = read_parts(file, options).unwrap_err();
+        assert!(
+            matches!(error, ReadError::TooLarge { limit } if limit == 2 << 20),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn sizes_that_a_message_states_are_not_believed() {
+    let mut file = arrow_stream(&rows(3));
+    let metadata_length = u32::from_le_bytes(*file[4..].first_chunk().unwrap()) as usize;
+    // The length of the metadata of the second message.
+    let second = 8 + metadata_length + 4;
+    file[second..second + 4].copy_from_slice(&i32::MAX.to_le_bytes());
+    let options = ReadOptions {
+        max_decoded_bytes: Some(1 << 20),
+        ..sniffed()
+    };
+    let error = read_parts(file, options).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read Arrow data after row 0: Ipc error: a message is longer than the file"
+    );
+}
+
+#[test]
+fn a_stream_cannot_be_parquet_and_an_unknown_file_needs_a_format() {
+    let file = parquet_file(&rows(3), Compression::SNAPPY);
+    let input = FileInput::Stream(Box::new(std::io::Cursor::new(file)));
+    let error = FileReader::open(input, sniffed()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Parquet cannot be read from a stream: save it as a file"
+    );
+    let error = read_parts("a,b\n", sniffed()).unwrap_err();
+    assert!(matches!(error, ReadError::UnknownFormat));
+}
