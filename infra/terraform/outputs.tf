@@ -14,7 +14,7 @@ output "domain_target" {
 }
 
 output "service_url" {
-  description = "Where clients of the containers send requests, or null."
+  description = "Where clients of the containers send requests, those of Arrow Flight too, or null."
   value       = one(module.service[*].url)
 }
 

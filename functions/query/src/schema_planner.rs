@@ -7,7 +7,7 @@ use arrow::{
     datatypes::{DataType, Schema},
 };
 use async_trait::async_trait;
-use datafusion::common::Result;
+use datafusion::{common::Result, logical_expr::LogicalPlan};
 use neap_tables::QueryContext;
 
 use crate::{
@@ -32,6 +32,17 @@ impl SchemaPlanner {
         }
     }
 
+    fn set_placeholders(&self, plan: &LogicalPlan) -> Result<()> {
+        let types = plan.get_parameter_types()?.into_iter();
+        let types =
+            types.map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type));
+        let mut types: Vec<_> = types.collect();
+        types.sort_by_cached_key(|(name, _)| order(name));
+        let placeholders = self.placeholders.lock();
+        *placeholders.unwrap_or_else(PoisonError::into_inner) = types;
+        Ok(())
+    }
+
     /// Returns the placeholders of the latest plan.
     pub(crate) fn placeholders(&self) -> Vec<(String, Option<DataType>)> {
         let placeholders = self.placeholders.lock();
@@ -51,20 +62,20 @@ impl Planner for SchemaPlanner {
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
         let columns: Arc<Schema> = match self.planner.plan(context, request).await? {
-            PlannedStatement::Query(_, plan) => {
-                let types = plan.get_parameter_types()?.into_iter();
-                let types = types
-                    .map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type));
-                let mut types: Vec<_> = types.collect();
-                types.sort_by_cached_key(|(name, _)| order(name));
-                *self
-                    .placeholders
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = types;
-                Arc::clone(plan.schema().inner())
+            PlannedStatement::Query(state, plan) => {
+                self.set_placeholders(&plan)?;
+                // The rows have the columns of the physical plan. There is none while placeholders have no values.
+                match state.create_physical_plan(&plan).await {
+                    Ok(plan) => plan.schema(),
+                    Err(_) if !self.placeholders().is_empty() => Arc::clone(plan.schema().inner()),
+                    Err(error) => return Err(error),
+                }
             }
             PlannedStatement::Rows(rows) => rows.schema(),
-            PlannedStatement::Delete(..) => Arc::new(deleted_schema()),
+            PlannedStatement::Delete(_, statement) => {
+                self.set_placeholders(&LogicalPlan::Dml(statement))?;
+                Arc::new(deleted_schema())
+            }
         };
         Ok(PlannedStatement::Rows(RecordBatch::new_empty(columns)))
     }

@@ -29,6 +29,9 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "write -d home 'temperature,room=kitchen celsius=21.5'",
             "write -d home --file measured.lp --precision s --gzip",
             "write -d home --accept-partial=false < measured.lp",
+            "write -d home --table temperature --tag room --file measured.csv",
+            "write -d home --format parquet --table temperature --tag room --start-at 8193 measured.parquet",
+            "write -d home --format csv exported-from-influxdb2.csv",
         ],
     ),
     (

@@ -92,7 +92,7 @@ enum CliCommand {
     /// Query a database.
     #[command(visible_alias = "q")]
     Query(query::QueryArgs),
-    /// Write line protocol to a database.
+    /// Write line protocol or files to a database.
     #[command(visible_alias = "w")]
     Write(write::WriteArgs),
     /// Create a database, a table, a cache, a token, a trigger, or an index.

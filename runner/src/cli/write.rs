@@ -1,4 +1,6 @@
-//! `neap write`: writes line protocol from an argument, files or the standard input.
+//! `neap write`: writes line protocol from an argument, files or the standard input, and rows of other files.
+
+mod file_options;
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -8,13 +10,14 @@ use neap_bucket::World;
 use neap_options::parse_bytes;
 use reqwest::Url;
 
+use self::file_options::{FileArgs, open_rows};
 use super::{
     CommandError,
     input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs, parse_url},
 };
 use crate::{
-    client::{UploadSettings, UploadStats, Uploader},
+    client::{UploadSettings, UploadSource, UploadStats, Uploader},
     console::Console,
 };
 
@@ -24,13 +27,17 @@ pub(super) struct WriteArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// Line protocol, in quotes. Each further argument is a further line.
+    /// Line protocol, in quotes. Each further argument is a further line. With `--format`, except `lp`, the arguments
+    /// are files.
     #[arg(value_name = "LINE_PROTOCOL")]
     lines: Vec<String>,
 
-    /// A file of line protocol; may be given several times. `-` is the standard input.
+    /// A file; may be given several times. `-` is the standard input.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    rows: FileArgs,
 
     /// The unit of the timestamps.
     #[arg(short = 'p', long, value_enum, default_value = "auto")]
@@ -55,7 +62,12 @@ pub(super) struct WriteArgs {
     max_request_size: usize,
 
     /// Maximum number of concurrent requests.
-    #[arg(long, value_name = "NUMBER", default_value_t = 32)]
+    #[arg(
+        long,
+        visible_alias = "parallel",
+        value_name = "NUMBER",
+        default_value_t = 32
+    )]
     max_concurrent_requests: usize,
 
     /// Show no progress.
@@ -99,6 +111,18 @@ impl Precision {
             Self::S => "s",
         }
     }
+
+    /// Returns the unit of integers that are times.
+    fn unit(self) -> neap_line_protocol::Precision {
+        use neap_line_protocol::Precision;
+        match self {
+            Self::Auto => Precision::Auto,
+            Self::Ns => Precision::Nanosecond,
+            Self::Us => Precision::Microsecond,
+            Self::Ms => Precision::Millisecond,
+            Self::S => Precision::Second,
+        }
+    }
 }
 
 impl WriteArgs {
@@ -132,15 +156,7 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
-    let command = format!("neap write --database {}", args.database.database);
-    let lines = joined(&args.lines);
-    let given = InputText {
-        what: "line protocol",
-        command: &command,
-        arguments: &lines,
-        files: &args.files,
-    };
-    let (sources, bytes) = given.open(console)?;
+    let (sources, bytes) = open_sources(args, console)?;
     let client = args.connection.client(args.write_host.as_ref())?;
     let progress = match args.quiet || !console.err_is_terminal {
         true => ProgressBar::hidden(),
@@ -154,6 +170,82 @@ pub(super) async fn run(
         console.report(format_args!("{} in {requests} requests", HumanBytes(bytes)));
     }
     Ok(())
+}
+
+/// Opens the sources and returns their total size in bytes, if known.
+fn open_sources(
+    args: &WriteArgs,
+    console: &mut Console,
+) -> Result<(Vec<UploadSource>, Option<u64>), CommandError> {
+    let paths: Vec<PathBuf> = match args.rows.arguments_are_files() {
+        true => args
+            .lines
+            .iter()
+            .map(PathBuf::from)
+            .chain(args.files.iter().cloned())
+            .collect(),
+        false if args.lines.is_empty() => args.files.clone(),
+        false => Vec::new(),
+    };
+    let has_rows = paths.iter().any(|path| args.rows.format_of(path).is_some());
+    let is_input_of_rows = paths.is_empty() && args.rows.is_format_given();
+    if !has_rows && !is_input_of_rows {
+        args.rows.check_unused()?;
+        return open_lines(args, &args.lines, &paths, console);
+    }
+    if paths.is_empty() && console.input_is_terminal {
+        // Don't wait for input on a terminal without a prompt.
+        return Err(CommandError::MissingInput("input"));
+    }
+    let standard_input = [PathBuf::from("-")];
+    let paths = match paths.is_empty() {
+        true => &standard_input[..],
+        false => &paths,
+    };
+    let mut sources = Vec::new();
+    let mut total = Some(0_u64);
+    for (index, path) in paths.iter().enumerate() {
+        let (more, bytes) = match args.rows.format_of(path) {
+            Some(format) => {
+                let is_first = index == 0;
+                let (rows, bytes) = open_rows(
+                    &args.rows,
+                    path,
+                    format,
+                    is_first,
+                    args.precision.unit(),
+                    console,
+                )?;
+                (vec![UploadSource::Rows(rows)], bytes)
+            }
+            None => open_lines(args, &[], std::slice::from_ref(path), console)?,
+        };
+        sources.extend(more);
+        total = total
+            .zip(bytes)
+            .map(|(total, bytes)| total.saturating_add(bytes));
+    }
+    Ok((sources, total))
+}
+
+/// Opens line protocol.
+fn open_lines(
+    args: &WriteArgs,
+    arguments: &[String],
+    files: &[PathBuf],
+    console: &mut Console,
+) -> Result<(Vec<UploadSource>, Option<u64>), CommandError> {
+    let command = format!("neap write --database {}", args.database.database);
+    let are_files = args.rows.arguments_are_files();
+    let lines = joined(if are_files { &[] } else { arguments });
+    let given = InputText {
+        what: "line protocol",
+        command: &command,
+        arguments: &lines,
+        files,
+    };
+    let (sources, bytes) = given.open(console)?;
+    Ok((sources.into_iter().map(UploadSource::from).collect(), bytes))
 }
 
 /// Joins the arguments into one text if each is a complete line. Otherwise they are pieces of an unquoted line and stay

@@ -4,18 +4,23 @@
 //! |---|---|
 //! | [`Client`] | requests with a token; refusals as errors |
 //! | [`LineSplitter`] | splits line protocol of any length into bodies of bounded length |
+//! | [`FileRows`] | reads the rows of CSV, JSON lines, Parquet and Arrow files as line protocol |
 //! | [`Uploader`] | sends many such bodies concurrently, with retries, and collects refused lines |
 
 mod api;
 mod error;
+mod file_rows;
 mod line_splitter;
 mod refused_lines;
 mod retry;
 mod upload;
+mod upload_progress;
 
 pub use api::{Client, ClientSettings, Token};
 pub use error::ClientError;
+pub use file_rows::{FileRows, FileRowsError};
 pub use line_splitter::{LineBatch, LineSplitter, SplitError};
-pub use refused_lines::{RefusedLine, RefusedLines};
+pub use refused_lines::{LinePositions, RefusedLine, RefusedLines};
 pub use retry::Backoff;
-pub use upload::{InputSource, UploadError, UploadSettings, UploadStats, Uploader};
+pub use upload::{InputSource, UploadError, UploadSettings, UploadSource, UploadStats, Uploader};
+pub use upload_progress::RowPosition;

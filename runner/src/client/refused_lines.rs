@@ -1,7 +1,8 @@
-//! Lines that a server refused: parsing of responses and formatting for users.
+//! Lines and rows that were refused: parsing of responses and formatting for users.
 
 use std::fmt;
 
+use neap_line_protocol::LineError;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
@@ -15,8 +16,10 @@ const MAX_SHOWN_CHARS: usize = 500;
 pub struct RefusedLine {
     /// Index of the source.
     pub source_index: usize,
-    /// Line number in the source, from 1.
+    /// Number of the line or row in the source, from 1.
     pub line: u64,
+    /// Whether the source is a file of rows.
+    pub is_row: bool,
     /// Name of the source; `None` if there is only one source.
     pub source: Option<String>,
     /// Reason of the refusal.
@@ -25,10 +28,33 @@ pub struct RefusedLine {
     pub text: String,
 }
 
+/// The places of the lines of a request in their source.
+#[derive(Clone, Copy, Debug)]
+pub enum LinePositions<'a> {
+    /// The lines follow this number of lines.
+    After(u64),
+    /// Each line is a row of a file with this number.
+    Rows(&'a [u64]),
+}
+
+impl LinePositions<'_> {
+    /// Returns the number of a line or row in the source. `line_number` is its number in the request, from 1.
+    fn locate(self, line_number: u64) -> u64 {
+        match self {
+            Self::After(lines) => lines.saturating_add(line_number),
+            Self::Rows(rows) => {
+                let index = usize::try_from(line_number.saturating_sub(1)).unwrap_or(usize::MAX);
+                rows.get(index).copied().unwrap_or_default()
+            }
+        }
+    }
+}
+
 /// The refused lines of a whole upload. [`fmt::Display`] shows the first of them.
 #[derive(Debug)]
 pub struct RefusedLines {
-    status: StatusCode,
+    /// `None`: the lines were not sent.
+    status: Option<StatusCode>,
     error: String,
     shown: Vec<RefusedLine>,
     count: u64,
@@ -63,7 +89,7 @@ impl RefusedLines {
         body: &str,
         source_index: usize,
         source: Option<&str>,
-        lines_before: u64,
+        positions: LinePositions<'_>,
     ) -> Option<Self> {
         let refusal: RefusalBody = serde_json::from_str(body).ok()?;
         let lines = match refusal.data {
@@ -72,25 +98,53 @@ impl RefusedLines {
         };
         let refused = lines.into_iter().map(|line| RefusedLine {
             source_index,
-            line: lines_before.saturating_add(line.line_number),
+            line: positions.locate(line.line_number),
+            is_row: matches!(positions, LinePositions::Rows(_)),
             source: source.map(str::to_owned),
             message: line.error_message,
             text: line.original_line,
         });
         let shown: Vec<_> = refused.collect();
+        Some(Self::new(Some(status), refusal.error, shown))
+    }
+
+    /// Returns the rows of a file that can't be sent; `None` if there are none.
+    pub fn of_rows(
+        source_index: usize,
+        source: Option<&str>,
+        errors: &[LineError],
+    ) -> Option<Self> {
+        let refused = errors.iter().map(|error| RefusedLine {
+            source_index,
+            line: error.line_number as u64,
+            is_row: true,
+            source: source.map(str::to_owned),
+            message: error.error_message.clone(),
+            text: error.original_line.clone(),
+        });
+        let shown: Vec<_> = refused.collect();
+        let error = "rows of the input cannot be written".to_owned();
+        (!shown.is_empty()).then(|| Self::new(None, error, shown))
+    }
+
+    fn new(status: Option<StatusCode>, error: String, shown: Vec<RefusedLine>) -> Self {
         let count = shown.len() as u64;
         let mut lines = Self {
             status,
-            error: refusal.error,
+            error,
             shown,
             count,
         };
         lines.shorten();
-        Some(lines)
+        lines
     }
 
     /// Adds the lines of another request.
     pub fn merge(&mut self, other: Self) {
+        if self.status.is_none() && other.status.is_some() {
+            self.status = other.status;
+            self.error = other.error;
+        }
         self.count = self.count.saturating_add(other.count);
         self.shown.extend(other.shown);
         self.shorten();
@@ -110,9 +164,13 @@ impl RefusedLines {
 impl fmt::Display for RefusedLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, error, .. } = self;
-        write!(f, "server responded with error [{status}]: {error}")?;
+        match status {
+            Some(status) => write!(f, "server responded with error [{status}]: {error}")?,
+            None => f.write_str(error)?,
+        }
         for refused in &self.shown {
-            write!(f, "\n  line {}", refused.line)?;
+            let unit = if refused.is_row { "row" } else { "line" };
+            write!(f, "\n  {unit} {}", refused.line)?;
             if let Some(source) = &refused.source {
                 write!(f, " of {source}")?;
             }
@@ -142,7 +200,8 @@ mod tests {
         {"original_line":"cpu v=","line_number":2,"error_message":"No fields were provided"}]}"#;
 
     fn parse(body: &str, source: Option<&str>, lines_before: u64) -> Option<RefusedLines> {
-        RefusedLines::parse(StatusCode::BAD_REQUEST, body, 0, source, lines_before)
+        let positions = LinePositions::After(lines_before);
+        RefusedLines::parse(StatusCode::BAD_REQUEST, body, 0, source, positions)
     }
 
     #[test]
@@ -155,6 +214,32 @@ mod tests {
             cpu v=
           line 102 of b.lp: No fields were provided
             cpu v=
+        ");
+    }
+
+    #[test]
+    fn refused_rows_have_the_numbers_of_the_file() {
+        let unsent = LineError {
+            line_number: 4,
+            original_line: "v=x".to_owned(),
+            error_message: "value `x` of column 'v' is not a valid integer".to_owned(),
+            kind: neap_line_protocol::LineErrorKind::Parse,
+        };
+        let mut rows = RefusedLines::of_rows(0, None, &[unsent]).unwrap();
+        insta::assert_snapshot!(rows, @r"
+        rows of the input cannot be written
+          row 4: value `x` of column 'v' is not a valid integer
+            v=x
+        ");
+        let positions = LinePositions::Rows(&[1, 3]);
+        let status = StatusCode::BAD_REQUEST;
+        rows.merge(RefusedLines::parse(status, PARTIAL, 0, None, positions).unwrap());
+        insta::assert_snapshot!(rows, @r"
+        server responded with error [400 Bad Request]: partial write of line protocol occurred
+          row 3: No fields were provided
+            cpu v=
+          row 4: value `x` of column 'v' is not a valid integer
+            v=x
         ");
     }
 

@@ -10,6 +10,7 @@ use neap_compact::{
     CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, GarbageCollectorSettings,
     MergePolicy, ParallelFlusher,
 };
+use neap_flight::FlightParts;
 use neap_http::{
     ClusterId, ServerInfo, ServiceContext, health_routes, metrics_routes, with_common_layers,
 };
@@ -142,6 +143,25 @@ struct RequestServices {
     queries: Option<Arc<QueryEngine>>,
 }
 
+/// Returns the parts of Arrow Flight over the functions that this process offers to clients.
+fn flight_parts(
+    args: &ServeArgs,
+    base: &ServerContext,
+    queries: Option<&Arc<QueryEngine>>,
+    writes: Option<&Arc<WriteService>>,
+) -> FlightParts {
+    let queries = queries.filter(|_| args.does(ServeMode::Query));
+    FlightParts {
+        queries: queries.map(Arc::clone),
+        writes: writes.map(Arc::clone),
+        metrics: base.metrics.clone(),
+        world: base.world.clone(),
+        // A message is a part of the memory for writes, of which several are under way.
+        max_message_bytes: (base.memory.bodies / 4).clamp(4 << 20, 64 << 20),
+        message_timeout: args.limits.http_timeout,
+    }
+}
+
 impl RequestServices {
     fn new(args: &ServeArgs, base: &ServerContext) -> Result<Self, ServeError> {
         let mut routes = Router::new();
@@ -151,7 +171,9 @@ impl RequestServices {
             (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
         let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
         if let Some(service) = ingest {
-            routes = routes.merge(neap_write::router(Arc::clone(service)));
+            routes = routes
+                .merge(neap_write::router(Arc::clone(service)))
+                .merge(neap_file_upload::router(Arc::clone(service)));
         }
         let queries = match args.does(ServeMode::Query) || has_plugins {
             true => Some(query_engine(args, base, ingest)?),
@@ -159,6 +181,10 @@ impl RequestServices {
         };
         if let Some(engine) = queries.as_ref().filter(|_| args.does(ServeMode::Query)) {
             routes = routes.merge(neap_query::router(Arc::clone(engine)));
+        }
+        let flight = flight_parts(args, base, queries.as_ref(), ingest);
+        if flight.queries.is_some() || flight.writes.is_some() {
+            routes = routes.merge(neap_flight::router(flight));
         }
         register_memory(
             &base.metrics,

@@ -1,6 +1,7 @@
 //! Tests of the assembled server.
 
 mod access;
+mod flight;
 mod token_secrecy;
 
 use std::sync::Arc;

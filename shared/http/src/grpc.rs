@@ -24,7 +24,7 @@ const PERMISSION_DENIED: &[u8] = b"7";
 const UNIMPLEMENTED: u8 = 12;
 
 /// Maximum length of a message in bytes, as in InfluxDB 3. Proxies limit the size of headers.
-pub const MAX_GRPC_MESSAGE_BYTES: usize = 2_000;
+const MAX_GRPC_MESSAGE_BYTES: usize = 2_000;
 
 /// The characters that a message must not contain as they are.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
@@ -46,6 +46,15 @@ pub(crate) fn is_permission_denied(response: &Response) -> bool {
     status.is_some_and(|status| status.as_bytes() == PERMISSION_DENIED)
 }
 
+/// Returns the message of a gRPC answer, with the texts of InfluxDB 3 for errors of authentication and authorization.
+pub fn grpc_message(kind: Kind, message: &str) -> &str {
+    match kind {
+        Kind::Unauthenticated => "Unauthenticated",
+        Kind::Forbidden => "Permission denied",
+        _ => text_prefix(message, MAX_GRPC_MESSAGE_BYTES),
+    }
+}
+
 /// Turns an answer of the HTTP layer to a gRPC request into an answer of gRPC. Answers of gRPC are returned unchanged.
 pub(crate) fn into_grpc(response: Response, has_route: bool) -> Response {
     let is_answer = response.status() == StatusCode::OK && is_grpc(response.headers());
@@ -56,10 +65,12 @@ pub(crate) fn into_grpc(response: Response, has_route: bool) -> Response {
     let error = head.extensions.get::<AnsweredError>();
     let (code, message) = match error {
         _ if !has_route && head.status == StatusCode::NOT_FOUND => (UNIMPLEMENTED, NO_SERVICE),
-        Some(error) => (error.kind.grpc_code(), error.message.as_str()),
+        Some(error) => (
+            error.kind.grpc_code(),
+            grpc_message(error.kind, &error.message),
+        ),
         None => (Kind::Internal.grpc_code(), "unexpected answer"),
     };
-    let message = text_prefix(message, MAX_GRPC_MESSAGE_BYTES);
     let message = utf8_percent_encode(message, ENCODED).to_string();
     // Encoded text is ASCII, so the other branch is never taken.
     let message = HeaderValue::try_from(message).unwrap_or(HeaderValue::from_static(""));
@@ -91,8 +102,11 @@ mod tests {
 
     #[test]
     fn errors_of_the_http_layer_are_statuses_of_grpc() {
-        let refused = ApiError::refusal(Kind::Unauthenticated, "the request was\nnot 100 % ü");
+        let refused = ApiError::text(Kind::Invalid, "the request was\nnot 100 % ü");
         let expected = "the request was%0Anot 100 %25 %C3%BC".to_owned();
+        assert_eq!(answer(refused, true), (200, "3".to_owned(), expected));
+        let refused = ApiError::refusal(Kind::Unauthenticated, "the request was not authenticated");
+        let expected = "Unauthenticated".to_owned();
         assert_eq!(answer(refused, true), (200, "16".to_owned(), expected));
         let long = ApiError::text(Kind::Unavailable, "ü".repeat(2_000));
         let (_, code, message) = answer(long, true);

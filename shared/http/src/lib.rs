@@ -41,7 +41,7 @@ pub use client_network::ClientNetwork;
 pub use cluster_id::ClusterId;
 pub use common_layers::{ServiceContext, with_common_layers};
 pub use error::{ApiError, ErrorBody, Kind};
-pub use grpc::MAX_GRPC_MESSAGE_BYTES;
+pub use grpc::grpc_message;
 pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,

@@ -1,20 +1,28 @@
-//! Common client libraries, against a server that requires tokens.
+//! Client libraries, against a server that requires tokens.
 //!
-//! `tests/clients` contains their tests, in Python; `NEAP_CLIENTS_PYTHON` names an interpreter with the libraries
-//! (`scripts/test` installs them).
+//! `tests/clients` contains their tests, in Python and JavaScript. `scripts/test` installs the libraries.
+//!
+//! | variable | names |
+//! |---|---|
+//! | `NEAP_CLIENTS_PYTHON` | an interpreter with the Python libraries |
+//! | `NEAP_CLIENTS_NODE` | a Node.js; the libraries are in `tests/clients/node` |
 
 mod telegraf;
+mod test_program;
 
-use std::{fs::File, time::Duration};
+use std::path::PathBuf;
 
-use crate::harness::{NeapProcess, StoreFixture, program, repository, wait_for};
 use neap_test_inputs::{InputOrigin, skip};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-/// Maximum duration of the tests of one library.
-const LIMIT: Duration = Duration::from_secs(240);
+use self::test_program::TestProgram;
+use crate::harness::{NeapProcess, StoreFixture, repository};
 
 /// The database of requests without a database.
 const DEFAULT_DATABASE: &str = "quest";
+
+/// The operator token of a server with TLS, whose token no request without a certificate can create.
+const TLS_TOKEN: &str = "apiv3_operator_of_a_server_with_tls_00000000";
 
 /// Starts a server for clients, and returns it with an admin token.
 fn serve(place: &StoreFixture, flags: &[&str]) -> (NeapProcess, String) {
@@ -28,51 +36,167 @@ fn serve(place: &StoreFixture, flags: &[&str]) -> (NeapProcess, String) {
     (server, token)
 }
 
-/// Runs a Python test module.
-fn run(module: &str) {
-    let Some(python) = std::env::var_os("NEAP_CLIENTS_PYTHON") else {
-        skip(
-            InputOrigin::Installed,
-            "NEAP_CLIENTS_PYTHON names no interpreter that has the client libraries",
-        );
-        return;
-    };
-    let place = StoreFixture::memory();
-    let (server, token) = serve(&place, &[]);
-    let log = server.folder().join("clients.log");
-    let mut command = program(python.as_ref(), &repository().join("tests/clients"));
-    command
-        .args(["-B", "-m", "unittest", "-v", module])
-        .env("HOME", server.folder())
+/// Runs a test program against a new server.
+fn run(program: Option<TestProgram>) {
+    let Some(program) = program else { return };
+    let (server, token) = serve(&StoreFixture::memory(), &[]);
+    program
         .env("NEAP_URL", server.url())
         .env("NEAP_TOKEN", token)
         .env("NEAP_DEFAULT_DATABASE", DEFAULT_DATABASE)
-        .stdout(File::create(&log).unwrap())
-        .stderr(File::options().append(true).open(&log).unwrap());
-    let mut child = command.spawn().unwrap();
-    let status = wait_for("end of the tests of a client", LIMIT, || {
-        child.try_wait().unwrap()
+        .run(server.folder());
+}
+
+/// Runs a test program against a new server with TLS.
+fn run_with_tls(program: Option<TestProgram>) {
+    let Some(program) = program else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let token = format!(r#"{{"token":"{TLS_TOKEN}"}}"#);
+    let [certificate, key, token] = [
+        ("cert.pem", cert.pem()),
+        ("key.pem", signing_key.serialize_pem()),
+        ("token.json", token),
+    ]
+    .map(|(name, text)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
     });
-    let log = std::fs::read_to_string(log).unwrap();
-    assert!(status.success(), "{module}: {status}\n{log}");
+    let flags = [
+        "--tls-cert",
+        certificate.as_str(),
+        "--tls-key",
+        key.as_str(),
+        "--admin-token-file",
+        token.as_str(),
+    ];
+    let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
+    let port = server.url().rsplit_once(':').unwrap().1;
+    program
+        .env("NEAP_URL", format!("https://localhost:{port}"))
+        .env("NEAP_TOKEN", TLS_TOKEN)
+        .env("NEAP_CA_FILE", &certificate)
+        .env("NODE_EXTRA_CA_CERTS", &certificate)
+        .run(server.folder());
+}
+
+/// Returns the folder with the guides, or skips the test if there is none.
+fn guides() -> Option<PathBuf> {
+    let folder = repository().join("../shared/guides");
+    if !folder.is_dir() {
+        skip(InputOrigin::External, "shared/guides: no guides");
+        return None;
+    }
+    Some(folder)
 }
 
 #[test]
 fn influxdb_client_writes_and_deletes() {
-    run("test_influxdb_client");
+    run(TestProgram::python("test_influxdb_client"));
 }
 
 #[test]
 fn influxdb_writes_queries_and_drops() {
-    run("test_influxdb");
-}
-
-#[test]
-fn influxdb3_python_writes() {
-    run("test_influxdb3_python");
+    run(TestProgram::python("test_influxdb"));
 }
 
 #[test]
 fn questdb_writes_over_http() {
-    run("test_questdb");
+    run(TestProgram::python("test_questdb"));
+}
+
+#[test]
+fn influxdb3_python_writes() {
+    run(TestProgram::python("test_influxdb3_python"));
+}
+
+#[test]
+fn influxdb3_python_writes_batches() {
+    run(TestProgram::python("test_influxdb3_python_batches"));
+}
+
+#[test]
+fn influxdb3_python_writes_files() {
+    run(TestProgram::python("test_influxdb3_python_files"));
+}
+
+#[test]
+fn influxdb3_python_queries() {
+    run(TestProgram::python("test_influxdb3_python_queries"));
+}
+
+#[test]
+fn influxdb3_python_does_what_the_guides_show() {
+    let Some(guides) = guides() else { return };
+    let program = TestProgram::python("test_influxdb3_python_guide");
+    run(program.map(|program| program.env("NEAP_GUIDES", guides)));
+}
+
+#[test]
+fn influxdb3_client_for_javascript_writes() {
+    run(TestProgram::node("write.test.js"));
+}
+
+#[test]
+fn influxdb3_client_for_javascript_queries() {
+    run(TestProgram::node("query.test.js"));
+}
+
+#[test]
+fn influxdb3_client_for_javascript_does_what_the_guide_shows() {
+    let Some(guides) = guides() else { return };
+    let program = TestProgram::node("guide.test.js");
+    run(program.map(|program| program.env("NEAP_GUIDES", guides)));
+}
+
+#[test]
+fn pyarrow_flight_queries() {
+    run(TestProgram::python("test_flight_queries"));
+}
+
+#[test]
+fn pyarrow_flight_executes_prepared_statements() {
+    run(TestProgram::python("test_flight_prepared"));
+}
+
+#[test]
+fn pyarrow_flight_reads_and_writes_every_type() {
+    run(TestProgram::python("test_flight_types"));
+}
+
+#[test]
+fn pyarrow_flight_writes() {
+    run(TestProgram::python("test_flight_put"));
+}
+
+#[test]
+fn pyarrow_flight_reads_large_and_abandoned_answers_with_many_clients() {
+    run(TestProgram::python("test_flight_streams"));
+}
+
+#[test]
+fn adbc_queries() {
+    run(TestProgram::python("test_adbc_flightsql"));
+}
+
+#[test]
+fn adbc_ingests() {
+    run(TestProgram::python("test_adbc_ingest"));
+}
+
+#[test]
+fn flightsql_dbapi_queries_as_superset_does() {
+    run(TestProgram::python("test_flightsql_dbapi"));
+}
+
+#[test]
+fn clients_for_python_use_tls() {
+    run_with_tls(TestProgram::python("test_tls"));
+}
+
+#[test]
+fn the_client_for_javascript_uses_tls() {
+    run_with_tls(TestProgram::node("tls.test.js"));
 }

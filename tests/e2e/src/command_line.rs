@@ -1,5 +1,6 @@
 //! The commands against a server: their output, their messages, and their exit status.
 
+mod files;
 mod tokens;
 
 use std::{fs, time::Duration};

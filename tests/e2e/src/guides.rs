@@ -5,11 +5,12 @@
 //!
 //! | shown in the guides | missing |
 //! |---|---|
-//! | queries with the Python client, Flight SQL, Superset, JDBC | Flight |
 //! | line protocol over TCP, arrays and other binary values | versions 2 and later of QuestDB's protocol, TCP |
 //!
-//! Not included, because it needs more than the test machine has: Docker, the stores of Google and Azure, the Go and
-//! JavaScript clients (which write as the Python client does), Chronograf and Grafana themselves.
+//! The tests of client libraries run the examples of the Python and the JavaScript client, and those of Flight SQL.
+//!
+//! Not included, because it needs more than the test machine has: Docker, the stores of Google and Azure, the Go client,
+//! JDBC, Chronograf, Superset and Grafana themselves.
 
 use std::{fs::File, time::Duration};
 

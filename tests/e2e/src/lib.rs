@@ -36,6 +36,7 @@
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
 //! | `guides` | the examples of the public guides of InfluxDB 3 and QuestDB |
+//! | `file_upload` | files of rows over HTTP: formats, refused rows, limits, permissions |
 //! | `command_line` | the commands, their output and their exit status |
 //! | `terminal` | the shell of `neap query`, and progress bars |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and Neap's differences from them |
@@ -62,6 +63,8 @@ mod data_lifecycle;
 mod earlier_states;
 #[cfg(test)]
 mod endless_queries;
+#[cfg(test)]
+mod file_upload;
 #[cfg(test)]
 mod first_token;
 #[cfg(test)]

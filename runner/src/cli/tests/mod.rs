@@ -1,5 +1,6 @@
 //! Tests of the command line as a whole.
 
+mod files;
 mod guides;
 mod listings;
 mod manual;

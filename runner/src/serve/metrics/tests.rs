@@ -47,6 +47,10 @@ async fn shown() -> String {
     let delete = r#"{"db":"d","table":"cpu","start":0,"stop":1}"#;
     let delete = served.request("POST", "/api/v3/delete_rows", delete);
     delete.await;
+    let flight = "/arrow.flight.protocol.FlightService/ListFlights";
+    let headers = [("content-type", "application/grpc")];
+    let flight = served.send("POST", flight, &headers, "\0\0\0\0\0");
+    assert_eq!(flight.await.0, 200);
     run_plugins(&served).await;
     let (status, text) = served.request("GET", "/metrics", "").await;
     assert_eq!(status, 200);
@@ -118,6 +122,7 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_data_cache_hits_total counter
     neap_data_cache_misses_total counter
     neap_data_checksum_failures_total counter
+    neap_flight_requests_total counter code,method
     neap_flush_blocked gauge reason
     neap_http_connections gauge
     neap_http_connections_total counter

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use neap_catalog::{ANY_AGE, ErrorBehavior, HardDelete, NewTrigger, TokenId, TriggerSpecification};
 
+pub(super) use self::requests::AccessRule;
 use self::requests::{AccessCase, configuring, processing, querying, remaining, writing};
 use super::ServerUnderTest;
 

@@ -2,7 +2,7 @@
 
 /// The tokens that may send a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum AccessRule {
+pub(in crate::serve::tests) enum AccessRule {
     /// No token required.
     Anybody,
     /// Any token.
@@ -29,7 +29,7 @@ pub(super) enum AccessRule {
 
 impl AccessRule {
     /// Returns whether the request is allowed with `token`; `None` means no token.
-    pub(super) fn holds(self, token: Option<&str>) -> bool {
+    pub(in crate::serve::tests) fn holds(self, token: Option<&str>) -> bool {
         let Some(token) = token else {
             return matches!(self, Self::Anybody);
         };

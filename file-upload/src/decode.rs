@@ -1,0 +1,125 @@
+//! Decodes a file in parts, and reserves memory for each of them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use neap_columnar::{ColumnarRows, MappingError, TablePart};
+use neap_file_formats::{FileInput, FileReader, ReadError, ReadOptions};
+use neap_http::{ApiError, Kind};
+use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaView};
+use neap_write::{RequestMemoryReservation, RowSource, WriteService};
+use tokio::sync::mpsc;
+
+/// The rows of a file.
+#[derive(Debug)]
+pub(crate) struct UploadedRows(ColumnarRows);
+
+impl RowSource for UploadedRows {
+    fn size_bytes(&self) -> usize {
+        self.0.size_bytes()
+    }
+
+    fn validate(
+        &self,
+        schema: &dyn SchemaView,
+        options: &Options,
+    ) -> Result<ParsedBody, ParseError> {
+        self.0.validate(schema, options)
+    }
+}
+
+/// Decodes a file. Adds a reservation for the decoded rows to `reservation`, which is for the file.
+///
+/// # Errors
+/// The file cannot be read, its columns do not fit the mapping, or there is no memory.
+pub(crate) async fn decode(
+    service: &WriteService,
+    reservation: &mut RequestMemoryReservation,
+    file: Bytes,
+    options: ReadOptions,
+) -> Result<UploadedRows, ApiError> {
+    // One part is decoded while memory is reserved for another one.
+    let (sender, mut receiver) = mpsc::channel(1);
+    let mut reserved_bytes = file.len();
+    tokio::task::spawn_blocking(move || send_parts(file, options, &sender));
+    let mut parts = Vec::new();
+    let mut decoded_bytes = 0usize;
+    let mut is_complete = false;
+    while let Some(message) = receiver.recv().await {
+        let part = match message {
+            Ok(DecodedPart::Rows(part)) => part,
+            Ok(DecodedPart::End) => {
+                is_complete = true;
+                break;
+            }
+            Err(error) => return Err(read_error(&error)),
+        };
+        let batches = part.batches.iter();
+        let bytes = batches.map(|numbered| numbered.batch.get_array_memory_size());
+        decoded_bytes = decoded_bytes.saturating_add(bytes.sum());
+        if decoded_bytes > reserved_bytes {
+            let missing = decoded_bytes - reserved_bytes;
+            reservation.merge(service.reserve(missing).await?);
+            reserved_bytes = decoded_bytes;
+        }
+        parts.push(part);
+    }
+    if !is_complete {
+        // The thread panicked, which must not pass for the end of the file.
+        return Err(ApiError::json(Kind::Invalid, "the file cannot be decoded"));
+    }
+    let rows = ColumnarRows::from_parts(parts);
+    rows.map(UploadedRows)
+        .map_err(|error: MappingError| ApiError::json(Kind::Invalid, error.to_string()))
+}
+
+/// A message of the thread that decodes.
+enum DecodedPart {
+    Rows(TablePart),
+    End,
+}
+
+impl fmt::Debug for DecodedPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(part) => write!(f, "Rows({} batches)", part.batches.len()),
+            Self::End => f.write_str("End"),
+        }
+    }
+}
+
+/// Reads all parts into the channel, until the receiver is dropped.
+fn send_parts(
+    file: Bytes,
+    options: ReadOptions,
+    sender: &mpsc::Sender<Result<DecodedPart, ReadError>>,
+) {
+    let send = |message| sender.blocking_send(message).is_ok();
+    let mut reader = match FileReader::open(FileInput::Bytes(file), options) {
+        Ok(reader) => reader,
+        Err(error) => {
+            send(Err(error));
+            return;
+        }
+    };
+    loop {
+        let message = match reader.next_part() {
+            Ok(Some(part)) => Ok(DecodedPart::Rows(part)),
+            Ok(None) => Ok(DecodedPart::End),
+            Err(error) => Err(error),
+        };
+        let is_last = !matches!(message, Ok(DecodedPart::Rows(_)));
+        if !send(message) || is_last {
+            return;
+        }
+    }
+}
+
+fn read_error(error: &ReadError) -> ApiError {
+    let kind = match error {
+        ReadError::TooLarge { .. } => Kind::TooLarge,
+        ReadError::UnknownFormat => Kind::UnsupportedMediaType,
+        _ => Kind::Invalid,
+    };
+    ApiError::json(kind, error.to_string())
+}

@@ -1,0 +1,188 @@
+//! The query string of `/api/v3/write_file`.
+
+use axum::http::{HeaderMap, Uri, header::CONTENT_TYPE};
+use neap_columnar::{ColumnMapping, TagColumns, TimeColumn};
+use neap_file_formats::Format;
+use neap_http::{ApiError, Kind, parse_query};
+use neap_line_protocol::Precision;
+use neap_write::WriteOptions;
+
+/// The parameters of an upload.
+#[derive(Clone, Debug)]
+pub(crate) struct UploadParams {
+    pub(crate) database: String,
+    /// `None`: that of the first bytes.
+    pub(crate) format: Option<Format>,
+    pub(crate) mapping: ColumnMapping,
+    pub(crate) options: WriteOptions,
+}
+
+impl UploadParams {
+    /// Parses the query string, and the format in the headers if the query string names none.
+    ///
+    /// # Errors
+    /// `Invalid`: a parameter is missing, unknown or malformed.
+    pub(crate) fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let pairs: Vec<(String, String)> = parse_query(uri)?;
+        let mut database = None;
+        let mut format = None;
+        let mut tags = None;
+        let mut table = String::new();
+        let mut time = TimeColumn::default();
+        let mut options = WriteOptions::default();
+        for (name, value) in pairs {
+            let malformed = || malformed(&name, &value);
+            match name.as_str() {
+                "db" => database = Some(value),
+                "table" => table = value,
+                "tag" => tags.get_or_insert_with(Vec::new).push(value),
+                "time_column" => time.name = Some(value),
+                "time_format" => {
+                    time.format = value
+                        .parse()
+                        .map_err(|error: neap_columnar::MappingError| invalid(error.to_string()))?;
+                }
+                "time_zone" => time.zone = Some(value.parse().map_err(|_| malformed())?),
+                "format" => format = Some(value.parse().map_err(|()| malformed())?),
+                "precision" => {
+                    options.precision = parse_precision(&value).ok_or_else(malformed)?;
+                }
+                "accept_partial" => {
+                    options.accept_partial = value.parse().map_err(|_| malformed())?
+                }
+                "no_sync" => options.no_sync = value.parse().map_err(|_| malformed())?,
+                _ => return Err(invalid(format!("unknown query parameter '{name}'"))),
+            }
+        }
+        let database = database.ok_or_else(|| invalid("missing query parameter 'db'"))?;
+        Ok(Self {
+            database,
+            format: format.or_else(|| format_of(headers)),
+            mapping: ColumnMapping {
+                table,
+                tags: tags.map_or(TagColumns::ByType, TagColumns::Named),
+                time,
+            },
+            options,
+        })
+    }
+}
+
+fn format_of(headers: &HeaderMap) -> Option<Format> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Format::from_content_type(content_type)
+}
+
+fn parse_precision(text: &str) -> Option<Precision> {
+    Some(match text {
+        "auto" => Precision::Auto,
+        "s" | "second" => Precision::Second,
+        "ms" | "millisecond" => Precision::Millisecond,
+        "us" | "u" | "microsecond" => Precision::Microsecond,
+        "ns" | "n" | "nanosecond" => Precision::Nanosecond,
+        _ => return None,
+    })
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::json(Kind::Invalid, message)
+}
+
+fn malformed(name: &str, value: &str) -> ApiError {
+    invalid(format!(
+        "invalid value '{value}' of query parameter '{name}'"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn parse(query: &str, content_type: Option<&'static str>) -> Result<UploadParams, String> {
+        let mut headers = HeaderMap::new();
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        let uri = format!("/api/v3/write_file{query}").parse().unwrap();
+        UploadParams::parse(&uri, &headers).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn parameters_describe_the_columns() {
+        let query = "?db=d&table=cpu&tag=host&tag=rack&time_column=at&time_format=ms&time_zone=Europe%2FBerlin&format=csv&precision=s&accept_partial=false";
+        let params = parse(query, Some("application/x-ndjson")).unwrap();
+        assert_eq!(params.database, "d");
+        assert_eq!(params.format, Some(Format::Csv));
+        insta::assert_debug_snapshot!(params.mapping, @r#"
+        ColumnMapping {
+            table: "cpu",
+            tags: Named(
+                [
+                    "host",
+                    "rack",
+                ],
+            ),
+            time: TimeColumn {
+                name: Some(
+                    "at",
+                ),
+                format: Unit(
+                    Millisecond,
+                ),
+                zone: Some(
+                    Tz(
+                        Timezone(
+                            Europe/Berlin,
+                        ),
+                    ),
+                ),
+            },
+        }
+        "#);
+        assert_eq!(params.options.precision, Precision::Second);
+        assert!(!params.options.accept_partial);
+    }
+
+    #[test]
+    fn the_content_type_is_the_format_if_no_parameter_is() {
+        let format = |query, content_type| parse(query, content_type).unwrap().format;
+        assert_eq!(
+            format("?db=d", Some("text/csv; charset=utf-8")),
+            Some(Format::Csv)
+        );
+        assert_eq!(format("?db=d", Some("application/octet-stream")), None);
+        assert_eq!(
+            format("?db=d&format=arrow", Some("text/csv")),
+            Some(Format::Arrow)
+        );
+    }
+
+    #[test]
+    fn parameters_that_are_missing_unknown_or_malformed_are_errors() {
+        for (query, message) in [
+            ("", "missing query parameter 'db'"),
+            ("?table=t", "missing query parameter 'db'"),
+            ("?db=d&tags=a", "unknown query parameter 'tags'"),
+            (
+                "?db=d&format=xml",
+                "invalid value 'xml' of query parameter 'format'",
+            ),
+            (
+                "?db=d&time_zone=Mars",
+                "invalid value 'Mars' of query parameter 'time_zone'",
+            ),
+            (
+                "?db=d&accept_partial=1",
+                "invalid value '1' of query parameter 'accept_partial'",
+            ),
+            (
+                "?db=d&time_format=iso",
+                "invalid time format 'iso': use auto, rfc3339, s, ms, us, ns, or a strftime pattern such as '%Y-%m-%d %H:%M:%S'",
+            ),
+        ] {
+            assert_eq!(parse(query, None).unwrap_err(), message, "{query}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Stores the record batches of a client as writes.
+//!
+//! Rows are stored in parts, in the order in which the client sends them. Each part takes the way of a write of line
+//! protocol: it is validated against the catalog, and it is acknowledged when it is in the store. A refused row ends
+//! the upload; parts before it stay stored, as the error says.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow_flight::{PutResult, sql::DoPutUpdateResult};
+use futures::{Stream, StreamExt, stream};
+use http::HeaderName;
+use neap_bucket::{Stamp, WriteOrder};
+use neap_columnar::{
+    ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn,
+};
+use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp};
+use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaView};
+use neap_schema::DatabaseId;
+use neap_write::{
+    Precision, RequestMemoryReservation, RowSource, WriteFailure, WriteOptions, WriteService,
+    authorize_write, table_exists,
+};
+use prost::Message;
+use serde_json::json;
+use tonic::{Response, Status};
+
+use crate::{
+    request_metadata::RequestMetadata,
+    row_stream::set_stamps,
+    service::MessageStream,
+    status,
+    upload::{TableExpectation, Upload, UploadAnswer, UploadTarget},
+};
+
+/// The size from which rows are stored as a part, in bytes.
+const PART_BYTES: usize = 8 << 20;
+
+/// The header with the names of tags, separated by commas. Without it, the types of the columns decide.
+const TAGS_HEADER: HeaderName = HeaderName::from_static("x-neap-tags");
+
+/// The header with the name of the time column.
+const TIME_HEADER: HeaderName = HeaderName::from_static("x-neap-time-column");
+
+/// Stores the rows of an upload.
+///
+/// # Errors
+/// The metadata are malformed, the sender lacks the permission, or the table does not meet the expectation. For the
+/// answer `Total`, also all errors of the rows.
+pub(crate) async fn store(
+    service: Arc<WriteService>,
+    metadata: &RequestMetadata,
+    upload: Upload,
+    target: UploadTarget,
+) -> Result<Response<MessageStream<PutResult>>, Status> {
+    let answer = target.answer;
+    let ingest = RowIngest::begin(service, metadata, upload, target).await?;
+    match answer {
+        UploadAnswer::Total => total(ingest).await,
+        UploadAnswer::Parts => Ok(Response::new(Box::pin(parts(ingest)))),
+    }
+}
+
+/// Returns the result of a change of this number of rows.
+pub(crate) fn row_count(record_count: i64) -> PutResult {
+    PutResult {
+        app_metadata: DoPutUpdateResult { record_count }.encode_to_vec().into(),
+    }
+}
+
+async fn total(mut ingest: RowIngest) -> Result<Response<MessageStream<PutResult>>, Status> {
+    let mut stamp = None;
+    while let Some(part) = ingest.store_part().await? {
+        stamp = stamp.max(part.stamp);
+    }
+    let count = i64::try_from(ingest.stored).unwrap_or(i64::MAX);
+    let result = stream::iter([Ok(row_count(count))]);
+    let mut response = Response::new(Box::pin(result) as MessageStream<PutResult>);
+    set_stamps(&mut response, [(STAMP_HEADER, stamp)]);
+    Ok(response)
+}
+
+fn parts(ingest: RowIngest) -> impl Stream<Item = Result<PutResult, Status>> + Send {
+    stream::unfold(Some(ingest), |open| async {
+        let mut ingest = open?;
+        match ingest.store_part().await {
+            Ok(None) => None,
+            Ok(Some(part)) => {
+                // A string, because many readers of JSON lose digits of large numbers.
+                let stamp = part.stamp.map(|stamp| stamp.as_u64().to_string());
+                let json = json!({ "rows": part.rows, "stamp": stamp });
+                let result = PutResult {
+                    app_metadata: json.to_string().into(),
+                };
+                Some((Ok(result), Some(ingest)))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// A stored part of an upload.
+#[derive(Clone, Copy, Debug)]
+struct StoredPart {
+    rows: usize,
+    stamp: Option<Stamp>,
+}
+
+/// An upload while its rows are stored.
+struct RowIngest {
+    service: Arc<WriteService>,
+    batches: std::pin::Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>> + Send>>,
+    database: String,
+    mapping: ColumnMapping,
+    options: WriteOptions,
+    /// The number of stored rows.
+    stored: usize,
+}
+
+impl RowIngest {
+    async fn begin(
+        service: Arc<WriteService>,
+        metadata: &RequestMetadata,
+        upload: Upload,
+        target: UploadTarget,
+    ) -> Result<Self, Status> {
+        let headers = metadata.headers();
+        let of_api = |error: ApiError| status::of_api(&error);
+        let order: WriteOrder = requested_order(headers).map_err(of_api)?;
+        let after = requested_stamp(headers).map_err(of_api)?;
+        let caller = metadata.caller();
+        let only: Option<DatabaseId> = authorize_write(&service, caller, &target.database)
+            .await
+            .map_err(of_api)?;
+        check_expectation(&service, &target).await?;
+        let mapping = ColumnMapping {
+            table: target.table,
+            tags: match metadata.text(&TAGS_HEADER)? {
+                None => TagColumns::ByType,
+                Some(names) => TagColumns::Named(names.split(',').map(str::to_owned).collect()),
+            },
+            time: TimeColumn {
+                name: metadata.text(&TIME_HEADER)?.map(str::to_owned),
+                ..TimeColumn::default()
+            },
+        };
+        Ok(Self {
+            service,
+            batches: Box::pin(upload.batches()),
+            database: target.database,
+            mapping,
+            options: WriteOptions {
+                precision: Precision::Nanosecond,
+                accept_partial: false,
+                after,
+                order,
+                only,
+                ..WriteOptions::default()
+            },
+            stored: 0,
+        })
+    }
+
+    /// Receives and stores the next part; `None` at the end of the upload.
+    async fn store_part(&mut self) -> Result<Option<StoredPart>, Status> {
+        let Some((batches, reservation)) = self.receive().await? else {
+            return Ok(None);
+        };
+        let part = TablePart {
+            mapping: self.mapping.clone(),
+            batches,
+        };
+        let rows = ColumnarRows::from_parts(vec![part]);
+        let rows = rows.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let source = BatchSource(rows);
+        let accepted = self
+            .service
+            .write_rows(reservation, &self.database, &source, self.options)
+            .await
+            .map_err(|failure| self.failed(failure))?;
+        self.stored += accepted.rows;
+        // Later parts are ordered after this one, because their rows may overwrite its rows.
+        self.options.after = self.options.after.max(accepted.stamp);
+        Ok(Some(StoredPart {
+            rows: accepted.rows,
+            stamp: accepted.stamp,
+        }))
+    }
+
+    /// Receives batches until they are a part.
+    async fn receive(
+        &mut self,
+    ) -> Result<Option<(Vec<NumberedBatch>, RequestMemoryReservation)>, Status> {
+        let mut first_row = self.stored + 1;
+        let mut size = 0;
+        let mut received: Option<(Vec<NumberedBatch>, RequestMemoryReservation)> = None;
+        while size < PART_BYTES
+            && let Some(batch) = self.batches.next().await
+        {
+            let batch = batch.map_err(|error| self.with_stored(error))?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let bytes = batch.get_array_memory_size();
+            let reservation = self.service.reserve(bytes).await;
+            let reservation = reservation.map_err(|failure| self.failed(failure))?;
+            size += bytes;
+            let numbered = NumberedBatch {
+                first_row,
+                batch,
+                refused: Vec::new(),
+            };
+            first_row += numbered.batch.num_rows();
+            match &mut received {
+                None => received = Some((vec![numbered], reservation)),
+                Some((batches, reserved)) => {
+                    batches.push(numbered);
+                    reserved.merge(reservation);
+                }
+            }
+        }
+        Ok(received)
+    }
+
+    fn failed(&self, failure: WriteFailure) -> Status {
+        let error = match failure {
+            WriteFailure::Rejected(error) => {
+                let text = format!("row {}: {}", error.line_number, error.error_message);
+                Status::invalid_argument(text)
+            }
+            other => status::of_api(&other.into()),
+        };
+        self.with_stored(error)
+    }
+
+    /// Adds the number of stored rows to an error.
+    fn with_stored(&self, error: Status) -> Status {
+        match self.stored {
+            0 => error,
+            stored => {
+                let text = format!("{}; {stored} rows before are stored", error.message());
+                Status::new(error.code(), text)
+            }
+        }
+    }
+}
+
+async fn check_expectation(service: &WriteService, target: &UploadTarget) -> Result<(), Status> {
+    if target.expectation == TableExpectation::Any {
+        return Ok(());
+    }
+    let exists = table_exists(service, &target.database, &target.table).await;
+    let exists = exists.map_err(|error| status::of_api(&error))?;
+    let table = &target.table;
+    match (target.expectation, exists) {
+        (TableExpectation::Missing, true) => {
+            Err(Status::already_exists(format!("table {table} exists")))
+        }
+        (TableExpectation::Exists, false) => {
+            Err(Status::not_found(format!("table {table} does not exist")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rows of record batches as the rows of a write.
+#[derive(Debug)]
+struct BatchSource(ColumnarRows);
+
+impl RowSource for BatchSource {
+    fn size_bytes(&self) -> usize {
+        self.0.size_bytes()
+    }
+
+    fn validate(
+        &self,
+        schema: &dyn SchemaView,
+        options: &Options,
+    ) -> Result<ParsedBody, ParseError> {
+        self.0.validate(schema, options)
+    }
+}

@@ -1,0 +1,482 @@
+//! The methods of Flight.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria,
+    Empty, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
+    HandshakeResponse, PollInfo, PutResult, SchemaAsIpc, SchemaResult, Ticket,
+    flight_service_server::{FlightService, FlightServiceServer},
+    sql::{
+        ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
+        ActionCreatePreparedStatementRequest, Any, ProstMessageExt,
+    },
+};
+use axum::Router;
+use futures::{Stream, StreamExt, stream};
+use http::header::AUTHORIZATION;
+use neap_bucket::World;
+use neap_http::{CounterFamily, Metrics};
+use neap_query::{QueryEngine, QueryRequest};
+use neap_write::WriteService;
+use prost::Message;
+use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
+use uuid::Builder;
+
+use crate::{
+    cancellable_queries::CancellableQueries,
+    command::{RequestedRows, refuse_transaction, statement_ticket},
+    ingest, prepared,
+    request_metadata::RequestMetadata,
+    row_stream::{FlightStream, stream_batch, stream_rows, write_options},
+    statement_handle::StatementHandle,
+    status,
+    ticket::DecodedTicket,
+    upload::{self, Upload, UploadLimits, UploadPurpose},
+};
+
+const CREATE_PREPARED_STATEMENT: &str = "CreatePreparedStatement";
+const CLOSE_PREPARED_STATEMENT: &str = "ClosePreparedStatement";
+const CANCEL_QUERY: &str = "CancelQuery";
+const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
+
+/// The result `Cancelled` of the action `CancelQuery`.
+const CANCELLED: i32 = 1;
+
+/// The number of rows that a statement changed, if it is unknown.
+const UNKNOWN_COUNT: i64 = -1;
+
+/// The components of the service.
+#[derive(Clone, Debug)]
+pub struct FlightParts {
+    /// Answers queries; `None`: this process has no query function.
+    pub queries: Option<Arc<QueryEngine>>,
+    /// Stores rows; `None`: this process has no write function.
+    pub writes: Option<Arc<WriteService>>,
+    /// The registry of the request metrics.
+    pub metrics: Metrics,
+    /// The clock, timers and randomness.
+    pub world: World,
+    /// Maximum size of a message from a client, in bytes, also when it is decompressed.
+    pub max_message_bytes: usize,
+    /// Maximum time between two messages of a client.
+    pub message_timeout: Duration,
+}
+
+/// The routes of Flight. They are admitted, logged and limited by the layers around all routes.
+pub fn router(parts: FlightParts) -> Router {
+    let requests = parts.metrics.counter(
+        "neap_flight_requests_total",
+        "Requests of Arrow Flight by method and gRPC code.",
+        &["method", "code"],
+    );
+    let max_message_bytes = parts.max_message_bytes;
+    let service = ArrowFlight {
+        queries: parts.queries,
+        writes: parts.writes,
+        world: parts.world,
+        limits: UploadLimits {
+            batch_bytes: max_message_bytes,
+            message_timeout: parts.message_timeout,
+        },
+        running: CancellableQueries::default(),
+        requests,
+    };
+    // Compressed answers would cost more time than they save on most networks, and many clients offer gzip without
+    // being asked: only zstd is used, which is offered on purpose.
+    let service = FlightServiceServer::new(service)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(usize::MAX);
+    Router::new().route_service("/arrow.flight.protocol.FlightService/{method}", service)
+}
+
+/// Arrow Flight over the functions of this process.
+#[derive(Debug)]
+struct ArrowFlight {
+    queries: Option<Arc<QueryEngine>>,
+    writes: Option<Arc<WriteService>>,
+    world: World,
+    limits: UploadLimits,
+    running: CancellableQueries,
+    requests: CounterFamily,
+}
+
+pub(crate) type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn stream_of<T: Send + 'static>(messages: Vec<T>) -> Response<MessageStream<T>> {
+    Response::new(Box::pin(stream::iter(messages.into_iter().map(Ok))))
+}
+
+impl ArrowFlight {
+    fn queries(&self) -> Result<&Arc<QueryEngine>, Status> {
+        self.queries
+            .as_ref()
+            .ok_or_else(|| Status::unimplemented("this server does not answer queries"))
+    }
+
+    fn writes(&self) -> Result<&Arc<WriteService>, Status> {
+        self.writes
+            .as_ref()
+            .ok_or_else(|| Status::unimplemented("this server does not accept writes"))
+    }
+
+    fn metadata<T>(&self, request: &Request<T>) -> Result<RequestMetadata, Status> {
+        RequestMetadata::of(request, &self.world)
+    }
+
+    /// Counts a request by its outcome.
+    fn count<T>(&self, method: &str, outcome: Result<T, Status>) -> Result<T, Status> {
+        let code = outcome.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.requests.add(&[method, &format!("{code:?}")], 1);
+        outcome
+    }
+
+    async fn rows(
+        &self,
+        ticket: &[u8],
+        metadata: &RequestMetadata,
+    ) -> Result<Response<FlightStream>, Status> {
+        let engine = self.queries()?;
+        match RequestedRows::of_ticket(ticket, metadata)? {
+            RequestedRows::Catalog(command, metadata) => {
+                let batch = command.answer(engine, &metadata).await?;
+                Ok(Response::new(stream_batch(batch)))
+            }
+            RequestedRows::Statement(handle, parameters) => {
+                let options = write_options(metadata.headers())?;
+                let parameters = match parameters {
+                    Some(parameters) => parameters,
+                    None => prepared::parameters(engine, metadata, &handle).await?,
+                };
+                let request = QueryRequest {
+                    text: handle.text.clone(),
+                    parameters,
+                    may_delete: true,
+                    ..metadata.query_options().clone()
+                };
+                self.run(&handle, request, metadata, options).await
+            }
+        }
+    }
+
+    /// Executes a statement whose rows are of no interest.
+    async fn execute(
+        &self,
+        handle: &StatementHandle,
+        metadata: &RequestMetadata,
+    ) -> Result<(), Status> {
+        let ticket = statement_ticket(handle).encode_to_vec();
+        let mut rows = self.rows(&ticket, metadata).await?.into_inner();
+        while let Some(message) = rows.next().await {
+            message?;
+        }
+        Ok(())
+    }
+
+    async fn run(
+        &self,
+        handle: &StatementHandle,
+        request: QueryRequest,
+        metadata: &RequestMetadata,
+        options: IpcWriteOptions,
+    ) -> Result<Response<FlightStream>, Status> {
+        let engine = self.queries()?;
+        let language = handle.statement_language()?;
+        let query = metadata.client_query(handle.database.clone(), language, request);
+        let running = self.running.register(&handle.query_id, metadata.caller());
+        let rows = tokio::select! {
+            biased;
+            () = running.cancelled() => return Err(Status::cancelled("the query was cancelled")),
+            rows = engine.query_as(query) => rows.map_err(status::of_client_query)?,
+        };
+        Ok(stream_rows(rows, options, running, self.world.clone()))
+    }
+
+    async fn info(
+        &self,
+        descriptor: FlightDescriptor,
+        metadata: &RequestMetadata,
+    ) -> Result<FlightInfo, Status> {
+        let engine = self.queries()?;
+        let (columns, ticket) = match RequestedRows::of_descriptor(&descriptor, metadata)? {
+            RequestedRows::Catalog(command, _) => {
+                (command.columns()?, command.ticket().encode_to_vec().into())
+            }
+            RequestedRows::Statement(handle, parameters) => {
+                let columns = prepared::columns(engine, metadata, &handle, parameters.as_ref());
+                let columns = columns.await?;
+                let ticket = match parameters {
+                    Some(_) => descriptor.cmd.clone(),
+                    None => {
+                        let handle = self.with_query_id(handle);
+                        statement_ticket(&handle).encode_to_vec().into()
+                    }
+                };
+                (columns, ticket)
+            }
+        };
+        let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
+        let info = FlightInfo::new().try_with_schema(&columns);
+        let info = info.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(info.with_descriptor(descriptor).with_endpoint(endpoint))
+    }
+
+    /// Returns a handle under whose id the query can be cancelled.
+    fn with_query_id(&self, handle: StatementHandle) -> StatementHandle {
+        let mut random = [0; 16];
+        self.world.entropy.fill(&mut random);
+        let id = Builder::from_random_bytes(random).into_uuid();
+        handle.with_query_id(id.to_string())
+    }
+
+    /// Cancels the queries that a client started with the tickets of an answer.
+    fn cancel(&self, info: &FlightInfo, metadata: &RequestMetadata) -> Result<(), Status> {
+        let tickets = info.endpoint.iter().flat_map(|endpoint| &endpoint.ticket);
+        let mut found = false;
+        for ticket in tickets {
+            if let Ok(DecodedTicket::Sql(command, _)) = DecodedTicket::decode(&ticket.ticket)
+                && let arrow_flight::sql::Command::TicketStatementQuery(ticket) = command
+            {
+                let handle = StatementHandle::from_bytes(&ticket.statement_handle)?;
+                let id = &handle.query_id;
+                found |= !id.is_empty() && self.running.cancel(id, metadata.caller());
+            }
+        }
+        match found {
+            true => Ok(()),
+            false => Err(Status::not_found("no such query runs on this server")),
+        }
+    }
+
+    async fn act(
+        &self,
+        action: &Action,
+        metadata: &RequestMetadata,
+    ) -> Result<Vec<arrow_flight::Result>, Status> {
+        let answer = |message: Vec<u8>| vec![arrow_flight::Result::new(message)];
+        match action.r#type.as_str() {
+            CREATE_PREPARED_STATEMENT => {
+                let request: ActionCreatePreparedStatementRequest = unpack(&action.body)?;
+                refuse_transaction(request.transaction_id.as_deref())?;
+                let prepared = prepared::prepare(self.queries()?, metadata, &request.query).await?;
+                Ok(answer(prepared.as_any().encode_to_vec()))
+            }
+            CLOSE_PREPARED_STATEMENT => {
+                // A handle holds nothing on the server.
+                let _: ActionClosePreparedStatementRequest = unpack(&action.body)?;
+                Ok(Vec::new())
+            }
+            CANCEL_QUERY => {
+                let request: ActionCancelQueryRequest = unpack(&action.body)?;
+                let info = FlightInfo::decode(request.info).map_err(malformed)?;
+                self.cancel(&info, metadata)?;
+                let result = ActionCancelQueryResult { result: CANCELLED };
+                Ok(answer(result.as_any().encode_to_vec()))
+            }
+            CANCEL_FLIGHT_INFO => {
+                let request = CancelFlightInfoRequest::decode(action.body.clone());
+                let info = request.map_err(malformed)?.info.unwrap_or_default();
+                self.cancel(&info, metadata)?;
+                let result = CancelFlightInfoResult::new(CancelStatus::Cancelled);
+                Ok(answer(result.encode_to_vec()))
+            }
+            other => Err(Status::unimplemented(format!(
+                "the action {other} is not supported"
+            ))),
+        }
+    }
+}
+
+fn malformed(error: prost::DecodeError) -> Status {
+    Status::invalid_argument(format!("malformed message: {error}"))
+}
+
+/// Decodes a message within `Any`.
+fn unpack<M: ProstMessageExt>(bytes: &[u8]) -> Result<M, Status> {
+    let any = Any::decode(bytes).map_err(malformed)?;
+    let message = any.unpack::<M>();
+    let message = message.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    message.ok_or_else(|| {
+        let text = format!("the body is no {}", M::type_url());
+        Status::invalid_argument(text)
+    })
+}
+
+#[tonic::async_trait]
+impl FlightService for ArrowFlight {
+    type HandshakeStream = MessageStream<HandshakeResponse>;
+    type ListFlightsStream = MessageStream<FlightInfo>;
+    type DoGetStream = FlightStream;
+    type DoPutStream = MessageStream<PutResult>;
+    type DoActionStream = MessageStream<arrow_flight::Result>;
+    type ListActionsStream = MessageStream<ActionType>;
+    type DoExchangeStream = MessageStream<FlightData>;
+
+    /// Returns the payload, and the token that the client presented.
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        let token = presented_token(&request);
+        let message = request.into_inner().message().await;
+        let answer = message.map(|message| {
+            let payload = message.unwrap_or_default().payload;
+            let mut response = stream_of(vec![HandshakeResponse {
+                protocol_version: 0,
+                payload,
+            }]);
+            if let Some(token) = token {
+                response.metadata_mut().insert("authorization", token);
+            }
+            response
+        });
+        self.count("Handshake", answer)
+    }
+
+    async fn list_flights(
+        &self,
+        _: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let error = Status::unimplemented("ListFlights is not supported; use CommandGetTables");
+        self.count("ListFlights", Err(error))
+    }
+
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let answer = async {
+            let metadata = self.metadata(&request)?;
+            let info = self.info(request.into_inner(), &metadata).await?;
+            Ok(Response::new(info))
+        };
+        self.count("GetFlightInfo", answer.await)
+    }
+
+    /// Returns complete information: a query runs when its rows are requested.
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
+        let answer = async {
+            let metadata = self.metadata(&request)?;
+            let info = self.info(request.into_inner(), &metadata).await?;
+            Ok(Response::new(PollInfo::new().with_info(info)))
+        };
+        self.count("PollFlightInfo", answer.await)
+    }
+
+    async fn get_schema(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<SchemaResult>, Status> {
+        let answer = async {
+            let metadata = self.metadata(&request)?;
+            let info = self.info(request.into_inner(), &metadata).await?;
+            let schema = info.try_decode_schema();
+            let schema = schema.map_err(|error| Status::internal(error.to_string()))?;
+            let options = IpcWriteOptions::default();
+            let result = SchemaResult::try_from(SchemaAsIpc::new(&schema, &options));
+            let result = result.map_err(|error| Status::internal(error.to_string()))?;
+            Ok(Response::new(result))
+        };
+        self.count("GetSchema", answer.await)
+    }
+
+    async fn do_get(
+        &self,
+        request: Request<Ticket>,
+    ) -> Result<Response<Self::DoGetStream>, Status> {
+        let answer = async {
+            let metadata = self.metadata(&request)?;
+            self.rows(&request.get_ref().ticket, &metadata).await
+        };
+        self.count("DoGet", answer.await)
+    }
+
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
+        let answer = async {
+            let metadata = self.metadata(&request)?;
+            let world = self.world.clone();
+            let messages = request.into_inner().boxed();
+            let Some(upload) = Upload::begin(messages, self.limits, world).await? else {
+                return Ok(stream_of(vec![ingest::row_count(0)]));
+            };
+            match upload.purpose(&metadata)? {
+                UploadPurpose::Rows(target) => {
+                    let writes = Arc::clone(self.writes()?);
+                    ingest::store(writes, &metadata, upload, target).await
+                }
+                UploadPurpose::Parameters(handle) => {
+                    let handle = upload.bind(handle).await?;
+                    Ok(stream_of(vec![upload::bound(&handle)]))
+                }
+                UploadPurpose::PreparedUpdate(handle) => {
+                    let handle = upload.bind(handle).await?;
+                    self.execute(&handle, &metadata).await?;
+                    Ok(stream_of(vec![ingest::row_count(UNKNOWN_COUNT)]))
+                }
+                UploadPurpose::Update(handle) => {
+                    self.execute(&handle, &metadata).await?;
+                    Ok(stream_of(vec![ingest::row_count(UNKNOWN_COUNT)]))
+                }
+            }
+        };
+        self.count("DoPut", answer.await)
+    }
+
+    async fn do_exchange(
+        &self,
+        _: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let error = Status::unimplemented("DoExchange is not supported");
+        self.count("DoExchange", Err(error))
+    }
+
+    async fn do_action(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<Self::DoActionStream>, Status> {
+        let answer = async {
+            let metadata = self.metadata(&request)?;
+            self.act(request.get_ref(), &metadata).await.map(stream_of)
+        };
+        self.count("DoAction", answer.await)
+    }
+
+    async fn list_actions(
+        &self,
+        _: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
+        let actions = [
+            (CREATE_PREPARED_STATEMENT, "Prepares a statement."),
+            (CLOSE_PREPARED_STATEMENT, "Ends a prepared statement."),
+            (CANCEL_QUERY, "Cancels a query."),
+            (CANCEL_FLIGHT_INFO, "Cancels a query."),
+        ];
+        let actions = actions.map(|(r#type, description)| ActionType {
+            r#type: r#type.to_owned(),
+            description: description.to_owned(),
+        });
+        self.count("ListActions", Ok(stream_of(actions.into())))
+    }
+}
+
+/// Returns the token of a request as the value of an `authorization` header, whatever scheme the client used.
+fn presented_token<T>(
+    request: &Request<T>,
+) -> Option<tonic::metadata::MetadataValue<tonic::metadata::Ascii>> {
+    let headers: &http::HeaderMap = request.metadata().as_ref();
+    let token = neap_http::presented_token(headers.get(AUTHORIZATION)?)?;
+    let bearer = format!("Bearer {}", token.reveal());
+    let mut value: tonic::metadata::MetadataValue<_> = bearer.parse().ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,82 @@
+//! Converts errors to statuses of gRPC, with the texts of InfluxDB 3.
+
+use neap_http::{ApiError, Kind, grpc_message};
+use neap_query::{ClientQueryError, QueryError, QueryErrorKind};
+use tonic::{Code, Status};
+
+/// Converts an error of the HTTP layer or of a function.
+pub(crate) fn of_api(error: &ApiError) -> Status {
+    status(error.kind(), error.message())
+}
+
+/// Converts the error of a statement of a client.
+pub(crate) fn of_client_query(error: ClientQueryError) -> Status {
+    match error {
+        ClientQueryError::Query(error) => of_query(error),
+        ClientQueryError::Request(error) => of_api(&error),
+    }
+}
+
+/// Converts the error of a query.
+pub(crate) fn of_query(error: QueryError) -> Status {
+    match &error {
+        QueryError::DatabaseNotFound(name) => {
+            status(Kind::NotFound, &format!("Database '{name}' not found"))
+        }
+        QueryError::Planning(cause) => {
+            let kind = match error.kind() {
+                QueryErrorKind::Unavailable => Kind::Unavailable,
+                QueryErrorKind::NotImplemented => Kind::NotAllowed,
+                // A statement that can't be planned is the client's mistake, as in InfluxDB 3.
+                _ => Kind::Invalid,
+            };
+            status(kind, &format!("Error while planning query: {cause}"))
+        }
+        QueryError::Timeout(_) => status(Kind::RequestTimeout, &error.to_string()),
+        _ if error.is_out_of_memory() => status(Kind::Limit, &error.to_string()),
+        _ => of_api(&error.into()),
+    }
+}
+
+fn status(kind: Kind, message: &str) -> Status {
+    let code = Code::from(i32::from(kind.grpc_code()));
+    Status::new(code, grpc_message(kind, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_specification() {
+        for (kind, code) in [
+            (Kind::Invalid, Code::InvalidArgument),
+            (Kind::RequestTimeout, Code::DeadlineExceeded),
+            (Kind::NotFound, Code::NotFound),
+            (Kind::Conflict, Code::AlreadyExists),
+            (Kind::Forbidden, Code::PermissionDenied),
+            (Kind::Limit, Code::ResourceExhausted),
+            (Kind::Gone, Code::FailedPrecondition),
+            (Kind::NotAllowed, Code::Unimplemented),
+            (Kind::Internal, Code::Internal),
+            (Kind::Unavailable, Code::Unavailable),
+            (Kind::Corrupt, Code::DataLoss),
+            (Kind::Unauthenticated, Code::Unauthenticated),
+        ] {
+            assert_eq!(status(kind, "").code(), code, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn messages_have_at_most_two_thousand_bytes() {
+        let status = status(Kind::Internal, &"ü".repeat(1_500));
+        assert_eq!(status.message().len(), 2_000);
+    }
+
+    #[test]
+    fn a_missing_database_has_the_text_of_influxdb() {
+        let status = of_query(QueryError::DatabaseNotFound("d".to_owned()));
+        assert_eq!(status.code(), Code::NotFound);
+        assert_eq!(status.message(), "Database 'd' not found");
+    }
+}

@@ -1,0 +1,130 @@
+//! Tests of files of rows.
+
+use super::*;
+
+/// Writes a file and returns its folder and its path.
+fn file(name: &str, contents: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, contents).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+/// Runs `neap write` with these options, and returns its exit status, its messages and its requests.
+fn write(args: &[&str], input: &str, answers: &[&str]) -> (u8, String, Vec<String>) {
+    let (url, requests) = server(answers);
+    let args = [&["write", "--host", &url, "-d", "db"], args].concat();
+    let (status, out, err) = run_with(&args, &Environment::default(), input);
+    assert_eq!(out, "");
+    (status, err, requests.join().unwrap())
+}
+
+#[test]
+fn rows_of_a_file_are_written_as_lines_in_nanoseconds() {
+    let (_folder, path) = file("a.csv", "time,room,celsius\n1700000000,attic,21.5\n");
+    let args = [
+        "--file", &path, "--table", "home", "--tag", "room", "-p", "s",
+    ];
+    let (status, err, requests) = write(&args, "", &[&answer("204 No Content", "")]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let expected = "POST /api/v3/write_lp?db=db&precision=ns HTTP/1.1";
+    assert_eq!(first_line(&requests[0]), expected);
+    assert_eq!(
+        body(&requests[0]),
+        "home,room=attic celsius=21.5 1700000000000000000\n"
+    );
+}
+
+#[test]
+fn with_a_format_the_arguments_are_files_or_the_standard_input() {
+    let (_folder, path) = file("rows", "{\"at\":\"01.02.2026 10:00\",\"v\":1}\n");
+    let args = [
+        "--format",
+        "jsonl",
+        "--measurement",
+        "m",
+        "--time-column",
+        "at",
+        "--time-format",
+        "%d.%m.%Y %H:%M",
+        "--time-zone",
+        "+01:00",
+        "--parallel",
+        "1",
+        &path,
+        "-",
+    ];
+    let input = "{\"at\":\"01.02.2026 11:00\",\"v\":2}\n";
+    let ok = answer("204 No Content", "");
+    let (status, err, requests) = write(&args, input, &[&ok, &ok]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(
+        [body(&requests[0]), body(&requests[1])],
+        [
+            "m v=1i 1769936400000000000\n",
+            "m v=2i 1769940000000000000\n"
+        ]
+    );
+}
+
+#[test]
+fn refused_rows_are_named_whether_the_server_or_the_file_refuses_them() {
+    let (_folder, path) = file("a.csv", "v\n1\n2,3\n4\n");
+    let refusal = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m v=4i","line_number":2,"error_message":"too large"}]}"#;
+    let args = ["--file", &path, "--table", "m"];
+    let (status, err, requests) = write(&args, "", &[&answer("400 Bad Request", refusal)]);
+    assert_eq!(status, FAILED);
+    let err = err.replace(&path, "a.csv");
+    insta::assert_snapshot!(err, @"
+    Write command failed: server responded with error [400 Bad Request]: partial write of line protocol occurred
+      row 2 of a.csv: the row has 2 columns, but the header has 1
+      row 3 of a.csv: too large
+        m v=4i
+    ");
+    assert_eq!(body(&requests[0]), "m v=1i\nm v=4i\n");
+}
+
+#[test]
+fn a_failed_upload_tells_where_to_continue() {
+    let (_folder, path) = file("a.csv", "v\n1\n2\n3\n");
+    let args = [
+        "--file",
+        &path,
+        "--table",
+        "m",
+        "--parallel",
+        "1",
+        "--max-request-size",
+        "8",
+    ];
+    let answers = [
+        &*answer("204 No Content", ""),
+        &*answer("401 Unauthorized", "no"),
+    ];
+    let (status, err, _) = write(&args, "", &answers);
+    assert_eq!(status, FAILED);
+    let err = err.replace(&path, "a.csv");
+    assert!(
+        err.contains("\n  everything before row 2 of a.csv is written: continue with --start-at 2"),
+        "{err}"
+    );
+    let args = ["--file", &path, "--table", "m", "--start-at", "2"];
+    let (status, _, requests) = write(&args, "", &[&answer("204 No Content", "")]);
+    assert_eq!(status, 0);
+    assert_eq!(body(&requests[0]), "m v=2i\nm v=3i\n");
+}
+
+#[test]
+fn files_and_options_that_do_not_fit_are_refused_before_anything_is_sent() {
+    let (_folder, path) = file("a.csv", "time,v\n1,2\n");
+    let message = |args: &[&str], status| {
+        let (got, err, _) = write(args, "m v=1\n", &[]);
+        assert_eq!(got, status, "{err}");
+        err.replace(&path, "a.csv")
+    };
+    insta::assert_snapshot!(message(&["--file", &path], FAILED), @"Write command failed: cannot read a.csv: the rows need the name of a table");
+    insta::assert_snapshot!(message(&["--file", &path, "--table", "m", "--time-column", "at"], FAILED), @"Write command failed: cannot read a.csv: the time column 'at' does not exist");
+    insta::assert_snapshot!(message(&["--table", "m"], 2), @"error: --table has no effect on line protocol: name the format of the input with --format");
+    insta::assert_snapshot!(message(&["--format", "parquet", "-"], FAILED), @"Write command failed: cannot read the standard input: Parquet cannot be read from a stream: save it as a file");
+}

@@ -1,0 +1,184 @@
+//! Reads the rows of a file as line protocol in bodies of bounded length.
+
+use std::fmt;
+
+use bytes::Bytes;
+use neap_columnar::{EncodeError, LineEncoder, LineRows};
+use neap_file_formats::{FileReader, ReadError};
+use neap_line_protocol::{LineError, Precision};
+
+/// Number of refused rows after which a batch ends, even if it has few lines.
+const MAX_REFUSED_ROWS: usize = 1_000;
+
+/// A file of rows: CSV, JSON lines, Parquet or Arrow.
+pub struct FileRows {
+    /// Display name.
+    pub name: String,
+    /// Reader of its rows.
+    pub reader: FileReader,
+    /// Unit of times that are integers without a unit.
+    pub precision: Precision,
+}
+
+impl fmt::Debug for FileRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FileRows").field(&self.name).finish()
+    }
+}
+
+/// Error of reading the rows of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileRowsError {
+    /// The file can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The columns are not those that the options name.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A row exceeds the size limit of a request.
+    #[error("row {row} is longer than the {limit} bytes that a request may have")]
+    RowTooLong {
+        /// Number of the row, from 1.
+        row: u64,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// Rows of a file as lines.
+#[derive(Debug)]
+pub(crate) struct RowBatch {
+    /// The lines.
+    pub(crate) body: Bytes,
+    /// Number of the first row.
+    pub(crate) first_row: u64,
+    /// Number of the row of each line.
+    pub(crate) rows: Vec<u64>,
+    /// Rows that can't be written as lines.
+    pub(crate) refused: Vec<LineError>,
+    /// Bytes of the file that were read for this batch.
+    pub(crate) file_bytes: u64,
+}
+
+impl FileRows {
+    /// Passes all rows to `send` in batches of at most `limit` bytes, until it returns false.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read to its end, or contains a row longer than the limit.
+    pub(crate) fn encode(
+        mut self,
+        limit: usize,
+        mut send: impl FnMut(RowBatch) -> bool,
+    ) -> Result<(), FileRowsError> {
+        let mut lines = LineRows::default();
+        let mut sent_bytes = 0;
+        while let Some(part) = self.reader.next_part()? {
+            let read_bytes = self.reader.consumed_bytes();
+            for numbered in &part.batches {
+                let mut encoder = LineEncoder::new(numbered, &part.mapping, self.precision)?;
+                let mut has_more = true;
+                while has_more {
+                    has_more = encoder.encode(&mut lines, limit);
+                    let is_full = has_more || lines.errors.len() >= MAX_REFUSED_ROWS;
+                    if is_full && !send(batch(&mut lines, limit, read_bytes - sent_bytes)?) {
+                        return Ok(());
+                    }
+                    if is_full {
+                        sent_bytes = read_bytes;
+                    }
+                }
+            }
+        }
+        let file_bytes = self.reader.consumed_bytes().saturating_sub(sent_bytes);
+        let last = batch(&mut lines, limit, file_bytes)?;
+        if !last.body.is_empty() || !last.refused.is_empty() {
+            send(last);
+        }
+        Ok(())
+    }
+}
+
+/// Takes the lines as a batch.
+fn batch(lines: &mut LineRows, limit: usize, file_bytes: u64) -> Result<RowBatch, FileRowsError> {
+    let LineRows { text, rows, errors } = std::mem::take(lines);
+    if text.len() > limit
+        && let Some(row) = rows.last()
+    {
+        return Err(FileRowsError::RowTooLong {
+            row: *row as u64,
+            limit,
+        });
+    }
+    let refused = errors.iter().map(|error| error.line_number);
+    let first_row = rows.iter().copied().chain(refused).min();
+    Ok(RowBatch {
+        body: text.into(),
+        first_row: first_row.unwrap_or_default() as u64,
+        rows: rows.into_iter().map(|row| row as u64).collect(),
+        refused: errors,
+        file_bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_columnar::ColumnMapping;
+    use neap_file_formats::{FileInput, Format, ReadOptions};
+
+    use super::*;
+
+    fn batches(csv: &str, limit: usize) -> Result<Vec<RowBatch>, FileRowsError> {
+        let options = ReadOptions {
+            format: Some(Format::Csv),
+            mapping: ColumnMapping {
+                table: "m".to_owned(),
+                ..ColumnMapping::default()
+            },
+            ..ReadOptions::default()
+        };
+        let input = FileInput::Bytes(csv.to_owned().into());
+        let rows = FileRows {
+            name: String::new(),
+            reader: FileReader::open(input, options)?,
+            precision: Precision::Auto,
+        };
+        let mut batches = Vec::new();
+        rows.encode(limit, |batch| {
+            batches.push(batch);
+            true
+        })?;
+        Ok(batches)
+    }
+
+    #[test]
+    fn rows_are_split_into_batches_that_know_their_numbers() {
+        let batches = batches("v\n1\n2\n3,x\n4\n", 12).unwrap();
+        let shown: Vec<_> = batches
+            .iter()
+            .map(|batch| {
+                let body = std::str::from_utf8(&batch.body).unwrap();
+                (body, batch.first_row, &batch.rows[..], batch.refused.len())
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("m v=1i\n", 1, &[1][..], 0),
+                ("m v=2i\n", 2, &[2], 1),
+                ("m v=4i\n", 4, &[4], 0)
+            ]
+        );
+        let bytes: u64 = batches.iter().map(|batch| batch.file_bytes).sum();
+        assert_eq!(bytes, 12);
+    }
+
+    #[test]
+    fn a_row_longer_than_a_request_is_an_error() {
+        let error = batches("v\n1\n123456\n", 10).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "row 2 is longer than the 10 bytes that a request may have"
+        );
+    }
+}

@@ -1,0 +1,55 @@
+/** The server under test: its address, tokens, and contents. */
+
+import {InfluxDBClient} from '@influxdata/influxdb3-client'
+
+export const URL = process.env.NEAP_URL
+/** An admin token. */
+export const TOKEN = process.env.NEAP_TOKEN
+
+const AUTHORIZATION = {Authorization: `Bearer ${TOKEN}`}
+
+async function request(path, body, headers = {}) {
+  return fetch(URL + path, {method: 'POST', body, headers: {...AUTHORIZATION, ...headers}})
+}
+
+/** Writes line protocol with times in nanoseconds, and returns the stamp of the write. */
+export async function writeLines(database, ...lines) {
+  const path = `/api/v3/write_lp?db=${encodeURIComponent(database)}&precision=nanosecond`
+  const answer = await request(path, lines.join('\n'))
+  if (answer.status !== 204) throw new Error(`${answer.status} ${await answer.text()}`)
+  return answer.headers.get('x-neap-stamp')
+}
+
+/** Returns the rows of an answer over HTTP. */
+export async function sql(database, query) {
+  const answer = await request('/api/v3/query_sql', JSON.stringify({db: database, q: query}))
+  if (answer.status !== 200) throw new Error(`${query}: ${answer.status} ${await answer.text()}`)
+  return answer.json()
+}
+
+/** Creates a token that may read a database, and returns it. */
+export async function createReader(name, database) {
+  const headers = {'Content-Type': 'application/json'}
+  await request('/api/v3/configure/database', JSON.stringify({db: database}), headers)
+  const permission = {resource_type: 'db', resource_names: [database], actions: ['read']}
+  const body = JSON.stringify({token_name: name, permissions: [permission]})
+  const answer = await request('/api/v3/enterprise/configure/token', body, headers)
+  return (await answer.json()).token
+}
+
+/** Calls a function with a client, and closes the client. */
+export async function withClient(options, work) {
+  const client = new InfluxDBClient({host: URL, token: TOKEN, ...options})
+  try {
+    return await work(client)
+  } finally {
+    await client.close()
+  }
+}
+
+/** Returns all values of an answer. */
+export async function collect(answer) {
+  const values = []
+  for await (const value of answer) values.push(value)
+  return values
+}

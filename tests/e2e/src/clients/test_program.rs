@@ -1,0 +1,76 @@
+//! Programs that test a client library.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use neap_test_inputs::{InputOrigin, skip};
+
+use crate::harness::{program, repository, wait_for};
+
+/// Maximum duration of a program.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// A program that ends with status 0 if its tests pass.
+#[derive(Debug)]
+pub(super) struct TestProgram {
+    command: Command,
+    name: String,
+}
+
+impl TestProgram {
+    /// Returns the tests of a Python module; `None` if the libraries are not installed.
+    pub(super) fn python(module: &str) -> Option<Self> {
+        let folder = repository().join("tests/clients");
+        let mut found = Self::installed("NEAP_CLIENTS_PYTHON", &folder, module)?;
+        found.command.args(["-B", "-m", "unittest", "-v", module]);
+        Some(found)
+    }
+
+    /// Returns the tests of a JavaScript module; `None` if the libraries are not installed.
+    pub(super) fn node(module: &str) -> Option<Self> {
+        let folder = repository().join("tests/clients/node");
+        let mut found = Self::installed("NEAP_CLIENTS_NODE", &folder, module)?;
+        found.command.args(["--test", module]);
+        Some(found)
+    }
+
+    /// Returns a command that runs the interpreter in a variable, or skips the test.
+    fn installed(variable: &str, folder: &Path, name: &str) -> Option<Self> {
+        let Some(interpreter) = std::env::var_os(variable) else {
+            let missing = format!("{variable} names no interpreter that has the client libraries");
+            skip(InputOrigin::Installed, missing);
+            return None;
+        };
+        Some(Self {
+            command: program(&PathBuf::from(interpreter), folder),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Sets an environment variable of the program.
+    pub(super) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs the program with this home, and asserts that its tests pass.
+    pub(super) fn run(mut self, home: &Path) {
+        let log = home.join("clients.log");
+        let output = File::create(&log).unwrap();
+        self.command
+            .env("HOME", home)
+            .stdout(output.try_clone().unwrap())
+            .stderr(output);
+        let mut child = self.command.spawn().unwrap();
+        let status = wait_for("end of the tests of a client", LIMIT, || {
+            child.try_wait().unwrap()
+        });
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(status.success(), "{}: {status}\n{log}", self.name);
+    }
+}
