@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use neap_columnar::{ColumnarRows, MappingError, TablePart};
+use neap_columnar::{ColumnarRows, MappingError, TablePart, batch_bytes};
 use neap_file_formats::{FileInput, FileReader, ReadError, ReadOptions};
 use neap_http::{ApiError, Kind};
 use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaView};
@@ -55,7 +55,7 @@ pub(crate) async fn decode(
             Err(error) => return Err(read_error(&error)),
         };
         let batches = part.batches.iter();
-        let bytes = batches.map(|numbered| numbered.batch.get_array_memory_size());
+        let bytes = batches.map(|numbered| batch_bytes(&numbered.batch));
         decoded_bytes = decoded_bytes.saturating_add(bytes.sum());
         if decoded_bytes > reserved_bytes {
             let missing = decoded_bytes - reserved_bytes;

@@ -17,12 +17,12 @@ use crate::{request_metadata::RequestMetadata, row_stream::visible_columns, serv
 /// The type of views in lists.
 const VIEW: &str = "VIEW";
 
-/// A command that describes what the server has.
+/// A command that describes catalogs, schemas, tables or keys.
 #[derive(Clone, Debug)]
 pub(crate) struct CatalogCommand(Command);
 
 impl CatalogCommand {
-    /// Returns the command if it describes what the server has.
+    /// Returns the command if it is one of these.
     pub(crate) fn of(command: &Command) -> Option<Self> {
         match command {
             Command::CommandGetCatalogs(_)

@@ -1,4 +1,4 @@
-//! What a client asks for in a descriptor or ticket.
+//! Requests decoded from descriptors and tickets.
 
 use arrow_flight::{
     FlightDescriptor,
@@ -17,12 +17,12 @@ use crate::{
     ticket::{DecodedTicket, NativeQuery, TicketError},
 };
 
-/// What a client asks for.
+/// The rows that a client requests.
 #[derive(Debug)]
 pub(crate) enum RequestedRows {
     /// The rows of a statement, with the values of a native ticket.
     Statement(StatementHandle, Option<Parameters>),
-    /// A description of what the server has, with the metadata of the request.
+    /// The answer to a command about catalogs, with the metadata of the request.
     Catalog(CatalogCommand, Box<RequestMetadata>),
 }
 

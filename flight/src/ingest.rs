@@ -4,7 +4,7 @@
 //! protocol: it is validated against the catalog, and it is acknowledged when it is in the store. A refused row ends
 //! the upload; parts before it stay stored, as the error says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
 use arrow_flight::{PutResult, sql::DoPutUpdateResult};
@@ -12,9 +12,9 @@ use futures::{Stream, StreamExt, stream};
 use http::HeaderName;
 use neap_bucket::{Stamp, WriteOrder};
 use neap_columnar::{
-    ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn,
+    ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
-use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp};
+use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp, text_prefix};
 use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaView};
 use neap_schema::DatabaseId;
 use neap_write::{
@@ -33,8 +33,14 @@ use crate::{
     upload::{TableExpectation, Upload, UploadAnswer, UploadTarget},
 };
 
+/// Maximum size of an error's message before the number of stored rows is added, in bytes.
+const MAX_MESSAGE_BYTES: usize = 1_900;
+
 /// The size from which rows are stored as a part, in bytes.
 const PART_BYTES: usize = 8 << 20;
+
+/// Maximum time that received rows wait for more rows of their part.
+const MAX_PART_WAIT: Duration = Duration::from_secs(1);
 
 /// The header with the names of tags, separated by commas. Without it, the types of the columns decide.
 const TAGS_HEADER: HeaderName = HeaderName::from_static("x-neap-tags");
@@ -94,7 +100,7 @@ fn parts(ingest: RowIngest) -> impl Stream<Item = Result<PutResult, Status>> + S
                 };
                 Some((Ok(result), Some(ingest)))
             }
-            Err(error) => Some((Err(error), None)),
+            Err(error) => Some((Err(status::cut(error)), None)),
         }
     })
 }
@@ -137,7 +143,10 @@ impl RowIngest {
             table: target.table,
             tags: match metadata.text(&TAGS_HEADER)? {
                 None => TagColumns::ByType,
-                Some(names) => TagColumns::Named(names.split(',').map(str::to_owned).collect()),
+                Some(names) => {
+                    let names = names.split(',').map(|name| name.trim().to_owned());
+                    TagColumns::Named(names.collect())
+                }
             },
             time: TimeColumn {
                 name: metadata.text(&TIME_HEADER)?.map(str::to_owned),
@@ -194,14 +203,22 @@ impl RowIngest {
         let mut first_row = self.stored + 1;
         let mut size = 0;
         let mut received: Option<(Vec<NumberedBatch>, RequestMemoryReservation)> = None;
-        while size < PART_BYTES
-            && let Some(batch) = self.batches.next().await
-        {
+        while size < PART_BYTES {
+            let next = self.batches.next();
+            let next = match received.is_some() {
+                // Rows of a slow client are stored, instead of holding memory.
+                true => {
+                    let world = self.service.world();
+                    world.timeout(MAX_PART_WAIT, next).await.flatten()
+                }
+                false => next.await,
+            };
+            let Some(batch) = next else { break };
             let batch = batch.map_err(|error| self.with_stored(error))?;
             if batch.num_rows() == 0 {
                 continue;
             }
-            let bytes = batch.get_array_memory_size();
+            let bytes = batch_bytes(&batch);
             let reservation = self.service.reserve(bytes).await;
             let reservation = reservation.map_err(|failure| self.failed(failure))?;
             size += bytes;
@@ -238,7 +255,8 @@ impl RowIngest {
         match self.stored {
             0 => error,
             stored => {
-                let text = format!("{}; {stored} rows before are stored", error.message());
+                let message = text_prefix(error.message(), MAX_MESSAGE_BYTES);
+                let text = format!("{message}; {stored} rows before are stored");
                 Status::new(error.code(), text)
             }
         }

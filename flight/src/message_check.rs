@@ -1,8 +1,10 @@
 //! Checks of messages before they are decoded.
 
-use arrow::ipc::{MessageHeader, root_as_message};
+use std::collections::BTreeMap;
+
+use arrow::ipc::root_as_message;
 use arrow_flight::FlightData;
-use neap_columnar::decompressed_bytes;
+use neap_columnar::{MessageLimitError, decompressed_bytes};
 use tonic::Status;
 
 /// Refuses a message whose rows would take too much memory.
@@ -10,22 +12,46 @@ use tonic::Status;
 /// # Errors
 /// `InvalidArgument`: the message is malformed or too large.
 pub(crate) fn check_message(data: &FlightData, max_bytes: usize) -> Result<(), Status> {
-    if data.data_header.is_empty() {
-        return Ok(());
+    DictionarySizes::default().check(data, max_bytes)
+}
+
+/// The sizes of the dictionaries that the decoder of a stream keeps, by id.
+#[derive(Debug, Default)]
+pub(crate) struct DictionarySizes(BTreeMap<i64, usize>);
+
+impl DictionarySizes {
+    /// Refuses the next message of a stream if its rows, or all dictionaries together, would take too much memory.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the message is malformed, too large, or adds to a dictionary.
+    pub(crate) fn check(&mut self, data: &FlightData, max_bytes: usize) -> Result<(), Status> {
+        if data.data_header.is_empty() {
+            return Ok(());
+        }
+        let message = root_as_message(&data.data_header).map_err(|error| {
+            Status::invalid_argument(format!("malformed Arrow message: {error}"))
+        })?;
+        let invalid = |error: MessageLimitError| Status::invalid_argument(error.to_string());
+        if let Some(batch) = message.header_as_record_batch() {
+            decompressed_bytes(&batch, &data.data_body, max_bytes).map_err(invalid)?;
+        }
+        let Some(dictionary) = message.header_as_dictionary_batch() else {
+            return Ok(());
+        };
+        if dictionary.isDelta() {
+            let text = "dictionaries that are sent in parts are not supported";
+            return Err(Status::invalid_argument(text));
+        }
+        let Some(batch) = dictionary.data() else {
+            return Ok(());
+        };
+        let size = decompressed_bytes(&batch, &data.data_body, max_bytes).map_err(invalid)?;
+        self.0.insert(dictionary.id(), size);
+        match self.0.values().sum::<usize>() > max_bytes {
+            true => Err(invalid(MessageLimitError::Bytes(max_bytes))),
+            false => Ok(()),
+        }
     }
-    let message = root_as_message(&data.data_header)
-        .map_err(|error| Status::invalid_argument(format!("malformed Arrow message: {error}")))?;
-    let batch = match message.header_type() {
-        MessageHeader::RecordBatch => message.header_as_record_batch(),
-        MessageHeader::DictionaryBatch => message
-            .header_as_dictionary_batch()
-            .and_then(|dictionary| dictionary.data()),
-        _ => None,
-    };
-    let Some(batch) = batch else { return Ok(()) };
-    decompressed_bytes(&batch, &data.data_body, max_bytes)
-        .map(drop)
-        .map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 #[cfg(test)]

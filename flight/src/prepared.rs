@@ -22,6 +22,9 @@ use crate::{
     statement_handle::StatementHandle, status,
 };
 
+/// Maximum number of record batches with the values of placeholders, most of which are empty.
+const MAX_PARAMETER_BATCHES: usize = 16;
+
 /// Returns a statement in the form that the query function plans.
 pub(crate) fn planned_text(text: &str, language: Language) -> String {
     match language {
@@ -108,10 +111,14 @@ pub(crate) async fn parameters(
     metadata: &RequestMetadata,
     handle: &StatementHandle,
 ) -> Result<Parameters, Status> {
-    let Some(values) = handle.parameters()? else {
+    if !handle.has_parameters() {
+        return Ok(Parameters::default());
+    }
+    // The permission is checked before the values are decoded.
+    let described = describe(engine, metadata, handle).await?;
+    let Some(values) = handle.parameters().await? else {
         return Ok(Parameters::default());
     };
-    let described = describe(engine, metadata, handle).await?;
     let placeholders = described.placeholders.iter();
     let placeholders: Vec<&str> = placeholders.map(|(name, _)| name.as_str()).collect();
     Parameters::from_batch(&values, &placeholders)
@@ -127,20 +134,21 @@ pub(crate) async fn bind(
     mut batches: impl Stream<Item = Result<RecordBatch, Status>> + Unpin,
 ) -> Result<StatementHandle, Status> {
     let mut values: Option<RecordBatch> = None;
-    while let Some(batch) = batches.try_next().await? {
+    for _ in 0..MAX_PARAMETER_BATCHES {
+        let Some(batch) = batches.try_next().await? else {
+            return match values {
+                Some(values) => handle.with_parameters(values).await,
+                None => Ok(handle),
+            };
+        };
         match batch.num_rows() {
             0 => {}
             1 if values.is_none() => values = Some(batch),
-            _ => {
-                let text = "parameters must have one row: a statement is executed once";
-                return Err(Status::invalid_argument(text));
-            }
+            _ => break,
         }
     }
-    match values {
-        Some(values) => handle.with_parameters(&values),
-        None => Ok(handle),
-    }
+    let text = "parameters must have one row: a statement is executed once";
+    Err(Status::invalid_argument(text))
 }
 
 /// Returns a schema as an IPC message.

@@ -3,18 +3,19 @@
 //! A handle contains all that is needed to execute the statement, so that servers keep nothing. A client can make up
 //! handles, which gives it nothing: its permissions are checked when the statement is executed.
 
-use std::io::Cursor;
+use std::panic::AssertUnwindSafe;
 
-use arrow::{
-    array::RecordBatch,
-    ipc::{reader::StreamReader, writer::StreamWriter},
-};
+use arrow::{array::RecordBatch, ipc::root_as_message};
+use arrow_flight::{FlightData, decode::FlightRecordBatchStream, encode::FlightDataEncoderBuilder};
+use futures::{FutureExt, TryStreamExt, stream};
 use neap_query::Language;
-use prost::{Message, bytes::Bytes};
+use prost::Message;
 use tonic::Status;
 
-/// Maximum size of the values of placeholders in a handle, in bytes.
-const MAX_PARAMETER_BYTES: usize = 1 << 20;
+use crate::message_check::check_message;
+
+/// Maximum size of the values of placeholders, in bytes, in a handle and when they are decompressed.
+pub(crate) const MAX_PARAMETER_BYTES: usize = 1 << 20;
 
 /// A statement, with the values of its placeholders.
 #[derive(Clone, PartialEq, Message)]
@@ -28,9 +29,9 @@ pub(crate) struct StatementHandle {
     /// 0: SQL, 1: InfluxQL.
     #[prost(uint32, tag = "3")]
     language: u32,
-    /// The values of the placeholders as an Arrow IPC stream; empty if there are none.
-    #[prost(bytes = "bytes", tag = "4")]
-    parameters: Bytes,
+    /// The values of the placeholders: a schema and a record batch; empty if there are none.
+    #[prost(message, repeated, tag = "4")]
+    parameters: Vec<FlightData>,
     /// The id under which the query can be cancelled while it runs; empty in the handle of a prepared statement.
     #[prost(string, tag = "5")]
     pub(crate) query_id: String,
@@ -46,7 +47,7 @@ impl StatementHandle {
                 Language::Sql => 0,
                 Language::InfluxQl => 1,
             },
-            parameters: Bytes::new(),
+            parameters: Vec::new(),
             query_id: String::new(),
         }
     }
@@ -81,39 +82,58 @@ impl StatementHandle {
     ///
     /// # Errors
     /// `InvalidArgument`: the values are too large.
-    pub(crate) fn with_parameters(self, values: &RecordBatch) -> Result<Self, Status> {
-        let mut writer = StreamWriter::try_new(Vec::new(), values.schema_ref()).map_err(invalid)?;
-        writer.write(values).map_err(invalid)?;
-        let bytes = writer.into_inner().map_err(invalid)?;
-        if bytes.len() > MAX_PARAMETER_BYTES {
-            let text = format!(
-                "parameters take {} bytes, more than {MAX_PARAMETER_BYTES}",
-                bytes.len()
-            );
-            return Err(Status::invalid_argument(text));
-        }
-        Ok(Self {
-            parameters: bytes.into(),
+    pub(crate) async fn with_parameters(self, values: RecordBatch) -> Result<Self, Status> {
+        let encoder = FlightDataEncoderBuilder::new();
+        let messages = encoder.build(stream::iter([Ok(values)]));
+        let handle = Self {
+            parameters: messages.try_collect().await?,
             ..self
-        })
+        };
+        handle.check_parameters()?;
+        Ok(handle)
+    }
+
+    /// Returns whether the handle has values of placeholders.
+    pub(crate) fn has_parameters(&self) -> bool {
+        !self.parameters.is_empty()
     }
 
     /// Returns the values of the placeholders; `None` if there are none.
     ///
     /// # Errors
-    /// `InvalidArgument`: the values can't be decoded.
-    pub(crate) fn parameters(&self) -> Result<Option<RecordBatch>, Status> {
-        if self.parameters.is_empty() {
-            return Ok(None);
+    /// `InvalidArgument`: the values can't be decoded, or are too large.
+    pub(crate) async fn parameters(&self) -> Result<Option<RecordBatch>, Status> {
+        self.check_parameters()?;
+        let messages: Vec<_> = self.parameters.iter().cloned().map(Ok).collect();
+        let mut values = FlightRecordBatchStream::new_from_flight_data(stream::iter(messages));
+        // The decoder of Arrow panics for some malformed messages.
+        let decoded = AssertUnwindSafe(values.try_next()).catch_unwind().await;
+        let decoded = decoded.map_err(|_| invalid("malformed Arrow message"))?;
+        decoded.map_err(|error| invalid(&error.to_string()))
+    }
+
+    /// Refuses values that are too large, or whose messages this server does not make.
+    fn check_parameters(&self) -> Result<(), Status> {
+        let size: usize = self.parameters.iter().map(Message::encoded_len).sum();
+        if size > MAX_PARAMETER_BYTES {
+            return Err(invalid(&format!(
+                "they take {size} bytes, more than {MAX_PARAMETER_BYTES}"
+            )));
         }
-        let reader = StreamReader::try_new(Cursor::new(&self.parameters), None).map_err(invalid)?;
-        let values = reader.take(1).next();
-        values.transpose().map_err(invalid)
+        for message in &self.parameters {
+            check_message(message, MAX_PARAMETER_BYTES)?;
+            let header = root_as_message(&message.data_header);
+            let header = header.map_err(|error| invalid(&error.to_string()))?;
+            if header.header_as_dictionary_batch().is_some() {
+                return Err(invalid("unexpected dictionary"));
+            }
+        }
+        Ok(())
     }
 }
 
-fn invalid(error: arrow::error::ArrowError) -> Status {
-    Status::invalid_argument(format!("invalid parameters: {error}"))
+fn invalid(reason: &str) -> Status {
+    Status::invalid_argument(format!("invalid parameters: {reason}"))
 }
 
 #[cfg(test)]
@@ -124,23 +144,23 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_handle_keeps_statement_and_values() {
+    #[tokio::test]
+    async fn a_handle_keeps_statement_and_values() {
         let columns: [(&str, ArrayRef); 2] = [
             ("1", Arc::new(Int64Array::from(vec![5]))),
             ("2", Arc::new(StringArray::from(vec![None::<&str>]))),
         ];
         let values = RecordBatch::try_from_iter(columns).unwrap();
         let handle = StatementHandle::new("d".to_owned(), "SELECT $1".to_owned(), Language::Sql);
-        assert_eq!(handle.parameters().unwrap(), None);
-        let handle = handle.with_parameters(&values).unwrap();
+        assert_eq!(handle.parameters().await.unwrap(), None);
+        let handle = handle.with_parameters(values.clone()).await.unwrap();
         let decoded = StatementHandle::from_bytes(&handle.encode_to_vec()).unwrap();
-        assert_eq!(decoded.parameters().unwrap(), Some(values));
+        assert_eq!(decoded.parameters().await.unwrap(), Some(values));
         assert_eq!(decoded, handle);
     }
 
-    #[test]
-    fn handles_that_this_server_did_not_make_are_refused() {
+    #[tokio::test]
+    async fn handles_that_this_server_did_not_make_are_refused() {
         assert!(StatementHandle::from_bytes(b"\xff").is_err());
         let unknown = StatementHandle {
             language: 2,
@@ -148,9 +168,14 @@ mod tests {
         };
         assert!(unknown.statement_language().is_err());
         let damaged = StatementHandle {
-            parameters: Bytes::from_static(b"no stream"),
+            parameters: vec![FlightData::new().with_data_header("no message")],
             ..StatementHandle::default()
         };
-        assert!(damaged.parameters().is_err());
+        assert!(damaged.parameters().await.is_err());
+        let large = StatementHandle {
+            parameters: vec![FlightData::new().with_data_body(vec![0; MAX_PARAMETER_BYTES])],
+            ..StatementHandle::default()
+        };
+        assert!(large.parameters().await.is_err());
     }
 }

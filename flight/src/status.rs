@@ -1,6 +1,6 @@
 //! Converts errors to statuses of gRPC, with the texts of InfluxDB 3.
 
-use neap_http::{ApiError, Kind, grpc_message};
+use neap_http::{ApiError, Kind, MAX_GRPC_MESSAGE_BYTES, grpc_message, text_prefix};
 use neap_query::{ClientQueryError, QueryError, QueryErrorKind};
 use tonic::{Code, Status};
 
@@ -35,6 +35,15 @@ pub(crate) fn of_query(error: QueryError) -> Status {
         QueryError::Timeout(_) => status(Kind::RequestTimeout, &error.to_string()),
         _ if error.is_out_of_memory() => status(Kind::Limit, &error.to_string()),
         _ => of_api(&error.into()),
+    }
+}
+
+/// Cuts the message of a status, because clients limit the size of headers.
+pub(crate) fn cut(error: Status) -> Status {
+    let message = text_prefix(error.message(), MAX_GRPC_MESSAGE_BYTES);
+    match message.len() == error.message().len() {
+        true => error,
+        false => Status::new(error.code(), message),
     }
 }
 

@@ -54,6 +54,9 @@ pub(crate) enum TicketError {
     /// The language of the query is unknown.
     #[error("Invalid ticket. Error: unknown query type: {0}")]
     QueryType(String),
+    /// The value of a placeholder is NaN or infinite.
+    #[error("Invalid ticket. Error: parameter {0} is not a finite number")]
+    InfiniteParameter(String),
     /// A message of Flight SQL is malformed.
     #[error("Invalid ticket. Error: {0}")]
     Command(String),
@@ -196,6 +199,10 @@ impl ReadInfo {
             2 => Language::InfluxQl,
             other => return Err(TicketError::QueryType(other.to_string())),
         };
+        let is_infinite = |param: &QueryParam| matches!(param.value, Some(ParamValue::Float64(value)) if !value.is_finite());
+        if let Some(param) = self.params.iter().find(|param| is_infinite(param)) {
+            return Err(TicketError::InfiniteParameter(param.name.clone()));
+        }
         let params: Value = self.params.into_iter().map(QueryParam::json).collect();
         NativeQuery {
             database: self.namespace_name,

@@ -18,16 +18,20 @@ use futures::{
     stream::{self, BoxStream},
 };
 use neap_bucket::World;
+use neap_columnar::batch_bytes;
 use prost::Message;
 use tonic::Status;
 
 use crate::{
     command::{refuse_transaction, unsupported},
-    message_check::check_message,
+    message_check::DictionarySizes,
     prepared::{self, planned_text},
     request_metadata::RequestMetadata,
-    statement_handle::StatementHandle,
+    statement_handle::{MAX_PARAMETER_BYTES, StatementHandle},
 };
+
+/// Maximum time of an upload. Its token is checked at its start only, and may be revoked later.
+const MAX_UPLOAD_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Limits of an upload.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +179,7 @@ impl Upload {
                 )),
             }
         });
-        // A part may end with the last batch, and the next one then asks again.
+        // Fused, because the last part polls the stream again after its end.
         Box::pin(batches.fuse())
     }
 
@@ -183,10 +187,11 @@ impl Upload {
     ///
     /// # Errors
     /// `InvalidArgument`: the values can't be decoded, or do not have one row.
-    pub(crate) async fn bind(self, handle: StatementHandle) -> Result<StatementHandle, Status> {
+    pub(crate) async fn bind(mut self, handle: StatementHandle) -> Result<StatementHandle, Status> {
         if self.first.data_header.is_empty() {
             return Ok(handle);
         }
+        self.limits.batch_bytes = MAX_PARAMETER_BYTES;
         prepared::bind(handle, self.batches()).await
     }
 
@@ -199,10 +204,14 @@ impl Upload {
             world,
         } = self;
         let first = Some(first).filter(|message| !message.data_header.is_empty());
+        let begun = world.clock.monotonic();
         let rest = stream::unfold(Some(rest), move |open| {
             let world = world.clone();
             async move {
                 let mut rest = open?;
+                if world.clock.monotonic().saturating_sub(begun) > MAX_UPLOAD_TIME {
+                    return Some((Err(too_long()), None));
+                }
                 let next = world.timeout(limits.message_timeout, rest.next());
                 match next.await {
                     Some(Some(Ok(message))) => Some((Ok(message), Some(rest))),
@@ -212,15 +221,23 @@ impl Upload {
                 }
             }
         });
+        let mut dictionaries = DictionarySizes::default();
         stream::iter(first.map(Ok))
             .chain(rest)
             .map(move |message| {
                 let message = message?;
-                check_message(&message, limits.batch_bytes)?;
+                dictionaries.check(&message, limits.batch_bytes)?;
                 Ok::<_, Status>(message)
             })
             .map_err(FlightError::from)
     }
+}
+
+fn too_long() -> Status {
+    Status::deadline_exceeded(format!(
+        "an upload may take {} s: send further rows with another one",
+        MAX_UPLOAD_TIME.as_secs()
+    ))
 }
 
 fn too_slow(limits: &UploadLimits) -> Status {
@@ -240,7 +257,7 @@ fn malformed(error: FlightError) -> Status {
 
 /// Refuses a batch that takes more memory than its message, for example because its rows share a long text.
 fn check_rows(batch: RecordBatch, limits: &UploadLimits) -> Result<RecordBatch, Status> {
-    match batch.get_array_memory_size() > limits.batch_bytes.saturating_mul(2) {
+    match batch_bytes(&batch) > limits.batch_bytes.saturating_mul(2) {
         true => Err(Status::invalid_argument(
             "a record batch is too large: send smaller batches",
         )),

@@ -46,7 +46,7 @@ while [ -e "block-$((number + 1)).sh" ]; do
     block="block-$number.sh"
     say "$(cat "$block")"
     case "$(cat "$block")" in
-        *"FROM alarms"*) eventually "too hot in kitchen" bash -e "$block" ;;
+        *"FROM alarms"*) eventually '| kitchen | 31.0    |' bash -e "$block" ;;
         *) run bash -e "$block" ;;
     esac
     case "$(cat "$block")" in

@@ -193,6 +193,7 @@ fn open_sources(
         args.rows.check_unused()?;
         return open_lines(args, &args.lines, &paths, console);
     }
+    args.rows.check_start(paths.len())?;
     if paths.is_empty() && console.input_is_terminal {
         // Don't wait for input on a terminal without a prompt.
         return Err(CommandError::MissingInput("input"));
@@ -204,18 +205,11 @@ fn open_sources(
     };
     let mut sources = Vec::new();
     let mut total = Some(0_u64);
-    for (index, path) in paths.iter().enumerate() {
+    for path in paths {
         let (more, bytes) = match args.rows.format_of(path) {
             Some(format) => {
-                let is_first = index == 0;
-                let (rows, bytes) = open_rows(
-                    &args.rows,
-                    path,
-                    format,
-                    is_first,
-                    args.precision.unit(),
-                    console,
-                )?;
+                let precision = args.precision.unit();
+                let (rows, bytes) = open_rows(&args.rows, path, format, precision, console)?;
                 (vec![UploadSource::Rows(rows)], bytes)
             }
             None => open_lines(args, &[], std::slice::from_ref(path), console)?,

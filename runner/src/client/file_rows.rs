@@ -61,7 +61,8 @@ pub(crate) struct RowBatch {
 }
 
 impl FileRows {
-    /// Passes all rows to `send` in batches of at most `limit` bytes, until it returns false.
+    /// Passes all rows to `send` in batches of at most `limit` bytes, until it returns false. The rows before an
+    /// unreadable part are passed, too.
     ///
     /// # Errors
     ///
@@ -73,29 +74,53 @@ impl FileRows {
     ) -> Result<(), FileRowsError> {
         let mut lines = LineRows::default();
         let mut sent_bytes = 0;
-        while let Some(part) = self.reader.next_part()? {
-            let read_bytes = self.reader.consumed_bytes();
-            for numbered in &part.batches {
-                let mut encoder = LineEncoder::new(numbered, &part.mapping, self.precision)?;
-                let mut has_more = true;
-                while has_more {
-                    has_more = encoder.encode(&mut lines, limit);
-                    let is_full = has_more || lines.errors.len() >= MAX_REFUSED_ROWS;
-                    if is_full && !send(batch(&mut lines, limit, read_bytes - sent_bytes)?) {
-                        return Ok(());
-                    }
-                    if is_full {
-                        sent_bytes = read_bytes;
-                    }
-                }
-            }
+        let read = self.encode_parts(&mut lines, limit, &mut sent_bytes, &mut send);
+        if matches!(read, Ok(false)) {
+            return Ok(());
         }
         let file_bytes = self.reader.consumed_bytes().saturating_sub(sent_bytes);
         let last = batch(&mut lines, limit, file_bytes)?;
         if !last.body.is_empty() || !last.refused.is_empty() {
             send(last);
         }
-        Ok(())
+        read.map(drop)
+    }
+
+    /// Passes all full batches to `send` and leaves the rest in `lines`. Returns false once `send` does.
+    fn encode_parts(
+        &mut self,
+        lines: &mut LineRows,
+        limit: usize,
+        sent_bytes: &mut u64,
+        send: &mut impl FnMut(RowBatch) -> bool,
+    ) -> Result<bool, FileRowsError> {
+        while let Some(part) = self.reader.next_part()? {
+            let read_bytes = self.reader.consumed_bytes();
+            for numbered in &part.batches {
+                let mut encoder = LineEncoder::new(numbered, &part.mapping, self.precision)?;
+                let mut has_more = true;
+                while has_more {
+                    has_more = encoder.encode(lines, limit);
+                    let is_full = has_more || lines.errors.len() >= MAX_REFUSED_ROWS;
+                    if is_full && !send(batch(lines, limit, read_bytes - *sent_bytes)?) {
+                        return Ok(false);
+                    }
+                    if is_full {
+                        *sent_bytes = read_bytes;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl RowBatch {
+    /// Returns the number of the last row.
+    pub(crate) fn last_row(&self) -> u64 {
+        let refused = self.refused.iter().map(|error| error.line_number as u64);
+        let rows = self.rows.iter().copied();
+        rows.chain(refused).max().unwrap_or_default()
     }
 }
 
@@ -128,7 +153,8 @@ mod tests {
 
     use super::*;
 
-    fn batches(csv: &str, limit: usize) -> Result<Vec<RowBatch>, FileRowsError> {
+    /// Returns the batches and the error after them.
+    fn read(csv: &str, limit: usize) -> (Vec<RowBatch>, Option<FileRowsError>) {
         let options = ReadOptions {
             format: Some(Format::Csv),
             mapping: ColumnMapping {
@@ -140,20 +166,21 @@ mod tests {
         let input = FileInput::Bytes(csv.to_owned().into());
         let rows = FileRows {
             name: String::new(),
-            reader: FileReader::open(input, options)?,
+            reader: FileReader::open(input, options).unwrap(),
             precision: Precision::Auto,
         };
         let mut batches = Vec::new();
-        rows.encode(limit, |batch| {
+        let read = rows.encode(limit, |batch| {
             batches.push(batch);
             true
-        })?;
-        Ok(batches)
+        });
+        (batches, read.err())
     }
 
     #[test]
     fn rows_are_split_into_batches_that_know_their_numbers() {
-        let batches = batches("v\n1\n2\n3,x\n4\n", 12).unwrap();
+        let (batches, error) = read("v\n1\n2\n3,x\n4\n", 12);
+        assert!(error.is_none());
         let shown: Vec<_> = batches
             .iter()
             .map(|batch| {
@@ -175,10 +202,21 @@ mod tests {
 
     #[test]
     fn a_row_longer_than_a_request_is_an_error() {
-        let error = batches("v\n1\n123456\n", 10).unwrap_err();
+        let (batches, error) = read("v\n1\n123456\n", 10);
+        assert_eq!(batches.len(), 1);
         assert_eq!(
-            error.to_string(),
+            error.unwrap().to_string(),
             "row 2 is longer than the 10 bytes that a request may have"
         );
+    }
+
+    #[test]
+    fn the_rows_before_an_unreadable_part_are_passed() {
+        let csv = "#datatype measurement,long\nm,v\na,1\na,2\n#concat,x\n";
+        let (batches, error) = read(csv, 100);
+        assert_eq!(batches.len(), 1);
+        assert_eq!(batches[0].body, "a v=1i\na v=2i\n");
+        assert_eq!(batches[0].last_row(), 2);
+        assert!(matches!(error, Some(FileRowsError::Read(_))));
     }
 }

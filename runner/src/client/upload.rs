@@ -10,10 +10,7 @@
 use std::{
     fmt,
     io::{Read, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -21,12 +18,15 @@ use flate2::{Compression, write::GzEncoder};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use neap_bucket::World;
+use neap_http::STAMP_HEADER;
 use reqwest::{Method, header};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinError};
 
 use super::{
     Backoff, Client, ClientError, FileRows, FileRowsError, LineBatch, LinePositions, LineSplitter,
-    RefusedLines, RowPosition, SplitError, file_rows::RowBatch, upload_progress::PendingBatches,
+    RefusedLines, RowPosition, SplitError,
+    file_rows::RowBatch,
+    upload_progress::{BatchSource, PendingBatches},
 };
 
 /// Number of batches to read ahead.
@@ -83,14 +83,19 @@ pub enum UploadError {
     /// A request failed, and the batches after it were not sent.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A request failed, and the rows after it were not sent.
-    #[error("{error}\n  everything before row {}{} is written: continue with --start-at {}", position.row, source_text(position), position.row)]
+    /// The upload ended early, after other requests were answered.
+    #[error("{error}{}", stop_text(position.as_ref(), refused.as_ref()))]
     Stopped {
         /// The cause.
-        error: ClientError,
-        /// The first row that may not be written.
-        position: RowPosition,
+        error: Box<Self>,
+        /// The first row that may not be written; `None` if it is unknown or that of the first batch.
+        position: Option<RowPosition>,
+        /// The lines that the server refused before.
+        refused: Option<RefusedLines>,
     },
+    /// The reader of the sources panicked.
+    #[error("reading the input failed: {0}")]
+    Reader(JoinError),
     /// A source can't be read to its end.
     #[error("cannot read {name}: {error}")]
     Source {
@@ -109,9 +114,11 @@ pub enum UploadError {
     },
 }
 
-fn source_text(position: &RowPosition) -> String {
-    let source = position.source.as_ref();
-    source.map_or_else(String::new, |source| format!(" of {source}"))
+/// Returns where to continue, and what was refused before, each on further lines.
+fn stop_text(position: Option<&RowPosition>, refused: Option<&RefusedLines>) -> String {
+    let hint = position.map(|position| format!("\n  {}", position.resume_hint()));
+    let refused = refused.map(|refused| format!("\n  refused earlier: {refused}"));
+    hint.into_iter().chain(refused).collect()
 }
 
 /// Counts of an upload.
@@ -132,13 +139,21 @@ pub struct Uploader {
     progress: ProgressBar,
     /// The server has answered before, so a connection failure is retryable.
     was_answered: AtomicBool,
+    /// The newest stamp of an answer; 0: none yet. Later requests are ordered after it.
+    latest_stamp: AtomicU64,
     pending: PendingBatches,
 }
 
 struct UploadBatch {
-    source_index: usize,
-    source: Option<Arc<str>>,
+    source: BatchSource,
     content: BatchContent,
+}
+
+/// A source that can't be read to its end.
+struct ReadFailure {
+    error: Box<UploadError>,
+    /// The first row that was not read; `None` for line protocol.
+    position: Option<RowPosition>,
 }
 
 enum BatchContent {
@@ -163,6 +178,7 @@ impl Uploader {
             world,
             progress,
             was_answered: AtomicBool::new(false),
+            latest_stamp: AtomicU64::new(0),
             pending: PendingBatches::default(),
         }
     }
@@ -171,29 +187,27 @@ impl Uploader {
     ///
     /// # Errors
     ///
-    /// Lines were refused, or a request or source failed. A failed request ends the upload.
+    /// Lines were refused, or a request or source failed. A failed request ends the upload. After a failed source,
+    /// requests for what was read are still answered.
     pub async fn upload(&self, sources: Vec<UploadSource>) -> Result<UploadStats, UploadError> {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         let limit = self.settings.max_request_bytes;
-        tokio::task::spawn_blocking(move || read_pieces(sources, limit, &sender));
-        let pieces = stream::unfold(receiver, async |mut receiver| {
-            receiver.recv().await.map(|piece| (piece, receiver))
+        let reader = tokio::task::spawn_blocking(move || read_batches(sources, limit, &sender));
+        let batches = stream::unfold(receiver, async |mut receiver| {
+            receiver.recv().await.map(|batch| (batch, receiver))
         });
-        let requests = pieces.map(|piece| {
-            let position = piece.as_ref().ok().and_then(UploadBatch::position);
-            let number = self.pending.add(position);
-            async move {
-                let answer = self.write(piece?).await;
-                if matches!(answer, Ok(_) | Err(UploadError::Lines(_))) {
-                    self.pending.remove(number);
-                }
-                answer
-            }
+        let requests = batches.map(|batch| {
+            let number = self.pending.add(match &batch {
+                Ok(batch) => batch.position(),
+                Err(failure) => failure.position.clone(),
+            });
+            self.write_pending(number, batch)
         });
         let mut answers =
             std::pin::pin!(requests.buffer_unordered(self.settings.max_concurrent_requests.max(1)));
         let mut uploaded = UploadStats::default();
         let mut refused: Option<RefusedLines> = None;
+        let mut failure = None;
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(bytes) => {
@@ -204,28 +218,62 @@ impl Uploader {
                     Some(refused) => refused.merge(lines),
                     None => refused = Some(lines),
                 },
-                Err(UploadError::Client(error)) => {
-                    let has_answers = uploaded.requests > 0 || refused.is_some();
-                    return Err(match self.pending.first().filter(|_| has_answers) {
-                        Some(position) => UploadError::Stopped { error, position },
-                        None => UploadError::Client(error),
-                    });
-                }
-                Err(error) => return Err(error),
+                Err(error @ UploadError::Client(_)) => return Err(self.stop(error, refused)),
+                // Nothing was read after a failed source, but other requests may be in flight.
+                Err(error) => failure = Some(error),
             }
         }
-        refused.map_or(Ok(uploaded), |refused| Err(UploadError::Lines(refused)))
+        // A panic closes the channel as the end of the sources does.
+        let read = reader.await.map_err(UploadError::Reader);
+        match failure.or(read.err()) {
+            Some(error) => Err(self.stop(error, refused)),
+            None => refused.map_or(Ok(uploaded), |refused| Err(UploadError::Lines(refused))),
+        }
     }
 
-    async fn write(&self, piece: UploadBatch) -> Result<u64, UploadError> {
-        let bytes = piece.body().len() as u64;
-        let unsent = piece.unsent_rows();
+    /// Writes a pending batch. A refused batch of which nothing is stored stays pending.
+    async fn write_pending(
+        &self,
+        number: u64,
+        batch: Result<UploadBatch, ReadFailure>,
+    ) -> Result<u64, UploadError> {
+        let answer = match batch {
+            Ok(batch) => self.write(batch).await,
+            Err(failure) => Err(*failure.error),
+        };
+        let is_settled = match &answer {
+            Ok(_) => true,
+            Err(UploadError::Lines(_)) => !self.is_all_or_nothing(),
+            Err(_) => false,
+        };
+        if is_settled {
+            self.pending.remove(number);
+        }
+        answer
+    }
+
+    /// Adds to an error where to continue and what was refused before.
+    fn stop(&self, error: UploadError, refused: Option<RefusedLines>) -> UploadError {
+        let position = self.pending.first();
+        match position.is_none() && refused.is_none() {
+            true => error,
+            false => UploadError::Stopped {
+                error: Box::new(error),
+                position,
+                refused,
+            },
+        }
+    }
+
+    async fn write(&self, batch: UploadBatch) -> Result<u64, UploadError> {
+        let bytes = batch.body().len() as u64;
+        let unsent = batch.unsent_rows();
         if bytes == 0 || (unsent.is_some() && self.is_all_or_nothing()) {
-            self.progress.inc(piece.progress_bytes());
+            self.progress.inc(batch.progress_bytes());
             return unsent.map_or(Ok(0), |rows| Err(UploadError::Lines(rows)));
         }
-        let body = self.encode(piece.body().clone()).await;
-        let query = self.query(&piece);
+        let body = self.encode(batch.body().clone()).await;
+        let query = self.query(&batch);
         let mut backoff = Backoff::new(self.world.clone());
         loop {
             let mut request = self.client.request(Method::POST, "/api/v3/write_lp");
@@ -233,18 +281,29 @@ impl Uploader {
             if self.settings.gzip {
                 request = request.header(header::CONTENT_ENCODING, "gzip");
             }
+            // Repeated points overwrite each other in the order of the source, whichever instance takes a request.
+            let stamp = self.latest_stamp.load(Ordering::Relaxed);
+            if stamp > 0 {
+                request = request.header(STAMP_HEADER, stamp);
+            }
             let refused = match self.client.send(request).await {
-                Ok(_) => None,
+                Ok(answer) => {
+                    let stamp = answer.headers().get(STAMP_HEADER);
+                    let stamp = stamp.and_then(|stamp| stamp.to_str().ok()?.parse().ok());
+                    self.latest_stamp
+                        .fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
+                    None
+                }
                 Err(ClientError::Refused {
                     status, ref body, ..
-                }) if let Some(lines) = piece.parse_refusal(status, body) => Some(lines),
+                }) if let Some(lines) = batch.parse_refusal(status, body) => Some(lines),
                 Err(error) => {
                     backoff.wait_after(self.classify_error(error)).await?;
                     continue;
                 }
             };
             self.was_answered.store(true, Ordering::Relaxed);
-            self.progress.inc(piece.progress_bytes());
+            self.progress.inc(batch.progress_bytes());
             let refused = match (refused, unsent) {
                 (Some(mut refused), Some(unsent)) => {
                     refused.merge(unsent);
@@ -265,9 +324,9 @@ impl Uploader {
     }
 
     /// Returns the query parameters of a batch. Rows are written with timestamps in nanoseconds.
-    fn query(&self, piece: &UploadBatch) -> Vec<(&'static str, String)> {
+    fn query(&self, batch: &UploadBatch) -> Vec<(&'static str, String)> {
         let mut query = self.settings.query.clone();
-        if let BatchContent::Rows(_) = piece.content {
+        if let BatchContent::Rows(_) = batch.content {
             for (_, value) in query.iter_mut().filter(|(name, _)| *name == PRECISION) {
                 "ns".clone_into(value);
             }
@@ -316,10 +375,7 @@ impl UploadBatch {
     fn position(&self) -> Option<RowPosition> {
         match &self.content {
             BatchContent::Lines(_) => None,
-            BatchContent::Rows(batch) => Some(RowPosition {
-                source: self.source.clone(),
-                row: batch.first_row,
-            }),
+            BatchContent::Rows(batch) => Some(self.source.position(batch.first_row)),
         }
     }
 
@@ -328,7 +384,8 @@ impl UploadBatch {
         match &self.content {
             BatchContent::Lines(_) => None,
             BatchContent::Rows(batch) => {
-                RefusedLines::of_rows(self.source_index, self.source.as_deref(), &batch.refused)
+                let BatchSource { index, name, .. } = &self.source;
+                RefusedLines::of_rows(*index, name.as_deref(), &batch.refused)
             }
         }
     }
@@ -338,8 +395,8 @@ impl UploadBatch {
             BatchContent::Lines(batch) => LinePositions::After(batch.lines_before),
             BatchContent::Rows(batch) => LinePositions::Rows(&batch.rows),
         };
-        let source = self.source.as_deref();
-        RefusedLines::parse(status, body, self.source_index, source, positions)
+        let BatchSource { index, name, .. } = &self.source;
+        RefusedLines::parse(status, body, *index, name.as_deref(), positions)
     }
 }
 
@@ -351,29 +408,37 @@ fn gzip(plain: &[u8]) -> Bytes {
 }
 
 /// Reads all sources into the channel, until the receiver is dropped.
-fn read_pieces(
+fn read_batches(
     sources: Vec<UploadSource>,
     limit: usize,
-    sender: &mpsc::Sender<Result<UploadBatch, UploadError>>,
+    sender: &mpsc::Sender<Result<UploadBatch, ReadFailure>>,
 ) {
+    let count = sources.len();
     let mut is_open = true;
-    for (source_index, source) in sources.into_iter().enumerate() {
-        let send = |name: &Arc<str>, content: BatchContent| {
-            let batch = UploadBatch {
-                source_index,
-                source: (!name.is_empty()).then(|| Arc::clone(name)),
-                content,
-            };
-            is_open = sender.blocking_send(Ok(batch)).is_ok();
+    for (index, source) in sources.into_iter().enumerate() {
+        let name = match &source {
+            UploadSource::Lines(source) => &source.name,
+            UploadSource::Rows(rows) => &rows.name,
+        };
+        let batch_source = BatchSource {
+            index,
+            name: (!name.is_empty()).then(|| name.as_str().into()),
+            is_last: index + 1 == count,
+        };
+        let send = |content: BatchContent| {
+            let source = batch_source.clone();
+            is_open = sender
+                .blocking_send(Ok(UploadBatch { source, content }))
+                .is_ok();
             is_open
         };
         let read = match source {
             UploadSource::Lines(source) => read_lines(source, limit, send),
-            UploadSource::Rows(rows) => read_rows(rows, limit, send),
+            UploadSource::Rows(rows) => read_rows(rows, limit, &batch_source, send),
         };
-        if let Err(error) = read {
+        if let Err(failure) = read {
             // A receiver that is gone has failed already.
-            sender.blocking_send(Err(error)).ok();
+            sender.blocking_send(Err(failure)).ok();
             return;
         }
         if !is_open {
@@ -386,20 +451,24 @@ fn read_pieces(
 fn read_lines(
     source: InputSource,
     limit: usize,
-    mut send: impl FnMut(&Arc<str>, BatchContent) -> bool,
-) -> Result<(), UploadError> {
-    let name: Arc<str> = source.name.into();
-    let mut splitter = LineSplitter::new(source.reader, limit);
+    mut send: impl FnMut(BatchContent) -> bool,
+) -> Result<(), ReadFailure> {
+    let InputSource { name, reader } = source;
+    let mut splitter = LineSplitter::new(reader, limit);
     loop {
-        let batch = splitter.next_batch().map_err(|error| UploadError::Source {
-            name: name.to_string(),
-            error,
-        })?;
-        let Some(batch) = batch else {
-            return Ok(());
-        };
-        if !send(&name, BatchContent::Lines(batch)) {
-            return Ok(());
+        match splitter.next_batch() {
+            Ok(Some(batch)) => {
+                if !send(BatchContent::Lines(batch)) {
+                    return Ok(());
+                }
+            }
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                return Err(ReadFailure {
+                    error: Box::new(UploadError::Source { name, error }),
+                    position: None,
+                });
+            }
         }
     }
 }
@@ -408,12 +477,55 @@ fn read_lines(
 fn read_rows(
     rows: FileRows,
     limit: usize,
-    mut send: impl FnMut(&Arc<str>, BatchContent) -> bool,
-) -> Result<(), UploadError> {
-    let name: Arc<str> = rows.name.as_str().into();
-    rows.encode(limit, |batch| send(&name, BatchContent::Rows(batch)))
-        .map_err(|error| UploadError::File {
-            name: name.to_string(),
-            error,
-        })
+    source: &BatchSource,
+    mut send: impl FnMut(BatchContent) -> bool,
+) -> Result<(), ReadFailure> {
+    let name = rows.name.clone();
+    let mut next_row = 1;
+    let read = rows.encode(limit, |batch| {
+        next_row = batch.last_row().saturating_add(1);
+        send(BatchContent::Rows(batch))
+    });
+    read.map_err(|error| ReadFailure {
+        error: Box::new(UploadError::File { name, error }),
+        position: Some(source.position(next_row)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ClientSettings;
+
+    struct PanickingReader;
+
+    impl Read for PanickingReader {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            panic!("the decoder is wrong")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_reader_is_an_error() {
+        let client = Client::new(&ClientSettings {
+            url: "http://127.0.0.1:1".parse().unwrap(),
+            token: None,
+            tls_ca: None,
+            tls_no_verify: false,
+        });
+        let settings = UploadSettings {
+            query: Vec::new(),
+            gzip: false,
+            max_request_bytes: 100,
+            max_concurrent_requests: 1,
+        };
+        let progress = ProgressBar::hidden();
+        let uploader = Uploader::new(client.unwrap(), settings, World::system(), progress);
+        let source = InputSource {
+            name: String::new(),
+            reader: Box::new(PanickingReader),
+        };
+        let error = uploader.upload(vec![source.into()]).await.unwrap_err();
+        assert!(matches!(error, UploadError::Reader(_)), "{error}");
+    }
 }

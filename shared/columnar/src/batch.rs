@@ -254,6 +254,11 @@ impl BatchColumn {
         })
     }
 
+    /// Returns whether no value of the column can be stored.
+    pub(crate) fn has_conflict(&self) -> bool {
+        self.conflict.is_some()
+    }
+
     /// Returns whether the column has no value.
     fn is_empty(&self) -> bool {
         let nulls = self.converted.nulls.as_ref();

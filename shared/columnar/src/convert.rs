@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringArray,
+    Array, ArrayRef, ArrowPrimitiveType, Decimal128Array, PrimitiveArray, StringArray,
     cast::AsArray,
     types::{Decimal128Type, Float64Type, Int32Type, Int64Type, UInt64Type},
 };
@@ -33,13 +33,27 @@ pub(crate) fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// Returns the array without an encoding: dictionaries, except those of texts, and runs become plain values.
+/// Returns the array without an encoding: dictionaries, except those of texts, and runs become plain values. Values that
+/// cannot be stored keep their encoding, because they may be large.
 pub(crate) fn decode_encoding(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let can_be_stored = |values: &DataType| field_type(values).is_some() || is_moment(values);
     match array.data_type() {
-        DataType::Dictionary(_, values) if !is_text(values) => cast(array, values),
-        DataType::RunEndEncoded(_, values) => cast(array, values.data_type()),
+        DataType::Dictionary(_, values) if !is_text(values) && can_be_stored(values) => {
+            cast(array, values)
+        }
+        DataType::RunEndEncoded(_, values) if can_be_stored(values.data_type()) => {
+            cast(array, values.data_type())
+        }
         _ => Ok(Arc::clone(array)),
     }
+}
+
+/// Returns whether values of a type are timestamps or dates.
+pub(crate) fn is_moment(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
+    )
 }
 
 /// Returns the type of field in which values of an Arrow type are stored; `None` if they cannot be stored.
@@ -203,8 +217,8 @@ fn convert_number(values: &ArrayRef, from: ColumnType, to: ColumnType) -> Conver
     }
 }
 
-/// Converts decimals to integers. Decimals of all widths are read as 128 bits.
-fn convert_decimal(array: &ArrayRef, to: ColumnType) -> Result<Converted, ArrowError> {
+/// Converts decimals of any width to 128 bits with a scale of at least 0. A value that does not fit becomes null.
+pub(crate) fn widen_decimals(array: &ArrayRef) -> Result<Decimal128Array, ArrowError> {
     let scale = match array.data_type() {
         DataType::Decimal32(_, scale)
         | DataType::Decimal64(_, scale)
@@ -218,8 +232,13 @@ fn convert_decimal(array: &ArrayRef, to: ColumnType) -> Result<Converted, ArrowE
         ..CastOptions::default()
     };
     let decimals = cast_with_options(array, &wide, &options)?;
-    let decimals = decimals.as_primitive::<Decimal128Type>();
-    let divisor = 10i128.checked_pow(u32::from(scale.max(0).unsigned_abs()));
+    Ok(decimals.as_primitive::<Decimal128Type>().clone())
+}
+
+/// Converts decimals to integers. Decimals of all widths are read as 128 bits.
+fn convert_decimal(array: &ArrayRef, to: ColumnType) -> Result<Converted, ArrowError> {
+    let decimals = &widen_decimals(array)?;
+    let divisor = 10i128.checked_pow(u32::from(decimals.scale().unsigned_abs()));
     let integer = |value: i128| {
         let divisor = divisor?;
         (value % divisor == 0).then_some(value / divisor)

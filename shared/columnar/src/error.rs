@@ -11,6 +11,22 @@ pub enum MappingError {
     /// The name of the table is empty.
     #[error("the rows need the name of a table")]
     NoTable,
+    /// Line protocol cannot start with the name of the table: it would be a comment or a blank.
+    #[error("the name of the table '{}' starts with '#', a tab or a carriage return, which line protocol cannot", .0.escape_debug())]
+    TableStart(String),
+    /// The values of the rows are too large, each counted as often as it occurs.
+    #[error(
+        "the rows have {bytes} bytes when they are decoded, more than {limit}: use smaller parts"
+    )]
+    TooLarge {
+        /// The size of the values in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// No batch has a column that is chosen as a tag by its name.
+    #[error("the tag column '{0}' does not exist")]
+    NoTagColumn(String),
     /// A column has an empty name. Contains its position, from 1.
     #[error("column {0} has no name")]
     UnnamedColumn(usize),

@@ -47,3 +47,4 @@ pub use lines::{LineEncoder, LineRows};
 pub use mapping::{ColumnMapping, TagColumns, TimeColumn, TimeFormat};
 pub use message_limits::{MAX_MESSAGE_ROWS, MessageLimitError, decompressed_bytes};
 pub use rows::{ColumnarRows, NumberedBatch, TablePart, UnreadableRow};
+pub use size::batch_bytes;

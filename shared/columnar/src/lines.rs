@@ -14,7 +14,8 @@ use crate::{
     error::{EncodeError, RowRefusal},
     mapping::ColumnMapping,
     render::render_row,
-    rows::{NumberedBatch, check_columns},
+    rows::{NumberedBatch, check_columns, check_size},
+    size::batch_bytes,
 };
 
 /// Writes the rows of a batch as line protocol with timestamps in nanoseconds.
@@ -51,6 +52,7 @@ impl<'a> LineEncoder<'a> {
     ) -> Result<Self, EncodeError> {
         mapping.check()?;
         check_columns(mapping, &numbered.batch)?;
+        check_size(batch_bytes(&numbered.batch))?;
         let time = RequestTime {
             precision,
             default_time: 0,

@@ -90,6 +90,9 @@ impl ColumnMapping {
         if self.table.is_empty() {
             return Err(MappingError::NoTable);
         }
+        if self.table.starts_with(['#', '\t', '\r']) {
+            return Err(MappingError::TableStart(self.table.clone()));
+        }
         match &self.time.format {
             TimeFormat::Strftime(pattern) if has_unknown_items(pattern) => {
                 Err(MappingError::TimeFormat(pattern.clone()))

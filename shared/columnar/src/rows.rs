@@ -6,7 +6,10 @@ use arrow_array::RecordBatch;
 use neap_line_protocol::{MAX_BODY_BYTES, Options, ParseError, ParsedBody, SchemaView};
 
 use crate::{
-    error::MappingError, mapping::ColumnMapping, size::batch_bytes, time::has_times,
+    error::MappingError,
+    mapping::{ColumnMapping, TagColumns},
+    size::batch_bytes,
+    time::has_times,
     validator::Validator,
 };
 
@@ -50,8 +53,9 @@ impl ColumnarRows {
     /// Creates the rows of one table. Rows are numbered from 1 over all batches.
     ///
     /// # Errors
-    /// The mapping does not fit a batch: the table has no name, two columns have the same name, or the time column does
-    /// not exist or has a type without times.
+    /// The mapping does not fit a batch: the table has no name that line protocol can have, two columns have the same
+    /// name, or the time column does not exist or has a type without times. The mapping does not fit the batches: none
+    /// has a tag that is chosen by its name. The rows have 2 GiB or more.
     pub fn new(mapping: ColumnMapping, batches: Vec<RecordBatch>) -> Result<Self, MappingError> {
         let mut first_row = 1;
         let batches = batches.into_iter().map(|batch| {
@@ -70,7 +74,7 @@ impl ColumnarRows {
     /// Creates the rows of several tables. The same table may occur in several parts.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// As [`Self::new`]. A tag may be missing in a part if another one has it.
     pub fn from_parts(parts: Vec<TablePart>) -> Result<Self, MappingError> {
         let mut size_bytes = 0usize;
         for part in &parts {
@@ -80,10 +84,12 @@ impl ColumnarRows {
                 size_bytes = size_bytes.saturating_add(batch_bytes(&numbered.batch));
             }
         }
+        check_size(size_bytes)?;
+        check_tags(&parts)?;
         Ok(Self { parts, size_bytes })
     }
 
-    /// Returns the memory of the values, in bytes. A text of a dictionary counts once for each row that has it.
+    /// Returns the memory of the values in bytes, see [`batch_bytes`].
     pub fn size_bytes(&self) -> usize {
         self.size_bytes
     }
@@ -94,18 +100,12 @@ impl ColumnarRows {
     /// number of the row, and `original_line` its columns, cut if they are long.
     ///
     /// # Errors
-    /// All rows are refused if they have 2 GiB or more, or if Arrow cannot convert a column.
+    /// All rows are refused if Arrow cannot convert a column.
     pub fn validate(
         &self,
         schema: &dyn SchemaView,
         options: &Options,
     ) -> Result<ParsedBody, ParseError> {
-        if self.size_bytes > MAX_BODY_BYTES {
-            return Err(ParseError::TooLarge {
-                size: self.size_bytes,
-                limit: MAX_BODY_BYTES,
-            });
-        }
         let mut validator = Validator::new(schema, options);
         for part in &self.parts {
             for numbered in &part.batches {
@@ -123,6 +123,35 @@ impl fmt::Debug for ColumnarRows {
             .field("size_bytes", &self.size_bytes)
             .finish()
     }
+}
+
+/// Checks the size of values, before an encoding that makes them smaller is decoded.
+pub(crate) fn check_size(bytes: usize) -> Result<(), MappingError> {
+    match bytes > MAX_BODY_BYTES {
+        true => Err(MappingError::TooLarge {
+            bytes,
+            limit: MAX_BODY_BYTES,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Checks whether some batch has each tag that is chosen by its name.
+fn check_tags(parts: &[TablePart]) -> Result<(), MappingError> {
+    let batches = parts.iter().flat_map(|part| &part.batches);
+    let columns: HashSet<&str> = batches
+        .flat_map(|numbered| numbered.batch.schema_ref().fields())
+        .map(|field| field.name().as_str())
+        .collect();
+    for part in parts.iter().filter(|part| !part.batches.is_empty()) {
+        let TagColumns::Named(names) = &part.mapping.tags else {
+            continue;
+        };
+        if let Some(name) = names.iter().find(|name| !columns.contains(name.as_str())) {
+            return Err(MappingError::NoTagColumn(name.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Checks whether the columns of a batch fit a mapping.

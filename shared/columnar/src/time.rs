@@ -1,7 +1,8 @@
 //! The times of a batch.
 
 use arrow_array::{
-    Array, ArrayRef, Float64Array, Int64Array, StringArray, cast::AsArray, timezone::Tz,
+    Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray, cast::AsArray,
+    timezone::Tz,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_cast::{cast, parse::string_to_datetime};
@@ -13,7 +14,7 @@ use chrono::{
 use neap_line_protocol::Precision;
 
 use crate::{
-    convert::is_text,
+    convert::{is_moment, is_text, widen_decimals},
     error::RowRefusal,
     mapping::{TimeColumn, TimeFormat},
     render::render_value,
@@ -42,6 +43,11 @@ enum TimeEncoding {
     /// Numbers with a fraction.
     Float {
         values: Float64Array,
+        precision: Precision,
+    },
+    /// Numbers with digits after the point: as many as the scale of the array says.
+    Decimal {
+        values: Decimal128Array,
         precision: Precision,
     },
     /// Days since the Unix epoch.
@@ -135,6 +141,11 @@ impl TimeValues {
                 values: texts()?,
                 precision: Some(precision),
             }
+        } else if data_type.is_decimal() {
+            TimeEncoding::Decimal {
+                values: widen_decimals(column)?,
+                precision,
+            }
         } else {
             TimeEncoding::Float {
                 values: cast(column, &DataType::Float64)?.as_primitive().clone(),
@@ -196,6 +207,14 @@ impl TimeValues {
             TimeEncoding::Float { values, precision } => {
                 float_to_nanos(values.value(row), *precision)
             }
+            // A value that does not fit in 128 bits has become null.
+            TimeEncoding::Decimal { values, precision } => values
+                .is_valid(row)
+                .then(|| Decimal {
+                    digits: values.value(row),
+                    scale: i32::from(values.scale()),
+                })
+                .and_then(|decimal| decimal.to_nanos(*precision)),
             TimeEncoding::Days(values) => {
                 let nanos = values.value(row).checked_mul(NANOS_PER_DAY);
                 match (nanos, self.zone) {
@@ -224,8 +243,8 @@ impl TimeValues {
                     .to_nanos(value)
                     .ok_or(RowRefusal::TimestampOutOfRange(value, precision));
             }
-            if let Ok(value) = text.parse::<f64>() {
-                return float_to_nanos(value, precision).ok_or_else(refusal);
+            if let Some(value) = Decimal::parse(text) {
+                return value.to_nanos(precision).ok_or_else(refusal);
             }
         }
         let nanos = match self.zone {
@@ -272,13 +291,15 @@ fn has_numeric_time(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_floating() || data_type.is_decimal()
 }
 
-/// Returns whether the type of a time column has times.
+/// Returns whether the type of a time column has times. Of dictionaries and runs, only one level is decoded.
 pub(crate) fn has_times(data_type: &DataType) -> bool {
+    let are_times =
+        |values: &DataType| is_moment(values) || has_numeric_time(values) || is_text(values);
     match data_type {
-        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Null => true,
-        DataType::Dictionary(_, values) => has_times(values),
-        DataType::RunEndEncoded(_, values) => has_times(values.data_type()),
-        data_type => has_numeric_time(data_type) || is_text(data_type),
+        DataType::Null => true,
+        DataType::Dictionary(_, values) => are_times(values),
+        DataType::RunEndEncoded(_, values) => are_times(values.data_type()),
+        data_type => are_times(data_type),
     }
 }
 
@@ -288,6 +309,59 @@ fn unit_precision(unit: TimeUnit) -> Precision {
         TimeUnit::Millisecond => Precision::Millisecond,
         TimeUnit::Microsecond => Precision::Microsecond,
         TimeUnit::Nanosecond => Precision::Nanosecond,
+    }
+}
+
+/// An exact number with a fraction: `digits` divided by 10 to the power of `scale`.
+#[derive(Clone, Copy, Debug)]
+struct Decimal {
+    digits: i128,
+    scale: i32,
+}
+
+impl Decimal {
+    /// Maximum number of digits after the point. More are cut: they are much less than a nanosecond.
+    const MAX_SCALE: u32 = 18;
+
+    /// Parses digits with an optional sign, point and exponent. Returns `None` if the text is not such a number.
+    fn parse(text: &str) -> Option<Self> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let end = fraction.len().min(Self::MAX_SCALE as usize);
+        let fraction = fraction.get(..end)?;
+        let digits = [whole, fraction].concat().parse().ok()?;
+        let scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+        Some(Self { digits, scale })
+    }
+
+    /// Returns a number of units in nanoseconds; `None` if it does not fit.
+    fn to_nanos(self, precision: Precision) -> Option<i64> {
+        if self.digits == 0 {
+            return Some(0);
+        }
+        let Ok(scale) = u32::try_from(self.scale) else {
+            let factor = 10i128.checked_pow(self.scale.unsigned_abs())?;
+            let whole = i64::try_from(self.digits.checked_mul(factor)?).ok()?;
+            return precision.to_nanos(whole);
+        };
+        let extra = scale.saturating_sub(Self::MAX_SCALE);
+        // A divisor that does not fit is larger than all digits.
+        let digits = 10i128
+            .checked_pow(extra)
+            .map_or(0, |divisor| self.digits / divisor);
+        let divisor = 10i128.checked_pow(scale - extra)?;
+        let whole = i64::try_from(digits / divisor).ok()?;
+        let unit = precision.unit_nanos(whole);
+        let nanos = digits % divisor * i128::from(unit);
+        let half = divisor / 2 * nanos.signum();
+        let fraction = i64::try_from((nanos + half) / divisor).ok()?;
+        whole.checked_mul(unit)?.checked_add(fraction)
     }
 }
 

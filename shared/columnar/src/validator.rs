@@ -72,7 +72,10 @@ impl<'a> Validator<'a> {
         let mut columns =
             BatchColumns::new(numbered, mapping, self.time, |name| table.column_type(name))?;
         for column in &mut columns.columns {
-            column.table_column = table.find(&column.name);
+            // A column of another type is not that of the table, even if accepted rows have no value in it.
+            if !column.has_conflict() {
+                column.table_column = table.find(&column.name);
+            }
         }
         let accepted = self.validate_rows(index, &mut columns, &numbered.batch, numbered.first_row);
         if let Some(table) = self.tables.get_mut(index) {

@@ -11,7 +11,7 @@ use crate::{
     reader::{MAX_BATCH_ROWS, PartSource},
 };
 
-/// The start of a file, which a stream lacks. It is followed by zeros to a multiple of [`ALIGNMENT_BYTES`].
+/// The start and the end of a file, which a stream lacks. The start is followed by zeros to a multiple of [`ALIGNMENT_BYTES`].
 const FILE_MAGIC: &[u8] = b"ARROW1";
 const ALIGNMENT_BYTES: usize = 8;
 
@@ -21,6 +21,8 @@ pub(crate) struct ArrowFile {
     mapping: ColumnMapping,
     /// The number of rows that are read.
     rows: usize,
+    /// Whether the end of a file must follow the stream.
+    needs_end: bool,
 }
 
 /// Returns the stream in a file, or the stream itself.
@@ -51,7 +53,8 @@ impl ArrowFile {
         mapping: ColumnMapping,
     ) -> Result<Self, ReadError> {
         let mut start = read_chunk(&mut input)?;
-        if start.starts_with(FILE_MAGIC) {
+        let needs_end = start.starts_with(FILE_MAGIC);
+        if needs_end {
             start = read_chunk(&mut input)?;
             while start.len() == ALIGNMENT_BYTES && is_zero(&start) {
                 start = read_chunk(&mut input)?;
@@ -64,7 +67,32 @@ impl ArrowFile {
             reader,
             mapping,
             rows: 0,
+            needs_end,
         })
+    }
+
+    /// Checks that a file has its end after the marker of the end of the stream. The reader also ends if the input does,
+    /// without the marker: nothing follows then.
+    fn check_end(&mut self) -> Result<(), ReadError> {
+        if !std::mem::take(&mut self.needs_end) {
+            return Ok(());
+        }
+        let mut end = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            let read = match self.reader.get_mut().read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            end.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            end.drain(..end.len().saturating_sub(FILE_MAGIC.len()));
+        }
+        match end == FILE_MAGIC {
+            true => Ok(()),
+            false => Err(ReadError::CutOff { row: self.rows }),
+        }
     }
 }
 
@@ -72,6 +100,7 @@ impl PartSource for ArrowFile {
     fn read_parts(&mut self) -> Result<Vec<TablePart>, ReadError> {
         loop {
             let Some(batch) = self.reader.next() else {
+                self.check_end()?;
                 return Ok(Vec::new());
             };
             let batch = batch.map_err(|error| ReadError::Arrow {

@@ -14,6 +14,15 @@ pub(crate) enum CellType {
     Boolean,
 }
 
+/// Where the type of a column is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TypeOrigin {
+    /// The file states it.
+    Declared,
+    /// It is inferred from the first cells.
+    Inferred,
+}
+
 /// A cell that is not a value of the type of its column.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidCell {
@@ -51,7 +60,8 @@ impl CellType {
             return Self::Boolean;
         }
         // Words such as `inf` and `nan` are texts.
-        if !cell.ends_with(|last: char| last.is_ascii_digit() || last == '.') {
+        let is_number = cell.ends_with(|last: char| last.is_ascii_digit() || last == '.');
+        if !is_number || !is_plain_number(cell) {
             return Self::Text;
         }
         if cell.parse::<i64>().is_ok() {
@@ -76,27 +86,36 @@ impl CellType {
     }
 
     /// Converts texts to this type. Invalid cells become null and are returned in their order.
-    pub(crate) fn convert(self, name: &str, cells: &StringArray) -> (ArrayRef, Vec<InvalidCell>) {
+    pub(crate) fn convert(
+        self,
+        name: &str,
+        cells: &StringArray,
+        origin: TypeOrigin,
+    ) -> (ArrayRef, Vec<InvalidCell>) {
         let mut invalid = Vec::new();
+        let is_kept = |cell: &str| origin == TypeOrigin::Declared || is_plain_number(cell);
         let array: ArrayRef = match self {
             Self::Text => Arc::new(cells.clone()),
             Self::Integer => Arc::new(self.parse_all::<i64, Int64Array>(
                 name,
                 cells,
                 &mut invalid,
-                |cell| cell.parse().ok(),
+                |cell| cell.parse().ok().filter(|_| is_kept(cell)),
             )),
             Self::UInteger => Arc::new(self.parse_all::<u64, UInt64Array>(
                 name,
                 cells,
                 &mut invalid,
-                |cell| cell.parse().ok(),
+                |cell| cell.parse().ok().filter(|_| is_kept(cell)),
             )),
             Self::Float => Arc::new(self.parse_all::<f64, Float64Array>(
                 name,
                 cells,
                 &mut invalid,
-                |cell| cell.parse().ok(),
+                |cell| match origin {
+                    TypeOrigin::Declared => cell.parse().ok(),
+                    TypeOrigin::Inferred => parse_inferred_float(cell),
+                },
             )),
             Self::Boolean => Arc::new(self.parse_all::<bool, BooleanArray>(
                 name,
@@ -119,21 +138,66 @@ impl CellType {
             let cell = cell?;
             let value = parse(cell.trim());
             if value.is_none() {
+                let shown: String = cell.escape_debug().take(MAX_SHOWN_CHARS).collect();
                 invalid.push(InvalidCell {
                     row,
-                    message: format!(
-                        "value `{}` of column '{name}' is not a valid {}",
-                        cell.escape_debug()
-                            .take(MAX_SHOWN_CHARS)
-                            .collect::<String>(),
-                        self.name()
-                    ),
+                    message: match self == Self::Float && is_integer(cell.trim()) {
+                        true => inexact_message(name, &shown),
+                        false => format!(
+                            "value `{shown}` of column '{name}' is not a valid {}",
+                            self.name()
+                        ),
+                    },
                 });
             }
             value
         });
         values.collect()
     }
+}
+
+/// Returns the message for an integer in a column of floats that no float represents.
+pub(crate) fn inexact_message(name: &str, value: &str) -> String {
+    format!("value `{value}` of column '{name}' cannot be stored exactly as a float")
+}
+
+/// Returns an integer as a float; `None` if no float represents it.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the result is compared with its origin"
+)]
+pub(crate) fn to_exact_float(integer: i128) -> Option<f64> {
+    let float = integer as f64;
+    (float as i128 == integer).then_some(float)
+}
+
+/// Parses a number of a column whose type is inferred, so that an integer may be an identifier. An integer beyond 64 bits
+/// may also be the shortest text of a float.
+fn parse_inferred_float(cell: &str) -> Option<f64> {
+    let float: f64 = cell.parse().ok().filter(|_| is_plain_number(cell))?;
+    if !is_integer(cell) {
+        return Some(float);
+    }
+    if let Ok(integer) = cell.parse::<i64>() {
+        return to_exact_float(i128::from(integer));
+    }
+    if let Ok(integer) = cell.parse::<u64>() {
+        return to_exact_float(i128::from(integer));
+    }
+    let is_same = float.to_string() == cell || format!("{float:.0}") == cell;
+    is_same.then_some(float)
+}
+
+fn is_integer(cell: &str) -> bool {
+    let digits = cell.strip_prefix('-').unwrap_or(cell);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Returns whether a number is written without a plus sign and without leading zeros. Others are often identifiers.
+fn is_plain_number(cell: &str) -> bool {
+    let digits = cell.strip_prefix('-').unwrap_or(cell).as_bytes();
+    !matches!(digits, [b'+', ..] | [b'0', b'0'..=b'9', ..])
 }
 
 /// Maximum length of a cell in a message, in characters.
@@ -169,6 +233,9 @@ mod tests {
             (&["true", "1"], Some(CellType::Text)),
             (&["nan"], Some(CellType::Text)),
             (&["1", "x"], Some(CellType::Text)),
+            (&["007"], Some(CellType::Text)),
+            (&["1", "+2"], Some(CellType::Text)),
+            (&["0", "-0.5"], Some(CellType::Float)),
             (&["", ""], None),
         ] {
             assert_eq!(infer(cells), expected, "{cells:?}");
@@ -178,7 +245,7 @@ mod tests {
     #[test]
     fn invalid_cells_are_null_and_named() {
         let cells = StringArray::from(vec![Some("1"), None, Some("1.5")]);
-        let (values, invalid) = CellType::Integer.convert("v", &cells);
+        let (values, invalid) = CellType::Integer.convert("v", &cells, TypeOrigin::Inferred);
         assert_eq!(values.null_count(), 2);
         assert_eq!(
             invalid,
@@ -187,5 +254,21 @@ mod tests {
                 message: "value `1.5` of column 'v' is not a valid integer".to_owned()
             }]
         );
+    }
+
+    #[test]
+    fn integers_that_no_float_represents_are_refused_in_inferred_columns() {
+        let cells = StringArray::from(vec![
+            "9007199254740993",
+            "9007199254740992",
+            "18446744073709551615",
+            "123456789012345680000",
+        ]);
+        let refused = |origin| -> Vec<usize> {
+            let (_, invalid) = CellType::Float.convert("v", &cells, origin);
+            invalid.iter().map(|cell| cell.row).collect()
+        };
+        assert_eq!(refused(TypeOrigin::Inferred), [0, 2]);
+        assert_eq!(refused(TypeOrigin::Declared), [0usize; 0]);
     }
 }

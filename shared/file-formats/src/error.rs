@@ -24,6 +24,12 @@ pub enum ReadError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The end of an Arrow file is missing.
+    #[error("the Arrow file is cut off after row {row}: its end is missing")]
+    CutOff {
+        /// The number of the last row that was read.
+        row: usize,
+    },
     /// A row of text is too long.
     #[error("row {row} is longer than {limit} bytes")]
     RowTooLong {

@@ -17,12 +17,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::Value;
 
 use crate::{
     ReadError,
-    cells::CellType,
+    cells::{CellType, inexact_message},
     input::CountingReader,
+    json_cell::JsonCell,
     reader::{MAX_BATCH_ROWS, PartSource},
 };
 
@@ -60,10 +60,10 @@ struct Column {
 }
 
 /// A row: the indexes of its columns with their values.
-type Row = Vec<(usize, Value)>;
+type Row = Vec<(usize, JsonCell)>;
 
 /// The members of an object in their order.
-struct Members(Vec<(String, Value)>);
+struct Members(Vec<(String, JsonCell)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -180,7 +180,7 @@ impl Columns {
         let mut added = 0;
         let mut row = Vec::with_capacity(members.0.len());
         for (name, value) in members.0 {
-            let Some(value_type) = type_of(&value) else {
+            let Some(value_type) = value.cell_type() else {
                 continue;
             };
             let index = match self.by_name.get(&name) {
@@ -212,7 +212,7 @@ impl Columns {
         rows: &[Row],
         refused: &mut Vec<UnreadableRow>,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut cells: Vec<Vec<Option<&Value>>> = Vec::new();
+        let mut cells: Vec<Vec<Option<&JsonCell>>> = Vec::new();
         let mut used: Vec<(&str, CellType)> = Vec::new();
         let mut positions: HashMap<usize, usize> = HashMap::new();
         for (index, column) in self.columns.iter_mut().enumerate() {
@@ -250,19 +250,6 @@ impl Columns {
     }
 }
 
-/// Returns the type of a value; `None` for null. Objects and lists are refused later, as are other values of their
-/// column.
-fn type_of(value: &Value) -> Option<CellType> {
-    match value {
-        Value::Null => None,
-        Value::Bool(_) => Some(CellType::Boolean),
-        Value::Number(number) if number.is_i64() => Some(CellType::Integer),
-        Value::Number(number) if number.is_u64() => Some(CellType::UInteger),
-        Value::Number(_) => Some(CellType::Float),
-        Value::String(_) | Value::Array(_) | Value::Object(_) => Some(CellType::Text),
-    }
-}
-
 /// Returns the type of a column with values of both types: that of all numbers, otherwise the first one.
 fn union(first: CellType, other: CellType) -> CellType {
     let is_number = |cell_type: CellType| {
@@ -280,10 +267,10 @@ fn union(first: CellType, other: CellType) -> CellType {
 fn to_array(
     name: &str,
     cell_type: CellType,
-    values: &[Option<&Value>],
+    values: &[Option<&JsonCell>],
     refused: &mut Vec<UnreadableRow>,
 ) -> ArrayRef {
-    let mut check = |row: usize, is_valid: bool, value: &Value| {
+    let mut check = |row: usize, is_valid: bool, value: &JsonCell| {
         if !is_valid {
             refused.push(UnreadableRow {
                 index: row,
@@ -294,7 +281,7 @@ fn to_array(
     macro_rules! build {
         ($array:ty, $get:expr) => {{
             let values = values.iter().enumerate().map(|(row, value)| {
-                let value: &Value = (*value)?;
+                let value: &JsonCell = (*value)?;
                 let got = $get(value);
                 check(row, got.is_some(), value);
                 got
@@ -303,25 +290,26 @@ fn to_array(
         }};
     }
     match cell_type {
-        CellType::Text => build!(StringArray, Value::as_str),
-        CellType::Integer => build!(Int64Array, Value::as_i64),
-        CellType::UInteger => build!(UInt64Array, Value::as_u64),
-        CellType::Float => build!(Float64Array, Value::as_f64),
-        CellType::Boolean => build!(BooleanArray, Value::as_bool),
+        CellType::Text => build!(StringArray, JsonCell::as_str),
+        CellType::Integer => build!(Int64Array, JsonCell::as_i64),
+        CellType::UInteger => build!(UInt64Array, JsonCell::as_u64),
+        CellType::Float => build!(Float64Array, JsonCell::as_f64),
+        CellType::Boolean => build!(BooleanArray, JsonCell::as_bool),
     }
 }
 
-fn describe_mismatch(name: &str, cell_type: CellType, value: &Value) -> String {
-    match value {
-        Value::Array(_) | Value::Object(_) => {
+fn describe_mismatch(name: &str, cell_type: CellType, value: &JsonCell) -> String {
+    let shown: String = value.to_string().chars().take(64).collect();
+    match (cell_type, value) {
+        (_, JsonCell::Nested) => {
             format!("column '{name}' has an object or a list, which cannot be stored")
         }
-        value => {
-            let value: String = value.to_string().chars().take(64).collect();
-            format!(
-                "value `{value}` of column '{name}' is not a valid {}",
-                cell_type.name()
-            )
+        (CellType::Float, JsonCell::Integer(_) | JsonCell::UInteger(_)) => {
+            inexact_message(name, &shown)
         }
+        _ => format!(
+            "value `{shown}` of column '{name}' is not a valid {}",
+            cell_type.name()
+        ),
     }
 }

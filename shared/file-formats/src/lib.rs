@@ -24,6 +24,7 @@ mod csv;
 mod error;
 mod format;
 mod input;
+mod json_cell;
 mod json_lines;
 mod parquet_file;
 mod reader;

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow};
+use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow, batch_bytes};
 
 use crate::{
     Format, ReadError,
@@ -148,9 +148,7 @@ impl FileReader {
             return Ok(());
         };
         let batches = parts.iter().flat_map(|part| &part.batches);
-        let bytes: usize = batches
-            .map(|numbered| numbered.batch.get_array_memory_size())
-            .sum();
+        let bytes: usize = batches.map(|numbered| batch_bytes(&numbered.batch)).sum();
         self.decoded_bytes = self.decoded_bytes.saturating_add(bytes as u64);
         match self.decoded_bytes > limit {
             true => Err(ReadError::TooLarge { limit }),

@@ -246,7 +246,7 @@ pub(crate) struct AnsweredError {
 }
 
 /// Returns the longest prefix of a text that has at most `max_bytes`.
-pub(crate) fn text_prefix(text: &str, max_bytes: usize) -> &str {
+pub fn text_prefix(text: &str, max_bytes: usize) -> &str {
     let mut end = max_bytes.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -24,7 +24,7 @@ const PERMISSION_DENIED: &[u8] = b"7";
 const UNIMPLEMENTED: u8 = 12;
 
 /// Maximum length of a message in bytes, as in InfluxDB 3. Proxies limit the size of headers.
-const MAX_GRPC_MESSAGE_BYTES: usize = 2_000;
+pub const MAX_GRPC_MESSAGE_BYTES: usize = 2_000;
 
 /// The characters that a message must not contain as they are.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');

@@ -40,8 +40,8 @@ pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
 pub use cluster_id::ClusterId;
 pub use common_layers::{ServiceContext, with_common_layers};
-pub use error::{ApiError, ErrorBody, Kind};
-pub use grpc::grpc_message;
+pub use error::{ApiError, ErrorBody, Kind, text_prefix};
+pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
 pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,

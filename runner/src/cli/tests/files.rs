@@ -106,13 +106,90 @@ fn a_failed_upload_tells_where_to_continue() {
     assert_eq!(status, FAILED);
     let err = err.replace(&path, "a.csv");
     assert!(
-        err.contains("\n  everything before row 2 of a.csv is written: continue with --start-at 2"),
+        err.contains("\n  everything before row 2 of a.csv is answered: continue with `--start-at 2` and the file a.csv"),
         "{err}"
     );
     let args = ["--file", &path, "--table", "m", "--start-at", "2"];
     let (status, _, requests) = write(&args, "", &[&answer("204 No Content", "")]);
     assert_eq!(status, 0);
     assert_eq!(body(&requests[0]), "m v=2i\nm v=3i\n");
+}
+
+/// Refusal of the first line of a request.
+const REFUSAL: &str = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m v=2i","line_number":1,"error_message":"too large"}]}"#;
+
+#[test]
+fn a_failed_upload_still_tells_the_refused_rows() {
+    let (_folder, path) = file("a.csv", "v\n1\n2\n3\n");
+    let answers = [
+        &*answer("204 No Content", ""),
+        &*answer("400 Bad Request", REFUSAL),
+        &*answer("403 Forbidden", "no"),
+    ];
+    let stopped = |accept_partial: &str| {
+        let mut args = vec!["--file", &*path, "--table", "m", "--parallel", "1"];
+        args.extend(["--max-request-size", "8", accept_partial]);
+        let (status, err, _) = write(&args, "", &answers);
+        assert_eq!(status, FAILED);
+        err.replace(&path, "a.csv")
+    };
+    insta::assert_snapshot!(stopped("--accept-partial"), @"
+    Write command failed: server responded with error [403 Forbidden]: no
+      everything before row 3 of a.csv is answered: continue with `--start-at 3` and the file a.csv
+      refused earlier: server responded with error [400 Bad Request]: partial write of line protocol occurred
+      row 2 of a.csv: too large
+        m v=2i
+    ");
+    let err = stopped("--accept-partial=false");
+    assert!(err.contains("continue with `--start-at 2` and"), "{err}");
+}
+
+#[test]
+fn rows_before_an_unreadable_part_are_written() {
+    let csv = "#datatype measurement,long\nm,v\na,1\na,2\n#concat,x\n";
+    let (_folder, path) = file("a.csv", csv);
+    let args = [
+        "--file",
+        &path,
+        "--parallel",
+        "1",
+        "--max-request-size",
+        "8",
+    ];
+    let answers = [
+        &*answer("204 No Content", ""),
+        &*answer("400 Bad Request", REFUSAL),
+    ];
+    let (status, err, requests) = write(&args, "", &answers);
+    assert_eq!(status, FAILED);
+    assert_eq!(body(&requests[1]), "a v=2i\n");
+    let err = err.replace(&path, "a.csv");
+    assert!(
+        err.contains("continue with `--start-at 3` and the file a.csv")
+            && err.contains("row 2 of a.csv: too large"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_first_row_is_refused_for_several_files_and_for_line_protocol() {
+    let (_folder, path) = file("a.csv", "v\n1\n");
+    let (_lines_folder, lines) = file("a.lp", "m v=1\n");
+    let message = |args: &[&str]| {
+        let args = [&["--table", "m", "--start-at", "2"], args].concat();
+        let (status, err, _) = write(&args, "", &[]);
+        assert_eq!(status, 2, "{err}");
+        err
+    };
+    for args in [
+        ["--file", &path, "--file", &path],
+        ["--file", &lines, "--file", &path],
+    ] {
+        let err = message(&args);
+        assert!(err.contains("--start-at applies to a single file"), "{err}");
+    }
+    let err = message(&["--file", &lines]);
+    assert!(err.contains("has no effect on line protocol"), "{err}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(super) struct FileArgs {
     time_zone: Option<TimeZone>,
 
     /// The number of the first row to write, to continue an upload that has failed. Rows count from 1, without the
-    /// header. It applies to the first file.
+    /// header. It applies to a single file.
     #[arg(long, value_name = "ROW", help_heading = HEADING)]
     start_at: Option<usize>,
 }
@@ -133,6 +133,22 @@ impl FileArgs {
         }
     }
 
+    /// Checks that the first row is not given for several files, because it would be that of an arbitrary one.
+    ///
+    /// # Errors
+    ///
+    /// The option is given, and there are several files.
+    pub(super) fn check_start(&self, files: usize) -> Result<(), CommandError> {
+        if self.start_at.is_none() || files <= 1 {
+            return Ok(());
+        }
+        let message = format!(
+            "--start-at applies to a single file, but {files} are given: continue that file alone, then write the others\n"
+        );
+        let error = clap::Error::raw(ErrorKind::ArgumentConflict, message);
+        Err(CommandError::Usage(error))
+    }
+
     fn mapping(&self) -> ColumnMapping {
         ColumnMapping {
             table: self.table.clone().unwrap_or_default(),
@@ -158,7 +174,6 @@ pub(super) fn open_rows(
     args: &FileArgs,
     path: &Path,
     format: Format,
-    is_first: bool,
     precision: Precision,
     console: &mut Console,
 ) -> Result<(FileRows, Option<u64>), CommandError> {
@@ -177,14 +192,10 @@ pub(super) fn open_rows(
         let bytes = metadata.is_file().then_some(metadata.len());
         (name, FileInput::File(file), bytes)
     };
-    let skip_rows = match is_first {
-        true => args.start_at.unwrap_or(1).saturating_sub(1),
-        false => 0,
-    };
     let options = ReadOptions {
         format: Some(format),
         mapping: args.mapping(),
-        skip_rows,
+        skip_rows: args.start_at.unwrap_or(1).saturating_sub(1),
         max_decoded_bytes: None,
     };
     match FileReader::open(input, options) {

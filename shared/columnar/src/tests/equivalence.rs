@@ -224,10 +224,12 @@ proptest! {
     #[test]
     fn encoded_lines_have_the_result_of_their_rows(
         rows in vec((option::of(any_text()), option::of(any_text()), any::<i64>()), 1..20),
+        start in "[#\t\r]?",
         names in [any_text(), any_text(), any_text()],
         limit in 1..200usize,
     ) {
         let [table, tag, field] = names;
+        let table = format!("{start}{table}");
         let mut mapping = mapping(named_tags(&[&format!("t{tag}")]), TimeColumn::default());
         mapping.table = table;
         mapping.time.format = crate::TimeFormat::Unit(Precision::Nanosecond);
@@ -240,7 +242,13 @@ proptest! {
             ("time", Arc::new(times)),
         ]);
         let numbered = NumberedBatch { first_row: 1, batch: batch.clone(), refused: Vec::new() };
-        let mut encoder = LineEncoder::new(&numbered, &mapping, Precision::Auto).unwrap();
+        let encoder = LineEncoder::new(&numbered, &mapping, Precision::Auto);
+        if !start.is_empty() {
+            prop_assert!(encoder.is_err());
+            prop_assert!(ColumnarRows::new(mapping, vec![batch]).is_err());
+            return Ok(());
+        }
+        let mut encoder = encoder.unwrap();
         let mut text = String::new();
         let mut lines = LineRows::default();
         while encoder.encode(&mut lines, limit) {

@@ -1,8 +1,8 @@
 //! Tags, tables and mappings that do not fit their batches.
 
 use arrow_array::{
-    BooleanArray, DictionaryArray, Int32Array, Int64Array, StringArray, cast::AsArray,
-    types::Int32Type,
+    Array, BooleanArray, DictionaryArray, Float64Array, Int8Array, Int32Array, Int64Array,
+    LargeBinaryArray, LargeStringArray, RunArray, StringArray, cast::AsArray, types::Int32Type,
 };
 
 use super::*;
@@ -145,4 +145,100 @@ fn rows_of_several_tables_share_numbers_limits_and_errors() {
     assert_eq!(parsed.tables.len(), 1);
     assert_eq!(parsed.tables[0].batch.num_rows(), 3);
     assert_eq!(parsed.errors[0].line_number, 3);
+}
+
+#[test]
+fn a_column_whose_type_changes_in_a_later_batch_refuses_only_the_rows_that_have_it() {
+    let first = batch(vec![
+        (
+            "host",
+            Arc::new(
+                vec!["a"]
+                    .into_iter()
+                    .collect::<DictionaryArray<Int32Type>>(),
+            ),
+        ),
+        ("v", Arc::new(Float64Array::from(vec![1.5]))),
+    ]);
+    let second = batch(vec![
+        (
+            "host",
+            Arc::new(Int64Array::from(vec![Some(1), None, None])),
+        ),
+        (
+            "v",
+            Arc::new(StringArray::from(vec![None, Some("x"), None])),
+        ),
+        ("w", integers(&[1, 2, 3])),
+    ]);
+    let mapping = mapping(TagColumns::ByType, TimeColumn::default());
+    let rows = ColumnarRows::new(mapping, vec![first, second]).unwrap();
+    let parsed = rows
+        .validate(&TestDatabase::default(), &Options::default())
+        .unwrap();
+    assert_eq!((parsed.lines, parsed.rows), (4, 2));
+    assert_eq!(
+        parsed
+            .errors
+            .iter()
+            .map(|error| error.line_number)
+            .collect::<Vec<_>>(),
+        [2, 3]
+    );
+    assert_eq!(column(&parsed, "v").null_count(), 1);
+    assert_eq!(column(&parsed, "host").logical_null_count(), 1);
+}
+
+#[test]
+fn encodings_that_would_decode_to_much_memory_are_refused_before() {
+    let text = "x".repeat(1 << 20);
+    let values: ArrayRef = Arc::new(LargeStringArray::from(vec![text.as_str()]));
+    let runs = RunArray::<Int32Type>::try_new(&Int32Array::from(vec![4_000_000]), &values).unwrap();
+    let blobs: ArrayRef = Arc::new(LargeBinaryArray::from(vec![text.as_bytes()]));
+    let keys = Int8Array::from(vec![0; 4_000_000]);
+    let dictionary = DictionaryArray::new(keys, blobs);
+    for column in [Arc::new(runs) as ArrayRef, Arc::new(dictionary)] {
+        let whole = batch(vec![("v", Arc::clone(&column))]);
+        let new = |batch| {
+            ColumnarRows::new(
+                mapping(TagColumns::ByType, TimeColumn::default()),
+                vec![batch],
+            )
+        };
+        let error = new(whole.clone()).unwrap_err();
+        assert!(matches!(error, MappingError::TooLarge { bytes, .. } if bytes >= 4_000_000 << 20));
+        // A slice needs a part of it.
+        let rows = new(whole.slice(1_000, 3)).unwrap();
+        assert!(
+            (3 << 20..4 << 20).contains(&rows.size_bytes()),
+            "{}",
+            rows.size_bytes()
+        );
+    }
+}
+
+#[test]
+fn a_value_type_that_cannot_be_stored_is_not_decoded() {
+    let blobs: ArrayRef = Arc::new(LargeBinaryArray::from(vec![&b"x"[..]]));
+    let dictionary = DictionaryArray::new(Int8Array::from(vec![0, 0]), blobs);
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("b", Arc::new(dictionary)), ("v", integers(&[1, 2]))];
+    let parsed = validate(columns, &TestDatabase::default());
+    assert_eq!((parsed.rows, parsed.errors.len()), (0, 2));
+}
+
+#[test]
+fn a_named_tag_is_in_some_batch() {
+    let new = |tags: &[&str]| {
+        let batches = vec![
+            batch(vec![("v", integers(&[1]))]),
+            batch(vec![("v", integers(&[1])), ("host", texts(&["a"]))]),
+        ];
+        ColumnarRows::new(mapping(named_tags(tags), TimeColumn::default()), batches)
+    };
+    assert!(new(&["host"]).is_ok());
+    assert_eq!(
+        new(&["host", "hst"]).unwrap_err(),
+        MappingError::NoTagColumn("hst".to_owned())
+    );
 }

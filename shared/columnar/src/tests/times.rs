@@ -156,3 +156,52 @@ fn a_time_that_the_zone_skips_or_repeats_refuses_its_row() {
         Ok(TimeFormat::Unit(neap_line_protocol::Precision::Millisecond))
     );
 }
+
+#[test]
+fn decimals_and_texts_with_a_fraction_stay_exact() {
+    let format = || TimeColumn {
+        format: TimeFormat::Unit(neap_line_protocol::Precision::Second),
+        ..TimeColumn::default()
+    };
+    let times = |times: ArrayRef| {
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1; times.len()]));
+        let mapping = mapping(TagColumns::ByType, format());
+        let parsed = validate_with(
+            mapping,
+            vec![("time", times), ("v", values)],
+            &TestDatabase::default(),
+        );
+        assert_eq!(messages(&parsed), []);
+        let times = column(&parsed, "time");
+        times
+            .as_primitive::<TimestampNanosecondType>()
+            .values()
+            .to_vec()
+    };
+    let texts = [
+        "1700000000.123456",
+        "1700000000.1234567890000000000000000000001",
+        "-1.5",
+        "1.7000000001e9",
+        ".5",
+    ];
+    assert_eq!(
+        times(Arc::new(StringArray::from(texts.to_vec()))),
+        [
+            1_700_000_000_123_456_000,
+            1_700_000_000_123_456_789,
+            -1_500_000_000,
+            1_700_000_000_100_000_000,
+            500_000_000
+        ]
+    );
+    let decimals = arrow_array::Decimal128Array::from(vec![
+        1_700_000_000_123_456_789,
+        -1_700_000_000_123_456_789,
+    ]);
+    let decimals = decimals.with_precision_and_scale(38, 9).unwrap();
+    assert_eq!(
+        times(Arc::new(decimals)),
+        [1_700_000_000_123_456_789, -1_700_000_000_123_456_789]
+    );
+}

@@ -13,7 +13,7 @@ use super::{
     annotations::{Annotations, Constant, Role},
     refuse,
 };
-use crate::cells::CellType;
+use crate::cells::{CellType, TypeOrigin};
 
 /// The name of the time in the batches of a section.
 const TIME_COLUMN: &str = "time";
@@ -329,6 +329,10 @@ impl RunBatch {
         cells: &StringArray,
         inferred: &mut HashMap<String, CellType>,
     ) {
+        let origin = match value_type {
+            Some(_) => TypeOrigin::Declared,
+            None => TypeOrigin::Inferred,
+        };
         let value_type = value_type.or_else(|| match inferred.get(name) {
             Some(value_type) => Some(*value_type),
             None => {
@@ -339,7 +343,7 @@ impl RunBatch {
         });
         let array: ArrayRef = match value_type {
             Some(value_type) => {
-                let (array, invalid) = value_type.convert(name, cells);
+                let (array, invalid) = value_type.convert(name, cells, origin);
                 refuse(&mut self.refused, invalid);
                 array
             }

@@ -7,7 +7,7 @@ use arrow_schema::{ArrowError, Field, Schema};
 use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, TagColumns};
 
 use super::{Chunk, refuse};
-use crate::cells::CellType;
+use crate::cells::{CellType, TypeOrigin};
 
 /// The columns of the section. Their types are inferred from the first rows with a value.
 pub(super) struct PlainSection {
@@ -50,7 +50,7 @@ impl PlainSection {
             }
             let array = match cell_type {
                 Some(cell_type) => {
-                    let (array, invalid) = cell_type.convert(name, cells);
+                    let (array, invalid) = cell_type.convert(name, cells, TypeOrigin::Inferred);
                     refuse(&mut refused, invalid);
                     array
                 }

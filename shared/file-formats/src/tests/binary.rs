@@ -229,3 +229,28 @@ fn a_stream_cannot_be_parquet_and_an_unknown_file_needs_a_format() {
     let error = read_parts("a,b\n", sniffed()).unwrap_err();
     assert!(matches!(error, ReadError::UnknownFormat));
 }
+
+#[test]
+fn an_arrow_file_that_is_cut_off_is_refused() {
+    let file = arrow_file(&rows(3), None);
+    let footer_length = u32::from_le_bytes(*file[file.len() - 10..].first_chunk().unwrap());
+    let stream_end = file.len() - 10 - footer_length as usize;
+    // At the end of the file, in the footer, after and before the marker of the end of the stream.
+    for end in [file.len() - 1, file.len() - 10, stream_end, stream_end - 8] {
+        let error = read_parts(file[..end].to_vec(), sniffed()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the Arrow file is cut off after row 3: its end is missing"
+        );
+    }
+}
+
+#[test]
+fn buffers_that_share_their_memory_count_once() {
+    let file = arrow_stream(&rows(3000));
+    let options = ReadOptions {
+        max_decoded_bytes: Some(file.len() as u64 * 2),
+        ..sniffed()
+    };
+    assert!(read_parts(file, options).is_ok());
+}

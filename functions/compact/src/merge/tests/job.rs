@@ -279,7 +279,7 @@ async fn damage_is_reported_by_name_and_not_merged() {
         for (body, found) in [
             (page, "the checksum of column"),
             (footer, "the checksum of its footer"),
-            (cut, "shorter"),
+            (cut, "the length of the object"),
         ] {
             stage
                 .bucket
