@@ -6,27 +6,8 @@ use bytes::Bytes;
 use neap_columnar::{ColumnarRows, MappingError, TablePart, batch_bytes};
 use neap_file_formats::{FileInput, FileReader, ReadError, ReadOptions};
 use neap_http::{ApiError, Kind};
-use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaView};
-use neap_write::{RequestMemoryReservation, RowSource, WriteService};
+use neap_write::{RequestMemoryReservation, WriteService};
 use tokio::sync::mpsc;
-
-/// The rows of a file.
-#[derive(Debug)]
-pub(crate) struct UploadedRows(ColumnarRows);
-
-impl RowSource for UploadedRows {
-    fn size_bytes(&self) -> usize {
-        self.0.size_bytes()
-    }
-
-    fn validate(
-        &self,
-        schema: &dyn SchemaView,
-        options: &Options,
-    ) -> Result<ParsedBody, ParseError> {
-        self.0.validate(schema, options)
-    }
-}
 
 /// Decodes a file. Adds a reservation for the decoded rows to `reservation`, which is for the file.
 ///
@@ -37,7 +18,7 @@ pub(crate) async fn decode(
     reservation: &mut RequestMemoryReservation,
     file: Bytes,
     options: ReadOptions,
-) -> Result<UploadedRows, ApiError> {
+) -> Result<ColumnarRows, ApiError> {
     // One part is decoded while memory is reserved for another one.
     let (sender, mut receiver) = mpsc::channel(1);
     let mut reserved_bytes = file.len();
@@ -69,8 +50,7 @@ pub(crate) async fn decode(
         return Err(ApiError::json(Kind::Invalid, "the file cannot be decoded"));
     }
     let rows = ColumnarRows::from_parts(parts);
-    rows.map(UploadedRows)
-        .map_err(|error: MappingError| ApiError::json(Kind::Invalid, error.to_string()))
+    rows.map_err(|error: MappingError| ApiError::json(Kind::Invalid, error.to_string()))
 }
 
 /// A message of the thread that decodes.

@@ -15,11 +15,10 @@ use neap_columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
 use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp, text_prefix};
-use neap_line_protocol::{Options, ParseError, ParsedBody, SchemaView};
 use neap_schema::DatabaseId;
 use neap_write::{
-    Precision, RequestMemoryReservation, RowSource, WriteFailure, WriteOptions, WriteService,
-    authorize_write, table_exists,
+    Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService, authorize_write,
+    table_exists,
 };
 use prost::Message;
 use serde_json::json;
@@ -181,10 +180,9 @@ impl RowIngest {
         };
         let rows = ColumnarRows::from_parts(vec![part]);
         let rows = rows.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let source = BatchSource(rows);
         let accepted = self
             .service
-            .write_rows(reservation, &self.database, &source, self.options)
+            .write_rows(reservation, &self.database, &rows, self.options)
             .await
             .map_err(|failure| self.failed(failure))?;
         self.stored += accepted.rows;
@@ -278,23 +276,5 @@ async fn check_expectation(service: &WriteService, target: &UploadTarget) -> Res
             Err(Status::not_found(format!("table {table} does not exist")))
         }
         _ => Ok(()),
-    }
-}
-
-/// Rows of record batches as the rows of a write.
-#[derive(Debug)]
-struct BatchSource(ColumnarRows);
-
-impl RowSource for BatchSource {
-    fn size_bytes(&self) -> usize {
-        self.0.size_bytes()
-    }
-
-    fn validate(
-        &self,
-        schema: &dyn SchemaView,
-        options: &Options,
-    ) -> Result<ParsedBody, ParseError> {
-        self.0.validate(schema, options)
     }
 }

@@ -152,10 +152,7 @@ pub(crate) async fn bind(
 }
 
 /// Returns a schema as an IPC message.
-///
-/// # Errors
-/// `Internal`.
-pub(crate) fn encode_schema(schema: &Schema) -> Result<Bytes, Status> {
+fn encode_schema(schema: &Schema) -> Result<Bytes, Status> {
     let options = IpcWriteOptions::default();
     let message = IpcMessage::try_from(SchemaAsIpc::new(schema, &options));
     match message {

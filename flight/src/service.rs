@@ -18,7 +18,7 @@ use futures::{Stream, StreamExt, stream};
 use http::header::AUTHORIZATION;
 use neap_bucket::World;
 use neap_http::{CounterFamily, Metrics};
-use neap_query::{QueryEngine, QueryRequest};
+use neap_query::{Parameters, QueryEngine, QueryRequest};
 use neap_write::WriteService;
 use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
@@ -83,8 +83,8 @@ pub fn router(parts: FlightParts) -> Router {
         running: CancellableQueries::default(),
         requests,
     };
-    // Answers are not compressed by gRPC: many clients accept gzip without being asked, and it is slower than most
-    // networks. A client chooses a faster compression of its rows by a header.
+    // Answers are not compressed by gRPC: many clients accept gzip without being asked, and it costs processor time. A
+    // client chooses a compression of its rows by a header.
     let service = FlightServiceServer::new(service)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max_message_bytes)
@@ -145,18 +145,7 @@ impl ArrowFlight {
                 Ok(Response::new(stream_batch(batch)))
             }
             RequestedRows::Statement(handle, parameters) => {
-                let options = write_options(metadata.headers())?;
-                let parameters = match parameters {
-                    Some(parameters) => parameters,
-                    None => prepared::parameters(engine, metadata, &handle).await?,
-                };
-                let request = QueryRequest {
-                    text: handle.text.clone(),
-                    parameters,
-                    may_delete: true,
-                    ..metadata.query_options().clone()
-                };
-                self.run(&handle, request, metadata, options).await
+                self.statement_rows(&handle, parameters, metadata).await
             }
         }
     }
@@ -167,22 +156,35 @@ impl ArrowFlight {
         handle: &StatementHandle,
         metadata: &RequestMetadata,
     ) -> Result<(), Status> {
-        let ticket = statement_ticket(handle).encode_to_vec();
-        let mut rows = self.rows(&ticket, metadata).await?.into_inner();
+        let mut rows = self
+            .statement_rows(handle, None, metadata)
+            .await?
+            .into_inner();
         while let Some(message) = rows.next().await {
             message?;
         }
         Ok(())
     }
 
-    async fn run(
+    /// Executes a statement with these values of its placeholders, or with those in its handle.
+    async fn statement_rows(
         &self,
         handle: &StatementHandle,
-        request: QueryRequest,
+        parameters: Option<Parameters>,
         metadata: &RequestMetadata,
-        options: IpcWriteOptions,
     ) -> Result<Response<FlightStream>, Status> {
         let engine = self.queries()?;
+        let options = write_options(metadata.headers())?;
+        let parameters = match parameters {
+            Some(parameters) => parameters,
+            None => prepared::parameters(engine, metadata, handle).await?,
+        };
+        let request = QueryRequest {
+            text: handle.text.clone(),
+            parameters,
+            may_delete: true,
+            ..metadata.query_options().clone()
+        };
         let language = handle.statement_language()?;
         let query = metadata.client_query(handle.database.clone(), language, request);
         let running = self.running.register(&handle.query_id, metadata.caller());

@@ -106,7 +106,7 @@ impl StatementHandle {
         self.check_parameters()?;
         let messages: Vec<_> = self.parameters.iter().cloned().map(Ok).collect();
         let mut values = FlightRecordBatchStream::new_from_flight_data(stream::iter(messages));
-        // The decoder of Arrow panics for some malformed messages.
+        // The decoder of Arrow may panic for malformed messages.
         let decoded = AssertUnwindSafe(values.try_next()).catch_unwind().await;
         let decoded = decoded.map_err(|_| invalid("malformed Arrow message"))?;
         decoded.map_err(|error| invalid(&error.to_string()))

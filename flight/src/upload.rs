@@ -163,7 +163,7 @@ impl Upload {
         let limits = self.limits;
         let messages = self.messages();
         let batches = FlightRecordBatchStream::new_from_flight_data(messages);
-        // The decoder of Arrow panics for some malformed messages.
+        // The decoder of Arrow may panic for malformed messages.
         let batches = stream::unfold(Some(batches), move |open| async move {
             let mut batches = open?;
             let next = std::panic::AssertUnwindSafe(batches.next())

@@ -332,11 +332,7 @@ impl QueryEngine {
         let cancellation = Cancellation::default();
         let permit = self.executor().query_permit(permit, cancellation.clone());
         let (database, request) = (pending.database, &pending.request);
-        let mut options = SnapshotOptions {
-            max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
-            at_least: request.after,
-            as_of: request.as_of,
-        };
+        let mut options = self.snapshot_options(request);
         let work = |context| QueryTask {
             context,
             pending: Arc::clone(&pending),
@@ -361,6 +357,15 @@ impl QueryEngine {
         let stale_tail = StaleTail::Rebuild;
         let context = self.context(database, options, request, stale_tail, cancellation.clone());
         self.answer(work(context.await?)).await
+    }
+
+    /// Returns the snapshot that a request asks for.
+    pub(crate) fn snapshot_options(&self, request: &QueryRequest) -> SnapshotOptions {
+        SnapshotOptions {
+            max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
+            at_least: request.after,
+            as_of: request.as_of,
+        }
     }
 
     /// Takes a snapshot for a request and returns the query context.

@@ -7,7 +7,6 @@ use datafusion::{
     catalog::{SchemaProvider, information_schema::InformationSchemaProvider},
     logical_expr::TableType,
 };
-use neap_manifest::SnapshotOptions;
 use neap_schema::DatabaseId;
 use neap_tables::{CATALOG, Cancellation, QueryContext, StaleTail};
 
@@ -48,13 +47,7 @@ impl QueryEngine {
         with_columns: bool,
     ) -> Result<Vec<ListedTable>, QueryError> {
         let list = async {
-            let options = SnapshotOptions {
-                max_staleness: request
-                    .max_staleness
-                    .unwrap_or(self.settings().max_staleness),
-                at_least: request.after,
-                as_of: request.as_of,
-            };
+            let options = self.snapshot_options(request);
             let cancellation = Cancellation::default();
             let context =
                 self.context(database, options, request, StaleTail::Rebuild, cancellation);

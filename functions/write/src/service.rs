@@ -9,7 +9,7 @@ use bytes::Bytes;
 use neap_bucket::{ClockReading, ProtocolRules, Stamp, World, WriteOrder};
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
-use neap_line_protocol::{Dialect, ParsedBody, Precision};
+use neap_line_protocol::{Dialect, ParsedBody, Precision, RowSource};
 use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriteError, WriteRequest};
@@ -18,10 +18,10 @@ use crate::{
     WriteFailure, WriteSettings,
     catalog_locks::CatalogLocks,
     freshness::{self, FreshCatalog, revalidate},
+    line_protocol_body::LineProtocolBody,
     low_water_marks::LowWaterMarks,
     metrics::WriteMetrics,
     request_memory::{RequestMemory, RequestMemoryReservation},
-    row_source::{LineProtocolBody, RowSource},
     rows::encode,
     validation::ValidatedWrite,
 };

@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neap_columnar::{ColumnMapping, ColumnarRows, TagColumns};
-use neap_line_protocol::{Options, Precision, SchemaView, TableView, parse};
+use neap_line_protocol::{Options, Precision, RowSource, SchemaView, TableView, parse};
 
 const ROWS: usize = 8192;
 const HOSTS: usize = 100;

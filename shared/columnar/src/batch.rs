@@ -8,8 +8,8 @@ use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
 
 use crate::{
     convert::{
-        Converted, are_numeric, convert_field, convert_tag, decode_encoding, field_type, is_text,
-        union,
+        ConvertedColumn, are_numeric, convert_field, convert_tag, decode_encoding, field_type,
+        is_text, union,
     },
     error::RowRefusal,
     mapping::{ColumnMapping, TagColumns},
@@ -38,7 +38,7 @@ pub(crate) struct BatchColumn {
     pub(crate) name: String,
     /// The type in which the column is stored.
     pub(crate) column_type: ColumnType,
-    pub(crate) converted: Converted,
+    pub(crate) converted: ConvertedColumn,
     /// The column of the table; `None` until a row with a value is accepted.
     pub(crate) table_column: Option<usize>,
     conflict: Option<TypeConflict>,
@@ -236,7 +236,7 @@ impl BatchColumn {
             (Some(natural), None) => (natural, None),
         };
         let converted = match (&conflict, natural) {
-            (Some(_), _) | (None, None) => Converted {
+            (Some(_), _) | (None, None) => ConvertedColumn {
                 nulls: array.logical_nulls(),
                 values: ArrayRef::clone(&array),
                 refused: None,

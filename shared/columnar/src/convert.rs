@@ -15,7 +15,7 @@ use neap_schema::ColumnType;
 
 /// The values of a column in the type in which they are stored.
 #[derive(Clone, Debug)]
-pub(crate) struct Converted {
+pub(crate) struct ConvertedColumn {
     /// An array of the Arrow type of the column; a tag column may also be `Utf8`.
     pub(crate) values: ArrayRef,
     /// The rows that have a value.
@@ -81,7 +81,7 @@ pub(crate) fn are_numeric(types: [ColumnType; 2]) -> bool {
 }
 
 /// Converts the values of a tag.
-pub(crate) fn convert_tag(array: &ArrayRef) -> Result<Converted, ArrowError> {
+pub(crate) fn convert_tag(array: &ArrayRef) -> Result<ConvertedColumn, ArrowError> {
     let values = match array.data_type() {
         DataType::Dictionary(..) => cast(array, &ColumnType::Tag.data_type())?,
         _ => cast(array, &DataType::Utf8)?,
@@ -92,7 +92,7 @@ pub(crate) fn convert_tag(array: &ArrayRef) -> Result<Converted, ArrowError> {
         (None, Some(empty)) => Some(NullBuffer::new(!&empty)),
         (Some(nulls), Some(empty)) => Some(NullBuffer::new(nulls.inner() & &!&empty)),
     };
-    Ok(Converted {
+    Ok(ConvertedColumn {
         values,
         nulls,
         refused,
@@ -131,7 +131,7 @@ pub(crate) fn convert_field(
     array: &ArrayRef,
     from: ColumnType,
     to: ColumnType,
-) -> Result<Converted, ArrowError> {
+) -> Result<ConvertedColumn, ArrowError> {
     if array.data_type().is_decimal() && to != ColumnType::Float {
         return convert_decimal(array, to);
     }
@@ -144,7 +144,7 @@ pub(crate) fn convert_field(
         ColumnType::String => find_long_texts(values.as_string::<i32>()),
         _ => None,
     };
-    Ok(Converted {
+    Ok(ConvertedColumn {
         nulls: values.logical_nulls(),
         values,
         refused,
@@ -177,7 +177,7 @@ fn find_long_texts(texts: &StringArray) -> Option<BooleanBuffer> {
     clippy::cast_sign_loss,
     reason = "each result is compared with its origin, or its range is checked"
 )]
-fn convert_number(values: &ArrayRef, from: ColumnType, to: ColumnType) -> Converted {
+fn convert_number(values: &ArrayRef, from: ColumnType, to: ColumnType) -> ConvertedColumn {
     /// 2^63 and 2^64, the first floats that are too large.
     const INTEGER_END: f64 = 9_223_372_036_854_775_808.0;
     const UINTEGER_END: f64 = 18_446_744_073_709_551_616.0;
@@ -236,7 +236,7 @@ pub(crate) fn widen_decimals(array: &ArrayRef) -> Result<Decimal128Array, ArrowE
 }
 
 /// Converts decimals to integers. Decimals of all widths are read as 128 bits.
-fn convert_decimal(array: &ArrayRef, to: ColumnType) -> Result<Converted, ArrowError> {
+fn convert_decimal(array: &ArrayRef, to: ColumnType) -> Result<ConvertedColumn, ArrowError> {
     let decimals = &widen_decimals(array)?;
     let divisor = 10i128.checked_pow(u32::from(decimals.scale().unsigned_abs()));
     let integer = |value: i128| {
@@ -264,7 +264,7 @@ fn convert_decimal(array: &ArrayRef, to: ColumnType) -> Result<Converted, ArrowE
 fn convert_exactly<S, T>(
     array: &PrimitiveArray<S>,
     convert: impl Fn(S::Native) -> Option<T::Native>,
-) -> Converted
+) -> ConvertedColumn
 where
     S: ArrowPrimitiveType,
     T: ArrowPrimitiveType,
@@ -281,7 +281,7 @@ where
             array.is_valid(row) && convert(array.value(row)).is_none()
         })
     });
-    Converted {
+    ConvertedColumn {
         values: Arc::new(PrimitiveArray::<T>::new(
             values.into(),
             array.nulls().cloned(),

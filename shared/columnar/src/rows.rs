@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt};
 
 use arrow_array::RecordBatch;
-use neap_line_protocol::{MAX_BODY_BYTES, Options, ParseError, ParsedBody, SchemaView};
+use neap_line_protocol::{MAX_BODY_BYTES, Options, ParseError, ParsedBody, RowSource, SchemaView};
 
 use crate::{
     error::MappingError,
@@ -88,20 +88,17 @@ impl ColumnarRows {
         check_tags(&parts)?;
         Ok(Self { parts, size_bytes })
     }
+}
 
-    /// Returns the memory of the values in bytes, see [`batch_bytes`].
-    pub fn size_bytes(&self) -> usize {
+impl RowSource for ColumnarRows {
+    /// See [`batch_bytes`].
+    fn size_bytes(&self) -> usize {
         self.size_bytes
     }
 
-    /// Validates the rows against the existing tables.
-    ///
-    /// A refused row is reported in [`ParsedBody::errors`] and has no other effect. `line_number` of an error is the
-    /// number of the row, and `original_line` its columns, cut if they are long.
-    ///
-    /// # Errors
-    /// All rows are refused if Arrow cannot convert a column.
-    pub fn validate(
+    /// `line_number` of an error is the number of the row, and `original_line` its columns, cut if they are long. All
+    /// rows are refused if Arrow cannot convert a column.
+    fn validate(
         &self,
         schema: &dyn SchemaView,
         options: &Options,

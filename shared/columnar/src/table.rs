@@ -13,7 +13,7 @@ use neap_line_protocol::{ROWS_PER_COLUMN, SchemaLimits, TableRows, TableView};
 use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
 
 use crate::{
-    batch::BatchColumns, convert::Converted, error::RowRefusal, tag_dictionary::TagDictionary,
+    batch::BatchColumns, convert::ConvertedColumn, error::RowRefusal, tag_dictionary::TagDictionary,
 };
 
 /// A table while rows are added to it.
@@ -43,7 +43,7 @@ struct TableColumn {
 #[derive(Debug)]
 struct AcceptedRows {
     /// The values by column of the table.
-    columns: HashMap<usize, Converted>,
+    columns: HashMap<usize, ConvertedColumn>,
     times: Vec<i64>,
     /// The accepted rows; `None` if all are.
     selection: Option<BooleanBuffer>,
@@ -272,7 +272,7 @@ impl TableBuilder {
 /// Adds the selected rows of a tag column.
 fn push_tags(
     dictionary: &mut TagDictionary,
-    column: &Converted,
+    column: &ConvertedColumn,
     selection: Option<&BooleanBuffer>,
 ) {
     let is_accepted = |row| selection.is_none_or(|selection| selection.value(row));

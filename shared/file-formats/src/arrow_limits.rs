@@ -11,7 +11,7 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Checks that all messages are as long as they state, and that their decompressed buffers have at most `limit` bytes
 /// together. Content that is not a message is left to the reader to refuse.
 pub(crate) fn check_arrow_limits(file: &[u8], limit: u64) -> Result<(), ReadError> {
-    let mut messages = Messages {
+    let mut messages = ArrowMessages {
         rest: skip_file_start(file),
     };
     let mut bytes = 0u64;
@@ -51,11 +51,11 @@ fn malformed(reason: String) -> ReadError {
     }
 }
 
-struct Messages<'a> {
+struct ArrowMessages<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Messages<'a> {
+impl<'a> ArrowMessages<'a> {
     /// Reads the length of the metadata of the next message; `None` at the end.
     fn metadata_length(&mut self) -> Option<usize> {
         let mut length = *self.take(4)?.first_chunk::<4>()?;

@@ -36,7 +36,7 @@ const MAX_PART_BYTES: usize = 8 << 20;
 pub(crate) struct JsonLinesFile {
     reader: BufReader<CountingReader>,
     mapping: ColumnMapping,
-    columns: Columns,
+    columns: JsonColumns,
     /// The number of rows that are read.
     rows: usize,
 }
@@ -46,12 +46,12 @@ const MAX_PART_CELLS: usize = 1 << 22;
 
 /// The columns in the order of their first row.
 #[derive(Default)]
-struct Columns {
-    columns: Vec<Column>,
+struct JsonColumns {
+    columns: Vec<JsonColumn>,
     by_name: HashMap<String, usize>,
 }
 
-struct Column {
+struct JsonColumn {
     name: String,
     /// The type that earlier parts have fixed.
     fixed_type: Option<CellType>,
@@ -63,25 +63,25 @@ struct Column {
 type Row = Vec<(usize, JsonCell)>;
 
 /// The members of an object in their order.
-struct Members(Vec<(String, JsonCell)>);
+struct ObjectMembers(Vec<(String, JsonCell)>);
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for ObjectMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MembersVisitor;
 
         impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members;
+            type Value = ObjectMembers;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectMembers, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(ObjectMembers(members))
             }
         }
 
@@ -94,7 +94,7 @@ impl JsonLinesFile {
         Self {
             reader: BufReader::new(input),
             mapping,
-            columns: Columns::default(),
+            columns: JsonColumns::default(),
             rows: 0,
         }
     }
@@ -145,7 +145,7 @@ impl PartSource for JsonLinesFile {
                     index: rows.len(),
                     message: format!("the line is not a JSON object: {error}"),
                 });
-                Members(Vec::new())
+                ObjectMembers(Vec::new())
             });
             let (row, added) = self.columns.resolve(members);
             columns += added;
@@ -173,10 +173,10 @@ impl PartSource for JsonLinesFile {
     }
 }
 
-impl Columns {
+impl JsonColumns {
     /// Finds the columns of an object, and adds new ones. Returns the row without nulls, and the number of columns that
     /// the part did not have before.
-    fn resolve(&mut self, members: Members) -> (Row, usize) {
+    fn resolve(&mut self, members: ObjectMembers) -> (Row, usize) {
         let mut added = 0;
         let mut row = Vec::with_capacity(members.0.len());
         for (name, value) in members.0 {
@@ -188,7 +188,7 @@ impl Columns {
                 None => {
                     let index = self.columns.len();
                     self.by_name.insert(name.clone(), index);
-                    self.columns.push(Column {
+                    self.columns.push(JsonColumn {
                         name,
                         fixed_type: None,
                         part_type: None,

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema};
-use neap_line_protocol::{Options, ParsedBody, SchemaView, TableView};
+use neap_line_protocol::{Options, ParsedBody, RowSource, SchemaView, TableView};
 use neap_schema::ColumnType;
 
 use crate::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn};

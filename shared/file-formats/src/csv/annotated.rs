@@ -10,7 +10,7 @@ use neap_columnar::{
 
 use super::{
     Chunk,
-    annotations::{Annotations, Constant, Role},
+    annotations::{Annotations, ColumnRole, ConstantColumn},
     refuse,
 };
 use crate::cells::{CellType, TypeOrigin};
@@ -24,7 +24,7 @@ const MAX_PIVOTED_CELLS: usize = 1 << 22;
 /// The columns of the section by their roles.
 pub(super) struct AnnotatedSection {
     columns: Vec<SectionColumn>,
-    constants: Vec<Constant>,
+    constants: Vec<ConstantColumn>,
     /// The table of rows without a measurement, and the zone of times.
     mapping: ColumnMapping,
     /// The types of fields that are inferred, by name.
@@ -34,7 +34,7 @@ pub(super) struct AnnotatedSection {
 #[derive(Debug)]
 struct SectionColumn {
     name: String,
-    role: Role,
+    role: ColumnRole,
     /// The value of empty cells.
     default: Option<String>,
 }
@@ -54,10 +54,10 @@ pub(super) fn is_annotated(header: &[&str], annotations: &Annotations) -> bool {
 }
 
 /// Splits a label such as `temperature|double|0` into its name, its role and its default.
-fn typed_label(label: &str) -> Option<(&str, Role, &str)> {
+fn typed_label(label: &str) -> Option<(&str, ColumnRole, &str)> {
     let (name, rest) = label.split_once('|')?;
     let (type_name, default) = rest.split_once('|').unwrap_or((rest, ""));
-    Role::of_type(type_name)
+    ColumnRole::of_type(type_name)
         .ok()
         .flatten()
         .map(|role| (name, role, default))
@@ -75,7 +75,7 @@ impl AnnotatedSection {
             let typed = typed_label(label);
             let declared = match (&typed, annotations.types.get(index)) {
                 (Some((_, role, _)), _) => Some(role.clone()),
-                (None, Some(type_name)) => Role::of_type(type_name)?,
+                (None, Some(type_name)) => ColumnRole::of_type(type_name)?,
                 (None, None) => None,
             };
             let (name, default) = match &typed {
@@ -89,7 +89,7 @@ impl AnnotatedSection {
             let group = annotations.groups.get(index).copied();
             let is_name_column = index == 0 && annotations.has_name_column;
             let role = match is_name_column || name.is_empty() {
-                true => Role::Ignored,
+                true => ColumnRole::Ignored,
                 false => role_of(
                     name,
                     declared,
@@ -125,7 +125,7 @@ impl AnnotatedSection {
                 *cells = cells.iter().map(|cell| cell.or(Some(default))).collect();
             }
         }
-        let tables = self.find(&chunk, |role| *role == Role::Measurement);
+        let tables = self.find(&chunk, |role| *role == ColumnRole::Measurement);
         let mut parts = Vec::new();
         let mut start = 0;
         while start < chunk.rows {
@@ -144,7 +144,11 @@ impl AnnotatedSection {
         Ok(parts)
     }
 
-    fn find<'a>(&self, chunk: &'a Chunk, is: impl Fn(&Role) -> bool) -> Option<&'a StringArray> {
+    fn find<'a>(
+        &self,
+        chunk: &'a Chunk,
+        is: impl Fn(&ColumnRole) -> bool,
+    ) -> Option<&'a StringArray> {
         let index = self.columns.iter().position(|column| is(&column.role))?;
         chunk.columns.get(index)
     }
@@ -157,7 +161,7 @@ impl AnnotatedSection {
         table: Option<&str>,
         parts: &mut Vec<TablePart>,
     ) -> Result<(), ArrowError> {
-        let names = self.find(chunk, |role| *role == Role::FieldName);
+        let names = self.find(chunk, |role| *role == ColumnRole::FieldName);
         let names = names.map(|names| names.slice(run.start, run.length));
         let field_names = names.as_ref().map(distinct).unwrap_or_default();
         if run.length > 1 && field_names.len() * run.length > MAX_PIVOTED_CELLS {
@@ -192,7 +196,7 @@ impl AnnotatedSection {
         }
         let mut table = table;
         for constant in &self.constants {
-            if constant.role == Role::Measurement {
+            if constant.role == ColumnRole::Measurement {
                 table = table.or(Some(&constant.value));
                 continue;
             }
@@ -215,31 +219,39 @@ impl AnnotatedSection {
 /// part of the key of its table.
 fn role_of(
     name: &str,
-    declared: Option<Role>,
+    declared: Option<ColumnRole>,
     group: Option<bool>,
     is_pivoted: bool,
     is_query_result: bool,
-) -> Role {
+) -> ColumnRole {
     let value_type = match &declared {
-        Some(Role::Field(value_type)) => *value_type,
+        Some(ColumnRole::Field(value_type)) => *value_type,
         _ => None,
     };
     match (name, declared) {
-        ("_start" | "_stop", _) => Role::Ignored,
-        (_, Some(role @ (Role::Measurement | Role::Tag | Role::Ignored | Role::Time(_)))) => role,
-        ("_measurement", _) => Role::Measurement,
-        ("_time", _) => Role::Time(TimeFormat::Auto),
-        ("_field", _) if is_pivoted => Role::FieldName,
-        ("_value", _) if is_pivoted => Role::FieldValue(value_type),
-        ("result" | "table", _) if is_query_result => Role::Ignored,
-        _ if group == Some(true) || (is_pivoted && group.is_none()) => Role::Tag,
-        _ => Role::Field(value_type),
+        ("_start" | "_stop", _) => ColumnRole::Ignored,
+        (
+            _,
+            Some(
+                role @ (ColumnRole::Measurement
+                | ColumnRole::Tag
+                | ColumnRole::Ignored
+                | ColumnRole::Time(_)),
+            ),
+        ) => role,
+        ("_measurement", _) => ColumnRole::Measurement,
+        ("_time", _) => ColumnRole::Time(TimeFormat::Auto),
+        ("_field", _) if is_pivoted => ColumnRole::FieldName,
+        ("_value", _) if is_pivoted => ColumnRole::FieldValue(value_type),
+        ("result" | "table", _) if is_query_result => ColumnRole::Ignored,
+        _ if group == Some(true) || (is_pivoted && group.is_none()) => ColumnRole::Tag,
+        _ => ColumnRole::Field(value_type),
     }
 }
 
 /// Ignores columns of times beside `_time`.
 fn ignore_other_times(columns: &mut [SectionColumn]) -> Result<(), String> {
-    let is_time = |column: &SectionColumn| matches!(column.role, Role::Time(_));
+    let is_time = |column: &SectionColumn| matches!(column.role, ColumnRole::Time(_));
     let has_time = columns
         .iter()
         .any(|column| is_time(column) && column.name == "_time");
@@ -251,7 +263,7 @@ fn ignore_other_times(columns: &mut [SectionColumn]) -> Result<(), String> {
         ([] | [_], _) => {}
         (_, true) => {
             for column in times.iter_mut().filter(|column| column.name != "_time") {
-                column.role = Role::Ignored;
+                column.role = ColumnRole::Ignored;
             }
         }
         ([first, second, ..], false) => {
@@ -292,23 +304,25 @@ impl RunBatch {
     /// them.
     fn add(
         &mut self,
-        role: &Role,
+        role: &ColumnRole,
         name: &str,
         cells: &StringArray,
         names: Option<(&StringArray, &[String])>,
         inferred: &mut HashMap<String, CellType>,
     ) {
         match (role, names) {
-            (Role::Tag, _) => {
+            (ColumnRole::Tag, _) => {
                 self.tags.push(name.to_owned());
                 self.push(name, Arc::new(cells.clone()));
             }
-            (Role::Time(format), _) => {
+            (ColumnRole::Time(format), _) => {
                 self.time_format = Some(format.clone());
                 self.push(TIME_COLUMN, Arc::new(cells.clone()));
             }
-            (Role::Field(value_type), _) => self.add_field(*value_type, name, cells, inferred),
-            (Role::FieldValue(value_type), Some((names, different))) => {
+            (ColumnRole::Field(value_type), _) => {
+                self.add_field(*value_type, name, cells, inferred)
+            }
+            (ColumnRole::FieldValue(value_type), Some((names, different))) => {
                 for field_name in different {
                     let values: StringArray = names
                         .iter()

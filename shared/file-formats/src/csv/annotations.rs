@@ -14,7 +14,7 @@ pub(super) struct Annotations {
     pub(super) groups: Vec<bool>,
     /// The values of empty cells by column.
     pub(super) defaults: Vec<String>,
-    pub(super) constants: Vec<Constant>,
+    pub(super) constants: Vec<ConstantColumn>,
     pub(super) zone: Option<TimeZone>,
     /// Whether there is any annotation.
     pub(super) is_annotated: bool,
@@ -24,15 +24,15 @@ pub(super) struct Annotations {
 
 /// A column whose cells all have the same value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Constant {
-    pub(super) role: Role,
+pub(super) struct ConstantColumn {
+    pub(super) role: ColumnRole,
     pub(super) name: String,
     pub(super) value: String,
 }
 
 /// The meaning of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ColumnRole {
     Ignored,
     /// The name of the table.
     Measurement,
@@ -45,7 +45,7 @@ pub(super) enum Role {
     FieldValue(Option<CellType>),
 }
 
-impl Role {
+impl ColumnRole {
     /// Returns the role that the name of a type stands for; `None` if it leaves the role open.
     pub(super) fn of_type(name: &str) -> Result<Option<Self>, String> {
         let (kind, format) = name.split_once(':').unwrap_or((name, ""));
@@ -102,7 +102,7 @@ impl Annotations {
             "#default" => self.defaults = values.map(str::to_owned).collect(),
             "#constant" => {
                 let values: Vec<&str> = values.filter(|value| !value.is_empty()).collect();
-                self.constants.push(Constant::parse(&values)?);
+                self.constants.push(ConstantColumn::parse(&values)?);
             }
             "#timezone" => {
                 let zone = values.map(str::trim).find(|value| !value.is_empty());
@@ -128,15 +128,15 @@ fn parse_zone(text: &str) -> Result<TimeZone, String> {
         .map_err(|_| format!("unknown time zone '{text}'"))
 }
 
-impl Constant {
+impl ConstantColumn {
     /// Parses the type, the name and the value of a constant. A measurement and a time need no name.
     fn parse(values: &[&str]) -> Result<Self, String> {
         let (kind, rest) = values
             .split_first()
             .ok_or("#constant needs a type and a value")?;
-        let role = Role::of_type(kind)?.unwrap_or(Role::Field(None));
+        let role = ColumnRole::of_type(kind)?.unwrap_or(ColumnRole::Field(None));
         let (name, value) = match (rest, &role) {
-            ([value], Role::Measurement | Role::Time(_)) => ("", *value),
+            ([value], ColumnRole::Measurement | ColumnRole::Time(_)) => ("", *value),
             ([name, value, ..], _) => (*name, *value),
             _ => return Err("#constant needs a type, a name and a value".to_owned()),
         };
@@ -198,10 +198,13 @@ mod tests {
     #[test]
     fn unknown_types_are_errors() {
         assert_eq!(
-            Role::of_type("dateTime:2006-01-02").unwrap_err(),
+            ColumnRole::of_type("dateTime:2006-01-02").unwrap_err(),
             "the type dateTime:2006-01-02 is not supported: use dateTime:RFC3339 or dateTime:number"
         );
-        assert_eq!(Role::of_type("lnog").unwrap_err(), "unknown type 'lnog'");
-        assert_eq!(Role::of_type("").unwrap(), None);
+        assert_eq!(
+            ColumnRole::of_type("lnog").unwrap_err(),
+            "unknown type 'lnog'"
+        );
+        assert_eq!(ColumnRole::of_type("").unwrap(), None);
     }
 }

@@ -110,7 +110,7 @@ async fn flight_requests_follow_the_access_rules() {
     let tokens: Vec<_> = tokens
         .map(|(name, secret)| (Some(name.as_str()), secret))
         .collect();
-    let nobody = (None, &String::new());
+    let without_token = (None, &String::new());
     let mut number = 0;
     let mut wrong = Vec::new();
     for (request, rule, allowed) in [
@@ -131,7 +131,7 @@ async fn flight_requests_follow_the_access_rules() {
         (FlightRequest::Ingest("new"), All("write"), Code::Ok),
         (FlightRequest::Actions, Holders, Code::Ok),
     ] {
-        for (token, secret) in tokens.iter().chain([&nobody]) {
+        for (token, secret) in tokens.iter().chain([&without_token]) {
             number += 1;
             let bearer = format!("Bearer {secret}");
             let mut headers = vec![("database", "own")];
@@ -144,7 +144,7 @@ async fn flight_requests_follow_the_access_rules() {
                 None => Code::Unauthenticated,
             };
             if got != expected {
-                let token = token.unwrap_or("nobody");
+                let token = token.unwrap_or("no token");
                 wrong.push(format!(
                     "{request:?} {token}: {got:?}, expected {expected:?}"
                 ));

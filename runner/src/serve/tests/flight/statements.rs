@@ -32,6 +32,18 @@ fn statement(query: &str) -> CommandStatementQuery {
     }
 }
 
+/// Prepares a statement.
+async fn prepare(client: &FlightTestClient, query: &str) -> ActionCreatePreparedStatementResult {
+    let request = ActionCreatePreparedStatementRequest {
+        query: query.to_owned(),
+        transaction_id: None,
+    };
+    let body = request.as_any().encode_to_vec();
+    let created = client.act("CreatePreparedStatement", body).await.unwrap();
+    let created = Any::decode(&*created[0]).unwrap().unpack();
+    created.unwrap().unwrap()
+}
+
 fn native(query: &str, language: &str) -> Vec<u8> {
     let ticket = json!({ "database": "d", "sql_query": query, "query_type": language });
     ticket.to_string().into_bytes()
@@ -190,17 +202,11 @@ async fn a_statement_of_flight_sql_is_described_and_then_executed() {
 async fn a_prepared_statement_is_executed_with_the_values_of_its_placeholders() {
     let served = server_with_rows().await;
     let client = FlightTestClient::new(&served, &[("database", "d")]);
-    let request = ActionCreatePreparedStatementRequest {
-        query: "SELECT room, temp FROM home WHERE room = ? AND temp > ?".to_owned(),
-        transaction_id: None,
-    };
-    let body = request.as_any().encode_to_vec();
-    let created = client.act("CreatePreparedStatement", body).await.unwrap();
-    let created: ActionCreatePreparedStatementResult = Any::decode(&*created[0])
-        .unwrap()
-        .unpack()
-        .unwrap()
-        .unwrap();
+    let created = prepare(
+        &client,
+        "SELECT room, temp FROM home WHERE room = ? AND temp > ?",
+    )
+    .await;
     let parameters = schema_of(&created.parameter_schema);
     assert_eq!(parameters.fields().len(), 2);
     assert_eq!(schema_of(&created.dataset_schema).field(1).name(), "temp");
@@ -249,17 +255,7 @@ async fn a_delete_needs_no_rows_to_be_read() {
 async fn a_prepared_delete_has_placeholders() {
     let served = server_with_rows().await;
     let client = FlightTestClient::new(&served, &[("database", "d")]);
-    let request = ActionCreatePreparedStatementRequest {
-        query: "DELETE FROM home WHERE room = $1".to_owned(),
-        transaction_id: None,
-    };
-    let body = request.as_any().encode_to_vec();
-    let created = client.act("CreatePreparedStatement", body).await.unwrap();
-    let created: ActionCreatePreparedStatementResult = Any::decode(&*created[0])
-        .unwrap()
-        .unpack()
-        .unwrap()
-        .unwrap();
+    let created = prepare(&client, "DELETE FROM home WHERE room = $1").await;
     let update = CommandPreparedStatementUpdate {
         prepared_statement_handle: created.prepared_statement_handle,
     };
