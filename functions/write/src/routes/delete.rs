@@ -36,7 +36,9 @@ struct DeleteV2Params {
     db: String,
 }
 
+// An unknown field may be a misspelt condition, without which all rows would be deleted.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DeleteV2Body {
     start: Option<String>,
     stop: Option<String>,
@@ -95,6 +97,7 @@ fn bucket(uri: &Uri) -> Result<String, ApiError> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DeleteV3Body {
     db: String,
     table: String,

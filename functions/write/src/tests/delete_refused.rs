@@ -364,3 +364,26 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
     }
     assert_eq!(stage.segments().await.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_misspelt_condition_deletes_nothing() {
+    let (stage, instance) = prepared().await;
+    let body = json!({ "db": "d", "table": "cpu", "predicate": "host=a" });
+    let reply = v3(&instance, &body).await;
+    assert_eq!(reply.status, 400);
+    assert!(
+        reply.body.contains("unknown field `predicate`"),
+        "{}",
+        reply.body
+    );
+    let body =
+        r#"{"start":"1970-01-01T00:00:00Z","stop":"2100-01-01T00:00:00Z","condition":"host=a"}"#;
+    let reply = v2(&instance, "bucket=d", body).await;
+    assert_eq!(reply.status, 400);
+    assert!(
+        reply.body.contains("unknown field `condition`"),
+        "{}",
+        reply.body
+    );
+    assert_eq!(stage.segments().await.len(), 1);
+}
