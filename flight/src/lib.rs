@@ -21,6 +21,7 @@ mod command;
 mod ingest;
 mod keep_alive;
 mod message_check;
+mod message_limits;
 mod plain_types;
 mod prepared;
 mod request_metadata;

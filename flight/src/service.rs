@@ -13,7 +13,7 @@ use arrow_flight::{
         ActionCreatePreparedStatementRequest, Any, ProstMessageExt,
     },
 };
-use axum::Router;
+use axum::{Router, body::Body, middleware::map_request};
 use futures::{Stream, StreamExt, stream};
 use http::header::AUTHORIZATION;
 use neap_bucket::World;
@@ -27,7 +27,9 @@ use uuid::Builder;
 use crate::{
     cancellable_queries::CancellableQueries,
     command::{RequestedRows, refuse_transaction, statement_ticket},
-    ingest, prepared,
+    ingest,
+    message_limits::{MessageLimits, limit_messages},
+    prepared,
     request_metadata::RequestMetadata,
     row_stream::{FlightStream, stream_batch, stream_rows, write_options},
     statement_handle::StatementHandle,
@@ -46,6 +48,9 @@ const CANCELLED: i32 = 1;
 
 /// The number of rows that a statement changed, if it is unknown.
 const UNKNOWN_COUNT: i64 = -1;
+
+/// Maximum size of a message without rows of a table, in bytes: statements and the values of their placeholders.
+const MAX_QUERY_MESSAGE_BYTES: usize = 4 << 20;
 
 /// The components of the service.
 #[derive(Clone, Debug)]
@@ -71,7 +76,21 @@ pub fn router(parts: FlightParts) -> Router {
         "Requests of Arrow Flight by method and gRPC code.",
         &["method", "code"],
     );
-    let max_message_bytes = parts.max_message_bytes;
+    let max_message_bytes = match parts.writes.is_some() {
+        true => parts.max_message_bytes,
+        false => parts.max_message_bytes.min(MAX_QUERY_MESSAGE_BYTES),
+    };
+    let queries = MessageLimits {
+        max_bytes: max_message_bytes.min(MAX_QUERY_MESSAGE_BYTES),
+        timeout: parts.message_timeout,
+        memory: None,
+        world: parts.world.clone(),
+    };
+    let rows = MessageLimits {
+        max_bytes: max_message_bytes,
+        memory: parts.writes.clone(),
+        ..queries.clone()
+    };
     let service = ArrowFlight {
         queries: parts.queries,
         writes: parts.writes,
@@ -89,7 +108,16 @@ pub fn router(parts: FlightParts) -> Router {
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(usize::MAX);
-    Router::new().route_service("/arrow.flight.protocol.FlightService/{method}", service)
+    let limit = move |request: http::Request<Body>| {
+        let limits = match request.uri().path().ends_with("/DoPut") {
+            true => rows.clone(),
+            false => queries.clone(),
+        };
+        std::future::ready(request.map(|body| limit_messages(body, limits)))
+    };
+    Router::new()
+        .route_service("/arrow.flight.protocol.FlightService/{method}", service)
+        .layer(map_request(limit))
 }
 
 /// Arrow Flight over the functions of this process.

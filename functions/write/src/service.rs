@@ -180,13 +180,25 @@ impl WriteService {
         self.writer.begin_shutdown();
     }
 
-    /// Reserves memory for a request whose body is about to be read. Waits while memory is short.
+    /// Reserves memory for a request whose body is about to be read, and for its rows. Waits while memory is short.
     ///
     /// # Errors
     /// `Busy`: there is no memory.
     pub async fn reserve(
         &self,
         body_bytes: usize,
+    ) -> Result<RequestMemoryReservation, WriteFailure> {
+        self.reserve_exactly(body_bytes.saturating_mul(BODY_MEMORY_FACTOR))
+            .await
+    }
+
+    /// Reserves memory for bytes that become no rows. Waits while memory is short.
+    ///
+    /// # Errors
+    /// `Busy`: there is no memory.
+    pub async fn reserve_exactly(
+        &self,
+        bytes: usize,
     ) -> Result<RequestMemoryReservation, WriteFailure> {
         let delay = self.pressure.write_delay();
         if !delay.is_zero() {
@@ -199,9 +211,21 @@ impl WriteService {
         {
             return Err(WriteFailure::Busy);
         }
-        self.budget
-            .reserve(body_bytes.saturating_mul(BODY_MEMORY_FACTOR))
-            .await
+        self.budget.reserve(bytes).await
+    }
+
+    /// Adds memory to a reservation until it has `bytes`, at most all memory for requests. Waits while memory is short.
+    ///
+    /// # Errors
+    /// `Busy`: there is no memory. The reservation is unchanged.
+    pub async fn grow_reservation(
+        &self,
+        reservation: &mut RequestMemoryReservation,
+        bytes: usize,
+    ) -> Result<(), WriteFailure> {
+        let more = self.budget.reserve_up_to(bytes, reservation).await?;
+        reservation.merge(more);
+        Ok(())
     }
 
     /// Writes a body to a database. A missing database is created.

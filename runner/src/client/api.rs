@@ -65,6 +65,7 @@ impl Client {
             .read_timeout(READ_TIMEOUT)
             .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
             .danger_accept_invalid_certs(connection.tls_no_verify)
+            .no_gzip()
             .default_headers(authorization(connection.token.as_ref())?);
         if let Some(path) = &connection.tls_ca {
             for certificate in read_certificates(path)? {

@@ -1,12 +1,14 @@
 //! Client libraries, against a server that requires tokens.
 //!
-//! `tests/clients` contains their tests, in Python and JavaScript. `scripts/test` installs the libraries.
+//! `tests/clients` contains their tests in Python and JavaScript, and `rust_client` those in Rust. `scripts/test` installs
+//! the libraries.
 //!
 //! | variable | names |
 //! |---|---|
 //! | `NEAP_CLIENTS_PYTHON` | an interpreter with the Python libraries |
 //! | `NEAP_CLIENTS_NODE` | a Node.js; the libraries are in `tests/clients/node` |
 
+mod rust_client;
 mod telegraf;
 mod test_program;
 
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 
 use neap_test_inputs::{InputOrigin, skip};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
 
 use self::test_program::TestProgram;
 use crate::harness::{NeapProcess, StoreFixture, repository};
@@ -50,36 +53,68 @@ fn run(program: Option<TestProgram>) {
 /// Runs a test program against a new server with TLS.
 fn run_with_tls(program: Option<TestProgram>) {
     let Some(program) = program else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let token = format!(r#"{{"token":"{TLS_TOKEN}"}}"#);
-    let [certificate, key, token] = [
-        ("cert.pem", cert.pem()),
-        ("key.pem", signing_key.serialize_pem()),
-        ("token.json", token),
-    ]
-    .map(|(name, text)| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    });
-    let flags = [
-        "--tls-cert",
-        certificate.as_str(),
-        "--tls-key",
-        key.as_str(),
-        "--admin-token-file",
-        token.as_str(),
-    ];
-    let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
-    let port = server.url().rsplit_once(':').unwrap().1;
+    let server = TlsServer::start();
     program
-        .env("NEAP_URL", format!("https://localhost:{port}"))
-        .env("NEAP_TOKEN", TLS_TOKEN)
-        .env("NEAP_CA_FILE", &certificate)
-        .env("NODE_EXTRA_CA_CERTS", &certificate)
-        .run(server.folder());
+        .env("NEAP_URL", server.url())
+        .env("NEAP_TOKEN", server.token())
+        .env("NEAP_CA_FILE", server.certificate())
+        .env("NODE_EXTRA_CA_CERTS", server.certificate())
+        .run(server.process.folder());
+}
+
+/// A server with TLS and a certificate of its own for `localhost`.
+#[derive(Debug)]
+struct TlsServer {
+    process: NeapProcess,
+    certificate: String,
+    _folder: TempDir,
+}
+
+impl TlsServer {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let token = format!(r#"{{"token":"{TLS_TOKEN}"}}"#);
+        let [certificate, key, token] = [
+            ("cert.pem", cert.pem()),
+            ("key.pem", signing_key.serialize_pem()),
+            ("token.json", token),
+        ]
+        .map(|(name, text)| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        });
+        let flags = [
+            "--tls-cert",
+            certificate.as_str(),
+            "--tls-key",
+            key.as_str(),
+            "--admin-token-file",
+            token.as_str(),
+        ];
+        let process = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
+        Self {
+            process,
+            certificate,
+            _folder: folder,
+        }
+    }
+
+    fn url(&self) -> String {
+        let port = self.process.url().rsplit_once(':').unwrap().1;
+        format!("https://localhost:{port}")
+    }
+
+    fn token(&self) -> &'static str {
+        TLS_TOKEN
+    }
+
+    /// The path of the certificate.
+    fn certificate(&self) -> &str {
+        &self.certificate
+    }
 }
 
 /// Returns the folder with the guides, or skips the test if there is none.

@@ -47,7 +47,7 @@ impl ServerClient {
     }
 
     fn with_headers(url: &str, headers: HeaderMap) -> Self {
-        let client = Client::builder().no_proxy().timeout(LIMIT);
+        let client = Client::builder().no_proxy().no_gzip().timeout(LIMIT);
         let client = client.pool_idle_timeout(IDLE).default_headers(headers);
         Self {
             client: client.build().unwrap(),

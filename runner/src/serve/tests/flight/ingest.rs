@@ -16,10 +16,15 @@ use arrow_flight::{
         TableExistsOption, TableNotExistOption,
     },
 };
+use axum::body::Body;
+use axum::http::Response;
+use futures::{StreamExt, stream};
 use prost::Message;
+use tokio::task::JoinHandle;
 use tonic::Code;
+use tower::ServiceExt;
 
-use super::{FlightTestClient, code, server_with_rows};
+use super::{FlightTestClient, ServerUnderTest, code, server_with_rows};
 
 fn ingest(table: &str) -> CommandStatementIngest {
     CommandStatementIngest {
@@ -240,4 +245,58 @@ async fn malformed_uploads_are_refused() {
     let no_command = FlightDescriptor::new_cmd("no command");
     let no_command = FlightData::new().with_descriptor(no_command);
     assert_eq!(refused(vec![no_command]).await, Code::InvalidArgument);
+}
+
+/// Sends a request of `DoPut` whose only message announces this length, and is incomplete until the sender is dropped.
+fn begin_message(
+    served: &ServerUnderTest,
+    length: u32,
+) -> (tokio::sync::oneshot::Sender<()>, JoinHandle<Response<Body>>) {
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    let prefix = [&[0][..], &length.to_be_bytes(), b"the first bytes"].concat();
+    let body = stream::iter([Ok::<_, std::io::Error>(prefix)]).chain(stream::once(async move {
+        let _ = ended.await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    }));
+    let request = axum::http::Request::post("/arrow.flight.protocol.FlightService/DoPut")
+        .header("content-type", "application/grpc")
+        .header("database", "d")
+        .body(Body::from_stream(body))
+        .unwrap();
+    let router = served.app.router.clone();
+    let answer = tokio::spawn(async move { router.oneshot(request).await.unwrap() });
+    (sender, answer)
+}
+
+/// Returns the memory that is reserved for requests, in bytes.
+async fn reserved_bytes(served: &ServerUnderTest) -> u64 {
+    let (_, metrics) = served.request("GET", "/metrics", "").await;
+    let line = r#"neap_memory_charged_bytes{part="bodies"}"#;
+    let value = metrics.lines().find_map(|found| found.strip_prefix(line));
+    value.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn messages_that_are_arriving_take_memory_until_they_end() {
+    let served = server_with_rows().await;
+    let (first, first_answer) = begin_message(&served, 1 << 20);
+    let (second, second_answer) = begin_message(&served, 3 << 20);
+    while reserved_bytes(&served).await < 4 << 20 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reserved_bytes(&served).await, 4 << 20);
+    drop((first, second));
+    first_answer.await.unwrap();
+    second_answer.await.unwrap();
+    assert_eq!(reserved_bytes(&served).await, 0);
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_limit_is_refused_before_it_arrives() {
+    let served = server_with_rows().await;
+    let (_incomplete, answer) = begin_message(&served, u32::MAX);
+    let answer = answer.await.unwrap();
+    // 8: RESOURCE_EXHAUSTED.
+    assert_eq!(answer.headers()["grpc-status"], "8");
+    assert_eq!(reserved_bytes(&served).await, 0);
 }
