@@ -88,6 +88,11 @@ impl ColumnarRows {
         check_tags(&parts)?;
         Ok(Self { parts, size_bytes })
     }
+
+    /// Creates the rows of tables whose columns fit their mappings, with their memory in bytes.
+    pub(crate) fn from_checked_parts(parts: Vec<TablePart>, size_bytes: usize) -> Self {
+        Self { parts, size_bytes }
+    }
 }
 
 impl RowSource for ColumnarRows {

@@ -53,6 +53,35 @@ impl TagDictionary {
         key
     }
 
+    /// Returns the number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Adds a row with a value. Returns the bytes that the values have grown by.
+    #[inline]
+    pub(crate) fn push(&mut self, value: &str) -> usize {
+        let previous = self.keys.last().copied();
+        let repeated = previous.filter(|key| {
+            get(&self.bytes, &self.offsets, *key) == value.as_bytes() && !value.is_empty()
+        });
+        let bytes = self.bytes.len();
+        let key = match repeated {
+            Some(key) => key,
+            None => self.key(value),
+        };
+        self.push_key(key);
+        self.bytes.len() - bytes
+    }
+
+    /// Removes the rows after the first ones. Their values remain, because rows may use them later.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        if rows < self.keys.len() {
+            self.keys.truncate(rows);
+            self.nulls.truncate(rows);
+        }
+    }
+
     /// Adds a row with the value of a key.
     pub(crate) fn push_key(&mut self, key: i32) {
         self.keys.push(key);

@@ -27,6 +27,8 @@ pub(crate) struct Validator<'a> {
     new_tables: usize,
     /// The number of cells of all tables except the current one.
     other_cells: usize,
+    /// The number of cells of all tables after the previous batch.
+    cells: usize,
     rows_read: usize,
     rows_accepted: usize,
     errors: Vec<LineError>,
@@ -46,6 +48,7 @@ impl<'a> Validator<'a> {
             tables_by_name: HashMap::new(),
             new_tables: 0,
             other_cells: 0,
+            cells: 0,
             rows_read: 0,
             rows_accepted: 0,
             errors: Vec::new(),
@@ -63,12 +66,10 @@ impl<'a> Validator<'a> {
             return Ok(());
         }
         let index = self.find_or_add_table(&mapping.table);
-        let cells =
-            |tables: &[TableBuilder]| -> usize { tables.iter().map(|table| table.cells(0)).sum() };
         let Some(table) = self.tables.get(index) else {
             return Ok(());
         };
-        self.other_cells = cells(&self.tables) - table.cells(0);
+        self.other_cells = self.cells.saturating_sub(table.cells(0));
         let mut columns =
             BatchColumns::new(numbered, mapping, self.time, |name| table.column_type(name))?;
         for column in &mut columns.columns {
@@ -79,6 +80,7 @@ impl<'a> Validator<'a> {
         }
         let accepted = self.validate_rows(index, &mut columns, &numbered.batch, numbered.first_row);
         if let Some(table) = self.tables.get_mut(index) {
+            self.cells = self.other_cells.saturating_add(table.cells(0));
             table.add_batch(columns, &accepted);
         }
         Ok(())

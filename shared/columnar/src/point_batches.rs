@@ -1,0 +1,149 @@
+//! Points of any tables, collected in columns.
+//!
+//! Protocols whose messages name the table of each point, such as Prometheus remote write and OpenTelemetry, append
+//! their points to [`PointBatches`]. A row may have any of the columns of its table. The result is [`PointRows`], which
+//! are validated like lines of line protocol.
+//!
+//! ```
+//! use neap_columnar::PointBatches;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut points = PointBatches::new();
+//! let cpu = points.table("cpu");
+//! cpu.begin_row(1_700_000_000_000_000_000);
+//! cpu.tag("host", "a")?;
+//! cpu.float("value", 0.5)?;
+//! let rows = points.into_rows()?;
+//! # let _ = rows;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Performance
+//!
+//! Rows of a table mostly have the same columns in the same order. Therefore a column is looked up by its name only if
+//! it is not the one after the column of the previous value. A tag is hashed only if it differs from that of the row
+//! before.
+
+mod column;
+mod rows;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+use neap_line_protocol::ParseError;
+use neap_schema::ColumnType;
+use thiserror::Error;
+
+pub use rows::PointRows;
+pub use table::TableBatch;
+
+/// Reasons why a value cannot be added to a row. The row has the values that it had before.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ColumnConflict {
+    /// Other rows of the request have a value of another type in the column.
+    #[error("invalid column type for column '{column}', expected {expected}, got {got}")]
+    Type {
+        /// The name of the column.
+        column: String,
+        /// The type of the other values.
+        expected: ColumnType,
+        /// The type of the value.
+        got: ColumnType,
+    },
+    /// The row has a value in the column.
+    #[error("column '{0}' occurs several times in a row")]
+    Repeated(String),
+    /// The name of the column is empty.
+    #[error("a column needs a name")]
+    Unnamed,
+    /// No row was begun, or it was discarded.
+    #[error("a value needs a row")]
+    NoRow,
+}
+
+/// Points of any tables.
+#[derive(Debug)]
+pub struct PointBatches {
+    /// The table that [`Self::table`] returned last.
+    current: TableBatch,
+    /// The other tables that have rows.
+    others: HashTable<TableBatch>,
+    /// The memory of the other tables, in bytes.
+    other_bytes: usize,
+    /// The number of tables that were added.
+    table_count: usize,
+    hasher: RandomState,
+}
+
+impl Default for PointBatches {
+    fn default() -> Self {
+        let hasher = RandomState::new();
+        Self {
+            current: TableBatch::new("", hasher.clone(), 0),
+            others: HashTable::new(),
+            other_bytes: 0,
+            table_count: 0,
+            hasher,
+        }
+    }
+}
+
+impl PointBatches {
+    /// Creates a collection without points.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the table with a name. Adds it if it is new.
+    #[inline]
+    pub fn table(&mut self, name: &str) -> &mut TableBatch {
+        if self.current.name() != name {
+            self.change_current(name);
+        }
+        &mut self.current
+    }
+
+    fn change_current(&mut self, name: &str) {
+        let hash = self.hasher.hash_one(name);
+        let found = self.others.find_entry(hash, |table| table.name() == name);
+        let mut next = match found {
+            Ok(entry) => entry.remove().0,
+            Err(_) => {
+                self.table_count += 1;
+                TableBatch::new(name, self.hasher.clone(), self.table_count)
+            }
+        };
+        next.continue_numbers(&self.current);
+        self.other_bytes = self.other_bytes.saturating_sub(next.size_bytes());
+        let previous = std::mem::replace(&mut self.current, next);
+        if !previous.is_empty() {
+            self.other_bytes = self.other_bytes.saturating_add(previous.size_bytes());
+            self.others
+                .insert_unique(previous.hash(), previous, TableBatch::hash);
+        }
+    }
+
+    /// Returns the number of rows that were begun, including discarded rows.
+    pub fn row_count(&self) -> usize {
+        self.current.rows_begun()
+    }
+
+    /// Returns the memory of the points, in bytes. It includes that of absent values.
+    pub fn size_bytes(&self) -> usize {
+        self.other_bytes.saturating_add(self.current.size_bytes())
+    }
+
+    /// Returns the points as the rows of a request. Rows are numbered from 1 in the order in which they were begun.
+    /// Discarded rows keep their numbers.
+    ///
+    /// # Errors
+    /// The points have 2 GiB or more, or Arrow cannot build a column.
+    pub fn into_rows(self) -> Result<PointRows, ParseError> {
+        let mut tables: Vec<_> = self.others.into_iter().chain([self.current]).collect();
+        tables.sort_unstable_by_key(TableBatch::position);
+        PointRows::new(tables)
+    }
+}

@@ -1,0 +1,299 @@
+//! A column of points while rows are added to it.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray,
+    types::{Float64Type, Int64Type, UInt64Type},
+};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use neap_schema::ColumnType;
+
+use crate::tag_dictionary::TagDictionary;
+
+/// The memory of a column besides its values, in bytes.
+pub(super) const COLUMN_BYTES: usize = 512;
+
+/// A value of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PointValue<'a> {
+    Tag(&'a str),
+    Float(f64),
+    Integer(i64),
+    UInteger(u64),
+    String(&'a str),
+    Boolean(bool),
+}
+
+impl PointValue<'_> {
+    #[inline]
+    pub(super) fn column_type(self) -> ColumnType {
+        match self {
+            Self::Tag(_) => ColumnType::Tag,
+            Self::Float(_) => ColumnType::Float,
+            Self::Integer(_) => ColumnType::Integer,
+            Self::UInteger(_) => ColumnType::UInteger,
+            Self::String(_) => ColumnType::String,
+            Self::Boolean(_) => ColumnType::Boolean,
+        }
+    }
+}
+
+/// The values of a column by row. Absent values are added only when the column gets its next value.
+#[derive(Debug)]
+pub(super) struct PointColumn {
+    pub(super) name: String,
+    values: PointValues,
+}
+
+#[derive(Debug)]
+enum PointValues {
+    Tag(TagDictionary),
+    Float(PrimitiveValues<Float64Type>),
+    Integer(PrimitiveValues<Int64Type>),
+    UInteger(PrimitiveValues<UInt64Type>),
+    String(TextValues),
+    Boolean(BooleanValues),
+}
+
+impl PointColumn {
+    pub(super) fn new(name: &str, column_type: ColumnType) -> Self {
+        let values = match column_type {
+            ColumnType::Tag => PointValues::Tag(TagDictionary::with_capacity(0)),
+            ColumnType::Float => PointValues::Float(PrimitiveValues::new()),
+            // Values have no times.
+            ColumnType::Integer | ColumnType::Time => PointValues::Integer(PrimitiveValues::new()),
+            ColumnType::UInteger => PointValues::UInteger(PrimitiveValues::new()),
+            ColumnType::String => PointValues::String(TextValues::new()),
+            ColumnType::Boolean => PointValues::Boolean(BooleanValues::new()),
+        };
+        Self {
+            name: name.to_owned(),
+            values,
+        }
+    }
+
+    #[inline]
+    pub(super) fn column_type(&self) -> ColumnType {
+        match &self.values {
+            PointValues::Tag(_) => ColumnType::Tag,
+            PointValues::Float(_) => ColumnType::Float,
+            PointValues::Integer(_) => ColumnType::Integer,
+            PointValues::UInteger(_) => ColumnType::UInteger,
+            PointValues::String(_) => ColumnType::String,
+            PointValues::Boolean(_) => ColumnType::Boolean,
+        }
+    }
+
+    /// Returns the number of rows up to the last one that has a value.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match &self.values {
+            PointValues::Tag(values) => values.len(),
+            PointValues::Float(values) => values.values.len(),
+            PointValues::Integer(values) => values.values.len(),
+            PointValues::UInteger(values) => values.values.len(),
+            PointValues::String(values) => values.len(),
+            PointValues::Boolean(values) => values.values.len(),
+        }
+    }
+
+    /// Sets the value of a row after all others. Returns the bytes of its text, or `None` if the column has another
+    /// type.
+    #[inline]
+    pub(super) fn set(&mut self, row: usize, value: PointValue<'_>) -> Option<usize> {
+        match (&mut self.values, value) {
+            (PointValues::Tag(values), PointValue::Tag(value)) => {
+                values.push_nulls(row.saturating_sub(values.len()));
+                return Some(values.push(value));
+            }
+            (PointValues::Float(values), PointValue::Float(value)) => values.set(row, value),
+            (PointValues::Integer(values), PointValue::Integer(value)) => values.set(row, value),
+            (PointValues::UInteger(values), PointValue::UInteger(value)) => values.set(row, value),
+            (PointValues::String(values), PointValue::String(value)) => {
+                values.set(row, value);
+                return Some(value.len());
+            }
+            (PointValues::Boolean(values), PointValue::Boolean(value)) => values.set(row, value),
+            _ => return None,
+        }
+        Some(0)
+    }
+
+    /// Removes the values from a row on.
+    pub(super) fn truncate(&mut self, rows: usize) {
+        match &mut self.values {
+            PointValues::Tag(values) => values.truncate(rows),
+            PointValues::Float(values) => values.truncate(rows),
+            PointValues::Integer(values) => values.truncate(rows),
+            PointValues::UInteger(values) => values.truncate(rows),
+            PointValues::String(values) => values.truncate(rows),
+            PointValues::Boolean(values) => values.truncate(rows),
+        }
+    }
+
+    /// Builds an array of this number of rows.
+    pub(super) fn finish(self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        match self.values {
+            PointValues::Tag(mut values) => {
+                values.push_nulls(rows.saturating_sub(values.len()));
+                values.finish()
+            }
+            PointValues::Float(values) => values.finish(rows),
+            PointValues::Integer(values) => values.finish(rows),
+            PointValues::UInteger(values) => values.finish(rows),
+            PointValues::String(values) => values.finish(rows),
+            PointValues::Boolean(values) => Ok(values.finish(rows)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct PrimitiveValues<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    nulls: NullBufferBuilder,
+}
+
+impl<T: ArrowPrimitiveType> PrimitiveValues<T> {
+    fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, row: usize, value: T::Native) {
+        self.pad(row);
+        self.values.push(value);
+        self.nulls.append_non_null();
+    }
+
+    #[inline]
+    fn pad(&mut self, rows: usize) {
+        if self.values.len() < rows {
+            self.nulls.append_n_nulls(rows - self.values.len());
+            self.values.resize(rows, T::Native::default());
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        if rows < self.values.len() {
+            self.values.truncate(rows);
+            self.nulls.truncate(rows);
+        }
+    }
+
+    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        self.pad(rows);
+        let values = ScalarBuffer::from(self.values);
+        let array = PrimitiveArray::<T>::try_new(values, self.nulls.finish())?;
+        Ok(Arc::new(array))
+    }
+}
+
+#[derive(Debug)]
+struct BooleanValues {
+    values: BooleanBufferBuilder,
+    nulls: NullBufferBuilder,
+}
+
+impl BooleanValues {
+    fn new() -> Self {
+        Self {
+            values: BooleanBufferBuilder::new(0),
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    fn set(&mut self, row: usize, value: bool) {
+        self.pad(row);
+        self.values.append(value);
+        self.nulls.append_non_null();
+    }
+
+    fn pad(&mut self, rows: usize) {
+        if self.values.len() < rows {
+            let missing = rows - self.values.len();
+            self.nulls.append_n_nulls(missing);
+            self.values.append_n(missing, false);
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        if rows < self.values.len() {
+            self.values.truncate(rows);
+            self.nulls.truncate(rows);
+        }
+    }
+
+    fn finish(mut self, rows: usize) -> ArrayRef {
+        self.pad(rows);
+        let (values, nulls) = (self.values.finish(), self.nulls.finish());
+        Arc::new(BooleanArray::new(values, nulls))
+    }
+}
+
+#[derive(Debug)]
+struct TextValues {
+    bytes: Vec<u8>,
+    /// The end of each text, after a leading 0. They do not overflow, because [`super::PointBatches::into_rows`] checks
+    /// the size of all texts before they are used.
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl TextValues {
+    fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            offsets: vec![0],
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    fn end(&self) -> i32 {
+        i32::try_from(self.bytes.len()).unwrap_or(i32::MAX)
+    }
+
+    fn set(&mut self, row: usize, value: &str) {
+        self.pad(row);
+        self.bytes.extend_from_slice(value.as_bytes());
+        self.offsets.push(self.end());
+        self.nulls.append_non_null();
+    }
+
+    fn pad(&mut self, rows: usize) {
+        if self.len() < rows {
+            self.nulls.append_n_nulls(rows - self.len());
+            self.offsets.resize(rows + 1, self.end());
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        if rows < self.len() {
+            self.offsets.truncate(rows + 1);
+            let end = self.offsets.last().copied().unwrap_or_default();
+            self.bytes
+                .truncate(usize::try_from(end).unwrap_or_default());
+            self.nulls.truncate(rows);
+        }
+    }
+
+    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        self.pad(rows);
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        let bytes = Buffer::from_vec(self.bytes);
+        Ok(Arc::new(StringArray::try_new(
+            offsets,
+            bytes,
+            self.nulls.finish(),
+        )?))
+    }
+}
