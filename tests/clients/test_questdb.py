@@ -3,7 +3,9 @@
 import unittest
 import warnings
 from datetime import datetime, timezone
+from decimal import Decimal
 
+import numpy
 import pandas
 from server import DEFAULT_DATABASE, HOST, PORT, TOKEN, TestCase, has_table, sql
 
@@ -72,6 +74,21 @@ class Rows(TestCase):
         self.assertStored(query, [{"n": n + 1, "time": time} for n, time in enumerate(times)])
         self.assertStored("SELECT n FROM times WHERE time > '2025-01-01'", [{"n": 3}])
 
+    def test_arrays_and_decimals(self):
+        array = numpy.array([[1.5, float("nan")], [3.25, -4.0]])
+        with sender() as rows:
+            columns = {"a": array, "d": Decimal("-123.4500"), "n": 1.25}
+            rows.row("http_arrays", columns=columns, at=TimestampNanos(1))
+        self.assertStored("SELECT a, d, n FROM http_arrays", [{"a": "[[1.5,null],[3.25,-4.0]]", "d": "-123.4500", "n": 1.25}])
+        query = "SELECT CAST(d AS DECIMAL(10, 2)) * 2 AS d FROM http_arrays"
+        self.assertEqual(float(sql(DEFAULT_DATABASE, query)[0]["d"]), -246.9)
+
+    def test_every_version_of_the_protocol(self):
+        for version in (1, 2, 3):
+            with sender(f"protocol_version={version};") as rows:
+                rows.row(f"http_version_{version}", columns={"n": 0.1}, at=TimestampNanos(1))
+            self.assertStored(f"SELECT n FROM http_version_{version}", [{"n": 0.1}])
+
     def test_rows_flush_by_themselves(self):
         with sender("auto_flush_rows=100;auto_flush_interval=off;") as rows:
             for n in range(250):
@@ -126,7 +143,7 @@ class Refusals(TestCase):
 
         message = self.refused(write)
         self.assertIn("error in line 2: invalid column type for column 'n'", message)
-        self.assertIn("[code: invalid]", message)
+        self.assertIn("code: invalid", message)
         self.assertFalse(has_table(DEFAULT_DATABASE, "whole"))
 
     def test_rows_that_cannot_be_stored(self):
@@ -141,10 +158,6 @@ class Refusals(TestCase):
                 lambda rows: rows.row("refused", symbols=symbols, columns=columns, at=TimestampNanos(1))
             )
             self.assertIn(reason, message)
-
-    def test_binary_values(self):
-        write = lambda rows: rows.row("binary", columns={"n": 1.5}, at=TimestampNanos(1))
-        self.assertIn("protocol_version=1", self.refused(write, options="protocol_version=2;"))
 
     def test_credentials_are_asked_for(self):
         write = lambda rows: rows.row("secret", columns={"n": 1}, at=TimestampNanos(1))

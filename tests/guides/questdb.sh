@@ -10,7 +10,7 @@ say "health, and the version of the protocol"
 http 200 -I "http://$HOST/ping" --user "$basic"
 has x-influxdb-version
 http 200 "http://$HOST/settings"
-has '"line.proto.support.versions":[1]'
+has '"line.proto.support.versions":[1,2,3]'
 
 say "user and password, or a token"
 http 401 "http://$HOST/write" --data-raw 'trades,symbol=ETH price=1'

@@ -26,6 +26,8 @@ pub struct WriteSettings {
     /// The database of requests to `/write` that name none, as sent by QuestDB's clients; `None`: they are refused.
     /// Must be a valid name.
     pub default_database: Option<String>,
+    /// Whether the server also accepts QuestDB's protocol over TCP. `/settings` announces it.
+    pub questdb_over_tcp: bool,
 }
 
 impl WriteSettings {
@@ -49,6 +51,7 @@ impl Default for WriteSettings {
             max_bytes_in_flight: 256 << 20,
             hard_delete: HardDelete::DEFAULT,
             default_database: None,
+            questdb_over_tcp: false,
         }
     }
 }

@@ -12,7 +12,7 @@
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use neap_line_protocol::{Options, SchemaView, TableView, parse};
+use neap_line_protocol::{Dialect, Options, SchemaView, TableView, parse, questdb_line_length};
 
 /// A database without tables.
 struct EmptySchema;
@@ -82,6 +82,30 @@ fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut XorShift) -> String) -> Stri
     body
 }
 
+/// Returns lines of the same shape with binary floats, as QuestDB's clients send them.
+fn questdb_cpu(hosts: u64, rounds: u64) -> Vec<u8> {
+    let mut noise = XorShift(42);
+    let tags: Vec<String> = (0..hosts).map(|host| tags(&mut noise, host)).collect();
+    let mut body = Vec::new();
+    for round in 0..rounds {
+        for tags in &tags {
+            body.extend_from_slice(format!("cpu,{tags}").as_bytes());
+            let mut separator = b' ';
+            for name in FIELDS {
+                body.push(separator);
+                body.extend_from_slice(name.as_bytes());
+                body.extend_from_slice(b"==\x10");
+                let value = noise.below(1 << 50) as f64 / 1.1e13;
+                body.extend_from_slice(&value.to_le_bytes());
+                separator = b',';
+            }
+            let time = 1_704_067_200_000_000_000 + round * 10_000_000_000;
+            body.extend_from_slice(format!(" {time}n\n").as_bytes());
+        }
+    }
+    body
+}
+
 fn bodies() -> Vec<(&'static str, String)> {
     let integer = |noise: &mut XorShift| format!("{}i", noise.below(101));
     let long_float = |noise: &mut XorShift| format!("{}", noise.below(1 << 50) as f64 / 1.1e13);
@@ -138,5 +162,30 @@ fn benchmark(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, benchmark);
+/// Measures rows per second, because a binary row is shorter than a text.
+fn benchmark_questdb(criterion: &mut Criterion) {
+    let body = questdb_cpu(100, 200);
+    let options = Options {
+        dialect: Dialect::QuestDb,
+        ..Options::default()
+    };
+    let mut group = criterion.benchmark_group("QuestDB, cpu binary floats, rows");
+    group.throughput(Throughput::Elements(100 * 200));
+    group.sample_size(20);
+    group.bench_function("to columns", |bencher| {
+        bencher.iter(|| parse(black_box(&body), &EmptySchema, &options));
+    });
+    group.bench_function("ends of lines only", |bencher| {
+        bencher.iter(|| {
+            let mut at = 0;
+            while let Some(length) = body.get(at..).and_then(questdb_line_length) {
+                at += length;
+            }
+            at
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, benchmark, benchmark_questdb);
 criterion_main!(benches);

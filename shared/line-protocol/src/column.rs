@@ -74,6 +74,7 @@ impl<'a> ColumnBuilder<'a> {
             (ColumnData::UInteger(column), FieldValue::UInteger(value)) => column.set(row, value),
             (ColumnData::Text(column), FieldValue::String(token)) => column.set(row, token),
             (ColumnData::Boolean(column), FieldValue::Boolean(value)) => column.set(row, value),
+            (ColumnData::Text(column), value) => column.set_text_of(row, value),
             (data, value) => debug_assert!(false, "{value:?} is not validated for {data:?}"),
         }
     }
@@ -180,7 +181,8 @@ impl BooleanColumn {
 #[derive(Debug)]
 struct TextBuffer {
     bytes: Vec<u8>,
-    /// The end of each text, after a leading 0. The offsets can't overflow, because the size of a body is limited.
+    /// The end of each text, after a leading 0. The offsets can't overflow, because the sizes of a body and of the
+    /// texts of its binary values are limited.
     offsets: Vec<i32>,
 }
 
@@ -237,6 +239,22 @@ impl TextColumn {
     fn set(&mut self, row: usize, token: Token<'_>) {
         self.pad(row);
         token.unescape_into(TokenKind::Text, &mut self.texts.bytes);
+        self.texts.end_text();
+        self.nulls.append_non_null();
+    }
+
+    /// Sets a value that is stored as a text.
+    #[cold]
+    fn set_text_of(&mut self, row: usize, value: FieldValue<'_>) {
+        self.pad(row);
+        let bytes = &mut self.texts.bytes;
+        match value {
+            FieldValue::Array(array) => array.write_json(bytes),
+            FieldValue::BinaryDecimal(decimal) => decimal.write(bytes),
+            FieldValue::TextDecimal(decimal) => decimal.write(bytes),
+            FieldValue::Long256(number) => number.write(bytes),
+            value => debug_assert!(false, "{value:?} is not validated for a text"),
+        }
         self.texts.end_text();
         self.nulls.append_non_null();
     }

@@ -11,7 +11,7 @@ use crate::precision::Precision;
 /// Reasons why a whole body is refused.
 #[derive(Debug, Error)]
 pub enum ParseError {
-    /// The body is not UTF-8.
+    /// The body is not UTF-8. In the QuestDB dialect, a single line is refused instead.
     #[error("body content is not valid utf8: {0}")]
     NotUtf8(#[from] Utf8Error),
     /// The body is too large, because Arrow counts the bytes of a text column in 32 bits.
@@ -31,9 +31,10 @@ pub enum ParseError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineError {
     /// The number of the line, from 1. Blank lines and comments do not count, and a line whose strings contain newlines
-    /// counts once, as in InfluxDB 3.
+    /// counts once, as in InfluxDB 3. Skipped lines of the QuestDB dialect count.
     pub line_number: usize,
-    /// The text of the whole line, without its newline.
+    /// The text of the whole line, without its newline. In the QuestDB dialect, at most 64 KiB of it, and bytes that are
+    /// not UTF-8 are shown as `\xf0`.
     pub original_line: String,
     /// The error, with the text of InfluxDB 3.
     pub error_message: String,
@@ -75,10 +76,28 @@ pub(crate) enum LineRefusal {
     NewlineInSymbol,
     #[error("an infinite number can't be stored")]
     Infinity,
-    #[error("a number of 256 bits (0x...i) can't be stored: send it as a string")]
-    UnsupportedLong256,
-    #[error("binary values can't be read: use version 1 of the protocol (protocol_version=1)")]
-    BinaryValue,
+    #[error("{0} is not UTF-8")]
+    NotUtf8(&'static str),
+    #[error("Unable to parse number of 256 bits {0}")]
+    Long256(String),
+    #[error("Unable to parse decimal value {0}, or it has more than 76 digits")]
+    Decimal(String),
+    #[error("a decimal has more than 76 digits")]
+    DecimalTooLarge,
+    #[error("a decimal has {0} digits after the point, more than 76")]
+    DecimalScale(usize),
+    #[error("a binary value has the unknown type {0}")]
+    UnknownBinaryType(u8),
+    #[error("the body ends inside a binary value")]
+    BinaryValueCutOff,
+    #[error("the elements of an array have type {0}, not 10 (double)")]
+    ArrayElements(u8),
+    #[error("an array has {0} dimensions, more than 32")]
+    ArrayDimensions(u8),
+    #[error("an array is larger than 1MB as text, where each value counts as 25 bytes")]
+    ArrayTooLarge,
+    #[error("the body with its arrays and decimals as text is larger than 2GB")]
+    TextsTooLarge,
     #[error("Unable to parse integer value `{0}`")]
     Integer(String),
     #[error("Unable to parse unsigned integer value `{0}`")]
@@ -129,7 +148,8 @@ impl LineRefusal {
             Self::TooManyTables { .. }
             | Self::TooManyColumns(_)
             | Self::TooManyTags(_)
-            | Self::TooManyCells(_) => LineErrorKind::Limit,
+            | Self::TooManyCells(_)
+            | Self::TextsTooLarge => LineErrorKind::Limit,
             _ => LineErrorKind::Parse,
         }
     }
@@ -173,7 +193,8 @@ pub(crate) fn whole_or_end(rest: &[u8]) -> String {
 
 /// Returns bytes of the body as text.
 ///
-/// The conversion is lossless, because the body is valid UTF-8 and is cut only next to ASCII characters.
+/// The conversion is lossless, except in messages of the QuestDB dialect: names and values are valid UTF-8, and are cut
+/// only next to ASCII characters.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }

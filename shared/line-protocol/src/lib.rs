@@ -15,7 +15,7 @@
 //! determines its type. A refused line changes no schema and adds no row. Each line is checked in this order: syntax,
 //! tags, fields from left to right, range of the timestamp, memory.
 //!
-//! Clients of QuestDB write a [`Dialect`] with additional kinds of values.
+//! Clients of QuestDB write a [`Dialect`] with additional kinds of values, some of them binary.
 //!
 //! # Performance
 //!
@@ -68,8 +68,9 @@ mod tests;
 
 pub use error::{LineError, LineErrorKind, ParseError};
 pub use options::{Dialect, Options, SchemaLimits, TableLimit};
-pub use parse::{MAX_BODY_BYTES, ParsedBody, parse};
+pub use parse::{BodyEnd, MAX_BODY_BYTES, ParsedBody, parse, parse_part};
 pub use precision::Precision;
+pub use questdb_dialect::questdb_line_length;
 pub use row_source::RowSource;
 pub use scan::MAX_STRING_BYTES;
 pub use schema::{SchemaView, TableView};

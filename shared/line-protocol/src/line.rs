@@ -155,16 +155,23 @@ pub(crate) fn missing_field_error(line: &[u8], at: usize, fields: usize) -> Line
     }
 }
 
-/// Scans the field at the start of `input`. Returns the field and its length.
+/// The key of a field as written, with its equals sign.
+pub(crate) struct FieldKey<'a> {
+    pub(crate) key: &'a [u8],
+    /// The column, if the key is the expected one.
+    pub(crate) column: Option<u32>,
+}
+
+/// Scans the key of the field at the start of `input`.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
     reason = "lines of another dialect are rare, and their code must not cost these the inlining"
 )]
-pub(crate) fn scan_field<'a>(
+pub(crate) fn scan_key<'a>(
     input: &'a [u8],
     expected: Option<&ExpectedField<'a>>,
-) -> Result<Option<(FieldText<'a>, usize)>, LineRefusal> {
+) -> Result<Option<FieldKey<'a>>, LineRefusal> {
     let (key, column) = match expected {
         Some(expected) if input.starts_with(expected.key) => (expected.key, Some(expected.column)),
         _ => {
@@ -174,6 +181,22 @@ pub(crate) fn scan_field<'a>(
                 _ => return Ok(None),
             }
         }
+    };
+    Ok(Some(FieldKey { key, column }))
+}
+
+/// Scans the field at the start of `input`. Returns the field and its length.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "the loop over the fields of a line is the hottest one"
+)]
+fn scan_field<'a>(
+    input: &'a [u8],
+    expected: Option<&ExpectedField<'a>>,
+) -> Result<Option<(FieldText<'a>, usize)>, LineRefusal> {
+    let Some(FieldKey { key, column }) = scan_key(input, expected)? else {
+        return Ok(None);
     };
     let value = scan_value(bytes_from(input, key.len()))?;
     Ok(value.map(|(value, length)| {
@@ -190,7 +213,7 @@ pub(crate) fn scan_field<'a>(
 }
 
 /// Scans the rest of a line after its fields: a timestamp or nothing.
-pub(crate) fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, LineRefusal> {
+fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, LineRefusal> {
     let spaces = count_spaces(rest);
     if spaces == rest.len() {
         return Ok(None);

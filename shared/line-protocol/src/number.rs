@@ -6,10 +6,12 @@ use neap_schema::ColumnType;
 
 use crate::{
     error::{LineRefusal, text},
+    questdb_dialect::{ArrayBytes, BinaryDecimal, Long256, TextDecimal},
     scan::{Token, bytes_from},
 };
 
-/// The value of a field. Strings still have their escapes.
+/// The value of a field. Strings still have their escapes. The last four kinds are those of QuestDB that are stored as
+/// strings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FieldValue<'a> {
     Float(f64),
@@ -17,6 +19,10 @@ pub(crate) enum FieldValue<'a> {
     UInteger(u64),
     String(Token<'a>),
     Boolean(bool),
+    Array(ArrayBytes<'a>),
+    BinaryDecimal(BinaryDecimal<'a>),
+    TextDecimal(TextDecimal<'a>),
+    Long256(Long256<'a>),
 }
 
 impl FieldValue<'_> {
@@ -25,8 +31,12 @@ impl FieldValue<'_> {
             Self::Float(_) => ColumnType::Float,
             Self::Integer(_) => ColumnType::Integer,
             Self::UInteger(_) => ColumnType::UInteger,
-            Self::String(_) => ColumnType::String,
             Self::Boolean(_) => ColumnType::Boolean,
+            Self::String(_)
+            | Self::Array(_)
+            | Self::BinaryDecimal(_)
+            | Self::TextDecimal(_)
+            | Self::Long256(_) => ColumnType::String,
         }
     }
 }
@@ -238,6 +248,11 @@ mod tests {
 
     fn value(input: &str) -> Option<(FieldValue<'_>, usize)> {
         scan_value(input.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn kinds_of_other_dialects_do_not_enlarge_a_value() {
+        assert_eq!(size_of::<FieldValue<'_>>(), size_of::<Token<'_>>());
     }
 
     #[test]

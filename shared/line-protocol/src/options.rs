@@ -8,9 +8,12 @@ pub enum Dialect {
     /// Line protocol of InfluxDB 3.
     #[default]
     InfluxDb,
-    /// Line protocol of QuestDB, which its clients send over HTTP as text, protocol version 1. Accepts everything that
-    /// InfluxDB 3 accepts, and timestamps in microseconds as field values (`5t`, stored as integers), `NaN` for an
-    /// absent field, and a backslash before a newline in strings, which is dropped.
+    /// Line protocol of QuestDB, versions 1 to 3. Accepts everything that InfluxDB 3 accepts, and in addition binary
+    /// floats, arrays of floats and decimals, numbers of 256 bits (`0x1fi`), timestamps as field values (`5t`, `5n`), `NaN` for an
+    /// absent field, units of timestamps, and a backslash before a newline in strings, which is dropped. Arrays and
+    /// decimals are stored as strings. A line whose values are all absent is skipped.
+    ///
+    /// Parsing stops at the first refused line, because the end of a malformed binary value is not known.
     QuestDb,
 }
 
@@ -21,8 +24,10 @@ pub struct Options {
     pub precision: Precision,
     /// The dialect of the body.
     pub dialect: Dialect,
-    /// The time of lines without a timestamp, in nanoseconds since the Unix epoch. It is truncated toward zero to the
-    /// precision.
+    /// The time of lines without a timestamp, in nanoseconds since the Unix epoch.
+    ///
+    /// In the InfluxDB dialect, it is truncated toward zero to the precision. In the QuestDB dialect, it is the time of
+    /// the first such line, and each further one is a nanosecond later, because QuestDB keeps all of them.
     pub default_time_ns: i64,
     /// Whether to stop at the first refused line, because nothing is stored in that case.
     pub stop_at_first_error: bool,
@@ -34,7 +39,8 @@ pub struct Options {
     /// few more rows than it has, because an empty column takes memory, too.
     ///
     /// Absent values take as much memory as others: without the limit, a small body whose lines all have different
-    /// fields would take unbounded memory. A cell takes about 8 bytes, besides the text of strings.
+    /// fields would take unbounded memory. A cell takes about 8 bytes, besides the text of strings. The text of an array
+    /// or decimal counts as one cell for 8 bytes, because it can be much larger than in the body.
     pub max_cells: Option<usize>,
     /// Maximum number of refused lines to report.
     pub max_errors: Option<usize>,

@@ -21,7 +21,7 @@ pub(crate) struct Token<'a> {
     pub(crate) raw: &'a [u8],
     /// Whether it contains a backslash.
     pub(crate) escaped: bool,
-    /// Whether a backslash before a newline is dropped (QuestDB only).
+    /// Whether a backslash before a newline or a carriage return is dropped (QuestDB only).
     pub(crate) escapes_newlines: bool,
 }
 
@@ -129,7 +129,9 @@ impl<'a> Token<'a> {
         } {
             bytes.extend_from_slice(rest.get(..at).unwrap_or_default());
             let next = rest.get(at + 1).copied();
-            let is_dropped = |byte| kind.escapes(byte) || (self.escapes_newlines && byte == b'\n');
+            let is_dropped = |byte| {
+                kind.escapes(byte) || (self.escapes_newlines && matches!(byte, b'\n' | b'\r'))
+            };
             if !next.is_some_and(is_dropped) {
                 bytes.push(b'\\');
             }
@@ -210,7 +212,7 @@ pub(crate) fn series_length(line: &[u8]) -> usize {
 }
 
 /// Returns the position of the quote that closes a string; `input` starts after the opening quote.
-fn string_end(input: &[u8]) -> Option<usize> {
+pub(crate) fn string_end(input: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let rest = bytes_from(input, at);

@@ -1,4 +1,4 @@
-//! The SQL functions that InfluxDB 3 adds to DataFusion.
+//! The SQL functions that InfluxDB 3 adds to DataFusion, and functions of arrays that QuestDB's clients write.
 //!
 //! [`register()`] adds them to a session:
 //!
@@ -12,6 +12,8 @@
 //! | `tz(time[, zone])` | the same instant, shown in a time zone |
 //! | `to_timestamp(x[, format…])` | replaces DataFusion's: numbers are nanoseconds |
 //! | `difference(value)`, `derivative(value[, unit][, time])`, `non_negative_…` | window functions: change from row to row |
+//! | `array_values(array)`, `array_shape(array)` | the elements and the lengths of an array of numbers that is stored as text |
+//! | `dim_length(array, dimension)`, `array_value(array, index…)` | one length, one element; the first one is 1 |
 //! | `influx_regex_match(text, pattern)`, `influx_regex_not_match` | `~` and `!~` |
 //!
 //! DataFusion's functions whose results can be much larger than their arguments, such as `repeat` and `range`, are
@@ -22,6 +24,7 @@
 //! function are DataFusion's planning errors (`DataFusionError::Plan`), possibly wrapped in a context that names the
 //! analyzer rule.
 
+mod arrays;
 mod bins;
 mod gapfill;
 mod rates;

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
+use crate::arrays::{ArrayFunction, ArrayFunctionKind};
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
@@ -33,6 +34,7 @@ static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         ToTimestamp::new(&ConfigOptions::default()).into(),
     ];
     functions.extend(GapFillPlaceholder::all().map(ScalarUDF::from));
+    functions.extend(ArrayFunctionKind::ALL.map(|kind| ArrayFunction::new(kind).into()));
     functions.into_iter().map(Arc::new).collect()
 });
 

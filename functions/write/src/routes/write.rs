@@ -14,7 +14,7 @@ use neap_http::{
     requested_stamp,
 };
 
-use super::{authorize_write, error_response, params, questdb};
+use super::{authorize_write, error_response, params, questdb::QuestDbError};
 use crate::{AcceptedWrite, Dialect, WriteFailure, WriteOptions, WriteService};
 
 /// `POST /api/v3/write_lp`
@@ -38,9 +38,10 @@ pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Reques
     let params = params::v1(request.uri(), default);
     match &params {
         Ok((_, options)) if options.dialect == Dialect::QuestDb => {
-            match accept(&service, request, params, questdb::failed).await {
+            let id = request.extensions().get().copied();
+            match accept(&service, request, params, QuestDbError::from).await {
                 Ok(accepted) => stored(accepted.stamp),
-                Err(error) => questdb::refused(error),
+                Err(error) => error.into_response(id),
             }
         }
         _ => respond(&service, request, params, error_response::of).await,
@@ -69,16 +70,16 @@ pub(super) fn stored(stamp: Option<Stamp>) -> Response {
     response
 }
 
-async fn accept(
+async fn accept<E: From<ApiError>>(
     service: &WriteService,
     request: Request,
     params: Result<(String, WriteOptions), ApiError>,
-    failed: fn(WriteFailure) -> ApiError,
-) -> Result<AcceptedWrite, ApiError> {
+    failed: fn(WriteFailure) -> E,
+) -> Result<AcceptedWrite, E> {
     let (database, mut options) = params?;
     let (head, body) = request.into_parts();
     // Check the name before the body is read.
-    validate_database_name(&database).map_err(CatalogError::from)?;
+    validate_database_name(&database).map_err(|error| ApiError::from(CatalogError::from(error)))?;
     options.after = requested_stamp(&head.headers)?;
     options.order = requested_order(&head.headers)?;
     // Check the permission before the body is read, too.
@@ -89,7 +90,9 @@ async fn accept(
         .reserve(expected_bytes(&head.headers, &limits))
         .await;
     let room = room.map_err(failed)?;
-    let body = read_body(&head.headers, body, &limits, &service.world).await?;
+    let body = read_body(&head.headers, body, &limits, &service.world)
+        .await
+        .map_err(ApiError::from)?;
     service
         .write_within(room, service.arrival(), &database, body, options)
         .await

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use http::{Request, header::CONTENT_TYPE};
+use neap_schema::ColumnType;
 
 use super::test_bed::{WriteInstance, WriteTestBed};
 use crate::WriteSettings;
@@ -44,49 +45,104 @@ async fn rows_without_a_database_go_to_the_default_database() {
 async fn questdb_requests_are_all_or_nothing() {
     let stage = WriteTestBed::new();
     let instance = instance(&stage);
-    let not_stored = "; nothing of the request is stored";
     for (body, message) in [
         (
-            "a v=1 1\nb,s=x 1\n",
-            format!(
-                "error in line 2: a row needs a column besides its symbols and its timestamp{not_stored}"
-            ),
+            &b"a v=1 1\nb,s=x 1\n"[..],
+            "a row needs a column besides its symbols and its timestamp",
         ),
         (
-            "a v=1 1\nb v=0x1fi 1\n",
-            format!(
-                "error in line 2: a number of 256 bits (0x...i) can't be stored: send it as a string{not_stored}"
-            ),
+            b"a v=1 1\nb v==\x10\0\0\0\0\0\0\xf0\x7f 1n\n",
+            "an infinite number can't be stored",
         ),
-        ("", "incoming write was empty".to_owned()),
+        (
+            b"a v==\x10\n\n\n\n\n\n\n\n 1n\nb v==\x0e\n\x40",
+            "an array has 64 dimensions, more than 32",
+        ),
+        (
+            b"a v=1 1\nb v==\x10\0\0\0",
+            "the body ends inside a binary value",
+        ),
+        (b"a v=1 1\nb v=\"\xff\" 1\n", "a string is not UTF-8"),
     ] {
         let reply = instance.post("/write?precision=n", body).await;
         let answer: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(reply.status, 400);
         assert_eq!(reply.headers[CONTENT_TYPE], "application/json");
         assert_eq!(answer["code"], "invalid");
-        assert_eq!(answer["message"], message);
+        assert_eq!(
+            answer["message"],
+            format!(
+                "failed to parse line protocol:errors encountered on line(s):\nerror in line 2: {message}"
+            )
+        );
+        assert_eq!(answer["line"], 2);
+        let id = reply.headers["x-neap-request-id"].to_str().unwrap();
+        assert_eq!(answer["errorId"], id);
     }
-    let binary = b"a v==\x10\0\0\0\0\0\0\xf0? 1\n".as_slice();
-    let reply = instance.post("/write?precision=n", binary).await;
-    assert!(
-        reply
-            .body
-            .contains("use version 1 of the protocol (protocol_version=1)")
-    );
+    let empty = instance.post("/write?precision=n", "").await;
+    let answer: serde_json::Value = serde_json::from_str(&empty.body).unwrap();
+    assert_eq!(answer["message"], "incoming write was empty");
+    assert_eq!(answer.get("line"), None);
     assert_eq!(stage.rows().await, 0);
+    // A request to a named database is line protocol of InfluxDB.
+    let binary = b"a v==\x10\0\0\0\0\0\0\xf0? 1\n".as_slice();
+    let reply = instance.post("/write?db=quest", binary).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.body.contains("not valid utf8"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_announce_the_text_protocol_only() {
-    let instance = WriteTestBed::new().instance();
-    let request = Request::get("/settings").body(Body::empty()).unwrap();
-    let reply = instance.send(request).await;
-    assert_eq!(reply.status, 200);
+async fn rows_with_binary_values_are_stored() {
+    let stage = WriteTestBed::new();
+    let instance = instance(&stage);
+    // A float, an array and a decimal, as the client for Python sends them, with newlines inside.
+    let body = [
+        &b"trades,symbol=ETH price==\x10\0\0\0\0\0\0\xf8?,book==\x0e\n\x01\x02\0\0\0"[..],
+        &b"\n\n\n\n\n\n\n\n\0\0\0\0\0\0\xf0?"[..],
+        &b",amount==\x17\x02\x02\x30\x39,id=0x1Fi 1700000000000000000n\n"[..],
+        &b"trades,symbol=ETH price=2,amount=0.10d 1700000000000001t\n"[..],
+    ]
+    .concat();
+    let reply = instance.post("/write?precision=n", body).await;
+    assert_eq!((reply.status, reply.body.as_str()), (204, ""));
+    assert_eq!(stage.rows().await, 2);
     assert_eq!(
-        reply.body,
-        r#"{"config":{"line.proto.support.versions":[1],"line.proto.transports":["http"]}}"#
+        instance.tables("quest").await,
+        ["trades symbol,price,book,amount,id"]
     );
+    let catalog = instance.catalog_of("quest").await;
+    let columns = catalog.table("trades").unwrap().columns().iter();
+    let types: Vec<_> = columns.map(|column| column.column_type).collect();
+    assert_eq!(
+        types,
+        [
+            ColumnType::Time,
+            ColumnType::Tag,
+            ColumnType::Float,
+            ColumnType::String,
+            ColumnType::String,
+            ColumnType::String,
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_announce_versions_and_transports() {
+    for (questdb_over_tcp, transports) in [(false, r#"["http"]"#), (true, r#"["tcp","http"]"#)] {
+        let instance = WriteTestBed::new().instance_with(WriteSettings {
+            questdb_over_tcp,
+            ..WriteSettings::default()
+        });
+        let request = Request::get("/settings").body(Body::empty()).unwrap();
+        let reply = instance.send(request).await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(
+            reply.body,
+            format!(
+                r#"{{"config":{{"cairo.max.file.name.length":127,"ilp.proto.transports":{transports},"line.proto.support.versions":[1,2,3]}}}}"#
+            )
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

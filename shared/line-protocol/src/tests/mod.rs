@@ -6,6 +6,7 @@ mod golden;
 mod grammar;
 mod points;
 mod questdb;
+mod questdb_binary;
 mod real_files;
 mod round_trip;
 mod schema;

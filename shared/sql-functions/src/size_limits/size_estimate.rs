@@ -20,6 +20,8 @@ pub(super) enum SizeEstimator {
     ArrayResize,
     /// `array_to_string(array, separator[, null])`.
     ArrayToString,
+    /// `array_values(text)` and `array_shape(text)`: the elements of an array that is stored as text.
+    ArrayText,
     /// `arrays_zip(array…)`: pads all arrays to the longest.
     ArraysZip,
     /// `array_has_all(array, array)` and `array_has_any`: compare each element with each element of the other array.
@@ -59,6 +61,7 @@ impl SizeEstimator {
             "array_replace" | "array_replace_n" | "array_replace_all" => Self::ArrayReplace,
             "array_resize" => Self::ArrayResize,
             "array_to_string" => Self::ArrayToString,
+            "array_values" | "array_shape" => Self::ArrayText,
             "arrays_zip" => Self::ArraysZip,
             "array_has_all" | "array_has_any" => Self::Compare,
             "concat_ws" => Self::ConcatWs,
@@ -84,7 +87,11 @@ impl SizeEstimator {
     pub(super) fn is_worst_case(self) -> bool {
         matches!(
             self,
-            Self::ArrayToString | Self::RegexpReplace | Self::StringToArray | Self::ToChar
+            Self::ArrayText
+                | Self::ArrayToString
+                | Self::RegexpReplace
+                | Self::StringToArray
+                | Self::ToChar
         )
     }
 
@@ -102,6 +109,7 @@ impl SizeEstimator {
             Self::ArrayReplace => args.sum(lists::replace),
             Self::ArrayResize => args.sum(lists::resize),
             Self::ArrayToString => lists::to_string(&args)?,
+            Self::ArrayText => args.sum(texts::array_elements),
             Self::ArraysZip => args.sum(lists::zip),
             Self::Compare => args.sum(lists::compare),
             Self::ConcatWs => args.sum(texts::concat_ws),

@@ -11,6 +11,9 @@ const MAX_TIME_BYTES_PER_FORMAT_BYTE: u64 = 20;
 /// Bytes per part of a split string besides its content.
 const PART_BYTES: u64 = 16;
 
+/// Bytes of a number in a list, with its bit that tells whether it is null.
+const ELEMENT_BYTES: u64 = 9;
+
 /// Bytes of a compiled pattern per byte of its text: a character class becomes a long list.
 const COMPILED_BYTES_PER_PATTERN_BYTE: u64 = 1 << 10;
 
@@ -103,4 +106,11 @@ pub(super) fn split(row: &ArgumentRow) -> u64 {
     };
     let parts = (parts as u64).saturating_mul(PART_BYTES);
     parts.saturating_add(text.len() as u64)
+}
+
+/// Returns the bytes of the elements of an array of numbers, each of which takes at least two characters, and of
+/// the list with one or two brackets.
+pub(super) fn array_elements(row: &ArgumentRow) -> u64 {
+    let elements = row.length(0).div_ceil(2);
+    elements.saturating_mul(ELEMENT_BYTES)
 }
