@@ -73,9 +73,10 @@ pub use register::CachedRegister;
 pub use root::{DatabaseEntry, RootCatalog};
 pub use table::{Column, Table, field_type};
 pub use tokens::{
-    DatabaseAction, IssuedToken, MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES,
-    MAX_TOKENS, OPERATOR_TOKEN_NAME, Permission, PermissionRequest, PermissionRequestError,
-    Permissions, ResourceSet, SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash,
+    ClientKeyError, ClientPrivateKey, ClientPublicKey, DatabaseAction, IssuedToken,
+    MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NewClientKey,
+    OPERATOR_TOKEN_NAME, Permission, PermissionRequest, PermissionRequestError, Permissions,
+    RegisteredKey, ResourceSet, SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash,
     TokenId, generate_token,
 };
 pub use trigger_changes::{

@@ -7,8 +7,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, CatalogLimits, Deletion, HardDelete, LimitError, PluginEntry,
-    PurgeState, TokenEntry, TokenId,
+    AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, Deletion, HardDelete, LimitError,
+    PluginEntry, PurgeState, TokenEntry, TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
     limits::exceeded_limit,
@@ -68,8 +68,9 @@ impl RegisterValue for RootCatalog {
         magic: *b"NRCT",
         kind: "root catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
-        // 2: progress of removals. 3: tokens, audit. 4: uploaded plugins, which databases have triggers.
-        version: 4,
+        // 2: progress of removals. 3: tokens, audit. 4: uploaded plugins, which databases have triggers. 5: public keys
+        // of clients.
+        version: 5,
     };
 }
 
@@ -112,6 +113,12 @@ impl RootCatalog {
     /// Returns the tokens, by id.
     pub fn tokens(&self) -> &BTreeMap<TokenId, TokenEntry> {
         self.tokens.entries()
+    }
+
+    /// Returns the token with this name whose holder signs a challenge, and its public key.
+    pub fn client_key(&self, name: &str) -> Option<(TokenId, &TokenEntry, &ClientPublicKey)> {
+        let (id, entry) = self.tokens.by_name(name)?;
+        Some((id, entry, entry.public_key.as_ref()?))
     }
 
     /// Returns the uploaded plugins, by name.

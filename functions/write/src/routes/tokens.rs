@@ -5,6 +5,7 @@
 //! | `POST /api/v3/configure/token/admin` | none, as long as there is no operator token; refused for web pages |
 //! | `POST /api/v3/configure/token/admin/regenerate`, `…/token/named_admin` | administrator |
 //! | `POST /api/v3/configure/token`, with Enterprise's path also below `/api/v3/enterprise/` | `token:*:create` |
+//! | the same with `public_key`, which registers the key of a client of QuestDB over TCP | `token:*:create` |
 //! | `DELETE` the same, `?token_name=…` | `token:*:delete` and all permissions of the token |
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -22,7 +23,10 @@ use http::{
     uri::Authority,
 };
 use neap_bucket::StoreTime;
-use neap_catalog::{ChangeOrigin, IssuedToken, PermissionRequest, TokenAction, TokenId, origin};
+use neap_catalog::{
+    ChangeOrigin, ClientPublicKey, IssuedToken, NewClientKey, PermissionRequest, RegisteredKey,
+    TokenAction, TokenId, origin,
+};
 use neap_http::{ApiError, Caller, Kind, PeerAddress, RequestId, parse_query, refuse_web_pages};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
@@ -59,11 +63,12 @@ struct CreatedToken<'a> {
     expiry: Option<String>,
 }
 
+fn shown(time: StoreTime) -> Option<String> {
+    let time = DateTime::from_timestamp_micros(time.micros());
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
 fn created(new: &IssuedToken) -> Response {
-    let shown = |time: StoreTime| {
-        let time = DateTime::from_timestamp_micros(time.micros());
-        time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-    };
     let body = CreatedToken {
         id: new.id,
         name: &new.entry.name,
@@ -72,6 +77,30 @@ fn created(new: &IssuedToken) -> Response {
         created_at: shown(new.entry.created),
         expiry: new.entry.expiry.and_then(shown),
     };
+    respond_created(body)
+}
+
+/// The answer to the registration of a key. The server never has its secret.
+#[derive(Serialize)]
+struct CreatedKey<'a> {
+    id: TokenId,
+    name: &'a str,
+    public_key: Option<ClientPublicKey>,
+    created_at: Option<String>,
+    expiry: Option<String>,
+}
+
+fn registered(new: &RegisteredKey) -> Response {
+    respond_created(CreatedKey {
+        id: new.id,
+        name: &new.entry.name,
+        public_key: new.entry.public_key,
+        created_at: shown(new.entry.created),
+        expiry: new.entry.expiry.and_then(shown),
+    })
+}
+
+fn respond_created(body: impl Serialize) -> Response {
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
@@ -126,6 +155,14 @@ struct ResourceTokenBody {
     token_name: String,
     permissions: Vec<PermissionRequest>,
     expiry_secs: Option<u64>,
+    public_key: Option<PublicKeyBody>,
+}
+
+/// The coordinates of a point of the curve P-256, in URL-safe base64 without padding.
+#[derive(Debug, Deserialize)]
+struct PublicKeyBody {
+    x: String,
+    y: String,
 }
 
 /// `POST /api/v3/configure/token`
@@ -139,6 +176,12 @@ async fn create_token(
     let lifetime = lifetime(body.expiry_secs)?;
     let (name, permissions) = (&body.token_name, &body.permissions);
     let catalog = &service.catalog;
+    if let Some(PublicKeyBody { x, y }) = &body.public_key {
+        let key = NewClientKey::new(name, x, y);
+        let key = key.map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
+        let new = catalog.register_client_key(&key, permissions, lifetime, caller.token());
+        return Ok(registered(&new.await?));
+    }
     let new = catalog.create_resource_token(name, permissions, lifetime, caller.token());
     Ok(created(&new.await?))
 }

@@ -54,6 +54,45 @@ fn masked((status, body): (u16, String)) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_is_registered_and_deleted_like_a_token() {
+    let stage = WriteTestBed::new();
+    let routes = routes(&stage);
+    stage
+        .instance()
+        .catalog
+        .create_database("home", None)
+        .await
+        .unwrap();
+    let x = "fLKYEaoEb9lrn3nkwLDA-M_xnuFOdSt9y0Z7_vWSHLU";
+    let y = "Dt5tbS1dEDMSYfym3fgMv0B99szno-dFc1rYF9t0aac";
+    let body = |name: &str, x: &str| {
+        Some(json!({
+            "token_name": name,
+            "permissions": [{"resource_type": "db", "resource_names": ["home"], "actions": ["write"]}],
+            "public_key": {"x": x, "y": y},
+        }))
+    };
+    let (status, answer) = send(&routes, "POST", TOKEN, body("sensors", x)).await;
+    assert_eq!(status, 201);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["public_key"], json!({"x": x, "y": y}));
+    assert_eq!(answer.get("token"), None);
+    assert_eq!(answer.get("hash"), None);
+    for (name, x, reason) in [
+        ("sensors", x, "token name already exists, sensors"),
+        ("a b", x, "invalid name of a key"),
+        ("other", "AA", "invalid coordinate 'x' of a key"),
+        ("other", y, "not a point of the curve P-256"),
+    ] {
+        let (status, answer) = send(&routes, "POST", TOKEN, body(name, x)).await;
+        assert!(status == 400 || status == 409, "{status}");
+        assert!(answer.contains(reason), "{answer}");
+    }
+    let path = format!("{TOKEN}?token_name=sensors");
+    assert_eq!(send(&routes, "DELETE", &path, None).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn token_creation_answers_like_influxdb() {
     let stage = WriteTestBed::new();
     let routes = routes(&stage);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use neap_bucket::StoreTime;
 
 use super::{
-    OPERATOR_TOKEN_NAME, PermissionRequest, Permissions, SecretToken, TokenAction, TokenEntry,
-    TokenHash, TokenId, generate_token, grammar::resolve,
+    ClientPublicKey, NewClientKey, OPERATOR_TOKEN_NAME, PermissionRequest, Permissions,
+    SecretToken, TokenAction, TokenEntry, TokenHash, TokenId, generate_token, grammar::resolve,
 };
 use crate::{ANY_AGE, Catalog, CatalogError, RootCatalog};
 
@@ -22,6 +22,15 @@ pub struct IssuedToken {
     pub entry: TokenEntry,
     /// The token in clear text.
     pub secret: SecretToken,
+}
+
+/// A newly registered key of a client.
+#[derive(Clone, Debug)]
+pub struct RegisteredKey {
+    /// The id.
+    pub id: TokenId,
+    /// The entry in the root catalog.
+    pub entry: TokenEntry,
 }
 
 /// Maximum lifetime of a token; longer ones are reduced to it: 1,000 years, which every client can display.
@@ -126,7 +135,7 @@ impl Catalog {
         by: Option<TokenId>,
     ) -> Result<IssuedToken, CatalogError> {
         let new = TokenParameters { name, lifetime, by };
-        self.create_token(new, |_| Ok(Permissions::Admin)).await
+        self.issue_token(new, |_| Ok(Permissions::Admin)).await
     }
 
     /// Creates a token with these permissions, valid for `lifetime` or forever. A caller that is not an administrator
@@ -145,39 +154,79 @@ impl Catalog {
     ) -> Result<IssuedToken, CatalogError> {
         let new = TokenParameters { name, lifetime, by };
         let wanted = |root: &RootCatalog| resolve(permissions, root);
-        self.create_token(new, wanted).await
+        self.issue_token(new, wanted).await
     }
 
-    async fn create_token(
+    /// Registers the key of a client with these permissions, valid for `lifetime` or forever. The conditions are those
+    /// of [`create_resource_token`](Self::create_resource_token).
+    ///
+    /// # Errors
+    /// Same as [`create_resource_token`](Self::create_resource_token).
+    pub async fn register_client_key(
+        &self,
+        key: &NewClientKey,
+        permissions: &[PermissionRequest],
+        lifetime: Option<Duration>,
+        by: Option<TokenId>,
+    ) -> Result<RegisteredKey, CatalogError> {
+        let name = key.name();
+        let new = TokenParameters { name, lifetime, by };
+        // The hash of a secret that is dropped at once: no token has it.
+        let credential = Credential {
+            hash: generate_token(self.bucket.world()).hash(),
+            public_key: Some(key.public_key()),
+        };
+        let wanted = |root: &RootCatalog| resolve(permissions, root);
+        let (id, entry) = self.add_token(new, &credential, wanted).await?;
+        Ok(RegisteredKey { id, entry })
+    }
+
+    async fn issue_token(
         &self,
         new: TokenParameters<'_>,
         permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError>,
     ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
-        let hash = secret.hash();
-        let (id, entry) = self
-            .change_root(|root| {
-                let now = self.now()?;
-                let own = root.permissions_of(new.by, now)?;
-                let permissions = permissions(root)?;
-                let may = own.permissions.allow_tokens(TokenAction::Create);
-                if !may || !own.permissions.cover(&permissions) {
-                    return Err(CatalogError::Forbidden);
-                }
-                let expiry = new.lifetime.map(|it| now.plus(it.min(MAX_LIFETIME)));
-                let expiry = own.limit(expiry);
-                let shown = permissions.named(root);
-                let entry = TokenEntry {
-                    expiry,
-                    created_by: recorded_actor(new.by),
-                    ..entry(new.name, hash.clone(), permissions, now)
-                };
-                let id = root.tokens.add(entry.clone())?;
-                root.note(now, "create token", new.name, Some(shown));
-                Ok((true, (id, entry)))
-            })
-            .await?;
+        let credential = Credential {
+            hash: secret.hash(),
+            public_key: None,
+        };
+        let (id, entry) = self.add_token(new, &credential, permissions).await?;
         Ok(IssuedToken { id, entry, secret })
+    }
+
+    async fn add_token(
+        &self,
+        new: TokenParameters<'_>,
+        credential: &Credential,
+        permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError>,
+    ) -> Result<(TokenId, TokenEntry), CatalogError> {
+        let action = match credential.public_key {
+            None => "create token",
+            Some(_) => "create key",
+        };
+        self.change_root(|root| {
+            let now = self.now()?;
+            let own = root.permissions_of(new.by, now)?;
+            let permissions = permissions(root)?;
+            let may = own.permissions.allow_tokens(TokenAction::Create);
+            if !may || !own.permissions.cover(&permissions) {
+                return Err(CatalogError::Forbidden);
+            }
+            let expiry = new.lifetime.map(|it| now.plus(it.min(MAX_LIFETIME)));
+            let expiry = own.limit(expiry);
+            let shown = permissions.named(root);
+            let entry = TokenEntry {
+                expiry,
+                created_by: recorded_actor(new.by),
+                public_key: credential.public_key,
+                ..entry(new.name, credential.hash.clone(), permissions, now)
+            };
+            let id = root.tokens.add(entry.clone())?;
+            root.note(now, action, new.name, Some(shown));
+            Ok((true, (id, entry)))
+        })
+        .await
     }
 
     /// Revokes a token. A caller that is not an administrator needs `token:*:delete`, and cannot revoke a token with
@@ -206,6 +255,12 @@ impl Catalog {
         })
         .await
     }
+}
+
+/// The part of a new token that proves a client's identity.
+struct Credential {
+    hash: TokenHash,
+    public_key: Option<ClientPublicKey>,
 }
 
 /// The parameters that all new tokens have.
@@ -273,6 +328,7 @@ fn entry(name: &str, hash: TokenHash, permissions: Permissions, now: StoreTime) 
     TokenEntry {
         name: name.to_owned(),
         hash,
+        public_key: None,
         permissions,
         created: now,
         expiry: None,

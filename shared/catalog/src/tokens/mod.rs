@@ -6,8 +6,11 @@
 //! ```
 //!
 //! They are in the root catalog, which every function reads anyway, so checking a token needs no extra request.
+//!
+//! The key of a client that signs a challenge instead is a token without a secret: see [`client_key`].
 
 mod changes;
+mod client_key;
 mod grammar;
 mod permissions;
 mod secret;
@@ -18,7 +21,8 @@ use std::fmt;
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 
-pub use changes::IssuedToken;
+pub use changes::{IssuedToken, RegisteredKey};
+pub use client_key::{ClientKeyError, ClientPrivateKey, ClientPublicKey, NewClientKey};
 pub use grammar::{
     MAX_PERMISSION_NAMES, MAX_PERMISSIONS, PermissionRequest, PermissionRequestError,
 };
@@ -75,8 +79,11 @@ impl fmt::Display for TokenId {
 pub struct TokenEntry {
     /// The name, unique among the existing tokens.
     pub name: String,
-    /// The hash of the token.
+    /// The hash of the token. The entry of a key has the hash of a secret that nobody knows.
     pub hash: TokenHash,
+    /// The public key of a client that signs a challenge; `None`: the client sends the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<ClientPublicKey>,
     /// The permissions of its holder.
     pub permissions: Permissions,
     /// When it was created, by the store's clock.

@@ -1,5 +1,7 @@
 //! Tests of tokens in the catalog of one instance, and of two instances.
 
+mod keys;
+
 use std::time::Duration;
 
 use neap_schema::DatabaseId;

@@ -36,7 +36,7 @@ impl TokenSet {
         self.entries.is_empty() && self.next == TokenId::new(1)
     }
 
-    pub(super) fn by_name(&self, name: &str) -> Option<(TokenId, &TokenEntry)> {
+    pub(crate) fn by_name(&self, name: &str) -> Option<(TokenId, &TokenEntry)> {
         let mut entries = self.entries.iter();
         let found = entries.find(|(_, entry)| entry.name == name);
         found.map(|(id, entry)| (*id, entry))
