@@ -33,7 +33,11 @@ pub(super) fn request_token(
 
 /// Returns the password of an InfluxDB 1 client. The user `u` is ignored.
 fn password(uri: &Uri) -> Option<SecretToken> {
-    if !matches!(uri.path(), "/query" | "/write") {
+    let is_influxdb_1 = matches!(
+        uri.path(),
+        "/query" | "/write" | "/api/v1/prom/read" | "/api/v1/prom/write"
+    );
+    if !is_influxdb_1 {
         return None;
     }
     let params: Vec<(String, String)> = serde_urlencoded::from_str(uri.query()?).ok()?;

@@ -31,6 +31,11 @@ const QUEST_DB_SETTINGS: &str = "/settings";
 /// The methods of Arrow Flight.
 const FLIGHT_METHOD: &str = "/arrow.flight.protocol.FlightService/{method}";
 
+/// The methods of OpenTelemetry over gRPC.
+const OTLP_METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+const OTLP_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+const OTLP_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
 /// The prefixes of the token endpoints, which a server without authentication does not have.
 const TOKEN_PATHS: [&str; 2] = [
     "/api/v3/configure/token",
@@ -94,8 +99,16 @@ fn requirement(method: &Method, route: &str) -> RouteRequirement {
     match (method, route) {
         ("POST", "/api/v3/write_lp" | "/api/v2/write" | "/write")
         | ("POST", "/api/v2/delete" | "/api/v3/delete_rows") => RouteRequirement::Database(&[Write]),
-        ("POST", "/api/v3/write_file") => RouteRequirement::Database(&[Write]),
-        ("GET" | "POST", "/api/v3/query_sql") => RouteRequirement::Database(&[Read]),
+        ("POST", "/api/v3/write_file" | "/api/v1/write" | "/api/v1/prom/write" | "/imp") => {
+            RouteRequirement::Database(&[Write])
+        }
+        ("GET" | "POST", "/api/v3/query_sql" | "/api/v1/labels" | "/api/v1/series")
+        | ("POST", "/api/v1/read" | "/api/v1/prom/read")
+        | ("GET", "/api/v1/label/{name}/values" | "/api/v1/metadata" | "/exec") => {
+            RouteRequirement::Database(&[Read])
+        }
+        ("POST", "/v1/metrics" | "/v1/logs" | "/v1/traces")
+        | ("POST", OTLP_METRICS | OTLP_LOGS | OTLP_TRACES) => RouteRequirement::Database(&[Write]),
         // The handlers check the permission for the database of each command.
         ("POST", FLIGHT_METHOD) => RouteRequirement::Token,
         // The statements may be of any kind.

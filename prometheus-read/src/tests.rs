@@ -1,0 +1,7 @@
+//! Tests over HTTP, with the routes of remote write, in a memory store.
+
+mod lists;
+mod remote_read;
+mod server;
+
+use server::TestServer;

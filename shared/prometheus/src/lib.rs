@@ -1,0 +1,46 @@
+//! The messages of Prometheus's remote write and remote read, and their mapping to tables.
+//!
+//! | item | description |
+//! |---|---|
+//! | [`decompress`], [`compress`] | blocks of snappy, with a limit before memory is allocated |
+//! | [`decode_write`] | both versions of remote write as points |
+//! | [`tag_of_label`], [`label_of_tag`], the names of fields | the mapping of series to tables |
+//! | [`decode_read`], [`ReadRequest`], [`ReadResponse`], [`ChunkedReadResponse`] | the messages of remote read |
+//! | [`XorChunkBuilder`], [`encode_frame`] | the parts of a streamed answer |
+//!
+//! # Mapping
+//!
+//! A metric is a table, a label is a tag, and a sample is a row with the float field `value`, as in InfluxDB 1. An empty
+//! label is absent. Times are stored in nanoseconds. A float column has no `NaN` and no infinity: such a sample has the
+//! string field `non_finite` instead, with `stale`, `NaN`, `+Inf` or `-Inf`. A native histogram is a row with the float
+//! fields `count` and `sum`, and the string field `histogram`, which is JSON. Exemplars are counted, and not stored.
+
+mod error;
+mod frame;
+mod histogram;
+mod mapping;
+mod messages;
+mod non_finite;
+mod read_request;
+mod snappy;
+mod wire;
+mod write;
+mod xor_chunk;
+
+pub use error::{DecodeError, WireProblem};
+pub use frame::encode_frame;
+pub use mapping::{
+    COUNT_FIELD, HISTOGRAM_FIELD, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
+    NON_FINITE_FIELD, SUM_FIELD, VALUE_FIELD, label_of_tag, tag_of_label,
+};
+pub use messages::{
+    BucketSpan, Chunk, ChunkEncoding, ChunkedReadResponse, ChunkedSeries, Histogram,
+    HistogramCount, HistogramZeroCount, Label, LabelMatcher, MatcherType, Query, QueryResult,
+    ReadHints, ReadRequest, ReadResponse, ResponseType, Sample, TimeSeries,
+};
+pub use non_finite::{NAN_BITS, STALE_BITS, non_finite_name, non_finite_value};
+pub use prost::Message;
+pub use read_request::decode_read;
+pub use snappy::{compress, decompress, decompressed_len};
+pub use write::{DecodedWrite, MetricMetadata, RefusedValues, RowKind, WriteVersion, decode_write};
+pub use xor_chunk::{MAX_CHUNK_SAMPLES, XorChunkBuilder};

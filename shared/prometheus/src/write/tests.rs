@@ -1,0 +1,389 @@
+//! Tests of both versions of remote write, as bytes.
+
+mod fuzz;
+mod requests;
+
+use neap_line_protocol::{Options, ParsedBody, Precision, RowSource, SchemaView, TableView};
+use std::sync::Arc;
+
+use super::*;
+use crate::{BucketSpan, Histogram, HistogramCount, HistogramZeroCount, STALE_BITS, TimeSeries};
+use requests::{RequestBuilder, series};
+
+const LIMIT: usize = 1 << 20;
+
+/// A database without tables.
+struct EmptySchema;
+
+impl SchemaView for EmptySchema {
+    fn table(&self, _name: &str) -> Option<Arc<TableView>> {
+        None
+    }
+}
+
+fn validate(points: PointBatches) -> ParsedBody {
+    let options = Options {
+        precision: Precision::Nanosecond,
+        ..Options::default()
+    };
+    let rows = points.into_rows().unwrap();
+    rows.validate(&EmptySchema, &options).unwrap()
+}
+
+/// Returns the stored points as text, one line for each.
+fn stored(write: DecodedWrite<'_>) -> String {
+    let parsed = validate(write.points);
+    let mut text = String::new();
+    for error in &parsed.errors {
+        text += &format!(
+            "error in row {}: {}\n",
+            error.line_number, error.error_message
+        );
+    }
+    for table in &parsed.tables {
+        let batch = &table.batch;
+        for row in 0..batch.num_rows() {
+            text += &table.name;
+            for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+                if column.is_valid(row) {
+                    let value = requests::value_text(column.as_ref(), row);
+                    text += &format!(" {}={value}", field.name());
+                }
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Checks that both versions of a request store the same points, and returns them.
+fn stored_by_both(series: &[TimeSeries]) -> String {
+    let request = RequestBuilder::new(series);
+    let (one, two) = (request.version_1(), request.version_2());
+    let one = decode_write(&one, WriteVersion::One, LIMIT).unwrap();
+    let two = decode_write(&two, WriteVersion::Two, LIMIT).unwrap();
+    assert_eq!(one.rows, two.rows);
+    assert_eq!(one.refused, two.refused);
+    let refused = one.refused.messages.join("\n");
+    let text = stored(one);
+    assert_eq!(stored(two), text);
+    text + &refused
+}
+
+#[test]
+fn a_metric_is_a_table_and_a_label_is_a_tag() {
+    let text = stored_by_both(&[
+        series(
+            &[("__name__", "up"), ("instance", "a:80"), ("job", "api")],
+            &[(1_000, 1.0), (2_000, 0.0)],
+        ),
+        series(
+            &[("__name__", "up"), ("instance", "b:80"), ("job", "api")],
+            &[(1_000, 1.0)],
+        ),
+        series(&[("__name__", "load"), ("empty", "")], &[(1_500, 0.25)]),
+    ]);
+    insta::assert_snapshot!(text, @r"
+    up instance=a:80 job=api value=1.0 time=1970-01-01T00:00:01
+    up instance=a:80 job=api value=0.0 time=1970-01-01T00:00:02
+    up instance=b:80 job=api value=1.0 time=1970-01-01T00:00:01
+    load value=0.25 time=1970-01-01T00:00:01.500
+    ");
+}
+
+#[test]
+fn labels_may_have_any_order() {
+    let text = stored_by_both(&[
+        series(
+            &[("job", "api"), ("__name__", "up"), ("a", "x")],
+            &[(1_000, 1.0)],
+        ),
+        series(
+            &[("a", "x"), ("job", "api"), ("__name__", "up")],
+            &[(2_000, 1.0)],
+        ),
+    ]);
+    insta::assert_snapshot!(text, @r"
+    up job=api a=x value=1.0 time=1970-01-01T00:00:01
+    up job=api a=x value=1.0 time=1970-01-01T00:00:02
+    ");
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_stored_by_name() {
+    let values = [
+        (1, f64::from_bits(STALE_BITS)),
+        (2, f64::NAN),
+        (3, f64::INFINITY),
+        (4, f64::NEG_INFINITY),
+        (5, 0.5),
+    ];
+    let text = stored_by_both(&[series(&[("__name__", "m")], &values)]);
+    insta::assert_snapshot!(text, @r"
+    m non_finite=stale time=1970-01-01T00:00:00.001
+    m non_finite=NaN time=1970-01-01T00:00:00.002
+    m non_finite=+Inf time=1970-01-01T00:00:00.003
+    m non_finite=-Inf time=1970-01-01T00:00:00.004
+    m value=0.5 time=1970-01-01T00:00:00.005
+    ");
+}
+
+#[test]
+fn labels_with_the_names_of_fields_are_renamed() {
+    let labels = [("__name__", "m"), ("time", "noon"), ("value", "x")];
+    let text = stored_by_both(&[series(&labels, &[(1, 2.0)])]);
+    insta::assert_snapshot!(text, @"m label_time=noon label_value=x value=2.0 time=1970-01-01T00:00:00.001");
+}
+
+#[test]
+fn a_histogram_is_a_row_with_its_json() {
+    let mut with_histogram = series(&[("__name__", "h"), ("job", "api")], &[]);
+    with_histogram.histograms = vec![
+        Histogram {
+            count: Some(HistogramCount::Integer(3)),
+            sum: 4.5,
+            schema: 3,
+            zero_threshold: 0.001,
+            zero_count: Some(HistogramZeroCount::Integer(1)),
+            positive_spans: vec![BucketSpan {
+                offset: -1,
+                length: 2,
+            }],
+            positive_deltas: vec![1, 0],
+            timestamp: 7,
+            ..Histogram::default()
+        },
+        Histogram {
+            count: Some(HistogramCount::Float(0.5)),
+            sum: f64::from_bits(STALE_BITS),
+            timestamp: 8,
+            ..Histogram::default()
+        },
+    ];
+    let text = stored_by_both(&[with_histogram]);
+    insta::assert_snapshot!(text, @r#"
+    h job=api count=3.0 sum=4.5 histogram={"type":"integer","count":3,"sum":4.5,"schema":3,"zero_threshold":0.001,"zero_count":1,"reset_hint":0,"positive_spans":[[-1,2]],"positive_deltas":[1,0]} time=1970-01-01T00:00:00.007
+    h job=api count=0.5 histogram={"type":"float","count":0.5,"sum":"stale","schema":0,"zero_threshold":0.0,"zero_count":0,"reset_hint":0} time=1970-01-01T00:00:00.008
+    "#);
+}
+
+#[test]
+fn a_series_that_cannot_be_stored_is_refused_alone() {
+    let text = stored_by_both(&[
+        series(&[("job", "api")], &[(1, 1.0), (2, 1.0)]),
+        series(&[("__name__", "m"), ("", "x")], &[(1, 1.0)]),
+        series(&[("__name__", "m"), ("a", "1"), ("a", "2")], &[(1, 1.0)]),
+        series(&[("__name__", "m"), ("__name__", "n")], &[(1, 1.0)]),
+        series(
+            &[("__name__", "late"), ("a", "1")],
+            &[(i64::MAX, 1.0), (9, 1.0)],
+        ),
+        series(&[("__name__", "")], &[(1, 1.0)]),
+        series(&[("__name__", "no samples")], &[]),
+    ]);
+    insta::assert_snapshot!(text, @r#"
+    late a=1 value=1.0 time=1970-01-01T00:00:00.009
+    {job="api"}: the series has no label __name__
+    m: a label has no name
+    m{a="1",a="2"}: column 'a' occurs several times in a row
+    n: the label __name__ occurs several times
+    late{a="1"}: the time 9223372036854775807 ms is out of range
+    : the series has no label __name__
+    "#);
+}
+
+#[test]
+fn refused_values_are_counted_by_kind() {
+    let good = series(&[("__name__", "m")], &[(1, 1.0), (2, 1.0)]);
+    let bad = series(
+        &[("__name__", "m"), ("a", "1"), ("a", "2")],
+        &[(1, 1.0), (2, 1.0)],
+    );
+    let message = RequestBuilder::new(&[good, bad]).version_1();
+    let write = decode_write(&message, WriteVersion::One, LIMIT).unwrap();
+    assert_eq!(write.count(RowKind::Sample), 2);
+    assert_eq!(write.count(RowKind::Discarded), 2);
+    assert_eq!(write.refused.count, 2);
+}
+
+#[test]
+fn exemplars_are_counted() {
+    let mut request = RequestBuilder::new(&[series(&[("__name__", "m")], &[(1, 1.0)])]);
+    request.exemplars = 3;
+    for (message, version) in [
+        (request.version_1(), WriteVersion::One),
+        (request.version_2(), WriteVersion::Two),
+    ] {
+        let write = decode_write(&message, version, LIMIT).unwrap();
+        assert_eq!((write.exemplars, write.points.row_count()), (3, 1));
+    }
+}
+
+#[test]
+fn descriptions_of_metrics_become_rows_once() {
+    let samples = series(&[("__name__", "m")], &[(1, 1.0)]);
+    let mut request = RequestBuilder::new(&[samples.clone(), samples]);
+    request.metadata = Some(("m", 1, "Number of calls.", "seconds"));
+    for (message, version) in [
+        (request.version_1(), WriteVersion::One),
+        (request.version_2(), WriteVersion::Two),
+    ] {
+        let mut write = decode_write(&message, version, LIMIT).unwrap();
+        let metadata = std::mem::take(&mut write.metadata);
+        let expected = MetricMetadata {
+            metric: "m",
+            kind: "counter",
+            help: "Number of calls.",
+            unit: "seconds",
+        };
+        assert_eq!(metadata, [expected]);
+        write.add_metadata(&metadata, 0).unwrap();
+        let text = stored(write);
+        let row = "prometheus_metadata metric=m type=counter help=Number of calls. unit=seconds time=1970-01-01T00:00:00\n";
+        assert!(text.ends_with(row), "{text}");
+    }
+}
+
+#[test]
+fn a_label_that_is_not_utf8_refuses_its_series() {
+    for version in [WriteVersion::One, WriteVersion::Two] {
+        let request = RequestBuilder::new(&[
+            series(&[("__name__", "m"), ("a", "XYZ")], &[(1, 1.0)]),
+            series(&[("__name__", "m"), ("b", "y")], &[(1, 1.0)]),
+        ]);
+        let mut message = match version {
+            WriteVersion::One => request.version_1(),
+            WriteVersion::Two => request.version_2(),
+        };
+        let position = message.windows(3).position(|bytes| bytes == b"XYZ");
+        message[position.unwrap()] = 0xff;
+        let write = decode_write(&message, version, LIMIT).unwrap();
+        assert_eq!(write.refused.count, 1);
+        assert!(write.refused.messages[0].ends_with("a label is not UTF-8"));
+        assert_eq!(write.points.row_count(), 1);
+    }
+}
+
+#[test]
+fn references_to_unknown_symbols_refuse_their_series() {
+    let message = requests::symbol_request(&["", "__name__", "m"], &[&[1, 2], &[1, 9], &[1]]);
+    let write = decode_write(&message, WriteVersion::Two, LIMIT).unwrap();
+    assert_eq!(write.points.row_count(), 1);
+    assert_eq!(
+        write.refused.messages,
+        [
+            ": the series has no label __name__",
+            ": the series has no label __name__"
+        ]
+    );
+}
+
+#[test]
+fn memory_is_limited() {
+    let wide: Vec<_> = (0..900)
+        .map(|label| (format!("l{label}"), "x".to_owned()))
+        .collect();
+    let mut labels: Vec<_> = wide
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    labels.push(("__name__", "m"));
+    let samples: Vec<_> = (0..50_000).map(|time| (time, 1.0)).collect();
+    let message = RequestBuilder::new(&[series(&labels, &samples)]).version_1();
+    let refused = decode_write(&message, WriteVersion::One, LIMIT);
+    assert!(matches!(refused, Err(DecodeError::TooManyPoints(LIMIT))));
+}
+
+#[test]
+fn descriptions_count_as_memory() {
+    for version in [WriteVersion::One, WriteVersion::Two] {
+        let decode = |metrics: usize| {
+            let message = requests::described_metrics(metrics, version);
+            decode_write(&message, version, LIMIT).map(|write| write.metadata.len())
+        };
+        assert_eq!(decode(2_000).unwrap(), 2_000);
+        let refused = decode(4_000);
+        assert!(
+            matches!(refused, Err(DecodeError::TooManyPoints(LIMIT))),
+            "{version:?}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn symbols_count_as_memory() {
+    let symbols = vec![""; LIMIT / 8];
+    let message = requests::symbol_request(&symbols, &[]);
+    let refused = decode_write(&message, WriteVersion::Two, LIMIT);
+    assert!(matches!(refused, Err(DecodeError::TooManyPoints(LIMIT))));
+}
+
+#[test]
+fn a_series_has_at_most_1000_labels() {
+    let symbols: Vec<_> = (0..1_001).map(|index| format!("s{index}")).collect();
+    let mut symbols: Vec<_> = symbols.iter().map(String::as_str).collect();
+    symbols.extend(["__name__", "m"]);
+    let wide = |labels: u32| {
+        let labels = (0..labels).flat_map(|label| [label, label]);
+        let labels: Vec<_> = [1_001, 1_002].into_iter().chain(labels).collect();
+        let message = requests::symbol_request(&symbols, &[&labels]);
+        let write = decode_write(&message, WriteVersion::Two, LIMIT).unwrap();
+        write.refused.messages
+    };
+    assert!(wide(1_000).is_empty());
+    assert!(wide(1_001)[0].ends_with("the series has more than 1000 labels"));
+}
+
+#[test]
+fn a_large_histogram_is_refused_alone() {
+    let histogram = |deltas: usize| Histogram {
+        positive_deltas: vec![1; deltas],
+        timestamp: 1,
+        ..Histogram::default()
+    };
+    let mut series = series(&[("__name__", "h")], &[]);
+    series.histograms = vec![histogram(1), histogram((1 << 20) + 1)];
+    let message = RequestBuilder::new(&[series]).version_1();
+    let write = decode_write(&message, WriteVersion::One, 64 << 20).unwrap();
+    assert_eq!(write.count(RowKind::Histogram), 1);
+    assert_eq!(
+        write.refused.messages,
+        ["h: a histogram has more than 1048576 bytes"]
+    );
+}
+
+#[test]
+fn errors_are_short_even_if_names_are_long() {
+    let long = "x".repeat(LIMIT / 4);
+    let message = RequestBuilder::new(&[
+        series(&[("__name__", &long), ("", &long)], &[(1, 1.0)]),
+        series(
+            &[("__name__", "m"), (&long, "1"), (&long, "2")],
+            &[(1, 1.0)],
+        ),
+    ]);
+    let message = message.version_1();
+    let write = decode_write(&message, WriteVersion::One, 4 * LIMIT).unwrap();
+    let sizes = write.refused.messages.iter().map(String::capacity);
+    assert_eq!(sizes.filter(|size| *size <= 2_000).count(), 2);
+}
+
+/// Damages a request in many ways. Each of the results is refused as a whole, or as a series, or is another request.
+#[test]
+fn damaged_messages_are_refused() {
+    let request = RequestBuilder::new(&[series(&[("__name__", "m"), ("a", "b")], &[(1, 1.0)])]);
+    let message = request.version_1();
+    let mut refused = 0;
+    for length in 1..message.len() {
+        let cut = &message[..length];
+        refused += usize::from(decode_write(cut, WriteVersion::One, LIMIT).is_err());
+    }
+    assert_eq!(refused, message.len() - 1);
+    for tag in [0x0b, 0x0c, 0x0e, 0x0f, 0x00] {
+        let damaged = [&message[..], &[tag]].concat();
+        assert!(
+            decode_write(&damaged, WriteVersion::One, LIMIT).is_err(),
+            "{tag}"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Requests of both versions as bytes.
+
+use prost::Message;
+
+use crate::{Histogram, Label, Sample, TimeSeries, WriteVersion};
+
+/// Returns a series with samples, as times in milliseconds and values.
+pub(super) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
+    let labels = labels.iter().map(|(name, value)| Label {
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+    });
+    let samples = samples.iter().map(|(timestamp, value)| Sample {
+        value: *value,
+        timestamp: *timestamp,
+    });
+    TimeSeries {
+        labels: labels.collect(),
+        samples: samples.collect(),
+        histograms: Vec::new(),
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<WriteSeries>,
+    #[prost(message, repeated, tag = "3")]
+    metadata: Vec<Metadata>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WriteSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    exemplars: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<Histogram>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(string, tag = "4")]
+    help: String,
+    #[prost(string, tag = "5")]
+    unit: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SymbolRequest {
+    #[prost(string, repeated, tag = "4")]
+    symbols: Vec<String>,
+    #[prost(message, repeated, tag = "5")]
+    timeseries: Vec<SymbolSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SymbolSeries {
+    #[prost(uint32, repeated, tag = "1")]
+    labels_refs: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    histograms: Vec<Histogram>,
+    #[prost(message, repeated, tag = "4")]
+    exemplars: Vec<Sample>,
+    #[prost(message, optional, tag = "5")]
+    metadata: Option<SymbolMetadata>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SymbolMetadata {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(uint32, tag = "3")]
+    help_ref: u32,
+    #[prost(uint32, tag = "4")]
+    unit_ref: u32,
+}
+
+/// A request that both versions can encode.
+#[derive(Clone, Debug)]
+pub(super) struct RequestBuilder<'a> {
+    series: Vec<TimeSeries>,
+    /// The number of exemplars of the first series.
+    pub(super) exemplars: usize,
+    /// The name, type, help and unit of a metric.
+    pub(super) metadata: Option<(&'a str, i32, &'a str, &'a str)>,
+}
+
+impl RequestBuilder<'_> {
+    pub(super) fn new(series: &[TimeSeries]) -> Self {
+        Self {
+            series: series.to_vec(),
+            exemplars: 0,
+            metadata: None,
+        }
+    }
+
+    fn exemplars(&self, index: usize) -> Vec<Sample> {
+        let exemplar = Sample {
+            value: 1.0,
+            timestamp: 1,
+        };
+        vec![exemplar; if index == 0 { self.exemplars } else { 0 }]
+    }
+
+    pub(super) fn version_1(&self) -> Vec<u8> {
+        let series = self.series.iter().enumerate();
+        let series = series.map(|(index, series)| WriteSeries {
+            labels: series.labels.clone(),
+            samples: series.samples.clone(),
+            exemplars: self.exemplars(index),
+            histograms: series.histograms.clone(),
+        });
+        let metadata = self.metadata.iter();
+        let metadata = metadata.map(|(name, kind, help, unit)| Metadata {
+            kind: *kind,
+            name: (*name).to_owned(),
+            help: (*help).to_owned(),
+            unit: (*unit).to_owned(),
+        });
+        let request = WriteRequest {
+            timeseries: series.collect(),
+            metadata: metadata.collect(),
+        };
+        request.encode_to_vec()
+    }
+
+    pub(super) fn version_2(&self) -> Vec<u8> {
+        let mut symbols = vec![String::new()];
+        let mut symbol = |text: &str| {
+            let found = symbols.iter().position(|symbol| symbol == text);
+            let index = found.unwrap_or_else(|| {
+                symbols.push(text.to_owned());
+                symbols.len() - 1
+            });
+            u32::try_from(index).unwrap()
+        };
+        let mut timeseries = Vec::new();
+        for (index, series) in self.series.iter().enumerate() {
+            let labels = series.labels.iter();
+            let labels_refs = labels.flat_map(|label| [symbol(&label.name), symbol(&label.value)]);
+            timeseries.push(SymbolSeries {
+                labels_refs: labels_refs.collect(),
+                samples: series.samples.clone(),
+                histograms: series.histograms.clone(),
+                exemplars: self.exemplars(index),
+                metadata: self.metadata.map(|(_, kind, help, unit)| SymbolMetadata {
+                    kind,
+                    help_ref: symbol(help),
+                    unit_ref: symbol(unit),
+                }),
+            });
+        }
+        let request = SymbolRequest {
+            symbols,
+            timeseries,
+        };
+        request.encode_to_vec()
+    }
+}
+
+/// Returns a request of version 2 with these symbols, and a series with one sample for each list of references.
+pub(super) fn symbol_request(symbols: &[&str], references: &[&[u32]]) -> Vec<u8> {
+    let series = references.iter().map(|references| SymbolSeries {
+        labels_refs: references.to_vec(),
+        samples: vec![Sample {
+            value: 1.0,
+            timestamp: 1,
+        }],
+        ..SymbolSeries::default()
+    });
+    let request = SymbolRequest {
+        symbols: symbols.iter().map(|symbol| (*symbol).to_owned()).collect(),
+        timeseries: series.collect(),
+    };
+    request.encode_to_vec()
+}
+
+/// Returns a request with the types of this number of metrics.
+pub(super) fn described_metrics(metrics: usize, version: WriteVersion) -> Vec<u8> {
+    let names = (0..metrics).map(|metric| metric.to_string());
+    match version {
+        WriteVersion::One => {
+            let metadata = names.map(|name| Metadata {
+                kind: 1,
+                name,
+                ..Metadata::default()
+            });
+            let request = WriteRequest {
+                timeseries: Vec::new(),
+                metadata: metadata.collect(),
+            };
+            request.encode_to_vec()
+        }
+        WriteVersion::Two => {
+            let symbols = ["", "__name__"].into_iter().map(str::to_owned);
+            let symbols: Vec<_> = symbols.chain(names).collect();
+            let series = (2..).take(metrics).map(|name| SymbolSeries {
+                labels_refs: vec![1, name],
+                metadata: Some(SymbolMetadata {
+                    kind: 1,
+                    ..SymbolMetadata::default()
+                }),
+                ..SymbolSeries::default()
+            });
+            let request = SymbolRequest {
+                timeseries: series.collect(),
+                symbols,
+            };
+            request.encode_to_vec()
+        }
+    }
+}
+
+/// Returns a value of a column as text.
+pub(super) fn value_text(column: &dyn arrow_array::Array, row: usize) -> String {
+    let options = arrow_cast::display::FormatOptions::default();
+    let formatter = arrow_cast::display::ArrayFormatter::try_new(column, &options).unwrap();
+    formatter.value(row).to_string()
+}
