@@ -9,7 +9,7 @@ use neap_http::{ApiError, Caller};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Language, QueryEngine, QueryError, QueryRequest, Rows,
+    CopyError, Language, QueryEngine, QueryError, QueryRequest, Rows,
     influxql::{InfluxqlError, InfluxqlSession},
     request::SqlPlanner,
     schema_planner::SchemaPlanner,
@@ -26,7 +26,8 @@ pub struct ClientQuery {
     pub database: Option<String>,
     /// The language of the statement.
     pub language: Language,
-    /// The statement and its options. The statement may delete rows only if the caller may write to the database, too.
+    /// The statement and its options. The statement may delete rows or write files only if the caller may write to the database,
+    /// too.
     pub request: QueryRequest,
 }
 
@@ -103,14 +104,21 @@ impl QueryEngine {
 
     async fn query_sql_as(&self, query: ClientQuery) -> Result<Rows, ClientQueryError> {
         let database = self.resolve_query_database(&query).await?;
-        let wants_delete = query.request.may_delete;
+        let (wants_delete, wants_copy) = (query.request.may_delete, query.request.may_copy);
         let caller = &query.caller;
+        let may_write = caller.may(DatabaseAction::Write, Some(database));
         let request = QueryRequest {
-            may_delete: wants_delete && caller.may(DatabaseAction::Write, Some(database)),
+            may_delete: wants_delete && may_write,
+            may_copy: wants_copy && may_write,
             ..query.request
         };
         let rows = self.query(database, request).await;
-        if wants_delete && matches!(rows, Err(QueryError::ReadOnly)) {
+        let is_refused = match &rows {
+            Err(QueryError::ReadOnly) => wants_delete,
+            Err(QueryError::Copy(CopyError::ReadOnly)) => wants_copy,
+            _ => false,
+        };
+        if is_refused {
             // The statement was rejected only because the caller lacks the permission.
             caller.require(DatabaseAction::Write, Some(database))?;
         }

@@ -9,7 +9,9 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     datatypes::{DataType, Field, Schema},
 };
-use neap_bucket::{Bucket, MAX_CATALOG_AGE, Stamp, StoreTime, VersionedValue, World};
+use neap_bucket::{
+    Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, StoreTime, VersionedValue, World,
+};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
@@ -23,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
+    copy::StartedCopy,
     executor::Executor,
     query_log::{QueryLog, QueryTracker},
     query_task::{PendingQuery, QueryTask, StartedQuery},
@@ -57,6 +60,7 @@ pub struct QueryEngine {
     log: Arc<QueryLog>,
     bucket: Bucket,
     deleter: Option<Arc<dyn RowDeleter>>,
+    exports: Option<ObjectUploads>,
 }
 
 impl QueryEngine {
@@ -124,6 +128,7 @@ impl QueryEngine {
             settings,
             bucket,
             deleter: None,
+            exports: None,
         })
     }
 
@@ -134,6 +139,20 @@ impl QueryEngine {
             deleter: Some(deleter),
             ..self
         }
+    }
+
+    /// Adds uploads to the store, which lets the engine execute `COPY` statements.
+    #[must_use]
+    pub fn with_exports(self, exports: ObjectUploads) -> Self {
+        Self {
+            exports: Some(exports),
+            ..self
+        }
+    }
+
+    /// Uploads to the store, if the engine may write exports.
+    pub(crate) fn exports(&self) -> Option<&ObjectUploads> {
+        self.exports.as_ref()
     }
 
     /// Sets the log buffers of this process's plugins, so that queries show lines that are not in the bucket yet. Only
@@ -261,6 +280,13 @@ impl QueryEngine {
             Ok(QueryAnswer::Rows(answer)) => {
                 let left = timeout.saturating_sub(self.world().elapsed(&begun));
                 Ok(answer.rows(running, timeout, left, self.world()))
+            }
+            Ok(QueryAnswer::Copied(answer, copy)) => {
+                let left = timeout.saturating_sub(self.world().elapsed(&begun));
+                let rows = answer.rows(running, timeout, left, self.world());
+                let written = self.write_export(database, *copy, rows);
+                let written = self.world().timeout(left, written).await;
+                written.unwrap_or(Err(QueryError::Timeout(timeout)))
             }
             Ok(QueryAnswer::Deleted(stamp)) => {
                 let rows = deleted(stamp).inspect_err(|_| tracker.record_failure())?;
@@ -424,8 +450,9 @@ impl QueryEngine {
             job.ended().await;
             return Err(QueryError::Stopped);
         };
-        let schema = match begun {
-            Ok(StartedQuery::Rows(schema)) => schema,
+        let (schema, copy) = match begun {
+            Ok(StartedQuery::Rows(schema)) => (schema, None),
+            Ok(StartedQuery::Copy(copy)) => (Arc::clone(&copy.schema), Some(copy)),
             Ok(StartedQuery::Delete(delete)) => {
                 job.done();
                 return Ok(QueryAnswer::Deleted(self.delete(&pending, delete).await?));
@@ -436,12 +463,16 @@ impl QueryEngine {
             }
         };
         let is_of_snapshot = context.snapshot.database != INTERNAL_DATABASE_ID;
-        Ok(QueryAnswer::Rows(RowReceiver {
+        let rows = RowReceiver {
             schema,
             as_of: is_of_snapshot.then(|| last_stamp(&context.snapshot)),
             receiver,
             job,
-        }))
+        };
+        Ok(match copy {
+            None => QueryAnswer::Rows(rows),
+            Some(copy) => QueryAnswer::Copied(rows, Box::new(copy)),
+        })
     }
 
     /// Returns the times that a query over a snapshot uses. As of an earlier time, tables have the rows that they had
@@ -477,6 +508,8 @@ pub struct MemoryStats {
 /// The answer to a request.
 enum QueryAnswer {
     Rows(RowReceiver),
+    /// Rows that become a file.
+    Copied(RowReceiver, Box<StartedCopy>),
     Deleted(Stamp),
 }
 

@@ -12,6 +12,8 @@ use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
 use neap_tables::is_temporary;
 use neap_wal::{StampError, TailError};
 
+use crate::CopyError;
+
 /// The reason why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -45,6 +47,9 @@ pub enum QueryError {
     /// The rows were not deleted, or the outcome is unknown.
     #[error("{0}")]
     Delete(#[from] DeleteRowsError),
+    /// The file of a `COPY` statement was not written.
+    #[error("{0}")]
+    Copy(#[from] CopyError),
     /// The query took too long.
     #[error("query error: timed out after {} s", .0.as_secs_f64())]
     Timeout(Duration),
@@ -151,6 +156,7 @@ impl QueryError {
                 }
                 DeleteRowsErrorKind::Internal => QueryErrorKind::Internal,
             },
+            Self::Copy(error) => error.kind(),
             Self::Busy | Self::Stopped => QueryErrorKind::Unavailable,
             Self::Format(_) | Self::Timeout(_) | Self::ThreadStart(_) => QueryErrorKind::Internal,
         }

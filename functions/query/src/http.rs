@@ -96,7 +96,7 @@ async fn query_by_url(
     answer(&engine, &head, query, ChangePolicy::Refused).await
 }
 
-/// Whether a statement may change data.
+/// Whether a statement may change data or write files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChangePolicy {
     Allowed,
@@ -139,6 +139,7 @@ async fn answer(
             text: query.q,
             parameters: query.params,
             may_delete: changes == ChangePolicy::Allowed,
+            may_copy: changes == ChangePolicy::Allowed,
             ..query_request(&head.headers, &head.extensions)?
         },
     };

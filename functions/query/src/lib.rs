@@ -10,12 +10,13 @@
 //!
 //! [`QueryEngine`] answers a [`QueryRequest`] with [`Rows`]; [`router`] serves the same over HTTP, compatible with
 //! InfluxDB 3. One statement is not a query: `DELETE FROM table WHERE ...` becomes a condition on time and tags, which
-//! a [`RowDeleter`](neap_row_delete::RowDeleter) commits in the order of writes. The only state is caches of immutable
-//! data, each with a limit in bytes.
+//! a [`RowDeleter`](neap_row_delete::RowDeleter) commits in the order of writes. A `COPY` statement writes the rows of a
+//! query as a file into the bucket. The only state is caches of immutable data, each with a limit in bytes.
 
 mod as_of;
 mod cache_refresh;
 mod client_query;
+mod copy;
 mod databases;
 mod delete;
 mod engine;
@@ -38,6 +39,7 @@ mod unsupported;
 
 pub use as_of::AS_OF_HEADER;
 pub use client_query::{ClientQuery, ClientQueryError, StatementDescription};
+pub use copy::CopyError;
 pub use engine::{MemoryStats, QueryEngine};
 pub use error::{QueryError, QueryErrorKind};
 pub use executor::Executor;

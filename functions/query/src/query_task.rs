@@ -1,7 +1,7 @@
 //! The task of a query on the query threads: plans, executes and sends rows.
 //!
 //! ```text
-//!   QueryTask --oneshot--> StartedQuery: the columns, or the requested delete
+//!   QueryTask --oneshot--> StartedQuery: the columns, the requested delete, or the file for the rows
 //!      \---channel--> batch, batch, ..., None
 //! ```
 
@@ -10,7 +10,9 @@ use std::{sync::Arc, time::Duration};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     execution::{
-        SessionState, TaskContext, memory_pool::PeakRecordingPool, runtime_env::RuntimeEnv,
+        SessionState, TaskContext,
+        memory_pool::{MemoryConsumer, PeakRecordingPool},
+        runtime_env::RuntimeEnv,
     },
     logical_expr::LogicalPlan,
     physical_plan::execute_stream,
@@ -23,7 +25,9 @@ use neap_tables::{QueryContext, with_cancellation};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    BatchStream, QueryError, QueryRequest, delete,
+    BatchStream, CopyError, QueryError, QueryRequest,
+    copy::StartedCopy,
+    delete,
     executor::{Executor, QueryPermit, QueryTaskHandle},
     query_log::QueryTracker,
     request::Planner,
@@ -48,6 +52,8 @@ pub(crate) struct PendingQuery {
 pub(crate) enum StartedQuery {
     /// Rows with these columns follow.
     Rows(SchemaRef),
+    /// Rows follow, which the caller writes into a file.
+    Copy(StartedCopy),
     /// The statement deletes rows. The caller executes the delete, because it waits for the commit order of writes, as
     /// writes do.
     Delete(RowDelete),
@@ -80,11 +86,18 @@ impl QueryTask {
         let (sender, receiver) = mpsc::channel(1);
         let permit = Arc::clone(&self.permit);
         let work = async move {
-            let rows = match self.begin(JoinAlgorithm::Hash).await {
+            let max_rows = self.pending.max_rows;
+            let (rows, max_rows) = match self.begin(JoinAlgorithm::Hash).await {
                 Ok(QueryExecution::Rows(schema, rows)) => {
                     self.tracker.record_first_rows();
                     begun.send(Ok(StartedQuery::Rows(schema))).ok();
-                    rows
+                    (rows, max_rows)
+                }
+                Ok(QueryExecution::Copy(copy, rows)) => {
+                    self.tracker.record_first_rows();
+                    begun.send(Ok(StartedQuery::Copy(copy))).ok();
+                    // The answer has one row, whatever the number of rows in the file.
+                    (rows, None)
                 }
                 Ok(QueryExecution::Delete(delete)) => {
                     begun.send(Ok(StartedQuery::Delete(delete))).ok();
@@ -95,7 +108,7 @@ impl QueryTask {
                     return;
                 }
             };
-            let last = self.give(rows, &sender, &world).await;
+            let last = self.give(rows, max_rows, &sender, &world).await;
             // Releases the permit, even if the last message is never received.
             drop(self);
             if let Some(last) = last {
@@ -111,12 +124,9 @@ impl QueryTask {
         let planned = self.pending.planner.plan(context, request).await;
         self.tracker.record_planned();
         match planned.map_err(QueryError::Planning)? {
-            PlannedStatement::Query(mut state, plan) => {
-                if joins == JoinAlgorithm::SortMerge {
-                    let options = state.config_mut().options_mut();
-                    options.optimizer.prefer_hash_join = false;
-                }
-                self.execute(&state, &plan).await
+            PlannedStatement::Query(state, plan) => {
+                let (schema, rows) = self.execute(state, &plan, joins).await?;
+                Ok(QueryExecution::Rows(schema, rows))
             }
             PlannedStatement::Rows(rows) => {
                 let schema = rows.schema();
@@ -124,6 +134,17 @@ impl QueryTask {
                     schema,
                     Box::pin(stream::iter([Ok(rows)])),
                 ))
+            }
+            PlannedStatement::Copy(..) if !request.may_copy => Err(CopyError::ReadOnly.into()),
+            PlannedStatement::Copy(state, plan, target) => {
+                let memory = MemoryConsumer::new("COPY").register(&state.runtime_env().memory_pool);
+                let (schema, rows) = self.execute(state, &plan, joins).await?;
+                let copy = StartedCopy {
+                    schema,
+                    target,
+                    memory,
+                };
+                Ok(QueryExecution::Copy(copy, rows))
             }
             PlannedStatement::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
             PlannedStatement::Delete(..) if request.as_of.is_some() => Err(QueryError::DeleteAsOf),
@@ -138,9 +159,14 @@ impl QueryTask {
 
     async fn execute(
         &self,
-        state: &SessionState,
+        mut state: SessionState,
         plan: &LogicalPlan,
-    ) -> Result<QueryExecution, QueryError> {
+        joins: JoinAlgorithm,
+    ) -> Result<(SchemaRef, BatchStream), QueryError> {
+        if joins == JoinAlgorithm::SortMerge {
+            let options = state.config_mut().options_mut();
+            options.optimizer.prefer_hash_join = false;
+        }
         let plan = state.create_physical_plan(plan).await;
         let plan = plan.map_err(QueryError::Planning)?;
         let plan = with_cancellation(plan, &self.context.cancellation)?;
@@ -152,20 +178,21 @@ impl QueryTask {
             ..RuntimeEnv::clone(runtime)
         };
         let config = state.config().clone().with_extension(self.permit.guard());
-        let context = TaskContext::from(state)
+        let context = TaskContext::from(&state)
             .with_session_config(config)
             .with_runtime(Arc::new(runtime));
         self.tracker.record_execution(Arc::clone(&plan), memory);
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
         let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
-        Ok(QueryExecution::Rows(schema, Box::pin(batches)))
+        Ok((schema, Box::pin(batches)))
     }
 
     /// Sends rows until the timeout. Returns the final message, or `None` if there is none.
     async fn give(
         &self,
         rows: BatchStream,
+        max_rows: Option<u64>,
         sender: &mpsc::Sender<RowMessage>,
         world: &World,
     ) -> Option<RowMessage> {
@@ -174,7 +201,7 @@ impl QueryTask {
             .timeout
             .saturating_sub(world.elapsed(&pending.begun));
         let given = world
-            .timeout(left, self.send_with_retry(rows, sender))
+            .timeout(left, self.send_with_retry(rows, max_rows, sender))
             .await;
         // Cancels remaining work of the query, because its rows are no longer needed.
         self.permit.cancel();
@@ -204,14 +231,14 @@ impl QueryTask {
     async fn send_with_retry(
         &self,
         rows: BatchStream,
+        max_rows: Option<u64>,
         sender: &mpsc::Sender<RowMessage>,
     ) -> SendOutcome {
-        let most = self.pending.max_rows;
-        match give(rows, most, sender, &self.tracker).await {
+        match give(rows, max_rows, sender, &self.tracker).await {
             SendOutcome::Failed { error, rows: 0 } if error.is_out_of_memory() => {
                 match self.begin(JoinAlgorithm::SortMerge).await {
-                    Ok(QueryExecution::Rows(_, rows)) => {
-                        give(rows, most, sender, &self.tracker).await
+                    Ok(QueryExecution::Rows(_, rows) | QueryExecution::Copy(_, rows)) => {
+                        give(rows, max_rows, sender, &self.tracker).await
                     }
                     Ok(QueryExecution::Delete(_)) | Err(_) => {
                         SendOutcome::Failed { error, rows: 0 }
@@ -235,6 +262,7 @@ enum JoinAlgorithm {
 /// A query that was planned and has started to execute.
 enum QueryExecution {
     Rows(SchemaRef, BatchStream),
+    Copy(StartedCopy, BatchStream),
     Delete(RowDelete),
 }
 

@@ -27,6 +27,8 @@ pub struct QueryRequest {
     pub as_of: Option<Stamp>,
     /// Whether the statement may delete rows.
     pub may_delete: bool,
+    /// Whether the statement may write files into the exports of the database (`COPY`).
+    pub may_copy: bool,
     /// Whether to read tables even if a cache has the rows (`x-neap-cache: off`).
     pub without_caches: bool,
     /// The deadline of the answer on the monotonic clock, if it is earlier than the server's timeout.

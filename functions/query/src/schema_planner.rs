@@ -12,6 +12,7 @@ use neap_tables::QueryContext;
 
 use crate::{
     QueryRequest,
+    copy::copied_schema,
     engine::deleted_schema,
     request::{Language, Planner},
     statement::PlannedStatement,
@@ -75,6 +76,10 @@ impl Planner for SchemaPlanner {
             PlannedStatement::Delete(_, statement) => {
                 self.set_placeholders(&LogicalPlan::Dml(statement))?;
                 Arc::new(deleted_schema())
+            }
+            PlannedStatement::Copy(_, query, _) => {
+                self.set_placeholders(&query)?;
+                Arc::new(copied_schema())
             }
         };
         Ok(PlannedStatement::Rows(RecordBatch::new_empty(columns)))

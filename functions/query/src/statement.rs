@@ -21,7 +21,11 @@ use datafusion::{
 
 use neap_tables::{CacheTable, QueryContext};
 
-use crate::{Parameters, unsupported};
+use crate::{
+    Parameters,
+    copy::{CopyTarget, is_copy, plan_copy},
+    unsupported,
+};
 
 /// The maximum number of operators in a statement. Parsing, planning and dropping a chain of operators needs a few
 /// kilobytes of stack for each of them.
@@ -77,6 +81,8 @@ pub(crate) enum PlannedStatement {
     Rows(RecordBatch),
     /// A delete.
     Delete(SessionState, DmlStatement),
+    /// A query whose rows become a file.
+    Copy(SessionState, LogicalPlan, CopyTarget),
 }
 
 /// Plans a statement and fills its placeholders.
@@ -90,6 +96,13 @@ pub(crate) async fn plan(
     let tokens = tokens.unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
+    if is_copy(&tokens) {
+        let state = context.full_session();
+        let (query, target) = plan_copy(&state, sql).await?;
+        only_queries().verify_plan(&query)?;
+        let query = bind_parameters(query, parameters)?;
+        return Ok(PlannedStatement::Copy(state, query, target));
+    }
     if sql.contains("_cache")
         && let Some(planned) = plan_simple(context, sql, &parameters).await
     {
@@ -98,15 +111,21 @@ pub(crate) async fn plan(
     let state = context.full_session();
     let plan = logical_plan(&state, sql).await?;
     let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
-    SQLOptions::new()
-        .with_allow_ddl(false)
+    only_queries()
         .with_allow_dml(is_delete)
-        .with_allow_statements(false)
         .verify_plan(&plan)?;
     Ok(match bind_parameters(plan, parameters)? {
         LogicalPlan::Dml(delete) if is_delete => PlannedStatement::Delete(state, delete),
         query => PlannedStatement::Query(state, query),
     })
+}
+
+/// Allows queries and nothing else.
+fn only_queries() -> SQLOptions {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
 }
 
 /// Plans a statement that does little more than read a cache. Returns `None` for any other one. A full session then

@@ -19,7 +19,13 @@ pub(crate) fn check(tokens: &[Token]) -> Result<()> {
     });
     let is_prefix =
         |word: &Keyword| matches!(word, Keyword::EXPLAIN | Keyword::ANALYZE | Keyword::VERBOSE);
-    let Some(first) = words.find(|word| !is_prefix(word)) else {
+    let mut is_explained = false;
+    let first = words.find(|word| {
+        let is_prefix = is_prefix(word);
+        is_explained |= is_prefix;
+        !is_prefix
+    });
+    let Some(first) = first else {
         return Ok(());
     };
     match first {
@@ -30,9 +36,12 @@ pub(crate) fn check(tokens: &[Token]) -> Result<()> {
             "UPDATE is not supported: a row is changed by writing it once more, with the same tags and time and the \
              new fields, as {HOW_TO_WRITE}"
         ),
-        Keyword::COPY => plan_err!(
-            "COPY is not supported: a query is answered as a file with the parameter `format` (csv, jsonl, parquet) or \
-             `neap query --format csv --output FILE`; rows are written as {HOW_TO_WRITE}"
+        Keyword::COPY if is_explained => {
+            plan_err!("EXPLAIN COPY is not supported: EXPLAIN the query of the statement")
+        }
+        Keyword::COPY if copies_into_table(tokens) => plan_err!(
+            "COPY ... FROM is not supported: `neap write --database DATABASE --file FILE` writes the rows of a file; \
+             other rows are written as {HOW_TO_WRITE}"
         ),
         Keyword::CREATE => plan_err!(
             "CREATE is not supported: the first write to a table creates it; POST /api/v3/configure/table and \
@@ -50,6 +59,19 @@ pub(crate) fn check(tokens: &[Token]) -> Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Whether a `COPY` statement has a `FROM` outside its query.
+fn copies_into_table(tokens: &[Token]) -> bool {
+    let mut depth = 0_usize;
+    tokens.iter().any(|token| {
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        matches!(token, Token::Word(word) if depth == 0 && word.quote_style.is_none() && word.keyword == Keyword::FROM)
+    })
 }
 
 #[cfg(test)]
@@ -91,6 +113,8 @@ mod tests {
             "DELETE FROM m",
             "EXPLAIN SELECT 1",
             "WITH copy AS (SELECT 1) SELECT * FROM copy",
+            "COPY m TO 'm.csv'",
+            "COPY (SELECT * FROM m) TO 'm.csv'",
             "",
         ] {
             assert_eq!(refusal(sql), None, "{sql}");

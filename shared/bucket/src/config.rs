@@ -16,8 +16,8 @@ use object_store::{
 pub use self::connection::ConnectionConfig;
 use crate::{
     AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MemoryStore,
-    ObjectStoreAdapter, PrefixedStore, PresignedObjects, ProtocolMargins, Store, World,
-    with_environment,
+    ObjectStoreAdapter, ObjectUploads, PrefixedStore, PresignedObjects, ProtocolMargins, Store,
+    World, with_environment,
 };
 
 /// The kinds of object stores, named as in `influxdb3 serve --object-store`.
@@ -229,6 +229,8 @@ pub struct OpenedStore {
     pub margins: ProtocolMargins,
     /// The objects of the main store that clients fetch directly from it; `None` unless the store is behind a network.
     pub links: Option<PresignedObjects>,
+    /// Uploads of objects to the main store, piece by piece.
+    pub uploads: ObjectUploads,
 }
 
 /// Error of flags that cannot open a store. Messages name the flag.
@@ -305,13 +307,14 @@ impl StoreConfig {
         let kind = self.kind();
         let prefix = self.key_prefix()?;
         let mut links = None;
-        let (main, store_kind): (Arc<dyn Store>, _) = match kind {
+        let (main, store_kind, uploads): (Arc<dyn Store>, _, _) = match kind {
             ObjectStoreKind::Memory | ObjectStoreKind::MemoryThrottled => {
                 if kind == ObjectStoreKind::MemoryThrottled {
                     tracing::warn!("--object-store memory-throttled is the same as memory");
                 }
-                let store = MemoryStore::new(Arc::clone(&world.clock));
-                (Arc::new(store), StoreKind::Memory)
+                let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+                let uploads = ObjectUploads::collected(Arc::clone(&store), prefix.as_str());
+                (store, StoreKind::Memory, uploads)
             }
             ObjectStoreKind::File => {
                 let missing = StoreConfigError::Missing {
@@ -321,7 +324,9 @@ impl StoreConfig {
                 let root = self.data_dir.as_ref().ok_or(missing)?;
                 let store = DirectoryStore::open_with(root, self.data_dir_access, world)
                     .map_err(|error| invalid("data-dir", error))?;
-                (Arc::new(store), StoreKind::Directory)
+                let store = Arc::new(store);
+                let uploads = ObjectUploads::directory(Arc::clone(&store), prefix.as_str());
+                (store, StoreKind::Directory, uploads)
             }
             ObjectStoreKind::S3 | ObjectStoreKind::Google | ObjectStoreKind::Azure => {
                 let missing = StoreConfigError::Missing {
@@ -330,8 +335,10 @@ impl StoreConfig {
                 };
                 let bucket = given(&self.bucket).ok_or(missing)?;
                 let store = self.remote("bucket", kind, bucket, world, credentials)?;
-                links = Some(store.links(prefix.as_str()));
-                (Arc::new(store), StoreKind::Network)
+                let objects = store.links(prefix.as_str());
+                let uploads = ObjectUploads::network(objects.clone(), prefix.as_str());
+                links = Some(objects);
+                (Arc::new(store), StoreKind::Network, uploads)
             }
         };
         let tail = match given(&self.tail_bucket) {
@@ -352,6 +359,7 @@ impl StoreConfig {
             kind: store_kind,
             margins: store_kind.margins(),
             links,
+            uploads,
         })
     }
 

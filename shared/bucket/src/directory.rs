@@ -19,6 +19,7 @@ mod access;
 mod files;
 mod listing;
 mod lock;
+mod uploads;
 
 use std::{
     collections::BTreeSet,
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::access::{DirectoryAccess, ExposedDirectory};
+pub(crate) use self::uploads::DirectoryUpload;
 use self::{
     files::TempFile,
     lock::{DirectoryLock, DirectoryLockGuard},
@@ -152,6 +154,26 @@ impl DirectoryStore {
         let own = key.split('/').next() == Some(OWN_DIRECTORY);
         (!own && key.split('/').all(usable)).then(|| self.root.join(key))
     }
+
+    /// Renames the temporary file of a put into place if the condition holds.
+    async fn land(
+        &self,
+        task: OperationContext<'_>,
+        temp: TempFile,
+        mode: PutMode,
+    ) -> Result<StoreResponse<Put>, StoreError> {
+        let Some(path) = self.path(task.1) else {
+            return Err(task.rejected("no file can have this name"));
+        };
+        let held = task.lock(&self.lock).await?;
+        let root = Arc::clone(&self.root);
+        let (answer, synced) = task
+            .blocking(move || land(&root, &path, temp, &mode, held))
+            .await?;
+        // The object is in place, but a power failure may undo the put.
+        synced.map_err(|error| task.unavailable(error))?;
+        Ok(answer)
+    }
 }
 
 /// Returns the time at which a file was last modified.
@@ -243,22 +265,12 @@ impl Store for DirectoryStore {
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
         let task = OperationContext(Operation::Put, key);
-        let Some(path) = self.path(key) else {
-            return Err(task.rejected("no file can have this name"));
-        };
         let temporary = self.temporary_path();
         let access = self.access;
         let temp = task
             .blocking(move || TempFile::write(temporary, &body, access))
             .await?;
-        let held = task.lock(&self.lock).await?;
-        let root = Arc::clone(&self.root);
-        let (answer, synced) = task
-            .blocking(move || land(&root, &path, temp, &mode, held))
-            .await?;
-        // The object is in place, but a power failure may undo the put.
-        synced.map_err(|error| task.unavailable(error))?;
-        Ok(answer)
+        self.land(task, temp, mode).await
     }
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {

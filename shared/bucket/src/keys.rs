@@ -14,6 +14,7 @@
 //! engine/<id>/log/<ulid>             lines that plugins of a database logged
 //! plugins/<hash>                     the code of a plugin, by the SHA-256 of its files
 //! results/<ulid>.<ext>               large query results
+//! exports/<id>/<name>                files that `COPY` statements wrote
 //! nodes/<ulid>                       the status of a running process
 //! probe/<nonce>/...                  temporary objects of a store check
 //! ```
@@ -26,7 +27,7 @@ use neap_schema::{CacheId, DatabaseId, TriggerId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::{CodeHash, Stamp};
+use crate::{CodeHash, ExportName, Stamp};
 
 /// The name of a segment. Equal stamps of two instances are ordered by nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,6 +67,8 @@ pub enum Key {
     PluginCode(CodeHash),
     /// A query result with its file extension.
     QueryResult(Ulid, String),
+    /// A file that a `COPY` statement wrote.
+    Export(DatabaseId, ExportName),
     /// The status of a process, by the id of the process.
     Node(Ulid),
     /// A temporary object of a store check: run and name.
@@ -140,6 +143,7 @@ impl Key {
             Self::Checkpoint(..) | Self::Tick(..) | Self::EngineLog(..) => KeyClass::Engine,
             Self::PluginCode(_) => KeyClass::Plugin,
             Self::QueryResult(..) => KeyClass::Result,
+            Self::Export(..) => KeyClass::Export,
             Self::Node(_) => KeyClass::Node,
             Self::Probe(..) => KeyClass::Probe,
         }
@@ -169,6 +173,8 @@ pub enum KeyClass {
     Plugin,
     /// Query results.
     Result,
+    /// Exported files.
+    Export,
     /// The status of processes, and listings of it.
     Node,
     /// Store checks.
@@ -179,7 +185,7 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RootCatalog,
         Self::DatabaseCatalog,
         Self::Manifest,
@@ -190,6 +196,7 @@ impl KeyClass {
         Self::Engine,
         Self::Plugin,
         Self::Result,
+        Self::Export,
         Self::Node,
         Self::Probe,
         Self::Other,
@@ -223,6 +230,7 @@ impl KeyClass {
             Self::Engine => "engine",
             Self::Plugin => "plugin",
             Self::Result => "result",
+            Self::Export => "export",
             Self::Node => "node",
             Self::Probe => "probe",
             Self::Other => "other",
@@ -257,6 +265,7 @@ impl fmt::Display for Key {
             Self::EngineLog(database, ulid) => write!(f, "engine/{database}/log/{ulid}"),
             Self::PluginCode(hash) => write!(f, "{}{hash}", Self::PLUGINS_PREFIX),
             Self::QueryResult(ulid, extension) => write!(f, "results/{ulid}.{extension}"),
+            Self::Export(database, name) => write!(f, "exports/{database}/{name}"),
             Self::Node(ulid) => write!(f, "{}{ulid}", Self::NODES_PREFIX),
             Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
         }
@@ -335,6 +344,7 @@ fn parse(text: &str) -> Option<Key> {
                 extension.to_owned(),
             ))
         }
+        "exports" => Some(Key::Export(first.parse().ok()?, last.parse().ok()?)),
         "nodes" => Some(Key::Node(Ulid::from_string(rest).ok()?)),
         "probe" => Some(Key::Probe(
             u64::from_str_radix(first, 16).ok()?,
@@ -386,6 +396,9 @@ mod tests {
                 .prop_map(|(database, ulid)| Key::EngineLog(database, ulid)),
             any::<[u8; 32]>().prop_map(|hash| Key::PluginCode(CodeHash(hash))),
             ulid.clone().prop_map(Key::Node),
+            (any::<u32>(), "[a-z0-9_=.-]{3,8}(/[a-z0-9=]{1,8}){0,2}").prop_map(
+                |(database, name)| Key::Export(DatabaseId::new(database), name.parse().unwrap())
+            ),
             (ulid, "[a-z]{1,8}").prop_map(|(ulid, extension)| Key::QueryResult(ulid, extension)),
             (any::<u64>(), "[a-z0-9/]{1,8}").prop_map(|(run, name)| Key::Probe(run, name)),
         ]
@@ -427,6 +440,10 @@ mod tests {
             "engine/1/2/tick/5",
             "engine/1/log",
             "plugins/abc",
+            "exports/1",
+            "exports/1/",
+            "exports/01/a.csv",
+            "exports/1/../a.csv",
             "nodes/one",
             "nodes/00000000000000000000000001/2",
         ] {

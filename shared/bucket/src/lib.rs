@@ -14,6 +14,7 @@
 //! | [`StoreConfig`] | the command-line flags that locate a database, and the code that opens its stores |
 //! | [`MemoryStore`], [`DirectoryStore`], [`ObjectStoreAdapter`] | the stores |
 //! | [`PrefixedStore`], [`CountingStore`], [`FaultyStore`] | wrappers around a store |
+//! | [`ObjectUploads`] | uploads, piece by piece, of objects whose names users choose |
 //! | [`PresignedObjects`] | uploads and signed URLs of objects that clients fetch directly from the store |
 //! | [`conformance`] | checks that a store has the properties that Neap requires |
 
@@ -25,10 +26,12 @@ mod counting_store;
 mod credentials;
 mod directory;
 mod environment;
+mod export_name;
 mod faulty_store;
 mod keys;
 mod memory;
 mod object_format;
+mod object_uploads;
 mod prefixed_store;
 mod presigned_objects;
 mod protocol_rules;
@@ -50,10 +53,12 @@ pub use counting_store::{CountingStore, OperationCount, OperationCounts};
 pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
 pub use directory::{DirectoryAccess, DirectoryError, DirectoryStore, ExposedDirectory};
 pub use environment::{environment_variables_of, with_environment};
+pub use export_name::{ExportName, ExportNameError};
 pub use faulty_store::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
 pub use memory::MemoryStore;
 pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat};
+pub use object_uploads::{ObjectUploads, PendingUpload, UploadMode, UploadOutcome};
 pub use prefixed_store::PrefixedStore;
 pub use presigned_objects::{ObjectHeaders, ObjectUpload, PresignedObjects};
 pub use protocol_rules::{MAX_CATALOG_AGE, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS};

@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Size of a part in bytes. S3 accepts up to 10,000 parts of at least 5 MiB.
-const PART_BYTES: usize = 8 << 20;
+pub(crate) const PART_BYTES: usize = 8 << 20;
 
 /// Maximum number of parts in flight. Each part is in memory.
-const PARALLEL_PARTS: usize = 2;
+pub(crate) const PARALLEL_PARTS: usize = 2;
 
 /// The HTTP headers of an object that clients fetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,19 @@ pub struct ObjectHeaders {
     pub encoding: Option<String>,
     /// `Content-Disposition`, if there is one.
     pub disposition: Option<String>,
+}
+
+impl ObjectHeaders {
+    pub(crate) fn into_attributes(self) -> Attributes {
+        let mut attributes = Attributes::from_iter([(Attribute::ContentType, self.kind)]);
+        if let Some(encoding) = self.encoding {
+            attributes.insert(Attribute::ContentEncoding, encoding.into());
+        }
+        if let Some(disposition) = self.disposition {
+            attributes.insert(Attribute::ContentDisposition, disposition.into());
+        }
+        attributes
+    }
 }
 
 /// Uploads objects and signs URLs with which clients fetch them directly from the store. Cloning is cheap.
@@ -50,7 +63,16 @@ impl PresignedObjects {
         Self { backend, prefix }
     }
 
-    fn path(&self, operation: Operation, key: &Key) -> Result<Path, StoreError> {
+    /// The store of the objects.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.backend) as Arc<dyn ObjectStore>
+    }
+
+    /// Returns the path of an object in the store.
+    ///
+    /// # Errors
+    /// The key is not valid in the store.
+    pub(crate) fn path(&self, operation: Operation, key: &Key) -> Result<Path, StoreError> {
         let key = format!("{}{key}", self.prefix);
         Path::parse(&key).map_err(|error| error_without_exchange(operation, &key, error.into()))
     }
@@ -61,19 +83,11 @@ impl PresignedObjects {
     /// The key is not valid in the store.
     pub fn upload(&self, key: &Key, content: ObjectHeaders) -> Result<ObjectUpload, StoreError> {
         let path = self.path(Operation::Put, key)?;
-        let store = Arc::clone(&self.backend) as Arc<dyn ObjectStore>;
-        let mut attributes = Attributes::from_iter([(Attribute::ContentType, content.kind)]);
-        if let Some(encoding) = content.encoding {
-            attributes.insert(Attribute::ContentEncoding, encoding.into());
-        }
-        if let Some(disposition) = content.disposition {
-            attributes.insert(Attribute::ContentDisposition, disposition.into());
-        }
         Ok(ObjectUpload {
             key: path.to_string(),
-            writer: BufWriter::with_capacity(store, path, PART_BYTES)
+            writer: BufWriter::with_capacity(self.store(), path, PART_BYTES)
                 .with_max_concurrency(PARALLEL_PARTS)
-                .with_attributes(attributes),
+                .with_attributes(content.into_attributes()),
         })
     }
 

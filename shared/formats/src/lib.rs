@@ -24,6 +24,7 @@
 //! first line depends on every cell. A Parquet file is streamed by row group, each of about
 //! [`FormatLimits::row_group_bytes`], so that most files are sent in one piece.
 
+mod arrow_file;
 mod column;
 mod encoder;
 mod format;
@@ -39,6 +40,7 @@ pub mod v1;
 #[cfg(test)]
 mod tests;
 
+pub use arrow_file::ArrowFileWriter;
 pub use encoder::{Encoder, FormatError, FormatLimits};
 pub use format::{Format, InvalidMimeType, UnknownFormat};
 pub use stream::stream;

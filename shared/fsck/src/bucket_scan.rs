@@ -88,6 +88,8 @@ fn database_of(key: &Key) -> Option<DatabaseId> {
         Key::RootCatalog
         | Key::PluginCode(_)
         | Key::QueryResult(..)
+        // Exports outlive their database.
+        | Key::Export(..)
         | Key::Node(_)
         | Key::Probe(..) => None,
     }

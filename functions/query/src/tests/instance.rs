@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use http::{Request, response::Parts};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Entropy, MemoryStore, OperationCounts, ProtocolMargins, Store,
-    World,
+    Bucket, Clock, CountingStore, Entropy, MemoryStore, ObjectUploads, OperationCounts,
+    ProtocolMargins, Store, World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{
@@ -135,6 +135,7 @@ impl QueryTestInstance {
         deleter: TestDeleter,
     ) -> Self {
         let counting = Arc::new(CountingStore::new(store));
+        let exports = ObjectUploads::collected(Arc::clone(&counting) as _, "");
         let world = World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::new(Entropy::from_seed(7)),
@@ -200,7 +201,7 @@ impl QueryTestInstance {
             Arc::new(snapshots),
             settings,
         );
-        let engine = engine.unwrap();
+        let engine = engine.unwrap().with_exports(exports);
         let engine = match deleter {
             TestDeleter::Writer => engine.with_deleter(Arc::clone(&service) as _),
             TestDeleter::Other(other) => engine.with_deleter(other),

@@ -23,16 +23,31 @@ pub(super) struct TempFile {
 impl TempFile {
     /// Writes the bytes and waits until they are on the disk.
     pub(super) fn write(path: PathBuf, bytes: &[u8], access: DirectoryAccess) -> io::Result<Self> {
+        let mut temp = Self::create(path, access)?;
+        temp.append(bytes)?;
+        temp.sync()?;
+        Ok(temp)
+    }
+
+    /// Creates an empty file.
+    pub(super) fn create(path: PathBuf, access: DirectoryAccess) -> io::Result<Self> {
         let file = access.create_file(&path)?;
-        let mut temp = Self {
+        Ok(Self {
             path,
             file,
             access,
             landed: false,
-        };
-        temp.file.write_all(bytes)?;
-        temp.file.sync_data()?;
-        Ok(temp)
+        })
+    }
+
+    /// Appends bytes.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Waits until the bytes are on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// Sets the time of the last modification and reads it back.

@@ -207,10 +207,8 @@ fn statements() -> Vec<MalformedRequest> {
         sql(
             "COPY known TO '/tmp/x.csv'",
             400,
-            &format!(
-                "Error during planning: COPY is not supported: a query is answered as a file with the parameter \
-                 `format` (csv, jsonl, parquet) or `neap query --format csv --output FILE`; rows are written as {write}"
-            ),
+            "Error during planning: COPY TO: the name '/tmp/x.csv' has the part '': use letters, digits, '-', '_', '.' \
+             and '='",
         ),
         sql(
             "SET a = 1",

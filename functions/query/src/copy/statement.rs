@@ -1,0 +1,46 @@
+//! Parses and plans `COPY` statements.
+
+use datafusion::{
+    common::{Result, plan_err},
+    execution::SessionState,
+    logical_expr::LogicalPlan,
+    sql::{
+        parser::{CopyToSource, Statement as SqlStatement},
+        sqlparser::{ast::Statement, keywords::Keyword, tokenizer::Token},
+    },
+};
+
+use super::CopyTarget;
+
+/// Whether a statement begins with `COPY`.
+pub(crate) fn is_copy(tokens: &[Token]) -> bool {
+    let first = tokens
+        .iter()
+        .find(|token| !matches!(token, Token::Whitespace(_)));
+    let Some(Token::Word(word)) = first else {
+        return false;
+    };
+    word.keyword == Keyword::COPY && word.quote_style.is_none()
+}
+
+/// Plans the query of a `COPY` statement.
+///
+/// # Errors
+/// The statement or its query is invalid.
+pub(crate) async fn plan_copy(
+    state: &SessionState,
+    sql: &str,
+) -> Result<(LogicalPlan, CopyTarget)> {
+    let dialect = state.config().options().sql_parser.dialect;
+    let SqlStatement::CopyTo(copy) = state.sql_to_statement(sql, &dialect)? else {
+        return plan_err!("COPY is written as COPY (query) TO 'name' or COPY table TO 'name'");
+    };
+    let target = CopyTarget::of(&copy)?;
+    let query = match copy.source {
+        CopyToSource::Query(query) => SqlStatement::Statement(Box::new(Statement::Query(query))),
+        CopyToSource::Relation(table) => {
+            state.sql_to_statement(&format!("SELECT * FROM {table}"), &dialect)?
+        }
+    };
+    Ok((state.statement_to_plan(query).await?, target))
+}
