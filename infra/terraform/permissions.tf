@@ -15,6 +15,7 @@ locals {
       { prefix = "data/", actions = ["s3:GetObject"] },
       { prefix = "db/", actions = ["s3:GetObject", "s3:PutObject"] },
       { prefix = "engine/", actions = ["s3:GetObject"] },
+      { prefix = "exports/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
       { prefix = "nodes/", actions = ["s3:GetObject"] },
       { prefix = "results/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
       { prefix = "tail/", actions = ["s3:GetObject", "s3:PutObject"] },

@@ -5,6 +5,8 @@ locals {
   paths = {
     write = [
       "/api/v1/health",
+      "/api/v1/prom/write",
+      "/api/v1/write",
       "/api/v2/delete",
       "/api/v2/write",
       "/api/v3/configure/database",
@@ -30,9 +32,18 @@ locals {
       "/metrics",
       "/ping",
       "/settings",
+      "/v1/logs",
+      "/v1/metrics",
+      "/v1/traces",
       "/write",
     ]
     query = [
+      "/api/v1/label/{name}/values",
+      "/api/v1/labels",
+      "/api/v1/metadata",
+      "/api/v1/prom/read",
+      "/api/v1/read",
+      "/api/v1/series",
       "/api/v3/query_influxql",
       "/api/v3/query_sql",
       "/query",

@@ -222,8 +222,13 @@ impl QueryRouteProvider {
         let service = self
             .service
             .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
-        let engine = engine.with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>);
-        Ok(neap_query::router(Arc::new(engine)))
+        let engine = engine
+            .with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>)
+            .with_exports(self.opened.uploads.clone());
+        let engine = Arc::new(engine);
+        let database = writes.default_database();
+        Ok(neap_query::router(Arc::clone(&engine))
+            .merge(neap_prometheus_read::router(engine, database)))
     }
 }
 
@@ -284,7 +289,8 @@ impl Program for QueryProgram {
     }
 }
 
-/// Store access of the query function. It puts segments into the tail because it can delete rows.
+/// Store access of the query function. It puts segments into the tail because it can delete rows, and exports because of
+/// `COPY` statements.
 const QUERY_ACCESS: &[PrefixAccess] = &[
     PrefixAccess {
         prefix: "catalog",
@@ -311,6 +317,10 @@ const QUERY_ACCESS: &[PrefixAccess] = &[
         actions: &[StoreAction::List, StoreAction::Get],
     },
     PrefixAccess {
+        prefix: "exports/",
+        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
+    },
+    PrefixAccess {
         prefix: "nodes/",
         actions: &[StoreAction::List, StoreAction::Get],
     },
@@ -332,5 +342,13 @@ const QUERY_ROUTES: &[Route] = &[
     Route::new("POST", "/api/v3/query_influxql"),
     Route::new("GET", "/query"),
     Route::new("POST", "/query"),
+    Route::new("POST", "/api/v1/read"),
+    Route::new("POST", "/api/v1/prom/read"),
+    Route::new("GET", "/api/v1/labels"),
+    Route::new("POST", "/api/v1/labels"),
+    Route::new("GET", "/api/v1/label/{name}/values"),
+    Route::new("GET", "/api/v1/series"),
+    Route::new("POST", "/api/v1/series"),
+    Route::new("GET", "/api/v1/metadata"),
     Route::new("GET", "/api/v3/configure/database"),
 ];

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use neap_bucket::{
-    Bucket, CountingStore, PresignedObjects, ProtocolMargins, Store, StoreConfig, StoreConfigError,
-    StoreKind, World,
+    Bucket, CountingStore, ObjectUploads, PresignedObjects, ProtocolMargins, Store, StoreConfig,
+    StoreConfigError, StoreKind, World,
 };
 use neap_http::{MetricKind, Metrics};
 
@@ -19,6 +19,8 @@ pub struct FunctionStore {
     pub margins: ProtocolMargins,
     /// Signs URLs of objects that clients fetch from the store directly.
     pub links: Option<PresignedObjects>,
+    /// Uploads of objects, piece by piece.
+    pub uploads: ObjectUploads,
     /// The metrics of the instance, starting with those of the store.
     pub metrics: Metrics,
 }
@@ -47,6 +49,7 @@ impl FunctionStore {
             kind: opened.kind,
             margins: opened.margins,
             links: opened.links,
+            uploads: opened.uploads,
             metrics,
         })
     }

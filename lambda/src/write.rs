@@ -91,12 +91,15 @@ impl WriteServiceOptions {
             no_sync_allowed: false,
             max_bytes_in_flight: common.memory_percent(40),
             hard_delete: HardDelete::After(self.limits.hard_delete_default_duration),
-            default_database: self
-                .default_database
-                .clone()
-                .filter(|name| !name.is_empty()),
+            default_database: self.default_database(),
             ..WriteSettings::default()
         }
+    }
+
+    /// Returns the database of requests that name none.
+    pub(crate) fn default_database(&self) -> Option<String> {
+        let name = self.default_database.clone();
+        name.filter(|name| !name.is_empty())
     }
 
     /// Creates the catalog of a bucket, with the configured limits.
@@ -163,7 +166,10 @@ impl WriteRouteProvider {
         let service = self
             .service
             .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
-        Ok(neap_write::router(Arc::clone(service)))
+        let metrics = &self.opened.metrics;
+        Ok(neap_write::router(Arc::clone(service))
+            .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
+            .merge(neap_otlp::router(Arc::clone(service))))
     }
 }
 
@@ -253,6 +259,11 @@ const WRITE_ROUTES: &[Route] = &[
     Route::new("POST", "/api/v2/delete"),
     Route::new("POST", "/api/v3/delete_rows"),
     Route::new("GET", "/settings"),
+    Route::new("POST", "/api/v1/write"),
+    Route::new("POST", "/api/v1/prom/write"),
+    Route::new("POST", "/v1/metrics"),
+    Route::new("POST", "/v1/logs"),
+    Route::new("POST", "/v1/traces"),
     Route::new("POST", "/api/v3/configure/database"),
     Route::new("PUT", "/api/v3/configure/database"),
     Route::new("DELETE", "/api/v3/configure/database"),

@@ -3,15 +3,19 @@
 //! | module | contents |
 //! |---|---|
 //! | [`cli`] | the commands and their options |
+//! | [`import`] | imports from InfluxDB, through a server |
 //! | `serve` | the server: wiring, connections, flushing in the background, stopping |
 //! | `shell` | the interactive query shell |
 //! | [`client`] | a client of a server, for the commands that speak to one |
+//! | [`export`] | exports of tables as files, through a server |
 //! | [`console`] | input and output streams of commands |
 //! | `terminal` | escaping of control characters in untrusted text |
 
 pub mod cli;
 pub mod client;
 pub mod console;
+pub mod export;
+pub mod import;
 mod serve;
 mod shell;
 mod stores;

@@ -10,8 +10,8 @@ use std::{
 use neap_aws_chain::AwsCredentialChain;
 use neap_bucket::{
     AwsCredentialSource, Bucket, CountingStore, Get, GetOptions, Key, KeyClass, ObjectStoreKind,
-    OpenedStore, Operation, OperationCount, ProtocolMargins, Store, StoreConfig, StoreConfigError,
-    StoreError, StoreKind, World,
+    ObjectUploads, OpenedStore, Operation, OperationCount, ProtocolMargins, Store, StoreConfig,
+    StoreConfigError, StoreError, StoreKind, World,
     conformance::{self, ConformanceReport},
 };
 use neap_http::Metrics;
@@ -32,6 +32,8 @@ pub(crate) struct Stores {
     pub(crate) margins: ProtocolMargins,
     /// Description of the location, for messages.
     pub(crate) place: String,
+    /// Uploads of objects that `COPY` statements produce.
+    pub(crate) uploads: ObjectUploads,
     /// Metrics registry of the process, which already contains the store metrics.
     pub(crate) metrics: Metrics,
     counters: Vec<Arc<CountingStore>>,
@@ -103,6 +105,7 @@ impl Stores {
             kind: opened.kind,
             margins: opened.margins,
             place: place(&config),
+            uploads: opened.uploads,
             metrics,
             counters,
             times,

@@ -12,6 +12,8 @@ use neap_compact::{CompactError, TimeTravelTooShort};
 
 use crate::{
     client::{ClientError, UploadError},
+    export::ExportError,
+    import::ImportError,
     serve::ServeError,
     stores::StoresError,
 };
@@ -25,6 +27,12 @@ pub enum CommandError {
     /// An upload was incomplete.
     #[error(transparent)]
     Upload(#[from] UploadError),
+    /// An export is incomplete.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// An import is incomplete.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// A file can't be read or written.
     #[error("{path}: {error}")]
     File {
@@ -182,7 +190,8 @@ impl CommandError {
     fn refusal(&self) -> Option<StatusCode> {
         match self {
             Self::Client(ClientError::Refused { status, .. })
-            | Self::Upload(UploadError::Client(ClientError::Refused { status, .. })) => {
+            | Self::Upload(UploadError::Client(ClientError::Refused { status, .. }))
+            | Self::Export(ExportError::Client(ClientError::Refused { status, .. })) => {
                 Some(*status)
             }
             Self::TokenNotCreated(error) => error.refusal(),

@@ -35,6 +35,27 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "export",
+        &[
+            "export -d home --output home-export",
+            "export -d home -t temperature --from 2026-01-01 --to 2026-02-01 --output january",
+            "export -d home --format lp --compression gzip --output lines",
+            "export -d home --query 'SELECT DISTINCT room FROM temperature' --format csv -o rooms",
+            "export --verify home-export",
+        ],
+    ),
+    (
+        "import influxdb",
+        &[
+            "import influxdb --path /var/lib/influxdb --dry-run",
+            "import influxdb --path /var/lib/influxdb --source-database home --start 2026-01-01",
+            "import influxdb --path ~/.influxdbv2 --bucket 0c3a1d2e4f567890=home",
+            "import influxdb --lp export.lp.gz --into home",
+            "import influxdb --csv answer.csv --into home",
+            "import influxdb --from http://old:8086 --source-token-file token.txt --conflict suffix",
+        ],
+    ),
+    (
         "create database",
         &[
             "create database home",

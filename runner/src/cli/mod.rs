@@ -16,8 +16,10 @@ mod delete;
 mod environment;
 mod error;
 mod examples;
+mod export;
 mod file_index;
 mod fsck;
+mod import;
 mod input_text;
 mod manual;
 mod node;
@@ -95,6 +97,11 @@ enum CliCommand {
     /// Write line protocol or files to a database.
     #[command(visible_alias = "w")]
     Write(write::WriteArgs),
+    /// Export tables, a query or a whole database as files.
+    Export(Box<export::ExportArgs>),
+    /// Import the data of another database.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Create a database, a table, a cache, a token, a trigger, or an index.
     #[command(subcommand)]
     Create(create::CreateCommand),
@@ -162,6 +169,8 @@ impl CliCommand {
         match self {
             Self::Query(_) => "Query",
             Self::Write(_) => "Write",
+            Self::Export(_) => "Export",
+            Self::Import(_) => "Import",
             Self::Create(_) => "Create",
             Self::Delete(_) => "Delete",
             Self::Undelete(_) => "Undelete",
@@ -194,6 +203,8 @@ impl CliCommand {
         match self {
             Self::Query(args) => query::run(args, environment, console, world).await,
             Self::Write(args) => write::run(args, console, world).await,
+            Self::Export(args) => export::run(args, console, world).await,
+            Self::Import(command) => import::run(command, console, world).await,
             Self::Create(command) => create::run(command, console, world).await,
             Self::Delete(command) => delete::run(command, console).await,
             Self::Undelete(command) => undelete::run(command, console).await,

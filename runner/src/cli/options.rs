@@ -42,6 +42,25 @@ impl ConnectionArgs {
             tls_no_verify: self.tls_no_verify,
         })
     }
+
+    /// Creates a client of another server, which does not get the token.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Settings`].
+    pub(super) fn client_without_token(&self, url: &Url) -> Result<Client, ClientError> {
+        Client::new(&ClientSettings {
+            url: url.clone(),
+            token: None,
+            tls_ca: self.tls_ca.clone(),
+            tls_no_verify: self.tls_no_verify,
+        })
+    }
+
+    /// Returns the address of the server.
+    pub(super) fn host(&self) -> &Url {
+        &self.host
+    }
 }
 
 /// The database option.

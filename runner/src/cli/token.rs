@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use neap_bucket::World;
-use neap_catalog::OPERATOR_TOKEN_NAME;
+use neap_catalog::{ClientPrivateKey, ClientPublicKey, OPERATOR_TOKEN_NAME};
 use neap_options::parse_duration;
 use reqwest::Method;
 use serde::Serialize;
@@ -26,7 +26,8 @@ const TOKEN: &str = "/api/v3/configure/token";
 /// The options of `neap create token`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("kind").args(["admin", "permissions"]).required(true))]
-#[command(group = clap::ArgGroup::new("expiring").args(["name", "offline"]).multiple(true))]
+#[command(group = clap::ArgGroup::new("named").args(["name", "questdb"]))]
+#[command(group = clap::ArgGroup::new("expiring").args(["name", "offline", "questdb"]).multiple(true))]
 pub(super) struct CreateTokenArgs {
     /// Create an admin token, which may do everything: without --name the first one, the operator token.
     #[arg(long)]
@@ -35,12 +36,17 @@ pub(super) struct CreateTokenArgs {
     /// What the token may do, as TYPE:NAMES:ACTIONS; may be given several times. With the type `db`, names of
     /// databases and read, write, create, describe, delete. With `system`, health, metrics, ping, ready and
     /// read. `*` stands for all names. All parts but the type may be lists with commas.
-    #[arg(long = "permission", value_name = "PERMISSION", value_parser = parse_permission, requires = "name")]
+    #[arg(long = "permission", value_name = "PERMISSION", value_parser = parse_permission, requires = "named")]
     permissions: Vec<Permission>,
 
     /// A name for the token.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+
+    /// Create a key with this name for QuestDB's clients over TCP, which sign with it instead of sending a token. The
+    /// key is generated here, and the server gets its public part only.
+    #[arg(long, value_name = "NAME", requires = "permissions", conflicts_with_all = ["admin", "offline"])]
+    questdb: Option<String>,
 
     /// How long the token is good: `90d`, `1y`. Until it is deleted by default.
     #[arg(long, value_name = "DURATION", value_parser = parse_expiry, requires = "expiring")]
@@ -113,6 +119,8 @@ struct NewToken<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     permissions: &'a [Permission],
     expiry_secs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<ClientPublicKey>,
 }
 
 /// Parses `TYPE:NAMES:ACTIONS` (InfluxDB 3 `create token --permission`).
@@ -164,14 +172,47 @@ pub(super) async fn create(
         let text = format!("Token saved to: {}", path.display());
         return console.print(text).map_err(CommandError::Output);
     }
-    let token = request(args, console)
-        .await
-        .map_err(|error| CommandError::TokenNotCreated(Box::new(error)))?;
-    let text = match args.format {
-        TokenFormat::Text => as_text(&token, console.out_has_colors()),
-        TokenFormat::Json => as_json(&token),
+    let not_created = |error| CommandError::TokenNotCreated(Box::new(error));
+    let text = match &args.questdb {
+        Some(name) => {
+            let key = ClientPrivateKey::generate(&world);
+            let registered = register_key(args, name, key.public_key()).await;
+            registered.map_err(not_created)?;
+            match args.format {
+                TokenFormat::Text => key_as_text(name, &key, console.out_has_colors()),
+                TokenFormat::Json => key_as_json(name, &key),
+            }
+        }
+        None => {
+            let token = request(args, console).await.map_err(not_created)?;
+            match args.format {
+                TokenFormat::Text => as_text(&token, console.out_has_colors()),
+                TokenFormat::Json => as_json(&token),
+            }
+        }
     };
     console.print(text).map_err(CommandError::Output)
+}
+
+/// Registers a key on the server.
+async fn register_key(
+    args: &CreateTokenArgs,
+    name: &str,
+    public_key: ClientPublicKey,
+) -> Result<(), CommandError> {
+    let body = NewToken {
+        token_name: name,
+        permissions: &args.permissions,
+        expiry_secs: args.expiry.map(|expiry| expiry.as_secs()),
+        public_key: Some(public_key),
+    };
+    let client = args.connection.client(None)?;
+    let answer: Value = client.ask_json(RESOURCE, &body).await?;
+    // A server that does not know keys creates a token instead.
+    match answer.get("public_key") {
+        Some(Value::Object(_)) => Ok(()),
+        _ => Err(CommandError::NoToken),
+    }
 }
 
 /// Creates the requested token on the server.
@@ -194,16 +235,53 @@ async fn ask(client: &Client, args: &CreateTokenArgs) -> Result<Value, ClientErr
         token_name: name,
         permissions: &args.permissions,
         expiry_secs: args.expiry.map(|expiry| expiry.as_secs()),
+        public_key: None,
     };
     let path = if args.admin { NAMED_ADMIN } else { RESOURCE };
     client.ask_json(path, &body).await
 }
 
-fn as_text(token: &str, in_colors: bool) -> String {
-    let styled = |codes: &str, text: &str| match in_colors {
+/// Returns the text in these colours, if the terminal has any.
+fn styled(in_colors: bool, codes: &str, text: &str) -> String {
+    match in_colors {
         true => format!("\u{1b}[{codes}m{text}\u{1b}[0m"),
         false => text.to_owned(),
-    };
+    }
+}
+
+/// The part of a client's configuration that names a key and its numbers. The names of keys need no escapes.
+fn key_options(name: &str, key: &ClientPrivateKey) -> String {
+    let public = key.public_key();
+    let (d, x, y) = (key.reveal(), public.x(), public.y());
+    format!("username={name};token={d};token_x={x};token_y={y};")
+}
+
+fn key_as_text(name: &str, key: &ClientPrivateKey, in_colors: bool) -> String {
+    let styled = |codes, text| styled(in_colors, codes, text);
+    format!(
+        "\n{}\n\n{} tcp::addr=HOST:9009;{}\n\n{} Store this key securely, as it will not be shown again.\n",
+        styled("4", "New key created successfully!"),
+        styled("1", "Client Configuration:"),
+        key_options(name, key),
+        styled("1;31", "IMPORTANT:"),
+    )
+}
+
+fn key_as_json(name: &str, key: &ClientPrivateKey) -> String {
+    let public = key.public_key();
+    let help = "Keep this key in a safe place, it is not shown again. Clients of QuestDB over TCP need all four values";
+    let shown = json!({
+        "help_msg": help,
+        "username": name,
+        "token": key.reveal(),
+        "token_x": public.x(),
+        "token_y": public.y(),
+    });
+    format!("{shown:#}")
+}
+
+fn as_text(token: &str, in_colors: bool) -> String {
+    let styled = |codes, text| styled(in_colors, codes, text);
     format!(
         "\n{}\n\n{} {token}\n{} Authorization: Bearer {token}\n\n{} Store this token securely, as it will not be shown again.\n",
         styled("4", "New token created successfully!"),

@@ -115,7 +115,7 @@ fn end_of_last_line(text: &[u8]) -> Option<usize> {
 }
 
 /// Returns the length of the first line in `text` with its line break; `None` if it is incomplete.
-fn line_length(text: &[u8]) -> Option<usize> {
+pub(crate) fn line_length(text: &[u8]) -> Option<usize> {
     let first = memchr::memchr(b'\n', text)? + 1;
     let line = text.get(..first)?;
     let is_comment = line.trim_ascii_start().first() == Some(&b'#');

@@ -19,6 +19,7 @@ mod upload_progress;
 pub use api::{Client, ClientSettings, Token};
 pub use error::ClientError;
 pub use file_rows::{FileRows, FileRowsError};
+pub(crate) use line_splitter::line_length;
 pub use line_splitter::{LineBatch, LineSplitter, SplitError};
 pub use refused_lines::{LinePositions, RefusedLine, RefusedLines};
 pub use retry::Backoff;

@@ -12,9 +12,11 @@ use neap_compact::{
 };
 use neap_flight::FlightParts;
 use neap_http::{
-    ClusterId, ServerInfo, ServiceContext, health_routes, metrics_routes, with_common_layers,
+    ClusterId, Metrics, ServerInfo, ServiceContext, health_routes, metrics_routes,
+    with_common_layers,
 };
 use neap_query::{Executor, QueryEngine, QuerySettings};
+use neap_questdb::QuestDbRoutes;
 use neap_row_delete::RowDeleter;
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +31,7 @@ use super::{
     memory::{MemoryPlan, MemoryWatcher},
     metrics::{self, MemoryUsers, MetricSources, register_memory},
     options::{ServeArgs, ServeMode},
-    plugins,
+    plugins, questdb,
     readiness::{self, Readiness},
     recovery::AdminTokenRecovery,
     server_context::ServerContext,
@@ -51,6 +53,8 @@ pub(super) struct ServerComponents {
     pub(super) router: Router,
     /// The databases and tokens.
     pub(super) catalog: Arc<Catalog>,
+    /// The write function, if this process accepts writes.
+    pub(super) writes: Option<Arc<WriteService>>,
     /// Admin token recovery, if this process accepts writes.
     pub(super) recovery: Option<AdminTokenRecovery>,
     /// Background flush, if this process does it.
@@ -124,6 +128,7 @@ impl ServerComponents {
         Ok(Self {
             router,
             catalog,
+            writes: functions.ingest,
             recovery: functions.recovery,
             feeding: functions.feeding,
             maintenance,
@@ -137,6 +142,8 @@ impl ServerComponents {
 /// The functions that answer requests.
 struct RequestServices {
     routes: Router,
+    /// The write function, if it accepts writes of clients.
+    ingest: Option<Arc<WriteService>>,
     recovery: Option<AdminTokenRecovery>,
     feeding: Option<CacheRefreshTask>,
     processing: Option<ProcessingEngine>,
@@ -164,24 +171,22 @@ fn flight_parts(
 
 impl RequestServices {
     fn new(args: &ServeArgs, base: &ServerContext) -> Result<Self, ServeError> {
-        let mut routes = Router::new();
         // Plugins query and write in process, even if the HTTP endpoints are disabled.
         let has_plugins = plugins::are_on(args);
         let writes =
             (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
         let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
-        if let Some(service) = ingest {
-            routes = routes
-                .merge(neap_write::router(Arc::clone(service)))
-                .merge(neap_file_upload::router(Arc::clone(service)));
-        }
         let queries = match args.does(ServeMode::Query) || has_plugins {
             true => Some(query_engine(args, base, ingest)?),
             false => None,
         };
-        if let Some(engine) = queries.as_ref().filter(|_| args.does(ServeMode::Query)) {
-            routes = routes.merge(neap_query::router(Arc::clone(engine)));
-        }
+        let served = queries.as_ref().filter(|_| args.does(ServeMode::Query));
+        let mut routes = write_routes(ingest, &base.metrics).merge(query_routes(args, served));
+        routes = routes.merge(neap_questdb::router(QuestDbRoutes {
+            queries: served.map(Arc::clone),
+            writes: ingest.map(Arc::clone),
+            default_database: args.default_database.clone(),
+        }));
         let flight = flight_parts(args, base, queries.as_ref(), ingest);
         if flight.queries.is_some() || flight.writes.is_some() {
             routes = routes.merge(neap_flight::router(flight));
@@ -197,6 +202,7 @@ impl RequestServices {
             },
         );
         let watched = queries.clone();
+        let accepting = ingest.map(Arc::clone);
         let recovery = ingest.map(|service| AdminTokenRecovery::new(Arc::clone(service)));
         let feeding = queries.as_ref().map(|engine| CacheRefreshTask {
             engine: Arc::clone(engine),
@@ -221,12 +227,35 @@ impl RequestServices {
         }
         Ok(Self {
             routes,
+            ingest: accepting,
             recovery,
             feeding,
             processing,
             queries: watched,
         })
     }
+}
+
+/// Returns the routes that store rows; none without the write function.
+fn write_routes(service: Option<&Arc<WriteService>>, metrics: &Metrics) -> Router {
+    let Some(service) = service else {
+        return Router::new();
+    };
+    neap_write::router(Arc::clone(service))
+        .merge(neap_file_upload::router(Arc::clone(service)))
+        .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
+        .merge(neap_otlp::router(Arc::clone(service)))
+        .merge(neap_otlp::grpc_router(Arc::clone(service)))
+}
+
+/// Returns the routes that answer queries; none without the query function.
+fn query_routes(args: &ServeArgs, engine: Option<&Arc<QueryEngine>>) -> Router {
+    let Some(engine) = engine else {
+        return Router::new();
+    };
+    let database = args.default_database.clone();
+    neap_query::router(Arc::clone(engine))
+        .merge(neap_prometheus_read::router(Arc::clone(engine), database))
 }
 
 fn write_service(args: &ServeArgs, base: &ServerContext) -> Arc<WriteService> {
@@ -259,6 +288,7 @@ fn query_engine(
         Arc::clone(&base.snapshots),
         settings,
     )?;
+    let engine = engine.with_exports(base.uploads.clone());
     let engine = Arc::new(match deleter {
         Some(deleter) => engine.with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>),
         None => engine,
@@ -396,7 +426,13 @@ fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
     WriteSettings {
         max_request_bytes: args.limits.max_http_request_size,
         body_timeout: args.limits.http_timeout,
-        max_bytes_in_flight: memory.bodies,
+        max_bytes_in_flight: match args.questdb_bind.is_some() {
+            true => memory
+                .bodies
+                .saturating_sub(questdb::buffered_bytes(memory)),
+            false => memory.bodies,
+        },
+        questdb_over_tcp: args.questdb_bind.is_some(),
         hard_delete: HardDelete::After(args.hard_delete_default_duration),
         default_database: args.default_database.clone(),
         ..WriteSettings::default()

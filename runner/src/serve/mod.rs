@@ -36,6 +36,7 @@ mod min_rate_stream;
 mod options;
 mod plugins;
 mod private_file;
+mod questdb;
 mod readiness;
 mod recovery;
 mod request_body;
@@ -47,11 +48,13 @@ mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use futures::future::OptionFuture;
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog, CatalogError};
 use neap_compact::TimeTravelTooShort;
 use neap_query::QueryError;
+use neap_questdb::QuestDbListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -121,6 +124,9 @@ pub enum ServeError {
     /// The process lacks the function that replaces tokens.
     #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
     NoRecovery,
+    /// The process lacks the function that accepts writes.
+    #[error("{0} needs --mode ingest or all")]
+    NoIngest(&'static str),
     /// The time-travel period is too short: dropped data would be deleted while queries read it.
     #[error(transparent)]
     TimeTravel(#[from] TimeTravelTooShort),
@@ -201,6 +207,14 @@ pub(crate) async fn run(
         listening.await?;
     }
     plugins::tell(args, app.processing.as_ref(), &app.catalog, console).await?;
+    let questdb = questdb::listen(
+        args,
+        app.writes.as_ref(),
+        &app.catalog,
+        &stores.metrics,
+        tls.clone(),
+    );
+    let questdb = questdb.await?;
     let (listener, address) = listen(args, tls, &world).await?;
     metrics::register_connections(&stores.metrics, &listener.stats());
     let bucket = stores.bucket.clone();
@@ -210,6 +224,9 @@ pub(crate) async fn run(
         is_encrypted,
         place: &stores.place,
         names: [node.as_deref(), args.cluster_id.as_deref()],
+        questdb: questdb
+            .as_ref()
+            .and_then(|listener| listener.address().ok()),
         entry: entry(args, &app.catalog).await?,
         program: &startup_message::program_name(),
     };
@@ -218,7 +235,11 @@ pub(crate) async fn run(
     console.print(&greeting).ok();
     let background = maintenance::runtime(args.compaction_jobs).map_err(ServeError::Threads)?;
     let handle = background.handle();
-    serve(listener, app, heartbeat, stop, signals, world, handle).await;
+    let listeners = Listeners {
+        http: listener,
+        questdb,
+    };
+    serve(listeners, app, heartbeat, stop, signals, world, handle).await;
     // An interrupted job leaves at most unreferenced objects.
     background.shutdown_background();
     Ok(())
@@ -244,9 +265,26 @@ async fn listen(
     Ok((listener, address))
 }
 
+/// The listeners for clients.
+struct Listeners {
+    http: Listener,
+    questdb: Option<QuestDbListener>,
+}
+
+impl Listeners {
+    /// Serves until `stop`, and then for the time that requests in progress need, at most [`GRACE`].
+    async fn serve(self, router: Router, stop: &CancellationToken) {
+        let questdb = self
+            .questdb
+            .map(|listener| listener.serve(stop.cancelled(), GRACE));
+        let http = self.http.serve(router, stop.cancelled(), GRACE);
+        tokio::join!(http, OptionFuture::from(questdb));
+    }
+}
+
 /// Serves until the first signal, then shuts down gracefully; the second signal aborts the shutdown.
 async fn serve(
-    listener: Listener,
+    listeners: Listeners,
     app: ServerComponents,
     heartbeat: Heartbeat,
     stop: CancellationToken,
@@ -282,7 +320,7 @@ async fn serve(
         })
     });
     let work = async {
-        listener.serve(app.router, stop.cancelled(), GRACE).await;
+        listeners.serve(app.router, &stop).await;
         // The last writes of plugins are flushed with the rest.
         let plugins = OptionFuture::from(plugins);
         if world.timeout(PLUGIN_STOP_TIMEOUT, plugins).await.is_none() {

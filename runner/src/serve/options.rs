@@ -56,6 +56,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_database_name)]
     pub(super) default_database: Option<String>,
 
+    /// The address to listen on for QuestDB's clients over TCP, such as 0.0.0.0:9009; with TLS if the server has a
+    /// certificate. Their rows go to --default-database.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "default_database")]
+    pub(super) questdb_bind: Option<String>,
+
+    /// Accept QuestDB's clients over TCP without a key. They may write to --default-database, and do nothing else.
+    #[arg(long, requires = "questdb_bind")]
+    pub(super) questdb_without_auth: bool,
+
     /// The memory that this process may use: bytes, or a share of what there is. By default all that its control group
     /// or the machine has.
     #[arg(long, value_name = "BYTES|PERCENT", value_parser = parse_limit)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neap_bucket::{Bucket, ProtocolRules, StoreKind, World};
+use neap_bucket::{Bucket, ObjectUploads, ProtocolRules, StoreKind, World};
 use neap_catalog::Catalog;
 use neap_compact::FlushTriggers;
 use neap_http::Metrics;
@@ -44,6 +44,8 @@ pub(super) struct ServerContext {
     pub(super) changed: Arc<ChangedDatabases>,
     /// Receives segments for triggers.
     pub(super) triggers: Arc<EngineHandle>,
+    /// Uploads of objects that `COPY` statements produce.
+    pub(super) uploads: ObjectUploads,
     pub(super) metrics: Metrics,
     pub(super) world: World,
 }
@@ -123,6 +125,7 @@ impl ServerContext {
             blocked: Arc::default(),
             changed,
             triggers,
+            uploads: stores.uploads.clone(),
             metrics: stores.metrics.clone(),
             world: world.clone(),
         })

@@ -16,6 +16,8 @@ pub(super) struct StartupMessage<'a> {
     pub(super) place: &'a str,
     /// Names of this process and its cluster, if set.
     pub(super) names: [Option<&'a str>; 2],
+    /// Address for QuestDB's clients over TCP, if there is one.
+    pub(super) questdb: Option<SocketAddr>,
     /// Authentication state of the server.
     pub(super) entry: AuthState,
     /// The program, as commands name it.
@@ -87,6 +89,10 @@ impl fmt::Display for StartupMessage<'_> {
             f,
             "  query:  {program} query {host}--database mydb 'SELECT * FROM cpu'"
         )?;
+        if let Some(address) = self.questdb {
+            let scheme = if self.is_encrypted { "tcps" } else { "tcp" };
+            write!(f, "\n  QuestDB's clients: {scheme}::addr={address};")?;
+        }
         match self.entry {
             AuthState::Open if self.is_open_to_others() => write!(
                 f,
@@ -122,6 +128,7 @@ mod tests {
             is_encrypted: false,
             place: "directory /data",
             names: [None, None],
+            questdb: None,
             entry: AuthState::Open,
             program: "neap",
         }

@@ -1,6 +1,7 @@
 //! Tests of the assembled server.
 
 mod access;
+mod export;
 mod flight;
 mod token_secrecy;
 
@@ -217,6 +218,7 @@ async fn the_address_file_is_written_atomically() {
         is_encrypted: false,
         place: "",
         names: [None, None],
+        questdb: None,
         entry: AuthState::Open,
         program: "neap",
     };

@@ -8,6 +8,7 @@
 //! | `NEAP_CLIENTS_PYTHON` | an interpreter with the Python libraries |
 //! | `NEAP_CLIENTS_NODE` | a Node.js; the libraries are in `tests/clients/node` |
 
+mod other_databases;
 mod rust_client;
 mod telegraf;
 mod test_program;

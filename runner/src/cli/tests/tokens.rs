@@ -67,6 +67,59 @@ fn a_resource_token_has_permissions() {
 }
 
 #[test]
+fn a_key_for_clients_of_questdb_stays_with_the_client() {
+    let created = r#"{"id":1,"name":"sensors","public_key":{"x":"…","y":"…"}}"#;
+    let created = answer("201 Created", created);
+    let (url, requests) = server(&[&created, &created]);
+    let line = "create token --questdb sensors --permission db:home:write --expiry 90d";
+    let (status, out, err) = run_line(line, &url, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    let options = out.split("addr=HOST:9009;").nth(1).unwrap();
+    let (options, rest) = options.split_once('\n').unwrap();
+    assert!(rest.contains("IMPORTANT: Store this key securely"), "{out}");
+    let value = |name: &str| {
+        let mut options = options
+            .split(';')
+            .filter_map(|option| option.split_once('='));
+        let found = options.find(|(option, _)| *option == name).unwrap();
+        found.1.to_owned()
+    };
+    let (status, json, _) = run_line(&format!("{line} --format json"), &url, "");
+    assert_eq!(status, 0);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["username"], "sensors");
+    assert_ne!(json["token"], value("token"));
+    let requests = requests.join().unwrap();
+    let sent: Value = serde_json::from_str(body(&requests[0])).unwrap();
+    assert_eq!(sent["public_key"]["x"], value("token_x"));
+    assert_eq!(sent["public_key"]["y"], value("token_y"));
+    assert_eq!(
+        (&sent["token_name"], &sent["expiry_secs"]),
+        (&"sensors".into(), &7_776_000.into())
+    );
+    assert!(!requests[0].contains(&value("token")));
+    assert_eq!(value("username"), "sensors");
+}
+
+#[test]
+fn a_server_without_keys_is_reported() {
+    let (url, requests) = server(&[&answer("201 Created", CREATED)]);
+    let line = "create token --questdb sensors --permission db:home:write";
+    let (status, out, err) = run_line(line, &url, "");
+    assert_eq!((status, out.as_str()), (FAILED, ""));
+    assert!(!err.contains("apiv3_"), "{err}");
+    requests.join().unwrap();
+    for refused in [
+        "create token --questdb sensors",
+        "create token --questdb sensors --name x --permission db:home:write",
+        "create token --questdb sensors --admin",
+    ] {
+        let (status, _, err) = run_line(refused, &url, "");
+        assert_ne!(status, 0, "{refused}: {err}");
+    }
+}
+
+#[test]
 fn the_operator_token_is_replaced_after_confirmation() {
     let created = answer("201 Created", CREATED);
     let (url, requests) = server(&[&created, &created]);

@@ -145,6 +145,7 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_plugin_runs_total counter db,trigger
     neap_plugin_ticks_skipped_total counter
     neap_plugin_unwritten_total counter
+    neap_prometheus_dropped_total counter
     neap_queries_total counter outcome
     neap_query_rows_total counter
     neap_query_seconds_total counter

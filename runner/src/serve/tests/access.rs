@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use neap_catalog::{ANY_AGE, ErrorBehavior, HardDelete, NewTrigger, TokenId, TriggerSpecification};
 
 pub(super) use self::requests::AccessRule;
-use self::requests::{AccessCase, configuring, processing, querying, remaining, writing};
+use self::requests::{
+    AccessCase, configuring, other_protocols, processing, querying, remaining, writing,
+};
 use super::ServerUnderTest;
 
 const SERVE: [&str; 2] = ["--object-store", "memory"];
@@ -163,6 +165,29 @@ async fn write_requests_follow_the_access_rules() {
 #[tokio::test]
 async fn query_requests_follow_the_access_rules() {
     check(querying()).await;
+}
+
+/// The bodies of errors are those of the protocols, so only statuses are compared.
+#[tokio::test]
+async fn requests_of_other_protocols_follow_the_access_rules() {
+    let guarded = AuthTestServer::new().await;
+    let tokens: Vec<_> = guarded.tokens.keys().map(String::as_str).collect();
+    let mut wrong = Vec::new();
+    for (method, path, body, may) in other_protocols() {
+        for token in tokens.iter().copied().map(Some).chain([None]) {
+            let (got, answer) = guarded.send(token, method, path, body).await;
+            let is_right = match token {
+                _ if may.holds(token) => ![401, 403].contains(&got),
+                Some(_) => got == 403,
+                None => got == 401,
+            };
+            if !is_right {
+                let token = token.unwrap_or("nobody");
+                wrong.push(format!("{method} {path} {token}: {got} {answer}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test]

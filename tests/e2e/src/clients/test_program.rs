@@ -31,6 +31,14 @@ impl TestProgram {
         Some(found)
     }
 
+    /// Returns a Python program with arguments; `None` if the libraries are not installed.
+    pub(super) fn python_program(name: &str, arguments: &[&OsStr]) -> Option<Self> {
+        let folder = repository().join("tests/clients");
+        let mut found = Self::installed("NEAP_CLIENTS_PYTHON", &folder, name)?;
+        found.command.args(["-B", name]).args(arguments);
+        Some(found)
+    }
+
     /// Returns the tests of a JavaScript module; `None` if the libraries are not installed.
     pub(super) fn node(module: &str) -> Option<Self> {
         let folder = repository().join("tests/clients/node");

@@ -116,6 +116,31 @@ pub(super) fn writing() -> Vec<AccessCase> {
     ]
 }
 
+/// Requests of other protocols: method, path, body, access rule.
+pub(super) fn other_protocols() -> Vec<(&'static str, &'static str, &'static str, AccessRule)> {
+    use AccessRule::{All, Own};
+    let (read, write) = (Own("read"), Own("write"));
+    vec![
+        ("POST", "/api/v1/write?db=own", "", write),
+        ("POST", "/api/v1/prom/write?db=own", "", write),
+        ("POST", "/api/v1/write?db=missing", "", All("write")),
+        ("POST", "/v1/metrics?db=own", "{}", write),
+        ("POST", "/v1/logs?db=own", "{}", write),
+        ("POST", "/v1/traces?db=own", "{}", write),
+        ("POST", "/v1/traces?db=missing", "{}", All("write")),
+        ("POST", "/imp?db=own", "", write),
+        ("POST", "/api/v1/read?db=own", "", read),
+        ("POST", "/api/v1/prom/read?db=own", "", read),
+        ("GET", "/api/v1/labels?db=own", "", read),
+        ("POST", "/api/v1/labels?db=own", "", read),
+        ("GET", "/api/v1/label/job/values?db=own", "", read),
+        ("GET", "/api/v1/series?db=own&match[]=m", "", read),
+        ("GET", "/api/v1/metadata?db=own", "", read),
+        ("GET", "/exec?db=own&query=SELECT+1", "", read),
+        ("GET", "/exec?db=missing&query=SELECT+1", "", All("read")),
+    ]
+}
+
 pub(super) fn querying() -> Vec<AccessCase> {
     use AccessRule::{Admin, All, Databases, Own, OwnBoth};
     let sql = "/api/v3/query_sql";

@@ -1,0 +1,109 @@
+//! Files and directories that only their owner may read, and the syncs that make them durable.
+
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+/// The mode of directories.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// The mode of files.
+const FILE_MODE: u32 = 0o600;
+
+/// Creates a file for reading and writing, or empties the one that exists.
+pub(super) fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true).truncate(true);
+    options.mode(FILE_MODE).open(path)
+}
+
+/// Creates a directory and its missing parents. Existing directories keep their mode. `sync` makes the entries of a
+/// directory durable; it is called for the parent of each created one.
+pub(super) fn create_directories(
+    path: &Path,
+    sync: &impl Fn(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = parent(path);
+    if let Some(parent) = parent {
+        create_directories(parent, sync)?;
+    }
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        // Another thread was faster.
+        Err(_) if path.is_dir() => {}
+        created => created?,
+    }
+    parent.map_or(Ok(()), sync)
+}
+
+/// Waits until the entries of the directories from `from` up to `root` are on the disk.
+pub(super) fn sync_up_to(root: &Path, from: &Path) -> io::Result<()> {
+    from.ancestors()
+        .take_while(|directory| directory.starts_with(root))
+        .try_for_each(sync_directory)
+}
+
+/// Waits until the entries of a directory are on the disk.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Returns the directory of a path; the current one for a plain name, and none for the root.
+pub(super) fn parent(path: &Path) -> Option<&Path> {
+    let parent = path.parent()?;
+    Some(match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_parent_of_each_new_directory_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let synced = RefCell::new(Vec::new());
+        let sync = |directory: &Path| {
+            synced.borrow_mut().push(directory.to_owned());
+            sync_directory(directory)
+        };
+        create_directories(&root.join("a/b"), &sync).unwrap();
+        assert_eq!(synced.take(), [root.to_owned(), root.join("a")]);
+        create_directories(&root.join("a/b"), &sync).unwrap();
+        assert!(synced.take().is_empty());
+        let failed = |_: &Path| Err(io::Error::other("the disk is gone"));
+        assert!(create_directories(&root.join("c"), &failed).is_err());
+    }
+
+    #[test]
+    fn only_the_owner_has_access_to_what_is_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        create_directories(&path, &sync_directory).unwrap();
+        create_file(&path.join("c")).unwrap();
+        assert_eq!(mode(&path), DIRECTORY_MODE);
+        assert_eq!(mode(&folder.path().join("a")), DIRECTORY_MODE);
+        assert_eq!(mode(&path.join("c")), FILE_MODE);
+    }
+
+    #[test]
+    fn the_directory_of_a_plain_name_is_the_current_one() {
+        assert_eq!(parent(Path::new("a")), Some(Path::new(".")));
+        assert_eq!(parent(Path::new("a/b")), Some(Path::new("a")));
+        assert_eq!(parent(Path::new("/")), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! Imports from InfluxDB 1, 2 and 3.
+//!
+//! | source | module | sent as |
+//! |---|---|---|
+//! | shards in a data folder or a backup | [`shards`] | Arrow, or line protocol for few rows |
+//! | exports of line protocol | [`line_protocol`] | line protocol |
+//! | annotated CSV | [`annotated_csv`] | line protocol |
+//! | a running server | [`live`] | line protocol |
+//!
+//! ```text
+//! shards ── worker threads: series ── rows ── table batches ──┐
+//! exports ── reader thread: batches of lines ─────────────────┴─ channel ── BodySender ── server
+//!                                                                                │
+//!                                                              ImportState ◄─────┘ what is answered
+//! ```
+//!
+//! An import is idempotent, because a point with the same tags and time replaces the earlier one. Therefore the state
+//! only has to name what is certainly answered: an import that is started again sends the rest, and a little of what was
+//! in flight again.
+
+mod annotated_csv;
+mod body;
+mod error;
+mod file_import;
+mod filter;
+mod line_escapes;
+mod line_filter;
+mod line_protocol;
+mod live;
+mod names;
+mod problems;
+mod sender;
+mod shards;
+mod state;
+mod summary;
+mod verify;
+
+pub use annotated_csv::{CsvFiles, import_csv};
+pub use error::ImportError;
+pub use filter::{ImportFilter, parse_time};
+pub use line_protocol::{LineFile, import_lines};
+pub use live::{LiveImport, SourceSettings, SourceToken, SourceVersion, import_live};
+pub use names::{DatabaseNames, Rename};
+pub use sender::{BodySender, SenderSettings};
+pub use shards::{
+    ConflictPolicy, FoundShards, ShardImport, ShardSource, find_shards, import_shards,
+};
+pub use state::{ImportState, StateFile};
+pub use summary::ImportSummary;
+pub use verify::verify_counts;
