@@ -4,12 +4,16 @@
 //! concatenates bytes. Therefore a table may have several streams in one segment, in the order in which their requests
 //! arrived.
 
+use std::cell::RefCell;
+
 use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray};
 use arrow_buffer::Buffer;
 use arrow_ipc::{
     CompressionType, MetadataVersion,
     reader::StreamDecoder,
-    writer::{IpcWriteOptions, StreamWriter},
+    writer::{
+        DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
+    },
 };
 use arrow_schema::{ArrowError, Field};
 use bytes::Bytes;
@@ -22,6 +26,9 @@ const ZSTD_LEVEL: i32 = 1;
 /// The alignment of buffers in a stream, in bytes. The minimum that Arrow allows, because a write of a few rows would
 /// otherwise be mostly padding.
 const ALIGNMENT_BYTES: usize = 8;
+
+/// The end of a stream: a continuation marker and a message of no bytes.
+const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// The types that a column may have.
 const COLUMN_TYPES: [ColumnType; 7] = [
@@ -175,14 +182,32 @@ fn time_range(batch: &RecordBatch) -> Option<(i64, i64)> {
     }))
 }
 
+thread_local! {
+    /// The zstd context and the buffers of this thread. Creating them takes longer than encoding a hundred rows, and a
+    /// request may have rows of many tables.
+    static WRITE_CONTEXT: RefCell<IpcWriteContext> = RefCell::default();
+}
+
 fn write_stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let options = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5)?
         .try_with_compression(Some(CompressionType::ZSTD))?
         .try_with_compression_level(Some(ZSTD_LEVEL))?;
-    // The writer keeps one zstd context for all buffers of the batch.
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), batch.schema_ref(), options)?;
-    writer.write(batch)?;
-    writer.into_inner()
+    let mut stream = Vec::new();
+    let (generator, mut dictionaries) =
+        (IpcDataGenerator::default(), DictionaryTracker::new(false));
+    let schema = generator.schema_to_bytes_with_dictionary_tracker(
+        batch.schema_ref(),
+        &mut dictionaries,
+        &options,
+    );
+    write_message(&mut stream, schema, &options)?;
+    let (of_dictionaries, of_rows) = WRITE_CONTEXT
+        .with_borrow_mut(|context| generator.encode(batch, &mut dictionaries, &options, context))?;
+    for message in of_dictionaries.into_iter().chain([of_rows]) {
+        write_message(&mut stream, message, &options)?;
+    }
+    stream.extend_from_slice(&END_OF_STREAM);
+    Ok(stream)
 }
 
 /// Decodes a stream that has exactly one batch.
@@ -201,6 +226,7 @@ pub(crate) fn read_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_ipc::writer::StreamWriter;
     use proptest::prelude::*;
 
     use super::*;
@@ -214,6 +240,22 @@ mod tests {
             let back = read_stream(rows.stream().clone()).unwrap();
             prop_assert_eq!(back.schema(), batch.schema());
             prop_assert_eq!(back, batch);
+        }
+    }
+
+    #[test]
+    fn a_stream_is_that_of_the_stream_writer() {
+        let batch = batch_of_times(&[5, -7, 3]);
+        let options = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5)
+            .and_then(|options| options.try_with_compression(Some(CompressionType::ZSTD)))
+            .and_then(|options| options.try_with_compression_level(Some(ZSTD_LEVEL)));
+        let schema = batch.schema();
+        let writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options.unwrap());
+        let mut writer = writer.unwrap();
+        writer.write(&batch).unwrap();
+        let expected = writer.into_inner().unwrap();
+        for _ in 0..3 {
+            assert_eq!(write_stream(&batch).unwrap(), expected);
         }
     }
 
