@@ -3,27 +3,18 @@
 //! gRPC collects a message before it decodes it, and starts with a large buffer if the message is announced as large.
 //! Memory for rows is therefore reserved when the length of a message is known, and returned when the message is
 //! complete: its decoded rows are reserved by their own size. A message that does not arrive in time ends the request.
-//!
-//! ```text
-//! body = *(compressed: 1 byte, length: 4 bytes big-endian, message: length bytes)
-//! ```
-//!
-//! Source: "gRPC over HTTP2", section Length-Prefixed-Message.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::body::{Body, BodyDataStream};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use neap_bucket::World;
-use neap_http::ApiError;
+use neap_http::{ApiError, MessageScanner};
 use neap_write::{RequestMemoryReservation, WriteService};
 use tonic::Status;
 
 use crate::status;
-
-/// The size of the prefix of a message.
-const PREFIX_BYTES: usize = 5;
 
 /// Maximum size of a message without a reservation: the buffers of a connection are larger.
 const MAX_UNRESERVED_BYTES: usize = 64 << 10;
@@ -58,7 +49,7 @@ pub(crate) fn limit_messages(body: Body, limits: MessageLimits) -> Body {
     let messages = ArrivingMessages {
         body: body.into_data_stream(),
         limits,
-        boundaries: MessageBoundaries::default(),
+        scanner: MessageScanner::default(),
         reservation: None,
         deadline: None,
     };
@@ -75,7 +66,7 @@ pub(crate) fn limit_messages(body: Body, limits: MessageLimits) -> Body {
 struct ArrivingMessages {
     body: BodyDataStream,
     limits: MessageLimits,
-    boundaries: MessageBoundaries,
+    scanner: MessageScanner,
     /// Memory of the message that is incomplete.
     reservation: Option<RequestMemoryReservation>,
     /// When the message that is incomplete must be complete, by the monotonic clock.
@@ -98,12 +89,17 @@ impl ArrivingMessages {
             return Ok(None);
         };
         let chunk = chunk?;
-        if let Some(length) = self.boundaries.advance(&chunk) {
+        let mut rest = &chunk[..];
+        let mut last = None;
+        while let Some(prefix) = self.scanner.next_prefix(&mut rest) {
+            last = Some(prefix);
+        }
+        if let Some(prefix) = last {
             // Memory of the message before, which is complete.
             self.reservation = None;
-            self.admit(length).await?;
+            self.admit(prefix.length).await?;
         }
-        if self.boundaries.missing_bytes == 0 {
+        if self.scanner.missing_bytes() == 0 {
             self.reservation = None;
             self.deadline = None;
         }
@@ -132,60 +128,16 @@ impl ArrivingMessages {
     }
 }
 
-/// Finds the messages of a body.
-#[derive(Debug, Default)]
-struct MessageBoundaries {
-    /// The part of a prefix that has arrived.
-    prefix: [u8; PREFIX_BYTES],
-    prefix_bytes: usize,
-    /// The part of the current message that has not arrived.
-    missing_bytes: usize,
-}
-
-impl MessageBoundaries {
-    /// Takes the next bytes of the body. Returns the length of the last message that begins in them.
-    fn advance(&mut self, mut chunk: &[u8]) -> Option<usize> {
-        let mut begun = None;
-        while !chunk.is_empty() {
-            if self.missing_bytes > 0 {
-                let taken = self.missing_bytes.min(chunk.len());
-                self.missing_bytes -= taken;
-                chunk.advance(taken);
-                continue;
-            }
-            let taken = (PREFIX_BYTES - self.prefix_bytes).min(chunk.len());
-            let (head, rest) = chunk.split_at(taken);
-            if let Some(free) = self
-                .prefix
-                .get_mut(self.prefix_bytes..self.prefix_bytes + taken)
-            {
-                free.copy_from_slice(head);
-            }
-            chunk = rest;
-            self.prefix_bytes += taken;
-            if self.prefix_bytes == PREFIX_BYTES {
-                self.prefix_bytes = 0;
-                let [_, length @ ..] = self.prefix;
-                self.missing_bytes =
-                    usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                begun = Some(self.missing_bytes);
-            }
-        }
-        begun
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use proptest::prelude::*;
 
     use super::*;
 
     fn message(length: usize) -> Vec<u8> {
         let mut message = vec![0];
         message.extend(u32::try_from(length).unwrap().to_be_bytes());
-        message.resize(PREFIX_BYTES + length, 7);
+        message.resize(message.len() + length, 7);
         message
     }
 
@@ -209,40 +161,5 @@ mod tests {
         let complete = [message(1_000), message(0), message(7)].concat();
         let body = limit_messages(Body::from(complete.clone()), limits);
         assert_eq!(body.collect().await.unwrap().to_bytes(), complete);
-    }
-
-    proptest! {
-        #[test]
-        fn messages_are_found_however_the_body_is_split(
-            lengths in prop::collection::vec(0_usize..40, 0..12),
-            pieces in prop::collection::vec(1_usize..30, 1..20),
-        ) {
-            let body: Vec<u8> = lengths.iter().flat_map(|length| message(*length)).collect();
-            let mut boundaries = MessageBoundaries::default();
-            let mut rest = &body[..];
-            let mut arrived = 0;
-            let mut ends = Vec::new();
-            for length in &lengths {
-                ends.push((ends.last().map_or(0, |(end, _)| *end) + PREFIX_BYTES + length, *length));
-            }
-            for piece in pieces.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let (chunk, after) = rest.split_at((*piece).min(rest.len()));
-                let begun = boundaries.advance(chunk);
-                let before = arrived;
-                arrived += chunk.len();
-                rest = after;
-                // A message begins when its prefix is complete.
-                let expected = ends.iter().rev().find(|(end, length)| {
-                    let prefix_end = end - length;
-                    before < prefix_end && prefix_end <= arrived
-                });
-                prop_assert_eq!(begun, expected.map(|(_, length)| *length));
-                let current = ends.iter().find(|(end, length)| arrived < *end && arrived >= end - length);
-                prop_assert_eq!(boundaries.missing_bytes, current.map_or(0, |(end, _)| end - arrived));
-            }
-        }
     }
 }

@@ -3,25 +3,17 @@
 //! gRPC collects a message before it decodes it, in a buffer of the announced length. Memory is therefore reserved when
 //! the prefix of the message is known, before its rest is read, and memory for its decompressed form before its end is
 //! read.
-//!
-//! ```text
-//! body = compressed: 1 byte, length: 4 bytes big-endian, message: length bytes
-//! ```
-//!
-//! Source: "gRPC over HTTP2", section Length-Prefixed-Message.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use neap_http::{MessagePrefix, MessageScanner};
 use neap_write::{RequestMemoryReservation, WriteFailure, WriteService};
 use tonic::Status;
 
 use super::status_of;
-
-/// The size of the prefix of a message.
-const PREFIX_BYTES: usize = 5;
 
 /// The expected ratio of the size of a message to its gzip size.
 const EXPECTED_GZIP_RATIO: usize = 6;
@@ -63,7 +55,9 @@ impl MessageMemory {
         let message = ArrivingMessage {
             body: body.into_data_stream(),
             memory: self.clone(),
-            frame: MessageFrame::default(),
+            scanner: MessageScanner::default(),
+            prefix: None,
+            is_complete: false,
         };
         Body::from_stream(stream::unfold(Some(message), |open| async {
             let mut message = open?;
@@ -115,7 +109,10 @@ impl MessageMemory {
 struct ArrivingMessage {
     body: BodyDataStream,
     memory: MessageMemory,
-    frame: MessageFrame,
+    scanner: MessageScanner,
+    /// The prefix of the message; `None`: it has not arrived.
+    prefix: Option<MessagePrefix>,
+    is_complete: bool,
 }
 
 impl ArrivingMessage {
@@ -124,18 +121,24 @@ impl ArrivingMessage {
             return Ok(None);
         };
         let chunk = chunk?;
-        let (had_prefix, was_complete) = (self.frame.length().is_some(), self.frame.is_complete());
-        self.frame.advance(&chunk);
-        let settings = self.memory.service.settings();
-        let max_bytes = settings.max_request_bytes;
-        let Some(length) = self.frame.length() else {
+        if self.is_complete {
+            return Ok(Some(chunk));
+        }
+        let had_prefix = self.prefix.is_some();
+        self.scan(&chunk);
+        let Some(MessagePrefix {
+            is_compressed,
+            length,
+        }) = self.prefix
+        else {
             return Ok(Some(chunk));
         };
+        let settings = self.memory.service.settings();
+        let max_bytes = settings.max_request_bytes;
         // A message that is too large is refused because of its prefix.
         if length > max_bytes {
             return Ok(Some(chunk));
         }
-        let is_compressed = self.frame.is_compressed();
         let expected = match is_compressed {
             true => length.saturating_mul(EXPECTED_GZIP_RATIO).min(max_bytes),
             false => 0,
@@ -147,7 +150,7 @@ impl ArrivingMessage {
             reserved.arriving = Some(arriving);
             reserved.arriving_bytes = arriving_bytes;
         }
-        if is_compressed && self.frame.is_complete() && !was_complete {
+        if is_compressed && self.is_complete {
             let largest = length.saturating_mul(MAX_GZIP_RATIO).min(max_bytes);
             // The call does not wait for its own bytes.
             let free = settings.max_bytes_in_flight.saturating_sub(arriving_bytes);
@@ -156,78 +159,16 @@ impl ArrivingMessage {
         }
         Ok(Some(chunk))
     }
-}
 
-/// The prefix of the first message of a body, and the number of its bytes that arrived.
-#[derive(Debug, Default)]
-struct MessageFrame {
-    prefix: [u8; PREFIX_BYTES],
-    arrived_bytes: usize,
-}
-
-impl MessageFrame {
-    /// Takes the next bytes of the body.
-    fn advance(&mut self, chunk: &[u8]) {
-        let missing = self.prefix.iter_mut().skip(self.arrived_bytes);
-        for (free, byte) in missing.zip(chunk) {
-            *free = *byte;
+    /// Looks for the prefix and the end of the message in the next bytes of the body.
+    fn scan(&mut self, mut chunk: &[u8]) {
+        if self.prefix.is_none() {
+            self.prefix = self.scanner.next_prefix(&mut chunk);
         }
-        self.arrived_bytes = self.arrived_bytes.saturating_add(chunk.len());
-    }
-
-    /// The announced length of the message, in bytes; `None`: its prefix has not arrived.
-    fn length(&self) -> Option<usize> {
-        if self.arrived_bytes < PREFIX_BYTES {
-            return None;
-        }
-        let [_, length @ ..] = self.prefix;
-        Some(usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX))
-    }
-
-    fn is_compressed(&self) -> bool {
-        let [flag, ..] = self.prefix;
-        flag != 0
-    }
-
-    fn is_complete(&self) -> bool {
-        let arrived = self.arrived_bytes.checked_sub(PREFIX_BYTES);
-        let length = self.length();
-        arrived
-            .zip(length)
-            .is_some_and(|(arrived, length)| arrived >= length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_message_is_found_however_the_body_is_split(
-            length in 0_usize..60,
-            is_compressed: bool,
-            pieces in prop::collection::vec(1_usize..20, 1..20),
-        ) {
-            let mut body = vec![u8::from(is_compressed)];
-            body.extend(u32::try_from(length).unwrap().to_be_bytes());
-            body.resize(PREFIX_BYTES + length, 7);
-            let mut frame = MessageFrame::default();
-            let mut arrived = 0;
-            for piece in pieces.iter().cycle() {
-                let end = (arrived + piece).min(body.len());
-                frame.advance(&body[arrived..end]);
-                arrived = end;
-                let announced = (arrived >= PREFIX_BYTES).then_some(length);
-                prop_assert_eq!(frame.length(), announced);
-                prop_assert_eq!(frame.is_complete(), arrived == body.len());
-                if arrived == body.len() {
-                    break;
-                }
-            }
-            prop_assert_eq!(frame.is_compressed(), is_compressed);
+        if self.prefix.is_some() {
+            // Another message is not part of the call. It shows that the first one is complete.
+            let is_followed = self.scanner.next_prefix(&mut chunk).is_some();
+            self.is_complete = is_followed || self.scanner.missing_bytes() == 0;
         }
     }
 }

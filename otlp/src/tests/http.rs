@@ -189,6 +189,16 @@ async fn large_bodies_are_refused() {
     let reply = bed.post("/v1/logs", &[PROTOBUF], vec![0; 1_001]).await;
     assert_eq!(reply.status, 413);
     assert!(status(&reply).message.contains("1000 bytes"));
+    // The limit also holds while a body is decompressed.
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::default());
+    bomb.write_all(&vec![0; 200_000]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 1_000);
+    let headers = [PROTOBUF, ("content-encoding", "gzip")];
+    let reply = bed.post("/v1/logs", &headers, bomb).await;
+    assert_eq!(reply.status, 413);
+    assert!(status(&reply).message.contains("1000 bytes"));
+    assert_eq!((bed.rows().await, bed.service.reserved_bytes()), (0, 0));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@
 //! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
 //! | [`with_common_layers`] | adds the layers that all answers need around the merged routes |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
+//! | [`MessageScanner`] | finds the messages of a gRPC body as they arrive |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
 mod auth;
@@ -25,6 +26,7 @@ mod common_layers;
 mod error;
 mod error_conversion;
 mod grpc;
+mod grpc_messages;
 mod health;
 mod metrics;
 mod order_headers;
@@ -42,6 +44,7 @@ pub use cluster_id::ClusterId;
 pub use common_layers::{ServiceContext, with_common_layers};
 pub use error::{ApiError, ErrorBody, Kind, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
+pub use grpc_messages::{MessagePrefix, MessageScanner};
 pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,
