@@ -92,6 +92,24 @@ async fn questdb_requests_are_all_or_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_without_values_is_accepted_and_stores_nothing() {
+    let stage = WriteTestBed::new();
+    let instance = instance(&stage);
+    for body in [
+        &b"a,s=x v=NaN 1\nb v=NaN,w=NaN\n"[..],
+        b"a v==\x10\0\0\0\0\0\0\xf8\x7f 1n\n",
+        b"\n",
+    ] {
+        let reply = instance.post("/write?precision=n", body).await;
+        assert_eq!((reply.status, reply.body.as_str()), (204, ""), "{body:?}");
+    }
+    assert_eq!(stage.rows().await, 0);
+    // InfluxDB refuses a request without lines.
+    let reply = instance.post("/write?db=other", "\n").await;
+    assert_eq!(reply.status, 400);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_with_binary_values_are_stored() {
     let stage = WriteTestBed::new();
     let instance = instance(&stage);

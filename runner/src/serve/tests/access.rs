@@ -147,7 +147,7 @@ async fn check(rows: Vec<AccessCase>) {
                 _ => true,
             };
             if got != expected || !words {
-                let token = token.unwrap_or("nobody");
+                let token = token.unwrap_or("no token");
                 wrong.push(format!(
                     "{method} {path} {body} {token}: {got} {answer}, expected {expected}"
                 ));
@@ -182,7 +182,7 @@ async fn requests_of_other_protocols_follow_the_access_rules() {
                 None => got == 401,
             };
             if !is_right {
-                let token = token.unwrap_or("nobody");
+                let token = token.unwrap_or("no token");
                 wrong.push(format!("{method} {path} {token}: {got} {answer}"));
             }
         }

@@ -79,7 +79,7 @@ impl fmt::Display for TokenId {
 pub struct TokenEntry {
     /// The name, unique among the existing tokens.
     pub name: String,
-    /// The hash of the token. The entry of a key has the hash of a secret that nobody knows.
+    /// The hash of the token. The entry of a key has the hash of a random secret that is discarded.
     pub hash: TokenHash,
     /// The public key of a client that signs a challenge; `None`: the client sends the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
