@@ -9,6 +9,7 @@
 //! | [`client`] | a client of a server, for the commands that speak to one |
 //! | [`export`] | exports of tables as files, through a server |
 //! | [`console`] | input and output streams of commands |
+//! | `owner_only` | files and directories that only their owner may read |
 //! | `terminal` | escaping of control characters in untrusted text |
 
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod client;
 pub mod console;
 pub mod export;
 pub mod import;
+mod owner_only;
 mod serve;
 mod shell;
 mod stores;

@@ -13,10 +13,10 @@ use neap_bucket::World;
 use super::{
     ExportError, ExportRequest,
     manifest::{ExportManifest, PartRecord},
-    owner_only,
-    part_file::{self, PartFile},
+    part_file::PartFile,
     table_folders::is_part_path,
 };
+use crate::owner_only;
 
 /// The name of the manifest.
 pub(super) const MANIFEST: &str = "export.json";
@@ -151,7 +151,8 @@ impl ExportDirectory {
             path: path.display().to_string(),
             reason,
         })?;
-        part_file::replace(&path, &text)?;
+        owner_only::replace_file(&path, &text)
+            .map_err(|error| ExportError::of_file(&path, error))?;
         self.is_changed = false;
         self.saved = self.world.clock.monotonic();
         Ok(())
@@ -177,7 +178,9 @@ impl ExportDirectory {
         });
         self.remove_strays()?;
         let checksums = checksums(&self.manifest.parts);
-        part_file::replace(&self.root.join(CHECKSUMS), checksums.as_bytes())?;
+        let path = self.root.join(CHECKSUMS);
+        owner_only::replace_file(&path, checksums.as_bytes())
+            .map_err(|error| ExportError::of_file(&path, error))?;
         self.manifest.complete = true;
         self.save()?;
         self.remove_partial()?;

@@ -18,7 +18,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `exporter` | plans and runs an export |
-//! | `directory`, `manifest`, `part_file`, `table_folders`, `owner_only` | the files of an export |
+//! | `directory`, `manifest`, `part_file`, `table_folders` | the files of an export |
 //! | `file_tasks` | work on files that outlives a request |
 //! | `encode`, `format` | the formats |
 //! | `server` | the queries |
@@ -33,7 +33,6 @@ mod exporter;
 mod file_tasks;
 mod format;
 mod manifest;
-mod owner_only;
 mod part_file;
 mod server;
 mod snapshot;

@@ -9,7 +9,8 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{ExportError, owner_only};
+use super::ExportError;
+use crate::owner_only;
 
 /// The size of the buffer of a file, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -118,22 +119,6 @@ impl Drop for PartFile {
             tracing::warn!(path = %self.path.display(), %error, "a temporary file could not be removed");
         }
     }
-}
-
-/// Replaces a file atomically.
-///
-/// # Errors
-/// The file can't be written.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
-    let failed = |error| ExportError::of_file(path, error);
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let mut file = owner_only::create_file(Path::new(&temporary)).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.sync_data().map_err(failed)?;
-    fs::rename(&temporary, path).map_err(failed)?;
-    let synced = owner_only::parent(path).map_or(Ok(()), owner_only::sync_directory);
-    synced.map_err(failed)
 }
 
 /// Reads a file and returns its checksum and its size.

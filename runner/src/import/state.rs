@@ -9,9 +9,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,6 +18,7 @@ use neap_bucket::{ClockReading, World};
 use serde::{Deserialize, Serialize};
 
 use super::{ImportError, ImportSummary, problems::UnitProblems};
+use crate::owner_only;
 
 /// Version of the file's format.
 const VERSION: u32 = 1;
@@ -202,7 +201,11 @@ impl StateFile {
         match &self.path {
             // An import that has not begun has nothing to continue.
             _ if self.state.units.is_empty() => Ok(()),
-            Some(path) => replace(path, &self.state).map_err(|error| ImportError::io(path, error)),
+            Some(path) => {
+                let text = serde_json::to_vec(&self.state).map_err(io::Error::from);
+                let replaced = text.and_then(|text| owner_only::replace_file(path, &text));
+                replaced.map_err(|error| ImportError::io(path, error))
+            }
             None => Ok(()),
         }
     }
@@ -240,27 +243,6 @@ fn read(path: &Path) -> Result<Option<ImportState>, ImportError> {
     state
         .map(Some)
         .map_err(|error| ImportError::invalid(path, error))
-}
-
-/// Writes a new file beside the old one, and renames it.
-fn replace(path: &Path, state: &ImportState) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    // Names of the source and refused lines are for the owner alone. What a kill has left may have other permissions.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = File::options();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(&serde_json::to_vec(state)?)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]

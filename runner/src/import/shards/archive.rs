@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io::{self, BufReader, Read},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 use neap_bucket::World;
 use neap_tsm::{Damage, DecodeError};
 
-use crate::import::ImportError;
+use crate::{import::ImportError, owner_only};
 
 /// Size of a record of an archive in bytes.
 const RECORD_BYTES: usize = 512;
@@ -30,8 +29,7 @@ impl TemporaryFolder {
     pub(super) fn create(parent: &Path, world: &World) -> Result<Self, ImportError> {
         let name = format!("neap-import-{:016x}", world.entropy.next_u64());
         let path = parent.join(name);
-        let mut folder = fs::DirBuilder::new();
-        let created = folder.mode(0o700).create(&path);
+        let created = owner_only::create_directory(&path);
         created.map_err(|error| ImportError::io(&path, error))?;
         Ok(Self(path))
     }
@@ -108,9 +106,7 @@ fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
                 let name = long_name.take().unwrap_or(header.name);
                 match file_name(&name) {
                     Some(name) => {
-                        let mut options = File::options();
-                        options.write(true).create(true).truncate(true).mode(0o600);
-                        let mut file = options.open(folder.join(name))?;
+                        let mut file = owner_only::create_file(&folder.join(name))?;
                         io::copy(&mut contents, &mut file)?;
                     }
                     None => drop(io::copy(&mut contents, &mut io::sink())?),

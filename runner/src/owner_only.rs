@@ -1,8 +1,9 @@
-//! Files and directories that only their owner may read, and the syncs that make them durable.
+//! Files and directories that only their owner may read, and the syncs that make them durable: the files of exports, and
+//! the state and the extracted files of imports.
 
 use std::{
-    fs::{DirBuilder, File},
-    io,
+    fs::{self, DirBuilder, File},
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
@@ -14,15 +15,40 @@ const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
 /// Creates a file for reading and writing, or empties the one that exists.
-pub(super) fn create_file(path: &Path) -> io::Result<File> {
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     let options = options.read(true).write(true).create(true).truncate(true);
     options.mode(FILE_MODE).open(path)
 }
 
+/// Replaces the contents of a file atomically, and waits until the new contents and the name are on the disk. Creates the
+/// file if it does not exist.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    // What a kill has left may have other permissions.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = File::options();
+    let options = options.write(true).create_new(true).mode(FILE_MODE);
+    let mut file = options.open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    parent(path).map_or(Ok(()), sync_directory)
+}
+
+/// Creates a directory that must not exist.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(DIRECTORY_MODE).create(path)
+}
+
 /// Creates a directory and its missing parents. Existing directories keep their mode. `sync` makes the entries of a
 /// directory durable; it is called for the parent of each created one.
-pub(super) fn create_directories(
+pub(crate) fn create_directories(
     path: &Path,
     sync: &impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -33,7 +59,7 @@ pub(super) fn create_directories(
     if let Some(parent) = parent {
         create_directories(parent, sync)?;
     }
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+    match create_directory(path) {
         // Another thread was faster.
         Err(_) if path.is_dir() => {}
         created => created?,
@@ -42,19 +68,19 @@ pub(super) fn create_directories(
 }
 
 /// Waits until the entries of the directories from `from` up to `root` are on the disk.
-pub(super) fn sync_up_to(root: &Path, from: &Path) -> io::Result<()> {
+pub(crate) fn sync_up_to(root: &Path, from: &Path) -> io::Result<()> {
     from.ancestors()
         .take_while(|directory| directory.starts_with(root))
         .try_for_each(sync_directory)
 }
 
 /// Waits until the entries of a directory are on the disk.
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
 /// Returns the directory of a path; the current one for a plain name, and none for the root.
-pub(super) fn parent(path: &Path) -> Option<&Path> {
+pub(crate) fn parent(path: &Path) -> Option<&Path> {
     let parent = path.parent()?;
     Some(match parent.as_os_str().is_empty() {
         true => Path::new("."),
@@ -64,7 +90,7 @@ pub(super) fn parent(path: &Path) -> Option<&Path> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, fs, os::unix::fs::PermissionsExt};
+    use std::{cell::RefCell, os::unix::fs::PermissionsExt};
 
     use super::*;
 
@@ -98,6 +124,22 @@ mod tests {
         assert_eq!(mode(&path), DIRECTORY_MODE);
         assert_eq!(mode(&folder.path().join("a")), DIRECTORY_MODE);
         assert_eq!(mode(&path.join("c")), FILE_MODE);
+    }
+
+    #[test]
+    fn a_replaced_file_has_the_new_contents_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let left = folder.path().join("state.json.new");
+        fs::write(&left, "left by a kill").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+        for contents in ["one", "other"] {
+            replace_file(&path, contents.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), contents);
+            assert_eq!(mode(&path), FILE_MODE);
+        }
+        assert!(!left.exists());
+        assert!(replace_file(&folder.path().join("missing/state"), b"").is_err());
     }
 
     #[test]
