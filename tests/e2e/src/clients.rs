@@ -9,6 +9,7 @@
 //! | `NEAP_CLIENTS_NODE` | a Node.js; the libraries are in `tests/clients/node` |
 
 mod other_databases;
+mod recorded_agents;
 mod rust_client;
 mod telegraf;
 mod test_program;

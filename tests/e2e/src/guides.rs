@@ -1,4 +1,4 @@
-//! The examples of the public guides of InfluxDB 3 and QuestDB, run step by step.
+//! The examples of the public guides of InfluxDB 3 and QuestDB, and of some pages of `docs`, run step by step.
 //!
 //! `tests/guides` has a script for each part: every command and request with our own values, its exit status or HTTP
 //! status, and its output. Not included, because Neap does not support it yet:
@@ -18,6 +18,13 @@ use tempfile::TempDir;
 
 use crate::harness::{neap_binary, program, repository, s3_server_binary, wait_for};
 
+/// Variables with programs that scripts run if they are installed.
+const OPTIONAL_PROGRAMS: [&str; 3] = [
+    "NEAP_CLIENTS_PYTHON",
+    "NEAP_INFLUXD",
+    "NEAP_VICTORIA_METRICS",
+];
+
 /// Maximum duration of a script.
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -36,8 +43,10 @@ fn follow(script: &str) {
         .env("NEAP_S3_SERVER", s3_server_binary())
         .stdout(file.try_clone().unwrap())
         .stderr(file);
-    if let Some(python) = std::env::var_os("NEAP_CLIENTS_PYTHON") {
-        command.env("NEAP_CLIENTS_PYTHON", python);
+    for variable in OPTIONAL_PROGRAMS {
+        if let Some(path) = std::env::var_os(variable) {
+            command.env(variable, path);
+        }
     }
     let mut child = command.spawn().unwrap();
     let status = wait_for("end of a guide", LIMIT, || child.try_wait().unwrap());
@@ -84,4 +93,9 @@ fn questdb_lines_come_over_http() {
 #[test]
 fn the_python_client_writes() {
     follow("python_client.sh");
+}
+
+#[test]
+fn rows_move_from_other_databases() {
+    follow("migrate.sh");
 }

@@ -27,7 +27,7 @@ fn installed(variable: &str) -> Option<OsString> {
 }
 
 /// Returns an address that nothing listens on.
-fn free_address() -> String {
+pub(super) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
