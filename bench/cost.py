@@ -40,7 +40,7 @@ BUDGETS = {
     "scheduled run, nothing to do, any number of databases": "1 LIST",
     "collection (`--retention-check-interval`), beside what it does for each database": "2 LIST, for query results and [processes](system-tables.md#nodes)",
     "the same for each database with nothing to do": "2 LIST, 4 GET",
-    "a process of `neap serve`": "1 PUT when it starts, every 10 minutes, and when it stops, for [`system.nodes`](system-tables.md#nodes)",
+    "a process of `neap serve`": "1 PUT when it starts, every 10 minutes, and when it stops, for [`system.nodes`](system-tables.md#nodes). A [worker](cluster.md) 1 PUT more when it stops, and the first one of a cluster 1 PUT when it starts",
 }
 
 # How long it takes, in seconds: one trip to S3 for a PUT of a segment, for a LIST, for a GET; and in S3 Express.
@@ -84,6 +84,20 @@ WRITE_ANSWER_BYTES = 300
 SEGMENT_BYTES, SEGMENT_BYTES_PER_VALUE = 600, 6
 
 RETENTION_DAYS = 365
+
+# A query that many invocations execute together. How fast one core aggregates all rows of sections with noisy values,
+# measured on one core of a shared x86-64 machine (6 million rows of 3 fields, 28 bytes each, grouped by hour and tag);
+# how fast one instance reads from S3; bytes of a coalesced read; how much more the worker with the most bytes reads than
+# the mean; a request to Lambda, without the start of the instance; invocations at once.
+SCANNED_BYTES_PER_SECOND = 360e6
+FETCHED_BYTES_PER_SECOND = 70e6
+READ_BYTES = 8 << 20
+LARGEST_SHARE = 1.3
+INVOKE_SECONDS = 0.05
+BYTES_PER_WORKER, WORKERS_AT_ONCE = 256 << 20, 1_000
+QUERIED_BYTES = (1e9, 100e9, 1e12)
+# An invocation ends after 15 minutes.
+LONGEST_INVOCATION_SECONDS = 900
 
 # Where others measured how long S3 takes, and where Amazon says what it bills.
 LATENCIES = (
@@ -477,6 +491,52 @@ def table(workload):
     return "\n".join(lines)
 
 
+@dataclasses.dataclass
+class DistributedQuery:
+    """A query that aggregates this many bytes of sections, alone or together with other invocations."""
+
+    bytes: float
+    workers: int
+
+    def seconds_of_worker(self, share):
+        """How long an invocation takes that reads this share of the bytes. It fetches and computes at the same time."""
+        rate = min(SCANNED_BYTES_PER_SECOND, FETCHED_BYTES_PER_SECOND)
+        return START_SECONDS + 4 * GET_SECONDS + share / rate
+
+    def seconds(self):
+        """How long the client waits."""
+        if self.workers == 0:
+            return self.seconds_of_worker(self.bytes) + LIST_SECONDS + QUERY_SECONDS
+        coordinator = START_SECONDS + LIST_SECONDS + 2 * GET_SECONDS + 2 * QUERY_SECONDS
+        slowest = self.seconds_of_worker(LARGEST_SHARE * self.bytes / self.workers)
+        return coordinator + INVOKE_SECONDS + slowest
+
+    def cents(self):
+        """What it costs. The coordinator waits, and is billed for it."""
+        seconds = self.seconds() + self.workers * self.seconds_of_worker(self.bytes / max(1, self.workers))
+        gb_seconds = seconds * MEMORY_GB["query"] * price("Lambda: a GB-second, arm64")
+        invocations = (1 + self.workers) / 1e6 * price("Lambda: a million requests")
+        gets = (self.bytes / READ_BYTES + 3 * (1 + self.workers)) / 1000 * price("S3 Standard: a thousand GET")
+        return 100 * (gb_seconds + invocations + gets)
+
+
+def distributed_table():
+    """Seconds and cents of queries, alone and together."""
+    lines = [
+        "| it reads | invocations | seconds | cents | in one invocation: seconds | cents |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for size in QUERIED_BYTES:
+        workers = min(WORKERS_AT_ONCE, math.ceil(size / BYTES_PER_WORKER))
+        together, alone = DistributedQuery(size, workers), DistributedQuery(size, 0)
+        one = "– | –"
+        if alone.seconds() < LONGEST_INVOCATION_SECONDS:
+            one = f"{alone.seconds():,.0f} | {alone.cents():.2f}"
+        size = f"{size / 1e9:,.0f} GB" if size < 1e12 else f"{size / 1e12:,.0f} TB"
+        lines.append(f"| {size} | 1 + {workers:,} | {together.seconds():,.1f} | {together.cents():,.2f} | {one} |")
+    return "\n".join(lines)
+
+
 def plain(value):
     """A price with as many digits as it has."""
     return f"{value:.10f}".rstrip("0").rstrip(".")
@@ -540,6 +600,20 @@ What to take from it:
 * A server costs the same whether somebody asks or not. Functions cost little more than their alarms, metrics and dashboard
   ($ {dollars(watching)}, most of it free) while nobody does, and answer any number at once. An instance of the query function that is
   kept started (`provisioned_concurrency`) costs $ {dollars(kept_started)} a month beside what it does.
+
+## Queries over many invocations
+
+With `NEAP_DISTRIBUTED_MAX_WORKERS` the query function invokes itself: each invocation reads a part of the sections and
+aggregates it, and the first one puts the parts together. Nothing is left running afterwards. This is computed, not measured on
+AWS:
+
+{distributed_table()}
+
+An invocation reads {BYTES_PER_WORKER >> 20} MiB, or more if the query would need more than {WORKERS_AT_ONCE:,} of them; Lambda executes 1,000 at once
+in an account unless Amazon raises the limit. Longer queries than the gateway's 30 s need the `stream` function. Each instance
+reads {FETCHED_BYTES_PER_SECOND / 1e6:.0f} MB/s from S3, which is assumed; one core aggregates {SCANNED_BYTES_PER_SECOND / 1e6:.0f} MB/s of sections with noisy values, which is measured
+on one core of another machine and not the limit here. The instance with the most bytes reads {LARGEST_SHARE:g} times the mean, and all
+instances start anew, for {START_SECONDS * 1000:.0f} ms. Each has {MEMORY_GB["query"]:.2f} GB of memory, and with it one processor.
 
 ## What is assumed
 

@@ -54,11 +54,17 @@ locals {
     } : name => value if value != null && value != ""
   }
 
+  # Without workers, each invocation executes its query alone.
+  distribution_environment = var.distributed_queries.max_workers == 0 ? {} : {
+    NEAP_DISTRIBUTED_MAX_WORKERS      = tostring(var.distributed_queries.max_workers)
+    NEAP_DISTRIBUTED_BYTES_PER_WORKER = "${var.distributed_queries.mib_per_worker}MiB"
+  }
+
   function_environment = {
     write = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
-    query = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
+    query = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.distribution_environment)
     # A query ends with its function at the latest.
-    stream = { NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }
+    stream = merge({ NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }, local.distribution_environment)
     # Objects are kept for as long as a query may read them.
     compact = { NEAP_MERGE_QUEUE_URL = module.merges.url, NEAP_QUERY_TIMEOUT = "15m" }
     engine  = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
@@ -117,6 +123,7 @@ module "function" {
   statements = concat(
     local.store_statements[local.programs[each.key]],
     local.queue_statements[local.programs[each.key]],
+    local.invoke_statements[each.key],
     local.key_statements,
   )
 

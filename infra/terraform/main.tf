@@ -12,6 +12,9 @@ locals {
   bucket_arn  = "arn:${data.aws_partition.here.partition}:s3:::${local.bucket_name}"
   key_prefix  = var.key_prefix == "" ? "" : "${var.key_prefix}/"
 
+  # Known before the functions are made, whose roles name it.
+  function_arn_prefix = "arn:${data.aws_partition.here.partition}:lambda:${data.aws_region.here.region}:${local.account}:function:"
+
   # S3 Express tells nobody of new objects.
   has_notifications = var.engine.enabled && var.engine.notifications && var.tail_zone_id == null
 

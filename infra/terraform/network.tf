@@ -3,9 +3,11 @@
 locals {
   own_network = var.network == null ? false : var.network.cidr != null
 
-  # What is called without S3's gateway: queues by the compact function, and by containers the registry and the log.
+  # What is called without S3's gateway: queues by the compact function, Lambda by query functions that distribute
+  # queries, and by containers the registry and the log.
   interface_endpoints = setunion(
     local.in_network ? ["sqs"] : [],
+    local.in_network && var.distributed_queries.max_workers > 0 ? ["lambda"] : [],
     var.service == null ? [] : ["ecr.api", "ecr.dkr", "logs"],
   )
 
@@ -41,6 +43,7 @@ module "service" {
   image                    = var.service.image
   architecture             = var.service.architecture
   tasks                    = var.service.tasks
+  mode                     = var.service.mode
   cpu_units                = var.service.cpu_units
   memory_mib               = var.service.memory_mib
   statements               = local.service_statements

@@ -28,6 +28,7 @@ locals {
       { prefix = "engine/", actions = ["s3:DeleteObject", "s3:GetObject"] },
       { prefix = "nodes/", actions = ["s3:DeleteObject"] },
       { prefix = "plugins/", actions = ["s3:DeleteObject"] },
+      { prefix = "published/", actions = ["s3:DeleteObject"] },
       { prefix = "results/", actions = ["s3:DeleteObject"] },
       { prefix = "tail/", actions = ["s3:DeleteObject", "s3:GetObject"] },
     ]
@@ -78,6 +79,20 @@ locals {
         Condition = { StringEquals = { "s3express:SessionMode" = local.express_modes[name] } }
       }] : [],
     )
+  }
+
+  # A query function invokes itself, so that many invocations execute one query. Invocations of other functions can't be
+  # started in this way.
+  invoke_statements = {
+    for name, program in local.programs : name => program != "query" ? [] : [{
+      Sid    = "InvokeItself"
+      Effect = "Allow"
+      Action = ["lambda:InvokeFunction"]
+      Resource = [
+        "${local.function_arn_prefix}${var.name}-${name}",
+        "${local.function_arn_prefix}${var.name}-${name}:*",
+      ]
+    }]
   }
 
   queue_statements = {

@@ -77,6 +77,26 @@ variable "functions" {
   }
 }
 
+variable "distributed_queries" {
+  description = <<-EOT
+    How many invocations execute one query together at most, and how many MiB each of them reads. Without workers, which
+    is the default, each invocation executes its query alone. They come out of the same concurrency: with a
+    `reserved_concurrency` for `query` or `stream`, allow for the workers. docs/cost.md says what such queries cost.
+  EOT
+  type = object({
+    max_workers    = optional(number, 0)
+    mib_per_worker = optional(number, 256)
+  })
+  default = {}
+
+  validation {
+    condition = alltrue([
+      for it in [var.distributed_queries.max_workers, var.distributed_queries.mib_per_worker] : it == floor(it) && it >= 0 && it <= 10000
+    ]) && var.distributed_queries.mib_per_worker > 0
+    error_message = "max_workers is a whole number from 0 to 10,000, mib_per_worker one from 1."
+  }
+}
+
 variable "streaming" {
   description = <<-EOT
     Whether there is a second query function, `stream`, with a URL of its own: its answers come in pieces, up to 200 MB of
@@ -310,14 +330,16 @@ variable "network" {
 
 variable "service" {
   description = <<-EOT
-    `neap serve` in containers of ECS that always run, beside the functions: the image, how many, how large (1,024 units
-    are a processor), who may connect, a certificate for TLS, whether the load balancer (then with a certificate) and the
-    containers have addresses of the internet, and variables of the environment. Needs `network`.
+    `neap serve` in containers of ECS that always run, beside the functions: the image, how many, their roles (`--mode`),
+    how large (1,024 units are a processor), who may connect, a certificate for TLS, whether the load balancer (then with a
+    certificate) and the containers have addresses of the internet, and variables of the environment. Several containers
+    with the role `query` or `all` execute large queries together. Needs `network`.
   EOT
   type = object({
     image            = string
     architecture     = optional(string, "arm64")
     tasks            = optional(number, 1)
+    mode             = optional(set(string), ["all"])
     cpu_units        = optional(number, 512)
     memory_mib       = optional(number, 2048)
     client_cidrs     = optional(list(string), [])
@@ -331,6 +353,13 @@ variable "service" {
   validation {
     condition     = var.service == null || var.network != null
     error_message = "The service needs a network."
+  }
+
+  validation {
+    condition = var.service == null ? true : length(var.service.mode) > 0 && alltrue([
+      for it in var.service.mode : contains(["all", "ingest", "query", "compact", "process"], it)
+    ])
+    error_message = "The mode of the service is one or more of all, ingest, query, compact and process."
   }
 
   validation {

@@ -414,4 +414,9 @@ const COMPACT_ACCESS: &[PrefixAccess] = &[
         prefix: "nodes/",
         actions: &[StoreAction::List, StoreAction::Delete],
     },
+    // `neap compact` publishes tables, and every collector removes outdated ones.
+    PrefixAccess {
+        prefix: "published/",
+        actions: &[StoreAction::List, StoreAction::Delete],
+    },
 ];

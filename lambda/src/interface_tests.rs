@@ -100,6 +100,7 @@ async fn declared_routes_are_those_that_are_served() {
 
     let (options, opened) = open::<QueryProgram>(&place);
     let routes = QueryRouteProvider::new(&options, opened.clone())
+        .unwrap()
         .routes()
         .await
         .unwrap();

@@ -3,7 +3,7 @@
 //! | binary | events | purpose |
 //! |---|---|---|
 //! | `neap-lambda-write` | HTTP | accepts writes; changes databases, tables, caches, and tokens |
-//! | `neap-lambda-query` | HTTP | answers queries |
+//! | `neap-lambda-query` | HTTP, tasks of other invocations | answers queries |
 //! | `neap-lambda-compact` | schedules, flush and merge orders from a queue | flushes, merges, collects garbage |
 //! | `neap-lambda-engine` | HTTP, schedules, notifications of new segments | runs plugins |
 //!
@@ -24,6 +24,8 @@ pub mod options;
 pub mod query;
 pub mod runtime;
 mod shutdown;
+#[cfg(any(feature = "compact", feature = "query"))]
+mod signed_requests;
 pub mod store;
 #[cfg(feature = "write")]
 pub mod write;

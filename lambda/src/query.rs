@@ -1,5 +1,11 @@
 //! The query function.
 
+mod declared_interface;
+mod distribution;
+mod invoke;
+mod tasks;
+mod tickets;
+
 use std::{
     sync::{Arc, OnceLock},
     thread,
@@ -9,29 +15,46 @@ use std::{
 use async_trait::async_trait;
 use axum::{BoxError, Router};
 use clap::{Args, Parser, builder::BoolishValueParser};
+use lambda_runtime::FunctionResponse;
 use neap_bucket::{ProtocolRules, World};
 use neap_catalog::{Catalog, HardDelete};
-use neap_http::ApiError;
+use neap_distributed::invocation::{TASK_EVENT_PREFIX, TaskInvoker};
+use neap_http::{ApiError, Kind};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{Executor, QueryEngine, QueryError, QuerySettings};
 use neap_row_delete::RowDeleter;
+use neap_tables::IoRuntime;
 use neap_wal::{TailReader, TailReaderSettings};
 use neap_write::WriteService;
+use serde_json::value::RawValue;
+use tokio::{runtime::Handle, sync::OnceCell};
 
+pub use self::distribution::DistributionOptions;
+use self::{
+    declared_interface::{QUERY_ACCESS, QUERY_ROUTES},
+    distribution::{DistributorParts, InvocationDistributor},
+    invoke::FunctionInvoker,
+    tasks::{TaskService, refusal},
+    tickets::TaskTickets,
+};
 use crate::{
+    REVISION, VERSION,
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
-    http_service::{
-        self, HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, complete_routes,
-    },
-    interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
+    http_service::{self, catalog_unavailable, complete_routes},
+    interface::{EventSource, Interface},
     options::{
         AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
         parse_duration, parse_nonzero_duration,
     },
-    runtime::{Function, Program},
+    runtime::{BufferedReply, EventFailure, EventReply, Function, Program},
     store::FunctionStore,
     write::WriteServiceOptions,
 };
+
+/// Returns the version of workers. A coordinator and its workers are of the same build.
+fn version_of_workers() -> String {
+    format!("{VERSION}-{REVISION}")
+}
 
 /// Maximum disk space for spilling in bytes: part of the 512 MB that every function has.
 const SPILL_BYTES: u64 = 384 << 20;
@@ -50,6 +73,8 @@ pub struct QueryFunctionOptions {
     writes: WriteServiceOptions,
     #[command(flatten)]
     queries: QueryEngineOptions,
+    #[command(flatten)]
+    distribution: DistributionOptions,
 }
 
 impl AsRef<CommonOptions> for QueryFunctionOptions {
@@ -188,20 +213,59 @@ pub(crate) struct QueryRouteProvider {
     opened: FunctionStore,
     catalog: Arc<Catalog>,
     service: OnceLock<Arc<WriteService>>,
+    /// Invokes this function; `None` if queries are not distributed.
+    invoker: Option<Arc<dyn TaskInvoker>>,
+    tickets: Arc<TaskTickets>,
+    components: OnceCell<QueryComponents>,
+}
+
+/// The parts of the function that exist when the catalog has been read.
+#[derive(Debug)]
+struct QueryComponents {
+    engine: Arc<QueryEngine>,
+    /// Executes tasks of other invocations; `None` if queries are not distributed.
+    tasks: Option<TaskService>,
 }
 
 impl QueryRouteProvider {
-    pub(crate) fn new(options: &QueryFunctionOptions, opened: FunctionStore) -> Self {
-        Self {
-            catalog: options.writes.catalog(&opened),
+    /// Creates the provider without sending requests to the store.
+    ///
+    /// # Errors
+    /// An option is invalid.
+    pub(crate) fn new(
+        options: &QueryFunctionOptions,
+        opened: FunctionStore,
+    ) -> Result<Self, OptionsError> {
+        let world = opened.bucket.world();
+        let distribution = &options.distribution;
+        let invoker = (distribution.distributed_max_workers > 0).then(|| {
+            FunctionInvoker::new(
+                &distribution.distributed_function,
+                &distribution.distributed_function_version,
+                distribution.lambda_endpoint.as_deref(),
+                &options.common.store.aws,
+                world,
+            )
+        });
+        let catalog = options.writes.catalog(&opened);
+        Ok(Self {
+            invoker: invoker
+                .transpose()?
+                .map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
+            tickets: Arc::new(TaskTickets::new(Arc::clone(&catalog), world)),
+            catalog,
             options: options.clone(),
             opened,
             service: OnceLock::new(),
-        }
+            components: OnceCell::new(),
+        })
     }
 
-    /// Returns the routes of the query engine, without the common ones.
-    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
+    async fn components(&self) -> Result<&QueryComponents, ApiError> {
+        self.components.get_or_try_init(|| self.assemble()).await
+    }
+
+    async fn assemble(&self) -> Result<QueryComponents, ApiError> {
         let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
         let QueryFunctionOptions {
             common,
@@ -218,17 +282,62 @@ impl QueryRouteProvider {
             opened: &self.opened,
             catalog: &self.catalog,
         };
-        let engine = querying.engine(querying.tail(), rules)?;
+        let tail = querying.tail();
+        let engine = querying.engine(tail.clone(), rules)?;
         let service = self
             .service
             .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
         let engine = engine
             .with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>)
             .with_exports(self.opened.uploads.clone());
-        let engine = Arc::new(engine);
-        let database = writes.default_database();
-        Ok(neap_query::router(Arc::clone(&engine))
-            .merge(neap_prometheus_read::router(engine, database)))
+        self.with_workers(engine, tail)
+    }
+
+    /// Adds workers to the engine, and the service that executes tasks for other invocations, if queries are
+    /// distributed.
+    fn with_workers(
+        &self,
+        engine: QueryEngine,
+        tail: TailReader,
+    ) -> Result<QueryComponents, ApiError> {
+        let Some(invoker) = &self.invoker else {
+            return Ok(QueryComponents {
+                engine: Arc::new(engine),
+                tasks: None,
+            });
+        };
+        let environment = engine.scan_environment(tail);
+        let tasks = TaskService::new(
+            Arc::clone(&environment),
+            Arc::clone(&self.tickets),
+            &self.opened.bucket,
+            self.opened.uploads.clone(),
+            engine.settings().partitions,
+        );
+        let tasks = tasks.map_err(|error| {
+            tracing::error!(%error, "the threads of tasks can't be started");
+            ApiError::json(Kind::Internal, "the threads of tasks can't be started")
+        })?;
+        let distributor = InvocationDistributor::new(DistributorParts {
+            options: &self.options.distribution,
+            environment,
+            invoker: Arc::clone(invoker),
+            bucket: &self.opened.bucket,
+            tickets: Arc::clone(&self.tickets),
+            io: IoRuntime::new(Handle::current()),
+        });
+        Ok(QueryComponents {
+            engine: Arc::new(engine.with_distributor(Arc::new(distributor))),
+            tasks: Some(tasks),
+        })
+    }
+
+    /// Returns the routes of the query engine, without the common ones.
+    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
+        let engine = &self.components().await?.engine;
+        let database = self.options.writes.default_database();
+        Ok(neap_query::router(Arc::clone(engine))
+            .merge(neap_prometheus_read::router(Arc::clone(engine), database)))
     }
 }
 
@@ -255,6 +364,58 @@ impl RouteProvider for QueryRouteProvider {
     }
 }
 
+/// The query function: answers requests, and executes tasks of its other invocations.
+#[derive(Debug)]
+struct QueryFunction {
+    provider: Arc<QueryRouteProvider>,
+    http: HttpFunction,
+}
+
+impl QueryFunction {
+    async fn task(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
+        let components = self.provider.components().await;
+        let components = components.map_err(|error| EventFailure {
+            kind: "Catalog",
+            message: error.to_string(),
+        })?;
+        let reply = match &components.tasks {
+            Some(tasks) => tasks.run(event.get(), left).await,
+            None => refusal("this function does not distribute queries".to_owned()),
+        };
+        let json = reply.to_json().map_err(|error| EventFailure {
+            kind: "Task",
+            message: error.to_string(),
+        })?;
+        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
+            json,
+        )))
+    }
+}
+
+#[async_trait]
+impl Function for QueryFunction {
+    async fn warm(&self) {
+        if let Err(error) = self.http.router().await {
+            tracing::warn!(%error, "warm-up failed; the first event retries");
+        }
+    }
+
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
+        match event.get().starts_with(TASK_EVENT_PREFIX) {
+            true => self.task(event, left).await,
+            false => self.http.handle(event, left).await,
+        }
+    }
+
+    fn streams(&self) -> bool {
+        self.http.streams()
+    }
+
+    fn begin_shutdown(&self) {
+        self.http.begin_shutdown();
+    }
+}
+
 /// The `neap-lambda-query` binary.
 #[derive(Debug)]
 pub struct QueryProgram;
@@ -267,7 +428,7 @@ impl Program for QueryProgram {
         routes: QUERY_ROUTES,
         events: &[EventSource::Http],
         store: QUERY_ACCESS,
-        calls: &["s3express:CreateSession"],
+        calls: &["lambda:InvokeFunction", "s3express:CreateSession"],
     };
 
     fn open(
@@ -276,79 +437,15 @@ impl Program for QueryProgram {
     ) -> Result<Arc<dyn Function>, OptionsError> {
         options.writes.check()?;
         let opened = FunctionStore::open(&options.common.store, world)?;
-        Ok(Arc::new(HttpOnlyFunction(HttpFunction::new(
-            HttpFunctionParts {
-                options: options.http.clone(),
-                bucket: opened.bucket.clone(),
-                links: opened.links.clone(),
-                metrics: opened.metrics.clone(),
-                served: Arc::new(QueryRouteProvider::new(options, opened)),
-                fault_of_body,
-            },
-        ))))
+        let provider = Arc::new(QueryRouteProvider::new(options, opened.clone())?);
+        let http = HttpFunction::new(HttpFunctionParts {
+            options: options.http.clone(),
+            bucket: opened.bucket,
+            links: opened.links,
+            metrics: opened.metrics,
+            served: Arc::clone(&provider) as Arc<dyn RouteProvider>,
+            fault_of_body,
+        });
+        Ok(Arc::new(QueryFunction { provider, http }))
     }
 }
-
-/// Store access of the query function. It puts segments into the tail because it can delete rows, and exports because of
-/// `COPY` statements.
-const QUERY_ACCESS: &[PrefixAccess] = &[
-    PrefixAccess {
-        prefix: "catalog",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "db/",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "tail/",
-        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "data/",
-        actions: &[StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "cache/",
-        actions: &[StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "engine/",
-        actions: &[StoreAction::List, StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "exports/",
-        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
-    },
-    PrefixAccess {
-        prefix: "nodes/",
-        actions: &[StoreAction::List, StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "results/",
-        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
-    },
-];
-
-const QUERY_ROUTES: &[Route] = &[
-    MONITORING_ROUTES[0],
-    MONITORING_ROUTES[1],
-    MONITORING_ROUTES[2],
-    MONITORING_ROUTES[3],
-    MONITORING_ROUTES[4],
-    Route::new("GET", "/api/v3/query_sql"),
-    Route::new("POST", "/api/v3/query_sql"),
-    Route::new("GET", "/api/v3/query_influxql"),
-    Route::new("POST", "/api/v3/query_influxql"),
-    Route::new("GET", "/query"),
-    Route::new("POST", "/query"),
-    Route::new("POST", "/api/v1/read"),
-    Route::new("POST", "/api/v1/prom/read"),
-    Route::new("GET", "/api/v1/labels"),
-    Route::new("POST", "/api/v1/labels"),
-    Route::new("GET", "/api/v1/label/{name}/values"),
-    Route::new("GET", "/api/v1/series"),
-    Route::new("POST", "/api/v1/series"),
-    Route::new("GET", "/api/v1/metadata"),
-    Route::new("GET", "/api/v3/configure/database"),
-];

@@ -9,6 +9,7 @@
 //! | [`client`] | a client of a server, for the commands that speak to one |
 //! | [`export`] | exports of tables as files, through a server |
 //! | [`console`] | input and output streams of commands |
+//! | `publish_options` | the options of publishing tables for other tools |
 //! | `owner_only` | files and directories that only their owner may read |
 //! | `terminal` | escaping of control characters in untrusted text |
 
@@ -18,6 +19,7 @@ pub mod console;
 pub mod export;
 pub mod import;
 mod owner_only;
+mod publish_options;
 mod serve;
 mod shell;
 mod stores;

@@ -11,7 +11,7 @@ use neap_aws_chain::AwsCredentialChain;
 use neap_bucket::{
     AwsCredentialSource, Bucket, CountingStore, Get, GetOptions, Key, KeyClass, ObjectStoreKind,
     ObjectUploads, OpenedStore, Operation, OperationCount, ProtocolMargins, Store, StoreConfig,
-    StoreConfigError, StoreError, StoreKind, World,
+    StoreConfigError, StoreError, StoreKind, StoreUrl, World,
     conformance::{self, ConformanceReport},
 };
 use neap_http::Metrics;
@@ -226,6 +226,15 @@ pub(crate) fn data_directory(config: &StoreConfig) -> Option<PathBuf> {
     }
     let of_user = || dirs::data_dir().map(|folder| folder.join(FOLDER));
     config.data_dir.clone().or_else(of_user)
+}
+
+/// Returns the URL of the store's objects.
+///
+/// # Errors
+///
+/// The options name no usable store, or other programs can't read it.
+pub(crate) fn url(config: &StoreConfig) -> Result<StoreUrl, StoresError> {
+    Ok(StoreUrl::of(&with_default_folder(config))?)
 }
 
 fn with_default_folder(config: &StoreConfig) -> StoreConfig {

@@ -204,9 +204,11 @@ class Shape(unittest.TestCase):
             ({"packages": {"directory": "PACKAGES"}, "key_prefix": "a/"}, "'/' between parts"),
             ({"packages": {"directory": "PACKAGES"}, "service": {"image": "neap"}}, "needs a network"),
             (with_network({"cidr": "10.0.0.0/20"}, service={"image": "neap", "public": True}), "needs certificate_arn"),
+            (with_network({"cidr": "10.0.0.0/20"}, service={"image": "neap", "mode": ["write"]}), "one or more of all"),
             (with_network({"vpc_id": "vpc-1", "security_group_ids": ["sg-1"]}), "name subnet_ids"),
             (with_network({"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"]}), "need security_group_ids"),
             ({"packages": {"directory": "PACKAGES"}, "engine": {"batching_window": 0}}, "from 1 to 300 seconds"),
+            ({"packages": {"directory": "PACKAGES"}, "distributed_queries": {"max_workers": 1.5}}, "whole number from 0"),
             ({"packages": {"directory": "PACKAGES"}, "engine": {"batches_at_once": 1}}, "from 2 to 1000"),
         ]:
             with self.subTest(variables), self.assertRaisesRegex(deployment.Refused, reason):
@@ -216,6 +218,49 @@ class Shape(unittest.TestCase):
         network = {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"], "functions": False}
         applied = deployment.apply("", with_network(network, service={"image": "neap"}))
         self.assertEqual(applied.function("write")["vpc_config"], [])
+
+    def test_query_functions_have_workers_and_a_way_to_them_only_if_asked(self):
+        alone = EXAMPLES["minimal"]
+        self.assertNotIn("NEAP_DISTRIBUTED_MAX_WORKERS", alone.environment("query"))
+        self.assertNotIn("lambda", endpoints_of(EXAMPLES["production"]))
+        workers = {"max_workers": 64, "mib_per_worker": 512}
+        network = {"cidr": "10.0.0.0/20"}
+        applied = deployment.apply("", with_network(network, distributed_queries=workers))
+        self.assertIn("lambda", endpoints_of(applied))
+        for variable, value in [("MAX_WORKERS", "64"), ("BYTES_PER_WORKER", "512MiB")]:
+            self.assertEqual(applied.environment("query")[f"NEAP_DISTRIBUTED_{variable}"], value)
+            self.assertNotIn(f"NEAP_DISTRIBUTED_{variable}", applied.environment("write"))
+        (statement,) = [it for it in applied.statements("query") if it["Action"] == ["lambda:InvokeFunction"]]
+        arn = applied.function("query")["arn"]
+        self.assertEqual({it.rsplit(":", 1)[1] for it in statement["Resource"]}, {arn.rsplit(":", 1)[1], "*"})
+
+    def test_containers_that_answer_queries_reach_each_other_and_no_other_container_does(self):
+        def serve(mode):
+            service = {"image": "neap", "tasks": 3} | ({} if mode is None else {"mode": mode})
+            applied = deployment.apply("", with_network({"cidr": "10.0.0.0/20"}, service=service))
+            (task,) = applied.of_kind("aws_ecs_task_definition").values()
+            (container,) = json.loads(task["container_definitions"])
+            rules = {
+                (kind, rule["from_port"])
+                for kind in ("ingress", "egress")
+                for rule in applied.of_kind(f"aws_vpc_security_group_{kind}_rule").values()
+                if rule["description"].startswith("Parts of queries")
+                and rule["security_group_id"] == rule["referenced_security_group_id"]
+            }
+            return container["command"], rules
+
+        worker = ["--cluster-address", "0.0.0.0:8182", "--cluster-without-tls"]
+        both = {("ingress", 8182), ("egress", 8182)}
+        common = ["serve", "--http-bind", "0.0.0.0:8181", "--mode"]
+        self.assertEqual(serve(None), ([*common, "all", *worker], both))
+        self.assertEqual(serve(["query", "ingest"]), ([*common, "ingest,query", *worker], both))
+        self.assertEqual(serve(["compact"]), ([*common, "compact"], set()))
+
+
+def endpoints_of(applied):
+    """The services that have an endpoint in the network."""
+    found = applied.of_kind("aws_vpc_endpoint").values()
+    return {it["service_name"].rsplit(".", 1)[1] for it in found if it["vpc_endpoint_type"] == "Interface"}
 
 
 def with_network(network, **variables):

@@ -39,6 +39,9 @@ pub enum CompactError {
     /// Sections could not be merged.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// The metadata of a published table could not be encoded.
+    #[error("the metadata of a published table could not be encoded: {0}")]
+    PublishedMetadata(serde_json::Error),
     /// Rows could not be written.
     #[error("rows of table '{table}' could not be written: {source}")]
     Encode {

@@ -19,12 +19,13 @@ use neap_manifest::{
     CacheCommit, CacheOutcome, GarbageCollection, Manifest, ManifestStore, OBJECT_NAME_AGE,
     ObjectName, ReferencedObjects, VersionPin,
 };
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     CompactError,
     caches::{has_had_caches, sweep},
     engine_objects::{self, LastCodeScan},
+    iceberg::EndedPublications,
     listing::{ListingPage, ListingPages, delete},
     trigger_progress::{SegmentDisposition, TriggerProgress},
 };
@@ -48,6 +49,8 @@ pub struct GarbageCollectorSettings {
     pub orphan_age: Duration,
     /// Age at which query results are deleted.
     pub result_age: Duration,
+    /// Age at which the rows of tasks of distributed queries are deleted. Longer than any query.
+    pub task_result_age: Duration,
     /// Only report the objects that would be deleted.
     pub dry_run: bool,
 }
@@ -59,6 +62,7 @@ impl Default for GarbageCollectorSettings {
             segment_grace: Duration::from_secs(120),
             orphan_age: Duration::from_secs(24 * 60 * 60),
             result_age: Duration::from_secs(24 * 60 * 60),
+            task_result_age: Duration::from_secs(60 * 60),
             dry_run: false,
         }
     }
@@ -195,10 +199,15 @@ impl GarbageCollector {
         // meantime.
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
         let segments = self.collect_segments(database, &manifest).await?;
-        let objects = self.collect_objects(database, manifest).await;
+        let (published, ended) = self.collect_publications(database, &manifest).await?;
+        let objects = self.collect_objects(database, manifest, ended).await;
         // Damaged data does not affect the processing engine.
         let engine = self.collect_engine(database, false).await?;
-        Ok(segments.and(caches).and(objects?).and(engine))
+        Ok(segments
+            .and(caches)
+            .and(published)
+            .and(objects?)
+            .and(engine))
     }
 
     /// Deletes superseded cache objects, if the database ever had a cache. Removes the entries of missing objects, so
@@ -226,6 +235,20 @@ impl GarbageCollector {
             CacheOutcome::Committed(current) => (collected, current),
             CacheOutcome::GivenUp(_) | CacheOutcome::Unknown { .. } => (collected, manifest),
         })
+    }
+
+    /// Deletes the objects of publications that have ended. Also returns these publications, which the commit of the
+    /// collection removes.
+    async fn collect_publications(
+        &self,
+        database: DatabaseId,
+        manifest: &VersionedValue<Manifest>,
+    ) -> Result<(CollectionReport, BTreeSet<(TableId, u64)>), CompactError> {
+        let grace = self.settings.time_travel;
+        let ended =
+            EndedPublications::of(&self.bucket, &self.catalog, database, manifest, grace).await?;
+        let collected = self.delete_objects(ended.keys).await?;
+        Ok((collected, ended.publications))
     }
 
     async fn delete_objects(&self, keys: Vec<String>) -> Result<CollectionReport, CompactError> {
@@ -380,11 +403,15 @@ impl GarbageCollector {
         &self,
         database: DatabaseId,
         manifest: VersionedValue<Manifest>,
+        ended_publications: BTreeSet<(TableId, u64)>,
     ) -> Result<CollectionReport, CompactError> {
         let candidates = self.old_objects(database, &manifest.value).await?;
         let value = &manifest.value;
         let has_pending = value.pending_deletes().next().is_some();
-        let is_clean = value.condemned.is_empty() && value.pins.is_empty() && !has_pending;
+        let is_clean = value.condemned.is_empty()
+            && value.pins.is_empty()
+            && ended_publications.is_empty()
+            && !has_pending;
         if candidates.is_empty() && is_clean {
             return Ok(CollectionReport::default());
         }
@@ -419,6 +446,7 @@ impl GarbageCollector {
             deleted: deletable,
             orphans,
             time_travel: self.settings.time_travel,
+            ended_publications,
         };
         self.manifests
             .commit_collection(database, manifest, &collection)
@@ -565,6 +593,7 @@ impl GarbageCollector {
             Key::data_prefix(database),
             Key::cache_prefix(database),
             Key::engine_prefix(database),
+            Key::published_prefix(database),
         ];
         for prefix in prefixes {
             self.delete_prefix(&prefix, &mut collected).await?;
@@ -593,26 +622,30 @@ impl GarbageCollector {
 
     /// Deletes expired query results and node records of processes that no longer update them.
     pub async fn collect_results(&self) -> Result<CollectionReport, CompactError> {
-        let results = self.collect_expired(RESULTS_PREFIX, self.settings.result_age);
-        let results = results.await?;
-        let nodes = self.collect_expired(Key::NODES_PREFIX, NODE_RECORD_AGE);
+        let results = self.collect_expired(RESULTS_PREFIX).await?;
+        let nodes = self.collect_expired(Key::NODES_PREFIX);
         Ok(results.and(nodes.await?))
     }
 
-    /// Deletes the objects with a prefix that were not put for `expires_after`.
-    async fn collect_expired(
-        &self,
-        prefix: &str,
-        expires_after: Duration,
-    ) -> Result<CollectionReport, CompactError> {
+    /// Returns the age since the last put at which an object expires; `None` if it does not expire.
+    fn lifetime(&self, key: &str) -> Option<Duration> {
+        match key.parse() {
+            Ok(Key::QueryResult(..)) => Some(self.settings.result_age),
+            Ok(Key::TaskResult(..)) => Some(self.settings.task_result_age),
+            Ok(Key::Node(_)) => Some(NODE_RECORD_AGE),
+            _ => None,
+        }
+    }
+
+    /// Deletes the expired objects with a prefix.
+    async fn collect_expired(&self, prefix: &str) -> Result<CollectionReport, CompactError> {
         let mut collected = CollectionReport::default();
         let mut pages = ListingPages::of(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
             let is_expired = |entry: &&ListEntry| {
-                let is_passing =
-                    matches!(entry.key.parse(), Ok(Key::QueryResult(..) | Key::Node(_)));
                 let age = page.date.map(|date| date.since(entry.last_modified));
-                is_passing && age.is_some_and(|age| age >= expires_after)
+                let lifetime = self.lifetime(&entry.key);
+                lifetime.is_some_and(|lifetime| age.is_some_and(|age| age >= lifetime))
             };
             let expired = page.entries.iter().filter(is_expired);
             let keys: Vec<_> = expired.map(|entry| entry.key.clone()).collect();

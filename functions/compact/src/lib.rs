@@ -32,11 +32,13 @@ mod failed_flushes;
 mod flush;
 mod flush_plan;
 mod garbage_collector;
+mod iceberg;
 mod job_slots;
 mod listing;
 mod maintainer;
 mod merge;
 mod parallel_flush;
+mod plan_context;
 mod removal;
 mod report;
 mod tails;
@@ -59,6 +61,7 @@ pub use flush::{FlushLimits, FlushResult, FlushSkipped, Flusher};
 pub use garbage_collector::{
     CollectionReport, GarbageCollector, GarbageCollectorSettings, TimeTravelTooShort,
 };
+pub use iceberg::{PublishSettings, PublishedTable, PublishedTables, PublishedTimeType};
 pub use maintainer::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits, PlanScope};
 pub use merge::{
     JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,

@@ -82,7 +82,8 @@ pub(crate) async fn delete(bucket: &Bucket, keys: &[String]) -> Result<(), Store
     Ok(())
 }
 
-async fn in_time<T>(
+/// Awaits the answer to a request within a time limit.
+pub(crate) async fn in_time<T>(
     bucket: &Bucket,
     operation: Operation,
     key: &str,

@@ -14,26 +14,21 @@
 //!
 //! A worker with several orders runs small merges together: one bundle and one commit for all of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::{Bucket, StoreTime, VersionedValue};
 use neap_catalog::{Catalog, DatabaseCatalog};
-use neap_manifest::{Claim, Manifest, ManifestStore, RecordedDelete, Section, TableSweep};
+use neap_manifest::{Claim, Manifest, ManifestStore, Section, TableSweep};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{
-    CompactError, CompactionDebt, DamagedObjects,
+    CompactError, CompactionDebt, DamagedObjects, PublishSettings,
     compaction_debt::DatabaseDebts,
-    merge::{
-        JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger, SectionBounds,
-        SectionRef, TablePlan, TablePlanInput, plan_table,
-    },
+    iceberg::IcebergPublisher,
+    merge::{JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger},
+    plan_context::PlanContext,
     removal::SectionRemover,
 };
 
@@ -99,6 +94,8 @@ pub struct MaintenancePlan {
     pub removed: usize,
     /// Tables that were skipped because of damaged pages, with these pages.
     pub failures: Vec<String>,
+    /// Tables whose merges do not share an object, because other tools read their sections.
+    pub(crate) own_objects: BTreeSet<TableId>,
 }
 
 /// Maximum number of merges that do not share an object.
@@ -107,16 +104,18 @@ const FEW_MERGES: usize = 64;
 impl MaintenancePlan {
     /// Divides the orders into batches that are run together: small merges of neighbouring tables, which share pages.
     /// The inputs of a batch have at most `bytes` bytes, unless it has one order. Up to 64 orders are batches of one,
-    /// so that other tools can read their outputs as Parquet files.
+    /// so that other tools can read their outputs as Parquet files. Orders of published tables always are.
     pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<ClaimedMerge>> {
-        let mut orders = std::mem::take(&mut self.orders);
-        if orders.len() <= FEW_MERGES {
-            return orders.into_iter().map(|order| vec![order]).collect();
-        }
+        let orders = std::mem::take(&mut self.orders);
+        let is_few = orders.len() <= FEW_MERGES;
+        let (own, mut orders): (Vec<_>, Vec<_>) = orders
+            .into_iter()
+            .partition(|order| is_few || self.own_objects.contains(&order.merge.table));
+        let own = own.into_iter().map(|order| vec![order]);
         orders.sort_by_key(|order| (order.merge.table, order.merge.first_day));
         let limit = BATCH_BYTES.min(bytes);
-        let mut batches: Vec<Vec<ClaimedMerge>> = Vec::new();
-        let mut filled = 0u64;
+        let mut batches: Vec<Vec<ClaimedMerge>> = own.collect();
+        let mut filled = u64::MAX;
         for order in orders {
             filled = filled.saturating_add(order.merge.bytes);
             match batches.last_mut() {
@@ -142,79 +141,7 @@ pub struct Maintainer {
     policy: MergePolicy,
     debts: Arc<DatabaseDebts>,
     damaged: Arc<DamagedObjects>,
-}
-
-/// Inputs of the plan of a database.
-struct PlanContext {
-    catalog: Arc<DatabaseCatalog>,
-    now: StoreTime,
-    scope: PlanScope,
-    policy: MergePolicy,
-    /// Row deletes that are old enough for a merge to apply them.
-    deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
-    /// Bounds of merges that other workers have claimed.
-    claimed: BTreeMap<TableId, Vec<SectionBounds>>,
-}
-
-impl PlanContext {
-    fn of(
-        manifest: &Manifest,
-        catalog: Arc<DatabaseCatalog>,
-        now: StoreTime,
-        scope: PlanScope,
-        policy: MergePolicy,
-    ) -> Self {
-        let is_old = |recorded: &&RecordedDelete| {
-            // Expired rows leave with their section.
-            !recorded.expiry && now.since(recorded.stamp.time()) >= policy.delete_after
-        };
-        let mut deletes: BTreeMap<TableId, Vec<RecordedDelete>> = BTreeMap::new();
-        for recorded in manifest.pending_deletes().filter(is_old) {
-            let of_table = deletes.entry(recorded.delete.table).or_default();
-            of_table.push(recorded.clone());
-        }
-        let mut claimed: BTreeMap<TableId, Vec<SectionBounds>> = BTreeMap::new();
-        for claim in manifest.live_claims(now) {
-            claimed.entry(claim.table).or_default().push(SectionBounds {
-                first_day: claim.first_day,
-                last_day: claim.last_day,
-                above: claim.above,
-                upto: claim.upto,
-            });
-        }
-        Self {
-            catalog,
-            now,
-            scope,
-            policy,
-            deletes,
-            claimed,
-        }
-    }
-
-    fn plan_table(&self, table: TableId, sections: &[Arc<Section>]) -> TablePlan {
-        let policy = &self.policy;
-        let deletes = self.deletes.get(&table).map_or(&[][..], Vec::as_slice);
-        let is_rewritten = |section: &&Arc<Section>| {
-            section.length <= policy.max_output_bytes
-                && deletes.iter().any(|recorded| recorded.applies_to(section))
-        };
-        let rewrites: BTreeSet<SectionRef> = sections
-            .iter()
-            .filter(is_rewritten)
-            .map(|section| SectionRef::of(section))
-            .collect();
-        let table_state = TablePlanInput {
-            table,
-            sections,
-            rewrites: &rewrites,
-            claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
-            cutoff: self.catalog.cutoff_of(table, self.now),
-            retention: self.catalog.retention_of(table),
-            now: self.now,
-        };
-        plan_table(&table_state, policy)
-    }
+    publish: Option<Arc<PublishSettings>>,
 }
 
 impl Maintainer {
@@ -240,6 +167,41 @@ impl Maintainer {
             policy,
             debts: Arc::default(),
             damaged: Arc::default(),
+            publish: None,
+        }
+    }
+
+    /// Prepares sections of published tables for readers: they become objects of their own, without deleted rows.
+    #[must_use]
+    pub(crate) fn with_published_tables(self, settings: Arc<PublishSettings>) -> Self {
+        Self {
+            publish: Some(settings),
+            ..self
+        }
+    }
+
+    /// Returns a publisher for the databases of the bucket.
+    pub(crate) fn publisher(&self) -> Option<IcebergPublisher> {
+        Some(IcebergPublisher {
+            bucket: self.bucket.clone(),
+            catalog: Arc::clone(&self.catalog),
+            manifests: self.manifests.clone(),
+            settings: Arc::clone(self.publish.as_ref()?),
+        })
+    }
+
+    /// Returns the tables of a database that are published, if the plan covers all days.
+    async fn published_tables(
+        &self,
+        database: DatabaseId,
+        catalog: &DatabaseCatalog,
+        scope: PlanScope,
+    ) -> Result<BTreeSet<TableId>, CompactError> {
+        match (&self.publish, scope) {
+            (Some(settings), PlanScope::All) => {
+                settings.tables_of(&self.catalog, database, catalog).await
+            }
+            _ => Ok(BTreeSet::new()),
         }
     }
 
@@ -302,7 +264,8 @@ impl Maintainer {
                 .remove_obsolete_tables(database, &manifest.value, &catalog, now);
         obsolete.await?;
         let policy = self.policy_of(scope, limits);
-        let state = PlanContext::of(&manifest.value, catalog, now, scope, policy);
+        let published = self.published_tables(database, &catalog, scope).await?;
+        let state = PlanContext::of(&manifest.value, catalog, now, scope, policy, published);
         let mut queue = MergeQueue::of(limits.jobs);
         let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
         removed += planned.await?;
@@ -321,6 +284,7 @@ impl Maintainer {
             orders,
             removed,
             failures,
+            own_objects: state.published,
         })
     }
 

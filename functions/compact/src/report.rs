@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use neap_schema::DatabaseId;
 
-use crate::{CollectionReport, CompactError, FlushSkipped, MergeOutcome, MergeSkipped};
+use crate::{
+    CollectionReport, CompactError, FlushSkipped, MergeOutcome, MergeSkipped, PublishedTable,
+};
 
 /// Segments in the bucket at the start of a scheduled run, over all databases. Includes segments that other processes
 /// have flushed and that are not deleted yet.
@@ -35,6 +37,8 @@ pub struct CompactionReport {
     pub removed: usize,
     /// Number of table caches that received their first object.
     pub caches: usize,
+    /// The published tables.
+    pub published: Vec<PublishedTable>,
     /// Deleted objects.
     pub collected: CollectionReport,
     /// Databases with failures, and their error messages.
@@ -69,6 +73,7 @@ impl CompactionReport {
         self.handed_out += other.handed_out;
         self.removed += other.removed;
         self.caches += other.caches;
+        self.published.extend(other.published);
         self.add_collected(other.collected);
         for (database, reason) in other.failures {
             self.record_failure(database, reason);

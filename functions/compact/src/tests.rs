@@ -10,6 +10,7 @@ mod garbage_collection;
 mod long_tails;
 mod many_databases;
 mod many_tables;
+mod publications;
 mod scheduled;
 pub(crate) mod test_bed;
 mod triggers;

@@ -18,14 +18,16 @@ use neap_row_delete::{RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_tables::{
     CacheLayers, CacheStats, Cancellation, DataCacheLimits, DataCacheStats, PluginFiles,
-    QueryContext, QueryTimes, ScanContext, SectionData, SessionSettings, Sessions, SharedTables,
-    StaleTail, SystemSources, TailImages, is_stale_snapshot, runtime,
+    QueryContext, QueryTimes, ScanContext, ScanEnvironment, SectionData, SessionSettings, Sessions,
+    SharedTables, StaleTail, SystemSources, TailImages, is_stale_snapshot, runtime,
 };
+use neap_wal::TailReader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
+    DistributionStats, PlanDistributor, QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
     copy::StartedCopy,
+    distribution::EngineDistributor,
     executor::Executor,
     query_log::{QueryLog, QueryTracker},
     query_task::{PendingQuery, QueryTask, StartedQuery},
@@ -61,6 +63,7 @@ pub struct QueryEngine {
     bucket: Bucket,
     deleter: Option<Arc<dyn RowDeleter>>,
     exports: Option<ObjectUploads>,
+    distributor: Option<EngineDistributor>,
 }
 
 impl QueryEngine {
@@ -129,6 +132,7 @@ impl QueryEngine {
             bucket,
             deleter: None,
             exports: None,
+            distributor: None,
         })
     }
 
@@ -148,6 +152,29 @@ impl QueryEngine {
             exports: Some(exports),
             ..self
         }
+    }
+
+    /// Adds a distributor, which lets the engine run queries on workers.
+    #[must_use]
+    pub fn with_distributor(self, plans: Arc<dyn PlanDistributor>) -> Self {
+        let counters = Arc::default();
+        Self {
+            distributor: Some(EngineDistributor { plans, counters }),
+            ..self
+        }
+    }
+
+    /// Returns the state with which this process executes scans for distributed queries: the engine's caches, functions
+    /// and memory pool. `tail` reads segments.
+    pub fn scan_environment(&self, tail: TailReader) -> Arc<ScanEnvironment> {
+        Arc::new(ScanEnvironment::new(&self.sessions, tail))
+    }
+
+    /// Counters of distributed queries since the process started.
+    pub fn distribution_stats(&self) -> DistributionStats {
+        let distributor = self.distributor.as_ref();
+        let stats = distributor.map(|distributor| distributor.counters.stats());
+        stats.unwrap_or_default()
     }
 
     /// Uploads to the store, if the engine may write exports.
@@ -364,6 +391,8 @@ impl QueryEngine {
             pending: Arc::clone(&pending),
             tracker: Arc::clone(tracker),
             permit: Arc::clone(&permit),
+            distributor: self.distributor.clone(),
+            world: self.world().clone(),
         };
         for _ in 0..MAX_SNAPSHOT_RETRIES {
             let context = self.context(
@@ -444,15 +473,15 @@ impl QueryEngine {
     async fn answer(&self, work: QueryTask) -> Result<QueryAnswer, QueryError> {
         let (context, pending) = (work.context.clone(), Arc::clone(&work.pending));
         let tracker = Arc::clone(&work.tracker);
-        let (mut job, beginning, receiver) = work.spawn(self.executor(), self.world().clone());
+        let (mut job, beginning, receiver) = work.spawn(self.executor());
         let Ok(begun) = beginning.await else {
             tracker.record_failure();
             job.ended().await;
             return Err(QueryError::Stopped);
         };
-        let (schema, copy) = match begun {
-            Ok(StartedQuery::Rows(schema)) => (schema, None),
-            Ok(StartedQuery::Copy(copy)) => (Arc::clone(&copy.schema), Some(copy)),
+        let (schema, workers, copy) = match begun {
+            Ok(StartedQuery::Rows { schema, workers }) => (schema, workers, None),
+            Ok(StartedQuery::Copy(copy)) => (Arc::clone(&copy.schema), 0, Some(copy)),
             Ok(StartedQuery::Delete(delete)) => {
                 job.done();
                 return Ok(QueryAnswer::Deleted(self.delete(&pending, delete).await?));
@@ -466,6 +495,7 @@ impl QueryEngine {
         let rows = RowReceiver {
             schema,
             as_of: is_of_snapshot.then(|| last_stamp(&context.snapshot)),
+            workers,
             receiver,
             job,
         };

@@ -26,6 +26,9 @@ pub enum QueryError {
     /// The statement is valid, but executing it failed.
     #[error("query error: error while executing plan: {0}")]
     Execution(#[source] DataFusionError),
+    /// A worker failed while it computed a part of the answer, and no other could.
+    #[error("query error: {0}")]
+    WorkerFailed(#[source] DataFusionError),
     /// The rows can't be encoded in the requested format.
     #[error("query error: {0}")]
     Format(#[from] FormatError),
@@ -127,6 +130,14 @@ impl QueryError {
         }
     }
 
+    /// Returns the error as the failure of a worker.
+    pub(crate) fn into_worker_failure(self) -> Self {
+        match self {
+            Self::Execution(error) => Self::WorkerFailed(error),
+            error => error,
+        }
+    }
+
     /// How long to wait before retrying, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -157,7 +168,7 @@ impl QueryError {
                 DeleteRowsErrorKind::Internal => QueryErrorKind::Internal,
             },
             Self::Copy(error) => error.kind(),
-            Self::Busy | Self::Stopped => QueryErrorKind::Unavailable,
+            Self::Busy | Self::Stopped | Self::WorkerFailed(_) => QueryErrorKind::Unavailable,
             Self::Format(_) | Self::Timeout(_) | Self::ThreadStart(_) => QueryErrorKind::Internal,
         }
     }

@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use neap_catalog::origin;
 use neap_formats::{Format, FormatLimits, stream as stream_chunks};
 use neap_http::{
@@ -29,6 +29,9 @@ pub(crate) const MAX_QUERY_BYTES: usize = 4 << 20;
 
 /// The maximum age of a query's snapshot, as a duration such as `500ms` or `10s`.
 const MAX_STALENESS_HEADER: &str = "x-neap-max-staleness";
+
+/// The header with the number of workers that a query was distributed over. Queries that ran in one process have none.
+pub const WORKERS_HEADER: HeaderName = HeaderName::from_static("x-neap-workers");
 
 /// `off`: read tables even if a last or distinct value cache has the rows. `on` is the default.
 const CACHE_HEADER: &str = "x-neap-cache";
@@ -232,6 +235,9 @@ pub(crate) async fn respond(
     let stamps = [(AS_OF_HEADER, rows.as_of), (STAMP_HEADER, rows.deleted_at)];
     for (name, stamp) in stamps {
         headers.extend(stamp.map(|stamp| (name, HeaderValue::from(stamp.as_u64()))));
+    }
+    if rows.workers > 0 {
+        headers.insert(WORKERS_HEADER, HeaderValue::from(rows.workers));
     }
     Ok(response)
 }

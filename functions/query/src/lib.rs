@@ -19,6 +19,7 @@ mod client_query;
 mod copy;
 mod databases;
 mod delete;
+mod distribution;
 mod engine;
 mod error;
 mod executor;
@@ -40,10 +41,14 @@ mod unsupported;
 pub use as_of::AS_OF_HEADER;
 pub use client_query::{ClientQuery, ClientQueryError, StatementDescription};
 pub use copy::CopyError;
+pub use distribution::{
+    DistributedPlan, Distribution, DistributionAttempt, DistributionStats, PlanDistributor,
+    WorkerFailure,
+};
 pub use engine::{MemoryStats, QueryEngine};
 pub use error::{QueryError, QueryErrorKind};
 pub use executor::Executor;
-pub use http::{query_request, router};
+pub use http::{WORKERS_HEADER, query_request, router};
 pub use neap_tables::{CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError};
 pub use parameters::{ParameterError, Parameters};
 pub use placeholders::number_placeholders;

@@ -5,6 +5,8 @@
 //!      \---channel--> batch, batch, ..., None
 //! ```
 
+mod placement;
+
 use std::{sync::Arc, time::Duration};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -28,11 +30,13 @@ use crate::{
     BatchStream, CopyError, QueryError, QueryRequest,
     copy::StartedCopy,
     delete,
+    distribution::{Distribution, DistributionCounters, EngineDistributor},
     executor::{Executor, QueryPermit, QueryTaskHandle},
     query_log::QueryTracker,
     request::Planner,
     statement::PlannedStatement,
 };
+use placement::QueryAttempt;
 
 /// A request while it is answered.
 #[derive(Debug)]
@@ -50,8 +54,13 @@ pub(crate) struct PendingQuery {
 /// The outcome of planning a query.
 #[derive(Debug)]
 pub(crate) enum StartedQuery {
-    /// Rows with these columns follow.
-    Rows(SchemaRef),
+    /// Rows follow.
+    Rows {
+        /// The columns.
+        schema: SchemaRef,
+        /// The number of workers that compute the rows; zero if this process does.
+        workers: usize,
+    },
     /// Rows follow, which the caller writes into a file.
     Copy(StartedCopy),
     /// The statement deletes rows. The caller executes the delete, because it waits for the commit order of writes, as
@@ -69,6 +78,8 @@ pub(crate) struct QueryTask {
     pub(crate) pending: Arc<PendingQuery>,
     pub(crate) tracker: Arc<QueryTracker>,
     pub(crate) permit: Arc<QueryPermit>,
+    pub(crate) distributor: Option<EngineDistributor>,
+    pub(crate) world: World,
 }
 
 impl QueryTask {
@@ -76,7 +87,6 @@ impl QueryTask {
     pub(crate) fn spawn(
         self,
         executor: &Executor,
-        world: World,
     ) -> (
         QueryTaskHandle,
         oneshot::Receiver<Result<StartedQuery, QueryError>>,
@@ -87,10 +97,15 @@ impl QueryTask {
         let permit = Arc::clone(&self.permit);
         let work = async move {
             let max_rows = self.pending.max_rows;
-            let (rows, max_rows) = match self.begin(JoinAlgorithm::Hash).await {
-                Ok(QueryExecution::Rows(schema, rows)) => {
+            let attempt = QueryAttempt::first();
+            let (rows, max_rows) = match self.begin(&attempt).await {
+                Ok(QueryExecution::Rows(rows)) => {
                     self.tracker.record_first_rows();
-                    begun.send(Ok(StartedQuery::Rows(schema))).ok();
+                    let started = StartedQuery::Rows {
+                        schema: Arc::clone(&rows.schema),
+                        workers: rows.workers,
+                    };
+                    begun.send(Ok(started)).ok();
                     (rows, max_rows)
                 }
                 Ok(QueryExecution::Copy(copy, rows)) => {
@@ -108,7 +123,7 @@ impl QueryTask {
                     return;
                 }
             };
-            let last = self.give(rows, max_rows, &sender, &world).await;
+            let last = self.give(rows, attempt, max_rows, &sender).await;
             // Releases the permit, even if the last message is never received.
             drop(self);
             if let Some(last) = last {
@@ -119,28 +134,31 @@ impl QueryTask {
         (executor.spawn(&permit, work), beginning, receiver)
     }
 
-    async fn begin(&self, joins: JoinAlgorithm) -> Result<QueryExecution, QueryError> {
-        let (context, request) = (&self.context, &self.pending.request);
+    async fn begin(&self, attempt: &QueryAttempt) -> Result<QueryExecution, QueryError> {
+        // Writes may have reached the cached tail since the first attempt.
+        let context = match attempt.is_first() {
+            true => self.context.clone(),
+            false => self.context.rebuilding_tails(),
+        };
+        let (context, request) = (&context, &self.pending.request);
         let planned = self.pending.planner.plan(context, request).await;
         self.tracker.record_planned();
         match planned.map_err(QueryError::Planning)? {
             PlannedStatement::Query(state, plan) => {
-                let (schema, rows) = self.execute(state, &plan, joins).await?;
-                Ok(QueryExecution::Rows(schema, rows))
+                let rows = self.execute(state, &plan, attempt).await?;
+                Ok(QueryExecution::Rows(rows))
             }
-            PlannedStatement::Rows(rows) => {
-                let schema = rows.schema();
-                Ok(QueryExecution::Rows(
-                    schema,
-                    Box::pin(stream::iter([Ok(rows)])),
-                ))
-            }
+            PlannedStatement::Rows(rows) => Ok(QueryExecution::Rows(ExecutedRows {
+                schema: rows.schema(),
+                batches: Box::pin(stream::iter([Ok(rows)])),
+                workers: 0,
+            })),
             PlannedStatement::Copy(..) if !request.may_copy => Err(CopyError::ReadOnly.into()),
             PlannedStatement::Copy(state, plan, target) => {
                 let memory = MemoryConsumer::new("COPY").register(&state.runtime_env().memory_pool);
-                let (schema, rows) = self.execute(state, &plan, joins).await?;
+                let rows = self.execute(state, &plan, attempt).await?;
                 let copy = StartedCopy {
-                    schema,
+                    schema: Arc::clone(&rows.schema),
                     target,
                     memory,
                 };
@@ -160,16 +178,25 @@ impl QueryTask {
     async fn execute(
         &self,
         mut state: SessionState,
-        plan: &LogicalPlan,
-        joins: JoinAlgorithm,
-    ) -> Result<(SchemaRef, BatchStream), QueryError> {
-        if joins == JoinAlgorithm::SortMerge {
+        query: &LogicalPlan,
+        attempt: &QueryAttempt,
+    ) -> Result<ExecutedRows, QueryError> {
+        if attempt.joins == JoinAlgorithm::SortMerge {
             let options = state.config_mut().options_mut();
             options.optimizer.prefer_hash_join = false;
         }
-        let plan = state.create_physical_plan(plan).await;
-        let plan = plan.map_err(QueryError::Planning)?;
-        let plan = with_cancellation(plan, &self.context.cancellation)?;
+        let local = state.create_physical_plan(query).await;
+        let local = local.map_err(QueryError::Planning)?;
+        let stages = self.explain_stages(&state, query, attempt).await;
+        let stages = stages.map_err(QueryError::Planning)?;
+        let distribution = self.distribute(&state, query, &local, attempt).await;
+        let (plan, config, workers) = match distribution {
+            Some(Distribution::Workers(plan)) => (plan.plan, plan.config, plan.workers.len()),
+            Some(Distribution::Local(_)) | None => {
+                let plan = with_cancellation(local, &self.context.cancellation)?;
+                (plan, state.config().clone(), 0)
+            }
+        };
         let runtime = state.runtime_env();
         let pool = Arc::clone(&runtime.memory_pool);
         let memory = Arc::new(PeakRecordingPool::new(pool));
@@ -177,32 +204,44 @@ impl QueryTask {
             memory_pool: Arc::clone(&memory) as _,
             ..RuntimeEnv::clone(runtime)
         };
-        let config = state.config().clone().with_extension(self.permit.guard());
         let context = TaskContext::from(&state)
-            .with_session_config(config)
+            .with_session_config(config.with_extension(self.permit.guard()))
             .with_runtime(Arc::new(runtime));
         self.tracker.record_execution(Arc::clone(&plan), memory);
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
         let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
-        Ok((schema, Box::pin(batches)))
+        let batches = batches.chain(stream::iter(stages.map(Ok)));
+        Ok(ExecutedRows {
+            schema,
+            batches: Box::pin(batches),
+            workers,
+        })
+    }
+
+    /// Updates the counters of distributed queries.
+    fn count(&self, update: impl FnOnce(&DistributionCounters)) {
+        if let Some(distributor) = &self.distributor {
+            update(&distributor.counters);
+        }
+    }
+
+    /// Returns the time until the timeout of the query.
+    fn remaining_time(&self) -> Duration {
+        let elapsed = self.world.elapsed(&self.pending.begun);
+        self.pending.timeout.saturating_sub(elapsed)
     }
 
     /// Sends rows until the timeout. Returns the final message, or `None` if there is none.
     async fn give(
         &self,
-        rows: BatchStream,
+        rows: ExecutedRows,
+        attempt: QueryAttempt,
         max_rows: Option<u64>,
         sender: &mpsc::Sender<RowMessage>,
-        world: &World,
     ) -> Option<RowMessage> {
-        let pending = &self.pending;
-        let left = pending
-            .timeout
-            .saturating_sub(world.elapsed(&pending.begun));
-        let given = world
-            .timeout(left, self.send_with_retry(rows, max_rows, sender))
-            .await;
+        let given = self.send_with_retry(rows, attempt, max_rows, sender);
+        let given = self.world.timeout(self.remaining_time(), given).await;
         // Cancels remaining work of the query, because its rows are no longer needed.
         self.permit.cancel();
         // Updates the tracker before the final message, so that its receiver sees a finished query.
@@ -226,26 +265,50 @@ impl QueryTask {
 }
 
 impl QueryTask {
-    /// Sends rows. If a join runs out of memory before any row was sent, plans the query once more with sort-merge
-    /// joins.
+    /// Sends rows. If no row was sent yet, plans the query again after the failure of a worker, without that worker,
+    /// and after a lack of memory, with sort-merge joins.
     async fn send_with_retry(
         &self,
-        rows: BatchStream,
+        mut rows: ExecutedRows,
+        mut attempt: QueryAttempt,
         max_rows: Option<u64>,
         sender: &mpsc::Sender<RowMessage>,
     ) -> SendOutcome {
-        match give(rows, max_rows, sender, &self.tracker).await {
-            SendOutcome::Failed { error, rows: 0 } if error.is_out_of_memory() => {
-                match self.begin(JoinAlgorithm::SortMerge).await {
-                    Ok(QueryExecution::Rows(_, rows) | QueryExecution::Copy(_, rows)) => {
-                        give(rows, max_rows, sender, &self.tracker).await
-                    }
-                    Ok(QueryExecution::Delete(_)) | Err(_) => {
-                        SendOutcome::Failed { error, rows: 0 }
-                    }
-                }
+        if rows.workers > 0 {
+            self.count(DistributionCounters::count_query);
+        }
+        loop {
+            let is_distributed = rows.workers > 0;
+            let outcome = give(rows.batches, max_rows, sender, &self.tracker).await;
+            let SendOutcome::Failed { error, rows: sent } = outcome else {
+                return outcome;
+            };
+            let next = match is_distributed {
+                true => self.after_failure(&attempt, &error),
+                false => None,
+            };
+            let error = match next.is_some() {
+                true => error.into_worker_failure(),
+                false => error,
+            };
+            let is_first = attempt.joins == JoinAlgorithm::Hash;
+            let next = next.or_else(|| {
+                let sorts = error.is_out_of_memory() && is_first;
+                sorts.then(QueryAttempt::with_sort_merge_joins)
+            });
+            let Some(next) = next.filter(|_| sent == 0) else {
+                return SendOutcome::Failed { error, rows: sent };
+            };
+            if is_distributed {
+                self.count(DistributionCounters::count_retry);
             }
-            given => given,
+            attempt = next;
+            rows = match self.begin(&attempt).await {
+                Ok(QueryExecution::Rows(rows) | QueryExecution::Copy(_, rows)) => rows,
+                Ok(QueryExecution::Delete(_)) | Err(_) => {
+                    return SendOutcome::Failed { error, rows: 0 };
+                }
+            };
         }
     }
 }
@@ -261,9 +324,17 @@ enum JoinAlgorithm {
 
 /// A query that was planned and has started to execute.
 enum QueryExecution {
-    Rows(SchemaRef, BatchStream),
-    Copy(StartedCopy, BatchStream),
+    Rows(ExecutedRows),
+    Copy(StartedCopy, ExecutedRows),
     Delete(RowDelete),
+}
+
+/// The rows of a plan that executes.
+struct ExecutedRows {
+    schema: SchemaRef,
+    batches: BatchStream,
+    /// The number of workers that compute the rows; zero if this process does.
+    workers: usize,
 }
 
 /// The outcome of sending rows.

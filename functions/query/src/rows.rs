@@ -35,6 +35,8 @@ pub struct Rows {
     pub as_of: Option<Stamp>,
     /// The stamp of the delete, if the statement was one. Queries as of later stamps do not see the rows.
     pub deleted_at: Option<Stamp>,
+    /// The number of workers that the query was distributed over; zero if it ran in this process.
+    pub workers: usize,
     /// The query in the log; `None` if the rows are not from a query.
     pub(crate) logged: Option<Arc<LoggedQuery>>,
 }
@@ -47,6 +49,7 @@ impl Rows {
             batches,
             as_of: None,
             deleted_at: None,
+            workers: 0,
             logged: None,
         }
     }
@@ -70,6 +73,8 @@ impl std::fmt::Debug for Rows {
 pub(crate) struct RowReceiver {
     pub(crate) schema: SchemaRef,
     pub(crate) as_of: Option<Stamp>,
+    /// The number of workers that compute the rows.
+    pub(crate) workers: usize,
     pub(crate) receiver: mpsc::Receiver<RowMessage>,
     pub(crate) job: QueryTaskHandle,
 }
@@ -84,7 +89,7 @@ impl RowReceiver {
         left: Duration,
         world: &World,
     ) -> Rows {
-        let (schema, as_of) = (self.schema, self.as_of);
+        let (schema, as_of, workers) = (self.schema, self.as_of, self.workers);
         let logged = Some(Arc::clone(running.logged()));
         let open = OpenRowStream {
             receiver: self.receiver,
@@ -96,6 +101,7 @@ impl RowReceiver {
         let batches = stream::unfold(Some(open), |open| async { open?.next().await });
         Rows {
             as_of,
+            workers,
             logged,
             ..Rows::new(schema, Box::pin(batches))
         }

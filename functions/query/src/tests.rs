@@ -11,6 +11,9 @@ mod counts;
 mod damaged_segments;
 mod delete_statements;
 mod deletes;
+mod distributed;
+mod distributed_faults;
+mod distributed_histories;
 mod histories;
 pub(crate) mod instance;
 mod internal;
@@ -21,6 +24,7 @@ mod query_log;
 mod retention;
 mod spilled_tails;
 mod system;
+pub(crate) mod workers;
 
 use std::{sync::Arc, time::Duration};
 

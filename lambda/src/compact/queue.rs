@@ -1,36 +1,26 @@
-//! Sends flush and merge orders to an SQS queue.
-//!
-//! It sends one signed request of the SQS JSON protocol. An SDK is not used because it would be as large as everything
-//! else that such a request needs.
+//! Sends flush and merge orders to an SQS queue, with its JSON protocol.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{
-    Uri,
+    HeaderMap,
     header::{CONTENT_TYPE, HeaderValue},
 };
 use neap_bucket::{AwsConfig, World};
 use neap_compact::{CompactorEvent, EventDispatcher};
-use object_store::{
-    ClientOptions,
-    aws::{AwsAuthorizer, AwsCredentialProvider},
-    client::{HttpClient, HttpConnector, HttpRequest, ReqwestConnector},
-};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::options::OptionsError;
+use crate::{
+    options::OptionsError,
+    signed_requests::{RequestError, RequestLimits, SignedClient},
+};
 
-/// Maximum time for a request.
-const TIME_LIMIT: Duration = Duration::from_secs(5);
-
-/// Maximum time for establishing a connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-
-/// Maximum time that an idle connection is kept. It is short because a connection may break while the function is
-/// frozen.
-const IDLE_LIMIT: Duration = Duration::from_secs(15);
+const LIMITS: RequestLimits = RequestLimits {
+    connection: Duration::from_secs(2),
+    request: Duration::from_secs(5),
+};
 
 /// Maximum attempts to send a request. A retry can put a message into the queue twice.
 const MAX_ATTEMPTS: u32 = 3;
@@ -44,11 +34,8 @@ const MAX_CONCURRENT_REQUESTS: usize = 8;
 /// An SQS queue for flush and merge orders.
 #[derive(Debug)]
 pub struct OrderQueue {
-    client: HttpClient,
-    credentials: AwsCredentialProvider,
+    client: SignedClient,
     url: String,
-    endpoint: Uri,
-    region: String,
     places: Semaphore,
     world: World,
 }
@@ -64,35 +51,19 @@ impl OrderQueue {
         aws: &AwsConfig,
         world: &World,
     ) -> Result<Self, OptionsError> {
-        let unusable = |reason: String| OptionsError::Unusable {
+        let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty());
+        let client = SignedClient::new("sqs", endpoint.unwrap_or(url), LIMITS, aws, world);
+        let client = client.map_err(|error| OptionsError::Unusable {
             option: "merge-queue-url",
-            reason,
-        };
-        let endpoint = endpoint
-            .filter(|endpoint| !endpoint.is_empty())
-            .unwrap_or(url);
-        let endpoint: Uri = endpoint
-            .parse()
-            .map_err(|error| unusable(format!("'{endpoint}' is not a URL: {error}")))?;
-        let (Some(scheme), Some(authority)) = (endpoint.scheme_str(), endpoint.authority()) else {
-            return Err(unusable(format!("'{endpoint}' is not a URL")));
-        };
-        let root = format!("{scheme}://{authority}/").parse();
-        let root: Uri = root.map_err(|_| unusable(format!("'{endpoint}' is not a URL")))?;
-        let options = ClientOptions::new()
-            .with_allow_http(scheme == "http")
-            .with_connect_timeout(CONNECT_LIMIT)
-            .with_pool_idle_timeout(IDLE_LIMIT)
-            .with_timeout(TIME_LIMIT);
-        let client = ReqwestConnector::default().connect(&options);
+            reason: error.to_string(),
+        })?;
+        let region = region_of(client.host()).map(str::to_owned);
         Ok(Self {
-            client: client.map_err(|error| unusable(error.to_string()))?,
-            credentials: aws.credentials(world, None)?,
-            region: region_of(authority.host())
-                .unwrap_or(aws.region())
-                .to_owned(),
+            client: match region {
+                Some(region) => client.with_region(&region),
+                None => client,
+            },
             url: url.to_owned(),
-            endpoint: root,
             places: Semaphore::new(MAX_CONCURRENT_REQUESTS),
             world: world.clone(),
         })
@@ -100,27 +71,21 @@ impl OrderQueue {
 
     /// Sends a message once. The error contains whether a retry makes sense.
     async fn send(&self, body: &str) -> Result<(), (bool, String)> {
-        let credential = self.credentials.get_credential().await;
-        let credential = credential.map_err(|error| (false, error.to_string()))?;
         let body = json!({ "QueueUrl": self.url, "MessageBody": body }).to_string();
-        let mut request = HttpRequest::new(body.into());
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = self.endpoint.clone();
+        let mut headers = HeaderMap::new();
         let json = HeaderValue::from_static("application/x-amz-json-1.0");
-        request.headers_mut().insert(CONTENT_TYPE, json);
+        headers.insert(CONTENT_TYPE, json);
         let target = HeaderValue::from_static("AmazonSQS.SendMessage");
-        request.headers_mut().insert("x-amz-target", target);
-        AwsAuthorizer::new(&credential, "sqs", &self.region).authorize(&mut request, None);
-        let answer = self.client.execute(request).await;
-        let answer = answer.map_err(|error| (true, error.to_string()))?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(());
+        headers.insert("x-amz-target", target);
+        let response = self.client.post("/", headers, body.into()).await;
+        let response = response.map_err(|error| {
+            let is_lost = matches!(error, RequestError::Connection(_));
+            (is_lost, error.to_string())
+        })?;
+        match response.status.is_success() {
+            true => Ok(()),
+            false => Err((response.status.is_server_error(), response.summary())),
         }
-        let text = answer.into_body().bytes().await.unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let text: String = text.chars().take(200).collect();
-        Err((status.is_server_error(), format!("{status} {text}")))
     }
 }
 

@@ -9,13 +9,13 @@ use neap_bucket::{StoreConfig, World};
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_compact::{
     CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings, FlushLimits,
-    FlushResult, FlushSkipped, GarbageCollectorSettings, MergePolicy,
+    FlushResult, FlushSkipped, GarbageCollectorSettings, MergePolicy, PublishedTable,
 };
 use neap_options::parse_duration;
 use neap_schema::DatabaseId;
 
 use super::CommandError;
-use crate::{console::Console, stores::Stores};
+use crate::{console::Console, publish_options::PublishArgs, stores::Stores};
 
 /// The options of `neap compact`.
 #[derive(Debug, Args)]
@@ -52,6 +52,9 @@ pub(super) struct CompactArgs {
     /// Trust the store's clock even if this machine's clock differs from it by more than five minutes.
     #[arg(long)]
     trust_store_clock: bool,
+
+    #[command(flatten)]
+    publish: PublishArgs,
 
     #[command(flatten)]
     store: StoreConfig,
@@ -91,6 +94,7 @@ pub(super) async fn run(
         };
         failed += report.failures.len();
         tell(&report, args.dry_run, console)?;
+        tell_published(&report.published, &databases, console)?;
     }
     if databases.is_empty() {
         console
@@ -155,6 +159,41 @@ fn tell(
     Ok(())
 }
 
+/// Prints where tables are published, and how much of them.
+fn tell_published(
+    published: &[PublishedTable],
+    databases: &[(DatabaseId, String)],
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    for table in published {
+        let PublishedTable {
+            table: name,
+            location,
+            number,
+            is_new,
+            sections,
+            rows,
+            unsettled_sections,
+            unsettled_rows,
+            ..
+        } = table;
+        let database = databases.iter().find(|(id, _)| *id == table.database);
+        let database = database.map_or("", |(_, name)| name.as_str());
+        let state = if *is_new { "published" } else { "unchanged" };
+        let unsettled = match unsettled_sections {
+            0 => String::new(),
+            _ => {
+                format!("; {unsettled_rows} rows in {unsettled_sections} sections are not settled")
+            }
+        };
+        let text = format!(
+            "{database}: table '{name}' is {state} as {location}, number {number}: {rows} rows in {sections} files{unsettled}"
+        );
+        console.print_text(&text).map_err(CommandError::Output)?;
+    }
+    Ok(())
+}
+
 async fn chosen(
     catalog: &Catalog,
     name: Option<&str>,
@@ -193,7 +232,11 @@ async fn compactor(
         collect,
         settings: CompactorSettings::default(),
     };
-    Ok(parts.assemble(None))
+    let compactor = parts.assemble(None);
+    Ok(match args.publish.settings(&args.store)? {
+        Some(settings) => compactor.publishing(settings),
+        None => compactor,
+    })
 }
 
 /// Flushes databases until no segment is old enough. Returns the number of databases whose flush failed.

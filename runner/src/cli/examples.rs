@@ -223,6 +223,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "compact --data-dir ./data",
             "compact --object-store s3 --bucket my-bucket -d home",
+            "compact --object-store s3 --bucket my-bucket --publish iceberg",
         ],
     ),
     (

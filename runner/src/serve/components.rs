@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ServeError,
     cache_refresh::CacheRefreshTask,
+    cluster::{self, ClusterMember},
     concurrency_limit::{self, RequestLimits},
     damage::DamageMonitor,
     flush_task::FlushTask,
@@ -67,6 +68,8 @@ pub(super) struct ServerComponents {
     pub(super) processing: Option<ProcessingEngine>,
     /// Memory watcher.
     pub(super) watching: MemoryWatcher,
+    /// Distributed queries, if this process answers queries.
+    pub(super) cluster: Option<ClusterMember>,
 }
 
 impl ServerComponents {
@@ -135,6 +138,7 @@ impl ServerComponents {
             processing: functions.processing,
             flushing,
             watching,
+            cluster: functions.cluster,
         })
     }
 }
@@ -148,6 +152,7 @@ struct RequestServices {
     feeding: Option<CacheRefreshTask>,
     processing: Option<ProcessingEngine>,
     queries: Option<Arc<QueryEngine>>,
+    cluster: Option<ClusterMember>,
 }
 
 /// Returns the parts of Arrow Flight over the functions that this process offers to clients.
@@ -176,9 +181,12 @@ impl RequestServices {
         let writes =
             (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
         let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
-        let queries = match args.does(ServeMode::Query) || has_plugins {
-            true => Some(query_engine(args, base, ingest)?),
-            false => None,
+        let (queries, cluster) = match args.does(ServeMode::Query) || has_plugins {
+            true => {
+                let (queries, cluster) = query_engine(args, base, ingest)?;
+                (Some(queries), cluster)
+            }
+            false => (None, None),
         };
         let served = queries.as_ref().filter(|_| args.does(ServeMode::Query));
         let mut routes = write_routes(ingest, &base.metrics).merge(query_routes(args, served));
@@ -232,6 +240,7 @@ impl RequestServices {
             feeding,
             processing,
             queries: watched,
+            cluster,
         })
     }
 }
@@ -269,12 +278,12 @@ fn write_service(args: &ServeArgs, base: &ServerContext) -> Arc<WriteService> {
     Arc::new(service.with_pressure(base.monitor.pressure()))
 }
 
-/// Creates the query engine, which deletes rows through `deleter`, if any.
+/// Creates the query engine, which deletes rows through `deleter`, if any, and runs queries on workers, if it may.
 fn query_engine(
     args: &ServeArgs,
     base: &ServerContext,
     deleter: Option<&Arc<WriteService>>,
-) -> Result<Arc<QueryEngine>, ServeError> {
+) -> Result<(Arc<QueryEngine>, Option<ClusterMember>), ServeError> {
     let settings = query_settings(args, &base.memory);
     let settings = QuerySettings {
         pressure: base.monitor.pressure(),
@@ -289,12 +298,26 @@ fn query_engine(
         settings,
     )?;
     let engine = engine.with_exports(base.uploads.clone());
-    let engine = Arc::new(match deleter {
+    let engine = match deleter {
         Some(deleter) => engine.with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>),
         None => engine,
+    };
+    let member = args.does(ServeMode::Query).then(|| {
+        let environment = engine.scan_environment(base.tail.clone());
+        ClusterMember::new(args, base, environment, &format!("{VERSION}-{REVISION}"))
     });
+    let engine = match &member {
+        Some(member) if cluster::is_coordinator(args) => {
+            engine.with_distributor(member.distributor(args, base))
+        }
+        _ => engine,
+    };
+    let engine = Arc::new(engine);
     metrics::register_queries(&base.metrics, &engine);
-    Ok(engine)
+    if let Some(member) = &member {
+        metrics::register_cluster(&base.metrics, &engine, member);
+    }
+    Ok((engine, member))
 }
 
 /// Creates the processing engine and subscribes it to segments.
@@ -419,7 +442,11 @@ fn compactor(
             ..CompactorSettings::default()
         },
     };
-    Ok(parts.assemble(None))
+    let compactor = parts.assemble(None);
+    Ok(match args.publish.settings(&args.store)? {
+        Some(settings) => compactor.publishing(settings),
+        None => compactor,
+    })
 }
 
 fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {

@@ -12,6 +12,18 @@ use super::options::ServeMode;
 /// Maximum delay of a start and a stop by the first and the last record.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The description of a process.
+#[derive(Clone, Debug)]
+pub(super) struct ProcessDescription<'a> {
+    /// The configured name.
+    pub(super) node_id: Option<String>,
+    pub(super) modes: &'a [ServeMode],
+    /// The address on which it listens for clients.
+    pub(super) address: String,
+    /// The URL at which other processes send it parts of queries.
+    pub(super) worker: Option<String>,
+}
+
 /// Records periodically that this process is running. Failures are ignored.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
@@ -21,28 +33,26 @@ pub(super) struct Heartbeat {
 
 impl Heartbeat {
     /// Writes the first record.
-    pub(super) async fn begin(
-        bucket: Bucket,
-        node_id: Option<String>,
-        modes: &[ServeMode],
-        address: String,
-    ) -> Self {
-        let names = modes.iter().filter_map(ServeMode::to_possible_value);
+    pub(super) async fn begin(bucket: Bucket, process: ProcessDescription<'_>) -> Self {
+        let names = process.modes.iter();
+        let names = names.filter_map(ServeMode::to_possible_value);
         let record = NodeRecord {
             instance_id: bucket.draw_ulid(),
-            node_id,
+            node_id: process.node_id,
             mode: names.map(|mode| mode.get_name().to_owned()).collect(),
             core_count: thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
             state: NodeState::Running,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            address: Some(address),
+            address: Some(process.address),
+            worker: process.worker,
         };
         let heartbeat = Self { bucket, record };
         heartbeat.write_record(&heartbeat.record).await;
         heartbeat
     }
 
-    /// Renews the record until `stop`.
+    /// Renews the record until `stop`. A worker is then withdrawn at once, so that no other process chooses it while it
+    /// ends its requests.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let beats = async {
             loop {
@@ -58,12 +68,20 @@ impl Heartbeat {
             () = beats => {}
             () = stop.cancelled() => {}
         }
+        if self.record.worker.is_some() {
+            let record = NodeRecord {
+                worker: None,
+                ..self.record.clone()
+            };
+            self.write_record(&record).await;
+        }
     }
 
     /// Records that the process has stopped.
     pub(super) async fn end(&self) {
         let record = NodeRecord {
             state: NodeState::Stopped,
+            worker: None,
             ..self.record.clone()
         };
         self.write_record(&record).await;
@@ -101,20 +119,27 @@ mod tests {
             .unwrap();
         let states = async || {
             let nodes = nodes(&bucket).await.unwrap();
-            let states = nodes
-                .iter()
-                .map(|node| (node.record.name(), node.record.state));
+            let records = nodes.into_iter().map(|node| node.record);
+            let states = records.map(|record| (record.name(), record.state, record.worker));
             states.collect::<Vec<_>>()
         };
         let modes = [ServeMode::Query, ServeMode::Compact];
         let name = || "a".to_owned();
-        let one = Heartbeat::begin(bucket.clone(), Some(name()), &modes, "here".to_owned()).await;
+        let worker = Some("http://10.0.0.1:8182".to_owned());
+        let process = ProcessDescription {
+            node_id: Some(name()),
+            modes: &modes,
+            address: "here".to_owned(),
+            worker: worker.clone(),
+        };
+        let one = Heartbeat::begin(bucket.clone(), process).await;
         assert_eq!(one.record.mode, ["query", "compact"]);
-        assert_eq!(states().await, [(name(), NodeState::Running)]);
+        assert_eq!(states().await, [(name(), NodeState::Running, worker)]);
         let stop = CancellationToken::new();
         stop.cancel();
         one.run(&stop).await;
+        assert_eq!(states().await, [(name(), NodeState::Running, None)]);
         one.end().await;
-        assert_eq!(states().await, [(name(), NodeState::Stopped)]);
+        assert_eq!(states().await, [(name(), NodeState::Stopped, None)]);
     }
 }

@@ -1,5 +1,6 @@
 //! Registers the metrics of the process for `/metrics`.
 
+mod cluster;
 mod connections;
 mod memory;
 mod process;
@@ -17,6 +18,7 @@ use neap_manifest::SnapshotReader;
 use neap_query::{CacheStats, DataCacheStats, QueryEngine, QueryStats};
 
 pub(super) use self::{
+    cluster::{register as register_cluster, register_tasks},
     connections::register as register_connections,
     memory::{MemoryUsers, register as register_memory},
 };

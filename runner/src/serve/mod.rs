@@ -17,6 +17,7 @@ mod admin_token;
 mod backlog;
 mod blocked_flushes;
 mod cache_refresh;
+mod cluster;
 mod components;
 mod concurrency_limit;
 mod damage;
@@ -60,8 +61,9 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::options::ServeArgs;
 use self::{
+    cluster::WorkerPort,
     components::ServerComponents,
-    heartbeat::Heartbeat,
+    heartbeat::{Heartbeat, ProcessDescription},
     listener::{Listener, ListenerSettings},
     startup_message::{AuthState, StartupMessage},
     stop_signals::StopSignals,
@@ -127,6 +129,20 @@ pub enum ServeError {
     /// The process lacks the function that accepts writes.
     #[error("{0} needs --mode ingest or all")]
     NoIngest(&'static str),
+    /// The process lacks the function that answers queries.
+    #[error("{0} needs --mode query or all")]
+    NoQuery(&'static str),
+    /// Other machines could read the rows of queries on the network.
+    #[error(
+        "--cluster-address {0} can be reached from other machines: set --cluster-tls-cert, --cluster-tls-key and \
+         --cluster-tls-ca, or --cluster-without-tls in a network that others cannot listen to"
+    )]
+    OpenWorkerPort(String),
+    /// The process does not know an address at which others reach its worker port.
+    #[error(
+        "--cluster-address {0}: no address for other processes is known; set --cluster-advertise"
+    )]
+    NoAdvertisedAddress(String),
     /// The time-travel period is too short: dropped data would be deleted while queries read it.
     #[error(transparent)]
     TimeTravel(#[from] TimeTravelTooShort),
@@ -187,6 +203,7 @@ pub(crate) async fn run(
     let node = node_name(args, environment)?;
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let tls = encryption(args)?;
+    cluster::check(args)?;
     let is_encrypted = tls.is_some();
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.watch(world.clone()));
@@ -217,8 +234,17 @@ pub(crate) async fn run(
     let questdb = questdb.await?;
     let (listener, address) = listen(args, tls, &world).await?;
     metrics::register_connections(&stores.metrics, &listener.stats());
-    let bucket = stores.bucket.clone();
-    let heartbeat = Heartbeat::begin(bucket, node.clone(), &args.mode, address.to_string()).await;
+    let worker = WorkerPort::open(args, app.cluster.as_ref(), &app.catalog, &world).await?;
+    if let Some(worker) = &worker {
+        metrics::register_tasks(&stores.metrics, &worker.tasks);
+    }
+    let process = ProcessDescription {
+        node_id: node.clone(),
+        modes: &args.mode,
+        address: address.to_string(),
+        worker: worker.as_ref().map(|worker| worker.url.to_string()),
+    };
+    let heartbeat = Heartbeat::begin(stores.bucket.clone(), process).await;
     let greeting = StartupMessage {
         address,
         is_encrypted,
@@ -227,6 +253,7 @@ pub(crate) async fn run(
         questdb: questdb
             .as_ref()
             .and_then(|listener| listener.address().ok()),
+        worker: worker.as_ref().map(|worker| &worker.url),
         entry: entry(args, &app.catalog).await?,
         program: &startup_message::program_name(),
     };
@@ -238,6 +265,7 @@ pub(crate) async fn run(
     let listeners = Listeners {
         http: listener,
         questdb,
+        worker,
     };
     serve(listeners, app, heartbeat, stop, signals, world, handle).await;
     // An interrupted job leaves at most unreferenced objects.
@@ -265,10 +293,11 @@ async fn listen(
     Ok((listener, address))
 }
 
-/// The listeners for clients.
+/// The listeners for clients and for other processes.
 struct Listeners {
     http: Listener,
     questdb: Option<QuestDbListener>,
+    worker: Option<WorkerPort>,
 }
 
 impl Listeners {
@@ -277,8 +306,13 @@ impl Listeners {
         let questdb = self
             .questdb
             .map(|listener| listener.serve(stop.cancelled(), GRACE));
+        let worker = self.worker.map(|worker| worker.serve(stop.clone()));
         let http = self.http.serve(router, stop.cancelled(), GRACE);
-        tokio::join!(http, OptionFuture::from(questdb));
+        tokio::join!(
+            http,
+            OptionFuture::from(questdb),
+            OptionFuture::from(worker)
+        );
     }
 }
 
@@ -303,7 +337,7 @@ async fn serve(
         tokio::spawn(async move { feeding.run(&stop).await });
     }
     let heartbeat = Arc::new(heartbeat);
-    tokio::spawn({
+    let beats = tokio::spawn({
         let (heartbeat, stop) = (Arc::clone(&heartbeat), stop.clone());
         async move { heartbeat.run(&stop).await }
     });
@@ -334,6 +368,8 @@ async fn serve(
         if world.timeout(FINAL_FLUSH_TIMEOUT, last).await.is_none() {
             tracing::warn!("the last flush did not end in time; the next start continues it");
         }
+        // The last record is written after all others.
+        beats.await.ok();
         heartbeat.end().await;
     };
     tokio::select! {
@@ -361,6 +397,9 @@ fn warn(args: &ServeArgs, console: &mut Console) {
     if let Some(path) = &args.tls_key {
         private_file::warn("--tls-key", path, console);
     }
+    if let Some(path) = &args.cluster.cluster_tls_key {
+        private_file::warn("--cluster-tls-key", path, console);
+    }
     let secrets = [
         (
             "--aws-credentials-file",
@@ -385,9 +424,11 @@ fn warn(args: &ServeArgs, console: &mut Console) {
 pub(crate) fn mistakes(args: &ServeArgs, environment: &Environment, world: &World) -> Vec<String> {
     let checks = [
         encryption(args).err(),
+        cluster::check(args).err(),
         node_name(args, environment).err(),
         logging::filter(args).err(),
         unusable_store(args, world),
+        args.publish.settings(&args.store).err().map(Into::into),
         plugins::unusable_folder(args),
     ];
     let mistakes = checks.iter().flatten();

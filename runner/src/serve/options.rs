@@ -8,8 +8,11 @@ use neap_bucket::StoreConfig;
 use neap_catalog::{DatabaseNameError, validate_database_name};
 use neap_options::{parse_bytes, parse_duration};
 
+use crate::publish_options::PublishArgs;
+
 use super::{
     access::AccessArgs,
+    cluster::ClusterArgs,
     legacy_flags::LegacyFlags,
     limits::LimitArgs,
     memory::{MemoryAmount, parse_limit},
@@ -44,6 +47,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(super) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
 
     #[command(flatten, next_help_heading = "Plugins")]
     pub(super) plugins: ProcessingOptions,
@@ -118,6 +124,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(super) compaction_jobs: usize,
 
+    #[command(flatten)]
+    pub(super) publish: PublishArgs,
+
     /// Promise that no other process writes to this store, which saves queries a listing each, and drops the time
     /// until other processes know of them: those that only answer queries may show what was dropped for 5s. Always so
     /// in memory.
@@ -162,7 +171,7 @@ pub(crate) struct ServeArgs {
 
 /// Parses a host and a port, such as `0.0.0.0:8181`, `[::]:8181` or `localhost:0`. The host is resolved when the
 /// listener binds.
-fn parse_address(text: &str) -> Result<String, String> {
+pub(super) fn parse_address(text: &str) -> Result<String, String> {
     let parts = text.rsplit_once(':');
     let is_address =
         parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());

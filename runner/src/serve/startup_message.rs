@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr};
 
+use url::Url;
+
 /// Default server address of the client commands.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8181";
 
@@ -18,6 +20,8 @@ pub(super) struct StartupMessage<'a> {
     pub(super) names: [Option<&'a str>; 2],
     /// Address for QuestDB's clients over TCP, if there is one.
     pub(super) questdb: Option<SocketAddr>,
+    /// URL at which other processes send parts of queries, if there is one.
+    pub(super) worker: Option<&'a Url>,
     /// Authentication state of the server.
     pub(super) entry: AuthState,
     /// The program, as commands name it.
@@ -93,6 +97,9 @@ impl fmt::Display for StartupMessage<'_> {
             let scheme = if self.is_encrypted { "tcps" } else { "tcp" };
             write!(f, "\n  QuestDB's clients: {scheme}::addr={address};")?;
         }
+        if let Some(url) = self.worker {
+            write!(f, "\n  Worker of the cluster: {url}")?;
+        }
         match self.entry {
             AuthState::Open if self.is_open_to_others() => write!(
                 f,
@@ -129,6 +136,7 @@ mod tests {
             place: "directory /data",
             names: [None, None],
             questdb: None,
+            worker: None,
             entry: AuthState::Open,
             program: "neap",
         }

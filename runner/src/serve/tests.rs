@@ -219,6 +219,7 @@ async fn the_address_file_is_written_atomically() {
         place: "",
         names: [None, None],
         questdb: None,
+        worker: None,
         entry: AuthState::Open,
         program: "neap",
     };

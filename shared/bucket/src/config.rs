@@ -254,7 +254,7 @@ pub enum StoreConfigError {
     },
 }
 
-fn invalid(flag: &'static str, reason: impl ToString) -> StoreConfigError {
+pub(crate) fn invalid(flag: &'static str, reason: impl ToString) -> StoreConfigError {
     StoreConfigError::Invalid {
         flag,
         reason: reason.to_string(),
@@ -262,7 +262,7 @@ fn invalid(flag: &'static str, reason: impl ToString) -> StoreConfigError {
 }
 
 /// Returns a value unless it is empty, because environment variables may be empty.
-fn given(value: &Option<String>) -> Option<&str> {
+pub(crate) fn given(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|value| !value.is_empty())
 }
 

@@ -14,7 +14,9 @@
 //! engine/<id>/log/<ulid>             lines that plugins of a database logged
 //! plugins/<hash>                     the code of a plugin, by the SHA-256 of its files
 //! results/<ulid>.<ext>               large query results
+//! results/<query>/<ulid>             rows of one task of a distributed query, too many for a response
 //! exports/<id>/<name>                files that `COPY` statements wrote
+//! published/iceberg/<id>/<table>/metadata/<name>   metadata of published tables, for other tools
 //! nodes/<ulid>                       the status of a running process
 //! probe/<nonce>/...                  temporary objects of a store check
 //! ```
@@ -23,11 +25,11 @@
 
 use std::{fmt, str::FromStr};
 
-use neap_schema::{CacheId, DatabaseId, TriggerId};
+use neap_schema::{CacheId, DatabaseId, TableId, TriggerId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::{CodeHash, ExportName, Stamp};
+use crate::{CodeHash, ExportName, PublishedObject, Stamp};
 
 /// The name of a segment. Equal stamps of two instances are ordered by nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,8 +69,12 @@ pub enum Key {
     PluginCode(CodeHash),
     /// A query result with its file extension.
     QueryResult(Ulid, String),
+    /// The rows of one task of a distributed query: the id of the query, and a name that is unique for each attempt.
+    TaskResult(Ulid, Ulid),
     /// A file that a `COPY` statement wrote.
     Export(DatabaseId, ExportName),
+    /// An object with the metadata of a published table.
+    Published(DatabaseId, TableId, PublishedObject),
     /// The status of a process, by the id of the process.
     Node(Ulid),
     /// A temporary object of a store check: run and name.
@@ -122,6 +128,19 @@ impl Key {
         format!("engine/{database}/{trigger}/tick/")
     }
 
+    /// The prefix of the metadata of all published tables.
+    pub const PUBLISHED_PREFIX: &'static str = "published/iceberg/";
+
+    /// The prefix of the metadata of the published tables of a database.
+    pub fn published_prefix(database: DatabaseId) -> String {
+        format!("{}{database}/", Self::PUBLISHED_PREFIX)
+    }
+
+    /// The prefix of a published table, without a slash at the end.
+    pub fn published_table(database: DatabaseId, table: TableId) -> String {
+        format!("{}{table}", Self::published_prefix(database))
+    }
+
     /// The prefix of the code of plugins.
     pub const PLUGINS_PREFIX: &'static str = "plugins/";
 
@@ -142,8 +161,9 @@ impl Key {
             Self::Cache(..) => KeyClass::Cache,
             Self::Checkpoint(..) | Self::Tick(..) | Self::EngineLog(..) => KeyClass::Engine,
             Self::PluginCode(_) => KeyClass::Plugin,
-            Self::QueryResult(..) => KeyClass::Result,
+            Self::QueryResult(..) | Self::TaskResult(..) => KeyClass::Result,
             Self::Export(..) => KeyClass::Export,
+            Self::Published(..) => KeyClass::Published,
             Self::Node(_) => KeyClass::Node,
             Self::Probe(..) => KeyClass::Probe,
         }
@@ -175,6 +195,8 @@ pub enum KeyClass {
     Result,
     /// Exported files.
     Export,
+    /// Metadata of published tables, and listings of it.
+    Published,
     /// The status of processes, and listings of it.
     Node,
     /// Store checks.
@@ -185,7 +207,7 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RootCatalog,
         Self::DatabaseCatalog,
         Self::Manifest,
@@ -197,6 +219,7 @@ impl KeyClass {
         Self::Plugin,
         Self::Result,
         Self::Export,
+        Self::Published,
         Self::Node,
         Self::Probe,
         Self::Other,
@@ -211,6 +234,7 @@ impl KeyClass {
             Err(_) if key.starts_with("cache/") => Self::Cache,
             Err(_) if key.starts_with("engine/") => Self::Engine,
             Err(_) if key.starts_with(Key::PLUGINS_PREFIX) => Self::Plugin,
+            Err(_) if key.starts_with(Key::PUBLISHED_PREFIX) => Self::Published,
             Err(_) if key.starts_with(Key::NODES_PREFIX) => Self::Node,
             Err(_) if key.starts_with("probe/") => Self::Probe,
             Err(_) => Self::Other,
@@ -231,6 +255,7 @@ impl KeyClass {
             Self::Plugin => "plugin",
             Self::Result => "result",
             Self::Export => "export",
+            Self::Published => "published",
             Self::Node => "node",
             Self::Probe => "probe",
             Self::Other => "other",
@@ -265,7 +290,12 @@ impl fmt::Display for Key {
             Self::EngineLog(database, ulid) => write!(f, "engine/{database}/log/{ulid}"),
             Self::PluginCode(hash) => write!(f, "{}{hash}", Self::PLUGINS_PREFIX),
             Self::QueryResult(ulid, extension) => write!(f, "results/{ulid}.{extension}"),
+            Self::TaskResult(query, ulid) => write!(f, "results/{query}/{ulid}"),
             Self::Export(database, name) => write!(f, "exports/{database}/{name}"),
+            Self::Published(database, table, name) => {
+                let table = Self::published_table(*database, *table);
+                write!(f, "{table}/metadata/{name}")
+            }
             Self::Node(ulid) => write!(f, "{}{ulid}", Self::NODES_PREFIX),
             Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
         }
@@ -337,14 +367,24 @@ fn parse(text: &str) -> Option<Key> {
             }
         }
         "plugins" => Some(Key::PluginCode(rest.parse().ok()?)),
-        "results" => {
+        "results" if last.is_empty() => {
             let (ulid, extension) = rest.split_once('.')?;
             Some(Key::QueryResult(
                 Ulid::from_string(ulid).ok()?,
                 extension.to_owned(),
             ))
         }
+        "results" => Some(Key::TaskResult(
+            Ulid::from_string(first).ok()?,
+            Ulid::from_string(last).ok()?,
+        )),
         "exports" => Some(Key::Export(first.parse().ok()?, last.parse().ok()?)),
+        "published" => {
+            let (database, rest) = rest.strip_prefix("iceberg/")?.split_once('/')?;
+            let (table, name) = rest.split_once("/metadata/")?;
+            let (database, table) = (database.parse().ok()?, table.parse().ok()?);
+            Some(Key::Published(database, table, name.parse().ok()?))
+        }
         "nodes" => Some(Key::Node(Ulid::from_string(rest).ok()?)),
         "probe" => Some(Key::Probe(
             u64::from_str_radix(first, 16).ok()?,
@@ -359,6 +399,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn published_objects() -> impl Strategy<Value = PublishedObject> {
+        prop_oneof![
+            Just(PublishedObject::VersionHint),
+            any::<u64>().prop_map(PublishedObject::Metadata),
+            any::<u64>().prop_map(PublishedObject::ManifestList),
+            any::<u64>().prop_map(PublishedObject::Manifest),
+        ]
+    }
 
     fn keys() -> impl Strategy<Value = Key> {
         let database = any::<u32>().prop_map(DatabaseId::new);
@@ -399,6 +448,12 @@ mod tests {
             (any::<u32>(), "[a-z0-9_=.-]{3,8}(/[a-z0-9=]{1,8}){0,2}").prop_map(
                 |(database, name)| Key::Export(DatabaseId::new(database), name.parse().unwrap())
             ),
+            (any::<u32>(), any::<u32>(), published_objects()).prop_map(
+                |(database, table, name)| {
+                    Key::Published(DatabaseId::new(database), TableId::new(table), name)
+                }
+            ),
+            (ulid.clone(), ulid.clone()).prop_map(|(query, ulid)| Key::TaskResult(query, ulid)),
             (ulid, "[a-z]{1,8}").prop_map(|(ulid, extension)| Key::QueryResult(ulid, extension)),
             (any::<u64>(), "[a-z0-9/]{1,8}").prop_map(|(run, name)| Key::Probe(run, name)),
         ]
@@ -444,6 +499,10 @@ mod tests {
             "exports/1/",
             "exports/01/a.csv",
             "exports/1/../a.csv",
+            "published/iceberg/1/2",
+            "published/iceberg/1/2/metadata/v01.metadata.json",
+            "published/iceberg/1/2/metadata/v1.json",
+            "published/iceberg/1/2/data/v1.metadata.json",
             "nodes/one",
             "nodes/00000000000000000000000001/2",
         ] {

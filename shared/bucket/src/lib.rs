@@ -35,11 +35,13 @@ mod object_uploads;
 mod prefixed_store;
 mod presigned_objects;
 mod protocol_rules;
+mod published_object;
 mod register;
 mod remote;
 mod stamp;
 mod store;
 mod store_clock;
+mod store_url;
 mod tail_order;
 mod world;
 
@@ -62,6 +64,7 @@ pub use object_uploads::{ObjectUploads, PendingUpload, UploadMode, UploadOutcome
 pub use prefixed_store::PrefixedStore;
 pub use presigned_objects::{ObjectHeaders, ObjectUpload, PresignedObjects};
 pub use protocol_rules::{MAX_CATALOG_AGE, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS};
+pub use published_object::{PublishedObject, PublishedObjectError};
 pub use register::{
     CommitOutcome, Register, RegisterChange, RegisterError, RegisterRead, RegisterValue,
     VersionedValue,
@@ -73,5 +76,6 @@ pub use store::{
     Put, PutMode, Store, StoreError, StoreResponse,
 };
 pub use store_clock::StoreClock;
+pub use store_url::StoreUrl;
 pub use tail_order::MAX_STAMP_LEAD;
 pub use world::{Clock, ClockReading, Entropy, SystemClock, World};

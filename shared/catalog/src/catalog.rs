@@ -123,6 +123,11 @@ impl Catalog {
         self.register(database).cached_value()
     }
 
+    /// Returns the newest cached root catalog, without a request.
+    pub fn known_root(&self) -> Option<VersionedValue<RootCatalog>> {
+        self.root.cached_value()
+    }
+
     /// Returns the newest cached catalogs of all databases, without a request.
     pub fn known_databases(&self) -> Vec<(DatabaseId, VersionedValue<DatabaseCatalog>)> {
         let cache = self.cache();

@@ -24,6 +24,7 @@ mod cache_changes;
 mod cache_definitions;
 mod catalog;
 mod changes;
+mod cluster_secret;
 mod copy;
 mod database;
 mod database_cache;
@@ -53,6 +54,9 @@ pub use cache_changes::{
 };
 pub use cache_definitions::{DistinctCacheDefinition, LastCacheDefinition, ValueColumns};
 pub use catalog::{ANY_AGE, Catalog};
+pub use cluster_secret::{
+    ClusterSecret, ClusterSecrets, REPLACED_SECRET_LIFETIME, SECRET_SPREAD_TIME,
+};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};
 pub use deletion::{Deletion, HardDelete, PurgeState};
@@ -63,7 +67,9 @@ pub use names::{
     DatabaseNameError, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION,
     MAX_DATABASE_NAME_BYTES, validate_database_name,
 };
-pub use nodes::{NODE_HEARTBEAT_INTERVAL, NODE_RECORD_AGE, Node, NodeRecord, NodeState, nodes};
+pub use nodes::{
+    NODE_HEARTBEAT_INTERVAL, NODE_RECORD_AGE, Node, NodeReader, NodeRecord, NodeState, nodes,
+};
 pub use origin::ChangeOrigin;
 pub use plugins::{
     MAX_FILES_OF_PLUGINS, MAX_PLUGIN_BYTES, MAX_PLUGIN_FILES, MAX_PLUGIN_PATH_BYTES, MAX_PLUGINS,

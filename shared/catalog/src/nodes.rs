@@ -11,7 +11,10 @@
 //!
 //! The records are informational: the storage protocol has no membership.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -81,6 +84,9 @@ pub struct NodeRecord {
     /// The address on which it listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The URL at which other processes send it parts of queries; `None`: it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
 }
 
 impl NodeRecord {
@@ -123,13 +129,7 @@ pub struct Node {
 /// # Errors
 /// The store returns an error or does not answer in time.
 pub async fn nodes(bucket: &Bucket) -> Result<Vec<Node>, StoreError> {
-    let (entries, now) = recent(bucket).await?;
-    let read = entries.into_iter().map(|entry| node(bucket, entry, now));
-    let read: Vec<Option<Node>> = stream::iter(read)
-        .buffered(CONCURRENT_READS)
-        .try_collect()
-        .await?;
-    let mut nodes: Vec<Node> = read.into_iter().flatten().collect();
+    let mut nodes = NodeReader::new(bucket.clone()).read().await?;
     let is_running = |node: &Node| node.record.state == NodeState::Running;
     nodes.sort_by_cached_key(|node| (node.record.name(), is_running(node), node.updated));
     let mut shown: Vec<Node> = Vec::new();
@@ -142,6 +142,63 @@ pub async fn nodes(bucket: &Bucket) -> Result<Vec<Node>, StoreError> {
         shown.push(node);
     }
     Ok(shown)
+}
+
+/// Reads the records of processes again and again. A read gets only the records that were written since the last one.
+#[derive(Debug)]
+pub struct NodeReader {
+    bucket: Bucket,
+    /// By key: the listing entry of the record, and the record; `None` if it cannot be decoded.
+    known: BTreeMap<String, (ListEntry, Option<Node>)>,
+}
+
+impl NodeReader {
+    /// Creates a reader that knows no records.
+    pub fn new(bucket: Bucket) -> Self {
+        Self {
+            bucket,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the processes with a record younger than [`NODE_RECORD_AGE`], stopped ones included: one LIST, and a GET
+    /// for each record that the listing shows as new or changed.
+    ///
+    /// # Errors
+    /// The store returns an error or does not answer in time.
+    pub async fn read(&mut self) -> Result<Vec<Node>, StoreError> {
+        let (entries, now) = recent(&self.bucket).await?;
+        let listed: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let is_new = |entry: &ListEntry| {
+            let known = self.known.get(&entry.key);
+            known.is_none_or(|(listed, _)| listed != entry)
+        };
+        let new: Vec<ListEntry> = entries.into_iter().filter(is_new).collect();
+        let bucket = self.bucket.clone();
+        let reads = new.into_iter().map(|entry| async {
+            let node = read_node(&bucket, &entry).await?;
+            Ok::<_, StoreError>((entry, node))
+        });
+        let mut reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
+        // Each record is kept as it arrives, so that the next call does not read it again if this one fails.
+        while let Some((entry, node)) = reads.try_next().await? {
+            self.known.insert(entry.key.clone(), (entry, node));
+        }
+        drop(reads);
+        self.known.retain(|key, _| listed.contains(key));
+        let nodes = self.known.values().filter_map(|(_, node)| node.clone());
+        Ok(nodes.map(|node| node.at(now)).collect())
+    }
+}
+
+impl Node {
+    /// Returns the process at this time of the store: it is stopped if its record is too old.
+    fn at(mut self, now: Option<StoreTime>) -> Self {
+        if now.is_some_and(|now| now.since(self.updated) >= NODE_HEARTBEAT_TIMEOUT) {
+            self.record.state = NodeState::Stopped;
+        }
+        self
+    }
 }
 
 /// Lists the newest records that are young enough; also returns the store's time.
@@ -175,11 +232,7 @@ async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), 
 }
 
 /// Reads one record; `None` if it is missing or cannot be decoded.
-async fn node(
-    bucket: &Bucket,
-    entry: ListEntry,
-    now: Option<StoreTime>,
-) -> Result<Option<Node>, StoreError> {
+async fn read_node(bucket: &Bucket, entry: &ListEntry) -> Result<Option<Node>, StoreError> {
     let Ok(key @ Key::Node(_)) = entry.key.parse::<Key>() else {
         return Ok(None);
     };
@@ -189,14 +242,11 @@ async fn node(
     let Get::Found(object) = got?.value else {
         return Ok(None);
     };
-    let Ok(mut record) = serde_json::from_slice::<NodeRecord>(&object.bytes) else {
-        return Ok(None);
-    };
-    let updated = object.last_modified;
-    if now.is_some_and(|now| now.since(updated) >= NODE_HEARTBEAT_TIMEOUT) {
-        record.state = NodeState::Stopped;
-    }
-    Ok(Some(Node { record, updated }))
+    let record = serde_json::from_slice::<NodeRecord>(&object.bytes).ok();
+    Ok(record.map(|record| Node {
+        record,
+        updated: object.last_modified,
+    }))
 }
 
 fn unanswered(operation: Operation, key: &str) -> StoreError {
@@ -221,6 +271,7 @@ mod tests {
             state,
             version: "1".to_owned(),
             address: None,
+            worker: None,
         }
     }
 
@@ -283,12 +334,46 @@ mod tests {
         assert_eq!(shown(&stage).await, []);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_gets_only_the_records_that_were_written_since() {
+        let stage = CatalogFixture::new();
+        let mut reader = NodeReader::new(stage.bucket.clone());
+        let mut read = async || {
+            stage.taken();
+            let nodes = reader.read().await.unwrap();
+            let running = nodes
+                .iter()
+                .filter(|node| node.record.state == NodeState::Running);
+            (running.count(), nodes.len(), stage.taken().gets)
+        };
+        assert_eq!(read().await, (0, 0, 0));
+        let mut first = record(1, None, NodeState::Running);
+        first.put(&stage.bucket).await.unwrap();
+        let second = record(2, None, NodeState::Running);
+        second.put(&stage.bucket).await.unwrap();
+        assert_eq!(read().await, (2, 2, 2));
+        assert_eq!(read().await, (2, 2, 0));
+        stage.sleep(Duration::from_secs(1)).await;
+        first.state = NodeState::Stopped;
+        first.put(&stage.bucket).await.unwrap();
+        assert_eq!(read().await, (1, 2, 1));
+        stage.sleep(NODE_HEARTBEAT_TIMEOUT).await;
+        assert_eq!(read().await, (0, 2, 0));
+        stage.sleep(NODE_RECORD_AGE).await;
+        assert_eq!(read().await, (0, 0, 0));
+    }
+
     #[test]
     fn records_are_json() {
-        let record = record(0, Some("a"), NodeState::Running);
+        let mut record = record(0, Some("a"), NodeState::Running);
         insta::assert_snapshot!(
             serde_json::to_string(&record).unwrap(),
             @r#"{"instance_id":"00000000000000000000000000","node_id":"a","mode":["all"],"core_count":2,"state":"running","version":"1"}"#
+        );
+        record.worker = Some("http://10.0.0.1:8182".to_owned());
+        insta::assert_snapshot!(
+            serde_json::to_string(&record).unwrap(),
+            @r#"{"instance_id":"00000000000000000000000000","node_id":"a","mode":["all"],"core_count":2,"state":"running","version":"1","worker":"http://10.0.0.1:8182"}"#
         );
     }
 }

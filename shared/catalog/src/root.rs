@@ -7,8 +7,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, Deletion, HardDelete, LimitError,
-    PluginEntry, PurgeState, TokenEntry, TokenId,
+    AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion, HardDelete,
+    LimitError, PluginEntry, PurgeState, TokenEntry, TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
     limits::exceeded_limit,
@@ -59,6 +59,8 @@ pub struct RootCatalog {
     pub(crate) plugins: BTreeMap<String, PluginEntry>,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster_secrets: Option<ClusterSecrets>,
     #[serde(skip)]
     live: NameIndex<DatabaseId>,
 }
@@ -69,8 +71,8 @@ impl RegisterValue for RootCatalog {
         kind: "root catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
         // 2: progress of removals. 3: tokens, audit. 4: uploaded plugins, which databases have triggers. 5: public keys
-        // of clients.
-        version: 5,
+        // of clients. 6: the secret that processes share.
+        version: 6,
     };
 }
 
@@ -91,6 +93,7 @@ impl RootCatalog {
             tokens: TokenSet::default(),
             plugins: BTreeMap::new(),
             audit: AuditLog::default(),
+            cluster_secrets: None,
             live: NameIndex::default(),
         }
     }

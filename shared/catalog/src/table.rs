@@ -86,6 +86,17 @@ impl Table {
         &self.name
     }
 
+    /// Returns the definition without its caches, for readers of its rows alone.
+    #[must_use]
+    pub fn without_caches(&self) -> Self {
+        Self {
+            last_caches: Vec::new(),
+            distinct_caches: Vec::new(),
+            file_index: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Returns the columns in order of creation.
     pub fn columns(&self) -> &[Column] {
         &self.columns

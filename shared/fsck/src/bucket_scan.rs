@@ -84,10 +84,12 @@ fn database_of(key: &Key) -> Option<DatabaseId> {
         | Key::Cache(database, ..)
         | Key::Checkpoint(database, _)
         | Key::Tick(database, ..)
-        | Key::EngineLog(database, _) => Some(*database),
+        | Key::EngineLog(database, _)
+        | Key::Published(database, ..) => Some(*database),
         Key::RootCatalog
         | Key::PluginCode(_)
         | Key::QueryResult(..)
+        | Key::TaskResult(..)
         // Exports outlive their database.
         | Key::Export(..)
         | Key::Node(_)

@@ -11,7 +11,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::{CommitOutcome, RegisterChange, StoreTime, VersionedValue};
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     CondemnedEntry, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, RecordedDelete,
@@ -31,6 +31,8 @@ pub struct GarbageCollection {
     pub time_travel: Duration,
     /// Restored databases that no longer need their pins.
     pub released: BTreeSet<DatabaseId>,
+    /// Publications that are no longer needed, by table and number.
+    pub ended_publications: BTreeSet<(TableId, u64)>,
 }
 
 impl GarbageCollection {
@@ -56,6 +58,8 @@ impl Manifest {
         let before = next.clone();
         next.pins.retain(|pin| !by.released.contains(&pin.database));
         next.claims.retain(|claim| now < claim.expires);
+        next.publications
+            .retain(|one| !by.ended_publications.contains(&(one.table, one.number)));
         next.condemned.retain(|entry| !by.is_done(entry));
         next.doom(now, by.time_travel);
         let is_known = |page: &PageRef| by.census.examined.contains(&page.place());
@@ -71,7 +75,8 @@ impl Manifest {
         (next != before).then_some(next)
     }
 
-    /// Marks entries as doomed that were dropped at least `time_travel` ago, unless a restored database needs them.
+    /// Marks entries as doomed that were dropped at least `time_travel` ago, unless a restored database or a published
+    /// table needs them.
     fn doom(&mut self, now: StoreTime, time_travel: Duration) {
         let aged = |entry: &CondemnedEntry| {
             let age = entry.committed.map(|committed| now.since(committed));
@@ -79,7 +84,7 @@ impl Manifest {
         };
         let mut entries = std::mem::take(&mut self.condemned);
         for entry in entries.iter_mut().filter(|entry| !entry.doomed) {
-            entry.doomed = aged(entry) && !self.is_pinned(entry);
+            entry.doomed = aged(entry) && !self.is_pinned(entry) && !self.is_published(entry);
             if entry.doomed && entry.first_added().is_some() {
                 self.oldest_readable = self.oldest_readable.max(entry.version);
             }

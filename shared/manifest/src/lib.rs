@@ -33,6 +33,7 @@ mod jobs;
 mod manifest;
 mod packing;
 mod page;
+mod publications;
 mod reader;
 mod referenced_objects;
 mod repair;
@@ -66,6 +67,9 @@ pub use history::{MarkRecord, VersionGone, VersionInfo};
 pub use jobs::{Claim, ClaimOutcome, JobKind, JobRecord};
 pub use manifest::{Manifest, ManifestInconsistency};
 pub use page::{PageRef, SectionWithFooter};
+pub use publications::{
+    MAX_PUBLICATIONS, PUBLICATION_LIFETIME, Publication, PublicationOutcome, PublicationRequest,
+};
 pub use reader::{SnapshotReader, SnapshotSettings};
 pub use referenced_objects::ReferencedObjects;
 pub use repair::{CorrectionOutcome, Corrections};

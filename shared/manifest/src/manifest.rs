@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CacheEntry, Claim, CondemnedEntry, DamageRecord, JobRecord, MarkRecord, ObjectName, PageRef,
-    RecordedDelete, Section, TableExpiry, VersionPin, condemned::DroppedItem, section::day_of,
+    Publication, RecordedDelete, Section, TableExpiry, VersionPin, condemned::DroppedItem,
+    section::day_of,
 };
 
 /// The register value that lists the sections of a database.
@@ -51,6 +52,10 @@ pub struct Manifest {
     /// Versions from which databases were restored. Their objects are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<VersionPin>,
+    /// The published states of tables, whose objects are kept. A release that does not know this field drops it; then the
+    /// objects of published states may be deleted before they are published again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publications: Vec<Publication>,
     /// Versions below this number can no longer be read.
     #[serde(default)]
     pub oldest_readable: u64,

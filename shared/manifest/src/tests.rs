@@ -10,6 +10,7 @@ mod history;
 mod interleaving;
 mod jobs;
 mod protocol;
+mod publications;
 mod reader;
 mod repair;
 mod replace;

@@ -39,4 +39,4 @@ mod wallclock;
 #[cfg(test)]
 mod testing;
 
-pub use register::{SqlFunctionsPlanner, extension_planners, register};
+pub use register::{SqlFunctionsPlanner, execution_functions, extension_planners, register};

@@ -20,7 +20,7 @@ use crate::gapfill::rewrite::GapFillRule;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
 use crate::selector::{Selector, SelectorFunction};
-use crate::size_limits::{CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
+use crate::size_limits::{self, CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
 use crate::time_zone::TimeZoneFunction;
 use crate::to_timestamp::ToTimestamp;
 use crate::wallclock::DateBinWallclock;
@@ -96,6 +96,12 @@ pub(crate) fn register_with_limits(
 /// Returns the planners of the plan nodes added by this crate's analyzer rule.
 pub fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
     vec![Arc::new(GapFillPlanner)]
+}
+
+/// Returns the functions that a physical plan may call besides those of its session. They stand for operators such as
+/// `||`. A session that decodes plans of another process needs them.
+pub fn execution_functions() -> Vec<Arc<ScalarUDF>> {
+    size_limits::execution_functions(CallLimits::default())
 }
 
 /// DataFusion's query planner with [`extension_planners`] and size-limited functions.

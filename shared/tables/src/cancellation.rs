@@ -44,6 +44,9 @@ use futures::{Stream, StreamExt};
 
 use crate::single_execution::SingleExecutionExec;
 
+/// The error of a query that was cancelled.
+pub const CANCELLED: &str = "the query was cancelled";
+
 /// The cancellation flag of a query. Cloning shares the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
@@ -61,7 +64,7 @@ impl Cancellation {
 
     fn check(&self) -> Result<()> {
         match self.is_cancelled() {
-            true => exec_err!("the query was cancelled"),
+            true => exec_err!("{CANCELLED}"),
             false => Ok(()),
         }
     }

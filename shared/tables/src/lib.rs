@@ -25,12 +25,13 @@ mod system;
 
 pub use cache_layers::{CacheLayers, CacheStats};
 pub use caches::CacheTable;
-pub use cancellation::{Cancellation, RunningGuard, with_cancellation};
+pub use cancellation::{CANCELLED, Cancellation, RunningGuard, with_cancellation};
 pub use io_runtime::{IoRuntime, run_on};
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
 pub use scan::{
-    DataCacheLimits, DataCacheStats, ScanContext, SectionData, StaleTail, TailImageError,
-    TailImages, TailRun, TailView, external, is_stale_snapshot, is_temporary,
+    DataCacheLimits, DataCacheStats, DistributedScans, ScanContext, ScanEnvironment, ScanFragment,
+    SectionData, SnapshotScanExec, StaleTail, TailImageError, TailImages, TailRun, TailView,
+    external, is_stale_snapshot, is_temporary, read_bytes,
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};

@@ -1,12 +1,17 @@
 //! Tables of a snapshot: selects the sections and segments that a query needs, and merges their rows to points.
 
 mod aggregate_split;
+mod assignment;
 mod data;
 mod dedup;
+mod fragment;
+mod fragment_plan;
 mod lookup;
 mod plan;
 mod predicate;
 mod regions;
+mod scan_exec;
+mod snapshot_scan;
 mod snapshot_table;
 mod tail;
 mod visibility;
@@ -23,8 +28,11 @@ pub(crate) use aggregate_split::AggregateSplit;
 pub use data::DataCacheStats;
 pub(crate) use data::SectionDataError;
 pub use data::{DataCacheLimits, SectionData};
+pub use fragment::ScanFragment;
+use fragment_plan::FragmentError;
 pub(crate) use lookup::is_lookup;
 pub(crate) use plan::STORE_URL;
+pub use scan_exec::{DistributedScans, ScanEnvironment, SnapshotScanExec, read_bytes};
 pub(crate) use snapshot_table::SnapshotTable;
 pub(crate) use tail::OverlayRequest;
 pub use tail::{StaleTail, TailImageError, TailImages, TailRun, TailView, is_stale_snapshot};
@@ -90,7 +98,8 @@ pub fn is_temporary(error: &(dyn Error + 'static)) -> bool {
             || matches!(
                 error.downcast_ref(),
                 Some(ManifestError::Store(_) | ManifestError::PageGone { .. })
-            );
+            )
+            || error.is::<FragmentError>();
         if is_temporary {
             return true;
         }

@@ -43,7 +43,7 @@ pub struct QueryTimes {
 }
 
 /// The view of one query: a database at a snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct QueryScope {
     /// The state that all queries share.
     pub(crate) tables: Arc<SharedTables>,

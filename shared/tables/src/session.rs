@@ -128,6 +128,11 @@ impl Sessions {
         &self.tables
     }
 
+    /// The session that plans any statement, before a query adds its tables.
+    pub(crate) fn full_template(&self) -> &SessionState {
+        &self.templates.full
+    }
+
     /// The sources of the schema `system`.
     pub fn system(&self) -> &SystemSources {
         &self.system
@@ -221,6 +226,19 @@ impl QueryContext {
         Self {
             scope: Arc::new(scope),
             system: Arc::clone(&sessions.system),
+        }
+    }
+
+    /// Returns the same view, which rebuilds the tail of a table if the cached image has become newer than the snapshot.
+    #[must_use]
+    pub fn rebuilding_tails(&self) -> Self {
+        let scope = QueryScope {
+            stale_tail: StaleTail::Rebuild,
+            ..QueryScope::clone(&self.scope)
+        };
+        Self {
+            scope: Arc::new(scope),
+            system: Arc::clone(&self.system),
         }
     }
 

@@ -6,8 +6,10 @@
 //! | variable | names |
 //! |---|---|
 //! | `NEAP_CLIENTS_PYTHON` | an interpreter with the Python libraries |
+//! | `NEAP_ICEBERG_PYTHON` | an interpreter with readers of Iceberg tables |
 //! | `NEAP_CLIENTS_NODE` | a Node.js; the libraries are in `tests/clients/node` |
 
+mod iceberg;
 mod other_databases;
 mod recorded_agents;
 mod rust_client;

@@ -15,11 +15,13 @@
 //! | `plugins` | plugins, with notifications that are lost, duplicated and out of order |
 //! | `engines` | several concurrent engines, frozen and killed: rows at least once, ticks once |
 //! | `tokens` | tokens at the gateway, and how soon all instances refuse a revoked one |
+//! | `distributed` | queries that several invocations execute together |
 //! | `serve_parity` | tests of `neap serve`, repeated with the functions |
 
 mod budget;
 mod compaction;
 mod concurrency;
+mod distributed;
 mod engines;
 mod events;
 mod instance_starts;

@@ -24,6 +24,7 @@
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |
 //! | `data_lifecycle` | deletes of rows, retention, drops and undeletions |
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
+//! | `distributed` | queries over several worker processes, and their faults |
 //! | `earlier_states` | queries of earlier states, restores, copies, and detection of damage |
 //! | `caches` | last value and distinct value caches return what their definitions say, at low cost |
 //! | `result_expansion` | statements whose results are far larger than their inputs are refused |
@@ -59,6 +60,8 @@ mod crashes;
 mod damage;
 #[cfg(test)]
 mod data_lifecycle;
+#[cfg(test)]
+mod distributed;
 #[cfg(test)]
 mod earlier_states;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The configuration of the emulator, one JSON document.
 //!
-//! In the values of environment variables, the placeholders `${STORE_ENDPOINT}`, `${BUCKET}`, and `${QUEUE_URL:name}`
-//! are replaced when the ports are known.
+//! In the values of environment variables, the placeholders `${STORE_ENDPOINT}`, `${BUCKET}`, `${LAMBDA_ENDPOINT}`, and
+//! `${QUEUE_URL:name}` are replaced when the ports are known.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

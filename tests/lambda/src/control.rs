@@ -6,7 +6,8 @@
 //! | `POST /functions/{f}/instances` | starts an instance, regardless of the limit: `{"number": 2}` |
 //! | `POST /functions/{f}/instances/{n}/{freeze,thaw,kill,stop}` | controls an instance; `stop` ends it as Lambda does |
 //! | `GET /functions/{f}/logs` | returns the output of the instances, by number |
-//! | `POST /2015-03-31/functions/{f}/invocations` | sends an event |
+//! | `POST /2015-03-31/functions/{f}/invocations` | sends an event; if the request is signed, as a function with its permissions |
+//! | `GET /invocations`, `PUT /invocations/{f}/faults` | returns the counts of invocations by functions; injects faults into the next ones |
 //! | `GET /store/requests`, `GET /store/refusals` | returns the functions' requests to the bucket, and those that were denied |
 //! | `PUT`, `GET`, `DELETE /store/traps/{f}` | sets, shows, or removes a trap, which kills or freezes an instance after a number of requests to the bucket: `{"after": 3}` |
 //! | `GET`, `DELETE /notifications` | returns or discards the held notifications |
@@ -25,13 +26,15 @@ use axum::{
     routing::{get, post, put},
 };
 use bytes::Bytes;
+use futures::future::pending;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     configuration::NotificationFaults,
     events::{Notifications, Queue, sqs},
-    runtime::{FunctionReply, InvocationFailureKind, LocalFunction},
+    invocations::{Caller, FunctionInvocations, InvocationFaults, InvocationReport},
+    runtime::{FunctionReply, InvocationFailure, InvocationFailureKind, LocalFunction},
     store::StoreRequestLog,
     trap::{Trap, TrapReport, TrapSettings},
 };
@@ -51,6 +54,8 @@ pub struct ControlState {
     pub notifications: Option<Arc<Notifications>>,
     /// The requests to the store.
     pub journal: Arc<StoreRequestLog>,
+    /// The invocations by functions.
+    pub invocations: Arc<FunctionInvocations>,
 }
 
 /// Error: a command can't be executed. Contains the reason.
@@ -85,6 +90,8 @@ pub fn routes(control: ControlState) -> Router {
         )
         .route("/functions/{function}/logs", get(logs))
         .route("/2015-03-31/functions/{function}/invocations", post(invoke))
+        .route("/invocations", get(list_invocations))
+        .route("/invocations/{function}/faults", put(set_invocation_faults))
         .route("/store/requests", get(store_requests))
         .route("/store/refusals", get(store_refusals))
         .route(
@@ -149,7 +156,18 @@ async fn invoke(
     headers: HeaderMap,
     payload: Bytes,
 ) -> Result<Response, ControlError> {
-    let function = Arc::clone(control.function(&function)?);
+    let function = match (
+        control.functions.get(&function),
+        control.invocations.caller(&headers),
+    ) {
+        (Some(function), caller) => match control.invocations.admit(&caller, function) {
+            Ok(true) => Arc::clone(function),
+            Ok(false) => return pending().await,
+            Err(failure) => return Ok(failed(&failure)),
+        },
+        (None, Caller::Test) => Arc::clone(control.function(&function)?),
+        (None, _) => return Ok(unknown_function(&function)),
+    };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if header("x-amz-invocation-type") == Some("Event") {
         tokio::spawn(async move { function.invoke_event(payload).await });
@@ -159,20 +177,46 @@ async fn invoke(
     let response = match function.invoke(payload, false, instance).await {
         Ok(FunctionReply::Whole(bytes)) => bytes.into_response(),
         Ok(FunctionReply::Stream(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Err(failure) => match failure.kind {
-            InvocationFailureKind::RequestTooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, Json(failure.document())).into_response()
-            }
-            InvocationFailureKind::Throttled => {
-                (StatusCode::TOO_MANY_REQUESTS, Json(failure.document())).into_response()
-            }
-            _ => {
-                let header = [("x-amz-function-error", "Unhandled")];
-                (header, Json(failure.document())).into_response()
-            }
-        },
+        Err(failure) => failed(&failure),
     };
     Ok(response)
+}
+
+/// Returns Lambda's response to an invocation without a reply.
+fn failed(failure: &InvocationFailure) -> Response {
+    let status = match failure.kind {
+        InvocationFailureKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        InvocationFailureKind::Throttled => StatusCode::TOO_MANY_REQUESTS,
+        InvocationFailureKind::Denied => StatusCode::FORBIDDEN,
+        _ => {
+            let header = [("x-amz-function-error", "Unhandled")];
+            return (header, Json(failure.document())).into_response();
+        }
+    };
+    (status, Json(failure.document())).into_response()
+}
+
+fn unknown_function(name: &str) -> Response {
+    let message = format!("Function not found: {name}");
+    let body = json!({ "errorType": "ResourceNotFoundException", "errorMessage": message });
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+async fn list_invocations(
+    State(control): State<ControlState>,
+) -> Json<BTreeMap<String, InvocationReport>> {
+    Json(control.invocations.report())
+}
+
+async fn set_invocation_faults(
+    State(control): State<ControlState>,
+    Path(function): Path<String>,
+    Json(faults): Json<InvocationFaults>,
+) -> Result<StatusCode, ControlError> {
+    control
+        .invocations
+        .set_faults(control.function(&function)?.name(), faults);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn store_requests(State(control): State<ControlState>) -> impl IntoResponse {

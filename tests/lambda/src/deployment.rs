@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::runtime::{ACCOUNT, REGION};
+
 /// The summary.
 const SUMMARY: &str = include_str!("../../terraform/deployment.json");
 
@@ -40,8 +42,8 @@ impl Deployment {
         })
     }
 
-    /// Returns the permissions of a function as an IAM policy for this bucket; no permissions if there is no such
-    /// function.
+    /// Returns the permissions of a function as an IAM policy for this bucket and the functions of the emulator; no
+    /// permissions if there is no such function.
     pub fn policy(&self, function: &str, bucket: &str) -> Value {
         let mut policy = match self.functions.get(function) {
             Some(found) => found.policy.clone(),
@@ -53,12 +55,30 @@ impl Deployment {
     }
 }
 
-/// Replaces the name of a bucket in all values that start with it.
+/// Returns the name in the emulator for the resource name of a deployed function; `None` for any other text.
+fn emulated_function(text: &str) -> Option<String> {
+    let (_, name) = text
+        .strip_prefix("arn:aws:lambda:")?
+        .split_once(":function:")?;
+    let (name, version) = match name.split_once(':') {
+        Some((name, version)) => (name, format!(":{version}")),
+        None => (name, String::new()),
+    };
+    // The name of the deployment comes first.
+    let name = name.rsplit('-').next()?;
+    Some(format!(
+        "arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}{version}"
+    ))
+}
+
+/// Replaces the name of a bucket in all values that start with it, and the names of functions.
 fn rename(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) => {
             if let Some(rest) = text.strip_prefix(from) {
                 *text = format!("{to}{rest}");
+            } else if let Some(function) = emulated_function(text) {
+                *text = function;
             }
         }
         Value::Array(values) => values.iter_mut().for_each(|value| rename(value, from, to)),
@@ -74,6 +94,18 @@ mod tests {
     use neap_s3_server::Policy;
 
     use super::*;
+
+    #[test]
+    fn deployed_functions_have_the_names_of_the_emulator() {
+        let deployed = "arn:aws:lambda:eu-central-1:1:function:neap-query";
+        let emulated = "arn:aws:lambda:us-east-1:000000000000:function:query";
+        for version in ["", ":*"] {
+            let emulated = format!("{emulated}{version}");
+            let deployed = format!("{deployed}{version}");
+            assert_eq!(emulated_function(&deployed), Some(emulated));
+        }
+        assert_eq!(emulated_function("arn:aws:s3:::b"), None);
+    }
 
     #[test]
     fn a_function_has_the_deployed_permissions() {

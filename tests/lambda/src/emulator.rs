@@ -12,6 +12,7 @@ use crate::{
     deployment::Deployment,
     events::{Notifications, Queue, queue::queues, schedules, sqs::path_of},
     gateway::{Gateway, GatewayRoutes},
+    invocations::FunctionInvocations,
     runtime::LocalFunction,
     store::LocalStore,
 };
@@ -75,6 +76,7 @@ impl Emulator {
             queues,
             notifications,
             journal: Arc::clone(&store.journal),
+            invocations: Arc::new(invocations(&store)),
         };
         tasks.push(serve(control_listener, control::routes(interface)));
         Ok(Self {
@@ -162,10 +164,20 @@ fn functions(
     functions.collect()
 }
 
+/// Returns the permissions of the functions to invoke each other.
+fn invocations(store: &LocalStore) -> FunctionInvocations {
+    let functions = store.identities.iter().map(|(name, identity)| {
+        let policy = store.policies.get(name).cloned().flatten();
+        (name.as_str(), identity.access_key.as_str(), policy)
+    });
+    FunctionInvocations::new(functions)
+}
+
 /// Replaces the placeholders in the value of an environment variable.
 fn expand_placeholders(value: &str, store: &LocalStore, control: &str) -> String {
     let mut value = value
         .replace("${STORE_ENDPOINT}", &store.server.endpoint())
+        .replace("${LAMBDA_ENDPOINT}", control)
         .replace("${BUCKET}", store.server.bucket());
     const QUEUE: &str = "${QUEUE_URL:";
     while let Some((before, rest)) = value.split_once(QUEUE) {

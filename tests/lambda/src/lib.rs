@@ -21,6 +21,7 @@
 //! | [`gateway`] | converts HTTP requests to events, and responses to HTTP responses |
 //! | [`events`] | schedules, notifications of the bucket, queues |
 //! | [`store`] | the S3 server, with a policy and request counters for each function |
+//! | [`invocations`] | functions that invoke functions: permissions, faults, counters |
 //! | [`trap`] | kills or freezes instances in the middle of their work |
 //! | [`control`] | the control interface for tests and people |
 //! | [`deployment`] | the routes and permissions of the Terraform configuration |
@@ -32,6 +33,7 @@ pub mod deployment;
 pub mod emulator;
 pub mod events;
 pub mod gateway;
+pub mod invocations;
 pub mod runtime;
 pub mod store;
 #[cfg(test)]

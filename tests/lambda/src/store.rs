@@ -139,6 +139,8 @@ pub struct LocalStore {
     pub journal: Arc<StoreRequestLog>,
     /// The credentials of the functions.
     pub identities: BTreeMap<String, FunctionCredentials>,
+    /// The policies of the functions; `None` allows everything.
+    pub policies: BTreeMap<String, Option<Policy>>,
     /// The receiver of new objects, until it is taken.
     pub puts: Option<mpsc::Receiver<NewObject>>,
 }
@@ -152,6 +154,7 @@ impl LocalStore {
         let bucket = &configuration.store.bucket;
         let mut users = Vec::new();
         let mut identities = BTreeMap::new();
+        let mut policies = BTreeMap::new();
         for (name, function) in &configuration.functions {
             let policy = function.policy.as_ref().map(|policy| {
                 let document = match policy {
@@ -169,11 +172,13 @@ impl LocalStore {
                 access_key: format!("{KEY_PREFIX}{name}"),
                 secret_key: format!("secret of {name}"),
             };
+            let policy = policy.transpose()?;
             users.push(User {
                 access_key: identity.access_key.clone(),
                 secret_key: identity.secret_key.clone(),
-                policy: policy.transpose()?,
+                policy: policy.clone(),
             });
+            policies.insert(name.clone(), policy);
             identities.insert(name.clone(), identity);
         }
         let (sender, puts) = mpsc::channel(MAX_QUEUED_OBJECTS);
@@ -195,6 +200,7 @@ impl LocalStore {
             server,
             journal,
             identities,
+            policies,
             puts: Some(puts),
         })
     }

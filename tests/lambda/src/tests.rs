@@ -3,6 +3,7 @@
 mod events;
 mod gateway;
 mod instances;
+mod invocations;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 

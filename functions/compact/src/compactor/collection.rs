@@ -49,7 +49,12 @@ impl Compactor {
         if is_over || self.collector.is_dry_run() {
             return Ok(report);
         }
-        Ok(report.and(self.merge_databases(databases, PlanScope::All, time).await))
+        let merged = self
+            .merge_databases(databases.clone(), PlanScope::All, time)
+            .await;
+        Ok(report
+            .and(merged)
+            .and(self.publish_all(databases, time).await))
     }
 
     /// Deletes the garbage of several databases in parallel.

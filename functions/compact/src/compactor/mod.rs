@@ -3,6 +3,7 @@
 mod collection;
 mod flush_dispatch;
 mod merges;
+mod publications;
 mod scheduled_run;
 mod visit;
 
@@ -16,6 +17,7 @@ use tokio::sync::Semaphore;
 use crate::{
     CacheBackfill, CompactError, CompactionDebt, CompactionReport, CompactorEvent, DamagedObjects,
     EventDispatcher, FlushResult, FlushTriggers, Flusher, GarbageCollector, Maintainer, PlanScope,
+    PublishSettings,
     deferred_segments::DeferredSegments,
     job_slots::JobSlots,
     merge::JobLimits,
@@ -96,6 +98,15 @@ impl Compactor {
             setbacks: RecentFailures::default(),
             slots,
             merges: Arc::new(Semaphore::new(settings.parallel_merges.max(1))),
+        }
+    }
+
+    /// Publishes tables after each collection and each [`settle`](Self::settle).
+    #[must_use]
+    pub fn publishing(self, settings: PublishSettings) -> Self {
+        Self {
+            maintainer: self.maintainer.with_published_tables(Arc::new(settings)),
+            ..self
         }
     }
 
@@ -226,6 +237,7 @@ impl Compactor {
             self.merge_all(database, PlanScope::All, &time, &mut report)
                 .await?;
             self.fill(database, &time, &mut report).await?;
+            self.publish(database, &time, &mut report).await?;
         }
         Ok(report)
     }

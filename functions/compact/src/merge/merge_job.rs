@@ -20,7 +20,7 @@ pub enum MergeReason {
     Settled,
     /// Neighbouring days have little data.
     Range,
-    /// The sections contain deleted rows.
+    /// The sections contain deleted rows, or they are published and in a bundle.
     Deletes,
 }
 

@@ -336,6 +336,19 @@ async fn a_merge_that_fails_stops_neither_collection_nor_other_databases() {
 }
 
 #[tokio::test]
+async fn rows_of_tasks_are_deleted_after_an_hour() {
+    let stage = CompactTestBed::new().await;
+    let [query, ulid] = [stage.bucket.draw_ulid(), stage.bucket.draw_ulid()];
+    let key = Key::TaskResult(query, ulid);
+    let body = Bytes::from_static(b"rows");
+    let put = stage.bucket.put(&key, body, PutMode::Overwrite);
+    put.await.unwrap();
+    assert_eq!(stage.look(HOUR / 2).await.collected.results, 0);
+    assert_eq!(stage.look(HOUR).await.collected.results, 1);
+    assert_eq!(stage.keys("results/").await, [] as [String; 0]);
+}
+
+#[tokio::test]
 async fn query_results_and_stale_node_records_are_deleted_after_a_day() {
     let stage = CompactTestBed::new().await;
     let ulid = stage.bucket.draw_ulid();

@@ -400,7 +400,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
     #[test]
     fn contents_of_caches_match_their_definitions(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut history = CacheQueryHistory::new().await;
             let filters = ["true", "k = 'k1'", "k <> 'k0'", "k IN ('k0', 'k2')", "k > 'k0' OR k IS NULL"];

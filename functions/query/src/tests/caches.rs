@@ -400,7 +400,7 @@ async fn a_tail_image_newer_than_a_query_is_kept() {
     let rows = |context: &QueryContext, stale_tail| {
         let table = context.snapshot.catalog.value.table("home").unwrap();
         let tails = &one.engine.tables().scan.tails;
-        let image = tails.image(&context.snapshot, table, stale_tail);
+        let image = tails.snapshot_image(&context.snapshot, table, stale_tail);
         image.map(|tail| tail.image.num_rows())
     };
     assert_eq!(rows(&after, StaleTail::Fail).unwrap(), 6);

@@ -233,7 +233,7 @@ proptest! {
         steps in steps(),
         spills in any::<bool>(),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let clock = Arc::new(SelfAdvancingClock::default());
             let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));

@@ -17,6 +17,7 @@ use neap_compact::{
     GarbageCollectorSettings, JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger,
     PlanScope as MergeScope,
 };
+use neap_distributed::Exchange;
 use neap_http::{Caller, Metrics};
 use neap_manifest::{
     ManifestSettings, ManifestStore, SnapshotOptions, SnapshotReader, SnapshotSettings,
@@ -29,6 +30,7 @@ use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::workers::TestWorkers;
 use crate::{QueryEngine, QueryRequest, QuerySettings, router};
 
 /// Waits shorter than this are over at once.
@@ -85,7 +87,12 @@ pub(crate) struct QueryTestInstance {
     pub(crate) compactor: Compactor,
     pub(crate) engine: Arc<QueryEngine>,
     pub(crate) router: Router,
+    pub(crate) workers: Option<TestWorkers>,
 }
+
+/// The number of workers over which all tests distribute their queries; unset: none. Tests of requests, plans and limits
+/// fail with workers, because they expect those of one process.
+const WORKERS: &str = "NEAP_TEST_WORKERS";
 
 /// The deleter of an instance.
 pub(crate) enum TestDeleter {
@@ -134,6 +141,30 @@ impl QueryTestInstance {
         settings: QuerySettings,
         deleter: TestDeleter,
     ) -> Self {
+        let workers = std::env::var(WORKERS).ok();
+        let workers = workers.map(|number| (number.parse().unwrap(), Exchange::Workers));
+        Self::assembled(store, clock, settings, deleter, workers).await
+    }
+
+    /// Creates an instance that distributes all queries over this number of workers.
+    pub(crate) async fn distributed(
+        store: Arc<MemoryStore>,
+        clock: Arc<SelfAdvancingClock>,
+        settings: QuerySettings,
+        workers: (usize, Exchange),
+    ) -> Self {
+        let deleter = TestDeleter::Writer;
+        Self::assembled(store as _, clock, settings, deleter, Some(workers)).await
+    }
+
+    async fn assembled(
+        store: Arc<dyn Store>,
+        clock: Arc<SelfAdvancingClock>,
+        settings: QuerySettings,
+        deleter: TestDeleter,
+        workers: Option<(usize, Exchange)>,
+    ) -> Self {
+        let shared = Arc::clone(&store);
         let counting = Arc::new(CountingStore::new(store));
         let exports = ObjectUploads::collected(Arc::clone(&counting) as _, "");
         let world = World {
@@ -166,7 +197,7 @@ impl QueryTestInstance {
             bucket.clone(),
             Arc::clone(&catalog),
             manifests.clone(),
-            tail,
+            tail.clone(),
             rules,
             FlushLimits::default(),
         );
@@ -202,6 +233,20 @@ impl QueryTestInstance {
             settings,
         );
         let engine = engine.unwrap().with_exports(exports);
+        let workers = match workers {
+            Some((number, exchange)) => {
+                let workers = TestWorkers::start(&shared, &clock, number, engine.settings()).await;
+                Some((workers, exchange))
+            }
+            None => None,
+        };
+        let engine = match &workers {
+            Some((workers, exchange)) => {
+                let distributor = workers.distributor(&engine, tail, *exchange);
+                engine.with_distributor(distributor)
+            }
+            None => engine,
+        };
         let engine = match deleter {
             TestDeleter::Writer => engine.with_deleter(Arc::clone(&service) as _),
             TestDeleter::Other(other) => engine.with_deleter(other),
@@ -220,6 +265,7 @@ impl QueryTestInstance {
             compactor: compactor.assemble(None),
             router: router(Arc::clone(&engine)).layer(Extension(Caller::unrestricted())),
             engine,
+            workers: workers.map(|(workers, _)| workers),
         }
     }
 

@@ -188,6 +188,7 @@ async fn processes_are_listed() {
         state: NodeState::Running,
         version: "1.2.3".to_owned(),
         address: Some("10.0.0.1:8181".to_owned()),
+        worker: None,
     };
     record.put(&one.bucket).await.unwrap();
     let before = one.counting.counts();

@@ -76,7 +76,7 @@ async fn spilled_rows_are_used_until_all_of_them_are_flushed() {
         let table = context.snapshot.catalog.value.table("home").unwrap();
         let tails = &one.engine.tables().scan.tails;
         let tail = tails
-            .image(&context.snapshot, table, context.stale_tail)
+            .snapshot_image(&context.snapshot, table, context.stale_tail)
             .unwrap();
         tail.runs
     };

@@ -8,6 +8,17 @@ data "aws_region" "here" {}
 locals {
   port          = 8181
   listener_port = var.certificate_arn == null ? 8181 : 443
+
+  # Containers that answer queries execute large ones together.
+  worker_port = 8182
+  has_workers = length(setintersection(var.mode, ["all", "query"])) > 0
+
+  command = concat(
+    ["serve", "--http-bind", "0.0.0.0:${local.port}", "--mode", join(",", sort(var.mode))],
+    # Each container finds the address under which the others reach it. Only containers of this service are in the group
+    # that may connect, and AWS lets no machine of the network listen to others.
+    local.has_workers ? ["--cluster-address", "0.0.0.0:${local.worker_port}", "--cluster-without-tls"] : [],
+  )
 }
 
 resource "aws_cloudwatch_log_group" "main" {
@@ -121,7 +132,7 @@ resource "aws_ecs_task_definition" "main" {
     name      = "neap"
     image     = var.image
     essential = true
-    command   = ["serve", "--http-bind", "0.0.0.0:${local.port}"]
+    command   = local.command
 
     user                   = "10001:10001"
     readonlyRootFilesystem = true
@@ -131,9 +142,12 @@ resource "aws_ecs_task_definition" "main" {
       { sourceVolume = "state", containerPath = "/var/lib/neap", readOnly = false },
     ]
     # What is under way is finished, and what is old enough flushed.
-    stopTimeout  = 110
-    portMappings = [{ containerPort = local.port, protocol = "tcp" }]
-    environment  = [for name, value in var.environment : { name = name, value = value }]
+    stopTimeout = 110
+    portMappings = [
+      for port in local.has_workers ? [local.port, local.worker_port] : [local.port] :
+      { containerPort = port, protocol = "tcp" }
+    ]
+    environment = [for name, value in var.environment : { name = name, value = value }]
 
     healthCheck = {
       command     = ["CMD", "neap-health"]
@@ -197,6 +211,28 @@ resource "aws_vpc_security_group_ingress_rule" "balancer" {
   ip_protocol                  = "tcp"
   from_port                    = local.port
   to_port                      = local.port
+}
+
+resource "aws_vpc_security_group_ingress_rule" "workers" {
+  count = local.has_workers ? 1 : 0
+
+  security_group_id            = aws_security_group.main.id
+  description                  = "Parts of queries, from other containers."
+  referenced_security_group_id = aws_security_group.main.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.worker_port
+  to_port                      = local.worker_port
+}
+
+resource "aws_vpc_security_group_egress_rule" "workers" {
+  count = local.has_workers ? 1 : 0
+
+  security_group_id            = aws_security_group.main.id
+  description                  = "Parts of queries, to other containers."
+  referenced_security_group_id = aws_security_group.main.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.worker_port
+  to_port                      = local.worker_port
 }
 
 resource "aws_vpc_security_group_egress_rule" "tls" {

@@ -18,6 +18,11 @@ variable "tasks" {
   type        = number
 }
 
+variable "mode" {
+  description = "The roles of the containers, as in `neap serve --mode`."
+  type        = set(string)
+}
+
 variable "cpu_units" {
   description = "1,024 for each processor."
   type        = number

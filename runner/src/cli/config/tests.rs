@@ -45,6 +45,19 @@ fn options_of_all_kinds_are_read() {
 }
 
 #[test]
+fn files_of_packages_and_examples_are_valid() {
+    for text in [
+        include_str!("../../../../infra/debian/neap.toml"),
+        include_str!("../../../../infra/docker/neap.toml"),
+        include_str!("../../../../infra/systemd/three-nodes/node-1.toml"),
+        include_str!("../../../../infra/systemd/three-nodes/node-2.toml"),
+        include_str!("../../../../infra/systemd/three-nodes/node-3.toml"),
+    ] {
+        assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+    }
+}
+
+#[test]
 fn errors_name_their_lines() {
     insta::assert_snapshot!(mistakes("a = 1\n[serve\n"), @"neap.toml:2: unclosed table, expected `]`");
     insta::assert_snapshot!(mistakes(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use neap_distributed::TaskCounters;
 use serde_json::Value;
 
 use crate::serve::{listener::ConnectionStats, metrics, tests::ServerUnderTest};
@@ -37,6 +38,7 @@ async fn shown() -> String {
     let args = [&args[..], &["--plugin-dir", plugins]].concat();
     let served = ServerUnderTest::new(&args).await;
     metrics::register_connections(&served.metrics, &ConnectionStats::default().into());
+    metrics::register_tasks(&served.metrics, &TaskCounters::default());
     let write = served.request("POST", "/api/v3/write_lp?db=d", "cpu,host=a v=1 1");
     assert_eq!(write.await.0, 204);
     let query = r#"{"db":"d","q":"SELECT host, v FROM cpu"}"#;
@@ -122,6 +124,13 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_data_cache_hits_total counter
     neap_data_cache_misses_total counter
     neap_data_checksum_failures_total counter
+    neap_distributed_queries_total counter
+    neap_distributed_requests_refused_total counter
+    neap_distributed_retries_total counter
+    neap_distributed_tasks_refused_total counter
+    neap_distributed_tasks_total counter
+    neap_distributed_worker_failures_total counter
+    neap_distributed_workers gauge state
     neap_flight_requests_total counter code,method
     neap_flush_blocked gauge reason
     neap_http_connections gauge

@@ -11,7 +11,7 @@ use super::{
     ClientPublicKey, NewClientKey, OPERATOR_TOKEN_NAME, PermissionRequest, Permissions,
     SecretToken, TokenAction, TokenEntry, TokenHash, TokenId, generate_token, grammar::resolve,
 };
-use crate::{ANY_AGE, Catalog, CatalogError, RootCatalog};
+use crate::{ANY_AGE, Catalog, CatalogError, ClusterSecret, RootCatalog};
 
 /// A newly created token with its secret, which cannot be read again later.
 #[derive(Clone, Debug)]
@@ -50,11 +50,13 @@ impl Catalog {
         }
         let secret = generate_token(self.bucket.world());
         let hash = secret.hash();
+        let cluster_secret = self.new_cluster_secret();
         let entry = self
             .change_root(|root| {
                 let now = self.now()?;
                 let entry = entry(OPERATOR_TOKEN_NAME, hash.clone(), Permissions::Admin, now);
                 root.tokens.add_operator(entry.clone())?;
+                root.rotate_cluster_secret(&cluster_secret, now);
                 root.note(now, "create token", OPERATOR_TOKEN_NAME, None);
                 Ok((true, entry))
             })
@@ -76,6 +78,7 @@ impl Catalog {
         hash: TokenHash,
         expiry: Option<StoreTime>,
     ) -> Result<bool, CatalogError> {
+        let cluster_secret = self.new_cluster_secret();
         self.change_root(|root| {
             if root.tokens.has_admin() {
                 return Ok((false, false));
@@ -86,6 +89,7 @@ impl Catalog {
                 ..entry(OPERATOR_TOKEN_NAME, hash.clone(), Permissions::Admin, now)
             };
             root.tokens.add_operator(entry)?;
+            root.rotate_cluster_secret(&cluster_secret, now);
             root.note(now, "install token", OPERATOR_TOKEN_NAME, None);
             Ok((true, true))
         })
@@ -103,6 +107,7 @@ impl Catalog {
     ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
         let hash = secret.hash();
+        let cluster_secret = self.new_cluster_secret();
         let entry = self
             .change_root(|root| {
                 let now = self.now()?;
@@ -111,6 +116,7 @@ impl Catalog {
                     .tokens
                     .replace_operator(hash.clone(), now, recorded_actor(by));
                 let entry = replaced.ok_or_else(|| not_found(OPERATOR_TOKEN_NAME))?;
+                root.rotate_cluster_secret(&cluster_secret, now);
                 root.note(now, "regenerate token", OPERATOR_TOKEN_NAME, None);
                 Ok((true, entry))
             })
@@ -181,6 +187,11 @@ impl Catalog {
         Ok(RegisteredKey { id, entry })
     }
 
+    /// Returns a secret for the processes of the cluster, which a new administrator token brings into use.
+    fn new_cluster_secret(&self) -> ClusterSecret {
+        ClusterSecret::generate(self.bucket.world())
+    }
+
     async fn issue_token(
         &self,
         new: TokenParameters<'_>,
@@ -205,6 +216,7 @@ impl Catalog {
             None => "create token",
             Some(_) => "create key",
         };
+        let cluster_secret = self.new_cluster_secret();
         self.change_root(|root| {
             let now = self.now()?;
             let own = root.permissions_of(new.by, now)?;
@@ -223,6 +235,9 @@ impl Catalog {
                 ..entry(new.name, credential.hash.clone(), permissions, now)
             };
             let id = root.tokens.add(entry.clone())?;
+            if entry.permissions.is_admin() {
+                root.rotate_cluster_secret(&cluster_secret, now);
+            }
             root.note(now, action, new.name, Some(shown));
             Ok((true, (id, entry)))
         })

@@ -310,6 +310,7 @@ impl ManifestFixture {
             census,
             time_travel,
             released: BTreeSet::new(),
+            ended_publications: BTreeSet::new(),
         }
     }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 
-pub(crate) use self::plan::{FunctionSizeLimitRule, for_execution};
+pub(crate) use self::plan::{FunctionSizeLimitRule, execution_functions, for_execution};
 use self::{
     function::{EvaluationStage, SizeLimitedFunction},
     size_estimate::SizeEstimator,

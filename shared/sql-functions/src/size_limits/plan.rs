@@ -12,7 +12,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDFImpl, Signature, Volatility,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -127,6 +127,23 @@ fn limited_for_execution(
 ) -> Expr {
     let call = ScalarFunction::new_udf(Arc::new(function.into()), args);
     Expr::ScalarFunction(limit_call(call, EvaluationStage::Execution, limits).data)
+}
+
+/// Returns the functions that stand for operators and constants in a plan for execution. Sessions have no functions of
+/// these names.
+pub(crate) fn execution_functions(limits: CallLimits) -> Vec<Arc<ScalarUDF>> {
+    let functions: [Arc<ScalarUDF>; 3] = [
+        Arc::new(ConcatOperator::new().into()),
+        Arc::new(PassThroughExpr::new(CONSTANT).into()),
+        Arc::new(PassThroughExpr::new(PATTERN).into()),
+    ];
+    let limited = functions.into_iter().map(|function| {
+        let call = ScalarFunction::new_udf(function, Vec::new());
+        limit_call(call, EvaluationStage::Execution, limits)
+            .data
+            .func
+    });
+    limited.collect()
 }
 
 /// Returns whether a constant is too large to be repeated for every row without a size check.

@@ -97,7 +97,7 @@ impl CacheTable {
             let (rows, cache, shape) = (Arc::clone(&self.rows), self.cache.id(), shape.clone());
             let update = move || {
                 let tails = &rows.shared().tails;
-                tails.update(rows.snapshot(), rows.table(), cache, &shape)
+                tails.update(&rows.tail_snapshot(), rows.table(), cache, &shape)
             };
             in_background(update).await?.map_err(external)?;
         }
@@ -193,7 +193,7 @@ impl CacheTable {
             from: request.from,
         };
         let tails = &rows.shared().tails;
-        if let Some(layer) = tails.layer_at_hand(rows.snapshot(), rows.table(), &wanted) {
+        if let Some(layer) = tails.layer_at_hand(&rows.tail_snapshot(), rows.table(), &wanted) {
             return layer.map(Some).map_err(external);
         }
         let (rows, cache, shape) = (Arc::clone(rows), self.cache.id(), shape.clone());
@@ -206,7 +206,12 @@ impl CacheTable {
                 from,
             };
             let tails = &rows.shared().tails;
-            tails.layer(rows.snapshot(), rows.table(), rows.stale_tail(), &wanted)
+            tails.layer(
+                &rows.tail_snapshot(),
+                rows.table(),
+                rows.stale_tail(),
+                &wanted,
+            )
         };
         in_background(look).await?.map_err(external)
     }

@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use datafusion::physical_plan::metrics::Count;
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use moka::{future, sync};
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError};
@@ -406,15 +407,18 @@ pub(crate) struct SectionReader {
     file: SectionFile,
     /// The footer after its first use. It is stored here because the cache may evict it before the ranges are read.
     footer: Option<Arc<SectionFooter>>,
+    /// The bytes that were read, from the store or a cache.
+    bytes: Count,
 }
 
 impl SectionReader {
-    /// Creates a reader of a section.
-    pub(crate) fn new(data: SectionData, file: SectionFile) -> Self {
+    /// Creates a reader of a section that counts its bytes.
+    pub(crate) fn new(data: SectionData, file: SectionFile, bytes: Count) -> Self {
         Self {
             data,
             file,
             footer: None,
+            bytes,
         }
     }
 
@@ -446,6 +450,9 @@ impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         Box::pin(async move {
             let footer = self.footer().await?;
+            let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+            self.bytes
+                .add(usize::try_from(length).unwrap_or(usize::MAX));
             let bytes = self.data.ranges(&self.file, &footer, &ranges).await;
             bytes.map_err(external)
         })

@@ -38,7 +38,7 @@ use datafusion::{
         ExecutionPlan,
         empty::EmptyExec,
         filter::FilterExec,
-        metrics::ExecutionPlanMetricsSet,
+        metrics::{ExecutionPlanMetricsSet, MetricBuilder},
         projection::ProjectionExec,
         streaming::{PartitionStream, StreamingTableExec},
         union::UnionExec,
@@ -52,6 +52,7 @@ use super::{
     dedup::DedupExec,
     predicate::ScanPredicates,
     regions::{TimeInterval, TimeOverlap, TimeRegions},
+    scan_exec::BYTES_SCANNED,
     tail::{LiveTailRows, SortedTailRows, TailRun},
     visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
@@ -65,6 +66,8 @@ pub(crate) const STORE_URL: &str = "neap://bucket";
 pub(crate) struct ScanSource {
     /// The time range of its rows, limited to that of the query.
     pub(crate) time: TimeInterval,
+    /// Whether the range excludes rows that the query selects, because a fragment reads them elsewhere.
+    pub(crate) is_clipped: bool,
     /// The rows.
     pub(crate) rows: SourceRows,
     /// The causes that hide rows of the source.
@@ -148,7 +151,9 @@ impl ScanPlanner<'_> {
         for (source, ranges) in sources.iter().zip(&regions.direct) {
             match &source.rows {
                 _ if ranges.is_empty() => {}
-                SourceRows::Section(file) if ranges.contains(&source.time) => {
+                SourceRows::Section(file)
+                    if ranges.contains(&source.time) && !source.is_clipped =>
+                {
                     let passes = self.passes(file);
                     let alike = whole
                         .iter_mut()
@@ -437,21 +442,7 @@ impl ScanPlanner<'_> {
         from: &[usize],
         to: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if from == to {
-            return Ok(plan);
-        }
-        let columns = to
-            .iter()
-            .map(|column| {
-                let field = self.schema.field(*column);
-                let at = from.iter().position(|from| from == column);
-                let at =
-                    at.ok_or_else(|| plan_datafusion_err!("column {} is not read", field.name()))?;
-                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
-                Ok((column, field.name().clone()))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
+        project(plan, self.schema, from, to)
     }
 
     /// The sort order of sections with the schema of the whole table.
@@ -477,6 +468,30 @@ impl ScanPlanner<'_> {
             .ok_or_else(|| plan_datafusion_err!("the table has no time column"))?;
         Ok((order, Arc::from(keys)))
     }
+}
+
+/// Projects a plan with the columns `from` of `schema` to the columns `to`.
+pub(super) fn project(
+    plan: Arc<dyn ExecutionPlan>,
+    schema: &SchemaRef,
+    from: &[usize],
+    to: &[usize],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if from == to {
+        return Ok(plan);
+    }
+    let columns = to
+        .iter()
+        .map(|column| {
+            let field = schema.field(*column);
+            let at = from.iter().position(|from| from == column);
+            let at =
+                at.ok_or_else(|| plan_datafusion_err!("column {} is not read", field.name()))?;
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
+            Ok((column, field.name().clone()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
 }
 
 /// Plans a scan of streams, one partition each. Each stream is sorted by `order`, if there is one.
@@ -529,10 +544,10 @@ struct SectionReaderFactory(SectionData);
 impl ParquetFileReaderFactory for SectionReaderFactory {
     fn create_reader(
         &self,
-        _: usize,
+        partition: usize,
         file: PartitionedFile,
         _: Option<usize>,
-        _: &ExecutionPlanMetricsSet,
+        metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let section = file
             .extension::<SectionFile>()
@@ -540,6 +555,7 @@ impl ParquetFileReaderFactory for SectionReaderFactory {
         Ok(Box::new(SectionReader::new(
             self.0.clone(),
             section.clone(),
+            MetricBuilder::new(metrics).counter(BYTES_SCANNED, partition),
         )))
     }
 }

@@ -21,7 +21,9 @@ use super::{
     plan::{ScanPlanner, ScanSource, SourceRows},
     predicate::ScanPredicates,
     regions::TimeInterval,
-    tail::{TailRun, TailView},
+    scan_exec::DistributedScans,
+    snapshot_scan::ScanRequest,
+    tail::{TailRun, TailSnapshot, TailView},
     visibility::{self, DeletedRows, RowVisibility},
 };
 
@@ -74,6 +76,11 @@ impl SnapshotTable {
     /// The snapshot.
     pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// The tail of the snapshot.
+    pub(crate) fn tail_snapshot(&self) -> TailSnapshot {
+        TailSnapshot::from(self.snapshot.as_ref())
     }
 
     /// The time of the store that retention counts back from.
@@ -155,6 +162,7 @@ impl SnapshotTable {
                 let file = file(loaded);
                 ScanSource {
                     time: file.time(),
+                    is_clipped: false,
                     rows: SourceRows::Section(file),
                     hidden: hiding.of_section(&loaded.section),
                 }
@@ -175,11 +183,13 @@ impl SnapshotTable {
         };
         let of_run = |run: Arc<TailRun>| ScanSource {
             time: run.time(),
+            is_clipped: false,
             hidden: hiding.of_run(&run),
             rows: SourceRows::Run(run),
         };
         let of_image = |(min, max)| ScanSource {
             time: TimeInterval { min, max },
+            is_clipped: false,
             rows: SourceRows::Tail(Arc::clone(&tail.image)),
             hidden: DeletedRows::default(),
         };
@@ -192,11 +202,8 @@ impl SnapshotTable {
         if !self.is_in_tail() {
             return Ok(None);
         }
-        let (shared, snapshot, table) = (
-            Arc::clone(&self.shared),
-            Arc::clone(&self.snapshot),
-            Arc::clone(&self.table),
-        );
+        let (shared, table) = (Arc::clone(&self.shared), Arc::clone(&self.table));
+        let snapshot = self.tail_snapshot();
         let stale_tail = self.stale_tail;
         let tail =
             tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table, stale_tail));
@@ -232,6 +239,17 @@ impl TableProvider for SnapshotTable {
         let tags = self.table.tag_names();
         let predicates = ScanPredicates::new(session, filters, &self.schema, &tags)?;
         let hiding = RowVisibility::of(&self.snapshot, &self.table, self.now);
+        let partitions = session.config().target_partitions();
+        if let Some(scans) = session.config().get_extension::<DistributedScans>() {
+            let request = ScanRequest {
+                projection,
+                filters,
+                predicates: &predicates,
+                limit,
+                partitions,
+            };
+            return self.scan_by_name(&scans, request, &hiding).await;
+        }
         let sources = self.sources(&predicates, &hiding).await?;
         let scan = ScanPlanner {
             session,
@@ -240,7 +258,7 @@ impl TableProvider for SnapshotTable {
             schema: &self.schema,
             tags: &tags,
             predicates: &predicates,
-            partitions: session.config().target_partitions(),
+            partitions,
             limit,
         };
         scan.plan(projection, &sources)

@@ -28,7 +28,7 @@ use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_points::{PointsError, TailImage, TailImageBuilder};
 use neap_schema::{CacheId, DatabaseId, TableId};
-use neap_wal::SegmentError;
+use neap_wal::{Segment, SegmentError};
 
 use super::lookup::is_lookup;
 
@@ -111,6 +111,33 @@ pub enum StaleTail {
     Rebuild,
 }
 
+/// The segments of a tail, with the state of the database that they belong to.
+#[derive(Clone, Debug)]
+pub(crate) struct TailSnapshot {
+    /// The database.
+    pub(crate) database: DatabaseId,
+    /// The low-water mark. All segments are above it.
+    pub(crate) mark: Stamp,
+    /// The version of the manifest in which an operator last quarantined damaged objects.
+    pub(crate) quarantine: u64,
+    /// The requested stamp, if the snapshot is of an earlier state.
+    pub(crate) as_of: Option<Stamp>,
+    /// The segments, sorted by name.
+    pub(crate) segments: Arc<[Arc<Segment>]>,
+}
+
+impl From<&Snapshot> for TailSnapshot {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            database: snapshot.database,
+            mark: snapshot.mark(),
+            quarantine: snapshot.manifest.value.last_quarantine(),
+            as_of: snapshot.as_of,
+            segments: Arc::clone(&snapshot.tail),
+        }
+    }
+}
+
 /// A cache of the images of recently used tails.
 #[derive(Debug)]
 pub struct TailImages {
@@ -181,12 +208,12 @@ pub(crate) struct OverlayRequest<'a> {
 }
 
 impl CachedTail {
-    fn new(snapshot: &Snapshot, table: &Table) -> Self {
+    fn new(snapshot: &TailSnapshot, table: &Table) -> Self {
         Self {
             runs: Vec::new(),
             builder: TailImageBuilder::new(&table.tag_names(), table.arrow_schema()),
-            mark: snapshot.mark(),
-            quarantine: snapshot.manifest.value.last_quarantine(),
+            mark: snapshot.mark,
+            quarantine: snapshot.quarantine,
             taken: Vec::new(),
             overlays: BTreeMap::new(),
             without_room: BTreeSet::new(),
@@ -249,8 +276,8 @@ impl CachedTail {
     }
 
     /// Whether the tail was built with the table definition and the quarantined objects of the snapshot.
-    fn matches_table(&self, snapshot: &Snapshot, table: &Table) -> bool {
-        self.quarantine == snapshot.manifest.value.last_quarantine()
+    fn matches_table(&self, snapshot: &TailSnapshot, table: &Table) -> bool {
+        self.quarantine == snapshot.quarantine
             && *self.builder.schema() == table.arrow_schema()
             && self
                 .builder
@@ -267,34 +294,34 @@ impl CachedTail {
     }
 
     /// Whether the segments of this tail are a prefix of the snapshot's tail.
-    fn is_prefix_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
-        let mut tail = snapshot.tail.iter().map(|segment| segment.name());
+    fn is_prefix_of(&self, snapshot: &TailSnapshot, table: &Table) -> bool {
+        let mut tail = snapshot.segments.iter().map(|segment| segment.name());
         self.matches_table(snapshot, table)
             && self
-                .segments_above(snapshot.mark())
+                .segments_above(snapshot.mark)
                 .all(|name| tail.next() == Some(name))
     }
 
     /// Whether this tail was built for a newer state of the database than the snapshot.
-    fn is_newer_than(&self, snapshot: &Snapshot) -> bool {
-        let quarantine = snapshot.manifest.value.last_quarantine();
+    fn is_newer_than(&self, snapshot: &TailSnapshot) -> bool {
+        let quarantine = snapshot.quarantine;
         snapshot.as_of.is_some()
-            || snapshot.mark() < self.mark
+            || snapshot.mark < self.mark
             || quarantine < self.quarantine
             || quarantine == self.quarantine
-                && snapshot.mark() == self.mark
-                && snapshot.tail.len() < self.segments_above(self.mark).count()
+                && snapshot.mark == self.mark
+                && snapshot.segments.len() < self.segments_above(self.mark).count()
     }
 
     /// Starts a new image. Keeps the runs that are a prefix of the snapshot's tail.
-    fn restart(&mut self, snapshot: &Snapshot, table: &Table) {
+    fn restart(&mut self, snapshot: &TailSnapshot, table: &Table) {
         let mut runs = match self.matches_table(snapshot, table) {
             true => std::mem::take(&mut self.runs),
             false => Vec::new(),
         };
-        let mark = snapshot.mark();
+        let mark = snapshot.mark;
         runs.retain(|run| run.last().stamp > mark);
-        let mut tail = snapshot.tail.iter().map(|segment| segment.name());
+        let mut tail = snapshot.segments.iter().map(|segment| segment.name());
         let is_there = |run: &&Arc<TailRun>| {
             let mut above = run.segments().iter().filter(|name| name.stamp > mark);
             above.all(|name| tail.next() == Some(*name))
@@ -329,13 +356,13 @@ impl CachedTail {
     /// are dropped, and the image is spilled.
     fn append_segments(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &TailSnapshot,
         table: &Table,
         limits: &TailLimits,
     ) -> Result<(), TailImageError> {
-        self.runs.retain(|run| run.last().stamp > snapshot.mark());
-        let folded = self.segments_above(snapshot.mark()).count();
-        for segment in snapshot.tail.iter().skip(folded) {
+        self.runs.retain(|run| run.last().stamp > snapshot.mark);
+        let folded = self.segments_above(snapshot.mark).count();
+        for segment in snapshot.segments.iter().skip(folded) {
             let rows = segment.rows(table.id());
             for batch in rows.map_err(|source| damaged(table, source))? {
                 self.builder.push(&batch)?;
@@ -356,8 +383,8 @@ impl CachedTail {
         // Segments that are a prefix of the tails of two snapshots are above the marks of both.
         let is_empty = self.runs.is_empty() && self.taken.is_empty();
         self.mark = match is_empty {
-            true => snapshot.mark(),
-            false => self.mark.max(snapshot.mark()),
+            true => snapshot.mark,
+            false => self.mark.max(snapshot.mark),
         };
         Ok(())
     }
@@ -391,9 +418,22 @@ impl TailImages {
 
     /// Returns the tail of a table in a snapshot. CPU-bound; the cost is proportional to the segments added since the
     /// last call.
-    pub fn image(
+    ///
+    /// # Errors
+    /// The tail is damaged or can't be spilled, or the cached image is newer than the snapshot.
+    pub fn snapshot_image(
         &self,
         snapshot: &Snapshot,
+        table: &Table,
+        stale_tail: StaleTail,
+    ) -> Result<TailView, TailImageError> {
+        self.image(&TailSnapshot::from(snapshot), table, stale_tail)
+    }
+
+    /// Does the same as [`snapshot_image`](Self::snapshot_image) with the parts of the snapshot that concern its tail.
+    pub(crate) fn image(
+        &self,
+        snapshot: &TailSnapshot,
         table: &Table,
         stale_tail: StaleTail,
     ) -> Result<TailView, TailImageError> {
@@ -410,7 +450,7 @@ impl TailImages {
     /// requested keys.
     pub(crate) fn layer(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &TailSnapshot,
         table: &Table,
         stale_tail: StaleTail,
         wanted: &OverlayRequest<'_>,
@@ -428,14 +468,14 @@ impl TailImages {
     /// request.
     pub(crate) fn layer_at_hand(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &TailSnapshot,
         table: &Table,
         wanted: &OverlayRequest<'_>,
     ) -> Option<Result<CacheLayer, TailImageError>> {
         let tail = self.tails.get(&(snapshot.database, table.id()))?;
         let held = tail.try_read().ok()?;
         let is_current =
-            held.taken.len() == snapshot.tail.len() && held.is_prefix_of(snapshot, table);
+            held.taken.len() == snapshot.segments.len() && held.is_prefix_of(snapshot, table);
         match is_current && held.runs.is_empty() {
             true => held.layer_at_hand(wanted),
             false => None,
@@ -445,7 +485,7 @@ impl TailImages {
     /// Updates the index of a cache ahead of queries.
     pub(crate) fn update(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &TailSnapshot,
         table: &Table,
         cache: CacheId,
         shape: &CacheShape,
@@ -458,7 +498,7 @@ impl TailImages {
     /// Calls `read` with the tail of a table in the snapshot.
     fn with<T>(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &TailSnapshot,
         table: &Table,
         stale_tail: StaleTail,
         read: impl FnOnce(&mut CachedTail) -> Result<T, TailImageError>,
@@ -493,7 +533,7 @@ impl TailImages {
     /// Calls `read` for a snapshot that is older than the cached tail. The cached tail does not change.
     fn with_rebuilt<T>(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &TailSnapshot,
         table: &Table,
         stale_tail: StaleTail,
         read: impl FnOnce(&mut CachedTail) -> Result<T, TailImageError>,

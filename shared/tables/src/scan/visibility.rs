@@ -80,6 +80,29 @@ impl RowVisibility {
         }
     }
 
+    /// Returns the visibility of a fragment of a scan.
+    pub(super) fn of_fragment(
+        first_seen: i64,
+        tags: Vec<String>,
+        deletes: Vec<RecordedDelete>,
+        tail: Vec<SegmentName>,
+    ) -> Self {
+        Self {
+            seen: TimeInterval {
+                min: first_seen,
+                max: i64::MAX,
+            },
+            tags,
+            deletes,
+            tail,
+        }
+    }
+
+    /// Returns the deletes of the manifest, then those of the tail, with the segments of the latter.
+    pub(super) fn deletes(&self) -> (&[RecordedDelete], &[SegmentName]) {
+        (&self.deletes, &self.tail)
+    }
+
     /// Returns the deletes that hide rows of a run of the tail: those in later segments.
     pub(super) fn of_run(&self, run: &TailRun) -> DeletedRows {
         let (last, time) = (run.last(), run.time());

@@ -39,6 +39,14 @@ impl TestProgram {
         Some(found)
     }
 
+    /// Returns the tests of a Python module that needs the readers of Iceberg tables; `None` if they are not installed.
+    pub(super) fn iceberg_reader(module: &str) -> Option<Self> {
+        let folder = repository().join("tests/clients");
+        let mut found = Self::installed("NEAP_ICEBERG_PYTHON", &folder, module)?;
+        found.command.args(["-B", "-m", "unittest", "-v", module]);
+        Some(found)
+    }
+
     /// Returns the tests of a JavaScript module; `None` if the libraries are not installed.
     pub(super) fn node(module: &str) -> Option<Self> {
         let folder = repository().join("tests/clients/node");

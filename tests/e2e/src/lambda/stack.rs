@@ -132,7 +132,7 @@ impl LambdaStack {
     }
 
     /// Sends a command and returns its answer.
-    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(super) fn command(&self, method: &str, path: &str, body: &Value) -> Value {
         let request = self
             .control
             .request(method, path)
@@ -143,7 +143,7 @@ impl LambdaStack {
         serde_json::from_slice(&reply.bytes).unwrap_or(Value::Null)
     }
 
-    fn look(&self, path: &str) -> Value {
+    pub(super) fn look(&self, path: &str) -> Value {
         self.command("GET", path, &Value::Null)
     }
 

@@ -47,6 +47,8 @@ pub enum InvocationFailureKind {
     ResponseTooLarge,
     /// All instances that the limit allows are busy.
     Throttled,
+    /// The caller may not invoke the function.
+    Denied,
 }
 
 impl InvocationFailureKind {
@@ -60,6 +62,7 @@ impl InvocationFailureKind {
             Self::RequestTooLarge => "RequestTooLargeException",
             Self::ResponseTooLarge => "Function.ResponseSizeTooLarge",
             Self::Throttled => "TooManyRequestsException",
+            Self::Denied => "AccessDeniedException",
         }
     }
 }

@@ -1,0 +1,170 @@
+//! The worker port: a listener through which other processes execute parts of queries in this one.
+//!
+//! ```text
+//!   I/O runtime                                            threads of the worker
+//!     |-- accept, TLS, HTTP/2, ticket, task permit --------> decode the plan, execute partitions
+//!     | <---------------- encoded batches, by a channel -----|
+//! ```
+//!
+//! Tasks take no query permit: a task whose consumer waits for a permit of the same process would never end. Their
+//! number is limited instead, and their memory comes from the pool of the process's queries.
+
+mod accept;
+mod answer_body;
+mod connection;
+mod gate;
+mod watched_body;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use datafusion_distributed::Worker;
+use neap_bucket::World;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle, Runtime},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+pub use self::accept::AcceptorSource;
+use self::{
+    answer_body::ThreadMonitor,
+    gate::{Admission, WorkerGate},
+};
+use crate::{ClusterTickets, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, WorkerPortStats};
+
+pub(crate) use self::connection::ByteStream;
+
+/// Maximum size of a request in bytes: a plan. Batches of rows have no limit, because the worker does not split them.
+const MAX_REQUEST_BYTES: usize = 64 << 20;
+
+/// Maximum size of the headers of a request in bytes.
+const MAX_HEADER_BYTES: u32 = 64 << 10;
+
+/// Maximum number of concurrent requests of a connection. A peer needs one for each task, and one for each pair of a
+/// task of this process and a task of its own that reads from it; a lower limit could block a query forever, because
+/// the requests of a query wait for each other.
+const MAX_STREAMS: u32 = 8192;
+
+/// The name of the threads that execute tasks.
+const THREAD_NAME: &str = "neap-worker";
+
+/// The stack size of a worker thread. Decoding a plan recurses deeply. Unused stack takes no memory.
+const THREAD_STACK_BYTES: usize = 128 << 20;
+
+/// The components of a worker port.
+pub struct WorkerServerParts {
+    /// The worker, with the sessions and the memory pool of the process.
+    pub worker: Worker,
+    /// The tickets of the cluster.
+    pub tickets: Arc<ClusterTickets>,
+    /// TLS; `None`: connections are not encrypted.
+    pub tls: Option<AcceptorSource>,
+    /// The counters of the process.
+    pub stats: Arc<WorkerPortStats>,
+    /// The clocks.
+    pub world: World,
+}
+
+impl std::fmt::Debug for WorkerServerParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerServerParts").finish_non_exhaustive()
+    }
+}
+
+/// A bound worker port, with the threads of its tasks.
+#[derive(Debug)]
+pub struct WorkerServer {
+    tcp: TcpListener,
+    threads: WorkerThreads,
+}
+
+impl WorkerServer {
+    /// Listens on an address such as `10.0.0.1:8182`, and starts `threads` threads for tasks.
+    ///
+    /// # Errors
+    /// The address can't be listened on, or the threads can't be started.
+    pub async fn bind(address: &str, threads: usize) -> io::Result<Self> {
+        Ok(Self {
+            tcp: TcpListener::bind(address).await?,
+            threads: WorkerThreads::start(threads)?,
+        })
+    }
+
+    /// Returns the bound address.
+    ///
+    /// # Errors
+    /// The operating system refuses to tell it.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Serves until `stop`, and then for the time that running tasks need, at most `grace`.
+    pub async fn serve(self, parts: WorkerServerParts, stop: CancellationToken, grace: Duration) {
+        let service = parts.worker.into_worker_server();
+        let service = service
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(usize::MAX);
+        let admission = Admission::new(
+            parts.tickets,
+            &self.threads,
+            parts.stats,
+            parts.world.clone(),
+        );
+        let gate = WorkerGate::new(service, admission);
+        let connections = accept::accept(self.tcp, parts.tls, parts.world.clone(), stop.clone());
+        let served = Server::builder()
+            .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .max_concurrent_streams(MAX_STREAMS)
+            .serve_with_incoming_shutdown(gate, connections, stop.clone().cancelled_owned());
+        let limit = async {
+            stop.cancelled().await;
+            parts.world.clock.sleep(grace).await;
+        };
+        tokio::select! {
+            served = served => {
+                if let Err(error) = served {
+                    tracing::error!(%error, "the worker port failed");
+                }
+            }
+            () = limit => tracing::warn!("tasks of other processes did not end in time"),
+        }
+    }
+}
+
+/// The threads that execute tasks. They end when this is dropped, without waiting for running tasks.
+#[derive(Debug)]
+struct WorkerThreads {
+    handle: Handle,
+    monitor: ThreadMonitor,
+    runtime: Option<Runtime>,
+}
+
+impl WorkerThreads {
+    fn start(threads: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .max_blocking_threads(threads.max(1) * 4)
+            .thread_name(THREAD_NAME)
+            .thread_stack_size(THREAD_STACK_BYTES)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            monitor: ThreadMonitor::new(),
+            runtime: Some(runtime),
+        })
+    }
+}
+
+impl Drop for WorkerThreads {
+    fn drop(&mut self) {
+        self.monitor.end();
+        if let Some(runtime) = self.runtime.take() {
+            // The last owner may be dropped inside a task, which must not block.
+            runtime.shutdown_background();
+        }
+    }
+}

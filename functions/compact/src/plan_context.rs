@@ -1,0 +1,110 @@
+//! The inputs of the plan of a database, and the choice of sections that are rewritten alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use neap_bucket::StoreTime;
+use neap_catalog::DatabaseCatalog;
+use neap_manifest::{Manifest, RecordedDelete, Section};
+use neap_schema::TableId;
+
+use crate::{
+    PlanScope,
+    merge::{MergePolicy, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table},
+};
+
+/// Inputs of the plan of a database.
+pub(crate) struct PlanContext {
+    pub(crate) catalog: Arc<DatabaseCatalog>,
+    now: StoreTime,
+    pub(crate) scope: PlanScope,
+    policy: MergePolicy,
+    /// Tables that are published: their sections become objects of their own, and their row deletes are applied soon.
+    pub(crate) published: BTreeSet<TableId>,
+    /// Row deletes that are old enough for a merge to apply them.
+    deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
+    /// Bounds of merges that other workers have claimed.
+    claimed: BTreeMap<TableId, Vec<SectionBounds>>,
+}
+
+impl PlanContext {
+    /// Returns the inputs from a manifest and the catalog.
+    pub(crate) fn of(
+        manifest: &Manifest,
+        catalog: Arc<DatabaseCatalog>,
+        now: StoreTime,
+        scope: PlanScope,
+        policy: MergePolicy,
+        published: BTreeSet<TableId>,
+    ) -> Self {
+        let is_old = |recorded: &&RecordedDelete| {
+            let is_old = now.since(recorded.stamp.time()) >= policy.delete_after;
+            // Expired rows leave with their section.
+            !recorded.expiry && (is_old || published.contains(&recorded.delete.table))
+        };
+        let mut deletes: BTreeMap<TableId, Vec<RecordedDelete>> = BTreeMap::new();
+        for recorded in manifest.pending_deletes().filter(is_old) {
+            let of_table = deletes.entry(recorded.delete.table).or_default();
+            of_table.push(recorded.clone());
+        }
+        let mut claimed: BTreeMap<TableId, Vec<SectionBounds>> = BTreeMap::new();
+        for claim in manifest.live_claims(now) {
+            claimed.entry(claim.table).or_default().push(SectionBounds {
+                first_day: claim.first_day,
+                last_day: claim.last_day,
+                above: claim.above,
+                upto: claim.upto,
+            });
+        }
+        Self {
+            catalog,
+            now,
+            scope,
+            policy,
+            published,
+            deletes,
+            claimed,
+        }
+    }
+
+    /// Returns whether a section of a bundle becomes an object of its own, because its table is published and its days
+    /// are settled. Sections that are merged anyway are not rewritten.
+    fn is_extracted(&self, section: &Section, sections: &[Arc<Section>]) -> bool {
+        let shares_days = |other: &&Arc<Section>| {
+            section.first_day <= other.last_day && other.first_day <= section.last_day
+        };
+        let is_settled =
+            |other: &Arc<Section>| self.now.since(other.upto.time()) >= self.policy.settle_after;
+        section.in_bundle
+            && self.published.contains(&section.table)
+            && sections.iter().filter(shares_days).all(is_settled)
+    }
+
+    /// Plans the work on the sections of a table.
+    pub(crate) fn plan_table(&self, table: TableId, sections: &[Arc<Section>]) -> TablePlan {
+        let policy = &self.policy;
+        let deletes = self.deletes.get(&table).map_or(&[][..], Vec::as_slice);
+        let is_rewritten = |section: &&Arc<Section>| {
+            section.length <= policy.max_output_bytes
+                && (deletes.iter().any(|recorded| recorded.applies_to(section))
+                    || self.is_extracted(section, sections))
+        };
+        let rewrites: BTreeSet<SectionRef> = sections
+            .iter()
+            .filter(is_rewritten)
+            .map(|section| SectionRef::of(section))
+            .collect();
+        let table_state = TablePlanInput {
+            table,
+            sections,
+            rewrites: &rewrites,
+            claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
+            cutoff: self.catalog.cutoff_of(table, self.now),
+            retention: self.catalog.retention_of(table),
+            now: self.now,
+        };
+        plan_table(&table_state, policy)
+    }
+}

@@ -1,0 +1,164 @@
+//! Where a query runs: on workers, or in this process.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::{
+    common::Result,
+    execution::SessionState,
+    logical_expr::{Explain, LogicalPlan},
+    physical_plan::ExecutionPlan,
+};
+
+use super::{JoinAlgorithm, QueryTask};
+use crate::{
+    QueryError,
+    distribution::{
+        Distribution, DistributionAttempt, DistributionCounters, EngineDistributor, WorkerFailure,
+    },
+};
+
+/// The maximum number of attempts on workers. Later attempts run in this process.
+const MAX_WORKER_ATTEMPTS: usize = 3;
+
+/// The name of the row of `EXPLAIN` that shows the stages of a query.
+const DISTRIBUTED_PLAN: &str = "distributed_plan";
+
+/// An attempt to answer a query.
+#[derive(Clone, Debug)]
+pub(super) struct QueryAttempt {
+    pub(super) joins: JoinAlgorithm,
+    place: QueryPlace,
+}
+
+#[derive(Clone, Debug)]
+enum QueryPlace {
+    /// On workers other than these, if the query suits them.
+    Workers {
+        excluded: Vec<String>,
+    },
+    ThisProcess,
+}
+
+impl QueryAttempt {
+    /// The first attempt.
+    pub(super) fn first() -> Self {
+        Self {
+            joins: JoinAlgorithm::Hash,
+            place: QueryPlace::Workers {
+                excluded: Vec::new(),
+            },
+        }
+    }
+
+    /// Whether no attempt was before this one.
+    pub(super) fn is_first(&self) -> bool {
+        let has_failed = match &self.place {
+            QueryPlace::Workers { excluded } => !excluded.is_empty(),
+            QueryPlace::ThisProcess => true,
+        };
+        !has_failed && self.joins == JoinAlgorithm::Hash
+    }
+
+    /// The attempt after a lack of memory for joins.
+    pub(super) fn with_sort_merge_joins() -> Self {
+        Self {
+            joins: JoinAlgorithm::SortMerge,
+            place: QueryPlace::ThisProcess,
+        }
+    }
+
+    /// The attempt after the failure of a worker.
+    fn after(&self, failure: WorkerFailure) -> Self {
+        let excluded = match (&self.place, failure.worker) {
+            (QueryPlace::Workers { excluded }, Some(worker)) => {
+                let mut excluded = excluded.clone();
+                excluded.push(worker);
+                Some(excluded)
+            }
+            _ => None,
+        };
+        let excluded = excluded.filter(|excluded| excluded.len() < MAX_WORKER_ATTEMPTS);
+        Self {
+            joins: self.joins,
+            place: excluded.map_or(QueryPlace::ThisProcess, |excluded| QueryPlace::Workers {
+                excluded,
+            }),
+        }
+    }
+}
+
+impl QueryTask {
+    /// Distributes a query, if the engine has a distributor and the attempt allows it.
+    pub(super) async fn distribute(
+        &self,
+        state: &SessionState,
+        query: &LogicalPlan,
+        local: &Arc<dyn ExecutionPlan>,
+        attempt: &QueryAttempt,
+    ) -> Option<Distribution> {
+        let EngineDistributor { plans, .. } = self.distributor.as_ref()?;
+        let QueryPlace::Workers { excluded } = &attempt.place else {
+            return None;
+        };
+        let attempt = DistributionAttempt {
+            database: self.pending.database,
+            query: self.tracker.logged().head.id,
+            remaining: self.remaining_time(),
+            excluded: excluded.clone(),
+            cancellation: self.context.cancellation.clone(),
+        };
+        match plans.distribute(state, query, local, &attempt).await {
+            Ok(distribution) => Some(distribution),
+            Err(error) => {
+                tracing::warn!(query = %attempt.query, %error, "query_not_distributed");
+                Some(Distribution::Local(error.to_string().into()))
+            }
+        }
+    }
+
+    /// Returns the row of `EXPLAIN` that shows the stages of the explained query, or the reason why it has none. `None`
+    /// if the statement is no `EXPLAIN`, or the engine has no distributor.
+    pub(super) async fn explain_stages(
+        &self,
+        state: &SessionState,
+        query: &LogicalPlan,
+        attempt: &QueryAttempt,
+    ) -> Result<Option<RecordBatch>> {
+        let (LogicalPlan::Explain(explain), Some(distributor)) = (query, &self.distributor) else {
+            return Ok(None);
+        };
+        let Explain { plan, schema, .. } = explain;
+        let local = state.create_physical_plan(plan).await?;
+        let text = match self.distribute(state, plan, &local, attempt).await {
+            None => return Ok(None),
+            Some(Distribution::Local(reason)) => format!("not distributed: {reason}"),
+            Some(Distribution::Workers(plan)) => distributor.plans.describe(&plan),
+        };
+        let row = [DISTRIBUTED_PLAN, text.as_str()];
+        let columns = row.map(|value| Arc::new(StringArray::from(vec![value])) as ArrayRef);
+        let schema = Arc::clone(schema.inner());
+        Ok(Some(RecordBatch::try_new(schema, columns.into())?))
+    }
+
+    /// Returns the attempt after an error of a distributed query; `None` if no worker failed.
+    pub(super) fn after_failure(
+        &self,
+        attempt: &QueryAttempt,
+        error: &QueryError,
+    ) -> Option<QueryAttempt> {
+        let distributor = self.distributor.as_ref()?;
+        let QueryError::Execution(error) = error else {
+            return None;
+        };
+        let failure = distributor.plans.worker_failure(error)?;
+        self.count(DistributionCounters::count_failure);
+        tracing::warn!(
+            query = %self.tracker.logged().head.id,
+            worker = failure.worker.as_deref(),
+            %error,
+            "worker_failed"
+        );
+        Some(attempt.after(failure))
+    }
+}

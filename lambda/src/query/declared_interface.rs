@@ -1,0 +1,71 @@
+//! The routes and the store access that the query function declares.
+
+use crate::{
+    http_service::MONITORING_ROUTES,
+    interface::{PrefixAccess, Route, StoreAction},
+};
+
+/// Store access of the query function. It puts segments into the tail because it can delete rows, and exports because of
+/// `COPY` statements. Large answers of tasks are results, too.
+pub(super) const QUERY_ACCESS: &[PrefixAccess] = &[
+    PrefixAccess {
+        prefix: "catalog",
+        actions: &[StoreAction::Get, StoreAction::Put],
+    },
+    PrefixAccess {
+        prefix: "db/",
+        actions: &[StoreAction::Get, StoreAction::Put],
+    },
+    PrefixAccess {
+        prefix: "tail/",
+        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
+    },
+    PrefixAccess {
+        prefix: "data/",
+        actions: &[StoreAction::Get],
+    },
+    PrefixAccess {
+        prefix: "cache/",
+        actions: &[StoreAction::Get],
+    },
+    PrefixAccess {
+        prefix: "engine/",
+        actions: &[StoreAction::List, StoreAction::Get],
+    },
+    PrefixAccess {
+        prefix: "exports/",
+        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
+    },
+    PrefixAccess {
+        prefix: "nodes/",
+        actions: &[StoreAction::List, StoreAction::Get],
+    },
+    PrefixAccess {
+        prefix: "results/",
+        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
+    },
+];
+
+/// The routes of the query function.
+pub(super) const QUERY_ROUTES: &[Route] = &[
+    MONITORING_ROUTES[0],
+    MONITORING_ROUTES[1],
+    MONITORING_ROUTES[2],
+    MONITORING_ROUTES[3],
+    MONITORING_ROUTES[4],
+    Route::new("GET", "/api/v3/query_sql"),
+    Route::new("POST", "/api/v3/query_sql"),
+    Route::new("GET", "/api/v3/query_influxql"),
+    Route::new("POST", "/api/v3/query_influxql"),
+    Route::new("GET", "/query"),
+    Route::new("POST", "/query"),
+    Route::new("POST", "/api/v1/read"),
+    Route::new("POST", "/api/v1/prom/read"),
+    Route::new("GET", "/api/v1/labels"),
+    Route::new("POST", "/api/v1/labels"),
+    Route::new("GET", "/api/v1/label/{name}/values"),
+    Route::new("GET", "/api/v1/series"),
+    Route::new("POST", "/api/v1/series"),
+    Route::new("GET", "/api/v1/metadata"),
+    Route::new("GET", "/api/v3/configure/database"),
+];

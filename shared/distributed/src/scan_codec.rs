@@ -1,0 +1,121 @@
+//! The encoding of scans by name.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{Result, internal_err, not_impl_err},
+    error::DataFusionError,
+    execution::TaskContext,
+    logical_expr::Expr,
+    physical_plan::ExecutionPlan,
+};
+use datafusion_proto::{
+    logical_plan::{
+        DefaultLogicalExtensionCodec, from_proto::parse_expr, to_proto::serialize_expr,
+    },
+    physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension},
+    protobuf::LogicalExprNode,
+};
+use neap_schema::DatabaseId;
+use neap_tables::{ScanEnvironment, ScanFragment, SnapshotScanExec};
+use prost::Message;
+
+use crate::ticket::TicketError;
+
+/// Encodes and decodes [`SnapshotScanExec`].
+#[derive(Clone, Debug)]
+pub struct ScanCodec {
+    environment: Arc<ScanEnvironment>,
+    /// The only database whose scans are decoded; `None`: any.
+    database: Option<DatabaseId>,
+}
+
+/// A scan on the wire.
+#[derive(Clone, PartialEq, Message)]
+struct ScanMessage {
+    /// The fragment as JSON.
+    #[prost(bytes = "vec", tag = "1")]
+    fragment: Vec<u8>,
+    /// The filters that another process understands.
+    #[prost(message, repeated, tag = "2")]
+    filters: Vec<LogicalExprNode>,
+}
+
+impl ScanCodec {
+    /// A codec whose scans execute in `environment`.
+    pub fn new(environment: Arc<ScanEnvironment>) -> Self {
+        Self {
+            environment,
+            database: None,
+        }
+    }
+
+    /// Refuses scans of other databases.
+    #[must_use]
+    pub fn with_database(self, database: DatabaseId) -> Self {
+        Self {
+            database: Some(database),
+            ..self
+        }
+    }
+
+    /// Encodes a filter; `None` if another process could not decode it. The scan uses filters only to skip objects and
+    /// pages, so that it may do without.
+    fn encode_filter(&self, filter: &Expr) -> Option<LogicalExprNode> {
+        let codec = DefaultLogicalExtensionCodec {};
+        let node = serialize_expr(filter, &codec).ok()?;
+        let context = self.environment.session().task_ctx();
+        let decoded = parse_expr(&node, &context, &codec).ok()?;
+        (decoded == *filter).then_some(node)
+    }
+}
+
+impl PhysicalExtensionCodec for ScanCodec {
+    fn try_decode(
+        &self,
+        bytes: &[u8],
+        _: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        _: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let message = ScanMessage::decode(bytes).map_err(external)?;
+        let fragment = serde_json::from_slice(&message.fragment);
+        let fragment: ScanFragment = fragment.map_err(external)?;
+        if self.database.is_some_and(|id| id != fragment.database()) {
+            return Err(external(TicketError::OtherDatabase(fragment.database())));
+        }
+        let codec = DefaultLogicalExtensionCodec {};
+        let filters = message.filters.iter();
+        let filters = filters.map(|filter| parse_expr(filter, context, &codec).map_err(external));
+        let filters = filters.collect::<Result<Vec<Expr>>>()?;
+        let environment = Arc::clone(&self.environment);
+        let scan = SnapshotScanExec::from_fragment(fragment, filters, environment)?;
+        Ok(Arc::new(scan))
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        bytes: &mut Vec<u8>,
+        _: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        let Some(scan) = node.downcast_ref::<SnapshotScanExec>() else {
+            return not_impl_err!("{} can't be sent to another process", node.name());
+        };
+        let filters = scan.filters().iter();
+        let message = ScanMessage {
+            fragment: serde_json::to_vec(scan.fragment()).map_err(external)?,
+            filters: filters
+                .filter_map(|filter| self.encode_filter(filter))
+                .collect(),
+        };
+        match message.encode(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => internal_err!("the scan can't be encoded: {error}"),
+        }
+    }
+}
+
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

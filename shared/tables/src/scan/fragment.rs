@@ -1,0 +1,222 @@
+//! Parts of scans by name, which another process can execute over the same bucket.
+//!
+//! ```text
+//!   section 1   |-----------------|
+//!   section 2                  |--------------|
+//!   tail                                   |-------|
+//!   regions     |------ 1 -----|1,2|----2---|2,t|-t-|
+//!   fragment A  |--------------|                |---|
+//!   fragment B                 |---|--------|---|
+//! ```
+//!
+//! A fragment names the objects of a snapshot and contains everything that decides which of their rows are visible. All
+//! versions of a point are in one region: they have the same time and the same series. A region belongs to exactly one
+//! fragment, so no two processes return versions of the same point.
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::{Column, Result},
+    logical_expr::{Expr, lit},
+};
+use neap_bucket::{SegmentName, Stamp};
+use neap_catalog::Table;
+use neap_manifest::{RecordedDelete, Section};
+use neap_schema::DatabaseId;
+use serde::{Deserialize, Serialize};
+
+use super::regions::{TimeInterval, TimeRegions};
+
+/// A part of a scan of one table of a snapshot, by the names of its objects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanFragment {
+    pub(super) database: DatabaseId,
+    /// The version of the database catalog that defines the table.
+    pub(super) catalog_version: u64,
+    /// The version of the manifest that lists the sections.
+    pub(super) manifest_version: u64,
+    pub(super) table: Table,
+    /// The first visible time by the retention of the table, in nanoseconds since the Unix epoch.
+    pub(super) first_seen: i64,
+    /// The deletes of the manifest, then those of the tail.
+    pub(super) deletes: Vec<RecordedDelete>,
+    /// The segments of the deletes of the tail, which are the last of `deletes`.
+    pub(super) tail_deletes: Vec<SegmentName>,
+    pub(super) tail: TailSegments,
+    /// The sections that the regions read, in the order of their stamps.
+    pub(super) sections: Vec<Section>,
+    pub(super) regions: Vec<ScanRegion>,
+    /// The indexes of the columns in the schema of the table.
+    pub(super) projection: Vec<usize>,
+    /// The number of rows that the query needs.
+    pub(super) limit: Option<usize>,
+    /// The number of partitions of the output.
+    pub(super) partitions: usize,
+}
+
+/// The names of the segments of a tail, with the state of the database that they belong to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TailSegments {
+    /// The low-water mark. All segments are above it.
+    pub(super) mark: Stamp,
+    /// The requested stamp, if the snapshot is of an earlier state.
+    pub(super) as_of: Option<Stamp>,
+    /// The names, sorted.
+    pub(super) names: Vec<SegmentName>,
+    /// The time range of the rows of the table; `None` if the tail has no rows of it.
+    pub(super) time: Option<TimeInterval>,
+}
+
+/// A range of time, and optionally of series, with the sources that have rows there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScanRegion {
+    /// The times.
+    pub(super) time: TimeInterval,
+    /// The series; `None`: all.
+    pub(super) series: Option<SeriesRange>,
+    /// The indexes of the sections that have rows there, ascending.
+    pub(super) sections: Vec<usize>,
+    /// Whether the tail has rows there.
+    pub(super) has_tail: bool,
+}
+
+/// The series whose value of a tag is in a range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SeriesRange {
+    /// The tag.
+    pub(super) tag: String,
+    /// The lowest value; `None`: includes the series without a value.
+    pub(super) from: Option<String>,
+    /// The exclusive upper bound; `None`: no bound.
+    pub(super) below: Option<String>,
+}
+
+impl SeriesRange {
+    /// Returns the condition of its rows. It is true or false of every row, never null.
+    pub(super) fn condition(&self) -> Expr {
+        let tag = || Expr::Column(Column::new_unqualified(&self.tag));
+        match (&self.from, &self.below) {
+            (None, None) => lit(true),
+            (None, Some(below)) => tag().is_null().or(tag().lt(lit(below.as_str()))),
+            (Some(from), None) => tag().is_not_null().and(tag().gt_eq(lit(from.as_str()))),
+            (Some(from), Some(below)) => tag()
+                .is_not_null()
+                .and(tag().gt_eq(lit(from.as_str())))
+                .and(tag().lt(lit(below.as_str()))),
+        }
+    }
+}
+
+impl ScanFragment {
+    /// The database.
+    pub fn database(&self) -> DatabaseId {
+        self.database
+    }
+
+    /// The name of the table.
+    pub fn table_name(&self) -> &str {
+        self.table.name()
+    }
+
+    /// The columns of the output.
+    pub(super) fn schema(&self) -> Result<SchemaRef> {
+        let schema = self.table.arrow_schema();
+        Ok(std::sync::Arc::new(schema.project(&self.projection)?))
+    }
+
+    /// Returns the fragment with these regions alone, and only the sections that they read.
+    pub(super) fn with_regions(&self, regions: Vec<ScanRegion>) -> Self {
+        let mut indexes: Vec<Option<usize>> = vec![None; self.sections.len()];
+        let used = regions.iter().flat_map(|region| &region.sections);
+        for at in used {
+            if let Some(index) = indexes.get_mut(*at) {
+                *index = Some(0);
+            }
+        }
+        let mut sections = Vec::new();
+        for (section, index) in self.sections.iter().zip(&mut indexes) {
+            if index.is_some() {
+                *index = Some(sections.len());
+                sections.push(section.clone());
+            }
+        }
+        let renumbered = |region: ScanRegion| ScanRegion {
+            sections: region
+                .sections
+                .iter()
+                .filter_map(|at| indexes.get(*at).copied().flatten())
+                .collect(),
+            ..region
+        };
+        let regions: Vec<_> = regions.into_iter().map(renumbered).collect();
+        let reads_tail = regions.iter().any(|region| region.has_tail);
+        let tail = match reads_tail {
+            true => self.tail.clone(),
+            false => TailSegments {
+                names: Vec::new(),
+                time: None,
+                ..self.tail
+            },
+        };
+        Self {
+            sections,
+            regions,
+            tail,
+            table: self.table.clone(),
+            deletes: self.deletes.clone(),
+            tail_deletes: self.tail_deletes.clone(),
+            projection: self.projection.clone(),
+            ..*self
+        }
+    }
+}
+
+/// Divides `time` into regions among sections and the tail. The indexes of the regions are those of `sections`.
+pub(super) fn divide(
+    sections: &[Section],
+    tail: Option<TimeInterval>,
+    time: TimeInterval,
+) -> Vec<ScanRegion> {
+    let mut sources = Vec::new();
+    let mut intervals = Vec::new();
+    for (at, section) in sections.iter().enumerate() {
+        if let Some(interval) = interval(section).intersection(time) {
+            sources.push(Some(at));
+            intervals.push(interval);
+        }
+    }
+    if let Some(interval) = tail.and_then(|tail| tail.intersection(time)) {
+        sources.push(None);
+        intervals.push(interval);
+    }
+    let region = |time, of: &[usize]| {
+        let of = of.iter().filter_map(|at| sources.get(*at).copied());
+        let of: Vec<Option<usize>> = of.collect();
+        ScanRegion {
+            time,
+            series: None,
+            has_tail: of.contains(&None),
+            sections: of.into_iter().flatten().collect(),
+        }
+    };
+    let regions = TimeRegions::of(&intervals);
+    let direct = regions.direct.iter().enumerate();
+    let direct = direct.flat_map(|(at, ranges)| ranges.iter().map(move |range| (*range, vec![at])));
+    let overlaps = regions.overlaps.iter();
+    let overlaps = overlaps.map(|overlap| (overlap.range, overlap.sources.clone()));
+    direct
+        .chain(overlaps)
+        .map(|(range, of)| region(range, &of))
+        .collect()
+}
+
+/// The times of the rows of a section.
+pub(super) fn interval(section: &Section) -> TimeInterval {
+    TimeInterval {
+        min: section.min_time,
+        max: section.max_time,
+    }
+}

@@ -1,0 +1,365 @@
+//! The operator of a fragment: a leaf that opens its objects when it is executed, on whatever process that is.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use datafusion::{
+    common::{
+        DataFusionError, Result, Statistics, plan_err, stats::Precision,
+        tree_node::TreeNodeRecursion,
+    },
+    execution::{SendableRecordBatchStream, SessionState, TaskContext},
+    logical_expr::Expr,
+    physical_expr::{EquivalenceProperties, PhysicalExpr},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+        PlanProperties,
+        execution_plan::{Boundedness, EmissionType, SchedulingType},
+        metrics::{
+            BaselineMetrics, Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet,
+        },
+        statistics::StatisticsArgs,
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_wal::TailReader;
+use tokio::sync::OnceCell;
+
+use super::{
+    ScanContext,
+    assignment::{self, WeightedRegion},
+    data::SectionFile,
+    fragment::ScanFragment,
+    fragment_plan::FragmentPlanner,
+};
+use crate::session::Sessions;
+
+/// The name of the metric of bytes that were read from sections.
+pub(super) const BYTES_SCANNED: &str = "bytes_scanned";
+
+/// Maximum number of partitions of a fragment.
+const MAX_PARTITIONS: usize = 4096;
+
+/// The state with which a process executes fragments of scans.
+#[derive(Debug)]
+pub struct ScanEnvironment {
+    scan: Arc<ScanContext>,
+    tail: TailReader,
+    session: SessionState,
+}
+
+impl ScanEnvironment {
+    /// Executes fragments with the stores, caches and functions of `sessions`. `tail` reads segments.
+    pub fn new(sessions: &Sessions, tail: TailReader) -> Self {
+        Self {
+            scan: Arc::clone(&sessions.tables().scan),
+            tail,
+            session: sessions.full_template().clone(),
+        }
+    }
+
+    /// A session with the functions and limits of queries, which resolves no table names.
+    pub fn session(&self) -> &SessionState {
+        &self.session
+    }
+}
+
+/// An extension of the session configuration: scans of tables are planned as [`SnapshotScanExec`].
+#[derive(Clone, Debug)]
+pub struct DistributedScans(pub Arc<ScanEnvironment>);
+
+/// Scans a fragment of a table of a snapshot. Its rows are in no order. All parts of one scan have the same number of
+/// partitions.
+pub struct SnapshotScanExec {
+    fragment: Arc<ScanFragment>,
+    /// The regions of the fragment with their sizes. Empty on a worker, which does not divide its fragment further.
+    regions: Arc<[WeightedRegion]>,
+    bytes: u64,
+    filters: Arc<[Expr]>,
+    environment: Arc<ScanEnvironment>,
+    plan: Arc<OnceCell<Arc<dyn ExecutionPlan>>>,
+    /// The plan after it was opened, for its metrics.
+    opened: Arc<RwLock<Option<Arc<dyn ExecutionPlan>>>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl SnapshotScanExec {
+    /// Creates the operator of a fragment that another process sent.
+    ///
+    /// # Errors
+    /// The fragment names columns that its table does not have.
+    pub fn from_fragment(
+        fragment: ScanFragment,
+        filters: Vec<Expr>,
+        environment: Arc<ScanEnvironment>,
+    ) -> Result<Self> {
+        Self::new(Arc::new(fragment), &[], filters.into(), environment)
+    }
+
+    /// Creates the operator of a fragment that can be divided.
+    pub(super) fn new(
+        fragment: Arc<ScanFragment>,
+        regions: &[WeightedRegion],
+        filters: Arc<[Expr]>,
+        environment: Arc<ScanEnvironment>,
+    ) -> Result<Self> {
+        if fragment.tail_deletes.len() > fragment.deletes.len() {
+            return plan_err!("a fragment has fewer deletes than its tail");
+        }
+        if fragment.partitions > MAX_PARTITIONS {
+            return plan_err!("a fragment has more than {MAX_PARTITIONS} partitions");
+        }
+        let columns = fragment.table.arrow_schema().fields().len();
+        if let Some(column) = fragment
+            .projection
+            .iter()
+            .find(|column| **column >= columns)
+        {
+            return plan_err!("table '{}' has no column {column}", fragment.table_name());
+        }
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(fragment.schema()?),
+            Partitioning::UnknownPartitioning(fragment.partitions.max(1)),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Ok(Self {
+            bytes: regions.iter().map(|region| region.bytes).sum(),
+            regions: regions.into(),
+            fragment,
+            filters,
+            environment,
+            plan: Arc::default(),
+            opened: Arc::default(),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// The fragment.
+    pub fn fragment(&self) -> &ScanFragment {
+        &self.fragment
+    }
+
+    /// The filters of the query on the table. They select objects and pages; rows are filtered above the scan.
+    pub fn filters(&self) -> &[Expr] {
+        &self.filters
+    }
+
+    /// An estimate of the bytes that the scan reads; zero for a fragment that another process sent.
+    pub fn read_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The number of parts with rows into which the scan can be divided at most.
+    pub fn max_parts(&self) -> usize {
+        self.regions.iter().map(WeightedRegion::max_parts).sum()
+    }
+
+    /// Divides the scan into one part for each worker, in their order. Each row is in exactly one part.
+    ///
+    /// # Errors
+    /// There is no worker.
+    pub fn assign(&self, workers: &[&str]) -> Result<Vec<Arc<Self>>> {
+        if workers.is_empty() {
+            return plan_err!("a scan can't be assigned to no workers");
+        }
+        let lists = assignment::assign(&self.fragment, &self.regions, workers);
+        let part = |regions: Vec<WeightedRegion>| {
+            let named = regions.iter().map(|weighted| weighted.region.clone());
+            let fragment = self.fragment.with_regions(named.collect());
+            let bytes = regions.iter().map(|weighted| weighted.bytes).sum();
+            let part = Self::new(
+                Arc::new(fragment),
+                &[],
+                Arc::clone(&self.filters),
+                Arc::clone(&self.environment),
+            )?;
+            Ok(Arc::new(Self { bytes, ..part }))
+        };
+        lists.into_iter().map(part).collect()
+    }
+
+    /// Orders workers by how well they suit the table: those that most likely have its objects in their caches first.
+    pub fn rank(&self, workers: &[&str]) -> Vec<usize> {
+        let table = u64::from(self.fragment.table.id().get());
+        assignment::ranking(&table, workers)
+    }
+
+    /// Plans the fragment in this process, once.
+    async fn open(
+        plan: &OnceCell<Arc<dyn ExecutionPlan>>,
+        environment: &ScanEnvironment,
+        fragment: &ScanFragment,
+        filters: &[Expr],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = FragmentPlanner {
+            scan: &environment.scan,
+            tail: &environment.tail,
+            session: &environment.session,
+            fragment,
+            filters,
+        };
+        plan.get_or_try_init(|| planner.plan()).await.cloned()
+    }
+}
+
+impl fmt::Debug for SnapshotScanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotScanExec")
+            .field("fragment", &self.fragment)
+            .field("filters", &self.filters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for SnapshotScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fragment = &self.fragment;
+        write!(
+            f,
+            "SnapshotScanExec: table={}, sections={}, segments={}, regions={}, bytes={}, projection=[",
+            fragment.table_name(),
+            fragment.sections.len(),
+            fragment.tail.names.len(),
+            fragment.regions.len(),
+            self.bytes,
+        )?;
+        for (at, field) in self.schema().fields().iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", field.name())?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl ExecutionPlan for SnapshotScanExec {
+    fn name(&self) -> &'static str {
+        "SnapshotScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let (plan, opened) = (Arc::clone(&self.plan), Arc::clone(&self.opened));
+        let environment = Arc::clone(&self.environment);
+        let (fragment, filters) = (Arc::clone(&self.fragment), Arc::clone(&self.filters));
+        let partitions = fragment.partitions.max(1);
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let rows = stream::once(async move {
+            let plan = Self::open(&plan, &environment, &fragment, &filters).await?;
+            opened
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert_with(|| Arc::clone(&plan));
+            // The partitions of the plan take turns in those of the output.
+            let count = plan.output_partitioning().partition_count();
+            let parts = (partition..count).step_by(partitions);
+            let parts = stream::iter(parts)
+                .map(move |part| plan.execute(part, Arc::clone(&context)))
+                .try_flatten();
+            Ok::<_, DataFusionError>(parts)
+        });
+        let rows = rows.try_flatten().inspect_ok(move |batch| {
+            metrics.record_output(batch.num_rows());
+        });
+        let schema = self.schema();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        let mut metrics = self.metrics.clone_inner();
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = opened.as_ref() {
+            let bytes = Count::new();
+            bytes.add(scanned_bytes(plan.as_ref()));
+            let bytes = MetricValue::Count {
+                name: BYTES_SCANNED.into(),
+                count: bytes,
+            };
+            metrics.push(Arc::new(Metric::new(bytes, None)));
+        }
+        Some(metrics)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        let rows = self.fragment.sections.iter().map(|section| section.rows);
+        let rows = usize::try_from(rows.sum::<u64>()).unwrap_or(usize::MAX);
+        statistics.num_rows = Precision::Inexact(rows);
+        let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        statistics.total_byte_size = Precision::Inexact(bytes);
+        Ok(Arc::new(statistics))
+    }
+}
+
+/// The bytes that the operators of a plan have read from sections.
+fn scanned_bytes(plan: &dyn ExecutionPlan) -> usize {
+    let own = plan.metrics();
+    let own = own.and_then(|metrics| metrics.sum_by_name(BYTES_SCANNED));
+    let own = own.map_or(0, |value| value.as_usize());
+    let inputs = plan.children().into_iter();
+    own + inputs
+        .map(|input| scanned_bytes(input.as_ref()))
+        .sum::<usize>()
+}
+
+/// Returns an estimate of the bytes that a local plan reads from sections: the projected columns of all sections that
+/// were not pruned or answered from statistics.
+pub fn read_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = section_bytes(plan.as_ref());
+    let inputs = plan.children().into_iter();
+    own.saturating_add(inputs.map(read_bytes).fold(0, u64::saturating_add))
+}
+
+fn section_bytes(plan: &dyn ExecutionPlan) -> u64 {
+    use datafusion::datasource::{physical_plan::FileScanConfig, source::DataSourceExec};
+
+    let source = plan.downcast_ref::<DataSourceExec>();
+    let Some(files) =
+        source.and_then(|source| source.data_source().downcast_ref::<FileScanConfig>())
+    else {
+        return 0;
+    };
+    let all = files.file_schema().fields().len().max(1) as u64;
+    let projected = plan.schema().fields().len().max(1) as u64;
+    let files = files.file_groups.iter().flat_map(|group| group.files());
+    let sections = files.filter_map(|file| file.extension::<SectionFile>());
+    let bytes = sections
+        .map(SectionFile::length)
+        .fold(0, u64::saturating_add);
+    bytes.saturating_mul(projected.min(all)) / all
+}

@@ -1,0 +1,45 @@
+//! Published tables, as readers of Iceberg tables find them.
+
+use serde_json::json;
+
+use super::{TestProgram, serve};
+use crate::harness::{StoreFixture, neap_binary};
+
+/// Runs `tests/clients/iceberg_tables.py` on a store. Rows can be flushed after `lag_seconds`.
+fn read_published(place: &StoreFixture, lag_seconds: &str, properties: &serde_json::Value) {
+    let Some(program) = TestProgram::iceberg_reader("iceberg_tables") else {
+        return;
+    };
+    let (server, token) = serve(place, &[]);
+    program
+        .env("NEAP_URL", server.url())
+        .env("NEAP_TOKEN", token)
+        .env("NEAP_BIN", neap_binary())
+        .env("NEAP_STORE", json!(place.flags).to_string())
+        .env("NEAP_FLUSH_LAG", lag_seconds)
+        .env("NEAP_ICEBERG_PROPERTIES", properties.to_string())
+        .run(server.folder());
+}
+
+/// Returns the value of a flag of the store.
+fn flag<'a>(place: &'a StoreFixture, name: &str) -> &'a str {
+    let flag = place.flags.iter().position(|flag| flag == name);
+    flag.map_or("", |at| &place.flags[at + 1])
+}
+
+#[test]
+fn published_tables_in_a_directory_have_the_rows_of_queries() {
+    read_published(&StoreFixture::directory(), "9", &json!({}));
+}
+
+#[test]
+fn published_tables_on_an_s3_server_have_the_rows_of_queries() {
+    let place = StoreFixture::neap_s3_server();
+    let properties = json!({
+        "s3.endpoint": flag(&place, "--aws-endpoint"),
+        "s3.access-key-id": flag(&place, "--aws-access-key-id"),
+        "s3.secret-access-key": flag(&place, "--aws-secret-access-key"),
+        "s3.region": "us-east-1",
+    });
+    read_published(&place, "22", &properties);
+}
