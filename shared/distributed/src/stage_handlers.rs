@@ -119,13 +119,7 @@ impl TaskCounts {
 
     fn of_operator(&self, node: &Arc<dyn ExecutionPlan>) -> Option<DesiredTaskCountEventResponse> {
         if let Some(scan) = node.downcast_ref::<SnapshotScanExec>() {
-            let tasks = match self.bytes_per_worker {
-                0 => self.max_tasks,
-                // A task without rows costs as much as any other.
-                _ => self
-                    .of_bytes(scan.read_bytes())
-                    .min(scan.max_parts().max(1)),
-            };
+            let tasks = self.of_bytes(scan.read_bytes());
             return Some(DesiredTaskCountEventResponse::desired(tasks));
         }
         let needs_this_process = !self.portability.is_portable(node.as_ref())

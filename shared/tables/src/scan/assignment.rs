@@ -44,13 +44,6 @@ pub(super) struct WeightedRegion {
     pub(super) cuts: Option<SeriesCuts>,
 }
 
-impl WeightedRegion {
-    /// The number of parts into which the region can be divided at most.
-    pub(super) fn max_parts(&self) -> usize {
-        self.cuts.as_ref().map_or(0, |cuts| cuts.values.len()) + 1
-    }
-}
-
 /// Returns the bytes of a region: the share of its sections and of the tail, by time.
 pub(super) fn region_bytes(fragment: &ScanFragment, region: &ScanRegion, tail_bytes: u64) -> u64 {
     let sections = region.sections.iter();

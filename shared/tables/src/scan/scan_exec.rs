@@ -156,11 +156,6 @@ impl SnapshotScanExec {
         self.bytes
     }
 
-    /// The number of parts with rows into which the scan can be divided at most.
-    pub fn max_parts(&self) -> usize {
-        self.regions.iter().map(WeightedRegion::max_parts).sum()
-    }
-
     /// Divides the scan into one part for each worker, in their order. Each row is in exactly one part.
     ///
     /// # Errors
