@@ -1,0 +1,29 @@
+//! The console: the page that `neap serve` shows in a browser, and the endpoints that only the page needs.
+//!
+//! ```text
+//!   web/ ── npm run build ──► web/dist ── build.rs ──► embedded files ──► GET /, GET /console/assets/*
+//!                                │
+//!                                └─ Terraform ──► console/ in the bucket ──► the same, by a function of Lambda
+//!
+//!   page ── GET /api/v3/console/session ────► the permissions of the caller's token
+//!        ── /api/v3/console/documents ──────► db/<id>/documents: saved queries and dashboards of a database
+//!        ── all other paths ────────────────► the functions, as for any client
+//! ```
+//!
+//! The page and its files need no token. They contain no data, and the browser sends the token of the user with each
+//! request of the page.
+
+mod answer;
+mod bucket_page;
+mod documents;
+mod embedded_page;
+mod headers;
+mod session;
+
+pub use bucket_page::{PageBucket, bucket_page_routes};
+pub use documents::document_routes;
+pub use embedded_page::{embedded_page_routes, is_page_embedded};
+pub use session::{SessionServer, session_routes};
+
+#[cfg(test)]
+mod test_server;

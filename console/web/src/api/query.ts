@@ -1,0 +1,169 @@
+/** Runs queries and reads their results as Arrow streams. */
+
+import type { Column } from "@uwdata/flechette";
+import { type ArrowMessage, MessageSplitter } from "./arrow-stream";
+import { ApiError, connectionError, getJson, type RequestOptions, request } from "./client";
+
+export { formatDuration, formatTime, formatValue } from "./format-value";
+
+/** What a column contains, as far as charts and formats need to know it. */
+export type ColumnKind = "time" | "number" | "integer" | "boolean" | "text" | "tag" | "other";
+
+/** A column of a result. */
+export interface ResultColumn {
+  name: string;
+  kind: ColumnKind;
+  /** The Arrow type, as text: `Timestamp(ns)`. */
+  arrowType: string;
+  /** Returns a value: null, number, bigint, string, boolean or an object. A time is a bigint in nanoseconds. */
+  get(row: number): unknown;
+  /** The Arrow data that the values come from, for those who read the whole column. */
+  vector?: Column<unknown>;
+}
+
+/** A result, in memory. */
+export interface QueryResult {
+  columns: ResultColumn[];
+  rows: number;
+  /** The size of the Arrow stream, in bytes. */
+  bytes: number;
+  /** Whether the result was cut because it exceeds `maxBytes`. */
+  isTruncated: boolean;
+  /** The time from the request to the last row, in milliseconds. */
+  elapsedMs: number;
+  headers: Headers;
+}
+
+/** The languages of queries. */
+export type QueryLanguage = "sql" | "influxql";
+
+/** A query. */
+export interface QueryRequest {
+  database: string;
+  text: string;
+  language: QueryLanguage;
+  /** The values of placeholders, by name without `$`. */
+  parameters?: Record<string, unknown>;
+  /** The time (RFC 3339) or stamp as of which to answer; the present if absent. */
+  asOf?: string;
+  signal?: AbortSignal;
+  /**
+   * Whether the server refuses statements that change data. For queries that run without being asked for, such as those
+   * of dashboards.
+   */
+  isReadOnly?: boolean;
+  /** The maximum size of the Arrow stream; the result is cut there. */
+  maxBytes?: number;
+  onProgress?(rows: number, bytes: number): void;
+}
+
+/** The default maximum size of a result, in bytes. */
+export const DEFAULT_MAX_BYTES = 256 * 1024 * 1024;
+
+/** The time limit of a query, in milliseconds. The server's own limit is shorter by default. */
+const QUERY_TIMEOUT_MS = 30 * 60_000;
+
+/** Returns the path of the queries of a language. */
+export function queryPath(language: QueryLanguage): string {
+  return language === "sql" ? "/api/v3/query_sql" : "/api/v3/query_influxql";
+}
+
+/** Returns the headers of a query. */
+export function queryHeaders(asOf?: string): Record<string, string> {
+  return asOf === undefined || asOf === "" ? {} : { "x-neap-as-of": asOf };
+}
+
+/**
+ * Runs a query and reads its result.
+ *
+ * Throws `ApiError` if the query fails. An abort of `signal` ends the query on the server and throws the reason.
+ */
+export async function runQuery(query: QueryRequest): Promise<QueryResult> {
+  const started = performance.now();
+  const reader = import("./arrow-table");
+  reader.catch(() => {});
+  const response = await request(queryPath(query.language), {
+    ...queryContent(query),
+    headers: queryHeaders(query.asOf),
+    signal: query.signal,
+    timeoutMs: QUERY_TIMEOUT_MS,
+  });
+  const stream = await readMessages(response, query);
+  const { decodeTable } = await reader;
+  return {
+    ...decodeTable(stream.messages.map((message) => message.bytes)),
+    bytes: stream.bytes,
+    isTruncated: stream.isTruncated,
+    elapsedMs: performance.now() - started,
+    headers: response.headers,
+  };
+}
+
+/** Runs a query with a small result and returns its rows as JSON objects. For schema and state, not for data. */
+export async function queryRows<T>(
+  database: string,
+  text: string,
+  language: QueryLanguage = "sql",
+  signal?: AbortSignal,
+): Promise<T[]> {
+  return getJson<T[]>(queryPath(language), { json: { db: database, q: text, format: "json" }, signal });
+}
+
+/** Returns the content of a request. The server refuses changes of data in a GET, because clients may repeat it. */
+function queryContent({ database, text, parameters = {}, isReadOnly }: QueryRequest): RequestOptions {
+  const content = { db: database, q: text, format: "arrow" };
+  return isReadOnly
+    ? { method: "GET", query: { ...content, params: JSON.stringify(parameters) } }
+    : { json: { ...content, params: parameters } };
+}
+
+interface MessageStream {
+  messages: ArrowMessage[];
+  bytes: number;
+  isTruncated: boolean;
+}
+
+async function readMessages(response: Response, query: QueryRequest): Promise<MessageStream> {
+  const maxBytes = query.maxBytes ?? DEFAULT_MAX_BYTES;
+  const splitter = new MessageSplitter();
+  const messages: ArrowMessage[] = [];
+  let bytes = 0;
+  let rows = 0;
+  const reader = response.body?.getReader();
+  if (reader === undefined) {
+    throw new ApiError("The server's answer is empty.", 0, "malformed");
+  }
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) {
+        break;
+      }
+      bytes += value.byteLength;
+      for (const message of splitter.push(value)) {
+        messages.push(message);
+        rows += message.rows;
+      }
+      query.onProgress?.(rows, bytes);
+      if (bytes > maxBytes) {
+        await reader.cancel();
+        return { messages, bytes, isTruncated: true };
+      }
+    }
+  } catch (error) {
+    throw streamError(error, rows, query.signal);
+  }
+  if (splitter.isIncomplete || messages.length === 0) {
+    throw streamError(undefined, rows, query.signal);
+  }
+  return { messages, bytes, isTruncated: false };
+}
+
+function streamError(error: unknown, rows: number, signal?: AbortSignal): unknown {
+  const known = connectionError(error, signal);
+  if (!(known instanceof ApiError) || known.code !== "unreachable") {
+    return known;
+  }
+  const message = `The query ended early, after ${rows.toLocaleString("en")} rows. The server's log has the cause.`;
+  return new ApiError(message, 0, "interrupted");
+}

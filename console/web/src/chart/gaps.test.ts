@@ -1,0 +1,19 @@
+import { expect, it } from "vitest";
+import { gapDistance } from "./gaps";
+
+const every = (step: number, length: number) => Float64Array.from({ length }, (_, i) => i * step);
+
+it("finds the gap of a regular series", () => {
+  const xs = every(60, 1000).filter((x) => x < 20_000 || x > 30_000);
+  expect(gapDistance(xs, "auto")).toBe(150);
+});
+
+it("finds no gap in an irregular series", () => {
+  const xs = Float64Array.from({ length: 500 }, (_, i) => i * i);
+  expect(gapDistance(xs, "auto")).toBe(Number.POSITIVE_INFINITY);
+});
+
+it("finds no gap if it is not asked for or there are few points", () => {
+  expect(gapDistance(every(60, 100), "nulls")).toBe(Number.POSITIVE_INFINITY);
+  expect(gapDistance(every(60, 3), "auto")).toBe(Number.POSITIVE_INFINITY);
+});

@@ -1,0 +1,55 @@
+// The result of a query that runs again when it or its parameters change.
+
+import { useEffect, useState } from "preact/hooks";
+import { type QueryRequest, type QueryResult, runQuery } from "../api/query";
+import { splitStatements, statementKind } from "../explore/statements";
+import { enqueue } from "./query-queue";
+
+/** A query without what changes from run to run. */
+export type CellQuery = Pick<QueryRequest, "database" | "text" | "language" | "parameters">;
+
+/** The state of a query. A result stays until the next one is complete. */
+export interface QueryState {
+  isLoading: boolean;
+  result?: QueryResult;
+  error?: unknown;
+}
+
+/** The maximum size of the result of a cell, in bytes. */
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Runs a query, and again when `tick` changes. Without a query nothing runs. Queries that change data are refused here
+ * and by the server, because they run without being asked for.
+ */
+export function useQuery(query: CellQuery | undefined, tick: number): QueryState {
+  const [state, setState] = useState<QueryState>({ isLoading: false });
+  const key = query === undefined ? undefined : JSON.stringify(query);
+  useEffect(() => {
+    if (query === undefined || query.text.trim() === "" || query.database === "") {
+      setState({ isLoading: false });
+      return undefined;
+    }
+    const controller = new AbortController();
+    setState((before) => ({ ...before, isLoading: true }));
+    runCell(query, controller.signal).then(
+      (result) => setState({ isLoading: false, result }),
+      (error: unknown) => {
+        if (!controller.signal.aborted) {
+          setState((before) => ({ isLoading: false, result: before.result, error }));
+        }
+      },
+    );
+    return () => controller.abort(new DOMException("The query is not needed any more.", "AbortError"));
+  }, [key, tick]);
+  return state;
+}
+
+async function runCell(query: CellQuery, signal: AbortSignal): Promise<QueryResult> {
+  const statements = splitStatements(query.text, query.language);
+  if (statements.some(({ text }) => statementKind(text, query.language) === "change")) {
+    throw new Error("A cell can't change data. Run this statement in Explore.");
+  }
+  const request: QueryRequest & { isReadOnly: boolean } = { ...query, signal, maxBytes: MAX_BYTES, isReadOnly: true };
+  return enqueue(signal, () => runQuery(request));
+}

@@ -1,0 +1,38 @@
+/** The state of the view: tabs, settings, and the time range. */
+
+import { computed } from "@preact/signals";
+import { route, setParams } from "../router";
+import type { TimeRange } from "../time/range";
+
+/** The intervals of the automatic refresh, in seconds. 0: off. */
+export const REFRESH_SECONDS = [0, 5, 10, 30, 60, 300] as const;
+
+/** The time range that fills `$from` and `$to`. Part of the hash. */
+export const range = computed<TimeRange>(() => ({
+  from: route.value.params.get("from") ?? "",
+  to: route.value.params.get("to") ?? "",
+}));
+
+/** The moment or stamp as of which queries answer; empty for the present. Part of the hash. */
+export const asOf = computed(() => route.value.params.get("asof") ?? "");
+
+/** The interval of the automatic refresh, in seconds. Part of the hash. */
+export const refreshSeconds = computed(() => {
+  const seconds = Number(route.value.params.get("refresh") ?? 0);
+  return REFRESH_SECONDS.find((known) => known === seconds) ?? 0;
+});
+
+/** Sets the time range. */
+export function setRange({ from, to }: TimeRange): void {
+  setParams({ from, to });
+}
+
+/** Sets the moment as of which queries answer. */
+export function setAsOf(moment: string): void {
+  setParams({ asof: moment });
+}
+
+/** Sets the interval of the automatic refresh. */
+export function setRefresh(seconds: number): void {
+  setParams({ refresh: seconds === 0 ? undefined : seconds });
+}

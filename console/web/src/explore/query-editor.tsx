@@ -1,0 +1,109 @@
+/** The editor of a query, with its errors and completion. */
+
+import { lintGutter, setDiagnostics } from "@codemirror/lint";
+import type { KeyBinding } from "@codemirror/view";
+import type { JSX } from "preact";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { currentDatabase } from "../api/schema";
+import { CodeEditor, type EditorHandle } from "../editor/code-editor";
+import type { Execution } from "./execution";
+import { queryLanguage } from "./query-language";
+import { type QueryTab, updateTab } from "./query-tabs";
+import { functions, loadedSchema, loadFunctions } from "./schema-store";
+import { type Statement, statementAt } from "./statements";
+
+/** What the view may ask of the editor. */
+export interface QueryEditorHandle {
+  /** Returns the selected text, or else the statement at the cursor. */
+  statement(): Statement | undefined;
+  focus(): void;
+}
+
+/** The properties of the editor. */
+export interface QueryEditorProps {
+  tab: QueryTab;
+  execution?: Execution;
+  onRun(): void;
+  onCancel(): void;
+  handleRef: { current: QueryEditorHandle | null };
+}
+
+/** The editor of a query, with the error of the last run at its place. */
+export function QueryEditor({ tab, execution, onRun, onCancel, handleRef }: QueryEditorProps): JSX.Element {
+  const editor = useRef<EditorHandle | null>(null);
+  const latest = useRef({ tab, onRun, onCancel });
+  latest.current = { tab, onRun, onCancel };
+  const language = useMemo(() => [queryLanguage(tab.language, completionSchema), lintGutter()], [tab.language]);
+  const keys = useMemo(() => runKeys(() => latest.current), []);
+
+  useEffect(() => {
+    handleRef.current = {
+      statement: () => editor.current && selectedStatement(editor.current, latest.current.tab),
+      focus: () => editor.current?.view.focus(),
+    } as QueryEditorHandle;
+    return () => {
+      handleRef.current = null;
+    };
+  }, []);
+
+  useEffect(() => {
+    void loadFunctions(currentDatabase.value);
+  }, [currentDatabase.value]);
+
+  const failure = execution?.failure;
+  useEffect(() => {
+    const view = editor.current?.view;
+    if (!view) {
+      return;
+    }
+    const length = view.state.doc.length;
+    const place = failure?.place;
+    const shown = place && place.to <= length && place.from < place.to;
+    const diagnostics = shown ? [{ ...place, severity: "error" as const, message: failure.message }] : [];
+    view.dispatch(setDiagnostics(view.state, diagnostics));
+  }, [failure, tab.id]);
+
+  return (
+    <CodeEditor
+      key={tab.id}
+      label={tab.language === "sql" ? "SQL query" : "InfluxQL query"}
+      value={tab.text}
+      onChange={(text) => {
+        if (text !== latest.current.tab.text) {
+          updateTab(latest.current.tab.id, { text, isPreview: false });
+        }
+      }}
+      extensions={language}
+      keys={keys}
+      placeholder={tab.language === "sql" ? "SELECT * FROM …" : "SELECT mean(field) FROM …"}
+      handleRef={editor}
+    />
+  );
+}
+
+function completionSchema() {
+  const { tables, systemTables } = loadedSchema(currentDatabase.peek());
+  return { tables, systemTables, functions: functions.peek() };
+}
+
+function selectedStatement({ view }: EditorHandle, tab: QueryTab): Statement | undefined {
+  const { from, to } = view.state.selection.main;
+  const text = view.state.doc.toString();
+  const selected = text.slice(from, to);
+  if (selected.trim() !== "") {
+    const lead = selected.length - selected.trimStart().length;
+    return { text: selected.trim().replace(/;$/, ""), start: from + lead };
+  }
+  return statementAt(text, from, tab.language);
+}
+
+function runKeys(latest: () => { onRun(): void; onCancel(): void }): KeyBinding[] {
+  const run = () => {
+    latest().onRun();
+    return true;
+  };
+  return [
+    { key: "Mod-Enter", run },
+    { key: "Shift-Enter", run },
+  ];
+}

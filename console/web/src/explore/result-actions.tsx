@@ -1,0 +1,76 @@
+/** Downloads a result, and copies its query for other tools. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { messageOf } from "../api/client";
+import { isRequired } from "../api/session";
+import { copyText, Menu, notify, Spinner } from "../ui";
+import { type CopiedQuery, toCurl, toNeap, toPython } from "./copy-as";
+import { downloadResult, type FileFormat } from "./download";
+import { buildQuery, type Execution } from "./execution";
+import type { QueryTab } from "./query-tabs";
+import { statementKind } from "./statements";
+
+/** What a user does with a result: download it, or run the query elsewhere. */
+export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: Execution }): JSX.Element {
+  const [isBusy, setBusy] = useState(false);
+  const text = execution?.query.text ?? tab.text;
+  const isChange = statementKind(text, tab.language) === "change";
+  const download = async (format: FileFormat) => {
+    if (!execution) {
+      return;
+    }
+    setBusy(true);
+    try {
+      // The same moment as that of the shown rows, so that the file has the same rows.
+      const stamp = execution.result?.headers.get("x-neap-as-of") ?? undefined;
+      await downloadResult({ ...execution.query, asOf: execution.query.asOf ?? stamp }, format);
+    } catch (error) {
+      notify("error", `The download failed: ${messageOf(error)}`);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const copy = async (form: (query: CopiedQuery) => string, name: string) => {
+    const query = execution?.query ?? buildQuery(tab, tab.text);
+    const copied = form({
+      origin: location.origin,
+      database: query.database,
+      text: query.text,
+      language: query.language,
+      parameters: query.parameters ?? {},
+      asOf: query.asOf,
+      needsToken: isRequired.value,
+    });
+    if (await copyText(copied)) {
+      notify("success", `Copied ${name}.`);
+    }
+  };
+  return (
+    <div class="result-actions">
+      {isBusy && <Spinner />}
+      <Menu
+        label="Copy as"
+        icon="copy"
+        kind="quiet"
+        items={[
+          { label: "curl", icon: "copy", onSelect: () => void copy(toCurl, "a curl command") },
+          { label: "Python", icon: "copy", onSelect: () => void copy(toPython, "a Python program") },
+          { label: "neap query", icon: "copy", onSelect: () => void copy(toNeap, "a neap command") },
+        ]}
+      />
+      <Menu
+        label="Download"
+        icon="download"
+        kind="quiet"
+        items={(["csv", "parquet", "arrow"] as const).map((format) => ({
+          label: { csv: "CSV", parquet: "Parquet", arrow: "Arrow" }[format],
+          icon: "download" as const,
+          detail: `.${format}`,
+          disabled: isBusy || execution?.status !== "done" || isChange,
+          onSelect: () => void download(format),
+        }))}
+      />
+    </div>
+  );
+}

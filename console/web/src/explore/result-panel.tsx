@@ -1,0 +1,287 @@
+/** The result of a query: as a table, a chart or a plan. */
+
+import { signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { formatBytes } from "../api/format-value";
+import type { QueryResult } from "../api/query";
+import { databases, INTERNAL_DATABASE } from "../api/schema";
+import { mayAnywhere } from "../api/session";
+import { DEFAULT_CHART } from "../chart/settings";
+import { link, navigate } from "../router";
+import { Button, EmptyState, ErrorNote, Lazy, Note, Spinner, Tabs } from "../ui";
+import { type Execution, explain, type PlanState, planText } from "./execution";
+import { range, setRange } from "./explore-state";
+import { type QueryTab, updateTab } from "./query-tabs";
+import { ResultActions } from "./result-actions";
+import { ResultTable } from "./result-table";
+import { placeholders, type Statement, statementKind } from "./statements";
+
+/** The forms of a result. */
+type ResultView = "table" | "chart" | "plan";
+
+const chosenView = signal<ResultView>("table");
+
+/** The properties of the lower part of the view. */
+export interface ResultPanelProps {
+  tab: QueryTab;
+  execution?: Execution;
+  plan?: PlanState;
+  /** Runs the statement of the last run again. */
+  onRunAgain(): void;
+  statement(): Statement | undefined;
+}
+
+/** The result of a query: as table, as chart, and the plan of the query. */
+export function ResultPanel(props: ResultPanelProps): JSX.Element {
+  const { execution, tab } = props;
+  return (
+    <section class="result" aria-label="Result">
+      <Tabs
+        label="Forms of the result"
+        tabs={[
+          { id: "table", label: "Table", icon: "table" },
+          { id: "chart", label: "Chart", icon: "chart" },
+          { id: "plan", label: "Plan", icon: "tree" },
+        ]}
+        selected={chosenView.value}
+        onSelect={(view) => {
+          chosenView.value = view;
+        }}
+        panel={<Panel {...props} />}
+      >
+        <Status execution={execution} />
+        <ResultActions execution={execution} tab={tab} />
+      </Tabs>
+    </section>
+  );
+}
+
+function Panel(props: ResultPanelProps): JSX.Element {
+  const { execution, onRunAgain } = props;
+  if (chosenView.value === "plan") {
+    return <PlanPanel {...props} />;
+  }
+  if (!execution) {
+    return <NoResult />;
+  }
+  if (execution.status === "failed") {
+    return (
+      <div class="result-note">
+        <ErrorNote error={execution.failure?.message ?? ""} title="The query failed" onRetry={onRunAgain} />
+      </div>
+    );
+  }
+  if (execution.status === "cancelled") {
+    return (
+      <EmptyState icon="stop" title="Cancelled">
+        <p>The server ended the query.</p>
+        <Button icon="play" onClick={onRunAgain}>
+          Run again
+        </Button>
+      </EmptyState>
+    );
+  }
+  if (!execution.result) {
+    return (
+      <div class="result-note">
+        <Spinner label="Running" />
+      </div>
+    );
+  }
+  return <Result {...props} result={execution.result} />;
+}
+
+function NoResult(): JSX.Element {
+  const isEmpty = databases.value.every(({ name }) => name === INTERNAL_DATABASE);
+  if (isEmpty && mayAnywhere("write")) {
+    return (
+      <EmptyState icon="write" title="Write the first rows">
+        <p>Load a sample with one click, paste line protocol, or drop a CSV or Parquet file. Then query it here.</p>
+        <div class="form-actions">
+          <Button kind="primary" icon="chart" onClick={() => navigate(link("write", {}, ["samples"]))}>
+            Load a sample
+          </Button>
+          <Button icon="write" onClick={() => navigate(link("write"))}>
+            Write data
+          </Button>
+        </div>
+      </EmptyState>
+    );
+  }
+  return (
+    <EmptyState icon="play" title="No result yet">
+      <p>
+        Click a table in the tree to see its rows, or type a query and press <kbd>Ctrl+Enter</kbd>.
+      </p>
+    </EmptyState>
+  );
+}
+
+function Result({ tab, result, execution, onRunAgain }: ResultPanelProps & { result: QueryResult }): JSX.Element {
+  if (result.rows === 0) {
+    return <NoRows execution={execution} onRunAgain={onRunAgain} />;
+  }
+  return (
+    <>
+      {result.isTruncated && (
+        <Note kind="warning">
+          <p>
+            The page shows the first {result.rows.toLocaleString("en")} rows, because the result is larger than 256 MiB.
+            Download it, or narrow the query.
+          </p>
+        </Note>
+      )}
+      {chosenView.value === "table" ? (
+        <ResultTable result={result} />
+      ) : (
+        <div class="chart-view">
+          <Lazy
+            load={async () => (await import("../chart/result-chart")).ResultChart}
+            props={{
+              result,
+              settings: tab.chart ?? DEFAULT_CHART,
+              onSettings: (chart) => updateTab(tab.id, { chart }),
+              onBrush: (from: bigint, to: bigint) => setRange({ from: isoOf(from), to: isoOf(to) }),
+              title: tab.name,
+            }}
+          />
+        </div>
+      )}
+    </>
+  );
+}
+
+function NoRows({ execution, onRunAgain }: Pick<ResultPanelProps, "execution" | "onRunAgain">): JSX.Element {
+  const { from, to } = range.value;
+  const query = execution?.query;
+  const usesRange = query && placeholders(query.text, query.language).some((name) => name === "from" || name === "to");
+  const isLimited = usesRange && (from !== "" || to !== "");
+  return (
+    <EmptyState icon="table" title="No rows">
+      {isLimited ? (
+        <>
+          <p>The query found nothing in the chosen time range.</p>
+          <Button icon="clock" onClick={() => setRange({ from: "", to: "" })}>
+            Search all time
+          </Button>
+        </>
+      ) : (
+        <>
+          <p>The query succeeded and found nothing.</p>
+          <Button icon="refresh" onClick={onRunAgain}>
+            Run again
+          </Button>
+        </>
+      )}
+    </EmptyState>
+  );
+}
+
+function PlanPanel({ tab, plan, execution, statement }: ResultPanelProps): JSX.Element {
+  const shownPlan = execution?.result && planText(execution.result);
+  const current = statement();
+  const isChange = current !== undefined && statementKind(current.text, tab.language) === "change";
+  if (shownPlan !== undefined) {
+    return <PlanView text={shownPlan} />;
+  }
+  const run = () => {
+    if (current) {
+      void explain(tab, current);
+    }
+  };
+  if (plan?.status === "running") {
+    return (
+      <div class="result-note">
+        <Spinner label="Running EXPLAIN ANALYZE" />
+      </div>
+    );
+  }
+  if (plan?.status === "failed") {
+    return (
+      <div class="result-note">
+        <ErrorNote error={plan.error ?? ""} title="The query failed" onRetry={run} />
+      </div>
+    );
+  }
+  if (plan?.text !== undefined && current !== undefined && plan.statement === current.text) {
+    return <PlanView text={plan.text} onRefresh={run} />;
+  }
+  return (
+    <EmptyState icon="tree" title="Where the time goes">
+      <p>
+        EXPLAIN ANALYZE runs the query and shows each operator with its time, rows and bytes.
+        {isChange && " It is not offered for statements that change data."}
+      </p>
+      <Button kind="primary" icon="play" onClick={run} disabled={current === undefined || isChange}>
+        Explain the query
+      </Button>
+    </EmptyState>
+  );
+}
+
+function PlanView({ text, onRefresh }: { text: string; onRefresh?(): void }): JSX.Element {
+  return (
+    <div class="plan-view">
+      {onRefresh && (
+        <div class="plan-actions">
+          <Button kind="quiet" icon="refresh" onClick={onRefresh}>
+            Run EXPLAIN ANALYZE again
+          </Button>
+        </div>
+      )}
+      <Lazy load={async () => (await import("../explain/plan-tree")).PlanTree} props={{ text }} />
+    </div>
+  );
+}
+
+function Status({ execution }: { execution?: Execution }): JSX.Element {
+  return (
+    <p class="result-status" role="status">
+      {execution?.status === "running" && <RunningStatus execution={execution} />}
+      {execution?.status === "done" && execution.result && <DoneStatus result={execution.result} />}
+    </p>
+  );
+}
+
+function RunningStatus({ execution }: { execution: Execution }): JSX.Element {
+  const [nowMs, setNowMs] = useState(performance.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNowMs(performance.now()), 100);
+    return () => clearInterval(timer);
+  }, []);
+  const seconds = Math.max(0, (nowMs - execution.startedMs) / 1000);
+  return (
+    <>
+      <Spinner />
+      <span aria-hidden="true">{seconds.toFixed(1)} s</span>
+      {execution.rows > 0 && (
+        <span>
+          {execution.rows.toLocaleString("en")} rows, {formatBytes(execution.bytes)}
+        </span>
+      )}
+      <span class="visually-hidden">Running</span>
+    </>
+  );
+}
+
+function DoneStatus({ result }: { result: QueryResult }): JSX.Element {
+  const rows = `${result.rows.toLocaleString("en")} ${result.rows === 1 ? "row" : "rows"}`;
+  const workers = result.headers.get("x-neap-workers");
+  return (
+    <>
+      <span>{rows}</span>
+      <span class="muted">{formatBytes(result.bytes)}</span>
+      <span class="muted">{formatMs(result.elapsedMs)}</span>
+      {workers && <span class="muted">{workers} workers</span>}
+    </>
+  );
+}
+
+function formatMs(ms: number): string {
+  return ms < 1000 ? `${Math.max(1, Math.round(ms))} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
+function isoOf(ns: bigint): string {
+  return new Date(Number(ns / 1_000_000n)).toISOString();
+}

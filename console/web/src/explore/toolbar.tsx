@@ -1,0 +1,137 @@
+/** The toolbar above the editor: run, language, range, refresh, and saved queries. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { QueryLanguage } from "../api/query";
+import { currentDatabase } from "../api/schema";
+import { may } from "../api/session";
+import { formatHash } from "../router";
+import { Button, copyText, Menu, notify, Select, TimeRangePicker } from "../ui";
+import { AsOfPicker } from "./as-of";
+import { asOf, REFRESH_SECONDS, range, refreshSeconds, setRange, setRefresh } from "./explore-state";
+import { formatQuery } from "./format-query";
+import { HistoryDialog } from "./history-dialog";
+import { openTab, type QueryTab, updateTab } from "./query-tabs";
+import { SaveDialog } from "./save-dialog";
+import { SavedQueries, saveQuery } from "./saved-queries";
+
+/** The maximum length of a link to a query, in characters. */
+const MAX_LINK_CHARS = 30_000;
+
+/** The properties of the toolbar. */
+export interface ToolbarProps {
+  tab: QueryTab;
+  isRunning: boolean;
+  onRun(): void;
+  onCancel(): void;
+}
+
+/** Dialogs that the toolbar opens. */
+type OpenDialog = "none" | "history" | "saved" | "save";
+
+/** The controls above the editor. */
+export function Toolbar({ tab, isRunning, onRun, onCancel }: ToolbarProps): JSX.Element {
+  const [dialog, setDialog] = useState<OpenDialog>("none");
+  const close = () => setDialog("none");
+  const maySave = may("write", currentDatabase.value);
+  const save = () => {
+    if (tab.saved?.database === currentDatabase.value) {
+      void saveQuery(tab);
+    } else {
+      setDialog("save");
+    }
+  };
+  return (
+    <div class="query-toolbar" role="group" aria-label="Query">
+      {isRunning ? (
+        <Button kind="danger" icon="stop" onClick={onCancel} title="Cancel the query (Esc)">
+          Cancel
+        </Button>
+      ) : (
+        <Button kind="primary" icon="play" onClick={onRun} title="Run the query (Ctrl+Enter)">
+          Run
+        </Button>
+      )}
+      <Select
+        label="Language"
+        isLabelHidden
+        class="language-select"
+        value={tab.language}
+        options={[
+          { value: "sql", label: "SQL" },
+          { value: "influxql", label: "InfluxQL" },
+        ]}
+        onChange={(language: QueryLanguage) => updateTab(tab.id, { language, isPreview: false })}
+      />
+      <TimeRangePicker range={range.value} onChange={setRange} />
+      <Select
+        label="Automatic refresh"
+        isLabelHidden
+        class="refresh-select"
+        value={String(refreshSeconds.value)}
+        options={REFRESH_SECONDS.map((seconds) => ({ value: String(seconds), label: refreshLabel(seconds) }))}
+        onChange={(seconds) => setRefresh(Number(seconds))}
+      />
+      <AsOfPicker />
+      <span class="toolbar-gap" />
+      <Button kind="quiet" icon="format" onClick={() => format(tab)}>
+        Format
+      </Button>
+      {maySave && (
+        <Button kind="quiet" icon="save" onClick={save} disabled={tab.text.trim() === ""}>
+          Save
+        </Button>
+      )}
+      <Button kind="quiet" icon="bookmark" onClick={() => setDialog("saved")} disabled={currentDatabase.value === ""}>
+        Saved
+      </Button>
+      <Button kind="quiet" icon="history" onClick={() => setDialog("history")}>
+        History
+      </Button>
+      <Menu
+        label="More actions"
+        isIconOnly
+        kind="quiet"
+        items={[
+          { label: "Copy a link to this query", icon: "copy", onSelect: () => void copyLink(tab) },
+          { label: "Save as…", icon: "save", onSelect: () => setDialog("save"), disabled: !maySave },
+          {
+            label: "Duplicate the tab",
+            icon: "add",
+            onSelect: () => openTab({ ...tab, name: `${tab.name} copy`, isPreview: false, saved: undefined }),
+          },
+        ]}
+      />
+      {dialog === "history" && <HistoryDialog onClose={close} />}
+      {dialog === "saved" && <SavedQueries onClose={close} />}
+      {dialog === "save" && <SaveDialog tab={tab} onClose={close} />}
+    </div>
+  );
+}
+
+function refreshLabel(seconds: number): string {
+  if (seconds === 0) {
+    return "No refresh";
+  }
+  return seconds < 60 ? `Every ${seconds} s` : `Every ${seconds / 60} min`;
+}
+
+/** Lays out the text of a tab. */
+export function format(tab: QueryTab): void {
+  const text = formatQuery(tab.text, tab.language);
+  if (text !== tab.text.trim()) {
+    updateTab(tab.id, { text, isPreview: false });
+  }
+}
+
+/** Copies a link that opens the query of a tab, without running it. */
+async function copyLink(tab: QueryTab): Promise<void> {
+  const { from, to } = range.value;
+  const params = { db: currentDatabase.value, from, to, asof: asOf.value, lang: tab.language, q: tab.text };
+  const link = `${location.origin}${location.pathname}${formatHash("explore", params)}`;
+  if (link.length > MAX_LINK_CHARS) {
+    notify("warning", "The query is too long for a link. Save it instead.");
+  } else if (await copyText(link)) {
+    notify("success", "Copied the link.");
+  }
+}
