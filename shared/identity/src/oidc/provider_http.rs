@@ -1,0 +1,85 @@
+//! Requests to an identity provider.
+
+use std::time::Duration;
+
+use reqwest::{Client, redirect::Policy};
+use serde::de::DeserializeOwned;
+use url::{Host, Url};
+
+use crate::IdentityError;
+
+/// Timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum bytes of an answer.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// Reads documents of an identity provider.
+#[derive(Debug)]
+pub(super) struct ProviderHttp(Client);
+
+impl ProviderHttp {
+    /// Creates a client for the provider at this URL.
+    pub(super) fn new(issuer: &Url) -> Result<Self, IdentityError> {
+        let mut client = Client::builder()
+            .timeout(TIMEOUT)
+            .connect_timeout(TIMEOUT)
+            // The address of a document is that of the discovery document, and not that of an answer.
+            .redirect(Policy::none());
+        if is_this_machine(issuer) {
+            client = client.no_proxy();
+        }
+        let client = client
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        Ok(Self(client))
+    }
+
+    /// Reads a JSON document.
+    ///
+    /// # Errors
+    /// `Provider`.
+    pub(super) async fn read<T: DeserializeOwned>(&self, url: &Url) -> Result<T, IdentityError> {
+        if !is_secure(url) {
+            return Err(unusable(format!(
+                "{url} is neither https nor on this machine"
+            )));
+        }
+        let failed = |error: reqwest::Error| unusable(error.to_string());
+        let mut response = self.0.get(url.clone()).send().await.map_err(failed)?;
+        if !response.status().is_success() {
+            return Err(unusable(format!("{url} answers {}", response.status())));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_ANSWER_BYTES {
+                return Err(unusable(format!("the answer of {url} is too long")));
+            }
+        }
+        let document = serde_json::from_slice(&body);
+        document.map_err(|error| unusable(format!("the answer of {url} is unusable: {error}")))
+    }
+}
+
+/// Returns whether a URL is encrypted, or of this machine.
+pub(crate) fn is_secure(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => is_this_machine(url),
+        _ => false,
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+pub(super) fn unusable(reason: String) -> IdentityError {
+    IdentityError::Provider { reason }
+}
