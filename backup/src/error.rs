@@ -1,0 +1,100 @@
+//! Errors of backups and restores.
+
+use neap_bucket::{FormatError, Key, RegisterError, StoreError};
+use neap_catalog::CatalogError;
+use neap_compact::{CompactError, FlushSkipped};
+use neap_manifest::{ManifestError, RestoreError, VersionGone};
+use neap_wal::TailError;
+
+/// A backup or restore can't be started, or has failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The request is invalid.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such backup, restore or database.
+    #[error("{0}")]
+    NotFound(String),
+    /// The state of the backups does not permit the request.
+    #[error("{0}")]
+    Conflict(String),
+    /// A limit is reached.
+    #[error("{0}")]
+    Limit(String),
+    /// The job was cancelled.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// Another process has ended the job, because this one did not renew its lease.
+    #[error("the process did not report for {0} s")]
+    LeaseLost(u64),
+    /// The segments of a tail could not be copied before they may be deleted.
+    #[error("the newest rows of database {0:?} were not copied in time, try again")]
+    TooSlow(String),
+    /// An object is damaged or missing.
+    #[error("'{key}' is damaged: {reason}")]
+    Damaged {
+        /// The key of the object.
+        key: String,
+        /// The evidence.
+        reason: String,
+    },
+    /// A place for backups can't be used.
+    #[error("backup place {place:?}: {reason}")]
+    Place {
+        /// The place.
+        place: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The tail of a copy can't be flushed.
+    #[error("the copied rows can't be flushed: {0}")]
+    Flush(FlushSkipped),
+    /// The time of the store is unknown.
+    #[error("the store's responses have no Date header")]
+    NoStoreTime,
+    /// It is unknown whether a change took effect.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+    /// A catalog can't be read or changed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A manifest can't be read or changed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A manifest can't be pinned or adopted.
+    #[error(transparent)]
+    Adopt(#[from] RestoreError),
+    /// The requested state can no longer be read.
+    #[error(transparent)]
+    Gone(#[from] VersionGone),
+    /// A tail can't be read.
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    /// A tail can't be flushed.
+    #[error(transparent)]
+    Compact(#[from] CompactError),
+    /// A store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An object can't be decoded.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl BackupError {
+    pub(crate) fn damaged(key: &Key, reason: impl Into<String>) -> Self {
+        Self::Damaged {
+            key: key.to_string(),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<RegisterError> for BackupError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Store(error) => Self::Store(error),
+            RegisterError::Format(error) => Self::Format(error),
+        }
+    }
+}

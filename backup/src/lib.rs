@@ -1,0 +1,55 @@
+//! Backups by name, and restores from them: `/api/v3/enterprise/backup` and `/api/v3/enterprise/restore`.
+//!
+//! ```text
+//!   backup   pin the manifests ──► choose a stamp ──► wait until no older write can appear
+//!               │                                          │
+//!               ▼                                          ▼
+//!            hidden copies of the databases ◄── segments of the tails up to the stamp
+//!               │
+//!               └─ with a place: their objects, except those of the parent ──► another bucket or directory
+//!
+//!   restore  hidden copies of the copies, or of the objects at the place ──► one commit replaces the databases
+//! ```
+//!
+//! A backup in the bucket of the cluster copies no section: its hidden copies reference the same objects, which keeps
+//! them from collection. A job runs in the process that took the request and holds a lease. A job whose lease is not
+//! renewed counts as failed, and every process may then remove what it left.
+//!
+//! | item | purpose |
+//! |---|---|
+//! | [`BackupEngine`] | starts, runs, cancels and deletes backups and restores |
+//! | [`BackupKeeper`] | ends abandoned jobs, releases copies, and makes scheduled backups |
+//! | [`BackupRegister`] | the backups and restores of a cluster, or the backups at a place |
+//! | [`check_backups`] | checks the objects of backups at places |
+//! | [`backup_routes`] | the HTTP endpoints |
+
+mod chain_store;
+mod copying;
+mod engine;
+mod error;
+mod job;
+mod keeper;
+mod place;
+mod place_objects;
+mod register;
+mod restoring;
+mod routes;
+mod schedule;
+mod store;
+#[cfg(test)]
+mod tests;
+mod uploading;
+mod verification;
+
+pub use engine::{BackupEngine, BackupParts};
+pub use error::BackupError;
+pub use keeper::BackupKeeper;
+pub use place::{BackupPlaces, NoPlaces};
+pub use register::{
+    Backup, BackupKind, BackupRegister, BackupRequest, JobState, MAX_BACKUPS, Restore,
+    RestoreRequest, RestoreSource,
+};
+pub use routes::{backup_refusals, backup_routes};
+pub use schedule::{BackupSchedule, NextTime};
+pub use store::BackupStore;
+pub use verification::{BackupFinding, PlaceReport, check_backups, check_place};

@@ -1,0 +1,110 @@
+//! The list of the objects of a backup at a place.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use bytes::Bytes;
+use neap_bucket::{Get, GetOptions, Key, ObjectFormat, PutMode};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use ulid::Ulid;
+
+use crate::{Backup, BackupError, place::BackupPlace};
+
+/// The format of the list.
+const FORMAT: ObjectFormat = ObjectFormat {
+    magic: *b"NBKM",
+    kind: "list of the objects of a backup",
+    version: 1,
+};
+
+/// Level of compression.
+const ZSTD_LEVEL: i32 = 3;
+
+/// An object of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredObject {
+    /// Size in bytes.
+    pub(crate) bytes: u64,
+    /// SHA-256 of the bytes, in hexadecimal digits.
+    pub(crate) sha256: String,
+    /// The backup that has put the object: this one, or one that it continues.
+    pub(crate) put_by: Ulid,
+}
+
+impl StoredObject {
+    /// Describes an object that a backup puts.
+    pub(crate) fn of(bytes: &Bytes, put_by: Ulid) -> Self {
+        Self {
+            bytes: bytes.len() as u64,
+            sha256: sha256(bytes),
+            put_by,
+        }
+    }
+
+    /// Checks that bytes are those that were put.
+    pub(crate) fn check(&self, key: &str, bytes: &Bytes) -> Result<(), BackupError> {
+        let damaged = |reason: String| BackupError::Damaged {
+            key: format!("{}{key}", Key::backup_objects_prefix(self.put_by)),
+            reason,
+        };
+        if bytes.len() as u64 != self.bytes {
+            let found = bytes.len();
+            return Err(damaged(format!("it has {found} of {} bytes", self.bytes)));
+        }
+        match sha256(bytes) == self.sha256 {
+            true => Ok(()),
+            false => Err(damaged("its checksum does not match".to_owned())),
+        }
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A backup at a place, with its objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlaceManifest {
+    /// The cluster of the backup.
+    pub(crate) cluster: String,
+    /// The backup.
+    pub(crate) backup: Backup,
+    /// The objects, by the keys that they have in the cluster.
+    pub(crate) objects: BTreeMap<String, StoredObject>,
+}
+
+impl PlaceManifest {
+    /// Puts the list. The objects are at the place already.
+    pub(crate) async fn put(&self, place: &BackupPlace) -> Result<(), BackupError> {
+        let key = Key::BackupManifest(self.backup.id);
+        let damaged = |error: String| BackupError::damaged(&key, error);
+        let json = serde_json::to_vec(self).map_err(|error| damaged(error.to_string()))?;
+        let payload = zstd::encode_all(json.as_slice(), ZSTD_LEVEL)
+            .map_err(|error| damaged(error.to_string()))?;
+        let object = FORMAT.encode(self.backup.id.0, &payload);
+        place.bucket.put(&key, object, PutMode::Overwrite).await?;
+        Ok(())
+    }
+
+    /// Reads the list of a backup.
+    ///
+    /// # Errors
+    /// `Damaged` or `Format` if it is missing or can't be decoded, or the store does not answer.
+    pub(crate) async fn read(place: &BackupPlace, backup: Ulid) -> Result<Self, BackupError> {
+        let key = Key::BackupManifest(backup);
+        let damaged = |error: String| BackupError::damaged(&key, error);
+        let got = place.bucket.get(&key, GetOptions::default()).await?;
+        let Get::Found(object) = got.value else {
+            return Err(damaged("it is missing".to_owned()));
+        };
+        let (_, payload) = FORMAT.decode(&key.to_string(), &object.bytes)?;
+        let json =
+            zstd::decode_all(payload.as_ref()).map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))
+    }
+}

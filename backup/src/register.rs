@@ -1,0 +1,363 @@
+//! The register of backups and restores.
+//!
+//! ```text
+//!   request ──► in_progress ──► completed ──► removed
+//!                  │  │
+//!                  │  └── cancelled            by a request
+//!                  └───── failed               by its job, or by anyone when its lease has expired
+//! ```
+//!
+//! The register decides: a job that it does not show as in progress under its own lease changes nothing any more.
+
+mod changes;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use neap_bucket::{ObjectFormat, RegisterValue, Stamp, StoreTime};
+use neap_catalog::RootCatalog;
+use neap_schema::DatabaseId;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// Maximum number of backups.
+pub const MAX_BACKUPS: usize = 1_000;
+
+/// Number of restores that are shown after they have ended.
+const MAX_ENDED_RESTORES: usize = 100;
+
+/// Maximum number of backups that are in progress at the same time.
+const MAX_RUNNING: usize = 4;
+
+/// Maximum bytes of the name of a backup.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Maximum bytes of an error that the register records.
+const MAX_ERROR_BYTES: usize = 1_000;
+
+/// Time after which a lease expires that its job has not renewed.
+pub(crate) const LEASE_TIME: Duration = Duration::from_secs(60);
+
+/// Interval at which a job renews its lease.
+pub(crate) const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The kind of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupKind {
+    /// It depends on no other backup.
+    Full,
+    /// At a place, it has only the objects that its parent lacks.
+    Incremental,
+}
+
+/// The state of a backup or restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It runs.
+    InProgress,
+    /// It has ended successfully.
+    Completed,
+    /// It has ended with an error.
+    Failed,
+    /// A request has ended it.
+    Cancelled,
+}
+
+/// The lease of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The process that runs the job.
+    pub holder: Ulid,
+    /// When the process reported last, by the store's clock.
+    pub renewed: StoreTime,
+}
+
+/// A database in a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseInBackup {
+    /// The name.
+    pub name: String,
+    /// The id.
+    pub source: DatabaseId,
+    /// The id of the copy.
+    pub copy: DatabaseId,
+}
+
+/// A backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// The id.
+    pub id: Ulid,
+    /// The name. A new backup may replace a completed one of the same name; until then, both have it.
+    pub name: String,
+    /// The kind.
+    pub kind: BackupKind,
+    /// The backup that this one continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Ulid>,
+    /// The state.
+    pub state: JobState,
+    /// When it was requested, by the store's clock.
+    pub created: StoreTime,
+    /// When it was completed, by the store's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<StoreTime>,
+    /// The only database in the backup; `None`: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The place with the objects; `None`: the bucket of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Whether the schedule has made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scheduled: bool,
+    /// The backup of the same name that this one replaces when it is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Ulid>,
+    /// The backup has all writes up to this stamp and no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Stamp>,
+    /// The databases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseInBackup>,
+    /// Number of objects.
+    #[serde(default)]
+    pub objects: u64,
+    /// Bytes of the objects; in the bucket of the cluster, bytes that the backup references.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Why it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The lease while it is in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+}
+
+/// The state that a restore restores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreSource {
+    /// A backup in the bucket of the cluster, or one at a place that the register of the cluster lists.
+    Backup(Ulid),
+    /// A backup that only the register of a place lists.
+    AtPlace {
+        /// The place.
+        place: String,
+        /// The backup.
+        backup: Ulid,
+    },
+    /// A database at an earlier moment: its newest state without writes after this stamp.
+    Moment(Stamp),
+}
+
+/// A restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The id.
+    pub id: Ulid,
+    /// The name of the backup, or the moment.
+    pub backup: String,
+    /// The state that it restores.
+    pub source: RestoreSource,
+    /// The only database to restore; `None`: all of the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The name of the new database; `None`: the restored databases replace the present ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The state.
+    pub state: JobState,
+    /// When it was requested, by the store's clock.
+    pub created: StoreTime,
+    /// When it was completed, by the store's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<StoreTime>,
+    /// The restored databases while they are hidden, and later. Published together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<DatabaseId>,
+    /// Number of objects.
+    #[serde(default)]
+    pub objects: u64,
+    /// Bytes of the objects.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Why it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The lease while it is in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+}
+
+/// A request for a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupRequest {
+    /// The name; `None`: a name is made from the time.
+    pub name: Option<String>,
+    /// Replaces a backup of the same name.
+    pub force: bool,
+    /// The name of the parent, for an incremental backup.
+    pub parent: Option<String>,
+    /// The only database in the backup; `None`: all of them.
+    pub database: Option<String>,
+    /// The place to back up to; `None`: the bucket of the cluster. An incremental backup goes to the place of its
+    /// parent.
+    pub place: Option<String>,
+}
+
+/// A request for a restore.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// The name of the backup.
+    pub backup: Option<String>,
+    /// The place whose register lists the backup; `None`: the register of the cluster does.
+    pub place: Option<String>,
+    /// The moment to restore a database to, in place of a backup.
+    pub moment: Option<Stamp>,
+    /// The only database to restore; required with a moment.
+    pub database: Option<String>,
+    /// The name of the new database; `None`: the restored databases replace the present ones.
+    pub to: Option<String>,
+}
+
+/// A backup at a place whose objects are to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DiscardedBackup {
+    /// The backup.
+    pub(crate) backup: Ulid,
+    /// The place.
+    pub(crate) place: String,
+    /// When the backup was deleted or has failed, by the store's clock.
+    pub(crate) since: StoreTime,
+}
+
+/// The backups and restores of a cluster, or the backups at a place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRegister {
+    /// The backups, oldest first.
+    #[serde(default)]
+    backups: Vec<Backup>,
+    /// The restores, oldest first.
+    #[serde(default)]
+    restores: Vec<Restore>,
+    /// Backups at places whose objects are to be deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    discarded: Vec<DiscardedBackup>,
+    /// At a place: the cluster whose backups it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
+}
+
+impl RegisterValue for BackupRegister {
+    const FORMAT: ObjectFormat = ObjectFormat {
+        magic: *b"NBKR",
+        kind: "register of backups",
+        version: 1,
+    };
+}
+
+impl Lease {
+    fn is_expired(&self, now: StoreTime) -> bool {
+        now.since(self.renewed) >= LEASE_TIME
+    }
+}
+
+/// Returns the state as others see it: a job without a valid lease has failed.
+fn shown_state(state: JobState, lease: Option<&Lease>, now: StoreTime) -> JobState {
+    match (state, lease) {
+        (JobState::InProgress, Some(lease)) if !lease.is_expired(now) => state,
+        (JobState::InProgress, _) => JobState::Failed,
+        _ => state,
+    }
+}
+
+impl Backup {
+    /// Returns the state at a time of the store. A job whose lease has expired has failed.
+    pub fn state_at(&self, now: StoreTime) -> JobState {
+        shown_state(self.state, self.lease.as_ref(), now)
+    }
+}
+
+impl Restore {
+    /// Returns whether its databases are live.
+    pub(crate) fn is_published(&self, root: &RootCatalog) -> bool {
+        let mut entries = self.copies.iter().filter_map(|id| root.databases().get(id));
+        entries.any(|entry| entry.deletion.is_none())
+    }
+
+    /// Returns the state at a time of the store. A job whose lease has expired has failed.
+    pub fn state_at(&self, now: StoreTime) -> JobState {
+        shown_state(self.state, self.lease.as_ref(), now)
+    }
+}
+
+impl BackupRegister {
+    /// Returns the backups, oldest first.
+    pub fn backups(&self) -> &[Backup] {
+        &self.backups
+    }
+
+    /// Returns whether there is nothing to look after.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.backups.is_empty() && self.discarded.is_empty() && self.restores.is_empty()
+    }
+
+    /// Returns the restores, newest first.
+    pub fn restores(&self) -> impl Iterator<Item = &Restore> {
+        self.restores.iter().rev()
+    }
+
+    /// Returns the newest backup with this name.
+    pub fn find(&self, name: &str) -> Option<&Backup> {
+        self.backups.iter().rev().find(|one| one.name == name)
+    }
+
+    /// Returns the newest completed backup with this name.
+    pub fn find_completed(&self, name: &str) -> Option<&Backup> {
+        let mut completed = self.backups.iter().rev();
+        completed.find(|one| one.name == name && one.state == JobState::Completed)
+    }
+
+    /// Returns a backup.
+    pub fn backup(&self, id: Ulid) -> Option<&Backup> {
+        self.backups.iter().find(|one| one.id == id)
+    }
+
+    /// Returns a restore.
+    pub fn restore(&self, id: Ulid) -> Option<&Restore> {
+        self.restores.iter().find(|one| one.id == id)
+    }
+
+    /// Returns whether the hidden copies of a backup are needed: it is in progress, or completed in the bucket of the
+    /// cluster.
+    pub fn holds_copies(&self, id: Ulid) -> bool {
+        self.backup(id).is_some_and(|backup| match backup.state {
+            JobState::InProgress => true,
+            JobState::Completed => backup.place.is_none(),
+            JobState::Failed | JobState::Cancelled => false,
+        })
+    }
+
+    /// Returns the backups whose objects may be deleted: no job can put more of them.
+    pub(crate) fn deletable(&self, now: StoreTime) -> Vec<DiscardedBackup> {
+        let old = self.discarded.iter();
+        let old = old.filter(|one| now.since(one.since) >= LEASE_TIME);
+        old.cloned().collect()
+    }
+
+    /// Returns a backup and all backups that continue it, directly or indirectly.
+    pub fn with_descendants(&self, id: Ulid) -> BTreeSet<Ulid> {
+        let mut found = BTreeSet::from([id]);
+        // A parent is older than its children.
+        for backup in &self.backups {
+            if backup.parent.is_some_and(|parent| found.contains(&parent)) {
+                found.insert(backup.id);
+            }
+        }
+        found
+    }
+}

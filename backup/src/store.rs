@@ -1,0 +1,71 @@
+//! Reads and changes the register of backups.
+
+use std::time::Duration;
+
+use neap_bucket::{
+    Bucket, CommitOutcome, Key, Operation, RECENT_PUT_IDS, Register, RegisterChange, StoreError,
+    StoreTime, VersionedValue,
+};
+
+use crate::{BackupError, BackupRegister};
+
+/// Time limit of a read (60 s).
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The register of backups of a bucket.
+#[derive(Clone, Debug)]
+pub struct BackupStore {
+    bucket: Bucket,
+    register: Register<BackupRegister>,
+}
+
+impl BackupStore {
+    /// Returns the register of backups of a bucket.
+    pub fn new(bucket: &Bucket) -> Self {
+        Self {
+            register: Register::new(bucket.clone(), Key::Backups, RECENT_PUT_IDS),
+            bucket: bucket.clone(),
+        }
+    }
+
+    /// Reads the register. Also returns the store's time.
+    ///
+    /// # Errors
+    /// The store does not answer, or the register is damaged.
+    pub async fn read(&self) -> Result<(VersionedValue<BackupRegister>, StoreTime), BackupError> {
+        let read = self.register.read(None);
+        let Some(value) = self.bucket.world().timeout(READ_TIMEOUT, read).await else {
+            return Err(BackupError::Store(StoreError::Unavailable {
+                operation: Operation::Get,
+                key: Key::Backups.to_string(),
+                reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
+            }));
+        };
+        Ok((value?, self.now()?))
+    }
+
+    /// Commits a change of the register. The closure receives the value and the store's time, and may be called several
+    /// times. Commits nothing if the value stays the same.
+    pub(crate) async fn change<R>(
+        &self,
+        mut change: impl FnMut(&mut BackupRegister, StoreTime) -> Result<R, BackupError>,
+    ) -> Result<R, BackupError> {
+        let commit = |base: &VersionedValue<BackupRegister>| {
+            let mut next = BackupRegister::clone(&base.value);
+            let result = change(&mut next, self.now()?)?;
+            Ok(match next == *base.value {
+                true => RegisterChange::Keep(result),
+                false => RegisterChange::Put(next, result),
+            })
+        };
+        match self.register.commit(None, commit).await? {
+            CommitOutcome::Committed { result, .. } => Ok(result),
+            CommitOutcome::Refused(error) => Err(error),
+            CommitOutcome::Unknown { reason } => Err(BackupError::Unknown(reason)),
+        }
+    }
+
+    fn now(&self) -> Result<StoreTime, BackupError> {
+        self.bucket.clock().now().ok_or(BackupError::NoStoreTime)
+    }
+}
