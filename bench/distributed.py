@@ -21,6 +21,7 @@ import contextlib
 import json
 import multiprocessing
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -122,6 +123,8 @@ def store_options(url):
 @contextlib.contextmanager
 def cluster(binary, store, workers, work, bytes_per_worker, slow=False):
     """A coordinator and workers; with one worker, a process that executes queries alone."""
+    # The processes of earlier runs, which a cluster would not have had.
+    shutil.rmtree(store.nodes, ignore_errors=True)
     with contextlib.ExitStack() as stack:
         def started(name, extra):
             url = store.url
@@ -283,6 +286,7 @@ def main():
         (data / "neap").mkdir(parents=True, exist_ok=True)
         port = servers.free_port()
         with servers.Server("S3 server", [s3_server, str(port), str(data)], port, health="/") as store:
+            store.nodes = data / "neap" / PREFIX / "nodes"
             if not is_loaded:
                 load(arguments, binary, store, work)
                 (data / "loaded").touch()

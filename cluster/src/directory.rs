@@ -19,13 +19,13 @@ use datafusion_distributed::{GetWorkerInfoRequest, WorkerChannel};
 use futures::future::join_all;
 use http::{HeaderName, HeaderValue};
 use neap_bucket::World;
-use neap_catalog::{INTERNAL_DATABASE_ID, NodeReader};
-use neap_distributed::{TICKET_HEADER, TicketIssuer, WorkerAddress, WorkerSet};
+use neap_catalog::{ANY_AGE, Catalog, INTERNAL_DATABASE_ID, Node, NodeReader};
+use neap_distributed::{ClusterTickets, TICKET_HEADER, TicketIssuer, WorkerAddress, WorkerSet};
 use neap_tables::IoRuntime;
 use url::Url;
 
 use crate::{
-    CONNECT_TIMEOUT, ClusterTickets, WorkerChannels,
+    CONNECT_TIMEOUT, WorkerChannels,
     known_workers::{KnownWorkers, RecordedWorker, recorded_workers},
 };
 
@@ -68,6 +68,8 @@ pub struct WorkerDirectoryParts {
     pub version: String,
     /// The name of this process.
     pub coordinator: String,
+    /// The query groups.
+    pub catalog: Arc<Catalog>,
     /// The runtime of the requests to the store and to workers.
     pub io_runtime: IoRuntime,
     /// The clocks.
@@ -90,6 +92,8 @@ struct DirectoryInner {
     issuer: TicketIssuer,
     channels: WorkerChannels,
     version: String,
+    coordinator: String,
+    catalog: Arc<Catalog>,
     world: World,
 }
 
@@ -103,6 +107,8 @@ impl WorkerDirectory {
             tickets: parts.tickets,
             channels: parts.channels,
             version: parts.version,
+            coordinator: parts.coordinator,
+            catalog: parts.catalog,
             world: parts.world,
         };
         Self {
@@ -159,10 +165,26 @@ impl DirectoryInner {
         reader.1 = Some(now);
         let listed = self.world.timeout(LIST_TIMEOUT, reader.0.read()).await;
         match listed {
-            Some(Ok(nodes)) => self.known().set(recorded_workers(nodes)),
+            Some(Ok(nodes)) => {
+                let nodes = self.of_own_groups(nodes).await;
+                self.known().set(recorded_workers(nodes));
+            }
             Some(Err(error)) => tracing::warn!(%error, "cannot list the workers of the cluster"),
             None => tracing::warn!("listing the workers of the cluster timed out"),
         }
+    }
+
+    /// Leaves out processes that are in no query group with this one. The root catalog is cached, because the query has
+    /// read it.
+    async fn of_own_groups(&self, mut nodes: Vec<Node>) -> Vec<Node> {
+        match self.catalog.root(ANY_AGE).await {
+            Ok(root) => {
+                let groups = root.value.query_groups();
+                nodes.retain(|node| groups.may_send(&self.coordinator, &node.record.name()));
+            }
+            Err(error) => tracing::warn!(%error, "cannot read the query groups"),
+        }
+        nodes
     }
 
     /// Asks workers for their versions. Failures are recorded.

@@ -7,7 +7,7 @@ use datafusion::{
     error::DataFusionError, execution::SessionState, logical_expr::LogicalPlan,
     physical_plan::ExecutionPlan,
 };
-use neap_distributed::{Attempt, DistributedPlanner, Planned};
+use neap_distributed::{DistributedPlanner, PlanOutcome, PlanRequest};
 use neap_query::{
     DistributedPlan, Distribution, DistributionAttempt, PlanDistributor, WorkerFailure,
 };
@@ -34,16 +34,16 @@ impl PlanDistributor for ClusterDistributor {
         local: &Arc<dyn ExecutionPlan>,
         attempt: &DistributionAttempt,
     ) -> Result<Distribution, DataFusionError> {
-        let attempt = Attempt {
+        let request = PlanRequest {
             database: attempt.database,
             remaining: attempt.remaining,
             excluded: attempt.excluded.clone(),
             cancellation: attempt.cancellation.clone(),
         };
-        let planned = self.planner.plan(state, query, local, &attempt).await?;
+        let planned = self.planner.plan(state, query, local, &request).await?;
         Ok(match planned {
-            Planned::Local(reason) => Distribution::Local(reason),
-            Planned::Distributed(plan) => Distribution::Workers(DistributedPlan {
+            PlanOutcome::Local(reason) => Distribution::Local(reason),
+            PlanOutcome::Distributed(plan) => Distribution::Workers(DistributedPlan {
                 plan: plan.plan,
                 config: plan.config,
                 workers: plan.workers,

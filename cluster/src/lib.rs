@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The processes of a cluster trust each other by a secret in the root catalog, which signs a ticket for each request
-//! ([`ClusterTickets`]).
+//! ([`neap_distributed::ClusterTickets`]).
 
 mod client;
 mod directory;
@@ -17,7 +17,6 @@ mod known_workers;
 mod rate_limit;
 mod server;
 mod stats;
-mod tickets;
 
 use std::time::Duration;
 
@@ -28,7 +27,6 @@ pub use self::{
     distributor::ClusterDistributor,
     server::{AcceptorSource, WorkerServer, WorkerServerParts},
     stats::WorkerPortStats,
-    tickets::ClusterTickets,
 };
 
 /// Time without data after which each side of a connection with running requests checks that the other one answers.

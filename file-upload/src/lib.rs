@@ -1,4 +1,4 @@
-//! Uploads of whole files as writes: `POST /api/v3/write_file`.
+//! Uploads of whole files as writes: `POST /api/v3/write_file`, and as import jobs: `/api/v3/enterprise/import`.
 //!
 //! ```text
 //! body ── read whole, within the limit of writes ── decoded in parts on a blocking thread ──┐
@@ -9,9 +9,14 @@
 //!
 //! The file is CSV, JSON lines, Parquet or Arrow. Its rows are validated like lines of line protocol: refused rows are
 //! reported by their number, and the others are stored.
+//!
+//! An import job ([`ImportWorker`]) has a Parquet file that may be larger than memory, and imports its rows later.
 
+mod bulk_import;
 mod decode;
+mod multipart;
 mod params;
 mod route;
 
+pub use bulk_import::{ImportSettings, ImportWorker, import_router};
 pub use route::router;

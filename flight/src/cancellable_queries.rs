@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use neap_catalog::TokenId;
+use neap_catalog::Actor;
 use neap_http::Caller;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ struct Registry {
 struct RegisteredQuery {
     cancellation: CancellationToken,
     /// The token of the sender.
-    owner: Option<TokenId>,
+    owner: Option<Actor>,
 }
 
 /// A registered query. Dropping it ends the registration.
@@ -44,7 +44,7 @@ impl CancellableQueries {
         registry.next += 1;
         let query = RegisteredQuery {
             cancellation: cancellation.clone(),
-            owner: caller.token(),
+            owner: caller.actor(),
         };
         registry.queries.insert(key.clone(), query);
         CancellableQuery {
@@ -61,7 +61,7 @@ impl CancellableQueries {
         let range = (id.to_owned(), 0)..=(id.to_owned(), u64::MAX);
         let mut found = false;
         for (_, query) in registry.queries.range(range) {
-            if caller.is_admin() || query.owner == caller.token() {
+            if caller.is_admin() || query.owner == caller.actor() {
                 query.cancellation.cancel();
                 found = true;
             }

@@ -224,6 +224,7 @@ impl RowIngest {
                 first_row,
                 batch,
                 refused: Vec::new(),
+                has_tag_dictionaries: false,
             };
             first_row += numbered.batch.num_rows();
             match &mut received {

@@ -61,7 +61,7 @@ locals {
   }
 
   function_environment = {
-    write = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
+    write = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.console_environment)
     query = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.distribution_environment)
     # A query ends with its function at the latest.
     stream = merge({ NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }, local.distribution_environment)

@@ -29,7 +29,7 @@ module "storage" {
   key_prefix             = local.key_prefix
   kms_key_arn            = var.kms_key_arn
   results_days           = var.results_days
-  cors_origins           = var.cors_origins
+  cors_origins           = concat(var.cors_origins, local.console_origins)
   log_bucket             = var.log_bucket
   force_destroy          = var.force_destroy
   express_zone_id        = var.tail_zone_id

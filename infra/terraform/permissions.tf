@@ -5,6 +5,7 @@ locals {
   store_access = {
     write = [
       { prefix = "catalog", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "console/", actions = ["s3:GetObject"] },
       { prefix = "db/", actions = ["s3:GetObject", "s3:PutObject"] },
       { prefix = "results/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
       { prefix = "tail/", actions = ["s3:PutObject"] },

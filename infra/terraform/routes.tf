@@ -4,11 +4,17 @@ locals {
   # Paths go to a function with all methods, so that it answers with the ones that it has when another is tried.
   paths = {
     write = [
+      "/.well-known/jwks.json",
       "/api/v1/health",
       "/api/v1/prom/write",
       "/api/v1/write",
       "/api/v2/delete",
       "/api/v2/write",
+      "/api/v3/auth/oauth/config",
+      "/api/v3/authorize",
+      "/api/v3/authorize/logout",
+      "/api/v3/authorize/refresh",
+      "/api/v3/authorize/reset-password",
       "/api/v3/configure/database",
       "/api/v3/configure/database/retention_period",
       "/api/v3/configure/database/undelete",
@@ -23,10 +29,23 @@ locals {
       "/api/v3/configure/token/admin",
       "/api/v3/configure/token/admin/regenerate",
       "/api/v3/configure/token/named_admin",
+      "/api/v3/configure/user",
+      "/api/v3/console/documents",
+      "/api/v3/console/documents/{id}",
+      "/api/v3/console/session",
       "/api/v3/delete_rows",
       "/api/v3/enterprise/configure/file_index",
       "/api/v3/enterprise/configure/table/retention_period",
       "/api/v3/enterprise/configure/token",
+      "/api/v3/roles",
+      "/api/v3/roles/{id}",
+      "/api/v3/roles/{id}/permissions",
+      "/api/v3/roles_by_name/{name}",
+      "/api/v3/users",
+      "/api/v3/users/{id}",
+      "/api/v3/users/{id}/require-password-reset",
+      "/api/v3/users/{id}/roles",
+      "/api/v3/users_by_oauth_id/{oauth_id}",
       "/api/v3/write_lp",
       "/health",
       "/metrics",
@@ -62,6 +81,9 @@ locals {
     ]
   }
 
+  # The page of the console and its files, which the write function reads from the bucket.
+  console_paths = ["/", "/console/assets/{proxy+}"]
+
   routes = merge(
     {
       # The one path of two functions.
@@ -72,6 +94,7 @@ locals {
     { for path in local.paths.write : "ANY ${path}" => "write" },
     { for path in local.paths.query : "ANY ${path}" => "query" },
     { for path in local.paths.engine : "ANY ${path}" => "engine" if var.engine.enabled },
+    { for path in local.console_paths : "ANY ${path}" => "write" if var.console.enabled },
   )
 }
 

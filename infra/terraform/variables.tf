@@ -113,6 +113,24 @@ variable "streaming" {
   }
 }
 
+variable "console" {
+  description = <<-EOT
+    Whether the API shows the console at its root in browsers, and the folder with the page: the content of
+    `neap-console-<version>.tar.gz` of a release, or `console/web/dist` after `scripts/build-console`. With `domain`, the
+    page may also show results that are answered with a link; without one, add the address of the API to `cors_origins`.
+  EOT
+  type = object({
+    enabled   = optional(bool, false)
+    directory = optional(string)
+  })
+  default = {}
+
+  validation {
+    condition     = !var.console.enabled || var.console.directory != null
+    error_message = "A console needs the directory of its page."
+  }
+}
+
 variable "request_timeout_seconds" {
   description = "How long the API waits for an answer, from 4 to 30. Work on a request ends 2 seconds earlier (`NEAP_REQUEST_TIMEOUT`), since the start of an instance counts."
   type        = number

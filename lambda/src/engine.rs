@@ -121,9 +121,9 @@ impl EngineRouteProvider {
             catalog: &self.catalog,
         };
         let tail = querying.tail();
-        let service = self
-            .service
-            .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
+        let service = self.service.get_or_init(|| {
+            Arc::new(writes.write_service(common, &self.opened, &self.catalog, rules))
+        });
         let engine = querying.engine(tail.clone(), rules)?;
         let engine = engine.with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>);
         let body = BodyLimits {
@@ -518,6 +518,7 @@ const ENGINE_ROUTES: &[Route] = &[
         "POST",
         "/api/v3/configure/plugin_environment/install_requirements",
     ),
+    Route::new("GET", "/api/v3/plugins/files"),
     Route::new("POST", "/api/v3/plugins/files"),
     Route::new("PUT", "/api/v3/plugins/files"),
     Route::new("DELETE", "/api/v3/plugins/files"),

@@ -93,6 +93,7 @@ async fn declared_routes_are_those_that_are_served() {
     let place = tempfile::tempdir().unwrap();
     let (options, opened) = open::<WriteProgram>(&place);
     let routes = WriteRouteProvider::new(&options, opened.clone())
+        .unwrap()
         .routes()
         .await
         .unwrap();

@@ -4,7 +4,6 @@ mod declared_interface;
 mod distribution;
 mod invoke;
 mod tasks;
-mod tickets;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -18,10 +17,13 @@ use clap::{Args, Parser, builder::BoolishValueParser};
 use lambda_runtime::FunctionResponse;
 use neap_bucket::{ProtocolRules, World};
 use neap_catalog::{Catalog, HardDelete};
-use neap_distributed::invocation::{TASK_EVENT_PREFIX, TaskInvoker};
+use neap_distributed::{
+    ClusterTickets,
+    invocation::{TASK_EVENT_PREFIX, TaskInvoker},
+};
 use neap_http::{ApiError, Kind};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_query::{Executor, QueryEngine, QueryError, QuerySettings};
+use neap_query::{Executor, QueryEngine, QueryError, QuerySettings, StoreRequests};
 use neap_row_delete::RowDeleter;
 use neap_tables::IoRuntime;
 use neap_wal::{TailReader, TailReaderSettings};
@@ -35,7 +37,6 @@ use self::{
     distribution::{DistributorParts, InvocationDistributor},
     invoke::FunctionInvoker,
     tasks::{TaskService, refusal},
-    tickets::TaskTickets,
 };
 use crate::{
     REVISION, VERSION,
@@ -179,13 +180,18 @@ impl QueryEngineBuilder<'_> {
             },
         );
         let snapshots = Arc::new(snapshots);
-        QueryEngine::new(
+        let engine = QueryEngine::new(
             bucket.clone(),
             Arc::clone(catalog),
             manifests,
             snapshots,
             settings,
-        )
+        )?;
+        engine.set_store_requests(StoreRequests {
+            stores: self.opened.counters.clone(),
+            since: self.opened.opened_at,
+        });
+        Ok(engine)
     }
 
     /// Creates the reader of tails.
@@ -215,7 +221,7 @@ pub(crate) struct QueryRouteProvider {
     service: OnceLock<Arc<WriteService>>,
     /// Invokes this function; `None` if queries are not distributed.
     invoker: Option<Arc<dyn TaskInvoker>>,
-    tickets: Arc<TaskTickets>,
+    tickets: Arc<ClusterTickets>,
     components: OnceCell<QueryComponents>,
 }
 
@@ -252,7 +258,7 @@ impl QueryRouteProvider {
             invoker: invoker
                 .transpose()?
                 .map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
-            tickets: Arc::new(TaskTickets::new(Arc::clone(&catalog), world)),
+            tickets: Arc::new(ClusterTickets::new(Arc::clone(&catalog), world.clone())),
             catalog,
             options: options.clone(),
             opened,
@@ -284,11 +290,12 @@ impl QueryRouteProvider {
         };
         let tail = querying.tail();
         let engine = querying.engine(tail.clone(), rules)?;
-        let service = self
-            .service
-            .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
+        let service = self.service.get_or_init(|| {
+            Arc::new(writes.write_service(common, &self.opened, &self.catalog, rules))
+        });
         let engine = engine
             .with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>)
+            .with_row_writer(Arc::clone(service) as _)
             .with_exports(self.opened.uploads.clone());
         self.with_workers(engine, tail)
     }

@@ -21,6 +21,10 @@ pub struct FunctionStore {
     pub links: Option<PresignedObjects>,
     /// Uploads of objects, piece by piece.
     pub uploads: ObjectUploads,
+    /// The stores, which count their requests.
+    pub counters: Vec<Arc<CountingStore>>,
+    /// When the stores were opened, in nanoseconds since the Unix epoch.
+    pub opened_at: i64,
     /// The metrics of the instance, starting with those of the store.
     pub metrics: Metrics,
 }
@@ -36,20 +40,22 @@ impl FunctionStore {
         let is_one = Arc::ptr_eq(&opened.main, &opened.tail);
         let main = Arc::new(CountingStore::new(opened.main));
         let counted = Arc::clone(&main) as Arc<dyn Store>;
-        let bucket = if is_one {
-            register_request_metrics(&metrics, vec![main]);
-            Bucket::new(counted, world.clone())
+        let (bucket, counters) = if is_one {
+            (Bucket::new(counted, world.clone()), vec![main])
         } else {
             let tail = Arc::new(CountingStore::new(opened.tail));
-            register_request_metrics(&metrics, vec![main, Arc::clone(&tail)]);
-            Bucket::with_tail(counted, tail, world.clone())
+            let bucket = Bucket::with_tail(counted, Arc::clone(&tail) as _, world.clone());
+            (bucket, vec![main, tail])
         };
+        register_request_metrics(&metrics, counters.clone());
         Ok(Self {
             bucket,
             kind: opened.kind,
             margins: opened.margins,
             links: opened.links,
             uploads: opened.uploads,
+            counters,
+            opened_at: world.clock.wall_micros().saturating_mul(1_000),
             metrics,
         })
     }

@@ -7,14 +7,19 @@ use std::{
 
 use async_trait::async_trait;
 use axum::Router;
-use clap::Parser;
+use clap::{Parser, builder::BoolishValueParser};
 use neap_bucket::{ProtocolRules, StoreKind, World};
 use neap_catalog::{Catalog, HardDelete, validate_database_name};
+use neap_console::{
+    PageBucket, SessionServer, bucket_page_routes, document_routes, session_routes,
+};
 use neap_http::ApiError;
+use neap_identity::IdentityService;
 use neap_wal::{TailWriter, TailWriterSettings};
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 
 use crate::{
+    REVISION, VERSION,
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
     http_service::{
         HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, complete_routes, fault_of_body,
@@ -40,6 +45,10 @@ pub struct WriteFunctionOptions {
     access: AccessOptions,
     #[command(flatten)]
     writes: WriteServiceOptions,
+
+    /// Serve the page of the console, whose files are below `console/` in the bucket
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    console_from_bucket: bool,
 }
 
 impl AsRef<CommonOptions> for WriteFunctionOptions {
@@ -115,15 +124,15 @@ impl WriteServiceOptions {
         opened: &FunctionStore,
         catalog: &Arc<Catalog>,
         rules: ProtocolRules,
-    ) -> Arc<WriteService> {
+    ) -> WriteService {
         let settings = self.writer(common, opened.kind);
-        Arc::new(WriteService::new(WriteServiceParts {
+        WriteService::new(WriteServiceParts {
             catalog: Arc::clone(catalog),
             writer: TailWriter::new(opened.bucket.clone(), rules, settings, None),
             rules,
             metrics: opened.metrics.clone(),
             settings: self.service(common),
-        }))
+        })
     }
 
     /// Rejects an invalid default database name.
@@ -146,28 +155,51 @@ pub(crate) struct WriteRouteProvider {
     options: WriteFunctionOptions,
     opened: FunctionStore,
     catalog: Arc<Catalog>,
+    identity: Option<Arc<IdentityService>>,
     service: OnceLock<Arc<WriteService>>,
 }
 
 impl WriteRouteProvider {
-    pub(crate) fn new(options: &WriteFunctionOptions, opened: FunctionStore) -> Self {
-        Self {
-            catalog: options.writes.catalog(&opened),
+    pub(crate) fn new(
+        options: &WriteFunctionOptions,
+        opened: FunctionStore,
+    ) -> Result<Self, OptionsError> {
+        let catalog = options.writes.catalog(&opened);
+        Ok(Self {
+            identity: options.access.identity(&catalog)?,
+            catalog,
             options: options.clone(),
             opened,
             service: OnceLock::new(),
-        }
+        })
     }
 
     /// Returns the routes of the write service, without the common ones.
     pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
         let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
         let (common, writes) = (&self.options.common, &self.options.writes);
-        let service = self
-            .service
-            .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
+        let service = self.service.get_or_init(|| {
+            let service = writes.write_service(common, &self.opened, &self.catalog, rules);
+            Arc::new(service.with_identity(self.identity.clone()))
+        });
         let metrics = &self.opened.metrics;
+        let session = session_routes(SessionServer {
+            catalog: Arc::clone(&self.catalog),
+            requires_tokens: !self.options.access.without_auth,
+            version: VERSION,
+            revision: REVISION,
+            mode: "lambda".to_owned(),
+            node_id: None,
+        });
+        let page = bucket_page_routes(PageBucket {
+            bucket: self.opened.bucket.clone(),
+            links: self.opened.links.clone(),
+            is_on: self.options.console_from_bucket,
+        });
         Ok(neap_write::router(Arc::clone(service))
+            .merge(page)
+            .merge(session)
+            .merge(document_routes(Arc::clone(&self.catalog)))
             .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
             .merge(neap_otlp::router(Arc::clone(service))))
     }
@@ -213,6 +245,10 @@ impl Program for WriteProgram {
                 actions: &[StoreAction::Get, StoreAction::Put],
             },
             PrefixAccess {
+                prefix: "console/",
+                actions: &[StoreAction::Get],
+            },
+            PrefixAccess {
                 prefix: "db/",
                 actions: &[StoreAction::Get, StoreAction::Put],
             },
@@ -240,7 +276,7 @@ impl Program for WriteProgram {
                 bucket: opened.bucket.clone(),
                 links: opened.links.clone(),
                 metrics: opened.metrics.clone(),
-                served: Arc::new(WriteRouteProvider::new(options, opened)),
+                served: Arc::new(WriteRouteProvider::new(options, opened)?),
                 fault_of_body,
             },
         ))))
@@ -259,6 +295,14 @@ const WRITE_ROUTES: &[Route] = &[
     Route::new("POST", "/api/v2/delete"),
     Route::new("POST", "/api/v3/delete_rows"),
     Route::new("GET", "/settings"),
+    Route::new("GET", "/"),
+    Route::new("GET", "/console/assets/{proxy+}"),
+    Route::new("GET", "/api/v3/console/session"),
+    Route::new("GET", "/api/v3/console/documents"),
+    Route::new("POST", "/api/v3/console/documents"),
+    Route::new("GET", "/api/v3/console/documents/{id}"),
+    Route::new("PUT", "/api/v3/console/documents/{id}"),
+    Route::new("DELETE", "/api/v3/console/documents/{id}"),
     Route::new("POST", "/api/v1/write"),
     Route::new("POST", "/api/v1/prom/write"),
     Route::new("POST", "/v1/metrics"),
@@ -271,6 +315,7 @@ const WRITE_ROUTES: &[Route] = &[
     Route::new("DELETE", "/api/v3/configure/database/retention_period"),
     Route::new("POST", "/api/v3/configure/database/undelete"),
     Route::new("POST", "/api/v3/configure/table"),
+    Route::new("PUT", "/api/v3/configure/table"),
     Route::new("DELETE", "/api/v3/configure/table"),
     Route::new("POST", "/api/v3/configure/table/retention_period"),
     Route::new("DELETE", "/api/v3/configure/table/retention_period"),
@@ -295,6 +340,28 @@ const WRITE_ROUTES: &[Route] = &[
     Route::new("DELETE", "/api/v3/configure/token"),
     Route::new("POST", "/api/v3/enterprise/configure/token"),
     Route::new("DELETE", "/api/v3/enterprise/configure/token"),
+    Route::new("POST", "/api/v3/authorize"),
+    Route::new("POST", "/api/v3/authorize/refresh"),
+    Route::new("POST", "/api/v3/authorize/reset-password"),
+    Route::new("POST", "/api/v3/authorize/logout"),
+    Route::new("GET", "/api/v3/auth/oauth/config"),
+    Route::new("GET", "/.well-known/jwks.json"),
+    Route::new("POST", "/api/v3/configure/user"),
+    Route::new("GET", "/api/v3/users"),
+    Route::new("POST", "/api/v3/users"),
+    Route::new("GET", "/api/v3/users/{id}"),
+    Route::new("PATCH", "/api/v3/users/{id}"),
+    Route::new("DELETE", "/api/v3/users/{id}"),
+    Route::new("GET", "/api/v3/users/{id}/roles"),
+    Route::new("PUT", "/api/v3/users/{id}/roles"),
+    Route::new("POST", "/api/v3/users/{id}/require-password-reset"),
+    Route::new("GET", "/api/v3/users_by_oauth_id/{oauth_id}"),
+    Route::new("GET", "/api/v3/roles"),
+    Route::new("POST", "/api/v3/roles"),
+    Route::new("DELETE", "/api/v3/roles/{id}"),
+    Route::new("GET", "/api/v3/roles/{id}/permissions"),
+    Route::new("PUT", "/api/v3/roles/{id}/permissions"),
+    Route::new("GET", "/api/v3/roles_by_name/{name}"),
     Route::new("POST", "/api/v3/configure/file_index"),
     Route::new("DELETE", "/api/v3/configure/file_index"),
     Route::new("POST", "/api/v3/enterprise/configure/file_index"),

@@ -10,6 +10,7 @@
 //! | [`export`] | exports of tables as files, through a server |
 //! | [`console`] | input and output streams of commands |
 //! | `publish_options` | the options of publishing tables for other tools |
+//! | `store_location` | locations of other stores: copies and backups |
 //! | `owner_only` | files and directories that only their owner may read |
 //! | `terminal` | escaping of control characters in untrusted text |
 
@@ -22,6 +23,7 @@ mod owner_only;
 mod publish_options;
 mod serve;
 mod shell;
+mod store_location;
 mod stores;
 mod terminal;
 

@@ -46,6 +46,13 @@ pub(crate) struct PublishArgs {
 }
 
 impl PublishArgs {
+    /// Returns the tables to publish.
+    pub(crate) fn tables(&self) -> PublishedTables {
+        PublishedTables {
+            names: self.publish_only.clone(),
+        }
+    }
+
     /// Returns the settings of publishing, if it is requested.
     ///
     /// # Errors
@@ -60,9 +67,7 @@ impl PublishArgs {
         };
         Ok(Some(PublishSettings {
             url: stores::url(store)?,
-            tables: PublishedTables {
-                names: self.publish_only.clone(),
-            },
+            tables: self.tables(),
             time: match self.publish_time {
                 TimeType::Timestamp => PublishedTimeType::Timestamp,
                 TimeType::Long => PublishedTimeType::Long,

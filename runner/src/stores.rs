@@ -15,6 +15,7 @@ use neap_bucket::{
     conformance::{self, ConformanceReport},
 };
 use neap_http::Metrics;
+use neap_query::StoreRequests;
 
 use self::timing::{StoreMetrics, TimedStore};
 
@@ -38,6 +39,8 @@ pub(crate) struct Stores {
     pub(crate) metrics: Metrics,
     counters: Vec<Arc<CountingStore>>,
     times: StoreMetrics,
+    /// When the stores were opened, in nanoseconds since the Unix epoch.
+    opened: i64,
     world: World,
 }
 
@@ -109,6 +112,7 @@ impl Stores {
             metrics,
             counters,
             times,
+            opened: world.clock.wall_micros().saturating_mul(1_000),
             world: world.clone(),
         })
     }
@@ -188,6 +192,14 @@ impl Stores {
     /// Returns the requests so far by operation and key class.
     pub(crate) fn requests(&self) -> StoreRequestCounts {
         StoreRequestCounts(self.counters.clone())
+    }
+
+    /// Returns the stores with their counts, and when they were opened.
+    pub(crate) fn counted_requests(&self) -> StoreRequests {
+        StoreRequests {
+            stores: self.counters.clone(),
+            since: self.opened,
+        }
     }
 }
 

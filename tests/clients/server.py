@@ -27,7 +27,7 @@ def request(method, path, body=None, headers=None):
     context = ssl.create_default_context(cafile=CA_FILE) if CA_FILE else None
     try:
         with urllib.request.urlopen(asked, timeout=60, context=context) as answer:
-            return answer.status, answer.headers, answer.read().decode()
+            return answer.status, answer.headers, answer.read().decode(errors="replace")
     except urllib.error.HTTPError as answer:
         return answer.code, answer.headers, answer.read().decode()
 

@@ -1,7 +1,9 @@
 """What `terraform apply` makes is as it is meant to be."""
 
 import json
+import pathlib
 import re
+import tempfile
 import unittest
 
 import deployment
@@ -175,6 +177,28 @@ class Shape(unittest.TestCase):
         self.assertIsNone(applied.function("engine"))
         self.assertEqual({name for name, _ in applied.schedules().values()}, {"compact"})
         self.assertEqual(set(applied.routes().values()), {"write", "query"})
+
+    def test_a_console_is_in_the_bucket_and_at_the_root_of_the_api(self):
+        off = EXAMPLES["minimal"]
+        self.assertEqual(off.of_kind("aws_s3_object"), {})
+        self.assertNotIn("ANY /", off.routes())
+        self.assertNotIn("NEAP_CONSOLE_FROM_BUCKET", off.environment("write"))
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("index.html", "console/assets/index-1.js"):
+                path = pathlib.Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(name)
+            variables = {
+                "packages": {"directory": "PACKAGES"},
+                "key_prefix": "a/b",
+                "console": {"enabled": True, "directory": folder},
+            }
+            applied = deployment.apply("", variables)
+        keys = {it["key"] for it in applied.of_kind("aws_s3_object").values()}
+        self.assertEqual(keys, {"a/b/console/index.html", "a/b/console/assets/index-1.js"})
+        for path in ("/", "/console/assets/{proxy+}"):
+            self.assertEqual(applied.routes()[f"ANY {path}"], "write")
+        self.assertEqual(applied.environment("write")["NEAP_CONSOLE_FROM_BUCKET"], "true")
 
     def test_a_key_prefix_is_everywhere(self):
         applied = deployment.apply("", {"packages": {"directory": "PACKAGES"}, "key_prefix": "a/b"})

@@ -14,9 +14,11 @@ use std::{
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use neap_bucket::World;
-use neap_distributed::Ticket;
+use neap_catalog::CatalogError;
+use neap_distributed::{ClusterTickets, Ticket, TicketError};
 use neap_tables::run_on;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -26,10 +28,21 @@ use super::{
     connection::Peer,
     watched_body::{SET_TASK_PATH, watched},
 };
-use crate::{ClusterTickets, WorkerPortStats, rate_limit::RateLimit, tickets::TicketRefusal};
+use crate::{WorkerPortStats, rate_limit::RateLimit};
 
 /// Minimum time between two log lines about refused requests.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why a worker refuses a request.
+#[derive(Debug, thiserror::Error)]
+enum TicketRefusal {
+    /// The ticket is not valid.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// The secrets can't be read.
+    #[error("cannot read the secret of the cluster: {0}")]
+    Unavailable(#[from] CatalogError),
+}
 
 /// State that the requests of all connections share.
 pub(super) struct Admission {
@@ -38,6 +51,8 @@ pub(super) struct Admission {
     monitor: ThreadMonitor,
     stats: Arc<WorkerPortStats>,
     refusal_log: RateLimit,
+    /// Cancelled when the worker takes no new tasks.
+    stop: CancellationToken,
 }
 
 impl Admission {
@@ -46,6 +61,7 @@ impl Admission {
         threads: &WorkerThreads,
         stats: Arc<WorkerPortStats>,
         world: World,
+        stop: CancellationToken,
     ) -> Self {
         Self {
             tickets,
@@ -53,12 +69,13 @@ impl Admission {
             monitor: threads.monitor.clone(),
             stats,
             refusal_log: RateLimit::new(world, REFUSAL_LOG_INTERVAL),
+            stop,
         }
     }
 
     /// Checks the ticket of a request.
     async fn admit(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Ticket, Status> {
-        let ticket = self.tickets.verify(headers).await.map_err(|refusal| {
+        let ticket = self.verify(headers).await.map_err(|refusal| {
             self.stats.count_refused_ticket();
             if self.refusal_log.allows() {
                 let address = peer.map(Peer::address);
@@ -72,12 +89,22 @@ impl Admission {
         Ok(ticket)
     }
 
-    /// Returns the request to the worker. The task that it sets ends when its coordinator disconnects.
-    fn watch(&self, request: Request<Body>, ticket: &Ticket) -> Request<Body> {
-        match request.uri().path() == SET_TASK_PATH {
-            true => request.map(|body| watched(body, self.tickets.verifier().watch(ticket))),
-            false => request,
+    /// Checks the signature and the time of the ticket of a request.
+    async fn verify(&self, headers: &HeaderMap) -> Result<Ticket, TicketRefusal> {
+        self.tickets.refresh().await?;
+        Ok(self.tickets.verifier().verify(headers)?)
+    }
+
+    /// Returns the request to the worker. The task that it sets ends when its coordinator disconnects. A worker that
+    /// stops takes no new tasks, but answers requests for the rows of tasks that it has.
+    fn watch(&self, request: Request<Body>, ticket: &Ticket) -> Result<Request<Body>, Status> {
+        if request.uri().path() != SET_TASK_PATH {
+            return Ok(request);
         }
+        if self.stop.is_cancelled() {
+            return Err(Status::unavailable("the worker stops"));
+        }
+        Ok(request.map(|body| watched(body, self.tickets.verifier().watch(ticket))))
     }
 }
 
@@ -138,7 +165,10 @@ where
                 Ok(ticket) => ticket,
                 Err(status) => return Ok(status.into_http()),
             };
-            let request = admission.watch(request, &ticket);
+            let request = match admission.watch(request, &ticket) {
+                Ok(request) => request,
+                Err(status) => return Ok(status.into_http()),
+            };
             let panics = admission.monitor.panics();
             let answer = async move { service.call(request).await };
             let answer = run_on(&admission.runtime, answer).await?;

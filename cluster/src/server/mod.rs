@@ -19,6 +19,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use datafusion_distributed::Worker;
 use neap_bucket::World;
+use neap_distributed::ClusterTickets;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle, Runtime},
@@ -31,7 +32,7 @@ use self::{
     answer_body::ThreadMonitor,
     gate::{Admission, WorkerGate},
 };
-use crate::{ClusterTickets, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, WorkerPortStats};
+use crate::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, WorkerPortStats};
 
 pub(crate) use self::connection::ByteStream;
 
@@ -45,6 +46,9 @@ const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// task of this process and a task of its own that reads from it; a lower limit could block a query forever, because
 /// the requests of a query wait for each other.
 const MAX_STREAMS: u32 = 8192;
+
+/// Interval between two checks whether a worker that stops has tasks.
+const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The name of the threads that execute tasks.
 const THREAD_NAME: &str = "neap-worker";
@@ -99,29 +103,41 @@ impl WorkerServer {
         self.tcp.local_addr()
     }
 
-    /// Serves until `stop`, and then for the time that running tasks need, at most `grace`.
+    /// Serves until `stop`, and then without new tasks for the time that running tasks need, at most `grace`. The rows of
+    /// running tasks can be requested until then, also over new connections.
     pub async fn serve(self, parts: WorkerServerParts, stop: CancellationToken, grace: Duration) {
         let service = parts.worker.into_worker_server();
         let service = service
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(usize::MAX);
+        let tasks = parts.tickets.verifier();
         let admission = Admission::new(
             parts.tickets,
             &self.threads,
             parts.stats,
             parts.world.clone(),
+            stop.clone(),
         );
         let gate = WorkerGate::new(service, admission);
-        let connections = accept::accept(self.tcp, parts.tls, parts.world.clone(), stop.clone());
+        let clock = Arc::clone(&parts.world.clock);
+        let drained = CancellationToken::new();
+        let connections = accept::accept(self.tcp, parts.tls, parts.world, drained.clone());
+        let drain = async {
+            stop.cancelled().await;
+            while tasks.watched_tasks() > 0 {
+                clock.sleep(DRAIN_CHECK_INTERVAL).await;
+            }
+            drained.cancel();
+        };
         let served = Server::builder()
             .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .max_concurrent_streams(MAX_STREAMS)
-            .serve_with_incoming_shutdown(gate, connections, stop.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(gate, connections, drain);
         let limit = async {
             stop.cancelled().await;
-            parts.world.clock.sleep(grace).await;
+            clock.sleep(grace).await;
         };
         tokio::select! {
             served = served => {

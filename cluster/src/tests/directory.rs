@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use neap_bucket::{Clock, SystemClock};
-use neap_catalog::{NodeRecord, NodeState};
+use neap_catalog::{NodeRecord, NodeState, QueryGroup};
 use neap_distributed::{WorkerAddress, WorkerSet};
 use url::Url;
 
@@ -106,4 +106,29 @@ async fn without_a_worker_port_a_cluster_has_no_secret_and_is_not_listed() {
     cluster.requests();
     assert_eq!(directory.workers().await, []);
     assert_eq!(cluster.requests(), "nothing");
+}
+
+#[tokio::test]
+async fn workers_outside_of_the_query_groups_of_the_coordinator_are_left_out() {
+    let cluster = ClusterFixture::new().await;
+    for number in 0..3 {
+        let url = cluster.serve("v1", None).await;
+        cluster.record(number, &url).await;
+    }
+    let group = QueryGroup {
+        name: "near".to_owned(),
+        nodes: ["test", "node-0", "node-2"].map(str::to_owned).into(),
+        replication_factor: 1,
+    };
+    let id = cluster.catalog.create_query_group(group).await.unwrap();
+    let directory = cluster.directory();
+    cluster.requests();
+    let workers = directory.workers().await;
+    let mut found = names(&workers);
+    found.sort_unstable();
+    assert_eq!(found, ["node-0", "node-2"]);
+    assert_eq!(cluster.requests(), "3 get node, 1 list node");
+    cluster.catalog.delete_query_group(id).await.unwrap();
+    cluster.clock.advance(Duration::from_secs(15));
+    assert_eq!(directory.workers().await.len(), 3);
 }

@@ -16,7 +16,7 @@ use neap_bucket::{
     SystemClock, World,
 };
 use neap_catalog::{Catalog, NodeReader, NodeRecord, NodeState};
-use neap_distributed::{TICKET_HEADER, Ticket, TicketKey};
+use neap_distributed::{ClusterTickets, TICKET_HEADER, Ticket, TicketKey};
 use neap_schema::DatabaseId;
 use neap_tables::IoRuntime;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,8 +24,8 @@ use ulid::Ulid;
 use url::Url;
 
 use crate::{
-    AcceptorSource, ClientSecurity, ClusterTickets, WorkerChannels, WorkerDirectory,
-    WorkerDirectoryParts, WorkerPortStats, WorkerServer, WorkerServerParts,
+    AcceptorSource, ClientSecurity, WorkerChannels, WorkerDirectory, WorkerDirectoryParts,
+    WorkerPortStats, WorkerServer, WorkerServerParts,
 };
 
 /// The factor by which sleeps are shorter.
@@ -122,6 +122,22 @@ impl ClusterFixture {
 
     /// Serves the port of a worker until the fixture is dropped, and returns its URL.
     pub(super) async fn serve_worker(&self, worker: Worker, tls: Option<AcceptorSource>) -> Url {
+        let stop = CancellationToken::new();
+        let url = self
+            .serve_until(worker, tls, stop.clone(), Duration::ZERO)
+            .await;
+        self.ports.lock().unwrap().push(stop.drop_guard());
+        url
+    }
+
+    /// Serves the port of a worker until `stop`, and then its tasks for at most `grace`. Returns its URL.
+    pub(super) async fn serve_until(
+        &self,
+        worker: Worker,
+        tls: Option<AcceptorSource>,
+        stop: CancellationToken,
+        grace: Duration,
+    ) -> Url {
         let server = WorkerServer::bind("127.0.0.1:0", 1).await.unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", server.address().unwrap());
@@ -132,9 +148,7 @@ impl ClusterFixture {
             stats: Arc::clone(&self.stats),
             world: self.world.clone(),
         };
-        let stop = CancellationToken::new();
-        tokio::spawn(server.serve(parts, stop.clone(), Duration::ZERO));
-        self.ports.lock().unwrap().push(stop.drop_guard());
+        tokio::spawn(server.serve(parts, stop, grace));
         url.parse().unwrap()
     }
 
@@ -166,6 +180,7 @@ impl ClusterFixture {
             channels: self.channels(ClientSecurity::default()),
             version: "v1".to_owned(),
             coordinator: "test".to_owned(),
+            catalog: Arc::clone(&self.catalog),
             io_runtime: IoRuntime::of_caller(),
             world: self.world.clone(),
         })

@@ -3,17 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use datafusion::{execution::TaskContext, physical_plan::metrics::ExecutionPlanMetricsSet};
-use datafusion_distributed::{MaybeEncoded, SetPlanRequest, TaskKey};
+use datafusion_distributed::{MaybeEncoded, SetPlanRequest, TaskKey, Worker};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use neap_distributed::{TICKET_HEADER, TaskCounters, WorkerSettings, worker};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{QueryEngine, QuerySettings};
 use neap_wal::{TailReader, TailReaderSettings};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::fixture::ClusterFixture;
+use super::fixture::{ClusterFixture, version};
 use crate::ClientSecurity;
 
 /// Serves a worker with the tables of a process, which executes up to 2 tasks.
@@ -52,7 +53,7 @@ async fn serve(cluster: &ClusterFixture) -> (Url, TaskCounters) {
 fn task_header(cluster: &ClusterFixture, task: &str) -> (HeaderName, HeaderValue) {
     let issuer = cluster.tickets.issuer("test");
     let (ticket, _) = cluster.ticket();
-    let header = issuer.sign(&ticket.for_task(task)).unwrap();
+    let header = issuer.sign_task(&ticket, task).unwrap();
     (HeaderName::from_static(TICKET_HEADER), header)
 }
 
@@ -103,4 +104,30 @@ async fn a_task_needs_a_ticket_of_its_own_that_was_not_used() {
     let error = send(&cluster, &url, Some(first)).await;
     assert!(error.contains("already used"), "{error}");
     assert_eq!((counters.started(), counters.refused()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_takes_no_tasks_and_answers_requests_for_those_that_it_has() {
+    let cluster = ClusterFixture::new().await;
+    let stop = CancellationToken::new();
+    let worker = Worker::default().with_version("v1".to_owned());
+    let grace = Duration::from_secs(600);
+    let url = cluster.serve_until(worker, None, stop.clone(), grace).await;
+    let (ticket, header) = cluster.ticket();
+    let running = cluster.tickets.verifier().watch(&ticket);
+    stop.cancel();
+    let error = send(&cluster, &url, Some(task_header(&cluster, "1/0"))).await;
+    assert!(error.contains("the worker stops"), "{error}");
+    // A connection of its own, as that of another worker which reads the rows of the task.
+    let channels = cluster.channels(ClientSecurity::default());
+    let answer = version(&channels, &url, Some(header.clone())).await;
+    assert_eq!(answer.as_deref(), Ok("v1"));
+    drop(running);
+    let is_open = async || {
+        let channels = cluster.channels(ClientSecurity::default());
+        version(&channels, &url, Some(header.clone())).await.is_ok()
+    };
+    while is_open().await {
+        tokio::task::yield_now().await;
+    }
 }

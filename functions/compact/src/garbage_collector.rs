@@ -598,7 +598,11 @@ impl GarbageCollector {
         for prefix in prefixes {
             self.delete_prefix(&prefix, &mut collected).await?;
         }
-        let registers = [Key::Manifest(database), Key::DatabaseCatalog(database)];
+        let registers = [
+            Key::Documents(database),
+            Key::Manifest(database),
+            Key::DatabaseCatalog(database),
+        ];
         let registers = registers.map(|key| key.to_string()).to_vec();
         self.delete(registers, &mut collected).await?;
         Ok(Some(collected))

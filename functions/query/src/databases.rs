@@ -25,6 +25,8 @@ impl QueryEngine {
     ) -> Result<RecordBatch, QueryError> {
         let root = self.catalog().root(Duration::ZERO).await?;
         let databases = root.value.databases().iter();
+        // Copies that backups hold are no databases of users.
+        let databases = databases.filter(|(_, entry)| entry.backup.is_none());
         let databases =
             databases.map(|(id, entry)| (*id, entry.deletion.is_some(), entry.name.as_str()));
         let mut databases: Vec<(bool, &str)> = databases

@@ -13,16 +13,16 @@ use neap_bucket::{
     Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, StoreTime, VersionedValue, World,
 };
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
+use neap_columnar::RowWriter;
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_tables::{
     CacheLayers, CacheStats, Cancellation, DataCacheLimits, DataCacheStats, PluginFiles,
     QueryContext, QueryTimes, ScanContext, ScanEnvironment, SectionData, SessionSettings, Sessions,
-    SharedTables, StaleTail, SystemSources, TailImages, is_stale_snapshot, runtime,
+    SharedTables, StaleTail, StoreRequests, SystemSources, TailImages, is_stale_snapshot, runtime,
 };
 use neap_wal::TailReader;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     DistributionStats, PlanDistributor, QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
@@ -30,6 +30,7 @@ use crate::{
     distribution::EngineDistributor,
     executor::Executor,
     query_log::{QueryLog, QueryTracker},
+    query_permits::{HeldPermit, QueryPermits},
     query_task::{PendingQuery, QueryTask, StartedQuery},
     request::{Planner, SqlPlanner},
     rows::RowReceiver,
@@ -58,10 +59,11 @@ pub struct QueryEngine {
     snapshots: Arc<SnapshotReader>,
     sessions: Sessions,
     settings: QuerySettings,
-    running: Arc<Semaphore>,
+    running: QueryPermits,
     log: Arc<QueryLog>,
     bucket: Bucket,
     deleter: Option<Arc<dyn RowDeleter>>,
+    row_writer: Option<Arc<dyn RowWriter>>,
     exports: Option<ObjectUploads>,
     distributor: Option<EngineDistributor>,
 }
@@ -114,6 +116,7 @@ impl QueryEngine {
             queries: Arc::clone(&log) as _,
             plugin_logs: OnceLock::new(),
             plugin_files: OnceLock::new(),
+            store_requests: OnceLock::new(),
             shows_token_hashes: settings.with_authentication,
         };
         let sessions = Sessions::new(
@@ -127,10 +130,11 @@ impl QueryEngine {
             snapshots,
             sessions,
             log,
-            running: Arc::new(Semaphore::new(settings.concurrent_queries)),
+            running: QueryPermits::new(settings.concurrent_queries),
             settings,
             bucket,
             deleter: None,
+            row_writer: None,
             exports: None,
             distributor: None,
         })
@@ -141,6 +145,15 @@ impl QueryEngine {
     pub fn with_deleter(self, deleter: Arc<dyn RowDeleter>) -> Self {
         Self {
             deleter: Some(deleter),
+            ..self
+        }
+    }
+
+    /// Adds a writer of rows, which lets the engine execute `SELECT ... INTO` statements of InfluxQL.
+    #[must_use]
+    pub fn with_row_writer(self, row_writer: Arc<dyn RowWriter>) -> Self {
+        Self {
+            row_writer: Some(row_writer),
             ..self
         }
     }
@@ -177,6 +190,11 @@ impl QueryEngine {
         stats.unwrap_or_default()
     }
 
+    /// The writer of rows, if the engine may write.
+    pub(crate) fn row_writer(&self) -> Option<&Arc<dyn RowWriter>> {
+        self.row_writer.as_ref()
+    }
+
     /// Uploads to the store, if the engine may write exports.
     pub(crate) fn exports(&self) -> Option<&ObjectUploads> {
         self.exports.as_ref()
@@ -193,9 +211,25 @@ impl QueryEngine {
         self.sessions.system().plugin_files.get_or_init(|| files);
     }
 
+    /// Sets the stores whose requests `system.store_requests` shows. Only the first call has an effect.
+    pub fn set_store_requests(&self, requests: StoreRequests) {
+        let shown = &self.sessions.system().store_requests;
+        shown.get_or_init(|| requests);
+    }
+
     /// The settings of the engine.
     pub fn settings(&self) -> &QuerySettings {
         &self.settings
+    }
+
+    /// The number of queries that may run at once.
+    pub(crate) fn concurrency_limit(&self) -> usize {
+        self.running.limit()
+    }
+
+    /// Changes the number of queries that may run at once. Running queries continue.
+    pub(crate) fn set_concurrency_limit(&self, limit: usize) {
+        self.running.set_limit(limit);
     }
 
     /// The clock, timers and randomness.
@@ -361,10 +395,10 @@ impl QueryEngine {
     }
 
     /// Acquires a query permit, and waits until memory pressure allows another query.
-    async fn acquire_permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        let permit = Arc::clone(&self.running).acquire_owned();
+    async fn acquire_permit(&self) -> Result<HeldPermit, QueryError> {
+        let permit = self.running.acquire();
         let permit = self.world().timeout(MAX_PERMIT_WAIT, permit).await;
-        let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
+        let permit = permit.flatten().ok_or(QueryError::Busy)?;
         let pressure = &self.settings.pressure;
         match pressure
             .wait_until_relieved(self.world(), MAX_PRESSURE_WAIT)
@@ -519,7 +553,7 @@ impl QueryEngine {
     /// Deletes rows and returns the stamp of the delete. The number of deleted rows is unknown because no rows are
     /// read.
     async fn delete(&self, pending: &PendingQuery, delete: RowDelete) -> Result<Stamp, QueryError> {
-        let deleter = self.deleter.as_ref().ok_or(QueryError::NoDeleter)?;
+        let deleter = self.deleter.as_ref().ok_or(QueryError::NoWriter)?;
         let (arrived, after) = (pending.begun, pending.request.after);
         let stamp = deleter.delete_rows(pending.database, vec![delete], arrived, after);
         Ok(stamp.await?)

@@ -44,9 +44,9 @@ pub enum QueryError {
     /// A `DELETE` with an as-of time.
     #[error("DELETE can't have an as-of time")]
     DeleteAsOf,
-    /// The engine has no deleter.
+    /// The engine has no deleter, or no writer of rows.
     #[error("this server does not accept writes")]
-    NoDeleter,
+    NoWriter,
     /// The rows were not deleted, or the outcome is unknown.
     #[error("{0}")]
     Delete(#[from] DeleteRowsError),
@@ -157,7 +157,7 @@ impl QueryError {
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
-            Self::ReadOnly | Self::NoDeleter => QueryErrorKind::NotImplemented,
+            Self::ReadOnly | Self::NoWriter => QueryErrorKind::NotImplemented,
             Self::DeleteAsOf | Self::TooManyRows { .. } => QueryErrorKind::Invalid,
             Self::Delete(error) => match error.kind {
                 DeleteRowsErrorKind::Invalid => QueryErrorKind::Invalid,

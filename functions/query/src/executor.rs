@@ -27,13 +27,12 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    sync::OwnedSemaphorePermit,
     task::JoinHandle,
 };
 
 use neap_tables::{Cancellation, IoRuntime, RunningGuard, run_on};
 
-use crate::QueryError;
+use crate::{QueryError, query_permits::HeldPermit};
 
 /// The stack size of a query thread. Planning a long statement recurses deeply. Unused stack takes no memory.
 const THREAD_STACK_BYTES: usize = 128 << 20;
@@ -112,7 +111,7 @@ impl Executor {
     /// Creates the permit of a query that can be cancelled.
     pub(crate) fn query_permit(
         &self,
-        permit: OwnedSemaphorePermit,
+        permit: HeldPermit,
         cancellation: Cancellation,
     ) -> Arc<QueryPermit> {
         Arc::new(QueryPermit {
@@ -169,7 +168,7 @@ impl fmt::Debug for Executor {
 /// tasks of its partitions. It is released when the last of them ends.
 #[derive(Debug)]
 pub(crate) struct QueryPermit {
-    _permit: OwnedSemaphorePermit,
+    _permit: HeldPermit,
     cancellation: Cancellation,
     given_up: Arc<AtomicUsize>,
 }

@@ -16,6 +16,7 @@
 mod as_of;
 mod cache_refresh;
 mod client_query;
+mod concurrency_limit;
 mod copy;
 mod databases;
 mod delete;
@@ -23,12 +24,14 @@ mod distribution;
 mod engine;
 mod error;
 mod executor;
+mod export;
 mod http;
 mod influxql;
 mod parameters;
 mod placeholders;
 mod query_counters;
 mod query_log;
+mod query_permits;
 mod query_task;
 mod request;
 mod rows;
@@ -40,6 +43,7 @@ mod unsupported;
 
 pub use as_of::AS_OF_HEADER;
 pub use client_query::{ClientQuery, ClientQueryError, StatementDescription};
+pub use concurrency_limit::concurrency_limit_router;
 pub use copy::CopyError;
 pub use distribution::{
     DistributedPlan, Distribution, DistributionAttempt, DistributionStats, PlanDistributor,
@@ -48,8 +52,11 @@ pub use distribution::{
 pub use engine::{MemoryStats, QueryEngine};
 pub use error::{QueryError, QueryErrorKind};
 pub use executor::Executor;
+pub use export::export_router;
 pub use http::{WORKERS_HEADER, query_request, router};
-pub use neap_tables::{CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError};
+pub use neap_tables::{
+    CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError, StoreRequests,
+};
 pub use parameters::{ParameterError, Parameters};
 pub use placeholders::number_placeholders;
 pub use query_counters::QueryStats;

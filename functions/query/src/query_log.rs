@@ -89,7 +89,7 @@ pub(crate) struct QueryInfo {
 }
 
 /// The measurements of a query.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct QueryProgress {
     pub(crate) phase: QueryPhase,
     /// The time spent waiting for a permit.
@@ -108,6 +108,8 @@ pub(crate) struct QueryProgress {
     pub(crate) parquet_files: Option<usize>,
     /// The peak memory of its operators, in bytes.
     pub(crate) max_memory: Option<usize>,
+    /// The workers that execute it; empty if this process executes it alone.
+    pub(crate) workers: Vec<String>,
 }
 
 impl QueryProgress {
@@ -121,6 +123,7 @@ impl QueryProgress {
         partitions: None,
         parquet_files: None,
         max_memory: None,
+        workers: Vec::new(),
     };
 }
 
@@ -134,7 +137,8 @@ pub(crate) struct LoggedQuery {
 impl LoggedQuery {
     /// Returns its row of `system.queries`.
     fn record(&self) -> QueryRecord {
-        let (head, progress) = (&self.head, *self.state());
+        let (head, progress) = (&self.head, self.state().clone());
+        let is_distributed = !progress.workers.is_empty();
         QueryRecord {
             id: head.id.to_string(),
             phase: progress.phase.as_str(),
@@ -153,6 +157,7 @@ impl LoggedQuery {
             running: progress.phase.is_running(),
             cancelled: progress.phase == QueryPhase::Cancel,
             trace_id: head.trace_id.clone(),
+            workers: is_distributed.then(|| progress.workers.join(",")),
         }
     }
 
@@ -335,17 +340,19 @@ impl QueryTracker {
         state.plan = Some(state.plan.unwrap_or_default() + took);
     }
 
-    /// Records that the query executes.
+    /// Records that the query executes, on these workers, or in this process if there are none.
     pub(crate) fn record_execution(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         memory: Arc<PeakRecordingPool>,
+        workers: Vec<String>,
     ) {
         let mut files = FileScans::default();
         files.count(&plan);
         let mut state = self.query.state();
         state.partitions = Some(files.partitions);
         state.parquet_files = Some(files.files);
+        state.workers = workers;
         drop(state);
         let mut steps = self.steps();
         if !steps.has_ended {

@@ -191,10 +191,10 @@ impl QueryTask {
         let stages = stages.map_err(QueryError::Planning)?;
         let distribution = self.distribute(&state, query, &local, attempt).await;
         let (plan, config, workers) = match distribution {
-            Some(Distribution::Workers(plan)) => (plan.plan, plan.config, plan.workers.len()),
+            Some(Distribution::Workers(plan)) => (plan.plan, plan.config, plan.workers),
             Some(Distribution::Local(_)) | None => {
                 let plan = with_cancellation(local, &self.context.cancellation)?;
-                (plan, state.config().clone(), 0)
+                (plan, state.config().clone(), Vec::new())
             }
         };
         let runtime = state.runtime_env();
@@ -207,7 +207,9 @@ impl QueryTask {
         let context = TaskContext::from(&state)
             .with_session_config(config.with_extension(self.permit.guard()))
             .with_runtime(Arc::new(runtime));
-        self.tracker.record_execution(Arc::clone(&plan), memory);
+        let number = workers.len();
+        self.tracker
+            .record_execution(Arc::clone(&plan), memory, workers);
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
         let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
@@ -215,7 +217,7 @@ impl QueryTask {
         Ok(ExecutedRows {
             schema,
             batches: Box::pin(batches),
-            workers,
+            workers: number,
         })
     }
 

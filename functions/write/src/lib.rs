@@ -18,6 +18,7 @@
 //! |---|---|
 //! | [`WriteService`] | the function without HTTP |
 //! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, `/api/v2/delete`, `/api/v3/delete_rows`, the routes that change databases, tables, caches, indexes and tokens, and `/settings` for QuestDB's clients |
+//! | [`row_delete_router`] | the routes of row delete requests |
 
 mod catalog_locks;
 mod delete;
@@ -29,6 +30,7 @@ mod low_water_marks;
 mod metrics;
 mod request_memory;
 mod routes;
+mod row_writer;
 mod rows;
 mod schema;
 mod selection;
@@ -43,6 +45,6 @@ pub use delete_failure::DeleteFailure;
 pub use failure::WriteFailure;
 pub use neap_line_protocol::{Dialect, LineError, LineErrorKind, Precision};
 pub use request_memory::RequestMemoryReservation;
-pub use routes::{authorize_write, recovery_router, router, table_exists};
+pub use routes::{authorize_write, recovery_router, router, row_delete_router, table_exists};
 pub use service::{AcceptedWrite, WriteOptions, WriteService, WriteServiceParts};
 pub use settings::WriteSettings;

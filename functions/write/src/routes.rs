@@ -5,8 +5,11 @@ mod configure;
 mod delete;
 mod error_response;
 mod file_index;
+mod identity;
 mod params;
 mod questdb;
+mod retention_list;
+mod row_delete_requests;
 mod tokens;
 mod write;
 
@@ -21,6 +24,7 @@ pub(crate) use error_response::of_delete as delete_answer;
 use neap_catalog::DatabaseAction;
 use neap_http::{ApiError, Caller};
 use neap_schema::DatabaseId;
+pub use row_delete_requests::row_delete_router;
 pub use tokens::recovery_router;
 
 use crate::WriteService;
@@ -35,7 +39,7 @@ pub async fn authorize_write(
     caller: &Caller,
     database: &str,
 ) -> Result<Option<DatabaseId>, ApiError> {
-    configure::allowed_database(service, caller, database, DatabaseAction::Write).await
+    configure::allowed_database(service, caller, database, &[DatabaseAction::Write]).await
 }
 
 /// Returns whether a database has a table.
@@ -65,8 +69,10 @@ pub fn router(service: Arc<WriteService>) -> Router {
         .route("/api/v3/delete_rows", post(delete::v3))
         .route("/settings", get(questdb::settings))
         .merge(configure::routes())
+        .merge(retention_list::routes())
         .merge(caches::routes())
         .merge(file_index::routes())
         .merge(tokens::routes())
+        .merge(identity::routes())
         .with_state(service)
 }

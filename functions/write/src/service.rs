@@ -9,6 +9,7 @@ use bytes::Bytes;
 use neap_bucket::{ClockReading, ProtocolRules, Stamp, World, WriteOrder};
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
+use neap_identity::IdentityService;
 use neap_line_protocol::{Dialect, ParsedBody, Precision, RowSource};
 use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
@@ -109,6 +110,8 @@ pub struct WriteService {
     pub(crate) max_age: Duration,
     pub(crate) writer: TailWriter,
     pub(crate) metrics: WriteMetrics,
+    /// `None`: users can't sign in.
+    pub(crate) identity: Option<Arc<IdentityService>>,
     budget: RequestMemory,
     pressure: MemoryPressure,
 }
@@ -150,8 +153,15 @@ impl WriteService {
             writer: parts.writer,
             settings,
             world,
+            identity: None,
             pressure: MemoryPressure::none(),
         }
+    }
+
+    /// Returns the service with routes that let users sign in.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<Arc<IdentityService>>) -> Self {
+        Self { identity, ..self }
     }
 
     /// Returns the service with writes that wait while memory is short.
@@ -160,9 +170,19 @@ impl WriteService {
         Self { pressure, ..self }
     }
 
+    /// The service that signs users in; `None`: users can't sign in.
+    pub fn identity(&self) -> Option<&Arc<IdentityService>> {
+        self.identity.as_ref()
+    }
+
     /// The settings of the service.
     pub fn settings(&self) -> &WriteSettings {
         &self.settings
+    }
+
+    /// The catalogs of the bucket.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
     }
 
     /// The clock, timers and randomness.

@@ -10,6 +10,7 @@ mod pressure;
 mod questdb;
 mod races;
 mod request_costs;
+mod row_delete_requests;
 mod test_bed;
 mod tokens;
 mod writes;

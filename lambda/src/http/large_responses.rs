@@ -85,6 +85,7 @@ pub(super) fn key(bucket: &Bucket, content_type: &str) -> Key {
         Some("application/jsonl") => "jsonl",
         Some("text/csv" | "application/csv") => "csv",
         Some("application/vnd.apache.parquet") => "parquet",
+        Some("application/vnd.apache.arrow.stream") => "arrow",
         Some("text/plain") => "txt",
         Some("application/x-msgpack") => "msgpack",
         _ => "bin",

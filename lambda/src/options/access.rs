@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
+use neap_identity::{IdentityOptions, IdentityService};
 use neap_options::parse_duration;
+
+use super::OptionsError;
 
 /// Options of authentication, as with `neap serve`.
 #[derive(Args, Clone, Debug)]
@@ -18,9 +21,13 @@ pub struct AccessOptions {
     #[arg(long, value_enum, value_name = "ENDPOINT", value_delimiter = ',')]
     pub disable_authz: Vec<UnguardedEndpoint>,
 
-    /// How long a token may remain valid in this instance after it was revoked in another
+    /// How long a token or session may remain valid in this instance after it was ended in another
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
     pub catalog_sync_interval: Duration,
+
+    /// How users sign in
+    #[command(flatten)]
+    pub users: IdentityOptions,
 }
 
 /// An endpoint that can be served without a token.
@@ -53,9 +60,29 @@ impl AccessOptions {
         let settings = AuthSettings {
             max_age: self.catalog_sync_interval,
             unguarded: self.disable_authz.iter().copied().map(Into::into).collect(),
+            session_issuer: self.users.session_issuer(),
             ..AuthSettings::default()
         };
         let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
         AccessControl::Tokens(Arc::new(authenticator))
+    }
+
+    /// Returns the service that signs users in; `None` if the options let no users sign in.
+    #[cfg(feature = "write")]
+    pub(crate) fn identity(
+        &self,
+        catalog: &Arc<Catalog>,
+    ) -> Result<Option<Arc<IdentityService>>, OptionsError> {
+        let unusable = |reason| OptionsError::Unusable {
+            option: "user-auth-type",
+            reason,
+        };
+        let settings = self.users.settings();
+        let settings = settings.map_err(|error| unusable(error.to_string()))?;
+        let settings = settings.filter(|_| !self.without_auth);
+        let service = settings.map(|settings| IdentityService::new(Arc::clone(catalog), settings));
+        let service = service.transpose();
+        let service = service.map_err(|error| unusable(error.to_string()))?;
+        Ok(service.map(Arc::new))
     }
 }

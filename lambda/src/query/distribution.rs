@@ -10,7 +10,8 @@ use datafusion::{
 };
 use neap_bucket::{Bucket, World};
 use neap_distributed::{
-    Attempt, DistributedPlanner, DistributionSettings, Exchange, Planned, WorkerAddress, WorkerSet,
+    ClusterTickets, DistributedPlanner, DistributionSettings, Exchange, PlanOutcome, PlanRequest,
+    WorkerAddress, WorkerSet,
     invocation::{
         InvocationChannels, InvocationQuery, InvocationSettings, TaskInvoker, check_reduction,
     },
@@ -21,11 +22,14 @@ use neap_query::{
 use neap_tables::{IoRuntime, ScanEnvironment};
 use url::Url;
 
-use super::{tickets::TaskTickets, version_of_workers};
+use super::version_of_workers;
 use crate::options::{parse_bytes, parse_count};
 
 /// Maximum time for sending a task to its channel. The channel waits for nothing but the plan of the task.
 const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// The name of the coordinator in tickets.
+const COORDINATOR: &str = "lambda";
 
 /// Time by which a ticket outlives its query.
 const TICKET_RESERVE: Duration = Duration::from_secs(10);
@@ -109,7 +113,7 @@ pub(super) struct DistributorParts<'a> {
     pub(super) environment: Arc<ScanEnvironment>,
     pub(super) invoker: Arc<dyn TaskInvoker>,
     pub(super) bucket: &'a Bucket,
-    pub(super) tickets: Arc<TaskTickets>,
+    pub(super) tickets: Arc<ClusterTickets>,
     /// The runtime for requests. Plans are executed on the threads of queries.
     pub(super) io: IoRuntime,
 }
@@ -118,7 +122,7 @@ pub(super) struct DistributorParts<'a> {
 #[derive(Debug)]
 pub(super) struct InvocationDistributor {
     planner: DistributedPlanner,
-    tickets: Arc<TaskTickets>,
+    tickets: Arc<ClusterTickets>,
     /// Number of bytes from which a query may be distributed.
     threshold: u64,
     world: World,
@@ -151,7 +155,7 @@ impl InvocationDistributor {
             world.clone(),
         );
         Self {
-            planner: planner.with_tickets(parts.tickets.issuer()),
+            planner: planner.with_tickets(parts.tickets.issuer(COORDINATOR)),
             tickets: parts.tickets,
             threshold: bytes_per_worker.saturating_mul(2),
             world,
@@ -161,7 +165,7 @@ impl InvocationDistributor {
     /// Returns the session with the state that the channels need.
     fn session(&self, state: &SessionState, attempt: &DistributionAttempt) -> SessionState {
         let now = self.world.clock.monotonic();
-        let issuer = self.tickets.issuer();
+        let issuer = self.tickets.issuer(COORDINATOR);
         let lifetime = attempt.remaining.saturating_add(TICKET_RESERVE);
         let ticket = issuer.ticket(attempt.database, lifetime);
         let ends = now.saturating_add(attempt.remaining);
@@ -185,19 +189,19 @@ impl PlanDistributor for InvocationDistributor {
             return Ok(Distribution::Local("an invocation failed".into()));
         }
         if neap_tables::read_bytes(local) >= self.threshold {
-            let prepared = self.tickets.prepare_signing().await;
+            let prepared = self.tickets.refresh_or_create().await;
             prepared.map_err(|error| DataFusionError::External(Box::new(error)))?;
         }
         let state = self.session(state, attempt);
-        let attempt = Attempt {
+        let request = PlanRequest {
             database: attempt.database,
             remaining: attempt.remaining,
             excluded: Vec::new(),
             cancellation: attempt.cancellation.clone(),
         };
-        let plan = match self.planner.plan(&state, query, local, &attempt).await? {
-            Planned::Local(reason) => return Ok(Distribution::Local(reason)),
-            Planned::Distributed(plan) => plan,
+        let plan = match self.planner.plan(&state, query, local, &request).await? {
+            PlanOutcome::Local(reason) => return Ok(Distribution::Local(reason)),
+            PlanOutcome::Distributed(plan) => plan,
         };
         if let Err(refusal) = check_reduction(&plan.plan) {
             return Ok(Distribution::Local(refusal.to_string().into()));

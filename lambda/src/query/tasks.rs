@@ -7,7 +7,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion_distributed::{ChannelResolver, WorkerChannel};
 use neap_bucket::{Bucket, ObjectUploads};
 use neap_distributed::{
-    DEFAULT_MAX_TASKS, WorkerSettings,
+    ClusterTickets, DEFAULT_MAX_TASKS, WorkerSettings,
     invocation::{TaskFailureKind, TaskReply, TaskRequest, TaskRunner},
     worker,
 };
@@ -15,7 +15,7 @@ use neap_tables::ScanEnvironment;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use super::{tickets::TaskTickets, version_of_workers};
+use super::version_of_workers;
 
 /// The stack of a thread, as that of a query thread. Unused stack takes no memory.
 const THREAD_STACK_BYTES: usize = 128 << 20;
@@ -41,7 +41,7 @@ impl Drop for TaskThreads {
 /// Executes tasks in this instance.
 pub(super) struct TaskService {
     runner: TaskRunner,
-    tickets: Arc<TaskTickets>,
+    tickets: Arc<ClusterTickets>,
     _threads: TaskThreads,
 }
 
@@ -60,7 +60,7 @@ impl TaskService {
     /// The threads can't be started.
     pub(super) fn new(
         environment: Arc<ScanEnvironment>,
-        tickets: Arc<TaskTickets>,
+        tickets: Arc<ClusterTickets>,
         bucket: &Bucket,
         uploads: ObjectUploads,
         threads: usize,
@@ -93,7 +93,7 @@ impl TaskService {
             Ok(request) => request,
             Err(error) => return refusal(error.to_string()),
         };
-        if let Err(error) = self.tickets.prepare_verification().await {
+        if let Err(error) = self.tickets.refresh_or_read_again().await {
             return TaskReply::Failure {
                 kind: TaskFailureKind::Temporary,
                 message: format!("cannot read the secret of the cluster: {error}"),

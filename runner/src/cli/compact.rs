@@ -95,6 +95,9 @@ pub(super) async fn run(
         failed += report.failures.len();
         tell(&report, args.dry_run, console)?;
         tell_published(&report.published, &databases, console)?;
+        if args.database.is_none() && !args.dry_run && !report.has_more() {
+            tell_unpublished(&args.publish, &report.published, &databases, console);
+        }
     }
     if databases.is_empty() {
         console
@@ -192,6 +195,25 @@ fn tell_published(
         console.print_text(&text).map_err(CommandError::Output)?;
     }
     Ok(())
+}
+
+/// Reports the names of the option that have published no table, because they are misspelled or have no settled rows.
+fn tell_unpublished(
+    args: &PublishArgs,
+    published: &[PublishedTable],
+    databases: &[(DatabaseId, String)],
+    console: &mut Console,
+) {
+    let named = published.iter().filter_map(|table| {
+        let (_, database) = databases.iter().find(|(id, _)| *id == table.database)?;
+        Some((database.as_str(), table.table.as_str()))
+    });
+    let named: Vec<_> = named.collect();
+    for name in args.tables().without_table(&named) {
+        console.report(format_args!(
+            "--publish-only {name}: there is no such database or table, or it has no settled rows"
+        ));
+    }
 }
 
 async fn chosen(

@@ -13,6 +13,25 @@ pub(super) fn deletion(name: &str, console: &mut Console) -> Result<(), CommandE
     ask(&question, &["yes", "y"], console)
 }
 
+/// Asks for confirmation of a restore that replaces a database, or all databases.
+///
+/// # Errors
+///
+/// The answer is not yes.
+pub(super) fn replacement(
+    database: Option<&str>,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let replaced = match database {
+        Some(name) => format!("database {name:?}"),
+        None => "all databases".to_owned(),
+    };
+    let question = format!(
+        "Are you sure you want to replace {replaced} by the restored state? Enter 'yes' or 'y' to confirm"
+    );
+    ask(&question, &["yes", "y"], console)
+}
+
 /// Asks for confirmation of the regeneration of the operator token.
 ///
 /// # Errors

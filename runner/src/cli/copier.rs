@@ -1,7 +1,7 @@
 //! Copies a cluster from one bucket to another while it is in use.
 //!
 //! ```text
-//!   tail -> manifests -> data, objects of caches -> database catalogs -> root catalog
+//!   tail -> manifests -> data, objects of caches -> database catalogs, documents -> root catalog
 //! ```
 //!
 //! This order makes the copy consistent. Segments that a flush removes from the tail after they were copied are in the
@@ -107,11 +107,14 @@ impl Copier<'_> {
             self.copy_caches(database, &mut copied).await?;
         }
         self.progress.set_message("catalogs");
-        let is_catalog = |key: &Key| matches!(key, Key::DatabaseCatalog(_));
+        let is_catalog = |key: &Key| matches!(key, Key::DatabaseCatalog(_) | Key::Documents(_));
         let catalogs = keys(self.from, DATABASES_PREFIX, is_catalog).await?;
         self.copy_all(catalogs, &mut copied).await?;
-        let root = BTreeMap::from([(Key::RootCatalog, 0)]);
-        self.copy_all(root, &mut copied).await?;
+        // The register of backups comes before the root catalog, which names the copies that backups hold.
+        for register in [Key::Backups, Key::RootCatalog] {
+            let register = BTreeMap::from([(register, 0)]);
+            self.copy_all(register, &mut copied).await?;
+        }
         Ok(copied)
     }
 

@@ -7,9 +7,9 @@ use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
-    CommandError, caches, file_index,
+    CommandError, backup, backup_restore, caches, file_index,
     options::{ConnectionArgs, DatabaseArgs},
-    token, trigger,
+    query_group, roles, token, trigger, users,
 };
 use crate::{client::ClientError, console::Console};
 
@@ -28,11 +28,22 @@ pub(super) enum CreateCommand {
     DistinctCache(caches::CreateDistinctCacheArgs),
     /// Create an access token. It is shown only once.
     Token(Box<token::CreateTokenArgs>),
+    /// Create a user.
+    User(Box<users::CreateUserArgs>),
+    /// Create a role: a name for permissions.
+    Role(roles::CreateRoleArgs),
     /// Create a trigger, which runs a plugin on writes, at times, or on requests.
     Trigger(Box<trigger::CreateTriggerArgs>),
     /// Create an index of columns that queries often ask for single values of.
     #[command(name = "file_index")]
     FileIndex(file_index::CreateFileIndexArgs),
+    /// Create a query group: a set of processes that compute queries together.
+    #[command(name = "query_group")]
+    QueryGroup(query_group::CreateQueryGroupArgs),
+    /// Back up all databases or one, through a server, while they are in use.
+    Backup(backup::CreateBackupArgs),
+    /// Restore databases from a backup or an earlier moment, through a server, while they are in use.
+    Restore(backup_restore::CreateRestoreArgs),
 }
 
 /// The options of `neap create database`.
@@ -148,8 +159,13 @@ pub(super) async fn run(
         CreateCommand::LastCache(args) => caches::create_last(args, console).await,
         CreateCommand::DistinctCache(args) => caches::create_distinct(args, console).await,
         CreateCommand::Token(args) => token::create(args, console, world).await,
+        CreateCommand::User(args) => users::create(args, console).await,
+        CreateCommand::Role(args) => roles::create(args, console).await,
         CreateCommand::Trigger(args) => trigger::create(args, console).await,
         CreateCommand::FileIndex(args) => file_index::create(args, console).await,
+        CreateCommand::QueryGroup(args) => query_group::create(args, console).await,
+        CreateCommand::Backup(args) => backup::create(args, console).await,
+        CreateCommand::Restore(args) => backup_restore::create(args, console).await,
     }
 }
 

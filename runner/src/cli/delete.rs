@@ -3,14 +3,15 @@
 use std::convert::Infallible;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::{
-    CommandError,
+    CommandError, backup,
     caches::{self, CacheKind, DeleteCacheArgs},
     confirm, file_index,
     options::{ConnectionArgs, DatabaseArgs},
-    token, trigger,
+    query_group, roles,
+    row_deletes::{self, DeleteRowsArgs},
+    token, trigger, users,
 };
 use crate::console::Console;
 
@@ -22,7 +23,7 @@ pub(super) enum DeleteCommand {
     /// Delete a table.
     Table(DeleteTableArgs),
     /// Delete rows of a table by time and tags. Rows written later are not affected.
-    Rows(DeleteRowsArgs),
+    Rows(Box<DeleteRowsArgs>),
     /// Delete a last value cache. The rows of its table stay.
     #[command(name = "last_cache")]
     LastCache(DeleteCacheArgs),
@@ -31,11 +32,20 @@ pub(super) enum DeleteCommand {
     DistinctCache(DeleteCacheArgs),
     /// Delete a token. Requests with it are refused.
     Token(token::DeleteTokenArgs),
+    /// Delete a user. Tokens that the user created stay.
+    User(users::DeleteUserArgs),
+    /// Delete a role, also from its users.
+    Role(roles::DeleteRoleArgs),
     /// Delete a trigger. Its plugin's files stay.
     Trigger(trigger::DeleteTriggerArgs),
     /// Delete the index of a table or a database.
     #[command(name = "file_index")]
     FileIndex(file_index::DeleteFileIndexArgs),
+    /// Delete a query group. Its processes continue to run.
+    #[command(name = "query_group")]
+    QueryGroup(query_group::DeleteQueryGroupArgs),
+    /// Delete a backup. Objects that no other database or backup needs are deleted later.
+    Backup(backup::DeleteBackupArgs),
 }
 
 /// Options of all deletions.
@@ -91,69 +101,6 @@ pub(super) struct DeleteTableArgs {
     connection: ConnectionArgs,
 }
 
-/// The options of `neap delete rows`.
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").args(["condition", "start", "stop"]).required(true).multiple(true))]
-pub(super) struct DeleteRowsArgs {
-    #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The name of the table.
-    #[arg(short = 't', long, value_name = "NAME")]
-    table: String,
-
-    /// Which rows: comparisons of tags with values, joined by AND and OR, such as `host = 'a' OR host = 'b'`.
-    /// All of them by default.
-    #[arg(long = "where", value_name = "CONDITION")]
-    condition: Option<String>,
-
-    /// The first time of the rows, such as 2026-01-31T12:00:00Z.
-    #[arg(long, value_name = "TIME")]
-    start: Option<String>,
-
-    /// The last time of the rows.
-    #[arg(long, value_name = "TIME")]
-    stop: Option<String>,
-
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-#[derive(Serialize)]
-struct DeleteRows<'a> {
-    db: &'a str,
-    table: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop: Option<&'a str>,
-}
-
-async fn delete_rows(args: &DeleteRowsArgs, console: &mut Console) -> Result<(), CommandError> {
-    let (db, table) = (&args.database.database, &args.table);
-    let name = format!("rows of {db:?}.{table:?}");
-    if !args.yes {
-        confirm::deletion(&name, console)?;
-    }
-    let body = DeleteRows {
-        db,
-        table,
-        condition: args.condition.as_deref(),
-        start: args.start.as_deref(),
-        stop: args.stop.as_deref(),
-    };
-    let client = args.connection.client(None)?;
-    client.post_json("/api/v3/delete_rows", &body).await?;
-    let text = format!("Rows of {db:?}.{table:?} deleted successfully");
-    console.print(text).map_err(CommandError::Output)
-}
-
 /// Executes `neap delete` after a confirmation.
 ///
 /// # Errors
@@ -183,7 +130,7 @@ pub(super) async fn run(
             "Table",
             format!("{:?}.{:?}", args.database.database, args.name),
         ),
-        DeleteCommand::Rows(args) => return delete_rows(args, console).await,
+        DeleteCommand::Rows(args) => return row_deletes::delete(args, console).await,
         DeleteCommand::LastCache(args) => {
             return caches::delete(CacheKind::Last, args, console).await;
         }
@@ -191,8 +138,12 @@ pub(super) async fn run(
             return caches::delete(CacheKind::Distinct, args, console).await;
         }
         DeleteCommand::Token(args) => return token::delete(args, console).await,
+        DeleteCommand::User(args) => return users::delete(args, console).await,
+        DeleteCommand::Role(args) => return roles::delete(args, console).await,
         DeleteCommand::Trigger(args) => return trigger::delete(args, console).await,
         DeleteCommand::FileIndex(args) => return file_index::delete(args, console).await,
+        DeleteCommand::QueryGroup(args) => return query_group::delete(args, console).await,
+        DeleteCommand::Backup(args) => return backup::delete(args, console).await,
     };
     if !deletion.yes {
         confirm::deletion(&name, console)?;

@@ -15,7 +15,7 @@ use clap::{
 use super::config::ConfigFile;
 
 /// Flags whose InfluxDB 3 variables have other names than the one made from the flag.
-const OTHER_NAMES: [(&str, &str); 10] = [
+const OTHER_NAMES: [(&str, &str); 11] = [
     ("cluster-id", "ENTERPRISE_CLUSTER_ID"),
     ("data-dir", "DB_DIR"),
     ("database", "DATABASE_NAME"),
@@ -23,6 +23,7 @@ const OTHER_NAMES: [(&str, &str); 10] = [
     ("http-bind", "HTTP_BIND_ADDR"),
     ("node-id", "NODE_IDENTIFIER_PREFIX"),
     ("query-host", "QUERY_HOST_URL"),
+    ("tcp-listener-file-path", "TCP_LISTINER_FILE_PATH"),
     ("token", "AUTH_TOKEN"),
     ("without-auth", "START_WITHOUT_AUTH"),
     ("write-host", "WRITE_HOST_URL"),
@@ -35,7 +36,8 @@ const AWS_NAMES: [(&str, &[&str]); 2] = [
 ];
 
 /// Flags of client commands that variables can set: connection settings only, no arguments of the command.
-pub(super) const CLIENT_FLAGS: [&str; 7] = [
+pub(super) const CLIENT_FLAGS: [&str; 8] = [
+    "credentials",
     "database",
     "host",
     "query-host",

@@ -2,12 +2,14 @@
 
 use std::{io, path::Path};
 
+use neap_backup::BackupError;
 use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
+use neap_mcp::StdioError;
 use reqwest::StatusCode;
 
-use super::{config::ConfigError, copier::CopyError};
+use super::{config::ConfigError, copier::CopyError, import::SourceError};
 use neap_compact::{CompactError, TimeTravelTooShort};
 
 use crate::{
@@ -33,6 +35,17 @@ pub enum CommandError {
     /// An import is incomplete.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// The files to upload can't be found.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Some files were not uploaded. Their errors are reported.
+    #[error("{failed} of {total} files were not uploaded")]
+    FilesNotUploaded {
+        /// The number of these files.
+        failed: usize,
+        /// The number of all files.
+        total: usize,
+    },
     /// A file can't be read or written.
     #[error("{path}: {error}")]
     File {
@@ -74,6 +87,9 @@ pub enum CommandError {
     /// elsewhere.
     #[error("the server's answer has no token")]
     NoToken,
+    /// A command about users or sessions can't be executed.
+    #[error("{0}")]
+    Account(String),
     /// A folder is not a Python package, so it can't be a plugin.
     #[error("the folder '{path}' is not a plugin: it has no __init__.py")]
     NotAPlugin {
@@ -94,6 +110,12 @@ pub enum CommandError {
         /// The existing names.
         tables: Vec<String>,
     },
+    /// Backups can't be checked.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The connection to an agent ended with an error.
+    #[error(transparent)]
+    Mcp(#[from] StdioError),
     /// The server can't be started.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -160,6 +182,9 @@ pub enum CommandError {
     /// The runtime can't be started.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+    /// There is no query group with this name.
+    #[error("query group not found: {0}")]
+    NoQueryGroup(String),
     /// The table already exists.
     #[error("table '{database}.{table}' already exists")]
     TableExists {

@@ -119,8 +119,21 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "delete rows -d home -t temperature --where \"room = 'attic'\"",
             "delete rows -d home -t temperature --start 2026-01-01T00:00:00Z --stop 2026-02-01T00:00:00Z -y",
+            "delete rows -d home -t temperature --all-time --predicate 'room = \"attic\"'",
         ],
     ),
+    (
+        "cancel row-delete",
+        &["cancel row-delete 7 --reason 'the predicate was too broad'"],
+    ),
+    (
+        "import upload",
+        &[
+            "import upload -d home -t temperature --column room:tag --column at:time exports/",
+            "import upload -d home -t temperature s3://bucket/exports/ --source-opt region=eu-central-1",
+        ],
+    ),
+    ("import list", &["import list"]),
     (
         "delete last_cache",
         &["delete last_cache latest -d home -t temperature"],
@@ -175,6 +188,50 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("show tokens", &["show tokens", "show tokens --format csv"]),
+    ("show users", &["show users", "show users --format json"]),
+    ("show roles", &["show roles"]),
+    (
+        "auth login",
+        &["auth login --username ann", "auth login --oauth"],
+    ),
+    ("auth logout", &["auth logout"]),
+    (
+        "auth reset-password",
+        &["auth reset-password --username ann"],
+    ),
+    (
+        "manage init-admin",
+        &["manage init-admin --username ann --password-file password.txt"],
+    ),
+    (
+        "manage add-admin-token",
+        &["manage add-admin-token --name deploy"],
+    ),
+    (
+        "create user",
+        &[
+            "create user --username bob --roles Member,sensors",
+            "create user --username eve --roles Auditor --oauth-id 00u1abcd",
+        ],
+    ),
+    (
+        "create role",
+        &["create role --name sensors --permission 'db:home:read,write'"],
+    ),
+    (
+        "update user",
+        &["update user --username bob --disabled true"],
+    ),
+    (
+        "update user-roles",
+        &["update user-roles --username bob --roles Auditor"],
+    ),
+    ("delete user", &["delete user --username bob"]),
+    ("delete role", &["delete role --name sensors"]),
+    (
+        "user require-password-reset",
+        &["user require-password-reset --username bob"],
+    ),
     ("show plugins", &["show plugins"]),
     ("show nodes", &["show nodes"]),
     (
@@ -216,6 +273,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "install package -r requirements.txt",
         ],
     ),
+    (
+        "create query_group",
+        &["create query_group near --nodes host01,host02"],
+    ),
+    ("show query_groups", &["show query_groups"]),
+    (
+        "update query_group",
+        &["update query_group near --nodes host01,host02,host03"],
+    ),
+    ("delete query_group", &["delete query_group near --yes"]),
     ("stop node", &["stop node --node-id host01"]),
     ("remove node", &["remove node --node-id host01"]),
     (
@@ -259,8 +326,62 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["man | man -l -", "man --output ~/.local/share/man/man1"],
     ),
     (
+        "mcp",
+        &[
+            "mcp --host http://127.0.0.1:8181",
+            "mcp --host https://neap.example.com --allow-writes",
+        ],
+    ),
+    (
         "debug object-store-check",
         &["debug object-store-check --data-dir ./data"],
+    ),
+    (
+        "create backup",
+        &[
+            "create backup --name monday",
+            "create backup --name monday --to /backup/neap",
+            "create backup --name tuesday --incremental --parent monday",
+        ],
+    ),
+    ("status backup", &["status backup --name monday"]),
+    ("show backups", &["show backups --format json"]),
+    (
+        "delete backup",
+        &[
+            "delete backup --name tuesday",
+            "delete backup --name monday --incremental",
+        ],
+    ),
+    ("cancel backup", &["cancel backup --name monday"]),
+    (
+        "create restore",
+        &[
+            "create restore --backup monday",
+            "create restore --backup monday -d home --to home-of-monday",
+            "create restore --as-of 2026-01-31T12:00:00Z -d home",
+        ],
+    ),
+    (
+        "status restore",
+        &["status restore 01KAN3BFW0X2T3Q4N5P6R7S8V9"],
+    ),
+    ("show restores", &["show restores"]),
+    (
+        "cancel restore",
+        &["cancel restore 01KAN3BFW0X2T3Q4N5P6R7S8V9"],
+    ),
+    (
+        "debug catalog list",
+        &["debug catalog list --data-dir ./data"],
+    ),
+    (
+        "debug catalog snapshot",
+        &["debug catalog snapshot --data-dir ./data"],
+    ),
+    (
+        "debug catalog sequence",
+        &["debug catalog sequence --data-dir ./data"],
     ),
 ];
 

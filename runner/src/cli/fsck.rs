@@ -2,12 +2,19 @@
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neap_backup::{BackupFinding, check_backups};
 use neap_bucket::{StoreConfig, World};
 use neap_catalog::Catalog;
-use neap_fsck::{Fsck, FsckOptions, FsckProgress, FsckReport, LostObject, ObjectPart};
+use neap_fsck::{
+    Finding, FindingKind, Fsck, FsckOptions, FsckProgress, FsckReport, LostObject, ObjectPart,
+};
 
 use super::{CommandError, open_cluster::check_used};
-use crate::{console::Console, stores::Stores};
+use crate::{
+    console::Console,
+    store_location,
+    stores::{self, Stores, StoresError},
+};
 
 /// The options of `neap fsck`.
 #[derive(Debug, Args)]
@@ -24,6 +31,11 @@ pub(super) struct FsckArgs {
     /// with --repair, quarantine it, so that queries continue without its rows. The object is kept. May be repeated.
     #[arg(long, value_name = "KEY[@BYTE]")]
     quarantine: Vec<ObjectPart>,
+
+    /// Check the backups at this place instead: that their objects exist and have their sizes, with --full also their
+    /// checksums.
+    #[arg(long, value_name = "URL|DIR", conflicts_with_all = ["repair", "quarantine", "database"])]
+    backups_at: Option<String>,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -47,6 +59,9 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
+    if let Some(place) = &args.backups_at {
+        return check_place(place, args, console, &world).await;
+    }
     let stores = Stores::open(&args.store, &world)?;
     if args.database.is_some() {
         check_used(&stores).await?;
@@ -58,10 +73,19 @@ pub(super) async fn run(
     };
     let fsck = Fsck::new(stores.bucket.clone());
     let lost = quarantine(args, &fsck, &stores, console).await?;
-    let report = check(&fsck, &options, console).await?;
-    let report = FsckReport { lost, ..report };
+    let mut report = check(&fsck, &options, console).await?;
+    report.lost = lost;
+    if args.database.is_none() && report.clean {
+        for finding in check_backups(&stores.bucket).await? {
+            report.add(damaged_backup(finding));
+        }
+    }
+    print(&report, args, console)
+}
+
+fn print(report: &FsckReport, args: &FsckArgs, console: &mut Console) -> Result<(), CommandError> {
     let text = match args.json {
-        true => serde_json::to_string_pretty(&report)
+        true => serde_json::to_string_pretty(report)
             .map_err(|error| CommandError::Output(error.into()))?,
         false => report.to_string(),
     };
@@ -71,6 +95,33 @@ pub(super) async fn run(
         _ => Err(CommandError::Damaged {
             errors: report.errors,
         }),
+    }
+}
+
+/// Checks the backups at a place and prints the findings.
+async fn check_place(
+    place: &str,
+    args: &FsckArgs,
+    console: &mut Console,
+    world: &World,
+) -> Result<(), CommandError> {
+    let config = store_location::parse(place, &args.store).map_err(CommandError::Destination)?;
+    let opened = stores::open(&config, world).map_err(StoresError::Config)?;
+    let checked = neap_backup::check_place(opened.main, world, args.full).await?;
+    let mut report = FsckReport::new(args.full);
+    report.checked.objects = checked.objects;
+    report.checked.bytes = checked.bytes;
+    for finding in checked.findings {
+        report.add(damaged_backup(finding));
+    }
+    print(&report, args, console)
+}
+
+fn damaged_backup(finding: BackupFinding) -> Finding {
+    let message = format!("backup {:?}: {}", finding.backup, finding.message);
+    Finding {
+        key: Some(finding.key),
+        ..Finding::error(FindingKind::DamagedBackup, message)
     }
 }
 

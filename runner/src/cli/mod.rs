@@ -4,7 +4,12 @@
 //! its own module. Most commands send requests to a server over HTTP; `serve` and the commands that maintain a bucket
 //! open the store themselves.
 
+mod auth;
+mod backup;
+mod backup_restore;
 mod caches;
+mod cancel;
+mod catalog;
 mod check_store;
 mod compact;
 mod config;
@@ -22,21 +27,28 @@ mod fsck;
 mod import;
 mod input_text;
 mod manual;
+mod mcp;
 mod node;
 mod open_cluster;
 mod options;
 mod output;
+mod password;
 mod plugin_files;
 mod plugins;
 mod query;
+mod query_group;
 mod restore;
+mod roles;
+mod row_deletes;
 mod rows;
 mod show;
+mod status;
 mod token;
 mod token_file;
 mod trigger;
 mod undelete;
 mod update;
+mod users;
 mod write;
 
 use std::{ffi::OsString, io, path::PathBuf};
@@ -48,6 +60,7 @@ use tokio::runtime::Runtime;
 
 pub use self::{
     config::ConfigError, copier::CopyError, environment::Environment, error::CommandError,
+    import::SourceError,
 };
 use crate::{
     console::Console,
@@ -99,15 +112,18 @@ enum CliCommand {
     Write(write::WriteArgs),
     /// Export tables, a query or a whole database as files.
     Export(Box<export::ExportArgs>),
-    /// Import the data of another database.
+    /// Import files as jobs of a server, or the data of another database.
     #[command(subcommand)]
     Import(import::ImportCommand),
-    /// Create a database, a table, a cache, a token, a trigger, or an index.
+    /// Create a database, a table, a cache, a token, a user, a role, a trigger, or an index.
     #[command(subcommand)]
     Create(create::CreateCommand),
     /// Delete a database, a table, rows, a cache, a token, a trigger, or an index.
     #[command(subcommand)]
     Delete(delete::DeleteCommand),
+    /// Cancel a request to delete rows, a backup, or a restore.
+    #[command(subcommand)]
+    Cancel(cancel::CancelCommand),
     /// Revert the deletion of a database or a table.
     #[command(subcommand)]
     Undelete(undelete::UndeleteCommand),
@@ -123,16 +139,19 @@ enum CliCommand {
     /// List the contents of a server or a store.
     #[command(subcommand)]
     Show(show::ShowCommand),
+    /// Show the state of a backup or a restore.
+    #[command(subcommand)]
+    Status(status::StatusCommand),
     /// Try a plugin, without writing anything.
     #[command(subcommand)]
     Test(plugins::TestCommand),
     /// Install packages for plugins.
     #[command(subcommand)]
     Install(plugins::InstallCommand),
-    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done before a node stops.
+    /// Record that a process was stopped.
     #[command(subcommand)]
     Stop(node::StopCommand),
-    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done after a node has stopped.
+    /// Remove a stopped process from the list of nodes.
     #[command(subcommand)]
     Remove(node::RemoveCommand),
     /// Flush, merge and clean up databases now, directly on the store.
@@ -145,9 +164,20 @@ enum CliCommand {
     Copy(Box<copy::CopyArgs>),
     /// Test whether a store supports the operations that Neap needs. Takes about 1,500 requests.
     CheckStore(Box<check_store::CheckStoreArgs>),
+    /// Sign in or out as a user, or set another password.
+    #[command(subcommand)]
+    Auth(Box<auth::AuthCommand>),
+    /// Create the first administrators.
+    #[command(subcommand)]
+    Manage(Box<users::ManageCommand>),
+    /// Require a user to set another password.
+    #[command(subcommand)]
+    User(users::UserCommand),
     /// Check the configuration file and the environment.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Let agents use a server: the Model Context Protocol over the standard input and output.
+    Mcp(mcp::McpArgs),
     /// Print a script with which a shell completes commands.
     Completions(manual::CompletionsArgs),
     /// Print the manual, or write a page of it for each command.
@@ -161,6 +191,9 @@ enum CliCommand {
 enum DebugCommand {
     /// Test whether a store supports the operations that Neap needs.
     ObjectStoreCheck(Box<check_store::CheckStoreArgs>),
+    /// Show the catalogs of a cluster, directly on the store.
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
 }
 
 impl CliCommand {
@@ -173,6 +206,7 @@ impl CliCommand {
             Self::Import(_) => "Import",
             Self::Create(_) => "Create",
             Self::Delete(_) => "Delete",
+            Self::Cancel(_) => "Cancel",
             Self::Undelete(_) => "Undelete",
             Self::Update(_) => "Update",
             Self::Enable(_) => "Enable",
@@ -183,13 +217,19 @@ impl CliCommand {
             Self::Remove(_) => "Remove",
             Self::Completions(_) => "Completions",
             Self::Man(_) => "Man",
+            Self::Mcp(_) => "Mcp",
             Self::Show(_) => "Show",
+            Self::Status(_) => "Status",
             Self::Serve(_) => "Serve",
             Self::Compact(_) => "Compact",
             Self::Fsck(_) => "Fsck",
             Self::Restore(_) => "Restore",
             Self::Copy(_) => "Copy",
+            Self::Auth(_) => "Auth",
+            Self::Manage(_) => "Manage",
+            Self::User(_) => "User",
             Self::Config(_) => "Config",
+            Self::Debug(DebugCommand::Catalog(_)) => "Catalog",
             Self::CheckStore(_) | Self::Debug(_) => "Check-store",
         }
     }
@@ -204,28 +244,37 @@ impl CliCommand {
             Self::Query(args) => query::run(args, environment, console, world).await,
             Self::Write(args) => write::run(args, console, world).await,
             Self::Export(args) => export::run(args, console, world).await,
-            Self::Import(command) => import::run(command, console, world).await,
+            Self::Import(command) => import::run(command, environment, console, world).await,
             Self::Create(command) => create::run(command, console, world).await,
             Self::Delete(command) => delete::run(command, console).await,
+            Self::Cancel(command) => cancel::run(command, console).await,
             Self::Undelete(command) => undelete::run(command, console).await,
             Self::Update(command) => update::run(command, console).await,
             Self::Enable(command) => trigger::enable(command, console).await,
             Self::Disable(command) => trigger::disable(command, console).await,
             Self::Test(command) => plugins::test(command, console).await,
             Self::Install(command) => plugins::install(command, console).await,
-            Self::Stop(command) => node::stop(command, console),
-            Self::Remove(command) => node::remove(command, console),
+            Self::Stop(command) => node::stop(command, console).await,
+            Self::Remove(command) => node::remove(command, console).await,
             Self::Completions(args) => manual::complete(args, definition(), console),
             Self::Man(args) => manual::man(args, definition(), console),
+            Self::Mcp(args) => mcp::run(args, world).await,
             Self::Show(command) => show::run(command, console, world).await,
+            Self::Status(command) => status::run(command, console).await,
             Self::Serve(args) => Ok(serve::run(args, environment, console, world).await?),
             Self::Compact(args) => compact::run(args, console, world).await,
             Self::Fsck(args) => fsck::run(args, console, world).await,
             Self::Restore(args) => restore::run(args, console, world).await,
             Self::Copy(args) => copy::run(args, console, world).await,
+            Self::Auth(command) => auth::run(command, console, world).await,
+            Self::Manage(command) => users::manage(command, console).await,
+            Self::User(command) => users::run(command, console).await,
             Self::Config(command) => {
                 let parse = || serve_args(environment);
                 config::run(command, environment, console, &definition(), &world, parse)
+            }
+            Self::Debug(DebugCommand::Catalog(command)) => {
+                catalog::run(command, console, world).await
             }
             Self::CheckStore(args) | Self::Debug(DebugCommand::ObjectStoreCheck(args)) => {
                 check_store::run(args, console, world).await

@@ -1,9 +1,13 @@
-//! `neap stop node` and `neap remove node`: accepted for scripts written for InfluxDB 3 Enterprise.
+//! `neap stop node` and `neap remove node`: correct what the cluster knows of a process that was killed.
 //!
-//! A node of InfluxDB 3 Enterprise owns files and an entry in the catalog, and both must be released in order. In Neap,
-//! all acknowledged data is in the store and belongs to no node.
+//! A process that is asked to stop records this itself. All acknowledged data is in the store and belongs to no
+//! process, so there is nothing to wait for.
+
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use neap_options::parse_duration;
+use serde_json::json;
 
 use super::{CommandError, options::ConnectionArgs};
 use crate::console::Console;
@@ -11,14 +15,14 @@ use crate::console::Console;
 /// The subcommands of `neap stop`.
 #[derive(Debug, Subcommand)]
 pub(super) enum StopCommand {
-    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done before a node stops.
+    /// Record that a process was stopped, if it could not do that itself.
     Node(StopNodeArgs),
 }
 
 /// The subcommands of `neap remove`.
 #[derive(Debug, Subcommand)]
 pub(super) enum RemoveCommand {
-    /// Accepted for InfluxDB 3 Enterprise: nothing needs to be done after a node has stopped.
+    /// Remove a stopped process from the list of nodes.
     Node(RemoveNodeArgs),
 }
 
@@ -33,8 +37,16 @@ pub(super) struct StopNodeArgs {
     #[arg(long = "force")]
     _force: bool,
 
+    /// Accepted without effect: the server answers when the node is recorded as stopped.
+    #[arg(long = "timeout", value_name = "DURATION", value_parser = parse_duration)]
+    _timeout: Option<Duration>,
+
+    /// Accepted without effect, as --timeout.
+    #[arg(long = "no-wait")]
+    _no_wait: bool,
+
     #[command(flatten)]
-    _connection: ConnectionArgs,
+    connection: ConnectionArgs,
 }
 
 /// The options of `neap remove node`.
@@ -48,38 +60,43 @@ pub(super) struct RemoveNodeArgs {
     #[arg(long = "no-confirm")]
     _no_confirm: bool,
 
-    /// Accepted without effect: no data is lost.
-    #[arg(long = "force-finalize")]
-    _force_finalize: bool,
+    /// Remove it even if it is recorded as running. No data is lost.
+    #[arg(long)]
+    force_finalize: bool,
 
     #[command(flatten)]
-    _connection: ConnectionArgs,
+    connection: ConnectionArgs,
 }
 
-/// Prints that a node needs no stopping.
+/// Records that a process has stopped.
 ///
 /// # Errors
 ///
-/// The output is closed.
-pub(super) fn stop(command: &StopCommand, console: &mut Console) -> Result<(), CommandError> {
+/// The server refused the request, or the output is closed.
+pub(super) async fn stop(command: &StopCommand, console: &mut Console) -> Result<(), CommandError> {
     let StopCommand::Node(args) = command;
-    let text = format!(
-        "Nothing to do for node {:?}: stop its process, all acknowledged data is in the store",
-        args.node_id
-    );
+    let client = args.connection.client(None)?;
+    let body = json!({ "node_id": args.node_id });
+    let path = "/api/v3/enterprise/configure/node/stop";
+    client.post_json(path, &body).await?;
+    let text = format!("Node {:?} is stopped", args.node_id);
     console.print(text).map_err(CommandError::Output)
 }
 
-/// Prints that a node needs no removal.
+/// Removes a process from the list of nodes.
 ///
 /// # Errors
 ///
-/// The output is closed.
-pub(super) fn remove(command: &RemoveCommand, console: &mut Console) -> Result<(), CommandError> {
+/// The server refused the request, or the output is closed.
+pub(super) async fn remove(
+    command: &RemoveCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
     let RemoveCommand::Node(args) = command;
-    let text = format!(
-        "Nothing to do for node {:?}: it has no data of its own",
-        args.node_id
-    );
+    let client = args.connection.client(None)?;
+    let body = json!({ "node_id": args.node_id, "force_finalize": args.force_finalize });
+    let path = "/api/v3/enterprise/configure/node/remove";
+    client.post_json(path, &body).await?;
+    let text = format!("Node {:?} is removed", args.node_id);
     console.print(text).map_err(CommandError::Output)
 }

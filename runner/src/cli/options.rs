@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 
-use crate::client::{Client, ClientError, ClientSettings, Token};
+use crate::client::{Client, ClientError, ClientSettings, CredentialsFile, Token};
 
 /// Connection options.
 #[derive(Clone, Debug, Args)]
@@ -18,6 +18,11 @@ pub(super) struct ConnectionArgs {
     /// The access token.
     #[arg(long, value_name = "TOKEN")]
     token: Option<Token>,
+
+    /// The file with the session of `neap auth login`, which is used without a token. By default
+    /// neap/credentials.json in the user's configuration directory.
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    credentials: Option<PathBuf>,
 
     /// A PEM file of certificate authorities to trust beside those of the system.
     #[arg(long, value_name = "FILE")]
@@ -38,6 +43,7 @@ impl ConnectionArgs {
         Client::new(&ClientSettings {
             url: instead_of_host.unwrap_or(&self.host).clone(),
             token: self.token.clone(),
+            credentials: self.credentials(),
             tls_ca: self.tls_ca.clone(),
             tls_no_verify: self.tls_no_verify,
         })
@@ -52,9 +58,15 @@ impl ConnectionArgs {
         Client::new(&ClientSettings {
             url: url.clone(),
             token: None,
+            credentials: None,
             tls_ca: self.tls_ca.clone(),
             tls_no_verify: self.tls_no_verify,
         })
+    }
+
+    /// Returns the file with the sessions.
+    pub(super) fn credentials(&self) -> Option<CredentialsFile> {
+        CredentialsFile::at(self.credentials.as_deref())
     }
 
     /// Returns the address of the server.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     CommandError,
     options::{ConnectionArgs, DatabaseArgs},
-    trigger,
+    query_group, trigger, users,
 };
 use crate::console::Console;
 
@@ -20,8 +20,15 @@ pub(super) enum UpdateCommand {
     Database(UpdateDatabaseArgs),
     /// Change how long a table keeps rows, whatever its database says.
     Table(UpdateTableArgs),
+    /// Change or disable a user.
+    User(users::UpdateUserArgs),
+    /// Replace the roles of a user.
+    UserRoles(users::UpdateUserRolesArgs),
     /// Replace the plugin of a trigger by one that is here.
     Trigger(trigger::UpdateTriggerArgs),
+    /// Change the processes of a query group.
+    #[command(name = "query_group")]
+    QueryGroup(query_group::UpdateQueryGroupArgs),
 }
 
 /// The retention option.
@@ -102,7 +109,10 @@ pub(super) async fn run(
     let text = match command {
         UpdateCommand::Database(args) => update_database(args).await?,
         UpdateCommand::Table(args) => update_table(args).await?,
+        UpdateCommand::User(args) => return users::update(args, console).await,
+        UpdateCommand::UserRoles(args) => return users::update_roles(args, console).await,
         UpdateCommand::Trigger(args) => trigger::update(args).await?,
+        UpdateCommand::QueryGroup(args) => query_group::update(args).await?,
     };
     console.print(text).map_err(CommandError::Output)
 }

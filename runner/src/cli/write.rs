@@ -2,7 +2,7 @@
 
 mod file_options;
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -70,7 +70,7 @@ pub(super) struct WriteArgs {
     )]
     max_concurrent_requests: usize,
 
-    /// Show no progress.
+    /// Show neither progress nor a report at the end. Both are for terminals only.
     #[arg(short, long)]
     quiet: bool,
 
@@ -162,12 +162,19 @@ pub(super) async fn run(
         true => ProgressBar::hidden(),
         false => visible_progress(bytes),
     };
+    let clock = Arc::clone(&world.clock);
+    let begun = clock.monotonic();
     let uploader = Uploader::new(client, args.settings(), world, progress.clone());
     let uploaded = uploader.upload(sources).await;
     progress.finish_and_clear();
     let UploadStats { requests, bytes } = uploaded?;
     if !args.quiet && console.err_is_terminal {
-        console.report(format_args!("{} in {requests} requests", HumanBytes(bytes)));
+        let took = clock.monotonic().saturating_sub(begun);
+        console.report(format_args!(
+            "{} in {requests} requests and {:.1} s",
+            HumanBytes(bytes),
+            took.as_secs_f64()
+        ));
     }
     Ok(())
 }

@@ -1,12 +1,17 @@
 //! HTTP client of a server's API.
 
-use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::ClientError;
+use neap_bucket::World;
+
+use super::{
+    ClientError,
+    credentials::{CredentialsFile, SignInResponse, StoredSession},
+};
 
 /// Timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +45,8 @@ pub struct ClientSettings {
     pub url: Url,
     /// Authentication token.
     pub token: Option<Token>,
+    /// The file with the session to use without a token.
+    pub credentials: Option<CredentialsFile>,
     /// A PEM file with certificate authorities to trust beside those of the system.
     pub tls_ca: Option<PathBuf>,
     /// Accept any certificate.
@@ -51,6 +58,14 @@ pub struct ClientSettings {
 pub struct Client {
     http: reqwest::Client,
     url: Url,
+    session: Option<Arc<ClientSession>>,
+}
+
+/// The session of a client, and the file in which it is kept.
+#[derive(Debug)]
+struct ClientSession {
+    file: CredentialsFile,
+    session: tokio::sync::Mutex<StoredSession>,
 }
 
 impl Client {
@@ -79,7 +94,15 @@ impl Client {
             ClientError::Settings(format!("cannot set up the HTTP client: {error}"))
         })?;
         let url = connection.url.clone();
-        Ok(Self { http, url })
+        let file = connection.credentials.as_ref();
+        let session = match file.filter(|_| connection.token.is_none()) {
+            Some(file) => file.find(&url)?.map(|session| {
+                let (file, session) = (file.clone(), tokio::sync::Mutex::new(session));
+                Arc::new(ClientSession { file, session })
+            }),
+            None => None,
+        };
+        Ok(Self { http, url, session })
     }
 
     /// Builds a request to a path below the server's address.
@@ -96,6 +119,54 @@ impl Client {
     ///
     /// The request failed or was refused.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let request = match &self.session {
+            Some(session) => {
+                let token = self.access_token(session).await?;
+                request.header(header::AUTHORIZATION, bearer(&token)?)
+            }
+            None => request,
+        };
+        self.execute(request).await
+    }
+
+    /// Returns the access token of a session, and renews the session before the token expires.
+    async fn access_token(&self, client: &ClientSession) -> Result<String, ClientError> {
+        let world = World::system();
+        let mut known = client.session.lock().await;
+        if !known.is_due(&world) {
+            return Ok(known.access_token.clone());
+        }
+        let lock = client.file.lock(&world).await?;
+        // Another process may have renewed or ended the session.
+        let session = client.file.find(&self.url)?;
+        let session = session.ok_or_else(session_ended)?;
+        let session = match session.is_due(&world) {
+            false => session,
+            true => {
+                let body = json!({ "refreshToken": session.refresh_token });
+                let request = self.request(Method::POST, "/api/v3/authorize/refresh");
+                let request = request.header(header::CONTENT_TYPE, "application/json");
+                let response = self.execute(request.body(body.to_string())).await;
+                if let Err(ClientError::Refused { status, .. }) = &response
+                    && *status == StatusCode::UNAUTHORIZED
+                {
+                    client.file.replace(&lock, &self.url, None)?;
+                    return Err(session_ended());
+                }
+                let renewed: SignInResponse = self.read_json(response?).await?;
+                let renewed = StoredSession::new(renewed, &world);
+                client
+                    .file
+                    .replace(&lock, &self.url, Some(renewed.clone()))?;
+                renewed
+            }
+        };
+        *known = session;
+        Ok(known.access_token.clone())
+    }
+
+    /// Sends a request without the access token of the session.
+    async fn execute(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let failed = |error| ClientError::of_request(&self.url, &error);
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -216,6 +287,21 @@ impl Client {
         self.send_json(Method::PUT, path, body).await.map(drop)
     }
 
+    /// Sends a JSON body and deserializes the response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn exchange_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let response = self.send_json(method, path, body).await?;
+        self.read_json(response).await
+    }
+
     async fn send_json(
         &self,
         method: Method,
@@ -254,12 +340,43 @@ impl Client {
         self.read_json(response).await
     }
 
-    async fn read_json<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
+    /// Deserializes a response.
+    ///
+    /// # Errors
+    ///
+    /// The response can't be decoded.
+    pub async fn read_json<T: DeserializeOwned>(
+        &self,
+        response: Response,
+    ) -> Result<T, ClientError> {
         let text = self.read_text(response).await?;
         serde_json::from_str(&text).map_err(|error| ClientError::UnexpectedResponse {
             url: self.url.to_string(),
             reason: error.to_string(),
         })
+    }
+
+    /// Sends a JSON body with PATCH.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn patch_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::PATCH, path, body).await.map(drop)
+    }
+
+    /// Posts a form and returns the JSON response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn ask_form<T: DeserializeOwned>(
+        &self,
+        form: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
+        let request = self.http.post(self.url.clone()).form(form);
+        let response = self.send(request).await?;
+        self.read_json(response).await
     }
 
     /// Sends DELETE with a JSON body.
@@ -285,16 +402,22 @@ impl Client {
 fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError> {
     let mut headers = header::HeaderMap::new();
     if let Some(Token(token)) = token {
-        let mut value =
-            header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-                ClientError::Settings(
-                    "the token has characters that a header can't hold".to_owned(),
-                )
-            })?;
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
+        headers.insert(header::AUTHORIZATION, bearer(token)?);
     }
     Ok(headers)
+}
+
+fn bearer(token: &str) -> Result<header::HeaderValue, ClientError> {
+    let value = header::HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value = value.map_err(|_| {
+        ClientError::Settings("the token has characters that a header can't hold".to_owned())
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn session_ended() -> ClientError {
+    ClientError::Settings("the session has ended: sign in again with neap auth login".to_owned())
 }
 
 fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
@@ -325,6 +448,7 @@ mod tests {
         ClientSettings {
             url: url.parse().unwrap(),
             token: token.map(|token| token.parse().unwrap()),
+            credentials: None,
             tls_ca: None,
             tls_no_verify: false,
         }

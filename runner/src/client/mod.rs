@@ -3,11 +3,13 @@
 //! | item | contents |
 //! |---|---|
 //! | [`Client`] | requests with a token; refusals as errors |
+//! | [`CredentialsFile`] | the sessions of `neap auth login` |
 //! | [`LineSplitter`] | splits line protocol of any length into bodies of bounded length |
 //! | [`FileRows`] | reads the rows of CSV, JSON lines, Parquet and Arrow files as line protocol |
 //! | [`Uploader`] | sends many such bodies concurrently, with retries, and collects refused lines |
 
 mod api;
+mod credentials;
 mod error;
 mod file_rows;
 mod line_splitter;
@@ -17,6 +19,7 @@ mod upload;
 mod upload_progress;
 
 pub use api::{Client, ClientSettings, Token};
+pub use credentials::{CredentialsFile, SignInResponse, StoredSession};
 pub use error::ClientError;
 pub use file_rows::{FileRows, FileRowsError};
 pub(crate) use line_splitter::line_length;

@@ -510,6 +510,7 @@ mod tests {
         let client = Client::new(&ClientSettings {
             url: "http://127.0.0.1:1".parse().unwrap(),
             token: None,
+            credentials: None,
             tls_ca: None,
             tls_no_verify: false,
         });

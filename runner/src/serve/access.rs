@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use clap::{Args, ValueEnum};
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
+use neap_identity::{IdentityOptions, IdentityService};
 use neap_options::parse_duration;
+
+use super::ServeError;
 
 /// Default address of the token recovery.
 const RECOVERY_ADDRESS: &str = "127.0.0.1:8182";
@@ -31,9 +34,12 @@ pub(crate) struct AccessArgs {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = RECOVERY_ADDRESS)]
     pub(super) admin_token_recovery_http_bind: Option<SocketAddr>,
 
-    /// Maximum time that a token remains valid here after another process has revoked it.
+    /// Maximum time that a token or session remains valid here after another process has ended it.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
     pub(super) catalog_sync_interval: Duration,
+
+    #[command(flatten)]
+    pub(super) users: IdentityOptions,
 }
 
 /// Endpoints whose token check can be disabled.
@@ -82,9 +88,21 @@ impl AccessArgs {
             unguarded: unguarded
                 .filter_map(|endpoint| endpoint.unguarded())
                 .collect(),
+            session_issuer: self.users.session_issuer(),
             ..AuthSettings::default()
         };
         let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
         AccessControl::Tokens(Arc::new(authenticator))
+    }
+
+    /// Returns the service that signs users in; `None` if the options let no users sign in.
+    pub(super) fn identity(
+        &self,
+        catalog: &Arc<Catalog>,
+    ) -> Result<Option<Arc<IdentityService>>, ServeError> {
+        let settings = self.users.settings()?;
+        let settings = settings.filter(|_| !self.without_auth);
+        let service = settings.map(|settings| IdentityService::new(Arc::clone(catalog), settings));
+        Ok(service.transpose()?.map(Arc::new))
     }
 }

@@ -10,11 +10,13 @@ use neap_compact::{
     CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, GarbageCollectorSettings,
     MergePolicy, ParallelFlusher,
 };
+use neap_file_upload::ImportWorker;
 use neap_flight::FlightParts;
 use neap_http::{
     ClusterId, Metrics, ServerInfo, ServiceContext, health_routes, metrics_routes,
     with_common_layers,
 };
+use neap_mcp::LocalApi;
 use neap_query::{Executor, QueryEngine, QuerySettings};
 use neap_questdb::QuestDbRoutes;
 use neap_row_delete::RowDeleter;
@@ -23,26 +25,31 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError,
+    backups::{self, Backups},
     cache_refresh::CacheRefreshTask,
     cluster::{self, ClusterMember},
     concurrency_limit::{self, RequestLimits},
     damage::DamageMonitor,
     flush_task::FlushTask,
+    imports,
     maintenance::{FlushedDatabases, MaintenanceStats, MaintenanceTask},
+    mcp,
     memory::{MemoryPlan, MemoryWatcher},
     metrics::{self, MemoryUsers, MetricSources, register_memory},
+    nodes,
     options::{ServeArgs, ServeMode},
-    plugins, questdb,
+    plugins, query_groups, questdb,
     readiness::{self, Readiness},
     recovery::AdminTokenRecovery,
     server_context::ServerContext,
+    web_console,
 };
 use crate::stores::Stores;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Source revision of the build, if set at build time.
-const REVISION: &str = match option_env!("NEAP_REVISION") {
+pub(super) const REVISION: &str = match option_env!("NEAP_REVISION") {
     Some(revision) => revision,
     None => "0000000",
 };
@@ -52,6 +59,8 @@ const REVISION: &str = match option_env!("NEAP_REVISION") {
 pub(super) struct ServerComponents {
     /// All routes.
     pub(super) router: Router,
+    /// The routes as an API, which the tools of agents call as long as it exists.
+    pub(super) api: Arc<LocalApi>,
     /// The databases and tokens.
     pub(super) catalog: Arc<Catalog>,
     /// The write function, if this process accepts writes.
@@ -60,6 +69,8 @@ pub(super) struct ServerComponents {
     pub(super) recovery: Option<AdminTokenRecovery>,
     /// Background flush, if this process does it.
     pub(super) flushing: Option<FlushTask>,
+    /// Backups and restores, if this process maintains the store.
+    pub(super) backups: Option<Backups>,
     /// Background cache refresh, if this process answers queries.
     pub(super) feeding: Option<CacheRefreshTask>,
     /// Background maintenance, if this process does it.
@@ -70,12 +81,15 @@ pub(super) struct ServerComponents {
     pub(super) watching: MemoryWatcher,
     /// Distributed queries, if this process answers queries.
     pub(super) cluster: Option<ClusterMember>,
+    /// Import jobs, if this process accepts writes.
+    pub(super) imports: Option<Arc<ImportWorker>>,
 }
 
 impl ServerComponents {
-    /// Assembles the functions. Creates the cluster in an unused store.
+    /// Assembles the functions of a process with this name. Creates the cluster in an unused store.
     pub(super) async fn new(
         args: &ServeArgs,
+        node: Option<&str>,
         stores: &mut Stores,
         world: &World,
         stop: &CancellationToken,
@@ -96,10 +110,27 @@ impl ServerComponents {
                 build: [VERSION, REVISION],
             },
         );
-        let functions = RequestServices::new(args, &base)?;
+        let backups = Backups::new(args, &base, flush_limits(&base.memory));
+        let mut functions = RequestServices::new(args, &base)?;
+        functions.routes = functions
+            .routes
+            .merge(web_console::routes(args, &base, node))
+            .merge(nodes::routes(base.bucket.clone()))
+            .merge(backups::routes(backups.as_ref()))
+            .merge(query_groups::routes(
+                Arc::clone(&base.catalog),
+                world.clone(),
+            ));
+        if let Some(queries) = &functions.queries {
+            queries.set_store_requests(stores.counted_requests());
+        }
         let damage = Arc::new(DamageMonitor::new(Arc::clone(&base.snapshots)));
         damage.register(&base.metrics);
-        let router = router(args, &base, functions.routes, stop, &damage);
+        let routes = functions.routes;
+        let api = LocalApi::new(|api| {
+            let routes = routes.merge(mcp::routes(args, api, world));
+            router(args, &base, routes, stop, &damage)
+        });
         let flushed = Arc::new(FlushedDatabases::default());
         let maintain = |bucket| {
             let stats = Arc::new(MaintenanceStats::default());
@@ -129,16 +160,19 @@ impl ServerComponents {
             damage.add(flushing.flusher.damaged_objects());
         }
         Ok(Self {
-            router,
+            router: api.router(),
+            api,
             catalog,
             writes: functions.ingest,
             recovery: functions.recovery,
+            backups,
             feeding: functions.feeding,
             maintenance,
             processing: functions.processing,
             flushing,
             watching,
             cluster: functions.cluster,
+            imports: functions.imports,
         })
     }
 }
@@ -153,6 +187,7 @@ struct RequestServices {
     processing: Option<ProcessingEngine>,
     queries: Option<Arc<QueryEngine>>,
     cluster: Option<ClusterMember>,
+    imports: Option<Arc<ImportWorker>>,
 }
 
 /// Returns the parts of Arrow Flight over the functions that this process offers to clients.
@@ -180,6 +215,7 @@ impl RequestServices {
         let has_plugins = plugins::are_on(args);
         let writes =
             (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
+        let writes = writes.transpose()?;
         let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
         let (queries, cluster) = match args.does(ServeMode::Query) || has_plugins {
             true => {
@@ -190,6 +226,10 @@ impl RequestServices {
         };
         let served = queries.as_ref().filter(|_| args.does(ServeMode::Query));
         let mut routes = write_routes(ingest, &base.metrics).merge(query_routes(args, served));
+        let imports = ingest.map(|service| imports::worker(args, base, service));
+        if let Some(imports) = &imports {
+            routes = routes.merge(neap_file_upload::import_router(Arc::clone(imports)));
+        }
         routes = routes.merge(neap_questdb::router(QuestDbRoutes {
             queries: served.map(Arc::clone),
             writes: ingest.map(Arc::clone),
@@ -241,6 +281,7 @@ impl RequestServices {
             processing,
             queries: watched,
             cluster,
+            imports,
         })
     }
 }
@@ -251,6 +292,7 @@ fn write_routes(service: Option<&Arc<WriteService>>, metrics: &Metrics) -> Route
         return Router::new();
     };
     neap_write::router(Arc::clone(service))
+        .merge(neap_write::row_delete_router(Arc::clone(service)))
         .merge(neap_file_upload::router(Arc::clone(service)))
         .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
         .merge(neap_otlp::router(Arc::clone(service)))
@@ -264,10 +306,12 @@ fn query_routes(args: &ServeArgs, engine: Option<&Arc<QueryEngine>>) -> Router {
     };
     let database = args.default_database.clone();
     neap_query::router(Arc::clone(engine))
+        .merge(neap_query::export_router(Arc::clone(engine)))
+        .merge(neap_query::concurrency_limit_router(Arc::clone(engine)))
         .merge(neap_prometheus_read::router(Arc::clone(engine), database))
 }
 
-fn write_service(args: &ServeArgs, base: &ServerContext) -> Arc<WriteService> {
+fn write_service(args: &ServeArgs, base: &ServerContext) -> Result<Arc<WriteService>, ServeError> {
     let service = WriteService::new(WriteServiceParts {
         catalog: Arc::clone(&base.catalog),
         writer: base.writer.clone(),
@@ -275,7 +319,10 @@ fn write_service(args: &ServeArgs, base: &ServerContext) -> Arc<WriteService> {
         metrics: base.metrics.clone(),
         settings: write_settings(args, &base.memory),
     });
-    Arc::new(service.with_pressure(base.monitor.pressure()))
+    let service = service
+        .with_pressure(base.monitor.pressure())
+        .with_identity(args.access.identity(&base.catalog)?);
+    Ok(Arc::new(service))
 }
 
 /// Creates the query engine, which deletes rows through `deleter`, if any, and runs queries on workers, if it may.
@@ -299,7 +346,9 @@ fn query_engine(
     )?;
     let engine = engine.with_exports(base.uploads.clone());
     let engine = match deleter {
-        Some(deleter) => engine.with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>),
+        Some(deleter) => engine
+            .with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>)
+            .with_row_writer(Arc::clone(deleter) as _),
         None => engine,
     };
     let member = args.does(ServeMode::Query).then(|| {
@@ -356,8 +405,9 @@ fn router(
         stalled_bytes: write_settings(args, &base.memory).max_bytes_in_flight / 6,
         body_bytes: args.limits.max_http_request_size,
     };
-    // Health endpoints are outside the limit, so that they answer under load.
+    // Health endpoints and the page are outside the limit, so that they answer under load.
     let routes = concurrency_limit::limit_concurrency(routes, limits, metrics, world)
+        .merge(web_console::page_routes(args))
         .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
         .merge(metrics_routes(metrics.clone()))
         .merge(readiness::routes(Readiness {
@@ -483,7 +533,7 @@ fn query_settings(args: &ServeArgs, memory: &MemoryPlan) -> QuerySettings {
         max_rows: args.limits.max_result_rows.map(|rows| rows as u64),
         concurrent_queries,
         max_staleness: args.max_staleness,
-        query_log_size: args.query_log_size,
+        query_log_size: args.query_log_entries(),
         hard_delete: HardDelete::After(args.hard_delete_default_duration),
         with_authentication: !args.access.without_auth,
         ..QuerySettings::default()

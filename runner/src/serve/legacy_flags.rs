@@ -18,7 +18,7 @@ const RUNTIME: [&str; 11] = [
 ];
 
 /// Flags of `serve`, with an optional value.
-const SERVE: [&str; 56] = [
+const SERVE: [&str; 64] = [
     "checkpoint-interval",
     "compaction-check-interval",
     "compaction-cleanup-wait",
@@ -40,9 +40,13 @@ const SERVE: [&str; 56] = [
     "datafusion-runtime-type",
     "datafusion-use-cached-parquet-loader",
     "delete-grace-period",
+    "disable-file-cache",
     "disable-parquet-mem-cache",
     "disable-telemetry-upload",
     "distinct-cache-eviction-interval",
+    "file-cache-recency",
+    "file-cache-size",
+    "force-snapshot-mem-size",
     "force-snapshot-mem-threshold",
     "gen1-duration",
     "gen1-lookback-duration",
@@ -71,6 +75,10 @@ const SERVE: [&str; 56] = [
     "traces-jaeger-debug-name",
     "traces-jaeger-max-msgs-per-second",
     "traces-jaeger-tags",
+    "wait-for-running-ingester",
+    "wait-for-running-ingestor",
+    "wal-files-per-snapshot",
+    "wal-max-buffered-writes",
     "wal-max-write-buffer-size",
     "wal-replay-concurrency-limit",
     "wal-replay-fail-on-error",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use neap_catalog::CatalogLimits;
-use neap_options::{parse_bytes, parse_count, parse_nonzero_duration};
+use neap_options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration};
 
 /// Limits on the size and duration of requests and on catalog objects.
 #[derive(Debug, Args)]
@@ -27,6 +27,10 @@ pub(crate) struct LimitArgs {
     /// How long a query may take, from its start to the end of its answer.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub(super) query_timeout: Duration,
+
+    /// How long requests in progress may take after the process was asked to stop. Then their connections are closed.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "15s")]
+    pub(super) shutdown_timeout: Duration,
 
     /// Maximum number of rows in a query result; a larger result ends with an error. Unlimited by default.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]

@@ -15,9 +15,10 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use neap_bucket::World;
-use neap_catalog::{Catalog, DatabaseCatalog};
+use neap_bucket::{MAX_CATALOG_AGE, World};
+use neap_catalog::{Catalog, CatalogError, DatabaseCatalog};
 use neap_compact::{CompactError, CompactionReport, Compactor, CompactorEvent};
+use neap_manifest::{ManifestError, RowDeleteLog};
 use neap_schema::{CacheId, DatabaseId};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -116,6 +117,8 @@ pub(super) struct MaintenanceStats {
     pub(super) deleted_objects: AtomicU64,
     pub(super) filled_caches: AtomicU64,
     pub(super) failures: AtomicU64,
+    /// The row delete requests that were not completed at the last look.
+    pub(super) pending_row_deletes: AtomicU64,
 }
 
 impl MaintenanceStats {
@@ -133,6 +136,15 @@ impl MaintenanceStats {
         );
         add(&self.failures, report.failures.len());
     }
+}
+
+/// The progress of row deletes was not recorded.
+#[derive(Debug, thiserror::Error)]
+enum RowDeleteRefreshError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Log(#[from] ManifestError),
 }
 
 /// Maintains databases in the background.
@@ -200,6 +212,27 @@ impl MaintenanceTask {
                 };
                 next_round = self.world.clock.monotonic() + pause;
                 self.note(report);
+                self.refresh_row_deletes().await;
+            }
+        }
+    }
+
+    /// Records which row deletes are completed: 1 GET, if none is pending.
+    async fn refresh_row_deletes(&self) {
+        let refreshed = async {
+            let root = self.catalog.root(MAX_CATALOG_AGE).await?.value;
+            let log = RowDeleteLog::new(self.catalog.bucket());
+            let exists = |database| root.databases().contains_key(&database);
+            Ok::<_, RowDeleteRefreshError>(log.refresh(exists).await?)
+        };
+        match refreshed.await {
+            Ok(requests) => {
+                let pending = requests.pending().count() as u64;
+                let shown = &self.stats.pending_row_deletes;
+                shown.store(pending, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the progress of row deletes is not recorded");
             }
         }
     }

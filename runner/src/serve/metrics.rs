@@ -234,6 +234,16 @@ pub(super) fn register_maintenance(
             samples.add(&[], read(&stats).load(Ordering::Relaxed));
         });
     }
+    let shown = Arc::clone(stats);
+    metrics.collect(
+        "neap_row_delete_requests_pending",
+        "Row delete requests whose rows some object still has, at the last maintenance of all databases.",
+        MetricKind::Gauge,
+        move |samples| {
+            let pending = &shown.pending_row_deletes;
+            samples.add(&[], pending.load(Ordering::Relaxed));
+        },
+    );
     let debt: [MetricDefinition<CompactionDebt>; 3] = [
         (
             "neap_compaction_due_merges",

@@ -8,13 +8,14 @@
 //! ```
 //!
 //! Only the store is durable, so the process can end at any instruction. When the process is asked to stop, it accepts
-//! no more connections, lets requests in progress finish within 15 seconds, and flushes the segments that can be
-//! flushed.
+//! no more connections, lets requests in progress finish within `--shutdown-timeout`, and flushes the segments that can
+//! be flushed.
 
 mod access;
 mod active_count;
 mod admin_token;
 mod backlog;
+mod backups;
 mod blocked_flushes;
 mod cache_refresh;
 mod cluster;
@@ -24,6 +25,7 @@ mod damage;
 mod first_bytes_timeout;
 mod flush_task;
 mod heartbeat;
+mod imports;
 mod incoming_bodies;
 pub(crate) mod legacy_flags;
 mod limits;
@@ -31,21 +33,26 @@ mod lingering_close;
 mod listener;
 mod logging;
 mod maintenance;
+mod mcp;
 mod memory;
 mod metrics;
 mod min_rate_stream;
+mod nodes;
 mod options;
 mod plugins;
 mod private_file;
+mod query_groups;
 mod questdb;
 mod readiness;
 mod recovery;
+mod renamed_flags;
 mod request_body;
 mod response_body;
 mod server_context;
 mod startup_message;
 mod stop_signals;
 mod tls;
+mod web_console;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -75,8 +82,6 @@ use crate::{
     stores::{self, Stores, StoresError},
 };
 
-/// Maximum time for requests in progress after the process was asked to stop.
-const GRACE: Duration = Duration::from_secs(15);
 /// Maximum time for plugins to end, and for their last input to be saved.
 const PLUGIN_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum time of the last flush.
@@ -123,6 +128,12 @@ pub enum ServeError {
         /// The option that is not.
         missing: &'static str,
     },
+    /// Users can't sign in as the options say.
+    #[error(transparent)]
+    Users(#[from] neap_identity::SettingsError),
+    /// The service that signs users in can't be set up.
+    #[error(transparent)]
+    Identity(#[from] neap_identity::IdentityError),
     /// The process lacks the function that replaces tokens.
     #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
     NoRecovery,
@@ -199,6 +210,7 @@ pub(crate) async fn run(
     world: World,
 ) -> Result<(), ServeError> {
     logging::start(args)?;
+    args.renamed.warn(environment, console);
     warn(args, console);
     let node = node_name(args, environment)?;
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
@@ -212,7 +224,7 @@ pub(crate) async fn run(
     stores.probe_if_unused().await?;
     let stop = CancellationToken::new();
     plugins::make_folder(args)?;
-    let mut app = ServerComponents::new(args, &mut stores, &world, &stop).await?;
+    let mut app = ServerComponents::new(args, node.as_deref(), &mut stores, &world, &stop).await?;
     let recovery = app.recovery.take();
     if let Some(path) = &args.access.admin_token_file {
         admin_token::install(path, &app.catalog, &world, console).await?;
@@ -254,6 +266,7 @@ pub(crate) async fn run(
             .as_ref()
             .and_then(|listener| listener.address().ok()),
         worker: worker.as_ref().map(|worker| &worker.url),
+        has_console: web_console::has_page(args),
         entry: entry(args, &app.catalog).await?,
         program: &startup_message::program_name(),
     };
@@ -266,6 +279,7 @@ pub(crate) async fn run(
         http: listener,
         questdb,
         worker,
+        shutdown_timeout: args.limits.shutdown_timeout,
     };
     serve(listeners, app, heartbeat, stop, signals, world, handle).await;
     // An interrupted job leaves at most unreferenced objects.
@@ -298,16 +312,19 @@ struct Listeners {
     http: Listener,
     questdb: Option<QuestDbListener>,
     worker: Option<WorkerPort>,
+    /// Maximum time for requests in progress after the process was asked to stop.
+    shutdown_timeout: Duration,
 }
 
 impl Listeners {
-    /// Serves until `stop`, and then for the time that requests in progress need, at most [`GRACE`].
+    /// Serves until `stop`, and then for the time that requests in progress need, at most `shutdown_timeout`.
     async fn serve(self, router: Router, stop: &CancellationToken) {
+        let limit = self.shutdown_timeout;
         let questdb = self
             .questdb
-            .map(|listener| listener.serve(stop.cancelled(), GRACE));
+            .map(|listener| listener.serve(stop.cancelled(), limit));
         let worker = self.worker.map(|worker| worker.serve(stop.clone()));
-        let http = self.http.serve(router, stop.cancelled(), GRACE);
+        let http = self.http.serve(router, stop.cancelled(), limit);
         tokio::join!(
             http,
             OptionFuture::from(questdb),
@@ -332,9 +349,17 @@ async fn serve(
         let stop = stop.clone();
         background.spawn(async move { Arc::new(maintenance).run(&stop).await });
     }
+    if let Some(backups) = app.backups {
+        let stop = stop.clone();
+        tokio::spawn(async move { backups.run(&stop).await });
+    }
     if let Some(feeding) = app.feeding {
         let stop = stop.clone();
         tokio::spawn(async move { feeding.run(&stop).await });
+    }
+    if let Some(worker) = app.imports {
+        let stop = stop.clone();
+        tokio::spawn(async move { imports::run(&worker, &stop).await });
     }
     let heartbeat = Arc::new(heartbeat);
     let beats = tokio::spawn({
@@ -353,6 +378,8 @@ async fn serve(
             flushing
         })
     });
+    // Calls of tools reach the routes through it.
+    let _api = app.api;
     let work = async {
         listeners.serve(app.router, &stop).await;
         // The last writes of plugins are flushed with the rest.
@@ -401,6 +428,7 @@ fn warn(args: &ServeArgs, console: &mut Console) {
         private_file::warn("--cluster-tls-key", path, console);
     }
     let secrets = [
+        ("--jwt-private-key", &args.access.users.jwt_private_key),
         (
             "--aws-credentials-file",
             &args.store.aws.aws_credentials_file,
@@ -430,6 +458,7 @@ pub(crate) fn mistakes(args: &ServeArgs, environment: &Environment, world: &Worl
         unusable_store(args, world),
         args.publish.settings(&args.store).err().map(Into::into),
         plugins::unusable_folder(args),
+        args.access.users.settings().err().map(Into::into),
     ];
     let mistakes = checks.iter().flatten();
     mistakes.map(ToString::to_string).collect()

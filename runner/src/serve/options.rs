@@ -12,12 +12,18 @@ use crate::publish_options::PublishArgs;
 
 use super::{
     access::AccessArgs,
+    backups::BackupArgs,
     cluster::ClusterArgs,
     legacy_flags::LegacyFlags,
     limits::LimitArgs,
+    mcp::McpArgs,
     memory::{MemoryAmount, parse_limit},
+    renamed_flags::RenamedFlags,
     tls::TlsVersion,
 };
+
+/// The default number of queries that `system.queries` shows.
+const DEFAULT_QUERY_LOG_ENTRIES: usize = 1_000;
 
 /// The options of `neap serve`.
 #[derive(Debug, Args)]
@@ -51,6 +57,9 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(super) cluster: ClusterArgs,
 
+    #[command(flatten)]
+    pub(super) mcp: McpArgs,
+
     #[command(flatten, next_help_heading = "Plugins")]
     pub(super) plugins: ProcessingOptions,
 
@@ -78,7 +87,7 @@ pub(crate) struct ServeArgs {
 
     /// The memory of all running queries together: bytes, or a share of the memory there is. By default about 18%.
     #[arg(long, value_name = "BYTES|PERCENT")]
-    pub(super) exec_mem_pool_bytes: Option<MemoryAmount>,
+    pub(super) exec_mem_pool_size: Option<MemoryAmount>,
 
     /// The folder for spill files of queries; by default the system's folder for temporary files. The files are deleted
     /// when the process ends.
@@ -99,9 +108,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) wal_flush_interval: Option<Duration>,
 
-    /// Queries that `system.queries` shows: those that run, and the last ones that did.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
-    pub(super) query_log_size: usize,
+    /// Queries that `system.queries` shows: those that run, and the last ones that did. By default 1,000.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) query_log_max_entries: Option<usize>,
 
     /// Answer queries of last and distinct value caches from the tables instead of the caches.
     #[arg(long)]
@@ -123,6 +132,9 @@ pub(crate) struct ServeArgs {
     /// Merges that run at once, in the background.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(super) compaction_jobs: usize,
+
+    #[command(flatten)]
+    pub(super) backups: BackupArgs,
 
     #[command(flatten)]
     pub(super) publish: PublishArgs,
@@ -164,6 +176,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(super) store: StoreConfig,
+
+    #[command(flatten)]
+    pub(super) renamed: RenamedFlags,
 
     #[command(flatten)]
     pub(super) legacy: LegacyFlags,
@@ -209,6 +224,17 @@ impl ServeArgs {
     /// Returns whether the process has a role.
     pub(super) fn does(&self, mode: ServeMode) -> bool {
         self.mode.contains(&mode) || self.mode.contains(&ServeMode::All)
+    }
+
+    /// Returns the memory of all running queries together, if an option sets it.
+    pub(super) fn query_memory(&self) -> Option<MemoryAmount> {
+        self.exec_mem_pool_size.or(self.renamed.exec_mem_pool_bytes)
+    }
+
+    /// Returns the number of queries that `system.queries` shows.
+    pub(super) fn query_log_entries(&self) -> usize {
+        let entries = self.query_log_max_entries.or(self.renamed.query_log_size);
+        entries.unwrap_or(DEFAULT_QUERY_LOG_ENTRIES)
     }
 }
 

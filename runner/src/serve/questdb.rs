@@ -37,7 +37,7 @@ pub(super) async fn listen(
         metrics: metrics.clone(),
         tls: tls.map(|tls| -> TlsAcceptorSource { Arc::new(move || tls.acceptor()) }),
     };
-    let memory = MemoryPlan::new(args.memory_limit, args.exec_mem_pool_bytes);
+    let memory = MemoryPlan::new(args.memory_limit, args.query_memory());
     let buffered = buffered_bytes(&memory);
     let settings = QuestDbSettings {
         max_buffered_bytes: buffered,

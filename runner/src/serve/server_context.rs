@@ -57,7 +57,7 @@ impl ServerContext {
         stores: &Stores,
         world: &World,
     ) -> Result<Self, ServeError> {
-        let memory = MemoryPlan::new(args.memory_limit, args.exec_mem_pool_bytes);
+        let memory = MemoryPlan::new(args.memory_limit, args.query_memory());
         limit_retained_memory(memory.limit);
         let bucket = stores.bucket.clone();
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;

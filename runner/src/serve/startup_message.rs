@@ -22,6 +22,8 @@ pub(super) struct StartupMessage<'a> {
     pub(super) questdb: Option<SocketAddr>,
     /// URL at which other processes send parts of queries, if there is one.
     pub(super) worker: Option<&'a Url>,
+    /// Whether the server shows a page in browsers.
+    pub(super) has_console: bool,
     /// Authentication state of the server.
     pub(super) entry: AuthState,
     /// The program, as commands name it.
@@ -93,6 +95,9 @@ impl fmt::Display for StartupMessage<'_> {
             f,
             "  query:  {program} query {host}--database mydb 'SELECT * FROM cpu'"
         )?;
+        if self.has_console {
+            write!(f, "\n  browse: {url}/")?;
+        }
         if let Some(address) = self.questdb {
             let scheme = if self.is_encrypted { "tcps" } else { "tcp" };
             write!(f, "\n  QuestDB's clients: {scheme}::addr={address};")?;
@@ -137,6 +142,7 @@ mod tests {
             names: [None, None],
             questdb: None,
             worker: None,
+            has_console: false,
             entry: AuthState::Open,
             program: "neap",
         }
@@ -156,6 +162,19 @@ mod tests {
           write:  neap write --database mydb 'cpu,host=a usage=0.5'
           query:  neap query --database mydb 'SELECT * FROM cpu'
         ");
+    }
+
+    #[test]
+    fn a_server_with_a_console_shows_its_address() {
+        let greeting = StartupMessage {
+            has_console: true,
+            ..greeting("127.0.0.1:8181")
+        };
+        let shown = shown(&greeting);
+        assert!(
+            shown.ends_with("\n  browse: http://127.0.0.1:8181/"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Tests of the assembled server.
 
 mod access;
+mod agents;
 mod export;
 mod flight;
+mod operations;
+mod store_requests;
 mod token_secrecy;
 
 use std::sync::Arc;
@@ -37,7 +40,7 @@ impl ServerUnderTest {
         stores.probe_if_unused().await.unwrap();
         let stop = CancellationToken::new();
         Self {
-            app: ServerComponents::new(&args, &mut stores, &world, &stop)
+            app: ServerComponents::new(&args, None, &mut stores, &world, &stop)
                 .await
                 .unwrap(),
             metrics: stores.metrics,
@@ -220,6 +223,7 @@ async fn the_address_file_is_written_atomically() {
         names: [None, None],
         questdb: None,
         worker: None,
+        has_console: false,
         entry: AuthState::Open,
         program: "neap",
     };

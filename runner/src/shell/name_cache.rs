@@ -256,6 +256,7 @@ mod tests {
         let connection = ClientSettings {
             url: url.parse().unwrap(),
             token: None,
+            credentials: None,
             tls_ca: None,
             tls_no_verify: false,
         };

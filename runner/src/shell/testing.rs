@@ -45,6 +45,7 @@ impl MockServer {
         let connection = ClientSettings {
             url: self.url.parse().unwrap(),
             token: None,
+            credentials: None,
             tls_ca: None,
             tls_no_verify: false,
         };

@@ -1,24 +1,30 @@
-//! A store that counts requests, for metrics and for tests of the request budget.
+//! A store that counts requests, for metrics, for the costs of each database, and for tests of the request budget.
 
 use std::{
+    collections::{BTreeMap, HashMap},
     fmt,
-    ops::Sub,
+    ops::{AddAssign, Sub},
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use neap_schema::DatabaseId;
 
 use crate::{
-    Get, GetOptions, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
-    StoreResponse,
+    Get, GetOptions, Key, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, Store,
+    StoreError, StoreResponse,
 };
 
 const OPERATIONS: usize = Operation::ALL.len();
 const CLASSES: usize = KeyClass::ALL.len();
+
+/// Maximum number of databases whose requests are counted apart. Counts of a database take about 1 KiB. Requests of other
+/// databases are counted together with those of no database.
+const MAX_DATABASES: usize = 1_000;
 
 /// A number of requests, and the bytes that they transferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +70,17 @@ impl OperationCounts {
     }
 }
 
+impl AddAssign for OperationCounts {
+    fn add_assign(&mut self, other: Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            for (count, more) in mine.iter_mut().zip(theirs) {
+                count.requests = count.requests.saturating_add(more.requests);
+                count.bytes = count.bytes.saturating_add(more.bytes);
+            }
+        }
+    }
+}
+
 impl Sub for OperationCounts {
     type Output = Self;
 
@@ -100,26 +117,22 @@ struct AtomicCount {
     bytes: AtomicU64,
 }
 
-/// A wrapper that counts the requests to a store.
-#[derive(Debug)]
-pub struct CountingStore {
-    inner: Arc<dyn Store>,
-    cells: [[AtomicCount; CLASSES]; OPERATIONS],
-}
+/// Counts that change while they are read.
+#[derive(Debug, Default)]
+struct AtomicCounts([[AtomicCount; CLASSES]; OPERATIONS]);
 
-impl CountingStore {
-    /// Wraps `inner`. Counts start at zero.
-    pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self {
-            inner,
-            cells: Default::default(),
+impl AtomicCounts {
+    fn add(&self, operation: Operation, class: KeyClass, requests: u64, bytes: usize) {
+        let cells = self.0.get(operation as usize);
+        if let Some(cell) = cells.and_then(|cells| cells.get(class as usize)) {
+            cell.requests.fetch_add(requests, Ordering::Relaxed);
+            cell.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         }
     }
 
-    /// Returns the counts so far.
-    pub fn counts(&self) -> OperationCounts {
+    fn read(&self) -> OperationCounts {
         let mut counts = OperationCounts::default();
-        for (row, cells) in counts.0.iter_mut().zip(&self.cells) {
+        for (row, cells) in counts.0.iter_mut().zip(&self.0) {
             for (count, cell) in row.iter_mut().zip(cells) {
                 count.requests = cell.requests.load(Ordering::Relaxed);
                 count.bytes = cell.bytes.load(Ordering::Relaxed);
@@ -127,13 +140,79 @@ impl CountingStore {
         }
         counts
     }
+}
 
-    fn add(&self, operation: Operation, key: &str, requests: u64, bytes: usize) {
-        let cells = self.cells.get(operation as usize);
-        if let Some(cell) = cells.and_then(|cells| cells.get(KeyClass::of(key) as usize)) {
-            cell.requests.fetch_add(requests, Ordering::Relaxed);
-            cell.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+/// A wrapper that counts the requests to a store.
+#[derive(Debug)]
+pub struct CountingStore {
+    inner: Arc<dyn Store>,
+    /// Requests for no database, or for databases beyond [`MAX_DATABASES`].
+    others: AtomicCounts,
+    databases: RwLock<HashMap<DatabaseId, Arc<AtomicCounts>>>,
+}
+
+impl CountingStore {
+    /// Wraps `inner`. Counts start at zero.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            others: AtomicCounts::default(),
+            databases: RwLock::default(),
         }
+    }
+
+    /// Returns the counts so far.
+    pub fn counts(&self) -> OperationCounts {
+        let mut counts = OperationCounts::default();
+        for of_database in self.counts_by_database().into_values() {
+            counts += of_database;
+        }
+        counts
+    }
+
+    /// Returns the counts so far by database; `None`: requests for no database, or for databases beyond the first
+    /// thousand.
+    pub fn counts_by_database(&self) -> BTreeMap<Option<DatabaseId>, OperationCounts> {
+        let databases = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let counted = databases.iter();
+        let mut counts: BTreeMap<_, _> = counted
+            .map(|(database, counts)| (Some(*database), counts.read()))
+            .collect();
+        counts.insert(None, self.others.read());
+        counts
+    }
+
+    /// Adds to the counts of the database that a key or prefix names.
+    fn add(&self, operation: Operation, key: &str, requests: u64, bytes: usize) {
+        let class = KeyClass::of(key);
+        match Key::database_in(key).and_then(|database| self.of_database(database)) {
+            Some(counts) => counts.add(operation, class, requests, bytes),
+            None => self.others.add(operation, class, requests, bytes),
+        }
+    }
+
+    /// Returns the counts of a database; `None` if there are too many databases.
+    fn of_database(&self, database: DatabaseId) -> Option<Arc<AtomicCounts>> {
+        let known = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (counts, is_full) = (known.get(&database).cloned(), known.len() >= MAX_DATABASES);
+        drop(known);
+        if counts.is_some() || is_full {
+            return counts;
+        }
+        let mut databases = self
+            .databases
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if databases.len() >= MAX_DATABASES {
+            return databases.get(&database).cloned();
+        }
+        Some(Arc::clone(databases.entry(database).or_default()))
     }
 }
 
@@ -206,6 +285,42 @@ mod tests {
         let manifest = since.of(Operation::Get, KeyClass::Manifest);
         assert_eq!(manifest.bytes, 5);
         assert_eq!(before.requests(Operation::Put), 2);
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_by_database_up_to_a_number_of_databases() {
+        let inner = Arc::new(MemoryStore::new(World::system().clock));
+        let store = CountingStore::new(inner);
+        for key in ["db/7/manifest", "data/7/x", "db/8/catalog", "catalog"] {
+            store.get(key, GetOptions::default()).await.unwrap();
+        }
+        let request = ListRequest {
+            prefix: "tail/8/",
+            start_after: None,
+            page_token: None,
+        };
+        store.list(request).await.unwrap();
+        let shown = |counts: BTreeMap<Option<DatabaseId>, OperationCounts>| -> Vec<String> {
+            let counts = counts.into_iter();
+            counts
+                .map(|(database, counts)| format!("{:?}: {counts}", database.map(DatabaseId::get)))
+                .collect()
+        };
+        assert_eq!(
+            shown(store.counts_by_database()),
+            [
+                "None: 1 get root_catalog",
+                "Some(7): 1 get manifest, 1 get data",
+                "Some(8): 1 get database_catalog, 1 list tail"
+            ]
+        );
+        for database in 0..2 * MAX_DATABASES {
+            let key = format!("db/{database}/manifest");
+            store.get(&key, GetOptions::default()).await.unwrap();
+        }
+        assert_eq!(store.counts_by_database().len(), MAX_DATABASES + 1);
+        let gets = store.counts().requests(Operation::Get);
+        assert_eq!(gets, 4 + 2 * MAX_DATABASES as u64);
     }
 
     #[test]

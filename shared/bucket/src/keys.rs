@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! catalog                            root catalog
+//! row_deletes                        the log of requests to delete rows (register)
 //! db/<id>/catalog                    database catalog
 //! db/<id>/manifest                   manifest
+//! db/<id>/documents                  saved queries and dashboards of a database (register)
 //! tail/<id>/<stamp>-<nonce>.wal      segments
 //! data/<id>/<ulid>.parquet           one section, a Parquet file; a bundle if an earlier release wrote it
 //! data/<id>/<ulid>.bundle            bundles: several sections, one after the other
@@ -17,7 +19,12 @@
 //! results/<query>/<ulid>             rows of one task of a distributed query, too many for a response
 //! exports/<id>/<name>                files that `COPY` statements wrote
 //! published/iceberg/<id>/<table>/metadata/<name>   metadata of published tables, for other tools
+//! imports/<ulid>/job                 the progress of an import job (register)
+//! imports/<ulid>/file.parquet        the file that the job imports
+//! console/<name>                     the files of the console's page, which a deployment put there
 //! nodes/<ulid>                       the status of a running process
+//! backups/register                   the backups of a cluster and its restores (register); the same at a place for backups
+//! backups/<ulid>/manifest            the objects of a backup, at a place for backups
 //! probe/<nonce>/...                  temporary objects of a store check
 //! ```
 //!
@@ -29,7 +36,7 @@ use neap_schema::{CacheId, DatabaseId, TableId, TriggerId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::{CodeHash, ExportName, PublishedObject, Stamp};
+use crate::{CodeHash, ConsoleFile, ExportName, PublishedObject, Stamp};
 
 /// The name of a segment. Equal stamps of two instances are ordered by nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,10 +52,14 @@ pub struct SegmentName {
 pub enum Key {
     /// The register of the cluster.
     RootCatalog,
+    /// The register with the requests to delete rows.
+    RowDeletes,
     /// The register with the tables of a database.
     DatabaseCatalog(DatabaseId),
     /// The register with the sections of a database.
     Manifest(DatabaseId),
+    /// The register with the saved queries and dashboards of a database.
+    Documents(DatabaseId),
     /// A segment of the tail.
     Segment(DatabaseId, SegmentName),
     /// One section. Earlier releases also used such keys for bundles.
@@ -75,8 +86,18 @@ pub enum Key {
     Export(DatabaseId, ExportName),
     /// An object with the metadata of a published table.
     Published(DatabaseId, TableId, PublishedObject),
+    /// The register with the progress of an import job.
+    ImportJob(Ulid),
+    /// The file of an import job.
+    ImportFile(Ulid),
+    /// A file of the console's page.
+    Console(ConsoleFile),
     /// The status of a process, by the id of the process.
     Node(Ulid),
+    /// The register with the backups of a cluster, or of a place for backups.
+    Backups,
+    /// The list of the objects of a backup, at a place for backups.
+    BackupManifest(Ulid),
     /// A temporary object of a store check: run and name.
     Probe(u64, String),
 }
@@ -141,20 +162,83 @@ impl Key {
         format!("{}{table}", Self::published_prefix(database))
     }
 
+    /// The prefix of all import jobs and their files.
+    pub const IMPORTS_PREFIX: &'static str = "imports/";
+
     /// The prefix of the code of plugins.
     pub const PLUGINS_PREFIX: &'static str = "plugins/";
+
+    /// The prefix of all backups.
+    pub const BACKUPS_PREFIX: &'static str = "backups/";
+
+    /// The prefix of a backup at a place for backups.
+    pub fn backup_prefix(backup: Ulid) -> String {
+        format!("{}{backup}/", Self::BACKUPS_PREFIX)
+    }
+
+    /// The prefix of the objects that a backup has put at a place for backups. Below it, they have the keys that they
+    /// have in the cluster.
+    pub fn backup_objects_prefix(backup: Ulid) -> String {
+        format!("{}objects/", Self::backup_prefix(backup))
+    }
 
     /// The prefix of one run of a store check.
     pub fn probe_prefix(run: u64) -> String {
         format!("probe/{run:016x}/")
     }
 
+    /// Returns the database that the object belongs to; `None` if it belongs to none.
+    pub fn database(&self) -> Option<DatabaseId> {
+        match self {
+            Self::DatabaseCatalog(database)
+            | Self::Manifest(database)
+            | Self::Documents(database)
+            | Self::Segment(database, _)
+            | Self::Parquet(database, _)
+            | Self::Bundle(database, _)
+            | Self::Page(database, _)
+            | Self::Cache(database, ..)
+            | Self::Checkpoint(database, _)
+            | Self::Tick(database, ..)
+            | Self::EngineLog(database, _)
+            | Self::Export(database, _)
+            | Self::Published(database, ..) => Some(*database),
+            Self::RootCatalog
+            | Self::RowDeletes
+            | Self::ImportJob(_)
+            | Self::ImportFile(_)
+            | Self::PluginCode(_)
+            | Self::QueryResult(..)
+            | Self::TaskResult(..)
+            | Self::Console(_)
+            | Self::Node(_)
+            | Self::Backups
+            | Self::BackupManifest(_)
+            | Self::Probe(..) => None,
+        }
+    }
+
+    /// Returns the database that a key or a prefix names; `None` if it names none.
+    pub fn database_in(key: &str) -> Option<DatabaseId> {
+        let (kind, rest) = key.split_once('/')?;
+        let rest = match kind {
+            "cache" | "data" | "db" | "engine" | "exports" | "tail" => rest,
+            "published" => rest.strip_prefix("iceberg/")?,
+            _ => return None,
+        };
+        let (database, _) = rest.split_once('/')?;
+        database.parse().ok()
+    }
+
     /// Returns the class of the object.
     pub fn class(&self) -> KeyClass {
         match self {
             Self::RootCatalog => KeyClass::RootCatalog,
+            Self::RowDeletes => KeyClass::RowDeletes,
+            Self::ImportJob(_) | Self::ImportFile(_) => KeyClass::Import,
             Self::DatabaseCatalog(_) => KeyClass::DatabaseCatalog,
             Self::Manifest(_) => KeyClass::Manifest,
+            Self::Documents(_) => KeyClass::Documents,
             Self::Segment(..) => KeyClass::Tail,
             Self::Parquet(..) | Self::Bundle(..) => KeyClass::Data,
             Self::Page(..) => KeyClass::Page,
@@ -164,7 +248,9 @@ impl Key {
             Self::QueryResult(..) | Self::TaskResult(..) => KeyClass::Result,
             Self::Export(..) => KeyClass::Export,
             Self::Published(..) => KeyClass::Published,
+            Self::Console(_) => KeyClass::Console,
             Self::Node(_) => KeyClass::Node,
+            Self::Backups | Self::BackupManifest(_) => KeyClass::Backup,
             Self::Probe(..) => KeyClass::Probe,
         }
     }
@@ -175,10 +261,16 @@ impl Key {
 pub enum KeyClass {
     /// The root catalog.
     RootCatalog,
+    /// The log of requests to delete rows.
+    RowDeletes,
+    /// Import jobs and their files, and listings of them.
+    Import,
     /// Database catalogs.
     DatabaseCatalog,
     /// Manifests.
     Manifest,
+    /// Saved queries and dashboards.
+    Documents,
     /// Segments, and listings of them.
     Tail,
     /// Sections and bundles of them, and listings of data.
@@ -197,8 +289,12 @@ pub enum KeyClass {
     Export,
     /// Metadata of published tables, and listings of it.
     Published,
+    /// Files of the console's page.
+    Console,
     /// The status of processes, and listings of it.
     Node,
+    /// Backups, and listings of them.
+    Backup,
     /// Store checks.
     Probe,
     /// Objects that Neap did not write.
@@ -207,10 +303,13 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::RootCatalog,
+        Self::RowDeletes,
+        Self::Import,
         Self::DatabaseCatalog,
         Self::Manifest,
+        Self::Documents,
         Self::Tail,
         Self::Data,
         Self::Page,
@@ -220,7 +319,9 @@ impl KeyClass {
         Self::Result,
         Self::Export,
         Self::Published,
+        Self::Console,
         Self::Node,
+        Self::Backup,
         Self::Probe,
         Self::Other,
     ];
@@ -236,6 +337,8 @@ impl KeyClass {
             Err(_) if key.starts_with(Key::PLUGINS_PREFIX) => Self::Plugin,
             Err(_) if key.starts_with(Key::PUBLISHED_PREFIX) => Self::Published,
             Err(_) if key.starts_with(Key::NODES_PREFIX) => Self::Node,
+            Err(_) if key.starts_with(Key::IMPORTS_PREFIX) => Self::Import,
+            Err(_) if key.starts_with(Key::BACKUPS_PREFIX) => Self::Backup,
             Err(_) if key.starts_with("probe/") => Self::Probe,
             Err(_) => Self::Other,
         }
@@ -245,8 +348,11 @@ impl KeyClass {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RootCatalog => "root_catalog",
+            Self::RowDeletes => "row_deletes",
+            Self::Import => "import",
             Self::DatabaseCatalog => "database_catalog",
             Self::Manifest => "manifest",
+            Self::Documents => "documents",
             Self::Tail => "tail",
             Self::Data => "data",
             Self::Page => "page",
@@ -256,7 +362,9 @@ impl KeyClass {
             Self::Result => "result",
             Self::Export => "export",
             Self::Published => "published",
+            Self::Console => "console",
             Self::Node => "node",
+            Self::Backup => "backup",
             Self::Probe => "probe",
             Self::Other => "other",
         }
@@ -267,8 +375,12 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RootCatalog => f.write_str("catalog"),
+            Self::RowDeletes => f.write_str("row_deletes"),
+            Self::ImportJob(ulid) => write!(f, "{}{ulid}/job", Self::IMPORTS_PREFIX),
+            Self::ImportFile(ulid) => write!(f, "{}{ulid}/file.parquet", Self::IMPORTS_PREFIX),
             Self::DatabaseCatalog(database) => write!(f, "db/{database}/catalog"),
             Self::Manifest(database) => write!(f, "db/{database}/manifest"),
+            Self::Documents(database) => write!(f, "db/{database}/documents"),
             Self::Segment(database, name) => write!(
                 f,
                 "tail/{database}/{:0width$}-{:016x}.wal",
@@ -296,7 +408,10 @@ impl fmt::Display for Key {
                 let table = Self::published_table(*database, *table);
                 write!(f, "{table}/metadata/{name}")
             }
+            Self::Console(file) => write!(f, "console/{file}"),
             Self::Node(ulid) => write!(f, "{}{ulid}", Self::NODES_PREFIX),
+            Self::Backups => write!(f, "{}register", Self::BACKUPS_PREFIX),
+            Self::BackupManifest(ulid) => write!(f, "{}manifest", Self::backup_prefix(*ulid)),
             Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
         }
     }
@@ -319,8 +434,10 @@ impl FromStr for Key {
 }
 
 fn parse(text: &str) -> Option<Key> {
-    if text == "catalog" {
-        return Some(Key::RootCatalog);
+    match text {
+        "catalog" => return Some(Key::RootCatalog),
+        "row_deletes" => return Some(Key::RowDeletes),
+        _ => {}
     }
     let (kind, rest) = text.split_once('/')?;
     let (first, last) = rest.split_once('/').unwrap_or((rest, ""));
@@ -328,6 +445,7 @@ fn parse(text: &str) -> Option<Key> {
         "db" => match last {
             "catalog" => Some(Key::DatabaseCatalog(first.parse().ok()?)),
             "manifest" => Some(Key::Manifest(first.parse().ok()?)),
+            "documents" => Some(Key::Documents(first.parse().ok()?)),
             _ => None,
         },
         "tail" => {
@@ -385,7 +503,20 @@ fn parse(text: &str) -> Option<Key> {
             let (database, table) = (database.parse().ok()?, table.parse().ok()?);
             Some(Key::Published(database, table, name.parse().ok()?))
         }
+        "imports" => {
+            let ulid = Ulid::from_string(first).ok()?;
+            match last {
+                "job" => Some(Key::ImportJob(ulid)),
+                "file.parquet" => Some(Key::ImportFile(ulid)),
+                _ => None,
+            }
+        }
+        "console" => Some(Key::Console(rest.parse().ok()?)),
         "nodes" => Some(Key::Node(Ulid::from_string(rest).ok()?)),
+        "backups" if rest == "register" => Some(Key::Backups),
+        "backups" if last == "manifest" => {
+            Some(Key::BackupManifest(Ulid::from_string(first).ok()?))
+        }
         "probe" => Some(Key::Probe(
             u64::from_str_radix(first, 16).ok()?,
             last.to_owned(),
@@ -414,8 +545,16 @@ mod tests {
         let ulid = any::<u128>().prop_map(Ulid);
         prop_oneof![
             Just(Key::RootCatalog),
+            Just(Key::RowDeletes),
+            ulid.clone().prop_map(Key::ImportJob),
+            ulid.clone().prop_map(Key::ImportFile),
             database.clone().prop_map(Key::DatabaseCatalog),
             database.clone().prop_map(Key::Manifest),
+            database.clone().prop_map(Key::Documents),
+            "(assets/)?[a-zA-Z0-9_.-]{1,8}[a-z]"
+                .prop_filter("a name begins with no dot", |name| !name.contains("/.")
+                    && !name.starts_with('.'))
+                .prop_map(|name| Key::Console(name.parse().unwrap())),
             (database.clone(), any::<u64>(), any::<u64>()).prop_map(|(database, stamp, nonce)| {
                 Key::Segment(
                     database,
@@ -445,6 +584,8 @@ mod tests {
                 .prop_map(|(database, ulid)| Key::EngineLog(database, ulid)),
             any::<[u8; 32]>().prop_map(|hash| Key::PluginCode(CodeHash(hash))),
             ulid.clone().prop_map(Key::Node),
+            Just(Key::Backups),
+            ulid.clone().prop_map(Key::BackupManifest),
             (any::<u32>(), "[a-z0-9_=.-]{3,8}(/[a-z0-9=]{1,8}){0,2}").prop_map(
                 |(database, name)| Key::Export(DatabaseId::new(database), name.parse().unwrap())
             ),
@@ -465,6 +606,7 @@ mod tests {
             let text = key.to_string();
             prop_assert_eq!(text.parse::<Key>(), Ok(key.clone()));
             prop_assert_eq!(KeyClass::of(&text), key.class());
+            prop_assert_eq!(Key::database_in(&text), key.database());
         }
 
         #[test]
@@ -481,6 +623,30 @@ mod tests {
     }
 
     #[test]
+    fn prefixes_name_the_database_of_the_keys_below_them() {
+        let database = DatabaseId::new(7);
+        for prefix in [
+            Key::tail_prefix(database),
+            Key::data_prefix(database),
+            Key::cache_prefix(database),
+            Key::engine_log_prefix(database),
+            Key::published_prefix(database),
+        ] {
+            assert_eq!(Key::database_in(&prefix), Some(database), "{prefix}");
+        }
+        for key in [
+            "tail/",
+            "tail/x/",
+            "db/7",
+            "catalog",
+            "results/7/x",
+            "published/7/x",
+        ] {
+            assert_eq!(Key::database_in(key), None, "{key}");
+        }
+    }
+
+    #[test]
     fn text_that_is_not_canonical_is_not_a_key() {
         for text in [
             "",
@@ -492,6 +658,10 @@ mod tests {
             "cache/1/2",
             "cache/1/02/00000000000000000000000001",
             "db/1/other",
+            "console/",
+            "console/.hidden",
+            "console/assets/../index.html",
+            "console/other/a.js",
             "engine/1/2/tick/5",
             "engine/1/log",
             "plugins/abc",
@@ -503,7 +673,11 @@ mod tests {
             "published/iceberg/1/2/metadata/v01.metadata.json",
             "published/iceberg/1/2/metadata/v1.json",
             "published/iceberg/1/2/data/v1.metadata.json",
+            "imports/00000000000000000000000001",
+            "imports/00000000000000000000000001/file",
             "nodes/one",
+            "backups/one/manifest",
+            "backups/00000000010000000000000001/objects/catalog",
             "nodes/00000000000000000000000001/2",
         ] {
             assert!(text.parse::<Key>().is_err(), "{text}");

@@ -22,6 +22,7 @@ mod bucket;
 mod code_hash;
 mod config;
 pub mod conformance;
+mod console_file;
 mod counting_store;
 mod credentials;
 mod directory;
@@ -51,6 +52,7 @@ pub use config::{
     AwsConfig, ConnectionConfig, ObjectStoreKind, OpenedStore, Secret, StoreConfig,
     StoreConfigError, StoreKind,
 };
+pub use console_file::{ConsoleFile, ConsoleFileError};
 pub use counting_store::{CountingStore, OperationCount, OperationCounts};
 pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
 pub use directory::{DirectoryAccess, DirectoryError, DirectoryStore, ExposedDirectory};

@@ -9,9 +9,9 @@ use neap_bucket::StoreTime;
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use crate::{TokenId, origin};
+use crate::{TokenId, UserId, origin};
 
-/// Maximum number of entries in a register. The oldest entry of the token with the most entries is evicted first.
+/// Maximum number of entries in a register. The oldest entry of the token or user with the most entries is evicted first.
 pub const MAX_AUDIT_ENTRIES: usize = 256;
 
 /// Maximum bytes of each text in an entry.
@@ -22,12 +22,15 @@ const MAX_TEXT_BYTES: usize = 128;
 pub struct AuditEntry {
     /// When the change was made, by the store's clock.
     pub time: StoreTime,
-    /// The name of the token that authorized it; `None`: no token was required.
+    /// The name of the token or user that authorized it; `None`: no token was required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// The id of that token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<TokenId>,
+    /// The id of that user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
     /// The address of the client, or `local`; `None`: unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -66,11 +69,14 @@ impl AuditLog {
         detail: Option<String>,
     ) {
         let origin = origin::current();
-        let (token_id, who) = origin.token.unzip();
+        let (token_id, token) = origin.token.unzip();
+        let (user_id, user) = origin.user.unzip();
+        let who = token.or(user);
         let entry = AuditEntry {
             time,
             who: who.as_deref().map(cut),
             token_id,
+            user_id,
             address: origin.address,
             request_id: Some(origin.request).filter(|request| !request.is_empty()),
             action: action.to_owned(),
@@ -83,16 +89,17 @@ impl AuditLog {
         }
     }
 
-    /// Removes the oldest entry of the token with the most entries, so that a token with many changes evicts its own
+    /// Removes the oldest entry of the token or user with the most entries, so that one with many changes evicts its own
     /// entries and not those of others.
     fn evict_one(&mut self) {
-        let mut counts: BTreeMap<Option<TokenId>, usize> = BTreeMap::new();
+        let author = |entry: &AuditEntry| (entry.token_id, entry.user_id);
+        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
         for entry in &self.0 {
-            *counts.entry(entry.token_id).or_default() += 1;
+            *counts.entry(author(entry)).or_default() += 1;
         }
         let most = counts.values().max();
         let mut entries = self.0.iter();
-        let oldest = entries.position(|entry| counts.get(&entry.token_id) == most);
+        let oldest = entries.position(|entry| counts.get(&author(entry)) == most);
         if let Some(place) = oldest {
             self.0.remove(place);
         }
@@ -132,6 +139,7 @@ pub(crate) fn log_change(entry: Option<Arc<AuditEntry>>, database: Option<Databa
         database = database.map(DatabaseId::get),
         who = entry.who,
         token_id = entry.token_id.map(TokenId::get),
+        user_id = entry.user_id.map(UserId::get),
         address = entry.address,
         request_id = entry.request_id,
         "changed",
@@ -158,6 +166,7 @@ mod tests {
     fn origin() -> ChangeOrigin {
         ChangeOrigin {
             token: Some((TokenId::new(7), "ops".to_owned())),
+            user: None,
             address: Some("192.0.2.1".to_owned()),
             request: "r-1".to_owned(),
         }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Maximum time from the creation of a copy to its publication.
-const MAX_COPY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_COPY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Options of a database copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +121,11 @@ impl Catalog {
 
 impl DatabaseCatalog {
     /// Returns the catalog of a copy.
-    fn copied(&self, options: CopyOptions, now: StoreTime) -> Result<Self, CatalogError> {
+    pub(crate) fn copied(
+        &self,
+        options: CopyOptions,
+        now: StoreTime,
+    ) -> Result<Self, CatalogError> {
         let mut copy = self.clone();
         copy.audit = AuditLog::default();
         // Plugins would run twice, and request paths would be ambiguous.

@@ -15,10 +15,10 @@ pub enum CatalogError {
     /// The name of a database is not allowed.
     #[error(transparent)]
     InvalidName(#[from] DatabaseNameError),
-    /// The name of a table, column, cache, trigger or plugin is empty.
+    /// The name of a table, column, cache, trigger, plugin, user or role is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {
-        /// `table`, `column`, `cache`, `trigger` or `plugin`.
+        /// `table`, `column`, `cache`, `trigger`, `plugin`, `user` or `role`.
         what: &'static str,
     },
     /// The name of a column is reserved by Neap.
@@ -78,6 +78,12 @@ pub enum CatalogError {
     /// The definition of a plugin is invalid.
     #[error("invalid configuration provided: {reason}")]
     InvalidPlugin {
+        /// The reason.
+        reason: String,
+    },
+    /// The definition of a query group is invalid.
+    #[error("invalid query group: {reason}")]
+    InvalidQueryGroup {
         /// The reason.
         reason: String,
     },
@@ -146,6 +152,27 @@ pub enum CatalogError {
     /// The name of a token is longer than [`MAX_TOKEN_NAME_BYTES`](crate::MAX_TOKEN_NAME_BYTES).
     #[error("token name too long: max {MAX_TOKEN_NAME_BYTES}")]
     TokenNameTooLong,
+    /// A user with this name or this id at the identity provider exists.
+    #[error("user already exists, {name}")]
+    UserExists {
+        /// The name.
+        name: String,
+    },
+    /// A property of a user or role is invalid.
+    #[error("{reason}")]
+    InvalidUser {
+        /// The reason.
+        reason: String,
+    },
+    /// A role with this name exists.
+    #[error("role already exists, {name}")]
+    RoleExists {
+        /// The name.
+        name: String,
+    },
+    /// A built-in role cannot be changed or deleted.
+    #[error("cannot change built-in role")]
+    BuiltInRole,
     /// There are [`MAX_TOKENS`](crate::MAX_TOKENS) tokens already.
     #[error("Adding a new token would exceed limit of {MAX_TOKENS} tokens")]
     TooManyTokens,
@@ -161,7 +188,7 @@ pub enum CatalogError {
     /// All ids of this kind are used.
     #[error("there are no more {what} ids")]
     NoMoreIds {
-        /// `database`, `table`, `column`, `cache`, `trigger` or `token`.
+        /// `database`, `table`, `column`, `cache`, `trigger`, `token`, `user` or `role`.
         what: &'static str,
     },
     /// The store did not answer.

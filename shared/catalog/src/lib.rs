@@ -1,12 +1,13 @@
 //! The catalogs: which databases a cluster has, and which tables and columns a database has.
 //!
 //! ```text
-//! catalog           RootCatalog      name -> id of databases, settings of the cluster, tokens, uploaded plugins
-//! db/<id>/catalog   DatabaseCatalog  name -> id of tables, their columns in order of creation, caches, retention,
-//!                                    triggers
+//! catalog            RootCatalog        name -> id of databases, settings of the cluster, tokens, users, uploaded plugins
+//! db/<id>/catalog    DatabaseCatalog    name -> id of tables, their columns in order of creation, caches, retention,
+//!                                       triggers
+//! db/<id>/documents  DatabaseDocuments  saved queries and dashboards
 //! ```
 //!
-//! Both are registers. Additions commute: a table or column that another instance added in the meantime is kept, and
+//! All are registers. Additions commute: a table or column that another instance added in the meantime is kept, and
 //! only a contradiction (another type, a limit) is an error. Ids are never reused, so the data of a dropped object
 //! cannot be taken for the data of a later object with the same name. A dropped object is renamed and hidden.
 //!
@@ -20,6 +21,7 @@
 //! and lets concurrent callers share a request.
 
 mod audit;
+mod backup_copies;
 mod cache_changes;
 mod cache_definitions;
 mod catalog;
@@ -29,6 +31,7 @@ mod copy;
 mod database;
 mod database_cache;
 mod deletion;
+mod documents;
 mod drops;
 mod engine_logs;
 mod error;
@@ -36,9 +39,11 @@ mod file_index;
 mod limits;
 mod name_index;
 mod names;
+mod node_changes;
 mod nodes;
 pub mod origin;
 mod plugins;
+mod query_groups;
 mod register;
 mod root;
 mod settling_time;
@@ -46,8 +51,10 @@ mod table;
 mod tokens;
 mod trigger_changes;
 mod triggers;
+mod users;
 
 pub use audit::{AuditEntry, MAX_AUDIT_ENTRIES};
+pub use backup_copies::{BackupCopy, MAX_BACKUP_COPIES, RestoredDatabase};
 pub use cache_changes::{
     MAX_CACHE_COLUMNS, MAX_CACHE_NAME_BYTES, MAX_CACHES, MAX_CACHES_PER_TABLE,
     MAX_LAST_CACHE_COUNT, NewDistinctCache, NewLastCache,
@@ -60,6 +67,10 @@ pub use cluster_secret::{
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};
 pub use deletion::{Deletion, HardDelete, PurgeState};
+pub use documents::{
+    DatabaseDocuments, Document, DocumentError, DocumentKind, DocumentStore, MAX_DOCUMENT_BYTES,
+    MAX_DOCUMENT_NAME_BYTES, MAX_DOCUMENTS, MAX_DOCUMENTS_BYTES, NewDocument,
+};
 pub use engine_logs::{ENGINE_LOG_RETENTION, EngineLogLine, EngineLogs, keep_log_lines};
 pub use error::CatalogError;
 pub use limits::{CatalogLimits, LimitError};
@@ -67,6 +78,7 @@ pub use names::{
     DatabaseNameError, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION,
     MAX_DATABASE_NAME_BYTES, validate_database_name,
 };
+pub use node_changes::{NodeChangeError, mark_node_stopped, remove_node};
 pub use nodes::{
     NODE_HEARTBEAT_INTERVAL, NODE_RECORD_AGE, Node, NodeReader, NodeRecord, NodeState, nodes,
 };
@@ -74,6 +86,10 @@ pub use origin::ChangeOrigin;
 pub use plugins::{
     MAX_FILES_OF_PLUGINS, MAX_PLUGIN_BYTES, MAX_PLUGIN_FILES, MAX_PLUGIN_PATH_BYTES, MAX_PLUGINS,
     NewPlugin, PluginEntry, PluginFileEntry,
+};
+pub use query_groups::{
+    MAX_QUERY_GROUP_NAME_BYTES, MAX_QUERY_GROUP_NODES, MAX_QUERY_GROUPS, QueryGroup,
+    QueryGroupChange, QueryGroups,
 };
 pub use register::CachedRegister;
 pub use root::{DatabaseEntry, RootCatalog};
@@ -83,13 +99,20 @@ pub use tokens::{
     MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NewClientKey,
     OPERATOR_TOKEN_NAME, Permission, PermissionRequest, PermissionRequestError, Permissions,
     RegisteredKey, ResourceSet, SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash,
-    TokenId, generate_token,
+    TokenId, UserAction, generate_token,
 };
 pub use trigger_changes::{
     MAX_TRIGGER_ARGUMENT_BYTES, MAX_TRIGGER_ARGUMENTS, MAX_TRIGGER_NAME_BYTES, MAX_TRIGGERS,
     NewTrigger,
 };
 pub use triggers::{ErrorBehavior, Trigger, TriggerSpecification};
+pub use users::{
+    Actor, ExternalUser, FirstUser, MAX_ROLES, MAX_ROLES_PER_USER, MAX_SESSIONS,
+    MAX_SESSIONS_PER_USER, MAX_USER_TEXT_BYTES, MAX_USERS, NewRole, NewSigningKey, NewUser,
+    PasswordHash, RenewedSession, Role, RoleEntry, RoleId, SessionEntry, SessionId,
+    SessionLifetime, SigningKeyEntry, SigningKeyRequest, SigningSecret, StartedSession, UserChange,
+    UserEntry, UserId, VerificationKey,
+};
 
 #[cfg(test)]
 mod tests;

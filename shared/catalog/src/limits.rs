@@ -39,6 +39,12 @@ pub enum LimitError {
         /// The limit.
         limit: usize,
     },
+    /// [`MAX_BACKUP_COPIES`](crate::MAX_BACKUP_COPIES).
+    #[error("Adding a new backup would exceed limit of {limit} databases in all backups")]
+    BackupCopies {
+        /// The limit.
+        limit: usize,
+    },
     /// [`MAX_CACHES_PER_TABLE`](crate::MAX_CACHES_PER_TABLE), counted for each kind of cache.
     #[error("Adding a new cache would exceed limit of {limit} caches of a kind per table")]
     Caches {
@@ -66,6 +72,18 @@ pub enum LimitError {
     /// [`MAX_FILES_OF_PLUGINS`](crate::MAX_FILES_OF_PLUGINS).
     #[error("Adding these files would exceed limit of {limit} files of all plugins")]
     FilesOfPlugins {
+        /// The limit.
+        limit: usize,
+    },
+    /// [`MAX_USERS`](crate::MAX_USERS).
+    #[error("Adding a new user would exceed limit of {limit} users")]
+    Users {
+        /// The limit.
+        limit: usize,
+    },
+    /// [`MAX_ROLES`](crate::MAX_ROLES).
+    #[error("Adding a new role would exceed limit of {limit} roles")]
+    Roles {
         /// The limit.
         limit: usize,
     },

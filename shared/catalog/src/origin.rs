@@ -2,13 +2,15 @@
 
 use std::future::Future;
 
-use crate::TokenId;
+use crate::{TokenId, UserId};
 
-/// The origin of a change: token, address and request.
+/// The origin of a change: token or user, address and request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangeOrigin {
     /// The id and name of the presented token; `None`: the server does not require one.
     pub token: Option<(TokenId, String)>,
+    /// The id and name of the user of the presented session.
+    pub user: Option<(UserId, String)>,
     /// The address of the client, or `local` for a program that accesses the store directly; `None`: unknown.
     pub address: Option<String>,
     /// The id of the request; empty if there is none.
@@ -20,6 +22,7 @@ impl ChangeOrigin {
     pub fn local() -> Self {
         Self {
             token: None,
+            user: None,
             address: Some("local".to_owned()),
             request: String::new(),
         }

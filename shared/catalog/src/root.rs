@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, time::Duration};
 use neap_bucket::{ObjectFormat, ProtocolMargins, RegisterValue, StoreTime};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use crate::{
     AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion, HardDelete,
-    LimitError, PluginEntry, PurgeState, TokenEntry, TokenId,
+    LimitError, PluginEntry, PurgeState, QueryGroups, TokenEntry, TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
     limits::exceeded_limit,
     name_index::NameIndex,
     tokens::TokenSet,
+    users::UserSet,
 };
 
 /// The entry of a database in the root catalog.
@@ -33,6 +35,9 @@ pub struct DatabaseEntry {
     /// Whether it has or had triggers. Only then is its own catalog searched for triggers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_triggers: bool,
+    /// The backup that holds this database, a hidden copy that can't be undeleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Ulid>,
 }
 
 impl DatabaseEntry {
@@ -55,12 +60,16 @@ pub struct RootCatalog {
     databases: BTreeMap<DatabaseId, DatabaseEntry>,
     #[serde(default, skip_serializing_if = "TokenSet::is_unused")]
     pub(crate) tokens: TokenSet,
+    #[serde(default, skip_serializing_if = "UserSet::is_unused")]
+    pub(crate) users: UserSet,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) plugins: BTreeMap<String, PluginEntry>,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_secrets: Option<ClusterSecrets>,
+    #[serde(default, skip_serializing_if = "QueryGroups::is_unused")]
+    pub(crate) query_groups: QueryGroups,
     #[serde(skip)]
     live: NameIndex<DatabaseId>,
 }
@@ -71,8 +80,9 @@ impl RegisterValue for RootCatalog {
         kind: "root catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
         // 2: progress of removals. 3: tokens, audit. 4: uploaded plugins, which databases have triggers. 5: public keys
-        // of clients. 6: the secret that processes share.
-        version: 6,
+        // of clients. 6: the secret that processes share. 7: users, roles, sessions and the keys of their tokens;
+        // query groups; copies that backups hold.
+        version: 7,
     };
 }
 
@@ -91,9 +101,11 @@ impl RootCatalog {
             next_database: DatabaseId::new(1),
             databases: BTreeMap::new(),
             tokens: TokenSet::default(),
+            users: UserSet::default(),
             plugins: BTreeMap::new(),
             audit: AuditLog::default(),
             cluster_secrets: None,
+            query_groups: QueryGroups::default(),
             live: NameIndex::default(),
         }
     }
@@ -182,7 +194,9 @@ impl RootCatalog {
     /// Returns the latest dropped database with this name, such as `db-20250910T132505`.
     pub fn deleted_database(&self, name: &str) -> Option<DatabaseId> {
         let mut databases = self.databases.iter().rev();
-        let found = databases.find(|(_, entry)| entry.deletion.is_some() && entry.name == name);
+        let found = databases.find(|(_, entry)| {
+            entry.deletion.is_some() && entry.backup.is_none() && entry.name == name
+        });
         found.map(|(id, _)| *id)
     }
 
@@ -230,6 +244,7 @@ impl RootCatalog {
             deletion: None,
             original_name: None,
             has_triggers: false,
+            backup: None,
         };
         let id = self.insert(entry)?;
         self.live.insert(name, id);
@@ -257,6 +272,7 @@ impl RootCatalog {
             }),
             original_name: Some(name.to_owned()),
             has_triggers: false,
+            backup: None,
         })
     }
 
@@ -267,12 +283,17 @@ impl RootCatalog {
         Ok(())
     }
 
-    fn insert(&mut self, entry: DatabaseEntry) -> Result<DatabaseId, CatalogError> {
+    pub(crate) fn insert(&mut self, entry: DatabaseEntry) -> Result<DatabaseId, CatalogError> {
         let id = self.next_database;
         let no_more = CatalogError::NoMoreIds { what: "database" };
         self.next_database = id.next().ok_or(no_more)?;
         self.databases.insert(id, entry);
         Ok(id)
+    }
+
+    /// Returns the databases, to change their entries. Names and deletions of live ones must not change.
+    pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<DatabaseId, DatabaseEntry> {
+        &mut self.databases
     }
 
     /// Drops a database, or changes the deletion time of a dropped one.
@@ -305,7 +326,9 @@ impl RootCatalog {
         name: &str,
         now: StoreTime,
     ) -> Result<DatabaseId, CatalogError> {
-        let dropped = self.databases.iter().filter_map(|(id, entry)| {
+        let own = self.databases.iter();
+        let own = own.filter(|(_, entry)| entry.backup.is_none());
+        let dropped = own.filter_map(|(id, entry)| {
             Some(DroppedEntry {
                 id: *id,
                 name: &entry.name,

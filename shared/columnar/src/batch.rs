@@ -27,6 +27,8 @@ pub(crate) struct BatchColumns {
     pub(crate) times: Vec<i64>,
     /// The rows that cannot be accepted, whatever the limits are.
     pub(crate) refused: Option<BooleanBuffer>,
+    /// Whether the dictionaries of tags are stored as they are.
+    pub(crate) has_tag_dictionaries: bool,
     time_values: Option<TimeValues>,
     default_time: i64,
     unread: Vec<UnreadableRow>,
@@ -108,6 +110,7 @@ impl BatchColumns {
             columns,
             times,
             refused,
+            has_tag_dictionaries: numbered.has_tag_dictionaries,
             time_values,
             default_time: time.default_time,
             unread: numbered.refused.clone(),

@@ -82,7 +82,7 @@ impl Default for PointBatches {
     fn default() -> Self {
         let hasher = RandomState::new();
         Self {
-            current: TableBatch::new("", hasher.clone(), 0),
+            current: TableBatch::new("", hasher.clone(), 0, 0),
             others: HashTable::new(),
             other_bytes: 0,
             table_count: 0,
@@ -113,7 +113,9 @@ impl PointBatches {
             Ok(entry) => entry.remove().0,
             Err(_) => {
                 self.table_count += 1;
-                TableBatch::new(name, self.hasher.clone(), self.table_count)
+                // Tables of a request mostly have the same number of rows.
+                let expected = self.current.batch_rows();
+                TableBatch::new(name, self.hasher.clone(), self.table_count, expected)
             }
         };
         next.continue_numbers(&self.current);

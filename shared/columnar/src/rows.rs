@@ -38,6 +38,9 @@ pub struct NumberedBatch {
     pub batch: RecordBatch,
     /// The rows that could not be read, in their order. They are refused with these messages.
     pub refused: Vec<UnreadableRow>,
+    /// Whether the dictionary of each tag has the values of its rows, each once and in the order of their first row. Then
+    /// it is stored as it is.
+    pub has_tag_dictionaries: bool,
 }
 
 /// A row of a batch that could not be read.
@@ -63,6 +66,7 @@ impl ColumnarRows {
                 first_row,
                 batch,
                 refused: Vec::new(),
+                has_tag_dictionaries: false,
             };
             first_row += numbered.batch.num_rows();
             numbered

@@ -48,6 +48,8 @@ struct AcceptedRows {
     /// The accepted rows; `None` if all are.
     selection: Option<BooleanBuffer>,
     rows: usize,
+    /// Whether the dictionaries of tags have exactly the values of all rows.
+    has_tag_dictionaries: bool,
 }
 
 impl TableBuilder {
@@ -176,6 +178,7 @@ impl TableBuilder {
             times: batch.times,
             selection: (rows < batch.rows).then(|| accepted.clone()),
             rows,
+            has_tag_dictionaries: batch.has_tag_dictionaries,
         });
     }
 
@@ -243,6 +246,13 @@ impl TableBuilder {
     }
 
     fn build_tag(&self, index: usize) -> Result<ArrayRef, ArrowError> {
+        if let [batch] = self.batches.as_slice()
+            && batch.has_tag_dictionaries
+            && batch.selection.is_none()
+            && let Some(column) = batch.columns.get(&index)
+        {
+            return Ok(Arc::clone(&column.values));
+        }
         let mut dictionary = TagDictionary::with_capacity(self.rows);
         for batch in &self.batches {
             match batch.columns.get(&index) {

@@ -114,7 +114,7 @@ impl GuardedChannel {
     fn add_ticket(&self, headers: &mut HeaderMap, task: &TaskKey) -> Result<()> {
         if let Some((issuer, ticket)) = &self.channels.tickets {
             let task = format!("{}/{}/{}", task.query_id, task.stage_id, task.task_number);
-            let ticket = issuer.sign(&ticket.for_task(task));
+            let ticket = issuer.sign_task(ticket, task);
             let ticket = ticket.map_err(|error| DataFusionError::External(Box::new(error)))?;
             headers.insert(TICKET_HEADER, ticket);
         }

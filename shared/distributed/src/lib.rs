@@ -5,13 +5,16 @@
 //!     DistributedPlanner ── stages, tasks ─► WorkerPlan        worker(): sessions of tasks
 //!       stage_handlers   tasks, scans and workers of a stage     ticket_check   who may set a task
 //!       stage_check      can each task be sent, and is it right  scan_codec     opens scans by name
+//!                                                              dynamic_filters  bounds within a task
 //!       guarded_channel  ═════ Channels of a transport ═════►
-//!       ticket           signs one ticket for each task
+//!       ticket           signs one ticket for each task         cluster_tickets  keys from the root catalog
 //! ```
 //!
 //! The crate knows no transport and no list of workers: a process gives [`DistributedPlanner`] the [`Channels`] and the
 //! [`WorkerSet`]. A plan that can't be distributed, for whatever reason, runs in the process of its query.
 
+mod cluster_tickets;
+mod dynamic_filters;
 mod guarded_channel;
 mod interruption;
 pub mod invocation;
@@ -26,12 +29,13 @@ mod worker_error;
 mod worker_session;
 mod worker_set;
 
+pub use cluster_tickets::ClusterTickets;
 pub use guarded_channel::Channels;
 pub use planner::{
-    Attempt, DistributedPlanner, DistributionSettings, Exchange, Planned, WorkerPlan,
+    DistributedPlanner, DistributionSettings, Exchange, PlanOutcome, PlanRequest, WorkerPlan,
 };
 pub use scan_codec::ScanCodec;
-pub use ticket::{TICKET_HEADER, Ticket, TicketError, TicketKey};
+pub use ticket::{TICKET_HEADER, TaskPermit, Ticket, TicketError, TicketKey};
 pub use ticket_check::{TaskWatch, TicketIssuer, TicketKeys, TicketVerifier};
 pub use worker_error::{WorkerError, failed_worker};
 pub use worker_session::{DEFAULT_MAX_TASKS, TaskCounters, TooManyTasks, WorkerSettings, worker};

@@ -47,6 +47,9 @@ use crate::{
 /// A query is distributed if it reads this many times the bytes of one worker.
 const THRESHOLD_FACTOR: u64 = 2;
 
+/// The minimum number of bytes of a part of a scan that is divided by series.
+const MIN_PART_BYTES: u64 = 1 << 20;
+
 /// The rows of one connection that a reader buffers, in bytes.
 const CONNECTION_BUFFER_BYTES: usize = 8 << 20;
 
@@ -80,14 +83,14 @@ pub struct DistributionSettings {
     pub start_timeout: Duration,
 }
 
-/// An attempt to plan a query over workers.
+/// The query to plan, beside its plans.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct PlanRequest {
     /// The database of the query.
     pub database: DatabaseId,
     /// The time until the timeout of the query.
     pub remaining: Duration,
-    /// The URLs of workers that failed in earlier attempts.
+    /// The URLs of workers that failed the query before.
     pub excluded: Vec<String>,
     /// Whether the query was cancelled.
     pub cancellation: Cancellation,
@@ -95,7 +98,7 @@ pub struct Attempt {
 
 /// The result of planning a query.
 #[derive(Debug)]
-pub enum Planned {
+pub enum PlanOutcome {
     /// The query runs in this process, for this reason.
     Local(Cow<'static, str>),
     /// The query runs on workers.
@@ -175,8 +178,8 @@ impl DistributedPlanner {
         state: &SessionState,
         query: &LogicalPlan,
         local: &Arc<dyn ExecutionPlan>,
-        attempt: &Attempt,
-    ) -> Result<Planned> {
+        request: &PlanRequest,
+    ) -> Result<PlanOutcome> {
         let threshold = self
             .settings
             .bytes_per_worker
@@ -184,25 +187,25 @@ impl DistributedPlanner {
         let bytes = read_bytes(local);
         if bytes < threshold {
             let reason = format!("reads {bytes} bytes, less than {threshold}");
-            return Ok(Planned::Local(reason.into()));
+            return Ok(PlanOutcome::Local(reason.into()));
         }
         let mut workers = self.workers.workers().await;
         workers.retain(|worker| {
             let url = worker.url.as_str();
-            attempt.excluded.iter().all(|excluded| excluded != url)
+            request.excluded.iter().all(|excluded| excluded != url)
         });
         let mut names = HashSet::new();
         workers.retain(|worker| names.insert(worker.name.clone()));
         if workers.len().min(self.settings.max_workers) < 2 {
-            return Ok(Planned::Local("there are less than two workers".into()));
+            return Ok(PlanOutcome::Local("there are less than two workers".into()));
         }
         let physical = self.plan_scans_by_name(state, query).await?;
         let scans = Scans::of(&physical)?;
         if scans.is_recursive {
-            return Ok(Planned::Local("the query is recursive".into()));
+            return Ok(PlanOutcome::Local("the query is recursive".into()));
         }
         let Some(largest) = scans.largest else {
-            return Ok(Planned::Local("no table is scanned".into()));
+            return Ok(PlanOutcome::Local("no table is scanned".into()));
         };
         let counts = TaskCounts {
             bytes_per_worker: self.settings.bytes_per_worker,
@@ -211,13 +214,18 @@ impl DistributedPlanner {
             exchange: self.settings.exchange,
         };
         let number = counts.of_bytes(scans.bytes).max(2);
-        let workers = QueryWorkers::new(choose(&largest, &workers, number));
+        let workers = QueryWorkers::new(choose(&largest, &workers, number), self.min_part_bytes());
         let counts = TaskCounts {
             max_tasks: workers.len(),
             ..counts
         };
-        self.divide(state, query, physical, counts, workers, attempt)
+        self.divide(state, query, physical, counts, workers, request)
             .await
+    }
+
+    /// Returns the minimum number of bytes of a part. It is less than usual if workers read less.
+    fn min_part_bytes(&self) -> u64 {
+        MIN_PART_BYTES.min(self.settings.bytes_per_worker)
     }
 
     /// Plans a query with scans that workers can execute.
@@ -228,7 +236,10 @@ impl DistributedPlanner {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut state = state.clone();
         let config = state.config_mut();
-        config.set_extension(Arc::new(DistributedScans(Arc::clone(&self.environment))));
+        config.set_extension(Arc::new(DistributedScans {
+            environment: Arc::clone(&self.environment),
+            min_part_bytes: self.min_part_bytes(),
+        }));
         let options = config.options_mut();
         let partitions = &mut options.execution.target_partitions;
         *partitions = (*partitions).max(MIN_PARTITIONS);
@@ -252,11 +263,11 @@ impl DistributedPlanner {
         physical: Arc<dyn ExecutionPlan>,
         counts: TaskCounts,
         workers: QueryWorkers,
-        attempt: &Attempt,
-    ) -> Result<Planned> {
+        request: &PlanRequest,
+    ) -> Result<PlanOutcome> {
         let names = workers.names();
         let is_analyzed = physical.is::<AnalyzeExec>();
-        let state = self.stage_session(state, physical, counts, workers, is_analyzed, attempt)?;
+        let state = self.stage_session(state, physical, counts, workers, is_analyzed, request)?;
         let planner = state.query_planner();
         let plan = planner.create_physical_plan(query, &state).await?;
         let check = StageCheck {
@@ -264,9 +275,9 @@ impl DistributedPlanner {
             exchange: self.settings.exchange,
         };
         match check.check(&plan) {
-            Ok(0) => return Ok(Planned::Local("no stage can be divided".into())),
+            Ok(0) => return Ok(PlanOutcome::Local("no stage can be divided".into())),
             Ok(_) => {}
-            Err(reason) => return Ok(Planned::Local(reason)),
+            Err(reason) => return Ok(PlanOutcome::Local(reason)),
         }
         let config = SessionConfig::clone(state.config());
         let codec = ScanCodec::new(Arc::clone(&self.environment));
@@ -276,13 +287,13 @@ impl DistributedPlanner {
         let checked = check_order(&plan, &config);
         if let Err(reason) = checked.and_then(|()| check_encoding(&plan, &config, &task)) {
             tracing::warn!(%reason, "query_not_distributed");
-            return Ok(Planned::Local(reason));
+            return Ok(PlanOutcome::Local(reason));
         }
         let plan = match is_analyzed {
             true => plan,
-            false => interrupt_head(plan, &attempt.cancellation)?,
+            false => interrupt_head(plan, &request.cancellation)?,
         };
-        Ok(Planned::Distributed(WorkerPlan {
+        Ok(PlanOutcome::Distributed(WorkerPlan {
             plan,
             config,
             workers: names,
@@ -297,11 +308,11 @@ impl DistributedPlanner {
         counts: TaskCounts,
         workers: QueryWorkers,
         is_analyzed: bool,
-        attempt: &Attempt,
+        request: &PlanRequest,
     ) -> Result<SessionState> {
         let ticket = self.tickets.as_ref().map(|issuer| {
-            let lifetime = attempt.remaining.saturating_add(TICKET_RESERVE);
-            (issuer.clone(), issuer.ticket(attempt.database, lifetime))
+            let lifetime = request.remaining.saturating_add(TICKET_RESERVE);
+            (issuer.clone(), issuer.ticket(request.database, lifetime))
         });
         let mut headers = HeaderMap::new();
         if let Some((issuer, ticket)) = &ticket {

@@ -21,33 +21,46 @@ use crate::{planner::Exchange, portability::Portability, worker_set::WorkerAddre
 
 /// The workers of one query, in the order of their tasks: task `i` of each stage runs on worker `i`.
 #[derive(Clone, Debug)]
-pub(crate) struct QueryWorkers(Arc<[WorkerAddress]>);
+pub(crate) struct QueryWorkers {
+    workers: Arc<[WorkerAddress]>,
+    min_part_bytes: u64,
+}
 
 impl QueryWorkers {
-    /// Uses these workers in their order.
-    pub(crate) fn new(workers: Vec<WorkerAddress>) -> Self {
-        Self(workers.into())
+    /// Uses these workers in their order, and divides scans by series into parts of at least `min_part_bytes`.
+    pub(crate) fn new(workers: Vec<WorkerAddress>, min_part_bytes: u64) -> Self {
+        Self {
+            workers: workers.into(),
+            min_part_bytes,
+        }
     }
 
     /// The number of workers.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.workers.len()
     }
 
     /// The names of the workers.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.0.iter().map(|worker| worker.name.clone()).collect()
+        self.workers
+            .iter()
+            .map(|worker| worker.name.clone())
+            .collect()
     }
 
     /// Returns the workers of a stage with this number of tasks.
     fn of_stage(&self, tasks: usize) -> Option<&[WorkerAddress]> {
-        self.0.get(..tasks)
+        self.workers.get(..tasks)
     }
 }
 
 impl WorkerResolver for QueryWorkers {
     fn get_urls(&self) -> Result<Vec<Url>> {
-        Ok(self.0.iter().map(|worker| worker.url.clone()).collect())
+        Ok(self
+            .workers
+            .iter()
+            .map(|worker| worker.url.clone())
+            .collect())
     }
 }
 
@@ -90,7 +103,7 @@ impl QueryWorkers {
             return plan_err!("a stage has {tasks} tasks for {} workers", self.len());
         };
         let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
-        let parts = scan.assign(&names)?.into_iter();
+        let parts = scan.assign(&names, self.min_part_bytes)?.into_iter();
         let parts = parts.map(|part| part as Arc<dyn ExecutionPlan>);
         DistributedLeafExec::try_new(Arc::clone(plan), parts)
     }

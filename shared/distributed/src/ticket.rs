@@ -30,6 +30,10 @@ const CONTEXT: &[u8] = b"neap worker ticket 1\0";
 /// The maximum difference between the clocks of two processes.
 pub(crate) const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
 
+/// Maximum time between the signature of a task's ticket and the start of the task. It covers connections, repeated
+/// invocations and cold starts. Rows of the task are read until the ticket expires.
+const SET_TASK_LIFETIME: Duration = Duration::from_secs(60);
+
 /// The reason why a ticket is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
@@ -73,7 +77,18 @@ pub struct Ticket {
     pub expires: i64,
     /// The task that the ticket sets; `None` if it only reads the rows of tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
+    pub task: Option<TaskPermit>,
+}
+
+/// The permission to set one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskPermit {
+    /// The name of the task, unique within the query.
+    pub name: String,
+    /// The time until which the task may be set, in microseconds since the Unix epoch. A worker remembers the ticket
+    /// until then.
+    pub until: i64,
 }
 
 impl Ticket {
@@ -95,11 +110,16 @@ impl Ticket {
         }
     }
 
-    /// Returns the ticket for setting one task.
+    /// Returns the ticket for setting one task within [`SET_TASK_LIFETIME`] from `now_micros`.
     #[must_use]
-    pub fn for_task(&self, task: impl Into<String>) -> Self {
+    pub fn for_task(&self, name: impl Into<String>, now_micros: i64) -> Self {
+        let lifetime = i64::try_from(SET_TASK_LIFETIME.as_micros()).unwrap_or(i64::MAX);
+        let until = now_micros.saturating_add(lifetime).min(self.expires);
         Self {
-            task: Some(task.into()),
+            task: Some(TaskPermit {
+                name: name.into(),
+                until,
+            }),
             ..self.clone()
         }
     }
@@ -109,11 +129,25 @@ impl Ticket {
     /// # Errors
     /// `Expired`.
     pub fn check_time(&self, now_micros: i64) -> Result<(), TicketError> {
-        let tolerance = i64::try_from(MAX_CLOCK_DIFFERENCE.as_micros()).unwrap_or(i64::MAX);
-        match now_micros > self.expires.saturating_add(tolerance) {
-            true => Err(TicketError::Expired),
-            false => Ok(()),
-        }
+        check_expiry(self.expires, now_micros)
+    }
+}
+
+impl TaskPermit {
+    /// Checks that the task may still be set. The clocks of the processes may differ by 30 s.
+    ///
+    /// # Errors
+    /// `Expired`.
+    pub(crate) fn check_time(&self, now_micros: i64) -> Result<(), TicketError> {
+        check_expiry(self.until, now_micros)
+    }
+}
+
+fn check_expiry(expires: i64, now_micros: i64) -> Result<(), TicketError> {
+    let tolerance = i64::try_from(MAX_CLOCK_DIFFERENCE.as_micros()).unwrap_or(i64::MAX);
+    match now_micros > expires.saturating_add(tolerance) {
+        true => Err(TicketError::Expired),
+        false => Ok(()),
     }
 }
 
@@ -212,7 +246,7 @@ mod tests {
     #[test]
     fn a_signed_ticket_is_verified_with_the_same_key_only() {
         let key = TicketKey::new([1; 32]);
-        let ticket = ticket().for_task("q/1/0");
+        let ticket = ticket().for_task("q/1/0", 0);
         let header = key.sign(&ticket).unwrap();
         assert_eq!(key.verify(&header), Ok(ticket));
         assert_eq!(

@@ -61,6 +61,18 @@ impl TicketIssuer {
         Ticket::new(&self.world, database, self.coordinator.clone(), lifetime)
     }
 
+    /// Signs the ticket that sets a task, as a copy of that of its query.
+    ///
+    /// # Errors
+    /// The ticket can't be a header.
+    pub fn sign_task(
+        &self,
+        ticket: &Ticket,
+        task: impl Into<String>,
+    ) -> Result<HeaderValue, TicketError> {
+        self.sign(&ticket.for_task(task, self.world.clock.wall_micros()))
+    }
+
     /// Signs a ticket.
     ///
     /// # Errors
@@ -139,6 +151,12 @@ impl TicketVerifier {
         }
     }
 
+    /// Returns the number of tasks whose coordinators are connected.
+    pub fn watched_tasks(&self) -> usize {
+        let tasks = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.len()
+    }
+
     /// Returns the task of a ticket; `None` if the transport does not watch its coordinator.
     pub(crate) fn watched(&self, ticket: &Ticket) -> Option<WatchedTask> {
         let tasks = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +185,7 @@ impl TicketVerifier {
     /// Checks the ticket of a request that sets a task. Each ticket sets its task once.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify). The ticket names no task, or was used before.
+    /// As [`verify`](Self::verify). The ticket names no task, or its task can't be set any more, or was set before.
     pub fn admit(&self, headers: &HeaderMap) -> Result<Ticket, TicketError> {
         let ticket = self.verify(headers)?;
         let now = self.world.clock.wall_micros();
@@ -179,11 +197,11 @@ impl TicketVerifier {
 
 /// The name of the task of a ticket.
 fn task_key(ticket: &Ticket) -> Arc<str> {
-    let task = ticket.task.as_deref().unwrap_or_default();
-    format!("{}/{task}", ticket.id).into()
+    let task = ticket.task.as_ref().map(|task| task.name.as_str());
+    format!("{}/{}", ticket.id, task.unwrap_or_default()).into()
 }
 
-/// The tickets that were used to set tasks, until they expire.
+/// The tickets that were used to set tasks, until they can't be used again.
 #[derive(Debug, Default)]
 struct UsedTickets {
     tasks: HashSet<Arc<str>>,
@@ -192,9 +210,8 @@ struct UsedTickets {
 
 impl UsedTickets {
     fn insert(&mut self, ticket: &Ticket, now: i64) -> Result<(), TicketError> {
-        if ticket.task.is_none() {
-            return Err(TicketError::NoTask);
-        }
+        let permit = ticket.task.as_ref().ok_or(TicketError::NoTask)?;
+        permit.check_time(now)?;
         let key = task_key(ticket);
         if self.tasks.contains(&key) {
             return Err(TicketError::Replayed);
@@ -204,7 +221,7 @@ impl UsedTickets {
             return Err(TicketError::TooMany);
         }
         self.tasks.insert(Arc::clone(&key));
-        self.by_expiry.insert((ticket.expires, key));
+        self.by_expiry.insert((permit.until, key));
         Ok(())
     }
 
@@ -280,10 +297,10 @@ mod tests {
         let issuer = TicketIssuer::new(Arc::clone(&key) as _, world.clone(), "a");
         let verifier = TicketVerifier::new(key, world);
         let ticket = issuer.ticket(DatabaseId::new(1), Duration::from_secs(10));
-        let first = headers(&issuer, &ticket.for_task("1/0"));
+        let first = headers(&issuer, &ticket.for_task("1/0", 0));
         assert_eq!(verifier.admit(&first).unwrap().database, DatabaseId::new(1));
         assert_eq!(verifier.admit(&first), Err(TicketError::Replayed));
-        let second = headers(&issuer, &ticket.for_task("1/1"));
+        let second = headers(&issuer, &ticket.for_task("1/1", 0));
         assert!(verifier.admit(&second).is_ok());
         assert_eq!(
             verifier.admit(&headers(&issuer, &ticket)),
@@ -319,7 +336,7 @@ mod tests {
         let issuer = TicketIssuer::new(Arc::clone(&key) as _, world.clone(), "a");
         let verifier = TicketVerifier::new(key, world);
         let ticket = issuer.ticket(DatabaseId::new(1), Duration::from_secs(10));
-        let (first, second) = (ticket.for_task("1"), ticket.for_task("2"));
+        let (first, second) = (ticket.for_task("1", 0), ticket.for_task("2", 0));
         let watches = [verifier.watch(&first), verifier.watch(&second)];
         let running = [&first, &second].map(|ticket| verifier.watched(ticket).unwrap());
         let [watch, _kept] = watches;
@@ -334,19 +351,38 @@ mod tests {
     }
 
     #[test]
-    fn used_tickets_are_forgotten_after_they_expired_and_limited_in_number() {
+    fn a_task_is_set_within_a_minute_and_its_rows_are_read_until_the_ticket_expires() {
         let (clock, world) = setup();
         let key = Arc::new(TicketKey::new([1; 32]));
+        let issuer = TicketIssuer::new(Arc::clone(&key) as _, world.clone(), "a");
+        let verifier = TicketVerifier::new(key, world);
+        let ticket = issuer.ticket(DatabaseId::new(1), Duration::from_secs(300));
+        let header = issuer.sign_task(&ticket, "1").unwrap();
+        let request = HeaderMap::from_iter([(TICKET_HEADER.parse().unwrap(), header)]);
+        // A minute, and 30 s by which clocks may differ.
+        *clock.0.lock().unwrap() = 90_000_001;
+        assert_eq!(verifier.admit(&request), Err(TicketError::Expired));
+        assert!(verifier.verify(&request).is_ok());
+        *clock.0.lock().unwrap() = 90_000_000;
+        assert!(verifier.admit(&request).is_ok());
+    }
+
+    #[test]
+    fn used_tickets_are_forgotten_when_their_tasks_cannot_be_set_again_and_limited_in_number() {
+        let (_, world) = setup();
+        let key = Arc::new(TicketKey::new([1; 32]));
         let issuer = TicketIssuer::new(Arc::clone(&key) as _, world, "a");
-        let ticket = issuer.ticket(DatabaseId::new(1), Duration::from_secs(10));
+        let ticket = issuer.ticket(DatabaseId::new(1), Duration::from_secs(300));
         let mut used = UsedTickets::default();
         for task in 0..MAX_REMEMBERED_TASKS {
-            used.insert(&ticket.for_task(task.to_string()), 0).unwrap();
+            used.insert(&ticket.for_task(task.to_string(), 0), 0)
+                .unwrap();
         }
-        let next = ticket.for_task("next");
+        let next = ticket.for_task("next", 0);
         assert_eq!(used.insert(&next, 0), Err(TicketError::TooMany));
-        *clock.0.lock().unwrap() = 100_000_000;
-        used.insert(&next, 100_000_000).unwrap();
+        let late = 121_000_000;
+        assert_eq!(used.insert(&next, late), Err(TicketError::Expired));
+        used.insert(&ticket.for_task("next", late), late).unwrap();
         assert_eq!((used.tasks.len(), used.by_expiry.len()), (1, 1));
     }
 }

@@ -27,6 +27,7 @@ use neap_tables::{Cancellation, ScanEnvironment};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
+    dynamic_filters::TaskFilters,
     guarded_channel::{Channels, FirstFailure, GuardedChannels},
     interruption::TaskInterruption,
     scan_codec::ScanCodec,
@@ -222,7 +223,8 @@ impl WorkerSessionBuilder for WorkerSessions {
             .with_extension(Arc::new(task.running))
             .with_distributed_user_codec(task.codec)
             .with_distributed_channel_resolver(channels)
-            .with_distributed_passthrough_headers(ticket.into_iter().collect())?;
+            .with_distributed_passthrough_headers(ticket.into_iter().collect())?
+            .with_distributed_worker_plan_rewrite_handler(TaskFilters);
         // The metrics of `EXPLAIN ANALYZE` are matched with nodes by their places, so its stages get no checks.
         if !DistributedConfig::from_session_config(&config)?.collect_metrics {
             let interruption = TaskInterruption(task.cancellation);

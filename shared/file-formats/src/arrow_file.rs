@@ -117,6 +117,7 @@ impl PartSource for ArrowFile {
                         first_row: self.rows + 1,
                         batch: batch.slice(from, rows),
                         refused: Vec::new(),
+                        has_tag_dictionaries: false,
                     }],
                 });
                 from += rows;

@@ -168,6 +168,7 @@ impl PartSource for JsonLinesFile {
                 first_row,
                 batch,
                 refused,
+                has_tag_dictionaries: false,
             }],
         }])
     }

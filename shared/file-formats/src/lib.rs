@@ -27,6 +27,7 @@ mod input;
 mod json_cell;
 mod json_lines;
 mod parquet_file;
+mod parquet_summary;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -34,4 +35,5 @@ mod tests;
 pub use error::ReadError;
 pub use format::{Compression, Format};
 pub use input::FileInput;
+pub use parquet_summary::{PARQUET_TAIL_BYTES, ParquetSummary, parquet_footer_bytes};
 pub use reader::{FileReader, MAX_BATCH_ROWS, ReadOptions};

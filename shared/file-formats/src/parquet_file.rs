@@ -119,6 +119,7 @@ impl PartSource for ParquetFile {
                 first_row,
                 batch,
                 refused: Vec::new(),
+                has_tag_dictionaries: false,
             }],
         }])
     }

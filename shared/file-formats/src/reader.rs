@@ -185,6 +185,7 @@ fn skip_rows_of(numbered: NumberedBatch, skip_rows: usize) -> Option<NumberedBat
         first_row: numbered.first_row + skipped,
         batch: numbered.batch.slice(skipped, rows - skipped),
         refused: refused.collect(),
+        has_tag_dictionaries: false,
     })
 }
 

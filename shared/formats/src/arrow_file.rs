@@ -1,23 +1,23 @@
 //! Arrow IPC files, for exports.
 
-use std::{io::Write, sync::Arc};
+use std::io::Write;
 
 use arrow::{
     array::RecordBatch,
-    compute::cast,
-    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
+    datatypes::Schema,
     error::ArrowError,
     ipc::writer::{FileWriter, IpcWriteOptions},
 };
 
+use super::plain_columns::PlainColumns;
+
 /// Writes an Arrow IPC file (Feather version 2).
 ///
-/// Dictionaries become plain values, because a file has one dictionary for each column, and batches have different ones.
-/// The metadata of the columns still tells which are tags. Views become plain values, too, because not all readers know
-/// them.
+/// Dictionaries and views become plain values, because a file has one dictionary for each column, and batches have
+/// different ones.
 pub struct ArrowFileWriter<W: Write> {
     writer: FileWriter<W>,
-    schema: SchemaRef,
+    columns: PlainColumns,
 }
 
 impl<W: Write> ArrowFileWriter<W> {
@@ -26,11 +26,10 @@ impl<W: Write> ArrowFileWriter<W> {
     /// # Errors
     /// A type can't be written, or the output fails.
     pub fn new(out: W, columns: &Schema, options: IpcWriteOptions) -> Result<Self, ArrowError> {
-        let fields: Vec<_> = columns.fields().iter().map(plain_field).collect();
-        let schema = Schema::new_with_metadata(fields, columns.metadata().clone());
+        let columns = PlainColumns::of(columns);
         Ok(Self {
-            writer: FileWriter::try_new_with_options(out, &schema, options)?,
-            schema: Arc::new(schema),
+            writer: FileWriter::try_new_with_options(out, columns.schema(), options)?,
+            columns,
         })
     }
 
@@ -39,17 +38,7 @@ impl<W: Write> ArrowFileWriter<W> {
     /// # Errors
     /// The batch has other columns, or the output fails.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
-        let columns = batch.columns().iter().zip(self.schema.fields());
-        let columns =
-            columns.map(
-                |(column, field)| match column.data_type() == field.data_type() {
-                    true => Ok(Arc::clone(column)),
-                    false => cast(column, field.data_type()),
-                },
-            );
-        let columns = columns.collect::<Result<_, _>>()?;
-        let plain = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        self.writer.write(&plain)
+        self.writer.write(&self.columns.convert(batch)?)
     }
 
     /// Writes the end of the file.
@@ -69,39 +58,18 @@ impl<W: Write> ArrowFileWriter<W> {
 impl<W: Write> std::fmt::Debug for ArrowFileWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ArrowFileWriter")
-            .field("schema", &self.schema)
+            .field("columns", &self.columns)
             .finish_non_exhaustive()
-    }
-}
-
-fn plain_field(field: &FieldRef) -> FieldRef {
-    let plain = plain_type(field.data_type());
-    match plain == *field.data_type() {
-        true => Arc::clone(field),
-        false => Arc::new(Field::clone(field).with_data_type(plain)),
-    }
-}
-
-fn plain_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => plain_type(values),
-        DataType::Utf8View => DataType::Utf8,
-        DataType::BinaryView => DataType::Binary,
-        DataType::List(field) => DataType::List(plain_field(field)),
-        DataType::LargeList(field) => DataType::LargeList(plain_field(field)),
-        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(plain_field(field), *size),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_field).collect()),
-        other => other.clone(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, io::Cursor};
+    use std::{collections::HashMap, io::Cursor, sync::Arc};
 
     use arrow::{
         array::{Array, AsArray, DictionaryArray, StringViewArray},
-        datatypes::Int32Type,
+        datatypes::{DataType, Field, Int32Type},
         ipc::reader::FileReader,
     };
 

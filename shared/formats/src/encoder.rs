@@ -5,6 +5,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
+use super::arrow_stream::ArrowStreamWriter;
 use super::format::Format;
 use super::parquet::ParquetWriter;
 use super::rows::{Framing, RowWriter};
@@ -41,7 +42,7 @@ pub enum FormatError {
     Parquet(#[from] ParquetError),
     /// A format that is buffered in memory exceeds its limit.
     #[error(
-        "the result has more than {limit} bytes in format {format}; request json, jsonl, csv or parquet, or add a LIMIT"
+        "the result has more than {limit} bytes in format {format}; request json, jsonl, csv, parquet or arrow, or add a LIMIT"
     )]
     TooLarge {
         /// The requested format.
@@ -73,6 +74,7 @@ enum FormatWriter {
     Rows(RowWriter),
     Table(TableWriter),
     Parquet(Box<ParquetWriter>),
+    Arrow(Box<ArrowStreamWriter>),
 }
 
 impl Encoder {
@@ -86,6 +88,7 @@ impl Encoder {
             Format::Parquet => {
                 FormatWriter::Parquet(Box::new(ParquetWriter::new(limits.row_group_bytes)))
             }
+            Format::Arrow => FormatWriter::Arrow(Box::new(ArrowStreamWriter::new(&schema))),
         };
         Self {
             columns: schema.fields().len(),
@@ -108,6 +111,7 @@ impl Encoder {
             FormatWriter::Rows(rows) => Ok(rows.write(batch, out)?),
             FormatWriter::Table(table) => table.write(batch),
             FormatWriter::Parquet(file) => Ok(file.write(batch, out)?),
+            FormatWriter::Arrow(stream) => Ok(stream.write(batch, out)?),
         }
     }
 
@@ -124,6 +128,7 @@ impl Encoder {
             }
             FormatWriter::Table(table) => table.finish(out),
             FormatWriter::Parquet(file) => Ok(file.finish(out)?),
+            FormatWriter::Arrow(stream) => Ok(stream.finish(out)?),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 /// The format of a query's answer.
 ///
 /// Deserialises from (and parses) the values of the request field `format` of InfluxDB 3: `json`, `jsonl` or
-/// `json_lines`, `csv`, `pretty`, `parquet`.
+/// `json_lines`, `csv`, `pretty`, `parquet`; and `arrow`, which InfluxDB 3 lacks.
 // The variants are in the order in which InfluxDB 3 lists them when it rejects another value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +27,8 @@ pub enum Format {
     /// One JSON object per line.
     #[serde(alias = "jsonl")]
     JsonLines,
+    /// One Arrow IPC stream.
+    Arrow,
 }
 
 impl Format {
@@ -38,13 +40,15 @@ impl Format {
             Self::Pretty => "text/plain; charset=utf-8",
             Self::Json => "application/json",
             Self::JsonLines => "application/jsonl",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
         }
     }
 
     /// Returns the format of an `Accept` header. Use it only when the request has no `format`.
     ///
     /// As in InfluxDB 3 the header is one media type, not a list; only browsers (`text/html`) and callers that accept
-    /// anything (`*/*`) may list several, and get JSON. `application/jsonl` is accepted in addition.
+    /// anything (`*/*`) may list several, and get JSON. `application/jsonl` and `application/vnd.apache.arrow.stream` are
+    /// accepted in addition.
     ///
     /// # Errors
     /// Any other value. Answer 400 with the error's text.
@@ -55,6 +59,7 @@ impl Format {
             "text/plain" => Ok(Self::Pretty),
             "application/json" => Ok(Self::Json),
             "application/jsonl" => Ok(Self::JsonLines),
+            "application/vnd.apache.arrow.stream" => Ok(Self::Arrow),
             _ if accept.contains("text/html") || accept.contains("*/*") => Ok(Self::Json),
             _ => Err(InvalidMimeType(accept.to_owned())),
         }
@@ -74,6 +79,7 @@ impl fmt::Display for Format {
             Self::Pretty => "pretty",
             Self::Json => "json",
             Self::JsonLines => "jsonl",
+            Self::Arrow => "arrow",
         })
     }
 }
@@ -111,12 +117,13 @@ mod tests {
             ("csv", Format::Csv),
             ("pretty", Format::Pretty),
             ("parquet", Format::Parquet),
+            ("arrow", Format::Arrow),
         ] {
             assert_eq!(name.parse(), Ok(format));
         }
         insta::assert_snapshot!(
             Format::from_str("xml").unwrap_err(),
-            @"unknown variant `xml`, expected one of `parquet`, `csv`, `pretty`, `json`, `json_lines`, `jsonl`"
+            @"unknown variant `xml`, expected one of `parquet`, `csv`, `pretty`, `json`, `json_lines`, `jsonl`, `arrow`"
         );
         assert_eq!("JSON".parse::<Format>().ok(), None);
     }
@@ -129,6 +136,7 @@ mod tests {
             ("text/plain", Format::Pretty),
             ("application/json", Format::Json),
             ("application/jsonl", Format::JsonLines),
+            ("application/vnd.apache.arrow.stream", Format::Arrow),
             ("*/*", Format::Json),
             ("text/csv, */*;q=0.1", Format::Json),
             ("text/html,application/xhtml+xml", Format::Json),

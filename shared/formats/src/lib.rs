@@ -1,4 +1,4 @@
-//! The answer formats of queries: JSON, JSON lines, CSV, a text table and Parquet, and those of the v1 interface
+//! The answer formats of queries: JSON, JSON lines, CSV, a text table, Parquet and Arrow, and those of the v1 interface
 //! ([`v1`]).
 //!
 //! [`stream`] turns a stream of record batches into the chunks of a response body; [`Encoder`] is the incremental
@@ -22,14 +22,17 @@
 //!
 //! JSON, JSON lines and CSV are streamed row by row. The table is buffered up to [`FormatLimits::table_bytes`], because its
 //! first line depends on every cell. A Parquet file is streamed by row group, each of about
-//! [`FormatLimits::row_group_bytes`], so that most files are sent in one piece.
+//! [`FormatLimits::row_group_bytes`], so that most files are sent in one piece. An Arrow stream is sent in messages of
+//! about 256 KiB; without rows, it has the columns only.
 
 mod arrow_file;
+mod arrow_stream;
 mod column;
 mod encoder;
 mod format;
 mod number;
 mod parquet;
+mod plain_columns;
 mod rows;
 mod stream;
 mod table;

@@ -21,8 +21,8 @@ const FIRST_ROWS: usize = 256;
 
 /// Encodes `batches`, which have the columns of `schema`, in `format`, as chunks of at most 1 MiB.
 ///
-/// JSON, JSON lines and CSV are sent while `batches` is read, the first rows at once and the others in chunks of about
-/// 256 KiB. An error ends the stream. If it is the first item, nothing of the answer has been sent and the caller can
+/// JSON, JSON lines, CSV and Arrow are sent while `batches` is read, the first rows at once and the others in chunks of
+/// about 256 KiB. An error ends the stream. If it is the first item, nothing of the answer has been sent and the caller can
 /// still choose a status.
 pub fn stream<S, E>(
     format: Format,
@@ -37,6 +37,7 @@ where
     let body = ChunkStream {
         batches: Box::pin(batches.fuse()),
         row_wise: format.is_row_wise(),
+        is_sliced: format.is_row_wise() || format == Format::Arrow,
         encoder: Encoder::new(format, schema, limits),
         unwritten: None,
         rows_written: 0,
@@ -54,6 +55,8 @@ where
 struct ChunkStream<S> {
     batches: Pin<Box<Fuse<S>>>,
     row_wise: bool,
+    /// Whether the encoder gets only as many rows at once as a chunk needs. A message of Arrow has all of them.
+    is_sliced: bool,
     encoder: Encoder,
     /// The rows of the current batch that are not written yet.
     unwritten: Option<RecordBatch>,
@@ -107,7 +110,7 @@ where
 
     /// Writes the estimated number of rows that fill the chunk.
     fn write_some(&mut self, batch: RecordBatch) -> Result<(), FormatError> {
-        let rows = if self.row_wise {
+        let rows = if self.is_sliced {
             self.rows_to_fill_chunk().min(batch.num_rows())
         } else {
             batch.num_rows()
@@ -128,7 +131,9 @@ where
     fn rows_to_fill_chunk(&self) -> usize {
         match self.bytes_written.checked_div(self.rows_written) {
             Some(row_bytes) => {
-                let room = CHUNK_BYTES.saturating_sub(self.out.len());
+                // The rest of a chunk would be too small for a message.
+                let used = if self.row_wise { self.out.len() } else { 0 };
+                let room = CHUNK_BYTES.saturating_sub(used);
                 (room / row_bytes.max(1)).max(1)
             }
             None => FIRST_ROWS,

@@ -75,24 +75,8 @@ impl BucketScan {
 
 fn database_of(key: &Key) -> Option<DatabaseId> {
     match key {
-        Key::DatabaseCatalog(database)
-        | Key::Manifest(database)
-        | Key::Segment(database, _)
-        | Key::Parquet(database, _)
-        | Key::Bundle(database, _)
-        | Key::Page(database, _)
-        | Key::Cache(database, ..)
-        | Key::Checkpoint(database, _)
-        | Key::Tick(database, ..)
-        | Key::EngineLog(database, _)
-        | Key::Published(database, ..) => Some(*database),
-        Key::RootCatalog
-        | Key::PluginCode(_)
-        | Key::QueryResult(..)
-        | Key::TaskResult(..)
         // Exports outlive their database.
-        | Key::Export(..)
-        | Key::Node(_)
-        | Key::Probe(..) => None,
+        Key::Export(..) => None,
+        other => other.database(),
     }
 }

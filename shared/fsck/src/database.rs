@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Key, Register, RegisterError, StoreTime, VersionedValue};
-use neap_catalog::DatabaseCatalog;
+use neap_bucket::{Key, Register, RegisterError, RegisterValue, StoreTime, VersionedValue};
+use neap_catalog::{DatabaseCatalog, DatabaseDocuments};
 use neap_manifest::{Manifest, ManifestError, Section};
 use neap_schema::DatabaseId;
 
@@ -116,7 +116,12 @@ impl DatabaseTarget<'_> {
             tail.exclude(|name| manifest.value.is_quarantined(name));
         }
         // The catalog is read last, so that it includes all tables and columns of the data read before.
-        let catalog = self.catalog(&mut checked.findings).await?;
+        let key = Key::DatabaseCatalog(self.id);
+        let catalog: Option<VersionedValue<DatabaseCatalog>> =
+            self.register(key, &mut checked.findings).await?;
+        let key = Key::Documents(self.id);
+        self.register::<DatabaseDocuments>(key, &mut checked.findings)
+            .await?;
         let now = bucket.clock().now();
         checked.count(&named, own, &caches, &tail, catalog.as_ref());
         checked.findings.extend(tail.findings(self.id, now));
@@ -191,15 +196,15 @@ impl DatabaseTarget<'_> {
         Ok(inventories)
     }
 
-    async fn catalog(
+    async fn register<T: RegisterValue>(
         &self,
+        key: Key,
         findings: &mut Vec<Finding>,
-    ) -> Result<Option<VersionedValue<DatabaseCatalog>>, FsckError> {
-        let key = Key::DatabaseCatalog(self.id);
-        let register: Register<DatabaseCatalog> =
+    ) -> Result<Option<VersionedValue<T>>, FsckError> {
+        let register: Register<T> =
             Register::new(self.fsck.bucket.clone(), key, neap_bucket::RECENT_PUT_IDS);
         match register.read(None).await {
-            Ok(catalog) => Ok(Some(catalog)),
+            Ok(value) => Ok(Some(value)),
             Err(RegisterError::Format(error)) => {
                 findings.push(messages::format_finding(&error));
                 Ok(None)

@@ -62,6 +62,8 @@ pub enum FindingKind {
     ClockAhead,
     /// The tail of a database is long or old, because flushes are late or fail.
     NotFlushed,
+    /// A backup that can't be restored completely.
+    DamagedBackup,
     /// An unreferenced object.
     Orphan,
     /// Objects of a database that the root catalog lacks.
@@ -103,7 +105,8 @@ impl Finding {
         }
     }
 
-    pub(crate) fn error(kind: FindingKind, message: impl Into<String>) -> Self {
+    /// Creates an error without an object and a table.
+    pub fn error(kind: FindingKind, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, kind, message)
     }
 

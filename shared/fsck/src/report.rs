@@ -70,7 +70,7 @@ pub struct FsckReport {
 
 impl FsckReport {
     /// Creates an empty report.
-    pub(crate) fn new(full: bool) -> Self {
+    pub fn new(full: bool) -> Self {
         Self {
             full,
             clean: true,
@@ -78,7 +78,8 @@ impl FsckReport {
         }
     }
 
-    pub(crate) fn add(&mut self, finding: Finding) {
+    /// Adds a finding.
+    pub fn add(&mut self, finding: Finding) {
         match finding.severity {
             Severity::Error => self.errors += 1,
             Severity::Warning => self.warnings += 1,

@@ -31,7 +31,7 @@ use tracing::Instrument;
 use crate::{
     AccessControl, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind,
     LATENCY_BUCKETS, Metrics, RequestId,
-    auth::{AdmittedRequest, admit, check_route, is_about_tokens},
+    auth::{AdmittedRequest, admit, check_route, is_for_own_pages},
     error::AnsweredError,
     grpc,
 };
@@ -120,8 +120,7 @@ async fn handle_request(
     let id = RequestId::draw(&shared.world);
     let is_grpc = grpc::is_grpc(request.headers());
     let method = request.method().clone();
-    // Web pages must not read answers of the token endpoints.
-    let is_for_pages = !is_about_tokens(request.uri().path());
+    let is_for_all_pages = !is_for_own_pages(request.uri().path());
     let mut response = if method == Method::OPTIONS {
         preflight()
     } else {
@@ -142,7 +141,7 @@ async fn handle_request(
     let headers = response.headers_mut();
     headers.remove(ALLOW);
     headers.insert(RequestId::HEADER, id.header_value());
-    if status.is_success() && is_for_pages {
+    if status.is_success() && is_for_all_pages {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     }
     if let Some(cluster) = shared.cluster.header_value(&shared.world).await {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use neap_bucket::{RegisterError, StoreError};
 use neap_catalog::CatalogError;
+use neap_identity::IdentityError;
 
 use crate::{ApiError, Kind};
 
@@ -46,9 +47,11 @@ impl From<CatalogError> for ApiError {
             | CatalogError::InvalidFileIndex { .. }
             | CatalogError::InvalidTrigger { .. }
             | CatalogError::InvalidPlugin { .. }
+            | CatalogError::InvalidQueryGroup { .. }
             | CatalogError::LastCacheKeyType
             | CatalogError::DistinctCacheColumnType
             | CatalogError::TokenNameTooLong
+            | CatalogError::InvalidUser { .. }
             | CatalogError::Permission(_) => Self::text(Kind::Invalid, message),
             CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => {
                 Self::text(Kind::NotFound, message)
@@ -56,13 +59,17 @@ impl From<CatalogError> for ApiError {
             CatalogError::AlreadyExists { .. }
             | CatalogError::AlreadyDeleted { .. }
             | CatalogError::TokenExists { .. }
+            | CatalogError::UserExists { .. }
+            | CatalogError::RoleExists { .. }
             | CatalogError::Purged { .. }
             | CatalogError::PluginChanged { .. }
             | CatalogError::Ambiguous { .. } => Self::text(Kind::Conflict, message),
             CatalogError::Limit(_)
             | CatalogError::TooManyTokens
             | CatalogError::NoMoreIds { .. } => Self::json(Kind::Limit, message),
-            CatalogError::OperatorToken => Self::text(Kind::NotAllowed, message),
+            CatalogError::OperatorToken | CatalogError::BuiltInRole => {
+                Self::text(Kind::NotAllowed, message)
+            }
             // Same status as in InfluxDB 3.
             CatalogError::TriggerEnabled { .. } => Self::text(Kind::Internal, message),
             CatalogError::Revoked => Self::refusal(Kind::Unauthenticated, message),
@@ -71,6 +78,30 @@ impl From<CatalogError> for ApiError {
             CatalogError::NoStoreTime => retry(Kind::Unavailable, message),
             CatalogError::Unknown { .. } => retry(Kind::Unknown, message),
             CatalogError::Format(_) => Self::text(Kind::Corrupt, message),
+        }
+    }
+}
+
+impl From<IdentityError> for ApiError {
+    fn from(error: IdentityError) -> Self {
+        let message = error.to_string();
+        match error {
+            IdentityError::WrongCredentials | IdentityError::Replayed => {
+                Self::refusal(Kind::Unauthenticated, message)
+            }
+            IdentityError::ResetRequired => Self::refusal(Kind::Forbidden, message),
+            IdentityError::PasswordLength | IdentityError::SamePassword => {
+                Self::text(Kind::Invalid, message)
+            }
+            IdentityError::Throttled { wait } => {
+                Self::json(Kind::TooManyRequests, message).retry_after(Some(wait))
+            }
+            IdentityError::NotEnabled { .. } => Self::text(Kind::NotAllowed, message),
+            IdentityError::Busy | IdentityError::Provider { .. } => {
+                retry(Kind::Unavailable, message)
+            }
+            IdentityError::Cryptography { .. } => Self::text(Kind::Internal, message),
+            IdentityError::Catalog(error) => error.into(),
         }
     }
 }

@@ -15,9 +15,11 @@ impl Statement {
     pub fn bind(&mut self, values: &dyn Fn(&str) -> Option<Literal>) -> Result<(), BindError> {
         match self {
             Self::Select(select) => bind_select(select, values),
+            Self::SelectInto(stored) => bind_select(&mut stored.select, values),
             Self::Explain(explain) => bind_select(&mut explain.select, values),
             Self::ShowMeasurements(show) => bind_where(&mut show.condition, values),
-            Self::ShowTagKeys(show) | Self::ShowFieldKeys(show) | Self::ShowSeries(show) => {
+            Self::ShowTagKeys(keys) => bind_where(&mut keys.show.condition, values),
+            Self::ShowFieldKeys(show) | Self::ShowSeries(show) => {
                 bind_where(&mut show.condition, values)
             }
             Self::ShowTagValues(values_of) => bind_where(&mut values_of.show.condition, values),

@@ -43,9 +43,9 @@ pub(crate) enum Token<'a> {
 }
 
 /// The symbols. A symbol comes before its own prefixes.
-const SYMBOLS: [&str; 23] = [
+const SYMBOLS: [&str; 24] = [
     "::", "=~", "!~", "!=", "<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ";", ".", "+", "-",
-    "*", "/", "%", "&", "|", "^",
+    "*", "/", "%", "&", "|", "^", ":",
 ];
 
 /// A token and its position in the text.

@@ -29,11 +29,13 @@ pub use expr::{
 pub use named_database::{MultipleDatabasesError, NamedDatabase};
 pub use parser::{MAX_DEPTH, MAX_STATEMENT_BYTES, parse};
 pub use select::{
-    Dimension, Field, Fill, Measurement, MeasurementName, Select, SelectSource, TimeOrder,
+    Dimension, Field, Fill, IntoTarget, Measurement, MeasurementName, Select, SelectSource,
+    TimeOrder,
 };
 pub use statement::{
     CardinalityTarget, DeleteClauses, Explain, NameMatch, PolicyOptions, RetentionDuration,
-    RetentionPolicy, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagValues, Statement,
+    RetentionPolicy, SelectInto, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys,
+    ShowTagValues, Statement,
 };
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ pub struct NamedDatabase {
 pub struct MultipleDatabasesError;
 
 impl Statement {
-    /// Removes the database that a query or a `SHOW` statement names, and returns it.
+    /// Removes the database that a query or a `SHOW` statement names as its source, and returns it. `INTO` keeps the
+    /// database that it names.
     ///
     /// # Errors
     /// Returns an error if the statement names several databases.
@@ -25,10 +26,12 @@ impl Statement {
         let mut found = None;
         match self {
             Self::Select(select) => extract_from_select(select, &mut found)?,
+            Self::SelectInto(stored) => extract_from_select(&mut stored.select, &mut found)?,
             Self::Explain(explain) => extract_from_select(&mut explain.select, &mut found)?,
             Self::ShowRetentionPolicies { on } => extract_from_on(on, &mut found)?,
             Self::ShowMeasurements(show) => extract_from_on(&mut show.on, &mut found)?,
-            Self::ShowTagKeys(show) | Self::ShowFieldKeys(show) | Self::ShowSeries(show) => {
+            Self::ShowTagKeys(keys) => extract_from_show(&mut keys.show, &mut found)?,
+            Self::ShowFieldKeys(show) | Self::ShowSeries(show) => {
                 extract_from_show(show, &mut found)?;
             }
             Self::ShowTagValues(values) => extract_from_show(&mut values.show, &mut found)?,

@@ -67,6 +67,17 @@ pub enum MeasurementName {
     Regex(Regex),
 }
 
+/// The tables that `INTO` names: `name`, `rp.name`, `db.rp.name`, `db..name`, with `:MEASUREMENT` in place of the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntoTarget {
+    /// The database, if named; otherwise that of the query.
+    pub database: Option<String>,
+    /// The retention policy, if named.
+    pub retention_policy: Option<String>,
+    /// The table; with `:MEASUREMENT` (`None`), each row goes to the table with the name of its source.
+    pub table: Option<String>,
+}
+
 /// One element of `GROUP BY`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Dimension {

@@ -1,12 +1,14 @@
 //! Statements other than `SELECT`.
 
-use crate::{Condition, Measurement, MeasurementName, Regex, Select};
+use crate::{Condition, IntoTarget, Measurement, MeasurementName, Regex, Select};
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Statement {
     /// `SELECT ...`
     Select(Box<Select>),
+    /// `SELECT ... INTO ...`
+    SelectInto(Box<SelectInto>),
     /// `EXPLAIN [ANALYZE] [VERBOSE] SELECT ...`
     Explain(Box<Explain>),
     /// `SHOW DATABASES`
@@ -19,7 +21,7 @@ pub enum Statement {
     /// `SHOW MEASUREMENTS ...`
     ShowMeasurements(ShowMeasurements),
     /// `SHOW TAG KEYS ...`
-    ShowTagKeys(ShowClauses),
+    ShowTagKeys(ShowTagKeys),
     /// `SHOW FIELD KEYS ...`
     ShowFieldKeys(ShowClauses),
     /// `SHOW TAG VALUES ... WITH KEY ...`
@@ -54,6 +56,15 @@ pub enum Statement {
         /// Its database.
         database: String,
     },
+}
+
+/// `SELECT ... INTO ...`: a query whose rows are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectInto {
+    /// The query.
+    pub select: Select,
+    /// The tables that get its rows.
+    pub target: IntoTarget,
 }
 
 /// `EXPLAIN`.
@@ -99,6 +110,15 @@ pub struct ShowMeasurements {
     pub limit: Option<u64>,
     /// `OFFSET`.
     pub offset: Option<u64>,
+}
+
+/// `SHOW TAG KEYS`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShowTagKeys {
+    /// The clauses other than `WITH KEY`.
+    pub show: ShowClauses,
+    /// `WITH KEY`: selects tags by name; all if absent.
+    pub keys: Option<NameMatch>,
 }
 
 /// `SHOW TAG VALUES`.

@@ -38,6 +38,10 @@ fn select_is_parsed_with_all_clauses() {
         "SELECT mean(/^(a|b)$/) /* all\n of them */ FROM m GROUP BY time(1w)",
         "SELECT top(x, host, 3) FROM m WHERE true ORDER BY ASC",
         "EXPLAIN ANALYZE VERBOSE SELECT x FROM m",
+        "select mean(x) into \"a b\".y.z from m group by time(1h), *",
+        "SELECT x INTO db..:measurement FROM /.*/",
+        "SELECT x INTO rp.:MEASUREMENT FROM m",
+        "SELECT x INTO db..y FROM (SELECT x FROM m)",
     ];
     insta::assert_snapshot!(texts.map(canonical).join("\n"), @r#"
     SELECT * FROM cpu
@@ -48,6 +52,10 @@ fn select_is_parsed_with_all_clauses() {
     SELECT mean(/^(a|b)$/) FROM m GROUP BY TIME(1w)
     SELECT top(x, host, 3) FROM m WHERE true ORDER BY time ASC
     EXPLAIN ANALYZE VERBOSE SELECT x FROM m
+    SELECT mean(x) INTO "a b".y.z FROM m GROUP BY TIME(1h), *
+    SELECT x INTO db..:MEASUREMENT FROM /.*/
+    SELECT x INTO rp.:MEASUREMENT FROM m
+    SELECT x INTO db..y FROM (SELECT x FROM m)
     "#);
 }
 
@@ -58,6 +66,8 @@ fn show_and_change_statements_are_parsed() {
         "SHOW RETENTION POLICIES ON \"my db\"",
         "SHOW MEASUREMENTS ON db WITH MEASUREMENT =~ /(?i)cpu/ WHERE host = 'a' LIMIT 3 OFFSET 1",
         "SHOW TAG KEYS FROM cpu, /mem/ WHERE time > 0 SLIMIT 1",
+        "SHOW TAG KEYS ON db FROM cpu WITH KEY = host LIMIT 1",
+        "SHOW TAG KEYS with key in (a, b)",
         "SHOW FIELD KEYS ON db FROM rp.cpu LIMIT 2",
         "SHOW TAG VALUES ON db FROM cpu WITH KEY IN (host, \"a b\") WHERE region != ''",
         "SHOW TAG VALUES WITH KEY !~ /x/ LIMIT 1 OFFSET 2",
@@ -83,6 +93,8 @@ fn show_and_change_statements_are_parsed() {
     SHOW RETENTION POLICIES ON "my db"
     SHOW MEASUREMENTS ON db WITH MEASUREMENT =~ /(?i)cpu/ WHERE host = 'a' LIMIT 3 OFFSET 1
     SHOW TAG KEYS FROM cpu, /mem/ WHERE time > 0 SLIMIT 1
+    SHOW TAG KEYS ON db FROM cpu WITH KEY = host LIMIT 1
+    SHOW TAG KEYS WITH KEY IN (a, b)
     SHOW FIELD KEYS ON db FROM rp.cpu LIMIT 2
     SHOW TAG VALUES ON db FROM cpu WITH KEY IN (host, "a b") WHERE region != ''
     SHOW TAG VALUES WITH KEY !~ /x/ LIMIT 1 OFFSET 2
@@ -114,7 +126,11 @@ fn errors_name_the_expected_token_and_the_position() {
         "SELECT mean(temp) FROM home GROUP BY time(1x)",
         "SELECT mean(temp) FROM home GROUP BY time(0s)",
         "SELEC temp FROM home",
-        "SELECT temp INTO copy FROM home",
+        "SELECT temp INTO FROM home",
+        "SELECT temp INTO /copy/ FROM home",
+        "SELECT temp INTO db.:TABLE FROM home",
+        "SELECT a FROM (SELECT a INTO b FROM c)",
+        "EXPLAIN SELECT a INTO b FROM c",
         "SELECT temp",
         "SELECT FROM home",
         "SELECT a FROM home WHERE a =~ 'x'",
@@ -145,7 +161,11 @@ fn errors_name_the_expected_token_and_the_position() {
     parsing error: invalid TIME call, expected ')' at pos 43
     parsing error: invalid TIME call, expected a duration above zero at pos 42
     parsing error: invalid InfluxQL statement at pos 0
-    parsing error: invalid SELECT statement, INTO is not supported at pos 12
+    parsing error: invalid INTO clause, expected identifier at pos 17
+    parsing error: invalid INTO clause, expected identifier at pos 17
+    parsing error: invalid INTO clause, expected MEASUREMENT at pos 21
+    parsing error: invalid SELECT statement, expected FROM at pos 24
+    parsing error: invalid SELECT statement, expected FROM at pos 17
     parsing error: invalid SELECT statement, expected FROM at pos 11
     parsing error: invalid expression, expected a value at pos 7
     parsing error: invalid condition, expected a regular expression at pos 30

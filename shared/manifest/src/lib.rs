@@ -13,6 +13,7 @@
 //! | [`CacheEntry`] | the object of a table cache, valid at the mark |
 //! | [`DamageRecord`] | a damaged object: the rows that it held, and whether an operator has quarantined it |
 //! | [`CondemnedEntry`] | a dropped item: earlier versions still read it, later its objects are deleted |
+//! | [`RowDeleteLog`] | the log of requests to delete rows, with their progress |
 //! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them between readers |
 //!
 //! A crash at any point of a flush leaves only unreferenced objects. A manifest never references a missing object,
@@ -40,6 +41,8 @@ mod repair;
 mod replace;
 mod restore;
 mod rewrite;
+mod row_delete_log;
+mod row_delete_progress;
 mod section;
 mod snapshot;
 mod snapshot_cache;
@@ -77,6 +80,9 @@ pub use replace::{
     ReplaceAllOutcome, ReplaceOutcome, ReplaceRefusal, Replacement, ReplacementResults,
 };
 pub use restore::{RestoreError, VersionPin};
+pub use row_delete_log::{
+    LoggedRowDelete, MAX_PENDING_ROW_DELETES, RowDeleteLog, RowDeleteRequest, RowDeleteRequests,
+};
 pub use section::{Section, TagRange, TimeRange, day_of};
 pub use snapshot::{ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions};
 pub use store::{ManifestSettings, ManifestStore};

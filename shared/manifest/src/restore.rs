@@ -12,7 +12,7 @@
 //! A pin prevents objects of the version from becoming doomed. A collector removes a pin without a database only after
 //! twice the time that a restore may take.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use futures::TryStreamExt;
@@ -111,24 +111,89 @@ impl ManifestStore {
         database: DatabaseId,
         needs_catalog: u64,
     ) -> Result<VersionedValue<Manifest>, RestoreError> {
-        let first = self
-            .first_manifest(source, view, database, needs_catalog)
-            .await?;
+        let view = AdoptedView {
+            store: self,
+            source,
+            manifest: view,
+            owner: ObjectOwner::Source,
+        };
+        let first = self.first_manifest(view, database, needs_catalog).await?;
+        let current = self.commit_first(database, &first).await?;
+        self.check_pin(source, database).await?;
+        Ok(current)
+    }
+
+    async fn commit_first(
+        &self,
+        database: DatabaseId,
+        first: &Manifest,
+    ) -> Result<VersionedValue<Manifest>, RestoreError> {
         let change = |base: &VersionedValue<Manifest>| match base.version {
             0 => Ok(RegisterChange::Put(first.clone(), ())),
             _ => Err(RestoreError::NotEmpty),
         };
         let register = self.register(database);
         let commit = register.commit(None, change).await;
-        let current = match commit.map_err(ManifestError::from)? {
-            CommitOutcome::Committed { current, .. } => current,
-            CommitOutcome::Refused(error) => return Err(error),
+        match commit.map_err(ManifestError::from)? {
+            CommitOutcome::Committed { current, .. } => Ok(current),
+            CommitOutcome::Refused(error) => Err(error),
             CommitOutcome::Unknown { reason } => {
-                return Err(ManifestError::OutcomeUnknown { reason }.into());
+                Err(ManifestError::OutcomeUnknown { reason }.into())
             }
+        }
+    }
+
+    /// Commits a manifest of another cluster's database as the first one of `database`, which has copies of all its
+    /// sections' objects under its own keys. `from` reads the pages of `source`. Damage that `view` records is left
+    /// out, because the damaged objects are not copied.
+    ///
+    /// # Errors
+    /// [`RestoreError::NotEmpty`] if the new database has a manifest, or an error of a store.
+    pub async fn adopt_copied_objects(
+        &self,
+        from: &Self,
+        source: DatabaseId,
+        view: &Manifest,
+        database: DatabaseId,
+        needs_catalog: u64,
+    ) -> Result<VersionedValue<Manifest>, RestoreError> {
+        let view = AdoptedView {
+            store: from,
+            source,
+            manifest: view,
+            owner: ObjectOwner::Adopter,
         };
-        self.check_pin(source, database).await?;
-        Ok(current)
+        let first = self.first_manifest(view, database, needs_catalog).await?;
+        self.commit_first(database, &first).await
+    }
+
+    /// Returns the keys of the objects that a manifest needs, with the bytes of them that it references.
+    ///
+    /// # Errors
+    /// [`ManifestError::PageGone`] if the manifest is outdated, or an error of the store.
+    pub async fn referenced_keys(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<Key, u64>, ManifestError> {
+        let mut keys = BTreeMap::new();
+        let mut add = |section: &Section| {
+            *keys.entry(section.key(database)).or_default() += section.length;
+        };
+        for section in &manifest.sections {
+            add(section);
+        }
+        let mut heads = self.stream_heads(database, manifest.pages.clone());
+        while let Some(page) = heads.try_next().await? {
+            let of_view = page.iter().filter(|found| manifest.has(&found.section));
+            of_view.for_each(|found| add(&found.section));
+        }
+        drop(heads);
+        for page in &manifest.pages {
+            let range = page.range();
+            *keys.entry(page.key(database)).or_default() += range.end - range.start;
+        }
+        Ok(keys)
     }
 
     /// Checks that a pin has kept the objects of the new database since before its manifest was committed.
@@ -154,16 +219,22 @@ impl ManifestStore {
 
     async fn first_manifest(
         &self,
-        source: DatabaseId,
-        view: &Manifest,
+        adopted_view: AdoptedView<'_>,
         database: DatabaseId,
         needs_catalog: u64,
     ) -> Result<Manifest, ManifestError> {
+        let AdoptedView {
+            store,
+            source,
+            manifest: view,
+            owner,
+        } = adopted_view;
         let mut first = Manifest {
             needs_catalog,
             deletes: view.pending_deletes().cloned().collect(),
             damage: view
                 .reported_damage()
+                .filter(|_| owner == ObjectOwner::Source)
                 // Damaged sections of the view are live in the new database, and are detected there again.
                 .filter(|record| {
                     let is_section = |part| {
@@ -189,7 +260,10 @@ impl ManifestStore {
         }
         let adopted = |found: &SectionWithFooter| SectionWithFooter {
             section: Arc::new(Section {
-                origin: Some(found.section.origin.unwrap_or(source)),
+                origin: match owner {
+                    ObjectOwner::Source => Some(found.section.origin.unwrap_or(source)),
+                    ObjectOwner::Adopter => None,
+                },
                 added: 1,
                 dropped: None,
                 ..Section::clone(&found.section)
@@ -199,7 +273,7 @@ impl ManifestStore {
         let inline = view.sections.iter().map(SectionWithFooter::inline);
         let mut inline: Vec<_> = inline.map(|found| adopted(&found)).collect();
         let mut writer = PageWriter::default();
-        let mut pages = self.stream_pages(source, view.pages.clone());
+        let mut pages = store.stream_pages(source, view.pages.clone());
         while let Some(page) = pages.try_next().await? {
             let of_view = page.iter().filter(|found| view.has(&found.section));
             let sections: Vec<_> = of_view.map(adopted).collect();
@@ -245,6 +319,25 @@ impl ManifestStore {
         inline.sort_by_key(|section| section.order());
         Ok(inline)
     }
+}
+
+/// A manifest that becomes the first one of another database.
+#[derive(Clone, Copy)]
+struct AdoptedView<'a> {
+    /// Reads the pages of the manifest.
+    store: &'a ManifestStore,
+    source: DatabaseId,
+    manifest: &'a Manifest,
+    owner: ObjectOwner,
+}
+
+/// The database that the objects of adopted sections belong to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ObjectOwner {
+    /// The source, or the database that the source was itself restored from.
+    Source,
+    /// The new database.
+    Adopter,
 }
 
 /// Writes pages to a small number of objects of limited size.

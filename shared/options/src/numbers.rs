@@ -26,6 +26,8 @@ pub fn parse_bytes(text: &str) -> Result<usize, OptionValueError> {
         "mib" => 1 << 20,
         "g" | "gb" => 1_000_000_000,
         "gib" => 1 << 30,
+        "t" | "tb" => 1_000_000_000_000,
+        "tib" => 1 << 40,
         other => return Err(OptionValueError::UnknownUnit(other.to_owned())),
     };
     let number: usize = number
@@ -51,6 +53,8 @@ mod tests {
             ("6 MiB", 6 << 20),
             ("3G", 3_000_000_000),
             ("2 GiB", 2 << 30),
+            ("1tb", 1_000_000_000_000),
+            ("1 TiB", 1 << 40),
         ] {
             assert_eq!(parse_bytes(text), Ok(expected), "{text}");
         }

@@ -30,9 +30,9 @@ pub use io_runtime::{IoRuntime, run_on};
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
 pub use scan::{
     DataCacheLimits, DataCacheStats, DistributedScans, ScanContext, ScanEnvironment, ScanFragment,
-    SectionData, SnapshotScanExec, StaleTail, TailImageError, TailImages, TailRun, TailView,
-    external, is_stale_snapshot, is_temporary, read_bytes,
+    SectionData, SnapshotScanExec, StaleTail, TailImageError, TailImages, TailRun, TailSnapshot,
+    TailView, external, is_stale_snapshot, is_temporary, read_bytes,
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};
-pub use system::{QueryHistory, QueryRecord, SystemSources};
+pub use system::{QueryHistory, QueryRecord, StoreRequests, SystemSources};

@@ -4,11 +4,13 @@ mod aggregate_split;
 mod assignment;
 mod data;
 mod dedup;
+mod dynamic_filters;
 mod fragment;
 mod fragment_plan;
 mod lookup;
 mod plan;
 mod predicate;
+mod read_ahead;
 mod regions;
 mod scan_exec;
 mod snapshot_scan;
@@ -35,7 +37,9 @@ pub(crate) use plan::STORE_URL;
 pub use scan_exec::{DistributedScans, ScanEnvironment, SnapshotScanExec, read_bytes};
 pub(crate) use snapshot_table::SnapshotTable;
 pub(crate) use tail::OverlayRequest;
-pub use tail::{StaleTail, TailImageError, TailImages, TailRun, TailView, is_stale_snapshot};
+pub use tail::{
+    StaleTail, TailImageError, TailImages, TailRun, TailSnapshot, TailView, is_stale_snapshot,
+};
 
 /// The state that scans of all queries share.
 #[derive(Debug)]

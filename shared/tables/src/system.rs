@@ -10,6 +10,7 @@
 //! | `parquet_files` | section |
 //! | `processing_engine_*` | trigger, argument of a trigger, recent log line of a trigger |
 //! | `queries` | running or recent query of this process |
+//! | `row_deletes` | request to delete rows |
 //! | `versions` | recorded version of the manifest (`x-neap-as-of`) |
 //!
 //! Only the database `_internal`, which describes the cluster, has these:
@@ -20,6 +21,7 @@
 //! | `nodes` | process with a recent heartbeat |
 //! | `generation_durations` | no rows, because files are not divided into generations |
 //! | `plugin_files` | file of a plugin |
+//! | `store_requests` | kind of request to the store and database |
 
 mod audit;
 mod caches;
@@ -37,7 +39,9 @@ mod plugin_files;
 mod processing_engine_logs;
 mod processing_engine_triggers;
 mod queries;
+mod row_deletes;
 mod source;
+mod store_requests;
 mod tables;
 mod tokens;
 mod versions;
@@ -55,12 +59,13 @@ use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE_ID};
 use neap_schema::DatabaseId;
 
 pub use queries::{QueryHistory, QueryRecord};
+pub use store_requests::StoreRequests;
 
 use crate::{plugin_files::PluginFiles, scope::QueryScope};
 use source::SystemTable;
 
 /// The tables of every database, by name.
-const DATABASE_TABLES: [&str; 11] = [
+const DATABASE_TABLES: [&str; 12] = [
     "audit",
     "compactions",
     "distinct_caches",
@@ -71,11 +76,12 @@ const DATABASE_TABLES: [&str; 11] = [
     "processing_engine_trigger_arguments",
     "processing_engine_triggers",
     "queries",
+    "row_deletes",
     "versions",
 ];
 
 /// The tables of the database `_internal`, by name.
-const CLUSTER_TABLES: [&str; 17] = [
+const CLUSTER_TABLES: [&str; 19] = [
     "audit",
     "compactions",
     "databases",
@@ -90,6 +96,8 @@ const CLUSTER_TABLES: [&str; 17] = [
     "processing_engine_trigger_arguments",
     "processing_engine_triggers",
     "queries",
+    "row_deletes",
+    "store_requests",
     "tables",
     "tokens",
     "versions",
@@ -106,6 +114,8 @@ pub struct SystemSources {
     pub plugin_logs: OnceLock<Arc<EngineLogs>>,
     /// The files of plugins, if this process knows them.
     pub plugin_files: OnceLock<Arc<dyn PluginFiles>>,
+    /// The requests of this process to the store, if it counts them.
+    pub store_requests: OnceLock<StoreRequests>,
     /// Whether `tokens` shows the first characters of hashes.
     pub shows_token_hashes: bool,
 }
@@ -194,6 +204,16 @@ impl SystemSchema {
                 },
                 io_runtime,
             ),
+            "row_deletes" => SystemTable::new(
+                row_deletes::RowDeletesSource {
+                    catalog: Arc::clone(&cluster().catalog),
+                    database: self.asked(),
+                },
+                io_runtime,
+            ),
+            "store_requests" => {
+                SystemTable::new(store_requests::StoreRequestsSource(cluster()), io_runtime)
+            }
             "tables" => SystemTable::new(
                 tables::TablesSource(Arc::clone(&cluster().catalog)),
                 io_runtime,

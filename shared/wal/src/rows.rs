@@ -23,6 +23,10 @@ use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN, TableId};
 /// for a minute: higher levels save a few per cent of its bytes for a multiple of the time.
 const ZSTD_LEVEL: i32 = 1;
 
+/// The memory size below which the buffers of a batch are not compressed, in bytes. zstd spends most of its time on the
+/// tables of such small buffers, and the metadata of the stream takes as much room as they do.
+const MIN_COMPRESSED_BYTES: u64 = 8 << 10;
+
 /// The alignment of buffers in a stream, in bytes. The minimum that Arrow allows, because a write of a few rows would
 /// otherwise be mostly padding.
 const ALIGNMENT_BYTES: usize = 8;
@@ -105,14 +109,16 @@ impl EncodedRows {
             check_column(table, field)?;
         }
         let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
-        let stream = write_stream(batch).map_err(|source| EncodeError::Arrow { table, source })?;
+        let memory_bytes = memory_bytes(batch);
+        let stream = write_stream(batch, memory_bytes >= MIN_COMPRESSED_BYTES);
+        let stream = stream.map_err(|source| EncodeError::Arrow { table, source })?;
         Ok(Self {
             table,
             rows,
             min_time,
             max_time,
             crc32c: crc32c::crc32c(&stream),
-            memory_bytes: memory_bytes(batch),
+            memory_bytes,
             stream: stream.into(),
         })
     }
@@ -188,10 +194,13 @@ thread_local! {
     static WRITE_CONTEXT: RefCell<IpcWriteContext> = RefCell::default();
 }
 
-fn write_stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let options = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5)?
-        .try_with_compression(Some(CompressionType::ZSTD))?
-        .try_with_compression_level(Some(ZSTD_LEVEL))?;
+fn write_stream(batch: &RecordBatch, is_compressed: bool) -> Result<Vec<u8>, ArrowError> {
+    let mut options = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5)?;
+    if is_compressed {
+        options = options
+            .try_with_compression(Some(CompressionType::ZSTD))?
+            .try_with_compression_level(Some(ZSTD_LEVEL))?;
+    }
     let mut stream = Vec::new();
     let (generator, mut dictionaries) =
         (IpcDataGenerator::default(), DictionaryTracker::new(false));
@@ -246,17 +255,33 @@ mod tests {
     #[test]
     fn a_stream_is_that_of_the_stream_writer() {
         let batch = batch_of_times(&[5, -7, 3]);
-        let options = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5)
-            .and_then(|options| options.try_with_compression(Some(CompressionType::ZSTD)))
+        let plain = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5).unwrap();
+        let compressed = plain
+            .clone()
+            .try_with_compression(Some(CompressionType::ZSTD))
             .and_then(|options| options.try_with_compression_level(Some(ZSTD_LEVEL)));
-        let schema = batch.schema();
-        let writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options.unwrap());
-        let mut writer = writer.unwrap();
-        writer.write(&batch).unwrap();
-        let expected = writer.into_inner().unwrap();
-        for _ in 0..3 {
-            assert_eq!(write_stream(&batch).unwrap(), expected);
+        for (is_compressed, options) in [(false, plain), (true, compressed.unwrap())] {
+            let schema = batch.schema();
+            let writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options);
+            let mut writer = writer.unwrap();
+            writer.write(&batch).unwrap();
+            let expected = writer.into_inner().unwrap();
+            for _ in 0..3 {
+                assert_eq!(write_stream(&batch, is_compressed).unwrap(), expected);
+            }
         }
+    }
+
+    #[test]
+    fn small_batches_are_not_compressed_and_large_ones_are() {
+        let is_compressed = |rows: usize| {
+            let batch = batch_of_times(&vec![7; rows]);
+            let encoded = EncodedRows::encode(TableId::new(1), &batch).unwrap();
+            assert_eq!(read_stream(encoded.stream().clone()).unwrap(), batch);
+            *encoded.stream() == write_stream(&batch, true).unwrap()
+        };
+        assert!(!is_compressed(100));
+        assert!(is_compressed(10_000));
     }
 
     #[test]

@@ -241,7 +241,8 @@ impl Segment {
             depth,
             directory: directory(rows)?,
         };
-        Self::build(database, header, rows)
+        let streams: Vec<_> = rows.iter().map(EncodedRows::stream).collect();
+        Self::build(database, header, &streams)
     }
 
     /// Encodes a segment of these row deletes, at least one. Returns `None` if the segment would exceed
@@ -265,15 +266,15 @@ impl Segment {
         Self::build(database, header, &[])
     }
 
-    fn build(database: DatabaseId, header: SegmentHeader, rows: &[EncodedRows]) -> Option<Self> {
+    fn build(database: DatabaseId, header: SegmentHeader, streams: &[&Bytes]) -> Option<Self> {
         let format = header.format()?;
         let text = serde_json::to_vec(&header).ok()?;
-        let streams: usize = rows.iter().map(EncodedRows::size_bytes).sum();
-        let mut payload = BytesMut::with_capacity(4 + text.len() + streams);
+        let size_bytes: usize = streams.iter().map(|stream| stream.len()).sum();
+        let mut payload = BytesMut::with_capacity(4 + text.len() + size_bytes);
         payload.put_u32_le(u32::try_from(text.len()).ok()?);
         payload.put_slice(&text);
-        for rows in rows {
-            payload.put_slice(rows.stream());
+        for stream in streams {
+            payload.put_slice(stream);
         }
         let name = SegmentName {
             stamp: header.stamp,
@@ -294,6 +295,21 @@ impl Segment {
             streams: object.slice(HEADER_BYTES + 4 + text.len()..),
             object,
         })
+    }
+
+    /// Returns the segment as one of another database with the same tables. The catalog of that database contains all
+    /// tables and columns from version `needs_catalog` on. Returns `None` for a damaged segment.
+    pub fn moved_to(&self, database: DatabaseId, needs_catalog: u64) -> Option<Self> {
+        let payload = self.object.slice_ref(self.object.get(HEADER_BYTES..)?);
+        let (header, streams) = split(&payload)?;
+        if self.is_damaged() {
+            return None;
+        }
+        let header = SegmentHeader {
+            needs_catalog,
+            ..header
+        };
+        Self::build(database, header, &[&streams])
     }
 
     /// Decodes a segment and verifies everything except the content of its streams. If only streams are damaged,

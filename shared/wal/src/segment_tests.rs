@@ -234,7 +234,7 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
             "{error}"
         );
     }
-    assert!(Segment::build(DATABASE, header, &rows).is_none());
+    assert!(Segment::build(DATABASE, header, &rows.each_ref().map(EncodedRows::stream)).is_none());
 }
 
 /// Checks that a damaged object is refused with an error that has its key, or is read correctly except for the streams
@@ -400,4 +400,21 @@ fn a_segment_of_a_newer_version_is_refused() {
         error,
         @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 5; this release reads segment up to version 4"
     );
+}
+
+#[test]
+fn a_segment_of_another_database_has_the_same_contents() {
+    let other = DatabaseId::new(9);
+    for segment in [small(), small_deletes(), small_of_plugins()] {
+        let moved = segment.moved_to(other, 1).unwrap();
+        let read = Segment::decode(other, NAME, moved.object().clone()).unwrap();
+        assert_eq!((read.database(), read.needs_catalog()), (other, 1));
+        assert_eq!(read.directory(), segment.directory());
+        assert_eq!(read.deletes(), segment.deletes());
+        assert_eq!(read.depth(), segment.depth());
+        for table in segment.tables() {
+            let [expected, found] = [&segment, &read].map(|one| one.rows(table.table).unwrap());
+            assert_eq!(found, expected);
+        }
+    }
 }

@@ -22,8 +22,8 @@ use neap_test_inputs::{InputOrigin, skip};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 
-use self::test_program::TestProgram;
-use crate::harness::{NeapProcess, StoreFixture, repository};
+pub(crate) use self::test_program::TestProgram;
+use crate::harness::{NeapProcess, StoreFixture, neap_binary, repository};
 
 /// The database of requests without a database.
 const DEFAULT_DATABASE: &str = "quest";
@@ -188,6 +188,19 @@ fn influxdb3_client_for_javascript_does_what_the_guide_shows() {
     let Some(guides) = guides() else { return };
     let program = TestProgram::node("guide.test.js");
     run(program.map(|program| program.env("NEAP_GUIDES", guides)));
+}
+
+#[test]
+fn the_sdk_of_the_model_context_protocol_calls_every_tool() {
+    let Some(program) = TestProgram::node("mcp.test.js") else {
+        return;
+    };
+    let (server, token) = serve(&StoreFixture::memory(), &["--mcp-allow-writes"]);
+    program
+        .env("NEAP_URL", server.url())
+        .env("NEAP_TOKEN", token)
+        .env("NEAP_BIN", neap_binary())
+        .run(server.folder());
 }
 
 #[test]

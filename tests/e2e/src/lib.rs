@@ -26,6 +26,7 @@
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
 //! | `distributed` | queries over several worker processes, and their faults |
 //! | `earlier_states` | queries of earlier states, restores, copies, and detection of damage |
+//! | `backups` | backups by name under load, chains at another place, restores, and detection of damage |
 //! | `caches` | last value and distinct value caches return what their definitions say, at low cost |
 //! | `result_expansion` | statements whose results are far larger than their inputs are refused |
 //! | `first_token` | creation of a cluster's first token, and replacement of a lost one |
@@ -34,16 +35,24 @@
 //! | `lambda` | the functions as they run on AWS |
 //! | `malformed` | refused requests, with status and body |
 //! | `clients` | common client libraries, and requests as Telegraf sends them |
+//! | `openapi` | every operation of the OpenAPI description of InfluxDB 3 Enterprise |
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
 //! | `guides` | the examples of the public guides of InfluxDB 3 and QuestDB |
+//! | `bulk_data` | row delete requests, import jobs, exports by days |
 //! | `file_upload` | files of rows over HTTP: formats, refused rows, limits, permissions |
 //! | `command_line` | the commands, their output and their exit status |
+//! | `console` | the page in the program, its documents in the bucket, and its tests in a browser |
 //! | `terminal` | the shell of `neap query`, and progress bars |
+//! | `users` | users, their commands and sessions, and sign-outs that several processes see |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and Neap's differences from them |
 
 #[cfg(test)]
 mod backpressure;
+#[cfg(test)]
+mod backups;
+#[cfg(test)]
+mod bulk_data;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]
@@ -54,6 +63,8 @@ mod clients;
 mod command_line;
 #[cfg(test)]
 mod compaction;
+#[cfg(test)]
+mod console;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
@@ -83,6 +94,8 @@ mod malformed;
 #[cfg(test)]
 mod memory_limit;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod parquet_objects;
@@ -100,3 +113,5 @@ mod result_expansion;
 mod several_processes;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod users;

@@ -155,7 +155,7 @@ fn unknown_paths_and_methods_are_not_found() {
 /// Returns requests for paths and methods that do not exist.
 fn unknown_paths() -> Vec<MalformedRequest> {
     let nowhere = [
-        ("GET", "/"),
+        ("GET", "/index.html"),
         ("GET", "/nope"),
         ("GET", "//ping"),
         ("GET", "/api/v3/write_lp?db=w"),

@@ -55,12 +55,27 @@ pub struct PublishedTables {
 impl PublishedTables {
     /// Returns whether a table is published.
     fn has(&self, database: &str, table: &str) -> bool {
-        let is_named = |name: &String| match name.strip_prefix(database) {
-            Some("") => true,
-            Some(rest) => rest.strip_prefix('/') == Some(table),
-            None => false,
+        let mut names = self.names.iter();
+        self.names.is_empty() || names.any(|name| selects(name, database, table))
+    }
+
+    /// Returns the names that select none of these tables, which are pairs of a database and a table.
+    pub fn without_table(&self, tables: &[(&str, &str)]) -> Vec<&str> {
+        let is_selected = |name: &str| {
+            let mut tables = tables.iter();
+            tables.any(|(database, table)| selects(name, database, table))
         };
-        self.names.is_empty() || self.names.iter().any(is_named)
+        let names = self.names.iter().map(String::as_str);
+        names.filter(|name| !is_selected(name)).collect()
+    }
+}
+
+/// Returns whether a name selects a table.
+fn selects(name: &str, database: &str, table: &str) -> bool {
+    match name.strip_prefix(database) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('/') == Some(table),
+        None => false,
     }
 }
 
@@ -135,5 +150,11 @@ mod tests {
         assert!(has(&["home", "garden/soil"], "garden", "soil"));
         assert!(!has(&["garden/soil"], "garden", "air"));
         assert!(has(&["db/rp/a table/x"], "db/rp", "a table/x"));
+        let names = ["garden", "gardn", "home/soil", "home/air"].map(str::to_owned);
+        let names = PublishedTables {
+            names: names.into(),
+        };
+        let tables = [("garden", "soil"), ("home", "air")];
+        assert_eq!(names.without_table(&tables), ["gardn", "home/soil"]);
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{Get, GetOptions, Key, KeyClass, Operation, PutMode, SegmentName, Stamp, Store};
-use neap_catalog::{CopyOptions, HardDelete};
+use neap_catalog::{CopyOptions, DocumentKind, DocumentStore, HardDelete, NewDocument};
 use neap_manifest::{JobKind, Manifest, Section};
 use ulid::Ulid;
 
@@ -195,6 +195,17 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
     let stage = CompactTestBed::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     let id = stage.id("db").await;
+    let document = NewDocument {
+        name: "saved query".to_owned(),
+        content: "{}".to_owned(),
+        updated_by: None,
+    };
+    let documents = DocumentStore::new(&stage.bucket, id);
+    documents
+        .create(DocumentKind::Query, document)
+        .await
+        .unwrap();
+    assert_eq!(stage.keys("db/").await.len(), 2);
     let catalog = &stage.catalog;
     catalog
         .delete_database("db", HardDelete::NOW)

@@ -84,6 +84,34 @@ impl PluginCodeStore {
         Err(CatalogError::PluginChanged { name }.into())
     }
 
+    /// Returns the code of an uploaded plugin.
+    ///
+    /// # Errors
+    /// `PathTraversal`, `NotFound` of the catalog, and the errors of reading code.
+    pub async fn read_upload(&self, name: &str) -> Result<PluginSource, PluginCodeError> {
+        let path = PluginPath::parse(name)?;
+        let (first, _) = path.split_first();
+        let upload = self.upload_of(first).await?;
+        let missing = || CatalogError::NotFound {
+            name: name.to_owned(),
+        };
+        let (_, files) = upload.ok_or_else(missing)?;
+        Ok(files)
+    }
+
+    /// Returns the code that a trigger runs.
+    ///
+    /// # Errors
+    /// `NoTrigger`, `Ambiguous`, and the errors of reading code.
+    pub async fn read_trigger(
+        &self,
+        trigger: &str,
+        database: Option<&str>,
+    ) -> Result<PluginSource, PluginCodeError> {
+        let (_, trigger) = self.trigger(trigger, database).await?;
+        self.current(&trigger).await
+    }
+
     /// Deletes an uploaded plugin. Triggers keep their current code.
     ///
     /// # Errors

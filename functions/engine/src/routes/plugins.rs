@@ -1,18 +1,18 @@
 //! The endpoints that upload plugins and update the code of triggers.
 //!
 //! In InfluxDB 3 these endpoints write into the plugin folder. Here uploads go to the bucket, because instances do not
-//! share a folder. `DELETE /api/v3/plugins/files` is an extension of Neap.
+//! share a folder. `GET` and `DELETE /api/v3/plugins/files` are extensions of Neap.
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Json, Router,
     extract::{Request, State},
     routing::{post, put},
 };
 use http::StatusCode;
-use neap_http::{ApiError, Caller, parse_query};
-use serde::Deserialize;
+use neap_http::{ApiError, Caller, Kind, parse_query};
+use serde::{Deserialize, Serialize};
 
 use super::EngineRoutes;
 use crate::PluginSourceFile;
@@ -25,7 +25,7 @@ const MAX_CODE_BYTES: usize = 13 << 20;
 
 /// The routes of this module.
 pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
-    let files = post(upload).put(update).delete(delete);
+    let files = post(upload).get(read).put(update).delete(delete);
     Router::new()
         .route("/api/v3/plugins/files", files)
         .route("/api/v3/plugins/directory", put(replace))
@@ -43,6 +43,53 @@ async fn upload(State(parts): RoutesState, caller: Caller, request: Request) -> 
     let body: UploadBody = parts.json(request, MAX_CODE_BYTES).await?;
     parts.code.upload(&body.plugin_name, &body.content).await?;
     Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct ReadParams {
+    plugin_name: Option<String>,
+    trigger_name: Option<String>,
+    /// The database of the trigger: required if several databases have a trigger of this name.
+    db: Option<String>,
+}
+
+/// The code of a plugin.
+#[derive(Debug, Serialize)]
+struct PluginCodeAnswer {
+    /// Whether the plugin is a folder.
+    is_package: bool,
+    /// The files, by path.
+    files: Vec<PluginSourceFile>,
+}
+
+/// `GET /api/v3/plugins/files?plugin_name=…` or `?trigger_name=…`: the code of an uploaded plugin, or that which a trigger
+/// runs.
+async fn read(
+    State(parts): RoutesState,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<PluginCodeAnswer>, ApiError> {
+    caller.require_audit()?;
+    let params: ReadParams = parse_query(request.uri())?;
+    let source = match (&params.plugin_name, &params.trigger_name) {
+        (Some(plugin), None) => parts.code.read_upload(plugin).await?,
+        (None, Some(trigger)) => {
+            let database = params.db.as_deref();
+            parts.code.read_trigger(trigger, database).await?
+        }
+        _ => {
+            let text = "name either the plugin or the trigger: plugin_name or trigger_name";
+            return Err(ApiError::json(Kind::Invalid, text));
+        }
+    };
+    let files = source.iter().map(|(path, content)| PluginSourceFile {
+        path: path.to_owned(),
+        content: content.to_owned(),
+    });
+    Ok(Json(PluginCodeAnswer {
+        is_package: source.is_package(),
+        files: files.collect(),
+    }))
 }
 
 #[derive(Debug, Deserialize)]

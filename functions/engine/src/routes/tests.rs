@@ -308,12 +308,31 @@ async fn code_is_uploaded_and_replaced() {
     let (files, folder) = ("/api/v3/plugins/files", "/api/v3/plugins/directory");
     let upload = serde_json::json!({"plugin_name": "echo.py", "content": "x = 1\n"});
     assert_eq!(send(Method::POST, files, upload).await, answer(200, ""));
+    let read = async |query: &str| {
+        let path = format!("{files}?{query}");
+        let (status, _, text) = stage.send(Method::GET, &path, &[], "").await;
+        assert_eq!(status, 200, "{text}");
+        text
+    };
+    let echo = |content: &str| {
+        let file = serde_json::json!({"path": "echo.py", "content": content});
+        serde_json::json!({"is_package": false, "files": [file]}).to_string()
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let uploaded = read("plugin_name=echo.py").await;
+    assert_eq!(json(&uploaded), json(&echo("x = 1\n")));
     assert_eq!(stage.create(|_| ()).await, answer(200, ""));
     let update = serde_json::json!({"plugin_name": "echo", "content": "x = 2\n"});
     assert_eq!(
         send(Method::PUT, files, update.clone()).await,
         answer(200, "")
     );
+    let of_trigger = read("trigger_name=echo&db=home").await;
+    assert_eq!(json(&of_trigger), json(&echo("x = 2\n")));
+    for query in ["", "plugin_name=echo.py&trigger_name=echo"] {
+        let path = format!("{files}?{query}");
+        assert_eq!(stage.send(Method::GET, &path, &[], "").await.0, 400);
+    }
     let package = serde_json::json!({
         "plugin_name": "echo", "files": [{"relative_path": "__init__.py", "content": ""}]
     });

@@ -17,9 +17,10 @@ mod statement;
 mod target;
 
 pub(crate) use self::{
+    encoder::FileEncoder,
     export::{StartedCopy, copied_schema},
     statement::{is_copy, plan_copy},
-    target::CopyTarget,
+    target::{CopyFormat, CopyTarget},
 };
 pub use error::CopyError;
 

@@ -21,6 +21,9 @@ use super::{
 };
 use crate::{QueryEngine, QueryError, QueryRequest};
 
+/// The name of `SELECT ... INTO`.
+pub(super) const SELECT_INTO: &str = "SELECT INTO";
+
 /// Returns the name of a statement that changes something, or `None` for statements that only read.
 pub(super) fn name(statement: &Statement) -> Option<&'static str> {
     Some(match statement {
@@ -32,6 +35,7 @@ pub(super) fn name(statement: &Statement) -> Option<&'static str> {
         Statement::CreateRetentionPolicy(_) => "CREATE RETENTION POLICY",
         Statement::AlterRetentionPolicy(_) => "ALTER RETENTION POLICY",
         Statement::DropRetentionPolicy { .. } => "DROP RETENTION POLICY",
+        Statement::SelectInto(_) => SELECT_INTO,
         Statement::Select(_)
         | Statement::Explain(_)
         | Statement::ShowDatabases

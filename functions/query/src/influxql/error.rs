@@ -38,6 +38,9 @@ pub(crate) enum InfluxqlError {
     /// The statement changes something, which this interface does not support.
     #[error("This feature is not implemented: {0}")]
     NotImplemented(&'static str),
+    /// The statement is one of InfluxDB 1.x, and its answer has the form of that interface.
+    #[error("{0} is supported only by /query")]
+    OnlyV1(&'static str),
     /// The statement changes something, but came by GET, which clients may repeat, prefetch or link.
     #[error("{0} requires a POST request")]
     ReadOnly(&'static str),
@@ -96,6 +99,7 @@ impl From<InfluxqlError> for ApiError {
             InfluxqlError::Parse(_)
             | InfluxqlError::Bind(_)
             | InfluxqlError::NotOneStatement
+            | InfluxqlError::OnlyV1(_)
             | InfluxqlError::NoDatabase
             | InfluxqlError::ConflictingDatabases(_)
             | InfluxqlError::DatabaseMismatch { .. }

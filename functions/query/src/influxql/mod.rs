@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `neap-influxql-planner` plans `SELECT`. `SHOW` reads the catalog and the rows of tables. Statements that change
-//! databases or tables go to the catalog; deletes of rows enter the commit order of writes.
+//! databases or tables go to the catalog; deletes of rows and the rows of `SELECT ... INTO` enter the commit order of
+//! writes.
 
 mod changes;
 mod databases;
@@ -17,6 +18,7 @@ mod http;
 mod planners;
 mod prepared_statement;
 mod request_catalogs;
+mod select_into;
 #[cfg(test)]
 mod select_tests;
 mod session;

@@ -21,6 +21,15 @@ pub(super) struct PreparedStatement {
     pub(super) text: String,
     /// The name of its database, if known.
     pub(super) database: Option<String>,
+    /// The database that the request names in its parameters, which the target of `INTO` is in.
+    pub(super) requested: Option<RequestedName>,
+}
+
+/// The names of a database and a retention policy in the parameters of a request.
+#[derive(Clone, Debug)]
+pub(super) struct RequestedName {
+    pub(super) database: String,
+    pub(super) retention_policy: Option<String>,
 }
 
 /// The database that a request names in its parameters.
@@ -51,6 +60,10 @@ pub(super) fn prepare_statements(
         true => text.trim().to_owned(),
         false => statement.to_string(),
     };
+    let requested = named.database.map(|database| RequestedName {
+        database: database.to_owned(),
+        retention_policy: named.retention_policy.map(str::to_owned),
+    });
     let prepare = |mut statement: Statement| {
         let text = shown(&statement);
         statement.bind(&|name| literal(parameters.0.get(name)?))?;
@@ -59,6 +72,7 @@ pub(super) fn prepare_statements(
             statement,
             text,
             database,
+            requested: requested.clone(),
         })
     };
     statements.drain(..).map(prepare).collect()

@@ -12,7 +12,7 @@ use neap_schema::DatabaseId;
 use neap_series::{AnswerInterface, SeriesLayout};
 
 use super::{
-    changes::{self, ChangeExecutor},
+    changes::{self, ChangeExecutor, SELECT_INTO},
     databases,
     error::InfluxqlError,
     planners::RowsPlanner,
@@ -147,7 +147,7 @@ impl InfluxqlSession {
     ) -> Result<StatementAnswer, InfluxqlError> {
         if let Some(name) = changes::name(&prepared.statement) {
             self.check_changes(name)?;
-            return Ok(StatementAnswer::done(self.change_in_task(prepared).await?));
+            return self.change_in_task(prepared).await;
         }
         if is_list(&prepared.statement) {
             return self.engine.run_with_permit(self.list(prepared)).await;
@@ -183,10 +183,11 @@ impl InfluxqlSession {
     async fn change_in_task(
         &self,
         prepared: &PreparedStatement,
-    ) -> Result<Option<Stamp>, InfluxqlError> {
+    ) -> Result<StatementAnswer, InfluxqlError> {
         let (session, prepared) = (self.clone(), prepared.clone());
         let change = tokio::spawn(async move {
-            let done = origin::scope(session.origin.clone(), session.change(&prepared)).await;
+            let change = session.execute_change(&prepared);
+            let done = origin::scope(session.origin.clone(), change).await;
             if !matches!(done, Err(InfluxqlError::Forbidden(_))) {
                 session.seen.forget().await;
             }
@@ -196,7 +197,20 @@ impl InfluxqlSession {
         ended.map_err(|error| QueryError::Execution(DataFusionError::ExecutionJoin(error)))?
     }
 
-    async fn rows(&self, prepared: &PreparedStatement) -> Result<StatementAnswer, InfluxqlError> {
+    async fn execute_change(
+        &self,
+        prepared: &PreparedStatement,
+    ) -> Result<StatementAnswer, InfluxqlError> {
+        match &prepared.statement {
+            Statement::SelectInto(statement) => self.select_into(prepared, statement).await,
+            _ => Ok(StatementAnswer::done(self.change(prepared).await?)),
+        }
+    }
+
+    pub(super) async fn rows(
+        &self,
+        prepared: &PreparedStatement,
+    ) -> Result<StatementAnswer, InfluxqlError> {
         let database = self.resolve_for_read(prepared).await?;
         let planner = RowsPlanner::new(prepared.statement.clone(), self.interface);
         let planner = Arc::new(planner);
@@ -234,7 +248,7 @@ impl InfluxqlSession {
         Ok(database.ok_or_else(|| QueryError::DatabaseNotFound(name.clone()))?)
     }
 
-    async fn find(&self, name: &str) -> Result<Option<DatabaseId>, InfluxqlError> {
+    pub(super) async fn find(&self, name: &str) -> Result<Option<DatabaseId>, InfluxqlError> {
         if let Some(database) = self.engine.known_database(name).await? {
             return Ok(Some(database));
         }
@@ -244,6 +258,7 @@ impl InfluxqlSession {
 
     fn check_changes(&self, name: &'static str) -> Result<(), InfluxqlError> {
         match self.interface {
+            AnswerInterface::V3 if name == SELECT_INTO => Err(InfluxqlError::OnlyV1(name)),
             // As in InfluxDB 3, which has separate endpoints for these statements.
             AnswerInterface::V3 => Err(InfluxqlError::NotImplemented(name)),
             AnswerInterface::V1 if !self.request.may_delete => Err(InfluxqlError::ReadOnly(name)),

@@ -2,6 +2,7 @@
 
 mod limits;
 mod permissions;
+mod select_into;
 
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ impl QueryTestInstance {
         let (status, body) = self.get(&format!("/query?{}", form(pairs))).await;
         assert_eq!(status, 200, "{body}");
         body
+    }
+
+    async fn v1_of(&self, database: &str, q: &str) -> String {
+        self.v1(&[("db", database), ("q", q)]).await
     }
 
     /// Returns the answer to a GET without the common frame.
@@ -426,7 +431,7 @@ async fn the_interface_of_v3_answers_one_statement() {
     400 must provide only one InfluxQl statement per query
     400 must provide only one InfluxQl statement per query
     400 error in InfluxQL statement: Bind parameter 's' was referenced in the InfluxQL statement but its value is undefined
-    400 error in InfluxQL statement: parsing error: invalid SELECT statement, INTO is not supported at pos 9
+    400 SELECT INTO is supported only by /query
     400 serde json error: missing field `q` at line 1 column 11
     "#);
     let (status, body) = one.get("/api/v3/query_influxql").await;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::{KeyClass, Operation, OperationCounts};
 use neap_catalog::{NewDistinctCache, NewLastCache};
-use neap_tables::{QueryContext, StaleTail, is_stale_snapshot};
+use neap_tables::{QueryContext, StaleTail, TailSnapshot, is_stale_snapshot};
 
 use super::{DATABASE, QueryTestInstance};
 
@@ -400,7 +400,11 @@ async fn a_tail_image_newer_than_a_query_is_kept() {
     let rows = |context: &QueryContext, stale_tail| {
         let table = context.snapshot.catalog.value.table("home").unwrap();
         let tails = &one.engine.tables().scan.tails;
-        let image = tails.snapshot_image(&context.snapshot, table, stale_tail);
+        let image = tails.image(
+            &TailSnapshot::from(context.snapshot.as_ref()),
+            table,
+            stale_tail,
+        );
         image.map(|tail| tail.image.num_rows())
     };
     assert_eq!(rows(&after, StaleTail::Fail).unwrap(), 6);

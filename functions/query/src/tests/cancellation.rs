@@ -97,8 +97,8 @@ async fn wait_for_cancelled_queries(executor: &Executor) {
 const ENDLESS: [&str; 7] = [
     "SELECT sum(character_length(a.s) * character_length(b.s) + character_length(c.s)) AS n FROM m a, m b, m c",
     "SELECT count(*) AS n FROM m a JOIN m b ON a.v < b.v JOIN m c ON b.v < c.v JOIN m d ON c.v < d.v",
-    // No row matches, so that no join emits a batch.
-    "SELECT count(*) AS n FROM (SELECT a.v FROM m a, generate_series(1, 100000) b) x \
+    // No row matches, so that no join emits a batch. The left side fits into the memory for queries.
+    "SELECT count(*) AS n FROM (SELECT a.v FROM m a, generate_series(1, 1000) b) x \
      JOIN (SELECT a.v FROM m a, generate_series(1, 100000) b) y ON x.v + y.v < 0",
     "SELECT count(*) AS n FROM m a JOIN m b ON a.host = b.host JOIN m c ON b.host = c.host \
      JOIN m d ON c.host = d.host AND a.v + d.v < 0",

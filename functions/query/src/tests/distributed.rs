@@ -1,6 +1,6 @@
 //! Queries over workers: the answers are those of one process.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use axum::body::Body;
 use http::Request;
@@ -256,6 +256,97 @@ async fn a_point_with_versions_in_four_overlapping_sections_is_one_row() {
             .await,
         4
     );
+}
+
+#[tokio::test]
+async fn a_large_section_is_divided_by_series_and_each_point_stays_one_row() {
+    let pair = Pair::new(4, Exchange::Workers).await;
+    let one = &pair.local;
+    // Three row groups of one section, whose first series are the cuts.
+    for part in 0..4 {
+        let mut lines = String::new();
+        for host in part * 10..part * 10 + 10 {
+            for at in 0..8_000 {
+                let time = START + at * 1_000_000_000;
+                writeln!(lines, "t,host=h{host:02} v={at}i {time}").unwrap();
+            }
+        }
+        one.write(&lines).await;
+    }
+    one.flush().await;
+    // Newer versions of some points in a section that overlaps the large one, and in the tail.
+    for (version, step) in [(1_000_000, 5), (2_000_000, 7)] {
+        let hosts = (0..40).step_by(step);
+        let lines = hosts.map(|host| format!("t,host=h{host:02} v={version}i {START}\n"));
+        one.write(&lines.collect::<String>()).await;
+        if step == 5 {
+            one.flush().await;
+        }
+    }
+    let explained = pair.run("EXPLAIN SELECT host, sum(v) FROM t GROUP BY host");
+    let explained = explained.await.body;
+    let parts = explained.matches("SnapshotScanExec: table=t").count();
+    let without_rows = explained.matches("regions=0").count();
+    assert!(parts - without_rows >= 3, "{explained}");
+    for sql in [
+        "SELECT count(*) AS n, sum(v) AS s, max(v) AS m FROM t",
+        "SELECT host, count(*) AS n, sum(v) AS s FROM t GROUP BY host",
+        "SELECT host, v FROM t WHERE v >= 1000000 ORDER BY host",
+        "SELECT count(*) AS n, sum(v) AS s FROM t WHERE host > 'h11' AND host < 'h33'",
+    ] {
+        assert_eq!(pair.check(sql).await, 4, "{sql}");
+    }
+}
+
+/// Returns the bytes that the tasks of a query have read from sections.
+async fn scanned_bytes(pair: &Pair, sql: &str) -> f64 {
+    let text = pair.run(&format!("EXPLAIN ANALYZE {sql}")).await.body;
+    let values = text.split("bytes_scanned=").skip(1);
+    let values = values.map(|rest| {
+        let end = rest.find([',', ']']).unwrap();
+        let (value, unit) = rest[..end].split_once(' ').unwrap_or((&rest[..end], ""));
+        let unit = [("", 1.0), ("K", 1e3), ("M", 1e6)]
+            .iter()
+            .find(|it| it.0 == unit);
+        value.parse::<f64>().unwrap() * unit.unwrap().1
+    });
+    values.sum()
+}
+
+#[tokio::test]
+async fn tasks_skip_sections_that_have_no_rows_of_the_first_ones() {
+    let pair = Pair::new(2, Exchange::Workers).await;
+    let one = &pair.local;
+    for day in 0..24 {
+        let start = START + day * 86_400_000_000_000;
+        let lines = (0..2_000).map(|at| {
+            let (value, time) = ((at * 7_919) % 2_001, start + at * MINUTE / 10);
+            format!("t,host=h{} v={value}i,w={}i {time}", at % 3, at * 31 % 977)
+        });
+        one.write(&lines.collect::<Vec<_>>().join("\n")).await;
+        one.flush().await;
+    }
+    let top = "SELECT v FROM t ORDER BY v DESC LIMIT 1";
+    assert_eq!(pair.check(top).await, 2);
+    let all = scanned_bytes(&pair, "SELECT sum(v) FROM t").await;
+    let some = scanned_bytes(&pair, top).await;
+    assert!(some > 0.0 && some < all / 2.0, "{some} of {all}");
+}
+
+#[tokio::test]
+async fn the_log_of_queries_names_the_workers_of_each_query() {
+    let pair = Pair::new(3, Exchange::Workers).await;
+    fill(&pair.local).await;
+    pair.run("SELECT host, sum(usage) FROM cpu GROUP BY host")
+        .await;
+    pair.run("SELECT 1").await;
+    let log =
+        "SELECT query_text, workers FROM system.queries WHERE NOT running ORDER BY issue_time";
+    insta::assert_snapshot!(pair.distributed.sql(log).await, @r#"
+    query_text,workers
+    "SELECT host, sum(usage) FROM cpu GROUP BY host","w2,w1,w0"
+    SELECT 1,
+    "#);
 }
 
 #[tokio::test]

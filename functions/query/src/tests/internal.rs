@@ -46,6 +46,8 @@ async fn the_internal_database_always_exists_and_has_only_system_tables() {
             "system,processing_engine_trigger_arguments",
             "system,processing_engine_triggers",
             "system,queries",
+            "system,row_deletes",
+            "system,store_requests",
             "system,tables",
             "system,tokens",
             "system,versions",
@@ -234,7 +236,8 @@ async fn columns_are_those_of_influxdb() {
     one.write(WEATHER).await;
     let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
                WHERE table_schema = 'system' AND table_name NOT IN \
-               ('audit', 'compactions', 'versions', 'last_caches', 'distinct_caches', 'parquet_files')";
+               ('audit', 'compactions', 'versions', 'last_caches', 'distinct_caches', 'parquet_files', \
+               'row_deletes', 'store_requests')";
     insta::assert_snapshot!(one.sql_in(INTERNAL, sql).await, @r#"
     table_name,column_name,data_type,is_nullable
     databases,database_name,Utf8View,NO
@@ -288,6 +291,7 @@ async fn columns_are_those_of_influxdb() {
     queries,running,Boolean,NO
     queries,cancelled,Boolean,NO
     queries,trace_id,Utf8,YES
+    queries,workers,Utf8,YES
     tables,database_name,Utf8View,NO
     tables,table_name,Utf8View,NO
     tables,column_count,UInt64,NO

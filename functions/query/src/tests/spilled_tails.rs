@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::MemoryStore;
+use neap_tables::TailSnapshot;
 use serde_json::json;
 
 use super::{QueryTestInstance, SelfAdvancingClock};
@@ -76,7 +77,11 @@ async fn spilled_rows_are_used_until_all_of_them_are_flushed() {
         let table = context.snapshot.catalog.value.table("home").unwrap();
         let tails = &one.engine.tables().scan.tails;
         let tail = tails
-            .snapshot_image(&context.snapshot, table, context.stale_tail)
+            .image(
+                &TailSnapshot::from(context.snapshot.as_ref()),
+                table,
+                context.stale_tail,
+            )
             .unwrap();
         tail.runs
     };

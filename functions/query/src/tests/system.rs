@@ -25,6 +25,7 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
                      public,system,processing_engine_trigger_arguments,BASE TABLE\n\
                      public,system,processing_engine_triggers,BASE TABLE\n\
                      public,system,queries,BASE TABLE\n\
+                     public,system,row_deletes,BASE TABLE\n\
                      public,system,versions,BASE TABLE\n\
                      public,information_schema,";
     assert!(tables.starts_with(of_system), "{tables}");

@@ -32,8 +32,8 @@ use http::HeaderMap;
 use neap_bucket::{Bucket, Clock, Entropy, ProtocolMargins, Store, World};
 use neap_catalog::Catalog;
 use neap_distributed::{
-    Attempt, Channels, DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange,
-    Planned, TaskCounters, TicketIssuer, TicketKey, TicketVerifier, WorkerAddress, WorkerSet,
+    Channels, DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange, PlanOutcome,
+    PlanRequest, TaskCounters, TicketIssuer, TicketKey, TicketVerifier, WorkerAddress, WorkerSet,
     WorkerSettings, worker,
 };
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
@@ -250,16 +250,16 @@ impl PlanDistributor for TestDistributor {
         local: &Arc<dyn ExecutionPlan>,
         attempt: &DistributionAttempt,
     ) -> Result<Distribution> {
-        let attempt = Attempt {
+        let request = PlanRequest {
             database: attempt.database,
             remaining: attempt.remaining,
             excluded: attempt.excluded.clone(),
             cancellation: attempt.cancellation.clone(),
         };
-        let planned = self.0.plan(state, query, local, &attempt).await?;
+        let planned = self.0.plan(state, query, local, &request).await?;
         Ok(match planned {
-            Planned::Local(reason) => Distribution::Local(reason),
-            Planned::Distributed(plan) => Distribution::Workers(DistributedPlan {
+            PlanOutcome::Local(reason) => Distribution::Local(reason),
+            PlanOutcome::Distributed(plan) => Distribution::Workers(DistributedPlan {
                 plan: plan.plan,
                 config: plan.config,
                 workers: plan.workers,

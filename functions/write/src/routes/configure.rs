@@ -1,15 +1,15 @@
 //! The endpoints that create, change and drop databases and tables.
 //!
 //! InfluxDB 3 Enterprise sets the retention of a table below `/api/v3/enterprise/`; the paths of both editions are
-//! served. Three routes are specific to Neap: `POST /api/v3/configure/database/undelete` and `…/table/undelete` undo a
-//! drop, and `GET /api/v3/configure/retention` lists the retention of tables.
+//! served. Two routes are specific to Neap: `POST /api/v3/configure/database/undelete` and `…/table/undelete` undo a
+//! drop.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     extract::{Request, State},
-    routing::{get, post},
+    routing::post,
 };
 use chrono::DateTime;
 use http::StatusCode;
@@ -33,7 +33,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
         .put(update_database)
         .delete(delete_database);
     let retention = post(set_retention).delete(clear_retention);
-    let table = post(create_table).delete(delete_table);
+    let table = post(create_table).put(update_table).delete(delete_table);
     let table_retention = post(set_table_retention).delete(clear_table_retention);
     Router::new()
         .route("/api/v3/configure/database", database)
@@ -52,7 +52,6 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
             table_retention,
         )
         .route("/api/v3/configure/table/undelete", post(undelete_table))
-        .route("/api/v3/configure/retention", get(list_retention))
 }
 
 /// Maximum bytes of a configuration body. Write bodies may be larger, because memory is reserved for them.
@@ -188,6 +187,8 @@ pub(super) async fn find(
 struct DeleteDatabaseParams {
     db: String,
     hard_delete_at: Option<String>,
+    #[serde(default)]
+    data_only: bool,
 }
 
 /// `DELETE /api/v3/configure/database`
@@ -197,6 +198,7 @@ async fn delete_database(
     request: Request,
 ) -> StatusResult {
     let params: DeleteDatabaseParams = parse_query(request.uri())?;
+    refuse_data_only(params.data_only)?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
     if params.db == INTERNAL_DATABASE {
         caller.require(DatabaseAction::Delete, Some(INTERNAL_DATABASE_ID))?;
@@ -208,6 +210,16 @@ async fn delete_database(
         .delete_database_if(&params.db, hard_delete, may)
         .await?;
     Ok(StatusCode::OK)
+}
+
+/// Refuses a request that shall keep the schema, because it must not drop it.
+fn refuse_data_only(data_only: bool) -> Result<(), ApiError> {
+    if !data_only {
+        return Ok(());
+    }
+    let text =
+        "data_only=true is not supported: delete the rows of each table with /api/v3/delete_rows";
+    Err(ApiError::json(Kind::Invalid, text))
 }
 
 /// Parses the time at which dropped data is deleted.
@@ -345,7 +357,7 @@ fn require_existing(db: &str, found: Option<DatabaseId>) -> Result<DatabaseId, A
     found.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
 }
 
-/// Returns the only database that the caller may use under this name: the one that has the name now, not a later
+/// Returns the only database that the caller may use for any of the actions under this name: the one that has the name now, not a later
 /// database of the same name. `None`: any database, even one that does not exist yet.
 ///
 /// # Errors
@@ -354,78 +366,19 @@ pub(super) async fn allowed_database(
     service: &WriteService,
     caller: &Caller,
     db: &str,
-    action: DatabaseAction,
+    actions: &[DatabaseAction],
 ) -> Result<Option<DatabaseId>, ApiError> {
-    if caller.may(action, None) {
+    if caller.may_any(actions, None) {
         return Ok(None);
     }
     let database = find(service, db).await?;
-    caller.require(action, database)?;
+    caller.require_any(actions, database)?;
     Ok(database)
 }
 
 pub(super) fn no_table(db: &str, table: &str) -> ApiError {
     let text = format!("Table {table} not in DB schema for {db}");
     ApiError::text(Kind::NotFound, text)
-}
-
-#[derive(Debug, Deserialize)]
-struct ListRetentionParams {
-    db: Option<String>,
-}
-
-/// Permissions that allow listing the tables of a database. A caller who may only write sees no names in lists.
-const LIST_TABLES_ACTIONS: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Describe];
-
-/// The retention of a table.
-#[derive(Debug, Serialize)]
-struct TableRetention {
-    database: String,
-    table: String,
-    /// The retention in nanoseconds; `null`: unlimited.
-    retention_period_ns: Option<u128>,
-    /// The level of the setting: `database` or `table`; `null` if nothing is set.
-    source: Option<&'static str>,
-}
-
-/// `GET /api/v3/configure/retention[?db=…]`: lists the retention of each table.
-async fn list_retention(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> Result<Json<Vec<TableRetention>>, ApiError> {
-    let params: ListRetentionParams = parse_query(request.uri())?;
-    let root = service.catalog.root(Duration::ZERO).await?;
-    let databases: Vec<(DatabaseId, String)> = match params.db {
-        Some(db) => {
-            let id = find_for(&service, &caller, &db, &LIST_TABLES_ACTIONS).await?;
-            vec![(id, db)]
-        }
-        None => {
-            let live = root.value.live_databases();
-            let seen = live.filter(|(id, _)| caller.may_any(&LIST_TABLES_ACTIONS, Some(*id)));
-            seen.map(|(id, entry)| (id, entry.name.clone())).collect()
-        }
-    };
-    let mut kept = Vec::new();
-    for (id, database) in databases {
-        let catalog = service.catalog.database(id, Duration::ZERO).await?.value;
-        kept.extend(catalog.tables().map(|table| {
-            let period = catalog.retention_of(table.id());
-            let source = match table.retention() {
-                Some(_) => "table",
-                None => "database",
-            };
-            TableRetention {
-                database: database.clone(),
-                table: table.name().to_owned(),
-                retention_period_ns: period.map(|period| period.as_nanos()),
-                source: period.map(|_| source),
-            }
-        }));
-    }
-    kept.sort_by(|one, other| (&one.database, &one.table).cmp(&(&other.database, &other.table)));
-    Ok(Json(kept))
 }
 
 /// The name of a field type in this API.
@@ -515,11 +468,35 @@ async fn create_table(
     Ok(StatusCode::OK)
 }
 
+/// As in an update of a database, a missing retention means that of the database.
+#[derive(Debug, Deserialize)]
+struct UpdateTableBody {
+    db: String,
+    table: String,
+    #[serde(default, deserialize_with = "human_duration")]
+    retention_period: Option<Duration>,
+}
+
+/// `PUT /api/v3/configure/table`
+async fn update_table(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    caller.require_admin()?;
+    let body: UpdateTableBody = json(&service, request).await?;
+    check_retention(body.retention_period)?;
+    set_of_table(&service, &body.db, &body.table, body.retention_period).await?;
+    Ok(StatusCode::OK)
+}
+
 #[derive(Debug, Deserialize)]
 struct DeleteTableParams {
     db: String,
     table: String,
     hard_delete_at: Option<String>,
+    #[serde(default)]
+    data_only: bool,
 }
 
 /// `DELETE /api/v3/configure/table`
@@ -529,6 +506,7 @@ async fn delete_table(
     request: Request,
 ) -> StatusResult {
     let params: DeleteTableParams = parse_query(request.uri())?;
+    refuse_data_only(params.data_only)?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;

@@ -28,6 +28,10 @@ use serde::Deserialize;
 use super::{configure::allowed_database, error_response, write::stored};
 use crate::{AcknowledgedDelete, DeleteOptions, RowSelection, WriteService};
 
+/// The permissions that allow deleting rows.
+pub(super) const DELETE_ACTIONS: [DatabaseAction; 2] =
+    [DatabaseAction::Write, DatabaseAction::Delete];
+
 #[derive(Debug, Deserialize)]
 struct DeleteV2Params {
     #[serde(default)]
@@ -63,7 +67,7 @@ async fn delete_v2(
     validate_database_name(&database).map_err(CatalogError::from)?;
     let after = requested_stamp(&head.headers)?;
     let caller = Caller::of(&head)?;
-    let only = allowed_database(service, &caller, &database, DatabaseAction::Write).await?;
+    let only = allowed_database(service, &caller, &database, &DELETE_ACTIONS).await?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
     let _room = room.await.map_err(error_response::of)?;
@@ -125,7 +129,7 @@ async fn delete_v3(
     let _room = room.await.map_err(error_response::of)?;
     let body: DeleteV3Body = read_json(&head.headers, body, &limits, &service.world).await?;
     let caller = Caller::of(&head)?;
-    let only = allowed_database(service, &caller, &body.db, DatabaseAction::Write).await?;
+    let only = allowed_database(service, &caller, &body.db, &DELETE_ACTIONS).await?;
     let optional = |name: &str, text: Option<String>, otherwise: i64| match text {
         Some(text) => nanoseconds(name, &text),
         None => Ok(otherwise),
@@ -153,7 +157,7 @@ fn predicate(text: Option<String>) -> Result<Predicate, ApiError> {
 }
 
 /// Parses a time as nanoseconds since the Unix epoch. Out-of-range times are clamped to the earliest or latest time.
-fn nanoseconds(name: &str, text: &str) -> Result<i64, ApiError> {
+pub(super) fn nanoseconds(name: &str, text: &str) -> Result<i64, ApiError> {
     let time = DateTime::parse_from_rfc3339(text).map_err(|error| {
         refused(format!(
             "{name} is not a time such as 2009-01-02T23:00:00Z: {error}"

@@ -116,7 +116,7 @@ async fn regenerate(State(service): ServiceState, caller: Caller) -> Result<Resp
     caller.require_admin()?;
     let new = service
         .catalog
-        .regenerate_admin_token(caller.token())
+        .regenerate_admin_token(caller.actor())
         .await?;
     Ok(created(&new))
 }
@@ -146,7 +146,7 @@ async fn create_named(
     let body: NamedAdminTokenBody = json(&service, request).await?;
     let lifetime = lifetime(body.expiry_secs)?;
     let catalog = &service.catalog;
-    let new = catalog.create_named_admin(&body.token_name, lifetime, caller.token());
+    let new = catalog.create_named_admin(&body.token_name, lifetime, caller.actor());
     Ok(created(&new.await?))
 }
 
@@ -179,10 +179,10 @@ async fn create_token(
     if let Some(PublicKeyBody { x, y }) = &body.public_key {
         let key = NewClientKey::new(name, x, y);
         let key = key.map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
-        let new = catalog.register_client_key(&key, permissions, lifetime, caller.token());
+        let new = catalog.register_client_key(&key, permissions, lifetime, caller.actor());
         return Ok(registered(&new.await?));
     }
-    let new = catalog.create_resource_token(name, permissions, lifetime, caller.token());
+    let new = catalog.create_resource_token(name, permissions, lifetime, caller.actor());
     Ok(created(&new.await?))
 }
 
@@ -201,7 +201,7 @@ async fn delete_token(
     let params: DeleteTokenParams = parse_query(request.uri())?;
     let catalog = &service.catalog;
     catalog
-        .delete_token(&params.token_name, caller.token())
+        .delete_token(&params.token_name, caller.actor())
         .await?;
     Ok(StatusCode::OK)
 }
@@ -262,6 +262,7 @@ async fn recover(
     let address: Option<IpAddr> = peer.map(|peer| peer.0.ip().to_canonical());
     let origin = ChangeOrigin {
         token: None,
+        user: None,
         address: address.map(|address| address.to_string()),
         request: RequestId::draw(&recovery.service.world).to_string(),
     };

@@ -387,3 +387,19 @@ async fn a_misspelt_condition_deletes_nothing() {
     );
     assert_eq!(stage.segments().await.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_keep_the_schema_drops_nothing() {
+    let (_stage, instance) = prepared().await;
+    for path in [
+        "/api/v3/configure/database?db=d&data_only=true&remove_tables=true",
+        "/api/v3/configure/table?db=d&table=cpu&data_only=true",
+    ] {
+        let request = Request::delete(path).body(Body::empty()).unwrap();
+        let reply = instance.send(request).await;
+        assert_eq!(reply.status, 400, "{path}");
+        assert!(reply.body.contains("delete_rows"), "{}", reply.body);
+    }
+    let rows = v3(&instance, &json!({ "db": "d", "table": "cpu" })).await;
+    assert_eq!(rows.status, 204, "{}", rows.body);
+}

@@ -24,7 +24,7 @@ use neap_memory::MemoryPressure;
 use neap_wal::{Segment, TailWriter, TailWriterSettings};
 use tower::ServiceExt;
 
-use crate::{WriteService, WriteServiceParts, WriteSettings, router};
+use crate::{WriteService, WriteServiceParts, WriteSettings, router, row_delete_router};
 
 /// Tokio's paused time with a wall clock in the year 2023.
 #[derive(Debug)]
@@ -167,8 +167,9 @@ impl WriteTestBed {
             metrics: metrics.clone(),
             access: AccessControl::Open,
         };
+        let routes = router(Arc::clone(&service)).merge(row_delete_router(Arc::clone(&service)));
         WriteInstance {
-            routes: with_common_layers(router(Arc::clone(&service)), common),
+            routes: with_common_layers(routes, common),
             service,
             catalog,
             metrics,

@@ -12,11 +12,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError,
+    CommandError, backup, backup_restore,
     open_cluster::{OpenCluster, time_text},
     options::ConnectionArgs,
     output::OutputArgs,
+    query_group, roles,
     rows::{RowFormat, Rows},
+    users,
 };
 use crate::console::Console;
 
@@ -27,10 +29,21 @@ pub(super) enum ShowCommand {
     Databases(ShowDatabasesArgs),
     /// List the tokens, without their secrets.
     Tokens(ListArgs),
+    /// List the users.
+    Users(users::ShowUsersArgs),
+    /// List the roles, with what they allow.
+    Roles(roles::ShowRolesArgs),
     /// List the plugins that triggers have.
     Plugins(ListArgs),
     /// List the processes that serve the cluster or recently served it.
     Nodes(ListArgs),
+    /// List the query groups: sets of processes that compute queries together.
+    #[command(name = "query_groups")]
+    QueryGroups(query_group::ShowQueryGroupsArgs),
+    /// List the backups.
+    Backups(backup::ListJobsArgs),
+    /// List the restores that run or have ended, newest first.
+    Restores(backup::ListJobsArgs),
     /// Show the system tables of a server.
     #[command(visible_alias = "s")]
     System(system::SystemArgs),
@@ -125,8 +138,13 @@ pub(super) async fn run(
     match command {
         ShowCommand::Databases(args) => show_databases(args, console).await,
         ShowCommand::Tokens(args) => list("tokens", args, console).await,
+        ShowCommand::Users(args) => users::show(args, console).await,
+        ShowCommand::Roles(args) => roles::show(args, console).await,
         ShowCommand::Plugins(args) => list("plugin_files", args, console).await,
         ShowCommand::Nodes(args) => list("nodes", args, console).await,
+        ShowCommand::QueryGroups(args) => query_group::show(args, console).await,
+        ShowCommand::Backups(args) => backup::show(args, console).await,
+        ShowCommand::Restores(args) => backup_restore::show(args, console).await,
         ShowCommand::System(args) => system::run(args, console).await,
         ShowCommand::License(_) => console
             .print("Neap is free software: it needs no license")

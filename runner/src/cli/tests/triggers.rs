@@ -294,14 +294,57 @@ fn file_indexes_are_created_and_deleted() {
 }
 
 #[test]
-fn nodes_have_nothing_to_stop_or_remove() {
-    let nowhere = "http://127.0.0.1:9";
-    let (status, out, err) = run_line("stop node --node-id host01 --force", nowhere, "");
+fn nodes_are_stopped_and_removed() {
+    let ok = answer("200 OK", "");
+    let (url, requests) = server(&[&ok, &ok, &answer("404 Not Found", "no")]);
+    let line = "stop node --node-id host01 --force --timeout 5m --no-wait";
+    let (status, out, err) = run_line(line, &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
-    insta::assert_snapshot!(out, @r#"Nothing to do for node "host01": stop its process, all acknowledged data is in the store"#);
+    insta::assert_snapshot!(out, @r#"Node "host01" is stopped"#);
     let line = "remove node --node-id host01 --no-confirm --force-finalize";
-    let (status, out, err) = run_line(line, nowhere, "");
+    let (status, out, err) = run_line(line, &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
-    insta::assert_snapshot!(out, @r#"Nothing to do for node "host01": it has no data of its own"#);
-    assert_eq!(run_line("stop node", nowhere, "").0, USAGE);
+    insta::assert_snapshot!(out, @r#"Node "host01" is removed"#);
+    assert_eq!(run_line("stop node --node-id other", &url, "").0, FAILED);
+    assert_eq!(run_line("stop node", &url, "").0, USAGE);
+    let requests = requests.join().unwrap();
+    let path = "/api/v3/enterprise/configure/node";
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    let stop = format!("POST {path}/stop HTTP/1.1");
+    assert_eq!(
+        lines,
+        [&stop, &format!("POST {path}/remove HTTP/1.1"), &stop]
+    );
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"node_id":"host01"}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"force_finalize":true,"node_id":"host01"}"#);
+}
+
+#[test]
+fn query_groups_are_created_changed_and_deleted() {
+    let ok = answer("200 OK", "{}");
+    let list =
+        r#"{"query_groups":[{"id":7,"name":"near","nodes":["a","b"],"replication_factor":1}]}"#;
+    let list = answer("200 OK", list);
+    let (url, requests) = server(&[&ok, &list, &list, &ok, &list, &ok, &list]);
+    let (status, out, err) = run_line("create query_group near --nodes a,b", &url, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r#"Query group "near" created successfully"#);
+    let (_, out, _) = run_line("show query_groups --format csv", &url, "");
+    insta::assert_snapshot!(out, @r#"
+    id,name,nodes,replication_factor
+    7,near,"a,b",1
+    "#);
+    assert_eq!(run_line("update query_group near --nodes c", &url, "").0, 0);
+    assert_eq!(run_line("delete query_group near --yes", &url, "").0, 0);
+    let (status, _, err) = run_line("delete query_group far --yes", &url, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Delete command failed: query group not found: far");
+    let requests = requests.join().unwrap();
+    let path = "/api/v3/enterprise/configure/query_groups";
+    assert_eq!(first_line(&requests[3]), format!("PATCH {path}/7 HTTP/1.1"));
+    insta::assert_snapshot!(body(&requests[3]), @r#"{"nodes":["c"]}"#);
+    assert_eq!(
+        first_line(&requests[5]),
+        format!("DELETE {path}/7 HTTP/1.1")
+    );
 }

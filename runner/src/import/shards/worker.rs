@@ -287,6 +287,7 @@ impl ShardWorker {
                 first_row: 1,
                 batch,
                 refused: Vec::new(),
+                has_tag_dictionaries: false,
             };
             let mapping = ColumnMapping {
                 table: table.clone(),

@@ -7,13 +7,13 @@ use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use neap_catalog::{Catalog, NodeReader};
 use neap_cluster::{
-    AcceptorSource, ClientSecurity, ClusterDistributor, ClusterTickets, WorkerChannels,
-    WorkerDirectory, WorkerDirectoryParts, WorkerPortStats, WorkerServer, WorkerServerParts,
-    check_ca, worker_version,
+    AcceptorSource, ClientSecurity, ClusterDistributor, WorkerChannels, WorkerDirectory,
+    WorkerDirectoryParts, WorkerPortStats, WorkerServer, WorkerServerParts, check_ca,
+    worker_version,
 };
 use neap_distributed::{
-    DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange, TaskCounters,
-    WorkerSettings, worker,
+    ClusterTickets, DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange,
+    TaskCounters, WorkerSettings, worker,
 };
 use neap_tables::{IoRuntime, ScanEnvironment};
 use tokio::runtime::Handle;
@@ -22,7 +22,7 @@ use url::Url;
 
 pub(crate) use self::options::ClusterArgs;
 use super::{
-    GRACE, ServeError,
+    ServeError,
     options::{ServeArgs, ServeMode},
     server_context::ServerContext,
     tls::{TlsContext, TlsFiles, TlsVersion},
@@ -69,6 +69,7 @@ impl ClusterMember {
             channels: channels.clone(),
             version: version.clone(),
             coordinator: coordinator(args),
+            catalog: Arc::clone(&base.catalog),
             io_runtime,
             world: base.world.clone(),
         });
@@ -144,6 +145,8 @@ pub(super) struct WorkerPort {
     pub(super) url: Url,
     /// The counters of its tasks.
     pub(super) tasks: TaskCounters,
+    /// Maximum time for running tasks after the process was asked to stop.
+    shutdown_timeout: Duration,
 }
 
 impl WorkerPort {
@@ -180,12 +183,15 @@ impl WorkerPort {
             parts,
             url,
             tasks,
+            shutdown_timeout: args.limits.shutdown_timeout,
         }))
     }
 
-    /// Serves until `stop`, and then for the time that running tasks need, at most [`GRACE`].
+    /// Serves until `stop`, and then for the time that running tasks need, at most `--shutdown-timeout`.
     pub(super) async fn serve(self, stop: CancellationToken) {
-        self.server.serve(self.parts, stop, GRACE).await;
+        self.server
+            .serve(self.parts, stop, self.shutdown_timeout)
+            .await;
     }
 }
 

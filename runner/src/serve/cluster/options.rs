@@ -39,7 +39,7 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "NAME")]
     pub(in crate::serve) cluster_tls_name: Option<String>,
 
-    /// Send parts of queries and their rows without encryption. Whoever can listen to the network between the
+    /// Send parts of queries and their rows without encryption. All parties that can listen to the network between the
     /// processes can read the data of queries.
     #[arg(long)]
     pub(in crate::serve) cluster_without_tls: bool,

@@ -141,6 +141,8 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_http_sent_bytes_total counter
     neap_http_stalled_total counter
     neap_http_tls_failures_total counter
+    neap_import_jobs_total counter
+    neap_import_rows_total counter
     neap_memory_charged_bytes gauge part
     neap_memory_held_bytes gauge
     neap_memory_limit_bytes gauge
@@ -158,6 +160,7 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_queries_total counter outcome
     neap_query_rows_total counter
     neap_query_seconds_total counter
+    neap_row_delete_requests_pending gauge
     neap_row_deletes_total counter
     neap_snapshot_age_seconds gauge which
     neap_snapshot_bytes gauge
@@ -233,6 +236,9 @@ async fn the_dashboard_uses_existing_metrics() {
         "neap_cache_entries",
         "neap_cache_load_seconds_total",
         "neap_http_connections_total",
+        "neap_import_jobs_total",
+        "neap_import_rows_total",
+        "neap_row_delete_requests_pending",
     }
     "#);
 }

@@ -1,24 +1,29 @@
-//! Tests of the access rules for every endpoint and every kind of token, on the assembled server.
+//! Tests of the access rules for every endpoint and every kind of token and user, on the assembled server.
 
 mod requests;
 
 use std::collections::BTreeMap;
 
-use neap_catalog::{ANY_AGE, ErrorBehavior, HardDelete, NewTrigger, TokenId, TriggerSpecification};
+use neap_catalog::{
+    ANY_AGE, ErrorBehavior, HardDelete, NewRole, NewTrigger, NewUser, TokenId, TriggerSpecification,
+};
 
 pub(super) use self::requests::AccessRule;
 use self::requests::{
-    AccessCase, configuring, other_protocols, processing, querying, remaining, writing,
+    AccessCase, configuring, console, other_protocols, processing, querying, remaining, writing,
 };
 use super::ServerUnderTest;
 
-const SERVE: [&str; 2] = ["--object-store", "memory"];
+const SERVE: [&str; 4] = ["--object-store", "memory", "--user-auth-type", "basic"];
 
-/// A server with tokens of every kind. Some tokens grant access to the databases `own` and `gone`; `gone` is dropped.
+/// The password of all users.
+const PASSWORD: &str = "correct horse";
+
+/// A server with tokens of every kind, and users of every role. Some tokens grant access to the databases `own` and `gone`; `gone` is dropped.
 /// Other tokens grant access to `other`.
 pub(super) struct AuthTestServer {
     pub(super) served: ServerUnderTest,
-    /// Token secrets by permission.
+    /// Token secrets by permission, and access tokens of users by `user:` and the role.
     pub(super) tokens: BTreeMap<String, String>,
     /// Name of the database `gone` after it was dropped.
     gone: String,
@@ -39,7 +44,39 @@ fn permissions() -> Vec<String> {
     for action in ["read", "create", "delete"] {
         all.push(format!("token:*:{action}"));
     }
+    for action in ["read", "create", "update", "delete"] {
+        all.push(format!("user:*:{action}"));
+    }
     all
+}
+
+/// Creates a user for each role, and signs the users in.
+async fn sign_in_users(served: &ServerUnderTest) -> BTreeMap<String, String> {
+    let catalog = &served.app.catalog;
+    let own = NewRole {
+        name: "own".to_owned(),
+        description: None,
+        permissions: vec!["db:own,gone:read,write".parse().unwrap()],
+    };
+    catalog.create_role(&own, None).await.unwrap();
+    let service = served.app.writes.as_ref().unwrap();
+    let identity = service.identity().unwrap();
+    let hash = identity.hash_password(PASSWORD).await.unwrap();
+    let root = catalog.root(ANY_AGE).await.unwrap().value;
+    let mut tokens = BTreeMap::new();
+    for role in root.roles() {
+        let new = NewUser {
+            name: role.entry.name.clone(),
+            password: Some(hash.clone()),
+            roles: [role.id].into(),
+            ..NewUser::default()
+        };
+        catalog.create_user(&new, None).await.unwrap();
+        let signed_in = identity.sign_in(&new.name, PASSWORD, "test").await;
+        let token = signed_in.unwrap().access_token;
+        tokens.insert(format!("user:{}", new.name), token);
+    }
+    tokens
 }
 
 impl AuthTestServer {
@@ -57,7 +94,7 @@ impl AuthTestServer {
         }
         let admin = catalog.create_admin_token().await.unwrap();
         tokens.insert("admin".to_owned(), admin.secret.reveal().to_owned());
-        let by = Some(TokenId::OPERATOR);
+        let by = Some(TokenId::OPERATOR.into());
         let named = catalog.create_named_admin("named", None, by).await.unwrap();
         tokens.insert("named".to_owned(), named.secret.reveal().to_owned());
         for permission in permissions() {
@@ -66,6 +103,7 @@ impl AuthTestServer {
             let secret = created.await.unwrap().secret.reveal().to_owned();
             tokens.insert(permission, secret);
         }
+        tokens.extend(sign_in_users(&served).await);
         let id = catalog
             .delete_database("gone", HardDelete::Never)
             .await
@@ -196,6 +234,11 @@ async fn configuration_requests_follow_the_access_rules() {
 }
 
 #[tokio::test]
+async fn console_requests_follow_the_access_rules() {
+    check(console()).await;
+}
+
+#[tokio::test]
 async fn plugin_requests_follow_the_access_rules() {
     check(processing()).await;
 }
@@ -231,7 +274,8 @@ async fn permission_to_drop_a_database_does_not_allow_undeleting_it_under_anothe
 async fn administrators_alone_replace_the_operator_token() {
     let guarded = AuthTestServer::new().await;
     let path = "/api/v3/configure/token/admin/regenerate";
-    for token in guarded.tokens.keys().filter(|name| name.contains(':')) {
+    let others = guarded.tokens.keys().filter(|name| name.contains(':'));
+    for token in others.filter(|name| *name != "user:Admin") {
         let answer = guarded.send(Some(token), "POST", path, "").await;
         assert_eq!(answer, (403, FORBIDDEN.to_owned()), "{token}");
     }
@@ -267,6 +311,9 @@ async fn lists_show_only_databases_that_the_token_grants() {
     let path = format!("{all}?db=own");
     let own = guarded.send(Some("db:*:write"), "GET", &path, "").await;
     assert_eq!(own.0, 403);
+    assert_eq!(list("user:own").await, "own");
+    assert_eq!(list("user:Member").await, "");
+    assert_eq!(list("user:Auditor").await, "_internal other own");
     let path = "/api/v3/configure/retention?db=own";
     assert_eq!(
         guarded.send(Some("db:other:*"), "GET", path, "").await.0,

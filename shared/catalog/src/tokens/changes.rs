@@ -11,7 +11,7 @@ use super::{
     ClientPublicKey, NewClientKey, OPERATOR_TOKEN_NAME, PermissionRequest, Permissions,
     SecretToken, TokenAction, TokenEntry, TokenHash, TokenId, generate_token, grammar::resolve,
 };
-use crate::{ANY_AGE, Catalog, CatalogError, ClusterSecret, RootCatalog};
+use crate::{ANY_AGE, Actor, Catalog, CatalogError, ClusterSecret, RootCatalog, UserId};
 
 /// A newly created token with its secret, which cannot be read again later.
 #[derive(Clone, Debug)]
@@ -54,8 +54,7 @@ impl Catalog {
         let entry = self
             .change_root(|root| {
                 let now = self.now()?;
-                let entry = entry(OPERATOR_TOKEN_NAME, hash.clone(), Permissions::Admin, now);
-                root.tokens.add_operator(entry.clone())?;
+                let entry = root.add_operator_token(hash.clone(), now)?;
                 root.rotate_cluster_secret(&cluster_secret, now);
                 root.note(now, "create token", OPERATOR_TOKEN_NAME, None);
                 Ok((true, entry))
@@ -96,14 +95,14 @@ impl Catalog {
         .await
     }
 
-    /// Replaces the secret of the operator token; the old secret becomes invalid. `by` is the token of the caller;
-    /// `None`: a caller without a token, at the store itself or at a server that requires none.
+    /// Replaces the secret of the operator token; the old secret becomes invalid. `by` is the caller; `None`: a caller
+    /// without a token, at the store itself or at a server that requires none.
     ///
     /// # Errors
     /// `NotFound` when there is no operator token, `Revoked`, `Forbidden`, or an error of the commit.
     pub async fn regenerate_admin_token(
         &self,
-        by: Option<TokenId>,
+        by: Option<Actor>,
     ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
         let hash = secret.hash();
@@ -111,10 +110,10 @@ impl Catalog {
         let entry = self
             .change_root(|root| {
                 let now = self.now()?;
-                require_admin(&root.permissions_of(by, now)?.permissions)?;
+                require_admin(&root.caller_permissions(by, now)?.permissions)?;
                 let replaced = root
                     .tokens
-                    .replace_operator(hash.clone(), now, recorded_actor(by));
+                    .replace_operator(hash.clone(), now, recorded_token(by));
                 let entry = replaced.ok_or_else(|| not_found(OPERATOR_TOKEN_NAME))?;
                 root.rotate_cluster_secret(&cluster_secret, now);
                 root.note(now, "regenerate token", OPERATOR_TOKEN_NAME, None);
@@ -138,7 +137,7 @@ impl Catalog {
         &self,
         name: &str,
         lifetime: Option<Duration>,
-        by: Option<TokenId>,
+        by: Option<Actor>,
     ) -> Result<IssuedToken, CatalogError> {
         let new = TokenParameters { name, lifetime, by };
         self.issue_token(new, |_| Ok(Permissions::Admin)).await
@@ -156,7 +155,7 @@ impl Catalog {
         name: &str,
         permissions: &[PermissionRequest],
         lifetime: Option<Duration>,
-        by: Option<TokenId>,
+        by: Option<Actor>,
     ) -> Result<IssuedToken, CatalogError> {
         let new = TokenParameters { name, lifetime, by };
         let wanted = |root: &RootCatalog| resolve(permissions, root);
@@ -173,7 +172,7 @@ impl Catalog {
         key: &NewClientKey,
         permissions: &[PermissionRequest],
         lifetime: Option<Duration>,
-        by: Option<TokenId>,
+        by: Option<Actor>,
     ) -> Result<RegisteredKey, CatalogError> {
         let name = key.name();
         let new = TokenParameters { name, lifetime, by };
@@ -187,8 +186,13 @@ impl Catalog {
         Ok(RegisteredKey { id, entry })
     }
 
+    /// Returns a new token, which is in no catalog yet.
+    pub(crate) fn new_token(&self) -> SecretToken {
+        generate_token(self.bucket.world())
+    }
+
     /// Returns a secret for the processes of the cluster, which a new administrator token brings into use.
-    fn new_cluster_secret(&self) -> ClusterSecret {
+    pub(crate) fn new_cluster_secret(&self) -> ClusterSecret {
         ClusterSecret::generate(self.bucket.world())
     }
 
@@ -219,7 +223,7 @@ impl Catalog {
         let cluster_secret = self.new_cluster_secret();
         self.change_root(|root| {
             let now = self.now()?;
-            let own = root.permissions_of(new.by, now)?;
+            let own = root.caller_permissions(new.by, now)?;
             let permissions = permissions(root)?;
             let may = own.permissions.allow_tokens(TokenAction::Create);
             if !may || !own.permissions.cover(&permissions) {
@@ -230,7 +234,8 @@ impl Catalog {
             let shown = permissions.named(root);
             let entry = TokenEntry {
                 expiry,
-                created_by: recorded_actor(new.by),
+                created_by: recorded_token(new.by),
+                created_by_user: recorded_user(new.by),
                 public_key: credential.public_key,
                 ..entry(new.name, credential.hash.clone(), permissions, now)
             };
@@ -250,10 +255,10 @@ impl Catalog {
     ///
     /// # Errors
     /// `OperatorToken`, `NotFound`, `Revoked`, `Forbidden`, or an error of the commit.
-    pub async fn delete_token(&self, name: &str, by: Option<TokenId>) -> Result<(), CatalogError> {
+    pub async fn delete_token(&self, name: &str, by: Option<Actor>) -> Result<(), CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
-            let own = root.permissions_of(by, now)?;
+            let own = root.caller_permissions(by, now)?;
             if !own.permissions.allow_tokens(TokenAction::Delete) {
                 return Err(CatalogError::Forbidden);
             }
@@ -282,19 +287,19 @@ struct Credential {
 struct TokenParameters<'a> {
     name: &'a str,
     lifetime: Option<Duration>,
-    by: Option<TokenId>,
+    by: Option<Actor>,
 }
 
 /// The permissions of a caller, and their expiry.
-struct CallerPermissions {
-    permissions: Permissions,
+pub(crate) struct CallerPermissions {
+    pub(crate) permissions: Permissions,
     expiry: Option<StoreTime>,
 }
 
 impl CallerPermissions {
-    /// Returns the expiry of a token that the caller creates. It is limited to the expiry of the caller's own token,
-    /// unless the caller is an administrator.
-    fn limit(&self, wanted: Option<StoreTime>) -> Option<StoreTime> {
+    /// Returns the expiry of a token or user that the caller creates. It is limited to the expiry of the caller, unless
+    /// that is an administrator.
+    pub(crate) fn limit(&self, wanted: Option<StoreTime>) -> Option<StoreTime> {
         match (self.expiry, wanted) {
             (Some(own), wanted) if !self.permissions.is_admin() => {
                 Some(wanted.map_or(own, |wanted| wanted.min(own)))
@@ -305,25 +310,40 @@ impl CallerPermissions {
 }
 
 impl RootCatalog {
-    /// Returns the permissions of a token in this value of the catalog; without a token, those of an administrator.
-    fn permissions_of(
+    /// Returns the permissions of a caller in this value of the catalog; without a token, those of an administrator.
+    pub(crate) fn caller_permissions(
         &self,
-        token: Option<TokenId>,
+        by: Option<Actor>,
         now: StoreTime,
     ) -> Result<CallerPermissions, CatalogError> {
-        let Some(token) = token else {
-            return Ok(CallerPermissions {
-                permissions: Permissions::Admin,
-                expiry: None,
-            });
+        let found = match by {
+            None => Some((Permissions::Admin, None)),
+            Some(Actor::Token(id)) => {
+                let entry = self.tokens().get(&id);
+                let entry = entry.filter(|entry| entry.is_active(now));
+                entry.map(|entry| (entry.permissions.clone(), entry.expiry))
+            }
+            Some(Actor::User(id)) => {
+                let user = self.users().get(&id).filter(|user| user.is_active(now));
+                user.map(|user| (self.user_permissions(user), user.expiry))
+            }
         };
-        let entry = self.tokens().get(&token);
-        let entry = entry.filter(|entry| entry.is_active(now));
-        let entry = entry.ok_or(CatalogError::Revoked)?;
+        let (permissions, expiry) = found.ok_or(CatalogError::Revoked)?;
         Ok(CallerPermissions {
-            permissions: entry.permissions.clone(),
-            expiry: entry.expiry,
+            permissions,
+            expiry,
         })
+    }
+
+    /// Adds the operator token.
+    pub(crate) fn add_operator_token(
+        &mut self,
+        hash: TokenHash,
+        now: StoreTime,
+    ) -> Result<TokenEntry, CatalogError> {
+        let entry = entry(OPERATOR_TOKEN_NAME, hash, Permissions::Admin, now);
+        self.tokens.add_operator(entry.clone())?;
+        Ok(entry)
     }
 }
 
@@ -335,8 +355,19 @@ fn require_admin(permissions: &Permissions) -> Result<(), CatalogError> {
 }
 
 /// Returns the token to record as author of a change: as in InfluxDB 3, the operator token is not recorded.
-fn recorded_actor(by: Option<TokenId>) -> Option<TokenId> {
-    by.filter(|id| *id != TokenId::OPERATOR)
+fn recorded_token(by: Option<Actor>) -> Option<TokenId> {
+    match by {
+        Some(Actor::Token(id)) if id != TokenId::OPERATOR => Some(id),
+        _ => None,
+    }
+}
+
+/// Returns the user to record as author of a change.
+fn recorded_user(by: Option<Actor>) -> Option<UserId> {
+    match by {
+        Some(Actor::User(id)) => Some(id),
+        _ => None,
+    }
 }
 
 fn entry(name: &str, hash: TokenHash, permissions: Permissions, now: StoreTime) -> TokenEntry {
@@ -348,6 +379,7 @@ fn entry(name: &str, hash: TokenHash, permissions: Permissions, now: StoreTime) 
         created: now,
         expiry: None,
         created_by: None,
+        created_by_user: None,
         updated: None,
         updated_by: None,
         description: None,

@@ -4,6 +4,8 @@
 //!   db:mydb,other:read,write      databases by name, or *; read write create describe delete
 //!   system:ping,health:read       endpoints, or *; read
 //!   token:*:create                tokens, except those of administrators; read create delete
+//!   user:*:read                   users and roles; read create update delete
+//!   audit:*:read                  everything that only administrators may read otherwise; read
 //!   *:*:*                         everything: an administrator
 //! ```
 
@@ -11,13 +13,15 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction};
+use super::{
+    DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
+};
 use crate::{CatalogError, RootCatalog};
 
 /// A requested permission, with the names of databases, which need not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PermissionRequest {
-    /// `db`, `system`, `token` or `*`.
+    /// `db`, `system`, `token`, `user`, `audit` or `*`.
     pub resource_type: String,
     /// Resource names, or `*` alone.
     pub resource_names: Vec<String>,
@@ -41,7 +45,7 @@ pub enum PermissionRequestError {
         text: String,
     },
     /// The resource type does not exist.
-    #[error("invalid resource type '{given}', expected one of db, system, token, *")]
+    #[error("invalid resource type '{given}', expected one of db, system, token, user, audit, *")]
     ResourceType {
         /// The given type.
         given: String,
@@ -148,6 +152,16 @@ impl PermissionRequest {
                 self.only_wildcard(names)?;
                 let actions = self.actions(TokenAction::ALL, TokenAction::from_word)?;
                 Ok(RequestedPermission::Other(Permission::Token { actions }))
+            }
+            "user" => {
+                self.only_wildcard(names)?;
+                let actions = self.actions(UserAction::ALL, UserAction::from_word)?;
+                Ok(RequestedPermission::Other(Permission::User { actions }))
+            }
+            "audit" => {
+                self.only_wildcard(names)?;
+                self.actions(&["read"], |word| (word == "read").then_some("read"))?;
+                Ok(RequestedPermission::Other(Permission::Audit))
             }
             "*" => {
                 self.only_wildcard(names)?;
@@ -260,7 +274,7 @@ impl PermissionRequest {
 /// # Errors
 /// `Permission` when there are none or too many, or one is not in the grammar; `NotFound` when a database does not
 /// exist.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     requests: &[PermissionRequest],
     root: &RootCatalog,
 ) -> Result<Permissions, CatalogError> {
@@ -299,6 +313,10 @@ fn merge(all: &mut Vec<Permission>, mut new: Permission) {
             true
         }
         (Permission::Token { actions }, Permission::Token { actions: more }) => {
+            actions.append(more);
+            true
+        }
+        (Permission::User { actions }, Permission::User { actions: more }) => {
             actions.append(more);
             true
         }

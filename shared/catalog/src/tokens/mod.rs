@@ -9,9 +9,9 @@
 //!
 //! The key of a client that signs a challenge instead is a token without a secret: see [`client_key`].
 
-mod changes;
+pub(crate) mod changes;
 mod client_key;
-mod grammar;
+pub(crate) mod grammar;
 mod permissions;
 mod secret;
 mod token_set;
@@ -27,10 +27,12 @@ pub use grammar::{
     MAX_PERMISSION_NAMES, MAX_PERMISSIONS, PermissionRequest, PermissionRequestError,
 };
 pub use permissions::{
-    DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction,
+    DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
 };
 pub use secret::{SecretToken, TokenHash, generate_token};
 pub(crate) use token_set::TokenSet;
+
+use crate::UserId;
 
 /// Maximum number of tokens in a cluster.
 pub const MAX_TOKENS: usize = 10_000;
@@ -94,6 +96,9 @@ pub struct TokenEntry {
     /// The token that created it; `None`: the operator token, or a program that accesses the store directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<TokenId>,
+    /// The user who created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by_user: Option<UserId>,
     /// When it was last changed; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated: Option<StoreTime>,

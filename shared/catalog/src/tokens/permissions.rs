@@ -40,6 +40,13 @@ pub enum Permission {
         /// The allowed actions.
         actions: BTreeSet<TokenAction>,
     },
+    /// `user:*:…`: actions on users and roles.
+    User {
+        /// The allowed actions.
+        actions: BTreeSet<UserAction>,
+    },
+    /// `audit:*:read`: everything that only administrators may read otherwise.
+    Audit,
 }
 
 /// A set of resources of one kind.
@@ -128,6 +135,20 @@ words! {
     }
 }
 
+words! {
+    /// An action on users and roles.
+    UserAction {
+        /// List them.
+        Read = "read",
+        /// Create them, with at most the permissions of the caller.
+        Create = "create",
+        /// Change them, if they have at most the permissions of the caller before and after.
+        Update = "update",
+        /// Delete them.
+        Delete = "delete",
+    }
+}
+
 impl<T: Ord> ResourceSet<T> {
     fn len(&self) -> usize {
         match self {
@@ -160,7 +181,7 @@ impl Permission {
         match self {
             Self::Database { databases, .. } => databases.len(),
             Self::System { endpoints } => endpoints.len(),
-            Self::Token { .. } => 0,
+            Self::Token { .. } | Self::User { .. } | Self::Audit => 0,
         }
     }
 }
@@ -179,7 +200,7 @@ impl Permissions {
     }
 
     /// Returns whether the action on a database is allowed; `None`: a database that does not exist yet, which requires
-    /// a permission on all databases. Only administrators may act on `_internal`.
+    /// a permission on all databases. `_internal` can be read with `audit:*:read`; only administrators may do more there.
     pub fn allow(&self, action: DatabaseAction, database: Option<DatabaseId>) -> bool {
         self.allow_any(&[action], database)
     }
@@ -187,7 +208,9 @@ impl Permissions {
     /// Returns whether any of these actions on a database is allowed.
     pub fn allow_any(&self, wanted: &[DatabaseAction], database: Option<DatabaseId>) -> bool {
         if database == Some(INTERNAL_DATABASE_ID) {
-            return self.is_admin();
+            let reads =
+                |action| matches!(action, &DatabaseAction::Read | &DatabaseAction::Describe);
+            return self.is_admin() || self.allow_audit() && wanted.iter().any(reads);
         }
         self.any(|permission| match permission {
             Permission::Database { databases, actions } => {
@@ -197,7 +220,7 @@ impl Permissions {
                 };
                 there && wanted.iter().any(|action| actions.contains(action))
             }
-            Permission::System { .. } | Permission::Token { .. } => false,
+            _ => false,
         })
     }
 
@@ -207,7 +230,7 @@ impl Permissions {
             Permission::Database { actions, .. } => {
                 wanted.iter().any(|action| actions.contains(action))
             }
-            Permission::System { .. } | Permission::Token { .. } => false,
+            _ => false,
         })
     }
 
@@ -216,7 +239,7 @@ impl Permissions {
         self.any(|permission| match permission {
             Permission::System { endpoints } => endpoints.has(&endpoint),
             Permission::Database { .. } => endpoint == SystemEndpoint::Ping,
-            Permission::Token { .. } => false,
+            _ => false,
         })
     }
 
@@ -224,8 +247,34 @@ impl Permissions {
     pub fn allow_tokens(&self, action: TokenAction) -> bool {
         self.any(|permission| match permission {
             Permission::Token { actions } => actions.contains(&action),
-            Permission::Database { .. } | Permission::System { .. } => false,
+            _ => false,
         })
+    }
+
+    /// Returns whether the action on users and roles is allowed.
+    pub fn allow_users(&self, action: UserAction) -> bool {
+        self.any(|permission| match permission {
+            Permission::User { actions } => actions.contains(&action),
+            _ => false,
+        })
+    }
+
+    /// Returns whether everything that only administrators may read otherwise may be read.
+    pub fn allow_audit(&self) -> bool {
+        self.any(|permission| matches!(permission, Permission::Audit))
+    }
+
+    /// Adds everything that `other` allows.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Admin, _) => {}
+            (_, Self::Admin) => *self = Self::Admin,
+            (Self::Of(own), Self::Of(others)) => {
+                let new = others.iter().filter(|other| !own.contains(other));
+                let new: Vec<_> = new.cloned().collect();
+                own.extend(new);
+            }
+        }
     }
 
     /// Returns whether these permissions allow everything that `other` allows.
@@ -256,6 +305,8 @@ impl Permissions {
             Permission::Token { actions } => {
                 actions.iter().all(|action| self.allow_tokens(*action))
             }
+            Permission::User { actions } => actions.iter().all(|action| self.allow_users(*action)),
+            Permission::Audit => self.allow_audit(),
         }
     }
 
@@ -281,6 +332,8 @@ impl Permissions {
                 format!("system:{names}:read")
             }
             Permission::Token { actions } => format!("token:*:{}", list(actions)),
+            Permission::User { actions } => format!("user:*:{}", list(actions)),
+            Permission::Audit => "audit:*:read".to_owned(),
         });
         shown.collect::<Vec<_>>().join(";")
     }

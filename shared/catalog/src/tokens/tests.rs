@@ -8,7 +8,7 @@ use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Catalog, CatalogError, HardDelete, RootCatalog, tests::CatalogFixture};
+use crate::{Actor, Catalog, CatalogError, HardDelete, RootCatalog, tests::CatalogFixture};
 
 fn asked(text: &str) -> PermissionRequest {
     text.parse().unwrap()
@@ -19,11 +19,11 @@ async fn root(catalog: &Catalog) -> std::sync::Arc<RootCatalog> {
 }
 
 /// Creates a resource token as `_admin` and returns its id.
-async fn holder(catalog: &Catalog, name: &str, permissions: &[&str]) -> TokenId {
+async fn holder(catalog: &Catalog, name: &str, permissions: &[&str]) -> Actor {
     let permissions: Vec<_> = permissions.iter().map(|text| asked(text)).collect();
-    let by = Some(TokenId::OPERATOR);
+    let by = Some(TokenId::OPERATOR.into());
     let created = catalog.create_resource_token(name, &permissions, None, by);
-    created.await.unwrap().id
+    created.await.unwrap().id.into()
 }
 
 async fn stage() -> (CatalogFixture, Catalog) {
@@ -107,7 +107,9 @@ async fn a_token_expires_by_the_clock_of_the_store() {
 #[tokio::test]
 async fn a_permission_survives_a_rename_and_does_not_pass_to_a_namesake() {
     let (_, catalog) = stage().await;
-    let id = holder(&catalog, "reader", &["db:one:read"]).await;
+    let Actor::Token(id) = holder(&catalog, "reader", &["db:one:read"]).await else {
+        panic!("a token has an id");
+    };
     let one = root(&catalog).await.database("one").unwrap();
     let may = async |database: &str| {
         let root = root(&catalog).await;
@@ -184,7 +186,7 @@ async fn only_held_permissions_can_be_granted() {
         match created {
             Ok(created) => {
                 assert!(allowed, "{}", wanted[0]);
-                assert_eq!(created.entry.created_by, maker);
+                assert_eq!(created.entry.created_by.map(Actor::from), maker);
             }
             Err(CatalogError::Forbidden) => assert!(!allowed, "{}", wanted[0]),
             Err(error) => panic!("{error}"),
@@ -236,7 +238,7 @@ async fn a_created_token_does_not_outlive_that_of_a_non_administrator() {
     let mut expiry = async |lifetime, by: &IssuedToken| {
         number += 1;
         let name = format!("t{number}");
-        let new = catalog.create_resource_token(&name, &wanted, lifetime, Some(by.id));
+        let new = catalog.create_resource_token(&name, &wanted, lifetime, Some(by.id.into()));
         new.await.unwrap().entry.expiry
     };
     assert_eq!(expiry(None, &maker).await, maker.entry.expiry);
@@ -309,9 +311,9 @@ async fn a_token_revoked_by_another_instance_cannot_create_a_token() {
     let (stage, catalog) = stage().await;
     let minute = Some(Duration::from_secs(60));
     let brief = catalog.create_named_admin("brief", minute, None);
-    let brief = Some(brief.await.unwrap().id);
+    let brief = Some(brief.await.unwrap().id.into());
     let thief = catalog.create_named_admin("thief", None, None);
-    let thief = Some(thief.await.unwrap().id);
+    let thief = Some(thief.await.unwrap().id.into());
     let rival = stage.instance();
     rival.delete_token("thief", None).await.unwrap();
     let successor = catalog.create_named_admin("heir", None, thief).await;
@@ -445,7 +447,7 @@ fn grammar_errors_name_the_reason() {
     db:a -> invalid permission 'db:a', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS
     db:a:read:x -> invalid permission 'db:a:read:x', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS
      -> invalid permission '', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS
-    table:a:read -> invalid resource type 'table', expected one of db, system, token, *
+    table:a:read -> invalid resource type 'table', expected one of db, system, token, user, audit, *
     db::read -> no resource name provided
     db:a,:read -> no resource name provided
     db:a,*:read -> mixed wildcard (*) and resource name

@@ -6,7 +6,8 @@ use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    MAX_TOKEN_NAME_BYTES, MAX_TOKENS, OPERATOR_TOKEN_NAME, TokenEntry, TokenHash, TokenId,
+    MAX_TOKEN_NAME_BYTES, MAX_TOKENS, OPERATOR_TOKEN_NAME, Permissions, TokenEntry, TokenHash,
+    TokenId,
 };
 use crate::CatalogError;
 
@@ -82,6 +83,13 @@ impl TokenSet {
         entry.updated = Some(now);
         entry.updated_by = by;
         Some(entry.clone())
+    }
+
+    /// Returns the permissions of all tokens.
+    pub(crate) fn permissions_mut(&mut self) -> impl Iterator<Item = &mut Permissions> {
+        self.entries
+            .values_mut()
+            .map(|entry| &mut entry.permissions)
     }
 
     pub(super) fn remove(&mut self, id: TokenId) {

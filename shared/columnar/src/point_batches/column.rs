@@ -58,13 +58,16 @@ enum PointValues {
 }
 
 impl PointColumn {
-    pub(super) fn new(name: &str, column_type: ColumnType) -> Self {
+    /// Creates a column with room for this number of rows, except for texts.
+    pub(super) fn new(name: &str, column_type: ColumnType, rows: usize) -> Self {
         let values = match column_type {
-            ColumnType::Tag => PointValues::Tag(TagDictionary::with_capacity(0)),
-            ColumnType::Float => PointValues::Float(PrimitiveValues::new()),
+            ColumnType::Tag => PointValues::Tag(TagDictionary::with_capacity(rows)),
+            ColumnType::Float => PointValues::Float(PrimitiveValues::with_capacity(rows)),
             // Values have no times.
-            ColumnType::Integer | ColumnType::Time => PointValues::Integer(PrimitiveValues::new()),
-            ColumnType::UInteger => PointValues::UInteger(PrimitiveValues::new()),
+            ColumnType::Integer | ColumnType::Time => {
+                PointValues::Integer(PrimitiveValues::with_capacity(rows))
+            }
+            ColumnType::UInteger => PointValues::UInteger(PrimitiveValues::with_capacity(rows)),
             ColumnType::String => PointValues::String(TextValues::new()),
             ColumnType::Boolean => PointValues::Boolean(BooleanValues::new()),
         };
@@ -156,10 +159,10 @@ struct PrimitiveValues<T: ArrowPrimitiveType> {
 }
 
 impl<T: ArrowPrimitiveType> PrimitiveValues<T> {
-    fn new() -> Self {
+    fn with_capacity(rows: usize) -> Self {
         Self {
-            values: Vec::new(),
-            nulls: NullBufferBuilder::new(0),
+            values: Vec::with_capacity(rows),
+            nulls: NullBufferBuilder::new(rows),
         }
     }
 

@@ -76,6 +76,7 @@ impl PointRows {
                     first_row: numbers.len() + 1,
                     batch: rows.batch,
                     refused: Vec::new(),
+                    has_tag_dictionaries: rows.has_exact_dictionaries,
                 };
                 numbers.extend(rows.numbers);
                 parts.push(TablePart {

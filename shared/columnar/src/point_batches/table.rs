@@ -27,6 +27,9 @@ const ROW_BYTES: usize = 16;
 /// values would take more memory than the message that leaves them out.
 const MAX_CELLS_PER_VALUE: usize = 8;
 
+/// Maximum number of rows for which a new table has room at first.
+const MAX_EXPECTED_ROWS: usize = 128;
+
 /// The cells that a batch may always have.
 const MIN_CELLS: usize = 4096;
 
@@ -48,6 +51,8 @@ pub struct TableBatch {
     /// The number of columns and the number of values before the row.
     row_start: (usize, usize),
     is_row_open: bool,
+    /// Whether a row was discarded, whose texts may be in dictionaries.
+    has_discarded: bool,
     /// The number of rows of all tables that were begun until this table was left.
     rows_begun: usize,
     /// The number of values of the batch.
@@ -63,15 +68,27 @@ struct RowBatch {
     times: Vec<i64>,
     /// The number of each row in the request, from 1.
     numbers: Vec<usize>,
+    /// The number of rows for which columns have room at first.
+    expected_rows: usize,
 }
 
 impl RowBatch {
     fn size_bytes(&self) -> usize {
-        let (columns, rows) = (self.columns.len(), self.times.len());
+        let rows = self.times.len().max(self.expected_rows);
+        let columns = self.columns.len();
         columns * (COLUMN_BYTES + rows * CELL_BYTES) + rows * ROW_BYTES
     }
 
-    fn finish(self) -> Result<NumberedRows, ArrowError> {
+    fn with_capacity(rows: usize) -> Self {
+        Self {
+            columns: Vec::new(),
+            times: Vec::with_capacity(rows),
+            numbers: Vec::with_capacity(rows),
+            expected_rows: rows,
+        }
+    }
+
+    fn finish(self, has_exact_dictionaries: bool) -> Result<NumberedRows, ArrowError> {
         let rows = self.times.len();
         let mut time_name = TIME_COLUMN.to_owned();
         // A column with the name of the time is refused with its rows. The time needs another name to make that happen.
@@ -90,6 +107,7 @@ impl RowBatch {
             batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
             time_name,
             numbers: self.numbers,
+            has_exact_dictionaries,
         })
     }
 }
@@ -102,22 +120,31 @@ pub(super) struct NumberedRows {
     pub(super) time_name: String,
     /// The number of each row.
     pub(super) numbers: Vec<usize>,
+    /// Whether each dictionary has exactly the values of the rows.
+    pub(super) has_exact_dictionaries: bool,
 }
 
 impl TableBatch {
-    /// Creates a table without rows. `position` orders the tables.
-    pub(super) fn new(name: &str, hasher: RandomState, position: usize) -> Self {
+    /// Creates a table without rows. `position` orders the tables. The table has room for `expected_rows`, within limits.
+    pub(super) fn new(
+        name: &str,
+        hasher: RandomState,
+        position: usize,
+        expected_rows: usize,
+    ) -> Self {
+        let expected_rows = expected_rows.min(MAX_EXPECTED_ROWS);
         Self {
             name: name.to_owned(),
             hash: hasher.hash_one(name),
             position,
             complete: Vec::new(),
-            rows: RowBatch::default(),
+            rows: RowBatch::with_capacity(expected_rows),
             columns_by_name: HashTable::new(),
             hasher,
             expected: 0,
             row_start: (0, 0),
             is_row_open: false,
+            has_discarded: false,
             rows_begun: 0,
             values: 0,
             bytes: TABLE_BYTES + name.len(),
@@ -146,6 +173,11 @@ impl TableBatch {
     /// Numbers the next rows after those of another table.
     pub(super) fn continue_numbers(&mut self, previous: &Self) {
         self.rows_begun = previous.rows_begun;
+    }
+
+    /// Returns the number of rows of the batch.
+    pub(super) fn batch_rows(&self) -> usize {
+        self.rows.times.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -177,6 +209,7 @@ impl TableBatch {
         if !std::mem::replace(&mut self.is_row_open, false) {
             return;
         }
+        self.has_discarded = true;
         self.rows.times.pop();
         self.rows.numbers.pop();
         let (columns, values) = self.row_start;
@@ -302,7 +335,7 @@ impl TableBatch {
         let hasher = &self.hasher;
         let hash_of = |index: &usize| hasher.hash_one(name_of(*index).unwrap_or_default());
         self.columns_by_name.insert_unique(hash, index, hash_of);
-        columns.push(PointColumn::new(key, column_type));
+        columns.push(PointColumn::new(key, column_type, self.rows.expected_rows));
         self.bytes = self.bytes.saturating_add(key.len());
         Ok(index)
     }
@@ -318,9 +351,11 @@ impl TableBatch {
 
     /// Returns the rows in their order.
     pub(super) fn finish(self) -> Result<(String, Vec<NumberedRows>), ArrowError> {
+        let is_exact = !self.has_discarded;
         let batches = self.complete.into_iter().chain([self.rows]);
         let batches = batches.filter(|batch| !batch.times.is_empty());
-        let batches = batches.map(RowBatch::finish).collect::<Result<_, _>>()?;
+        let batches = batches.map(|batch| batch.finish(is_exact));
+        let batches = batches.collect::<Result<_, _>>()?;
         Ok((self.name, batches))
     }
 }

@@ -116,6 +116,32 @@ fn a_discarded_row_leaves_nothing_but_its_number() {
 }
 
 #[test]
+fn dictionaries_have_the_values_of_the_rows_and_none_of_discarded_ones() {
+    let values = |discards: bool| {
+        let mut points = PointBatches::new();
+        let table = points.table("m");
+        for (time, host) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
+            table.begin_row(time);
+            table.tag("host", host).unwrap();
+            table.float("value", 1.0).unwrap();
+            if discards && host == "b" {
+                table.discard_row();
+            }
+        }
+        let parsed = validate(points);
+        let hosts = parsed.tables[0].batch["host"].as_dictionary::<Int32Type>();
+        let hosts = hosts.values().as_string::<i32>();
+        hosts
+            .iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values(false), ["a", "b", "c"]);
+    assert_eq!(values(true), ["a", "c"]);
+}
+
+#[test]
 fn a_table_without_a_usable_name_refuses_only_its_rows() {
     let mut points = PointBatches::new();
     for name in ["old", "", "#m", "old"] {

@@ -241,7 +241,7 @@ proptest! {
             (&format!("f{field}"), Arc::new(texts)),
             ("time", Arc::new(times)),
         ]);
-        let numbered = NumberedBatch { first_row: 1, batch: batch.clone(), refused: Vec::new() };
+        let numbered = NumberedBatch { first_row: 1, batch: batch.clone(), refused: Vec::new(), has_tag_dictionaries: false };
         let encoder = LineEncoder::new(&numbered, &mapping, Precision::Auto);
         if !start.is_empty() {
             prop_assert!(encoder.is_err());

@@ -128,6 +128,7 @@ fn rows_of_several_tables_share_numbers_limits_and_errors() {
             first_row,
             refused: Vec::new(),
             batch: batch(vec![("v", integers(values))]),
+            has_tag_dictionaries: false,
         }],
     };
     let rows = ColumnarRows::from_parts(vec![

@@ -152,8 +152,7 @@ impl InvocationQuery {
             return Ok(None);
         };
         let (query, stage, task) = (key.query_id, key.stage_id, key.task_number);
-        let ticket = ticket.for_task(format!("{query}/{stage}/{task}/{attempt}"));
-        let ticket = issuer.sign(&ticket);
+        let ticket = issuer.sign_task(ticket, format!("{query}/{stage}/{task}/{attempt}"));
         ticket
             .map(Some)
             .map_err(|_| TaskRequestError::Invalid("ticket"))

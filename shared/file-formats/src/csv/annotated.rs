@@ -399,6 +399,7 @@ impl RunBatch {
                 first_row,
                 batch: RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)?,
                 refused: self.refused,
+                has_tag_dictionaries: false,
             }],
         })
     }

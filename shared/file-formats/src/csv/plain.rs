@@ -65,6 +65,7 @@ impl PlainSection {
                 first_row: chunk.first_row,
                 batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
                 refused,
+                has_tag_dictionaries: false,
             }],
         }])
     }

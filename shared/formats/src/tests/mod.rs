@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::*;
 
+/// All formats whose answers are the same text or file however their rows are divided.
 const ALL: [Format; 5] = [
     Format::Json,
     Format::JsonLines,
@@ -296,7 +297,7 @@ fn tables_beyond_the_limit_are_refused() {
             result = encoder.finish(&mut out);
         }
         insta::allow_duplicates! {
-            insta::assert_snapshot!(result.unwrap_err(), @"the result has more than 5000 bytes in format pretty; request json, jsonl, csv or parquet, or add a LIMIT");
+            insta::assert_snapshot!(result.unwrap_err(), @"the result has more than 5000 bytes in format pretty; request json, jsonl, csv, parquet or arrow, or add a LIMIT");
         }
         assert!(out.is_empty());
     }

@@ -1,5 +1,10 @@
 //! The answers as streams of chunks.
 
+use arrow::{
+    compute::{cast, concat_batches},
+    datatypes::DataType,
+    ipc::reader::StreamReader,
+};
 use futures::{StreamExt, stream as batch_streams};
 
 use super::*;
@@ -22,7 +27,7 @@ async fn chunks(
 #[tokio::test]
 async fn streamed_chunks_add_up_to_the_encoded_answer() {
     let one = awkward();
-    let large = arrow::compute::concat_batches(&one.schema(), &vec![one.clone(); 4_000]).unwrap();
+    let large = concat_batches(&one.schema(), &vec![one.clone(); 4_000]).unwrap();
     let batches = vec![one.clone(), RecordBatch::new_empty(one.schema()), large];
     for format in ALL {
         let chunks = chunks(format, batches.iter().cloned().map(Ok).collect()).await;
@@ -41,6 +46,69 @@ async fn streamed_chunks_add_up_to_the_encoded_answer() {
             assert!(last.len() <= 300 << 10);
         }
     }
+}
+
+/// Reads an Arrow stream.
+fn read_arrow(bytes: &[u8]) -> Vec<RecordBatch> {
+    let reader = StreamReader::try_new(bytes, None).unwrap();
+    reader.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn an_arrow_stream_has_the_rows_of_the_batches_with_plain_types() {
+    let one = awkward();
+    let large = concat_batches(&one.schema(), &vec![one.clone(); 4_000]).unwrap();
+    let batches = vec![Ok(one.clone()), Ok(large.clone())];
+    let chunks = chunks(Format::Arrow, batches).await;
+    let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+    assert!(chunks[0].len() < 8_000, "the first batch leaves alone");
+    assert!(chunks.iter().all(|chunk| chunk.len() <= 1 << 20));
+    let read = read_arrow(&chunks.concat());
+    assert!(read.len() > 3, "messages are about as large as a chunk");
+    assert_eq!(
+        read.iter().map(RecordBatch::num_rows).sum::<usize>(),
+        one.num_rows() + large.num_rows()
+    );
+    let plain = &read[0];
+    for (column, original) in plain.columns().iter().zip(one.columns()) {
+        assert_eq!(&cast(original, column.data_type()).unwrap(), column);
+    }
+    let types = plain.schema();
+    let types = types.fields().iter().map(|field| field.data_type());
+    assert!(
+        types
+            .clone()
+            .all(|of| !matches!(of, DataType::Dictionary(..)))
+    );
+}
+
+#[tokio::test]
+async fn an_arrow_stream_without_rows_has_the_columns() {
+    for batches in [vec![], vec![Ok(RecordBatch::new_empty(awkward().schema()))]] {
+        let chunks = chunks(Format::Arrow, batches).await;
+        let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+        let bytes = chunks.concat();
+        let reader = StreamReader::try_new(bytes.as_slice(), None).unwrap();
+        let (schema, expected) = (reader.schema(), awkward().schema());
+        let names = |schema: &Schema| -> Vec<String> {
+            let fields = schema.fields().iter();
+            fields.map(|field| field.name().clone()).collect()
+        };
+        assert_eq!(names(&schema), names(&expected));
+        let rows = reader.map(|batch| batch.unwrap().num_rows());
+        assert_eq!(rows.sum::<usize>(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_error_breaks_an_arrow_stream_off_before_its_end() {
+    let failure = FormatError::Columns {
+        expected: 1,
+        found: 2,
+    };
+    let sent = chunks(Format::Arrow, vec![Ok(awkward()), Err(failure)]).await;
+    let (last, sent) = sent.split_last().unwrap();
+    assert!(last.is_err() && sent.len() == 1 && sent[0].is_ok());
 }
 
 #[tokio::test]

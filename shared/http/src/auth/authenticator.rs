@@ -1,4 +1,7 @@
 //! Authenticates requests: identifies the token that a request presents.
+//!
+//! The access token of a session is a signed token with two dots. It is verified with the keys in the root catalog, and
+//! is valid as long as its session is there.
 
 use std::{
     net::IpAddr,
@@ -8,7 +11,8 @@ use std::{
 
 use http::{HeaderMap, Method, Uri};
 use neap_bucket::StoreTime;
-use neap_catalog::{Catalog, CatalogError, RootCatalog, SecretToken, TokenHash};
+use neap_catalog::{Actor, Catalog, CatalogError, RootCatalog, SecretToken, TokenHash};
+use neap_identity::{TokenRejection, verify_access_token};
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -48,7 +52,7 @@ pub enum ExemptEndpoint {
 /// The settings of authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSettings {
-    /// Maximum time for which a token that another instance revoked is still accepted here.
+    /// Maximum time for which a token or session that another instance ended is still accepted here.
     pub max_age: Duration,
     /// Endpoints that need no token.
     pub unguarded: Vec<ExemptEndpoint>,
@@ -56,6 +60,8 @@ pub struct AuthSettings {
     pub failures: u32,
     /// The time after which such an address may present another token.
     pub failure_interval: Duration,
+    /// The issuer of the tokens of sessions; `None`: users can't sign in.
+    pub session_issuer: Option<String>,
 }
 
 impl Default for AuthSettings {
@@ -65,6 +71,7 @@ impl Default for AuthSettings {
             unguarded: Vec::new(),
             failures: 20,
             failure_interval: Duration::from_secs(1),
+            session_issuer: None,
         }
     }
 }
@@ -99,7 +106,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// `Unauthenticated`, `Invalid` if the header is malformed, `TooManyRequests`, `Forbidden` if a web page asks for the first
-    /// token, and `Unavailable` if the store does not answer.
+    /// token or user, and `Unavailable` if the store does not answer.
     pub(crate) async fn caller(
         &self,
         method: &Method,
@@ -107,7 +114,7 @@ impl Authenticator {
         headers: &HeaderMap,
         address: Option<IpAddr>,
     ) -> Result<Caller, ApiError> {
-        if policy::is_first_token(method, uri.path()) {
+        if policy::is_first_credential(method, uri.path()) {
             refuse_web_pages(headers)?;
             let now = self.monotonic();
             self.check_attempts(address, now)?;
@@ -124,7 +131,65 @@ impl Authenticator {
                 return Err(self.refuse("malformed", error_answers::malformed()));
             }
         };
-        self.holder(&token, address).await.map(Caller::holder)
+        let holder = match &self.settings.session_issuer {
+            Some(issuer) if is_signed_token(&token) => {
+                self.session_holder(issuer, &token, address).await
+            }
+            _ => self.holder(&token, address).await,
+        };
+        holder.map(Caller::holder)
+    }
+
+    /// Returns the user of an access token.
+    async fn session_holder(
+        &self,
+        issuer: &str,
+        token: &SecretToken,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<TokenHolder>, ApiError> {
+        let root = self.root(self.settings.max_age).await?;
+        let mut verified = self.session_user(&root, issuer, token)?;
+        if let Ok(holder) = verified {
+            return Ok(holder);
+        }
+        let hash = token.hash();
+        self.check_attempts(address, self.monotonic())?;
+        let is_unknown = matches!(verified, Err(TokenRejection::Unknown));
+        if is_unknown && !self.attempts.is_repeated(address, &hash) {
+            // Another instance may have just begun the session.
+            let may = self.attempts.take_lookup_permit(self.monotonic());
+            may.map_err(|wait| self.throttled(wait))?;
+            let root = self.root(Duration::ZERO).await?;
+            verified = self.session_user(&root, issuer, token)?;
+        }
+        let reason = match verified {
+            Ok(holder) => return Ok(holder),
+            Err(TokenRejection::Expired) => "expired",
+            Err(TokenRejection::Unknown | TokenRejection::Invalid) => "unknown",
+        };
+        self.attempts
+            .record_wrong_token(address, &hash, self.monotonic());
+        Err(self.refuse(reason, error_answers::unauthenticated()))
+    }
+
+    /// Returns the user of an access token, as of this value of the catalog.
+    fn session_user(
+        &self,
+        root: &RootCatalog,
+        issuer: &str,
+        token: &SecretToken,
+    ) -> Result<Result<Arc<TokenHolder>, TokenRejection>, CatalogError> {
+        let verified = verify_access_token(root, issuer, token.reveal(), self.now()?);
+        Ok(verified.and_then(|verified| {
+            let user = root.users().get(&verified.user);
+            let user = user.ok_or(TokenRejection::Unknown)?;
+            Ok(Arc::new(TokenHolder {
+                actor: Actor::User(verified.user),
+                name: user.name.clone(),
+                permissions: root.user_permissions(user),
+                session: Some(verified.session),
+            }))
+        }))
     }
 
     async fn holder(
@@ -191,17 +256,27 @@ impl Authenticator {
         self.catalog.bucket().world().clock.monotonic()
     }
 
-    /// Returns the tokens as of at most `max_age` ago.
-    async fn index(&self, max_age: Duration) -> Result<Arc<TokenIndex>, ApiError> {
+    /// Returns the root catalog as of at most `max_age` ago.
+    async fn root(&self, max_age: Duration) -> Result<Arc<RootCatalog>, ApiError> {
         let world = self.catalog.bucket().world();
         let root = world.timeout(STORE_LIMIT, self.catalog.root(max_age)).await;
-        let root = root.ok_or_else(error_answers::store_timeout)??.value;
+        Ok(root.ok_or_else(error_answers::store_timeout)??.value)
+    }
+
+    /// Returns the tokens as of at most `max_age` ago.
+    async fn index(&self, max_age: Duration) -> Result<Arc<TokenIndex>, ApiError> {
+        let root = self.root(max_age).await?;
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.as_ref() {
             Some(index) if Arc::ptr_eq(&index.root, &root) => Ok(Arc::clone(index)),
             _ => Ok(Arc::clone(index.insert(Arc::new(TokenIndex::of(root))))),
         }
     }
+}
+
+/// Returns whether a token has the form of those of sessions. No other token has dots.
+fn is_signed_token(token: &SecretToken) -> bool {
+    token.reveal().split('.').count() == 3
 }
 
 /// A token and the properties that are checked for each request.
@@ -231,9 +306,10 @@ impl TokenIndex {
             hash: entry.hash.clone(),
             expiry: entry.expiry,
             holder: Arc::new(TokenHolder {
-                id: *id,
+                actor: Actor::Token(*id),
                 name: entry.name.clone(),
                 permissions: entry.permissions.clone(),
+                session: None,
             }),
         });
         Self {

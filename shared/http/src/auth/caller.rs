@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use neap_catalog::{DatabaseAction, Permissions, SystemEndpoint, TokenAction, TokenId};
+use neap_catalog::{
+    Actor, DatabaseAction, Permissions, SessionId, SystemEndpoint, TokenAction, UserAction,
+};
 use neap_schema::DatabaseId;
 
 use super::error_answers;
@@ -24,12 +26,14 @@ enum CallerIdentity {
 
 static NOTHING: Permissions = Permissions::Of(Vec::new());
 
-/// The holder of a token.
+/// The holder of a token, or a user with a session.
 #[derive(Debug)]
 pub(super) struct TokenHolder {
-    pub(super) id: TokenId,
+    pub(super) actor: Actor,
     pub(super) name: String,
     pub(super) permissions: Permissions,
+    /// The session of a user.
+    pub(super) session: Option<SessionId>,
 }
 
 impl Caller {
@@ -74,7 +78,7 @@ impl Caller {
     }
 
     /// Returns whether the caller may perform an action on a database; `None` is a database that does not exist, which
-    /// requires a permission for all databases. On `_internal`, only administrators may perform actions.
+    /// requires a permission for all databases. On `_internal`, only administrators may perform actions; auditors may read.
     pub fn may(&self, action: DatabaseAction, database: Option<DatabaseId>) -> bool {
         self.permissions().allow(action, database)
     }
@@ -124,6 +128,22 @@ impl Caller {
         allowed(self.permissions().allow_tokens(action))
     }
 
+    /// Refuses a caller that may not read what is for administrators and auditors.
+    ///
+    /// # Errors
+    /// Same as [`require`](Self::require).
+    pub fn require_audit(&self) -> Result<(), ApiError> {
+        allowed(self.permissions().allow_audit())
+    }
+
+    /// Refuses a caller that may not perform this action on users and roles.
+    ///
+    /// # Errors
+    /// Same as [`require`](Self::require).
+    pub fn require_users(&self, action: UserAction) -> Result<(), ApiError> {
+        allowed(self.permissions().allow_users(action))
+    }
+
     /// Returns whether the caller has any permission for a database, and therefore may know that it exists.
     pub fn can_see(&self, database: DatabaseId) -> bool {
         self.may_any(DatabaseAction::ALL, Some(database))
@@ -140,19 +160,25 @@ impl Caller {
         self.permissions().allow_endpoint(endpoint)
     }
 
-    /// The token of the request; `None` if none was required.
-    pub fn token(&self) -> Option<TokenId> {
-        match &self.0 {
-            CallerIdentity::Unrestricted | CallerIdentity::Anonymous => None,
-            CallerIdentity::Holder(holder) => Some(holder.id),
-        }
+    /// Returns the holder of the token or the user of the session; `None` if none was required.
+    pub fn actor(&self) -> Option<Actor> {
+        self.known_holder().map(|holder| holder.actor)
     }
 
-    /// The name of the token of the request, for logs; `None` if none was required.
+    /// Returns the session of a user; `None` for other callers.
+    pub fn session(&self) -> Option<SessionId> {
+        self.known_holder()?.session
+    }
+
+    /// Returns the name of the token or user of the request, for logs; `None` if none was required.
     pub fn token_name(&self) -> Option<&str> {
+        self.known_holder().map(|holder| holder.name.as_str())
+    }
+
+    fn known_holder(&self) -> Option<&TokenHolder> {
         match &self.0 {
             CallerIdentity::Unrestricted | CallerIdentity::Anonymous => None,
-            CallerIdentity::Holder(holder) => Some(&holder.name),
+            CallerIdentity::Holder(holder) => Some(holder),
         }
     }
 }

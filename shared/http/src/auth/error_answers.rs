@@ -26,7 +26,7 @@ pub(super) fn forbidden() -> ApiError {
     )
 }
 
-/// The token endpoints are disabled, because the server was started without authentication.
+/// The endpoints for tokens and users are disabled, because the server was started without authentication.
 pub(super) fn tokens_disabled() -> ApiError {
     ApiError::text(Kind::NotAllowed, "endpoint disabled, started without auth")
 }

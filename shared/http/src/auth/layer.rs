@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use http::request::Parts;
-use neap_catalog::ChangeOrigin;
+use neap_catalog::{Actor, ChangeOrigin};
 
 use super::{AccessControl, Caller, PeerAddress, error_answers, policy};
 use crate::{ApiError, RequestId};
@@ -29,7 +29,7 @@ pub(crate) async fn admit(
     let (method, uri) = (&head.method, &head.uri);
     let address = head.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let caller = match access {
-        AccessControl::Open if policy::is_about_tokens(uri.path()) => {
+        AccessControl::Open if policy::is_about_credentials(uri.path()) => {
             return Err(error_answers::tokens_disabled());
         }
         AccessControl::Open => Caller::unrestricted(),
@@ -38,9 +38,15 @@ pub(crate) async fn admit(
             caller.await?
         }
     };
-    let token = caller.token().zip(caller.token_name().map(str::to_owned));
+    let name = caller.token_name().map(str::to_owned);
+    let (token, user) = match (caller.actor(), name) {
+        (Some(Actor::Token(id)), Some(name)) => (Some((id, name)), None),
+        (Some(Actor::User(id)), Some(name)) => (None, Some((id, name))),
+        _ => (None, None),
+    };
     let origin = ChangeOrigin {
         token,
+        user,
         address: address.map(|address| address.to_canonical().to_string()),
         request: id.to_string(),
     };

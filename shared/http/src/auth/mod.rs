@@ -5,8 +5,8 @@
 //!              400            503               401, 429     403                  403
 //! ```
 //!
-//! Tokens are in the root catalog, which writes and queries read anyway. A token that another instance revoked is
-//! accepted until the root catalog is read again: for at most [`AuthSettings::max_age`].
+//! Tokens, users and sessions are in the root catalog, which writes and queries read anyway. A token or session that
+//! another instance ended is accepted until the root catalog is read again: for at most [`AuthSettings::max_age`].
 
 mod attempt_limit;
 mod authenticator;
@@ -21,7 +21,7 @@ pub use authenticator::{AccessControl, AuthSettings, Authenticator, ExemptEndpoi
 pub use caller::Caller;
 pub use credential::presented_token;
 pub(crate) use layer::{AdmittedRequest, admit, check_route};
-pub(crate) use policy::is_about_tokens;
+pub(crate) use policy::is_for_own_pages;
 pub use web_page::refuse_web_pages;
 
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! Tests of access control through the whole stack, over a store in memory that counts requests and fails on demand.
 
+mod sessions;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
@@ -57,7 +59,7 @@ struct AuthFixture {
     world: World,
     metrics: Metrics,
     catalog: Arc<Catalog>,
-    elsewhere: Catalog,
+    elsewhere: Arc<Catalog>,
     admin: IssuedToken,
 }
 
@@ -103,7 +105,8 @@ impl AuthFixture {
                 None,
             )
         };
-        let (catalog, elsewhere) = (Arc::new(of(Arc::clone(&counting) as _)), of(memory));
+        let catalog = Arc::new(of(Arc::clone(&counting) as _));
+        let elsewhere = Arc::new(of(memory));
         let admin = elsewhere.create_admin_token().await.unwrap();
         let metrics = Metrics::default();
         let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
@@ -370,7 +373,7 @@ async fn a_revoked_token_is_refused_at_once_here_and_soon_elsewhere() {
     let old = stage.admin.secret.reveal();
     let new = stage
         .catalog
-        .regenerate_admin_token(Some(TokenId::OPERATOR))
+        .regenerate_admin_token(Some(TokenId::OPERATOR.into()))
         .await
         .unwrap();
     assert_eq!(stage.query(old).await, UNAUTHENTICATED);
@@ -601,7 +604,7 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
     let (_, headers, body) = stage.answer(request.body(Body::empty()).unwrap()).await;
     let id = headers["x-neap-request-id"].to_str().unwrap();
     let expected = format!(
-        r#"ChangeOrigin {{ token: Some((TokenId(0), "_admin")), address: Some("192.0.2.7"), request: "{id}" }}"#
+        r#"ChangeOrigin {{ token: Some((TokenId(0), "_admin")), user: None, address: Some("192.0.2.7"), request: "{id}" }}"#
     );
     assert_eq!(body, expected);
 }

@@ -10,15 +10,18 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 use neap_catalog::Table;
-use neap_influxql::{Condition, ShowClauses};
+use neap_influxql::{Condition, ShowClauses, ShowTagKeys};
 use neap_schema::ColumnType;
 use neap_tables::QueryContext;
 
-use super::{ShowRows, ShowRowsBuilder, TableLimit, apply_limit, tables};
+use super::{NameCondition, ShowRows, ShowRowsBuilder, TableLimit, apply_limit, tables};
 use crate::table_rows;
 
 /// Answers `SHOW TAG KEYS`. With a condition, only tags of matching rows are included.
-pub(crate) async fn tag_keys(context: &QueryContext, show: &ShowClauses) -> Result<ShowRows> {
+pub(crate) async fn tag_keys(context: &QueryContext, statement: &ShowTagKeys) -> Result<ShowRows> {
+    let show = &statement.show;
+    let wanted = statement.keys.as_ref().map(NameCondition::matching);
+    let wanted = wanted.transpose()?;
     let mut found = ShowRowsBuilder::new(["tagKey"]);
     let mut limit = TableLimit::of(show);
     for table in tables(context, &show.from)? {
@@ -29,6 +32,7 @@ pub(crate) async fn tag_keys(context: &QueryContext, show: &ShowClauses) -> Resu
             None => table.tag_names(),
             Some(condition) => tags_in_use(context, &table, condition).await?,
         };
+        tags.retain(|tag| wanted.as_ref().is_none_or(|wanted| wanted.matches(tag)));
         if tags.is_empty() || !limit.admit() {
             continue;
         }

@@ -4,13 +4,30 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use super::{DurationLiteral, Identifier, StringLiteral, write_separated};
 use crate::{
-    Dimension, Field, Fill, Measurement, MeasurementName, Select, SelectSource, TimeOrder,
+    Dimension, Field, Fill, IntoTarget, Measurement, MeasurementName, Select, SelectInto,
+    SelectSource, TimeOrder,
 };
 
 impl Display for Select {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.fmt_into(None, f)
+    }
+}
+
+impl Display for SelectInto {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.select.fmt_into(Some(&self.target), f)
+    }
+}
+
+impl Select {
+    /// Writes the statement with a target.
+    fn fmt_into(&self, target: Option<&IntoTarget>, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("SELECT ")?;
         write_separated(f, &self.fields, ", ")?;
+        if let Some(target) = target {
+            write!(f, " INTO {target}")?;
+        }
         f.write_str(" FROM ")?;
         write_separated(f, &self.from, ", ")?;
         if let Some(condition) = &self.condition {
@@ -65,17 +82,36 @@ impl Display for SelectSource {
     }
 }
 
+/// Writes the database and the retention policy before the name of a table.
+fn write_qualifiers(
+    f: &mut Formatter<'_>,
+    database: &Option<String>,
+    retention_policy: &Option<String>,
+) -> fmt::Result {
+    if let Some(database) = database {
+        write!(f, "{}.", Identifier(database))?;
+    }
+    match (retention_policy, database) {
+        (Some(policy), _) => write!(f, "{}.", Identifier(policy)),
+        (None, Some(_)) => f.write_char('.'),
+        (None, None) => Ok(()),
+    }
+}
+
 impl Display for Measurement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if let Some(database) = &self.database {
-            write!(f, "{}.", Identifier(database))?;
-        }
-        match (&self.retention_policy, &self.database) {
-            (Some(policy), _) => write!(f, "{}.", Identifier(policy))?,
-            (None, Some(_)) => f.write_char('.')?,
-            (None, None) => {}
-        }
+        write_qualifiers(f, &self.database, &self.retention_policy)?;
         self.name.fmt(f)
+    }
+}
+
+impl Display for IntoTarget {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write_qualifiers(f, &self.database, &self.retention_policy)?;
+        match &self.table {
+            Some(table) => Identifier(table).fmt(f),
+            None => f.write_str(":MEASUREMENT"),
+        }
     }
 }
 

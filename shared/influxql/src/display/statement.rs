@@ -6,13 +6,14 @@ use super::{DurationLiteral, Identifier, select::limits, write_separated};
 use crate::{
     CardinalityTarget, Condition, DeleteClauses, Explain, Measurement, NameMatch, PolicyOptions,
     RetentionDuration, RetentionPolicy, ShowCardinality, ShowClauses, ShowMeasurements,
-    ShowTagValues, Statement,
+    ShowTagKeys, ShowTagValues, Statement,
 };
 
 impl Display for Statement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Select(select) => select.fmt(f),
+            Self::SelectInto(stored) => stored.fmt(f),
             Self::Explain(explain) => explain.fmt(f),
             Self::ShowDatabases => f.write_str("SHOW DATABASES"),
             Self::ShowRetentionPolicies { on } => {
@@ -20,7 +21,7 @@ impl Display for Statement {
                 on_database(f, on)
             }
             Self::ShowMeasurements(show) => show.fmt(f),
-            Self::ShowTagKeys(show) => write!(f, "SHOW TAG KEYS{show}"),
+            Self::ShowTagKeys(show) => show.fmt(f),
             Self::ShowFieldKeys(show) => write!(f, "SHOW FIELD KEYS{show}"),
             Self::ShowTagValues(show) => show.fmt(f),
             Self::ShowSeries(show) => write!(f, "SHOW SERIES{show}"),
@@ -109,6 +110,17 @@ impl Display for ShowMeasurements {
         }
         where_clause(f, &self.condition)?;
         limits(f, [self.limit, self.offset, None, None])
+    }
+}
+
+impl Display for ShowTagKeys {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW TAG KEYS")?;
+        self.show.head(f)?;
+        if let Some(keys) = &self.keys {
+            write!(f, " WITH KEY {keys}")?;
+        }
+        self.show.tail(f)
     }
 }
 

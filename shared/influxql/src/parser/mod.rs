@@ -74,7 +74,7 @@ impl<'a> Parser<'a> {
         let start = self.peeked.start;
         self.counts = ElementCounts::default();
         Ok(match self.word().as_deref() {
-            Some("SELECT") => Statement::Select(Box::new(self.select()?)),
+            Some("SELECT") => self.select_statement()?,
             Some("EXPLAIN") => Statement::Explain(Box::new(self.explain()?)),
             Some("SHOW") => self.show()?,
             Some("CREATE") => self.create()?,

@@ -2,8 +2,8 @@
 
 use super::{Parser, Result, limits::StatementElement};
 use crate::{
-    Dimension, Explain, Field, Fill, Literal, Measurement, MeasurementName, Select, SelectSource,
-    TimeOrder, lexer::Token,
+    Dimension, Explain, Field, Fill, IntoTarget, Literal, Measurement, MeasurementName, Select,
+    SelectInto, SelectSource, Statement, TimeOrder, lexer::Token,
 };
 
 impl Parser<'_> {
@@ -21,13 +21,30 @@ impl Parser<'_> {
         })
     }
 
+    /// Parses a query that may store its rows. The next token is `SELECT`.
+    pub(super) fn select_statement(&mut self) -> Result<Statement> {
+        self.advance()?;
+        let fields = self.list(Self::field)?;
+        let target = match self.take_word("INTO")? {
+            true => Some(self.target()?),
+            false => None,
+        };
+        let select = self.select_from(fields)?;
+        Ok(match target {
+            Some(target) => Statement::SelectInto(Box::new(SelectInto { select, target })),
+            None => Statement::Select(Box::new(select)),
+        })
+    }
+
     /// Parses a query. The next token is `SELECT`.
     pub(super) fn select(&mut self) -> Result<Select> {
         self.advance()?;
         let fields = self.list(Self::field)?;
-        if self.is_word("INTO") {
-            return Err(self.expected("invalid SELECT statement, INTO is not supported"));
-        }
+        self.select_from(fields)
+    }
+
+    /// Parses the clauses of a query from `FROM` on.
+    fn select_from(&mut self, fields: Vec<Field>) -> Result<Select> {
         self.expect_word("FROM", "invalid SELECT statement, expected FROM")?;
         Ok(Select {
             fields,
@@ -42,6 +59,26 @@ impl Parser<'_> {
             soffset: self.clause_number("SOFFSET")?,
             time_zone: self.time_zone()?,
         })
+    }
+
+    /// Parses `name`, `rp.name`, `db.rp.name` or `db..name`, with `:MEASUREMENT` in place of the name.
+    fn target(&mut self) -> Result<IntoTarget> {
+        let mut names = Vec::new();
+        loop {
+            if self.take_symbol(":")? {
+                self.expect_word("MEASUREMENT", "invalid INTO clause, expected MEASUREMENT")?;
+                return Ok(target_of(names, None));
+            }
+            names.push(match self.is_symbol(".") && names.len() == 1 {
+                // The default retention policy.
+                true => None,
+                false => Some(self.name("invalid INTO clause, expected identifier")?),
+            });
+            if names.len() == 3 || !self.take_symbol(".")? {
+                let table = names.pop().flatten();
+                return Ok(target_of(names, table));
+            }
+        }
     }
 
     fn field(&mut self) -> Result<Field> {
@@ -233,5 +270,15 @@ impl Parser<'_> {
         self.advance()?;
         self.expect_symbol(")", "invalid TZ clause, expected ')'")?;
         Ok(Some(zone))
+    }
+}
+
+/// Returns the target with at most two names before the table: a retention policy, or a database and a retention policy.
+fn target_of(qualifiers: Vec<Option<String>>, table: Option<String>) -> IntoTarget {
+    let mut names = qualifiers.into_iter().rev();
+    IntoTarget {
+        retention_policy: names.next().flatten(),
+        database: names.next().flatten(),
+        table,
     }
 }

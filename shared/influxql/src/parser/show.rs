@@ -2,8 +2,8 @@
 
 use super::{Parser, Result};
 use crate::{
-    CardinalityTarget, NameMatch, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagValues,
-    Statement,
+    CardinalityTarget, NameMatch, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys,
+    ShowTagValues, Statement,
 };
 
 /// The error of InfluxDB 3 for `SHOW` followed by an unknown word.
@@ -84,7 +84,13 @@ impl Parser<'_> {
 
     fn show_tags(&mut self) -> Result<Statement> {
         if self.take_word("KEYS")? {
-            return Ok(Statement::ShowTagKeys(self.show_of_tables()?));
+            let mut show = self.head()?;
+            let keys = match self.is_word("WITH") {
+                true => Some(self.with_key("SHOW TAG KEYS")?),
+                false => None,
+            };
+            self.tail(&mut show)?;
+            return Ok(Statement::ShowTagKeys(ShowTagKeys { show, keys }));
         }
         if self.take_word("KEY")? {
             return self.cardinality(CardinalityTarget::TagKeys);
@@ -96,7 +102,7 @@ impl Parser<'_> {
             return self.cardinality(CardinalityTarget::TagValues(NameMatch::In(Vec::new())));
         }
         let mut show = self.head()?;
-        let keys = self.with_key()?;
+        let keys = self.with_key("SHOW TAG VALUES")?;
         self.tail(&mut show)?;
         Ok(Statement::ShowTagValues(ShowTagValues { show, keys }))
     }
@@ -113,7 +119,7 @@ impl Parser<'_> {
         )?;
         let mut show = self.head()?;
         if let CardinalityTarget::TagValues(keys) = &mut of {
-            *keys = self.with_key()?;
+            *keys = self.with_key("SHOW TAG VALUES")?;
         }
         self.tail(&mut show)?;
         Ok(Statement::ShowCardinality(ShowCardinality { of, show }))
@@ -154,10 +160,10 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn with_key(&mut self) -> Result<NameMatch> {
-        const MESSAGE: &str = "invalid SHOW TAG VALUES statement, expected WITH KEY clause";
-        self.expect_word("WITH", MESSAGE)?;
-        self.expect_word("KEY", MESSAGE)?;
+    fn with_key(&mut self, statement: &str) -> Result<NameMatch> {
+        let message = format!("invalid {statement} statement, expected WITH KEY clause");
+        self.expect_word("WITH", &message)?;
+        self.expect_word("KEY", &message)?;
         self.name_match(true)
     }
 

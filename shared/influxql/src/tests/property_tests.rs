@@ -4,9 +4,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
     BinaryOp, CardinalityTarget, Cast, Column, ColumnKind, CompareOp, Condition, DeleteClauses,
-    Dimension, Explain, Expr, Field, Fill, Literal, Measurement, MeasurementName, NameMatch,
-    PolicyOptions, Regex, RetentionDuration, RetentionPolicy, Select, SelectSource,
-    ShowCardinality, ShowClauses, ShowMeasurements, ShowTagValues, Statement, TimeOrder, parse,
+    Dimension, Explain, Expr, Field, Fill, IntoTarget, Literal, Measurement, MeasurementName,
+    NameMatch, PolicyOptions, Regex, RetentionDuration, RetentionPolicy, Select, SelectInto,
+    SelectSource, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys, ShowTagValues,
+    Statement, TimeOrder, parse,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -289,6 +290,16 @@ fn deletion() -> impl Strategy<Value = DeleteClauses> {
         .prop_map(|(from, condition)| DeleteClauses { from, condition })
 }
 
+fn into_target() -> impl Strategy<Value = IntoTarget> {
+    (option::of(name()), option::of(name()), option::of(name())).prop_map(
+        |(database, retention_policy, table)| IntoTarget {
+            database,
+            retention_policy,
+            table,
+        },
+    )
+}
+
 fn change() -> impl Strategy<Value = Statement> {
     let named = (options(), option::of(name()))
         .prop_map(|(options, name)| PolicyOptions { name, ..options });
@@ -321,7 +332,11 @@ fn statement() -> impl Strategy<Value = Statement> {
         1 => Just(Statement::ShowDatabases),
         1 => option::of(name()).prop_map(|on| Statement::ShowRetentionPolicies { on }),
         1 => show_measurements(),
-        1 => show().prop_map(Statement::ShowTagKeys),
+        1 => (show(), option::of(name_match()))
+            .prop_map(|(show, keys)| Statement::ShowTagKeys(ShowTagKeys { show, keys })),
+        1 => (any_select(), into_target()).prop_map(|(select, target)| {
+            Statement::SelectInto(Box::new(SelectInto { select, target }))
+        }),
         1 => show().prop_map(Statement::ShowFieldKeys),
         1 => show().prop_map(Statement::ShowSeries),
         1 => (show(), name_match())

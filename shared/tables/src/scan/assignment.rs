@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    fragment::{ScanFragment, ScanRegion, SeriesRange},
+    fragment::{ScanFragment, ScanRegion, SeriesRange, interval},
     regions::TimeInterval,
 };
 
@@ -21,9 +21,6 @@ const PARTS_PER_WORKER: u64 = 8;
 
 /// The room of a worker, in percent of the mean.
 const ROOM_PERCENT: u64 = 110;
-
-/// The bytes of a region whose division is not worth the requests for it.
-pub(super) const MIN_DIVIDED_BYTES: u64 = 1 << 20;
 
 /// The values of a tag at which a region may be divided: sorted and distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,13 +45,7 @@ pub(super) struct WeightedRegion {
 pub(super) fn region_bytes(fragment: &ScanFragment, region: &ScanRegion, tail_bytes: u64) -> u64 {
     let sections = region.sections.iter();
     let sections = sections.filter_map(|at| fragment.sections.get(*at));
-    let of_sections = sections.map(|section| {
-        let whole = TimeInterval {
-            min: section.min_time,
-            max: section.max_time,
-        };
-        share(section.length, whole, region.time)
-    });
+    let of_sections = sections.map(|section| share(section.length, interval(section), region.time));
     let of_tail = fragment.tail.time.filter(|_| region.has_tail);
     let of_tail = of_tail.map_or(0, |whole| share(tail_bytes, whole, region.time));
     of_sections.sum::<u64>() + of_tail
@@ -70,11 +61,13 @@ fn share(bytes: u64, whole: TimeInterval, range: TimeInterval) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// Assigns regions to workers. The result has one list for each worker, in their order.
+/// Assigns regions to workers. The result has one list for each worker, in their order. Regions are
+/// divided into parts of at least `min_part_bytes`.
 pub(super) fn assign(
     fragment: &ScanFragment,
     regions: &[WeightedRegion],
     workers: &[&str],
+    min_part_bytes: u64,
 ) -> Vec<Vec<WeightedRegion>> {
     let mut lists: Vec<Vec<WeightedRegion>> = vec![Vec::new(); workers.len()];
     if workers.is_empty() {
@@ -82,7 +75,7 @@ pub(super) fn assign(
     }
     let total: u64 = regions.iter().map(|region| region.bytes).sum();
     let mean = total / workers.len() as u64;
-    let part = (mean / PARTS_PER_WORKER).max(MIN_DIVIDED_BYTES);
+    let part = (mean / PARTS_PER_WORKER).max(min_part_bytes.max(1));
     let mut parts: Vec<WeightedRegion> = regions
         .iter()
         .flat_map(|region| divide(region, part))
@@ -173,6 +166,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    const MIN_PART_BYTES: u64 = 1 << 20;
+
     use super::*;
     use crate::scan::fragment::divide as regions_of;
 
@@ -235,13 +230,14 @@ mod tests {
             sections in proptest::collection::vec((0..30_i64, 0..10_i64, 1..64_u64), 1..12),
             cuts in proptest::collection::btree_set("[a-f]{1,2}", 0..6),
             count in 1..6_usize,
+            min_part_bytes in prop_oneof![Just(0), Just(MIN_PART_BYTES)],
         ) {
             let sections: Vec<_> = sections.into_iter().map(|(min, length, mib)| (min, min + length, mib << 20)).collect();
             let fragment = fragment(&sections);
             let cuts: Vec<String> = cuts.into_iter().collect();
             let names: Vec<String> = (0..count).map(|worker| format!("worker {worker}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let lists = assign(&fragment, &weighted(&fragment, &cuts), &names);
+            let lists = assign(&fragment, &weighted(&fragment, &cuts), &names, min_part_bytes);
             prop_assert_eq!(lists.len(), count);
             for time in 0..40 {
                 let covering: Vec<usize> = (0..sections.len())
@@ -277,7 +273,12 @@ mod tests {
             .collect();
         let fragment = fragment(&sections);
         let workers = ["a", "b", "c", "d", "e", "f", "g", "h"];
-        let lists = assign(&fragment, &weighted(&fragment, &[]), &workers);
+        let lists = assign(
+            &fragment,
+            &weighted(&fragment, &[]),
+            &workers,
+            MIN_PART_BYTES,
+        );
         let total: u64 = lists.iter().map(|list| load(list)).sum();
         let most = lists.iter().map(|list| load(list)).max().unwrap();
         assert!(most * 8 <= total * 12 / 10, "{most} of {total}");
@@ -291,6 +292,7 @@ mod tests {
             &fragment,
             &weighted(&fragment, &cuts),
             &["a", "b", "c", "d"],
+            MIN_PART_BYTES,
         );
         let total: u64 = lists.iter().map(|list| load(list)).sum();
         let most = lists.iter().map(|list| load(list)).max().unwrap();
@@ -304,8 +306,13 @@ mod tests {
             .collect();
         let fragment = fragment(&sections);
         let regions = weighted(&fragment, &[]);
-        let before = assign(&fragment, &regions, &["a", "b", "c", "d", "e"]);
-        let after = assign(&fragment, &regions, &["a", "b", "c", "d"]);
+        let before = assign(
+            &fragment,
+            &regions,
+            &["a", "b", "c", "d", "e"],
+            MIN_PART_BYTES,
+        );
+        let after = assign(&fragment, &regions, &["a", "b", "c", "d"], MIN_PART_BYTES);
         let kept = before.iter().zip(&after).map(|(before, after)| {
             let is_kept =
                 |part: &&WeightedRegion| after.iter().any(|other| other.region == part.region);

@@ -29,7 +29,7 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData},
 };
 
-use super::regions::TimeInterval;
+use super::{read_ahead::ReadAhead, regions::TimeInterval};
 use crate::io_runtime::IoRuntime;
 
 /// Ranges with a gap of at most this many bytes between them are read with one request.
@@ -40,6 +40,9 @@ const MAX_READ_BYTES: u64 = 16 << 20;
 
 /// Maximum number of concurrent requests of one reader.
 const PARALLEL_READS: usize = 16;
+
+/// The share of the cache of column chunks that one reader may read ahead: a part of it, as 1/n.
+const READ_AHEAD_SHARE: u64 = 16;
 
 /// Maximum number of reads of a footer whose checksum does not match.
 const READ_ATTEMPTS: usize = 2;
@@ -216,12 +219,14 @@ impl SectionData {
         Ok(object.bytes)
     }
 
-    /// Returns the bytes of ranges of a section. Ranges are relative to the start of the section.
+    /// Returns the bytes of ranges of a section, and reads those of `ahead` into the cache. Ranges are relative to the start
+    /// of the section.
     async fn ranges(
         &self,
         file: &SectionFile,
         footer: &SectionFooter,
         ranges: &[Range<u64>],
+        ahead: Vec<Range<u64>>,
     ) -> Result<Vec<Bytes>, SectionDataError> {
         let id = |range: &Range<u64>| {
             let start = file.object_range(range).start;
@@ -231,6 +236,10 @@ impl SectionData {
             .iter()
             .map(|range| self.chunks.get(&id(range)))
             .collect();
+        let ahead = ahead.into_iter();
+        let ahead: Vec<_> = ahead
+            .filter(|range| !self.chunks.contains_key(&id(range)))
+            .collect();
         let missing: Vec<Range<u64>> = ranges
             .iter()
             .zip(&found)
@@ -239,9 +248,11 @@ impl SectionData {
             .collect();
         let hits = ranges.len().saturating_sub(missing.len());
         self.looks.hits.fetch_add(hits as u64, Ordering::Relaxed);
-        let misses = missing.len() as u64;
-        self.looks.misses.fetch_add(misses, Ordering::Relaxed);
-        let reads = coalesce(missing);
+        let misses = missing.len() + ahead.len();
+        self.looks
+            .misses
+            .fetch_add(misses as u64, Ordering::Relaxed);
+        let reads = coalesce([missing.as_slice(), ahead.as_slice()].concat());
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {
                 let bytes = self.get(&file.key, file.object_range(&read)).await?;
@@ -262,7 +273,20 @@ impl SectionData {
                 *slot = Some(bytes);
             }
         }
+        for range in ahead {
+            // A damaged part is found when it is asked for.
+            let intact = cut(&blocks, &range).filter(|it| footer.verify(range.start, it).is_ok());
+            if let Some(bytes) = intact {
+                self.chunks.insert(id(&range), bytes);
+            }
+        }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Returns the state of a reader of a part of a section.
+    fn read_ahead(&self, part: Option<Range<u64>>) -> ReadAhead {
+        let capacity = self.chunks.policy().max_capacity().unwrap_or_default();
+        ReadAhead::new(part, capacity / READ_AHEAD_SHARE)
     }
 
     /// Returns the bytes of a range if their checksums match. Otherwise reads the range from the store once more and
@@ -407,14 +431,22 @@ pub(crate) struct SectionReader {
     file: SectionFile,
     /// The footer after its first use. It is stored here because the cache may evict it before the ranges are read.
     footer: Option<Arc<SectionFooter>>,
+    ahead: ReadAhead,
     /// The bytes that were read, from the store or a cache.
     bytes: Count,
 }
 
 impl SectionReader {
-    /// Creates a reader of a section that counts its bytes.
-    pub(crate) fn new(data: SectionData, file: SectionFile, bytes: Count) -> Self {
+    /// Creates a reader of the row groups that begin in a part of a section, in bytes; `None`: of all row groups. It counts
+    /// its bytes.
+    pub(crate) fn new(
+        data: SectionData,
+        file: SectionFile,
+        part: Option<Range<u64>>,
+        bytes: Count,
+    ) -> Self {
         Self {
+            ahead: data.read_ahead(part),
             data,
             file,
             footer: None,
@@ -453,7 +485,8 @@ impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
             let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
             self.bytes
                 .add(usize::try_from(length).unwrap_or(usize::MAX));
-            let bytes = self.data.ranges(&self.file, &footer, &ranges).await;
+            let ahead = self.ahead.after(footer.metadata(), &ranges);
+            let bytes = self.data.ranges(&self.file, &footer, &ranges, ahead).await;
             bytes.map_err(external)
         })
     }

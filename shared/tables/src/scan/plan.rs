@@ -552,9 +552,14 @@ impl ParquetFileReaderFactory for SectionReaderFactory {
         let section = file
             .extension::<SectionFile>()
             .ok_or_else(|| plan_datafusion_err!("{} is not a section", file.path()))?;
+        let part = file.range.as_ref().and_then(|range| {
+            let start = u64::try_from(range.start).ok()?;
+            Some(start..u64::try_from(range.end).ok()?)
+        });
         Ok(Box::new(SectionReader::new(
             self.0.clone(),
             section.clone(),
+            part,
             MetricBuilder::new(metrics).counter(BYTES_SCANNED, partition),
         )))
     }

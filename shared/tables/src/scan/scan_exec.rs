@@ -7,16 +7,19 @@ use std::{
 
 use datafusion::{
     common::{
-        DataFusionError, Result, Statistics, plan_err, stats::Precision,
+        DataFusionError, Result, Statistics, config::ConfigOptions, plan_err, stats::Precision,
         tree_node::TreeNodeRecursion,
     },
     execution::{SendableRecordBatchStream, SessionState, TaskContext},
     logical_expr::Expr,
-    physical_expr::{EquivalenceProperties, PhysicalExpr},
+    physical_expr::{EquivalenceProperties, PhysicalExpr, expressions::DynamicFilterTracking},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
         PlanProperties,
         execution_plan::{Boundedness, EmissionType, SchedulingType},
+        filter_pushdown::{
+            ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+        },
         metrics::{
             BaselineMetrics, Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet,
         },
@@ -32,6 +35,7 @@ use super::{
     ScanContext,
     assignment::{self, WeightedRegion},
     data::SectionFile,
+    dynamic_filters::push_filters,
     fragment::ScanFragment,
     fragment_plan::FragmentPlanner,
 };
@@ -69,7 +73,13 @@ impl ScanEnvironment {
 
 /// An extension of the session configuration: scans of tables are planned as [`SnapshotScanExec`].
 #[derive(Clone, Debug)]
-pub struct DistributedScans(pub Arc<ScanEnvironment>);
+pub struct DistributedScans {
+    /// The data caches and the session of this process.
+    pub environment: Arc<ScanEnvironment>,
+    /// The minimum number of bytes of a part of a region that is divided by series. A smaller part is not worth the
+    /// requests that read it.
+    pub min_part_bytes: u64,
+}
 
 /// Scans a fragment of a table of a snapshot. Its rows are in no order. All parts of one scan have the same number of
 /// partitions.
@@ -79,6 +89,8 @@ pub struct SnapshotScanExec {
     regions: Arc<[WeightedRegion]>,
     bytes: u64,
     filters: Arc<[Expr]>,
+    /// Filters that other operators of the task change while it runs.
+    dynamic_filters: Arc<[Arc<dyn PhysicalExpr>]>,
     environment: Arc<ScanEnvironment>,
     plan: Arc<OnceCell<Arc<dyn ExecutionPlan>>>,
     /// The plan after it was opened, for its metrics.
@@ -133,6 +145,7 @@ impl SnapshotScanExec {
             regions: regions.into(),
             fragment,
             filters,
+            dynamic_filters: Arc::default(),
             environment,
             plan: Arc::default(),
             opened: Arc::default(),
@@ -156,15 +169,16 @@ impl SnapshotScanExec {
         self.bytes
     }
 
-    /// Divides the scan into one part for each worker, in their order. Each row is in exactly one part.
+    /// Divides the scan into one part for each worker, in their order. Each row is in exactly one part. Regions that are
+    /// divided by series have parts of at least `min_part_bytes`.
     ///
     /// # Errors
     /// There is no worker.
-    pub fn assign(&self, workers: &[&str]) -> Result<Vec<Arc<Self>>> {
+    pub fn assign(&self, workers: &[&str], min_part_bytes: u64) -> Result<Vec<Arc<Self>>> {
         if workers.is_empty() {
             return plan_err!("a scan can't be assigned to no workers");
         }
-        let lists = assignment::assign(&self.fragment, &self.regions, workers);
+        let lists = assignment::assign(&self.fragment, &self.regions, workers, min_part_bytes);
         let part = |regions: Vec<WeightedRegion>| {
             let named = regions.iter().map(|weighted| weighted.region.clone());
             let fragment = self.fragment.with_regions(named.collect());
@@ -186,12 +200,28 @@ impl SnapshotScanExec {
         assignment::ranking(&table, workers)
     }
 
-    /// Plans the fragment in this process, once.
-    async fn open(
-        plan: &OnceCell<Arc<dyn ExecutionPlan>>,
+    /// Returns the same scan with other dynamic filters. It has not been opened.
+    fn with_dynamic_filters(&self, filters: Vec<Arc<dyn PhysicalExpr>>) -> Self {
+        Self {
+            fragment: Arc::clone(&self.fragment),
+            regions: Arc::clone(&self.regions),
+            bytes: self.bytes,
+            filters: Arc::clone(&self.filters),
+            dynamic_filters: filters.into(),
+            environment: Arc::clone(&self.environment),
+            plan: Arc::default(),
+            opened: Arc::default(),
+            properties: Arc::clone(&self.properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// Plans the fragment in this process.
+    async fn plan(
         environment: &ScanEnvironment,
         fragment: &ScanFragment,
         filters: &[Expr],
+        dynamic_filters: &[Arc<dyn PhysicalExpr>],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = FragmentPlanner {
             scan: &environment.scan,
@@ -200,7 +230,8 @@ impl SnapshotScanExec {
             fragment,
             filters,
         };
-        plan.get_or_try_init(|| planner.plan()).await.cloned()
+        let options = environment.session.config_options();
+        push_filters(planner.plan().await?, dynamic_filters, options)
     }
 }
 
@@ -268,10 +299,14 @@ impl ExecutionPlan for SnapshotScanExec {
         let (plan, opened) = (Arc::clone(&self.plan), Arc::clone(&self.opened));
         let environment = Arc::clone(&self.environment);
         let (fragment, filters) = (Arc::clone(&self.fragment), Arc::clone(&self.filters));
+        let dynamic_filters = Arc::clone(&self.dynamic_filters);
         let partitions = fragment.partitions.max(1);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let rows = stream::once(async move {
-            let plan = Self::open(&plan, &environment, &fragment, &filters).await?;
+            let plan = plan.get_or_try_init(|| {
+                Self::plan(&environment, &fragment, &filters, &dynamic_filters)
+            });
+            let plan = Arc::clone(plan.await?);
             opened
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -289,6 +324,31 @@ impl ExecutionPlan for SnapshotScanExec {
         });
         let schema = self.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        pushed: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let parents = pushed.parent_filters;
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(vec![
+            PushedDown::No;
+            parents.len()
+        ]);
+        // Other filters are known when the scan is planned.
+        let dynamic = parents.into_iter().map(|parent| parent.filter);
+        let is_dynamic = |filter: &Arc<dyn PhysicalExpr>| {
+            DynamicFilterTracking::classify(filter).contains_dynamic_filter()
+        };
+        let dynamic: Vec<_> = dynamic.filter(is_dynamic).collect();
+        Ok(
+            match phase == FilterPushdownPhase::Post && !dynamic.is_empty() {
+                true => answer.with_updated_node(Arc::new(self.with_dynamic_filters(dynamic))),
+                false => answer,
+            },
+        )
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -13,7 +13,7 @@ use neap_manifest::SectionWithFooter;
 use neap_section::SectionFooter;
 
 use super::{
-    assignment::{MIN_DIVIDED_BYTES, SeriesCuts, WeightedRegion, region_bytes},
+    assignment::{SeriesCuts, WeightedRegion, region_bytes},
     data::{SectionData, SectionFile},
     fragment::{ScanFragment, TailSegments, divide},
     predicate::ScanPredicates,
@@ -88,9 +88,11 @@ impl SnapshotTable {
             partitions: request.partitions.max(1),
         };
         fragment.regions = divide(&fragment.sections, fragment.tail.time, time);
-        let regions = self.weighted(&fragment, &sections, share).await?;
+        let regions = self
+            .weighted(&fragment, &sections, share, scans.min_part_bytes)
+            .await?;
         let filters = request.filters.to_vec().into();
-        let environment = Arc::clone(&scans.0);
+        let environment = Arc::clone(&scans.environment);
         let scan = SnapshotScanExec::new(Arc::new(fragment), &regions, filters, environment)?;
         Ok(Arc::new(scan))
     }
@@ -129,6 +131,7 @@ impl SnapshotTable {
         fragment: &ScanFragment,
         sections: &[SectionWithFooter],
         (projected, all): (usize, usize),
+        min_part_bytes: u64,
     ) -> Result<Vec<WeightedRegion>> {
         let segments = self.snapshot().tail.iter();
         let tail_bytes = segments.map(|segment| segment.size_bytes() as u64).sum();
@@ -145,7 +148,7 @@ impl SnapshotTable {
             })
             .collect();
         let total: u64 = regions.iter().map(|region| region.bytes).sum();
-        let least = (total / MIN_DIVIDED_SHARE).max(MIN_DIVIDED_BYTES);
+        let least = (total / MIN_DIVIDED_SHARE).max(min_part_bytes);
         let mut large: Vec<usize> = (0..regions.len())
             .filter(|at| regions.get(*at).is_some_and(|region| region.bytes > least))
             .collect();
@@ -194,8 +197,8 @@ async fn footers(
 fn series_cuts(metadata: &ParquetMetaData, tags: &[String]) -> Option<SeriesCuts> {
     let schema = metadata.file_metadata().schema_descr();
     tags.iter().find_map(|tag| {
-        let columns = schema.columns().iter();
-        let column = columns.clone().position(|column| column.name() == tag)?;
+        let mut columns = schema.columns().iter();
+        let column = columns.position(|column| column.name() == tag)?;
         let firsts = metadata.row_groups().iter().filter_map(|group| {
             let statistics = group.columns().get(column)?.statistics()?;
             let first = statistics.min_bytes_opt()?;

@@ -113,7 +113,7 @@ pub enum StaleTail {
 
 /// The segments of a tail, with the state of the database that they belong to.
 #[derive(Clone, Debug)]
-pub(crate) struct TailSnapshot {
+pub struct TailSnapshot {
     /// The database.
     pub(crate) database: DatabaseId,
     /// The low-water mark. All segments are above it.
@@ -421,17 +421,7 @@ impl TailImages {
     ///
     /// # Errors
     /// The tail is damaged or can't be spilled, or the cached image is newer than the snapshot.
-    pub fn snapshot_image(
-        &self,
-        snapshot: &Snapshot,
-        table: &Table,
-        stale_tail: StaleTail,
-    ) -> Result<TailView, TailImageError> {
-        self.image(&TailSnapshot::from(snapshot), table, stale_tail)
-    }
-
-    /// Does the same as [`snapshot_image`](Self::snapshot_image) with the parts of the snapshot that concern its tail.
-    pub(crate) fn image(
+    pub fn image(
         &self,
         snapshot: &TailSnapshot,
         table: &Table,

@@ -38,7 +38,7 @@ pub(super) async fn databases(
 ) -> Result<Vec<DatabaseWithCatalog>> {
     let mut entries: Vec<(DatabaseId, DatabaseEntry)> = Vec::new();
     for (id, entry) in root.databases() {
-        if wanted.matches(&entry.name) {
+        if entry.backup.is_none() && wanted.matches(&entry.name) {
             entries.push((*id, entry.clone()));
         }
     }

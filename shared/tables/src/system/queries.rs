@@ -1,4 +1,4 @@
-//! `system.queries`: the queries of this process, the oldest first, with the columns of InfluxDB 3.
+//! `system.queries`: the queries of this process, the oldest first, with the columns of InfluxDB 3, and `workers`.
 //!
 //! The query that reads the table is included, as running.
 
@@ -55,6 +55,8 @@ pub struct QueryRecord {
     pub cancelled: bool,
     /// The id of the request in other logs.
     pub trace_id: Option<String>,
+    /// The names of the workers that execute it, separated by commas; `None` if this process executes it alone.
+    pub workers: Option<String>,
 }
 
 /// The rows of `system.queries`.
@@ -93,6 +95,11 @@ pub(super) fn rows(queries: &[QueryRecord]) -> Result<RecordBatch> {
             "trace_id",
             true,
             utf8_or_null(all().map(|query| query.trace_id.as_deref())),
+        ),
+        (
+            "workers",
+            true,
+            utf8_or_null(all().map(|query| query.workers.as_deref())),
         ),
     ])
 }

@@ -17,14 +17,14 @@ const LIMIT: Duration = Duration::from_secs(400);
 
 /// A program that ends with status 0 if its tests pass.
 #[derive(Debug)]
-pub(super) struct TestProgram {
+pub(crate) struct TestProgram {
     command: Command,
     name: String,
 }
 
 impl TestProgram {
     /// Returns the tests of a Python module; `None` if the libraries are not installed.
-    pub(super) fn python(module: &str) -> Option<Self> {
+    pub(crate) fn python(module: &str) -> Option<Self> {
         let folder = repository().join("tests/clients");
         let mut found = Self::installed("NEAP_CLIENTS_PYTHON", &folder, module)?;
         found.command.args(["-B", "-m", "unittest", "-v", module]);
@@ -69,13 +69,13 @@ impl TestProgram {
     }
 
     /// Sets an environment variable of the program.
-    pub(super) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Runs the program with this home, and asserts that its tests pass.
-    pub(super) fn run(mut self, home: &Path) {
+    pub(crate) fn run(mut self, home: &Path) {
         let log = home.join("clients.log");
         let output = File::create(&log).unwrap();
         self.command

@@ -6,7 +6,7 @@ use super::{MalformedRequest, case, error};
 
 const PATH: &str = "/api/v3/query_sql";
 
-const FORMATS: &str = "unknown variant `xml`, expected one of `parquet`, `csv`, `pretty`, `json`, `json_lines`, `jsonl`";
+const FORMATS: &str = "unknown variant `xml`, expected one of `parquet`, `csv`, `pretty`, `json`, `json_lines`, `jsonl`, `arrow`";
 const NO_VALUE: &str =
     "expected null, a boolean, a number or a string as the value of a query parameter";
 

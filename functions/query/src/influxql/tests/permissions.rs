@@ -89,6 +89,10 @@ async fn a_read_token_reads_one_database_and_sees_no_other() {
         "ALTER RETENTION POLICY x ON nowhere DURATION 1d",
         "ALTER RETENTION POLICY autogen ON db DURATION 1d",
         "DROP RETENTION POLICY week ON db",
+        "SELECT temp INTO x FROM home",
+        "SELECT temp INTO other..x FROM home",
+        "SELECT temp INTO nowhere..x FROM home",
+        "SELECT temp INTO week.x FROM home",
     ] {
         assert_eq!(post(refused).await, FORBIDDEN, "{refused}");
     }
@@ -117,7 +121,21 @@ async fn changes_need_the_permissions_of_the_configuration_interface() {
         guarded.post(&writer, "DROP MEASUREMENT home").await,
         FORBIDDEN
     );
+    let stored = guarded.post(&writer, "SELECT temp INTO x FROM home").await;
+    assert!(stored.contains("written"), "{stored}");
+    assert_eq!(
+        guarded
+            .post(&writer, "SELECT temp INTO other..x FROM home")
+            .await,
+        FORBIDDEN
+    );
     let write_only = guarded.token("db:db:write").await;
+    assert_eq!(
+        guarded
+            .post(&write_only, "SELECT temp INTO x FROM home")
+            .await,
+        FORBIDDEN
+    );
     assert_eq!(
         guarded.post(&write_only, "DELETE FROM home").await,
         FORBIDDEN

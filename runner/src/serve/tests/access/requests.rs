@@ -13,6 +13,8 @@ pub(in crate::serve::tests) enum AccessRule {
     Own(&'static str),
     /// Administrators and tokens with one of two actions on `own`.
     OwnEither(&'static str, &'static str),
+    /// Administrators and tokens with this action on some database.
+    Somewhere(&'static str),
     /// Administrators and tokens with the action on all databases.
     All(&'static str),
     /// Administrators and tokens with one of two actions on all databases.
@@ -23,6 +25,8 @@ pub(in crate::serve::tests) enum AccessRule {
     Exactly(&'static str),
     /// Administrators, tokens with exactly this permission, and tokens with any database permission.
     ExactlyOrDatabase(&'static str),
+    /// Administrators and auditors.
+    Audit,
     /// Administrators.
     Admin,
 }
@@ -33,9 +37,14 @@ impl AccessRule {
         let Some(token) = token else {
             return matches!(self, Self::Anybody);
         };
-        if token == "admin" || token == "named" {
-            return true;
-        }
+        let token = match token {
+            "admin" | "named" | "user:Admin" => return true,
+            "user:Auditor" => return self.holds_for_auditor(),
+            "user:Member" => return self.holds_for_member(),
+            // The role has these permissions.
+            "user:own" => "db:own,gone:read,write",
+            token => token,
+        };
         let own = |action: &str| {
             token == format!("db:own,gone:{action}")
                 || token == format!("db:*:{action}")
@@ -46,13 +55,41 @@ impl AccessRule {
             Self::Anybody | Self::Holders => true,
             Self::Databases => token.starts_with("db:"),
             Self::Own(action) => own(action),
+            Self::Somewhere(action) => own(action) || token == "db:other:*",
             Self::OwnEither(one, other) => own(one) || own(other),
             Self::All(action) => all(action),
             Self::AllEither(one, other) => all(one) || all(other),
             Self::OwnBoth(actions) => token == format!("db:own,gone:{actions}"),
             Self::Exactly(permission) => token == permission,
             Self::ExactlyOrDatabase(permission) => token == permission || token.starts_with("db:"),
-            Self::Admin => false,
+            Self::Audit | Self::Admin => false,
+        }
+    }
+
+    /// Returns whether the request is allowed for an auditor, who reads everything and changes nothing.
+    fn holds_for_auditor(self) -> bool {
+        let reads = |action: &str| matches!(action, "read" | "describe");
+        match self {
+            Self::Anybody | Self::Holders | Self::Databases | Self::Audit => true,
+            Self::Own(action) | Self::Somewhere(action) | Self::All(action) => reads(action),
+            Self::OwnEither(one, other) | Self::AllEither(one, other) => reads(one) || reads(other),
+            Self::Exactly(permission) | Self::ExactlyOrDatabase(permission) => {
+                permission.ends_with(":read")
+            }
+            Self::OwnBoth(_) | Self::Admin => false,
+        }
+    }
+
+    /// Returns whether the request is allowed for a member without another role.
+    fn holds_for_member(self) -> bool {
+        match self {
+            Self::Anybody | Self::Holders => true,
+            Self::Exactly(permission) | Self::ExactlyOrDatabase(permission) => {
+                let endpoints = ["health", "ping", "ready"];
+                let endpoints = endpoints.map(|name| format!("system:{name}:read"));
+                endpoints.iter().any(|endpoint| endpoint == permission)
+            }
+            _ => false,
         }
     }
 }
@@ -63,7 +100,8 @@ impl AccessRule {
 pub(super) type AccessCase = (&'static str, &'static str, &'static str, AccessRule, u16);
 
 pub(super) fn writing() -> Vec<AccessCase> {
-    use AccessRule::{All, Own};
+    use AccessRule::{All, AllEither, Databases, Own, OwnEither, Somewhere};
+    let requests = "/api/v3/row_delete_requests";
     let line = "m v=1 1";
     let range = r#"{"start":"2024-01-01T00:00:00Z","stop":"2024-01-02T00:00:00Z"}"#;
     vec![
@@ -89,29 +127,59 @@ pub(super) fn writing() -> Vec<AccessCase> {
             "POST",
             "/api/v2/delete?bucket=own",
             range,
-            Own("write"),
+            OwnEither("write", "delete"),
             204,
         ),
         (
             "POST",
             "/api/v2/delete?bucket=missing",
             range,
-            All("write"),
+            AllEither("write", "delete"),
             404,
         ),
         (
             "POST",
             "/api/v3/delete_rows",
             r#"{"db":"own","table":"m"}"#,
-            Own("write"),
+            OwnEither("write", "delete"),
             204,
         ),
         (
             "POST",
             "/api/v3/delete_rows",
             r#"{"db":"missing","table":"m"}"#,
-            All("write"),
+            AllEither("write", "delete"),
             404,
+        ),
+        (
+            "POST",
+            requests,
+            r#"{"db":"own","table":"m","all_time":true}"#,
+            OwnEither("write", "delete"),
+            200,
+        ),
+        (
+            "POST",
+            requests,
+            r#"{"db":"missing","table":"m","all_time":true}"#,
+            AllEither("write", "delete"),
+            404,
+        ),
+        ("GET", requests, "", Databases, 200),
+        (
+            "POST",
+            "/api/v3/row_delete_requests/1000000/abort",
+            r#"{"reason":"x"}"#,
+            AllEither("write", "delete"),
+            404,
+        ),
+        ("GET", "/api/v3/enterprise/import", "", Databases, 200),
+        (
+            "POST",
+            "/api/v3/enterprise/import",
+            "",
+            Somewhere("write"),
+            400,
         ),
     ]
 }
@@ -142,7 +210,7 @@ pub(super) fn other_protocols() -> Vec<(&'static str, &'static str, &'static str
 }
 
 pub(super) fn querying() -> Vec<AccessCase> {
-    use AccessRule::{Admin, All, Databases, Own, OwnBoth};
+    use AccessRule::{All, Audit, Databases, Own, OwnBoth};
     let sql = "/api/v3/query_sql";
     let influxql = "/api/v3/query_influxql";
     vec![
@@ -178,7 +246,7 @@ pub(super) fn querying() -> Vec<AccessCase> {
             "POST",
             sql,
             r#"{"db":"_internal","q":"SELECT 1"}"#,
-            Admin,
+            Audit,
             200,
         ),
         (
@@ -217,6 +285,36 @@ pub(super) fn querying() -> Vec<AccessCase> {
             200,
         ),
         ("GET", "/query?q=SHOW+DATABASES", "", Databases, 200),
+        ("GET", "/api/v3/export/databases", "", Databases, 200),
+        ("GET", "/api/v3/export/tables?db=own", "", Own("read"), 200),
+        (
+            "GET",
+            "/api/v3/export/tables?db=missing",
+            "",
+            All("read"),
+            404,
+        ),
+        (
+            "GET",
+            "/api/v3/export/windows?db=own&table=m",
+            "",
+            Own("read"),
+            200,
+        ),
+        (
+            "GET",
+            "/api/v3/export/window_data?db=own&table=m",
+            "",
+            Own("read"),
+            200,
+        ),
+        (
+            "GET",
+            "/api/v3/export/window_data?db=own&table=missing",
+            "",
+            Own("read"),
+            404,
+        ),
         (
             "POST",
             "/query?q=CREATE+DATABASE+own",
@@ -298,6 +396,8 @@ pub(super) fn configuring() -> Vec<AccessCase> {
         ("POST", table, twice, OwnEither("create", "write"), 400),
         ("POST", table, new, AllEither("create", "write"), 400),
         ("POST", table, kept, Admin, 409),
+        ("PUT", table, r#"{"db":"own","table":"x"}"#, Admin, 404),
+        ("PUT", table, r#"{"db":"missing","table":"m"}"#, Admin, 404),
         (
             "DELETE",
             "/api/v3/configure/table?db=own&table=missing",
@@ -351,7 +451,7 @@ pub(super) fn configuring() -> Vec<AccessCase> {
 }
 
 pub(super) fn remaining() -> Vec<AccessCase> {
-    use AccessRule::{Admin, Anybody, Exactly, ExactlyOrDatabase, Holders};
+    use AccessRule::{Admin, Anybody, Audit, Exactly, ExactlyOrDatabase, Holders};
     let wrong = r#"{"token_name":"x","permissions":[]}"#;
     let mut rows = vec![
         ("OPTIONS", "/write", "", Anybody, 204),
@@ -387,7 +487,102 @@ pub(super) fn remaining() -> Vec<AccessCase> {
             ExactlyOrDatabase("system:ping:read"),
             200,
         ),
+        (
+            "GET",
+            "/api/v3/configure/query_concurrency_limit",
+            "",
+            Audit,
+            200,
+        ),
+        (
+            "PUT",
+            "/api/v3/configure/query_concurrency_limit",
+            r#"{"max_concurrent_queries":1}"#,
+            Admin,
+            400,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/query_concurrency_limit",
+            "",
+            Admin,
+            204,
+        ),
         ("GET", "/nope", "", Holders, 404),
+        ("GET", "/api/v3/enterprise/backup", "", Audit, 200),
+        ("GET", "/api/v3/enterprise/backup/none", "", Audit, 404),
+        ("GET", "/api/v3/enterprise/restore", "", Audit, 200),
+        ("GET", "/api/v3/enterprise/restore/none", "", Audit, 404),
+        ("POST", "/api/v3/enterprise/backup", "{}", Admin, 400),
+        (
+            "DELETE",
+            "/api/v3/enterprise/backup",
+            r#"{"name":"none"}"#,
+            Admin,
+            404,
+        ),
+        ("DELETE", "/api/v3/enterprise/backup/none", "", Admin, 404),
+        ("POST", "/api/v3/enterprise/restore", "{}", Admin, 400),
+        ("DELETE", "/api/v3/enterprise/restore/none", "", Admin, 404),
+        // The requests of the tools have the rights of the token. These lack the header `Host`.
+        ("POST", "/mcp", "{}", Holders, 400),
+        ("GET", "/mcp", "", Holders, 400),
+        (
+            "GET",
+            "/api/v3/enterprise/configure/query_groups",
+            "",
+            Audit,
+            200,
+        ),
+        (
+            "POST",
+            "/api/v3/enterprise/configure/query_groups",
+            r#"{"name":""}"#,
+            Admin,
+            400,
+        ),
+        (
+            "GET",
+            "/api/v3/enterprise/configure/query_groups/7",
+            "",
+            Audit,
+            404,
+        ),
+        (
+            "PUT",
+            "/api/v3/enterprise/configure/query_groups/7",
+            r#"{"name":"x"}"#,
+            Admin,
+            404,
+        ),
+        (
+            "PATCH",
+            "/api/v3/enterprise/configure/query_groups/7",
+            r#"{"name":"x"}"#,
+            Admin,
+            404,
+        ),
+        (
+            "DELETE",
+            "/api/v3/enterprise/configure/query_groups/7",
+            "",
+            Admin,
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/enterprise/configure/node/stop",
+            r#"{"node_id":"none"}"#,
+            Admin,
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/enterprise/configure/node/remove",
+            r#"{"node_id":"none"}"#,
+            Admin,
+            404,
+        ),
         (
             "GET",
             "/api/v3/engine/x",
@@ -402,6 +597,7 @@ pub(super) fn remaining() -> Vec<AccessCase> {
     ] {
         rows.push(("POST", path, wrong, Exactly("token:*:create"), 400));
     }
+    rows.extend(users());
     for path in [
         "/api/v3/configure/token?token_name=missing",
         "/api/v3/enterprise/configure/token?token_name=missing",
@@ -411,10 +607,94 @@ pub(super) fn remaining() -> Vec<AccessCase> {
     rows
 }
 
+/// Requests about users and roles.
+fn users() -> Vec<AccessCase> {
+    use AccessRule::{Anybody, Exactly};
+    let (read, create) = (Exactly("user:*:read"), Exactly("user:*:create"));
+    let (update, delete) = (Exactly("user:*:update"), Exactly("user:*:delete"));
+    let role = r#"{"name":"x","permissions":[]}"#;
+    let mut rows = vec![
+        ("GET", "/api/v3/users", "", read, 200),
+        ("GET", "/api/v3/users/1000", "", read, 404),
+        ("GET", "/api/v3/users/1000/roles", "", read, 404),
+        ("GET", "/api/v3/users_by_oauth_id/x", "", read, 404),
+        ("GET", "/api/v3/roles", "", read, 200),
+        ("GET", "/api/v3/roles/1000/permissions", "", read, 404),
+        ("GET", "/api/v3/roles_by_name/Admin", "", read, 200),
+        ("POST", "/api/v3/users", r#"{"username":"x"}"#, create, 400),
+        ("POST", "/api/v3/roles", role, create, 400),
+        ("PATCH", "/api/v3/users/1000", "{}", update, 404),
+        ("DELETE", "/api/v3/users/1000", "", delete, 404),
+        ("DELETE", "/api/v3/roles/1000", "", delete, 404),
+        ("GET", "/api/v3/auth/oauth/config", "", Anybody, 200),
+        ("GET", "/.well-known/jwks.json", "", Anybody, 200),
+        ("POST", "/api/v3/authorize", "{}", Anybody, 400),
+        ("POST", "/api/v3/authorize/refresh", "{}", Anybody, 400),
+        (
+            "POST",
+            "/api/v3/authorize/reset-password",
+            "{}",
+            Anybody,
+            400,
+        ),
+    ];
+    for (method, path, body) in [
+        ("PUT", "/api/v3/users/1000/roles", r#"{"roleIds":[]}"#),
+        (
+            "PUT",
+            "/api/v3/roles/1000/permissions",
+            r#"{"permissions":["db:own:read"]}"#,
+        ),
+        ("POST", "/api/v3/users/1000/require-password-reset", ""),
+    ] {
+        rows.push((method, path, body, update, 404));
+    }
+    rows
+}
+
 /// Requests to the processing engine. The trigger `own` of database `own` is a request trigger, and its plugin does not
 /// exist.
+pub(super) fn console() -> Vec<AccessCase> {
+    use AccessRule::{All, Anybody, Holders, Own};
+    let new = r#"{"kind":"query","name":"q","content":{}}"#;
+    let changed = r#"{"name":"q","content":{},"version":1}"#;
+    let list = "/api/v3/console/documents?db=own";
+    let one = "/api/v3/console/documents/00000000000000000000000001?db=own";
+    vec![
+        ("GET", "/", "", Anybody, 200),
+        ("HEAD", "/", "", Anybody, 200),
+        ("GET", "/console/assets/missing.js", "", Anybody, 404),
+        ("GET", "/api/v3/console/session", "", Holders, 200),
+        ("GET", list, "", Own("read"), 200),
+        ("GET", one, "", Own("read"), 404),
+        ("POST", list, new, Own("write"), 201),
+        ("PUT", one, changed, Own("write"), 404),
+        (
+            "DELETE",
+            "/api/v3/console/documents/00000000000000000000000001?db=own&version=1",
+            "",
+            Own("write"),
+            404,
+        ),
+        (
+            "GET",
+            "/api/v3/console/documents?db=missing",
+            "",
+            All("read"),
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/console/documents?db=missing",
+            new,
+            All("write"),
+            404,
+        ),
+    ]
+}
+
 pub(super) fn processing() -> Vec<AccessCase> {
-    use AccessRule::{Admin, AllEither, OwnEither};
+    use AccessRule::{Admin, AllEither, Audit, OwnEither};
     const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
     const FILES: &str = "/api/v3/plugins/files";
     let create = r#"{"db":"missing","plugin_filename":"x.py","trigger_name":"t","trigger_settings":{},
@@ -456,6 +736,13 @@ pub(super) fn processing() -> Vec<AccessCase> {
             FILES,
             r#"{"plugin_name":"missing","content":""}"#,
             Admin,
+            404,
+        ),
+        (
+            "GET",
+            "/api/v3/plugins/files?plugin_name=missing",
+            "",
+            Audit,
             404,
         ),
         (

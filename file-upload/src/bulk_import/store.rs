@@ -1,0 +1,294 @@
+//! The jobs and files of imports in a bucket.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_bucket::{
+    Bucket, CommitOutcome, Get, GetOptions, Key, ListRequest, ObjectHeaders, ObjectUploads,
+    PendingUpload, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, StoreError, StoreTime,
+    UploadMode, VersionedValue,
+};
+use ulid::Ulid;
+
+use super::job::{ClaimRefusal, ImportAttemptEnd, ImportJob, ImportedFile};
+
+/// Maximum number of jobs, ended ones included.
+pub(crate) const MAX_JOBS: usize = 2_000;
+
+/// How long ended jobs are kept.
+const ENDED_JOB_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The age at which a file without job is deleted.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Maximum number of listing pages that are read.
+const MAX_PAGES: usize = 10;
+
+/// Number of jobs that are read concurrently.
+const CONCURRENT_READS: usize = 16;
+
+/// Error of an access to jobs and files.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ImportStoreError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The worker must not continue the job.
+    #[error(transparent)]
+    Claim(#[from] ClaimRefusal),
+    #[error("it is unknown whether the job was changed: {0}")]
+    Unknown(String),
+    #[error("the store's time is unknown")]
+    NoStoreTime,
+    #[error("there are {MAX_JOBS} import jobs; ended jobs are removed after 7 days")]
+    TooMany,
+    #[error("the file of the job is gone")]
+    NoFile,
+}
+
+/// The jobs and files of imports.
+#[derive(Clone, Debug)]
+pub(crate) struct ImportStore {
+    bucket: Bucket,
+    uploads: ObjectUploads,
+}
+
+/// The ids in a listing.
+#[derive(Debug, Default)]
+struct ListedImports {
+    jobs: Vec<Ulid>,
+    /// When files were stored.
+    files: BTreeMap<Ulid, StoreTime>,
+}
+
+impl ImportStore {
+    pub(crate) fn new(bucket: Bucket, uploads: ObjectUploads) -> Self {
+        Self { bucket, uploads }
+    }
+
+    fn register(&self, id: Ulid) -> Register<ImportJob> {
+        Register::new(self.bucket.clone(), Key::ImportJob(id), RECENT_PUT_IDS)
+    }
+
+    async fn list(&self) -> Result<ListedImports, ImportStoreError> {
+        let (mut listed, mut page_token) = (ListedImports::default(), None);
+        for _ in 0..MAX_PAGES {
+            let request = ListRequest {
+                prefix: Key::IMPORTS_PREFIX,
+                start_after: None,
+                page_token,
+            };
+            let page = self.bucket.list(request).await?.value;
+            for entry in page.entries {
+                match entry.key.parse() {
+                    Ok(Key::ImportJob(id)) => listed.jobs.push(id),
+                    Ok(Key::ImportFile(id)) => {
+                        listed.files.insert(id, entry.last_modified);
+                    }
+                    _ => {}
+                }
+            }
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                break;
+            }
+        }
+        listed.jobs.sort_unstable();
+        Ok(listed)
+    }
+
+    /// Checks that there is room for another job: 1 LIST.
+    ///
+    /// # Errors
+    /// `TooMany`, or the store does not answer.
+    pub(crate) async fn check_room(&self) -> Result<(), ImportStoreError> {
+        match self.list().await?.jobs.len() {
+            count if count >= MAX_JOBS => Err(ImportStoreError::TooMany),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns all jobs except those that `known` is true for, oldest first: 1 LIST, and 1 GET for each.
+    ///
+    /// # Errors
+    /// A job can't be read, or the store does not answer.
+    pub(crate) async fn jobs(
+        &self,
+        known: impl Fn(Ulid) -> bool,
+    ) -> Result<Vec<(Ulid, ImportJob)>, ImportStoreError> {
+        let listed = self.list().await?;
+        self.read_all(listed.jobs.into_iter().filter(|id| !known(*id)))
+            .await
+    }
+
+    async fn read_all(
+        &self,
+        ids: impl Iterator<Item = Ulid>,
+    ) -> Result<Vec<(Ulid, ImportJob)>, ImportStoreError> {
+        let reads = ids.map(|id| async move {
+            let job = self.register(id).read(None).await?;
+            Ok::<_, ImportStoreError>((id, ImportJob::clone(&job.value)))
+        });
+        let jobs: Vec<_> = stream::iter(reads)
+            .buffered(CONCURRENT_READS)
+            .try_collect()
+            .await?;
+        // A job that was deleted meanwhile is empty.
+        Ok(jobs
+            .into_iter()
+            .filter(|(_, job)| job.created.is_some())
+            .collect())
+    }
+
+    /// Begins to store the file of a new job.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(crate) async fn begin_file(&self) -> Result<(Ulid, PendingUpload), ImportStoreError> {
+        let id = self.bucket.draw_ulid();
+        let key = Key::ImportFile(id);
+        let upload = self
+            .uploads
+            .begin(&key, ObjectHeaders::default(), UploadMode::Create);
+        Ok((id, upload.await?))
+    }
+
+    /// Reads a range of the file of a job.
+    ///
+    /// # Errors
+    /// `NoFile`, or the store does not answer.
+    pub(crate) async fn read_file(
+        &self,
+        id: Ulid,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, ImportStoreError> {
+        let options = GetOptions {
+            range: Some(range),
+            ..GetOptions::default()
+        };
+        match self.bucket.get(&Key::ImportFile(id), options).await?.value {
+            Get::Found(object) => Ok(object.bytes),
+            Get::Missing | Get::Unchanged => Err(ImportStoreError::NoFile),
+        }
+    }
+
+    /// Deletes the file of a job. A failure is only logged, because the file is deleted later.
+    pub(crate) async fn delete_file(&self, id: Ulid) {
+        let key = Key::ImportFile(id).to_string();
+        if let Err(error) = self.bucket.delete(&[key]).await {
+            tracing::warn!(%id, %error, "the file of an import was not deleted");
+        }
+    }
+
+    /// Adds a job for a stored file.
+    ///
+    /// # Errors
+    /// The job can't be stored.
+    pub(crate) async fn create(
+        &self,
+        id: Ulid,
+        file: &ImportedFile,
+    ) -> Result<ImportJob, ImportStoreError> {
+        self.change(id, |job, now| {
+            job.file = file.clone();
+            job.created = Some(now);
+            job.updated = Some(now);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Claims a job for a worker.
+    ///
+    /// # Errors
+    /// `Claim`, or the job can't be changed.
+    pub(crate) async fn claim(
+        &self,
+        id: Ulid,
+        worker: Ulid,
+    ) -> Result<ImportJob, ImportStoreError> {
+        self.change(id, |job, now| job.claim(worker, now)).await
+    }
+
+    /// Stores the progress of a worker.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub(crate) async fn progress(
+        &self,
+        id: Ulid,
+        worker: Ulid,
+        stored_rows: u64,
+    ) -> Result<ImportJob, ImportStoreError> {
+        self.change(id, |job, now| job.progress(worker, stored_rows, now))
+            .await
+    }
+
+    /// Ends the attempt of a worker.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub(crate) async fn end(
+        &self,
+        id: Ulid,
+        worker: Ulid,
+        stored_rows: u64,
+        end: &ImportAttemptEnd,
+    ) -> Result<ImportJob, ImportStoreError> {
+        self.change(id, |job, now| {
+            job.end(worker, stored_rows, end.clone(), now)
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        id: Ulid,
+        change: impl Fn(&mut ImportJob, StoreTime) -> Result<(), ClaimRefusal>,
+    ) -> Result<ImportJob, ImportStoreError> {
+        let commit = |base: &VersionedValue<ImportJob>| {
+            let now = base.proven.or_else(|| self.bucket.clock().now());
+            let now = now.ok_or(ImportStoreError::NoStoreTime)?;
+            let mut job = ImportJob::clone(&base.value);
+            change(&mut job, now)?;
+            Ok::<_, ImportStoreError>(RegisterChange::Put(job.clone(), job))
+        };
+        match self.register(id).commit(None, commit).await? {
+            CommitOutcome::Committed { result, .. } => Ok(result),
+            CommitOutcome::Refused(error) => Err(error),
+            CommitOutcome::Unknown { reason } => Err(ImportStoreError::Unknown(reason)),
+        }
+    }
+
+    /// Deletes jobs that ended long ago, and old files without job: 1 LIST, 1 GET for each job, and DELETEs.
+    ///
+    /// # Errors
+    /// A job can't be read, or the store does not answer.
+    pub(crate) async fn collect_garbage(&self) -> Result<(), ImportStoreError> {
+        let mut listed = self.list().await?;
+        let jobs = self.read_all(listed.jobs.iter().copied()).await?;
+        let Some(now) = self.bucket.clock().now() else {
+            return Ok(());
+        };
+        let mut garbage = Vec::new();
+        for (id, job) in &jobs {
+            if !job.has_ended() {
+                listed.files.remove(id);
+            } else if job
+                .ended
+                .is_some_and(|ended| now.since(ended) >= ENDED_JOB_AGE)
+            {
+                garbage.push(Key::ImportJob(*id).to_string());
+            }
+        }
+        let old = listed.files.iter();
+        let old = old.filter(|(_, stored)| now.since(**stored) >= ORPHAN_AGE);
+        garbage.extend(old.map(|(id, _)| Key::ImportFile(*id).to_string()));
+        for keys in garbage.chunks(neap_bucket::MAX_DELETE_KEYS) {
+            self.bucket.delete(keys).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,313 @@
+//! Tests of import jobs over a store in memory, on a clock that the tests advance.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use axum::{Extension, Router, body::Body};
+use futures::future::BoxFuture;
+use http::Request;
+use http_body_util::BodyExt;
+use neap_bucket::{
+    Bucket, Clock, Entropy, Get, GetOptions, Key, ListRequest, MemoryStore, ObjectUploads,
+    ProtocolMargins, ProtocolRules, Store, World,
+};
+use neap_catalog::Catalog;
+use neap_http::{Caller, Metrics};
+use neap_wal::{Segment, TailWriter, TailWriterSettings};
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use parquet::arrow::ArrowWriter;
+use serde_json::Value;
+use tower::ServiceExt;
+use ulid::Ulid;
+
+use super::{ImportSettings, ImportWorker, import_router};
+
+/// Tokio's paused time with a wall clock in the year 2023.
+#[derive(Debug)]
+struct PausedClock {
+    start: tokio::time::Instant,
+}
+
+impl Clock for PausedClock {
+    fn wall_micros(&self) -> i64 {
+        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
+        1_700_000_000_000_000 + elapsed
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// A worker with its routes, over a store in memory that has the database `home`.
+struct ImportTestBed {
+    memory: Arc<MemoryStore>,
+    worker: Arc<ImportWorker>,
+    routes: Router,
+}
+
+impl ImportTestBed {
+    async fn new() -> Self {
+        let start = tokio::time::Instant::now();
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock { start });
+        let memory = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+        let entropy = Arc::new(Entropy::from_seed(1));
+        let store: Arc<dyn Store> = Arc::clone(&memory) as _;
+        let bucket = Bucket::new(Arc::clone(&store), World { clock, entropy });
+        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
+        let catalog = Arc::new(catalog.with_sole_process(true));
+        catalog.create_database("home", None).await.unwrap();
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+        let service = Arc::new(WriteService::new(WriteServiceParts {
+            catalog,
+            writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        }));
+        let uploads = ObjectUploads::collected(store, "");
+        let worker = ImportWorker::new(
+            service,
+            uploads,
+            ImportSettings::default(),
+            &Metrics::default(),
+        );
+        let worker = Arc::new(worker);
+        let routes = import_router(Arc::clone(&worker));
+        Self {
+            memory,
+            worker,
+            routes: routes.layer(Extension(Caller::unrestricted())),
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (u16, Value) {
+        let response = self.routes.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// Uploads a file with further parts.
+    async fn upload(&self, parts: &[(&str, &str)], file: &[u8]) -> (u16, Value) {
+        let mut body = Vec::new();
+        for (name, value) in parts {
+            let part = format!(
+                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+            body.extend(part.into_bytes());
+        }
+        body.extend(b"--b\r\nContent-Disposition: form-data; name=\"file_bytes\"; filename=\"f.parquet\"\r\n\r\n");
+        body.extend(file);
+        body.extend(b"\r\n--b--\r\n");
+        let request = Request::post("/api/v3/enterprise/import")
+            .header("content-type", "multipart/form-data; boundary=b");
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    async fn jobs(&self) -> Vec<Value> {
+        let request = Request::get("/api/v3/enterprise/import");
+        let (status, jobs) = self.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(status, 200, "{jobs}");
+        jobs.as_array().unwrap().clone()
+    }
+
+    async fn import_all(&self) -> bool {
+        self.worker.import_all(&mut BTreeSet::new()).await.unwrap()
+    }
+
+    /// Returns the keys with a prefix.
+    async fn keys(&self, prefix: &str) -> Vec<String> {
+        let request = ListRequest {
+            prefix,
+            start_after: None,
+            page_token: None,
+        };
+        let page = self.memory.list(request).await.unwrap().value;
+        page.entries.into_iter().map(|entry| entry.key).collect()
+    }
+
+    /// Returns the number of rows in the tail.
+    async fn rows(&self) -> u64 {
+        let mut rows = 0;
+        for key in self.keys(Key::TAIL_PREFIX).await {
+            let object = self.memory.get(&key, GetOptions::default()).await;
+            let (Get::Found(object), Ok(Key::Segment(database, name))) =
+                (object.unwrap().value, key.parse())
+            else {
+                panic!("{key}");
+            };
+            let segment = Segment::decode(database, name, object.bytes).unwrap();
+            rows += segment.tables().map(|table| table.rows).sum::<u64>();
+        }
+        rows
+    }
+}
+
+/// Returns a file with a row for each second, of ten rooms.
+fn file(rows: i64) -> Vec<u8> {
+    let rooms = (0..rows).map(|row| format!("room {}", row % 10));
+    let columns: [(&str, ArrayRef); 3] = [
+        (
+            "at",
+            Arc::new(TimestampMillisecondArray::from_iter_values(
+                (0..rows).map(|row| row * 1_000),
+            )),
+        ),
+        ("room", Arc::new(StringArray::from_iter_values(rooms))),
+        (
+            "temp",
+            Arc::new(Float64Array::from_iter_values(
+                (0..rows).map(|row| row as f64),
+            )),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+const TARGET: [(&str, &str); 3] = [
+    ("database", "home"),
+    ("table", "rooms"),
+    (
+        "column_metadata",
+        r#"{"column_mapping":{"at":"time","room":"tag"}}"#,
+    ),
+];
+
+#[tokio::test(start_paused = true)]
+async fn an_uploaded_file_becomes_rows_of_a_new_table() {
+    let bed = ImportTestBed::new().await;
+    let (status, job) = bed.upload(&TARGET, &file(100_000)).await;
+    assert_eq!(status, 200, "{job}");
+    assert_eq!(job["status"], "queued");
+    assert_eq!(job["row_count"], 100_000);
+    assert_eq!(job["min_timestamp_ns"], 0);
+    assert_eq!(job["max_timestamp_ns"], 99_999_000_000_000_i64);
+    assert_eq!(job["filename"], "f.parquet");
+    assert_eq!(job["column_metadata"]["column_mapping"]["at"], "time");
+    assert!(bed.import_all().await);
+    assert_eq!(bed.rows().await, 100_000);
+    let jobs = bed.jobs().await;
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(jobs[0]["upload_uuid"], job["upload_uuid"]);
+    assert_eq!(jobs[0]["status"], "imported", "{}", jobs[0]);
+    assert_eq!(jobs[0]["imported_rows"], 100_000);
+    assert!(jobs[0]["completed_at"].is_i64());
+    let catalog = bed.worker.service.catalog();
+    let database = catalog.database_by_name("home", Duration::ZERO).await;
+    let database = catalog.database(database.unwrap().unwrap(), Duration::ZERO);
+    let database = database.await.unwrap().value;
+    assert_eq!(database.table("rooms").unwrap().tag_names(), ["room"]);
+    let keys = bed.keys(Key::IMPORTS_PREFIX).await;
+    assert_eq!(keys.len(), 1, "the file is deleted: {keys:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_at_the_same_time_create_their_table_once() {
+    let bed = ImportTestBed::new().await;
+    let files = [file(10), file(20), file(30)];
+    let uploads = files.iter().map(|file| bed.upload(&TARGET, file));
+    for (status, job) in futures::future::join_all(uploads).await {
+        assert_eq!(status, 200, "{job}");
+    }
+    assert!(bed.import_all().await);
+    assert_eq!(bed.rows().await, 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_of_a_killed_worker_continues_after_its_stored_rows() {
+    let bed = ImportTestBed::new().await;
+    let (_, job) = bed.upload(&TARGET, &file(1_000)).await;
+    let uuid: uuid::Uuid = job["upload_uuid"].as_str().unwrap().parse().unwrap();
+    let (id, killed) = (Ulid(uuid.as_u128()), Ulid(7));
+    let store = &bed.worker.store;
+    store.claim(id, killed).await.unwrap();
+    store.progress(id, killed, 900).await.unwrap();
+    assert!(!bed.import_all().await, "the job is claimed");
+    assert_eq!(bed.rows().await, 0);
+    let clock = &bed.worker.service.world().clock;
+    clock.sleep(Duration::from_secs(61)).await;
+    assert!(bed.import_all().await);
+    assert_eq!(bed.rows().await, 100);
+    assert_eq!(bed.jobs().await[0]["imported_rows"], 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_do_not_fit_end_a_job_with_a_message() {
+    let bed = ImportTestBed::new().await;
+    let types = r#"{"column_mapping":{"at":"time","room":"i64"}}"#;
+    let parts = [TARGET[0], TARGET[1], ("column_metadata", types)];
+    let (status, _) = bed.upload(&parts, &file(10)).await;
+    assert_eq!(status, 200);
+    assert!(bed.import_all().await);
+    let job = &bed.jobs().await[0];
+    assert_eq!(job["status"], "terminal_failed");
+    assert_eq!(
+        job["last_message"],
+        "row 1: the value of column 'room' is not of type i64"
+    );
+    assert_eq!(bed.rows().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
+    let bed = ImportTestBed::new().await;
+    let good = file(10);
+    let missing = [("database", "nope"), TARGET[1], TARGET[2]];
+    /// Parts, file, status, message.
+    type RefusedUpload<'a> = (&'a [(&'a str, &'a str)], &'a [u8], u16, &'a str);
+    let cases: [RefusedUpload<'_>; 6] = [
+        (&TARGET[1..], &good, 400, "missing database"),
+        (&TARGET[..1], &good, 400, "missing table"),
+        (&missing, &good, 404, "Database not found nope"),
+        (
+            &TARGET[..2],
+            &good,
+            400,
+            "the file has no column 'time', and no column is mapped to time",
+        ),
+        (&TARGET, &file(0), 400, "the file has no rows"),
+        (
+            &TARGET,
+            b"x",
+            400,
+            "the file is not valid Parquet: it is too short",
+        ),
+    ];
+    for (parts, file, status, message) in cases {
+        let (got, answer) = bed.upload(parts, file).await;
+        assert_eq!((got, answer["error"].as_str()), (status, Some(message)));
+    }
+    let (status, answer) = bed.upload(&TARGET, b"time,temp\n1,2\n3,4\n").await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(bed.keys(Key::IMPORTS_PREFIX).await, Vec::<String>::new());
+    assert_eq!(bed.jobs().await, Vec::<Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_jobs_and_files_without_job_are_removed_after_their_time() {
+    let bed = ImportTestBed::new().await;
+    bed.upload(&TARGET, &file(10)).await;
+    assert!(bed.import_all().await);
+    let (_, orphan) = bed.worker.store.begin_file().await.unwrap();
+    orphan.finish().await.unwrap();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let clock = &bed.worker.service.world().clock;
+    let left = async || {
+        bed.worker.store.collect_garbage().await.unwrap();
+        bed.keys(Key::IMPORTS_PREFIX).await.len()
+    };
+    assert_eq!(left().await, 2);
+    clock.sleep(day).await;
+    assert_eq!(left().await, 1);
+    clock.sleep(day * 6).await;
+    assert_eq!(left().await, 0);
+}

@@ -1,0 +1,379 @@
+//! Reads a body of the type `multipart/form-data` (RFC 7578) piece by piece, so that a part may be larger than memory.
+//!
+//! ```text
+//!   --boundary CRLF headers CRLF CRLF content CRLF --boundary ... CRLF --boundary--
+//! ```
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use bytes::{Buf, Bytes, BytesMut};
+use futures::StreamExt;
+use http::{HeaderMap, header::CONTENT_TYPE};
+use memchr::memmem;
+use neap_bucket::World;
+use neap_http::{ApiError, Kind};
+
+/// Maximum length of a boundary, as in RFC 2046.
+const MAX_BOUNDARY_BYTES: usize = 70;
+
+/// Maximum bytes of the headers of a part.
+const MAX_HEADER_BYTES: usize = 8 << 10;
+
+/// Maximum number of parts.
+const MAX_PARTS: usize = 16;
+
+/// How long a client may send nothing.
+const MAX_SILENCE: Duration = Duration::from_secs(30);
+
+/// The reason why a body can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MultipartError {
+    /// The content type is another one, or has no valid boundary.
+    #[error("the content type must be multipart/form-data with a boundary")]
+    ContentType,
+    /// The body is not of this format.
+    #[error("the multipart body is malformed: {0}")]
+    Malformed(&'static str),
+    /// A part is too large.
+    #[error("the part '{name}' has more than {limit} bytes")]
+    TooLarge {
+        /// The name of the part.
+        name: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The client sent nothing for too long.
+    #[error("no part of the request body arrived for {} s", MAX_SILENCE.as_secs())]
+    TooSlow,
+    /// The connection broke.
+    #[error("client hung up while sending body: {0}")]
+    Broken(String),
+}
+
+impl From<MultipartError> for ApiError {
+    fn from(error: MultipartError) -> Self {
+        let kind = match error {
+            MultipartError::TooLarge { .. } => Kind::TooLarge,
+            MultipartError::TooSlow => Kind::RequestTimeout,
+            _ => Kind::Invalid,
+        };
+        Self::json(kind, error.to_string())
+    }
+}
+
+/// The name of a part, and the name of its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PartHead {
+    pub(crate) name: String,
+    pub(crate) filename: Option<String>,
+}
+
+/// A body that is being read.
+#[derive(Debug)]
+pub(crate) struct Multipart {
+    stream: BodyDataStream,
+    world: World,
+    buffer: BytesMut,
+    /// `CRLF--boundary`, which ends the content of each part.
+    delimiter: Vec<u8>,
+    parts: usize,
+    is_over: bool,
+}
+
+impl Multipart {
+    /// Begins to read a body.
+    ///
+    /// # Errors
+    /// `ContentType`.
+    pub(crate) fn new(
+        headers: &HeaderMap,
+        body: Body,
+        world: &World,
+    ) -> Result<Self, MultipartError> {
+        let content_type = headers.get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let boundary = content_type.and_then(boundary);
+        let boundary = boundary.ok_or(MultipartError::ContentType)?;
+        Ok(Self {
+            stream: body.into_data_stream(),
+            world: world.clone(),
+            // The first delimiter may be at the very start, without the line break that belongs to it.
+            buffer: BytesMut::from(&b"\r\n"[..]),
+            delimiter: format!("\r\n--{boundary}").into_bytes(),
+            parts: 0,
+            is_over: false,
+        })
+    }
+
+    /// Skips the rest of the present part and returns the head of the next one; `None` after the last.
+    ///
+    /// # Errors
+    /// The body is malformed, or its rest does not arrive.
+    pub(crate) async fn next_part(&mut self) -> Result<Option<PartHead>, MultipartError> {
+        while !self.is_over && self.next_chunk().await?.is_some() {}
+        if self.is_over {
+            return Ok(None);
+        }
+        self.buffer.advance(self.delimiter.len());
+        while self.buffer.len() < 2 {
+            self.fill().await?;
+        }
+        if self.buffer.starts_with(b"--") {
+            self.is_over = true;
+            return Ok(None);
+        }
+        self.parts += 1;
+        if self.parts > MAX_PARTS {
+            return Err(MultipartError::Malformed("too many parts"));
+        }
+        let head = self.read_head().await?;
+        Ok(Some(head))
+    }
+
+    /// Returns the next bytes of the present part; `None` at its end.
+    ///
+    /// # Errors
+    /// The body is malformed, or its rest does not arrive.
+    pub(crate) async fn next_chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
+        loop {
+            let found = memmem::find(&self.buffer, &self.delimiter);
+            let available = match found {
+                Some(0) => return Ok(None),
+                Some(end) => end,
+                // The delimiter may have begun in the last bytes.
+                None => (self.buffer.len() + 1).saturating_sub(self.delimiter.len()),
+            };
+            if available > 0 {
+                return Ok(Some(self.buffer.split_to(available).freeze()));
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Returns the rest of the present part as text.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Malformed`, or the rest does not arrive.
+    pub(crate) async fn text(
+        &mut self,
+        name: &str,
+        max_bytes: usize,
+    ) -> Result<String, MultipartError> {
+        let mut text = Vec::new();
+        while let Some(chunk) = self.next_chunk().await? {
+            if text.len() + chunk.len() > max_bytes {
+                return Err(MultipartError::TooLarge {
+                    name: name.to_owned(),
+                    limit: max_bytes as u64,
+                });
+            }
+            text.extend_from_slice(&chunk);
+        }
+        String::from_utf8(text).map_err(|_| MultipartError::Malformed("a part is not UTF-8"))
+    }
+
+    async fn read_head(&mut self) -> Result<PartHead, MultipartError> {
+        loop {
+            if let Some(end) = memmem::find(&self.buffer, b"\r\n\r\n") {
+                let head = self.buffer.split_to(end);
+                self.buffer.advance(4);
+                return parse_head(&head);
+            }
+            if self.buffer.len() > MAX_HEADER_BYTES {
+                return Err(MultipartError::Malformed(
+                    "the headers of a part are too long",
+                ));
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Waits for more bytes.
+    async fn fill(&mut self) -> Result<(), MultipartError> {
+        let next = self.world.timeout(MAX_SILENCE, self.stream.next()).await;
+        match next.ok_or(MultipartError::TooSlow)? {
+            Some(Ok(bytes)) => {
+                self.buffer.extend_from_slice(&bytes);
+                Ok(())
+            }
+            Some(Err(error)) => Err(MultipartError::Broken(error.to_string())),
+            None => Err(MultipartError::Malformed("its end is missing")),
+        }
+    }
+}
+
+/// Returns the boundary in a content type.
+fn boundary(content_type: &str) -> Option<&str> {
+    let (essence, parameters) = content_type.split_once(';')?;
+    if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
+    let value = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("boundary").then_some(value)
+    })?;
+    let value = value.trim_matches('"');
+    let is_valid = (1..=MAX_BOUNDARY_BYTES).contains(&value.len())
+        && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    is_valid.then_some(value)
+}
+
+/// Parses the headers of a part, of which only `Content-Disposition` counts.
+fn parse_head(head: &[u8]) -> Result<PartHead, MultipartError> {
+    let text = std::str::from_utf8(head)
+        .map_err(|_| MultipartError::Malformed("a header is not UTF-8"))?;
+    let disposition = text.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim()
+            .eq_ignore_ascii_case("content-disposition")
+            .then_some(value)
+    });
+    let mut parsed = PartHead::default();
+    for (name, value) in parameters(disposition.unwrap_or_default()) {
+        match name {
+            "name" => parsed.name = value,
+            "filename" => parsed.filename = Some(value),
+            _ => {}
+        }
+    }
+    match parsed.name.is_empty() {
+        true => Err(MultipartError::Malformed("a part has no name")),
+        false => Ok(parsed),
+    }
+}
+
+/// Returns the parameters of a header. Values may be quoted, with backslashes before quotes.
+fn parameters(header: &str) -> Vec<(&str, String)> {
+    let mut found = Vec::new();
+    let mut rest = header;
+    while let Some((_, parameter)) = rest.split_once(';') {
+        let Some((name, value)) = parameter.split_once('=') else {
+            break;
+        };
+        let mut text = String::new();
+        let value = value.trim_start();
+        rest = match value.strip_prefix('"') {
+            Some(quoted) => {
+                let mut characters = quoted.char_indices();
+                let mut end = quoted.len();
+                while let Some((position, character)) = characters.next() {
+                    match character {
+                        '"' => {
+                            end = position + 1;
+                            break;
+                        }
+                        '\\' => text.extend(characters.next().map(|(_, escaped)| escaped)),
+                        other => text.push(other),
+                    }
+                }
+                quoted.get(end..).unwrap_or_default()
+            }
+            None => {
+                let end = value.find(';').unwrap_or(value.len());
+                let (plain, rest) = value.split_at(end);
+                text.push_str(plain.trim());
+                rest
+            }
+        };
+        found.push((name.trim(), text));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http::HeaderValue;
+
+    use super::*;
+
+    const TYPE: &str = "multipart/form-data; boundary=x-1";
+    const BODY: &[u8] = b"--x-1\r\nContent-Disposition: form-data; name=\"db\"\r\n\r\nhome\r\n--x-1\r\n\
+        content-disposition: form-data; name=file_bytes; filename=\"a \\\"b\\\".parquet\"\r\nContent-Type: x\r\n\r\n\
+        PAR1\r\n--x\r\n\x00PAR1\r\n--x-1\r\nContent-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--x-1--\r\n";
+
+    fn reader(content_type: &'static str, chunks: &[&[u8]]) -> Result<Multipart, MultipartError> {
+        let headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        let chunks: Vec<_> = chunks
+            .iter()
+            .map(|chunk| Ok::<_, std::io::Error>(Bytes::copy_from_slice(chunk)))
+            .collect();
+        let body = Body::from_stream(stream::iter(chunks));
+        Multipart::new(&headers, body, &World::system())
+    }
+
+    async fn read_all(chunks: &[&[u8]]) -> Result<Vec<(PartHead, Vec<u8>)>, MultipartError> {
+        let mut reader = reader(TYPE, chunks)?;
+        let mut parts = Vec::new();
+        while let Some(head) = reader.next_part().await? {
+            let mut content = Vec::new();
+            while let Some(chunk) = reader.next_chunk().await? {
+                content.extend_from_slice(&chunk);
+            }
+            parts.push((head, content));
+        }
+        Ok(parts)
+    }
+
+    #[tokio::test]
+    async fn parts_are_the_same_wherever_the_body_is_split() {
+        let head = |name: &str, filename: Option<&str>| PartHead {
+            name: name.to_owned(),
+            filename: filename.map(str::to_owned),
+        };
+        let expected = vec![
+            (head("db", None), b"home".to_vec()),
+            (
+                head("file_bytes", Some("a \"b\".parquet")),
+                b"PAR1\r\n--x\r\n\x00PAR1".to_vec(),
+            ),
+            (head("empty", None), Vec::new()),
+        ];
+        assert_eq!(read_all(&[BODY]).await.unwrap(), expected);
+        let bytes: Vec<&[u8]> = BODY.chunks(1).collect();
+        assert_eq!(read_all(&bytes).await.unwrap(), expected);
+        for split in 1..BODY.len() {
+            let (first, second) = BODY.split_at(split);
+            assert_eq!(
+                read_all(&[first, second]).await.unwrap(),
+                expected,
+                "{split}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_that_are_not_read_are_skipped() {
+        let mut reader = reader(TYPE, &[BODY]).unwrap();
+        assert_eq!(reader.next_part().await.unwrap().unwrap().name, "db");
+        let second = reader.next_part().await.unwrap().unwrap();
+        assert_eq!(second.name, "file_bytes");
+        let text = reader.text("file_bytes", 3).await.unwrap_err();
+        assert!(matches!(text, MultipartError::TooLarge { limit: 3, .. }));
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_cut_or_malformed_are_errors() {
+        for end in 0..BODY.len() - 4 {
+            assert!(read_all(&[&BODY[..end]]).await.is_err(), "{end}");
+        }
+        for body in [
+            &b"--x-1\r\nContent-Type: a\r\n\r\nb\r\n--x-1--"[..],
+            b"--x-1\r\nContent-Disposition: form-data\r\n\r\nb\r\n--x-1--",
+            b"--x-1\r\nContent-Disposition: \xff; name=a\r\n\r\nb\r\n--x-1--",
+        ] {
+            assert!(read_all(&[body]).await.is_err());
+        }
+        for content_type in [
+            "text/csv",
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/mixed; boundary=x",
+        ] {
+            let refused = reader(content_type, &[BODY]).map(|_| ());
+            assert_eq!(refused, Err(MultipartError::ContentType));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! `SELECT ... INTO`: stores the rows of a query as points.
+//!
+//! ```text
+//!   rows of the query ──► points: tags of GROUP BY, other columns as fields ──► RowWriter, part by part
+//! ```
+//!
+//! As in InfluxDB 1.x, tags that the statement selects without `GROUP BY` become fields, null values are absent, and rows
+//! without a value are skipped. A repeated statement writes the same points.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampNanosecondArray,
+    },
+    compute::{self, cast, filter_record_batch, nullif},
+    datatypes::{DataType, Field, Float64Type, Schema, TimeUnit},
+};
+use datafusion::common::DataFusionError;
+use futures::StreamExt;
+use neap_bucket::Stamp;
+use neap_catalog::{DatabaseAction, INTERNAL_DATABASE};
+use neap_columnar::{
+    ColumnMapping, ColumnarRows, NumberedBatch, RowWriter, TablePart, TagColumns, TimeColumn,
+    batch_bytes,
+};
+use neap_influxql::{IntoTarget, SelectInto, Statement};
+use neap_schema::{DatabaseId, TIME_COLUMN};
+use neap_series::{GroupKey, SeriesLayout};
+
+use super::{
+    changes::SELECT_INTO,
+    error::InfluxqlError,
+    prepared_statement::{PreparedStatement, stored_name},
+    session::{InfluxqlSession, StatementAnswer},
+};
+use crate::{BatchStream, QueryError, Rows};
+
+/// The size at which rows are stored, in bytes.
+const PART_BYTES: usize = 4 << 20;
+
+/// The name of the series in the answer, and its columns, as in InfluxDB 1.x.
+const RESULT_SERIES: &str = "result";
+const WRITTEN_COLUMN: &str = "written";
+
+/// The database that gets the rows.
+#[derive(Debug)]
+struct TargetDatabase {
+    name: String,
+    id: DatabaseId,
+}
+
+impl InfluxqlSession {
+    /// Executes the query, stores its rows, and answers their number.
+    pub(super) async fn select_into(
+        &self,
+        prepared: &PreparedStatement,
+        statement: &SelectInto,
+    ) -> Result<StatementAnswer, InfluxqlError> {
+        let engine = &self.engine;
+        let writer = engine.row_writer().ok_or(QueryError::NoWriter)?;
+        let target = self.target_database(prepared, &statement.target).await?;
+        let query = PreparedStatement {
+            statement: Statement::Select(Box::new(statement.select.clone())),
+            ..prepared.clone()
+        };
+        let StatementAnswer { rows, series } = self.rows(&query).await?;
+        let SeriesLayout::Columns(key) = series else {
+            return Err(InfluxqlError::NotImplemented(SELECT_INTO));
+        };
+        let mut storage = RowStorage {
+            writer: writer.as_ref(),
+            target: &target,
+            table: statement.target.table.as_deref(),
+            key: &key,
+            parts: Vec::new(),
+            part_bytes: 0,
+            added: 0,
+            stored: 0,
+            stamp: None,
+        };
+        let stored = storage.store(rows.batches).await;
+        if stored.is_err() {
+            rows.logged.iter().for_each(|query| query.fail());
+        }
+        stored?;
+        written(storage.stored)
+    }
+
+    /// Returns the database of the target, which must exist, if the caller may write to it.
+    async fn target_database(
+        &self,
+        prepared: &PreparedStatement,
+        target: &IntoTarget,
+    ) -> Result<TargetDatabase, InfluxqlError> {
+        let policy = target.retention_policy.as_deref();
+        let name = match (&target.database, &prepared.requested) {
+            (Some(database), _) => stored_name(database, policy),
+            (None, Some(requested)) => {
+                let policy = policy.or(requested.retention_policy.as_deref());
+                stored_name(&requested.database, policy)
+            }
+            (None, None) => return Err(InfluxqlError::NoDatabase),
+        };
+        if name == INTERNAL_DATABASE {
+            let text = format!("{INTERNAL_DATABASE} can't be changed");
+            return Err(InfluxqlError::Invalid(text));
+        }
+        let id = self.find(&name).await?;
+        self.caller.require(DatabaseAction::Write, id)?;
+        let id = id.ok_or_else(|| QueryError::DatabaseNotFound(name.clone()))?;
+        Ok(TargetDatabase { name, id })
+    }
+}
+
+/// The part of the rows that is not stored yet.
+struct RowStorage<'a> {
+    writer: &'a dyn RowWriter,
+    target: &'a TargetDatabase,
+    /// The table of all rows; `None`: the table with the name of the source of each row.
+    table: Option<&'a str>,
+    key: &'a GroupKey,
+    parts: Vec<TablePart>,
+    part_bytes: usize,
+    /// The number of rows that were added.
+    added: usize,
+    /// The number of rows that are stored.
+    stored: usize,
+    stamp: Option<Stamp>,
+}
+
+impl RowStorage<'_> {
+    /// Stores all rows of the query.
+    async fn store(&mut self, mut batches: BatchStream) -> Result<(), InfluxqlError> {
+        while let Some(batch) = batches.next().await {
+            self.add(&batch?).await?;
+        }
+        self.flush().await
+    }
+
+    /// Adds rows of the query, and stores the part when it is large enough.
+    async fn add(&mut self, batch: &RecordBatch) -> Result<(), InfluxqlError> {
+        let batch_of_source = |(source, batch): (String, RecordBatch)| {
+            let table = self.table.map_or(source, str::to_owned);
+            let points = points(&batch, self.key)?;
+            Ok((table, points))
+        };
+        let sources = by_source(batch, self.key)?;
+        let points: Vec<(String, RecordBatch)> = sources
+            .into_iter()
+            .map(batch_of_source)
+            .collect::<Result<_, DataFusionError>>()
+            .map_err(QueryError::Execution)?;
+        for (table, batch) in points {
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            self.part_bytes += batch_bytes(&batch);
+            let rows = batch.num_rows();
+            self.parts.push(TablePart {
+                mapping: self.mapping(table),
+                batches: vec![NumberedBatch {
+                    first_row: self.added + 1,
+                    batch,
+                    refused: Vec::new(),
+                    has_tag_dictionaries: false,
+                }],
+            });
+            self.added += rows;
+        }
+        match self.part_bytes >= PART_BYTES {
+            true => self.flush().await,
+            false => Ok(()),
+        }
+    }
+
+    fn mapping(&self, table: String) -> ColumnMapping {
+        let tags = self.key.tag_key_columns.iter();
+        ColumnMapping {
+            table,
+            tags: TagColumns::Named(tags.map(|tag| tag.tag_key.clone()).collect()),
+            time: TimeColumn::default(),
+        }
+    }
+
+    /// Stores the part.
+    async fn flush(&mut self) -> Result<(), InfluxqlError> {
+        if self.parts.is_empty() {
+            return Ok(());
+        }
+        self.part_bytes = 0;
+        let rows = ColumnarRows::from_parts(std::mem::take(&mut self.parts));
+        let rows = rows.map_err(|error| self.failed(&error))?;
+        let TargetDatabase { name, id } = self.target;
+        // A later part may have other values for the points of an earlier one.
+        let stored = self.writer.store_rows(name, *id, &rows, self.stamp).await;
+        let stored = stored.map_err(|error| self.failed(&error))?;
+        self.stored += stored.rows;
+        self.stamp = self.stamp.max(stored.stamp);
+        Ok(())
+    }
+
+    fn failed(&self, error: &dyn std::error::Error) -> InfluxqlError {
+        InfluxqlError::Invalid(match self.stored {
+            0 => error.to_string(),
+            stored => format!("{stored} rows are stored, the others are not: {error}"),
+        })
+    }
+}
+
+/// Divides a batch, whose rows are sorted by source, into the rows of each source.
+fn by_source(
+    batch: &RecordBatch,
+    key: &GroupKey,
+) -> Result<Vec<(String, RecordBatch)>, InfluxqlError> {
+    let names = batch
+        .columns()
+        .get(key.measurement_column_index as usize)
+        .ok_or(InfluxqlError::NotImplemented(SELECT_INTO))?;
+    let names = cast(names, &DataType::Utf8).map_err(DataFusionError::from);
+    let names = names.map_err(QueryError::Execution)?;
+    let names = names.as_string::<i32>();
+    let ranges = compute::partition(&[Arc::new(names.clone()) as ArrayRef]);
+    let ranges = ranges.map_err(|error| QueryError::Execution(error.into()))?;
+    let parts = ranges.ranges().into_iter().map(|range| {
+        let source = names.value(range.start).to_owned();
+        (source, batch.slice(range.start, range.len()))
+    });
+    Ok(parts.collect())
+}
+
+/// Converts rows of an answer to points: tags get the names that `GROUP BY` gives them, and rows without a value are
+/// removed.
+fn points(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, DataFusionError> {
+    let mut columns: Vec<(String, ArrayRef)> = Vec::with_capacity(batch.num_columns());
+    let mut has_value = BooleanArray::from(vec![false; batch.num_rows()]);
+    for (index, (field, values)) in batch
+        .schema_ref()
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .enumerate()
+    {
+        let mut tags = key.tag_key_columns.iter();
+        let tag = tags.find(|tag| tag.column_index as usize == index);
+        if let Some(tag) = tag {
+            columns.push((tag.tag_key.clone(), Arc::clone(values)));
+        } else if field.name() == TIME_COLUMN {
+            columns.push((field.name().clone(), Arc::clone(values)));
+        } else if index != key.measurement_column_index as usize {
+            let values = finite(values)?;
+            has_value = compute::or(&has_value, &compute::is_not_null(&values)?)?;
+            columns.push((field.name().clone(), values));
+        }
+    }
+    let fields = columns
+        .iter()
+        .map(|(name, values)| Field::new(name.clone(), values.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let columns = columns.into_iter().map(|(_, values)| values).collect();
+    let points = RecordBatch::try_new(schema, columns)?;
+    Ok(filter_record_batch(&points, &has_value)?)
+}
+
+/// Replaces floats that can't be stored, NaN and infinities, by nulls.
+fn finite(values: &ArrayRef) -> Result<ArrayRef, DataFusionError> {
+    let Some(floats) = values.as_primitive_opt::<Float64Type>() else {
+        return Ok(Arc::clone(values));
+    };
+    let are_not_finite = floats.values().iter().map(|value| !value.is_finite());
+    let are_not_finite: BooleanArray = are_not_finite.map(Some).collect();
+    Ok(nullif(values, &are_not_finite)?)
+}
+
+/// Returns the answer: the number of written rows.
+fn written(rows: usize) -> Result<StatementAnswer, InfluxqlError> {
+    let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    let schema = Schema::new(vec![
+        Field::new(TIME_COLUMN, time, false),
+        Field::new(WRITTEN_COLUMN, DataType::Int64, false),
+    ]);
+    let count = i64::try_from(rows).unwrap_or(i64::MAX);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(TimestampNanosecondArray::from(vec![0])),
+        Arc::new(Int64Array::from(vec![count])),
+    ];
+    let batch = RecordBatch::try_new(Arc::new(schema), columns);
+    let batch = batch.map_err(|error| QueryError::Execution(error.into()))?;
+    Ok(StatementAnswer {
+        rows: Rows::from_batch(batch),
+        series: SeriesLayout::Single(Some(RESULT_SERIES)),
+    })
+}

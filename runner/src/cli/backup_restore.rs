@@ -1,0 +1,197 @@
+//! `neap create|status|show|cancel restore`: restores from backups, through a server.
+
+use clap::Args;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{CommandError, backup::ListJobsArgs, confirm, options::ConnectionArgs, rows::Rows};
+use crate::console::Console;
+
+/// Path of InfluxDB 3 Enterprise.
+const RESTORES: &str = "/api/v3/enterprise/restore";
+
+/// The options of `neap create restore`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("state").args(["backup", "as_of"]).required(true))]
+pub(super) struct CreateRestoreArgs {
+    /// The name of the backup.
+    #[arg(long, value_name = "NAME")]
+    backup: Option<String>,
+
+    /// The place that has the backup, if the cluster does not list it. One of those that the server permits.
+    #[arg(long, value_name = "URL|DIR", requires = "backup")]
+    from: Option<String>,
+
+    /// Restore --database to this time or stamp, in place of a backup: 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME|STAMP", requires = "database")]
+    as_of: Option<String>,
+
+    /// Restore only this database; all of the backup by default.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    database: Option<String>,
+
+    /// Restore --database as a new database of this name. By default, the restored databases replace the present ones.
+    #[arg(long, value_name = "NAME", requires = "database")]
+    to: Option<String>,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap status restore` and `neap cancel restore`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreIdArgs {
+    /// The id of the restore.
+    #[arg(value_name = "ID")]
+    id: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Serialize)]
+struct CreateRestore<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct StartedRestore {
+    restore_id: String,
+}
+
+#[derive(Deserialize)]
+struct Restore {
+    restore_id: String,
+    backup_name: String,
+    status: String,
+    created_at: String,
+    completed_at: Option<String>,
+    total_files: u64,
+    total_size_bytes: u64,
+    database: Option<String>,
+    to: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RestoreList {
+    restores: Vec<Restore>,
+}
+
+/// Starts a restore, after a confirmation if it replaces databases.
+///
+/// # Errors
+///
+/// The answer was no, or the request failed or was refused.
+pub(super) async fn create(
+    args: &CreateRestoreArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    if args.to.is_none() && !args.yes {
+        confirm::replacement(args.database.as_deref(), console)?;
+    }
+    let body = CreateRestore {
+        backup_name: args.backup.as_deref(),
+        from: args.from.as_deref(),
+        as_of: args.as_of.as_deref(),
+        database: args.database.as_deref(),
+        to: args.to.as_deref(),
+    };
+    let client = args.connection.client(None)?;
+    let started: StartedRestore = client.ask_json(RESTORES, &body).await?;
+    let text = format!("Restore {} started", started.restore_id);
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Prints the state of a restore.
+///
+/// # Errors
+///
+/// There is no such restore, or the request failed.
+pub(super) async fn status(
+    args: &RestoreIdArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let path = format!("{RESTORES}/{}", args.id);
+    let restore: Restore = client.fetch_json(Method::GET, &path, &[]).await?;
+    let reason = restore
+        .error
+        .map_or(String::new(), |error| format!(": {error}"));
+    let text = format!(
+        "Restore {} of {:?} is {}{reason}",
+        restore.restore_id, restore.backup_name, restore.status
+    );
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Lists the restores, newest first.
+///
+/// # Errors
+///
+/// The request failed.
+pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let list: RestoreList = client.fetch_json(Method::GET, RESTORES, &[]).await?;
+    let rows = list.restores.into_iter().map(|restore| {
+        vec![
+            json!(restore.restore_id),
+            json!(restore.backup_name),
+            json!(restore.status),
+            json!(restore.created_at),
+            Value::from(restore.completed_at),
+            json!(restore.total_files),
+            json!(restore.total_size_bytes),
+            Value::from(restore.database),
+            Value::from(restore.to),
+            Value::from(restore.error),
+        ]
+    });
+    let rows = Rows {
+        columns: &[
+            "restore_id",
+            "backup_name",
+            "status",
+            "created_at",
+            "completed_at",
+            "total_files",
+            "total_size_bytes",
+            "database",
+            "to",
+            "error",
+        ],
+        rows: rows.collect(),
+    };
+    let text = rows.render(args.format);
+    console.print_text(&text).map_err(CommandError::Output)
+}
+
+/// Cancels a restore in progress.
+///
+/// # Errors
+///
+/// No such restore is in progress, or the request failed.
+pub(super) async fn cancel(
+    args: &RestoreIdArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let path = format!("{RESTORES}/{}", args.id);
+    client.delete(&path, &[]).await?;
+    let text = format!("Restore {} is cancelled", args.id);
+    console.print(text).map_err(CommandError::Output)
+}

@@ -1,0 +1,110 @@
+//! Options under the names that they had before InfluxDB 3.11: accepted, with one warning each. The new name wins.
+
+use clap::Args;
+
+use super::memory::MemoryAmount;
+use crate::{cli::Environment, console::Console};
+
+/// Variables of InfluxDB 3 with their names since 3.11.
+const RENAMED_VARIABLES: [(&str, &str); 5] = [
+    ("INFLUXDB3_DB_DIR", "INFLUXDB3_DATA_DIR"),
+    ("INFLUXDB3_ENTERPRISE_CLUSTER_ID", "INFLUXDB3_CLUSTER_ID"),
+    ("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "INFLUXDB3_NODE_ID"),
+    ("INFLUXDB3_START_WITHOUT_AUTH", "INFLUXDB3_WITHOUT_AUTH"),
+    (
+        "INFLUXDB3_TCP_LISTINER_FILE_PATH",
+        "INFLUXDB3_TCP_LISTENER_FILE_PATH",
+    ),
+];
+
+/// Options of the server under their former names.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RenamedFlags {
+    /// The former name of --exec-mem-pool-size.
+    #[arg(long, value_name = "BYTES|PERCENT", hide = true)]
+    pub(super) exec_mem_pool_bytes: Option<MemoryAmount>,
+
+    /// The former name of --query-log-max-entries.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub(super) query_log_size: Option<usize>,
+}
+
+impl RenamedFlags {
+    /// Prints a warning for each former name that is used.
+    pub(super) fn warn(&self, environment: &Environment, console: &mut Console) {
+        for warning in self.warnings(environment) {
+            console.report(format_args!("warning: {warning}"));
+        }
+    }
+
+    /// Returns a line for each former name that is used.
+    fn warnings(&self, environment: &Environment) -> Vec<String> {
+        let flags = [
+            (
+                self.exec_mem_pool_bytes.is_some(),
+                ("--exec-mem-pool-bytes", "--exec-mem-pool-size"),
+            ),
+            (
+                self.query_log_size.is_some(),
+                ("--query-log-size", "--query-log-max-entries"),
+            ),
+        ];
+        let flags = flags
+            .into_iter()
+            .filter_map(|(is_used, names)| is_used.then_some(names));
+        let variables = RENAMED_VARIABLES
+            .into_iter()
+            .filter(|(former, _)| environment.get(former).is_some());
+        flags
+            .chain(variables)
+            .map(|(former, name)| format!("{former} is now {name}"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::tests::parse;
+
+    #[test]
+    fn former_names_work_and_are_warned_of_once_each() {
+        let args = parse(&["--exec-mem-pool-bytes", "1GB", "--query-log-size", "7"]).unwrap();
+        assert_eq!(
+            args.query_memory(),
+            Some(MemoryAmount::Bytes(1_000_000_000))
+        );
+        assert_eq!(args.query_log_entries(), 7);
+        let environment = [("INFLUXDB3_DB_DIR", "x"), ("INFLUXDB3_DATA_DIR", "x")]
+            .into_iter()
+            .collect();
+        insta::assert_snapshot!(args.renamed.warnings(&environment).join("\n"), @r"
+        --exec-mem-pool-bytes is now --exec-mem-pool-size
+        --query-log-size is now --query-log-max-entries
+        INFLUXDB3_DB_DIR is now INFLUXDB3_DATA_DIR
+        ");
+    }
+
+    #[test]
+    fn the_new_name_wins() {
+        let args = parse(&[
+            "--exec-mem-pool-bytes",
+            "1GB",
+            "--exec-mem-pool-size",
+            "20%",
+            "--query-log-max-entries",
+            "5",
+            "--query-log-size",
+            "7",
+        ]);
+        let args = args.unwrap();
+        assert_eq!(args.query_memory(), Some(MemoryAmount::Percent(20)));
+        assert_eq!(args.query_log_entries(), 5);
+        let none = parse(&[]).unwrap();
+        assert_eq!(
+            (none.query_memory(), none.query_log_entries()),
+            (None, 1_000)
+        );
+        assert_eq!(none.renamed.warnings(&Environment::default()), [""; 0]);
+    }
+}

@@ -1,0 +1,46 @@
+//! The console: its page, and the endpoints that only the page needs.
+
+use std::sync::Arc;
+
+use axum::Router;
+use clap::ValueEnum;
+use neap_console::{
+    SessionServer, document_routes, embedded_page_routes, is_page_embedded, session_routes,
+};
+
+use super::{
+    components::{REVISION, VERSION},
+    options::{ServeArgs, ServeMode},
+    server_context::ServerContext,
+};
+
+/// Returns whether this process shows a page in browsers: it queries the server that the page is on.
+pub(super) fn has_page(args: &ServeArgs) -> bool {
+    args.does(ServeMode::Query) && is_page_embedded()
+}
+
+/// Returns the routes of the page, which read no store; none without the query function.
+pub(super) fn page_routes(args: &ServeArgs) -> Router {
+    match args.does(ServeMode::Query) {
+        true => embedded_page_routes(),
+        false => Router::new(),
+    }
+}
+
+/// Returns the endpoints of the page; none without the query function.
+pub(super) fn routes(args: &ServeArgs, base: &ServerContext, node: Option<&str>) -> Router {
+    if !args.does(ServeMode::Query) {
+        return Router::new();
+    }
+    let modes = args.mode.iter().filter_map(ServeMode::to_possible_value);
+    let modes: Vec<String> = modes.map(|mode| mode.get_name().to_owned()).collect();
+    let session = session_routes(SessionServer {
+        catalog: Arc::clone(&base.catalog),
+        requires_tokens: !args.access.without_auth,
+        version: VERSION,
+        revision: REVISION,
+        mode: modes.join(","),
+        node_id: node.map(str::to_owned),
+    });
+    session.merge(document_routes(Arc::clone(&base.catalog)))
+}

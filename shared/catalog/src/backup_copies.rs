@@ -1,0 +1,361 @@
+//! Hidden copies of databases, for backups and restores.
+//!
+//! ```text
+//!   backup                                     store
+//!     |-- root catalog: hidden copies ------------> |   each entry names the backup
+//!     |-- manifests, catalogs of the copies ------> |   crash after: released when the backup counts as failed
+//!     |
+//!   restore
+//!     |-- root catalog: hidden databases ---------> |   crash after: they are removed after a day
+//!     |-- their manifests, catalogs --------------> |   the same
+//!     |-- root catalog: replace databases --------> |   one commit: all of them, or none
+//! ```
+
+use std::collections::BTreeSet;
+
+use neap_bucket::{RegisterChange, StoreTime, VersionedValue};
+use neap_schema::DatabaseId;
+use ulid::Ulid;
+
+use crate::{
+    Catalog, CatalogError, CopyOptions, DatabaseCatalog, DatabaseEntry, Deletion, HardDelete,
+    LimitError, Permission, Permissions, PurgeState, ResourceSet, RootCatalog,
+    catalog::commit_result, copy::MAX_COPY_TIME,
+};
+
+/// Maximum number of databases in all backups, because each one has an entry in the root catalog.
+pub const MAX_BACKUP_COPIES: usize = 10_000;
+
+/// A hidden copy of a database, which a backup holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupCopy {
+    /// The database.
+    pub source: DatabaseId,
+    /// The copy.
+    pub copy: DatabaseId,
+}
+
+/// A hidden database with restored contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredDatabase {
+    /// The hidden database.
+    pub copy: DatabaseId,
+    /// The name that it gets.
+    pub name: String,
+    /// The database of the same cluster that it was copied from. If the restored database takes its name, it also takes
+    /// its permissions.
+    pub source: Option<DatabaseId>,
+    /// Whether its catalog has triggers.
+    pub has_triggers: bool,
+}
+
+impl Catalog {
+    /// Adds hidden copies of databases, without contents, which a backup holds. Returns them in the order of `sources`.
+    ///
+    /// # Errors
+    /// `NotFound` if a source is not live, `Limit`, or an error of the commit.
+    pub async fn add_backup_copies(
+        &self,
+        backup: Ulid,
+        backup_name: &str,
+        sources: &[DatabaseId],
+    ) -> Result<Vec<BackupCopy>, CatalogError> {
+        self.change_root(|root| {
+            let now = self.now()?;
+            let held = root.databases().values();
+            let held = held.filter(|entry| entry.backup.is_some()).count();
+            if held + sources.len() > MAX_BACKUP_COPIES {
+                let limit = MAX_BACKUP_COPIES;
+                return Err(LimitError::BackupCopies { limit }.into());
+            }
+            let mut copies = Vec::with_capacity(sources.len());
+            for source in sources {
+                let name = live_name(root, *source)?;
+                let copy = root.insert(DatabaseEntry {
+                    name: format!("backup {backup_name} of {name}"),
+                    created: Some(now),
+                    deletion: Some(Deletion {
+                        deleted_at: now,
+                        hard_delete_at: None,
+                        purge: PurgeState::Waiting,
+                        purged_at: None,
+                    }),
+                    original_name: None,
+                    has_triggers: false,
+                    backup: Some(backup),
+                })?;
+                copies.push(BackupCopy {
+                    source: *source,
+                    copy,
+                });
+            }
+            Ok((!copies.is_empty(), copies))
+        })
+        .await
+    }
+
+    /// Lets the collector remove the copies that these backups hold. Returns their number.
+    ///
+    /// # Errors
+    /// An error of the commit.
+    pub async fn release_backup_copies(
+        &self,
+        backups: &BTreeSet<Ulid>,
+    ) -> Result<usize, CatalogError> {
+        self.change_root(|root| {
+            let now = self.now()?;
+            let mut released = 0;
+            for entry in root.entries_mut().values_mut() {
+                let is_free = entry.backup.is_some_and(|backup| backups.contains(&backup));
+                let deletion = entry.deletion.as_mut().filter(|_| is_free);
+                if let Some(deletion) = deletion.filter(|it| it.hard_delete_at.is_none()) {
+                    deletion.hard_delete_at = Some(now);
+                    released += 1;
+                }
+            }
+            Ok((released > 0, released))
+        })
+        .await
+    }
+
+    /// Adds hidden databases for a restore. They are removed after a day unless
+    /// [`publish_restored`](Self::publish_restored) publishes them.
+    ///
+    /// # Errors
+    /// `Limit`, or an error of the commit.
+    pub async fn add_restored_databases(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<DatabaseId>, CatalogError> {
+        self.change_root(|root| {
+            let now = self.now()?;
+            let ids = names
+                .iter()
+                .map(|name| root.add_hidden(name, now, MAX_COPY_TIME, &self.limits));
+            let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
+            Ok((!ids.is_empty(), ids))
+        })
+        .await
+    }
+
+    /// Commits the catalog of a hidden database: the tables of `catalog` as of a time, with disabled triggers.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the hidden database has a catalog, or an error of the commit.
+    pub async fn put_copied_catalog(
+        &self,
+        copy: DatabaseId,
+        catalog: &DatabaseCatalog,
+        as_of: Option<StoreTime>,
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
+        let options = CopyOptions {
+            as_of,
+            keep_retention: true,
+        };
+        let copied = catalog.copied(options, self.now()?)?;
+        let change = |base: &VersionedValue<DatabaseCatalog>| match base.version {
+            0 => Ok(RegisterChange::Put(copied.clone(), ())),
+            _ => Err(CatalogError::AlreadyExists {
+                name: format!("catalog of database {copy}"),
+            }),
+        };
+        let (catalog, ()) = commit_result(self.register(copy).commit(None, change).await?)?;
+        Ok(catalog)
+    }
+
+    /// Publishes restored databases under their names in one commit. With `replaces`, live databases of these names are
+    /// dropped, and so are the databases in `dropped`; they can be undeleted for 72 hours. Answers when every instance
+    /// knows it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` without `replaces`, `Purged` a day after the restore began, `Limit`, or an error of the commit.
+    pub async fn publish_restored(
+        &self,
+        restored: &[RestoredDatabase],
+        dropped: &[String],
+        replaces: bool,
+    ) -> Result<(), CatalogError> {
+        self.change_root(|root| {
+            let now = self.now()?;
+            for name in dropped.iter().filter(|_| replaces) {
+                if root.database(name).is_some() {
+                    root.delete(name, now, HardDelete::DEFAULT)?;
+                    root.note(
+                        now,
+                        "delete database",
+                        name,
+                        Some("by a restore".to_owned()),
+                    );
+                }
+            }
+            let mut changed = false;
+            for database in restored {
+                changed |= publish(self, root, database, replaces, now)?;
+            }
+            Ok((changed, ()))
+        })
+        .await?;
+        self.settle().await;
+        Ok(())
+    }
+}
+
+/// Publishes a restored database. Returns whether this changes the catalog.
+fn publish(
+    catalog: &Catalog,
+    root: &mut RootCatalog,
+    database: &RestoredDatabase,
+    replaces: bool,
+    now: StoreTime,
+) -> Result<bool, CatalogError> {
+    let name = &database.name;
+    let present = root.database(name);
+    if present == Some(database.copy) {
+        return Ok(false);
+    }
+    if present.is_some() {
+        if !replaces {
+            let name = name.clone();
+            return Err(CatalogError::AlreadyExists { name });
+        }
+        root.delete(name, now, HardDelete::DEFAULT)?;
+    }
+    root.undelete(database.copy, Some(name), now, &catalog.limits)?;
+    if database.has_triggers {
+        root.set_has_triggers(database.copy)?;
+    }
+    if let Some(before) = present.or(database.source).filter(|_| replaces) {
+        let of_tokens = root.tokens.permissions_mut();
+        for permissions in of_tokens.chain(root.users.permissions_mut()) {
+            permissions.follow(before, database.copy);
+        }
+    }
+    root.note(now, "restore database", name, None);
+    Ok(true)
+}
+
+fn live_name(root: &RootCatalog, id: DatabaseId) -> Result<String, CatalogError> {
+    let entry = root.databases().get(&id);
+    let live = entry.filter(|entry| entry.deletion.is_none());
+    live.map(|entry| entry.name.clone())
+        .ok_or_else(|| CatalogError::NotFound {
+            name: format!("database {id}"),
+        })
+}
+
+impl Permissions {
+    /// Extends the permissions on a database to the one that replaces it.
+    pub(crate) fn follow(&mut self, before: DatabaseId, after: DatabaseId) {
+        let Self::Of(permissions) = self else {
+            return;
+        };
+        for permission in permissions {
+            if let Permission::Database {
+                databases: ResourceSet::Of(ids),
+                ..
+            } = permission
+                && ids.contains(&before)
+            {
+                ids.insert(after);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tests::CatalogFixture;
+
+    const BACKUP: Ulid = Ulid(7);
+
+    #[tokio::test(start_paused = true)]
+    async fn copies_of_a_backup_are_hidden_until_it_is_released() {
+        let stage = CatalogFixture::new();
+        let catalog = stage.instance();
+        let id = catalog.create_database("db", None).await.unwrap();
+        let copies = catalog.add_backup_copies(BACKUP, "nightly", &[id]).await;
+        let [BackupCopy { source, copy }] = copies.unwrap()[..] else {
+            panic!("one copy is expected");
+        };
+        assert_eq!(source, id);
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        let entry = &root.databases()[&copy];
+        assert_eq!(entry.name, "backup nightly of db");
+        assert!(root.deleted_database(&entry.name).is_none());
+        let undeleted = catalog.undelete_database("backup nightly of db", Some("x"));
+        assert!(matches!(
+            undeleted.await,
+            Err(CatalogError::NotFound { .. })
+        ));
+        let later = catalog.now().unwrap().plus(Duration::from_secs(1_000_000));
+        assert_eq!(root.due_databases(later).count(), 0);
+
+        for (backup, released) in [(Ulid(8), 0), (BACKUP, 1), (BACKUP, 0)] {
+            let backups = BTreeSet::from([backup]);
+            let number = catalog.release_backup_copies(&backups).await.unwrap();
+            assert_eq!(number, released);
+        }
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        assert_eq!(root.due_databases(later).collect::<Vec<_>>(), [copy]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn restored_databases_replace_live_ones_in_one_commit() {
+        let stage = CatalogFixture::new();
+        let catalog = stage.instance();
+        let one = catalog.create_database("one", None).await.unwrap();
+        catalog.create_database("late", None).await.unwrap();
+        let names = ["one".to_owned(), "gone".to_owned()];
+        let ids = catalog.add_restored_databases(&names).await.unwrap();
+        let restored: Vec<_> = names
+            .iter()
+            .zip(&ids)
+            .map(|(name, id)| RestoredDatabase {
+                copy: *id,
+                name: name.clone(),
+                source: None,
+                has_triggers: false,
+            })
+            .collect();
+        let refused = catalog.publish_restored(&restored, &[], false).await;
+        assert!(matches!(refused, Err(CatalogError::AlreadyExists { .. })));
+        let root = catalog.root(Duration::ZERO).await.unwrap();
+        assert_eq!(root.value.database("one"), Some(one));
+        assert_eq!(root.value.database("gone"), None);
+        let late = ["late".to_owned()];
+        for _ in 0..2 {
+            let published = catalog.publish_restored(&restored, &late, true).await;
+            published.unwrap();
+        }
+        let after = catalog.root(Duration::ZERO).await.unwrap();
+        assert_eq!(after.version, root.version + 1);
+        assert_eq!(after.value.database("one"), Some(ids[0]));
+        assert_eq!(after.value.database("gone"), Some(ids[1]));
+        assert_eq!(after.value.database("late"), None);
+        let (id, _) = catalog
+            .undelete_database("one", Some("before"))
+            .await
+            .unwrap();
+        assert_eq!(id, one);
+    }
+
+    #[test]
+    fn permissions_extend_to_the_database_that_replaces_another() {
+        let [before, after, other] = [1, 2, 3].map(DatabaseId::new);
+        let on = |ids: &[DatabaseId]| {
+            Permissions::Of(vec![Permission::Database {
+                databases: ResourceSet::Of(ids.iter().copied().collect()),
+                actions: [crate::DatabaseAction::Read].into(),
+            }])
+        };
+        let mut followed = on(&[before, other]);
+        followed.follow(before, after);
+        assert_eq!(followed, on(&[before, after, other]));
+        let mut same = on(&[other]);
+        same.follow(before, after);
+        assert_eq!(same, on(&[other]));
+    }
+}

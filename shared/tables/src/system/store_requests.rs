@@ -1,0 +1,117 @@
+//! `system.store_requests` of `_internal`: the requests of this process to the store since its start, by database,
+//! operation and class of object.
+//!
+//! Multiplied by the list price of the store, they are what the process costs. The query that reads the table sends at
+//! most 1 GET, for the names of the databases.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::{common::Result, logical_expr::Expr};
+use neap_bucket::{CountingStore, MAX_CATALOG_AGE, OperationCount, OperationCounts};
+use neap_catalog::{INTERNAL_DATABASE, INTERNAL_DATABASE_ID, RootCatalog};
+use neap_schema::DatabaseId;
+
+use super::{
+    SystemSources,
+    catalogs::DATABASE_NAME,
+    columns::{counts, table, times, utf8, utf8_or_null},
+    source::SystemTableSource,
+};
+use crate::scan::external;
+
+/// The requests of a process to its stores.
+#[derive(Clone, Debug)]
+pub struct StoreRequests {
+    /// The stores, which count their requests.
+    pub stores: Vec<Arc<CountingStore>>,
+    /// When the stores were opened, in nanoseconds since the Unix epoch.
+    pub since: i64,
+}
+
+impl StoreRequests {
+    /// Adds up the counts of the stores.
+    fn by_database(&self) -> BTreeMap<Option<DatabaseId>, OperationCounts> {
+        let mut all: BTreeMap<Option<DatabaseId>, OperationCounts> = BTreeMap::new();
+        for store in &self.stores {
+            for (database, counts) in store.counts_by_database() {
+                *all.entry(database).or_default() += counts;
+            }
+        }
+        all
+    }
+}
+
+/// The rows of the table.
+#[derive(Debug)]
+pub(super) struct StoreRequestsSource(pub(super) Arc<SystemSources>);
+
+/// The key of a row: database name, operation and class of the objects.
+type RowKey = (Option<String>, &'static str, &'static str);
+
+/// Names the databases. Counts of databases that have no name any more are added to those of no database.
+fn named(
+    counted: BTreeMap<Option<DatabaseId>, OperationCounts>,
+    root: &RootCatalog,
+) -> BTreeMap<RowKey, OperationCount> {
+    let name = |database: DatabaseId| match database {
+        INTERNAL_DATABASE_ID => Some(INTERNAL_DATABASE.to_owned()),
+        other => root.databases().get(&other).map(|entry| entry.name.clone()),
+    };
+    let mut rows: BTreeMap<RowKey, OperationCount> = BTreeMap::new();
+    for (database, counts) in counted {
+        let database = database.and_then(name);
+        for (operation, class, count) in counts.iter() {
+            let key = (database.clone(), operation.as_str(), class.as_str());
+            let row = rows.entry(key).or_default();
+            row.requests = row.requests.saturating_add(count.requests);
+            row.bytes = row.bytes.saturating_add(count.bytes);
+        }
+    }
+    rows
+}
+
+fn rows(counted: &BTreeMap<RowKey, OperationCount>, since: i64) -> Result<RecordBatch> {
+    let keys = || counted.keys();
+    table(vec![
+        (
+            DATABASE_NAME,
+            true,
+            utf8_or_null(keys().map(|(database, ..)| database.as_deref())),
+        ),
+        (
+            "operation",
+            false,
+            utf8(keys().map(|(_, operation, _)| operation)),
+        ),
+        ("class", false, utf8(keys().map(|(.., class)| class))),
+        (
+            "requests",
+            false,
+            counts(counted.values().map(|count| count.requests)),
+        ),
+        (
+            "bytes",
+            false,
+            counts(counted.values().map(|count| count.bytes)),
+        ),
+        ("since", false, times(keys().map(|_| since))),
+    ])
+}
+
+#[async_trait]
+impl SystemTableSource for StoreRequestsSource {
+    async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
+        let Some(requests) = self.0.store_requests.get() else {
+            return self.empty();
+        };
+        let root = self.0.catalog.root(MAX_CATALOG_AGE).await;
+        let root = root.map_err(external)?.value;
+        rows(&named(requests.by_database(), &root), requests.since)
+    }
+
+    fn empty(&self) -> Result<RecordBatch> {
+        rows(&BTreeMap::new(), 0)
+    }
+}
