@@ -1,0 +1,240 @@
+//! The freshness of reads. Each kind of read must show another part of the acknowledged changes.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+use super::{
+    CheckReport, Promise,
+    visibility::{VisibleChanges, explain},
+};
+use crate::histories::history::{
+    Cell, CellValues, Event, History, Operation, Outcome, ReadConsistency, Stamp, Table,
+};
+
+/// The changes that an answer shows, by time.
+struct ShownByTime {
+    /// Changes that were acknowledged before this time must be visible.
+    acknowledged: Duration,
+    answered: Duration,
+}
+
+impl VisibleChanges for ShownByTime {
+    fn must_show(&self, _: usize, change: &Event) -> bool {
+        change.is_acknowledged_before(self.acknowledged)
+    }
+
+    fn may_show(&self, _: usize, change: &Event) -> bool {
+        change.may_be_visible_at(self.answered)
+    }
+}
+
+/// The changes that an answer as of an earlier time shows: by time, and by stamp.
+struct ShownAsOf {
+    by_time: ShownByTime,
+    mark: Stamp,
+}
+
+impl VisibleChanges for ShownAsOf {
+    fn must_show(&self, place: usize, change: &Event) -> bool {
+        let is_included = change.stamp().is_some_and(|stamp| stamp <= self.mark);
+        is_included && self.by_time.must_show(place, change)
+    }
+
+    fn may_show(&self, place: usize, change: &Event) -> bool {
+        let is_included = change.stamp().is_none_or(|stamp| stamp <= self.mark);
+        is_included && self.by_time.may_show(place, change)
+    }
+}
+
+/// The changes that an answer after a stamp shows: those of the session, and more.
+struct ShownToSession<'a> {
+    by_time: ShownByTime,
+    covered: &'a HashSet<usize>,
+}
+
+impl VisibleChanges for ShownToSession<'_> {
+    fn must_show(&self, place: usize, _: &Event) -> bool {
+        self.covered.contains(&place)
+    }
+
+    fn may_show(&self, place: usize, change: &Event) -> bool {
+        self.by_time.may_show(place, change)
+    }
+}
+
+/// What a client has seen and written.
+#[derive(Debug, Default)]
+struct Session {
+    /// The newest stamp that the client has received.
+    stamp: Option<Stamp>,
+    /// The changes that the client made or saw before it wrote with this stamp, and that write.
+    covered: HashSet<usize>,
+    /// The changes that the client saw since.
+    seen: HashSet<usize>,
+}
+
+/// Checks all reads.
+pub(super) fn check(history: &History, report: &mut CheckReport) {
+    let mut sessions: BTreeMap<usize, Session> = BTreeMap::new();
+    for (place, event) in history.events.iter().enumerate() {
+        let session = sessions.entry(event.client).or_default();
+        match &event.operation {
+            Operation::Read { .. } => check_read(history, event, session, report),
+            Operation::Drop(_) => {}
+            Operation::Write { .. } | Operation::Delete { .. } => {
+                // Only a write that was ordered after the former one covers what the client saw before it.
+                let stamp = event.stamp().filter(|_| event.is_acknowledged());
+                if stamp.is_some() && event.after >= session.stamp {
+                    let seen = std::mem::take(&mut session.seen);
+                    session.covered.extend(seen);
+                    session.covered.insert(place);
+                    session.stamp = stamp;
+                }
+            }
+        }
+    }
+}
+
+fn check_read(history: &History, event: &Event, session: &mut Session, report: &mut CheckReport) {
+    let (
+        Operation::Read {
+            table,
+            tag,
+            consistency,
+        },
+        Outcome::Answer(values, mark),
+    ) = (&event.operation, &event.outcome)
+    else {
+        return;
+    };
+    let read = ReadCheck {
+        history,
+        event,
+        values,
+        scope: (*table, *tag),
+    };
+    let by_time = |acknowledged| ShownByTime {
+        acknowledged,
+        answered: event.end,
+    };
+    let sources = match *consistency {
+        ReadConsistency::Strong => {
+            report.count("strong reads", 1);
+            read.check(&by_time(event.begin), None, report)
+        }
+        ReadConsistency::Stale(age) => {
+            report.count("stale reads", 1);
+            read.check(&by_time(event.begin.saturating_sub(age)), None, report)
+        }
+        ReadConsistency::AsOf => {
+            let Some(mark) = *mark else {
+                report.add(
+                    Promise::Durability,
+                    "a read as of a stamp names no stamp".into(),
+                );
+                return;
+            };
+            report.count("reads as of a stamp", 1);
+            let by_time = by_time(event.begin);
+            read.check(&ShownAsOf { by_time, mark }, None, report);
+            return;
+        }
+    };
+    if event.after.is_some() && event.after == session.stamp {
+        report.count("reads after a stamp", 1);
+        let shown = ShownToSession {
+            by_time: by_time(event.begin),
+            covered: &session.covered,
+        };
+        read.check(&shown, Some(Promise::Sessions), report);
+    }
+    session.seen.extend(sources);
+    read.check_atomicity(report);
+}
+
+/// A read, with its answer and its scope.
+struct ReadCheck<'a> {
+    history: &'a History,
+    event: &'a Event,
+    values: &'a CellValues,
+    scope: (Table, Option<u32>),
+}
+
+impl ReadCheck<'_> {
+    /// Checks all cells, and returns the writes whose values were read. `as_promise` replaces the promise of a
+    /// violation.
+    fn check(
+        &self,
+        visible: &impl VisibleChanges,
+        as_promise: Option<Promise>,
+        report: &mut CheckReport,
+    ) -> Vec<usize> {
+        let (table, tag) = self.scope;
+        let written = self.history.cells(table, tag);
+        let unwritten = self.values.keys();
+        let unwritten = unwritten.filter(|cell| self.history.writes_of(cell).is_empty());
+        let cells: Vec<Cell> = written.chain(unwritten).copied().collect();
+        let mut sources = Vec::new();
+        for cell in &cells {
+            let value = self.values.get(cell).copied();
+            match explain(self.history, *cell, value, visible) {
+                Ok(source) => sources.extend(source),
+                Err(unexplained) => {
+                    let change = unexplained.change.map(|place| &self.history.events[place]);
+                    let text = format!(
+                        "{cell:?} is {value:?}, which contradicts {change:?}; read {}",
+                        self.describe()
+                    );
+                    report.add(as_promise.unwrap_or(unexplained.promise), text);
+                }
+            }
+        }
+        report.count("cells", cells.len() as u64);
+        sources
+    }
+
+    /// Checks that the requests to the log are visible completely or not at all. Deletes of the log match whole
+    /// requests.
+    fn check_atomicity(&self, report: &mut CheckReport) {
+        let (table, tag) = self.scope;
+        if table != Table::Log {
+            return;
+        }
+        let mut requests: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+        for cell in self.history.cells(table, tag) {
+            for (write, value) in self.history.writes_of(cell) {
+                let (visible, all) = requests.entry(*write).or_default();
+                *visible += usize::from(self.values.get(cell) == Some(value));
+                *all += 1;
+            }
+        }
+        for (write, (visible, all)) in requests {
+            if visible != 0 && visible != all {
+                let write = &self.history.events[write];
+                let text = format!(
+                    "{visible} of {all} rows of {write:?} are visible to {}",
+                    self.describe()
+                );
+                report.add(Promise::Atomicity, text);
+            }
+        }
+    }
+
+    /// Describes the read without its rows.
+    fn describe(&self) -> String {
+        let Event {
+            client,
+            instance,
+            after,
+            begin,
+            end,
+            operation,
+            ..
+        } = self.event;
+        format!(
+            "{operation:?} by client {client} of {instance:?} after {after:?} from {begin:?} to {end:?}"
+        )
+    }
+}

@@ -1,0 +1,214 @@
+//! Histories: the requests of all clients, with the times at which they began and were answered.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+/// The position of a write or delete in the order of all of them, from the header `x-neap-stamp`.
+pub(super) type Stamp = u64;
+
+/// The tables of a history. Each one shows other promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Table {
+    /// Each point is written once, several in a request. Ranges of points are deleted.
+    Log,
+    /// Few points, overwritten field by field without strict order.
+    Fields,
+    /// Few points, overwritten and deleted in strict order.
+    Registers,
+    /// Each point is written once. The table is dropped again and again.
+    Dropped,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 4] = [Self::Log, Self::Fields, Self::Registers, Self::Dropped];
+
+    /// Returns the name of the table in its database.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Fields => "fields",
+            Self::Registers => "registers",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// One field of one point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Cell {
+    pub(super) table: Table,
+    /// The value of the only tag.
+    pub(super) tag: u32,
+    /// The time of the point, in seconds.
+    pub(super) time: u64,
+    /// The number of the field.
+    pub(super) field: u8,
+}
+
+/// The values of cells. Each value is written only once in a history.
+pub(super) type CellValues = BTreeMap<Cell, i64>;
+
+/// What a read may leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadConsistency {
+    /// Nothing that was acknowledged before the read began.
+    Strong,
+    /// What was acknowledged within this time before the read began.
+    Stale(Duration),
+    /// Exactly the requests with later stamps than the answer's.
+    AsOf,
+}
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Write {
+        values: CellValues,
+        is_strict: bool,
+    },
+    /// Deletes the points of a table with this tag and times. Deletes always have strict order.
+    Delete {
+        table: Table,
+        tag: u32,
+        times: Range<u64>,
+    },
+    Drop(Table),
+    /// Reads all cells of a table, or those with one tag.
+    Read {
+        table: Table,
+        tag: Option<u32>,
+        consistency: ReadConsistency,
+    },
+}
+
+/// The result of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The change was acknowledged.
+    Acknowledged(Option<Stamp>),
+    /// The rows of a read, and the stamp up to which a read as of an earlier time reaches.
+    Answer(CellValues, Option<Stamp>),
+    /// The change may have taken effect, or may do so later. An answer that says so may have a stamp.
+    Unknown(Option<Stamp>),
+    /// The request has no effect.
+    Refused,
+}
+
+/// A request and its result.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) client: usize,
+    /// The process that answered, with a new number after each start; `None` if it is not known.
+    pub(super) instance: Option<u64>,
+    /// The stamp that the request was ordered after.
+    pub(super) after: Option<Stamp>,
+    pub(super) begin: Duration,
+    pub(super) end: Duration,
+    pub(super) operation: Operation,
+    pub(super) outcome: Outcome,
+}
+
+impl Event {
+    /// Returns the stamp of a write or delete.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        match self.outcome {
+            Outcome::Acknowledged(stamp) | Outcome::Unknown(stamp) => stamp,
+            Outcome::Answer(..) | Outcome::Refused => None,
+        }
+    }
+
+    /// Whether the change was acknowledged.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        matches!(self.outcome, Outcome::Acknowledged(_))
+    }
+
+    /// Whether the change was acknowledged before this time.
+    pub(super) fn is_acknowledged_before(&self, time: Duration) -> bool {
+        self.is_acknowledged() && self.end < time
+    }
+
+    /// Whether the change may be visible to a request that is answered at this time.
+    pub(super) fn may_be_visible_at(&self, time: Duration) -> bool {
+        self.begin < time && self.outcome != Outcome::Refused
+    }
+
+    /// Whether a delete removes a cell, if it is newer.
+    fn deletes(&self, cell: &Cell) -> bool {
+        match &self.operation {
+            Operation::Delete { table, tag, times } => {
+                (*table, *tag) == (cell.table, cell.tag) && times.contains(&cell.time)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A history, indexed for the checks.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) events: Vec<Event>,
+    /// The writes of each cell, by their positions in `events`, with their values.
+    writes: BTreeMap<Cell, Vec<(usize, i64)>>,
+    /// The deletes by table and tag, and the drops by table.
+    deletes: BTreeMap<(Table, u32), Vec<usize>>,
+    drops: BTreeMap<Table, Vec<usize>>,
+}
+
+impl History {
+    /// Indexes events, sorted by their beginnings.
+    pub(super) fn new(mut events: Vec<Event>) -> Self {
+        events.sort_by_key(|event| event.begin);
+        let mut writes: BTreeMap<Cell, Vec<(usize, i64)>> = BTreeMap::new();
+        let mut deletes: BTreeMap<(Table, u32), Vec<usize>> = BTreeMap::new();
+        let mut drops: BTreeMap<Table, Vec<usize>> = BTreeMap::new();
+        for (place, event) in events.iter().enumerate() {
+            match &event.operation {
+                Operation::Write { values, .. } => {
+                    for (cell, value) in values {
+                        writes.entry(*cell).or_default().push((place, *value));
+                    }
+                }
+                Operation::Delete { table, tag, .. } => {
+                    deletes.entry((*table, *tag)).or_default().push(place);
+                }
+                Operation::Drop(table) => drops.entry(*table).or_default().push(place),
+                Operation::Read { .. } => {}
+            }
+        }
+        Self {
+            events,
+            writes,
+            deletes,
+            drops,
+        }
+    }
+
+    /// Returns the writes of a cell: their positions in the events, and their values.
+    pub(super) fn writes_of(&self, cell: &Cell) -> &[(usize, i64)] {
+        self.writes.get(cell).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the deletes that match a cell, by their positions.
+    pub(super) fn deletes_of(&self, cell: Cell) -> impl Iterator<Item = usize> {
+        let deletes = self.deletes.get(&(cell.table, cell.tag));
+        let deletes = deletes.into_iter().flatten().copied();
+        deletes.filter(move |place| self.events[*place].deletes(&cell))
+    }
+
+    /// Returns the drops of a table, by their positions.
+    pub(super) fn drops_of(&self, table: Table) -> impl Iterator<Item = usize> {
+        self.drops.get(&table).into_iter().flatten().copied()
+    }
+
+    /// Returns all written cells of a table, or those with one tag.
+    pub(super) fn cells(&self, table: Table, tag: Option<u32>) -> impl Iterator<Item = &Cell> {
+        let cell = |tag, time, field| Cell {
+            table,
+            tag,
+            time,
+            field,
+        };
+        let first = cell(tag.unwrap_or(0), 0, 0);
+        let last = cell(tag.unwrap_or(u32::MAX), u64::MAX, u8::MAX);
+        self.writes.range(first..=last).map(|(cell, _)| cell)
+    }
+}

@@ -1,0 +1,274 @@
+//! Runs one history: load under faults, then all processes without faults, and the check.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::{
+    checker::{CheckReport, ClockMargin, Promise, Violation, check},
+    clients::{Client, DATABASE, RecordedParts, Recorder},
+    cluster::{Cluster, ClusterKind},
+    faults::{FaultInjector, FaultKind, FaultMix},
+    history::{Event, History, Operation, Outcome, ReadConsistency, Table},
+    operator::{Operator, OperatorCounts},
+};
+use crate::harness::{neap, pause, wait_for};
+
+/// The number of clients besides the operator. Half of them have sessions.
+const CLIENTS: usize = 4;
+/// The number of faults that may be active at once.
+const INJECTORS: u64 = 2;
+/// Maximum wait until all processes answer again after the last fault.
+const RECOVERY: Duration = Duration::from_secs(120);
+/// Maximum difference between the clocks of two instances: HTTP stores report time in whole seconds.
+const RESOLUTION: Duration = Duration::from_secs(1);
+/// The flush lags of a directory and of a network store, and a second.
+const DIRECTORY_LAG: Duration = Duration::from_secs(9);
+const NETWORK_LAG: Duration = Duration::from_secs(21);
+/// Maximum number of violations that are shown.
+const SHOWN: usize = 10;
+
+/// A history to run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HistoryRun {
+    pub(super) kind: ClusterKind,
+    pub(super) seed: u64,
+    pub(super) load: Duration,
+    pub(super) faults: FaultMix,
+    /// Maximum duration of a fault.
+    pub(super) longest_fault: Duration,
+}
+
+/// What a history contained, and what it broke.
+#[derive(Debug)]
+pub(super) struct HistorySummary {
+    run: HistoryRun,
+    pub(super) requests: usize,
+    pub(super) acknowledged: usize,
+    pub(super) unanswered: BTreeMap<&'static str, u64>,
+    pub(super) faults: BTreeMap<FaultKind, u64>,
+    pub(super) operations: OperatorCounts,
+    pub(super) facts: BTreeMap<&'static str, u64>,
+    pub(super) violations: Vec<Violation>,
+    pub(super) unexpected: BTreeMap<String, u64>,
+    /// Messages of the consistency check of the store.
+    fsck: Option<String>,
+    events: Vec<Event>,
+}
+
+impl HistoryRun {
+    fn rng(&self, stream: u64) -> StdRng {
+        StdRng::seed_from_u64(self.seed.wrapping_mul(1_000).wrapping_add(stream))
+    }
+
+    /// Runs the history. `None` if the kind of cluster is not available.
+    pub(super) fn run(self) -> Option<HistorySummary> {
+        let cluster = Cluster::start(self.kind)?;
+        let recorder = Recorder::new(CLIENTS + 1);
+        let client = |number: usize| Client {
+            number,
+            cluster: &cluster,
+            recorder: &recorder,
+            rng: self.rng(number as u64),
+            has_session: number.is_multiple_of(2),
+            stamp: None,
+        };
+        client(CLIENTS).create_tables();
+        let faults: Mutex<BTreeMap<FaultKind, u64>> = Mutex::default();
+        let is_over = AtomicBool::new(false);
+        let operations = thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let (client, is_over) = (client(number), &is_over);
+                scope.spawn(move || client.run(is_over));
+            }
+            for number in 0..INJECTORS {
+                let injector = FaultInjector {
+                    cluster: &cluster,
+                    is_over: &is_over,
+                    counts: &faults,
+                    rng: self.rng(100 + number),
+                    mix: self.faults,
+                    longest: self.longest_fault,
+                };
+                scope.spawn(move || injector.run());
+            }
+            let operator = Operator {
+                client: client(CLIENTS),
+                counts: OperatorCounts::default(),
+            };
+            let operator = scope.spawn(|| operator.run(&is_over));
+            pause(self.load);
+            is_over.store(true, Ordering::Relaxed);
+            operator.join().unwrap()
+        });
+        cluster.heal();
+        let mut reader = client(CLIENTS);
+        read_everywhere(&cluster, &mut reader);
+        let fsck = self.compact_and_check(&cluster);
+        read_everywhere(&cluster, &mut reader);
+        let parts = recorder.into_parts();
+        if let Some(stack) = cluster.functions {
+            stack.finish();
+        }
+        let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Some(self.summarize(parts, faults, operations, fsck))
+    }
+
+    /// Flushes and merges everything, and checks the consistency of the store. Returns its complaints.
+    fn compact_and_check(&self, cluster: &Cluster) -> Option<String> {
+        pause(match self.kind {
+            ClusterKind::Directory => DIRECTORY_LAG,
+            _ => NETWORK_LAG,
+        });
+        let compact = neap(&cluster.store.after(&["compact", "--settle-after", "0s"]));
+        assert_eq!(compact.status, Some(0), "{}", compact.err);
+        let fsck = neap(&cluster.store.after(&["fsck", "--full"]));
+        (fsck.status != Some(0)).then(|| format!("{}{}", fsck.out, fsck.err))
+    }
+
+    fn summarize(
+        self,
+        parts: RecordedParts,
+        faults: BTreeMap<FaultKind, u64>,
+        operations: OperatorCounts,
+        fsck: Option<String>,
+    ) -> HistorySummary {
+        let acknowledged = parts.events.iter().filter(|event| event.is_acknowledged());
+        let acknowledged = acknowledged.count();
+        let history = History::new(parts.events);
+        let margin = ClockMargin {
+            between_instances: RESOLUTION,
+        };
+        let CheckReport { violations, facts } = check(&history, margin);
+        HistorySummary {
+            run: self,
+            requests: history.events.len(),
+            acknowledged,
+            unanswered: parts.unanswered,
+            faults,
+            operations,
+            facts,
+            violations,
+            unexpected: parts.unexpected,
+            fsck,
+            events: history.events,
+        }
+    }
+}
+
+/// Reads all tables through all instances that answer queries.
+fn read_everywhere(cluster: &Cluster, reader: &mut Client<'_>) {
+    for instance in cluster.instances("query") {
+        for table in Table::ALL {
+            wait_for("answer after the last fault", RECOVERY, || {
+                let strong = ReadConsistency::Strong;
+                let read = reader.read_at(DATABASE, instance.clone(), table, None, strong);
+                read.then_some(())
+            });
+        }
+    }
+}
+
+impl HistorySummary {
+    /// Whether the history breaks a promise, or has answers that no promise permits.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.violations.is_empty() || !self.unexpected.is_empty() || self.fsck.is_some()
+    }
+
+    /// Whether the history breaks this promise.
+    pub(super) fn breaks(&self, promise: Promise) -> bool {
+        let mut broken = self.violations.iter().map(|violation| violation.promise);
+        broken.any(|broken| broken == promise)
+    }
+
+    /// Asserts that the history keeps all promises, and shows that something was checked.
+    pub(super) fn assert_kept(&self) {
+        assert!(!self.is_broken(), "a promise is broken");
+        assert!(self.acknowledged > 20, "almost nothing was acknowledged");
+        let strong = self.facts.get("strong reads").copied();
+        assert!(strong > Some(20), "almost nothing was read");
+        assert!(!self.faults.is_empty(), "there were no faults");
+    }
+
+    /// Returns the number of seconds of load.
+    pub(super) fn load_seconds(&self) -> u64 {
+        self.run.load.as_secs()
+    }
+
+    /// Writes the history to a file.
+    fn write_history(&self) -> PathBuf {
+        let name = format!("neap-history-{}-{}", self.run.kind.name(), self.run.seed);
+        let path = std::env::temp_dir().join(name);
+        let describe = |event: &Event| match (&event.operation, &event.outcome) {
+            (Operation::Read { .. }, Outcome::Answer(values, mark)) => {
+                let values = values.iter().map(|(cell, value)| {
+                    format!(" {}/{}/{}={value}", cell.tag, cell.time, cell.field)
+                });
+                format!(
+                    "{:?}-{:?} client {} instance {:?} after {:?} {:?} mark {mark:?}:{}\n",
+                    event.begin,
+                    event.end,
+                    event.client,
+                    event.instance,
+                    event.after,
+                    event.operation,
+                    values.collect::<String>()
+                )
+            }
+            _ => format!("{event:?}\n"),
+        };
+        let text: String = self.events.iter().map(describe).collect();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl fmt::Display for HistorySummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HistoryRun {
+            kind, seed, load, ..
+        } = self.run;
+        writeln!(
+            f,
+            "{} seed {seed}: {} s, {} requests, {} acknowledged, without result {:?}",
+            kind.name(),
+            load.as_secs(),
+            self.requests,
+            self.acknowledged,
+            self.unanswered
+        )?;
+        writeln!(f, "  faults {:?}, {:?}", self.faults, self.operations)?;
+        write!(f, "  checked {:?}", self.facts)?;
+        if !self.is_broken() {
+            return Ok(());
+        }
+        for violation in self.violations.iter().take(SHOWN) {
+            write!(f, "\n  {violation}")?;
+        }
+        if self.violations.len() > SHOWN {
+            write!(f, "\n  … of {} violations", self.violations.len())?;
+        }
+        for (answer, count) in &self.unexpected {
+            write!(f, "\n  {count} unexpected answers: {answer}")?;
+        }
+        if let Some(fsck) = &self.fsck {
+            write!(f, "\n  fsck: {fsck}")?;
+        }
+        write!(
+            f,
+            "\n  history in {}\n  NEAP_HISTORY_STORE={} NEAP_HISTORY_SEED={seed} scripts/soak 1",
+            self.write_history().display(),
+            kind.name()
+        )
+    }
+}
