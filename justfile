@@ -43,6 +43,10 @@ packages:
 simulate seed:
     NEAP_SIM_SEED={{ seed }} cargo test --package neap-simulation replay -- --nocapture
 
+# Real processes under faults: `just soak 10` for ten minutes
+soak *arguments:
+    scripts/soak "$@"
+
 # A benchmark of bench/: `just bench ingest --scale small`
 bench name *arguments:
     cargo build --release --bin neap --bin neap-s3-server

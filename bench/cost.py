@@ -40,7 +40,7 @@ BUDGETS = {
     "scheduled run, nothing to do, any number of databases": "1 LIST",
     "collection (`--retention-check-interval`), beside what it does for each database": "2 LIST, for query results and [processes](system-tables.md#nodes)",
     "the same for each database with nothing to do": "2 LIST, 4 GET",
-    "a process of `neap serve`": "1 PUT when it starts, every 10 minutes, and when it stops, for [`system.nodes`](system-tables.md#nodes). A [worker](cluster.md) 1 PUT more when it stops, and the first one of a cluster 1 PUT when it starts",
+    "a process of `neap serve`": "1 PUT when it starts, every 10 minutes, and when it stops, for [`system.nodes`](system-tables.md#nodes); 1 conditional GET every 30 s, for [requests to stop](cluster.md#stopping-a-process). A [worker](cluster.md) 1 PUT more when it stops, and the first one of a cluster 1 PUT when it starts",
 }
 
 # How long it takes, in seconds: one trip to S3 for a PUT of a segment, for a LIST, for a GET; and in S3 Express.

@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use neap_engine::{
-    EngineSettings, PackageManager, PackageSettings, PluginCodeSettings, PluginRepository,
-    TriggerKind, WorkerSettings,
+    EngineSettings, NetworkAccess, PackageManager, PackageSettings, PluginCodeSettings,
+    PluginRepository, SandboxMode, SandboxSettings, TriggerKind, WorkerSettings,
 };
 use neap_http::BodyLimits;
 use neap_options::{parse_bytes, parse_count, parse_nonzero_duration};
@@ -23,6 +23,11 @@ pub struct ProcessingOptions {
     #[arg(long, value_name = "FOLDER")]
     pub plugin_dir: Option<PathBuf>,
 
+    /// Allow only plugins in --plugin-dir: uploads and plugins of the repository are refused, and triggers of such
+    /// plugins are left to other servers.
+    #[arg(long)]
+    pub plugin_dir_only: bool,
+
     /// The virtual environment of plugins, which packages are installed into: by default .venv in --plugin-dir.
     #[arg(long, env = "VIRTUAL_ENV", value_name = "FOLDER")]
     pub virtual_env_location: Option<PathBuf>,
@@ -30,6 +35,10 @@ pub struct ProcessingOptions {
     /// The package installer: pip, uv, the available one of them (discover), or none (disabled).
     #[arg(long, value_name = "NAME", default_value = "discover")]
     pub package_manager: PackageManager,
+
+    /// Install no packages and create no virtual environment, whatever --package-manager says.
+    #[arg(long)]
+    pub disable_package_management: bool,
 
     /// The repository of plugins that triggers name with the prefix gh: an address, or a folder with a copy of it. By
     /// default InfluxData's public repository of plugins.
@@ -40,9 +49,30 @@ pub struct ProcessingOptions {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub restrict_plugin_triggers_to: Vec<TriggerKind>,
 
+    /// Maximum number of concurrent runs of a trigger whose runs may overlap.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "8")]
+    pub async_trigger_concurrency_limit: usize,
+
     /// The Python interpreter of plugins, unless there is a virtual environment.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub plugin_python: PathBuf,
+
+    /// Confine plugins to the system's libraries, their own code, and a folder for temporary files: if the kernel can
+    /// do it (auto), always (required: without Landlock, plugins don't run), or never (off).
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub plugin_sandbox: SandboxMode,
+
+    /// Whether plugins may use the network: allow or deny.
+    #[arg(long, value_name = "ACCESS", default_value = "allow")]
+    pub plugin_network: NetworkAccess,
+
+    /// Further files and folders that confined plugins may read.
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    pub plugin_read_path: Vec<PathBuf>,
+
+    /// Further files and folders that confined plugins may read and write.
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    pub plugin_write_path: Vec<PathBuf>,
 
     /// The time that a run of a plugin may take.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
@@ -80,9 +110,19 @@ impl ProcessingOptions {
         let workers = WorkerSettings::default();
         let withheld_variables = withheld(&workers.withheld_variables, also_withheld);
         ProcessingSettings {
-            engine: EngineSettings::default(),
+            engine: EngineSettings {
+                parallel_runs: self.async_trigger_concurrency_limit,
+                plugin_folder_only: self.plugin_dir_only,
+                ..EngineSettings::default()
+            },
             workers: WorkerSettings {
                 withheld_variables: withheld_variables.clone(),
+                sandbox: SandboxSettings {
+                    mode: self.plugin_sandbox,
+                    network: self.plugin_network,
+                    readable: self.plugin_read_path.clone(),
+                    writable: self.plugin_write_path.clone(),
+                },
                 wall_time: self.plugin_time_limit,
                 cpu_time: self.plugin_cpu_limit,
                 memory_bytes: self.plugin_memory_limit as u64,
@@ -90,15 +130,20 @@ impl ProcessingOptions {
                 max_descendants: self.plugin_process_limit,
                 stop_after_idle: self.plugin_idle_time,
                 max_workers: self.max_plugin_processes,
+                max_parallel_runs: self.async_trigger_concurrency_limit,
                 ..workers
             },
             code: PluginCodeSettings {
                 plugin_folder: self.plugin_dir.clone(),
+                folder_only: self.plugin_dir_only,
                 repository: self.plugin_repo.clone().unwrap_or_default(),
                 ..PluginCodeSettings::default()
             },
             packages: PackageSettings {
-                manager: self.package_manager,
+                manager: match self.disable_package_management {
+                    true => PackageManager::Disabled,
+                    false => self.package_manager,
+                },
                 environment: self.virtual_env_location.clone(),
                 python: self.plugin_python.clone(),
                 withheld_variables,
@@ -147,7 +192,10 @@ mod tests {
         assert_eq!(usual.workers.memory_bytes, defaults.memory_bytes);
         assert_eq!(usual.workers.output_bytes, defaults.output_bytes);
         assert_eq!(usual.workers.max_workers, defaults.max_workers);
+        assert_eq!(usual.workers.sandbox, SandboxSettings::default());
         assert_eq!(usual.packages.manager, PackageManager::Discover);
+        assert_eq!(usual.engine, EngineSettings::default());
+        assert!(!usual.code.folder_only);
         let all = settings(
             &[
                 "--plugin-dir=/p",
@@ -156,28 +204,43 @@ mod tests {
                 "--plugin-repo=/r",
                 "--restrict-plugin-triggers-to=wal,request",
                 "--plugin-python=/python",
+                "--plugin-sandbox=required",
+                "--plugin-network=deny",
+                "--plugin-read-path=/models,/data",
+                "--plugin-write-path=/results",
                 "--plugin-time-limit=2s",
                 "--plugin-cpu-limit=3s",
                 "--plugin-memory-limit=1MB",
                 "--plugin-output-limit=1KiB",
                 "--plugin-process-limit=4",
                 "--max-plugin-processes=5",
+                "--async-trigger-concurrency-limit=3",
+                "--plugin-dir-only",
                 "--plugin-idle-time=6s",
             ],
             &[],
         );
         let expected = WorkerSettings {
             withheld_variables: usual.workers.withheld_variables,
+            sandbox: SandboxSettings {
+                mode: SandboxMode::Required,
+                network: NetworkAccess::Deny,
+                readable: vec!["/models".into(), "/data".into()],
+                writable: vec!["/results".into()],
+            },
             wall_time: Duration::from_secs(2),
             cpu_time: Duration::from_secs(3),
             memory_bytes: 1_000_000,
             output_bytes: 1024,
             max_descendants: 4,
             max_workers: 5,
+            max_parallel_runs: 3,
             stop_after_idle: Duration::from_secs(6),
             ..defaults
         };
         assert_eq!(all.workers, expected);
+        assert_eq!(all.engine.parallel_runs, 3);
+        assert!(all.engine.plugin_folder_only && all.code.folder_only);
         assert_eq!(all.code.plugin_folder, Some("/p".into()));
         assert_eq!(all.code.repository, PluginRepository::Folder("/r".into()));
         assert_eq!(all.packages.environment, Some("/v".into()));
@@ -187,13 +250,25 @@ mod tests {
     }
 
     #[test]
+    fn package_management_can_be_disabled_whatever_the_package_manager() {
+        let args = ["--package-manager=pip", "--disable-package-management"];
+        assert_eq!(
+            settings(&args, &[]).packages.manager,
+            PackageManager::Disabled
+        );
+    }
+
+    #[test]
     fn invalid_values_are_refused() {
         for arg in [
             "--package-manager=conda",
             "--restrict-plugin-triggers-to=wal,cron",
+            "--plugin-sandbox=on",
+            "--plugin-network=loopback",
             "--plugin-time-limit=0s",
             "--plugin-memory-limit=0",
             "--max-plugin-processes=0",
+            "--async-trigger-concurrency-limit=0",
         ] {
             assert!(Command::try_parse_from(["neap", arg]).is_err(), "{arg}");
         }

@@ -84,6 +84,9 @@ impl BackupParts {
             Some(moment) => moment,
             None => self.next_stamp()?,
         };
+        if pinned.is_empty() {
+            return Ok(stamp);
+        }
         self.wait_until(stamp.time().plus(self.rules.flush_lag))
             .await?;
         let memory = &Semaphore::new(SEGMENTS_KIB as usize);

@@ -4,19 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
 use neap_bucket::{Bucket, ProtocolRules, StoreTime};
-use neap_catalog::{ANY_AGE, Catalog, INTERNAL_DATABASE, origin, validate_database_name};
+use neap_catalog::{Catalog, origin, validate_database_name};
 use neap_compact::Flusher;
 use neap_manifest::ManifestStore;
-use neap_schema::DatabaseId;
 use neap_wal::TailReader;
 use tokio::sync::Notify;
 use ulid::Ulid;
 
 use crate::{
-    Backup, BackupError, BackupPlaces, BackupRegister, BackupRequest, BackupStore, Restore,
-    RestoreRequest, RestoreSource,
-    job::{JobId, LeaseHolder},
-    register::{DatabaseInBackup, JobState},
+    Backup, BackupError, BackupMetrics, BackupPlaces, BackupRegister, BackupRequest, BackupStore,
+    Restore, RestoreRequest, RestoreSource,
+    job::{CopiedObjects, JobLease},
+    metrics::JobOutcomes,
+    register::{Job, JobId, Lease},
 };
 
 /// The components of a process that backups and restores use.
@@ -38,11 +38,19 @@ pub struct BackupParts {
     pub places: Arc<dyn BackupPlaces>,
 }
 
+/// A job that a process has to run.
+#[derive(Clone, Debug)]
+pub(crate) enum DueJob {
+    Backup(Backup),
+    Restore(Restore),
+}
+
 /// Runs backups and restores of a cluster.
 #[derive(Debug)]
 pub struct BackupEngine {
     pub(crate) parts: BackupParts,
-    pub(crate) leases: LeaseHolder,
+    pub(crate) store: BackupStore,
+    outcomes: JobOutcomes,
     /// Wakes the keeper, because there may be something to delete.
     pub(crate) changed: Notify,
 }
@@ -50,14 +58,10 @@ pub struct BackupEngine {
 impl BackupEngine {
     /// Creates the engine of a process.
     pub fn new(parts: BackupParts) -> Self {
-        let leases = LeaseHolder {
-            store: BackupStore::new(&parts.bucket),
-            holder: Ulid(parts.bucket.world().entropy.next_u128()),
-            world: parts.bucket.world().clone(),
-        };
         Self {
+            store: BackupStore::new(&parts.bucket),
             parts,
-            leases,
+            outcomes: JobOutcomes::default(),
             changed: Notify::new(),
         }
     }
@@ -67,8 +71,29 @@ impl BackupEngine {
     /// # Errors
     /// The store does not answer, or the register is damaged.
     pub async fn read(&self) -> Result<(Arc<BackupRegister>, StoreTime), BackupError> {
-        let (register, now) = self.leases.store.read().await?;
+        let (register, now) = self.store.read().await?;
         Ok((register.value, now))
+    }
+
+    /// Returns the metrics of the jobs of this process, and of the backups that it read last.
+    pub fn metrics(&self) -> BackupMetrics {
+        BackupMetrics::new(&self.outcomes, self.store.last_read().as_deref())
+    }
+
+    /// Draws the holder of a lease.
+    pub(crate) fn draw_holder(&self) -> Ulid {
+        Ulid(self.parts.bucket.world().entropy.next_u128())
+    }
+
+    /// Returns the lease of a run of a job, as the register has recorded it.
+    fn lease(&self, id: JobId, job: &Job) -> JobLease {
+        JobLease {
+            job: id,
+            holder: job.holder().unwrap_or_else(|| self.draw_holder()),
+            copied: CopiedObjects::default(),
+            store: self.store.clone(),
+            world: self.parts.bucket.world().clone(),
+        }
     }
 
     /// Registers a backup and runs it in the background.
@@ -80,15 +105,24 @@ impl BackupEngine {
         request: &BackupRequest,
     ) -> Result<Backup, BackupError> {
         let backup = self.begin_backup(request).await?;
-        self.spawn_backup(backup.clone());
+        self.spawn(DueJob::Backup(backup.clone()));
         Ok(backup)
     }
 
-    pub(crate) fn spawn_backup(self: &Arc<Self>, backup: Backup) {
+    /// Runs a job in the background.
+    pub(crate) fn spawn(self: &Arc<Self>, job: DueJob) {
         let (engine, by) = (Arc::clone(self), origin::current());
         tokio::spawn(origin::scope(by, async move {
-            engine.run_backup(backup).await;
+            engine.run(job).await;
         }));
+    }
+
+    /// Runs a job. Returns why it has failed.
+    pub(crate) async fn run(&self, job: DueJob) -> Option<String> {
+        match job {
+            DueJob::Backup(backup) => self.run_backup(backup).await,
+            DueJob::Restore(restore) => self.run_restore(restore).await,
+        }
     }
 
     /// Registers a backup, which [`run_backup`](Self::run_backup) makes.
@@ -110,105 +144,38 @@ impl BackupEngine {
                 return Err(BackupError::NotFound(text));
             }
         }
-        let id = self.parts.bucket.draw_ulid();
-        let begin = self.leases.store.change(|register, now| {
+        let (id, holder) = (self.parts.bucket.draw_ulid(), self.draw_holder());
+        let begin = self.store.change(|register, now| {
             let name = request.name.clone();
             let name = name.unwrap_or_else(|| default_name("backup", now));
-            register.begin_backup(id, name, request, false, self.leases.lease(now))
+            let lease = Lease {
+                holder,
+                renewed: now,
+            };
+            register.begin_backup(id, name, request, false, lease)
         });
         begin.await
     }
 
-    /// Makes a backup that was registered, and records how it has ended.
-    pub async fn run_backup(&self, backup: Backup) {
-        let work = self.make_backup(&backup);
-        let outcome = self.leases.run(JobId::Backup(backup.id), work).await;
-        let Err(error) = outcome else {
-            tracing::info!(backup = backup.name, "backup completed");
-            self.changed.notify_one();
-            return;
-        };
-        tracing::warn!(backup = backup.name, %error, "backup failed");
-        let fail = self.leases.store.change(|register, now| {
-            register.fail_backup(backup.id, &error, now);
-            Ok(())
-        });
-        if let Err(error) = fail.await {
-            tracing::warn!(%error, "a failed backup was not recorded; its lease expires");
+    /// Makes a backup that was registered, or continues one that was interrupted, and records how it has ended.
+    /// Returns why it has failed.
+    pub async fn run_backup(&self, backup: Backup) -> Option<String> {
+        let lease = self.lease(JobId::Backup(backup.id), &backup.job);
+        let outcome = lease.run(self.parts.make_backup(&backup, &lease)).await;
+        let error = outcome.err();
+        self.outcomes.add_backup(error.as_ref());
+        match &error {
+            None => {
+                tracing::info!(backup = backup.name, "backup completed");
+                self.parts.delete_progress(&backup).await;
+            }
+            Some(error) => {
+                tracing::warn!(backup = backup.name, %error, "backup failed");
+                fail(&lease, error).await;
+            }
         }
         self.changed.notify_one();
-    }
-
-    async fn make_backup(&self, backup: &Backup) -> Result<(), BackupError> {
-        let parts = &self.parts;
-        let sources = self.sources(backup).await?;
-        for (_, source) in &sources {
-            parts.shorten_tail(*source).await;
-        }
-        let ids: Vec<_> = sources.iter().map(|(_, id)| *id).collect();
-        let copies = parts
-            .catalog
-            .add_backup_copies(backup.id, &backup.name, &ids)
-            .await?;
-        let databases: Vec<_> = sources
-            .into_iter()
-            .zip(copies)
-            .map(|((name, source), copy)| DatabaseInBackup {
-                name,
-                source,
-                copy: copy.copy,
-            })
-            .collect();
-        let stamp = parts.copy_databases(&databases, None).await?;
-        let copies: Vec<_> = databases.iter().map(|one| one.copy).collect();
-        let (objects, bytes) = parts.totals(&copies).await?;
-        let change = self.leases.store.change(|register, now| {
-            let lease = self.leases.lease(now);
-            register.change_backup(backup.id, lease, |backup| {
-                backup.stamp = Some(stamp);
-                backup.databases.clone_from(&databases);
-                (backup.objects, backup.bytes) = (objects, bytes);
-                backup.clone()
-            })
-        });
-        let copied = change.await?;
-        if let Some(place) = &copied.place {
-            let cluster = self.cluster().await?;
-            let uploaded = parts.upload(&copied, place, &cluster).await?;
-            let change = self.leases.store.change(|register, now| {
-                let lease = self.leases.lease(now);
-                register.change_backup(backup.id, lease, |backup| {
-                    (backup.objects, backup.bytes) = (uploaded.objects, uploaded.bytes);
-                })
-            });
-            change.await?;
-        }
-        let complete = self
-            .leases
-            .store
-            .change(|register, now| register.complete_backup(backup.id, self.leases.lease(now)));
-        complete.await
-    }
-
-    /// Returns the databases of a backup, by name and id.
-    async fn sources(&self, backup: &Backup) -> Result<Vec<(String, DatabaseId)>, BackupError> {
-        let root = self.parts.catalog.root(Duration::ZERO).await?.value;
-        let wanted = backup.database.as_ref();
-        let live = root.live_databases().filter(|(_, entry)| {
-            entry.name != INTERNAL_DATABASE && wanted.is_none_or(|name| *name == entry.name)
-        });
-        let sources: Vec<_> = live.map(|(id, entry)| (entry.name.clone(), id)).collect();
-        match (sources.is_empty(), wanted) {
-            (true, Some(name)) => Err(BackupError::NotFound(format!(
-                "there is no database {name:?}"
-            ))),
-            _ => Ok(sources),
-        }
-    }
-
-    pub(crate) async fn cluster(&self) -> Result<String, BackupError> {
-        let root = self.parts.catalog.root(ANY_AGE).await?;
-        Ok(root.value.cluster().to_owned())
+        error.map(|error| error.to_string())
     }
 
     /// Cancels the backup in progress with this name. Its job ends within seconds.
@@ -217,7 +184,6 @@ impl BackupEngine {
     /// `NotFound` if none is in progress, or the store does not answer.
     pub async fn cancel_backup(&self, name: &str) -> Result<(), BackupError> {
         let cancel = self
-            .leases
             .store
             .change(|register, now| register.cancel_backup(name, now));
         cancel.await?;
@@ -231,7 +197,6 @@ impl BackupEngine {
     /// `NotFound`, `Conflict` if it is in progress, is being restored, or has children, or the store does not answer.
     pub async fn delete_backup(&self, name: &str, children: bool) -> Result<Backup, BackupError> {
         let remove = self
-            .leases
             .store
             .change(|register, now| register.remove_backup(name, children, now));
         let removed = remove.await?;
@@ -248,10 +213,7 @@ impl BackupEngine {
         request: &RestoreRequest,
     ) -> Result<Restore, BackupError> {
         let restore = self.begin_restore(request).await?;
-        let (engine, by, job) = (Arc::clone(self), origin::current(), restore.clone());
-        tokio::spawn(origin::scope(by, async move {
-            engine.run_restore(job).await;
-        }));
+        self.spawn(DueJob::Restore(restore.clone()));
         Ok(restore)
     }
 
@@ -273,8 +235,8 @@ impl BackupEngine {
             (Some(_), None) => return Err(no_backup()),
             (None, _) => None,
         };
-        let id = self.parts.bucket.draw_ulid();
-        let begin = self.leases.store.change(|register, now| {
+        let (id, holder) = (self.parts.bucket.draw_ulid(), self.draw_holder());
+        let begin = self.store.change(|register, now| {
             let (backup, source) = match (&at_place, request.moment, &request.backup) {
                 (Some(source), ..) => (request.backup.clone().unwrap_or_default(), source.clone()),
                 (None, Some(moment), None) if request.database.is_some() => {
@@ -300,14 +262,11 @@ impl BackupEngine {
                 source,
                 database: request.database.clone(),
                 to: request.to.clone(),
-                state: JobState::InProgress,
-                created: now,
-                completed: None,
+                job: Job::new(Lease {
+                    holder,
+                    renewed: now,
+                }),
                 copies: Vec::new(),
-                objects: 0,
-                bytes: 0,
-                error: None,
-                lease: Some(self.leases.lease(now)),
             };
             register.begin_restore(restore.clone())?;
             Ok(restore)
@@ -326,47 +285,46 @@ impl BackupEngine {
         })
     }
 
-    /// Performs a restore that was registered, and records how it has ended.
-    pub async fn run_restore(&self, restore: Restore) {
-        let work = self.make_restore(&restore);
-        let outcome = self.leases.run(JobId::Restore(restore.id), work).await;
+    /// Performs a restore that was registered, or continues one that was interrupted, and records how it has ended.
+    /// Returns why it has failed.
+    pub async fn run_restore(&self, restore: Restore) -> Option<String> {
+        let lease = self.lease(JobId::Restore(restore.id), &restore.job);
+        let outcome = lease.run(self.make_restore(&restore, &lease)).await;
         let error = match outcome {
             Err(error) if !self.is_published(restore.id).await => Some(error),
             _ => None,
         };
+        self.outcomes.add_restore(error.as_ref());
         match &error {
-            None => tracing::info!(restore = %restore.id, "restore completed"),
-            Some(error) => tracing::warn!(restore = %restore.id, %error, "restore failed"),
-        }
-        let end = self.leases.store.change(|register, now| {
-            register.end_restore(restore.id, error.as_ref(), now);
-            Ok(())
-        });
-        if let Err(error) = end.await {
-            tracing::warn!(%error, "the end of a restore was not recorded; its lease expires");
+            None => {
+                tracing::info!(restore = %restore.id, "restore completed");
+                let complete = self.store.change(|register, now| {
+                    register.complete_restore(restore.id, now);
+                    Ok(())
+                });
+                if let Err(error) = complete.await {
+                    tracing::warn!(%error, "the end of a restore was not recorded; the keeper does it");
+                }
+            }
+            Some(error) => {
+                tracing::warn!(restore = %restore.id, %error, "restore failed");
+                fail(&lease, error).await;
+            }
         }
         self.changed.notify_one();
+        error.map(|error| error.to_string())
     }
 
-    async fn make_restore(&self, restore: &Restore) -> Result<(), BackupError> {
+    async fn make_restore(&self, restore: &Restore, lease: &JobLease) -> Result<(), BackupError> {
         let parts = &self.parts;
-        let cluster = self.cluster().await?;
+        let cluster = parts.cluster().await?;
         let (register, _) = self.read().await?;
         let backup = match restore.source {
             RestoreSource::Backup(id) => register.backup(id),
             RestoreSource::AtPlace { .. } | RestoreSource::Moment(_) => None,
         };
         let plan = parts.plan_restore(restore, backup, &cluster).await?;
-        let copies = parts.add_hidden(&plan, restore).await?;
-        let (objects, bytes) = parts.fill_restored(&plan, restore, &copies).await?;
-        // After this commit, the keeper can tell whether the databases were published.
-        let change = self.leases.store.change(|register, now| {
-            register.change_restore(restore.id, self.leases.lease(now), |restore| {
-                restore.copies.clone_from(&copies);
-                (restore.objects, restore.bytes) = (objects, bytes);
-            })
-        });
-        change.await?;
+        let copies = parts.prepare_restored(&plan, restore, lease).await?;
         parts.publish(&plan, restore, &copies).await
     }
 
@@ -388,12 +346,25 @@ impl BackupEngine {
     /// `NotFound` if it does not exist or has ended, or the store does not answer.
     pub async fn cancel_restore(&self, id: Ulid) -> Result<(), BackupError> {
         let cancel = self
-            .leases
             .store
             .change(|register, now| register.cancel_restore(id, now));
         cancel.await?;
         self.changed.notify_one();
         Ok(())
+    }
+}
+
+/// Records that a job has failed. Another process continues a job whose lease is lost.
+async fn fail(lease: &JobLease, error: &BackupError) {
+    if matches!(error, BackupError::LeaseLost(_) | BackupError::Cancelled) {
+        return;
+    }
+    let fail = lease.change(|register, held| {
+        register.fail_own_job(lease.job, held, error);
+        Ok(())
+    });
+    if let Err(error) = fail.await {
+        tracing::warn!(%error, "a failed job was not recorded; another process takes it over");
     }
 }
 

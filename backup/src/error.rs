@@ -24,9 +24,15 @@ pub enum BackupError {
     /// The job was cancelled.
     #[error("it was cancelled")]
     Cancelled,
-    /// Another process has ended the job, because this one did not renew its lease.
+    /// Another process may continue the job, because this one did not renew its lease.
     #[error("the process did not report for {0} s")]
     LeaseLost(u64),
+    /// Too many processes ended while they ran the job.
+    #[error("{0} processes in succession ended while they ran it")]
+    Interrupted(u32),
+    /// No process has continued the job.
+    #[error("no process has continued it for {0} hours")]
+    Abandoned(u64),
     /// The segments of a tail could not be copied before they may be deleted.
     #[error("the newest rows of database {0:?} were not copied in time, try again")]
     TooSlow(String),

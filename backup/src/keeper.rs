@@ -1,5 +1,5 @@
-//! Looks after the backups of a cluster: ends abandoned jobs, deletes what deleted and failed backups have left, and
-//! makes scheduled backups.
+//! Looks after the backups of a cluster: continues interrupted jobs, deletes what deleted and failed backups have left,
+//! and makes scheduled backups.
 //!
 //! Every process may run a keeper. Each of its steps is one commit, or can be repeated.
 
@@ -10,13 +10,16 @@ use std::{
     time::Duration,
 };
 
-use futures::future::select;
-use neap_bucket::{Bucket, Key, ListRequest, MAX_DELETE_KEYS, StoreTime};
+use futures::future::{join_all, select};
+use neap_bucket::{Key, StoreTime};
 use neap_catalog::{ANY_AGE, RootCatalog};
 
 use crate::{
     BackupEngine, BackupError, BackupRegister, BackupRequest, BackupSchedule, JobState,
-    engine::default_name, register::DiscardedBackup,
+    RestoreSource,
+    engine::{DueJob, default_name},
+    listing::delete_prefix,
+    register::{DiscardedBackup, JobId, Lease},
 };
 
 /// Interval of the keeper while there are backups or a schedule.
@@ -25,8 +28,14 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Interval of the keeper of a cluster without backups.
 const IDLE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Maximum number of pages of one listing.
-const MAX_PAGES: usize = 1_000_000;
+/// How the jobs of a run have ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobReport {
+    /// Number of jobs.
+    pub jobs: usize,
+    /// Why jobs have failed.
+    pub failures: Vec<String>,
+}
 
 /// Looks after the backups of a cluster.
 #[derive(Debug)]
@@ -66,15 +75,42 @@ impl BackupKeeper {
 
     /// Waits, at most until a backup or a restore of this process has ended.
     async fn pause(&self, pause: Duration) {
-        let pause = self.engine.leases.world.clock.sleep(pause);
+        let pause = self.engine.parts.bucket.world().clock.sleep(pause);
         select(pause, pin!(self.engine.changed.notified())).await;
     }
 
-    /// Does everything that is due once. Returns whether there are backups.
+    /// Does everything that is due once, and runs jobs in the background. Returns whether there are backups.
     ///
     /// # Errors
     /// A store does not answer.
     pub async fn tidy(&self) -> Result<bool, BackupError> {
+        let (jobs, has_backups) = self.look_after(None).await?;
+        for job in jobs {
+            self.engine.spawn(job);
+        }
+        Ok(has_backups)
+    }
+
+    /// Does everything that is due once, and waits for the jobs. Scheduled backups are not due; with `is_scheduled`, one
+    /// is made now, unless one was requested within the last minute. Returns how the jobs have ended.
+    ///
+    /// # Errors
+    /// A store does not answer.
+    pub async fn run_once(&self, is_scheduled: bool) -> Result<JobReport, BackupError> {
+        let (jobs, _) = self.look_after(Some(is_scheduled)).await?;
+        let runs = jobs.into_iter().map(|job| self.engine.run(job));
+        let failures: Vec<_> = join_all(runs).await.into_iter().collect();
+        Ok(JobReport {
+            jobs: failures.len(),
+            failures: failures.into_iter().flatten().collect(),
+        })
+    }
+
+    /// Does everything that is due, and returns the jobs that this process has to run, and whether there are backups.
+    async fn look_after(
+        &self,
+        is_scheduled: Option<bool>,
+    ) -> Result<(Vec<DueJob>, bool), BackupError> {
         let engine = &self.engine;
         let (register, now) = engine.read().await?;
         let started = *self.started.get_or_init(|| now);
@@ -84,12 +120,12 @@ impl BackupKeeper {
             && register.is_empty()
             && known.all(|entry| entry.backup.is_none())
         {
-            return Ok(false);
+            return Ok((Vec::new(), false));
         }
         // The root catalog is read first: a backup is registered before it gets an entry in the root catalog.
         let root = engine.parts.catalog.root(Duration::ZERO).await?.value;
         let (register, now) = engine.read().await?;
-        self.end_jobs(&register, &root, now).await?;
+        let mut jobs = self.continue_jobs(&register, &root, now).await?;
         self.release(&register, &root).await?;
         for discarded in register.deletable(now) {
             if let Err(error) = self.delete_objects(&discarded).await {
@@ -97,56 +133,108 @@ impl BackupKeeper {
             }
         }
         if let Some(schedule) = &self.schedule {
-            self.keep_schedule(schedule, &register, started, now)
-                .await?;
+            let is_due = |register: &BackupRegister, now: StoreTime| {
+                let last = register.last_scheduled();
+                match is_scheduled {
+                    None => {
+                        let next = (schedule.next)(last.unwrap_or(started));
+                        next.is_some_and(|next| next <= now)
+                    }
+                    Some(is_due) => is_due && last.is_none_or(|last| now.since(last) >= INTERVAL),
+                }
+            };
+            if is_due(&register, now) {
+                let job = self.begin_scheduled(schedule, is_due).await?;
+                jobs.extend(job);
+            }
+            self.remove_scheduled(schedule, &register, now).await?;
         }
-        Ok(!register.is_empty())
+        Ok((jobs, !register.is_empty()))
     }
 
-    /// Records how abandoned jobs have ended.
-    async fn end_jobs(
+    /// Records the completion of restores that have published their databases and were interrupted then, and takes over
+    /// other jobs that were interrupted. Returns them.
+    async fn continue_jobs(
         &self,
         register: &BackupRegister,
         root: &RootCatalog,
         now: StoreTime,
-    ) -> Result<(), BackupError> {
-        let running = |state: JobState, shown: JobState| {
-            state == JobState::InProgress && shown == JobState::Failed
-        };
-        let mut backups = register.backups().iter();
-        let mut restores = register.restores();
-        let is_expired = backups.any(|one| running(one.state, one.state_at(now)))
-            || restores.any(|one| running(one.state, one.state_at(now)));
-        let ended = [JobState::Failed, JobState::Cancelled];
-        let published = register
-            .restores()
-            .filter(|one| ended.contains(&one.state_at(now)) && one.is_published(root));
-        let published: Vec<_> = published.map(|one| one.id).collect();
-        if !is_expired && published.is_empty() {
-            return Ok(());
-        }
-        let change = self.engine.leases.store.change(|register, now| {
-            register.end_expired(now);
-            for id in &published {
-                register.end_restore(*id, None, now);
-            }
-            Ok(())
+    ) -> Result<Vec<DueJob>, BackupError> {
+        let published = register.restores().filter(|one| {
+            let is_interrupted = !one.job.is_running() || one.job.is_orphaned(now);
+            let is_recorded = one.job.state == JobState::Completed;
+            is_interrupted && !is_recorded && one.is_published(root)
         });
-        change.await
+        let published: Vec<_> = published.map(|one| one.id).collect();
+        if !published.is_empty() {
+            let complete = self.engine.store.change(|register, now| {
+                for id in &published {
+                    register.complete_restore(*id, now);
+                }
+                Ok(())
+            });
+            complete.await?;
+        }
+        let orphans = register.jobs().filter(|(_, job)| job.is_orphaned(now));
+        let mut taken = Vec::new();
+        for (id, _) in orphans {
+            if self.can_reach_place(register, id) {
+                taken.extend(self.take_over(id).await?);
+            }
+        }
+        Ok(taken)
     }
 
-    /// Releases the copies of backups that have failed, were deleted, or are at a place.
+    /// Returns whether this process can use the place of a job. Another one may be able to.
+    fn can_reach_place(&self, register: &BackupRegister, id: JobId) -> bool {
+        let of_backup = |id| register.backup(id).and_then(|one| one.place.as_deref());
+        let place = match id {
+            JobId::Backup(id) => of_backup(id),
+            JobId::Restore(id) => match register.restore(id).map(|one| &one.source) {
+                Some(RestoreSource::Backup(id)) => of_backup(*id),
+                Some(RestoreSource::AtPlace { place, .. }) => Some(place.as_str()),
+                Some(RestoreSource::Moment(_)) | None => None,
+            },
+        };
+        place.is_none_or(|place| self.engine.parts.open_place(place).is_ok())
+    }
+
+    /// Takes over an interrupted job, unless another process was faster, or the job has to fail.
+    async fn take_over(&self, id: JobId) -> Result<Option<DueJob>, BackupError> {
+        let holder = self.engine.draw_holder();
+        let take_over = self.engine.store.change(|register, now| {
+            let lease = Lease {
+                holder,
+                renewed: now,
+            };
+            if !register.take_over(id, lease) {
+                return Ok(None);
+            }
+            Ok(match id {
+                JobId::Backup(id) => register.backup(id).cloned().map(DueJob::Backup),
+                JobId::Restore(id) => register.restore(id).cloned().map(DueJob::Restore),
+            })
+        });
+        let taken = take_over.await?;
+        if taken.is_some() {
+            tracing::info!(job = ?id, "took over an interrupted job");
+        }
+        Ok(taken)
+    }
+
+    /// Releases the copies of backups that have failed, were deleted, or are at a place, and those that killed processes
+    /// have left.
     async fn release(
         &self,
         register: &BackupRegister,
         root: &RootCatalog,
     ) -> Result<(), BackupError> {
-        let held = root.databases().values().filter(|entry| {
+        let held = root.databases().iter().filter(|(copy, entry)| {
             let deletion = entry.deletion.filter(|it| it.hard_delete_at.is_none());
-            deletion.is_some()
+            let is_free = |backup| !register.holds_copy(backup, **copy);
+            deletion.is_some() && entry.backup.is_some_and(is_free)
         });
-        let backups = held.filter_map(|entry| entry.backup);
-        let free: BTreeSet<_> = backups.filter(|id| !register.holds_copies(*id)).collect();
+        let free: BTreeSet<_> = held.map(|(copy, _)| *copy).collect();
         if free.is_empty() {
             return Ok(());
         }
@@ -163,7 +251,7 @@ impl BackupKeeper {
     /// Deletes the objects of a backup at a place.
     async fn delete_objects(&self, discarded: &DiscardedBackup) -> Result<(), BackupError> {
         let place = self.engine.parts.open_place(&discarded.place)?;
-        let cluster = self.engine.cluster().await?;
+        let cluster = self.engine.parts.cluster().await?;
         // First, so that no restore begins with it.
         let listed = place.register();
         let remove = listed.change(|register, _| {
@@ -173,29 +261,20 @@ impl BackupKeeper {
         });
         remove.await?;
         delete_prefix(&place.bucket, &Key::backup_prefix(discarded.backup)).await?;
-        let forget = self.engine.leases.store.change(|register, _| {
+        let forget = self.engine.store.change(|register, _| {
             register.forget_discarded(discarded.backup);
             Ok(())
         });
         forget.await
     }
 
-    /// Starts a scheduled backup that is due, and deletes old ones.
-    async fn keep_schedule(
+    /// Deletes scheduled backups that are older than the retention.
+    async fn remove_scheduled(
         &self,
         schedule: &BackupSchedule,
         register: &BackupRegister,
-        started: StoreTime,
         now: StoreTime,
     ) -> Result<(), BackupError> {
-        let is_due = |register: &BackupRegister, now: StoreTime| {
-            let scheduled = register.backups().iter().filter(|one| one.scheduled);
-            let last = scheduled.map(|one| one.created).max().unwrap_or(started);
-            (schedule.next)(last).is_some_and(|next| next <= now)
-        };
-        if is_due(register, now) {
-            self.start_scheduled(schedule, is_due).await?;
-        }
         let Some(retention) = schedule.retention else {
             return Ok(());
         };
@@ -205,7 +284,6 @@ impl BackupKeeper {
         if remove(&mut register.clone(), now) > 0 {
             let change = self
                 .engine
-                .leases
                 .store
                 .change(|register, now| Ok(remove(register, now)));
             let removed = change.await?;
@@ -215,52 +293,33 @@ impl BackupKeeper {
         Ok(())
     }
 
-    async fn start_scheduled(
+    /// Registers a scheduled backup.
+    async fn begin_scheduled(
         &self,
         schedule: &BackupSchedule,
         is_due: impl Fn(&BackupRegister, StoreTime) -> bool,
-    ) -> Result<(), BackupError> {
+    ) -> Result<Option<DueJob>, BackupError> {
         let engine = &self.engine;
-        let id = engine.parts.bucket.draw_ulid();
-        let request = BackupRequest {
-            place: schedule.place.clone(),
-            ..BackupRequest::default()
-        };
-        let begin = engine.leases.store.change(|register, now| {
+        let (id, holder) = (engine.parts.bucket.draw_ulid(), engine.draw_holder());
+        let begin = engine.store.change(|register, now| {
             // Another process may have been faster.
             if !is_due(register, now) {
                 return Ok(None);
             }
+            let place = schedule.place.as_deref();
+            let request = BackupRequest {
+                parent: register.scheduled_parent(place, schedule.full_every),
+                place: schedule.place.clone(),
+                ..BackupRequest::default()
+            };
             let name = default_name("scheduled", now);
-            let lease = engine.leases.lease(now);
+            let lease = Lease {
+                holder,
+                renewed: now,
+            };
             let backup = register.begin_backup(id, name, &request, true, lease);
             backup.map(Some)
         });
-        if let Some(backup) = begin.await? {
-            engine.spawn_backup(backup);
-        }
-        Ok(())
+        Ok(begin.await?.map(DueJob::Backup))
     }
-}
-
-/// Deletes all objects with a prefix.
-async fn delete_prefix(bucket: &Bucket, prefix: &str) -> Result<(), BackupError> {
-    let mut page_token = None;
-    for _ in 0..MAX_PAGES {
-        let request = ListRequest {
-            prefix,
-            start_after: None,
-            page_token,
-        };
-        let page = bucket.list(request).await?.value;
-        let keys: Vec<_> = page.entries.into_iter().map(|entry| entry.key).collect();
-        for keys in keys.chunks(MAX_DELETE_KEYS) {
-            bucket.delete(keys).await?;
-        }
-        page_token = page.next_page_token;
-        if page_token.is_none() {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -12,23 +12,27 @@
 //! ```
 //!
 //! A backup in the bucket of the cluster copies no section: its hidden copies reference the same objects, which keeps
-//! them from collection. A job runs in the process that took the request and holds a lease. A job whose lease is not
-//! renewed counts as failed, and every process may then remove what it left.
+//! them from collection. A job runs in the process that took the request and holds a lease. If the lease is not
+//! renewed, the keeper of any process continues the job.
 //!
 //! | item | purpose |
 //! |---|---|
 //! | [`BackupEngine`] | starts, runs, cancels and deletes backups and restores |
-//! | [`BackupKeeper`] | ends abandoned jobs, releases copies, and makes scheduled backups |
+//! | [`BackupKeeper`] | continues interrupted jobs, releases copies, and makes scheduled backups |
+//! | [`BackupMetrics`] | the numbers of backups for operators |
 //! | [`BackupRegister`] | the backups and restores of a cluster, or the backups at a place |
 //! | [`check_backups`] | checks the objects of backups at places |
 //! | [`backup_routes`] | the HTTP endpoints |
 
+mod backing_up;
 mod chain_store;
 mod copying;
 mod engine;
 mod error;
 mod job;
 mod keeper;
+mod listing;
+mod metrics;
 mod place;
 mod place_objects;
 mod register;
@@ -43,10 +47,11 @@ mod verification;
 
 pub use engine::{BackupEngine, BackupParts};
 pub use error::BackupError;
-pub use keeper::BackupKeeper;
+pub use keeper::{BackupKeeper, JobReport};
+pub use metrics::{BackupMetrics, LastBackup};
 pub use place::{BackupPlaces, NoPlaces};
 pub use register::{
-    Backup, BackupKind, BackupRegister, BackupRequest, JobState, MAX_BACKUPS, Restore,
+    Backup, BackupKind, BackupRegister, BackupRequest, Job, JobState, MAX_BACKUPS, Restore,
     RestoreRequest, RestoreSource,
 };
 pub use routes::{backup_refusals, backup_routes};

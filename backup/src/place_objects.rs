@@ -1,14 +1,14 @@
-//! The list of the objects of a backup at a place.
+//! Lists of the objects of a backup at a place.
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use bytes::Bytes;
 use neap_bucket::{Get, GetOptions, Key, ObjectFormat, PutMode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use crate::{Backup, BackupError, place::BackupPlace};
+use crate::{Backup, BackupError, listing::list_sizes, place::BackupPlace};
 
 /// The format of the list.
 const FORMAT: ObjectFormat = ObjectFormat {
@@ -82,13 +82,7 @@ impl PlaceManifest {
     /// Puts the list. The objects are at the place already.
     pub(crate) async fn put(&self, place: &BackupPlace) -> Result<(), BackupError> {
         let key = Key::BackupManifest(self.backup.id);
-        let damaged = |error: String| BackupError::damaged(&key, error);
-        let json = serde_json::to_vec(self).map_err(|error| damaged(error.to_string()))?;
-        let payload = zstd::encode_all(json.as_slice(), ZSTD_LEVEL)
-            .map_err(|error| damaged(error.to_string()))?;
-        let object = FORMAT.encode(self.backup.id.0, &payload);
-        place.bucket.put(&key, object, PutMode::Overwrite).await?;
-        Ok(())
+        put_encoded(place, &key, FORMAT, self.backup.id, self).await
     }
 
     /// Reads the list of a backup.
@@ -102,9 +96,83 @@ impl PlaceManifest {
         let Get::Found(object) = got.value else {
             return Err(damaged("it is missing".to_owned()));
         };
-        let (_, payload) = FORMAT.decode(&key.to_string(), &object.bytes)?;
-        let json =
-            zstd::decode_all(payload.as_ref()).map_err(|error| damaged(error.to_string()))?;
-        serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))
+        decode(&key, FORMAT, &object.bytes)
     }
+}
+
+/// The format of a list of objects that a backup in progress has put.
+const PROGRESS_FORMAT: ObjectFormat = ObjectFormat {
+    magic: *b"NBKP",
+    kind: "progress of a backup",
+    version: 1,
+};
+
+/// Objects that a backup in progress has put at a place, by the keys that they have in the cluster. A process that
+/// continues the backup does not copy them again.
+pub(crate) type PutObjects = BTreeMap<String, StoredObject>;
+
+/// Records objects that a backup has put. Their bytes never change, so the record stays true, whichever process puts
+/// it, and whenever.
+///
+/// # Errors
+/// The store does not answer.
+pub(crate) async fn put_progress(
+    place: &BackupPlace,
+    backup: Ulid,
+    objects: &PutObjects,
+) -> Result<(), BackupError> {
+    let part = place.bucket.draw_ulid();
+    let key = Key::BackupProgress(backup, part);
+    put_encoded(place, &key, PROGRESS_FORMAT, part, objects).await
+}
+
+/// Returns the objects that a backup in progress is known to have put.
+///
+/// # Errors
+/// A record is damaged, or the store does not answer.
+pub(crate) async fn read_progress(
+    place: &BackupPlace,
+    backup: Ulid,
+) -> Result<PutObjects, BackupError> {
+    let mut objects = PutObjects::new();
+    for key in list_sizes(&place.bucket, &Key::backup_progress_prefix(backup))
+        .await?
+        .into_keys()
+    {
+        let Ok(key) = key.parse::<Key>() else {
+            continue;
+        };
+        if let Get::Found(object) = place.bucket.get(&key, GetOptions::default()).await?.value {
+            objects.extend(decode::<PutObjects>(&key, PROGRESS_FORMAT, &object.bytes)?);
+        }
+    }
+    Ok(objects)
+}
+
+/// Puts a value as compressed JSON.
+async fn put_encoded(
+    place: &BackupPlace,
+    key: &Key,
+    format: ObjectFormat,
+    id: Ulid,
+    value: &impl Serialize,
+) -> Result<(), BackupError> {
+    let damaged = |error: String| BackupError::damaged(key, error);
+    let json = serde_json::to_vec(value).map_err(|error| damaged(error.to_string()))?;
+    let payload = zstd::encode_all(json.as_slice(), ZSTD_LEVEL);
+    let payload = payload.map_err(|error| damaged(error.to_string()))?;
+    let object = format.encode(id.0, &payload);
+    place.bucket.put(key, object, PutMode::Overwrite).await?;
+    Ok(())
+}
+
+fn decode<T: DeserializeOwned>(
+    key: &Key,
+    format: ObjectFormat,
+    bytes: &Bytes,
+) -> Result<T, BackupError> {
+    let damaged = |error: String| BackupError::damaged(key, error);
+    let (_, payload) = format.decode(&key.to_string(), bytes)?;
+    let json = zstd::decode_all(payload.as_ref()).map_err(|error| damaged(error.to_string()))?;
+    serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))
 }

@@ -2,24 +2,30 @@
 //!
 //! ```text
 //!   request ──► in_progress ──► completed ──► removed
-//!                  │  │
-//!                  │  └── cancelled            by a request
-//!                  └───── failed               by its job, or by anyone when its lease has expired
+//!                │  │  │
+//!                │  │  └── in_progress         under the lease of another process, when the lease has expired
+//!                │  └───── cancelled           by a request
+//!                └──────── failed              by its process, or by a keeper that finds no process to continue it
 //! ```
 //!
-//! The register decides: a job that it does not show as in progress under its own lease changes nothing any more.
+//! The register decides: a process whose lease it does not show changes nothing any more.
 
 mod changes;
+mod jobs;
+mod scheduled;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use neap_bucket::{ObjectFormat, RegisterValue, Stamp, StoreTime};
 use neap_catalog::RootCatalog;
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
+
+pub use self::jobs::{Job, JobState};
+pub(crate) use self::jobs::{JobId, LEASE_TIME, Lease, RENEWAL_INTERVAL};
 
 /// Maximum number of backups.
 pub const MAX_BACKUPS: usize = 1_000;
@@ -36,12 +42,6 @@ const MAX_NAME_BYTES: usize = 128;
 /// Maximum bytes of an error that the register records.
 const MAX_ERROR_BYTES: usize = 1_000;
 
-/// Time after which a lease expires that its job has not renewed.
-pub(crate) const LEASE_TIME: Duration = Duration::from_secs(60);
-
-/// Interval at which a job renews its lease.
-pub(crate) const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-
 /// The kind of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,29 +50,6 @@ pub enum BackupKind {
     Full,
     /// At a place, it has only the objects that its parent lacks.
     Incremental,
-}
-
-/// The state of a backup or restore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// It runs.
-    InProgress,
-    /// It has ended successfully.
-    Completed,
-    /// It has ended with an error.
-    Failed,
-    /// A request has ended it.
-    Cancelled,
-}
-
-/// The lease of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// The process that runs the job.
-    pub holder: Ulid,
-    /// When the process reported last, by the store's clock.
-    pub renewed: StoreTime,
 }
 
 /// A database in a backup.
@@ -98,13 +75,9 @@ pub struct Backup {
     /// The backup that this one continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Ulid>,
-    /// The state.
-    pub state: JobState,
-    /// When it was requested, by the store's clock.
-    pub created: StoreTime,
-    /// When it was completed, by the store's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completed: Option<StoreTime>,
+    /// Its progress. The objects are those of the copies, and the bytes those that it references.
+    #[serde(flatten)]
+    pub job: Job,
     /// The only database in the backup; `None`: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
@@ -120,21 +93,9 @@ pub struct Backup {
     /// The backup has all writes up to this stamp and no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<Stamp>,
-    /// The databases.
+    /// The databases. Their copies are complete when the stamp is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<DatabaseInBackup>,
-    /// Number of objects.
-    #[serde(default)]
-    pub objects: u64,
-    /// Bytes of the objects; in the bucket of the cluster, bytes that the backup references.
-    #[serde(default)]
-    pub bytes: u64,
-    /// Why it has failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The lease while it is in progress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<Lease>,
 }
 
 /// The state that a restore restores.
@@ -169,28 +130,13 @@ pub struct Restore {
     /// The name of the new database; `None`: the restored databases replace the present ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// The state.
-    pub state: JobState,
-    /// When it was requested, by the store's clock.
-    pub created: StoreTime,
-    /// When it was completed, by the store's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completed: Option<StoreTime>,
-    /// The restored databases while they are hidden, and later. Published together.
+    /// Its progress.
+    #[serde(flatten)]
+    pub job: Job,
+    /// The restored databases while they are hidden, and later. They are recorded before they have contents, never
+    /// change, and are published together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<DatabaseId>,
-    /// Number of objects.
-    #[serde(default)]
-    pub objects: u64,
-    /// Bytes of the objects.
-    #[serde(default)]
-    pub bytes: u64,
-    /// Why it has failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The lease while it is in progress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<Lease>,
 }
 
 /// A request for a backup.
@@ -260,38 +206,11 @@ impl RegisterValue for BackupRegister {
     };
 }
 
-impl Lease {
-    fn is_expired(&self, now: StoreTime) -> bool {
-        now.since(self.renewed) >= LEASE_TIME
-    }
-}
-
-/// Returns the state as others see it: a job without a valid lease has failed.
-fn shown_state(state: JobState, lease: Option<&Lease>, now: StoreTime) -> JobState {
-    match (state, lease) {
-        (JobState::InProgress, Some(lease)) if !lease.is_expired(now) => state,
-        (JobState::InProgress, _) => JobState::Failed,
-        _ => state,
-    }
-}
-
-impl Backup {
-    /// Returns the state at a time of the store. A job whose lease has expired has failed.
-    pub fn state_at(&self, now: StoreTime) -> JobState {
-        shown_state(self.state, self.lease.as_ref(), now)
-    }
-}
-
 impl Restore {
     /// Returns whether its databases are live.
     pub(crate) fn is_published(&self, root: &RootCatalog) -> bool {
         let mut entries = self.copies.iter().filter_map(|id| root.databases().get(id));
         entries.any(|entry| entry.deletion.is_none())
-    }
-
-    /// Returns the state at a time of the store. A job whose lease has expired has failed.
-    pub fn state_at(&self, now: StoreTime) -> JobState {
-        shown_state(self.state, self.lease.as_ref(), now)
     }
 }
 
@@ -319,7 +238,7 @@ impl BackupRegister {
     /// Returns the newest completed backup with this name.
     pub fn find_completed(&self, name: &str) -> Option<&Backup> {
         let mut completed = self.backups.iter().rev();
-        completed.find(|one| one.name == name && one.state == JobState::Completed)
+        completed.find(|one| one.name == name && one.job.state == JobState::Completed)
     }
 
     /// Returns a backup.
@@ -332,14 +251,18 @@ impl BackupRegister {
         self.restores.iter().find(|one| one.id == id)
     }
 
-    /// Returns whether the hidden copies of a backup are needed: it is in progress, or completed in the bucket of the
-    /// cluster.
-    pub fn holds_copies(&self, id: Ulid) -> bool {
-        self.backup(id).is_some_and(|backup| match backup.state {
-            JobState::InProgress => true,
-            JobState::Completed => backup.place.is_none(),
-            JobState::Failed | JobState::Cancelled => false,
-        })
+    /// Returns whether a hidden copy that a backup holds is needed: the backup is in progress, or the copy belongs to a
+    /// completed one in the bucket of the cluster. A process that was killed may have left others.
+    pub fn holds_copy(&self, backup: Ulid, copy: DatabaseId) -> bool {
+        self.backup(backup)
+            .is_some_and(|backup| match backup.job.state {
+                JobState::InProgress => true,
+                JobState::Completed => {
+                    let mut own = backup.databases.iter();
+                    backup.place.is_none() && own.any(|one| one.copy == copy)
+                }
+                JobState::Failed | JobState::Cancelled => false,
+            })
     }
 
     /// Returns the backups whose objects may be deleted: no job can put more of them.

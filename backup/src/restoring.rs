@@ -2,22 +2,34 @@
 //!
 //! ```text
 //!   job                                              store
-//!     |-- root catalog: hidden databases ------------> |   crash after: they are removed after a day
-//!     |-- manifests and catalogs of these -----------> |   the same; the present databases are untouched
+//!     |-- root catalog: hidden databases ------------> |   crash after: another process makes others; these are
+//!     |                                                |   removed after a day
+//!     |-- register: the hidden databases ------------> |   from a place, before they have contents: another process
+//!     |-- objects, manifests, catalogs of these -----> |   continues to fill them; otherwise after it
 //!     |-- root catalog: publish them, drop others ---> |   one commit
 //! ```
+//!
+//! The register has the hidden databases before they are published, and they never change. So two processes that
+//! restore the same backup, one of which was frozen, publish the same databases.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{Bucket, Get, GetOptions, Key, PutMode, RECENT_PUT_IDS, Register};
-use neap_catalog::{DatabaseCatalog, DatabaseDocuments, INTERNAL_DATABASE, RestoredDatabase};
-use neap_manifest::{ManifestSettings, ManifestStore, ObjectName};
+use neap_catalog::{
+    CatalogError, DatabaseCatalog, DatabaseDocuments, INTERNAL_DATABASE, RestoredDatabase,
+};
+use neap_manifest::{ManifestSettings, ManifestStore, ObjectName, RestoreError};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Backup, BackupError, BackupParts, Restore, RestoreSource, chain_store::ChainStore,
-    place::BackupPlace, place_objects::PlaceManifest, register::DatabaseInBackup,
+    Backup, BackupError, BackupParts, Restore, RestoreSource,
+    chain_store::ChainStore,
+    job::{CopiedObjects, JobLease},
+    listing::list_sizes,
+    place::BackupPlace,
+    place_objects::PlaceManifest,
+    register::DatabaseInBackup,
     uploading::ObjectMemory,
 };
 
@@ -51,6 +63,10 @@ pub(crate) struct RestorePlan {
 }
 
 impl RestorePlan {
+    fn is_at_place(&self) -> bool {
+        matches!(self.contents, RestoredContents::Objects(..))
+    }
+
     /// Returns the names of the restored databases.
     fn names(&self, restore: &Restore) -> Vec<String> {
         let names = self.databases.iter().map(|one| one.name.clone());
@@ -149,26 +165,56 @@ impl BackupParts {
         })
     }
 
-    /// Creates the hidden databases of a restore. Returns them in the order of the plan.
-    pub(crate) async fn add_hidden(
+    /// Creates and fills the hidden databases of a restore, as far as an earlier run has not done so. When it returns,
+    /// the register has them, in the order of the plan.
+    ///
+    /// # Errors
+    /// An object is damaged or missing, the lease is lost, or a store does not answer.
+    pub(crate) async fn prepare_restored(
         &self,
         plan: &RestorePlan,
         restore: &Restore,
+        lease: &JobLease,
     ) -> Result<Vec<DatabaseId>, BackupError> {
-        let names = plan.names(restore);
-        Ok(self.catalog.add_restored_databases(&names).await?)
+        let is_new = restore.copies.is_empty();
+        let copies = match is_new {
+            true => {
+                let names = plan.names(restore);
+                self.catalog.add_restored_databases(&names).await?
+            }
+            false => restore.copies.clone(),
+        };
+        let record = async |totals: Option<(u64, u64)>| {
+            let change = lease.change(|register, lease| {
+                let restore = register.renewed_restore(restore.id, lease)?;
+                restore.copies.clone_from(&copies);
+                if let Some((objects, bytes)) = totals {
+                    restore.job.report(objects, bytes);
+                }
+                Ok(())
+            });
+            change.await
+        };
+        if is_new && plan.is_at_place() {
+            record(None).await?;
+        }
+        if is_new || plan.is_at_place() {
+            self.fill_restored(plan, restore, &copies, &lease.copied)
+                .await?;
+        }
+        let totals = self.totals(&copies).await?;
+        // Only a run with the lease publishes the databases.
+        record(Some(totals)).await?;
+        Ok(copies)
     }
 
-    /// Fills the hidden databases of a restore. Returns the number and bytes of their objects.
-    ///
-    /// # Errors
-    /// An object is damaged or missing, or a store does not answer.
-    pub(crate) async fn fill_restored(
+    async fn fill_restored(
         &self,
         plan: &RestorePlan,
         restore: &Restore,
         copies: &[DatabaseId],
-    ) -> Result<(u64, u64), BackupError> {
+        copied: &CopiedObjects,
+    ) -> Result<(), BackupError> {
         if let (RestoreSource::Moment(moment), Some(copy)) = (&restore.source, copies.first()) {
             let databases = plan.databases.iter();
             let databases = databases.map(|one| DatabaseInBackup {
@@ -177,15 +223,20 @@ impl BackupParts {
             });
             let databases: Vec<_> = databases.collect();
             self.copy_databases(&databases, Some(*moment)).await?;
-            return self.totals(copies).await;
+            return Ok(());
         }
         let memory = &ObjectMemory::default();
         let pairs = plan.databases.iter().zip(copies);
         let fills = pairs.map(|(held, copy)| async move {
             match &plan.contents {
                 RestoredContents::Objects(manifest, place) => {
-                    self.copy_objects(place, manifest, held, *copy, memory)
-                        .await
+                    let from = PlaceObjects {
+                        place,
+                        manifest,
+                        memory,
+                        copied,
+                    };
+                    self.copy_objects(&from, held, *copy).await
                 }
                 RestoredContents::Copies(_) | RestoredContents::Moment(_) => {
                     self.copy_backup(held.copy, *copy).await
@@ -194,8 +245,7 @@ impl BackupParts {
         });
         let fills: Vec<_> = fills.collect();
         let fills = stream::iter(fills).buffer_unordered(AT_ONCE);
-        fills.try_collect::<()>().await?;
-        self.totals(copies).await
+        fills.try_collect::<()>().await
     }
 
     /// Returns the number and referenced bytes of the objects of databases.
@@ -252,67 +302,106 @@ impl BackupParts {
         Ok(others.cloned().collect())
     }
 
-    /// Copies the objects of a database from a place, and commits its manifest and catalog.
+    /// Copies the objects of a database from a place, and commits its manifest and catalog, as far as an earlier run has
+    /// not done so.
     async fn copy_objects(
         &self,
-        place: &BackupPlace,
-        manifest: &PlaceManifest,
+        from: &PlaceObjects<'_>,
         held: &DatabaseInBackup,
         copy: DatabaseId,
-        memory: &ObjectMemory,
     ) -> Result<(), BackupError> {
-        let chain = ChainStore::bucket(place, manifest);
-        let from = ManifestStore::new(chain.clone(), &self.rules, ManifestSettings::default());
-        let view = from.read(held.copy, None).await?;
-        if view.version == 0 {
-            let key = Key::Manifest(held.copy);
-            return Err(BackupError::damaged(&key, "it is missing at the place"));
+        let chain = ChainStore::bucket(from.place, from.manifest);
+        if self.manifest_of(copy).await?.version == 0 {
+            self.copy_sections(from, &chain, held, copy).await?;
         }
-        let referenced = from.referenced_keys(held.copy, &view.value).await?;
-        let sections = referenced.into_iter();
-        let sections = sections.filter(|(key, _)| !matches!(key, Key::Page(..)));
-        let copied = stream::iter(sections).map(|(key, bytes)| async move {
-            let _memory = memory.acquire(bytes).await?;
-            self.copy_object(place, manifest, &key, copy).await
-        });
-        let copied = copied.buffer_unordered(AT_ONCE);
-        copied.try_collect::<()>().await?;
-        self.manifests
-            .adopt_copied_objects(&from, held.copy, &view.value, copy, RESTORED_CATALOG)
-            .await?;
         let catalog = read_catalog(&chain, held.copy).await?;
-        self.catalog
-            .put_copied_catalog(copy, &catalog, None)
-            .await?;
+        match self.catalog.put_copied_catalog(copy, &catalog, None).await {
+            // An earlier run has put it.
+            Ok(_) | Err(CatalogError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if self.has_documents(copy).await? {
+            return Ok(());
+        }
         let key = Key::Documents(held.copy);
         let documents: Register<DatabaseDocuments> = Register::new(chain, key, RECENT_PUT_IDS);
         let documents = documents.read(None).await?;
         self.put_documents(copy, &documents).await
     }
 
+    /// Copies the sections that the new database lacks, and then commits its manifest.
+    async fn copy_sections(
+        &self,
+        from: &PlaceObjects<'_>,
+        chain: &Bucket,
+        held: &DatabaseInBackup,
+        copy: DatabaseId,
+    ) -> Result<(), BackupError> {
+        let manifests = ManifestStore::new(chain.clone(), &self.rules, ManifestSettings::default());
+        let view = manifests.read(held.copy, None).await?;
+        if view.version == 0 {
+            let key = Key::Manifest(held.copy);
+            return Err(BackupError::damaged(&key, "it is missing at the place"));
+        }
+        let referenced = manifests.referenced_keys(held.copy, &view.value).await?;
+        let present = &list_sizes(&self.bucket, &Key::data_prefix(copy)).await?;
+        let sections = referenced.into_iter();
+        let sections = sections.filter(|(key, _)| !matches!(key, Key::Page(..)));
+        let copied = stream::iter(sections).map(|(key, bytes)| async move {
+            let _memory = from.memory.acquire(bytes).await?;
+            self.copy_object(from, &key, copy, present).await
+        });
+        let copied = copied.buffer_unordered(AT_ONCE);
+        copied.try_collect::<()>().await?;
+        let adopted = self.manifests.adopt_copied_objects(
+            &manifests,
+            held.copy,
+            &view.value,
+            copy,
+            RESTORED_CATALOG,
+        );
+        match adopted.await {
+            // A run that was frozen has continued.
+            Ok(_) | Err(RestoreError::NotEmpty) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Copies an object, unless it is present: it was put as a whole, after its checksum was compared.
     async fn copy_object(
         &self,
-        place: &BackupPlace,
-        manifest: &PlaceManifest,
+        from: &PlaceObjects<'_>,
         key: &Key,
         copy: DatabaseId,
+        present: &BTreeMap<String, u64>,
     ) -> Result<(), BackupError> {
         let text = key.to_string();
         let missing = || BackupError::damaged(key, "it is missing at the place");
-        let stored = manifest.objects.get(&text).ok_or_else(missing)?;
-        let from = place.objects_of(stored.put_by);
-        let got = from.get(key, GetOptions::default()).await?;
-        let Get::Found(object) = got.value else {
-            return Err(missing());
-        };
-        stored.check(&text, &object.bytes)?;
+        let stored = from.manifest.objects.get(&text).ok_or_else(missing)?;
         let (_, name) = ObjectName::of_key(key).ok_or_else(missing)?;
-        let key = name.key(copy);
-        self.bucket
-            .put(&key, object.bytes, PutMode::Overwrite)
-            .await?;
+        let target = name.key(copy);
+        if present.get(&target.to_string()) != Some(&stored.bytes) {
+            let source = from.place.objects_of(stored.put_by);
+            let Get::Found(object) = source.get(key, GetOptions::default()).await?.value else {
+                return Err(missing());
+            };
+            stored.check(&text, &object.bytes)?;
+            self.bucket
+                .put(&target, object.bytes, PutMode::Overwrite)
+                .await?;
+        }
+        from.copied.add(stored.bytes);
         Ok(())
     }
+}
+
+/// The objects of a backup at a place, while they are copied.
+#[derive(Clone, Copy)]
+struct PlaceObjects<'a> {
+    place: &'a BackupPlace,
+    manifest: &'a PlaceManifest,
+    memory: &'a ObjectMemory,
+    copied: &'a CopiedObjects,
 }
 
 async fn read_catalog(chain: &Bucket, copy: DatabaseId) -> Result<DatabaseCatalog, BackupError> {

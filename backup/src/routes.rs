@@ -146,32 +146,23 @@ fn status(state: JobState) -> &'static str {
     }
 }
 
-/// Returns why a job has failed.
-fn failure(recorded: Option<&String>, state: JobState) -> Option<String> {
-    let abandoned = || BackupError::LeaseLost(crate::register::LEASE_TIME.as_secs()).to_string();
-    match state {
-        JobState::Failed => Some(recorded.cloned().unwrap_or_else(abandoned)),
-        _ => recorded.cloned(),
-    }
-}
-
 impl BackupBody {
     fn new(backup: &Backup, parent: Option<&Backup>, now: StoreTime) -> Self {
-        let state = backup.state_at(now);
+        let state = backup.job.state_at(now);
         let databases = backup.databases.iter().map(|one| one.name.clone());
         Self {
             name: backup.name.clone(),
             kind: backup.kind,
             status: status(state),
-            created_at: time_text(backup.created),
-            completed_at: backup.completed.map(time_text),
-            total_files: backup.objects,
-            total_size_bytes: backup.bytes,
+            created_at: time_text(backup.job.created),
+            completed_at: backup.job.completed.map(time_text),
+            total_files: backup.job.objects,
+            total_size_bytes: backup.job.bytes,
             parent: parent.map(|parent| parent.name.clone()),
             databases: databases.collect(),
             to: backup.place.clone(),
             stamp: backup.stamp.map(|stamp| stamp.to_string()),
-            error: failure(backup.error.as_ref(), state),
+            error: backup.job.error_at(now),
         }
     }
 }
@@ -330,18 +321,18 @@ struct RestoreBody {
 
 impl RestoreBody {
     fn new(restore: &Restore, now: StoreTime) -> Self {
-        let state = restore.state_at(now);
+        let state = restore.job.state_at(now);
         Self {
             restore_id: restore.id.to_string(),
             backup_name: restore.backup.clone(),
             status: status(state),
-            created_at: time_text(restore.created),
-            completed_at: restore.completed.map(time_text),
-            total_files: restore.objects,
-            total_size_bytes: restore.bytes,
+            created_at: time_text(restore.job.created),
+            completed_at: restore.job.completed.map(time_text),
+            total_files: restore.job.objects,
+            total_size_bytes: restore.job.bytes,
             database: restore.database.clone(),
             to: restore.to.clone(),
-            error: failure(restore.error.as_ref(), state),
+            error: restore.job.error_at(now),
         }
     }
 }

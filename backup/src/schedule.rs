@@ -1,6 +1,6 @@
 //! Scheduled backups.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use neap_bucket::StoreTime;
 
@@ -12,7 +12,10 @@ pub type NextTime = Arc<dyn Fn(StoreTime) -> Option<StoreTime> + Send + Sync>;
 pub struct BackupSchedule {
     /// The times.
     pub next: NextTime,
-    /// How long a scheduled backup is kept; the newest one is always kept. `None`: until it is deleted.
+    /// Every backup of this number is a full one; the others continue the one before. 1: all are full ones.
+    pub full_every: NonZeroU32,
+    /// How long a scheduled backup is kept, together with the incremental backups that continue it; the newest one and
+    /// its parents are always kept. `None`: until it is deleted.
     pub retention: Option<Duration>,
     /// The place to back up to; `None`: the bucket of the cluster.
     pub place: Option<String>,
@@ -21,6 +24,7 @@ pub struct BackupSchedule {
 impl fmt::Debug for BackupSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackupSchedule")
+            .field("full_every", &self.full_every)
             .field("retention", &self.retention)
             .field("place", &self.place)
             .finish_non_exhaustive()

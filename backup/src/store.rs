@@ -1,6 +1,9 @@
 //! Reads and changes the register of backups.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use neap_bucket::{
     Bucket, CommitOutcome, Key, Operation, RECENT_PUT_IDS, Register, RegisterChange, StoreError,
@@ -17,6 +20,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct BackupStore {
     bucket: Bucket,
     register: Register<BackupRegister>,
+    /// The register as this process knows it.
+    known: Arc<Mutex<Option<Arc<BackupRegister>>>>,
 }
 
 impl BackupStore {
@@ -25,7 +30,19 @@ impl BackupStore {
         Self {
             register: Register::new(bucket.clone(), Key::Backups, RECENT_PUT_IDS),
             bucket: bucket.clone(),
+            known: Arc::default(),
         }
+    }
+
+    /// Returns the register as it was read or changed last; `None` if it was not read yet.
+    pub(crate) fn last_read(&self) -> Option<Arc<BackupRegister>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+
+    fn remember(&self, register: &Arc<BackupRegister>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::clone(register));
     }
 
     /// Reads the register. Also returns the store's time.
@@ -41,7 +58,9 @@ impl BackupStore {
                 reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
             }));
         };
-        Ok((value?, self.now()?))
+        let value = value?;
+        self.remember(&value.value);
+        Ok((value, self.now()?))
     }
 
     /// Commits a change of the register. The closure receives the value and the store's time, and may be called several
@@ -59,7 +78,10 @@ impl BackupStore {
             })
         };
         match self.register.commit(None, commit).await? {
-            CommitOutcome::Committed { result, .. } => Ok(result),
+            CommitOutcome::Committed { result, current } => {
+                self.remember(&current.value);
+                Ok(result)
+            }
             CommitOutcome::Refused(error) => Err(error),
             CommitOutcome::Unknown { reason } => Err(BackupError::Unknown(reason)),
         }

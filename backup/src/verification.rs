@@ -6,15 +6,14 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{
-    Bucket, Get, GetOptions, Key, ListRequest, RECENT_PUT_IDS, Register, Store, World,
-};
+use neap_bucket::{Bucket, Get, GetOptions, Key, RECENT_PUT_IDS, Register, Store, World};
 use neap_catalog::RootCatalog;
 use serde::Serialize;
 use ulid::Ulid;
 
 use crate::{
     Backup, BackupError, BackupStore, JobState,
+    listing::list_sizes,
     place::BackupPlace,
     place_objects::{PlaceManifest, StoredObject},
     uploading::ObjectMemory,
@@ -22,9 +21,6 @@ use crate::{
 
 /// Number of objects that are read concurrently.
 const OBJECTS_AT_ONCE: usize = 8;
-
-/// Maximum number of pages of one listing.
-const MAX_PAGES: usize = 1_000_000;
 
 /// A damaged or missing part of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -62,7 +58,8 @@ pub async fn check_backups(bucket: &Bucket) -> Result<Vec<BackupFinding>, Backup
     let root = root.read(None).await?.value;
     let (register, _) = BackupStore::new(bucket).read().await?;
     let completed = register.value.backups().iter();
-    let completed = completed.filter(|one| one.state == JobState::Completed && one.place.is_none());
+    let completed =
+        completed.filter(|one| one.job.state == JobState::Completed && one.place.is_none());
     let lost = completed.flat_map(|backup| {
         let copies = backup.databases.iter().filter(|one| {
             let held = root.databases().get(&one.copy);
@@ -134,7 +131,7 @@ async fn check_objects(
     let mut sizes: BTreeMap<Ulid, BTreeMap<String, u64>> = BTreeMap::new();
     for object in objects.values() {
         if let Entry::Vacant(entry) = sizes.entry(object.put_by) {
-            let listed = list_sizes(&place.objects_of(object.put_by)).await?;
+            let listed = list_sizes(&place.objects_of(object.put_by), "").await?;
             entry.insert(listed);
         }
     }
@@ -184,25 +181,4 @@ async fn read_object(
         Err(BackupError::Damaged { reason, .. }) => Some(reason),
         _ => None,
     })
-}
-
-/// Lists the objects of a bucket with their sizes in bytes.
-async fn list_sizes(bucket: &Bucket) -> Result<BTreeMap<String, u64>, BackupError> {
-    let mut sizes = BTreeMap::new();
-    let mut page_token = None;
-    for _ in 0..MAX_PAGES {
-        let request = ListRequest {
-            prefix: "",
-            start_after: None,
-            page_token,
-        };
-        let page = bucket.list(request).await?.value;
-        let entries = page.entries.into_iter();
-        sizes.extend(entries.map(|entry| (entry.key, entry.size_bytes)));
-        page_token = page.next_page_token;
-        if page_token.is_none() {
-            break;
-        }
-    }
-    Ok(sizes)
 }

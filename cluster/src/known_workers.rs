@@ -163,6 +163,7 @@ mod tests {
                 version: "1".to_owned(),
                 address: None,
                 worker: url.map(str::to_owned),
+                stop: None,
             },
             updated: StoreTime::from_micros(updated),
         }

@@ -1,10 +1,12 @@
-//! `GET /api/v3/console/session`: the server, and the permissions of the caller's token.
+//! `GET /api/v3/console/session`: the server, and the permissions of the caller.
 
 use std::sync::Arc;
 
 use axum::{Json, Router, extract::State, routing::get};
 use neap_bucket::MAX_CATALOG_AGE;
-use neap_catalog::{Catalog, DatabaseAction, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, TokenAction};
+use neap_catalog::{
+    Catalog, DatabaseAction, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, TokenAction, UserAction,
+};
 use neap_http::{ApiError, Caller};
 use neap_schema::DatabaseId;
 use serde::Serialize;
@@ -16,6 +18,8 @@ pub struct SessionServer {
     pub catalog: Arc<Catalog>,
     /// Whether requests need a token.
     pub requires_tokens: bool,
+    /// Whether users can sign in at this process.
+    pub has_users: bool,
     /// The version of Neap.
     pub version: &'static str,
     /// The revision of the source.
@@ -45,13 +49,19 @@ struct PermittedDatabase {
 struct SessionBody {
     tokens_required: bool,
     admin: bool,
-    /// The name of the token.
+    /// The name of the token or user.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_name: Option<String>,
     databases: Vec<PermittedDatabase>,
     can_create_databases: bool,
     can_create_tokens: bool,
     can_delete_tokens: bool,
+    /// Whether the caller may read what only administrators may read otherwise.
+    can_audit: bool,
+    /// The actions on users and roles that the caller may perform; none if no users can sign in.
+    user_actions: Vec<&'static str>,
+    /// Whether the caller is a user with a session. Otherwise the name is that of a token.
+    is_user: bool,
     version: &'static str,
     revision: &'static str,
     mode: String,
@@ -74,6 +84,9 @@ async fn session(
     databases.sort_by(|one, other| one.name.cmp(&other.name));
     // A server without authentication has no endpoints for tokens.
     let may_use_tokens = |action| server.requires_tokens && caller.require_tokens(action).is_ok();
+    let user_actions = UserAction::ALL.iter().copied();
+    let user_actions =
+        user_actions.filter(|action| server.has_users && caller.require_users(*action).is_ok());
     Ok(Json(SessionBody {
         tokens_required: server.requires_tokens,
         admin: caller.is_admin(),
@@ -82,6 +95,9 @@ async fn session(
         can_create_databases: caller.may(DatabaseAction::Create, None),
         can_create_tokens: may_use_tokens(TokenAction::Create),
         can_delete_tokens: may_use_tokens(TokenAction::Delete),
+        can_audit: caller.require_audit().is_ok(),
+        user_actions: user_actions.map(UserAction::as_str).collect(),
+        is_user: caller.session().is_some(),
         version: server.version,
         revision: server.revision,
         mode: server.mode.clone(),

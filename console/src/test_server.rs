@@ -73,6 +73,7 @@ impl TestServer {
         let server = SessionServer {
             catalog: Arc::clone(&catalog),
             requires_tokens,
+            has_users: requires_tokens,
             version: "1.2.3",
             revision: "0123abc",
             mode: "all".to_owned(),

@@ -60,13 +60,15 @@ locals {
     NEAP_DISTRIBUTED_BYTES_PER_WORKER = "${var.distributed_queries.mib_per_worker}MiB"
   }
 
+  backup_environment = var.backups.retention == null ? {} : { NEAP_BACKUP_RETENTION = var.backups.retention }
+
   function_environment = {
     write = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.console_environment)
     query = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.distribution_environment)
     # A query ends with its function at the latest.
     stream = merge({ NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }, local.distribution_environment)
     # Objects are kept for as long as a query may read them.
-    compact = { NEAP_MERGE_QUEUE_URL = module.merges.url, NEAP_QUERY_TIMEOUT = "15m" }
+    compact = merge({ NEAP_MERGE_QUEUE_URL = module.merges.url, NEAP_QUERY_TIMEOUT = "15m" }, local.backup_environment)
     engine  = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
   }
 

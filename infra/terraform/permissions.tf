@@ -22,6 +22,7 @@ locals {
       { prefix = "tail/", actions = ["s3:GetObject", "s3:PutObject"] },
     ]
     compact = [
+      { prefix = "backups/", actions = ["s3:GetObject", "s3:PutObject"] },
       { prefix = "cache/", actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"] },
       { prefix = "catalog", actions = ["s3:GetObject", "s3:PutObject"] },
       { prefix = "data/", actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"] },
@@ -31,7 +32,7 @@ locals {
       { prefix = "plugins/", actions = ["s3:DeleteObject"] },
       { prefix = "published/", actions = ["s3:DeleteObject"] },
       { prefix = "results/", actions = ["s3:DeleteObject"] },
-      { prefix = "tail/", actions = ["s3:DeleteObject", "s3:GetObject"] },
+      { prefix = "tail/", actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"] },
     ]
     engine = [
       { prefix = "cache/", actions = ["s3:GetObject"] },

@@ -16,6 +16,14 @@ locals {
         input      = { event = "collect" }
       }
     },
+    var.backups.schedule == null ? {} : {
+      # Makes a backup in the bucket. A collection continues it if it is interrupted.
+      backup = {
+        function   = "compact"
+        expression = var.backups.schedule
+        input      = { event = "backup" }
+      }
+    },
     var.engine.enabled ? {
       # Runs the schedules of triggers, and what notifications have missed.
       tick = {

@@ -194,6 +194,15 @@ variable "schedules" {
   default = {}
 }
 
+variable "backups" {
+  description = "When backups are made in the bucket, as an expression of EventBridge Scheduler such as cron(0 2 * * ? *), and how long they are kept, such as 30d; by default none are made, and they are kept until they are deleted."
+  type = object({
+    schedule  = optional(string)
+    retention = optional(string)
+  })
+  default = {}
+}
+
 variable "bucket_name" {
   description = "The name of the bucket; by default made of the name, the account and the region."
   type        = string

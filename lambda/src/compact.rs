@@ -1,5 +1,6 @@
 //! The compact function.
 
+mod backups;
 mod events;
 mod queue;
 
@@ -7,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use clap::{Args, Parser, builder::BoolishValueParser};
+use futures::future::join;
 use lambda_runtime::FunctionResponse;
 use neap_bucket::World;
 use neap_catalog::Catalog;
@@ -18,6 +20,7 @@ use neap_schema::DatabaseId;
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::OnceCell;
 
+use self::backups::{BackupOptions, FunctionBackups};
 pub use self::{
     events::{CompactEvent, CompactTask},
     queue::OrderQueue,
@@ -48,6 +51,8 @@ pub struct CompactFunctionOptions {
     common: CommonOptions,
     #[command(flatten)]
     compaction: CompactionOptions,
+    #[command(flatten)]
+    backups: BackupOptions,
 }
 
 impl AsRef<CommonOptions> for CompactFunctionOptions {
@@ -94,6 +99,7 @@ pub struct CompactFunction {
     dispatcher: Option<Arc<dyn EventDispatcher>>,
     collects: GarbageCollectorSettings,
     compactor: OnceCell<Compactor>,
+    backups: OnceCell<FunctionBackups>,
 }
 
 impl CompactFunction {
@@ -122,6 +128,7 @@ impl CompactFunction {
             opened,
             collects,
             compactor: OnceCell::new(),
+            backups: OnceCell::new(),
         })
     }
 
@@ -133,6 +140,26 @@ impl CompactFunction {
     async fn compactor(&self) -> Result<&Compactor, EventFailure> {
         let made = self.compactor.get_or_try_init(|| self.assemble());
         made.await
+    }
+
+    /// Returns the components of backups. The first call reads from the store.
+    async fn backups(&self) -> Result<&FunctionBackups, EventFailure> {
+        let made = self.backups.get_or_try_init(|| {
+            FunctionBackups::new(&self.opened, self.flush_limits(), &self.options.backups)
+        });
+        made.await
+    }
+
+    fn flush_limits(&self) -> FlushLimits {
+        let memory = self.options.common.memory_bytes() as u64;
+        FlushLimits {
+            segment_bytes: (memory / 32).clamp(4 << 20, 64 << 20),
+            // A table's rows exist up to three times: as read, deduplicated, and encoded as a section.
+            table_bytes: memory / 10,
+            cached_bytes: memory / 16,
+            trust_store_clock: self.options.compaction.trust_store_clock,
+            ..FlushLimits::default()
+        }
     }
 
     async fn assemble(&self) -> Result<Compactor, EventFailure> {
@@ -158,14 +185,7 @@ impl CompactFunction {
             bucket: bucket.clone(),
             margins: *margins,
             rules,
-            flush: FlushLimits {
-                segment_bytes: (memory / 32).clamp(4 << 20, 64 << 20),
-                // A table's rows exist up to three times: as read, deduplicated, and encoded as a section.
-                table_bytes: memory / 10,
-                cached_bytes: memory / 16,
-                trust_store_clock: compaction.trust_store_clock,
-                ..FlushLimits::default()
-            },
+            flush: self.flush_limits(),
             merge: MergePolicy::default(),
             collect: self.collects,
             settings: CompactorSettings {
@@ -184,12 +204,12 @@ impl CompactFunction {
     pub async fn run(&self, event: CompactEvent, left: Duration) -> Result<Value, EventFailure> {
         let ends = self.world().clock.monotonic().saturating_add(left);
         match event {
-            CompactEvent::Task(order) => self.run_task(&order.into(), ends).await,
+            CompactEvent::Task(order) => self.run_task(order, ends).await,
             CompactEvent::Messages(messages) => {
                 let mut failed = Vec::new();
                 for message in messages {
                     let done = match message.order {
-                        Ok(order) => self.run_task(&order.into(), ends).await,
+                        Ok(order) => self.run_task(order, ends).await,
                         Err(reason) => Err(EventFailure {
                             kind: "Event",
                             message: reason,
@@ -206,17 +226,21 @@ impl CompactFunction {
     }
 
     /// Runs one task and ends before `ends` by the monotonic clock.
-    async fn run_task(
-        &self,
-        event: &CompactorEvent,
-        ends: Duration,
-    ) -> Result<Value, EventFailure> {
+    async fn run_task(&self, task: CompactTask, ends: Duration) -> Result<Value, EventFailure> {
         let left = ends.saturating_sub(self.world().clock.monotonic());
         let limit = left.saturating_sub(RESERVE.max(left / 10));
         if limit.is_zero() {
             return Err(out_of_time("no time was left to start"));
         }
-        let work = self.work(event, limit);
+        let work = async {
+            match task.compaction() {
+                Some(event) => self.work(&event, limit).await,
+                None => {
+                    let made = self.backups().await?.make().await?;
+                    Ok(json!({ "backups": made }))
+                }
+            }
+        };
         let done = self
             .world()
             .timeout(left.saturating_sub(ANSWER_RESERVE), work);
@@ -230,7 +254,11 @@ impl CompactFunction {
     /// Runs one task. No new work starts after `limit`.
     async fn work(&self, event: &CompactorEvent, limit: Duration) -> Result<Value, EventFailure> {
         let compactor = self.compactor().await?;
-        let handled = compactor.handle(event, Some(limit)).await;
+        let (handled, backups) = join(
+            compactor.handle(event, Some(limit)),
+            self.look_after_backups(event),
+        )
+        .await;
         let report = handled.map_err(|error| EventFailure {
             kind: "Compaction",
             message: error.to_string(),
@@ -249,7 +277,18 @@ impl CompactFunction {
                     message: "the order was postponed to another run".to_owned(),
                 })
             }
-            _ => Ok(said(&report)),
+            _ => {
+                backups?;
+                Ok(said(&report))
+            }
+        }
+    }
+
+    /// Continues interrupted backups during a collection.
+    async fn look_after_backups(&self, event: &CompactorEvent) -> Result<usize, EventFailure> {
+        match event {
+            CompactorEvent::Collect => self.backups().await?.look_after().await,
+            _ => Ok(0),
         }
     }
 }
@@ -351,6 +390,9 @@ impl Program for CompactProgram {
             EventSource::Schedule {
                 input: ScheduleInput { event: "collect" },
             },
+            EventSource::Schedule {
+                input: ScheduleInput { event: "backup" },
+            },
             EventSource::Sqs {
                 carries: "flush and merge orders",
             },
@@ -377,8 +419,17 @@ const COMPACT_ACCESS: &[PrefixAccess] = &[
         actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Delete],
     },
     PrefixAccess {
+        prefix: "backups/",
+        actions: &[StoreAction::Get, StoreAction::Put],
+    },
+    PrefixAccess {
         prefix: "tail/",
-        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Delete],
+        actions: &[
+            StoreAction::List,
+            StoreAction::Get,
+            StoreAction::Put,
+            StoreAction::Delete,
+        ],
     },
     PrefixAccess {
         prefix: "data/",

@@ -3,6 +3,7 @@
 mod declared_interface;
 mod distribution;
 mod invoke;
+mod refused_routes;
 mod tasks;
 
 use std::{
@@ -36,6 +37,7 @@ use self::{
     declared_interface::{QUERY_ACCESS, QUERY_ROUTES},
     distribution::{DistributorParts, InvocationDistributor},
     invoke::FunctionInvoker,
+    refused_routes::refused_routes,
     tasks::{TaskService, refusal},
 };
 use crate::{
@@ -344,6 +346,8 @@ impl QueryRouteProvider {
         let engine = &self.components().await?.engine;
         let database = self.options.writes.default_database();
         Ok(neap_query::router(Arc::clone(engine))
+            .merge(neap_query::export_router(Arc::clone(engine)))
+            .merge(refused_routes())
             .merge(neap_prometheus_read::router(Arc::clone(engine), database)))
     }
 }

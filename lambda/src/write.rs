@@ -186,6 +186,7 @@ impl WriteRouteProvider {
         let session = session_routes(SessionServer {
             catalog: Arc::clone(&self.catalog),
             requires_tokens: !self.options.access.without_auth,
+            has_users: self.identity.is_some(),
             version: VERSION,
             revision: REVISION,
             mode: "lambda".to_owned(),

@@ -10,8 +10,8 @@ use std::{
 use neap_aws_chain::AwsCredentialChain;
 use neap_bucket::{
     AwsCredentialSource, Bucket, CountingStore, Get, GetOptions, Key, KeyClass, ObjectStoreKind,
-    ObjectUploads, OpenedStore, Operation, OperationCount, ProtocolMargins, Store, StoreConfig,
-    StoreConfigError, StoreError, StoreKind, StoreUrl, World,
+    ObjectUploads, OpenedStore, Operation, OperationCount, ProtocolMargins, S3BucketClient, Store,
+    StoreConfig, StoreConfigError, StoreError, StoreKind, StoreUrl, World,
     conformance::{self, ConformanceReport},
 };
 use neap_http::Metrics;
@@ -71,6 +71,19 @@ pub enum StoresError {
 pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<OpenedStore, StoreConfigError> {
     let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsCredentialChain::default());
     config.open(world, Some(&chain))
+}
+
+/// Returns a client for the settings of each bucket of S3 that the options name.
+///
+/// # Errors
+///
+/// The options name no usable store.
+pub(crate) fn s3_buckets(
+    config: &StoreConfig,
+    world: &World,
+) -> Result<Vec<S3BucketClient>, StoresError> {
+    let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsCredentialChain::default());
+    Ok(config.s3_buckets(world, Some(&chain))?)
 }
 
 impl Stores {

@@ -6,9 +6,9 @@ use neap_bucket::StoreTime;
 use ulid::Ulid;
 
 use super::{
-    Backup, BackupKind, BackupRegister, BackupRequest, DiscardedBackup, JobState, Lease,
-    MAX_BACKUPS, MAX_ENDED_RESTORES, MAX_ERROR_BYTES, MAX_NAME_BYTES, MAX_RUNNING, Restore,
-    RestoreSource,
+    Backup, BackupKind, BackupRegister, BackupRequest, DiscardedBackup, Job, JobId, JobState,
+    Lease, MAX_BACKUPS, MAX_ENDED_RESTORES, MAX_NAME_BYTES, MAX_RUNNING, Restore, RestoreSource,
+    jobs::lost_lease,
 };
 use crate::BackupError;
 
@@ -28,9 +28,9 @@ impl BackupRegister {
     ) -> Result<Backup, BackupError> {
         check_name(&name)?;
         let now = lease.renewed;
-        self.end_expired(now);
+        self.end_abandoned(now);
         self.forget_failed(&name);
-        let before = self.find(&name).map(|one| (one.id, one.state));
+        let before = self.find(&name).map(|one| (one.id, one.job.state));
         let replaces = match before {
             None => None,
             Some((_, JobState::InProgress)) => {
@@ -52,7 +52,7 @@ impl BackupRegister {
             None => request.place.clone(),
         };
         let running = self.backups.iter();
-        let running = running.filter(|one| one.state == JobState::InProgress);
+        let running = running.filter(|one| one.job.is_running());
         if running.count() >= MAX_RUNNING {
             let text = format!("{MAX_RUNNING} backups are in progress");
             return Err(BackupError::Conflict(text));
@@ -69,19 +69,13 @@ impl BackupRegister {
                 None => BackupKind::Full,
             },
             parent: parent.map(|parent| parent.id),
-            state: JobState::InProgress,
-            created: now,
-            completed: None,
+            job: Job::new(lease),
             database: request.database.clone(),
             place,
             scheduled,
             replaces,
             stamp: None,
             databases: Vec::new(),
-            objects: 0,
-            bytes: 0,
-            error: None,
-            lease: Some(lease),
         };
         self.backups.push(backup.clone());
         Ok(backup)
@@ -105,34 +99,29 @@ impl BackupRegister {
         Ok(Some(parent.clone()))
     }
 
-    /// Changes a backup in progress whose lease `holder` has. Renews the lease.
+    /// Returns a backup in progress after the renewal of its lease.
     ///
     /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the backup has ended or is gone.
-    pub(crate) fn change_backup<R>(
+    /// `Cancelled`, or `LeaseLost` if the backup has ended or is gone, or another process has the lease.
+    pub(crate) fn renewed_backup(
         &mut self,
         id: Ulid,
         lease: Lease,
-        change: impl FnOnce(&mut Backup) -> R,
-    ) -> Result<R, BackupError> {
+    ) -> Result<&mut Backup, BackupError> {
         let found = self.backups.iter_mut().find(|one| one.id == id);
-        let backup = found.ok_or(lost_lease())?;
-        check_lease(backup.state, backup.lease, lease)?;
-        backup.lease = Some(lease);
-        Ok(change(backup))
+        let backup = found.ok_or_else(lost_lease)?;
+        backup.job.renew(lease)?;
+        Ok(backup)
     }
 
     /// Marks a backup as completed, and removes the one that it replaces.
     ///
     /// # Errors
-    /// As for [`change_backup`](Self::change_backup).
+    /// As for [`renewed_backup`](Self::renewed_backup).
     pub(crate) fn complete_backup(&mut self, id: Ulid, lease: Lease) -> Result<(), BackupError> {
-        let replaced = self.change_backup(id, lease, |backup| {
-            backup.state = JobState::Completed;
-            backup.completed = Some(lease.renewed);
-            backup.lease = None;
-            backup.replaces.take()
-        })?;
+        let backup = self.renewed_backup(id, lease)?;
+        backup.job.complete(lease.renewed);
+        let replaced = backup.replaces.take();
         if let Some(replaced) = replaced.filter(|one| self.with_descendants(*one).len() == 1) {
             self.discard(&BTreeSet::from([replaced]), lease.renewed);
         }
@@ -171,7 +160,7 @@ impl BackupRegister {
     }
 
     /// Removes backups. Records those at places, because their objects are to be deleted.
-    fn discard(&mut self, ids: &BTreeSet<Ulid>, now: StoreTime) {
+    pub(super) fn discard(&mut self, ids: &BTreeSet<Ulid>, now: StoreTime) {
         let gone = self.backups.iter().filter(|one| ids.contains(&one.id));
         let at_places = gone.filter_map(|one| discarded(one, now));
         let at_places: Vec<_> = at_places.collect();
@@ -196,16 +185,10 @@ impl BackupRegister {
         self.discarded.retain(|one| one.backup != id);
     }
 
-    /// Marks a backup in progress as failed.
-    pub(crate) fn fail_backup(&mut self, id: Ulid, error: &BackupError, now: StoreTime) {
-        let found = self.backups.iter_mut().find(|one| one.id == id);
-        if let Some(backup) = found.filter(|one| one.state == JobState::InProgress) {
-            backup.state = JobState::Failed;
-            backup.error = Some(cut(&error.to_string()));
-            backup.lease = None;
-            let discarded = discarded(backup, now);
-            self.add_discarded(discarded);
-        }
+    /// Records that the objects of a backup at a place are to be deleted.
+    pub(super) fn discard_objects(&mut self, id: Ulid, now: StoreTime) {
+        let discarded = self.backup(id).and_then(|backup| discarded(backup, now));
+        self.add_discarded(discarded);
     }
 
     /// Cancels the backup in progress with this name.
@@ -213,16 +196,14 @@ impl BackupRegister {
     /// # Errors
     /// `NotFound` if there is none.
     pub(crate) fn cancel_backup(&mut self, name: &str, now: StoreTime) -> Result<(), BackupError> {
-        self.end_expired(now);
+        self.end_abandoned(now);
         let mut found = self.backups.iter_mut();
-        let found = found.find(|one| one.name == name && one.state == JobState::InProgress);
+        let found = found.find(|one| one.name == name && one.job.is_running());
         let not_found = || BackupError::NotFound(format!("no backup {name:?} is in progress"));
         let backup = found.ok_or_else(not_found)?;
-        backup.state = JobState::Cancelled;
-        backup.error = Some(BackupError::Cancelled.to_string());
-        backup.lease = None;
-        let discarded = discarded(backup, now);
-        self.add_discarded(discarded);
+        backup.job.cancel();
+        let id = backup.id;
+        self.discard_objects(id, now);
         Ok(())
     }
 
@@ -236,7 +217,7 @@ impl BackupRegister {
         children: bool,
         now: StoreTime,
     ) -> Result<Backup, BackupError> {
-        self.end_expired(now);
+        self.end_abandoned(now);
         let not_found = || BackupError::NotFound(format!("there is no backup {name:?}"));
         let backup = self.find(name).cloned().ok_or_else(not_found)?;
         if !children {
@@ -245,7 +226,7 @@ impl BackupRegister {
         let removed = self.with_descendants(backup.id);
         let is_removed = |one: &&Backup| removed.contains(&one.id);
         let mut running = self.backups.iter().filter(is_removed);
-        if let Some(one) = running.find(|one| one.state == JobState::InProgress) {
+        if let Some(one) = running.find(|one| one.job.is_running()) {
             let text = format!("backup {:?} is in progress: cancel it first", one.name);
             return Err(BackupError::Conflict(text));
         }
@@ -257,7 +238,7 @@ impl BackupRegister {
         Ok(backup)
     }
 
-    fn check_childless(&self, id: Ulid) -> Result<(), BackupError> {
+    pub(super) fn check_childless(&self, id: Ulid) -> Result<(), BackupError> {
         let mut children = self.backups.iter();
         let child = children.find(|one| one.parent == Some(id));
         match child {
@@ -269,18 +250,18 @@ impl BackupRegister {
         }
     }
 
-    fn is_being_restored(&self, id: Ulid) -> bool {
+    pub(super) fn is_being_restored(&self, id: Ulid) -> bool {
         let mut running = self.restores.iter();
         running.any(|one| {
             // A backup at a place may need the objects of its parents.
             let needs = |source: Ulid| self.ancestors(source).any(|one| one == id);
-            one.state == JobState::InProgress
+            one.job.is_running()
                 && matches!(one.source, RestoreSource::Backup(source) if needs(source))
         })
     }
 
     /// Returns a backup and the backups that it continues.
-    fn ancestors(&self, id: Ulid) -> impl Iterator<Item = Ulid> {
+    pub(super) fn ancestors(&self, id: Ulid) -> impl Iterator<Item = Ulid> {
         let parent = |id: &Ulid| self.backup(*id).and_then(|one| one.parent);
         std::iter::successors(Some(id), parent).take(MAX_BACKUPS)
     }
@@ -289,7 +270,7 @@ impl BackupRegister {
     fn forget_failed(&mut self, name: &str) {
         let ended = [JobState::Failed, JobState::Cancelled];
         self.backups
-            .retain(|one| one.name != name || !ended.contains(&one.state));
+            .retain(|one| one.name != name || !ended.contains(&one.job.state));
     }
 
     /// Adds a restore in progress.
@@ -297,9 +278,9 @@ impl BackupRegister {
     /// # Errors
     /// `Conflict` if another restore is in progress.
     pub(crate) fn begin_restore(&mut self, restore: Restore) -> Result<(), BackupError> {
-        self.end_expired(restore.created);
+        self.end_abandoned(restore.job.created);
         let mut running = self.restores.iter();
-        if let Some(one) = running.find(|one| one.state == JobState::InProgress) {
+        if let Some(one) = running.find(|one| one.job.is_running()) {
             let text = format!("restore {} is in progress", one.id);
             return Err(BackupError::Conflict(text));
         }
@@ -309,42 +290,27 @@ impl BackupRegister {
         Ok(())
     }
 
-    /// Changes a restore in progress whose lease `holder` has. Renews the lease.
+    /// Returns a restore in progress after the renewal of its lease.
     ///
     /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the restore has ended or is gone.
-    pub(crate) fn change_restore<R>(
+    /// `Cancelled`, or `LeaseLost` if the restore has ended or is gone, or another process has the lease.
+    pub(crate) fn renewed_restore(
         &mut self,
         id: Ulid,
         lease: Lease,
-        change: impl FnOnce(&mut Restore) -> R,
-    ) -> Result<R, BackupError> {
+    ) -> Result<&mut Restore, BackupError> {
         let found = self.restores.iter_mut().find(|one| one.id == id);
-        let restore = found.ok_or(lost_lease())?;
-        check_lease(restore.state, restore.lease, lease)?;
-        restore.lease = Some(lease);
-        Ok(change(restore))
+        let restore = found.ok_or_else(lost_lease)?;
+        restore.job.renew(lease)?;
+        Ok(restore)
     }
 
-    /// Ends a restore in progress. `error` is `None` if its databases are published.
-    pub(crate) fn end_restore(&mut self, id: Ulid, error: Option<&BackupError>, now: StoreTime) {
-        let found = self.restores.iter_mut().find(|one| one.id == id);
-        let Some(restore) = found.filter(|one| one.state != JobState::Completed) else {
-            return;
-        };
-        match error {
-            None => {
-                restore.state = JobState::Completed;
-                restore.completed = Some(now);
-                restore.error = None;
-            }
-            Some(error) if restore.state == JobState::InProgress => {
-                restore.state = JobState::Failed;
-                restore.error = Some(cut(&error.to_string()));
-            }
-            Some(_) => {}
+    /// Marks a restore as completed, because its databases are published.
+    pub(crate) fn complete_restore(&mut self, id: Ulid, now: StoreTime) {
+        let job = self.job_mut(JobId::Restore(id));
+        if let Some(job) = job.filter(|job| job.state != JobState::Completed) {
+            job.complete(now);
         }
-        restore.lease = None;
     }
 
     /// Cancels a restore in progress.
@@ -352,51 +318,12 @@ impl BackupRegister {
     /// # Errors
     /// `NotFound` if it does not exist or has ended.
     pub(crate) fn cancel_restore(&mut self, id: Ulid, now: StoreTime) -> Result<(), BackupError> {
-        self.end_expired(now);
+        self.end_abandoned(now);
         let mut found = self.restores.iter_mut();
-        let found = found.find(|one| one.id == id && one.state == JobState::InProgress);
+        let found = found.find(|one| one.id == id && one.job.is_running());
         let not_found = || BackupError::NotFound(format!("no restore {id} is in progress"));
-        let restore = found.ok_or_else(not_found)?;
-        restore.state = JobState::Cancelled;
-        restore.error = Some(BackupError::Cancelled.to_string());
-        restore.lease = None;
+        found.ok_or_else(not_found)?.job.cancel();
         Ok(())
-    }
-
-    /// Marks jobs as failed whose leases have expired.
-    pub(crate) fn end_expired(&mut self, now: StoreTime) {
-        let error = || Some(cut(&lost_lease().to_string()));
-        let mut ended = Vec::new();
-        for one in &mut self.backups {
-            if one.state == JobState::InProgress && one.state_at(now) == JobState::Failed {
-                (one.state, one.error, one.lease) = (JobState::Failed, error(), None);
-                ended.extend(discarded(one, now));
-            }
-        }
-        self.add_discarded(ended);
-        for one in &mut self.restores {
-            if one.state == JobState::InProgress && one.state_at(now) == JobState::Failed {
-                (one.state, one.error, one.lease) = (JobState::Failed, error(), None);
-            }
-        }
-    }
-
-    /// Removes scheduled backups from before a time, except the newest completed one and those with children.
-    /// Returns their number.
-    pub(crate) fn remove_scheduled(&mut self, before: StoreTime, now: StoreTime) -> usize {
-        let scheduled = || self.backups.iter().filter(|one| one.scheduled);
-        let newest = scheduled().rfind(|one| one.state == JobState::Completed);
-        let newest = newest.map(|one| one.id);
-        let old = scheduled().filter(|one| {
-            one.created < before
-                && one.state != JobState::InProgress
-                && Some(one.id) != newest
-                && self.check_childless(one.id).is_ok()
-                && !self.is_being_restored(one.id)
-        });
-        let old: BTreeSet<_> = old.map(|one| one.id).collect();
-        self.discard(&old, now);
-        old.len()
     }
 }
 
@@ -409,18 +336,6 @@ fn discarded(backup: &Backup, now: StoreTime) -> Option<DiscardedBackup> {
     })
 }
 
-fn check_lease(state: JobState, held: Option<Lease>, lease: Lease) -> Result<(), BackupError> {
-    match state {
-        JobState::Cancelled => Err(BackupError::Cancelled),
-        JobState::InProgress if held.is_some_and(|held| held.holder == lease.holder) => Ok(()),
-        _ => Err(lost_lease()),
-    }
-}
-
-fn lost_lease() -> BackupError {
-    BackupError::LeaseLost(super::LEASE_TIME.as_secs())
-}
-
 fn check_name(name: &str) -> Result<(), BackupError> {
     let is_usual = |one: char| one.is_alphanumeric() || "-_.:+ ".contains(one);
     let is_valid = name.len() <= MAX_NAME_BYTES && name.chars().all(is_usual);
@@ -430,8 +345,4 @@ fn check_name(name: &str) -> Result<(), BackupError> {
     Err(BackupError::Invalid(format!(
         "the name of a backup has 1 to {MAX_NAME_BYTES} bytes: letters, digits, spaces and - _ . : +"
     )))
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(MAX_ERROR_BYTES / 4).collect()
 }

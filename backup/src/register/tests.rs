@@ -1,3 +1,7 @@
+use std::num::NonZeroU32;
+
+use neap_bucket::StoreTime;
+
 use super::*;
 use crate::BackupError;
 
@@ -52,9 +56,9 @@ fn format() {
           "state": "completed",
           "created": 1763800000000000,
           "completed": 1763800001000000,
-          "place": "p",
           "objects": 0,
-          "bytes": 0
+          "bytes": 0,
+          "place": "p"
         }
       ],
       "restores": []
@@ -62,28 +66,99 @@ fn format() {
     "#);
 }
 
+const ONE: JobId = JobId::Backup(Ulid(1));
+
 #[test]
-fn a_job_without_a_renewed_lease_has_failed_and_changes_nothing() {
+fn a_job_without_a_renewed_lease_is_taken_over_and_its_former_holder_changes_nothing() {
     let mut register = BackupRegister::default();
     begin(&mut register, 1, "a", None, 0).unwrap();
-    let state = |register: &BackupRegister, seconds| {
-        register.backup(Ulid(1)).unwrap().state_at(at(seconds))
+    assert!(!register.take_over(ONE, lease(2, 59)), "the lease is valid");
+    register.renewed_job(ONE, lease(1, 50)).unwrap();
+    assert!(!register.take_over(ONE, lease(2, 109)));
+    assert!(register.take_over(ONE, lease(2, 110)));
+    assert!(!register.take_over(ONE, lease(3, 111)), "one process");
+    for late in [
+        register.renewed_backup(Ulid(1), lease(1, 112)).err(),
+        register.complete_backup(Ulid(1), lease(1, 112)).err(),
+    ] {
+        assert!(matches!(late, Some(BackupError::LeaseLost(_))));
+    }
+    register.fail_own_job(ONE, lease(1, 112), &BackupError::NoStoreTime);
+    register.complete_backup(Ulid(1), lease(2, 112)).unwrap();
+    assert_eq!(register.deletable(at(1_000)), []);
+}
+
+#[test]
+fn a_job_that_ends_its_processes_or_that_none_continues_has_failed() {
+    let mut register = BackupRegister::default();
+    begin(&mut register, 1, "a", None, 0).unwrap();
+    let mut now = 0;
+    let mut next = |register: &mut BackupRegister| {
+        now += 100;
+        register.take_over(ONE, lease(2, now))
     };
-    assert_eq!(state(&register, 59), JobState::InProgress);
-    assert_eq!(state(&register, 60), JobState::Failed);
-    register
-        .change_backup(Ulid(1), lease(1, 50), |_| ())
-        .unwrap();
-    assert_eq!(state(&register, 109), JobState::InProgress);
-    let other = register.change_backup(Ulid(1), lease(2, 51), |_| ());
-    assert!(matches!(other, Err(BackupError::LeaseLost(_))));
-    register.end_expired(at(110));
-    assert_eq!(register.backup(Ulid(1)).unwrap().state, JobState::Failed);
-    let late = register.complete_backup(Ulid(1), lease(1, 111));
-    assert!(matches!(late, Err(BackupError::LeaseLost(_))));
+    for _ in 0..10 {
+        assert!(next(&mut register));
+    }
+    // Progress permits further attempts.
+    register.job_mut(ONE).unwrap().report(1, 100);
+    for _ in 0..10 {
+        assert!(next(&mut register));
+    }
+    assert!(!next(&mut register));
+    let job = &register.backup(Ulid(1)).unwrap().job;
+    assert_eq!(job.state, JobState::Failed);
     // What it has put is deleted when no request of it can arrive any more.
-    assert_eq!(register.deletable(at(169)), []);
-    assert_eq!(register.deletable(at(170))[0].backup, Ulid(1));
+    assert_eq!(register.deletable(at(2_159)), []);
+    assert_eq!(register.deletable(at(2_160))[0].backup, Ulid(1));
+
+    begin(&mut register, 2, "b", None, 0).unwrap();
+    let state = |seconds| {
+        let job = &register.backup(Ulid(2)).unwrap().job;
+        job.state_at(at(seconds))
+    };
+    assert_eq!(state(12 * 3_600 - 1), JobState::InProgress);
+    assert_eq!(state(12 * 3_600), JobState::Failed);
+    assert!(!register.take_over(JobId::Backup(Ulid(2)), lease(2, 12 * 3_600)));
+    let job = &register.backup(Ulid(2)).unwrap().job;
+    assert_eq!(job.state, JobState::Failed);
+}
+
+#[test]
+fn scheduled_backups_form_chains_that_are_deleted_as_a_whole() {
+    let mut register = BackupRegister::default();
+    let every_third = NonZeroU32::new(3).unwrap();
+    for number in 0_u32..9 {
+        let seconds = i64::from(number) * 100;
+        let parent = register.scheduled_parent(Some("p"), every_third);
+        let is_full = number % 3 == 0;
+        assert_eq!(parent.is_none(), is_full, "{number}");
+        let request = BackupRequest {
+            parent,
+            place: Some("p".to_owned()),
+            ..BackupRequest::default()
+        };
+        let id = Ulid(u128::from(number) + 1);
+        let held = lease(1, seconds);
+        let name = format!("b{number}");
+        register
+            .begin_backup(id, name, &request, true, held)
+            .unwrap();
+        register.complete_backup(id, lease(1, seconds + 1)).unwrap();
+    }
+    let elsewhere = register.scheduled_parent(Some("q"), every_third);
+    assert_eq!(elsewhere, None);
+    // The first chain has a backup that is not old enough.
+    assert_eq!(register.remove_scheduled(at(150), at(900)), 0);
+    assert_eq!(register.remove_scheduled(at(201), at(900)), 3);
+    // A request has continued the second chain.
+    begin(&mut register, 20, "own", Some("b5"), 901).unwrap();
+    register.complete_backup(Ulid(20), lease(1, 902)).unwrap();
+    assert_eq!(register.remove_scheduled(at(5_000), at(5_000)), 0);
+    register.remove_backup("own", false, at(5_000)).unwrap();
+    assert_eq!(register.remove_scheduled(at(5_000), at(5_000)), 3);
+    let kept: Vec<_> = register.backups().iter().map(|one| &one.name).collect();
+    assert_eq!(kept, ["b6", "b7", "b8"], "the newest one and its parents");
 }
 
 #[test]
@@ -129,7 +204,7 @@ fn a_name_of_a_failed_backup_is_free() {
     begin(&mut register, 1, "a", None, 0).unwrap();
     let running = begin(&mut register, 2, "a", None, 10);
     assert!(matches!(running, Err(BackupError::Conflict(_))));
-    register.fail_backup(Ulid(1), &BackupError::NoStoreTime, at(20));
+    register.fail_own_job(ONE, lease(1, 20), &BackupError::NoStoreTime);
     begin(&mut register, 2, "a", None, 30).unwrap();
     assert_eq!(register.backups().len(), 1);
     for name in ["", " ", "a/b", "a?", "\n", &"x".repeat(129)] {

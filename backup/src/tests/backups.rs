@@ -71,7 +71,12 @@ async fn a_backup_under_load_has_exactly_the_changes_up_to_its_stamp_in_all_data
                 ..from("nightly")
             })
             .await;
-        assert_eq!(restored.state, JobState::Completed, "{:?}", restored.error);
+        assert_eq!(
+            restored.job.state,
+            JobState::Completed,
+            "{:?}",
+            restored.job.error
+        );
         let points = cluster.points(&format!("{database}_before")).await;
         assert_eq!(points, cluster.points_at(database, stamp));
         assert_eq!(cluster.points(database).await, cluster.points_now(database));
@@ -89,7 +94,12 @@ async fn everything_acknowledged_before_the_request_is_in_the_backup() {
     let backup = cluster.back_up(&named("b")).await;
     assert_eq!(cluster.points_at("one", backup.stamp.unwrap()), all);
     let restored = cluster.restore(&from("b")).await;
-    assert_eq!(restored.state, JobState::Completed, "{:?}", restored.error);
+    assert_eq!(
+        restored.job.state,
+        JobState::Completed,
+        "{:?}",
+        restored.job.error
+    );
     assert_eq!(cluster.points("one").await, all);
 }
 
@@ -103,7 +113,12 @@ async fn a_restore_in_place_replaces_all_databases_and_can_be_undone() {
     cluster.write("new", "a", 1, 1).await;
     let after = cluster.points_now("one");
     let restored = cluster.restore(&from("b")).await;
-    assert_eq!(restored.state, JobState::Completed, "{:?}", restored.error);
+    assert_eq!(
+        restored.job.state,
+        JobState::Completed,
+        "{:?}",
+        restored.job.error
+    );
     assert_eq!(cluster.databases().await, ["one", "two"]);
     for database in ["one", "two"] {
         let points = cluster.points(database).await;
@@ -149,7 +164,12 @@ async fn a_dropped_database_is_restored_from_a_backup_after_its_data_is_deleted(
     cluster.catalog.delete_database("one", now).await.unwrap();
     cluster.collect_all_garbage().await;
     let restored = cluster.restore(&from("b")).await;
-    assert_eq!(restored.state, JobState::Completed, "{:?}", restored.error);
+    assert_eq!(
+        restored.job.state,
+        JobState::Completed,
+        "{:?}",
+        restored.job.error
+    );
     // The restored database keeps the objects after the backup is gone.
     let engine = cluster.engine();
     engine.delete_backup("b", false).await.unwrap();
@@ -173,7 +193,12 @@ async fn a_database_is_restored_to_a_moment() {
         ..RestoreRequest::default()
     };
     let restored = cluster.restore(&request).await;
-    assert_eq!(restored.state, JobState::Completed, "{:?}", restored.error);
+    assert_eq!(
+        restored.job.state,
+        JobState::Completed,
+        "{:?}",
+        restored.job.error
+    );
     let points = cluster.points("one").await;
     assert_eq!(points, cluster.points_at("one", moment));
 }
@@ -209,7 +234,7 @@ async fn a_cancelled_backup_ends_and_a_failed_restore_leaves_the_databases() {
     cluster.drive(engine.run_backup(backup.clone())).await;
     let register = cluster.register().await;
     assert_eq!(
-        register.backup(backup.id).unwrap().state,
+        register.backup(backup.id).unwrap().job.state,
         JobState::Cancelled
     );
     let none = engine.begin_restore(&from("b")).await;
@@ -224,6 +249,6 @@ async fn a_cancelled_backup_ends_and_a_failed_restore_leaves_the_databases() {
     };
     cluster.write("two", "x", 1, 1).await;
     let restored = cluster.restore(&request).await;
-    assert_eq!(restored.state, JobState::Failed);
+    assert_eq!(restored.job.state, JobState::Failed);
     assert_eq!(cluster.points("two").await, cluster.points_now("two"));
 }

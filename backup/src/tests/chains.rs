@@ -77,7 +77,12 @@ async fn every_backup_of_a_chain_of_ten_restores_in_another_cluster() {
     let other = cluster.another().await;
     for backup in &backups {
         let restored = other.restore(&at_place(&backup.name)).await;
-        assert_eq!(restored.state, JobState::Completed, "{:?}", restored.error);
+        assert_eq!(
+            restored.job.state,
+            JobState::Completed,
+            "{:?}",
+            restored.job.error
+        );
         for database in ["one", "two"] {
             let points = other.points(database).await;
             let expected = cluster.points_at(database, backup.stamp.unwrap());
@@ -91,7 +96,12 @@ async fn every_backup_of_a_chain_of_ten_restores_in_another_cluster() {
             ..RestoreRequest::default()
         })
         .await;
-    assert_eq!(restored.state, JobState::Completed, "{:?}", restored.error);
+    assert_eq!(
+        restored.job.state,
+        JobState::Completed,
+        "{:?}",
+        restored.job.error
+    );
     let expected = cluster.points_at("one", backups[4].stamp.unwrap());
     assert_eq!(cluster.points("one").await, expected);
 }
@@ -177,8 +187,8 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
     assert_eq!((&found.key, found.backup.as_str()), (key, "full"));
 
     let restored = cluster.restore(&at_place("full")).await;
-    assert_eq!(restored.state, JobState::Failed);
-    assert!(restored.error.unwrap().contains(key.as_str()));
+    assert_eq!(restored.job.state, JobState::Failed);
+    assert!(restored.job.error.unwrap().contains(key.as_str()));
     assert_eq!(cluster.points("one").await, cluster.points_now("one"));
 
     store.delete(std::slice::from_ref(key)).await.unwrap();
@@ -197,8 +207,8 @@ async fn a_place_has_the_backups_of_one_cluster() {
     let backup = engine.begin_backup(&named("mine")).await.unwrap();
     other.drive(engine.run_backup(backup.clone())).await;
     let backup = other.register().await.backup(backup.id).cloned().unwrap();
-    assert_eq!(backup.state, JobState::Failed);
-    assert!(backup.error.unwrap().contains("another cluster"));
+    assert_eq!(backup.job.state, JobState::Failed);
+    assert!(backup.job.error.unwrap().contains("another cluster"));
     let forbidden = BackupRequest {
         place: Some("forbidden".to_owned()),
         ..named("x")

@@ -2,6 +2,8 @@
 
 mod backups;
 mod chains;
+mod faulty_engine;
+mod histories;
 mod keeper;
 mod kills;
 pub(crate) mod test_cluster;

@@ -9,12 +9,12 @@ use std::{
 
 use axum::{Extension, Router, body::Body};
 use bytes::Bytes;
-use futures::future::{BoxFuture, Either, FutureExt, select};
+use futures::future::{BoxFuture, Either, select};
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, Entropy, FaultyStore, ListRequest, MemoryStore, ProtocolMargins, ProtocolRules,
-    Stamp, Store, StoreCall, StoreFaults, World,
+    Bucket, Clock, Entropy, ListRequest, MemoryStore, ProtocolMargins, ProtocolRules, Stamp, Store,
+    World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_compact::{
@@ -217,39 +217,16 @@ impl TestCluster {
 
     /// Returns a process with its own caches that runs backups.
     pub(crate) fn engine(&self) -> Arc<BackupEngine> {
-        self.engine_on(self.bucket.clone())
+        let places = Arc::clone(&self.places) as _;
+        self.engine_on(self.bucket.clone(), places)
     }
 
-    /// Returns a process that is killed before or after a call to the store: neither it nor any later one is answered.
-    /// Also returns the number of its calls.
-    pub(crate) fn mortal_engine(
+    /// Returns a process that uses these stores.
+    pub(super) fn engine_on(
         &self,
-        last_call: u64,
-        calls: &Arc<Mutex<u64>>,
+        bucket: Bucket,
+        places: Arc<dyn BackupPlaces>,
     ) -> Arc<BackupEngine> {
-        let calls = Arc::clone(calls);
-        let hook = move |call: &StoreCall| {
-            let mut calls = calls.lock().unwrap();
-            *calls = (*calls).max(call.number + 1);
-            let is_killed = call.number > last_call
-                || call.number == last_call
-                    && (last_call.is_multiple_of(2)
-                        == (call.phase == neap_bucket::CallPhase::Before));
-            match is_killed {
-                true => std::future::pending().boxed(),
-                false => std::future::ready(()).boxed(),
-            }
-        };
-        let store = FaultyStore::new(
-            Arc::clone(&self.store) as _,
-            self.world.clone(),
-            StoreFaults::default(),
-        );
-        let store = store.with_hook(Arc::new(hook));
-        self.engine_on(Bucket::new(Arc::new(store), self.world.clone()))
-    }
-
-    fn engine_on(&self, bucket: Bucket) -> Arc<BackupEngine> {
         let catalog = catalog(&bucket);
         let rules = self.rules;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
@@ -269,7 +246,7 @@ impl TestCluster {
             tail,
             flusher,
             rules,
-            places: Arc::clone(&self.places) as _,
+            places,
         }))
     }
 
@@ -280,7 +257,12 @@ impl TestCluster {
         let id = backup.id;
         self.drive(engine.run_backup(backup)).await;
         let backup = self.register().await.backup(id).unwrap().clone();
-        assert_eq!(backup.state, JobState::Completed, "{:?}", backup.error);
+        assert_eq!(
+            backup.job.state,
+            JobState::Completed,
+            "{:?}",
+            backup.job.error
+        );
         backup
     }
 
@@ -373,6 +355,16 @@ impl TestCluster {
         if let Some(changes) = history.get_mut(database) {
             changes.retain(|(of, _)| *of <= stamp);
         }
+    }
+
+    /// Gives a database these contents as of a stamp, as a restore does.
+    pub(crate) fn replace_history(&self, database: &str, points: &Points, stamp: Stamp) {
+        let changes = points.iter().map(|((host, time), value)| {
+            let change = Change::Write(host.clone(), *time, *value);
+            (stamp, change)
+        });
+        let mut history = self.history.lock().unwrap();
+        history.insert(database.to_owned(), changes.collect());
     }
 
     /// Queries the points of a database.

@@ -163,6 +163,7 @@ impl ClusterFixture {
             version: "1".to_owned(),
             address: None,
             worker: Some(url.to_string()),
+            stop: None,
         };
         record.put(&self.bucket).await.unwrap();
         record

@@ -33,6 +33,12 @@ async fn an_administrator_may_do_everything() {
     assert_eq!(body["can_create_tokens"], true);
     assert_eq!(body["can_create_databases"], true);
     assert_eq!(body["token_name"], "_admin");
+    assert_eq!(body["is_user"], false);
+    assert_eq!(body["can_audit"], true);
+    assert_eq!(
+        body["user_actions"],
+        json!(["read", "create", "update", "delete"])
+    );
     assert_eq!(
         [
             &body["version"],
@@ -62,8 +68,17 @@ async fn other_tokens_see_the_databases_that_they_have_permissions_for() {
             "can_create_databases": false,
             "can_create_tokens": false,
             "can_delete_tokens": false,
+            "can_audit": false,
+            "user_actions": [],
+            "is_user": false,
         })
     );
+    let token = server
+        .token("staff", &["user:*:read,delete", "audit:*:read"])
+        .await;
+    let body = server.get(SESSION, &token).await.json();
+    assert_eq!(body["user_actions"], json!(["read", "delete"]));
+    assert_eq!(body["can_audit"], true);
     let token = server.token("creator", &["token:*:create"]).await;
     let body = server.get(SESSION, &token).await.json();
     assert_eq!(body["databases"], json!([]));
@@ -88,5 +103,6 @@ async fn without_authentication_everything_but_tokens_is_allowed() {
     assert_eq!(body["tokens_required"], false);
     assert_eq!(body["admin"], true);
     assert_eq!(body["can_create_tokens"], false);
+    assert_eq!(body["user_actions"], json!([]));
     assert_eq!(body["can_create_databases"], true);
 }

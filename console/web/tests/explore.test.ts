@@ -238,7 +238,7 @@ test("a saved query is in the database for everybody, and goes after a confirmat
   await page.keyboard.press("Control+End");
   await page.keyboard.type(" ");
   await page.getByRole("button", { name: "Save", exact: true }).click();
-  await page.getByText("Somebody else changed this query").waitFor();
+  await page.getByText("Another user has changed this query").waitFor();
   await page.getByRole("button", { name: "Saved" }).click();
   await page.getByRole("button", { name: "Delete The seven" }).click();
   await page.getByRole("button", { name: "Delete the query" }).click();

@@ -1,3 +1,4 @@
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectAccessible, openPage, pageEvents, type Server, screenshot, startServer } from "./harness";
 
@@ -73,6 +74,32 @@ test("a query of Explore can be cancelled", async () => {
   await row.getByRole("button", { name: "Show the details" }).click();
   await page.getByRole("button", { name: "Cancel the query" }).click();
   await row.getByText("cancelled").waitFor();
+});
+
+test("a query of another client is cancelled by an administrator, and not by others", async () => {
+  const text = "SELECT sum(a.value + b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+  const failure = server.query("garden", text).then(
+    () => "an answer",
+    (error: unknown) => String(error),
+  );
+  const open = async (token: string | undefined): Promise<Page> => {
+    const page = await openPage(server, "#/operate/queries?db=garden", { token });
+    const row = page.getByRole("row").filter({ hasText: "a.value + b.value" });
+    await row.getByText("running").waitFor();
+    await row.getByRole("button", { name: "Show the details" }).click();
+    return page;
+  };
+  const reader = await open(await server.createToken("query-reader", ["db:garden:read"]));
+  await reader.getByText("A query ends when its client disconnects.").waitFor();
+  expect(await reader.getByRole("button", { name: "Cancel the query" }).count()).toBe(0);
+  const page = await open(server.token);
+  await page.getByRole("button", { name: "Cancel the query" }).click();
+  expect(await failure).toMatch(/query_sql: 4\d\d/);
+  await page
+    .getByRole("row")
+    .filter({ hasText: "a.value + b.value" })
+    .getByText(/failed|cancelled/)
+    .waitFor();
 });
 
 test("files and nodes are listed", async () => {

@@ -600,6 +600,7 @@ impl GarbageCollector {
         }
         let registers = [
             Key::Documents(database),
+            Key::ViewProgress(database),
             Key::Manifest(database),
             Key::DatabaseCatalog(database),
         ];

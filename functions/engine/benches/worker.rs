@@ -32,6 +32,7 @@ use neap_engine::{
     RunLimits, TriggerKey, WorkerPool, WorkerSettings,
 };
 use neap_schema::{DatabaseId, TriggerId};
+use tokio_util::sync::CancellationToken;
 
 const PLUGIN: &str = r#"
 def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None):
@@ -86,6 +87,7 @@ fn run(path: &Path, call: PluginInput) -> PluginRun {
         call,
         is_async: false,
         limits: RunLimits::default(),
+        stop: CancellationToken::new(),
         context: Arc::new(NoopRunContext),
     }
 }

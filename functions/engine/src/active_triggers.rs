@@ -1,8 +1,8 @@
 //! The triggers that this instance runs.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -39,7 +39,11 @@ type TriggerMap = BTreeMap<TriggerRef, Arc<ActiveTrigger>>;
 /// The triggers that run, by database and id.
 #[derive(Debug, Default)]
 pub(crate) struct ActiveTriggers {
+    /// Whether triggers run only if their plugin is in the plugin folder.
+    folder_only: bool,
     triggers: RwLock<Arc<TriggerMap>>,
+    /// The enabled triggers that do not run here, because their plugin is not in the plugin folder.
+    foreign: Mutex<BTreeSet<TriggerRef>>,
 }
 
 /// Removed triggers and added triggers. A trigger that was disabled and enabled again is in both.
@@ -50,6 +54,15 @@ pub(crate) struct TriggerChanges {
 }
 
 impl ActiveTriggers {
+    /// Creates an empty list. With `folder_only`, triggers of uploaded plugins and of plugins of the repository are left
+    /// to other instances.
+    pub(crate) fn new(folder_only: bool) -> Self {
+        Self {
+            folder_only,
+            ..Self::default()
+        }
+    }
+
     /// Returns the triggers as last read.
     pub(crate) fn all(&self) -> Arc<TriggerMap> {
         let triggers = self.triggers.read();
@@ -80,6 +93,7 @@ impl ActiveTriggers {
     ) -> Result<TriggerChanges, CatalogError> {
         let root = catalog.root(max_age).await?;
         let mut triggers = TriggerMap::new();
+        let mut foreign = BTreeSet::new();
         let databases = root.value.databases_with_triggers();
         for (database, entry) in databases {
             let of_database = catalog.database(database, max_age).await?;
@@ -91,10 +105,34 @@ impl ActiveTriggers {
                     database_name: Arc::clone(&database_name),
                     trigger: Arc::clone(trigger),
                 };
-                triggers.insert(known.key(), Arc::new(known));
+                if self.folder_only && trigger.code.is_some() {
+                    self.warn_of_foreign(&known);
+                    foreign.insert(known.key());
+                } else {
+                    triggers.insert(known.key(), Arc::new(known));
+                }
             }
         }
+        *self.foreign() = foreign;
         Ok(self.replace(triggers))
+    }
+
+    fn foreign(&self) -> MutexGuard<'_, BTreeSet<TriggerRef>> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs once that a trigger does not run here.
+    fn warn_of_foreign(&self, known: &ActiveTrigger) {
+        if !self.foreign().contains(&known.key()) {
+            let (database, trigger) = known.labels();
+            let plugin = &known.trigger.plugin;
+            tracing::warn!(
+                database,
+                trigger,
+                plugin,
+                "the trigger does not run here: --plugin-dir-only allows only plugins in the plugin folder"
+            );
+        }
     }
 
     fn replace(&self, triggers: TriggerMap) -> TriggerChanges {

@@ -163,7 +163,7 @@ impl Engine {
             tail: parts.tail,
             sole_writer: AtomicBool::new(parts.settings.sole_writer),
             settings: parts.settings,
-            roster: ActiveTriggers::default(),
+            roster: ActiveTriggers::new(parts.settings.plugin_folder_only),
             feeds: Mutex::default(),
             closing: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),

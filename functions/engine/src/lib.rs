@@ -41,6 +41,7 @@ pub use specification::{
     parse_specification,
 };
 pub use worker::{
-    CompletedRun, LogLevel, PluginInput, PluginOnDisk, PluginResponse, PluginRun, RunContext,
-    RunError, RunLimits, TriggerKey, WorkerPool, WorkerSettings,
+    CompletedRun, LogLevel, NetworkAccess, PluginInput, PluginOnDisk, PluginResponse, PluginRun,
+    RunContext, RunError, RunLimits, SandboxMode, SandboxSettingError, SandboxSettings, TriggerKey,
+    WorkerPool, WorkerSettings,
 };

@@ -7,7 +7,8 @@ use neap_catalog::{ANY_AGE, CatalogError, ErrorBehavior};
 
 use crate::{
     PluginCallError, PluginInput, PluginRequest, PluginResponse, RequestDispatcher, RequestTrigger,
-    RunError, active_triggers::ActiveTrigger, engine::Engine, run::TriggerRun,
+    RunError, active_triggers::ActiveTrigger, checkpoint::TriggerRef, engine::Engine,
+    run::TriggerRun,
 };
 
 /// An unknown path is looked up again in the catalog if the last validation is older than this.
@@ -41,6 +42,12 @@ impl RequestDispatcher for Engine {
         trigger: &RequestTrigger,
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError> {
+        let key = TriggerRef {
+            database: trigger.database,
+            trigger: trigger.trigger.id,
+        };
+        // The trigger may have been disabled while the body of the request arrived.
+        let stop = self.closed(key).ok_or(RunError::Stopping)?;
         let ran = self.runner.run(TriggerRun {
             database: trigger.database,
             database_name: Arc::clone(&trigger.database_name),
@@ -53,6 +60,7 @@ impl RequestDispatcher for Engine {
             },
             depth: 1,
             time: request.time,
+            stop,
         });
         let answer = match ran.await.result {
             Ok(answer) => answer,

@@ -3,10 +3,16 @@
 //! | behaviour | a run fails | lines of a run can't be written |
 //! |---|---|---|
 //! | `log` | the failure is logged | the failure is logged |
-//! | `retry` | it runs again, with exponential backoff | it runs again, with exponential backoff |
+//! | `retry` | it runs again, with exponential backoff; if the runs of the trigger may overlap, up to five times | it runs again, with exponential backoff |
 //! | `disable` | the trigger is disabled | the failure is logged |
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use neap_bucket::StoreTime;
 use neap_catalog::{CatalogError, ErrorBehavior};
@@ -35,6 +41,8 @@ pub(crate) struct RetryableRun<'a> {
     /// The time from which failures are not retried.
     pub(crate) expires: StoreTime,
     pub(crate) time: &'a TimeBudget,
+    /// The number of attempts that failed in the plugin.
+    pub(crate) failures: &'a AtomicU32,
     /// Cancelled when the trigger is disabled or deleted.
     pub(crate) closed: &'a CancellationToken,
 }
@@ -83,6 +91,7 @@ impl Engine {
             call: attempts.call,
             depth: attempts.depth,
             time,
+            stop: attempts.closed.clone(),
         });
         let ran = ran.await;
         match (&ran.result, known.trigger.error_behavior) {
@@ -99,6 +108,9 @@ impl Engine {
                 }
                 return AttemptOutcome::Done;
             }
+            (Err(_), ErrorBehavior::Retry) if self.was_last_attempt(&known, attempts.failures) => {
+                return AttemptOutcome::Done;
+            }
             (_, ErrorBehavior::Retry) if !ran.is_success() => {}
             _ => return AttemptOutcome::Done,
         }
@@ -109,6 +121,19 @@ impl Engine {
             return AttemptOutcome::Done;
         }
         AttemptOutcome::Retry
+    }
+
+    /// Counts a failure of a plugin. Returns whether the plugin will not be tried again: in a trigger whose runs may
+    /// overlap, an input on which the plugin always fails must not take the place of other inputs.
+    fn was_last_attempt(&self, known: &ActiveTrigger, failures: &AtomicU32) -> bool {
+        let failures = failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if !known.trigger.run_async || failures < self.settings.async_attempts {
+            return false;
+        }
+        let text = format!("giving up: the plugin failed {failures} times");
+        self.log_for(known, LogLevel::Error, text);
+        self.runner.metrics.lost(known.labels());
+        true
     }
 
     /// Returns whether it is too late for another attempt.

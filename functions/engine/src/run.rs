@@ -14,6 +14,7 @@ use chrono::DateTime;
 use neap_bucket::World;
 use neap_catalog::Trigger;
 use neap_schema::DatabaseId;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     CompletedRun, DatabaseAccess, DatabaseAccessError, LogLevel, PluginCodeError, PluginCodeStore,
@@ -121,6 +122,8 @@ pub struct PluginCall {
     pub call: PluginInput,
     /// Overrides of the limits in the settings.
     pub limits: RunLimits,
+    /// Cancelled when the trigger is disabled or deleted, which ends the run.
+    pub stop: CancellationToken,
     /// The receiver of the plugin's log lines, queries and writes.
     pub context: Arc<dyn RunContext>,
 }
@@ -140,6 +143,7 @@ impl PluginCall {
             call: self.call,
             is_async: self.trigger.run_async,
             limits: self.limits,
+            stop: self.stop,
             context: self.context,
         }
     }
@@ -156,6 +160,8 @@ pub(crate) struct TriggerRun {
     pub(crate) depth: u8,
     /// The time limit of the run, if it is lower than that of the settings.
     pub(crate) time: Option<Duration>,
+    /// Cancelled when the trigger is disabled or deleted, which ends the run.
+    pub(crate) stop: CancellationToken,
 }
 
 /// The outcome of a run.
@@ -205,6 +211,7 @@ impl TriggerRunner {
                 wall_time: job.time,
                 ..RunLimits::default()
             },
+            stop: job.stop,
             context,
         };
         let run = self.plugins.run(call);

@@ -8,8 +8,13 @@ pub struct EngineSettings {
     /// Whether this process is the only writer of the bucket. If so, the engine sends no requests while nothing is
     /// written.
     pub sole_writer: bool,
-    /// Maximum number of concurrent runs of one trigger, if the trigger allows concurrency.
+    /// Maximum number of concurrent runs of one trigger, if the trigger allows concurrency
+    /// (`--async-trigger-concurrency-limit`).
     pub parallel_runs: usize,
+    /// Maximum number of runs for one input of a trigger that allows concurrency and repeats failed runs.
+    pub async_attempts: u32,
+    /// Whether triggers run only if their plugin is in the plugin folder (`--plugin-dir-only`).
+    pub plugin_folder_only: bool,
     /// Maximum number of plugins in a row that led to rows that are still delivered to triggers.
     pub max_depth: u8,
     /// Maximum number of segments queued for one trigger. A sweep finds the others later.
@@ -38,6 +43,8 @@ impl Default for EngineSettings {
         Self {
             sole_writer: false,
             parallel_runs: 8,
+            async_attempts: 5,
+            plugin_folder_only: false,
             max_depth: 8,
             max_queued: 100_000,
             max_decoded_bytes: 256 << 20,

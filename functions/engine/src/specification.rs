@@ -136,7 +136,7 @@ impl FromStr for TriggerKind {
 
     fn from_str(text: &str) -> Result<Self, TriggerKindError> {
         match text {
-            "wal" => Ok(Self::Wal),
+            "wal" | "wal_flush" => Ok(Self::Wal),
             "schedule" => Ok(Self::Schedule),
             "request" => Ok(Self::Request),
             _ => Err(TriggerKindError(text.to_owned())),

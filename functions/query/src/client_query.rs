@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Schema, SchemaRef},
+};
 use futures::TryStreamExt;
-use neap_catalog::{ChangeOrigin, DatabaseAction};
+use neap_catalog::{ChangeOrigin, DatabaseAction, origin};
 use neap_http::{ApiError, Caller};
 use neap_schema::DatabaseId;
 
@@ -13,6 +16,7 @@ use crate::{
     influxql::{InfluxqlError, InfluxqlSession},
     request::SqlPlanner,
     schema_planner::SchemaPlanner,
+    views::parse_view_statement,
 };
 
 /// A statement of a client.
@@ -104,6 +108,16 @@ impl QueryEngine {
 
     async fn query_sql_as(&self, query: ClientQuery) -> Result<Rows, ClientQueryError> {
         let database = self.resolve_query_database(&query).await?;
+        if let Some(statement) = parse_view_statement(&query.request.text) {
+            let statement = statement.map_err(QueryError::Planning)?;
+            if !query.request.may_delete {
+                return Err(QueryError::ReadOnlyView.into());
+            }
+            let change = self.change_view(&query.caller, database, statement);
+            origin::scope(query.origin, change).await?;
+            let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+            return Ok(Rows::from_batch(nothing));
+        }
         let (wants_delete, wants_copy) = (query.request.may_delete, query.request.may_copy);
         let caller = &query.caller;
         let may_write = caller.may(DatabaseAction::Write, Some(database));

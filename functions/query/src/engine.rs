@@ -10,7 +10,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use neap_bucket::{
-    Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, StoreTime, VersionedValue, World,
+    Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, StoreTime, TRACE_TARGET, VersionedValue, World,
 };
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_columnar::RowWriter;
@@ -23,6 +23,7 @@ use neap_tables::{
     SharedTables, StaleTail, StoreRequests, SystemSources, TailImages, is_stale_snapshot, runtime,
 };
 use neap_wal::TailReader;
+use tracing::{Instrument, trace_span};
 
 use crate::{
     DistributionStats, PlanDistributor, QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// The maximum age of the cached catalog that resolves database names. A drop is acknowledged after that time.
-const MAX_NAME_AGE: Duration = MAX_CATALOG_AGE;
+pub(crate) const MAX_NAME_AGE: Duration = MAX_CATALOG_AGE;
 
 /// The maximum time that a query waits for a permit.
 const MAX_PERMIT_WAIT: Duration = Duration::from_secs(30);
@@ -66,6 +67,8 @@ pub struct QueryEngine {
     row_writer: Option<Arc<dyn RowWriter>>,
     exports: Option<ObjectUploads>,
     distributor: Option<EngineDistributor>,
+    /// Whether this process refreshes materialized views.
+    keeps_views: bool,
 }
 
 impl QueryEngine {
@@ -137,6 +140,7 @@ impl QueryEngine {
             row_writer: None,
             exports: None,
             distributor: None,
+            keeps_views: false,
         })
     }
 
@@ -154,6 +158,16 @@ impl QueryEngine {
     pub fn with_row_writer(self, row_writer: Arc<dyn RowWriter>) -> Self {
         Self {
             row_writer: Some(row_writer),
+            ..self
+        }
+    }
+
+    /// Lets clients create materialized views. The engine must have a deleter and a writer of rows, and the process
+    /// calls [`refresh_views`](Self::refresh_views).
+    #[must_use]
+    pub fn with_views(self) -> Self {
+        Self {
+            keeps_views: true,
             ..self
         }
     }
@@ -193,6 +207,26 @@ impl QueryEngine {
     /// The writer of rows, if the engine may write.
     pub(crate) fn row_writer(&self) -> Option<&Arc<dyn RowWriter>> {
         self.row_writer.as_ref()
+    }
+
+    /// The deleter of rows, if the engine may delete.
+    pub(crate) fn deleter(&self) -> Option<&Arc<dyn RowDeleter>> {
+        self.deleter.as_ref()
+    }
+
+    /// Whether clients may create materialized views.
+    pub(crate) fn keeps_views(&self) -> bool {
+        self.keeps_views
+    }
+
+    /// The store.
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The manifests of the databases.
+    pub(crate) fn manifests(&self) -> &ManifestStore {
+        &self.tables().scan.manifests
     }
 
     /// Uploads to the store, if the engine may write exports.
@@ -265,6 +299,11 @@ impl QueryEngine {
         }
     }
 
+    /// The running and recent queries of this process.
+    pub(crate) fn query_log(&self) -> &QueryLog {
+        &self.log
+    }
+
     /// Counters of finished queries since the process started.
     pub fn query_stats(&self) -> QueryStats {
         self.log.totals().stats()
@@ -334,7 +373,12 @@ impl QueryEngine {
             timeout,
             max_rows: self.settings.max_rows,
         };
-        let answer = self.begin(Arc::new(pending), &tracker);
+        let answer = async {
+            tokio::select! {
+                answer = self.begin(Arc::new(pending), &tracker) => answer,
+                () = tracker.killed() => Err(QueryError::Killed),
+            }
+        };
         // The timeout is enforced here because answering may compute without yielding.
         let answer = self.world().timeout(timeout, answer).await;
         match answer.unwrap_or(Err(QueryError::Timeout(timeout))) {
@@ -414,7 +458,9 @@ impl QueryEngine {
         pending: Arc<PendingQuery>,
         tracker: &Arc<QueryTracker>,
     ) -> Result<QueryAnswer, QueryError> {
-        let permit = self.acquire_permit().await?;
+        let permit = self.acquire_permit();
+        let permit = permit.instrument(trace_span!(target: TRACE_TARGET, "permit"));
+        let permit = permit.await?;
         tracker.record_permit();
         let cancellation = Cancellation::default();
         let permit = self.executor().query_permit(permit, cancellation.clone());
@@ -468,7 +514,11 @@ impl QueryEngine {
     ) -> Result<QueryContext, QueryError> {
         let snapshot = match database {
             INTERNAL_DATABASE_ID => Arc::new(self.internal_snapshot()),
-            _ => self.snapshots.read(database, options).await?,
+            _ => {
+                let read = self.snapshots.read(database, options);
+                let step = trace_span!(target: TRACE_TARGET, "snapshot");
+                read.instrument(step).await?
+            }
         };
         let stale_tail = match snapshot.as_of {
             None => stale_tail,

@@ -41,6 +41,9 @@ pub enum QueryError {
     /// The request may not change data.
     #[error("DELETE requires a POST request")]
     ReadOnly,
+    /// The request may not change materialized views.
+    #[error("CREATE and DROP MATERIALIZED VIEW require a POST request")]
+    ReadOnlyView,
     /// A `DELETE` with an as-of time.
     #[error("DELETE can't have an as-of time")]
     DeleteAsOf,
@@ -68,6 +71,9 @@ pub enum QueryError {
     /// Too many queries are running.
     #[error("query error: too many queries are waiting")]
     Busy,
+    /// `KILL QUERY` ended it. The text is that of InfluxDB 1.
+    #[error("query interrupted")]
+    Killed,
     /// The process is shutting down.
     #[error("query error: the server is shutting down")]
     Stopped,
@@ -157,8 +163,8 @@ impl QueryError {
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
-            Self::ReadOnly | Self::NoWriter => QueryErrorKind::NotImplemented,
-            Self::DeleteAsOf | Self::TooManyRows { .. } => QueryErrorKind::Invalid,
+            Self::ReadOnly | Self::ReadOnlyView | Self::NoWriter => QueryErrorKind::NotImplemented,
+            Self::DeleteAsOf | Self::TooManyRows { .. } | Self::Killed => QueryErrorKind::Invalid,
             Self::Delete(error) => match error.kind {
                 DeleteRowsErrorKind::Invalid => QueryErrorKind::Invalid,
                 DeleteRowsErrorKind::NotFound => QueryErrorKind::NotFound,

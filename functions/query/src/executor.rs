@@ -31,6 +31,7 @@ use tokio::{
 };
 
 use neap_tables::{Cancellation, IoRuntime, RunningGuard, run_on};
+use tracing::Instrument;
 
 use crate::{QueryError, query_permits::HeldPermit};
 
@@ -121,12 +122,13 @@ impl Executor {
         })
     }
 
-    /// Spawns the task of a query.
+    /// Spawns the task of a query, in the span of the caller.
     pub(crate) fn spawn(
         &self,
         place: &Arc<QueryPermit>,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> QueryTaskHandle {
+        let work = work.in_current_span();
         QueryTaskHandle {
             task: match &self.0.own {
                 Some(own) => own.spawn(work),

@@ -37,9 +37,11 @@ mod request;
 mod rows;
 mod schema_planner;
 mod settings;
+mod span_propagation;
 mod statement;
 mod table_list;
 mod unsupported;
+mod views;
 
 pub use as_of::AS_OF_HEADER;
 pub use client_query::{ClientQuery, ClientQueryError, StatementDescription};
@@ -63,7 +65,9 @@ pub use query_counters::QueryStats;
 pub use request::{Language, QueryRequest};
 pub use rows::{BatchStream, Rows};
 pub use settings::QuerySettings;
+pub use span_propagation::propagate_spans;
 pub use table_list::ListedTable;
+pub use views::{RefreshViewsError, view_router};
 
 #[cfg(test)]
 mod tests;

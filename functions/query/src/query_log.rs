@@ -22,6 +22,7 @@ use datafusion::{
 use neap_bucket::World;
 use neap_schema::DatabaseId;
 use neap_tables::{QueryHistory, QueryRecord};
+use tokio::sync::watch;
 use uuid::{Builder, Uuid};
 
 use crate::{
@@ -79,6 +80,8 @@ impl QueryPhase {
 #[derive(Debug)]
 pub(crate) struct QueryInfo {
     pub(crate) id: Uuid,
+    /// The number of the query since the process started, which `KILL QUERY` takes.
+    pub(crate) number: u64,
     pub(crate) database: DatabaseId,
     pub(crate) language: Language,
     /// The text, possibly truncated.
@@ -132,6 +135,35 @@ impl QueryProgress {
 pub(crate) struct LoggedQuery {
     pub(crate) head: QueryInfo,
     progress: Mutex<QueryProgress>,
+    kill: KillSwitch,
+}
+
+/// Tells a running query that `KILL QUERY` ends it.
+#[derive(Debug)]
+struct KillSwitch(watch::Sender<bool>);
+
+impl KillSwitch {
+    fn is_killed(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until the query is killed.
+    async fn killed(&self) {
+        // The sender lives as long as the switch, so waiting does not fail.
+        self.0.subscribe().wait_for(|killed| *killed).await.ok();
+    }
+}
+
+/// A running query, as `SHOW QUERIES` lists it.
+#[derive(Debug)]
+pub(crate) struct ListedQuery {
+    pub(crate) number: u64,
+    pub(crate) database: DatabaseId,
+    /// The text, possibly truncated.
+    pub(crate) text: String,
+    /// The time since its start.
+    pub(crate) age: Duration,
+    pub(crate) is_killed: bool,
 }
 
 impl LoggedQuery {
@@ -176,6 +208,8 @@ struct RecentQueries {
     queries: VecDeque<Arc<LoggedQuery>>,
     /// The total length of the texts, in bytes.
     bytes: usize,
+    /// The number of the last query.
+    last_number: u64,
 }
 
 /// The most recent queries, limited in number and bytes.
@@ -210,8 +244,11 @@ impl QueryLog {
         language: Language,
         request: &QueryRequest,
     ) -> RunningQuery {
+        let mut ring = self.ring();
+        ring.last_number += 1;
         let query = Arc::new(LoggedQuery {
             head: QueryInfo {
+                number: ring.last_number,
                 id: Builder::from_random_bytes(self.world.entropy.next_u128().to_be_bytes())
                     .into_uuid(),
                 database,
@@ -221,8 +258,8 @@ impl QueryLog {
                 issued: self.world.clock.wall_micros().saturating_mul(1_000),
             },
             progress: Mutex::new(QueryProgress::INITIAL),
+            kill: KillSwitch(watch::Sender::new(false)),
         });
-        let mut ring = self.ring();
         ring.bytes += query.head.text.len();
         ring.queries.push_back(Arc::clone(&query));
         while ring.queries.len() > self.max_queries || ring.bytes > MAX_LOG_BYTES {
@@ -243,6 +280,38 @@ impl QueryLog {
                 has_ended: false,
             }),
         }))
+    }
+
+    /// The running queries, the oldest first.
+    pub(crate) fn running(&self) -> Vec<ListedQuery> {
+        let now = self.world.clock.wall_micros().saturating_mul(1_000);
+        let ring = self.ring();
+        let running = ring
+            .queries
+            .iter()
+            .filter(|query| query.state().phase.is_running());
+        let listed = running.map(|query| ListedQuery {
+            number: query.head.number,
+            database: query.head.database,
+            text: query.head.text.clone(),
+            age: Duration::from_nanos(u64::try_from(now - query.head.issued).unwrap_or(0)),
+            is_killed: query.kill.is_killed(),
+        });
+        listed.collect()
+    }
+
+    /// Ends a running query with an error. Returns false if there is none with this number.
+    pub(crate) fn kill(&self, number: u64) -> bool {
+        let ring = self.ring();
+        let mut queries = ring.queries.iter();
+        let query = queries.find(|query| query.head.number == number);
+        match query.filter(|query| query.state().phase.is_running()) {
+            Some(query) => {
+                query.kill.0.send_replace(true);
+                true
+            }
+            None => false,
+        }
     }
 
     fn ring(&self) -> MutexGuard<'_, RecentQueries> {
@@ -322,6 +391,11 @@ impl QueryTracker {
     /// Its entry in the log.
     pub(crate) fn logged(&self) -> &Arc<LoggedQuery> {
         &self.query
+    }
+
+    /// Waits until `KILL QUERY` ends the query.
+    pub(crate) async fn killed(&self) {
+        self.query.kill.killed().await;
     }
 
     /// Records that the query has its permit.

@@ -20,11 +20,12 @@ use datafusion::{
     physical_plan::execute_stream,
 };
 use futures::{Stream, StreamExt, stream};
-use neap_bucket::{ClockReading, World};
+use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
 use neap_tables::{QueryContext, with_cancellation};
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, trace_span};
 
 use crate::{
     BatchStream, CopyError, QueryError, QueryRequest,
@@ -98,7 +99,11 @@ impl QueryTask {
         let work = async move {
             let max_rows = self.pending.max_rows;
             let attempt = QueryAttempt::first();
-            let (rows, max_rows) = match self.begin(&attempt).await {
+            let (rows, max_rows) = match self
+                .begin(&attempt)
+                .instrument(trace_span!(target: TRACE_TARGET, "plan"))
+                .await
+            {
                 Ok(QueryExecution::Rows(rows)) => {
                     self.tracker.record_first_rows();
                     let started = StartedQuery::Rows {
@@ -123,7 +128,10 @@ impl QueryTask {
                     return;
                 }
             };
-            let last = self.give(rows, attempt, max_rows, &sender).await;
+            let last = self.give(rows, attempt, max_rows, &sender);
+            let last = last
+                .instrument(trace_span!(target: TRACE_TARGET, "execute"))
+                .await;
             // Releases the permit, even if the last message is never received.
             drop(self);
             if let Some(last) = last {
@@ -242,7 +250,15 @@ impl QueryTask {
         max_rows: Option<u64>,
         sender: &mpsc::Sender<RowMessage>,
     ) -> Option<RowMessage> {
-        let given = self.send_with_retry(rows, attempt, max_rows, sender);
+        let given = async {
+            tokio::select! {
+                outcome = self.send_with_retry(rows, attempt, max_rows, sender) => outcome,
+                () = self.tracker.killed() => SendOutcome::Failed {
+                    error: QueryError::Killed,
+                    rows: 0,
+                },
+            }
+        };
         let given = self.world.timeout(self.remaining_time(), given).await;
         // Cancels remaining work of the query, because its rows are no longer needed.
         self.permit.cancel();

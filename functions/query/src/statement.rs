@@ -19,7 +19,7 @@ use datafusion::{
     },
 };
 
-use neap_tables::{CacheTable, QueryContext};
+use neap_tables::{CacheTable, FORMER_TIME_COLUMN, QueryContext};
 
 use crate::{
     Parameters,
@@ -72,6 +72,12 @@ fn check_length(tokens: &[Token]) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether a statement may name a column of a system table by its former name.
+fn names_former_column(tokens: &[Token]) -> bool {
+    let names = |token: &Token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case(FORMER_TIME_COLUMN));
+    tokens.iter().any(names)
+}
+
 /// A planned statement and its session.
 #[derive(Debug)]
 pub(crate) enum PlannedStatement {
@@ -96,6 +102,14 @@ pub(crate) async fn plan(
     let tokens = tokens.unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
+    let with_former_columns;
+    let context = match names_former_column(&tokens) {
+        true => {
+            with_former_columns = context.with_former_columns();
+            &with_former_columns
+        }
+        false => context,
+    };
     if is_copy(&tokens) {
         let state = context.full_session();
         let (query, target) = plan_copy(&state, sql).await?;

@@ -26,6 +26,8 @@ mod retention;
 mod row_deletes;
 mod spilled_tails;
 mod system;
+mod view_histories;
+mod views;
 pub(crate) mod workers;
 
 use std::{sync::Arc, time::Duration};

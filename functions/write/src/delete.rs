@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use neap_bucket::{ClockReading, Stamp};
+use neap_bucket::{ClockReading, Stamp, TRACE_TARGET};
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, validate_database_name};
 use neap_http::Kind;
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{DeleteRequest, WriteError};
+use tracing::{Instrument, trace_span};
 
 use crate::{
     DeleteFailure, WriteFailure, WriteService,
@@ -115,7 +116,9 @@ impl WriteService {
                 after,
                 recorded: u64::try_from(recorded).unwrap_or(u64::MAX),
             };
-            match self.writer.delete(id, request).await {
+            let delete = self.writer.delete(id, request);
+            let step = trace_span!(target: TRACE_TARGET, "wal");
+            match delete.instrument(step).await {
                 Ok(acknowledged) => {
                     self.metrics.deleted(name, tables);
                     let stamp = Some(acknowledged.stamp);

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{ClockReading, ProtocolRules, Stamp, World, WriteOrder};
+use neap_bucket::{ClockReading, ProtocolRules, Stamp, TRACE_TARGET, World, WriteOrder};
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
 use neap_identity::IdentityService;
@@ -14,6 +14,7 @@ use neap_line_protocol::{Dialect, ParsedBody, Precision, RowSource};
 use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriteError, WriteRequest};
+use tracing::{Instrument, trace_span};
 
 use crate::{
     WriteFailure, WriteSettings,
@@ -306,6 +307,25 @@ impl WriteService {
             .await
     }
 
+    /// Like [`write_rows`](Self::write_rows), for a request that arrived at `arrived`, from which rule W1 measures.
+    ///
+    /// # Errors
+    /// See [`write`](Self::write).
+    pub async fn write_arrived_rows(
+        &self,
+        reservation: RequestMemoryReservation,
+        arrived: ClockReading,
+        database: &str,
+        rows: &dyn RowSource,
+        options: WriteOptions,
+    ) -> Result<AcceptedWrite, WriteFailure> {
+        validate_database_name(database).map_err(CatalogError::from)?;
+        let (_, default_time_ns) = self.arrival();
+        let clocks = (arrived, default_time_ns);
+        self.write_source(reservation, clocks, database, rows, options)
+            .await
+    }
+
     async fn write_source(
         &self,
         reservation: RequestMemoryReservation,
@@ -355,7 +375,8 @@ impl WriteService {
         let mut max_age = self.max_age;
         let mut last = WriteFailure::Contended;
         for _ in 0..MAX_ROUNDS {
-            let judged = match self.validate(request, max_age).await? {
+            let step = trace_span!(target: TRACE_TARGET, "validate");
+            let judged = match self.validate(request, max_age).instrument(step).await? {
                 RoundOutcome::Done(judged) => judged,
                 RoundOutcome::Retry(age, because) => {
                     (max_age, last) = (age, because);
@@ -410,6 +431,7 @@ impl WriteService {
             let acknowledged = match self
                 .writer
                 .write(judged.database, write(&judged.proven, rows.clone()))
+                .instrument(trace_span!(target: TRACE_TARGET, "wal"))
                 .await
             {
                 Err(expired @ WriteError::ProofExpired { .. }) => {
@@ -418,6 +440,7 @@ impl WriteService {
                     };
                     self.writer
                         .write(judged.database, write(&proven, rows))
+                        .instrument(trace_span!(target: TRACE_TARGET, "wal"))
                         .await?
                 }
                 outcome => outcome?,

@@ -2,7 +2,7 @@
 //!
 //! | from | event |
 //! |---|---|
-//! | a scheduler | `{"event": "scheduled"}`, `{"event": "collect"}`, `{"event": "flush", "databases": [1, 2]}`, or a merge order with `"event": "merge"`; as the whole event, or in the `detail` of an EventBridge event |
+//! | a scheduler | `{"event": "scheduled"}`, `{"event": "collect"}`, `{"event": "backup"}`, `{"event": "flush", "databases": [1, 2]}`, or a merge order with `"event": "merge"`; as the whole event, or in the `detail` of an EventBridge event |
 //! | an EventBridge rule with a schedule | its own event, with an empty `detail`: `scheduled` |
 //! | a queue | the same orders as the bodies of one or more messages |
 
@@ -24,17 +24,21 @@ pub enum CompactTask {
     /// Check every database: merge, expire, drop, and delete unused objects.
     #[serde(alias = "gc")]
     Collect,
+    /// Make a backup, and delete those that are older than the retention.
+    Backup,
 }
 
-impl From<CompactTask> for CompactorEvent {
-    fn from(order: CompactTask) -> Self {
-        match order {
-            CompactTask::Scheduled => Self::Scheduled,
-            CompactTask::Flush(order) if order.databases.is_empty() => Self::Scheduled,
-            CompactTask::Flush(order) => Self::Flush(order),
-            CompactTask::Merge(order) => Self::Merge(order),
-            CompactTask::Collect => Self::Collect,
-        }
+impl CompactTask {
+    /// Returns the task of the compactor; `None` for a backup.
+    pub(super) fn compaction(self) -> Option<CompactorEvent> {
+        Some(match self {
+            Self::Scheduled => CompactorEvent::Scheduled,
+            Self::Flush(order) if order.databases.is_empty() => CompactorEvent::Scheduled,
+            Self::Flush(order) => CompactorEvent::Flush(order),
+            Self::Merge(order) => CompactorEvent::Merge(order),
+            Self::Collect => CompactorEvent::Collect,
+            Self::Backup => return None,
+        })
     }
 }
 
@@ -134,6 +138,8 @@ mod tests {
         assert_eq!(of(r#"{"event":"scheduled"}"#), scheduled);
         assert_eq!(of(r#"{"event":"collect"}"#), collect);
         assert_eq!(of(r#"{"event":"gc"}"#), collect);
+        let backup = CompactEvent::Task(CompactTask::Backup);
+        assert_eq!(of(r#"{"event":"backup"}"#), backup);
         let rule = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
         assert_eq!(of(rule), scheduled);
         let detail = r#"{"source":"my.app","detail-type":"x","detail":{"event":"collect"}}"#;
@@ -143,7 +149,7 @@ mod tests {
     #[test]
     fn a_flush_without_databases_is_a_scheduled_run() {
         let event = |text| match of(text) {
-            CompactEvent::Task(order) => CompactorEvent::from(order),
+            CompactEvent::Task(order) => order.compaction().unwrap(),
             CompactEvent::Messages(messages) => panic!("{messages:?}"),
         };
         assert_eq!(event(r#"{"event":"flush"}"#), CompactorEvent::Scheduled);

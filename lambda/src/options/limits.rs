@@ -10,7 +10,7 @@ use neap_options::{parse_bytes, parse_count, parse_duration};
 #[derive(Args, Clone, Debug)]
 pub struct LimitOptions {
     /// Maximum size of the body of a write in bytes, before and after decompression
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10MiB")]
     pub max_http_request_size: usize,
 
     /// Maximum number of databases; unlimited by default

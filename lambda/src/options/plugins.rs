@@ -38,6 +38,8 @@ fn adapt_option(option: Arg) -> Arg {
         "plugin_time_limit" => option.help(
             "Maximum duration of a plugin run; the function's timeout applies as well",
         ),
+        // Each function has a machine of its own, with read-only files. Landlock has not been tested there.
+        "plugin_sandbox" => option.default_value("off"),
         "max_plugin_processes" => option.default_value("8"),
         _ => option,
     }
@@ -46,7 +48,7 @@ fn adapt_option(option: Arg) -> Arg {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use neap_engine::PackageManager;
+    use neap_engine::{PackageManager, SandboxMode};
 
     use super::*;
     use crate::options::parse;
@@ -68,6 +70,7 @@ mod tests {
         let usual = settings(&[]);
         assert_eq!(usual.packages.manager, PackageManager::Disabled);
         assert_eq!(usual.workers.max_workers, 8);
+        assert_eq!(usual.workers.sandbox.mode, SandboxMode::Off);
         let said = settings(&["--package-manager=uv", "--max-plugin-processes=3"]);
         assert_eq!(said.packages.manager, PackageManager::Uv);
         assert_eq!(said.workers.max_workers, 3);

@@ -68,4 +68,13 @@ pub(super) const QUERY_ROUTES: &[Route] = &[
     Route::new("POST", "/api/v1/series"),
     Route::new("GET", "/api/v1/metadata"),
     Route::new("GET", "/api/v3/configure/database"),
+    Route::new("GET", "/api/v3/export/databases"),
+    Route::new("GET", "/api/v3/export/tables"),
+    Route::new("GET", "/api/v3/export/windows"),
+    Route::new("GET", "/api/v3/export/window_data"),
+    Route::new("ANY", "/api/v3/enterprise/backup"),
+    Route::new("ANY", "/api/v3/enterprise/backup/{name}"),
+    Route::new("ANY", "/api/v3/enterprise/restore"),
+    Route::new("ANY", "/api/v3/enterprise/restore/{id}"),
+    Route::new("ANY", "/api/v3/enterprise/import"),
 ];

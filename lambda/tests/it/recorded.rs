@@ -147,6 +147,19 @@ async fn the_compact_function_handles_schedules_and_queues() {
 }
 
 #[tokio::test]
+async fn an_event_of_a_schedule_makes_one_backup() {
+    // Without databases, a backup does not wait for their writes.
+    let place = SharedDirectory::new();
+    let compact = place.open::<CompactProgram>(&["--backup-retention", "30d"]);
+    let event = serde_json::json!({"event": "backup"});
+    for backups in [1, 0] {
+        // A scheduler may send an event twice.
+        let answer = compact.say(&event).await;
+        assert_eq!(answer, serde_json::json!({"backups": backups}));
+    }
+}
+
+#[tokio::test]
 async fn notifications_and_schedules_succeed_without_triggers() {
     let place = written().await;
     let engine = place.open::<EngineProgram>(OPEN);

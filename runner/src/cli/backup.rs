@@ -1,14 +1,13 @@
 //! `neap create|status|show|delete|cancel backup`.
 
 use clap::Args;
-use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     CommandError, confirm,
+    jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
     options::ConnectionArgs,
-    rows::{RowFormat, Rows},
 };
 use crate::console::Console;
 
@@ -77,17 +76,6 @@ pub(super) struct DeleteBackupArgs {
     connection: ConnectionArgs,
 }
 
-/// The options of `neap show backups` and `neap show restores`.
-#[derive(Debug, Args)]
-pub(super) struct ListJobsArgs {
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    pub(super) format: RowFormat,
-
-    #[command(flatten)]
-    pub(super) connection: ConnectionArgs,
-}
-
 #[derive(Serialize)]
 struct CreateBackup<'a> {
     #[serde(rename = "type")]
@@ -113,19 +101,39 @@ struct Backup {
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    status: String,
-    created_at: String,
-    completed_at: Option<String>,
-    total_files: u64,
-    total_size_bytes: u64,
+    #[serde(flatten)]
+    progress: JobProgress,
     parent: Option<String>,
     to: Option<String>,
-    error: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct BackupList {
-    backups: Vec<Backup>,
+impl ShownJob for Backup {
+    const LIST: &'static str = "backups";
+    const COLUMNS: &'static [&'static str] = &[
+        "name",
+        "type",
+        "status",
+        "created_at",
+        "completed_at",
+        "total_files",
+        "total_size_bytes",
+        "parent",
+        "to",
+        "error",
+    ];
+
+    fn progress(&self) -> &JobProgress {
+        &self.progress
+    }
+
+    fn title(&self) -> String {
+        format!("Backup {:?}", self.name)
+    }
+
+    fn values(&self) -> [Option<&str>; 4] {
+        let (parent, to) = (self.parent.as_deref(), self.to.as_deref());
+        [Some(&self.name), Some(&self.kind), parent, to]
+    }
 }
 
 /// Starts a backup.
@@ -166,17 +174,8 @@ pub(super) async fn status(
     args: &NamedBackupArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let client = args.connection.client(None)?;
     let path = format!("{BACKUPS}/{}", args.name);
-    let backup: Backup = client.fetch_json(Method::GET, &path, &[]).await?;
-    let reason = backup
-        .error
-        .map_or(String::new(), |error| format!(": {error}"));
-    let text = format!(
-        "Backup {:?} is {}{reason}\n{} files, {} bytes",
-        backup.name, backup.status, backup.total_files, backup.total_size_bytes
-    );
-    console.print(text).map_err(CommandError::Output)
+    print_status::<Backup>(&args.connection, &path, console).await
 }
 
 /// Lists the backups.
@@ -185,39 +184,7 @@ pub(super) async fn status(
 ///
 /// The request failed.
 pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> Result<(), CommandError> {
-    let client = args.connection.client(None)?;
-    let list: BackupList = client.fetch_json(Method::GET, BACKUPS, &[]).await?;
-    let rows = list.backups.into_iter().map(|backup| {
-        vec![
-            json!(backup.name),
-            json!(backup.kind),
-            json!(backup.status),
-            json!(backup.created_at),
-            Value::from(backup.completed_at),
-            json!(backup.total_files),
-            json!(backup.total_size_bytes),
-            Value::from(backup.parent),
-            Value::from(backup.to),
-            Value::from(backup.error),
-        ]
-    });
-    let rows = Rows {
-        columns: &[
-            "name",
-            "type",
-            "status",
-            "created_at",
-            "completed_at",
-            "total_files",
-            "total_size_bytes",
-            "parent",
-            "to",
-            "error",
-        ],
-        rows: rows.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    print_jobs::<Backup>(args, BACKUPS, console).await
 }
 
 /// Cancels a backup in progress.

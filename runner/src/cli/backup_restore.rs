@@ -1,11 +1,13 @@
 //! `neap create|status|show|cancel restore`: restores from backups, through a server.
 
 use clap::Args;
-use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use super::{CommandError, backup::ListJobsArgs, confirm, options::ConnectionArgs, rows::Rows};
+use super::{
+    CommandError, confirm,
+    jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
+    options::ConnectionArgs,
+};
 use crate::console::Console;
 
 /// Path of InfluxDB 3 Enterprise.
@@ -77,19 +79,44 @@ struct StartedRestore {
 struct Restore {
     restore_id: String,
     backup_name: String,
-    status: String,
-    created_at: String,
-    completed_at: Option<String>,
-    total_files: u64,
-    total_size_bytes: u64,
+    #[serde(flatten)]
+    progress: JobProgress,
     database: Option<String>,
     to: Option<String>,
-    error: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct RestoreList {
-    restores: Vec<Restore>,
+impl ShownJob for Restore {
+    const LIST: &'static str = "restores";
+    const COLUMNS: &'static [&'static str] = &[
+        "restore_id",
+        "backup_name",
+        "status",
+        "created_at",
+        "completed_at",
+        "total_files",
+        "total_size_bytes",
+        "database",
+        "to",
+        "error",
+    ];
+
+    fn progress(&self) -> &JobProgress {
+        &self.progress
+    }
+
+    fn title(&self) -> String {
+        format!("Restore {} of {:?}", self.restore_id, self.backup_name)
+    }
+
+    fn values(&self) -> [Option<&str>; 4] {
+        let (database, to) = (self.database.as_deref(), self.to.as_deref());
+        [
+            Some(&self.restore_id),
+            Some(&self.backup_name),
+            database,
+            to,
+        ]
+    }
 }
 
 /// Starts a restore, after a confirmation if it replaces databases.
@@ -126,17 +153,8 @@ pub(super) async fn status(
     args: &RestoreIdArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let client = args.connection.client(None)?;
     let path = format!("{RESTORES}/{}", args.id);
-    let restore: Restore = client.fetch_json(Method::GET, &path, &[]).await?;
-    let reason = restore
-        .error
-        .map_or(String::new(), |error| format!(": {error}"));
-    let text = format!(
-        "Restore {} of {:?} is {}{reason}",
-        restore.restore_id, restore.backup_name, restore.status
-    );
-    console.print(text).map_err(CommandError::Output)
+    print_status::<Restore>(&args.connection, &path, console).await
 }
 
 /// Lists the restores, newest first.
@@ -145,39 +163,7 @@ pub(super) async fn status(
 ///
 /// The request failed.
 pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> Result<(), CommandError> {
-    let client = args.connection.client(None)?;
-    let list: RestoreList = client.fetch_json(Method::GET, RESTORES, &[]).await?;
-    let rows = list.restores.into_iter().map(|restore| {
-        vec![
-            json!(restore.restore_id),
-            json!(restore.backup_name),
-            json!(restore.status),
-            json!(restore.created_at),
-            Value::from(restore.completed_at),
-            json!(restore.total_files),
-            json!(restore.total_size_bytes),
-            Value::from(restore.database),
-            Value::from(restore.to),
-            Value::from(restore.error),
-        ]
-    });
-    let rows = Rows {
-        columns: &[
-            "restore_id",
-            "backup_name",
-            "status",
-            "created_at",
-            "completed_at",
-            "total_files",
-            "total_size_bytes",
-            "database",
-            "to",
-            "error",
-        ],
-        rows: rows.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    print_jobs::<Restore>(args, RESTORES, console).await
 }
 
 /// Cancels a restore in progress.

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
-    CommandError, backup, backup_restore, caches, file_index,
+    CommandError, backup, backup_restore, caches, file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
     query_group, roles, token, trigger, users,
 };
@@ -37,6 +37,9 @@ pub(super) enum CreateCommand {
     /// Create an index of columns that queries often ask for single values of.
     #[command(name = "file_index")]
     FileIndex(file_index::CreateFileIndexArgs),
+    /// Create a materialized view: a query by windows of time, whose rows are kept in a table.
+    #[command(name = "materialized_view")]
+    MaterializedView(materialized_view::CreateViewArgs),
     /// Create a query group: a set of processes that compute queries together.
     #[command(name = "query_group")]
     QueryGroup(query_group::CreateQueryGroupArgs),
@@ -163,6 +166,7 @@ pub(super) async fn run(
         CreateCommand::Role(args) => roles::create(args, console).await,
         CreateCommand::Trigger(args) => trigger::create(args, console).await,
         CreateCommand::FileIndex(args) => file_index::create(args, console).await,
+        CreateCommand::MaterializedView(args) => materialized_view::create(args, console).await,
         CreateCommand::QueryGroup(args) => query_group::create(args, console).await,
         CreateCommand::Backup(args) => backup::create(args, console).await,
         CreateCommand::Restore(args) => backup_restore::create(args, console).await,

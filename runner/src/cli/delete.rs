@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     CommandError, backup,
     caches::{self, CacheKind, DeleteCacheArgs},
-    confirm, file_index,
+    confirm, file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
     query_group, roles,
     row_deletes::{self, DeleteRowsArgs},
@@ -41,6 +41,9 @@ pub(super) enum DeleteCommand {
     /// Delete the index of a table or a database.
     #[command(name = "file_index")]
     FileIndex(file_index::DeleteFileIndexArgs),
+    /// Delete a materialized view. Its table and the rows stay.
+    #[command(name = "materialized_view")]
+    MaterializedView(materialized_view::DeleteViewArgs),
     /// Delete a query group. Its processes continue to run.
     #[command(name = "query_group")]
     QueryGroup(query_group::DeleteQueryGroupArgs),
@@ -142,6 +145,9 @@ pub(super) async fn run(
         DeleteCommand::Role(args) => return roles::delete(args, console).await,
         DeleteCommand::Trigger(args) => return trigger::delete(args, console).await,
         DeleteCommand::FileIndex(args) => return file_index::delete(args, console).await,
+        DeleteCommand::MaterializedView(args) => {
+            return materialized_view::delete(args, console).await;
+        }
         DeleteCommand::QueryGroup(args) => return query_group::delete(args, console).await,
         DeleteCommand::Backup(args) => return backup::delete(args, console).await,
     };

@@ -1,8 +1,8 @@
 //! Sources of option values besides the command line: environment variables, a `.env` file, a configuration file.
 //!
 //! The value of an option is the first of these that is set: its flag, `NEAP_<NAME>`, the variable of another system
-//! for the same setting (such as `AWS_ACCESS_KEY_ID`), `INFLUXDB3_<NAME>`, the configuration file, its default. A
-//! variable of the process takes precedence over the same variable in `.env`. The values are passed to the parser as
+//! for the same setting (such as `AWS_ACCESS_KEY_ID`), `INFLUXDB3_<NAME>`, the names that InfluxDB used before 3.11
+//! (such as `INFLUXDB3_ENTERPRISE_<NAME>`), the configuration file, its default. A variable of the process takes precedence over the same variable in `.env`. The values are passed to the parser as
 //! defaults, so the process's own environment is never changed.
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
@@ -15,19 +15,29 @@ use clap::{
 use super::config::ConfigFile;
 
 /// Flags whose InfluxDB 3 variables have other names than the one made from the flag.
-const OTHER_NAMES: [(&str, &str); 11] = [
-    ("cluster-id", "ENTERPRISE_CLUSTER_ID"),
-    ("data-dir", "DB_DIR"),
+const OTHER_NAMES: [(&str, &str); 6] = [
     ("database", "DATABASE_NAME"),
     ("host", "HOST_URL"),
     ("http-bind", "HTTP_BIND_ADDR"),
-    ("node-id", "NODE_IDENTIFIER_PREFIX"),
     ("query-host", "QUERY_HOST_URL"),
-    ("tcp-listener-file-path", "TCP_LISTINER_FILE_PATH"),
     ("token", "AUTH_TOKEN"),
-    ("without-auth", "START_WITHOUT_AUTH"),
     ("write-host", "WRITE_HOST_URL"),
 ];
+
+/// Flags whose variables had another name before InfluxDB 3.11.
+const FORMER_NAMES: [(&str, &str); 5] = [
+    ("data-dir", "DB_DIR"),
+    ("node-id", "NODE_IDENTIFIER_PREFIX"),
+    ("node-id-from-env", "NODE_IDENTIFIER_FROM_ENV"),
+    ("tcp-listener-file-path", "TCP_LISTINER_FILE_PATH"),
+    ("without-auth", "START_WITHOUT_AUTH"),
+];
+
+/// The prefix of the variables of InfluxDB 3.
+const INFLUXDB: &str = "INFLUXDB3_";
+
+/// The prefix of the variables of InfluxDB 3 Enterprise before 3.11.
+const ENTERPRISE: &str = "INFLUXDB3_ENTERPRISE_";
 
 /// Flags with additional variables of the AWS SDK.
 const AWS_NAMES: [(&str, &[&str]); 2] = [
@@ -131,6 +141,14 @@ impl Environment {
         (!value.is_empty()).then_some(value.as_str())
     }
 
+    /// Returns the variables of this flag with names from before InfluxDB 3.11 that are set, each with its present name.
+    pub(crate) fn renamed_variables(&self, flag: &str) -> Vec<(String, String)> {
+        let name = format!("{INFLUXDB}{}", usual_name(flag));
+        let former = former_names_of(flag).into_iter();
+        let set = former.filter(|former| self.get(former).is_some());
+        set.map(|former| (former, name.clone())).collect()
+    }
+
     /// Returns the command with the variables' values as defaults of its options, and the variables' names in its help.
     pub fn apply(&self, command: Command) -> Command {
         let name = command.get_name().to_owned();
@@ -199,9 +217,12 @@ fn is_on(value: &str) -> bool {
 /// Returns the variables that can set a flag, in order of precedence. `declared` is the variable that the flag itself
 /// declares.
 fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
-    let usual = flag.to_uppercase().replace('-', "_");
-    let other = OTHER_NAMES.iter().find(|(name, _)| *name == flag);
-    let other = other.map(|(_, name)| *name);
+    let usual = usual_name(flag);
+    let find = |names: &[(&str, &'static str)]| {
+        let found = names.iter().find(|(name, _)| *name == flag);
+        found.map(|(_, name)| *name)
+    };
+    let (other, former) = (find(&OTHER_NAMES), find(&FORMER_NAMES));
     let named = |prefix: &str, suffixes: [Option<&str>; 2]| {
         let suffixes = suffixes.into_iter().flatten();
         suffixes
@@ -211,15 +232,34 @@ fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
     // Client flags have the variable names of InfluxDB 3 as well.
     let mut names = match CLIENT_FLAGS.contains(&flag) {
         true => named("NEAP_", [other, Some(&usual)]),
-        false => named("NEAP_", [Some(&usual), other]),
+        false => named("NEAP_", [Some(&usual), other.or(former)]),
     };
+    let former = former_names_of(flag);
     let aws = AWS_NAMES.iter().filter(|(name, _)| *name == flag);
     let aws = aws.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()));
-    names.extend(declared.map(str::to_owned));
-    names.extend(named("INFLUXDB3_", [other, Some(&usual)]));
+    let declared = declared.map(str::to_owned);
+    names.extend(declared.filter(|name| !former.contains(name)));
+    names.extend(named(INFLUXDB, [other, Some(&usual)]));
     names.extend(aws);
+    names.extend(former);
     names.dedup();
     names
+}
+
+/// Returns the name of a flag as part of a variable.
+fn usual_name(flag: &str) -> String {
+    flag.to_uppercase().replace('-', "_")
+}
+
+/// Returns the variables that set a flag in InfluxDB 3 before 3.11.
+fn former_names_of(flag: &str) -> Vec<String> {
+    if CLIENT_FLAGS.contains(&flag) {
+        return Vec::new();
+    }
+    let former = FORMER_NAMES.iter().find(|(name, _)| *name == flag);
+    let former = former.map(|(_, name)| format!("{INFLUXDB}{name}"));
+    let enterprise = format!("{ENTERPRISE}{}", usual_name(flag));
+    former.into_iter().chain([enterprise]).collect()
 }
 
 /// Appends the variables to the help of a flag: the first `NEAP_` name and the first other name.
@@ -307,7 +347,7 @@ mod tests {
     fn flags_override_neap_variables_which_override_influxdb_variables() {
         let all: Environment = [
             ("NEAP_NODE_ID", "own"),
-            ("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "theirs"),
+            ("INFLUXDB3_NODE_ID", "theirs"),
             ("INFLUXDB3_EXEC_MEM_POOL_BYTES", "1GB"),
         ]
         .into_iter()
@@ -323,6 +363,24 @@ mod tests {
         let theirs = parse(&["neap", "serve"], &theirs);
         assert_eq!(theirs.get_one::<String>("node").unwrap(), "theirs");
         assert_eq!(theirs.get_one::<String>("memory").unwrap(), "20%");
+    }
+
+    #[test]
+    fn present_names_of_influxdb_override_former_ones() {
+        let node = |variables: &[(&str, &str)]| {
+            let serve = parse(&["neap", "serve"], &variables.iter().copied().collect());
+            serve.get_one::<String>("node").unwrap().clone()
+        };
+        let former = ("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "former");
+        let enterprise = ("INFLUXDB3_ENTERPRISE_NODE_ID", "enterprise");
+        assert_eq!(node(&[enterprise]), "enterprise");
+        assert_eq!(node(&[former, enterprise]), "former");
+        assert_eq!(
+            node(&[former, ("INFLUXDB3_NODE_ID", "present"), enterprise]),
+            "present"
+        );
+        let names = names_of("token", None);
+        assert!(!names.iter().any(|name| name.starts_with(ENTERPRISE)));
     }
 
     #[test]
@@ -362,6 +420,7 @@ mod tests {
             "INFLUXDB3_AWS_ENDPOINT",
             "AWS_ENDPOINT_URL_S3",
             "AWS_ENDPOINT_URL",
+            "INFLUXDB3_ENTERPRISE_AWS_ENDPOINT",
         ];
         assert_eq!(names, expected);
         assert_eq!(names_of("host", None)[..2], ["NEAP_HOST_URL", "NEAP_HOST"]);
@@ -369,8 +428,9 @@ mod tests {
         let expected = [
             "NEAP_DATA_DIR",
             "NEAP_DB_DIR",
-            "INFLUXDB3_DB_DIR",
             "INFLUXDB3_DATA_DIR",
+            "INFLUXDB3_DB_DIR",
+            "INFLUXDB3_ENTERPRISE_DATA_DIR",
         ];
         assert_eq!(names, expected);
     }

@@ -1,8 +1,10 @@
 //! Errors of commands.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
+use neap_aws_chain::CreateBucketError;
 use neap_backup::BackupError;
+use neap_bucket::S3RequestError;
 use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
@@ -54,6 +56,18 @@ pub enum CommandError {
         /// The cause.
         error: io::Error,
     },
+    /// A process did not stop in time.
+    #[error(
+        "node '{node}' did not stop within {timeout:?}, and is {state}; it stops as soon as its requests in progress end"
+    )]
+    NodeNotStopped {
+        /// The name of the node.
+        node: String,
+        /// The state that is recorded.
+        state: String,
+        /// The time that the command waited.
+        timeout: Duration,
+    },
     /// The result can't be printed.
     #[error("cannot print the result: {0}")]
     Output(io::Error),
@@ -87,6 +101,11 @@ pub enum CommandError {
     /// elsewhere.
     #[error("the server's answer has no token")]
     NoToken,
+    /// A server without support for `--with-created` has deleted the named token.
+    #[error(
+        "the server has deleted this token, and not the tokens that it created: it does not know --with-created"
+    )]
+    OnlyTokenDeleted,
     /// A command about users or sessions can't be executed.
     #[error("{0}")]
     Account(String),
@@ -119,6 +138,20 @@ pub enum CommandError {
     /// The server can't be started.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// A bucket has settings that lose data.
+    #[error("{place} must not be used with these settings, data would be lost:\n{report}")]
+    BucketLosesData {
+        /// The store.
+        place: String,
+        /// The results of all checks.
+        report: String,
+    },
+    /// A bucket could not be created.
+    #[error(transparent)]
+    BucketNotCreated(#[from] CreateBucketError),
+    /// The settings of a bucket can't be read.
+    #[error(transparent)]
+    BucketSettings(#[from] S3RequestError),
     /// The store can't be used.
     #[error(transparent)]
     Stores(#[from] StoresError),

@@ -151,6 +151,20 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "create materialized_view",
+        &[
+            "create materialized_view hourly -d home \"SELECT date_bin(INTERVAL '1 hour', time) AS time, ...\"",
+        ],
+    ),
+    (
+        "delete materialized_view",
+        &["delete materialized_view hourly -d home"],
+    ),
+    (
+        "show materialized_views",
+        &["show materialized_views -d home"],
+    ),
+    (
         "delete file_index",
         &["delete file_index -d home -t temperature"],
     ),

@@ -26,7 +26,9 @@ mod file_index;
 mod fsck;
 mod import;
 mod input_text;
+mod jobs;
 mod manual;
+mod materialized_view;
 mod mcp;
 mod node;
 mod open_cluster;
@@ -254,7 +256,7 @@ impl CliCommand {
             Self::Disable(command) => trigger::disable(command, console).await,
             Self::Test(command) => plugins::test(command, console).await,
             Self::Install(command) => plugins::install(command, console).await,
-            Self::Stop(command) => node::stop(command, console).await,
+            Self::Stop(command) => node::stop(command, console, &world).await,
             Self::Remove(command) => node::remove(command, console).await,
             Self::Completions(args) => manual::complete(args, definition(), console),
             Self::Man(args) => manual::man(args, definition(), console),

@@ -88,6 +88,10 @@ pub(super) struct DeleteTokenArgs {
     #[arg(long, value_name = "NAME")]
     token_name: String,
 
+    /// Delete also the tokens that it created, and those that they created.
+    #[arg(long)]
+    with_created: bool,
+
     /// Don't ask.
     #[arg(short = 'y', long)]
     yes: bool,
@@ -315,12 +319,40 @@ pub(super) async fn delete(
         return console.print(text).map_err(CommandError::Output);
     }
     if !args.yes {
-        confirm::deletion(&format!("{name:?}"), console)?;
+        let also = if args.with_created {
+            " and the tokens that it created"
+        } else {
+            ""
+        };
+        confirm::deletion(&format!("{name:?}{also}"), console)?;
     }
     let client = args.connection.client(None)?;
+    if args.with_created {
+        let parameters = [("token_name", name.as_str()), ("with_created", "true")];
+        let answer = client.fetch_json(Method::DELETE, TOKEN, &parameters).await;
+        let answer: Value = match answer {
+            // A server that does not know the parameter answers with an empty body.
+            Err(ClientError::UnexpectedResponse { .. }) => {
+                return Err(CommandError::OnlyTokenDeleted);
+            }
+            answer => answer?,
+        };
+        let names = deleted_names(&answer).ok_or(CommandError::OnlyTokenDeleted)?;
+        for name in names {
+            let text = format!("Token {name:?} deleted successfully");
+            console.print(text).map_err(CommandError::Output)?;
+        }
+        return Ok(());
+    }
     client.delete(TOKEN, &[("token_name", name)]).await?;
     let text = format!("Token {name:?} deleted successfully");
     console.print(text).map_err(CommandError::Output)
+}
+
+/// Returns the names in the answer to a deletion with created tokens.
+fn deleted_names(answer: &Value) -> Option<Vec<&str>> {
+    let names = answer.get("deleted_tokens")?.as_array()?;
+    names.iter().map(Value::as_str).collect()
 }
 
 #[cfg(test)]

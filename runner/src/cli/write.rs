@@ -2,7 +2,7 @@
 
 mod file_options;
 
-use std::{borrow::Cow, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -70,7 +70,7 @@ pub(super) struct WriteArgs {
     )]
     max_concurrent_requests: usize,
 
-    /// Show neither progress nor a report at the end. Both are for terminals only.
+    /// Print nothing on success: no progress, which is for terminals only, and no report of the throughput at the end.
     #[arg(short, long)]
     quiet: bool,
 
@@ -167,16 +167,24 @@ pub(super) async fn run(
     let uploader = Uploader::new(client, args.settings(), world, progress.clone());
     let uploaded = uploader.upload(sources).await;
     progress.finish_and_clear();
-    let UploadStats { requests, bytes } = uploaded?;
-    if !args.quiet && console.err_is_terminal {
+    let uploaded = uploaded?;
+    if !args.quiet {
         let took = clock.monotonic().saturating_sub(begun);
-        console.report(format_args!(
-            "{} in {requests} requests and {:.1} s",
-            HumanBytes(bytes),
-            took.as_secs_f64()
-        ));
+        console.report(throughput(uploaded, took));
     }
     Ok(())
+}
+
+/// Returns the report of an upload. It goes to the standard error, so that it is never part of an output.
+fn throughput(uploaded: UploadStats, took: Duration) -> String {
+    let UploadStats { requests, bytes } = uploaded;
+    let micros = took.as_micros().max(1);
+    let rate = u128::from(bytes).saturating_mul(1_000_000) / micros;
+    let rate = HumanBytes(u64::try_from(rate).unwrap_or(u64::MAX));
+    let noun = if requests == 1 { "request" } else { "requests" };
+    let seconds = took.as_secs_f64();
+    let bytes = HumanBytes(bytes);
+    format!("wrote {bytes} in {requests} {noun} and {seconds:.1} s: {rate}/s")
 }
 
 /// Opens the sources and returns their total size in bytes, if known.
@@ -274,5 +282,27 @@ fn visible_progress(bytes: Option<u64>) -> ProgressBar {
     match ProgressStyle::with_template(template) {
         Ok(style) => progress.with_style(style),
         Err(_) => progress,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_has_the_throughput() {
+        let report = |requests, bytes, millis| {
+            let uploaded = UploadStats { requests, bytes };
+            throughput(uploaded, Duration::from_millis(millis))
+        };
+        assert_eq!(
+            report(3, 30 << 20, 1_500),
+            "wrote 30.00 MiB in 3 requests and 1.5 s: 20.00 MiB/s"
+        );
+        assert_eq!(
+            report(1, 7, 100),
+            "wrote 7 B in 1 request and 0.1 s: 70 B/s"
+        );
+        assert_eq!(report(0, 0, 0), "wrote 0 B in 0 requests and 0.0 s: 0 B/s");
     }
 }

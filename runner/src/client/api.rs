@@ -433,7 +433,7 @@ fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
 }
 
 /// Returns whether the URL is on this machine, so that proxy settings of the environment are ignored.
-fn is_this_machine(url: &Url) -> bool {
+pub(crate) fn is_this_machine(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())

@@ -18,6 +18,7 @@ mod retry;
 mod upload;
 mod upload_progress;
 
+pub(crate) use api::is_this_machine;
 pub use api::{Client, ClientSettings, Token};
 pub use credentials::{CredentialsFile, SignInResponse, StoredSession};
 pub use error::ClientError;

@@ -53,19 +53,18 @@ pub(super) enum Endpoint {
     Metrics,
     /// `/ready`
     Ready,
-    /// Accepted for influxdb3's sake: there is no such endpoint.
-    #[value(hide = true)]
+    /// `/debug/pprof`
     Pprof,
 }
 
 impl Endpoint {
-    fn unguarded(self) -> Option<ExemptEndpoint> {
+    fn exempt(self) -> ExemptEndpoint {
         match self {
-            Self::Health => Some(ExemptEndpoint::Health),
-            Self::Ping => Some(ExemptEndpoint::Ping),
-            Self::Metrics => Some(ExemptEndpoint::Metrics),
-            Self::Ready => Some(ExemptEndpoint::Ready),
-            Self::Pprof => None,
+            Self::Health => ExemptEndpoint::Health,
+            Self::Ping => ExemptEndpoint::Ping,
+            Self::Metrics => ExemptEndpoint::Metrics,
+            Self::Ready => ExemptEndpoint::Ready,
+            Self::Pprof => ExemptEndpoint::Profiles,
         }
     }
 }
@@ -85,14 +84,17 @@ impl AccessArgs {
         let unguarded = self.disable_authz.iter();
         let settings = AuthSettings {
             max_age: self.catalog_sync_interval,
-            unguarded: unguarded
-                .filter_map(|endpoint| endpoint.unguarded())
-                .collect(),
+            unguarded: unguarded.map(|endpoint| endpoint.exempt()).collect(),
             session_issuer: self.users.session_issuer(),
             ..AuthSettings::default()
         };
         let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
         AccessControl::Tokens(Arc::new(authenticator))
+    }
+
+    /// Returns whether users can sign in at the processes that accept writes.
+    pub(super) fn has_users(&self) -> bool {
+        !self.without_auth && self.users.session_issuer().is_some()
     }
 
     /// Returns the service that signs users in; `None` if the options let no users sign in.

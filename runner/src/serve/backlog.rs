@@ -1,7 +1,7 @@
 //! Tracks the segments that this process has written and that are not flushed, as far as it knows.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -84,6 +84,8 @@ pub(super) struct FlushBacklog {
     piles: Mutex<BTreeMap<DatabaseId, SegmentBacklog>>,
     /// Total bytes of all spans. Modified only while `databases` is locked.
     bytes: AtomicU64,
+    /// Databases that are flushed at a smaller age of the oldest segment, and this age.
+    early: Mutex<(BTreeSet<DatabaseId>, Duration)>,
 }
 
 impl FlushBacklog {
@@ -95,7 +97,13 @@ impl FlushBacklog {
             triggers,
             piles: Mutex::default(),
             bytes: AtomicU64::new(0),
+            early: Mutex::new((BTreeSet::new(), triggers.age)),
         }
+    }
+
+    /// Sets the databases that are flushed when their oldest segment has this age, if that is before the usual one.
+    pub(super) fn flush_early(&self, databases: BTreeSet<DatabaseId>, age: Duration) {
+        *self.early.lock().unwrap_or_else(PoisonError::into_inner) = (databases, age);
     }
 
     fn databases(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, SegmentBacklog>> {
@@ -124,7 +132,15 @@ impl FlushBacklog {
             segments,
             age,
         } = self.triggers;
-        let is_due = |pile: &SegmentBacklog| {
+        let (early, early_age) = {
+            let early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            early.clone()
+        };
+        let is_due = |database: &DatabaseId, pile: &SegmentBacklog| {
+            let age = match early.contains(database) {
+                true => age.min(early_age),
+                false => age,
+            };
             let is_worth = pile.before(ripe).is_some_and(|span| {
                 let is_old = now.saturating_sub(Duration::from_secs(span.second)) >= age;
                 span.bytes >= bytes || span.segments >= segments || is_old
@@ -133,7 +149,9 @@ impl FlushBacklog {
             (is_worth || is_time) && pile.not_before <= now
         };
         let piles = self.databases();
-        let due = piles.iter().filter(|(_, pile)| is_due(pile));
+        let due = piles
+            .iter()
+            .filter(|(database, pile)| is_due(database, pile));
         due.map(|(database, _)| *database).collect()
     }
 
@@ -322,6 +340,20 @@ mod tests {
         backlog.add(database, 1);
         assert_eq!(backlog.due(), []);
         clock.to(1016);
+        assert_eq!(backlog.due(), [database]);
+    }
+
+    #[test]
+    fn databases_with_views_are_flushed_early() {
+        let (clock, backlog, database) = backlog();
+        backlog.add(database, 1);
+        clock.to(1020);
+        assert_eq!(backlog.due(), []);
+        backlog.flush_early(BTreeSet::from([database]), Duration::from_secs(20));
+        assert_eq!(backlog.due(), [database]);
+        backlog.flush_early(BTreeSet::from([database]), Duration::from_secs(600));
+        assert_eq!(backlog.due(), []);
+        clock.to(1060);
         assert_eq!(backlog.due(), [database]);
     }
 

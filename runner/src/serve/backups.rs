@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,13 +21,14 @@ use neap_options::parse_nonzero_duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    metrics,
     options::{ServeArgs, ServeMode},
     server_context::ServerContext,
 };
 use crate::{store_location, stores};
 
 /// The options of backups.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct BackupArgs {
     /// The places that backups may go to beside the bucket itself, separated by commas: directories, or URLs such as
     /// s3://bucket/prefix. A bucket is reached with the settings of the store.
@@ -38,7 +40,18 @@ pub(super) struct BackupArgs {
     #[arg(long, value_name = "SCHEDULE", value_parser = parse_schedule)]
     backup_schedule: Option<ScheduledTimes>,
 
-    /// How long scheduled backups are kept. The newest one is always kept. Until they are deleted by default.
+    /// Make every scheduled backup of this number a full one, and those between them incremental ones, which copy only the
+    /// objects that the one before lacks. By default, all are full ones.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "1",
+        requires_all = ["backup_schedule", "backup_to"]
+    )]
+    backup_full_every: NonZeroU32,
+
+    /// How long scheduled backups are kept, full ones together with the incremental ones that continue them. The newest
+    /// one is always kept. Until they are deleted by default.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, requires = "backup_schedule")]
     backup_retention: Option<Duration>,
 }
@@ -64,6 +77,7 @@ impl BackupArgs {
         let times = self.backup_schedule.clone()?;
         Some(BackupSchedule {
             next: Arc::new(move |time| times.0.next_after(time)),
+            full_every: self.backup_full_every,
             retention: self.backup_retention,
             place: self.backup_to.first().cloned(),
         })
@@ -137,6 +151,7 @@ impl Backups {
                 opened: Mutex::default(),
             }),
         }));
+        metrics::register_backups(&base.metrics, &engine);
         Some(Self {
             keeper: BackupKeeper::new(Arc::clone(&engine), args.backups.schedule()),
             engine,

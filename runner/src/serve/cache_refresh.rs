@@ -33,6 +33,15 @@ impl ChangedDatabases {
         self.notify.notify_one();
     }
 
+    /// Returns the databases that have changed since the last call, without waiting.
+    pub(super) fn take(&self) -> BTreeSet<DatabaseId> {
+        let mut databases = self
+            .databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut databases)
+    }
+
     /// Waits for changes, and returns the databases that changed until then.
     async fn next(&self) -> BTreeSet<DatabaseId> {
         loop {

@@ -13,8 +13,8 @@ use neap_compact::{
 use neap_file_upload::ImportWorker;
 use neap_flight::FlightParts;
 use neap_http::{
-    ClusterId, Metrics, ServerInfo, ServiceContext, health_routes, metrics_routes,
-    with_common_layers,
+    ClusterId, Metrics, RequestTracer, ServerInfo, ServiceContext, health_routes, metrics_routes,
+    with_traced_layers,
 };
 use neap_mcp::LocalApi;
 use neap_query::{Executor, QueryEngine, QuerySettings};
@@ -31,6 +31,7 @@ use super::{
     concurrency_limit::{self, RequestLimits},
     damage::DamageMonitor,
     flush_task::FlushTask,
+    heartbeat::OwnNode,
     imports,
     maintenance::{FlushedDatabases, MaintenanceStats, MaintenanceTask},
     mcp,
@@ -38,10 +39,12 @@ use super::{
     metrics::{self, MemoryUsers, MetricSources, register_memory},
     nodes,
     options::{ServeArgs, ServeMode},
-    plugins, query_groups, questdb,
+    plugins, profiles, query_groups, questdb,
     readiness::{self, Readiness},
     recovery::AdminTokenRecovery,
     server_context::ServerContext,
+    traces::TraceExport,
+    view_refresh::{ViewRefreshTask, ViewStats},
     web_console,
 };
 use crate::stores::Stores;
@@ -73,6 +76,8 @@ pub(super) struct ServerComponents {
     pub(super) backups: Option<Backups>,
     /// Background cache refresh, if this process answers queries.
     pub(super) feeding: Option<CacheRefreshTask>,
+    /// Background refresh of materialized views, if this process does it.
+    pub(super) views: Option<ViewRefreshTask>,
     /// Background maintenance, if this process does it.
     pub(super) maintenance: Option<MaintenanceTask>,
     /// Processing engine, if this process runs plugins.
@@ -85,15 +90,34 @@ pub(super) struct ServerComponents {
     pub(super) imports: Option<Arc<ImportWorker>>,
 }
 
+/// The process of the functions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcessContext<'a> {
+    /// Its configured name.
+    pub(super) node: Option<&'a str>,
+    /// Its record in the list of nodes.
+    pub(super) own: &'a Arc<OwnNode>,
+    /// Cancelled when it is asked to stop.
+    pub(super) stop: &'a CancellationToken,
+    /// The export of its traces.
+    pub(super) traces: Option<&'a Arc<TraceExport>>,
+}
+
 impl ServerComponents {
-    /// Assembles the functions of a process with this name. Creates the cluster in an unused store.
+    /// Assembles the functions of a process. Creates the cluster in an unused store.
     pub(super) async fn new(
         args: &ServeArgs,
-        node: Option<&str>,
+        this: ProcessContext<'_>,
         stores: &mut Stores,
         world: &World,
-        stop: &CancellationToken,
     ) -> Result<Self, ServeError> {
+        let ProcessContext {
+            node,
+            own,
+            stop,
+            traces,
+        } = this;
+        let tracer = traces.map(|traces| Arc::clone(traces) as Arc<dyn RequestTracer>);
         let maintained = match args.does(ServeMode::Compact) {
             true => Some(stores.open_again(&args.store)?),
             false => None,
@@ -115,7 +139,7 @@ impl ServerComponents {
         functions.routes = functions
             .routes
             .merge(web_console::routes(args, &base, node))
-            .merge(nodes::routes(base.bucket.clone()))
+            .merge(nodes::routes(base.bucket.clone(), Arc::clone(own)))
             .merge(backups::routes(backups.as_ref()))
             .merge(query_groups::routes(
                 Arc::clone(&base.catalog),
@@ -129,7 +153,7 @@ impl ServerComponents {
         let routes = functions.routes;
         let api = LocalApi::new(|api| {
             let routes = routes.merge(mcp::routes(args, api, world));
-            router(args, &base, routes, stop, &damage)
+            router(args, &base, routes, stop, &damage, tracer)
         });
         let flushed = Arc::new(FlushedDatabases::default());
         let maintain = |bucket| {
@@ -167,6 +191,7 @@ impl ServerComponents {
             recovery: functions.recovery,
             backups,
             feeding: functions.feeding,
+            views: functions.views,
             maintenance,
             processing: functions.processing,
             flushing,
@@ -184,6 +209,7 @@ struct RequestServices {
     ingest: Option<Arc<WriteService>>,
     recovery: Option<AdminTokenRecovery>,
     feeding: Option<CacheRefreshTask>,
+    views: Option<ViewRefreshTask>,
     processing: Option<ProcessingEngine>,
     queries: Option<Arc<QueryEngine>>,
     cluster: Option<ClusterMember>,
@@ -257,6 +283,7 @@ impl RequestServices {
             changed: Arc::clone(&base.changed),
             world: base.world.clone(),
         });
+        let views = views_task(args, base, queries.as_ref());
         let processing = match (writes, queries) {
             (Some(writes), Some(queries)) if has_plugins => {
                 Some(processing(args, base, writes, queries))
@@ -278,6 +305,7 @@ impl RequestServices {
             ingest: accepting,
             recovery,
             feeding,
+            views,
             processing,
             queries: watched,
             cluster,
@@ -308,6 +336,7 @@ fn query_routes(args: &ServeArgs, engine: Option<&Arc<QueryEngine>>) -> Router {
     neap_query::router(Arc::clone(engine))
         .merge(neap_query::export_router(Arc::clone(engine)))
         .merge(neap_query::concurrency_limit_router(Arc::clone(engine)))
+        .merge(neap_query::view_router(Arc::clone(engine)))
         .merge(neap_prometheus_read::router(Arc::clone(engine), database))
 }
 
@@ -323,6 +352,32 @@ fn write_service(args: &ServeArgs, base: &ServerContext) -> Result<Arc<WriteServ
         .with_pressure(base.monitor.pressure())
         .with_identity(args.access.identity(&base.catalog)?);
     Ok(Arc::new(service))
+}
+
+/// Returns whether this process refreshes materialized views: it must flush, query and write.
+fn refreshes_views(args: &ServeArgs) -> bool {
+    let modes = [ServeMode::Ingest, ServeMode::Query, ServeMode::Compact];
+    modes.into_iter().all(|mode| args.does(mode))
+}
+
+/// Returns the background refresh of materialized views, if this process does it.
+fn views_task(
+    args: &ServeArgs,
+    base: &ServerContext,
+    engine: Option<&Arc<QueryEngine>>,
+) -> Option<ViewRefreshTask> {
+    let engine = engine.filter(|_| refreshes_views(args))?;
+    let stats = Arc::new(ViewStats::default());
+    metrics::register_views(&base.metrics, &stats);
+    Some(ViewRefreshTask {
+        engine: Arc::clone(engine),
+        catalog: Arc::clone(&base.catalog),
+        flushed: Arc::clone(&base.flushed_sources),
+        backlog: Arc::clone(&base.backlog),
+        stats,
+        interval: args.rollup_interval,
+        world: base.world.clone(),
+    })
 }
 
 /// Creates the query engine, which deletes rows through `deleter`, if any, and runs queries on workers, if it may.
@@ -350,6 +405,10 @@ fn query_engine(
             .with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>)
             .with_row_writer(Arc::clone(deleter) as _),
         None => engine,
+    };
+    let engine = match deleter.is_some() && refreshes_views(args) {
+        true => engine.with_views(),
+        false => engine,
     };
     let member = args.does(ServeMode::Query).then(|| {
         let environment = engine.scan_environment(base.tail.clone());
@@ -396,6 +455,7 @@ fn router(
     routes: Router,
     stop: &CancellationToken,
     damage: &Arc<DamageMonitor>,
+    tracer: Option<Arc<dyn RequestTracer>>,
 ) -> Router {
     let (metrics, world) = (&base.metrics, &base.world);
     let limits = RequestLimits {
@@ -410,6 +470,7 @@ fn router(
         .merge(web_console::page_routes(args))
         .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
         .merge(metrics_routes(metrics.clone()))
+        .merge(profiles::routes(stop.clone(), world.clone()))
         .merge(readiness::routes(Readiness {
             catalog: Arc::clone(&base.catalog),
             stop: stop.clone(),
@@ -422,7 +483,7 @@ fn router(
         metrics: metrics.clone(),
         access: args.access.access(&base.catalog, metrics),
     };
-    with_common_layers(routes, common)
+    with_traced_layers(routes, common, tracer)
 }
 
 /// Returns the resource limits of a flush.
@@ -456,6 +517,7 @@ fn flushing(args: &ServeArgs, base: ServerContext, flushed: Arc<FlushedDatabases
         blocked: base.blocked,
         flushed,
         changed: base.changed,
+        flushed_sources: base.flushed_sources,
         snapshots: base.snapshots,
         triggers: base.triggers,
         writer: base.writer,

@@ -39,6 +39,7 @@ pub(super) struct FlushTask {
     pub(super) blocked: Arc<BlockedFlushes>,
     pub(super) flushed: Arc<maintenance::FlushedDatabases>,
     pub(super) changed: Arc<ChangedDatabases>,
+    pub(super) flushed_sources: Arc<ChangedDatabases>,
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) triggers: Arc<EngineHandle>,
     pub(super) writer: TailWriter,
@@ -150,6 +151,7 @@ impl FlushTask {
                 tracing::info!(%database, segments, rows, sections, bytes, "flushed");
                 self.flushed.note(database, self.world.clock.monotonic());
                 self.changed.mark(database);
+                self.flushed_sources.mark(database);
                 return *more;
             }
             Ok(FlushResult::Skipped(FlushSkipped::NothingToFlush)) => {}

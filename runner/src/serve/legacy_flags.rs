@@ -18,7 +18,7 @@ const RUNTIME: [&str; 11] = [
 ];
 
 /// Flags of `serve`, with an optional value.
-const SERVE: [&str; 64] = [
+const SERVE: [&str; 66] = [
     "checkpoint-interval",
     "compaction-check-interval",
     "compaction-cleanup-wait",
@@ -40,6 +40,7 @@ const SERVE: [&str; 64] = [
     "datafusion-runtime-type",
     "datafusion-use-cached-parquet-loader",
     "delete-grace-period",
+    "disable-data-file-cache",
     "disable-file-cache",
     "disable-parquet-mem-cache",
     "disable-telemetry-upload",
@@ -67,7 +68,6 @@ const SERVE: [&str; 64] = [
     "table-index-cache-max-entries",
     "telemetry-endpoint",
     "test-mode",
-    "traces-exporter",
     "traces-exporter-jaeger-agent-host",
     "traces-exporter-jaeger-agent-port",
     "traces-exporter-jaeger-service-name",
@@ -75,6 +75,8 @@ const SERVE: [&str; 64] = [
     "traces-jaeger-debug-name",
     "traces-jaeger-max-msgs-per-second",
     "traces-jaeger-tags",
+    "upgrade-pacha-tree",
+    "use-pacha-tree",
     "wait-for-running-ingester",
     "wait-for-running-ingestor",
     "wal-files-per-snapshot",

@@ -10,8 +10,8 @@ use neap_options::{parse_bytes, parse_count, parse_duration, parse_nonzero_durat
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// Maximum size of the body of a write in bytes, before and after decompression.
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
+    /// Maximum size of the body of a write, before and after decompression.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10MiB")]
     pub(super) max_http_request_size: usize,
 
     /// Maximum number of concurrent requests, without those whose bodies still arrive. Further requests wait for two

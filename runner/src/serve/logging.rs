@@ -2,11 +2,20 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    fmt::{self, writer::BoxMakeWriter},
+    layer::SubscriberExt,
+    registry,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
 
 use super::{
     ServeError,
     options::{LogDestination, ServeArgs},
+    traces::TraceExport,
 };
 
 /// Request lines are logged only at higher verbosity. The SDK of the tools for agents logs each call, and their arguments
@@ -30,20 +39,33 @@ pub(super) fn filter(args: &ServeArgs) -> Result<EnvFilter, ServeError> {
     })
 }
 
-/// Installs the logger that the options define, once per process.
-pub(super) fn start(args: &ServeArgs) -> Result<(), ServeError> {
-    let registry = tracing_subscriber::registry().with(filter(args)?);
-    let started = match args.log_destination {
-        LogDestination::Stdout => {
-            let lines = fmt::layer().with_ansi(io::stdout().is_terminal());
-            registry.with(lines).try_init()
-        }
-        LogDestination::Stderr => {
-            let lines = fmt::layer().with_ansi(io::stderr().is_terminal());
-            registry.with(lines.with_writer(io::stderr)).try_init()
-        }
+/// Installs the logger that the options define, and the export of traces, once per process.
+pub(super) fn start(args: &ServeArgs, traces: Option<&TraceExport>) -> Result<(), ServeError> {
+    let filter = filter(args)?;
+    let started = match traces {
+        // One filter for all layers costs the least.
+        None => registry()
+            .with(filter)
+            .with(lines(args.log_destination))
+            .try_init(),
+        Some(traces) => registry()
+            .with(lines(args.log_destination).with_filter(filter))
+            .with(traces.layer())
+            .try_init(),
     };
     // Ignore an error, because the process (a test) may already have a logger.
     started.ok();
     Ok(())
+}
+
+/// Returns the layer that writes log lines.
+fn lines<S>(destination: LogDestination) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let (is_terminal, writer) = match destination {
+        LogDestination::Stdout => (io::stdout().is_terminal(), BoxMakeWriter::new(io::stdout)),
+        LogDestination::Stderr => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
+    };
+    fmt::layer().with_ansi(is_terminal).with_writer(writer)
 }

@@ -1,5 +1,6 @@
 //! Registers the metrics of the process for `/metrics`.
 
+mod backups;
 mod cluster;
 mod connections;
 mod memory;
@@ -18,12 +19,14 @@ use neap_manifest::SnapshotReader;
 use neap_query::{CacheStats, DataCacheStats, QueryEngine, QueryStats};
 
 pub(super) use self::{
+    backups::register as register_backups,
     cluster::{register as register_cluster, register_tasks},
     connections::register as register_connections,
     memory::{MemoryUsers, register as register_memory},
 };
 use super::{
     backlog::FlushBacklog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats,
+    view_refresh::ViewStats,
 };
 use crate::stores::StoreRequestCounts;
 
@@ -192,6 +195,43 @@ fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
         ),
     ];
     collect(metrics, engine, |engine| engine.cache_stats(), shown);
+}
+
+/// Registers the metrics of materialized views.
+pub(super) fn register_views(metrics: &Metrics, stats: &Arc<ViewStats>) {
+    type Read = fn(&ViewStats) -> &AtomicU64;
+    let values: [(&'static str, &'static str, MetricKind, Read); 4] = [
+        (
+            "neap_view_windows_total",
+            "Windows of materialized views that were computed.",
+            MetricKind::Counter,
+            |stats| &stats.windows,
+        ),
+        (
+            "neap_view_rows_total",
+            "Rows of materialized views that were written.",
+            MetricKind::Counter,
+            |stats| &stats.rows,
+        ),
+        (
+            "neap_view_failures_total",
+            "Failed refreshes of materialized views, which are retried.",
+            MetricKind::Counter,
+            |stats| &stats.failures,
+        ),
+        (
+            "neap_view_databases_behind",
+            "Databases with a materialized view that was behind its source after the last refresh.",
+            MetricKind::Gauge,
+            |stats| &stats.behind,
+        ),
+    ];
+    for (name, help, kind, read) in values {
+        let stats = Arc::clone(stats);
+        metrics.collect(name, help, kind, move |samples| {
+            samples.add(&[], read(&stats).load(Ordering::Relaxed));
+        });
+    }
 }
 
 /// Registers the metrics of maintenance.

@@ -41,6 +41,7 @@ mod nodes;
 mod options;
 mod plugins;
 mod private_file;
+mod profiles;
 mod query_groups;
 mod questdb;
 mod readiness;
@@ -52,6 +53,9 @@ mod server_context;
 mod startup_message;
 mod stop_signals;
 mod tls;
+mod traces;
+mod unitless_sizes;
+mod view_refresh;
 mod web_console;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -69,12 +73,13 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::options::ServeArgs;
 use self::{
     cluster::WorkerPort,
-    components::ServerComponents,
-    heartbeat::{Heartbeat, ProcessDescription},
+    components::{ProcessContext, ServerComponents},
+    heartbeat::{Heartbeat, OwnNode, ProcessDescription},
     listener::{Listener, ListenerSettings},
     startup_message::{AuthState, StartupMessage},
     stop_signals::StopSignals,
     tls::{TlsContext, TlsFiles},
+    traces::{TraceExport, TracesExporter},
 };
 use crate::{
     cli::Environment,
@@ -181,6 +186,17 @@ pub enum ServeError {
         /// The cause.
         error: io::Error,
     },
+    /// Only plugins of the plugin folder are allowed, and there is none.
+    #[error("--plugin-dir-only needs --plugin-dir")]
+    NoPluginFolder,
+    /// Traces can't be exported.
+    #[error("--traces-exporter-otlp-endpoint {endpoint}: {reason}")]
+    Traces {
+        /// The receiver of traces.
+        endpoint: String,
+        /// The cause.
+        reason: String,
+    },
     /// The threads of maintenance can't be started.
     #[error("cannot start threads: {0}")]
     Threads(io::Error),
@@ -209,10 +225,11 @@ pub(crate) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), ServeError> {
-    logging::start(args)?;
+    let node = node_name(args, environment)?;
+    let traces = TraceExport::start(&args.traces, node.as_deref(), &world)?;
+    logging::start(args, traces.as_deref())?;
     args.renamed.warn(environment, console);
     warn(args, console);
-    let node = node_name(args, environment)?;
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let tls = encryption(args)?;
     cluster::check(args)?;
@@ -224,7 +241,14 @@ pub(crate) async fn run(
     stores.probe_if_unused().await?;
     let stop = CancellationToken::new();
     plugins::make_folder(args)?;
-    let mut app = ServerComponents::new(args, node.as_deref(), &mut stores, &world, &stop).await?;
+    let own = Arc::new(OwnNode::new(&stores.bucket));
+    let this = ProcessContext {
+        node: node.as_deref(),
+        own: &own,
+        stop: &stop,
+        traces: traces.as_ref(),
+    };
+    let mut app = ServerComponents::new(args, this, &mut stores, &world).await?;
     let recovery = app.recovery.take();
     if let Some(path) = &args.access.admin_token_file {
         admin_token::install(path, &app.catalog, &world, console).await?;
@@ -251,6 +275,7 @@ pub(crate) async fn run(
         metrics::register_tasks(&stores.metrics, &worker.tasks);
     }
     let process = ProcessDescription {
+        own,
         node_id: node.clone(),
         modes: &args.mode,
         address: address.to_string(),
@@ -282,6 +307,9 @@ pub(crate) async fn run(
         shutdown_timeout: args.limits.shutdown_timeout,
     };
     serve(listeners, app, heartbeat, stop, signals, world, handle).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     // An interrupted job leaves at most unreferenced objects.
     background.shutdown_background();
     Ok(())
@@ -357,13 +385,16 @@ async fn serve(
         let stop = stop.clone();
         tokio::spawn(async move { feeding.run(&stop).await });
     }
+    if let Some(views) = app.views {
+        let stop = stop.clone();
+        tokio::spawn(async move { views.run(&stop).await });
+    }
     if let Some(worker) = app.imports {
         let stop = stop.clone();
         tokio::spawn(async move { imports::run(&worker, &stop).await });
     }
-    let heartbeat = Arc::new(heartbeat);
     let beats = tokio::spawn({
-        let (heartbeat, stop) = (Arc::clone(&heartbeat), stop.clone());
+        let stop = stop.clone();
         async move { heartbeat.run(&stop).await }
     });
     let plugins = app.processing.as_ref().map(|processing| {
@@ -396,8 +427,9 @@ async fn serve(
             tracing::warn!("the last flush did not end in time; the next start continues it");
         }
         // The last record is written after all others.
-        beats.await.ok();
-        heartbeat.end().await;
+        if let Ok(heartbeat) = beats.await {
+            heartbeat.end().await;
+        }
     };
     tokio::select! {
         () = work => tracing::info!("stopped"),
@@ -419,6 +451,12 @@ async fn entry(args: &ServeArgs, catalog: &Catalog) -> Result<AuthState, ServeEr
 
 fn warn(args: &ServeArgs, console: &mut Console) {
     if let Some(warning) = args.legacy.warning() {
+        console.report(format_args!("warning: {warning}"));
+    }
+    if args.traces.traces_exporter == TracesExporter::Jaeger {
+        console.report("warning: --traces-exporter jaeger has no effect here; use otlp");
+    }
+    for warning in args.sizes.warnings() {
         console.report(format_args!("warning: {warning}"));
     }
     if let Some(path) = &args.tls_key {

@@ -1,22 +1,26 @@
-//! `/api/v3/enterprise/configure/node`: an operator records that a process has stopped, or removes its record.
+//! `/api/v3/enterprise/configure/node`: an operator stops a process, or removes the record of a stopped one.
+
+use std::sync::Arc;
 
 use axum::{
-    Router,
+    Json, Router,
     extract::{Request, State},
-    http::StatusCode,
+    http::{StatusCode, Uri},
     routing::post,
 };
 use neap_bucket::Bucket;
-use neap_catalog::{NodeChangeError, mark_node_stopped, remove_node};
-use neap_http::{ApiError, BodyLimits, Kind, read_json};
-use serde::{Deserialize, de::DeserializeOwned};
+use neap_catalog::{Node, NodeChangeError, named_nodes, remove_node, request_node_stop};
+use neap_http::{ApiError, BodyLimits, Kind, parse_query, read_json};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::heartbeat::OwnNode;
 
 /// Maximum bytes of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// The body of a stop.
+/// The name of a node, in the body of a stop and in the query of its progress.
 #[derive(Debug, Deserialize)]
-struct StopBody {
+struct NamedNode {
     node_id: String,
 }
 
@@ -28,22 +32,79 @@ struct RemoveBody {
     force_finalize: bool,
 }
 
-/// Returns the routes.
-pub(super) fn routes(bucket: Bucket) -> Router {
+/// The progress of a stop.
+#[derive(Debug, Serialize)]
+struct NodeStopStatus {
+    node_id: String,
+    /// The processes with this name, those included that have stopped within the last day.
+    instances: Vec<InstanceStatus>,
+}
+
+/// The state of one process.
+#[derive(Debug, Serialize)]
+struct InstanceStatus {
+    instance_id: String,
+    /// `running`, `stopping` or `stopped`.
+    state: &'static str,
+    /// Whether this process answers the request.
+    is_answering: bool,
+}
+
+#[derive(Clone, Debug)]
+struct NodeRoutes {
+    bucket: Bucket,
+    own: Arc<OwnNode>,
+}
+
+/// Returns the routes of a process.
+pub(super) fn routes(bucket: Bucket, own: Arc<OwnNode>) -> Router {
     Router::new()
-        .route("/api/v3/enterprise/configure/node/stop", post(stop))
+        .route(
+            "/api/v3/enterprise/configure/node/stop",
+            post(stop).get(stop_status),
+        )
         .route("/api/v3/enterprise/configure/node/remove", post(remove))
-        .with_state(bucket)
+        .with_state(NodeRoutes { bucket, own })
 }
 
-async fn stop(State(bucket): State<Bucket>, request: Request) -> Result<StatusCode, ApiError> {
-    let StopBody { node_id } = body(&bucket, request).await?;
-    let stopped = mark_node_stopped(&bucket, &node_id).await;
-    stopped.map_err(refusal)?;
-    Ok(StatusCode::OK)
+impl NodeRoutes {
+    fn status(&self, node_id: String, nodes: Vec<Node>) -> Json<NodeStopStatus> {
+        let instances = nodes.into_iter().map(|node| InstanceStatus {
+            instance_id: node.record.instance_id.to_string(),
+            state: node.record.shown_state(),
+            is_answering: node.record.instance_id == self.own.instance_id,
+        });
+        Json(NodeStopStatus {
+            node_id,
+            instances: instances.collect(),
+        })
+    }
 }
 
-async fn remove(State(bucket): State<Bucket>, request: Request) -> Result<StatusCode, ApiError> {
+async fn stop(
+    State(shared): State<NodeRoutes>,
+    request: Request,
+) -> Result<Json<NodeStopStatus>, ApiError> {
+    let NamedNode { node_id } = body(&shared.bucket, request).await?;
+    let nodes = request_node_stop(&shared.bucket, &node_id).await;
+    let nodes = nodes.map_err(refusal)?;
+    shared.own.check_now();
+    Ok(shared.status(node_id, nodes))
+}
+
+async fn stop_status(
+    State(shared): State<NodeRoutes>,
+    uri: Uri,
+) -> Result<Json<NodeStopStatus>, ApiError> {
+    let NamedNode { node_id } = parse_query(&uri)?;
+    let nodes = named_nodes(&shared.bucket, &node_id).await;
+    Ok(shared.status(node_id, nodes.map_err(refusal)?))
+}
+
+async fn remove(
+    State(NodeRoutes { bucket, .. }): State<NodeRoutes>,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
     let RemoveBody {
         node_id,
         force_finalize,
@@ -63,9 +124,10 @@ async fn body<T: DeserializeOwned>(bucket: &Bucket, request: Request) -> Result<
 }
 
 fn refusal(error: NodeChangeError) -> ApiError {
-    match error {
-        NodeChangeError::NotFound { .. } => ApiError::json(Kind::NotFound, error.to_string()),
-        NodeChangeError::Running { .. } => ApiError::json(Kind::Conflict, error.to_string()),
-        NodeChangeError::Store(error) => ApiError::json(Kind::Unavailable, error.to_string()),
-    }
+    let kind = match error {
+        NodeChangeError::NotFound { .. } => Kind::NotFound,
+        NodeChangeError::Running { .. } => Kind::Conflict,
+        NodeChangeError::Conflict { .. } | NodeChangeError::Store(_) => Kind::Unavailable,
+    };
+    ApiError::json(kind, error.to_string())
 }

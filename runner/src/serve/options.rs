@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use neap_assembly::ProcessingOptions;
 use neap_bucket::StoreConfig;
 use neap_catalog::{DatabaseNameError, validate_database_name};
-use neap_options::{parse_bytes, parse_duration};
+use neap_options::{parse_bytes, parse_duration, parse_nonzero_duration};
 
 use crate::publish_options::PublishArgs;
 
@@ -20,6 +20,8 @@ use super::{
     memory::{MemoryAmount, parse_limit},
     renamed_flags::RenamedFlags,
     tls::TlsVersion,
+    traces::TraceArgs,
+    unitless_sizes::UnitlessSizes,
 };
 
 /// The default number of queries that `system.queries` shows.
@@ -28,6 +30,10 @@ const DEFAULT_QUERY_LOG_ENTRIES: usize = 1_000;
 /// The options of `neap serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
+    // First, because the fields take their values out of the parsed arguments in this order.
+    #[command(flatten)]
+    pub(super) sizes: UnitlessSizes,
+
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "0.0.0.0:8181")]
     pub(super) http_bind: String,
@@ -59,6 +65,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(super) mcp: McpArgs,
+
+    #[command(flatten)]
+    pub(super) traces: TraceArgs,
 
     #[command(flatten, next_help_heading = "Plugins")]
     pub(super) plugins: ProcessingOptions,
@@ -128,6 +137,11 @@ pub(crate) struct ServeArgs {
     /// without new writes are merged.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30m")]
     pub(super) retention_check_interval: Duration,
+
+    /// Interval at which new data is flushed in databases with materialized views or continuous queries, which are
+    /// refreshed after each flush.
+    #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "60s")]
+    pub(super) rollup_interval: Duration,
 
     /// Merges that run at once, in the background.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]

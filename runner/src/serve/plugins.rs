@@ -86,8 +86,11 @@ pub(super) fn refusals() -> Router {
 /// Creates the plugin folder, if one is set.
 ///
 /// # Errors
-/// `PluginFolder`.
+/// `PluginFolder`, `NoPluginFolder`.
 pub(super) fn make_folder(args: &ServeArgs) -> Result<(), ServeError> {
+    if args.plugins.plugin_dir_only && args.plugins.plugin_dir.is_none() {
+        return Err(ServeError::NoPluginFolder);
+    }
     let Some(folder) = args.plugins.plugin_dir.as_ref().filter(|_| are_on(args)) else {
         return Ok(());
     };
@@ -103,9 +106,15 @@ pub(super) fn make_folder(args: &ServeArgs) -> Result<(), ServeError> {
     }
 }
 
-/// Returns the error if a path can't be the plugin folder, as far as it can be detected without creating it.
+/// Returns the error if a path can't be the plugin folder, or if a required folder is missing, as far as it can be
+/// detected without creating it.
 pub(super) fn unusable_folder(args: &ServeArgs) -> Option<ServeError> {
-    let folder = args.plugins.plugin_dir.as_ref()?;
+    let Some(folder) = &args.plugins.plugin_dir else {
+        return args
+            .plugins
+            .plugin_dir_only
+            .then_some(ServeError::NoPluginFolder);
+    };
     let is_folder = fs::metadata(folder).map_or(true, |metadata| metadata.is_dir());
     (!is_folder).then(|| folder_error(folder, io::ErrorKind::NotADirectory.into()))
 }
@@ -268,6 +277,10 @@ mod tests {
         let error = unusable_folder(&args).unwrap().to_string();
         assert!(error.ends_with(": not a directory"), "{error}");
         assert!(unusable_folder(&of(&["--plugin-dir", "/no/such"])).is_none());
+        let only = of(&["--plugin-dir-only"]);
+        let error = unusable_folder(&only).unwrap().to_string();
+        assert_eq!(error, "--plugin-dir-only needs --plugin-dir");
+        assert_eq!(make_folder(&only).unwrap_err().to_string(), error);
     }
 
     #[tokio::test]

@@ -1,21 +1,9 @@
 //! Options under the names that they had before InfluxDB 3.11: accepted, with one warning each. The new name wins.
 
-use clap::Args;
+use clap::{Args, Command};
 
-use super::memory::MemoryAmount;
+use super::{ServeArgs, legacy_flags::is_without_effect, memory::MemoryAmount};
 use crate::{cli::Environment, console::Console};
-
-/// Variables of InfluxDB 3 with their names since 3.11.
-const RENAMED_VARIABLES: [(&str, &str); 5] = [
-    ("INFLUXDB3_DB_DIR", "INFLUXDB3_DATA_DIR"),
-    ("INFLUXDB3_ENTERPRISE_CLUSTER_ID", "INFLUXDB3_CLUSTER_ID"),
-    ("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "INFLUXDB3_NODE_ID"),
-    ("INFLUXDB3_START_WITHOUT_AUTH", "INFLUXDB3_WITHOUT_AUTH"),
-    (
-        "INFLUXDB3_TCP_LISTINER_FILE_PATH",
-        "INFLUXDB3_TCP_LISTENER_FILE_PATH",
-    ),
-];
 
 /// Options of the server under their former names.
 #[derive(Clone, Debug, Default, Args)]
@@ -52,9 +40,13 @@ impl RenamedFlags {
         let flags = flags
             .into_iter()
             .filter_map(|(is_used, names)| is_used.then_some(names));
-        let variables = RENAMED_VARIABLES
-            .into_iter()
-            .filter(|(former, _)| environment.get(former).is_some());
+        let flags = flags.map(|(former, name)| (former.to_owned(), name.to_owned()));
+        let command = ServeArgs::augment_args(Command::new("serve"));
+        let with_effect = command
+            .get_arguments()
+            .filter_map(|arg| arg.get_long())
+            .filter(|name| !is_without_effect(name));
+        let variables = with_effect.flat_map(|name| environment.renamed_variables(name));
         flags
             .chain(variables)
             .map(|(former, name)| format!("{former} is now {name}"))
@@ -75,12 +67,17 @@ mod tests {
             Some(MemoryAmount::Bytes(1_000_000_000))
         );
         assert_eq!(args.query_log_entries(), 7);
-        let environment = [("INFLUXDB3_DB_DIR", "x"), ("INFLUXDB3_DATA_DIR", "x")]
-            .into_iter()
-            .collect();
+        let environment = [
+            ("INFLUXDB3_DB_DIR", "x"),
+            ("INFLUXDB3_DATA_DIR", "x"),
+            ("INFLUXDB3_ENTERPRISE_MODE", "query"),
+            ("INFLUXDB3_ENTERPRISE_LICENSE_EMAIL", "someone@example.com"),
+        ];
+        let environment = environment.into_iter().collect();
         insta::assert_snapshot!(args.renamed.warnings(&environment).join("\n"), @r"
         --exec-mem-pool-bytes is now --exec-mem-pool-size
         --query-log-size is now --query-log-max-entries
+        INFLUXDB3_ENTERPRISE_MODE is now INFLUXDB3_MODE
         INFLUXDB3_DB_DIR is now INFLUXDB3_DATA_DIR
         ");
     }

@@ -42,6 +42,8 @@ pub(super) struct ServerContext {
     pub(super) blocked: Arc<BlockedFlushes>,
     /// Databases whose caches need a refresh.
     pub(super) changed: Arc<ChangedDatabases>,
+    /// Databases whose materialized views may need a refresh, because they were flushed.
+    pub(super) flushed_sources: Arc<ChangedDatabases>,
     /// Receives segments for triggers.
     pub(super) triggers: Arc<EngineHandle>,
     /// Uploads of objects that `COPY` statements produce.
@@ -124,6 +126,7 @@ impl ServerContext {
             backlog,
             blocked: Arc::default(),
             changed,
+            flushed_sources: Arc::default(),
             triggers,
             uploads: stores.uploads.clone(),
             metrics: stores.metrics.clone(),

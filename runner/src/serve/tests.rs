@@ -39,8 +39,14 @@ impl ServerUnderTest {
         let mut stores = Stores::open(&args.store, &world).unwrap();
         stores.probe_if_unused().await.unwrap();
         let stop = CancellationToken::new();
+        let this = ProcessContext {
+            node: None,
+            own: &Arc::new(OwnNode::new(&stores.bucket)),
+            stop: &stop,
+            traces: None,
+        };
         Self {
-            app: ServerComponents::new(&args, None, &mut stores, &world, &stop)
+            app: ServerComponents::new(&args, this, &mut stores, &world)
                 .await
                 .unwrap(),
             metrics: stores.metrics,

@@ -37,6 +37,7 @@ pub(super) fn routes(args: &ServeArgs, base: &ServerContext, node: Option<&str>)
     let session = session_routes(SessionServer {
         catalog: Arc::clone(&base.catalog),
         requires_tokens: !args.access.without_auth,
+        has_users: args.access.has_users() && args.does(ServeMode::Ingest),
         version: VERSION,
         revision: REVISION,
         mode: modes.join(","),

@@ -1,7 +1,9 @@
-//! Credentials from the AWS SDK's default chain of sources: profiles, SSO, web identities, processes, and the roles of
-//! instances and tasks.
+//! For programs that people start on AWS: credentials from the AWS SDK's default chain of sources (profiles, SSO, web
+//! identities, processes, and the roles of instances and tasks), and the settings of S3 buckets.
 //!
-//! The chain doubles the code size of TLS, so only programs that people start include it.
+//! The chain doubles the code size of TLS, so functions do not include it.
+
+mod bucket_settings;
 
 use std::time::UNIX_EPOCH;
 
@@ -13,6 +15,10 @@ use aws_credential_types::provider::{
 use neap_bucket::{AwsCredentialSource, AwsLease};
 use object_store::aws::AwsCredential;
 use tokio::sync::OnceCell;
+
+pub use bucket_settings::{
+    BucketCreation, BucketSettings, CreateBucketError, FindingLevel, SettingFinding, create_bucket,
+};
 
 /// The AWS SDK's default credential chain. It is searched on the first request for credentials.
 #[derive(Debug, Default)]

@@ -13,10 +13,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_schema::DatabaseId;
+use tracing::{Instrument, Span};
 
 use crate::{
     Get, GetOptions, Key, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, Store,
-    StoreError, StoreResponse,
+    StoreError, StoreResponse, TRACE_TARGET,
 };
 
 const OPERATIONS: usize = Operation::ALL.len();
@@ -216,11 +217,17 @@ impl CountingStore {
     }
 }
 
+/// Returns the span of a request to the store, for traces.
+fn step(operation: Operation, key: &str) -> Span {
+    tracing::trace_span!(target: TRACE_TARGET, "store", %operation, key)
+}
+
 #[async_trait]
 impl Store for CountingStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         self.add(Operation::Get, key, 1, 0);
-        let answer = self.inner.get(key, options).await?;
+        let get = self.inner.get(key, options);
+        let answer = get.instrument(step(Operation::Get, key)).await?;
         if let Get::Found(object) = &answer.value {
             self.add(Operation::Get, key, 0, object.bytes.len());
         }
@@ -234,18 +241,21 @@ impl Store for CountingStore {
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
         self.add(Operation::Put, key, 1, body.len());
-        self.inner.put(key, body, mode).await
+        let put = self.inner.put(key, body, mode);
+        put.instrument(step(Operation::Put, key)).await
     }
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         self.add(Operation::List, request.prefix, 1, 0);
-        self.inner.list(request).await
+        let step = step(Operation::List, request.prefix);
+        self.inner.list(request).instrument(step).await
     }
 
     async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let first = keys.first().map_or("", String::as_str);
         self.add(Operation::Delete, first, 1, 0);
-        self.inner.delete(keys).await
+        let step = step(Operation::Delete, first);
+        self.inner.delete(keys).instrument(step).await
     }
 
     fn is_sorted(&self) -> bool {

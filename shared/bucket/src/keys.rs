@@ -6,6 +6,7 @@
 //! db/<id>/catalog                    database catalog
 //! db/<id>/manifest                   manifest
 //! db/<id>/documents                  saved queries and dashboards of a database (register)
+//! db/<id>/views                      the progress of the materialized views of a database (register)
 //! tail/<id>/<stamp>-<nonce>.wal      segments
 //! data/<id>/<ulid>.parquet           one section, a Parquet file; a bundle if an earlier release wrote it
 //! data/<id>/<ulid>.bundle            bundles: several sections, one after the other
@@ -60,6 +61,8 @@ pub enum Key {
     Manifest(DatabaseId),
     /// The register with the saved queries and dashboards of a database.
     Documents(DatabaseId),
+    /// The register with the progress of the materialized views of a database.
+    ViewProgress(DatabaseId),
     /// A segment of the tail.
     Segment(DatabaseId, SegmentName),
     /// One section. Earlier releases also used such keys for bundles.
@@ -98,11 +101,32 @@ pub enum Key {
     Backups,
     /// The list of the objects of a backup, at a place for backups.
     BackupManifest(Ulid),
+    /// A list of objects that a backup in progress has put, at a place for backups.
+    BackupProgress(Ulid, Ulid),
     /// A temporary object of a store check: run and name.
     Probe(u64, String),
 }
 
 impl Key {
+    /// The first parts of the keys of all objects that are needed until Neap deletes them. Others are results of
+    /// queries and objects of store checks.
+    pub const KEPT_PREFIXES: [&'static str; 14] = [
+        "backups/",
+        "cache/",
+        "catalog",
+        "console/",
+        "data/",
+        "db/",
+        "engine/",
+        "exports/",
+        "imports/",
+        "nodes/",
+        "plugins/",
+        "published/",
+        "row_deletes",
+        "tail/",
+    ];
+
     /// The prefix of the status of processes.
     pub const NODES_PREFIX: &'static str = "nodes/";
 
@@ -182,6 +206,11 @@ impl Key {
         format!("{}objects/", Self::backup_prefix(backup))
     }
 
+    /// The prefix of the lists of objects that a backup in progress has put at a place for backups.
+    pub fn backup_progress_prefix(backup: Ulid) -> String {
+        format!("{}progress/", Self::backup_prefix(backup))
+    }
+
     /// The prefix of one run of a store check.
     pub fn probe_prefix(run: u64) -> String {
         format!("probe/{run:016x}/")
@@ -193,6 +222,7 @@ impl Key {
             Self::DatabaseCatalog(database)
             | Self::Manifest(database)
             | Self::Documents(database)
+            | Self::ViewProgress(database)
             | Self::Segment(database, _)
             | Self::Parquet(database, _)
             | Self::Bundle(database, _)
@@ -214,6 +244,7 @@ impl Key {
             | Self::Node(_)
             | Self::Backups
             | Self::BackupManifest(_)
+            | Self::BackupProgress(..)
             | Self::Probe(..) => None,
         }
     }
@@ -239,6 +270,7 @@ impl Key {
             Self::DatabaseCatalog(_) => KeyClass::DatabaseCatalog,
             Self::Manifest(_) => KeyClass::Manifest,
             Self::Documents(_) => KeyClass::Documents,
+            Self::ViewProgress(_) => KeyClass::ViewProgress,
             Self::Segment(..) => KeyClass::Tail,
             Self::Parquet(..) | Self::Bundle(..) => KeyClass::Data,
             Self::Page(..) => KeyClass::Page,
@@ -250,7 +282,7 @@ impl Key {
             Self::Published(..) => KeyClass::Published,
             Self::Console(_) => KeyClass::Console,
             Self::Node(_) => KeyClass::Node,
-            Self::Backups | Self::BackupManifest(_) => KeyClass::Backup,
+            Self::Backups | Self::BackupManifest(_) | Self::BackupProgress(..) => KeyClass::Backup,
             Self::Probe(..) => KeyClass::Probe,
         }
     }
@@ -271,6 +303,8 @@ pub enum KeyClass {
     Manifest,
     /// Saved queries and dashboards.
     Documents,
+    /// The progress of materialized views.
+    ViewProgress,
     /// Segments, and listings of them.
     Tail,
     /// Sections and bundles of them, and listings of data.
@@ -303,13 +337,14 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RootCatalog,
         Self::RowDeletes,
         Self::Import,
         Self::DatabaseCatalog,
         Self::Manifest,
         Self::Documents,
+        Self::ViewProgress,
         Self::Tail,
         Self::Data,
         Self::Page,
@@ -353,6 +388,7 @@ impl KeyClass {
             Self::DatabaseCatalog => "database_catalog",
             Self::Manifest => "manifest",
             Self::Documents => "documents",
+            Self::ViewProgress => "view_progress",
             Self::Tail => "tail",
             Self::Data => "data",
             Self::Page => "page",
@@ -381,6 +417,7 @@ impl fmt::Display for Key {
             Self::DatabaseCatalog(database) => write!(f, "db/{database}/catalog"),
             Self::Manifest(database) => write!(f, "db/{database}/manifest"),
             Self::Documents(database) => write!(f, "db/{database}/documents"),
+            Self::ViewProgress(database) => write!(f, "db/{database}/views"),
             Self::Segment(database, name) => write!(
                 f,
                 "tail/{database}/{:0width$}-{:016x}.wal",
@@ -412,6 +449,9 @@ impl fmt::Display for Key {
             Self::Node(ulid) => write!(f, "{}{ulid}", Self::NODES_PREFIX),
             Self::Backups => write!(f, "{}register", Self::BACKUPS_PREFIX),
             Self::BackupManifest(ulid) => write!(f, "{}manifest", Self::backup_prefix(*ulid)),
+            Self::BackupProgress(backup, part) => {
+                write!(f, "{}{part}", Self::backup_progress_prefix(*backup))
+            }
             Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
         }
     }
@@ -446,6 +486,7 @@ fn parse(text: &str) -> Option<Key> {
             "catalog" => Some(Key::DatabaseCatalog(first.parse().ok()?)),
             "manifest" => Some(Key::Manifest(first.parse().ok()?)),
             "documents" => Some(Key::Documents(first.parse().ok()?)),
+            "views" => Some(Key::ViewProgress(first.parse().ok()?)),
             _ => None,
         },
         "tail" => {
@@ -517,6 +558,10 @@ fn parse(text: &str) -> Option<Key> {
         "backups" if last == "manifest" => {
             Some(Key::BackupManifest(Ulid::from_string(first).ok()?))
         }
+        "backups" => Some(Key::BackupProgress(
+            Ulid::from_string(first).ok()?,
+            Ulid::from_string(last.strip_prefix("progress/")?).ok()?,
+        )),
         "probe" => Some(Key::Probe(
             u64::from_str_radix(first, 16).ok()?,
             last.to_owned(),
@@ -551,6 +596,7 @@ mod tests {
             database.clone().prop_map(Key::DatabaseCatalog),
             database.clone().prop_map(Key::Manifest),
             database.clone().prop_map(Key::Documents),
+            database.clone().prop_map(Key::ViewProgress),
             "(assets/)?[a-zA-Z0-9_.-]{1,8}[a-z]"
                 .prop_filter("a name begins with no dot", |name| !name.contains("/.")
                     && !name.starts_with('.'))
@@ -586,6 +632,8 @@ mod tests {
             ulid.clone().prop_map(Key::Node),
             Just(Key::Backups),
             ulid.clone().prop_map(Key::BackupManifest),
+            (ulid.clone(), ulid.clone())
+                .prop_map(|(backup, part)| Key::BackupProgress(backup, part)),
             (any::<u32>(), "[a-z0-9_=.-]{3,8}(/[a-z0-9=]{1,8}){0,2}").prop_map(
                 |(database, name)| Key::Export(DatabaseId::new(database), name.parse().unwrap())
             ),
@@ -601,6 +649,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn keys_of_all_objects_but_results_and_probes_are_kept(key in keys()) {
+            let is_temporary = matches!(
+                key,
+                Key::QueryResult(..) | Key::TaskResult(..) | Key::Probe(..)
+            );
+            let text = key.to_string();
+            let is_kept = Key::KEPT_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+            prop_assert_eq!(is_kept, !is_temporary);
+        }
+
         #[test]
         fn every_key_parses_to_itself(key in keys()) {
             let text = key.to_string();

@@ -39,11 +39,13 @@ mod protocol_rules;
 mod published_object;
 mod register;
 mod remote;
+mod s3_requests;
 mod stamp;
 mod store;
 mod store_clock;
 mod store_url;
 mod tail_order;
+mod trace_target;
 mod world;
 
 pub use bucket::Bucket;
@@ -72,6 +74,7 @@ pub use register::{
     VersionedValue,
 };
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
+pub use s3_requests::{S3BucketClient, S3RequestError, S3Response};
 pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};
 pub use store::{
     ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object, Operation,
@@ -80,4 +83,5 @@ pub use store::{
 pub use store_clock::StoreClock;
 pub use store_url::StoreUrl;
 pub use tail_order::MAX_STAMP_LEAD;
+pub use trace_target::TRACE_TARGET;
 pub use world::{Clock, ClockReading, Entropy, SystemClock, World};

@@ -9,9 +9,10 @@ use neap_bucket::StoreTime;
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use crate::{TokenId, UserId, origin};
+use crate::{Actor, TokenId, UserId, origin};
 
-/// Maximum number of entries in a register. The oldest entry of the token or user with the most entries is evicted first.
+/// Maximum number of entries in a register. The oldest entry of the author with the most entries is evicted first. Tokens
+/// that a token or user has created count as the same author.
 pub const MAX_AUDIT_ENTRIES: usize = 256;
 
 /// Maximum bytes of each text in an entry.
@@ -31,6 +32,12 @@ pub struct AuditEntry {
     /// The id of that user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
+    /// The first token of the chain of creators that leads to `token_id`, if it is another token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_token_id: Option<TokenId>,
+    /// The user at the start of this chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_user_id: Option<UserId>,
     /// The address of the client, or `local`; `None`: unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -72,11 +79,18 @@ impl AuditLog {
         let (token_id, token) = origin.token.unzip();
         let (user_id, user) = origin.user.unzip();
         let who = token.or(user);
+        let (authority_token_id, authority_user_id) = match origin.authority {
+            Some(Actor::Token(id)) => (Some(id).filter(|id| Some(*id) != token_id), None),
+            Some(Actor::User(id)) => (None, Some(id).filter(|id| Some(*id) != user_id)),
+            None => (None, None),
+        };
         let entry = AuditEntry {
             time,
             who: who.as_deref().map(cut),
             token_id,
             user_id,
+            authority_token_id,
+            authority_user_id,
             address: origin.address,
             request_id: Some(origin.request).filter(|request| !request.is_empty()),
             action: action.to_owned(),
@@ -89,10 +103,15 @@ impl AuditLog {
         }
     }
 
-    /// Removes the oldest entry of the token or user with the most entries, so that one with many changes evicts its own
-    /// entries and not those of others.
+    /// Removes the oldest entry of the author with the most entries, so that an author with many changes evicts its own
+    /// entries and not those of others. It can't evict others with tokens that it creates for the purpose, because they
+    /// count as the same author.
     fn evict_one(&mut self) {
-        let author = |entry: &AuditEntry| (entry.token_id, entry.user_id);
+        let author = |entry: &AuditEntry| match (entry.authority_token_id, entry.authority_user_id)
+        {
+            (None, None) => (entry.token_id, entry.user_id),
+            authority => authority,
+        };
         let mut counts: BTreeMap<_, usize> = BTreeMap::new();
         for entry in &self.0 {
             *counts.entry(author(entry)).or_default() += 1;
@@ -167,6 +186,7 @@ mod tests {
         ChangeOrigin {
             token: Some((TokenId::new(7), "ops".to_owned())),
             user: None,
+            authority: None,
             address: Some("192.0.2.1".to_owned()),
             request: "r-1".to_owned(),
         }
@@ -335,5 +355,34 @@ mod tests {
         };
         assert_eq!((of(1), of(2), of(3)), (vec![1, 1004], vec![2], vec![3]));
         assert_eq!(of(4), (752..=1003).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn tokens_that_a_token_creates_do_not_evict_the_entries_of_others() {
+        let mut log = AuditLog::default();
+        let mut number = 0;
+        let mut add = async |token: u64, authority: Option<Actor>| {
+            number += 1;
+            let origin = ChangeOrigin {
+                token: Some((TokenId::new(token), format!("t{token}"))),
+                authority,
+                ..ChangeOrigin::default()
+            };
+            let time = StoreTime::from_micros(number);
+            origin::scope(origin, async { log.add(time, "test", "x", None) }).await;
+        };
+        add(1, None).await;
+        add(2, Some(Actor::Token(TokenId::new(2)))).await;
+        for token in 3..1_000 {
+            add(token, Some(Actor::Token(TokenId::new(2)))).await;
+        }
+        let of = |token: u64| {
+            let mut entries = log.entries();
+            entries.any(|entry| entry.token_id == Some(TokenId::new(token)))
+        };
+        assert!(of(1) && !of(2) && of(999));
+        assert_eq!(log.entries().count(), MAX_AUDIT_ENTRIES);
+        let last = log.entries().next_back().unwrap();
+        assert_eq!(last.authority_token_id, Some(TokenId::new(2)));
     }
 }

@@ -94,19 +94,19 @@ impl Catalog {
         .await
     }
 
-    /// Lets the collector remove the copies that these backups hold. Returns their number.
+    /// Lets the collector remove copies that backups hold. Returns their number.
     ///
     /// # Errors
     /// An error of the commit.
     pub async fn release_backup_copies(
         &self,
-        backups: &BTreeSet<Ulid>,
+        copies: &BTreeSet<DatabaseId>,
     ) -> Result<usize, CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
             let mut released = 0;
-            for entry in root.entries_mut().values_mut() {
-                let is_free = entry.backup.is_some_and(|backup| backups.contains(&backup));
+            for (id, entry) in root.entries_mut() {
+                let is_free = entry.backup.is_some() && copies.contains(id);
                 let deletion = entry.deletion.as_mut().filter(|_| is_free);
                 if let Some(deletion) = deletion.filter(|it| it.hard_delete_at.is_none()) {
                     deletion.hard_delete_at = Some(now);
@@ -165,7 +165,8 @@ impl Catalog {
 
     /// Publishes restored databases under their names in one commit. With `replaces`, live databases of these names are
     /// dropped, and so are the databases in `dropped`; they can be undeleted for 72 hours. Answers when every instance
-    /// knows it.
+    /// knows it. Changes nothing if they were published before, even if they were dropped since, because a process that
+    /// was frozen may publish them late.
     ///
     /// # Errors
     /// `AlreadyExists` without `replaces`, `Purged` a day after the restore began, `Limit`, or an error of the commit.
@@ -177,6 +178,9 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
+            if restored.iter().any(|one| root.was_published(one.copy)) {
+                return Ok((false, ()));
+            }
             for name in dropped.iter().filter(|_| replaces) {
                 if root.database(name).is_some() {
                     root.delete(name, now, HardDelete::DEFAULT)?;
@@ -188,11 +192,10 @@ impl Catalog {
                     );
                 }
             }
-            let mut changed = false;
             for database in restored {
-                changed |= publish(self, root, database, replaces, now)?;
+                publish(self, root, database, replaces, now)?;
             }
-            Ok((changed, ()))
+            Ok((!restored.is_empty() || !dropped.is_empty(), ()))
         })
         .await?;
         self.settle().await;
@@ -200,19 +203,16 @@ impl Catalog {
     }
 }
 
-/// Publishes a restored database. Returns whether this changes the catalog.
+/// Publishes a restored database.
 fn publish(
     catalog: &Catalog,
     root: &mut RootCatalog,
     database: &RestoredDatabase,
     replaces: bool,
     now: StoreTime,
-) -> Result<bool, CatalogError> {
+) -> Result<(), CatalogError> {
     let name = &database.name;
     let present = root.database(name);
-    if present == Some(database.copy) {
-        return Ok(false);
-    }
     if present.is_some() {
         if !replaces {
             let name = name.clone();
@@ -231,7 +231,7 @@ fn publish(
         }
     }
     root.note(now, "restore database", name, None);
-    Ok(true)
+    Ok(())
 }
 
 fn live_name(root: &RootCatalog, id: DatabaseId) -> Result<String, CatalogError> {
@@ -293,9 +293,9 @@ mod tests {
         let later = catalog.now().unwrap().plus(Duration::from_secs(1_000_000));
         assert_eq!(root.due_databases(later).count(), 0);
 
-        for (backup, released) in [(Ulid(8), 0), (BACKUP, 1), (BACKUP, 0)] {
-            let backups = BTreeSet::from([backup]);
-            let number = catalog.release_backup_copies(&backups).await.unwrap();
+        for (released_copy, released) in [(id, 0), (copy, 1), (copy, 0)] {
+            let copies = BTreeSet::from([released_copy]);
+            let number = catalog.release_backup_copies(&copies).await.unwrap();
             assert_eq!(number, released);
         }
         let root = catalog.root(Duration::ZERO).await.unwrap().value;
@@ -340,6 +340,28 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(id, one);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn restored_databases_that_were_dropped_are_not_published_again() {
+        let stage = CatalogFixture::new();
+        let catalog = stage.instance();
+        let ids = catalog.add_restored_databases(&["one".to_owned()]).await;
+        let restored = [RestoredDatabase {
+            copy: ids.unwrap()[0],
+            name: "one".to_owned(),
+            source: None,
+            has_triggers: false,
+        }];
+        let publish = || catalog.publish_restored(&restored, &[], true);
+        publish().await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let drop = catalog.delete_database("one", HardDelete::DEFAULT);
+        drop.await.unwrap();
+        let new = catalog.create_database("one", None).await.unwrap();
+        publish().await.unwrap();
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        assert_eq!(root.database("one"), Some(new));
     }
 
     #[test]

@@ -130,6 +130,7 @@ impl DatabaseCatalog {
         copy.audit = AuditLog::default();
         // Plugins would run twice, and request paths would be ambiguous.
         copy.disable_all_triggers();
+        copy.remove_views_into_other_databases();
         if !options.keep_retention {
             copy.set_retention(None);
         }

@@ -3,17 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder};
-use neap_schema::{CacheId, ColumnType, TableId, TriggerId};
+use neap_schema::{CacheId, ColumnType, TableId, TriggerId, ViewId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, PurgeState, Table, Trigger,
+    AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, MaterializedView, PurgeState,
+    Table, Trigger,
     audit::AuditLog,
     cache_definitions,
     deletion::{DroppedEntry, find_dropped},
     limits::exceeded_limit,
     name_index::NameIndex,
-    root, trigger_changes,
+    root, trigger_changes, view_changes,
 };
 
 /// The columns that a write needs in a table.
@@ -51,6 +52,14 @@ pub struct DatabaseCatalog {
         skip_serializing_if = "trigger_changes::is_first_id"
     )]
     pub(crate) next_trigger: TriggerId,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) views: BTreeMap<ViewId, Arc<MaterializedView>>,
+    /// The id of the next materialized view. Absent if the database never had a view.
+    #[serde(
+        default = "view_changes::first_id",
+        skip_serializing_if = "view_changes::is_first_id"
+    )]
+    pub(crate) next_view: ViewId,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     #[serde(skip)]
@@ -63,7 +72,8 @@ impl RegisterValue for DatabaseCatalog {
         kind: "database catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
         // 2: retention of tables. 3: caches. 4: audit, file indexes. 5: triggers. 6: the write order.
-        version: 6,
+        // 7: materialized views.
+        version: 7,
     };
 }
 
@@ -78,6 +88,8 @@ impl Default for DatabaseCatalog {
             file_index: Vec::new(),
             triggers: BTreeMap::new(),
             next_trigger: trigger_changes::first_id(),
+            views: BTreeMap::new(),
+            next_view: view_changes::first_id(),
             audit: AuditLog::default(),
             live: NameIndex::default(),
         }
@@ -341,7 +353,11 @@ impl DatabaseCatalog {
     pub(crate) fn size_bytes(&self) -> usize {
         let tables = self.tables.values().map(|table| table.size_bytes());
         let triggers = self.triggers.values().map(|trigger| trigger.size_bytes());
-        tables.sum::<usize>() + triggers.sum::<usize>() + self.audit.size_bytes()
+        let views = self.views.values().map(|view| view.size_bytes());
+        tables.sum::<usize>()
+            + triggers.sum::<usize>()
+            + views.sum::<usize>()
+            + self.audit.size_bytes()
     }
 }
 

@@ -69,6 +69,12 @@ pub enum CatalogError {
         /// The reason.
         reason: String,
     },
+    /// The definition of a materialized view is invalid.
+    #[error("invalid materialized view: {reason}")]
+    InvalidView {
+        /// The reason.
+        reason: String,
+    },
     /// An enabled trigger cannot be deleted without `force`.
     #[error("Cannot delete running plugin {name}. Disable it first or use --force.")]
     TriggerEnabled {

@@ -3,7 +3,7 @@
 //! ```text
 //! catalog            RootCatalog        name -> id of databases, settings of the cluster, tokens, users, uploaded plugins
 //! db/<id>/catalog    DatabaseCatalog    name -> id of tables, their columns in order of creation, caches, retention,
-//!                                       triggers
+//!                                       triggers, materialized views
 //! db/<id>/documents  DatabaseDocuments  saved queries and dashboards
 //! ```
 //!
@@ -52,6 +52,8 @@ mod tokens;
 mod trigger_changes;
 mod triggers;
 mod users;
+mod view_changes;
+mod views;
 
 pub use audit::{AuditEntry, MAX_AUDIT_ENTRIES};
 pub use backup_copies::{BackupCopy, MAX_BACKUP_COPIES, RestoredDatabase};
@@ -78,9 +80,10 @@ pub use names::{
     DatabaseNameError, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION,
     MAX_DATABASE_NAME_BYTES, validate_database_name,
 };
-pub use node_changes::{NodeChangeError, mark_node_stopped, remove_node};
+pub use node_changes::{NodeChangeError, named_nodes, remove_node, request_node_stop};
 pub use nodes::{
-    NODE_HEARTBEAT_INTERVAL, NODE_RECORD_AGE, Node, NodeReader, NodeRecord, NodeState, nodes,
+    NODE_CHECK_INTERVAL, NODE_HEARTBEAT_INTERVAL, NODE_RECORD_AGE, Node, NodeReader, NodeRecord,
+    NodeState, RecordRead, STOP_REQUEST_TIMEOUT, StopProgress, nodes,
 };
 pub use origin::ChangeOrigin;
 pub use plugins::{
@@ -113,6 +116,10 @@ pub use users::{
     SessionLifetime, SigningKeyEntry, SigningKeyRequest, SigningSecret, StartedSession, UserChange,
     UserEntry, UserId, VerificationKey,
 };
+pub use view_changes::{
+    MAX_VIEW_NAME_BYTES, MAX_VIEW_QUERY_BYTES, MAX_VIEW_TAGS, MAX_VIEWS, NewView,
+};
+pub use views::{MaterializedView, ViewLanguage, ViewTarget, ViewWindows};
 
 #[cfg(test)]
 mod tests;

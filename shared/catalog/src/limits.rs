@@ -63,6 +63,12 @@ pub enum LimitError {
         /// The limit.
         limit: usize,
     },
+    /// [`MAX_VIEWS`](crate::MAX_VIEWS).
+    #[error("Adding a new materialized view would exceed limit of {limit} views per database")]
+    Views {
+        /// The limit.
+        limit: usize,
+    },
     /// [`MAX_PLUGINS`](crate::MAX_PLUGINS).
     #[error("Adding a new plugin would exceed limit of {limit} plugins")]
     Plugins {

@@ -4,8 +4,11 @@
 //!   process                                  store                              reader
 //!     |-- PUT nodes/<instance>: running ------> |                                  |
 //!     |-- the same, every BEAT ---------------> |  <---- LIST nodes/, GET each ----|
+//!     |-- GET, every NODE_CHECK_INTERVAL -----> |  <- PUT: stop requested -- operator
+//!     |-- PUT nodes/<instance>: draining -----> |                                  |
 //!     |-- PUT nodes/<instance>: stopped ------> |                                  |
-//!    (or it dies)                               |  no record for SILENCE: stopped
+//!    (or it dies)                               |  no record for NODE_HEARTBEAT_TIMEOUT: stopped
+//!                                               |  no answer for STOP_REQUEST_TIMEOUT: stopped
 //!                                               |  no record for NODE_RECORD_AGE: garbage
 //! ```
 //!
@@ -19,13 +22,20 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{
-    Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, PutMode, StoreError, StoreTime,
+    Bucket, ETag, Get, GetOptions, Key, ListEntry, ListRequest, Operation, Put, PutMode,
+    StoreError, StoreTime,
 };
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 /// Interval at which a process writes its record.
 pub const NODE_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// Interval at which a process looks for a request to stop in its record.
+pub const NODE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A process that has not answered a request to stop for this time counts as stopped: it was killed.
+pub const STOP_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A process that has not written its record for this time counts as stopped.
 const NODE_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(25 * 60);
@@ -53,6 +63,16 @@ pub enum NodeState {
     Running,
     /// It has shut down, or has not written its record for too long.
     Stopped,
+}
+
+/// The progress of a stop that an operator requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopProgress {
+    /// The process has not read the request yet.
+    Requested,
+    /// The process ends the requests in progress.
+    Draining,
 }
 
 impl NodeState {
@@ -87,6 +107,9 @@ pub struct NodeRecord {
     /// The URL at which other processes send it parts of queries; `None`: it takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// The stop that an operator requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopProgress>,
 }
 
 impl NodeRecord {
@@ -96,22 +119,81 @@ impl NodeRecord {
         named.unwrap_or_else(|| self.instance_id.to_string())
     }
 
+    /// Returns the state as `system.nodes` shows it: `running`, `stopping` or `stopped`.
+    pub fn shown_state(&self) -> &'static str {
+        match (self.state, self.stop) {
+            (NodeState::Running, Some(_)) => "stopping",
+            (state, _) => state.as_str(),
+        }
+    }
+
     /// Writes the record, replacing the previous one of the process: one PUT.
     ///
     /// # Errors
     /// The store returns an error or does not answer in time.
     pub async fn put(&self, bucket: &Bucket) -> Result<(), StoreError> {
+        self.put_if(bucket, PutMode::Overwrite).await?;
+        Ok(())
+    }
+
+    /// Writes the record if the condition holds: one PUT. Returns the version of the object; `None` if the store answered
+    /// that the condition does not hold.
+    ///
+    /// # Errors
+    /// The store returns an error or does not answer in time.
+    pub async fn put_if(&self, bucket: &Bucket, mode: PutMode) -> Result<Option<ETag>, StoreError> {
         let key = Key::Node(self.instance_id);
         let body = serde_json::to_vec(self).map_err(|error| StoreError::Unavailable {
             operation: Operation::Put,
             key: key.to_string(),
             reason: error.to_string(),
         })?;
-        let put = bucket.put(&key, Bytes::from(body), PutMode::Overwrite);
+        let put = bucket.put(&key, Bytes::from(body), mode);
         let put = bucket.world().timeout(REQUEST_TIMEOUT, put).await;
-        put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
-        Ok(())
+        let put = put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
+        Ok(match put.value {
+            Put::Done(etag) => Some(etag),
+            Put::Refused => None,
+        })
     }
+
+    /// Reads the record of a process: one GET. Returns [`RecordRead::Unchanged`] if it still has the version `known`.
+    ///
+    /// # Errors
+    /// The store returns an error or does not answer in time.
+    pub async fn read(
+        bucket: &Bucket,
+        instance: Ulid,
+        known: Option<ETag>,
+    ) -> Result<RecordRead, StoreError> {
+        let key = Key::Node(instance);
+        let options = GetOptions {
+            if_none_match: known,
+            ..GetOptions::default()
+        };
+        let got = bucket.get(&key, options);
+        let got = bucket.world().timeout(REQUEST_TIMEOUT, got).await;
+        let got = got.ok_or_else(|| unanswered(Operation::Get, &key.to_string()))?;
+        Ok(match got?.value {
+            Get::Unchanged => RecordRead::Unchanged,
+            Get::Missing => RecordRead::Missing,
+            Get::Found(object) => match serde_json::from_slice(&object.bytes) {
+                Ok(record) => RecordRead::Found(Box::new(record), object.etag),
+                Err(_) => RecordRead::Missing,
+            },
+        })
+    }
+}
+
+/// The outcome of reading the record of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordRead {
+    /// The record, and the version of its object.
+    Found(Box<NodeRecord>, ETag),
+    /// The record still has the known version.
+    Unchanged,
+    /// There is no record, or it cannot be decoded.
+    Missing,
 }
 
 /// A process with a recent record.
@@ -192,9 +274,14 @@ impl NodeReader {
 }
 
 impl Node {
-    /// Returns the process at this time of the store: it is stopped if its record is too old.
+    /// Returns the process at this time of the store: it is stopped if its record is too old, or if it has not answered
+    /// a request to stop.
     fn at(mut self, now: Option<StoreTime>) -> Self {
-        if now.is_some_and(|now| now.since(self.updated) >= NODE_HEARTBEAT_TIMEOUT) {
+        let timeout = match self.record.stop {
+            Some(StopProgress::Requested) => STOP_REQUEST_TIMEOUT,
+            Some(StopProgress::Draining) | None => NODE_HEARTBEAT_TIMEOUT,
+        };
+        if now.is_some_and(|now| now.since(self.updated) >= timeout) {
             self.record.state = NodeState::Stopped;
         }
         self
@@ -272,6 +359,7 @@ mod tests {
             version: "1".to_owned(),
             address: None,
             worker: None,
+            stop: None,
         }
     }
 
@@ -279,7 +367,7 @@ mod tests {
         let nodes = nodes(&stage.bucket).await.unwrap();
         nodes
             .into_iter()
-            .map(|node| (node.record.name(), node.record.state.as_str()))
+            .map(|node| (node.record.name(), node.record.shown_state()))
             .collect()
     }
 
@@ -301,6 +389,21 @@ mod tests {
         assert_eq!(shown(&stage).await, last);
         stage.sleep(NODE_HEARTBEAT_TIMEOUT).await;
         assert_eq!(shown(&stage).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_does_not_answer_a_request_to_stop_counts_as_stopped() {
+        let stage = CatalogFixture::new();
+        let mut asked = record(1, Some("a"), NodeState::Running);
+        asked.stop = Some(StopProgress::Requested);
+        asked.put(&stage.bucket).await.unwrap();
+        let mut draining = record(2, Some("b"), NodeState::Running);
+        draining.stop = Some(StopProgress::Draining);
+        draining.put(&stage.bucket).await.unwrap();
+        let both = |state| [("a".to_owned(), state), ("b".to_owned(), "stopping")];
+        assert_eq!(shown(&stage).await, both("stopping"));
+        stage.sleep(STOP_REQUEST_TIMEOUT).await;
+        assert_eq!(shown(&stage).await, both("stopped"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -374,6 +477,11 @@ mod tests {
         insta::assert_snapshot!(
             serde_json::to_string(&record).unwrap(),
             @r#"{"instance_id":"00000000000000000000000000","node_id":"a","mode":["all"],"core_count":2,"state":"running","version":"1","worker":"http://10.0.0.1:8182"}"#
+        );
+        record.stop = Some(StopProgress::Draining);
+        insta::assert_snapshot!(
+            serde_json::to_string(&record).unwrap(),
+            @r#"{"instance_id":"00000000000000000000000000","node_id":"a","mode":["all"],"core_count":2,"state":"running","version":"1","worker":"http://10.0.0.1:8182","stop":"draining"}"#
         );
     }
 }

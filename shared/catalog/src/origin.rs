@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::{TokenId, UserId};
+use crate::{Actor, TokenId, UserId};
 
 /// The origin of a change: token or user, address and request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct ChangeOrigin {
     pub token: Option<(TokenId, String)>,
     /// The id and name of the user of the presented session.
     pub user: Option<(UserId, String)>,
+    /// The first token or user of the chain of creators that leads to the token; `None`: the token has no creator.
+    pub authority: Option<Actor>,
     /// The address of the client, or `local` for a program that accesses the store directly; `None`: unknown.
     pub address: Option<String>,
     /// The id of the request; empty if there is none.
@@ -23,6 +25,7 @@ impl ChangeOrigin {
         Self {
             token: None,
             user: None,
+            authority: None,
             address: Some("local".to_owned()),
             request: String::new(),
         }

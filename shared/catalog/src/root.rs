@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{
-    AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion, HardDelete,
-    LimitError, PluginEntry, PurgeState, QueryGroups, TokenEntry, TokenId,
+    Actor, AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion,
+    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, TokenEntry, TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
     limits::exceeded_limit,
@@ -128,6 +128,11 @@ impl RootCatalog {
     /// Returns the tokens, by id.
     pub fn tokens(&self) -> &BTreeMap<TokenId, TokenEntry> {
         self.tokens.entries()
+    }
+
+    /// Returns the token or user at the start of the chain of creators that leads to a token.
+    pub fn authority(&self, id: TokenId) -> Actor {
+        self.tokens.authority(id)
     }
 
     /// Returns the token with this name whose holder signs a challenge, and its public key.
@@ -273,6 +278,14 @@ impl RootCatalog {
             original_name: Some(name.to_owned()),
             has_triggers: false,
             backup: None,
+        })
+    }
+
+    /// Returns whether a database that was [hidden](Self::add_hidden) at first has been live.
+    pub(crate) fn was_published(&self, id: DatabaseId) -> bool {
+        self.databases.get(&id).is_some_and(|entry| {
+            let hidden = entry.deletion.map(|deletion| deletion.deleted_at);
+            hidden.is_none() || hidden != entry.created
         })
     }
 

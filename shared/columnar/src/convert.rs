@@ -8,10 +8,11 @@ use arrow_array::{
     types::{Decimal128Type, Float64Type, Int32Type, Int64Type, UInt64Type},
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer};
-use arrow_cast::{CastOptions, cast, cast_with_options};
 use arrow_schema::{ArrowError, DataType};
 use neap_line_protocol::MAX_STRING_BYTES;
 use neap_schema::ColumnType;
+
+use crate::cast::{cast, cast_to_null};
 
 /// The values of a column in the type in which they are stored.
 #[derive(Clone, Debug)]
@@ -227,11 +228,7 @@ pub(crate) fn widen_decimals(array: &ArrayRef) -> Result<Decimal128Array, ArrowE
         _ => 0,
     };
     let wide = DataType::Decimal128(arrow_schema::DECIMAL128_MAX_PRECISION, scale.max(0));
-    let options = CastOptions {
-        safe: true,
-        ..CastOptions::default()
-    };
-    let decimals = cast_with_options(array, &wide, &options)?;
+    let decimals = cast_to_null(array, &wide)?;
     Ok(decimals.as_primitive::<Decimal128Type>().clone())
 }
 

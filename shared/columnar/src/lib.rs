@@ -25,6 +25,7 @@
 //! A null is an absent value, and so is an empty tag. A row without a time gets the default time of the request.
 
 mod batch;
+mod cast;
 mod convert;
 mod error;
 mod lines;

@@ -1,7 +1,8 @@
 //! The text of a row in an error.
 
 use arrow_array::{Array, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
+
+use crate::cast::value_to_string;
 
 /// Maximum length of a row, in characters. The row is cut after the value that exceeds it.
 const MAX_ROW_CHARS: usize = 256;
@@ -30,12 +31,9 @@ pub(crate) fn render_row(batch: &RecordBatch, row: usize) -> String {
     text
 }
 
-/// Returns a value as text; empty if Arrow cannot format it.
+/// Returns a value as text; empty if its type has no texts.
 pub(crate) fn render_value(column: &dyn Array, row: usize) -> String {
-    ArrayFormatter::try_new(column, &FormatOptions::default())
-        .ok()
-        .and_then(|formatter| formatter.value(row).try_to_string().ok())
-        .unwrap_or_default()
+    value_to_string(column, row).unwrap_or_default()
 }
 
 fn push_cut(text: &mut String, value: &str) {

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use neap_bucket::Stamp;
+use neap_bucket::{ClockReading, Stamp};
 use neap_schema::DatabaseId;
 
 use crate::ColumnarRows;
@@ -43,4 +43,25 @@ pub trait RowWriter: Debug + Send + Sync {
         rows: &ColumnarRows,
         after: Option<Stamp>,
     ) -> Result<StoredRows, RowWriteError>;
+
+    /// Like [`store_rows`](Self::store_rows), for a request that arrived at `arrived`. The rows get no stamp that is
+    /// later than this time by more than rule W1 allows.
+    ///
+    /// # Errors
+    /// As of [`store_rows`](Self::store_rows), or the writer does not support it. An error without a time to wait means
+    /// that no row is stored.
+    async fn store_arrived_rows(
+        &self,
+        name: &str,
+        database: DatabaseId,
+        rows: &ColumnarRows,
+        after: Option<Stamp>,
+        arrived: ClockReading,
+    ) -> Result<StoredRows, RowWriteError> {
+        let _ = (name, database, rows, after, arrived);
+        Err(RowWriteError {
+            message: "this server does not accept such writes".to_owned(),
+            retry_after: None,
+        })
+    }
 }

@@ -5,7 +5,7 @@ use arrow_array::{
     timezone::Tz,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer};
-use arrow_cast::{cast, parse::string_to_datetime};
+use arrow_cast::parse::string_to_datetime;
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use chrono::{
     DateTime, NaiveDateTime, NaiveTime, TimeZone, Utc,
@@ -14,6 +14,7 @@ use chrono::{
 use neap_line_protocol::Precision;
 
 use crate::{
+    cast::cast,
     convert::{is_moment, is_text, widen_decimals},
     error::RowRefusal,
     mapping::{TimeColumn, TimeFormat},

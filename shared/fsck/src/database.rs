@@ -12,6 +12,7 @@ use std::{
 use neap_bucket::{Key, Register, RegisterError, RegisterValue, StoreTime, VersionedValue};
 use neap_catalog::{DatabaseCatalog, DatabaseDocuments};
 use neap_manifest::{Manifest, ManifestError, Section};
+use neap_rollup::ViewProgress;
 use neap_schema::DatabaseId;
 
 use crate::{
@@ -121,6 +122,9 @@ impl DatabaseTarget<'_> {
             self.register(key, &mut checked.findings).await?;
         let key = Key::Documents(self.id);
         self.register::<DatabaseDocuments>(key, &mut checked.findings)
+            .await?;
+        let key = Key::ViewProgress(self.id);
+        self.register::<ViewProgress>(key, &mut checked.findings)
             .await?;
         let now = bucket.clock().now();
         checked.count(&named, own, &caches, &tail, catalog.as_ref());

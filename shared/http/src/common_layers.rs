@@ -26,7 +26,7 @@ use http::{
 };
 use neap_bucket::World;
 use neap_catalog::origin;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
     AccessControl, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind,
@@ -34,6 +34,7 @@ use crate::{
     auth::{AdmittedRequest, admit, check_route, is_for_own_pages},
     error::AnsweredError,
     grpc,
+    request_trace::{RequestTracer, open_span, record_outcome},
 };
 
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
@@ -58,6 +59,7 @@ struct LayerState {
     access: AccessControl,
     cluster: ClusterId,
     world: World,
+    tracer: Option<Arc<dyn RequestTracer>>,
     requests: CounterFamily,
     seconds: HistogramFamily,
 }
@@ -66,6 +68,15 @@ struct LayerState {
 /// headers, 404 for unknown paths and methods, 500 for panics, and for each request a span, a log line and metrics.
 /// Must be the outermost layer.
 pub fn with_common_layers(routes: Router, common: ServiceContext) -> Router {
+    with_traced_layers(routes, common, None)
+}
+
+/// The same as [`with_common_layers`], with traces of the requests whose clients ask for one.
+pub fn with_traced_layers(
+    routes: Router,
+    common: ServiceContext,
+    tracer: Option<Arc<dyn RequestTracer>>,
+) -> Router {
     let requests = common.metrics.counter(
         "http_requests_total",
         "Requests by method, route and status.",
@@ -81,6 +92,7 @@ pub fn with_common_layers(routes: Router, common: ServiceContext) -> Router {
         access: common.access,
         cluster: common.cluster,
         world: common.world,
+        tracer,
         requests,
         seconds,
     });
@@ -121,14 +133,23 @@ async fn handle_request(
     let is_grpc = grpc::is_grpc(request.headers());
     let method = request.method().clone();
     let is_for_all_pages = !is_for_own_pages(request.uri().path());
+    let mut trace = Span::none();
     let mut response = if method == Method::OPTIONS {
         preflight()
     } else {
         let (head, body) = request.into_parts();
         match admit(&shared.access, &head, id).await {
             Ok(admitted) => {
+                if let Some(tracer) = &shared.tracer
+                    && tracer.is_requested(&head.headers)
+                {
+                    let admission = shared.world.clock.monotonic().saturating_sub(begun);
+                    trace = open_span(&method, id);
+                    tracer.attach(&trace, &head.headers, admission);
+                }
                 let request = Request::from_parts(head, body);
-                answer(request, next, id, admitted).await
+                let answer = answer(request, next, id, admitted);
+                answer.instrument(trace.clone()).await
             }
             Err(error) => error.into_response(),
         }
@@ -150,6 +171,10 @@ async fn handle_request(
     let took = shared.world.clock.monotonic().saturating_sub(begun);
     record_request(&shared, id, &method, &response, took);
     let has_route = response.extensions().get::<MatchedRoute>().is_some();
+    if let Some(tracer) = shared.tracer.as_ref().filter(|_| !trace.is_disabled()) {
+        let route = route_of(&response);
+        record_outcome(tracer.as_ref(), &trace, &method, route, status);
+    }
     match is_grpc {
         true => grpc::into_grpc(response, has_route),
         false => response,
@@ -174,6 +199,12 @@ async fn answer(
     // Used for the log line.
     answer.extensions_mut().insert(caller);
     answer
+}
+
+/// Returns the route that a request matched.
+fn route_of(response: &Response) -> &str {
+    let route = response.extensions().get::<MatchedRoute>();
+    route.map_or("unmatched", |MatchedRoute(path)| path.as_str())
 }
 
 fn preflight() -> Response {
@@ -204,10 +235,7 @@ fn record_request(
 ) {
     let status = response.status().as_u16();
     let extensions = response.extensions();
-    let route = extensions
-        .get::<MatchedRoute>()
-        .map(|MatchedRoute(path)| path.as_str());
-    let path = route.unwrap_or("unmatched");
+    let path = route_of(response);
     // A message with a status of 500 or more is about the server and not about the request.
     let fault = extensions.get::<AnsweredError>();
     let fault = fault.filter(|_| response.status().is_server_error());

@@ -46,6 +46,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::InvalidCache { .. }
             | CatalogError::InvalidFileIndex { .. }
             | CatalogError::InvalidTrigger { .. }
+            | CatalogError::InvalidView { .. }
             | CatalogError::InvalidPlugin { .. }
             | CatalogError::InvalidQueryGroup { .. }
             | CatalogError::LastCacheKeyType

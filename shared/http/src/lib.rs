@@ -33,6 +33,7 @@ mod order_headers;
 mod request_deadline;
 mod request_id;
 mod request_parsing;
+mod request_trace;
 
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
@@ -41,7 +42,7 @@ pub use auth::{
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
 pub use cluster_id::ClusterId;
-pub use common_layers::{ServiceContext, with_common_layers};
+pub use common_layers::{ServiceContext, with_common_layers, with_traced_layers};
 pub use error::{ApiError, ErrorBody, Kind, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
 pub use grpc_messages::{MessagePrefix, MessageScanner};
@@ -54,3 +55,4 @@ pub use order_headers::{ORDER_HEADER, STAMP_HEADER, requested_order, requested_s
 pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
 pub use request_parsing::{parse_query, read_json};
+pub use request_trace::RequestTracer;

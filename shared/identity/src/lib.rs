@@ -32,7 +32,7 @@ mod sign_in_limit;
 mod tests;
 
 pub use error::IdentityError;
-pub use oidc::ProviderDescription;
+pub use oidc::{AuthorizationCode, ProviderDescription};
 pub use options::{IdentityOptions, UserAuthType};
 pub use passwords::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES};
 pub use service::{IdentityService, TokenPair};

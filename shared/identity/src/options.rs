@@ -68,11 +68,11 @@ pub struct IdentityOptions {
     #[arg(long, value_name = "AUDIENCE")]
     pub oauth_audience: Option<String>,
 
-    /// The client id with which `neap auth login` signs in at the provider
+    /// The client id with which the console and `neap auth login` sign in at the provider
     #[arg(long, value_name = "ID")]
     pub oauth_client_id: Option<String>,
 
-    /// Scopes that `neap auth login` requests, separated by commas or spaces
+    /// Scopes that the console and `neap auth login` request, separated by commas or spaces
     #[arg(
         long,
         value_name = "SCOPES",

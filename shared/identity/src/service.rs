@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    IdentityError, IdentitySettings, ProviderDescription,
+    AuthorizationCode, IdentityError, IdentitySettings, ProviderDescription,
     jws::SigningKey,
     key_file::thumbprint,
     oidc::OidcProvider,
@@ -120,6 +120,30 @@ impl IdentityService {
     ) -> Result<TokenPair, IdentityError> {
         let provider = self.provider()?;
         let attempt = self.attempt(&format!("{PROVIDER_ATTEMPTS}{client}"), client)?;
+        self.begin_external_session(provider, token, attempt).await
+    }
+
+    /// Begins a session with a code of the identity provider.
+    ///
+    /// # Errors
+    /// Same as [`sign_in_at_provider`](Self::sign_in_at_provider).
+    pub async fn sign_in_with_code(
+        &self,
+        code: &AuthorizationCode,
+        client: &str,
+    ) -> Result<TokenPair, IdentityError> {
+        let provider = self.provider()?;
+        let attempt = self.attempt(&format!("{PROVIDER_ATTEMPTS}{client}"), client)?;
+        let token = provider.redeem(code).await?;
+        self.begin_external_session(provider, &token, attempt).await
+    }
+
+    async fn begin_external_session(
+        &self,
+        provider: &OidcProvider,
+        token: &str,
+        attempt: SignInAttempt<'_>,
+    ) -> Result<TokenPair, IdentityError> {
         // The time of the store is known after the first request to it.
         self.root().await?;
         let now = Duration::from_micros(self.now()?.micros().unsigned_abs());
@@ -188,6 +212,11 @@ impl IdentityService {
     /// `NotEnabled`, or `Provider`.
     pub async fn provider_description(&self) -> Result<ProviderDescription, IdentityError> {
         self.provider()?.description().await
+    }
+
+    /// Returns whether users can sign in with a password.
+    pub fn allows_passwords(&self) -> bool {
+        self.settings.allows_passwords
     }
 
     /// Returns whether users can sign in at an identity provider.

@@ -32,6 +32,7 @@ mod series;
 mod shape;
 mod tables;
 mod time;
+mod v1_rules;
 mod value;
 mod window;
 
@@ -43,8 +44,8 @@ use datafusion::{
     execution::SessionState,
     logical_expr::{Expr, LogicalPlan},
 };
-use neap_influxql::{Condition, Select, SelectSource};
-use neap_series::GroupKey;
+use neap_influxql::{Condition, Fill, Select, SelectSource};
+use neap_series::{AnswerInterface, GroupKey};
 use neap_tables::QueryContext;
 
 use answer::SelectAnswer;
@@ -52,7 +53,7 @@ use columns::SourceColumns;
 use condition::ConditionContext;
 
 pub use condition::compile_pattern;
-use expand::OutputColumns;
+use expand::{OutputColumns, WildcardRules};
 use functions::SessionFunctions;
 use query::{AnswerPart, SelectQuery};
 use relation::Relation;
@@ -78,13 +79,21 @@ pub(crate) struct SelectPlan {
 /// # Errors
 /// `DataFusionError::Plan` if the statement is wrong, `NotImplemented` if it is not supported, possibly wrapped in
 /// contexts.
-pub(crate) async fn plan_select(context: &QueryContext, select: &Select) -> Result<SelectPlan> {
+pub(crate) async fn plan_select(
+    context: &QueryContext,
+    select: &Select,
+    interface: AnswerInterface,
+) -> Result<SelectPlan> {
+    if interface == AnswerInterface::V1 {
+        v1_rules::check(select)?;
+    }
     let state = context.full_session();
     let tables = SourceTables::of(&state, select).await?;
     let planner = SelectPlanner {
         functions: SessionFunctions(&state),
         tables: &tables,
         now: context.times.now.saturating_mul(1_000),
+        interface,
     };
     let answer = planner.answer(select, &InheritedScope::default())?;
     let (plan, group_key) = answer.finish(planner.functions, select.time_zone.as_deref())?;
@@ -115,19 +124,34 @@ struct SelectPlanner<'a> {
     functions: SessionFunctions<'a>,
     tables: &'a SourceTables,
     now: i64,
+    interface: AnswerInterface,
 }
 
 impl SelectPlanner<'_> {
     fn answer(&self, select: &Select, inherited: &InheritedScope) -> Result<SelectAnswer> {
-        let frame = SelectScope::of(select, inherited, self.now)?;
+        let frame = SelectScope::of(select, inherited, self.interface, self.now)?;
         let relations = self.relations(select, &frame.for_subqueries())?;
         let mut columns = SourceColumns::default();
         for relation in relations.values().flatten() {
             columns.merge(&relation.columns)?;
         }
-        let tags = expand::tags(&frame.group_by, &columns)?;
-        let outputs = expand::outputs(&select.fields, &columns, &tags)?;
-        let query = self.query(frame, columns, &tags, &outputs)?;
+        let mut sources = relations.values().flatten();
+        let has_only_subqueries = sources.all(|relation| !relation.is_table);
+        let tags_are_values = self.interface == AnswerInterface::V1 && has_only_subqueries;
+        let tags = match tags_are_values {
+            true => {
+                let sources = relations.values().flatten();
+                let dimensions = sources.flat_map(|relation| relation.dimensions.clone());
+                let dimensions: Vec<String> = dimensions.collect();
+                expand::tags(&frame.group_by, &columns.with_texts(&dimensions))?
+            }
+            false => expand::tags(&frame.group_by, &columns)?,
+        };
+        let wildcards = WildcardRules::of(self.interface, &select.group_by);
+        let outputs = expand::outputs(&select.fields, &columns, &tags, wildcards)?;
+        let order = frame.order;
+        let mut query = self.query(frame, columns, &tags, &outputs)?;
+        query.tags_are_values = tags_are_values;
         let mut parts = Vec::new();
         for (measurement, relations) in &relations {
             if let Some(rows) = relation::rows(relations, &query)? {
@@ -138,7 +162,8 @@ impl SelectPlanner<'_> {
             tags,
             columns: query.columns,
             outputs,
-            order: select.order.unwrap_or_default(),
+            interface: self.interface,
+            order,
             parts,
         };
         answer.limited(select)
@@ -151,7 +176,10 @@ impl SelectPlanner<'_> {
         tags: &[String],
         outputs: &OutputColumns,
     ) -> Result<SelectQuery<'_>> {
-        let survey = FieldCalls::of(outputs.fields.iter().map(|output| &output.expr))?;
+        let survey = FieldCalls::of(
+            outputs.fields.iter().map(|output| &output.expr),
+            self.interface,
+        )?;
         let shape = survey.shape(frame.has_own_window, frame.window.is_some())?;
         let window = match shape {
             QueryShape::Raw if frame.has_own_window && !outputs.fields.is_empty() => {
@@ -160,16 +188,22 @@ impl SelectPlanner<'_> {
             QueryShape::Raw | QueryShape::Series => None,
             _ => frame.window,
         };
+        // As in InfluxDB 1, integrals are not filled.
+        let is_filled = self.interface == AnswerInterface::V3 || !survey.has_only_integrals();
+        let fill = if is_filled { frame.fill } else { Fill::None };
         Ok(SelectQuery {
+            interface: self.interface,
             functions: self.functions,
             clock: frame.clock,
+            tags_are_values: false,
             columns,
             outputs: outputs.fields.clone(),
             tags: tags.to_vec(),
             window,
-            fill: frame.fill,
+            fill,
             range: frame.range,
-            shown_from: frame.shown_from,
+            order: frame.order,
+            shown: frame.shown,
             condition: frame.condition,
             survey,
             shape,
@@ -208,6 +242,7 @@ impl SelectQuery<'_> {
             QueryShape::Aggregate => self.aggregate(rows),
             QueryShape::Series => series::over_rows(self, rows),
             QueryShape::Picked(call) => selectors::plan(self, rows, call),
+            QueryShape::Sampled(calls) => selectors::samples(self, rows, calls),
         }
     }
 }

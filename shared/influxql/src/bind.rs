@@ -34,7 +34,9 @@ impl Statement {
             | Self::DropMeasurement(_)
             | Self::CreateRetentionPolicy(_)
             | Self::AlterRetentionPolicy(_)
-            | Self::DropRetentionPolicy { .. } => Ok(()),
+            | Self::DropRetentionPolicy { .. }
+            | Self::Server(_)
+            | Self::ContinuousQuery(_) => Ok(()),
         }
     }
 }

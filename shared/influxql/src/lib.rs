@@ -11,6 +11,7 @@
 //! removes the one database that a statement names, and returns it.
 
 mod bind;
+mod continuous_query;
 mod display;
 mod error;
 mod expr;
@@ -18,20 +19,23 @@ mod lexer;
 mod named_database;
 mod parser;
 mod select;
+mod server_statement;
 mod statement;
 
 pub use bind::BindError;
+pub use continuous_query::{ContinuousQuery, ContinuousQueryStatement};
 pub use display::quoted_if_needed;
 pub use error::ParseError;
 pub use expr::{
     BinaryOp, Call, Cast, Column, ColumnKind, CompareOp, Condition, Expr, Literal, Regex,
 };
 pub use named_database::{MultipleDatabasesError, NamedDatabase};
-pub use parser::{MAX_DEPTH, MAX_STATEMENT_BYTES, parse};
+pub use parser::{MAX_DEPTH, MAX_STATEMENT_BYTES, parse, unknown_show_error};
 pub use select::{
     Dimension, Field, Fill, IntoTarget, Measurement, MeasurementName, Select, SelectSource,
     TimeOrder,
 };
+pub use server_statement::ServerStatement;
 pub use statement::{
     CardinalityTarget, DeleteClauses, Explain, NameMatch, PolicyOptions, RetentionDuration,
     RetentionPolicy, SelectInto, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys,

@@ -44,7 +44,9 @@ impl Statement {
             | Self::Delete(_)
             | Self::CreateRetentionPolicy(_)
             | Self::AlterRetentionPolicy(_)
-            | Self::DropRetentionPolicy { .. } => {}
+            | Self::DropRetentionPolicy { .. }
+            | Self::Server(_)
+            | Self::ContinuousQuery(_) => {}
         }
         Ok(found)
     }

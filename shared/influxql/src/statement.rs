@@ -1,6 +1,9 @@
 //! Statements other than `SELECT`.
 
-use crate::{Condition, IntoTarget, Measurement, MeasurementName, Regex, Select};
+use crate::{
+    Condition, ContinuousQueryStatement, IntoTarget, Measurement, MeasurementName, Regex, Select,
+    ServerStatement,
+};
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +59,10 @@ pub enum Statement {
         /// Its database.
         database: String,
     },
+    /// A statement about the server.
+    Server(ServerStatement),
+    /// A statement about continuous queries.
+    ContinuousQuery(ContinuousQueryStatement),
 }
 
 /// `SELECT ... INTO ...`: a query whose rows are stored.

@@ -121,7 +121,7 @@ fn show_and_change_statements_are_parsed() {
 fn errors_name_the_expected_token_and_the_position() {
     let texts = [
         "SHOW SERIE",
-        "SHOW USERS",
+        "SHOW EVERYTHING",
         "DROP SHARD 1",
         "SELECT mean(temp) FROM home GROUP BY time(1x)",
         "SELECT mean(temp) FROM home GROUP BY time(0s)",
@@ -157,7 +157,7 @@ fn errors_name_the_expected_token_and_the_position() {
     insta::assert_snapshot!(texts.map(error).join("\n"), @"
     parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5
     parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5
-    parsing error: invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES or RETENTION POLICY at pos 5
+    parsing error: invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES, RETENTION POLICY or CONTINUOUS QUERY at pos 5
     parsing error: invalid TIME call, expected ')' at pos 43
     parsing error: invalid TIME call, expected a duration above zero at pos 42
     parsing error: invalid InfluxQL statement at pos 0
@@ -413,4 +413,48 @@ fn every_tag_key_match_operator_is_parsed() {
         keys("SHOW TAG VALUES WITH KEY =~ /k/"),
         NameMatch::Matches(Regex(name()))
     );
+}
+
+#[test]
+fn statements_about_the_server_are_parsed() {
+    let texts = [
+        "show stats",
+        "SHOW STATS FOR 'query\\'s'",
+        "SHOW DIAGNOSTICS FOR 'build'",
+        "SHOW SHARDS",
+        "SHOW SHARD GROUPS",
+        "SHOW SUBSCRIPTIONS",
+        "SHOW USERS",
+        "SHOW GRANTS FOR \"a b\"",
+        "SHOW QUERIES",
+        "KILL QUERY 36",
+        "kill query 36 on \"a.b\"",
+    ];
+    insta::assert_snapshot!(texts.map(canonical).join("\n"), @r#"
+    SHOW STATS
+    SHOW STATS FOR 'query\'s'
+    SHOW DIAGNOSTICS FOR 'build'
+    SHOW SHARDS
+    SHOW SHARD GROUPS
+    SHOW SUBSCRIPTIONS
+    SHOW USERS
+    SHOW GRANTS FOR "a b"
+    SHOW QUERIES
+    KILL QUERY 36
+    KILL QUERY 36 ON "a.b"
+    "#);
+    let wrong = [
+        "SHOW SHARD",
+        "SHOW GRANTS",
+        "SHOW STATS FOR x",
+        "KILL",
+        "KILL QUERY x",
+    ];
+    insta::assert_snapshot!(wrong.map(error).join("\n"), @"
+    parsing error: invalid SHOW SHARD statement, expected GROUPS at pos 10
+    parsing error: invalid SHOW GRANTS statement, expected FOR at pos 11
+    parsing error: invalid FOR clause, expected a string at pos 15
+    parsing error: invalid KILL statement, expected QUERY at pos 4
+    parsing error: invalid KILL QUERY statement, expected unsigned integer at pos 11
+    ");
 }

@@ -48,6 +48,7 @@ mod snapshot;
 mod snapshot_cache;
 mod spill;
 mod store;
+mod table_changes;
 mod table_sweep;
 mod tail_state;
 #[cfg(test)]
@@ -86,4 +87,5 @@ pub use row_delete_log::{
 pub use section::{Section, TagRange, TimeRange, day_of};
 pub use snapshot::{ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions};
 pub use store::{ManifestSettings, ManifestStore};
+pub use table_changes::{ManifestPoint, TableChanges};
 pub use table_sweep::TableSweep;

@@ -17,6 +17,7 @@ mod replace;
 mod replace_all;
 mod restore;
 mod spill;
+mod table_changes;
 mod table_sweep;
 mod tail_state;
 

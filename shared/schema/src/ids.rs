@@ -1,5 +1,5 @@
-//! Ids of databases, tables, columns, caches and triggers. Ids are never reused, so a reference by id cannot be taken
-//! for a reference to a later object with the same name.
+//! Ids of databases, tables, columns, caches, triggers and materialized views. Ids are never reused, so a reference by
+//! id cannot be taken for a reference to a later object with the same name.
 
 use std::{fmt, num::ParseIntError, str::FromStr};
 
@@ -78,4 +78,8 @@ id! {
 id! {
     /// A trigger of the processing engine, unique in its database.
     TriggerId(u32)
+}
+id! {
+    /// A materialized view, unique in its database.
+    ViewId(u32)
 }

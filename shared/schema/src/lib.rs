@@ -19,7 +19,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-pub use ids::{CacheId, ColumnId, DatabaseId, IdError, TableId, TriggerId};
+pub use ids::{CacheId, ColumnId, DatabaseId, IdError, TableId, TriggerId, ViewId};
 
 /// The name of the column that holds the timestamp of a row.
 pub const TIME_COLUMN: &str = "time";

@@ -6,6 +6,7 @@ use tokio::{
     runtime::Handle,
     task::{JoinError, JoinHandle},
 };
+use tracing::Instrument;
 
 /// The runtime that performs requests to the store, the catalog and the manifests. Queries compute on threads of their
 /// own, so a task that holds a connection or a lock never waits behind a computation. Cloning shares the runtime.
@@ -35,7 +36,7 @@ impl IoRuntime {
     }
 }
 
-/// Runs `work` on a runtime. Dropping the future aborts the work. If the runtime shuts down first, the future never
+/// Runs `work` on a runtime, in the span of the caller. Dropping the future aborts the work. If the runtime shuts down first, the future never
 /// completes.
 ///
 /// # Panics
@@ -44,7 +45,7 @@ pub async fn run_on<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
-    let mut task = AbortOnDrop(runtime.spawn(work));
+    let mut task = AbortOnDrop(runtime.spawn(work.in_current_span()));
     match (&mut task.0).await.map_err(JoinError::try_into_panic) {
         Ok(output) => output,
         Err(Ok(panic)) => resume_unwind(panic),

@@ -35,4 +35,4 @@ pub use scan::{
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};
-pub use system::{QueryHistory, QueryRecord, StoreRequests, SystemSources};
+pub use system::{FORMER_TIME_COLUMN, QueryHistory, QueryRecord, StoreRequests, SystemSources};

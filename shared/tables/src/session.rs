@@ -202,6 +202,7 @@ pub fn runtime(settings: &SessionSettings) -> Result<RuntimeEnv> {
 pub struct QueryContext {
     scope: Arc<QueryScope>,
     system: Arc<SystemSources>,
+    has_former_columns: bool,
 }
 
 impl QueryContext {
@@ -226,6 +227,16 @@ impl QueryContext {
         Self {
             scope: Arc::new(scope),
             system: Arc::clone(&sessions.system),
+            has_former_columns: false,
+        }
+    }
+
+    /// Returns the same view, whose system tables show renamed columns under their former names, too.
+    #[must_use]
+    pub fn with_former_columns(&self) -> Self {
+        Self {
+            has_former_columns: true,
+            ..self.clone()
         }
     }
 
@@ -238,7 +249,7 @@ impl QueryContext {
         };
         Self {
             scope: Arc::new(scope),
-            system: Arc::clone(&self.system),
+            ..self.clone()
         }
     }
 
@@ -302,6 +313,7 @@ impl CatalogProvider for SnapshotCatalog {
             SYSTEM_SCHEMA => Some(Arc::new(SystemSchema {
                 scope: Arc::clone(&context.scope),
                 sources: Arc::clone(&context.system),
+                has_former_columns: context.has_former_columns,
             })),
             _ => None,
         }

@@ -7,6 +7,7 @@
 //! | `distinct_caches` | distinct value cache |
 //! | `influxdb_schema` | column of a table |
 //! | `last_caches` | last value cache |
+//! | `materialized_views` | materialized view or continuous query, with its progress |
 //! | `parquet_files` | section |
 //! | `processing_engine_*` | trigger, argument of a trigger, recent log line of a trigger |
 //! | `queries` | running or recent query of this process |
@@ -33,6 +34,7 @@ mod distinct_caches;
 mod generation_durations;
 mod influxdb_schema;
 mod last_caches;
+mod materialized_views;
 mod nodes;
 mod parquet_files;
 mod plugin_files;
@@ -58,6 +60,7 @@ use neap_bucket::StoreTime;
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE_ID};
 use neap_schema::DatabaseId;
 
+pub use processing_engine_logs::FORMER_TIME_COLUMN;
 pub use queries::{QueryHistory, QueryRecord};
 pub use store_requests::StoreRequests;
 
@@ -65,12 +68,13 @@ use crate::{plugin_files::PluginFiles, scope::QueryScope};
 use source::SystemTable;
 
 /// The tables of every database, by name.
-const DATABASE_TABLES: [&str; 12] = [
+const DATABASE_TABLES: [&str; 13] = [
     "audit",
     "compactions",
     "distinct_caches",
     "influxdb_schema",
     "last_caches",
+    "materialized_views",
     "parquet_files",
     "processing_engine_logs",
     "processing_engine_trigger_arguments",
@@ -81,7 +85,7 @@ const DATABASE_TABLES: [&str; 12] = [
 ];
 
 /// The tables of the database `_internal`, by name.
-const CLUSTER_TABLES: [&str; 19] = [
+const CLUSTER_TABLES: [&str; 20] = [
     "audit",
     "compactions",
     "databases",
@@ -89,6 +93,7 @@ const CLUSTER_TABLES: [&str; 19] = [
     "generation_durations",
     "influxdb_schema",
     "last_caches",
+    "materialized_views",
     "nodes",
     "parquet_files",
     "plugin_files",
@@ -130,6 +135,8 @@ fn nanoseconds(time: StoreTime) -> Option<i64> {
 pub(crate) struct SystemSchema {
     pub(crate) scope: Arc<QueryScope>,
     pub(crate) sources: Arc<SystemSources>,
+    /// Whether the statement names columns that were renamed.
+    pub(crate) has_former_columns: bool,
 }
 
 impl SystemSchema {
@@ -187,6 +194,14 @@ impl SystemSchema {
                 nodes::NodesSource(cluster().catalog.bucket().clone()),
                 io_runtime,
             ),
+            "materialized_views" => SystemTable::new(
+                materialized_views::MaterializedViewsSource {
+                    bucket: cluster().catalog.bucket().clone(),
+                    snapshot,
+                    now: scope.times.retention_base,
+                },
+                io_runtime,
+            ),
             "parquet_files" => {
                 let shared = Arc::clone(&scope.tables.scan);
                 SystemTable::new(
@@ -201,6 +216,7 @@ impl SystemSchema {
                 processing_engine_logs::PluginLogsSource {
                     cluster: cluster(),
                     database: self.asked(),
+                    has_former_column: self.has_former_columns,
                 },
                 io_runtime,
             ),

@@ -84,6 +84,15 @@ fn a_backup_under_load_is_restored_in_place_and_beside() {
             assert_eq!(*row, json!({ "host": "a", "n": value, "v": value }));
             is_over.store(true, Ordering::Relaxed);
         });
+        let metrics = server.get("/metrics").text();
+        for metric in [
+            "neap_backups{state=\"completed\"} 1",
+            "neap_backup_jobs_total{kind=\"backup\",outcome=\"success\"} 1",
+            "neap_backup_jobs_total{kind=\"restore\",outcome=\"success\"} 1",
+            "neap_backup_last_success_timestamp_seconds ",
+        ] {
+            assert!(metrics.contains(metric), "{metric}: {metrics}");
+        }
         let beside = server.query("beside", SERIES);
         server.write("later", "m,host=a v=1i 1\n");
         let job = restore(&server, &["--backup", "monday"]);

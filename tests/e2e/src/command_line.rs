@@ -78,6 +78,7 @@ fn without_flags_the_server_prints_instructions() {
     // The printed example works.
     let write = neap(&[
         "write",
+        "--quiet",
         "--host",
         url,
         "--database",
@@ -106,7 +107,7 @@ fn caches_are_created_listed_queried_and_deleted() {
         stage.run(&[&what[..], &table[..], arguments].concat())
     };
     let lines = "home,room=Kitchen temp=22.4,hum=36.1\nhome,room=Attic temp=12.4,hum=39";
-    let write = ["write", "--database", "home", lines];
+    let write = ["write", "--quiet", "--database", "home", lines];
     stage.run(&write).succeeded();
     let created = with(
         ["create", "last_cache"],
@@ -217,7 +218,7 @@ fn tables_are_created_and_deleted() {
     For more information, try '--help'.
     ");
     stage
-        .run(&["write", "-d", "db", "t,a=1 v=1,n=2i,s=\"x\" 1"])
+        .run(&["write", "--quiet", "-d", "db", "t,a=1 v=1,n=2i,s=\"x\" 1"])
         .succeeded();
     let delete = ["delete", "table", "t", "-d", "db", "--yes"];
     assert_eq!(
@@ -233,17 +234,26 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
     let stage = CommandFixture::new();
     let file = stage.file("lp", LINES);
     let write = |more: &[&str], input| {
-        let output = stage.run_with_input(&[&["write", "-d", "db"], more].concat(), input);
+        let output =
+            stage.run_with_input(&[&["write", "--quiet", "-d", "db"], more].concat(), input);
         assert_eq!(output.succeeded(), "", "{more:?}");
     };
     write(&["cpu,host=c usage=1 1700000000"], "");
     write(&["--file", &file, "--gzip"], "");
     write(&["--precision", "ms"], "cpu,host=d usage=2 1700000000000\n");
     write(
-        &["-", "--gzip", "--quiet", "--no-sync"],
+        &["-", "--gzip", "--no-sync"],
         "cpu,host=e usage=3 1700000000\n",
     );
     write(&["-f", &file, "-f", "-"], "cpu,host=f usage=4 1700000000\n");
+    let reported = stage.run(&["write", "-d", "db", "reported n=1i 1"]);
+    assert_eq!((reported.status, reported.out.as_str()), (Some(0), ""));
+    let (start, rate) = ("wrote 15 B in 1 request and ", "/s\n");
+    assert!(
+        reported.err.starts_with(start) && reported.err.ends_with(rate),
+        "{}",
+        reported.err
+    );
     let rows = wait_for("row that was not synced", Duration::from_secs(30), || {
         let rows = stage
             .server
@@ -258,7 +268,7 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
 fn refused_writes_report_the_lines_and_fail() {
     let stage = CommandFixture::new();
     let partial = format!("{LINES}cpu,host=b usage=\"x\" 1700000001\n\nbad\n");
-    let output = stage.run_with_input(&["write", "-d", "db"], &partial);
+    let output = stage.run_with_input(&["write", "--quiet", "-d", "db"], &partial);
     insta::assert_snapshot!(output.failed(1), @r#"
     Write command failed: server responded with error [400 Bad Request]: partial write of line protocol occurred
       line 3 of the standard input: invalid column type for column 'usage', expected iox::column_type::field::float, got iox::column_type::field::string
@@ -270,15 +280,29 @@ fn refused_writes_report_the_lines_and_fail() {
         stage.server.query("db", "SELECT count(*) AS n FROM cpu"),
         [json!({ "n": 2 })]
     );
-    let output = stage.run(&["write", "-d", "db", "--accept-partial=false", "m v=1\nm v"]);
+    let output = stage.run(&[
+        "write",
+        "--quiet",
+        "-d",
+        "db",
+        "--accept-partial=false",
+        "m v=1\nm v",
+    ]);
     insta::assert_snapshot!(output.failed(1), @r"
     Write command failed: server responded with error [400 Bad Request]: parsing failed for write_lp endpoint
       line 2: No fields were provided
         m v
     ");
-    let output = stage.run(&["write", "-d", "db", "m", "v=1"]);
+    let output = stage.run(&["write", "--quiet", "-d", "db", "m", "v=1"]);
     insta::assert_snapshot!(output.failed(1), @"Write command failed: more than one argument: put the line protocol in quotes: neap write --database db 'm v=1'");
-    let output = stage.run(&["write", "-d", "db", "several n=1i 1", "several n=2i 2"]);
+    let output = stage.run(&[
+        "write",
+        "--quiet",
+        "-d",
+        "db",
+        "several n=1i 1",
+        "several n=2i 2",
+    ]);
     output.succeeded();
     assert_eq!(
         stage
@@ -286,11 +310,20 @@ fn refused_writes_report_the_lines_and_fail() {
             .query("db", "SELECT count(*) AS n FROM several"),
         [json!({ "n": 2 })]
     );
-    let output = stage.run(&["write", "-d", "db", "--file", "/nowhere.lp"]);
+    let output = stage.run(&["write", "--quiet", "-d", "db", "--file", "/nowhere.lp"]);
     insta::assert_snapshot!(output.failed(1), @"Write command failed: /nowhere.lp: No such file or directory (os error 2)");
     let output = stage.run(&["write", "m v=1"]);
     assert!(output.failed(2).contains("--database <NAME>"));
-    let output = neap(&["write", "-d", "db", "--host", "127.0.0.1:1", "m v=1"]).failed(1);
+    let output = neap(&[
+        "write",
+        "--quiet",
+        "-d",
+        "db",
+        "--host",
+        "127.0.0.1:1",
+        "m v=1",
+    ])
+    .failed(1);
     let start = "Write command failed: cannot connect to http://127.0.0.1:1/: ";
     assert!(output.starts_with(start), "{output}");
 }
@@ -299,7 +332,7 @@ fn refused_writes_report_the_lines_and_fail() {
 fn results_have_all_formats_on_the_standard_output_and_in_files() {
     let stage = CommandFixture::new();
     stage
-        .run_with_input(&["write", "-d", "db"], LINES)
+        .run_with_input(&["write", "--quiet", "-d", "db"], LINES)
         .succeeded();
     let sql = "SELECT * FROM cpu ORDER BY host";
     let query = |format: &str| stage.run(&["query", "-d", "db", sql, "--format", format]);
@@ -356,7 +389,7 @@ fn results_have_all_formats_on_the_standard_output_and_in_files() {
 fn queries_come_from_arguments_files_and_the_standard_input() {
     let stage = CommandFixture::new();
     stage
-        .run_with_input(&["write", "-d", "db"], LINES)
+        .run_with_input(&["write", "--quiet", "-d", "db"], LINES)
         .succeeded();
     let file = stage.file("sql", "SELECT count(*) AS n\nFROM cpu\n");
     let csv = ["--format", "csv"];
@@ -396,7 +429,7 @@ fn stores_are_checked_and_flushed_without_a_server() {
     let folder = stage.place.folder().display();
     assert_eq!(empty, format!("no databases in directory {folder}\n"));
     stage
-        .run_with_input(&["write", "-d", "db"], LINES)
+        .run_with_input(&["write", "--quiet", "-d", "db"], LINES)
         .succeeded();
     let compact = || neap(&stage.place.after(&["compact", "-d", "db"])).succeeded();
     assert_eq!(compact(), "db: there is nothing to flush\n");

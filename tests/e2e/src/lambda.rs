@@ -33,4 +33,4 @@ mod serve_parity;
 mod stack;
 mod tokens;
 
-use self::stack::LambdaStack;
+pub(crate) use self::stack::LambdaStack;

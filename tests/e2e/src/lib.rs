@@ -17,6 +17,7 @@
 //! | `several_processes` | writers and queriers on one store: visibility, duplicates, the order of writes |
 //! | `order` | the order of writes and deletes through several processes, and requests after a drop |
 //! | `request_budget` | the exact requests to the store that an operation costs |
+//! | `serving` | operating a running process: stops, profiles, traces |
 //! | `crashes` | `kill -9` under load loses no acknowledged write |
 //! | `endless_queries` | CPU-bound endless queries end, and do not block other requests |
 //! | `memory_limit` | a process with little memory under load: limits hold, queries are answered |
@@ -28,6 +29,7 @@
 //! | `earlier_states` | queries of earlier states, restores, copies, and detection of damage |
 //! | `backups` | backups by name under load, chains at another place, restores, and detection of damage |
 //! | `caches` | last value and distinct value caches return what their definitions say, at low cost |
+//! | `rollups` | materialized views and continuous queries follow late rows and deletes |
 //! | `result_expansion` | statements whose results are far larger than their inputs are refused |
 //! | `first_token` | creation of a cluster's first token, and replacement of a lost one |
 //! | `client_isolation` | clients that are slow, large or many, and certificates that are renewed |
@@ -45,6 +47,7 @@
 //! | `console` | the page in the program, its documents in the bucket, and its tests in a browser |
 //! | `terminal` | the shell of `neap query`, and progress bars |
 //! | `users` | users, their commands and sessions, and sign-outs that several processes see |
+//! | `histories` | requests of many clients under faults, checked against all promises |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and Neap's differences from them |
 
 #[cfg(test)]
@@ -88,6 +91,8 @@ mod guides;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod lambda;
 #[cfg(test)]
 mod malformed;
@@ -109,6 +114,10 @@ mod real_input;
 mod request_budget;
 #[cfg(test)]
 mod result_expansion;
+#[cfg(test)]
+mod rollups;
+#[cfg(test)]
+mod serving;
 #[cfg(test)]
 mod several_processes;
 #[cfg(test)]

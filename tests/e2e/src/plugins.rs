@@ -8,6 +8,8 @@
 //! | `processes` | the processes that run plugins |
 //! | `requests` | the parts of a request that plugins receive, and how they answer |
 //! | `access` | permissions, and restrictions of servers |
+//! | `confinement` | files and the network, which plugins cannot use |
+//! | `cancellation` | runs that end because their trigger is disabled or deleted |
 //! | `failures` | the error behaviors when a plugin raises |
 //! | `code` | files, packages, uploads, and pinned code |
 //! | `dry_runs` | runs without effects |
@@ -19,8 +21,10 @@
 //! | `collection` | plugins in the style of InfluxDB's public collection write the right rows |
 
 mod access;
+mod cancellation;
 mod code;
 mod collection;
+mod confinement;
 mod crashes;
 mod dry_runs;
 mod failures;

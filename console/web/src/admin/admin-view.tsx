@@ -1,23 +1,36 @@
-/** The view that administers databases, tokens, caches, triggers, plugins and rows. It offers what the token may do. */
+/** The view that administers databases, users, tokens, backups, plugins and rows. It offers what the caller may do. */
 
 import "../write/tables.css";
 import "./admin.css";
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { currentDatabase, INTERNAL_DATABASE } from "../api/schema";
-import { info, isAdmin, isRequired, may } from "../api/session";
+import { info, isAdmin, isRequired, may, mayAnywhere, mayOnUsers } from "../api/session";
 import { link, navigate, route } from "../router";
 import { type Command, useCommands } from "../shell/commands";
 import { EmptyState, Tabs } from "../ui";
+import { BackupsPanel } from "./backups-panel";
 import { CachesPanel } from "./caches-panel";
 import { DatabasesPanel } from "./databases-panel";
 import { DeletePanel } from "./delete-panel";
 import { HistoryPanel } from "./history-panel";
+import { ImportsPanel } from "./imports-panel";
 import { PluginsPanel } from "./plugins-panel";
 import { TokensPanel } from "./tokens-panel";
 import { TriggersPanel } from "./triggers-panel";
+import { UsersPanel } from "./users-panel";
 
-type Section = "databases" | "tokens" | "caches" | "triggers" | "plugins" | "delete" | "restore";
+type Section =
+  | "databases"
+  | "users"
+  | "tokens"
+  | "caches"
+  | "triggers"
+  | "plugins"
+  | "delete"
+  | "restore"
+  | "backups"
+  | "imports";
 
 interface SectionEntry {
   id: Section;
@@ -28,7 +41,7 @@ interface SectionEntry {
   panel(database: string): JSX.Element;
 }
 
-/** Returns the sections that the token may use. */
+/** Returns the sections that the caller may use. */
 function sections(database: string): SectionEntry[] {
   const mayRead = may("read", database);
   const all: SectionEntry[] = [
@@ -38,6 +51,9 @@ function sections(database: string): SectionEntry[] {
     entry("plugins", "Plugins", isAdmin.value, true, (name) => <PluginsPanel database={name} />),
     entry("delete", "Delete rows", mayRead && may("write", database), true, (name) => <DeletePanel database={name} />),
     entry("restore", "History", mayRead, true, (name) => <HistoryPanel database={name} />),
+    entry("backups", "Backups", isAdmin.value || (info.value?.can_audit ?? false), false, () => <BackupsPanel />),
+    entry("imports", "Imports", mayAnywhere("write"), false, () => <ImportsPanel />),
+    entry("users", "Users", mayOnUsers("read"), false, () => <UsersPanel />),
     entry("tokens", "Tokens", isAdmin.value || (info.value?.can_create_tokens ?? false), false, () => <TokensPanel />),
   ];
   return all.filter((section) => section.isAllowed);
@@ -68,7 +84,7 @@ export default function AdminView(): JSX.Element {
   const wanted = route.value.path[0];
   const section = allowed.find(({ id }) => id === wanted) ?? allowed[0];
   if (section === undefined) {
-    return <EmptyState title="This token may not administer anything" />;
+    return <EmptyState title="You may not administer anything" />;
   }
   const panel =
     section.needsDatabase && database === "" ? (

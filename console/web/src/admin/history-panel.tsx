@@ -3,13 +3,15 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { queryRows } from "../api/query";
-import { databases } from "../api/schema";
+import { isAdmin } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
-import { link } from "../router";
+import { link, navigate } from "../router";
 import { Button, CopyButton, EmptyState, ErrorNote, Spinner, TextField } from "../ui";
 import { shellQuote } from "../write/import-command";
-import { databaseNameError } from "../write/names";
 import { ScrollArea } from "../write/scroll-area";
+import { newNameError } from "./backup-dialogs";
+import { createRestore } from "./backups";
+import { useChange } from "./create-dialogs";
 import { parseMoment } from "./row-condition";
 
 interface VersionRow {
@@ -111,8 +113,9 @@ function RestorePoints({ database, moment, onMoment }: RestorePointsProps): JSX.
 function MomentForm({ database, moment, onMoment }: RestorePointsProps): JSX.Element {
   const [name, setName] = useState(`${database}_before`);
   const parsed = moment === "" ? undefined : parseMoment(moment);
-  const exists = databases.value.some((known) => known.name === name);
-  const nameError = databaseNameError(name) ?? (exists ? "This database exists. Choose another name." : undefined);
+  const nameError = newNameError(name);
+  const { isBusy, error, run } = useChange(() => navigate(link("administer", {}, ["backups"])));
+  const restore = () => createRestore({ as_of: parsed, database, to: name });
   const command = `neap restore --database ${shellQuote(database)} --as-of ${parsed ?? "TIME"} --to ${shellQuote(name)}`;
   return (
     <div class="admin-fields">
@@ -129,14 +132,31 @@ function MomentForm({ database, moment, onMoment }: RestorePointsProps): JSX.Ele
             <a href={link("explore", { db: database, asof: parsed })}>Query the database as of this moment</a>
           </p>
           <TextField label="Restore it as" value={name} onInput={setName} error={nameError} />
-          <ScrollArea class="command-text" label="Command that restores">
-            <pre>{command}</pre>
-          </ScrollArea>
-          <CopyButton text={command} label="Copy the command" />
-          <p class="muted">
-            Run it with the options of the store of your server. It copies no data; rows of the new database are kept
-            for ever, unless <code>--keep-retention</code> is given.
-          </p>
+          {isAdmin.value && (
+            <Button
+              kind="primary"
+              icon="history"
+              disabled={nameError !== undefined}
+              isBusy={isBusy}
+              onClick={() => void run(restore)}
+            >
+              Restore
+            </Button>
+          )}
+          {error !== undefined && <ErrorNote error={error} />}
+          <details>
+            <summary>Restore with a command</summary>
+            <div class="admin-details">
+              <ScrollArea class="command-text" label="Command that restores">
+                <pre>{command}</pre>
+              </ScrollArea>
+              <CopyButton text={command} label="Copy the command" />
+              <p class="muted">
+                Run it with the options of the store of your server. It copies no data; rows of the new database are
+                kept for ever, unless <code>--keep-retention</code> is given.
+              </p>
+            </div>
+          </details>
         </>
       )}
     </div>

@@ -61,8 +61,8 @@ export function TokensPanel(): JSX.Element {
       {!isAdmin.value && (
         <Note>
           <p>
-            Your token may create tokens that have no more permissions than it has and do not expire later. Only
-            administrators see the list.
+            You may create tokens that have no more permissions than you and do not expire later. Only administrators
+            see the list.
           </p>
         </Note>
       )}

@@ -1,6 +1,7 @@
 /** Requests to the server: the token, time limits, and errors with the lines that they are about. */
 
-import { isReachable, reportExpired, token } from "./token";
+import { isDue, renew } from "./renewal";
+import { credential, isReachable, reportExpired } from "./token";
 
 /** An error of one line of a written body. */
 export interface LineError {
@@ -41,6 +42,8 @@ export interface RequestOptions {
   signal?: AbortSignal;
   /** The time limit of the whole answer, in milliseconds. */
   timeoutMs?: number;
+  /** Sends no token, unless `headers` has one. The session stays as it is if the server answers 401. */
+  isAnonymous?: boolean;
 }
 
 /** The default time limit of a request, in milliseconds. */
@@ -50,17 +53,25 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const MAX_MESSAGE_CHARS = 4_000;
 
 /**
- * Sends a request to the server, with the token of the session.
+ * Sends a request to the server, with the token of the session. Renews the session of a user that expires soon.
  *
  * Throws `ApiError` if the server answers with an error, does not answer, or exceeds the time limit. An abort by the
  * caller's signal throws the signal's reason.
  */
 export async function request(path: string, options: RequestOptions = {}): Promise<Response> {
-  const response = await send(path, options);
+  if (!options.isAnonymous && isDue(credential.peek())) {
+    await renew();
+  }
+  const used = credential.peek();
+  let response = await send(path, options);
+  // The access token may have expired earlier than the clock of this machine says.
+  if (response.status === 401 && !options.isAnonymous && (used !== credential.peek() || (await renew()))) {
+    response = await send(path, options);
+  }
   if (response.ok) {
     return response;
   }
-  if (response.status === 401) {
+  if (response.status === 401 && !options.isAnonymous) {
     reportExpired();
   }
   throw await errorOf(response);
@@ -97,8 +108,9 @@ export function messageOf(error: unknown): string {
 
 async function send(path: string, options: RequestOptions): Promise<Response> {
   const headers = new Headers(options.headers);
-  if (token.value !== undefined) {
-    headers.set("authorization", `Bearer ${token.value}`);
+  const present = credential.peek();
+  if (present !== undefined && !options.isAnonymous) {
+    headers.set("authorization", `Bearer ${present.token}`);
   }
   let body = options.body;
   if (options.json !== undefined) {

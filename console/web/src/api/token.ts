@@ -1,9 +1,19 @@
-/** The token of the page, and whether the server can be reached and has rejected it. */
+/** The credential of the page, and whether the server can be reached and has rejected it. */
 
 import { signal } from "@preact/signals";
 
-/** The token of the signed-in user, without a prefix. It is never put into a URL, a log or long-lived storage. */
-export const token = signal<string | undefined>(undefined);
+/** A token, or the tokens of a user's session. They are never put into a URL, a log or long-lived storage. */
+export interface Credential {
+  /** The token that requests present, without a prefix. */
+  token: string;
+  /** The token that renews the session of a user, once. */
+  refreshToken?: string;
+  /** When the access token of a session expires, in milliseconds since the Unix epoch. */
+  expiresAtMs?: number;
+}
+
+/** The credential of the page. */
+export const credential = signal<Credential | undefined>(undefined);
 
 /** Whether the server answered the newest request. `false` after a request that got no answer. */
 export const isReachable = signal(true);

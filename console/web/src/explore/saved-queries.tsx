@@ -45,7 +45,7 @@ export async function saveQuery(tab: QueryTab): Promise<void> {
     notify("success", `Saved “${tab.name.slice(0, 60)}”.`);
   } catch (error) {
     if (error instanceof ApiError && error.status === 409) {
-      notify("warning", "Somebody else changed this query. Open it again, or use “Save as”.");
+      notify("warning", "Another user has changed this query. Open it again, or use “Save as”.");
     } else {
       notify("error", `The query is not saved: ${messageOf(error)}`);
     }

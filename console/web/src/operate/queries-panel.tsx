@@ -33,7 +33,7 @@ export function QueriesPanel(): JSX.Element {
   if (!isReadable) {
     return (
       <EmptyState icon="operate" title="No queries to show">
-        <p>The log of queries belongs to a database. Choose one above that your token can read.</p>
+        <p>The log of queries belongs to a database. Choose one above that you may read.</p>
       </EmptyState>
     );
   }

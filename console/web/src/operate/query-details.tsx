@@ -3,10 +3,12 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { formatBytes } from "../api/format-value";
+import { isAdmin } from "../api/session";
 import { PlanTree } from "../explain/plan-tree";
 import { link } from "../router";
 import { Button, CopyButton, ErrorNote } from "../ui";
 import { formatSeconds } from "./format";
+import { killQuery } from "./kill-query";
 import { canCancel, cancelQuery } from "./own-queries";
 import { explain, type LoggedQuery } from "./system-tables";
 
@@ -22,7 +24,8 @@ export interface QueryDetailsProps {
 export function QueryDetails({ query, database, onChanged }: QueryDetailsProps): JSX.Element {
   const [plan, setPlan] = useState<string>();
   const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState<"plan" | "run">();
+  const [busy, setBusy] = useState<"plan" | "run" | "cancel">();
+  const isOwn = canCancel(query, database);
   const show = async (isRun: boolean): Promise<void> => {
     setBusy(isRun ? "run" : "plan");
     setError(undefined);
@@ -32,6 +35,21 @@ export function QueryDetails({ query, database, onChanged }: QueryDetailsProps):
       setError(failure);
     }
     setBusy(undefined);
+  };
+  const cancel = async (): Promise<void> => {
+    setBusy("cancel");
+    setError(undefined);
+    try {
+      if (isOwn) {
+        cancelQuery(query, database);
+      } else {
+        await killQuery(query, database);
+      }
+    } catch (failure) {
+      setError(failure);
+    }
+    setBusy(undefined);
+    onChanged();
   };
   return (
     <div class="query-details">
@@ -47,15 +65,8 @@ export function QueryDetails({ query, database, onChanged }: QueryDetailsProps):
         ))}
       </dl>
       <div class="operate-controls">
-        {query.running && canCancel(query, database) && (
-          <Button
-            kind="danger"
-            icon="stop"
-            onClick={() => {
-              cancelQuery(query, database);
-              onChanged();
-            }}
-          >
+        {query.running && (isOwn || isAdmin.value) && (
+          <Button kind="danger" icon="stop" isBusy={busy === "cancel"} onClick={() => void cancel()}>
             Cancel the query
           </Button>
         )}
@@ -70,8 +81,10 @@ export function QueryDetails({ query, database, onChanged }: QueryDetailsProps):
         </a>
         <CopyButton text={query.query_text} label="Copy the text" />
       </div>
-      {query.running && !canCancel(query, database) && (
-        <p class="operate-status">A query ends when its client disconnects. This page can cancel its own queries.</p>
+      {query.running && !isOwn && !isAdmin.value && (
+        <p class="operate-status">
+          A query ends when its client disconnects. You can cancel the queries of this page, and administrators all.
+        </p>
       )}
       {error !== undefined && <ErrorNote error={error} />}
       {plan !== undefined && (

@@ -17,7 +17,7 @@ export function StoragePanel(): JSX.Element {
   if (database === "" || database === INTERNAL_DATABASE || !(isAdmin.value || may("read", database))) {
     return (
       <EmptyState icon="database" title="No files to show">
-        <p>Choose a database above that your token can read, or write the first rows.</p>
+        <p>Choose a database above that you may read, or write the first rows.</p>
       </EmptyState>
     );
   }

@@ -49,7 +49,7 @@ export function Header({ onHelp, onPalette }: HeaderProps): JSX.Element {
           onClick={toggleTheme}
         />
         <IconButton icon="help" label="Keyboard (?)" onClick={onHelp} class="wide-only" />
-        {isRequired.value && <IconButton icon="signOut" label={signOutLabel()} onClick={signOut} />}
+        {isRequired.value && <IconButton icon="signOut" label={signOutLabel()} onClick={() => void signOut()} />}
         {info.value && <span class="shell-version muted">{info.value.version}</span>}
       </div>
     </header>
@@ -58,7 +58,8 @@ export function Header({ onHelp, onPalette }: HeaderProps): JSX.Element {
 
 function signOutLabel(): string {
   const name = info.value?.token_name;
-  return name === undefined ? "Sign out" : `Sign out of the token ${name.slice(0, 40)}`;
+  const kind = info.value?.is_user ? "user" : "token";
+  return name === undefined ? "Sign out" : `Sign out of the ${kind} ${name.slice(0, 40)}`;
 }
 
 function DatabaseSelect(): JSX.Element | null {

@@ -1,7 +1,7 @@
 /** Menus behind a button. */
 
 import type { ComponentChildren, JSX, TargetedKeyboardEvent } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ButtonKind } from "./button";
 import { Icon, type IconName } from "./icons";
 
@@ -77,13 +77,20 @@ export interface PopoverProps {
   children(close: () => void): ComponentChildren;
 }
 
-/** A button that opens a panel below it. A click elsewhere and Escape close it. */
+/** A button that opens a panel beside it, above all other content. A click elsewhere and Escape close it. */
 export function Popover(props: PopoverProps): JSX.Element {
   const { label, text, icon, kind = "plain", isIconOnly, align = "start", role = "dialog", children } = props;
   const [isOpen, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
+  const panel = useRef<HTMLDivElement>(null);
   const panelId = useId();
+  useLayoutEffect(() => {
+    if (!isOpen || !button.current || !panel.current) {
+      return undefined;
+    }
+    return keepBeside(panel.current, button.current, align);
+  }, [isOpen, align]);
   const close = () => {
     setOpen(false);
     button.current?.focus();
@@ -136,7 +143,9 @@ export function Popover(props: PopoverProps): JSX.Element {
       {isOpen && (
         <div
           id={panelId}
-          class={`popover-panel popover-${align}`}
+          ref={panel}
+          popover="manual"
+          class="popover-panel"
           role={role === "dialog" ? "dialog" : undefined}
           aria-label={role === "dialog" ? label : undefined}
         >
@@ -145,6 +154,35 @@ export function Popover(props: PopoverProps): JSX.Element {
       )}
     </div>
   );
+}
+
+/** The gap between a panel, its button and the edges of the window, in pixels. */
+const GAP = 4;
+
+/**
+ * Shows a panel in the top layer, which no part of the page cuts off, and keeps it beside a button while the page scrolls.
+ * Returns a function that ends this.
+ */
+function keepBeside(panel: HTMLElement, button: HTMLElement, align: "start" | "end"): () => void {
+  const place = () => {
+    const anchor = button.getBoundingClientRect();
+    const { width, height } = panel.getBoundingClientRect();
+    const below = anchor.bottom + GAP;
+    const fitsBelow = below + height + GAP <= innerHeight || innerHeight - anchor.bottom >= anchor.top;
+    const left = align === "end" ? anchor.right - width : anchor.left;
+    const top = fitsBelow ? below : anchor.top - height - GAP;
+    panel.style.setProperty("--panel-top", `${Math.max(GAP, top)}px`);
+    panel.style.setProperty("--panel-left", `${Math.max(GAP, Math.min(left, innerWidth - width - GAP))}px`);
+    panel.style.setProperty("--panel-min-width", `${anchor.width}px`);
+  };
+  panel.showPopover();
+  place();
+  addEventListener("scroll", place, { capture: true, passive: true });
+  addEventListener("resize", place);
+  return () => {
+    removeEventListener("scroll", place, { capture: true });
+    removeEventListener("resize", place);
+  };
 }
 
 function moveInMenu(event: TargetedKeyboardEvent<HTMLUListElement>): void {

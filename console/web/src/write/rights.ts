@@ -22,7 +22,7 @@ export function writeProblem(database: string): string | undefined {
     return nameError;
   }
   const exists = databases.value.some(({ name }) => name === database);
-  return exists && !may("write", database) ? `The token may not write to ${database}.` : undefined;
+  return exists && !may("write", database) ? `You may not write to ${database}.` : undefined;
 }
 
 /** Reads the databases and the rights again, after a write that may have created a database. Never throws. */

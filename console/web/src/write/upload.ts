@@ -258,7 +258,7 @@ function isTemporary(error: ApiError): boolean {
 
 function describe(error: ApiError): string {
   if (error.status === 401) {
-    return "The token has expired. Sign in, then continue.";
+    return "The sign-in has expired. Sign in, then continue.";
   }
   if (error.status === 413) {
     const advice = "Send the file with `neap write`, or start the server with a larger --max-http-request-size.";

@@ -51,8 +51,8 @@ export default function WriteView(): JSX.Element {
   };
   if (!mayWriteSomewhere()) {
     return (
-      <EmptyState icon="write" title="This token may not write">
-        <p>Sign in with a token that has the permission to write to a database, such as db:home:write.</p>
+      <EmptyState icon="write" title="You may not write">
+        <p>Sign in with a token or as a user with the permission to write to a database, such as db:home:write.</p>
       </EmptyState>
     );
   }

@@ -22,6 +22,8 @@ export const VIEWS: readonly TestedView[] = [
   { name: "administer-plugins", hash: "#/administer/plugins" },
   { name: "administer-delete", hash: "#/administer/delete" },
   { name: "administer-restore", hash: "#/administer/restore" },
+  { name: "administer-backups", hash: "#/administer/backups" },
+  { name: "administer-imports", hash: "#/administer/imports" },
   { name: "operate", hash: "#/operate" },
   { name: "operate-cost", hash: "#/operate/cost" },
   { name: "operate-queries", hash: "#/operate/queries" },

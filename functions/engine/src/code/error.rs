@@ -10,6 +10,11 @@ pub enum PluginCodeError {
     /// The server has no plugin folder, and the plugin is not an uploaded one.
     #[error("Node not configured with plugin directory")]
     NoPluginFolder,
+    /// The server allows only plugins of its plugin folder.
+    #[error(
+        "Plugin installation has been disabled: this server runs only plugins of its plugin directory (--plugin-dir-only)"
+    )]
+    FolderOnly,
     /// A path leaves its folder.
     #[error(
         "Path traversal detected: plugin filename '{0}' attempts to access files outside the plugin directory"
@@ -62,16 +67,23 @@ impl From<PluginCodeError> for ApiError {
     fn from(error: PluginCodeError) -> Self {
         let message = error.to_string();
         match error {
-            // InfluxDB 3 answers all of these with an internal error, including mistakes of the client.
+            // InfluxDB 3 answers these with an internal error, which makes clients repeat the request.
             PluginCodeError::NoPluginFolder
             | PluginCodeError::PathTraversal(_)
             | PluginCodeError::NotFound(_)
-            | PluginCodeError::NoInit(_)
-            | PluginCodeError::Io(_)
+            | PluginCodeError::NoInit(_) => {
+                Self::text(Kind::Invalid, format!("Plugin error: {message}"))
+            }
+            // The repository has no such plugin.
+            PluginCodeError::Refused { status, .. } if status.starts_with('4') => {
+                Self::text(Kind::Invalid, format!("Plugin error: {message}"))
+            }
+            PluginCodeError::Io(_)
             | PluginCodeError::Refused { .. }
             | PluginCodeError::Repository(_) => {
                 Self::text(Kind::Internal, format!("Plugin error: {message}"))
             }
+            PluginCodeError::FolderOnly => Self::text(Kind::Forbidden, message),
             PluginCodeError::Invalid(_) => Self::text(Kind::Invalid, message),
             PluginCodeError::NoTrigger(_) => Self::text(Kind::NotFound, message),
             PluginCodeError::Ambiguous(_) => Self::text(Kind::Conflict, message),

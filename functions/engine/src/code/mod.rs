@@ -44,6 +44,9 @@ const REPOSITORY_PREFIX: &str = "gh:";
 pub struct PluginCodeSettings {
     /// The plugin folder (`--plugin-dir`).
     pub plugin_folder: Option<PathBuf>,
+    /// Whether only plugins of the plugin folder are allowed (`--plugin-dir-only`): no uploads, and no plugins of the
+    /// repository.
+    pub folder_only: bool,
     /// The location of `gh:` plugins (`--plugin-repo`).
     pub repository: PluginRepository,
     /// Timeout for the repository.
@@ -59,6 +62,7 @@ impl Default for PluginCodeSettings {
     fn default() -> Self {
         Self {
             plugin_folder: None,
+            folder_only: false,
             repository: PluginRepository::default(),
             repository_time: Duration::from_secs(30),
             cache_folder: None,
@@ -81,6 +85,7 @@ pub(crate) enum ResolvedPlugin {
 pub struct PluginCodeStore {
     catalog: Arc<Catalog>,
     folder: Option<PluginFolder>,
+    folder_only: bool,
     repository: RepositoryClient,
     disk: CodeCache,
 }
@@ -92,6 +97,7 @@ impl PluginCodeStore {
         Self {
             catalog,
             folder: settings.plugin_folder.map(PluginFolder::new),
+            folder_only: settings.folder_only,
             repository: RepositoryClient::new(settings.repository, settings.repository_time, world),
             disk: CodeCache::new(settings.cache_folder, settings.cache_bytes),
         }
@@ -149,15 +155,26 @@ impl PluginCodeStore {
         }
     }
 
+    /// Rejects code from outside the plugin folder if only that folder is allowed.
+    fn require_other_sources(&self) -> Result<(), PluginCodeError> {
+        match self.folder_only {
+            true => Err(PluginCodeError::FolderOnly),
+            false => Ok(()),
+        }
+    }
+
     /// Resolves the name of a plugin: first in the repository, then among uploaded plugins, then in the plugin folder.
     async fn find(&self, plugin: &str) -> Result<ResolvedPlugin, PluginCodeError> {
         if let Some(path) = plugin.strip_prefix(REPOSITORY_PREFIX) {
+            self.require_other_sources()?;
             let path = PluginPath::parse(path)?;
             let files = self.repository.fetch(&path).await?;
             return Ok(ResolvedPlugin::Files(Arc::new(files)));
         }
         let path = PluginPath::parse(plugin)?;
-        if let Some(files) = self.uploaded(&path).await? {
+        if !self.folder_only
+            && let Some(files) = self.uploaded(&path).await?
+        {
             return Ok(ResolvedPlugin::Files(Arc::new(files)));
         }
         Ok(ResolvedPlugin::InFolder(self.in_folder(&path).await?))

@@ -25,20 +25,28 @@ impl CodeFixture {
         let database = catalog.create_database("db", None).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let cache = tempfile::tempdir().unwrap();
-        let settings = PluginCodeSettings {
-            plugin_folder: Some(folder.path().to_owned()),
-            repository: PluginRepository::Folder(folder.path().join("checkout")),
-            cache_folder: Some(cache.path().to_owned()),
-            ..PluginCodeSettings::default()
-        };
-        Self {
-            code: PluginCodeStore::new(settings, Arc::clone(&catalog)),
+        let mut fixture = Self {
+            code: PluginCodeStore::new(PluginCodeSettings::default(), Arc::clone(&catalog)),
             folder,
             cache,
             bucket,
             catalog,
             database,
-        }
+        };
+        fixture.code = fixture.with_code(false);
+        fixture
+    }
+
+    /// Creates the code store of a process.
+    fn with_code(&self, folder_only: bool) -> PluginCodeStore {
+        let settings = PluginCodeSettings {
+            plugin_folder: Some(self.folder.path().to_owned()),
+            folder_only,
+            repository: PluginRepository::Folder(self.folder.path().join("checkout")),
+            cache_folder: Some(self.cache.path().to_owned()),
+            ..PluginCodeSettings::default()
+        };
+        PluginCodeStore::new(settings, Arc::clone(&self.catalog))
     }
 
     fn file(&self, path: &str, content: &str) {
@@ -313,4 +321,30 @@ async fn a_server_without_a_plugin_folder_runs_uploaded_plugins() {
         missing,
         PluginCodeError::Catalog(CatalogError::NotFound { .. })
     ));
+}
+
+#[tokio::test]
+async fn a_process_can_allow_only_plugins_of_its_folder() {
+    let stage = CodeFixture::new().await;
+    stage.file("same.py", "in the folder");
+    stage.file("checkout/public.py", "public");
+    stage.code.upload("same.py", "uploaded").await.unwrap();
+    stage.code.upload("sent.py", "uploaded").await.unwrap();
+    let trigger = stage.trigger("t", "sent.py").await;
+    let strict = stage.with_code(true);
+    assert_eq!(strict.pin("same.py").await.unwrap(), None);
+    let on_disk = strict.on_disk_by_name("same.py").await.unwrap();
+    assert_eq!(fs::read_to_string(on_disk.path).unwrap(), "in the folder");
+    let missing = strict.pin("sent.py").await.unwrap_err();
+    assert!(matches!(missing, PluginCodeError::NotFound(_)), "{missing}");
+    let is_refused = |error| matches!(error, PluginCodeError::FolderOnly);
+    assert!(is_refused(strict.pin("gh:public.py").await.unwrap_err()));
+    let upload = strict.upload("new.py", "").await;
+    assert!(is_refused(upload.unwrap_err()));
+    let update = strict.update_file("t", Some("db"), String::new()).await;
+    assert!(is_refused(update.unwrap_err()));
+    let update = strict.update_folder("t", Some("db"), Vec::new()).await;
+    assert!(is_refused(update.unwrap_err()));
+    // Other processes run the stored code, and this one can list it.
+    assert!(strict.on_disk("sent.py", trigger.code).await.is_ok());
 }

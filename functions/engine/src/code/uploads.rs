@@ -52,9 +52,10 @@ impl PluginCodeStore {
     /// upload to the same path. Triggers keep their current code.
     ///
     /// # Errors
-    /// `PathTraversal`; `Invalid` if the plugin becomes too large, or a path is both a file and a folder; the errors of
-    /// putting the code and of a catalog commit.
+    /// `FolderOnly`, `PathTraversal`; `Invalid` if the plugin becomes too large, or a path is both a file and a folder;
+    /// the errors of putting the code and of a catalog commit.
     pub async fn upload(&self, path: &str, content: &str) -> Result<(), PluginCodeError> {
+        self.require_other_sources()?;
         let path = PluginPath::parse(path)?;
         let (name, rest) = path.split_first();
         for _ in 0..MAX_ATTEMPTS {
@@ -124,13 +125,14 @@ impl PluginCodeStore {
     /// Updates the file that a trigger runs: its only file, or the `__init__.py` of its package.
     ///
     /// # Errors
-    /// `NoTrigger`, `Ambiguous`, `Invalid`, and the errors of reading and putting code and of a commit.
+    /// `FolderOnly`, `NoTrigger`, `Ambiguous`, `Invalid`, and the errors of reading and putting code and of a commit.
     pub async fn update_file(
         &self,
         trigger: &str,
         database: Option<&str>,
         content: String,
     ) -> Result<(DatabaseId, Arc<Trigger>), PluginCodeError> {
+        self.require_other_sources()?;
         let (database, trigger) = self.trigger(trigger, database).await?;
         let files = match self.current(&trigger).await {
             Ok(files) if files.is_package() => files.with(INIT, content)?,
@@ -146,13 +148,14 @@ impl PluginCodeStore {
     /// Replaces the whole package that a trigger runs.
     ///
     /// # Errors
-    /// `PathTraversal`, `NoInit`, and those of [`update_file`](Self::update_file).
+    /// `FolderOnly`, `PathTraversal`, `NoInit`, and those of [`update_file`](Self::update_file).
     pub async fn update_folder(
         &self,
         trigger: &str,
         database: Option<&str>,
         files: Vec<PluginSourceFile>,
     ) -> Result<(DatabaseId, Arc<Trigger>), PluginCodeError> {
+        self.require_other_sources()?;
         let files = PluginSource::folder(files)?;
         files.require_plugin(trigger)?;
         let (database, trigger) = self.trigger(trigger, database).await?;

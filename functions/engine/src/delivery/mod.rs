@@ -7,7 +7,7 @@ mod sweep;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -198,8 +198,9 @@ impl Engine {
         drain: &DrainConcurrency,
     ) -> AttemptOutcome {
         let mut aside = None;
+        let failures = AtomicU32::new(0);
         for attempt in 0.. {
-            match self.deliver_once(feed, name, time, drain).await {
+            match self.deliver_once(feed, name, time, drain, &failures).await {
                 Ok(AttemptOutcome::Retry) => {}
                 Ok(settled) => return settled,
                 Err(EngineError::Segment(error)) => {
@@ -240,6 +241,7 @@ impl Engine {
         name: SegmentName,
         time: &TimeBudget,
         drain: &DrainConcurrency,
+        failures: &AtomicU32,
     ) -> Result<AttemptOutcome, EngineError> {
         let Some(known) = self.roster.get(feed.key) else {
             return Ok(AttemptOutcome::Deferred);
@@ -281,6 +283,7 @@ impl Engine {
             depth: depth.saturating_add(1),
             expires: expiry(name),
             time,
+            failures,
             closed: &feed.closed,
         };
         Ok(self.attempt_once(attempts).await)

@@ -244,7 +244,7 @@ impl PythonEnvironment {
                     .arg("--disable-pip-version-check"),
                 Installer::Uv => self
                     .command(&self.settings.uv)
-                    .args(["pip", "install", "--python"])
+                    .args(["pip", "install", "--compile-bytecode", "--python"])
                     .arg(&python),
             };
             command.args(what).run().await.map_err(PackageError::Failed)

@@ -114,7 +114,7 @@ async fn uv_is_used_if_installed() {
         .unwrap();
     insta::assert_snapshot!(stage.calls(), @r#"
     uv --version
-    uv pip install --python <folder>/env/bin/python a
+    uv pip install --compile-bytecode --python <folder>/env/bin/python a
     "#);
 }
 

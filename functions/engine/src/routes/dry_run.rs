@@ -22,6 +22,7 @@ use neap_catalog::{DatabaseCatalog, validate_database_name};
 use neap_http::{ApiError, Caller};
 use neap_line_protocol::{Options, ParsedBody, Precision, SchemaView, TableView, parse};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::EngineRoutes;
 use crate::{
@@ -211,6 +212,7 @@ impl EngineRoutes {
             call,
             is_async: false,
             limits: RunLimits::default(),
+            stop: CancellationToken::new(),
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
         let ran = self.workers.run(run).await;

@@ -273,8 +273,8 @@ async fn invalid_triggers_are_rejected() {
     400 failed to parse trigger from sometimes: expect one of the following forms: 'table:<TABLE_NAME>', 'all_tables', 'cron:<CRON_EXPRESSION>', 'every:<DURATION>', or 'request:<PATH>'
     400 failed to parse trigger from table:: table name is empty
     400 failed to parse trigger from every:1x: couldn't parse to duration
-    500 Plugin error: reading plugin file: Plugin not found: <folder>/nope.py
-    500 Plugin error: Path traversal detected: plugin filename '../../../etc/passwd' attempts to access files outside the plugin directory
+    400 Plugin error: reading plugin file: Plugin not found: <folder>/nope.py
+    400 Plugin error: Path traversal detected: plugin filename '../../../etc/passwd' attempts to access files outside the plugin directory
     404 Database not found nope
     400 trigger name cannot be empty
     400 serde json error: unknown variant `x`, expected one of `log`, `retry`, `disable` at line 1 column 150
@@ -338,7 +338,7 @@ async fn code_is_uploaded_and_replaced() {
     });
     assert_eq!(send(Method::PUT, folder, package).await, answer(200, ""));
     let no_package = serde_json::json!({"plugin_name": "echo", "files": []});
-    assert_eq!(send(Method::PUT, folder, no_package).await.0, 500);
+    assert_eq!(send(Method::PUT, folder, no_package).await.0, 400);
     let nobody = serde_json::json!({"plugin_name": "nobody", "content": ""});
     let missing = answer(404, "Plugin not found: nobody");
     assert_eq!(send(Method::PUT, files, nobody).await, missing);

@@ -14,7 +14,11 @@
 
 mod claim;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use neap_bucket::StoreTime;
@@ -51,7 +55,7 @@ impl Engine {
         StoreTime::from_micros(self.bucket.world().clock.wall_micros())
     }
 
-    /// Runs a scheduled trigger at its ticks, until it is closed.
+    /// Runs a scheduled trigger at its ticks, until it is closed and its runs have ended.
     pub(crate) async fn serve_schedule(&self, key: TriggerRef, closed: CancellationToken) {
         let mut last = self.wall_now();
         let mut runs = FuturesUnordered::new();
@@ -70,7 +74,7 @@ impl Engine {
             };
             let wait = next.since(now).min(LONGEST_SLEEP);
             tokio::select! {
-                () = closed.cancelled() => return,
+                () = closed.cancelled() => break,
                 () = self.stopping.cancelled() => break,
                 Some(()) = runs.next() => continue,
                 () = self.bucket.world().clock.sleep(wait) => {}
@@ -124,6 +128,7 @@ impl Engine {
             depth: 1,
             expires: now.plus(TICK_RETRY_PERIOD),
             time,
+            failures: &AtomicU32::new(0),
             closed,
         })
         .await

@@ -288,6 +288,8 @@ pub(super) struct TestProcessOptions {
     pub(super) hook: Option<CallHook>,
     pub(super) max_queued: usize,
     pub(super) max_decoded_bytes: usize,
+    /// Whether triggers run only if their plugin is in the plugin folder.
+    pub(super) plugin_folder_only: bool,
     /// The folder of Python plugins, if the process runs real plugins.
     pub(super) plugin_folder: Option<PathBuf>,
 }
@@ -301,6 +303,7 @@ impl Default for TestProcessOptions {
             hook: None,
             max_queued: EngineSettings::default().max_queued,
             max_decoded_bytes: EngineSettings::default().max_decoded_bytes,
+            plugin_folder_only: false,
             plugin_folder: None,
         }
     }
@@ -516,6 +519,7 @@ impl TestCluster {
                 sole_writer: cast.sole_writer,
                 max_queued: cast.max_queued,
                 max_decoded_bytes: cast.max_decoded_bytes,
+                plugin_folder_only: cast.plugin_folder_only,
                 ..EngineSettings::default()
             },
             metrics: metrics.clone(),

@@ -101,6 +101,38 @@ async fn a_segment_is_given_up_after_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trigger_whose_runs_may_overlap_gives_up_after_five_attempts() {
+    let stage = TestCluster::new();
+    let process = stage.alone().await;
+    process.start();
+    let trigger = NewTrigger {
+        run_async: true,
+        ..behaving(ErrorBehavior::Retry)
+    };
+    process.create("db", trigger).await;
+    stage.played.play(async |_| Err(exception()));
+    process.write("db", "a v=1 1").await.unwrap();
+    // Retries follow after 1 s, 2 s, 4 s and 8 s.
+    stage.sleep(14 * SECOND).await;
+    assert_eq!(stage.played.times("t"), [1; 4]);
+    stage.sleep(HOUR).await;
+    assert_eq!(stage.played.times("t"), [1; 5]);
+    let logged = process.logged("db").await;
+    assert_eq!(
+        logged.last().unwrap(),
+        "ERROR: giving up: the plugin failed 5 times"
+    );
+    assert_eq!(process.metric("neap_plugin_lost_segments_total", ""), 1.0);
+    assert_eq!(process.metric("neap_plugin_pending_segments", "db"), 0.0);
+    // Lines that can't be stored are not a failure of the plugin.
+    stage.played.play(async |_| Ok(queued("else", "nonsense")));
+    process.write("db", "a v=1 2").await.unwrap();
+    stage.sleep(10 * MINUTE).await;
+    assert!(stage.played.times("t").len() > 5 + 5);
+    assert_eq!(process.metric("neap_plugin_lost_segments_total", ""), 1.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_trigger_is_disabled_by_its_error_behavior() {
     let stage = TestCluster::new();
     let process = stage.alone().await;

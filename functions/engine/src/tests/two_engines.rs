@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use neap_bucket::Clock;
+use neap_bucket::{Clock, CodeHash};
 use neap_catalog::NewTrigger;
 
-use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, finished, on_writes};
+use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
 
 #[tokio::test(start_paused = true)]
 async fn runs_of_one_trigger_do_not_overlap_across_engines_and_all_segments_run() {
@@ -148,4 +148,32 @@ async fn remote_changes_are_noticed_in_time_despite_frequent_local_changes() {
     stage.sleep(16 * SECOND).await;
     assert_eq!(known(), 0);
     looking.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_leaves_stored_plugins_to_others_if_it_allows_only_its_folder() {
+    let stage = TestCluster::new();
+    let cast = TestProcessOptions {
+        seed: 101,
+        plugin_folder_only: true,
+        ..TestProcessOptions::default()
+    };
+    let strict = stage.process(1, cast).await;
+    strict.start();
+    let stored = NewTrigger {
+        code: Some(CodeHash([1; 32])),
+        ..on_writes("stored")
+    };
+    strict.create("db", stored).await;
+    strict.create("db", on_writes("in_folder")).await;
+    strict.write("db", "a v=1 1").await.unwrap();
+    stage.sleep(MINUTE).await;
+    assert_eq!(stage.played.times("in_folder"), [1]);
+    assert!(stage.played.times("stored").is_empty());
+    // The rows wait for an engine that runs the plugin.
+    let other = stage.other(2).await;
+    other.start();
+    stage.sleep(MINUTE).await;
+    assert_eq!(stage.played.times("stored"), [1]);
+    assert_eq!(stage.played.times("in_folder"), [1]);
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use neap_bucket::{SegmentName, StoreTime};
 use neap_schema::{DatabaseId, TriggerId};
+use tokio_util::sync::CancellationToken;
 
 use crate::{DatabaseAccessError, QueryRows};
 
@@ -150,6 +151,9 @@ pub struct PluginRun {
     pub is_async: bool,
     /// Overrides of the limits in the settings.
     pub limits: RunLimits,
+    /// Cancelled when the trigger is disabled or deleted. Then the run is interrupted, and killed after the grace
+    /// period.
+    pub stop: CancellationToken,
     /// The receiver of the plugin's log lines, queries and writes.
     pub context: Arc<dyn RunContext>,
 }

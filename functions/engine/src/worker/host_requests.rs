@@ -163,6 +163,10 @@ impl<W: AsyncWriteExt + Unpin> HostRequestHandler<'_, W> {
     }
 
     async fn put(&mut self, put: CachePutHeader, pickled: Bytes) -> Result<(), HostRequestError> {
+        // The cache of a disabled trigger was dropped, and stays empty.
+        if self.stop.is_cancelled() && !put.global {
+            return self.nothing().await;
+        }
         let value = match put.held {
             // Copied, so that the value does not keep the whole read buffer alive.
             None => CachedValue::Pickled(Bytes::copy_from_slice(&pickled)),

@@ -26,6 +26,7 @@ mod installed_packages;
 mod pool;
 mod process;
 mod process_output;
+mod sandbox;
 mod settings;
 mod slot;
 #[cfg(test)]
@@ -37,4 +38,5 @@ pub use call::{
 };
 pub use error::RunError;
 pub use pool::WorkerPool;
+pub use sandbox::{NetworkAccess, SandboxMode, SandboxSettingError, SandboxSettings};
 pub use settings::WorkerSettings;

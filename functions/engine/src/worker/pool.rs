@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    convert::Infallible,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -22,6 +23,7 @@ use crate::worker::{
     exchange::{self, RunEnvironment, RunOutcome},
     installed_packages::InstalledPackages,
     process::{Process, ProcessOptions},
+    sandbox::Sandbox,
     slot::TriggerSlot,
 };
 
@@ -55,6 +57,7 @@ struct WorkerPoolInner {
     alive: Arc<AtomicUsize>,
     processes: AtomicU64,
     groups: OnceLock<Option<Arc<CgroupParent>>>,
+    sandbox: Sandbox,
     is_tended: AtomicBool,
 }
 
@@ -84,6 +87,7 @@ impl WorkerPool {
             alive: Arc::default(),
             processes: AtomicU64::new(0),
             groups: OnceLock::new(),
+            sandbox: Sandbox::new(settings.sandbox.clone(), settings.plugin_folder.clone()),
             is_tended: AtomicBool::new(false),
             settings,
             world,
@@ -98,7 +102,7 @@ impl WorkerPool {
     /// # Errors
     /// [`RunError::NoPython`].
     pub async fn check(&self) -> Result<String, RunError> {
-        let process = self.inner.start().await?;
+        let process = self.inner.start(None).await?;
         let version = process.hello.version.clone();
         process.kill(&self.inner.world).await;
         Ok(version)
@@ -129,19 +133,33 @@ impl WorkerPool {
         let mut process = self.inner.enter(&slot, &run).await?;
         let passed = self.inner.world.clock.monotonic().saturating_sub(begun);
         let left = run.limits.wall_time.map(|time| time.saturating_sub(passed));
+        // The slot of a trigger that was disabled while the run waited belongs to later runs, so the run has a token
+        // of its own.
+        let stop = slot.stop.child_token();
         let RunOutcome { result, is_usable } = {
             let terms = RunEnvironment {
                 settings: &self.inner.settings,
                 world: &self.inner.world,
                 cache: &self.inner.cache,
-                stop: &slot.stop,
+                stop: &stop,
                 is_shared: slot.is_shared,
                 left: left.unwrap_or(self.inner.settings.wall_time),
             };
-            exchange::run(&mut process.process, &run, terms).await
+            let running = exchange::run(&mut process.process, &run, terms);
+            let closing = async {
+                run.stop.cancelled().await;
+                stop.cancel();
+                std::future::pending::<Infallible>().await
+            };
+            tokio::select! {
+                outcome = running => outcome,
+                never = closing => match never {},
+            }
         };
         let now = self.inner.world.clock.monotonic();
-        slot.ended(!is_usable && !slot.stop.is_cancelled(), now);
+        slot.ended(!is_usable && !stop.is_cancelled(), now);
+        // An interrupted process refuses further runs.
+        let is_usable = is_usable && !stop.is_cancelled();
         let AcquiredProcess { process, _permits } = process;
         let ends = if is_usable {
             slot.put(process, now)
@@ -273,9 +291,9 @@ impl WorkerPoolInner {
             let is_background = run.is_async && !is_waited_for;
             let place = self.acquire_permits(slot, is_background);
             let permits = self.within(max_wait, place).await?;
-            let process = match self.take_idle(slot).await {
+            let process = match self.take_idle(slot, &run.code.path).await {
                 Some(process) => process,
-                None => self.start_for(slot).await?,
+                None => self.start_for(slot, &run.code.path).await?,
             };
             Ok(AcquiredProcess {
                 process,
@@ -285,6 +303,7 @@ impl WorkerPoolInner {
         tokio::select! {
             biased;
             () = slot.stop.cancelled() => Err(RunError::Stopping),
+            () = run.stop.cancelled() => Err(RunError::Stopping),
             entered = self.within(run.limits.wall_time, entering) => entered,
         }
     }
@@ -337,15 +356,17 @@ impl WorkerPoolInner {
         }
     }
 
-    /// Takes an idle process of the trigger that is alive and has the current interpreter and packages.
-    async fn take_idle(&self, slot: &TriggerSlot) -> Option<Process> {
+    /// Takes an idle process of the trigger that is alive, has the current interpreter and packages, and may read the
+    /// code.
+    async fn take_idle(&self, slot: &TriggerSlot, code: &Path) -> Option<Process> {
         self.detect_package_changes();
         let generation = lock(&self.python).generation;
         while let Some(process) = slot.take_newest() {
             if process.handle.has_ended() {
                 continue;
             }
-            if process.generation == generation {
+            let admits = self.sandbox.admits(process.confinement.as_ref(), code);
+            if process.generation == generation && admits {
                 return Some(process);
             }
             self.hand_over(slot, process, true).await;
@@ -353,7 +374,11 @@ impl WorkerPoolInner {
         None
     }
 
-    async fn start_for(self: &Arc<Self>, slot: &TriggerSlot) -> Result<Process, RunError> {
+    async fn start_for(
+        self: &Arc<Self>,
+        slot: &TriggerSlot,
+        code: &Path,
+    ) -> Result<Process, RunError> {
         let world = &self.world;
         while self.alive.load(Ordering::Acquire) >= self.settings.max_workers.max(1) {
             // Fewer runs than this have a process, so another process is idle, becomes idle or ends.
@@ -361,7 +386,7 @@ impl WorkerPoolInner {
                 world.clock.sleep(ROOM_CHECK_INTERVAL).await;
             }
         }
-        let started = self.start().await;
+        let started = self.start(Some(code)).await;
         if started.is_err() {
             slot.ended(true, world.clock.monotonic());
         }
@@ -375,7 +400,7 @@ impl WorkerPoolInner {
         Ok(process)
     }
 
-    async fn start(&self) -> Result<Process, RunError> {
+    async fn start(&self, code: Option<&Path>) -> Result<Process, RunError> {
         let python = lock(&self.python).clone();
         let start = ProcessOptions {
             settings: &self.settings,
@@ -385,6 +410,8 @@ impl WorkerPoolInner {
             generation: python.generation,
             alive: Arc::clone(&self.alive),
             groups: self.groups(),
+            sandbox: &self.sandbox,
+            code,
         };
         let process = Process::start(start).await?;
         lock(&self.packages).watch(&process.hello.package_folders);

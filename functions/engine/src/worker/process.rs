@@ -27,6 +27,7 @@ use crate::worker::{
     descendants::{self, MARKER},
     frames::{self, FrameReader, kind},
     process_output::ProcessOutput,
+    sandbox::{Confinement, Sandbox, start_error},
 };
 
 /// The script that reads the modules of the host from standard input.
@@ -147,6 +148,8 @@ pub(super) struct Process {
     pub(super) frames: FrameReader<ChildStdout>,
     pub(super) printed: Arc<ProcessOutput>,
     child: Option<Child>,
+    /// Its folder for temporary files is removed after the process is killed.
+    pub(super) confinement: Option<Confinement>,
     _alive: LiveProcessGuard,
 }
 
@@ -160,6 +163,9 @@ pub(super) struct ProcessOptions<'a> {
     pub(super) generation: u64,
     pub(super) alive: Arc<AtomicUsize>,
     pub(super) groups: Option<Arc<CgroupParent>>,
+    pub(super) sandbox: &'a Sandbox,
+    /// The code that the process will run.
+    pub(super) code: Option<&'a Path>,
 }
 
 impl Process {
@@ -174,9 +180,24 @@ impl Process {
             reason,
         };
         let marker: Arc<str> = format!("{:032x}", world.entropy.next_u128()).into();
-        let mut child = command(settings, &start.python, &marker)
-            .spawn()
-            .map_err(|error| failed(error.to_string()))?;
+        let confinement =
+            start
+                .sandbox
+                .confinement(world, start.generation, start.code, |script| {
+                    interpreter(settings, &start.python, script)
+                });
+        let confinement = confinement.await;
+        let confinement = confinement.map_err(|reason| start_error(&start.python, reason))?;
+        let spawned = match &confinement {
+            Some(confinement) => {
+                let mut command = command(settings, confinement.executable(), &marker);
+                command.env("TMPDIR", confinement.temporary());
+                command.env("HOME", confinement.temporary());
+                confinement.spawn(command).await
+            }
+            None => command(settings, &start.python, &marker).spawn(),
+        };
+        let mut child = spawned.map_err(|error| failed(error.to_string()))?;
         let pid = child
             .id()
             .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
@@ -213,6 +234,7 @@ impl Process {
             frames: FrameReader::new(output, max_frame),
             printed,
             child: Some(child),
+            confinement,
             _alive: LiveProcessGuard::new(start.alive),
         };
         match world
@@ -326,13 +348,19 @@ impl Drop for Process {
     }
 }
 
-fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
+/// Returns the command that runs a script in the interpreter.
+fn interpreter(settings: &WorkerSettings, python: &Path, script: &str) -> Command {
     let mut command = Command::new(python);
     // Isolated from the user's modules and from variables that change the interpreter.
-    command.args(["-I", "-X", "utf8", "-c", BOOTSTRAP]);
+    command.args(["-I", "-X", "utf8", "-c", script]);
     for variable in &settings.withheld_variables {
         command.env_remove(variable);
     }
+    command
+}
+
+fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
+    let mut command = interpreter(settings, python, BOOTSTRAP);
     if let Some(folder) = &settings.plugin_folder {
         command.env("PLUGIN_DIR", folder);
         command.env("INFLUXDB3_PLUGIN_DIR", folder);

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::SandboxSettings;
+
 /// Settings for running and limiting plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerSettings {
@@ -13,6 +15,8 @@ pub struct WorkerSettings {
     /// Names of environment variables that are removed for plugins: by default, credentials of the object store and of
     /// the server.
     pub withheld_variables: Vec<String>,
+    /// The resources of the machine that plugins may use.
+    pub sandbox: SandboxSettings,
     /// Wall time limit of a run.
     pub wall_time: Duration,
     /// CPU time limit of a run, rounded up to whole seconds.
@@ -99,6 +103,7 @@ impl Default for WorkerSettings {
             python: PathBuf::from("python3"),
             plugin_folder: None,
             withheld_variables: CREDENTIALS.map(str::to_owned).to_vec(),
+            sandbox: SandboxSettings::default(),
             wall_time: minutes(5),
             cpu_time: minutes(5),
             memory_bytes: 1 << 30,

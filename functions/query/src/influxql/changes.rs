@@ -8,7 +8,8 @@ use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE};
 use neap_http::Caller;
 use neap_influxql::{
-    DeleteClauses, MeasurementName, PolicyOptions, RetentionDuration, RetentionPolicy, Statement,
+    ContinuousQueryStatement, DeleteClauses, MeasurementName, PolicyOptions, RetentionDuration,
+    RetentionPolicy, ServerStatement, Statement,
 };
 use neap_influxql_planner::compile_pattern;
 use neap_schema::DatabaseId;
@@ -36,6 +37,9 @@ pub(super) fn name(statement: &Statement) -> Option<&'static str> {
         Statement::AlterRetentionPolicy(_) => "ALTER RETENTION POLICY",
         Statement::DropRetentionPolicy { .. } => "DROP RETENTION POLICY",
         Statement::SelectInto(_) => SELECT_INTO,
+        Statement::Server(statement @ ServerStatement::KillQuery { .. }) => statement.name(),
+        Statement::ContinuousQuery(ContinuousQueryStatement::Show) => return None,
+        Statement::ContinuousQuery(statement) => statement.name(),
         Statement::Select(_)
         | Statement::Explain(_)
         | Statement::ShowDatabases
@@ -45,7 +49,8 @@ pub(super) fn name(statement: &Statement) -> Option<&'static str> {
         | Statement::ShowFieldKeys(_)
         | Statement::ShowTagValues(_)
         | Statement::ShowSeries(_)
-        | Statement::ShowCardinality(_) => return None,
+        | Statement::ShowCardinality(_)
+        | Statement::Server(_) => return None,
     })
 }
 

@@ -161,7 +161,7 @@ fn shard_duration(kept: Option<Duration>) -> Duration {
 }
 
 /// Formats a duration as Go does: `168h0m0s`, `1m30s`, `0s`.
-fn format_go_duration(duration: Duration) -> String {
+pub(super) fn format_go_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes) = (seconds / HOUR, seconds % HOUR / 60);
     let rest = Duration::new(seconds % 60, duration.subsec_nanos()).as_secs_f64();

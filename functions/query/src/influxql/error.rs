@@ -1,5 +1,6 @@
 //! Errors of InfluxQL statements.
 
+use datafusion::common::DataFusionError;
 use neap_catalog::CatalogError;
 use neap_http::{ApiError, Kind};
 use neap_influxql::{BindError, MultipleDatabasesError, ParseError};
@@ -56,6 +57,14 @@ pub(crate) enum InfluxqlError {
     /// The query failed.
     #[error("{0}")]
     Query(#[from] QueryError),
+    /// The query of a statement that stores its rows failed after some of them were stored.
+    #[error("{stored} rows are stored, the others are not: {error}")]
+    PartlyStored {
+        /// Number of rows that are stored.
+        stored: usize,
+        /// The reason of the failure.
+        error: QueryError,
+    },
 }
 
 impl InfluxqlError {
@@ -65,7 +74,7 @@ impl InfluxqlError {
             Self::Query(QueryError::DatabaseNotFound(name)) => {
                 format!("database not found: {name}")
             }
-            Self::Query(QueryError::Planning(error)) => format!("datafusion error: {error}"),
+            Self::Query(QueryError::Planning(error)) => planning_text(error.find_root()),
             other => other.to_string(),
         }
     }
@@ -77,6 +86,14 @@ impl InfluxqlError {
             Self::Query(error) => error.kind() == QueryErrorKind::Unavailable,
             _ => false,
         }
+    }
+}
+
+/// The text of a planning error as InfluxDB 1 shows it: only the cause.
+fn planning_text(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -93,6 +110,8 @@ impl From<InfluxqlError> for ApiError {
             InfluxqlError::Forbidden(error) => error,
             InfluxqlError::Query(error) => error.into(),
             InfluxqlError::Catalog(error) => error.into(),
+            // The same statement may be repeated: it stores the same points.
+            InfluxqlError::PartlyStored { .. } => Self::text(Kind::Unavailable, text),
             InfluxqlError::NotImplemented(_) | InfluxqlError::ReadOnly(_) => {
                 Self::text(Kind::NotAllowed, text)
             }

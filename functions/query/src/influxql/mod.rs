@@ -12,6 +12,7 @@
 //! writes.
 
 mod changes;
+mod continuous_queries;
 mod databases;
 mod error;
 mod http;
@@ -21,9 +22,11 @@ mod request_catalogs;
 mod select_into;
 #[cfg(test)]
 mod select_tests;
+mod server_statements;
 mod session;
 mod v1;
 
+pub(crate) use continuous_queries::window_rows;
 pub(crate) use error::InfluxqlError;
 pub(crate) use http::routes;
 pub(crate) use session::InfluxqlSession;

@@ -133,25 +133,20 @@ impl RowStorage<'_> {
     /// Stores all rows of the query.
     async fn store(&mut self, mut batches: BatchStream) -> Result<(), InfluxqlError> {
         while let Some(batch) = batches.next().await {
-            self.add(&batch?).await?;
+            let batch = batch.map_err(|error| self.interrupted(error))?;
+            self.add(&batch).await?;
         }
         self.flush().await
     }
 
     /// Adds rows of the query, and stores the part when it is large enough.
     async fn add(&mut self, batch: &RecordBatch) -> Result<(), InfluxqlError> {
-        let batch_of_source = |(source, batch): (String, RecordBatch)| {
-            let table = self.table.map_or(source, str::to_owned);
-            let points = points(&batch, self.key)?;
-            Ok((table, points))
+        let of_tables = match self.table {
+            Some(table) => vec![(table.to_owned(), batch.clone())],
+            None => by_source(batch, self.key)?,
         };
-        let sources = by_source(batch, self.key)?;
-        let points: Vec<(String, RecordBatch)> = sources
-            .into_iter()
-            .map(batch_of_source)
-            .collect::<Result<_, DataFusionError>>()
-            .map_err(QueryError::Execution)?;
-        for (table, batch) in points {
+        for (table, batch) in of_tables {
+            let batch = points(&batch, self.key).map_err(QueryError::Execution)?;
             if batch.num_rows() == 0 {
                 continue;
             }
@@ -198,6 +193,14 @@ impl RowStorage<'_> {
         self.stored += stored.rows;
         self.stamp = self.stamp.max(stored.stamp);
         Ok(())
+    }
+
+    /// Returns the error of a query that failed after a part of its rows.
+    fn interrupted(&self, error: QueryError) -> InfluxqlError {
+        match self.stored {
+            0 => error.into(),
+            stored => InfluxqlError::PartlyStored { stored, error },
+        }
     }
 
     fn failed(&self, error: &dyn std::error::Error) -> InfluxqlError {
@@ -291,3 +294,6 @@ fn written(rows: usize) -> Result<StatementAnswer, InfluxqlError> {
         series: SeriesLayout::Single(Some(RESULT_SERIES)),
     })
 }
+
+#[cfg(test)]
+mod tests;

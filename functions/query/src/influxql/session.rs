@@ -7,7 +7,7 @@ use datafusion::common::DataFusionError;
 use neap_bucket::Stamp;
 use neap_catalog::{ChangeOrigin, DatabaseAction, INTERNAL_DATABASE, origin};
 use neap_http::Caller;
-use neap_influxql::Statement;
+use neap_influxql::{ServerStatement, Statement};
 use neap_schema::DatabaseId;
 use neap_series::{AnswerInterface, SeriesLayout};
 
@@ -44,7 +44,7 @@ pub(super) struct StatementAnswer {
 
 impl StatementAnswer {
     /// The answer of a statement that changes something: no columns, no rows, the stamp of a delete.
-    fn done(deleted_at: Option<Stamp>) -> Self {
+    pub(super) fn done(deleted_at: Option<Stamp>) -> Self {
         let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Self {
             rows: Rows {
@@ -149,6 +149,13 @@ impl InfluxqlSession {
             self.check_changes(name)?;
             return self.change_in_task(prepared).await;
         }
+        if let Statement::Server(statement) = &prepared.statement {
+            return self.describe_server(statement, &prepared.text).await;
+        }
+        if let Statement::ContinuousQuery(statement) = &prepared.statement {
+            let answer = self.continuous_query(statement);
+            return self.engine.run_with_permit(answer).await;
+        }
         if is_list(&prepared.statement) {
             return self.engine.run_with_permit(self.list(prepared)).await;
         }
@@ -203,6 +210,8 @@ impl InfluxqlSession {
     ) -> Result<StatementAnswer, InfluxqlError> {
         match &prepared.statement {
             Statement::SelectInto(statement) => self.select_into(prepared, statement).await,
+            Statement::Server(ServerStatement::KillQuery { id, .. }) => self.kill_query(*id),
+            Statement::ContinuousQuery(statement) => self.continuous_query(statement).await,
             _ => Ok(StatementAnswer::done(self.change(prepared).await?)),
         }
     }
@@ -245,7 +254,21 @@ impl InfluxqlSession {
         let database = self.find(name).await?;
         self.caller.require(DatabaseAction::Read, database)?;
         // Do not resolve again, because the name may refer to another database by now.
-        Ok(database.ok_or_else(|| QueryError::DatabaseNotFound(name.clone()))?)
+        match database {
+            Some(database) => Ok(database),
+            None => Err(self.unknown_database(name).await),
+        }
+    }
+
+    /// Returns the error for a name that no database has. It names the retention policy if the database exists.
+    async fn unknown_database(&self, name: &str) -> InfluxqlError {
+        if self.interface == AnswerInterface::V1
+            && let Some((database, policy)) = name.split_once('/')
+            && let Ok(Some(_)) = self.find(database).await
+        {
+            return InfluxqlError::Invalid(format!("retention policy not found: {policy}"));
+        }
+        QueryError::DatabaseNotFound(name.to_owned()).into()
     }
 
     pub(super) async fn find(&self, name: &str) -> Result<Option<DatabaseId>, InfluxqlError> {
@@ -324,10 +347,13 @@ impl InfluxqlSession {
     }
 }
 
-/// Whether a statement lists databases. Such a statement shows those that the caller may see.
+/// Whether a statement lists databases or describes the server. Such a statement shows what the caller may see.
 fn is_list(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::ShowDatabases | Statement::ShowRetentionPolicies { .. }
+        Statement::ShowDatabases
+            | Statement::ShowRetentionPolicies { .. }
+            | Statement::Server(_)
+            | Statement::ContinuousQuery(_)
     )
 }

@@ -233,7 +233,9 @@ impl QueryTestInstance {
             settings,
         );
         let engine = engine.unwrap().with_exports(exports);
-        let engine = engine.with_row_writer(Arc::clone(&service) as _);
+        let engine = engine
+            .with_row_writer(Arc::clone(&service) as _)
+            .with_views();
         let workers = match workers {
             Some((number, exchange)) => {
                 let workers = TestWorkers::start(&shared, &clock, number, engine.settings()).await;

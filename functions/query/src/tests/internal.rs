@@ -39,6 +39,7 @@ async fn the_internal_database_always_exists_and_has_only_system_tables() {
             "system,generation_durations",
             "system,influxdb_schema",
             "system,last_caches",
+            "system,materialized_views",
             "system,nodes",
             "system,parquet_files",
             "system,plugin_files",
@@ -191,6 +192,7 @@ async fn processes_are_listed() {
         version: "1.2.3".to_owned(),
         address: Some("10.0.0.1:8181".to_owned()),
         worker: None,
+        stop: None,
     };
     record.put(&one.bucket).await.unwrap();
     let before = one.counting.counts();
@@ -237,7 +239,7 @@ async fn columns_are_those_of_influxdb() {
     let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
                WHERE table_schema = 'system' AND table_name NOT IN \
                ('audit', 'compactions', 'versions', 'last_caches', 'distinct_caches', 'parquet_files', \
-               'row_deletes', 'store_requests')";
+               'materialized_views', 'row_deletes', 'store_requests')";
     insta::assert_snapshot!(one.sql_in(INTERNAL, sql).await, @r#"
     table_name,column_name,data_type,is_nullable
     databases,database_name,Utf8View,NO
@@ -262,7 +264,7 @@ async fn columns_are_those_of_influxdb() {
     plugin_files,file_path,Utf8,NO
     plugin_files,size_bytes,Int64,NO
     plugin_files,last_modified,Int64,NO
-    processing_engine_logs,event_time,Timestamp(ns),NO
+    processing_engine_logs,time,Timestamp(ns),NO
     processing_engine_logs,trigger_name,Utf8,NO
     processing_engine_logs,log_level,Utf8,NO
     processing_engine_logs,log_text,Utf8,NO

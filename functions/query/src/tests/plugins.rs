@@ -150,20 +150,26 @@ async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
     let here = Arc::new(EngineLogs::new(one.bucket.clone()));
     one.engine.set_plugin_logs(Arc::clone(&here));
     here.add(DATABASE, line(3, "ERROR", "two\nlines, \"quoted\""));
-    let sql = "SELECT * FROM system.processing_engine_logs ORDER BY event_time";
+    let sql = "SELECT * FROM system.processing_engine_logs ORDER BY time";
     insta::assert_snapshot!(one.sql(sql).await, @r#"
-    event_time,trigger_name,log_level,log_text
+    time,trigger_name,log_level,log_text
     1970-01-01T00:00:01.000000001,echo,INFO,echo called
     1970-01-01T00:00:03.000000001,echo,ERROR,"two
     lines, ""quoted"""
     "#);
     insta::assert_snapshot!(one.sql_in("_internal", sql).await, @r#"
-    event_time,trigger_name,log_level,log_text
+    time,trigger_name,log_level,log_text
     1970-01-01T00:00:01.000000001,echo,INFO,echo called
     1970-01-01T00:00:02.000000001,echo,WARN,
     1970-01-01T00:00:03.000000001,echo,ERROR,"two
     lines, ""quoted"""
     "#);
+    let former = "SELECT event_time, log_level FROM system.processing_engine_logs \
+                  WHERE Event_Time > '1970-01-01T00:00:02Z' ORDER BY event_time";
+    insta::assert_snapshot!(one.sql(former).await, @"
+    event_time,log_level
+    1970-01-01T00:00:03.000000001,ERROR
+    ");
     let filtered = "SELECT log_level FROM system.processing_engine_logs \
                     WHERE trigger_name = 'echo' AND log_text LIKE 'echo%'";
     assert_eq!(one.sql(filtered).await, "log_level\nINFO\n");
@@ -186,7 +192,7 @@ async fn the_columns_are_those_of_influxdb() {
     plugin_files,file_path,Utf8,NO
     plugin_files,size_bytes,Int64,NO
     plugin_files,last_modified,Int64,NO
-    processing_engine_logs,event_time,Timestamp(ns),NO
+    processing_engine_logs,time,Timestamp(ns),NO
     processing_engine_logs,trigger_name,Utf8,NO
     processing_engine_logs,log_level,Utf8,NO
     processing_engine_logs,log_text,Utf8,NO

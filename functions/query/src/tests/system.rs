@@ -20,6 +20,7 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
                      public,system,distinct_caches,BASE TABLE\n\
                      public,system,influxdb_schema,BASE TABLE\n\
                      public,system,last_caches,BASE TABLE\n\
+                     public,system,materialized_views,BASE TABLE\n\
                      public,system,parquet_files,BASE TABLE\n\
                      public,system,processing_engine_logs,BASE TABLE\n\
                      public,system,processing_engine_trigger_arguments,BASE TABLE\n\

@@ -6,7 +6,7 @@
 //! | `POST /api/v3/configure/token/admin/regenerate`, `…/token/named_admin` | administrator |
 //! | `POST /api/v3/configure/token`, with Enterprise's path also below `/api/v3/enterprise/` | `token:*:create` |
 //! | the same with `public_key`, which registers the key of a client of QuestDB over TCP | `token:*:create` |
-//! | `DELETE` the same, `?token_name=…` | `token:*:delete` and all permissions of the token |
+//! | `DELETE` the same, `?token_name=…`, and with `&with_created=true` the tokens that it created | `token:*:delete` and all permissions of the tokens |
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -189,6 +189,15 @@ async fn create_token(
 #[derive(Debug, Deserialize)]
 struct DeleteTokenParams {
     token_name: String,
+    /// Whether to revoke the tokens that the token created, too. InfluxDB 3 does not have this parameter.
+    #[serde(default)]
+    with_created: bool,
+}
+
+/// The answer to the revocation of a token with those that it created.
+#[derive(Serialize)]
+struct DeletedTokens {
+    deleted_tokens: Vec<String>,
 }
 
 /// `DELETE /api/v3/configure/token`
@@ -196,14 +205,17 @@ async fn delete_token(
     State(service): ServiceState,
     caller: Caller,
     request: Request,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     caller.require_tokens(TokenAction::Delete)?;
     let params: DeleteTokenParams = parse_query(request.uri())?;
-    let catalog = &service.catalog;
-    catalog
-        .delete_token(&params.token_name, caller.actor())
-        .await?;
-    Ok(StatusCode::OK)
+    let (catalog, name) = (&service.catalog, &params.token_name);
+    if params.with_created {
+        let deleted = catalog.delete_token_and_created(name, caller.actor());
+        let deleted_tokens = deleted.await?;
+        return Ok(Json(DeletedTokens { deleted_tokens }).into_response());
+    }
+    catalog.delete_token(name, caller.actor()).await?;
+    Ok(StatusCode::OK.into_response())
 }
 
 /// The state of the recovery routes.
@@ -263,6 +275,7 @@ async fn recover(
     let origin = ChangeOrigin {
         token: None,
         user: None,
+        authority: None,
         address: address.map(|address| address.to_string()),
         request: RequestId::draw(&recovery.service.world).to_string(),
     };

@@ -230,6 +230,24 @@ async fn revoking_a_token_twice_is_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_is_revoked_with_those_that_it_created_on_request() {
+    let stage = WriteTestBed::new();
+    let service = stage.instance().service;
+    let routes = router(Arc::clone(&service)).layer(Extension(Caller::unrestricted()));
+    let first = service.catalog.create_named_admin("first", None, None);
+    let first = Some(first.await.unwrap().id.into());
+    let second = service.catalog.create_named_admin("second", None, first);
+    second.await.unwrap();
+    let path = format!("{TOKEN}?token_name=first&with_created=true");
+    let answer = send(&routes, "DELETE", &path, None).await;
+    let names = r#"{"deleted_tokens":["first","second"]}"#;
+    assert_eq!(answer, (200, names.to_owned()));
+    assert_eq!(send(&routes, "DELETE", &path, None).await.0, 404);
+    let path = format!("{TOKEN}?token_name=first&with_created=maybe");
+    assert_eq!(send(&routes, "DELETE", &path, None).await.0, 400);
+}
+
+#[tokio::test(start_paused = true)]
 async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() {
     let stage = WriteTestBed::new();
     let instance = stage.instance();

@@ -92,6 +92,8 @@ module "neap" {
   }
   merges_at_once = 8
 
+  backups = { schedule = "cron(0 2 * * ? *)", retention = "30d" }
+
   tail_zone_id = var.tail_zone_id
 
   network = { cidr = "10.80.0.0/20", zones = 2 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError, backup, backup_restore,
+    CommandError, backup, backup_restore, jobs, materialized_view,
     open_cluster::{OpenCluster, time_text},
     options::ConnectionArgs,
     output::OutputArgs,
@@ -40,10 +40,13 @@ pub(super) enum ShowCommand {
     /// List the query groups: sets of processes that compute queries together.
     #[command(name = "query_groups")]
     QueryGroups(query_group::ShowQueryGroupsArgs),
+    /// List the materialized views and continuous queries of a database.
+    #[command(name = "materialized_views")]
+    MaterializedViews(materialized_view::ShowViewsArgs),
     /// List the backups.
-    Backups(backup::ListJobsArgs),
+    Backups(jobs::ListJobsArgs),
     /// List the restores that run or have ended, newest first.
-    Restores(backup::ListJobsArgs),
+    Restores(jobs::ListJobsArgs),
     /// Show the system tables of a server.
     #[command(visible_alias = "s")]
     System(system::SystemArgs),
@@ -143,6 +146,7 @@ pub(super) async fn run(
         ShowCommand::Plugins(args) => list("plugin_files", args, console).await,
         ShowCommand::Nodes(args) => list("nodes", args, console).await,
         ShowCommand::QueryGroups(args) => query_group::show(args, console).await,
+        ShowCommand::MaterializedViews(args) => materialized_view::show(args, console).await,
         ShowCommand::Backups(args) => backup::show(args, console).await,
         ShowCommand::Restores(args) => backup_restore::show(args, console).await,
         ShowCommand::System(args) => system::run(args, console).await,

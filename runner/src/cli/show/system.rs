@@ -20,7 +20,7 @@ const TABLES: &str = "SELECT table_name, array_agg(column_name ORDER BY column_n
 
 /// Tables that are shown newest first, with the time column to sort by.
 const LATEST: [(&str, &str); 2] = [
-    ("processing_engine_logs", "event_time"),
+    ("processing_engine_logs", "time"),
     ("queries", "issue_time"),
 ];
 

@@ -14,7 +14,7 @@ fn file(name: &str, contents: &str) -> (tempfile::TempDir, String) {
 /// Runs `neap write` with these options, and returns its exit status, its messages and its requests.
 fn write(args: &[&str], input: &str, answers: &[&str]) -> (u8, String, Vec<String>) {
     let (url, requests) = server(answers);
-    let args = [&["write", "--host", &url, "-d", "db"], args].concat();
+    let args = [&["write", "--quiet", "--host", &url, "-d", "db"], args].concat();
     let (status, out, err) = run_with(&args, &Environment::default(), input);
     assert_eq!(out, "");
     (status, err, requests.join().unwrap())

@@ -201,7 +201,7 @@ fn refusals_are_shown_with_status_and_text() {
 }
 
 #[test]
-fn lines_are_written_and_nothing_is_printed() {
+fn lines_are_written_and_the_report_is_on_the_standard_error() {
     let (url, requests) = server(&[&answer("204 No Content", "")]);
     let args = [
         "write",
@@ -215,7 +215,8 @@ fn lines_are_written_and_nothing_is_printed() {
         "cpu v=1",
     ];
     let (status, out, err) = run_with(&args, &Environment::default(), "");
-    assert_eq!((status, out.as_str(), err.as_str()), (0, "", ""));
+    assert_eq!((status, out.as_str()), (0, ""));
+    assert!(err.starts_with("wrote 7 B in 1 request and "), "{err}");
     let requests = requests.join().unwrap();
     let expected = "POST /api/v3/write_lp?db=my+db&precision=ns&accept_partial=true HTTP/1.1";
     assert_eq!(first_line(&requests[0]), expected);
@@ -258,7 +259,9 @@ fn long_input_is_split_and_refused_lines_are_located() {
 fn requests_to_a_busy_server_are_retried() {
     let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let (url, requests) = server(&[busy, &answer("204 No Content", "")]);
-    let args = ["write", "--host", &url, "-d", "db", "--gzip", "cpu v=1"];
+    let args = [
+        "write", "--quiet", "--host", &url, "-d", "db", "--gzip", "cpu v=1",
+    ];
     let (status, _, err) = run_with(&args, &Environment::default(), "");
     assert_eq!((status, err.as_str()), (0, ""));
     let requests = requests.join().unwrap();

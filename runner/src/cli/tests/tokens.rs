@@ -258,6 +258,27 @@ fn tokens_are_deleted_after_confirmation() {
 }
 
 #[test]
+fn a_token_is_deleted_with_those_that_it_created() {
+    let names = r#"{"deleted_tokens":["a","b"]}"#;
+    let (url, requests) = server(&[&answer("200 OK", names), &answer("200 OK", "")]);
+    let line = "delete token --token-name a --with-created";
+    let (status, out, err) = run_line(line, &url, "y\n");
+    insta::assert_snapshot!(err, @r#"Are you sure you want to delete "a" and the tokens that it created? Enter 'yes' or 'y' to confirm"#);
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"
+    Token "a" deleted successfully
+    Token "b" deleted successfully
+    "#);
+    let (status, _, err) = run_line(&format!("{line} -y"), &url, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Delete command failed: the server has deleted this token, and not the tokens that it created: it does not know --with-created");
+    assert_eq!(
+        first_line(&requests.join().unwrap()[0]),
+        "DELETE /api/v3/configure/token?token_name=a&with_created=true HTTP/1.1"
+    );
+}
+
+#[test]
 fn the_operator_token_is_not_deleted() {
     let (status, out, err) = run_line("delete token --token-name _admin", "http://127.0.0.1:9", "");
     assert_eq!((status, err.as_str()), (0, ""));

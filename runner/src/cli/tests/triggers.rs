@@ -295,26 +295,48 @@ fn file_indexes_are_created_and_deleted() {
 
 #[test]
 fn nodes_are_stopped_and_removed() {
-    let ok = answer("200 OK", "");
-    let (url, requests) = server(&[&ok, &ok, &answer("404 Not Found", "no")]);
+    let status = |state: &str| {
+        let instance = format!(r#"{{"instance_id":"1","state":"{state}","is_answering":false}}"#);
+        let successor = r#"{"instance_id":"2","state":"running","is_answering":true}"#;
+        let body = format!(r#"{{"node_id":"host01","instances":[{instance},{successor}]}}"#);
+        answer("200 OK", &body)
+    };
+    let asked = r#"{"instances":[{"instance_id":"1","state":"stopping","is_answering":false}]}"#;
+    let asked = answer("200 OK", asked);
+    let (url, requests) = server(&[
+        &asked,
+        &answer("200 OK", ""),
+        &answer("404 Not Found", "no"),
+        &asked,
+        &status("stopping"),
+        &status("stopped"),
+        &asked,
+    ]);
     let line = "stop node --node-id host01 --force --timeout 5m --no-wait";
     let (status, out, err) = run_line(line, &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
-    insta::assert_snapshot!(out, @r#"Node "host01" is stopped"#);
+    insta::assert_snapshot!(out, @r#"Node "host01" is asked to stop"#);
     let line = "remove node --node-id host01 --no-confirm --force-finalize";
     let (status, out, err) = run_line(line, &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
     insta::assert_snapshot!(out, @r#"Node "host01" is removed"#);
     assert_eq!(run_line("stop node --node-id other", &url, "").0, FAILED);
     assert_eq!(run_line("stop node", &url, "").0, USAGE);
+    // A process that was started under the same name since then is not waited for.
+    let (status, out, err) = run_line("stop node --node-id host01", &url, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r#"Node "host01" is stopped"#);
+    let line = "stop node --node-id host01 --timeout 0s";
+    let (status, _, err) = run_line(line, &url, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Stop command failed: node 'host01' did not stop within 0ns, and is stopping; it stops as soon as its requests in progress end");
     let requests = requests.join().unwrap();
     let path = "/api/v3/enterprise/configure/node";
     let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
     let stop = format!("POST {path}/stop HTTP/1.1");
-    assert_eq!(
-        lines,
-        [&stop, &format!("POST {path}/remove HTTP/1.1"), &stop]
-    );
+    let get = format!("GET {path}/stop?node_id=host01 HTTP/1.1");
+    let remove = format!("POST {path}/remove HTTP/1.1");
+    assert_eq!(lines, [&stop, &remove, &stop, &stop, &get, &get, &stop]);
     insta::assert_snapshot!(body(&requests[0]), @r#"{"node_id":"host01"}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"force_finalize":true,"node_id":"host01"}"#);
 }

@@ -55,7 +55,7 @@ pub struct ConnectionConfig {
 }
 
 impl ConnectionConfig {
-    pub(super) fn options(&self) -> Result<RemoteOptions, StoreConfigError> {
+    pub(crate) fn options(&self) -> Result<RemoteOptions, StoreConfigError> {
         if given(&self.object_store_cache_endpoint).is_some() {
             tracing::warn!("--object-store-cache-endpoint has no effect");
         }

@@ -69,7 +69,7 @@ impl Default for RemoteOptions {
 }
 
 impl RemoteOptions {
-    pub(super) fn client(&self) -> ClientOptions {
+    pub(crate) fn client(&self) -> ClientOptions {
         let agent = concat!("neap/", env!("CARGO_PKG_VERSION"));
         let mut options = ClientOptions::new()
             .with_user_agent(HeaderValue::from_static(agent))

@@ -3,7 +3,7 @@
 //! The permissions of the caller are checked against the value that the commit replaces. A token that another instance
 //! has just revoked therefore cannot create a successor, even if this instance still considers it valid.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::StoreTime;
 
@@ -250,12 +250,37 @@ impl Catalog {
     }
 
     /// Revokes a token. A caller that is not an administrator needs `token:*:delete`, and cannot revoke a token with
-    /// permissions that it does not have. Revoking a token does not revoke tokens that it created. `by` as for
+    /// permissions that it does not have. Tokens that it created stay. `by` as for
     /// [`regenerate_admin_token`](Self::regenerate_admin_token).
     ///
     /// # Errors
     /// `OperatorToken`, `NotFound`, `Revoked`, `Forbidden`, or an error of the commit.
     pub async fn delete_token(&self, name: &str, by: Option<Actor>) -> Result<(), CatalogError> {
+        self.revoke(name, RevocationScope::Token, by).await?;
+        Ok(())
+    }
+
+    /// Revokes a token, the tokens that it created, and those that they created, in one commit. Returns their names.
+    /// A caller that is not an administrator needs the permissions of all of them; otherwise none is revoked. `by` as
+    /// for [`regenerate_admin_token`](Self::regenerate_admin_token).
+    ///
+    /// # Errors
+    /// Same as [`delete_token`](Self::delete_token).
+    pub async fn delete_token_and_created(
+        &self,
+        name: &str,
+        by: Option<Actor>,
+    ) -> Result<Vec<String>, CatalogError> {
+        self.revoke(name, RevocationScope::TokenAndCreated, by)
+            .await
+    }
+
+    async fn revoke(
+        &self,
+        name: &str,
+        scope: RevocationScope,
+        by: Option<Actor>,
+    ) -> Result<Vec<String>, CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
             let own = root.caller_permissions(by, now)?;
@@ -265,16 +290,41 @@ impl Catalog {
             if name == OPERATOR_TOKEN_NAME {
                 return Err(CatalogError::OperatorToken);
             }
-            let (id, entry) = root.tokens.by_name(name).ok_or_else(|| not_found(name))?;
-            if !own.permissions.cover(&entry.permissions) {
+            let (id, _) = root.tokens.by_name(name).ok_or_else(|| not_found(name))?;
+            let ids = match scope {
+                RevocationScope::Token => BTreeSet::from([id]),
+                RevocationScope::TokenAndCreated => root.tokens.descendants(id),
+            };
+            let entries = || ids.iter().filter_map(|id| root.tokens.entries().get(id));
+            if !entries().all(|entry| own.permissions.cover(&entry.permissions)) {
                 return Err(CatalogError::Forbidden);
             }
-            root.tokens.remove(id);
-            root.note(now, "delete token", name, None);
-            Ok((true, ()))
+            let names: Vec<String> = entries().map(|entry| entry.name.clone()).collect();
+            for id in &ids {
+                root.tokens.remove(*id);
+            }
+            let created: Vec<_> = names.iter().skip(1).map(String::as_str).collect();
+            let detail = (!created.is_empty()).then(|| {
+                format!(
+                    "and {} that it created: {}",
+                    created.len(),
+                    created.join(", ")
+                )
+            });
+            root.note(now, "delete token", name, detail);
+            Ok((true, names))
         })
         .await
     }
+}
+
+/// The tokens that a revocation removes.
+#[derive(Clone, Copy, Debug)]
+enum RevocationScope {
+    /// The named token.
+    Token,
+    /// The named token, and all that originate from it.
+    TokenAndCreated,
 }
 
 /// The part of a new token that proves a client's identity.
@@ -380,6 +430,7 @@ fn entry(name: &str, hash: TokenHash, permissions: Permissions, now: StoreTime) 
         expiry: None,
         created_by: None,
         created_by_user: None,
+        inherited_by: None,
         updated: None,
         updated_by: None,
         description: None,

@@ -99,6 +99,9 @@ pub struct TokenEntry {
     /// The user who created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by_user: Option<UserId>,
+    /// The nearest existing token above `created_by` in the chain of creators, if that token was revoked alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited_by: Option<TokenId>,
     /// When it was last changed; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated: Option<StoreTime>,
@@ -111,6 +114,12 @@ pub struct TokenEntry {
 }
 
 impl TokenEntry {
+    /// Returns the token with which this one is revoked on request: its creator, or the creator's creator if the creator
+    /// was revoked alone.
+    pub(crate) fn parent(&self) -> Option<TokenId> {
+        self.inherited_by.or(self.created_by)
+    }
+
     /// Returns whether the token is valid at this time of the store. It is invalid from its expiry on, as in InfluxDB
     /// 3.
     pub fn is_active(&self, now: StoreTime) -> bool {

@@ -1,6 +1,7 @@
 //! Tests of tokens in the catalog of one instance, and of two instances.
 
 mod keys;
+mod revocation;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The tokens in the root catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use super::{
     MAX_TOKEN_NAME_BYTES, MAX_TOKENS, OPERATOR_TOKEN_NAME, Permissions, TokenEntry, TokenHash,
     TokenId,
 };
-use crate::CatalogError;
+use crate::{Actor, CatalogError};
 
 /// The tokens of a cluster, and the id of the next one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,8 +92,45 @@ impl TokenSet {
             .map(|entry| &mut entry.permissions)
     }
 
+    /// Removes a token. Tokens that it created stay, as if its own creator had created them.
     pub(super) fn remove(&mut self, id: TokenId) {
-        self.entries.remove(&id);
+        let Some(removed) = self.entries.remove(&id) else {
+            return;
+        };
+        let Some(above) = removed.parent() else {
+            return;
+        };
+        for entry in self.entries.values_mut() {
+            if entry.parent() == Some(id) {
+                entry.inherited_by = Some(above);
+            }
+        }
+    }
+
+    /// Returns the token or user at the start of the chain of creators that leads to a token.
+    pub(crate) fn authority(&self, id: TokenId) -> Actor {
+        let mut first = id;
+        // The id of a creator is lower, so the chain ends.
+        while let Some(entry) = self.entries.get(&first) {
+            match (entry.parent(), entry.created_by_user) {
+                (Some(parent), _) if parent < first => first = parent,
+                (_, Some(user)) => return Actor::User(user),
+                _ => break,
+            }
+        }
+        Actor::Token(first)
+    }
+
+    /// Returns a token, the tokens that it created, and those that they created, in the order of their ids. The id of a
+    /// token is higher than that of its creator.
+    pub(super) fn descendants(&self, id: TokenId) -> BTreeSet<TokenId> {
+        let mut found = BTreeSet::from([id]);
+        for (id, entry) in &self.entries {
+            if entry.parent().is_some_and(|parent| found.contains(&parent)) {
+                found.insert(*id);
+            }
+        }
+        found
     }
 
     pub(crate) fn has_admin(&self) -> bool {

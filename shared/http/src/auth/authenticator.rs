@@ -47,6 +47,8 @@ pub enum ExemptEndpoint {
     Metrics,
     /// `/ready`.
     Ready,
+    /// `/debug/pprof`.
+    Profiles,
 }
 
 /// The settings of authentication.
@@ -185,6 +187,7 @@ impl Authenticator {
             let user = user.ok_or(TokenRejection::Unknown)?;
             Ok(Arc::new(TokenHolder {
                 actor: Actor::User(verified.user),
+                authority: Actor::User(verified.user),
                 name: user.name.clone(),
                 permissions: root.user_permissions(user),
                 session: Some(verified.session),
@@ -307,6 +310,7 @@ impl TokenIndex {
             expiry: entry.expiry,
             holder: Arc::new(TokenHolder {
                 actor: Actor::Token(*id),
+                authority: root.authority(*id),
                 name: entry.name.clone(),
                 permissions: entry.permissions.clone(),
                 session: None,

@@ -30,6 +30,8 @@ static NOTHING: Permissions = Permissions::Of(Vec::new());
 #[derive(Debug)]
 pub(super) struct TokenHolder {
     pub(super) actor: Actor,
+    /// The token or user at the start of the chain of creators that leads to the token.
+    pub(super) authority: Actor,
     pub(super) name: String,
     pub(super) permissions: Permissions,
     /// The session of a user.
@@ -163,6 +165,12 @@ impl Caller {
     /// Returns the holder of the token or the user of the session; `None` if none was required.
     pub fn actor(&self) -> Option<Actor> {
         self.known_holder().map(|holder| holder.actor)
+    }
+
+    /// Returns the token or user at the start of the chain of creators that leads to the token; `None` as for
+    /// [`actor`](Self::actor).
+    pub(super) fn authority(&self) -> Option<Actor> {
+        self.known_holder().map(|holder| holder.authority)
     }
 
     /// Returns the session of a user; `None` for other callers.

@@ -47,6 +47,7 @@ pub(crate) async fn admit(
     let origin = ChangeOrigin {
         token,
         user,
+        authority: caller.authority(),
         address: address.map(|address| address.to_canonical().to_string()),
         request: id.to_string(),
     };

@@ -51,11 +51,18 @@ const CONSOLE_ASSETS: &str = "/console/assets/";
 /// The prefix of the endpoints that only the console needs.
 const CONSOLE_API: &str = "/api/v3/console/";
 
+/// The endpoint of materialized views.
+const MATERIALIZED_VIEW: &str = "/api/v3/configure/materialized_view";
+
 /// The methods of Arrow Flight.
 const FLIGHT_METHOD: &str = "/arrow.flight.protocol.FlightService/{method}";
 
 /// The tools for agents.
 const AGENT_TOOLS: &str = "/mcp";
+
+/// The profiles of the process.
+const CPU_PROFILE: &str = "/debug/pprof/profile";
+const HEAP_PROFILE: &str = "/debug/pprof/heap";
 
 /// The methods of OpenTelemetry over gRPC.
 const OTLP_METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
@@ -92,6 +99,7 @@ pub(super) fn is_open(method: &Method, path: &str, unguarded: &[ExemptEndpoint])
         "/ping" => ExemptEndpoint::Ping,
         "/metrics" => ExemptEndpoint::Metrics,
         "/ready" => ExemptEndpoint::Ready,
+        CPU_PROFILE | HEAP_PROFILE => ExemptEndpoint::Profiles,
         _ => return false,
     };
     unguarded.contains(&guard)
@@ -175,6 +183,8 @@ fn requirement(method: &Method, route: &str) -> RouteRequirement {
         | ("GET", "/api/v1/label/{name}/values" | "/api/v1/metadata" | "/exec") => {
             RouteRequirement::Database(&[Read])
         }
+        ("GET", MATERIALIZED_VIEW) => RouteRequirement::Database(&[Read]),
+        ("POST" | "DELETE", MATERIALIZED_VIEW) => RouteRequirement::Database(&[Write]),
         ("GET", "/api/v3/console/documents" | "/api/v3/console/documents/{id}") => {
             RouteRequirement::Database(&[Read])
         }
@@ -252,6 +262,8 @@ fn requirement(method: &Method, route: &str) -> RouteRequirement {
         ("GET" | "POST", "/ping") => RouteRequirement::Endpoint(SystemEndpoint::Ping),
         ("GET", "/metrics") => RouteRequirement::Endpoint(SystemEndpoint::Metrics),
         ("GET", "/ready") => RouteRequirement::Endpoint(SystemEndpoint::Ready),
+        // Function names tell what others compute, and a profile takes processor time.
+        ("GET", CPU_PROFILE | HEAP_PROFILE) => RouteRequirement::Admin,
         ("GET", _) => RouteRequirement::Audit,
         _ => RouteRequirement::Admin,
     }

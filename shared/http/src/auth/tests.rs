@@ -604,7 +604,7 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
     let (_, headers, body) = stage.answer(request.body(Body::empty()).unwrap()).await;
     let id = headers["x-neap-request-id"].to_str().unwrap();
     let expected = format!(
-        r#"ChangeOrigin {{ token: Some((TokenId(0), "_admin")), user: None, address: Some("192.0.2.7"), request: "{id}" }}"#
+        r#"ChangeOrigin {{ token: Some((TokenId(0), "_admin")), user: None, authority: Some(Token(TokenId(0))), address: Some("192.0.2.7"), request: "{id}" }}"#
     );
     assert_eq!(body, expected);
 }

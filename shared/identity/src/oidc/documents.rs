@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::World;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
@@ -152,6 +152,19 @@ impl ProviderDocuments {
             return Err(unusable(format!("it calls itself {other}, not {issuer}")));
         }
         Ok(document)
+    }
+
+    /// Sends a form to an address of the discovery document, and reads the JSON answer.
+    ///
+    /// # Errors
+    /// `WrongCredentials` when the provider rejects the form, or `Provider`.
+    pub(super) async fn send_form<T: DeserializeOwned>(
+        &self,
+        address: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<T, IdentityError> {
+        let url = Url::parse(address).map_err(|error| unusable(error.to_string()))?;
+        self.http.send_form(&url, fields).await
     }
 
     /// Returns the key that a token names. Reads the keys again if the key is unknown, at most once in

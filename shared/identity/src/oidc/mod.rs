@@ -9,6 +9,8 @@
 mod documents;
 mod provider_http;
 
+use std::fmt;
+
 use neap_bucket::World;
 use neap_catalog::ExternalUser;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use crate::{
 };
 use documents::ProviderDocuments;
 pub(crate) use provider_http::is_secure;
+use provider_http::unusable;
 
 /// Allowance for the difference between the clocks of the provider and of the store, in seconds.
 const CLOCK_SKEW_SECONDS: f64 = 60.0;
@@ -49,6 +52,30 @@ pub struct ProviderDescription {
     pub authorization_endpoint: Option<String>,
     /// Where a client exchanges a code for tokens.
     pub token_endpoint: Option<String>,
+}
+
+/// A code with which the provider has sent a browser back (RFC 6749, section 4.1, and RFC 7636). `Debug` hides it.
+#[derive(Clone)]
+pub struct AuthorizationCode {
+    /// The code.
+    pub code: String,
+    /// The secret whose hash was in the request for the code.
+    pub code_verifier: String,
+    /// The address to which the provider has sent the browser.
+    pub redirect_uri: String,
+}
+
+impl fmt::Debug for AuthorizationCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthorizationCode for {}", self.redirect_uri)
+    }
+}
+
+/// The answer of the provider's token endpoint.
+#[derive(Deserialize)]
+struct ProviderTokens {
+    access_token: Option<String>,
+    id_token: Option<String>,
 }
 
 /// The claims of a provider's token.
@@ -98,6 +125,30 @@ impl OidcProvider {
             authorization_endpoint: discovered.authorization_endpoint.clone(),
             token_endpoint: discovered.token_endpoint.clone(),
         })
+    }
+
+    /// Exchanges a code for a token of the provider.
+    ///
+    /// # Errors
+    /// `WrongCredentials`, or `Provider`.
+    pub(crate) async fn redeem(&self, code: &AuthorizationCode) -> Result<String, IdentityError> {
+        let discovered = self.documents.discovery().await?;
+        let endpoint = discovered.token_endpoint.as_deref();
+        let endpoint = endpoint.ok_or_else(|| unusable("it has no token endpoint".to_owned()))?;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", self.settings.client_id.as_str()),
+            ("code", code.code.as_str()),
+            ("code_verifier", code.code_verifier.as_str()),
+            ("redirect_uri", code.redirect_uri.as_str()),
+        ];
+        let tokens: ProviderTokens = self.documents.send_form(endpoint, &form).await?;
+        // The audience of an ID token is the client.
+        let token = match self.settings.audience == self.settings.client_id {
+            true => tokens.id_token,
+            false => tokens.access_token,
+        };
+        token.ok_or_else(|| unusable("it has sent no token".to_owned()))
     }
 
     /// Returns the user of a token. `now` is in seconds since 1970.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, Response, StatusCode, header::CONTENT_TYPE, redirect::Policy};
 use serde::de::DeserializeOwned;
-use url::{Host, Url};
+use url::{Host, Url, form_urlencoded};
 
 use crate::IdentityError;
 
@@ -40,25 +40,60 @@ impl ProviderHttp {
     /// # Errors
     /// `Provider`.
     pub(super) async fn read<T: DeserializeOwned>(&self, url: &Url) -> Result<T, IdentityError> {
-        if !is_secure(url) {
-            return Err(unusable(format!(
-                "{url} is neither https nor on this machine"
-            )));
-        }
-        let failed = |error: reqwest::Error| unusable(error.to_string());
-        let mut response = self.0.get(url.clone()).send().await.map_err(failed)?;
+        require_secure(url)?;
+        let response = self.0.get(url.clone()).send().await.map_err(failed)?;
         if !response.status().is_success() {
             return Err(unusable(format!("{url} answers {}", response.status())));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_ANSWER_BYTES {
-                return Err(unusable(format!("the answer of {url} is too long")));
-            }
+        parse(url, response).await
+    }
+
+    /// Sends a form, and reads the JSON answer.
+    ///
+    /// # Errors
+    /// `WrongCredentials` when the provider rejects the form, or `Provider`.
+    pub(super) async fn send_form<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        fields: &[(&str, &str)],
+    ) -> Result<T, IdentityError> {
+        require_secure(url)?;
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let request = self.0.post(url.clone()).body(form);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let response = request.send().await.map_err(failed)?;
+        match response.status() {
+            status if status.is_success() => parse(url, response).await,
+            StatusCode::BAD_REQUEST => Err(IdentityError::WrongCredentials),
+            status => Err(unusable(format!("{url} answers {status}"))),
         }
-        let document = serde_json::from_slice(&body);
-        document.map_err(|error| unusable(format!("the answer of {url} is unusable: {error}")))
+    }
+}
+
+async fn parse<T: DeserializeOwned>(url: &Url, mut response: Response) -> Result<T, IdentityError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(unusable(format!("the answer of {url} is too long")));
+        }
+    }
+    let document = serde_json::from_slice(&body);
+    document.map_err(|error| unusable(format!("the answer of {url} is unusable: {error}")))
+}
+
+fn failed(error: reqwest::Error) -> IdentityError {
+    unusable(error.to_string())
+}
+
+fn require_secure(url: &Url) -> Result<(), IdentityError> {
+    match is_secure(url) {
+        true => Ok(()),
+        false => Err(unusable(format!(
+            "{url} is neither https nor on this machine"
+        ))),
     }
 }
 

@@ -9,7 +9,11 @@ use std::{
     },
 };
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::BoxFuture;
 use neap_bucket::{Clock, Entropy};
@@ -17,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::{OidcSettings, jws::SigningKey, key_file::ConfiguredKey};
+use crate::{AuthorizationCode, OidcSettings, jws::SigningKey, key_file::ConfiguredKey};
 
 const AUDIENCE: &str = "neap-of-tests";
 const RSA: &str = include_str!("rsa-pkcs1.pem");
@@ -60,6 +64,8 @@ struct ProviderState {
     keys: Mutex<Vec<Value>>,
     key_requests: AtomicUsize,
     is_down: Mutex<bool>,
+    /// The token that the provider gives for [`CODE`].
+    token: Mutex<String>,
 }
 
 type Answer = Result<Json<Value>, axum::http::StatusCode>;
@@ -88,6 +94,37 @@ async fn keys(State(state): State<Arc<ProviderState>>) -> Answer {
     state.check()?;
     state.key_requests.fetch_add(1, Ordering::Relaxed);
     Ok(Json(json!({ "keys": *state.keys.lock().unwrap() })))
+}
+
+const CODE: &str = "a code/with +signs";
+const VERIFIER: &str = "the-verifier-of-the-page";
+const PAGE: &str = "http://127.0.0.1:8181/";
+
+/// Gives a token for the code, if the form is that of the page to which the code was sent.
+async fn token(State(state): State<Arc<ProviderState>>, form: String) -> Answer {
+    state.check()?;
+    let form: BTreeMap<String, String> = url::form_urlencoded::parse(form.as_bytes())
+        .into_owned()
+        .collect();
+    let expected = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "cli"),
+        ("code", CODE),
+        ("code_verifier", VERIFIER),
+        ("redirect_uri", PAGE),
+    ];
+    let is_valid = form.len() == expected.len()
+        && expected
+            .iter()
+            .all(|(name, value)| form.get(*name).is_some_and(|given| given == value));
+    match is_valid {
+        true => Ok(Json(json!({
+            "token_type": "Bearer",
+            "access_token": *state.token.lock().unwrap(),
+            "id_token": "not for the audience of the tests",
+        }))),
+        false => Err(axum::http::StatusCode::BAD_REQUEST),
+    }
 }
 
 /// A provider, and a service that trusts it.
@@ -135,6 +172,7 @@ impl ProviderFixture {
         let routes = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/keys", get(keys))
+            .route("/token", post(token))
             .with_state(Arc::clone(&state));
         let server = tokio::spawn(async move {
             axum::serve(listener, routes).await.unwrap();
@@ -252,6 +290,43 @@ async fn a_token_of_the_provider_begins_a_session_with_the_roles_of_the_groups()
         .unwrap();
     assert_eq!(description.issuer, provider.issuer);
     assert!(description.device_authorization_endpoint.is_some());
+}
+
+#[tokio::test]
+async fn a_code_of_the_provider_begins_a_session() {
+    let provider = ProviderFixture::new().await;
+    *provider.state.token.lock().unwrap() = provider.token("one", &provider.claims());
+    let code = |code_verifier: &str, redirect_uri: &str| AuthorizationCode {
+        code: CODE.to_owned(),
+        code_verifier: code_verifier.to_owned(),
+        redirect_uri: redirect_uri.to_owned(),
+    };
+    let identity = &provider.fixture.identity;
+    let right = code(VERIFIER, PAGE);
+    let shown = format!("{right:?}");
+    assert!(
+        !shown.contains(CODE) && !shown.contains(VERIFIER),
+        "{shown}"
+    );
+    let tokens = identity.sign_in_with_code(&right, "client").await.unwrap();
+    assert_eq!(tokens.username, "ann");
+    for wrong in [
+        code("another", PAGE),
+        code(VERIFIER, "https://thief.example/"),
+    ] {
+        let refused = identity.sign_in_with_code(&wrong, "client").await;
+        let is_wrong = matches!(refused, Err(IdentityError::WrongCredentials));
+        assert!(is_wrong, "{wrong:?}: {refused:?}");
+    }
+    // A token for another service does not begin a session, although the provider gives it.
+    let mut claims = provider.claims();
+    claims["aud"] = "another".into();
+    *provider.state.token.lock().unwrap() = provider.token("one", &claims);
+    let refused = identity.sign_in_with_code(&right, "client").await;
+    assert!(matches!(refused, Err(IdentityError::WrongCredentials)));
+    *provider.state.is_down.lock().unwrap() = true;
+    let refused = identity.sign_in_with_code(&right, "client").await;
+    assert!(matches!(refused, Err(IdentityError::Provider { .. })));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use datafusion::{
 };
 use neap_influxql::{Call, Expr as Ast, Fill};
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_series::AnswerInterface;
 
 use super::{
     columns::is_number,
@@ -114,7 +115,11 @@ impl SelectQuery<'_> {
         let rows = integral::with_neighbours(self, rows, &calls)?;
         let mut aggregates = AggregateExprs::default();
         let mut combined = Vec::with_capacity(calls.len());
-        let mut time = self.whole_range();
+        let has_epoch = self.interface == AnswerInterface::V1 && self.survey.has_only_integrals();
+        let mut time = match has_epoch {
+            true => nanos(0),
+            false => self.whole_range(),
+        };
         for call in &calls {
             let (value, selected) = self.combined(call, &mut aggregates)?;
             if let Some(selected) = selected {
@@ -188,6 +193,14 @@ impl SelectQuery<'_> {
                 self.functions.call("interpolate", vec![or_null(expr)])
             }
             Fill::Linear => Ok(expr),
+            // As in InfluxDB 1, a number is an empty text and false.
+            Fill::Value(_) if self.interface == AnswerInterface::V1 && !is_number(kind) => {
+                let missing = match kind {
+                    ColumnType::Boolean => lit(false),
+                    _ => lit(""),
+                };
+                Ok(coalesce(vec![expr, missing]))
+            }
             Fill::Value(literal) => {
                 let value = TypedExpr::of_literal(literal).read_as(kind);
                 match value.kind == Some(kind) {
@@ -234,10 +247,15 @@ impl SelectQuery<'_> {
             };
             return Ok((combined, time));
         }
-        let value = match call.name.as_str() {
+        let mut value = match call.name.as_str() {
             "integral" => integral::total(self, call, |sum| aggregates.column(sum))?,
             _ => plain(call, argument.expr, kind, aggregates)?,
         };
+        let is_unfilled = self.window.is_none() || self.fill == Fill::None;
+        if self.interface == AnswerInterface::V1 && call.name == "count" && is_unfilled {
+            // As in InfluxDB 1, only FILL makes a count of 0.
+            value.expr = nullif(value.expr, lit(0_i64));
+        }
         let combined = AggregateValue {
             value,
             is_count: call.name == "count",
@@ -246,8 +264,8 @@ impl SelectQuery<'_> {
         Ok((combined, None))
     }
 
-    /// Fills the windows between selected rows, one of which exists for each group and window. As in InfluxDB 1, only
-    /// the selector is filled, because the other columns of the row are unknown there.
+    /// Fills the windows between selected rows, one of which exists for each group and window. In InfluxDB 3, only the
+    /// selector is filled, because the other columns of the row are unknown there.
     pub(super) fn fill_selected(
         &self,
         rows: LogicalPlan,
@@ -260,15 +278,28 @@ impl SelectQuery<'_> {
                 expr: only,
                 kind: value.kind,
             };
+            let is_filled = matches!(expr, Ast::Call(_)) || self.fills_other_columns(&value);
             let combined = AggregateValue {
                 value,
                 is_count: false,
-                is_filled: matches!(expr, Ast::Call(_)),
+                is_filled,
             };
             (expr, combined)
         });
         let calls = calls.collect();
         self.grouped(rows, aggregates, nanos(0), calls)
+    }
+}
+
+impl SelectQuery<'_> {
+    /// Whether the columns next to a selector are filled, as in InfluxDB 1.
+    fn fills_other_columns(&self, value: &TypedExpr) -> bool {
+        self.interface == AnswerInterface::V1
+            && match self.fill {
+                Fill::Previous => true,
+                Fill::Value(_) => value.is_number(),
+                Fill::Null | Fill::None | Fill::Linear => false,
+            }
     }
 }
 
@@ -309,7 +340,8 @@ fn percentile(
     kind: ColumnType,
     aggregates: &mut AggregateExprs,
 ) -> Result<TypedExpr> {
-    let percent = number(call.args.get(1)).unwrap_or_default();
+    // A rank before the first value is none.
+    let percent = number(call.args.get(1)).unwrap_or_default().max(0.0);
     let all = array_agg(x.clone())
         .filter(x.clone().is_not_null())
         .build()?;

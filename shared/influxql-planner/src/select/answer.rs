@@ -7,7 +7,7 @@ use datafusion::{
 };
 use neap_influxql::{Expr as Ast, Select, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
-use neap_series::{GroupKey, GroupTag, MEASUREMENT_COLUMN};
+use neap_series::{AnswerInterface, GroupKey, GroupTag, MEASUREMENT_COLUMN};
 
 use super::{
     columns::{ResolvedColumn, SourceColumns, measurement_literal, null_of, tag_column},
@@ -20,6 +20,8 @@ use super::{
 /// The rows of a statement, by measurement.
 #[derive(Debug)]
 pub(super) struct SelectAnswer {
+    /// The interface, which determines the order of the series.
+    pub(super) interface: AnswerInterface,
     /// The tags of `GROUP BY`, sorted.
     pub(super) tags: Vec<String>,
     /// The columns of all sources together.
@@ -105,13 +107,20 @@ impl SelectAnswer {
         tags.filter(|tag| self.projected(tag).is_none()).collect()
     }
 
-    /// The order of the rows of one measurement.
+    /// The order of the rows of one measurement. In InfluxDB 1, series without a tag come first, and descending times
+    /// have descending series.
     fn sorted_by(&self, keys: &[String]) -> Vec<SortExpr> {
+        let ascending = self.has_ascending_series();
+        let nulls_first = self.interface == AnswerInterface::V1 && ascending;
         let tags = self
             .tags
             .iter()
-            .map(|tag| ident(tag_column(tag)).sort(true, false));
+            .map(|tag| ident(tag_column(tag)).sort(ascending, nulls_first));
         tags.chain(self.in_series(keys)).collect()
+    }
+
+    fn has_ascending_series(&self) -> bool {
+        self.interface == AnswerInterface::V3 || self.order == TimeOrder::Ascending
     }
 
     /// The order of the rows of a series.
@@ -140,10 +149,11 @@ impl SelectAnswer {
             return Ok(plan);
         }
         const SERIES: &str = "series";
+        let nulls_first = self.interface == AnswerInterface::V1;
         let order = self
             .tags
             .iter()
-            .map(|tag| ident(tag_column(tag)).sort(true, false));
+            .map(|tag| ident(tag_column(tag)).sort(true, nulls_first));
         let order: Vec<SortExpr> = order.collect();
         let number = match order.is_empty() {
             true => lit(1_u64).alias(SERIES),
@@ -205,6 +215,7 @@ impl SelectAnswer {
         let names = self.names();
         let mut tags = self.named_tags();
         tags.retain(|(tag, name)| *tag == name);
+        let tags_of_groups: Vec<String> = tags.iter().map(|(_, name)| name.clone()).collect();
         let relations = parts.into_iter().map(|(measurement, part)| {
             let mut columns = vec![ident(TIME_COLUMN)];
             let tags = tags.iter();
@@ -214,7 +225,10 @@ impl SelectAnswer {
             let plan = LogicalPlanBuilder::from(part.plan)
                 .project(columns)?
                 .build()?;
-            Ok(Relation::new(measurement, plan, false))
+            Ok(Relation {
+                dimensions: tags_of_groups.clone(),
+                ..Relation::new(measurement, plan, false)
+            })
         });
         relations.collect()
     }
@@ -253,7 +267,8 @@ impl SelectAnswer {
         let Some(plan) = union(plans)? else {
             return plan_err!("nothing to select from");
         };
-        let by_measurement = several.then(|| ident(MEASUREMENT_COLUMN).sort(true, false));
+        let ascending = self.has_ascending_series();
+        let by_measurement = several.then(|| ident(MEASUREMENT_COLUMN).sort(ascending, false));
         let order = by_measurement.into_iter().chain(self.sorted_by(&keys));
         let plan = LogicalPlanBuilder::from(plan)
             .sort(order.collect::<Vec<_>>())?

@@ -55,6 +55,21 @@ impl SourceColumns {
         tags.map(|(name, _)| name)
     }
 
+    /// Returns the columns with all tags as strings, except those of `GROUP BY`.
+    #[must_use]
+    pub(super) fn with_texts(&self, dimensions: &[String]) -> Self {
+        let columns = self.0.iter().map(|(name, kind)| {
+            let is_selected = *kind == ColumnType::Tag && !dimensions.contains(name);
+            let kind = if is_selected {
+                ColumnType::String
+            } else {
+                *kind
+            };
+            (name.clone(), kind)
+        });
+        Self(columns.collect())
+    }
+
     /// Adds the columns of another source. If the types of a field differ, the one that comes first in InfluxDB's order
     /// wins: float, integer, unsigned, string, boolean.
     ///

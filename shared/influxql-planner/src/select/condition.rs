@@ -11,6 +11,7 @@ use datafusion::{
 };
 use neap_influxql::{Column, CompareOp, Condition, Expr as Ast, Literal, Regex};
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_series::AnswerInterface;
 
 use super::{
     columns::{ResolvedColumn, SourceColumns},
@@ -82,7 +83,7 @@ impl ConditionContext<'_> {
     }
 
     fn value(&self, expr: &Ast) -> Result<TypedExpr> {
-        evaluate(expr, &|expr| match expr {
+        evaluate(expr, AnswerInterface::V3, &|expr| match expr {
             Ast::Column(column) => Some(self.column(column)),
             Ast::Call(call) if call.name == "now" => {
                 Some(TypedExpr::new(nanos(self.clock.now), ColumnType::Time))

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::common::{Result, plan_err};
 use neap_influxql::{Call, Column, ColumnKind, Dimension, Expr as Ast, Field, quoted_if_needed};
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_series::AnswerInterface;
 
 use super::{
     columns::{SourceColumns, is_number},
@@ -24,6 +25,28 @@ pub(super) struct OutputColumns {
     /// The name of the time column.
     pub(super) time: String,
     pub(super) fields: Vec<OutputColumn>,
+}
+
+/// The rules of wildcards that differ between InfluxDB 1 and InfluxDB 3.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WildcardRules {
+    /// Whether names of columns are in the names of outputs without quotes.
+    has_plain_names: bool,
+    /// Whether a wildcard in the field list matches no tags.
+    has_no_tags: bool,
+}
+
+impl WildcardRules {
+    /// Returns the rules of a statement. In InfluxDB 1, wildcards match no tags if `GROUP BY` has one itself.
+    pub(super) fn of(interface: AnswerInterface, group_by: &[Dimension]) -> Self {
+        let is_v1 = interface == AnswerInterface::V1;
+        let is_wild =
+            |dimension: &Dimension| matches!(dimension, Dimension::Wildcard | Dimension::Regex(_));
+        Self {
+            has_plain_names: is_v1,
+            has_no_tags: is_v1 && group_by.iter().any(is_wild),
+        }
+    }
 }
 
 /// Returns the tags of `GROUP BY`, sorted.
@@ -60,6 +83,7 @@ pub(super) fn outputs(
     fields: &[Field],
     columns: &SourceColumns,
     tags: &[String],
+    wildcards: WildcardRules,
 ) -> Result<OutputColumns> {
     let mut time = TIME_COLUMN.to_owned();
     let mut named: Vec<(Option<String>, Ast)> = Vec::new();
@@ -70,7 +94,8 @@ pub(super) fn outputs(
             }
             Ast::Wildcard(_) | Ast::Regex(_) => {
                 let all = matching(expr, columns)?;
-                let is_grouped = |name: &str| tags.iter().any(|tag| tag == name);
+                let is_grouped =
+                    |name: &str| wildcards.has_no_tags || tags.iter().any(|tag| tag == name);
                 let free = all.filter(|(name, kind)| *kind != ColumnType::Tag || !is_grouped(name));
                 named.extend(free.map(|(name, _)| (None, Ast::column(name))));
             }
@@ -80,7 +105,10 @@ pub(super) fn outputs(
                         .filter(|(_, kind)| takes(&function.name, *kind));
                     let prefix = alias.as_ref().unwrap_or(&call.name);
                     named.extend(names.map(|(name, _)| {
-                        let alias = format!("{prefix}_{}", quoted_if_needed(name));
+                        let alias = match wildcards.has_plain_names {
+                            true => format!("{prefix}_{name}"),
+                            false => format!("{prefix}_{}", quoted_if_needed(name)),
+                        };
                         (Some(alias), Ast::Call(replace_wildcard(call, name)))
                     }));
                 }

@@ -4,27 +4,32 @@ use std::collections::BTreeSet;
 
 use datafusion::{
     common::Result,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, ident},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, ident},
 };
-use neap_influxql::{Column, Condition, Expr as Ast, Fill};
-use neap_schema::TIME_COLUMN;
+use neap_influxql::{Column, Condition, Expr as Ast, Fill, TimeOrder};
+use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_series::AnswerInterface;
 
 use super::{
     columns::{ResolvedColumn, SourceColumns, tag_column},
     condition::nanos,
     expand::OutputColumn,
     functions::SessionFunctions,
-    shape::{FieldCalls, QueryShape, argument},
+    shape::{FieldCalls, QueryShape},
     time::{StatementTimeRange, TimeContext},
-    value::{TypedExpr, evaluate},
+    value::{TypedExpr, check_types, evaluate},
     window::WindowSpec,
 };
 
 /// The properties of a `SELECT` that planning its parts needs.
 #[derive(Debug)]
 pub(super) struct SelectQuery<'a> {
+    /// The interface, whose rules of types the statement follows.
+    pub(super) interface: AnswerInterface,
     pub(super) functions: SessionFunctions<'a>,
     pub(super) clock: TimeContext,
+    /// Whether the tags of the sources are values like fields: those of subqueries, in InfluxDB 1.
+    pub(super) tags_are_values: bool,
     /// The columns of all sources together.
     pub(super) columns: SourceColumns,
     pub(super) outputs: Vec<OutputColumn>,
@@ -34,8 +39,10 @@ pub(super) struct SelectQuery<'a> {
     pub(super) fill: Fill,
     /// The times of the rows that are read.
     pub(super) range: StatementTimeRange,
-    /// The first time in the answer, if earlier rows are read only to compute it.
-    pub(super) shown_from: Option<i64>,
+    /// The order of the rows.
+    pub(super) order: TimeOrder,
+    /// The times in the answer, if other rows are read only to compute it.
+    pub(super) shown: Option<StatementTimeRange>,
     /// The condition without the time range.
     pub(super) condition: Option<Condition>,
     pub(super) survey: FieldCalls,
@@ -71,15 +78,23 @@ impl SelectQuery<'_> {
         fields
     }
 
-    /// The fields of which a row must have at least one to count.
-    pub(super) fn needed_fields(&self) -> BTreeSet<String> {
-        match &self.shape {
-            QueryShape::Picked(call) => {
-                let column = argument(call).map(|column| column.name.clone());
-                column.into_iter().collect()
+    /// The columns of which a row must have at least one to count: fields, and the tags that are values.
+    pub(super) fn needed_columns(&self) -> BTreeSet<String> {
+        let mut columns = BTreeSet::new();
+        let mut add = |expr: &Ast| {
+            self.add_columns(expr, &mut columns, false);
+            if self.tags_are_values {
+                self.add_columns(expr, &mut columns, true);
             }
-            _ => self.fields(),
+        };
+        match &self.shape {
+            QueryShape::Picked(call) => call.args.first().into_iter().for_each(&mut add),
+            _ => {
+                let outputs = self.outputs.iter();
+                outputs.map(|output| &output.expr).for_each(&mut add);
+            }
         }
+        columns
     }
 
     /// The tags that the outputs or `GROUP BY` read.
@@ -156,10 +171,15 @@ impl SelectQuery<'_> {
         self.columns.read(column)
     }
 
-    /// Returns the argument of a call. Tags are NULL, because InfluxQL has no functions of tags.
+    /// Returns the argument of a call. Tags are NULL, because InfluxQL has no functions of tags, unless they are values.
     pub(super) fn argument(&self, column: &Column) -> TypedExpr {
         match self.columns.resolve(column) {
             ResolvedColumn::Field(..) => self.read(column),
+            ResolvedColumn::Tag if self.tags_are_values => {
+                let kind = ColumnType::String;
+                let text = cast(ident(tag_column(&column.name)), kind.data_type());
+                TypedExpr::new(text, kind)
+            }
             _ => TypedExpr::null(),
         }
     }
@@ -186,7 +206,10 @@ impl SelectQuery<'_> {
         columns.extend(self.tag_columns());
         columns.extend(keys.iter().filter(|key| !is_output(key)).map(ident));
         for (index, output) in self.outputs.iter().enumerate() {
-            let value = evaluate(&output.expr, leaf)?;
+            if self.interface == AnswerInterface::V1 {
+                check_types(&output.expr, leaf)?;
+            }
+            let value = evaluate(&output.expr, self.interface, leaf)?;
             columns.push(value.expr.alias(output_column(index)));
         }
         let plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;

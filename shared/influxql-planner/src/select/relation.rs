@@ -3,7 +3,8 @@
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::Result,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, ident},
+    functions::expr_fn::coalesce,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, cast, ident, lit},
 };
 use neap_schema::{ColumnType, TIME_COLUMN};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(super) struct Relation {
     pub(super) plan: LogicalPlan,
     pub(super) columns: SourceColumns,
     pub(super) is_table: bool,
+    /// The tags of a subquery's `GROUP BY` that it does not select.
+    pub(super) dimensions: Vec<String>,
 }
 
 impl Relation {
@@ -32,38 +35,42 @@ impl Relation {
             columns: SourceColumns::of(&schema),
             plan,
             is_table,
+            dimensions: Vec::new(),
         }
     }
 
     /// Returns the rows that a query reads, as `time`, [`tag_column`]s and [`field_column`]s, with the types merged
     /// over all sources. `None` if the relation has none of the fields of the query, so that it contributes no rows.
     pub(super) fn rows(&self, query: &SelectQuery<'_>) -> Result<Option<LogicalPlan>> {
-        let needed = query.needed_fields();
-        let has_value: Vec<Expr> = needed
-            .iter()
-            .filter(|field| {
-                self.columns
-                    .get(field)
-                    .is_some_and(|kind| kind != ColumnType::Tag)
-            })
-            .map(|field| ident(field).is_not_null())
-            .collect();
-        if has_value.is_empty() {
+        let mut needed = query.needed_columns();
+        needed.retain(|column| self.columns.get(column).is_some());
+        if needed.is_empty() {
             return Ok(None);
         }
+        // As in InfluxDB 1, each row of a subquery is one of its source.
+        let has_all_rows = query.tags_are_values && query.shape == QueryShape::Raw;
+        let has_value = needed.iter().map(|column| ident(column).is_not_null());
+        let has_value: Vec<Expr> = has_value.filter(|_| !has_all_rows).collect();
         let mut predicates = match self.is_table {
             true => time_bounds(query, true)?,
             // The subquery has the same range.
             false => Vec::new(),
         };
+        // As in InfluxDB 1, a tag that a subquery selects is null where it is missing, and then satisfies no condition.
+        let columns = match query.tags_are_values {
+            true => &self.columns.with_texts(&self.dimensions),
+            false => &self.columns,
+        };
         let rows = ConditionContext {
-            columns: &self.columns,
+            columns,
             clock: &query.clock,
         };
         if let Some(condition) = &query.condition {
             predicates.push(rows.predicate(condition)?);
         }
-        predicates.push(balanced(has_value, Expr::or));
+        if !has_value.is_empty() {
+            predicates.push(balanced(has_value, Expr::or));
+        }
         let plan = LogicalPlanBuilder::from(self.plan.clone())
             .filter(balanced(predicates, Expr::and))?
             .project(self.projection(query)?)?
@@ -80,6 +87,13 @@ impl Relation {
         for tag in tags {
             let tag_kind = ColumnType::Tag;
             let column = match self.columns.get(&tag) {
+                // As in InfluxDB 1, a missing tag of the `GROUP BY` of a subquery is an empty one.
+                Some(ColumnType::Tag)
+                    if query.tags_are_values && self.dimensions.contains(&tag) =>
+                {
+                    let text = coalesce(vec![ident(&tag), lit("")]);
+                    cast(text, tag_kind.data_type())
+                }
                 Some(ColumnType::Tag) => ident(&tag),
                 _ => null_of(tag_kind)?,
             };

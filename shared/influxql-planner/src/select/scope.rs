@@ -1,7 +1,8 @@
 //! The parts of a statement that do not depend on its sources: time range, windows, groups.
 
 use datafusion::common::Result;
-use neap_influxql::{Condition, Dimension, Fill, Select};
+use neap_influxql::{Condition, Dimension, Fill, Select, TimeOrder};
+use neap_series::AnswerInterface;
 
 use super::{
     shape::windows_before,
@@ -13,6 +14,8 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct InheritedScope {
     is_subquery: bool,
+    /// The order of the outer statement.
+    order: TimeOrder,
     range: StatementTimeRange,
     /// The tags that the `GROUP BY` of the outer statement names.
     tags: Vec<Dimension>,
@@ -25,11 +28,13 @@ pub(super) struct InheritedScope {
 #[derive(Debug)]
 pub(super) struct SelectScope {
     pub(super) clock: TimeContext,
+    /// The order of the rows.
+    pub(super) order: TimeOrder,
     zone: Option<String>,
     /// The times of the rows that are read.
     pub(super) range: StatementTimeRange,
-    /// The first time in the answer, if earlier rows are read only to compute it.
-    pub(super) shown_from: Option<i64>,
+    /// The times in the answer, if other rows are read only to compute it.
+    pub(super) shown: Option<StatementTimeRange>,
     /// The condition without the time range.
     pub(super) condition: Option<Condition>,
     /// Whether the statement itself has `GROUP BY time`.
@@ -46,7 +51,17 @@ impl SelectScope {
     ///
     /// # Errors
     /// Planning errors for invalid times and zones.
-    pub(super) fn of(select: &Select, inherited: &InheritedScope, now: i64) -> Result<Self> {
+    pub(super) fn of(
+        select: &Select,
+        inherited: &InheritedScope,
+        interface: AnswerInterface,
+        now: i64,
+    ) -> Result<Self> {
+        // As in InfluxDB 1, a subquery has the order of the outer statement.
+        let order = match interface {
+            AnswerInterface::V1 => select.order.unwrap_or(inherited.order),
+            AnswerInterface::V3 => select.order.unwrap_or_default(),
+        };
         let zone = select.time_zone.as_ref().or(inherited.zone.as_ref());
         let clock = TimeContext::new(now, zone.map(String::as_str))?;
         let (own_range, condition) = time::split(select.condition.as_ref(), &clock)?;
@@ -58,14 +73,21 @@ impl SelectScope {
             range.upper = range.upper.or(Some(now));
         }
         let fields = select.fields.iter().map(|field| &field.expr);
-        let shown_from = look_back(&mut range, window.as_ref(), windows_before(fields));
+        let windows = windows_before(fields, interface);
+        let shown = match (interface, order) {
+            (AnswerInterface::V1, TimeOrder::Descending) => {
+                look_ahead(&mut range, window.as_ref(), windows)
+            }
+            _ => look_back(&mut range, window.as_ref(), windows),
+        };
         let mut group_by = select.group_by.clone();
         group_by.extend(inherited.tags.iter().cloned());
         Ok(Self {
             clock,
+            order,
             zone: zone.cloned(),
             range,
-            shown_from,
+            shown,
             condition,
             has_own_window,
             window,
@@ -80,6 +102,7 @@ impl SelectScope {
         let tags = tags.filter(|dimension| matches!(dimension, Dimension::Tag(_)));
         InheritedScope {
             is_subquery: true,
+            order: self.order,
             range: self.range,
             tags: tags.cloned().collect(),
             window: self.window.clone(),
@@ -93,14 +116,36 @@ fn look_back(
     range: &mut StatementTimeRange,
     window: Option<&WindowSpec>,
     windows: i64,
-) -> Option<i64> {
+) -> Option<StatementTimeRange> {
     let (window, from) = (window?, range.lower?);
     if windows == 0 {
         return None;
     }
     let by = window.every.saturating_mul(windows);
     range.lower = Some(from.saturating_sub(by));
-    Some(from)
+    Some(StatementTimeRange {
+        lower: Some(from),
+        upper: None,
+    })
+}
+
+/// Moves the end of the range forward by a number of windows, for functions that go from later windows to earlier ones.
+/// Returns the original end if it has moved.
+fn look_ahead(
+    range: &mut StatementTimeRange,
+    window: Option<&WindowSpec>,
+    windows: i64,
+) -> Option<StatementTimeRange> {
+    let (window, until) = (window?, range.upper?);
+    if windows == 0 {
+        return None;
+    }
+    let by = window.every.saturating_mul(windows);
+    range.upper = Some(until.saturating_add(by));
+    Some(StatementTimeRange {
+        lower: None,
+        upper: Some(until),
+    })
 }
 
 /// Returns the value of windows without rows. A subquery leaves them out by default, because the outer statement

@@ -7,7 +7,7 @@ use datafusion::{
     functions_window::expr_fn::row_number,
     logical_expr::{
         Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, cast,
-        expr::WindowFunction, ident, lit,
+        expr::WindowFunction, ident, lit, when,
     },
 };
 use neap_influxql::{Call, Column, Expr as Ast, Fill};
@@ -16,6 +16,7 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use super::{
     aggregate::{check_type, nearest_rank},
     columns::{ResolvedColumn, tag_column},
+    condition::balanced,
     query::{AnswerPart, SelectQuery},
     shape::{self, argument, number},
     value::TypedExpr,
@@ -67,6 +68,46 @@ pub(super) fn plan(query: &SelectQuery<'_>, rows: LogicalPlan, call: &Call) -> R
     project(query, plan, call, value)
 }
 
+/// Plans a query of several samples. Each row of the answer is one that at least one call picks, with nulls for the others.
+pub(super) fn samples(
+    query: &SelectQuery<'_>,
+    rows: LogicalPlan,
+    calls: &[Call],
+) -> Result<AnswerPart> {
+    let mut groups: Vec<Expr> = query.tag_columns().collect();
+    let mut plan = rows;
+    if let Some(window) = &query.window {
+        let start = query.window_start(window, ident(TIME_COLUMN))?;
+        plan = with_column(plan, start.alias(WINDOW))?;
+        groups.push(ident(WINDOW));
+    }
+    let mut sampled = Vec::with_capacity(calls.len());
+    for (index, call) in calls.iter().enumerate() {
+        let value = argument(call).map_or_else(TypedExpr::null, |column| query.argument(column));
+        let rank = format!("{RANK}:{index}");
+        let mut order = vec![value.expr.clone().is_null().sort(true, false)];
+        order.extend(self::order(query, call, &value.expr)?);
+        plan = ranked(plan, groups.clone(), order, &rank)?;
+        let rows = shape::count(call.args.last()).unwrap_or_default();
+        let picked = when(ident(rank).lt_eq(lit(rows)), value.expr).end()?;
+        let value = TypedExpr {
+            expr: picked,
+            kind: value.kind,
+        };
+        sampled.push((Ast::Call(call.clone()), value));
+    }
+    let any = sampled
+        .iter()
+        .map(|(_, value)| value.expr.clone().is_not_null());
+    let plan = LogicalPlanBuilder::from(plan)
+        .filter(balanced(any.collect(), Expr::or))?
+        .build()?;
+    query.project(plan, ident(TIME_COLUMN), query.row_keys(), &|expr| {
+        let known = sampled.iter().find(|(call, _)| call == expr);
+        known.map(|(_, value)| value.clone())
+    })
+}
+
 /// Projects the columns of a selected row. With windows, the row of a selector of single rows gets the time of its
 /// window.
 fn project(
@@ -90,16 +131,31 @@ fn project(
         let computed = query.fill_selected(plan, values)?;
         return query.project(computed.plan, ident(TIME_COLUMN), Vec::new(), &|expr| {
             let known = computed.values.iter().find(|(known, _)| known == expr);
-            known.map(|(_, value)| value.clone())
+            known.map_or_else(
+                || grouped_tag(query, expr),
+                |(_, value)| Some(value.clone()),
+            )
         });
     }
     let time = if is_window { WINDOW } else { TIME_COLUMN };
     query.project(plan, ident(time), query.row_keys(), &leaf)
 }
 
+/// Returns a tag of `GROUP BY`.
+fn grouped_tag(query: &SelectQuery<'_>, expr: &Ast) -> Option<TypedExpr> {
+    let Ast::Column(column) = expr else {
+        return None;
+    };
+    let is_tag = query.columns.resolve(column) == ResolvedColumn::Tag;
+    let is_grouped = is_tag && query.tags.contains(&column.name);
+    is_grouped.then(|| query.read(column))
+}
+
 /// Collects the columns of an expression outside of selector calls.
 fn add_columns(query: &SelectQuery<'_>, expr: &Ast, values: &mut Vec<(Ast, TypedExpr)>) {
     match expr {
+        // A window without rows has the tags of its group, too.
+        Ast::Column(_) if grouped_tag(query, expr).is_some() => {}
         Ast::Column(column) if !values.iter().any(|(known, _)| known == expr) => {
             values.push((expr.clone(), query.read(column)));
         }

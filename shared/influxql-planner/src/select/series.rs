@@ -5,11 +5,13 @@ use std::sync::Arc;
 use datafusion::{
     common::{Result, ScalarValue},
     logical_expr::{
-        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowUDF, ident, lit,
+        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowUDF, cast, ident,
+        lit,
     },
 };
-use neap_influxql::{Call, Expr as Ast};
+use neap_influxql::{Call, Expr as Ast, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_series::AnswerInterface;
 
 use super::{
     aggregate::{GroupValues, check_type},
@@ -28,7 +30,11 @@ pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<An
         Ast::Column(column) => query.argument(column),
         _ => TypedExpr::null(),
     };
-    let (plan, steps) = with_steps(query, rows, query.series_order(), SECOND, &value)?;
+    let mut order = query.series_order();
+    if let Some(time) = order.first_mut() {
+        time.asc = !is_backwards(query);
+    }
+    let (plan, steps) = with_steps(query, rows, order, SECOND, &value)?;
     let plan = drop_empty_rows(plan, &steps)?;
     query.project(plan, ident(TIME_COLUMN), query.other_tags(), &|expr| {
         known(&steps, expr)
@@ -38,20 +44,42 @@ pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<An
 /// Adds the values of series functions over groups to the values of the groups.
 pub(super) fn over_groups(query: &SelectQuery<'_>, computed: GroupValues) -> Result<GroupValues> {
     let GroupValues { plan, mut values } = computed;
-    let order = vec![ident(TIME_COLUMN).sort(true, false)];
+    let order = vec![ident(TIME_COLUMN).sort(!is_backwards(query), false)];
     let unit = query.window.as_ref().map_or(SECOND, |window| window.every);
     let value = |arg: &Ast| known(&values, arg).unwrap_or_else(TypedExpr::null);
     let (mut plan, steps) = with_steps(query, plan, order, unit, &value)?;
     if !query.survey.is_mixed(query.outputs.len()) {
         plan = drop_empty_rows(plan, &steps)?;
     }
-    if let (Some(from), Some(window)) = (query.shown_from, &query.window) {
-        let from = query.window_start(window, nanos(from))?;
-        let shown = LogicalPlanBuilder::from(plan).filter(ident(TIME_COLUMN).gt_eq(from))?;
+    if let (Some(shown), Some(window)) = (query.shown, &query.window) {
+        let mut kept = Vec::new();
+        if let Some(from) = shown.lower {
+            let from = query.window_start(window, nanos(from))?;
+            kept.push(ident(TIME_COLUMN).gt_eq(from));
+        }
+        if let Some(until) = shown.upper {
+            kept.push(ident(TIME_COLUMN).lt_eq(nanos(until)));
+        }
+        let shown = LogicalPlanBuilder::from(plan).filter(balanced(kept, Expr::and))?;
         plan = shown.build()?;
     }
     values.extend(steps);
     Ok(GroupValues { plan, values })
+}
+
+/// Whether functions of a series go from later rows to earlier ones, as in InfluxDB 1 with descending times.
+fn is_backwards(query: &SelectQuery<'_>) -> bool {
+    query.interface == AnswerInterface::V1 && query.order == TimeOrder::Descending
+}
+
+/// The time that derivatives divide by. It rises in the order of the rows.
+fn rising_time(query: &SelectQuery<'_>) -> Expr {
+    let time = ident(TIME_COLUMN);
+    if !is_backwards(query) {
+        return time;
+    }
+    let negated = lit(0_i64) - cast(time, ColumnType::Integer.data_type());
+    cast(negated, ColumnType::Time.data_type())
 }
 
 fn known(values: &[(Ast, TypedExpr)], expr: &Ast) -> Option<TypedExpr> {
@@ -123,6 +151,7 @@ fn step(
         "derivative" | "non_negative_derivative" => {
             let unit = ScalarValue::new_interval_mdn(0, 0, named.unwrap_or(unit));
             let function = query.functions.window(&call.name)?;
+            let time = rising_time(query);
             (function, vec![x, lit(unit), time], ColumnType::Float)
         }
         "moving_average" => {

@@ -3,6 +3,7 @@
 use datafusion::common::{DataFusionError, Result, plan_err};
 use neap_influxql::{Call, Column, Expr as Ast, Literal};
 use neap_schema::TIME_COLUMN;
+use neap_series::AnswerInterface;
 
 use super::math;
 
@@ -19,6 +20,8 @@ pub(super) enum QueryShape {
     Series,
     /// The rows that a selector picks.
     Picked(Call),
+    /// The rows that any of several calls of `sample` picks.
+    Sampled(Vec<Call>),
 }
 
 /// The class of a function, by its input and result.
@@ -74,6 +77,11 @@ const UNSUPPORTED_FUNCTIONS: [&str; 11] = [
     "histogram",
 ];
 
+/// Whether InfluxDB 1 has a function that is not computed here.
+pub(super) fn is_unsupported(name: &str) -> bool {
+    UNSUPPORTED_FUNCTIONS.contains(&name)
+}
+
 /// Returns the minimum and maximum number of arguments of a function.
 fn arguments(name: &str) -> (usize, usize) {
     match name {
@@ -87,6 +95,8 @@ fn arguments(name: &str) -> (usize, usize) {
 /// The calls and columns of a field list by class. Arguments of aggregates and selectors are not included.
 #[derive(Debug, Default)]
 pub(super) struct FieldCalls {
+    /// Whether the rules are those of InfluxDB 1, where they differ.
+    is_v1: bool,
     aggregates: Vec<Call>,
     selectors: Vec<Call>,
     pickers: Vec<Call>,
@@ -102,8 +112,14 @@ impl FieldCalls {
     ///
     /// # Errors
     /// Planning errors for unknown functions, wrong arguments, and functions that can't be combined.
-    pub(super) fn of<'a>(fields: impl Iterator<Item = &'a Ast>) -> Result<Self> {
-        let mut survey = Self::default();
+    pub(super) fn of<'a>(
+        fields: impl Iterator<Item = &'a Ast>,
+        interface: AnswerInterface,
+    ) -> Result<Self> {
+        let mut survey = Self {
+            is_v1: interface == AnswerInterface::V1,
+            ..Self::default()
+        };
         for field in fields {
             survey.add(field)?;
         }
@@ -120,12 +136,20 @@ impl FieldCalls {
         distinct_calls(self.series.iter().chain(&self.nested))
     }
 
+    /// Whether there are integrals, and no other aggregates and selectors.
+    pub(super) fn has_only_integrals(&self) -> bool {
+        let calls = self.group_calls();
+        !calls.is_empty() && calls.iter().all(|call| call.name == "integral")
+    }
+
     /// The only selector, if there are no aggregates and no other selectors.
     pub(super) fn only_selector(&self) -> Option<&Call> {
-        match (self.aggregates.is_empty(), self.selectors.as_slice()) {
-            (true, [selector]) => Some(selector),
-            _ => None,
-        }
+        let [first, others @ ..] = self.selectors.as_slice() else {
+            return None;
+        };
+        // In InfluxDB 1, equal calls are one.
+        let is_only = others.is_empty() || self.is_v1 && others.iter().all(|call| call == first);
+        (self.aggregates.is_empty() && is_only).then_some(first)
     }
 
     /// Whether some field is not a function of a series.
@@ -154,7 +178,7 @@ impl FieldCalls {
 
     fn add_call(&mut self, call: &Call) -> Result<()> {
         let Some(class) = class(&call.name) else {
-            return match UNSUPPORTED_FUNCTIONS.contains(&call.name.as_str()) {
+            return match is_unsupported(&call.name) {
                 true => plan_err!("Invalid function '{}'", call.name),
                 false => {
                     plan_err!("unsupported function {}()", call.name).map_err(with_influxdb_context)
@@ -164,7 +188,7 @@ impl FieldCalls {
         if class == FunctionClass::Math {
             return call.args.iter().try_for_each(|arg| self.add(arg));
         }
-        check_arguments(call)?;
+        check_arguments(call, self.is_v1)?;
         match class {
             FunctionClass::Selector => self.selectors.push(call.clone()),
             FunctionClass::Picker => self.pickers.push(call.clone()),
@@ -230,6 +254,11 @@ impl FieldCalls {
             )
             .map_err(with_influxdb_context);
         }
+        let is_sampled = self.pickers.iter().all(|call| call.name == "sample");
+        if self.is_v1 && is_sampled && self.pickers.len() > 1 && others + self.columns == 0 {
+            let calls = distinct_calls(self.pickers.iter());
+            return Ok(QueryShape::Sampled(calls));
+        }
         if let Some(first) = self.pickers.first() {
             if others > 0 || self.pickers.len() > 1 {
                 return plan_err!(
@@ -282,7 +311,7 @@ fn distinct_calls<'a>(calls: impl Iterator<Item = &'a Call>) -> Vec<Call> {
     all
 }
 
-fn check_arguments(call: &Call) -> Result<()> {
+fn check_arguments(call: &Call, is_v1: bool) -> Result<()> {
     let (least, most) = arguments(&call.name);
     let given = call.args.len();
     if given < least || given > most {
@@ -310,13 +339,13 @@ fn check_arguments(call: &Call) -> Result<()> {
         return plan_err!("expected field argument in {}()", call.name)
             .map_err(with_influxdb_context);
     }
-    check_constants(call)
+    check_constants(call, is_v1)
 }
 
-fn check_constants(call: &Call) -> Result<()> {
+fn check_constants(call: &Call, is_v1: bool) -> Result<()> {
     let last = call.args.get(1..).and_then(<[Ast]>::last);
     let is_right = match call.name.as_str() {
-        "percentile" => number(last).is_some_and(|p| (0.0..=100.0).contains(&p)),
+        "percentile" => number(last).is_some_and(|p| is_v1 || (0.0..=100.0).contains(&p)),
         "bottom" | "top" | "sample" => {
             let tags = call.args.get(1..call.args.len() - 1).unwrap_or_default();
             count(last).is_some() && tags.iter().all(|tag| matches!(tag, Ast::Column(_)))
@@ -372,8 +401,16 @@ pub(super) fn argument(call: &Call) -> Option<&Column> {
 }
 
 /// Returns the number of windows before the first one that the series functions read.
-pub(super) fn windows_before<'a>(fields: impl Iterator<Item = &'a Ast>) -> i64 {
-    fields.map(lookback).max().unwrap_or_default()
+pub(super) fn windows_before<'a>(
+    fields: impl Iterator<Item = &'a Ast>,
+    interface: AnswerInterface,
+) -> i64 {
+    let windows = fields.map(lookback).max().unwrap_or_default();
+    match interface {
+        // As in InfluxDB 1, also of a moving average of more windows.
+        AnswerInterface::V1 => windows.min(1),
+        AnswerInterface::V3 => windows,
+    }
 }
 
 fn lookback(expr: &Ast) -> i64 {

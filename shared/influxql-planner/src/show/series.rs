@@ -175,7 +175,10 @@ type TableCounts = [(Arc<Table>, i64)];
 
 fn total_count(counts: &TableCounts, interface: AnswerInterface) -> Result<ShowRows> {
     let count: i64 = counts.iter().map(|(_, count)| count).sum();
-    let count = ("count", Arc::new(Int64Array::from(vec![count])) as ArrayRef);
+    // As in InfluxDB 1, none is no row.
+    let is_shown = count > 0 || interface == AnswerInterface::V3;
+    let count: Int64Array = is_shown.then_some(count).into_iter().collect();
+    let count = ("count", Arc::new(count) as ArrayRef);
     let name = StringArray::from(vec!["measurements"]);
     let columns = match interface {
         AnswerInterface::V1 => vec![count],

@@ -14,7 +14,7 @@ pub fn quoted_if_needed(name: &str) -> impl Display + '_ {
 }
 
 /// An identifier, quoted if needed.
-pub(super) struct Identifier<'a>(pub(super) &'a str);
+pub(crate) struct Identifier<'a>(pub(crate) &'a str);
 
 impl Display for Identifier<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -26,7 +26,7 @@ impl Display for Identifier<'_> {
 }
 
 /// A string literal in single quotes.
-pub(super) struct StringLiteral<'a>(pub(super) &'a str);
+pub(crate) struct StringLiteral<'a>(pub(crate) &'a str);
 
 impl Display for StringLiteral<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -71,7 +71,7 @@ pub(super) fn write_separated<T: Display>(
 }
 
 /// A duration literal in nanoseconds, written in the longest units that divide it.
-pub(super) struct DurationLiteral(pub(super) i64);
+pub(crate) struct DurationLiteral(pub(crate) i64);
 
 impl Display for DurationLiteral {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -43,6 +43,8 @@ impl Display for Statement {
                 let (name, database) = (Identifier(name), Identifier(database));
                 write!(f, "DROP RETENTION POLICY {name} ON {database}")
             }
+            Self::Server(statement) => statement.fmt(f),
+            Self::ContinuousQuery(statement) => statement.fmt(f),
         }
     }
 }

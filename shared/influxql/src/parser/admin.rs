@@ -22,7 +22,12 @@ impl Parser<'_> {
         if self.take_word("RETENTION")? {
             return Ok(Statement::CreateRetentionPolicy(self.policy()?));
         }
-        Err(self.expected("invalid CREATE statement, expected DATABASE or RETENTION POLICY"))
+        if self.take_word("CONTINUOUS")? {
+            return self.create_continuous_query();
+        }
+        let text =
+            "invalid CREATE statement, expected DATABASE, RETENTION POLICY or CONTINUOUS QUERY";
+        Err(self.expected(text))
     }
 
     pub(super) fn alter(&mut self) -> Result<Statement> {
@@ -50,8 +55,11 @@ impl Parser<'_> {
             let (name, database) = self.policy_name()?;
             return Ok(Statement::DropRetentionPolicy { name, database });
         }
-        let text =
-            "invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES or RETENTION POLICY";
+        if self.take_word("CONTINUOUS")? {
+            return self.drop_continuous_query();
+        }
+        let text = "invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES, RETENTION POLICY or \
+                    CONTINUOUS QUERY";
         Err(self.expected(text))
     }
 

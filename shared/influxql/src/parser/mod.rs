@@ -1,13 +1,16 @@
 //! Recursive-descent parser: text to statements.
 
 mod admin;
+mod continuous_query;
 mod expr;
 mod keywords;
 mod limits;
 mod select;
+mod server;
 mod show;
 
 pub(crate) use keywords::is_keyword;
+pub use server::unknown_show_error;
 
 use limits::ElementCounts;
 
@@ -81,6 +84,7 @@ impl<'a> Parser<'a> {
             Some("ALTER") => self.alter()?,
             Some("DROP") => self.drop_statement()?,
             Some("DELETE") => self.delete()?,
+            Some("KILL") => self.kill()?,
             Some("INSERT") => return Err(ParseError::new(INSERT, start)),
             _ => return Err(ParseError::new("invalid InfluxQL statement", start)),
         })

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The error of InfluxDB 3 for `SHOW` followed by an unknown word.
-const UNKNOWN: &str = "invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or \
+pub(super) const UNKNOWN: &str = "invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or \
      RETENTION POLICIES following SHOW";
 
 impl Parser<'_> {
@@ -50,7 +50,14 @@ impl Parser<'_> {
                 self.advance()?;
                 self.show_tags()
             }
-            _ => Err(unknown),
+            Some("CONTINUOUS") => {
+                self.advance()?;
+                self.show_continuous_queries()
+            }
+            _ => match self.show_server()? {
+                Some(statement) => Ok(Statement::Server(statement)),
+                None => Err(unknown),
+            },
         }
     }
 

@@ -6,8 +6,8 @@ use crate::{
     BinaryOp, CardinalityTarget, Cast, Column, ColumnKind, CompareOp, Condition, DeleteClauses,
     Dimension, Explain, Expr, Field, Fill, IntoTarget, Literal, Measurement, MeasurementName,
     NameMatch, PolicyOptions, Regex, RetentionDuration, RetentionPolicy, Select, SelectInto,
-    SelectSource, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys, ShowTagValues,
-    Statement, TimeOrder, parse,
+    SelectSource, ServerStatement, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys,
+    ShowTagValues, Statement, TimeOrder, parse,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -317,6 +317,24 @@ fn change() -> impl Strategy<Value = Statement> {
     ]
 }
 
+fn server_statement() -> impl Strategy<Value = ServerStatement> {
+    let module = || option::of(name());
+    prop_oneof![
+        module().prop_map(|module| ServerStatement::ShowStats { module }),
+        module().prop_map(|module| ServerStatement::ShowDiagnostics { module }),
+        select(vec![
+            ServerStatement::ShowShards,
+            ServerStatement::ShowShardGroups,
+            ServerStatement::ShowSubscriptions,
+            ServerStatement::ShowUsers,
+            ServerStatement::ShowQueries,
+        ]),
+        name().prop_map(|user| ServerStatement::ShowGrants { user }),
+        (any::<u64>(), option::of(name()))
+            .prop_map(|(id, host)| ServerStatement::KillQuery { id, host }),
+    ]
+}
+
 fn statement() -> impl Strategy<Value = Statement> {
     let explain =
         (any::<bool>(), any::<bool>(), any_select()).prop_map(|(analyze, verbose, select)| {
@@ -344,6 +362,7 @@ fn statement() -> impl Strategy<Value = Statement> {
         1 => (counted(), show())
             .prop_map(|(of, show)| Statement::ShowCardinality(ShowCardinality { of, show })),
         2 => change(),
+        1 => server_statement().prop_map(Statement::Server),
     ]
 }
 

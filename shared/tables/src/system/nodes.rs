@@ -62,7 +62,7 @@ fn rows(nodes: &[Node]) -> Result<RecordBatch> {
         (
             "state",
             false,
-            views(records().map(|record| record.state.as_str())),
+            views(records().map(|record| record.shown_state())),
         ),
         (
             "updated_at",

@@ -1,6 +1,7 @@
 //! `system.processing_engine_logs`: the recent log lines of plugins, with the columns of InfluxDB 3.
 //!
-//! A database shows the lines of its own triggers, `_internal` those of all databases.
+//! A database shows the lines of its own triggers, `_internal` those of all databases. The column of times is `time`; a
+//! statement that names it `event_time`, as before InfluxDB 3.11, gets a column of that name, too.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +18,9 @@ use super::{
 };
 use crate::scan::external;
 
+/// The name of the column `time` before InfluxDB 3.11.
+pub const FORMER_TIME_COLUMN: &str = "event_time";
+
 /// Maximum number of lines that are shown.
 const MAX_SHOWN_LINES: usize = 10_000;
 
@@ -25,6 +29,8 @@ const MAX_SHOWN_LINES: usize = 10_000;
 pub(super) struct PluginLogsSource {
     pub(super) cluster: Arc<SystemSources>,
     pub(super) database: Option<DatabaseId>,
+    /// Whether to show the former column.
+    pub(super) has_former_column: bool,
 }
 
 impl PluginLogsSource {
@@ -47,18 +53,19 @@ impl PluginLogsSource {
     }
 }
 
-fn rows(lines: &[EngineLogLine]) -> Result<RecordBatch> {
+fn rows(lines: &[EngineLogLine], has_former_column: bool) -> Result<RecordBatch> {
     let texts = |text: fn(&EngineLogLine) -> &str| utf8(lines.iter().map(text));
-    table(vec![
-        (
-            "event_time",
-            false,
-            times(lines.iter().map(|line| line.time_ns)),
-        ),
+    let event_times = || times(lines.iter().map(|line| line.time_ns));
+    let mut columns = vec![
+        ("time", false, event_times()),
         ("trigger_name", false, texts(|line| &line.trigger)),
         ("log_level", false, texts(|line| &line.level)),
         ("log_text", false, texts(|line| &line.text)),
-    ])
+    ];
+    if has_former_column {
+        columns.push((FORMER_TIME_COLUMN, false, event_times()));
+    }
+    table(columns)
 }
 
 #[async_trait]
@@ -72,10 +79,10 @@ impl SystemTableSource for PluginLogsSource {
             lines.extend(newest.map_err(external)?);
             keep_log_lines(&mut lines, MAX_SHOWN_LINES);
         }
-        rows(&lines)
+        rows(&lines, self.has_former_column)
     }
 
     fn empty(&self) -> Result<RecordBatch> {
-        rows(&[])
+        rows(&[], self.has_former_column)
     }
 }

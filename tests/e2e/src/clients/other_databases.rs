@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `NEAP_PROMETHEUS` | the program `prometheus` |
 //! | `NEAP_INFLUXD` | the program `influxd` of InfluxDB 1 |
+//! | `NEAP_INFLUXQL_STATEMENTS` | how many random statements are compared with InfluxDB 1; 2,000 if not set |
 
 use std::{ffi::OsString, net::TcpListener};
 
@@ -91,6 +92,26 @@ fn influxdb_1_is_imported_in_every_way() {
         server.url().as_ref(),
     ];
     let program = TestProgram::python_program("import_influxdb1.py", &arguments);
+    let Some(program) = program else { return };
+    program.env("NEAP_TOKEN", token).run(server.folder());
+}
+
+#[test]
+fn influxql_is_answered_as_influxdb_1_does() {
+    let Some(influxd) = installed("NEAP_INFLUXD") else {
+        return;
+    };
+    let (server, token) = serve(&StoreFixture::memory(), &[]);
+    let statements = std::env::var_os("NEAP_INFLUXQL_STATEMENTS").unwrap_or_else(|| "2000".into());
+    let arguments = [
+        "--influxd".as_ref(),
+        influxd.as_os_str(),
+        "--url".as_ref(),
+        server.url().as_ref(),
+        "--statements".as_ref(),
+        statements.as_os_str(),
+    ];
+    let program = TestProgram::python_program("compare_influxql.py", &arguments);
     let Some(program) = program else { return };
     program.env("NEAP_TOKEN", token).run(server.folder());
 }

@@ -11,7 +11,9 @@ fn files_of_rows_are_written_with_their_types() {
         "cpu.csv",
         "time,host,usage,n,up\n2026-01-01T00:00:00Z,a,0.5,1,true\n2026-01-01T00:00:01Z,b,1,2,false\n",
     );
-    let write = ["write", "-d", "db", "--table", "cpu", "--tag", "host"];
+    let write = [
+        "write", "--quiet", "-d", "db", "--table", "cpu", "--tag", "host",
+    ];
     let output = stage.run(&[&write[..], &["--file", &csv]].concat());
     assert_eq!(output.succeeded(), "");
     let lines = "{\"time\":1767225602,\"host\":\"c\",\"usage\":2.5}\n";
@@ -36,7 +38,7 @@ fn files_of_rows_are_written_with_their_types() {
         .run(&[&query[..], &[parquet, sql]].concat())
         .succeeded();
     let copy = [
-        "write", "-d", "copy", "--table", "cpu", "--tag", "host", "-f",
+        "write", "--quiet", "-d", "copy", "--table", "cpu", "--tag", "host", "-f",
     ];
     assert_eq!(stage.run(&[&copy[..], &[parquet]].concat()).succeeded(), "");
     assert_eq!(stage.server.query("copy", sql), rows);
@@ -49,6 +51,7 @@ fn refused_rows_are_reported_by_their_numbers_and_an_upload_can_continue() {
     let file = stage.file("m.csv", "time,v\n2,2\n3,x,y\n4,4\n");
     let write = [
         "write",
+        "--quiet",
         "-d",
         "db",
         "--table",
@@ -66,6 +69,7 @@ fn refused_rows_are_reported_by_their_numbers_and_an_upload_can_continue() {
     let texts = stage.file("texts.csv", "time,v\n5,a\n");
     let write = [
         "write",
+        "--quiet",
         "-d",
         "db",
         "--table",
@@ -84,6 +88,7 @@ fn refused_rows_are_reported_by_their_numbers_and_an_upload_can_continue() {
     let more = stage.file("more.csv", "time,v\n2,7\n6,8\n");
     let write = [
         "write",
+        "--quiet",
         "-d",
         "db",
         "--table",

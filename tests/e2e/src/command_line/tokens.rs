@@ -41,7 +41,7 @@ impl AuthenticatedServer {
 #[test]
 fn requests_without_a_token_are_refused_and_anyone_can_create_the_first_one() {
     let server = AuthenticatedServer::new();
-    let write = ["write", "--database", "home", "t v=1"];
+    let write = ["write", "--quiet", "--database", "home", "t v=1"];
     let query = ["query", "--database", "home", "SELECT v FROM t"];
     let refused = server.run("", &write).failed(1);
     assert_eq!(refused, format!("Write command failed: {REFUSED}"));
@@ -76,7 +76,7 @@ fn requests_without_a_token_are_refused_and_anyone_can_create_the_first_one() {
 fn a_token_has_its_permissions_until_it_is_deleted() {
     let server = AuthenticatedServer::new();
     let admin = server.create("", &["--admin"]);
-    let write = ["write", "--database", "home", "t v=1"];
+    let write = ["write", "--quiet", "--database", "home", "t v=1"];
     let query = [
         "query",
         "--database",
@@ -170,7 +170,7 @@ fn admins_can_read_system_tables_of_a_server() {
     let server = AuthenticatedServer::new();
     let admin = server.create("", &["--admin"]);
     server
-        .run(&admin, &["write", "--database", "home", "t v=1"])
+        .run(&admin, &["write", "--quiet", "--database", "home", "t v=1"])
         .succeeded();
     let system =
         |arguments: &[&str]| server.run(&admin, &[&["show", "system"], arguments].concat());

@@ -13,5 +13,5 @@ pub(crate) use self::{
     http::{Reply, STAMP, ServerClient, StoreRequests},
     neap::NeapProcess,
     store::StoreFixture,
-    wait::{pause, wait_for},
+    wait::{now, pause, try_wait_for, wait_for},
 };

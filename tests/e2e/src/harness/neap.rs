@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{ServerClient, StoreFixture, neap_binary, program, wait_for};
+use super::{ServerClient, StoreFixture, neap_binary, program, try_wait_for, wait_for};
 
 /// Maximum duration of a start.
 const START: Duration = Duration::from_secs(60);
@@ -99,6 +99,15 @@ impl NeapProcess {
     }
 
     fn spawn_program(path: &Path, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
+        Self::try_spawn(path, prepare).unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    /// Starts a program that runs `neap serve`. `prepare` receives the path of the file for the address. Returns the
+    /// reason if the process ends or does not listen in time.
+    pub(crate) fn try_spawn(
+        path: &Path,
+        prepare: impl FnOnce(&mut Command, &Path),
+    ) -> Result<Self, String> {
         let folder = tempfile::Builder::new()
             .prefix("neap-e2e-")
             .tempdir()
@@ -109,18 +118,27 @@ impl NeapProcess {
         let file = File::create(&log).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let mut child = command.spawn().unwrap();
-        let address = wait_for("address of a server", START, || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("neap serve ended with {status}:\n{}", tail(&log));
-            }
-            std::fs::read_to_string(&address).ok()
+        let started = try_wait_for(START, || {
+            let ended = child.try_wait().unwrap().map(|status| {
+                let log = tail(&log);
+                Err(format!("neap serve ended with {status}:\n{log}"))
+            });
+            ended.or_else(|| std::fs::read_to_string(&address).ok().map(Ok))
         });
-        Self {
+        let address = match started.unwrap_or_else(|| Err("no address of a server".to_owned())) {
+            Ok(address) => address,
+            Err(reason) => {
+                child.kill().ok();
+                child.wait().ok();
+                return Err(reason);
+            }
+        };
+        Ok(Self {
             child,
             server: ServerClient::at(&format!("http://{address}")),
             log,
             folder,
-        }
+        })
     }
 
     /// Returns the process id.
@@ -131,6 +149,11 @@ impl NeapProcess {
     /// Stops the process gracefully.
     pub(crate) fn stop(mut self) -> ExitStatus {
         kill_process(self.pid(), Signal::TERM).unwrap();
+        wait_for("end of a server", END, || self.child.try_wait().unwrap())
+    }
+
+    /// Waits until the process ends on its own.
+    pub(crate) fn end(mut self) -> ExitStatus {
         wait_for("end of a server", END, || self.child.try_wait().unwrap())
     }
 

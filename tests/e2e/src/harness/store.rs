@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 use super::{program, s3_server_binary};
 
+/// The flag with the URL of an S3 server.
+const ENDPOINT: &str = "--aws-endpoint";
+
 /// A separate store, shared by all processes with its flags.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreFixture {
@@ -187,6 +190,21 @@ impl StoreFixture {
     /// Returns the folder of the store, or a temporary folder for the other kinds of stores.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Returns the URL of the S3 server; `None` for other kinds of stores.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        let flag = self.flags.iter().position(|flag| flag == ENDPOINT)?;
+        self.flags.get(flag + 1).map(String::as_str)
+    }
+
+    /// Returns the same store, reached through another URL.
+    pub(crate) fn through(&self, endpoint: &str) -> Self {
+        let mut store = self.clone();
+        if let Some(flag) = store.flags.iter().position(|flag| flag == ENDPOINT) {
+            store.flags[flag + 1] = endpoint.to_owned();
+        }
+        store
     }
 
     /// Returns the arguments of a command, followed by the flags that open the store.

@@ -12,18 +12,21 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Panics
 /// Panics if there is no value within `limit`.
-pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
+    let value = try_wait_for(limit, look);
+    value.unwrap_or_else(|| panic!("after {} s still no {what}", limit.as_secs()))
+}
+
+/// Waits for a value, and returns it as soon as `look` does; `None` if there is no value within `limit`.
+pub(crate) fn try_wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = now();
     loop {
         if let Some(value) = look() {
-            return value;
+            return Some(value);
         }
-        let waited = begun.elapsed();
-        assert!(
-            waited < limit,
-            "after {} s still no {what}",
-            waited.as_secs()
-        );
+        if begun.elapsed() >= limit {
+            return None;
+        }
         thread::sleep(PAUSE);
     }
 }
@@ -33,10 +36,11 @@ pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }
 
+/// Returns the present time.
 #[expect(
     clippy::disallowed_methods,
     reason = "other processes live in real time"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

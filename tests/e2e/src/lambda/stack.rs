@@ -23,13 +23,13 @@ const END: Duration = Duration::from_secs(30);
 
 /// `neap-lambda-local` with the functions, stopped on drop. Dereferences to the [`ServerClient`] of the gateway.
 #[derive(Debug)]
-pub(super) struct LambdaStack {
+pub(crate) struct LambdaStack {
     child: Child,
     input: Option<ChildStdin>,
     gateway: ServerClient,
     control: ServerClient,
     /// The store, for `neap` commands.
-    pub(super) place: StoreFixture,
+    pub(crate) place: StoreFixture,
     _folder: TempDir,
 }
 
@@ -58,12 +58,12 @@ fn function(name: &str, max_instances: usize) -> Value {
 
 impl LambdaStack {
     /// Starts a stack with at most three writers, two queriers, and one instance of each other function.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(|_| {})
     }
 
     /// Starts a stack with at most one instance of each function.
-    pub(super) fn start_alone() -> Self {
+    pub(crate) fn start_alone() -> Self {
         Self::start_with(|configuration| {
             for name in ["write", "query", "compact"] {
                 configuration["functions"][name]["limits"]["max_instances"] = json!(1);
@@ -72,7 +72,7 @@ impl LambdaStack {
     }
 
     /// Starts a stack with a changed configuration.
-    pub(super) fn start_with(change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn start_with(change: impl FnOnce(&mut Value)) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("neap-e2e-")
             .tempdir()
@@ -132,7 +132,7 @@ impl LambdaStack {
     }
 
     /// Sends a command and returns its answer.
-    pub(super) fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(crate) fn command(&self, method: &str, path: &str, body: &Value) -> Value {
         let request = self
             .control
             .request(method, path)
@@ -143,18 +143,18 @@ impl LambdaStack {
         serde_json::from_slice(&reply.bytes).unwrap_or(Value::Null)
     }
 
-    pub(super) fn look(&self, path: &str) -> Value {
+    pub(crate) fn look(&self, path: &str) -> Value {
         self.command("GET", path, &Value::Null)
     }
 
     /// Invokes a function with an event, and returns its answer.
-    pub(super) fn invoke(&self, function: &str, event: &Value) -> Value {
+    pub(crate) fn invoke(&self, function: &str, event: &Value) -> Value {
         let said = self.try_invoke(function, event);
         said.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Invokes a function with an event. Returns its answer, or the reason why there is none.
-    pub(super) fn try_invoke(&self, function: &str, event: &Value) -> Result<Value, String> {
+    pub(crate) fn try_invoke(&self, function: &str, event: &Value) -> Result<Value, String> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
         let request = self.control.request("POST", &path).body(event.to_string());
         let reply = Reply::of(request).unwrap();
@@ -165,25 +165,25 @@ impl LambdaStack {
     }
 
     /// Sets a trap: it kills or freezes an instance of a function after a number of requests to the store.
-    pub(super) fn set_trap(&self, function: &str, trap: &Value) {
+    pub(crate) fn set_trap(&self, function: &str, trap: &Value) {
         self.command("PUT", &format!("/store/traps/{function}"), trap);
     }
 
     /// Returns how often the trap of a function has caught an instance.
-    pub(super) fn caught(&self, function: &str) -> u64 {
+    pub(crate) fn caught(&self, function: &str) -> u64 {
         let trap = self.look(&format!("/store/traps/{function}"));
         trap["caught"].as_u64().unwrap()
     }
 
     /// Removes the trap of a function, and returns how often it has caught an instance.
-    pub(super) fn take_trap(&self, function: &str) -> u64 {
+    pub(crate) fn take_trap(&self, function: &str) -> u64 {
         let path = format!("/store/traps/{function}");
         let trap = self.command("DELETE", &path, &Value::Null);
         trap["caught"].as_u64().unwrap()
     }
 
     /// Returns the numbers of the living instances of a function.
-    pub(super) fn instances(&self, function: &str) -> Vec<u64> {
+    pub(crate) fn instances(&self, function: &str) -> Vec<u64> {
         let functions = self.look("/functions");
         let instances = functions[function].as_array().unwrap();
         let numbers = instances.iter().map(|one| one["number"].as_u64().unwrap());
@@ -191,7 +191,7 @@ impl LambdaStack {
     }
 
     /// Returns the phases of the living instances of a function: `starting`, `idle` or `running`.
-    pub(super) fn phases(&self, function: &str) -> Vec<String> {
+    pub(crate) fn phases(&self, function: &str) -> Vec<String> {
         let functions = self.look("/functions");
         let instances = functions[function].as_array().unwrap();
         let phases = instances.iter().map(|one| one["phase"].as_str().unwrap());
@@ -199,7 +199,7 @@ impl LambdaStack {
     }
 
     /// Returns the numbers of the instances of a function that are frozen during an event.
-    pub(super) fn frozen_at_work(&self, function: &str) -> Vec<u64> {
+    pub(crate) fn frozen_at_work(&self, function: &str) -> Vec<u64> {
         let functions = self.look("/functions");
         let instances = functions[function].as_array().unwrap().iter();
         let frozen = instances.filter(|one| one["phase"] == "running" && one["frozen"] == true);
@@ -208,56 +208,56 @@ impl LambdaStack {
     }
 
     /// Kills, freezes, thaws or stops an instance, which may already have ended.
-    pub(super) fn change_instance(&self, function: &str, instance: u64, how: &str) {
+    pub(crate) fn change_instance(&self, function: &str, instance: u64, how: &str) {
         let path = format!("/functions/{function}/instances/{instance}/{how}");
         let reply = Reply::of(self.control.request("POST", &path)).unwrap();
         assert!(matches!(reply.status, 204 | 400), "{}", reply.text());
     }
 
     /// Kills all instances of a function, so that the next ones start cold.
-    pub(super) fn kill_all(&self, function: &str) {
+    pub(crate) fn kill_all(&self, function: &str) {
         for instance in self.instances(function) {
             self.change_instance(function, instance, "kill");
         }
     }
 
     /// Returns the requests to the store that a function has sent.
-    pub(super) fn requests(&self, function: &str) -> StoreRequests {
+    pub(crate) fn requests(&self, function: &str) -> StoreRequests {
         let counts = self.look("/store/requests")[function].clone();
         let counts: BTreeMap<String, u64> = serde_json::from_value(counts).unwrap_or_default();
         StoreRequests(counts)
     }
 
     /// Returns the requests to the store that a policy denied.
-    pub(super) fn refusals(&self) -> Vec<Value> {
+    pub(crate) fn refusals(&self) -> Vec<Value> {
         self.look("/store/refusals").as_array().unwrap().clone()
     }
 
     /// Returns the held notifications.
-    pub(super) fn held(&self) -> Vec<Value> {
+    pub(crate) fn held(&self) -> Vec<Value> {
         self.look("/notifications").as_array().unwrap().clone()
     }
 
     /// Delivers held notifications by their numbers, in this order.
-    pub(super) fn deliver(&self, numbers: &[usize]) {
+    pub(crate) fn deliver(&self, numbers: &[usize]) {
         self.command("POST", "/notifications/deliver", &json!(numbers));
     }
 
     /// Sends a message to a queue.
-    pub(super) fn send(&self, queue: &str, body: &str) {
+    pub(crate) fn send(&self, queue: &str, body: &str) {
         let request = self.control.request("POST", &format!("/queues/{queue}"));
         let reply = Reply::of(request.body(body.to_owned())).unwrap();
         assert_eq!(reply.status, 204, "{}", reply.text());
     }
 
     /// Returns the messages in a queue.
-    pub(super) fn queue(&self, name: &str) -> Vec<String> {
+    pub(crate) fn queue(&self, name: &str) -> Vec<String> {
         let bodies = self.look("/queues")[name]["bodies"].clone();
         serde_json::from_value(bodies).unwrap()
     }
 
     /// Returns the output of all instances of a function.
-    pub(super) fn log(&self, function: &str) -> String {
+    pub(crate) fn log(&self, function: &str) -> String {
         let logs = self.look(&format!("/functions/{function}/logs"));
         let logs: BTreeMap<u32, String> = serde_json::from_value(logs).unwrap();
         logs.into_values().collect()
@@ -265,7 +265,7 @@ impl LambdaStack {
 
     /// Checks that no request was denied and that no function panicked. All tests call it at their end, except those of
     /// denials.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         assert_eq!(self.refusals(), Vec::<Value>::new());
         for function in ["write", "query", "compact", "engine"] {
             let log = self.log(function);

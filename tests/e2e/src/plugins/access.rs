@@ -164,6 +164,65 @@ fn kinds_of_triggers_can_be_disabled() {
     assert_eq!(stage.ask("r").status, 200);
 }
 
+#[test]
+fn only_plugins_of_the_folder_are_allowed_with_plugin_dir_only() {
+    let stage = PluginServerFixture::on(StoreFixture::directory(), &[]);
+    let files = "/api/v3/plugins/files";
+    let upload = json!({ "plugin_name": "sent.py", "content": "def process_request(*_):\n    return 'sent'\n" });
+    assert_eq!(stage.send("POST", files, &upload).status, 200);
+    TriggerDefinition::new("sent", "sent.py", "request:sent").create(&stage);
+    TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
+    assert_eq!(stage.ask("sent").text(), "sent");
+
+    let folder = stage.folder().to_str().unwrap();
+    let flags = ["--plugin-dir", folder, "--plugin-dir-only"];
+    let strict = NeapProcess::serve_with(&stage.place, &flags);
+    let refused = |reply: Reply| {
+        assert_eq!(reply.status, 403, "{}", reply.text());
+        assert!(
+            reply.text().contains("--plugin-dir-only"),
+            "{}",
+            reply.text()
+        );
+    };
+    refused(send(&strict, "POST", files, &upload));
+    let update = json!({ "plugin_name": "sent", "content": "" });
+    refused(send(&strict, "PUT", files, &update));
+    let package = json!({ "plugin_name": "sent", "files": [{ "relative_path": "__init__.py", "content": "" }] });
+    refused(send(&strict, "PUT", "/api/v3/plugins/directory", &package));
+    let public = "gh:influxdata/downsampler/downsampler.py";
+    refused(TriggerDefinition::new("public", public, "all_tables").try_create(&strict));
+    let uploaded = TriggerDefinition::new("again", "sent.py", "request:again").try_create(&strict);
+    assert_eq!(uploaded.status, 400, "{}", uploaded.text());
+
+    // Triggers of other plugins are left to other servers.
+    assert_eq!(strict.get("/api/v3/engine/echo").status, 200);
+    assert_eq!(strict.get("/api/v3/engine/sent").status, 404);
+    assert_eq!(stage.ask("sent").text(), "sent");
+}
+
+#[test]
+fn package_management_can_be_disabled() {
+    let flags = ["--disable-package-management", "--package-manager", "pip"];
+    let stage = PluginServerFixture::on(StoreFixture::memory(), &flags);
+    let environment = "/api/v3/configure/plugin_environment";
+    for (what, body) in [
+        ("install_packages", json!({ "packages": ["x"] })),
+        (
+            "install_requirements",
+            json!({ "requirements_location": "needs.txt" }),
+        ),
+    ] {
+        let reply = stage.send("POST", &format!("{environment}/{what}"), &body);
+        assert_eq!(reply.status, 403, "{what}: {}", reply.text());
+        let text = "Package installation has been disabled.";
+        assert!(reply.text().contains(text), "{}", reply.text());
+    }
+    TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
+    assert_eq!(stage.ask("echo").status, 200);
+    assert!(!stage.folder().join(".venv").exists());
+}
+
 /// Builds a package that pip can install without a network.
 const MAKE_A_WHEEL: &str = r#"
 import sys, zipfile

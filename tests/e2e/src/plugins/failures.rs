@@ -75,6 +75,24 @@ fn a_run_is_tried_until_it_succeeds() {
 }
 
 #[test]
+fn a_concurrent_trigger_gives_up_after_five_attempts() {
+    let stage = PluginServerFixture::new();
+    TriggerDefinition::new("fails", "failing.py", "table:watched")
+        .on_error("retry")
+        .concurrent()
+        .create(&stage);
+    stage.server.write(DB, "watched v=1i 1");
+    let line = stage.wait_for_log("fails", "giving up");
+    assert_eq!(line, "ERROR giving up: the plugin failed 5 times");
+    assert_eq!(attempts(&stage), 5);
+    assert_eq!(stage.metric("neap_plugin_lost_segments_total"), 1.0);
+    stage.server.write(DB, "allowed v=1i 1");
+    stage.server.write(DB, "watched v=2i 2\nwatched v=3i 3");
+    stage.wait_for_rows("SELECT rows FROM succeeded", json!([{ "rows": 2 }]));
+    assert_eq!(attempts(&stage), 6);
+}
+
+#[test]
 fn retries_end_with_the_trigger() {
     let stage = PluginServerFixture::new();
     TriggerDefinition::new("fails", "failing.py", "table:watched")

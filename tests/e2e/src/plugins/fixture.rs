@@ -40,6 +40,11 @@ impl PluginServerFixture {
     /// Starts a server in memory with the packages in `tests/plugins/requirements.txt`, if there is an environment with
     /// them (`scripts/test` creates one).
     pub(super) fn with_packages() -> Option<Self> {
+        Self::with_packages_and(&[])
+    }
+
+    /// The same with additional flags, in which `FOLDER` is the plugin folder.
+    pub(super) fn with_packages_and(flags: &[&str]) -> Option<Self> {
         let Ok(environment) = std::env::var("NEAP_PLUGINS_ENVIRONMENT") else {
             skip(
                 InputOrigin::Installed,
@@ -47,11 +52,11 @@ impl PluginServerFixture {
             );
             return None;
         };
-        let flags = ["--virtual-env-location", &environment];
+        let flags = [&["--virtual-env-location", &environment], flags].concat();
         Some(Self::on(StoreFixture::memory(), &flags))
     }
 
-    /// Starts a server on a store, with additional flags.
+    /// Starts a server on a store, with additional flags, in which `FOLDER` is the plugin folder.
     pub(super) fn on(place: StoreFixture, flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         copy(&repository().join("tests/plugins"), folder.path());
@@ -59,7 +64,7 @@ impl PluginServerFixture {
         let flags = ["--plugin-dir", path]
             .into_iter()
             .chain(flags.iter().copied());
-        let flags: Vec<_> = flags.map(str::to_owned).collect();
+        let flags: Vec<_> = flags.map(|flag| flag.replace("FOLDER", path)).collect();
         let server = serve(&place, &flags);
         server.write(DB, "begin value=1i 1");
         Self {

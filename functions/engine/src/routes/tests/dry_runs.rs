@@ -138,7 +138,7 @@ async fn a_failed_dry_run_reports_the_reason() {
         .json(Method::POST, path, body("none.py", "x v=1i 1"))
         .await;
     let text = "Plugin error: reading plugin file: Plugin not found: <folder>/none.py";
-    assert_eq!(missing, answer(500, text));
+    assert_eq!(missing, answer(400, text));
 }
 
 #[tokio::test]

@@ -173,12 +173,12 @@ def process_request(local, query, headers, body, args=None):
 async fn a_plugin_has_its_folder_and_no_credentials_in_its_environment() {
     let settings = WorkerSettings {
         plugin_folder: Some("/some/plugins".into()),
-        withheld_variables: vec!["HOME".to_owned()],
+        withheld_variables: vec!["CARGO_MANIFEST_DIR".to_owned()],
         ..settings()
     };
     let body = r#"
 import os, sys
-return [os.environ[n] for n in ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR")] + ["HOME" in os.environ, sys.argv, sys.stdin.read()]
+return [os.environ[n] for n in ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR")] + ["CARGO_MANIFEST_DIR" in os.environ, sys.argv, sys.stdin.read()]
 "#;
     let stage = WorkerFixture::with(settings, &request_function(body));
     let expected = r#"["/some/plugins", "/some/plugins", false, ["plugin"], ""]"#;

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::SandboxSettings;
 
 /// Returns a plugin that answers "well" to the body "well", and otherwise runs `body`.
 fn plugin(body: &str) -> String {
@@ -242,6 +243,10 @@ while True: pass
     );
     let settings = WorkerSettings {
         wall_time: Duration::from_secs(1),
+        sandbox: SandboxSettings {
+            writable: vec![folder.path().to_owned()],
+            ..SandboxSettings::default()
+        },
         ..settings()
     };
     let error = run_failing(settings, &body).await;

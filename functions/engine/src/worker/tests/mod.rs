@@ -8,6 +8,7 @@ mod permits;
 mod pool;
 mod response;
 mod rows;
+mod sandbox;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,7 @@ use futures::StreamExt;
 use neap_bucket::World;
 use neap_schema::{DatabaseId, TriggerId};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     CompletedRun, DatabaseAccessError, LogLevel, PluginInput, PluginOnDisk, PluginResponse,
@@ -148,6 +150,7 @@ impl WorkerFixture {
             call: request(),
             is_async: false,
             limits: RunLimits::default(),
+            stop: CancellationToken::new(),
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
         let workers = WorkerPool::new(settings, World::system());

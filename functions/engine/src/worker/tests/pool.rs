@@ -5,6 +5,7 @@ use crate::worker::{
     frames::kind,
     inputs::{self, RunHeaderOptions},
     process::{Process, ProcessOptions},
+    sandbox::Sandbox,
 };
 
 const PID: &str = "import os\nreturn str(os.getpid())";
@@ -160,6 +161,63 @@ except BaseException as error:
 }
 
 #[tokio::test]
+async fn a_run_that_began_after_its_trigger_was_forgotten_is_interrupted_too() {
+    let stage = WorkerFixture::of_body(
+        "import time\nlocal.info('in')\nif body == b'':\n    time.sleep(1000)\nreturn 'well'",
+    );
+    stage.workers.forget(&stage.run.trigger);
+    let disable = async {
+        while stage.recorder.log().is_empty() {
+            World::system().clock.sleep(Duration::from_millis(5)).await;
+        }
+        stage.run.stop.cancel();
+    };
+    let (result, ()) = tokio::join!(stage.run(), disable);
+    assert_eq!(result, Err(RunError::Stopping));
+    // The trigger is enabled again.
+    let mut again = stage.run.clone();
+    again.stop = CancellationToken::new();
+    if let PluginInput::Request { body, .. } = &mut again.call {
+        *body = Bytes::from_static(b"short");
+    }
+    let answer = stage.workers.run(again).await.unwrap().response.unwrap();
+    assert_eq!(answer.body, "well");
+}
+
+#[tokio::test]
+async fn a_run_whose_trigger_was_disabled_before_it_began_does_not_start() {
+    let stage = WorkerFixture::of_body("local.info('in')");
+    stage.run.stop.cancel();
+    assert_eq!(stage.run().await, Err(RunError::Stopping));
+    assert!(stage.recorder.log().is_empty());
+}
+
+#[tokio::test]
+async fn an_interrupted_run_leaves_no_values_in_the_dropped_cache() {
+    let mut stage = WorkerFixture::of_body(
+        "import time\n\
+         if body != b'':\n    return str([local.cache.get('own'), local.cache.get('all', use_global=True)])\n\
+         try:\n    local.info('in')\n    time.sleep(1000)\n\
+         finally:\n    local.cache.put('own', 1)\n    local.cache.put('all', 2, use_global=True)",
+    );
+    stage.run.is_async = true;
+    let disable = async {
+        while stage.recorder.log().is_empty() {
+            World::system().clock.sleep(Duration::from_millis(5)).await;
+        }
+        stage.workers.forget(&stage.run.trigger);
+    };
+    let (result, ()) = tokio::join!(stage.run(), disable);
+    assert_eq!(result, Err(RunError::Stopping));
+    let mut again = stage.run.clone();
+    if let PluginInput::Request { body, .. } = &mut again.call {
+        *body = Bytes::from_static(b"look");
+    }
+    let answer = stage.workers.run(again).await.unwrap().response.unwrap();
+    assert_eq!(answer.body, "[None, 2]");
+}
+
+#[tokio::test]
 async fn a_plugin_that_ignores_the_interrupt_is_killed_after_the_grace() {
     let body = "local.info('in')\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass";
     let stage = WorkerFixture::of_body(body);
@@ -232,6 +290,8 @@ async fn started_process(stage: &WorkerFixture) -> Process {
         generation: 0,
         alive: Arc::default(),
         groups: None,
+        sandbox: &Sandbox::new(settings.sandbox.clone(), None),
+        code: Some(&stage.run.code.path),
     };
     let mut process = Process::start(start).await.unwrap();
     let setting = RunHeaderOptions {

@@ -348,3 +348,15 @@ async fn a_field_is_no_tag_to_group_by() {
     let rows = series("SELECT * FROM ints GROUP BY v LIMIT 1").await;
     insta::assert_snapshot!(rows, @r#"{"results":[{"statement_id":0,"series":[{"name":"ints","tags":{"v":""},"columns":["time","src","v","w"],"values":[["2023-11-14T08:00:00Z","a",1,7]]}]}]}"#);
 }
+
+#[tokio::test]
+async fn unsigned_numbers_are_combined_exactly_with_negative_ones() {
+    let instance = instance().await;
+    let rows = instance
+        .selected("SELECT big + -9223372036854775808, big * -1, -1 - big FROM floats")
+        .await;
+    insta::assert_snapshot!(rows, @"
+    m,time,big,big_1,big_2
+    floats,08:00:00,9223372036854775807,,
+    ");
+}

@@ -93,6 +93,11 @@ async fn a_read_token_reads_one_database_and_sees_no_other() {
         "SELECT temp INTO other..x FROM home",
         "SELECT temp INTO nowhere..x FROM home",
         "SELECT temp INTO week.x FROM home",
+        "SHOW STATS",
+        "SHOW DIAGNOSTICS",
+        "SHOW USERS",
+        "SHOW GRANTS FOR someone",
+        "KILL QUERY 1",
     ] {
         assert_eq!(post(refused).await, FORBIDDEN, "{refused}");
     }

@@ -14,7 +14,7 @@ use http::{
 };
 use neap_catalog::{ANY_AGE, NewUser};
 use neap_http::{ApiError, Caller, ClientNetwork, PeerAddress};
-use neap_identity::TokenPair;
+use neap_identity::{AuthorizationCode, TokenPair};
 use serde::Deserialize;
 use serde_json::{Value, json as value};
 
@@ -52,7 +52,7 @@ fn signed_in(tokens: &TokenPair) -> Response {
     response
 }
 
-/// A name with a password, or a token of the identity provider.
+/// A name with a password, a token of the identity provider, or a code of it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AuthorizeBody {
@@ -60,6 +60,16 @@ struct AuthorizeBody {
     password: Option<String>,
     #[serde(alias = "oauth_token")]
     oauth_token: Option<String>,
+    oauth_code: Option<CodeBody>,
+}
+
+/// A code of the identity provider, which a browser has brought back.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CodeBody {
+    code: String,
+    code_verifier: String,
+    redirect_uri: String,
 }
 
 /// `POST /api/v3/authorize`
@@ -67,10 +77,22 @@ async fn authorize(State(service): ServiceState, request: Request) -> Result<Res
     let identity = enabled(&service)?;
     let client = client(&request);
     let body: AuthorizeBody = json(&service, request).await?;
-    let tokens = match (&body.username, &body.password, &body.oauth_token) {
-        (Some(name), Some(password), None) => identity.sign_in(name, password, &client).await?,
-        (None, None, Some(token)) => identity.sign_in_at_provider(token, &client).await?,
-        _ => return Err(invalid("expected username and password, or oauthToken")),
+    let password = body.username.zip(body.password);
+    let tokens = match (password, body.oauth_token, body.oauth_code) {
+        (Some((name, password)), None, None) => identity.sign_in(&name, &password, &client).await?,
+        (None, Some(token), None) => identity.sign_in_at_provider(&token, &client).await?,
+        (None, None, Some(body)) => {
+            let code = AuthorizationCode {
+                code: body.code,
+                code_verifier: body.code_verifier,
+                redirect_uri: body.redirect_uri,
+            };
+            identity.sign_in_with_code(&code, &client).await?
+        }
+        _ => {
+            let text = "expected username and password, oauthToken, or oauthCode";
+            return Err(invalid(text));
+        }
     };
     Ok(signed_in(&tokens))
 }
@@ -131,12 +153,15 @@ async fn logout(State(service): ServiceState, caller: Caller) -> Result<StatusCo
 /// `GET /api/v3/auth/oauth/config`
 async fn provider(State(service): ServiceState) -> Result<Json<Value>, ApiError> {
     let identity = enabled(&service)?;
-    if !identity.has_provider() {
-        return Ok(Json(value!({ "enabled": false })));
-    }
-    let mut description = value!(identity.provider_description().await?);
+    let has_provider = identity.has_provider();
+    let mut description = match has_provider {
+        true => value!(identity.provider_description().await?),
+        false => value!({}),
+    };
     if let Some(members) = description.as_object_mut() {
-        members.insert("enabled".to_owned(), true.into());
+        let allows_passwords = identity.allows_passwords();
+        members.insert("enabled".to_owned(), has_provider.into());
+        members.insert("passwordEnabled".to_owned(), allows_passwords.into());
     }
     Ok(Json(description))
 }

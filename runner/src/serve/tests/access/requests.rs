@@ -451,7 +451,7 @@ pub(super) fn configuring() -> Vec<AccessCase> {
 }
 
 pub(super) fn remaining() -> Vec<AccessCase> {
-    use AccessRule::{Admin, Anybody, Audit, Exactly, ExactlyOrDatabase, Holders};
+    use AccessRule::{Admin, Anybody, Audit, Exactly, ExactlyOrDatabase, Holders, Own, OwnBoth};
     let wrong = r#"{"token_name":"x","permissions":[]}"#;
     let mut rows = vec![
         ("OPTIONS", "/write", "", Anybody, 204),
@@ -473,6 +473,10 @@ pub(super) fn remaining() -> Vec<AccessCase> {
         ),
         ("GET", "/metrics", "", Exactly("system:metrics:read"), 200),
         ("GET", "/ready", "", Exactly("system:ready:read"), 200),
+        ("GET", "/debug/pprof/profile?seconds=0", "", Admin, 400),
+        ("POST", "/debug/pprof/profile?seconds=0", "", Admin, 400),
+        ("GET", "/debug/pprof/heap", "", Admin, 501),
+        ("POST", "/debug/pprof/heap", "", Admin, 501),
         (
             "GET",
             "/ping",
@@ -486,6 +490,27 @@ pub(super) fn remaining() -> Vec<AccessCase> {
             "",
             ExactlyOrDatabase("system:ping:read"),
             200,
+        ),
+        (
+            "GET",
+            "/api/v3/configure/materialized_view?db=own",
+            "",
+            Own("read"),
+            200,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/materialized_view",
+            r#"{"db":"own","name":"v","query":"SELECT 1"}"#,
+            OwnBoth("read,write"),
+            400,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/materialized_view?db=own&name=missing",
+            "",
+            OwnBoth("read,write"),
+            404,
         ),
         (
             "GET",
@@ -574,6 +599,13 @@ pub(super) fn remaining() -> Vec<AccessCase> {
             "/api/v3/enterprise/configure/node/stop",
             r#"{"node_id":"none"}"#,
             Admin,
+            404,
+        ),
+        (
+            "GET",
+            "/api/v3/enterprise/configure/node/stop?node_id=none",
+            "",
+            Audit,
             404,
         ),
         (
@@ -729,7 +761,7 @@ pub(super) fn processing() -> Vec<AccessCase> {
             FILES,
             r#"{"plugin_name":"../x.py","content":""}"#,
             Admin,
-            500,
+            400,
         ),
         (
             "PUT",
@@ -772,14 +804,14 @@ pub(super) fn processing() -> Vec<AccessCase> {
             "/api/v3/plugin_test/wal",
             r#"{"filename":"../x.py","database":"own","input_lp":""}"#,
             Admin,
-            500,
+            400,
         ),
         (
             "POST",
             "/api/v3/plugin_test/schedule",
             r#"{"filename":"../x.py","database":"own"}"#,
             Admin,
-            500,
+            400,
         ),
     ];
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {

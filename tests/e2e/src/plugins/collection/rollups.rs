@@ -222,7 +222,9 @@ fn value_counter_counts_since_the_last_call() {
 
 #[test]
 fn replicator_forwards_rows_and_keeps_refused_ones() {
-    let Some(stage) = PluginServerFixture::with_packages() else {
+    // The plugin keeps rows in a file of the plugin folder.
+    let flags = ["--plugin-write-path", "FOLDER"];
+    let Some(stage) = PluginServerFixture::with_packages_and(&flags) else {
         return;
     };
     let remote = NeapProcess::serve(&StoreFixture::memory());

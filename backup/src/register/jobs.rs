@@ -1,0 +1,285 @@
+//! The progress of a job, and the lease of the process that runs it.
+
+use std::time::Duration;
+
+use neap_bucket::StoreTime;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::{BackupRegister, MAX_ERROR_BYTES};
+use crate::BackupError;
+
+/// Time after which another process may take over a job whose lease was not renewed.
+pub(crate) const LEASE_TIME: Duration = Duration::from_secs(60);
+
+/// Interval at which a process renews the lease of its job.
+pub(crate) const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time without a renewal after which a job is not continued any more (12 h). The hidden databases of a restore exist for
+/// a day.
+const ABANDONED_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Maximum number of processes that continue a job without progress, in case it is the job that ends them.
+const MAX_TAKEOVERS: u32 = 10;
+
+/// The state of a backup or restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It runs, or waits for a process that continues it.
+    InProgress,
+    /// It has ended successfully.
+    Completed,
+    /// It has ended with an error.
+    Failed,
+    /// A request has ended it.
+    Cancelled,
+}
+
+/// The lease of a process on a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The run of the job in a process.
+    pub holder: Ulid,
+    /// When the process reported last, by the store's clock.
+    pub renewed: StoreTime,
+}
+
+/// The backup or restore of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobId {
+    Backup(Ulid),
+    Restore(Ulid),
+}
+
+/// The progress of a backup or restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The state.
+    pub state: JobState,
+    /// When it was requested, by the store's clock.
+    pub created: StoreTime,
+    /// When it was completed, by the store's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<StoreTime>,
+    /// Number of objects.
+    #[serde(default)]
+    pub objects: u64,
+    /// Bytes of the objects.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Why it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The lease while it is in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// Number of processes that have taken it over since it last made progress.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub takeovers: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Job {
+    /// Creates a job in progress.
+    pub(crate) fn new(lease: Lease) -> Self {
+        Self {
+            state: JobState::InProgress,
+            created: lease.renewed,
+            completed: None,
+            objects: 0,
+            bytes: 0,
+            error: None,
+            lease: Some(lease),
+            takeovers: 0,
+        }
+    }
+
+    /// Returns whether it has not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == JobState::InProgress
+    }
+
+    /// Returns whether no process has reported for this time.
+    fn is_silent_for(&self, time: Duration, now: StoreTime) -> bool {
+        let lease = self.lease.as_ref();
+        self.is_running() && lease.is_none_or(|lease| now.since(lease.renewed) >= time)
+    }
+
+    /// Returns whether another process may take it over.
+    pub(crate) fn is_orphaned(&self, now: StoreTime) -> bool {
+        self.is_silent_for(LEASE_TIME, now)
+    }
+
+    /// Returns the state at a time of the store. A job that no process has continued for 12 hours has failed.
+    pub fn state_at(&self, now: StoreTime) -> JobState {
+        match self.is_silent_for(ABANDONED_TIME, now) {
+            true => JobState::Failed,
+            false => self.state,
+        }
+    }
+
+    /// Returns why it has failed, as others see it at a time of the store.
+    pub(crate) fn error_at(&self, now: StoreTime) -> Option<String> {
+        match self.is_silent_for(ABANDONED_TIME, now) {
+            true => Some(abandoned().to_string()),
+            false => self.error.clone(),
+        }
+    }
+
+    /// Renews the lease.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `LeaseLost` if the job has ended, or another process has the lease.
+    pub(crate) fn renew(&mut self, lease: Lease) -> Result<(), BackupError> {
+        match self.state {
+            JobState::Cancelled => return Err(BackupError::Cancelled),
+            JobState::InProgress if self.holder() == Some(lease.holder) => {}
+            _ => return Err(lost_lease()),
+        }
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    /// Records objects and bytes that are copied.
+    pub(crate) fn report(&mut self, objects: u64, bytes: u64) {
+        if objects > self.objects {
+            self.takeovers = 0;
+        }
+        (self.objects, self.bytes) = (objects, bytes);
+    }
+
+    /// Gives an orphaned job to another process. Returns whether it was orphaned.
+    ///
+    /// # Errors
+    /// The job has to fail, because it is abandoned, or too many processes have taken it over without progress.
+    fn take_over(&mut self, lease: Lease) -> Result<bool, BackupError> {
+        let now = lease.renewed;
+        if !self.is_orphaned(now) {
+            return Ok(false);
+        }
+        if self.is_silent_for(ABANDONED_TIME, now) {
+            return Err(abandoned());
+        }
+        if self.takeovers >= MAX_TAKEOVERS {
+            return Err(BackupError::Interrupted(MAX_TAKEOVERS));
+        }
+        self.takeovers += 1;
+        self.lease = Some(lease);
+        Ok(true)
+    }
+
+    pub(crate) fn complete(&mut self, now: StoreTime) {
+        (self.state, self.completed) = (JobState::Completed, Some(now));
+        (self.error, self.lease, self.takeovers) = (None, None, 0);
+    }
+
+    pub(crate) fn fail(&mut self, error: &BackupError) {
+        let text = error
+            .to_string()
+            .chars()
+            .take(MAX_ERROR_BYTES / 4)
+            .collect();
+        (self.state, self.error) = (JobState::Failed, Some(text));
+        self.lease = None;
+    }
+
+    pub(crate) fn cancel(&mut self) {
+        self.fail(&BackupError::Cancelled);
+        self.state = JobState::Cancelled;
+    }
+
+    /// Returns the run that has the lease.
+    pub(crate) fn holder(&self) -> Option<Ulid> {
+        self.lease.map(|lease| lease.holder)
+    }
+}
+
+impl BackupRegister {
+    /// Returns all jobs.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
+        let backups = self.backups.iter();
+        let backups = backups.map(|one| (JobId::Backup(one.id), &one.job));
+        let restores = self.restores.iter();
+        backups.chain(restores.map(|one| (JobId::Restore(one.id), &one.job)))
+    }
+
+    /// Returns a job, if it exists.
+    pub(crate) fn job_mut(&mut self, id: JobId) -> Option<&mut Job> {
+        match id {
+            JobId::Backup(id) => {
+                let found = self.backups.iter_mut().find(|one| one.id == id);
+                found.map(|one| &mut one.job)
+            }
+            JobId::Restore(id) => {
+                let found = self.restores.iter_mut().find(|one| one.id == id);
+                found.map(|one| &mut one.job)
+            }
+        }
+    }
+
+    /// Returns a job after the renewal of its lease.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `LeaseLost` if the job has ended or is gone, or another process has the lease.
+    pub(crate) fn renewed_job(&mut self, id: JobId, lease: Lease) -> Result<&mut Job, BackupError> {
+        let job = self.job_mut(id).ok_or_else(lost_lease)?;
+        job.renew(lease)?;
+        Ok(job)
+    }
+
+    /// Marks a job as failed, if this run has the lease.
+    pub(crate) fn fail_own_job(&mut self, id: JobId, lease: Lease, error: &BackupError) {
+        if self.renewed_job(id, lease).is_ok() {
+            self.fail_job(id, error, lease.renewed);
+        }
+    }
+
+    fn fail_job(&mut self, id: JobId, error: &BackupError, now: StoreTime) {
+        if let Some(job) = self.job_mut(id) {
+            job.fail(error);
+        }
+        if let JobId::Backup(id) = id {
+            self.discard_objects(id, now);
+        }
+    }
+
+    /// Gives an orphaned job to another process. Returns whether that process has to continue it.
+    pub(crate) fn take_over(&mut self, id: JobId, lease: Lease) -> bool {
+        let taken = self.job_mut(id).map(|job| job.take_over(lease));
+        match taken {
+            Some(Ok(taken)) => taken,
+            Some(Err(error)) => {
+                self.fail_job(id, &error, lease.renewed);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Marks jobs as failed that no process has continued for 12 hours.
+    pub(crate) fn end_abandoned(&mut self, now: StoreTime) {
+        let silent = self
+            .jobs()
+            .filter(|(_, job)| job.is_silent_for(ABANDONED_TIME, now));
+        let silent: Vec<_> = silent.map(|(id, _)| id).collect();
+        for id in silent {
+            self.fail_job(id, &abandoned(), now);
+        }
+    }
+}
+
+pub(crate) fn lost_lease() -> BackupError {
+    BackupError::LeaseLost(LEASE_TIME.as_secs())
+}
+
+fn abandoned() -> BackupError {
+    BackupError::Abandoned(ABANDONED_TIME.as_secs() / 3_600)
+}

@@ -1,0 +1,497 @@
+//! Continuous queries: materialized views whose query is InfluxQL.
+//!
+//! A continuous query reads one table of its database, and groups by `time()`. Its functions aggregate the rows of a
+//! window, so that the rows of a window depend on the rows of the source in this window only.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::array::{ArrayRef, StringArray};
+use neap_catalog::{
+    CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView, ViewLanguage,
+    ViewTarget, ViewWindows,
+};
+use neap_influxql::{
+    CompareOp, Condition, ContinuousQuery, ContinuousQueryStatement, Dimension, Expr, Fill,
+    IntoTarget, Literal, Measurement, MeasurementName, Select, SelectSource, Statement, parse,
+};
+use neap_influxql_planner::batch_of;
+use neap_manifest::TimeRange;
+use neap_schema::{DatabaseId, TIME_COLUMN};
+use neap_series::{AnswerInterface, GroupKey, SeriesLayout};
+
+use super::{
+    error::InfluxqlError,
+    planners::RowsPlanner,
+    prepared_statement::{AUTOGEN, stored_name},
+    session::{InfluxqlSession, StatementAnswer},
+};
+use crate::{QueryEngine, QueryError, QueryRequest, Rows, views::check_views_are_kept};
+
+/// The functions of a continuous query. Each depends on the rows of one window, and returns one value.
+const AGGREGATES: [&str; 13] = [
+    "count",
+    "distinct",
+    "first",
+    "last",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "mode",
+    "percentile",
+    "spread",
+    "stddev",
+    "sum",
+];
+
+/// The functions of values that may combine aggregates.
+const VALUE_FUNCTIONS: [&str; 18] = [
+    "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "exp", "floor", "ln", "log", "log10",
+    "log2", "pow", "round", "sin", "sqrt", "tan",
+];
+
+impl InfluxqlSession {
+    /// Executes a statement about continuous queries.
+    pub(super) async fn continuous_query(
+        &self,
+        statement: &ContinuousQueryStatement,
+    ) -> Result<StatementAnswer, InfluxqlError> {
+        match statement {
+            ContinuousQueryStatement::Create(query) => {
+                self.create_continuous_query(query).await?;
+            }
+            ContinuousQueryStatement::Drop { name, database } => {
+                self.drop_continuous_query(name, database).await?;
+            }
+            ContinuousQueryStatement::Show => return self.continuous_queries().await,
+        }
+        Ok(StatementAnswer::done(None))
+    }
+
+    async fn create_continuous_query(&self, query: &ContinuousQuery) -> Result<(), InfluxqlError> {
+        check_views_are_kept(&self.engine)?;
+        let database = self.changed_database(&query.database).await?;
+        self.caller.require(DatabaseAction::Read, Some(database))?;
+        self.caller.require(DatabaseAction::Write, Some(database))?;
+        let mut new = define(query).map_err(InfluxqlError::Invalid)?;
+        if let Some(name) = &new.target.database {
+            let target = self.changed_database(name).await?;
+            self.caller.require(DatabaseAction::Write, Some(target))?;
+            if target == database {
+                new.target.database = None;
+            }
+        }
+        match self.engine.catalog().create_view(database, &new).await {
+            Ok(_) => Ok(()),
+            Err(CatalogError::AlreadyExists { name }) => {
+                self.check_is_same(database, &name, &new).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Accepts a repeated statement, as InfluxDB 1 does.
+    async fn check_is_same(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        new: &NewView,
+    ) -> Result<(), InfluxqlError> {
+        let catalog = self.engine.catalog().database(database, Duration::ZERO);
+        let catalog = catalog.await?;
+        let is_same = |view: &&Arc<MaterializedView>| {
+            view.language == new.language
+                && view.query == new.query
+                && view.target == new.target
+                && (view.every, view.resampled_period) == (new.every, new.resampled_period)
+        };
+        match catalog.value.view(name).filter(is_same) {
+            Some(_) => Ok(()),
+            None => Err(InfluxqlError::Invalid(
+                "continuous query already exists".to_owned(),
+            )),
+        }
+    }
+
+    async fn drop_continuous_query(&self, name: &str, database: &str) -> Result<(), InfluxqlError> {
+        let database = self.changed_database(database).await?;
+        self.caller.require(DatabaseAction::Write, Some(database))?;
+        let deleted = self
+            .engine
+            .catalog()
+            .delete_view(database, name, ViewLanguage::InfluxQl);
+        match deleted.await {
+            // As in InfluxDB 1, a missing one is no error.
+            Ok(_) | Err(CatalogError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Resolves the name of a database that a statement changes.
+    async fn changed_database(&self, name: &str) -> Result<DatabaseId, InfluxqlError> {
+        if name == INTERNAL_DATABASE {
+            let text = format!("{INTERNAL_DATABASE} can't be changed");
+            return Err(InfluxqlError::Invalid(text));
+        }
+        match self.find(name).await? {
+            Some(database) => Ok(database),
+            None => {
+                self.caller.require(DatabaseAction::Read, None)?;
+                Err(QueryError::DatabaseNotFound(name.to_owned()).into())
+            }
+        }
+    }
+
+    /// Answers `SHOW CONTINUOUS QUERIES` for the databases that the caller may read: one series for each database.
+    async fn continuous_queries(&self) -> Result<StatementAnswer, InfluxqlError> {
+        let root = self.seen.root(self.engine.catalog()).await?;
+        let (mut databases, mut names, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        let live: Vec<_> = root
+            .live_databases()
+            .map(|(id, entry)| (entry.name.clone(), id))
+            .filter(|(_, id)| self.caller.may(DatabaseAction::Read, Some(*id)))
+            .collect();
+        for (database, id) in live {
+            let catalog = self
+                .engine
+                .catalog()
+                .database(id, crate::engine::MAX_NAME_AGE);
+            for view in catalog.await?.value.views() {
+                if view.language == ViewLanguage::InfluxQl {
+                    names.push(view.name.clone());
+                    texts.push(statement_text(&database, view));
+                    databases.push(database.clone());
+                }
+            }
+        }
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            (
+                neap_series::MEASUREMENT_COLUMN,
+                Arc::new(StringArray::from(databases)),
+            ),
+            ("name", Arc::new(StringArray::from(names))),
+            ("query", Arc::new(StringArray::from(texts))),
+        ];
+        let rows = batch_of(columns).map_err(QueryError::Execution)?;
+        Ok(StatementAnswer {
+            rows: Rows::from_batch(rows),
+            series: SeriesLayout::by_table(),
+        })
+    }
+}
+
+/// Returns the statement that creates a continuous query.
+fn statement_text(database: &str, view: &MaterializedView) -> String {
+    let created = parse(&view.query).ok().and_then(|mut statements| {
+        let Some(Statement::Select(select)) = statements.pop() else {
+            return None;
+        };
+        let nanos = |duration: Option<Duration>| {
+            duration.map(|duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+        };
+        Some(ContinuousQuery {
+            name: view.name.clone(),
+            database: database.to_owned(),
+            every: nanos(view.every),
+            period: nanos(view.resampled_period),
+            query: neap_influxql::SelectInto {
+                select: *select,
+                target: IntoTarget {
+                    database: view.target.database.clone(),
+                    retention_policy: view.target.database.as_ref().map(|_| AUTOGEN.to_owned()),
+                    table: Some(view.target.table.clone()),
+                },
+            },
+        })
+    });
+    created.map_or_else(|| view.query.clone(), |query| query.to_string())
+}
+
+/// Returns the rows of a continuous query in a range of whole windows, with the columns that are tags.
+pub(crate) async fn window_rows(
+    engine: &QueryEngine,
+    database: DatabaseId,
+    request: QueryRequest,
+    windows: TimeRange,
+) -> Result<(Rows, GroupKey), InfluxqlError> {
+    let Some(Statement::Select(mut select)) = parse(&request.text)?.pop() else {
+        let text = "the query of a continuous query is a SELECT".to_owned();
+        return Err(InfluxqlError::Invalid(text));
+    };
+    let bound = |op, time| Condition::Compare {
+        left: Expr::column(TIME_COLUMN),
+        op,
+        right: Expr::Literal(Literal::Integer(time)),
+    };
+    let bounds = bound(CompareOp::GreaterOrEqual, windows.first)
+        .and(bound(CompareOp::LessOrEqual, windows.last));
+    select.condition = Some(match select.condition.take() {
+        Some(condition) => condition.and(bounds),
+        None => bounds,
+    });
+    let planner = RowsPlanner::new(Statement::Select(select), AnswerInterface::V1);
+    let planner = Arc::new(planner);
+    let rows = engine
+        .run(database, request, Arc::clone(&planner) as _)
+        .await?;
+    match planner.series() {
+        SeriesLayout::Columns(key) => Ok((rows, key)),
+        SeriesLayout::Single(_) => {
+            let text = "the query of a continuous query groups by time".to_owned();
+            Err(InfluxqlError::Invalid(text))
+        }
+    }
+}
+
+/// Derives the definition of a view. The error is the reason why the query can't be kept.
+fn define(query: &ContinuousQuery) -> Result<NewView, String> {
+    let mut select = query.query.select.clone();
+    let source = source_table(&query.database, &mut select)?;
+    let windows = windows(&select)?;
+    match select.fill {
+        None | Some(Fill::Null | Fill::None) => select.fill = Some(Fill::None),
+        Some(_) => return Err(
+            "a continuous query stores no values for windows without rows: fill() is none or null"
+                .to_owned(),
+        ),
+    }
+    let clauses = [select.limit, select.offset, select.slimit, select.soffset];
+    if clauses.iter().any(Option::is_some) || select.order.is_some() || select.time_zone.is_some() {
+        return Err(
+            "a continuous query has no ORDER BY, LIMIT, OFFSET, SLIMIT, SOFFSET and tz()"
+                .to_owned(),
+        );
+    }
+    if let Some(condition) = &select.condition {
+        check_condition(condition)?;
+    }
+    for field in &select.fields {
+        check_field(&field.expr, false)?;
+    }
+    let duration = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
+    Ok(NewView {
+        name: query.name.clone(),
+        language: ViewLanguage::InfluxQl,
+        query: select.to_string(),
+        target: target(&query.query.target, &query.database, &source),
+        source,
+        windows,
+        tags: None,
+        every: query.every.map(duration),
+        resampled_period: query.period.map(duration),
+        needs_new_table: false,
+    })
+}
+
+/// Returns the only source, which is in the database of the continuous query, and removes the name of the database.
+fn source_table(database: &str, select: &mut Select) -> Result<String, String> {
+    let [SelectSource::Measurement(measurement)] = select.from.as_mut_slice() else {
+        return Err("a continuous query reads one measurement, and no subquery".to_owned());
+    };
+    let Measurement {
+        database: named,
+        retention_policy,
+        name,
+    } = measurement;
+    let is_elsewhere = named.take().is_some_and(|named| named != database);
+    let policy = retention_policy.take();
+    if is_elsewhere || policy.is_some_and(|policy| policy != AUTOGEN) {
+        return Err(format!(
+            "a continuous query reads a measurement of its database '{database}'; create it ON the \
+                            database of its source"
+        ));
+    }
+    match name {
+        MeasurementName::Name(name) => Ok(name.clone()),
+        MeasurementName::Regex(_) => Err(
+            "a continuous query reads one measurement, and not all that match a \
+                                          regular expression"
+                .to_owned(),
+        ),
+    }
+}
+
+fn windows(select: &Select) -> Result<ViewWindows, String> {
+    let mut times = select
+        .group_by
+        .iter()
+        .filter_map(|dimension| match dimension {
+            Dimension::Time { every, offset } => Some((*every, offset)),
+            _ => None,
+        });
+    let Some((length_ns, offset)) = times.next() else {
+        return Err("must have GROUP BY time() in a continuous query".to_owned());
+    };
+    let origin_ns = match offset {
+        None => 0,
+        Some(offset) => offset
+            .as_duration()
+            .ok_or("the offset of time() in a continuous query is a duration")?,
+    };
+    Ok(ViewWindows {
+        length_ns,
+        origin_ns: origin_ns.rem_euclid(length_ns),
+    })
+}
+
+/// Returns the table that gets the rows.
+fn target(target: &IntoTarget, database: &str, source: &str) -> ViewTarget {
+    let named = target.database.as_deref().unwrap_or(database);
+    let stored = stored_name(named, target.retention_policy.as_deref());
+    ViewTarget {
+        database: Some(stored).filter(|stored| stored != database),
+        table: target.table.clone().unwrap_or_else(|| source.to_owned()),
+    }
+}
+
+/// Refuses conditions that depend on the present time, or that limit times.
+fn check_condition(condition: &Condition) -> Result<(), String> {
+    let sides = match condition {
+        Condition::And(parts) | Condition::Or(parts) => {
+            return parts.iter().try_for_each(check_condition);
+        }
+        Condition::Compare { left, right, .. } => vec![left, right],
+        Condition::Value(value) => vec![value],
+    };
+    match sides.into_iter().any(depends_on_time) {
+        true => Err(
+            "a continuous query has no condition on time, because it computes all windows"
+                .to_owned(),
+        ),
+        false => Ok(()),
+    }
+}
+
+fn depends_on_time(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(column) => column.name == TIME_COLUMN,
+        Expr::Call(call) => call.name == "now" || call.args.iter().any(depends_on_time),
+        Expr::Binary { left, right, .. } => depends_on_time(left) || depends_on_time(right),
+        Expr::Parameter(_) => true,
+        Expr::Wildcard(_) | Expr::Regex(_) | Expr::Literal(_) => false,
+    }
+}
+
+/// Refuses functions whose values depend on other windows, or that return several rows for a window.
+fn check_field(expr: &Expr, is_argument: bool) -> Result<(), String> {
+    match expr {
+        Expr::Call(call) if AGGREGATES.contains(&call.name.as_str()) => {
+            if call.name == "distinct" && !is_argument {
+                return Err(
+                    "distinct() returns several rows for a window: use count(distinct())"
+                        .to_owned(),
+                );
+            }
+            call.args.iter().try_for_each(|arg| check_field(arg, true))
+        }
+        Expr::Call(call) if VALUE_FUNCTIONS.contains(&call.name.as_str()) => call
+            .args
+            .iter()
+            .try_for_each(|arg| check_field(arg, is_argument)),
+        Expr::Call(call) => Err(format!(
+            "{}() is not supported in a continuous query",
+            call.name
+        )),
+        Expr::Binary { left, right, .. } => {
+            check_field(left, is_argument)?;
+            check_field(right, is_argument)
+        }
+        Expr::Literal(_) => Ok(()),
+        Expr::Column(_) | Expr::Wildcard(_) | Expr::Regex(_) if is_argument => Ok(()),
+        _ => Err("a continuous query selects aggregates".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defined(select: &str) -> Result<NewView, String> {
+        let text = format!("CREATE CONTINUOUS QUERY cq ON db BEGIN {select} END");
+        match parse(&text).unwrap().pop() {
+            Some(Statement::ContinuousQuery(ContinuousQueryStatement::Create(query))) => {
+                define(&query)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_has_source_target_and_windows() {
+        let view = defined(
+            "SELECT mean(passengers) INTO other.weeks.average FROM bus GROUP BY time(1h, 15m), complaints",
+        )
+        .unwrap();
+        assert_eq!(view.source, "bus");
+        assert_eq!(view.target.database.as_deref(), Some("other/weeks"));
+        assert_eq!(view.target.table, "average");
+        let minute = 60_000_000_000;
+        assert_eq!(view.windows.length_ns, 60 * minute);
+        assert_eq!(view.windows.origin_ns, 15 * minute);
+        assert_eq!(
+            view.query,
+            "SELECT mean(passengers) FROM bus GROUP BY TIME(1h, 15m), complaints FILL(NONE)"
+        );
+    }
+
+    #[test]
+    fn the_database_may_be_named() {
+        let view =
+            defined("SELECT max(v) INTO db.autogen.t FROM db.autogen.s GROUP BY time(1m), *")
+                .unwrap();
+        assert_eq!(view.target.database, None);
+        assert_eq!(view.source, "s");
+    }
+
+    #[test]
+    fn queries_whose_windows_depend_on_other_rows_are_refused() {
+        for select in [
+            "SELECT mean(v) INTO t FROM s",
+            "SELECT mean(v) INTO t FROM /.*/ GROUP BY time(1m)",
+            "SELECT mean(v) INTO t FROM a, b GROUP BY time(1m)",
+            "SELECT mean(v) INTO t FROM (SELECT v FROM s) GROUP BY time(1m)",
+            "SELECT mean(v) INTO t FROM rp.s GROUP BY time(1m)",
+            "SELECT mean(v) INTO t FROM s GROUP BY time(1m) FILL(previous)",
+            "SELECT mean(v) INTO t FROM s GROUP BY time(1m) LIMIT 3",
+            "SELECT mean(v) INTO t FROM s GROUP BY time(1m) TZ('Europe/Berlin')",
+            "SELECT mean(v) INTO t FROM s WHERE time > now() - 1h GROUP BY time(1m)",
+            "SELECT derivative(mean(v)) INTO t FROM s GROUP BY time(1m)",
+            "SELECT top(v, 3) INTO t FROM s GROUP BY time(1m)",
+            "SELECT distinct(v) INTO t FROM s GROUP BY time(1m)",
+            "SELECT v INTO t FROM s GROUP BY time(1m)",
+        ] {
+            assert!(defined(select).is_err(), "{select}");
+        }
+    }
+
+    #[test]
+    fn the_statement_of_a_view_creates_it_again() {
+        let new = defined(
+            "SELECT sum(v) / count(v) INTO o.rp.t FROM s WHERE host = 'a' GROUP BY time(1m)",
+        );
+        let new = new.unwrap();
+        let view = MaterializedView {
+            id: neap_schema::ViewId::new(1),
+            name: "cq".to_owned(),
+            created_in: DatabaseId::new(1),
+            created: neap_bucket::StoreTime::from_micros(0),
+            language: new.language,
+            query: new.query.clone(),
+            source: new.source.clone(),
+            target: new.target.clone(),
+            windows: new.windows,
+            tags: None,
+            every: Some(Duration::from_secs(60)),
+            resampled_period: None,
+        };
+        let text = statement_text("db", &view);
+        let Some(Statement::ContinuousQuery(ContinuousQueryStatement::Create(query))) =
+            parse(&text).unwrap().pop()
+        else {
+            panic!("{text}");
+        };
+        let again = define(&query).unwrap();
+        assert_eq!((&again.query, &again.target), (&new.query, &new.target));
+        assert_eq!(again.every, view.every);
+    }
+}

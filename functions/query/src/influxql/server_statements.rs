@@ -1,0 +1,148 @@
+//! Statements of InfluxDB 1 about the server: `SHOW QUERIES`, `KILL QUERY`, `SHOW STATS` and others.
+//!
+//! Neap has no shards, subscriptions and users of InfluxQL, so that the statements about them have answers without
+//! rows.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
+use neap_influxql::{ServerStatement, unknown_show_error};
+use neap_influxql_planner::batch_of;
+use neap_series::{AnswerInterface, SeriesLayout};
+
+use super::{
+    databases::format_go_duration,
+    error::InfluxqlError,
+    session::{InfluxqlSession, StatementAnswer},
+};
+use crate::{QueryError, Rows};
+
+/// The module of `SHOW STATS`, with the name that InfluxDB 1 has for it.
+const QUERY_STATS: &str = "queryExecutor";
+
+/// The module of `SHOW DIAGNOSTICS`, with the name that InfluxDB 1 has for it.
+const BUILD: &str = "build";
+
+impl InfluxqlSession {
+    /// Answers a statement about the server. It needs no permit, so that it is answered while all permits are taken.
+    pub(super) async fn describe_server(
+        &self,
+        statement: &ServerStatement,
+        text: &str,
+    ) -> Result<StatementAnswer, InfluxqlError> {
+        if self.interface == AnswerInterface::V3 {
+            return Err(unknown_show_error(text).into());
+        }
+        if !matches!(statement, ServerStatement::ShowQueries) {
+            self.caller.require_admin()?;
+        }
+        match statement {
+            ServerStatement::ShowQueries => self.queries().await,
+            ServerStatement::ShowStats { module } => {
+                module_answer(QUERY_STATS, module.as_deref(), self.query_stats())
+            }
+            ServerStatement::ShowDiagnostics { module } => {
+                let version = StringArray::from(vec![env!("CARGO_PKG_VERSION")]);
+                let columns = vec![("Version", Arc::new(version) as ArrayRef)];
+                module_answer(BUILD, module.as_deref(), columns)
+            }
+            ServerStatement::ShowGrants { .. } => {
+                Err(InfluxqlError::Invalid("user not found".to_owned()))
+            }
+            ServerStatement::ShowShards
+            | ServerStatement::ShowShardGroups
+            | ServerStatement::ShowSubscriptions
+            | ServerStatement::ShowUsers
+            | ServerStatement::KillQuery { .. } => Ok(StatementAnswer::done(None)),
+        }
+    }
+
+    /// Answers `SHOW QUERIES` with the running queries of databases that the caller may see.
+    async fn queries(&self) -> Result<StatementAnswer, InfluxqlError> {
+        let root = self.seen.root(self.engine.catalog()).await?;
+        let mut queries = self.engine.query_log().running();
+        queries.retain(|query| self.caller.can_see(query.database));
+        let database = |id| {
+            let mut live = root.live_databases();
+            live.find(|(other, _)| *other == id)
+                .map(|(_, entry)| entry.name.clone())
+        };
+        let numbers: UInt64Array = queries.iter().map(|query| query.number).collect();
+        let texts: StringArray = queries.iter().map(|query| Some(&query.text)).collect();
+        let databases = queries
+            .iter()
+            .map(|query| Some(database(query.database).unwrap_or_default()));
+        let databases: StringArray = databases.collect();
+        let ages = queries
+            .iter()
+            .map(|query| Some(format_go_duration(query.age)));
+        let ages: StringArray = ages.collect();
+        let states = queries.iter().map(|query| match query.is_killed {
+            true => Some("killed"),
+            false => Some("running"),
+        });
+        let states: StringArray = states.collect();
+        answer(
+            None,
+            vec![
+                ("qid", Arc::new(numbers) as ArrayRef),
+                ("query", Arc::new(texts)),
+                ("database", Arc::new(databases)),
+                ("duration", Arc::new(ages)),
+                ("status", Arc::new(states)),
+            ],
+        )
+    }
+
+    /// The counters of queries with the names of InfluxDB 1.
+    fn query_stats(&self) -> Vec<(&'static str, ArrayRef)> {
+        let stats = self.engine.query_stats();
+        let finished = stats.succeeded + stats.failed + stats.cancelled;
+        let active = self.engine.query_log().running().len() as u64;
+        let nanos = u64::try_from(stats.time.as_nanos()).unwrap_or(u64::MAX);
+        let counter = |count: u64| {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            Arc::new(Int64Array::from(vec![count])) as ArrayRef
+        };
+        vec![
+            ("queriesActive", counter(active)),
+            ("queriesExecuted", counter(finished + active)),
+            ("queriesFinished", counter(finished)),
+            ("queryDurationNs", counter(nanos)),
+        ]
+    }
+
+    /// Ends a running query.
+    pub(super) fn kill_query(&self, number: u64) -> Result<StatementAnswer, InfluxqlError> {
+        self.caller.require_admin()?;
+        match self.engine.query_log().kill(number) {
+            true => Ok(StatementAnswer::done(None)),
+            false => Err(InfluxqlError::Invalid(format!(
+                "no such query id: {number}"
+            ))),
+        }
+    }
+}
+
+/// Returns the rows of a module, unless the statement names another one.
+fn module_answer(
+    module: &'static str,
+    wanted: Option<&str>,
+    columns: Vec<(&'static str, ArrayRef)>,
+) -> Result<StatementAnswer, InfluxqlError> {
+    match wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(module)) {
+        true => answer(Some(module), columns),
+        false => Ok(StatementAnswer::done(None)),
+    }
+}
+
+fn answer(
+    name: Option<&'static str>,
+    columns: Vec<(&'static str, ArrayRef)>,
+) -> Result<StatementAnswer, InfluxqlError> {
+    let rows: RecordBatch = batch_of(columns).map_err(QueryError::Execution)?;
+    Ok(StatementAnswer {
+        rows: Rows::from_batch(rows),
+        series: SeriesLayout::Single(name),
+    })
+}

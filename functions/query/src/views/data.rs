@@ -1,0 +1,223 @@
+//! Computes, reads and writes the rows of views with the query engine.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use neap_bucket::{ClockReading, Stamp};
+use neap_catalog::{CatalogError, MaterializedView, ViewLanguage};
+use neap_columnar::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn};
+use neap_manifest::TimeRange;
+use neap_rollup::{ViewData, ViewDataError, ViewRows};
+use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete};
+use neap_schema::DatabaseId;
+
+use super::{
+    planners::TimeRangePlanner,
+    rows::{collect, grouped_rows, read_error, stored_rows, view_rows},
+};
+use crate::{
+    QueryEngine, QueryError, QueryRequest,
+    influxql::{self, InfluxqlError},
+};
+
+/// The rows of the views of a database.
+#[derive(Debug)]
+pub(crate) struct EngineViewData<'a> {
+    pub(crate) engine: &'a QueryEngine,
+    pub(crate) database: DatabaseId,
+}
+
+/// The table of a view.
+struct TargetTable {
+    database_name: String,
+    database: DatabaseId,
+}
+
+impl EngineViewData<'_> {
+    /// Resolves the database of the table of a view.
+    async fn target(&self, view: &MaterializedView) -> Result<TargetTable, ViewDataError> {
+        let root = self.engine.catalog().root(crate::engine::MAX_NAME_AGE);
+        let root = root.await.map_err(|error| catalog_error(&error))?;
+        let mut live = root.value.live_databases();
+        let found = match &view.target.database {
+            None => live.find(|(id, _)| *id == self.database),
+            Some(name) => live.find(|(_, entry)| entry.name == *name),
+        };
+        let Some((database, entry)) = found else {
+            let name = view.target.database.as_deref().unwrap_or_default();
+            let error = QueryError::DatabaseNotFound(name.to_owned());
+            return Err(read_error(&error));
+        };
+        Ok(TargetTable {
+            database_name: entry.name.clone(),
+            database,
+        })
+    }
+}
+
+fn catalog_error(error: &CatalogError) -> ViewDataError {
+    ViewDataError::Failed(error.to_string())
+}
+
+/// Returns a request of a refresh.
+fn request(text: String, as_of: Option<Stamp>) -> QueryRequest {
+    QueryRequest {
+        text,
+        as_of,
+        without_caches: true,
+        ..QueryRequest::default()
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[async_trait]
+impl ViewData for EngineViewData<'_> {
+    async fn compute(
+        &self,
+        view: &MaterializedView,
+        windows: TimeRange,
+        as_of: Stamp,
+    ) -> Result<ViewRows, ViewDataError> {
+        let request = request(view.query.clone(), Some(as_of));
+        let (rows, key) = match view.language {
+            ViewLanguage::Sql => {
+                let planner = TimeRangePlanner {
+                    times: windows,
+                    table: None,
+                };
+                let rows = self.engine.run(self.database, request, Arc::new(planner));
+                (rows.await.map_err(|error| read_error(&error))?, None)
+            }
+            ViewLanguage::InfluxQl => {
+                let rows = influxql::window_rows(self.engine, self.database, request, windows);
+                let (rows, key) = rows.await.map_err(|error| match error {
+                    InfluxqlError::Query(error) => read_error(&error),
+                    error => ViewDataError::Failed(error.to_string()),
+                })?;
+                (rows, Some(key))
+            }
+        };
+        // The version of the mark is gone if another mark followed soon. An earlier version lacks recorded changes.
+        if rows.as_of.is_some_and(|stamp| stamp < as_of) {
+            return Err(ViewDataError::Replaced);
+        }
+        let batches = collect(rows.batches).await?;
+        match key {
+            None => view_rows(&batches, view.tags.clone().unwrap_or_default()),
+            Some(key) => grouped_rows(&batches, &key),
+        }
+    }
+
+    async fn read(
+        &self,
+        view: &MaterializedView,
+        times: TimeRange,
+    ) -> Result<ViewRows, ViewDataError> {
+        let target = self.target(view).await?;
+        let text = format!("SELECT * FROM {}", quoted(&view.target.table));
+        let planner = TimeRangePlanner {
+            times,
+            table: Some(view.target.table.clone()),
+        };
+        let request = request(text, None);
+        let rows = self.engine.run(target.database, request, Arc::new(planner));
+        let rows = rows.await.map_err(|error| read_error(&error))?;
+        stored_rows(&collect(rows.batches).await?)
+    }
+
+    async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
+        let target = self.target(view).await?;
+        let table = quoted(&view.target.table);
+        let text = format!(
+            "SELECT CAST(min(time) AS BIGINT) AS first, CAST(max(time) AS BIGINT) AS last FROM {table}"
+        );
+        let planner = TimeRangePlanner {
+            times: TimeRange::ALL,
+            table: Some(view.target.table.clone()),
+        };
+        let request = request(text, None);
+        let rows = self.engine.run(target.database, request, Arc::new(planner));
+        let rows = rows.await.map_err(|error| read_error(&error))?;
+        let batches = collect(rows.batches).await?;
+        Ok(batches.first().and_then(|batch| {
+            use arrow::{array::AsArray, datatypes::Int64Type};
+            let value = |name| {
+                let values = batch
+                    .column_by_name(name)?
+                    .as_primitive_opt::<Int64Type>()?;
+                values.iter().next().flatten()
+            };
+            Some(TimeRange {
+                first: value("first")?,
+                last: value("last")?,
+            })
+        }))
+    }
+
+    async fn delete(
+        &self,
+        view: &MaterializedView,
+        times: &[TimeRange],
+        arrived: ClockReading,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, ViewDataError> {
+        let Some(deleter) = self.engine.deleter() else {
+            return Err(read_error(&QueryError::NoWriter));
+        };
+        let target = self.target(view).await?;
+        let catalog = self.engine.catalog();
+        let catalog = catalog.database(target.database, std::time::Duration::ZERO);
+        let catalog = catalog.await.map_err(|error| catalog_error(&error))?;
+        let Some(table) = catalog.value.table(&view.target.table) else {
+            return Ok(None);
+        };
+        let ranges = times.iter();
+        let ranges = ranges.map(|range| Condition::between(range.first, range.last));
+        let delete = RowDelete {
+            table: table.id(),
+            condition: ranges.fold(Condition::NOTHING, Condition::or),
+        };
+        let deleted = deleter.delete_rows(target.database, vec![delete], arrived, after);
+        match deleted.await {
+            Ok(stamp) => Ok(Some(stamp)),
+            Err(error) => Err(match error.kind {
+                DeleteRowsErrorKind::Invalid | DeleteRowsErrorKind::NotFound => {
+                    ViewDataError::Failed(error.to_string())
+                }
+                _ => ViewDataError::Unknown(error.to_string()),
+            }),
+        }
+    }
+
+    async fn store(
+        &self,
+        view: &MaterializedView,
+        rows: &ViewRows,
+        arrived: ClockReading,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, ViewDataError> {
+        let Some(writer) = self.engine.row_writer() else {
+            return Err(read_error(&QueryError::NoWriter));
+        };
+        let target = self.target(view).await?;
+        let mapping = ColumnMapping {
+            table: view.target.table.clone(),
+            tags: TagColumns::Named(rows.tags.clone()),
+            time: TimeColumn::default(),
+        };
+        let rows = ColumnarRows::new(mapping, rows.batches.clone());
+        let rows = rows.map_err(|error| ViewDataError::Failed(error.to_string()))?;
+        let (name, database) = (&target.database_name, target.database);
+        let stored = writer.store_arrived_rows(name, database, &rows, after, arrived);
+        match stored.await {
+            Ok(stored) => Ok(stored.stamp),
+            Err(error) => Err(match error.retry_after {
+                None => ViewDataError::Failed(error.to_string()),
+                Some(_) => ViewDataError::Unknown(error.to_string()),
+            }),
+        }
+    }
+}

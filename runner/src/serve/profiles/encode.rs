@@ -1,0 +1,297 @@
+//! The format of profiles: the messages of `profile.proto` of pprof, compressed with gzip.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    time::Duration,
+};
+
+use flate2::{Compression, write::GzEncoder};
+use pprof::{Report, Symbol};
+use prost::Message;
+
+/// When samples were taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProfileTiming {
+    /// Samples in a second of computing.
+    pub(super) frequency: i32,
+    /// The start, in microseconds since the Unix epoch.
+    pub(super) started_micros: i64,
+    /// The time between the start and the end.
+    pub(super) duration: Duration,
+}
+
+/// Encodes the samples of a report.
+pub(super) fn encode_profile(report: &Report, timing: &ProfileTiming) -> io::Result<Vec<u8>> {
+    let mut tables = ProfileTables::default();
+    let period = 1_000_000_000 / i64::from(timing.frequency.max(1));
+    let samples = tables.name("samples");
+    let count = tables.name("count");
+    let cpu = tables.name("cpu");
+    let nanoseconds = tables.name("nanoseconds");
+    let thread = tables.name("thread");
+    let mut encoded = Vec::with_capacity(report.data.len());
+    for (stack, hits) in &report.data {
+        let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
+        let symbols = stack.frames.iter().flatten();
+        let location_id = symbols.map(|symbol| tables.location(symbol)).collect();
+        let label = Label {
+            key: thread,
+            str: tables.name(&stack.thread_name),
+        };
+        encoded.push(Sample {
+            location_id,
+            value: vec![hits, hits.saturating_mul(period)],
+            label: vec![label],
+        });
+    }
+    let of_cpu = ValueType {
+        r#type: cpu,
+        unit: nanoseconds,
+    };
+    let of_samples = ValueType {
+        r#type: samples,
+        unit: count,
+    };
+    let profile = Profile {
+        sample_type: vec![of_samples, of_cpu],
+        sample: encoded,
+        location: tables.locations,
+        function: tables.functions,
+        string_table: tables.strings,
+        time_nanos: timing.started_micros.saturating_mul(1_000),
+        duration_nanos: i64::try_from(timing.duration.as_nanos()).unwrap_or(i64::MAX),
+        period_type: Some(of_cpu),
+        period,
+    };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&profile.encode_to_vec())?;
+    gzip.finish()
+}
+
+/// The tables of a profile, which samples refer to by position.
+#[derive(Debug)]
+struct ProfileTables {
+    strings: Vec<String>,
+    string_ids: HashMap<String, i64>,
+    functions: Vec<Function>,
+    /// A location for each function and line.
+    locations: Vec<Location>,
+    location_ids: HashMap<(String, Option<u32>), u64>,
+}
+
+impl Default for ProfileTables {
+    /// The first text is always empty.
+    fn default() -> Self {
+        Self {
+            strings: vec![String::new()],
+            string_ids: HashMap::from([(String::new(), 0)]),
+            functions: Vec::new(),
+            locations: Vec::new(),
+            location_ids: HashMap::new(),
+        }
+    }
+}
+
+impl ProfileTables {
+    /// Returns the position of a text.
+    fn name(&mut self, text: &str) -> i64 {
+        if let Some(id) = self.string_ids.get(text) {
+            return *id;
+        }
+        let id = i64::try_from(self.strings.len()).unwrap_or(i64::MAX);
+        self.strings.push(text.to_owned());
+        self.string_ids.insert(text.to_owned(), id);
+        id
+    }
+
+    /// Returns the id of the location of a symbol.
+    fn location(&mut self, symbol: &Symbol) -> u64 {
+        let key = (symbol.name(), symbol.lineno);
+        if let Some(id) = self.location_ids.get(&key) {
+            return *id;
+        }
+        let id = self.locations.len() as u64 + 1;
+        let name = self.name(&key.0);
+        let system_name = self.name(&symbol.sys_name());
+        let filename = self.name(&symbol.filename());
+        self.functions.push(Function {
+            id,
+            name,
+            system_name,
+            filename,
+        });
+        self.locations.push(Location {
+            id,
+            line: vec![Line {
+                function_id: id,
+                line: key.1.map_or(0, i64::from),
+            }],
+        });
+        self.location_ids.insert(key, id);
+        id
+    }
+}
+
+// The field numbers are those of `profile.proto`.
+
+#[derive(Clone, PartialEq, Message)]
+struct Profile {
+    #[prost(message, repeated, tag = "1")]
+    sample_type: Vec<ValueType>,
+    #[prost(message, repeated, tag = "2")]
+    sample: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    location: Vec<Location>,
+    #[prost(message, repeated, tag = "5")]
+    function: Vec<Function>,
+    #[prost(string, repeated, tag = "6")]
+    string_table: Vec<String>,
+    #[prost(int64, tag = "9")]
+    time_nanos: i64,
+    #[prost(int64, tag = "10")]
+    duration_nanos: i64,
+    #[prost(message, optional, tag = "11")]
+    period_type: Option<ValueType>,
+    #[prost(int64, tag = "12")]
+    period: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct ValueType {
+    #[prost(int64, tag = "1")]
+    r#type: i64,
+    #[prost(int64, tag = "2")]
+    unit: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Sample {
+    #[prost(uint64, repeated, tag = "1")]
+    location_id: Vec<u64>,
+    #[prost(int64, repeated, tag = "2")]
+    value: Vec<i64>,
+    #[prost(message, repeated, tag = "3")]
+    label: Vec<Label>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Label {
+    #[prost(int64, tag = "1")]
+    key: i64,
+    #[prost(int64, tag = "2")]
+    str: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Location {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(message, repeated, tag = "4")]
+    line: Vec<Line>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Line {
+    #[prost(uint64, tag = "1")]
+    function_id: u64,
+    #[prost(int64, tag = "2")]
+    line: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Function {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(int64, tag = "2")]
+    name: i64,
+    #[prost(int64, tag = "3")]
+    system_name: i64,
+    #[prost(int64, tag = "4")]
+    filename: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, time::UNIX_EPOCH};
+
+    use flate2::read::GzDecoder;
+    use pprof::Frames;
+
+    use super::*;
+
+    fn symbol(name: &str, lineno: u32) -> Symbol {
+        Symbol {
+            name: Some(name.as_bytes().to_vec()),
+            addr: None,
+            lineno: Some(lineno),
+            filename: Some("src/a.rs".into()),
+        }
+    }
+
+    #[test]
+    fn a_profile_has_the_stacks_with_their_times() {
+        let stack = |frames: Vec<Vec<Symbol>>| Frames {
+            frames,
+            thread_name: "neap-query".to_owned(),
+            thread_id: 1,
+            sample_timestamp: UNIX_EPOCH,
+        };
+        let inlined = vec![symbol("inner", 1), symbol("outer", 2)];
+        let data = HashMap::from([
+            (stack(vec![inlined, vec![symbol("main", 3)]]), 2),
+            (stack(vec![vec![symbol("main", 3)]]), 1),
+        ]);
+        let report = Report {
+            data,
+            timing: Default::default(),
+        };
+        let timing = ProfileTiming {
+            frequency: 100,
+            started_micros: 1_000_000,
+            duration: Duration::from_secs(1),
+        };
+        let encoded = encode_profile(&report, &timing).unwrap();
+        let mut bytes = Vec::new();
+        GzDecoder::new(encoded.as_slice())
+            .read_to_end(&mut bytes)
+            .unwrap();
+        let profile = Profile::decode(bytes.as_slice()).unwrap();
+        assert_eq!(
+            (profile.time_nanos, profile.period),
+            (1_000_000_000, 10_000_000)
+        );
+        assert_eq!(profile.string_table[0], "");
+        let text = |id: i64| profile.string_table[usize::try_from(id).unwrap()].as_str();
+        let function = |location: &u64| {
+            let location = &profile.location[usize::try_from(*location).unwrap() - 1];
+            let line = &location.line[0];
+            let function = &profile.function[usize::try_from(line.function_id).unwrap() - 1];
+            format!("{}:{}", text(function.name), line.line)
+        };
+        let mut stacks: Vec<_> = profile
+            .sample
+            .iter()
+            .map(|sample| {
+                let names: Vec<_> = sample.location_id.iter().map(function).collect();
+                (
+                    names.join(" < "),
+                    sample.value.clone(),
+                    text(sample.label[0].str),
+                )
+            })
+            .collect();
+        stacks.sort();
+        assert_eq!(
+            stacks,
+            [
+                (
+                    "inner:1 < outer:2 < main:3".to_owned(),
+                    vec![2, 20_000_000],
+                    "neap-query"
+                ),
+                ("main:3".to_owned(), vec![1, 10_000_000], "neap-query"),
+            ]
+        );
+    }
+}

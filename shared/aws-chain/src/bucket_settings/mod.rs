@@ -1,0 +1,71 @@
+//! The settings of an S3 bucket that cost money or lose data, and the creation of a bucket without such settings.
+//!
+//! ```text
+//!   GET ?versioning ?object-lock ?lifecycle ?publicAccessBlock ?policyStatus ?encryption ?replication
+//!        └── answers (XML) ──> BucketSettings ──> findings ──> neap check-store
+//! ```
+//!
+//! Nothing is changed unless the bucket does not exist and is created.
+
+mod answers;
+mod create;
+mod findings;
+
+use http::{HeaderMap, Method};
+use neap_bucket::{S3BucketClient, S3RequestError};
+
+pub use create::{BucketCreation, CreateBucketError, create_bucket};
+pub use findings::{FindingLevel, SettingFinding};
+
+use answers::{
+    EncryptionConfiguration, LifecycleConfiguration, ObjectLockConfiguration, PolicyStatus,
+    PublicAccessBlock, ReplicationConfiguration, Setting, VersioningConfiguration,
+};
+
+/// The settings of a bucket.
+#[derive(Debug, Default)]
+pub struct BucketSettings {
+    versioning: Setting<VersioningConfiguration>,
+    object_lock: Setting<ObjectLockConfiguration>,
+    lifecycle: Setting<LifecycleConfiguration>,
+    public_access: Setting<PublicAccessBlock>,
+    policy: Setting<PolicyStatus>,
+    encryption: Setting<EncryptionConfiguration>,
+    replication: Setting<ReplicationConfiguration>,
+}
+
+impl BucketSettings {
+    /// Reads the settings of a bucket: 7 requests.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn read(client: &S3BucketClient) -> Result<Self, S3RequestError> {
+        Ok(Self {
+            versioning: read(client, "versioning").await?,
+            object_lock: read(client, "object-lock").await?,
+            lifecycle: read(client, "lifecycle").await?,
+            public_access: read(client, "publicAccessBlock").await?,
+            policy: read(client, "policyStatus").await?,
+            encryption: read(client, "encryption").await?,
+            replication: read(client, "replication").await?,
+        })
+    }
+
+    /// Returns what the settings mean for a cluster whose keys have this prefix.
+    pub fn findings(&self, key_prefix: &str) -> Vec<SettingFinding> {
+        findings::of(self, key_prefix)
+    }
+}
+
+async fn read<T: serde::de::DeserializeOwned>(
+    client: &S3BucketClient,
+    query: &str,
+) -> Result<Setting<T>, S3RequestError> {
+    let response = client
+        .send(Method::GET, query, HeaderMap::new(), Default::default())
+        .await?;
+    Ok(Setting::of(response.status, &response.body))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Materialized views: queries over windows of time whose rows are stored in a table.
+//!
+//! A continuous query of InfluxQL is a materialized view, too.
+
+use std::time::Duration;
+
+use neap_bucket::StoreTime;
+use neap_schema::{DatabaseId, ViewId};
+use serde::{Deserialize, Serialize};
+
+/// The language of the query of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ViewLanguage {
+    /// SQL: `CREATE MATERIALIZED VIEW`.
+    Sql,
+    /// InfluxQL: `CREATE CONTINUOUS QUERY`.
+    InfluxQl,
+}
+
+impl ViewLanguage {
+    /// Returns the name in `system.materialized_views`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sql => "sql",
+            Self::InfluxQl => "influxql",
+        }
+    }
+}
+
+/// The table whose rows a view stores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewTarget {
+    /// The name of the database; `None`: the database of the view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The name of the table.
+    pub table: String,
+}
+
+/// The windows of a view. A window begins at a multiple of the length after the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewWindows {
+    /// The length in nanoseconds, above zero.
+    pub length_ns: i64,
+    /// The start of one window, in nanoseconds since the Unix epoch.
+    #[serde(default)]
+    pub origin_ns: i64,
+}
+
+/// A materialized view of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaterializedView {
+    /// The id, never reused.
+    pub id: ViewId,
+    /// The name, unique in the database.
+    pub name: String,
+    /// The database in which the view was created. In a restored database, the view has another one.
+    pub created_in: DatabaseId,
+    /// When it was created, by the store's clock.
+    pub created: StoreTime,
+    /// The language of the query.
+    pub language: ViewLanguage,
+    /// The query, without the clauses that define its target and schedule.
+    pub query: String,
+    /// The name of the table that the query reads.
+    pub source: String,
+    /// The table that gets the rows.
+    pub target: ViewTarget,
+    /// The windows by which the query groups.
+    pub windows: ViewWindows,
+    /// The tags of the rows; `None`: those by which the query groups when it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Minimum time between two refreshes (`RESAMPLE EVERY`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Duration>,
+    /// The period of `RESAMPLE FOR`, which `SHOW CONTINUOUS QUERIES` shows. It has no effect, because a view computes
+    /// all windows whose rows change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resampled_period: Option<Duration>,
+}
+
+impl MaterializedView {
+    /// Returns the table in the same database that gets the rows; `None` if it is in another database.
+    pub(crate) fn local_target(&self) -> Option<&str> {
+        match &self.target.database {
+            None => Some(&self.target.table),
+            Some(_) => None,
+        }
+    }
+
+    /// Returns the approximate memory size, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let tags = self.tags.iter().flatten().map(String::len);
+        let database = self.target.database.as_ref().map_or(0, String::len);
+        size_of::<Self>()
+            + self.name.len()
+            + self.query.len()
+            + self.source.len()
+            + self.target.table.len()
+            + database
+            + tags.sum::<usize>()
+    }
+}

@@ -1,0 +1,118 @@
+//! `system.materialized_views`: the views of a database and their progress.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use async_trait::async_trait;
+use datafusion::{common::Result, logical_expr::Expr};
+use neap_bucket::{Bucket, StoreTime};
+use neap_catalog::MaterializedView;
+use neap_manifest::Snapshot;
+use neap_rollup::{ViewState, view_progress};
+use neap_schema::ViewId;
+
+use super::{
+    columns::{counts, counts_or_null, seconds_or_null, table, views, views_or_null},
+    source::SystemTableSource,
+};
+use crate::scan::external;
+
+/// The views of a database.
+#[derive(Debug)]
+pub(super) struct MaterializedViewsSource {
+    pub(super) bucket: Bucket,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The present time of the store.
+    pub(super) now: StoreTime,
+}
+
+impl MaterializedViewsSource {
+    fn rows_of(&self, progress: &BTreeMap<ViewId, ViewState>) -> Result<RecordBatch> {
+        let known: Vec<&Arc<MaterializedView>> = self.snapshot.catalog.value.views().collect();
+        let all = || known.iter();
+        let state = |view: &MaterializedView| progress.get(&view.id);
+        let states = || all().map(|view| state(view));
+        let lengths = all().map(|view| view.windows.length_ns);
+        let lengths: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths));
+        let pending = all().map(|view| state(view).map(|state| state.pending.count(view.windows)));
+        let recorded = states().map(|state| state.map(|state| state.recorded.mark.time()));
+        let refreshed = states().map(|state| state.and_then(|state| state.refreshed));
+        let errors = states().map(|state| {
+            let failure = state.and_then(|state| state.failure.as_ref());
+            failure.map(|failure| &failure.message)
+        });
+        table(vec![
+            ("view_name", false, views(all().map(|view| &view.name))),
+            (
+                "language",
+                false,
+                views(all().map(|view| view.language.as_str())),
+            ),
+            ("query", false, views(all().map(|view| &view.query))),
+            ("source_table", false, views(all().map(|view| &view.source))),
+            (
+                "target_database",
+                true,
+                views_or_null(all().map(|view| view.target.database.as_ref())),
+            ),
+            (
+                "target_table",
+                false,
+                views(all().map(|view| &view.target.table)),
+            ),
+            ("window_ns", false, lengths),
+            (
+                "view_id",
+                false,
+                counts(all().map(|view| u64::from(view.id.get()))),
+            ),
+            ("state", false, views(states().map(state_name))),
+            ("pending_windows", true, counts_or_null(pending)),
+            ("recorded_up_to", true, seconds_or_null(recorded)),
+            ("refreshed_at", true, seconds_or_null(refreshed)),
+            (
+                "staleness_s",
+                true,
+                counts_or_null(states().map(|state| Some(self.staleness(state?)))),
+            ),
+            ("error", true, views_or_null(errors)),
+        ])
+    }
+
+    /// Returns an upper bound of the time since the view had all rows of its source, in seconds.
+    fn staleness(&self, state: &ViewState) -> u64 {
+        let is_current = state.pending.is_empty() && state.recorded.mark >= self.snapshot.mark();
+        match is_current {
+            true => 0,
+            false => self.now.since(state.recorded.mark.time()).as_secs(),
+        }
+    }
+}
+
+fn state_name(state: Option<&ViewState>) -> &'static str {
+    match state {
+        None => "new",
+        Some(state) if state.failure.is_some() => "failed",
+        Some(state) if state.claim.is_some() => "refreshing",
+        Some(state) if !state.pending.is_empty() => "pending",
+        Some(_) => "current",
+    }
+}
+
+#[async_trait]
+impl SystemTableSource for MaterializedViewsSource {
+    async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
+        if self.snapshot.catalog.value.views().next().is_none() {
+            return self.empty();
+        }
+        let progress = view_progress(&self.bucket, self.snapshot.database);
+        let progress = progress.read(None).await.map_err(external)?;
+        self.rows_of(&progress.value.views)
+    }
+
+    fn empty(&self) -> Result<RecordBatch> {
+        let none = BTreeMap::new();
+        let empty = self.rows_of(&none)?;
+        Ok(empty.slice(0, 0))
+    }
+}

@@ -1,0 +1,186 @@
+"""Compares the answers of InfluxDB 1 and of Neap's `/query` to random InfluxQL statements over random rows.
+
+    python3 tests/clients/compare_influxql.py --url http://127.0.0.1:8181 --statements 2000
+
+`--influxd` is the program of InfluxDB 1, such as that of Debian's package `influxdb`. The token of Neap is in
+`NEAP_TOKEN`. Each seed has its own rows and 100 statements. Differences end the program with status 1.
+docs/influxql.md lists the known ones, which the statements do not meet.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import urllib.parse
+
+from import_influxdb1 import InfluxDb, fetch
+from influxql_statements import Statements, lines
+
+import random
+
+STATEMENTS_PER_SEED = 100
+STATEMENTS_PER_REQUEST = 50
+TOKEN = os.environ.get("NEAP_TOKEN", "")
+
+
+def execute(url, database, statements, token=""):
+    """The results of statements, in their order."""
+    results = []
+    for start in range(0, len(statements), STATEMENTS_PER_REQUEST):
+        part = statements[start : start + STATEMENTS_PER_REQUEST]
+        form = {"db": database, "epoch": "ns", "q": "; ".join(part)}
+        status, body = fetch(f"{url}/query", urllib.parse.urlencode(form).encode(), token)
+        answer = json.loads(body) if body else {}
+        found = answer.get("results", [])
+        if status != 200 or len(found) != len(part):
+            if len(part) == 1:
+                results.append({"error": answer.get("error") or str(found)})
+                continue
+            # One statement that can't be parsed refuses all of them.
+            for statement in part:
+                results.extend(execute(url, database, [statement], token))
+            continue
+        results.extend(found)
+    return results
+
+
+def equal(one, two):
+    """Whether two values are equal but for the last digits of a float."""
+    if isinstance(one, bool) or isinstance(two, bool):
+        return one is two
+    if isinstance(one, (int, float)) and isinstance(two, (int, float)):
+        return one == two or abs(one - two) <= 1e-9 * max(abs(one), abs(two)) or max(abs(one), abs(two)) < 1e-9
+    return one == two
+
+
+def rows_equal(one, two):
+    return len(one) == len(two) and all(equal(left, right) for left, right in zip(one, two, strict=True))
+
+
+def key_of(row):
+    """A text that orders rows, the same for equal floats and integers."""
+    return json.dumps([round(float(value), 6) if isinstance(value, (int, float)) else value for value in row])
+
+
+def in_order_of_values(rows):
+    """Rows of the same time sorted by their values. InfluxDB 1 has no order for them."""
+    return sorted(rows, key=lambda row: key_of(row[1:]))
+
+
+def grouped_by_time(rows):
+    groups = []
+    for row in rows:
+        if groups and groups[-1][-1][0] == row[0]:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return [row for group in groups for row in in_order_of_values(group)]
+
+
+def comparable(rows, statement, has_ties):
+    """The rows in an order that does not depend on what InfluxQL leaves open."""
+    if "percentile(" in statement and "time(" not in statement:
+        # The time is that of any row with the value.
+        rows = [[None, *row[1:]] for row in rows]
+    if "FROM (" in statement:
+        return sorted(rows, key=key_of)
+    if has_ties or "distinct" in statement.lower():
+        return grouped_by_time(rows)
+    return rows
+
+
+def difference(statement, one, two, has_ties):
+    """Describes the first difference of two results; `None` without one."""
+    if ("error" in one) != ("error" in two):
+        return f"error: {one.get('error')!r} and {two.get('error')!r}"
+    if "error" in one:
+        return None if one["error"] == two["error"] else f"error text: {one['error']!r} and {two['error']!r}"
+    left, right = one.get("series", []), two.get("series", [])
+    name = lambda series: (series.get("name"), tuple(sorted(series.get("tags", {}).items())))
+    if [name(series) for series in left] != [name(series) for series in right]:
+        return f"series: {[name(series) for series in left]} and {[name(series) for series in right]}"
+    for before, after in zip(left, right, strict=True):
+        if before["columns"] != after["columns"]:
+            return f"columns: {before['columns']} and {after['columns']}"
+        rows, others = before.get("values", []), after.get("values", [])
+        if before["columns"][0] == "time":
+            rows, others = comparable(rows, statement, has_ties), comparable(others, statement, has_ties)
+        for index, (row, other) in enumerate(zip(rows, others, strict=False)):
+            if not rows_equal(row, other):
+                return f"row {index} of {name(before)}: {row} and {other}"
+        if len(rows) != len(others):
+            longer = rows if len(rows) > len(others) else others
+            extra = longer[min(len(rows), len(others))]
+            return f"number of rows of {name(before)}: {len(rows)} and {len(others)}, the first further one {extra}"
+    return None
+
+
+class Comparison:
+    """A running InfluxDB 1 and a running Neap."""
+
+    def __init__(self, influx, url):
+        self.influx, self.url = influx, url
+        self.compared = 0
+        self.errors = 0
+        self.differences = []
+
+    def run_seed(self, seed, count):
+        has_ties = seed % 4 == 3
+        database = f"compared_{seed}"
+        self.influx.run(f"CREATE DATABASE {database}")
+        body = "\n".join(lines(random.Random(seed), has_ties)).encode()
+        for url, token in ((self.influx.url, ""), (self.url, TOKEN)):
+            status, text = fetch(f"{url}/write?db={database}", body, token)
+            assert status == 204, (status, text)
+        source = Statements(seed)
+        statements = [source.statement() for _ in range(count)]
+        if has_ties:
+            # Which of several rows of one time a limit or a selector takes is not defined.
+            statements = [statement for statement in statements if not takes_one_of_equals(statement)]
+        expected = execute(self.influx.url, database, statements)
+        answered = execute(self.url, database, statements, TOKEN)
+        for statement, one, two in zip(statements, expected, answered, strict=True):
+            self.compared += 1
+            self.errors += "error" in one
+            found = difference(statement, one, two, has_ties)
+            if found:
+                self.differences.append((seed, statement, found))
+        self.influx.run(f"DROP DATABASE {database}")
+
+
+def takes_one_of_equals(statement):
+    words = ["LIMIT", "first", "last", "max", "min", "percentile", "top", "bottom", "derivative", "difference"]
+    words += ["moving_average", "cumulative_sum", "elapsed", "sample"]
+    return any(word in statement for word in words)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--influxd", required=True)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--statements", type=int, default=2_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show", type=int, default=40, help="how many differences are printed")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        influx = InfluxDb(options.influxd, folder)
+        try:
+            comparison = Comparison(influx.start(), options.url)
+            seed = options.seed
+            while comparison.compared < options.statements:
+                comparison.run_seed(seed, STATEMENTS_PER_SEED)
+                seed += 1
+        finally:
+            influx.stop()
+    for seed, statement, found in comparison.differences[: options.show]:
+        print(f"seed {seed}: {statement}\n    {found}")
+    print(
+        f"{comparison.compared} statements compared, {comparison.errors} of them refused by InfluxDB 1, "
+        f"{len(comparison.differences)} differences"
+    )
+    sys.exit(1 if comparison.differences else 0)
+
+
+if __name__ == "__main__":
+    main()
