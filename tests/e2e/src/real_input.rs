@@ -65,6 +65,7 @@ pub(crate) fn store(server: &ServerClient, name: &str, text: &str) -> StoredInpu
     // Requests are small, so that the command splits the input between lines.
     let output = neap(&[
         "write",
+        "--quiet",
         "--host",
         server.url(),
         "--database",

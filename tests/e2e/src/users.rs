@@ -144,7 +144,7 @@ fn people_sign_in_and_use_what_their_roles_grant() {
         wrong.err
     );
     ann.log_in("ann", "battery staple").succeeded();
-    ann.run(&["write", "-d", "home", "t,room=a c=1 1"])
+    ann.run(&["write", "--quiet", "-d", "home", "t,room=a c=1 1"])
         .succeeded();
     let rows = ann.run(&["query", "-d", "home", "--format", "csv", "SELECT c FROM t"]);
     assert_eq!(rows.succeeded(), "c\n1.0\n");
