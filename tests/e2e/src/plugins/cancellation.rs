@@ -1,12 +1,15 @@
 //! Runs that end because their trigger is disabled or deleted.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually, log};
-use crate::harness::{Reply, StoreFixture};
+use crate::harness::{Reply, StoreFixture, wait_for};
 
 /// A line that `endless.py` logs when it is interrupted.
 const INTERRUPTED: &str = "INFO interrupted";
+
+/// Time until another server knows a trigger.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Returns a trigger that runs until it is interrupted.
 fn endless(name: &str, specification: &str) -> TriggerDefinition {
@@ -87,7 +90,13 @@ fn a_trigger_that_another_server_disables_ends_its_runs() {
     let other = stage.another();
     endless("request", "request:wait").create(&stage);
     thread::scope(|scope| {
-        let answer = scope.spawn(|| other.get("/api/v3/engine/wait"));
+        // The other server learns of the trigger a few seconds after its creation.
+        let answer = scope.spawn(|| {
+            wait_for("the trigger", LIMIT, || {
+                let answer = other.get("/api/v3/engine/wait");
+                (answer.status != 404).then_some(answer)
+            })
+        });
         eventually("a run", true, || {
             let lines = log(&other, DB, "request");
             lines.iter().any(|line| line.contains("waiting"))
