@@ -89,7 +89,7 @@ mod tests {
             "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT mean(v) INTO t FROM s GROUP BY TIME(1h) END",
             "CREATE CONTINUOUS QUERY \"c q\" ON db RESAMPLE EVERY 30m FOR 2h BEGIN SELECT mean(v) INTO other.rp.t FROM \
              s GROUP BY TIME(1h, 15m), * END",
-            "CREATE CONTINUOUS QUERY cq ON db RESAMPLE FOR 90m BEGIN SELECT max(v) INTO db..t FROM s GROUP BY TIME(1h), \
+            "CREATE CONTINUOUS QUERY cq ON db RESAMPLE FOR 1h30m BEGIN SELECT max(v) INTO db..t FROM s GROUP BY TIME(1h), \
              host FILL(NONE) END",
             "DROP CONTINUOUS QUERY cq ON db",
             "SHOW CONTINUOUS QUERIES",

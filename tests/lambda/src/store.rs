@@ -94,11 +94,13 @@ impl StoreRequestLog {
 impl Observer for StoreRequestLog {
     fn answered(&self, request: &ObservedRequest<'_>) {
         let user = request.user.unwrap_or_default();
-        let function = user.strip_prefix(KEY_PREFIX).unwrap_or(user);
+        let role = user.strip_prefix(KEY_PREFIX);
+        let function = role.unwrap_or(user);
         let operation = request.operation.name();
         let kind = format!("{operation} {}", class_name(request.key));
         self.count(function, kind);
-        if request.status == 403 {
+        // No policy applies to other users. They are refused for other reasons, such as a wrong clock.
+        if request.status == 403 && role.is_some() {
             let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
             if refusals.len() < MAX_DENIED_REQUESTS {
                 refusals.push(DeniedRequest {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { afterAll } from "vitest";
+import { afterAll, afterEach } from "vitest";
 
 import type { Server } from "./server";
 
@@ -38,8 +38,12 @@ const events = new WeakMap<Page, PageEvents>();
 const contexts: BrowserContext[] = [];
 let browser: Browser | undefined;
 
-afterAll(async () => {
+// A page that nobody looks at any more would go on to refresh itself beside the tests that follow.
+afterEach(async () => {
   await Promise.allSettled(contexts.splice(0).map((context) => context.close()));
+});
+
+afterAll(async () => {
   await browser?.close();
   browser = undefined;
 });
