@@ -9,7 +9,7 @@ import { useLoaded } from "../api/use-loaded";
 import { link } from "../router";
 import { Button, ConfirmDialog, Dialog, EmptyState, ErrorNote, notify, Select, Spinner, TextField } from "../ui";
 import { formatCount, optionsOf } from "../write/names";
-import { ScrollArea } from "../write/scroll-area";
+import { AdminTable } from "./admin-table";
 import { Choices } from "./choices";
 import { useChange } from "./create-dialogs";
 import { durationSeconds, formatDurationNs } from "./durations";
@@ -135,48 +135,32 @@ interface CacheTableProps {
 
 function CacheTable({ database, caches, onDelete }: CacheTableProps): JSX.Element {
   return (
-    <ScrollArea class="preview-scroll admin-list" label="All caches">
-      <table class="plain-table">
-        <thead>
-          <tr>
-            <th scope="col">Table</th>
-            <th scope="col">Cache</th>
-            <th scope="col">Kind</th>
-            <th scope="col">Key</th>
-            <th scope="col">Contents</th>
-            <th scope="col">
-              <span class="visually-hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {caches.map((cache) => (
-            <tr key={`${cache.kind} ${cache.table} ${cache.name}`}>
-              <td>
-                <span class="preview-cell">{cache.table}</span>
-              </td>
-              <th scope="row">
-                <a class="preview-cell" href={link("explore", { db: database, q: cacheQuery(cache) })}>
-                  {cache.name}
-                </a>
-              </th>
-              <td>{cache.kind === "last_cache" ? "last values" : "distinct values"}</td>
-              <td>
-                <span class="preview-cell">{cache.columns}</span>
-              </td>
-              <td class="admin-wrap">{cache.detail}</td>
-              <td class="admin-actions">
-                {may("delete", database) && (
-                  <Button kind="quiet" icon="trash" onClick={() => onDelete(cache)}>
-                    Delete
-                  </Button>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </ScrollArea>
+    <AdminTable label="All caches" heads={["Table", "Cache", "Kind", "Key", "Contents"]}>
+      {caches.map((cache) => (
+        <tr key={`${cache.kind} ${cache.table} ${cache.name}`}>
+          <td>
+            <span class="preview-cell">{cache.table}</span>
+          </td>
+          <th scope="row">
+            <a class="preview-cell" href={link("explore", { db: database, q: cacheQuery(cache) })}>
+              {cache.name}
+            </a>
+          </th>
+          <td>{cache.kind === "last_cache" ? "last values" : "distinct values"}</td>
+          <td>
+            <span class="preview-cell">{cache.columns}</span>
+          </td>
+          <td class="admin-wrap">{cache.detail}</td>
+          <td class="admin-actions">
+            {may("delete", database) && (
+              <Button kind="quiet" icon="trash" onClick={() => onDelete(cache)}>
+                Delete
+              </Button>
+            )}
+          </td>
+        </tr>
+      ))}
+    </AdminTable>
   );
 }
 

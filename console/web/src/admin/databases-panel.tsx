@@ -7,7 +7,7 @@ import { isAdmin, may, mayAnywhere } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
 import { Button, EmptyState, ErrorNote, Icon, Menu, type MenuItem, Spinner } from "../ui";
 import { mayCreateDatabases, refreshDatabases } from "../write/rights";
-import { ScrollArea } from "../write/scroll-area";
+import { AdminTable } from "./admin-table";
 import { CreateDatabaseDialog } from "./create-dialogs";
 import { DropDialog, RetentionDialog, UndeleteDialog } from "./drop-dialogs";
 import { formatDurationNs } from "./durations";
@@ -68,43 +68,30 @@ interface ListProps {
 
 function LiveDatabases({ databases, onOpen }: ListProps): JSX.Element {
   return (
-    <ScrollArea class="preview-scroll admin-list" label="Live databases">
-      <table class="plain-table">
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            {isAdmin.value && <th scope="col">Rows are kept</th>}
-            <th scope="col">
-              <span class="visually-hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {databases.map((database) => (
-            <tr key={database.name} class={database.name === currentDatabase.value ? "admin-chosen" : ""}>
-              <th scope="row">
-                <button
-                  type="button"
-                  class="link-button preview-cell"
-                  aria-pressed={database.name === currentDatabase.value}
-                  onClick={() => {
-                    currentDatabase.value = database.name;
-                  }}
-                >
-                  {database.name}
-                </button>
-              </th>
-              {isAdmin.value && (
-                <td>{database.retentionNs === undefined ? "for ever" : formatDurationNs(database.retentionNs)}</td>
-              )}
-              <td class="admin-actions">
-                <DatabaseMenu database={database} onOpen={onOpen} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </ScrollArea>
+    <AdminTable label="Live databases" heads={["Name", ...(isAdmin.value ? ["Rows are kept"] : [])]}>
+      {databases.map((database) => (
+        <tr key={database.name} class={database.name === currentDatabase.value ? "admin-chosen" : ""}>
+          <th scope="row">
+            <button
+              type="button"
+              class="link-button preview-cell"
+              aria-pressed={database.name === currentDatabase.value}
+              onClick={() => {
+                currentDatabase.value = database.name;
+              }}
+            >
+              {database.name}
+            </button>
+          </th>
+          {isAdmin.value && (
+            <td>{database.retentionNs === undefined ? "for ever" : formatDurationNs(database.retentionNs)}</td>
+          )}
+          <td class="admin-actions">
+            <DatabaseMenu database={database} onOpen={onOpen} />
+          </td>
+        </tr>
+      ))}
+    </AdminTable>
   );
 }
 

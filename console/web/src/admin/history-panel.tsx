@@ -9,6 +9,7 @@ import { link, navigate } from "../router";
 import { Button, CopyButton, EmptyState, ErrorNote, Spinner, TextField } from "../ui";
 import { shellQuote } from "../write/import-command";
 import { ScrollArea } from "../write/scroll-area";
+import { AdminTable } from "./admin-table";
 import { newNameError } from "./backup-dialogs";
 import { createRestore } from "./backups";
 import { useChange } from "./create-dialogs";
@@ -72,38 +73,24 @@ function RestorePoints({ database, moment, onMoment }: RestorePointsProps): JSX.
         </EmptyState>
       )}
       {readable.length > 0 && (
-        <ScrollArea class="preview-scroll admin-list" label="All restore points">
-          <table class="plain-table">
-            <thead>
-              <tr>
-                <th scope="col">Moment (UTC)</th>
-                <th scope="col">Version</th>
-                <th scope="col">Set aside</th>
-                <th scope="col">
-                  <span class="visually-hidden">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {readable.map((row) => (
-                <tr key={row.version}>
-                  <th scope="row">{(row.committed ?? "").replace("T", " ")}</th>
-                  <td>{row.version}</td>
-                  <td>
-                    <span class="preview-cell">{row.quarantined ?? ""}</span>
-                  </td>
-                  <td class="admin-actions">
-                    {row.committed !== undefined && (
-                      <Button kind="quiet" onClick={() => onMoment(`${row.committed}Z`)}>
-                        Choose
-                      </Button>
-                    )}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </ScrollArea>
+        <AdminTable label="All restore points" heads={["Moment (UTC)", "Version", "Set aside"]}>
+          {readable.map((row) => (
+            <tr key={row.version}>
+              <th scope="row">{(row.committed ?? "").replace("T", " ")}</th>
+              <td>{row.version}</td>
+              <td>
+                <span class="preview-cell">{row.quarantined ?? ""}</span>
+              </td>
+              <td class="admin-actions">
+                {row.committed !== undefined && (
+                  <Button kind="quiet" onClick={() => onMoment(`${row.committed}Z`)}>
+                    Choose
+                  </Button>
+                )}
+              </td>
+            </tr>
+          ))}
+        </AdminTable>
       )}
     </section>
   );
@@ -177,34 +164,21 @@ function Changes({ database }: { database: string }): JSX.Element {
       {changes.error !== undefined && <ErrorNote error={changes.error} onRetry={changes.reload} />}
       {changes.value?.length === 0 && <p class="muted">No change of tables, caches, triggers or retention yet.</p>}
       {changes.value !== undefined && changes.value.length > 0 && (
-        <ScrollArea class="preview-scroll admin-list" label="All changes">
-          <table class="plain-table">
-            <thead>
-              <tr>
-                <th scope="col">Time (UTC)</th>
-                <th scope="col">Token</th>
-                <th scope="col">Change</th>
-                <th scope="col">Of</th>
-                <th scope="col">Detail</th>
-              </tr>
-            </thead>
-            <tbody>
-              {changes.value.map((row, index) => (
-                <tr key={`${row.time} ${index}`}>
-                  <td>{row.time.replace("T", " ").slice(0, 19)}</td>
-                  <td>
-                    <span class="preview-cell">{row.token_name ?? ""}</span>
-                  </td>
-                  <td>{row.action}</td>
-                  <td>
-                    <span class="preview-cell">{row.target}</span>
-                  </td>
-                  <td class="admin-wrap">{row.detail ?? ""}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </ScrollArea>
+        <AdminTable label="All changes" heads={["Time (UTC)", "Token", "Change", "Of", "Detail"]} hasActions={false}>
+          {changes.value.map((row, index) => (
+            <tr key={`${row.time} ${index}`}>
+              <td>{row.time.replace("T", " ").slice(0, 19)}</td>
+              <td>
+                <span class="preview-cell">{row.token_name ?? ""}</span>
+              </td>
+              <td>{row.action}</td>
+              <td>
+                <span class="preview-cell">{row.target}</span>
+              </td>
+              <td class="admin-wrap">{row.detail ?? ""}</td>
+            </tr>
+          ))}
+        </AdminTable>
       )}
     </section>
   );

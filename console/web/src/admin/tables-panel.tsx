@@ -7,7 +7,7 @@ import { useLoaded } from "../api/use-loaded";
 import { link } from "../router";
 import { Button, EmptyState, ErrorNote, Icon, Menu, type MenuItem, Spinner, TextField } from "../ui";
 import { exploreTable } from "../write/preview-tables";
-import { ScrollArea } from "../write/scroll-area";
+import { AdminTable } from "./admin-table";
 import { CreateTableDialog } from "./create-dialogs";
 import { untilText } from "./databases-panel";
 import { DropDialog, RetentionDialog, UndeleteDialog } from "./drop-dialogs";
@@ -104,45 +104,30 @@ interface LiveTablesProps {
 
 function LiveTables({ database, tables, onOpen }: LiveTablesProps): JSX.Element {
   return (
-    <ScrollArea class="preview-scroll admin-list" label="Live tables">
-      <table class="plain-table">
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            {isAdmin.value && <th scope="col">Columns</th>}
-            {isAdmin.value && <th scope="col">Tags</th>}
-            <th scope="col">Rows are kept</th>
-            <th scope="col">
-              <span class="visually-hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {tables.map((table) => (
-            <tr key={table.name}>
-              <th scope="row">
-                <a class="preview-cell" href={exploreTable(database, table.name)}>
-                  {table.name}
-                </a>
-              </th>
-              {isAdmin.value && <td>{table.columns}</td>}
-              {isAdmin.value && (
-                <td>
-                  <span class="preview-cell">{table.tags}</span>
-                </td>
-              )}
-              <td>
-                {table.retentionNs === undefined ? "for ever" : formatDurationNs(table.retentionNs)}
-                {table.retentionSource === "database" && <span class="muted"> (database)</span>}
-              </td>
-              <td class="admin-actions">
-                <TableMenu database={database} table={table} onOpen={onOpen} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </ScrollArea>
+    <AdminTable label="Live tables" heads={["Name", ...(isAdmin.value ? ["Columns", "Tags"] : []), "Rows are kept"]}>
+      {tables.map((table) => (
+        <tr key={table.name}>
+          <th scope="row">
+            <a class="preview-cell" href={exploreTable(database, table.name)}>
+              {table.name}
+            </a>
+          </th>
+          {isAdmin.value && <td>{table.columns}</td>}
+          {isAdmin.value && (
+            <td>
+              <span class="preview-cell">{table.tags}</span>
+            </td>
+          )}
+          <td>
+            {table.retentionNs === undefined ? "for ever" : formatDurationNs(table.retentionNs)}
+            {table.retentionSource === "database" && <span class="muted"> (database)</span>}
+          </td>
+          <td class="admin-actions">
+            <TableMenu database={database} table={table} onOpen={onOpen} />
+          </td>
+        </tr>
+      ))}
+    </AdminTable>
   );
 }
 

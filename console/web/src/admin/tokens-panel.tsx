@@ -18,7 +18,7 @@ import {
   Spinner,
   TextField,
 } from "../ui";
-import { ScrollArea } from "../write/scroll-area";
+import { AdminTable } from "./admin-table";
 import { useChange } from "./create-dialogs";
 import { type CreatedToken, deleteToken, regenerateOperatorToken } from "./server";
 import { CreateTokenDialog } from "./token-dialog";
@@ -103,48 +103,32 @@ function WithoutTokens(): JSX.Element {
 function TokenTable({ tokens, onOpen }: { tokens: readonly TokenRow[]; onOpen(dialog: OpenDialog): void }) {
   const names = new Map(tokens.map((token) => [token.token_id, token.name]));
   return (
-    <ScrollArea class="preview-scroll admin-list" label="All tokens">
-      <table class="plain-table">
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Permissions</th>
-            <th scope="col">Created (UTC)</th>
-            <th scope="col">Created by</th>
-            <th scope="col">Expires (UTC)</th>
-            <th scope="col">
-              <span class="visually-hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {tokens.map((token) => (
-            <tr key={token.token_id}>
-              <th scope="row">
-                <span class="preview-cell">{token.name}</span>
-              </th>
-              <td class="admin-wrap">{token.permissions === "*:*:*" ? "everything" : token.permissions}</td>
-              <td>{token.created_at.slice(0, 16).replace("T", " ")}</td>
-              <td>{creator(token, names)}</td>
-              <td>
-                <Expiry text={token.expiry} />
-              </td>
-              <td class="admin-actions">
-                {token.name === OPERATOR ? (
-                  <Button kind="quiet" icon="refresh" onClick={() => onOpen({ kind: "replace" })}>
-                    Replace
-                  </Button>
-                ) : (
-                  <Button kind="quiet" icon="trash" onClick={() => onOpen({ kind: "revoke", name: token.name })}>
-                    Revoke
-                  </Button>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </ScrollArea>
+    <AdminTable label="All tokens" heads={["Name", "Permissions", "Created (UTC)", "Created by", "Expires (UTC)"]}>
+      {tokens.map((token) => (
+        <tr key={token.token_id}>
+          <th scope="row">
+            <span class="preview-cell">{token.name}</span>
+          </th>
+          <td class="admin-wrap">{token.permissions === "*:*:*" ? "everything" : token.permissions}</td>
+          <td>{token.created_at.slice(0, 16).replace("T", " ")}</td>
+          <td>{creator(token, names)}</td>
+          <td>
+            <Expiry text={token.expiry} />
+          </td>
+          <td class="admin-actions">
+            {token.name === OPERATOR ? (
+              <Button kind="quiet" icon="refresh" onClick={() => onOpen({ kind: "replace" })}>
+                Replace
+              </Button>
+            ) : (
+              <Button kind="quiet" icon="trash" onClick={() => onOpen({ kind: "revoke", name: token.name })}>
+                Revoke
+              </Button>
+            )}
+          </td>
+        </tr>
+      ))}
+    </AdminTable>
   );
 }
 

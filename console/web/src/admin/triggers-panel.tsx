@@ -7,7 +7,7 @@ import { isAdmin } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
 import { link } from "../router";
 import { Button, ConfirmDialog, EmptyState, ErrorNote, Menu, type MenuItem, notify, Spinner } from "../ui";
-import { ScrollArea } from "../write/scroll-area";
+import { AdminTable } from "./admin-table";
 import { LogsPanel } from "./logs-panel";
 import { editedPlugin, pluginOf } from "./plugin-draft";
 import { openTrigger } from "./plugin-open";
@@ -86,64 +86,47 @@ interface TriggerTableProps {
 
 function TriggerTable({ database, triggers, onOpen, onLogs, onChanged }: TriggerTableProps): JSX.Element {
   return (
-    <ScrollArea class="preview-scroll admin-list" label="All triggers">
-      <table class="plain-table">
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Runs</th>
-            <th scope="col">Plugin</th>
-            <th scope="col">Arguments</th>
-            <th scope="col">If it fails</th>
-            <th scope="col">State</th>
-            <th scope="col">
-              <span class="visually-hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {triggers.map((trigger) => (
-            <tr key={trigger.name}>
-              <th scope="row">
-                <span class="preview-cell">{trigger.name}</span>
-              </th>
-              <td>
-                <span class="preview-cell monospace">{trigger.specification}</span>
-              </td>
-              <td>
-                <span class="preview-cell monospace">{trigger.plugin}</span>
-              </td>
-              <td>
-                <span class="preview-cell">
-                  {Object.entries(trigger.arguments)
-                    .map(([name, value]) => `${name}=${value}`)
-                    .join(", ")}
-                </span>
-              </td>
-              <td>{trigger.errorBehavior}</td>
-              <td>
-                <span class={trigger.isDisabled ? "badge" : "badge badge-new"}>
-                  {trigger.isDisabled ? "disabled" : "enabled"}
-                </span>
-              </td>
-              <td class="admin-actions">
-                {isAdmin.value && (
-                  <Button kind="quiet" icon="play" onClick={() => onOpen({ kind: "run", trigger })}>
-                    Run now
-                  </Button>
-                )}
-                <Menu
-                  label={`Actions for ${trigger.name}`}
-                  isIconOnly
-                  kind="quiet"
-                  items={menuItems(database, trigger, onOpen, onLogs, onChanged)}
-                />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </ScrollArea>
+    <AdminTable label="All triggers" heads={["Name", "Runs", "Plugin", "Arguments", "If it fails", "State"]}>
+      {triggers.map((trigger) => (
+        <tr key={trigger.name}>
+          <th scope="row">
+            <span class="preview-cell">{trigger.name}</span>
+          </th>
+          <td>
+            <span class="preview-cell monospace">{trigger.specification}</span>
+          </td>
+          <td>
+            <span class="preview-cell monospace">{trigger.plugin}</span>
+          </td>
+          <td>
+            <span class="preview-cell">
+              {Object.entries(trigger.arguments)
+                .map(([name, value]) => `${name}=${value}`)
+                .join(", ")}
+            </span>
+          </td>
+          <td>{trigger.errorBehavior}</td>
+          <td>
+            <span class={trigger.isDisabled ? "badge" : "badge badge-new"}>
+              {trigger.isDisabled ? "disabled" : "enabled"}
+            </span>
+          </td>
+          <td class="admin-actions">
+            {isAdmin.value && (
+              <Button kind="quiet" icon="play" onClick={() => onOpen({ kind: "run", trigger })}>
+                Run now
+              </Button>
+            )}
+            <Menu
+              label={`Actions for ${trigger.name}`}
+              isIconOnly
+              kind="quiet"
+              items={menuItems(database, trigger, onOpen, onLogs, onChanged)}
+            />
+          </td>
+        </tr>
+      ))}
+    </AdminTable>
   );
 }
 

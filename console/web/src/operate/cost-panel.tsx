@@ -88,7 +88,7 @@ export function CostPanel(): JSX.Element {
   );
 }
 
-/** Says what the figures contain, because nobody should take them for the bill of the account. */
+/** Says what the figures contain, because they are not the bill of the account. */
 function Scope({ sinceMs }: { sinceMs: number }): JSX.Element {
   const node = info.value?.node_id;
   return (

@@ -12,7 +12,7 @@ export interface PriceList {
   storagePerGibMonth: number;
 }
 
-/** A price list that somebody publishes. */
+/** A published price list. */
 export interface PublishedPrices {
   id: string;
   name: string;
