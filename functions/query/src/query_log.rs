@@ -22,7 +22,7 @@ use datafusion::{
 use neap_bucket::World;
 use neap_schema::DatabaseId;
 use neap_tables::{QueryHistory, QueryRecord};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::{Builder, Uuid};
 
 use crate::{
@@ -135,23 +135,8 @@ impl QueryProgress {
 pub(crate) struct LoggedQuery {
     pub(crate) head: QueryInfo,
     progress: Mutex<QueryProgress>,
-    kill: KillSwitch,
-}
-
-/// Tells a running query that `KILL QUERY` ends it.
-#[derive(Debug)]
-struct KillSwitch(watch::Sender<bool>);
-
-impl KillSwitch {
-    fn is_killed(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Waits until the query is killed.
-    async fn killed(&self) {
-        // The sender lives as long as the switch, so waiting does not fail.
-        self.0.subscribe().wait_for(|killed| *killed).await.ok();
-    }
+    /// Cancelled by `KILL QUERY`.
+    kill: CancellationToken,
 }
 
 /// A running query, as `SHOW QUERIES` lists it.
@@ -258,7 +243,7 @@ impl QueryLog {
                 issued: self.world.clock.wall_micros().saturating_mul(1_000),
             },
             progress: Mutex::new(QueryProgress::INITIAL),
-            kill: KillSwitch(watch::Sender::new(false)),
+            kill: CancellationToken::new(),
         });
         ring.bytes += query.head.text.len();
         ring.queries.push_back(Arc::clone(&query));
@@ -295,7 +280,7 @@ impl QueryLog {
             database: query.head.database,
             text: query.head.text.clone(),
             age: Duration::from_nanos(u64::try_from(now - query.head.issued).unwrap_or(0)),
-            is_killed: query.kill.is_killed(),
+            is_killed: query.kill.is_cancelled(),
         });
         listed.collect()
     }
@@ -307,7 +292,7 @@ impl QueryLog {
         let query = queries.find(|query| query.head.number == number);
         match query.filter(|query| query.state().phase.is_running()) {
             Some(query) => {
-                query.kill.0.send_replace(true);
+                query.kill.cancel();
                 true
             }
             None => false,
@@ -395,7 +380,7 @@ impl QueryTracker {
 
     /// Waits until `KILL QUERY` ends the query.
     pub(crate) async fn killed(&self) {
-        self.query.kill.killed().await;
+        self.query.kill.cancelled().await;
     }
 
     /// Records that the query has its permit.

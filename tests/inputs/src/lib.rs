@@ -5,7 +5,7 @@
 //! | `NEAP_TEST_SKIPPED` | file to which each test without an input appends a line; `scripts/test` sets and shows it |
 //! | `NEAP_REQUIRE_TEST_INPUTS` | if set to any value, a missing [`InputOrigin::Installed`] fails the test |
 
-use std::{fmt, fs::OpenOptions, io::Write};
+use std::{fmt, fs::OpenOptions, io::Write, process::Command};
 
 /// Origin of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,27 @@ pub fn skip(input: InputOrigin, missing: impl fmt::Display) {
     }
 }
 
+/// Prints the version of the kernel's Landlock; -1 if it has none.
+const LANDLOCK_VERSION: &str = "import ctypes\nprint(ctypes.CDLL(None).syscall(444, None, 0, 1))";
+
+/// Returns whether the kernel has this version of Landlock. Otherwise, the test is reported as skipped.
+///
+/// # Panics
+/// As [`skip`].
+pub fn has_landlock(version: i32) -> bool {
+    let printed = Command::new("python3")
+        .args(["-c", LANDLOCK_VERSION])
+        .output();
+    let printed = printed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let found = printed.ok().and_then(|printed| printed.trim().parse().ok());
+    let is_there = found.is_some_and(|found: i32| found >= version);
+    if !is_there {
+        let missing = format!("the kernel has no Landlock of version {version}");
+        skip(InputOrigin::External, missing);
+    }
+    is_there
+}
+
 fn thread_name() -> String {
     let thread = std::thread::current();
     thread.name().unwrap_or("a test").to_owned()
@@ -50,7 +71,7 @@ fn thread_name() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, process::Command};
+    use std::fs;
 
     use super::*;
 

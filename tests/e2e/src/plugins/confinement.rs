@@ -1,8 +1,6 @@
 //! Plugins can't use the files of the server, nor the network where it is denied.
 
-use std::process::Command;
-
-use neap_test_inputs::{InputOrigin, skip};
+use neap_test_inputs::has_landlock;
 
 use super::fixture::{PluginServerFixture, TriggerDefinition};
 use crate::harness::StoreFixture;
@@ -29,22 +27,6 @@ def process_request(influxdb3_local, query_parameters, request_headers, request_
     }
 "#;
 
-/// Prints the version of the kernel's Landlock; -1 if it has none.
-const LANDLOCK_VERSION: &str = "import ctypes\nprint(ctypes.CDLL(None).syscall(444, None, 0, 1))";
-
-/// Returns whether the kernel has Landlock. Otherwise, the test is reported as skipped.
-fn has_landlock() -> bool {
-    let output = Command::new("python3")
-        .args(["-c", LANDLOCK_VERSION])
-        .output();
-    let printed = String::from_utf8(output.unwrap().stdout).unwrap();
-    let is_there = printed.trim().parse().is_ok_and(|version: i32| version > 0);
-    if !is_there {
-        skip(InputOrigin::External, "the kernel has no Landlock");
-    }
-    is_there
-}
-
 /// Returns the answer of the plugin in a server with these flags.
 fn answer(flags: &[&str]) -> String {
     let stage = PluginServerFixture::on(StoreFixture::directory(), flags);
@@ -59,7 +41,7 @@ fn answer(flags: &[&str]) -> String {
 
 #[test]
 fn plugins_cannot_read_the_data_directory_and_can_use_the_network() {
-    if !has_landlock() {
+    if !has_landlock(1) {
         return;
     }
     let expected = r#"{"data":"PermissionError","server":null,"rows":1}"#;
@@ -69,7 +51,7 @@ fn plugins_cannot_read_the_data_directory_and_can_use_the_network() {
 
 #[test]
 fn the_network_can_be_denied_to_plugins_and_the_sandbox_switched_off() {
-    if !has_landlock() {
+    if !has_landlock(1) {
         return;
     }
     let denied = answer(&["--plugin-network", "deny"]);

@@ -1,8 +1,8 @@
 //! Tests of the restrictions of plugins, in real processes.
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{fs, net::TcpListener, path::Path};
 
-use neap_test_inputs::{InputOrigin, skip};
+use neap_test_inputs::has_landlock;
 
 use super::*;
 use crate::{NetworkAccess, SandboxMode, SandboxSettings};
@@ -14,23 +14,6 @@ const READ: &str = "try:\n    return open(args['path']).read()\n\
 /// Writes the file that the arguments of the plugin name.
 const WRITE: &str = "try:\n    open(args['path'], 'w').write('x')\n    return 'written'\n\
                      except OSError as error:\n    return type(error).__name__";
-
-/// Prints the version of the kernel's Landlock; -1 if it has none.
-const LANDLOCK_VERSION: &str = "import ctypes\nprint(ctypes.CDLL(None).syscall(444, None, 0, 1))";
-
-/// Returns whether the kernel has this version of Landlock. Otherwise, the test is reported as skipped.
-fn has_landlock(version: i32) -> bool {
-    let output = Command::new("python3")
-        .args(["-c", LANDLOCK_VERSION])
-        .output();
-    let printed = String::from_utf8(output.unwrap().stdout).unwrap();
-    let found: i32 = printed.trim().parse().unwrap();
-    if found < version {
-        let missing = format!("the kernel has no Landlock of version {version}");
-        skip(InputOrigin::External, missing);
-    }
-    found >= version
-}
 
 fn confined(sandbox: SandboxSettings) -> WorkerSettings {
     WorkerSettings {
