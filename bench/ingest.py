@@ -10,6 +10,7 @@ writes or does not start has its error in the table in place of figures; exits 1
 """
 
 import argparse
+import http.client
 import json
 import pathlib
 import shutil
@@ -84,7 +85,7 @@ def run(start, s3_binary, api, data, arguments):
     def measure(server):
         return load(server, api, data, arguments.workers, arguments.batch)
 
-    with tempfile.TemporaryDirectory(dir=arguments.out) as work:
+    with tempfile.TemporaryDirectory(dir=arguments.out, ignore_cleanup_errors=True) as work:
         work = pathlib.Path(work)
         try:
             if not s3_binary:
@@ -92,8 +93,8 @@ def run(start, s3_binary, api, data, arguments):
                     return measure(server)
             with servers.s3_server(s3_binary, work / "s3") as store, start(work, store) as server:
                 return measure(server)
-        except (RuntimeError, OSError) as error:
-            raise Failed(str(error)) from error
+        except (RuntimeError, OSError, http.client.HTTPException) as error:
+            raise Failed(f"{type(error).__name__}: {error}") from error
 
 
 def row(name, runs, errors, peer):

@@ -37,7 +37,11 @@ class Server:
         self.watching = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
         if health:
-            self._wait_for(health)
+            try:
+                self._wait_for(health)
+            except RuntimeError:
+                self.stop()
+                raise
 
     def _wait_for(self, path):
         for _ in range(600):
@@ -57,6 +61,20 @@ class Server:
                 for line in open(f"/proc/{self.process.pid}/status"):
                     if line.startswith("VmHWM:"):
                         self.peak_kib = max(self.peak_kib, int(line.split()[1]))
+
+    def request(self, method, path):
+        """Sends a request without a body. Raises RuntimeError if it is not answered with 2xx."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise RuntimeError(f"{self.name}: {method} {path}: {error}") from error
+        finally:
+            connection.close()
+        if not 200 <= answer.status < 300:
+            raise RuntimeError(f"{self.name}: {method} {path}: {answer.status} {text[:300]!r}")
 
     def cpu_seconds(self):
         """User and system time of the process so far."""
@@ -134,7 +152,9 @@ def influxdb_1(directory):
         "INFLUXDB_HTTP_LOG_ENABLED": "false",
     }
     server = Server("InfluxDB 1.6", ["influxd"], port, health="/ping", env=env)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/query?q=CREATE+DATABASE+bench")
-    connection.getresponse().read()
+    try:
+        server.request("POST", "/query?q=CREATE+DATABASE+bench")
+    except RuntimeError:
+        server.stop()
+        raise
     return server

@@ -68,6 +68,12 @@ fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
         |stats| stats.puts,
     );
     collect(
+        "neap_tail_burst_batches_total",
+        "Group commits put before the flush interval ended, by the burst.",
+        MetricKind::Counter,
+        |stats| stats.burst_batches,
+    );
+    collect(
         "neap_tail_bytes_total",
         "Bytes of segments acknowledged by the store.",
         MetricKind::Counter,

@@ -7,6 +7,7 @@ use neap_assembly::ProcessingOptions;
 use neap_bucket::StoreConfig;
 use neap_catalog::{DatabaseNameError, validate_database_name};
 use neap_options::{parse_bytes, parse_duration, parse_nonzero_duration};
+use neap_wal::TailWriterSettings;
 
 use crate::publish_options::PublishArgs;
 
@@ -112,10 +113,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0s")]
     pub(super) max_staleness: Duration,
 
-    /// Minimum time between two writes of a database to the store: points that arrive in between are written together.
-    /// By default 0s for a directory or memory, and 1s for network stores, where every write costs a request.
+    /// The time for each write of a database to the store, on average: points that arrive in between are written
+    /// together. By default 0s for a directory or memory, and 1s for network stores, where every write costs a request.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) wal_flush_interval: Option<Duration>,
+
+    /// Writes of a database to the store that need not wait for --wal-flush-interval. A server starts with all of them,
+    /// and regains one for each interval without a write.
+    #[arg(long, value_name = "NUMBER", default_value_t = TailWriterSettings::NETWORK.flush_burst)]
+    pub(super) wal_flush_burst: u32,
 
     /// Queries that `system.queries` shows: those that run, and the last ones that did. By default 1,000.
     #[arg(long, value_name = "NUMBER")]

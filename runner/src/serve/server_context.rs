@@ -142,6 +142,7 @@ fn writer_settings(args: &ServeArgs, kind: StoreKind, memory: &MemoryPlan) -> Ta
     };
     TailWriterSettings {
         flush_interval: args.wal_flush_interval.unwrap_or(usual.flush_interval),
+        flush_burst: args.wal_flush_burst,
         max_in_flight_bytes: memory.segments,
         ..usual
     }

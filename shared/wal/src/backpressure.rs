@@ -62,7 +62,7 @@ pub enum Backpressure {
     /// Compaction keeps up.
     #[default]
     None,
-    /// Writers double their flush interval, so that segments are fewer and larger.
+    /// Writers double their flush interval and use no burst, so that segments are fewer and larger.
     Slow,
     /// Writes are refused until the tail is shorter.
     Stop,

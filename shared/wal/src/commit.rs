@@ -28,9 +28,12 @@ const MAX_PUT_DURATION: Duration = Duration::from_secs(10);
 /// The settings of a [`crate::TailWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TailWriterSettings {
-    /// Minimum time between the starts of two PUTs of a database. Zero for stores where a PUT costs nothing. Capped at
+    /// The time in which a database may start one PUT, on average. Zero for stores where a PUT costs nothing. Capped at
     /// half of the acknowledgement limit.
     pub flush_interval: Duration,
+    /// The PUTs of a database that may start before the flush interval ends. A new writer has all of them; each flush
+    /// interval without a PUT returns one.
+    pub flush_burst: u32,
     /// A batch of this many bytes of encoded rows is put without waiting for the flush interval.
     pub full_batch_bytes: usize,
     /// Maximum bytes of encoded rows queued or in flight, across all databases.
@@ -48,6 +51,7 @@ impl TailWriterSettings {
     /// For stores behind a network, where every request costs money.
     pub const NETWORK: Self = Self {
         flush_interval: Duration::from_secs(1),
+        flush_burst: 60,
         // A PUT costs as much as storing 1 MiB for a few months, so a batch of this size is worth one.
         full_batch_bytes: 1 << 20,
         max_in_flight_bytes: 128 << 20,
@@ -91,6 +95,8 @@ pub struct TailWriterStats {
     pub stamps_not_followed: u64,
     /// Bytes that are queued or in flight now.
     pub in_flight_bytes: u64,
+    /// Batches that were put at once although the flush interval had not ended, with a token of the burst.
+    pub burst_batches: u64,
 }
 
 #[derive(Debug, Default)]
@@ -165,6 +171,7 @@ impl SegmentCommitter {
             unknown: read(&self.counters.unknown),
             stamps_not_followed: self.stamps.not_followed(),
             in_flight_bytes: 0,
+            burst_batches: 0,
         }
     }
 

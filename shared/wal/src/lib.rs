@@ -4,7 +4,7 @@
 //! request ── encode its rows (EncodedRows, in parallel)
 //!    │ 1     a crash here: nothing is in the bucket, the client has no answer
 //!    ▼
-//! group commit (TailWriter): wait for the PUT in progress, join the next one
+//! group commit (TailWriter): wait for the PUT in progress and for the budget of PUTs, join the next one
 //!    │ 2     the same
 //!    ▼
 //! if a request of the batch has strict order: list the tail, follow its newest stamp (rule O)
@@ -38,6 +38,7 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod error;
+mod put_budget;
 mod rows;
 mod segment;
 mod stamp_source;

@@ -1,5 +1,5 @@
-//! Group commit: the writes of a database that arrive while a PUT is in progress share the next one. A single write is
-//! put at once, a stream of writes once per flush interval, and a full batch without waiting.
+//! Group commit: the writes of a database that arrive while a PUT is in progress share the next one. Writes are put at
+//! once while the lane's budget of PUTs has tokens, then once per flush interval, and a full batch without waiting.
 //!
 //! A database has a lane: a queue and, while the queue is not empty, one task that puts it. The task is spawned, so
 //! dropping one request does not abort the PUT of the others. It ends when the queue is empty, so no work continues
@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ use crate::{
         CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, pack_segments,
     },
     commit::SegmentCommitter,
+    put_budget::{PutBudget, PutRate},
 };
 
 /// The minimum flush interval of a database under pressure.
@@ -46,6 +47,7 @@ struct TailWriterState {
     lanes: Mutex<Lanes>,
     /// Whether the writer is shutting down. If so, no batch waits for the flush interval.
     is_ending: AtomicBool,
+    burst_batches: AtomicU64,
 }
 
 /// The lanes of all databases that were ever written to: a small entry for each database and depth.
@@ -74,8 +76,9 @@ struct Lane {
     /// Wakes the lane's task when the batch is full.
     is_full: Arc<Notify>,
     is_running: bool,
-    /// The start of the last PUT, by the monotonic clock.
-    last_begin: Option<Duration>,
+    budget: PutBudget,
+    /// Whether the batch in the queue has waited for a token.
+    has_waited: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +117,7 @@ impl TailWriter {
                 in_flight_bytes: Arc::default(),
                 lanes: Mutex::default(),
                 is_ending: AtomicBool::default(),
+                burst_batches: AtomicU64::default(),
             }),
         }
     }
@@ -222,6 +226,7 @@ impl TailWriter {
         let in_flight = self.inner.in_flight_bytes.load(Ordering::Relaxed);
         TailWriterStats {
             in_flight_bytes: u64::try_from(in_flight).unwrap_or(u64::MAX),
+            burst_batches: self.inner.burst_batches.load(Ordering::Relaxed),
             ..self.inner.committer.stats()
         }
     }
@@ -281,25 +286,28 @@ impl TailWriterState {
         })
     }
 
-    fn flush_interval(&self, pressure: Backpressure) -> Duration {
+    fn put_rate(&self, pressure: Backpressure) -> PutRate {
         if self.is_ending.load(Ordering::Relaxed) {
-            return Duration::ZERO;
+            return PutRate::UNLIMITED;
         }
         let interval = self.settings.flush_interval;
-        let interval = match pressure {
-            Backpressure::None => interval,
+        let (interval, burst) = match pressure {
+            Backpressure::None => (interval, self.settings.flush_burst),
             Backpressure::Slow | Backpressure::Stop => {
-                interval.saturating_mul(2).max(SLOW_INTERVAL)
+                (interval.saturating_mul(2).max(SLOW_INTERVAL), 0)
             }
         };
-        // A request that waited longer than rule W1 allows would be refused.
-        interval.min(self.committer.longest_interval())
+        PutRate {
+            // A request that waited longer than rule W1 allows would be refused.
+            interval: interval.min(self.committer.longest_interval()),
+            burst,
+        }
     }
 }
 
 /// The next step of a lane's task.
 enum LaneStep {
-    /// Wait until the flush interval ends, or the batch is full.
+    /// Wait until the budget has a token, or the batch is full.
     Wait(Duration, Arc<Notify>),
     /// Put these requests.
     Put(VecDeque<QueuedRequest>),
@@ -336,18 +344,22 @@ impl LaneTask {
         let mut lanes = self.inner.lanes();
         let tails = self.inner.committer.tails();
         let pressure = tails.pressure(self.key.database);
-        let interval = self.inner.flush_interval(pressure);
+        let rate = self.inner.put_rate(pressure);
         let lane = lanes.lane(self.key);
         if lane.queue.is_empty() {
             lane.is_running = false;
             return LaneStep::End;
         }
-        let since = lane.last_begin.map(|begin| now.saturating_sub(begin));
+        let wait = lane.budget.wait(now, rate);
         let is_full = lane.queued_bytes >= self.inner.settings.full_batch_bytes;
-        if let Some(since) = since.filter(|since| *since < interval && !is_full) {
-            return LaneStep::Wait(interval.saturating_sub(since), Arc::clone(&lane.is_full));
+        if !wait.is_zero() && !is_full {
+            lane.has_waited = true;
+            return LaneStep::Wait(wait, Arc::clone(&lane.is_full));
         }
-        lane.last_begin = Some(now);
+        let has_waited = std::mem::take(&mut lane.has_waited);
+        if lane.budget.take(now, rate) && !has_waited {
+            self.inner.burst_batches.fetch_add(1, Ordering::Relaxed);
+        }
         lane.queued_bytes = 0;
         LaneStep::Put(std::mem::take(&mut lane.queue))
     }

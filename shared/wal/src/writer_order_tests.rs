@@ -64,7 +64,7 @@ async fn a_delete_is_ordered_after_earlier_segments_of_other_instances() {
 
 #[tokio::test(start_paused = true)]
 async fn one_listing_serves_all_requests_of_a_put() {
-    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(INTERVAL_ONLY).await;
     setup.write(setup.world.request(0)).await.unwrap();
     let mut tasks = Vec::new();
     for time in 1..=10 {
@@ -80,7 +80,7 @@ async fn one_listing_serves_all_requests_of_a_put() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_listing_only_the_strict_requests_of_a_put_are_refused() {
-    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(INTERVAL_ONLY).await;
     setup.write(setup.world.request(0)).await.unwrap();
     setup.world.store.delay_lists(30 * SECOND);
     let strict = setup.begin(setup.strict(1)).await;

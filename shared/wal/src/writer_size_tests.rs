@@ -5,7 +5,7 @@ use crate::{EncodedRows, MAX_SEGMENT_BYTES};
 
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_does_not_wait_for_the_end_of_the_flush_interval() {
-    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(INTERVAL_ONLY).await;
     setup.write(setup.world.request(0)).await.unwrap();
     let half = |seed| vec![random_rows(seed, 600 << 10)];
     let one = setup.begin(setup.world.request_of(half(1))).await;

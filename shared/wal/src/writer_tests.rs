@@ -18,6 +18,8 @@ use crate::{
     test_world::{DATABASE, ScheduledFreeze, ScriptedPut, TestWorld, batch_of_times, random_rows},
 };
 
+#[path = "writer_burst_tests.rs"]
+mod burst;
 #[path = "writer_delete_tests.rs"]
 mod deletes;
 #[path = "writer_order_tests.rs"]
@@ -111,6 +113,11 @@ impl WriterFixture {
     }
 }
 
+/// One PUT for each flush interval.
+const INTERVAL_ONLY: TailWriterSettings = TailWriterSettings {
+    flush_burst: 0,
+    ..TailWriterSettings::NETWORK
+};
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -143,28 +150,30 @@ async fn a_single_write_is_put_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn writes_during_a_put_share_the_next_one_in_their_order() {
-    let setup = WriterFixture::local().await;
-    setup
-        .world
-        .store
-        .script_puts(&[ScriptedPut::After(500 * MS)]);
-    let mut tasks = vec![setup.begin(setup.world.request(0)).await];
-    for time in 1..=20 {
-        setup.wait(10 * MS).await;
-        tasks.push(setup.begin(setup.world.request(time)).await);
+    for settings in [TailWriterSettings::LOCAL, TailWriterSettings::NETWORK] {
+        let setup = WriterFixture::new(settings).await;
+        setup
+            .world
+            .store
+            .script_puts(&[ScriptedPut::After(500 * MS)]);
+        let mut tasks = vec![setup.begin(setup.world.request(0)).await];
+        for time in 1..=20 {
+            setup.wait(10 * MS).await;
+            tasks.push(setup.begin(setup.world.request(time)).await);
+        }
+        let mut stamps = BTreeSet::new();
+        for task in tasks {
+            stamps.insert(task.await.unwrap().unwrap().stamp);
+        }
+        assert_eq!(stamps.len(), 2);
+        assert_eq!(setup.puts(), 2);
+        assert_eq!(setup.times().await, [vec![0], (1..=20).collect()]);
     }
-    let mut stamps = BTreeSet::new();
-    for task in tasks {
-        stamps.insert(task.await.unwrap().unwrap().stamp);
-    }
-    assert_eq!(stamps.len(), 2);
-    assert_eq!(setup.puts(), 2);
-    assert_eq!(setup.times().await, [vec![0], (1..=20).collect()]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
-    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(INTERVAL_ONLY).await;
     let first = setup.write(setup.world.request(0)).await.unwrap().stamp;
     setup.wait(200 * MS).await;
     let second = setup.begin(setup.world.request(1)).await;
@@ -179,7 +188,7 @@ async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_puts_waiting_batches_and_disables_the_interval() {
-    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(INTERVAL_ONLY).await;
     setup.write(setup.world.request(1)).await.unwrap();
     let began = setup.world.bucket.world().clock.monotonic();
     let waiting = setup.begin(setup.world.request(2)).await;
@@ -189,12 +198,12 @@ async fn shutdown_puts_waiting_batches_and_disables_the_interval() {
     setup.write(setup.world.request(3)).await.unwrap();
     assert_eq!(setup.times().await, [[1], [2], [3]]);
     let now = setup.world.bucket.world().clock.monotonic();
-    assert!(now - began < TailWriterSettings::NETWORK.flush_interval);
+    assert!(now - began < INTERVAL_ONLY.flush_interval);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_after_the_flush_interval_is_put_at_once() {
-    let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
+    let setup = WriterFixture::new(INTERVAL_ONLY).await;
     setup.write(setup.world.request(0)).await.unwrap();
     setup.wait(1100 * MS).await;
     let now = setup.world.bucket.clock().now().unwrap();

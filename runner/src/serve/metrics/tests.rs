@@ -192,6 +192,7 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_store_failures_total counter operation
     neap_store_request_duration_seconds histogram le,operation
     neap_store_requests_total counter class,operation
+    neap_tail_burst_batches_total counter
     neap_tail_bytes gauge
     neap_tail_bytes_total counter
     neap_tail_in_flight_bytes gauge
