@@ -20,6 +20,7 @@ use datafusion::{
         object_store::ObjectStoreUrl,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    logical_expr::TableType,
     optimizer::{
         Analyzer, OptimizerRule, analyzer::type_coercion::TypeCoercion,
         optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
@@ -339,6 +340,11 @@ impl SchemaProvider for SnapshotSchema {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         let table = self.0.snapshot.catalog.value.table(name);
         Ok(table.map(|table| self.0.table_provider(table)))
+    }
+
+    /// The default implementation creates the provider of the table.
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        Ok(self.table_exist(name).then_some(TableType::Base))
     }
 
     fn table_exist(&self, name: &str) -> bool {

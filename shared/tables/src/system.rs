@@ -55,6 +55,7 @@ use async_trait::async_trait;
 use datafusion::{
     catalog::{MemTable, SchemaProvider, TableProvider},
     common::Result,
+    logical_expr::TableType,
 };
 use neap_bucket::StoreTime;
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE_ID};
@@ -156,7 +157,7 @@ impl SystemSchema {
         }
     }
 
-    /// Returns the rows of a table that needs no requests to the store; `None` if the table needs some.
+    /// Returns the rows of a table that has few of them and needs no requests to the store; `None` for other tables.
     fn at_hand(&self, name: &str) -> Option<Result<RecordBatch>> {
         let (scope, snapshot) = (&self.scope, &self.scope.snapshot);
         let catalog = &snapshot.catalog.value;
@@ -164,7 +165,6 @@ impl SystemSchema {
             "compactions" => compactions::rows(snapshot, scope.times.retention_base),
             "distinct_caches" => distinct_caches::rows(snapshot),
             "generation_durations" => generation_durations::generation_durations(),
-            "influxdb_schema" => influxdb_schema::rows(catalog),
             "last_caches" => last_caches::rows(snapshot),
             "processing_engine_trigger_arguments" => processing_engine_triggers::arguments(catalog),
             "processing_engine_triggers" => processing_engine_triggers::rows(catalog),
@@ -174,7 +174,7 @@ impl SystemSchema {
         })
     }
 
-    /// Returns a table that sends requests to the store when it is read.
+    /// Returns a table whose rows are computed when it is read, because they are many or need requests to the store.
     fn deferred_table(&self, name: &str) -> Option<Result<SystemTable>> {
         let scope = &self.scope;
         let cluster = || Arc::clone(&self.sources);
@@ -194,6 +194,9 @@ impl SystemSchema {
                 nodes::NodesSource(cluster().catalog.bucket().clone()),
                 io_runtime,
             ),
+            "influxdb_schema" => {
+                SystemTable::without_requests(influxdb_schema::InfluxdbSchemaSource(snapshot))
+            }
             "materialized_views" => SystemTable::new(
                 materialized_views::MaterializedViewsSource {
                     bucket: cluster().catalog.bucket().clone(),
@@ -256,6 +259,11 @@ impl SchemaProvider for SystemSchema {
         }
         let table = self.deferred_table(name).transpose()?;
         Ok(table.map(|table| Arc::new(table) as _))
+    }
+
+    /// The default implementation creates the provider of the table, with rows if it needs no requests for them.
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        Ok(self.table_exist(name).then_some(TableType::Base))
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -54,6 +54,40 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
 }
 
 #[tokio::test]
+async fn columns_are_listed_by_table() {
+    let one = QueryTestInstance::alone().await;
+    one.write("b,y=1,x=2 v=1i 5\na f=1.5,e=true 6\nc s=\"t\" 7")
+        .await;
+    let sql = "SELECT * FROM system.influxdb_schema";
+    assert_eq!(
+        one.sql(sql).await,
+        "measurement,key,data_type\n\
+         a,e,boolean\n\
+         a,f,float\n\
+         a,time,time\n\
+         b,time,time\n\
+         b,v,integer\n\
+         b,x,tag\n\
+         b,y,tag\n\
+         c,s,string\n\
+         c,time,time\n"
+    );
+    for (filter, found) in [
+        ("measurement = 'c'", "c.s c.time"),
+        ("measurement IN ('a', 'x') AND key <> 'time'", "a.e a.f"),
+        ("measurement = 'a' OR key = 'v'", "a.e a.f a.time b.v"),
+        ("measurement = 'x'", ""),
+    ] {
+        let sql = format!(
+            "SELECT concat(measurement, '.', key) AS name FROM system.influxdb_schema WHERE {filter}"
+        );
+        let answer = one.sql(&sql).await;
+        let names: Vec<&str> = answer.lines().skip(1).collect();
+        assert_eq!(names.join(" "), found, "{filter}");
+    }
+}
+
+#[tokio::test]
 async fn files_are_listed_by_table() {
     let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;

@@ -1,40 +1,64 @@
 //! `system.influxdb_schema`: the columns of the tables of a database in the terms of InfluxDB 1, as in InfluxDB 3.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
-use datafusion::common::Result;
-use neap_catalog::{Column, DatabaseCatalog, Table};
+use async_trait::async_trait;
+use datafusion::{common::Result, logical_expr::Expr};
+use neap_catalog::{DatabaseCatalog, Table};
+use neap_manifest::Snapshot;
 use neap_schema::ColumnType;
 
-use super::columns::{table, views};
+use super::{
+    columns::{table, views},
+    source::{NameFilter, SystemTableSource},
+};
 
-/// Returns the columns of the tables, sorted by table name and column name.
-pub(super) fn rows(catalog: &DatabaseCatalog) -> Result<RecordBatch> {
-    let tables = catalog.tables();
-    let of_table = |table: &'_ std::sync::Arc<Table>| -> Vec<(String, Column)> {
-        let columns = table.columns().iter();
-        columns
-            .map(|column| (table.name().to_owned(), column.clone()))
-            .collect()
-    };
-    let mut columns: Vec<(String, Column)> = tables.flat_map(of_table).collect();
-    columns.sort_by(|(table, column), (other_table, other)| {
-        (table, &column.name).cmp(&(other_table, &other.name))
-    });
+/// The name of the column with the names of tables.
+const MEASUREMENT: &str = "measurement";
+
+/// The columns of the tables of a snapshot.
+#[derive(Debug)]
+pub(super) struct InfluxdbSchemaSource(pub(super) Arc<Snapshot>);
+
+#[async_trait]
+impl SystemTableSource for InfluxdbSchemaSource {
+    async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
+        rows(&self.0.catalog.value, &NameFilter::of(MEASUREMENT, filters))
+    }
+
+    fn empty(&self) -> Result<RecordBatch> {
+        rows(&DatabaseCatalog::default(), &NameFilter::ANY)
+    }
+}
+
+/// Returns the columns of the tables with these names, sorted by table name and column name.
+fn rows(catalog: &DatabaseCatalog, names: &NameFilter<'_>) -> Result<RecordBatch> {
+    let tables = catalog.tables().filter(|table| names.matches(table.name()));
+    let mut tables: Vec<&Table> = tables.map(Arc::as_ref).collect();
+    tables.sort_unstable_by_key(|table| table.name());
+    let mut columns: Vec<(&str, &str, ColumnType)> = Vec::new();
+    for table in tables {
+        let first = columns.len();
+        let of_table = table.columns().iter();
+        columns.extend(
+            of_table.map(|column| (table.name(), column.name.as_str(), column.column_type)),
+        );
+        if let Some(of_table) = columns.get_mut(first..) {
+            of_table.sort_unstable_by_key(|(_, name, _)| *name);
+        }
+    }
     table(vec![
         (
-            "measurement",
+            MEASUREMENT,
             false,
-            views(columns.iter().map(|(table, _)| table)),
+            views(columns.iter().map(|(table, ..)| table)),
         ),
-        (
-            "key",
-            false,
-            views(columns.iter().map(|(_, column)| &column.name)),
-        ),
+        ("key", false, views(columns.iter().map(|(_, name, _)| name))),
         (
             "data_type",
             false,
-            views(columns.iter().map(|(_, column)| name(column.column_type))),
+            views(columns.iter().map(|(.., column_type)| name(*column_type))),
         ),
     ])
 }

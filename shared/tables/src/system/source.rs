@@ -1,4 +1,5 @@
-//! Tables that send requests to the store when they are read. Filters on names reduce the number of requests.
+//! Tables whose rows are computed when they are read. Filters on names reduce the number of rows and of requests to the
+//! store.
 
 use std::{fmt, sync::Arc};
 
@@ -32,7 +33,8 @@ pub(super) trait SystemTableSource: fmt::Debug + Send + Sync + 'static {
 pub(super) struct SystemTable {
     schema: SchemaRef,
     source: Arc<dyn SystemTableSource>,
-    io_runtime: IoRuntime,
+    /// Sends the requests; `None` if the source needs none.
+    io_runtime: Option<IoRuntime>,
 }
 
 impl SystemTable {
@@ -41,7 +43,16 @@ impl SystemTable {
         Ok(Self {
             schema: source.empty()?.schema(),
             source: Arc::new(source),
-            io_runtime: io_runtime.clone(),
+            io_runtime: Some(io_runtime.clone()),
+        })
+    }
+
+    /// The table of a source that sends no requests. The task of the query computes its rows.
+    pub(super) fn without_requests(source: impl SystemTableSource) -> Result<Self> {
+        Ok(Self {
+            schema: source.empty()?.schema(),
+            source: Arc::new(source),
+            io_runtime: None,
         })
     }
 }
@@ -72,7 +83,10 @@ impl TableProvider for SystemTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let (source, filters) = (Arc::clone(&self.source), filters.to_vec());
         let rows = async move { source.rows(&filters).await };
-        let rows = self.io_runtime.run(rows).await?;
+        let rows = match &self.io_runtime {
+            Some(io_runtime) => io_runtime.run(rows).await?,
+            None => rows.await?,
+        };
         Ok(MemorySourceConfig::try_new_exec(
             &[vec![rows]],
             Arc::clone(&self.schema),
