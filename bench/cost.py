@@ -64,7 +64,7 @@ COLD_GETS = 20
 # Lambda asks a queue with five requests at a time, which wait for 20 s if there is nothing.
 IDLE_POLLS_PER_SECOND = 5 / 20
 # As infra/terraform has them; two of the alarms are for the queue of notifications.
-ALARMS, ALARMS_OF_NOTIFICATIONS, METRICS = 17, 2, 5
+ALARMS, ALARMS_OF_NOTIFICATIONS, METRICS = 19, 2, 5
 
 # What settling writes for each byte that stays, and how much of it a core does, as bench/README.md says.
 AMPLIFICATION, MERGE_BYTES_PER_SECOND = 2.18, 9.1e6
@@ -164,6 +164,8 @@ VARIABLES = (ROOT / "infra" / "terraform" / "variables.tf").read_text()
 DEPLOYMENT = json.loads((ROOT / "tests" / "terraform" / "deployment.json").read_text())
 
 MEMORY_GB = {name: it["memory_mib"] / 1024 for name, it in DEPLOYMENT["functions"].items()}
+# Views are refreshed by the program of the query function.
+MEMORY_GB["views"] = MEMORY_GB["query"]
 EVERY_SECONDS = {
     name: int(minutes) * 60
     for name, minutes in re.findall(r'(\w+) += optional\(string, "rate\((\d+) minutes?\)"\)', VARIABLES)
@@ -208,6 +210,8 @@ class Month:
         self.queries = self.users * PANELS * looked_at / REFRESH_SECONDS
         self.runs = SECONDS / EVERY_SECONDS["flush"]
         self.looks = SECONDS / EVERY_SECONDS["collect"]
+        # There are no views, so that a refresh reads catalogs.
+        self.refreshes = SECONDS / EVERY_SECONDS["views"]
         # At most one flush of a database in a run.
         self.databases = self.workload.databases
         flushes = flushes_due(self.segments / self.databases, self.segment_bytes())
@@ -272,6 +276,7 @@ class Month:
         looked_at = HOURS_A_DAY * DAYS_A_MONTH
         writing = max(1, math.ceil(self.workload.requests_per_second * self.write_seconds()))
         hours = {"write": writing * HOURS, "query": self.instances * looked_at, "compact": HOURS, "engine": HOURS}
+        hours["views"] = HOURS
         return {name: it / INSTANCE_HOURS for name, it in hours.items()}
 
     def segment_bytes(self):
@@ -311,6 +316,14 @@ class Month:
         )
         return tail, rest
 
+    def refresh_requests(self):
+        """The catalogs of the cluster and of each database."""
+        return Requests(gets=(1 + self.databases) * self.refreshes)
+
+    def refresh_seconds(self):
+        """The time of all invocations."""
+        return self.refreshes * GET_SECONDS * (1 + math.ceil(self.databases / DATABASES_AT_ONCE))
+
     def compact_seconds(self):
         """The time of all invocations."""
         new_bytes = self.workload.values_per_second * SECONDS * BYTES_PER_VALUE
@@ -323,12 +336,13 @@ class Month:
 
 def bill_invocations(bill, month):
     """Functions but the engine: invocations, and the time of those and of starts."""
-    invocations = month.writes + month.queries + month.runs + month.looks + month.merges
+    invocations = month.writes + month.queries + month.runs + month.looks + month.merges + month.refreshes
     bill.add("Lambda, requests", "Lambda: a million requests", invocations / 1e6)
     seconds = {
         "write": month.writes * month.write_seconds(),
         "query": month.queries * month.query_seconds,
         "compact": month.compact_seconds(),
+        "views": month.refresh_seconds(),
     }
     starts = month.starts()
     for name, it in seconds.items():
@@ -385,14 +399,15 @@ def functions(month):
     bill.add("API Gateway", "API Gateway", requests / 1e6)
     bill_invocations(bill, month)
     bill_tail(bill, month)
-    for others in (month.write_requests()[1], month.query_requests()[1], month.compact_requests()[1]):
-        others.bill(bill, "S3, other requests", "S3 Standard")
+    others = (month.write_requests()[1], month.query_requests()[1], month.compact_requests()[1], month.refresh_requests())
+    for it in others:
+        it.bill(bill, "S3, other requests", "S3 Standard")
     bill.add("S3, storage", "S3 Standard: a GB", month.stored_gb())
-    bill.add("Scheduler, SQS", "EventBridge", (month.runs + month.looks) / 1e6)
+    bill.add("Scheduler, SQS", "EventBridge", (month.runs + month.looks + month.refreshes) / 1e6)
     # A merge is handed out by a message, taken and deleted; somebody asks the queue all the time.
     bill.add("Scheduler, SQS", "SQS", (3 * month.merges + SECONDS * IDLE_POLLS_PER_SECOND) / 1e6)
     bill_engine(bill, month)
-    bill_logs(bill, requests + month.runs + month.looks)
+    bill_logs(bill, requests + month.runs + month.looks + month.refreshes)
     bill.add("CloudWatch", "CloudWatch: an alarm", ALARMS - (ALARMS_OF_NOTIFICATIONS if month.express else 0))
     bill.add("CloudWatch", "CloudWatch: a metric", METRICS)
     bill.add("CloudWatch", "CloudWatch: a dashboard", 1)
@@ -588,7 +603,8 @@ What is free each month is what every account has for ever, if nothing else in t
 What to take from it:
 
 * What writes cost is the number of requests, not of values: gather them before they are sent. A function has one request
-  at a time, so each write is a segment of its own; a server puts one segment a second, whoever writes.
+  at a time, so each write is a segment of its own; a server puts at most one segment a second, whoever writes, and
+  [60 more](operations.md#what-it-costs) after a pause.
 * What dashboards cost on functions is a LIST for each panel, refresh and 1,000 segments that wait to be flushed. With an
   allowed staleness (`NEAP_MAX_STALENESS`, or `x-neap-max-staleness` in a request) an instance asks once for many.
 * Databases cost their flushes: what is written to many of them is flushed from each. A scheduled run that flushes {many:,} databases

@@ -18,7 +18,9 @@ use neap_bucket::Stamp;
 use neap_catalog::{ANY_AGE, INTERNAL_DATABASE};
 use neap_schema::DatabaseId;
 
-use crate::{Backup, BackupError, BackupParts, job::JobLease, register::DatabaseInBackup};
+use crate::{
+    Backup, BackupError, BackupParts, copying::CopyUse, job::JobLease, register::DatabaseInBackup,
+};
 
 impl BackupParts {
     /// Makes a backup, as far as an earlier run has not done so, and marks it as completed.
@@ -78,7 +80,8 @@ impl BackupParts {
                 copy: copy.copy,
             })
             .collect();
-        let stamp = self.copy_databases(&databases, None).await?;
+        let stamp = self.copy_databases(&databases, None, CopyUse::Whole);
+        let stamp = stamp.await?;
         let copies: Vec<_> = databases.iter().map(|one| one.copy).collect();
         let totals = self.totals(&copies).await?;
         Ok(CopiedDatabases {

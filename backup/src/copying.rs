@@ -20,14 +20,14 @@ use neap_bucket::{
     CommitOutcome, Key, MAX_DELETE_KEYS, PutMode, RECENT_PUT_IDS, Register, RegisterChange,
     RegisterError, Stamp, StoreTime, VersionedValue,
 };
-use neap_catalog::DatabaseDocuments;
+use neap_catalog::{CopyOptions, DatabaseDocuments};
 use neap_compact::{FlushResult, FlushSkipped};
 use neap_manifest::{Manifest, ManifestError};
 use neap_schema::DatabaseId;
 use neap_wal::{ListedSegment, TailError};
 use tokio::sync::Semaphore;
 
-use crate::{BackupError, BackupParts, register::DatabaseInBackup};
+use crate::{BackupError, BackupParts, Restore, register::DatabaseInBackup};
 
 /// Number of databases that are copied concurrently.
 const DATABASES_AT_ONCE: usize = 16;
@@ -54,6 +54,34 @@ const MAX_ATTEMPTS: usize = 10_000;
 /// The version of the catalog of a copy that has all its tables and columns.
 const COPIED_CATALOG: u64 = 1;
 
+/// The use of a copy of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CopyUse {
+    /// A backup has it, or it replaces the database of its name.
+    Whole,
+    /// It becomes another database beside its source, which keeps writing the rows of its views to other databases.
+    Beside,
+}
+
+impl CopyUse {
+    /// Returns the use of the copies of a restore.
+    pub(crate) fn of_restore(restore: &Restore) -> Self {
+        match restore.to {
+            None => Self::Whole,
+            Some(_) => Self::Beside,
+        }
+    }
+
+    /// Returns the options of a copy as of a time.
+    pub(crate) fn options(self, as_of: Option<StoreTime>) -> CopyOptions {
+        CopyOptions {
+            as_of,
+            keep_retention: true,
+            keep_views_into_other_databases: self == Self::Whole,
+        }
+    }
+}
+
 /// A database whose version is pinned for a copy.
 struct PinnedDatabase<'a> {
     database: &'a DatabaseInBackup,
@@ -76,6 +104,7 @@ impl BackupParts {
         &self,
         databases: &[DatabaseInBackup],
         moment: Option<Stamp>,
+        copy_use: CopyUse,
     ) -> Result<Stamp, BackupError> {
         let pins: Vec<_> = databases.iter().map(|one| self.pin(one, moment)).collect();
         let pins = stream::iter(pins).buffered(DATABASES_AT_ONCE);
@@ -94,7 +123,9 @@ impl BackupParts {
         let tails: Vec<_> = tails.collect();
         let tails = stream::iter(tails).buffer_unordered(DATABASES_AT_ONCE);
         tails.try_collect::<()>().await?;
-        let copies = pinned.iter().map(|one| self.finish_copy(one, stamp));
+        let copies = pinned
+            .iter()
+            .map(|one| self.finish_copy(one, stamp, copy_use));
         let copies: Vec<_> = copies.collect();
         let copies = stream::iter(copies).buffer_unordered(DATABASES_AT_ONCE);
         copies.try_collect::<()>().await?;
@@ -221,6 +252,7 @@ impl BackupParts {
         &self,
         pinned: &PinnedDatabase<'_>,
         stamp: Stamp,
+        copy_use: CopyUse,
     ) -> Result<(), BackupError> {
         let DatabaseInBackup { source, copy, .. } = *pinned.database;
         self.manifests
@@ -228,9 +260,9 @@ impl BackupParts {
             .await?;
         // The catalog is read after the rows, so it has all their columns.
         let catalog = self.catalog.database(source, Duration::ZERO).await?;
-        let as_of = Some(stamp.time());
+        let options = copy_use.options(Some(stamp.time()));
         self.catalog
-            .put_copied_catalog(copy, &catalog.value, as_of)
+            .put_copied_catalog(copy, &catalog.value, options)
             .await?;
         self.copy_documents(source, copy).await?;
         self.flush_copy(copy).await
@@ -244,6 +276,7 @@ impl BackupParts {
         &self,
         held: DatabaseId,
         copy: DatabaseId,
+        copy_use: CopyUse,
     ) -> Result<(), BackupError> {
         let manifest = self.manifests.read(held, None).await?;
         let (version, view) = (manifest.version, Arc::clone(&manifest.value));
@@ -257,7 +290,7 @@ impl BackupParts {
             return Err(BackupError::damaged(&key, "it is missing"));
         }
         self.catalog
-            .put_copied_catalog(copy, &catalog.value, None)
+            .put_copied_catalog(copy, &catalog.value, copy_use.options(None))
             .await?;
         self.copy_documents(held, copy).await
     }

@@ -25,6 +25,7 @@ use neap_schema::DatabaseId;
 use crate::{
     Backup, BackupError, BackupParts, Restore, RestoreSource,
     chain_store::ChainStore,
+    copying::CopyUse,
     job::{CopiedObjects, JobLease},
     listing::list_sizes,
     place::BackupPlace,
@@ -222,7 +223,9 @@ impl BackupParts {
                 ..one.clone()
             });
             let databases: Vec<_> = databases.collect();
-            self.copy_databases(&databases, Some(*moment)).await?;
+            let copying =
+                self.copy_databases(&databases, Some(*moment), CopyUse::of_restore(restore));
+            copying.await?;
             return Ok(());
         }
         let memory = &ObjectMemory::default();
@@ -236,10 +239,12 @@ impl BackupParts {
                         memory,
                         copied,
                     };
-                    self.copy_objects(&from, held, *copy).await
+                    self.copy_objects(&from, held, *copy, CopyUse::of_restore(restore))
+                        .await
                 }
                 RestoredContents::Copies(_) | RestoredContents::Moment(_) => {
-                    self.copy_backup(held.copy, *copy).await
+                    self.copy_backup(held.copy, *copy, CopyUse::of_restore(restore))
+                        .await
                 }
             }
         });
@@ -309,13 +314,16 @@ impl BackupParts {
         from: &PlaceObjects<'_>,
         held: &DatabaseInBackup,
         copy: DatabaseId,
+        copy_use: CopyUse,
     ) -> Result<(), BackupError> {
         let chain = ChainStore::bucket(from.place, from.manifest);
         if self.manifest_of(copy).await?.version == 0 {
             self.copy_sections(from, &chain, held, copy).await?;
         }
         let catalog = read_catalog(&chain, held.copy).await?;
-        match self.catalog.put_copied_catalog(copy, &catalog, None).await {
+        let options = copy_use.options(None);
+        let put = self.catalog.put_copied_catalog(copy, &catalog, options);
+        match put.await {
             // An earlier run has put it.
             Ok(_) | Err(CatalogError::AlreadyExists { .. }) => {}
             Err(error) => return Err(error.into()),

@@ -23,6 +23,13 @@ locals {
       reserved_concurrency = -1
       temporary_mib        = 1024
     }
+    views = {
+      about                = "Refreshes materialized views and continuous queries."
+      memory_mib           = 1769
+      timeout_seconds      = 300
+      reserved_concurrency = -1
+      temporary_mib        = 1024
+    }
     compact = {
       about                = "Flushes, merges and deletes."
       memory_mib           = 1769
@@ -39,8 +46,9 @@ locals {
     }
   }
 
-  # What each function runs: the stream function is the query function that answers in another way, and may do the same.
-  programs = { for name in keys(local.defaults) : name => name == "stream" ? "query" : name }
+  # What each function runs. The stream function is the query function that answers in another way, and the views function
+  # is one with more time that a scheduler invokes. They may do the same.
+  programs = { for name in keys(local.defaults) : name => contains(["stream", "views"], name) ? "query" : name }
 
   # The gateway counts from the request, a function from its first line: in between is the start of an instance.
   request_timeout = "${var.request_timeout_seconds - 2}s"
@@ -67,6 +75,8 @@ locals {
     query = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.distribution_environment)
     # A query ends with its function at the latest.
     stream = merge({ NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }, local.distribution_environment)
+    # Windows are computed in one invocation.
+    views = {}
     # Objects are kept for as long as a query may read them.
     compact = merge({ NEAP_MERGE_QUEUE_URL = module.merges.url, NEAP_QUERY_TIMEOUT = "15m" }, local.backup_environment)
     engine  = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
@@ -81,7 +91,7 @@ locals {
       provisioned_concurrency = try(var.functions[name].provisioned_concurrency, 0)
       temporary_mib           = coalesce(try(var.functions[name].temporary_mib, null), it.temporary_mib)
       environment             = try(var.functions[name].environment, {})
-    } if(name != "engine" || var.engine.enabled) && (name != "stream" || var.streaming.enabled)
+    } if lookup({ engine = var.engine.enabled, stream = var.streaming.enabled, views = var.views.enabled }, name, true)
   }
 
   code = {

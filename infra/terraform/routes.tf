@@ -63,6 +63,7 @@ locals {
       "/api/v1/prom/read",
       "/api/v1/read",
       "/api/v1/series",
+      "/api/v3/configure/materialized_view",
       "/api/v3/query_influxql",
       "/api/v3/query_sql",
       "/query",

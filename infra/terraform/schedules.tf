@@ -24,6 +24,14 @@ locals {
         input      = { event = "backup" }
       }
     },
+    var.views.enabled ? {
+      # Refreshes the views of all databases whose rows have changed, as far as the time of an invocation allows.
+      views = {
+        function   = "views"
+        expression = var.schedules.views
+        input      = { event = "refresh_views" }
+      }
+    } : {},
     var.engine.enabled ? {
       # Runs the schedules of triggers, and what notifications have missed.
       tick = {

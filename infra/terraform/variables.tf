@@ -40,7 +40,7 @@ variable "architecture" {
 
 variable "functions" {
   description = <<-EOT
-    What differs from the defaults for `write`, `query`, `stream`, `compact` or `engine`: memory, the longest time of an
+    What differs from the defaults for `write`, `query`, `stream`, `views`, `compact` or `engine`: memory, the longest time of an
     invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function),
     instances that are kept started and paid for by the hour (of `write`, `query` and `stream`), space for temporary
     files, and variables of the environment as for `neap serve` (docs/deployment.md).
@@ -56,8 +56,8 @@ variable "functions" {
   default = {}
 
   validation {
-    condition     = length(setsubtract(keys(var.functions), ["write", "query", "stream", "compact", "engine"])) == 0
-    error_message = "The functions are write, query, stream, compact and engine."
+    condition     = length(setsubtract(keys(var.functions), ["write", "query", "stream", "views", "compact", "engine"])) == 0
+    error_message = "The functions are write, query, stream, views, compact and engine."
   }
 
   validation {
@@ -111,6 +111,17 @@ variable "streaming" {
     condition     = !(var.streaming.enabled && try(var.network.functions, false))
     error_message = "Lambda does not stream out of a network: set functions = false in network."
   }
+}
+
+variable "views" {
+  description = <<-EOT
+    Whether there is a function `views`, which refreshes materialized views and continuous queries by a schedule
+    (`schedules.views`). Without it, views get no rows from functions.
+  EOT
+  type = object({
+    enabled = optional(bool, true)
+  })
+  default = {}
 }
 
 variable "console" {
@@ -185,11 +196,12 @@ variable "merges_at_once" {
 }
 
 variable "schedules" {
-  description = "How often tails are flushed where due, everything is looked at (merges, retention, garbage), triggers' schedules are looked at, and lost notifications are looked for."
+  description = "How often tails are flushed where due, everything is looked at (merges, retention, garbage), triggers' schedules are looked at and lost notifications are looked for, and views are refreshed."
   type = object({
     flush   = optional(string, "rate(1 minute)")
     collect = optional(string, "rate(30 minutes)")
     tick    = optional(string, "rate(1 minute)")
+    views   = optional(string, "rate(5 minutes)")
   })
   default = {}
 }

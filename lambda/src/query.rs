@@ -5,6 +5,7 @@ mod distribution;
 mod invoke;
 mod refused_routes;
 mod tasks;
+mod view_refresh;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -39,12 +40,13 @@ use self::{
     invoke::FunctionInvoker,
     refused_routes::refused_routes,
     tasks::{TaskService, refusal},
+    view_refresh::{REFRESH_VIEWS, is_refresh, refresh_views},
 };
 use crate::{
     REVISION, VERSION,
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
     http_service::{self, catalog_unavailable, complete_routes},
-    interface::{EventSource, Interface},
+    interface::{EventSource, Interface, ScheduleInput},
     options::{
         AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
         parse_duration, parse_nonzero_duration,
@@ -298,6 +300,7 @@ impl QueryRouteProvider {
         let engine = engine
             .with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>)
             .with_row_writer(Arc::clone(service) as _)
+            .with_views()
             .with_exports(self.opened.uploads.clone());
         self.with_workers(engine, tail)
     }
@@ -347,6 +350,7 @@ impl QueryRouteProvider {
         let database = self.options.writes.default_database();
         Ok(neap_query::router(Arc::clone(engine))
             .merge(neap_query::export_router(Arc::clone(engine)))
+            .merge(neap_query::view_router(Arc::clone(engine)))
             .merge(refused_routes())
             .merge(neap_prometheus_read::router(Arc::clone(engine), database)))
     }
@@ -375,7 +379,7 @@ impl RouteProvider for QueryRouteProvider {
     }
 }
 
-/// The query function: answers requests, and executes tasks of its other invocations.
+/// The query function: answers requests, executes tasks of its other invocations, and refreshes views.
 #[derive(Debug)]
 struct QueryFunction {
     provider: Arc<QueryRouteProvider>,
@@ -383,12 +387,16 @@ struct QueryFunction {
 }
 
 impl QueryFunction {
-    async fn task(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
+    async fn components(&self) -> Result<&QueryComponents, EventFailure> {
         let components = self.provider.components().await;
-        let components = components.map_err(|error| EventFailure {
+        components.map_err(|error| EventFailure {
             kind: "Catalog",
             message: error.to_string(),
-        })?;
+        })
+    }
+
+    async fn task(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
+        let components = self.components().await?;
         let reply = match &components.tasks {
             Some(tasks) => tasks.run(event.get(), left).await,
             None => refusal("this function does not distribute queries".to_owned()),
@@ -397,6 +405,17 @@ impl QueryFunction {
             kind: "Task",
             message: error.to_string(),
         })?;
+        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
+            json,
+        )))
+    }
+
+    async fn refresh(&self, left: Duration) -> Result<EventReply, EventFailure> {
+        let world = self.provider.opened.bucket.world();
+        let begun = world.moment();
+        let engine = &self.components().await?.engine;
+        let left = left.saturating_sub(world.elapsed(&begun));
+        let json = refresh_views(engine, left).await?;
         Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
             json,
         )))
@@ -412,8 +431,12 @@ impl Function for QueryFunction {
     }
 
     async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
-        match event.get().starts_with(TASK_EVENT_PREFIX) {
-            true => self.task(event, left).await,
+        let text = event.get();
+        if text.starts_with(TASK_EVENT_PREFIX) {
+            return self.task(event, left).await;
+        }
+        match is_refresh(text) {
+            true => self.refresh(left).await,
             false => self.http.handle(event, left).await,
         }
     }
@@ -437,7 +460,14 @@ impl Program for QueryProgram {
     const INTERFACE: Interface = Interface {
         function: "query",
         routes: QUERY_ROUTES,
-        events: &[EventSource::Http],
+        events: &[
+            EventSource::Http,
+            EventSource::Schedule {
+                input: ScheduleInput {
+                    event: REFRESH_VIEWS,
+                },
+            },
+        ],
         store: QUERY_ACCESS,
         calls: &["lambda:InvokeFunction", "s3express:CreateSession"],
     };

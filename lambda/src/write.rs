@@ -75,6 +75,11 @@ pub struct WriteServiceOptions {
     /// time, because there is nothing to batch, and 1s if it handles several
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) wal_flush_interval: Option<Duration>,
+
+    /// Segments of a database that an instance may write before the flush interval ends. An instance starts with all of
+    /// them, and regains one for each interval without a segment
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) wal_flush_burst: u32,
 }
 
 impl WriteServiceOptions {
@@ -86,6 +91,8 @@ impl WriteServiceOptions {
         };
         TailWriterSettings {
             flush_interval: self.wal_flush_interval.unwrap_or(usual.flush_interval),
+            // Instances start at any time, so a burst of each would be no limit of the PUTs of all.
+            flush_burst: self.wal_flush_burst,
             max_in_flight_bytes: common.memory_percent(10).max(32 << 20),
             ..usual
         }

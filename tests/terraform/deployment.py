@@ -18,6 +18,9 @@ SUMMARY = pathlib.Path(__file__).with_name("deployment.json")
 
 FUNCTIONS = ("write", "query", "compact", "engine")
 
+# Functions that run the program of another one.
+PROGRAMS = {"stream": "query", "views": "query"}
+
 # What the examples leave to whoever applies them, and what the parts of the deployment that they don't have need.
 PRODUCTION = {
     "package_bucket": "releases",
@@ -103,7 +106,7 @@ class Deployment:
 
     def schedules(self):
         """What the scheduler starts: by name, the function and its event."""
-        functions = {name: self.function(name) for name in FUNCTIONS}
+        functions = {name: self.function(name) for name in (*FUNCTIONS, *PROGRAMS)}
         by_arn = {it["arn"]: name for name, it in functions.items() if it}
         targets = {it["name"]: it["target"][0] for it in self.of_kind("aws_scheduler_schedule").values()}
         return {name: (by_arn[it["arn"]], json.loads(it["input"])) for name, it in targets.items()}

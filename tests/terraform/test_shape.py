@@ -175,8 +175,19 @@ class Shape(unittest.TestCase):
     def test_a_deployment_without_an_engine_has_nothing_of_it(self):
         applied = deployment.apply("", {"packages": {"directory": "PACKAGES"}, "engine": {"enabled": False}})
         self.assertIsNone(applied.function("engine"))
-        self.assertEqual({name for name, _ in applied.schedules().values()}, {"compact"})
+        self.assertEqual({name for name, _ in applied.schedules().values()}, {"compact", "views"})
         self.assertEqual(set(applied.routes().values()), {"write", "query"})
+
+    def test_views_are_refreshed_by_a_function_of_their_own_unless_it_is_turned_off(self):
+        applied = EXAMPLES["minimal"]
+        self.assertEqual(applied.schedules()["views"], ("views", {"event": "refresh_views"}))
+        views, query = applied.function("views"), applied.function("query")
+        self.assertEqual(views["filename"], query["filename"])
+        self.assertEqual((views["timeout"], query["timeout"]), (300, 30))
+        self.assertEqual(applied.object_actions("views"), applied.object_actions("query"))
+        off = deployment.apply("", {"packages": {"directory": "PACKAGES"}, "views": {"enabled": False}})
+        self.assertIsNone(off.function("views"))
+        self.assertNotIn("views", off.schedules())
 
     def test_a_console_is_in_the_bucket_and_at_the_root_of_the_api(self):
         off = EXAMPLES["minimal"]
@@ -217,7 +228,8 @@ class Shape(unittest.TestCase):
         started = [(it["function"], it["input"]) for it in local["schedules"]]
         self.assertCountEqual(started, applied.schedules().values())
         memory = {name: it["limits"]["memory_mib"] for name, it in local["functions"].items()}
-        self.assertEqual(memory, {name: applied.function(name)["memory_size"] for name in deployment.FUNCTIONS})
+        functions = (*deployment.FUNCTIONS, "views")
+        self.assertEqual(memory, {name: applied.function(name)["memory_size"] for name in functions})
 
     def test_mistakes_in_variables_are_refused_with_a_reason(self):
         for variables, reason in [

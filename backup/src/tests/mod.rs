@@ -7,3 +7,4 @@ mod histories;
 mod keeper;
 mod kills;
 pub(crate) mod test_cluster;
+mod views;

@@ -117,6 +117,7 @@ pub(crate) struct TestCluster {
     rules: ProtocolRules,
     writer: Arc<WriteService>,
     queries: Router,
+    engine: Arc<QueryEngine>,
     pub(crate) places: Arc<TestPlaces>,
     history: Mutex<BTreeMap<String, Vec<(Stamp, Change)>>>,
 }
@@ -168,7 +169,13 @@ impl TestCluster {
             Arc::new(snapshots),
             QuerySettings::default(),
         );
-        let queries = neap_query::router(Arc::new(queries.unwrap()));
+        let queries = queries.unwrap();
+        let queries = queries
+            .with_deleter(Arc::clone(&writer) as _)
+            .with_row_writer(Arc::clone(&writer) as _)
+            .with_views();
+        let engine = Arc::new(queries);
+        let queries = neap_query::router(Arc::clone(&engine));
         Self {
             clock,
             store,
@@ -178,6 +185,7 @@ impl TestCluster {
             rules,
             writer,
             queries: queries.layer(Extension(Caller::unrestricted())),
+            engine,
             places,
             history: Mutex::default(),
         }
@@ -367,25 +375,54 @@ impl TestCluster {
         history.insert(database.to_owned(), changes.collect());
     }
 
-    /// Queries the points of a database.
-    pub(crate) async fn points(&self, database: &str) -> Points {
+    /// Refreshes the views of all databases.
+    pub(crate) async fn refresh_views(&self) -> neap_query::AllViewsReport {
+        let limit = Duration::from_secs(3_600);
+        self.engine.refresh_all_views(limit).await.unwrap()
+    }
+
+    /// Executes a statement and returns its rows.
+    pub(crate) async fn sql(&self, database: &str, sql: &str) -> Vec<Value> {
         // Another process may have replaced the database.
         self.catalog.root(Duration::ZERO).await.unwrap();
-        let body = serde_json::json!({
-            "db": database,
-            "q": "SELECT host, CAST(time AS BIGINT) AS t, v FROM m",
-            "format": "json",
-        });
+        let body = serde_json::json!({ "db": database, "q": sql, "format": "json" });
         let request = Request::post("/api/v3/query_sql")
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
+        let text = self.answer(request).await;
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Executes an InfluxQL statement.
+    pub(crate) async fn influxql(&self, database: &str, statement: &str) -> String {
+        self.catalog.root(Duration::ZERO).await.unwrap();
+        let form = [("db", database), ("q", statement)].map(|(name, value)| {
+            let value = url::form_urlencoded::byte_serialize(value.as_bytes());
+            format!("{name}={}", value.collect::<String>())
+        });
+        let request = Request::post("/query")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(form.join("&")))
+            .unwrap();
+        let answer = self.answer(request).await;
+        assert!(!answer.contains("\"error\""), "{statement}: {answer}");
+        answer
+    }
+
+    async fn answer(&self, request: Request<Body>) -> String {
         let response = self.queries.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        assert!(status.is_success(), "{database}: {text}");
-        let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
+        assert!(status.is_success(), "{text}");
+        text
+    }
+
+    /// Queries the points of a database.
+    pub(crate) async fn points(&self, database: &str) -> Points {
+        let sql = "SELECT host, CAST(time AS BIGINT) AS t, v FROM m";
+        let rows = self.sql(database, sql).await;
         let points = rows.iter().map(|row| {
             let number = |name: &str| row[name].as_i64().unwrap();
             let host = row["host"].as_str().unwrap().to_owned();

@@ -35,6 +35,7 @@ use crate::{
     query_task::{PendingQuery, QueryTask, StartedQuery},
     request::{Planner, SqlPlanner},
     rows::RowReceiver,
+    views::ViewReader,
 };
 
 /// The maximum age of the cached catalog that resolves database names. A drop is acknowledged after that time.
@@ -472,6 +473,10 @@ impl QueryEngine {
             tracker: Arc::clone(tracker),
             permit: Arc::clone(&permit),
             distributor: self.distributor.clone(),
+            views: ViewReader {
+                bucket: self.bucket.clone(),
+                manifests: self.manifests().clone(),
+            },
             world: self.world().clone(),
         };
         for _ in 0..MAX_SNAPSHOT_RETRIES {

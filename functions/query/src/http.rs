@@ -20,7 +20,8 @@ use neap_http::{
 use serde::Deserialize;
 
 use crate::{
-    ClientQuery, Language, Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
+    ClientQuery, Language, Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest,
+    RollupUse, Rows,
     as_of::{AS_OF_HEADER, requested_as_of},
 };
 
@@ -35,6 +36,10 @@ pub const WORKERS_HEADER: HeaderName = HeaderName::from_static("x-neap-workers")
 
 /// `off`: read tables even if a last or distinct value cache has the rows. `on` is the default.
 const CACHE_HEADER: &str = "x-neap-cache";
+
+/// `exact`: read materialized views where the answer is the same, as by default. `on`: read them also for means and sums
+/// of floats over several windows. `off`: read tables only.
+const ROLLUPS_HEADER: &str = "x-neap-rollups";
 
 /// The default `Retry-After` of temporary errors.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -162,6 +167,7 @@ pub fn query_request(
         after: requested_stamp(headers)?,
         as_of: requested_as_of(headers)?,
         without_caches: without_caches(headers)?,
+        rollups: rollup_use(headers)?,
         ends: extensions.get::<RequestDeadline>().map(|limit| limit.ends),
         trace_id: extensions.get().map(RequestId::to_string),
         ..QueryRequest::default()
@@ -205,6 +211,18 @@ fn without_caches(headers: &HeaderMap) -> Result<bool, ApiError> {
         Some(b"off") => Ok(true),
         Some(_) => {
             let text = format!("header {CACHE_HEADER} is neither on nor off");
+            Err(ApiError::text(Kind::Invalid, text))
+        }
+    }
+}
+
+fn rollup_use(headers: &HeaderMap) -> Result<RollupUse, ApiError> {
+    match headers.get(ROLLUPS_HEADER).map(HeaderValue::as_bytes) {
+        None | Some(b"exact") => Ok(RollupUse::Exact),
+        Some(b"on") => Ok(RollupUse::On),
+        Some(b"off") => Ok(RollupUse::Off),
+        Some(_) => {
+            let text = format!("header {ROLLUPS_HEADER} is neither on, exact nor off");
             Err(ApiError::text(Kind::Invalid, text))
         }
     }

@@ -62,12 +62,12 @@ pub use neap_tables::{
 pub use parameters::{ParameterError, Parameters};
 pub use placeholders::number_placeholders;
 pub use query_counters::QueryStats;
-pub use request::{Language, QueryRequest};
+pub use request::{Language, QueryRequest, RollupUse};
 pub use rows::{BatchStream, Rows};
 pub use settings::QuerySettings;
 pub use span_propagation::propagate_spans;
 pub use table_list::ListedTable;
-pub use views::{RefreshViewsError, view_router};
+pub use views::{AllViewsReport, RefreshViewsError, view_router};
 
 #[cfg(test)]
 mod tests;

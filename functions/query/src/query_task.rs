@@ -36,6 +36,7 @@ use crate::{
     query_log::QueryTracker,
     request::Planner,
     statement::PlannedStatement,
+    views::{ViewReader, answer_from_views},
 };
 use placement::QueryAttempt;
 
@@ -80,6 +81,7 @@ pub(crate) struct QueryTask {
     pub(crate) tracker: Arc<QueryTracker>,
     pub(crate) permit: Arc<QueryPermit>,
     pub(crate) distributor: Option<EngineDistributor>,
+    pub(crate) views: ViewReader,
     pub(crate) world: World,
 }
 
@@ -153,6 +155,7 @@ impl QueryTask {
         self.tracker.record_planned();
         match planned.map_err(QueryError::Planning)? {
             PlannedStatement::Query(state, plan) => {
+                let plan = self.with_views(context, &state, plan).await?;
                 let rows = self.execute(state, &plan, attempt).await?;
                 Ok(QueryExecution::Rows(rows))
             }
@@ -163,6 +166,7 @@ impl QueryTask {
             })),
             PlannedStatement::Copy(..) if !request.may_copy => Err(CopyError::ReadOnly.into()),
             PlannedStatement::Copy(state, plan, target) => {
+                let plan = self.with_views(context, &state, plan).await?;
                 let memory = MemoryConsumer::new("COPY").register(&state.runtime_env().memory_pool);
                 let rows = self.execute(state, &plan, attempt).await?;
                 let copy = StartedCopy {
@@ -181,6 +185,18 @@ impl QueryTask {
                 ))
             }
         }
+    }
+
+    /// Returns a plan whose aggregates read materialized views, as far as the request allows it.
+    async fn with_views(
+        &self,
+        context: &QueryContext,
+        state: &SessionState,
+        plan: LogicalPlan,
+    ) -> Result<LogicalPlan, QueryError> {
+        let usage = self.pending.request.rollups;
+        let plan = answer_from_views(&self.views, context, state, usage, plan).await;
+        plan.map_err(QueryError::Planning)
     }
 
     async fn execute(

@@ -31,10 +31,24 @@ pub struct QueryRequest {
     pub may_copy: bool,
     /// Whether to read tables even if a cache has the rows (`x-neap-cache: off`).
     pub without_caches: bool,
+    /// How materialized views answer queries of their sources (`x-neap-rollups`).
+    pub rollups: RollupUse,
     /// The deadline of the answer on the monotonic clock, if it is earlier than the server's timeout.
     pub ends: Option<Duration>,
     /// An id that identifies the query in other logs.
     pub trace_id: Option<String>,
+}
+
+/// How materialized views answer queries of their sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RollupUse {
+    /// Sources are read.
+    Off,
+    /// Views are read if the answer is exactly that of the source.
+    #[default]
+    Exact,
+    /// Views are also read if floats may differ in the last digits, because they are added in another order.
+    On,
 }
 
 /// The language of a statement.

@@ -1,5 +1,6 @@
 //! Queries over databases that the tests really write and flush, in a memory store with a clock that the tests advance.
 
+mod all_views;
 mod as_of;
 mod bit_flips;
 mod cache_faults;
@@ -23,6 +24,8 @@ mod patterns;
 mod plugins;
 mod query_log;
 mod retention;
+mod rollup_histories;
+mod rollup_rewrite;
 mod row_deletes;
 mod spilled_tails;
 mod system;

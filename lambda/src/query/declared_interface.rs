@@ -5,8 +5,8 @@ use crate::{
     interface::{PrefixAccess, Route, StoreAction},
 };
 
-/// Store access of the query function. It puts segments into the tail because it can delete rows, and exports because of
-/// `COPY` statements. Large answers of tasks are results, too.
+/// Store access of the query function. It puts segments into the tail because it deletes rows and refreshes views, and
+/// exports because of `COPY` statements. Large answers of tasks are results, too.
 pub(super) const QUERY_ACCESS: &[PrefixAccess] = &[
     PrefixAccess {
         prefix: "catalog",
@@ -68,6 +68,9 @@ pub(super) const QUERY_ROUTES: &[Route] = &[
     Route::new("POST", "/api/v1/series"),
     Route::new("GET", "/api/v1/metadata"),
     Route::new("GET", "/api/v3/configure/database"),
+    Route::new("GET", "/api/v3/configure/materialized_view"),
+    Route::new("POST", "/api/v3/configure/materialized_view"),
+    Route::new("DELETE", "/api/v3/configure/materialized_view"),
     Route::new("GET", "/api/v3/export/databases"),
     Route::new("GET", "/api/v3/export/tables"),
     Route::new("GET", "/api/v3/export/windows"),

@@ -61,6 +61,7 @@ pub(super) async fn run(
     let options = CopyOptions {
         as_of: Some(args.as_of.time()),
         keep_retention: args.keep_retention,
+        keep_views_into_other_databases: false,
     };
     let copy = catalog.create_copy(source, &args.to, options).await?;
     let pinned = manifests.pin(source, manifest, version, copy.id).await;

@@ -159,22 +159,11 @@ impl ViewRefreshTask {
 
     /// Returns all databases with views.
     async fn databases_with_views(&self) -> Vec<DatabaseId> {
-        let root = match self.catalog.root(CATALOG_AGE).await {
-            Ok(root) => root,
-            Err(error) => {
-                tracing::warn!(%error, "cannot list the databases with views");
-                return Vec::new();
-            }
-        };
-        let mut found = Vec::new();
-        for (database, _) in root.value.live_databases() {
-            match self.catalog.database(database, CATALOG_AGE).await {
-                Ok(catalog) if catalog.value.views().next().is_some() => found.push(database),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%database, %error, "cannot list the views"),
-            }
-        }
-        found
+        let found = self.engine.databases_with_views(CATALOG_AGE).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot list the databases with views");
+            Vec::new()
+        })
     }
 
     /// Refreshes the views of a database. Returns the time until another refresh is needed even without a flush.

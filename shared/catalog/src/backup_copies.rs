@@ -138,7 +138,7 @@ impl Catalog {
         .await
     }
 
-    /// Commits the catalog of a hidden database: the tables of `catalog` as of a time, with disabled triggers.
+    /// Commits the catalog of a hidden database: a copy of `catalog` with these options, with disabled triggers.
     ///
     /// # Errors
     /// `AlreadyExists` if the hidden database has a catalog, or an error of the commit.
@@ -146,12 +146,8 @@ impl Catalog {
         &self,
         copy: DatabaseId,
         catalog: &DatabaseCatalog,
-        as_of: Option<StoreTime>,
+        options: CopyOptions,
     ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
-        let options = CopyOptions {
-            as_of,
-            keep_retention: true,
-        };
         let copied = catalog.copied(options, self.now()?)?;
         let change = |base: &VersionedValue<DatabaseCatalog>| match base.version {
             0 => Ok(RegisterChange::Put(copied.clone(), ())),

@@ -31,6 +31,9 @@ pub struct CopyOptions {
     /// The copy has the retention of the source. Otherwise it keeps rows forever, because the restored rows may be
     /// older than the retention.
     pub keep_retention: bool,
+    /// The copy has the views whose rows go to other databases. Otherwise it lacks them, because those databases get the
+    /// rows of the source's views.
+    pub keep_views_into_other_databases: bool,
 }
 
 /// An unpublished copy of a database.
@@ -130,7 +133,9 @@ impl DatabaseCatalog {
         copy.audit = AuditLog::default();
         // Plugins would run twice, and request paths would be ambiguous.
         copy.disable_all_triggers();
-        copy.remove_views_into_other_databases();
+        if !options.keep_views_into_other_databases {
+            copy.remove_views_into_other_databases();
+        }
         if !options.keep_retention {
             copy.set_retention(None);
         }
@@ -225,7 +230,7 @@ mod tests {
         add(&mut catalog, "new");
         let options = CopyOptions {
             as_of: Some(at(10)),
-            keep_retention: false,
+            ..CopyOptions::default()
         };
         let copy = catalog.copied(options, at(200)).unwrap();
         let named = |id, name: &str| (TableId::new(id), name.to_owned());
@@ -244,8 +249,8 @@ mod tests {
         assert_eq!(early.deletion().unwrap().deleted_at, at(1));
 
         let options = CopyOptions {
-            as_of: None,
             keep_retention: true,
+            ..CopyOptions::default()
         };
         let now = catalog.copied(options, at(200)).unwrap();
         assert_eq!(live(&now), live(&catalog));
@@ -264,7 +269,7 @@ mod tests {
         }
         let options = CopyOptions {
             as_of: Some(at(10)),
-            keep_retention: false,
+            ..CopyOptions::default()
         };
         let copy = catalog.copied(options, at(40)).unwrap();
         assert_eq!(copy.table("t").unwrap().id(), TableId::new(1));
@@ -282,8 +287,8 @@ mod tests {
         catalog.set_table_retention(id, Some(day / 2)).unwrap();
         for (keep_retention, expected) in [(false, None), (true, Some(day / 2))] {
             let options = CopyOptions {
-                as_of: None,
                 keep_retention,
+                ..CopyOptions::default()
             };
             let copy = catalog.copied(options, at(0)).unwrap();
             assert_eq!(copy.retention_of(id), expected);

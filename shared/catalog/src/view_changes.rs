@@ -207,8 +207,8 @@ impl DatabaseCatalog {
         Ok(())
     }
 
-    /// Removes the views whose rows go to other databases. Called for a copy of a database, because those databases get
-    /// the rows of the source's views.
+    /// Removes the views whose rows go to other databases. Called for a copy that does not replace its source, because
+    /// those databases get the rows of the source's views.
     pub(crate) fn remove_views_into_other_databases(&mut self) {
         self.views.retain(|_, view| view.local_target().is_some());
     }

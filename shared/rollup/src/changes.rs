@@ -14,6 +14,8 @@ pub(crate) struct SourceTable<'a> {
     pub(crate) table: TableId,
     pub(crate) manifest: &'a VersionedValue<Manifest>,
     pub(crate) catalog: &'a DatabaseCatalog,
+    /// The database of the rows of the view, if it is another one.
+    pub(crate) target_database: Option<DatabaseId>,
 }
 
 impl SourceTable<'_> {
@@ -28,6 +30,20 @@ impl SourceTable<'_> {
         cutoff.max(self.manifest.value.expired_before(self.table))
     }
 
+    /// Returns the time before which rows of the view may be missing because of the retention of its table.
+    pub(crate) fn target_retained_from(
+        &self,
+        view: &MaterializedView,
+        now: StoreTime,
+    ) -> Option<i64> {
+        let table = match &view.target.database {
+            None => self.catalog.table(&view.target.table)?.id(),
+            Some(_) => return None,
+        };
+        let cutoff = self.catalog.cutoff_of(table, now.plus(CLAIM_TIME));
+        cutoff.max(self.manifest.value.expired_before(table))
+    }
+
     /// Returns the windows whose rows may have changed since a state of a view.
     pub(crate) async fn changed_windows(
         &self,
@@ -37,15 +53,19 @@ impl SourceTable<'_> {
         data: &dyn ViewData,
     ) -> Result<WindowSet, RefreshError> {
         let Some(state) = state else {
-            let mut all = self.all_windows(manifests, view).await?;
             // A restored database has rows of the view, but no progress. A view in SQL has a table of its own.
             let has_own_rows =
                 view.created_in != self.database || view.language == ViewLanguage::Sql;
-            if has_own_rows && let Some(stored) = data.bounds(view).await? {
-                all.add(view.windows, stored);
-            }
-            return Ok(all);
+            return match has_own_rows {
+                true => self.stored_windows(manifests, view, data).await,
+                false => self.all_windows(manifests, view).await,
+            };
         };
+        if self.has_another_target(state) {
+            let mut all = self.stored_windows(manifests, view, data).await?;
+            all.add_all(view.windows, &state.computed);
+            return Ok(all);
+        }
         let changes = match state.source == self.table {
             true => {
                 let (database, manifest) = (self.database, self.manifest);
@@ -76,6 +96,25 @@ impl SourceTable<'_> {
                 Ok(all)
             }
         }
+    }
+
+    /// Returns whether another database than the one that got the rows of a view has its table now.
+    pub(crate) fn has_another_target(&self, state: &ViewState) -> bool {
+        state.target_database.is_some() && state.target_database != self.target_database
+    }
+
+    /// Returns the windows in which the source has rows, and those from the first to the last row of the view.
+    async fn stored_windows(
+        &self,
+        manifests: &ManifestStore,
+        view: &MaterializedView,
+        data: &dyn ViewData,
+    ) -> Result<WindowSet, RefreshError> {
+        let mut all = self.all_windows(manifests, view).await?;
+        if let Some(stored) = data.bounds(view).await? {
+            all.add(view.windows, stored);
+        }
+        Ok(all)
     }
 
     /// Returns the windows in which the source has rows.

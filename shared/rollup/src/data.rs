@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use neap_bucket::{ClockReading, Stamp};
 use neap_catalog::MaterializedView;
 use neap_manifest::TimeRange;
+use neap_schema::{DatabaseId, TableId};
 
 /// Rows of a view. All batches are in the form of [`normalize`](crate::normalize).
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,15 @@ pub struct ViewRows {
     pub tags: Vec<String>,
     /// The rows.
     pub batches: Vec<RecordBatch>,
+}
+
+/// The outcome of a write of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredViewRows {
+    /// The stamp of the rows.
+    pub stamp: Option<Stamp>,
+    /// The table that has them.
+    pub table: Option<TableId>,
 }
 
 /// The rows of a view can't be read or written.
@@ -50,6 +60,9 @@ pub trait ViewData: Send + Sync {
         times: TimeRange,
     ) -> Result<ViewRows, ViewDataError>;
 
+    /// Returns the database of the table of a view.
+    async fn target_database(&self, view: &MaterializedView) -> Result<DatabaseId, ViewDataError>;
+
     /// Returns the bounds of the times of all stored rows of a view; `None` if there are none.
     async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError>;
 
@@ -63,12 +76,12 @@ pub trait ViewData: Send + Sync {
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, ViewDataError>;
 
-    /// Stores rows of a view, for a request that arrived at `arrived`, after the stamp `after`. Returns the stamp.
+    /// Stores rows of a view, for a request that arrived at `arrived`, after the stamp `after`.
     async fn store(
         &self,
         view: &MaterializedView,
         rows: &ViewRows,
         arrived: ClockReading,
         after: Option<Stamp>,
-    ) -> Result<Option<Stamp>, ViewDataError>;
+    ) -> Result<StoredViewRows, ViewDataError>;
 }

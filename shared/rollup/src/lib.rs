@@ -15,6 +15,7 @@
 //! | V2 | One refresher at a time has the claim of a view, and its writes have stamps before the end of the claim. | `claim` |
 //! | V3 | Windows of a claim that ended without a result are deleted and written whole, with later stamps. | `refresh` |
 //! | V4 | A window that begins before the retention period of the source is never changed. | `changes` |
+//! | V5 | A query reads only windows whose rows equal the result at its snapshot. | `current_windows` |
 //!
 //! V3 covers writes of a frozen refresher that the store gets late: by V2 their stamps are before those of the new rows.
 //!
@@ -23,10 +24,12 @@
 //! | [`ViewRefresher`] | finds changes, and refreshes views |
 //! | [`ViewData`] | computes, reads and writes the rows of views |
 //! | [`ViewProgress`], [`ViewState`] | the register |
+//! | [`CurrentWindows`] | the windows that a query may read |
 //! | [`WindowSet`] | sets of windows |
 
 mod changes;
 mod claim;
+mod current_windows;
 mod data;
 mod difference;
 mod error;
@@ -34,7 +37,8 @@ mod progress;
 mod refresh;
 mod windows;
 
-pub use data::{ViewData, ViewDataError, ViewRows};
+pub use current_windows::{CurrentWindows, DividedTimes};
+pub use data::{StoredViewRows, ViewData, ViewDataError, ViewRows};
 pub use difference::{RowDifference, normalize};
 pub use error::RefreshError;
 pub use progress::{ViewClaim, ViewFailure, ViewProgress, ViewState, view_progress};

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use neap_bucket::{Bucket, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterValue, StoreTime};
+use neap_bucket::{
+    Bucket, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterValue, Stamp, StoreTime,
+};
 use neap_manifest::ManifestPoint;
 use neap_schema::{DatabaseId, TableId, ViewId};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,20 @@ pub struct ViewState {
     /// The bounds of all windows that were computed.
     #[serde(default, skip_serializing_if = "WindowSet::is_empty")]
     pub computed: WindowSet,
+    /// The database of that table, if it is not the database of the view. Another one may lack rows, because it was
+    /// restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_database: Option<DatabaseId>,
+    /// The table that got the rows. Another table of the same name lacks rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TableId>,
+    /// The newest stamp of acknowledged writes and deletes of the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_write: Option<Stamp>,
+    /// Windows that begin before this time, in nanoseconds since the Unix epoch, may differ from the source although
+    /// they are not in `pending`, because rows of the source or of the view had expired (rule V4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_before: Option<i64>,
     /// The claim of the process that refreshes the view, and the windows that it writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ViewClaim>,
@@ -101,7 +117,6 @@ pub fn view_progress(bucket: &Bucket, database: DatabaseId) -> Register<ViewProg
 
 #[cfg(test)]
 mod tests {
-    use neap_bucket::Stamp;
     use neap_catalog::ViewWindows;
     use neap_manifest::TimeRange;
 
@@ -128,6 +143,10 @@ mod tests {
             unfinished: WindowSet::default(),
             unfinished_until: None,
             computed: WindowSet::default(),
+            target_database: Some(DatabaseId::new(6)),
+            target: Some(TableId::new(4)),
+            newest_write: Some(Stamp::from_u64(11)),
+            expired_before: Some(-1),
             claim: Some(ViewClaim {
                 id: Ulid(1),
                 until: time,
@@ -154,6 +173,10 @@ mod tests {
                   29
                 ]
               ],
+              "target_database": 6,
+              "target": 4,
+              "newest_write": 11,
+              "expired_before": -1,
               "claim": {
                 "id": "00000000000000000000000001",
                 "until": 5

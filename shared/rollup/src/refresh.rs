@@ -1,6 +1,10 @@
 //! Refreshes views: claims windows, computes them, and replaces their rows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use arrow::array::RecordBatch;
 use neap_bucket::{
@@ -8,7 +12,7 @@ use neap_bucket::{
 };
 use neap_catalog::{DatabaseCatalog, MaterializedView};
 use neap_manifest::{Manifest, ManifestStore, TimeRange};
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     RefreshError, RowDifference, ViewData, ViewDataError, ViewFailure, ViewProgress, ViewRows,
@@ -18,6 +22,13 @@ use crate::{
 
 /// The number of windows that a refresh computes first. It is doubled while the rows fit in memory.
 const FIRST_WINDOWS: u64 = 64;
+
+/// Limits of the time in which the rows of several windows are computed: part of the time limit of a refresh, so that
+/// windows that need more are divided within it, and at most half of a claim.
+const STEP_TIME: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(60);
+
+/// The share of a step in the time limit of a refresh: 64 windows can be divided seven times.
+const STEPS_OF_LIMIT: u32 = 8;
 
 /// The size at which rows are stored, in bytes.
 const PART_BYTES: usize = 4 << 20;
@@ -106,6 +117,14 @@ struct ViewTask<'a> {
     view: &'a MaterializedView,
     source: SourceTable<'a>,
     data: &'a dyn ViewData,
+    written: Mutex<WrittenRows>,
+}
+
+/// The acknowledged writes of a task.
+#[derive(Clone, Copy, Debug, Default)]
+struct WrittenRows {
+    newest: Option<Stamp>,
+    table: Option<TableId>,
 }
 
 /// Windows that this process has claimed.
@@ -175,6 +194,10 @@ impl ViewRefresher {
         let Some(table) = source.catalog.table(&view.source) else {
             return Ok(RefreshOutcome::NoSource);
         };
+        let target_database = match &view.target.database {
+            None => None,
+            Some(_) => Some(data.target_database(view).await?),
+        };
         let task = ViewTask {
             bucket: &self.bucket,
             register: view_progress(&self.bucket, source.database),
@@ -184,8 +207,10 @@ impl ViewRefresher {
                 table: table.id(),
                 manifest,
                 catalog: source.catalog,
+                target_database,
             },
             data,
+            written: Mutex::default(),
         };
         let now = self.bucket.clock().now().ok_or(RefreshError::NoStoreTime)?;
         let state = progress.value.views.get(&view.id);
@@ -198,6 +223,9 @@ impl ViewRefresher {
         let changed = changed.await?;
         if state.is_some_and(|state| !task.is_due(state, &changed, now)) {
             return Ok(RefreshOutcome::Current);
+        }
+        if state.is_none() && task.has_former_refreshers() {
+            return task.wait_for_former_refreshers(progress, &changed).await;
         }
         task.run(progress, &changed, limit, report).await
     }
@@ -230,7 +258,36 @@ impl ViewTask<'_> {
             || !state.pending.is_empty()
             || state.claim.is_some()
             || state.source != self.source.table
+            || self.source.has_another_target(state)
             || is_old && state.recorded.version != self.source.point().version
+    }
+
+    /// Returns whether refreshers of another database may have claims of the rows of this view: those of the database
+    /// that a restored one has replaced.
+    fn has_former_refreshers(&self) -> bool {
+        self.view.created_in != self.source.database && self.source.target_database.is_some()
+    }
+
+    /// Records a claim without a result in their place, whose windows are replaced after its end (rule V3).
+    async fn wait_for_former_refreshers(
+        &self,
+        progress: &mut VersionedValue<ViewProgress>,
+        changed: &WindowSet,
+    ) -> Result<RefreshOutcome, RefreshError> {
+        let recorded = self.commit(progress, |base, now| {
+            if base.views.contains_key(&self.view.id) {
+                return Ok(Err(Overtaken));
+            }
+            let mut next = ViewProgress::clone(base);
+            let mut state = self.successor(None, changed, now);
+            let held = HeldClaim::begin(self.bucket, None)?;
+            state.claim = Some(held.claim);
+            state.claimed.add_all(self.view.windows, changed);
+            next.views.insert(self.view.id, state);
+            Ok(Ok((next, held.claim.takeover_time().since(now))))
+        });
+        let wait = recorded.await?.unwrap_or(PAUSE_AFTER_FAILURE);
+        Ok(RefreshOutcome::Behind { wait })
     }
 
     async fn run(
@@ -253,12 +310,17 @@ impl ViewTask<'_> {
         };
         while let Some(claimed) = next {
             let count = window_count(self.view.windows, claimed.range);
-            let rows = match self.replace_windows(&claimed).await {
+            let replaced = self
+                .replace_windows(&claimed, step_time(limit, count))
+                .await;
+            let is_over = world.elapsed(&begun) >= limit;
+            let rows = match replaced {
                 Ok(rows) => rows,
                 Err(RefreshError::Data(ViewDataError::TooLarge)) if count > 1 => {
                     size = count / 2;
                     max_size = size;
-                    next = self.finish(progress, &claimed, None, Some(size)).await?;
+                    let next_size = (!is_over).then_some(size);
+                    next = self.finish(progress, &claimed, None, next_size).await?;
                     continue;
                 }
                 Err(error) => {
@@ -274,13 +336,9 @@ impl ViewTask<'_> {
             report.windows = report.windows.saturating_add(count);
             report.rows = report.rows.saturating_add(rows);
             size = size.saturating_mul(2).min(max_size);
-            let is_over = world.elapsed(&begun) >= limit;
             let next_size = (!is_over).then_some(size);
             let done = Some(claimed.range);
             next = self.finish(progress, &claimed, done, next_size).await?;
-            if is_over {
-                break;
-            }
         }
         let state = progress.value.views.get(&self.view.id);
         Ok(match state.is_none_or(|state| state.pending.is_empty()) {
@@ -329,11 +387,19 @@ impl ViewTask<'_> {
             unfinished: WindowSet::default(),
             unfinished_until: None,
             computed: WindowSet::default(),
+            target_database: None,
+            target: None,
+            newest_write: None,
+            expired_before: None,
             claim: None,
             claimed: WindowSet::default(),
             refreshed: None,
             failure: None,
         });
+        if self.source.has_another_target(&next) {
+            next.target = None;
+        }
+        next.target_database = self.source.target_database;
         next.source = self.source.table;
         next.recorded = self.source.point();
         next.recorded_at = now;
@@ -356,9 +422,12 @@ impl ViewTask<'_> {
         now: StoreTime,
     ) -> Result<Option<ClaimedWindows>, RefreshError> {
         let windows = self.view.windows;
+        let of_target = self.source.target_retained_from(self.view, now);
+        state.expired_before = state.expired_before.max(of_target);
         if let Some(time) = self.source.retained_from(now) {
             state.pending.remove_before(windows, time);
             state.unfinished.remove_before(windows, time);
+            state.expired_before = state.expired_before.max(Some(time));
         }
         let Some(range) = state.pending.newest(windows, size) else {
             return Ok(None);
@@ -373,9 +442,16 @@ impl ViewTask<'_> {
         }))
     }
 
-    /// Replaces the rows of claimed windows. Returns the number of rows written.
-    async fn replace_windows(&self, claimed: &ClaimedWindows) -> Result<u64, RefreshError> {
-        let difference = self.difference(claimed).await?;
+    /// Replaces the rows of claimed windows, if they are computed within `step_time`. Returns the number of rows
+    /// written.
+    async fn replace_windows(
+        &self,
+        claimed: &ClaimedWindows,
+        step_time: Duration,
+    ) -> Result<u64, RefreshError> {
+        let difference = self.difference(claimed);
+        let difference = self.bucket.world().timeout(step_time, difference).await;
+        let difference = difference.unwrap_or(Err(ViewDataError::TooLarge))?;
         self.write(claimed, difference).await
     }
 
@@ -407,6 +483,7 @@ impl ViewTask<'_> {
             let arrived = held.arrival(world)?;
             let deleted = self.data.delete(self.view, &replaced, arrived, after);
             let deleted = deleted.await?;
+            self.note_write(deleted, None);
             held.check(deleted)?;
             after = after.max(deleted);
         }
@@ -415,11 +492,25 @@ impl ViewTask<'_> {
             let count: usize = part.batches.iter().map(RecordBatch::num_rows).sum();
             let arrived = held.arrival(world)?;
             let stored = self.data.store(self.view, &part, arrived, after).await?;
-            held.check(stored)?;
-            after = after.max(stored);
+            self.note_write(stored.stamp, stored.table);
+            held.check(stored.stamp)?;
+            after = after.max(stored.stamp);
             rows += count as u64;
         }
         Ok(rows)
+    }
+
+    fn note_write(&self, stamp: Option<Stamp>, table: Option<TableId>) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.newest = written.newest.max(stamp);
+        written.table = written.table.or(table);
+    }
+
+    /// Adds the acknowledged writes of this task to a state.
+    fn record_writes(&self, state: &mut ViewState) {
+        let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        state.newest_write = state.newest_write.max(written.newest);
+        state.target = state.target.or(written.table);
     }
 
     /// Ends a claim, records the windows that are computed, and claims the next ones unless `size` is `None`.
@@ -439,6 +530,7 @@ impl ViewTask<'_> {
                 return Ok(Err(Overtaken));
             };
             let mut state = state.clone();
+            self.record_writes(&mut state);
             if let Some(done) = done {
                 state.pending.remove(done);
                 state.unfinished.remove(done);
@@ -482,6 +574,7 @@ impl ViewTask<'_> {
                 return Ok(Err(Overtaken));
             };
             state.pending.add(self.view.windows, range);
+            self.record_writes(state);
             Ok(Ok((next, ())))
         });
         marked.await?.ok();
@@ -515,6 +608,7 @@ impl ViewTask<'_> {
             let Some(state) = state else {
                 return Ok(Err(Overtaken));
             };
+            self.record_writes(state);
             state.claim = None;
             state.claimed = WindowSet::default();
             state.failure = is_failure.then(|| ViewFailure::new(now, &message));
@@ -558,6 +652,14 @@ impl ViewTask<'_> {
             CommitOutcome::Refused(error) => Err(error),
             CommitOutcome::Unknown { reason } => Err(RefreshError::ProgressUnknown(reason)),
         }
+    }
+}
+
+/// Returns the maximum time to compute a number of windows. A single window can't be divided.
+fn step_time(limit: Duration, windows: u64) -> Duration {
+    match windows {
+        1 => *STEP_TIME.end(),
+        _ => (limit / STEPS_OF_LIMIT).clamp(*STEP_TIME.start(), *STEP_TIME.end()),
     }
 }
 

@@ -116,7 +116,12 @@ impl WindowSet {
         });
         let place = self.ranges.partition_point(|own| own.0 < first);
         self.ranges.insert(place, StoredRange(first, last));
-        while self.ranges.len() > MAX_RANGES {
+        self.limit_ranges(MAX_RANGES);
+    }
+
+    /// Closes the smallest gaps until the set has at most this number of ranges.
+    pub(crate) fn limit_ranges(&mut self, max: usize) {
+        while self.ranges.len() > max.max(1) {
             self.close_smallest_gap();
         }
     }

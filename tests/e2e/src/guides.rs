@@ -99,3 +99,8 @@ fn the_python_client_writes() {
 fn rows_move_from_other_databases() {
     follow("migrate.sh");
 }
+
+#[test]
+fn telegraf_rows_are_downsampled() {
+    follow("downsampling.sh");
+}

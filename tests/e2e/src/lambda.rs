@@ -16,6 +16,7 @@
 //! | `engines` | several concurrent engines, frozen and killed: rows at least once, ticks once |
 //! | `tokens` | tokens at the gateway, and how soon all instances refuse a revoked one |
 //! | `distributed` | queries that several invocations execute together |
+//! | `views` | materialized views, refreshed by scheduled events, killed and repeated |
 //! | `serve_parity` | tests of `neap serve`, repeated with the functions |
 
 mod budget;
@@ -32,5 +33,6 @@ mod schedules;
 mod serve_parity;
 mod stack;
 mod tokens;
+mod views;
 
 pub(crate) use self::stack::LambdaStack;

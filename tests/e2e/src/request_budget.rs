@@ -4,9 +4,11 @@
 //! Processes revalidate their copies of registers when these are too old. On a slow machine, this may happen during an
 //! operation; therefore the tests allow each of these GETs once, and no other additional request.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use crate::harness::{NeapProcess, ServerClient, StoreFixture, StoreRequests, pause, wait_for};
+use crate::harness::{
+    NeapProcess, ServerClient, StoreFixture, StoreRequests, now, pause, wait_for,
+};
 
 /// The age at which every copy of a register must be revalidated by a GET.
 pub(crate) const REVALIDATION_AGE: Duration = Duration::from_secs(6);
@@ -191,6 +193,44 @@ fn operations_on_the_other_s3_server_have_the_expected_costs() {
     if let Some(place) = StoreFixture::third_party_s3() {
         on(&place, Duration::from_secs(20));
     }
+}
+
+/// Starts a writer and lets clients send one request after the other. Returns the PUTs of segments, the number of them
+/// that used the burst, and the whole seconds from the start to the last answer, rounded up.
+fn write_at_once(place: &StoreFixture, burst: &str, clients: u64, requests: u64) -> [u64; 3] {
+    const BURST: &str = "neap_tail_burst_batches_total ";
+    let begun = now();
+    let interval = ["--mode", "ingest", "--wal-flush-interval", "1s"];
+    let flags = [&interval[..], &["--wal-flush-burst", burst]].concat();
+    let server = NeapProcess::serve_with(place, &flags);
+    thread::scope(|scope| {
+        for client in 0..clients {
+            let server: &ServerClient = &server;
+            scope.spawn(move || {
+                for request in 0..requests {
+                    server.write("bursts", &format!("m,t={burst}-{client} v=1i {request}"));
+                }
+            });
+        }
+    });
+    let seconds = begun.elapsed().as_secs() + 1;
+    let text = server.get("/metrics").text();
+    let early = text.lines().find_map(|line| line.strip_prefix(BURST));
+    let puts = server.store_requests().of("put tail");
+    [puts, early.unwrap().parse().unwrap(), seconds]
+}
+
+#[test]
+fn writers_on_an_s3_server_put_at_once_until_the_burst_is_used() {
+    let place = StoreFixture::neap_s3_server();
+    let [puts, early, seconds] = write_at_once(&place, "8", 4, 10);
+    assert!(puts <= seconds + 1 + 8, "{puts} in {seconds} s");
+    assert!((1..=seconds + 8).contains(&early), "{early}");
+    let [puts, early, _] = write_at_once(&place, "0", 1, 3);
+    assert_eq!((puts, early), (3, 0));
+    let reader = NeapProcess::serve_with(&place, &["--mode", "query"]);
+    let rows = reader.query("bursts", "SELECT count(*) AS n FROM m");
+    assert_eq!(rows, [serde_json::json!({ "n": 43 })]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn run(server: &ServerClient, arguments: &[&str]) -> CommandOutput {
 }
 
 /// Executes InfluxQL statements with the v1 interface.
-fn influxql(server: &ServerClient, statements: &str) -> Value {
+pub(crate) fn influxql(server: &ServerClient, statements: &str) -> Value {
     let url = Url::parse_with_params("http://host/query", [("q", statements)]).unwrap();
     let path = format!("/query?{}", url.query().unwrap());
     let reply = Reply::of(server.request("POST", &path)).unwrap();
@@ -86,6 +86,40 @@ fn a_view_follows_late_rows_and_deletes() {
     let states = "SELECT view_name, state, pending_windows, error FROM system.materialized_views";
     let state = json!({"view_name": "hourly", "state": "current", "pending_windows": 0});
     wait_for_rows(&server, "home", states, &[state]);
+}
+
+#[test]
+fn queries_of_the_source_read_the_view_and_newer_rows() {
+    let store = StoreFixture::directory();
+    let server = serve(&store);
+    let lines = [line("a", 0, 1.5), line("a", 59, 3.0), line("b", 60, 5.0)];
+    server.write("home", &lines.join("\n"));
+    server.query(
+        "home",
+        &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
+    );
+    let sql = "SELECT date_bin(INTERVAL '1 hour', time) AS time, room, count(temp) AS n, avg(temp) AS temp FROM home \
+               GROUP BY 1, room ORDER BY 1, room";
+    let ask = |sql: &str, rollups: &str| {
+        let request = server.request("POST", "/api/v3/query_sql");
+        let body = json!({"db": "home", "q": sql}).to_string();
+        let reply = Reply::of(request.header("x-neap-rollups", rollups).body(body)).unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.text()
+    };
+    let explain = format!("EXPLAIN {sql}");
+    wait_for("the view in the plan", REFRESH_LIMIT, || {
+        let plan = ask(&explain, "exact");
+        plan.contains("TableScan: hourly").then_some(())
+    });
+    assert!(!ask(&explain, "off").contains("TableScan: hourly"));
+    for newer in [line("a", 30, 8.0), line("c", 300, 1.0)] {
+        server.write("home", &newer);
+        let answer = ask(sql, "exact");
+        assert_eq!(answer, ask(sql, "off"));
+        let rows: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&rows[0]["n"], &rows[0]["room"]), (&json!(3), &json!("a")));
+    }
 }
 
 #[test]

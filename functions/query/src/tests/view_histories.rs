@@ -32,10 +32,10 @@ const LONGER: &str = "SELECT date_bin(INTERVAL '3 days', time) AS time, k, sum(n
 const CONTINUOUS: &str =
     "SELECT count(a) AS n, mean(a) AS a, max(b) AS b FROM t GROUP BY time(1d), k";
 
-type Point = ((Option<u8>, i64), [Option<i8>; 2]);
+pub(super) type Point = ((Option<u8>, i64), [Option<i8>; 2]);
 
 #[derive(Clone, Debug)]
-enum ViewHistoryStep {
+pub(super) enum ViewHistoryStep {
     Write(Vec<Point>),
     DeleteTimes(i64, i64),
     DeleteTag(u8),
@@ -52,7 +52,7 @@ enum ViewHistoryStep {
     Freeze(usize, u64, bool),
 }
 
-fn steps() -> impl Strategy<Value = Vec<ViewHistoryStep>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<ViewHistoryStep>> {
     use ViewHistoryStep::*;
     let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()))
         .prop_filter("a line has a field", |fields| {
@@ -73,6 +73,10 @@ fn steps() -> impl Strategy<Value = Vec<ViewHistoryStep>> {
     ];
     proptest::collection::vec(step, 1..24)
 }
+
+/// A check of the answers of a process.
+pub(super) type ViewCheck =
+    for<'a> fn(&'a QueryTestInstance) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Stops the calls of a process to the store from a call on.
 #[derive(Debug, Default)]
@@ -177,19 +181,21 @@ impl StoppableProcess {
     }
 }
 
-struct ViewHistory {
+pub(super) struct ViewHistory {
     processes: [StoppableProcess; 2],
+    /// Called after each step, and while a process is frozen, with a process that is not.
+    check: Option<ViewCheck>,
 }
 
 impl ViewHistory {
-    async fn new() -> Self {
+    pub(super) async fn new(check: Option<ViewCheck>) -> Self {
         let clock = Arc::new(SelfAdvancingClock::default());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         let processes = [
             StoppableProcess::new(&store, &clock, 1).await,
             StoppableProcess::new(&store, &clock, 2).await,
         ];
-        let history = Self { processes };
+        let history = Self { processes, check };
         // Creates all tables and columns.
         history.write(&[((Some(0), 0), [Some(0), Some(0)])]).await;
         let one = history.one();
@@ -207,11 +213,11 @@ impl ViewHistory {
         history
     }
 
-    fn one(&self) -> &QueryTestInstance {
+    pub(super) fn one(&self) -> &QueryTestInstance {
         &self.processes[0].instance
     }
 
-    async fn write(&self, points: &[Point]) {
+    pub(super) async fn write(&self, points: &[Point]) {
         let line = |((tag, time), [a, b]): &Point| {
             let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
             let fields = [("a", a), ("b", b)].into_iter();
@@ -224,7 +230,18 @@ impl ViewHistory {
         self.one().write(&lines.join("\n")).await;
     }
 
-    async fn take(&self, step: ViewHistoryStep) {
+    async fn check_with(&self, who: usize) {
+        if let Some(check) = self.check {
+            check(&self.processes[who].instance).await;
+        }
+    }
+
+    pub(super) async fn take(&self, step: ViewHistoryStep) {
+        self.act(step).await;
+        self.check_with(0).await;
+    }
+
+    async fn act(&self, step: ViewHistoryStep) {
         use ViewHistoryStep::*;
         let one = self.one();
         match step {
@@ -257,14 +274,16 @@ impl ViewHistory {
             }
             Kill(who, call, after) => {
                 self.processes[who]
-                    .stop_at(call, after, false, async {})
+                    .stop_at(call, after, false, self.check_with(1 - who))
                     .await;
             }
             Freeze(who, call, after) => {
                 let other = &self.processes[1 - who];
                 let meanwhile = async {
+                    self.check_with(1 - who).await;
                     one.pass(Duration::from_secs(200));
                     other.refresh().await;
+                    self.check_with(1 - who).await;
                 };
                 self.processes[who]
                     .stop_at(call, after, true, meanwhile)
@@ -274,7 +293,12 @@ impl ViewHistory {
     }
 
     /// Refreshes until all views are current, with flushes for views of views.
-    async fn settle(&self) {
+    /// Refreshes with the second process, which is frozen after a call to the store while `meanwhile` runs.
+    pub(super) async fn refresh_around(&self, call: u64, meanwhile: impl Future<Output = ()>) {
+        self.processes[1].stop_at(call, true, true, meanwhile).await;
+    }
+
+    pub(super) async fn settle(&self) {
         for _ in 0..12 {
             self.one().flush().await;
             self.one().pass(Duration::from_secs(200));
@@ -313,7 +337,7 @@ proptest! {
     fn views_have_the_rows_of_their_queries_after_any_history(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let history = ViewHistory::new().await;
+            let history = ViewHistory::new(None).await;
             for step in steps {
                 history.take(step).await;
             }

@@ -7,18 +7,21 @@ use neap_bucket::{ClockReading, Stamp};
 use neap_catalog::{CatalogError, MaterializedView, ViewLanguage};
 use neap_columnar::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn};
 use neap_manifest::TimeRange;
-use neap_rollup::{ViewData, ViewDataError, ViewRows};
+use neap_rollup::{StoredViewRows, ViewData, ViewDataError, ViewRows};
 use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete};
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 
 use super::{
     planners::TimeRangePlanner,
     rows::{collect, grouped_rows, read_error, stored_rows, view_rows},
 };
 use crate::{
-    QueryEngine, QueryError, QueryRequest,
+    QueryEngine, QueryError, QueryRequest, RollupUse,
     influxql::{self, InfluxqlError},
 };
+
+/// Maximum age of the catalog in which a table is looked up after a write to it (10 minutes).
+const TABLE_LIST_AGE: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The rows of the views of a database.
 #[derive(Debug)]
@@ -34,6 +37,16 @@ struct TargetTable {
 }
 
 impl EngineViewData<'_> {
+    /// Returns the id of the table of a view, which this process has just written to. Its cached catalog has it.
+    async fn target_table(&self, view: &MaterializedView, database: DatabaseId) -> Option<TableId> {
+        let catalog = self.engine.catalog().database(database, TABLE_LIST_AGE);
+        let catalog = catalog.await.ok()?;
+        catalog
+            .value
+            .table(&view.target.table)
+            .map(|table| table.id())
+    }
+
     /// Resolves the database of the table of a view.
     async fn target(&self, view: &MaterializedView) -> Result<TargetTable, ViewDataError> {
         let root = self.engine.catalog().root(crate::engine::MAX_NAME_AGE);
@@ -65,6 +78,7 @@ fn request(text: String, as_of: Option<Stamp>) -> QueryRequest {
         text,
         as_of,
         without_caches: true,
+        rollups: RollupUse::Off,
         ..QueryRequest::default()
     }
 }
@@ -126,6 +140,10 @@ impl ViewData for EngineViewData<'_> {
         let rows = self.engine.run(target.database, request, Arc::new(planner));
         let rows = rows.await.map_err(|error| read_error(&error))?;
         stored_rows(&collect(rows.batches).await?)
+    }
+
+    async fn target_database(&self, view: &MaterializedView) -> Result<DatabaseId, ViewDataError> {
+        Ok(self.target(view).await?.database)
     }
 
     async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
@@ -198,7 +216,7 @@ impl ViewData for EngineViewData<'_> {
         rows: &ViewRows,
         arrived: ClockReading,
         after: Option<Stamp>,
-    ) -> Result<Option<Stamp>, ViewDataError> {
+    ) -> Result<StoredViewRows, ViewDataError> {
         let Some(writer) = self.engine.row_writer() else {
             return Err(read_error(&QueryError::NoWriter));
         };
@@ -213,7 +231,10 @@ impl ViewData for EngineViewData<'_> {
         let (name, database) = (&target.database_name, target.database);
         let stored = writer.store_arrived_rows(name, database, &rows, after, arrived);
         match stored.await {
-            Ok(stored) => Ok(stored.stamp),
+            Ok(stored) => Ok(StoredViewRows {
+                stamp: stored.stamp,
+                table: self.target_table(view, database).await,
+            }),
             Err(error) => Err(match error.retry_after {
                 None => ViewDataError::Failed(error.to_string()),
                 Some(_) => ViewDataError::Unknown(error.to_string()),

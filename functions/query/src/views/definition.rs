@@ -26,7 +26,7 @@ use neap_schema::TIME_COLUMN;
 use neap_tables::{CATALOG, SCHEMA};
 
 /// The function that groups rows by windows.
-const DATE_BIN: &str = "date_bin";
+pub(super) const DATE_BIN: &str = "date_bin";
 
 /// Nanoseconds of a day.
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -129,7 +129,7 @@ fn check_expressions(plan: &LogicalPlan) -> Result<()> {
 }
 
 /// Returns the table below the aggregate.
-fn source_table<'a>(
+pub(super) fn source_table<'a>(
     catalog: &'a DatabaseCatalog,
     mut plan: &LogicalPlan,
 ) -> Result<&'a Arc<Table>> {
@@ -189,7 +189,7 @@ fn group_roles(
 }
 
 /// Returns the windows of `date_bin(length, time[, origin])`.
-fn bin_windows(
+pub(super) fn bin_windows(
     state: &SessionState,
     call: &ScalarFunction,
     schema: &Arc<DFSchema>,

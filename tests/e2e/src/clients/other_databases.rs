@@ -117,6 +117,23 @@ fn influxql_is_answered_as_influxdb_1_does() {
 }
 
 #[test]
+fn continuous_queries_store_the_rows_of_influxdb_1() {
+    let Some(influxd) = installed("NEAP_INFLUXD") else {
+        return;
+    };
+    let (server, token) = serve(&StoreFixture::memory(), &["--rollup-interval", "1s"]);
+    let arguments = [
+        "--influxd".as_ref(),
+        influxd.as_os_str(),
+        "--url".as_ref(),
+        server.url().as_ref(),
+    ];
+    let program = TestProgram::python_program("compare_continuous_queries.py", &arguments);
+    let Some(program) = program else { return };
+    program.env("NEAP_TOKEN", token).run(server.folder());
+}
+
+#[test]
 fn exports_have_all_values_of_a_table() {
     let program = TestProgram::python("export_files");
     run(program.map(|program| program.env("NEAP_BIN", neap_binary())));
