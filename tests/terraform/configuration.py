@@ -1,6 +1,7 @@
 """The Terraform of this repository, parsed: every block of every module with its arguments."""
 
 import dataclasses
+import functools
 import pathlib
 
 import hcl2
@@ -29,8 +30,9 @@ def files():
     return sorted(it for it in ROOT.rglob("*.tf") if ".terraform" not in it.parts)
 
 
+@functools.cache
 def parse(file):
-    """A file as nested dictionaries; names of blocks and strings are without quotes."""
+    """A file as nested dictionaries; names of blocks and strings are without quotes. All callers share them."""
     with file.open() as text:
         return unquoted(hcl2.load(text))
 

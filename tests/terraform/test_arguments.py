@@ -25,7 +25,7 @@ def faults(body, block, place):
     # A dynamic block is one with a label, and what it consists of in `content`.
     for dynamic in written.pop("dynamic", []):
         for label, inner in dynamic.items():
-            written.setdefault(label, []).extend(inner["content"])
+            written[label] = [*written.get(label, []), *inner["content"]]
     for name, value in written.items():
         attribute = block.attributes.get(name)
         if name in block.blocks:
