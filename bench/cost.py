@@ -603,7 +603,7 @@ What is free each month is what every account has for ever, if nothing else in t
 What to take from it:
 
 * What writes cost is the number of requests, not of values: gather them before they are sent. A function has one request
-  at a time, so each write is a segment of its own; a server puts at most one segment a second, whoever writes, and
+  at a time, so each write is a segment of its own; a server puts at most one segment a second for any number of clients, and
   [60 more](operations.md#what-it-costs) after a pause.
 * What dashboards cost on functions is a LIST for each panel, refresh and 1,000 segments that wait to be flushed. With an
   allowed staleness (`NEAP_MAX_STALENESS`, or `x-neap-max-staleness` in a request) an instance asks once for many.
@@ -613,8 +613,8 @@ What to take from it:
   on writes says `engine = {{ notifications = false }}`, which leaves its schedule ($ {dollars(engine_idle.total())}), and who has no plugins
   `engine = {{ enabled = false }}`.
 * New data in S3 Express costs a fifth of the requests, and less time. It is in one availability zone until it is flushed.
-* A server costs the same whether somebody asks or not. Functions cost little more than their alarms, metrics and dashboard
-  ($ {dollars(watching)}, most of it free) while nobody does, and answer any number at once. An instance of the query function that is
+* A server costs the same with and without queries. Functions cost little more than their alarms, metrics and dashboard
+  ($ {dollars(watching)}, most of it free) without queries, and answer any number at once. An instance of the query function that is
   kept started (`provisioned_concurrency`) costs $ {dollars(kept_started)} a month beside what it does.
 
 ## Queries over many invocations
