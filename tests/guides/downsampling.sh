@@ -2,26 +2,14 @@
 # The commands of docs/downsampling.md, in their order. Views are refreshed every second.
 source "$(dirname "$0")/lib.sh"
 
+# 120 seconds and the time of the commands.
+ATTEMPTS=600
+
 DOCS="$(cd "$(dirname "$0")/../../docs" && pwd)"
 
 serve server --object-store memory --without-auth --rollup-interval 1s
 export NEAP_HOST_URL="http://$HOST" NEAP_AUTH_TOKEN=""
 unset INFLUXDB3_HOST_URL INFLUXDB3_AUTH_TOKEN
-
-# eventually TEXT COMMAND...: repeats a command until it succeeds and has this text in its output.
-eventually() {
-    local text="$1"
-    shift
-    for _ in $(seq 240); do
-        STATUS=0
-        "$@" >out 2>err </dev/null || STATUS=$?
-        OUT="$(cat out)"
-        ERR="$(cat err)"
-        [ "$STATUS" = 0 ] && [[ "$OUT" == *"$text"* ]] && return
-        sleep 0.5
-    done
-    fail "$* does not come to print: $text"
-}
 
 awk '
     /^```sh/ { number++; inside = 1; next }

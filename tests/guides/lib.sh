@@ -32,6 +32,21 @@ fail() {
     exit 1
 }
 
+# eventually TEXT COMMAND...: repeats a command until it succeeds with this text in its output, ATTEMPTS times at most.
+eventually() {
+    local text="$1"
+    shift
+    for _ in $(seq "$ATTEMPTS"); do
+        STATUS=0
+        "$@" >out 2>err </dev/null || STATUS=$?
+        OUT="$(cat out)"
+        ERR="$(cat err)"
+        [ "$STATUS" = 0 ] && [[ "$OUT" == *"$text"* ]] && return
+        sleep 0.2
+    done
+    fail "$* does not come to print: $text"
+}
+
 # serve NAME FLAGS...: starts a server; NAME.log has what it prints. Sets HOST, its address.
 serve() {
     local name="$1"

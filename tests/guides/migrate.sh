@@ -7,6 +7,9 @@
 # `victoria-metrics` and `vmagent`.
 source "$(dirname "$0")/lib.sh"
 
+# 30 seconds and the time of the commands.
+ATTEMPTS=150
+
 DOCS="$(cd "$(dirname "$0")/../../docs" && pwd)"
 PYTHON="${NEAP_CLIENTS_PYTHON:-$(command -v python3 || true)}"
 if [ -z "$PYTHON" ]; then
@@ -36,21 +39,6 @@ await() {
         sleep 0.1
     done
     fail "$1 does not answer"
-}
-
-# eventually TEXT COMMAND...: repeats a command until it has this text in its output.
-eventually() {
-    local text="$1"
-    shift
-    for _ in $(seq 300); do
-        STATUS=0
-        "$@" >out 2>err </dev/null || STATUS=$?
-        OUT="$(cat out)"
-        ERR="$(cat err)"
-        [ "$STATUS" = 0 ] && [[ "$OUT" == *"$text"* ]] && return
-        sleep 0.1
-    done
-    fail "$* does not come to print: $text"
 }
 
 serve old --object-store memory --without-auth

@@ -2,27 +2,15 @@
 # Plugins: every piece of code and every command of docs/plugins.md, and what the get-started guide shows.
 source "$(dirname "$0")/lib.sh"
 
+# 60 seconds and the time of the commands.
+ATTEMPTS=300
+
 DOCS="$(cd "$(dirname "$0")/../../docs" && pwd)"
 
 if ! command -v python3 >/dev/null; then
     say "skipped: there is no python3"
     exit 0
 fi
-
-# eventually TEXT COMMAND...: repeats a command until it succeeds with this text in its output.
-eventually() {
-    local text="$1"
-    shift
-    for _ in $(seq 300); do
-        STATUS=0
-        "$@" >out 2>err </dev/null || STATUS=$?
-        OUT="$(cat out)"
-        ERR="$(cat err)"
-        [ "$STATUS" = 0 ] && [[ "$OUT" == *"$text"* ]] && return
-        sleep 0.2
-    done
-    fail "$* does not come to print: $text"
-}
 
 # Lays the pieces of code down where their first lines say, and numbers the commands.
 mkdir -p plugins
