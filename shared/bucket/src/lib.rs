@@ -16,10 +16,12 @@
 //! | [`PrefixedStore`], [`CountingStore`], [`FaultyStore`] | wrappers around a store |
 //! | [`ObjectUploads`] | uploads, piece by piece, of objects whose names users choose |
 //! | [`PresignedObjects`] | uploads and signed URLs of objects that clients fetch directly from the store |
+//! | [`compression`] | zstd for small objects |
 //! | [`conformance`] | checks that a store has the properties that Neap requires |
 
 mod bucket;
 mod code_hash;
+pub mod compression;
 mod config;
 pub mod conformance;
 mod console_file;

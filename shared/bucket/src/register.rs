@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     Bucket, ClockReading, ETag, FormatError, Get, GetOptions, Key, Object, ObjectFormat, Put,
-    PutMode, StoreError, StoreResponse, StoreTime,
+    PutMode, StoreError, StoreResponse, StoreTime, compression,
 };
 
 /// The value type of a register.
@@ -229,8 +229,7 @@ impl<T: RegisterRead> Register<T> {
             key: key.clone(),
             reason,
         };
-        let json =
-            zstd::decode_all(payload.as_ref()).map_err(|error| damaged(error.to_string()))?;
+        let json = compression::decompress(&payload).map_err(|error| damaged(error.to_string()))?;
         let body: RegisterBody<T> =
             serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
         Ok(VersionedValue {
@@ -391,8 +390,7 @@ impl<T: RegisterValue> Register<T> {
             reason,
         };
         let json = serde_json::to_vec(&body).map_err(|error| damaged(error.to_string()))?;
-        let payload = zstd::encode_all(json.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)
-            .map_err(|error| damaged(error.to_string()))?;
+        let payload = compression::compress(&json).map_err(|error| damaged(error.to_string()))?;
         let next = VersionedValue {
             value: Arc::new(body.value),
             version: body.version,

@@ -19,7 +19,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, Stamp};
+use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, Stamp, compression};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -232,7 +232,7 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
         })
         .collect();
     let json = serde_json::to_vec(&entries)?;
-    let json = zstd::encode_all(json.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
+    let json = compression::compress(&json)?;
     let length = u32::try_from(json.len()).map_err(std::io::Error::other)?;
     let mut payload = BytesMut::with_capacity(4 + json.len() + footers.len());
     payload.put_u32_le(length);
@@ -299,7 +299,7 @@ fn entries(key: &str, json: &[u8]) -> Result<Vec<StoredSection>, FormatError> {
         key: key.to_owned(),
         reason: error.to_string(),
     };
-    let json = zstd::decode_all(json).map_err(damaged)?;
+    let json = compression::decompress(json).map_err(damaged)?;
     let entries = serde_json::from_slice(&json).map_err(|error| damaged(error.into()));
     let mut entries: Vec<StoredSection> = entries?;
     for entry in entries.iter_mut().filter(|one| one.section.added == 0) {

@@ -97,7 +97,13 @@ async fn missing_or_damaged_pages_are_found() {
     stage.flip_bit(&key, whole.len() / 2).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): its checksum does not match; it lists 8 sections with 16 rows"#);
     stage.truncate(&key, whole.len() / 2).await;
-    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it has 7155 of 14310 bytes; the list of 8 sections with 16 rows is cut"#);
+    let (rest, all) = (whole.len() / 2, whole.len());
+    assert_eq!(
+        lines(&stage.quick().await).trim_end(),
+        format!(
+            r#"error    <page> ("db"): it has {rest} of {all} bytes; the list of 8 sections with 16 rows is cut"#
+        )
+    );
     stage.delete(&key).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it is gone, and with it the list of 8 sections with 16 rows"#);
     // Bundles that only the lost page references do not count as orphans.

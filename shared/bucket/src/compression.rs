@@ -1,0 +1,83 @@
+//! Compression of small objects by zstd, with contexts that each thread keeps.
+//!
+//! Creating a context takes longer than compressing some kilobytes. A thread that compresses keeps about a megabyte, and
+//! one that decompresses 0.2. A frame states the size of its content, so its context needs no memory for a larger window.
+
+use std::{cell::RefCell, io};
+
+use zstd::{
+    bulk::{Compressor, Decompressor},
+    zstd_safe::get_frame_content_size,
+};
+
+/// The stated size up to which the memory for the content is reserved at once, in bytes.
+const MAX_RESERVED: usize = 16 << 20;
+
+thread_local! {
+    static COMPRESSOR: RefCell<Compressor<'static>> = RefCell::default();
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
+}
+
+/// Compresses bytes into one frame.
+pub fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|context| context.compress(bytes))
+}
+
+/// Returns the content of frames: those of [`compress`], and those of earlier releases, which do not state their size.
+///
+/// # Errors
+///
+/// If the bytes are not whole frames.
+pub fn decompress(frames: &[u8]) -> io::Result<Vec<u8>> {
+    let stated = get_frame_content_size(frames).ok().flatten();
+    let stated = stated.and_then(|size| usize::try_from(size).ok());
+    if let Some(size @ ..=MAX_RESERVED) = stated {
+        let content = DECOMPRESSOR.with_borrow_mut(|context| context.decompress(frames, size));
+        if content.is_ok() {
+            return content;
+        }
+    }
+    zstd::decode_all(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn content_round_trips(contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3_000), 1..4)) {
+            for content in contents {
+                prop_assert_eq!(decompress(&compress(&content).unwrap()).unwrap(), content);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_content_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200), flipped in 0..400_usize) {
+            let _ = decompress(&bytes);
+            let mut frame = compress(&bytes).unwrap();
+            let index = flipped % frame.len();
+            frame[index] ^= 1;
+            let _ = decompress(&frame);
+        }
+    }
+
+    #[test]
+    fn frames_without_a_size_and_several_frames_are_read() {
+        let earlier = zstd::encode_all(&b"earlier"[..], 0).unwrap();
+        assert_eq!(get_frame_content_size(&earlier).unwrap(), None);
+        assert_eq!(decompress(&earlier).unwrap(), b"earlier");
+        let mut both = compress(b"first, ").unwrap();
+        both.extend(compress(b"second").unwrap());
+        assert_eq!(decompress(&both).unwrap(), b"first, second");
+    }
+
+    #[test]
+    fn a_truncated_frame_is_an_error_and_the_next_one_is_read() {
+        let frame = compress(&[7; 10_000]).unwrap();
+        decompress(&frame[..frame.len() - 1]).unwrap_err();
+        assert_eq!(decompress(&frame).unwrap(), [7; 10_000]);
+    }
+}
