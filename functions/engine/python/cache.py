@@ -119,6 +119,17 @@ class Store:
                 self.entries[key] = (Handed(value), until)
 
 
+def is_picklable(value):
+    """Returns whether the value can be serialized."""
+    try:
+        pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except MemoryError:
+        raise
+    except Exception:
+        return False
+    return True
+
+
 class Cache:
     """The cache interface for plugins."""
 
@@ -137,14 +148,18 @@ class Cache:
         header = {"key": key, "global": is_global, "ttl": ttl}
         try:
             pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-            held.pop((is_global, key), None)
         except MemoryError:
             raise
         except Exception:
+            if is_picklable(value):
+                # So the exception is that of a signal handler of the plugin, which expects it to arrive.
+                raise
             self._host.last_held += 1
             header["held"] = self._host.last_held
             held[is_global, key] = (self._host.last_held, value)
             pickled = b""
+        else:
+            held.pop((is_global, key), None)
         self._host.ask(b"P", header, pickled)
 
     def get(self, key, default=None, use_global=None):

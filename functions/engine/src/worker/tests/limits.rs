@@ -319,6 +319,29 @@ return [squares, subprocess.run(["echo", "hi"], capture_output=True, text=True).
 }
 
 #[tokio::test]
+async fn an_exception_of_a_signal_handler_is_not_taken_for_one_of_a_value() {
+    let stage = WorkerFixture::of_body(
+        r#"
+class Late(Exception): pass
+class Interrupted:
+    """A value during whose first serialization a signal arrives."""
+    is_first = True
+    def __reduce__(self):
+        if Interrupted.is_first:
+            Interrupted.is_first = False
+            raise Late()
+        return (str, ())
+try:
+    local.cache.put("k", Interrupted(), use_global=True)
+except Late:
+    return "late"
+return "swallowed"
+"#,
+    );
+    assert_eq!(stage.text().await, "late");
+}
+
+#[tokio::test]
 async fn an_interrupted_exchange_harms_no_other_run() {
     let stage = WorkerFixture::of_body(
         r#"
