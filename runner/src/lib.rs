@@ -8,6 +8,7 @@
 //! | `shell` | the interactive query shell |
 //! | [`client`] | a client of a server, for the commands that speak to one |
 //! | [`export`] | exports of tables as files, through a server |
+//! | [`heap_sampling`] | the global allocator, which samples allocations on request |
 //! | [`console`] | input and output streams of commands |
 //! | `publish_options` | the options of publishing tables for other tools |
 //! | `store_location` | locations of other stores: copies and backups |
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod client;
 pub mod console;
 pub mod export;
+pub mod heap_sampling;
 pub mod import;
 mod owner_only;
 mod publish_options;

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
 use neap::{
     cli::{self, Environment},
     console::Console,
+    heap_sampling::SamplingAllocator,
 };
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: SamplingAllocator<MiMalloc> = SamplingAllocator(MiMalloc);
 
 fn main() -> ExitCode {
     let mut console = Console::of_process();

@@ -1,13 +1,16 @@
 //! Operating a running process: stops that other processes request, profiles, traces.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io::Read, time::Duration};
 
+use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, pause, wait_for};
 
 /// Maximum wait for traces, which are sent every 5 s.
 const TRACES: Duration = Duration::from_secs(60);
+/// Maximum number of batches that are written while a heap profile is made.
+const MAX_BATCHES: usize = 100;
 /// A trace, and the span of its client.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT_SPAN: &str = "00f067aa0ba902b7";
@@ -82,9 +85,43 @@ fn a_cpu_profile_is_made_on_request_one_at_a_time() {
     );
     assert_eq!(made.status, 200, "{}", made.text());
     assert_eq!(made.bytes.get(..2), Some([0x1f, 0x8b].as_slice()), "gzip");
-    let heap = server.get("/debug/pprof/heap");
-    assert_eq!(heap.status, 501);
-    assert!(heap.text().contains("no heap profiles"), "{}", heap.text());
+}
+
+#[test]
+fn a_heap_profile_names_the_functions_that_hold_memory() {
+    let server = NeapProcess::serve(&StoreFixture::memory());
+    let profile = |query: &str| {
+        let path = format!("/debug/pprof/heap?{query}");
+        Reply::of(server.request("GET", &path)).unwrap()
+    };
+    assert_eq!(profile("seconds=0").status, 400);
+    let made = std::thread::scope(|scope| {
+        let made = scope.spawn(|| profile("seconds=4"));
+        // The tail keeps the rows. They are written while the profile is made, however late it starts.
+        for batch in 0..MAX_BATCHES {
+            if made.is_finished() {
+                break;
+            }
+            let rows = (0..20_000).map(|row| format!("m v={row} {}", batch * 20_000 + row + 1));
+            let rows: Vec<String> = rows.collect();
+            server.write("home", &rows.join("\n"));
+            pause(Duration::from_millis(100));
+        }
+        made.join().unwrap()
+    });
+    assert_eq!(made.status, 200, "{}", made.text());
+    let mut text = Vec::new();
+    GzDecoder::new(made.bytes.as_slice())
+        .read_to_end(&mut text)
+        .unwrap();
+    let text = String::from_utf8_lossy(&text);
+    for name in ["inuse_space", "bytes", "neap_wal::"] {
+        assert!(text.contains(name), "{name} is not in the profile");
+    }
+    assert!(
+        !text.contains("heap_sampling::"),
+        "the sampler is in the profile"
+    );
 }
 
 /// Returns the spans of a trace in the tables of a receiver, by name.

@@ -13,18 +13,42 @@ use prost::Message;
 /// When samples were taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProfileTiming {
-    /// Samples in a second of computing.
-    pub(super) frequency: i32,
     /// The start, in microseconds since the Unix epoch.
     pub(super) started_micros: i64,
     /// The time between the start and the end.
     pub(super) duration: Duration,
 }
 
-/// Encodes the samples of a report.
-pub(super) fn encode_profile(report: &Report, timing: &ProfileTiming) -> io::Result<Vec<u8>> {
+/// What a profile has beside its tables.
+struct ProfileContent {
+    /// The values of each sample.
+    types: [ValueType; 2],
+    samples: Vec<Sample>,
+    period_type: ValueType,
+    /// The distance between two samples.
+    period: i64,
+    comment: Option<String>,
+}
+
+/// The memory that the allocations of one stack use.
+#[derive(Clone, Debug)]
+pub(super) struct HeapUse {
+    /// The functions, from the innermost one.
+    pub(super) stack: Vec<Symbol>,
+    /// The estimated number of allocations.
+    pub(super) objects: f64,
+    /// Their estimated size, in bytes.
+    pub(super) bytes: f64,
+}
+
+/// Encodes the samples of a report; `frequency`: samples in a second of computing.
+pub(super) fn encode_cpu_profile(
+    report: &Report,
+    frequency: i32,
+    timing: &ProfileTiming,
+) -> io::Result<Vec<u8>> {
     let mut tables = ProfileTables::default();
-    let period = 1_000_000_000 / i64::from(timing.frequency.max(1));
+    let period = 1_000_000_000 / i64::from(frequency.max(1));
     let samples = tables.name("samples");
     let count = tables.name("count");
     let cpu = tables.name("cpu");
@@ -53,16 +77,82 @@ pub(super) fn encode_profile(report: &Report, timing: &ProfileTiming) -> io::Res
         r#type: samples,
         unit: count,
     };
+    let content = ProfileContent {
+        types: [of_samples, of_cpu],
+        samples: encoded,
+        period_type: of_cpu,
+        period,
+        comment: None,
+    };
+    encode(tables, content, timing)
+}
+
+/// Encodes the memory of each stack, sampled every `sample_bytes` on average. `dropped` samples are missing, which a comment
+/// says. `inuse_space` is the last value, because `go tool pprof` shows the last one.
+pub(super) fn encode_heap_profile(
+    uses: &[HeapUse],
+    sample_bytes: usize,
+    dropped: usize,
+    timing: &ProfileTiming,
+) -> io::Result<Vec<u8>> {
+    let mut tables = ProfileTables::default();
+    let of_objects = ValueType {
+        r#type: tables.name("inuse_objects"),
+        unit: tables.name("count"),
+    };
+    let of_space = ValueType {
+        r#type: tables.name("inuse_space"),
+        unit: tables.name("bytes"),
+    };
+    let period_type = ValueType {
+        r#type: tables.name("space"),
+        unit: of_space.unit,
+    };
+    let mut encoded = Vec::with_capacity(uses.len());
+    for of_stack in uses {
+        let symbols = of_stack.stack.iter();
+        encoded.push(Sample {
+            location_id: symbols.map(|symbol| tables.location(symbol)).collect(),
+            value: vec![rounded(of_stack.objects), rounded(of_stack.bytes)],
+            label: Vec::new(),
+        });
+    }
+    let missing = format!("{dropped} samples are missing, because there were too many");
+    let content = ProfileContent {
+        types: [of_objects, of_space],
+        samples: encoded,
+        period_type,
+        period: i64::try_from(sample_bytes).unwrap_or(i64::MAX),
+        comment: (dropped > 0).then_some(missing),
+    };
+    encode(tables, content, timing)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an estimate is far below the limit of the type"
+)]
+fn rounded(estimate: f64) -> i64 {
+    estimate.round() as i64
+}
+
+fn encode(
+    mut tables: ProfileTables,
+    content: ProfileContent,
+    timing: &ProfileTiming,
+) -> io::Result<Vec<u8>> {
+    let comment = content.comment.map(|comment| tables.name(&comment));
     let profile = Profile {
-        sample_type: vec![of_samples, of_cpu],
-        sample: encoded,
+        sample_type: content.types.to_vec(),
+        sample: content.samples,
         location: tables.locations,
         function: tables.functions,
         string_table: tables.strings,
         time_nanos: timing.started_micros.saturating_mul(1_000),
         duration_nanos: i64::try_from(timing.duration.as_nanos()).unwrap_or(i64::MAX),
-        period_type: Some(of_cpu),
-        period,
+        period_type: Some(content.period_type),
+        period: content.period,
+        comment: comment.into_iter().collect(),
     };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&profile.encode_to_vec())?;
@@ -155,6 +245,8 @@ struct Profile {
     period_type: Option<ValueType>,
     #[prost(int64, tag = "12")]
     period: i64,
+    #[prost(int64, repeated, tag = "13")]
+    comment: Vec<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -229,6 +321,46 @@ mod tests {
         }
     }
 
+    const TIMING: ProfileTiming = ProfileTiming {
+        started_micros: 1_000_000,
+        duration: Duration::from_secs(1),
+    };
+
+    fn decode(encoded: &[u8]) -> Profile {
+        let mut bytes = Vec::new();
+        GzDecoder::new(encoded).read_to_end(&mut bytes).unwrap();
+        Profile::decode(bytes.as_slice()).unwrap()
+    }
+
+    #[test]
+    fn a_heap_profile_has_the_stacks_with_their_memory() {
+        let of_stack = HeapUse {
+            stack: vec![symbol("reserve", 4), symbol("main", 3)],
+            objects: 1.6,
+            bytes: 838_860.8,
+        };
+        let profile = decode(&encode_heap_profile(&[of_stack], 512 << 10, 3, &TIMING).unwrap());
+        let text = |id: i64| profile.string_table[usize::try_from(id).unwrap()].as_str();
+        let value_type = |of: &ValueType| (text(of.r#type), text(of.unit));
+        let types: Vec<_> = profile.sample_type.iter().map(value_type).collect();
+        assert_eq!(
+            types,
+            [("inuse_objects", "count"), ("inuse_space", "bytes")]
+        );
+        assert_eq!(
+            profile.period_type.as_ref().map(value_type),
+            Some(("space", "bytes"))
+        );
+        assert_eq!(profile.period, 524_288);
+        assert_eq!(profile.sample[0].value, [2, 838_861]);
+        assert_eq!(profile.sample[0].location_id.len(), 2);
+        let comments: Vec<_> = profile.comment.iter().map(|id| text(*id)).collect();
+        assert_eq!(
+            comments,
+            ["3 samples are missing, because there were too many"]
+        );
+    }
+
     #[test]
     fn a_profile_has_the_stacks_with_their_times() {
         let stack = |frames: Vec<Vec<Symbol>>| Frames {
@@ -246,17 +378,7 @@ mod tests {
             data,
             timing: Default::default(),
         };
-        let timing = ProfileTiming {
-            frequency: 100,
-            started_micros: 1_000_000,
-            duration: Duration::from_secs(1),
-        };
-        let encoded = encode_profile(&report, &timing).unwrap();
-        let mut bytes = Vec::new();
-        GzDecoder::new(encoded.as_slice())
-            .read_to_end(&mut bytes)
-            .unwrap();
-        let profile = Profile::decode(bytes.as_slice()).unwrap();
+        let profile = decode(&encode_cpu_profile(&report, 100, &TIMING).unwrap());
         assert_eq!(
             (profile.time_nanos, profile.period),
             (1_000_000_000, 10_000_000)

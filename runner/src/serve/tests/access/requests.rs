@@ -475,8 +475,8 @@ pub(super) fn remaining() -> Vec<AccessCase> {
         ("GET", "/ready", "", Exactly("system:ready:read"), 200),
         ("GET", "/debug/pprof/profile?seconds=0", "", Admin, 400),
         ("POST", "/debug/pprof/profile?seconds=0", "", Admin, 400),
-        ("GET", "/debug/pprof/heap", "", Admin, 501),
-        ("POST", "/debug/pprof/heap", "", Admin, 501),
+        ("GET", "/debug/pprof/heap?seconds=0", "", Admin, 400),
+        ("POST", "/debug/pprof/heap?seconds=0", "", Admin, 400),
         (
             "GET",
             "/ping",
