@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
@@ -9,6 +13,7 @@ import {
   startServer,
   waitUntilReady,
 } from "./harness";
+import { program, RunningProcess } from "./support/programs";
 import { Provider } from "./support/provider";
 
 const PASSWORD = "correct horse";
@@ -178,6 +183,35 @@ test("a refusal of the provider is shown, and a person without a role is refused
   await page.getByText(/The sign-in at the identity provider has failed/).waitFor();
   await screenshot(page, "sign-in-provider-refused");
   await page.getByLabel("Password", { exact: true }).waitFor();
+});
+
+test("a person signs in on the command line and confirms it in a browser", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "neap-device-"));
+  const connection = ["--host", server.url, "--credentials", join(folder, "credentials.json")];
+  const neap = (...args: string[]) =>
+    RunningProcess.start(program("neap", "NEAP_BIN"), [...args, ...connection], folder);
+  const page = await openPage(server, "", { isSignedOut: true });
+  const answer = async (text: string) => {
+    const login = neap("auth", "login", "--oauth");
+    const address = await login.waitFor("address", () => /Open (\S+) and confirm the code/.exec(login.log)?.[1]);
+    await page.goto(address);
+    await page.getByText(text, { exact: true }).click();
+    await page.getByText("Done").waitFor();
+    return { status: await login.ended, log: login.log };
+  };
+  try {
+    const refused = await answer("refuse");
+    expect(refused.status).not.toBe(0);
+    expect(refused.log).toContain("access_denied");
+    provider.claims = { sub: "user-9", preferred_username: "dora", groups: ["ops"] };
+    const confirmed = await answer("confirm");
+    expect(confirmed).toMatchObject({ status: 0, log: expect.stringContaining('Signed in as "dora"') });
+    const shown = neap("show", "databases");
+    expect(await shown.ended).toBe(0);
+    expect(shown.log).toContain("secret");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("an administrator creates a role and a user, changes them, and deletes them", async () => {

@@ -26,6 +26,8 @@ export class RunningProcess {
   private constructor(
     private readonly child: ChildProcess,
     private readonly output: string[],
+    /** The exit code, once the process has ended and everything that it printed is there. */
+    readonly ended: Promise<number | null>,
   ) {}
 
   /** Starts a program with a clean environment, so that settings of the developer have no effect. */
@@ -49,7 +51,8 @@ export class RunningProcess {
         }
       });
     }
-    return new RunningProcess(child, output);
+    const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+    return new RunningProcess(child, output, ended);
   }
 
   /** Everything that the process has printed lately. */

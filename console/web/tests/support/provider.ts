@@ -6,6 +6,16 @@ import type { AddressInfo } from "node:net";
 const KEY_ID = "one";
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 
+const DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code";
+
+/** A sign-in on another device (RFC 8628). */
+interface DeviceSignIn {
+  clientId: string | null;
+  userCode: string;
+  /** The user's answer in the browser. */
+  answer?: "confirm" | "refuse" | undefined;
+}
+
 /** A provider whose sign-in page has a link for the user, and one for refusing. */
 export class Provider {
   /** The claims of the user who signs in next. */
@@ -13,6 +23,7 @@ export class Provider {
   /** The requests of servers for tokens: the path and the form. */
   readonly tokenRequests: URLSearchParams[] = [];
   private readonly codes = new Map<string, URLSearchParams>();
+  private readonly devices = new Map<string, DeviceSignIn>();
 
   private constructor(private readonly server: HttpServer) {}
 
@@ -43,6 +54,7 @@ export class Provider {
           jwks_uri: `${this.issuer}/keys`,
           authorization_endpoint: `${this.issuer}/authorize`,
           token_endpoint: `${this.issuer}/token`,
+          device_authorization_endpoint: `${this.issuer}/device`,
         });
       case "/keys":
         return json(response, { keys: [{ ...publicKey.export({ format: "jwk" }), kid: KEY_ID, use: "sig" }] });
@@ -50,6 +62,10 @@ export class Provider {
         return this.showSignIn(url.searchParams, response);
       case "/token":
         return this.giveTokens(new URLSearchParams(await bodyOf(request)), response);
+      case "/device":
+        return this.startDevice(new URLSearchParams(await bodyOf(request)), response);
+      case "/activate":
+        return this.showDevice(url.searchParams, response);
       default:
         response.writeHead(404).end();
     }
@@ -68,7 +84,48 @@ export class Provider {
     response.writeHead(200, { "content-type": "text/html" }).end(links);
   }
 
+  private startDevice(form: URLSearchParams, response: ServerResponse): void {
+    const device_code = randomUUID();
+    const userCode = device_code.slice(0, 8).toUpperCase();
+    this.devices.set(device_code, { clientId: form.get("client_id"), userCode });
+    const verification_uri = `${this.issuer}/activate`;
+    const verification_uri_complete = `${verification_uri}?code=${userCode}`;
+    const times = { expires_in: 120, interval: 1 };
+    json(response, { device_code, user_code: userCode, verification_uri, verification_uri_complete, ...times });
+  }
+
+  private showDevice(query: URLSearchParams, response: ServerResponse): void {
+    const code = query.get("code");
+    const device = [...this.devices.values()].find(({ userCode }) => userCode === code);
+    const answer = query.get("answer");
+    if (device && (answer === "confirm" || answer === "refuse")) {
+      device.answer = answer;
+    }
+    const link = (text: string) => `<a href="/activate?code=${code}&amp;answer=${text}">${text}</a>`;
+    const body = device?.answer ? "Done" : `${code} ${link("confirm")} ${link("refuse")}`;
+    response.writeHead(200, { "content-type": "text/html" }).end(body);
+  }
+
+  private giveDeviceTokens(form: URLSearchParams, response: ServerResponse): void {
+    const code = form.get("device_code") ?? "";
+    const device = this.devices.get(code);
+    if (device === undefined || device.clientId !== form.get("client_id")) {
+      json(response, { error: "invalid_grant" }, 400);
+    } else if (device.answer === undefined) {
+      json(response, { error: "authorization_pending" }, 400);
+    } else {
+      this.devices.delete(code);
+      const isConfirmed = device.answer === "confirm";
+      const tokens = { token_type: "Bearer", access_token: "opaque", id_token: this.idToken(device.clientId) };
+      json(response, isConfirmed ? tokens : { error: "access_denied" }, isConfirmed ? 200 : 400);
+    }
+  }
+
   private giveTokens(form: URLSearchParams, response: ServerResponse): void {
+    if (form.get("grant_type") === DEVICE_GRANT) {
+      this.giveDeviceTokens(form, response);
+      return;
+    }
     this.tokenRequests.push(form);
     const query = this.codes.get(form.get("code") ?? "");
     this.codes.delete(form.get("code") ?? "");
