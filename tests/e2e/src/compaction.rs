@@ -17,6 +17,9 @@ use crate::{
 /// How long all workers run: several times the age at which a segment may be flushed (20 s on a network store).
 const RUN: Duration = Duration::from_secs(60);
 
+/// The time between two rounds of queries or compactions, so that they leave processor time to other tests.
+const BREAK: Duration = Duration::from_millis(200);
+
 /// Maximum number of attempts of a write that the server asks to repeat.
 const MAX_ATTEMPTS: usize = 10;
 
@@ -91,6 +94,7 @@ fn query_rounds(server: &ServerClient, written: &AcknowledgedWrites, over: &Atom
             let found = newest[0]["round"].as_u64().unwrap();
             assert!(found + 1 >= rounds, "{found} after {rounds} rounds");
         }
+        pause(BREAK);
     }
 }
 
@@ -98,6 +102,7 @@ fn query_rounds(server: &ServerClient, written: &AcknowledgedWrites, over: &Atom
 fn compact_rounds(place: &StoreFixture, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         compact(place);
+        pause(BREAK);
     }
 }
 

@@ -28,6 +28,11 @@
 //! | `NEAP_SIM_BROKEN` | the number of broken schedules after which these tests stop, 1 by default |
 //! | `NEAP_SIM_TRACE` | traces scripted schedules |
 
+// The allocator of the `neap` binary.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(test)]
 mod actor_mix;
 #[cfg(test)]
