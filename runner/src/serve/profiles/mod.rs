@@ -1,8 +1,8 @@
 //! `/debug/pprof`: CPU and heap profiles of the running process, for administrators.
 //!
 //! A CPU profile samples the stacks of all threads that compute. A heap profile samples the stacks of allocations that are
-//! made during the profile and are in use at its end. No profile runs unless it is requested, and a process that has never made one has no
-//! signal handler, no timer and no memory for it.
+//! made during the profile and are in use at its end. No profile runs unless it is requested, and a process that has
+//! never made one has no signal handler, no timer and no memory for it.
 
 mod encode;
 mod heap;
@@ -44,7 +44,7 @@ const UNSAFE_LIBRARIES: [&str; 4] = ["libc.so", "libgcc_s", "libpthread", "vdso"
 
 /// The parameters of a CPU profile.
 #[derive(Debug, Deserialize)]
-struct ProfileParams {
+struct CpuProfileParams {
     #[serde(default = "default_seconds")]
     seconds: u64,
     #[serde(default = "default_frequency")]
@@ -117,7 +117,7 @@ impl ProfileRoutes {
 }
 
 async fn cpu_profile(State(shared): State<ProfileRoutes>, uri: Uri) -> Result<Response, ApiError> {
-    let ProfileParams { seconds, frequency } = parse_query(&uri)?;
+    let CpuProfileParams { seconds, frequency } = parse_query(&uri)?;
     if !(1..=MAX_FREQUENCY).contains(&frequency) {
         let text = format!("frequency must be between 1 and {MAX_FREQUENCY}");
         return Err(ApiError::json(Kind::Invalid, text));

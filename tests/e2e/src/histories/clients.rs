@@ -412,8 +412,6 @@ impl Client<'_> {
                 Some((cells(table, &rows), mark))
             }
             502..=504 => None,
-            // The limit of a query is 300 s. Seen once where libfaketime had stepped the clock.
-            500 if reply.text().contains("timed out after") => None,
             _ if table == Table::Dropped && reply.text().contains("not found") => {
                 Some((CellValues::new(), None))
             }
