@@ -33,6 +33,7 @@ mod job;
 mod keeper;
 mod listing;
 mod metrics;
+mod object_copy;
 mod place;
 mod place_objects;
 mod register;

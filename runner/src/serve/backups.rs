@@ -8,15 +8,18 @@ use std::{
 };
 
 use axum::Router;
+use bytes::Bytes;
 use clap::Args;
+use futures::future::BoxFuture;
 use neap_backup::{
     BackupEngine, BackupKeeper, BackupParts, BackupPlaces, BackupSchedule, backup_refusals,
     backup_routes,
 };
-use neap_bucket::{Store, StoreConfig, World};
+use neap_bucket::{Key, Store, StoreConfig, World};
 use neap_catalog::TriggerSpecification;
 use neap_compact::{FlushLimits, Flusher};
 use neap_engine::{Timetable, parse_specification};
+use neap_fsck::ObjectCopies;
 use neap_options::parse_nonzero_duration;
 use tokio_util::sync::CancellationToken;
 
@@ -158,12 +161,30 @@ impl Backups {
         })
     }
 
+    /// Returns the objects of backups at places.
+    pub(super) fn copies(&self) -> Arc<dyn ObjectCopies> {
+        Arc::new(BackupCopies(Arc::clone(&self.engine)))
+    }
+
     /// Looks after the backups until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.keeper.run() => {}
         }
+    }
+}
+
+/// The objects of backups at places, from which damaged objects of the bucket are mended.
+#[derive(Debug)]
+struct BackupCopies(Arc<BackupEngine>);
+
+impl ObjectCopies for BackupCopies {
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, String>> {
+        Box::pin(async move {
+            let copy = self.0.copy_of(key).await;
+            copy.map_err(|error| error.to_string())
+        })
     }
 }
 

@@ -42,6 +42,7 @@ use super::{
     plugins, profiles, query_groups, questdb,
     readiness::{self, Readiness},
     recovery::AdminTokenRecovery,
+    scrub::ScrubTask,
     server_context::ServerContext,
     traces::TraceExport,
     view_refresh::{ViewRefreshTask, ViewStats},
@@ -74,6 +75,8 @@ pub(super) struct ServerComponents {
     pub(super) flushing: Option<FlushTask>,
     /// Backups and restores, if this process maintains the store.
     pub(super) backups: Option<Backups>,
+    /// The search for damage, if this process maintains the store.
+    pub(super) scrub: Option<ScrubTask>,
     /// Background cache refresh, if this process answers queries.
     pub(super) feeding: Option<CacheRefreshTask>,
     /// Background refresh of materialized views, if this process does it.
@@ -150,6 +153,7 @@ impl ServerComponents {
         }
         let damage = Arc::new(DamageMonitor::new(Arc::clone(&base.snapshots)));
         damage.register(&base.metrics);
+        let scrub = ScrubTask::new(args, &base, backups.as_ref(), &damage);
         let routes = functions.routes;
         let api = LocalApi::new(|api| {
             let routes = routes.merge(mcp::routes(args, api, world));
@@ -160,7 +164,7 @@ impl ServerComponents {
             let stats = Arc::new(MaintenanceStats::default());
             let compactor = compactor(args, stores, bucket, base.rules, &base.memory)?;
             metrics::register_maintenance(&base.metrics, &stats, &compactor);
-            damage.add(compactor.damaged_objects());
+            damage.add(compactor.damaged_objects() as _);
             Ok::<_, ServeError>(MaintenanceTask {
                 compactor,
                 flushed: Arc::clone(&flushed),
@@ -181,7 +185,7 @@ impl ServerComponents {
             .does(ServeMode::Compact)
             .then(|| flushing(args, base, flushed));
         if let Some(flushing) = &flushing {
-            damage.add(flushing.flusher.damaged_objects());
+            damage.add(flushing.flusher.damaged_objects() as _);
         }
         Ok(Self {
             router: api.router(),
@@ -190,6 +194,7 @@ impl ServerComponents {
             writes: functions.ingest,
             recovery: functions.recovery,
             backups,
+            scrub,
             feeding: functions.feeding,
             views: functions.views,
             maintenance,

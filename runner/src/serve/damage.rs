@@ -6,6 +6,7 @@ use std::{
 };
 
 use neap_compact::DamagedObjects;
+use neap_fsck::Scrubber;
 use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
 
@@ -14,10 +15,29 @@ use super::readiness::{ConditionSource, ReadinessCondition};
 /// The maximum number of objects that `/ready` names.
 const MAX_NAMES: usize = 10;
 
-/// The damaged objects that flushes, maintenance and queries have found and that no operator has quarantined.
+/// A component that finds damaged objects.
+pub(super) trait DamageSource: std::fmt::Debug + Send + Sync {
+    /// Returns the names of the objects that are damaged and that no operator has quarantined.
+    fn damaged(&self) -> Vec<String>;
+}
+
+impl DamageSource for DamagedObjects {
+    fn damaged(&self) -> Vec<String> {
+        self.names()
+    }
+}
+
+impl DamageSource for Scrubber {
+    fn damaged(&self) -> Vec<String> {
+        self.damaged_parts()
+    }
+}
+
+/// The damaged objects that flushes, maintenance, the scrubber and queries have found and that no operator has
+/// quarantined.
 #[derive(Debug)]
 pub(super) struct DamageMonitor {
-    jobs: Mutex<Vec<Arc<DamagedObjects>>>,
+    jobs: Mutex<Vec<Arc<dyn DamageSource>>>,
     snapshots: Arc<SnapshotReader>,
 }
 
@@ -31,14 +51,14 @@ impl DamageMonitor {
     }
 
     /// Adds the damaged objects that a job finds.
-    pub(super) fn add(&self, objects: Arc<DamagedObjects>) {
+    pub(super) fn add(&self, source: Arc<dyn DamageSource>) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.push(objects);
+        jobs.push(source);
     }
 
     fn names(&self) -> BTreeSet<String> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_jobs = jobs.iter().flat_map(|objects| objects.names());
+        let of_jobs = jobs.iter().flat_map(|source| source.damaged());
         of_jobs.chain(self.snapshots.damaged_objects()).collect()
     }
 

@@ -49,6 +49,7 @@ mod recovery;
 mod renamed_flags;
 mod request_body;
 mod response_body;
+mod scrub;
 mod server_context;
 mod startup_message;
 mod stop_signals;
@@ -380,6 +381,10 @@ async fn serve(
     if let Some(backups) = app.backups {
         let stop = stop.clone();
         tokio::spawn(async move { backups.run(&stop).await });
+    }
+    if let Some(scrub) = app.scrub {
+        let stop = stop.clone();
+        tokio::spawn(async move { scrub.run(&stop).await });
     }
     if let Some(feeding) = app.feeding {
         let stop = stop.clone();

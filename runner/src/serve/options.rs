@@ -144,6 +144,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30m")]
     pub(super) retention_check_interval: Duration,
 
+    /// Interval in which all data is read once in the background, to find damage before a query needs the rows. Damaged
+    /// objects are replaced by the copies of backups at a place of --backup-to. `0s` switches it off.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30d")]
+    pub(super) scrub_interval: Duration,
+
     /// Interval at which new data is flushed in databases with materialized views or continuous queries, which are
     /// refreshed after each flush.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "60s")]

@@ -49,7 +49,7 @@ pub(crate) struct DatabaseInfo {
     pub(crate) id: DatabaseId,
     pub(crate) name: String,
     /// Whether it may have data.
-    has_data: bool,
+    pub(crate) has_data: bool,
 }
 
 impl Fsck {

@@ -15,11 +15,15 @@
 //! unreferenced objects for the collector; it never deletes objects. Damaged objects are quarantined only if an
 //! operator names them.
 //!
+//! A scrubber reads the same bytes in the background, a few sections at a time, and replaces damaged objects by intact
+//! copies.
+//!
 //! | item | purpose |
 //! |---|---|
 //! | [`Fsck`] | checks a bucket |
 //! | [`FsckReport`] | the totals and findings of a check, as text and as JSON |
 //! | [`Finding`] | a problem or a remark |
+//! | [`Scrubber`] | reads each section once in an interval, and mends what is damaged |
 
 mod bucket_scan;
 mod caches;
@@ -35,6 +39,7 @@ mod recorded_damage;
 mod references;
 mod repair;
 mod report;
+mod scrub;
 mod section_content;
 mod sections;
 mod statistics;
@@ -48,3 +53,4 @@ pub use finding::{Finding, FindingKind, Severity};
 pub use fsck::{Fsck, FsckOptions, FsckProgress};
 pub use quarantine::{LostObject, LostTable, ObjectPart};
 pub use report::{FsckReport, FsckTotals};
+pub use scrub::{ObjectCopies, ScrubTotals, Scrubber};

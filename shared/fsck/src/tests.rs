@@ -6,6 +6,7 @@ mod clean;
 mod damage;
 mod quarantine;
 mod repair;
+mod scrub;
 
 use std::{
     sync::{
@@ -257,7 +258,7 @@ impl FsckFixture {
     }
 
     /// Commits an invalid change to the manifest.
-    async fn tamper(&self, change: impl Fn(&mut Manifest)) {
+    async fn tamper(&self, change: impl Fn(&mut Manifest) + Sync) {
         let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
             change(&mut next);
@@ -269,7 +270,7 @@ impl FsckFixture {
     }
 
     /// Changes the first inline section of `cpu`.
-    async fn tamper_section(&self, change: impl Fn(&mut Section)) {
+    async fn tamper_section(&self, change: impl Fn(&mut Section) + Sync) {
         self.tamper(|manifest| {
             let mut sections = manifest.sections.iter_mut();
             let first = sections.find(|section| section.table == TableId::new(1));

@@ -181,3 +181,38 @@ fn a_chain_at_another_place_restores_in_a_new_cluster_and_damage_is_found() {
         assert!(names.iter().any(|name| error.contains(name)), "{job}");
     }
 }
+
+/// Returns the number of sections that the scrubber of a server has mended.
+fn mended(server: &NeapProcess) -> u64 {
+    let metrics = server.get("/metrics").text();
+    let mut values = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("neap_scrub_mended_total "));
+    values.next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_damaged_object_is_mended_from_a_backup_before_a_query_needs_it() {
+    let place = StoreFixture::directory();
+    let folder = TempDir::new().unwrap();
+    let there = folder.path().join("backups").display().to_string();
+    let flags = ["--backup-to", &there, "--scrub-interval", "2s"];
+    let server = NeapProcess::serve_with(&place, &flags);
+    server.write("db", "m,host=a v=1i 1\nm,host=b v=2i 2\n");
+    let before = server.query("db", SERIES);
+    let object = wait_for("flush", JOB, || {
+        neap(&place.after(&["compact"])).succeeded();
+        files(place.folder(), "/data/1/").pop()
+    });
+    back_up(&server, "full", &["--to", &there]);
+    let whole = std::fs::read(&object).unwrap();
+    let mut bytes = whole.clone();
+    bytes[10] ^= 8;
+    std::fs::write(&object, bytes).unwrap();
+    wait_for("mended object", JOB, || (mended(&server) > 0).then_some(()));
+    assert_eq!(std::fs::read(&object).unwrap(), whole);
+    neap(&place.after(&["fsck", "--full"])).succeeded();
+    server.kill();
+    let restarted = NeapProcess::serve(&place);
+    assert_eq!(restarted.query("db", SERIES), before);
+}

@@ -186,6 +186,10 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_query_seconds_total counter
     neap_row_delete_requests_pending gauge
     neap_row_deletes_total counter
+    neap_scrub_bytes_total counter
+    neap_scrub_failures_total counter
+    neap_scrub_mended_total counter
+    neap_scrub_sections_total counter
     neap_snapshot_age_seconds gauge which
     neap_snapshot_bytes gauge
     neap_store_bytes_total counter class,operation
