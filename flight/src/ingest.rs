@@ -4,6 +4,9 @@
 //! protocol: it is validated against the catalog, and it is acknowledged when it is in the store. A refused row ends
 //! the upload; parts before it stay stored, as the error says.
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
@@ -17,8 +20,8 @@ use neap_columnar::{
 use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp, text_prefix};
 use neap_schema::DatabaseId;
 use neap_write::{
-    Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService, authorize_write,
-    table_exists,
+    AcceptedWrite, Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService,
+    authorize_write, table_exists,
 };
 use prost::Message;
 use serde_json::json;
@@ -40,6 +43,10 @@ const PART_BYTES: usize = 8 << 20;
 
 /// Maximum time that received rows wait for more rows of their part.
 const MAX_PART_WAIT: Duration = Duration::from_secs(1);
+
+/// Maximum time for which the write of a part is repeated that stored nothing, because of load for example. Clients can't
+/// repeat a part of an upload.
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// The header with the names of tags, separated by commas. Without it, the types of the columns decide.
 const TAGS_HEADER: HeaderName = HeaderName::from_static("x-neap-tags");
@@ -174,17 +181,15 @@ impl RowIngest {
         let Some((batches, reservation)) = self.receive().await? else {
             return Ok(None);
         };
+        let bytes = batches.iter().map(|batch| batch_bytes(&batch.batch)).sum();
         let part = TablePart {
             mapping: self.mapping.clone(),
             batches,
         };
         let rows = ColumnarRows::from_parts(vec![part]);
         let rows = rows.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let accepted = self
-            .service
-            .write_rows(reservation, &self.database, &rows, self.options)
-            .await
-            .map_err(|failure| self.failed(failure))?;
+        let accepted = self.write(&rows, bytes, reservation).await;
+        let accepted = accepted.map_err(|failure| self.failed(failure))?;
         self.stored += accepted.rows;
         // Later parts are ordered after this one, because their rows may overwrite its rows.
         self.options.after = self.options.after.max(accepted.stamp);
@@ -192,6 +197,38 @@ impl RowIngest {
             rows: accepted.rows,
             stamp: accepted.stamp,
         }))
+    }
+
+    /// Writes rows, again if nothing was stored and a repetition may succeed.
+    async fn write(
+        // Not shared: the stream of batches is not `Sync`.
+        &mut self,
+        rows: &ColumnarRows,
+        bytes: usize,
+        mut reservation: RequestMemoryReservation,
+    ) -> Result<AcceptedWrite, WriteFailure> {
+        let clock = Arc::clone(&self.service.world().clock);
+        let end = clock.monotonic().saturating_add(RETRY_LIMIT);
+        loop {
+            let written = self
+                .service
+                .write_rows(reservation, &self.database, rows, self.options)
+                .await;
+            let failure = match written {
+                Ok(accepted) => return Ok(accepted),
+                Err(failure) => failure,
+            };
+            let pause = failure.retry_after().filter(|_| failure.stored_nothing());
+            let Some(pause) = pause else {
+                return Err(failure);
+            };
+            if clock.monotonic().saturating_add(pause) > end {
+                return Err(failure);
+            }
+            tracing::debug!(error = %failure, "a part of an upload is written again");
+            clock.sleep(pause).await;
+            reservation = self.service.reserve(bytes).await?;
+        }
     }
 
     /// Receives batches until they are a part.

@@ -101,8 +101,8 @@ class Forms(IngestTest):
                 self.assertCount(name, 4)
 
     def test_many_rows(self):
-        self.assertEqual(self.cursor.adbc_ingest("many", rows(100_000).to_reader(max_chunksize=1_000)), 100_000)
-        self.assertCount("many", 100_000)
+        self.assertEqual(self.cursor.adbc_ingest("many", rows(30_000).to_reader(max_chunksize=1_000)), 30_000)
+        self.assertCount("many", 30_000)
 
     def test_no_rows(self):
         self.assertEqual(self.cursor.adbc_ingest("none", rows(0), mode="create_append"), 0)

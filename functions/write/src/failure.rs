@@ -71,6 +71,14 @@ impl WriteFailure {
         }
     }
 
+    /// Returns whether it is certain that nothing was stored.
+    pub fn stored_nothing(&self) -> bool {
+        !matches!(
+            self,
+            Self::Partial { .. } | Self::Tail(WriteError::NotAcknowledged { .. })
+        )
+    }
+
     /// Returns whether lines are refused because a limit is reached.
     pub fn is_limit(&self) -> bool {
         let of_limit = |error: &LineError| error.kind == LineErrorKind::Limit;

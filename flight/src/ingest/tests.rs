@@ -1,0 +1,104 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arrow::array::{ArrayRef, Int64Array, TimestampNanosecondArray};
+use futures::{FutureExt, future::BoxFuture};
+use neap_bucket::{
+    Bucket, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, ProtocolMargins, ProtocolRules,
+    Store, StoreFaults, World,
+};
+use neap_catalog::Catalog;
+use neap_http::Metrics;
+use neap_wal::{TailWriter, TailWriterSettings};
+use neap_write::{WriteServiceParts, WriteSettings};
+
+use super::*;
+
+/// Longer than a write may wait.
+const LONG: Duration = Duration::from_secs(3);
+
+/// Tokio's clock, which is paused in these tests.
+#[derive(Debug)]
+struct VirtualClock(tokio::time::Instant);
+
+impl Clock for VirtualClock {
+    fn wall_micros(&self) -> i64 {
+        1_700_000_000_000_000 + i64::try_from(self.0.elapsed().as_micros()).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "Tokio's clock is paused in the tests"
+    )]
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
+    }
+}
+
+/// Returns an upload of two batches to a store of which the first `slow` calls take long.
+fn upload_to_slow_store(slow: u32) -> RowIngest {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock(tokio::time::Instant::now()));
+    let world = World {
+        entropy: Arc::new(Entropy::from_seed(1)),
+        clock: Arc::clone(&clock),
+    };
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+    let left = AtomicU32::new(slow);
+    let store = FaultyStore::new(memory, world.clone(), StoreFaults::default());
+    let store = store.with_hook(Arc::new(move |call| {
+        let take = |left: u32| left.checked_sub(1);
+        let is_slow = call.phase == CallPhase::Before
+            && left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_ok();
+        clock.sleep(if is_slow { LONG } else { Duration::ZERO })
+    }));
+    let bucket = Bucket::new(Arc::new(store), world);
+    let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+    let service = WriteService::new(WriteServiceParts {
+        catalog: Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None)),
+        writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
+        rules,
+        metrics: Metrics::default(),
+        settings: WriteSettings::default(),
+    });
+    let batch = |time| {
+        let columns: [(&str, ArrayRef); 2] = [
+            ("v", Arc::new(Int64Array::from(vec![1]))),
+            ("time", Arc::new(TimestampNanosecondArray::from(vec![time]))),
+        ];
+        Ok(RecordBatch::try_from_iter(columns).unwrap())
+    };
+    RowIngest {
+        service: Arc::new(service),
+        batches: Box::pin(stream::iter([batch(1), batch(2)])),
+        database: "d".to_owned(),
+        mapping: ColumnMapping {
+            table: "t".to_owned(),
+            tags: TagColumns::ByType,
+            time: TimeColumn::default(),
+        },
+        options: WriteOptions::default(),
+        stored: 0,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_waited_too_long_is_written_again() {
+    let mut ingest = upload_to_slow_store(4);
+    let part = ingest.store_part().await.unwrap().unwrap();
+    assert_eq!((part.rows, ingest.stored), (2, 2));
+    assert!(ingest.store_part().await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn repetitions_of_a_part_end() {
+    let begun = tokio::time::Instant::now();
+    let mut ingest = upload_to_slow_store(u32::MAX);
+    let error = ingest.store_part().await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::Unavailable, "{error}");
+    assert!(begun.elapsed() < 2 * RETRY_LIMIT);
+}
