@@ -364,6 +364,7 @@ impl QueryEngine {
     ) -> Result<Rows, QueryError> {
         let begun = self.world().moment();
         let timeout = self.request_timeout(&request);
+        let deadline = self.world().clock.monotonic().saturating_add(timeout);
         let running = self.log.begin(database, planner.language(), &request);
         let tracker = Arc::clone(running.tracker());
         let pending = PendingQuery {
@@ -371,12 +372,13 @@ impl QueryEngine {
             request,
             planner,
             begun,
-            timeout,
+            deadline,
             max_rows: self.settings.max_rows,
         };
+        let pending = Arc::new(pending);
         let answer = async {
             tokio::select! {
-                answer = self.begin(Arc::new(pending), &tracker) => answer,
+                answer = self.begin(Arc::clone(&pending), &tracker) => answer,
                 () = tracker.killed() => Err(QueryError::Killed),
             }
         };
@@ -384,11 +386,11 @@ impl QueryEngine {
         let answer = self.world().timeout(timeout, answer).await;
         match answer.unwrap_or(Err(QueryError::Timeout(timeout))) {
             Ok(QueryAnswer::Rows(answer)) => {
-                let left = timeout.saturating_sub(self.world().elapsed(&begun));
+                let left = pending.remaining_time(self.world());
                 Ok(answer.rows(running, timeout, left, self.world()))
             }
             Ok(QueryAnswer::Copied(answer, copy)) => {
-                let left = timeout.saturating_sub(self.world().elapsed(&begun));
+                let left = pending.remaining_time(self.world());
                 let rows = answer.rows(running, timeout, left, self.world());
                 let written = self.write_export(database, *copy, rows);
                 let written = self.world().timeout(left, written).await;

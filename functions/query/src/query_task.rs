@@ -47,10 +47,17 @@ pub(crate) struct PendingQuery {
     pub(crate) request: QueryRequest,
     pub(crate) planner: Arc<dyn Planner>,
     pub(crate) begun: ClockReading,
-    /// The maximum duration, from its start to the end of its answer.
-    pub(crate) timeout: Duration,
+    /// When the timeout is reached, by the monotonic clock: a step of the wall clock must not end queries.
+    pub(crate) deadline: Duration,
     /// The maximum number of rows in the answer.
     pub(crate) max_rows: Option<u64>,
+}
+
+impl PendingQuery {
+    /// Returns the time until the timeout.
+    pub(crate) fn remaining_time(&self, world: &World) -> Duration {
+        self.deadline.saturating_sub(world.clock.monotonic())
+    }
 }
 
 /// The outcome of planning a query.
@@ -254,8 +261,7 @@ impl QueryTask {
 
     /// Returns the time until the timeout of the query.
     fn remaining_time(&self) -> Duration {
-        let elapsed = self.world.elapsed(&self.pending.begun);
-        self.pending.timeout.saturating_sub(elapsed)
+        self.pending.remaining_time(&self.world)
     }
 
     /// Sends rows until the timeout. Returns the final message, or `None` if there is none.

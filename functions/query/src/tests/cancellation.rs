@@ -159,6 +159,25 @@ impl Planner for BusyPlanner {
 }
 
 #[tokio::test]
+async fn a_step_of_the_wall_clock_ends_no_query() {
+    let one = with_threads(1).await;
+    let is_told = Arc::new(AtomicBool::new(false));
+    let planner = Arc::new(BusyPlanner(Arc::clone(&is_told)));
+    let run = one.engine.run(DATABASE, request("SELECT 1"), planner);
+    let step = async {
+        compute_for(START).await;
+        one.clock.step_wall(2 * LIMIT);
+        is_told.store(true, Ordering::Relaxed);
+    };
+    let (rows, ()) = tokio::join!(run, step);
+    let rows: Vec<_> = rows.unwrap().batches.collect().await;
+    assert!(
+        matches!(&rows[..], [Ok(batch)] if batch.num_rows() == 1),
+        "{rows:?}"
+    );
+}
+
+#[tokio::test]
 async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
     let one = with_threads(1).await;
     let is_told = Arc::new(AtomicBool::new(false));

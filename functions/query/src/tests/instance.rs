@@ -1,6 +1,12 @@
 //! A complete instance in a memory store, with a clock that the tests advance.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Extension, Router, body::Body};
 use bytes::Bytes;
@@ -39,31 +45,46 @@ const SHORT: Duration = Duration::from_secs(1);
 /// A clock that the test advances. For short waits, such as back-offs, it advances itself, because no test code runs
 /// then.
 #[derive(Debug)]
-pub(crate) struct SelfAdvancingClock(watch::Sender<i64>);
+pub(crate) struct SelfAdvancingClock {
+    micros: watch::Sender<i64>,
+    /// How far the wall clock was stepped, in microseconds.
+    wall_step: AtomicI64,
+}
+
+impl SelfAdvancingClock {
+    /// Steps the wall clock alone, as a correction of it does.
+    pub(crate) fn step_wall(&self, step: Duration) {
+        let micros = i64::try_from(step.as_micros()).unwrap();
+        self.wall_step.fetch_add(micros, Ordering::Relaxed);
+    }
+}
 
 impl Default for SelfAdvancingClock {
     fn default() -> Self {
-        Self(watch::Sender::new(0))
+        Self {
+            micros: watch::Sender::new(0),
+            wall_step: AtomicI64::new(0),
+        }
     }
 }
 
 impl Clock for SelfAdvancingClock {
     fn wall_micros(&self) -> i64 {
-        1_700_000_000_000_000 + *self.0.borrow()
+        1_700_000_000_000_000 + *self.micros.borrow() + self.wall_step.load(Ordering::Relaxed)
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.borrow().unsigned_abs())
+        Duration::from_micros(self.micros.borrow().unsigned_abs())
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         if duration < SHORT {
             let micros = i64::try_from(duration.as_micros()).unwrap();
-            self.0.send_modify(|now| *now += micros);
+            self.micros.send_modify(|now| *now += micros);
             return Box::pin(std::future::ready(()));
         }
         let until = self.monotonic().saturating_add(duration).as_micros();
-        let mut now = self.0.subscribe();
+        let mut now = self.micros.subscribe();
         Box::pin(async move {
             let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
             // The test and its clock may end before that time.
@@ -280,7 +301,7 @@ impl QueryTestInstance {
 
     pub(crate) fn pass(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap();
-        self.clock.0.send_modify(|now| *now += micros);
+        self.clock.micros.send_modify(|now| *now += micros);
     }
 
     /// Writes lines and returns their stamp.
