@@ -59,9 +59,9 @@ impl JobLease {
     ///
     /// # Errors
     /// Those of `change`, or the store does not answer.
-    pub(crate) async fn change<R>(
+    pub(crate) async fn change<R: Send>(
         &self,
-        mut change: impl FnMut(&mut BackupRegister, Lease) -> Result<R, BackupError>,
+        mut change: impl FnMut(&mut BackupRegister, Lease) -> Result<R, BackupError> + Send,
     ) -> Result<R, BackupError> {
         let commit = |register: &mut BackupRegister, now| change(register, self.at(now));
         self.store.change(commit).await

@@ -297,7 +297,7 @@ impl BackupKeeper {
     async fn begin_scheduled(
         &self,
         schedule: &BackupSchedule,
-        is_due: impl Fn(&BackupRegister, StoreTime) -> bool,
+        is_due: impl Fn(&BackupRegister, StoreTime) -> bool + Sync,
     ) -> Result<Option<DueJob>, BackupError> {
         let engine = &self.engine;
         let (id, holder) = (engine.parts.bucket.draw_ulid(), engine.draw_holder());

@@ -65,9 +65,9 @@ impl BackupStore {
 
     /// Commits a change of the register. The closure receives the value and the store's time, and may be called several
     /// times. Commits nothing if the value stays the same.
-    pub(crate) async fn change<R>(
+    pub(crate) async fn change<R: Send>(
         &self,
-        mut change: impl FnMut(&mut BackupRegister, StoreTime) -> Result<R, BackupError>,
+        mut change: impl FnMut(&mut BackupRegister, StoreTime) -> Result<R, BackupError> + Send,
     ) -> Result<R, BackupError> {
         let commit = |base: &VersionedValue<BackupRegister>| {
             let mut next = BackupRegister::clone(&base.value);

@@ -246,7 +246,7 @@ impl ImportStore {
     async fn change(
         &self,
         id: Ulid,
-        change: impl Fn(&mut ImportJob, StoreTime) -> Result<(), ClaimRefusal>,
+        change: impl Fn(&mut ImportJob, StoreTime) -> Result<(), ClaimRefusal> + Sync,
     ) -> Result<ImportJob, ImportStoreError> {
         let commit = |base: &VersionedValue<ImportJob>| {
             let now = base.proven.or_else(|| self.bucket.clock().now());

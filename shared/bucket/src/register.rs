@@ -20,6 +20,7 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -251,53 +252,77 @@ impl<T: RegisterValue> Register<T> {
     /// The closure is applied to `known` first, if given, and to each newer value after a lost race. An error of the
     /// closure counts only for a value that was read for this commit. A commit that loses every race ends as unknown
     /// after ten seconds, but not before the third race.
-    pub async fn commit<R, E>(
+    pub async fn commit<R: Send, E: Send>(
         &self,
         known: Option<VersionedValue<T>>,
-        mut change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E>,
+        mut change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E> + Send,
     ) -> Result<CommitOutcome<T, R, E>, RegisterError> {
-        let begun = self.bucket.world().moment();
-        let mut fresh = known.is_none();
-        let mut base = match known {
-            Some(known) => known,
-            None => self.read(None).await?,
-        };
-        for attempt in 0.. {
-            let (value, result) = match change(&base) {
-                Ok(RegisterChange::Put(value, result)) => (value, result),
-                Ok(RegisterChange::Keep(result)) => {
-                    return Ok(CommitOutcome::Committed {
-                        current: base,
-                        result,
-                    });
-                }
-                Err(refusal) if fresh => return Ok(CommitOutcome::Refused(refusal)),
-                Err(_) => {
-                    base = self.read(Some(&base)).await?;
-                    fresh = true;
-                    continue;
-                }
+        let mut answer = None;
+        let mut apply = |base: &VersionedValue<T>| {
+            let (step, result) = match change(base) {
+                Ok(RegisterChange::Put(value, result)) => (ChangeStep::Put(value), Ok(result)),
+                Ok(RegisterChange::Keep(result)) => (ChangeStep::Keep, Ok(result)),
+                Err(refusal) => (ChangeStep::Refuse, Err(refusal)),
             };
-            match self.put(&base, value, &begun).await? {
-                PutAttempt::Committed(current) => {
-                    return Ok(CommitOutcome::Committed { current, result });
-                }
-                PutAttempt::Unknown(reason) => return Ok(CommitOutcome::Unknown { reason }),
-                PutAttempt::Lost(_)
-                    if attempt + 1 >= MIN_APPLICATIONS
-                        && self.bucket.world().elapsed(&begun) >= self.deadline =>
-                {
-                    break;
-                }
-                PutAttempt::Lost(newer) => {
-                    base = newer;
-                    fresh = true;
-                    self.back_off(attempt).await;
+            answer = Some(result);
+            step
+        };
+        let end = self.commit_steps(known, &mut apply).await?;
+        Ok(match (end, answer) {
+            (CommitEnd::Decided(current), Some(Ok(result))) => {
+                CommitOutcome::Committed { current, result }
+            }
+            (CommitEnd::Decided(_), Some(Err(refusal))) => CommitOutcome::Refused(refusal),
+            (CommitEnd::Decided(_), None) => CommitOutcome::Unknown {
+                reason: "the change was not applied".to_owned(),
+            },
+            (CommitEnd::Unknown(reason), _) => CommitOutcome::Unknown { reason },
+        })
+    }
+
+    /// Commits the step that `apply` returns for the current value. This code is compiled once for a type of values, not
+    /// for each closure that changes them.
+    fn commit_steps<'a>(
+        &'a self,
+        known: Option<VersionedValue<T>>,
+        apply: &'a mut (dyn FnMut(&VersionedValue<T>) -> ChangeStep<T> + Send),
+    ) -> BoxFuture<'a, Result<CommitEnd<T>, RegisterError>> {
+        Box::pin(async move {
+            let begun = self.bucket.world().moment();
+            let mut fresh = known.is_none();
+            let mut base = match known {
+                Some(known) => known,
+                None => self.read(None).await?,
+            };
+            for attempt in 0.. {
+                let value = match apply(&base) {
+                    ChangeStep::Put(value) => value,
+                    ChangeStep::Keep => return Ok(CommitEnd::Decided(base)),
+                    ChangeStep::Refuse if fresh => return Ok(CommitEnd::Decided(base)),
+                    ChangeStep::Refuse => {
+                        base = self.read(Some(&base)).await?;
+                        fresh = true;
+                        continue;
+                    }
+                };
+                match self.put(&base, value, &begun).await? {
+                    PutAttempt::Committed(current) => return Ok(CommitEnd::Decided(current)),
+                    PutAttempt::Unknown(reason) => return Ok(CommitEnd::Unknown(reason)),
+                    PutAttempt::Lost(_)
+                        if attempt + 1 >= MIN_APPLICATIONS
+                            && self.bucket.world().elapsed(&begun) >= self.deadline =>
+                    {
+                        break;
+                    }
+                    PutAttempt::Lost(newer) => {
+                        base = newer;
+                        fresh = true;
+                        self.back_off(attempt).await;
+                    }
                 }
             }
-        }
-        Ok(CommitOutcome::Unknown {
-            reason: "every attempt lost to another commit until the deadline".to_owned(),
+            let reason = "every attempt lost to another commit until the deadline";
+            Ok(CommitEnd::Unknown(reason.to_owned()))
         })
     }
 
@@ -429,6 +454,20 @@ impl<T: RegisterValue> Register<T> {
         let world = self.bucket.world();
         world.clock.sleep(world.entropy.below(limit)).await;
     }
+}
+
+/// What a change does to the value that it is given, without its result.
+enum ChangeStep<T> {
+    Put(T),
+    Keep,
+    Refuse,
+}
+
+/// The end of a commit, without the result of its change.
+enum CommitEnd<T> {
+    /// The last step counts, and this is the newest value known.
+    Decided(VersionedValue<T>),
+    Unknown(String),
 }
 
 enum PutAttempt<T> {

@@ -146,10 +146,10 @@ impl Catalog {
 
     /// Commits a change to a freshly read catalog, because another instance may just have changed the columns and
     /// caches that it depends on.
-    async fn change_caches<R>(
+    async fn change_caches<R: Send>(
         &self,
         database: DatabaseId,
-        mut change: impl FnMut(&mut DatabaseCatalog) -> Result<R, CatalogError>,
+        mut change: impl FnMut(&mut DatabaseCatalog) -> Result<R, CatalogError> + Send,
     ) -> Result<(VersionedValue<DatabaseCatalog>, R), CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| Ok((true, change(catalog)?));

@@ -83,7 +83,7 @@ impl Catalog {
     async fn add_database(
         &self,
         name: &str,
-        there: impl Fn(&RootCatalog) -> Option<Result<DatabaseId, CatalogError>>,
+        there: impl Fn(&RootCatalog) -> Option<Result<DatabaseId, CatalogError>> + Sync,
         made: CreationKind,
     ) -> Result<DatabaseId, CatalogError> {
         let known = self.root(ANY_AGE).await?;
@@ -292,11 +292,11 @@ impl Catalog {
     }
 
     /// Commits a change to a database catalog. The closure returns whether it changed anything.
-    pub(crate) async fn change<R>(
+    pub(crate) async fn change<R: Send>(
         &self,
         database: DatabaseId,
         known: Option<VersionedValue<DatabaseCatalog>>,
-        mut change: impl FnMut(&mut DatabaseCatalog) -> Result<(bool, R), CatalogError>,
+        mut change: impl FnMut(&mut DatabaseCatalog) -> Result<(bool, R), CatalogError> + Send,
     ) -> Result<(VersionedValue<DatabaseCatalog>, R), CatalogError> {
         let mut noted = None;
         let change = |base: &VersionedValue<DatabaseCatalog>| {

@@ -296,9 +296,9 @@ impl DocumentStore {
         self.change(change).await
     }
 
-    async fn change<R>(
+    async fn change<R: Send>(
         &self,
-        change: impl Fn(&mut DatabaseDocuments, StoreTime) -> Result<R, DocumentError>,
+        mut change: impl FnMut(&mut DatabaseDocuments, StoreTime) -> Result<R, DocumentError> + Send,
     ) -> Result<R, DocumentError> {
         let commit = |base: &VersionedValue<DatabaseDocuments>| {
             let now = self.bucket.clock().now();

@@ -46,7 +46,7 @@ impl Catalog {
         &self,
         name: &str,
         hard_delete: HardDelete,
-        allowed: impl Fn(Option<DatabaseId>) -> bool,
+        allowed: impl Fn(Option<DatabaseId>) -> bool + Sync,
     ) -> Result<DatabaseId, CatalogError> {
         let known = self.root(ANY_AGE).await?;
         let now = self.now()?;
@@ -142,7 +142,7 @@ impl Catalog {
         &self,
         dropped: &str,
         name: Option<&str>,
-        allowed: impl Fn(DatabaseAction, Option<DatabaseId>) -> bool,
+        allowed: impl Fn(DatabaseAction, Option<DatabaseId>) -> bool + Sync,
     ) -> Result<(DatabaseId, String), CatalogError> {
         if let Some(name) = name {
             validate_database_name(name)?;
@@ -290,19 +290,19 @@ impl Catalog {
     }
 
     /// Commits a change to a freshly read root catalog. The closure returns whether it changed anything.
-    pub(crate) async fn change_root<R>(
+    pub(crate) async fn change_root<R: Send>(
         &self,
-        change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError>,
+        change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError> + Send,
     ) -> Result<R, CatalogError> {
         let known = self.root(Duration::ZERO).await?;
         self.change_known_root(known, change).await
     }
 
     /// Commits a change to a root catalog that may be outdated.
-    pub(crate) async fn change_known_root<R>(
+    pub(crate) async fn change_known_root<R: Send>(
         &self,
         known: VersionedValue<RootCatalog>,
-        mut change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError>,
+        mut change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError> + Send,
     ) -> Result<R, CatalogError> {
         let mut noted = None;
         let change = |base: &VersionedValue<RootCatalog>| {

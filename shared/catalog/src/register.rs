@@ -180,10 +180,10 @@ impl<T: RegisterRead> CachedRegister<T> {
 
 impl<T: RegisterValue> CachedRegister<T> {
     /// Commits the result of `change` on `known`, or on the newest known value, and stores the outcome.
-    pub(crate) async fn commit<R, E>(
+    pub(crate) async fn commit<R: Send, E: Send>(
         &self,
         known: Option<VersionedValue<T>>,
-        change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E>,
+        change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E> + Send,
     ) -> Result<CommitOutcome<T, R, E>, RegisterError> {
         let begun = self.begin();
         let known = known.or_else(|| self.cached_value());

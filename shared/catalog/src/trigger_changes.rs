@@ -161,7 +161,8 @@ impl Catalog {
         mut change: impl FnMut(
             &mut DatabaseCatalog,
             StoreTime,
-        ) -> Result<(bool, Arc<Trigger>), CatalogError>,
+        ) -> Result<(bool, Arc<Trigger>), CatalogError>
+        + Send,
     ) -> Result<Arc<Trigger>, CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| change(catalog, self.now()?);

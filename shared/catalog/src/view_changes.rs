@@ -101,7 +101,8 @@ impl Catalog {
         mut change: impl FnMut(
             &mut DatabaseCatalog,
             StoreTime,
-        ) -> Result<Arc<MaterializedView>, CatalogError>,
+        ) -> Result<Arc<MaterializedView>, CatalogError>
+        + Send,
     ) -> Result<Arc<MaterializedView>, CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| Ok((true, change(catalog, self.now()?)?));

@@ -296,9 +296,9 @@ impl RowDeleteLog {
         Ok(!has_segment_up_to(&self.bucket, database, stamp).await?)
     }
 
-    async fn change<R>(
+    async fn change<R: Send>(
         &self,
-        change: impl Fn(&mut RowDeleteRequests, StoreTime) -> R,
+        mut change: impl FnMut(&mut RowDeleteRequests, StoreTime) -> R + Send,
     ) -> Result<R, ManifestError> {
         let commit = |base: &VersionedValue<RowDeleteRequests>| {
             let now = base.proven.or_else(|| self.bucket.clock().now());

@@ -629,13 +629,14 @@ impl ViewTask<'_> {
     }
 
     /// Commits a change of the progress, which `progress` has afterwards.
-    async fn commit<R>(
+    async fn commit<R: Send>(
         &self,
         progress: &mut VersionedValue<ViewProgress>,
         mut change: impl FnMut(
             &ViewProgress,
             StoreTime,
-        ) -> Result<Result<(ViewProgress, R), Overtaken>, RefreshError>,
+        ) -> Result<Result<(ViewProgress, R), Overtaken>, RefreshError>
+        + Send,
     ) -> Result<Result<R, Overtaken>, RefreshError> {
         let apply = |base: &VersionedValue<ViewProgress>| {
             let now = self.bucket.clock().now().ok_or(RefreshError::NoStoreTime)?;

@@ -525,7 +525,7 @@ impl Clock for VirtualClock {
         clippy::disallowed_methods,
         reason = "Tokio's clock is paused in the tests"
     )]
-    fn sleep(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()> {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         tokio::time::sleep(duration).boxed()
     }
 }

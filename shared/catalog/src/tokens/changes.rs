@@ -199,7 +199,7 @@ impl Catalog {
     async fn issue_token(
         &self,
         new: TokenParameters<'_>,
-        permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError>,
+        permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError> + Sync,
     ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
         let credential = Credential {
@@ -214,7 +214,7 @@ impl Catalog {
         &self,
         new: TokenParameters<'_>,
         credential: &Credential,
-        permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError>,
+        permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError> + Sync,
     ) -> Result<(TokenId, TokenEntry), CatalogError> {
         let action = match credential.public_key {
             None => "create token",
