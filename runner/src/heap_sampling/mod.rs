@@ -98,7 +98,7 @@ struct ThreadSampler {
     session: Cell<usize>,
     /// Bytes until the next sample.
     left: Cell<usize>,
-    /// The state of the random numbers.
+    /// The number of the next random number: those of a thread follow each other.
     random: Cell<u64>,
     /// Whether a sample is being taken, which may allocate.
     is_sampling: Cell<bool>,
@@ -118,7 +118,7 @@ impl ThreadSampler {
     fn note(&self, session: usize, address: usize, bytes: usize) {
         if self.session.replace(session) != session {
             self.random
-                .set(mixed(SEEDS.fetch_add(1, Ordering::Relaxed)));
+                .set(first_random(SEEDS.fetch_add(1, Ordering::Relaxed)));
             self.left.set(self.draw_distance());
         }
         if let Some(left) = self.left.get().checked_sub(bytes.max(1)) {
@@ -144,24 +144,25 @@ impl ThreadSampler {
         reason = "a fraction of a byte does not matter"
     )]
     fn draw_distance(&self) -> usize {
-        // xorshift64 by George Marsaglia.
-        let mut random = self.random.get();
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        self.random.set(random);
+        let number = self.random.get();
+        self.random.set(number.wrapping_add(1));
+        let random = random_number(number);
         let uniform = ((random >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
         (-uniform.ln() * SAMPLE_BYTES as f64) as usize
     }
 }
 
-/// Returns a first state for a number, different from 0: the finalizer of SplitMix64 by Sebastiano Vigna, so that
-/// neighbouring numbers have unlike states.
-fn mixed(number: u64) -> u64 {
+/// Returns the number of the first random number of a thread. No other thread comes near.
+fn first_random(thread: u64) -> u64 {
+    thread << 32
+}
+
+/// Returns a random number by its number in the sequence of SplitMix64 by Sebastiano Vigna.
+fn random_number(number: u64) -> u64 {
     let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (state ^ (state >> 31)) | 1
+    state ^ (state >> 31)
 }
 
 /// Writes the addresses of the instructions of this stack, from the innermost one. Returns their number.
@@ -280,7 +281,7 @@ mod tests {
     fn the_first_distances_of_threads_are_unlike_and_average_to_the_distance_of_samples() {
         let sampler = ThreadSampler::new();
         let distances = (1..=1_000).map(|number| {
-            sampler.random.set(mixed(number));
+            sampler.random.set(first_random(number));
             sampler.draw_distance() as f64 / SAMPLE_BYTES as f64
         });
         let distances: Vec<f64> = distances.collect();
