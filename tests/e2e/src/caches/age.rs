@@ -8,14 +8,14 @@ use super::{
 };
 use crate::harness::pause;
 
-/// The maximum age of rows in the caches, in seconds.
-const AGE: u64 = 25;
+/// The maximum age of rows in the caches, in seconds. Longer than the test takes beside others.
+const AGE: u64 = 150;
 
-/// Writes rows that expire from the caches one by one during the next seconds.
+/// Writes rows that expire from the caches one by one, one each second until all are gone.
 fn rows_near_the_edge(stage: &CacheFixture, now: u64) {
     let begin = i64::try_from(now - stage.begun).unwrap();
     let age = i64::try_from(AGE).unwrap();
-    let lines = (-3..24).map(|second| {
+    let lines = (-3..age).map(|second| {
         let time = begin - age + second;
         let host = second.rem_euclid(4);
         format!(

@@ -17,12 +17,12 @@ use super::{
 };
 use crate::harness::StoreFixture;
 
-/// Limits that a plugin reaches within seconds.
+/// Limits that a plugin reaches within seconds. The time suffices to reach the other limits beside other tests.
 const LIMITS: [&str; 8] = [
     "--plugin-time-limit",
-    "3s",
+    "12s",
     "--plugin-cpu-limit",
-    "2s",
+    "3s",
     "--plugin-memory-limit",
     "256MiB",
     "--plugin-output-limit",
