@@ -14,8 +14,8 @@ use crate::{
     parquet_objects::check_readable,
 };
 
-/// How long all workers run: several times the age at which a segment may be flushed (20 s on a network store).
-const RUN: Duration = Duration::from_secs(60);
+/// How long all workers run: twice the age at which a segment may be flushed (20 s on a network store).
+const RUN: Duration = Duration::from_secs(40);
 
 /// The time between two rounds of queries or compactions, so that they leave processor time to other tests.
 const BREAK: Duration = Duration::from_millis(200);

@@ -35,7 +35,7 @@ use std::time::Duration;
 use self::{checker::Promise, cluster::ClusterKind, faults::FaultMix, run::HistoryRun};
 
 /// The load of a history in the normal tests.
-const LOAD: Duration = Duration::from_secs(30);
+const LOAD: Duration = Duration::from_secs(20);
 /// The load of a history on a store that loses segments.
 const BROKEN_LOAD: Duration = Duration::from_secs(10);
 

@@ -148,10 +148,3 @@ fn caches_match_their_definitions_on_a_directory() {
 fn caches_match_their_definitions_on_an_s3_server() {
     run(&CacheFixture::on_a_network(StoreFixture::neap_s3_server()));
 }
-
-#[test]
-fn caches_match_their_definitions_on_the_other_s3_server() {
-    if let Some(place) = StoreFixture::third_party_s3() {
-        run(&CacheFixture::on_a_network(place));
-    }
-}
