@@ -14,6 +14,8 @@
 //! | `difference(value)`, `derivative(value[, unit][, time])`, `non_negative_…` | window functions: change from row to row |
 //! | `array_values(array)`, `array_shape(array)` | the elements and the lengths of an array of numbers that is stored as text |
 //! | `dim_length(array, dimension)`, `array_value(array, index…)` | one length, one element; the first one is 1 |
+//! | `approx_percentile_accumulate(x)`, `…_combine(state)`, `…_estimate(state, p)` | a sketch of percentiles, its union, an estimate |
+//! | `hll_accumulate(x)`, `hll_combine(state)`, `hll_estimate(state)` | a sketch of distinct values, its union, an estimate |
 //! | `influx_regex_match(text, pattern)`, `influx_regex_not_match` | `~` and `!~` |
 //!
 //! DataFusion's functions whose results can be much larger than their arguments, such as `repeat` and `range`, are
@@ -32,6 +34,7 @@ mod regex_match;
 mod register;
 mod selector;
 mod size_limits;
+mod sketches;
 mod time_zone;
 mod to_timestamp;
 mod wallclock;
@@ -39,4 +42,6 @@ mod wallclock;
 #[cfg(test)]
 mod testing;
 
+pub use gapfill::rewrite::with_gap_fill_nodes;
 pub use register::{SqlFunctionsPlanner, execution_functions, extension_planners, register};
+pub use sketches::combine_function;

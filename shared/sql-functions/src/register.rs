@@ -21,6 +21,7 @@ use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
 use crate::selector::{Selector, SelectorFunction};
 use crate::size_limits::{self, CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
+use crate::sketches::{COMBINE_FUNCTIONS, SketchAggregate, SketchEstimate, SketchKind};
 use crate::time_zone::TimeZoneFunction;
 use crate::to_timestamp::ToTimestamp;
 use crate::wallclock::DateBinWallclock;
@@ -35,13 +36,17 @@ static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     ];
     functions.extend(GapFillPlaceholder::all().map(ScalarUDF::from));
     functions.extend(ArrayFunctionKind::ALL.map(|kind| ArrayFunction::new(kind).into()));
+    functions.extend(SketchKind::ALL.map(|kind| SketchEstimate::new(kind).into()));
     functions.into_iter().map(Arc::new).collect()
 });
 
 static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
-    Selector::ALL
-        .map(|selector| Arc::new(AggregateUDF::from(SelectorFunction::new(selector))))
-        .to_vec()
+    let selectors =
+        Selector::ALL.map(|selector| AggregateUDF::from(SelectorFunction::new(selector)));
+    let accumulate =
+        SketchKind::ALL.map(|kind| AggregateUDF::from(SketchAggregate::accumulate(kind)));
+    let functions = selectors.into_iter().chain(accumulate).map(Arc::new);
+    functions.chain(COMBINE_FUNCTIONS.iter().cloned()).collect()
 });
 
 static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {

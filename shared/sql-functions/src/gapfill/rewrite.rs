@@ -26,24 +26,33 @@ impl AnalyzerRule for GapFillRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        if first_placeholder(&plan)?.is_none() {
-            return Ok(plan);
+        with_gap_fill_nodes(plan)
+    }
+}
+
+/// Replaces the gap-filling functions of a plan after type coercion, as the analyzer does, so that aggregates below the new
+/// nodes have plain functions. A plan without gap-filling functions is returned unchanged.
+///
+/// # Errors
+/// A gap-filling function is used where it has no meaning, or the query has no time bounds.
+pub fn with_gap_fill_nodes(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if first_placeholder(&plan)?.is_none() {
+        return Ok(plan);
+    }
+    let plan = plan.transform_up_with_subqueries(rewrite_node)?.data;
+    match first_placeholder(&plan)? {
+        None => Ok(plan),
+        Some(meaning @ GapFillFunction::Bin(_)) => {
+            plan_err!(
+                "{} may only be used as a GROUP BY expression",
+                meaning.name()
+            )
         }
-        let plan = plan.transform_up_with_subqueries(rewrite_node)?.data;
-        match first_placeholder(&plan)? {
-            None => Ok(plan),
-            Some(meaning @ GapFillFunction::Bin(_)) => {
-                plan_err!(
-                    "{} may only be used as a GROUP BY expression",
-                    meaning.name()
-                )
-            }
-            Some(meaning @ GapFillFunction::Fill(_)) => {
-                plan_err!(
-                    "{} may only be used around an aggregate of a gap-filling query",
-                    meaning.name()
-                )
-            }
+        Some(meaning @ GapFillFunction::Fill(_)) => {
+            plan_err!(
+                "{} may only be used around an aggregate of a gap-filling query",
+                meaning.name()
+            )
         }
     }
 }
