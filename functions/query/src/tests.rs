@@ -25,6 +25,8 @@ mod plugins;
 mod query_log;
 mod retention;
 mod rollup_histories;
+mod rollup_influxql;
+mod rollup_levels;
 mod rollup_rewrite;
 mod row_deletes;
 mod spilled_tails;

@@ -78,7 +78,7 @@ const INEXACT: [&str; 3] = [
 ];
 
 /// Returns a line at a number of minutes after [`HOUR`].
-fn line(tags: &str, minutes: i64, fields: &str) -> String {
+pub(super) fn line(tags: &str, minutes: i64, fields: &str) -> String {
     let time = (HOUR + minutes * 60) * 1_000_000_000;
     format!("cpu,{tags} {fields} {time}")
 }
@@ -119,7 +119,7 @@ impl QueryTestInstance {
         dropped.await.unwrap();
     }
 
-    async fn reads_view(&self, sql: &str, usage: &str) -> bool {
+    pub(super) async fn reads_view(&self, sql: &str, usage: &str) -> bool {
         let plan = self
             .sql_with_rollups(&format!("EXPLAIN {sql}"), usage)
             .await;
@@ -127,7 +127,7 @@ impl QueryTestInstance {
     }
 
     /// Checks that a view answers a query, and that the answer is that of the source.
-    async fn assert_answered(&self, sql: &str, usage: &str) {
+    pub(super) async fn assert_answered(&self, sql: &str, usage: &str) {
         assert!(self.reads_view(sql, usage).await, "{sql}");
         assert!(!self.reads_view(sql, "off").await, "{sql}");
         let expected = self.sql_with_rollups(sql, "off").await;
@@ -135,7 +135,7 @@ impl QueryTestInstance {
     }
 }
 
-async fn with_view() -> QueryTestInstance {
+pub(super) async fn with_view() -> QueryTestInstance {
     let one = QueryTestInstance::alone().await;
     one.write(&lines()).await;
     one.flush().await;

@@ -9,11 +9,13 @@ use datafusion::{
     },
     execution::SessionState,
     logical_expr::{Aggregate, LogicalPlan},
+    optimizer::{AnalyzerRule, analyzer::type_coercion::TypeCoercion},
 };
 use neap_bucket::Bucket;
 use neap_catalog::{DatabaseCatalog, MaterializedView, ViewLanguage};
 use neap_manifest::ManifestStore;
 use neap_rollup::{CurrentWindows, ViewProgress, view_progress};
+use neap_sql_functions::with_gap_fill_nodes;
 use neap_tables::QueryContext;
 
 use super::{
@@ -44,7 +46,7 @@ struct RollupAnswer<'a> {
 }
 
 /// Replaces the aggregates of a plan that views can answer. Costs one GET of the progress if a view has the groups and
-/// values of an aggregate. If the view can't be used for any reason, the source is read.
+/// values of an aggregate. If no view can be used for any reason, the plan is returned unchanged.
 ///
 /// # Errors
 /// The plan can't be transformed.
@@ -56,10 +58,14 @@ pub(crate) async fn answer_from_views(
     plan: LogicalPlan,
 ) -> Result<LogicalPlan> {
     let catalog = &context.snapshot.catalog.value;
-    let has_views = catalog.views().next().is_some();
-    if usage == RollupUse::Off || !has_views || context.snapshot.as_of.is_some() {
+    let is_off = usage == RollupUse::Off || context.snapshot.as_of.is_some();
+    if is_off || !reads_source(catalog, &plan)? {
         return Ok(plan);
     }
+    // The execution reports the error.
+    let Ok(typed) = with_types(state, plan.clone()) else {
+        return Ok(plan);
+    };
     let mut answer = RollupAnswer {
         reader,
         context,
@@ -68,7 +74,7 @@ pub(crate) async fn answer_from_views(
         progress: None,
     };
     let mut replaced: Vec<(Aggregate, LogicalPlan)> = Vec::new();
-    for aggregate in aggregates_of(&plan)? {
+    for aggregate in aggregates_of(&typed)? {
         let found = TableAggregate::of(state, catalog, &aggregate);
         let Some(found) = found else {
             continue;
@@ -80,19 +86,47 @@ pub(crate) async fn answer_from_views(
     if replaced.is_empty() {
         return Ok(plan);
     }
-    plan.transform_down(|node| {
-        let LogicalPlan::Aggregate(aggregate) = &node else {
-            return Ok(Transformed::no(node));
-        };
-        let known = replaced.iter().find(|(known, _)| known == aggregate);
-        Ok(match known {
-            Some((_, answered)) => {
-                Transformed::new(answered.clone(), true, TreeNodeRecursion::Jump)
-            }
-            None => Transformed::no(node),
+    typed
+        .transform_down(|node| {
+            let LogicalPlan::Aggregate(aggregate) = &node else {
+                return Ok(Transformed::no(node));
+            };
+            let known = replaced.iter().find(|(known, _)| known == aggregate);
+            Ok(match known {
+                Some((_, answered)) => {
+                    Transformed::new(answered.clone(), true, TreeNodeRecursion::Jump)
+                }
+                None => Transformed::no(node),
+            })
         })
-    })
-    .data()
+        .data()
+}
+
+/// Whether a plan reads the source of a view.
+fn reads_source(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    if catalog.views().next().is_none() {
+        return Ok(found);
+    }
+    plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found = catalog
+                .views()
+                .any(|view| view.source == scan.table_name.table());
+        }
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
+}
+
+/// Converts arguments to the types of functions and operators, as the analyzer does, so that expressions of different
+/// statements can be compared. Aggregates of gap-filling queries get nodes above them, and plain functions.
+pub(super) fn with_types(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let typed = TypeCoercion::new().analyze(plan, state.config_options())?;
+    with_gap_fill_nodes(typed)
 }
 
 fn aggregates_of(plan: &LogicalPlan) -> Result<Vec<Aggregate>> {
@@ -136,7 +170,7 @@ impl RollupAnswer<'_> {
     ) -> Option<LogicalPlan> {
         let stored = StoredView::of(self.context, view).await?;
         let rows = ViewMatch::of(self.state, aggregate, &stored)?;
-        let values = view_values(aggregate, &stored, rows.groups, self.usage)?;
+        let values = view_values(aggregate, &stored, &rows, self.usage)?;
         if rows.times.first > rows.times.last {
             return None;
         }

@@ -8,7 +8,10 @@ use neap_catalog::{MaterializedView, Table, ViewWindows};
 use neap_schema::TIME_COLUMN;
 use neap_tables::QueryContext;
 
-use super::table_aggregate::{GroupingKey, TableAggregate, unqualified};
+use super::{
+    answer::with_types,
+    table_aggregate::{GroupingKey, TableAggregate, unqualified},
+};
 use crate::{
     Parameters,
     statement::{self, PlannedStatement},
@@ -41,6 +44,7 @@ impl StoredView {
         let PlannedStatement::Query(state, plan) = planned.ok()? else {
             return None;
         };
+        let plan = with_types(&state, plan).ok()?;
         let aggregate = TableAggregate::of(&state, catalog, aggregate_of(&plan)?)?;
         let windows = aggregate.windows()??;
         let names = stored_names(&plan);

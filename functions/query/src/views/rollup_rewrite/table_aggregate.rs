@@ -1,16 +1,20 @@
 //! Aggregates of one table, in queries and in the queries of views.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
+use arrow::datatypes::DataType;
 use datafusion::{
     common::{
-        Column, Result,
-        tree_node::{Transformed, TransformedResult, TreeNode},
+        Column, DFSchema, Result,
+        tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
     execution::SessionState,
-    logical_expr::{Aggregate, Expr, LogicalPlan, utils::split_conjunction},
+    logical_expr::{
+        Aggregate, Expr, ExprSchemable, LogicalPlan, Projection, utils::split_conjunction,
+    },
 };
 use neap_catalog::{DatabaseCatalog, Table, ViewWindows};
+use neap_schema::TIME_COLUMN;
 
 use crate::views::definition::{DATE_BIN, bin_windows, source_table};
 
@@ -23,8 +27,18 @@ pub(super) struct TableAggregate<'a> {
     pub(super) source: Arc<Table>,
     /// The keys of the groups.
     pub(super) keys: Vec<GroupingKey>,
-    /// The conditions, with qualified columns.
+    /// The conditions, with qualified columns of the table.
     pub(super) conditions: Vec<&'a Expr>,
+    columns: TableColumns,
+}
+
+/// The columns of the input of an aggregate, as expressions over the columns of the table.
+#[derive(Debug)]
+struct TableColumns {
+    /// The table.
+    schema: DFSchema,
+    /// The columns of a projection above the table, by name; `None` if there is no projection.
+    projected: Option<HashMap<String, Expr>>,
 }
 
 /// A key of the groups of an aggregate.
@@ -43,8 +57,8 @@ impl<'a> TableAggregate<'a> {
         catalog: &DatabaseCatalog,
         aggregate: &'a Aggregate,
     ) -> Option<Self> {
-        let source = source_table(catalog, &aggregate.input).ok()?;
         let mut conditions = Vec::new();
+        let mut projected = None;
         let mut node = aggregate.input.as_ref();
         loop {
             node = match node {
@@ -53,6 +67,13 @@ impl<'a> TableAggregate<'a> {
                     &filter.input
                 }
                 LogicalPlan::SubqueryAlias(alias) => &alias.input,
+                // Conditions above a projection have other columns than the table.
+                LogicalPlan::Projection(projection)
+                    if conditions.is_empty() && projected.is_none() =>
+                {
+                    projected = Some(projected_columns(projection)?);
+                    &projection.input
+                }
                 LogicalPlan::TableScan(scan) => {
                     let is_whole = scan.filters.is_empty() && scan.fetch.is_none();
                     is_whole.then_some(())?;
@@ -61,14 +82,29 @@ impl<'a> TableAggregate<'a> {
                 _ => return None,
             };
         }
+        let source = source_table(catalog, node).ok()?;
+        let columns = TableColumns {
+            schema: DFSchema::try_from(source.arrow_schema()).ok()?,
+            projected,
+        };
         let keys = aggregate.group_expr.iter();
-        let keys = keys.map(|key| grouping_key(state, source, aggregate, key));
+        let keys = keys.map(|key| {
+            let of_table = columns.of_table(key.clone().unalias_nested().data).ok()?;
+            grouping_key(state, source, &columns.schema, of_table)
+        });
         Some(Self {
             aggregate,
             keys: keys.collect::<Option<_>>()?,
             conditions,
             source: Arc::clone(source),
+            columns,
         })
+    }
+
+    /// Returns an expression over the input of the aggregate as one over the columns of the table, without qualifiers, and
+    /// without conversions to the type that a value has.
+    pub(super) fn of_table(&self, expr: Expr) -> Result<Expr> {
+        self.columns.of_table(expr)
     }
 
     /// Returns the windows by which the rows are grouped; the inner `None`: by none; the outer `None`: by several.
@@ -89,24 +125,67 @@ impl<'a> TableAggregate<'a> {
         })
     }
 
-    /// Returns the aggregate functions, with unqualified columns.
+    /// Returns the aggregate functions, over unqualified columns of the table.
     pub(super) fn functions(&self) -> Result<Vec<Expr>> {
         let functions = self.aggregate.aggr_expr.iter();
         functions
-            .map(|function| unqualified(function.clone().unalias()))
+            .map(|function| self.of_table(function.clone().unalias_nested().data))
             .collect()
     }
+}
+
+impl TableColumns {
+    fn of_table(&self, expr: Expr) -> Result<Expr> {
+        let replaced = expr.transform_down(|expr| {
+            let Expr::Column(column) = expr else {
+                return Ok(Transformed::no(expr));
+            };
+            let projected = self.projected.as_ref();
+            let known = projected.and_then(|projected| projected.get(&column.name));
+            let of_table = known
+                .cloned()
+                .unwrap_or_else(|| Expr::Column(Column::new_unqualified(column.name.clone())));
+            Ok(Transformed::new(of_table, true, TreeNodeRecursion::Jump))
+        })?;
+        let replaced = replaced.data.transform_up(|expr| {
+            Ok(match expr {
+                Expr::Cast(cast) if self.has_type(&cast.expr, cast.field.data_type()) => {
+                    Transformed::yes(*cast.expr)
+                }
+                other => Transformed::no(other),
+            })
+        });
+        replaced.data()
+    }
+
+    fn has_type(&self, expr: &Expr, data_type: &DataType) -> bool {
+        expr.get_type(&self.schema)
+            .is_ok_and(|known| known == *data_type)
+    }
+}
+
+/// Returns the columns of a projection by their names; `None` if its column `time` is not that of its input.
+fn projected_columns(projection: &Projection) -> Option<HashMap<String, Expr>> {
+    let fields = projection.schema.fields().iter();
+    let columns = fields.zip(&projection.expr).map(|(field, expr)| {
+        let expr = unqualified(expr.clone().unalias()).ok()?;
+        Some((field.name().clone(), expr))
+    });
+    let columns: HashMap<String, Expr> = columns.collect::<Option<_>>()?;
+    let time = columns.get(TIME_COLUMN)?;
+    let is_time = matches!(time, Expr::Column(column) if column.name == TIME_COLUMN);
+    is_time.then_some(columns)
 }
 
 fn grouping_key(
     state: &SessionState,
     source: &Table,
-    aggregate: &Aggregate,
-    key: &Expr,
+    schema: &DFSchema,
+    key: Expr,
 ) -> Option<GroupingKey> {
-    match key.clone().unalias() {
+    match key {
         Expr::ScalarFunction(call) if call.func.name() == DATE_BIN => {
-            let windows = bin_windows(state, &call, aggregate.input.schema()).ok()?;
+            let windows = bin_windows(state, &call, &Arc::new(schema.clone())).ok()?;
             Some(GroupingKey::Window(windows))
         }
         Expr::Column(column) if source.tags().any(|tag| tag.name == column.name) => {

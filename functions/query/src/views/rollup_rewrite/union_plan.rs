@@ -17,7 +17,7 @@ use neap_tables::QueryContext;
 
 use super::{
     stored_view::StoredView,
-    table_aggregate::{GroupingKey, TableAggregate, renamed},
+    table_aggregate::{GroupingKey, TableAggregate},
     times::{in_ranges, time_column},
     values::{PartialValue, ViewValue},
     view_match::{GroupMatch, ViewMatch},
@@ -92,7 +92,9 @@ impl UnionPlan<'_> {
                 GroupingKey::Tag(tag) => ident(self.stored_tag(tag)?),
                 GroupingKey::Window(_) => match self.rows.groups {
                     GroupMatch::Same => ident(TIME_COLUMN),
-                    GroupMatch::Merged => renamed(expr.clone().unalias(), &|_| None)?,
+                    GroupMatch::Merged => self
+                        .aggregate
+                        .of_table(expr.clone().unalias_nested().data)?,
                 },
             });
         }

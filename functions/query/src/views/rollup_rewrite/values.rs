@@ -1,24 +1,32 @@
 //! How the values of a view become those of an aggregate.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use arrow::datatypes::DataType;
 use datafusion::{
     common::Result,
     functions_aggregate::expr_fn::{count, max, min, sum},
-    logical_expr::{Expr, ExprSchemable, cast, expr::AggregateFunction, ident},
+    logical_expr::{AggregateUDF, Expr, ExprSchemable, cast, expr::AggregateFunction, ident},
 };
 use neap_schema::TIME_COLUMN;
+use neap_sql_functions::combine_function;
 
 use super::{
     stored_view::StoredView,
-    table_aggregate::{TableAggregate, unqualified},
-    view_match::GroupMatch,
+    table_aggregate::TableAggregate,
+    view_match::{GroupMatch, ViewMatch},
 };
 use crate::RollupUse;
 
-/// The functions whose result for the same rows is always the same, except for the order in which floats are added.
-const REPEATABLE_FUNCTIONS: [&str; 10] = [
+/// The functions whose result for the same rows is always the same, except for the order in which floats are added. They
+/// ignore rows without a value of their argument.
+const REPEATABLE_FUNCTIONS: [&str; 14] = [
+    "approx_percentile_accumulate",
+    "approx_percentile_combine",
     "avg",
     "count",
+    "hll_accumulate",
+    "hll_combine",
     "max",
     "median",
     "min",
@@ -41,20 +49,23 @@ pub(super) struct PartialValue {
 }
 
 /// A function that merges partial values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MergeFunction {
     Sum,
     Min,
     Max,
+    /// A function that combines sketches.
+    Combine(Arc<AggregateUDF>),
 }
 
 impl MergeFunction {
     /// Applies the function to values.
-    pub(super) fn call(self, values: Expr) -> Expr {
+    pub(super) fn call(&self, values: Expr) -> Expr {
         match self {
             Self::Sum => sum(values),
             Self::Min => min(values),
             Self::Max => max(values),
+            Self::Combine(function) => function.call(vec![values]),
         }
     }
 }
@@ -102,7 +113,7 @@ fn quotient(sum: Expr, count: Expr) -> Expr {
 pub(super) fn view_values(
     aggregate: &TableAggregate<'_>,
     stored: &StoredView,
-    groups: GroupMatch,
+    rows: &ViewMatch,
     usage: RollupUse,
 ) -> Option<Vec<ViewValue>> {
     let functions = aggregate.functions().ok()?;
@@ -111,11 +122,15 @@ pub(super) fn view_values(
         let finder = ValueFinder {
             aggregate,
             stored,
+            required_fields: rows.required_fields.as_ref(),
             usage,
             plain,
             qualified: qualified.clone().unalias(),
         };
-        match groups {
+        if !finder.counts_required_rows() {
+            return None;
+        }
+        match rows.groups {
             GroupMatch::Same => finder.same(),
             GroupMatch::Merged => finder.merged(),
         }
@@ -127,8 +142,10 @@ pub(super) fn view_values(
 struct ValueFinder<'a> {
     aggregate: &'a TableAggregate<'a>,
     stored: &'a StoredView,
+    /// If only rows with a value of one of these fields count, the fields.
+    required_fields: Option<&'a BTreeSet<String>>,
     usage: RollupUse,
-    /// The function with unqualified columns.
+    /// The function over unqualified columns of the table.
     plain: &'a Expr,
     qualified: Expr,
 }
@@ -161,7 +178,7 @@ impl ValueFinder<'_> {
             "min" => MergeFunction::Min,
             "max" => MergeFunction::Max,
             "avg" if self.usage == RollupUse::On => return self.merged_mean(),
-            _ => return None,
+            name => MergeFunction::Combine(combine_function(name)?),
         };
         let is_exact = merge != MergeFunction::Sum || self.type_of(&self.qualified)?.is_integer();
         if !is_exact && self.usage != RollupUse::On {
@@ -173,7 +190,7 @@ impl ValueFinder<'_> {
 
     fn merged_mean(&self) -> Option<ViewValue> {
         let (sum_column, count_column) = self.mean_parts()?;
-        let argument = self.argument()?;
+        let argument = self.mean_argument()?;
         let part = |of_source, column| PartialValue {
             of_source,
             of_view: ident(column),
@@ -203,7 +220,7 @@ impl ValueFinder<'_> {
         if call.func.name() != "avg" {
             return None;
         }
-        let argument = self.argument()?;
+        let argument = self.mean_argument()?;
         let of_sum = sum(argument.clone());
         let sum_type = self.type_of(&of_sum)?;
         let sum_column = self.column(&of_sum)?;
@@ -211,22 +228,54 @@ impl ValueFinder<'_> {
         Some(((sum_column, sum_type), count_column))
     }
 
-    /// Returns the argument of the function, with qualified columns.
-    fn argument(&self) -> Option<Expr> {
-        match &self.qualified {
-            Expr::AggregateFunction(call) => match call.params.args.as_slice() {
-                [argument] => Some(argument.clone()),
-                _ => None,
-            },
-            _ => None,
+    /// Returns the argument of `avg` without the conversion to floats, with qualified columns.
+    fn mean_argument(&self) -> Option<Expr> {
+        let Expr::AggregateFunction(call) = &self.qualified else {
+            return None;
+        };
+        let [argument] = call.params.args.as_slice() else {
+            return None;
+        };
+        Some(match argument {
+            Expr::Cast(cast) if self.is_number(&cast.expr) => cast.expr.as_ref().clone(),
+            other => other.clone(),
+        })
+    }
+
+    fn is_number(&self, expr: &Expr) -> bool {
+        self.type_of(expr).is_some_and(|known| known.is_numeric())
+    }
+
+    /// Whether the function has the same value for all rows as for those with a required field.
+    fn counts_required_rows(&self) -> bool {
+        let Some(fields) = self.required_fields else {
+            return true;
+        };
+        if is_row_count(self.plain) {
+            return self.required_field().is_some();
         }
+        let call = self.plain_call();
+        call.is_some_and(|call| {
+            let is_required = |name: &String| fields.contains(name);
+            REPEATABLE_FUNCTIONS.contains(&call.func.name())
+                && argument_column(call).is_some_and(is_required)
+        })
+    }
+
+    /// Returns the only required field.
+    fn required_field(&self) -> Option<&String> {
+        let mut fields = self.required_fields?.iter();
+        fields.next().filter(|_| fields.next().is_none())
     }
 
     /// Returns the column of the view with the values of a function.
     fn column(&self, function: &Expr) -> Option<String> {
         let data_type = self.type_of(function)?;
-        let plain = unqualified(function.clone()).ok()?;
-        self.stored.value(&plain, &data_type).cloned()
+        let mut of_table = self.aggregate.of_table(function.clone()).ok()?;
+        if let Some(field) = self.required_field().filter(|_| is_row_count(&of_table)) {
+            of_table = count(ident(field));
+        }
+        self.stored.value(&of_table, &data_type).cloned()
     }
 
     fn type_of(&self, expr: &Expr) -> Option<DataType> {
@@ -270,5 +319,30 @@ impl ValueFinder<'_> {
             _ => false,
         };
         has_all_tags && is_by_time
+    }
+}
+
+/// Returns the column whose values are the argument of a function, possibly converted to another type.
+fn argument_column(call: &AggregateFunction) -> Option<&String> {
+    let argument = match call.params.args.as_slice() {
+        [Expr::Cast(cast)] => cast.expr.as_ref(),
+        [argument] => argument,
+        _ => return None,
+    };
+    match argument {
+        Expr::Column(column) => Some(&column.name),
+        _ => None,
+    }
+}
+
+/// Whether a function counts rows: `count(*)`.
+fn is_row_count(function: &Expr) -> bool {
+    match function {
+        Expr::AggregateFunction(call) => {
+            let is_constant =
+                |args: &[Expr]| matches!(args, [Expr::Literal(value, _)] if !value.is_null());
+            call.func.name() == "count" && is_constant(&call.params.args)
+        }
+        _ => false,
     }
 }

@@ -2,10 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::{common::tree_node::TreeNode, execution::SessionState, logical_expr::Expr};
+use arrow::datatypes::DataType;
+use datafusion::{
+    common::tree_node::TreeNode,
+    execution::SessionState,
+    functions_aggregate::expr_fn::count,
+    logical_expr::{
+        Expr, Operator, ident, lit,
+        utils::{disjunction, split_binary},
+    },
+};
 use neap_catalog::ViewWindows;
 use neap_manifest::TimeRange;
-use neap_schema::TIME_COLUMN;
+use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
     stored_view::StoredView,
@@ -28,8 +37,10 @@ pub(super) struct ViewMatch {
     pub(super) groups: GroupMatch,
     /// The times of the rows of the source.
     pub(super) times: TimeRange,
-    /// Conditions on the tags, with the unqualified columns of the view.
+    /// Conditions with the unqualified columns of the view: on tags, and on the number of values.
     pub(super) conditions: Vec<Expr>,
+    /// If only rows with a value of one of these fields count, the fields.
+    pub(super) required_fields: Option<BTreeSet<String>>,
 }
 
 impl ViewMatch {
@@ -57,6 +68,7 @@ impl ViewMatch {
             groups,
             times: TimeRange::ALL,
             conditions: Vec::new(),
+            required_fields: None,
         };
         let mut open: Vec<&Expr> = stored.conditions.iter().collect();
         for condition in &aggregate.conditions {
@@ -87,6 +99,9 @@ impl ViewMatch {
             };
             return Some(());
         }
+        if let Some(fields) = required_fields(aggregate, condition) {
+            return self.require(fields, stored);
+        }
         let has_columns = columns
             .iter()
             .all(|column| stored.tag(&column.name).is_some());
@@ -98,6 +113,39 @@ impl ViewMatch {
             .push(renamed(condition.clone(), &name).ok()?);
         Some(())
     }
+
+    /// Leaves out rows of the view without values of these fields. Their numbers tell.
+    fn require(&mut self, fields: BTreeSet<String>, stored: &StoredView) -> Option<()> {
+        if let Some(known) = &self.required_fields {
+            return (*known == fields).then_some(());
+        }
+        let counts = fields.iter().map(|field| {
+            let counted = stored.value(&count(ident(field)), &DataType::Int64)?;
+            Some(ident(counted).gt(lit(0_i64)))
+        });
+        let counts = counts.collect::<Option<Vec<_>>>()?;
+        self.conditions.extend(disjunction(counts));
+        self.required_fields = Some(fields);
+        Some(())
+    }
+}
+
+/// Returns the fields of a condition of the form `field IS NOT NULL [OR ...]`; `None` if it has another form. Queries in
+/// InfluxQL have one, because only rows with a selected field count there.
+fn required_fields(aggregate: &TableAggregate<'_>, condition: &Expr) -> Option<BTreeSet<String>> {
+    let alternatives = split_binary(condition, Operator::Or);
+    let fields = alternatives.into_iter().map(|alternative| {
+        let Expr::IsNotNull(value) = alternative else {
+            return None;
+        };
+        let Expr::Column(column) = value.as_ref() else {
+            return None;
+        };
+        let found = aggregate.source.column(&column.name)?;
+        let is_field = !matches!(found.column_type, ColumnType::Tag | ColumnType::Time);
+        is_field.then(|| column.name.clone())
+    });
+    fields.collect()
 }
 
 /// Whether each window consists of whole windows of a view.
