@@ -14,7 +14,7 @@ use super::{
 pub enum FindingLevel {
     /// None.
     Ok,
-    /// It costs money, exposes data, or could not be checked.
+    /// It costs money, exposes data, may make requests fail, or could not be checked.
     Warning,
     /// Rows will be lost.
     DataLoss,
@@ -103,6 +103,7 @@ pub(super) fn of(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFind
         versioning(settings, key_prefix),
         object_lock(settings),
         lifecycle(settings, key_prefix),
+        policy(settings, key_prefix),
         public_access(settings),
         encryption(settings),
         replication(settings, key_prefix),
@@ -205,9 +206,28 @@ fn lifecycle(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFinding>
     check.finish(&settings.lifecycle)
 }
 
+fn policy(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFinding> {
+    let mut check = SettingCheck::new("bucket policy");
+    let known = check.known(&settings.policy, "s3:GetBucketPolicy");
+    let denied = known.map(|policy| policy.denied(key_prefix));
+    for denied in denied.into_iter().flatten() {
+        let name = denied.statement.as_deref().unwrap_or("");
+        let actions = denied.actions.join(", ");
+        let conditions = match denied.conditions.is_empty() {
+            true => String::new(),
+            false => format!(" if {}", denied.conditions.join(" and ")),
+        };
+        check.warn(format!(
+            "statement '{name}' denies {actions}{conditions}. If it applies to the credentials of Neap, these requests \
+             fail: add an exception for them"
+        ));
+    }
+    check.finish(&settings.policy)
+}
+
 fn public_access(settings: &BucketSettings) -> Vec<SettingFinding> {
     let mut check = SettingCheck::new("public access");
-    let policy = check.known(&settings.policy, "s3:GetBucketPolicyStatus");
+    let policy = check.known(&settings.policy_status, "s3:GetBucketPolicyStatus");
     if policy.is_some_and(|policy| policy.is_public) {
         check.warn(
             "exposes data: the bucket policy is public. Limit its principals to your account",

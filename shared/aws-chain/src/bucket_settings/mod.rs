@@ -1,8 +1,8 @@
 //! The settings of an S3 bucket that cost money or lose data, and the creation of a bucket without such settings.
 //!
 //! ```text
-//!   GET ?versioning ?object-lock ?lifecycle ?publicAccessBlock ?policyStatus ?encryption ?replication
-//!        └── answers (XML) ──> BucketSettings ──> findings ──> neap check-store
+//!   GET ?versioning ?object-lock ?lifecycle ?publicAccessBlock ?policy ?policyStatus ?encryption ?replication
+//!        └── answers (XML, JSON) ──> BucketSettings ──> findings ──> neap check-store
 //! ```
 //!
 //! Nothing is changed unless the bucket does not exist and is created.
@@ -10,6 +10,7 @@
 mod answers;
 mod create;
 mod findings;
+mod policy;
 
 use http::{HeaderMap, Method};
 use neap_bucket::{S3BucketClient, S3RequestError};
@@ -21,6 +22,7 @@ use answers::{
     EncryptionConfiguration, LifecycleConfiguration, ObjectLockConfiguration, PolicyStatus,
     PublicAccessBlock, ReplicationConfiguration, Setting, VersioningConfiguration,
 };
+use policy::BucketPolicy;
 
 /// The settings of a bucket.
 #[derive(Debug, Default)]
@@ -29,13 +31,14 @@ pub struct BucketSettings {
     object_lock: Setting<ObjectLockConfiguration>,
     lifecycle: Setting<LifecycleConfiguration>,
     public_access: Setting<PublicAccessBlock>,
-    policy: Setting<PolicyStatus>,
+    policy: Setting<BucketPolicy>,
+    policy_status: Setting<PolicyStatus>,
     encryption: Setting<EncryptionConfiguration>,
     replication: Setting<ReplicationConfiguration>,
 }
 
 impl BucketSettings {
-    /// Reads the settings of a bucket: 7 requests.
+    /// Reads the settings of a bucket: 8 requests.
     ///
     /// # Errors
     /// The store does not answer.
@@ -45,7 +48,8 @@ impl BucketSettings {
             object_lock: read(client, "object-lock").await?,
             lifecycle: read(client, "lifecycle").await?,
             public_access: read(client, "publicAccessBlock").await?,
-            policy: read(client, "policyStatus").await?,
+            policy: read_policy(client).await?,
+            policy_status: read(client, "policyStatus").await?,
             encryption: read(client, "encryption").await?,
             replication: read(client, "replication").await?,
         })
@@ -65,6 +69,13 @@ async fn read<T: serde::de::DeserializeOwned>(
         .send(Method::GET, query, HeaderMap::new(), Default::default())
         .await?;
     Ok(Setting::of(response.status, &response.body))
+}
+
+async fn read_policy(client: &S3BucketClient) -> Result<Setting<BucketPolicy>, S3RequestError> {
+    let response = client
+        .send(Method::GET, "policy", HeaderMap::new(), Default::default())
+        .await?;
+    Ok(Setting::of_policy(response.status, &response.body))
 }
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ fn usual() -> BucketSettings {
              <IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>\
              <RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>"
         )),
-        policy: absent("NoSuchBucketPolicy"),
+        policy: Setting::Absent,
+        policy_status: absent("NoSuchBucketPolicy"),
         encryption: known(&format!(
             "<ServerSideEncryptionConfiguration {NAMESPACE}><Rule><ApplyServerSideEncryptionByDefault>\
              <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault>\
@@ -67,6 +68,7 @@ fn a_private_bucket_without_versions_has_no_findings() {
     ok       versioning
     ok       object lock
     ok       lifecycle rules
+    ok       bucket policy
     ok       public access
     ok       encryption
     ok       replication
@@ -199,7 +201,7 @@ fn locked_objects_cost_money() {
 fn public_buckets_are_reported() {
     let mut settings = usual();
     // The examples of `GetBucketPolicyStatus` and `GetPublicAccessBlock`.
-    settings.policy = known(&format!(
+    settings.policy_status = known(&format!(
         "<PolicyStatus {NAMESPACE}><IsPublic>TRUE</IsPublic></PolicyStatus>"
     ));
     settings.public_access = known(
@@ -319,7 +321,15 @@ async fn a_created_bucket_has_no_findings_on_a_server() {
         format!("<LifecycleConfiguration {NAMESPACE}>{abort}{rules}</LifecycleConfiguration>"),
     )
     .await;
+    let statement = format!(
+        "{{\"Sid\": \"keep\", \"Effect\": \"Deny\", \"Principal\": \"*\", \"Action\": \"s3:DeleteObject\", \
+         \"Resource\": \"arn:aws:s3:::{name}/*\", \"Condition\": {{\"StringNotEquals\": {{\"aws:username\": \"root\"}}}}}}"
+    );
+    let policy = format!("{{\"Version\": \"2012-10-17\", \"Statement\": [{statement}]}}");
+    put("policy", policy).await;
     let text = told(&BucketSettings::read(&client).await.unwrap(), "");
+    let denied = "warning  bucket policy: statement 'keep' denies s3:DeleteObject if StringNotEquals aws:username = root.";
+    assert!(text.contains(denied), "{text}");
     assert!(text.contains("warning  versioning: costs money"), "{text}");
     assert!(
         text.contains("FAILED   lifecycle rules: rule 'expire' loses data"),
