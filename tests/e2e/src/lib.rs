@@ -46,6 +46,7 @@
 //! | `command_line` | the commands, their output and their exit status |
 //! | `console` | the page in the program, its documents in the bucket, and its tests in a browser |
 //! | `terminal` | the shell of `neap query`, and progress bars |
+//! | `upgrades` | stores of earlier releases, and of later ones |
 //! | `users` | users, their commands and sessions, and sign-outs that several processes see |
 //! | `histories` | requests of many clients under faults, checked against all promises |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and Neap's differences from them |
@@ -122,5 +123,7 @@ mod serving;
 mod several_processes;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod upgrades;
 #[cfg(test)]
 mod users;
