@@ -21,6 +21,9 @@ use crate::worker::{
 /// Interval at which a run checks that its process is alive and has not too many children.
 const PROCESS_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Estimated memory of the queued lines of a database besides its name and its lines, in bytes.
+const QUEUE_BYTES: usize = 64;
+
 /// The environment of a run on a process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunEnvironment<'a> {
@@ -44,7 +47,7 @@ pub(super) struct RunOutcome {
 
 /// The end of an exchange with a process.
 #[derive(Debug)]
-enum ExchangeEnd {
+pub(super) enum ExchangeEnd {
     Done {
         response: Option<PluginResponse>,
         is_last: bool,
@@ -72,7 +75,7 @@ struct DoneHeader {
 }
 
 #[derive(Debug, Deserialize)]
-struct FailedHeader {
+pub(super) struct FailedHeader {
     last: bool,
     memory: bool,
     text: String,
@@ -262,7 +265,7 @@ async fn exchange_frames(
     }
 }
 
-fn log(mut payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
+pub(super) fn log(mut payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
     let level = match payload.try_get_u8() {
         Ok(b'i') => LogLevel::Info,
         Ok(b'w') => LogLevel::Warn,
@@ -276,7 +279,7 @@ fn log(mut payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
     }
 }
 
-fn done(payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
+pub(super) fn done(payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
     let (done, body): (DoneHeader, Bytes) = frames::split(payload)?;
     if !meter.take(body.len()) {
         return Err(ExchangeEnd::Output);
@@ -298,13 +301,18 @@ fn done(payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEnd> {
 }
 
 /// Decodes queued lines: their lengths, then their bytes.
-fn queue(
+pub(super) fn queue(
     payload: Bytes,
     meter: &OutputMeter,
     queued: &mut BTreeMap<String, Vec<String>>,
 ) -> Result<(), ExchangeEnd> {
     let (header, mut lengths): (QueuedHeader, Bytes) = frames::split(payload)?;
-    if !meter.take(lengths.len()) {
+    // A plugin can name any number of databases, with or without lines.
+    let name_bytes = match queued.contains_key(&header.database) {
+        true => 0,
+        false => header.database.len() + QUEUE_BYTES,
+    };
+    if !meter.take(lengths.len() + name_bytes) {
         return Err(ExchangeEnd::Output);
     }
     let malformed = || FrameError::Malformed("truncated lines".to_owned());

@@ -1,7 +1,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::SandboxSettings;
+use crate::{
+    SandboxSettings,
+    worker::{exchange, frames, process_output::OutputMeter},
+};
 
 /// Returns a plugin that answers "well" to the body "well", and otherwise runs `body`.
 fn plugin(body: &str) -> String {
@@ -137,6 +140,21 @@ async fn a_plugin_that_puts_out_too_much_is_killed_at_the_output_limit() {
         let error = run_failing(settings, body).await;
         assert_eq!(error, RunError::Output(300_000), "{body}");
     }
+}
+
+#[test]
+fn names_of_databases_count_toward_the_output_limit() {
+    let meter = OutputMeter::new(Arc::new(RecordingContext::default()), 1_000);
+    let mut queued = BTreeMap::new();
+    for number in 0..100 {
+        let header = serde_json::json!({"database": format!("{number:0100}"), "lines": 0});
+        let mut payload = Vec::new();
+        frames::write_header(&mut payload, &header);
+        exchange::queue(payload.into(), &meter, &mut queued).ok();
+    }
+    assert!(meter.is_exceeded());
+    let names: usize = queued.keys().map(String::len).sum();
+    assert!((100..=1_000).contains(&names), "{names} bytes");
 }
 
 #[tokio::test]
