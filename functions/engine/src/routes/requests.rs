@@ -33,6 +33,9 @@ const CONNECTION: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+/// Maximum number of headers of a plugin's response. `HeaderMap` panics above about 24,000.
+const MAX_RESPONSE_HEADERS: usize = 1_000;
+
 /// The permissions to call a plugin: one of these on the database of its trigger is enough.
 const CALLERS: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Write];
 
@@ -102,6 +105,9 @@ fn response(answered: PluginResponse) -> Result<Response, String> {
     let status = StatusCode::from_u16(answered.status).ok();
     let status = status.filter(|status| !status.is_informational());
     let status = status.ok_or_else(|| format!("invalid status {}", answered.status))?;
+    if answered.headers.len() > MAX_RESPONSE_HEADERS {
+        return Err(format!("more than {MAX_RESPONSE_HEADERS} headers"));
+    }
     let mut response = plain(status, answered.body.into());
     let headers = response.headers_mut();
     for (name, value) in &answered.headers {

@@ -454,6 +454,7 @@ async fn failures_of_a_request_are_reported() {
             body: Bytes::new(),
         })
     };
+    let too_many = (0..40_000).map(|number| (format!("x-{number}"), String::new()));
     let text = "Python function call failed: ValueError: boom".to_owned();
     let traceback = None;
     for (answer, status, body) in [
@@ -475,6 +476,15 @@ async fn failures_of_a_request_are_reported() {
             r#"{"error":"invalid header 'a b'"}"#,
         ),
         (response(204, "a"), 204, ""),
+        (
+            Ok(PluginResponse {
+                status: 200,
+                headers: too_many.collect(),
+                body: Bytes::new(),
+            }),
+            500,
+            r#"{"error":"more than 1000 headers"}"#,
+        ),
     ] {
         *stage.triggers.answer.lock().unwrap() = answer;
         let (got, headers, text) = stage
