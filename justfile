@@ -47,6 +47,10 @@ simulate seed:
 soak *arguments:
     scripts/soak "$@"
 
+# Random inputs for decoders, guided by coverage: `just fuzz --seconds 300 influxql`
+fuzz *arguments:
+    scripts/fuzz "$@"
+
 # A benchmark of bench/: `just bench ingest --scale small`
 bench name *arguments:
     cargo build --release --bin neap --bin neap-s3-server

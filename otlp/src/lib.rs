@@ -22,6 +22,8 @@
 
 mod encoding;
 mod export;
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http_routes;

@@ -40,6 +40,8 @@ pub use specification::{
     MAX_PERIOD, MIN_PERIOD, SpecificationError, Timetable, TriggerKind, TriggerKindError,
     parse_specification,
 };
+#[doc(hidden)]
+pub use worker::fuzzing;
 pub use worker::{
     CompletedRun, LogLevel, NetworkAccess, PluginInput, PluginOnDisk, PluginResponse, PluginRun,
     RunContext, RunError, RunLimits, SandboxMode, SandboxSettingError, SandboxSettings, TriggerKey,

@@ -20,6 +20,8 @@ mod descendants;
 mod error;
 mod exchange;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host_requests;
 mod inputs;
 mod installed_packages;

@@ -1,0 +1,30 @@
+//! A database without tables, for targets that validate rows.
+
+use std::sync::Arc;
+
+use neap_line_protocol::{Options, Precision, SchemaLimits, SchemaView, TableView};
+
+/// A database without tables.
+#[derive(Debug)]
+pub(crate) struct EmptySchema;
+
+impl SchemaView for EmptySchema {
+    fn table(&self, _name: &str) -> Option<Arc<TableView>> {
+        None
+    }
+}
+
+/// The options of a write with limits. All errors are reported, so that targets can count them.
+pub(crate) const WRITE_OPTIONS: Options = Options {
+    dialect: neap_line_protocol::Dialect::InfluxDb,
+    precision: Precision::Nanosecond,
+    default_time_ns: 7,
+    stop_at_first_error: false,
+    limits: SchemaLimits {
+        max_columns_per_table: Some(20),
+        max_tags_per_table: Some(10),
+    },
+    tables: None,
+    max_cells: Some(100_000),
+    max_errors: None,
+};
