@@ -5,6 +5,9 @@
 //! | `NEAP_TEST_SKIPPED` | file to which each test without an input appends a line; `scripts/test` sets and shows it |
 //! | `NEAP_REQUIRE_TEST_INPUTS` | if set to any value, a missing [`InputOrigin::Installed`] fails the test |
 
+#[cfg(test)]
+mod fuzz_corpora;
+
 use std::{fmt, fs::OpenOptions, io::Write, process::Command};
 
 /// Origin of an input.
