@@ -42,7 +42,7 @@ impl SectionFooter {
     /// column index; the offset index is always decoded, because it contains the locations of the parts.
     ///
     /// # Errors
-    /// The bytes are not the end of a Parquet file.
+    /// The bytes are not the end of a Parquet file, or the position of a column is negative.
     pub fn decode(
         footer: &Bytes,
         length: u64,
@@ -53,6 +53,7 @@ impl SectionFooter {
             .with_offset_index_policy(PageIndexPolicy::Optional);
         reader.try_parse_sized(footer, length)?;
         let metadata = reader.finish()?;
+        check_positions(&metadata)?;
         let start = length.saturating_sub(footer.len() as u64);
         Ok(Self {
             checksums: checksums::decode(footer, start, &metadata),
@@ -130,6 +131,25 @@ impl SectionFooter {
         let column = columns.get(column);
         column.map_or_else(String::new, |column| column.path().string())
     }
+}
+
+/// Checks that no column chunk has a negative offset or length, because [`ColumnChunkMetaData::byte_range`] panics
+/// then.
+///
+/// [`ColumnChunkMetaData::byte_range`]: parquet::file::metadata::ColumnChunkMetaData::byte_range
+fn check_positions(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
+    let groups = metadata.row_groups().iter();
+    for column in groups.flat_map(|group| group.columns()) {
+        let start = column.dictionary_page_offset();
+        let start = start.unwrap_or_else(|| column.data_page_offset());
+        if start < 0 || column.compressed_size() < 0 {
+            let path = column.column_path().string();
+            return Err(ParquetError::General(format!(
+                "the position of column '{path}' is negative"
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use parquet::{
         ArrowWriter,
         arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
     },
-    file::properties::{BloomFilterPosition, EnabledStatistics, WriterProperties},
+    file::{
+        metadata::ParquetMetaDataWriter,
+        properties::{BloomFilterPosition, EnabledStatistics, WriterProperties},
+    },
 };
 
 use super::*;
@@ -209,4 +212,41 @@ fn a_footer_truncated_before_its_checksums_has_none() {
     let length = section.len() as u64;
     let footer = SectionFooter::decode(&footer, length, PageIndexPolicy::Skip).unwrap();
     assert!(!footer.has_checksums());
+}
+
+#[test]
+fn a_footer_with_a_negative_position_is_refused() {
+    let rows = rows().project(&[1]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    let written = writer.finish().unwrap();
+    for (start, length) in [(-1, 10), (4, -1)] {
+        let mut metadata = written.clone().into_builder();
+        let mut group = metadata.take_row_groups().remove(0).into_builder();
+        let column = group.take_columns().remove(0).into_builder();
+        let column = column
+            .set_dictionary_page_offset(None)
+            .set_data_page_offset(start)
+            .set_total_compressed_size(length)
+            .set_column_index_offset(None)
+            .set_column_index_length(None)
+            .set_offset_index_offset(None)
+            .set_offset_index_length(None);
+        let group = group.set_column_metadata(vec![column.build().unwrap()]);
+        let metadata = metadata
+            .set_row_groups(vec![group.build().unwrap()])
+            .set_column_index(None)
+            .set_offset_index(None)
+            .build();
+        let mut end = Vec::new();
+        let writer = ParquetMetaDataWriter::new(&mut end, &metadata);
+        writer.finish().unwrap();
+        let end = Bytes::from(end);
+        let decoded = SectionFooter::decode(&end, end.len() as u64, PageIndexPolicy::Optional);
+        let error = decoded.unwrap_err().to_string();
+        assert!(
+            error.contains("the position of column 'time' is negative"),
+            "{error}"
+        );
+    }
 }
