@@ -158,13 +158,19 @@ impl ViewRefresher {
             return Ok(report);
         }
         let begun = self.bucket.world().moment();
-        let manifest = self.manifests.read(source.database, None).await?;
+        let mut manifest = self.manifests.read(source.database, None).await?;
         let mut progress = view_progress(&self.bucket, source.database)
             .read(None)
             .await?;
         for view in views {
             let elapsed = self.bucket.world().elapsed(&begun);
             let left = limit.saturating_sub(elapsed);
+            // Another process has recorded the changes of a later version. With this one, all windows would count as
+            // changed.
+            let state = progress.value.views.get(&view.id);
+            if state.is_some_and(|state| state.recorded.version > manifest.version) {
+                manifest = self.manifests.read(source.database, None).await?;
+            }
             let refresh = self.refresh_view(
                 source,
                 &manifest,
@@ -476,8 +482,10 @@ impl ViewTask<'_> {
     ) -> Result<u64, RefreshError> {
         let world = self.bucket.world();
         let held = &claimed.held;
-        // Rule V3. A delete or write after the end of that claim is also after all writes of it.
-        let mut after = claimed.state.unfinished_until.map(Stamp::end_of);
+        // Rule V3. A delete or write after the end of that claim is also after all writes of it. The clock of the process
+        // with the claim before may have been ahead, so that its rows would win.
+        let unfinished = claimed.state.unfinished_until.map(Stamp::end_of);
+        let mut after = unfinished.max(claimed.state.newest_write);
         let replaced: Vec<TimeRange> = difference.replaced.ranges().collect();
         if !replaced.is_empty() {
             let arrived = held.arrival(world)?;
