@@ -30,6 +30,9 @@ pub(crate) struct ActorMix {
     pub(crate) destroying: f64,
     /// Probability of actors that create, drop and fill caches.
     pub(crate) caching: f64,
+    /// Probability of materialized views with two refreshers. It is not drawn with the others: see
+    /// [`ScheduleParameters::with_views`](crate::schedule::ScheduleParameters::with_views).
+    pub(crate) viewing: f64,
     /// Probability of queries of earlier states; the second number is their share among all queries.
     pub(crate) looking_back: (f64, f64),
     /// Probability that each write has a row on each of the days.
@@ -45,6 +48,8 @@ pub(crate) struct ActorMix {
     /// The pauses between merges, and between actions of operators, in seconds.
     pub(crate) merge_pauses: &'static [f64],
     pub(crate) operator_pauses: &'static [f64],
+    /// The pauses between refreshes of views, in seconds.
+    pub(crate) refresh_pauses: &'static [f64],
     /// The calls of a schedule with optional actors, in percent of those without.
     pub(crate) calls: &'static [usize],
     /// The disabled rule, if the simulation's own mergers and collectors replace those of the product.
@@ -72,6 +77,7 @@ impl ActorMix {
         destroying: 0.1,
         // Drawn only if greater than zero, so that the seeds of other distributions keep their schedules.
         caching: 0.0,
+        viewing: 0.0,
         looking_back: (0.5, 0.3),
         wide: 0.25,
         days: &[1, 2, 2, 4, 6],
@@ -80,6 +86,7 @@ impl ActorMix {
         orphan_age: &[1800],
         merge_pauses: &[0.5, 5.0, 30.0, 100.0],
         operator_pauses: &[2.0, 20.0, 100.0],
+        refresh_pauses: &[5.0, 30.0, 100.0],
         calls: &[100, 150, 200],
         weakness: None,
     };
@@ -134,6 +141,17 @@ impl ActorMix {
         ..Self::WITH_OPTIONAL_ACTORS
     };
 
+    /// Materialized views of tables that are merged, expire, are dropped and restored.
+    pub(crate) const VIEWS: Self = Self {
+        viewing: 1.0,
+        expiring: 0.3,
+        dropping: 0.2,
+        restoring: 0.2,
+        days: &[2, 4],
+        operator_pauses: &[20.0, 100.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
     /// Databases that are restored from an earlier version of another one.
     pub(crate) const RESTORES: Self = Self {
         restoring: 1.0,
@@ -158,6 +176,7 @@ pub(crate) struct ActorSelection {
     pub(crate) restoring: bool,
     pub(crate) destroying: bool,
     pub(crate) caching: bool,
+    pub(crate) viewing: bool,
     pub(crate) past_queries: f64,
     pub(crate) wide: bool,
     pub(crate) days: usize,
@@ -181,6 +200,7 @@ impl ActorSelection {
         restoring: false,
         destroying: false,
         caching: false,
+        viewing: false,
         past_queries: 0.0,
         wide: false,
         days: 2,
@@ -208,6 +228,7 @@ impl ActorSelection {
             restoring: chance.happens(mix.restoring),
             destroying,
             caching: mix.caching > 0.0 && chance.happens(mix.caching),
+            viewing: false,
             past_queries: share(mix.looking_back),
             wide: chance.happens(mix.wide),
             days: chance.pick(mix.days),

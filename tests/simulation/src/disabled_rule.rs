@@ -1,8 +1,10 @@
-//! Rules of merging and collecting that tests can disable.
+//! Rules of merging, collecting and refreshing views that tests can disable.
 //!
 //! The product has no switches for these rules. Therefore the simulation has its own merger and collector, which follow
 //! the same rules except one ([`crate::mutant_merger`], [`crate::mutant_collector`]). A test without a disabled rule shows
-//! that they follow all others.
+//! that they follow all others. Views are refreshed by the product; their rules are disabled in what the simulation
+//! gives to it: the store of their progress ([`crate::mutant_progress`]), and the interface to their rows
+//! ([`crate::view_data`]).
 
 /// The disabled rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,4 +33,14 @@ pub(crate) enum DisabledRule {
     CondemnOrphans,
     /// Rule: the manifest that the commit replaces decides which entries are doomed.
     CurrentManifest,
+    /// Rule V1: a window of a view stays listed until its rows are stored.
+    PendingWindows,
+    /// Rule V2: the writes of a refresh have stamps before the end of its claim.
+    ClaimEnd,
+    /// Rule V2: one refresher at a time has the claim of a view.
+    SoleClaim,
+    /// Rule V3: windows of a claim that ended without a result are replaced as a whole.
+    UnfinishedWindows,
+    /// Rule V5: a query reads no windows of a view that are listed or claimed.
+    CurrentWindows,
 }

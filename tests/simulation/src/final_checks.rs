@@ -16,6 +16,7 @@ use crate::{
     ledger::{ReportedOutcomes, check_reported_outcomes},
     oracle::{Invariant, SimulationOracle},
     query::QueryConsistency,
+    view_checks::check_views,
     write::GeneratedWrite,
 };
 
@@ -31,6 +32,7 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
     let world = &stage.world;
     let last = Instance::healthy(world, "last", rules);
     check_answers(stage, &last).await;
+    check_views(stage, &last).await;
     if world.chance.happens(0.3) {
         world.time.sleep(MAX_IN_FLIGHT_TIME).await;
         let request = stage.requests.fetch_add(1, Ordering::Relaxed);
@@ -47,6 +49,7 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
         }
         let verifier = Instance::healthy(world, "verifier", rules);
         check_answers(stage, &verifier).await;
+        check_views(stage, &verifier).await;
         check_past_versions(stage, &verifier).await;
     }
     check_reported_outcomes(&last, sayings).await;

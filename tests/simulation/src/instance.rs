@@ -24,6 +24,7 @@ use crate::{
     actor_mix::ActorSelection,
     disabled_rule::DisabledRule,
     machine::{Machine, SimClock, Suspension},
+    mutant_progress::with_progress_of,
     network::{CallScript, SimulatedNetwork, SimulationContext},
     schedule::ScheduleMix,
 };
@@ -107,7 +108,7 @@ impl Instance {
             entropy: Arc::new(Entropy::from_seed(seed)),
         };
         let rules = start.rules;
-        let bucket = Bucket::new(Arc::new(connection), surroundings);
+        let bucket = Bucket::new(with_progress_of(connection, start.weakness), surroundings);
         let catalog = Arc::new(Catalog::new(
             bucket.clone(),
             ProtocolMargins::NETWORK,

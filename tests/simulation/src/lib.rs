@@ -1,10 +1,12 @@
 //! A deterministic simulation of the product on a faulty store, network and machines, driven by one seed.
 //!
-//! The code under test is the product's own: registers, group commit, flushes, snapshots, deduplication. The simulation
-//! replaces the environment (`neap_bucket::World` and `neap_bucket::Store`):
+//! The code under test is the product's own: registers, group commit, flushes, snapshots, deduplication, refreshes of
+//! views. The simulation replaces the environment (`neap_bucket::World` and `neap_bucket::Store`), and the query engine,
+//! which computes the rows of views:
 //!
 //! ```text
 //!   clients    flushers, mergers   queriers   collectors, operators   actors, each on a machine of its own
+//!      |       refreshers of views    |              |
 //!      |              |               |              |
 //!   instance       instance        instance       instance             the product
 //!      |              |               |              |
@@ -62,6 +64,8 @@ mod mutant_collector;
 #[cfg(test)]
 mod mutant_merger;
 #[cfg(test)]
+mod mutant_progress;
+#[cfg(test)]
 mod network;
 #[cfg(test)]
 mod operators;
@@ -89,6 +93,16 @@ mod seeds;
 mod simulate;
 #[cfg(test)]
 mod simulated_store;
+#[cfg(test)]
+mod view_actor;
+#[cfg(test)]
+mod view_checks;
+#[cfg(test)]
+mod view_data;
+#[cfg(test)]
+mod view_interleavings;
+#[cfg(test)]
+mod view_rows;
 #[cfg(test)]
 mod write;
 #[cfg(test)]

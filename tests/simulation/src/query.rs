@@ -14,7 +14,7 @@ use neap_manifest::{
     ManifestError, RecordedDelete, Section, Snapshot, SnapshotError, SnapshotOptions,
 };
 use neap_points::{TableChange, apply_deletes, deduplicate};
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     disabled_rule::DisabledRule,
@@ -37,6 +37,21 @@ pub(crate) enum QueryConsistency {
 /// A section and its decoded rows.
 type SectionRows = (Arc<Section>, Arc<DecodedSection>);
 
+/// An answer with the snapshot that it is from. The oracle has checked the answer.
+pub(crate) struct SnapshotAnswer {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) rows: TableRows,
+    /// The store time at which the retention period ends.
+    pub(crate) retention_base: StoreTime,
+}
+
+/// The rows of one table.
+pub(crate) struct TableAnswer {
+    pub(crate) rows: Rows,
+    /// The state that the rows are from, if an earlier one was requested.
+    pub(crate) shown: Option<Stamp>,
+}
+
 impl Instance {
     /// Queries all tables of the first database in one snapshot; `None` if there is no answer.
     pub(crate) async fn query(&self) -> Option<Rows> {
@@ -50,6 +65,16 @@ impl Instance {
         database: DatabaseId,
         question: QueryConsistency,
     ) -> Option<TableRows> {
+        let answer = self.ask_with_snapshot(database, question).await?;
+        Some(answer.rows)
+    }
+
+    /// Queries all tables of a database, and returns the snapshot with the answer; `None` if there is no answer.
+    pub(crate) async fn ask_with_snapshot(
+        &self,
+        database: DatabaseId,
+        question: QueryConsistency,
+    ) -> Option<SnapshotAnswer> {
         let world = &self.world;
         if world.choices.cast.destroying && !self.is_live(database).await? {
             return None;
@@ -76,7 +101,7 @@ impl Instance {
                 return None;
             }
         };
-        let sections = self.sections(&snapshot).await?;
+        let sections = self.sections(&snapshot, None).await?;
         let kept_until = self.retention_base(&snapshot, question);
         let observed = self.observe(&snapshot, question, begun, &sections, kept_until);
         self.trace(format_args!(
@@ -88,7 +113,48 @@ impl Instance {
             observed.answer.len(),
         ));
         self.check(&snapshot, &observed, &sections);
-        Some(observed.answer)
+        Some(SnapshotAnswer {
+            snapshot,
+            rows: observed.answer,
+            retention_base: kept_until,
+        })
+    }
+
+    /// Returns the rows of one table, with the sections of this table only; `None` if there is no such table. With
+    /// `as_of`, the rows are those of an earlier state.
+    ///
+    /// # Errors
+    /// The snapshot or a section can't be read.
+    pub(crate) async fn read_table(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        as_of: Option<Stamp>,
+    ) -> Result<Option<TableAnswer>, String> {
+        let question = as_of.map_or(QueryConsistency::Strong, QueryConsistency::AsOf);
+        let options = SnapshotOptions {
+            as_of,
+            ..SnapshotOptions::default()
+        };
+        let snapshot = self.snapshots.read(database, options).await;
+        let snapshot = snapshot.map_err(|error| {
+            self.check_refusal(database, question, &error);
+            error.to_string()
+        })?;
+        let catalog = &snapshot.catalog.value;
+        let Some(table) = catalog.table(name) else {
+            return Ok(None);
+        };
+        let sections = self.sections(&snapshot, Some(table.id())).await;
+        let sections = sections.ok_or_else(|| format!("a section of {name} can't be read"))?;
+        let now = self.retention_base(&snapshot, question);
+        let cutoff = catalog.cutoff_of(table.id(), now);
+        let mut rows = self.rows_of(&snapshot, table, &sections);
+        rows.retain(|(_, time), _| cutoff.is_none_or(|first| first <= *time));
+        Ok(Some(TableAnswer {
+            rows,
+            shown: snapshot.as_of,
+        }))
     }
 
     /// Whether a database exists and is not dropped; `None` if the catalog cannot be read.
@@ -187,8 +253,12 @@ impl Instance {
         });
     }
 
-    /// Reads the rows of all sections, with one request for each bundle.
-    async fn sections(&self, snapshot: &Snapshot) -> Option<Vec<SectionRows>> {
+    /// Reads the rows of all sections, or of those of one table, with one request for each bundle.
+    async fn sections(
+        &self,
+        snapshot: &Snapshot,
+        table: Option<TableId>,
+    ) -> Option<Vec<SectionRows>> {
         let (database, manifest) = (snapshot.database, &snapshot.manifest);
         let (world, version) = (&self.world, manifest.version);
         let missed = |key: &Key| {
@@ -207,11 +277,12 @@ impl Instance {
             }
             Err(_) => return None,
         };
-        let sections: Vec<_> = found.into_iter().map(|found| found.section).collect();
+        let mut sections: Vec<_> = found.into_iter().map(|found| found.section).collect();
         world.truth.ghost(|ghost| {
             let seen = sections.iter().map(AsRef::as_ref);
             ghost.check_version(database, version, seen);
         });
+        sections.retain(|section| table.is_none_or(|table| section.table == table));
         let keys: BTreeSet<Key> = sections
             .iter()
             .map(|section| section.key(database))

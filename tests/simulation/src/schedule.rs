@@ -96,6 +96,15 @@ impl ScheduleMix {
         cast: ActorMix::ALL,
     };
 
+    /// The distribution for the test of all invariants, with materialized views in one of twelve schedules.
+    pub(crate) const ALL_WITH_VIEWS: Self = Self {
+        cast: ActorMix {
+            viewing: 1.0 / 12.0,
+            ..ActorMix::ALL
+        },
+        ..Self::ALL
+    };
+
     /// A distribution with frequent flushes.
     pub(crate) const COMPACTION: Self = Self {
         ledger: 0.0,
@@ -110,6 +119,9 @@ impl ScheduleMix {
         ..Self::ALL
     };
 }
+
+/// The calls of a schedule with materialized views, in percent of those without.
+const CALLS_WITH_VIEWS: usize = 150;
 
 /// The parameters of one schedule.
 #[derive(Clone, Debug)]
@@ -177,5 +189,15 @@ impl ScheduleParameters {
             },
             cast,
         }
+    }
+
+    /// Decides whether the schedule has materialized views. The decision is not drawn from the numbers of the schedule,
+    /// so that the seeds without views have the schedules that they have without this distribution.
+    pub(crate) fn with_views(mut self, mix: &ScheduleMix, seed: u64) -> Self {
+        self.cast.viewing = SeededRandom::new(!seed).happens(mix.cast.viewing);
+        if self.cast.viewing {
+            self.calls = self.calls * CALLS_WITH_VIEWS / 100;
+        }
+        self
     }
 }

@@ -42,8 +42,11 @@ fn assert_all_invariants(usually: u64, mix: &ScheduleMix, replay: &str) -> SeedS
 
 #[test]
 fn ten_thousand_short_seeds_keep_all_invariants() {
-    let tally = assert_all_invariants(10_000, &ScheduleMix::ALL, "");
+    let tally = assert_all_invariants(10_000, &ScheduleMix::ALL_WITH_VIEWS, "");
     assert!(tally.acknowledged > tally.seeds && tally.counts.commits > tally.seeds / 2);
+    let counts = tally.counts;
+    assert!(counts.refreshes > 0 && counts.claims_taken_over > 0 && counts.windows_replaced > 0);
+    assert!(counts.claims_ended > 0 && counts.views_read > 0 && counts.views_compared > 0);
 }
 
 /// Returns the distribution of a focused test, by the name that replays one of its seeds.
@@ -54,6 +57,7 @@ fn focused(name: &str) -> Option<ScheduleMix> {
         "drops" => ActorMix::DROPS,
         "restores" => ActorMix::RESTORES,
         "caches" => ActorMix::CACHES,
+        "views" => ActorMix::VIEWS,
         _ => return None,
     };
     Some(ScheduleMix {
@@ -94,10 +98,19 @@ fn caches_keep_all_invariants() {
 }
 
 #[test]
+fn views_keep_all_invariants() {
+    let tally = assert_all_invariants(300, &focused("views").unwrap(), "NEAP_SIM_MIX=views ");
+    let counts = tally.counts;
+    assert!(counts.refreshes > tally.seeds && counts.claims_taken_over > 0);
+    assert!(counts.windows_replaced > 0 && counts.claims_ended > 0);
+    assert!(counts.views_read > 0 && counts.views_compared > tally.seeds);
+}
+
+#[test]
 fn replay() {
     let seed = number("NEAP_SIM_SEED");
     let name = std::env::var("NEAP_SIM_MIX").unwrap_or_default();
-    let mix = focused(&name).unwrap_or(ScheduleMix::ALL);
+    let mix = focused(&name).unwrap_or(ScheduleMix::ALL_WITH_VIEWS);
     let outcome = simulate(seed.unwrap_or(0), rules(), &mix, seed.is_some());
     for violation in &outcome.violations {
         println!("{violation}");
@@ -108,7 +121,8 @@ fn replay() {
 #[test]
 fn a_schedule_is_determined_by_its_seed() {
     for seed in 0..40 {
-        let [one, two] = [(); 2].map(|()| simulate(seed, rules(), &ScheduleMix::ALL, false));
+        let [one, two] =
+            [(); 2].map(|()| simulate(seed, rules(), &ScheduleMix::ALL_WITH_VIEWS, false));
         assert_eq!(format!("{one:?}"), format!("{two:?}"));
     }
 }

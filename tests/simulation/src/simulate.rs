@@ -28,6 +28,7 @@ use crate::{
     random::SeededRandom,
     rows::{TAG, WITNESSES},
     schedule::{ScheduleMix, ScheduleParameters},
+    view_actor::refresher,
 };
 
 /// The result of a schedule.
@@ -102,7 +103,7 @@ async fn schedule(
     tracing: bool,
 ) -> ScheduleResult {
     let chance = SeededRandom::new(seed);
-    let choices = ScheduleParameters::draw(mix, &chance);
+    let choices = ScheduleParameters::draw(mix, &chance).with_views(mix, seed);
     let world = create_world(chance, choices.clone(), rules, tracing).await;
     world.trace("schedule", format_args!("{choices:?}"));
     let stage = ActorContext::new(&world, mix);
@@ -148,6 +149,12 @@ async fn schedule(
     }
     for number in 0..if cast.caching { 2 } else { 0 } {
         actors.spawn(cacher(stage.clone(), place(&format!("cacher {number}"))));
+    }
+    for number in 0..if cast.viewing { 2 } else { 0 } {
+        // A process that is configured as the only writer also writes the rows of views.
+        let refreshing = serve.clone();
+        let refreshing = refreshing.unwrap_or_else(|| place(&format!("refresher {number}")));
+        actors.spawn(refresher(stage.clone(), refreshing));
     }
     if cast.expiring || cast.dropping || cast.restoring || cast.destroying {
         actors.spawn(operator(stage.clone(), place("operator")));

@@ -57,27 +57,39 @@ impl GeneratedWrite {
             }
             rows.push((self.table, (shared_point(*point), fields)));
         }
-        let witness = (WITNESS.to_owned(), witness_time(self.request));
-        let id = Fields::from([("id".to_owned(), self.value(0))]);
-        rows.push((WITNESSES, (witness, id)));
+        rows.push((WITNESSES, witness(self.request, self.value(0))));
         rows
     }
 
     /// Returns the rows as line protocol.
     fn body(&self) -> String {
-        let line = |(table, ((host, time), fields)): (&str, Row)| {
-            let fields: Vec<_> = fields
-                .iter()
-                .map(|(name, value)| format!("{name}={value}i"))
-                .collect();
-            format!("{table},{TAG}={host} {} {time}\n", fields.join(","))
-        };
-        self.rows().into_iter().map(line).collect()
+        let rows = self.rows();
+        rows.iter().map(|(table, row)| line(table, row)).collect()
     }
+}
+
+/// Returns a row as a line of line protocol.
+pub(crate) fn line(table: &str, ((host, time), fields): &Row) -> String {
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}i"))
+        .collect();
+    format!("{table},{TAG}={host} {} {time}\n", fields.join(","))
+}
+
+/// Returns the witness of a request, with this value.
+pub(crate) fn witness(request: u64, value: i64) -> Row {
+    let point = (WITNESS.to_owned(), witness_time(request));
+    (point, Fields::from([("id".to_owned(), value)]))
 }
 
 /// The prefix of a host that identifies the request of a delete. No row has such a host.
 const DELETE_HOST_PREFIX: &str = "erased by ";
+
+/// Returns the host that identifies the request of a delete.
+pub(crate) fn deleting_host(request: u64) -> String {
+    format!("{DELETE_HOST_PREFIX}{request}")
+}
 
 /// The rows that a client deletes.
 #[derive(Clone, Debug)]
@@ -94,7 +106,7 @@ impl GeneratedDelete {
     /// Returns the values of the tag: the hosts, and the value that identifies the request.
     fn names(&self) -> impl Iterator<Item = String> + '_ {
         let hosts = self.hosts.iter().map(|host| (*host).to_owned());
-        hosts.chain([format!("{DELETE_HOST_PREFIX}{}", self.request)])
+        hosts.chain([deleting_host(self.request)])
     }
 
     /// Returns the rows as the planned condition of an SQL `DELETE`.

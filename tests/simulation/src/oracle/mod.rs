@@ -11,6 +11,7 @@
 //! | `answers` | the answers of queries |
 //! | `drops` | requests that act on dropped tables and databases |
 //! | `order` | the order of writes |
+//! | `views` | the rows of materialized views, and their progress |
 
 mod answers;
 mod caches;
@@ -21,6 +22,7 @@ mod manifests;
 mod objects;
 mod order;
 mod segments;
+mod views;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +36,7 @@ use bytes::Bytes;
 use neap_bucket::{Key, Object, SegmentName, Stamp};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{Manifest, Section};
+use neap_rollup::ViewProgress;
 use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
 use serde::Deserialize;
@@ -75,6 +78,16 @@ pub(crate) enum Invariant {
     HistoryIsRetained,
     /// Rows disappear only if they had expired under a retention that was in force at some time.
     ExpiryIsJustified,
+    /// A view without pending windows has the result of its query over the flushed rows: rules V1 to V4.
+    ViewsMatchSources,
+    /// The windows of a view that a query may read have the result of its query at the snapshot: rule V5.
+    CurrentWindowsMatchSources,
+    /// A refresher takes over a view only after the end of the claim of another one: rule V2.
+    ClaimsAreExclusive,
+    /// The point up to which changes of a source are recorded never goes back.
+    RecordedPointIsMonotonic,
+    /// A refresh of views without changes costs two requests.
+    IdleRefreshIsCheap,
     /// Unreferenced objects are deleted in the end.
     GarbageIsCollected,
     /// A commit that a register acknowledged is durable.
@@ -157,6 +170,10 @@ struct OracleDatabase {
     catalogs: Vec<expiry::CatalogRetention>,
     /// The newest catalog.
     catalog: Option<DatabaseCatalog>,
+    /// The progress of its views.
+    progress: ViewProgress,
+    /// Whether the clocks of a refresher stood still during a write, so that its rows may win over later ones.
+    has_excused_views: bool,
 }
 
 impl OracleDatabase {
@@ -236,6 +253,18 @@ pub(crate) struct EventCounts {
     pub(crate) removed: usize,
     /// Checked objects of caches, counted once for each version that references them.
     pub(crate) caches: usize,
+    /// Claims of views that ended with all their windows stored.
+    pub(crate) refreshes: usize,
+    /// Claims of views that another refresher took over.
+    pub(crate) claims_taken_over: usize,
+    /// Refreshes of windows whose rows were replaced as a whole after such a claim.
+    pub(crate) windows_replaced: usize,
+    /// Refreshes that failed because their claim had ended.
+    pub(crate) claims_ended: usize,
+    /// Ranges of current windows with rows, compared with the source at the snapshot of a query.
+    pub(crate) views_read: usize,
+    /// Views without pending windows, compared with the flushed rows of the source.
+    pub(crate) views_compared: usize,
 }
 
 impl EventCounts {
@@ -258,6 +287,12 @@ impl EventCounts {
             undeleted: self.undeleted + other.undeleted,
             removed: self.removed + other.removed,
             caches: self.caches + other.caches,
+            refreshes: self.refreshes + other.refreshes,
+            claims_taken_over: self.claims_taken_over + other.claims_taken_over,
+            windows_replaced: self.windows_replaced + other.windows_replaced,
+            claims_ended: self.claims_ended + other.claims_ended,
+            views_read: self.views_read + other.views_read,
+            views_compared: self.views_compared + other.views_compared,
         }
     }
 }
@@ -284,6 +319,7 @@ impl SimulationOracle {
             Ok(Key::Manifest(database)) => self.manifest_put(database, body, all, now),
             Ok(Key::DatabaseCatalog(database)) => self.catalog_put(database, body, now),
             Ok(Key::RootCatalog) => self.root_put(body),
+            Ok(Key::ViewProgress(database)) => self.progress_put(database, body, now),
             Ok(Key::Cache(..)) => self.cache_put(key, body),
             _ => {}
         }

@@ -1,0 +1,315 @@
+//! The rows of views in the simulation: read and written as the query engine does, without its planner.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use neap_bucket::{ClockReading, MAX_CATALOG_AGE, Stamp};
+use neap_catalog::{CatalogError, MaterializedView};
+use neap_line_protocol::{Options, ParseError, ParsedBody, RowSource, SchemaView, parse};
+use neap_manifest::TimeRange;
+use neap_rollup::{StoredViewRows, ViewData, ViewDataError, ViewRows};
+use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_schema::{DatabaseId, TableId};
+use neap_write::{Precision, WriteFailure, WriteOptions};
+
+use crate::{
+    actors::ActorContext,
+    disabled_rule::DisabledRule,
+    instance::Instance,
+    oracle::{Invariant, SimulationOracle},
+    rows::{TAG, WITNESSES},
+    view_rows::{aggregate, to_rows, to_view_rows, within},
+    write::{deleting_host, line, witness},
+};
+
+/// Maximum age of the catalog in which a table is looked up after a write to it.
+const TABLE_LIST_AGE: Duration = Duration::from_secs(600);
+
+/// The rows of the views of a database, for one refresh.
+pub(crate) struct SimulatedViewData<'a> {
+    stage: &'a ActorContext,
+    instance: &'a Instance,
+    database: DatabaseId,
+    /// The undetectable jumps of the machine's clocks before the refresh.
+    jumps: u64,
+}
+
+/// A write of rows in progress. When it ends, it tells the oracle if the clocks of the machine could not measure how long
+/// the claim of the refresh has lasted: then the stamp of the write may be after the end of the claim.
+struct WatchedWrite<'a>(&'a SimulatedViewData<'a>);
+
+impl Drop for WatchedWrite<'_> {
+    fn drop(&mut self) {
+        let SimulatedViewData {
+            instance,
+            database,
+            jumps,
+            ..
+        } = self.0;
+        if instance.machine.undetectable_time_jumps() != *jumps {
+            let truth = &instance.world.truth;
+            truth.ghost(|ghost| ghost.excuse_views(*database));
+        }
+    }
+}
+
+/// A body of line protocol.
+struct LineProtocolRows(String);
+
+impl RowSource for LineProtocolRows {
+    fn size_bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    fn validate(
+        &self,
+        schema: &dyn SchemaView,
+        options: &Options,
+    ) -> Result<ParsedBody, ParseError> {
+        parse(self.0.as_bytes(), schema, options)
+    }
+}
+
+impl fmt::Debug for LineProtocolRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn catalog_error(error: &CatalogError) -> ViewDataError {
+    ViewDataError::Failed(error.to_string())
+}
+
+impl<'a> SimulatedViewData<'a> {
+    pub(crate) fn new(
+        stage: &'a ActorContext,
+        instance: &'a Instance,
+        database: DatabaseId,
+    ) -> Self {
+        Self {
+            stage,
+            instance,
+            database,
+            jumps: instance.machine.undetectable_time_jumps(),
+        }
+    }
+
+    /// Returns the name of the database, if it exists.
+    async fn database_name(&self) -> Result<String, ViewDataError> {
+        let root = self.instance.catalog.root(MAX_CATALOG_AGE).await;
+        let root = root.map_err(|error| catalog_error(&error))?;
+        let mut live = root.value.live_databases();
+        let found = live.find(|(id, _)| *id == self.database);
+        let (_, entry) = found.ok_or_else(|| failed("the database does not exist"))?;
+        Ok(entry.name.clone())
+    }
+
+    /// Returns the arrival time of a write. Without the rule of the end of a claim, it is the time of the write, however
+    /// long ago the refresher checked its claim.
+    fn arrival(&self, checked: ClockReading) -> ClockReading {
+        match self.instance.weakness {
+            Some(DisabledRule::ClaimEnd) => self.instance.bucket.world().moment(),
+            _ => checked,
+        }
+    }
+
+    fn acknowledge(&self, request: u64) {
+        let truth = &self.instance.world.truth;
+        truth.ghost(|ghost| ghost.acknowledge(request));
+    }
+
+    /// Reports a violation if rows of a view must not be refused with this error.
+    fn check_failure(&self, failure: &WriteFailure) {
+        if matches!(
+            failure,
+            WriteFailure::Empty
+                | WriteFailure::Parse(_)
+                | WriteFailure::Rejected(_)
+                | WriteFailure::Partial { .. }
+                | WriteFailure::Encode(_)
+        ) {
+            let text = format!("rows of a view: {failure}");
+            let fail = |ghost: &mut SimulationOracle| {
+                ghost.fail(Invariant::NoUnexpectedError, text);
+            };
+            self.instance.world.truth.ghost(fail);
+        }
+    }
+
+    /// Returns the id of the table of a view, which this process has just written to.
+    async fn target_table(&self, view: &MaterializedView) -> Option<TableId> {
+        let catalog = self
+            .instance
+            .catalog
+            .database(self.database, TABLE_LIST_AGE);
+        let catalog = catalog.await.ok()?;
+        let table = catalog.value.table(&view.target.table)?;
+        Some(table.id())
+    }
+}
+
+fn failed(text: impl Into<String>) -> ViewDataError {
+    ViewDataError::Failed(text.into())
+}
+
+/// Returns the condition of a request that deletes ranges of times.
+fn ranges(times: &[TimeRange], request: u64) -> Condition {
+    let ranges = times.iter();
+    let ranges = ranges.map(|range| Condition::between(range.first, range.last));
+    let condition = ranges.fold(Condition::NOTHING, Condition::or);
+    let identity = Condition::Tag {
+        name: TAG.to_owned(),
+        value: Some(deleting_host(request)),
+    };
+    let bounds = condition.time_bounds();
+    let (first, last) = bounds.unwrap_or((i64::MIN, i64::MAX));
+    let identity = Condition::between(first, last).and(identity);
+    condition.or(identity)
+}
+
+#[async_trait]
+impl ViewData for SimulatedViewData<'_> {
+    async fn compute(
+        &self,
+        view: &MaterializedView,
+        windows: TimeRange,
+        as_of: Stamp,
+    ) -> Result<ViewRows, ViewDataError> {
+        let (database, source) = (self.database, &view.source);
+        let read = self.instance.read_table(database, source, Some(as_of));
+        let Some(read) = read.await.map_err(failed)? else {
+            return Err(failed(format!("there is no table {source}")));
+        };
+        if read.shown.is_some_and(|shown| shown < as_of) {
+            return Err(ViewDataError::Replaced);
+        }
+        to_view_rows(&aggregate(view, &within(&read.rows, windows)))
+    }
+
+    async fn read(
+        &self,
+        view: &MaterializedView,
+        times: TimeRange,
+    ) -> Result<ViewRows, ViewDataError> {
+        let (database, target) = (self.database, &view.target.table);
+        let read = self.instance.read_table(database, target, None);
+        let rows = read.await.map_err(failed)?.map(|read| read.rows);
+        to_view_rows(&within(&rows.unwrap_or_default(), times))
+    }
+
+    async fn target_database(&self, _view: &MaterializedView) -> Result<DatabaseId, ViewDataError> {
+        Ok(self.database)
+    }
+
+    async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
+        let (database, target) = (self.database, &view.target.table);
+        let read = self.instance.read_table(database, target, None);
+        let rows = read.await.map_err(failed)?.map(|read| read.rows);
+        let rows = rows.unwrap_or_default();
+        let times = || rows.keys().map(|(_, time)| *time);
+        let bounds = times().min().zip(times().max());
+        Ok(bounds.map(|(first, last)| TimeRange { first, last }))
+    }
+
+    async fn delete(
+        &self,
+        view: &MaterializedView,
+        times: &[TimeRange],
+        arrived: ClockReading,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, ViewDataError> {
+        let _watched = WatchedWrite(self);
+        self.database_name().await?;
+        let catalog = self
+            .instance
+            .catalog
+            .database(self.database, Duration::ZERO);
+        let catalog = catalog.await.map_err(|error| catalog_error(&error))?;
+        let Some(table) = catalog.value.table(&view.target.table) else {
+            return Ok(None);
+        };
+        let request = self.stage.draw_request();
+        let delete = RowDelete {
+            table: table.id(),
+            condition: ranges(times, request),
+        };
+        let arrived = self.arrival(arrived);
+        let deleter: &dyn RowDeleter = &self.instance.writer;
+        let deleted = deleter.delete_rows(self.database, vec![delete], arrived, after);
+        let deleted = deleted.await;
+        self.instance.trace(format_args!(
+            "delete {request} of {} at {times:?} after {after:?}: {deleted:?}",
+            view.name
+        ));
+        match deleted {
+            Ok(stamp) => {
+                self.acknowledge(request);
+                Ok(Some(stamp))
+            }
+            Err(error) => Err(match error.kind {
+                DeleteRowsErrorKind::Invalid | DeleteRowsErrorKind::NotFound => {
+                    failed(error.to_string())
+                }
+                _ => ViewDataError::Unknown(error.to_string()),
+            }),
+        }
+    }
+
+    async fn store(
+        &self,
+        view: &MaterializedView,
+        rows: &ViewRows,
+        arrived: ClockReading,
+        after: Option<Stamp>,
+    ) -> Result<StoredViewRows, ViewDataError> {
+        let _watched = WatchedWrite(self);
+        let name = match self.database_name().await {
+            // Without the rule, a refresher repeats a request that took too long.
+            Err(_) if self.instance.weakness == Some(DisabledRule::ClaimEnd) => {
+                self.database_name().await?
+            }
+            name => name?,
+        };
+        let request = self.stage.draw_request();
+        let rows = to_rows(rows);
+        let lines = rows.iter().map(|row| line(&view.target.table, row));
+        let witness = line(WITNESSES, &witness(request, 0));
+        let body = LineProtocolRows(lines.chain([witness]).collect());
+        let options = WriteOptions {
+            precision: Precision::Nanosecond,
+            accept_partial: false,
+            after,
+            only: Some(self.database),
+            ..WriteOptions::default()
+        };
+        let arrived = self.arrival(arrived);
+        let writer = &self.instance.writer;
+        let stored = match writer.reserve(body.size_bytes()).await {
+            Ok(memory) => {
+                let written = writer.write_arrived_rows(memory, arrived, &name, &body, options);
+                written.await
+            }
+            Err(failure) => Err(failure),
+        };
+        self.instance.trace(format_args!(
+            "rows {request} of {} after {after:?}: {rows:?}: {stored:?}",
+            view.name
+        ));
+        match stored {
+            Ok(accepted) => {
+                self.acknowledge(request);
+                Ok(StoredViewRows {
+                    stamp: accepted.stamp,
+                    table: self.target_table(view).await,
+                })
+            }
+            Err(failure) => {
+                self.check_failure(&failure);
+                Err(match failure.retry_after() {
+                    None => failed(failure.to_string()),
+                    Some(_) => ViewDataError::Unknown(failure.to_string()),
+                })
+            }
+        }
+    }
+}
