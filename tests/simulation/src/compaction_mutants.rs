@@ -26,7 +26,7 @@ use crate::{
 const SEEDS: u64 = 500;
 
 /// The simulation's own mergers and collectors, which do not support pages.
-const OWN_COMPACTORS: ActorMix = ActorMix {
+pub(crate) const OWN_COMPACTORS: ActorMix = ActorMix {
     any: 1.0,
     merging: 1.0,
     planning: 0.0,
@@ -51,7 +51,7 @@ const COLLECTING: ActorMix = ActorMix {
     ..OWN_COMPACTORS
 };
 
-const BUSY: ScheduleMix = ScheduleMix {
+pub(crate) const BUSY: ScheduleMix = ScheduleMix {
     ledger: 0.0,
     sole_writer: 0.0,
     new_column: 0.0,
@@ -69,7 +69,7 @@ fn rules() -> ProtocolRules {
 }
 
 /// Finds seeds that break with a disabled rule. Checks that they break one of `expected`, and pass without it.
-fn matters(weakness: DisabledRule, mix: &ScheduleMix, expected: &[Invariant]) {
+pub(crate) fn matters(weakness: DisabledRule, mix: &ScheduleMix, expected: &[Invariant]) {
     let with = |weakness| ScheduleMix {
         cast: ActorMix {
             weakness: Some(weakness),

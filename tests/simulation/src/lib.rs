@@ -102,6 +102,8 @@ mod view_data;
 #[cfg(test)]
 mod view_interleavings;
 #[cfg(test)]
+mod view_mutants;
+#[cfg(test)]
 mod view_rows;
 #[cfg(test)]
 mod write;
