@@ -89,7 +89,7 @@ pub(crate) fn database_catalog(input: &[u8]) {
         table.arrow_schema();
         table.tag_names();
         table.column("time");
-        table.without_caches();
+        drop(table.without_caches());
         neap_cache::CacheShape::all_of(table).for_each(|(_, shape)| {
             shape.complete_from(now);
             shape.columns();
