@@ -158,20 +158,20 @@ fn the_former_and_the_present_program_serve_one_store() {
         let (one, former_server) = release.serve(Path::new(&former));
         let (two, server) = release.serve(&present_program());
         let mut stamp = None;
-        for n in 0..40_u64 {
+        for n in 0..40_u32 {
             let (writer, reader) = match n % 2 {
                 0 => (&former_server, &server),
                 _ => (&server, &former_server),
             };
             let line = format!(
                 "machine,line=rolling,unit=u1 speed={n} {}",
-                1_767_225_600 + n
+                1_767_225_600 + u64::from(n)
             );
             stamp = Some(writer.write_after("factory", &line, stamp));
             let sql =
                 "SELECT count(*) AS n, max(speed) AS speed FROM machine WHERE line = 'rolling'";
             let rows = reader.query_after("factory", sql, stamp);
-            assert_eq!(rows, [json!({"n": n + 1, "speed": n})]);
+            assert_eq!(rows, [json!({"n": n + 1, "speed": f64::from(n)})]);
             // Some rows are flushed by either program.
             if n % 10 == 9 {
                 let flushed = "SELECT count(*) AS n FROM system.versions";
