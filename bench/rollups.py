@@ -271,11 +271,12 @@ def differ(one, other):
 def check(client, panel, queries):
     """Ends the program if the answers differ, or if the `exact` one is not from the view."""
     answers = {name: client.rows(queries[name], rollups) for name, (rollups, _) in SIDES.items()}
-    if answers["source"] != answers["exact"] or not answers["source"]:
-        raise SystemExit(f"{panel.name}: the answers from source and view differ")
-    for one, other in itertools.zip_longest(answers["source"], answers["view"], fillvalue={}):
-        if one.keys() != other.keys() or any(differ(one[key], other[key]) for key in one):
-            raise SystemExit(f"{panel.name}: the view's table has {other}, the source {one}")
+    if not answers["source"]:
+        raise SystemExit(f"{panel.name}: no rows")
+    # Floats are added in another order in each execution.
+    for one, other, view in itertools.zip_longest(*answers.values(), fillvalue={}):
+        if any(one.keys() != it.keys() or any(differ(one[key], it[key]) for key in one) for it in (other, view)):
+            raise SystemExit(f"{panel.name}: the view has {other}, its table {view}, the source {one}")
     for rollups, is_expected in (("exact", True), ("off", False)):
         plan = client.query(f"EXPLAIN {queries['exact']}", rollups).decode()
         if ("TableScan: cpu_1h" in plan) != is_expected:
