@@ -27,14 +27,23 @@ struct ErrorAnswer {
 }
 
 impl<T: DeserializeOwned> Setting<T> {
-    /// Interprets an answer.
-    pub(super) fn of(status: StatusCode, body: &[u8]) -> Self {
+    /// Interprets an answer in XML.
+    pub(super) fn of_xml(status: StatusCode, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
-        let code = || error_code(body);
+        Self::decoded(status, body, || quick_xml::de::from_str(&text).ok())
+    }
+
+    /// Interprets an answer in JSON. Its errors are in XML.
+    pub(super) fn of_json(status: StatusCode, body: &[u8]) -> Self {
+        Self::decoded(status, body, || serde_json::from_slice(body).ok())
+    }
+
+    fn decoded(status: StatusCode, body: &[u8], decode: impl FnOnce() -> Option<T>) -> Self {
+        let is_absent = || error_code(body).is_some_and(|code| is_absence(&code));
         match status {
-            StatusCode::OK => quick_xml::de::from_str(&text).map_or(Self::Unsupported, Self::Known),
+            StatusCode::OK => decode().map_or(Self::Unsupported, Self::Known),
             StatusCode::FORBIDDEN => Self::Denied,
-            StatusCode::NOT_FOUND if code().is_some_and(|code| is_absence(&code)) => Self::Absent,
+            StatusCode::NOT_FOUND if is_absent() => Self::Absent,
             _ => Self::Unsupported,
         }
     }

@@ -12,7 +12,7 @@ mod create;
 mod findings;
 mod policy;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use neap_bucket::{S3BucketClient, S3RequestError};
 
 pub use create::{BucketCreation, CreateBucketError, create_bucket};
@@ -44,14 +44,14 @@ impl BucketSettings {
     /// The store does not answer.
     pub async fn read(client: &S3BucketClient) -> Result<Self, S3RequestError> {
         Ok(Self {
-            versioning: read(client, "versioning").await?,
-            object_lock: read(client, "object-lock").await?,
-            lifecycle: read(client, "lifecycle").await?,
-            public_access: read(client, "publicAccessBlock").await?,
-            policy: read_policy(client).await?,
-            policy_status: read(client, "policyStatus").await?,
-            encryption: read(client, "encryption").await?,
-            replication: read(client, "replication").await?,
+            versioning: read(client, "versioning", Setting::of_xml).await?,
+            object_lock: read(client, "object-lock", Setting::of_xml).await?,
+            lifecycle: read(client, "lifecycle", Setting::of_xml).await?,
+            public_access: read(client, "publicAccessBlock", Setting::of_xml).await?,
+            policy: read(client, "policy", Setting::of_json).await?,
+            policy_status: read(client, "policyStatus", Setting::of_xml).await?,
+            encryption: read(client, "encryption", Setting::of_xml).await?,
+            replication: read(client, "replication", Setting::of_xml).await?,
         })
     }
 
@@ -61,21 +61,15 @@ impl BucketSettings {
     }
 }
 
-async fn read<T: serde::de::DeserializeOwned>(
+async fn read<T>(
     client: &S3BucketClient,
     query: &str,
+    interpret: fn(StatusCode, &[u8]) -> Setting<T>,
 ) -> Result<Setting<T>, S3RequestError> {
     let response = client
         .send(Method::GET, query, HeaderMap::new(), Default::default())
         .await?;
-    Ok(Setting::of(response.status, &response.body))
-}
-
-async fn read_policy(client: &S3BucketClient) -> Result<Setting<BucketPolicy>, S3RequestError> {
-    let response = client
-        .send(Method::GET, "policy", HeaderMap::new(), Default::default())
-        .await?;
-    Ok(Setting::of_policy(response.status, &response.body))
+    Ok(interpret(response.status, &response.body))
 }
 
 #[cfg(test)]

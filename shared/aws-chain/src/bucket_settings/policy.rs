@@ -7,12 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
 use neap_bucket::Key;
+use regex::RegexBuilder;
 use serde::Deserialize;
 use serde_json::Value;
-
-use super::answers::{Setting, error_code};
 
 /// The permissions that Neap needs for objects.
 const OBJECT_ACTIONS: [&str; 4] = [
@@ -29,7 +27,7 @@ const LIST_ACTION: &str = "s3:ListBucket";
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct BucketPolicy {
-    statement: OneOrMore<PolicyStatement>,
+    statement: OneOrMany<PolicyStatement>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -37,10 +35,10 @@ pub(super) struct BucketPolicy {
 struct PolicyStatement {
     sid: Option<String>,
     effect: String,
-    action: OneOrMore<String>,
-    not_action: OneOrMore<String>,
-    resource: OneOrMore<String>,
-    not_resource: OneOrMore<String>,
+    action: OneOrMany<String>,
+    not_action: OneOrMany<String>,
+    resource: OneOrMany<String>,
+    not_resource: OneOrMany<String>,
     /// The operators, with their keys and values.
     condition: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -48,21 +46,21 @@ struct PolicyStatement {
 /// An element that is a list, or its only item.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
-enum OneOrMore<T> {
-    More(Vec<T>),
+enum OneOrMany<T> {
+    Many(Vec<T>),
     One(T),
 }
 
-impl<T> Default for OneOrMore<T> {
+impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
-        Self::More(Vec::new())
+        Self::Many(Vec::new())
     }
 }
 
-impl<T> OneOrMore<T> {
+impl<T> OneOrMany<T> {
     fn as_slice(&self) -> &[T] {
         match self {
-            Self::More(all) => all,
+            Self::Many(all) => all,
             Self::One(one) => std::slice::from_ref(one),
         }
     }
@@ -76,22 +74,6 @@ pub(super) struct DeniedActions {
     pub(super) actions: Vec<&'static str>,
     /// The conditions; empty if it always applies.
     pub(super) conditions: Vec<String>,
-}
-
-impl Setting<BucketPolicy> {
-    /// Interprets the answer of `GetBucketPolicy`, which is JSON.
-    pub(super) fn of_policy(status: StatusCode, body: &[u8]) -> Self {
-        match status {
-            StatusCode::OK => serde_json::from_slice(body).map_or(Self::Unsupported, Self::Known),
-            StatusCode::FORBIDDEN => Self::Denied,
-            StatusCode::NOT_FOUND
-                if error_code(body).is_some_and(|code| code == "NoSuchBucketPolicy") =>
-            {
-                Self::Absent
-            }
-            _ => Self::Unsupported,
-        }
-    }
 }
 
 impl BucketPolicy {
@@ -187,30 +169,23 @@ fn literal_prefix(pattern: &str) -> &str {
     pattern.split(['*', '?']).next().unwrap_or_default()
 }
 
-/// Whether a pattern for actions matches one. Case does not matter.
+/// Whether a pattern for actions matches one: `*` is any text, `?` any character. Case does not matter.
 fn matches_action(pattern: &str, action: &str) -> bool {
-    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
-    matches_wildcards(pattern.as_bytes(), action.as_bytes())
-}
-
-/// Whether a pattern matches a text: `*` is any text, `?` any byte.
-fn matches_wildcards(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            let mut ends = (0..=text.len()).filter_map(|start| text.get(start..));
-            ends.any(|end| matches_wildcards(rest, end))
-        }
-        (Some((one, pattern)), Some((byte, text))) if one == byte || *one == b'?' => {
-            matches_wildcards(pattern, text)
-        }
-        _ => false,
-    }
+    let escaped = regex::escape(pattern);
+    let expression = escaped.replace(r"\*", ".*").replace(r"\?", ".");
+    let expression = RegexBuilder::new(&format!("^{expression}$"))
+        .case_insensitive(true)
+        .build();
+    // A pattern that is too long for an expression is not that of an action.
+    expression.is_ok_and(|expression| expression.is_match(action))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
+    use crate::bucket_settings::answers::Setting;
 
     /// An example of the documentation: objects must be encrypted with a key.
     const ENCRYPTED: &str = r#"{
@@ -223,7 +198,7 @@ mod tests {
     }"#;
 
     fn policy(json: &str) -> BucketPolicy {
-        match Setting::of_policy(StatusCode::OK, json.as_bytes()) {
+        match Setting::of_json(StatusCode::OK, json.as_bytes()) {
             Setting::Known(policy) => policy,
             other => panic!("{other:?}"),
         }

@@ -9,12 +9,12 @@ use super::{answers::error_code, *};
 const NAMESPACE: &str = "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
 
 fn known<T: serde::de::DeserializeOwned>(xml: &str) -> Setting<T> {
-    Setting::of(StatusCode::OK, xml.as_bytes())
+    Setting::of_xml(StatusCode::OK, xml.as_bytes())
 }
 
 fn absent<T: serde::de::DeserializeOwned>(code: &str) -> Setting<T> {
     let xml = format!("<Error><Code>{code}</Code><Message>none</Message></Error>");
-    Setting::of(StatusCode::NOT_FOUND, xml.as_bytes())
+    Setting::of_xml(StatusCode::NOT_FOUND, xml.as_bytes())
 }
 
 fn lifecycle(rules: &str) -> Setting<LifecycleConfiguration> {
@@ -78,7 +78,7 @@ fn a_private_bucket_without_versions_has_no_findings() {
 #[test]
 fn a_store_that_knows_no_settings_has_no_findings() {
     let of = |status| {
-        Setting::<VersioningConfiguration>::of(
+        Setting::<VersioningConfiguration>::of_xml(
             status,
             b"<Error><Code>NotImplemented</Code></Error>",
         )
@@ -248,7 +248,7 @@ fn missing_permissions_are_named() {
         Some("AccessDenied")
     );
     let settings = BucketSettings {
-        lifecycle: Setting::of(StatusCode::FORBIDDEN, denied.as_bytes()),
+        lifecycle: Setting::of_xml(StatusCode::FORBIDDEN, denied.as_bytes()),
         ..usual()
     };
     assert_eq!(
