@@ -199,6 +199,7 @@ impl SystemSchema {
             }
             "materialized_views" => SystemTable::new(
                 materialized_views::MaterializedViewsSource {
+                    shared: Arc::clone(&scope.tables.scan),
                     bucket: cluster().catalog.bucket().clone(),
                     snapshot,
                     now: scope.times.retention_base,

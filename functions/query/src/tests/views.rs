@@ -395,6 +395,21 @@ async fn views_are_shown_with_their_progress() {
 }
 
 #[tokio::test]
+async fn a_view_does_not_get_stale_by_flushes_of_other_tables() {
+    let one = with_rows().await;
+    one.create_view("hourly", QUERY).await;
+    one.refresh().await;
+    let sql = "SELECT staleness_s > 0 AS is_stale FROM system.materialized_views";
+    one.pass(Duration::from_secs(60));
+    one.write("other v=1 1700000000000000000").await;
+    one.flush().await;
+    assert_eq!(one.sql(sql).await, "is_stale\nfalse\n");
+    one.write(&line("a", 61, "v=1")).await;
+    one.flush().await;
+    assert_eq!(one.sql(sql).await, "is_stale\ntrue\n");
+}
+
+#[tokio::test]
 async fn a_view_with_conditions_and_expressions_is_kept() {
     let one = with_rows().await;
     let query = "SELECT date_bin(INTERVAL '30 minutes', time, TIMESTAMP '2023-01-01T00:10:00') AS time, host, \

@@ -1,13 +1,16 @@
 //! `system.materialized_views`: the views of a database and their progress.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
-use neap_bucket::{Bucket, StoreTime};
+use neap_bucket::{Bucket, Stamp, StoreTime};
 use neap_catalog::MaterializedView;
-use neap_manifest::Snapshot;
+use neap_manifest::{ManifestError, Snapshot, TableChanges};
 use neap_rollup::{ViewState, view_progress};
 use neap_schema::ViewId;
 
@@ -15,11 +18,12 @@ use super::{
     columns::{counts, counts_or_null, seconds_or_null, table, views, views_or_null},
     source::SystemTableSource,
 };
-use crate::scan::external;
+use crate::scan::{ScanContext, external};
 
 /// The views of a database.
 #[derive(Debug)]
 pub(super) struct MaterializedViewsSource {
+    pub(super) shared: Arc<ScanContext>,
     pub(super) bucket: Bucket,
     pub(super) snapshot: Arc<Snapshot>,
     /// The present time of the store.
@@ -27,7 +31,11 @@ pub(super) struct MaterializedViewsSource {
 }
 
 impl MaterializedViewsSource {
-    fn rows_of(&self, progress: &BTreeMap<ViewId, ViewState>) -> Result<RecordBatch> {
+    fn rows_of(
+        &self,
+        progress: &BTreeMap<ViewId, ViewState>,
+        current: &BTreeSet<ViewId>,
+    ) -> Result<RecordBatch> {
         let known: Vec<&Arc<MaterializedView>> = self.snapshot.catalog.value.views().collect();
         let all = || known.iter();
         let state = |view: &MaterializedView| progress.get(&view.id);
@@ -37,6 +45,10 @@ impl MaterializedViewsSource {
         let pending = all().map(|view| state(view).map(|state| state.pending.count(view.windows)));
         let recorded = states().map(|state| state.map(|state| state.recorded.mark.time()));
         let refreshed = states().map(|state| state.and_then(|state| state.refreshed));
+        let staleness = all().map(|view| match current.contains(&view.id) {
+            true => Some(0),
+            false => state(view).map(|state| self.since(state.recorded.mark)),
+        });
         let errors = states().map(|state| {
             let failure = state.and_then(|state| state.failure.as_ref());
             failure.map(|failure| &failure.message)
@@ -70,22 +82,58 @@ impl MaterializedViewsSource {
             ("pending_windows", true, counts_or_null(pending)),
             ("recorded_up_to", true, seconds_or_null(recorded)),
             ("refreshed_at", true, seconds_or_null(refreshed)),
-            (
-                "staleness_s",
-                true,
-                counts_or_null(states().map(|state| Some(self.staleness(state?)))),
-            ),
+            ("staleness_s", true, counts_or_null(staleness)),
             ("error", true, views_or_null(errors)),
         ])
     }
 
-    /// Returns an upper bound of the time since the view had all rows of its source, in seconds.
-    fn staleness(&self, state: &ViewState) -> u64 {
-        let is_current = state.pending.is_empty() && state.recorded.mark >= self.snapshot.mark();
-        match is_current {
-            true => 0,
-            false => self.now.since(state.recorded.mark.time()).as_secs(),
+    /// Returns the views that have all flushed rows of their sources.
+    async fn current_views(
+        &self,
+        progress: &BTreeMap<ViewId, ViewState>,
+    ) -> Result<BTreeSet<ViewId>, ManifestError> {
+        let mut current = BTreeSet::new();
+        for view in self.snapshot.catalog.value.views() {
+            let state = progress.get(&view.id);
+            if let Some(state) = state.filter(|state| state.pending.is_empty())
+                && self.is_unchanged(view, state).await?
+            {
+                current.insert(view.id);
+            }
         }
+        Ok(current)
+    }
+
+    /// Returns whether the source of a view has not changed since the point that its progress records. Flushes of other
+    /// tables are no change.
+    async fn is_unchanged(
+        &self,
+        view: &MaterializedView,
+        state: &ViewState,
+    ) -> Result<bool, ManifestError> {
+        let snapshot = &self.snapshot;
+        if state.recorded.mark >= snapshot.mark() {
+            return Ok(true);
+        }
+        let source = snapshot.catalog.value.table(&view.source);
+        let Some(source) = source.filter(|source| source.id() == state.source) else {
+            return Ok(false);
+        };
+        let changes = self.shared.manifests.changes_since(
+            snapshot.database,
+            &snapshot.manifest,
+            source.id(),
+            state.recorded,
+        );
+        Ok(match changes.await? {
+            TableChanges::Times { written, deleted } => written.is_empty() && deleted.is_empty(),
+            TableChanges::Unknown => false,
+        })
+    }
+
+    /// Returns the seconds since a stamp.
+    fn since(&self, stamp: Stamp) -> u64 {
+        self.now.since(stamp.time()).as_secs()
     }
 }
 
@@ -107,12 +155,13 @@ impl SystemTableSource for MaterializedViewsSource {
         }
         let progress = view_progress(&self.bucket, self.snapshot.database);
         let progress = progress.read(None).await.map_err(external)?;
-        self.rows_of(&progress.value.views)
+        let progress = &progress.value.views;
+        let current = self.current_views(progress).await.map_err(external)?;
+        self.rows_of(progress, &current)
     }
 
     fn empty(&self) -> Result<RecordBatch> {
-        let none = BTreeMap::new();
-        let empty = self.rows_of(&none)?;
+        let empty = self.rows_of(&BTreeMap::new(), &BTreeSet::new())?;
         Ok(empty.slice(0, 0))
     }
 }
