@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use arrow::datatypes::DataType;
 use datafusion::{
     common::{
-        Column, DFSchema, Result,
+        Column, DFSchema, Result, plan_err,
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
     execution::SessionState,
@@ -36,7 +36,7 @@ pub(super) struct TableAggregate<'a> {
 #[derive(Debug)]
 struct TableColumns {
     /// The table.
-    schema: DFSchema,
+    schema: Arc<DFSchema>,
     /// The columns of a projection above the table, by name; `None` if there is no projection.
     projected: Option<HashMap<String, Expr>>,
 }
@@ -84,7 +84,7 @@ impl<'a> TableAggregate<'a> {
         }
         let source = source_table(catalog, node).ok()?;
         let columns = TableColumns {
-            schema: DFSchema::try_from(source.arrow_schema()).ok()?,
+            schema: Arc::new(DFSchema::try_from(source.arrow_schema()).ok()?),
             projected,
         };
         let keys = aggregate.group_expr.iter();
@@ -140,11 +140,13 @@ impl TableColumns {
             let Expr::Column(column) = expr else {
                 return Ok(Transformed::no(expr));
             };
-            let projected = self.projected.as_ref();
-            let known = projected.and_then(|projected| projected.get(&column.name));
-            let of_table = known
-                .cloned()
-                .unwrap_or_else(|| Expr::Column(Column::new_unqualified(column.name.clone())));
+            let of_table = match &self.projected {
+                None => Expr::Column(Column::new_unqualified(column.name)),
+                Some(projected) => match projected.get(&column.name) {
+                    Some(expr) => expr.clone(),
+                    None => return plan_err!("the input has no column '{}'", column.name),
+                },
+            };
             Ok(Transformed::new(of_table, true, TreeNodeRecursion::Jump))
         })?;
         let replaced = replaced.data.transform_up(|expr| {
@@ -180,12 +182,12 @@ fn projected_columns(projection: &Projection) -> Option<HashMap<String, Expr>> {
 fn grouping_key(
     state: &SessionState,
     source: &Table,
-    schema: &DFSchema,
+    schema: &Arc<DFSchema>,
     key: Expr,
 ) -> Option<GroupingKey> {
     match key {
         Expr::ScalarFunction(call) if call.func.name() == DATE_BIN => {
-            let windows = bin_windows(state, &call, &Arc::new(schema.clone())).ok()?;
+            let windows = bin_windows(state, &call, schema).ok()?;
             Some(GroupingKey::Window(windows))
         }
         Expr::Column(column) if source.tags().any(|tag| tag.name == column.name) => {

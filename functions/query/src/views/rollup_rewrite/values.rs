@@ -18,15 +18,11 @@ use super::{
 };
 use crate::RollupUse;
 
-/// The functions whose result for the same rows is always the same, except for the order in which floats are added. They
+/// Functions of SQL whose result for the same rows is always the same, except for the order in which floats are added. They
 /// ignore rows without a value of their argument.
-const REPEATABLE_FUNCTIONS: [&str; 14] = [
-    "approx_percentile_accumulate",
-    "approx_percentile_combine",
+const REPEATABLE_FUNCTIONS: [&str; 10] = [
     "avg",
     "count",
-    "hll_accumulate",
-    "hll_combine",
     "max",
     "median",
     "min",
@@ -36,6 +32,12 @@ const REPEATABLE_FUNCTIONS: [&str; 14] = [
     "var",
     "var_pop",
 ];
+
+/// Returns whether a function has always the same result for the same rows, and ignores rows without a value of its
+/// argument. The states of sketches do not depend on the order of rows.
+fn is_repeatable(function: &str) -> bool {
+    REPEATABLE_FUNCTIONS.contains(&function) || combine_function(function).is_some()
+}
 
 /// A value of a group that can be computed from the source and from a view.
 #[derive(Clone, Debug)]
@@ -257,8 +259,7 @@ impl ValueFinder<'_> {
         let call = self.plain_call();
         call.is_some_and(|call| {
             let is_required = |name: &String| fields.contains(name);
-            REPEATABLE_FUNCTIONS.contains(&call.func.name())
-                && argument_column(call).is_some_and(is_required)
+            is_repeatable(call.func.name()) && argument_column(call).is_some_and(is_required)
         })
     }
 
@@ -305,7 +306,7 @@ impl ValueFinder<'_> {
         match call.func.name() {
             _ if self.usage == RollupUse::On => true,
             "first_value" | "last_value" => self.is_ordered_by_time(call),
-            name => REPEATABLE_FUNCTIONS.contains(&name),
+            name => is_repeatable(name),
         }
     }
 
