@@ -14,22 +14,24 @@
 //! point.
 
 mod rows;
+mod selection;
 mod sorted_rows;
+mod versions;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-use ahash::RandomState;
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::interleave::interleave;
-use hashbrown::HashTable;
 use neap_row_delete::Condition;
 
 use crate::{PointsError, SeriesIndex, conform_to_schema, times};
 
 pub use rows::TailRow;
+pub use selection::{SelectedSeries, TagFilter};
 pub use sorted_rows::SortedRows;
+use versions::{PointVersions, RowKeys};
 
 /// Maximum number of rows in an image.
 const MAX_ROWS: usize = u32::MAX as usize;
@@ -50,6 +52,8 @@ pub struct ImageChunk {
     pub max_time: i64,
     /// The number of this chunk's first row in the image.
     first_row: u32,
+    /// The number of each row's series.
+    series: Arc<[u32]>,
 }
 
 /// An immutable image of the tail of a table, with each point once.
@@ -57,15 +61,18 @@ pub struct ImageChunk {
 pub struct TailImage {
     /// The rows, from the oldest to the newest.
     pub chunks: Vec<ImageChunk>,
-    series: RowSeries,
-    sorted: OnceLock<Arc<[u32]>>,
+    /// The series of these rows, and of later ones.
+    index: Arc<RwLock<SeriesIndex>>,
+    sorted: OnceLock<SortedOrder>,
 }
 
-/// The series of all rows of an image, by row number, and the ranks of the series.
+/// The order of the live rows of an image.
 #[derive(Debug)]
-struct RowSeries {
-    series: Vec<u32>,
+struct SortedOrder {
+    /// The rank of each series in the order of the tag sets.
     ranks: Vec<u32>,
+    /// The numbers of the rows, sorted by tag set and time.
+    rows: Arc<[u32]>,
 }
 
 impl TailImage {
@@ -87,39 +94,38 @@ impl TailImage {
         self.chunks.iter().map(live).sum()
     }
 
-    /// Returns the numbers of the live rows, sorted by tag set and time. Computed once: the computation takes 16 bytes
-    /// per row temporarily, and the result takes 4 bytes per row.
-    fn order(&self) -> Result<Arc<[u32]>, PointsError> {
-        if let Some(order) = self.sorted.get() {
-            return Ok(Arc::clone(order));
-        }
-        let times = self
-            .chunks
-            .iter()
-            .map(|chunk| times(&chunk.rows))
-            .collect::<Result<Vec<_>, _>>()?;
-        let order = self.sort(&times);
-        Ok(Arc::clone(self.sorted.get_or_init(|| order)))
+    /// Returns the times of the rows of all chunks.
+    fn times(&self) -> Result<Vec<&TimestampNanosecondArray>, PointsError> {
+        let chunks = self.chunks.iter();
+        chunks.map(|chunk| times(&chunk.rows)).collect()
     }
 
-    fn sort(&self, times: &[&arrow_array::TimestampNanosecondArray]) -> Arc<[u32]> {
-        let RowSeries { series, ranks } = &self.series;
-        let mut keys = Vec::with_capacity(series.len());
+    /// Returns the order of the live rows. Computed once: the computation takes 16 bytes per row temporarily, and the
+    /// result takes 4 bytes per row and 4 per series.
+    fn order(&self) -> Result<&SortedOrder, PointsError> {
+        if let Some(order) = self.sorted.get() {
+            return Ok(order);
+        }
+        let order = self.sort(&self.times()?);
+        Ok(self.sorted.get_or_init(|| order))
+    }
+
+    fn sort(&self, times: &[&TimestampNanosecondArray]) -> SortedOrder {
+        let ranks = read(&self.index).ranks();
+        let mut keys = Vec::with_capacity(self.chunks.iter().map(|one| one.series.len()).sum());
         for (chunk, times) in self.chunks.iter().zip(times) {
-            for (at, time) in times.values().iter().enumerate() {
+            let rows = chunk.series.iter().zip(times.values()).enumerate();
+            for (at, (series, time)) in rows {
                 if chunk.live.as_ref().is_none_or(|live| live.value(at)) {
                     let row = chunk.first_row + u32::try_from(at).unwrap_or(u32::MAX);
-                    let rank = series
-                        .get(row as usize)
-                        .and_then(|series| ranks.get(*series as usize))
-                        .copied()
-                        .unwrap_or(0);
+                    let rank = ranks.get(*series as usize).copied().unwrap_or(0);
                     keys.push((rank, *time, row));
                 }
             }
         }
         keys.sort_unstable();
-        keys.into_iter().map(|(_, _, row)| row).collect()
+        let rows = keys.into_iter().map(|(_, _, row)| row).collect();
+        SortedOrder { ranks, rows }
     }
 
     /// Returns the position of a row.
@@ -137,13 +143,13 @@ impl TailImage {
 #[derive(Debug)]
 pub struct TailImageBuilder {
     schema: SchemaRef,
-    index: SeriesIndex,
+    tags: Vec<String>,
+    /// Images read it: rows of the same series have the same number in all of them.
+    index: Arc<RwLock<SeriesIndex>>,
     chunks: Vec<ImageChunk>,
     series: Vec<u32>,
     time: Vec<i64>,
-    /// The newest row of each point.
-    newest: HashTable<u32>,
-    hasher: RandomState,
+    versions: PointVersions,
     bytes: usize,
     /// The number of deletes that removed rows.
     removals: u64,
@@ -155,12 +161,12 @@ impl TailImageBuilder {
     pub fn new(tags: &[String], schema: SchemaRef) -> Self {
         Self {
             schema,
-            index: SeriesIndex::new(tags),
+            tags: tags.to_vec(),
+            index: Arc::new(RwLock::new(SeriesIndex::new(tags))),
             chunks: Vec::new(),
             series: Vec::new(),
             time: Vec::new(),
-            newest: HashTable::new(),
-            hasher: RandomState::with_seeds(5, 6, 7, 8),
+            versions: PointVersions::new(),
             bytes: 0,
             removals: 0,
             image: None,
@@ -174,15 +180,13 @@ impl TailImageBuilder {
 
     /// The tags of the table.
     pub fn tags(&self) -> &[String] {
-        self.index.tags()
+        &self.tags
     }
 
     /// Returns the approximate size of the image and its index, in bytes.
     pub fn size_bytes(&self) -> usize {
-        self.bytes
-            + self.index.own_bytes()
-            + 16 * self.series.capacity()
-            + 5 * self.newest.capacity()
+        let index = self.index().own_bytes();
+        self.bytes + index + 16 * self.series.capacity() + self.versions.size_bytes()
     }
 
     /// Adds rows that are newer than all rows before.
@@ -195,9 +199,16 @@ impl TailImageBuilder {
             return Err(PointsError::TooManyRows { limit: MAX_ROWS });
         }
         let rows = conform_to_schema(batch, &self.schema)?;
-        self.index.resolve(batch, &mut self.series)?;
+        let index = self.index.write();
+        let mut index = index.unwrap_or_else(PoisonError::into_inner);
+        index.resolve(batch, &mut self.series)?;
+        drop(index);
         self.time.extend_from_slice(times(&rows)?.values());
-        let older = self.replace_newest(first);
+        let keys = RowKeys {
+            series: &self.series,
+            times: &self.time,
+        };
+        let older = self.versions.add(keys, first, live_rows(&self.chunks));
         let added = self.time.get(first..).unwrap_or(&[]);
         let min_time = added.iter().copied().min().unwrap_or(i64::MAX);
         let max_time = added.iter().copied().max().unwrap_or(i64::MIN);
@@ -208,6 +219,7 @@ impl TailImageBuilder {
             min_time,
             max_time,
             first_row,
+            series: self.series.get(first..).unwrap_or(&[]).into(),
         });
         if !older.is_empty() {
             self.merge_older_versions(&older)?;
@@ -218,31 +230,6 @@ impl TailImageBuilder {
             .map_or(0, |chunk| chunk.rows.get_array_memory_size());
         self.image = None;
         Ok(())
-    }
-
-    /// Makes the rows from `first` on the newest versions of their points. Returns the pairs (newer, older) of the rows
-    /// whose points existed before.
-    fn replace_newest(&mut self, first: usize) -> Vec<(u32, u32)> {
-        let Self {
-            series,
-            time,
-            newest,
-            hasher,
-            ..
-        } = self;
-        let key = |row: u32| (series.get(row as usize), time.get(row as usize));
-        let mut older = Vec::new();
-        for row in first..series.len() {
-            let row = u32::try_from(row).unwrap_or(u32::MAX);
-            let hash = hasher.hash_one(key(row));
-            match newest.find_mut(hash, |other| key(*other) == key(row)) {
-                Some(other) => older.push((row, std::mem::replace(other, row))),
-                None => {
-                    newest.insert_unique(hash, row, |row| hasher.hash_one(key(*row)));
-                }
-            }
-        }
-        older
     }
 
     /// Copies into each newer row the values that it lacks from its older version, and masks the older version.
@@ -313,28 +300,15 @@ impl TailImageBuilder {
             });
             let first = chunk.first_row;
             let rows = gone.set_indices().filter_map(|row| u32::try_from(row).ok());
-            self.remove_from_index(rows.map(|row| first.saturating_add(row)));
+            let keys = RowKeys {
+                series: &self.series,
+                times: &self.time,
+            };
+            let rows = rows.map(|row| first.saturating_add(row));
+            self.versions.remove(keys, rows);
             self.image = None;
         }
         Ok(())
-    }
-
-    /// Removes these rows from the index of newest versions.
-    fn remove_from_index(&mut self, rows: impl Iterator<Item = u32>) {
-        let Self {
-            series,
-            time,
-            newest,
-            hasher,
-            ..
-        } = self;
-        for row in rows {
-            let key = (series.get(row as usize), time.get(row as usize));
-            // A live row is the newest version of its point.
-            if let Ok(found) = newest.find_entry(hasher.hash_one(key), |other| *other == row) {
-                found.remove();
-            }
-        }
     }
 
     /// Returns a column of the newest chunk with its nulls filled from older versions.
@@ -387,16 +361,28 @@ impl TailImageBuilder {
         if let Some(image) = &self.image {
             return Arc::clone(image);
         }
-        let series = RowSeries {
-            series: self.series.clone(),
-            ranks: self.index.ranks(),
-        };
         let image = Arc::new(TailImage {
             chunks: self.chunks.clone(),
-            series,
+            index: Arc::clone(&self.index),
             sorted: OnceLock::new(),
         });
         self.image = Some(Arc::clone(&image));
         image
     }
+}
+
+fn read(index: &RwLock<SeriesIndex>) -> RwLockReadGuard<'_, SeriesIndex> {
+    index.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the numbers of the live rows of chunks.
+fn live_rows(chunks: &[ImageChunk]) -> impl Iterator<Item = u32> {
+    chunks.iter().flat_map(|chunk| {
+        let rows = (0..chunk.rows.num_rows()).filter_map(|row| u32::try_from(row).ok());
+        let live = move |row: &u32| {
+            let live = chunk.live.as_ref();
+            live.is_none_or(|live| live.value(*row as usize))
+        };
+        rows.filter(live).map(|row| chunk.first_row + row)
+    })
 }

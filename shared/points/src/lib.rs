@@ -19,13 +19,16 @@ mod image;
 mod row_deletes;
 mod series;
 mod sorted_tag_values;
+mod tag_texts;
 #[cfg(test)]
 mod tests;
 
 pub use columns::{conform_to_schema, times};
 pub use deduplicate::deduplicate;
 pub use error::PointsError;
-pub use image::{ImageChunk, SortedRows, TailImage, TailImageBuilder, TailRow};
+pub use image::{
+    ImageChunk, SelectedSeries, SortedRows, TagFilter, TailImage, TailImageBuilder, TailRow,
+};
 pub use row_deletes::{TableChange, apply_deletes};
 pub use series::SeriesIndex;
 pub use sorted_tag_values::SortedTagValues;

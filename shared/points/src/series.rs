@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
 };
 
@@ -11,10 +11,10 @@ use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, cast::AsArray,
     types::Int32Type,
 };
-use arrow_buffer::Buffer;
+use arrow_buffer::{BooleanBuffer, Buffer};
 use hashbrown::HashTable;
 
-use crate::{PointsError, SortedTagValues};
+use crate::{PointsError, SortedTagValues, TagFilter, tag_texts::TagTexts};
 
 /// The number of a missing tag.
 const MISSING: u32 = 0;
@@ -35,9 +35,8 @@ pub struct SeriesIndex {
 /// The values of one tag, numbered from 1.
 #[derive(Debug, Default)]
 struct TagValues {
-    values: Vec<Arc<str>>,
+    values: TagTexts,
     numbers: HashTable<u32>,
-    bytes: usize,
     /// All values, sorted. Computed on demand and discarded when a value is added.
     sorted: OnceLock<Arc<SortedTagValues>>,
     /// The numbers of the values of the previous sort, in sorted order.
@@ -48,32 +47,42 @@ struct TagValues {
 }
 
 impl TagValues {
+    /// Returns the number of a value; `None` if no series has it.
+    fn find(&self, value: &str, hasher: &RandomState) -> Option<u32> {
+        let at = |number: u32| self.values.get(number as usize - 1);
+        let hash = hasher.hash_one(value);
+        let found = self.numbers.find(hash, |number| at(*number) == Some(value));
+        found.copied()
+    }
+
     fn number(&mut self, value: &str, hasher: &RandomState) -> Result<u32, PointsError> {
+        if let Some(number) = self.find(value, hasher) {
+            return Ok(number);
+        }
         let Self {
             values,
             numbers,
-            bytes,
             sorted,
             order,
             ..
         } = self;
         let hash = hasher.hash_one(value);
-        let at = |number: u32| values.get(number as usize - 1).map(|value| &**value);
-        if let Some(number) = numbers.find(hash, |number| at(*number) == Some(value)) {
-            return Ok(*number);
-        }
         let number = number_after(values.len())?;
-        values.push(Arc::from(value));
-        *bytes += value.len();
+        values.push(value);
         numbers.insert_unique(hash, number, |number| {
             values
                 .get(*number as usize - 1)
-                .map_or(0, |value| hasher.hash_one(&**value))
+                .map_or(0, |value| hasher.hash_one(value))
         });
         if let Some(sorted) = sorted.take() {
             *order = Arc::clone(sorted.numbers());
         }
         Ok(number)
+    }
+
+    /// Returns the value with a number; `None` for a missing tag.
+    fn text(&self, number: u32) -> Option<&str> {
+        self.values.get((number as usize).checked_sub(1)?)
     }
 
     fn sorted(&self) -> &Arc<SortedTagValues> {
@@ -94,11 +103,11 @@ impl TagValues {
     /// Returns the size in bytes without the allocations of [`Self::pinned_allocations`].
     fn own_bytes(&self) -> usize {
         let sorted = match self.sorted.get() {
-            Some(_) => self.bytes + 12 * self.values.len(),
+            Some(sorted) => sorted.size_bytes(),
             None => 0,
         };
         let recent = self.recent.as_ref().map_or(0, |(_, numbers)| numbers.len());
-        self.bytes + 24 * self.values.len() + 8 * self.numbers.capacity() + 4 * recent + sorted
+        self.values.size_bytes() + 5 * self.numbers.capacity() + 4 * recent + sorted
     }
 }
 
@@ -247,6 +256,27 @@ impl SeriesIndex {
         ranks
     }
 
+    /// Returns which series meet all conditions, by number. A condition on an unknown tag is ignored.
+    pub(crate) fn matching(&self, filters: &[TagFilter]) -> BooleanBuffer {
+        let conditions = filters.iter().filter_map(|filter| {
+            let tag = self.names.iter().position(|name| *name == filter.tag)?;
+            let values = self.tags.get(tag)?;
+            let numbers = filter.values.iter();
+            let numbers = numbers.filter_map(|value| values.find(value, &self.hasher));
+            Some((tag, numbers.collect::<BTreeSet<u32>>()))
+        });
+        let conditions: Vec<(usize, BTreeSet<u32>)> = conditions.collect();
+        let width = self.tags.len();
+        let is_selected = |series: usize| {
+            let set = self.sets.get(series * width..).unwrap_or(&[]);
+            let meets = |(tag, numbers): &(usize, BTreeSet<u32>)| {
+                set.get(*tag).is_some_and(|number| numbers.contains(number))
+            };
+            conditions.iter().all(meets)
+        };
+        BooleanBuffer::collect_bool(self.len(), is_selected)
+    }
+
     /// Returns the sorted values of tag number `tag`; `None` if there is no such tag. Sorts only if there are new
     /// values since the last call.
     pub fn sorted_values(&self, tag: usize) -> Option<&Arc<SortedTagValues>> {
@@ -263,13 +293,9 @@ impl SeriesIndex {
     pub fn compare(&self, one: u32, other: u32) -> Ordering {
         let (one, other) = (self.value_numbers(one), self.value_numbers(other));
         let pairs = one.iter().zip(other).zip(&self.tags);
-        let text = |tag: &TagValues, number: u32| {
-            let at = (number as usize).checked_sub(1);
-            at.and_then(|at| tag.values.get(at).cloned())
-        };
         pairs
             .filter(|((one, other), _)| one != other)
-            .map(|((one, other), tag)| text(tag, *one).cmp(&text(tag, *other)))
+            .map(|((one, other), tag)| tag.text(*one).cmp(&tag.text(*other)))
             .find(|order| order.is_ne())
             .unwrap_or(Ordering::Equal)
     }
@@ -289,8 +315,8 @@ impl SeriesIndex {
                     .and_then(|number| i32::try_from(number - 1).ok())
             })
             .collect();
-        let values = self.tags.get(tag).map_or(&[][..], |tag| &tag.values);
-        let values: StringArray = values.iter().map(|value| Some(&**value)).collect();
+        let values = self.tags.get(tag).map(|tag| tag.values.iter());
+        let values: StringArray = values.into_iter().flatten().collect();
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
             keys,
             Arc::new(values),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::StringArray;
+use arrow_array::{Array, StringArray};
 
-use crate::PointsError;
+use crate::{PointsError, tag_texts::TagTexts};
 
 /// The values of one tag, sorted. The code of a value is its position; a missing tag has the code -1, which sorts
 /// before all others.
@@ -20,8 +20,8 @@ pub struct SortedTagValues {
 impl SortedTagValues {
     /// Sorts values that are numbered from 1. `before` has the numbers of the values of the previous sort, in sorted
     /// order.
-    pub(crate) fn of(values: &[Arc<str>], before: &[u32]) -> Self {
-        let text = |number: &u32| values.get(*number as usize - 1).map(|value| &**value);
+    pub(crate) fn of(values: &TagTexts, before: &[u32]) -> Self {
+        let text = |number: &u32| values.get(*number as usize - 1);
         let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
         let known = u32::try_from(before.len()).unwrap_or(u32::MAX);
         let mut numbers: Vec<u32> = before.to_vec();
@@ -66,6 +66,10 @@ impl SortedTagValues {
         let number = number.and_then(|code| self.numbers.get(code).copied());
         let limit = self.numbers.len();
         number.ok_or(PointsError::TooManyRows { limit })
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.values.get_array_memory_size() + 4 * (self.numbers.len() + self.codes.len())
     }
 
     pub(crate) fn numbers(&self) -> &Arc<[u32]> {

@@ -14,10 +14,14 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 
-use crate::{SeriesIndex, TableChange, TailImage, TailImageBuilder, apply_deletes, deduplicate};
+use crate::{
+    SelectedSeries, SeriesIndex, TableChange, TagFilter, TailImage, TailImageBuilder,
+    apply_deletes, deduplicate,
+};
 
 type Row = ([Option<u8>; 2], i64, [Option<u8>; 2]);
 type Key = ([Option<String>; 2], i64);
+type Point = (Key, [Option<f64>; 2]);
 type Points = BTreeMap<Key, [Option<f64>; 2]>;
 
 fn tags() -> Vec<String> {
@@ -91,7 +95,7 @@ fn write(points: &mut Points, rows: &[Row]) {
 }
 
 /// Returns the points of a batch in its order.
-fn points(batch: &RecordBatch) -> Vec<(Key, [Option<f64>; 2])> {
+fn points(batch: &RecordBatch) -> Vec<Point> {
     let tag = |name: &str, row: usize| {
         let column = batch
             .column_by_name(name)
@@ -227,6 +231,40 @@ proptest! {
 
 proptest! {
     #[test]
+    fn an_image_of_ascending_times_has_each_point_once_after_a_late_row(
+        portions in rows(),
+        late in row(),
+        delete in 0..8usize,
+    ) {
+        let mut builder = TailImageBuilder::new(&tags(), schema());
+        let mut expected = Points::new();
+        let mut taken = Vec::new();
+        for (at, rows) in portions.iter().enumerate() {
+            // No two rows have the same time.
+            let rows = rows.iter().enumerate().map(|(row, (tags, _, values))| {
+                (*tags, (at * 12 + row) as i64, *values)
+            });
+            let rows: Vec<Row> = rows.collect();
+            builder.push(&batch(&rows)).unwrap();
+            write(&mut expected, &rows);
+            if at == delete {
+                let deleted = Condition::Time { min: 0, max: 2 };
+                builder.delete(&deleted).unwrap();
+                expected.retain(|(_, time), _| *time > 2);
+            }
+            taken.push((builder.image(), expected.clone()));
+        }
+        for rows in [[late], [late]] {
+            builder.push(&batch(&rows)).unwrap();
+            write(&mut expected, &rows);
+            taken.push((builder.image(), expected.clone()));
+        }
+        for (image, expected) in taken {
+            check_image(&image, expected)?;
+        }
+    }
+
+    #[test]
     fn live_rows_are_the_points_and_are_taken_by_number(steps in steps(), first in 0..20usize) {
         let mut builder = TailImageBuilder::new(&tags(), schema());
         let mut expected = Points::new();
@@ -318,32 +356,83 @@ fn slices_of_a_batch_have_the_same_numbers_after_another_dictionary() {
 
 /// Checks that an image has these points once, and sorts them.
 fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseError> {
-    let mut found = Vec::new();
-    for chunk in &image.chunks {
-        let live = chunk.live.clone();
-        let live = live.map(|live| arrow_array::BooleanArray::new(live, None));
-        let rows = live.map_or_else(
-            || chunk.rows.clone(),
-            |live| filter_record_batch(&chunk.rows, &live).unwrap(),
-        );
-        found.extend(points(&rows));
-    }
+    let found = points_of(image, None);
     prop_assert_eq!(found.len(), image.num_rows());
     prop_assert_eq!(found.len(), expected.len());
     prop_assert_eq!(&found.into_iter().collect::<Points>(), &expected);
+    prop_assert_eq!(sorted(image, None)?, within(&expected, &[]));
+    for filters in [
+        vec![tag_filter("host", &[1])],
+        vec![tag_filter("zone", &[0, 3])],
+        vec![tag_filter("host", &[1, 2]), tag_filter("zone", &[2])],
+        vec![tag_filter("host", &[9])],
+        vec![tag_filter("unknown", &[1])],
+    ] {
+        let selected = image.select(&filters);
+        let expected = within(&expected, &filters);
+        let mut found = points_of(image, Some(&selected));
+        found.retain(|((_, time), _)| (1..=3).contains(time));
+        found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(sorted(image, Some(selected))?, expected);
+    }
+    Ok(())
+}
+
+fn tag_filter(tag: &str, values: &[u8]) -> TagFilter {
+    TagFilter {
+        tag: tag.to_owned(),
+        values: values.iter().copied().map(text).collect(),
+    }
+}
+
+/// Returns the points at the times from 1 to 3 that meet conditions on known tags.
+fn within(expected: &Points, filters: &[TagFilter]) -> Vec<Point> {
+    let is_selected = |tags: &[Option<String>; 2]| {
+        filters.iter().all(|filter| {
+            let tag = match filter.tag.as_str() {
+                "host" => &tags[0],
+                "zone" => &tags[1],
+                _ => return true,
+            };
+            tag.as_ref().is_some_and(|tag| filter.values.contains(tag))
+        })
+    };
+    let points = expected.clone().into_iter();
+    points
+        .filter(|((tags, time), _)| (1..=3).contains(time) && is_selected(tags))
+        .collect()
+}
+
+/// Returns the points of an image at the times from 1 to 3, sorted.
+fn sorted(
+    image: &Arc<TailImage>,
+    selected: Option<SelectedSeries>,
+) -> Result<Vec<Point>, TestCaseError> {
     let mut sorted = Vec::new();
     if !image.chunks.is_empty() {
-        let batches = Arc::clone(image).sorted(1..=3, &[0, 1, 2, 3, 4], 2);
+        let batches = Arc::clone(image).sorted(1..=3, selected, &[0, 1, 2, 3, 4], 2);
         for batch in batches.unwrap() {
             let batch = batch.unwrap();
             prop_assert!(batch.num_rows() <= 2);
             sorted.extend(points(&batch));
         }
     }
-    let within = expected.into_iter();
-    let within = within.filter(|((_, time), _)| (1..=3).contains(time));
-    prop_assert_eq!(sorted, within.collect::<Vec<_>>());
-    Ok(())
+    Ok(sorted)
+}
+
+/// Returns the points of the chunks of an image.
+fn points_of(image: &TailImage, selected: Option<&SelectedSeries>) -> Vec<Point> {
+    let chunks = image.chunks.iter().flat_map(|chunk| {
+        let mask = chunk.mask(selected);
+        let mask = mask.map(|mask| arrow_array::BooleanArray::new(mask, None));
+        let rows = mask.map_or_else(
+            || chunk.rows.clone(),
+            |mask| filter_record_batch(&chunk.rows, &mask).unwrap(),
+        );
+        points(&rows)
+    });
+    chunks.collect()
 }
 
 /// Returns whether a condition holds for a point with these tags and this time.

@@ -46,7 +46,7 @@ impl DistinctTailIndex {
         if tail.removals() != self.removals || tail.next_row() < self.next_row {
             *self = Self::new(&self.shape);
         }
-        self.groups.update(tail.index())?;
+        self.groups.update(&tail.index())?;
         self.seen.resize(self.groups.len(), None);
         for row in tail.live_rows(self.next_row) {
             let group = self.groups.of(row.series);
@@ -70,9 +70,9 @@ impl DistinctTailIndex {
         }
         let seen = |group: &u32| self.seen.get(*group as usize).copied().flatten();
         let is_fresh = |group: &u32| seen(group).is_some_and(|seen| seen >= from);
-        let order = self.groups.order(tail.index())?.iter().copied();
+        let order = self.groups.order(&tail.index())?.iter().copied();
         let order: Vec<u32> = order.filter(is_fresh).collect();
-        let (codes, values) = self.groups.coded(tail.index(), &order)?;
+        let (codes, values) = self.groups.coded(&tail.index(), &order)?;
         let all = ValueCombinations {
             codes,
             values,

@@ -50,7 +50,7 @@ impl LastTailIndex {
             *self = Self::new(&self.shape);
         }
         let index = tail.index();
-        self.groups.update(index)?;
+        self.groups.update(&index)?;
         self.rings.resize(self.groups.len(), NewestEntries::Empty);
         for row in tail.live_rows(self.next_row) {
             let group = self.groups.of(row.series);
@@ -60,7 +60,7 @@ impl LastTailIndex {
             let before = ring.heap_bytes();
             let at = |number: &u32| tail.row(*number);
             ring.insert(row.row, self.shape.count(), |one, other| {
-                compare(index, at(one), at(other))
+                compare(&index, at(one), at(other))
             });
             self.ring_bytes += ring.heap_bytes() - before;
         }
@@ -80,7 +80,7 @@ impl LastTailIndex {
         filters: &[KeyFilter],
         from: i64,
     ) -> Result<LastRows, CacheError> {
-        let groups = self.groups.matching(tail.index(), filters)?;
+        let groups = self.groups.matching(&tail.index(), filters)?;
         let rings = groups
             .iter()
             .filter_map(|group| self.rings.get(*group as usize));

@@ -4,7 +4,7 @@
 //! replaced is not live any more; the newer version has all of its values. Therefore an index follows a tail by the
 //! live rows since its last update, and is rebuilt when rows were deleted.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, types::Int32Type,
@@ -13,7 +13,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{RowPosition, TailImageBuilder};
+use super::{RowPosition, TailImageBuilder, read};
 use crate::{PointsError, SeriesIndex, columns::null_column};
 
 /// A row of a tail.
@@ -29,8 +29,8 @@ pub struct TailRow {
 
 impl TailImageBuilder {
     /// The tag sets of the rows.
-    pub fn index(&self) -> &SeriesIndex {
-        &self.index
+    pub fn index(&self) -> RwLockReadGuard<'_, SeriesIndex> {
+        read(&self.index)
     }
 
     /// The number of the next row.
@@ -121,12 +121,13 @@ impl TailImageBuilder {
 
     fn sorted_tag_column(&self, tag: usize, rows: &[u32]) -> Result<ArrayRef, PointsError> {
         let limit = self.next_row();
-        let Some(values) = self.index.sorted_values(tag) else {
+        let index = self.index();
+        let Some(values) = index.sorted_values(tag) else {
             return Err(PointsError::TooManyRows { limit });
         };
         let code = |row: &u32| {
             let series = self.series.get(*row as usize)?;
-            let number = self.index.value_numbers(*series).get(tag)?;
+            let number = index.value_numbers(*series).get(tag)?;
             Some(values.code(*number))
         };
         let codes: Vec<i32> = rows.iter().map(|row| code(row).unwrap_or(-1)).collect();

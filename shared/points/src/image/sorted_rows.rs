@@ -1,14 +1,18 @@
 //! Reads the points of an image in the order of sections, in batches, so that memory never holds a second copy of a
 //! tail.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::VecDeque,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{RowPosition, TailImage, rows::SourceChunks};
-use crate::{PointsError, times};
+use super::{RowPosition, SelectedSeries, TailImage, rows::SourceChunks};
+use crate::PointsError;
 
 /// Iterates over the points of an image within a time range, sorted by tag set and time, in batches. Each batch has its
 /// own dictionaries with the values of its rows.
@@ -16,35 +20,45 @@ use crate::{PointsError, times};
 pub struct SortedRows {
     image: Arc<TailImage>,
     order: Arc<[u32]>,
-    /// The position in `order` of the next row.
-    next: usize,
+    /// The positions in `order` of the next rows.
+    next: VecDeque<Range<usize>>,
     range: RangeInclusive<i64>,
+    selected: Option<SelectedSeries>,
     columns: Vec<usize>,
     schema: SchemaRef,
     batch_rows: usize,
 }
 
 impl TailImage {
-    /// Returns the points within a time range (nanoseconds since the Unix epoch), sorted by tag set and time, with
-    /// these columns of the table, in batches of `batch_rows` rows. Sorts the image unless it is sorted already.
-    /// CPU-bound.
+    /// Returns the points of the selected series, or of all, within a time range (nanoseconds since the Unix epoch),
+    /// sorted by tag set and time, with these columns of the table, in batches of `batch_rows` rows. Sorts the image
+    /// unless it is sorted already. CPU-bound.
     ///
     /// # Errors
     /// There is no such column, or the image has no chunk and therefore no columns.
     pub fn sorted(
         self: Arc<Self>,
         range: RangeInclusive<i64>,
+        selected: Option<SelectedSeries>,
         columns: &[usize],
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
         let first = self.chunks.first().ok_or(PointsError::MissingTimeColumn)?;
         let schema = Arc::new(first.rows.schema().project(columns)?);
-        let order = self.order()?;
+        let order = Arc::clone(&self.order()?.rows);
+        let times = (*range.start(), *range.end());
+        let positions = match &selected {
+            Some(selected) => self.positions(selected, times, &self.times()?),
+            None => None,
+        };
+        let all = || std::iter::once(0..order.len()).collect();
+        let positions = positions.unwrap_or_else(all);
         Ok(SortedRows {
             image: self,
             order,
-            next: 0,
+            next: positions,
             range,
+            selected,
             columns: columns.to_vec(),
             schema,
             batch_rows: batch_rows.max(1),
@@ -60,22 +74,43 @@ impl SortedRows {
 
     /// Returns the positions of the rows of the next batch.
     fn places(&mut self) -> Result<Vec<RowPosition>, PointsError> {
-        let mut places = Vec::with_capacity(self.batch_rows.min(self.order.len() - self.next));
-        let all_times = self.image.chunks.iter().map(|chunk| times(&chunk.rows));
-        let all_times = all_times.collect::<Result<Vec<_>, _>>()?;
+        let rows: usize = self.next.iter().map(ExactSizeIterator::len).sum();
+        let mut places = Vec::with_capacity(self.batch_rows.min(rows));
+        let image = Arc::clone(&self.image);
+        let times = image.times()?;
         while places.len() < self.batch_rows
-            && let Some(row) = self.order.get(self.next)
+            && let Some(row) = self.next_row()
         {
-            self.next += 1;
-            let Some((chunk, row)) = self.image.place(*row) else {
+            let Some((chunk, row)) = image.place(row) else {
                 continue;
             };
-            let time = all_times.get(chunk).map(|times| times.value(row));
-            if time.is_some_and(|time| self.range.contains(&time)) {
+            let time = times.get(chunk).map(|times| times.value(row));
+            let is_in_range = time.is_some_and(|time| self.range.contains(&time));
+            if is_in_range && self.is_selected((chunk, row)) {
                 places.push((chunk, row));
             }
         }
         Ok(places)
+    }
+
+    /// Returns the number of the next row.
+    fn next_row(&mut self) -> Option<u32> {
+        while let Some(range) = self.next.front_mut() {
+            if let Some(position) = range.next() {
+                return self.order.get(position).copied();
+            }
+            self.next.pop_front();
+        }
+        None
+    }
+
+    fn is_selected(&self, (chunk, row): RowPosition) -> bool {
+        let Some(selected) = &self.selected else {
+            return true;
+        };
+        let series = self.image.chunks.get(chunk);
+        let series = series.and_then(|chunk| chunk.series.get(row));
+        series.is_some_and(|series| selected.contains(*series))
     }
 
     fn batch(&mut self) -> Result<Option<RecordBatch>, PointsError> {

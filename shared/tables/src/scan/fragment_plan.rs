@@ -18,7 +18,7 @@ use super::{
     data::SectionFile,
     external,
     fragment::{ScanFragment, ScanRegion},
-    plan::{ScanPlanner, ScanSource, SourceRows, project},
+    plan::{ImageRows, ScanPlanner, ScanSource, SourceRows, project},
     predicate::ScanPredicates,
     regions::TimeInterval,
     tail::{TailSnapshot, TailView},
@@ -91,7 +91,7 @@ impl FragmentPlanner<'_> {
         filters.extend(series.map(|series| series.condition()));
         let predicates = ScanPredicates::new(self.session, &filters, &schema, &tags)?;
         let sources = match predicates.time.intersection(hiding.seen) {
-            Some(time) => self.sources(regions, tail, hiding, time),
+            Some(time) => self.sources(regions, tail, (&predicates, hiding), time),
             None => Vec::new(),
         };
         let planner = ScanPlanner {
@@ -135,7 +135,7 @@ impl FragmentPlanner<'_> {
         &self,
         regions: &[&ScanRegion],
         tail: Option<&TailView>,
-        hiding: &RowVisibility,
+        (predicates, hiding): (&ScanPredicates, &RowVisibility),
         time: TimeInterval,
     ) -> Vec<ScanSource> {
         let table: Arc<str> = Arc::from(self.fragment.table.name());
@@ -170,7 +170,7 @@ impl FragmentPlanner<'_> {
         if let Some(tail) = tail {
             let within = regions.iter().filter(|region| region.has_tail);
             let intervals = joined(within.filter_map(|region| region.time.intersection(time)));
-            sources.extend(tail_sources(tail, &intervals, hiding));
+            sources.extend(tail_sources(tail, &intervals, predicates, hiding));
         }
         sources
     }
@@ -207,6 +207,7 @@ impl FragmentPlanner<'_> {
 fn tail_sources(
     tail: &TailView,
     ranges: &[TimeInterval],
+    predicates: &ScanPredicates,
     hiding: &RowVisibility,
 ) -> Vec<ScanSource> {
     let of_runs = tail.runs.iter().map(|run| ScanSource {
@@ -218,7 +219,10 @@ fn tail_sources(
     let of_image = tail.image.time_range().map(|(min, max)| ScanSource {
         time: TimeInterval { min, max },
         is_clipped: false,
-        rows: SourceRows::Tail(Arc::clone(&tail.image)),
+        rows: SourceRows::Tail(ImageRows {
+            image: Arc::clone(&tail.image),
+            selected: predicates.select(&tail.image),
+        }),
         hidden: DeletedRows::default(),
     });
     let clip = |source: ScanSource| {

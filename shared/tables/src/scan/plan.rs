@@ -13,7 +13,7 @@
 //!         StreamingTableExec  ... to the tail, sorted
 //! ```
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use arrow::{compute::SortOptions, datatypes::SchemaRef};
 use datafusion::{
@@ -44,7 +44,7 @@ use datafusion::{
         union::UnionExec,
     },
 };
-use neap_points::{ImageChunk, TailImage};
+use neap_points::{ImageChunk, SelectedSeries, TailImage};
 use neap_schema::TIME_COLUMN;
 
 use super::{
@@ -81,8 +81,16 @@ pub(crate) enum SourceRows {
     Section(SectionFile),
     /// A spill file, sorted by tags and time.
     Run(Arc<TailRun>),
-    /// Memory.
-    Tail(Arc<TailImage>),
+    /// Memory: the rows of an image.
+    Tail(ImageRows),
+}
+
+/// The rows of a tail image that may be selected.
+#[derive(Clone, Debug)]
+pub(crate) struct ImageRows {
+    pub(crate) image: Arc<TailImage>,
+    /// The series with selected points; `None`: all.
+    pub(crate) selected: Option<SelectedSeries>,
 }
 
 /// The required output of a scan of sections.
@@ -176,7 +184,7 @@ impl ScanPlanner<'_> {
                     let ranges = (*ranges != [run.time()]).then_some(ranges.as_slice());
                     plans.push(self.scan_run_directly(run, &source.hidden, ranges, projection)?);
                 }
-                SourceRows::Tail(image) => plans.extend(self.tail(image, projection, ranges)?),
+                SourceRows::Tail(rows) => plans.extend(self.tail(rows, projection, ranges)?),
             }
         }
         for (hidden, pass, files) in whole {
@@ -275,8 +283,8 @@ impl ScanPlanner<'_> {
                     let seen = self.hiding.visible_rows(&source.hidden);
                     inputs.push(self.filter_visible(rows, seen.as_ref())?);
                 }
-                SourceRows::Tail(image) => {
-                    let rows = SortedTailRows::new(image, overlap.range, &wide, &schema);
+                SourceRows::Tail(rows) => {
+                    let rows = SortedTailRows::new(rows, overlap.range, &wide, &schema);
                     inputs.push(streamed(&schema, vec![Arc::new(rows)], Some(&order))?);
                 }
             }
@@ -300,11 +308,16 @@ impl ScanPlanner<'_> {
         if let Some(predicate) = predicate {
             source = source.with_predicate(Arc::clone(predicate));
         }
+        // The newest rows come first, so that queries of the last rows can skip the others.
+        let mut newest_first = files.to_vec();
+        newest_first.sort_by_key(|file| Reverse(file.time().max));
         let mut groups = vec![Vec::new(); self.partitions.clamp(1, files.len().max(1))];
         let count = groups.len();
-        for (at, file) in files.iter().enumerate() {
-            let part =
-                PartitionedFile::new(file.name(), file.length()).with_extension((*file).clone());
+        for (at, file) in newest_first.into_iter().enumerate() {
+            // By its statistics, a file is not even opened if the rows of an `ORDER BY time DESC LIMIT` were found.
+            let part = PartitionedFile::new(file.name(), file.length())
+                .with_statistics(Arc::new(self.statistics(&[file])))
+                .with_extension(file.clone());
             if let Some(group) = groups.get_mut(at % count) {
                 group.push(part);
             }
@@ -346,7 +359,7 @@ impl ScanPlanner<'_> {
     /// Plans a scan of the tail image in these ranges. Returns `None` if the image has no rows there.
     fn tail(
         &self,
-        image: &TailImage,
+        rows: &ImageRows,
         projection: &[usize],
         ranges: &[TimeInterval],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -354,7 +367,8 @@ impl ScanPlanner<'_> {
             min: chunk.min_time,
             max: chunk.max_time,
         };
-        let chunks: Vec<&ImageChunk> = image
+        let chunks: Vec<&ImageChunk> = rows
+            .image
             .chunks
             .iter()
             .filter(|chunk| {
@@ -370,22 +384,30 @@ impl ScanPlanner<'_> {
             return Ok(None);
         }
         if is_whole {
-            return self.memory(&chunks, projection).map(Some);
+            let rows = self.memory(&chunks, rows.selected.as_ref(), projection);
+            return rows.map(Some);
         }
         let wide = self.with_time(projection);
-        let bounded = within(self.memory(&chunks, &wide)?, ranges)?;
+        let bounded = within(self.memory(&chunks, rows.selected.as_ref(), &wide)?, ranges)?;
         self.narrow(bounded, &wide, projection).map(Some)
     }
 
     /// Plans a scan of the live rows of chunks, in partitions of about the same size.
-    fn memory(&self, chunks: &[&ImageChunk], columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+    fn memory(
+        &self,
+        chunks: &[&ImageChunk],
+        selected: Option<&SelectedSeries>,
+        columns: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = Arc::new(self.schema.project(columns)?);
-        let count = self.partitions.max(1);
-        let mut parts: Vec<LiveTailRows> = (0..count).map(|_| LiveTailRows::new(&schema)).collect();
-        for chunk in chunks {
+        let parts =
+            (0..self.partitions.max(1)).map(|_| LiveTailRows::new(&schema, selected, columns));
+        let mut parts: Vec<LiveTailRows> = parts.collect();
+        // The newest rows come first, so that queries of the last rows can skip the others.
+        for chunk in chunks.iter().rev() {
             // The smallest part gets the chunk.
             if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
-                part.push(chunk, columns)?;
+                part.push(chunk);
             }
         }
         parts.retain(|part| part.rows() > 0);

@@ -1,6 +1,9 @@
 //! The filters of a query as predicates on points and on whole sections.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use arrow::{
     array::{ArrayRef, BooleanArray, StringArray, TimestampNanosecondArray, UInt64Array},
@@ -13,10 +16,14 @@ use datafusion::{
         BinaryExpr, Expr, Operator,
         utils::{conjunction, split_conjunction},
     },
-    physical_expr::PhysicalExpr,
+    physical_expr::{
+        PhysicalExpr,
+        utils::{Guarantee, LiteralGuarantee},
+    },
     physical_optimizer::pruning::PruningPredicateBuilder,
 };
 use neap_manifest::SectionWithFooter;
+use neap_points::{SelectedSeries, TagFilter, TailImage};
 use neap_schema::TIME_COLUMN;
 
 use super::regions::TimeInterval;
@@ -29,6 +36,8 @@ pub(crate) struct ScanPredicates {
     pub(crate) key: Option<Arc<dyn PhysicalExpr>>,
     /// All filters, for rows that have no other version.
     pub(crate) all: Option<Arc<dyn PhysicalExpr>>,
+    /// Conditions on tags that all selected points meet.
+    pub(crate) tags: Vec<TagFilter>,
     /// The time range that the filters select.
     pub(crate) time: TimeInterval,
     /// Whether all rows in `time` pass the filters.
@@ -59,12 +68,19 @@ impl ScanPredicates {
         };
         let key: Vec<Expr> = filters.iter().filter(is_key).cloned().collect();
         let (time, is_time_only) = time_range(filters);
+        let key = physical(key)?;
         Ok(Self {
+            tags: key.as_ref().map_or_else(Vec::new, tag_filters),
             time,
             is_time_only,
-            key: physical(key)?,
+            key,
             all: physical(filters.to_vec())?,
         })
+    }
+
+    /// Returns the series of an image that may have selected points; `None`: all.
+    pub(super) fn select(&self, image: &TailImage) -> Option<SelectedSeries> {
+        (!self.tags.is_empty()).then(|| image.select(&self.tags))
     }
 
     /// Returns the sections that may contain points that pass the key filters.
@@ -92,9 +108,25 @@ impl ScanPredicates {
     }
 }
 
+/// Returns the values that a predicate on tags and time requires of tags.
+fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
+    let required = LiteralGuarantee::analyze(key).into_iter();
+    let of_tags = required.filter_map(|required| {
+        let values = required.literals.iter().map(|value| value.try_as_str());
+        // Times are no texts.
+        let values = values.map(|value| value.flatten().map(str::to_owned));
+        let values: BTreeSet<String> = values.collect::<Option<_>>()?;
+        (required.guarantee == Guarantee::In).then_some(TagFilter {
+            tag: required.column.name,
+            values,
+        })
+    });
+    of_tags.collect()
+}
+
 /// Returns the time range that a conjunction of filters selects, and whether all rows in that range pass them. Only
 /// simple comparisons with the time narrow the range.
-fn time_range(filters: &[Expr]) -> (TimeInterval, bool) {
+pub(super) fn time_range(filters: &[Expr]) -> (TimeInterval, bool) {
     let mut range = TimeInterval::ALL;
     let mut is_all = true;
     for filter in filters.iter().flat_map(split_conjunction) {

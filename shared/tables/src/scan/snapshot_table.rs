@@ -18,7 +18,7 @@ use super::{
     ScanContext, StaleTail,
     data::SectionFile,
     external,
-    plan::{ScanPlanner, ScanSource, SourceRows},
+    plan::{ImageRows, ScanPlanner, ScanSource, SourceRows},
     predicate::ScanPredicates,
     regions::TimeInterval,
     scan_exec::DistributedScans,
@@ -151,7 +151,7 @@ impl SnapshotTable {
             last: time.max,
         };
         // The tail comes first, because the cached image may get newer than the snapshot while sections are loaded.
-        let tail = self.tail(hiding).await?;
+        let tail = self.tail(predicates, hiding).await?;
         let sections = self.sections(times).await?;
         let sections = predicates.prune(&self.schema, sections)?;
         let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
@@ -177,7 +177,11 @@ impl SnapshotTable {
     }
 
     /// Returns the sources of the tail, from the oldest to the newest.
-    async fn tail(&self, hiding: &RowVisibility) -> Result<Vec<ScanSource>> {
+    async fn tail(
+        &self,
+        predicates: &ScanPredicates,
+        hiding: &RowVisibility,
+    ) -> Result<Vec<ScanSource>> {
         let Some(tail) = self.tail_view().await? else {
             return Ok(Vec::new());
         };
@@ -190,7 +194,10 @@ impl SnapshotTable {
         let of_image = |(min, max)| ScanSource {
             time: TimeInterval { min, max },
             is_clipped: false,
-            rows: SourceRows::Tail(Arc::clone(&tail.image)),
+            rows: SourceRows::Tail(ImageRows {
+                image: Arc::clone(&tail.image),
+                selected: predicates.select(&tail.image),
+            }),
             hidden: DeletedRows::default(),
         };
         let image = tail.image.time_range().map(of_image);

@@ -11,6 +11,7 @@
 //! flushes have written all of its segments to sections. Until then, some of its rows may be in sections too: they are
 //! versions of the same points with the same values.
 
+mod decode;
 mod run;
 mod streams;
 
@@ -31,6 +32,7 @@ use neap_schema::{CacheId, DatabaseId, TableId};
 use neap_wal::{Segment, SegmentError};
 
 use super::lookup::is_lookup;
+use decode::DecodedSegments;
 
 pub use run::TailRun;
 pub(super) use streams::{LiveTailRows, SortedTailRows};
@@ -362,8 +364,8 @@ impl CachedTail {
     ) -> Result<(), TailImageError> {
         self.runs.retain(|run| run.last().stamp > snapshot.mark);
         let folded = self.segments_above(snapshot.mark).count();
-        for segment in snapshot.segments.iter().skip(folded) {
-            let rows = segment.rows(table.id());
+        let added = snapshot.segments.get(folded..).unwrap_or(&[]);
+        for (segment, rows) in DecodedSegments::new(added, table.id()) {
             for batch in rows.map_err(|source| damaged(table, source))? {
                 self.builder.push(&batch)?;
             }

@@ -62,7 +62,7 @@ impl TailRun {
             return Ok(None);
         };
         let columns: Vec<usize> = (0..schema.fields().len()).collect();
-        let rows = image.sorted(i64::MIN..=i64::MAX, &columns, RUN_BATCH_ROWS);
+        let rows = image.sorted(i64::MIN..=i64::MAX, None, &columns, RUN_BATCH_ROWS);
         let mut with_nulls = vec![false; columns.len()];
         let manager = spill_manager(runtime, &schema);
         let mut file = manager.create_in_progress_file("the tail of a table")?;

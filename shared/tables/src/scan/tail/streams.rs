@@ -9,15 +9,14 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
-    common::Result,
     error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
 use futures::{StreamExt, stream};
-use neap_points::{ImageChunk, SortedRows, TailImage};
+use neap_points::{ImageChunk, SelectedSeries, SortedRows};
 
-use crate::scan::{external, regions::TimeInterval};
+use crate::scan::{external, plan::ImageRows, regions::TimeInterval};
 
 /// Rows of a batch in a spill file. Batches are small because a query reads all runs of a tail at once.
 pub(super) const RUN_BATCH_ROWS: usize = 1_024;
@@ -31,7 +30,7 @@ pub(super) fn failed(schema: &SchemaRef, error: DataFusionError) -> SendableReco
 /// The points of an image in a range of time, sorted by tag set and time.
 #[derive(Debug)]
 pub(in crate::scan) struct SortedTailRows {
-    image: Arc<TailImage>,
+    rows: ImageRows,
     range: TimeInterval,
     columns: Vec<usize>,
     schema: SchemaRef,
@@ -40,13 +39,13 @@ pub(in crate::scan) struct SortedTailRows {
 impl SortedTailRows {
     /// The points in `range` with these columns, whose schema is `schema`.
     pub(in crate::scan) fn new(
-        image: &Arc<TailImage>,
+        rows: &ImageRows,
         range: TimeInterval,
         columns: &[usize],
         schema: &SchemaRef,
     ) -> Self {
         Self {
-            image: Arc::clone(image),
+            rows: rows.clone(),
             range,
             columns: columns.to_vec(),
             schema: Arc::clone(schema),
@@ -60,10 +59,11 @@ impl PartitionStream for SortedTailRows {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (image, range) = (Arc::clone(&self.image), self.range);
+        let ImageRows { image, selected } = self.rows.clone();
+        let range = self.range;
         let columns = self.columns.clone();
         let batch_rows = context.session_config().batch_size();
-        let sort = move || image.sorted(range.min..=range.max, &columns, batch_rows);
+        let sort = move || image.sorted(range.min..=range.max, selected, &columns, batch_rows);
         let rows = stream::once(async move {
             // The sort is CPU-bound.
             let rows = tokio::task::spawn_blocking(sort).await;
@@ -85,40 +85,49 @@ impl PartitionStream for SortedTailRows {
 /// The live rows of chunks, unsorted. Live rows were not replaced or deleted by later segments.
 #[derive(Debug)]
 pub(in crate::scan) struct LiveTailRows {
-    chunks: Vec<(RecordBatch, Option<BooleanBuffer>)>,
+    chunks: Vec<ImageChunk>,
+    columns: Vec<usize>,
     schema: SchemaRef,
+    /// The series whose rows are returned; `None`: all.
+    selected: Option<SelectedSeries>,
     rows: usize,
 }
 
 impl LiveTailRows {
-    /// No chunks; the columns are those of `schema`.
-    pub(in crate::scan) fn new(schema: &SchemaRef) -> Self {
+    /// No chunks. The schema is that of the columns.
+    pub(in crate::scan) fn new(
+        schema: &SchemaRef,
+        selected: Option<&SelectedSeries>,
+        columns: &[usize],
+    ) -> Self {
         Self {
             chunks: Vec::new(),
+            columns: columns.to_vec(),
             schema: Arc::clone(schema),
+            selected: selected.cloned(),
             rows: 0,
         }
     }
 
-    /// The number of rows of all chunks, including rows that are not live.
+    /// The number of rows of all chunks, including rows that are not returned.
     pub(in crate::scan) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Adds these columns of a chunk.
-    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk, columns: &[usize]) -> Result<()> {
-        let rows = chunk.rows.project(columns)?;
-        self.rows += rows.num_rows();
-        self.chunks.push((rows, chunk.live.clone()));
-        Ok(())
+    /// Adds a chunk.
+    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk) {
+        self.rows += chunk.rows.num_rows();
+        self.chunks.push(chunk.clone());
     }
 
-    /// Returns the chunks if all of their rows are live.
+    /// Returns the chunks if all of their rows are returned; `None` if the rows have to be looked at.
     pub(in crate::scan) fn all(&self) -> Option<Vec<RecordBatch>> {
-        let chunks = self.chunks.iter();
-        chunks
-            .map(|(rows, live)| live.is_none().then(|| rows.clone()))
-            .collect()
+        let is_whole = |chunk: &ImageChunk| self.selected.is_none() && chunk.live.is_none();
+        let chunks = self.chunks.iter().map(|chunk| {
+            let rows = is_whole(chunk).then(|| chunk.rows.project(&self.columns).ok());
+            rows.flatten()
+        });
+        chunks.collect()
     }
 }
 
@@ -128,11 +137,23 @@ impl PartitionStream for LiveTailRows {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let live = |(rows, live): (RecordBatch, Option<BooleanBuffer>)| match live {
-            Some(live) => Ok(filter_record_batch(&rows, &BooleanArray::new(live, None))?),
-            None => Ok(rows),
+        let (columns, selected) = (self.columns.clone(), self.selected.clone());
+        let rows_of = move |chunk: ImageChunk| {
+            let mask = chunk.mask(selected.as_ref());
+            let needed = mask.as_ref().map(BooleanBuffer::count_set_bits);
+            if needed == Some(0) {
+                return None;
+            }
+            let rows = chunk.rows.project(&columns);
+            let rows = match mask {
+                Some(mask) if needed != Some(mask.len()) => {
+                    rows.and_then(|rows| filter_record_batch(&rows, &BooleanArray::new(mask, None)))
+                }
+                _ => rows,
+            };
+            Some(rows.map_err(DataFusionError::from))
         };
-        let rows = stream::iter(self.chunks.clone()).map(live);
+        let rows = stream::iter(self.chunks.clone().into_iter().filter_map(rows_of));
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
             rows,

@@ -1,0 +1,108 @@
+//! Selects the rows of an image by the values of tags: once for each series, not for each row.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::Range,
+};
+
+use arrow_array::TimestampNanosecondArray;
+use arrow_buffer::BooleanBuffer;
+
+use super::{ImageChunk, TailImage, read};
+
+/// Maximum number of series whose rows are looked up in the sorted rows. Beyond it, all sorted rows are read.
+const MAX_LOOKUPS: usize = 1_024;
+
+/// A condition on a tag: it has one of these values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagFilter {
+    /// The name of the tag.
+    pub tag: String,
+    /// The values.
+    pub values: BTreeSet<String>,
+}
+
+/// The series of an image that meet some conditions.
+#[derive(Clone, Debug)]
+pub struct SelectedSeries {
+    /// By the number of the series.
+    is_selected: BooleanBuffer,
+}
+
+impl SelectedSeries {
+    pub(super) fn contains(&self, series: u32) -> bool {
+        let series = series as usize;
+        series < self.is_selected.len() && self.is_selected.value(series)
+    }
+
+    /// Returns the numbers of the series; `None` if there are many.
+    fn few(&self) -> Option<Vec<u32>> {
+        let numbers = self.is_selected.set_indices();
+        let numbers: Vec<u32> = numbers
+            .take(MAX_LOOKUPS + 1)
+            .filter_map(|number| u32::try_from(number).ok())
+            .collect();
+        (numbers.len() <= MAX_LOOKUPS).then_some(numbers)
+    }
+}
+
+impl ImageChunk {
+    /// Returns the mask of the live rows of these series; `None` if it has all rows.
+    pub fn mask(&self, selected: Option<&SelectedSeries>) -> Option<BooleanBuffer> {
+        let Some(selected) = selected else {
+            return self.live.clone();
+        };
+        let is_selected = |row: usize| {
+            let series = self.series.get(row);
+            series.is_some_and(|series| selected.contains(*series))
+        };
+        let mask = BooleanBuffer::collect_bool(self.rows.num_rows(), is_selected);
+        Some(match &self.live {
+            Some(live) => live & &mask,
+            None => mask,
+        })
+    }
+}
+
+impl TailImage {
+    /// Returns the series that meet all conditions. A condition on an unknown tag is ignored.
+    pub fn select(&self, filters: &[TagFilter]) -> SelectedSeries {
+        SelectedSeries {
+            is_selected: read(&self.index).matching(filters),
+        }
+    }
+
+    /// Returns the positions of the selected rows among the sorted rows, in their order; `None` if all are to be read.
+    pub(super) fn positions(
+        &self,
+        selected: &SelectedSeries,
+        (min, max): (i64, i64),
+        times: &[&TimestampNanosecondArray],
+    ) -> Option<VecDeque<Range<usize>>> {
+        let sorted = self.sorted.get()?;
+        let ranks = selected.few()?;
+        let ranks = ranks
+            .iter()
+            .filter_map(|series| sorted.ranks.get(*series as usize));
+        let mut ranks: Vec<u32> = ranks.copied().collect();
+        ranks.sort_unstable();
+        let key = |row: &u32| {
+            let (chunk, row) = self.place(*row)?;
+            let series = *self.chunks.get(chunk)?.series.get(row)?;
+            Some((
+                *sorted.ranks.get(series as usize)?,
+                times.get(chunk)?.value(row),
+            ))
+        };
+        let ranges = ranks.into_iter().map(|rank| {
+            let start = sorted
+                .rows
+                .partition_point(|row| key(row) < Some((rank, min)));
+            let end = sorted
+                .rows
+                .partition_point(|row| key(row) <= Some((rank, max)));
+            start..end
+        });
+        Some(ranges.filter(|range| !range.is_empty()).collect())
+    }
+}
