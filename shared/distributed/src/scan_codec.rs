@@ -1,4 +1,4 @@
-//! The encoding of scans by name.
+//! The encoding of the operators of `neap-tables`: scans by name, and the selection of last rows.
 
 use std::sync::Arc;
 
@@ -17,12 +17,14 @@ use datafusion_proto::{
     protobuf::LogicalExprNode,
 };
 use neap_schema::DatabaseId;
-use neap_tables::{ScanEnvironment, ScanFragment, SnapshotScanExec};
+use neap_tables::{
+    LastRowsExec, LastRowsParameters, ScanEnvironment, ScanFragment, SnapshotScanExec,
+};
 use prost::Message;
 
 use crate::ticket::TicketError;
 
-/// Encodes and decodes [`SnapshotScanExec`].
+/// Encodes and decodes [`SnapshotScanExec`] and [`LastRowsExec`].
 #[derive(Clone, Debug)]
 pub struct ScanCodec {
     environment: Arc<ScanEnvironment>,
@@ -30,15 +32,18 @@ pub struct ScanCodec {
     database: Option<DatabaseId>,
 }
 
-/// A scan on the wire.
+/// An operator on the wire.
 #[derive(Clone, PartialEq, Message)]
-struct ScanMessage {
-    /// The fragment as JSON.
+struct OperatorMessage {
+    /// The fragment of a scan as JSON.
     #[prost(bytes = "vec", tag = "1")]
     fragment: Vec<u8>,
-    /// The filters that another process understands.
+    /// The filters of a scan that another process understands.
     #[prost(message, repeated, tag = "2")]
     filters: Vec<LogicalExprNode>,
+    /// The parameters of a selection of last rows as JSON. If they are present, the operator is no scan.
+    #[prost(bytes = "vec", optional, tag = "3")]
+    last_rows: Option<Vec<u8>>,
 }
 
 impl ScanCodec {
@@ -74,11 +79,14 @@ impl PhysicalExtensionCodec for ScanCodec {
     fn try_decode(
         &self,
         bytes: &[u8],
-        _: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         context: &TaskContext,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let message = ScanMessage::decode(bytes).map_err(external)?;
+        let message = OperatorMessage::decode(bytes).map_err(external)?;
+        if let Some(parameters) = &message.last_rows {
+            return decode_last_rows(parameters, inputs);
+        }
         let fragment = serde_json::from_slice(&message.fragment);
         let fragment: ScanFragment = fragment.map_err(external)?;
         if self.database.is_some_and(|id| id != fragment.database()) {
@@ -99,20 +107,45 @@ impl PhysicalExtensionCodec for ScanCodec {
         bytes: &mut Vec<u8>,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let Some(scan) = node.downcast_ref::<SnapshotScanExec>() else {
+        let message = if let Some(scan) = node.downcast_ref::<SnapshotScanExec>() {
+            let filters = scan.filters().iter();
+            OperatorMessage {
+                fragment: serde_json::to_vec(scan.fragment()).map_err(external)?,
+                filters: filters
+                    .filter_map(|filter| self.encode_filter(filter))
+                    .collect(),
+                last_rows: None,
+            }
+        } else if let Some(last_rows) = node.downcast_ref::<LastRowsExec>() {
+            let parameters = serde_json::to_vec(last_rows.parameters()).map_err(external)?;
+            OperatorMessage {
+                last_rows: Some(parameters),
+                ..OperatorMessage::default()
+            }
+        } else {
             return not_impl_err!("{} can't be sent to another process", node.name());
-        };
-        let filters = scan.filters().iter();
-        let message = ScanMessage {
-            fragment: serde_json::to_vec(scan.fragment()).map_err(external)?,
-            filters: filters
-                .filter_map(|filter| self.encode_filter(filter))
-                .collect(),
         };
         match message.encode(bytes) {
             Ok(()) => Ok(()),
-            Err(error) => internal_err!("the scan can't be encoded: {error}"),
+            Err(error) => internal_err!("{} can't be encoded: {error}", node.name()),
         }
+    }
+}
+
+fn decode_last_rows(
+    parameters: &[u8],
+    inputs: &[Arc<dyn ExecutionPlan>],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let parameters: LastRowsParameters = serde_json::from_slice(parameters).map_err(external)?;
+    match inputs {
+        [input] => Ok(Arc::new(LastRowsExec::try_new(
+            Arc::clone(input),
+            parameters,
+        )?)),
+        _ => internal_err!(
+            "a selection of last rows has one input, not {}",
+            inputs.len()
+        ),
     }
 }
 

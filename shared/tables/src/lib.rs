@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   session      names, optimizer rules, functions: a statement is planned in a session
+//!     last_rows  the rows that aggregates of last values need
 //!     system     the schema `system`
 //!     caches     last and distinct value caches: `last_cache(...)`, `distinct_cache(...)`, and tables read from them
 //!       scope    the view of one query: snapshot, times
@@ -15,6 +16,7 @@ mod cache_layers;
 mod caches;
 mod cancellation;
 mod io_runtime;
+mod last_rows;
 mod plugin_files;
 mod regex_backslashes;
 mod scan;
@@ -27,6 +29,7 @@ pub use cache_layers::{CacheLayers, CacheStats};
 pub use caches::CacheTable;
 pub use cancellation::{CANCELLED, Cancellation, RunningGuard, with_cancellation};
 pub use io_runtime::{IoRuntime, run_on};
+pub use last_rows::{LastRowsExec, LastRowsParameters, TimeEnd};
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
 pub use scan::{
     DataCacheLimits, DataCacheStats, DistributedScans, ScanContext, ScanEnvironment, ScanFragment,

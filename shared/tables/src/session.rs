@@ -39,6 +39,7 @@ use crate::{
         self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
     },
     cancellation::Cancellation,
+    last_rows::LastRowsRule,
     regex_backslashes::RegexBackslashRule,
     scan::{self, AggregateSplit, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
@@ -88,6 +89,8 @@ impl Sessions {
         let mut planning = PhysicalOptimizer::new().rules;
         // Before any rule moves a filter into a scan.
         planning.insert(0, Arc::new(AggregateSplit));
+        // After the rules that move filters, which must not pass the operator.
+        planning.push(Arc::new(LastRowsRule));
         let builder = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config(settings.partitions, settings.memory_pool_bytes))

@@ -170,6 +170,7 @@ pub(crate) const DISTRIBUTED: &[&str] = &[
     "SELECT median(usage) AS m, approx_distinct(usage) AS d, array_agg(DISTINCT region ORDER BY region) AS r FROM cpu",
     "SELECT max(time) AS t FROM cpu HAVING count(*) > 3",
     "SELECT host, first_value(usage ORDER BY time) AS f, last_value(usage ORDER BY time) AS l FROM cpu GROUP BY host",
+    "SELECT host, last_value(usage ORDER BY time) AS l, max(time) AS t FROM cpu GROUP BY host",
     "SELECT n, count(*) AS c FROM (SELECT count(*) AS n FROM cpu GROUP BY host) GROUP BY n",
     "WITH top AS (SELECT host, usage FROM cpu ORDER BY usage DESC, host, time LIMIT 20) \
      SELECT host, count(*) AS n FROM top GROUP BY host",

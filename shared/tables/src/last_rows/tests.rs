@@ -1,0 +1,216 @@
+use std::sync::Arc;
+
+use arrow::{
+    array::{Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray},
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    util::pretty::pretty_format_batches,
+};
+use datafusion::{
+    datasource::{MemTable, memory::MemorySourceConfig},
+    execution::{
+        SessionStateBuilder, TaskContext, memory_pool::GreedyMemoryPool,
+        runtime_env::RuntimeEnvBuilder,
+    },
+    physical_optimizer::optimizer::PhysicalOptimizer,
+    physical_plan::{collect, displayable},
+    prelude::{SessionConfig, SessionContext},
+};
+use proptest::prelude::*;
+
+use super::{LastRowsExec, LastRowsParameters, LastRowsRule, TimeEnd};
+
+/// A row: the group, two values, and whether it has a time.
+type Row = (Option<u8>, Option<i64>, Option<i64>, bool);
+
+fn schema() -> SchemaRef {
+    let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    Arc::new(Schema::new(vec![
+        Field::new("host", DataType::Utf8, true),
+        Field::new("a", DataType::Int64, true),
+        Field::new("b", DataType::Float64, true),
+        Field::new("time", time, true),
+    ]))
+}
+
+/// Returns rows whose times are all different: the first row has the lowest one if `order` is 1.
+fn batch(rows: &[Row], first: i64, order: i64) -> RecordBatch {
+    let hosts = rows
+        .iter()
+        .map(|(host, ..)| host.map(|host| format!("h{host}")));
+    let times = rows.iter().enumerate().map(|(at, (.., has_time))| {
+        let time = first + order * at as i64;
+        has_time.then_some(time)
+    });
+    let columns: Vec<arrow::array::ArrayRef> = vec![
+        Arc::new(StringArray::from_iter(hosts)),
+        Arc::new(Int64Array::from_iter(rows.iter().map(|(_, a, ..)| *a))),
+        Arc::new(Float64Array::from_iter(
+            rows.iter().map(|(_, _, b, _)| b.map(|b| b as f64)),
+        )),
+        Arc::new(TimestampNanosecondArray::from_iter(times)),
+    ];
+    RecordBatch::try_new(schema(), columns).unwrap()
+}
+
+fn session(with_rule: bool, partitions: Vec<Vec<RecordBatch>>) -> SessionContext {
+    let mut rules = PhysicalOptimizer::new().rules;
+    if with_rule {
+        rules.push(Arc::new(LastRowsRule));
+    }
+    let builder = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(SessionConfig::new().with_target_partitions(2))
+        .with_physical_optimizer_rules(rules);
+    let state = neap_sql_functions::register(builder).build();
+    let context = SessionContext::new_with_state(state);
+    let table = MemTable::try_new(schema(), partitions).unwrap();
+    context.register_table("rows", Arc::new(table)).unwrap();
+    context
+}
+
+async fn answer(context: &SessionContext, sql: &str) -> String {
+    let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
+    pretty_format_batches(&rows).unwrap().to_string()
+}
+
+async fn plan(sql: &str) -> String {
+    let context = session(true, vec![vec![]]);
+    let plan = context
+        .sql(sql)
+        .await
+        .unwrap()
+        .create_physical_plan()
+        .await
+        .unwrap();
+    displayable(plan.as_ref()).indent(false).to_string()
+}
+
+/// Statements that need only the last rows of each group, or the first ones.
+const SELECTIVE: [&str; 10] = [
+    "SELECT host, last_value(a ORDER BY time), last_value(b ORDER BY time) FROM rows GROUP BY host ORDER BY host",
+    "SELECT host, first_value(a ORDER BY time DESC NULLS LAST), max(time) FROM rows GROUP BY host ORDER BY host",
+    "SELECT host, first_value(a ORDER BY time), first_value(b ORDER BY time), min(time) FROM rows \
+     GROUP BY host ORDER BY host",
+    "SELECT host, last_value(a ORDER BY time DESC) FROM rows GROUP BY host ORDER BY host",
+    "SELECT host, last_value(a ORDER BY time) IGNORE NULLS AS a, last_value(b ORDER BY time) AS b FROM rows \
+     GROUP BY host ORDER BY host",
+    "SELECT host, selector_last(a, time)['value'] AS a, selector_last(b, time)['value'] AS b FROM rows \
+     GROUP BY host ORDER BY host",
+    "SELECT host, selector_first(a, time)['value'] AS a, selector_first(b, time)['time'] AS b FROM rows \
+     GROUP BY host ORDER BY host",
+    "SELECT last_value(a ORDER BY time), last_value(host ORDER BY time) FROM rows",
+    "SELECT DISTINCT ON (host) * FROM rows ORDER BY host, time DESC",
+    "SELECT host, last_value(a ORDER BY time) FROM rows WHERE a > 1 AND time < to_timestamp_nanos(40) \
+     GROUP BY host ORDER BY host",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn answers_are_those_of_all_rows(
+        rows in prop::collection::vec(
+            (
+                prop::option::weighted(0.9, 0u8..4),
+                prop::option::weighted(0.7, 0i64..5),
+                prop::option::weighted(0.7, 0i64..5),
+                Just(true),
+            ),
+            0..60,
+        ),
+        batch_rows in 1usize..20,
+        order in prop::sample::select(vec![1i64, -1]),
+        statement in prop::sample::select(SELECTIVE.to_vec()),
+    ) {
+        let mut first = 30;
+        let mut partitions = vec![Vec::new(), Vec::new()];
+        for (at, part) in rows.chunks(batch_rows).enumerate() {
+            partitions[at % 2].push(batch(part, first, order));
+            first += order * part.len() as i64;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (expected, found) = runtime.block_on(async {
+            let expected = answer(&session(false, partitions.clone()), statement).await;
+            (expected, answer(&session(true, partitions), statement).await)
+        });
+        prop_assert_eq!(expected, found, "{}", statement);
+    }
+}
+
+#[tokio::test]
+async fn aggregates_of_last_rows_get_the_operator() {
+    for statement in SELECTIVE {
+        let plan = plan(statement).await;
+        assert!(plan.contains("LastRowsExec"), "{statement}\n{plan}");
+    }
+    let statement = "SELECT host, last_value(a ORDER BY time) IGNORE NULLS FROM rows GROUP BY host";
+    let plan = plan(statement).await;
+    assert!(
+        plan.contains("LastRowsExec: last by time, gby=[host], required=[a]"),
+        "{plan}"
+    );
+}
+
+#[tokio::test]
+async fn aggregates_of_all_rows_are_left_alone() {
+    for statement in [
+        "SELECT host, last_value(a ORDER BY time), count(*) FROM rows GROUP BY host",
+        "SELECT host, last_value(a ORDER BY time), first_value(a ORDER BY time) FROM rows GROUP BY host",
+        "SELECT host, last_value(a ORDER BY time, b) FROM rows GROUP BY host",
+        "SELECT host, last_value(a ORDER BY b) FROM rows GROUP BY host",
+        "SELECT host, last_value(a) FROM rows GROUP BY host",
+        "SELECT host, last_value(a ORDER BY time) FILTER (WHERE a > 1) FROM rows GROUP BY host",
+        "SELECT host, last_value(a ORDER BY time) FROM rows GROUP BY ROLLUP (host)",
+        "SELECT host, max(time) FROM rows GROUP BY host",
+        "SELECT DISTINCT host FROM rows",
+    ] {
+        let plan = plan(statement).await;
+        assert!(!plan.contains("LastRowsExec"), "{statement}\n{plan}");
+    }
+}
+
+/// Returns the number of rows that the operator returns of some batches.
+async fn needed(batches: Vec<RecordBatch>, memory: usize) -> usize {
+    let input = MemorySourceConfig::try_new_exec(&[batches], schema(), None).unwrap();
+    let parameters = LastRowsParameters {
+        keys: vec![0],
+        time: 3,
+        end: TimeEnd::Last,
+        required: vec![1],
+    };
+    let operator = LastRowsExec::try_new(input, parameters).unwrap();
+    let runtime =
+        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)));
+    let context = TaskContext::default().with_runtime(Arc::new(runtime.build().unwrap()));
+    let rows = collect(Arc::new(operator), Arc::new(context))
+        .await
+        .unwrap();
+    rows.iter().map(RecordBatch::num_rows).sum()
+}
+
+#[tokio::test]
+async fn rows_older_than_one_of_an_earlier_batch_are_dropped() {
+    let rows = [(Some(1), Some(1), None, true); 10];
+    let newest_first = vec![
+        batch(&rows, 100, 1),
+        batch(&rows, 50, 1),
+        batch(&rows, 0, 1),
+    ];
+    assert_eq!(needed(newest_first.clone(), 1 << 20).await, 1);
+    // Without memory for the groups, each batch is on its own.
+    assert_eq!(needed(newest_first, 0).await, 3);
+}
+
+#[tokio::test]
+async fn rows_without_a_required_value_replace_no_others() {
+    let with_value = (Some(1), Some(1), None, true);
+    let without = (Some(1), None, None, true);
+    let rows = [with_value, with_value, without, without];
+    assert_eq!(needed(vec![batch(&rows, 0, 1)], 1 << 20).await, 3);
+}
+
+#[tokio::test]
+async fn rows_without_a_time_are_retained() {
+    let timeless = (Some(1), Some(1), None, false);
+    let rows = [timeless, (Some(1), Some(1), None, true), timeless];
+    assert_eq!(needed(vec![batch(&rows, 0, 1)], 1 << 20).await, 3);
+}
