@@ -23,7 +23,7 @@ use futures::{Stream, StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
-use neap_tables::{QueryContext, with_cancellation};
+use neap_tables::{QueryContext, create_physical_plan, with_cancellation};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, trace_span};
 
@@ -216,7 +216,7 @@ impl QueryTask {
             let options = state.config_mut().options_mut();
             options.optimizer.prefer_hash_join = false;
         }
-        let local = state.create_physical_plan(query).await;
+        let local = create_physical_plan(&mut state, query).await;
         let local = local.map_err(QueryError::Planning)?;
         let stages = self.explain_stages(&state, query, attempt).await;
         let stages = stages.map_err(QueryError::Planning)?;

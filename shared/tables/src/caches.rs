@@ -27,7 +27,7 @@ use arrow::datatypes::SchemaRef;
 use neap_catalog::{DistinctCacheDefinition, LastCacheDefinition, Table};
 use neap_schema::CacheId;
 
-pub(crate) use cached_table::{refresh, table_provider};
+pub(crate) use cached_table::{CachedTable, refresh, table_provider};
 pub(crate) use functions::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction};
 pub(crate) use rewrite::CacheRewrite;
 pub use table::CacheTable;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   session      names, optimizer rules, functions: a statement is planned in a session
+//!     small_plans  the options of plans with few rows
 //!     last_rows  the rows that aggregates of last values need
 //!     system     the schema `system`
 //!     caches     last and distinct value caches: `last_cache(...)`, `distinct_cache(...)`, and tables read from them
@@ -23,6 +24,7 @@ mod scan;
 mod scope;
 mod session;
 mod single_execution;
+mod small_plans;
 mod system;
 
 pub use cache_layers::{CacheLayers, CacheStats};
@@ -38,4 +40,5 @@ pub use scan::{
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};
+pub use small_plans::create_physical_plan;
 pub use system::{FORMER_TIME_COLUMN, QueryHistory, QueryRecord, StoreRequests, SystemSources};

@@ -12,6 +12,7 @@ mod plan;
 mod predicate;
 mod read_ahead;
 mod regions;
+mod row_estimate;
 mod scan_exec;
 mod snapshot_scan;
 mod snapshot_table;

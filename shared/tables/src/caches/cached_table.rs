@@ -60,9 +60,9 @@ fn find_cache(table: &Table, id: CacheId) -> Option<TableCacheDefinition> {
 
 /// A table whose caches may answer queries of it.
 #[derive(Clone, Debug)]
-pub(super) struct CachedTable {
+pub(crate) struct CachedTable {
     pub(super) scope: Arc<QueryScope>,
-    pub(super) rows: SnapshotTable,
+    pub(crate) rows: SnapshotTable,
 }
 
 #[async_trait]

@@ -1,0 +1,125 @@
+//! Plans of few rows have one partition, and rows are skipped where the plan says which ones a query needs.
+
+use super::QueryTestInstance;
+
+/// The time of the first row, in nanoseconds.
+const FIRST: i64 = 1_700_000_000_000_000_000;
+
+/// Returns `rows` lines of 100 hosts, a second apart.
+fn lines(rows: i64) -> String {
+    let line = |row: i64| {
+        let (host, time) = (row % 100, FIRST + row * 1_000_000_000);
+        format!("cpu,host=h{host} v={row} {time}\n")
+    };
+    (0..rows).map(line).collect()
+}
+
+/// Returns the plan of one process.
+async fn plan(one: &QueryTestInstance, sql: &str) -> String {
+    let mut plan = one.sql(&format!("EXPLAIN {sql}")).await;
+    if let Some(of_workers) = plan.find("\ndistributed_plan,") {
+        plan.truncate(of_workers);
+    }
+    plan
+}
+
+#[tokio::test]
+async fn plans_of_few_rows_have_one_partition() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines(100_000)).await;
+    let all = "SELECT host, max(v) FROM cpu GROUP BY host";
+    for place in ["tail", "section"] {
+        let large = plan(&one, all).await;
+        assert!(large.contains("RepartitionExec"), "{place}: {large}");
+        for small in [
+            "SELECT host, max(v) FROM cpu WHERE host = 'h7' GROUP BY host",
+            "SELECT host, max(v) FROM cpu WHERE host IN ('h7', 'h8') GROUP BY host",
+            "SELECT host, max(v) FROM cpu WHERE time < '2023-11-14T22:30:00' GROUP BY host",
+        ] {
+            let plan = plan(&one, small).await;
+            assert!(
+                !plan.contains("RepartitionExec"),
+                "{place}: {small}\n{plan}"
+            );
+        }
+        // A join may have more rows than its inputs.
+        let join = "SELECT a.host, count(*) FROM cpu a JOIN cpu b ON a.v = b.v \
+                    WHERE a.host = 'h7' AND b.host = 'h8' GROUP BY a.host";
+        let plan = plan(&one, join).await;
+        assert!(plan.contains("RepartitionExec"), "{place}: {plan}");
+        one.flush().await;
+    }
+}
+
+#[tokio::test]
+async fn last_rows_are_those_of_all_writes() {
+    let one = QueryTestInstance::alone().await;
+    let last = "SELECT host, last_value(v ORDER BY time) AS v, max(time) AS time FROM cpu \
+                WHERE host IN ('h1', 'h2', 'h3') GROUP BY host ORDER BY host";
+    one.write(&lines(1_000)).await;
+    let explained = plan(&one, last).await;
+    assert!(
+        explained.contains("LastRowsExec: last by time, gby=[host]"),
+        "{explained}"
+    );
+    let answer = |rows: [(&str, i64, &str); 3]| {
+        let rows = rows.map(|(host, v, time)| format!("{host},{v}.0,2023-11-14T{time}\n"));
+        format!("host,v,time\n{}", rows.concat())
+    };
+    let first = [
+        ("h1", 901, "22:28:21"),
+        ("h2", 902, "22:28:22"),
+        ("h3", 903, "22:28:23"),
+    ];
+    assert_eq!(one.sql(last).await, answer(first));
+    one.flush().await;
+    // A late row changes nothing, an overwrite and a new row do.
+    let time = |second: i64| FIRST + second * 1_000_000_000;
+    one.write(&format!("cpu,host=h1 v=-1 {}", time(5))).await;
+    one.write(&format!("cpu,host=h2 v=-2 {}", time(902))).await;
+    one.write(&format!("cpu,host=h3 v=-3 {}", time(2_000)))
+        .await;
+    let second = [
+        ("h1", 901, "22:28:21"),
+        ("h2", -2, "22:28:22"),
+        ("h3", -3, "22:46:40"),
+    ];
+    for _ in ["tail", "section"] {
+        assert_eq!(one.sql(last).await, answer(second));
+        one.flush().await;
+        one.merge().await;
+    }
+    one.sql("DELETE FROM cpu WHERE host = 'h3' AND time > '2023-11-14T22:40:00'")
+        .await;
+    let third = [second[0], second[1], first[2]];
+    assert_eq!(one.sql(last).await, answer(third));
+}
+
+#[tokio::test]
+async fn rows_of_a_series_are_selected_in_the_tail() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines(500)).await;
+    one.flush().await;
+    // The tail overlaps the section, and has a series of its own.
+    one.write(&lines(300)).await;
+    one.write("cpu,host=new v=1 1700000000000000000").await;
+    for (condition, expected) in [
+        ("host = 'h7'", "5,1035.0"),
+        ("host IN ('h7', 'new')", "6,1036.0"),
+        ("host = 'new' OR host = 'h7'", "6,1036.0"),
+        ("host = 'new' AND time > '2023-11-14T22:13:20'", "0,"),
+        ("host = 'absent'", "0,"),
+        ("host <> 'new'", "500,124750.0"),
+        ("host LIKE 'n%'", "1,1.0"),
+        ("host IS NULL", "0,"),
+        ("host = 'h7' AND v > 400", "1,407.0"),
+        ("host = 'h7' OR v = 1", "7,1037.0"),
+    ] {
+        let sql = format!("SELECT count(v) AS n, sum(v) AS s FROM cpu WHERE {condition}");
+        assert_eq!(
+            one.sql(&sql).await,
+            format!("n,s\n{expected}\n"),
+            "{condition}"
+        );
+    }
+}
