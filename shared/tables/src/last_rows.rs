@@ -13,6 +13,7 @@
 mod exec;
 mod group_times;
 mod rule;
+mod texts;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::{Result, plan_err};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use exec::LastRowsExec;
 pub(crate) use rule::LastRowsRule;
+pub(crate) use texts::LastTextsRule;
 
 /// The end of a group, by time, whose rows an aggregate needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

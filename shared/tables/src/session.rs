@@ -39,7 +39,7 @@ use crate::{
         self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
     },
     cancellation::Cancellation,
-    last_rows::LastRowsRule,
+    last_rows::{LastRowsRule, LastTextsRule},
     regex_backslashes::RegexBackslashRule,
     scan::{self, AggregateSplit, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
@@ -98,7 +98,8 @@ impl Sessions {
             .with_analyzer_rules(analysis)
             .with_physical_optimizer_rules(planning)
             // After all others, because the rule matches optimized plans.
-            .with_optimizer_rule(Arc::new(CacheRewrite));
+            .with_optimizer_rule(Arc::new(CacheRewrite))
+            .with_optimizer_rule(Arc::new(LastTextsRule));
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
             Arc::new(SimplifyExpressions::new()),
             Arc::new(PushDownFilter::new()),

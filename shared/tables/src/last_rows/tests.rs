@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray},
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    array::{
+        DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+        TimestampNanosecondArray,
+    },
+    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit},
     util::pretty::pretty_format_batches,
 };
 use datafusion::{
@@ -17,7 +20,7 @@ use datafusion::{
 };
 use proptest::prelude::*;
 
-use super::{LastRowsExec, LastRowsParameters, LastRowsRule, TimeEnd};
+use super::{LastRowsExec, LastRowsParameters, LastRowsRule, LastTextsRule, TimeEnd};
 
 /// A row: the group, two values, and whether it has a time.
 type Row = (Option<u8>, Option<i64>, Option<i64>, bool);
@@ -29,6 +32,7 @@ fn schema() -> SchemaRef {
         Field::new("a", DataType::Int64, true),
         Field::new("b", DataType::Float64, true),
         Field::new("time", time, true),
+        Field::new_dictionary("zone", DataType::Int32, DataType::Utf8, true),
     ]))
 }
 
@@ -37,6 +41,12 @@ fn batch(rows: &[Row], first: i64, order: i64) -> RecordBatch {
     let hosts = rows
         .iter()
         .map(|(host, ..)| host.map(|host| format!("h{host}")));
+    let zones = rows.iter().map(|(_, a, ..)| match a {
+        Some(0) => Some("north"),
+        Some(1) => Some("south"),
+        Some(_) => Some("east"),
+        None => None,
+    });
     let times = rows.iter().enumerate().map(|(at, (.., has_time))| {
         let time = first + order * at as i64;
         has_time.then_some(time)
@@ -48,6 +58,7 @@ fn batch(rows: &[Row], first: i64, order: i64) -> RecordBatch {
             rows.iter().map(|(_, _, b, _)| b.map(|b| b as f64)),
         )),
         Arc::new(TimestampNanosecondArray::from_iter(times)),
+        Arc::new(zones.collect::<DictionaryArray<Int32Type>>()),
     ];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
@@ -61,6 +72,10 @@ fn session(with_rule: bool, partitions: Vec<Vec<RecordBatch>>) -> SessionContext
         .with_default_features()
         .with_config(SessionConfig::new().with_target_partitions(2))
         .with_physical_optimizer_rules(rules);
+    let builder = match with_rule {
+        true => builder.with_optimizer_rule(Arc::new(LastTextsRule)),
+        false => builder,
+    };
     let state = neap_sql_functions::register(builder).build();
     let context = SessionContext::new_with_state(state);
     let table = MemTable::try_new(schema(), partitions).unwrap();
@@ -86,7 +101,7 @@ async fn plan(sql: &str) -> String {
 }
 
 /// Statements that need only the last rows of each group, or the first ones.
-const SELECTIVE: [&str; 10] = [
+const SELECTIVE: [&str; 12] = [
     "SELECT host, last_value(a ORDER BY time), last_value(b ORDER BY time) FROM rows GROUP BY host ORDER BY host",
     "SELECT host, first_value(a ORDER BY time DESC NULLS LAST), max(time) FROM rows GROUP BY host ORDER BY host",
     "SELECT host, first_value(a ORDER BY time), first_value(b ORDER BY time), min(time) FROM rows \
@@ -100,6 +115,10 @@ const SELECTIVE: [&str; 10] = [
      GROUP BY host ORDER BY host",
     "SELECT last_value(a ORDER BY time), last_value(host ORDER BY time) FROM rows",
     "SELECT DISTINCT ON (host) * FROM rows ORDER BY host, time DESC",
+    "SELECT host, last_value(zone ORDER BY time) AS zone, arrow_typeof(last_value(zone ORDER BY time)) AS type, \
+     first_value(zone ORDER BY time DESC) IGNORE NULLS AS other FROM rows GROUP BY host ORDER BY host",
+    "SELECT zone, last_value(host ORDER BY time) AS host, last_value(zone ORDER BY time) AS same FROM rows \
+     GROUP BY zone ORDER BY zone",
     "SELECT host, last_value(a ORDER BY time) FROM rows WHERE a > 1 AND time < to_timestamp_nanos(40) \
      GROUP BY host ORDER BY host",
 ];
@@ -148,6 +167,14 @@ async fn aggregates_of_last_rows_get_the_operator() {
         plan.contains("LastRowsExec: last by time, gby=[host], required=[a]"),
         "{plan}"
     );
+}
+
+#[tokio::test]
+async fn tags_are_read_as_texts_and_returned_as_tags() {
+    let statement = "SELECT last_value(zone ORDER BY time) AS zone FROM rows GROUP BY host";
+    let plan = plan(statement).await;
+    let converted = "@1 AS Dictionary(Int32, Utf8)) as zone";
+    assert!(plan.contains(converted), "{plan}");
 }
 
 #[tokio::test]
