@@ -17,10 +17,10 @@ import random
 import shutil
 import signal
 import statistics
-import subprocess
 import tempfile
 import time
 
+import queries
 import servers
 
 START = 1_700_000_000_000_000_000
@@ -35,19 +35,10 @@ QUERIES = {
 }
 
 
-def post(connection, path, body):
-    connection.request("POST", path, body)
-    response = connection.getresponse()
-    answer = response.read()
-    if response.status >= 300:
-        raise SystemExit(f"{response.status} {answer[:300]!r}")
-    return answer
-
-
 def ask(connection, sql):
     """The answer, and the time in milliseconds."""
     began = time.perf_counter()
-    answer = post(connection, "/api/v3/query_sql", json.dumps({"db": "bench", "q": sql}))
+    answer = servers.post(connection, "/api/v3/query_sql", json.dumps({"db": "bench", "q": sql}))
     return json.loads(answer), (time.perf_counter() - began) * 1000
 
 
@@ -58,7 +49,7 @@ def write(server, arguments):
         rows = range(first, min(first + LINES, arguments.rows))
         lines = [f"readings,device=d{row % arguments.series:07} v={numbers.random():.3f},w={row % 97}i "
                  f"{START + row * 1_000_000}" for row in rows]
-        post(connection, "/api/v3/write_lp?db=bench", "\n".join(lines))
+        servers.post(connection, "/api/v3/write_lp?db=bench", "\n".join(lines))
 
 
 def resident_mib(server):
@@ -84,11 +75,6 @@ def measure(server, arguments):
     return figures
 
 
-def flush(binary, directory):
-    subprocess.run([binary, "compact", "--object-store", "file", "--data-dir", str(directory)],
-                   check=True, stdout=subprocess.DEVNULL)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, default=1_000_000)
@@ -107,18 +93,16 @@ def main():
         with servers.neap(binaries[0], written, extra) as server:
             write(server, arguments)
             server.stop(signal.SIGKILL)
-        time.sleep(9)
         for number, binary in enumerate(binaries):
             directory = pathlib.Path(work) / f"data{number}"
             shutil.copytree(written, directory)
             for part in ["tail", "sections"]:
                 with servers.neap(binary, directory, extra) as server:
                     parts[part, number] = measure(server, arguments)
-                    server.stop()
                 if part == "tail":
-                    flush(binary, directory)
+                    queries.flush(binary, directory)
             shutil.rmtree(directory)
-    print("| | " + " | ".join(f"{part}, {pathlib.Path(binaries[number])}" for part, number in parts) + " |")
+    print("| | " + " | ".join(f"{part}, {binaries[number]}" for part, number in parts) + " |")
     print("|---|" + "---|" * len(parts))
     for name in next(iter(parts.values())):
         print(f"| {name} | " + " | ".join(f"{figures[name]:.1f}" for figures in parts.values()) + " |")

@@ -100,6 +100,16 @@ class Server:
         self.stop()
 
 
+def post(connection, path, body):
+    """Sends a body, and returns the answer. Ends the program if it is not 2xx."""
+    connection.request("POST", path, body)
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status >= 300:
+        raise SystemExit(f"{response.status} {answer[:300]!r}")
+    return answer
+
+
 def neap_binary(given):
     path = given or shutil.which("neap")
     if not path:

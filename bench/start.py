@@ -24,13 +24,7 @@ def tail_bytes(directory):
 
 
 def post(server, path, body):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-    connection.request("POST", path, body)
-    response = connection.getresponse()
-    answer = response.read()
-    if response.status >= 300:
-        raise SystemExit(f"{response.status} {answer[:300]!r}")
-    return answer
+    return servers.post(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120), path, body)
 
 
 def main():

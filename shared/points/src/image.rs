@@ -75,6 +75,21 @@ struct SortedOrder {
     rows: Arc<[u32]>,
 }
 
+impl ImageChunk {
+    /// Returns the chunk with these columns.
+    ///
+    /// # Errors
+    /// There is no such column.
+    pub fn project(&self, columns: &[usize]) -> Result<Self, PointsError> {
+        Ok(Self {
+            rows: self.rows.project(columns)?,
+            live: self.live.clone(),
+            series: Arc::clone(&self.series),
+            ..*self
+        })
+    }
+}
+
 impl TailImage {
     /// Returns the earliest and the latest time of all rows; `None` if there are none.
     pub fn time_range(&self) -> Option<(i64, i64)> {
@@ -185,6 +200,7 @@ impl TailImageBuilder {
 
     /// Returns the approximate size of the image and its index, in bytes.
     pub fn size_bytes(&self) -> usize {
+        // Of each row: its time, and the number of its series here and in its chunk.
         let index = self.index().own_bytes();
         self.bytes + index + 16 * self.series.capacity() + self.versions.size_bytes()
     }
@@ -208,7 +224,7 @@ impl TailImageBuilder {
             series: &self.series,
             times: &self.time,
         };
-        let older = self.versions.add(keys, first, live_rows(&self.chunks));
+        let older = self.versions.add(keys, first, live_rows(&self.chunks, 0));
         let added = self.time.get(first..).unwrap_or(&[]);
         let min_time = added.iter().copied().min().unwrap_or(i64::MAX);
         let max_time = added.iter().copied().max().unwrap_or(i64::MIN);
@@ -375,14 +391,16 @@ fn read(index: &RwLock<SeriesIndex>) -> RwLockReadGuard<'_, SeriesIndex> {
     index.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the numbers of the live rows of chunks.
-fn live_rows(chunks: &[ImageChunk]) -> impl Iterator<Item = u32> {
-    chunks.iter().flat_map(|chunk| {
-        let rows = (0..chunk.rows.num_rows()).filter_map(|row| u32::try_from(row).ok());
-        let live = move |row: &u32| {
-            let live = chunk.live.as_ref();
-            live.is_none_or(|live| live.value(*row as usize))
-        };
-        rows.filter(live).map(|row| chunk.first_row + row)
+/// Returns the numbers of the live rows of chunks, from number `first` on.
+fn live_rows(chunks: &[ImageChunk], first: usize) -> impl Iterator<Item = u32> {
+    let start =
+        chunks.partition_point(|chunk| chunk.first_row as usize + chunk.rows.num_rows() <= first);
+    let chunks = chunks.get(start..).unwrap_or(&[]);
+    chunks.iter().flat_map(move |chunk| {
+        let chunk_first = chunk.first_row as usize;
+        let skipped = first.saturating_sub(chunk_first);
+        (skipped..chunk.rows.num_rows())
+            .filter(|at| chunk.live.as_ref().is_none_or(|live| live.value(*at)))
+            .filter_map(move |at| u32::try_from(chunk_first + at).ok())
     })
 }

@@ -47,16 +47,15 @@ struct TagValues {
 }
 
 impl TagValues {
-    /// Returns the number of a value; `None` if no series has it.
-    fn find(&self, value: &str, hasher: &RandomState) -> Option<u32> {
-        let at = |number: u32| self.values.get(number as usize - 1);
-        let hash = hasher.hash_one(value);
-        let found = self.numbers.find(hash, |number| at(*number) == Some(value));
-        found.copied()
+    /// Returns the number of a value with this hash; `None` if no series has it.
+    fn find(&self, value: &str, hash: u64) -> Option<u32> {
+        let is_it = |number: &u32| self.text(*number) == Some(value);
+        self.numbers.find(hash, is_it).copied()
     }
 
     fn number(&mut self, value: &str, hasher: &RandomState) -> Result<u32, PointsError> {
-        if let Some(number) = self.find(value, hasher) {
+        let hash = hasher.hash_one(value);
+        if let Some(number) = self.find(value, hash) {
             return Ok(number);
         }
         let Self {
@@ -66,7 +65,6 @@ impl TagValues {
             order,
             ..
         } = self;
-        let hash = hasher.hash_one(value);
         let number = number_after(values.len())?;
         values.push(value);
         numbers.insert_unique(hash, number, |number| {
@@ -262,13 +260,13 @@ impl SeriesIndex {
             let tag = self.names.iter().position(|name| *name == filter.tag)?;
             let values = self.tags.get(tag)?;
             let numbers = filter.values.iter();
-            let numbers = numbers.filter_map(|value| values.find(value, &self.hasher));
+            let numbers = numbers
+                .filter_map(|value| values.find(value, self.hasher.hash_one(value.as_str())));
             Some((tag, numbers.collect::<BTreeSet<u32>>()))
         });
         let conditions: Vec<(usize, BTreeSet<u32>)> = conditions.collect();
-        let width = self.tags.len();
         let is_selected = |series: usize| {
-            let set = self.sets.get(series * width..).unwrap_or(&[]);
+            let set = u32::try_from(series).map_or(&[][..], |series| self.value_numbers(series));
             let meets = |(tag, numbers): &(usize, BTreeSet<u32>)| {
                 set.get(*tag).is_some_and(|number| numbers.contains(number))
             };

@@ -2,8 +2,8 @@
 //!
 //! * One partition: a second one adds operators that distribute rows and merge them again, tasks, and the time to plan
 //!   them, which together take longer than some thousand rows.
-//! * One pass of the optimizer: a second pass over the scan of one table, which has no joins to move filters through, finds
-//!   nothing to change. DataFusion makes it to see that.
+//! * One pass of the optimizer: DataFusion makes a second one to see that nothing is left to change. For the scan of one table,
+//!   which has no joins to move filters through, it removes at most a limit above a sort that has the same limit.
 
 use std::sync::Arc;
 
@@ -90,4 +90,78 @@ fn rows_of(scan: &TableScan) -> Option<u64> {
         None => provider.downcast_ref::<SnapshotTable>()?,
     };
     table.estimated_rows(&scan.filters)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use datafusion::{
+        datasource::MemTable,
+        execution::SessionStateBuilder,
+        logical_expr::{FetchType, Sort},
+        prelude::SessionContext,
+    };
+
+    use super::*;
+
+    /// Statements that read one table.
+    const STATEMENTS: [&str; 9] = [
+        "SELECT * FROM cpu WHERE host = 'a' AND time > now() - INTERVAL '1 hour' ORDER BY time DESC LIMIT 5",
+        "SELECT date_bin(INTERVAL '1 minute', time) AS t, max(v) FROM cpu WHERE host IN ('a', 'b') GROUP BY t ORDER BY t",
+        "SELECT host, avg(v) + 1 AS m FROM cpu GROUP BY host HAVING avg(v) + 1 > 2",
+        "SELECT t, m FROM (SELECT time AS t, v * 2 AS m, host FROM cpu) AS doubled WHERE m > 1 AND host = 'a'",
+        "SELECT DISTINCT ON (host) * FROM cpu ORDER BY host, time DESC",
+        "SELECT DISTINCT host FROM cpu WHERE 1 = 1",
+        "SELECT count(DISTINCT host) FROM cpu WHERE v > 1 AND v > 1",
+        "SELECT host, lag(v) OVER (PARTITION BY host ORDER BY time) AS before FROM cpu LIMIT 3",
+        "SELECT count(*) FROM cpu WHERE time >= '2024-01-01' AND (host = 'a' OR host = 'b')",
+    ];
+
+    /// Returns the sort below a limit if it has the same limit.
+    fn limited_by_its_sort(plan: &LogicalPlan) -> Option<&LogicalPlan> {
+        let LogicalPlan::Limit(limit) = plan else {
+            return None;
+        };
+        let is_same = |sort: &Sort| {
+            let rows = limit.get_fetch_type().ok();
+            limit.skip.is_none()
+                && rows.is_some_and(
+                    |rows| matches!(rows, FetchType::Literal(rows) if rows == sort.fetch),
+                )
+        };
+        match limit.input.as_ref() {
+            LogicalPlan::Sort(sort) if is_same(sort) => Some(limit.input.as_ref()),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_pass_removes_at_most_a_limit_of_a_plan_of_one_scan() {
+        let schema = Schema::new(vec![
+            Field::new_dictionary("host", DataType::Int32, DataType::Utf8, true),
+            Field::new(
+                "time",
+                DataType::Timestamp(TimeUnit::Nanosecond, None),
+                false,
+            ),
+            Field::new("v", DataType::Float64, true),
+        ]);
+        let table = MemTable::try_new(Arc::new(schema), vec![vec![]]).unwrap();
+        let builder = SessionStateBuilder::new().with_default_features();
+        let state = neap_sql_functions::register(builder).build();
+        let context = SessionContext::new_with_state(state);
+        context.register_table("cpu", Arc::new(table)).unwrap();
+        let mut different = Vec::new();
+        for statement in STATEMENTS {
+            let mut state = context.state();
+            let plan = state.create_logical_plan(statement).await.unwrap();
+            let several = state.optimize(&plan).unwrap();
+            state.config_mut().options_mut().optimizer.max_passes = 1;
+            let one = state.optimize(&plan).unwrap();
+            if one != several && limited_by_its_sort(&one) != Some(&several) {
+                different.push(format!("{statement}\n{one}\n{several}"));
+            }
+        }
+        assert!(different.is_empty(), "{}", different.join("\n"));
+    }
 }

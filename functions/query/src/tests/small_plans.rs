@@ -96,7 +96,16 @@ async fn last_rows_are_those_of_all_writes() {
 }
 
 #[tokio::test]
-async fn rows_of_a_series_are_selected_in_the_tail() {
+async fn only_rows_of_a_series_are_read_from_the_tail() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines(500)).await;
+    let analyzed = plan(&one, "ANALYZE SELECT v FROM cpu WHERE host = 'h7'").await;
+    // All rows that come to the filter pass it.
+    assert!(analyzed.contains("selectivity=100% (5/5)"), "{analyzed}");
+}
+
+#[tokio::test]
+async fn answers_about_a_series_are_those_of_section_and_tail() {
     let one = QueryTestInstance::alone().await;
     one.write(&lines(500)).await;
     one.flush().await;

@@ -13,7 +13,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{RowPosition, TailImageBuilder, read};
+use super::{RowPosition, TailImageBuilder, live_rows, read};
 use crate::{PointsError, SeriesIndex, columns::null_column};
 
 /// A row of a tail.
@@ -54,17 +54,7 @@ impl TailImageBuilder {
 
     /// Returns the live rows from number `first` on: the newest version of each point that was not deleted.
     pub fn live_rows(&self, first: usize) -> impl Iterator<Item = TailRow> {
-        let start = self
-            .chunks
-            .partition_point(|chunk| chunk.first_row as usize + chunk.rows.num_rows() <= first);
-        let chunks = self.chunks.get(start..).unwrap_or(&[]);
-        chunks.iter().flat_map(move |chunk| {
-            let chunk_first = chunk.first_row as usize;
-            let skipped = first.saturating_sub(chunk_first);
-            (skipped..chunk.rows.num_rows())
-                .filter(|at| chunk.live.as_ref().is_none_or(|live| live.value(*at)))
-                .filter_map(move |at| self.row(u32::try_from(chunk_first + at).ok()?))
-        })
+        live_rows(&self.chunks, first).filter_map(|row| self.row(row))
     }
 
     /// Returns the rows with these numbers in the given order, with the columns of `schema`. Columns that the tail

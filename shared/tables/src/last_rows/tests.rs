@@ -1,3 +1,5 @@
+//! Compares the answers of plans with the operator and of plans without it, for rows in any order.
+
 use std::sync::Arc;
 
 use arrow::{

@@ -18,11 +18,11 @@ use super::{
     data::SectionFile,
     external,
     fragment::{ScanFragment, ScanRegion},
-    plan::{ImageRows, ScanPlanner, ScanSource, SourceRows, project},
+    plan::{ScanPlanner, ScanSource, SourceRows, project},
     predicate::ScanPredicates,
     regions::TimeInterval,
     tail::{TailSnapshot, TailView},
-    visibility::{DeletedRows, RowVisibility},
+    visibility::RowVisibility,
 };
 
 /// An error of opening a fragment.
@@ -210,21 +210,6 @@ fn tail_sources(
     predicates: &ScanPredicates,
     hiding: &RowVisibility,
 ) -> Vec<ScanSource> {
-    let of_runs = tail.runs.iter().map(|run| ScanSource {
-        time: run.time(),
-        is_clipped: false,
-        hidden: hiding.of_run(run),
-        rows: SourceRows::Run(Arc::clone(run)),
-    });
-    let of_image = tail.image.time_range().map(|(min, max)| ScanSource {
-        time: TimeInterval { min, max },
-        is_clipped: false,
-        rows: SourceRows::Tail(ImageRows {
-            image: Arc::clone(&tail.image),
-            selected: predicates.select(&tail.image),
-        }),
-        hidden: DeletedRows::default(),
-    });
     let clip = |source: ScanSource| {
         let parts = ranges.iter().filter_map(|range| {
             let time = source.time.intersection(*range)?;
@@ -236,7 +221,8 @@ fn tail_sources(
         });
         parts.collect::<Vec<_>>()
     };
-    of_runs.chain(of_image).flat_map(clip).collect()
+    let sources = ScanSource::of_tail(tail, predicates, hiding);
+    sources.flat_map(clip).collect()
 }
 
 /// Sorts ranges and joins adjacent ones.

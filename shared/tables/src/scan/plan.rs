@@ -53,7 +53,7 @@ use super::{
     predicate::ScanPredicates,
     regions::{TimeInterval, TimeOverlap, TimeRegions},
     scan_exec::BYTES_SCANNED,
-    tail::{LiveTailRows, SortedTailRows, TailRun},
+    tail::{LiveTailRows, SortedTailRows, TailRun, TailView},
     visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
 
@@ -72,6 +72,32 @@ pub(crate) struct ScanSource {
     pub(crate) rows: SourceRows,
     /// The causes that hide rows of the source.
     pub(crate) hidden: DeletedRows,
+}
+
+impl ScanSource {
+    /// Returns the sources of a tail, from the oldest to the newest.
+    pub(crate) fn of_tail(
+        tail: &TailView,
+        predicates: &ScanPredicates,
+        hiding: &RowVisibility,
+    ) -> impl Iterator<Item = Self> {
+        let of_runs = tail.runs.iter().map(|run| Self {
+            time: run.time(),
+            is_clipped: false,
+            hidden: hiding.of_run(run),
+            rows: SourceRows::Run(Arc::clone(run)),
+        });
+        let of_image = tail.image.time_range().map(|(min, max)| Self {
+            time: TimeInterval { min, max },
+            is_clipped: false,
+            hidden: DeletedRows::default(),
+            rows: SourceRows::Tail(ImageRows {
+                image: Arc::clone(&tail.image),
+                selected: predicates.select(&tail.image),
+            }),
+        });
+        of_runs.chain(of_image)
+    }
 }
 
 /// The location of the rows of a source.
@@ -314,7 +340,7 @@ impl ScanPlanner<'_> {
         let mut groups = vec![Vec::new(); self.partitions.clamp(1, files.len().max(1))];
         let count = groups.len();
         for (at, file) in newest_first.into_iter().enumerate() {
-            // By its statistics, a file is not even opened if the rows of an `ORDER BY time DESC LIMIT` were found.
+            // By its statistics, a file is not read once the rows of an `ORDER BY time DESC LIMIT` were found.
             let part = PartitionedFile::new(file.name(), file.length())
                 .with_statistics(Arc::new(self.statistics(&[file])))
                 .with_extension(file.clone());
@@ -400,14 +426,13 @@ impl ScanPlanner<'_> {
         columns: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = Arc::new(self.schema.project(columns)?);
-        let parts =
-            (0..self.partitions.max(1)).map(|_| LiveTailRows::new(&schema, selected, columns));
+        let parts = (0..self.partitions.max(1)).map(|_| LiveTailRows::new(&schema, selected));
         let mut parts: Vec<LiveTailRows> = parts.collect();
         // The newest rows come first, so that queries of the last rows can skip the others.
         for chunk in chunks.iter().rev() {
             // The smallest part gets the chunk.
             if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
-                part.push(chunk);
+                part.push(chunk, columns)?;
             }
         }
         parts.retain(|part| part.rows() > 0);

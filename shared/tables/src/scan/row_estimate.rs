@@ -32,11 +32,13 @@ impl SnapshotTable {
             rows_between(section.rows, times, time)
         });
         let segments = self.snapshot().tail.iter();
-        let tables = segments.flat_map(|segment| segment.tables());
-        let of_tail = tables.filter(|rows| rows.table == table).map(|rows| {
-            let times = (rows.min_time, rows.max_time);
-            rows_between(rows.rows, times, time)
-        });
+        let streams = segments.flat_map(|segment| segment.directory());
+        let of_tail = streams
+            .filter(|stream| stream.table == table)
+            .map(|stream| {
+                let times = (stream.min_time, stream.max_time);
+                rows_between(u64::from(stream.rows), times, time)
+            });
         let rows: u64 = of_sections.chain(of_tail).sum();
         let mut conditions = filters.iter().flat_map(split_conjunction);
         Some(match conditions.any(|one| self.requires_tag_values(one)) {

@@ -18,13 +18,12 @@ use super::{
     ScanContext, StaleTail,
     data::SectionFile,
     external,
-    plan::{ImageRows, ScanPlanner, ScanSource, SourceRows},
+    plan::{ScanPlanner, ScanSource, SourceRows},
     predicate::ScanPredicates,
-    regions::TimeInterval,
     scan_exec::DistributedScans,
     snapshot_scan::ScanRequest,
-    tail::{TailRun, TailSnapshot, TailView},
-    visibility::{self, DeletedRows, RowVisibility},
+    tail::{TailSnapshot, TailView},
+    visibility::{self, RowVisibility},
 };
 
 /// A table as of a snapshot.
@@ -108,8 +107,8 @@ impl SnapshotTable {
         let segments = &self.snapshot.tail;
         self.has_tail
             && segments.iter().any(|segment| {
-                let mut tables = segment.tables();
-                tables.any(|rows| rows.table == self.table.id())
+                let mut streams = segment.directory().iter();
+                streams.any(|stream| stream.table == self.table.id())
             })
     }
 
@@ -151,7 +150,7 @@ impl SnapshotTable {
             last: time.max,
         };
         // The tail comes first, because the cached image may get newer than the snapshot while sections are loaded.
-        let tail = self.tail(predicates, hiding).await?;
+        let tail = self.tail_view().await?;
         let sections = self.sections(times).await?;
         let sections = predicates.prune(&self.schema, sections)?;
         let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
@@ -168,40 +167,15 @@ impl SnapshotTable {
                 }
             })
             .collect();
-        sources.extend(tail);
+        sources.extend(
+            tail.iter()
+                .flat_map(|tail| ScanSource::of_tail(tail, predicates, hiding)),
+        );
         let within = |source: ScanSource| {
             let time = source.time.intersection(time)?;
             Some(ScanSource { time, ..source })
         };
         Ok(sources.into_iter().filter_map(within).collect())
-    }
-
-    /// Returns the sources of the tail, from the oldest to the newest.
-    async fn tail(
-        &self,
-        predicates: &ScanPredicates,
-        hiding: &RowVisibility,
-    ) -> Result<Vec<ScanSource>> {
-        let Some(tail) = self.tail_view().await? else {
-            return Ok(Vec::new());
-        };
-        let of_run = |run: Arc<TailRun>| ScanSource {
-            time: run.time(),
-            is_clipped: false,
-            hidden: hiding.of_run(&run),
-            rows: SourceRows::Run(run),
-        };
-        let of_image = |(min, max)| ScanSource {
-            time: TimeInterval { min, max },
-            is_clipped: false,
-            rows: SourceRows::Tail(ImageRows {
-                image: Arc::clone(&tail.image),
-                selected: predicates.select(&tail.image),
-            }),
-            hidden: DeletedRows::default(),
-        };
-        let image = tail.image.time_range().map(of_image);
-        Ok(tail.runs.into_iter().map(of_run).chain(image).collect())
     }
 
     /// Returns the runs and the image of the tail; `None` if the tail has no rows of this table.

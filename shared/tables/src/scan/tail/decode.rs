@@ -12,6 +12,9 @@ const MAX_AT_ONCE: usize = 16;
 /// Maximum size of these segments, in bytes, unless it is one. The rows take several times as much.
 const MAX_BYTES_AT_ONCE: usize = 4 << 20;
 
+/// Minimum size of segments that are decoded on several threads, in bytes. Fewer are decoded before a thread starts.
+const MIN_PARALLEL_BYTES: usize = 64 << 10;
+
 /// The rows of a table in a segment.
 type DecodedRows = Result<Vec<RecordBatch>, SegmentError>;
 
@@ -41,7 +44,10 @@ impl<'a> DecodedSegments<'a> {
             bytes <= MAX_BYTES_AT_ONCE
         });
         let next = next.get(..fits.count().max(1)).unwrap_or(next);
-        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let threads = match bytes < MIN_PARALLEL_BYTES {
+            true => 1,
+            false => thread::available_parallelism().map_or(1, usize::from),
+        };
         let (threads, table) = (threads.min(next.len()), self.table);
         if threads <= 1 {
             self.decoded

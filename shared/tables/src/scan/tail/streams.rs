@@ -9,6 +9,7 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
+    common::Result,
     error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
@@ -86,7 +87,6 @@ impl PartitionStream for SortedTailRows {
 #[derive(Debug)]
 pub(in crate::scan) struct LiveTailRows {
     chunks: Vec<ImageChunk>,
-    columns: Vec<usize>,
     schema: SchemaRef,
     /// The series whose rows are returned; `None`: all.
     selected: Option<SelectedSeries>,
@@ -94,15 +94,10 @@ pub(in crate::scan) struct LiveTailRows {
 }
 
 impl LiveTailRows {
-    /// No chunks. The schema is that of the columns.
-    pub(in crate::scan) fn new(
-        schema: &SchemaRef,
-        selected: Option<&SelectedSeries>,
-        columns: &[usize],
-    ) -> Self {
+    /// No chunks; the columns are those of `schema`.
+    pub(in crate::scan) fn new(schema: &SchemaRef, selected: Option<&SelectedSeries>) -> Self {
         Self {
             chunks: Vec::new(),
-            columns: columns.to_vec(),
             schema: Arc::clone(schema),
             selected: selected.cloned(),
             rows: 0,
@@ -114,20 +109,20 @@ impl LiveTailRows {
         self.rows
     }
 
-    /// Adds a chunk.
-    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk) {
+    /// Adds these columns of a chunk.
+    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk, columns: &[usize]) -> Result<()> {
         self.rows += chunk.rows.num_rows();
-        self.chunks.push(chunk.clone());
+        self.chunks.push(chunk.project(columns).map_err(external)?);
+        Ok(())
     }
 
     /// Returns the chunks if all of their rows are returned; `None` if the rows have to be looked at.
     pub(in crate::scan) fn all(&self) -> Option<Vec<RecordBatch>> {
         let is_whole = |chunk: &ImageChunk| self.selected.is_none() && chunk.live.is_none();
-        let chunks = self.chunks.iter().map(|chunk| {
-            let rows = is_whole(chunk).then(|| chunk.rows.project(&self.columns).ok());
-            rows.flatten()
-        });
-        chunks.collect()
+        let chunks = self.chunks.iter();
+        chunks
+            .map(|chunk| is_whole(chunk).then(|| chunk.rows.clone()))
+            .collect()
     }
 }
 
@@ -137,21 +132,20 @@ impl PartitionStream for LiveTailRows {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (columns, selected) = (self.columns.clone(), self.selected.clone());
+        let selected = self.selected.clone();
         let rows_of = move |chunk: ImageChunk| {
             let mask = chunk.mask(selected.as_ref());
             let needed = mask.as_ref().map(BooleanBuffer::count_set_bits);
             if needed == Some(0) {
                 return None;
             }
-            let rows = chunk.rows.project(&columns);
-            let rows = match mask {
+            Some(match mask {
                 Some(mask) if needed != Some(mask.len()) => {
-                    rows.and_then(|rows| filter_record_batch(&rows, &BooleanArray::new(mask, None)))
+                    let mask = BooleanArray::new(mask, None);
+                    filter_record_batch(&chunk.rows, &mask).map_err(DataFusionError::from)
                 }
-                _ => rows,
-            };
-            Some(rows.map_err(DataFusionError::from))
+                _ => Ok(chunk.rows),
+            })
         };
         let rows = stream::iter(self.chunks.clone().into_iter().filter_map(rows_of));
         Box::pin(RecordBatchStreamAdapter::new(
