@@ -10,7 +10,7 @@ use arrow_schema::SchemaRef;
 use neap_manifest::TagRange;
 use neap_points::PointsError;
 use neap_schema::TIME_COLUMN;
-use neap_section::add_checksums;
+use neap_section::{MAX_ROW_GROUP_ROWS, add_checksums};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
@@ -72,7 +72,7 @@ impl SectionProfile {
     fn row_group_rows(self) -> usize {
         match self {
             Self::Flush => 131_072,
-            Self::Merge => 262_144,
+            Self::Merge => MAX_ROW_GROUP_ROWS,
         }
     }
 

@@ -29,6 +29,7 @@ mod rollup_influxql;
 mod rollup_levels;
 mod rollup_rewrite;
 mod row_deletes;
+mod section_memory;
 mod small_plans;
 mod spilled_tails;
 mod system;

@@ -21,3 +21,6 @@ mod parts;
 
 pub use checksums::add_checksums;
 pub use footer::{ParquetPartError, SectionFooter};
+
+/// Maximum number of rows of a row group.
+pub const MAX_ROW_GROUP_ROWS: usize = 262_144;

@@ -8,7 +8,6 @@
 //! ```
 
 use std::{
-    error::Error,
     ops::Range,
     sync::{
         Arc,
@@ -17,17 +16,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use datafusion::physical_plan::metrics::Count;
-use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use moka::{future, sync};
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError};
 use neap_manifest::{Section, SectionWithFooter};
 use neap_schema::DatabaseId;
-use neap_section::{ParquetPartError, SectionFooter};
-use parquet::{
-    errors::ParquetError,
-    file::metadata::{PageIndexPolicy, ParquetMetaData},
-};
+use neap_section::{MAX_ROW_GROUP_ROWS, ParquetPartError, SectionFooter};
+use parquet::{errors::ParquetError, file::metadata::PageIndexPolicy};
 
 use super::{read_ahead::ReadAhead, regions::TimeInterval};
 use crate::io_runtime::IoRuntime;
@@ -221,7 +216,7 @@ impl SectionData {
 
     /// Returns the bytes of ranges of a section, and reads those of `ahead` into the cache. Ranges are relative to the start
     /// of the section.
-    async fn ranges(
+    pub(super) async fn ranges(
         &self,
         file: &SectionFile,
         footer: &SectionFooter,
@@ -284,7 +279,7 @@ impl SectionData {
     }
 
     /// Returns the state of a reader of a part of a section.
-    fn read_ahead(&self, part: Option<Range<u64>>) -> ReadAhead {
+    pub(super) fn read_ahead(&self, part: Option<Range<u64>>) -> ReadAhead {
         let capacity = self.chunks.policy().max_capacity().unwrap_or_default();
         ReadAhead::new(part, capacity / READ_AHEAD_SHARE)
     }
@@ -393,6 +388,14 @@ impl SectionFile {
         self.section.length
     }
 
+    /// Returns the bytes of its largest row group, if all have the same size per row. A reader of all columns holds them.
+    pub(crate) fn row_group_bytes(&self) -> u64 {
+        let rows = self.section.rows.max(1);
+        let of_group =
+            u128::from(self.section.length) * u128::from(rows.min(MAX_ROW_GROUP_ROWS as u64));
+        u64::try_from(of_group / u128::from(rows)).unwrap_or(u64::MAX)
+    }
+
     /// The name in plans and messages.
     pub(crate) fn name(&self) -> String {
         format!("{}@{}", self.key, self.section.offset)
@@ -419,83 +422,6 @@ impl SectionFile {
             reason: error.to_string(),
         }
         .into()
-    }
-}
-
-/// Reads one section for DataFusion.
-#[derive(Clone, Debug)]
-pub(crate) struct SectionReader {
-    /// The source of the bytes.
-    data: SectionData,
-    /// The section.
-    file: SectionFile,
-    /// The footer after its first use. It is stored here because the cache may evict it before the ranges are read.
-    footer: Option<Arc<SectionFooter>>,
-    ahead: ReadAhead,
-    /// The bytes that were read, from the store or a cache.
-    bytes: Count,
-}
-
-impl SectionReader {
-    /// Creates a reader of the row groups that begin in a part of a section, in bytes; `None`: of all row groups. It counts
-    /// its bytes.
-    pub(crate) fn new(
-        data: SectionData,
-        file: SectionFile,
-        part: Option<Range<u64>>,
-        bytes: Count,
-    ) -> Self {
-        Self {
-            ahead: data.read_ahead(part),
-            data,
-            file,
-            footer: None,
-            bytes,
-        }
-    }
-
-    async fn footer(&mut self) -> Result<Arc<SectionFooter>, ParquetError> {
-        if let Some(footer) = &self.footer {
-            return Ok(Arc::clone(footer));
-        }
-        let footer = self.data.footer(&self.file).await.map_err(external)?;
-        Ok(Arc::clone(self.footer.insert(footer)))
-    }
-}
-
-fn external(error: impl Error + Send + Sync + 'static) -> ParquetError {
-    ParquetError::External(Box::new(error))
-}
-
-impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        Box::pin(async move {
-            let mut all = self.get_byte_ranges(vec![range]).await?;
-            all.pop()
-                .ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
-        })
-    }
-
-    fn get_byte_ranges(
-        &mut self,
-        ranges: Vec<Range<u64>>,
-    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        Box::pin(async move {
-            let footer = self.footer().await?;
-            let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-            self.bytes
-                .add(usize::try_from(length).unwrap_or(usize::MAX));
-            let ahead = self.ahead.after(footer.metadata(), &ranges);
-            let bytes = self.data.ranges(&self.file, &footer, &ranges, ahead).await;
-            bytes.map_err(external)
-        })
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        _: Option<&'a parquet::arrow::arrow_reader::ArrowReaderOptions>,
-    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        Box::pin(async move { Ok(Arc::clone(self.footer().await?.metadata())) })
     }
 }
 

@@ -10,6 +10,7 @@
 //!             b 1 x=3 y=3                     b 1 x=3 y=3           b 1 x=3 y=3
 //! ```
 
+mod memory;
 mod passes;
 
 use std::{
@@ -33,14 +34,15 @@ use datafusion::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
         RecordBatchStream,
         execution_plan::{Boundedness, EmissionType},
-        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
+        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
         sorts::streaming_merge::StreamingMergeBuilder,
     },
 };
 use futures::{Stream, StreamExt};
 
-/// Returns the maximum number of inputs that are read at once. Each input holds some batches in memory, and a section
-/// also the pages it has read.
+pub(super) use memory::{MergeMemory, concurrent_merges};
+
+/// Returns the maximum number of inputs that are read at once, because each holds some batches in memory.
 fn max_inputs(context: &TaskContext) -> usize {
     // The batch size is smaller if there is less memory.
     context.session_config().batch_size() / ROWS_PER_INPUT
@@ -56,6 +58,7 @@ pub(crate) struct DedupExec {
     order: LexOrdering,
     /// The indexes of the key columns. All other columns are fields.
     keys: Arc<[usize]>,
+    memory: MergeMemory,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -67,6 +70,7 @@ impl DedupExec {
         inputs: Vec<Arc<dyn ExecutionPlan>>,
         order: LexOrdering,
         keys: Arc<[usize]>,
+        memory: MergeMemory,
     ) -> Result<Self> {
         let first = inputs
             .first()
@@ -83,6 +87,7 @@ impl DedupExec {
             inputs,
             order,
             keys,
+            memory,
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -144,6 +149,7 @@ impl ExecutionPlan for DedupExec {
             children,
             self.order.clone(),
             Arc::clone(&self.keys),
+            self.memory.clone(),
         )?))
     }
 
@@ -157,22 +163,34 @@ impl ExecutionPlan for DedupExec {
             order: self.order.clone(),
             keys: Arc::clone(&self.keys),
             metrics: BaselineMetrics::new(&self.metrics, partition),
+            spills: SpillMetrics::new(&self.metrics, partition),
             context: Arc::clone(&context),
         };
-        if self.inputs.len() > max_inputs(&context) {
-            return Ok(passes::deduplicate_in_passes(fold, self.inputs.clone()));
+        let groups = self.memory.groups(self.inputs.len(), max_inputs(&context));
+        if groups.len() > 1 {
+            let groups = groups
+                .into_iter()
+                .filter_map(|group| Some(self.inputs.get(group)?.to_vec()))
+                .collect();
+            return Ok(passes::deduplicate_in_passes(fold, groups));
         }
-        let streams = self
-            .inputs
-            .iter()
-            .map(|input| input.execute(0, Arc::clone(&context)))
-            .collect::<Result<Vec<_>>>()?;
-        fold.merged(streams)
+        fold.merged(execute_all(&self.inputs, &context)?)
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
     }
+}
+
+/// Starts the execution of inputs with one partition each.
+fn execute_all(
+    inputs: &[Arc<dyn ExecutionPlan>],
+    context: &Arc<TaskContext>,
+) -> Result<Vec<SendableRecordBatchStream>> {
+    let streams = inputs
+        .iter()
+        .map(|input| input.execute(0, Arc::clone(context)));
+    streams.collect()
 }
 
 /// The parameters of a merge of sorted inputs.
@@ -181,6 +199,7 @@ struct DedupMerge {
     order: LexOrdering,
     keys: Arc<[usize]>,
     metrics: BaselineMetrics,
+    spills: SpillMetrics,
     context: Arc<TaskContext>,
 }
 
@@ -387,7 +406,11 @@ mod tests {
         all
     }
 
-    fn dedup(sources: &[PointMap], batch_size: usize) -> Vec<RecordBatch> {
+    fn dedup(sources: &[PointMap], batch_size: usize, max_bytes: u64) -> Vec<RecordBatch> {
+        let memory = MergeMemory {
+            input_bytes: sources.iter().map(|points| points.len() as u64).collect(),
+            max_bytes,
+        };
         let inputs = sources
             .iter()
             .map(|points| {
@@ -399,7 +422,7 @@ mod tests {
                 MemorySourceConfig::try_new_exec(&[parts], schema(), None).unwrap() as _
             })
             .collect();
-        let plan = DedupExec::try_new(inputs, order(), Arc::from([2, 3])).unwrap();
+        let plan = DedupExec::try_new(inputs, order(), Arc::from([2, 3]), memory).unwrap();
         let config = SessionConfig::new().with_batch_size(batch_size);
         let context = SessionContext::new_with_config(config).task_ctx();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -419,10 +442,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn newest_value_of_each_field_is_output_with_any_batch_size(
+        fn newest_value_of_each_field_is_output_with_any_batch_size_and_memory(
             sources in proptest::collection::vec(source(), 1..12),
             // The last two sizes read 4 and all sources at once, the others 2.
-            batch_size in prop_oneof![1..6usize, Just(4 * ROWS_PER_INPUT), Just(12 * ROWS_PER_INPUT)]
+            batch_size in prop_oneof![1..6usize, Just(4 * ROWS_PER_INPUT), Just(12 * ROWS_PER_INPUT)],
+            max_bytes in prop_oneof![0..40u64, Just(u64::MAX)],
         ) {
             let mut expected = PointMap::new();
             for (key, fields) in sources.iter().flatten() {
@@ -431,7 +455,7 @@ mod tests {
                     *slot = field.or(*slot);
                 }
             }
-            let found = points(&dedup(&sources, batch_size));
+            let found = points(&dedup(&sources, batch_size, max_bytes));
             prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
         }
     }

@@ -6,7 +6,7 @@ use datafusion::{
     common::{Result, config::ConfigOptions},
     physical_expr::{PhysicalExpr, conjunction},
     physical_optimizer::{PhysicalOptimizerRule, filter_pushdown::FilterPushdown},
-    physical_plan::{ExecutionPlan, filter::FilterExec},
+    physical_plan::{ExecutionPlan, filter::FilterExecBuilder},
 };
 
 /// Filters the rows of a plan, and pushes the filters into the operators that can skip rows by them.
@@ -18,6 +18,7 @@ pub(super) fn push_filters(
     if filters.is_empty() {
         return Ok(plan);
     }
-    let filtered = FilterExec::try_new(conjunction(filters.iter().cloned()), plan)?;
-    FilterPushdown::new().optimize(Arc::new(filtered), options)
+    let filtered = FilterExecBuilder::new(conjunction(filters.iter().cloned()), plan)
+        .with_batch_size(options.execution.batch_size.into());
+    FilterPushdown::new().optimize(Arc::new(filtered.build()?), options)
 }

@@ -7,7 +7,7 @@ use datafusion::{
     common::{DFSchema, Result},
     execution::SessionState,
     logical_expr::Expr,
-    physical_plan::{ExecutionPlan, filter::FilterExec, union::UnionExec},
+    physical_plan::{ExecutionPlan, union::UnionExec},
 };
 use neap_bucket::SegmentName;
 use neap_manifest::SectionWithFooter;
@@ -18,7 +18,7 @@ use super::{
     data::SectionFile,
     external,
     fragment::{ScanFragment, ScanRegion},
-    plan::{ScanPlanner, ScanSource, SourceRows, project},
+    plan::{ScanPlanner, ScanSource, SourceRows, filter, project},
     predicate::ScanPredicates,
     regions::TimeInterval,
     tail::{TailSnapshot, TailView},
@@ -127,7 +127,7 @@ impl FragmentPlanner<'_> {
         let condition = self
             .session
             .create_physical_expr(condition, &DFSchema::try_from(schema)?)?;
-        Ok(Arc::new(FilterExec::try_new(condition, plan)?))
+        filter(self.session, condition, plan)
     }
 
     /// Returns the sources of regions, from the oldest to the newest.

@@ -6,12 +6,14 @@
 //!     FilterExec       sections without overlap whose rows are hidden by the same deletes and retention
 //!     DataSourceExec   tail without overlap; StreamingTableExec if rows of it were replaced or spilled
 //!     FilterExec       the part of a section outside of its overlaps
-//!     ProjectionExec
-//!       DedupExec      one for each overlap
+//!     ProjectionExec       below a SequenceExec if not all of them fit into memory at once
+//!       DedupExec          one for each overlap
 //!         FilterExec   section, from the oldest ...
 //!         ...
 //!         StreamingTableExec  ... to the tail, sorted
 //! ```
+
+mod merges;
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -22,14 +24,11 @@ use datafusion::{
     datasource::{
         listing::PartitionedFile,
         memory::MemorySourceConfig,
-        physical_plan::{
-            FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
-        },
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
         source::DataSourceExec,
     },
     execution::object_store::ObjectStoreUrl,
     logical_expr::Operator,
-    parquet::arrow::async_reader::AsyncFileReader,
     physical_expr::{
         LexOrdering, PhysicalExpr, PhysicalSortExpr,
         expressions::{BinaryExpr, Column, Literal},
@@ -37,8 +36,7 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan,
         empty::EmptyExec,
-        filter::FilterExec,
-        metrics::{ExecutionPlanMetricsSet, MetricBuilder},
+        filter::FilterExecBuilder,
         projection::ProjectionExec,
         streaming::{PartitionStream, StreamingTableExec},
         union::UnionExec,
@@ -48,17 +46,16 @@ use neap_points::{ImageChunk, SelectedSeries, TailImage};
 use neap_schema::TIME_COLUMN;
 
 use super::{
-    data::{SectionData, SectionFile, SectionReader},
-    dedup::DedupExec,
+    data::{SectionData, SectionFile},
     predicate::ScanPredicates,
-    regions::{TimeInterval, TimeOverlap, TimeRegions},
-    scan_exec::BYTES_SCANNED,
-    tail::{LiveTailRows, SortedTailRows, TailRun, TailView},
+    reader::SectionReaderFactory,
+    regions::{TimeInterval, TimeRegions},
+    tail::{LiveTailRows, TailRun, TailView},
     visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
 
 /// The URL under which DataFusion looks up an object store. The object store receives no requests, because sections are
-/// read through [`SectionReader`].
+/// read through [`SectionReaderFactory`].
 pub(crate) const STORE_URL: &str = "neap://bucket";
 
 /// The rows of one interval of stamps. Contains every point once.
@@ -161,9 +158,7 @@ impl ScanPlanner<'_> {
         let regions =
             TimeRegions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
         let mut inputs = self.direct(&projection, sources, &regions)?;
-        for overlap in &regions.overlaps {
-            inputs.push(self.merged(&projection, sources, overlap)?);
-        }
+        inputs.extend(self.merges(&projection, sources, &regions.overlaps)?);
         match inputs.is_empty() {
             true => Ok(Arc::new(EmptyExec::new(Arc::new(
                 self.schema.project(&projection)?,
@@ -241,7 +236,7 @@ impl ScanPlanner<'_> {
         let limit = self.limit.filter(|_| !is_filtered);
         let mut plan = self.sections(files, &wide, all, ScanOutput::Any(limit))?;
         if let Some(ranges) = ranges {
-            plan = within(plan, ranges)?;
+            plan = self.within(plan, ranges)?;
         }
         self.narrow(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
     }
@@ -259,7 +254,7 @@ impl ScanPlanner<'_> {
         let schema = Arc::new(self.schema.project(&wide)?);
         let mut plan = streamed(&schema, vec![Arc::new(run.rows(&wide)?)], None)?;
         if let Some(ranges) = ranges {
-            plan = within(plan, ranges)?;
+            plan = self.within(plan, ranges)?;
         }
         self.narrow(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
     }
@@ -274,49 +269,43 @@ impl ScanPlanner<'_> {
             return Ok(plan);
         };
         let seen = seen.physical(self.session, &plan.schema())?;
-        Ok(Arc::new(FilterExec::try_new(seen, plan)?))
+        filter(self.session, seen, plan)
     }
 
-    /// Plans the deduplication of a time range that several sources cover.
-    fn merged(
+    /// Filters a plan to the rows whose time is in one of the ranges.
+    fn within(
         &self,
-        projection: &[usize],
-        sources: &[ScanSource],
-        overlap: &TimeOverlap,
+        plan: Arc<dyn ExecutionPlan>,
+        ranges: &[TimeInterval],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let wide = self.with_keys(projection);
-        let schema = Arc::new(self.schema.project(&wide)?);
-        let (order, keys) = self.order(&schema)?;
-        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        for source in overlap
-            .sources
+        let at = plan.schema().index_of(TIME_COLUMN)?;
+        let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
+            let limit = ScalarValue::TimestampNanosecond(Some(time), None);
+            let column = Arc::new(Column::new(TIME_COLUMN, at));
+            Arc::new(BinaryExpr::new(
+                column,
+                operator,
+                Arc::new(Literal::new(limit)),
+            ))
+        };
+        let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
+            Arc::new(BinaryExpr::new(one, operator, other))
+        };
+        let in_range = |range: &TimeInterval| {
+            let (from, to) = (
+                compare(Operator::GtEq, range.min),
+                compare(Operator::LtEq, range.max),
+            );
+            join(from, Operator::And, to)
+        };
+        let any = ranges
             .iter()
-            .filter_map(|source| sources.get(*source))
-        {
-            match &source.rows {
-                SourceRows::Section(file) => {
-                    let key = self.predicates.key.as_ref();
-                    let sorted = ScanOutput::Sorted(self.file_order()?);
-                    let scan = self.sections(&[file], &wide, key, sorted)?;
-                    let scan = within(scan, &[overlap.range])?;
-                    let seen = self.hiding.visible_rows(&source.hidden);
-                    inputs.push(self.filter_visible(scan, seen.as_ref())?);
-                }
-                SourceRows::Run(run) => {
-                    let rows = Arc::new(run.rows(&wide)?);
-                    let rows = streamed(&schema, vec![rows], Some(&order))?;
-                    let rows = within(rows, &[overlap.range])?;
-                    let seen = self.hiding.visible_rows(&source.hidden);
-                    inputs.push(self.filter_visible(rows, seen.as_ref())?);
-                }
-                SourceRows::Tail(rows) => {
-                    let rows = SortedTailRows::new(rows, overlap.range, &wide, &schema);
-                    inputs.push(streamed(&schema, vec![Arc::new(rows)], Some(&order))?);
-                }
-            }
+            .map(in_range)
+            .reduce(|one, other| join(one, Operator::Or, other));
+        match any {
+            Some(predicate) => filter(self.session, predicate, plan),
+            None => Ok(Arc::new(EmptyExec::new(plan.schema()))),
         }
-        let folded = Arc::new(DedupExec::try_new(inputs, order, keys)?);
-        self.narrow(folded, &wide, projection)
     }
 
     /// Plans a scan of whole sections.
@@ -328,7 +317,10 @@ impl ScanPlanner<'_> {
         wanted: ScanOutput,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut source = ParquetSource::new(Arc::clone(self.schema))
-            .with_parquet_file_reader_factory(Arc::new(SectionReaderFactory(self.data.clone())))
+            .with_parquet_file_reader_factory(Arc::new(SectionReaderFactory {
+                data: self.data.clone(),
+                memory: Arc::clone(&self.session.runtime_env().memory_pool),
+            }))
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true);
         if let Some(predicate) = predicate {
@@ -414,7 +406,8 @@ impl ScanPlanner<'_> {
             return rows.map(Some);
         }
         let wide = self.with_time(projection);
-        let bounded = within(self.memory(&chunks, rows.selected.as_ref(), &wide)?, ranges)?;
+        let selected = rows.selected.as_ref();
+        let bounded = self.within(self.memory(&chunks, selected, &wide)?, ranges)?;
         self.narrow(bounded, &wide, projection).map(Some)
     }
 
@@ -552,62 +545,13 @@ fn streamed(
     Ok(Arc::new(rows))
 }
 
-/// Filters a plan to the rows whose time is in one of the ranges.
-fn within(plan: Arc<dyn ExecutionPlan>, ranges: &[TimeInterval]) -> Result<Arc<dyn ExecutionPlan>> {
-    let at = plan.schema().index_of(TIME_COLUMN)?;
-    let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
-        let limit = ScalarValue::TimestampNanosecond(Some(time), None);
-        let column = Arc::new(Column::new(TIME_COLUMN, at));
-        Arc::new(BinaryExpr::new(
-            column,
-            operator,
-            Arc::new(Literal::new(limit)),
-        ))
-    };
-    let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
-        Arc::new(BinaryExpr::new(one, operator, other))
-    };
-    let in_range = |range: &TimeInterval| {
-        let (from, to) = (
-            compare(Operator::GtEq, range.min),
-            compare(Operator::LtEq, range.max),
-        );
-        join(from, Operator::And, to)
-    };
-    let any = ranges
-        .iter()
-        .map(in_range)
-        .reduce(|one, other| join(one, Operator::Or, other));
-    match any {
-        Some(predicate) => Ok(Arc::new(FilterExec::try_new(predicate, plan)?)),
-        None => Ok(Arc::new(EmptyExec::new(plan.schema()))),
-    }
-}
-
-/// Creates the readers of sections for DataFusion.
-#[derive(Debug)]
-struct SectionReaderFactory(SectionData);
-
-impl ParquetFileReaderFactory for SectionReaderFactory {
-    fn create_reader(
-        &self,
-        partition: usize,
-        file: PartitionedFile,
-        _: Option<usize>,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let section = file
-            .extension::<SectionFile>()
-            .ok_or_else(|| plan_datafusion_err!("{} is not a section", file.path()))?;
-        let part = file.range.as_ref().and_then(|range| {
-            let start = u64::try_from(range.start).ok()?;
-            Some(start..u64::try_from(range.end).ok()?)
-        });
-        Ok(Box::new(SectionReader::new(
-            self.0.clone(),
-            section.clone(),
-            part,
-            MetricBuilder::new(metrics).counter(BYTES_SCANNED, partition),
-        )))
-    }
+/// Filters a plan. Its batches have as many rows as the memory of the session allows.
+pub(super) fn filter(
+    session: &dyn Session,
+    predicate: Arc<dyn PhysicalExpr>,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let rows = session.config().batch_size();
+    let filter = FilterExecBuilder::new(predicate, plan).with_batch_size(rows);
+    Ok(Arc::new(filter.build()?))
 }

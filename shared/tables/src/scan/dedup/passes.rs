@@ -1,4 +1,4 @@
-//! Deduplication in passes, for more inputs than are read at once.
+//! Deduplication in passes, for more inputs than are read at once, or than fit into memory.
 //!
 //! ```text
 //!   inputs, oldest first   1 2 ... 16 | 17 ... 32 | 33 ... 40
@@ -13,38 +13,31 @@ use std::sync::Arc;
 use datafusion::{
     common::Result,
     execution::{SendableRecordBatchStream, spill_file::SpillFile},
-    physical_plan::{
-        ExecutionPlan, SpillManager,
-        metrics::{ExecutionPlanMetricsSet, SpillMetrics},
-        stream::RecordBatchStreamAdapter,
-    },
+    physical_plan::{ExecutionPlan, SpillManager, stream::RecordBatchStreamAdapter},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{DedupMerge, max_inputs};
+use super::{DedupMerge, execute_all, max_inputs};
 
-/// Merges and deduplicates any number of inputs.
+/// Merges and deduplicates groups of inputs. The inputs of a group are adjacent in age, and are read at once.
 pub(super) fn deduplicate_in_passes(
     fold: DedupMerge,
-    inputs: Vec<Arc<dyn ExecutionPlan>>,
+    groups: Vec<Vec<Arc<dyn ExecutionPlan>>>,
 ) -> SendableRecordBatchStream {
     let schema = Arc::clone(&fold.schema);
-    let rows = stream::once(async move { last_pass(&fold, &inputs).await }).try_flatten();
+    let rows = stream::once(async move { last_pass(&fold, &groups).await }).try_flatten();
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
 async fn last_pass(
     fold: &DedupMerge,
-    inputs: &[Arc<dyn ExecutionPlan>],
+    groups: &[Vec<Arc<dyn ExecutionPlan>>],
 ) -> Result<SendableRecordBatchStream> {
     let most = max_inputs(&fold.context).max(2);
     let manager = spill_manager(fold);
     let mut files = Vec::new();
-    for group in inputs.chunks(most) {
-        let streams = group
-            .iter()
-            .map(|input| input.execute(0, Arc::clone(&fold.context)))
-            .collect::<Result<Vec<_>>>()?;
+    for group in groups {
+        let streams = execute_all(group, &fold.context)?;
         files.extend(write_spill_file(&manager, fold.merged(streams)?).await?);
     }
     while files.len() > most {
@@ -68,9 +61,8 @@ async fn last_pass(
 }
 
 fn spill_manager(fold: &DedupMerge) -> SpillManager {
-    let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
     let runtime = fold.context.runtime_env();
-    SpillManager::new(runtime, metrics, Arc::clone(&fold.schema))
+    SpillManager::new(runtime, fold.spills.clone(), Arc::clone(&fold.schema))
 }
 
 /// Writes rows to a spill file. Returns `None` if there are no rows.

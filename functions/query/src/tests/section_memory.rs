@@ -1,0 +1,95 @@
+//! Sections that together do not fit into the memory of queries.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use neap_bucket::MemoryStore;
+use serde_json::json;
+
+use super::{QueryTestInstance, SelfAdvancingClock};
+use crate::QuerySettings;
+
+/// Rows of a section. Its four columns of random values take 96 kB.
+const ROWS: u64 = 3_000;
+
+/// Creates an instance whose queries have 4 MiB, of which sections that are merged may hold a quarter.
+async fn with_little_memory() -> QueryTestInstance {
+    let clock = Arc::new(SelfAdvancingClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let settings = QuerySettings {
+        memory_pool_bytes: 4 << 20,
+        partitions: 2,
+        ..QuerySettings::default()
+    };
+    QueryTestInstance::with(store, clock, settings).await
+}
+
+/// Returns a value that does not compress.
+fn random(seed: u64) -> f64 {
+    let mixed = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed >> 12) as f64 / 1e9
+}
+
+/// Flushes a section with all points of a day. Field `n` has the number of the version.
+async fn flush_version(one: &QueryTestInstance, day: u64, version: u64) {
+    let mut lines = String::new();
+    for row in 0..ROWS {
+        let seed = (day * 1_000 + version) * ROWS + row;
+        let (a, b, c) = (random(seed), random(seed << 20), random(seed << 40));
+        let time = (19_000 + day) * 86_400_000_000_000 + row * 1_000_000;
+        let _ = writeln!(lines, "m a={a},b={b},c={c},n={version} {time}");
+    }
+    one.write(&lines).await;
+    one.flush().await;
+}
+
+const SUMS: &str = "SELECT count(*) AS rows, min(n) AS first, max(n) AS last, \
+    count(a) + count(b) + count(c) AS n, sum(a + b + c) > 0 AS is_read FROM m";
+
+#[tokio::test]
+async fn overlapping_sections_are_merged_in_passes_if_they_do_not_fit() {
+    let one = with_little_memory().await;
+    for version in 0..24 {
+        flush_version(&one, 0, version).await;
+    }
+    let answer = one.sql(SUMS).await;
+    assert_eq!(
+        answer,
+        "rows,first,last,n,is_read\n3000,23.0,23.0,9000,true\n"
+    );
+}
+
+#[tokio::test]
+async fn overlaps_are_merged_one_after_the_other_if_they_do_not_fit() {
+    let one = with_little_memory().await;
+    for day in 0..12 {
+        flush_version(&one, day, 0).await;
+        flush_version(&one, day, 1).await;
+    }
+    let plan = one.sql(&format!("EXPLAIN {SUMS}")).await;
+    // Six of them fit at once. No row of these sections is outside of their overlap.
+    assert!(plan.contains("SequenceExec: partitions=6"), "{plan}");
+    assert!(!plan.contains("FilterExec"), "{plan}");
+    assert_eq!(plan.matches("DedupExec").count(), 12, "{plan}");
+    let answer = one.sql(SUMS).await;
+    assert_eq!(
+        answer,
+        "rows,first,last,n,is_read\n36000,1.0,1.0,108000,true\n"
+    );
+}
+
+#[tokio::test]
+async fn a_query_is_refused_if_the_data_of_its_sections_do_not_fit() {
+    let clock = Arc::new(SelfAdvancingClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let settings = QuerySettings {
+        memory_pool_bytes: 32 << 10,
+        partitions: 1,
+        ..QuerySettings::default()
+    };
+    let one = QueryTestInstance::with(store, clock, settings).await;
+    flush_version(&one, 0, 0).await;
+    let (status, body) = one.post(json!({"db": "db", "q": SUMS})).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("SectionReader"), "{body}");
+}

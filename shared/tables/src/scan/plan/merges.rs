@@ -1,0 +1,119 @@
+//! Merges of times that several sources cover, as many at once as fit into memory.
+
+use std::sync::Arc;
+
+use datafusion::{common::Result, physical_plan::ExecutionPlan};
+
+use super::{
+    super::{
+        dedup::{DedupExec, MergeMemory, concurrent_merges},
+        regions::{TimeInterval, TimeOverlap},
+        sequence::SequenceExec,
+        tail::SortedTailRows,
+    },
+    ScanOutput, ScanPlanner, ScanSource, SourceRows, streamed,
+};
+
+impl ScanPlanner<'_> {
+    /// Plans the deduplication of time ranges that several sources cover.
+    pub(super) fn merges(
+        &self,
+        projection: &[usize],
+        sources: &[ScanSource],
+        overlaps: &[TimeOverlap],
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let wide = self.with_keys(projection);
+        let mut memory: Vec<MergeMemory> = overlaps
+            .iter()
+            .map(|overlap| self.merge_memory(wide.len(), sources, overlap))
+            .collect();
+        let pool = &self.session.runtime_env().memory_pool;
+        let concurrent = concurrent_merges(&mut memory, pool.as_ref(), self.partitions);
+        let merges = overlaps.iter().zip(memory);
+        let merges = merges
+            .map(|(overlap, memory)| self.merged(projection, &wide, sources, overlap, memory))
+            .collect::<Result<Vec<_>>>()?;
+        if concurrent < merges.len() {
+            return Ok(vec![Arc::new(SequenceExec::try_new(merges, concurrent)?)]);
+        }
+        Ok(merges)
+    }
+
+    /// Returns the memory of a merge of this many columns.
+    fn merge_memory(
+        &self,
+        columns: usize,
+        sources: &[ScanSource],
+        overlap: &TimeOverlap,
+    ) -> MergeMemory {
+        let all = self.schema.fields().len().max(1) as u64;
+        let bytes_of = |source: &usize| match &sources.get(*source)?.rows {
+            SourceRows::Section(file) => {
+                let bytes = file.row_group_bytes().saturating_mul(columns as u64);
+                Some(bytes / all)
+            }
+            // Its batches are charged where they are read.
+            SourceRows::Run(_) | SourceRows::Tail(_) => Some(0),
+        };
+        MergeMemory {
+            input_bytes: overlap.sources.iter().filter_map(bytes_of).collect(),
+            max_bytes: u64::MAX,
+        }
+    }
+
+    /// Plans the deduplication of a time range that several sources cover. `wide` is the projection with the key columns.
+    fn merged(
+        &self,
+        projection: &[usize],
+        wide: &[usize],
+        sources: &[ScanSource],
+        overlap: &TimeOverlap,
+        memory: MergeMemory,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = Arc::new(self.schema.project(wide)?);
+        let (order, keys) = self.order(&schema)?;
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        for source in overlap
+            .sources
+            .iter()
+            .filter_map(|source| sources.get(*source))
+        {
+            match &source.rows {
+                SourceRows::Section(file) => {
+                    let key = self.predicates.key.as_ref();
+                    let sorted = ScanOutput::Sorted(self.file_order()?);
+                    let scan = self.sections(&[file], wide, key, sorted)?;
+                    let scan = self.within_overlap(scan, file.time(), overlap)?;
+                    let seen = self.hiding.visible_rows(&source.hidden);
+                    inputs.push(self.filter_visible(scan, seen.as_ref())?);
+                }
+                SourceRows::Run(run) => {
+                    let rows = Arc::new(run.rows(wide)?);
+                    let rows = streamed(&schema, vec![rows], Some(&order))?;
+                    let rows = self.within_overlap(rows, run.time(), overlap)?;
+                    let seen = self.hiding.visible_rows(&source.hidden);
+                    inputs.push(self.filter_visible(rows, seen.as_ref())?);
+                }
+                SourceRows::Tail(rows) => {
+                    let rows = SortedTailRows::new(rows, overlap.range, wide, &schema);
+                    inputs.push(streamed(&schema, vec![Arc::new(rows)], Some(&order))?);
+                }
+            }
+        }
+        let folded = Arc::new(DedupExec::try_new(inputs, order, keys, memory)?);
+        self.narrow(folded, wide, projection)
+    }
+
+    /// Filters the rows of a source with these times to those of an overlap, unless all are.
+    fn within_overlap(
+        &self,
+        rows: Arc<dyn ExecutionPlan>,
+        times: TimeInterval,
+        overlap: &TimeOverlap,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match overlap.range.contains(times) {
+            true => Ok(rows),
+            false => self.within(rows, &[overlap.range]),
+        }
+    }
+}
