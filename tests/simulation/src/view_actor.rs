@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_catalog::{ANY_AGE, CatalogError};
+use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog};
 use neap_manifest::ManifestError;
 use neap_rollup::{
     RefreshError, RefreshOutcome, RefreshReport, ViewData, ViewRefresher, ViewSource,
@@ -83,11 +83,21 @@ pub(crate) async fn refresh(
 ) -> Result<RefreshReport, ViewRefreshFailure> {
     // A refresh needs the present retention, because it never changes windows whose rows have expired.
     let catalog = instance.catalog.database(database, Duration::ZERO).await?;
+    refresh_as_of(stage, instance, (database, &catalog.value), limit).await
+}
+
+/// Refreshes the views of a database, according to a version of its catalog.
+///
+/// # Errors
+/// The manifest or the progress of the views can't be read.
+pub(crate) async fn refresh_as_of(
+    stage: &ActorContext,
+    instance: &Instance,
+    (database, catalog): (DatabaseId, &DatabaseCatalog),
+    limit: Duration,
+) -> Result<RefreshReport, ViewRefreshFailure> {
     let refresher = ViewRefresher::new(instance.bucket.clone(), instance.manifests.clone());
-    let source = ViewSource {
-        database,
-        catalog: &catalog.value,
-    };
+    let source = ViewSource { database, catalog };
     let data = SimulatedViewData::new(stage, instance, database);
     let data: &dyn ViewData = &data;
     let refreshed = refresher.refresh(source, data, limit).await;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use neap_bucket::Operation;
+use neap_catalog::ANY_AGE;
 
 use crate::{
     actor_mix::{ActorMix, ActorSelection},
@@ -19,11 +20,11 @@ use crate::{
     machine::{Machine, Suspension},
     network::{CallScript, InterceptionPoint, ScriptDecision},
     oracle::{Invariant, Violation},
-    rows::{HOSTS, TABLE},
+    rows::{HOSTS, Rows, TABLE},
     scenario::ScriptedScenario,
     schedule::{ScheduleMix, ScheduleParameters},
     simulate::run,
-    view_actor::refresh,
+    view_actor::{refresh, refresh_as_of},
     view_checks::check_views,
     view_interleavings::{LIMIT, actors, write_and_flush},
     view_rows::{VIEW, new_view},
@@ -172,4 +173,59 @@ fn late_writes_of_an_abandoned_claim_reappear_unless_its_windows_are_replaced() 
 fn listed_windows_differ_from_the_source() {
     let expected = [Invariant::CurrentWindowsMatchSources];
     matters(DisabledRule::CurrentWindows, &VIEWS, &expected);
+}
+
+/// Computes a view, deletes the rows of its source after they have expired, and refreshes the view again, according to the
+/// present catalog or the one before its source had a retention. Returns the rows of the view before and after.
+async fn refresh_after_expiry(with_present_catalog: bool) -> [Rows; 2] {
+    let theatre = ScriptedScenario::open().await;
+    let stage = actors(&theatre);
+    let instance = theatre.instance("b");
+    write_and_flush(&theatre, &instance).await;
+    let created = instance
+        .catalog
+        .create_view(DATABASE, &new_view(VIEW))
+        .await;
+    created.unwrap();
+    refresh(&stage, &instance, DATABASE, LIMIT).await.unwrap();
+    let before = instance.read_table(DATABASE, VIEW, None).await.unwrap();
+    let former = instance.catalog.database(DATABASE, ANY_AGE).await.unwrap();
+    let source = former.value.table(TABLE).unwrap().id();
+    let hour = Some(Duration::from_secs(3600));
+    let present = instance.catalog.set_table_retention(DATABASE, source, hour);
+    let present = present.await.unwrap();
+    // The rows are at most some days old at the start.
+    theatre.sleep(10.0 * 86_400.0).await;
+    let erasure = GeneratedDelete {
+        request: theatre.content().request,
+        table: Some(TABLE),
+        hosts: HOSTS.to_vec(),
+        times: (i64::MIN, i64::MAX),
+    };
+    instance.erase(&erasure, None).await.unwrap();
+    theatre.sleep(60.0).await;
+    instance.flusher.flush(DATABASE).await.unwrap();
+    let catalog = if with_present_catalog {
+        present
+    } else {
+        former
+    };
+    let refreshed = refresh_as_of(&stage, &instance, (DATABASE, &catalog.value), LIMIT).await;
+    refreshed.unwrap();
+    let after = instance.read_table(DATABASE, VIEW, None).await.unwrap();
+    [before, after].map(|answer| answer.unwrap().rows)
+}
+
+#[test]
+fn rows_that_expired_at_the_source_are_lost_without_its_retention() {
+    run(async {
+        let [before, after] = refresh_after_expiry(true).await;
+        assert_eq!(before.len(), 1);
+        assert_eq!(after, before);
+    });
+    run(async {
+        let [before, after] = refresh_after_expiry(false).await;
+        assert_eq!(before.len(), 1);
+        assert!(after.is_empty(), "{after:?}");
+    });
 }
