@@ -59,6 +59,7 @@ pub(crate) enum RequestError {
 #[derive(Debug)]
 pub(crate) struct SignedResponse {
     pub(crate) status: StatusCode,
+    #[cfg(feature = "query")]
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -158,6 +159,7 @@ impl SignedClient {
         let (head, body) = response.into_parts();
         Ok(SignedResponse {
             status: head.status,
+            #[cfg(feature = "query")]
             headers: head.headers,
             body: body.bytes().await.map_err(lost)?,
         })
