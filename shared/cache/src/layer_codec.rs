@@ -10,7 +10,7 @@
 //! 20  an Arrow IPC stream of one batch, its buffers compressed by zstd; at a multiple of 8 in the object
 //! ```
 
-use std::sync::Arc;
+use std::{panic, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -185,7 +185,13 @@ impl LayerHeader {
     }
 }
 
+/// Decodes a stream that has exactly one batch. Arrow's decoder panics if a message lacks some parts.
 fn read_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
+    let decoded = panic::catch_unwind(|| decode_stream(stream));
+    decoded.unwrap_or_else(|_| Err(ArrowError::IpcError("it is malformed".to_owned())))
+}
+
+fn decode_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
     let mut buffer = Buffer::from(stream);
     let mut decoder = StreamDecoder::new();
     let missing = || ArrowError::IpcError("it has no batch".to_owned());

@@ -12,7 +12,7 @@ pub enum MappingError {
     #[error("the rows need the name of a table")]
     NoTable,
     /// Line protocol cannot start with the name of the table: it would be a comment or a blank.
-    #[error("the name of the table '{}' starts with '#', a tab or a carriage return, which line protocol cannot", .0.escape_debug())]
+    #[error("the name of the table '{}' starts with '#', a tab or a line break, which line protocol cannot", .0.escape_debug())]
     TableStart(String),
     /// The values of the rows are too large, each counted as often as it occurs.
     #[error(

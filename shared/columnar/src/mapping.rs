@@ -90,7 +90,8 @@ impl ColumnMapping {
         if self.table.is_empty() {
             return Err(MappingError::NoTable);
         }
-        if self.table.starts_with(['#', '\t', '\r']) {
+        // A carriage return is a blank only before a newline.
+        if self.table.starts_with(['#', '\t']) || self.table.starts_with("\r\n") {
             return Err(MappingError::TableStart(self.table.clone()));
         }
         match &self.time.format {

@@ -4,7 +4,7 @@
 //! concatenates bytes. Therefore a table may have several streams in one segment, in the order in which their requests
 //! arrived.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, panic};
 
 use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray};
 use arrow_buffer::Buffer;
@@ -219,8 +219,13 @@ fn write_stream(batch: &RecordBatch, is_compressed: bool) -> Result<Vec<u8>, Arr
     Ok(stream)
 }
 
-/// Decodes a stream that has exactly one batch.
+/// Decodes a stream that has exactly one batch. Arrow's decoder panics if a message lacks some parts.
 pub(crate) fn read_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
+    let decoded = panic::catch_unwind(|| decode_stream(stream));
+    decoded.unwrap_or_else(|_| Err(ArrowError::IpcError("the stream is malformed".to_owned())))
+}
+
+fn decode_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
     let mut buffer = Buffer::from(stream);
     let mut decoder = StreamDecoder::new();
     let missing = || ArrowError::IpcError("the stream has no rows".to_owned());
@@ -270,6 +275,20 @@ mod tests {
                 assert_eq!(write_stream(&batch, is_compressed).unwrap(), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_stream_with_a_malformed_schema_does_not_panic() {
+        let stream = write_stream(&batch_of_times(&[5, -7, 3]), false).unwrap();
+        // The first message is the schema. Its length is after four bytes of ones.
+        let length = u32::from_le_bytes(*stream[4..].first_chunk().unwrap()) as usize;
+        let mut refused = 0;
+        for (at, value) in (8..8 + length).flat_map(|at| [(at, 0), (at, 0xff)]) {
+            let mut malformed = stream.clone();
+            malformed[at] = value;
+            refused += usize::from(read_stream(malformed.into()).is_err());
+        }
+        assert!(refused > 0);
     }
 
     #[test]

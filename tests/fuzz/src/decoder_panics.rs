@@ -1,7 +1,8 @@
 //! Panics of the libraries that decode Parquet and Arrow and plan SQL, which the product catches.
 //!
-//! The product decodes files and plans queries on threads of their own, and reports a panic as an error. Therefore such a panic is not a
-//! finding if it starts in a crate of others. A panic of the project's own code always is.
+//! The product catches panics of these decoders, or decodes files and plans queries on threads of their own, and reports a panic
+//! as an error. Therefore such a panic is not a finding if it starts in a crate of others. A panic of the project's own code
+//! always is.
 
 use std::{
     panic::{self, AssertUnwindSafe, PanicHookInfo},

@@ -144,20 +144,25 @@ fn dictionaries_have_the_values_of_the_rows_and_none_of_discarded_ones() {
 #[test]
 fn a_table_without_a_usable_name_refuses_only_its_rows() {
     let mut points = PointBatches::new();
-    for name in ["old", "", "#m", "old"] {
+    // A carriage return is a line break only before a newline.
+    for name in ["old", "", "#m", "\rm", "\r\nm", "old"] {
         let table = points.table(name);
         table.begin_row(1);
         table.float("value", 1.0).unwrap();
     }
     let parsed = validate(points);
-    assert_eq!((parsed.lines, parsed.rows), (4, 2));
+    assert_eq!((parsed.lines, parsed.rows), (6, 3));
     assert_eq!(
         messages(&parsed),
         [
             (2, "the rows need the name of a table"),
             (
                 3,
-                "the name of the table '#m' starts with '#', a tab or a carriage return, which line protocol cannot"
+                "the name of the table '#m' starts with '#', a tab or a line break, which line protocol cannot"
+            ),
+            (
+                5,
+                r"the name of the table '\r\nm' starts with '#', a tab or a line break, which line protocol cannot"
             ),
         ]
     );

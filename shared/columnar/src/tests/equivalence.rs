@@ -224,7 +224,7 @@ proptest! {
     #[test]
     fn encoded_lines_have_the_result_of_their_rows(
         rows in vec((option::of(any_text()), option::of(any_text()), any::<i64>()), 1..20),
-        start in "[#\t\r]?",
+        start in proptest::sample::select(vec!["", "#", "\t", "\r", "\r\n"]),
         names in [any_text(), any_text(), any_text()],
         limit in 1..200usize,
     ) {
@@ -243,7 +243,7 @@ proptest! {
         ]);
         let numbered = NumberedBatch { first_row: 1, batch: batch.clone(), refused: Vec::new(), has_tag_dictionaries: false };
         let encoder = LineEncoder::new(&numbered, &mapping, Precision::Auto);
-        if !start.is_empty() {
+        if !matches!(start, "" | "\r") {
             prop_assert!(encoder.is_err());
             prop_assert!(ColumnarRows::new(mapping, vec![batch]).is_err());
             return Ok(());

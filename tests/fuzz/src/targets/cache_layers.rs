@@ -11,6 +11,7 @@ use neap_row_delete::Condition;
 use neap_schema::CacheId;
 
 use crate::{
+    decoder_panics::catch_decoder_panic,
     ipc_memory::has_small_buffers,
     object_bytes::{LAYER_HEADER_BYTES, with_checksum},
 };
@@ -24,7 +25,8 @@ pub(crate) fn run(input: &[u8]) {
     }
     for (cache, shape) in CacheShape::all_of(&cache_table()) {
         let object = with_rows(&empty_layer(cache, &shape), input);
-        if let Some(layer) = decode(cache, &shape, &object) {
+        let layer = catch_decoder_panic(|| decode(cache, &shape, &object));
+        if let Some(layer) = layer.flatten() {
             use_layer(cache, &shape, &layer);
         }
     }

@@ -5,7 +5,9 @@ use neap_bucket::{HEADER_BYTES, SegmentName, Stamp};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, StreamEntry};
 
-use crate::{ipc_memory::has_small_buffers, object_bytes::with_checksum};
+use crate::{
+    decoder_panics::catch_decoder_panic, ipc_memory::has_small_buffers, object_bytes::with_checksum,
+};
 
 const DATABASE: DatabaseId = DatabaseId::new(1);
 
@@ -44,7 +46,8 @@ fn read_rows(segment: &Segment) {
         return;
     }
     for table in segment.tables() {
-        let Ok(batches) = segment.rows(table.table) else {
+        let batches = catch_decoder_panic(|| segment.rows(table.table));
+        let Some(Ok(batches)) = batches else {
             continue;
         };
         let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();

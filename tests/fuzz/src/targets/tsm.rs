@@ -2,23 +2,24 @@
 
 use std::fs;
 
-use neap_tsm::{BlockDecoder, RowReader, ShardFiles, ShardReader, TimeRange, ValueType, Values};
+use neap_tsm::{
+    BlockDecoder, RowReader, ShardFiles, ShardReader, TimeRange, Tombstones, ValueType, Values,
+};
 use tempfile::TempDir;
-
-/// A TSM file without blocks, for tombstones.
-const EMPTY_FILE: [u8; 13] = [0x16, 0xd1, 0x16, 0xd1, 1, 0, 0, 0, 0, 0, 0, 0, 5];
 
 /// A TSM file.
 pub(crate) fn file(input: &[u8]) {
     read_shard(&[("000000001-000000001.tsm", input)]);
 }
 
-/// The deletes of a TSM file.
+/// The deletes of a TSM file: those before the first damage are read.
 pub(crate) fn tombstone(input: &[u8]) {
-    read_shard(&[
-        ("000000001-000000001.tsm", &EMPTY_FILE),
-        ("000000001-000000001.tombstone", input),
-    ]);
+    let folder = TempDir::new().expect("a folder for temporary files");
+    let path = folder.path().join("000000001-000000001.tombstone");
+    fs::write(&path, input).expect("a temporary file");
+    let mut damage = Vec::new();
+    Tombstones::read(&path, &mut damage).expect("few deletes");
+    assert!(damage.len() <= 1);
 }
 
 /// A segment of the write-ahead log.
