@@ -73,12 +73,13 @@ impl TriggerCheckpoint {
 /// Returns the stamp up to which segments were acknowledged before `since`, the time at which a trigger was created or
 /// enabled.
 ///
-/// Stores behind a network have several clocks, with a resolution of 1 s. By rule W2, a write that is acknowledged
-/// after `since` may have a stamp that is older than `since` by the acknowledgement limit. For such stores the result
-/// is older by this limit: the trigger sees some segments written before `since`, because it must not miss later ones.
+/// Stores behind a network have several clocks, with a resolution of 1 s. The `Date` of a put may be older than that of
+/// an earlier commit, and by rule W2 a stamp may be older than the `Date` of its put. By rule F, both together are less
+/// than the flush lag. For such stores the result is older by this lag: the trigger sees some segments written before
+/// `since`, because it must not miss later ones.
 pub fn trigger_floor(since: StoreTime, rules: &ProtocolRules) -> Stamp {
     let older = match rules.acknowledgement_limit {
-        limit if limit >= NETWORK_LIMIT => limit,
+        limit if limit >= NETWORK_LIMIT => rules.flush_lag,
         _ => Duration::ZERO,
     };
     Stamp::end_of(since.minus(older))
@@ -136,12 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_on_a_network_store_is_older_by_the_acknowledgement_limit() {
-        let since = StoreTime::from_micros(10_000_000);
+    fn the_floor_on_a_network_store_is_older_by_the_flush_lag() {
+        let since = StoreTime::from_micros(30_000_000);
         let local = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::LOCAL));
         let network = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::NETWORK));
         assert_eq!(local.time(), since);
-        assert_eq!(network.time().micros(), 5_000_000);
+        assert_eq!(network.time().micros(), 10_000_000);
     }
 
     #[test]
