@@ -7,8 +7,13 @@ const FIRST: i64 = 1_700_000_000_000_000_000;
 
 /// Returns `rows` lines of 100 hosts, a second apart.
 fn lines(rows: i64) -> String {
+    lines_of_day(0, rows)
+}
+
+/// Returns such lines of the day that is `day` days later.
+fn lines_of_day(day: i64, rows: i64) -> String {
     let line = |row: i64| {
-        let (host, time) = (row % 100, FIRST + row * 1_000_000_000);
+        let (host, time) = (row % 100, FIRST + (day * 86_400 + row) * 1_000_000_000);
         format!("cpu,host=h{host} v={row} {time}\n")
     };
     (0..rows).map(line).collect()
@@ -49,6 +54,22 @@ async fn plans_of_few_rows_have_one_partition() {
         assert!(plan.contains("RepartitionExec"), "{place}: {plan}");
         one.flush().await;
     }
+}
+
+/// Opening a section takes about as long as reading a page of it.
+#[tokio::test]
+async fn few_rows_of_many_sections_are_read_in_several_partitions() {
+    let one = QueryTestInstance::alone().await;
+    for number in 0..10 {
+        one.write(&lines_of_day(number, 9_000)).await;
+    }
+    one.flush().await;
+    let of_host = "SELECT host, max(v) FROM cpu WHERE host = 'h7'";
+    let several = plan(&one, &format!("{of_host} GROUP BY host")).await;
+    assert!(several.contains("RepartitionExec"), "{several}");
+    let days = "time < '2023-11-20' GROUP BY host";
+    let few = plan(&one, &format!("{of_host} AND {days}")).await;
+    assert!(!few.contains("RepartitionExec"), "{few}");
 }
 
 #[tokio::test]

@@ -13,6 +13,10 @@ use super::{predicate::time_range, regions::TimeInterval, snapshot_table::Snapsh
 /// The share of rows that pass a condition that a tag has one of some values, if nothing is known of its values.
 const TAG_SELECTIVITY: u64 = 16;
 
+/// Minimum number of rows that are read of a larger section: a page of each column. To open the section takes about as long
+/// as to read them.
+const MIN_SECTION_ROWS: u64 = 8_192;
+
 impl SnapshotTable {
     /// Returns about how many rows a scan with these filters reads; `None` if the manifest lists sections of these times
     /// in pages, which would have to be read.
@@ -25,11 +29,19 @@ impl SnapshotTable {
         {
             return None;
         }
+        let mut conditions = filters.iter().flat_map(split_conjunction);
+        let selectivity = match conditions.any(|one| self.requires_tag_values(one)) {
+            true => TAG_SELECTIVITY,
+            false => 1,
+        };
         let sections = manifest.sections.iter();
         let sections = sections.filter(|section| section.table == table);
+        let sections =
+            sections.filter(|section| in_time(section.min_time, section.max_time).is_some());
         let of_sections = sections.map(|section| {
             let times = (section.min_time, section.max_time);
-            rows_between(section.rows, times, time)
+            let rows = rows_between(section.rows, times, time) / selectivity;
+            rows.max(section.rows.min(MIN_SECTION_ROWS))
         });
         let segments = self.snapshot().tail.iter();
         let streams = segments.flat_map(|segment| segment.directory());
@@ -39,12 +51,7 @@ impl SnapshotTable {
                 let times = (stream.min_time, stream.max_time);
                 rows_between(u64::from(stream.rows), times, time)
             });
-        let rows: u64 = of_sections.chain(of_tail).sum();
-        let mut conditions = filters.iter().flat_map(split_conjunction);
-        Some(match conditions.any(|one| self.requires_tag_values(one)) {
-            true => rows / TAG_SELECTIVITY,
-            false => rows,
-        })
+        Some(of_sections.sum::<u64>() + of_tail.sum::<u64>() / selectivity)
     }
 
     /// Whether a condition requires that a tag has one of some values.
