@@ -6,7 +6,7 @@
 Rounds of one row for each table are written to a server that does not compact (`--mode ingest`); `neap compact
 --flush-only` flushes them one by one. Then `neap compact` settles what there is: every table becomes one section.
 Printed are, as Markdown: the bytes of the manifest and its pages, the time and memory of flushes, of a query of one table by a
-new server before and after, and merges/s and peak memory of compaction.
+new server before and after, merges/s and peak memory of compaction, and the medians of statements that list the tables.
 
 A flush takes what is older than 8 s. Rounds take turns with flushes, so that each flush has one or two of them.
 """
@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,13 @@ import urllib.request
 import servers
 
 START = 1_700_000_000_000_000_000
+LISTING_RUNS = 11
+LISTINGS = [
+    "SHOW TABLES",
+    "SELECT * FROM information_schema.tables",
+    "SELECT * FROM information_schema.columns",
+    "SELECT count(*) FROM information_schema.columns WHERE table_name = 'm7'",
+]
 
 
 def write(server, tables, number):
@@ -53,18 +61,25 @@ def sizes(directory):
     return manifest, len(pages), sum(pages), len(everything), sum(path.stat().st_size for path in everything)
 
 
+def ask(server, statement):
+    """Seconds of a statement."""
+    body = json.dumps({"db": "bench", "q": statement, "format": "json"}).encode()
+    request = urllib.request.Request(f"{server.url}/api/v3/query_sql", body, {"Content-Type": "application/json"})
+    began = time.perf_counter()
+    urllib.request.urlopen(request).read()
+    return time.perf_counter() - began
+
+
 def query(binary, directory, tables):
     """Seconds until a new server answers its first and its second query of one table."""
-    took = []
     with servers.neap(binary, directory, ("--mode", "query")) as server:
-        for table in (tables // 2, tables // 2 + 1):
-            body = json.dumps({"db": "bench", "q": f"SELECT count(*) FROM m{table}", "format": "json"}).encode()
-            headers = {"Content-Type": "application/json"}
-            request = urllib.request.Request(f"{server.url}/api/v3/query_sql", body, headers)
-            began = time.perf_counter()
-            urllib.request.urlopen(request).read()
-            took.append(time.perf_counter() - began)
-    return took
+        return [ask(server, f"SELECT count(*) FROM m{table}") for table in (tables // 2, tables // 2 + 1)]
+
+
+def listings(binary, directory):
+    """Median seconds of statements that list all tables."""
+    with servers.neap(binary, directory, ("--mode", "query")) as server:
+        return {statement: statistics.median(ask(server, statement) for _ in range(LISTING_RUNS)) for statement in LISTINGS}
 
 
 def report(name, directory, took):
@@ -104,6 +119,9 @@ def main():
         found = re.search(r"(\d+) merges?", text)
         merges = int(found[1]) if found else 0
         print(f"\nSettling: {merges} merges in {took:.0f} s, {merges / took:.0f}/s, {cpu:.0f} s of CPU, peak {memory:.0f} MiB.")
+        print("\n| statement | ms |\n|---|---|")
+        for statement, seconds in listings(binary, directory).items():
+            print(f"| `{statement}` | {seconds * 1e3:.1f} |")
 
 
 if __name__ == "__main__":
