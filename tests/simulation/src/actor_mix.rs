@@ -28,11 +28,13 @@ pub(crate) struct ActorMix {
     pub(crate) restoring: f64,
     /// Probability of an operator that drops databases, mostly restored ones, and undeletes them.
     pub(crate) destroying: f64,
-    /// Probability of actors that create, drop and fill caches.
+    /// Probability of actors that create, drop and fill caches. This one and the next two are not drawn with the others:
+    /// see [`ScheduleParameters::with_late_actors`](crate::schedule::ScheduleParameters::with_late_actors).
     pub(crate) caching: f64,
-    /// Probability of materialized views with two refreshers. It is not drawn with the others: see
-    /// [`ScheduleParameters::with_views`](crate::schedule::ScheduleParameters::with_views).
+    /// Probability of materialized views with two refreshers.
     pub(crate) viewing: f64,
+    /// Probability of triggers on writes with two engines.
+    pub(crate) triggering: f64,
     /// Probability of queries of earlier states; the second number is their share among all queries.
     pub(crate) looking_back: (f64, f64),
     /// Probability that each write has a row on each of the days.
@@ -48,7 +50,7 @@ pub(crate) struct ActorMix {
     /// The pauses between merges, and between actions of operators, in seconds.
     pub(crate) merge_pauses: &'static [f64],
     pub(crate) operator_pauses: &'static [f64],
-    /// The pauses between refreshes of views, in seconds.
+    /// The pauses between refreshes of views, and between events of engines, in seconds.
     pub(crate) refresh_pauses: &'static [f64],
     /// The calls of a schedule with optional actors, in percent of those without.
     pub(crate) calls: &'static [usize],
@@ -75,9 +77,9 @@ impl ActorMix {
         dropping: 0.3,
         restoring: 0.3,
         destroying: 0.1,
-        // Drawn only if greater than zero, so that the seeds of other distributions keep their schedules.
         caching: 0.0,
         viewing: 0.0,
+        triggering: 0.0,
         looking_back: (0.5, 0.3),
         wide: 0.25,
         days: &[1, 2, 2, 4, 6],
@@ -141,6 +143,16 @@ impl ActorMix {
         ..Self::WITH_OPTIONAL_ACTORS
     };
 
+    /// Triggers on writes, while segments are flushed and collected.
+    pub(crate) const TRIGGERS: Self = Self {
+        triggering: 1.0,
+        dropping: 0.2,
+        restoring: 0.2,
+        time_travel: &[60, 200],
+        refresh_pauses: &[0.5, 5.0, 30.0, 100.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
     /// Materialized views of tables that are merged, expire, are dropped and restored.
     pub(crate) const VIEWS: Self = Self {
         viewing: 1.0,
@@ -177,6 +189,7 @@ pub(crate) struct ActorSelection {
     pub(crate) destroying: bool,
     pub(crate) caching: bool,
     pub(crate) viewing: bool,
+    pub(crate) triggering: bool,
     pub(crate) past_queries: f64,
     pub(crate) wide: bool,
     pub(crate) days: usize,
@@ -201,6 +214,7 @@ impl ActorSelection {
         destroying: false,
         caching: false,
         viewing: false,
+        triggering: false,
         past_queries: 0.0,
         wide: false,
         days: 2,
@@ -227,8 +241,9 @@ impl ActorSelection {
             dropping: chance.happens(mix.dropping),
             restoring: chance.happens(mix.restoring),
             destroying,
-            caching: mix.caching > 0.0 && chance.happens(mix.caching),
+            caching: false,
             viewing: false,
+            triggering: false,
             past_queries: share(mix.looking_back),
             wide: chance.happens(mix.wide),
             days: chance.pick(mix.days),

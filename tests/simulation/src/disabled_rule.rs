@@ -41,6 +41,10 @@ pub(crate) enum DisabledRule {
     SoleClaim,
     /// Rule V3: windows of a claim that ended without a result are replaced as a whole.
     UnfinishedWindows,
+    /// Rule: the checkpoint of a trigger passes no time at which segments may still be put.
+    CheckpointLag,
+    /// Rule: a collector keeps segments until triggers have processed them.
+    CollectAfterDelivery,
     /// Rule V5: a query reads no windows of a view that are listed or claimed.
     CurrentWindows,
 }

@@ -7,6 +7,7 @@ use std::{
 
 use neap_bucket::{Key, ProtocolRules};
 use neap_compact::{CompactorEvent, JobLimits, PlanScope};
+use neap_fsck::{Fsck, FsckOptions};
 use neap_manifest::Manifest;
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     instance::{DATABASE, Instance},
     ledger::{ReportedOutcomes, check_reported_outcomes},
     oracle::{Invariant, SimulationOracle},
+    plugin_actor::deliver_all,
     query::QueryConsistency,
     view_checks::check_views,
     write::GeneratedWrite,
@@ -33,6 +35,10 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
     let last = Instance::healthy(world, "last", rules);
     check_answers(stage, &last).await;
     check_views(stage, &last).await;
+    check_bucket(stage, &last, false).await;
+    if world.choices.cast.triggering {
+        deliver_all(&last).await;
+    }
     if world.chance.happens(0.3) {
         world.time.sleep(MAX_IN_FLIGHT_TIME).await;
         let request = stage.requests.fetch_add(1, Ordering::Relaxed);
@@ -43,6 +49,9 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
         world.time.sleep(Duration::from_secs(60)).await;
         let flushed = last.flusher.flush(DATABASE).await;
         last.trace(format_args!("last flush: {flushed:?}"));
+        if world.choices.cast.triggering {
+            deliver_all(&last).await;
+        }
         let cast = &world.choices.cast;
         if cast.collecting && cast.weakness.is_none() {
             merge_and_collect_all(stage, &last).await;
@@ -51,6 +60,7 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
         check_answers(stage, &verifier).await;
         check_views(stage, &verifier).await;
         check_past_versions(stage, &verifier).await;
+        check_bucket(stage, &verifier, true).await;
     }
     check_reported_outcomes(&last, sayings).await;
 }
@@ -74,6 +84,27 @@ async fn check_answers(stage: &ActorContext, instance: &Instance) {
 fn fail(stage: &ActorContext, invariant: Invariant, text: String) {
     let fail = |ghost: &mut SimulationOracle| ghost.fail(invariant, text);
     stage.world.truth.ghost(fail);
+}
+
+/// Checks the bucket as an operator does. A full check reads every row.
+async fn check_bucket(stage: &ActorContext, instance: &Instance, full: bool) {
+    let options = FsckOptions {
+        full,
+        ..FsckOptions::default()
+    };
+    let report = Fsck::new(instance.bucket.clone())
+        .check(&options, &|_| {})
+        .await;
+    instance.trace(format_args!("fsck: {report:?}"));
+    match report {
+        Ok(report) if report.clean => {
+            let rows = usize::try_from(report.checked.rows).unwrap_or(0);
+            let truth = &stage.world.truth;
+            truth.ghost(|ghost| ghost.counts.checked_rows += rows);
+        }
+        Ok(report) => fail(stage, Invariant::CheckIsClean, report.to_string()),
+        Err(error) => fail(stage, Invariant::NoUnexpectedError, error.to_string()),
+    }
 }
 
 /// Checks that every listed version can be read.

@@ -108,7 +108,10 @@ impl Instance {
             entropy: Arc::new(Entropy::from_seed(seed)),
         };
         let rules = start.rules;
-        let bucket = Bucket::new(with_progress_of(connection, start.weakness), surroundings);
+        let bucket = Bucket::new(
+            with_progress_of(connection, start.weakness, world.time),
+            surroundings,
+        );
         let catalog = Arc::new(Catalog::new(
             bucket.clone(),
             ProtocolMargins::NETWORK,

@@ -1,12 +1,13 @@
 //! A deterministic simulation of the product on a faulty store, network and machines, driven by one seed.
 //!
 //! The code under test is the product's own: registers, group commit, flushes, snapshots, deduplication, refreshes of
-//! views. The simulation replaces the environment (`neap_bucket::World` and `neap_bucket::Store`), and the query engine,
-//! which computes the rows of views:
+//! views, delivery to plugins, `fsck`. The simulation replaces the environment (`neap_bucket::World` and
+//! `neap_bucket::Store`), the plugins, and the query engine, which computes the rows of views:
 //!
 //! ```text
 //!   clients    flushers, mergers   queriers   collectors, operators   actors, each on a machine of its own
-//!      |       refreshers of views    |              |
+//!      |       refreshers of views,   |              |
+//!      |       engines of plugins     |              |
 //!      |              |               |              |
 //!   instance       instance        instance       instance             the product
 //!      |              |               |              |
@@ -27,6 +28,8 @@
 //! |---|---|
 //! | `NEAP_SIM_SEED`, `NEAP_SIM_MIX` | the schedule that `replay` runs and traces, and its mix for a focused test |
 //! | `NEAP_SIM_SEEDS`, `NEAP_SIM_FIRST` | number of schedules in tests of all invariants, and their first seed |
+//! | `NEAP_SIM_STATES` | a file for the states of the protocol that these schedules have reached |
+//! | `NEAP_SIM_KEEP` | a file for the seeds from 10,000 on that reach other states than those before them |
 //! | `NEAP_SIM_BROKEN` | the number of broken schedules after which these tests stop, 1 by default |
 //! | `NEAP_SIM_TRACE` | traces scripted schedules |
 
@@ -47,6 +50,8 @@ mod compaction_interleavings;
 mod compaction_mutants;
 #[cfg(test)]
 mod compactors;
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod disabled_rule;
 #[cfg(test)]
@@ -71,6 +76,10 @@ mod network;
 mod operators;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod plugin_actor;
+#[cfg(test)]
+mod plugin_mutants;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,27 +1,33 @@
-//! A store that changes the progress of views in requests, such that the refreshers of the product break one rule.
+//! A store that changes the progress of views and triggers in requests, such that the refreshers and engines of the
+//! product break one rule.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_bucket::{
-    Get, GetOptions, Key, ListPage, ListRequest, Object, Put, PutMode, RegisterValue, Store,
+    Get, GetOptions, Key, ListPage, ListRequest, Object, Put, PutMode, RegisterValue, Stamp, Store,
     StoreError, StoreResponse, StoreTime,
 };
 use neap_rollup::{ViewProgress, ViewState, WindowSet};
 use neap_schema::ViewId;
+use neap_wal::TriggerCheckpoint;
 use serde::{Deserialize, Serialize};
 
-use crate::{disabled_rule::DisabledRule, instance::Instance, network::SimulatedNetwork};
+use crate::{
+    disabled_rule::DisabledRule, instance::Instance, machine::VirtualTime,
+    network::SimulatedNetwork,
+};
 
 /// Time after the end of a claim when another refresher may claim the view.
 const TAKEOVER_MARGIN: Duration = Duration::from_secs(30);
 
-/// A network whose requests change the progress of views.
+/// A network whose requests change the progress of views or triggers.
 #[derive(Debug)]
 struct ProgressMutant {
     network: SimulatedNetwork,
     rule: DisabledRule,
+    time: VirtualTime,
 }
 
 /// A register with the progress of views, as stored in the bucket.
@@ -32,17 +38,32 @@ struct ProgressRegister {
     value: ViewProgress,
 }
 
-/// Returns the store of an instance. It changes the progress of views if a rule of views is disabled.
+/// The checkpoint of a trigger, as stored in the bucket.
+#[derive(Serialize, Deserialize)]
+struct CheckpointRegister {
+    version: u64,
+    recent: Vec<String>,
+    value: TriggerCheckpoint,
+}
+
+/// Returns the store of an instance. It changes the progress of views or triggers if one of their rules is disabled.
 pub(crate) fn with_progress_of(
     network: SimulatedNetwork,
     weakness: Option<DisabledRule>,
+    time: VirtualTime,
 ) -> Arc<dyn Store> {
     match weakness {
         Some(
             rule @ (DisabledRule::PendingWindows
             | DisabledRule::SoleClaim
-            | DisabledRule::UnfinishedWindows),
-        ) => Arc::new(ProgressMutant { network, rule }),
+            | DisabledRule::UnfinishedWindows
+            | DisabledRule::CheckpointLag
+            | DisabledRule::CollectAfterDelivery),
+        ) => Arc::new(ProgressMutant {
+            network,
+            rule,
+            time,
+        }),
         _ => Arc::new(network),
     }
 }
@@ -97,8 +118,30 @@ fn forget_claims(views: &mut BTreeMap<ViewId, ViewState>) {
     }
 }
 
+/// Raises the mark of a checkpoint to now.
+fn with_mark_at(body: &Bytes, now: StoreTime) -> Bytes {
+    let format = TriggerCheckpoint::FORMAT;
+    let (put_id, payload) = format.decode("a checkpoint", body).unwrap();
+    let json = zstd::decode_all(payload.as_ref()).unwrap();
+    let mut register: CheckpointRegister = serde_json::from_slice(&json).unwrap();
+    register.value.merge(Stamp::end_of(now), []);
+    let json = serde_json::to_vec(&register).unwrap();
+    let payload = zstd::encode_all(json.as_slice(), 0).unwrap();
+    format.encode(put_id, &payload)
+}
+
+fn is_checkpoint(key: &str) -> bool {
+    matches!(key.parse(), Ok(Key::Checkpoint(..)))
+}
+
 fn is_progress(key: &str) -> bool {
     matches!(key.parse(), Ok(Key::ViewProgress(_)))
+}
+
+impl ProgressMutant {
+    fn is_collector(&self) -> bool {
+        self.network.machine().name().starts_with("collector")
+    }
 }
 
 #[async_trait]
@@ -106,16 +149,21 @@ impl Store for ProgressMutant {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let answer = self.network.get(key, options).await?;
         let (value, rule) = match answer.value {
-            Get::Found(object) if is_progress(key) => (object, self.rule),
+            Get::Found(object) if is_progress(key) || is_checkpoint(key) => (object, self.rule),
             value => {
                 let date = answer.date;
                 return Ok(StoreResponse { value, date });
             }
         };
         let bytes = match (rule, answer.date) {
-            (DisabledRule::SoleClaim, _) => changed(&value.bytes, forget_claims),
-            (DisabledRule::UnfinishedWindows, Some(now)) => {
+            (DisabledRule::SoleClaim, _) if is_progress(key) => {
+                changed(&value.bytes, forget_claims)
+            }
+            (DisabledRule::UnfinishedWindows, Some(now)) if is_progress(key) => {
                 changed(&value.bytes, |views| forget_ended_claims(views, now))
+            }
+            (DisabledRule::CollectAfterDelivery, Some(now)) if self.is_collector() => {
+                with_mark_at(&value.bytes, now)
             }
             _ => value.bytes,
         };
@@ -133,6 +181,9 @@ impl Store for ProgressMutant {
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
         let body = match self.rule {
+            DisabledRule::CheckpointLag if is_checkpoint(key) => {
+                with_mark_at(&body, StoreTime::from_micros(self.time.micros()))
+            }
             _ if !is_progress(key) => body,
             DisabledRule::PendingWindows => changed(&body, forget_claimed_windows),
             _ => body,

@@ -20,6 +20,7 @@ use neap_bucket::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
+    coverage::CoverageRecorder,
     machine::{Machine, VirtualTime},
     random::SeededRandom,
     schedule::ScheduleParameters,
@@ -34,6 +35,7 @@ pub(crate) struct SimulationContext {
     pub(crate) choices: ScheduleParameters,
     pub(crate) truth: SimulatedStore,
     pub(crate) tracing: bool,
+    pub(crate) coverage: CoverageRecorder,
     calls: AtomicUsize,
     over: Notify,
 }
@@ -52,6 +54,7 @@ impl SimulationContext {
             choices,
             truth,
             tracing,
+            coverage: CoverageRecorder::default(),
             calls: AtomicUsize::new(0),
             over: Notify::new(),
         })
@@ -174,15 +177,31 @@ impl SimulatedNetwork {
             let seconds = chance.pick(choices.freezes);
             let text = format!("freezes for {seconds} s {moment:?} {operation} {key}");
             self.world.trace(self.machine.name(), text);
+            self.record_fault("freezes", moment, operation, key);
             self.machine.freeze(Duration::from_secs(seconds));
         }
         if self.faulty && chance.happens(choices.kill) {
             let text = format!("dies {moment:?} {operation} {key}");
             self.world.trace(self.machine.name(), text);
+            self.record_fault("dies", moment, operation, key);
             self.machine.kill();
         }
         self.machine.pass().await;
         verdict
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn record_fault(&self, what: &str, moment: InterceptionPoint, operation: Operation, key: &str) {
+        let coverage = &self.world.coverage;
+        coverage.fault(
+            self.machine.name(),
+            format_args!("{what} {moment:?}"),
+            operation,
+            key,
+        );
     }
 
     fn latency(&self) -> Duration {
@@ -217,6 +236,8 @@ impl SimulatedNetwork {
             .await;
         self.simulate_latency().await;
         let answer = look(&self.world.truth);
+        let coverage = &self.world.coverage;
+        coverage.read(self.machine.name(), operation, key);
         self.world.trace(
             self.machine.name(),
             format_args!(
@@ -316,6 +337,8 @@ impl SimulatedNetwork {
             tokio::spawn(async move {
                 world.time.sleep(landing).await;
                 let answer = effect(&world.truth);
+                let outcome = format!("{:?}, {fate:?}", answer.value);
+                world.coverage.changed(&who, operation, &key, &outcome);
                 world.trace(
                     &who,
                     format_args!("{operation} {key} -> {:?} ({fate:?})", answer.value),
@@ -327,6 +350,13 @@ impl SimulatedNetwork {
             self.world.trace(
                 self.machine.name(),
                 format_args!("{operation} {key}: {fate:?}"),
+            );
+            let coverage = &self.world.coverage;
+            coverage.fault(
+                self.machine.name(),
+                format_args!("{fate:?}"),
+                operation,
+                key,
             );
         }
         let patience = Duration::from_secs_f64(self.world.chance.pick(&[0.1, 2.0, 12.0]));

@@ -96,10 +96,12 @@ impl ScheduleMix {
         cast: ActorMix::ALL,
     };
 
-    /// The distribution for the test of all invariants, with materialized views in one of twelve schedules.
-    pub(crate) const ALL_WITH_VIEWS: Self = Self {
+    /// The distribution for the test of all invariants, with caches, materialized views and triggers in some schedules.
+    pub(crate) const EVERYTHING: Self = Self {
         cast: ActorMix {
+            caching: 1.0 / 8.0,
             viewing: 1.0 / 12.0,
+            triggering: 1.0 / 8.0,
             ..ActorMix::ALL
         },
         ..Self::ALL
@@ -120,8 +122,8 @@ impl ScheduleMix {
     };
 }
 
-/// The calls of a schedule with materialized views, in percent of those without.
-const CALLS_WITH_VIEWS: usize = 150;
+/// The additional calls of a schedule for each kind of late actors, in percent of those without.
+const CALLS_OF_LATE_ACTORS: usize = 50;
 
 /// The parameters of one schedule.
 #[derive(Clone, Debug)]
@@ -191,13 +193,17 @@ impl ScheduleParameters {
         }
     }
 
-    /// Decides whether the schedule has materialized views. The decision is not drawn from the numbers of the schedule,
-    /// so that the seeds without views have the schedules that they have without this distribution.
-    pub(crate) fn with_views(mut self, mix: &ScheduleMix, seed: u64) -> Self {
-        self.cast.viewing = SeededRandom::new(!seed).happens(mix.cast.viewing);
-        if self.cast.viewing {
-            self.calls = self.calls * CALLS_WITH_VIEWS / 100;
-        }
+    /// Decides whether the schedule has caches, materialized views and triggers. The decisions are not drawn from the
+    /// numbers of the schedule, so that the seeds without them have the schedules that they have without this
+    /// distribution.
+    pub(crate) fn with_late_actors(mut self, mix: &ScheduleMix, seed: u64) -> Self {
+        let (chance, cast) = (SeededRandom::new(!seed), &mut self.cast);
+        cast.viewing = chance.happens(mix.cast.viewing);
+        cast.caching = chance.happens(mix.cast.caching);
+        cast.triggering = chance.happens(mix.cast.triggering);
+        let kinds = [cast.viewing, cast.caching, cast.triggering];
+        let kinds = kinds.into_iter().filter(|is_there| *is_there).count();
+        self.calls = self.calls * (100 + CALLS_OF_LATE_ACTORS * kinds) / 100;
         self
     }
 }

@@ -1,6 +1,7 @@
 //! Runs one schedule from its seed: starts the actors, ends it, and runs the final checks.
 
 use std::{
+    collections::BTreeSet,
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex,
@@ -18,6 +19,7 @@ use crate::{
     actors::{ActorContext, client, flusher, querier},
     cache_actor::cacher,
     compactors::{collector, compactor, merger, planner},
+    coverage::ProtocolStates,
     final_checks::finish,
     instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
     ledger::{ReportedOutcomes, ledger_writer},
@@ -25,6 +27,7 @@ use crate::{
     network::SimulationContext,
     operators::operator,
     oracle::{EventCounts, Invariant, SimulationOracle, Violation},
+    plugin_actor::{create_triggers, plugin_engine},
     random::SeededRandom,
     rows::{TAG, WITNESSES},
     schedule::{ScheduleMix, ScheduleParameters},
@@ -38,6 +41,7 @@ pub(crate) struct ScheduleResult {
     pub(crate) calls: usize,
     pub(crate) acknowledged: usize,
     pub(crate) counts: EventCounts,
+    pub(crate) states: BTreeSet<String>,
     pub(crate) time: Duration,
 }
 
@@ -91,6 +95,9 @@ pub(crate) async fn create_world(
         .set_table_retention(DATABASE, witnesses, Some(UNLIMITED_RETENTION))
         .await
         .unwrap();
+    if world.choices.cast.triggering {
+        create_triggers(&founder).await;
+    }
     let kept = world.choices.cast.kept();
     world.truth.ghost(|ghost| ghost.time_travel = kept);
     world
@@ -103,7 +110,7 @@ async fn schedule(
     tracing: bool,
 ) -> ScheduleResult {
     let chance = SeededRandom::new(seed);
-    let choices = ScheduleParameters::draw(mix, &chance).with_views(mix, seed);
+    let choices = ScheduleParameters::draw(mix, &chance).with_late_actors(mix, seed);
     let world = create_world(chance, choices.clone(), rules, tracing).await;
     world.trace("schedule", format_args!("{choices:?}"));
     let stage = ActorContext::new(&world, mix);
@@ -156,6 +163,12 @@ async fn schedule(
         let refreshing = refreshing.unwrap_or_else(|| place(&format!("refresher {number}")));
         actors.spawn(refresher(stage.clone(), refreshing));
     }
+    for number in 0..if cast.triggering { 2 } else { 0 } {
+        actors.spawn(plugin_engine(
+            stage.clone(),
+            place(&format!("engine {number}")),
+        ));
+    }
     if cast.expiring || cast.dropping || cast.restoring || cast.destroying {
         actors.spawn(operator(stage.clone(), place("operator")));
     }
@@ -188,6 +201,7 @@ async fn schedule(
             calls,
             acknowledged: ghost.acknowledged(),
             counts: ghost.counts,
+            states: world.coverage.take(),
             time: world.time.now(),
         }
     })
@@ -201,6 +215,7 @@ pub(crate) struct SeedSummary {
     pub(crate) acknowledged: usize,
     pub(crate) counts: EventCounts,
     pub(crate) time: Duration,
+    pub(crate) states: ProtocolStates,
     /// The seeds with violations, and the first violation of each.
     pub(crate) broken: Vec<(u64, Violation)>,
 }
@@ -229,6 +244,7 @@ pub(crate) fn simulate_all(
             tally.acknowledged += outcome.acknowledged;
             tally.counts = tally.counts.and(outcome.counts);
             tally.time += outcome.time;
+            tally.states.add(seed, outcome.states);
             if let Some(violation) = outcome.violations.into_iter().next() {
                 broken.fetch_add(1, Ordering::Relaxed);
                 tally.broken.push((seed, violation));

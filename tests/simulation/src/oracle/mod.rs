@@ -6,6 +6,7 @@
 //! | `manifests` | each committed manifest |
 //! | `contents` | the segments that a manifest has flushed, and its rows |
 //! | `caches` | the objects of caches |
+//! | `deliveries` | the segments that triggers have processed |
 //! | `expiry` | which rows may expire |
 //! | `objects` | which objects may be deleted, and when |
 //! | `answers` | the answers of queries |
@@ -16,6 +17,7 @@
 mod answers;
 mod caches;
 mod contents;
+mod deliveries;
 mod drops;
 mod expiry;
 mod manifests;
@@ -96,6 +98,10 @@ pub(crate) enum Invariant {
     CommitIsAppliedOnce,
     /// A commit that a register refused was not applied.
     RefusalIsNotApplied,
+    /// Each trigger processes every acknowledged segment with all its rows, before the segment is deleted.
+    DeliveryIsComplete,
+    /// `fsck` finds no error.
+    CheckIsClean,
     /// No panic and no unexpected error.
     NoUnexpectedError,
 }
@@ -225,6 +231,7 @@ pub(crate) struct SimulationOracle {
     acknowledged: BTreeSet<u64>,
     /// The answered drops.
     drops: drops::DropHistory,
+    deliveries: deliveries::DeliveryHistory,
     pub(crate) writes: Vec<ClientWrite>,
     pub(crate) violations: Vec<Violation>,
     /// How long dropped sections and earlier versions must be kept.
@@ -265,6 +272,10 @@ pub(crate) struct EventCounts {
     pub(crate) views_read: usize,
     /// Views without pending windows, compared with the flushed rows of the source.
     pub(crate) views_compared: usize,
+    /// Successful runs of triggers.
+    pub(crate) deliveries: usize,
+    /// Rows that `fsck` has read.
+    pub(crate) checked_rows: usize,
 }
 
 impl EventCounts {
@@ -293,6 +304,8 @@ impl EventCounts {
             claims_ended: self.claims_ended + other.claims_ended,
             views_read: self.views_read + other.views_read,
             views_compared: self.views_compared + other.views_compared,
+            deliveries: self.deliveries + other.deliveries,
+            checked_rows: self.checked_rows + other.checked_rows,
         }
     }
 }

@@ -8,7 +8,7 @@ use neap_schema::DatabaseId;
 use super::{Invariant, OracleDatabase, SimulationOracle};
 
 /// The error of ages computed from store times, because hosts differ by up to 10 s and return whole seconds.
-const CLOCK_ERROR: Duration = Duration::from_secs(12);
+pub(super) const CLOCK_ERROR: Duration = Duration::from_secs(12);
 
 /// How long a segment below a low-water mark is kept: longer than the span of a snapshot.
 const SEGMENT_GRACE: Duration = Duration::from_secs(120);
@@ -78,6 +78,7 @@ impl SimulationOracle {
             let text = format!("{name:?} was deleted too early: a mark passed it {passed:?} ago");
             self.fail(Invariant::ObjectsExist, text);
         }
+        self.check_deleted_delivery(database, name, now);
     }
 
     /// Checks that an object may be missing for a reader of a version.
