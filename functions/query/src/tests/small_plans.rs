@@ -62,8 +62,8 @@ async fn few_rows_of_many_sections_are_read_in_several_partitions() {
     let one = QueryTestInstance::alone().await;
     for number in 0..10 {
         one.write(&lines_of_day(number, 9_000)).await;
+        one.flush().await;
     }
-    one.flush().await;
     let of_host = "SELECT host, max(v) FROM cpu WHERE host = 'h7'";
     let several = plan(&one, &format!("{of_host} GROUP BY host")).await;
     assert!(several.contains("RepartitionExec"), "{several}");
