@@ -29,6 +29,7 @@ mod http;
 mod influxql;
 mod parameters;
 mod placeholders;
+mod planning_memory;
 mod query_counters;
 mod query_log;
 mod query_permits;

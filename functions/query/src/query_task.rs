@@ -33,6 +33,7 @@ use crate::{
     delete,
     distribution::{Distribution, DistributionCounters, EngineDistributor},
     executor::{Executor, QueryPermit, QueryTaskHandle},
+    planning_memory::reserve_planning,
     query_log::QueryTracker,
     request::Planner,
     statement::PlannedStatement,
@@ -108,6 +109,15 @@ impl QueryTask {
         let work = async move {
             let max_rows = self.pending.max_rows;
             let attempt = QueryAttempt::first();
+            // Held until the end, because the operators of the plan have the literals of the statement.
+            let pool = self.context.memory_pool();
+            let _planning = match reserve_planning(pool, &self.pending.request.text) {
+                Ok(reservation) => reservation,
+                Err(error) => {
+                    begun.send(Err(error)).ok();
+                    return;
+                }
+            };
             let (rows, max_rows) = match self
                 .begin(&attempt)
                 .instrument(trace_span!(target: TRACE_TARGET, "plan"))

@@ -16,7 +16,7 @@ use datafusion::{
     execution::{
         SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::FairSpillPool,
+        memory_pool::{FairSpillPool, MemoryPool},
         object_store::ObjectStoreUrl,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
@@ -256,6 +256,11 @@ impl QueryContext {
             scope: Arc::new(scope),
             ..self.clone()
         }
+    }
+
+    /// The memory that all running queries share.
+    pub fn memory_pool(&self) -> &Arc<dyn MemoryPool> {
+        &self.scope.sessions.full.runtime_env().memory_pool
     }
 
     /// The rows of a table. Optimizer rules may read them from the caches of the table.

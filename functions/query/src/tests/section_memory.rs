@@ -1,4 +1,4 @@
-//! Sections that together do not fit into the memory of queries.
+//! Sections and statements that do not fit into the memory of queries.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -45,6 +45,22 @@ async fn flush_version(one: &QueryTestInstance, day: u64, version: u64) {
 
 const SUMS: &str = "SELECT count(*) AS rows, min(n) AS first, max(n) AS last, \
     count(a) + count(b) + count(c) AS n, sum(a + b + c) > 0 AS is_read FROM m";
+
+#[tokio::test]
+async fn a_statement_that_needs_more_memory_to_be_planned_than_there_is_is_refused() {
+    let one = with_little_memory().await;
+    one.write("m n=7 1").await;
+    let in_list = |values: usize| {
+        let values: Vec<_> = (0..values).map(|value| value.to_string()).collect();
+        format!("SELECT n FROM m WHERE n IN ({})", values.join(","))
+    };
+    assert_eq!(one.sql(&in_list(1_000)).await, "n\n7.0\n");
+    let large = json!({"db": "db", "q": in_list(3_000)});
+    let (status, body) = one.post(large).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("planning"), "{body}");
+    assert_eq!(one.sql(&in_list(1_000)).await, "n\n7.0\n");
+}
 
 #[tokio::test]
 async fn overlapping_sections_are_merged_in_passes_if_they_do_not_fit() {
