@@ -18,6 +18,7 @@
 mod access;
 mod files;
 mod listing;
+mod listing_cache;
 mod lock;
 mod uploads;
 
@@ -39,6 +40,8 @@ pub use self::access::{DirectoryAccess, ExposedDirectory};
 pub(crate) use self::uploads::DirectoryUpload;
 use self::{
     files::TempFile,
+    listing::PageRequest,
+    listing_cache::ListingCache,
     lock::{DirectoryLock, DirectoryLockGuard},
 };
 use crate::{
@@ -73,6 +76,7 @@ pub struct DirectoryStore {
     lock: DirectoryLock,
     world: World,
     page_keys: usize,
+    listings: Arc<ListingCache>,
 }
 
 impl DirectoryStore {
@@ -124,6 +128,7 @@ impl DirectoryStore {
             lock,
             world: world.clone(),
             page_keys: PAGE_KEYS,
+            listings: Arc::new(ListingCache::new()),
         };
         let fine = StoreTime::from_micros(1_700_000_000_123_457);
         let probe = TempFile::write(store.temporary_path(), b"", access)?;
@@ -282,12 +287,18 @@ impl Store for DirectoryStore {
             .unwrap_or_default()
             .to_owned();
         let (root, prefix) = (Arc::clone(&self.root), request.prefix.to_owned());
-        let page_keys = self.page_keys;
+        let (page_keys, listings) = (self.page_keys, Arc::clone(&self.listings));
         task.blocking(move || {
             let date = held.now()?;
             drop(held);
+            let page = PageRequest {
+                root: &root,
+                prefix: &prefix,
+                after: &after,
+                page_keys,
+            };
             Ok(StoreResponse {
-                value: listing::page(&root, &prefix, &after, page_keys)?,
+                value: listing::page(page, &listings, listings.now())?,
                 date: Some(date),
             })
         })

@@ -1,22 +1,36 @@
 //! One page of the keys below a directory, in key order.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
-use super::{OWN_DIRECTORY, modified};
+use super::{
+    OWN_DIRECTORY,
+    listing_cache::{Child, DirectoryState, Known, ListingCache, MAX_CHILDREN},
+    modified,
+};
 use crate::{ListEntry, ListPage};
 
-/// Returns the first `page_keys` keys that start with `prefix` and sort after `after`.
+/// A page of a listing: the first `page_keys` keys that start with `prefix` and sort after `after`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageRequest<'a> {
+    pub(super) root: &'a Path,
+    pub(super) prefix: &'a str,
+    pub(super) after: &'a str,
+    pub(super) page_keys: usize,
+}
+
+/// Lists a page at `now`, by [`ListingCache::now`].
 pub(super) fn page(
-    root: &Path,
-    prefix: &str,
-    after: &str,
-    page_keys: usize,
+    request: PageRequest<'_>,
+    cache: &ListingCache,
+    now: Duration,
 ) -> io::Result<ListPage> {
+    let PageRequest {
+        prefix, page_keys, ..
+    } = request;
     let mut walk = DirectoryWalk {
-        root,
-        prefix,
-        after,
-        limit: page_keys.saturating_add(1),
+        request,
+        cache,
+        now,
         entries: Vec::new(),
     };
     let directory = prefix.rfind('/').map_or("", |at| &prefix[..=at]);
@@ -35,40 +49,109 @@ pub(super) fn page(
 }
 
 struct DirectoryWalk<'a> {
-    root: &'a Path,
-    prefix: &'a str,
-    after: &'a str,
-    limit: usize,
+    request: PageRequest<'a>,
+    cache: &'a ListingCache,
+    now: Duration,
     entries: Vec<ListEntry>,
 }
 
 impl DirectoryWalk<'_> {
     /// Adds the entries below the directory with this key, which is empty or ends with `/`.
     fn directory(&mut self, directory: &str) -> io::Result<()> {
-        let mut keys = match self.children(directory) {
-            Ok(keys) => keys,
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        keys.sort_unstable();
-        for key in keys {
-            if self.entries.len() >= self.limit {
+        match self.read_directory(directory) {
+            Err(error) if is_gone(&error) => Ok(()),
+            read => read,
+        }
+    }
+
+    fn read_directory(&mut self, directory: &str) -> io::Result<()> {
+        let state = DirectoryState::new(&fs::metadata(self.request.root.join(directory))?);
+        match self.cache.find(directory, state, self.now) {
+            Known::Children(children) => self.add_known(&children),
+            Known::Unsettled => self.add_children(directory),
+            Known::Settled => match self.all_children(directory)? {
+                Some(children) => {
+                    let children: Arc<[Child]> = children.into();
+                    self.cache.keep(directory, state, Arc::clone(&children));
+                    self.add_known(&children)
+                }
+                None => self.add_children(directory),
+            },
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() > self.request.page_keys
+    }
+
+    /// Returns whether a key can be on the page, or a directory with this key can have such keys.
+    fn matters(&self, key: &str) -> bool {
+        let PageRequest { prefix, after, .. } = self.request;
+        match key.ends_with('/') {
+            true => {
+                (key.starts_with(prefix) || prefix.starts_with(key))
+                    && (key > after || after.starts_with(key))
+            }
+            false => key.starts_with(prefix) && key > after,
+        }
+    }
+
+    /// Adds the entries of a directory whose children are known.
+    fn add_known(&mut self, children: &[Child]) -> io::Result<()> {
+        for child in children {
+            if self.is_full() {
                 break;
             }
-            if key.ends_with('/') {
-                self.directory(&key)?;
-            } else {
-                self.file(key)?;
+            if !self.matters(child.key()) {
+                continue;
+            }
+            match child {
+                Child::Directory(key) => self.directory(key)?,
+                Child::File(entry) => self.entries.push(entry.clone()),
             }
         }
         Ok(())
     }
 
-    /// Returns the keys of the files and directories in a directory that can be on the page. Keys of directories end
-    /// with `/`.
-    fn children(&self, directory: &str) -> io::Result<Vec<String>> {
+    /// Adds the entries of a directory. Asks only for files that can be on the page.
+    fn add_children(&mut self, directory: &str) -> io::Result<()> {
+        let mut keys = self.keys(directory)?;
+        keys.retain(|key| self.matters(key));
+        keys.sort_unstable();
+        for key in keys {
+            if self.is_full() {
+                break;
+            }
+            if key.ends_with('/') {
+                self.directory(&key)?;
+            } else {
+                self.entries.extend(self.file(key)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns all children of a directory, by key; `None` if there are too many.
+    fn all_children(&self, directory: &str) -> io::Result<Option<Vec<Child>>> {
+        let mut keys = self.keys(directory)?;
+        if keys.len() > MAX_CHILDREN {
+            return Ok(None);
+        }
+        keys.sort_unstable();
+        let mut children = Vec::with_capacity(keys.len());
+        for key in keys {
+            match key.ends_with('/') {
+                true => children.push(Child::Directory(key)),
+                false => children.extend(self.file(key)?.map(Child::File)),
+            }
+        }
+        Ok(Some(children))
+    }
+
+    /// Returns the keys of the files and directories in a directory. Keys of directories end with `/`.
+    fn keys(&self, directory: &str) -> io::Result<Vec<String>> {
         let mut keys = Vec::new();
-        for entry in fs::read_dir(self.root.join(directory))? {
+        for entry in fs::read_dir(self.request.root.join(directory))? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
@@ -78,32 +161,24 @@ impl DirectoryWalk<'_> {
                 continue;
             }
             let mut key = format!("{directory}{name}");
-            let matters = if entry.file_type()?.is_dir() {
+            if entry.file_type()?.is_dir() {
                 key.push('/');
-                (key.starts_with(self.prefix) || self.prefix.starts_with(&key))
-                    && (key.as_str() > self.after || self.after.starts_with(&key))
-            } else {
-                key.starts_with(self.prefix) && key.as_str() > self.after
-            };
-            if matters {
-                keys.push(key);
             }
+            keys.push(key);
         }
         Ok(keys)
     }
 
-    fn file(&mut self, key: String) -> io::Result<()> {
-        match fs::metadata(self.root.join(&key)) {
-            Ok(metadata) if metadata.is_file() => {
-                self.entries.push(ListEntry {
-                    key,
-                    size_bytes: metadata.len(),
-                    last_modified: modified(&metadata),
-                });
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-            Err(error) if is_gone(&error) => Ok(()),
+    /// Returns a file; `None` if it was removed meanwhile.
+    fn file(&self, key: String) -> io::Result<Option<ListEntry>> {
+        match fs::metadata(self.request.root.join(&key)) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(ListEntry {
+                key,
+                size_bytes: metadata.len(),
+                last_modified: modified(&metadata),
+            })),
+            Ok(_) => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }

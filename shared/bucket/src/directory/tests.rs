@@ -10,7 +10,10 @@ use futures::{FutureExt, future::BoxFuture};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    listing_cache::{DirectoryState, Known},
+    *,
+};
 use crate::{Clock, MemoryStore, SystemClock};
 
 fn open(directory: &TempDir) -> DirectoryStore {
@@ -326,6 +329,12 @@ proptest! {
                 };
                 assert_eq!(names(&found), names(&expected));
                 assert_eq!(found.next_page_token, expected.next_page_token);
+                // The first of these keeps the contents of directories, and the second one uses them.
+                for _ in 0..2 {
+                    let known = page_when_settled(&files, request());
+                    assert_eq!(known.entries, found.entries);
+                    assert_eq!(known.next_page_token, found.next_page_token);
+                }
                 page_token = found.next_page_token;
                 if page_token.is_none() {
                     break;
@@ -333,6 +342,70 @@ proptest! {
             }
         });
     }
+}
+
+/// Lists a page as if all directories had been seen long ago.
+fn page_when_settled(store: &DirectoryStore, request: ListRequest<'_>) -> ListPage {
+    let after = request.start_after.max(request.page_token.as_deref());
+    let page = PageRequest {
+        root: &store.root,
+        prefix: request.prefix,
+        after: after.unwrap_or_default(),
+        page_keys: store.page_keys,
+    };
+    let listings = &store.listings;
+    listing::page(page, listings, listings.now() + Duration::from_secs(1)).unwrap()
+}
+
+/// Lists all keys until the contents of `directory` are kept, and returns the keys with their sizes.
+async fn list_and_keep(store: &DirectoryStore, directory: &str) -> Vec<(String, u64)> {
+    let request = || ListRequest {
+        prefix: "",
+        start_after: None,
+        page_token: None,
+    };
+    store.list(request()).await.unwrap();
+    page_when_settled(store, request());
+    let state = DirectoryState::new(&fs::metadata(store.root.join(directory)).unwrap());
+    let found = store.listings.find(directory, state, Duration::ZERO);
+    assert!(matches!(found, Known::Children(_)));
+    let page = page_when_settled(store, request());
+    let entries = page.entries.into_iter();
+    entries.map(|entry| (entry.key, entry.size_bytes)).collect()
+}
+
+#[tokio::test]
+async fn listings_show_each_change_of_directories_whose_contents_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let state = || DirectoryState::new(&fs::metadata(directory.path().join("a/b")).unwrap());
+    let entry = |key: &str, size_bytes| (key.to_owned(), size_bytes);
+    put(&store, "a/b/1", "x", PutMode::Create).await;
+    assert_eq!(list_and_keep(&store, "a/b/").await, [entry("a/b/1", 1)]);
+
+    // The store does not keep contents within a tick of the kernel, in which the times of a directory stay the same.
+    let (known, mut size) = (state(), 1);
+    while state() == known {
+        size += 1;
+        let body = Bytes::from("x".repeat(size));
+        store.put("a/b/1", body, PutMode::Overwrite).await.unwrap();
+    }
+    let size = size as u64;
+    assert_eq!(list_and_keep(&store, "a/b/").await, [entry("a/b/1", size)]);
+
+    let known = state();
+    while state() == known {
+        put(&store, "a/b/2", "x", PutMode::Overwrite).await;
+    }
+    let both = [entry("a/b/1", size), entry("a/b/2", 1)];
+    assert_eq!(list_and_keep(&store, "a/b/").await, both);
+
+    let known = state();
+    while state() == known {
+        put(&store, "a/b/1", "x", PutMode::Overwrite).await;
+        store.delete(&["a/b/1".to_owned()]).await.unwrap();
+    }
+    assert_eq!(list_and_keep(&store, "a/b/").await, [entry("a/b/2", 1)]);
 }
 
 /// The environment variable that makes the next test act as a counting child process.
