@@ -1,6 +1,8 @@
 //! The command-line flags that locate a database, shared by all programs, and the stores that they open.
 
 mod connection;
+#[cfg(feature = "other-clouds")]
+mod other_clouds;
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
@@ -9,8 +11,6 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use object_store::{
     StaticCredentialProvider,
     aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider},
-    azure::MicrosoftAzureBuilder,
-    gcp::GoogleCloudStorageBuilder,
 };
 
 pub use self::connection::ConnectionConfig;
@@ -392,47 +392,31 @@ impl StoreConfig {
         credentials: Option<&Arc<dyn AwsCredentialSource>>,
     ) -> Result<ObjectStoreAdapter, StoreConfigError> {
         let mut options = self.connection.options()?;
-        let opened = match kind {
-            ObjectStoreKind::Google => {
-                let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
-                if let Some(path) = &self.google_service_account {
-                    builder = builder.with_service_account_path(path.to_string_lossy());
-                }
-                ObjectStoreAdapter::google(builder, &options)
-            }
-            ObjectStoreKind::Azure => {
-                options.allow_http = self.azure_allow_http;
-                let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
-                if let Some(account) = given(&self.azure_storage_account) {
-                    builder = builder.with_account(account);
-                }
-                if let Some(key) = non_empty_secret(&self.azure_storage_access_key) {
-                    builder = builder.with_access_key(key);
-                }
-                if let Some(endpoint) = given(&self.azure_endpoint) {
-                    check_url(
-                        "azure-endpoint",
-                        endpoint,
-                        self.azure_allow_http,
-                        "azure-allow-http",
-                    )?;
-                    builder = builder.with_endpoint(endpoint.to_owned());
-                }
-                ObjectStoreAdapter::azure(builder, &options)
-            }
-            _ => {
-                options.allow_http = self.aws.aws_allow_http;
-                let builder = self.aws.builder(world, credentials)?;
-                let builder = builder.with_bucket_name(bucket);
-                // The names of directory buckets have this suffix, and no others do.
-                if bucket.ends_with("--x-s3") {
-                    ObjectStoreAdapter::s3_express(builder, &options)
-                } else {
-                    ObjectStoreAdapter::s3(builder, &options)
-                }
-            }
+        if matches!(kind, ObjectStoreKind::Google | ObjectStoreKind::Azure) {
+            return self.other_cloud(flag, kind, bucket, options);
+        }
+        options.allow_http = self.aws.aws_allow_http;
+        let builder = self.aws.builder(world, credentials)?;
+        let builder = builder.with_bucket_name(bucket);
+        // The names of directory buckets have this suffix, and no others do.
+        let opened = match bucket.ends_with("--x-s3") {
+            true => ObjectStoreAdapter::s3_express(builder, &options),
+            false => ObjectStoreAdapter::s3(builder, &options),
         };
         opened.map_err(|error| invalid(flag, error))
+    }
+
+    /// Refuses the stores of clouds that the program leaves out.
+    #[cfg(not(feature = "other-clouds"))]
+    fn other_cloud(
+        &self,
+        _: &'static str,
+        kind: ObjectStoreKind,
+        _: &str,
+        _: crate::RemoteOptions,
+    ) -> Result<ObjectStoreAdapter, StoreConfigError> {
+        let reason = format!("this program opens no stores of {kind}, because it runs on AWS");
+        Err(invalid("object-store", reason))
     }
 }
 

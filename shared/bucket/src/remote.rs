@@ -7,6 +7,8 @@
 mod connection_health;
 mod exchange;
 mod options;
+#[cfg(feature = "other-clouds")]
+mod other_clouds;
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -18,8 +20,6 @@ use http::StatusCode;
 use object_store::{
     GetRange, ObjectMeta, ObjectStore, PutPayload, UpdateVersion,
     aws::AmazonS3Builder,
-    azure::MicrosoftAzureBuilder,
-    gcp::GoogleCloudStorageBuilder,
     list::{PaginatedListOptions, PaginatedListStore},
     path::Path,
     signer::Signer,
@@ -47,6 +47,10 @@ enum VersionScheme {
     /// The `ETag`.
     ETags,
     /// The generation, on which Google's puts are conditional, and the `ETag`, on which reads are.
+    #[cfg_attr(
+        not(feature = "other-clouds"),
+        expect(dead_code, reason = "only Google's stores have generations")
+    )]
     Generations,
 }
 
@@ -93,41 +97,6 @@ impl ObjectStoreAdapter {
             is_sorted: false,
             ..adapter
         })
-    }
-
-    /// Opens a bucket of Google Cloud Storage.
-    pub fn google(
-        builder: GoogleCloudStorageBuilder,
-        options: &RemoteOptions,
-    ) -> Result<Self, object_store::Error> {
-        let connector = options.connector();
-        let build = |options: &RemoteOptions| {
-            let builder = builder.clone().with_client_options(options.client());
-            let builder = builder.with_retry(options.retry());
-            builder.with_http_connector(connector.clone()).build()
-        };
-        let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(
-            backend,
-            patient,
-            VersionScheme::Generations,
-            options,
-        ))
-    }
-
-    /// Opens a container of Azure Blob Storage.
-    pub fn azure(
-        builder: MicrosoftAzureBuilder,
-        options: &RemoteOptions,
-    ) -> Result<Self, object_store::Error> {
-        let connector = options.connector();
-        let build = |options: &RemoteOptions| {
-            let builder = builder.clone().with_client_options(options.client());
-            let builder = builder.with_retry(options.retry());
-            builder.with_http_connector(connector.clone()).build()
-        };
-        let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(backend, patient, VersionScheme::ETags, options))
     }
 
     fn new(

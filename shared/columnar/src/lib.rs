@@ -28,6 +28,7 @@ mod batch;
 mod cast;
 mod convert;
 mod error;
+mod joined_column;
 mod lines;
 mod mapping;
 mod message_limits;

@@ -3,17 +3,20 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray,
-    cast::AsArray, new_null_array, types::Int32Type,
+    Array, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, cast::AsArray,
+    types::Int32Type,
 };
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, FieldRef, Schema};
-use arrow_select::{concat::concat, filter::filter};
 use neap_line_protocol::{ROWS_PER_COLUMN, SchemaLimits, TableRows, TableView};
 use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
 
 use crate::{
-    batch::BatchColumns, convert::ConvertedColumn, error::RowRefusal, tag_dictionary::TagDictionary,
+    batch::BatchColumns,
+    convert::ConvertedColumn,
+    error::RowRefusal,
+    joined_column::{ColumnPart, join_parts},
+    tag_dictionary::TagDictionary,
 };
 
 /// A table while rows are added to it.
@@ -224,25 +227,21 @@ impl TableBuilder {
     }
 
     fn build_field(&self, index: usize, column_type: ColumnType) -> Result<ArrayRef, ArrowError> {
-        let arrays = self.batches.iter().map(|batch| {
-            let Some(column) = batch.columns.get(&index) else {
-                return Ok(new_null_array(&column_type.data_type(), batch.rows));
-            };
-            match &batch.selection {
-                Some(selection) => {
-                    filter(&column.values, &BooleanArray::new(selection.clone(), None))
-                }
-                None => Ok(Arc::clone(&column.values)),
+        if let [batch] = self.batches.as_slice()
+            && batch.selection.is_none()
+            && let Some(column) = batch.columns.get(&index)
+        {
+            return Ok(Arc::clone(&column.values));
+        }
+        let parts = self.batches.iter().map(|batch| {
+            let column = batch.columns.get(&index);
+            ColumnPart {
+                values: column.map(|column| column.values.as_ref()),
+                selection: batch.selection.as_ref(),
+                rows: batch.rows,
             }
         });
-        let mut arrays: Vec<ArrayRef> = arrays.collect::<Result<_, _>>()?;
-        if arrays.len() == 1
-            && let Some(array) = arrays.pop()
-        {
-            return Ok(array);
-        }
-        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-        concat(&arrays)
+        join_parts(column_type, &parts.collect::<Vec<_>>())
     }
 
     fn build_tag(&self, index: usize) -> Result<ArrayRef, ArrowError> {

@@ -126,6 +126,7 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
             ProtocolMargins::NETWORK,
             false,
         ),
+        #[cfg(feature = "other-clouds")]
         (
             "--object-store azure --bucket b --azure-storage-account a \
              --azure-storage-access-key aGlkZGVu"

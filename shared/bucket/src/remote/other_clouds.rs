@@ -1,0 +1,42 @@
+//! Google Cloud Storage and Azure Blob Storage.
+
+use object_store::{azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder};
+
+use super::{ObjectStoreAdapter, RemoteOptions, VersionScheme};
+
+impl ObjectStoreAdapter {
+    /// Opens a bucket of Google Cloud Storage.
+    pub fn google(
+        builder: GoogleCloudStorageBuilder,
+        options: &RemoteOptions,
+    ) -> Result<Self, object_store::Error> {
+        let connector = options.connector();
+        let build = |options: &RemoteOptions| {
+            let builder = builder.clone().with_client_options(options.client());
+            let builder = builder.with_retry(options.retry());
+            builder.with_http_connector(connector.clone()).build()
+        };
+        let (backend, patient) = (build(options)?, build(&options.patient())?);
+        Ok(Self::new(
+            backend,
+            patient,
+            VersionScheme::Generations,
+            options,
+        ))
+    }
+
+    /// Opens a container of Azure Blob Storage.
+    pub fn azure(
+        builder: MicrosoftAzureBuilder,
+        options: &RemoteOptions,
+    ) -> Result<Self, object_store::Error> {
+        let connector = options.connector();
+        let build = |options: &RemoteOptions| {
+            let builder = builder.clone().with_client_options(options.client());
+            let builder = builder.with_retry(options.retry());
+            builder.with_http_connector(connector.clone()).build()
+        };
+        let (backend, patient) = (build(options)?, build(&options.patient())?);
+        Ok(Self::new(backend, patient, VersionScheme::ETags, options))
+    }
+}
