@@ -30,10 +30,11 @@ use crate::{
     copy::StartedCopy,
     distribution::EngineDistributor,
     executor::Executor,
+    plan_cache::PlanCache,
     query_log::{QueryLog, QueryTracker},
     query_permits::{HeldPermit, QueryPermits},
     query_task::{PendingQuery, QueryTask, StartedQuery},
-    request::{Planner, SqlPlanner},
+    request::{CachedSqlPlanner, Planner},
     rows::RowReceiver,
     views::ViewReader,
 };
@@ -63,6 +64,7 @@ pub struct QueryEngine {
     settings: QuerySettings,
     running: QueryPermits,
     log: Arc<QueryLog>,
+    plans: Arc<PlanCache>,
     bucket: Bucket,
     deleter: Option<Arc<dyn RowDeleter>>,
     row_writer: Option<Arc<dyn RowWriter>>,
@@ -134,6 +136,7 @@ impl QueryEngine {
             snapshots,
             sessions,
             log,
+            plans: Arc::default(),
             running: QueryPermits::new(settings.concurrent_queries),
             settings,
             bucket,
@@ -300,6 +303,12 @@ impl QueryEngine {
         }
     }
 
+    /// The kept plans of statements.
+    #[cfg(test)]
+    pub(crate) fn plan_cache(&self) -> &PlanCache {
+        &self.plans
+    }
+
     /// The running and recent queries of this process.
     pub(crate) fn query_log(&self) -> &QueryLog {
         &self.log
@@ -352,7 +361,8 @@ impl QueryEngine {
         database: DatabaseId,
         request: QueryRequest,
     ) -> Result<Rows, QueryError> {
-        self.run(database, request, Arc::new(SqlPlanner)).await
+        let planner = CachedSqlPlanner(Arc::clone(&self.plans));
+        self.run(database, request, Arc::new(planner)).await
     }
 
     /// Answers one statement in the language of the planner.

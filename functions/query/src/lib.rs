@@ -29,6 +29,7 @@ mod http;
 mod influxql;
 mod parameters;
 mod placeholders;
+mod plan_cache;
 mod planning_memory;
 mod query_counters;
 mod query_log;

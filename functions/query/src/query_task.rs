@@ -23,7 +23,7 @@ use futures::{Stream, StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
-use neap_tables::{QueryContext, create_physical_plan, with_cancellation};
+use neap_tables::{QueryContext, create_optimized_plan, create_physical_plan, with_cancellation};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, trace_span};
 
@@ -173,7 +173,14 @@ impl QueryTask {
         match planned.map_err(QueryError::Planning)? {
             PlannedStatement::Query(state, plan) => {
                 let plan = self.with_views(context, &state, plan).await?;
-                let rows = self.execute(state, &plan, attempt).await?;
+                let rows = self
+                    .execute(state, QueryPlan::Logical(&plan), attempt)
+                    .await?;
+                Ok(QueryExecution::Rows(rows))
+            }
+            PlannedStatement::Optimized(state, plan) => {
+                let plan = QueryPlan::Optimized(&plan);
+                let rows = self.execute(state, plan, attempt).await?;
                 Ok(QueryExecution::Rows(rows))
             }
             PlannedStatement::Rows(rows) => Ok(QueryExecution::Rows(ExecutedRows {
@@ -185,7 +192,9 @@ impl QueryTask {
             PlannedStatement::Copy(state, plan, target) => {
                 let plan = self.with_views(context, &state, plan).await?;
                 let memory = MemoryConsumer::new("COPY").register(&state.runtime_env().memory_pool);
-                let rows = self.execute(state, &plan, attempt).await?;
+                let rows = self
+                    .execute(state, QueryPlan::Logical(&plan), attempt)
+                    .await?;
                 let copy = StartedCopy {
                     schema: Arc::clone(&rows.schema),
                     target,
@@ -219,14 +228,17 @@ impl QueryTask {
     async fn execute(
         &self,
         mut state: SessionState,
-        query: &LogicalPlan,
+        query: QueryPlan<'_>,
         attempt: &QueryAttempt,
     ) -> Result<ExecutedRows, QueryError> {
         if attempt.joins == JoinAlgorithm::SortMerge {
             let options = state.config_mut().options_mut();
             options.optimizer.prefer_hash_join = false;
         }
-        let local = create_physical_plan(&mut state, query).await;
+        let (local, query) = match query {
+            QueryPlan::Logical(plan) => (create_physical_plan(&mut state, plan).await, plan),
+            QueryPlan::Optimized(plan) => (create_optimized_plan(&mut state, plan).await, plan),
+        };
         let local = local.map_err(QueryError::Planning)?;
         let stages = self.explain_stages(&state, query, attempt).await;
         let stages = stages.map_err(QueryError::Planning)?;
@@ -370,6 +382,13 @@ enum JoinAlgorithm {
     Hash,
     /// A sort-merge join, which can spill.
     SortMerge,
+}
+
+/// The plan of a query.
+#[derive(Clone, Copy)]
+enum QueryPlan<'a> {
+    Logical(&'a LogicalPlan),
+    Optimized(&'a LogicalPlan),
 }
 
 /// A query that was planned and has started to execute.

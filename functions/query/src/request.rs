@@ -1,6 +1,6 @@
 //! Requests to the query engine, in any language.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use datafusion::common::Result;
@@ -9,6 +9,7 @@ use neap_tables::QueryContext;
 
 use crate::{
     Parameters,
+    plan_cache::PlanCache,
     statement::{self, PlannedStatement},
 };
 
@@ -100,5 +101,24 @@ impl Planner for SqlPlanner {
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
         statement::plan(context, &request.text, request.parameters.clone()).await
+    }
+}
+
+/// Plans the text of the request as SQL, with the kept plans of other statements.
+#[derive(Debug)]
+pub(crate) struct CachedSqlPlanner(pub(crate) Arc<PlanCache>);
+
+#[async_trait]
+impl Planner for CachedSqlPlanner {
+    fn language(&self) -> Language {
+        Language::Sql
+    }
+
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> Result<PlannedStatement> {
+        self.0.plan(context, request).await
     }
 }

@@ -63,7 +63,7 @@ impl Planner for SchemaPlanner {
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
         let columns: Arc<Schema> = match self.planner.plan(context, request).await? {
-            PlannedStatement::Query(state, plan) => {
+            PlannedStatement::Query(state, plan) | PlannedStatement::Optimized(state, plan) => {
                 self.set_placeholders(&plan)?;
                 // The rows have the columns of the physical plan. There is none while placeholders have no values.
                 match state.create_physical_plan(&plan).await {

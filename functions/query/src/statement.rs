@@ -83,6 +83,8 @@ fn names_former_column(tokens: &[Token]) -> bool {
 pub(crate) enum PlannedStatement {
     /// A query plan.
     Query(SessionState, LogicalPlan),
+    /// A query plan that was optimized. Materialized views don't answer it.
+    Optimized(SessionState, LogicalPlan),
     /// Rows that are already known.
     Rows(RecordBatch),
     /// A delete.

@@ -372,6 +372,11 @@ impl TailImageBuilder {
         Some((chunk, (row - first) as usize))
     }
 
+    /// Returns the image that [`image`](Self::image) would return, if it was created before.
+    pub fn kept_image(&self) -> Option<Arc<TailImage>> {
+        self.image.clone()
+    }
+
     /// Returns an image of the tail. Later rows do not change it.
     pub fn image(&mut self) -> Arc<TailImage> {
         if let Some(image) = &self.image {

@@ -40,5 +40,5 @@ pub use scan::{
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};
-pub use small_plans::create_physical_plan;
+pub use small_plans::{create_optimized_plan, create_physical_plan, is_one_scan, optimize};
 pub use system::{FORMER_TIME_COLUMN, QueryHistory, QueryRecord, StoreRequests, SystemSources};

@@ -28,20 +28,39 @@ pub async fn create_physical_plan(
     state: &mut SessionState,
     plan: &LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let optimized = optimize(state, plan)?;
+    create_optimized_plan(state, &optimized).await
+}
+
+/// Optimizes a plan, with the options of the session that suit it.
+///
+/// # Errors
+/// The plan can't be executed.
+pub fn optimize(state: &mut SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
     if is_one_scan(plan) {
         state.config_mut().options_mut().optimizer.max_passes = 1;
     }
-    let optimized = state.optimize(plan)?;
-    if estimated_rows(&optimized).is_some_and(|rows| rows <= MAX_SMALL_ROWS) {
+    state.optimize(plan)
+}
+
+/// Chooses the operators of an optimized plan, with the options of the session that suit the number of rows.
+///
+/// # Errors
+/// The plan can't be executed.
+pub async fn create_optimized_plan(
+    state: &mut SessionState,
+    optimized: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if estimated_rows(optimized).is_some_and(|rows| rows <= MAX_SMALL_ROWS) {
         let options = state.config_mut().options_mut();
         options.execution.target_partitions = 1;
     }
     let planner = Arc::clone(state.query_planner());
-    planner.create_physical_plan(&optimized, state).await
+    planner.create_physical_plan(optimized, state).await
 }
 
 /// Whether a plan reads one table of a snapshot, without caches that it could read instead, and has no subqueries.
-fn is_one_scan(plan: &LogicalPlan) -> bool {
+pub fn is_one_scan(plan: &LogicalPlan) -> bool {
     let mut scans = 0;
     let mut is_plain = true;
     let visited = plan.apply_with_subqueries(|node| {

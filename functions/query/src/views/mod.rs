@@ -26,5 +26,5 @@ pub use changes::RefreshViewsError;
 pub use http::view_router;
 
 pub(crate) use changes::check_views_are_kept;
-pub(crate) use rollup_rewrite::{ViewReader, answer_from_views};
+pub(crate) use rollup_rewrite::{ViewReader, answer_from_views, reads_source};
 pub(crate) use statement::{ViewStatement, parse_view_statement};

@@ -185,6 +185,10 @@ impl SnapshotTable {
         }
         let (shared, table) = (Arc::clone(&self.shared), Arc::clone(&self.table));
         let snapshot = self.tail_snapshot();
+        // Another thread would take longer to start.
+        if let Some(tail) = shared.tails.image_at_hand(&snapshot, &table) {
+            return Ok(Some(tail));
+        }
         let stale_tail = self.stale_tail;
         let tail =
             tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table, stale_tail));

@@ -304,6 +304,12 @@ impl CachedTail {
                 .all(|name| tail.next() == Some(name))
     }
 
+    /// Whether this is the tail of the snapshot.
+    fn is_of(&self, snapshot: &TailSnapshot, table: &Table) -> bool {
+        self.segments_above(snapshot.mark).count() == snapshot.segments.len()
+            && self.is_prefix_of(snapshot, table)
+    }
+
     /// Whether this tail was built for a newer state of the database than the snapshot.
     fn is_newer_than(&self, snapshot: &TailSnapshot) -> bool {
         let quarantine = snapshot.quarantine;
@@ -437,6 +443,19 @@ impl TailImages {
         })
     }
 
+    /// Returns the tail of a table in a snapshot if nothing needs to be computed.
+    pub(super) fn image_at_hand(&self, snapshot: &TailSnapshot, table: &Table) -> Option<TailView> {
+        let tail = self.tails.get(&(snapshot.database, table.id()))?;
+        let held = tail.try_read().ok()?;
+        if !held.is_of(snapshot, table) {
+            return None;
+        }
+        Some(TailView {
+            runs: held.runs.clone(),
+            image: held.builder.kept_image()?,
+        })
+    }
+
     /// Returns the layer of a cache over the tail of a table in a snapshot; `None` if the index of the cache does not
     /// fit into memory. CPU-bound; the cost is proportional to the segments added since the last call and to the
     /// requested keys.
@@ -466,9 +485,7 @@ impl TailImages {
     ) -> Option<Result<CacheLayer, TailImageError>> {
         let tail = self.tails.get(&(snapshot.database, table.id()))?;
         let held = tail.try_read().ok()?;
-        let is_current =
-            held.taken.len() == snapshot.segments.len() && held.is_prefix_of(snapshot, table);
-        match is_current && held.runs.is_empty() {
+        match held.runs.is_empty() && held.is_of(snapshot, table) {
             true => held.layer_at_hand(wanted),
             false => None,
         }

@@ -102,8 +102,8 @@ pub(crate) async fn answer_from_views(
         .data()
 }
 
-/// Whether a plan reads the source of a view.
-fn reads_source(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> Result<bool> {
+/// Whether a plan reads a table that has materialized views.
+pub(crate) fn reads_source(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     if catalog.views().next().is_none() {
         return Ok(found);

@@ -29,4 +29,4 @@ mod union_plan;
 mod values;
 mod view_match;
 
-pub(crate) use answer::{ViewReader, answer_from_views};
+pub(crate) use answer::{ViewReader, answer_from_views, reads_source};

@@ -1,0 +1,260 @@
+//! An optimized plan whose lifted texts can be replaced.
+
+use std::{collections::HashSet, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    catalog::TableProvider,
+    common::{
+        Column, Result, ScalarValue,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    datasource::provider_as_source,
+    logical_expr::{
+        Expr, LogicalPlan, LogicalTableSource, TableScan, Volatility, utils::split_conjunction,
+    },
+};
+
+/// The optimized plan of a statement with placeholders.
+#[derive(Clone, Debug)]
+pub(super) struct PlanTemplate {
+    /// The scan has no source, so that nothing of a snapshot is kept.
+    plan: LogicalPlan,
+    table: String,
+    columns: SchemaRef,
+    /// The placeholders as literals of the plan, with the number of the text.
+    placeholders: Vec<(ScalarValue, usize)>,
+}
+
+impl PlanTemplate {
+    /// Creates the template of a plan with placeholders, before and after it was optimized. Returns `None` if the
+    /// optimized plan may depend on the values of the placeholders.
+    pub(super) fn new(
+        logical: &LogicalPlan,
+        optimized: LogicalPlan,
+        texts: &[String],
+    ) -> Result<Option<Self>> {
+        if !is_independent(logical, texts)? {
+            return Ok(None);
+        }
+        let mut found = Placeholders {
+            texts,
+            literals: Vec::new(),
+            are_in_filters: true,
+        };
+        let mut table = None;
+        optimized.apply(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                table = Some((scan.table_name.table().to_owned(), scan.source.schema()));
+            }
+            found.collect(node)?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        let Some((table, columns)) = table.filter(|_| found.are_complete()) else {
+            return Ok(None);
+        };
+        let source = Arc::new(LogicalTableSource::new(Arc::clone(&columns)));
+        let plan = optimized.transform_down(|node| {
+            Ok(match node {
+                LogicalPlan::TableScan(scan) => {
+                    Transformed::yes(LogicalPlan::TableScan(TableScan {
+                        source: Arc::clone(&source) as _,
+                        ..scan
+                    }))
+                }
+                node => Transformed::no(node),
+            })
+        })?;
+        Ok(Some(Self {
+            plan: plan.data,
+            table,
+            columns,
+            placeholders: found.literals,
+        }))
+    }
+
+    /// The name of the table that the plan reads.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The columns of the table.
+    pub(super) fn columns(&self) -> &SchemaRef {
+        &self.columns
+    }
+
+    /// Returns the plan with these texts, over this table.
+    ///
+    /// # Errors
+    /// A text does not have the type of its column.
+    pub(super) fn plan(
+        &self,
+        texts: &[&str],
+        table: Arc<dyn TableProvider>,
+    ) -> Result<LogicalPlan> {
+        let literals = self.placeholders.iter().map(|(placeholder, number)| {
+            let text = texts.get(*number).copied().unwrap_or_default();
+            let literal = ScalarValue::from(text).cast_to(&placeholder.data_type())?;
+            Ok((placeholder, literal))
+        });
+        let literals: Vec<(&ScalarValue, ScalarValue)> = literals.collect::<Result<_>>()?;
+        let source = provider_as_source(table);
+        let replace = |expr: Expr| {
+            let Expr::Literal(value, metadata) = &expr else {
+                return Ok(Transformed::no(expr));
+            };
+            let found = literals
+                .iter()
+                .find(|(placeholder, _)| *placeholder == value);
+            Ok(match found {
+                Some((_, literal)) => {
+                    Transformed::yes(Expr::Literal(literal.clone(), metadata.clone()))
+                }
+                None => Transformed::no(expr),
+            })
+        };
+        let plan = self.plan.clone().transform_down(|node| match node {
+            LogicalPlan::Filter(mut filter) => {
+                filter.predicate = filter.predicate.transform_up(replace)?.data;
+                Ok(Transformed::yes(LogicalPlan::Filter(filter)))
+            }
+            LogicalPlan::TableScan(mut scan) => {
+                scan.source = Arc::clone(&source);
+                let filters = scan.filters.into_iter();
+                let filters = filters.map(|filter| Ok(filter.transform_up(replace)?.data));
+                scan.filters = filters.collect::<Result<_>>()?;
+                Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+            }
+            node => Ok(Transformed::no(node)),
+        })?;
+        Ok(plan.data)
+    }
+}
+
+/// The placeholders in the conditions of an optimized plan.
+struct Placeholders<'a> {
+    texts: &'a [String],
+    literals: Vec<(ScalarValue, usize)>,
+    are_in_filters: bool,
+}
+
+impl Placeholders<'_> {
+    /// Adds the placeholders of a node.
+    fn collect(&mut self, node: &LogicalPlan) -> Result<()> {
+        let is_condition = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::TableScan(_));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Literal(value, _) = expr
+                    && let Some(number) = placeholder_number(value, self.texts)
+                {
+                    self.are_in_filters &= is_condition;
+                    let found = (value.clone(), number);
+                    if !self.literals.contains(&found) {
+                        self.literals.push(found);
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Whether all placeholders are in conditions, and nowhere else.
+    fn are_complete(&self) -> bool {
+        let numbers = self.literals.iter().map(|(_, number)| *number);
+        let numbers: HashSet<usize> = numbers.collect();
+        self.are_in_filters && numbers.len() == self.texts.len()
+    }
+}
+
+/// Returns the number of the text that a literal stands for, in any type.
+fn placeholder_number(literal: &ScalarValue, texts: &[String]) -> Option<usize> {
+    let is_of = |text: &String| {
+        let converted = ScalarValue::from(text.as_str()).cast_to(&literal.data_type());
+        converted.is_ok_and(|converted| converted == *literal)
+    };
+    texts.iter().position(is_of)
+}
+
+/// Whether the optimized plan of a statement is the same for all values of its placeholders, apart from the values. The
+/// optimizer combines conditions on the same column, by the values of their literals: it removes `v > 5` beside `v > 6`. So
+/// a condition with a placeholder must have no other literal, and each other condition on its columns must have placeholders,
+/// too: if one of them is removed, its placeholder is missing in the optimized plan.
+fn is_independent(plan: &LogicalPlan, texts: &[String]) -> Result<bool> {
+    let mut conditions: Vec<Condition> = Vec::new();
+    let mut is_independent = true;
+    plan.apply(|node| {
+        let mut exprs = Vec::new();
+        match node {
+            LogicalPlan::Filter(filter) => exprs = split_conjunction(&filter.predicate),
+            node => node
+                .apply_expressions(|expr| {
+                    is_independent &= Condition::of(expr, texts)?.placeholders == 0;
+                    Ok(TreeNodeRecursion::Continue)
+                })
+                .map(|_| ())?,
+        }
+        node.apply_expressions(|expr| {
+            is_independent &= !expr.exists(|expr| Ok(is_changing(expr)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        for expr in exprs {
+            conditions.push(Condition::of(expr, texts)?);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let lifted = conditions.iter().filter(|one| one.placeholders > 0);
+    let columns: HashSet<&Column> = lifted.flat_map(|one| &one.columns).collect();
+    let is_lifted = |one: &Condition| one.placeholders > 0 && one.literals == 0;
+    let mut concerned = conditions.iter().filter(|one| {
+        one.columns.iter().any(|column| columns.contains(column)) || one.placeholders > 0
+    });
+    Ok(is_independent && concerned.all(is_lifted))
+}
+
+/// A condition of a conjunction.
+struct Condition {
+    columns: HashSet<Column>,
+    /// The number of literals that are placeholders.
+    placeholders: usize,
+    /// The number of other literals.
+    literals: usize,
+}
+
+impl Condition {
+    fn of(expr: &Expr, texts: &[String]) -> Result<Self> {
+        let mut condition = Self {
+            columns: HashSet::new(),
+            placeholders: 0,
+            literals: 0,
+        };
+        expr.apply(|expr| {
+            match expr {
+                Expr::Column(column) => {
+                    condition.columns.insert(column.clone());
+                }
+                Expr::Literal(value, _) => match placeholder_number(value, texts) {
+                    Some(_) => condition.placeholders += 1,
+                    None => condition.literals += 1,
+                },
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(condition)
+    }
+}
+
+/// Whether the value of an expression can differ between two executions of a statement, as that of `now()` does.
+fn is_changing(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(function) => {
+            function.func.signature().volatility != Volatility::Immutable
+        }
+        Expr::ScalarSubquery(_)
+        | Expr::InSubquery(_)
+        | Expr::Exists(_)
+        | Expr::SetComparison(_) => true,
+        _ => false,
+    }
+}

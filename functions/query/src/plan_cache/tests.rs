@@ -1,0 +1,231 @@
+use std::fmt::Write;
+
+use crate::tests::instance::QueryTestInstance;
+
+/// The second of the first row.
+const FIRST: i64 = 1_700_000_000;
+
+/// Returns lines of five hosts in two regions, a minute apart.
+fn lines() -> String {
+    let line = |row: i64| {
+        let (host, region) = (row % 5, row % 2);
+        let time = (FIRST + 60 * row) * 1_000_000_000;
+        format!("cpu,host=h{host},region=r{region} v={row},note=\"h{host}\" {time}\n")
+    };
+    (0..200).map(line).collect()
+}
+
+/// Returns the status and the sorted lines of an answer. A value for a placeholder, even an unused one, keeps the statement
+/// from using the cache.
+async fn answer(one: &QueryTestInstance, sql: &str, is_cached: bool) -> (u16, Vec<String>) {
+    let mut body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
+    if !is_cached {
+        body["params"] = serde_json::json!({"unused": 1});
+    }
+    let (status, text) = one.post(body).await;
+    let mut rows: Vec<String> = text.lines().map(str::to_owned).collect();
+    rows.sort_unstable();
+    (status, rows)
+}
+
+/// Numbers that look random, the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// Replaces `{h}` by a name and `{t}` by a time.
+    fn fill(&mut self, template: &str) -> String {
+        let mut filled = String::new();
+        let mut rest = template;
+        while let Some(at) = rest.find('{') {
+            filled.push_str(&rest[..at]);
+            if rest[at..].starts_with("{h}") {
+                let name = self.one_of(&["h0", "h1", "h4", "r0", "r1", "", "it''s", "h9"]);
+                filled.push_str(name);
+            } else {
+                let minute = self.below(240);
+                let (hour, minute) = (22 + minute / 60, minute % 60);
+                let (day, hour) = (14 + hour / 24, hour % 24);
+                let end = self.one_of(&["", "Z", ".5", "+01:00"]);
+                write!(filled, "2023-11-{day}T{hour:02}:{minute:02}:20{end}").unwrap();
+            }
+            rest = &rest[at + 3..];
+        }
+        filled + rest
+    }
+}
+
+const QUERIES: [&str; 10] = [
+    "SELECT * FROM cpu WHERE ?",
+    "SELECT time, v FROM cpu WHERE ? ORDER BY time DESC LIMIT 1000",
+    "SELECT host, max(v) AS m, count(*) FROM cpu WHERE ? GROUP BY host HAVING count(*) > 1",
+    "SELECT date_bin(INTERVAL '10 minutes', time) AS t, avg(v) FROM cpu WHERE ? GROUP BY t",
+    "SELECT date_bin_gapfill(INTERVAL '10 minutes', time) AS t, avg(v) FROM cpu \
+     WHERE time >= '2023-11-14T22:00:00' AND time < '{t}' AND ? GROUP BY t",
+    "SELECT DISTINCT host, region FROM cpu WHERE ?",
+    "SELECT host = '{h}' AS same, count(*) FROM cpu WHERE ? GROUP BY same",
+    "SELECT x.host, x.m FROM (SELECT host, min(v) AS m FROM cpu WHERE ? GROUP BY host) AS x WHERE x.host = '{h}'",
+    "WITH c AS (SELECT * FROM cpu WHERE host = '{h}') SELECT count(*), sum(v) FROM c WHERE ?",
+    "SELECT count(DISTINCT host) FROM cpu WHERE ? AND v < (SELECT max(v) FROM cpu WHERE host = '{h}')",
+];
+
+const CONDITIONS: [&str; 24] = [
+    "host = '{h}'",
+    "host IN ('{h}', '{h}', 'h2')",
+    "host IN ('{h}', '{h}', '{h}', '{h}', '{h}')",
+    "host NOT IN ('{h}')",
+    "host <> '{h}'",
+    "NOT (host = '{h}')",
+    "(host = '{h}' OR region = '{h}')",
+    "(host = '{h}' OR v > 7)",
+    "region >= '{h}'",
+    "note = '{h}'",
+    "lower(host) = '{h}'",
+    "host LIKE 'h%'",
+    "region IS NOT NULL",
+    "time >= '{t}'",
+    "time > TIMESTAMP '{t}'",
+    "time < '{t}'",
+    "time <= '{t}'::timestamp",
+    "time BETWEEN '{t}' AND '{t}'",
+    "time > '2023-11-14T22:20:00Z'",
+    "date_trunc('hour', time) >= '{t}'",
+    "time > now() - INTERVAL '10 years'",
+    "v > 20",
+    "v < '90'",
+    "CASE WHEN host = '{h}' THEN v > 10 ELSE true END",
+];
+
+#[tokio::test]
+async fn kept_plans_give_the_answers_of_new_ones() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines()).await;
+    one.flush().await;
+    one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000")
+        .await;
+    let mut numbers = Numbers(3);
+    for _ in 0..60 {
+        let count = 1 + numbers.below(3);
+        let conditions: Vec<&str> = (0..count).map(|_| numbers.one_of(&CONDITIONS)).collect();
+        let template = numbers.one_of(&QUERIES);
+        let template = template.replace('?', &conditions.join(" AND "));
+        for _ in 0..5 {
+            let sql = numbers.fill(&template);
+            let kept = answer(&one, &sql, true).await;
+            assert_eq!(kept, answer(&one, &sql, false).await, "{sql}");
+        }
+    }
+    let templates = one.engine.plan_cache().templates();
+    assert!(templates >= 15, "{templates} of 60 statements");
+}
+
+#[tokio::test]
+async fn plans_are_kept_of_repeated_queries_of_one_table() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines()).await;
+    let mut numbers = Numbers(5);
+    let mut kept = 0;
+    for (query, is_kept) in [
+        (
+            "SELECT time, v FROM cpu WHERE host = '{h}' AND time >= '{t}' AND time < '{t}'",
+            true,
+        ),
+        (
+            "SELECT date_bin(INTERVAL '1 minute', time) AS t, max(v) FROM cpu \
+             WHERE host IN ('{h}', '{h}') AND time BETWEEN '{t}' AND '{t}' GROUP BY t ORDER BY t",
+            true,
+        ),
+        ("SELECT * FROM cpu ORDER BY time DESC LIMIT 10", true),
+        (
+            "SELECT host, count(*) FROM cpu WHERE v > 5 AND time >= '{t}' GROUP BY host",
+            true,
+        ),
+        // The optimizer combines the conditions by their values.
+        (
+            "SELECT v FROM cpu WHERE time >= '{t}' AND time > '{t}'",
+            false,
+        ),
+        (
+            "SELECT v FROM cpu WHERE host = '{h}' AND host <> 'x'",
+            false,
+        ),
+        (
+            "SELECT v FROM cpu WHERE time >= '{t}' AND date_trunc('hour', time) >= '2023-11-14T23:00:00'",
+            false,
+        ),
+        // The text is in the answer, too.
+        ("SELECT host = '{h}' FROM cpu", false),
+        (
+            "SELECT v FROM cpu WHERE time > now() - INTERVAL '1 hour'",
+            false,
+        ),
+        (
+            "SELECT a.v FROM cpu a JOIN cpu b ON a.time = b.time WHERE a.host = '{h}'",
+            false,
+        ),
+        (
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = '{h}'",
+            false,
+        ),
+    ] {
+        for _ in 0..4 {
+            let sql = numbers.fill(query);
+            one.sql(&sql).await;
+        }
+        kept += usize::from(is_kept);
+        assert_eq!(one.engine.plan_cache().templates(), kept, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_the_wrong_type_is_reported() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines()).await;
+    let of = |time: &str| format!("SELECT count(*) AS n FROM cpu WHERE time >= '{time}'");
+    for _ in 0..3 {
+        assert_eq!(one.sql(&of("2023-11-14T22:20:00")).await, "n\n193\n");
+    }
+    let wrong = of("yesterday");
+    let (status, rows) = answer(&one, &wrong, true).await;
+    assert_eq!((status, rows), answer(&one, &wrong, false).await);
+    assert_eq!(status, 400);
+    assert_eq!(one.sql(&of("2023-11-14T22:20:00")).await, "n\n193\n");
+}
+
+#[tokio::test]
+async fn a_kept_plan_reads_what_was_written_later() {
+    let one = QueryTestInstance::alone().await;
+    one.write("cpu,host=a v=1 1700000000000000000").await;
+    let sql = "SELECT * FROM cpu WHERE host = 'a' ORDER BY time";
+    for _ in 0..3 {
+        assert_eq!(
+            one.sql(sql).await,
+            "host,time,v\na,2023-11-14T22:13:20,1.0\n"
+        );
+    }
+    // Rows, columns and sections.
+    one.write("cpu,host=a v=2,w=3i 1700000060000000000").await;
+    let both = "host,time,v,w\na,2023-11-14T22:13:20,1.0,\na,2023-11-14T22:14:20,2.0,3\n";
+    for _ in 0..3 {
+        assert_eq!(one.sql(sql).await, both);
+    }
+    one.flush().await;
+    assert_eq!(one.sql(sql).await, both);
+    one.sql("DELETE FROM cpu WHERE host = 'a' AND time < '2023-11-14T22:14:00'")
+        .await;
+    assert_eq!(
+        one.sql(sql).await,
+        "host,time,v,w\na,2023-11-14T22:14:20,2.0,3\n"
+    );
+}
