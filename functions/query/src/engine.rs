@@ -304,8 +304,7 @@ impl QueryEngine {
     }
 
     /// The kept plans of statements.
-    #[cfg(test)]
-    pub(crate) fn plan_cache(&self) -> &PlanCache {
+    pub(crate) fn plan_cache(&self) -> &Arc<PlanCache> {
         &self.plans
     }
 

@@ -13,9 +13,12 @@
 //! statement, the filled plan must be equal to the plan that was optimized with these values. Otherwise all statements of
 //! the shape are planned as usual.
 //!
+//! A statement of InfluxQL has no such text. Its shape is its plan, with placeholders, before it is optimized.
+//!
 //! Only plans that read one table of the database qualify, without caches of it that could answer, and without materialized
 //! views. A kept plan is used while the table has the same columns.
 
+mod lifted_plan;
 mod lifted_statement;
 mod plan_template;
 #[cfg(test)]
@@ -23,13 +26,20 @@ mod tests;
 
 use std::sync::Arc;
 
-use datafusion::{common::Result, execution::SessionState, logical_expr::LogicalPlan};
+use datafusion::{
+    common::{Result, ScalarValue},
+    execution::SessionState,
+    logical_expr::LogicalPlan,
+};
 use moka::{policy::EvictionPolicy, sync::Cache};
-use neap_catalog::DatabaseCatalog;
 use neap_schema::DatabaseId;
 use neap_tables::{QueryContext, is_one_scan, optimize};
 
-use self::{lifted_statement::LiftedStatement, plan_template::PlanTemplate};
+use self::{
+    lifted_plan::LiftedPlan,
+    lifted_statement::LiftedStatement,
+    plan_template::{PlanTemplate, without_source},
+};
 use crate::{
     Parameters, QueryRequest,
     statement::{self, PlannedStatement},
@@ -43,8 +53,8 @@ const MAX_BYTES: u64 = 8 << 20;
 /// such as two equal ones in a list.
 const MAX_ATTEMPTS: u8 = 3;
 
-/// About the bytes of a plan for each byte of its statement.
-const BYTES_PER_BYTE: usize = 128;
+/// About the bytes of a plan.
+const PLAN_BYTES: usize = 32 << 10;
 
 /// Keeps optimized plans.
 #[derive(Debug)]
@@ -56,7 +66,16 @@ pub(crate) struct PlanCache {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ShapeKey {
     database: DatabaseId,
-    statement: String,
+    statement: ShapeStatement,
+}
+
+/// What is the same in all statements of a shape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum ShapeStatement {
+    /// A statement in SQL.
+    Text(String),
+    /// A plan with placeholders, before it is optimized.
+    Plan(Box<LogicalPlan>),
 }
 
 /// What is known of a shape.
@@ -72,11 +91,15 @@ enum Shape {
 impl Default for PlanCache {
     fn default() -> Self {
         let weigh = |key: &ShapeKey, shape: &Shape| {
-            let each = match shape {
-                Shape::Template(_) => BYTES_PER_BYTE,
-                Shape::Seen(_) | Shape::Unsuitable => 1,
+            let statement = match &key.statement {
+                ShapeStatement::Text(text) => text.len(),
+                ShapeStatement::Plan(_) => PLAN_BYTES,
             };
-            let bytes = size_of::<ShapeKey>() + key.statement.len().saturating_mul(each);
+            let template = match shape {
+                Shape::Template(_) => PLAN_BYTES,
+                Shape::Seen(_) | Shape::Unsuitable => 0,
+            };
+            let bytes = size_of::<ShapeKey>() + statement + template;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let shapes = Cache::builder()
@@ -99,7 +122,7 @@ impl PlanCache {
 }
 
 impl PlanCache {
-    /// Plans a query. The plan is optimized if the cache has a plan of its shape.
+    /// Plans a query in SQL. The plan is optimized if the cache has a plan of its shape.
     pub(crate) async fn plan(
         &self,
         context: &QueryContext,
@@ -114,34 +137,101 @@ impl PlanCache {
         };
         let key = ShapeKey {
             database: context.snapshot.database,
-            statement: lifted.shape(),
+            statement: ShapeStatement::Text(lifted.shape()),
         };
-        let mut shape = self.shapes.get(&key);
-        if let Some(Shape::Template(template)) = &shape {
-            match fill(context, template, &lifted) {
-                Ok(plan) => {
-                    return Ok(PlannedStatement::Optimized(context.full_session(), plan));
-                }
-                Err(NotFilled::Outdated) => shape = None,
-                Err(NotFilled::ThisStatement) => {}
+        let texts = lifted.texts();
+        let shape = match self.find(context, &key, &texts) {
+            Known::Plan(plan) => {
+                return Ok(PlannedStatement::Optimized(context.full_session(), plan));
             }
-        }
+            Known::Shape(shape) => shape,
+        };
         let planned = statement::plan(context, &request.text, Parameters::default()).await?;
-        match shape {
-            None => self.shapes.insert(key, Shape::Seen(1)),
-            Some(Shape::Seen(number)) => {
-                let template = template(context, &lifted, &planned).await;
-                let shape = match template {
-                    Some(template) => Shape::Template(Arc::new(template)),
-                    None if number < MAX_ATTEMPTS => Shape::Seen(number + 1),
-                    None => Shape::Unsuitable,
-                };
-                self.shapes.insert(key, shape);
+        let template = match (&shape, &planned) {
+            (Some(Shape::Seen(_)), PlannedStatement::Query(state, plan)) => {
+                let (statement, placeholders) = lifted.with_placeholders();
+                let logical = statement::plan(context, &statement, Parameters::default()).await;
+                match logical {
+                    Ok(PlannedStatement::Query(_, logical)) => {
+                        let plans = (&logical, plan);
+                        template(context, state, plans, (&placeholders, &texts))
+                    }
+                    _ => None,
+                }
             }
-            Some(Shape::Unsuitable | Shape::Template(_)) => {}
-        }
+            _ => None,
+        };
+        self.record(key, shape, template);
         Ok(planned)
     }
+
+    /// Returns the query of a plan. It is optimized if the cache has a plan of its shape.
+    pub(crate) fn optimized(
+        &self,
+        context: &QueryContext,
+        state: SessionState,
+        plan: LogicalPlan,
+    ) -> PlannedStatement {
+        if !qualifies(context, &plan) {
+            return PlannedStatement::Query(state, plan);
+        }
+        let Ok(lifted) = LiftedPlan::of(&plan) else {
+            return PlannedStatement::Query(state, plan);
+        };
+        let key = ShapeKey {
+            database: context.snapshot.database,
+            statement: ShapeStatement::Plan(Box::new(lifted.plan)),
+        };
+        let shape = match self.find(context, &key, &lifted.values) {
+            Known::Plan(plan) => return PlannedStatement::Optimized(state, plan),
+            Known::Shape(shape) => shape,
+        };
+        let ShapeStatement::Plan(logical) = &key.statement else {
+            return PlannedStatement::Query(state, plan);
+        };
+        let template = match shape {
+            Some(Shape::Seen(_)) => {
+                let values = (&*lifted.placeholders, &*lifted.values);
+                template(context, &state, (logical, &plan), values)
+            }
+            _ => None,
+        };
+        if let Ok(logical) = without_source(LogicalPlan::clone(logical)) {
+            let statement = ShapeStatement::Plan(Box::new(logical));
+            self.record(ShapeKey { statement, ..key }, shape, template);
+        }
+        PlannedStatement::Query(state, plan)
+    }
+
+    /// Returns the plan of a statement with these values, or what is known of its shape.
+    fn find(&self, context: &QueryContext, key: &ShapeKey, values: &[ScalarValue]) -> Known {
+        match self.shapes.get(key) {
+            Some(Shape::Template(template)) => match fill(context, &template, values) {
+                Ok(plan) => Known::Plan(plan),
+                Err(NotFilled::Outdated) => Known::Shape(None),
+                Err(NotFilled::ThisStatement) => Known::Shape(Some(Shape::Template(template))),
+            },
+            shape => Known::Shape(shape),
+        }
+    }
+
+    /// Records that a statement was planned, and the template that was made of its plan.
+    fn record(&self, key: ShapeKey, shape: Option<Shape>, template: Option<PlanTemplate>) {
+        let next = match (shape, template) {
+            (None, _) => Shape::Seen(1),
+            (Some(Shape::Seen(_)), Some(template)) => Shape::Template(Arc::new(template)),
+            (Some(Shape::Seen(number)), None) if number < MAX_ATTEMPTS => Shape::Seen(number + 1),
+            (Some(Shape::Seen(_)), None) => Shape::Unsuitable,
+            (Some(Shape::Unsuitable | Shape::Template(_)), _) => return,
+        };
+        self.shapes.insert(key, next);
+    }
+}
+
+/// What the cache has of a statement.
+enum Known {
+    Plan(LogicalPlan),
+    Shape(Option<Shape>),
 }
 
 /// Why a template has no plan for a statement.
@@ -158,7 +248,7 @@ enum NotFilled {
 fn fill(
     context: &QueryContext,
     template: &PlanTemplate,
-    lifted: &LiftedStatement,
+    values: &[ScalarValue],
 ) -> std::result::Result<LogicalPlan, NotFilled> {
     let catalog = &context.snapshot.catalog.value;
     let table = catalog.table(template.table()).ok_or(NotFilled::Outdated)?;
@@ -166,42 +256,37 @@ fn fill(
     if provider.schema() != *template.columns() {
         return Err(NotFilled::Outdated);
     }
-    let plan = template.plan(&lifted.texts(), provider);
+    let plan = template.plan(values, provider);
     let plan = plan.map_err(|_| NotFilled::ThisStatement)?;
-    let is_read = |plan: &LogicalPlan| is_one_scan(plan) && !has_views(catalog, plan);
-    match is_read(&plan) {
+    match qualifies(context, &plan) {
         true => Ok(plan),
         false => Err(NotFilled::ThisStatement),
     }
 }
 
-/// Whether materialized views may answer a plan.
-fn has_views(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> bool {
-    reads_source(catalog, plan).unwrap_or(true)
+/// Whether a plan is a query of one table that nothing else can answer.
+fn qualifies(context: &QueryContext, plan: &LogicalPlan) -> bool {
+    let catalog = &context.snapshot.catalog.value;
+    !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_))
+        && is_one_scan(plan)
+        && reads_source(catalog, plan).is_ok_and(|is_source| !is_source)
 }
 
-/// Returns the template of a planned statement; `None` if its shape does not qualify.
-async fn template(
+/// Returns the template of a statement, of its plans with placeholders and with its values; `None` if its shape does not
+/// qualify.
+fn template(
     context: &QueryContext,
-    lifted: &LiftedStatement,
-    planned: &PlannedStatement,
+    state: &SessionState,
+    (logical, plan): (&LogicalPlan, &LogicalPlan),
+    (placeholders, values): (&[ScalarValue], &[ScalarValue]),
 ) -> Option<PlanTemplate> {
-    let PlannedStatement::Query(state, plan) = planned else {
-        return None;
-    };
-    let catalog = &context.snapshot.catalog.value;
-    if !is_one_scan(plan) || has_views(catalog, plan) {
+    if !qualifies(context, plan) {
         return None;
     }
-    let (statement, placeholders) = lifted.with_placeholders();
-    let with_placeholders = statement::plan(context, &statement, Parameters::default()).await;
-    let PlannedStatement::Query(_, logical) = with_placeholders.ok()? else {
-        return None;
-    };
-    let optimized = optimized_scan(state, &logical)?;
-    let template = PlanTemplate::new(&logical, optimized, &placeholders).ok()??;
+    let optimized = optimized_scan(state, logical)?;
+    let template = PlanTemplate::new(logical, optimized, placeholders).ok()??;
     let usual = optimized_scan(state, plan)?;
-    let filled = fill(context, &template, lifted).ok()?;
+    let filled = fill(context, &template, values).ok()?;
     (filled == usual).then_some(template)
 }
 
@@ -209,4 +294,10 @@ async fn template(
 fn optimized_scan(state: &SessionState, plan: &LogicalPlan) -> Option<LogicalPlan> {
     let optimized = optimize(&mut state.clone(), plan).ok()?;
     is_one_scan(&optimized).then_some(optimized)
+}
+
+/// Returns the text of a placeholder: a time that no statement names by accident, and another one for each number, so that its
+/// place in a plan is certain. A time is a text that can be compared with tags, too.
+fn placeholder(number: usize) -> String {
+    format!("2261-07-19T23:17:41.{number:09}Z")
 }

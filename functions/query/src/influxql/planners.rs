@@ -1,6 +1,6 @@
 //! Adapts the InfluxQL planner to the query engine.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use neap_tables::QueryContext;
 
 use crate::{
     QueryRequest,
+    plan_cache::PlanCache,
     request::{Language, Planner},
     statement::PlannedStatement,
 };
@@ -21,6 +22,8 @@ use crate::{
 pub(super) struct RowsPlanner {
     statement: Statement,
     interface: AnswerInterface,
+    /// The kept plans of other statements; `None`: the plan is not optimized.
+    plans: Option<Arc<PlanCache>>,
     /// The series layout of the latest plan.
     series: Mutex<SeriesLayout>,
 }
@@ -30,7 +33,16 @@ impl RowsPlanner {
         Self {
             statement,
             interface,
+            plans: None,
             series: Mutex::new(SeriesLayout::Single(None)),
+        }
+    }
+
+    /// Uses the kept plans of other statements.
+    pub(super) fn with_plans(self, plans: &Arc<PlanCache>) -> Self {
+        Self {
+            plans: Some(Arc::clone(plans)),
+            ..self
         }
     }
 
@@ -69,7 +81,10 @@ impl Planner for RowsPlanner {
                     series,
                 } => {
                     self.set_series(series);
-                    PlannedStatement::Query(*state, plan)
+                    match &self.plans {
+                        Some(plans) => plans.optimized(context, *state, plan),
+                        None => PlannedStatement::Query(*state, plan),
+                    }
                 }
                 InfluxqlPlan::Rows(ShowRows { rows, series }) => {
                     self.set_series(series);

@@ -221,7 +221,8 @@ impl InfluxqlSession {
         prepared: &PreparedStatement,
     ) -> Result<StatementAnswer, InfluxqlError> {
         let database = self.resolve_for_read(prepared).await?;
-        let planner = RowsPlanner::new(prepared.statement.clone(), self.interface);
+        let planner = RowsPlanner::new(prepared.statement.clone(), self.interface)
+            .with_plans(self.engine.plan_cache());
         let planner = Arc::new(planner);
         let request = self.request_of(prepared);
         let rows = self

@@ -1,17 +1,18 @@
 //! Statements that differ only in texts that they compare with columns.
 
-use datafusion::sql::sqlparser::{
-    dialect::GenericDialect,
-    keywords::Keyword,
-    tokenizer::{Token, Tokenizer},
+use datafusion::{
+    common::ScalarValue,
+    sql::sqlparser::{
+        dialect::GenericDialect,
+        keywords::Keyword,
+        tokenizer::{Token, Tokenizer},
+    },
 };
+
+use super::placeholder;
 
 /// Maximum length of a statement whose plan is kept, in bytes.
 const MAX_STATEMENT_BYTES: usize = 4 << 10;
-
-/// The first part of a time that no statement names by accident. Each lifted text gets another one, so that its place in a
-/// plan is certain. A time is a text that can be compared with tags, too.
-const PLACEHOLDER_TIME: &str = "2261-07-19T23:17:41.";
 
 /// A query whose texts that are compared with columns were taken out: `time >= '...'`, `host = '...'`, `host IN ('...')`
 /// and `BETWEEN`.
@@ -48,20 +49,19 @@ impl LiftedStatement {
     }
 
     /// Returns the same statement with placeholders, and the placeholders.
-    pub(super) fn with_placeholders(&self) -> (String, Vec<String>) {
-        let placeholders: Vec<String> = (1..=self.texts.len())
-            .map(|number| format!("{PLACEHOLDER_TIME}{number:09}Z"))
-            .collect();
+    pub(super) fn with_placeholders(&self) -> (String, Vec<ScalarValue>) {
+        let placeholders: Vec<String> = (0..self.texts.len()).map(placeholder).collect();
         let sql = self.write(|number| placeholders.get(number).map(String::as_str));
-        (sql, placeholders)
+        let placeholders = placeholders.into_iter().map(ScalarValue::from);
+        (sql, placeholders.collect())
     }
 
     /// The texts in the order of the statement.
-    pub(super) fn texts(&self) -> Vec<&str> {
+    pub(super) fn texts(&self) -> Vec<ScalarValue> {
         let tokens = self.texts.iter().filter_map(|at| self.tokens.get(*at));
         tokens
             .filter_map(|token| match token {
-                Token::SingleQuotedString(text) => Some(text.as_str()),
+                Token::SingleQuotedString(text) => Some(ScalarValue::from(text.as_str())),
                 _ => None,
             })
             .collect()
@@ -148,7 +148,8 @@ mod tests {
 
     fn lifted(sql: &str) -> (String, Vec<String>) {
         let statement = LiftedStatement::of(sql).unwrap();
-        let texts = statement.texts().into_iter().map(str::to_owned).collect();
+        let texts = statement.texts();
+        let texts = texts.iter().map(ScalarValue::to_string).collect();
         (statement.shape().replace('\0', "?"), texts)
     }
 
@@ -216,8 +217,8 @@ mod tests {
         let (sql, placeholders) = statement.with_placeholders();
         assert_eq!(
             sql,
-            "SELECT v FROM cpu WHERE a = '2261-07-19T23:17:41.000000001Z' \
-             AND b = '2261-07-19T23:17:41.000000002Z'"
+            "SELECT v FROM cpu WHERE a = '2261-07-19T23:17:41.000000000Z' \
+             AND b = '2261-07-19T23:17:41.000000001Z'"
         );
         assert_eq!(placeholders.len(), 2);
     }

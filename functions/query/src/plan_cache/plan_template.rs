@@ -18,11 +18,10 @@ use datafusion::{
 /// The optimized plan of a statement with placeholders.
 #[derive(Clone, Debug)]
 pub(super) struct PlanTemplate {
-    /// The scan has no source, so that nothing of a snapshot is kept.
     plan: LogicalPlan,
     table: String,
     columns: SchemaRef,
-    /// The placeholders as literals of the plan, with the number of the text.
+    /// The placeholders as literals of the plan, with the number of the value.
     placeholders: Vec<(ScalarValue, usize)>,
 }
 
@@ -32,13 +31,13 @@ impl PlanTemplate {
     pub(super) fn new(
         logical: &LogicalPlan,
         optimized: LogicalPlan,
-        texts: &[String],
+        values: &[ScalarValue],
     ) -> Result<Option<Self>> {
-        if !is_independent(logical, texts)? {
+        if !is_independent(logical, values)? {
             return Ok(None);
         }
         let mut found = Placeholders {
-            texts,
+            values,
             literals: Vec::new(),
             are_in_filters: true,
         };
@@ -53,20 +52,8 @@ impl PlanTemplate {
         let Some((table, columns)) = table.filter(|_| found.are_complete()) else {
             return Ok(None);
         };
-        let source = Arc::new(LogicalTableSource::new(Arc::clone(&columns)));
-        let plan = optimized.transform_down(|node| {
-            Ok(match node {
-                LogicalPlan::TableScan(scan) => {
-                    Transformed::yes(LogicalPlan::TableScan(TableScan {
-                        source: Arc::clone(&source) as _,
-                        ..scan
-                    }))
-                }
-                node => Transformed::no(node),
-            })
-        })?;
         Ok(Some(Self {
-            plan: plan.data,
+            plan: without_source(optimized)?,
             table,
             columns,
             placeholders: found.literals,
@@ -83,19 +70,18 @@ impl PlanTemplate {
         &self.columns
     }
 
-    /// Returns the plan with these texts, over this table.
+    /// Returns the plan with these values, over this table.
     ///
     /// # Errors
-    /// A text does not have the type of its column.
+    /// A value does not have the type of its column.
     pub(super) fn plan(
         &self,
-        texts: &[&str],
+        values: &[ScalarValue],
         table: Arc<dyn TableProvider>,
     ) -> Result<LogicalPlan> {
         let literals = self.placeholders.iter().map(|(placeholder, number)| {
-            let text = texts.get(*number).copied().unwrap_or_default();
-            let literal = ScalarValue::from(text).cast_to(&placeholder.data_type())?;
-            Ok((placeholder, literal))
+            let value = values.get(*number).unwrap_or(&ScalarValue::Null);
+            Ok((placeholder, value.cast_to(&placeholder.data_type())?))
         });
         let literals: Vec<(&ScalarValue, ScalarValue)> = literals.collect::<Result<_>>()?;
         let source = provider_as_source(table);
@@ -131,9 +117,23 @@ impl PlanTemplate {
     }
 }
 
+/// Returns a plan whose scans have no source, so that it keeps nothing of a snapshot.
+pub(super) fn without_source(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let stripped = plan.transform_down(|node| {
+        Ok(match node {
+            LogicalPlan::TableScan(scan) => {
+                let source = Arc::new(LogicalTableSource::new(scan.source.schema()));
+                Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan }))
+            }
+            node => Transformed::no(node),
+        })
+    })?;
+    Ok(stripped.data)
+}
+
 /// The placeholders in the conditions of an optimized plan.
 struct Placeholders<'a> {
-    texts: &'a [String],
+    values: &'a [ScalarValue],
     literals: Vec<(ScalarValue, usize)>,
     are_in_filters: bool,
 }
@@ -145,7 +145,7 @@ impl Placeholders<'_> {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::Literal(value, _) = expr
-                    && let Some(number) = placeholder_number(value, self.texts)
+                    && let Some(number) = placeholder_number(value, self.values)
                 {
                     self.are_in_filters &= is_condition;
                     let found = (value.clone(), number);
@@ -163,24 +163,24 @@ impl Placeholders<'_> {
     fn are_complete(&self) -> bool {
         let numbers = self.literals.iter().map(|(_, number)| *number);
         let numbers: HashSet<usize> = numbers.collect();
-        self.are_in_filters && numbers.len() == self.texts.len()
+        self.are_in_filters && numbers.len() == self.values.len()
     }
 }
 
-/// Returns the number of the text that a literal stands for, in any type.
-fn placeholder_number(literal: &ScalarValue, texts: &[String]) -> Option<usize> {
-    let is_of = |text: &String| {
-        let converted = ScalarValue::from(text.as_str()).cast_to(&literal.data_type());
+/// Returns the number of the placeholder that a literal is, in any type.
+fn placeholder_number(literal: &ScalarValue, placeholders: &[ScalarValue]) -> Option<usize> {
+    let is_same = |placeholder: &ScalarValue| {
+        let converted = placeholder.cast_to(&literal.data_type());
         converted.is_ok_and(|converted| converted == *literal)
     };
-    texts.iter().position(is_of)
+    placeholders.iter().position(is_same)
 }
 
 /// Whether the optimized plan of a statement is the same for all values of its placeholders, apart from the values. The
 /// optimizer combines conditions on the same column, by the values of their literals: it removes `v > 5` beside `v > 6`. So
 /// a condition with a placeholder must have no other literal, and each other condition on its columns must have placeholders,
 /// too: if one of them is removed, its placeholder is missing in the optimized plan.
-fn is_independent(plan: &LogicalPlan, texts: &[String]) -> Result<bool> {
+fn is_independent(plan: &LogicalPlan, placeholders: &[ScalarValue]) -> Result<bool> {
     let mut conditions: Vec<Condition> = Vec::new();
     let mut is_independent = true;
     plan.apply(|node| {
@@ -189,7 +189,7 @@ fn is_independent(plan: &LogicalPlan, texts: &[String]) -> Result<bool> {
             LogicalPlan::Filter(filter) => exprs = split_conjunction(&filter.predicate),
             node => node
                 .apply_expressions(|expr| {
-                    is_independent &= Condition::of(expr, texts)?.placeholders == 0;
+                    is_independent &= Condition::of(expr, placeholders)?.placeholders == 0;
                     Ok(TreeNodeRecursion::Continue)
                 })
                 .map(|_| ())?,
@@ -199,7 +199,7 @@ fn is_independent(plan: &LogicalPlan, texts: &[String]) -> Result<bool> {
             Ok(TreeNodeRecursion::Continue)
         })?;
         for expr in exprs {
-            conditions.push(Condition::of(expr, texts)?);
+            conditions.push(Condition::of(expr, placeholders)?);
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -222,7 +222,7 @@ struct Condition {
 }
 
 impl Condition {
-    fn of(expr: &Expr, texts: &[String]) -> Result<Self> {
+    fn of(expr: &Expr, placeholders: &[ScalarValue]) -> Result<Self> {
         let mut condition = Self {
             columns: HashSet::new(),
             placeholders: 0,
@@ -233,7 +233,7 @@ impl Condition {
                 Expr::Column(column) => {
                     condition.columns.insert(column.clone());
                 }
-                Expr::Literal(value, _) => match placeholder_number(value, texts) {
+                Expr::Literal(value, _) => match placeholder_number(value, placeholders) {
                     Some(_) => condition.placeholders += 1,
                     None => condition.literals += 1,
                 },

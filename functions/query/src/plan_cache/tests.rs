@@ -1,6 +1,8 @@
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
-use crate::tests::instance::QueryTestInstance;
+use neap_bucket::MemoryStore;
+
+use crate::tests::instance::{QueryTestInstance, SelfAdvancingClock};
 
 /// The second of the first row.
 const FIRST: i64 = 1_700_000_000;
@@ -228,4 +230,69 @@ async fn a_kept_plan_reads_what_was_written_later() {
         one.sql(sql).await,
         "host,time,v,w\na,2023-11-14T22:14:20,2.0,3\n"
     );
+}
+
+const INFLUXQL: [(&str, bool); 11] = [
+    (
+        "SELECT max(v) AS m FROM cpu WHERE (host = '{h}') AND time >= '{t}' AND time < '{t}' \
+         GROUP BY time(10m) FILL(none)",
+        true,
+    ),
+    (
+        "SELECT * FROM cpu WHERE v > 20 AND (host = '{h}' OR host = '{h}') AND time >= '{t}'",
+        true,
+    ),
+    (
+        "SELECT mean(v) FROM cpu WHERE region = '{h}' AND time < '{t}' GROUP BY host",
+        true,
+    ),
+    (
+        "SELECT v FROM cpu WHERE note = '{h}' ORDER BY time DESC LIMIT 5",
+        true,
+    ),
+    // Without a window, the first time is in the answer.
+    ("SELECT count(v) FROM cpu WHERE time >= '{t}'", false),
+    (
+        "SELECT mean(v) FROM cpu WHERE time >= '{t}' AND time < '{t}' GROUP BY time(30m)",
+        false,
+    ),
+    (
+        "SELECT v FROM cpu WHERE host =~ /h[12]/ AND host = '{h}'",
+        false,
+    ),
+    ("SELECT v FROM cpu WHERE host != '{h}'", true),
+    (
+        "SELECT v FROM cpu WHERE time > now() - 3000w AND host = '{h}'",
+        true,
+    ),
+    (
+        "SELECT max(m) FROM (SELECT mean(v) AS m FROM cpu WHERE host = '{h}' GROUP BY region)",
+        false,
+    ),
+    ("EXPLAIN SELECT v FROM cpu WHERE host = '{h}'", false),
+];
+
+#[tokio::test]
+async fn kept_plans_of_influxql_give_the_answers_of_new_ones() {
+    let clock = Arc::new(SelfAdvancingClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    one.write(&lines()).await;
+    one.flush().await;
+    one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000")
+        .await;
+    let mut numbers = Numbers(11);
+    let mut kept = 0;
+    for (query, is_kept) in INFLUXQL {
+        for _ in 0..4 {
+            let statement = numbers.fill(query).replace("''", "\\'");
+            let encoded = serde_urlencoded::to_string([("db", "db"), ("q", &statement)]).unwrap();
+            let path = format!("/query?{encoded}");
+            // Another process has no plans.
+            let other = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+            assert_eq!(one.get(&path).await, other.get(&path).await, "{statement}");
+        }
+        kept += usize::from(is_kept);
+        assert_eq!(one.engine.plan_cache().templates(), kept, "{query}");
+    }
 }
