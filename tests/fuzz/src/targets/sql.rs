@@ -83,9 +83,13 @@ impl PlanningEngine {
             rules,
             SnapshotSettings::default(),
         );
+        // Threads of queries have the stack that statements need. They do their I/O on the runtime that is current now.
+        let executor = {
+            let _current = runtime.enter();
+            Executor::with_threads(1).expect("a thread")
+        };
         let settings = QuerySettings {
-            // Threads of queries have the stack that statements need.
-            executor: Executor::with_threads(1).expect("a thread"),
+            executor,
             ..QuerySettings::default()
         };
         let engine = QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings);
