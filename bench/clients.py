@@ -91,8 +91,8 @@ def contenders(arguments):
     if arguments.what == "writes":
         yield Contender("Neap", neap, "v3", None)
     else:
-        yield Contender("Neap, SQL", neap, "v3", neap_sql)
-        yield Contender("Neap, InfluxQL", neap, "v3", influxql)
+        yield Contender("Neap SQL", neap, "v3", neap_sql)
+        yield Contender("Neap InfluxQL", neap, "v3", influxql)
     if shutil.which("victoria-metrics"):
         yield Contender("VictoriaMetrics", lambda work: servers.victoria_metrics(work / "data"), "v1", promql)
     if shutil.which("influxd"):
@@ -202,7 +202,7 @@ def main():
             except ingest.Failed as error:
                 print(f"{contender.name}: {error}", file=sys.stderr)
                 failures[contender.name].append(str(error))
-    first = results.get("Neap, SQL") or results.get("Neap")
+    first = results.get("Neap SQL") or results.get("Neap")
     first = statistics.median(one["rate"] for one in first) if first else None
     print(f"\n{arguments.clients} clients, one of {arguments.what} at a time, {arguments.seconds} s, "
           f"{arguments.runs} runs\n")
