@@ -30,6 +30,7 @@ use datafusion::{
     common::{Result, ScalarValue},
     execution::SessionState,
     logical_expr::LogicalPlan,
+    sql::sqlparser::tokenizer::Token,
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 use neap_schema::DatabaseId;
@@ -53,6 +54,9 @@ const MAX_BYTES: u64 = 8 << 20;
 /// such as two equal ones in a list.
 const MAX_ATTEMPTS: u8 = 3;
 
+/// About the bytes of a token.
+const TOKEN_BYTES: usize = size_of::<Token>() + 16;
+
 /// About the bytes of a plan.
 const PLAN_BYTES: usize = 32 << 10;
 
@@ -72,8 +76,8 @@ struct ShapeKey {
 /// What is the same in all statements of a shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum ShapeStatement {
-    /// A statement in SQL.
-    Text(String),
+    /// The tokens of a statement in SQL.
+    Tokens(Vec<Token>),
     /// A plan with placeholders, before it is optimized.
     Plan(Box<LogicalPlan>),
 }
@@ -92,7 +96,7 @@ impl Default for PlanCache {
     fn default() -> Self {
         let weigh = |key: &ShapeKey, shape: &Shape| {
             let statement = match &key.statement {
-                ShapeStatement::Text(text) => text.len(),
+                ShapeStatement::Tokens(tokens) => TOKEN_BYTES * tokens.len(),
                 ShapeStatement::Plan(_) => PLAN_BYTES,
             };
             let template = match shape {
@@ -137,7 +141,7 @@ impl PlanCache {
         };
         let key = ShapeKey {
             database: context.snapshot.database,
-            statement: ShapeStatement::Text(lifted.shape()),
+            statement: ShapeStatement::Tokens(lifted.shape()),
         };
         let texts = lifted.texts();
         let shape = match self.find(context, &key, &texts) {

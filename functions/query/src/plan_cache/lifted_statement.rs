@@ -39,19 +39,29 @@ impl LiftedStatement {
         if !is_word(first, Keyword::SELECT) && !is_word(first, Keyword::WITH) {
             return None;
         }
+        if !tokens.iter().all(is_plain) {
+            return None;
+        }
         let texts = compared_texts(&tokens);
         Some(Self { tokens, texts })
     }
 
-    /// Returns what is the same in all statements that differ only in the texts.
-    pub(super) fn shape(&self) -> String {
-        self.write(|_| None)
+    /// Returns what is the same in all statements that differ only in the texts: the tokens, with [`Token::EOF`] in the
+    /// place of each text.
+    pub(super) fn shape(&self) -> Vec<Token> {
+        let mut shape = self.tokens.clone();
+        for at in &self.texts {
+            if let Some(token) = shape.get_mut(*at) {
+                *token = Token::EOF;
+            }
+        }
+        shape
     }
 
     /// Returns the same statement with placeholders, and the placeholders.
     pub(super) fn with_placeholders(&self) -> (String, Vec<ScalarValue>) {
         let placeholders: Vec<String> = (0..self.texts.len()).map(placeholder).collect();
-        let sql = self.write(|number| placeholders.get(number).map(String::as_str));
+        let sql = self.write(&placeholders);
         let placeholders = placeholders.into_iter().map(ScalarValue::from);
         (sql, placeholders.collect())
     }
@@ -67,35 +77,48 @@ impl LiftedStatement {
             .collect()
     }
 
-    /// Writes the tokens, with the text of this number in the place of each lifted one.
-    fn write<'a>(&self, text: impl Fn(usize) -> Option<&'a str>) -> String {
+    /// Writes the tokens, with these texts in the places of the lifted ones.
+    fn write(&self, texts: &[String]) -> String {
         let mut written = String::new();
-        let mut number = 0;
+        let mut texts = texts.iter();
         for (at, token) in self.tokens.iter().enumerate() {
             if !written.is_empty() {
                 written.push(' ');
             }
-            if self.texts.get(number) == Some(&at) {
-                match text(number) {
-                    Some(text) => push_quoted(&mut written, text),
-                    // No token of a statement is written like that.
-                    None => written.push('\0'),
+            match token {
+                Token::SingleQuotedString(text) => {
+                    let is_lifted = self.texts.binary_search(&at).is_ok();
+                    let lifted = is_lifted.then(|| texts.next()).flatten();
+                    push_quoted(&mut written, lifted.unwrap_or(text), '\'');
                 }
-                number += 1;
-            } else if let Token::SingleQuotedString(text) = token {
-                push_quoted(&mut written, text);
-            } else {
-                written.push_str(&token.to_string());
+                Token::Word(word) if word.quote_style.is_some() => {
+                    push_quoted(&mut written, &word.value, '"');
+                }
+                token => written.push_str(&token.to_string()),
             }
         }
         written
     }
 }
 
-fn push_quoted(written: &mut String, text: &str) {
-    written.push('\'');
-    written.push_str(&text.replace('\'', "''"));
-    written.push('\'');
+fn push_quoted(written: &mut String, text: &str, quote: char) {
+    written.push(quote);
+    for letter in text.chars() {
+        written.push(letter);
+        if letter == quote {
+            written.push(quote);
+        }
+    }
+    written.push(quote);
+}
+
+/// Whether a token can be written as text again. Rare kinds of quoted texts can't.
+fn is_plain(token: &Token) -> bool {
+    match token {
+        Token::SingleQuotedString(_) => true,
+        Token::Word(word) => matches!(word.quote_style, None | Some('"')),
+        token => !token.to_string().contains(['\'', '"', '`', '$']),
+    }
 }
 
 fn is_word(token: &Token, keyword: Keyword) -> bool {
@@ -150,7 +173,9 @@ mod tests {
         let statement = LiftedStatement::of(sql).unwrap();
         let texts = statement.texts();
         let texts = texts.iter().map(ScalarValue::to_string).collect();
-        (statement.shape().replace('\0', "?"), texts)
+        let shape = statement.shape();
+        let shape: Vec<String> = shape.iter().map(Token::to_string).collect();
+        (shape.join(" ").replace("EOF", "?"), texts)
     }
 
     #[test]
@@ -185,15 +210,23 @@ mod tests {
             "SELECT v FROM cpu WHERE host <> 'a' AND host LIKE 'b%' AND 'c' = host",
             "SELECT v FROM cpu WHERE lower ( host ) = 'a'",
             "SELECT v FROM cpu WHERE f ( host , 'a' ) AND x BETWEEN 1 AND 'b'",
-            "SELECT v FROM cpu WHERE host = 'a''b\0c' OR x ~ 'c'",
         ] {
-            let (shape, texts) = lifted(sql);
-            let quoted = sql.replace("'a''b\0c'", "?");
-            assert_eq!(
-                (shape, texts.len()),
-                (quoted, usize::from(sql.contains('\0')))
-            );
+            assert_eq!(lifted(sql), (sql.to_owned(), Vec::new()));
         }
+    }
+
+    #[test]
+    fn quoted_names_and_texts_are_those_of_the_statement() {
+        let of = |sql| LiftedStatement::of(sql).unwrap();
+        let one = of("SELECT \"a\"\" , \"\"b\", 'it''s' FROM cpu WHERE host = 'x'");
+        assert_ne!(
+            one.shape(),
+            of("SELECT \"a\" , \"b\", 'it''s' FROM cpu WHERE host = 'x'").shape()
+        );
+        assert_eq!(
+            one.with_placeholders().0,
+            "SELECT \"a\"\" , \"\"b\" , 'it''s' FROM cpu WHERE host = '2261-07-19T23:17:41.000000000Z'"
+        );
     }
 
     #[test]
@@ -204,6 +237,8 @@ mod tests {
             "COPY (SELECT 1) TO 'a'",
             "",
             "SELECT 'not closed",
+            "SELECT E'a'' , ''b' FROM cpu",
+            "SELECT $$a$$ FROM cpu",
         ] {
             assert!(LiftedStatement::of(sql).is_none(), "{sql}");
         }
