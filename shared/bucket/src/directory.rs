@@ -20,6 +20,7 @@ mod files;
 mod listing;
 mod listing_cache;
 mod lock;
+mod read_batch;
 mod uploads;
 
 use std::{
@@ -43,6 +44,7 @@ use self::{
     listing::PageRequest,
     listing_cache::ListingCache,
     lock::{DirectoryLock, DirectoryLockGuard},
+    read_batch::ReadQueue,
 };
 use crate::{
     ETag, Get, GetOptions, ListPage, ListRequest, Object, Operation, Put, PutMode, Store,
@@ -77,6 +79,7 @@ pub struct DirectoryStore {
     world: World,
     page_keys: usize,
     listings: Arc<ListingCache>,
+    small_reads: Arc<ReadQueue>,
 }
 
 impl DirectoryStore {
@@ -129,6 +132,7 @@ impl DirectoryStore {
             world: world.clone(),
             page_keys: PAGE_KEYS,
             listings: Arc::new(ListingCache::new()),
+            small_reads: Arc::default(),
         };
         let fine = StoreTime::from_micros(1_700_000_000_123_457);
         let probe = TempFile::write(store.temporary_path(), b"", access)?;
@@ -240,6 +244,16 @@ impl OperationContext<'_> {
         }
     }
 
+    /// Runs a read that takes microseconds in most cases.
+    async fn small_read<T: Send + 'static>(
+        self,
+        store: &DirectoryStore,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<StoreResponse<T>, StoreError> {
+        let answer = store.small_reads.read(&store.lock, work).await;
+        answer.map_err(|error| self.failed(error))
+    }
+
     async fn lock(self, lock: &DirectoryLock) -> Result<DirectoryLockGuard, StoreError> {
         lock.acquire().await.map_err(|error| self.failed(error))
     }
@@ -250,11 +264,17 @@ impl Store for DirectoryStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let task = OperationContext(Operation::Get, key);
         let path = self.path(key);
+        // Usually the object still has this version.
+        let is_small = options.if_none_match.is_some() && options.range.is_none();
+        let work = move || path.map_or(Ok(Get::Missing), |path| read(&path, &options));
+        if is_small {
+            return task.small_read(self, work).await;
+        }
         let held = task.lock(&self.lock).await?;
         task.blocking(move || {
             let date = held.now()?;
             drop(held);
-            let value = path.map_or(Ok(Get::Missing), |path| read(&path, &options))?;
+            let value = work()?;
             Ok(StoreResponse {
                 value,
                 date: Some(date),
@@ -280,7 +300,6 @@ impl Store for DirectoryStore {
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let task = OperationContext(Operation::List, request.prefix);
-        let held = task.lock(&self.lock).await?;
         let after = request
             .start_after
             .max(request.page_token.as_deref())
@@ -288,19 +307,14 @@ impl Store for DirectoryStore {
             .to_owned();
         let (root, prefix) = (Arc::clone(&self.root), request.prefix.to_owned());
         let (page_keys, listings) = (self.page_keys, Arc::clone(&self.listings));
-        task.blocking(move || {
-            let date = held.now()?;
-            drop(held);
+        task.small_read(self, move || {
             let page = PageRequest {
                 root: &root,
                 prefix: &prefix,
                 after: &after,
                 page_keys,
             };
-            Ok(StoreResponse {
-                value: listing::page(page, &listings, listings.now())?,
-                date: Some(date),
-            })
+            listing::page(page, &listings, listings.now())
         })
         .await
     }
