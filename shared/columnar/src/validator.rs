@@ -108,6 +108,10 @@ impl<'a> Validator<'a> {
         let mut accepted = BooleanBufferBuilder::new(batch.rows);
         let mut unseen = unseen_columns(&batch.columns);
         for row in 0..batch.rows {
+            if self.accept_rest(index, batch, row, &unseen) {
+                accepted.append_n(batch.rows - row, true);
+                break;
+            }
             self.rows_read += 1;
             let refusal = self.validate_row(index, batch, row, &mut unseen).err();
             accepted.append(refusal.is_none());
@@ -124,6 +128,34 @@ impl<'a> Validator<'a> {
             }
         }
         accepted.finish()
+    }
+
+    /// Accepts all rows from `row` on at once. Returns false if some of them may be refused, or may add columns: then each
+    /// row is validated.
+    fn accept_rest(
+        &mut self,
+        index: usize,
+        batch: &BatchColumns,
+        row: usize,
+        unseen: &[usize],
+    ) -> bool {
+        let Some(table) = self.tables.get_mut(index) else {
+            return false;
+        };
+        let rows = batch.rows - row;
+        let cells = self.other_cells.saturating_add(table.cells(rows));
+        let limit = self.options.max_cells;
+        if table.rows == 0
+            || batch.refused.is_some()
+            || !unseen.is_empty()
+            || limit.is_some_and(|limit| cells > limit)
+        {
+            return false;
+        }
+        table.rows += rows;
+        self.rows_read += rows;
+        self.rows_accepted += rows;
+        true
     }
 
     /// Validates a row, and counts it if it is accepted. `unseen` are the columns of the batch that no accepted row has

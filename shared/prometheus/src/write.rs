@@ -10,6 +10,7 @@
 //!
 //! A message that is not protobuf is refused as a whole. A series whose labels cannot be stored is refused alone.
 
+mod labels;
 mod series;
 #[cfg(test)]
 mod tests;

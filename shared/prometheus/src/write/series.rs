@@ -1,17 +1,14 @@
 //! Adds the values of one series after the other to the points of a request.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::collections::HashSet;
 
 use neap_columnar::{ColumnConflict, TableBatch};
 use prost::Message;
 
-use super::{DecodedWrite, MetricMetadata, RowKind};
+use super::{DecodedWrite, MetricMetadata, RowKind, labels::SeriesLabels};
 use crate::{
     DecodeError,
-    mapping::{
-        COUNT_FIELD, HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, SUM_FIELD, VALUE_FIELD,
-        tag_of_label,
-    },
+    mapping::{COUNT_FIELD, HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, SUM_FIELD, VALUE_FIELD},
     messages::Histogram,
     non_finite::non_finite_name,
     wire::{WireField, WireReader},
@@ -50,8 +47,9 @@ pub(super) struct SeriesWriter<'a> {
     /// The memory of symbols and descriptions, in bytes.
     other_bytes: usize,
     name: Option<&'a str>,
-    /// The tags and their values.
-    labels: Vec<(Cow<'a, str>, &'a str)>,
+    /// The bytes of the last label with a name of a metric, and this name.
+    name_label: (&'a [u8], &'a str),
+    labels: SeriesLabels<'a>,
     /// The values with their times in milliseconds.
     samples: Vec<(f64, i64)>,
     histograms: Vec<&'a [u8]>,
@@ -68,7 +66,8 @@ impl<'a> SeriesWriter<'a> {
             max_bytes,
             other_bytes,
             name: None,
-            labels: Vec::new(),
+            name_label: (&[], ""),
+            labels: SeriesLabels::default(),
             samples: Vec::new(),
             histograms: Vec::new(),
             defect: None,
@@ -79,7 +78,7 @@ impl<'a> SeriesWriter<'a> {
     /// Begins a series.
     pub(super) fn begin(&mut self) {
         self.name = None;
-        self.labels.clear();
+        self.labels.begin();
         self.samples.clear();
         self.histograms.clear();
         self.defect = None;
@@ -95,13 +94,33 @@ impl<'a> SeriesWriter<'a> {
         self.defect.get_or_insert(defect);
     }
 
-    /// Adds a label; `None` is a text that is not UTF-8.
+    /// Reads a label of a message that has labels as text.
     #[inline]
-    pub(super) fn add_label(&mut self, name: Option<&'a str>, value: Option<&'a str>) {
+    pub(super) fn read_label(&mut self, field: &WireField<'a>) -> Result<(), DecodeError> {
+        let encoded = field.bytes()?;
+        let (name_label, name) = self.name_label;
+        if self.name.is_none() && !encoded.is_empty() && encoded == name_label {
+            self.name = Some(name);
+        } else if !self.labels.repeat(encoded) {
+            let (name, value) = decode_label(field.nested()?)?;
+            self.add_label(encoded, name, value);
+        }
+        Ok(())
+    }
+
+    /// Adds a label. `encoded` are its bytes, empty if the message has them elsewhere; a text of `None` is not UTF-8.
+    #[inline]
+    pub(super) fn add_label(
+        &mut self,
+        encoded: &'a [u8],
+        name: Option<&'a str>,
+        value: Option<&'a str>,
+    ) {
         let (Some(name), Some(value)) = (name, value) else {
             return self.refuse("a label is not UTF-8");
         };
         if name == NAME_LABEL {
+            self.name_label = (encoded, value);
             if self.name.replace(value).is_some() {
                 self.refuse("the label __name__ occurs several times");
             }
@@ -110,7 +129,7 @@ impl<'a> SeriesWriter<'a> {
         } else if self.labels.len() >= MAX_LABELS {
             self.refuse(TOO_MANY_LABELS);
         } else {
-            self.labels.push((tag_of_label(name), value));
+            self.labels.push(encoded, name, value);
         }
     }
 
@@ -247,8 +266,8 @@ impl<'a> SeriesWriter<'a> {
         let table = self.write.points.table(self.name.unwrap_or_default());
         table.begin_row(time);
         self.write.rows.push(kind);
-        let mut labels = self.labels.iter();
-        let added = labels
+        let mut tags = self.labels.tags();
+        let added = tags
             .try_for_each(|(tag, value)| table.tag(tag, value))
             .and_then(|()| add_fields(table));
         added.map_err(|conflict| {
@@ -276,10 +295,10 @@ impl<'a> SeriesWriter<'a> {
 }
 
 /// Returns a series as Prometheus writes it, cut if it is long.
-fn series_text(name: &str, labels: &[(Cow<'_, str>, &str)]) -> String {
+fn series_text(name: &str, labels: &SeriesLabels<'_>) -> String {
     let prefix = |text: &str| text.chars().take(MAX_SERIES_CHARS + 1).collect::<String>();
     let mut text = prefix(name);
-    for (index, (label, value)) in labels.iter().enumerate() {
+    for (index, (label, value)) in labels.tags().enumerate() {
         let separator = if index == 0 { "{" } else { "," };
         text += &format!("{separator}{}={:?}", prefix(label), prefix(value));
         if text.len() > MAX_SERIES_CHARS {
@@ -292,14 +311,14 @@ fn series_text(name: &str, labels: &[(Cow<'_, str>, &str)]) -> String {
             text.truncate(end);
             text + "..."
         }
-        None if labels.is_empty() => text,
+        None if labels.len() == 0 => text,
         None => text + "}",
     }
 }
 
 /// Reads the name and the value of a label; `None` is a text that is not UTF-8.
 #[inline]
-pub(super) fn read_label<'a>(
+fn decode_label<'a>(
     mut reader: WireReader<'a>,
 ) -> Result<(Option<&'a str>, Option<&'a str>), DecodeError> {
     let (mut name, mut value) = (Some(""), Some(""));

@@ -1,9 +1,6 @@
 //! Version 1: `prometheus.WriteRequest`.
 
-use super::{
-    DecodedWrite, MetricMetadata, metric_kind,
-    series::{SeriesWriter, read_label},
-};
+use super::{DecodedWrite, MetricMetadata, metric_kind, series::SeriesWriter};
 use crate::{
     DecodeError,
     wire::{WireField, WireReader},
@@ -30,10 +27,7 @@ fn add_series<'a>(
     let mut reader = series.nested()?;
     while let Some(field) = reader.next_field()? {
         match field.number {
-            1 => {
-                let (name, value) = read_label(field.nested()?)?;
-                writer.add_label(name, value);
-            }
+            1 => writer.read_label(&field)?,
             2 => writer.add_sample(&field)?,
             3 => writer.add_exemplar(),
             4 => writer.add_histogram(&field)?,

@@ -79,7 +79,7 @@ fn add_series<'a>(
     }
     for [name, value] in pairs {
         match (symbol(symbols, *name), symbol(symbols, *value)) {
-            (Some(name), Some(value)) => writer.add_label(name, value),
+            (Some(name), Some(value)) => writer.add_label(&[], name, value),
             _ => writer.refuse(UNKNOWN_SYMBOL),
         }
     }

@@ -1,0 +1,101 @@
+//! The labels of one series after the other.
+//!
+//! Series of a request mostly have the labels of the series before, except for one or two values. Therefore a label with
+//! the same bytes is not decoded again, and a label with the same name has the same tag.
+
+use std::borrow::Cow;
+
+use crate::mapping::tag_of_label;
+
+/// The labels of the current series, in the order of the message.
+#[derive(Debug, Default)]
+pub(super) struct SeriesLabels<'a> {
+    /// The labels of the current series, then the rest of those of the series before.
+    labels: Vec<SeriesLabel<'a>>,
+    /// The number of labels of the current series.
+    len: usize,
+}
+
+#[derive(Debug)]
+struct SeriesLabel<'a> {
+    /// The bytes of the label in its message; empty if the message refers to symbols.
+    encoded: &'a [u8],
+    name: &'a str,
+    tag: Cow<'a, str>,
+    value: &'a str,
+}
+
+impl<'a> SeriesLabels<'a> {
+    /// Begins a series.
+    pub(super) fn begin(&mut self) {
+        self.len = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds the label that the series before has at this place, if it has the same bytes. Returns whether it has.
+    #[inline]
+    pub(super) fn repeat(&mut self, encoded: &[u8]) -> bool {
+        let previous = self.labels.get(self.len);
+        let is_same = previous.is_some_and(|label| !encoded.is_empty() && label.encoded == encoded);
+        self.len += usize::from(is_same);
+        is_same
+    }
+
+    /// Adds a label.
+    #[inline]
+    pub(super) fn push(&mut self, encoded: &'a [u8], name: &'a str, value: &'a str) {
+        match self.labels.get_mut(self.len) {
+            Some(label) if label.name == name => {
+                label.encoded = encoded;
+                label.value = value;
+            }
+            previous => {
+                let label = SeriesLabel {
+                    encoded,
+                    name,
+                    tag: tag_of_label(name),
+                    value,
+                };
+                match previous {
+                    Some(previous) => *previous = label,
+                    None => self.labels.push(label),
+                }
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Returns the tags of the current series with their values.
+    #[inline]
+    pub(super) fn tags(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        let labels = self.labels.iter().take(self.len);
+        labels.map(|label| (label.tag.as_ref(), label.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_the_series_before_do_not_remain() {
+        let mut labels = SeriesLabels::default();
+        labels.push(b"1", "job", "node");
+        labels.push(b"2", "value", "x");
+        labels.push(b"3", "zone", "a");
+        labels.begin();
+        assert!(labels.repeat(b"1"));
+        assert!(!labels.repeat(b"1"));
+        labels.push(b"4", "value", "y");
+        let tags: Vec<_> = labels.tags().collect();
+        assert_eq!(tags, [("job", "node"), ("label_value", "y")]);
+        labels.begin();
+        labels.push(b"", "zone", "b");
+        labels.begin();
+        assert!(!labels.repeat(b""));
+        assert_eq!(labels.tags().count(), 0);
+    }
+}
