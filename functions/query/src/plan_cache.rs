@@ -146,7 +146,10 @@ impl PlanCache {
         let texts = lifted.texts();
         let shape = match self.find(context, &key, &texts) {
             Known::Plan(plan) => {
-                return Ok(PlannedStatement::Optimized(context.full_session(), plan));
+                return Ok(PlannedStatement::Optimized(
+                    context.optimized_session(),
+                    plan,
+                ));
             }
             Known::Shape(shape) => shape,
         };
@@ -187,7 +190,9 @@ impl PlanCache {
             statement: ShapeStatement::Plan(Box::new(lifted.plan)),
         };
         let shape = match self.find(context, &key, &lifted.values) {
-            Known::Plan(plan) => return PlannedStatement::Optimized(state, plan),
+            Known::Plan(plan) => {
+                return PlannedStatement::Optimized(context.optimized_session(), plan);
+            }
             Known::Shape(shape) => shape,
         };
         let ShapeStatement::Plan(logical) = &key.statement else {

@@ -31,6 +31,9 @@ pub(crate) struct SessionTemplates {
     /// Plans statements that do little more than read a cache. It has no functions, and only the rules that such a
     /// statement needs, because a full session takes longer to set up than such a statement takes to answer.
     pub(crate) simple: SessionState,
+    /// Chooses the operators of optimized plans. It has no functions, because such a plan has those that it calls, and a
+    /// copy of all of them takes longer than a rule of the optimizer.
+    pub(crate) optimized: SessionState,
 }
 
 /// The times of a query.

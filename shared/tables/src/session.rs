@@ -91,9 +91,16 @@ impl Sessions {
         planning.insert(0, Arc::new(AggregateSplit));
         // After the rules that move filters, which must not pass the operator.
         planning.push(Arc::new(LastRowsRule));
+        let usual = config(settings.partitions, settings.memory_pool_bytes);
+        let optimized = SessionStateBuilder::new()
+            .with_config(usual.clone())
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_analyzer_rules(Vec::new())
+            .with_optimizer_rules(Vec::new())
+            .with_physical_optimizer_rules(planning.clone());
         let builder = SessionStateBuilder::new()
             .with_default_features()
-            .with_config(config(settings.partitions, settings.memory_pool_bytes))
+            .with_config(usual)
             .with_runtime_env(Arc::clone(&runtime))
             .with_analyzer_rules(analysis)
             .with_physical_optimizer_rules(planning)
@@ -120,6 +127,7 @@ impl Sessions {
         let templates = SessionTemplates {
             full: neap_sql_functions::register(builder).build(),
             simple: simple.build(),
+            optimized: optimized.build(),
         };
         Self {
             tables,
@@ -284,6 +292,11 @@ impl QueryContext {
     /// A session for statements that do little more than read a cache.
     pub fn simple_session(&self) -> SessionState {
         self.with_catalog(self.scope.sessions.simple.clone())
+    }
+
+    /// A session that executes optimized plans. It resolves no names.
+    pub fn optimized_session(&self) -> SessionState {
+        self.scope.start(self.scope.sessions.optimized.clone())
     }
 
     /// Lets a session resolve the names of tables and caches.
