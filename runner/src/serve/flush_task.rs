@@ -121,6 +121,10 @@ impl FlushTask {
                     FlushResult::Done { .. } | FlushResult::Skipped(FlushSkipped::NothingToFlush),
                 ) if !more => {
                     self.backlog.flushed(database, begin);
+                    if own > 0 && taken == 0 {
+                        // Another process has flushed the segments of this one, and may refresh no views.
+                        self.flushed_sources.mark(database);
+                    }
                 }
                 Ok(FlushResult::Done { .. }) => {}
                 Ok(FlushResult::Skipped(_)) | Err(_) => {

@@ -1,9 +1,9 @@
 //! The task that refreshes materialized views and continuous queries after flushes.
 //!
 //! A database with views is flushed at the interval of the option, because views have flushed rows only. It is due after
-//! this process has flushed it, after a view was created in it, and when one of its views is
-//! behind. Flushes by other processes, or by this process before a restart, are found by a sweep over all databases at
-//! the start and every 600 seconds.
+//! this process has flushed it, after it finds that another process has flushed its segments, after a view was created in
+//! it, and when one of its views is behind. Other flushes by other processes, or by this process before a restart, are
+//! found by a sweep over all databases at the start and every 600 seconds.
 
 use std::{
     collections::BTreeMap,

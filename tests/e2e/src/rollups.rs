@@ -88,6 +88,27 @@ fn a_view_follows_late_rows_and_deletes() {
     wait_for_rows(&server, "home", states, &[state]);
 }
 
+/// The server finds that there is nothing to flush at its interval. It reads the changes of other processes without a cause
+/// only every ten minutes.
+#[test]
+fn a_view_has_rows_that_another_process_has_flushed() {
+    let store = StoreFixture::directory();
+    let server = NeapProcess::serve_with(&store, &["--rollup-interval", "20s"]);
+    server.write("home", &line("a", 0, 1.0));
+    server.query(
+        "home",
+        &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
+    );
+    wait_for("flush by another process", REFRESH_LIMIT, || {
+        neap(&store.after(&["compact"])).succeeded();
+        let flushed = "SELECT row_count FROM system.parquet_files WHERE table_name = 'home'";
+        (server.query("home", flushed) == [json!({ "row_count": 1 })]).then_some(())
+    });
+    let sql = "SELECT room, n, temp FROM hourly";
+    let row = json!({"room": "a", "n": 1, "temp": 1.0});
+    wait_for_rows(&server, "home", sql, &[row]);
+}
+
 #[test]
 fn queries_of_the_source_read_the_view_and_newer_rows() {
     let store = StoreFixture::directory();
