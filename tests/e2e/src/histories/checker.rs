@@ -4,15 +4,21 @@
 //! |---|---|
 //! | `visibility` | acknowledged writes are present, the newest value of each field wins, deletes and drops are exact |
 //! | `reads` | the freshness of each kind of read: strong, stale, after a stamp, as of an earlier time |
+//! | `cached` | the newest rows and the tags of a table, which caches have |
+//! | `windows` | aggregates of windows, which materialized views have |
+//! | `deliveries` | a trigger receives each row at least once |
 //! | `stamps` | the order of stamps |
 //! | `linearizability` | strict writes, deletes and strong reads of one cell have one order |
 
+mod cached;
+mod deliveries;
 mod linearizability;
 mod reads;
 mod stamps;
 #[cfg(test)]
 mod tests;
 mod visibility;
+mod windows;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -39,6 +45,13 @@ pub(super) enum Promise {
     StampOrder,
     /// Strict writes, deletes and strong reads of one cell have one order.
     Linearizability,
+    /// A cache has no more rows of a key than its definition says.
+    CacheRows,
+    /// The aggregates of a window are those of rows that a read may show, also if a view has them. A view without pending
+    /// windows has the result of its query.
+    Views,
+    /// A trigger receives each acknowledged row at least once, and no row that was not written.
+    Deliveries,
 }
 
 /// A place in a history that breaks a promise.
@@ -84,6 +97,7 @@ pub(super) struct ClockMargin {
 pub(super) fn check(history: &History, margin: ClockMargin) -> CheckReport {
     let mut report = CheckReport::default();
     reads::check(history, &mut report);
+    windows::check_settled_views(history, &mut report);
     stamps::check(history, margin, &mut report);
     linearizability::check(history, &mut report);
     report

@@ -1,12 +1,8 @@
 //! The clients of a history: they draw requests from the seed, send them, and record what happens.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
@@ -14,9 +10,14 @@ use serde_json::{Value, json};
 
 use super::{
     cluster::Cluster,
-    history::{Cell, CellValues, Event, Operation, Outcome, ReadConsistency, Stamp, Table},
+    history::{
+        Answer, Cell, CellValues, Event, Operation, Outcome, Read, ReadConsistency, ReadPath,
+        Selection, Stamp, Table,
+    },
+    recorder::Recorder,
+    statements::{CACHED_ROWS, LONG_WINDOW, SHORT_WINDOW, answer, date, lines, select},
 };
-use crate::harness::{Reply, STAMP, ServerClient, now, pause};
+use crate::harness::{Reply, STAMP, ServerClient, pause, try_wait_for};
 
 /// The database of a history.
 pub(super) const DATABASE: &str = "history";
@@ -29,91 +30,14 @@ const LOG_STEP: u64 = 4;
 /// The number of points that are overwritten without and with strict order.
 const FIELD_POINTS: u32 = 5;
 const REGISTER_POINTS: u32 = 3;
+/// The number of tags of the samples, the number of points of each one, and the distance of their times in seconds.
+const SAMPLE_TAGS: u32 = 4;
+const SAMPLE_POINTS: u64 = 12;
+const SAMPLE_STEP: u64 = 5;
+/// Maximum number of points of a request to the samples.
+const SAMPLE_ROWS: u64 = 3;
 /// The staleness that stale reads allow.
 const STALENESS: Duration = Duration::from_secs(5);
-
-/// What the clients of a history share.
-pub(super) struct Recorder {
-    begun: Instant,
-    events: Mutex<Vec<Event>>,
-    /// Answers that no promise permits, and their numbers.
-    unexpected: Mutex<BTreeMap<String, u64>>,
-    /// The numbers of answers without a result, by kind of request.
-    unanswered: Mutex<BTreeMap<&'static str, u64>>,
-    last_value: AtomicI64,
-    /// The number of requests of each client to the log.
-    log_requests: Vec<AtomicU64>,
-}
-
-impl Recorder {
-    pub(super) fn new(clients: usize) -> Self {
-        Self {
-            begun: now(),
-            events: Mutex::default(),
-            unexpected: Mutex::default(),
-            unanswered: Mutex::default(),
-            last_value: AtomicI64::new(0),
-            log_requests: (0..clients).map(|_| AtomicU64::new(0)).collect(),
-        }
-    }
-
-    /// Returns the time since the history began.
-    pub(super) fn time(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
-    fn events(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn record(&self, event: Event) {
-        self.events().push(event);
-    }
-
-    fn unexpected(&self, what: &str, reply: &Reply) {
-        let text = reply.text();
-        let text: String = text.chars().take(300).collect();
-        let text = format!("{what}: {} {text}", reply.status);
-        let mut unexpected = self
-            .unexpected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *unexpected.entry(text).or_default() += 1;
-    }
-
-    fn count_unanswered(&self, kind: &'static str) {
-        let mut unanswered = self
-            .unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *unanswered.entry(kind).or_default() += 1;
-    }
-
-    /// Returns a stamp that a request has received, if there is one.
-    fn draw_stamp(&self, rng: &mut StdRng) -> Option<Stamp> {
-        let stamps: Vec<Stamp> = self.events().iter().filter_map(Event::stamp).collect();
-        stamps.choose(rng).copied()
-    }
-
-    /// Returns the events, the unexpected answers, and the numbers of requests without a result.
-    pub(super) fn into_parts(self) -> RecordedParts {
-        fn inner<T>(mutex: Mutex<T>) -> T {
-            mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
-        }
-        RecordedParts {
-            events: inner(self.events),
-            unexpected: inner(self.unexpected),
-            unanswered: inner(self.unanswered),
-        }
-    }
-}
-
-/// The contents of a [`Recorder`].
-pub(super) struct RecordedParts {
-    pub(super) events: Vec<Event>,
-    pub(super) unexpected: BTreeMap<String, u64>,
-    pub(super) unanswered: BTreeMap<&'static str, u64>,
-}
 
 /// A client. It sends one request after the other to random instances.
 pub(super) struct Client<'a> {
@@ -130,32 +54,32 @@ impl Client<'_> {
     /// Sends requests until the load ends.
     pub(super) fn run(mut self, is_over: &AtomicBool) {
         while !is_over.load(Ordering::Relaxed) {
+            let (strong, stale) = (ReadConsistency::Strong, ReadConsistency::Stale(STALENESS));
             match self.rng.random_range(0..100) {
-                0..20 => self.write_log(),
-                20..32 => {
-                    let fields: &[&[u8]] = &[&[0], &[1], &[0, 1]];
-                    let fields = fields.choose(&mut self.rng).unwrap();
-                    self.write_fields(fields);
-                }
-                32..47 => self.write_register(),
-                47..50 => self.delete_register(),
-                50..52 => self.delete_log(),
-                52..60 => self.write_dropped(),
-                60..68 => self.read_log(ReadConsistency::Strong),
-                68..74 => self.read(Table::Fields, None, ReadConsistency::Strong),
-                74..86 => self.read(Table::Registers, None, ReadConsistency::Strong),
-                86..90 => self.read(Table::Dropped, None, ReadConsistency::Strong),
-                90..93 => self.read_log(ReadConsistency::Stale(STALENESS)),
-                93..97 => self.read(Table::Fields, None, ReadConsistency::Stale(STALENESS)),
-                97..98 => self.read_log(ReadConsistency::AsOf),
-                _ => self.read(Table::Fields, None, ReadConsistency::AsOf),
+                0..16 => self.write_log(),
+                16..25 => self.write_fields(),
+                25..37 => self.write_register(),
+                37..40 => self.delete_register(),
+                40..42 => self.delete_log(),
+                42..48 => self.write_dropped(),
+                48..58 => self.write_samples(),
+                58..60 => self.delete_samples(),
+                60..65 => self.read_log(strong),
+                65..69 => self.read(Read::rows(Table::Fields, None, strong)),
+                69..77 => self.read(Read::rows(Table::Registers, None, strong)),
+                77..80 => self.read(Read::rows(Table::Dropped, None, strong)),
+                80..82 => self.read_log(stale),
+                82..85 => self.read(Read::rows(Table::Fields, None, stale)),
+                85..86 => self.read_log(ReadConsistency::AsOf),
+                86..88 => self.read(Read::rows(Table::Fields, None, ReadConsistency::AsOf)),
+                _ => self.read_samples(),
             }
             pause(Duration::from_millis(self.rng.random_range(10..150)));
         }
     }
 
     fn new_value(&self) -> i64 {
-        self.recorder.last_value.fetch_add(1, Ordering::Relaxed)
+        self.recorder.new_value()
     }
 
     fn tag(&self) -> u32 {
@@ -174,13 +98,36 @@ impl Client<'_> {
         self.write(values, false);
     }
 
-    fn write_fields(&mut self, fields: &[u8]) {
+    /// Draws the fields of a point.
+    fn draw_fields(&mut self) -> &'static [u8] {
+        let fields: [&[u8]; 3] = [&[0], &[1], &[0, 1]];
+        fields.choose(&mut self.rng).unwrap()
+    }
+
+    fn write_fields(&mut self) {
+        let fields = self.draw_fields();
         let tag = self.rng.random_range(0..FIELD_POINTS);
-        let cells = fields.iter().map(|field| Cell {
-            table: Table::Fields,
-            tag,
-            time: 1,
-            field: *field,
+        self.write_points(Table::Fields, tag, &[1], fields);
+    }
+
+    fn write_samples(&mut self) {
+        let fields = self.draw_fields();
+        let tag = self.rng.random_range(0..SAMPLE_TAGS);
+        let count = self.rng.random_range(1..=SAMPLE_ROWS);
+        let times = (0..count).map(|_| self.rng.random_range(0..SAMPLE_POINTS) * SAMPLE_STEP);
+        let times: Vec<u64> = times.collect();
+        self.write_points(Table::Samples, tag, &times, fields);
+    }
+
+    /// Writes the same fields of several points without strict order.
+    fn write_points(&mut self, table: Table, tag: u32, times: &[u64], fields: &[u8]) {
+        let cells = times.iter().flat_map(|time| {
+            fields.iter().map(|field| Cell {
+                table,
+                tag,
+                time: *time,
+                field: *field,
+            })
         });
         let values = cells.map(|cell| (cell, self.new_value())).collect();
         self.write(values, false);
@@ -210,9 +157,10 @@ impl Client<'_> {
     /// Writes one row into each table, so that all tables and columns exist.
     pub(super) fn create_tables(&mut self) {
         self.write_log();
-        self.write_fields(&[0, 1]);
+        self.write_points(Table::Fields, 0, &[1], &[0, 1]);
         self.write_register();
         self.write_dropped();
+        self.write_points(Table::Samples, 0, &[0], &[0, 1]);
     }
 
     /// Draws an instance, waits while there is none.
@@ -250,6 +198,20 @@ impl Client<'_> {
         let end = first + self.rng.random_range(1..4);
         let tag = u32::try_from(client).unwrap();
         self.delete(Table::Log, tag, first * LOG_STEP..end * LOG_STEP);
+    }
+
+    /// Deletes some or all samples of one tag.
+    fn delete_samples(&mut self) {
+        let tag = self.rng.random_range(0..SAMPLE_TAGS);
+        let end = SAMPLE_POINTS * SAMPLE_STEP;
+        let times = match self.rng.random_bool(0.5) {
+            true => 0..end,
+            false => {
+                let first = self.rng.random_range(0..end);
+                first..self.rng.random_range(first..end) + 1
+            }
+        };
+        self.delete(Table::Samples, tag, times);
     }
 
     fn delete(&mut self, table: Table, tag: u32, times: std::ops::Range<u64>) {
@@ -336,31 +298,61 @@ impl Client<'_> {
     fn read_log(&mut self, consistency: ReadConsistency) {
         let client = self.rng.random_range(0..self.recorder.log_requests.len());
         let tag = u32::try_from(client).unwrap();
-        self.read(Table::Log, Some(tag), consistency);
+        self.read(Read::rows(Table::Log, Some(tag), consistency));
     }
 
-    fn read(&mut self, table: Table, tag: Option<u32>, consistency: ReadConsistency) {
-        let (instance, server) = self.instance("query");
-        self.read_at(DATABASE, (instance, server), table, tag, consistency);
+    /// Reads the samples: themselves, through their caches, or their windows, which a view may answer.
+    fn read_samples(&mut self) {
+        let windows =
+            Selection::Windows(*[SHORT_WINDOW, LONG_WINDOW].choose(&mut self.rng).unwrap());
+        let (selection, path) = match self.rng.random_range(0..12) {
+            0..1 => (Selection::Rows, ReadPath::Table),
+            1..4 => (Selection::Newest(CACHED_ROWS), ReadPath::Cache),
+            4..5 => (Selection::Newest(1), ReadPath::Table),
+            5..7 => (Selection::Tags, ReadPath::Cache),
+            7..8 => (Selection::Tags, ReadPath::Table),
+            8..11 => (windows, ReadPath::Table),
+            _ => (windows, ReadPath::WithoutViews),
+        };
+        let consistency = match self.rng.random_range(0..10) {
+            0..6 => ReadConsistency::Strong,
+            6..9 => ReadConsistency::Stale(STALENESS),
+            _ => ReadConsistency::AsOf,
+        };
+        let has_tag = self.rng.random_bool(0.3);
+        let tag = self.rng.random_range(0..SAMPLE_TAGS);
+        self.read(Read {
+            table: Table::Samples,
+            tag: has_tag.then_some(tag),
+            selection,
+            path,
+            consistency,
+        });
     }
 
-    /// Reads a table through an instance. Returns whether there was an answer.
+    fn read(&mut self, read: Read) {
+        let instance = self.instance("query");
+        self.read_at(DATABASE, instance, read);
+    }
+
+    /// Reads through an instance. Returns whether there was an answer.
     pub(super) fn read_at(
         &mut self,
         database: &str,
         (instance, server): (Option<u64>, ServerClient),
-        table: Table,
-        tag: Option<u32>,
-        consistency: ReadConsistency,
+        read: Read,
     ) -> bool {
-        let body = json!({ "db": database, "q": select(table, tag) }).to_string();
+        let body = json!({ "db": database, "q": select(&read) }).to_string();
         let mut request = server.request("POST", "/api/v3/query_sql").body(body);
         let after = self.stamp.filter(|_| self.has_session);
-        let after = after.filter(|_| consistency != ReadConsistency::AsOf);
+        let after = after.filter(|_| read.consistency != ReadConsistency::AsOf);
         if let Some(after) = after {
             request = request.header(STAMP, after);
         }
-        match consistency {
+        if read.path == ReadPath::WithoutViews {
+            request = request.header("x-neap-rollups", "off");
+        }
+        match read.consistency {
             ReadConsistency::Strong => {}
             ReadConsistency::Stale(age) => {
                 let age = format!("{}ms", age.as_millis());
@@ -376,7 +368,7 @@ impl Client<'_> {
         let begin = self.recorder.time();
         let reply = Reply::of(request.timeout(LIMIT));
         let end = self.recorder.time();
-        let Some((values, mark)) = self.rows(table, consistency, reply) else {
+        let Some((answer, mark)) = self.answer(&read, reply) else {
             self.recorder.count_unanswered("reads");
             return false;
         };
@@ -386,112 +378,59 @@ impl Client<'_> {
             after,
             begin,
             end,
-            operation: Operation::Read {
-                table,
-                tag,
-                consistency,
-            },
-            outcome: Outcome::Answer(values, mark),
+            operation: Operation::Read(read),
+            outcome: Outcome::Answer(answer, mark),
         });
         true
     }
 
+    /// Reads the rows that the trigger has received, when these are all acknowledged rows of the log or the time is over.
+    pub(super) fn read_deliveries(&mut self, limit: Duration) {
+        let read = Read::strong(Table::Log, Selection::Deliveries, ReadPath::Table);
+        let expected = self.recorder.acknowledged_cells(read.table);
+        try_wait_for(limit, || {
+            let (_, server) = self.instance("query");
+            let body = json!({ "db": DATABASE, "q": select(&read) }).to_string();
+            let request = server.request("POST", "/api/v3/query_sql").body(body);
+            let reply = Reply::of(request.timeout(LIMIT));
+            let (Answer::Cells(delivered), _) = self.answer(&read, reply)? else {
+                return None;
+            };
+            let mut expected = expected.iter();
+            let is_complete = expected.all(|(cell, value)| delivered.get(cell) == Some(value));
+            is_complete.then_some(())
+        });
+        self.read(read);
+    }
+
     /// Returns the rows of an answer, and the stamp up to which it reaches. `None` without an answer.
-    fn rows(
+    fn answer(
         &self,
-        table: Table,
-        consistency: ReadConsistency,
+        read: &Read,
         reply: reqwest::Result<Reply>,
-    ) -> Option<(CellValues, Option<Stamp>)> {
+    ) -> Option<(Answer, Option<Stamp>)> {
         let reply = reply.ok()?;
+        // The table of a view or of a trigger exists when it has its first row.
+        let may_be_missing = read.table == Table::Dropped
+            || read.path == ReadPath::View
+            || read.selection == Selection::Deliveries;
         match reply.status {
             200 => {
                 let mark = reply.header("x-neap-as-of");
                 let mark = mark.and_then(|mark| mark.parse().ok());
                 let rows: Vec<Value> = serde_json::from_slice(&reply.bytes).unwrap();
-                Some((cells(table, &rows), mark))
+                Some((answer(read, &rows), mark))
             }
             502..=504 => None,
-            _ if table == Table::Dropped && reply.text().contains("not found") => {
-                Some((CellValues::new(), None))
+            _ if may_be_missing && reply.text().contains("not found") => {
+                Some((answer(read, &[]), None))
             }
             // The state is older than the oldest version that is kept.
-            404 | 400 if consistency == ReadConsistency::AsOf => None,
+            404 | 400 if read.consistency == ReadConsistency::AsOf => None,
             _ => {
                 self.recorder.unexpected("read", &reply);
                 None
             }
         }
     }
-}
-
-/// Returns the names of the fields of a table.
-fn fields(table: Table) -> &'static [&'static str] {
-    match table {
-        Table::Fields => &["v", "w"],
-        _ => &["v"],
-    }
-}
-
-/// Returns a statement that reads a table, or the rows with one tag.
-pub(super) fn select(table: Table, tag: Option<u32>) -> String {
-    let condition = tag.map_or_else(String::new, |tag| format!(" WHERE series = '{tag}'"));
-    format!(
-        "SELECT series, {}, CAST(time AS BIGINT) / 1000000000 AS t FROM {}{condition}",
-        fields(table).join(", "),
-        table.name()
-    )
-}
-
-/// Returns the cells of the rows of an answer.
-pub(super) fn cells(table: Table, rows: &[Value]) -> CellValues {
-    let mut values = CellValues::new();
-    for row in rows {
-        let tag = row["series"].as_str().unwrap().parse().unwrap();
-        let time = row["t"].as_u64().unwrap();
-        for (field, name) in (0..).zip(fields(table)) {
-            let cell = Cell {
-                table,
-                tag,
-                time,
-                field,
-            };
-            if let Some(value) = row[name].as_i64() {
-                let former = values.insert(cell, value);
-                assert_eq!(former, None, "{cell:?} is in two rows");
-            }
-        }
-    }
-    values
-}
-
-/// Returns values as line protocol.
-fn lines(values: &CellValues) -> String {
-    let mut points: BTreeMap<(Table, u32, u64), Vec<String>> = BTreeMap::new();
-    for (cell, value) in values {
-        let name = fields(cell.table)[usize::from(cell.field)];
-        let point = (cell.table, cell.tag, cell.time);
-        points
-            .entry(point)
-            .or_default()
-            .push(format!("{name}={value}i"));
-    }
-    let lines = points.into_iter().map(|((table, tag, time), fields)| {
-        format!(
-            "{},series={tag} {} {time}\n",
-            table.name(),
-            fields.join(",")
-        )
-    });
-    lines.collect()
-}
-
-/// Returns a time of the first day of 1970.
-fn date(seconds: u64) -> String {
-    let (minutes, second) = (seconds / 60, seconds % 60);
-    format!(
-        "1970-01-01T{:02}:{:02}:{second:02}Z",
-        minutes / 60,
-        minutes % 60
-    )
 }

@@ -28,6 +28,20 @@ const DISK: &str = "size=64m";
 const RESTART: Duration = Duration::from_millis(500);
 /// The variable with the path of `libfaketime`, which changes the clock of a process.
 const CLOCK_LIBRARY: &str = "NEAP_TEST_LIBFAKETIME";
+/// The mode of processes that do everything. They refresh materialized views, and run plugins if there are any.
+pub(super) const ALL_MODES: &str = "all";
+/// The interval of flushes and refreshes of views. It is short, so that views change under faults.
+const VIEW_INTERVAL: &str = "3s";
+/// The file with the plugin of the trigger.
+pub(super) const PLUGIN_FILE: &str = "deliver.py";
+/// A plugin that writes each row that it receives to the table `delivered`, with its tag, its time and its value.
+const PLUGIN: &str = r#"
+def process_writes(influxdb3_local, table_batches, args=None):
+    for batch in table_batches:
+        for row in batch["rows"]:
+            line = LineBuilder("delivered").tag("series", row["series"]).int64_field("v", row["v"])
+            influxdb3_local.write(line.time_ns(row["time"]))
+"#;
 
 /// The store of a history, and the kind of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +73,14 @@ impl ClusterKind {
     /// Returns the modes of the processes.
     fn modes(self) -> &'static [&'static str] {
         match self {
-            Self::Functions => &["all", "ingest"],
-            _ => &["all", "all", "ingest", "query", "compact"],
+            Self::Functions => &[ALL_MODES, "ingest"],
+            _ => &[ALL_MODES, ALL_MODES, "ingest", "query", "compact"],
         }
+    }
+
+    /// Whether a trigger runs on writes. Python needs processor time, so not every cluster has one.
+    pub(super) fn has_trigger(self) -> bool {
+        matches!(self, Self::Directory | Self::OwnS3)
     }
 }
 
@@ -72,6 +91,8 @@ pub(super) struct Member {
     store: StoreFixture,
     proxy: Option<StoreProxy>,
     clock: Option<MemberClock>,
+    /// The plugin folder of a process that runs plugins.
+    plugins: Option<PathBuf>,
     /// Whether the process runs without the privilege to ignore permissions of files.
     is_restricted: bool,
     running: Mutex<Option<RunningMember>>,
@@ -102,7 +123,12 @@ struct RunningMember {
 static INSTANCES: AtomicU64 = AtomicU64::new(0);
 
 impl Member {
-    fn new(mode: &'static str, store: &StoreFixture, runtime: &ProxyRuntime) -> Self {
+    fn new(
+        mode: &'static str,
+        store: &StoreFixture,
+        runtime: &ProxyRuntime,
+        plugins: Option<&Path>,
+    ) -> Self {
         let proxy = store
             .endpoint()
             .map(|endpoint| StoreProxy::start(runtime, endpoint));
@@ -117,8 +143,10 @@ impl Member {
             clock
         });
         let through = proxy.as_ref().map(StoreProxy::url);
+        let plugins = plugins.filter(|_| mode == ALL_MODES);
         let member = Self {
             mode,
+            plugins: plugins.map(Path::to_owned),
             store: through.map_or_else(|| store.clone(), |url| store.through(&url)),
             is_restricted: proxy.is_none() && geteuid().is_root(),
             proxy,
@@ -149,7 +177,11 @@ impl Member {
             command.args(["serve", "--http-bind", "127.0.0.1:0", "--without-auth"]);
             command.arg("--tcp-listener-file-path").arg(address);
             command.args(["--wal-flush-interval", "5ms", "--mode", self.mode]);
+            command.args(["--rollup-interval", VIEW_INTERVAL]);
             command.args(&self.store.flags);
+            if let Some(plugins) = &self.plugins {
+                command.arg("--plugin-dir").arg(plugins);
+            }
             if let Some(clock) = &self.clock {
                 command.env("LD_PRELOAD", &clock.library);
                 command.env("FAKETIME_TIMESTAMP_FILE", clock.file());
@@ -232,7 +264,7 @@ impl Member {
     }
 
     fn answers(&self, role: &str) -> bool {
-        self.mode == "all" || self.mode == role
+        self.mode == ALL_MODES || self.mode == role
     }
 }
 
@@ -244,6 +276,8 @@ pub(super) struct Cluster {
     pub(super) members: Vec<Member>,
     pub(super) functions: Option<LambdaStack>,
     pub(super) disk: Option<Disk>,
+    /// The plugin folder.
+    _plugins: Option<TempDir>,
 }
 
 impl Cluster {
@@ -267,17 +301,21 @@ impl Cluster {
                 store
             }
         };
+        let plugins = kind.has_trigger().then(plugin_folder);
+        let folder = plugins.as_ref().map(TempDir::path);
         let members = kind.modes().iter();
-        let members = members.map(|mode| Member::new(mode, &store, &runtime));
+        let members = members.map(|mode| Member::new(mode, &store, &runtime, folder));
         Some(Self {
             members: members.collect(),
             store,
             functions,
             disk,
+            _plugins: plugins,
         })
     }
 
-    /// Returns the instances that answer requests of a role, `ingest` or `query`. The functions have no number.
+    /// Returns the instances that answer requests of a role: `ingest`, `query`, or [`ALL_MODES`]. The functions are last, and
+    /// have no number.
     pub(super) fn instances(&self, role: &str) -> Vec<(Option<u64>, ServerClient)> {
         let members = self.members.iter().filter(|member| member.answers(role));
         let members = members.filter_map(|member| {
@@ -310,6 +348,16 @@ impl Cluster {
         newest.is_some_and(|newest| fs::remove_file(newest).is_ok())
     }
 
+    /// Starts a process again that refreshes views. Another process has flushed rows, which it finds when it starts, and
+    /// otherwise within ten minutes.
+    pub(super) fn restart_refresher(&self) {
+        let mut members = self.members.iter();
+        if let Some(member) = members.find(|member| member.mode == ALL_MODES) {
+            member.terminate();
+            member.restart();
+        }
+    }
+
     /// Ends all faults, and starts all processes.
     pub(super) fn heal(&self) {
         if let Some(disk) = &self.disk {
@@ -322,6 +370,16 @@ impl Cluster {
             member.restart();
         }
     }
+}
+
+/// Returns a new plugin folder.
+fn plugin_folder() -> TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix("neap-e2e-")
+        .tempdir()
+        .unwrap();
+    fs::write(folder.path().join(PLUGIN_FILE), PLUGIN).unwrap();
+    folder
 }
 
 /// The folder of a directory store: a small file system where that is possible.

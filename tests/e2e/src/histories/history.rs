@@ -1,6 +1,10 @@
 //! Histories: the requests of all clients, with the times at which they began and were answered.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::Duration,
+};
 
 /// The position of a write or delete in the order of all of them, from the header `x-neap-stamp`.
 pub(super) type Stamp = u64;
@@ -16,10 +20,19 @@ pub(super) enum Table {
     Registers,
     /// Each point is written once. The table is dropped again and again.
     Dropped,
+    /// Few points, overwritten field by field in any order of their times. Ranges of points are deleted. The table has
+    /// caches and materialized views.
+    Samples,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 4] = [Self::Log, Self::Fields, Self::Registers, Self::Dropped];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Log,
+        Self::Fields,
+        Self::Registers,
+        Self::Dropped,
+        Self::Samples,
+    ];
 
     /// Returns the name of the table in its database.
     pub(super) fn name(self) -> &'static str {
@@ -28,6 +41,7 @@ impl Table {
             Self::Fields => "fields",
             Self::Registers => "registers",
             Self::Dropped => "dropped",
+            Self::Samples => "samples",
         }
     }
 }
@@ -47,6 +61,51 @@ pub(super) struct Cell {
 /// The values of cells. Each value is written only once in a history.
 pub(super) type CellValues = BTreeMap<Cell, i64>;
 
+/// A window of time of one tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Window {
+    pub(super) tag: u32,
+    /// The first second of the window.
+    pub(super) start: u64,
+}
+
+/// The aggregates of the values of a window, of which there is at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WindowAggregates {
+    pub(super) count: u64,
+    pub(super) sum: i64,
+    pub(super) least: i64,
+    pub(super) most: i64,
+}
+
+/// The part of a table that a read returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// All rows.
+    Rows,
+    /// The newest rows of each tag, at most this number.
+    Newest(usize),
+    /// The tags that have rows.
+    Tags,
+    /// Aggregates of the first field, in windows of this length in seconds.
+    Windows(u64),
+    /// The rows that a trigger has received.
+    Deliveries,
+}
+
+/// The source of the rows of a read. It makes no difference to the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadPath {
+    /// A statement on the table, which caches and views may answer.
+    Table,
+    /// A statement on the table that no view answers.
+    WithoutViews,
+    /// A last value or distinct value cache.
+    Cache,
+    /// The table of a materialized view that has no pending windows.
+    View,
+}
+
 /// What a read may leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadConsistency {
@@ -56,6 +115,40 @@ pub(super) enum ReadConsistency {
     Stale(Duration),
     /// Exactly the requests with later stamps than the answer's.
     AsOf,
+}
+
+/// A read of all cells of a table, or of those with one tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) table: Table,
+    pub(super) tag: Option<u32>,
+    pub(super) selection: Selection,
+    pub(super) path: ReadPath,
+    pub(super) consistency: ReadConsistency,
+}
+
+impl Read {
+    /// A read of all rows of a table, or of those with one tag.
+    pub(super) fn rows(table: Table, tag: Option<u32>, consistency: ReadConsistency) -> Self {
+        Self {
+            table,
+            tag,
+            selection: Selection::Rows,
+            path: ReadPath::Table,
+            consistency,
+        }
+    }
+
+    /// A strong read of a part of a table, for all tags.
+    pub(super) fn strong(table: Table, selection: Selection, path: ReadPath) -> Self {
+        Self {
+            table,
+            tag: None,
+            selection,
+            path,
+            consistency: ReadConsistency::Strong,
+        }
+    }
 }
 
 /// A request.
@@ -72,12 +165,17 @@ pub(super) enum Operation {
         times: Range<u64>,
     },
     Drop(Table),
-    /// Reads all cells of a table, or those with one tag.
-    Read {
-        table: Table,
-        tag: Option<u32>,
-        consistency: ReadConsistency,
-    },
+    Read(Read),
+}
+
+/// The rows of a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Rows, the newest rows, or delivered rows.
+    Cells(CellValues),
+    Tags(BTreeSet<u32>),
+    /// Windows without values are left out.
+    Windows(BTreeMap<Window, WindowAggregates>),
 }
 
 /// The result of a request.
@@ -86,7 +184,7 @@ pub(super) enum Outcome {
     /// The change was acknowledged.
     Acknowledged(Option<Stamp>),
     /// The rows of a read, and the stamp up to which a read as of an earlier time reaches.
-    Answer(CellValues, Option<Stamp>),
+    Answer(Answer, Option<Stamp>),
     /// The change may have taken effect, or may do so later. An answer that says so may have a stamp.
     Unknown(Option<Stamp>),
     /// The request has no effect.
@@ -171,7 +269,7 @@ impl History {
                     deletes.entry((*table, *tag)).or_default().push(place);
                 }
                 Operation::Drop(table) => drops.entry(*table).or_default().push(place),
-                Operation::Read { .. } => {}
+                Operation::Read(_) => {}
             }
         }
         Self {
@@ -192,6 +290,13 @@ impl History {
         let deletes = self.deletes.get(&(cell.table, cell.tag));
         let deletes = deletes.into_iter().flatten().copied();
         deletes.filter(move |place| self.events[*place].deletes(&cell))
+    }
+
+    /// Returns the time from which on no request changes rows.
+    pub(super) fn end_of_changes(&self) -> Duration {
+        let changes = self.events.iter();
+        let changes = changes.filter(|event| !matches!(event.operation, Operation::Read(_)));
+        changes.map(|event| event.end).max().unwrap_or_default()
     }
 
     /// Returns the drops of a table, by their positions.

@@ -11,8 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    clients::{Client, DATABASE, cells, select},
-    history::{Event, Operation, Outcome, ReadConsistency, Stamp, Table},
+    clients::{Client, DATABASE},
+    derived_data::create_view,
+    history::{
+        Event, Operation, Outcome, Read, ReadConsistency, ReadPath, Selection, Stamp, Table,
+    },
+    statements::{CACHED_ROWS, LONG_WINDOW, answer, select},
 };
 use crate::harness::{Reply, neap, neap_binary, pause, program, try_wait_for};
 
@@ -31,6 +35,8 @@ pub(super) struct OperatorCounts {
 pub(super) struct Operator<'a> {
     pub(super) client: Client<'a>,
     pub(super) counts: OperatorCounts,
+    /// Whether a view of the view is wanted. It can be created when the view has rows.
+    pub(super) wants_view_of_view: bool,
 }
 
 impl Operator<'_> {
@@ -42,6 +48,9 @@ impl Operator<'_> {
                 2..5 => self.restore(),
                 5..7 => self.compact(true),
                 _ => self.compact(false),
+            }
+            if self.wants_view_of_view {
+                self.wants_view_of_view = !create_view(self.client.cluster, LONG_WINDOW);
             }
             let rest = self.client.rng.random_range(500..4_000);
             pause(Duration::from_millis(rest));
@@ -92,8 +101,16 @@ impl Operator<'_> {
         if !self.versions().contains(&mark) {
             return;
         }
-        for table in [Table::Log, Table::Fields] {
-            let Some(rows) = self.rows(&name, table) else {
+        let as_of = ReadConsistency::AsOf;
+        let newest = Read {
+            selection: Selection::Newest(CACHED_ROWS),
+            path: ReadPath::Cache,
+            ..Read::rows(Table::Samples, None, as_of)
+        };
+        let rows = [Table::Log, Table::Fields, Table::Samples];
+        let rows = rows.map(|table| Read::rows(table, None, as_of));
+        for read in rows.into_iter().chain([newest]) {
+            let Some(rows) = self.rows(&name, &read) else {
                 continue;
             };
             self.client.recorder.record(Event {
@@ -102,12 +119,8 @@ impl Operator<'_> {
                 after: None,
                 begin,
                 end,
-                operation: Operation::Read {
-                    table,
-                    tag: None,
-                    consistency: ReadConsistency::AsOf,
-                },
-                outcome: Outcome::Answer(cells(table, &rows), Some(mark)),
+                operation: Operation::Read(read),
+                outcome: Outcome::Answer(answer(&read, &rows), Some(mark)),
             });
         }
     }
@@ -124,9 +137,9 @@ impl Operator<'_> {
         marks.filter(|mark| *mark > 0).collect()
     }
 
-    /// Returns the rows of a table of a restored database. `None` if no instance answers, or if the table did not exist.
-    fn rows(&mut self, database: &str, table: Table) -> Option<Vec<Value>> {
-        let body = serde_json::json!({ "db": database, "q": select(table, None) }).to_string();
+    /// Returns the rows of a read of a restored database. `None` if no instance answers, or if the table did not exist.
+    fn rows(&mut self, database: &str, read: &Read) -> Option<Vec<Value>> {
+        let body = serde_json::json!({ "db": database, "q": select(read) }).to_string();
         try_wait_for(COMMAND, || {
             let instances = self.client.cluster.instances("query");
             let (_, server) = instances.choose(&mut self.client.rng)?;

@@ -16,11 +16,17 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
     checker::{CheckReport, ClockMargin, Promise, Violation, check},
-    clients::{Client, DATABASE, RecordedParts, Recorder},
+    clients::{Client, DATABASE},
     cluster::{Cluster, ClusterKind},
+    derived_data::{self, SettledData},
     faults::{FaultInjector, FaultKind, FaultMix},
-    history::{Event, History, Operation, Outcome, ReadConsistency, Table},
+    history::{
+        Answer, Event, History, Operation, Outcome, Read, ReadConsistency, ReadPath, Selection,
+        Table,
+    },
     operator::{Operator, OperatorCounts},
+    recorder::{RecordedParts, Recorder},
+    statements::{CACHED_ROWS, LONG_WINDOW, SHORT_WINDOW},
 };
 use crate::harness::{neap, pause, wait_for};
 
@@ -47,6 +53,8 @@ pub(super) struct HistoryRun {
     pub(super) faults: FaultMix,
     /// Maximum duration of a fault.
     pub(super) longest_fault: Duration,
+    /// Whether there is a view of a view. It is complete one flush lag later than the view.
+    pub(super) has_view_of_view: bool,
 }
 
 /// What a history contained, and what it broke.
@@ -83,7 +91,10 @@ impl HistoryRun {
             has_session: number.is_multiple_of(2),
             stamp: None,
         };
+        derived_data::create_trigger(&cluster, self.kind);
         client(CLIENTS).create_tables();
+        derived_data::create_caches(&cluster);
+        assert!(derived_data::create_view(&cluster, SHORT_WINDOW), "no view");
         let faults: Mutex<BTreeMap<FaultKind, u64>> = Mutex::default();
         let is_over = AtomicBool::new(false);
         let operations = thread::scope(|scope| {
@@ -105,6 +116,7 @@ impl HistoryRun {
             let operator = Operator {
                 client: client(CLIENTS),
                 counts: OperatorCounts::default(),
+                wants_view_of_view: self.has_view_of_view,
             };
             let operator = scope.spawn(|| operator.run(&is_over));
             pause(self.load);
@@ -113,9 +125,16 @@ impl HistoryRun {
         });
         cluster.heal();
         let mut reader = client(CLIENTS);
-        read_everywhere(&cluster, &mut reader);
-        let fsck = self.compact_and_check(&cluster);
-        read_everywhere(&cluster, &mut reader);
+        read_everywhere(&cluster, &mut reader, &reads_of_tables());
+        let fsck = match self.faults {
+            FaultMix::All => self.settle_and_check(&cluster, &mut reader),
+            // Views can't be compared with rows that the store has lost.
+            FaultMix::LostSegments => {
+                self.flush_and_merge(&cluster);
+                fsck(&cluster)
+            }
+        };
+        read_everywhere(&cluster, &mut reader, &reads_of_tables());
         let parts = recorder.into_parts();
         if let Some(stack) = cluster.functions {
             stack.finish();
@@ -124,16 +143,50 @@ impl HistoryRun {
         Some(self.summarize(parts, faults, operations, fsck))
     }
 
-    /// Flushes and merges everything, and checks the consistency of the store. Returns its complaints.
-    fn compact_and_check(&self, cluster: &Cluster) -> Option<String> {
+    /// Flushes and merges all rows that are acknowledged.
+    fn flush_and_merge(&self, cluster: &Cluster) {
         pause(match self.kind {
             ClusterKind::Directory => DIRECTORY_LAG,
             _ => NETWORK_LAG,
         });
         let compact = neap(&cluster.store.after(&["compact", "--settle-after", "0s"]));
         assert_eq!(compact.status, Some(0), "{}", compact.err);
-        let fsck = neap(&cluster.store.after(&["fsck", "--full"]));
-        (fsck.status != Some(0)).then(|| format!("{}{}", fsck.out, fsck.err))
+    }
+
+    /// Waits until the views and the trigger have all rows, reads what they have, and checks the consistency of the store.
+    /// Returns its complaints.
+    fn settle_and_check(&self, cluster: &Cluster, reader: &mut Client<'_>) -> Option<String> {
+        let settled = SettledData {
+            cluster,
+            recorder: reader.recorder,
+        };
+        self.flush_and_merge(cluster);
+        cluster.restart_refresher();
+        settled.wait_for_view(SHORT_WINDOW);
+        let windows = match self.has_view_of_view {
+            true => {
+                // The rows of the view are new rows of the source of the other one.
+                self.flush_and_merge(cluster);
+                cluster.restart_refresher();
+                wait_for("view of the view", RECOVERY, || {
+                    derived_data::create_view(cluster, LONG_WINDOW).then_some(())
+                });
+                settled.wait_for_view(LONG_WINDOW);
+                &[SHORT_WINDOW, LONG_WINDOW][..]
+            }
+            false => &[SHORT_WINDOW],
+        };
+        settled.wait_for_plans();
+        let paths = [ReadPath::View, ReadPath::Table, ReadPath::WithoutViews];
+        let reads = windows.iter().flat_map(|length| {
+            let windows = Selection::Windows(*length);
+            paths.map(|path| Read::strong(Table::Samples, windows, path))
+        });
+        read_everywhere(cluster, reader, &reads.collect::<Vec<_>>());
+        if self.kind.has_trigger() {
+            reader.read_deliveries(RECOVERY);
+        }
+        fsck(cluster)
     }
 
     fn summarize(
@@ -166,14 +219,28 @@ impl HistoryRun {
     }
 }
 
-/// Reads all tables through all instances that answer queries.
-fn read_everywhere(cluster: &Cluster, reader: &mut Client<'_>) {
+/// Checks the consistency of the store. Returns its complaints.
+fn fsck(cluster: &Cluster) -> Option<String> {
+    let fsck = neap(&cluster.store.after(&["fsck", "--full"]));
+    (fsck.status != Some(0)).then(|| format!("{}{}", fsck.out, fsck.err))
+}
+
+/// Returns strong reads of all tables, and of the caches.
+fn reads_of_tables() -> Vec<Read> {
+    let rows = Table::ALL.iter();
+    let rows = rows.map(|table| Read::rows(*table, None, ReadConsistency::Strong));
+    let caches = [Selection::Newest(CACHED_ROWS), Selection::Tags];
+    let caches = caches.map(|selection| Read::strong(Table::Samples, selection, ReadPath::Cache));
+    rows.chain(caches).collect()
+}
+
+/// Sends reads to all instances that answer queries.
+fn read_everywhere(cluster: &Cluster, reader: &mut Client<'_>, reads: &[Read]) {
     for instance in cluster.instances("query") {
-        for table in Table::ALL {
+        for read in reads {
             wait_for("answer after the last fault", RECOVERY, || {
-                let strong = ReadConsistency::Strong;
-                let read = reader.read_at(DATABASE, instance.clone(), table, None, strong);
-                read.then_some(())
+                let is_answered = reader.read_at(DATABASE, instance.clone(), *read);
+                is_answered.then_some(())
             });
         }
     }
@@ -197,6 +264,11 @@ impl HistorySummary {
         assert!(self.acknowledged > 20, "almost nothing was acknowledged");
         let strong = self.facts.get("strong reads").copied();
         assert!(strong > Some(20), "almost nothing was read");
+        for fact in ["newest rows", "sets of tags", "comparisons with views"] {
+            assert!(self.facts.contains_key(fact), "no {fact} were checked");
+        }
+        let has_deliveries = self.facts.contains_key("delivered cells");
+        assert_eq!(has_deliveries, self.run.kind.has_trigger(), "deliveries");
         assert!(!self.faults.is_empty(), "there were no faults");
     }
 
@@ -210,7 +282,7 @@ impl HistorySummary {
         let name = format!("neap-history-{}-{}", self.run.kind.name(), self.run.seed);
         let path = std::env::temp_dir().join(name);
         let describe = |event: &Event| match (&event.operation, &event.outcome) {
-            (Operation::Read { .. }, Outcome::Answer(values, mark)) => {
+            (Operation::Read(_), Outcome::Answer(Answer::Cells(values), mark)) => {
                 let values = values.iter().map(|(cell, value)| {
                     format!(" {}/{}/{}={value}", cell.tag, cell.time, cell.field)
                 });

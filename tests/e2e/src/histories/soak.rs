@@ -102,6 +102,7 @@ fn soak() {
             load: LOAD,
             faults: FaultMix::All,
             longest_fault: LONGEST_FAULT,
+            has_view_of_view: true,
         };
         if let Some(summary) = run.run() {
             println!("{summary}");

@@ -12,7 +12,9 @@ use std::{
 };
 
 use super::{CheckReport, Promise};
-use crate::histories::history::{Cell, Event, History, Operation, Outcome, ReadConsistency, Table};
+use crate::histories::history::{
+    Answer, Cell, Event, History, Operation, Outcome, Read, ReadConsistency, Selection, Table,
+};
 
 /// Maximum number of states. A history that exceeds it is counted as undecided.
 const MAX_STATES: usize = 200_000;
@@ -76,14 +78,16 @@ fn requests_of(history: &History, cell: Cell) -> Vec<CellRequest> {
             matches.then_some(CellEffect::Delete)
         }
         (
-            Operation::Read {
-                table,
-                tag,
-                consistency: ReadConsistency::Strong,
-            },
-            Outcome::Answer(values, _),
+            Operation::Read(
+                read @ Read {
+                    selection: Selection::Rows,
+                    consistency: ReadConsistency::Strong,
+                    ..
+                },
+            ),
+            Outcome::Answer(Answer::Cells(values), _),
         ) => {
-            let is_read = *table == cell.table && tag.is_none_or(|tag| tag == cell.tag);
+            let is_read = read.table == cell.table && read.tag.is_none_or(|tag| tag == cell.tag);
             is_read.then(|| CellEffect::Read(values.get(&cell).copied()))
         }
         _ => None,

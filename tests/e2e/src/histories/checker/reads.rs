@@ -6,11 +6,13 @@ use std::{
 };
 
 use super::{
-    CheckReport, Promise,
-    visibility::{VisibleChanges, explain},
+    CheckReport, Promise, cached, deliveries,
+    visibility::{Unexplained, VisibleChanges, explain},
+    windows,
 };
 use crate::histories::history::{
-    Cell, CellValues, Event, History, Operation, Outcome, ReadConsistency, Stamp, Table,
+    Answer, Cell, CellValues, Event, History, Operation, Outcome, Read, ReadConsistency, Selection,
+    Stamp, Table,
 };
 
 /// The changes that an answer shows, by time.
@@ -81,7 +83,7 @@ pub(super) fn check(history: &History, report: &mut CheckReport) {
     for (place, event) in history.events.iter().enumerate() {
         let session = sessions.entry(event.client).or_default();
         match &event.operation {
-            Operation::Read { .. } => check_read(history, event, session, report),
+            Operation::Read(_) => check_read(history, event, session, report),
             Operation::Drop(_) => {}
             Operation::Write { .. } | Operation::Delete { .. } => {
                 // Only a write that was ordered after the former one covers what the client saw before it.
@@ -98,28 +100,26 @@ pub(super) fn check(history: &History, report: &mut CheckReport) {
 }
 
 fn check_read(history: &History, event: &Event, session: &mut Session, report: &mut CheckReport) {
-    let (
-        Operation::Read {
-            table,
-            tag,
-            consistency,
-        },
-        Outcome::Answer(values, mark),
-    ) = (&event.operation, &event.outcome)
+    let (Operation::Read(request), Outcome::Answer(answer, mark)) =
+        (&event.operation, &event.outcome)
     else {
         return;
     };
+    if request.selection == Selection::Deliveries {
+        deliveries::check(history, answer, report);
+        return;
+    }
     let read = ReadCheck {
         history,
         event,
-        values,
-        scope: (*table, *tag),
+        request,
+        answer,
     };
     let by_time = |acknowledged| ShownByTime {
         acknowledged,
         answered: event.end,
     };
-    let sources = match *consistency {
+    let sources = match request.consistency {
         ReadConsistency::Strong => {
             report.count("strong reads", 1);
             read.check(&by_time(event.begin), None, report)
@@ -154,16 +154,16 @@ fn check_read(history: &History, event: &Event, session: &mut Session, report: &
     read.check_atomicity(report);
 }
 
-/// A read, with its answer and its scope.
+/// A read, with its answer.
 struct ReadCheck<'a> {
     history: &'a History,
     event: &'a Event,
-    values: &'a CellValues,
-    scope: (Table, Option<u32>),
+    request: &'a Read,
+    answer: &'a Answer,
 }
 
 impl ReadCheck<'_> {
-    /// Checks all cells, and returns the writes whose values were read. `as_promise` replaces the promise of a
+    /// Checks the answer, and returns the writes whose values were read. `as_promise` replaces the promise of a
     /// violation.
     fn check(
         &self,
@@ -171,23 +171,53 @@ impl ReadCheck<'_> {
         as_promise: Option<Promise>,
         report: &mut CheckReport,
     ) -> Vec<usize> {
-        let (table, tag) = self.scope;
-        let written = self.history.cells(table, tag);
-        let unwritten = self.values.keys();
-        let unwritten = unwritten.filter(|cell| self.history.writes_of(cell).is_empty());
-        let cells: Vec<Cell> = written.chain(unwritten).copied().collect();
+        let (history, scope) = (self.history, (self.request.table, self.request.tag));
+        let unexplained = match self.answer {
+            Answer::Cells(values) => {
+                let cells = match self.request.selection {
+                    Selection::Newest(count) => {
+                        report.count("newest rows", 1);
+                        if let Err(text) = cached::check_number(values, count) {
+                            let text = format!("{text}; read {}", self.describe());
+                            report.add(Promise::CacheRows, text);
+                        }
+                        cached::cells_of_newest(history, scope, values, count)
+                    }
+                    _ => cells_of_all(history, scope, values),
+                };
+                return self.check_cells(&cells, values, (visible, as_promise), report);
+            }
+            Answer::Tags(tags) => {
+                report.count("sets of tags", 1);
+                cached::check_tags(history, scope, tags, visible)
+            }
+            Answer::Windows(windows) => {
+                let read = windows::WindowsOfRead { scope, windows };
+                read.check(history, self.request.selection, visible, report)
+            }
+        };
+        for (subject, unexplained) in unexplained {
+            self.add(&subject, &unexplained, as_promise, report);
+        }
+        Vec::new()
+    }
+
+    /// Checks cells, and returns the writes whose values were read.
+    fn check_cells(
+        &self,
+        cells: &[Cell],
+        values: &CellValues,
+        (visible, as_promise): (&impl VisibleChanges, Option<Promise>),
+        report: &mut CheckReport,
+    ) -> Vec<usize> {
         let mut sources = Vec::new();
-        for cell in &cells {
-            let value = self.values.get(cell).copied();
+        for cell in cells {
+            let value = values.get(cell).copied();
             match explain(self.history, *cell, value, visible) {
                 Ok(source) => sources.extend(source),
                 Err(unexplained) => {
-                    let change = unexplained.change.map(|place| &self.history.events[place]);
-                    let text = format!(
-                        "{cell:?} is {value:?}, which contradicts {change:?}; read {}",
-                        self.describe()
-                    );
-                    report.add(as_promise.unwrap_or(unexplained.promise), text);
+                    let subject = format!("{cell:?} is {value:?}");
+                    self.add(&subject, &unexplained, as_promise, report);
                 }
             }
         }
@@ -195,18 +225,32 @@ impl ReadCheck<'_> {
         sources
     }
 
+    fn add(
+        &self,
+        subject: &str,
+        unexplained: &Unexplained,
+        as_promise: Option<Promise>,
+        report: &mut CheckReport,
+    ) {
+        let change = unexplained.change.map(|place| &self.history.events[place]);
+        let text = format!(
+            "{subject}, which contradicts {change:?}; read {}",
+            self.describe()
+        );
+        report.add(as_promise.unwrap_or(unexplained.promise), text);
+    }
+
     /// Checks that the requests to the log are visible completely or not at all. Deletes of the log match whole
     /// requests.
     fn check_atomicity(&self, report: &mut CheckReport) {
-        let (table, tag) = self.scope;
-        if table != Table::Log {
+        let (Table::Log, Answer::Cells(values)) = (self.request.table, self.answer) else {
             return;
-        }
+        };
         let mut requests: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-        for cell in self.history.cells(table, tag) {
+        for cell in self.history.cells(Table::Log, self.request.tag) {
             for (write, value) in self.history.writes_of(cell) {
                 let (visible, all) = requests.entry(*write).or_default();
-                *visible += usize::from(self.values.get(cell) == Some(value));
+                *visible += usize::from(values.get(cell) == Some(value));
                 *all += 1;
             }
         }
@@ -237,4 +281,16 @@ impl ReadCheck<'_> {
             "{operation:?} by client {client} of {instance:?} after {after:?} from {begin:?} to {end:?}"
         )
     }
+}
+
+/// Returns the cells that were written or read.
+fn cells_of_all(
+    history: &History,
+    (table, tag): (Table, Option<u32>),
+    values: &CellValues,
+) -> Vec<Cell> {
+    let written = history.cells(table, tag);
+    let unwritten = values.keys();
+    let unwritten = unwritten.filter(|cell| history.writes_of(cell).is_empty());
+    written.chain(unwritten).copied().collect()
 }

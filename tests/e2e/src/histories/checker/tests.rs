@@ -1,10 +1,13 @@
 //! Histories that break each promise are found, and similar ones that keep all promises are accepted.
 
+mod derived_data;
+
 use std::time::Duration;
 
 use super::{ClockMargin, Promise, check};
 use crate::histories::history::{
-    Cell, CellValues, Event, History, Operation, Outcome, ReadConsistency, Stamp, Table,
+    Answer, Cell, CellValues, Event, History, Operation, Outcome, Read, ReadConsistency, Stamp,
+    Table,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -90,15 +93,12 @@ impl HistoryBuilder {
         times: (u64, u64),
         mark: Option<Stamp>,
     ) -> &mut Event {
-        let operation = Operation::Read {
-            table,
-            tag: None,
-            consistency,
-        };
-        self.add(operation, times, Outcome::Answer(values(table, read), mark))
+        let operation = Operation::Read(Read::rows(table, None, consistency));
+        let answer = Answer::Cells(values(table, read));
+        self.add(operation, times, Outcome::Answer(answer, mark))
     }
 
-    /// Returns the broken promises.
+    /// Asserts that the history breaks exactly these promises.
     #[track_caller]
     fn breaks(self, expected: &[Promise]) {
         let margin = ClockMargin {
