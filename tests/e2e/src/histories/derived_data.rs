@@ -19,8 +19,9 @@ use crate::harness::{Reply, ServerClient, try_wait_for};
 const MAX_AGE: u64 = 3_200_000_000;
 /// Maximum wait for an answer.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Maximum wait until a view is current, or the plan of a statement uses derived data.
-const SETTLED: Duration = Duration::from_secs(120);
+/// Maximum wait until a view is current, or the plan of a statement uses derived data. The claim of a refresher that was
+/// killed ends after 150 seconds.
+const SETTLED: Duration = Duration::from_secs(300);
 
 /// Returns an instance that does everything.
 fn instance(cluster: &Cluster) -> Option<ServerClient> {
