@@ -3,7 +3,7 @@
     python3 tests/clients/compare_influxql.py --url http://127.0.0.1:8181 --statements 2000
 
 `--influxd` is the program of InfluxDB 1, such as that of Debian's package `influxdb`. The token of Neap is in
-`NEAP_TOKEN`. Each seed has its own rows and 100 statements. Differences end the program with status 1.
+`NEAP_TOKEN`. Each seed has its own rows in two databases, and 100 statements. Differences end the program with status 1.
 docs/influxql.md lists the known ones, which the statements do not meet.
 """
 
@@ -15,7 +15,7 @@ import tempfile
 import urllib.parse
 
 from import_influxdb1 import InfluxDb, fetch
-from influxql_statements import Statements, lines
+from influxql_statements import SECOND, Statements, lines
 
 import random
 
@@ -127,13 +127,14 @@ class Comparison:
 
     def run_seed(self, seed, count):
         has_ties = seed % 4 == 3
-        database = f"compared_{seed}"
-        self.influx.run(f"CREATE DATABASE {database}")
-        body = "\n".join(lines(random.Random(seed), has_ties)).encode()
-        for url, token in ((self.influx.url, ""), (self.url, TOKEN)):
-            status, text = fetch(f"{url}/write?db={database}", body, token)
-            assert status == 204, (status, text)
-        source = Statements(seed)
+        database, other = f"compared_{seed}", f"other_{seed}"
+        for name, rows, shift in ((database, seed, 0), (other, seed + 1_000_000, SECOND // 20)):
+            self.influx.run(f"CREATE DATABASE {name}")
+            body = "\n".join(lines(random.Random(rows), has_ties, shift)).encode()
+            for url, token in ((self.influx.url, ""), (self.url, TOKEN)):
+                status, text = fetch(f"{url}/write?db={name}", body, token)
+                assert status == 204, (status, text)
+        source = Statements(seed, other)
         statements = [source.statement() for _ in range(count)]
         if has_ties:
             # Which of several rows of one time a limit or a selector takes is not defined.
@@ -146,7 +147,8 @@ class Comparison:
             found = difference(statement, one, two, has_ties)
             if found:
                 self.differences.append((seed, statement, found))
-        self.influx.run(f"DROP DATABASE {database}")
+        for name in (database, other):
+            self.influx.run(f"DROP DATABASE {name}")
 
 
 def takes_one_of_equals(statement):

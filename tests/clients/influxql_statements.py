@@ -48,12 +48,12 @@ def escaped(text):
     return text.replace("\\", "\\\\").replace(" ", "\\ ").replace(",", "\\,").replace("=", "\\=")
 
 
-def lines(rng, has_ties):
-    """Line protocol of all tables. Without ties, all times differ."""
+def lines(rng, has_ties, shift=0):
+    """Line protocol of all tables. Without ties, all times differ, also from those with another shift in nanoseconds."""
     times = rng.sample(range(SPAN * 10), 400)
     result = []
     for index, tenth in enumerate(sorted(times)):
-        time = START + tenth * SECOND // 10
+        time = START + tenth * SECOND // 10 + shift
         if has_ties:
             time = START + (tenth // 150) * 15 * SECOND
         table = ["cpu", "cpu", "mem", "net work"][index % 4]
@@ -94,10 +94,12 @@ def literal(value):
 
 
 class Statements:
-    """A source of random statements."""
+    """A source of random statements. Some of them read tables of the database `other`."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, other):
         self.rng = random.Random(seed)
+        self.databases = random.Random(seed + 1_000_000)
+        self.other = other
 
     def chance(self, share):
         return self.rng.random() < share
@@ -125,6 +127,25 @@ class Statements:
 
     def source(self):
         """Tables as `FROM` names them, and the fields that they have."""
+        named = self.source_of_one()
+        if self.databases.random() >= 0.15:
+            return named
+        other = self.other
+        options = [
+            (f"cpu, {other}..cpu", ["cpu"]),
+            (f"{other}..cpu, cpu", ["cpu"]),
+            (f"{other}.autogen.mem, autogen.mem", ["mem"]),
+            (f"{other}..cpu", ["cpu"]),
+            (f"mem, {other}..cpu", ["cpu", "mem"]),
+            (f"{other}../^[cm]/, cpu", ["cpu", "mem"]),
+            (f"/e/, {other}../e/", ["mem", "net work"]),
+            (f"missing, {other}..mem", ["mem"]),
+            (f"{other}..missing, mem", ["mem"]),
+        ]
+        return self.databases.choice(options)
+
+    def source_of_one(self):
+        """Tables of the database of the request, and the fields that they have."""
         if self.chance(0.85):
             table = self.one(list(TABLES))
             return quoted(table), [table]
@@ -363,6 +384,9 @@ class Statements:
     def transformed(self):
         source, tables = self.source()
         if self.chance(0.5):
+            if self.other in source:
+                # Of several databases, InfluxDB 1 goes through the rows of one after the other.
+                source = ", ".join(quoted(table) for table in tables)
             count = self.rng.randrange(1, 3)
             fields = [self.transformation(quoted(self.number(tables))) for _ in range(count)]
             group = self.group_by()

@@ -1,5 +1,7 @@
 //! The query engine: resolves the database, takes a snapshot, plans and streams rows.
 
+mod query_contexts;
+
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -9,18 +11,16 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     datatypes::{DataType, Field, Schema},
 };
-use neap_bucket::{
-    Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, StoreTime, TRACE_TARGET, VersionedValue, World,
-};
+use neap_bucket::{Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, TRACE_TARGET, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_columnar::RowWriter;
-use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
+use neap_manifest::{ManifestStore, Snapshot, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_tables::{
     CacheLayers, CacheStats, Cancellation, DataCacheLimits, DataCacheStats, PluginFiles,
-    QueryContext, QueryTimes, ScanContext, ScanEnvironment, SectionData, SessionSettings, Sessions,
-    SharedTables, StaleTail, StoreRequests, SystemSources, TailImages, is_stale_snapshot, runtime,
+    ScanContext, ScanEnvironment, SectionData, SessionSettings, Sessions, SharedTables, StaleTail,
+    StoreRequests, SystemSources, TailImages, is_stale_snapshot, runtime,
 };
 use neap_wal::TailReader;
 use tracing::{Instrument, trace_span};
@@ -34,7 +34,7 @@ use crate::{
     query_log::{QueryLog, QueryTracker},
     query_permits::{HeldPermit, QueryPermits},
     query_task::{PendingQuery, QueryTask, StartedQuery},
-    request::{CachedSqlPlanner, Planner},
+    request::{CachedSqlPlanner, Planner, QueryDatabases},
     rows::RowReceiver,
     views::ViewReader,
 };
@@ -367,17 +367,21 @@ impl QueryEngine {
     /// Answers one statement in the language of the planner.
     pub(crate) async fn run(
         &self,
-        database: DatabaseId,
+        databases: impl Into<QueryDatabases>,
         request: QueryRequest,
         planner: Arc<dyn Planner>,
     ) -> Result<Rows, QueryError> {
+        let databases: QueryDatabases = databases.into();
+        let database = databases.first;
         let begun = self.world().moment();
         let timeout = self.request_timeout(&request);
         let deadline = self.world().clock.monotonic().saturating_add(timeout);
-        let running = self.log.begin(database, planner.language(), &request);
+        let running = self
+            .log
+            .begin(databases.ids(), planner.language(), &request);
         let tracker = Arc::clone(running.tracker());
         let pending = PendingQuery {
-            database,
+            databases,
             request,
             planner,
             begun,
@@ -476,7 +480,7 @@ impl QueryEngine {
         tracker.record_permit();
         let cancellation = Cancellation::default();
         let permit = self.executor().query_permit(permit, cancellation.clone());
-        let (database, request) = (pending.database, &pending.request);
+        let (databases, request) = (&pending.databases, &pending.request);
         let mut options = self.snapshot_options(request);
         let work = |context| QueryTask {
             context,
@@ -491,13 +495,9 @@ impl QueryEngine {
             world: self.world().clone(),
         };
         for _ in 0..MAX_SNAPSHOT_RETRIES {
-            let context = self.context(
-                database,
-                options,
-                request,
-                StaleTail::Fail,
-                cancellation.clone(),
-            );
+            let stale_tail = StaleTail::Fail;
+            let context =
+                self.query_context(databases, options, request, stale_tail, &cancellation);
             match self.answer(work(context.await?)).await {
                 Err(error) if is_stale_snapshot(&error) => {
                     options.max_staleness = options.max_staleness.max(RETRY_SNAPSHOT_AGE);
@@ -506,66 +506,8 @@ impl QueryEngine {
             }
         }
         let stale_tail = StaleTail::Rebuild;
-        let context = self.context(database, options, request, stale_tail, cancellation.clone());
+        let context = self.query_context(databases, options, request, stale_tail, &cancellation);
         self.answer(work(context.await?)).await
-    }
-
-    /// Returns the snapshot that a request asks for.
-    pub(crate) fn snapshot_options(&self, request: &QueryRequest) -> SnapshotOptions {
-        SnapshotOptions {
-            max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
-            at_least: request.after,
-            as_of: request.as_of,
-        }
-    }
-
-    /// Takes a snapshot for a request and returns the query context.
-    pub(crate) async fn context(
-        &self,
-        database: DatabaseId,
-        options: SnapshotOptions,
-        request: &QueryRequest,
-        stale_tail: StaleTail,
-        cancellation: Cancellation,
-    ) -> Result<QueryContext, QueryError> {
-        let snapshot = match database {
-            INTERNAL_DATABASE_ID => Arc::new(self.internal_snapshot()),
-            _ => {
-                let read = self.snapshots.read(database, options);
-                let step = trace_span!(target: TRACE_TARGET, "snapshot");
-                read.instrument(step).await?
-            }
-        };
-        let stale_tail = match snapshot.as_of {
-            None => stale_tail,
-            Some(_) => StaleTail::Rebuild,
-        };
-        let uses_caches =
-            self.settings.use_caches && !request.without_caches && snapshot.as_of.is_none();
-        let times = self.times(&snapshot, request.as_of);
-        Ok(QueryContext::new(
-            &self.sessions,
-            snapshot,
-            times,
-            uses_caches,
-            stale_tail,
-            cancellation,
-        ))
-    }
-
-    /// Returns an empty snapshot for `_internal`, which has no tables of its own.
-    fn internal_snapshot(&self) -> Snapshot {
-        let shown = self.bucket.clock().now();
-        let wall = self.world().clock.wall_micros();
-        Snapshot {
-            database: INTERNAL_DATABASE_ID,
-            catalog: VersionedValue::absent(shown),
-            manifest: VersionedValue::absent(shown),
-            tail: Arc::default(),
-            taken: self.world().moment(),
-            shown: shown.unwrap_or(StoreTime::from_micros(wall)),
-            as_of: None,
-        }
     }
 
     /// Answers a request from a snapshot. Deletes are executed on the caller's runtime because they wait for the commit
@@ -591,7 +533,9 @@ impl QueryEngine {
                 return Err(error);
             }
         };
-        let is_of_snapshot = context.snapshot.database != INTERNAL_DATABASE_ID;
+        // Each of several snapshots reaches to another stamp.
+        let is_of_snapshot =
+            context.snapshot.database != INTERNAL_DATABASE_ID && !context.has_several_databases();
         let rows = RowReceiver {
             schema,
             as_of: is_of_snapshot.then(|| last_stamp(&context.snapshot)),
@@ -605,23 +549,12 @@ impl QueryEngine {
         })
     }
 
-    /// Returns the times that a query over a snapshot uses. As of an earlier time, tables have the rows that they had
-    /// then, but `now()` is the present.
-    fn times(&self, snapshot: &Snapshot, as_of: Option<Stamp>) -> QueryTimes {
-        let present = self.bucket.clock().now().unwrap_or(snapshot.shown);
-        let past = as_of.map(|stamp| stamp.time().min(present));
-        QueryTimes {
-            now: self.world().clock.wall_micros(),
-            retention_base: past.unwrap_or(present),
-        }
-    }
-
     /// Deletes rows and returns the stamp of the delete. The number of deleted rows is unknown because no rows are
     /// read.
     async fn delete(&self, pending: &PendingQuery, delete: RowDelete) -> Result<Stamp, QueryError> {
         let deleter = self.deleter.as_ref().ok_or(QueryError::NoWriter)?;
         let (arrived, after) = (pending.begun, pending.request.after);
-        let stamp = deleter.delete_rows(pending.database, vec![delete], arrived, after);
+        let stamp = deleter.delete_rows(pending.databases.first, vec![delete], arrived, after);
         Ok(stamp.await?)
     }
 }

@@ -82,7 +82,8 @@ pub(crate) struct QueryInfo {
     pub(crate) id: Uuid,
     /// The number of the query since the process started, which `KILL QUERY` takes.
     pub(crate) number: u64,
-    pub(crate) database: DatabaseId,
+    /// The databases that it reads.
+    pub(crate) databases: Vec<DatabaseId>,
     pub(crate) language: Language,
     /// The text, possibly truncated.
     pub(crate) text: String,
@@ -143,7 +144,8 @@ pub(crate) struct LoggedQuery {
 #[derive(Debug)]
 pub(crate) struct ListedQuery {
     pub(crate) number: u64,
-    pub(crate) database: DatabaseId,
+    /// The databases that it reads.
+    pub(crate) databases: Vec<DatabaseId>,
     /// The text, possibly truncated.
     pub(crate) text: String,
     /// The time since its start.
@@ -225,7 +227,7 @@ impl QueryLog {
     /// Adds a query that starts now.
     pub(crate) fn begin(
         &self,
-        database: DatabaseId,
+        databases: Vec<DatabaseId>,
         language: Language,
         request: &QueryRequest,
     ) -> RunningQuery {
@@ -236,7 +238,7 @@ impl QueryLog {
                 number: ring.last_number,
                 id: Builder::from_random_bytes(self.world.entropy.next_u128().to_be_bytes())
                     .into_uuid(),
-                database,
+                databases,
                 language,
                 text: redact(&request.text),
                 trace_id: request.trace_id.clone(),
@@ -277,7 +279,7 @@ impl QueryLog {
             .filter(|query| query.state().phase.is_running());
         let listed = running.map(|query| ListedQuery {
             number: query.head.number,
-            database: query.head.database,
+            databases: query.head.databases.clone(),
             text: query.head.text.clone(),
             age: Duration::from_nanos(u64::try_from(now - query.head.issued).unwrap_or(0)),
             is_killed: query.kill.is_cancelled(),
@@ -308,8 +310,9 @@ impl QueryHistory for QueryLog {
     fn queries(&self, database: Option<DatabaseId>) -> Vec<QueryRecord> {
         let ring = self.ring();
         let queries = ring.queries.iter();
-        let is_of_database =
-            |query: &&Arc<LoggedQuery>| database.is_none_or(|id| query.head.database == id);
+        let is_of_database = |query: &&Arc<LoggedQuery>| {
+            database.is_none_or(|id| query.head.databases.contains(&id))
+        };
         queries
             .filter(is_of_database)
             .map(|query| query.record())
@@ -551,7 +554,7 @@ mod tests {
             text: text.to_owned(),
             ..QueryRequest::default()
         };
-        log.begin(database, Language::Sql, &request)
+        log.begin(vec![database], Language::Sql, &request)
     }
 
     fn texts(log: &QueryLog, database: Option<DatabaseId>) -> Vec<String> {

@@ -22,7 +22,6 @@ use datafusion::{
 use futures::{Stream, StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_row_delete::RowDelete;
-use neap_schema::DatabaseId;
 use neap_tables::{QueryContext, create_optimized_plan, create_physical_plan, with_cancellation};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, trace_span};
@@ -35,7 +34,7 @@ use crate::{
     executor::{Executor, QueryPermit, QueryTaskHandle},
     planning_memory::reserve_planning,
     query_log::QueryTracker,
-    request::Planner,
+    request::{Planner, QueryDatabases},
     statement::PlannedStatement,
     views::{ViewReader, answer_from_views},
 };
@@ -44,7 +43,7 @@ use placement::QueryAttempt;
 /// A request while it is answered.
 #[derive(Debug)]
 pub(crate) struct PendingQuery {
-    pub(crate) database: DatabaseId,
+    pub(crate) databases: QueryDatabases,
     pub(crate) request: QueryRequest,
     pub(crate) planner: Arc<dyn Planner>,
     pub(crate) begun: ClockReading,
@@ -213,13 +212,17 @@ impl QueryTask {
         }
     }
 
-    /// Returns a plan whose aggregates read materialized views, as far as the request allows it.
+    /// Returns a plan whose aggregates read materialized views, as far as the request allows it. Views of several databases
+    /// are not read, because plans name their sources without a database.
     async fn with_views(
         &self,
         context: &QueryContext,
         state: &SessionState,
         plan: LogicalPlan,
     ) -> Result<LogicalPlan, QueryError> {
+        if context.has_several_databases() {
+            return Ok(plan);
+        }
         let usage = self.pending.request.rollups;
         let plan = answer_from_views(&self.views, context, state, usage, plan).await;
         plan.map_err(QueryError::Planning)

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use datafusion::common::Result;
 use neap_bucket::Stamp;
+use neap_schema::DatabaseId;
 use neap_tables::QueryContext;
 
 use crate::{
@@ -71,7 +72,34 @@ impl Language {
     }
 }
 
-/// Plans a statement over the tables of a database.
+/// The databases that a query reads.
+#[derive(Clone, Debug)]
+pub(crate) struct QueryDatabases {
+    /// The database of tables that the statement names without a database. In a query of several databases, the first.
+    pub(crate) first: DatabaseId,
+    /// The databases of a query of several ones, by the names that its statement has for them; otherwise empty.
+    pub(crate) named: Vec<(String, DatabaseId)>,
+}
+
+impl QueryDatabases {
+    /// Returns the ids, the first one first.
+    pub(crate) fn ids(&self) -> Vec<DatabaseId> {
+        let named = self.named.iter().map(|(_, id)| *id);
+        let others = named.filter(|id| *id != self.first);
+        std::iter::once(self.first).chain(others).collect()
+    }
+}
+
+impl From<DatabaseId> for QueryDatabases {
+    fn from(first: DatabaseId) -> Self {
+        Self {
+            first,
+            named: Vec::new(),
+        }
+    }
+}
+
+/// Plans a statement over the tables of its databases.
 #[async_trait]
 pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
     /// The language of the statement.

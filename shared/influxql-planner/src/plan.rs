@@ -50,14 +50,14 @@ pub async fn plan_statement(
                 state,
                 plan,
                 group_key,
-            } = select::plan_select(context, select, interface).await?;
+            } = select::plan_select(context, select, interface)?;
             return Ok(InfluxqlPlan::Query {
                 state: Box::new(state),
                 plan,
                 series: SeriesLayout::Columns(group_key),
             });
         }
-        Statement::Explain(explain) => return plan_explain(context, explain, interface).await,
+        Statement::Explain(explain) => return plan_explain(context, explain, interface),
         Statement::ShowMeasurements(statement) => show::measurements(context, statement).await,
         Statement::ShowTagKeys(statement) => show::tag_keys(context, statement).await,
         Statement::ShowFieldKeys(statement) => show::field_keys(context, statement),
@@ -71,12 +71,12 @@ pub async fn plan_statement(
     rows.map(InfluxqlPlan::Rows)
 }
 
-async fn plan_explain(
+fn plan_explain(
     context: &QueryContext,
     explain: &Explain,
     interface: AnswerInterface,
 ) -> Result<InfluxqlPlan> {
-    let planned = select::plan_select(context, &explain.select, interface).await?;
+    let planned = select::plan_select(context, &explain.select, interface)?;
     let SelectPlan { state, plan, .. } = planned;
     let plan = LogicalPlanBuilder::from(plan).explain(explain.verbose, explain.analyze)?;
     Ok(InfluxqlPlan::Query {

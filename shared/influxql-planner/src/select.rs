@@ -79,7 +79,7 @@ pub(crate) struct SelectPlan {
 /// # Errors
 /// `DataFusionError::Plan` if the statement is wrong, `NotImplemented` if it is not supported, possibly wrapped in
 /// contexts.
-pub(crate) async fn plan_select(
+pub(crate) fn plan_select(
     context: &QueryContext,
     select: &Select,
     interface: AnswerInterface,
@@ -88,7 +88,7 @@ pub(crate) async fn plan_select(
         v1_rules::check(select)?;
     }
     let state = context.full_session();
-    let tables = SourceTables::of(&state, select).await?;
+    let tables = SourceTables::of(context, select)?;
     let planner = SelectPlanner {
         functions: SessionFunctions(&state),
         tables: &tables,
@@ -196,6 +196,7 @@ impl SelectPlanner<'_> {
             functions: self.functions,
             clock: frame.clock,
             tags_are_values: false,
+            orders_sources: self.tables.has_several_databases(),
             columns,
             outputs: outputs.fields.clone(),
             tags: tags.to_vec(),
@@ -219,9 +220,7 @@ impl SelectPlanner<'_> {
         let mut relations: BTreeMap<String, Vec<Relation>> = BTreeMap::new();
         for source in &select.from {
             let found = match source {
-                SelectSource::Measurement(measurement) => {
-                    self.tables.relations(&measurement.name)?
-                }
+                SelectSource::Measurement(measurement) => self.tables.relations(measurement)?,
                 SelectSource::Subquery(select) => self.answer(select, within)?.into_relations()?,
             };
             for relation in found {

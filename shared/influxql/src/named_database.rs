@@ -1,4 +1,4 @@
-//! Extracts the database that a statement names.
+//! The databases that a statement names.
 
 use crate::{Measurement, Select, SelectSource, ShowClauses, Statement};
 
@@ -21,13 +21,14 @@ impl Statement {
     /// database that it names.
     ///
     /// # Errors
-    /// Returns an error if the statement names several databases.
+    /// Returns an error if the statement names several databases. As in InfluxDB 3, all sources of a query have the same
+    /// name, or none.
     pub fn extract_database(&mut self) -> Result<Option<NamedDatabase>, MultipleDatabasesError> {
         let mut found = None;
         match self {
-            Self::Select(select) => extract_from_select(select, &mut found)?,
-            Self::SelectInto(stored) => extract_from_select(&mut stored.select, &mut found)?,
-            Self::Explain(explain) => extract_from_select(&mut explain.select, &mut found)?,
+            Self::Select(_) | Self::SelectInto(_) | Self::Explain(_) => {
+                return extract_from_query(self);
+            }
             Self::ShowRetentionPolicies { on } => extract_from_on(on, &mut found)?,
             Self::ShowMeasurements(show) => extract_from_on(&mut show.on, &mut found)?,
             Self::ShowTagKeys(keys) => extract_from_show(&mut keys.show, &mut found)?,
@@ -50,19 +51,57 @@ impl Statement {
         }
         Ok(found)
     }
+
+    /// Returns the sources of a query and of its subqueries, in their order. Other statements have none.
+    pub fn query_sources(&mut self) -> Vec<&mut Measurement> {
+        let mut sources = Vec::new();
+        match self {
+            Self::Select(select) => collect_sources(select, &mut sources),
+            Self::SelectInto(stored) => collect_sources(&mut stored.select, &mut sources),
+            Self::Explain(explain) => collect_sources(&mut explain.select, &mut sources),
+            _ => {}
+        }
+        sources
+    }
 }
 
-fn extract_from_select(
-    select: &mut Select,
-    found: &mut Option<NamedDatabase>,
-) -> Result<(), MultipleDatabasesError> {
+fn collect_sources<'a>(select: &'a mut Select, sources: &mut Vec<&'a mut Measurement>) {
     for source in &mut select.from {
         match source {
-            SelectSource::Measurement(measurement) => extract_from_measurement(measurement, found)?,
-            SelectSource::Subquery(select) => extract_from_select(select, found)?,
+            SelectSource::Measurement(measurement) => sources.push(measurement),
+            SelectSource::Subquery(select) => collect_sources(select, sources),
         }
     }
-    Ok(())
+}
+
+fn extract_from_query(
+    query: &mut Statement,
+) -> Result<Option<NamedDatabase>, MultipleDatabasesError> {
+    let mut found: Option<NamedDatabase> = None;
+    for source in query.query_sources() {
+        let named = source.take_database();
+        if found.as_ref().is_some_and(|found| *found != named) {
+            return Err(MultipleDatabasesError);
+        }
+        found = Some(named);
+    }
+    Ok(found.filter(NamedDatabase::has_name))
+}
+
+impl NamedDatabase {
+    fn has_name(&self) -> bool {
+        self.database.is_some() || self.retention_policy.is_some()
+    }
+}
+
+impl Measurement {
+    /// Removes the names of the database and of the retention policy, and returns them.
+    pub fn take_database(&mut self) -> NamedDatabase {
+        NamedDatabase {
+            database: self.database.take(),
+            retention_policy: self.retention_policy.take(),
+        }
+    }
 }
 
 fn extract_from_show(
@@ -92,14 +131,11 @@ fn extract_from_measurement(
     measurement: &mut Measurement,
     found: &mut Option<NamedDatabase>,
 ) -> Result<(), MultipleDatabasesError> {
-    let named = NamedDatabase {
-        database: measurement.database.take(),
-        retention_policy: measurement.retention_policy.take(),
-    };
-    if named.database.is_none() && named.retention_policy.is_none() {
-        return Ok(());
+    let named = measurement.take_database();
+    match named.has_name() {
+        true => merge(named, found),
+        false => Ok(()),
     }
-    merge(named, found)
 }
 
 fn merge(

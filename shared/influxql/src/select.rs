@@ -50,7 +50,8 @@ pub enum SelectSource {
 /// Tables: `name`, `rp.name`, `db.rp.name`, `db..name`, with a regular expression in place of the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measurement {
-    /// The database, if named. [`extract_database`](crate::Statement::extract_database) takes it out.
+    /// The database, if named. [`extract_database`](crate::Statement::extract_database) takes it out. In a query of
+    /// several databases, it is the name of the stored database, which includes the retention policy.
     pub database: Option<String>,
     /// The retention policy, if named. [`extract_database`](crate::Statement::extract_database) takes it out too.
     pub retention_policy: Option<String>,

@@ -388,6 +388,29 @@ fn the_database_name_is_extracted_from_a_statement() {
         ))
     );
     assert!(lift("SELECT a FROM d..m, (SELECT b FROM e..n)").is_err());
+    // As in InfluxDB 3, a source without a name is in another database than one with a name.
+    assert!(lift("SELECT a FROM m, d..n").is_err());
+    assert!(lift("SELECT a FROM d..m, d.r.n").is_err());
+}
+
+#[test]
+fn the_sources_of_a_query_include_those_of_its_subqueries() {
+    let sources = |text: &str| {
+        let mut statement = one(text);
+        let sources = statement.query_sources().into_iter();
+        let named = sources.map(|source| source.take_database().database);
+        named.collect::<Vec<_>>()
+    };
+    let names = |names: [&str; 3]| names.map(|name| Some(name.to_owned())).to_vec();
+    for before in ["", "EXPLAIN "] {
+        let query = "SELECT a FROM d..m, (SELECT a FROM e..m, (SELECT a FROM f../m/))";
+        assert_eq!(sources(&format!("{before}{query}")), names(["d", "e", "f"]));
+    }
+    assert_eq!(
+        sources("SELECT a INTO x..y FROM d..m, e..m, f..m"),
+        names(["d", "e", "f"])
+    );
+    assert_eq!(sources("SHOW TAG KEYS ON d FROM d..m"), []);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! `system` describes the database, and `information_schema` describes tables and columns. The table functions
 //! `last_cache` and `distinct_cache` read the caches of the database.
 
-use std::{ops::Deref, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -216,6 +216,8 @@ pub struct QueryContext {
     scope: Arc<QueryScope>,
     system: Arc<SystemSources>,
     has_former_columns: bool,
+    /// The databases of a query of several ones, by the names that its statement has for them; otherwise empty.
+    databases: Arc<BTreeMap<String, Self>>,
 }
 
 impl QueryContext {
@@ -241,7 +243,28 @@ impl QueryContext {
             scope: Arc::new(scope),
             system: Arc::clone(&sessions.system),
             has_former_columns: false,
+            databases: Arc::default(),
         }
+    }
+
+    /// Returns a view of several databases, by the names that the statement has for them. Names without a database are in
+    /// this one.
+    #[must_use]
+    pub fn with_databases(&self, databases: BTreeMap<String, Self>) -> Self {
+        Self {
+            databases: Arc::new(databases),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the view of a database of a query of several ones.
+    pub fn database(&self, name: &str) -> Option<&Self> {
+        self.databases.get(name)
+    }
+
+    /// Whether the query reads several databases.
+    pub fn has_several_databases(&self) -> bool {
+        !self.databases.is_empty()
     }
 
     /// Returns the same view, whose system tables show renamed columns under their former names, too.
@@ -260,8 +283,11 @@ impl QueryContext {
             stale_tail: StaleTail::Rebuild,
             ..QueryScope::clone(&self.scope)
         };
+        let databases = self.databases.iter();
+        let databases = databases.map(|(name, context)| (name.clone(), context.rebuilding_tails()));
         Self {
             scope: Arc::new(scope),
+            databases: Arc::new(databases.collect()),
             ..self.clone()
         }
     }

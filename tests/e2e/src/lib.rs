@@ -120,6 +120,8 @@ mod rollups;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod several_databases;
+#[cfg(test)]
 mod several_processes;
 #[cfg(test)]
 mod terminal;

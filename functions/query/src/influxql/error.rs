@@ -28,7 +28,7 @@ pub(crate) enum InfluxqlError {
     /// The statement and the request name different databases.
     #[error(
         "provided a database in both the parameters ({parameter}) and query string ({statement}) that do not match, \
-         if providing a query with an `INFLUXQL` query, consider removing the database parameter"
+         if providing a query that specifies the database, you can omit the 'database' parameter from your request"
     )]
     DatabaseMismatch {
         /// The database of the request.

@@ -81,7 +81,9 @@ impl Planner for RowsPlanner {
                     series,
                 } => {
                     self.set_series(series);
-                    match &self.plans {
+                    // Kept plans have the tables of one database.
+                    let plans = self.plans.as_ref();
+                    match plans.filter(|_| !context.has_several_databases()) {
                         Some(plans) => plans.optimized(context, *state, plan),
                         None => PlannedStatement::Query(*state, plan),
                     }

@@ -1,7 +1,7 @@
 //! Parses the text of a request into statements, each with its database.
 
 use datafusion::common::ScalarValue;
-use neap_influxql::{Literal, Statement, parse};
+use neap_influxql::{Literal, Measurement, Statement, parse};
 
 use super::error::InfluxqlError;
 use crate::Parameters;
@@ -15,12 +15,13 @@ const MAX_STATEMENTS: usize = 100;
 /// A statement whose placeholders are replaced by values.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedStatement {
-    /// The statement without the name of its database.
+    /// The statement without the name of its database. The sources of a query of several databases have the names of
+    /// [`Self::databases`].
     pub(super) statement: Statement,
     /// The statement as written.
     pub(super) text: String,
-    /// The name of its database, if known.
-    pub(super) database: Option<String>,
+    /// The names of the databases of its sources; empty if one is unknown.
+    pub(super) databases: Vec<String>,
     /// The database that the request names in its parameters, which the target of `INTO` is in.
     pub(super) requested: Option<RequestedName>,
 }
@@ -37,7 +38,7 @@ pub(super) struct RequestedName {
 pub(super) struct RequestedDatabase<'a> {
     pub(super) database: Option<&'a str>,
     pub(super) retention_policy: Option<&'a str>,
-    /// Whether a statement may name another database, which takes precedence.
+    /// Whether a statement may name other databases, which take precedence, as in InfluxDB 1.
     pub(super) is_default: bool,
 }
 
@@ -67,11 +68,11 @@ pub(super) fn prepare_statements(
     let prepare = |mut statement: Statement| {
         let text = shown(&statement);
         statement.bind(&|name| literal(parameters.0.get(name)?))?;
-        let database = database(&mut statement, named)?;
+        let databases = databases(&mut statement, named)?;
         Ok(PreparedStatement {
             statement,
             text,
-            database,
+            databases,
             requested: requested.clone(),
         })
     };
@@ -90,6 +91,53 @@ fn literal(value: &ScalarValue) -> Option<Literal> {
     }
 }
 
+/// Returns the names of the databases that a statement reads.
+fn databases(
+    statement: &mut Statement,
+    named: RequestedDatabase<'_>,
+) -> Result<Vec<String>, InfluxqlError> {
+    if named.is_default {
+        let sources = statement.query_sources();
+        if !sources.is_empty() {
+            return Ok(source_databases(sources, named).unwrap_or_default());
+        }
+    }
+    Ok(database(statement, named)?.into_iter().collect())
+}
+
+/// Returns the names of the databases of sources, without repetitions, in the order of the sources; `None` if a source has
+/// none. As in InfluxDB 1, each source without a name is in the database of the request. If there are several databases,
+/// each source gets the name of its own.
+fn source_databases(
+    sources: Vec<&mut Measurement>,
+    named: RequestedDatabase<'_>,
+) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut numbered = Vec::with_capacity(sources.len());
+    for source in sources {
+        let own = source.take_database();
+        let policy = match (&own.database, own.retention_policy) {
+            (None, None) => named.retention_policy.map(str::to_owned),
+            (_, policy) => policy,
+        };
+        let database = own.database.as_deref().or(named.database)?;
+        let name = stored_name(database, policy.as_deref());
+        let known = names.iter().position(|known| *known == name);
+        let number = known.unwrap_or_else(|| {
+            names.push(name);
+            names.len() - 1
+        });
+        numbered.push((source, number));
+    }
+    if names.len() > 1 {
+        for (source, number) in numbered {
+            source.database = names.get(number).cloned();
+        }
+    }
+    Some(names)
+}
+
+/// Returns the name of the only database of a statement, if known.
 fn database(
     statement: &mut Statement,
     named: RequestedDatabase<'_>,
@@ -100,6 +148,10 @@ fn database(
     let Some(lifted) = statement.extract_database()? else {
         return Ok(of_request);
     };
+    // As in InfluxDB 3, a retention policy without a database is ignored.
+    if !named.is_default && lifted.database.is_none() {
+        return Ok(of_request);
+    }
     let database = lifted.database.as_deref().or(named.database);
     let Some(database) = database else {
         return Ok(None);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use neap_influxql::{ServerStatement, unknown_show_error};
 use neap_influxql_planner::batch_of;
+use neap_schema::DatabaseId;
 use neap_series::{AnswerInterface, SeriesLayout};
 
 use super::{
@@ -61,7 +62,9 @@ impl InfluxqlSession {
     async fn queries(&self) -> Result<StatementAnswer, InfluxqlError> {
         let root = self.seen.root(self.engine.catalog()).await?;
         let mut queries = self.engine.query_log().running();
-        queries.retain(|query| self.caller.can_see(query.database));
+        // The text of a query has names of all its databases.
+        let can_see = |id: &DatabaseId| self.caller.can_see(*id);
+        queries.retain(|query| query.databases.iter().all(can_see));
         let database = |id| {
             let mut live = root.live_databases();
             live.find(|(other, _)| *other == id)
@@ -71,7 +74,8 @@ impl InfluxqlSession {
         let texts: StringArray = queries.iter().map(|query| Some(&query.text)).collect();
         let databases = queries
             .iter()
-            .map(|query| Some(database(query.database).unwrap_or_default()));
+            .map(|query| query.databases.first().copied().and_then(database))
+            .map(|name| Some(name.unwrap_or_default()));
         let databases: StringArray = databases.collect();
         let ages = queries
             .iter()

@@ -19,7 +19,13 @@ use super::{
     prepared_statement::{PreparedStatement, RequestedDatabase, prepare_statements},
     request_catalogs::RequestCatalogs,
 };
-use crate::{ClientQuery, QueryEngine, QueryError, QueryRequest, Rows, StatementDescription};
+use crate::{
+    ClientQuery, QueryEngine, QueryError, QueryRequest, Rows, StatementDescription,
+    request::QueryDatabases,
+};
+
+/// The maximum number of databases that a statement reads. It is limited because a query holds a snapshot of each.
+const MAX_DATABASES: usize = 32;
 
 /// The context of a request: the caller, the interface and the common options.
 #[derive(Clone, Debug)]
@@ -84,11 +90,11 @@ impl InfluxqlSession {
                 placeholders: Vec::new(),
             });
         }
-        let database = session.resolve_for_read(&prepared).await?;
+        let databases = session.resolve_for_read(&prepared).await?;
         let planner = RowsPlanner::new(prepared.statement.clone(), session.interface);
         let planner = Arc::new(planner);
         let request = session.request_of(&prepared);
-        let described = engine.describe(database, request, Arc::clone(&planner) as _);
+        let described = engine.describe(databases.first, request, Arc::clone(&planner) as _);
         let described = described.await?;
         Ok(StatementDescription {
             columns: planner.columns(&described.columns),
@@ -131,11 +137,10 @@ impl InfluxqlSession {
             if changes::name(&prepared.statement).is_some() || is_list(&prepared.statement) {
                 continue;
             }
-            let Some(name) = &prepared.database else {
-                continue;
-            };
-            let database = self.find(name).await?;
-            self.caller.require(DatabaseAction::Read, database)?;
+            for name in &prepared.databases {
+                let database = self.find(name).await?;
+                self.caller.require(DatabaseAction::Read, database)?;
+            }
         }
         Ok(())
     }
@@ -172,7 +177,7 @@ impl InfluxqlSession {
                 "databases",
             ),
             _ => {
-                let database = prepared.database.as_deref();
+                let database = prepared.databases.first().map(String::as_str);
                 if database.is_none() && interface == AnswerInterface::V1 {
                     return Err(InfluxqlError::NoDatabase);
                 }
@@ -220,14 +225,14 @@ impl InfluxqlSession {
         &self,
         prepared: &PreparedStatement,
     ) -> Result<StatementAnswer, InfluxqlError> {
-        let database = self.resolve_for_read(prepared).await?;
+        let databases = self.resolve_for_read(prepared).await?;
         let planner = RowsPlanner::new(prepared.statement.clone(), self.interface)
             .with_plans(self.engine.plan_cache());
         let planner = Arc::new(planner);
         let request = self.request_of(prepared);
         let rows = self
             .engine
-            .run(database, request, Arc::clone(&planner) as _)
+            .run(databases, request, Arc::clone(&planner) as _)
             .await?;
         let schema = planner.columns(&rows.schema);
         Ok(StatementAnswer {
@@ -243,15 +248,34 @@ impl InfluxqlSession {
         }
     }
 
-    /// Resolves the database of a statement and checks that the caller may read it.
+    /// Resolves the databases of a statement and checks that the caller may read each of them.
     async fn resolve_for_read(
         &self,
         prepared: &PreparedStatement,
-    ) -> Result<DatabaseId, InfluxqlError> {
-        let name = prepared
-            .database
-            .as_ref()
-            .ok_or(InfluxqlError::NoDatabase)?;
+    ) -> Result<QueryDatabases, InfluxqlError> {
+        let Some((first, others)) = prepared.databases.split_first() else {
+            return Err(InfluxqlError::NoDatabase);
+        };
+        if others.len() >= MAX_DATABASES {
+            let text = format!("more than {MAX_DATABASES} databases in one statement");
+            return Err(InfluxqlError::Invalid(text));
+        }
+        let first_id = self.resolve_readable(first).await?;
+        if others.is_empty() {
+            return Ok(first_id.into());
+        }
+        let mut named = vec![(first.clone(), first_id)];
+        for name in others {
+            named.push((name.clone(), self.resolve_readable(name).await?));
+        }
+        Ok(QueryDatabases {
+            first: first_id,
+            named,
+        })
+    }
+
+    /// Resolves the name of a database and checks that the caller may read it.
+    async fn resolve_readable(&self, name: &str) -> Result<DatabaseId, InfluxqlError> {
         let database = self.find(name).await?;
         self.caller.require(DatabaseAction::Read, database)?;
         // Do not resolve again, because the name may refer to another database by now.
@@ -331,8 +355,8 @@ impl InfluxqlSession {
         prepared: &PreparedStatement,
     ) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared
-            .database
-            .as_ref()
+            .databases
+            .first()
             .ok_or(InfluxqlError::NoDatabase)?;
         if name == INTERNAL_DATABASE {
             let text = format!("{INTERNAL_DATABASE} can't be changed");

@@ -4,6 +4,7 @@ mod limits;
 mod permissions;
 mod select_into;
 mod server_statements;
+mod several_databases;
 mod v1_rules;
 
 use std::time::Duration;
@@ -424,7 +425,7 @@ async fn the_interface_of_v3_answers_one_statement() {
     200 [{"iox::database":"_internal","name":"autogen","duration":"168h0m0s"},{"iox::database":"db","name":"autogen","duration":"0s"}]
     400 must specify a 'db' parameter, or provide the database in the InfluxQL query
     404 {"error":"query error: database not found: nowhere"}
-    400 provided a database in both the parameters (db) and query string (other) that do not match, if providing a query with an `INFLUXQL` query, consider removing the database parameter
+    400 provided a database in both the parameters (db) and query string (other) that do not match, if providing a query that specifies the database, you can omit the 'database' parameter from your request
     400 can only perform queries on a single database
     400 must provide only one InfluxQl statement per query
     400 must provide only one InfluxQl statement per query

@@ -24,6 +24,9 @@ const MAX_WORKER_ATTEMPTS: usize = 3;
 /// The name of the row of `EXPLAIN` that shows the stages of a query.
 const DISTRIBUTED_PLAN: &str = "distributed_plan";
 
+/// The reason why a query of several databases runs in this process: a task of a worker has one snapshot.
+const SEVERAL_DATABASES: &str = "the query reads several databases";
+
 /// An attempt to answer a query.
 #[derive(Clone, Debug)]
 pub(super) struct QueryAttempt {
@@ -101,8 +104,11 @@ impl QueryTask {
         let QueryPlace::Workers { excluded } = &attempt.place else {
             return None;
         };
+        if self.context.has_several_databases() {
+            return Some(Distribution::Local(SEVERAL_DATABASES.into()));
+        }
         let attempt = DistributionAttempt {
-            database: self.pending.database,
+            database: self.pending.databases.first,
             query: self.tracker.logged().head.id,
             remaining: self.remaining_time(),
             excluded: excluded.clone(),

@@ -192,3 +192,28 @@ async fn a_view_answers_subqueries_that_rename_columns() {
                    (SELECT time + INTERVAL '1 hour' AS time, i AS number FROM cpu) AS t";
     assert!(!one.reads_view(shifted, "exact").await);
 }
+
+#[tokio::test]
+async fn a_view_does_not_answer_for_another_database() {
+    let one = with_view().await;
+    let body = bytes::Bytes::from(line("host=a,region=eu", 0, "v=1000,i=1000i"));
+    let written = one
+        .service
+        .write("other", body, neap_write::WriteOptions::default());
+    written.await.unwrap();
+    let sum = async |from: &str| {
+        let statement = format!("SELECT sum(i) FROM {from} WHERE {TIMES} GROUP BY host fill(none)");
+        let explained = format!("EXPLAIN {statement}");
+        let plan = one.influxql_with_rollups("/query", &explained, "on").await;
+        let is_answered = plan.contains("TableScan: hourly");
+        let answer = one.influxql_with_rollups("/query", &statement, "on").await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let value = answer["results"][0]["series"][0]["values"][0][1].as_i64();
+        (is_answered, value.unwrap())
+    };
+    let (is_answered, alone) = sum("cpu").await;
+    assert!(is_answered);
+    assert_eq!(sum("cpu, other..cpu").await, (false, alone + 1000));
+    assert_eq!(sum("other..cpu, cpu").await, (false, alone + 1000));
+    assert_eq!(sum("other..cpu, db..none").await, (false, 1000));
+}

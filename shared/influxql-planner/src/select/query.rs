@@ -30,6 +30,8 @@ pub(super) struct SelectQuery<'a> {
     pub(super) clock: TimeContext,
     /// Whether the tags of the sources are values like fields: those of subqueries, in InfluxDB 1.
     pub(super) tags_are_values: bool,
+    /// Whether rows with the same time and tags have the order of their sources, in the column [`SOURCE`].
+    pub(super) orders_sources: bool,
     /// The columns of all sources together.
     pub(super) columns: SourceColumns,
     pub(super) outputs: Vec<OutputColumn>,
@@ -57,6 +59,10 @@ pub(super) struct AnswerPart {
     /// The columns that order rows of the same time.
     pub(super) keys: Vec<String>,
 }
+
+/// The column with the number of the source of a row, of those with the same measurement. Sources in several databases can
+/// have rows with the same time and tags.
+pub(super) const SOURCE: &str = "source";
 
 /// Returns the name of the output with this index in a plan.
 pub(super) fn output_column(index: usize) -> String {
@@ -136,18 +142,24 @@ impl SelectQuery<'_> {
         self.tags.iter().map(|tag| ident(tag_column(tag)))
     }
 
-    /// The tags of the sources that are not in `GROUP BY`. With these and the time, rows are unique.
+    /// The tags of the sources that are not in `GROUP BY`. With these and the time, the rows of a table are unique.
     fn free_tags(&self) -> impl Iterator<Item = &str> {
         let tags = self.columns.tags();
         tags.filter(|tag| !self.tags.iter().any(|grouped| grouped == tag))
     }
 
-    /// The columns of the sources' tags that are not in `GROUP BY`.
-    pub(super) fn other_tags(&self) -> Vec<String> {
-        self.free_tags().map(tag_column).collect()
+    /// The column of the sources, if they order rows.
+    fn source_key(&self) -> Option<String> {
+        self.orders_sources.then(|| SOURCE.to_owned())
     }
 
-    /// Returns the columns of [`Self::other_tags`]. Tags that are outputs have the name of the output, so that rows do
+    /// The columns of the sources' tags that are not in `GROUP BY`, and that of the sources themselves.
+    pub(super) fn other_keys(&self) -> Vec<String> {
+        let tags = self.free_tags().map(tag_column);
+        tags.chain(self.source_key()).collect()
+    }
+
+    /// Returns the columns of [`Self::other_keys`]. Tags that are outputs have the name of the output, so that rows do
     /// not carry them twice.
     pub(super) fn row_keys(&self) -> Vec<String> {
         let key = |tag: &str| {
@@ -155,13 +167,14 @@ impl SelectQuery<'_> {
             let output = self.outputs.iter().position(same);
             output.map_or_else(|| tag_column(tag), output_column)
         };
-        self.free_tags().map(key).collect()
+        let keys = self.free_tags().map(key);
+        keys.chain(self.source_key()).collect()
     }
 
     /// The order of rows in a series.
     pub(super) fn series_order(&self) -> Vec<SortExpr> {
         let time = ident(TIME_COLUMN).sort(true, false);
-        let others = self.other_tags().into_iter();
+        let others = self.other_keys().into_iter();
         let others = others.map(|column| ident(column).sort(true, false));
         std::iter::once(time).chain(others).collect()
     }
@@ -221,7 +234,7 @@ impl SelectQuery<'_> {
         self.project(
             rows,
             ident(TIME_COLUMN),
-            self.other_tags(),
+            self.other_keys(),
             &|expr| match expr {
                 Ast::Column(column) => Some(self.read(column)),
                 _ => None,

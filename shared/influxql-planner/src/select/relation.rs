@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{
     columns::{SourceColumns, align_type, field_column, null_of, tag_column},
     condition::{ConditionContext, balanced, nanos},
-    query::SelectQuery,
+    query::{SOURCE, SelectQuery},
     shape::QueryShape,
 };
 
@@ -41,7 +41,8 @@ impl Relation {
 
     /// Returns the rows that a query reads, as `time`, [`tag_column`]s and [`field_column`]s, with the types merged
     /// over all sources. `None` if the relation has none of the fields of the query, so that it contributes no rows.
-    pub(super) fn rows(&self, query: &SelectQuery<'_>) -> Result<Option<LogicalPlan>> {
+    /// `number` is that of the source.
+    fn rows(&self, query: &SelectQuery<'_>, number: u64) -> Result<Option<LogicalPlan>> {
         let mut needed = query.needed_columns();
         needed.retain(|column| self.columns.get(column).is_some());
         if needed.is_empty() {
@@ -73,13 +74,16 @@ impl Relation {
         }
         let plan = LogicalPlanBuilder::from(self.plan.clone())
             .filter(balanced(predicates, Expr::and))?
-            .project(self.projection(query)?)?
+            .project(self.projection(query, number)?)?
             .build()?;
         Ok(Some(plan))
     }
 
-    fn projection(&self, query: &SelectQuery<'_>) -> Result<Vec<Expr>> {
+    fn projection(&self, query: &SelectQuery<'_>, number: u64) -> Result<Vec<Expr>> {
         let mut projection = vec![ident(TIME_COLUMN)];
+        if query.orders_sources {
+            projection.push(lit(number).alias(SOURCE));
+        }
         let mut tags = query.read_tags();
         if !matches!(query.shape, QueryShape::Aggregate | QueryShape::Distinct(_)) {
             tags.extend(query.columns.tags().map(str::to_owned));
@@ -134,8 +138,8 @@ fn time_bounds(query: &SelectQuery<'_>, exact: bool) -> Result<Vec<Expr>> {
 /// Returns the rows of all relations of one measurement; `None` if no relation contributes rows.
 pub(super) fn rows(relations: &[Relation], query: &SelectQuery<'_>) -> Result<Option<LogicalPlan>> {
     let mut plans = Vec::with_capacity(relations.len());
-    for relation in relations {
-        plans.extend(relation.rows(query)?);
+    for (number, relation) in (0..).zip(relations) {
+        plans.extend(relation.rows(query, number)?);
     }
     let is_one_table = plans.len() < 2 && relations.iter().all(|relation| relation.is_table);
     let Some(plan) = union(plans)? else {

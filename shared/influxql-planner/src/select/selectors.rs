@@ -219,17 +219,17 @@ fn order(query: &SelectQuery<'_>, call: &Call, value: &Expr) -> Result<Vec<SortE
         "sample" => vec![asc(sample_key(query, time))],
         _ => vec![asc(value), asc(time)],
     };
-    order.extend(query.other_tags().into_iter().map(|tag| asc(ident(tag))));
+    order.extend(query.other_keys().into_iter().map(|key| asc(ident(key))));
     Ok(order)
 }
 
 /// Returns a pseudo-random key of each row, so that a sample is the same each time.
 fn sample_key(query: &SelectQuery<'_>, time: Expr) -> Expr {
     let text = ColumnType::String.data_type();
-    let tags = query.other_tags().into_iter();
-    let tags = tags.map(|tag| cast(ident(tag), text.clone()));
+    let keys = query.other_keys().into_iter();
+    let keys = keys.map(|key| cast(ident(key), text.clone()));
     let nanos = cast(cast(time, ColumnType::Integer.data_type()), text.clone());
-    let key = std::iter::once(nanos).chain(tags).collect();
+    let key = std::iter::once(nanos).chain(keys).collect();
     md5(concat(key))
 }
 

@@ -36,7 +36,7 @@ pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<An
     }
     let (plan, steps) = with_steps(query, rows, order, SECOND, &value)?;
     let plan = drop_empty_rows(plan, &steps)?;
-    query.project(plan, ident(TIME_COLUMN), query.other_tags(), &|expr| {
+    query.project(plan, ident(TIME_COLUMN), query.other_keys(), &|expr| {
         known(&steps, expr)
     })
 }

@@ -6,78 +6,109 @@ use datafusion::{
     catalog::TableProvider,
     common::{Result, TableReference, internal_datafusion_err},
     datasource::provider_as_source,
-    execution::SessionState,
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
 };
-use neap_influxql::{MeasurementName, Select, SelectSource};
-use neap_tables::{CATALOG, SCHEMA};
+use neap_influxql::{Measurement, MeasurementName, Select, SelectSource};
+use neap_tables::QueryContext;
 
 use super::{condition::compile_pattern, relation::Relation};
 
-/// The tables that a statement or its subqueries read, by name.
-#[derive(Debug)]
-pub(super) struct SourceTables(BTreeMap<String, Arc<dyn TableProvider>>);
+/// The tables of one database that a statement or its subqueries read, by name.
+type DatabaseTables = BTreeMap<String, Arc<dyn TableProvider>>;
+
+/// The tables that a statement or its subqueries read.
+#[derive(Debug, Default)]
+pub(super) struct SourceTables {
+    /// By the name of the database; `None` in a query of one database.
+    databases: BTreeMap<Option<String>, DatabaseTables>,
+}
 
 impl SourceTables {
     /// Looks up the tables. Unknown ones are left out.
-    pub(super) async fn of(state: &SessionState, select: &Select) -> Result<Self> {
-        let catalog = state.catalog_list().catalog(CATALOG);
-        let schema = catalog.and_then(|catalog| catalog.schema(SCHEMA));
-        let schema = schema.ok_or_else(|| internal_datafusion_err!("no schema {SCHEMA}"))?;
-        let known = schema.table_names();
-        let mut wanted = Vec::new();
-        collect(select, &known, &mut wanted)?;
-        let mut tables = BTreeMap::new();
-        for name in wanted {
-            if !tables.contains_key(name)
-                && let Some(table) = schema.table(name).await?
-            {
-                tables.insert(name.clone(), table);
-            }
-        }
-        Ok(Self(tables))
+    pub(super) fn of(context: &QueryContext, select: &Select) -> Result<Self> {
+        let mut tables = Self::default();
+        tables.add(context, select)?;
+        Ok(tables)
     }
 
-    /// Returns the tables that match a measurement of the statement.
-    pub(super) fn relations(&self, name: &MeasurementName) -> Result<Vec<Relation>> {
-        let regex = match name {
+    fn add(&mut self, context: &QueryContext, select: &Select) -> Result<()> {
+        for source in &select.from {
+            match source {
+                SelectSource::Subquery(select) => self.add(context, select)?,
+                SelectSource::Measurement(measurement) => {
+                    self.add_measurement(context, measurement)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_measurement(&mut self, context: &QueryContext, measurement: &Measurement) -> Result<()> {
+        let context = match &measurement.database {
+            None => context,
+            Some(name) => context
+                .database(name)
+                .ok_or_else(|| internal_datafusion_err!("no snapshot of the database {name}"))?,
+        };
+        let catalog = &context.snapshot.catalog.value;
+        let tables = self.databases.entry(measurement.database.clone());
+        let tables = tables.or_default();
+        match &measurement.name {
+            MeasurementName::Name(name) => {
+                if let Some(table) = catalog.table(name)
+                    && !tables.contains_key(name)
+                {
+                    tables.insert(name.clone(), context.table_provider(table));
+                }
+            }
+            MeasurementName::Regex(regex) => {
+                let regex = compile_pattern(regex)?;
+                for table in catalog.tables() {
+                    if regex.is_match(table.name()) && !tables.contains_key(table.name()) {
+                        let rows = context.table_provider(table);
+                        tables.insert(table.name().to_owned(), rows);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the statement reads several databases.
+    pub(super) fn has_several_databases(&self) -> bool {
+        self.databases.len() > 1
+    }
+
+    /// Returns the tables that match a measurement of the statement, sorted by name.
+    pub(super) fn relations(&self, measurement: &Measurement) -> Result<Vec<Relation>> {
+        let regex = match &measurement.name {
             MeasurementName::Name(_) => None,
             MeasurementName::Regex(regex) => Some(compile_pattern(regex)?),
         };
-        let tables = self.0.iter().filter(|(table, _)| match (name, &regex) {
-            (MeasurementName::Name(name), _) => *table == name,
-            (_, Some(regex)) => regex.is_match(table),
-            (_, None) => false,
-        });
+        let tables = self.databases.get(&measurement.database);
+        let tables =
+            tables
+                .into_iter()
+                .flatten()
+                .filter(|(table, _)| match (&measurement.name, &regex) {
+                    (MeasurementName::Name(name), _) => *table == name,
+                    (_, Some(regex)) => regex.is_match(table),
+                    (_, None) => false,
+                });
         tables
             .map(|(name, table)| {
-                let plan = scan(name, table)?;
+                let plan = scan(measurement.database.as_deref(), name, table)?;
                 Ok(Relation::new(name.clone(), plan, true))
             })
             .collect()
     }
 }
 
-fn scan(name: &str, table: &Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+fn scan(database: Option<&str>, name: &str, table: &Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+    let reference = match database {
+        None => TableReference::bare(name),
+        Some(database) => TableReference::partial(database, name),
+    };
     let source = provider_as_source(Arc::clone(table));
-    LogicalPlanBuilder::scan(TableReference::bare(name), source, None)?.build()
-}
-
-/// Collects the names of the known tables that a statement reads.
-fn collect<'a>(select: &Select, known: &'a [String], wanted: &mut Vec<&'a String>) -> Result<()> {
-    for source in &select.from {
-        match source {
-            SelectSource::Subquery(select) => collect(select, known, wanted)?,
-            SelectSource::Measurement(measurement) => match &measurement.name {
-                MeasurementName::Name(name) => {
-                    wanted.extend(known.iter().filter(|known| *known == name));
-                }
-                MeasurementName::Regex(regex) => {
-                    let regex = compile_pattern(regex)?;
-                    wanted.extend(known.iter().filter(|known| regex.is_match(known)));
-                }
-            },
-        }
-    }
-    Ok(())
+    LogicalPlanBuilder::scan(reference, source, None)?.build()
 }

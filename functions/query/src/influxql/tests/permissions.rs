@@ -157,3 +157,59 @@ async fn changes_need_the_permissions_of_the_configuration_interface() {
     assert_eq!(guarded.post(&dropper, "DROP DATABASE other").await, DONE);
     assert_eq!(guarded.post(&dropper, "DROP DATABASE new").await, FORBIDDEN);
 }
+
+#[tokio::test]
+async fn each_database_of_a_statement_needs_the_permission_to_read() {
+    let guarded = AuthenticatedInstance::new().await;
+    let one = guarded.token("db:db:read,write").await;
+    let all = guarded.token("db:db,other,db/week:read,write").await;
+    for q in [
+        "SELECT temp FROM home, other..home",
+        "SELECT temp FROM other..home, home",
+        "SELECT temp FROM home, week.home",
+        "SELECT temp FROM /h/, other../h/",
+        "SELECT temp FROM home, nowhere..home",
+        "SELECT temp FROM home, _internal..home",
+        "SELECT temp FROM home, (SELECT temp FROM other..home)",
+        "SELECT temp FROM (SELECT temp FROM (SELECT temp FROM other..home))",
+        "SELECT temp INTO x FROM home, other..home",
+        "EXPLAIN SELECT temp FROM home, other..home",
+        "EXPLAIN ANALYZE SELECT temp FROM home, other..home",
+        "SELECT temp FROM home; SELECT temp FROM home, other..home",
+    ] {
+        assert_eq!(guarded.post(&one, q).await, FORBIDDEN, "{q}");
+        let answer = guarded.post(&all, q).await;
+        match q.contains("nowhere") || q.contains("_internal") {
+            true => assert_eq!(answer, FORBIDDEN, "{q}"),
+            false => assert!(
+                answer.starts_with("200") && !answer.contains("error"),
+                "{q}: {answer}"
+            ),
+        }
+        let unknown = guarded.post("apiv3_unknown", q).await;
+        assert!(unknown.starts_with("401"), "{q}: {unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_running_query_is_shown_to_those_who_see_all_its_databases() {
+    let guarded = AuthenticatedInstance::new().await;
+    let engine = &guarded.0.engine;
+    let id = async |name| engine.known_database(name).await.unwrap().unwrap();
+    let ids = vec![id("db").await, id("other").await];
+    let request = crate::QueryRequest {
+        text: "SELECT temp FROM home, other..home".to_owned(),
+        ..crate::QueryRequest::default()
+    };
+    let log = engine.query_log();
+    let _running = log.begin(ids, crate::Language::InfluxQl, &request);
+    for (permission, is_shown) in [
+        ("db:db:read", false),
+        ("db:other:read", false),
+        ("db:db,other:read", true),
+    ] {
+        let token = guarded.token(permission).await;
+        let shown = guarded.post(&token, "SHOW QUERIES").await;
+        assert_eq!(shown.contains("other..home"), is_shown, "{shown}");
+    }
+}
