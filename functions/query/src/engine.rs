@@ -364,14 +364,24 @@ impl QueryEngine {
         self.run(database, request, Arc::new(planner)).await
     }
 
-    /// Answers one statement in the language of the planner.
+    /// Answers one statement over one database, in the language of the planner.
     pub(crate) async fn run(
         &self,
-        databases: impl Into<QueryDatabases>,
+        database: DatabaseId,
         request: QueryRequest,
         planner: Arc<dyn Planner>,
     ) -> Result<Rows, QueryError> {
-        let databases: QueryDatabases = databases.into();
+        let databases = QueryDatabases::from(database);
+        self.run_over(databases, request, planner).await
+    }
+
+    /// Answers one statement over its databases, in the language of the planner.
+    pub(crate) async fn run_over(
+        &self,
+        databases: QueryDatabases,
+        request: QueryRequest,
+        planner: Arc<dyn Planner>,
+    ) -> Result<Rows, QueryError> {
         let database = databases.first;
         let begun = self.world().moment();
         let timeout = self.request_timeout(&request);

@@ -232,7 +232,7 @@ impl InfluxqlSession {
         let request = self.request_of(prepared);
         let rows = self
             .engine
-            .run(databases, request, Arc::clone(&planner) as _)
+            .run_over(databases, request, Arc::clone(&planner) as _)
             .await?;
         let schema = planner.columns(&rows.schema);
         Ok(StatementAnswer {

@@ -86,15 +86,13 @@ impl SourceTables {
             MeasurementName::Regex(regex) => Some(compile_pattern(regex)?),
         };
         let tables = self.databases.get(&measurement.database);
-        let tables =
-            tables
-                .into_iter()
-                .flatten()
-                .filter(|(table, _)| match (&measurement.name, &regex) {
-                    (MeasurementName::Name(name), _) => *table == name,
-                    (_, Some(regex)) => regex.is_match(table),
-                    (_, None) => false,
-                });
+        let is_selected = |table: &str| match (&measurement.name, &regex) {
+            (MeasurementName::Name(name), _) => table == name,
+            (_, Some(regex)) => regex.is_match(table),
+            (_, None) => false,
+        };
+        let tables = tables.into_iter().flatten();
+        let tables = tables.filter(|(table, _)| is_selected(table));
         tables
             .map(|(name, table)| {
                 let plan = scan(measurement.database.as_deref(), name, table)?;

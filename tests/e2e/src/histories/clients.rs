@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::{
     cluster::Cluster,
     history::{
-        Answer, Cell, CellValues, Event, Operation, Outcome, Read, ReadConsistency, ReadPath,
-        Selection, Stamp, Table,
+        Cell, CellValues, Event, Operation, Outcome, ReadAnswer, ReadConsistency, ReadPath,
+        ReadSelection, Stamp, Table, TableRead,
     },
-    recorder::Recorder,
+    recorder::HistoryRecorder,
     statements::{CACHED_ROWS, LONG_WINDOW, SHORT_WINDOW, answer, date, lines, select},
 };
 use crate::harness::{Reply, STAMP, ServerClient, pause, try_wait_for};
@@ -43,7 +43,7 @@ const STALENESS: Duration = Duration::from_secs(5);
 pub(super) struct Client<'a> {
     pub(super) number: usize,
     pub(super) cluster: &'a Cluster,
-    pub(super) recorder: &'a Recorder,
+    pub(super) recorder: &'a HistoryRecorder,
     pub(super) rng: StdRng,
     /// Whether the client sends the newest stamp that it has received with each request.
     pub(super) has_session: bool,
@@ -65,13 +65,13 @@ impl Client<'_> {
                 48..58 => self.write_samples(),
                 58..60 => self.delete_samples(),
                 60..65 => self.read_log(strong),
-                65..69 => self.read(Read::rows(Table::Fields, None, strong)),
-                69..77 => self.read(Read::rows(Table::Registers, None, strong)),
-                77..80 => self.read(Read::rows(Table::Dropped, None, strong)),
+                65..69 => self.read(TableRead::rows(Table::Fields, None, strong)),
+                69..77 => self.read(TableRead::rows(Table::Registers, None, strong)),
+                77..80 => self.read(TableRead::rows(Table::Dropped, None, strong)),
                 80..82 => self.read_log(stale),
-                82..85 => self.read(Read::rows(Table::Fields, None, stale)),
+                82..85 => self.read(TableRead::rows(Table::Fields, None, stale)),
                 85..86 => self.read_log(ReadConsistency::AsOf),
-                86..88 => self.read(Read::rows(Table::Fields, None, ReadConsistency::AsOf)),
+                86..88 => self.read(TableRead::rows(Table::Fields, None, ReadConsistency::AsOf)),
                 _ => self.read_samples(),
             }
             pause(Duration::from_millis(self.rng.random_range(10..150)));
@@ -298,19 +298,19 @@ impl Client<'_> {
     fn read_log(&mut self, consistency: ReadConsistency) {
         let client = self.rng.random_range(0..self.recorder.log_requests.len());
         let tag = u32::try_from(client).unwrap();
-        self.read(Read::rows(Table::Log, Some(tag), consistency));
+        self.read(TableRead::rows(Table::Log, Some(tag), consistency));
     }
 
     /// Reads the samples: themselves, through their caches, or their windows, which a view may answer.
     fn read_samples(&mut self) {
         let windows =
-            Selection::Windows(*[SHORT_WINDOW, LONG_WINDOW].choose(&mut self.rng).unwrap());
+            ReadSelection::Windows(*[SHORT_WINDOW, LONG_WINDOW].choose(&mut self.rng).unwrap());
         let (selection, path) = match self.rng.random_range(0..12) {
-            0..1 => (Selection::Rows, ReadPath::Table),
-            1..4 => (Selection::Newest(CACHED_ROWS), ReadPath::Cache),
-            4..5 => (Selection::Newest(1), ReadPath::Table),
-            5..7 => (Selection::Tags, ReadPath::Cache),
-            7..8 => (Selection::Tags, ReadPath::Table),
+            0..1 => (ReadSelection::Rows, ReadPath::Table),
+            1..4 => (ReadSelection::Newest(CACHED_ROWS), ReadPath::Cache),
+            4..5 => (ReadSelection::Newest(1), ReadPath::Table),
+            5..7 => (ReadSelection::Tags, ReadPath::Cache),
+            7..8 => (ReadSelection::Tags, ReadPath::Table),
             8..11 => (windows, ReadPath::Table),
             _ => (windows, ReadPath::WithoutViews),
         };
@@ -321,7 +321,7 @@ impl Client<'_> {
         };
         let has_tag = self.rng.random_bool(0.3);
         let tag = self.rng.random_range(0..SAMPLE_TAGS);
-        self.read(Read {
+        self.read(TableRead {
             table: Table::Samples,
             tag: has_tag.then_some(tag),
             selection,
@@ -330,7 +330,7 @@ impl Client<'_> {
         });
     }
 
-    fn read(&mut self, read: Read) {
+    fn read(&mut self, read: TableRead) {
         let instance = self.instance("query");
         self.read_at(DATABASE, instance, read);
     }
@@ -340,7 +340,7 @@ impl Client<'_> {
         &mut self,
         database: &str,
         (instance, server): (Option<u64>, ServerClient),
-        read: Read,
+        read: TableRead,
     ) -> bool {
         let body = json!({ "db": database, "q": select(&read) }).to_string();
         let mut request = server.request("POST", "/api/v3/query_sql").body(body);
@@ -386,14 +386,14 @@ impl Client<'_> {
 
     /// Reads the rows that the trigger has received, when these are all acknowledged rows of the log or the time is over.
     pub(super) fn read_deliveries(&mut self, limit: Duration) {
-        let read = Read::strong(Table::Log, Selection::Deliveries, ReadPath::Table);
+        let read = TableRead::strong(Table::Log, ReadSelection::Deliveries, ReadPath::Table);
         let expected = self.recorder.acknowledged_cells(read.table);
         try_wait_for(limit, || {
             let (_, server) = self.instance("query");
             let body = json!({ "db": DATABASE, "q": select(&read) }).to_string();
             let request = server.request("POST", "/api/v3/query_sql").body(body);
             let reply = Reply::of(request.timeout(LIMIT));
-            let (Answer::Cells(delivered), _) = self.answer(&read, reply)? else {
+            let (ReadAnswer::Cells(delivered), _) = self.answer(&read, reply)? else {
                 return None;
             };
             let mut expected = expected.iter();
@@ -406,14 +406,14 @@ impl Client<'_> {
     /// Returns the rows of an answer, and the stamp up to which it reaches. `None` without an answer.
     fn answer(
         &self,
-        read: &Read,
+        read: &TableRead,
         reply: reqwest::Result<Reply>,
-    ) -> Option<(Answer, Option<Stamp>)> {
+    ) -> Option<(ReadAnswer, Option<Stamp>)> {
         let reply = reply.ok()?;
         // The table of a view or of a trigger exists when it has its first row.
         let may_be_missing = read.table == Table::Dropped
             || read.path == ReadPath::View
-            || read.selection == Selection::Deliveries;
+            || read.selection == ReadSelection::Deliveries;
         match reply.status {
             200 => {
                 let mark = reply.header("x-neap-as-of");

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{
     clients::DATABASE,
     cluster::{ALL_MODES, Cluster, ClusterKind, PLUGIN_FILE},
-    history::{Read, ReadPath, Selection, Table},
-    recorder::Recorder,
+    history::{ReadPath, ReadSelection, Table, TableRead},
+    recorder::HistoryRecorder,
     statements::{
         CACHED_ROWS, DISTINCT_CACHE, LAST_CACHE, SHORT_WINDOW, select, view_name, view_query,
     },
@@ -103,7 +103,7 @@ pub(super) fn create_view(cluster: &Cluster, seconds: u64) -> bool {
 /// The derived data when all faults are over and all rows are flushed.
 pub(super) struct SettledData<'a> {
     pub(super) cluster: &'a Cluster,
-    pub(super) recorder: &'a Recorder,
+    pub(super) recorder: &'a HistoryRecorder,
 }
 
 impl SettledData<'_> {
@@ -123,17 +123,17 @@ impl SettledData<'_> {
     /// Waits until plans use the view and the caches. Otherwise the history would not check them.
     pub(super) fn wait_for_plans(&self) {
         let plan = |selection, path| {
-            let read = Read::strong(Table::Samples, selection, path);
+            let read = TableRead::strong(Table::Samples, selection, path);
             format!("EXPLAIN {}", select(&read))
         };
-        let windows = plan(Selection::Windows(SHORT_WINDOW), ReadPath::Table);
+        let windows = plan(ReadSelection::Windows(SHORT_WINDOW), ReadPath::Table);
         let scan = format!("TableScan: {}", view_name(SHORT_WINDOW));
         self.wait_for("a plan without the view", &windows, |reply| {
             reply.text().contains(&scan)
         });
         let caches = [
-            ("LastCacheExec", Selection::Newest(CACHED_ROWS)),
-            ("DistinctCacheExec", Selection::Tags),
+            ("LastCacheExec", ReadSelection::Newest(CACHED_ROWS)),
+            ("DistinctCacheExec", ReadSelection::Tags),
         ];
         for (operator, selection) in caches {
             let sql = plan(selection, ReadPath::Cache);

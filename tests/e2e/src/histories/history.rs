@@ -63,7 +63,7 @@ pub(super) type CellValues = BTreeMap<Cell, i64>;
 
 /// A window of time of one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Window {
+pub(super) struct TagWindow {
     pub(super) tag: u32,
     /// The first second of the window.
     pub(super) start: u64,
@@ -80,7 +80,7 @@ pub(super) struct WindowAggregates {
 
 /// The part of a table that a read returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Selection {
+pub(super) enum ReadSelection {
     /// All rows.
     Rows,
     /// The newest rows of each tag, at most this number.
@@ -119,28 +119,28 @@ pub(super) enum ReadConsistency {
 
 /// A read of all cells of a table, or of those with one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Read {
+pub(super) struct TableRead {
     pub(super) table: Table,
     pub(super) tag: Option<u32>,
-    pub(super) selection: Selection,
+    pub(super) selection: ReadSelection,
     pub(super) path: ReadPath,
     pub(super) consistency: ReadConsistency,
 }
 
-impl Read {
+impl TableRead {
     /// A read of all rows of a table, or of those with one tag.
     pub(super) fn rows(table: Table, tag: Option<u32>, consistency: ReadConsistency) -> Self {
         Self {
             table,
             tag,
-            selection: Selection::Rows,
+            selection: ReadSelection::Rows,
             path: ReadPath::Table,
             consistency,
         }
     }
 
     /// A strong read of a part of a table, for all tags.
-    pub(super) fn strong(table: Table, selection: Selection, path: ReadPath) -> Self {
+    pub(super) fn strong(table: Table, selection: ReadSelection, path: ReadPath) -> Self {
         Self {
             table,
             tag: None,
@@ -165,17 +165,17 @@ pub(super) enum Operation {
         times: Range<u64>,
     },
     Drop(Table),
-    Read(Read),
+    Read(TableRead),
 }
 
 /// The rows of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ReadAnswer {
     /// Rows, the newest rows, or delivered rows.
     Cells(CellValues),
     Tags(BTreeSet<u32>),
     /// Windows without values are left out.
-    Windows(BTreeMap<Window, WindowAggregates>),
+    Windows(BTreeMap<TagWindow, WindowAggregates>),
 }
 
 /// The result of a request.
@@ -184,7 +184,7 @@ pub(super) enum Outcome {
     /// The change was acknowledged.
     Acknowledged(Option<Stamp>),
     /// The rows of a read, and the stamp up to which a read as of an earlier time reaches.
-    Answer(Answer, Option<Stamp>),
+    Answer(ReadAnswer, Option<Stamp>),
     /// The change may have taken effect, or may do so later. An answer that says so may have a stamp.
     Unknown(Option<Stamp>),
     /// The request has no effect.

@@ -14,7 +14,8 @@ use super::{
     clients::{Client, DATABASE},
     derived_data::create_view,
     history::{
-        Event, Operation, Outcome, Read, ReadConsistency, ReadPath, Selection, Stamp, Table,
+        Event, Operation, Outcome, ReadConsistency, ReadPath, ReadSelection, Stamp, Table,
+        TableRead,
     },
     statements::{CACHED_ROWS, LONG_WINDOW, answer, select},
 };
@@ -102,13 +103,13 @@ impl Operator<'_> {
             return;
         }
         let as_of = ReadConsistency::AsOf;
-        let newest = Read {
-            selection: Selection::Newest(CACHED_ROWS),
+        let newest = TableRead {
+            selection: ReadSelection::Newest(CACHED_ROWS),
             path: ReadPath::Cache,
-            ..Read::rows(Table::Samples, None, as_of)
+            ..TableRead::rows(Table::Samples, None, as_of)
         };
         let rows = [Table::Log, Table::Fields, Table::Samples];
-        let rows = rows.map(|table| Read::rows(table, None, as_of));
+        let rows = rows.map(|table| TableRead::rows(table, None, as_of));
         for read in rows.into_iter().chain([newest]) {
             let Some(rows) = self.rows(&name, &read) else {
                 continue;
@@ -138,7 +139,7 @@ impl Operator<'_> {
     }
 
     /// Returns the rows of a read of a restored database. `None` if no instance answers, or if the table did not exist.
-    fn rows(&mut self, database: &str, read: &Read) -> Option<Vec<Value>> {
+    fn rows(&mut self, database: &str, read: &TableRead) -> Option<Vec<Value>> {
         let body = serde_json::json!({ "db": database, "q": select(read) }).to_string();
         try_wait_for(COMMAND, || {
             let instances = self.client.cluster.instances("query");

@@ -15,7 +15,7 @@ use super::history::{CellValues, Event, Operation, Stamp, Table};
 use crate::harness::{Reply, now};
 
 /// What the clients of a history share.
-pub(super) struct Recorder {
+pub(super) struct HistoryRecorder {
     begun: Instant,
     events: Mutex<Vec<Event>>,
     /// Answers that no promise permits, and their numbers.
@@ -27,7 +27,7 @@ pub(super) struct Recorder {
     pub(super) log_requests: Vec<AtomicU64>,
 }
 
-impl Recorder {
+impl HistoryRecorder {
     pub(super) fn new(clients: usize) -> Self {
         Self {
             begun: now(),
@@ -96,11 +96,11 @@ impl Recorder {
     }
 
     /// Returns the events, the unexpected answers, and the numbers of requests without a result.
-    pub(super) fn into_parts(self) -> RecordedParts {
+    pub(super) fn into_parts(self) -> RecordedHistory {
         fn inner<T>(mutex: Mutex<T>) -> T {
             mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
         }
-        RecordedParts {
+        RecordedHistory {
             events: inner(self.events),
             unexpected: inner(self.unexpected),
             unanswered: inner(self.unanswered),
@@ -108,8 +108,8 @@ impl Recorder {
     }
 }
 
-/// The contents of a [`Recorder`].
-pub(super) struct RecordedParts {
+/// The contents of a [`HistoryRecorder`].
+pub(super) struct RecordedHistory {
     pub(super) events: Vec<Event>,
     pub(super) unexpected: BTreeMap<String, u64>,
     pub(super) unanswered: BTreeMap<&'static str, u64>,

@@ -21,11 +21,11 @@ use super::{
     derived_data::{self, SettledData},
     faults::{FaultInjector, FaultKind, FaultMix},
     history::{
-        Answer, Event, History, Operation, Outcome, Read, ReadConsistency, ReadPath, Selection,
-        Table,
+        Event, History, Operation, Outcome, ReadAnswer, ReadConsistency, ReadPath, ReadSelection,
+        Table, TableRead,
     },
     operator::{Operator, OperatorCounts},
-    recorder::{RecordedParts, Recorder},
+    recorder::{HistoryRecorder, RecordedHistory},
     statements::{CACHED_ROWS, LONG_WINDOW, SHORT_WINDOW},
 };
 use crate::harness::{neap, pause, wait_for};
@@ -82,7 +82,7 @@ impl HistoryRun {
     /// Runs the history. `None` if the kind of cluster is not available.
     pub(super) fn run(self) -> Option<HistorySummary> {
         let cluster = Cluster::start(self.kind)?;
-        let recorder = Recorder::new(CLIENTS + 1);
+        let recorder = HistoryRecorder::new(CLIENTS + 1);
         let client = |number: usize| Client {
             number,
             cluster: &cluster,
@@ -179,8 +179,8 @@ impl HistoryRun {
         settled.wait_for_plans();
         let paths = [ReadPath::View, ReadPath::Table, ReadPath::WithoutViews];
         let reads = windows.iter().flat_map(|length| {
-            let windows = Selection::Windows(*length);
-            paths.map(|path| Read::strong(Table::Samples, windows, path))
+            let windows = ReadSelection::Windows(*length);
+            paths.map(|path| TableRead::strong(Table::Samples, windows, path))
         });
         read_everywhere(cluster, reader, &reads.collect::<Vec<_>>());
         if self.kind.has_trigger() {
@@ -191,7 +191,7 @@ impl HistoryRun {
 
     fn summarize(
         self,
-        parts: RecordedParts,
+        parts: RecordedHistory,
         faults: BTreeMap<FaultKind, u64>,
         operations: OperatorCounts,
         fsck: Option<String>,
@@ -226,16 +226,17 @@ fn fsck(cluster: &Cluster) -> Option<String> {
 }
 
 /// Returns strong reads of all tables, and of the caches.
-fn reads_of_tables() -> Vec<Read> {
+fn reads_of_tables() -> Vec<TableRead> {
     let rows = Table::ALL.iter();
-    let rows = rows.map(|table| Read::rows(*table, None, ReadConsistency::Strong));
-    let caches = [Selection::Newest(CACHED_ROWS), Selection::Tags];
-    let caches = caches.map(|selection| Read::strong(Table::Samples, selection, ReadPath::Cache));
+    let rows = rows.map(|table| TableRead::rows(*table, None, ReadConsistency::Strong));
+    let caches = [ReadSelection::Newest(CACHED_ROWS), ReadSelection::Tags];
+    let caches =
+        caches.map(|selection| TableRead::strong(Table::Samples, selection, ReadPath::Cache));
     rows.chain(caches).collect()
 }
 
 /// Sends reads to all instances that answer queries.
-fn read_everywhere(cluster: &Cluster, reader: &mut Client<'_>, reads: &[Read]) {
+fn read_everywhere(cluster: &Cluster, reader: &mut Client<'_>, reads: &[TableRead]) {
     for instance in cluster.instances("query") {
         for read in reads {
             wait_for("answer after the last fault", RECOVERY, || {
@@ -282,7 +283,7 @@ impl HistorySummary {
         let name = format!("neap-history-{}-{}", self.run.kind.name(), self.run.seed);
         let path = std::env::temp_dir().join(name);
         let describe = |event: &Event| match (&event.operation, &event.outcome) {
-            (Operation::Read(_), Outcome::Answer(Answer::Cells(values), mark)) => {
+            (Operation::Read(_), Outcome::Answer(ReadAnswer::Cells(values), mark)) => {
                 let values = values.iter().map(|(cell, value)| {
                     format!(" {}/{}/{}={value}", cell.tag, cell.time, cell.field)
                 });

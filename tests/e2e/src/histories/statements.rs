@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::history::{
-    Answer, Cell, CellValues, Read, ReadPath, Selection, Table, Window, WindowAggregates,
+    Cell, CellValues, ReadAnswer, ReadPath, ReadSelection, Table, TableRead, TagWindow,
+    WindowAggregates,
 };
 
 /// The name of the last value cache, and the number of rows that it has of each tag.
@@ -55,8 +56,8 @@ fn fields(table: Table) -> &'static [&'static str] {
 }
 
 /// Returns the statement of a read.
-pub(super) fn select(read: &Read) -> String {
-    let Read {
+pub(super) fn select(read: &TableRead) -> String {
+    let TableRead {
         table,
         tag,
         selection,
@@ -68,19 +69,19 @@ pub(super) fn select(read: &Read) -> String {
     let seconds = "CAST(time AS BIGINT) / 1000000000 AS t";
     let rows = |of: &str| format!("SELECT series, {fields}, {seconds} FROM {of}");
     match (selection, path) {
-        (Selection::Rows, _) => rows(name) + &condition,
-        (Selection::Deliveries, _) => rows(DELIVERED) + &condition,
-        (Selection::Newest(_), ReadPath::Cache) => {
+        (ReadSelection::Rows, _) => rows(name) + &condition,
+        (ReadSelection::Deliveries, _) => rows(DELIVERED) + &condition,
+        (ReadSelection::Newest(_), ReadPath::Cache) => {
             rows(&format!("last_cache('{name}', '{LAST_CACHE}')")) + &condition
         }
-        (Selection::Newest(_), _) => rows(&format!(
+        (ReadSelection::Newest(_), _) => rows(&format!(
             "(SELECT DISTINCT ON (series) series, {fields}, time FROM {name}{condition} ORDER BY series, time DESC)"
         )),
-        (Selection::Tags, ReadPath::Cache) => {
+        (ReadSelection::Tags, ReadPath::Cache) => {
             format!("SELECT series FROM distinct_cache('{name}', '{DISTINCT_CACHE}'){condition}")
         }
-        (Selection::Tags, _) => format!("SELECT DISTINCT series FROM {name}{condition}"),
-        (Selection::Windows(length), path) => {
+        (ReadSelection::Tags, _) => format!("SELECT DISTINCT series FROM {name}{condition}"),
+        (ReadSelection::Windows(length), path) => {
             let of = match path {
                 ReadPath::View => view_name(length) + &condition,
                 _ => format!("({})", windows_of_source(length, &condition)),
@@ -91,13 +92,13 @@ pub(super) fn select(read: &Read) -> String {
 }
 
 /// Returns the rows of an answer.
-pub(super) fn answer(read: &Read, rows: &[Value]) -> Answer {
+pub(super) fn answer(read: &TableRead, rows: &[Value]) -> ReadAnswer {
     match read.selection {
-        Selection::Rows | Selection::Newest(_) | Selection::Deliveries => {
-            Answer::Cells(cells(read.table, rows))
+        ReadSelection::Rows | ReadSelection::Newest(_) | ReadSelection::Deliveries => {
+            ReadAnswer::Cells(cells(read.table, rows))
         }
-        Selection::Tags => Answer::Tags(rows.iter().map(tag).collect()),
-        Selection::Windows(_) => Answer::Windows(windows(rows)),
+        ReadSelection::Tags => ReadAnswer::Tags(rows.iter().map(tag).collect()),
+        ReadSelection::Windows(_) => ReadAnswer::Windows(windows(rows)),
     }
 }
 
@@ -125,7 +126,7 @@ fn cells(table: Table, rows: &[Value]) -> CellValues {
     values
 }
 
-fn windows(rows: &[Value]) -> BTreeMap<Window, WindowAggregates> {
+fn windows(rows: &[Value]) -> BTreeMap<TagWindow, WindowAggregates> {
     let mut windows = BTreeMap::new();
     for row in rows {
         let (tag, start) = (tag(row), row["t"].as_u64().unwrap());
@@ -140,7 +141,7 @@ fn windows(rows: &[Value]) -> BTreeMap<Window, WindowAggregates> {
             least: value("least"),
             most: value("most"),
         };
-        let window = Window { tag, start };
+        let window = TagWindow { tag, start };
         let former = windows.insert(window, aggregates);
         assert_eq!(former, None, "{window:?} is in two rows");
     }

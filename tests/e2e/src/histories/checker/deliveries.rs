@@ -2,12 +2,12 @@
 //! faults are over and the trigger has had time to receive the rest.
 
 use super::{CheckReport, Promise};
-use crate::histories::history::{Answer, Cell, Event, History, Operation, Outcome, Table};
+use crate::histories::history::{Cell, Event, History, Operation, Outcome, ReadAnswer, Table};
 
 /// Checks that each acknowledged row of the log was delivered, also if it was deleted since, and that each delivered row
 /// was written and not refused.
-pub(super) fn check(history: &History, answer: &Answer, report: &mut CheckReport) {
-    let Answer::Cells(delivered) = answer else {
+pub(super) fn check(history: &History, answer: &ReadAnswer, report: &mut CheckReport) {
+    let ReadAnswer::Cells(delivered) = answer else {
         return;
     };
     report.count("delivered cells", delivered.len() as u64);

@@ -13,7 +13,8 @@ use std::{
 
 use super::{CheckReport, Promise};
 use crate::histories::history::{
-    Answer, Cell, Event, History, Operation, Outcome, Read, ReadConsistency, Selection, Table,
+    Cell, Event, History, Operation, Outcome, ReadAnswer, ReadConsistency, ReadSelection, Table,
+    TableRead,
 };
 
 /// Maximum number of states. A history that exceeds it is counted as undecided.
@@ -79,13 +80,13 @@ fn requests_of(history: &History, cell: Cell) -> Vec<CellRequest> {
         }
         (
             Operation::Read(
-                read @ Read {
-                    selection: Selection::Rows,
+                read @ TableRead {
+                    selection: ReadSelection::Rows,
                     consistency: ReadConsistency::Strong,
                     ..
                 },
             ),
-            Outcome::Answer(Answer::Cells(values), _),
+            Outcome::Answer(ReadAnswer::Cells(values), _),
         ) => {
             let is_read = read.table == cell.table && read.tag.is_none_or(|tag| tag == cell.tag);
             is_read.then(|| CellEffect::Read(values.get(&cell).copied()))

@@ -11,8 +11,8 @@ use super::{
     windows,
 };
 use crate::histories::history::{
-    Answer, Cell, CellValues, Event, History, Operation, Outcome, Read, ReadConsistency, Selection,
-    Stamp, Table,
+    Cell, CellValues, Event, History, Operation, Outcome, ReadAnswer, ReadConsistency,
+    ReadSelection, Stamp, Table, TableRead,
 };
 
 /// The changes that an answer shows, by time.
@@ -105,7 +105,7 @@ fn check_read(history: &History, event: &Event, session: &mut Session, report: &
     else {
         return;
     };
-    if request.selection == Selection::Deliveries {
+    if request.selection == ReadSelection::Deliveries {
         deliveries::check(history, answer, report);
         return;
     }
@@ -158,8 +158,8 @@ fn check_read(history: &History, event: &Event, session: &mut Session, report: &
 struct ReadCheck<'a> {
     history: &'a History,
     event: &'a Event,
-    request: &'a Read,
-    answer: &'a Answer,
+    request: &'a TableRead,
+    answer: &'a ReadAnswer,
 }
 
 impl ReadCheck<'_> {
@@ -173,9 +173,9 @@ impl ReadCheck<'_> {
     ) -> Vec<usize> {
         let (history, scope) = (self.history, (self.request.table, self.request.tag));
         let unexplained = match self.answer {
-            Answer::Cells(values) => {
+            ReadAnswer::Cells(values) => {
                 let cells = match self.request.selection {
-                    Selection::Newest(count) => {
+                    ReadSelection::Newest(count) => {
                         report.count("newest rows", 1);
                         if let Err(text) = cached::check_number(values, count) {
                             let text = format!("{text}; read {}", self.describe());
@@ -187,11 +187,11 @@ impl ReadCheck<'_> {
                 };
                 return self.check_cells(&cells, values, (visible, as_promise), report);
             }
-            Answer::Tags(tags) => {
+            ReadAnswer::Tags(tags) => {
                 report.count("sets of tags", 1);
                 cached::check_tags(history, scope, tags, visible)
             }
-            Answer::Windows(windows) => {
+            ReadAnswer::Windows(windows) => {
                 let read = windows::WindowsOfRead { scope, windows };
                 read.check(history, self.request.selection, visible, report)
             }
@@ -243,7 +243,7 @@ impl ReadCheck<'_> {
     /// Checks that the requests to the log are visible completely or not at all. Deletes of the log match whole
     /// requests.
     fn check_atomicity(&self, report: &mut CheckReport) {
-        let (Table::Log, Answer::Cells(values)) = (self.request.table, self.answer) else {
+        let (Table::Log, ReadAnswer::Cells(values)) = (self.request.table, self.answer) else {
             return;
         };
         let mut requests: BTreeMap<usize, (usize, usize)> = BTreeMap::new();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{ClockMargin, Promise, check};
 use crate::histories::history::{
-    Answer, Cell, CellValues, Event, History, Operation, Outcome, Read, ReadConsistency, Stamp,
-    Table,
+    Cell, CellValues, Event, History, Operation, Outcome, ReadAnswer, ReadConsistency, Stamp,
+    Table, TableRead,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -93,8 +93,8 @@ impl HistoryBuilder {
         times: (u64, u64),
         mark: Option<Stamp>,
     ) -> &mut Event {
-        let operation = Operation::Read(Read::rows(table, None, consistency));
-        let answer = Answer::Cells(values(table, read));
+        let operation = Operation::Read(TableRead::rows(table, None, consistency));
+        let answer = ReadAnswer::Cells(values(table, read));
         self.add(operation, times, Outcome::Answer(answer, mark))
     }
 

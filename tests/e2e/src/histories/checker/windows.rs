@@ -13,8 +13,8 @@ use super::{
     visibility::{Unexplained, VisibleChanges, explain},
 };
 use crate::histories::history::{
-    Answer, Cell, Event, History, Operation, Outcome, ReadConsistency, ReadPath, Selection, Table,
-    Window, WindowAggregates,
+    Cell, Event, History, Operation, Outcome, ReadAnswer, ReadConsistency, ReadPath, ReadSelection,
+    Table, TagWindow, WindowAggregates,
 };
 
 /// Maximum number of possible aggregates of a window. A window that exceeds it is counted as undecided.
@@ -26,7 +26,7 @@ const FIELD: u8 = 0;
 /// The windows of an answer, and the table and the tag that were read.
 pub(super) struct WindowsOfRead<'a> {
     pub(super) scope: (Table, Option<u32>),
-    pub(super) windows: &'a BTreeMap<Window, WindowAggregates>,
+    pub(super) windows: &'a BTreeMap<TagWindow, WindowAggregates>,
 }
 
 /// The aggregates that a window may have. `None` stands for no values.
@@ -37,21 +37,21 @@ impl WindowsOfRead<'_> {
     pub(super) fn check(
         &self,
         history: &History,
-        selection: Selection,
+        selection: ReadSelection,
         visible: &impl VisibleChanges,
         report: &mut CheckReport,
     ) -> Vec<(String, Unexplained)> {
-        let Selection::Windows(seconds) = selection else {
+        let ReadSelection::Windows(seconds) = selection else {
             return Vec::new();
         };
-        let mut cells: BTreeMap<Window, Vec<Cell>> = self
+        let mut cells: BTreeMap<TagWindow, Vec<Cell>> = self
             .windows
             .keys()
             .map(|window| (*window, Vec::new()))
             .collect();
         let (table, tag) = self.scope;
         for cell in history.cells(table, tag).filter(|cell| cell.field == FIELD) {
-            let window = Window {
+            let window = TagWindow {
                 tag: cell.tag,
                 start: cell.time / seconds * seconds,
             };
@@ -156,13 +156,13 @@ pub(super) fn check_settled_views(history: &History, report: &mut CheckReport) {
 fn settled_windows(
     event: &Event,
     end_of_changes: Duration,
-) -> Option<(u64, ReadPath, &BTreeMap<Window, WindowAggregates>)> {
-    let (Operation::Read(read), Outcome::Answer(Answer::Windows(windows), _)) =
+) -> Option<(u64, ReadPath, &BTreeMap<TagWindow, WindowAggregates>)> {
+    let (Operation::Read(read), Outcome::Answer(ReadAnswer::Windows(windows), _)) =
         (&event.operation, &event.outcome)
     else {
         return None;
     };
-    let Selection::Windows(seconds) = read.selection else {
+    let ReadSelection::Windows(seconds) = read.selection else {
         return None;
     };
     let is_settled = event.begin > end_of_changes

@@ -2,8 +2,8 @@
 
 use super::{HistoryBuilder, Promise, SECOND, values};
 use crate::histories::history::{
-    Answer, Event, Operation, Outcome, Read, ReadConsistency, ReadPath, Selection, Table, Window,
-    WindowAggregates,
+    Event, Operation, Outcome, ReadAnswer, ReadConsistency, ReadPath, ReadSelection, Table,
+    TableRead, TagWindow, WindowAggregates,
 };
 
 const SAMPLES: Table = Table::Samples;
@@ -11,23 +11,23 @@ const SAMPLES: Table = Table::Samples;
 impl HistoryBuilder {
     fn read_part(
         &mut self,
-        (selection, path): (Selection, ReadPath),
-        answer: Answer,
+        (selection, path): (ReadSelection, ReadPath),
+        answer: ReadAnswer,
         times: (u64, u64),
     ) -> &mut Event {
-        let read = Read::strong(SAMPLES, selection, path);
+        let read = TableRead::strong(SAMPLES, selection, path);
         self.add(Operation::Read(read), times, Outcome::Answer(answer, None))
     }
 
     /// Reads a last value cache of two rows.
     fn read_newest(&mut self, read: &[(u64, i64)], times: (u64, u64)) -> &mut Event {
-        let newest = (Selection::Newest(2), ReadPath::Cache);
-        self.read_part(newest, Answer::Cells(values(SAMPLES, read)), times)
+        let newest = (ReadSelection::Newest(2), ReadPath::Cache);
+        self.read_part(newest, ReadAnswer::Cells(values(SAMPLES, read)), times)
     }
 
     fn read_tags(&mut self, tags: &[u32], times: (u64, u64)) -> &mut Event {
-        let tags = Answer::Tags(tags.iter().copied().collect());
-        self.read_part((Selection::Tags, ReadPath::Cache), tags, times)
+        let tags = ReadAnswer::Tags(tags.iter().copied().collect());
+        self.read_part((ReadSelection::Tags, ReadPath::Cache), tags, times)
     }
 
     /// Reads windows of ten seconds: their first seconds, and their numbers of values, sums, minima and maxima.
@@ -38,7 +38,7 @@ impl HistoryBuilder {
         times: (u64, u64),
     ) -> &mut Event {
         let windows = windows.iter().map(|(start, [count, sum, least, most])| {
-            let window = Window {
+            let window = TagWindow {
                 tag: 0,
                 start: *start,
             };
@@ -50,13 +50,13 @@ impl HistoryBuilder {
             };
             (window, aggregates)
         });
-        let windows = Answer::Windows(windows.collect());
-        self.read_part((Selection::Windows(10), path), windows, times)
+        let windows = ReadAnswer::Windows(windows.collect());
+        self.read_part((ReadSelection::Windows(10), path), windows, times)
     }
 
     fn read_deliveries(&mut self, delivered: &[(u64, i64)], times: (u64, u64)) -> &mut Event {
-        let read = Read::strong(Table::Log, Selection::Deliveries, ReadPath::Table);
-        let answer = Answer::Cells(values(Table::Log, delivered));
+        let read = TableRead::strong(Table::Log, ReadSelection::Deliveries, ReadPath::Table);
+        let answer = ReadAnswer::Cells(values(Table::Log, delivered));
         self.add(Operation::Read(read), times, Outcome::Answer(answer, None))
     }
 }
