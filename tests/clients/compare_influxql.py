@@ -10,6 +10,7 @@ docs/influxql.md lists the known ones, which the statements do not meet.
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import urllib.parse
@@ -54,8 +55,19 @@ def equal(one, two):
     return one == two
 
 
-def rows_equal(one, two):
-    return len(one) == len(two) and all(equal(left, right) for left, right in zip(one, two, strict=True))
+def fill_number(statement):
+    """The number of `fill(number)`; `None` without it."""
+    found = re.search(r"fill\((-?[0-9.]+)\)", statement)
+    return found and float(found[1])
+
+
+def rows_equal(one, two, filled):
+    """Whether two rows are equal. `filled` is the number of `fill(number)`, which InfluxDB 1 gives to the texts and booleans
+    of a series that has none in the range, too."""
+    return len(one) == len(two) and all(
+        equal(left, right) or (filled is not None and (right is False or right == "") and equal(left, filled))
+        for left, right in zip(one, two, strict=True)
+    )
 
 
 def key_of(row):
@@ -96,6 +108,7 @@ def difference(statement, one, two, has_ties):
         return f"error: {one.get('error')!r} and {two.get('error')!r}"
     if "error" in one:
         return None if one["error"] == two["error"] else f"error text: {one['error']!r} and {two['error']!r}"
+    filled = fill_number(statement)
     left, right = one.get("series", []), two.get("series", [])
     name = lambda series: (series.get("name"), tuple(sorted(series.get("tags", {}).items())))
     if [name(series) for series in left] != [name(series) for series in right]:
@@ -107,7 +120,7 @@ def difference(statement, one, two, has_ties):
         if before["columns"][0] == "time":
             rows, others = comparable(rows, statement, has_ties), comparable(others, statement, has_ties)
         for index, (row, other) in enumerate(zip(rows, others, strict=False)):
-            if not rows_equal(row, other):
+            if not rows_equal(row, other, filled):
                 return f"row {index} of {name(before)}: {row} and {other}"
         if len(rows) != len(others):
             longer = rows if len(rows) > len(others) else others

@@ -104,9 +104,9 @@ fn with_steps(
     unit: i64,
     value: &dyn Fn(&Ast) -> TypedExpr,
 ) -> Result<(LogicalPlan, Vec<(Ast, TypedExpr)>)> {
-    let mut columns = Vec::new();
+    let mut columns: Vec<Expr> = Vec::new();
     let mut steps = Vec::new();
-    for (index, call) in query.survey.series_calls().into_iter().enumerate() {
+    for call in query.survey.series_calls() {
         let argument = call.args.first().map_or_else(TypedExpr::null, value);
         let Some(kind) = argument.kind else {
             steps.push((Ast::Call(call), TypedExpr::null()));
@@ -114,20 +114,34 @@ fn with_steps(
         };
         check_type(&call.name, kind)?;
         let (function, args, kind) = step(query, &call, argument.expr, kind, unit)?;
-        let name = format!("step:{index}");
         let column = function
             .call(args)
             .partition_by(query.tag_columns().collect())
             .order_by(order.clone())
             .build()?;
-        columns.push(column.alias(&name));
-        steps.push((Ast::Call(call), TypedExpr::new(ident(name), kind)));
+        // Calls that differ only in an argument's default have one column: DataFusion can't plan equal ones.
+        let known = columns.iter().position(|known| *known == column);
+        let index = known.unwrap_or(columns.len());
+        if known.is_none() {
+            columns.push(column);
+        }
+        let value = TypedExpr::new(ident(step_column(index)), kind);
+        steps.push((Ast::Call(call), value));
     }
+    let columns = columns.into_iter().enumerate();
+    let columns: Vec<_> = columns
+        .map(|(index, column)| column.alias(step_column(index)))
+        .collect();
     let plan = match columns.is_empty() {
         true => plan,
         false => LogicalPlanBuilder::from(plan).window(columns)?.build()?,
     };
     Ok((plan, steps))
+}
+
+/// Returns the name of a column with the values of series functions.
+fn step_column(index: usize) -> String {
+    format!("step:{index}")
 }
 
 /// Returns the window function of a call, its arguments, and the type of its values.

@@ -62,6 +62,28 @@ async fn running_functions() {
 }
 
 #[tokio::test]
+async fn calls_that_differ_only_in_a_default_have_the_same_values() {
+    let instance = instance().await;
+    let rows = instance.selected("SELECT derivative(temp), derivative(temp, 1s), elapsed(temp), elapsed(temp, 1ns) FROM home WHERE room = 'Kitchen' LIMIT 1").await;
+    insta::assert_snapshot!(rows, @"
+    m,time,derivative,derivative_1,elapsed,elapsed_1
+    home,09:00:00,0.0005555555555555556,0.0005555555555555556,3600000000000,3600000000000
+    ");
+    let rows = instance
+        .selected("SELECT integral(temp), integral(temp, 1s) FROM home WHERE room = 'Kitchen'")
+        .await;
+    insta::assert_snapshot!(rows, @"
+    m,time,integral,integral_1
+    home,1970-01-01T00:00:00,240300.0,240300.0
+    ");
+    let rows = instance.selected("SELECT derivative(mean(temp)), derivative(mean(temp), 1h) FROM home WHERE room = 'Kitchen' AND time >= '2023-11-14T08:00:00Z' AND time < '2023-11-14T10:00:00Z' GROUP BY time(1h)").await;
+    insta::assert_snapshot!(rows, @"
+    m,time,derivative,derivative_1
+    home,09:00:00,2.0,2.0
+    ");
+}
+
+#[tokio::test]
 async fn series_functions_of_aggregates_in_windows() {
     let instance = instance().await;
     let rows = instance.selected("SELECT derivative(mean(temp)) FROM home WHERE room = 'Kitchen' AND time >= '2023-11-14T08:00:00Z' AND time < '2023-11-14T12:00:00Z' GROUP BY time(1h)").await;
