@@ -15,14 +15,15 @@ mod file_rules;
 #[cfg(target_os = "linux")]
 mod linux;
 mod settings;
+mod temporary_folder;
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, Once, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -30,7 +31,6 @@ use std::{
 
 use neap_bucket::World;
 use serde::Deserialize;
-use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
     sync::oneshot,
@@ -39,6 +39,7 @@ use tokio::{
 use crate::worker::RunError;
 use file_rules::FileRules;
 pub use settings::{NetworkAccess, SandboxMode, SandboxSettingError, SandboxSettings};
+use temporary_folder::TemporaryFolder;
 
 /// Prints the interpreter and the folders of its modules as JSON.
 const PROBE: &str = "import json, os, sys\n\
@@ -47,9 +48,6 @@ const PROBE: &str = "import json, os, sys\n\
 
 /// Timeout of the probe, long enough for a busy machine with a slow disk.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Prefix of the names of folders for temporary files.
-const TEMPORARY_PREFIX: &str = "neap-plugin-tmp-";
 
 /// The interpreter behind a name or a wrapper script.
 #[derive(Debug, Deserialize)]
@@ -86,7 +84,7 @@ pub(super) struct Confinement {
     /// The folder with the plugin's code, and the plugin folder.
     code: Vec<CodeFolder>,
     /// Removed with the process.
-    temporary: TempDir,
+    temporary: TemporaryFolder,
     has_warned: Arc<AtomicBool>,
 }
 
@@ -98,6 +96,8 @@ pub(super) struct Sandbox {
     /// The last probed interpreter, by its generation.
     probed: Mutex<Option<(u64, Arc<ProbedInterpreter>)>>,
     has_warned: Arc<AtomicBool>,
+    /// The first process also removes the temporary files of killed servers.
+    abandoned_files: Once,
 }
 
 impl Sandbox {
@@ -107,6 +107,7 @@ impl Sandbox {
             plugin_folder,
             probed: Mutex::default(),
             has_warned: Arc::default(),
+            abandoned_files: Once::new(),
         }
     }
 
@@ -157,7 +158,13 @@ impl Sandbox {
                 found
             }
         };
-        let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir();
+        let parent = env::temp_dir();
+        let temporary = TemporaryFolder::create_in(&parent);
+        self.abandoned_files.call_once(|| {
+            // Many files take long, and nothing depends on it.
+            let _detached =
+                tokio::task::spawn_blocking(move || temporary_folder::remove_abandoned(&parent));
+        });
         Ok(Some(Confinement {
             settings: Arc::clone(&self.settings),
             interpreter,

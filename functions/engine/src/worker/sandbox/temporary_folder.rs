@@ -1,0 +1,136 @@
+//! The folder for the temporary files of a plugin's process.
+//!
+//! A server holds a lock of the kernel on the folder of each of its processes. It removes the folder with the process. A
+//! killed server can't, but the kernel releases its locks: the next server on the machine removes the folders without one.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::fs::OFlags;
+use tempfile::TempDir;
+
+/// Prefix of the names of the folders.
+const PREFIX: &str = "neap-plugin-files-";
+
+/// Number of attempts to create a folder, each of which another server may remove before it is locked.
+const ATTEMPTS: usize = 4;
+
+/// A locked folder, removed when dropped.
+#[derive(Debug)]
+pub(super) struct TemporaryFolder {
+    // Fields are dropped in this order: the folder is removed before it is unlocked.
+    folder: TempDir,
+    _lock: File,
+}
+
+impl TemporaryFolder {
+    /// Creates a folder in `parent`.
+    ///
+    /// # Errors
+    /// The folder can't be created or locked.
+    pub(super) fn create_in(parent: &Path) -> io::Result<Self> {
+        for _ in 0..ATTEMPTS {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            if let Some(lock) = try_lock(folder.path())? {
+                return Ok(Self {
+                    folder,
+                    _lock: lock,
+                });
+            }
+        }
+        Err(io::Error::other(
+            "other servers remove the folder for temporary files",
+        ))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Removes the folders in `parent` that killed servers of the same user have left.
+pub(super) fn remove_abandoned(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    let user = rustix::process::geteuid().as_raw();
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry
+                .metadata()
+                .is_ok_and(|metadata| metadata.uid() == user);
+        if !is_ours {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(Some(_lock)) = try_lock(&path) else {
+            continue;
+        };
+        match fs::remove_dir_all(&path) {
+            Ok(()) => {
+                tracing::debug!(path = %path.display(), "removed the temporary files of a killed server")
+            }
+            Err(error) => tracing::warn!(
+                path = %path.display(),
+                %error,
+                "the temporary files of a killed server can't be removed"
+            ),
+        }
+    }
+}
+
+/// Locks a folder. `None`: another server has the lock, or the folder is gone.
+fn try_lock(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(fs::exists(path)?.then_some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_a_killed_server_is_removed_and_one_in_use_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let used = TemporaryFolder::create_in(parent.path()).unwrap();
+        let TemporaryFolder { folder, _lock } = TemporaryFolder::create_in(parent.path()).unwrap();
+        let killed = folder.keep();
+        fs::write(killed.join("file"), "x").unwrap();
+        drop(_lock);
+        let other = parent.path().join("other");
+        fs::create_dir(&other).unwrap();
+        remove_abandoned(parent.path());
+        assert!(used.path().is_dir());
+        assert!(!killed.exists());
+        assert!(other.is_dir());
+        let path = used.path().to_owned();
+        drop(used);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = tempfile::tempdir().unwrap();
+        fs::write(target.path().join("file"), "x").unwrap();
+        let link = parent.path().join(format!("{PREFIX}link"));
+        std::os::unix::fs::symlink(target.path(), &link).unwrap();
+        remove_abandoned(parent.path());
+        assert!(target.path().join("file").exists());
+    }
+}
