@@ -2,11 +2,13 @@
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray,
-        TimestampNanosecondArray, UInt64Array, timezone::Tz,
+        Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int64Array,
+        StringArray, TimestampNanosecondArray, UInt64Array, timezone::Tz,
     },
     compute::cast,
-    datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type},
+    datatypes::{
+        DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type,
+    },
     error::ArrowError,
 };
 use chrono::{DateTime, Offset, TimeZone};
@@ -46,6 +48,8 @@ pub(super) enum SeriesColumn {
     Unsigned(UInt64Array),
     Float(Float64Array),
     Text(StringArray),
+    /// A tag. Its dictionary is not unfolded, because columns of an answer share it and most have few values.
+    Tag(DictionaryArray<Int32Type>),
     Time(TimestampNanosecondArray, Option<Tz>),
 }
 
@@ -62,6 +66,11 @@ impl SeriesColumn {
             DataType::UInt64 => Self::Unsigned(values.as_primitive::<UInt64Type>().clone()),
             DataType::Float64 => Self::Float(values.as_primitive::<Float64Type>().clone()),
             DataType::Utf8 => Self::Text(values.as_string().clone()),
+            DataType::Dictionary(keys, texts)
+                if **keys == DataType::Int32 && **texts == DataType::Utf8 =>
+            {
+                Self::Tag(values.as_dictionary().clone())
+            }
             DataType::Timestamp(_, zone) => {
                 let nanos = as_type(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
                 let nanos = nanos.as_primitive::<TimestampNanosecondType>().clone();
@@ -89,29 +98,33 @@ impl SeriesColumn {
 
     /// Returns the value of an existing row. With `epoch`, times are counts.
     pub(super) fn cell(&self, row: usize, epoch: Option<Epoch>) -> SeriesValue<'_> {
-        let values: &dyn Array = match self {
-            Self::Boolean(values) => values,
-            Self::Integer(values) => values,
-            Self::Unsigned(values) => values,
-            Self::Float(values) => values,
-            Self::Text(values) => values,
-            Self::Time(values, _) => values,
-        };
-        if values.is_null(row) {
-            return SeriesValue::Null;
-        }
         match self {
-            Self::Boolean(values) => SeriesValue::Boolean(values.value(row)),
-            Self::Integer(values) => SeriesValue::Integer(values.value(row)),
-            Self::Unsigned(values) => SeriesValue::Unsigned(values.value(row)),
-            Self::Float(values) => SeriesValue::Float(values.value(row)),
-            Self::Text(values) => SeriesValue::Text(values.value(row)),
-            Self::Time(values, zone) => match epoch {
+            Self::Boolean(values) if values.is_valid(row) => {
+                SeriesValue::Boolean(values.value(row))
+            }
+            Self::Integer(values) if values.is_valid(row) => {
+                SeriesValue::Integer(values.value(row))
+            }
+            Self::Unsigned(values) if values.is_valid(row) => {
+                SeriesValue::Unsigned(values.value(row))
+            }
+            Self::Float(values) if values.is_valid(row) => SeriesValue::Float(values.value(row)),
+            Self::Text(values) if values.is_valid(row) => SeriesValue::Text(values.value(row)),
+            Self::Tag(values) => tag(values, row).map_or(SeriesValue::Null, SeriesValue::Text),
+            Self::Time(values, zone) if values.is_valid(row) => match epoch {
                 Some(epoch) => SeriesValue::Integer(epoch.count(values.value(row))),
                 None => SeriesValue::Time(values.value(row), *zone),
             },
+            _ => SeriesValue::Null,
         }
     }
+}
+
+/// Returns the text of a row of a dictionary of texts; `None` if it is null.
+fn tag(values: &DictionaryArray<Int32Type>, row: usize) -> Option<&str> {
+    let text = values.key(row)?;
+    let texts = values.values().as_string_opt::<i32>()?;
+    texts.is_valid(text).then(|| texts.value(text))
 }
 
 /// Appends an integer.
@@ -129,6 +142,9 @@ pub(super) fn push_float(number: f64, out: &mut Vec<u8>) {
             reason = "it is whole and in the range"
         )]
         push_integer(number as i64, out);
+    } else if (1e-5..1e16).contains(&magnitude) {
+        // In this range the text has no exponent.
+        out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     } else if (1e-6..1e21).contains(&magnitude) {
         out.extend_from_slice(format!("{number}").as_bytes());
     } else {
@@ -227,6 +243,13 @@ mod tests {
             prop_assume!(number.is_finite());
             let text = written(|out| push_float(number, out));
             prop_assert_eq!(text.parse::<f64>().unwrap(), number);
+        }
+
+        #[test]
+        fn numbers_of_usual_size_are_written_as_rust_does(number in -1e7..1e7, small in 1e-6..1e-4) {
+            for number in [number, small] {
+                prop_assert_eq!(written(|out| push_float(number, out)), number.to_string());
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
 };
+use crate::text::{Dialect, push_text};
 
 /// Writes JSON token by token, on one line or indented.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,7 @@ impl JsonWriter {
     /// Writes the name of a member. Its value follows.
     fn key(&mut self, name: &str, out: &mut Vec<u8>) {
         self.element(out);
-        push_text(name, out);
+        push_json(name, out);
         out.push(b':');
         if self.is_pretty {
             out.push(b' ');
@@ -92,21 +93,21 @@ impl JsonWriter {
         self.open(b'{', out);
         if let Some(name) = &key.name {
             self.key("name", out);
-            push_text(name, out);
+            push_json(name, out);
         }
         if !key.tags.is_empty() {
             self.key("tags", out);
             self.open_here(b'{', out);
             for (tag, value) in &key.tags {
                 self.key(tag, out);
-                push_text(value, out);
+                push_json(value, out);
             }
             self.close(b'}', out);
         }
         self.list("columns", out);
         for column in columns {
             self.element(out);
-            push_text(column, out);
+            push_json(column, out);
         }
         self.close(b']', out);
         self.list("values", out);
@@ -134,7 +135,7 @@ impl JsonWriter {
     fn error(&mut self, error: Option<&str>, out: &mut Vec<u8>) {
         if let Some(error) = error {
             self.key("error", out);
-            push_text(error, out);
+            push_json(error, out);
         }
     }
 
@@ -146,9 +147,8 @@ impl JsonWriter {
     }
 }
 
-fn push_text(text: &str, out: &mut Vec<u8>) {
-    // Writing text to a vector can't fail.
-    serde_json::to_writer(out, text).unwrap_or_default();
+fn push_json(text: &str, out: &mut Vec<u8>) {
+    push_text(text, Dialect::Json, out);
 }
 
 fn push_cell(cell: SeriesValue<'_>, out: &mut Vec<u8>) -> Result<(), InfiniteFloatError> {
@@ -163,7 +163,7 @@ fn push_cell(cell: SeriesValue<'_>, out: &mut Vec<u8>) -> Result<(), InfiniteFlo
             return Err(InfiniteFloatError(number));
         }
         SeriesValue::Float(number) => push_float(number, out),
-        SeriesValue::Text(text) => push_text(text, out),
+        SeriesValue::Text(text) => push_json(text, out),
         SeriesValue::Time(nanos, zone) => {
             out.push(b'"');
             push_time(nanos, zone, out);
