@@ -246,41 +246,63 @@ impl SelectAnswer {
         }
         let keys = parts.first().map(|(_, part)| part.keys.clone());
         let keys = keys.unwrap_or_default();
-        let several = parts.len() > 1;
+        // The only measurement is added to the sorted rows.
+        let only = match parts.as_slice() {
+            [(measurement, _)] => Some(measurement_literal(measurement).alias(MEASUREMENT_COLUMN)),
+            _ => None,
+        };
         let mut plans = Vec::with_capacity(parts.len());
         for (measurement, part) in parts {
-            let mut columns = vec![
-                measurement_literal(&measurement).alias(MEASUREMENT_COLUMN),
-                ident(TIME_COLUMN),
-            ];
-            columns.extend(self.tags.iter().map(|tag| ident(tag_column(tag))));
-            let hidden = keys.iter().filter(|key| !is_output(key));
-            columns.extend(hidden.map(ident));
-            let outputs = 0..self.outputs.fields.len();
-            columns.extend(outputs.map(|index| ident(output_column(index))));
-            plans.push(
-                LogicalPlanBuilder::from(part.plan)
-                    .project(columns)?
-                    .build()?,
-            );
+            plans.push(match &only {
+                Some(_) => part.plan,
+                None => self.with_measurement(&measurement, part.plan, &keys)?,
+            });
         }
         let Some(plan) = union(plans)? else {
             return plan_err!("nothing to select from");
         };
         let ascending = self.has_ascending_series();
-        let by_measurement = several.then(|| ident(MEASUREMENT_COLUMN).sort(ascending, false));
+        let by_measurement = match &only {
+            Some(_) => None,
+            None => Some(ident(MEASUREMENT_COLUMN).sort(ascending, false)),
+        };
         let order = by_measurement.into_iter().chain(self.sorted_by(&keys));
+        let measurement = only.unwrap_or_else(|| ident(MEASUREMENT_COLUMN));
         let plan = LogicalPlanBuilder::from(plan)
             .sort(order.collect::<Vec<_>>())?
-            .project(self.columns(functions, zone)?)?
+            .project(self.columns(measurement, functions, zone)?)?
             .build()?;
         Ok((plan, group_key))
     }
 
+    /// Returns the rows of one of several measurements, with their measurement.
+    fn with_measurement(
+        &self,
+        measurement: &str,
+        plan: LogicalPlan,
+        keys: &[String],
+    ) -> Result<LogicalPlan> {
+        let mut columns = vec![
+            measurement_literal(measurement).alias(MEASUREMENT_COLUMN),
+            ident(TIME_COLUMN),
+        ];
+        columns.extend(self.tags.iter().map(|tag| ident(tag_column(tag))));
+        let hidden = keys.iter().filter(|key| !is_output(key));
+        columns.extend(hidden.map(ident));
+        let outputs = 0..self.outputs.fields.len();
+        columns.extend(outputs.map(|index| ident(output_column(index))));
+        LogicalPlanBuilder::from(plan).project(columns)?.build()
+    }
+
     /// Returns the output columns in their order.
-    fn columns(&self, functions: SessionFunctions<'_>, zone: Option<&str>) -> Result<Vec<Expr>> {
+    fn columns(
+        &self,
+        measurement: Expr,
+        functions: SessionFunctions<'_>,
+        zone: Option<&str>,
+    ) -> Result<Vec<Expr>> {
         let time = self.time(functions, ident(TIME_COLUMN), zone)?;
-        let mut columns = vec![ident(MEASUREMENT_COLUMN), time];
+        let mut columns = vec![measurement, time];
         let tags = self.named_tags().into_iter();
         columns.extend(tags.map(|(tag, name)| ident(tag_column(tag)).alias(name)));
         let names = self.names().into_iter().enumerate();
