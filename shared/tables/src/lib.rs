@@ -18,6 +18,7 @@ mod caches;
 mod cancellation;
 mod io_runtime;
 mod last_rows;
+mod operator_rules;
 mod plugin_files;
 mod regex_backslashes;
 mod scan;

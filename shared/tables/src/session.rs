@@ -26,7 +26,6 @@ use datafusion::{
         optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
         push_down_limit::PushDownLimit, simplify_expressions::SimplifyExpressions,
     },
-    physical_optimizer::optimizer::PhysicalOptimizer,
     prelude::SessionConfig,
 };
 use neap_catalog::Table;
@@ -39,9 +38,10 @@ use crate::{
         self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
     },
     cancellation::Cancellation,
-    last_rows::{LastRowsRule, LastTextsRule},
+    last_rows::LastTextsRule,
+    operator_rules::operator_rules,
     regex_backslashes::RegexBackslashRule,
-    scan::{self, AggregateSplit, StaleTail},
+    scan::{self, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
     system::{SystemSchema, SystemSources},
 };
@@ -86,11 +86,7 @@ impl Sessions {
     ) -> Self {
         let mut analysis = Analyzer::new().rules;
         analysis.insert(0, Arc::new(RegexBackslashRule));
-        let mut planning = PhysicalOptimizer::new().rules;
-        // Before any rule moves a filter into a scan.
-        planning.insert(0, Arc::new(AggregateSplit));
-        // After the rules that move filters, which must not pass the operator.
-        planning.push(Arc::new(LastRowsRule));
+        let planning = operator_rules();
         let usual = config(settings.partitions, settings.memory_pool_bytes);
         let optimized = SessionStateBuilder::new()
             .with_config(usual.clone())

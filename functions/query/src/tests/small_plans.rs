@@ -56,6 +56,27 @@ async fn plans_of_few_rows_have_one_partition() {
     }
 }
 
+#[tokio::test]
+async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines(1_000)).await;
+    let of_hour = "SELECT max(v) FROM cpu WHERE host = 'h7' AND time >= '2023-11-14T22:20:00' AND \
+                   time < '2023-11-14T22:25:00'";
+    let tail = plan(&one, of_hour).await;
+    assert_eq!(tail.matches("FilterExec").count(), 1, "{tail}");
+    one.flush().await;
+    let section = plan(&one, of_hour).await;
+    let (_, pruned_by) = section.split_once("file_type=parquet, predicate=").unwrap();
+    let (pruned_by, _) = pruned_by.split_once(", pruning_predicate").unwrap();
+    assert_eq!(pruned_by.matches("h7").count(), 1, "{section}");
+    // Rows of an overlap are read elsewhere, so the rest of the tail is filtered by time.
+    one.write(&lines(500)).await;
+    let all = "SELECT max(v) FROM cpu WHERE host = 'h7'";
+    let overlap = plan(&one, all).await;
+    assert!(overlap.contains("DedupExec"), "{overlap}");
+    assert_eq!(one.sql(all).await, "max(cpu.v)\n907.0\n");
+}
+
 /// Opening a section takes about as long as reading a page of it.
 #[tokio::test]
 async fn few_rows_of_many_sections_are_read_in_several_partitions() {

@@ -202,7 +202,8 @@ impl ScanPlanner<'_> {
                     )?);
                 }
                 SourceRows::Run(run) => {
-                    let ranges = (*ranges != [run.time()]).then_some(ranges.as_slice());
+                    let is_whole = self.has_all_selected(ranges, run.time());
+                    let ranges = (!is_whole).then_some(ranges.as_slice());
                     plans.push(self.scan_run_directly(run, &source.hidden, ranges, projection)?);
                 }
                 SourceRows::Tail(rows) => plans.extend(self.tail(rows, projection, ranges)?),
@@ -394,10 +395,9 @@ impl ScanPlanner<'_> {
                 ranges.iter().any(meets)
             })
             .collect();
-        let is_whole = chunks.iter().all(|chunk| {
-            let holds = |range: &TimeInterval| range.contains(time(chunk));
-            ranges.iter().any(holds)
-        });
+        let is_whole = chunks
+            .iter()
+            .all(|chunk| self.has_all_selected(ranges, time(chunk)));
         if chunks.is_empty() {
             return Ok(None);
         }
@@ -409,6 +409,15 @@ impl ScanPlanner<'_> {
         let selected = rows.selected.as_ref();
         let bounded = self.within(self.memory(&chunks, selected, &wide)?, ranges)?;
         self.narrow(bounded, &wide, projection).map(Some)
+    }
+
+    /// Whether one of the ranges has all rows of these times that the filters of the query may select. Rows that they don't
+    /// select need no filter of the scan: DataFusion applies the exact filter above it.
+    fn has_all_selected(&self, ranges: &[TimeInterval], times: TimeInterval) -> bool {
+        match self.predicates.time.intersection(times) {
+            Some(selected) => ranges.iter().any(|range| range.contains(selected)),
+            None => true,
+        }
     }
 
     /// Plans a scan of the live rows of chunks, in partitions of about the same size.

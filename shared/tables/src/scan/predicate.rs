@@ -68,13 +68,18 @@ impl ScanPredicates {
         };
         let key: Vec<Expr> = filters.iter().filter(is_key).cloned().collect();
         let (time, is_time_only) = time_range(filters);
+        let are_all = key.len() == filters.len();
         let key = physical(key)?;
+        let all = match are_all {
+            true => key.clone(),
+            false => physical(filters.to_vec())?,
+        };
         Ok(Self {
             tags: key.as_ref().map_or_else(Vec::new, tag_filters),
             time,
             is_time_only,
             key,
-            all: physical(filters.to_vec())?,
+            all,
         })
     }
 
