@@ -11,6 +11,7 @@ it is also asked before the writers start, over 20 minutes of rows of each host.
 
 import argparse
 import http.client
+import itertools
 import json
 import pathlib
 import random
@@ -41,13 +42,14 @@ PANELS = {
 }
 
 
-def body(numbers, hosts):
-    """Lines in a random order of hosts. `@` stands for the seconds of a time."""
+def body(numbers, hosts, place):
+    """Lines in a random order of hosts, none of which has the time of a line of another place. `@` stands for the seconds
+    of a time."""
     lines = []
     for number in range(ROWS_PER_BODY):
-        host = numbers.randrange(hosts)
+        host, nanos = numbers.randrange(hosts), number * 250_000 + place
         lines.append(f"cpu,host=host-{host},region=region-{host % 7} usage={numbers.randrange(10_000) / 100},"
-                     f"system={numbers.randrange(100)}i,idle={numbers.random():.4f} @{number * 250_000:09}")
+                     f"system={numbers.randrange(100)}i,idle={numbers.random():.4f} @{nanos:09}")
     return "\n".join(lines).encode()
 
 
@@ -69,7 +71,9 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.numbers = random.Random(seed)
-        self.bodies = [body(self.numbers, hosts) for _ in range(BODIES)]
+        # Two of the same second have different points: they are used in turn, and there are more than are sent in a second.
+        bodies = [body(self.numbers, hosts, seed * BODIES + number) for number in range(BODIES)]
+        self.bodies = itertools.cycle(bodies)
         self.pause = ROWS_PER_BODY / rate
         self.stopped = threading.Event()
         self.rows = 0
@@ -78,7 +82,7 @@ class Writer(threading.Thread):
     def run(self):
         next_at = time.monotonic()
         while not self.stopped.is_set():
-            text = stamped(self.numbers.choice(self.bodies), self.numbers, int(time.time()))
+            text = stamped(next(self.bodies), self.numbers, int(time.time()))
             try:
                 servers.post(self.connection, "/api/v3/write_lp?db=bench", text)
             except (SystemExit, OSError, http.client.HTTPException) as error:
@@ -95,7 +99,7 @@ def fill(port, hosts):
     numbers, now = random.Random(7), int(time.time())
     for second in range(now - BEFORE_SECONDS, now, INTERVAL_SECONDS):
         lines = (f"cpu,host=host-{host},region=region-{host % 7} usage={numbers.randrange(10_000) / 100},"
-                 f"system={numbers.randrange(100)}i,idle=0.5 {second}{host * 250_000:09}" for host in range(hosts))
+                 f"system={numbers.randrange(100)}i,idle=0.5 {second}{host * 1_000:09}" for host in range(hosts))
         servers.post(connection, "/api/v3/write_lp?db=bench", "\n".join(lines).encode())
 
 

@@ -20,7 +20,7 @@ import time
 import ingest
 import servers
 
-# Hosts and hours of the data, by scale.
+# Hosts and duration of the data, by scale.
 DATA = {"small": ("100", "12h"), "wide": ("4000", "30m")}
 
 
