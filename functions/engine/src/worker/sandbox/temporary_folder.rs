@@ -24,22 +24,32 @@ const ATTEMPTS: usize = 4;
 pub(super) struct TemporaryFolder {
     // Fields are dropped in this order: the folder is removed before it is unlocked.
     folder: TempDir,
-    _lock: File,
+    /// `None`: the file system has no locks, and nobody removes the folder of a killed server.
+    _lock: Option<File>,
 }
 
 impl TemporaryFolder {
     /// Creates a folder in `parent`.
     ///
     /// # Errors
-    /// The folder can't be created or locked.
+    /// The folder can't be created.
     pub(super) fn create_in(parent: &Path) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-            if let Some(lock) = try_lock(folder.path())? {
-                return Ok(Self {
-                    folder,
-                    _lock: lock,
-                });
+            match try_lock(folder.path()) {
+                Ok(None) => {}
+                Ok(lock) => {
+                    return Ok(Self {
+                        folder,
+                        _lock: lock,
+                    });
+                }
+                Err(_) => {
+                    return Ok(Self {
+                        folder,
+                        _lock: None,
+                    });
+                }
             }
         }
         Err(io::Error::other(
