@@ -21,6 +21,7 @@ mod last_rows;
 mod operator_rules;
 mod plugin_files;
 mod regex_backslashes;
+mod renamed_columns;
 mod scan;
 mod scope;
 mod session;

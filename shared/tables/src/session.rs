@@ -41,6 +41,7 @@ use crate::{
     last_rows::LastTextsRule,
     operator_rules::operator_rules,
     regex_backslashes::RegexBackslashRule,
+    renamed_columns::RenamedColumnsRule,
     scan::{self, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
     system::{SystemSchema, SystemSources},
@@ -102,7 +103,8 @@ impl Sessions {
             .with_physical_optimizer_rules(planning)
             // After all others, because the rule matches optimized plans.
             .with_optimizer_rule(Arc::new(CacheRewrite))
-            .with_optimizer_rule(Arc::new(LastTextsRule));
+            .with_optimizer_rule(Arc::new(LastTextsRule))
+            .with_optimizer_rule(Arc::new(RenamedColumnsRule));
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
             Arc::new(SimplifyExpressions::new()),
             Arc::new(PushDownFilter::new()),
