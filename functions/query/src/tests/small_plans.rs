@@ -69,6 +69,11 @@ async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     let (_, pruned_by) = section.split_once("file_type=parquet, predicate=").unwrap();
     let (pruned_by, _) = pruned_by.split_once(", pruning_predicate").unwrap();
     assert_eq!(pruned_by.matches("h7").count(), 1, "{section}");
+    // The scan gets such a condition after it is planned.
+    let newest =
+        "SELECT max(v) FROM cpu WHERE time > (SELECT max(time) - INTERVAL '5 minutes' FROM cpu)";
+    let subquery = plan(&one, newest).await;
+    assert!(subquery.contains("predicate=time@"), "{subquery}");
     // Rows of an overlap are read elsewhere, so the rest of the tail is filtered by time.
     one.write(&lines(500)).await;
     let all = "SELECT max(v) FROM cpu WHERE host = 'h7'";
