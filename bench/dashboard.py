@@ -22,6 +22,7 @@ import threading
 import time
 
 import servers
+from query import percentile
 
 ROWS_PER_BODY = 4_000
 LATE_SHARE = 0.02
@@ -120,18 +121,6 @@ class Asker:
             raise SystemExit(f"no rows: {query}")
 
 
-def percentile(times, share):
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def resident_mib(server):
-    for line in open(f"/proc/{server.process.pid}/status"):
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) >> 10
-    return 0
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=2_000)
@@ -161,7 +150,7 @@ def main():
                 for name in PANELS:
                     asker.ask(name)
             seconds = time.monotonic() - began
-            held = resident_mib(server)
+            held = server.resident_kib() >> 10
             for writer in writers:
                 writer.stopped.set()
             for writer in writers:
@@ -170,7 +159,8 @@ def main():
     print("| panel | answers | p50 ms | p99 ms | max ms |\n|---|---|---|---|---|")
     everything = [one for times in asker.times.values() for one in times]
     for name, times in [*asker.times.items(), ("all", everything)]:
-        print(f"| {name} | {len(times)} | {percentile(times, 0.5):.1f} | {percentile(times, 0.99):.1f} | {max(times):.1f} |")
+        times = sorted(times)
+        print(f"| {name} | {len(times)} | {percentile(times, 0.5):.1f} | {percentile(times, 0.99):.1f} | {times[-1]:.1f} |")
     rows = sum(writer.rows for writer in writers)
     print(f"\n{rows / seconds:,.0f} rows/s for {seconds:.0f} s, {LATE_SHARE:.0%} of them late. The server held {held} MiB "
           f"at the end, {server.peak_kib >> 10} MiB at most.")

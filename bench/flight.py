@@ -75,11 +75,6 @@ def lines(rows):
         ).encode()
 
 
-def resident_bytes(server):
-    with open(f"/proc/{server.process.pid}/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
-
-
 def read_flight(location, ticket):
     """Reads all rows; returns rows, bytes and seconds."""
     client = flight.connect(location)
@@ -181,7 +176,7 @@ def measure(server, folder, options):
 
     sql = "SELECT host, a, b, c, time FROM rows"
     ticket = json.dumps({"database": "bench", "sql_query": sql})
-    idle = resident_bytes(server)
+    idle = server.resident_kib() * 1024
     peak = idle
     results = {"Neap, Flight": [], "pyarrow, from memory": [], "Neap, JSON lines": []}
     memory_server = subprocess.Popen(
@@ -191,7 +186,7 @@ def measure(server, folder, options):
         port = int(memory_server.stdout.readline())
         for _ in range(options.repeats):
             results["Neap, Flight"].append(read_flight(location, ticket))
-            peak = max(peak, resident_bytes(server))
+            peak = max(peak, server.resident_kib() * 1024)
             results["pyarrow, from memory"].append(read_flight(f"grpc://127.0.0.1:{port}", "all"))
             results["Neap, JSON lines"].append(read_json(server, sql))
     finally:

@@ -52,12 +52,6 @@ def write(server, arguments):
         servers.post(connection, "/api/v3/write_lp?db=bench", "\n".join(lines))
 
 
-def resident_mib(server):
-    for line in open(f"/proc/{server.process.pid}/status"):
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-
-
 def measure(server, arguments):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     answer, first = ask(connection, QUERIES["count"])
@@ -71,7 +65,7 @@ def measure(server, arguments):
             device = f"d{numbers.randrange(arguments.series):07}"
             times.append(ask(connection, sql.format(device=device))[1])
         figures[name] = statistics.median(times)
-    figures["resident MiB"] = resident_mib(server)
+    figures["resident MiB"] = server.resident_kib() >> 10
     return figures
 
 

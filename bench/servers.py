@@ -76,6 +76,11 @@ class Server:
         if not 200 <= answer.status < 300:
             raise RuntimeError(f"{self.name}: {method} {path}: {answer.status} {text[:300]!r}")
 
+    def resident_kib(self):
+        """The resident memory of the process now."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
     def cpu_seconds(self):
         """User and system time of the process so far."""
         with open(f"/proc/{self.process.pid}/stat") as stat:
