@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The planner of InfluxQL gives names of its own to columns, so that a tag, a field and an output may have the same name.
-//! An operator that renames columns costs little, but in a query of few rows, to plan it takes a part of the time. A filter
-//! projects the columns that it returns, unless they have other names.
+//! An operator that renames columns costs little to run, but planning it takes a part of the time of a small query. A filter
+//! projects the columns that it returns, but does not rename them.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -64,7 +64,7 @@ fn of_aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Projection(projection) = aggregate.input.as_ref() else {
         return Ok(None);
     };
-    let Some(names) = FormerNames::of(projection) else {
+    let Some(renames) = ColumnRenames::of(projection) else {
         return Ok(None);
     };
     let mut groups = aggregate.group_expr.iter();
@@ -72,9 +72,9 @@ fn of_aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         // They have no names that could be kept.
         return Ok(None);
     }
-    let input = Projection::try_new(names.read(), Arc::clone(&projection.input))?;
-    let groups = names.restore_all(&aggregate.group_expr)?;
-    let functions = names.restore_all(&aggregate.aggr_expr)?;
+    let input = Projection::try_new(renames.source_exprs(), Arc::clone(&projection.input))?;
+    let groups = renames.rewrite_all(&aggregate.group_expr)?;
+    let functions = renames.rewrite_all(&aggregate.aggr_expr)?;
     let rewritten = Aggregate::try_new_with_schema(
         Arc::new(LogicalPlan::Projection(input)),
         groups,
@@ -90,16 +90,16 @@ fn of_sorted(outer: &Projection, sort: &Sort) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Projection(inner) = sort.input.as_ref() else {
         return Ok(None);
     };
-    let Some(names) = FormerNames::of(inner) else {
+    let Some(renames) = ColumnRenames::of(inner) else {
         return Ok(None);
     };
-    if names.read().len() < inner.input.schema().fields().len() {
+    if renames.sources.len() < inner.input.schema().fields().len() {
         // The sort would move columns that nothing reads.
         return Ok(None);
     }
     let keys = sort.expr.iter().map(|key| {
         Ok(SortExpr {
-            expr: names.restore(key.expr.clone())?,
+            expr: renames.rewrite(key.expr.clone())?,
             ..key.clone()
         })
     });
@@ -109,7 +109,7 @@ fn of_sorted(outer: &Projection, sort: &Sort) -> Result<Option<LogicalPlan>> {
         fetch: sort.fetch,
     };
     let rewritten = Projection::try_new_with_schema(
-        names.restore_all(&outer.expr)?,
+        renames.rewrite_all(&outer.expr)?,
         Arc::new(LogicalPlan::Sort(sorted)),
         Arc::clone(&outer.schema),
     )?;
@@ -117,20 +117,20 @@ fn of_sorted(outer: &Projection, sort: &Sort) -> Result<Option<LogicalPlan>> {
 }
 
 /// The columns of a projection that only renames columns.
-struct FormerNames {
-    /// The columns below by those of the projection.
-    columns: HashMap<Column, Column>,
-    /// The columns below in the order of the projection.
-    below: Vec<Column>,
+struct ColumnRenames {
+    /// The column below the projection of each of its columns.
+    by_name: HashMap<Column, Column>,
+    /// The distinct columns below, in the order of the projection.
+    sources: Vec<Column>,
 }
 
-impl FormerNames {
+impl ColumnRenames {
     /// Returns `None` if the projection computes something, or renames nothing.
     fn of(projection: &Projection) -> Option<Self> {
-        let mut columns = HashMap::new();
-        let mut below: Vec<Column> = Vec::new();
+        let mut by_name = HashMap::new();
+        let mut sources: Vec<Column> = Vec::new();
         for (expr, (qualifier, field)) in projection.expr.iter().zip(projection.schema.iter()) {
-            let former = match expr {
+            let source = match expr {
                 Expr::Column(column) => column,
                 Expr::Alias(Alias {
                     expr,
@@ -139,43 +139,43 @@ impl FormerNames {
                 }) => expr.try_as_col()?,
                 _ => return None,
             };
-            if !below.contains(former) {
-                below.push(former.clone());
+            if !sources.contains(source) {
+                sources.push(source.clone());
             }
             let column = Column::new(qualifier.cloned(), field.name());
-            columns.insert(column, former.clone());
+            by_name.insert(column, source.clone());
         }
-        let is_renamed = columns.iter().any(|(column, former)| column != former);
-        is_renamed.then_some(Self { columns, below })
+        let is_renamed = by_name.iter().any(|(column, source)| column != source);
+        is_renamed.then_some(Self { by_name, sources })
     }
 
-    /// The columns below the projection that it reads.
-    fn read(&self) -> Vec<Expr> {
-        self.below.iter().cloned().map(Expr::Column).collect()
+    /// The distinct columns below the projection, as expressions.
+    fn source_exprs(&self) -> Vec<Expr> {
+        self.sources.iter().cloned().map(Expr::Column).collect()
     }
 
     /// Returns an expression over the columns below the projection.
-    fn restore(&self, expr: Expr) -> Result<Expr> {
-        let restored = expr.transform_up(|expr| {
+    fn rewrite(&self, expr: Expr) -> Result<Expr> {
+        let rewritten = expr.transform_up(|expr| {
             Ok(match expr {
-                Expr::Column(column) => match self.columns.get(&column) {
-                    Some(former) => Transformed::yes(Expr::Column(former.clone())),
+                Expr::Column(column) => match self.by_name.get(&column) {
+                    Some(source) => Transformed::yes(Expr::Column(source.clone())),
                     None => Transformed::no(Expr::Column(column)),
                 },
                 expr => Transformed::no(expr),
             })
         })?;
-        Ok(restored.data)
+        Ok(rewritten.data)
     }
 
     /// Returns such expressions, each with its name.
-    fn restore_all(&self, exprs: &[Expr]) -> Result<Vec<Expr>> {
+    fn rewrite_all(&self, exprs: &[Expr]) -> Result<Vec<Expr>> {
         let preserver = NamePreserver::new_for_projection();
-        let restored = exprs.iter().map(|expr| {
+        let rewritten = exprs.iter().map(|expr| {
             let name = preserver.save(expr);
-            Ok(name.restore(self.restore(expr.clone())?))
+            Ok(name.restore(self.rewrite(expr.clone())?))
         });
-        restored.collect()
+        rewritten.collect()
     }
 }
 

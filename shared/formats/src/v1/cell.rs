@@ -48,8 +48,8 @@ pub(super) enum SeriesColumn {
     Unsigned(UInt64Array),
     Float(Float64Array),
     Text(StringArray),
-    /// A tag. Its dictionary is not unfolded, because columns of an answer share it and most have few values.
-    Tag(DictionaryArray<Int32Type>),
+    /// A tag, and the texts of its dictionary. They are not copied for each row.
+    Tag(DictionaryArray<Int32Type>, StringArray),
     Time(TimestampNanosecondArray, Option<Tz>),
 }
 
@@ -69,7 +69,9 @@ impl SeriesColumn {
             DataType::Dictionary(keys, texts)
                 if **keys == DataType::Int32 && **texts == DataType::Utf8 =>
             {
-                Self::Tag(values.as_dictionary().clone())
+                let values = values.as_dictionary::<Int32Type>().clone();
+                let texts = values.values().as_string().clone();
+                Self::Tag(values, texts)
             }
             DataType::Timestamp(_, zone) => {
                 let nanos = as_type(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
@@ -110,7 +112,10 @@ impl SeriesColumn {
             }
             Self::Float(values) if values.is_valid(row) => SeriesValue::Float(values.value(row)),
             Self::Text(values) if values.is_valid(row) => SeriesValue::Text(values.value(row)),
-            Self::Tag(values) => tag(values, row).map_or(SeriesValue::Null, SeriesValue::Text),
+            Self::Tag(values, texts) => match values.key(row) {
+                Some(text) if texts.is_valid(text) => SeriesValue::Text(texts.value(text)),
+                _ => SeriesValue::Null,
+            },
             Self::Time(values, zone) if values.is_valid(row) => match epoch {
                 Some(epoch) => SeriesValue::Integer(epoch.count(values.value(row))),
                 None => SeriesValue::Time(values.value(row), *zone),
@@ -118,13 +123,6 @@ impl SeriesColumn {
             _ => SeriesValue::Null,
         }
     }
-}
-
-/// Returns the text of a row of a dictionary of texts; `None` if it is null.
-fn tag(values: &DictionaryArray<Int32Type>, row: usize) -> Option<&str> {
-    let text = values.key(row)?;
-    let texts = values.values().as_string_opt::<i32>()?;
-    texts.is_valid(text).then(|| texts.value(text))
 }
 
 /// Appends an integer.

@@ -262,10 +262,9 @@ impl SelectAnswer {
             return plan_err!("nothing to select from");
         };
         let ascending = self.has_ascending_series();
-        let by_measurement = match &only {
-            Some(_) => None,
-            None => Some(ident(MEASUREMENT_COLUMN).sort(ascending, false)),
-        };
+        let by_measurement = only
+            .is_none()
+            .then(|| ident(MEASUREMENT_COLUMN).sort(ascending, false));
         let order = by_measurement.into_iter().chain(self.sorted_by(&keys));
         let measurement = only.unwrap_or_else(|| ident(MEASUREMENT_COLUMN));
         let plan = LogicalPlanBuilder::from(plan)

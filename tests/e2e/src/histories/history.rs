@@ -117,7 +117,7 @@ pub(super) enum ReadConsistency {
     AsOf,
 }
 
-/// A read of all cells of a table, or of those with one tag.
+/// A read of a part of a table, of all its tags or of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TableRead {
     pub(super) table: Table,

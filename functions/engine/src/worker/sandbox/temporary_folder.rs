@@ -1,16 +1,19 @@
 //! The folder for the temporary files of a plugin's process.
 //!
 //! A server holds a lock of the kernel on the folder of each of its processes. It removes the folder with the process. A
-//! killed server can't, but the kernel releases its locks: the next server on the machine removes the folders without one.
+//! killed server can't, but the kernel releases its locks: a later server of the same user removes the folders without one.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
-use rustix::fs::OFlags;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 use tempfile::TempDir;
 
 /// Prefix of the names of the folders.
@@ -24,7 +27,7 @@ const ATTEMPTS: usize = 4;
 pub(super) struct TemporaryFolder {
     // Fields are dropped in this order: the folder is removed before it is unlocked.
     folder: TempDir,
-    /// `None`: the file system has no locks, and nobody removes the folder of a killed server.
+    /// `None`: the file system has no locks. No server then removes the folder of a killed one.
     _lock: Option<File>,
 }
 
@@ -36,20 +39,12 @@ impl TemporaryFolder {
     pub(super) fn create_in(parent: &Path) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-            match try_lock(folder.path()) {
-                Ok(None) => {}
-                Ok(lock) => {
-                    return Ok(Self {
-                        folder,
-                        _lock: lock,
-                    });
-                }
-                Err(_) => {
-                    return Ok(Self {
-                        folder,
-                        _lock: None,
-                    });
-                }
+            let lock = try_lock(folder.path());
+            if !matches!(lock, Ok(None)) {
+                return Ok(Self {
+                    folder,
+                    _lock: lock.ok().flatten(),
+                });
             }
         }
         Err(io::Error::other(
@@ -95,13 +90,11 @@ pub(super) fn remove_abandoned(parent: &Path) {
 
 /// Locks a folder. `None`: another server has the lock, or the folder is gone.
 fn try_lock(path: &Path) -> io::Result<Option<File>> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     match file.try_lock() {
         Ok(()) => Ok(fs::exists(path)?.then_some(file)),
@@ -118,10 +111,13 @@ mod tests {
     fn a_folder_of_a_killed_server_is_removed_and_one_in_use_stays() {
         let parent = tempfile::tempdir().unwrap();
         let used = TemporaryFolder::create_in(parent.path()).unwrap();
-        let TemporaryFolder { folder, _lock } = TemporaryFolder::create_in(parent.path()).unwrap();
+        let TemporaryFolder {
+            folder,
+            _lock: lock,
+        } = TemporaryFolder::create_in(parent.path()).unwrap();
         let killed = folder.keep();
         fs::write(killed.join("file"), "x").unwrap();
-        drop(_lock);
+        drop(lock);
         let other = parent.path().join("other");
         fs::create_dir(&other).unwrap();
         remove_abandoned(parent.path());

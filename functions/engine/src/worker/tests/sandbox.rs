@@ -89,6 +89,26 @@ async fn a_confined_plugin_writes_temporary_files_and_no_others() {
 }
 
 #[tokio::test]
+async fn the_first_process_removes_the_temporary_files_of_a_killed_server() {
+    if !has_landlock(1) {
+        return;
+    }
+    let mut builder = tempfile::Builder::new();
+    let left = builder
+        .prefix("neap-plugin-files-")
+        .tempdir()
+        .unwrap()
+        .keep();
+    fs::write(left.join("file"), "x").unwrap();
+    let stage = stage(SandboxSettings::default(), "return 'done'");
+    assert_eq!(stage.text().await, "done");
+    // They are removed while the process runs.
+    while left.exists() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn the_paths_of_the_settings_are_readable_and_writable() {
     if !has_landlock(1) {
         return;
