@@ -13,12 +13,14 @@
 //! A row delete masks the matching rows and removes them from the index, so that a later row of the same point is a new
 //! point.
 
+mod order;
 mod rows;
 mod selection;
+mod series_rows;
 mod sorted_rows;
 mod versions;
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use arrow_array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
@@ -28,8 +30,11 @@ use neap_row_delete::Condition;
 
 use crate::{PointsError, SeriesIndex, conform_to_schema, times};
 
+use order::LazyOrder;
 pub use rows::TailRow;
+pub(crate) use selection::MAX_LOOKUPS;
 pub use selection::{SelectedSeries, TagFilter};
+use series_rows::SeriesRows;
 pub use sorted_rows::SortedRows;
 use versions::{PointVersions, RowKeys};
 
@@ -63,16 +68,9 @@ pub struct TailImage {
     pub chunks: Vec<ImageChunk>,
     /// The series of these rows, and of later ones.
     index: Arc<RwLock<SeriesIndex>>,
-    sorted: OnceLock<SortedOrder>,
-}
-
-/// The order of the live rows of an image.
-#[derive(Debug)]
-struct SortedOrder {
-    /// The rank of each series in the order of the tag sets.
-    ranks: Vec<u32>,
-    /// The numbers of the rows, sorted by tag set and time.
-    rows: Arc<[u32]>,
+    /// The rows of each series, and later ones.
+    rows: Arc<RwLock<SeriesRows>>,
+    order: Arc<LazyOrder>,
 }
 
 impl ImageChunk {
@@ -115,42 +113,20 @@ impl TailImage {
         chunks.map(|chunk| times(&chunk.rows)).collect()
     }
 
-    /// Returns the order of the live rows. Computed once: the computation takes 16 bytes per row temporarily, and the
-    /// result takes 4 bytes per row and 4 per series.
-    fn order(&self) -> Result<&SortedOrder, PointsError> {
-        if let Some(order) = self.sorted.get() {
-            return Ok(order);
-        }
-        let order = self.sort(&self.times()?);
-        Ok(self.sorted.get_or_init(|| order))
-    }
-
-    fn sort(&self, times: &[&TimestampNanosecondArray]) -> SortedOrder {
-        let ranks = read(&self.index).ranks();
-        let mut keys = Vec::with_capacity(self.chunks.iter().map(|one| one.series.len()).sum());
-        for (chunk, times) in self.chunks.iter().zip(times) {
-            let rows = chunk.series.iter().zip(times.values()).enumerate();
-            for (at, (series, time)) in rows {
-                if chunk.live.as_ref().is_none_or(|live| live.value(at)) {
-                    let row = chunk.first_row + u32::try_from(at).unwrap_or(u32::MAX);
-                    let rank = ranks.get(*series as usize).copied().unwrap_or(0);
-                    keys.push((rank, *time, row));
-                }
-            }
-        }
-        keys.sort_unstable();
-        let rows = keys.into_iter().map(|(_, _, row)| row).collect();
-        SortedOrder { ranks, rows }
+    /// The number of rows, live or not.
+    fn row_count(&self) -> usize {
+        let last = self.chunks.last();
+        last.map_or(0, |chunk| chunk.first_row as usize + chunk.rows.num_rows())
     }
 
     /// Returns the position of a row.
     fn place(&self, row: u32) -> Option<RowPosition> {
-        let chunk = self
-            .chunks
-            .partition_point(|chunk| chunk.first_row <= row)
-            .checked_sub(1)?;
-        let first = self.chunks.get(chunk)?.first_row;
-        Some((chunk, (row - first) as usize))
+        place(&self.chunks, row)
+    }
+
+    /// Returns the number of the series of a row.
+    fn series_of(&self, (chunk, row): RowPosition) -> Option<u32> {
+        self.chunks.get(chunk)?.series.get(row).copied()
     }
 }
 
@@ -161,6 +137,8 @@ pub struct TailImageBuilder {
     tags: Vec<String>,
     /// Images read it: rows of the same series have the same number in all of them.
     index: Arc<RwLock<SeriesIndex>>,
+    /// Images read it.
+    rows: Arc<RwLock<SeriesRows>>,
     chunks: Vec<ImageChunk>,
     series: Vec<u32>,
     time: Vec<i64>,
@@ -169,6 +147,8 @@ pub struct TailImageBuilder {
     /// The number of deletes that removed rows.
     removals: u64,
     image: Option<Arc<TailImage>>,
+    /// The order of the newest image.
+    order: Arc<LazyOrder>,
 }
 
 impl TailImageBuilder {
@@ -178,6 +158,7 @@ impl TailImageBuilder {
             schema,
             tags: tags.to_vec(),
             index: Arc::new(RwLock::new(SeriesIndex::new(tags))),
+            rows: Arc::new(RwLock::new(SeriesRows::new())),
             chunks: Vec::new(),
             series: Vec::new(),
             time: Vec::new(),
@@ -185,6 +166,7 @@ impl TailImageBuilder {
             bytes: 0,
             removals: 0,
             image: None,
+            order: Arc::default(),
         }
     }
 
@@ -198,11 +180,13 @@ impl TailImageBuilder {
         &self.tags
     }
 
-    /// Returns the approximate size of the image and its index, in bytes.
+    /// Returns the approximate size of the image, its index and its order, in bytes.
     pub fn size_bytes(&self) -> usize {
         // Of each row: its time, and the number of its series here and in its chunk.
         let index = self.index().own_bytes();
-        self.bytes + index + 16 * self.series.capacity() + self.versions.size_bytes()
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = rows.size_bytes() + 16 * self.series.capacity();
+        self.bytes + index + rows + self.versions.size_bytes() + self.order.size_bytes()
     }
 
     /// Adds rows that are newer than all rows before.
@@ -225,6 +209,11 @@ impl TailImageBuilder {
             times: &self.time,
         };
         let older = self.versions.add(keys, first, live_rows(&self.chunks, 0));
+        let added = self.series.get(first..).unwrap_or(&[]);
+        let rows_of_series = self.rows.write();
+        let mut rows_of_series = rows_of_series.unwrap_or_else(PoisonError::into_inner);
+        rows_of_series.push(added, self.versions.are_ascending());
+        drop(rows_of_series);
         let added = self.time.get(first..).unwrap_or(&[]);
         let min_time = added.iter().copied().min().unwrap_or(i64::MAX);
         let max_time = added.iter().copied().max().unwrap_or(i64::MIN);
@@ -364,12 +353,7 @@ impl TailImageBuilder {
     }
 
     fn place(&self, row: u32) -> Option<RowPosition> {
-        let chunk = self
-            .chunks
-            .partition_point(|chunk| chunk.first_row <= row)
-            .checked_sub(1)?;
-        let first = self.chunks.get(chunk)?.first_row;
-        Some((chunk, (row - first) as usize))
+        place(&self.chunks, row)
     }
 
     /// Returns the image that [`image`](Self::image) would return, if it was created before.
@@ -382,10 +366,12 @@ impl TailImageBuilder {
         if let Some(image) = &self.image {
             return Arc::clone(image);
         }
+        self.order = Arc::new(LazyOrder::after(&self.order));
         let image = Arc::new(TailImage {
             chunks: self.chunks.clone(),
             index: Arc::clone(&self.index),
-            sorted: OnceLock::new(),
+            rows: Arc::clone(&self.rows),
+            order: Arc::clone(&self.order),
         });
         self.image = Some(Arc::clone(&image));
         image
@@ -394,6 +380,14 @@ impl TailImageBuilder {
 
 fn read(index: &RwLock<SeriesIndex>) -> RwLockReadGuard<'_, SeriesIndex> {
     index.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the position of a row in chunks.
+fn place(chunks: &[ImageChunk], row: u32) -> Option<RowPosition> {
+    let after = chunks.partition_point(|chunk| chunk.first_row <= row);
+    let chunk = after.checked_sub(1)?;
+    let first = chunks.get(chunk)?.first_row;
+    Some((chunk, (row - first) as usize))
 }
 
 /// Returns the numbers of the live rows of chunks, from number `first` on.

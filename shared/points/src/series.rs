@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     sync::{Arc, OnceLock},
 };
 
@@ -14,7 +14,10 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, Buffer};
 use hashbrown::HashTable;
 
-use crate::{PointsError, SortedTagValues, TagFilter, tag_texts::TagTexts};
+use crate::{
+    PointsError, SelectedSeries, SortedTagValues, TagFilter, image::MAX_LOOKUPS,
+    tag_texts::TagTexts,
+};
 
 /// The number of a missing tag.
 const MISSING: u32 = 0;
@@ -254,25 +257,67 @@ impl SeriesIndex {
         ranks
     }
 
-    /// Returns which series meet all conditions, by number. A condition on an unknown tag is ignored.
-    pub(crate) fn matching(&self, filters: &[TagFilter]) -> BooleanBuffer {
-        let conditions = filters.iter().filter_map(|filter| {
-            let tag = self.names.iter().position(|name| *name == filter.tag)?;
-            let values = self.tags.get(tag)?;
-            let numbers = filter.values.iter();
-            let numbers = numbers
-                .filter_map(|value| values.find(value, self.hasher.hash_one(value.as_str())));
-            Some((tag, numbers.collect::<BTreeSet<u32>>()))
-        });
-        let conditions: Vec<(usize, BTreeSet<u32>)> = conditions.collect();
+    /// Returns the series that meet all conditions. A condition on an unknown tag is ignored.
+    pub(crate) fn matching(&self, filters: &[TagFilter]) -> SelectedSeries {
+        let conditions = self.conditions(filters);
+        if let Some(sets) = self.pinned_sets(&conditions) {
+            let numbers = sets.iter().filter_map(|set| self.find_set(set));
+            return SelectedSeries::of(numbers.collect(), self.len());
+        }
+        let (sets, width) = (&self.sets, self.tags.len());
         let is_selected = |series: usize| {
-            let set = u32::try_from(series).map_or(&[][..], |series| self.value_numbers(series));
-            let meets = |(tag, numbers): &(usize, BTreeSet<u32>)| {
-                set.get(*tag).is_some_and(|number| numbers.contains(number))
+            let set = sets.get(series * width..).unwrap_or(&[]);
+            let meets = |(tag, numbers): (&usize, &Vec<u32>)| {
+                let number = set.get(*tag);
+                number.is_some_and(|number| numbers.binary_search(number).is_ok())
             };
             conditions.iter().all(meets)
         };
-        BooleanBuffer::collect_bool(self.len(), is_selected)
+        SelectedSeries::new(BooleanBuffer::collect_bool(self.len(), is_selected))
+    }
+
+    /// Returns the numbers of the values that each tag with a condition may have, sorted.
+    fn conditions(&self, filters: &[TagFilter]) -> BTreeMap<usize, Vec<u32>> {
+        let mut conditions = BTreeMap::<usize, BTreeSet<u32>>::new();
+        for filter in filters {
+            let tag = self.names.iter().position(|name| *name == filter.tag);
+            let Some((tag, values)) = tag.and_then(|tag| Some((tag, self.tags.get(tag)?))) else {
+                continue;
+            };
+            let number = |value: &String| values.find(value, self.hasher.hash_one(value.as_str()));
+            let numbers = filter.values.iter().filter_map(number).collect();
+            match conditions.entry(tag) {
+                Entry::Vacant(entry) => _ = entry.insert(numbers),
+                Entry::Occupied(mut entry) => entry.get_mut().retain(|one| numbers.contains(one)),
+            }
+        }
+        let sorted = |(tag, numbers): (usize, BTreeSet<u32>)| (tag, Vec::from_iter(numbers));
+        conditions.into_iter().map(sorted).collect()
+    }
+
+    /// Returns all tag sets that conditions allow; `None` if a tag has no condition or the sets are many.
+    fn pinned_sets(&self, conditions: &BTreeMap<usize, Vec<u32>>) -> Option<Vec<Vec<u32>>> {
+        let sizes = conditions.values().map(Vec::len);
+        let count = sizes.fold(1, usize::saturating_mul);
+        if conditions.len() < self.tags.len() || count > MAX_LOOKUPS {
+            return None;
+        }
+        let mut sets = vec![Vec::with_capacity(conditions.len())];
+        for numbers in conditions.values() {
+            let longer = |set: &Vec<u32>| {
+                let set = set.clone();
+                let longer = move |number: &u32| [set.as_slice(), &[*number]].concat();
+                numbers.iter().map(longer).collect::<Vec<_>>()
+            };
+            sets = sets.iter().flat_map(longer).collect();
+        }
+        Some(sets)
+    }
+
+    /// Returns the number of a tag set.
+    fn find_set(&self, set: &[u32]) -> Option<u32> {
+        let is_it = |number: &u32| set_at(&self.sets, set.len(), *number) == set;
+        self.by_set.find(self.hasher.hash_one(set), is_it).copied()
     }
 
     /// Returns the sorted values of tag number `tag`; `None` if there is no such tag. Sorts only if there are new
@@ -318,6 +363,39 @@ impl SeriesIndex {
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
             keys,
             Arc::new(values),
+        )?))
+    }
+
+    /// Returns the column of tag number `tag` for rows of these series (`None`: no value). The dictionary has only the
+    /// values of these rows, in the order of first occurrence.
+    pub(crate) fn small_tag_column(
+        &self,
+        tag: usize,
+        series: impl Iterator<Item = Option<u32>>,
+    ) -> Result<ArrayRef, PointsError> {
+        let tag_values = self.tags.get(tag);
+        let mut values: Vec<&str> = Vec::new();
+        let mut codes = HashMap::<u32, i32, RandomState>::with_hasher(self.hasher.clone());
+        let mut before = (MISSING, None);
+        let code = |series: Option<u32>| {
+            let number = series.and_then(|series| self.value_numbers(series).get(tag).copied());
+            let number = number.unwrap_or(MISSING);
+            if number != before.0 {
+                let text = tag_values.and_then(|values| values.text(number));
+                let code = text.map(|text| {
+                    *codes.entry(number).or_insert_with(|| {
+                        values.push(text);
+                        i32::try_from(values.len() - 1).unwrap_or(i32::MAX)
+                    })
+                });
+                before = (number, code);
+            }
+            before.1
+        };
+        let keys: Int32Array = series.map(code).collect();
+        let values = Arc::new(StringArray::from_iter_values(values));
+        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
+            keys, values,
         )?))
     }
 }

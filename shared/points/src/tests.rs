@@ -231,6 +231,34 @@ proptest! {
 
 proptest! {
     #[test]
+    fn an_order_that_is_computed_from_an_earlier_one_is_that_of_all_rows(steps in steps(), later in rows()) {
+        let mut builder = TailImageBuilder::new(&tags(), schema());
+        let mut expected = Points::new();
+        // So many rows that those of a step are few beside them.
+        let old: Vec<Row> = (0..96).map(|row| ([Some(row % 3), None], i64::from(row), [Some(row); 2])).collect();
+        builder.push(&batch(&old)).unwrap();
+        write(&mut expected, &old);
+        let later = later.into_iter().map(ModelStep::Write);
+        for step in steps.into_iter().chain(later) {
+            match step {
+                ModelStep::Write(rows) => {
+                    builder.push(&batch(&rows)).unwrap();
+                    write(&mut expected, &rows);
+                }
+                ModelStep::Delete(condition) => {
+                    builder.delete(&condition).unwrap();
+                    expected.retain(|(tags, time), _| !holds(&condition, tags, *time));
+                }
+            }
+            let image = builder.image();
+            prop_assert_eq!(sorted(&image, None)?, within(&expected, &[]));
+            let selected = image.select(&[tag_filter("host", &[0, 2])]);
+            let selected_points = within(&expected, &[tag_filter("host", &[0, 2])]);
+            prop_assert_eq!(sorted(&image, Some(selected))?, selected_points);
+        }
+    }
+
+    #[test]
     fn an_image_of_ascending_times_has_each_point_once_after_a_late_row(
         portions in rows(),
         late in row(),
@@ -365,6 +393,7 @@ fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseE
         vec![tag_filter("host", &[1])],
         vec![tag_filter("zone", &[0, 3])],
         vec![tag_filter("host", &[1, 2]), tag_filter("zone", &[2])],
+        vec![tag_filter("host", &[1, 2]), tag_filter("host", &[2, 3])],
         vec![tag_filter("host", &[9])],
         vec![tag_filter("unknown", &[1])],
     ] {
@@ -374,6 +403,7 @@ fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseE
         found.retain(|((_, time), _)| (1..=3).contains(time));
         found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(&by_number(image, &selected), &expected);
         prop_assert_eq!(sorted(image, Some(selected))?, expected);
     }
     Ok(())
@@ -411,7 +441,8 @@ fn sorted(
 ) -> Result<Vec<Point>, TestCaseError> {
     let mut sorted = Vec::new();
     if !image.chunks.is_empty() {
-        let batches = Arc::clone(image).sorted(1..=3, selected, &[0, 1, 2, 3, 4], 2);
+        let image = Arc::clone(image);
+        let batches = image.sorted_by_order(1..=3, selected, &[0, 1, 2, 3, 4], 2);
         for batch in batches.unwrap() {
             let batch = batch.unwrap();
             prop_assert!(batch.num_rows() <= 2);
@@ -419,6 +450,17 @@ fn sorted(
         }
     }
     Ok(sorted)
+}
+
+/// Returns the points of selected series at the times from 1 to 3, looked up row by row.
+fn by_number(image: &Arc<TailImage>, selected: &SelectedSeries) -> Vec<Point> {
+    let rows = image.few_rows(selected, &[1..=2, 3..=3]).unwrap().unwrap();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let batches = Arc::clone(image).numbered_rows(rows.into(), &[0, 1, 2, 3, 4], 2);
+    let batches = batches.unwrap();
+    batches.flat_map(|batch| points(&batch.unwrap())).collect()
 }
 
 /// Returns the points of the chunks of an image.

@@ -3,15 +3,16 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     ops::Range,
+    sync::Arc,
 };
 
 use arrow_array::TimestampNanosecondArray;
-use arrow_buffer::BooleanBuffer;
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 
 use super::{ImageChunk, TailImage, read};
 
-/// Maximum number of series whose rows are looked up in the sorted rows. Beyond it, all sorted rows are read.
-const MAX_LOOKUPS: usize = 1_024;
+/// Maximum number of series whose rows are looked up. Beyond it, all rows are read.
+pub(crate) const MAX_LOOKUPS: usize = 1_024;
 
 /// A condition on a tag: it has one of these values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,22 +28,43 @@ pub struct TagFilter {
 pub struct SelectedSeries {
     /// By the number of the series.
     is_selected: BooleanBuffer,
+    /// The numbers of the series; `None` if there are many.
+    few: Option<Arc<[u32]>>,
 }
 
 impl SelectedSeries {
+    /// Selects series by their numbers.
+    pub(crate) fn new(is_selected: BooleanBuffer) -> Self {
+        let numbers = is_selected.set_indices_u32().take(MAX_LOOKUPS + 1);
+        let numbers: Vec<u32> = numbers.collect();
+        let are_few = numbers.len() <= MAX_LOOKUPS;
+        Self {
+            few: are_few.then(|| numbers.into()),
+            is_selected,
+        }
+    }
+
+    /// Selects these of `count` series.
+    pub(crate) fn of(numbers: Vec<u32>, count: usize) -> Self {
+        let mut is_selected = BooleanBufferBuilder::new(count);
+        is_selected.append_n(count, false);
+        for number in &numbers {
+            is_selected.set_bit(*number as usize, true);
+        }
+        Self {
+            is_selected: is_selected.finish(),
+            few: Some(numbers.into()),
+        }
+    }
+
     pub(super) fn contains(&self, series: u32) -> bool {
         let series = series as usize;
         series < self.is_selected.len() && self.is_selected.value(series)
     }
 
     /// Returns the numbers of the series; `None` if there are many.
-    fn few(&self) -> Option<Vec<u32>> {
-        let numbers = self.is_selected.set_indices();
-        let numbers: Vec<u32> = numbers
-            .take(MAX_LOOKUPS + 1)
-            .filter_map(|number| u32::try_from(number).ok())
-            .collect();
-        (numbers.len() <= MAX_LOOKUPS).then_some(numbers)
+    pub(super) fn few(&self) -> Option<&[u32]> {
+        self.few.as_deref()
     }
 }
 
@@ -67,9 +89,7 @@ impl ImageChunk {
 impl TailImage {
     /// Returns the series that meet all conditions. A condition on an unknown tag is ignored.
     pub fn select(&self, filters: &[TagFilter]) -> SelectedSeries {
-        SelectedSeries {
-            is_selected: read(&self.index).matching(filters),
-        }
+        read(&self.index).matching(filters)
     }
 
     /// Returns the positions of the selected rows among the sorted rows, in their order; `None` if all are to be read.
@@ -79,7 +99,7 @@ impl TailImage {
         (min, max): (i64, i64),
         times: &[&TimestampNanosecondArray],
     ) -> Option<VecDeque<Range<usize>>> {
-        let sorted = self.sorted.get()?;
+        let sorted = self.order.get()?;
         let ranks = selected.few()?;
         let ranks = ranks
             .iter()

@@ -11,11 +11,11 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{RowPosition, SelectedSeries, TailImage, rows::SourceChunks};
-use crate::PointsError;
+use super::{RowPosition, SelectedSeries, TailImage, read, rows::SourceChunks};
+use crate::{PointsError, SeriesIndex};
 
-/// Iterates over the points of an image within a time range, sorted by tag set and time, in batches. Each batch has its
-/// own dictionaries with the values of its rows.
+/// Iterates over points of an image in an order, mostly sorted by tag set and time, in batches. Each batch has its own
+/// dictionaries with the values of its rows.
 #[derive(Debug)]
 pub struct SortedRows {
     image: Arc<TailImage>,
@@ -32,7 +32,7 @@ pub struct SortedRows {
 impl TailImage {
     /// Returns the points of the selected series, or of all, within a time range (nanoseconds since the Unix epoch),
     /// sorted by tag set and time, with these columns of the table, in batches of `batch_rows` rows. Sorts the image
-    /// unless it is sorted already. CPU-bound.
+    /// unless it is sorted already or the series have few rows. CPU-bound.
     ///
     /// # Errors
     /// There is no such column, or the image has no chunk and therefore no columns.
@@ -43,9 +43,25 @@ impl TailImage {
         columns: &[usize],
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
-        let first = self.chunks.first().ok_or(PointsError::MissingTimeColumn)?;
-        let schema = Arc::new(first.rows.schema().project(columns)?);
-        let order = Arc::clone(&self.order()?.rows);
+        let few = match &selected {
+            Some(selected) => self.few_rows(selected, std::slice::from_ref(&range))?,
+            None => None,
+        };
+        match few {
+            Some(rows) => self.numbered_rows(rows.into(), columns, batch_rows),
+            None => self.sorted_by_order(range, selected, columns, batch_rows),
+        }
+    }
+
+    /// Does what [`Self::sorted`] does by sorting all rows, unless they are sorted already.
+    pub(crate) fn sorted_by_order(
+        self: Arc<Self>,
+        range: RangeInclusive<i64>,
+        selected: Option<SelectedSeries>,
+        columns: &[usize],
+        batch_rows: usize,
+    ) -> Result<SortedRows, PointsError> {
+        let order = Arc::clone(&self.order.of(&self)?.rows);
         let times = (*range.start(), *range.end());
         let positions = match &selected {
             Some(selected) => self.positions(selected, times, &self.times()?),
@@ -54,11 +70,33 @@ impl TailImage {
         let all = || std::iter::once(0..order.len()).collect();
         let positions = positions.unwrap_or_else(all);
         Ok(SortedRows {
-            image: self,
-            order,
             next: positions,
             range,
             selected,
+            ..self.numbered_rows(order, columns, batch_rows)?
+        })
+    }
+
+    /// Returns the rows with these numbers in the given order, with these columns of the table, in batches of
+    /// `batch_rows` rows.
+    ///
+    /// # Errors
+    /// There is no such column, or the image has no chunk and therefore no columns.
+    pub fn numbered_rows(
+        self: Arc<Self>,
+        rows: Arc<[u32]>,
+        columns: &[usize],
+        batch_rows: usize,
+    ) -> Result<SortedRows, PointsError> {
+        let first = self.chunks.first().ok_or(PointsError::MissingTimeColumn)?;
+        let schema = Arc::new(first.rows.schema().project(columns)?);
+        let all = 0..rows.len();
+        Ok(SortedRows {
+            image: self,
+            order: rows,
+            next: std::iter::once(all).collect(),
+            range: i64::MIN..=i64::MAX,
+            selected: None,
             columns: columns.to_vec(),
             schema,
             batch_rows: batch_rows.max(1),
@@ -104,13 +142,20 @@ impl SortedRows {
         None
     }
 
-    fn is_selected(&self, (chunk, row): RowPosition) -> bool {
+    fn is_selected(&self, place: RowPosition) -> bool {
         let Some(selected) = &self.selected else {
             return true;
         };
-        let series = self.image.chunks.get(chunk);
-        let series = series.and_then(|chunk| chunk.series.get(row));
-        series.is_some_and(|series| selected.contains(*series))
+        let series = self.image.series_of(place);
+        series.is_some_and(|series| selected.contains(series))
+    }
+
+    /// Returns the number of the tag in a column of the table; `None` if it is no tag.
+    fn tag(&self, index: &SeriesIndex, column: usize) -> Option<usize> {
+        let first = self.image.chunks.first()?;
+        let schema = first.rows.schema_ref();
+        let name = schema.fields().get(column)?.name();
+        index.tags().iter().position(|tag| tag == name)
     }
 
     fn batch(&mut self) -> Result<Option<RecordBatch>, PointsError> {
@@ -119,19 +164,25 @@ impl SortedRows {
             return Ok(None);
         }
         let sources = SourceChunks::of(&places, self.image.chunks.len());
+        let index = read(&self.image.index);
         let columns = self
             .columns
             .iter()
             .map(|column| {
+                if let Some(tag) = self.tag(&index, *column) {
+                    let series = places.iter().map(|place| self.image.series_of(*place));
+                    return index.small_tag_column(tag, series);
+                }
                 let parts: Vec<&dyn Array> = sources
                     .chunks
                     .iter()
                     .filter_map(|chunk| self.image.chunks.get(*chunk))
                     .map(|chunk| chunk.rows.column(*column).as_ref())
                     .collect();
-                interleave(&parts, &sources.places)
+                Ok(interleave(&parts, &sources.places)?)
             })
-            .collect::<Result<Vec<ArrayRef>, _>>()?;
+            .collect::<Result<Vec<ArrayRef>, PointsError>>()?;
+        drop(index);
         let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
         let schema = Arc::clone(&self.schema);
         let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;

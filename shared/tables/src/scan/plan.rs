@@ -47,10 +47,11 @@ use neap_schema::TIME_COLUMN;
 
 use super::{
     data::{SectionData, SectionFile},
+    external,
     predicate::ScanPredicates,
     reader::SectionReaderFactory,
     regions::{TimeInterval, TimeRegions},
-    tail::{LiveTailRows, TailRun, TailView},
+    tail::{FewTailRows, LiveTailRows, TailRun, TailView},
     visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
 
@@ -382,6 +383,9 @@ impl ScanPlanner<'_> {
         projection: &[usize],
         ranges: &[TimeInterval],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(few) = self.few_rows(rows, ranges)? {
+            return self.few_tail_rows(&rows.image, &few, projection);
+        }
         let time = |chunk: &ImageChunk| TimeInterval {
             min: chunk.min_time,
             max: chunk.max_time,
@@ -409,6 +413,39 @@ impl ScanPlanner<'_> {
         let selected = rows.selected.as_ref();
         let bounded = self.within(self.memory(&chunks, selected, &wide)?, ranges)?;
         self.narrow(bounded, &wide, projection).map(Some)
+    }
+
+    /// Returns the rows of an image in these ranges that the filters of the query may select, if they are few.
+    fn few_rows(&self, rows: &ImageRows, ranges: &[TimeInterval]) -> Result<Option<Vec<u32>>> {
+        let Some(selected) = &rows.selected else {
+            return Ok(None);
+        };
+        // Rows of other times need no filter: DataFusion applies the exact filter above the scan.
+        let ranges = ranges.iter();
+        let wanted = ranges.filter_map(|range| range.intersection(self.predicates.time));
+        let wanted: Vec<_> = wanted.map(|range| range.min..=range.max).collect();
+        rows.image.few_rows(selected, &wanted).map_err(external)
+    }
+
+    /// Plans a scan of rows of an image by their numbers. Returns `None` if there are none.
+    fn few_tail_rows(
+        &self,
+        image: &Arc<TailImage>,
+        rows: &[u32],
+        columns: &[usize],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let schema = Arc::new(self.schema.project(columns)?);
+        let batches = rows
+            .len()
+            .div_ceil(self.session.config().batch_size().max(1));
+        let parts = batches.clamp(1, self.partitions.max(1));
+        let parts = rows.chunks(rows.len().div_ceil(parts).max(1));
+        let parts = parts.map(|rows| FewTailRows::new(image, rows, columns, &schema));
+        let parts: Vec<_> = parts.map(|part| Arc::new(part) as _).collect();
+        match parts.is_empty() {
+            true => Ok(None),
+            false => streamed(&schema, parts, None).map(Some),
+        }
     }
 
     /// Whether one of the ranges has all rows of these times that the filters of the query may select. Rows that they don't

@@ -15,7 +15,7 @@ use datafusion::{
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
 use futures::{StreamExt, stream};
-use neap_points::{ImageChunk, SelectedSeries, SortedRows};
+use neap_points::{ImageChunk, SelectedSeries, SortedRows, TailImage};
 
 use crate::scan::{external, plan::ImageRows, regions::TimeInterval};
 
@@ -79,6 +79,52 @@ impl PartitionStream for SortedTailRows {
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
             rows,
+        ))
+    }
+}
+
+/// Some rows of an image, by their numbers.
+#[derive(Debug)]
+pub(in crate::scan) struct FewTailRows {
+    image: Arc<TailImage>,
+    rows: Arc<[u32]>,
+    columns: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl FewTailRows {
+    /// These rows of an image with these columns, whose schema is `schema`.
+    pub(in crate::scan) fn new(
+        image: &Arc<TailImage>,
+        rows: &[u32],
+        columns: &[usize],
+        schema: &SchemaRef,
+    ) -> Self {
+        Self {
+            image: Arc::clone(image),
+            rows: rows.into(),
+            columns: columns.to_vec(),
+            schema: Arc::clone(schema),
+        }
+    }
+}
+
+impl PartitionStream for FewTailRows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (image, rows) = (Arc::clone(&self.image), Arc::clone(&self.rows));
+        let batch_rows = context.session_config().batch_size();
+        let rows = match image.numbered_rows(rows, &self.columns, batch_rows) {
+            Ok(rows) => rows,
+            Err(error) => return failed(&self.schema, external(error)),
+        };
+        let batches = stream::iter(rows.map(|batch| batch.map_err(external)));
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            batches,
         ))
     }
 }
