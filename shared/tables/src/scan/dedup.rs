@@ -11,34 +11,24 @@
 //! ```
 
 mod memory;
+mod merged_rows;
 mod passes;
+mod run_merge;
+mod source_batch;
 
-use std::{
-    fmt,
-    ops::Range,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{fmt, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, RecordBatch, UInt64Array},
-    compute::{concat_batches, partition, take},
-    datatypes::SchemaRef,
-};
+use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
     physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
-        RecordBatchStream,
         execution_plan::{Boundedness, EmissionType},
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
-        sorts::streaming_merge::StreamingMergeBuilder,
     },
 };
-use futures::{Stream, StreamExt};
 
 pub(super) use memory::{MergeMemory, concurrent_merges};
 
@@ -160,7 +150,6 @@ impl ExecutionPlan for DedupExec {
     ) -> Result<SendableRecordBatchStream> {
         let fold = DedupMerge {
             schema: self.schema(),
-            order: self.order.clone(),
             keys: Arc::clone(&self.keys),
             metrics: BaselineMetrics::new(&self.metrics, partition),
             spills: SpillMetrics::new(&self.metrics, partition),
@@ -174,7 +163,7 @@ impl ExecutionPlan for DedupExec {
                 .collect();
             return Ok(passes::deduplicate_in_passes(fold, groups));
         }
-        fold.merged(execute_all(&self.inputs, &context)?)
+        Ok(fold.merged(execute_all(&self.inputs, &context)?))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -196,7 +185,6 @@ fn execute_all(
 /// The parameters of a merge of sorted inputs.
 struct DedupMerge {
     schema: SchemaRef,
-    order: LexOrdering,
     keys: Arc<[usize]>,
     metrics: BaselineMetrics,
     spills: SpillMetrics,
@@ -205,258 +193,18 @@ struct DedupMerge {
 
 impl DedupMerge {
     /// Merges inputs, which are all read at once, and deduplicates the result.
-    fn merged(&self, inputs: Vec<SendableRecordBatchStream>) -> Result<SendableRecordBatchStream> {
+    fn merged(&self, inputs: Vec<SendableRecordBatchStream>) -> SendableRecordBatchStream {
         let consumer = MemoryConsumer::new("DedupExec");
-        let merged = StreamingMergeBuilder::new()
-            .with_streams(inputs)
-            .with_schema(Arc::clone(&self.schema))
-            .with_expressions(&self.order)
-            .with_metrics(self.metrics.clone())
-            .with_batch_size(self.context.session_config().batch_size())
-            .with_reservation(consumer.register(self.context.memory_pool()))
-            // Among equal keys the earlier input must come first.
-            .with_round_robin_tie_breaker(false)
-            .build()?;
-        Ok(Box::pin(DedupStream {
-            merged,
-            keys: Arc::clone(&self.keys),
-            pending: None,
-            metrics: self.metrics.clone(),
-        }))
+        run_merge::merge(
+            inputs,
+            &self.schema,
+            &self.keys,
+            self.context.session_config().batch_size(),
+            consumer.register(self.context.memory_pool()),
+            self.metrics.clone(),
+        )
     }
-}
-
-struct DedupStream {
-    merged: SendableRecordBatchStream,
-    keys: Arc<[usize]>,
-    /// Rows that are not output yet, because their last point may have further versions in the next batch.
-    pending: Option<RecordBatch>,
-    metrics: BaselineMetrics,
-}
-
-impl DedupStream {
-    /// Adds the next rows of the merge. Returns the deduplicated rows of points that are complete now.
-    fn advance(&mut self, next: RecordBatch) -> Result<Option<RecordBatch>> {
-        if next.num_rows() == 0 {
-            return Ok(None);
-        }
-        let Some(pending) = self.pending.take() else {
-            self.pending = Some(next);
-            return Ok(None);
-        };
-        let last_row = pending.slice(pending.num_rows() - 1, 1);
-        let border = concat_batches(&pending.schema(), [&last_row, &next.slice(0, 1)])?;
-        if runs(&border, &self.keys)?.len() == 2 {
-            self.pending = Some(next);
-            return deduplicate_runs(&pending, &self.keys).map(Some);
-        }
-        let last_run = runs(&pending, &self.keys)?.pop().unwrap_or(0..0);
-        let open = pending.slice(last_run.start, last_run.len());
-        self.pending = Some(concat_batches(&pending.schema(), [&open, &next])?);
-        if last_run.start == 0 {
-            return Ok(None);
-        }
-        deduplicate_runs(&pending.slice(0, last_run.start), &self.keys).map(Some)
-    }
-}
-
-impl Stream for DedupStream {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            let folded = match ready!(self.merged.poll_next_unpin(context)) {
-                Some(next) => next.and_then(|next| self.advance(next)),
-                None => match self.pending.take() {
-                    Some(pending) => deduplicate_runs(&pending, &self.keys).map(Some),
-                    None => return Poll::Ready(None),
-                },
-            };
-            if let Some(item) = folded.transpose() {
-                return self.metrics.record_poll(Poll::Ready(Some(item)));
-            }
-        }
-    }
-}
-
-impl RecordBatchStream for DedupStream {
-    fn schema(&self) -> SchemaRef {
-        self.merged.schema()
-    }
-}
-
-/// Returns the runs of rows with equal keys.
-fn runs(batch: &RecordBatch, keys: &[usize]) -> Result<Vec<Range<usize>>> {
-    let columns: Vec<ArrayRef> = keys
-        .iter()
-        .map(|key| Arc::clone(batch.column(*key)))
-        .collect();
-    Ok(partition(&columns)?.ranges())
-}
-
-/// Returns one row for each run: for each field the newest value that is not null.
-fn deduplicate_runs(batch: &RecordBatch, keys: &[usize]) -> Result<RecordBatch> {
-    let runs = runs(batch, keys)?;
-    if runs.len() == batch.num_rows() {
-        return Ok(batch.clone());
-    }
-    let newest: UInt64Array = runs.iter().map(|run| (run.end - 1) as u64).collect();
-    let columns = batch
-        .columns()
-        .iter()
-        .enumerate()
-        .map(|(at, column)| {
-            if keys.contains(&at) || column.null_count() == 0 {
-                return Ok(take(column, &newest, None)?);
-            }
-            let valid: UInt64Array = runs
-                .iter()
-                .map(|run| {
-                    run.clone()
-                        .rev()
-                        .find(|row| column.is_valid(*row))
-                        .unwrap_or(run.end - 1) as u64
-                })
-                .collect();
-            Ok(take(column, &valid, None)?)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use arrow::{
-        array::{AsArray, DictionaryArray, Int64Array, TimestampNanosecondArray},
-        compute::SortOptions,
-        datatypes::{Int32Type, Int64Type, Schema, TimestampNanosecondType},
-    };
-    use datafusion::{
-        datasource::memory::MemorySourceConfig,
-        physical_expr::{PhysicalSortExpr, expressions::col},
-        prelude::{SessionConfig, SessionContext},
-    };
-    use futures::TryStreamExt;
-    use neap_schema::ColumnType;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    type PointMap = BTreeMap<(Option<u8>, i64), [Option<i64>; 2]>;
-
-    fn schema() -> SchemaRef {
-        Arc::new(Schema::new(vec![
-            ColumnType::Integer.arrow_field("a"),
-            ColumnType::Integer.arrow_field("b"),
-            ColumnType::Tag.arrow_field("host"),
-            ColumnType::Time.arrow_field("time"),
-        ]))
-    }
-
-    fn order() -> LexOrdering {
-        let options = SortOptions {
-            descending: false,
-            nulls_first: true,
-        };
-        let sort = |name| PhysicalSortExpr::new(col(name, &schema()).unwrap(), options);
-        LexOrdering::new([sort("host"), sort("time")]).unwrap()
-    }
-
-    fn batch(points: &PointMap) -> RecordBatch {
-        let host: DictionaryArray<Int32Type> = points
-            .keys()
-            .map(|(host, _)| host.map(|host| format!("h{host}")))
-            .collect::<Vec<_>>()
-            .iter()
-            .map(Option::as_deref)
-            .collect();
-        let field = |at: usize| Int64Array::from_iter(points.values().map(|fields| fields[at]));
-        let time = TimestampNanosecondArray::from_iter_values(points.keys().map(|(_, time)| *time));
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(field(0)),
-            Arc::new(field(1)),
-            Arc::new(host),
-            Arc::new(time),
-        ];
-        RecordBatch::try_new(schema(), columns).unwrap()
-    }
-
-    /// Tag and time of a point, and its fields.
-    type PointRow = ((Option<u8>, i64), [Option<i64>; 2]);
-
-    fn points(batches: &[RecordBatch]) -> Vec<PointRow> {
-        let mut all = Vec::new();
-        for batch in batches {
-            let field = |at: usize, row: usize| {
-                let column = batch.column(at).as_primitive::<Int64Type>();
-                column.is_valid(row).then(|| column.value(row))
-            };
-            let host = batch.column(2).as_dictionary::<Int32Type>();
-            let names = host.values().as_string::<i32>();
-            let time = batch.column(3).as_primitive::<TimestampNanosecondType>();
-            for row in 0..batch.num_rows() {
-                let host = host
-                    .key(row)
-                    .map(|key| names.value(key)[1..].parse().unwrap());
-                all.push(((host, time.value(row)), [field(0, row), field(1, row)]));
-            }
-        }
-        all
-    }
-
-    fn dedup(sources: &[PointMap], batch_size: usize, max_bytes: u64) -> Vec<RecordBatch> {
-        let memory = MergeMemory {
-            input_bytes: sources.iter().map(|points| points.len() as u64).collect(),
-            max_bytes,
-        };
-        let inputs = sources
-            .iter()
-            .map(|points| {
-                let batch = batch(points);
-                let parts = (0..batch.num_rows())
-                    .step_by(batch_size)
-                    .map(|at| batch.slice(at, batch_size.min(batch.num_rows() - at)))
-                    .collect::<Vec<_>>();
-                MemorySourceConfig::try_new_exec(&[parts], schema(), None).unwrap() as _
-            })
-            .collect();
-        let plan = DedupExec::try_new(inputs, order(), Arc::from([2, 3]), memory).unwrap();
-        let config = SessionConfig::new().with_batch_size(batch_size);
-        let context = SessionContext::new_with_config(config).task_ctx();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        runtime
-            .block_on(plan.execute(0, context).unwrap().try_collect())
-            .unwrap()
-    }
-
-    fn source() -> impl Strategy<Value = PointMap> {
-        let key = (proptest::option::of(0..3u8), 0..4i64);
-        let fields = proptest::array::uniform2(proptest::option::of(any::<i64>()));
-        proptest::collection::btree_map(key, fields, 0..12)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn newest_value_of_each_field_is_output_with_any_batch_size_and_memory(
-            sources in proptest::collection::vec(source(), 1..12),
-            // The last two sizes read 4 and all sources at once, the others 2.
-            batch_size in prop_oneof![1..6usize, Just(4 * ROWS_PER_INPUT), Just(12 * ROWS_PER_INPUT)],
-            max_bytes in prop_oneof![0..40u64, Just(u64::MAX)],
-        ) {
-            let mut expected = PointMap::new();
-            for (key, fields) in sources.iter().flatten() {
-                let point = expected.entry(*key).or_default();
-                for (slot, field) in point.iter_mut().zip(fields) {
-                    *slot = field.or(*slot);
-                }
-            }
-            let found = points(&dedup(&sources, batch_size, max_bytes));
-            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
-        }
-    }
-}
+mod tests;

@@ -38,12 +38,12 @@ async fn last_pass(
     let mut files = Vec::new();
     for group in groups {
         let streams = execute_all(group, &fold.context)?;
-        files.extend(write_spill_file(&manager, fold.merged(streams)?).await?);
+        files.extend(write_spill_file(&manager, fold.merged(streams)).await?);
     }
     while files.len() > most {
         let mut folded = Vec::new();
         for group in files.chunks(most) {
-            let merged = fold.merged(open_spill_files(&manager, group)?)?;
+            let merged = fold.merged(open_spill_files(&manager, group)?);
             folded.extend(write_spill_file(&manager, merged).await?);
         }
         files = folded;
@@ -56,7 +56,7 @@ async fn last_pass(
                 stream::empty(),
             )))
         }
-        false => fold.merged(open_spill_files(&manager, &files)?),
+        false => Ok(fold.merged(open_spill_files(&manager, &files)?)),
     }
 }
 
