@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use arrow_array::{RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_select::take::take;
+use neap_points::partition_point;
 
 use crate::{CacheError, codes::TagColumn, filter::CodeSet};
 
@@ -151,8 +152,8 @@ fn searched(column: &TagColumn<'_>, codes: &[i32], within: &LayerSelection) -> L
     for range in &within.ranges {
         let mut rest = range.clone();
         for code in codes {
-            let start = partition_point(&rest, |row| column.code(row) < *code);
-            let end = partition_point(&(start..rest.end), |row| column.code(row) == *code);
+            let start = partition_point(rest.clone(), |row| column.code(row) < *code);
+            let end = partition_point(start..rest.end, |row| column.code(row) == *code);
             // Adjacent ranges belong to successive values. Each stays a separate range, because the next column is
             // sorted only within it.
             if start < end {
@@ -163,20 +164,6 @@ fn searched(column: &TagColumn<'_>, codes: &[i32], within: &LayerSelection) -> L
         }
     }
     found
-}
-
-/// Returns the first row of a range for which a test does not hold. The test must hold for all rows before it.
-fn partition_point(range: &Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (range.start, range.end);
-    while low < high {
-        let middle = low.midpoint(high);
-        if holds(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
 }
 
 #[cfg(test)]

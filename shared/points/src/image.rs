@@ -30,9 +30,9 @@ use neap_row_delete::Condition;
 
 use crate::{PointsError, SeriesIndex, conform_to_schema, times};
 
-use order::LazyOrder;
+use order::LazyRowOrder;
 pub use rows::TailRow;
-pub(crate) use selection::MAX_LOOKUPS;
+pub(crate) use selection::MAX_LOOKED_UP_SERIES;
 pub use selection::{SelectedSeries, TagFilter};
 use series_rows::SeriesRows;
 pub use sorted_rows::SortedRows;
@@ -70,10 +70,20 @@ pub struct TailImage {
     index: Arc<RwLock<SeriesIndex>>,
     /// The rows of each series, and later ones.
     rows: Arc<RwLock<SeriesRows>>,
-    order: Arc<LazyOrder>,
+    order: Arc<LazyRowOrder>,
 }
 
 impl ImageChunk {
+    /// Whether a row was neither replaced nor deleted.
+    fn is_live(&self, row: usize) -> bool {
+        self.live.as_ref().is_none_or(|live| live.value(row))
+    }
+
+    /// The number of the row after the last one.
+    fn end(&self) -> usize {
+        self.first_row as usize + self.rows.num_rows()
+    }
+
     /// Returns the chunk with these columns.
     ///
     /// # Errors
@@ -116,7 +126,7 @@ impl TailImage {
     /// The number of rows, live or not.
     fn row_count(&self) -> usize {
         let last = self.chunks.last();
-        last.map_or(0, |chunk| chunk.first_row as usize + chunk.rows.num_rows())
+        last.map_or(0, ImageChunk::end)
     }
 
     /// Returns the position of a row.
@@ -148,7 +158,7 @@ pub struct TailImageBuilder {
     removals: u64,
     image: Option<Arc<TailImage>>,
     /// The order of the newest image.
-    order: Arc<LazyOrder>,
+    order: Arc<LazyRowOrder>,
 }
 
 impl TailImageBuilder {
@@ -209,10 +219,9 @@ impl TailImageBuilder {
             times: &self.time,
         };
         let older = self.versions.add(keys, first, live_rows(&self.chunks, 0));
-        let added = self.series.get(first..).unwrap_or(&[]);
-        let rows_of_series = self.rows.write();
-        let mut rows_of_series = rows_of_series.unwrap_or_else(PoisonError::into_inner);
-        rows_of_series.push(added, self.versions.are_ascending());
+        let series: Arc<[u32]> = self.series.get(first..).unwrap_or(&[]).into();
+        let mut rows_of_series = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        rows_of_series.push(&series, self.versions.are_ascending());
         drop(rows_of_series);
         let added = self.time.get(first..).unwrap_or(&[]);
         let min_time = added.iter().copied().min().unwrap_or(i64::MAX);
@@ -224,7 +233,7 @@ impl TailImageBuilder {
             min_time,
             max_time,
             first_row,
-            series: self.series.get(first..).unwrap_or(&[]).into(),
+            series,
         });
         if !older.is_empty() {
             self.merge_older_versions(&older)?;
@@ -366,7 +375,7 @@ impl TailImageBuilder {
         if let Some(image) = &self.image {
             return Arc::clone(image);
         }
-        self.order = Arc::new(LazyOrder::after(&self.order));
+        self.order = Arc::new(LazyRowOrder::after(&self.order));
         let image = Arc::new(TailImage {
             chunks: self.chunks.clone(),
             index: Arc::clone(&self.index),
@@ -392,14 +401,13 @@ fn place(chunks: &[ImageChunk], row: u32) -> Option<RowPosition> {
 
 /// Returns the numbers of the live rows of chunks, from number `first` on.
 fn live_rows(chunks: &[ImageChunk], first: usize) -> impl Iterator<Item = u32> {
-    let start =
-        chunks.partition_point(|chunk| chunk.first_row as usize + chunk.rows.num_rows() <= first);
+    let start = chunks.partition_point(|chunk| chunk.end() <= first);
     let chunks = chunks.get(start..).unwrap_or(&[]);
     chunks.iter().flat_map(move |chunk| {
         let chunk_first = chunk.first_row as usize;
         let skipped = first.saturating_sub(chunk_first);
         (skipped..chunk.rows.num_rows())
-            .filter(|at| chunk.live.as_ref().is_none_or(|live| live.value(*at)))
+            .filter(|at| chunk.is_live(*at))
             .filter_map(move |at| u32::try_from(chunk_first + at).ok())
     })
 }

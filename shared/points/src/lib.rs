@@ -17,6 +17,7 @@ mod deduplicate;
 mod error;
 mod image;
 mod row_deletes;
+mod search;
 mod series;
 mod sorted_tag_values;
 mod tag_texts;
@@ -30,5 +31,6 @@ pub use image::{
     ImageChunk, SelectedSeries, SortedRows, TagFilter, TailImage, TailImageBuilder, TailRow,
 };
 pub use row_deletes::{TableChange, apply_deletes};
+pub use search::{gallop, partition_point};
 pub use series::SeriesIndex;
 pub use sorted_tag_values::SortedTagValues;

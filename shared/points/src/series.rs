@@ -2,20 +2,20 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, OnceLock},
 };
 
 use ahash::RandomState;
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, cast::AsArray,
-    types::Int32Type,
+    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray,
+    builder::StringDictionaryBuilder, cast::AsArray, types::Int32Type,
 };
 use arrow_buffer::{BooleanBuffer, Buffer};
 use hashbrown::HashTable;
 
 use crate::{
-    PointsError, SelectedSeries, SortedTagValues, TagFilter, image::MAX_LOOKUPS,
+    PointsError, SelectedSeries, SortedTagValues, TagFilter, image::MAX_LOOKED_UP_SERIES,
     tag_texts::TagTexts,
 };
 
@@ -213,6 +213,9 @@ impl SeriesIndex {
     }
 
     fn number_of_set(&mut self, set: &[u32]) -> Result<u32, PointsError> {
+        if let Some(number) = self.find_set(set) {
+            return Ok(number);
+        }
         let Self {
             sets,
             by_set,
@@ -221,10 +224,6 @@ impl SeriesIndex {
         } = self;
         let width = set.len();
         let hash = hasher.hash_one(set);
-        let found = by_set.find(hash, |number| set_at(sets, width, *number) == set);
-        if let Some(number) = found {
-            return Ok(*number);
-        }
         let number = number_after(by_set.len())? - 1;
         sets.extend_from_slice(set);
         by_set.insert_unique(hash, number, |number| {
@@ -299,17 +298,16 @@ impl SeriesIndex {
     fn pinned_sets(&self, conditions: &BTreeMap<usize, Vec<u32>>) -> Option<Vec<Vec<u32>>> {
         let sizes = conditions.values().map(Vec::len);
         let count = sizes.fold(1, usize::saturating_mul);
-        if conditions.len() < self.tags.len() || count > MAX_LOOKUPS {
+        if conditions.len() < self.tags.len() || count > MAX_LOOKED_UP_SERIES {
             return None;
         }
-        let mut sets = vec![Vec::with_capacity(conditions.len())];
+        let mut sets: Vec<Vec<u32>> = vec![Vec::new()];
         for numbers in conditions.values() {
-            let longer = |set: &Vec<u32>| {
-                let set = set.clone();
-                let longer = move |number: &u32| [set.as_slice(), &[*number]].concat();
-                numbers.iter().map(longer).collect::<Vec<_>>()
-            };
-            sets = sets.iter().flat_map(longer).collect();
+            let longer = sets.iter().flat_map(|set| {
+                let longer = |number: &u32| [set.as_slice(), &[*number]].concat();
+                numbers.iter().map(longer)
+            });
+            sets = longer.collect();
         }
         Some(sets)
     }
@@ -373,30 +371,20 @@ impl SeriesIndex {
         tag: usize,
         series: impl Iterator<Item = Option<u32>>,
     ) -> Result<ArrayRef, PointsError> {
-        let tag_values = self.tags.get(tag);
-        let mut values: Vec<&str> = Vec::new();
-        let mut codes = HashMap::<u32, i32, RandomState>::with_hasher(self.hasher.clone());
-        let mut before = (MISSING, None);
-        let code = |series: Option<u32>| {
+        let number = |series: Option<u32>| {
             let number = series.and_then(|series| self.value_numbers(series).get(tag).copied());
-            let number = number.unwrap_or(MISSING);
-            if number != before.0 {
-                let text = tag_values.and_then(|values| values.text(number));
-                let code = text.map(|text| {
-                    *codes.entry(number).or_insert_with(|| {
-                        values.push(text);
-                        i32::try_from(values.len() - 1).unwrap_or(i32::MAX)
-                    })
-                });
-                before = (number, code);
-            }
-            before.1
+            number.unwrap_or(MISSING)
         };
-        let keys: Int32Array = series.map(code).collect();
-        let values = Arc::new(StringArray::from_iter_values(values));
-        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-            keys, values,
-        )?))
+        let numbers: Vec<u32> = series.map(number).collect();
+        let mut column = StringDictionaryBuilder::<Int32Type>::new();
+        for run in numbers.chunk_by(u32::eq) {
+            let number = run.first().copied().unwrap_or(MISSING);
+            match self.tags.get(tag).and_then(|values| values.text(number)) {
+                Some(text) => _ = column.append_n(text, run.len())?,
+                None => column.append_nulls(run.len()),
+            }
+        }
+        Ok(Arc::new(column.finish()))
     }
 }
 

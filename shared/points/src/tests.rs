@@ -1,6 +1,6 @@
 //! Compares deduplication and images with a map, for rows in batches of any sizes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray,
@@ -16,13 +16,18 @@ use proptest::prelude::*;
 
 use crate::{
     SelectedSeries, SeriesIndex, TableChange, TagFilter, TailImage, TailImageBuilder,
-    apply_deletes, deduplicate,
+    apply_deletes, deduplicate, gallop, partition_point,
 };
 
 type Row = ([Option<u8>; 2], i64, [Option<u8>; 2]);
 type Key = ([Option<String>; 2], i64);
 type Point = (Key, [Option<f64>; 2]);
 type Points = BTreeMap<Key, [Option<f64>; 2]>;
+
+/// A part of the times of most rows.
+const SOME_TIMES: RangeInclusive<i64> = 1..=3;
+
+const ALL_TIMES: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 fn tags() -> Vec<String> {
     vec!["host".to_owned(), "zone".to_owned()]
@@ -251,10 +256,10 @@ proptest! {
                 }
             }
             let image = builder.image();
-            prop_assert_eq!(sorted(&image, None)?, within(&expected, &[]));
+            prop_assert_eq!(sorted(&image, None, &ALL_TIMES)?, within(&expected, &[], &ALL_TIMES));
             let selected = image.select(&[tag_filter("host", &[0, 2])]);
-            let selected_points = within(&expected, &[tag_filter("host", &[0, 2])]);
-            prop_assert_eq!(sorted(&image, Some(selected))?, selected_points);
+            let selected_points = within(&expected, &[tag_filter("host", &[0, 2])], &ALL_TIMES);
+            prop_assert_eq!(sorted(&image, Some(selected), &ALL_TIMES)?, selected_points);
         }
     }
 
@@ -388,7 +393,10 @@ fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseE
     prop_assert_eq!(found.len(), image.num_rows());
     prop_assert_eq!(found.len(), expected.len());
     prop_assert_eq!(&found.into_iter().collect::<Points>(), &expected);
-    prop_assert_eq!(sorted(image, None)?, within(&expected, &[]));
+    prop_assert_eq!(
+        sorted(image, None, &SOME_TIMES)?,
+        within(&expected, &[], &SOME_TIMES)
+    );
     for filters in [
         vec![tag_filter("host", &[1])],
         vec![tag_filter("zone", &[0, 3])],
@@ -398,13 +406,13 @@ fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseE
         vec![tag_filter("unknown", &[1])],
     ] {
         let selected = image.select(&filters);
-        let expected = within(&expected, &filters);
+        let expected = within(&expected, &filters, &SOME_TIMES);
         let mut found = points_of(image, Some(&selected));
-        found.retain(|((_, time), _)| (1..=3).contains(time));
+        found.retain(|((_, time), _)| SOME_TIMES.contains(time));
         found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(&by_number(image, &selected), &expected);
-        prop_assert_eq!(sorted(image, Some(selected))?, expected);
+        prop_assert_eq!(sorted(image, Some(selected), &SOME_TIMES)?, expected);
     }
     Ok(())
 }
@@ -416,8 +424,8 @@ fn tag_filter(tag: &str, values: &[u8]) -> TagFilter {
     }
 }
 
-/// Returns the points at the times from 1 to 3 that meet conditions on known tags.
-fn within(expected: &Points, filters: &[TagFilter]) -> Vec<Point> {
+/// Returns the points in a time range that meet conditions on known tags.
+fn within(expected: &Points, filters: &[TagFilter], range: &RangeInclusive<i64>) -> Vec<Point> {
     let is_selected = |tags: &[Option<String>; 2]| {
         filters.iter().all(|filter| {
             let tag = match filter.tag.as_str() {
@@ -430,19 +438,20 @@ fn within(expected: &Points, filters: &[TagFilter]) -> Vec<Point> {
     };
     let points = expected.clone().into_iter();
     points
-        .filter(|((tags, time), _)| (1..=3).contains(time) && is_selected(tags))
+        .filter(|((tags, time), _)| range.contains(time) && is_selected(tags))
         .collect()
 }
 
-/// Returns the points of an image at the times from 1 to 3, sorted.
+/// Returns the points of an image in a time range, sorted.
 fn sorted(
     image: &Arc<TailImage>,
     selected: Option<SelectedSeries>,
+    range: &RangeInclusive<i64>,
 ) -> Result<Vec<Point>, TestCaseError> {
     let mut sorted = Vec::new();
     if !image.chunks.is_empty() {
         let image = Arc::clone(image);
-        let batches = image.sorted_by_order(1..=3, selected, &[0, 1, 2, 3, 4], 2);
+        let batches = image.sorted_by_order(range.clone(), selected, &[0, 1, 2, 3, 4], 2);
         for batch in batches.unwrap() {
             let batch = batch.unwrap();
             prop_assert!(batch.num_rows() <= 2);
@@ -452,9 +461,12 @@ fn sorted(
     Ok(sorted)
 }
 
-/// Returns the points of selected series at the times from 1 to 3, looked up row by row.
+/// Returns the points of selected series at [`SOME_TIMES`], looked up row by row.
 fn by_number(image: &Arc<TailImage>, selected: &SelectedSeries) -> Vec<Point> {
-    let rows = image.few_rows(selected, &[1..=2, 3..=3]).unwrap().unwrap();
+    let rows = image
+        .look_up_rows(selected, &[1..=2, 3..=3])
+        .unwrap()
+        .unwrap();
     if rows.is_empty() {
         return Vec::new();
     }
@@ -489,6 +501,45 @@ fn holds(condition: &Condition, tags: &[Option<String>; 2], time: i64) -> bool {
         Condition::All(all) => all.iter().all(|part| holds(part, tags, time)),
         Condition::Any(any) => any.iter().any(|part| holds(part, tags, time)),
     }
+}
+
+proptest! {
+    #[test]
+    fn searches_return_the_first_number_for_which_the_condition_does_not_hold(
+        start in 0..40usize,
+        length in 0..40usize,
+        holding in 0..60usize,
+    ) {
+        let range = start..start + length;
+        let holds = |number: usize| {
+            assert!(range.contains(&number));
+            number < start + holding
+        };
+        let expected = range.end.min(start + holding);
+        prop_assert_eq!(gallop(range.clone(), holds), expected);
+        prop_assert_eq!(partition_point(range.clone(), holds), expected);
+    }
+}
+
+#[test]
+fn rows_of_a_series_are_looked_up_unless_they_are_too_many() {
+    let mut builder = TailImageBuilder::new(&tags(), schema());
+    let rows = |host: u8, rows: i64| {
+        let rows = (0..rows).map(|time| ([Some(host), None], time, [Some(1), None]));
+        batch(&rows.collect::<Vec<Row>>())
+    };
+    builder.push(&rows(1, 1_025)).unwrap();
+    builder.push(&rows(2, 1_024)).unwrap();
+    let image = builder.image();
+    let look_up = |host, times| {
+        let selected = image.select(&[tag_filter("host", &[host])]);
+        let rows = image.look_up_rows(&selected, &[times]).unwrap();
+        rows.map(|rows| rows.len())
+    };
+    assert_eq!(look_up(1, ALL_TIMES), None);
+    assert_eq!(look_up(2, ALL_TIMES), Some(1_024));
+    // The lookup ends at the first row that is too old.
+    assert_eq!(look_up(1, 1_000..=2_000), Some(25));
 }
 
 #[test]

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use arrow_array::TimestampNanosecondArray;
 use arrow_buffer::BooleanBufferBuilder;
 
-use super::{ImageChunk, TailImage, read};
-use crate::PointsError;
+use super::{TailImage, read};
+use crate::{PointsError, gallop};
 
 /// If more than one of this many rows was added, all rows are sorted.
 const ROWS_PER_INSERT: usize = 4;
 
 /// The order of the live rows of an image.
 #[derive(Debug)]
-pub(super) struct SortedOrder {
+pub(super) struct RowOrder {
     /// The rank of each series in the order of the tag sets.
     pub(super) ranks: Arc<[u32]>,
     /// The numbers of the rows, sorted by tag set and time.
@@ -27,16 +27,16 @@ pub(super) struct SortedOrder {
 
 /// The order of an image, computed on demand.
 #[derive(Debug, Default)]
-pub(super) struct LazyOrder {
-    order: OnceLock<Arc<SortedOrder>>,
+pub(super) struct LazyRowOrder {
+    order: OnceLock<Arc<RowOrder>>,
     /// The order of the newest image before that was sorted, until it was used.
-    earlier: Mutex<Option<Arc<SortedOrder>>>,
+    earlier: Mutex<Option<Arc<RowOrder>>>,
 }
 
 /// What a row is sorted by, and its number. A point has one live row, so the number decides nothing.
 type RowKey = (u32, i64, u32);
 
-impl LazyOrder {
+impl LazyRowOrder {
     /// The order of an image that has all rows of an earlier one, unless they were replaced or deleted.
     pub(super) fn after(earlier: &Self) -> Self {
         let before_earlier = || earlier.earlier().clone();
@@ -47,18 +47,18 @@ impl LazyOrder {
     }
 
     /// Returns the order if it was computed.
-    pub(super) fn get(&self) -> Option<&Arc<SortedOrder>> {
+    pub(super) fn get(&self) -> Option<&Arc<RowOrder>> {
         self.order.get()
     }
 
     /// Returns the order of the image. Computed once: the computation takes 16 bytes per sorted row temporarily, and the
     /// result takes 4 bytes per row and 4 per series.
-    pub(super) fn of(&self, image: &TailImage) -> Result<&SortedOrder, PointsError> {
+    pub(super) fn of(&self, image: &TailImage) -> Result<&RowOrder, PointsError> {
         if let Some(order) = self.order.get() {
             return Ok(order);
         }
         let earlier = self.earlier().clone();
-        let order = Rows::of(image)?.sort(image, earlier.as_deref());
+        let order = RowSorter::of(image)?.sort(earlier.as_deref());
         let order = self.order.get_or_init(|| Arc::new(order));
         *self.earlier() = None;
         Ok(order)
@@ -66,41 +66,42 @@ impl LazyOrder {
 
     /// The approximate size in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        let bytes = |order: &Arc<SortedOrder>| 4 * (order.ranks.len() + order.rows.len());
+        let bytes = |order: &Arc<RowOrder>| 4 * (order.ranks.len() + order.rows.len());
         self.get().map_or(0, bytes) + self.earlier().as_ref().map_or(0, bytes)
     }
 
-    fn earlier(&self) -> MutexGuard<'_, Option<Arc<SortedOrder>>> {
+    fn earlier(&self) -> MutexGuard<'_, Option<Arc<RowOrder>>> {
         self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The rows of an image.
-struct Rows<'a> {
+/// Sorts the rows of an image.
+struct RowSorter<'a> {
     image: &'a TailImage,
     /// The times of the rows of each chunk.
     times: Vec<&'a TimestampNanosecondArray>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> RowSorter<'a> {
     fn of(image: &'a TailImage) -> Result<Self, PointsError> {
         let times = image.times()?;
         Ok(Self { image, times })
     }
 
-    fn sort(&self, image: &TailImage, earlier: Option<&SortedOrder>) -> SortedOrder {
-        let row_count = image.row_count();
-        let index = read(&image.index);
+    /// Returns the order, computed from that of an earlier image if few rows were added.
+    fn sort(&self, earlier: Option<&RowOrder>) -> RowOrder {
+        let row_count = self.image.row_count();
+        let index = read(&self.image.index);
         let ranks = match earlier {
             Some(earlier) if earlier.ranks.len() == index.len() => Arc::clone(&earlier.ranks),
             _ => index.ranks().into(),
         };
         drop(index);
-        let inserted = |earlier: &&SortedOrder| {
+        let are_few_added = |earlier: &&RowOrder| {
             let added = row_count.saturating_sub(earlier.row_count);
             added <= row_count / ROWS_PER_INSERT
         };
-        let rows = match earlier.filter(inserted) {
+        let rows = match earlier.filter(are_few_added) {
             Some(earlier) => {
                 let added = self.keys(&ranks, earlier.row_count);
                 self.insert(&ranks, earlier, &added)
@@ -110,27 +111,25 @@ impl<'a> Rows<'a> {
                 keys.map(|(_, _, row)| row).collect()
             }
         };
-        SortedOrder {
+        RowOrder {
             ranks,
             rows,
             row_count,
         }
     }
 
-    /// Returns the keys of the live rows from number `first` on, sorted.
+    /// Returns the keys of the live rows from number `first` on, which is the first row of a chunk, sorted.
     fn keys(&self, ranks: &[u32], first: usize) -> Vec<RowKey> {
         let chunks = &self.image.chunks;
-        let end = |chunk: &ImageChunk| chunk.first_row as usize + chunk.rows.num_rows();
-        let start = chunks.partition_point(|chunk| end(chunk) <= first);
+        let start = chunks.partition_point(|chunk| chunk.end() <= first);
         let row_count = self.image.row_count();
         let mut keys = Vec::with_capacity(row_count.saturating_sub(first));
         let chunks = chunks.iter().zip(&self.times).skip(start);
         for (chunk, times) in chunks {
             let rows = chunk.series.iter().zip(times.values()).enumerate();
             for (at, (series, time)) in rows {
-                let row = chunk.first_row + u32::try_from(at).unwrap_or(u32::MAX);
-                let is_live = chunk.live.as_ref().is_none_or(|live| live.value(at));
-                if is_live && row as usize >= first {
+                if chunk.is_live(at) {
+                    let row = chunk.first_row + u32::try_from(at).unwrap_or(u32::MAX);
                     let rank = ranks.get(*series as usize).copied().unwrap_or(0);
                     keys.push((rank, *time, row));
                 }
@@ -141,8 +140,8 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns the rows of an earlier image that are still live, with added rows.
-    fn insert(&self, ranks: &[u32], earlier: &SortedOrder, added: &[RowKey]) -> Arc<[u32]> {
-        let mut live = BooleanBufferBuilder::new(earlier.row_count);
+    fn insert(&self, ranks: &[u32], earlier: &RowOrder, added: &[RowKey]) -> Arc<[u32]> {
+        let mut live = BooleanBufferBuilder::new(self.image.row_count());
         for chunk in &self.image.chunks {
             match &chunk.live {
                 Some(rows) => live.append_buffer(rows),
@@ -151,16 +150,16 @@ impl<'a> Rows<'a> {
         }
         let live = live.finish();
         let is_live = |row: &&u32| live.value(**row as usize);
-        let is_less = |row: &u32, (rank, time, _): &RowKey| {
-            self.key(ranks, *row)
-                .is_some_and(|key| key < (*rank, *time))
-        };
         let mut rows = Vec::with_capacity(earlier.rows.len() + added.len());
         let mut rest = &*earlier.rows;
-        for key in added {
-            let (before, after) = rest.split_at(gallop(rest, |row| is_less(row, key)));
+        for (rank, time, row) in added {
+            let is_before = |at: usize| {
+                let key = rest.get(at).and_then(|row| self.key(ranks, *row));
+                key.is_some_and(|key| key < (*rank, *time))
+            };
+            let (before, after) = rest.split_at(gallop(0..rest.len(), is_before));
             rows.extend(before.iter().filter(is_live));
-            rows.push(key.2);
+            rows.push(*row);
             rest = after;
         }
         rows.extend(rest.iter().filter(is_live));
@@ -173,15 +172,4 @@ impl<'a> Rows<'a> {
         let rank = *ranks.get(series as usize)?;
         Some((rank, self.times.get(chunk)?.value(row)))
     }
-}
-
-/// Returns the number of rows at the start for which the condition holds. Fast if they are few.
-fn gallop(rows: &[u32], holds: impl Fn(&u32) -> bool) -> usize {
-    let mut end = 1;
-    while rows.get(end - 1).is_some_and(&holds) {
-        end *= 2;
-    }
-    let (start, end) = (end / 2, end.min(rows.len()));
-    let between = rows.get(start..end).unwrap_or(&[]);
-    start + between.partition_point(holds)
 }

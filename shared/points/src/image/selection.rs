@@ -12,7 +12,7 @@ use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use super::{ImageChunk, TailImage, read};
 
 /// Maximum number of series whose rows are looked up. Beyond it, all rows are read.
-pub(crate) const MAX_LOOKUPS: usize = 1_024;
+pub(crate) const MAX_LOOKED_UP_SERIES: usize = 1_024;
 
 /// A condition on a tag: it has one of these values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub struct SelectedSeries {
 impl SelectedSeries {
     /// Selects series by their numbers.
     pub(crate) fn new(is_selected: BooleanBuffer) -> Self {
-        let numbers = is_selected.set_indices_u32().take(MAX_LOOKUPS + 1);
+        let numbers = is_selected.set_indices_u32().take(MAX_LOOKED_UP_SERIES + 1);
         let numbers: Vec<u32> = numbers.collect();
-        let are_few = numbers.len() <= MAX_LOOKUPS;
+        let are_few = numbers.len() <= MAX_LOOKED_UP_SERIES;
         Self {
             few: are_few.then(|| numbers.into()),
             is_selected,

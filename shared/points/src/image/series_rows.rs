@@ -81,7 +81,7 @@ impl TailImage {
     ///
     /// # Errors
     /// A chunk has no time column.
-    pub fn few_rows(
+    pub fn look_up_rows(
         &self,
         selected: &SelectedSeries,
         ranges: &[RangeInclusive<i64>],
@@ -171,7 +171,7 @@ impl RowLookup<'_> {
     }
 
     fn is_live(&self, chunk: usize, row: usize) -> bool {
-        let live = self.chunks.get(chunk).map(|chunk| &chunk.live);
-        live.is_some_and(|live| live.as_ref().is_none_or(|live| live.value(row)))
+        let chunk = self.chunks.get(chunk);
+        chunk.is_some_and(|chunk| chunk.is_live(row))
     }
 }

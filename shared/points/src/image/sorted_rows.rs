@@ -14,8 +14,8 @@ use arrow_select::interleave::interleave;
 use super::{RowPosition, SelectedSeries, TailImage, read, rows::SourceChunks};
 use crate::{PointsError, SeriesIndex};
 
-/// Iterates over points of an image in an order, mostly sorted by tag set and time, in batches. Each batch has its own
-/// dictionaries with the values of its rows.
+/// Iterates over points of an image in batches, in the order of a list of row numbers, which is sorted by tag set and time.
+/// Each batch has its own dictionaries with the values of its rows.
 #[derive(Debug)]
 pub struct SortedRows {
     image: Arc<TailImage>,
@@ -44,7 +44,7 @@ impl TailImage {
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
         let few = match &selected {
-            Some(selected) => self.few_rows(selected, std::slice::from_ref(&range))?,
+            Some(selected) => self.look_up_rows(selected, std::slice::from_ref(&range))?,
             None => None,
         };
         match few {

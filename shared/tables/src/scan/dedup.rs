@@ -1,13 +1,12 @@
-//! Merges sorted sources and deduplicates the versions of each point.
+//! Merges sorted sources, and outputs each point once.
 //!
 //! The inputs are in the order of their stamps, the oldest first. Each input is sorted by tags and time and contains
-//! every point at most once. Among rows with equal keys, the merge outputs those of earlier inputs first, so the last
-//! row of a run is the newest version. For each field, the newest value that is not null is output.
+//! every point at most once. For each field of a point, the newest value that is not null is output.
 //!
 //! ```text
-//!   input 0   a 1 x=1 y=1            merged   a 1 x=1 y=1   \
-//!   input 1   a 1 x=2 y=-    ->               a 1 x=2 y=-   /  ->   a 1 x=2 y=1
-//!             b 1 x=3 y=3                     b 1 x=3 y=3           b 1 x=3 y=3
+//!   input 0   a 1 x=1 y=1
+//!   input 1   a 1 x=2 y=-    ->   a 1 x=2 y=1
+//!             b 1 x=3 y=3         b 1 x=3 y=3
 //! ```
 
 mod memory;

@@ -4,7 +4,7 @@
 //!   UnionExec
 //!     DataSourceExec   sections without overlap, split for parallel reading
 //!     FilterExec       sections without overlap whose rows are hidden by the same deletes and retention
-//!     DataSourceExec   tail without overlap; StreamingTableExec if rows of it were replaced or spilled
+//!     DataSourceExec   tail without overlap; StreamingTableExec if rows of it are looked up, were replaced or spilled
 //!     FilterExec       the part of a section outside of its overlaps
 //!     ProjectionExec       below a SequenceExec if not all of them fit into memory at once
 //!       DedupExec          one for each overlap
@@ -51,7 +51,7 @@ use super::{
     predicate::ScanPredicates,
     reader::SectionReaderFactory,
     regions::{TimeInterval, TimeRegions},
-    tail::{FewTailRows, LiveTailRows, TailRun, TailView},
+    tail::{LiveTailRows, NumberedTailRows, TailRun, TailView},
     visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
 
@@ -383,8 +383,8 @@ impl ScanPlanner<'_> {
         projection: &[usize],
         ranges: &[TimeInterval],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        if let Some(few) = self.few_rows(rows, ranges)? {
-            return self.few_tail_rows(&rows.image, &few, projection);
+        if let Some(numbers) = self.look_up_tail_rows(rows, ranges)? {
+            return self.numbered_tail_rows(&rows.image, &numbers, projection);
         }
         let time = |chunk: &ImageChunk| TimeInterval {
             min: chunk.min_time,
@@ -415,8 +415,13 @@ impl ScanPlanner<'_> {
         self.narrow(bounded, &wide, projection).map(Some)
     }
 
-    /// Returns the rows of an image in these ranges that the filters of the query may select, if they are few.
-    fn few_rows(&self, rows: &ImageRows, ranges: &[TimeInterval]) -> Result<Option<Vec<u32>>> {
+    /// Returns the numbers of the rows of an image in these ranges that the filters of the query may select; `None` if
+    /// they are too many to be looked up.
+    fn look_up_tail_rows(
+        &self,
+        rows: &ImageRows,
+        ranges: &[TimeInterval],
+    ) -> Result<Option<Vec<u32>>> {
         let Some(selected) = &rows.selected else {
             return Ok(None);
         };
@@ -424,11 +429,11 @@ impl ScanPlanner<'_> {
         let ranges = ranges.iter();
         let wanted = ranges.filter_map(|range| range.intersection(self.predicates.time));
         let wanted: Vec<_> = wanted.map(|range| range.min..=range.max).collect();
-        rows.image.few_rows(selected, &wanted).map_err(external)
+        rows.image.look_up_rows(selected, &wanted).map_err(external)
     }
 
     /// Plans a scan of rows of an image by their numbers. Returns `None` if there are none.
-    fn few_tail_rows(
+    fn numbered_tail_rows(
         &self,
         image: &Arc<TailImage>,
         rows: &[u32],
@@ -440,7 +445,7 @@ impl ScanPlanner<'_> {
             .div_ceil(self.session.config().batch_size().max(1));
         let parts = batches.clamp(1, self.partitions.max(1));
         let parts = rows.chunks(rows.len().div_ceil(parts).max(1));
-        let parts = parts.map(|rows| FewTailRows::new(image, rows, columns, &schema));
+        let parts = parts.map(|rows| NumberedTailRows::new(image, rows, columns, &schema));
         let parts: Vec<_> = parts.map(|part| Arc::new(part) as _).collect();
         match parts.is_empty() {
             true => Ok(None),

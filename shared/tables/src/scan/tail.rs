@@ -35,7 +35,7 @@ use super::lookup::is_lookup;
 use decode::DecodedSegments;
 
 pub use run::TailRun;
-pub(super) use streams::{FewTailRows, LiveTailRows, SortedTailRows};
+pub(super) use streams::{LiveTailRows, NumberedTailRows, SortedTailRows};
 
 /// Maximum size of an index, in bytes, that is read on the thread of the request.
 const MAX_INLINE_INDEX_BYTES: usize = 128 << 10;

@@ -1,35 +1,37 @@
 //! Collects rows of several batches as one batch.
 
-use std::{ops::Range, sync::Arc};
+use std::{cell::LazyCell, ops::Range, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, DictionaryArray, Int32Array, MutableArrayData, RecordBatch, StringArray,
+        Array, ArrayRef, MutableArrayData, RecordBatch, builder::StringDictionaryBuilder,
         make_array,
     },
     compute::interleave,
     datatypes::{Int32Type, SchemaRef},
 };
-use datafusion::common::{HashMap, Result};
+use datafusion::common::Result;
 
 use super::source_batch::SourceBatch;
 
-/// Minimum rows of a piece on average, to copy pieces instead of single rows.
-const MIN_PIECE_ROWS: usize = 8;
+/// Minimum rows of a slice on average, to copy slices instead of single rows.
+const MIN_SLICE_ROWS: usize = 8;
 
-/// Rows of one tag set in a batch.
+/// Rows of a batch that follow each other.
 #[derive(Clone)]
-struct Piece {
+struct RowSlice {
     source: usize,
     rows: Range<usize>,
 }
+
+/// The location of a row: the number of its batch and of the row in it.
+type SourceRow = (usize, usize);
 
 /// An older version of a point.
 struct OlderVersion {
     /// The row of the newest version in the output.
     row: usize,
-    source: usize,
-    source_row: usize,
+    older: SourceRow,
 }
 
 /// Rows of an output batch.
@@ -40,7 +42,8 @@ pub(super) struct MergedRows {
     sources: Vec<Arc<SourceBatch>>,
     /// For each input, the last of `sources` that is of it.
     of_input: Vec<Option<usize>>,
-    pieces: Vec<Piece>,
+    /// The newest versions of points. All rows of a slice have the same tag set.
+    slices: Vec<RowSlice>,
     /// From the newest to the oldest for each point.
     older: Vec<OlderVersion>,
     rows: usize,
@@ -55,7 +58,7 @@ impl MergedRows {
             tags: tags.to_vec(),
             sources: Vec::new(),
             of_input: vec![None; inputs],
-            pieces: Vec::new(),
+            slices: Vec::new(),
             older: Vec::new(),
             rows: 0,
         }
@@ -70,7 +73,7 @@ impl MergedRows {
     pub(super) fn push(&mut self, input: usize, batch: &Arc<SourceBatch>, rows: Range<usize>) {
         self.rows += rows.len();
         let source = self.source(input, batch);
-        self.pieces.push(Piece { source, rows });
+        self.slices.push(RowSlice { source, rows });
     }
 
     /// Adds the next older version of the last row.
@@ -78,8 +81,7 @@ impl MergedRows {
         let source = self.source(input, batch);
         self.older.push(OlderVersion {
             row: self.rows.saturating_sub(1),
-            source,
-            source_row: row,
+            older: (source, row),
         });
     }
 
@@ -110,43 +112,45 @@ impl MergedRows {
         let batch = self.batch()?;
         self.sources.clear();
         self.of_input.fill(None);
-        self.pieces.clear();
+        self.slices.clear();
         self.older.clear();
         self.rows = 0;
         Ok(Some(batch))
     }
 
     fn batch(&self) -> Result<RecordBatch> {
-        let pieces = self.joined_pieces();
-        if let ([piece], true) = (pieces.as_slice(), self.older.is_empty())
-            && let Some(source) = self.sources.get(piece.source)
+        let slices = self.joined_slices();
+        if let ([slice], true) = (slices.as_slice(), self.older.is_empty())
+            && let Some(source) = self.sources.get(slice.source)
         {
-            return Ok(source.rows.slice(piece.rows.start, piece.rows.len()));
+            return Ok(source.rows.slice(slice.rows.start, slice.rows.len()));
         }
-        let rows = pieces.iter().flat_map(|piece| {
-            let rows = piece.rows.clone();
-            rows.map(|row| (piece.source, row))
+        let rows = LazyCell::new(|| {
+            let rows = slices.iter().flat_map(|slice| {
+                let rows = slice.rows.clone();
+                rows.map(|row| (slice.source, row))
+            });
+            rows.collect::<Vec<SourceRow>>()
         });
-        let rows: Vec<(usize, usize)> = rows.collect();
         let columns = (0..self.schema.fields().len()).map(|column| {
             match self.tags.iter().position(|tag| *tag == column) {
                 Some(tag) => self.tag_column(tag),
-                None => self.field_column(column, &pieces, &rows),
+                None => self.field_column(column, &slices, &rows),
             }
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
-    /// Returns the pieces; those that follow each other in a batch are one.
-    fn joined_pieces(&self) -> Vec<Piece> {
-        let mut joined: Vec<Piece> = Vec::new();
-        for piece in &self.pieces {
+    /// Returns the slices; those that follow each other in a batch are one.
+    fn joined_slices(&self) -> Vec<RowSlice> {
+        let mut joined: Vec<RowSlice> = Vec::new();
+        for slice in &self.slices {
             match joined.last_mut() {
-                Some(last) if last.source == piece.source && last.rows.end == piece.rows.start => {
-                    last.rows.end = piece.rows.end;
+                Some(last) if last.source == slice.source && last.rows.end == slice.rows.start => {
+                    last.rows.end = slice.rows.end;
                 }
-                _ => joined.push(piece.clone()),
+                _ => joined.push(slice.clone()),
             }
         }
         joined
@@ -154,72 +158,56 @@ impl MergedRows {
 
     /// Returns the column of a tag. Its dictionary has the values of its rows, once each.
     fn tag_column(&self, tag: usize) -> Result<ArrayRef> {
-        let mut values: Vec<&str> = Vec::new();
-        let mut codes = HashMap::<&str, i32>::default();
-        let mut keys: Vec<Option<i32>> = Vec::with_capacity(self.rows);
-        let mut before: (Option<(usize, usize)>, Option<i32>) = (None, None);
-        for piece in &self.pieces {
-            let source = self.sources.get(piece.source);
-            let value = source.and_then(|source| source.tag(tag, piece.rows.start));
-            let here = value.map(|(code, _)| (piece.source, code));
-            if here != before.0 {
-                let code = value.map(|(_, text)| {
-                    *codes.entry(text).or_insert_with(|| {
-                        values.push(text);
-                        i32::try_from(values.len() - 1).unwrap_or(i32::MAX)
-                    })
-                });
-                before = (here, code);
+        let value = |slice: &RowSlice| self.sources.get(slice.source)?.tag(tag, slice.rows.start);
+        let mut column = StringDictionaryBuilder::<Int32Type>::new();
+        for alike in self
+            .slices
+            .chunk_by(|one, other| value(one) == value(other))
+        {
+            let rows = alike.iter().map(|slice| slice.rows.len()).sum();
+            match alike.first().and_then(value) {
+                Some(value) => _ = column.append_n(value, rows)?,
+                None => column.append_nulls(rows),
             }
-            keys.extend(std::iter::repeat_n(before.1, piece.rows.len()));
         }
-        let values = Arc::new(StringArray::from_iter_values(values));
-        let keys = Int32Array::from(keys);
-        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-            keys, values,
-        )?))
+        Ok(Arc::new(column.finish()))
     }
 
-    /// Returns the column of a field or of the time. `rows` are the rows of the pieces: their batches and rows there.
+    /// Returns the column of a field or of the time. `rows` are the rows of the slices.
     fn field_column(
         &self,
         column: usize,
-        pieces: &[Piece],
-        rows: &[(usize, usize)],
+        slices: &[RowSlice],
+        rows: &LazyCell<Vec<SourceRow>, impl FnOnce() -> Vec<SourceRow>>,
     ) -> Result<ArrayRef> {
         let sources = self.sources.iter().map(|one| one.rows.column(column));
         let sources: Vec<&dyn Array> = sources.map(AsRef::as_ref).collect();
         if !self.older.is_empty() && sources.iter().any(|source| source.null_count() > 0) {
-            let rows = self.newest_values(&sources, rows);
-            return Ok(interleave(&sources, &rows)?);
+            return Ok(interleave(&sources, &self.newest_values(&sources, rows))?);
         }
-        if pieces.len() * MIN_PIECE_ROWS > self.rows {
+        if slices.len() * MIN_SLICE_ROWS > self.rows {
             return Ok(interleave(&sources, rows)?);
         }
         let data: Vec<_> = sources.iter().map(|source| source.to_data()).collect();
         let mut copy = MutableArrayData::new(data.iter().collect(), false, self.rows);
-        for piece in pieces {
-            copy.try_extend(piece.source, piece.rows.start, piece.rows.end)?;
+        for slice in slices {
+            copy.try_extend(slice.source, slice.rows.start, slice.rows.end)?;
         }
         Ok(make_array(copy.freeze()))
     }
 
-    /// Returns for each row where its newest value of a column is.
-    fn newest_values(
-        &self,
-        sources: &[&dyn Array],
-        rows: &[(usize, usize)],
-    ) -> Vec<(usize, usize)> {
+    /// Returns the location of the newest value of a column for each row.
+    fn newest_values(&self, sources: &[&dyn Array], rows: &[SourceRow]) -> Vec<SourceRow> {
         let mut rows = rows.to_vec();
-        let is_null = |(source, row): (usize, usize)| {
+        let is_null = |(source, row): SourceRow| {
             let source = sources.get(source);
             source.is_none_or(|source| source.is_null(row))
         };
-        for older in &self.older {
-            if let Some(newest) = rows.get_mut(older.row)
+        for version in &self.older {
+            if let Some(newest) = rows.get_mut(version.row)
                 && is_null(*newest)
             {
-                *newest = (older.source, older.source_row);
+                *newest = version.older;
             }
         }
         rows

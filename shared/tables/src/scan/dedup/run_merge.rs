@@ -1,13 +1,13 @@
 //! Merges sorted inputs run by run.
 //!
-//! A run is the rows of one tag set in an input. Tag sets are compared once for each run: where only one input has a tag
-//! set, its rows are output as they are. Within a tag set that several inputs have, only times are compared.
+//! A run is the rows of one tag set in a batch of an input. Tag sets are compared once for each run: where only one input
+//! has a tag set, its rows are output as they are. Within a tag set that several inputs have, only times are compared.
 //!
 //! ```text
-//!   input 0   a 1  a 2  a 3  b 1  b 2          one piece   a 1  a 2
-//!   input 1   a 3' c 1                         a point     a 3'  with the values of a 3 that it lacks
-//!                                              one piece   b 1  b 2
-//!                                              one piece   c 1
+//!   input 0   a 1  a 2  a 3  b 1  b 2          slice   a 1  a 2
+//!   input 1   a 3' c 1                         point   a 3'  with the values of a 3 that it lacks
+//!                                              slice   b 1  b 2
+//!                                              slice   c 1
 //! ```
 
 use std::{cmp::Ordering, sync::Arc};
@@ -25,43 +25,63 @@ use futures::{StreamExt, stream};
 
 use super::{merged_rows::MergedRows, source_batch::SourceBatch};
 
-/// A piece that has at least one of this many rows of an output batch is output as it is, without a copy.
+/// The rest of a batch that has at least one of this many rows of an output batch is output as it is, without a copy.
 const MIN_UNCOPIED_SHARE: usize = 4;
 
-/// An input.
-struct Cursor {
-    input: SendableRecordBatchStream,
-    /// The batch of the next row; `None` if it has to be read.
+/// An input and its next row.
+struct InputCursor {
+    /// The batches after this one; `None` at the end of the input.
+    input: Option<SendableRecordBatchStream>,
+    /// The batch of the next row; `None` if it has to be read, or at the end.
     batch: Option<Arc<SourceBatch>>,
     /// The next row.
     row: usize,
     /// The end of the run of the next row.
     run_end: usize,
-    is_done: bool,
 }
 
-impl Cursor {
+impl InputCursor {
     fn new(input: SendableRecordBatchStream) -> Self {
         Self {
-            input,
+            input: Some(input),
             batch: None,
             row: 0,
             run_end: 0,
-            is_done: false,
         }
     }
 
-    /// Moves to a later row.
-    fn advance(&mut self, row: usize) {
+    fn needs_batch(&self) -> bool {
+        self.batch.is_none() && self.input.is_some()
+    }
+
+    /// Reads batches until one has rows.
+    async fn read(&mut self, keys: &[usize]) -> Result<()> {
+        while let Some(input) = &mut self.input {
+            match input.next().await.transpose()? {
+                Some(rows) if rows.num_rows() == 0 => {}
+                Some(rows) => {
+                    let batch = SourceBatch::new(rows, keys)?;
+                    (self.row, self.run_end) = (0, batch.run_end(0));
+                    self.batch = Some(Arc::new(batch));
+                    break;
+                }
+                None => self.input = None,
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves to a later row. Returns whether it is not in the run of the row before.
+    fn advance(&mut self, row: usize) -> bool {
         self.row = row;
-        let Some(batch) = &self.batch else {
-            return;
-        };
-        if row >= batch.len() {
-            self.batch = None;
-        } else if row >= self.run_end {
+        if row < self.run_end {
+            return false;
+        }
+        self.batch = self.batch.take().filter(|batch| row < batch.len());
+        if let Some(batch) = &self.batch {
             self.run_end = batch.run_end(row);
         }
+        true
     }
 
     fn compare_tags(&self, other: &Self) -> Ordering {
@@ -72,18 +92,29 @@ impl Cursor {
     }
 
     fn time(&self) -> Option<i64> {
-        let batch = self.batch.as_ref()?;
-        Some(batch.time(self.row))
+        Some(self.batch.as_ref()?.time(self.row))
     }
+}
+
+/// The next times of cursors whose next rows have the same tag set.
+struct NextTimes {
+    /// The earliest time.
+    first: i64,
+    /// The newest of the cursors with the earliest time.
+    newest: usize,
+    /// The number of cursors with the earliest time.
+    versions: usize,
+    /// The earliest time of the other cursors.
+    later: Option<i64>,
 }
 
 /// The state of a merge.
 struct RunMerge {
-    cursors: Vec<Cursor>,
-    /// The cursors with a batch, by their numbers, sorted by tag set.
+    cursors: Vec<InputCursor>,
+    /// The cursors with a batch, by their numbers, sorted by tag set, then from the oldest to the newest.
     order: Vec<usize>,
-    /// The number of cursors whose next batch has to be read.
-    unread: usize,
+    /// The number of inputs that are not at their end. If the order has fewer cursors, batches have to be read.
+    open_inputs: usize,
     keys: Arc<[usize]>,
     batch_rows: usize,
     output: MergedRows,
@@ -102,9 +133,9 @@ pub(super) fn merge(
     metrics: BaselineMetrics,
 ) -> SendableRecordBatchStream {
     let merge = RunMerge {
-        unread: inputs.len(),
         output: MergedRows::new(schema, keys, inputs.len()),
-        cursors: inputs.into_iter().map(Cursor::new).collect(),
+        open_inputs: inputs.len(),
+        cursors: inputs.into_iter().map(InputCursor::new).collect(),
         order: Vec::new(),
         keys: Arc::clone(keys),
         batch_rows: batch_rows.max(1),
@@ -122,7 +153,7 @@ impl RunMerge {
     /// Returns the next batch of output; `None` at the end.
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if self.unread > 0 {
+            if self.needs_batch() {
                 self.read().await?;
             }
             let elapsed = self.metrics.elapsed_compute().clone();
@@ -136,29 +167,24 @@ impl RunMerge {
         }
     }
 
+    /// Whether the next batch of an input has to be read.
+    fn needs_batch(&self) -> bool {
+        self.order.len() < self.open_inputs
+    }
+
     /// Reads the next batch of each input that has none.
     async fn read(&mut self) -> Result<()> {
         for number in 0..self.cursors.len() {
-            let Some(cursor) = self.cursors.get_mut(number) else {
+            let cursor = self.cursors.get_mut(number);
+            let Some(cursor) = cursor.filter(|cursor| cursor.needs_batch()) else {
                 continue;
             };
-            while cursor.batch.is_none() && !cursor.is_done {
-                match cursor.input.next().await.transpose()? {
-                    Some(rows) if rows.num_rows() == 0 => {}
-                    Some(rows) => {
-                        let batch = Arc::new(SourceBatch::new(rows, &self.keys)?);
-                        cursor.row = 0;
-                        cursor.run_end = batch.run_end(0);
-                        cursor.batch = Some(batch);
-                    }
-                    None => cursor.is_done = true,
-                }
-            }
-            if !self.order.contains(&number) {
-                self.insert(number);
+            cursor.read(&self.keys).await?;
+            match cursor.batch.is_some() {
+                true => self.insert(number),
+                false => self.open_inputs -= 1,
             }
         }
-        self.unread = 0;
         let batches = self.cursors.iter().filter_map(|one| one.batch.as_ref());
         let bytes = batches.map(|batch| batch.rows.get_array_memory_size());
         self.reservation.try_resize(bytes.sum())
@@ -166,7 +192,7 @@ impl RunMerge {
 
     /// Adds a cursor that has a batch to the order.
     fn insert(&mut self, number: usize) {
-        let Some(cursor) = self.cursors.get(number).filter(|one| one.batch.is_some()) else {
+        let Some(cursor) = self.cursors.get(number) else {
             return;
         };
         let is_before = |other: &usize| {
@@ -179,44 +205,45 @@ impl RunMerge {
 
     /// Merges rows until an input has to be read or the output is full. Returns a batch that is complete before.
     fn fill(&mut self) -> Result<Option<RecordBatch>> {
-        while self.unread == 0 && self.output.len() < self.batch_rows {
-            match *self.group() {
-                [] => break,
-                [only] => {
-                    if let Some(batch) = self.take_alone(only)? {
+        while !self.needs_batch() && self.output.len() < self.batch_rows {
+            match self.group_size() {
+                0 => break,
+                1 => {
+                    if let Some(batch) = self.take_alone()? {
                         return Ok(Some(batch));
                     }
                 }
-                ref group => {
-                    let group = group.to_vec();
-                    self.merge_group(&group);
-                }
+                size => self.merge_group(size),
             }
         }
         Ok(None)
     }
 
-    /// Returns the cursors whose next rows have the first tag set.
-    fn group(&self) -> &[usize] {
-        let cursor = |number: &usize| self.cursors.get(*number);
-        let first = self.order.first().and_then(cursor);
-        let is_equal = |number: &usize| {
-            let pair = first.zip(cursor(number));
-            pair.is_some_and(|(first, other)| first.compare_tags(other).is_eq())
+    /// The cursor at a position of the order.
+    fn cursor(&self, at: usize) -> Option<&InputCursor> {
+        self.cursors.get(*self.order.get(at)?)
+    }
+
+    /// The number of cursors whose next rows have the first tag set. They are the first ones of the order.
+    fn group_size(&self) -> usize {
+        let Some(first) = self.cursor(0) else {
+            return 0;
         };
-        let later = self.order.iter().skip(1);
-        let equal = later.take_while(|number| is_equal(number)).count();
-        let size = self.order.len().min(equal + 1);
-        self.order.get(..size).unwrap_or(&[])
+        let others = (1..self.order.len()).map_while(|at| self.cursor(at));
+        let equal = others.take_while(|other| first.compare_tags(other).is_eq());
+        1 + equal.count()
     }
 
     /// Outputs the rows of the first cursor whose tag sets no other cursor has. Returns a batch that is complete.
-    fn take_alone(&mut self, number: usize) -> Result<Option<RecordBatch>> {
-        let rival = self.order.get(1).and_then(|rival| self.cursors.get(*rival));
+    fn take_alone(&mut self) -> Result<Option<RecordBatch>> {
+        let rival = self.cursor(1);
         let rival = rival.and_then(|rival| Some((Arc::clone(rival.batch.as_ref()?), rival.row)));
         let is_before_rival = |batch: &SourceBatch, row: usize| match &rival {
             Some((rival, at)) => batch.compare_tags(row, rival, *at).is_lt(),
             None => true,
+        };
+        let Some(number) = self.order.first().copied() else {
+            return Ok(None);
         };
         let Some(cursor) = self.cursors.get_mut(number) else {
             return Ok(None);
@@ -248,32 +275,51 @@ impl RunMerge {
         Ok(None)
     }
 
-    /// Merges the rows of cursors with the same tag set, until one of them is at the end of its run.
-    fn merge_group(&mut self, group: &[usize]) {
+    /// Merges the rows of the first `size` cursors of the order, which have the same tag set, until one of them is at the
+    /// end of its run.
+    fn merge_group(&mut self, size: usize) {
         let mut moved = Vec::new();
         while moved.is_empty() && self.output.len() < self.batch_rows {
-            let times = group.iter().filter_map(|number| {
-                let time = self.cursors.get(*number)?.time()?;
-                Some((time, *number))
-            });
-            let mut times: Vec<(i64, usize)> = times.collect();
-            times.sort_unstable();
-            let Some((first, _)) = times.first().copied() else {
+            let Some(times) = self.next_times(size) else {
                 return;
             };
-            let versions = times.partition_point(|(time, _)| *time == first);
-            let (versions, later) = times.split_at(versions);
-            let next = later.first().map(|(time, _)| *time);
-            match versions {
-                [(_, only)] => self.take_until(*only, next, &mut moved),
-                versions => self.take_versions(versions, &mut moved),
+            match times.versions {
+                1 => self.take_until(times.newest, times.later, &mut moved),
+                _ => self.take_versions(size, times.first, &mut moved),
             }
         }
         self.reposition(&moved);
     }
 
+    /// Returns the next times of the first `size` cursors of the order.
+    fn next_times(&self, size: usize) -> Option<NextTimes> {
+        let mut next: Option<NextTimes> = None;
+        for number in self.order.get(..size)? {
+            let time = self.cursors.get(*number)?.time()?;
+            match &mut next {
+                Some(next) if time > next.first => {
+                    next.later = Some(next.later.map_or(time, |later| later.min(time)));
+                }
+                Some(next) if time == next.first => {
+                    next.newest = *number;
+                    next.versions += 1;
+                }
+                next => {
+                    let later = next.as_ref().map(|next| next.first);
+                    *next = Some(NextTimes {
+                        first: time,
+                        newest: *number,
+                        versions: 1,
+                        later,
+                    });
+                }
+            }
+        }
+        next
+    }
+
     /// Outputs the rows of a run that are older than the next row of all others.
-    fn take_until(&mut self, number: usize, next: Option<i64>, moved: &mut Vec<usize>) {
+    fn take_until(&mut self, number: usize, later: Option<i64>, moved: &mut Vec<usize>) {
         let room = self.batch_rows - self.output.len();
         let Some(cursor) = self.cursors.get_mut(number) else {
             return;
@@ -281,36 +327,37 @@ impl RunMerge {
         let Some(batch) = cursor.batch.clone() else {
             return;
         };
-        let run_end = cursor.run_end;
-        let limit = run_end.min(cursor.row + room);
-        let end = match next {
-            Some(next) => batch.end_before(cursor.row, limit, next),
+        let limit = cursor.run_end.min(cursor.row + room);
+        let end = match later {
+            Some(later) => batch.end_before(cursor.row, limit, later),
             None => limit,
         };
         self.output.push(number, &batch, cursor.row..end);
-        cursor.advance(end);
-        if end == run_end {
+        if cursor.advance(end) {
             moved.push(number);
         }
     }
 
-    /// Outputs the newest version of a point, and takes the values that it lacks from the older versions. `versions`:
-    /// the time and the cursors, from the oldest to the newest.
-    fn take_versions(&mut self, versions: &[(i64, usize)], moved: &mut Vec<usize>) {
-        for (at, (_, number)) in versions.iter().rev().enumerate() {
-            let Some(cursor) = self.cursors.get_mut(*number) else {
+    /// Outputs the newest version of a point, which several of the first `size` cursors of the order have, and takes the
+    /// values that it lacks from the older versions.
+    fn take_versions(&mut self, size: usize, time: i64, moved: &mut Vec<usize>) {
+        let group = self.order.get(..size).unwrap_or(&[]);
+        let mut is_newest = true;
+        for number in group.iter().rev() {
+            let cursor = self.cursors.get_mut(*number);
+            let Some(cursor) = cursor.filter(|cursor| cursor.time() == Some(time)) else {
                 continue;
             };
             let Some(batch) = cursor.batch.clone() else {
                 continue;
             };
-            let (row, run_end) = (cursor.row, cursor.run_end);
-            match at {
-                0 => self.output.push(*number, &batch, row..row + 1),
-                _ => self.output.push_older(*number, &batch, row),
+            let row = cursor.row;
+            match is_newest {
+                true => self.output.push(*number, &batch, row..row + 1),
+                false => self.output.push_older(*number, &batch, row),
             }
-            cursor.advance(row + 1);
-            if row + 1 == run_end {
+            is_newest = false;
+            if cursor.advance(row + 1) {
                 moved.push(*number);
             }
         }
@@ -321,10 +368,9 @@ impl RunMerge {
         self.order.retain(|number| !moved.contains(number));
         for number in moved {
             let cursor = self.cursors.get(*number);
-            if cursor.is_some_and(|cursor| cursor.batch.is_none()) {
-                self.unread += 1;
+            if cursor.is_some_and(|cursor| cursor.batch.is_some()) {
+                self.insert(*number);
             }
-            self.insert(*number);
         }
     }
 }

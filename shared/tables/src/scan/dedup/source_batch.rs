@@ -7,23 +7,24 @@ use arrow::{
     datatypes::{Int32Type, TimestampNanosecondType},
 };
 use datafusion::common::{Result, internal_datafusion_err};
+use neap_points::gallop;
 
 /// A batch whose rows are sorted by tag set and time, missing tags first.
 #[derive(Debug)]
 pub(super) struct SourceBatch {
     pub(super) rows: RecordBatch,
-    tags: Vec<TagColumn>,
+    tags: Vec<SourceTag>,
     times: TimestampNanosecondArray,
 }
 
 /// The values of a tag.
 #[derive(Debug)]
-struct TagColumn {
+struct SourceTag {
     codes: Int32Array,
     values: StringArray,
 }
 
-impl TagColumn {
+impl SourceTag {
     /// Returns the code of the value of a row; `None` if it has no value.
     fn code(&self, row: usize) -> Option<usize> {
         let code = self.codes.is_valid(row).then(|| self.codes.value(row))?;
@@ -55,7 +56,7 @@ impl SourceBatch {
             let column = rows.column(*at).as_dictionary_opt::<Int32Type>();
             let values = column.and_then(|column| column.values().as_string_opt::<i32>());
             let (column, values) = column.zip(values).ok_or_else(|| wrong(*at))?;
-            Ok(TagColumn {
+            Ok(SourceTag {
                 codes: column.keys().clone(),
                 values: values.clone(),
             })
@@ -75,10 +76,9 @@ impl SourceBatch {
         self.rows.num_rows()
     }
 
-    /// Returns the code of a tag's value in the dictionary of this batch, and the value; `None` if it has no value.
-    pub(super) fn tag(&self, tag: usize, row: usize) -> Option<(usize, &str)> {
-        let tag = self.tags.get(tag)?;
-        tag.code(row).map(|code| (code, tag.values.value(code)))
+    /// Returns the value of a tag, by its index in the series key; `None` if the row has none.
+    pub(super) fn tag(&self, tag: usize, row: usize) -> Option<&str> {
+        self.tags.get(tag)?.text(row)
     }
 
     pub(super) fn time(&self, row: usize) -> i64 {
@@ -88,9 +88,8 @@ impl SourceBatch {
     /// Compares the tag sets of two rows.
     pub(super) fn compare_tags(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
         let pairs = self.tags.iter().zip(&other.tags);
-        let orders = pairs.map(|(one, other)| one.text(row).cmp(&other.text(other_row)));
+        let mut orders = pairs.map(|(one, other)| one.text(row).cmp(&other.text(other_row)));
         orders
-            .into_iter()
             .find(|order| order.is_ne())
             .unwrap_or(Ordering::Equal)
     }
@@ -98,31 +97,11 @@ impl SourceBatch {
     /// Returns the end of the rows from `row` on that have its tag set.
     pub(super) fn run_end(&self, row: usize) -> usize {
         let is_same = |other: usize| self.tags.iter().all(|tag| tag.is_same(row, other));
-        end_of(row + 1, self.len(), is_same)
+        gallop(row + 1..self.len(), is_same)
     }
 
     /// Returns the end of the rows from `row` to `end`, which have the same tag set, that are older than `time`.
     pub(super) fn end_before(&self, row: usize, end: usize, time: i64) -> usize {
-        end_of(row, end, |other| self.time(other) < time)
+        gallop(row..end, |other| self.time(other) < time)
     }
-}
-
-/// Returns the end of the rows in `start..end` for which the condition holds, and which are the first ones. Fast if they
-/// are few.
-fn end_of(start: usize, end: usize, holds: impl Fn(usize) -> bool) -> usize {
-    let (mut first, mut step) = (start, 1);
-    while first < end && holds((first + step - 1).min(end - 1)) {
-        first = (first + step).min(end);
-        step *= 2;
-    }
-    let mut last = (first + step - 1).min(end);
-    while first < last {
-        let middle = first.midpoint(last);
-        if holds(middle) {
-            first = middle + 1;
-        } else {
-            last = middle;
-        }
-    }
-    first
 }

@@ -182,11 +182,14 @@ fn rows_that_one_source_has_alone_are_not_copied() {
         let points = (0..100).map(|time| ((Some(host), time), [Some(time), None]));
         points.collect()
     };
-    let sources = [source(0), source(1)];
-    let batches = dedup(&sources, 256, u64::MAX);
-    assert_eq!(points(&batches), newest(&sources));
-    let rows: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
-    assert_eq!(rows, [100, 100]);
+    let sources = [source(0), source(1)].map(|points| batch(&points));
+    let batches = merged(&sources, 256, u64::MAX);
+    let values = |rows: &RecordBatch| {
+        let values = rows.column(0).as_primitive::<Int64Type>().values();
+        (values.as_ptr(), values.len())
+    };
+    let found: Vec<_> = batches.iter().map(values).collect();
+    assert_eq!(found, sources.each_ref().map(values));
 }
 
 #[test]

@@ -85,14 +85,14 @@ impl PartitionStream for SortedTailRows {
 
 /// Some rows of an image, by their numbers.
 #[derive(Debug)]
-pub(in crate::scan) struct FewTailRows {
+pub(in crate::scan) struct NumberedTailRows {
     image: Arc<TailImage>,
     rows: Arc<[u32]>,
     columns: Vec<usize>,
     schema: SchemaRef,
 }
 
-impl FewTailRows {
+impl NumberedTailRows {
     /// These rows of an image with these columns, whose schema is `schema`.
     pub(in crate::scan) fn new(
         image: &Arc<TailImage>,
@@ -109,7 +109,7 @@ impl FewTailRows {
     }
 }
 
-impl PartitionStream for FewTailRows {
+impl PartitionStream for NumberedTailRows {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
