@@ -19,6 +19,7 @@ mod exports;
 mod histories;
 pub(crate) mod instance;
 mod internal;
+mod newest_rows;
 mod objects;
 mod patterns;
 mod plugins;

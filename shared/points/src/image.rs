@@ -194,8 +194,7 @@ impl TailImageBuilder {
     pub fn size_bytes(&self) -> usize {
         // Of each row: its time, and the number of its series here and in its chunk.
         let index = self.index().own_bytes();
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        let rows = rows.size_bytes() + 16 * self.series.capacity();
+        let rows = read(&self.rows).size_bytes() + 16 * self.series.capacity();
         self.bytes + index + rows + self.versions.size_bytes() + self.order.size_bytes()
     }
 
@@ -220,9 +219,10 @@ impl TailImageBuilder {
         };
         let older = self.versions.add(keys, first, live_rows(&self.chunks, 0));
         let series: Arc<[u32]> = self.series.get(first..).unwrap_or(&[]).into();
-        let mut rows_of_series = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        rows_of_series.push(&series, self.versions.are_ascending());
-        drop(rows_of_series);
+        self.rows
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(&series);
         let added = self.time.get(first..).unwrap_or(&[]);
         let min_time = added.iter().copied().min().unwrap_or(i64::MAX);
         let max_time = added.iter().copied().max().unwrap_or(i64::MIN);
@@ -387,8 +387,8 @@ impl TailImageBuilder {
     }
 }
 
-fn read(index: &RwLock<SeriesIndex>) -> RwLockReadGuard<'_, SeriesIndex> {
-    index.read().unwrap_or_else(PoisonError::into_inner)
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the position of a row in chunks.

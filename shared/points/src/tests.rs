@@ -1,6 +1,10 @@
 //! Compares deduplication and images with a map, for rows in batches of any sizes.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray,
@@ -412,7 +416,30 @@ fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseE
         found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(&by_number(image, &selected), &expected);
+        check_newest_rows(image, &selected, &expected)?;
         prop_assert_eq!(sorted(image, Some(selected), &SOME_TIMES)?, expected);
+    }
+    Ok(())
+}
+
+/// Checks that the newest rows of selected series at [`SOME_TIMES`], which have these points, are found.
+fn check_newest_rows(
+    image: &Arc<TailImage>,
+    selected: &SelectedSeries,
+    expected: &[Point],
+) -> Result<(), TestCaseError> {
+    for required in [&[][..], &[0], &[0, 1]] {
+        let rows = image.newest_rows(Some(selected), &[1..=2, 3..=3], required);
+        let rows = rows.unwrap().unwrap();
+        prop_assert!(rows.is_sorted());
+        let found = numbered_points(image, rows);
+        for series in expected.chunk_by(|one, other| one.0.0 == other.0.0) {
+            let has_values = |point: &&Point| required.iter().all(|at| point.1[*at].is_some());
+            let newest = series.iter().rfind(has_values).map(|point| point.0.1);
+            let mut needed = series.iter().filter(|point| Some(point.0.1) >= newest);
+            prop_assert!(needed.all(|point| found.contains(point)));
+        }
+        prop_assert!(found.iter().all(|point| expected.contains(point)));
     }
     Ok(())
 }
@@ -467,6 +494,11 @@ fn by_number(image: &Arc<TailImage>, selected: &SelectedSeries) -> Vec<Point> {
         .look_up_rows(selected, &[1..=2, 3..=3])
         .unwrap()
         .unwrap();
+    numbered_points(image, rows)
+}
+
+/// Returns the points of rows by their numbers.
+fn numbered_points(image: &Arc<TailImage>, rows: Vec<u32>) -> Vec<Point> {
     if rows.is_empty() {
         return Vec::new();
     }
@@ -524,22 +556,44 @@ proptest! {
 #[test]
 fn rows_of_a_series_are_looked_up_unless_they_are_too_many() {
     let mut builder = TailImageBuilder::new(&tags(), schema());
-    let rows = |host: u8, rows: i64| {
-        let rows = (0..rows).map(|time| ([Some(host), None], time, [Some(1), None]));
-        batch(&rows.collect::<Vec<Row>>())
+    let mut push = |host: u8, times: Range<i64>| {
+        let rows = times.map(|time| ([Some(host), None], time, [Some(1), None]));
+        builder.push(&batch(&rows.collect::<Vec<Row>>())).unwrap();
+        builder.image()
     };
-    builder.push(&rows(1, 1_025)).unwrap();
-    builder.push(&rows(2, 1_024)).unwrap();
-    let image = builder.image();
-    let look_up = |host, times| {
+    let look_up = |image: &TailImage, host, times| {
         let selected = image.select(&[tag_filter("host", &[host])]);
         let rows = image.look_up_rows(&selected, &[times]).unwrap();
         rows.map(|rows| rows.len())
     };
-    assert_eq!(look_up(1, ALL_TIMES), None);
-    assert_eq!(look_up(2, ALL_TIMES), Some(1_024));
-    // The lookup ends at the first row that is too old.
-    assert_eq!(look_up(1, 1_000..=2_000), Some(25));
+    push(1, 0..1_025);
+    let image = push(2, 0..1_024);
+    assert_eq!(look_up(&image, 1, ALL_TIMES), None);
+    assert_eq!(look_up(&image, 2, ALL_TIMES), Some(1_024));
+    // The lookup ends at a chunk that is too old, with those before it: late rows come later.
+    push(3, 0..1_020);
+    push(3, 2_000..2_001);
+    let image = push(3, 1_500..1_503);
+    assert_eq!(look_up(&image, 3, ALL_TIMES), Some(1_024));
+    let image = push(3, 3_000..3_001);
+    assert_eq!(look_up(&image, 3, ALL_TIMES), None);
+    assert_eq!(look_up(&image, 3, 1_501..=2_000), Some(3));
+}
+
+#[test]
+fn newest_rows_are_looked_up_unless_they_are_too_many() {
+    let mut builder = TailImageBuilder::new(&tags(), schema());
+    let row = |host: u8, zone: u8, time| ([Some(host), Some(zone)], time, [Some(1), None]);
+    let all = (0..100).flat_map(|host| (0..10).map(move |zone| (host, zone)));
+    for time in 0..9 {
+        let rows = all.clone().map(|(host, zone)| row(host, zone, time));
+        builder.push(&batch(&rows.collect::<Vec<Row>>())).unwrap();
+    }
+    let image = builder.image();
+    let newest = |required: &[usize]| image.newest_rows(None, &[ALL_TIMES], required).unwrap();
+    assert_eq!(newest(&[]), Some((8_000..9_000).collect()));
+    // No row has a value of the second field, so that all would be looked at.
+    assert_eq!(newest(&[1]), None);
 }
 
 #[test]

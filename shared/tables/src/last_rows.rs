@@ -8,11 +8,12 @@
 //!
 //! An aggregate updates the state of each function for each row. The last row of each group is found by its time alone,
 //! and the other rows need not be looked at. Rows with the same time are all retained, so that the aggregate decides
-//! between them.
+//! between them. The image of a tail knows the newest rows of each series, so that the others are not even read.
 
 mod exec;
 mod group_times;
 mod rule;
+mod tail_rows;
 mod texts;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};

@@ -39,7 +39,7 @@ pub(crate) use lookup::is_lookup;
 pub(crate) use plan::STORE_URL;
 pub use scan_exec::{DistributedScans, ScanEnvironment, SnapshotScanExec, read_bytes};
 pub(crate) use snapshot_table::SnapshotTable;
-pub(crate) use tail::OverlayRequest;
+pub(crate) use tail::{NewestRows, OverlayRequest, TailScanExec};
 pub use tail::{
     StaleTail, TailImageError, TailImages, TailRun, TailSnapshot, TailView, is_stale_snapshot,
 };

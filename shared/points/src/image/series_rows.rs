@@ -1,14 +1,14 @@
-//! The rows of each series of an image, so that a query of few series reads no others.
+//! The rows of each series of an image, so that a query of few series, or of the newest rows of all, reads no others.
 //!
 //! ```text
 //!   rows       0: a   1: b   2: a   3: a   4: b
-//!   newest     a -> 3, b -> 4
+//!   last       a -> 3, b -> 4
 //!   previous   3 -> 2 -> 0, 4 -> 1
 //! ```
 
-use std::{ops::RangeInclusive, sync::PoisonError};
+use std::ops::{ControlFlow, RangeInclusive};
 
-use arrow_array::TimestampNanosecondArray;
+use arrow_array::{Array, TimestampNanosecondArray};
 
 use super::{ImageChunk, RowPosition, SelectedSeries, TailImage, place, read};
 use crate::PointsError;
@@ -22,47 +22,46 @@ const ROWS_PER_LOOKUP: usize = 32;
 /// The bounds of the number of rows that are looked at, which takes some milliseconds at most.
 const LOOKUPS: RangeInclusive<usize> = 1_024..=65_536;
 
-/// The rows of each series, from the newest to the oldest. Grows with the rows of a builder; its images share it.
+/// An image reads the newest rows of all series one by one if it looks at no more than one row of this many. More may be
+/// looked at than for few series, because the other rows need not be compared with each other.
+const ROWS_PER_NEWEST_ROW: usize = 8;
+
+/// The rows of each series, from the last to the first. Grows with the rows of a builder; its images share it.
 #[derive(Debug)]
 pub(super) struct SeriesRows {
-    /// The number of the newest row of each series.
-    newest: Vec<u32>,
+    /// The number of the last row of each series.
+    last: Vec<u32>,
     /// The number of the previous row of the same series, for each row.
     previous: Vec<u32>,
-    /// Whether each row is newer than the previous one of its series.
-    are_ascending: bool,
 }
 
 impl SeriesRows {
     /// No rows.
     pub(super) fn new() -> Self {
         Self {
-            newest: Vec::new(),
+            last: Vec::new(),
             previous: Vec::new(),
-            are_ascending: true,
         }
     }
 
-    /// Adds the next rows, which have these series. `are_ascending`: whether each row so far is newer than the previous
-    /// one of its series.
-    pub(super) fn push(&mut self, series: &[u32], are_ascending: bool) {
-        self.are_ascending = are_ascending;
+    /// Adds the next rows, which have these series.
+    pub(super) fn push(&mut self, series: &[u32]) {
         for series in series {
             let row = u32::try_from(self.previous.len()).unwrap_or(NONE);
             let at = *series as usize;
-            if at >= self.newest.len() {
-                self.newest.resize(at + 1, NONE);
+            if at >= self.last.len() {
+                self.last.resize(at + 1, NONE);
             }
-            let newest = self.newest.get_mut(at);
-            let previous = newest.map(|newest| std::mem::replace(newest, row));
+            let last = self.last.get_mut(at);
+            let previous = last.map(|last| std::mem::replace(last, row));
             self.previous.push(previous.unwrap_or(NONE));
         }
     }
 
-    /// Returns the numbers of the rows of a series, from the newest to the oldest.
+    /// Returns the numbers of the rows of a series, from the last to the first.
     fn of(&self, series: u32) -> impl Iterator<Item = u32> {
-        let newest = self.newest.get(series as usize).copied();
-        std::iter::successors(newest.filter(|row| *row != NONE), |row| {
+        let last = self.last.get(series as usize).copied();
+        std::iter::successors(last.filter(|row| *row != NONE), |row| {
             let previous = self.previous.get(*row as usize).copied();
             previous.filter(|row| *row != NONE)
         })
@@ -70,7 +69,7 @@ impl SeriesRows {
 
     /// The approximate size in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        4 * (self.newest.capacity() + self.previous.capacity())
+        4 * (self.last.capacity() + self.previous.capacity())
     }
 }
 
@@ -93,70 +92,180 @@ impl TailImage {
         let index = read(&self.index);
         series.sort_unstable_by(|one, other| index.compare(*one, *other));
         drop(index);
-        let num_rows = self.row_count();
-        let mut lookup = RowLookup {
-            chunks: &self.chunks,
-            times: self.times()?,
-            ranges,
-            num_rows,
-            budget: (num_rows / ROWS_PER_LOOKUP).clamp(*LOOKUPS.start(), *LOOKUPS.end()),
-        };
-        let chains = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let budget = self.row_count() / ROWS_PER_LOOKUP;
+        let budget = budget.clamp(*LOOKUPS.start(), *LOOKUPS.end());
+        let chains = read(&self.rows);
+        let mut lookup = RowLookup::new(self, &chains, ranges, budget)?;
         let mut found = Vec::new();
         for series in series {
-            let Some(rows) = lookup.rows(&chains, series) else {
+            let Some(rows) = lookup.rows(series) else {
                 return Ok(None);
             };
             found.extend(rows.into_iter().map(|(_, row)| row));
         }
         Ok(Some(found))
     }
+
+    /// Returns the numbers of live rows in these time ranges (nanoseconds since the Unix epoch), sorted. Among them are
+    /// those rows of each selected series, or of all, that are not older than any row of the series in the ranges with
+    /// values of all `required` columns of the table. Returns `None` if reading whole chunks costs less, because too many
+    /// rows would be looked at.
+    ///
+    /// # Errors
+    /// A chunk has no time column.
+    pub fn newest_rows(
+        &self,
+        selected: Option<&SelectedSeries>,
+        ranges: &[RangeInclusive<i64>],
+        required: &[usize],
+    ) -> Result<Option<Vec<u32>>, PointsError> {
+        let chains = read(&self.rows);
+        let budget = (self.row_count() / ROWS_PER_NEWEST_ROW).max(*LOOKUPS.start());
+        let mut lookup = RowLookup::new(self, &chains, ranges, budget)?;
+        let mut found = Vec::new();
+        for series in (0..).take(chains.last.len()) {
+            let is_selected = selected.is_none_or(|selected| selected.contains(series));
+            if is_selected && !lookup.newest(series, required, &mut found) {
+                return Ok(None);
+            }
+        }
+        found.sort_unstable();
+        Ok(Some(found))
+    }
 }
 
 /// A lookup of the rows of series in some time ranges.
 struct RowLookup<'a> {
+    chains: &'a SeriesRows,
     chunks: &'a [ImageChunk],
     /// The times of the rows of each chunk.
     times: Vec<&'a TimestampNanosecondArray>,
+    /// The latest time of each chunk and those before it.
+    latest: Vec<i64>,
     ranges: &'a [RangeInclusive<i64>],
+    /// The start of the first range.
+    oldest: i64,
     /// The number of rows of the chunks.
     num_rows: usize,
     /// The number of rows that may still be looked at.
     budget: usize,
 }
 
-impl RowLookup<'_> {
+/// A row that was found.
+struct FoundRow {
+    number: u32,
+    time: i64,
+    position: RowPosition,
+    /// The latest time that this row and those before it may have.
+    latest: i64,
+}
+
+impl<'a> RowLookup<'a> {
+    fn new(
+        image: &'a TailImage,
+        chains: &'a SeriesRows,
+        ranges: &'a [RangeInclusive<i64>],
+        budget: usize,
+    ) -> Result<Self, PointsError> {
+        let latest = image.chunks.iter().scan(i64::MIN, |latest, chunk| {
+            *latest = chunk.max_time.max(*latest);
+            Some(*latest)
+        });
+        let starts = ranges.iter().map(|range| *range.start());
+        Ok(Self {
+            chains,
+            chunks: &image.chunks,
+            times: image.times()?,
+            latest: latest.collect(),
+            ranges,
+            oldest: starts.min().unwrap_or(i64::MAX),
+            num_rows: image.row_count(),
+            budget,
+        })
+    }
+
     /// Returns the times and numbers of the live rows of a series, sorted by time; `None` if the budget is exceeded.
-    fn rows(&mut self, chains: &SeriesRows, series: u32) -> Option<Vec<(i64, u32)>> {
-        let oldest = self.ranges.iter().map(RangeInclusive::start).min()?;
+    fn rows(&mut self, series: u32) -> Option<Vec<(i64, u32)>> {
         let mut found = Vec::new();
+        let is_complete = self.visit(series, |row| {
+            found.push((row.time, row.number));
+            ControlFlow::Continue(())
+        });
+        // Most rows came in the order of their times. A series has one live row for each time.
+        found.reverse();
+        found.sort_unstable();
+        is_complete.then_some(found)
+    }
+
+    /// Finds the live rows of a series that are not older than one with values of all required columns. Returns whether
+    /// the budget was not exceeded.
+    fn newest(&mut self, series: u32, required: &[usize], found: &mut Vec<u32>) -> bool {
+        let chunks = self.chunks;
+        let has_values = |(chunk, at): RowPosition| {
+            let columns = chunks
+                .get(chunk)
+                .map_or(&[][..], |chunk| chunk.rows.columns());
+            let mut values = required.iter().map(|column| columns.get(*column));
+            values.all(|column| column.is_some_and(|column| column.is_valid(at)))
+        };
+        let mut newest = i64::MIN;
+        self.visit(series, |row| {
+            if row.time >= newest {
+                found.push(row.number);
+                if has_values(row.position) {
+                    newest = row.time;
+                }
+            }
+            match row.latest <= newest {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+    }
+
+    /// Calls `take` with the live rows of a series in the time ranges, from the last to the first, until it breaks. Returns
+    /// whether the budget was not exceeded.
+    fn visit(&mut self, series: u32, mut take: impl FnMut(FoundRow) -> ControlFlow<()>) -> bool {
         let mut limit = self.chunks.len();
-        for row in chains.of(series) {
-            self.budget = self.budget.checked_sub(1)?;
+        for number in self.chains.of(series) {
+            let Some(budget) = self.budget.checked_sub(1) else {
+                return false;
+            };
+            self.budget = budget;
             // Rows of later images.
-            if row as usize >= self.num_rows {
+            if number as usize >= self.num_rows {
                 continue;
             }
-            let Some((chunk, at)) = self.place(row, limit) else {
+            let Some(position) = self.place(number, limit) else {
                 continue;
             };
-            limit = chunk + 1;
-            let Some(time) = self.times.get(chunk).map(|times| times.value(at)) else {
+            limit = position.0 + 1;
+            let Some((time, latest)) = self.times_at(position) else {
                 continue;
             };
-            if chains.are_ascending && time < *oldest {
+            if latest < self.oldest {
                 break;
             }
-            if self.is_live(chunk, at) && self.ranges.iter().any(|range| range.contains(&time)) {
-                found.push((time, row));
+            let is_in_range = self.ranges.iter().any(|range| range.contains(&time));
+            if !is_in_range || !self.is_live(position) {
+                continue;
+            }
+            let row = FoundRow {
+                number,
+                time,
+                position,
+                latest,
+            };
+            if take(row).is_break() {
+                break;
             }
         }
-        found.reverse();
-        if !chains.are_ascending {
-            // A series has one live row for each time.
-            found.sort_unstable();
-        }
-        Some(found)
+        true
+    }
+
+    /// Returns the time of a row, and the latest time that it and the rows before it may have.
+    fn times_at(&self, (chunk, row): RowPosition) -> Option<(i64, i64)> {
+        Some((self.times.get(chunk)?.value(row), *self.latest.get(chunk)?))
     }
 
     /// Returns the position of a row, which is in one of the chunks before `limit`.
@@ -170,7 +279,7 @@ impl RowLookup<'_> {
         Some((from + chunk, at))
     }
 
-    fn is_live(&self, chunk: usize, row: usize) -> bool {
+    fn is_live(&self, (chunk, row): RowPosition) -> bool {
         let chunk = self.chunks.get(chunk);
         chunk.is_some_and(|chunk| chunk.is_live(row))
     }

@@ -41,11 +41,6 @@ impl PointVersions {
         }
     }
 
-    /// Whether each row was newer than all rows of its series before.
-    pub(super) fn are_ascending(&self) -> bool {
-        self.rows.is_none()
-    }
-
     pub(super) fn size_bytes(&self) -> usize {
         let rows = self.rows.as_ref().map_or(0, HashTable::capacity);
         8 * self.newest_times.capacity() + 5 * rows

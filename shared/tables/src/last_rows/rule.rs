@@ -19,10 +19,10 @@ use datafusion::{
     },
 };
 
-use super::{LastRowsExec, LastRowsParameters, TimeEnd};
+use super::{LastRowsExec, LastRowsParameters, TimeEnd, tail_rows::read_newest_rows};
 
 /// Adds [`LastRowsExec`] below aggregates of which all functions need only the last rows of a group, or only the first
-/// ones.
+/// ones. Scans of tails below it read only the newest rows of each series.
 #[derive(Debug)]
 pub(crate) struct LastRowsRule;
 
@@ -30,7 +30,7 @@ impl PhysicalOptimizerRule for LastRowsRule {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
+        config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
             let Some(aggregate) = node.downcast_ref::<AggregateExec>() else {
@@ -39,7 +39,9 @@ impl PhysicalOptimizerRule for LastRowsRule {
             let Some(parameters) = parameters_of(aggregate) else {
                 return Ok(Transformed::no(node));
             };
-            let input = LastRowsExec::try_new(Arc::clone(aggregate.input()), parameters)?;
+            let input = read_newest_rows(aggregate.input(), &parameters, config)?;
+            let input = input.unwrap_or_else(|| Arc::clone(aggregate.input()));
+            let input = LastRowsExec::try_new(input, parameters)?;
             let node = replace_children_if_necessary(node, vec![Arc::new(input)])?;
             Ok(Transformed::yes(node))
         })

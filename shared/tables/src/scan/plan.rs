@@ -14,6 +14,7 @@
 //! ```
 
 mod merges;
+mod tails;
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -23,7 +24,6 @@ use datafusion::{
     common::{Result, ScalarValue, Statistics, plan_datafusion_err, stats::Precision},
     datasource::{
         listing::PartitionedFile,
-        memory::MemorySourceConfig,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
         source::DataSourceExec,
     },
@@ -34,24 +34,18 @@ use datafusion::{
         expressions::{BinaryExpr, Column, Literal},
     },
     physical_plan::{
-        ExecutionPlan,
-        empty::EmptyExec,
-        filter::FilterExecBuilder,
-        projection::ProjectionExec,
-        streaming::{PartitionStream, StreamingTableExec},
+        ExecutionPlan, empty::EmptyExec, filter::FilterExecBuilder, projection::ProjectionExec,
         union::UnionExec,
     },
 };
-use neap_points::{ImageChunk, SelectedSeries, TailImage};
 use neap_schema::TIME_COLUMN;
 
 use super::{
     data::{SectionData, SectionFile},
-    external,
     predicate::ScanPredicates,
     reader::SectionReaderFactory,
     regions::{TimeInterval, TimeRegions},
-    tail::{LiveTailRows, NumberedTailRows, TailRun, TailView},
+    tail::{ImageRows, TailRun, TailView, streamed},
     visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
 
@@ -107,14 +101,6 @@ pub(crate) enum SourceRows {
     Run(Arc<TailRun>),
     /// Memory: the rows of an image.
     Tail(ImageRows),
-}
-
-/// The rows of a tail image that may be selected.
-#[derive(Clone, Debug)]
-pub(crate) struct ImageRows {
-    pub(crate) image: Arc<TailImage>,
-    /// The series with selected points; `None`: all.
-    pub(crate) selected: Option<SelectedSeries>,
 }
 
 /// The required output of a scan of sections.
@@ -376,121 +362,12 @@ impl ScanPlanner<'_> {
         statistics
     }
 
-    /// Plans a scan of the tail image in these ranges. Returns `None` if the image has no rows there.
-    fn tail(
-        &self,
-        rows: &ImageRows,
-        projection: &[usize],
-        ranges: &[TimeInterval],
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        if let Some(numbers) = self.look_up_tail_rows(rows, ranges)? {
-            return self.numbered_tail_rows(&rows.image, &numbers, projection);
-        }
-        let time = |chunk: &ImageChunk| TimeInterval {
-            min: chunk.min_time,
-            max: chunk.max_time,
-        };
-        let chunks: Vec<&ImageChunk> = rows
-            .image
-            .chunks
-            .iter()
-            .filter(|chunk| {
-                let meets = |range: &TimeInterval| range.intersection(time(chunk)).is_some();
-                ranges.iter().any(meets)
-            })
-            .collect();
-        let is_whole = chunks
-            .iter()
-            .all(|chunk| self.has_all_selected(ranges, time(chunk)));
-        if chunks.is_empty() {
-            return Ok(None);
-        }
-        if is_whole {
-            let rows = self.memory(&chunks, rows.selected.as_ref(), projection);
-            return rows.map(Some);
-        }
-        let wide = self.with_time(projection);
-        let selected = rows.selected.as_ref();
-        let bounded = self.within(self.memory(&chunks, selected, &wide)?, ranges)?;
-        self.narrow(bounded, &wide, projection).map(Some)
-    }
-
-    /// Returns the numbers of the rows of an image in these ranges that the filters of the query may select; `None` if
-    /// they are too many to be looked up.
-    fn look_up_tail_rows(
-        &self,
-        rows: &ImageRows,
-        ranges: &[TimeInterval],
-    ) -> Result<Option<Vec<u32>>> {
-        let Some(selected) = &rows.selected else {
-            return Ok(None);
-        };
-        // Rows of other times need no filter: DataFusion applies the exact filter above the scan.
-        let ranges = ranges.iter();
-        let wanted = ranges.filter_map(|range| range.intersection(self.predicates.time));
-        let wanted: Vec<_> = wanted.map(|range| range.min..=range.max).collect();
-        rows.image.look_up_rows(selected, &wanted).map_err(external)
-    }
-
-    /// Plans a scan of rows of an image by their numbers. Returns `None` if there are none.
-    fn numbered_tail_rows(
-        &self,
-        image: &Arc<TailImage>,
-        rows: &[u32],
-        columns: &[usize],
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let schema = Arc::new(self.schema.project(columns)?);
-        let batches = rows
-            .len()
-            .div_ceil(self.session.config().batch_size().max(1));
-        let parts = batches.clamp(1, self.partitions.max(1));
-        let parts = rows.chunks(rows.len().div_ceil(parts).max(1));
-        let parts = parts.map(|rows| NumberedTailRows::new(image, rows, columns, &schema));
-        let parts: Vec<_> = parts.map(|part| Arc::new(part) as _).collect();
-        match parts.is_empty() {
-            true => Ok(None),
-            false => streamed(&schema, parts, None).map(Some),
-        }
-    }
-
     /// Whether one of the ranges has all rows of these times that the filters of the query may select. Rows that they don't
     /// select need no filter of the scan: DataFusion applies the exact filter above it.
     fn has_all_selected(&self, ranges: &[TimeInterval], times: TimeInterval) -> bool {
         match self.predicates.time.intersection(times) {
             Some(selected) => ranges.iter().any(|range| range.contains(selected)),
             None => true,
-        }
-    }
-
-    /// Plans a scan of the live rows of chunks, in partitions of about the same size.
-    fn memory(
-        &self,
-        chunks: &[&ImageChunk],
-        selected: Option<&SelectedSeries>,
-        columns: &[usize],
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = Arc::new(self.schema.project(columns)?);
-        let parts = (0..self.partitions.max(1)).map(|_| LiveTailRows::new(&schema, selected));
-        let mut parts: Vec<LiveTailRows> = parts.collect();
-        // The newest rows come first, so that queries of the last rows can skip the others.
-        for chunk in chunks.iter().rev() {
-            // The smallest part gets the chunk.
-            if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
-                part.push(chunk, columns)?;
-            }
-        }
-        parts.retain(|part| part.rows() > 0);
-        match parts
-            .iter()
-            .map(LiveTailRows::all)
-            .collect::<Option<Vec<_>>>()
-        {
-            // An in-memory source reports its exact number of rows.
-            Some(parts) => Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?),
-            None => {
-                let parts = parts.into_iter().map(|part| Arc::new(part) as _);
-                streamed(&schema, parts.collect(), None)
-            }
         }
     }
 
@@ -583,17 +460,6 @@ pub(super) fn project(
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
-}
-
-/// Plans a scan of streams, one partition each. Each stream is sorted by `order`, if there is one.
-fn streamed(
-    schema: &SchemaRef,
-    parts: Vec<Arc<dyn PartitionStream>>,
-    order: Option<&LexOrdering>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let order = order.cloned();
-    let rows = StreamingTableExec::try_new(Arc::clone(schema), parts, None, order, false, None)?;
-    Ok(Arc::new(rows))
 }
 
 /// Filters a plan. Its batches have as many rows as the memory of the session allows.

@@ -14,6 +14,7 @@
 mod decode;
 mod run;
 mod streams;
+mod tail_scan;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +36,8 @@ use super::lookup::is_lookup;
 use decode::DecodedSegments;
 
 pub use run::TailRun;
-pub(super) use streams::{LiveTailRows, NumberedTailRows, SortedTailRows};
+pub(super) use streams::{ImageRows, LiveTailRows, SortedTailRows, scan_numbered_rows, streamed};
+pub(crate) use tail_scan::{NewestRows, TailScanExec};
 
 /// Maximum size of an index, in bytes, that is read on the thread of the request.
 const MAX_INLINE_INDEX_BYTES: usize = 128 << 10;

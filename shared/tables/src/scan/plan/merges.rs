@@ -9,9 +9,9 @@ use super::{
         dedup::{DedupExec, MergeMemory, concurrent_merges},
         regions::{TimeInterval, TimeOverlap},
         sequence::SequenceExec,
-        tail::SortedTailRows,
+        tail::{SortedTailRows, streamed},
     },
-    ScanOutput, ScanPlanner, ScanSource, SourceRows, streamed,
+    ScanOutput, ScanPlanner, ScanSource, SourceRows,
 };
 
 impl ScanPlanner<'_> {

@@ -12,15 +12,39 @@ use datafusion::{
     common::Result,
     error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
+    physical_expr::LexOrdering,
+    physical_plan::{
+        ExecutionPlan,
+        stream::RecordBatchStreamAdapter,
+        streaming::{PartitionStream, StreamingTableExec},
+    },
 };
 use futures::{StreamExt, stream};
 use neap_points::{ImageChunk, SelectedSeries, SortedRows, TailImage};
 
-use crate::scan::{external, plan::ImageRows, regions::TimeInterval};
+use crate::scan::{external, regions::TimeInterval};
 
 /// Rows of a batch in a spill file. Batches are small because a query reads all runs of a tail at once.
 pub(super) const RUN_BATCH_ROWS: usize = 1_024;
+
+/// The rows of a tail image that may be selected.
+#[derive(Clone, Debug)]
+pub(in crate::scan) struct ImageRows {
+    pub(in crate::scan) image: Arc<TailImage>,
+    /// The series with selected points; `None`: all.
+    pub(in crate::scan) selected: Option<SelectedSeries>,
+}
+
+/// Plans a scan of streams, one partition each. Each stream is sorted by `order`, if there is one.
+pub(in crate::scan) fn streamed(
+    schema: &SchemaRef,
+    parts: Vec<Arc<dyn PartitionStream>>,
+    order: Option<&LexOrdering>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let order = order.cloned();
+    let rows = StreamingTableExec::try_new(Arc::clone(schema), parts, None, order, false, None)?;
+    Ok(Arc::new(rows))
+}
 
 /// Returns a stream with one item, an error.
 pub(super) fn failed(schema: &SchemaRef, error: DataFusionError) -> SendableRecordBatchStream {
@@ -83,9 +107,28 @@ impl PartitionStream for SortedTailRows {
     }
 }
 
+/// Plans a scan of rows of an image by their numbers, in as many partitions as the rows fill batches, but not more than
+/// `max_partitions`. Returns `None` if there are none.
+pub(in crate::scan) fn scan_numbered_rows(
+    image: &Arc<TailImage>,
+    numbers: &[u32],
+    (columns, schema): (&[usize], &SchemaRef),
+    (batch_rows, max_partitions): (usize, usize),
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let batches = numbers.len().div_ceil(batch_rows.max(1));
+    let parts = batches.clamp(1, max_partitions.max(1));
+    let parts = numbers.chunks(numbers.len().div_ceil(parts).max(1));
+    let parts = parts.map(|numbers| NumberedTailRows::new(image, numbers, columns, schema));
+    let parts: Vec<_> = parts.map(|part| Arc::new(part) as _).collect();
+    match parts.is_empty() {
+        true => Ok(None),
+        false => streamed(schema, parts, None).map(Some),
+    }
+}
+
 /// Some rows of an image, by their numbers.
 #[derive(Debug)]
-pub(in crate::scan) struct NumberedTailRows {
+struct NumberedTailRows {
     image: Arc<TailImage>,
     rows: Arc<[u32]>,
     columns: Vec<usize>,
@@ -94,12 +137,7 @@ pub(in crate::scan) struct NumberedTailRows {
 
 impl NumberedTailRows {
     /// These rows of an image with these columns, whose schema is `schema`.
-    pub(in crate::scan) fn new(
-        image: &Arc<TailImage>,
-        rows: &[u32],
-        columns: &[usize],
-        schema: &SchemaRef,
-    ) -> Self {
+    fn new(image: &Arc<TailImage>, rows: &[u32], columns: &[usize], schema: &SchemaRef) -> Self {
         Self {
             image: Arc::clone(image),
             rows: rows.into(),
