@@ -12,17 +12,17 @@
 
 mod exec;
 mod group_times;
+mod last_values;
 mod rule;
 mod tail_rows;
-mod texts;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::{Result, plan_err};
 use serde::{Deserialize, Serialize};
 
 pub use exec::LastRowsExec;
+pub(crate) use last_values::LastValuesRule;
 pub(crate) use rule::LastRowsRule;
-pub(crate) use texts::LastTextsRule;
 
 /// The end of a group, by time, whose rows an aggregate needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ use crate::{
         self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
     },
     cancellation::Cancellation,
-    last_rows::LastTextsRule,
+    last_rows::LastValuesRule,
     operator_rules::operator_rules,
     regex_backslashes::RegexBackslashRule,
     renamed_columns::RenamedColumnsRule,
@@ -103,7 +103,7 @@ impl Sessions {
             .with_physical_optimizer_rules(planning)
             // After all others, because the rule matches optimized plans.
             .with_optimizer_rule(Arc::new(CacheRewrite))
-            .with_optimizer_rule(Arc::new(LastTextsRule))
+            .with_optimizer_rule(Arc::new(LastValuesRule))
             .with_optimizer_rule(Arc::new(RenamedColumnsRule));
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
             Arc::new(SimplifyExpressions::new()),

@@ -22,7 +22,7 @@ use datafusion::{
 };
 use proptest::prelude::*;
 
-use super::{LastRowsExec, LastRowsParameters, LastRowsRule, LastTextsRule, TimeEnd};
+use super::{LastRowsExec, LastRowsParameters, LastRowsRule, LastValuesRule, TimeEnd};
 
 /// A row: the group, two values, and whether it has a time.
 type Row = (Option<u8>, Option<i64>, Option<i64>, bool);
@@ -75,7 +75,7 @@ fn session(with_rule: bool, partitions: Vec<Vec<RecordBatch>>) -> SessionContext
         .with_config(SessionConfig::new().with_target_partitions(2))
         .with_physical_optimizer_rules(rules);
     let builder = match with_rule {
-        true => builder.with_optimizer_rule(Arc::new(LastTextsRule)),
+        true => builder.with_optimizer_rule(Arc::new(LastValuesRule)),
         false => builder,
     };
     let state = neap_sql_functions::register(builder).build();
@@ -177,6 +177,28 @@ async fn tags_are_read_as_texts_and_returned_as_tags() {
     let plan = plan(statement).await;
     let converted = "@1 AS Dictionary(Int32, Utf8)) as zone";
     assert!(plan.contains(converted), "{plan}");
+}
+
+#[tokio::test]
+async fn rows_of_a_group_are_not_ordered_by_its_keys() {
+    let context = session(true, vec![vec![]]);
+    let functions = async |sql: &str| {
+        let plan = context.sql(sql).await.unwrap();
+        let plan = plan.into_optimized_plan().unwrap().to_string();
+        let (_, functions) = plan.split_once("aggr=[[").unwrap();
+        functions.split_once("]]").unwrap().0.to_owned()
+    };
+    let sql = "SELECT DISTINCT ON (host) a FROM rows ORDER BY host, time DESC";
+    let expected = "first_value(rows.a) ORDER BY [rows.time DESC NULLS FIRST] AS ";
+    let found = functions(sql).await;
+    assert!(found.starts_with(expected), "{found}");
+    // All rows of a group are equal in this order.
+    let sql = "SELECT host, first_value(a ORDER BY host) FROM rows GROUP BY host";
+    let found = functions(sql).await;
+    assert_eq!(
+        found,
+        "first_value(rows.a) ORDER BY [rows.host ASC NULLS LAST"
+    );
 }
 
 #[tokio::test]
