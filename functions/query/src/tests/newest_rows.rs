@@ -36,7 +36,7 @@ fn point() -> impl Strategy<Value = Point> {
 }
 
 /// Conditions, and whether a scan may read only the newest rows of each series.
-const CONDITIONS: [(&str, bool); 10] = [
+const CONDITIONS: [(&str, bool); 14] = [
     ("true", true),
     ("host = 'h1'", true),
     ("host IN ('h1', 'h2') AND zone <> 'z0'", true),
@@ -47,7 +47,11 @@ const CONDITIONS: [(&str, bool); 10] = [
         true,
     ),
     ("time <= '2023-11-14T22:14:00' AND host <> 'h3'", true),
+    ("w IS NOT NULL", true),
+    ("host <> 'h0' AND (v IS NOT NULL OR w IS NOT NULL)", true),
     ("w > 100", false),
+    ("w IS NULL", false),
+    ("v IS NOT NULL OR w > 100", false),
     ("host = 'h1' OR time > '2023-11-14T22:13:50'", false),
     (
         "date_bin(INTERVAL '10 seconds', time) > '2023-11-14T22:13:40'",

@@ -7,8 +7,8 @@ use datafusion::{
     logical_expr::Operator,
     physical_expr::{
         PhysicalExpr,
-        expressions::{BinaryExpr, Column, Literal},
-        utils::{collect_columns, split_conjunction},
+        expressions::{BinaryExpr, Column, IsNotNullExpr, Literal},
+        utils::{collect_columns, split_conjunction, split_disjunction},
     },
     physical_expr_common::physical_expr::is_volatile,
     physical_plan::{
@@ -109,6 +109,14 @@ fn filtered(mut needed: NewestRows, predicate: &Arc<dyn PhysicalExpr>) -> Option
             Some((Operator::Lt, time)) => needed.until = needed.until.min(time.checked_sub(1)?),
             Some((Operator::LtEq, time)) => needed.until = needed.until.min(time),
             Some(_) => return None,
+            None if let Some(columns) = columns_with_a_value(condition) => {
+                // A row that has values of all required columns meets the condition.
+                let is_met = columns
+                    .iter()
+                    .any(|column| needed.required.contains(column));
+                let first = columns.first().copied();
+                needed.required.extend(first.filter(|_| !is_met));
+            }
             // A condition on tags holds for all rows of a series, or for none.
             None if is_volatile(condition) => return None,
             None => {
@@ -118,6 +126,16 @@ fn filtered(mut needed: NewestRows, predicate: &Arc<dyn PhysicalExpr>) -> Option
         }
     }
     Some(needed)
+}
+
+/// Returns the columns of which a condition requires that one is not null; `None` if it is another condition.
+fn columns_with_a_value(condition: &Arc<dyn PhysicalExpr>) -> Option<Vec<usize>> {
+    let alternatives = split_disjunction(condition).into_iter();
+    let columns = alternatives.map(|alternative| {
+        let is_not_null = alternative.downcast_ref::<IsNotNullExpr>()?;
+        Some(is_not_null.arg().downcast_ref::<Column>()?.index())
+    });
+    columns.collect()
 }
 
 /// Returns the operator and the value of a comparison of the time with a value.
