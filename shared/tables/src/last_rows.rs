@@ -13,6 +13,7 @@
 mod exec;
 mod group_times;
 mod last_values;
+mod pending_rows;
 mod rule;
 mod tail_rows;
 

@@ -20,12 +20,15 @@ use datafusion::{
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
     },
 };
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::Fuse};
 
-use super::{LastRowsParameters, TimeEnd, group_times::GroupTimes};
+use super::{LastRowsParameters, TimeEnd, group_times::GroupTimes, pending_rows::PendingRows};
 
 /// The number of rows after which the operator stops if it drops less than half of them.
 const TRIAL_ROWS: usize = 1 << 17;
+
+/// A batch of at least one of this many rows of a full batch comes out as it is.
+const MIN_FULL_SHARE: usize = 4;
 
 /// Drops rows of groups whose newer rows were seen, or older ones. The order of rows does not matter, but the fewer rows
 /// come out the earlier the needed ones come in. Each partition has its own groups.
@@ -122,11 +125,14 @@ impl ExecutionPlan for LastRowsExec {
         let schema = self.input.schema();
         let groups = GroupTimes::new(&self.parameters, &schema)?;
         let memory = MemoryConsumer::new("LastRowsExec").register(context.memory_pool());
+        let batch_rows = context.session_config().batch_size();
         Ok(Box::pin(LastRowsStream {
-            input: self.input.execute(partition, context)?,
+            input: self.input.execute(partition, context)?.fuse(),
             parameters: self.parameters.clone(),
-            schema,
             groups: Some(groups),
+            pending: PendingRows::new(&schema),
+            schema,
+            batch_rows,
             memory,
             rows: 0,
             needed: 0,
@@ -140,20 +146,39 @@ impl ExecutionPlan for LastRowsExec {
 }
 
 struct LastRowsStream {
-    input: SendableRecordBatchStream,
+    input: Fuse<SendableRecordBatchStream>,
     parameters: LastRowsParameters,
     schema: SchemaRef,
     /// `None` if too few rows are dropped.
     groups: Option<GroupTimes>,
+    /// Needed rows that come out later.
+    pending: PendingRows,
+    /// The number of rows of a full batch.
+    batch_rows: usize,
     memory: MemoryReservation,
     /// The rows that came in.
     rows: usize,
-    /// The rows that came out.
+    /// The needed ones.
     needed: usize,
     metrics: BaselineMetrics,
 }
 
 impl LastRowsStream {
+    /// Takes a batch. Returns needed rows if they are enough for a batch.
+    fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
+        let batch = self.without_old_rows(batch)?;
+        let is_full = batch.num_rows() * MIN_FULL_SHARE >= self.batch_rows;
+        if !is_full {
+            self.pending.push(&batch)?;
+        }
+        let has_memory = self.has_memory()?;
+        match is_full {
+            true => Ok(Some(batch)),
+            false if has_memory && self.pending.len() < self.batch_rows => Ok(None),
+            false => self.pending.take(),
+        }
+    }
+
     /// Returns the needed rows of a batch.
     fn without_old_rows(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         let Some(groups) = &mut self.groups else {
@@ -165,16 +190,29 @@ impl LastRowsStream {
         self.needed += count;
         if self.rows >= TRIAL_ROWS && self.needed > self.rows / 2 {
             self.groups = None;
-            self.memory.free();
-        } else if self.memory.try_resize(groups.size_bytes()).is_err() {
-            // The aggregate needs the memory. Without the known groups, more rows come out.
-            self.groups = Some(GroupTimes::new(&self.parameters, &self.schema)?);
-            self.memory.free();
         }
         match count == batch.num_rows() {
             true => Ok(batch),
             false => Ok(filter_record_batch(&batch, &needed)?),
         }
+    }
+
+    /// Charges the known groups and the pending rows. Returns false if there is no memory for them, which the aggregate
+    /// needs. Then the groups are forgotten, so that more rows come out.
+    fn has_memory(&mut self) -> Result<bool> {
+        let groups = self.groups.as_ref().map_or(0, GroupTimes::size_bytes);
+        if self
+            .memory
+            .try_resize(groups + self.pending.size_bytes())
+            .is_ok()
+        {
+            return Ok(true);
+        }
+        if self.groups.is_some() {
+            self.groups = Some(GroupTimes::new(&self.parameters, &self.schema)?);
+        }
+        self.memory.free();
+        Ok(false)
     }
 }
 
@@ -183,17 +221,17 @@ impl Stream for LastRowsStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = loop {
-            let batch = match ready!(self.input.poll_next_unpin(context)) {
-                Some(Ok(batch)) => batch,
-                other => break other,
-            };
+            let next = ready!(self.input.poll_next_unpin(context));
             let timer = self.metrics.elapsed_compute().clone();
-            let timer = timer.timer();
-            let filtered = self.without_old_rows(batch);
-            timer.done();
-            match filtered {
-                Ok(batch) if batch.num_rows() == 0 => {}
-                filtered => break Some(filtered),
+            let _timer = timer.timer();
+            match next {
+                Some(Ok(batch)) => match self.push(batch) {
+                    Ok(None) => {}
+                    Ok(Some(batch)) => break Some(Ok(batch)),
+                    Err(error) => break Some(Err(error)),
+                },
+                Some(Err(error)) => break Some(Err(error)),
+                None => break self.pending.take().transpose(),
             }
         };
         self.metrics.record_poll(Poll::Ready(next))

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray},
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int32Array, RecordBatch,
+        TimestampNanosecondArray, UInt32Array,
+    },
     buffer::{BooleanBuffer, NullBuffer},
-    datatypes::{Schema, TimestampNanosecondType},
+    compute::take,
+    datatypes::{Int32Type, Schema, TimestampNanosecondType},
 };
+use arrow_select::dictionary::garbage_collect_any_dictionary;
 use datafusion::{
     common::{Result, internal_datafusion_err},
     physical_plan::aggregates::{
@@ -17,6 +22,10 @@ use datafusion::{
 
 use super::{LastRowsParameters, TimeEnd};
 
+/// Minimum rows of a run of equal keys on average, to look up the group of each run instead of that of each row. Rows of
+/// sections are sorted by tags.
+const MIN_RUN_ROWS: usize = 8;
+
 /// The time of the row of each group that is needed so far.
 pub(super) struct GroupTimes {
     parameters: LastRowsParameters,
@@ -24,6 +33,8 @@ pub(super) struct GroupTimes {
     values: Option<Box<dyn GroupValues>>,
     /// The groups of the rows of a batch.
     groups: Vec<usize>,
+    /// The groups of its runs of equal keys.
+    groups_of_runs: Vec<usize>,
     /// The time of each group.
     times: Vec<i64>,
 }
@@ -42,6 +53,7 @@ impl GroupTimes {
             parameters: parameters.clone(),
             values,
             groups: Vec::new(),
+            groups_of_runs: Vec::new(),
             times: Vec::new(),
         })
     }
@@ -50,7 +62,7 @@ impl GroupTimes {
     pub(super) fn size_bytes(&self) -> usize {
         let values = self.values.as_ref().map_or(0, |values| values.size());
         values
-            + self.groups.capacity() * size_of::<usize>()
+            + (self.groups.capacity() + self.groups_of_runs.capacity()) * size_of::<usize>()
             + self.times.capacity() * size_of::<i64>()
     }
 
@@ -93,7 +105,24 @@ impl GroupTimes {
         };
         let keys = self.parameters.keys.iter();
         let keys: Vec<ArrayRef> = keys.map(|key| Arc::clone(batch.column(*key))).collect();
-        values.intern(&keys, &mut self.groups)
+        let Some(starts) = starts_of_runs(&keys) else {
+            return values.intern(&keys, &mut self.groups);
+        };
+        let starts = UInt32Array::from(starts);
+        let keys = keys.iter().map(|key| {
+            let keys = take(key, &starts, None)?;
+            // All values of a dictionary would be compared with the groups.
+            garbage_collect_any_dictionary(keys.as_any_dictionary())
+        });
+        let keys: Vec<ArrayRef> = keys.collect::<Result<_, _>>()?;
+        values.intern(&keys, &mut self.groups_of_runs)?;
+        let ends = starts.values().iter().skip(1).map(|start| *start as usize);
+        let ends = ends.chain([batch.num_rows()]);
+        self.groups.clear();
+        for (group, end) in self.groups_of_runs.iter().zip(ends) {
+            self.groups.resize(end, *group);
+        }
+        Ok(())
     }
 
     /// Returns the rows that have a time and all required values; `None`: all rows.
@@ -125,4 +154,28 @@ impl GroupTimes {
             }
         }
     }
+}
+
+/// Returns the first rows of the runs of equal keys; `None` if runs are short, or a key is no tag. Two runs may have the same
+/// keys.
+fn starts_of_runs(keys: &[ArrayRef]) -> Option<Vec<u32>> {
+    let codes = keys.iter().map(|key| key.as_dictionary_opt::<Int32Type>());
+    let codes = codes.map(|key| key.map(DictionaryArray::keys));
+    let codes: Vec<&Int32Array> = codes.collect::<Option<_>>()?;
+    let rows = codes.first()?.len();
+    let is_start = |row: usize| {
+        let code = |codes: &Int32Array, row| codes.is_valid(row).then(|| codes.value(row));
+        let mut codes = codes.iter();
+        codes.any(|codes| row == 0 || code(codes, row) != code(codes, row - 1))
+    };
+    let mut starts = Vec::new();
+    for row in 0..rows {
+        if is_start(row) {
+            starts.push(u32::try_from(row).ok()?);
+        }
+        if starts.len() * MIN_RUN_ROWS > rows {
+            return None;
+        }
+    }
+    Some(starts)
 }

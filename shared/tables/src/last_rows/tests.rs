@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+        ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
         TimestampNanosecondArray,
     },
     datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit},
@@ -22,7 +22,10 @@ use datafusion::{
 };
 use proptest::prelude::*;
 
-use super::{LastRowsExec, LastRowsParameters, LastRowsRule, LastValuesRule, TimeEnd};
+use super::{
+    LastRowsExec, LastRowsParameters, LastRowsRule, LastValuesRule, TimeEnd,
+    group_times::GroupTimes,
+};
 
 /// A row: the group, two values, and whether it has a time.
 type Row = (Option<u8>, Option<i64>, Option<i64>, bool);
@@ -53,7 +56,7 @@ fn batch(rows: &[Row], first: i64, order: i64) -> RecordBatch {
         let time = first + order * at as i64;
         has_time.then_some(time)
     });
-    let columns: Vec<arrow::array::ArrayRef> = vec![
+    let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter(hosts)),
         Arc::new(Int64Array::from_iter(rows.iter().map(|(_, a, ..)| *a))),
         Arc::new(Float64Array::from_iter(
@@ -219,8 +222,76 @@ async fn aggregates_of_all_rows_are_left_alone() {
     }
 }
 
+/// Returns the rows of hosts and zones, each of which has some rows one after the other: as tags, and as texts.
+fn batch_of_runs(runs: &[(Option<u8>, Option<u8>, i64)], texts: bool) -> RecordBatch {
+    let rows = || runs.iter().flat_map(|run| (0..run.2).map(move |_| run));
+    let text = |value: Option<u8>| value.map(|value| format!("t{value}"));
+    let column = |texts_of_rows: Vec<Option<String>>| -> ArrayRef {
+        let values = texts_of_rows.iter().map(Option::as_deref);
+        match texts {
+            true => Arc::new(values.collect::<StringArray>()),
+            false => Arc::new(values.collect::<DictionaryArray<Int32Type>>()),
+        }
+    };
+    let times = rows()
+        .enumerate()
+        .map(|(at, run)| (at as i64 * 7919 + run.2) % 97);
+    RecordBatch::try_from_iter([
+        ("host", column(rows().map(|run| text(run.0)).collect())),
+        ("zone", column(rows().map(|run| text(run.1)).collect())),
+        (
+            "time",
+            Arc::new(TimestampNanosecondArray::from_iter_values(times)) as ArrayRef,
+        ),
+    ])
+    .unwrap()
+}
+
+proptest! {
+    #[test]
+    fn groups_of_runs_of_tags_are_those_of_their_texts(
+        batches in prop::collection::vec(
+            prop::collection::vec(
+                (prop::option::of(0..3u8), prop::option::of(0..2u8), prop_oneof![1..4i64, 9..60i64]),
+                1..8,
+            ),
+            1..5,
+        ),
+    ) {
+        let parameters = LastRowsParameters {
+            keys: vec![0, 1],
+            time: 2,
+            end: TimeEnd::Last,
+            required: Vec::new(),
+        };
+        let needed = |texts: bool| {
+            let batches = batches.iter().map(|runs| batch_of_runs(runs, texts));
+            let batches: Vec<_> = batches.collect();
+            let mut groups = GroupTimes::new(&parameters, &batches[0].schema()).unwrap();
+            let needed = batches.iter().map(|batch| groups.needed_rows(batch).unwrap());
+            needed.collect::<Vec<_>>()
+        };
+        prop_assert_eq!(needed(false), needed(true));
+    }
+}
+
+#[tokio::test]
+async fn needed_rows_of_small_batches_come_out_together() {
+    let rows = [(Some(1), Some(1), None, true), (Some(2), None, None, true)];
+    let batches = (0..100).map(|at| batch(&rows, 100 - at, 1)).collect();
+    let batches = needed_batches(batches, 1 << 20).await;
+    let rows: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
+    assert_eq!(rows, [101]);
+}
+
 /// Returns the number of rows that the operator returns of some batches.
 async fn needed(batches: Vec<RecordBatch>, memory: usize) -> usize {
+    let rows = needed_batches(batches, memory).await;
+    rows.iter().map(RecordBatch::num_rows).sum()
+}
+
+/// Returns the rows that the operator returns of some batches.
+async fn needed_batches(batches: Vec<RecordBatch>, memory: usize) -> Vec<RecordBatch> {
     let input = MemorySourceConfig::try_new_exec(&[batches], schema(), None).unwrap();
     let parameters = LastRowsParameters {
         keys: vec![0],
@@ -232,10 +303,9 @@ async fn needed(batches: Vec<RecordBatch>, memory: usize) -> usize {
     let runtime =
         RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)));
     let context = TaskContext::default().with_runtime(Arc::new(runtime.build().unwrap()));
-    let rows = collect(Arc::new(operator), Arc::new(context))
+    collect(Arc::new(operator), Arc::new(context))
         .await
-        .unwrap();
-    rows.iter().map(RecordBatch::num_rows).sum()
+        .unwrap()
 }
 
 #[tokio::test]
