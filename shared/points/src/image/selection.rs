@@ -62,6 +62,14 @@ impl SelectedSeries {
         series < self.is_selected.len() && self.is_selected.value(series)
     }
 
+    /// The number of the series.
+    pub(super) fn count(&self) -> usize {
+        match &self.few {
+            Some(few) => few.len(),
+            None => self.is_selected.count_set_bits(),
+        }
+    }
+
     /// Returns the numbers of the series; `None` if there are many.
     pub(super) fn few(&self) -> Option<&[u32]> {
         self.few.as_deref()

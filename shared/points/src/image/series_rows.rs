@@ -19,12 +19,15 @@ const NONE: u32 = u32::MAX;
 /// An image reads rows one by one if it looks at no more than one of this many.
 const ROWS_PER_LOOKUP: usize = 32;
 
-/// The bounds of the number of rows that are looked at, which takes some milliseconds at most.
+/// The bounds of the number of rows of few series that are looked at, which takes some milliseconds at most.
 const LOOKUPS: RangeInclusive<usize> = 1_024..=65_536;
 
 /// An image reads the newest rows of all series one by one if it looks at no more than one row of this many. More may be
 /// looked at than for few series, because the other rows need not be compared with each other.
 const ROWS_PER_NEWEST_ROW: usize = 8;
+
+/// Maximum number of rows that are looked at for the newest rows, which takes some ten milliseconds.
+const MAX_NEWEST_LOOKUPS: usize = 1 << 18;
 
 /// The rows of each series, from the last to the first. Grows with the rows of a builder; its images share it.
 #[derive(Debug)]
@@ -76,7 +79,7 @@ impl SeriesRows {
 impl TailImage {
     /// Returns the numbers of the live rows of the selected series in these time ranges (nanoseconds since the Unix
     /// epoch), sorted by tag set and time; `None` if reading whole chunks costs less, because the series have too many
-    /// rows. The cost is proportional to the rows of the series, not to those of the image.
+    /// rows. The cost is proportional to the rows of the series and to the chunks of the image, not to its rows.
     ///
     /// # Errors
     /// A chunk has no time column.
@@ -120,7 +123,12 @@ impl TailImage {
         required: &[usize],
     ) -> Result<Option<Vec<u32>>, PointsError> {
         let chains = read(&self.rows);
-        let budget = (self.row_count() / ROWS_PER_NEWEST_ROW).max(*LOOKUPS.start());
+        let budget = self.row_count() / ROWS_PER_NEWEST_ROW;
+        let budget = budget.clamp(*LOOKUPS.start(), MAX_NEWEST_LOOKUPS);
+        let series = selected.map_or(chains.last.len(), SelectedSeries::count);
+        if series > budget {
+            return Ok(None);
+        }
         let mut lookup = RowLookup::new(self, &chains, ranges, budget)?;
         let mut found = Vec::new();
         for series in (0..).take(chains.last.len()) {

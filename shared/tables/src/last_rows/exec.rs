@@ -168,14 +168,16 @@ impl LastRowsStream {
     fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
         let batch = self.without_old_rows(batch)?;
         let is_full = batch.num_rows() * MIN_FULL_SHARE >= self.batch_rows;
-        if !is_full {
-            self.pending.push(&batch)?;
+        if is_full && self.pending.len() == 0 {
+            self.has_memory()?;
+            return Ok(Some(batch));
         }
+        // Rows come out in the order in which they came in, which the plan may rely on.
+        self.pending.push(&batch)?;
         let has_memory = self.has_memory()?;
-        match is_full {
-            true => Ok(Some(batch)),
-            false if has_memory && self.pending.len() < self.batch_rows => Ok(None),
-            false => self.pending.take(),
+        match is_full || !has_memory || self.pending.len() >= self.batch_rows {
+            true => self.pending.take(),
+            false => Ok(None),
         }
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+        ArrayRef, AsArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
         TimestampNanosecondArray,
     },
-    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit},
+    datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType},
     util::pretty::pretty_format_batches,
 };
 use datafusion::{
@@ -282,6 +282,26 @@ async fn needed_rows_of_small_batches_come_out_together() {
     let batches = needed_batches(batches, 1 << 20).await;
     let rows: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
     assert_eq!(rows, [101]);
+}
+
+#[tokio::test]
+async fn rows_come_out_in_the_order_in_which_they_came_in() {
+    let with_value = [(Some(1), Some(1), None, true)];
+    let without = [(Some(1), None, None, true); 3_000];
+    let batches = vec![
+        batch(&with_value, 0, 1),
+        batch(&without, 1, 1),
+        batch(&without[..5], 4_000, 1),
+        batch(&without, 5_000, 1),
+    ];
+    let batches = needed_batches(batches, 1 << 20).await;
+    let times = batches.iter().flat_map(|batch| {
+        let times = batch.column(3).as_primitive::<TimestampNanosecondType>();
+        times.values().to_vec()
+    });
+    let times: Vec<i64> = times.collect();
+    assert_eq!(times.len(), 6_006);
+    assert!(times.is_sorted());
 }
 
 /// Returns the number of rows that the operator returns of some batches.

@@ -4,7 +4,7 @@
 //!   UnionExec
 //!     DataSourceExec   sections without overlap, split for parallel reading
 //!     FilterExec       sections without overlap whose rows are hidden by the same deletes and retention
-//!     DataSourceExec   tail without overlap; StreamingTableExec if rows of it are looked up, were replaced or spilled
+//!     TailScanExec     tail without overlap; StreamingTableExec if rows of it are looked up or spilled
 //!     FilterExec       the part of a section outside of its overlaps
 //!     ProjectionExec       below a SequenceExec if not all of them fit into memory at once
 //!       DedupExec          one for each overlap

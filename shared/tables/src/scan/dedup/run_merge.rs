@@ -21,11 +21,12 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::try_join_all, stream};
 
 use super::{merged_rows::MergedRows, source_batch::SourceBatch};
 
-/// The rest of a batch that has at least one of this many rows of an output batch is output as it is, without a copy.
+/// The rest of a batch is output as it is, without a copy, if it has at least one of this many parts of the rows of an output
+/// batch.
 const MIN_UNCOPIED_SHARE: usize = 4;
 
 /// An input and its next row.
@@ -174,13 +175,16 @@ impl RunMerge {
 
     /// Reads the next batch of each input that has none.
     async fn read(&mut self) -> Result<()> {
-        for number in 0..self.cursors.len() {
-            let cursor = self.cursors.get_mut(number);
-            let Some(cursor) = cursor.filter(|cursor| cursor.needs_batch()) else {
-                continue;
-            };
-            cursor.read(&self.keys).await?;
-            match cursor.batch.is_some() {
+        let cursors = self.cursors.iter().enumerate();
+        let waiting = cursors.filter(|(_, cursor)| cursor.needs_batch());
+        let waiting: Vec<usize> = waiting.map(|(number, _)| number).collect();
+        // Inputs wait for the store at the same time.
+        let cursors = self.cursors.iter_mut();
+        let cursors = cursors.filter(|cursor| cursor.needs_batch());
+        try_join_all(cursors.map(|cursor| cursor.read(&self.keys))).await?;
+        for number in waiting {
+            let cursor = self.cursors.get(number);
+            match cursor.is_some_and(|cursor| cursor.batch.is_some()) {
                 true => self.insert(number),
                 false => self.open_inputs -= 1,
             }

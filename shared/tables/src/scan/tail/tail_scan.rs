@@ -17,8 +17,7 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use super::streams::{ImageRows, scan_numbered_rows};
 use crate::scan::external;
 
-/// A scan of the rows of a tail image. It does what another operator does, which has its rows in memory, and can be replaced
-/// by a scan of the newest rows.
+/// A scan of the rows of a tail image. Executes `scan`, and can be replaced by a scan of the newest rows.
 #[derive(Debug)]
 pub(crate) struct TailScanExec {
     scan: Arc<dyn ExecutionPlan>,
@@ -89,9 +88,10 @@ impl TailScanExec {
         let columns = columns.map(|field| of_table.index_of(field.name()));
         let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
         let required = needed.required.iter();
-        let required: Vec<usize> = required
-            .filter_map(|at| columns.get(*at).copied())
-            .collect();
+        let required = required.map(|at| columns.get(*at).copied());
+        let Some(required) = required.collect::<Option<Vec<usize>>>() else {
+            return Ok(None);
+        };
         let newest = image.newest_rows(selected.as_ref(), &self.ranges, &required);
         let Some(numbers) = newest.map_err(external)? else {
             return Ok(None);
