@@ -28,6 +28,7 @@ mod session;
 mod single_execution;
 mod small_plans;
 mod system;
+mod unused_values;
 
 pub use cache_layers::{CacheLayers, CacheStats};
 pub use caches::CacheTable;
@@ -44,3 +45,4 @@ pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};
 pub use small_plans::{create_optimized_plan, create_physical_plan, is_one_scan, optimize};
 pub use system::{FORMER_TIME_COLUMN, QueryHistory, QueryRecord, StoreRequests, SystemSources};
+pub use unused_values::release_unused_values;

@@ -15,7 +15,7 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
+    array::{RecordBatch, RecordBatchOptions},
     buffer::Buffer,
     datatypes::Schema,
     error::ArrowError,
@@ -25,9 +25,9 @@ use arrow_ipc::{
     reader::StreamDecoder,
     writer::{IpcWriteOptions, StreamEncoder},
 };
-use arrow_select::dictionary::garbage_collect_any_dictionary;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use datafusion_distributed::TaskMetrics;
+use neap_tables::release_unused_values;
 
 use super::metrics::TaskMetricsDocument;
 
@@ -152,25 +152,6 @@ fn begin_frame(kind: u8, partition: usize, bytes: usize) -> Result<BytesMut, Ans
     frame.put_u32_le(number(partition)?);
     frame.put_u32_le(number(bytes)?);
     Ok(frame)
-}
-
-/// Drops the values of dictionaries and views that no row refers to, as operators such as filters leave them behind.
-fn release_unused_values(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let (schema, columns, rows) = batch.into_parts();
-    let columns = columns.into_iter().map(|column| {
-        Ok(if let Some(dictionary) = column.as_any_dictionary_opt() {
-            garbage_collect_any_dictionary(dictionary)?
-        } else if let Some(views) = column.as_string_view_opt() {
-            Arc::new(views.gc()) as ArrayRef
-        } else if let Some(views) = column.as_binary_view_opt() {
-            Arc::new(views.gc()) as ArrayRef
-        } else {
-            column
-        })
-    });
-    let columns = columns.collect::<Result<Vec<_>, ArrowError>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
 /// A part of an answer.

@@ -30,8 +30,8 @@ const TRIAL_ROWS: usize = 1 << 17;
 /// A batch of at least one of this many rows of a full batch comes out as it is.
 const MIN_FULL_SHARE: usize = 4;
 
-/// Drops rows of groups whose newer rows were seen, or older ones. The order of rows does not matter, but the fewer rows
-/// come out the earlier the needed ones come in. Each partition has its own groups.
+/// Drops rows of groups whose newer rows were seen, or older ones. Rows may come in any order, which stays, but the fewer come
+/// out the earlier the needed ones come in. Each partition has its own groups.
 #[derive(Debug)]
 pub struct LastRowsExec {
     input: Arc<dyn ExecutionPlan>,
@@ -169,12 +169,12 @@ impl LastRowsStream {
         let batch = self.without_old_rows(batch)?;
         let is_full = batch.num_rows() * MIN_FULL_SHARE >= self.batch_rows;
         if is_full && self.pending.len() == 0 {
-            self.has_memory()?;
+            self.charge_memory()?;
             return Ok(Some(batch));
         }
         // Rows come out in the order in which they came in, which the plan may rely on.
-        self.pending.push(&batch)?;
-        let has_memory = self.has_memory()?;
+        self.pending.push(batch)?;
+        let has_memory = self.charge_memory()?;
         match is_full || !has_memory || self.pending.len() >= self.batch_rows {
             true => self.pending.take(),
             false => Ok(None),
@@ -199,9 +199,9 @@ impl LastRowsStream {
         }
     }
 
-    /// Charges the known groups and the pending rows. Returns false if there is no memory for them, which the aggregate
-    /// needs. Then the groups are forgotten, so that more rows come out.
-    fn has_memory(&mut self) -> Result<bool> {
+    /// Charges the known groups and the pending rows. Returns false if there is no memory for them, because the aggregate
+    /// needs it. Then nothing is charged, and the groups are forgotten, so that more rows come out.
+    fn charge_memory(&mut self) -> Result<bool> {
         let groups = self.groups.as_ref().map_or(0, GroupTimes::size_bytes);
         if self
             .memory

@@ -1,12 +1,9 @@
 //! Rows that wait until they fill a batch.
 
-use arrow::{
-    array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
-    compute::concat_batches,
-    datatypes::SchemaRef,
-};
-use arrow_select::dictionary::garbage_collect_any_dictionary;
+use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 use datafusion::common::Result;
+
+use crate::unused_values::release_unused_values;
 
 /// Collects small batches to larger ones: an aggregate with many functions takes longer for a batch than for its rows.
 pub(super) struct PendingRows {
@@ -37,22 +34,12 @@ impl PendingRows {
         self.bytes
     }
 
-    /// Adds a batch, with the values of dictionaries that it has.
-    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Adds a batch, of whose dictionaries it keeps the values that the rows have.
+    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| match column.as_any_dictionary_opt() {
-                Some(dictionary) => garbage_collect_any_dictionary(dictionary),
-                None => Ok(ArrayRef::clone(column)),
-            });
-        let columns = columns.collect::<Result<_, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let schema = SchemaRef::clone(&self.schema);
-        let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
+        let batch = release_unused_values(batch)?;
         self.rows += batch.num_rows();
         self.bytes += batch.get_array_memory_size();
         self.batches.push(batch);
