@@ -57,6 +57,9 @@ const OWN_DIRECTORY: &str = ".neap";
 /// Age from which a temporary file counts as abandoned.
 const ABANDONED_AGE: Duration = Duration::from_secs(3600);
 
+/// Maximum size of an object that is read on the thread of small reads.
+const SMALL_OBJECT_BYTES: u64 = 64 << 10;
+
 /// The number of keys on one page of a listing, as on S3.
 const PAGE_KEYS: usize = 1000;
 
@@ -79,7 +82,7 @@ pub struct DirectoryStore {
     world: World,
     page_keys: usize,
     listings: Arc<ListingCache>,
-    small_reads: Arc<ReadQueue>,
+    small_reads: ReadQueue,
 }
 
 impl DirectoryStore {
@@ -132,7 +135,7 @@ impl DirectoryStore {
             world: world.clone(),
             page_keys: PAGE_KEYS,
             listings: Arc::new(ListingCache::new()),
-            small_reads: Arc::default(),
+            small_reads: ReadQueue::default(),
         };
         let fine = StoreTime::from_micros(1_700_000_000_123_457);
         let probe = TempFile::write(store.temporary_path(), b"", access)?;
@@ -244,7 +247,7 @@ impl OperationContext<'_> {
         }
     }
 
-    /// Runs a read that takes microseconds in most cases.
+    /// Runs a read that takes microseconds in most cases, beside others.
     async fn small_read<T: Send + 'static>(
         self,
         store: &DirectoryStore,
@@ -264,17 +267,25 @@ impl Store for DirectoryStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let task = OperationContext(Operation::Get, key);
         let path = self.path(key);
-        // Usually the object still has this version.
-        let is_small = options.if_none_match.is_some() && options.range.is_none();
-        let work = move || path.map_or(Ok(Get::Missing), |path| read(&path, &options));
-        if is_small {
-            return task.small_read(self, work).await;
+        let is_whole = options.range.is_none();
+        let begin = move || path.map_or(Ok(ObjectRead::MISSING), |path| begin_read(&path, options));
+        // Most of these objects still have the known version, are missing or are small.
+        if is_whole {
+            let StoreResponse { value, date } = task.small_read(self, begin).await?;
+            let value = match value {
+                ObjectRead::Done(value) => value,
+                ObjectRead::Open(object) => task.blocking(move || object.read()).await?,
+            };
+            return Ok(StoreResponse { value, date });
         }
         let held = task.lock(&self.lock).await?;
         task.blocking(move || {
             let date = held.now()?;
             drop(held);
-            let value = work()?;
+            let value = match begin()? {
+                ObjectRead::Done(value) => value,
+                ObjectRead::Open(object) => object.read()?,
+            };
             Ok(StoreResponse {
                 value,
                 date: Some(date),
@@ -346,39 +357,77 @@ impl Store for DirectoryStore {
     }
 }
 
-fn read(path: &Path, options: &GetOptions) -> io::Result<Get> {
-    let mut file = match File::open(path) {
+/// The outcome of the first part of a read.
+enum ObjectRead {
+    Done(Get),
+    /// The rest may take a while.
+    Open(OpenObject),
+}
+
+impl ObjectRead {
+    const MISSING: Self = Self::Done(Get::Missing);
+}
+
+/// An object whose bytes have not been read.
+struct OpenObject {
+    file: File,
+    metadata: Metadata,
+    range: Range<u64>,
+}
+
+/// Opens an object, and reads it if that takes microseconds.
+fn begin_read(path: &Path, options: GetOptions) -> io::Result<ObjectRead> {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) => {
             let absent = matches!(
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
             );
-            return if absent { Ok(Get::Missing) } else { Err(error) };
+            return if absent {
+                Ok(ObjectRead::MISSING)
+            } else {
+                Err(error)
+            };
         }
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Ok(Get::Missing);
+        return Ok(ObjectRead::MISSING);
     }
-    let etag = etag(&metadata);
-    if options.if_none_match.as_ref() == Some(&etag) {
-        return Ok(Get::Unchanged);
+    if options.if_none_match == Some(etag(&metadata)) {
+        return Ok(ObjectRead::Done(Get::Unchanged));
     }
     let length = metadata.len();
-    let Range { start, end } = options.range.clone().unwrap_or(0..length);
+    let Range { start, end } = options.range.unwrap_or(0..length);
     let end = end.min(length);
-    let start = start.min(end);
-    if start > 0 {
-        file.seek(SeekFrom::Start(start))?;
+    let object = OpenObject {
+        file,
+        metadata,
+        range: start.min(end)..end,
+    };
+    match length <= SMALL_OBJECT_BYTES {
+        true => object.read().map(ObjectRead::Done),
+        false => Ok(ObjectRead::Open(object)),
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(end - start).map_err(io::Error::other)?);
-    file.take(end - start).read_to_end(&mut bytes)?;
-    Ok(Get::Found(Object {
-        bytes: bytes.into(),
-        etag,
-        last_modified: modified(&metadata),
-    }))
+}
+
+impl OpenObject {
+    /// Reads the bytes of the range.
+    fn read(mut self) -> io::Result<Get> {
+        let Range { start, end } = self.range;
+        if start > 0 {
+            self.file.seek(SeekFrom::Start(start))?;
+        }
+        let capacity = usize::try_from(end - start).map_err(io::Error::other)?;
+        let mut bytes = Vec::with_capacity(capacity);
+        self.file.take(end - start).read_to_end(&mut bytes)?;
+        Ok(Get::Found(Object {
+            bytes: bytes.into(),
+            etag: etag(&self.metadata),
+            last_modified: modified(&self.metadata),
+        }))
+    }
 }
 
 /// The outcome of a put, and the result of the sync that makes it survive a power failure.

@@ -19,14 +19,14 @@ use rustix::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::access::DirectoryAccess;
-use crate::{StoreTime, World};
+use crate::{Clock, StoreTime, World};
 
 /// Maximum wait of an operation for the lock, because a process that is suspended while it holds the lock must not
 /// block the others forever.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The lock of a directory, one for each open store. Within a process, callers queue on `turn`.
-#[derive(Debug)]
+/// The lock of a directory, one for each open store. Within a process, callers queue on `turn`. Clones share the lock.
+#[derive(Clone, Debug)]
 pub(super) struct DirectoryLock {
     turn: Arc<Mutex<()>>,
     shared: Arc<LockFile>,
@@ -63,6 +63,11 @@ impl DirectoryLock {
             turn: Arc::default(),
             shared: Arc::new(shared),
         })
+    }
+
+    /// The clock that measures waits.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.world.clock)
     }
 
     /// Acquires the lock.

@@ -4,34 +4,53 @@
 //! the switch to a thread that may block.
 //!
 //! ```text
-//! batch:  take the reads that wait | issue the store's time, unlock | read, read, … | deliver all
+//! task:      wait for the lock, while other reads of the same runtime join
+//!    \-----> take the reads, issue the store's time, unlock | read, read, … | deliver all
+//!  a thread that may block, or the thread of the task
 //! ```
+//!
+//! To wake a thread that may block, and the caller after it, takes several times as long as the reads of a directory in the
+//! page cache. So a batch runs on the thread of its task if the batch before it was fast. A stalled disk holds up at most one
+//! of these threads, and no further one until a batch on a thread that may block was fast again. It does not hold up the
+//! lock: the task yields after the unlock, because only its own thread can run the next owner, which the unlock woke.
 //!
 //! The time is issued after each read was requested and before it begins, as for a read that has the lock to itself.
 
 use std::{
-    fmt, io, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt, io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{
+    runtime::{Handle, Id},
+    sync::oneshot,
+};
 
-use super::lock::{DirectoryLock, DirectoryLockGuard};
+use super::lock::DirectoryLock;
 use crate::{StoreResponse, StoreTime};
 
 /// Maximum number of reads in a batch, because they run one after the other.
 const MAX_READS: usize = 16;
 
+/// The duration up to which a batch is fast: a page of a listing of a directory that has just changed takes longer.
+const FAST_BATCH: Duration = Duration::from_millis(1);
+
 /// Sends the outcome of a read to the caller.
 type Delivery = Box<dyn FnOnce() + Send>;
 
 /// A read that waits for its batch, which passes the store's time.
-type WaitingRead = Box<dyn FnOnce(io::Result<StoreTime>) -> Delivery + Send>;
+type WaitingRead = Box<dyn FnOnce(&io::Result<StoreTime>) -> Delivery + Send>;
 
-/// The reads of the next batch. If there are any, a task that holds the lock will run them.
+/// The newest batch of reads. Its task owns it, so that its callers get an error if the runtime drops the task. Only reads of
+/// the same runtime join it, because the threads of another one may have a lower priority.
 #[derive(Default)]
 pub(super) struct ReadQueue {
-    waiting: Mutex<Vec<WaitingRead>>,
+    newest: Mutex<Option<(Id, Weak<ReadBatch>)>>,
+    speed: Arc<ReadSpeed>,
 }
 
 impl fmt::Debug for ReadQueue {
@@ -41,18 +60,18 @@ impl fmt::Debug for ReadQueue {
 }
 
 impl ReadQueue {
-    /// Runs `work` on a thread that may block, and returns its result with a time of the store at which it had not begun.
+    /// Runs `work`, and returns its result with a time of the store at which it had not begun.
     ///
     /// # Errors
     /// Those of `work`, of the lock and of its file.
     pub(super) async fn read<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         lock: &DirectoryLock,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<StoreResponse<T>> {
         let (sender, receiver) = oneshot::channel();
         let read: WaitingRead = Box::new(move |date| {
-            let outcome = date.and_then(|date| {
+            let outcome = copy_of(date).and_then(|date| {
                 Ok(StoreResponse {
                     value: work()?,
                     date: Some(date),
@@ -61,68 +80,123 @@ impl ReadQueue {
             // The caller may have given up.
             Box::new(move || drop(sender.send(outcome)))
         });
-        if let Err(read) = self.join(read) {
-            let held = lock.acquire().await?;
-            self.begin(read, held);
+        let runtime = Handle::current();
+        if let Some(batch) = self.join(runtime.id(), read) {
+            // On a thread for tasks, a task starts after the caller's next wait, when the caller's other reads have joined.
+            runtime.spawn(run(batch, lock.clone(), Arc::clone(&self.speed)));
         }
         receiver.await.map_err(io::Error::other)?
     }
 
-    /// Adds a read to the batch that has not begun. Returns it if there is no such batch, or no room.
-    fn join(&self, read: WaitingRead) -> Result<(), WaitingRead> {
-        let mut waiting = self.lock();
-        match waiting.len() {
-            1..MAX_READS => {
-                waiting.push(read);
-                Ok(())
-            }
-            _ => Err(read),
-        }
-    }
-
-    /// Starts a batch. Nothing waits now, because the previous holder of the lock has taken what waited.
-    fn begin(self: &Arc<Self>, read: WaitingRead, held: DirectoryLockGuard) {
-        self.lock().push(read);
-        let batch = ReadBatch {
-            queue: Arc::clone(self),
-            held: Some(held),
+    /// Adds a read to the newest batch. If that has begun, is full or is of another runtime, returns a new one, which the
+    /// caller must start.
+    fn join(&self, runtime: Id, read: WaitingRead) -> Option<Arc<ReadBatch>> {
+        let mut newest = lock(&self.newest);
+        let open = newest.as_ref().filter(|(id, _)| *id == runtime);
+        let read = match open.and_then(|(_, batch)| batch.upgrade()) {
+            Some(batch) => batch.add(read)?,
+            None => read,
         };
-        tokio::task::spawn_blocking(move || batch.run());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<WaitingRead>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        let batch = Arc::new(ReadBatch(Mutex::new(Some(vec![read]))));
+        *newest = Some((runtime, Arc::downgrade(&batch)));
+        Some(batch)
     }
 }
 
-/// The task that runs the reads of a queue. If the runtime drops it before, their callers get an error.
-struct ReadBatch {
-    queue: Arc<ReadQueue>,
-    /// The lock, until the reads are taken and the time is issued.
-    held: Option<DirectoryLockGuard>,
-}
+/// Reads that wait for the lock; `None` once they have begun.
+struct ReadBatch(Mutex<Option<Vec<WaitingRead>>>);
 
 impl ReadBatch {
-    fn run(mut self) {
-        let Some(held) = self.held.take() else {
-            return;
-        };
-        let reads = mem::take(&mut *self.queue.lock());
-        let date = held.now();
-        drop(held);
-        let deliveries: Vec<_> = reads.into_iter().map(|read| read(copy_of(&date))).collect();
-        for deliver in deliveries {
-            deliver();
+    /// Adds a read. Returns it if the batch has begun or is full.
+    fn add(&self, read: WaitingRead) -> Option<WaitingRead> {
+        match lock(&self.0).as_mut() {
+            Some(reads) if reads.len() < MAX_READS => {
+                reads.push(read);
+                None
+            }
+            _ => Some(read),
         }
+    }
+
+    /// Takes the reads. No further one joins.
+    fn begin(&self) -> Vec<WaitingRead> {
+        lock(&self.0).take().unwrap_or_default()
     }
 }
 
-impl Drop for ReadBatch {
-    fn drop(&mut self) {
-        if self.held.is_some() {
-            self.queue.lock().clear();
-        }
+/// Runs reads, and then delivers all results.
+fn run_all(reads: Vec<WaitingRead>, time: &io::Result<StoreTime>) {
+    let deliveries: Vec<_> = reads.into_iter().map(|read| read(time)).collect();
+    for deliver in deliveries {
+        deliver();
     }
+}
+
+/// The speed of the last batch, which decides where the next one runs.
+#[derive(Default)]
+struct ReadSpeed {
+    was_fast: AtomicBool,
+    /// Whether a batch runs on the thread of its task.
+    is_on_task: AtomicBool,
+}
+
+impl ReadSpeed {
+    /// Returns a guard if a batch may run on the thread of its task, one of `threads` of the runtime.
+    fn begin_on_task(&self, threads: usize) -> Option<OnTaskGuard<'_>> {
+        let may_run = threads > 1
+            && self.was_fast.load(Ordering::Relaxed)
+            && !self.is_on_task.swap(true, Ordering::Acquire);
+        may_run.then(|| OnTaskGuard(&self.is_on_task))
+    }
+
+    /// Records how long a batch took.
+    fn record(&self, took: Duration) {
+        self.was_fast.store(took <= FAST_BATCH, Ordering::Relaxed);
+    }
+}
+
+/// Held while a batch runs on the thread of its task.
+struct OnTaskGuard<'a>(&'a AtomicBool);
+
+impl Drop for OnTaskGuard<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Runs a batch, with a time that is issued under the lock.
+async fn run(batch: Arc<ReadBatch>, lock: DirectoryLock, speed: Arc<ReadSpeed>) {
+    let held = match lock.acquire().await {
+        Ok(held) => held,
+        Err(error) => return run_all(batch.begin(), &Err(error)),
+    };
+    let clock = lock.clock();
+    let issue_time = move || {
+        // The guard releases the lock when this returns.
+        let held = held;
+        (batch.begin(), held.now())
+    };
+    if let Some(_on_task) = speed.begin_on_task(Handle::current().metrics().num_workers()) {
+        let begun = clock.monotonic();
+        let (reads, time) = issue_time();
+        let issued = clock.monotonic();
+        tokio::task::yield_now().await;
+        let resumed = clock.monotonic();
+        run_all(reads, &time);
+        let took = clock.monotonic().saturating_sub(resumed);
+        speed.record(took.saturating_add(issued.saturating_sub(begun)));
+        return;
+    }
+    tokio::task::spawn_blocking(move || {
+        let begun = clock.monotonic();
+        let (reads, time) = issue_time();
+        run_all(reads, &time);
+        speed.record(clock.monotonic().saturating_sub(begun));
+    });
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn copy_of(date: &io::Result<StoreTime>) -> io::Result<StoreTime> {
@@ -139,9 +213,9 @@ mod tests {
     use futures::{FutureExt, poll};
     use tokio::runtime::{Builder, Runtime};
 
+    use super::*;
     use crate::{
-        DirectoryStore, Get, GetOptions, ListRequest, Put, PutMode, Store, StoreError,
-        StoreResponse, World,
+        DirectoryStore, Get, GetOptions, ListRequest, Put, PutMode, Store, StoreError, World,
     };
 
     const LIST: ListRequest<'static> = ListRequest {
@@ -228,5 +302,102 @@ mod tests {
         }
         let runtime = Builder::new_current_thread().build().unwrap();
         runtime.block_on(store.list(LIST)).unwrap();
+    }
+
+    /// A runtime with two threads for tasks, and one that may block.
+    fn serving_runtime() -> Runtime {
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(1)
+            .enable_time()
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn reads_after_fast_ones_need_no_thread_that_may_block() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(&directory));
+        let runtime = serving_runtime();
+        let list = async |store: Arc<DirectoryStore>| {
+            let listed = tokio::spawn(async move { store.list(LIST).await });
+            listed.await.unwrap().unwrap()
+        };
+        let before = runtime.block_on(list(Arc::clone(&store)));
+        store.small_reads.speed.record(Duration::ZERO);
+        let (busy, receiver) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || receiver.recv());
+        let after = runtime.block_on(list(Arc::clone(&store)));
+        assert!(after.date > before.date);
+        drop(busy);
+    }
+
+    #[test]
+    fn a_slow_directory_holds_up_at_most_one_of_several_threads_for_tasks() {
+        let speed = ReadSpeed::default();
+        assert!(speed.begin_on_task(2).is_none(), "the speed is unknown");
+        speed.record(FAST_BATCH);
+        assert!(speed.begin_on_task(1).is_none(), "no other thread is left");
+        let on_task = speed.begin_on_task(2);
+        assert!(on_task.is_some());
+        assert!(
+            speed.begin_on_task(2).is_none(),
+            "another batch is on a thread"
+        );
+        drop(on_task);
+        assert!(speed.begin_on_task(2).is_some());
+        speed.record(FAST_BATCH + Duration::from_nanos(1));
+        assert!(speed.begin_on_task(2).is_none(), "the last batch was slow");
+    }
+
+    #[test]
+    fn a_read_that_hangs_on_the_thread_of_its_task_does_not_hold_up_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(&directory));
+        store.small_reads.speed.record(Duration::ZERO);
+        let (resume, receiver) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        let runtime = serving_runtime();
+        let reader = Arc::clone(&store);
+        let hanging = runtime.spawn(async move {
+            let (store, queued) = (Arc::clone(&reader), Arc::clone(&reader));
+            let turn = reader.lock.acquire().await.unwrap();
+            let read = tokio::spawn(async move {
+                let read = move || {
+                    begin.send(()).ok();
+                    receiver.recv().ok();
+                    Ok(())
+                };
+                store.small_reads.read(&store.lock, read).await
+            });
+            // The read waits for its turn first, and another owner after it.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            let next = tokio::spawn(async move { queued.lock.acquire().await.map(drop) });
+            tokio::task::yield_now().await;
+            drop(turn);
+            (read, next)
+        });
+        let (read, next) = runtime.block_on(hanging).unwrap();
+        begun.recv().unwrap();
+        runtime.block_on(next).unwrap().unwrap();
+        resume.send(()).unwrap();
+        runtime.block_on(read).unwrap().unwrap();
+    }
+
+    #[test]
+    fn reads_of_another_runtime_do_not_wait_for_the_tasks_of_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let (idle, serving) = (
+            Builder::new_current_thread().build().unwrap(),
+            serving_runtime(),
+        );
+        // The batch of this read never runs, because its runtime is not driven.
+        let entered = idle.enter();
+        let mut never = Box::pin(store.list(LIST));
+        assert!(never.as_mut().now_or_never().is_none());
+        drop(entered);
+        serving.block_on(store.list(LIST)).unwrap();
     }
 }
