@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use moka::{future::Cache, policy::EvictionPolicy};
 use neap_bucket::{
     Bucket, Get, GetOptions, Key, Operation, ProtocolRules, Register, StoreError, StoreResponse,
@@ -124,21 +124,25 @@ impl ManifestStore {
         table: TableId,
         times: TimeRange,
     ) -> Result<Vec<SectionWithFooter>, ManifestError> {
-        let pages = manifest.pages.iter();
-        let wanted = pages.filter(|page| page.may_hold(table) && page.meets(times));
+        let wanted = wanted_pages(manifest, table, times);
         let pages = self.read_pages(database, wanted).await?;
-        let asked = |section: &Section| {
-            section.table == table && section.meets(times) && manifest.has(section)
-        };
-        let inline = manifest.sections.iter();
-        let inline = inline
-            .filter(|section| asked(section))
-            .map(SectionWithFooter::inline);
-        let paged = pages.iter().flat_map(|page| page.iter());
-        let paged = paged.filter(|found| asked(&found.section)).cloned();
-        let mut sections: Vec<_> = paged.chain(inline).collect();
-        sections.sort_by_key(|found| found.section.order());
-        Ok(sections)
+        Ok(sections_of(manifest, table, times, &pages))
+    }
+
+    /// Returns the sections of a table as [`load_sections`](Self::load_sections) does, if all pages that it reads are in the
+    /// cache. Sends no request and never waits.
+    pub fn sections_at_hand(
+        &self,
+        manifest: &Manifest,
+        table: TableId,
+        times: TimeRange,
+    ) -> Option<Vec<SectionWithFooter>> {
+        let pages = wanted_pages(manifest, table, times).map(|page| {
+            let cached = self.pages.get(&page.place()).now_or_never();
+            cached.flatten().map(|(page, _)| page)
+        });
+        let pages: Vec<DecodedPage> = pages.collect::<Option<_>>()?;
+        Some(sections_of(manifest, table, times, &pages))
     }
 
     /// Returns all sections of all tables, ordered by stamp, with the footers stored in pages. Reads all pages.
@@ -266,4 +270,34 @@ impl ManifestStore {
             _ => Err(ManifestError::PageGone { key: key.clone() }),
         }
     }
+}
+
+/// The pages that may have sections of a table and of these times.
+fn wanted_pages(
+    manifest: &Manifest,
+    table: TableId,
+    times: TimeRange,
+) -> impl Iterator<Item = &PageRef> {
+    let pages = manifest.pages.iter();
+    pages.filter(move |page| page.may_hold(table) && page.meets(times))
+}
+
+/// Returns the sections of a table whose times overlap `times`, from the manifest and its pages, ordered by stamp.
+fn sections_of(
+    manifest: &Manifest,
+    table: TableId,
+    times: TimeRange,
+    pages: &[DecodedPage],
+) -> Vec<SectionWithFooter> {
+    let is_wanted =
+        |section: &Section| section.table == table && section.meets(times) && manifest.has(section);
+    let inline = manifest.sections.iter();
+    let inline = inline
+        .filter(|section| is_wanted(section))
+        .map(SectionWithFooter::inline);
+    let paged = pages.iter().flat_map(|page| page.iter());
+    let paged = paged.filter(|found| is_wanted(&found.section)).cloned();
+    let mut sections: Vec<_> = paged.chain(inline).collect();
+    sections.sort_by_key(|found| found.section.order());
+    sections
 }

@@ -65,6 +65,11 @@ impl ScanContext {
         table: TableId,
         times: TimeRange,
     ) -> Result<Vec<SectionWithFooter>, ManifestError> {
+        let manifest = &snapshot.manifest.value;
+        // Another thread would take longer to start.
+        if let Some(sections) = self.manifests.sections_at_hand(manifest, table, times) {
+            return Ok(sections);
+        }
         let (manifests, snapshot) = (self.manifests.clone(), Arc::clone(snapshot));
         let sections = async move {
             let manifest = &snapshot.manifest.value;

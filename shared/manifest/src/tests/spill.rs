@@ -145,22 +145,29 @@ async fn only_pages_whose_times_meet_are_read_and_only_once() {
             sections.await.unwrap().len()
         }
     };
+    let at_hand = |times| {
+        let sections = instance.manifests.sections_at_hand(&manifest, table, times);
+        sections.map(|sections| sections.len())
+    };
     stage.taken();
     let newest = TimeRange {
         first: 49 * DAY_NANOS,
         last: i64::MAX,
     };
     assert_eq!((load(newest).await, stage.taken().gets), (1, 0));
+    assert_eq!((at_hand(newest), at_hand(TimeRange::ALL)), (Some(1), None));
     let first = TimeRange {
         first: pages[0].min_time,
         last: pages[0].min_time,
     };
     assert_eq!((load(first).await, stage.taken().gets), (1, 1));
+    assert_eq!((at_hand(first), at_hand(TimeRange::ALL)), (Some(1), None));
     assert_eq!(
         (load(TimeRange::ALL).await, stage.taken().gets),
         (50, pages.len() - 1)
     );
     assert_eq!((load(TimeRange::ALL).await, stage.taken().gets), (50, 0));
+    assert_eq!((at_hand(TimeRange::ALL), stage.taken().gets), (Some(50), 0));
 }
 
 #[tokio::test(start_paused = true)]
