@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!   QueryTask --oneshot--> StartedQuery: the columns, the requested delete, or the file for the rows
-//!      \---channel--> batch, batch, ..., None
+//!      \---channel--> rows, rows, ...
 //! ```
 
 mod placement;
+mod row_channel;
 
 use std::{sync::Arc, time::Duration};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::{
     execution::{
         SessionState, TaskContext,
@@ -19,11 +20,11 @@ use datafusion::{
     logical_expr::LogicalPlan,
     physical_plan::execute_stream,
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_row_delete::RowDelete;
 use neap_tables::{QueryContext, create_optimized_plan, create_physical_plan, with_cancellation};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::{Instrument, trace_span};
 
 use crate::{
@@ -39,6 +40,8 @@ use crate::{
     views::{ViewReader, answer_from_views},
 };
 use placement::QueryAttempt;
+pub(crate) use row_channel::RowMessage;
+use row_channel::{RowSender, SendOutcome, StartedReceiver, row_channel};
 
 /// A request while it is answered.
 #[derive(Debug)]
@@ -77,9 +80,6 @@ pub(crate) enum StartedQuery {
     Delete(RowDelete),
 }
 
-/// A message of the row channel; `None` ends the rows.
-pub(crate) type RowMessage = Option<Result<RecordBatch, QueryError>>;
-
 /// A query over a snapshot.
 #[derive(Debug)]
 pub(crate) struct QueryTask {
@@ -97,67 +97,57 @@ impl QueryTask {
     pub(crate) fn spawn(
         self,
         executor: &Executor,
-    ) -> (
-        QueryTaskHandle,
-        oneshot::Receiver<Result<StartedQuery, QueryError>>,
-        mpsc::Receiver<RowMessage>,
-    ) {
-        let (begun, beginning) = oneshot::channel();
-        let (sender, receiver) = mpsc::channel(1);
+    ) -> (QueryTaskHandle, StartedReceiver, mpsc::Receiver<RowMessage>) {
+        let (sender, beginning, receiver) = row_channel();
         let permit = Arc::clone(&self.permit);
-        let work = async move {
-            let max_rows = self.pending.max_rows;
-            let attempt = QueryAttempt::first();
-            // Held until the end, because the operators of the plan have the literals of the statement.
-            let pool = self.context.memory_pool();
-            let _planning = match reserve_planning(pool, &self.pending.request.text) {
-                Ok(reservation) => reservation,
-                Err(error) => {
-                    begun.send(Err(error)).ok();
-                    return;
-                }
-            };
-            let (rows, max_rows) = match self
-                .begin(&attempt)
-                .instrument(trace_span!(target: TRACE_TARGET, "plan"))
-                .await
-            {
-                Ok(QueryExecution::Rows(rows)) => {
-                    self.tracker.record_first_rows();
-                    let started = StartedQuery::Rows {
-                        schema: Arc::clone(&rows.schema),
-                        workers: rows.workers,
-                    };
-                    begun.send(Ok(started)).ok();
-                    (rows, max_rows)
-                }
-                Ok(QueryExecution::Copy(copy, rows)) => {
-                    self.tracker.record_first_rows();
-                    begun.send(Ok(StartedQuery::Copy(copy))).ok();
-                    // The answer has one row, whatever the number of rows in the file.
-                    (rows, None)
-                }
-                Ok(QueryExecution::Delete(delete)) => {
-                    begun.send(Ok(StartedQuery::Delete(delete))).ok();
-                    return;
-                }
-                Err(error) => {
-                    begun.send(Err(error)).ok();
-                    return;
-                }
-            };
-            let last = self.give(rows, attempt, max_rows, &sender);
-            let last = last
-                .instrument(trace_span!(target: TRACE_TARGET, "execute"))
-                .await;
-            // Releases the permit, even if the last message is never received.
-            drop(self);
-            if let Some(last) = last {
-                // An error means that the receiver is gone, which needs no action.
-                sender.send(last).await.ok();
-            }
+        (
+            executor.spawn(&permit, self.run(sender)),
+            beginning,
+            receiver,
+        )
+    }
+
+    /// Plans, executes and sends rows.
+    async fn run(self, mut sender: RowSender) {
+        let attempt = QueryAttempt::first();
+        // Held until the end, because the operators of the plan have the literals of the statement.
+        let pool = self.context.memory_pool();
+        let _planning = match reserve_planning(pool, &self.pending.request.text) {
+            Ok(reservation) => reservation,
+            Err(error) => return sender.send_outcome(Err(error)),
         };
-        (executor.spawn(&permit, work), beginning, receiver)
+        let begun = self
+            .begin(&attempt)
+            .instrument(trace_span!(target: TRACE_TARGET, "plan"));
+        let (rows, started, max_rows) = match begun.await {
+            Ok(QueryExecution::Rows(rows)) => {
+                let started = StartedQuery::Rows {
+                    schema: Arc::clone(&rows.schema),
+                    workers: rows.workers,
+                };
+                (rows, started, self.pending.max_rows)
+            }
+            // The answer has one row, whatever the number of rows in the file.
+            Ok(QueryExecution::Copy(copy, rows)) => (rows, StartedQuery::Copy(copy), None),
+            Ok(QueryExecution::Delete(delete)) => {
+                return sender.send_outcome(Ok(StartedQuery::Delete(delete)));
+            }
+            Err(error) => return sender.send_outcome(Err(error)),
+        };
+        self.tracker.record_first_rows();
+        sender.record_start(started);
+        let last = self.send_until_timeout(rows, attempt, max_rows, &mut sender);
+        let last = last
+            .instrument(trace_span!(target: TRACE_TARGET, "execute"))
+            .await;
+        // Releases the permit, even if the last message is never received.
+        drop(self);
+        match last {
+            Some(last) => {
+                sender.send(last).await;
+            }
+            None => sender.send_start(),
+        }
     }
 
     async fn begin(&self, attempt: &QueryAttempt) -> Result<QueryExecution, QueryError> {
@@ -184,6 +174,7 @@ impl QueryTask {
             }
             PlannedStatement::Rows(rows) => Ok(QueryExecution::Rows(ExecutedRows {
                 schema: rows.schema(),
+                batch_size: usize::MAX,
                 batches: Box::pin(stream::iter([Ok(rows)])),
                 workers: 0,
             })),
@@ -260,6 +251,7 @@ impl QueryTask {
             memory_pool: Arc::clone(&memory) as _,
             ..RuntimeEnv::clone(runtime)
         };
+        let batch_size = config.batch_size();
         let context = TaskContext::from(&state)
             .with_session_config(config.with_extension(self.permit.guard()))
             .with_runtime(Arc::new(runtime));
@@ -273,6 +265,7 @@ impl QueryTask {
         Ok(ExecutedRows {
             schema,
             batches: Box::pin(batches),
+            batch_size,
             workers: number,
         })
     }
@@ -290,14 +283,14 @@ impl QueryTask {
     }
 
     /// Sends rows until the timeout. Returns the final message, or `None` if there is none.
-    async fn give(
+    async fn send_until_timeout(
         &self,
         rows: ExecutedRows,
         attempt: QueryAttempt,
         max_rows: Option<u64>,
-        sender: &mpsc::Sender<RowMessage>,
+        sender: &mut RowSender,
     ) -> Option<RowMessage> {
-        let given = async {
+        let sent = async {
             tokio::select! {
                 outcome = self.send_with_retry(rows, attempt, max_rows, sender) => outcome,
                 () = self.tracker.killed() => SendOutcome::Failed {
@@ -306,19 +299,19 @@ impl QueryTask {
                 },
             }
         };
-        let given = self.world.timeout(self.remaining_time(), given).await;
+        let sent = self.world.timeout(self.remaining_time(), sent).await;
         // Cancels remaining work of the query, because its rows are no longer needed.
         self.permit.cancel();
         // Updates the tracker before the final message, so that its receiver sees a finished query.
-        match given {
-            Some(SendOutcome::Complete) => {
+        match sent {
+            Some(SendOutcome::Complete(rows)) => {
                 self.tracker.record_success();
-                Some(None)
+                Some(rows.map_or(RowMessage::End, RowMessage::LastRows))
             }
             Some(SendOutcome::ReceiverDropped) => None,
             Some(SendOutcome::Failed { error, .. }) => {
                 self.tracker.record_failure();
-                Some(Some(Err(error)))
+                Some(RowMessage::Failed(error))
             }
             // A channel that closes without a final message signals a timeout.
             None => {
@@ -337,14 +330,14 @@ impl QueryTask {
         mut rows: ExecutedRows,
         mut attempt: QueryAttempt,
         max_rows: Option<u64>,
-        sender: &mpsc::Sender<RowMessage>,
+        sender: &mut RowSender,
     ) -> SendOutcome {
         if rows.workers > 0 {
             self.count(DistributionCounters::count_query);
         }
         loop {
             let is_distributed = rows.workers > 0;
-            let outcome = give(rows.batches, max_rows, sender, &self.tracker).await;
+            let outcome = sender.send_rows(rows, max_rows, &self.tracker).await;
             let SendOutcome::Failed { error, rows: sent } = outcome else {
                 return outcome;
             };
@@ -368,6 +361,7 @@ impl QueryTask {
                 self.count(DistributionCounters::count_retry);
             }
             attempt = next;
+            sender.send_start();
             rows = match self.begin(&attempt).await {
                 Ok(QueryExecution::Rows(rows) | QueryExecution::Copy(_, rows)) => rows,
                 Ok(QueryExecution::Delete(_)) | Err(_) => {
@@ -405,48 +399,8 @@ enum QueryExecution {
 struct ExecutedRows {
     schema: SchemaRef,
     batches: BatchStream,
+    /// The number of rows of a full batch.
+    batch_size: usize,
     /// The number of workers that compute the rows; zero if this process does.
     workers: usize,
-}
-
-/// The outcome of sending rows.
-enum SendOutcome {
-    Complete,
-    /// The receiver is gone.
-    ReceiverDropped,
-    /// The query failed after this number of rows.
-    Failed {
-        error: QueryError,
-        rows: usize,
-    },
-}
-
-async fn give(
-    mut batches: impl Stream<Item = Result<RecordBatch, QueryError>> + Unpin,
-    max_rows: Option<u64>,
-    sender: &mpsc::Sender<RowMessage>,
-    tracker: &QueryTracker,
-) -> SendOutcome {
-    let mut rows: usize = 0;
-    loop {
-        let next = tokio::select! {
-            next = batches.next() => next,
-            () = sender.closed() => return SendOutcome::ReceiverDropped,
-        };
-        let batch = match next {
-            Some(Ok(batch)) => batch,
-            Some(Err(error)) => return SendOutcome::Failed { error, rows },
-            None => return SendOutcome::Complete,
-        };
-        rows += batch.num_rows();
-        if let Some(limit) = max_rows.filter(|limit| rows as u64 > *limit) {
-            let error = QueryError::TooManyRows { limit };
-            return SendOutcome::Failed { error, rows };
-        }
-        let given = batch.num_rows();
-        if sender.send(Some(Ok(batch))).await.is_err() {
-            return SendOutcome::ReceiverDropped;
-        }
-        tracker.totals().count_rows(given);
-    }
 }

@@ -129,12 +129,16 @@ impl OpenRowStream {
             }
         };
         match next {
-            Some(Some(Ok(batch))) => Some((Ok(batch), Some(self))),
-            Some(Some(Err(error))) => {
+            Some(RowMessage::Rows(batch)) => Some((Ok(batch), Some(self))),
+            Some(RowMessage::LastRows(batch)) => {
+                self.job.done();
+                Some((Ok(batch), None))
+            }
+            Some(RowMessage::Failed(error)) => {
                 self.job.done();
                 Some((Err(error), None))
             }
-            Some(None) => {
+            Some(RowMessage::End) => {
                 self.job.done();
                 None
             }

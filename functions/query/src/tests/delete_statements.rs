@@ -268,9 +268,9 @@ async fn the_arrival_of_a_delete_precedes_its_wait_for_a_permit() {
     let deleter = TestDeleter::Other(Arc::clone(&recorder) as _);
     let one = QueryTestInstance::built(store, clock, settings, deleter).await;
     one.write(WEATHER).await;
-    // A query holds the only permit until its rows are read.
+    // A query holds the only permit until its rows are read: more than fit into the channel.
     let running = QueryRequest {
-        text: "SELECT * FROM weather".to_owned(),
+        text: "SELECT * FROM generate_series(1, 1000000)".to_owned(),
         ..QueryRequest::default()
     };
     let unread = one.engine.query(DATABASE, running).await.unwrap();

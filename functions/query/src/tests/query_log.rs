@@ -115,8 +115,7 @@ async fn a_query_dropped_during_planning_is_cancelled() {
     })
     .await;
     one.write(WEATHER).await;
-    let first = one.engine.query(DATABASE, request("SELECT 1 FROM weather"));
-    let first = first.await.unwrap();
+    let first = one.engine.query(DATABASE, request(LONG)).await.unwrap();
     let second = one.engine.query(DATABASE, request("SELECT 2 FROM weather"));
     assert!(futures::FutureExt::now_or_never(second).is_none());
     drop(first);
