@@ -57,7 +57,7 @@ const OWN_DIRECTORY: &str = ".neap";
 /// Age from which a temporary file counts as abandoned.
 const ABANDONED_AGE: Duration = Duration::from_secs(3600);
 
-/// Maximum size of an object that is read on the thread of small reads.
+/// Maximum size of an object that is read within a batch of small reads.
 const SMALL_OBJECT_BYTES: u64 = 64 << 10;
 
 /// The number of keys on one page of a listing, as on S3.

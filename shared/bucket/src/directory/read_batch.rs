@@ -317,18 +317,14 @@ mod tests {
     #[test]
     fn reads_after_fast_ones_need_no_thread_that_may_block() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(open(&directory));
-        let runtime = serving_runtime();
-        let list = async |store: Arc<DirectoryStore>| {
-            let listed = tokio::spawn(async move { store.list(LIST).await });
-            listed.await.unwrap().unwrap()
-        };
-        let before = runtime.block_on(list(Arc::clone(&store)));
+        let store = open(&directory);
+        // No batch ran before, whose own record could follow this one.
         store.small_reads.speed.record(Duration::ZERO);
+        let runtime = serving_runtime();
         let (busy, receiver) = mpsc::channel::<()>();
         runtime.spawn_blocking(move || receiver.recv());
-        let after = runtime.block_on(list(Arc::clone(&store)));
-        assert!(after.date > before.date);
+        let listed = runtime.spawn(async move { store.list(LIST).await });
+        runtime.block_on(listed).unwrap().unwrap();
         drop(busy);
     }
 
