@@ -13,12 +13,11 @@ use arrow::array::RecordBatch;
 use arrow_flight::{PutResult, sql::DoPutUpdateResult};
 use futures::{Stream, StreamExt, stream};
 use http::HeaderName;
-use neap_bucket::{Stamp, WriteOrder};
+use neap_bucket::Stamp;
 use neap_columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
 use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp, text_prefix};
-use neap_schema::DatabaseId;
 use neap_write::{
     AcceptedWrite, Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService,
     authorize_write, table_exists,
@@ -48,6 +47,18 @@ const MAX_PART_WAIT: Duration = Duration::from_secs(1);
 /// repeat a part of an upload.
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
+/// Maximum size of the rows that are received and discarded after an error, in bytes.
+const DISCARD_BYTES: usize = 16 << 20;
+
+/// Maximum time for which they are received.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// Maximum time to wait for each of their batches: a client may wait for the answer before it sends more.
+const DISCARD_WAIT: Duration = Duration::from_millis(100);
+
+/// The size that a batch counts at least, in bytes.
+const MIN_DISCARD_BYTES: usize = 1 << 10;
+
 /// The header with the names of tags, separated by commas. Without it, the types of the columns decide.
 const TAGS_HEADER: HeaderName = HeaderName::from_static("x-neap-tags");
 
@@ -66,7 +77,10 @@ pub(crate) async fn store(
     target: UploadTarget,
 ) -> Result<Response<MessageStream<PutResult>>, Status> {
     let answer = target.answer;
-    let ingest = RowIngest::begin(service, metadata, upload, target).await?;
+    let mut ingest = RowIngest::new(service, upload, &target);
+    if let Err(error) = ingest.prepare(metadata, &target).await {
+        return Err(ingest.refuse(error).await);
+    }
     match answer {
         UploadAnswer::Total => total(ingest).await,
         UploadAnswer::Parts => Ok(Response::new(Box::pin(parts(ingest)))),
@@ -82,8 +96,12 @@ pub(crate) fn row_count(record_count: i64) -> PutResult {
 
 async fn total(mut ingest: RowIngest) -> Result<Response<MessageStream<PutResult>>, Status> {
     let mut stamp = None;
-    while let Some(part) = ingest.store_part().await? {
-        stamp = stamp.max(part.stamp);
+    loop {
+        match ingest.store_part().await {
+            Ok(Some(part)) => stamp = stamp.max(part.stamp),
+            Ok(None) => break,
+            Err(error) => return Err(ingest.refuse(error).await),
+        }
     }
     let count = i64::try_from(ingest.stored).unwrap_or(i64::MAX);
     let result = stream::iter([Ok(row_count(count))]);
@@ -106,7 +124,10 @@ fn parts(ingest: RowIngest) -> impl Stream<Item = Result<PutResult, Status>> + S
                 };
                 Some((Ok(result), Some(ingest)))
             }
-            Err(error) => Some((Err(status::cut(error)), None)),
+            Err(error) => {
+                let error = ingest.refuse(error).await;
+                Some((Err(status::cut(error)), None))
+            }
         }
     })
 }
@@ -130,50 +151,62 @@ struct RowIngest {
 }
 
 impl RowIngest {
-    async fn begin(
-        service: Arc<WriteService>,
-        metadata: &RequestMetadata,
-        upload: Upload,
-        target: UploadTarget,
-    ) -> Result<Self, Status> {
-        let headers = metadata.headers();
-        let of_api = |error: ApiError| status::of_api(&error);
-        let order: WriteOrder = requested_order(headers).map_err(of_api)?;
-        let after = requested_stamp(headers).map_err(of_api)?;
-        let caller = metadata.caller();
-        let only: Option<DatabaseId> = authorize_write(&service, caller, &target.database)
-            .await
-            .map_err(of_api)?;
-        check_expectation(&service, &target).await?;
-        let mapping = ColumnMapping {
-            table: target.table,
-            tags: match metadata.text(&TAGS_HEADER)? {
-                None => TagColumns::ByType,
-                Some(names) => {
-                    let names = names.split(',').map(|name| name.trim().to_owned());
-                    TagColumns::Named(names.collect())
-                }
-            },
-            time: TimeColumn {
-                name: metadata.text(&TIME_HEADER)?.map(str::to_owned),
-                ..TimeColumn::default()
-            },
-        };
-        Ok(Self {
+    fn new(service: Arc<WriteService>, upload: Upload, target: &UploadTarget) -> Self {
+        Self {
             service,
             batches: Box::pin(upload.batches()),
-            database: target.database,
-            mapping,
+            database: target.database.clone(),
+            mapping: ColumnMapping {
+                table: target.table.clone(),
+                tags: TagColumns::ByType,
+                time: TimeColumn::default(),
+            },
             options: WriteOptions {
                 precision: Precision::Nanosecond,
                 accept_partial: false,
-                after,
-                order,
-                only,
                 ..WriteOptions::default()
             },
             stored: 0,
-        })
+        }
+    }
+
+    /// Checks the permission of the sender and the table, and sets what the metadata say.
+    async fn prepare(
+        &mut self,
+        metadata: &RequestMetadata,
+        target: &UploadTarget,
+    ) -> Result<(), Status> {
+        let headers = metadata.headers();
+        let of_api = |error: ApiError| status::of_api(&error);
+        self.options.order = requested_order(headers).map_err(of_api)?;
+        self.options.after = requested_stamp(headers).map_err(of_api)?;
+        let caller = metadata.caller();
+        let only = authorize_write(&self.service, caller, &target.database).await;
+        self.options.only = only.map_err(of_api)?;
+        check_expectation(&self.service, target).await?;
+        if let Some(names) = metadata.text(&TAGS_HEADER)? {
+            let names = names.split(',').map(|name| name.trim().to_owned());
+            self.mapping.tags = TagColumns::Named(names.collect());
+        }
+        self.mapping.time.name = metadata.text(&TIME_HEADER)?.map(str::to_owned);
+        Ok(())
+    }
+
+    /// Receives further rows within limits, discards them, and returns the error. Clients in Go report the end of the stream instead of
+    /// an error that arrives while they send.
+    async fn refuse(mut self, error: Status) -> Status {
+        let world = self.service.world().clone();
+        let rest = async {
+            let mut bytes = 0_usize;
+            while bytes < DISCARD_BYTES
+                && let Some(Some(Ok(batch))) =
+                    world.timeout(DISCARD_WAIT, self.batches.next()).await
+            {
+                bytes = bytes.saturating_add(batch_bytes(&batch).max(MIN_DISCARD_BYTES));
+            }
+        };
+        world.timeout(DISCARD_TIME, rest).await;
+        error
     }
 
     /// Receives and stores the next part; `None` at the end of the upload.

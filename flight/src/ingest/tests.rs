@@ -102,3 +102,47 @@ async fn repetitions_of_a_part_end() {
     assert_eq!(error.code(), tonic::Code::Unavailable, "{error}");
     assert!(begun.elapsed() < 2 * RETRY_LIMIT);
 }
+
+/// Adds a batch of more than [`PART_BYTES`] that can't be stored before the others, and notes when the last one was received.
+fn with_refused_batch(ingest: &mut RowIngest) -> Arc<AtomicU32> {
+    let is_at_end = Arc::new(AtomicU32::new(0));
+    let end = Arc::clone(&is_at_end);
+    let end = stream::once(async move { end.store(1, Ordering::Relaxed) });
+    let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1; PART_BYTES / 4]));
+    let without_fields = RecordBatch::try_from_iter([("time", times)]).unwrap();
+    let batches = std::mem::replace(&mut ingest.batches, Box::pin(stream::empty()));
+    ingest.batches = Box::pin(
+        stream::iter([Ok(without_fields)])
+            .chain(batches)
+            .chain(end.filter_map(|()| async { None })),
+    );
+    is_at_end
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_refused_upload_is_received() {
+    let mut ingest = upload_to_slow_store(0);
+    let is_at_end = with_refused_batch(&mut ingest);
+    assert!(total(ingest).await.is_err());
+    assert_eq!(is_at_end.load(Ordering::Relaxed), 1);
+    let mut ingest = upload_to_slow_store(0);
+    let is_at_end = with_refused_batch(&mut ingest);
+    let results: Vec<_> = parts(ingest).collect().await;
+    assert!(matches!(results.as_slice(), [Err(_)]), "{results:?}");
+    assert_eq!(is_at_end.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_without_end_is_refused() {
+    let refuse = async |batches| {
+        let mut ingest = upload_to_slow_store(0);
+        ingest.batches = batches;
+        let begun = tokio::time::Instant::now();
+        ingest.refuse(Status::not_found("no table")).await;
+        begun.elapsed()
+    };
+    assert_eq!(refuse(Box::pin(stream::pending())).await, DISCARD_WAIT);
+    let empty = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
+    let endless = stream::repeat_with(move || Ok(empty.clone()));
+    assert_eq!(refuse(Box::pin(endless)).await, Duration::ZERO);
+}
