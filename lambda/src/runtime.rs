@@ -47,7 +47,7 @@ const ARRIVAL_WAIT: Duration = Duration::from_millis(50);
 const DRAIN_LIMIT: Duration = Duration::from_millis(200);
 
 /// Part of the 500 ms for answering the events that are aborted.
-const ABORT_LIMIT: Duration = Duration::from_millis(50);
+const ABORT_LIMIT: Duration = Duration::from_millis(100);
 
 /// Part of the 500 ms for saving state that would be lost.
 const STOP_LIMIT: Duration = Duration::from_millis(100);

@@ -93,13 +93,12 @@ async fn the_first_process_removes_the_temporary_files_of_a_killed_server() {
     if !has_landlock(1) {
         return;
     }
-    let mut builder = tempfile::Builder::new();
-    let left = builder
-        .prefix("neap-plugin-files-")
-        .tempdir()
-        .unwrap()
-        .keep();
-    fs::write(left.join("file"), "x").unwrap();
+    let folder = tempfile::tempdir().unwrap().keep();
+    fs::write(folder.join("file"), "x").unwrap();
+    // Processes of other tests may remove it from now on.
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let left = folder.with_file_name(format!("neap-plugin-files-{name}"));
+    fs::rename(&folder, &left).unwrap();
     let stage = stage(SandboxSettings::default(), "return 'done'");
     // They are removed while the process answers.
     for _ in 0..1_000 {
