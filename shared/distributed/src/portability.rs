@@ -31,7 +31,7 @@ use datafusion::{
     },
 };
 use datafusion_distributed::{BroadcastExec, DistributedLeafExec, NetworkBoundaryExt};
-use neap_tables::{LastRowsExec, SnapshotScanExec};
+use neap_tables::{LastRowsExec, RunAggregateExec, SnapshotScanExec};
 
 /// Knows the functions of the sessions of workers.
 #[derive(Clone, Debug)]
@@ -130,6 +130,7 @@ fn has_portable_type(node: &dyn ExecutionPlan) -> bool {
     node.is_network_boundary()
         || node.is::<SnapshotScanExec>()
         || node.is::<LastRowsExec>()
+        || node.is::<RunAggregateExec>()
         || node.is::<DistributedLeafExec>()
         || node.is::<BroadcastExec>()
         || node.is::<AggregateExec>()

@@ -1,4 +1,4 @@
-//! The encoding of the operators of `neap-tables`: scans by name, and the selection of last rows.
+//! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, and aggregates by runs.
 
 use std::sync::Arc;
 
@@ -18,13 +18,14 @@ use datafusion_proto::{
 };
 use neap_schema::DatabaseId;
 use neap_tables::{
-    LastRowsExec, LastRowsParameters, ScanEnvironment, ScanFragment, SnapshotScanExec,
+    LastRowsExec, LastRowsParameters, RunAggregateExec, ScanEnvironment, ScanFragment,
+    SnapshotScanExec,
 };
 use prost::Message;
 
 use crate::ticket::TicketError;
 
-/// Encodes and decodes [`SnapshotScanExec`] and [`LastRowsExec`].
+/// Encodes and decodes [`SnapshotScanExec`], [`LastRowsExec`] and [`RunAggregateExec`].
 #[derive(Clone, Debug)]
 pub struct ScanCodec {
     environment: Arc<ScanEnvironment>,
@@ -44,6 +45,9 @@ struct OperatorMessage {
     /// The parameters of a selection of last rows as JSON. If they are present, the operator is no scan.
     #[prost(bytes = "vec", optional, tag = "3")]
     last_rows: Option<Vec<u8>>,
+    /// Whether the operator computes the aggregate that is its input.
+    #[prost(bool, tag = "4")]
+    is_run_aggregate: bool,
 }
 
 impl ScanCodec {
@@ -87,6 +91,10 @@ impl PhysicalExtensionCodec for ScanCodec {
         if let Some(parameters) = &message.last_rows {
             return decode_last_rows(parameters, inputs);
         }
+        if message.is_run_aggregate {
+            let aggregate = only_input(inputs)?;
+            return Ok(Arc::new(RunAggregateExec::new(aggregate)));
+        }
         let fragment = serde_json::from_slice(&message.fragment);
         let fragment: ScanFragment = fragment.map_err(external)?;
         if self.database.is_some_and(|id| id != fragment.database()) {
@@ -114,12 +122,17 @@ impl PhysicalExtensionCodec for ScanCodec {
                 filters: filters
                     .filter_map(|filter| self.encode_filter(filter))
                     .collect(),
-                last_rows: None,
+                ..OperatorMessage::default()
             }
         } else if let Some(last_rows) = node.downcast_ref::<LastRowsExec>() {
             let parameters = serde_json::to_vec(last_rows.parameters()).map_err(external)?;
             OperatorMessage {
                 last_rows: Some(parameters),
+                ..OperatorMessage::default()
+            }
+        } else if node.is::<RunAggregateExec>() {
+            OperatorMessage {
+                is_run_aggregate: true,
                 ..OperatorMessage::default()
             }
         } else {
@@ -137,15 +150,16 @@ fn decode_last_rows(
     inputs: &[Arc<dyn ExecutionPlan>],
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let parameters: LastRowsParameters = serde_json::from_slice(parameters).map_err(external)?;
+    Ok(Arc::new(LastRowsExec::try_new(
+        only_input(inputs)?,
+        parameters,
+    )?))
+}
+
+fn only_input(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
     match inputs {
-        [input] => Ok(Arc::new(LastRowsExec::try_new(
-            Arc::clone(input),
-            parameters,
-        )?)),
-        _ => internal_err!(
-            "a selection of last rows has one input, not {}",
-            inputs.len()
-        ),
+        [input] => Ok(Arc::clone(input)),
+        _ => internal_err!("the operator has one input, not {}", inputs.len()),
     }
 }
 

@@ -4,6 +4,8 @@
 //!   session      names, optimizer rules, functions: a statement is planned in a session
 //!     small_plans  the options of plans with few rows
 //!     last_rows  the rows that aggregates of last values need
+//!     run_aggregate  the first step of aggregates, run by run
+//!       row_groups   the groups of rows by their keys
 //!     system     the schema `system`
 //!     caches     last and distinct value caches: `last_cache(...)`, `distinct_cache(...)`, and tables read from them
 //!       scope    the view of one query: snapshot, times
@@ -22,6 +24,8 @@ mod operator_rules;
 mod plugin_files;
 mod regex_backslashes;
 mod renamed_columns;
+mod row_groups;
+mod run_aggregate;
 mod scan;
 mod scope;
 mod session;
@@ -36,6 +40,7 @@ pub use cancellation::{CANCELLED, Cancellation, RunningGuard, with_cancellation}
 pub use io_runtime::{IoRuntime, run_on};
 pub use last_rows::{LastRowsExec, LastRowsParameters, TimeEnd};
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
+pub use run_aggregate::RunAggregateExec;
 pub use scan::{
     DataCacheLimits, DataCacheStats, DistributedScans, ScanContext, ScanEnvironment, ScanFragment,
     SectionData, SnapshotScanExec, StaleTail, TailImageError, TailImages, TailRun, TailSnapshot,

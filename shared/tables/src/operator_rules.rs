@@ -19,7 +19,7 @@ use datafusion::{
     },
 };
 
-use crate::{last_rows::LastRowsRule, scan::AggregateSplit};
+use crate::{last_rows::LastRowsRule, run_aggregate::RunAggregateRule, scan::AggregateSplit};
 
 /// A rule of a session.
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
@@ -46,6 +46,8 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     all.extend(rules);
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
+    // Last, because other rules look for the aggregates in its place.
+    all.push(Arc::new(RunAggregateRule));
     all
 }
 

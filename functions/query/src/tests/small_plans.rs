@@ -57,6 +57,22 @@ async fn plans_of_few_rows_have_one_partition() {
 }
 
 #[tokio::test]
+async fn groups_of_many_rows_are_found_by_runs() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines(100_000)).await;
+    for place in ["tail", "section"] {
+        let executed = "EXPLAIN ANALYZE SELECT host, max(v) FROM cpu GROUP BY host";
+        let executed = one.sql(executed).await;
+        // Without rows of its own, the operator has executed the aggregate below it.
+        assert!(
+            executed.contains("RunAggregateExec, metrics=[output_rows="),
+            "{place}: {executed}"
+        );
+        one.flush().await;
+    }
+}
+
+#[tokio::test]
 async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     let one = QueryTestInstance::alone().await;
     one.write(&lines(1_000)).await;

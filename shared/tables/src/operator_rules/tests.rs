@@ -79,6 +79,7 @@ async fn plans_are_those_of_all_rules() {
         let mut rules = PhysicalOptimizer::new().rules;
         rules.insert(0, Arc::new(AggregateSplit));
         rules.push(Arc::new(LastRowsRule));
+        rules.push(Arc::new(RunAggregateRule));
         rules
     };
     let mut different = Vec::new();
