@@ -168,7 +168,7 @@ fn groups_of(batches: &[ArrayRef], emits: bool) -> Vec<Vec<usize>> {
 
 #[test]
 fn codes_retain_their_groups_until_these_are_emitted() {
-    let batches = shuffled_batches(50);
+    let batches = shuffled_batches(51);
     let expected = |from: usize| -> Vec<Vec<usize>> {
         let mut known = Vec::new();
         let batches = batches[from..].iter().map(|batch| {

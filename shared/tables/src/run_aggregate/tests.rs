@@ -211,11 +211,19 @@ async fn other_aggregates_are_left_alone() {
 
 #[tokio::test]
 async fn windows_near_the_limits_of_times_are_those_of_date_bin() {
-    let limits = [i64::MIN, i64::MIN + 1, -1, i64::MAX - 1, i64::MAX];
-    // 1907 and 2201, further from the origins of 2200 and 1909 than a duration can be.
-    let far = [-1_988_150_400_000_000_000, 7_300_000_000_000_000_000];
-    for time in limits.into_iter().chain(far) {
-        let rows: Vec<Row> = (0..8).map(|_| (None, None, time, Some(1))).collect();
+    // The origins 1970, 2200 and 1909, and times whose distance from one of them is a limit of its type.
+    let origins = [0, 7_258_118_400_000_000_000, -1_924_992_000_000_000_000];
+    let limits = origins.map(|origin: i64| match origin {
+        0 => i64::MAX,
+        origin if origin > 0 => origin + i64::MIN,
+        origin => origin + i64::MAX,
+    });
+    let times = limits.map(|limit| [limit.saturating_sub(1), limit, limit.saturating_add(1)]);
+    for times in times.into_iter().chain([[i64::MIN, i64::MIN + 1, -1]]) {
+        let rows = times
+            .iter()
+            .flat_map(|time| (0..8).map(|_| (None, None, *time, Some(1))));
+        let rows: Vec<Row> = rows.collect();
         let answers = [true, false].map(|with_rule| {
             let context = session(plain(with_rule), vec![vec![batch(&rows)], vec![]]);
             async move {
@@ -243,7 +251,7 @@ async fn windows_near_the_limits_of_times_are_those_of_date_bin() {
             }
         });
         let [found, expected] = answers;
-        assert_eq!(found.await, expected.await, "{time}");
+        assert_eq!(found.await, expected.await, "{times:?}");
     }
 }
 
