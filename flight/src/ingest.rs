@@ -56,7 +56,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// Maximum time to wait for each of their batches: a client may wait for the answer before it sends more.
 const DISCARD_WAIT: Duration = Duration::from_millis(100);
 
-/// The size that a batch counts at least, in bytes.
+/// Minimum size that a batch counts as, in bytes, because batches without rows have none.
 const MIN_DISCARD_BYTES: usize = 1 << 10;
 
 /// The header with the names of tags, separated by commas. Without it, the types of the columns decide.

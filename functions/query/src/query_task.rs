@@ -98,13 +98,9 @@ impl QueryTask {
         self,
         executor: &Executor,
     ) -> (QueryTaskHandle, StartedReceiver, mpsc::Receiver<RowMessage>) {
-        let (sender, beginning, receiver) = row_channel();
+        let (sender, started, receiver) = row_channel();
         let permit = Arc::clone(&self.permit);
-        (
-            executor.spawn(&permit, self.run(sender)),
-            beginning,
-            receiver,
-        )
+        (executor.spawn(&permit, self.run(sender)), started, receiver)
     }
 
     /// Plans, executes and sends rows.

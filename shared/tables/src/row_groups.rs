@@ -9,11 +9,11 @@ mod key_runs;
 use std::ops::Range;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, UInt32Array},
+    array::{Array, ArrayRef, UInt32Array},
     compute::take,
-    datatypes::{DataType, SchemaRef},
+    datatypes::SchemaRef,
+    error::ArrowError,
 };
-use arrow_select::dictionary::garbage_collect_any_dictionary;
 use datafusion::{
     common::Result,
     logical_expr::EmitTo,
@@ -26,6 +26,8 @@ use datafusion::{
 use key_codes::KeyCodes;
 use key_runs::starts_of_runs;
 
+use crate::unused_values::release_unused_column_values;
+
 /// Minimum rows of a run of equal keys on average, to look up the group of each run instead of that of each row.
 const MIN_RUN_ROWS: usize = 4;
 
@@ -35,7 +37,7 @@ const SAMPLE_ROWS: usize = 256;
 /// Minimum rows of a combination of codes on average, to look up the groups of combinations instead of those of rows.
 const MIN_CODE_ROWS: usize = 2;
 
-/// The number of rows after which groups of rows may be looked up for good.
+/// The number of rows before which codes are used in any case.
 const CODE_TRIAL_ROWS: usize = 1 << 16;
 
 /// The groups that were seen, with numbers from 0.
@@ -193,15 +195,11 @@ fn long_runs(keys: &[ArrayRef], rows: usize) -> Option<Vec<u32>> {
 
 /// Returns the keys of some rows.
 fn keys_of_rows(keys: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
-    let keys = keys.iter().map(|key| {
-        let key = take(key, rows, None)?;
-        // All values of a dictionary would be compared with the groups.
-        Ok(match key.data_type() {
-            DataType::Dictionary(..) => garbage_collect_any_dictionary(key.as_any_dictionary())?,
-            _ => key,
-        })
-    });
-    keys.collect()
+    // All values of a dictionary would be compared with the groups.
+    let keys = keys
+        .iter()
+        .map(|key| release_unused_column_values(take(key, rows, None)?));
+    Ok(keys.collect::<Result<_, ArrowError>>()?)
 }
 
 #[cfg(test)]

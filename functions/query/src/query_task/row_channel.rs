@@ -33,20 +33,20 @@ pub(crate) type StartedReceiver = oneshot::Receiver<Result<StartedQuery, QueryEr
 
 /// Creates the channel of a query.
 pub(super) fn row_channel() -> (RowSender, StartedReceiver, mpsc::Receiver<RowMessage>) {
-    let (begun, beginning) = oneshot::channel();
+    let (outcome, started_receiver) = oneshot::channel();
     let (messages, receiver) = mpsc::channel(1);
     let sender = RowSender {
-        begun: Some(begun),
+        outcome: Some(outcome),
         started: None,
         messages,
     };
-    (sender, beginning, receiver)
+    (sender, started_receiver, receiver)
 }
 
 /// The sender of a query's outcome and rows.
 pub(super) struct RowSender {
     /// Present until the outcome of planning is sent.
-    begun: Option<oneshot::Sender<Result<StartedQuery, QueryError>>>,
+    outcome: Option<oneshot::Sender<Result<StartedQuery, QueryError>>>,
     started: Option<StartedQuery>,
     messages: mpsc::Sender<RowMessage>,
 }
@@ -54,8 +54,8 @@ pub(super) struct RowSender {
 impl RowSender {
     /// Sends an outcome of planning that no rows follow.
     pub(super) fn send_outcome(mut self, outcome: Result<StartedQuery, QueryError>) {
-        if let Some(begun) = self.begun.take() {
-            begun.send(outcome).ok();
+        if let Some(sender) = self.outcome.take() {
+            sender.send(outcome).ok();
         }
     }
 
@@ -66,9 +66,9 @@ impl RowSender {
 
     /// Sends the recorded outcome of planning, unless it was sent.
     pub(super) fn send_start(&mut self) {
-        if let (Some(begun), Some(started)) = (self.begun.take(), self.started.take()) {
+        if let (Some(sender), Some(started)) = (self.outcome.take(), self.started.take()) {
             // An error means that the receiver is gone, which the channel of rows reports, too.
-            begun.send(Ok(started)).ok();
+            sender.send(Ok(started)).ok();
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn few_rows_that_need_no_wait_come_with_the_outcome_of_planning_and_the_end() {
-        let (mut sender, mut beginning, mut receiver) = row_channel();
+        let (mut sender, mut outcome, mut receiver) = row_channel();
         sender.record_start(started());
         let running = running();
         let batches = Box::pin(stream::iter([Ok(batch(2))]));
@@ -208,11 +208,11 @@ mod tests {
         let Some(SendOutcome::Complete(Some(last))) = sent.now_or_never() else {
             panic!("the end is not recognised");
         };
-        assert!(beginning.try_recv().is_err());
+        assert!(outcome.try_recv().is_err());
         let is_sent = sender.send(RowMessage::LastRows(last)).now_or_never();
         assert_eq!(is_sent, Some(true));
         assert!(matches!(
-            beginning.try_recv(),
+            outcome.try_recv(),
             Ok(Ok(StartedQuery::Rows { .. }))
         ));
         assert!(
@@ -222,17 +222,17 @@ mod tests {
 
     #[test]
     fn the_outcome_of_planning_does_not_wait_for_rows() {
-        let (mut sender, mut beginning, _receiver) = row_channel();
+        let (mut sender, mut outcome, _receiver) = row_channel();
         sender.record_start(started());
         let running = running();
         let sent = sender.send_rows(rows(Box::pin(stream::pending())), None, &running);
         assert!(sent.now_or_never().is_none());
-        assert!(beginning.try_recv().is_ok());
+        assert!(outcome.try_recv().is_ok());
     }
 
     #[test]
     fn a_full_batch_is_sent_before_the_next_one_is_computed() {
-        let (mut sender, _beginning, mut receiver) = row_channel();
+        let (mut sender, _outcome, mut receiver) = row_channel();
         sender.record_start(started());
         let running = running();
         let next = stream::poll_fn(move |_| {

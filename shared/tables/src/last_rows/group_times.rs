@@ -52,31 +52,14 @@ impl GroupTimes {
         let times = batch.column(self.parameters.time);
         let times = times.as_primitive_opt::<TimestampNanosecondType>();
         let times = times.ok_or_else(|| internal_datafusion_err!("a time is no timestamp"))?;
-        let replacing = self.replacing_rows(batch, times);
         let keys = self.parameters.keys.iter();
         let keys: Vec<ArrayRef> = keys.map(|key| Arc::clone(batch.column(*key))).collect();
-        let groups = match &mut self.groups {
-            Some(groups) => {
-                groups.assign(&keys, batch.num_rows())?;
-                groups.assigned()
-            }
-            None => &vec![0; batch.num_rows()],
-        };
-        let (initial, choose): (_, fn(i64, i64) -> i64) = match self.parameters.end {
-            TimeEnd::Last => (i64::MIN, i64::max),
-            TimeEnd::First => (i64::MAX, i64::min),
-        };
-        let last = groups.iter().copied().max();
-        let known = last.map_or(0, |last| last + 1).max(self.times.len());
-        self.times.resize(known, initial);
-        for (row, (group, time)) in groups.iter().zip(times.values()).enumerate() {
-            let replaces = replacing.as_ref().is_none_or(|rows| rows.is_valid(row));
-            if let Some(known) = self.times.get_mut(*group).filter(|_| replaces) {
-                *known = choose(*known, *time);
-            }
+        if let Some(groups) = &mut self.groups {
+            groups.assign(&keys, batch.num_rows())?;
         }
+        self.update(times, self.replacing_rows(batch, times).as_ref());
         let is_needed = |row: usize| {
-            let bound = groups.get(row).and_then(|group| self.times.get(*group));
+            let bound = self.times.get(self.group_of(row));
             bound.is_none_or(|bound| match self.parameters.end {
                 TimeEnd::Last => times.value(row) >= *bound,
                 TimeEnd::First => times.value(row) <= *bound,
@@ -102,5 +85,28 @@ impl GroupTimes {
         required.fold(times.nulls().cloned(), |one, other| {
             NullBuffer::union(one.as_ref(), other.as_ref())
         })
+    }
+    /// Returns the group of a row of the last batch.
+    fn group_of(&self, row: usize) -> usize {
+        let groups = self.groups.as_ref().map(RowGroups::assigned);
+        let group = groups.and_then(|groups| groups.get(row));
+        group.copied().unwrap_or_default()
+    }
+
+    /// Updates the times of the groups of the last batch.
+    fn update(&mut self, times: &TimestampNanosecondArray, replacing: Option<&NullBuffer>) {
+        let (initial, choose): (_, fn(i64, i64) -> i64) = match self.parameters.end {
+            TimeEnd::Last => (i64::MIN, i64::max),
+            TimeEnd::First => (i64::MAX, i64::min),
+        };
+        let groups = self.groups.as_ref().map_or(1, RowGroups::len);
+        self.times.resize(groups, initial);
+        for (row, time) in times.values().iter().enumerate() {
+            let replaces = replacing.is_none_or(|replacing| replacing.is_valid(row));
+            let group = self.group_of(row);
+            if let Some(known) = self.times.get_mut(group).filter(|_| replaces) {
+                *known = choose(*known, *time);
+            }
+        }
     }
 }

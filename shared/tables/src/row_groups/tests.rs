@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+        AsArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
         TimestampNanosecondArray,
     },
     datatypes::{Field, Int32Type, Schema},
