@@ -13,12 +13,12 @@
 //! statement, the filled plan must be equal to the plan that was optimized with these values. Otherwise all statements of
 //! the shape are planned as usual.
 //!
-//! A statement of InfluxQL has no such text. Its shape is its plan, with placeholders, before it is optimized.
+//! Statements of InfluxQL are parsed first. Their shape is the statement with parameters, and a kept plan comes with the layout of
+//! its series.
 //!
 //! Only plans that read one table of the database qualify, without caches of it that could answer, and without materialized
 //! views. A kept plan is used while the table has the same columns.
 
-mod lifted_plan;
 mod lifted_statement;
 mod plan_template;
 #[cfg(test)]
@@ -27,20 +27,23 @@ mod tests;
 use std::sync::Arc;
 
 use datafusion::{
-    common::{Result, ScalarValue},
+    common::{
+        Result, ScalarValue,
+        tree_node::{Transformed, TreeNode},
+    },
     execution::SessionState,
     logical_expr::LogicalPlan,
     sql::sqlparser::tokenizer::Token,
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
+use neap_influxql::{Literal, Statement};
+use neap_influxql_planner::{InfluxqlPlan, LiftedSelect, LiftedValue, ShowRows, plan_statement};
 use neap_schema::DatabaseId;
+use neap_series::{AnswerInterface, SeriesLayout};
+use neap_sql_functions::is_gap_fill;
 use neap_tables::{QueryContext, is_one_scan, optimize};
 
-use self::{
-    lifted_plan::LiftedPlan,
-    lifted_statement::LiftedStatement,
-    plan_template::{PlanTemplate, without_source},
-};
+use self::{lifted_statement::LiftedStatement, plan_template::PlanTemplate};
 use crate::{
     Parameters, QueryRequest,
     statement::{self, PlannedStatement},
@@ -54,11 +57,17 @@ const MAX_BYTES: u64 = 8 << 20;
 /// such as two equal ones in a list.
 const MAX_ATTEMPTS: u8 = 3;
 
+/// Maximum length of a statement whose plan is kept, in bytes. In InfluxQL, that of the shape.
+const MAX_STATEMENT_BYTES: usize = 4 << 10;
+
 /// About the bytes of a token.
 const TOKEN_BYTES: usize = size_of::<Token>() + 16;
 
 /// About the bytes of a plan.
 const PLAN_BYTES: usize = 32 << 10;
+
+/// About the bytes of a plan for each column of its table.
+const COLUMN_BYTES: usize = 1 << 10;
 
 /// Keeps optimized plans.
 #[derive(Debug)]
@@ -78,8 +87,8 @@ struct ShapeKey {
 enum ShapeStatement {
     /// The tokens of a statement in SQL.
     Tokens(Vec<Token>),
-    /// A plan with placeholders, before it is optimized.
-    Plan(Box<LogicalPlan>),
+    /// The text of a statement in InfluxQL with parameters, and the interface whose rules it follows.
+    Influxql(String, AnswerInterface),
 }
 
 /// What is known of a shape.
@@ -89,7 +98,41 @@ enum Shape {
     Seen(u8),
     /// The statements of this shape are planned one by one.
     Unsuitable,
-    Template(Arc<PlanTemplate>),
+    Kept(Arc<KeptPlan>),
+}
+
+/// The plan of the statements of a shape.
+#[derive(Debug)]
+struct KeptPlan {
+    template: PlanTemplate,
+    /// The layout of its rows. Those of SQL have no series.
+    series: SeriesLayout,
+}
+
+/// The plan of a statement in InfluxQL.
+#[derive(Debug)]
+pub(crate) struct PlannedInfluxql {
+    pub(crate) planned: PlannedStatement,
+    pub(crate) series: SeriesLayout,
+}
+
+impl From<InfluxqlPlan> for PlannedInfluxql {
+    fn from(plan: InfluxqlPlan) -> Self {
+        match plan {
+            InfluxqlPlan::Query {
+                state,
+                plan,
+                series,
+            } => Self {
+                planned: PlannedStatement::Query(*state, plan),
+                series,
+            },
+            InfluxqlPlan::Rows(ShowRows { rows, series }) => Self {
+                planned: PlannedStatement::Rows(rows),
+                series,
+            },
+        }
+    }
 }
 
 impl Default for PlanCache {
@@ -97,10 +140,12 @@ impl Default for PlanCache {
         let weigh = |key: &ShapeKey, shape: &Shape| {
             let statement = match &key.statement {
                 ShapeStatement::Tokens(tokens) => TOKEN_BYTES * tokens.len(),
-                ShapeStatement::Plan(_) => PLAN_BYTES,
+                ShapeStatement::Influxql(text, _) => text.len(),
             };
             let template = match shape {
-                Shape::Template(_) => PLAN_BYTES,
+                Shape::Kept(kept) => {
+                    PLAN_BYTES + COLUMN_BYTES * kept.template.columns().fields().len()
+                }
                 Shape::Seen(_) | Shape::Unsuitable => 0,
             };
             let bytes = size_of::<ShapeKey>() + statement + template;
@@ -119,7 +164,7 @@ impl Default for PlanCache {
 impl PlanCache {
     /// The number of shapes that have a template.
     pub(crate) fn templates(&self) -> usize {
-        let is_template = |shape: &Shape| matches!(shape, Shape::Template(_));
+        let is_template = |shape: &Shape| matches!(shape, Shape::Kept(_));
         let shapes = self.shapes.iter();
         shapes.filter(|(_, shape)| is_template(shape)).count()
     }
@@ -145,7 +190,7 @@ impl PlanCache {
         };
         let texts = lifted.texts();
         let shape = match self.find(context, &key, &texts) {
-            Known::Plan(plan) => {
+            Known::Plan(plan, _) => {
                 return Ok(PlannedStatement::Optimized(
                     context.optimized_session(),
                     plan,
@@ -168,78 +213,140 @@ impl PlanCache {
             }
             _ => None,
         };
-        self.record(key, shape, template);
+        self.record(key, shape, template, SeriesLayout::Single(None));
         Ok(planned)
     }
 
-    /// Returns the query of a plan. It is optimized if the cache has a plan of its shape.
-    pub(crate) fn optimized(
+    /// Plans a statement in InfluxQL. Its plan is optimized if the cache has one of its shape.
+    pub(crate) async fn plan_influxql(
         &self,
         context: &QueryContext,
-        state: SessionState,
-        plan: LogicalPlan,
-    ) -> PlannedStatement {
-        if !qualifies(context, &plan) {
-            return PlannedStatement::Query(state, plan);
-        }
-        let Ok(lifted) = LiftedPlan::of(&plan) else {
-            return PlannedStatement::Query(state, plan);
+        statement: &Statement,
+        interface: AnswerInterface,
+    ) -> Result<PlannedInfluxql> {
+        let Some(lifted) = lifted_select(context, statement) else {
+            let plan = plan_statement(context, statement, interface).await;
+            return plan.map(PlannedInfluxql::from);
         };
+        let text = lifted.shape.to_string();
+        if text.len() > MAX_STATEMENT_BYTES {
+            let plan = plan_statement(context, statement, interface).await;
+            return plan.map(PlannedInfluxql::from);
+        }
         let key = ShapeKey {
             database: context.snapshot.database,
-            statement: ShapeStatement::Plan(Box::new(lifted.plan)),
+            statement: ShapeStatement::Influxql(text, interface),
         };
-        let shape = match self.find(context, &key, &lifted.values) {
-            Known::Plan(plan) => {
-                return PlannedStatement::Optimized(context.optimized_session(), plan);
+        let values: Vec<ScalarValue> = lifted.values.iter().map(scalar).collect();
+        let shape = match self.find(context, &key, &values) {
+            Known::Plan(plan, series) => {
+                return Ok(PlannedInfluxql {
+                    planned: PlannedStatement::Optimized(context.optimized_session(), plan),
+                    series,
+                });
             }
             Known::Shape(shape) => shape,
         };
-        let ShapeStatement::Plan(logical) = &key.statement else {
-            return PlannedStatement::Query(state, plan);
+        let planned = plan_statement(context, statement, interface).await;
+        let planned = PlannedInfluxql::from(planned?);
+        let PlannedStatement::Query(state, plan) = &planned.planned else {
+            return Ok(planned);
         };
-        let template = match shape {
+        // The shape says nothing of a table or a field that does not exist yet.
+        if !qualifies(context, plan) {
+            return Ok(planned);
+        }
+        let template = match &shape {
             Some(Shape::Seen(_)) => {
-                let values = (&*lifted.placeholders, &*lifted.values);
-                template(context, &state, (logical, &plan), values)
+                let (statement, placeholders) = with_placeholders(lifted);
+                match plan_statement(context, &statement, interface).await {
+                    Ok(InfluxqlPlan::Query { plan: logical, .. }) => {
+                        let plans = (&logical, plan);
+                        template(context, state, plans, (&placeholders, &values))
+                    }
+                    _ => None,
+                }
             }
             _ => None,
         };
-        if let Ok(logical) = without_source(LogicalPlan::clone(logical)) {
-            let statement = ShapeStatement::Plan(Box::new(logical));
-            self.record(ShapeKey { statement, ..key }, shape, template);
-        }
-        PlannedStatement::Query(state, plan)
+        self.record(key, shape, template, planned.series.clone());
+        Ok(planned)
     }
 
     /// Returns the plan of a statement with these values, or what is known of its shape.
     fn find(&self, context: &QueryContext, key: &ShapeKey, values: &[ScalarValue]) -> Known {
         match self.shapes.get(key) {
-            Some(Shape::Template(template)) => match fill(context, &template, values) {
-                Ok(plan) => Known::Plan(plan),
+            Some(Shape::Kept(kept)) => match fill(context, &kept.template, values) {
+                Ok(plan) => Known::Plan(plan, kept.series.clone()),
                 Err(NotFilled::Outdated) => Known::Shape(None),
-                Err(NotFilled::ThisStatement) => Known::Shape(Some(Shape::Template(template))),
+                Err(NotFilled::ThisStatement) => Known::Shape(Some(Shape::Kept(kept))),
             },
             shape => Known::Shape(shape),
         }
     }
 
     /// Records that a statement was planned, and the template that was made of its plan.
-    fn record(&self, key: ShapeKey, shape: Option<Shape>, template: Option<PlanTemplate>) {
+    fn record(
+        &self,
+        key: ShapeKey,
+        shape: Option<Shape>,
+        template: Option<PlanTemplate>,
+        series: SeriesLayout,
+    ) {
         let next = match (shape, template) {
             (None, _) => Shape::Seen(1),
-            (Some(Shape::Seen(_)), Some(template)) => Shape::Template(Arc::new(template)),
+            (Some(Shape::Seen(_)), Some(template)) => {
+                Shape::Kept(Arc::new(KeptPlan { template, series }))
+            }
             (Some(Shape::Seen(number)), None) if number < MAX_ATTEMPTS => Shape::Seen(number + 1),
             (Some(Shape::Seen(_)), None) => Shape::Unsuitable,
-            (Some(Shape::Unsuitable | Shape::Template(_)), _) => return,
+            (Some(Shape::Unsuitable | Shape::Kept(_)), _) => return,
         };
         self.shapes.insert(key, next);
     }
 }
 
+/// Takes the values out of a statement in InfluxQL; `None` if its plan is not kept. A kept plan has the tables of one database.
+fn lifted_select(context: &QueryContext, statement: &Statement) -> Option<LiftedSelect> {
+    match statement {
+        Statement::Select(select) if !context.has_several_databases() => {
+            LiftedSelect::of(select, context.times.now.saturating_mul(1_000))
+        }
+        _ => None,
+    }
+}
+
+fn scalar(value: &LiftedValue) -> ScalarValue {
+    match value {
+        LiftedValue::Time(nanos) => ScalarValue::TimestampNanosecond(Some(*nanos), None),
+        LiftedValue::Text(text) => ScalarValue::from(text.as_str()),
+    }
+}
+
+/// Returns a statement with placeholders, and the placeholders.
+fn with_placeholders(lifted: LiftedSelect) -> (Statement, Vec<ScalarValue>) {
+    let placeholders = lifted.values.iter().enumerate();
+    let placeholders = placeholders.map(|(number, value)| match value {
+        LiftedValue::Time(_) => LiftedValue::Time(placeholder_nanos(number)),
+        LiftedValue::Text(_) => LiftedValue::Text(placeholder(number)),
+    });
+    let placeholders: Vec<LiftedValue> = placeholders.collect();
+    let literal = |name: &str| {
+        let value = placeholders.get(name.parse::<usize>().ok()?)?;
+        Some(match value {
+            LiftedValue::Time(nanos) => Literal::Integer(*nanos),
+            LiftedValue::Text(text) => Literal::String(text.clone()),
+        })
+    };
+    let mut statement = Statement::Select(Box::new(lifted.shape));
+    // Each parameter has a value. Otherwise the statement could not be planned, and no plan would be kept.
+    statement.bind(&literal).ok();
+    (statement, placeholders.iter().map(scalar).collect())
+}
+
 /// What the cache has of a statement.
 enum Known {
-    Plan(LogicalPlan),
+    Plan(LogicalPlan, SeriesLayout),
     Shape(Option<Shape>),
 }
 
@@ -296,17 +403,45 @@ fn template(
     let template = PlanTemplate::new(logical, optimized, placeholders).ok()??;
     let usual = optimized_scan(state, plan)?;
     let filled = fill(context, &template, values).ok()?;
-    (filled == usual).then_some(template)
+    match filled == usual {
+        true => template.with_limits().ok(),
+        false => None,
+    }
 }
 
 /// Returns the optimized form of a plan of one scan; `None` if it has other nodes afterwards.
 fn optimized_scan(state: &SessionState, plan: &LogicalPlan) -> Option<LogicalPlan> {
-    let optimized = optimize(&mut state.clone(), plan).ok()?;
+    let mut state = state.clone();
+    // Names of common expressions have numbers. Two optimized forms of a plan have the same ones.
+    state.execution_props_mut().alias_generator = Arc::default();
+    let optimized = optimize(&mut state, plan).ok()?;
+    let optimized = without_names_of_bounds(optimized).ok()?;
     is_one_scan(&optimized).then_some(optimized)
 }
 
-/// Returns the text of a placeholder: a time that no statement names by accident, and another one for each number, so that its
-/// place in a plan is certain. A time is a text that can be compared with tags, too.
+/// Removes the aliases from the expressions of gap filling, where names mean nothing. The optimizer adds them to keep the name of a
+/// text that it converts to a time, which is the text.
+fn without_names_of_bounds(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_down(|node| match is_gap_fill(&node) {
+        true => node.map_expressions(|expr| Ok(Transformed::yes(expr.unalias()))),
+        false => Ok(Transformed::no(node)),
+    })?;
+    Ok(plan.data)
+}
+
+/// The time of the first placeholder, in seconds since the Unix epoch: 2261-07-19T23:17:41Z. No statement names it by accident.
+const PLACEHOLDER_SECONDS: i64 = 9_200_387_861;
+
+/// Returns the text of a placeholder: a time, another one for each number, so that its place in a plan is certain. A time is a
+/// text that can be compared with tags, too.
 fn placeholder(number: usize) -> String {
     format!("2261-07-19T23:17:41.{number:09}Z")
+}
+
+/// Returns the time of a placeholder in nanoseconds since the Unix epoch.
+fn placeholder_nanos(number: usize) -> i64 {
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    PLACEHOLDER_SECONDS
+        .saturating_mul(1_000_000_000)
+        .saturating_add(number)
 }

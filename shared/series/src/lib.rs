@@ -5,7 +5,7 @@ mod group_key;
 pub use group_key::{GroupKey, GroupTag, MEASUREMENT_COLUMN};
 
 /// The interface of an answer. Some statements return different columns in each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnswerInterface {
     /// `/api/v3/query_influxql`: one table of rows.
     V3,

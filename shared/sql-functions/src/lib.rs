@@ -42,6 +42,8 @@ mod wallclock;
 #[cfg(test)]
 mod testing;
 
-pub use gapfill::rewrite::with_gap_fill_nodes;
-pub use register::{SqlFunctionsPlanner, execution_functions, extension_planners, register};
+pub use gapfill::{node::is_gap_fill, rewrite::with_gap_fill_nodes};
+pub use register::{
+    SqlFunctionsPlanner, execution_functions, extension_planners, limit_for_execution, register,
+};
 pub use sketches::combine_function;

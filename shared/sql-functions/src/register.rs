@@ -93,7 +93,7 @@ pub(crate) fn register_with_limits(
         .with_analyzer_rule(Arc::new(GapFillRule))
         .with_analyzer_rule(Arc::new(FunctionSizeLimitRule(limits)))
         .with_query_planner(Arc::new(SqlFunctionsPlanner {
-            limits,
+            limits: Some(limits),
             ..SqlFunctionsPlanner::default()
         }))
 }
@@ -109,10 +109,19 @@ pub fn execution_functions() -> Vec<Arc<ScalarUDF>> {
     size_limits::execution_functions(CallLimits::default())
 }
 
+/// Returns a plan whose functions have results of limited size, as [`SqlFunctionsPlanner`] executes it.
+///
+/// # Errors
+/// DataFusion can't rebuild a node of the plan.
+pub fn limit_for_execution(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    for_execution(plan, CallLimits::default())
+}
+
 /// DataFusion's query planner with [`extension_planners`] and size-limited functions.
 pub struct SqlFunctionsPlanner {
     physical: DefaultPhysicalPlanner,
-    limits: CallLimits,
+    /// `None`: the functions of plans are limited already.
+    limits: Option<CallLimits>,
 }
 
 impl SqlFunctionsPlanner {
@@ -121,7 +130,15 @@ impl SqlFunctionsPlanner {
         let planners = extension_planners().into_iter().chain(others).collect();
         Self {
             physical: DefaultPhysicalPlanner::with_extension_planners(planners),
-            limits: CallLimits::default(),
+            limits: Some(CallLimits::default()),
+        }
+    }
+
+    /// Returns a planner of plans whose functions are limited already, by [`limit_for_execution`].
+    pub fn for_limited_plans() -> Self {
+        Self {
+            limits: None,
+            ..Self::default()
         }
     }
 }
@@ -145,8 +162,10 @@ impl QueryPlanner for SqlFunctionsPlanner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = for_execution(plan, self.limits)?;
-        self.physical.create_physical_plan(&plan, session).await
+        let limited = self.limits.map(|limits| for_execution(plan, limits));
+        let limited = limited.transpose()?;
+        let plan = limited.as_ref().unwrap_or(plan);
+        self.physical.create_physical_plan(plan, session).await
     }
 }
 

@@ -31,6 +31,7 @@ use datafusion::{
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_schema::{CacheId, TableId};
+use neap_sql_functions::SqlFunctionsPlanner;
 use object_store::memory::InMemory;
 
 use crate::{
@@ -94,6 +95,7 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&runtime))
             .with_analyzer_rules(Vec::new())
             .with_optimizer_rules(Vec::new())
+            .with_query_planner(Arc::new(SqlFunctionsPlanner::for_limited_plans()))
             .with_physical_optimizer_rules(planning.clone());
         let builder = SessionStateBuilder::new()
             .with_default_features()

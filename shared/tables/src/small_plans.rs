@@ -14,6 +14,7 @@ use datafusion::{
     logical_expr::{LogicalPlan, TableScan},
     physical_plan::ExecutionPlan,
 };
+use neap_sql_functions::is_gap_fill;
 
 use crate::{caches::CachedTable, scan::SnapshotTable};
 
@@ -70,9 +71,8 @@ pub fn is_one_scan(plan: &LogicalPlan) -> bool {
                 let provider = source_as_provider(&scan.source);
                 is_plain &= provider.is_ok_and(|provider| provider.is::<SnapshotTable>());
             }
-            LogicalPlan::Subquery(_) | LogicalPlan::Union(_) | LogicalPlan::Extension(_) => {
-                is_plain = false;
-            }
+            node @ LogicalPlan::Extension(_) => is_plain &= is_gap_fill(node),
+            LogicalPlan::Subquery(_) | LogicalPlan::Union(_) => is_plain = false,
             _ => {}
         }
         Ok(match is_plain {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     /// Statements that read one table.
-    const STATEMENTS: [&str; 9] = [
+    const STATEMENTS: [&str; 11] = [
         "SELECT * FROM cpu WHERE host = 'a' AND time > now() - INTERVAL '1 hour' ORDER BY time DESC LIMIT 5",
         "SELECT date_bin(INTERVAL '1 minute', time) AS t, max(v) FROM cpu WHERE host IN ('a', 'b') GROUP BY t ORDER BY t",
         "SELECT host, avg(v) + 1 AS m FROM cpu GROUP BY host HAVING avg(v) + 1 > 2",
@@ -134,6 +134,10 @@ mod tests {
         "SELECT count(DISTINCT host) FROM cpu WHERE v > 1 AND v > 1",
         "SELECT host, lag(v) OVER (PARTITION BY host ORDER BY time) AS before FROM cpu LIMIT 3",
         "SELECT count(*) FROM cpu WHERE time >= '2024-01-01' AND (host = 'a' OR host = 'b')",
+        "SELECT date_bin_gapfill(INTERVAL '1 minute', time) AS t, host, max(v) AS m FROM cpu \
+         WHERE time >= '2024-01-01' AND time < '2024-01-02' AND host = 'a' GROUP BY t, host ORDER BY t LIMIT 9",
+        "SELECT t, m FROM (SELECT date_bin_gapfill(INTERVAL '1 minute', time) AS t, host, locf(max(v)) AS m, count(v) \
+         FROM cpu WHERE time BETWEEN '2024-01-01' AND '2024-01-02' GROUP BY t, host) WHERE host = 'b' AND m > 2",
     ];
 
     /// Returns the sort below a limit if it has the same limit.

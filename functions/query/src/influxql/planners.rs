@@ -6,13 +6,13 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::common::Result;
 use neap_influxql::{Condition, Statement};
-use neap_influxql_planner::{InfluxqlPlan, ShowRows, plan_delete, plan_statement};
+use neap_influxql_planner::{plan_delete, plan_statement};
 use neap_series::{AnswerInterface, SeriesLayout};
 use neap_tables::QueryContext;
 
 use crate::{
     QueryRequest,
-    plan_cache::PlanCache,
+    plan_cache::{PlanCache, PlannedInfluxql},
     request::{Language, Planner},
     statement::PlannedStatement,
 };
@@ -73,27 +73,13 @@ impl Planner for RowsPlanner {
     }
 
     async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<PlannedStatement> {
-        Ok(
-            match plan_statement(context, &self.statement, self.interface).await? {
-                InfluxqlPlan::Query {
-                    state,
-                    plan,
-                    series,
-                } => {
-                    self.set_series(series);
-                    // Kept plans have the tables of one database.
-                    let plans = self.plans.as_ref();
-                    match plans.filter(|_| !context.has_several_databases()) {
-                        Some(plans) => plans.optimized(context, *state, plan),
-                        None => PlannedStatement::Query(*state, plan),
-                    }
-                }
-                InfluxqlPlan::Rows(ShowRows { rows, series }) => {
-                    self.set_series(series);
-                    PlannedStatement::Rows(rows)
-                }
-            },
-        )
+        let (statement, interface) = (&self.statement, self.interface);
+        let PlannedInfluxql { planned, series } = match &self.plans {
+            Some(plans) => plans.plan_influxql(context, statement, interface).await?,
+            None => plan_statement(context, statement, interface).await?.into(),
+        };
+        self.set_series(series);
+        Ok(planned)
     }
 }
 

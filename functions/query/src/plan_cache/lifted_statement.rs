@@ -9,10 +9,7 @@ use datafusion::{
     },
 };
 
-use super::placeholder;
-
-/// Maximum length of a statement whose plan is kept, in bytes.
-const MAX_STATEMENT_BYTES: usize = 4 << 10;
+use super::{MAX_STATEMENT_BYTES, placeholder};
 
 /// A query whose texts that are compared with columns were taken out: `time >= '...'`, `host = '...'`, `host IN ('...')`
 /// and `BETWEEN`.

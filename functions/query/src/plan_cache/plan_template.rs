@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::{
     catalog::TableProvider,
     common::{
-        Column, Result, ScalarValue,
+        Result, ScalarValue,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     datasource::provider_as_source,
@@ -14,6 +14,7 @@ use datafusion::{
         Expr, LogicalPlan, LogicalTableSource, TableScan, Volatility, utils::split_conjunction,
     },
 };
+use neap_sql_functions::{is_gap_fill, limit_for_execution};
 
 /// The optimized plan of a statement with placeholders.
 #[derive(Clone, Debug)]
@@ -39,7 +40,8 @@ impl PlanTemplate {
         let mut found = Placeholders {
             values,
             literals: Vec::new(),
-            are_in_filters: true,
+            in_conditions: HashSet::new(),
+            are_replaceable: true,
         };
         let mut table = None;
         optimized.apply(|node| {
@@ -58,6 +60,17 @@ impl PlanTemplate {
             columns,
             placeholders: found.literals,
         }))
+    }
+
+    /// Returns the template with functions whose results are limited, as a session limits them when it executes a plan.
+    ///
+    /// # Errors
+    /// DataFusion can't rebuild a node of the plan.
+    pub(super) fn with_limits(self) -> Result<Self> {
+        Ok(Self {
+            plan: limit_for_execution(&self.plan)?,
+            ..self
+        })
     }
 
     /// The name of the table that the plan reads.
@@ -100,16 +113,12 @@ impl PlanTemplate {
             })
         };
         let plan = self.plan.clone().transform_down(|node| match node {
-            LogicalPlan::Filter(mut filter) => {
-                filter.predicate = filter.predicate.transform_up(replace)?.data;
-                Ok(Transformed::yes(LogicalPlan::Filter(filter)))
-            }
             LogicalPlan::TableScan(mut scan) => {
                 scan.source = Arc::clone(&source);
-                let filters = scan.filters.into_iter();
-                let filters = filters.map(|filter| Ok(filter.transform_up(replace)?.data));
-                scan.filters = filters.collect::<Result<_>>()?;
-                Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+                LogicalPlan::TableScan(scan).map_expressions(|expr| expr.transform_up(replace))
+            }
+            node if may_have_placeholders(&node) => {
+                node.map_expressions(|expr| expr.transform_up(replace))
             }
             node => Ok(Transformed::no(node)),
         })?;
@@ -118,7 +127,7 @@ impl PlanTemplate {
 }
 
 /// Returns a plan whose scans have no source, so that it keeps nothing of a snapshot.
-pub(super) fn without_source(plan: LogicalPlan) -> Result<LogicalPlan> {
+fn without_source(plan: LogicalPlan) -> Result<LogicalPlan> {
     let stripped = plan.transform_down(|node| {
         Ok(match node {
             LogicalPlan::TableScan(scan) => {
@@ -131,23 +140,50 @@ pub(super) fn without_source(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(stripped.data)
 }
 
-/// The placeholders in the conditions of an optimized plan.
+/// Whether placeholders of a node can be replaced: those of a condition, of the bounds of gap filling, which are copies of
+/// conditions, and those that are a whole column.
+fn may_have_placeholders(node: &LogicalPlan) -> bool {
+    match node {
+        LogicalPlan::Filter(_) | LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Projection(projection) => projection.expr.iter().any(is_literal),
+        node => is_gap_fill(node),
+    }
+}
+
+/// Whether the value of an expression is that of a literal.
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_literal(&alias.expr),
+        expr => matches!(expr, Expr::Literal(..)),
+    }
+}
+
+/// The placeholders of an optimized plan.
 struct Placeholders<'a> {
     values: &'a [ScalarValue],
     literals: Vec<(ScalarValue, usize)>,
-    are_in_filters: bool,
+    /// The numbers of the placeholders in conditions of filters and scans.
+    in_conditions: HashSet<usize>,
+    /// Whether each placeholder is where it can be replaced.
+    are_replaceable: bool,
 }
 
 impl Placeholders<'_> {
     /// Adds the placeholders of a node.
     fn collect(&mut self, node: &LogicalPlan) -> Result<()> {
         let is_condition = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::TableScan(_));
+        let may_have_placeholders = may_have_placeholders(node);
         node.apply_expressions(|expr| {
+            let is_replaceable = may_have_placeholders
+                && (!matches!(node, LogicalPlan::Projection(_)) || is_literal(expr));
             expr.apply(|expr| {
                 if let Expr::Literal(value, _) = expr
                     && let Some(number) = placeholder_number(value, self.values)
                 {
-                    self.are_in_filters &= is_condition;
+                    self.are_replaceable &= is_replaceable;
+                    if is_condition {
+                        self.in_conditions.insert(number);
+                    }
                     let found = (value.clone(), number);
                     if !self.literals.contains(&found) {
                         self.literals.push(found);
@@ -159,17 +195,20 @@ impl Placeholders<'_> {
         Ok(())
     }
 
-    /// Whether all placeholders are in conditions, and nowhere else.
+    /// Whether all placeholders remain in conditions, and can be replaced everywhere. A copy elsewhere, as in gap filling, does not
+    /// show that the optimizer left the condition alone.
     fn are_complete(&self) -> bool {
-        let numbers = self.literals.iter().map(|(_, number)| *number);
-        let numbers: HashSet<usize> = numbers.collect();
-        self.are_in_filters && numbers.len() == self.values.len()
+        self.are_replaceable && self.in_conditions.len() == self.values.len()
     }
 }
 
-/// Returns the number of the placeholder that a literal is, in any type.
+/// Returns the number of the placeholder that a literal is. A text may have any type, a time only that of times.
 fn placeholder_number(literal: &ScalarValue, placeholders: &[ScalarValue]) -> Option<usize> {
+    let is_time = |value: &ScalarValue| matches!(value.data_type(), DataType::Timestamp(..));
     let is_same = |placeholder: &ScalarValue| {
+        if is_time(placeholder) && !is_time(literal) {
+            return false;
+        }
         let converted = placeholder.cast_to(&literal.data_type());
         converted.is_ok_and(|converted| converted == *literal)
     };
@@ -189,7 +228,9 @@ fn is_independent(plan: &LogicalPlan, placeholders: &[ScalarValue]) -> Result<bo
             LogicalPlan::Filter(filter) => exprs = split_conjunction(&filter.predicate),
             node => node
                 .apply_expressions(|expr| {
-                    is_independent &= Condition::of(expr, placeholders)?.placeholders == 0;
+                    let is_column = matches!(node, LogicalPlan::Projection(_)) && is_literal(expr);
+                    is_independent &=
+                        is_column || Condition::of(expr, placeholders)?.placeholders == 0;
                     Ok(TreeNodeRecursion::Continue)
                 })
                 .map(|_| ())?,
@@ -204,17 +245,24 @@ fn is_independent(plan: &LogicalPlan, placeholders: &[ScalarValue]) -> Result<bo
         Ok(TreeNodeRecursion::Continue)
     })?;
     let lifted = conditions.iter().filter(|one| one.placeholders > 0);
-    let columns: HashSet<&Column> = lifted.flat_map(|one| &one.columns).collect();
+    let columns: HashSet<&str> = lifted
+        .flat_map(|one| &one.columns)
+        .map(String::as_str)
+        .collect();
     let is_lifted = |one: &Condition| one.placeholders > 0 && one.literals == 0;
     let mut concerned = conditions.iter().filter(|one| {
-        one.columns.iter().any(|column| columns.contains(column)) || one.placeholders > 0
+        one.columns
+            .iter()
+            .any(|column| columns.contains(column.as_str()))
+            || one.placeholders > 0
     });
     Ok(is_independent && concerned.all(is_lifted))
 }
 
 /// A condition of a conjunction.
 struct Condition {
-    columns: HashSet<Column>,
+    /// The names of its columns, without those of tables: the same column may have the name of its table or not.
+    columns: HashSet<String>,
     /// The number of literals that are placeholders.
     placeholders: usize,
     /// The number of other literals.
@@ -231,7 +279,7 @@ impl Condition {
         expr.apply(|expr| {
             match expr {
                 Expr::Column(column) => {
-                    condition.columns.insert(column.clone());
+                    condition.columns.insert(column.name.clone());
                 }
                 Expr::Literal(value, _) => match placeholder_number(value, placeholders) {
                     Some(_) => condition.placeholders += 1,

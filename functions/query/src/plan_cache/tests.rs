@@ -1,7 +1,9 @@
 use std::{fmt::Write, sync::Arc};
 
+use datafusion::common::ScalarValue;
 use neap_bucket::MemoryStore;
 
+use super::{placeholder, placeholder_nanos};
 use crate::tests::instance::{QueryTestInstance, SelfAdvancingClock};
 
 /// The second of the first row.
@@ -150,10 +152,20 @@ async fn plans_are_kept_of_repeated_queries_of_one_table() {
         ),
         ("SELECT * FROM cpu ORDER BY time DESC LIMIT 10", true),
         (
+            "SELECT date_bin_gapfill(INTERVAL '1 minute', time) AS t, host, locf(max(v)) FROM cpu \
+             WHERE host = '{h}' AND time >= '{t}' AND time < '{t}' GROUP BY t, host ORDER BY host, t",
+            true,
+        ),
+        (
             "SELECT host, count(*) FROM cpu WHERE v > 5 AND time >= '{t}' GROUP BY host",
             true,
         ),
         // The optimizer combines the conditions by their values.
+        (
+            "SELECT date_bin_gapfill(INTERVAL '1 minute', time) AS t, count(v) FROM cpu \
+             WHERE time >= '{t}' AND time >= '{t}' AND time < '2023-11-16' GROUP BY t",
+            false,
+        ),
         (
             "SELECT v FROM cpu WHERE time >= '{t}' AND time > '{t}'",
             false,
@@ -206,6 +218,48 @@ async fn a_text_of_the_wrong_type_is_reported() {
 }
 
 #[tokio::test]
+async fn results_of_functions_are_limited_in_kept_plans() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines()).await;
+    let mut templates = 0;
+    // The limit of `||` is added when a plan is executed: each side is below it, both together are not.
+    let concatenation = "repeat(note, 2000000) || repeat(note, 2000000)";
+    for expr in ["repeat(note, 100000000)", concatenation] {
+        let sql = |host: &str| format!("SELECT length({expr}) FROM cpu WHERE host = '{host}'");
+        for host in ["h1", "h2", "h3", "h4"] {
+            let (status, rows) = answer(&one, &sql(host), true).await;
+            assert_eq!(status, 400, "{expr}: {rows:?}");
+        }
+        templates += 1;
+        assert_eq!(one.engine.plan_cache().templates(), templates);
+    }
+}
+
+#[tokio::test]
+async fn a_shape_of_influxql_has_the_rules_of_its_interface() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines()).await;
+    // Version 1 does not fill windows of integrals.
+    let statement = "SELECT integral(v) FROM cpu WHERE host = 'h1' AND time >= '2023-11-14T22:00:00Z' \
+                     AND time < '2023-11-15T06:00:00Z' GROUP BY time(10m)";
+    let encoded = serde_urlencoded::to_string([("db", "db"), ("q", statement)]).unwrap();
+    let paths = ["/query", "/api/v3/query_influxql"].map(|path| format!("{path}?{encoded}"));
+    let first = [one.get(&paths[0]).await, one.get(&paths[1]).await];
+    for _ in 0..3 {
+        assert_eq!([one.get(&paths[0]).await, one.get(&paths[1]).await], first);
+    }
+}
+
+#[test]
+fn both_forms_of_a_placeholder_are_the_same_time() {
+    for number in [0, 1, 999] {
+        let text = ScalarValue::from(placeholder(number).as_str());
+        let time = ScalarValue::TimestampNanosecond(Some(placeholder_nanos(number)), None);
+        assert_eq!(text.cast_to(&time.data_type()).unwrap(), time);
+    }
+}
+
+#[tokio::test]
 async fn a_kept_plan_reads_what_was_written_later() {
     let one = QueryTestInstance::alone().await;
     one.write("cpu,host=a v=1 1700000000000000000").await;
@@ -232,9 +286,9 @@ async fn a_kept_plan_reads_what_was_written_later() {
     );
 }
 
-const INFLUXQL: [(&str, bool); 11] = [
+const INFLUXQL: [(&str, bool); 22] = [
     (
-        "SELECT max(v) AS m FROM cpu WHERE (host = '{h}') AND time >= '{t}' AND time < '{t}' \
+        "SELECT max(v) AS m FROM cpu WHERE (host = '{h}') AND time >= '{t}' AND time < '2023-11-16' \
          GROUP BY time(10m) FILL(none)",
         true,
     ),
@@ -251,14 +305,32 @@ const INFLUXQL: [(&str, bool); 11] = [
         true,
     ),
     // Without a window, the first time is in the answer.
-    ("SELECT count(v) FROM cpu WHERE time >= '{t}'", false),
+    ("SELECT count(v) FROM cpu WHERE time >= '{t}'", true),
     (
-        "SELECT mean(v) FROM cpu WHERE time >= '{t}' AND time < '{t}' GROUP BY time(30m)",
-        false,
+        "SELECT last(v), * FROM cpu WHERE time <= '{t}' GROUP BY region",
+        true,
+    ),
+    // Windows without rows.
+    (
+        "SELECT mean(v) FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' GROUP BY time(30m)",
+        true,
     ),
     (
-        "SELECT v FROM cpu WHERE host =~ /h[12]/ AND host = '{h}'",
-        false,
+        "SELECT max(v), count(note) FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' AND host != '{h}' \
+         GROUP BY time(20m, 5m), host FILL(previous) ORDER BY time DESC LIMIT 7 TZ('Europe/Paris')",
+        true,
+    ),
+    (
+        "SELECT sum(v) / 2 FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' GROUP BY time(15m), region FILL(linear)",
+        true,
+    ),
+    (
+        "SELECT count(v) FROM cpu WHERE time > now() - 16w AND host = '{h}' GROUP BY time(1w) FILL(0)",
+        true,
+    ),
+    (
+        "SELECT v FROM cpu WHERE host =~ /h[12]/ AND region = '{h}'",
+        true,
     ),
     ("SELECT v FROM cpu WHERE host != '{h}'", true),
     (
@@ -267,8 +339,24 @@ const INFLUXQL: [(&str, bool); 11] = [
     ),
     (
         "SELECT max(m) FROM (SELECT mean(v) AS m FROM cpu WHERE host = '{h}' GROUP BY region)",
+        true,
+    ),
+    // The plan has a pattern that concerns the same column.
+    (
+        "SELECT v FROM cpu WHERE host =~ /h[12]/ AND host = '{h}'",
         false,
     ),
+    // The plan has other times, too: it reads windows before the range.
+    (
+        "SELECT moving_average(mean(v), 2) FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' GROUP BY time(10m)",
+        false,
+    ),
+    ("SELECT v FROM cpu WHERE v > 20 OR time > now() - 1h", false),
+    ("SELECT v FROM /cpu/ WHERE host = '{h}'", false),
+    ("SELECT v FROM cpu, mem WHERE host = '{h}'", false),
+    // No such field or table.
+    ("SELECT v FROM disk WHERE host = '{h}'", false),
+    ("SELECT w FROM cpu WHERE host = '{h}'", false),
     ("EXPLAIN SELECT v FROM cpu WHERE host = '{h}'", false),
 ];
 

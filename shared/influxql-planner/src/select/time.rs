@@ -125,6 +125,11 @@ impl StatementTimeRange {
         }
     }
 
+    /// Whether no time is in the range.
+    pub(super) fn is_empty(self) -> bool {
+        matches!((self.lower, self.upper), (Some(lower), Some(upper)) if lower > upper)
+    }
+
     /// Returns the range of the times for which the comparison with `instant` is true; `None` if they are not a range.
     /// A lower bound before all times of InfluxDB means no bound.
     fn of(op: CompareOp, instant: i64) -> Option<Self> {

@@ -15,6 +15,7 @@
 //! bound is `i64::MIN`, each group begins with the bin of its first row.
 
 pub(crate) mod functions;
+pub(crate) mod node;
 pub(crate) mod planner;
 pub(crate) mod rewrite;
 
@@ -22,7 +23,6 @@ mod exec;
 mod group_bins;
 mod groups;
 mod interpolate;
-mod node;
 mod series;
 mod time_bounds;
 

@@ -43,6 +43,12 @@ pub(super) struct GapFill {
     pub(super) filled: Vec<FilledColumn>,
 }
 
+/// Whether a node of a plan adds the rows of bins without data. Its expressions are the interval, the origin, and the bounds of
+/// the times, in the form of the conditions that they are from.
+pub fn is_gap_fill(node: &LogicalPlan) -> bool {
+    matches!(node, LogicalPlan::Extension(extension) if extension.node.as_any().is::<GapFill>())
+}
+
 impl GapFill {
     /// Computes the output schema from the input and the filled columns.
     pub(super) fn with_schema(mut self) -> Result<Self> {
