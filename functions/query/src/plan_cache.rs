@@ -98,6 +98,7 @@ enum Shape {
     Seen(u8),
     /// The statements of this shape are planned one by one.
     Unsuitable,
+    /// The statements of this shape have this plan, apart from their values.
     Kept(Arc<KeptPlan>),
 }
 
@@ -224,15 +225,10 @@ impl PlanCache {
         statement: &Statement,
         interface: AnswerInterface,
     ) -> Result<PlannedInfluxql> {
-        let Some(lifted) = lifted_select(context, statement) else {
+        let Some((lifted, text)) = lifted_select(context, statement) else {
             let plan = plan_statement(context, statement, interface).await;
             return plan.map(PlannedInfluxql::from);
         };
-        let text = lifted.shape.to_string();
-        if text.len() > MAX_STATEMENT_BYTES {
-            let plan = plan_statement(context, statement, interface).await;
-            return plan.map(PlannedInfluxql::from);
-        }
         let key = ShapeKey {
             database: context.snapshot.database,
             statement: ShapeStatement::Influxql(text, interface),
@@ -306,14 +302,18 @@ impl PlanCache {
     }
 }
 
-/// Takes the values out of a statement in InfluxQL; `None` if its plan is not kept. A kept plan has the tables of one database.
-fn lifted_select(context: &QueryContext, statement: &Statement) -> Option<LiftedSelect> {
-    match statement {
-        Statement::Select(select) if !context.has_several_databases() => {
-            LiftedSelect::of(select, context.times.now.saturating_mul(1_000))
-        }
-        _ => None,
+/// Takes the values out of a statement in InfluxQL, and returns the text of its shape; `None` if its plan is not kept. A kept plan
+/// has the tables of one database.
+fn lifted_select(context: &QueryContext, statement: &Statement) -> Option<(LiftedSelect, String)> {
+    let Statement::Select(select) = statement else {
+        return None;
+    };
+    if context.has_several_databases() {
+        return None;
     }
+    let lifted = LiftedSelect::of(select, context.times.now.saturating_mul(1_000))?;
+    let text = lifted.shape.to_string();
+    (text.len() <= MAX_STATEMENT_BYTES).then_some((lifted, text))
 }
 
 fn scalar(value: &LiftedValue) -> ScalarValue {

@@ -384,3 +384,21 @@ async fn kept_plans_of_influxql_give_the_answers_of_new_ones() {
         assert_eq!(one.engine.plan_cache().templates(), kept, "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_table_that_is_created_later_gets_a_kept_plan() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines()).await;
+    let statement = "SELECT v FROM disk WHERE host = 'a'";
+    let encoded = serde_urlencoded::to_string([("db", "db"), ("q", statement)]).unwrap();
+    let path = format!("/query?{encoded}");
+    for _ in 0..6 {
+        one.get(&path).await;
+    }
+    assert_eq!(one.engine.plan_cache().templates(), 0);
+    one.write("disk,host=a v=1 1700000000000000000").await;
+    for _ in 0..3 {
+        one.get(&path).await;
+    }
+    assert_eq!(one.engine.plan_cache().templates(), 1);
+}

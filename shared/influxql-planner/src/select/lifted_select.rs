@@ -12,7 +12,8 @@ const NOW: &str = "now";
 
 /// A `SELECT` whose times and texts that are compared with columns were taken out.
 ///
-/// Statements with the same shape have the same plan, apart from the values, as long as their table has the same columns.
+/// Statements with the same shape have the same plan as long as their table has the same columns, apart from the values and from
+/// what the planner computes of them, such as an earlier start for `moving_average`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiftedSelect {
     /// The statement with the parameter `$0` instead of the first value, and so on. Its time ranges are written in one way
