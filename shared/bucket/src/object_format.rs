@@ -63,13 +63,24 @@ pub struct ObjectFormat {
 impl ObjectFormat {
     /// Encodes an object with this payload.
     pub fn encode(&self, put_id: u128, payload: &[u8]) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());
+        self.encode_parts(put_id, &[payload])
+    }
+
+    /// Encodes an object whose payload consists of these parts, one after the other. They are copied once.
+    pub fn encode_parts(&self, put_id: u128, payload: &[&[u8]]) -> Bytes {
+        let size_bytes: usize = payload.iter().map(|part| part.len()).sum();
+        let checksum = payload
+            .iter()
+            .fold(0, |checksum, part| crc32c::crc32c_append(checksum, part));
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + size_bytes);
         bytes.put_slice(&self.magic);
         bytes.put_u16_le(self.version);
         bytes.put_u16_le(0);
         bytes.put_u128_le(put_id);
-        bytes.put_u32_le(crc32c::crc32c(payload));
-        bytes.put_slice(payload);
+        bytes.put_u32_le(checksum);
+        for part in payload {
+            bytes.put_slice(part);
+        }
         bytes.freeze()
     }
 
@@ -128,6 +139,13 @@ mod tests {
             FORMAT.decode("k", &object),
             Ok((7, Bytes::from_static(b"payload")))
         );
+    }
+
+    #[test]
+    fn parts_are_one_payload() {
+        let parts = FORMAT.encode_parts(7, &[b"", b"pay", b"lo", b"", b"ad"]);
+        assert_eq!(parts, FORMAT.encode(7, b"payload"));
+        assert_eq!(FORMAT.encode_parts(7, &[]), FORMAT.encode(7, b""));
     }
 
     #[test]

@@ -42,6 +42,8 @@ mod put_budget;
 mod rows;
 mod segment;
 mod stamp_source;
+mod stream_messages;
+mod stream_schema;
 mod tail;
 #[cfg(test)]
 mod test_world;

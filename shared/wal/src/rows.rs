@@ -6,18 +6,21 @@
 
 use std::{cell::RefCell, panic};
 
-use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray};
+use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray, types::Int32Type};
 use arrow_buffer::Buffer;
 use arrow_ipc::{
-    CompressionType, MetadataVersion,
+    CompressionType,
     reader::StreamDecoder,
-    writer::{
-        DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
-    },
+    writer::{IpcDataGenerator, IpcWriteContext, write_message},
 };
-use arrow_schema::{ArrowError, Field};
+use arrow_schema::{ArrowError, DataType};
 use bytes::Bytes;
-use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN, TableId};
+use neap_schema::{TIME_COLUMN, TableId};
+
+use crate::{
+    stream_messages::append_rows,
+    stream_schema::{StreamSchema, schema_options},
+};
 
 /// The zstd level of the buffers of a stream. Encoding is on the path of every write, and a segment lives
 /// for a minute: higher levels save a few per cent of its bytes for a multiple of the time.
@@ -27,23 +30,14 @@ const ZSTD_LEVEL: i32 = 1;
 /// tables of such small buffers, and the metadata of the stream takes as much room as they do.
 const MIN_COMPRESSED_BYTES: u64 = 8 << 10;
 
-/// The alignment of buffers in a stream, in bytes. The minimum that Arrow allows, because a write of a few rows would
-/// otherwise be mostly padding.
-const ALIGNMENT_BYTES: usize = 8;
+/// About the bytes of the messages of a stream besides its values, for each column.
+const COLUMN_OVERHEAD_BYTES: usize = 256;
+
+/// About the memory size of a batch as a multiple of its compressed buffers.
+const COMPRESSION_RATIO: u64 = 8;
 
 /// The end of a stream: a continuation marker and a message of no bytes.
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-
-/// The types that a column may have.
-const COLUMN_TYPES: [ColumnType; 7] = [
-    ColumnType::Tag,
-    ColumnType::Time,
-    ColumnType::Float,
-    ColumnType::Integer,
-    ColumnType::UInteger,
-    ColumnType::String,
-    ColumnType::Boolean,
-];
 
 /// Reasons why rows can't be encoded. Each is a programming error of the caller.
 #[derive(Debug, thiserror::Error)]
@@ -74,11 +68,36 @@ pub enum EncodeError {
 
 /// Returns the memory size of a batch, in bytes. If the batch is a slice, counts only the slice.
 fn memory_bytes(batch: &RecordBatch) -> u64 {
-    let bytes = batch.columns().iter().map(|column| {
-        let of_slice = column.to_data().get_slice_memory_size();
-        of_slice.unwrap_or_else(|_| column.get_array_memory_size()) as u64
-    });
-    bytes.sum()
+    let columns = batch.columns().iter();
+    columns
+        .map(|column| column_memory_bytes(column.as_ref()) as u64)
+        .sum()
+}
+
+/// Returns what Arrow's `get_slice_memory_size` returns for a column of a type that segments support, without building
+/// the data of the array.
+fn column_memory_bytes(column: &dyn Array) -> usize {
+    let rows = column.len();
+    let bits = rows.div_ceil(8);
+    let nulls = match column.null_count() {
+        0 => 0,
+        _ => bits,
+    };
+    if let Some(tags) = column.as_dictionary_opt::<Int32Type>() {
+        return nulls + rows * size_of::<i32>() + column_memory_bytes(tags.values().as_ref());
+    }
+    if let Some(texts) = column.as_string_opt::<i32>() {
+        let offsets = texts.value_offsets();
+        let bytes = match offsets {
+            [first, .., last] => usize::try_from(last - first).unwrap_or_default(),
+            _ => 0,
+        };
+        return nulls + size_of_val(offsets) + bytes;
+    }
+    match column.data_type() {
+        DataType::Boolean => nulls + bits,
+        _ => nulls + rows * size_of::<u64>(),
+    }
 }
 
 /// The rows of one request for one table, encoded. Cloning is cheap.
@@ -105,12 +124,10 @@ impl EncodedRows {
         if rows == 0 {
             return Err(EncodeError::Empty(table));
         }
-        for field in batch.schema_ref().fields() {
-            check_column(table, field)?;
-        }
+        let schema = StreamSchema::of(table, batch.schema_ref())?;
         let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
         let memory_bytes = memory_bytes(batch);
-        let stream = write_stream(batch, memory_bytes >= MIN_COMPRESSED_BYTES);
+        let stream = write_stream(&schema, batch, memory_bytes);
         let stream = stream.map_err(|source| EncodeError::Arrow { table, source })?;
         Ok(Self {
             table,
@@ -162,20 +179,6 @@ impl EncodedRows {
     }
 }
 
-fn check_column(table: TableId, field: &Field) -> Result<(), EncodeError> {
-    let named = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
-    let fits = |kind: &ColumnType| {
-        named.is_some_and(|name| name == kind.metadata_value())
-            && *field.data_type() == kind.data_type()
-            && (*kind == ColumnType::Time) == (field.name() == TIME_COLUMN)
-    };
-    if COLUMN_TYPES.iter().any(fits) {
-        return Ok(());
-    }
-    let column = field.name().clone();
-    Err(EncodeError::Column { table, column })
-}
-
 fn time_range(batch: &RecordBatch) -> Option<(i64, i64)> {
     let column = batch.column_by_name(TIME_COLUMN)?;
     let times: &TimestampNanosecondArray = column.as_primitive_opt()?;
@@ -194,29 +197,52 @@ thread_local! {
     static WRITE_CONTEXT: RefCell<IpcWriteContext> = RefCell::default();
 }
 
-fn write_stream(batch: &RecordBatch, is_compressed: bool) -> Result<Vec<u8>, ArrowError> {
-    let mut options = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5)?;
-    if is_compressed {
-        options = options
-            .try_with_compression(Some(CompressionType::ZSTD))?
-            .try_with_compression_level(Some(ZSTD_LEVEL))?;
-    }
-    let mut stream = Vec::new();
-    let (generator, mut dictionaries) =
-        (IpcDataGenerator::default(), DictionaryTracker::new(false));
-    let schema = generator.schema_to_bytes_with_dictionary_tracker(
-        batch.schema_ref(),
-        &mut dictionaries,
-        &options,
-    );
-    write_message(&mut stream, schema, &options)?;
-    let (of_dictionaries, of_rows) = WRITE_CONTEXT
-        .with_borrow_mut(|context| generator.encode(batch, &mut dictionaries, &options, context))?;
-    for message in of_dictionaries.into_iter().chain([of_rows]) {
-        write_message(&mut stream, message, &options)?;
+/// Writes the stream of a batch with this memory size.
+fn write_stream(
+    schema: &StreamSchema,
+    batch: &RecordBatch,
+    memory_bytes: u64,
+) -> Result<Vec<u8>, ArrowError> {
+    let is_compressed = memory_bytes >= MIN_COMPRESSED_BYTES;
+    let value_bytes = match is_compressed {
+        true => memory_bytes / COMPRESSION_RATIO,
+        false => memory_bytes,
+    };
+    // A stream that grows by and by is copied several times.
+    let overhead = batch.num_columns().saturating_mul(COLUMN_OVERHEAD_BYTES);
+    let capacity = usize::try_from(value_bytes).unwrap_or_default();
+    let capacity = capacity.saturating_add(schema.message().len() + overhead);
+    let mut stream = Vec::with_capacity(capacity);
+    stream.extend_from_slice(schema.message());
+    match is_compressed {
+        true => append_compressed_rows(&mut stream, schema, batch)?,
+        false => append_rows(&mut stream, batch)?,
     }
     stream.extend_from_slice(&END_OF_STREAM);
+    // The stream is kept until its segment is stored.
+    if stream.capacity() / 2 > stream.len() {
+        stream.shrink_to_fit();
+    }
     Ok(stream)
+}
+
+/// Appends the dictionaries of a batch and its rows with compressed buffers.
+fn append_compressed_rows(
+    stream: &mut Vec<u8>,
+    schema: &StreamSchema,
+    batch: &RecordBatch,
+) -> Result<(), ArrowError> {
+    let options = schema_options()?
+        .try_with_compression(Some(CompressionType::ZSTD))?
+        .try_with_compression_level(Some(ZSTD_LEVEL))?;
+    let mut dictionaries = schema.dictionaries();
+    let (of_dictionaries, of_rows) = WRITE_CONTEXT.with_borrow_mut(|context| {
+        IpcDataGenerator::default().encode(batch, &mut dictionaries, &options, context)
+    })?;
+    for message in of_dictionaries.into_iter().chain([of_rows]) {
+        write_message(&mut *stream, message, &options)?;
+    }
+    Ok(())
 }
 
 /// Decodes a stream that has exactly one batch. Arrow's decoder panics if a message lacks some parts.
@@ -240,13 +266,53 @@ fn decode_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
     use arrow_ipc::writer::StreamWriter;
+    use arrow_schema::{Field, Schema};
+    use neap_schema::ColumnType;
     use proptest::prelude::*;
 
     use super::*;
     use crate::test_world::{batch_of_times, batches};
 
+    fn stream_of(batch: &RecordBatch, memory_bytes: u64) -> Vec<u8> {
+        let schema = StreamSchema::of(TableId::new(1), batch.schema_ref()).unwrap();
+        write_stream(&schema, batch, memory_bytes).unwrap()
+    }
+
+    /// Returns the stream that Arrow's writer writes.
+    fn expected_stream(batch: &RecordBatch, is_compressed: bool) -> Vec<u8> {
+        let mut options = schema_options().unwrap();
+        if is_compressed {
+            options = options
+                .try_with_compression(Some(CompressionType::ZSTD))
+                .and_then(|options| options.try_with_compression_level(Some(ZSTD_LEVEL)))
+                .unwrap();
+        }
+        let writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options);
+        let mut writer = writer.unwrap();
+        writer.write(batch).unwrap();
+        writer.into_inner().unwrap()
+    }
+
     proptest! {
+        #[test]
+        fn a_stream_is_that_of_the_stream_writer(
+            batch in batches(),
+            start in 0usize..8,
+            rows in 1usize..20,
+        ) {
+            let start = start.min(batch.num_rows() - 1);
+            let slice = batch.slice(start, rows.min(batch.num_rows() - start));
+            for batch in [batch, slice] {
+                prop_assert_eq!(stream_of(&batch, 0), expected_stream(&batch, false));
+                let compressed = stream_of(&batch, MIN_COMPRESSED_BYTES);
+                prop_assert_eq!(compressed, expected_stream(&batch, true));
+            }
+        }
+
         #[test]
         fn rows_of_every_type_round_trip(batch in batches()) {
             let rows = EncodedRows::encode(TableId::new(1), &batch).unwrap();
@@ -255,31 +321,45 @@ mod tests {
             prop_assert_eq!(back.schema(), batch.schema());
             prop_assert_eq!(back, batch);
         }
-    }
 
-    #[test]
-    fn a_stream_is_that_of_the_stream_writer() {
-        let batch = batch_of_times(&[5, -7, 3]);
-        let plain = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5).unwrap();
-        let compressed = plain
-            .clone()
-            .try_with_compression(Some(CompressionType::ZSTD))
-            .and_then(|options| options.try_with_compression_level(Some(ZSTD_LEVEL)));
-        for (is_compressed, options) in [(false, plain), (true, compressed.unwrap())] {
-            let schema = batch.schema();
-            let writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options);
-            let mut writer = writer.unwrap();
-            writer.write(&batch).unwrap();
-            let expected = writer.into_inner().unwrap();
-            for _ in 0..3 {
-                assert_eq!(write_stream(&batch, is_compressed).unwrap(), expected);
+        #[test]
+        fn the_memory_size_of_every_type_is_that_of_arrow(
+            batch in batches(),
+            start in 0usize..8,
+            rows in 1usize..8,
+        ) {
+            let start = start.min(batch.num_rows() - 1);
+            let slice = batch.slice(start, rows.min(batch.num_rows() - start));
+            for column in slice.columns() {
+                let expected = column.to_data().get_slice_memory_size().unwrap();
+                prop_assert_eq!(column_memory_bytes(column.as_ref()), expected);
             }
         }
     }
 
     #[test]
+    fn values_of_tags_may_be_slices() {
+        let texts = StringArray::from(vec![Some("a"), Some("bc"), None, Some("")]);
+        for (start, count) in [(0, 4), (1, 3), (1, 1), (2, 1), (4, 0), (2, 0)] {
+            let values = texts.slice(start, count);
+            let keys = Int32Array::from(vec![(count > 0).then_some(0), None]);
+            let tags = DictionaryArray::try_new(keys, Arc::new(values)).unwrap();
+            let times = TimestampNanosecondArray::from(vec![1, 2]);
+            let fields = vec![
+                ColumnType::Tag.arrow_field("host"),
+                ColumnType::Time.arrow_field("time"),
+            ];
+            let columns: Vec<ArrayRef> = vec![Arc::new(tags), Arc::new(times)];
+            let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+            let stream = stream_of(&batch, 0);
+            assert_eq!(stream, expected_stream(&batch, false), "{start} {count}");
+            assert_eq!(read_stream(stream.into()).unwrap(), batch);
+        }
+    }
+
+    #[test]
     fn a_stream_with_a_malformed_schema_does_not_panic() {
-        let stream = write_stream(&batch_of_times(&[5, -7, 3]), false).unwrap();
+        let stream = stream_of(&batch_of_times(&[5, -7, 3]), 0);
         // The first message is the schema. Its length is after four bytes of ones.
         let length = u32::from_le_bytes(*stream[4..].first_chunk().unwrap()) as usize;
         let mut refused = 0;
@@ -297,7 +377,7 @@ mod tests {
             let batch = batch_of_times(&vec![7; rows]);
             let encoded = EncodedRows::encode(TableId::new(1), &batch).unwrap();
             assert_eq!(read_stream(encoded.stream().clone()).unwrap(), batch);
-            *encoded.stream() == write_stream(&batch, true).unwrap()
+            *encoded.stream() == stream_of(&batch, MIN_COMPRESSED_BYTES)
         };
         assert!(!is_compressed(100));
         assert!(is_compressed(10_000));
@@ -345,7 +425,7 @@ mod tests {
         let without_time = batch.project(&[0]).unwrap();
         assert_eq!(without_time.schema().field(0).name(), "host");
         assert!(matches!(encode(&without_time), Err(EncodeError::Time(_))));
-        let plain = arrow_schema::Schema::new(vec![Field::new(
+        let plain = Schema::new(vec![Field::new(
             "time",
             ColumnType::Time.data_type(),
             false,

@@ -30,7 +30,7 @@
 use std::ops::Range;
 
 use arrow_array::RecordBatch;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, SegmentName, Stamp};
 use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
@@ -269,18 +269,14 @@ impl Segment {
     fn build(database: DatabaseId, header: SegmentHeader, streams: &[&Bytes]) -> Option<Self> {
         let format = header.format()?;
         let text = serde_json::to_vec(&header).ok()?;
-        let size_bytes: usize = streams.iter().map(|stream| stream.len()).sum();
-        let mut payload = BytesMut::with_capacity(4 + text.len() + size_bytes);
-        payload.put_u32_le(u32::try_from(text.len()).ok()?);
-        payload.put_slice(&text);
-        for stream in streams {
-            payload.put_slice(stream);
-        }
+        let text_bytes = u32::try_from(text.len()).ok()?.to_le_bytes();
+        let mut payload: Vec<&[u8]> = vec![&text_bytes, &text];
+        payload.extend(streams.iter().map(|stream| stream.as_ref()));
         let name = SegmentName {
             stamp: header.stamp,
             nonce: header.nonce,
         };
-        let object = format.encode(put_id(name), &payload);
+        let object = format.encode_parts(put_id(name), &payload);
         if object.len() > MAX_SEGMENT_BYTES {
             return None;
         }
