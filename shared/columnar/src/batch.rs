@@ -1,7 +1,7 @@
 //! The columns of one batch, prepared for the validation of its rows.
 
 use arrow_array::{Array, ArrayRef};
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer};
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 use neap_line_protocol::{LineErrorKind, Precision};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
@@ -24,7 +24,7 @@ pub(crate) struct BatchColumns {
     pub(crate) rows: usize,
     pub(crate) columns: Vec<BatchColumn>,
     /// The times in nanoseconds.
-    pub(crate) times: Vec<i64>,
+    pub(crate) times: ScalarBuffer<i64>,
     /// The rows that cannot be accepted, whatever the limits are.
     pub(crate) refused: Option<BooleanBuffer>,
     /// Whether the dictionaries of tags are stored as they are.
@@ -97,7 +97,7 @@ impl BatchColumns {
         columns.sort_by_key(|(rank, _)| *rank);
         let (times, refused_times) = match &time_values {
             Some(values) => values.decode_all(time.default_time),
-            None => (vec![time.default_time; rows], None),
+            None => (vec![time.default_time; rows].into(), None),
         };
         let columns: Vec<_> = columns.into_iter().map(|(_, column)| column).collect();
         let refused = find_refused(rows, &columns, refused_times);

@@ -7,15 +7,35 @@
 #[cfg(any(test, not(feature = "conversions")))]
 mod stored_types;
 
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{ArrowError, DataType};
+
 #[cfg(any(test, feature = "conversions"))]
-pub(crate) use any_types::{cast, cast_to_null, value_to_string};
+use any_types::cast_values;
+#[cfg(any(test, feature = "conversions"))]
+pub(crate) use any_types::{cast_to_null, value_to_string};
 #[cfg(not(any(test, feature = "conversions")))]
-pub(crate) use stored_types::{cast, cast as cast_to_null, value_to_string};
+use stored_types::cast_values;
+#[cfg(not(any(test, feature = "conversions")))]
+pub(crate) use stored_types::{cast_values as cast_to_null, value_to_string};
+
+/// Casts an array. An array that has the type already is not rebuilt.
+///
+/// # Errors
+/// Arrow has no such cast, or this program does not convert values of other types.
+pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    match array.data_type() == to {
+        true => Ok(Arc::clone(array)),
+        false => cast_values(array, to),
+    }
+}
 
 #[cfg(any(test, feature = "conversions"))]
 mod any_types {
     use arrow_array::{Array, ArrayRef};
-    pub(crate) use arrow_cast::cast;
+    pub(crate) use arrow_cast::cast as cast_values;
     use arrow_cast::{
         CastOptions, cast_with_options,
         display::{ArrayFormatter, FormatOptions},

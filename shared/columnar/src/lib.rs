@@ -33,6 +33,7 @@ mod lines;
 mod mapping;
 mod message_limits;
 mod point_batches;
+mod recent_schemas;
 mod render;
 mod row_writer;
 mod rows;

@@ -1,13 +1,15 @@
 //! The accepted rows of one table.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use ahash::RandomState;
 use arrow_array::{
     Array, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, cast::AsArray,
     types::Int32Type,
 };
-use arrow_buffer::BooleanBuffer;
-use arrow_schema::{ArrowError, FieldRef, Schema};
+use arrow_buffer::{BooleanBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use hashbrown::HashTable;
 use neap_line_protocol::{ROWS_PER_COLUMN, SchemaLimits, TableRows, TableView};
 use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
 
@@ -16,6 +18,7 @@ use crate::{
     convert::ConvertedColumn,
     error::RowRefusal,
     joined_column::{ColumnPart, join_parts},
+    recent_schemas::RecentSchemas,
     tag_dictionary::TagDictionary,
 };
 
@@ -27,7 +30,8 @@ pub(crate) struct TableBuilder {
     view: Option<Arc<TableView>>,
     /// The columns that accepted rows name, in the order of their first row.
     columns: Vec<TableColumn>,
-    columns_by_name: HashMap<String, usize>,
+    columns_by_name: HashTable<usize>,
+    hasher: RandomState,
     new_columns: usize,
     new_tags: usize,
     pub(crate) rows: usize,
@@ -45,9 +49,9 @@ struct TableColumn {
 /// The accepted rows of a batch.
 #[derive(Debug)]
 struct AcceptedRows {
-    /// The values by column of the table.
-    columns: HashMap<usize, ConvertedColumn>,
-    times: Vec<i64>,
+    /// The values with the indexes of their columns in the table, in this order.
+    columns: Vec<(usize, ConvertedColumn)>,
+    times: ScalarBuffer<i64>,
     /// The accepted rows; `None` if all are.
     selection: Option<BooleanBuffer>,
     rows: usize,
@@ -55,13 +59,27 @@ struct AcceptedRows {
     has_tag_dictionaries: bool,
 }
 
+impl AcceptedRows {
+    /// Returns the values of a column of the table.
+    fn column(&self, index: usize) -> Option<&ConvertedColumn> {
+        let found = self
+            .columns
+            .binary_search_by_key(&index, |(index, _)| *index);
+        found
+            .ok()
+            .and_then(|at| self.columns.get(at))
+            .map(|(_, column)| column)
+    }
+}
+
 impl TableBuilder {
-    pub(crate) fn new(name: String, view: Option<Arc<TableView>>) -> Self {
+    pub(crate) fn new(name: String, view: Option<Arc<TableView>>, hasher: RandomState) -> Self {
         Self {
             name,
             view,
             columns: Vec::new(),
-            columns_by_name: HashMap::new(),
+            columns_by_name: HashTable::new(),
+            hasher,
             new_columns: 0,
             new_tags: 0,
             rows: 0,
@@ -71,15 +89,20 @@ impl TableBuilder {
 
     /// Returns the type of a column that exists or that an accepted row has named.
     pub(crate) fn column_type(&self, name: &str) -> Option<ColumnType> {
-        match self.columns_by_name.get(name) {
-            Some(index) => self.columns.get(*index).map(|column| column.column_type),
+        match self.find(name) {
+            Some(index) => self.columns.get(index).map(|column| column.column_type),
             None => self.view.as_ref().and_then(|view| view.column_type(name)),
         }
     }
 
     /// Returns the column with a name, if an accepted row has named it.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.columns_by_name.get(name).copied()
+        if self.columns.is_empty() {
+            return None;
+        }
+        let hash = self.hasher.hash_one(name);
+        let is_it = |index: &usize| self.columns.get(*index).is_some_and(|it| it.name == name);
+        self.columns_by_name.find(hash, is_it).copied()
     }
 
     /// Returns whether the next accepted row creates the table.
@@ -93,8 +116,12 @@ impl TableBuilder {
 
     /// Removes the columns after the first `count` ones.
     pub(crate) fn truncate_columns(&mut self, count: usize) {
-        for column in self.columns.drain(count..) {
-            self.columns_by_name.remove(&column.name);
+        for (offset, column) in self.columns.drain(count..).enumerate() {
+            let hash = self.hasher.hash_one(&column.name);
+            let is_it = |index: &usize| *index == count + offset;
+            if let Ok(entry) = self.columns_by_name.find_entry(hash, is_it) {
+                entry.remove();
+            }
             if column.position.is_none() {
                 self.new_columns -= 1;
                 self.new_tags -= usize::from(column.column_type == ColumnType::Tag);
@@ -116,12 +143,18 @@ impl TableBuilder {
             self.new_tags += usize::from(column_type == ColumnType::Tag);
         }
         let index = self.columns.len();
-        self.columns_by_name.insert(name.to_owned(), index);
         self.columns.push(TableColumn {
             name: name.to_owned(),
             column_type,
             position,
         });
+        let Self {
+            columns, hasher, ..
+        } = self;
+        let hash_of =
+            |index: &usize| hasher.hash_one(columns.get(*index).map_or("", |it| &it.name));
+        let hash = hash_of(&index);
+        self.columns_by_name.insert_unique(hash, index, hash_of);
         Ok(index)
     }
 
@@ -176,8 +209,10 @@ impl TableBuilder {
         }
         let columns = batch.columns.into_iter();
         let columns = columns.filter_map(|column| Some((column.table_column?, column.converted)));
+        let mut columns: Vec<_> = columns.collect();
+        columns.sort_unstable_by_key(|(index, _)| *index);
         self.batches.push(AcceptedRows {
-            columns: columns.collect(),
+            columns,
             times: batch.times,
             selection: (rows < batch.rows).then(|| accepted.clone()),
             rows,
@@ -186,7 +221,10 @@ impl TableBuilder {
     }
 
     /// Returns the rows, or `None` if there are none.
-    pub(crate) fn finish(self) -> Result<Option<TableRows>, ArrowError> {
+    pub(crate) fn finish(
+        self,
+        schemas: &mut RecentSchemas,
+    ) -> Result<Option<TableRows>, ArrowError> {
         if self.rows == 0 {
             return Ok(None);
         }
@@ -204,37 +242,40 @@ impl TableBuilder {
             let position = column.and_then(|column| column.position);
             (is_field, position.unwrap_or(usize::MAX))
         });
-        let mut fields: Vec<FieldRef> = Vec::with_capacity(order.len() + 1);
+        let mut columns: Vec<(&str, ColumnType)> = Vec::with_capacity(order.len() + 1);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(order.len() + 1);
         for index in order {
             let Some(column) = self.columns.get(index) else {
                 continue;
             };
-            fields.push(column.column_type.arrow_field(&column.name));
+            columns.push((&column.name, column.column_type));
             arrays.push(match column.column_type {
                 ColumnType::Tag => self.build_tag(index)?,
                 column_type => self.build_field(index, column_type)?,
             });
         }
-        fields.push(ColumnType::Time.arrow_field(TIME_COLUMN));
-        arrays.push(Arc::new(TimestampNanosecondArray::from(self.build_times())));
+        columns.push((TIME_COLUMN, ColumnType::Time));
+        arrays.push(Arc::new(TimestampNanosecondArray::new(
+            self.build_times(),
+            None,
+        )));
         Ok(Some(TableRows {
+            batch: RecordBatch::try_new(schemas.schema(&columns), arrays)?,
             name: self.name,
             is_new: self.view.is_none(),
             new_columns,
-            batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
         }))
     }
 
     fn build_field(&self, index: usize, column_type: ColumnType) -> Result<ArrayRef, ArrowError> {
         if let [batch] = self.batches.as_slice()
             && batch.selection.is_none()
-            && let Some(column) = batch.columns.get(&index)
+            && let Some(column) = batch.column(index)
         {
             return Ok(Arc::clone(&column.values));
         }
         let parts = self.batches.iter().map(|batch| {
-            let column = batch.columns.get(&index);
+            let column = batch.column(index);
             ColumnPart {
                 values: column.map(|column| column.values.as_ref()),
                 selection: batch.selection.as_ref(),
@@ -248,13 +289,13 @@ impl TableBuilder {
         if let [batch] = self.batches.as_slice()
             && batch.has_tag_dictionaries
             && batch.selection.is_none()
-            && let Some(column) = batch.columns.get(&index)
+            && let Some(column) = batch.column(index)
         {
             return Ok(Arc::clone(&column.values));
         }
-        let mut dictionary = TagDictionary::with_capacity(self.rows);
+        let mut dictionary = TagDictionary::with_capacity(self.rows, self.hasher.clone());
         for batch in &self.batches {
-            match batch.columns.get(&index) {
+            match batch.column(index) {
                 Some(column) => push_tags(&mut dictionary, column, batch.selection.as_ref()),
                 None => dictionary.push_nulls(batch.rows),
             }
@@ -262,7 +303,12 @@ impl TableBuilder {
         dictionary.finish()
     }
 
-    fn build_times(&self) -> Vec<i64> {
+    fn build_times(&self) -> ScalarBuffer<i64> {
+        if let [batch] = self.batches.as_slice()
+            && batch.selection.is_none()
+        {
+            return batch.times.clone();
+        }
         let mut times = Vec::with_capacity(self.rows);
         for batch in &self.batches {
             match &batch.selection {
@@ -274,7 +320,7 @@ impl TableBuilder {
                 None => times.extend_from_slice(&batch.times),
             }
         }
-        times
+        times.into()
     }
 }
 

@@ -8,6 +8,15 @@ use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 use hashbrown::HashTable;
 
+/// Maximum number of values for which a dictionary has room at first. Most tags have fewer values than rows.
+const MAX_EXPECTED_VALUES: usize = 112;
+
+/// The bytes of a value for which a dictionary has room at first.
+const EXPECTED_VALUE_BYTES: usize = 8;
+
+/// The bytes of a value in the hash table.
+const HASH_BYTES: usize = 6;
+
 /// The values of a tag column in the order of their first row, and the key of each row.
 #[derive(Debug)]
 pub(crate) struct TagDictionary {
@@ -21,15 +30,24 @@ pub(crate) struct TagDictionary {
 }
 
 impl TagDictionary {
-    pub(crate) fn with_capacity(rows: usize) -> Self {
+    /// Creates a dictionary with room for this number of rows, and for as many values, within limits.
+    pub(crate) fn with_capacity(rows: usize, hasher: RandomState) -> Self {
+        let values = rows.min(MAX_EXPECTED_VALUES);
+        let mut offsets = Vec::with_capacity(values + 1);
+        offsets.push(0);
         Self {
-            bytes: Vec::new(),
-            offsets: vec![0],
-            keys_by_value: HashTable::new(),
-            hasher: RandomState::new(),
+            bytes: Vec::with_capacity(values * EXPECTED_VALUE_BYTES),
+            offsets,
+            keys_by_value: HashTable::with_capacity(values),
+            hasher,
             keys: Vec::with_capacity(rows),
             nulls: NullBufferBuilder::new(rows),
         }
+    }
+
+    /// Returns the memory for values that a dictionary of this number of rows takes at first, in bytes.
+    pub(crate) fn initial_bytes(rows: usize) -> usize {
+        rows.min(MAX_EXPECTED_VALUES) * (EXPECTED_VALUE_BYTES + size_of::<i32>() + HASH_BYTES)
     }
 
     /// Returns the key of a value. Adds the value if it is new.
@@ -90,6 +108,10 @@ impl TagDictionary {
 
     /// Adds rows without a value.
     pub(crate) fn push_nulls(&mut self, rows: usize) {
+        // Even no nulls make the builder allocate the bits of all rows.
+        if rows == 0 {
+            return;
+        }
         self.keys.resize(self.keys.len() + rows, 0);
         self.nulls.append_n_nulls(rows);
     }

@@ -4,7 +4,7 @@ use arrow_array::{
     Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray, cast::AsArray,
     timezone::Tz,
 };
-use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow_cast::parse::string_to_datetime;
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use chrono::{
@@ -157,14 +157,27 @@ impl TimeValues {
 
     /// Returns the time of each row in nanoseconds, and the rows whose time is refused. Rows without a time get
     /// `default_time`.
-    pub(crate) fn decode_all(&self, default_time: i64) -> (Vec<i64>, Option<BooleanBuffer>) {
+    pub(crate) fn decode_all(
+        &self,
+        default_time: i64,
+    ) -> (ScalarBuffer<i64>, Option<BooleanBuffer>) {
+        if let TimeEncoding::Integer {
+            values,
+            precision: Precision::Nanosecond,
+            is_local: false,
+        } = &self.encoding
+            && self.nulls.is_none()
+            && values.null_count() == 0
+        {
+            return (shared_or_copied(values.values()), None);
+        }
         let mut all_valid = true;
         let times = (0..self.column.len()).map(|row| {
             let time = self.decode(row, default_time);
             all_valid &= time.is_ok();
             time.unwrap_or_default()
         });
-        let times = times.collect();
+        let times = times.collect::<Vec<_>>().into();
         let refused = (!all_valid).then(|| {
             BooleanBuffer::collect_bool(self.column.len(), |row| {
                 self.decode(row, default_time).is_err()
@@ -285,6 +298,16 @@ impl TimeValues {
                 .timestamp_nanos_opt(),
             None => local.and_utc().timestamp_nanos_opt(),
         }
+    }
+}
+
+/// Returns the values without copying them, unless they are a small part of their memory, such as of the body of a message,
+/// which would be kept with them.
+fn shared_or_copied(values: &ScalarBuffer<i64>) -> ScalarBuffer<i64> {
+    let buffer = values.inner();
+    match buffer.capacity() / 2 > buffer.len() {
+        true => values.to_vec().into(),
+        false => values.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
 use arrow_array::RecordBatch;
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use arrow_schema::ArrowError;
@@ -11,6 +12,7 @@ use crate::{
     batch::{BatchColumn, BatchColumns, RequestTime},
     error::RowRefusal,
     mapping::ColumnMapping,
+    recent_schemas::RecentSchemas,
     render::render_row,
     rows::NumberedBatch,
     table::TableBuilder,
@@ -22,7 +24,7 @@ pub(crate) struct Validator<'a> {
     options: &'a Options,
     time: RequestTime,
     tables: Vec<TableBuilder>,
-    tables_by_name: HashMap<String, usize>,
+    tables_by_name: HashMap<String, usize, RandomState>,
     /// The number of new tables that have rows.
     new_tables: usize,
     /// The number of cells of all tables except the current one.
@@ -45,7 +47,7 @@ impl<'a> Validator<'a> {
                 default_time: options.precision.truncate(options.default_time_ns),
             },
             tables: Vec::new(),
-            tables_by_name: HashMap::new(),
+            tables_by_name: HashMap::default(),
             new_tables: 0,
             other_cells: 0,
             cells: 0,
@@ -92,8 +94,9 @@ impl<'a> Validator<'a> {
         }
         let index = self.tables.len();
         self.tables_by_name.insert(name.to_owned(), index);
-        self.tables
-            .push(TableBuilder::new(name.to_owned(), self.schema.table(name)));
+        let hasher = self.tables_by_name.hasher().clone();
+        let table = TableBuilder::new(name.to_owned(), self.schema.table(name), hasher);
+        self.tables.push(table);
         index
     }
 
@@ -222,10 +225,11 @@ impl<'a> Validator<'a> {
     }
 
     pub(crate) fn finish(self) -> Result<ParsedBody, ArrowError> {
+        let mut schemas = RecentSchemas::default();
         let tables = self
             .tables
             .into_iter()
-            .filter_map(|table| table.finish().transpose());
+            .filter_map(|table| table.finish(&mut schemas).transpose());
         Ok(ParsedBody {
             tables: tables.collect::<Result<_, _>>()?,
             errors: self.errors,

@@ -14,7 +14,7 @@ use chrono::DateTime;
 ///
 /// # Errors
 /// The array has another type.
-pub(crate) fn cast(array: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn cast_values(array: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
     match (array.data_type(), to) {
         (from, to) if from == to => Ok(array.slice(0, array.len())),
         (DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Int64) => {
@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn stored_types_stay_as_they_are_and_others_are_refused() {
         for array in stored_arrays() {
-            assert_eq!(&cast(&array, array.data_type()).unwrap(), &array);
+            assert_eq!(&cast_values(&array, array.data_type()).unwrap(), &array);
         }
         let milliseconds: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1]));
-        let error = cast(&milliseconds, &ColumnType::Time.data_type()).unwrap_err();
+        let error = cast_values(&milliseconds, &ColumnType::Time.data_type()).unwrap_err();
         assert!(error.to_string().contains("does not convert"), "{error}");
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn nanoseconds_become_integers() {
         let times = stored_arrays().pop().unwrap();
         assert_eq!(
-            &cast(&times, &DataType::Int64).unwrap(),
+            &cast_values(&times, &DataType::Int64).unwrap(),
             &arrow_cast::cast(&times, &DataType::Int64).unwrap()
         );
     }

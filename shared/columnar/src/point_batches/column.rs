@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
 use arrow_array::{
     ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray,
     types::{Float64Type, Int64Type, UInt64Type},
@@ -58,10 +59,15 @@ enum PointValues {
 }
 
 impl PointColumn {
-    /// Creates a column with room for this number of rows, except for texts.
-    pub(super) fn new(name: &str, column_type: ColumnType, rows: usize) -> Self {
+    /// Creates a column with room for this number of rows, except for strings and booleans.
+    pub(super) fn new(
+        name: &str,
+        column_type: ColumnType,
+        rows: usize,
+        hasher: RandomState,
+    ) -> Self {
         let values = match column_type {
-            ColumnType::Tag => PointValues::Tag(TagDictionary::with_capacity(rows)),
+            ColumnType::Tag => PointValues::Tag(TagDictionary::with_capacity(rows, hasher)),
             ColumnType::Float => PointValues::Float(PrimitiveValues::with_capacity(rows)),
             // Values have no times.
             ColumnType::Integer | ColumnType::Time => {

@@ -11,6 +11,7 @@ use super::table::{NumberedRows, TableBatch};
 use crate::{
     error::MappingError,
     mapping::{ColumnMapping, TagColumns, TimeColumn, TimeFormat},
+    recent_schemas::RecentSchemas,
     render::render_row,
     rows::{ColumnarRows, NumberedBatch, TablePart},
 };
@@ -55,8 +56,9 @@ impl PointRows {
         let mut parts = Vec::with_capacity(tables.len());
         let mut numbers = Vec::new();
         let mut refused = RefusedRows::default();
+        let mut schemas = RecentSchemas::default();
         for table in tables {
-            let (name, batches) = table.finish()?;
+            let (name, batches) = table.finish(&mut schemas)?;
             for rows in batches {
                 let mut mapping = ColumnMapping {
                     table: name.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use arrow_array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
-use arrow_schema::{ArrowError, FieldRef, Schema};
+use arrow_schema::ArrowError;
 use hashbrown::HashTable;
 use neap_schema::{ColumnType, TIME_COLUMN};
 
@@ -12,6 +12,7 @@ use super::{
     ColumnConflict,
     column::{COLUMN_BYTES, PointColumn, PointValue},
 };
+use crate::{recent_schemas::RecentSchemas, tag_dictionary::TagDictionary};
 
 /// The memory of a table besides its columns, in bytes.
 const TABLE_BYTES: usize = 512;
@@ -76,7 +77,8 @@ impl RowBatch {
     fn size_bytes(&self) -> usize {
         let rows = self.times.len().max(self.expected_rows);
         let columns = self.columns.len();
-        columns * (COLUMN_BYTES + rows * CELL_BYTES) + rows * ROW_BYTES
+        let initial = TagDictionary::initial_bytes(self.expected_rows);
+        columns * (COLUMN_BYTES + initial + rows * CELL_BYTES) + rows * ROW_BYTES
     }
 
     fn with_capacity(rows: usize) -> Self {
@@ -88,23 +90,28 @@ impl RowBatch {
         }
     }
 
-    fn finish(self, has_exact_dictionaries: bool) -> Result<NumberedRows, ArrowError> {
+    fn finish(
+        self,
+        has_exact_dictionaries: bool,
+        schemas: &mut RecentSchemas,
+    ) -> Result<NumberedRows, ArrowError> {
         let rows = self.times.len();
         let mut time_name = TIME_COLUMN.to_owned();
         // A column with the name of the time is refused with its rows. The time needs another name to make that happen.
         while self.columns.iter().any(|column| column.name == time_name) {
             time_name.push('\0');
         }
-        let mut fields: Vec<FieldRef> = Vec::with_capacity(self.columns.len() + 1);
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len() + 1);
+        let columns = self.columns.iter();
+        let columns = columns.map(|column| (column.name.as_str(), column.column_type()));
+        let columns: Vec<_> = columns.chain([(&*time_name, ColumnType::Time)]).collect();
+        let schema = schemas.schema(&columns);
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
         for column in self.columns {
-            fields.push(column.column_type().arrow_field(&column.name));
             arrays.push(column.finish(rows)?);
         }
-        fields.push(ColumnType::Time.arrow_field(&time_name));
         arrays.push(Arc::new(TimestampNanosecondArray::from(self.times)));
         Ok(NumberedRows {
-            batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
+            batch: RecordBatch::try_new(schema, arrays)?,
             time_name,
             numbers: self.numbers,
             has_exact_dictionaries,
@@ -335,7 +342,8 @@ impl TableBatch {
         let hasher = &self.hasher;
         let hash_of = |index: &usize| hasher.hash_one(name_of(*index).unwrap_or_default());
         self.columns_by_name.insert_unique(hash, index, hash_of);
-        columns.push(PointColumn::new(key, column_type, self.rows.expected_rows));
+        let (rows, hasher) = (self.rows.expected_rows, self.hasher.clone());
+        columns.push(PointColumn::new(key, column_type, rows, hasher));
         self.bytes = self.bytes.saturating_add(key.len());
         Ok(index)
     }
@@ -350,11 +358,14 @@ impl TableBatch {
     }
 
     /// Returns the rows in their order.
-    pub(super) fn finish(self) -> Result<(String, Vec<NumberedRows>), ArrowError> {
+    pub(super) fn finish(
+        self,
+        schemas: &mut RecentSchemas,
+    ) -> Result<(String, Vec<NumberedRows>), ArrowError> {
         let is_exact = !self.has_discarded;
         let batches = self.complete.into_iter().chain([self.rows]);
         let batches = batches.filter(|batch| !batch.times.is_empty());
-        let batches = batches.map(|batch| batch.finish(is_exact));
+        let batches = batches.map(|batch| batch.finish(is_exact, schemas));
         let batches = batches.collect::<Result<_, _>>()?;
         Ok((self.name, batches))
     }

@@ -69,6 +69,22 @@ fn rows_of_several_tables_may_be_mixed() {
 }
 
 #[test]
+fn a_tag_that_every_row_has_takes_no_memory_for_absent_values() {
+    let mut points = PointBatches::new();
+    let table = points.table("m");
+    for (time, rack) in [(1, ""), (2, "r"), (3, "r")] {
+        table.begin_row(time);
+        table.tag("host", "a").unwrap();
+        table.tag("rack", rack).unwrap();
+        table.float("value", 1.0).unwrap();
+    }
+    let parsed = validate(points);
+    let batch = &parsed.tables[0].batch;
+    assert!(batch["host"].nulls().is_none());
+    assert_eq!(batch["rack"].null_count(), 1);
+}
+
+#[test]
 fn a_value_of_another_type_leaves_the_row_as_it_was() {
     let mut points = PointBatches::new();
     let table = points.table("m");
