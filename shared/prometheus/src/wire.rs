@@ -39,7 +39,8 @@ impl<'a> WireReader<'a> {
     }
 
     /// Reads the next field; `None` at the end of the message.
-    #[inline]
+    // A call would return the field through memory.
+    #[inline(always)]
     pub(crate) fn next_field(&mut self) -> Result<Option<WireField<'a>>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -65,6 +66,39 @@ impl<'a> WireReader<'a> {
             value,
             end: self.position,
         }))
+    }
+
+    /// Reads the next field if it has this number, which is less than 16, and holds less than 128 bytes. Returns `None`
+    /// without reading anything if it is another field.
+    #[inline]
+    pub(crate) fn short_block(&mut self, number: u8) -> Option<WireField<'a>> {
+        let [tag, length, rest @ ..] = self.rest else {
+            return None;
+        };
+        if *tag != number << 3 | 2 || *length >= 0x80 {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        self.position += 2 + bytes.len();
+        Some(WireField {
+            number: u32::from(number),
+            value: WireValue::Bytes(bytes),
+            end: self.position,
+        })
+    }
+
+    /// Reads a float with number 1 and an integer with number 2, if these are the next fields. Otherwise reads nothing.
+    #[inline]
+    pub(crate) fn short_sample(&mut self) -> Option<(f64, i64)> {
+        let (value, rest) = self.rest.strip_prefix(&[0x09])?.split_first_chunk()?;
+        let mut reader = Self {
+            rest: rest.strip_prefix(&[0x10])?,
+            position: self.position + 10,
+        };
+        let time = reader.varint().ok()?;
+        *self = reader;
+        Some((f64::from_le_bytes(*value), time.cast_signed()))
     }
 
     /// Reads a number of 7 bits in each byte.

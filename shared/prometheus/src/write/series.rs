@@ -102,7 +102,10 @@ impl<'a> SeriesWriter<'a> {
         if self.name.is_none() && !encoded.is_empty() && encoded == name_label {
             self.name = Some(name);
         } else if !self.labels.repeat(encoded) {
-            let (name, value) = decode_label(field.nested()?)?;
+            let (name, value) = match short_label(encoded) {
+                Some((name, value)) => (Some(name), Some(value)),
+                None => decode_label(field.nested()?)?,
+            };
             self.add_label(encoded, name, value);
         }
         Ok(())
@@ -137,7 +140,7 @@ impl<'a> SeriesWriter<'a> {
     #[inline]
     pub(super) fn add_sample(&mut self, field: &WireField<'a>) -> Result<(), DecodeError> {
         let mut reader = field.nested()?;
-        let (mut value, mut time) = (0.0, 0);
+        let (mut value, mut time) = reader.short_sample().unwrap_or_default();
         while let Some(field) = reader.next_field()? {
             match field.number {
                 1 => value = field.float()?,
@@ -313,6 +316,22 @@ fn series_text(name: &str, labels: &SeriesLabels<'_>) -> String {
         }
         None if labels.len() == 0 => text,
         None => text + "}",
+    }
+}
+
+/// Reads the name and the value of a label that has both, each with less than 128 bytes. Returns `None` if the label has
+/// another form, or is not UTF-8.
+#[inline]
+fn short_label(encoded: &[u8]) -> Option<(&str, &str)> {
+    // Everything but the texts is ASCII, so that each text is UTF-8 if all bytes are.
+    let text = str::from_utf8(encoded).ok()?;
+    let mut reader = WireReader::new(encoded);
+    let name = reader.short_block(1)?.bytes().ok()?;
+    reader.short_block(2)?;
+    let (name_end, value_start) = (2 + name.len(), 4 + name.len());
+    match reader.is_empty() {
+        true => Some((text.get(2..name_end)?, text.get(value_start..)?)),
+        false => None,
     }
 }
 

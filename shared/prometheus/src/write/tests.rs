@@ -387,3 +387,92 @@ fn damaged_messages_are_refused() {
         );
     }
 }
+
+/// Returns a number in two bytes more than it needs.
+fn padded(length: usize) -> Vec<u8> {
+    let low = u8::try_from(length & 0x7f).unwrap() | 0x80;
+    let high = u8::try_from(length >> 7).unwrap() | 0x80;
+    vec![low, high, 0x80, 0]
+}
+
+/// Returns a request with a series of one sample. Lengths take as few bytes as they can, or more.
+fn request(labels: &[(&[u8], &[u8])], sample: &[u8], is_padded: bool) -> Vec<u8> {
+    let block = |number: u8, content: &[u8]| {
+        let mut bytes = vec![number << 3 | 2];
+        match u8::try_from(content.len()) {
+            Ok(length) if length < 0x80 && !is_padded => bytes.push(length),
+            _ => bytes.extend(padded(content.len())),
+        }
+        bytes.extend(content);
+        bytes
+    };
+    let labels = labels.iter().map(|(name, value)| {
+        let fields = [block(1, name), block(2, value)].concat();
+        block(1, &fields)
+    });
+    let mut series: Vec<u8> = labels.flatten().collect();
+    series.extend(block(2, sample));
+    block(1, &series)
+}
+
+#[test]
+fn short_fields_are_read_like_long_ones() {
+    let name = (&b"__name__"[..], &b"up"[..]);
+    let (tag, long) = ("é".repeat(50), "x".repeat(150));
+    let texts = [
+        &b""[..],
+        b"a",
+        tag.as_bytes(),
+        long.as_bytes(),
+        b"a\xff",
+        b"\xc3",
+    ];
+    let sample = b"\x09\0\0\0\0\0\0\xf0\x3f\x10\x81\x01";
+    let mut outcomes = Vec::new();
+    for label in texts {
+        for value in texts {
+            let labels = [name, (label, value), (b"job", b"api")];
+            let [short, long] = [false, true].map(|is_padded| {
+                let message = request(&labels, sample, is_padded);
+                let write = decode_write(&message, WriteVersion::One, LIMIT).unwrap();
+                let refused = write.refused.clone();
+                (refused, stored(write))
+            });
+            assert_eq!(short, long, "{label:?}={value:?}");
+            outcomes.push(short.1);
+        }
+    }
+    assert!(outcomes.contains(&format!(
+        "up a={tag} job=api value=1.0 time=1970-01-01T00:00:00.129\n"
+    )));
+    assert!(outcomes.contains(&String::new()));
+}
+
+#[test]
+fn a_sample_may_have_its_fields_in_any_order() {
+    let value = b"\x09\0\0\0\0\0\0\xf0\x3f";
+    let other = b"\x09\0\0\0\0\0\0\0\x40";
+    let text = |fields: &[&[u8]]| {
+        let message = request(&[(b"__name__", b"up")], &fields.concat(), false);
+        decode_write(&message, WriteVersion::One, LIMIT)
+            .map(stored)
+            .ok()
+    };
+    let expected = "up value=1.0 time=1970-01-01T00:00:00.005\n";
+    let time = b"\x10\x05";
+    for fields in [
+        &[&value[..], &time[..]][..],
+        &[time, value],
+        &[value, b"\x18\x01", time],
+        &[other, time, value],
+        &[value, b"\x10\x07", time],
+    ] {
+        assert_eq!(text(fields).as_deref(), Some(expected), "{fields:?}");
+    }
+    let zero = expected.replace("1.0", "0.0");
+    assert_eq!(text(&[time]), Some(zero));
+    let epoch = expected.replace(".005", "");
+    assert_eq!(text(&[value]), Some(epoch));
+    assert_eq!(text(&[value, b"\x10"]), None);
+    assert_eq!(text(&[value, b"\x10\xff"]), None);
+}

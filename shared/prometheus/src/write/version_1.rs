@@ -25,6 +25,10 @@ fn add_series<'a>(
 ) -> Result<(), DecodeError> {
     writer.begin();
     let mut reader = series.nested()?;
+    // The labels are first in almost all messages.
+    while let Some(label) = reader.short_block(1) {
+        writer.read_label(&label)?;
+    }
     while let Some(field) = reader.next_field()? {
         match field.number {
             1 => writer.read_label(&field)?,
