@@ -1,6 +1,6 @@
 //! The schema at the start of a stream of rows.
 //!
-//! The message of a schema takes as long to build as those of a hundred rows. Tables of a request mostly share few schemas,
+//! The message of a schema takes about half as long to build as those of a hundred rows. Tables of a request mostly share few schemas,
 //! so that each thread keeps the last messages.
 
 use std::{cell::RefCell, collections::VecDeque, sync::Arc};

@@ -85,6 +85,25 @@ fn a_tag_that_every_row_has_takes_no_memory_for_absent_values() {
 }
 
 #[test]
+fn the_room_that_tags_of_a_new_table_take_at_first_is_counted() {
+    let mut points = PointBatches::new();
+    for time in 0..128 {
+        let table = points.table("a");
+        table.begin_row(time);
+        table.float("value", 1.0).unwrap();
+    }
+    let before = points.size_bytes();
+    let table = points.table("b");
+    table.begin_row(1);
+    for tag in 0..100 {
+        table.tag(&format!("tag{tag}"), "x").unwrap();
+    }
+    // Each tag has keys for 128 rows, and texts and offsets for 112 values.
+    let room = 128 * 4 + 112 * (8 + 4);
+    assert!(points.size_bytes() - before >= 100 * room);
+}
+
+#[test]
 fn a_value_of_another_type_leaves_the_row_as_it_was() {
     let mut points = PointBatches::new();
     let table = points.table("m");

@@ -388,7 +388,7 @@ fn damaged_messages_are_refused() {
     }
 }
 
-/// Returns a number in two bytes more than it needs.
+/// Returns a length in four bytes, more than it needs.
 fn padded(length: usize) -> Vec<u8> {
     let low = u8::try_from(length & 0x7f).unwrap() | 0x80;
     let high = u8::try_from(length >> 7).unwrap() | 0x80;
