@@ -26,7 +26,7 @@ use object_store::{
 };
 use tokio::sync::Semaphore;
 
-use self::exchange::{HttpExchange, with_exchange};
+use self::exchange::{HttpExchange, ObservingConnector, with_exchange};
 pub use self::options::RemoteOptions;
 use crate::{
     ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation, PresignedObjects,
@@ -77,7 +77,14 @@ impl ObjectStoreAdapter {
         builder: AmazonS3Builder,
         options: &RemoteOptions,
     ) -> Result<Self, object_store::Error> {
-        let connector = options.connector();
+        Self::s3_with_connector(builder, options, &options.connector())
+    }
+
+    fn s3_with_connector(
+        builder: AmazonS3Builder,
+        options: &RemoteOptions,
+        connector: &ObservingConnector,
+    ) -> Result<Self, object_store::Error> {
         let build = |options: &RemoteOptions| {
             let builder = builder.clone().with_client_options(options.client());
             let builder = builder.with_retry(options.retry());

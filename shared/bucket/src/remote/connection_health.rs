@@ -40,6 +40,8 @@ pub(super) struct ConnectionHealth {
     first_answer: Option<Duration>,
     /// Time without an answer after which connections are in doubt.
     doubt_after: Duration,
+    /// Returns the time.
+    clock: fn() -> u64,
     /// Time of the newest answer; zero if there was none.
     heard: AtomicU64,
     /// Time until which connections are in doubt.
@@ -55,6 +57,7 @@ impl ConnectionHealth {
         Self {
             first_answer,
             doubt_after,
+            clock: now,
             heard: AtomicU64::new(0),
             in_doubt_until: AtomicU64::new(0),
             slow_until: AtomicU64::new(0),
@@ -162,7 +165,7 @@ impl HttpService for ReconnectingService {
     )]
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let made = self.client();
-        let asked = now();
+        let asked = (self.silence.clock)();
         let limit = self
             .silence
             .first_answer_limit(request.body().content_length(), asked);
@@ -181,7 +184,7 @@ impl HttpService for ReconnectingService {
             }
         };
         match &answer {
-            Ok(_) => self.silence.record_answer(asked, now()),
+            Ok(_) => self.silence.record_answer(asked, (self.silence.clock)()),
             Err(error) if error.kind() == HttpErrorKind::Timeout => {
                 self.silence.discard_connections(made.after)
             }

@@ -18,6 +18,7 @@ use super::*;
 use crate::{
     Bucket, CommitOutcome, Get, GetOptions, Key, ListRequest, ObjectFormat, ObjectStoreAdapter,
     PutMode, Register, RegisterChange, RegisterValue, RemoteOptions, Store, World,
+    remote::exchange::ObservingConnector,
 };
 
 /// A proxy to a server whose open connections can stop passing data.
@@ -75,20 +76,37 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut forgotten: wa
     }
 }
 
-fn adapter(server: &S3Server, router: &FreezingProxy) -> Arc<ObjectStoreAdapter> {
+fn options() -> RemoteOptions {
+    RemoteOptions {
+        allow_http: true,
+        first_answer_timeout: Duration::from_millis(500),
+        doubt_after: Duration::ZERO,
+        ..RemoteOptions::default()
+    }
+}
+
+fn adapter(
+    server: &S3Server,
+    router: &FreezingProxy,
+    health: &Arc<ConnectionHealth>,
+) -> Arc<ObjectStoreAdapter> {
     let builder = AmazonS3Builder::new()
         .with_endpoint(router.address.as_str())
         .with_bucket_name(server.bucket())
         .with_region("us-east-1")
         .with_access_key_id(S3Server::ACCESS_KEY)
         .with_secret_access_key(S3Server::SECRET_KEY);
-    let options = RemoteOptions {
-        allow_http: true,
-        first_answer_timeout: Duration::from_millis(500),
-        doubt_after: Duration::ZERO,
-        ..RemoteOptions::default()
-    };
-    Arc::new(ObjectStoreAdapter::s3(builder, &options).unwrap())
+    let connector = ObservingConnector(ReconnectingConnector(Arc::clone(health)));
+    Arc::new(ObjectStoreAdapter::s3_with_connector(builder, &options(), &connector).unwrap())
+}
+
+/// Returns a health by whose clock no answer takes time. The store never counts as slow, however busy this machine is,
+/// and each call begins with a short wait.
+fn timeless_health() -> Arc<ConnectionHealth> {
+    Arc::new(ConnectionHealth {
+        clock: || 1_000,
+        ..options().connection_health()
+    })
 }
 
 async fn put(store: &ObjectStoreAdapter) {
@@ -123,7 +141,7 @@ async fn open_connections(store: &ObjectStoreAdapter) {
 async fn requests_over_connections_that_died_unnoticed_succeed_on_retry() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let router = FreezingProxy::to(&server).await;
-    let store = adapter(&server, &router);
+    let store = adapter(&server, &router, &timeless_health());
     open_connections(&store).await;
 
     router.forget();
@@ -142,14 +160,16 @@ async fn requests_over_connections_that_died_unnoticed_succeed_on_retry() {
 async fn one_timeout_discards_all_connections_of_a_store() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let router = FreezingProxy::to(&server).await;
-    let store = adapter(&server, &router);
+    let health = timeless_health();
+    let store = adapter(&server, &router, &health);
     open_connections(&store).await;
     assert!(router.accepted() >= 3);
 
     router.forget();
     get(&store, "data/1").await;
     let accepted = router.accepted();
-    // If an old connection were used, this request would be retried over a second new one.
+    // The store counts as slow from here on. Over an old connection, this request would wait for the full time limit.
+    health.record_answer(0, 10_000);
     get(&store, "data/1.parquet").await;
     get(&store, "data/1").await;
     assert_eq!(router.accepted(), accepted + 1);
@@ -170,7 +190,7 @@ impl RegisterValue for TestNumber {
 async fn a_commit_whose_connection_died_is_committed_once() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let router = FreezingProxy::to(&server).await;
-    let store = adapter(&server, &router);
+    let store = adapter(&server, &router, &timeless_health());
     let bucket = Bucket::new(store, World::system());
     let register: Register<TestNumber> = Register::new(bucket, Key::RootCatalog, 64);
     let add = async |known| {
@@ -192,7 +212,7 @@ async fn a_commit_whose_connection_died_is_committed_once() {
 async fn a_slow_store_gets_the_full_time_limit() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let router = FreezingProxy::to(&server).await;
-    let store = adapter(&server, &router);
+    let store = adapter(&server, &router, &Arc::new(options().connection_health()));
     put(&store).await;
     server.set_faults(neap_s3_server::Faults {
         delay: Duration::from_millis(1_500),

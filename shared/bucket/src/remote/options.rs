@@ -98,10 +98,13 @@ impl RemoteOptions {
 
     /// Returns the connector that creates a store's clients, which discard their connections together.
     pub(super) fn connector(&self) -> ObservingConnector {
+        ObservingConnector(ReconnectingConnector(Arc::new(self.connection_health())))
+    }
+
+    pub(super) fn connection_health(&self) -> ConnectionHealth {
         let is_repeated = self.max_retries > 0 && self.first_answer_timeout < self.retry_timeout;
         let first_answer = is_repeated.then_some(self.first_answer_timeout);
-        let silence = ConnectionHealth::new(first_answer, self.doubt_after);
-        ObservingConnector(ReconnectingConnector(Arc::new(silence)))
+        ConnectionHealth::new(first_answer, self.doubt_after)
     }
 
     pub(super) fn retry(&self) -> RetryConfig {
