@@ -5,7 +5,7 @@
 //! batches of one result often share their dictionaries.
 
 use std::io::Write;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, LargeStringArray, StringArray, StringViewArray,
@@ -21,15 +21,9 @@ use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::number::{push_f32, push_f64, push_integer};
+use super::rendered::RenderedValues;
 use super::text::{Dialect, push_text};
 use super::timestamp::TimestampFormatter;
-
-/// The maximum size of the rendered dictionary values cached per column, in bytes. Further values are rendered for each
-/// row.
-const MEMO_TEXT_BYTES: usize = 1 << 20;
-
-/// The maximum length of a dictionary whose rendered values are cached (8 bytes per value, plus the text).
-const MEMO_VALUES: usize = 1 << 16;
 
 static JSON_OPTIONS: LazyLock<EncoderOptions> = LazyLock::new(EncoderOptions::default);
 
@@ -263,63 +257,10 @@ impl<'a> DictionaryValues<'a> {
 
     fn write(&mut self, row: usize, prefix: &[u8], dialect: Dialect, out: &mut Vec<u8>) {
         let key = self.keys[row];
-        if let Some(text) = self.memo.get(key) {
-            out.extend_from_slice(text);
-            return;
-        }
-        let start = out.len();
-        out.extend_from_slice(prefix);
-        self.values.write(key, dialect, out);
-        self.memo.put(key, &out[start..]);
-    }
-}
-
-/// Rendered values of a dictionary, prefix included.
-#[derive(Debug, Default)]
-struct RenderedValues {
-    /// The dictionary of the texts. Held so that another one can't reuse its address.
-    dictionary: Option<ArrayRef>,
-    /// The range of each value in `text`; empty if it is not cached.
-    spans: Vec<(u32, u32)>,
-    text: Vec<u8>,
-}
-
-impl RenderedValues {
-    /// Clears the cache if it belongs to another dictionary.
-    fn prepare(&mut self, dictionary: &ArrayRef) {
-        if self
-            .dictionary
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, dictionary))
-        {
-            return;
-        }
-        self.dictionary = Some(Arc::clone(dictionary));
-        self.text.clear();
-        self.spans.clear();
-        if dictionary.len() <= MEMO_VALUES {
-            self.spans.resize(dictionary.len(), (0, 0));
-        }
-    }
-
-    fn get(&self, key: usize) -> Option<&[u8]> {
-        let &(start, end) = self.spans.get(key)?;
-        self.text
-            .get(start as usize..end as usize)
-            .filter(|text| !text.is_empty())
-    }
-
-    fn put(&mut self, key: usize, text: &[u8]) {
-        let Some(span) = self.spans.get_mut(key) else {
-            return;
-        };
-        let (start, end) = (self.text.len(), self.text.len() + text.len());
-        if end > MEMO_TEXT_BYTES {
-            return;
-        }
-        if let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) {
-            *span = (start, end);
-            self.text.extend_from_slice(text);
-        }
+        let values = &mut self.values;
+        self.memo.push(key, out, |out| {
+            out.extend_from_slice(prefix);
+            values.write(key, dialect, out);
+        });
     }
 }

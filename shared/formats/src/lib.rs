@@ -33,6 +33,7 @@ mod format;
 mod number;
 mod parquet;
 mod plain_columns;
+mod rendered;
 mod rows;
 mod stream;
 mod table;

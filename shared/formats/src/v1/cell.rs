@@ -1,24 +1,13 @@
-//! Values of the v1 formats: read from columns of any type, formatted as Go does.
+//! Values of the v1 formats, formatted as Go does.
 
-use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int64Array,
-        StringArray, TimestampNanosecondArray, UInt64Array, timezone::Tz,
-    },
-    compute::cast,
-    datatypes::{
-        DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type,
-    },
-    error::ArrowError,
-};
+use arrow::{array::timezone::Tz, datatypes::TimeUnit};
 use chrono::{DateTime, Offset, TimeZone};
 
-use super::epoch::Epoch;
 use crate::timestamp::TimestampFormatter;
 
 /// A value.
 #[derive(Clone, Copy, Debug)]
-pub enum SeriesValue<'a> {
+pub(super) enum SeriesValue<'a> {
     /// No value.
     Null,
     /// A boolean.
@@ -39,91 +28,6 @@ pub enum SeriesValue<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("json: unsupported value: {}Inf", if *.0 < 0.0 { '-' } else { '+' })]
 pub struct InfiniteFloatError(pub(super) f64);
-
-/// The values of a column.
-#[derive(Debug)]
-pub(super) enum SeriesColumn {
-    Boolean(BooleanArray),
-    Integer(Int64Array),
-    Unsigned(UInt64Array),
-    Float(Float64Array),
-    Text(StringArray),
-    /// A tag, and the texts of its dictionary. They are not copied for each row.
-    Tag(DictionaryArray<Int32Type>, StringArray),
-    Time(TimestampNanosecondArray, Option<Tz>),
-}
-
-impl SeriesColumn {
-    /// Reads the values of a column.
-    ///
-    /// # Errors
-    /// The type has no text form.
-    pub(super) fn of(values: &ArrayRef) -> Result<Self, ArrowError> {
-        let as_type = |wanted: &DataType| cast(values, wanted);
-        Ok(match values.data_type() {
-            DataType::Boolean => Self::Boolean(values.as_boolean().clone()),
-            DataType::Int64 => Self::Integer(values.as_primitive::<Int64Type>().clone()),
-            DataType::UInt64 => Self::Unsigned(values.as_primitive::<UInt64Type>().clone()),
-            DataType::Float64 => Self::Float(values.as_primitive::<Float64Type>().clone()),
-            DataType::Utf8 => Self::Text(values.as_string().clone()),
-            DataType::Dictionary(keys, texts)
-                if **keys == DataType::Int32 && **texts == DataType::Utf8 =>
-            {
-                let values = values.as_dictionary::<Int32Type>().clone();
-                let texts = values.values().as_string().clone();
-                Self::Tag(values, texts)
-            }
-            DataType::Timestamp(_, zone) => {
-                let nanos = as_type(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
-                let nanos = nanos.as_primitive::<TimestampNanosecondType>().clone();
-                let zone = zone.as_ref().map(|zone| zone.parse()).transpose()?;
-                Self::Time(nanos, zone)
-            }
-            kind if kind.is_signed_integer() => Self::Integer(
-                as_type(&DataType::Int64)?
-                    .as_primitive::<Int64Type>()
-                    .clone(),
-            ),
-            kind if kind.is_unsigned_integer() => Self::Unsigned(
-                as_type(&DataType::UInt64)?
-                    .as_primitive::<UInt64Type>()
-                    .clone(),
-            ),
-            kind if kind.is_floating() => Self::Float(
-                as_type(&DataType::Float64)?
-                    .as_primitive::<Float64Type>()
-                    .clone(),
-            ),
-            _ => Self::Text(as_type(&DataType::Utf8)?.as_string().clone()),
-        })
-    }
-
-    /// Returns the value of an existing row. With `epoch`, times are counts.
-    pub(super) fn cell(&self, row: usize, epoch: Option<Epoch>) -> SeriesValue<'_> {
-        match self {
-            Self::Boolean(values) if values.is_valid(row) => {
-                SeriesValue::Boolean(values.value(row))
-            }
-            Self::Integer(values) if values.is_valid(row) => {
-                SeriesValue::Integer(values.value(row))
-            }
-            Self::Unsigned(values) if values.is_valid(row) => {
-                SeriesValue::Unsigned(values.value(row))
-            }
-            Self::Float(values) if values.is_valid(row) => SeriesValue::Float(values.value(row)),
-            Self::Text(values) if values.is_valid(row) => SeriesValue::Text(values.value(row)),
-            Self::Tag(values, texts) => match values.key(row) {
-                Some(text) if texts.is_valid(text) => SeriesValue::Text(texts.value(text)),
-                _ => SeriesValue::Null,
-            },
-            Self::Time(values, zone) if values.is_valid(row) => match epoch {
-                Some(epoch) => SeriesValue::Integer(epoch.count(values.value(row))),
-                None => SeriesValue::Time(values.value(row), *zone),
-            },
-            _ => SeriesValue::Null,
-        }
-    }
-}
 
 /// Appends an integer.
 pub(super) fn push_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
@@ -157,29 +61,39 @@ pub(super) fn push_float(number: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a time as RFC 3339, without trailing zeros in the fraction.
-pub(super) fn push_time(nanos: i64, zone: Option<Tz>, out: &mut Vec<u8>) {
-    let offset = zone.map(|zone| {
-        let utc = DateTime::from_timestamp_nanos(nanos).naive_utc();
-        zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()
-    });
-    let offset = offset.unwrap_or(0);
-    let local = nanos.saturating_add(i64::from(offset) * 1_000_000_000);
-    let begin = out.len();
-    // Nanoseconds in 64 bits are always in years with four digits.
-    TimestampFormatter::new(TimeUnit::Nanosecond, false, false).push(local, out);
-    let fraction = out.iter().skip(begin).any(|byte| *byte == b'.');
-    while fraction && out.last() == Some(&b'0') {
-        out.pop();
+/// Formats times as RFC 3339, without trailing zeros in the fraction.
+#[derive(Debug)]
+pub(super) struct TimeFormatter(TimestampFormatter);
+
+impl TimeFormatter {
+    pub(super) fn new() -> Self {
+        Self(TimestampFormatter::new(TimeUnit::Nanosecond, false, false))
     }
-    if offset == 0 {
-        out.push(b'Z');
-        return;
+
+    /// Appends a time, shown in a zone or in UTC.
+    pub(super) fn push(&mut self, nanos: i64, zone: Option<Tz>, out: &mut Vec<u8>) {
+        let offset = zone.map(|zone| {
+            let utc = DateTime::from_timestamp_nanos(nanos).naive_utc();
+            zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()
+        });
+        let offset = offset.unwrap_or(0);
+        let local = nanos.saturating_add(i64::from(offset) * 1_000_000_000);
+        let begin = out.len();
+        // Nanoseconds in 64 bits are always in years with four digits.
+        self.0.push(local, out);
+        let fraction = out.iter().skip(begin).any(|byte| *byte == b'.');
+        while fraction && out.last() == Some(&b'0') {
+            out.pop();
+        }
+        if offset == 0 {
+            out.push(b'Z');
+            return;
+        }
+        let sign = if offset < 0 { '-' } else { '+' };
+        let minutes = offset.unsigned_abs() / 60;
+        let text = format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+        out.extend_from_slice(text.as_bytes());
     }
-    let sign = if offset < 0 { '-' } else { '+' };
-    let minutes = offset.unsigned_abs() / 60;
-    let text = format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60);
-    out.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -218,7 +132,7 @@ mod tests {
     fn times_have_the_fraction_that_they_need_and_the_offset_of_their_zone() {
         let time = |nanos, zone: Option<&str>| {
             let zone = zone.map(|zone| zone.parse().unwrap());
-            written(|out| push_time(nanos, zone, out))
+            written(|out| TimeFormatter::new().push(nanos, zone, out))
         };
         const EIGHT: i64 = 1_704_096_000_000_000_000;
         assert_eq!(time(EIGHT, None), "2024-01-01T08:00:00Z");

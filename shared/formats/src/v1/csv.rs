@@ -1,15 +1,19 @@
 //! CSV of the v1 interface: the name of a series, its tags in one column, and the values. Times are always counts.
 
+use std::ops::Range;
+
 use super::{
-    cell::{InfiniteFloatError, SeriesValue, push_float, push_integer, push_time},
+    cell::{InfiniteFloatError, SeriesValue, TimeFormatter, push_float, push_integer},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
+    rows::SeriesRows,
 };
 
 /// Encodes answers as CSV, with a header for each statement that has rows and an empty line between statements.
 #[derive(Debug)]
 pub(super) struct CsvEncoder {
-    epoch: Option<Epoch>,
+    epoch: Epoch,
+    times: TimeFormatter,
     columns: Vec<String>,
     /// The first two columns of the rows of the current series.
     prefix: Vec<u8>,
@@ -21,7 +25,8 @@ pub(super) struct CsvEncoder {
 impl CsvEncoder {
     pub(super) fn new(epoch: Option<Epoch>) -> Self {
         Self {
-            epoch,
+            epoch: epoch.unwrap_or(Epoch::NANOS),
+            times: TimeFormatter::new(),
             columns: Vec::new(),
             prefix: Vec::new(),
             has_head: false,
@@ -41,13 +46,30 @@ impl CsvEncoder {
         }
         out.push(b'\n');
     }
+
+    fn row<'a>(&mut self, cells: impl Iterator<Item = SeriesValue<'a>>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.prefix);
+        for cell in cells {
+            out.push(b',');
+            match cell {
+                SeriesValue::Null => {}
+                SeriesValue::Boolean(value) => out.extend_from_slice(value.to_string().as_bytes()),
+                SeriesValue::Integer(number) => push_integer(number, out),
+                SeriesValue::Unsigned(number) => push_integer(number, out),
+                SeriesValue::Float(number) if number.is_finite() => push_float(number, out),
+                // As Go formats them.
+                SeriesValue::Float(number) if number.is_nan() => out.extend_from_slice(b"NaN"),
+                SeriesValue::Float(number) if number > 0.0 => out.extend_from_slice(b"+Inf"),
+                SeriesValue::Float(_) => out.extend_from_slice(b"-Inf"),
+                SeriesValue::Text(text) => push_text(text, out),
+                SeriesValue::Time(nanos, zone) => self.times.push(nanos, zone, out),
+            }
+        }
+        out.push(b'\n');
+    }
 }
 
 impl SeriesEncoder for CsvEncoder {
-    fn epoch(&self) -> Option<Epoch> {
-        self.epoch.or(Some(Epoch::NANOS))
-    }
-
     fn begin(&mut self, _: usize, columns: &[String], _: &mut Vec<u8>) {
         self.columns = columns.to_vec();
         self.has_head = false;
@@ -67,29 +89,15 @@ impl SeriesEncoder for CsvEncoder {
         push_text(&tags.join(","), &mut self.prefix);
     }
 
-    fn row(
+    fn rows(
         &mut self,
-        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
+        rows: &mut SeriesRows<'_>,
+        range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
-        out.extend_from_slice(&self.prefix);
-        for cell in cells {
-            out.push(b',');
-            match cell {
-                SeriesValue::Null => {}
-                SeriesValue::Boolean(value) => out.extend_from_slice(value.to_string().as_bytes()),
-                SeriesValue::Integer(number) => push_integer(number, out),
-                SeriesValue::Unsigned(number) => push_integer(number, out),
-                SeriesValue::Float(number) if number.is_finite() => push_float(number, out),
-                // As Go formats them.
-                SeriesValue::Float(number) if number.is_nan() => out.extend_from_slice(b"NaN"),
-                SeriesValue::Float(number) if number > 0.0 => out.extend_from_slice(b"+Inf"),
-                SeriesValue::Float(_) => out.extend_from_slice(b"-Inf"),
-                SeriesValue::Text(text) => push_text(text, out),
-                SeriesValue::Time(nanos, zone) => push_time(nanos, zone, out),
-            }
+        for row in range {
+            self.row(rows.cells(row, Some(self.epoch)), out);
         }
-        out.push(b'\n');
         Ok(())
     }
 

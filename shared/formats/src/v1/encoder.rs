@@ -1,13 +1,14 @@
 //! The interface that the v1 formats share.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::Range};
 
 use super::{
-    cell::{InfiniteFloatError, SeriesValue},
+    cell::InfiniteFloatError,
     csv::CsvEncoder,
     epoch::Epoch,
     json::{ChunkedJsonEncoder, JsonEncoder},
     msgpack::MessagePackEncoder,
+    rows::SeriesRows,
 };
 
 /// Options of the encoding.
@@ -32,22 +33,20 @@ pub struct SeriesKey {
 
 /// Encodes answers in one format. Statements come in order, each with its series in order, each with its rows.
 pub trait SeriesEncoder: Debug + Send {
-    /// The unit of times. `None`: times are text.
-    fn epoch(&self) -> Option<Epoch>;
-
     /// Begins the answer of a statement whose rows have these columns.
     fn begin(&mut self, statement: usize, columns: &[String], out: &mut Vec<u8>);
 
     /// Begins a series and ends the previous one, if any.
     fn series(&mut self, key: &SeriesKey, out: &mut Vec<u8>);
 
-    /// Writes a row.
+    /// Writes existing rows of the series.
     ///
     /// # Errors
-    /// A value can't be encoded. In that case nothing of the row is written.
-    fn row(
+    /// A value can't be encoded. In that case nothing of its row and of later rows is written.
+    fn rows(
         &mut self,
-        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
+        rows: &mut SeriesRows<'_>,
+        range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError>;
 

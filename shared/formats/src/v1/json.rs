@@ -1,9 +1,12 @@
 //! JSON: the answer in one piece, or in chunks of rows of one series, each of them a complete answer.
 
+use std::ops::Range;
+
 use super::{
-    cell::{InfiniteFloatError, SeriesValue, push_float, push_integer, push_time},
+    cell::{InfiniteFloatError, SeriesValue, TimeFormatter, push_float, push_integer},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
+    rows::{SeriesColumn, SeriesRows},
 };
 use crate::text::{Dialect, push_text};
 
@@ -113,16 +116,19 @@ impl JsonWriter {
         self.list("values", out);
     }
 
+    /// Writes an existing row. If a value can't be encoded, nothing is written.
     fn row(
         &mut self,
-        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
+        columns: &mut [SeriesColumn<'_>],
+        row: usize,
+        cells: &mut CellWriter,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
         let (before, length) = (*self, out.len());
         self.open(b'[', out);
-        for cell in cells {
+        for column in columns {
             self.element(out);
-            if let Err(error) = push_cell(cell, out) {
+            if let Err(error) = cells.push(column, row, out) {
                 out.truncate(length);
                 *self = before;
                 return Err(error);
@@ -151,32 +157,57 @@ fn push_json(text: &str, out: &mut Vec<u8>) {
     push_text(text, Dialect::Json, out);
 }
 
-fn push_cell(cell: SeriesValue<'_>, out: &mut Vec<u8>) -> Result<(), InfiniteFloatError> {
-    match cell {
-        SeriesValue::Null => out.extend_from_slice(b"null"),
-        SeriesValue::Boolean(true) => out.extend_from_slice(b"true"),
-        SeriesValue::Boolean(false) => out.extend_from_slice(b"false"),
-        SeriesValue::Integer(number) => push_integer(number, out),
-        SeriesValue::Unsigned(number) => push_integer(number, out),
-        SeriesValue::Float(number) if number.is_nan() => out.extend_from_slice(b"null"),
-        SeriesValue::Float(number) if number.is_infinite() => {
-            return Err(InfiniteFloatError(number));
-        }
-        SeriesValue::Float(number) => push_float(number, out),
-        SeriesValue::Text(text) => push_json(text, out),
-        SeriesValue::Time(nanos, zone) => {
-            out.push(b'"');
-            push_time(nanos, zone, out);
-            out.push(b'"');
+/// Writes values of columns.
+#[derive(Debug)]
+struct CellWriter {
+    epoch: Option<Epoch>,
+    times: TimeFormatter,
+}
+
+impl CellWriter {
+    fn new(epoch: Option<Epoch>) -> Self {
+        Self {
+            epoch,
+            times: TimeFormatter::new(),
         }
     }
-    Ok(())
+
+    /// Appends the value of an existing row.
+    fn push(
+        &mut self,
+        column: &mut SeriesColumn<'_>,
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), InfiniteFloatError> {
+        if column.push_rendered(row, out, push_json) {
+            return Ok(());
+        }
+        match column.cell(row, self.epoch) {
+            SeriesValue::Null => out.extend_from_slice(b"null"),
+            SeriesValue::Boolean(true) => out.extend_from_slice(b"true"),
+            SeriesValue::Boolean(false) => out.extend_from_slice(b"false"),
+            SeriesValue::Integer(number) => push_integer(number, out),
+            SeriesValue::Unsigned(number) => push_integer(number, out),
+            SeriesValue::Float(number) if number.is_nan() => out.extend_from_slice(b"null"),
+            SeriesValue::Float(number) if number.is_infinite() => {
+                return Err(InfiniteFloatError(number));
+            }
+            SeriesValue::Float(number) => push_float(number, out),
+            SeriesValue::Text(text) => push_json(text, out),
+            SeriesValue::Time(nanos, zone) => {
+                out.push(b'"');
+                self.times.push(nanos, zone, out);
+                out.push(b'"');
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Encodes JSON in one piece.
 #[derive(Debug)]
 pub(super) struct JsonEncoder {
-    epoch: Option<Epoch>,
+    cells: CellWriter,
     writer: JsonWriter,
     columns: Vec<String>,
     has_begun: bool,
@@ -186,7 +217,7 @@ pub(super) struct JsonEncoder {
 impl JsonEncoder {
     pub(super) fn new(epoch: Option<Epoch>, is_pretty: bool) -> Self {
         Self {
-            epoch,
+            cells: CellWriter::new(epoch),
             writer: JsonWriter::new(is_pretty),
             columns: Vec::new(),
             has_begun: false,
@@ -204,10 +235,6 @@ impl JsonEncoder {
 }
 
 impl SeriesEncoder for JsonEncoder {
-    fn epoch(&self) -> Option<Epoch> {
-        self.epoch
-    }
-
     fn begin(&mut self, statement: usize, columns: &[String], out: &mut Vec<u8>) {
         self.head(out);
         self.columns = columns.to_vec();
@@ -225,12 +252,17 @@ impl SeriesEncoder for JsonEncoder {
         self.writer.series(key, &self.columns, out);
     }
 
-    fn row(
+    fn rows(
         &mut self,
-        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
+        rows: &mut SeriesRows<'_>,
+        range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
-        self.writer.row(cells, out)
+        for row in range {
+            let columns = rows.columns();
+            self.writer.row(columns, row, &mut self.cells, out)?;
+        }
+        Ok(())
     }
 
     fn end(&mut self, error: Option<&str>, out: &mut Vec<u8>) {
@@ -254,7 +286,7 @@ impl SeriesEncoder for JsonEncoder {
 /// Encodes JSON in chunks, one per line unless indented. All but the last chunk of a statement are marked partial.
 #[derive(Debug)]
 pub(super) struct ChunkedJsonEncoder {
-    epoch: Option<Epoch>,
+    cells: CellWriter,
     writer: JsonWriter,
     chunk_rows: usize,
     statement: usize,
@@ -268,7 +300,7 @@ pub(super) struct ChunkedJsonEncoder {
 impl ChunkedJsonEncoder {
     pub(super) fn new(epoch: Option<Epoch>, is_pretty: bool, chunk_rows: usize) -> Self {
         Self {
-            epoch,
+            cells: CellWriter::new(epoch),
             writer: JsonWriter::new(is_pretty),
             chunk_rows,
             statement: 0,
@@ -316,10 +348,6 @@ impl ChunkedJsonEncoder {
 }
 
 impl SeriesEncoder for ChunkedJsonEncoder {
-    fn epoch(&self) -> Option<Epoch> {
-        self.epoch
-    }
-
     fn begin(&mut self, statement: usize, columns: &[String], _: &mut Vec<u8>) {
         self.statement = statement;
         self.columns = columns.to_vec();
@@ -332,17 +360,21 @@ impl SeriesEncoder for ChunkedJsonEncoder {
         self.open_chunk(out);
     }
 
-    fn row(
+    fn rows(
         &mut self,
-        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
+        rows: &mut SeriesRows<'_>,
+        range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
-        if self.rows.is_some_and(|rows| rows >= self.chunk_rows) {
-            self.close_chunk(true, true, out);
-            self.open_chunk(out);
+        for row in range {
+            if self.rows.is_some_and(|rows| rows >= self.chunk_rows) {
+                self.close_chunk(true, true, out);
+                self.open_chunk(out);
+            }
+            let columns = rows.columns();
+            self.writer.row(columns, row, &mut self.cells, out)?;
+            self.rows = self.rows.map(|rows| rows + 1);
         }
-        self.writer.row(cells, out)?;
-        self.rows = self.rows.map(|rows| rows + 1);
         Ok(())
     }
 

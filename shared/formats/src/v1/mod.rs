@@ -12,11 +12,13 @@ mod encoder;
 mod epoch;
 mod json;
 mod msgpack;
+mod rows;
 mod series_writer;
 
-pub use cell::{InfiniteFloatError, SeriesValue};
+pub use cell::InfiniteFloatError;
 pub use encoder::{EncodingOptions, SeriesEncoder, SeriesKey, V1Format};
 pub use epoch::Epoch;
+pub use rows::SeriesRows;
 pub use series_writer::{SeriesError, SeriesWriter};
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! MessagePack with the objects and lists of the JSON answer. The answer is buffered in memory until it is complete,
 //! because lists begin with their lengths.
 
+use std::ops::Range;
+
 use super::{
-    cell::{InfiniteFloatError, SeriesValue, push_time},
+    cell::{InfiniteFloatError, SeriesValue, TimeFormatter},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
+    rows::SeriesRows,
 };
 
 /// The maximum size of an answer, in bytes.
@@ -36,6 +39,7 @@ impl OpenList {
 #[derive(Debug)]
 pub(super) struct MessagePackEncoder {
     epoch: Option<Epoch>,
+    times: TimeFormatter,
     answer: Vec<u8>,
     columns: Vec<String>,
     results: OpenList,
@@ -54,6 +58,7 @@ impl MessagePackEncoder {
         let results = OpenList::begin(&mut answer);
         Self {
             epoch,
+            times: TimeFormatter::new(),
             answer,
             columns: Vec::new(),
             results,
@@ -70,13 +75,25 @@ impl MessagePackEncoder {
             values.end(&mut self.answer);
         }
     }
+
+    fn row<'a>(&mut self, cells: impl Iterator<Item = SeriesValue<'a>>) {
+        if self.answer.len() > MAX_BYTES {
+            self.is_full = true;
+        }
+        if self.is_full {
+            return;
+        }
+        if let Some(values) = &mut self.values {
+            values.length += 1;
+        }
+        push_length(0x90, 0xdc, self.columns.len(), &mut self.answer);
+        for cell in cells {
+            push_cell(cell, &mut self.times, &mut self.answer);
+        }
+    }
 }
 
 impl SeriesEncoder for MessagePackEncoder {
-    fn epoch(&self) -> Option<Epoch> {
-        self.epoch
-    }
-
     fn begin(&mut self, statement: usize, columns: &[String], _: &mut Vec<u8>) {
         self.results.length += 1;
         self.result = self.answer.len();
@@ -120,23 +137,14 @@ impl SeriesEncoder for MessagePackEncoder {
         self.values = Some(OpenList::begin(out));
     }
 
-    fn row(
+    fn rows(
         &mut self,
-        cells: &mut dyn Iterator<Item = SeriesValue<'_>>,
+        rows: &mut SeriesRows<'_>,
+        range: Range<usize>,
         _: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
-        if self.answer.len() > MAX_BYTES {
-            self.is_full = true;
-        }
-        if self.is_full {
-            return Ok(());
-        }
-        if let Some(values) = &mut self.values {
-            values.length += 1;
-        }
-        push_length(0x90, 0xdc, self.columns.len(), &mut self.answer);
-        for cell in cells {
-            push_cell(cell, &mut self.answer);
+        for row in range {
+            self.row(rows.cells(row, self.epoch));
         }
         Ok(())
     }
@@ -209,7 +217,7 @@ fn push_unsigned(number: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn push_cell(cell: SeriesValue<'_>, out: &mut Vec<u8>) {
+fn push_cell(cell: SeriesValue<'_>, times: &mut TimeFormatter, out: &mut Vec<u8>) {
     match cell {
         SeriesValue::Null => out.push(0xc0),
         SeriesValue::Boolean(false) => out.push(0xc2),
@@ -229,7 +237,7 @@ fn push_cell(cell: SeriesValue<'_>, out: &mut Vec<u8>) {
         SeriesValue::Text(text) => push_text(text, out),
         SeriesValue::Time(nanos, zone) => {
             let mut text = Vec::with_capacity(35);
-            push_time(nanos, zone, &mut text);
+            times.push(nanos, zone, &mut text);
             push_text(&String::from_utf8_lossy(&text), out);
         }
     }

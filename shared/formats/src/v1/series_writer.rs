@@ -11,9 +11,11 @@ use arrow::{
 use neap_series::SeriesLayout;
 
 use super::{
-    cell::{InfiniteFloatError, SeriesColumn},
+    cell::InfiniteFloatError,
     encoder::{SeriesEncoder, SeriesKey},
+    rows::SeriesRows,
 };
+use crate::rendered::RenderedValues;
 
 /// The reason why rows can't be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,8 @@ pub struct SeriesWriter {
     tags: Vec<(String, usize)>,
     /// The indexes of the columns written as values.
     shown: Vec<usize>,
+    /// The rendered values of their dictionaries.
+    rendered: Vec<RenderedValues>,
     columns: Vec<String>,
     /// The series of the last written row.
     current: Option<SeriesKey>,
@@ -50,6 +54,7 @@ impl SeriesWriter {
             name: None,
             tags: Vec::new(),
             shown: Vec::new(),
+            rendered: Vec::new(),
             columns: Vec::new(),
             current: None,
         };
@@ -72,6 +77,7 @@ impl SeriesWriter {
         for (index, field) in schema.fields().iter().enumerate() {
             if !hidden.contains(&index) {
                 series_writer.shown.push(index);
+                series_writer.rendered.push(RenderedValues::default());
                 series_writer.columns.push(field.name().clone());
             }
         }
@@ -97,24 +103,19 @@ impl SeriesWriter {
         let measurement = self.measurement.map(text).transpose()?;
         let tags = self.tags.iter().map(|(_, index)| text(*index));
         let tags: Vec<ArrayRef> = tags.collect::<Result<_, _>>()?;
-        let columns = self
-            .shown
-            .iter()
-            .map(|index| SeriesColumn::of(batch.column(*index)));
-        let columns: Vec<SeriesColumn> = columns.collect::<Result<_, _>>()?;
-        let epoch = encoder.epoch();
-        for rows in ranges(batch.num_rows(), measurement.as_ref(), &tags)? {
-            let key = self.key(rows.start, measurement.as_ref(), &tags);
+        let ranges = ranges(batch.num_rows(), measurement.as_ref(), &tags)?;
+        let series = ranges.into_iter().map(|range| {
+            let key = self.key(range.start, measurement.as_ref(), &tags);
+            (range, key)
+        });
+        let series: Vec<(Range<usize>, SeriesKey)> = series.collect();
+        let mut rows = SeriesRows::new(batch, &self.shown, &mut self.rendered)?;
+        for (range, key) in series {
             if self.current.as_ref() != Some(&key) {
                 encoder.series(&key, out);
                 self.current = Some(key);
             }
-            for row in rows {
-                encoder.row(
-                    &mut columns.iter().map(|column| column.cell(row, epoch)),
-                    out,
-                )?;
-            }
+            encoder.rows(&mut rows, range, out)?;
         }
         Ok(())
     }

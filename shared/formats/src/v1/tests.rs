@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-        TimestampNanosecondArray, UInt64Array,
+        ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+        StringArray, TimestampNanosecondArray, UInt64Array,
     },
-    datatypes::Schema,
+    datatypes::{Int32Type, Schema},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Value, json};
@@ -100,6 +100,14 @@ fn batch(rows: &[SeriesRow]) -> RecordBatch {
                     .collect::<StringArray>(),
             ),
         ),
+        column(
+            "d",
+            Arc::new(
+                rows.iter()
+                    .map(|row| row.6.as_deref())
+                    .collect::<DictionaryArray<Int32Type>>(),
+            ),
+        ),
     ])
     .unwrap()
 }
@@ -115,7 +123,8 @@ fn by_tag() -> SeriesLayout {
     })
 }
 
-/// Encodes the answer of one statement, with `batch_rows` rows per batch.
+/// Encodes the answer of one statement, with `batch_rows` rows per batch. If the number is even, batches share their
+/// dictionary.
 fn written(
     format: V1Format,
     options: EncodingOptions,
@@ -129,7 +138,11 @@ fn written(
     let mut out = Vec::new();
     encoder.begin(0, series_writer.columns(), &mut out);
     for from in (0..rows.len()).step_by(batch_rows) {
-        let batch = whole.slice(from, batch_rows.min(rows.len() - from));
+        let count = batch_rows.min(rows.len() - from);
+        let batch = match batch_rows.is_multiple_of(2) {
+            true => whole.slice(from, count),
+            false => batch(&rows[from..from + count]),
+        };
         series_writer
             .write(&batch, encoder.as_mut(), &mut out)
             .unwrap();
@@ -273,8 +286,10 @@ proptest! {
         prop_assert!(rest.is_empty());
         prop_assert_eq!(as_floats(&unpacked), as_floats(&whole));
         let series = whole["results"][0]["series"].as_array().cloned().unwrap_or_default();
-        let values = series.iter().map(|series| series["values"].as_array().unwrap().len());
-        prop_assert_eq!(values.sum::<usize>(), rows.len());
+        let values = series.iter().flat_map(|series| series["values"].as_array().unwrap());
+        let texts = values.map(|row| (row[4].as_str(), row[5].as_str()));
+        let expected = rows.iter().map(|row| (row.6.as_deref(), row.6.as_deref()));
+        prop_assert_eq!(texts.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 }
 
@@ -294,7 +309,26 @@ fn values_that_json_does_not_know_are_null_or_an_error() {
         .unwrap_err();
     encoder.end(Some(&error.to_string()), &mut out);
     encoder.finish(&mut out);
-    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"results":[{"statement_id":0,"series":[{"name":"m","tags":{"tag":""},"columns":["time","f","u","b","s"],"values":[["1970-01-01T00:00:00Z",1,null,null,null]]}],"error":"json: unsupported value: -Inf"}]}"#);
+    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"results":[{"statement_id":0,"series":[{"name":"m","tags":{"tag":""},"columns":["time","f","u","b","s","d"],"values":[["1970-01-01T00:00:00Z",1,null,null,null,null]]}],"error":"json: unsupported value: -Inf"}]}"#);
+}
+
+#[test]
+fn null_values_of_a_dictionary_are_nulls() {
+    let values = StringArray::from(vec![None, Some("a")]);
+    let keys = Int32Array::from(vec![Some(1), Some(0), None]);
+    let tags = DictionaryArray::<Int32Type>::new(keys, Arc::new(values));
+    let batch = RecordBatch::try_from_iter([("d", Arc::new(tags) as ArrayRef)]).unwrap();
+    let written = |format: V1Format| {
+        let mut encoder = format.encoder(&WHOLE);
+        let mut series_writer = SeriesWriter::new(batch.schema_ref(), &SeriesLayout::Single(None));
+        let mut out = Vec::new();
+        encoder.begin(0, series_writer.columns(), &mut out);
+        let encoder = encoder.as_mut();
+        series_writer.write(&batch, encoder, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert!(written(V1Format::Json).ends_with(r#"[["a"],[null],[null]"#));
+    assert!(written(V1Format::Csv).ends_with(",,a\n,,\n,,\n"));
 }
 
 #[test]
