@@ -31,7 +31,7 @@ use datafusion::{
     },
 };
 use datafusion_distributed::{BroadcastExec, DistributedLeafExec, NetworkBoundaryExt};
-use neap_tables::{LastRowsExec, RunAggregateExec, SnapshotScanExec};
+use neap_tables::{LastRowsExec, RankSortExec, RunAggregateExec, SnapshotScanExec};
 
 /// Knows the functions of the sessions of workers.
 #[derive(Clone, Debug)]
@@ -131,6 +131,7 @@ fn has_portable_type(node: &dyn ExecutionPlan) -> bool {
         || node.is::<SnapshotScanExec>()
         || node.is::<LastRowsExec>()
         || node.is::<RunAggregateExec>()
+        || node.is::<RankSortExec>()
         || node.is::<DistributedLeafExec>()
         || node.is::<BroadcastExec>()
         || node.is::<AggregateExec>()

@@ -1,4 +1,5 @@
-//! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, and aggregates by runs.
+//! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, aggregates by runs, and sorts
+//! by ranks.
 
 use std::sync::Arc;
 
@@ -18,14 +19,14 @@ use datafusion_proto::{
 };
 use neap_schema::DatabaseId;
 use neap_tables::{
-    LastRowsExec, LastRowsParameters, RunAggregateExec, ScanEnvironment, ScanFragment,
-    SnapshotScanExec,
+    LastRowsExec, LastRowsParameters, RankSortExec, RunAggregateExec, ScanEnvironment,
+    ScanFragment, SnapshotScanExec,
 };
 use prost::Message;
 
 use crate::ticket::TicketError;
 
-/// Encodes and decodes [`SnapshotScanExec`], [`LastRowsExec`] and [`RunAggregateExec`].
+/// Encodes and decodes [`SnapshotScanExec`], [`LastRowsExec`], [`RunAggregateExec`] and [`RankSortExec`].
 #[derive(Clone, Debug)]
 pub struct ScanCodec {
     environment: Arc<ScanEnvironment>,
@@ -48,6 +49,9 @@ struct OperatorMessage {
     /// Whether the operator computes the aggregate that is its input.
     #[prost(bool, tag = "4")]
     is_run_aggregate: bool,
+    /// Whether the operator does the sort that is its input.
+    #[prost(bool, tag = "5")]
+    is_rank_sort: bool,
 }
 
 impl ScanCodec {
@@ -95,6 +99,9 @@ impl PhysicalExtensionCodec for ScanCodec {
             let aggregate = only_input(inputs)?;
             return Ok(Arc::new(RunAggregateExec::new(aggregate)));
         }
+        if message.is_rank_sort {
+            return Ok(Arc::new(RankSortExec::new(only_input(inputs)?)));
+        }
         let fragment = serde_json::from_slice(&message.fragment);
         let fragment: ScanFragment = fragment.map_err(external)?;
         if self.database.is_some_and(|id| id != fragment.database()) {
@@ -133,6 +140,11 @@ impl PhysicalExtensionCodec for ScanCodec {
         } else if node.is::<RunAggregateExec>() {
             OperatorMessage {
                 is_run_aggregate: true,
+                ..OperatorMessage::default()
+            }
+        } else if node.is::<RankSortExec>() {
+            OperatorMessage {
+                is_rank_sort: true,
                 ..OperatorMessage::default()
             }
         } else {

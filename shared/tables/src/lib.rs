@@ -22,6 +22,7 @@ mod io_runtime;
 mod last_rows;
 mod operator_rules;
 mod plugin_files;
+mod rank_sort;
 mod regex_backslashes;
 mod renamed_columns;
 mod row_groups;
@@ -40,6 +41,7 @@ pub use cancellation::{CANCELLED, Cancellation, RunningGuard, with_cancellation}
 pub use io_runtime::{IoRuntime, run_on};
 pub use last_rows::{LastRowsExec, LastRowsParameters, TimeEnd};
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
+pub use rank_sort::RankSortExec;
 pub use run_aggregate::RunAggregateExec;
 pub use scan::{
     DataCacheLimits, DataCacheStats, DistributedScans, ScanContext, ScanEnvironment, ScanFragment,

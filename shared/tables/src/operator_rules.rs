@@ -19,7 +19,10 @@ use datafusion::{
     },
 };
 
-use crate::{last_rows::LastRowsRule, run_aggregate::RunAggregateRule, scan::AggregateSplit};
+use crate::{
+    last_rows::LastRowsRule, rank_sort::RankSortRule, run_aggregate::RunAggregateRule,
+    scan::AggregateSplit,
+};
 
 /// A rule of a session.
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
@@ -46,8 +49,9 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     all.extend(rules);
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
-    // Last, because other rules look for the aggregates in its place.
+    // Last, because other rules look for the aggregates and the sorts in their place.
     all.push(Arc::new(RunAggregateRule));
+    all.push(Arc::new(RankSortRule));
     all
 }
 

@@ -28,7 +28,10 @@ const PURPOSES: Record<string, string> = {
   PlaceholderRowExec: "Returns one row without columns.",
   Projection: "Computes expressions and chooses columns.",
   ProjectionExec: "Computes expressions and chooses columns.",
+  RankSortExec:
+    "Sorts rows by times and tags. Only if there are too many rows, it runs the operators below it, which say how to sort.",
   RepartitionExec: "Divides rows among partitions, so that threads share the work.",
+  RunAggregateExec: "Computes the partial aggregate below it, for runs of rows of one group.",
   SnapshotScanExec: "Reads the sections and segments of a table in the snapshot of the query.",
   Sort: "Sorts rows.",
   SortExec: "Sorts rows. With a fetch, only the first ones stay in memory.",

@@ -147,6 +147,8 @@ pub(crate) const DISTRIBUTED: &[&str] = &[
     "SELECT host, time, row_number() OVER (PARTITION BY host ORDER BY time DESC) AS r FROM cpu \
      WHERE usage < 20",
     "SELECT time, host, sum(usage) OVER (ORDER BY time, host) AS s FROM cpu WHERE region = 'eu'",
+    "SELECT host, count(*) AS n, max(s) AS m FROM (SELECT host, sum(usage) OVER (ORDER BY time, host) AS s FROM cpu) \
+     GROUP BY host",
     "SELECT a.host, b.owner, count(*) AS n FROM cpu a JOIN hosts b ON a.host = b.host GROUP BY 1, 2",
     "SELECT a.host, b.owner, a.usage FROM cpu a LEFT JOIN hosts b ON a.host = b.host WHERE a.usage > 45",
     "SELECT b.host, count(a.usage) AS n FROM hosts b LEFT JOIN cpu a ON a.host = b.host GROUP BY 1",

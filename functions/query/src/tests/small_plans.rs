@@ -73,6 +73,36 @@ async fn groups_of_many_rows_are_found_by_runs() {
 }
 
 #[tokio::test]
+async fn rows_are_sorted_by_ranks_of_their_tags() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&lines(100_000)).await;
+    for place in ["tail", "section"] {
+        for (of_rows, count, by_rank) in [
+            ("v >= 0", 100_000, "100.0 K"),
+            ("host = 'h7'", 1_000, "1.00 K"),
+        ] {
+            let sorted = format!("SELECT * FROM cpu WHERE {of_rows} ORDER BY host, time DESC");
+            let executed = one.sql(&format!("EXPLAIN ANALYZE {sorted}")).await;
+            let by_rank = format!("rows_by_rank={by_rank}");
+            assert!(executed.contains(&by_rank), "{place}: {executed}");
+            let rows = one.sql(&sorted).await;
+            let keys = rows.lines().skip(1).map(|row| {
+                let mut columns = row.split(',');
+                let host = columns.next().unwrap();
+                (
+                    host.to_owned(),
+                    std::cmp::Reverse(columns.next().unwrap().to_owned()),
+                )
+            });
+            let keys: Vec<_> = keys.collect();
+            assert_eq!(keys.len(), count);
+            assert!(keys.is_sorted(), "{place}: {sorted}");
+        }
+        one.flush().await;
+    }
+}
+
+#[tokio::test]
 async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     let one = QueryTestInstance::alone().await;
     one.write(&lines(1_000)).await;

@@ -10,7 +10,7 @@ use datafusion::{
 
 use super::*;
 
-const STATEMENTS: [&str; 14] = [
+const STATEMENTS: [&str; 15] = [
     "SELECT date_bin(INTERVAL '1 minute', time) AS t, max(v) FROM cpu WHERE host IN ('a', 'b') GROUP BY t ORDER BY t",
     "SELECT * FROM cpu WHERE host = 'a' ORDER BY time DESC LIMIT 5",
     "SELECT host, avg(v) + 1 AS m FROM cpu GROUP BY host HAVING avg(v) + 1 > 2 ORDER BY m, host",
@@ -25,6 +25,7 @@ const STATEMENTS: [&str; 14] = [
     "SELECT host, sum(v) OVER (ORDER BY host, time) FROM sorted",
     "SELECT avg(v) FROM (SELECT * FROM cpu ORDER BY v LIMIT 3) WHERE v > 1",
     "SELECT avg(v) FROM cpu WHERE time > (SELECT max(time) - INTERVAL '5 minutes' FROM cpu)",
+    "SELECT v FROM cpu ORDER BY time, arrow_cast(host, 'Dictionary(Int32, Utf8)')",
 ];
 
 fn schema() -> SchemaRef {
@@ -80,6 +81,7 @@ async fn plans_are_those_of_all_rules() {
         rules.insert(0, Arc::new(AggregateSplit));
         rules.push(Arc::new(LastRowsRule));
         rules.push(Arc::new(RunAggregateRule));
+        rules.push(Arc::new(RankSortRule));
         rules
     };
     let mut different = Vec::new();
