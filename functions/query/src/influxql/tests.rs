@@ -73,6 +73,42 @@ impl QueryTestInstance {
 }
 
 #[tokio::test]
+async fn columns_of_the_answer_are_sorted_last_unless_the_order_has_others() {
+    let one = home().await;
+    let first = async |q: &str| {
+        let plan = one.ask(&format!("EXPLAIN {q}")).await;
+        let operators = ["RankSortExec", "SortExec", "ProjectionExec"];
+        let places = operators.map(|name| (plan.find(name).unwrap_or(usize::MAX), name));
+        places.into_iter().min().unwrap().1
+    };
+    for (q, operator) in [
+        ("SELECT * FROM home", "RankSortExec"),
+        ("SELECT temp FROM home GROUP BY room", "RankSortExec"),
+        // Windows may be null.
+        (
+            "SELECT mean(temp) FROM home GROUP BY time(1h), room",
+            "SortExec",
+        ),
+        // Rows of one time are sorted by their room.
+        ("SELECT temp FROM home", "ProjectionExec"),
+    ] {
+        assert_eq!(first(q).await, operator, "{q}");
+    }
+}
+
+#[tokio::test]
+async fn names_of_users_may_be_those_of_the_planner() {
+    let one = home().await;
+    one.write(
+        "odd,out:0=a,tag:out:0=x v=2 2\nodd,out:0=b,tag:out:0=w v=1 1\nodd,out:0=a,tag:out:0=w v=0 3",
+    )
+    .await;
+    insta::assert_snapshot!(one.ask(r#"SELECT v FROM odd GROUP BY "out:0""#).await, @r#""series":[{"name":"odd","tags":{"out:0":"a"},"columns":["time","v"],"values":[["1970-01-01T00:00:02Z",2],["1970-01-01T00:00:03Z",0]]},{"name":"odd","tags":{"out:0":"b"},"columns":["time","v"],"values":[["1970-01-01T00:00:01Z",1]]}]"#);
+    insta::assert_snapshot!(one.ask(r#"SELECT v FROM odd GROUP BY "out:0", "tag:out:0""#).await, @r#""series":[{"name":"odd","tags":{"out:0":"a","tag:out:0":"w"},"columns":["time","v"],"values":[["1970-01-01T00:00:03Z",0]]},{"name":"odd","tags":{"out:0":"a","tag:out:0":"x"},"columns":["time","v"],"values":[["1970-01-01T00:00:02Z",2]]},{"name":"odd","tags":{"out:0":"b","tag:out:0":"w"},"columns":["time","v"],"values":[["1970-01-01T00:00:01Z",1]]}]"#);
+    insta::assert_snapshot!(one.ask(r#"SELECT time AS "out:0", v FROM odd"#).await, @r#""series":[{"name":"odd","columns":["out:0","v"],"values":[["1970-01-01T00:00:01Z",1],["1970-01-01T00:00:02Z",2],["1970-01-01T00:00:03Z",0]]}]"#);
+}
+
+#[tokio::test]
 async fn rows_are_divided_into_series() {
     let one = home().await;
     let q = "SELECT temp FROM home GROUP BY room";

@@ -1,9 +1,13 @@
 //! The answer of a statement: limits, order, and output columns.
 
+use std::{collections::HashMap, sync::Arc};
+
 use datafusion::{
     common::{Result, ScalarValue, plan_err},
     functions_window::expr_fn::{dense_rank, row_number},
-    logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, ident, lit},
+    logical_expr::{
+        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr, ident, lit,
+    },
 };
 use neap_influxql::{Expr as Ast, Select, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
@@ -266,12 +270,48 @@ impl SelectAnswer {
             .is_none()
             .then(|| ident(MEASUREMENT_COLUMN).sort(ascending, false));
         let order = by_measurement.into_iter().chain(self.sorted_by(&keys));
+        let order: Vec<SortExpr> = order.collect();
         let measurement = only.unwrap_or_else(|| ident(MEASUREMENT_COLUMN));
-        let plan = LogicalPlanBuilder::from(plan)
-            .sort(order.collect::<Vec<_>>())?
-            .project(self.columns(measurement, functions, zone)?)?
-            .build()?;
+        let columns = self.columns(measurement, functions, zone)?;
+        let plan = LogicalPlanBuilder::from(plan);
+        // DataFusion derives the order of the columns of sorted rows, which takes long for many tags. So columns are sorted.
+        let plan = match self.order_of_columns(&order) {
+            Some(expr) => LogicalPlan::Sort(Sort {
+                expr,
+                // The builder's sort would find a name of a user among the names of this planner.
+                input: Arc::new(plan.project(columns)?.build()?),
+                fetch: None,
+            }),
+            None => plan.sort(order)?.project(columns)?.build()?,
+        };
         Ok((plan, group_key))
+    }
+
+    /// Returns an order of rows as an order of the columns of the answer; `None` if one of them is missing.
+    fn order_of_columns(&self, order: &[SortExpr]) -> Option<Vec<SortExpr>> {
+        let names = self.names();
+        let fixed = [
+            (TIME_COLUMN.to_owned(), self.outputs.time.clone()),
+            (MEASUREMENT_COLUMN.to_owned(), MEASUREMENT_COLUMN.to_owned()),
+        ];
+        let of_groups = self.named_tags().into_iter();
+        let of_groups = of_groups.map(|(tag, name)| (tag_column(tag), name));
+        let outputs = names.iter().enumerate();
+        let outputs = outputs.map(|(index, name)| (output_column(index), name.clone()));
+        let projected = self.columns.tags().filter_map(|tag| {
+            let name = names.get(self.projected(tag)?)?;
+            Some((tag_column(tag), name.clone()))
+        });
+        let columns = fixed.into_iter().chain(of_groups).chain(outputs);
+        let columns: HashMap<String, String> = columns.chain(projected).collect();
+        let order = order.iter().map(|part| {
+            let Expr::Column(column) = &part.expr else {
+                return None;
+            };
+            let name = columns.get(column.name())?;
+            Some(ident(name).sort(part.asc, part.nulls_first))
+        });
+        order.collect()
     }
 
     /// Returns the rows of one of several measurements, with their measurement.
