@@ -3,6 +3,7 @@
 import json
 import os
 import ssl
+import time
 import unittest
 import urllib.error
 import urllib.parse
@@ -88,3 +89,11 @@ class TestCase(unittest.TestCase):
 
     def assertStored(self, database, query, rows):
         self.assertEqual(sql(database, query), rows, query)
+
+    def assertStoredSoon(self, database, query, rows):
+        """Like `assertStored`, after writes whose answers do not wait for the store."""
+        for _ in range(1_200):
+            if sql(database, query) == rows:
+                return
+            time.sleep(0.05)
+        self.assertStored(database, query, rows)

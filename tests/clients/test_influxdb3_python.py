@@ -336,7 +336,7 @@ class Options(TestCase):
             client.write("m v=1i 1", no_sync=True)
         with connect("py3-no-sync", write_no_sync=True, write_use_v2_api=False) as client:
             client.write("m v=2i 2")
-        self.assertStored("py3-no-sync", "SELECT count(*) AS n FROM m", [{"n": 2}])
+        self.assertStoredSoon("py3-no-sync", "SELECT count(*) AS n FROM m", [{"n": 2}])
 
     def test_both_paths(self):
         for use_v2_api in [True, False]:

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The factor by which sleeps are shorter.
-const SPEED: u32 = 20;
+const SPEED: u32 = 4;
 
 /// Clocks that the test sets forward. Sleeps take a fraction of their time.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 /** The server under test: its address, tokens, and contents. */
 
+import assert from 'node:assert/strict'
+import {isDeepStrictEqual} from 'node:util'
 import {InfluxDBClient} from '@influxdata/influxdb3-client'
 
 export const URL = process.env.NEAP_URL
@@ -25,6 +27,15 @@ export async function sql(database, query) {
   const answer = await request('/api/v3/query_sql', JSON.stringify({db: database, q: query}))
   if (answer.status !== 200) throw new Error(`${query}: ${answer.status} ${await answer.text()}`)
   return answer.json()
+}
+
+/** Checks the rows of an answer after writes that did not wait for the store. */
+export async function assertStoredSoon(database, query, rows) {
+  for (let attempt = 0; attempt < 1_200; attempt += 1) {
+    if (isDeepStrictEqual(await sql(database, query), rows)) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  assert.deepEqual(await sql(database, query), rows)
 }
 
 /** Creates a token that may read a database, and returns it. */

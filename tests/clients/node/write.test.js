@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict'
 import {describe, test} from 'node:test'
 import {HttpError, Point, setLogger} from '@influxdata/influxdb3-client'
-import {createReader, sql, withClient} from './server.js'
+import {assertStoredSoon, createReader, sql, withClient} from './server.js'
 
 // Errors are expected.
 setLogger({error() {}, warn() {}})
@@ -102,8 +102,8 @@ describe('options', () => {
         })
       }
     }
+    await assertStoredSoon('js-precisions', 'SELECT count(*) AS n FROM m', [{n: 16}])
     assert.deepEqual(await sql('js-precisions', 'SELECT DISTINCT time FROM m'), [{time: '2024-01-02T03:04:05'}])
-    assert.deepEqual(await sql('js-precisions', 'SELECT count(*) AS n FROM m'), [{n: 16}])
   })
 
   test('default tags', async () => {
@@ -139,13 +139,7 @@ describe('errors', () => {
     await refuses(400, /invalid column type for column 'v'/, 'js-errors', ['m v=2i 2', 'm v="x" 3'])
     assert.deepEqual(await sql('js-errors', 'SELECT count(*) AS n FROM m'), [{n: 1}])
     await refuses(400, /partial write[^]*line 2/, 'js-errors', ['m v=2i 2', 'm v="x" 3'], {noSync: true})
-    // The answer does not wait for the store.
-    let rows = []
-    for (let attempt = 0; attempt < 100 && rows[0]?.n !== 2; attempt += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      rows = await sql('js-errors', 'SELECT count(*) AS n FROM m')
-    }
-    assert.deepEqual(rows, [{n: 2}])
+    await assertStoredSoon('js-errors', 'SELECT count(*) AS n FROM m', [{n: 2}])
   })
 
   test('of tokens', async () => {
