@@ -32,6 +32,7 @@ mod scope;
 mod session;
 mod single_execution;
 mod small_plans;
+mod substitution_rule;
 mod system;
 mod unused_values;
 

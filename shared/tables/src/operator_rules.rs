@@ -20,7 +20,7 @@ use datafusion::{
 };
 
 use crate::{
-    last_rows::LastRowsRule, rank_sort::RankSortRule, run_aggregate::RunAggregateRule,
+    last_rows::LastRowsRule, rank_sort::RankSortExec, run_aggregate::RunAggregateExec,
     scan::AggregateSplit,
 };
 
@@ -50,8 +50,8 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
     // Last, because other rules look for the aggregates and the sorts in their place.
-    all.push(Arc::new(RunAggregateRule));
-    all.push(Arc::new(RankSortRule));
+    all.push(Arc::new(RunAggregateExec::RULE));
+    all.push(Arc::new(RankSortExec::RULE));
     all
 }
 

@@ -15,10 +15,8 @@
 mod exec;
 mod input;
 mod keys;
-mod rule;
 
 pub use exec::RankSortExec;
-pub(crate) use rule::RankSortRule;
 
 #[cfg(test)]
 mod tests;

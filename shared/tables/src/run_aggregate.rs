@@ -13,12 +13,10 @@
 
 mod exec;
 mod partial_states;
-mod rule;
 mod run_states;
 mod time_windows;
 
 pub use exec::RunAggregateExec;
-pub(crate) use rule::RunAggregateRule;
 
 #[cfg(test)]
 mod tests;

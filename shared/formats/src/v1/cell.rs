@@ -63,9 +63,9 @@ pub(super) fn push_float(number: f64, out: &mut Vec<u8>) {
 
 /// Formats times as RFC 3339, without trailing zeros in the fraction.
 #[derive(Debug)]
-pub(super) struct TimeFormatter(TimestampFormatter);
+pub(super) struct Rfc3339Formatter(TimestampFormatter);
 
-impl TimeFormatter {
+impl Rfc3339Formatter {
     pub(super) fn new() -> Self {
         Self(TimestampFormatter::new(TimeUnit::Nanosecond, false, false))
     }
@@ -132,7 +132,7 @@ mod tests {
     fn times_have_the_fraction_that_they_need_and_the_offset_of_their_zone() {
         let time = |nanos, zone: Option<&str>| {
             let zone = zone.map(|zone| zone.parse().unwrap());
-            written(|out| TimeFormatter::new().push(nanos, zone, out))
+            written(|out| Rfc3339Formatter::new().push(nanos, zone, out))
         };
         const EIGHT: i64 = 1_704_096_000_000_000_000;
         assert_eq!(time(EIGHT, None), "2024-01-01T08:00:00Z");

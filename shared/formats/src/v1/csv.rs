@@ -3,17 +3,16 @@
 use std::ops::Range;
 
 use super::{
-    cell::{InfiniteFloatError, SeriesValue, TimeFormatter, push_float, push_integer},
+    cell::{InfiniteFloatError, SeriesValue, push_float, push_integer},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
-    rows::SeriesRows,
+    rows::AnswerRows,
 };
 
 /// Encodes answers as CSV, with a header for each statement that has rows and an empty line between statements.
 #[derive(Debug)]
 pub(super) struct CsvEncoder {
     epoch: Epoch,
-    times: TimeFormatter,
     columns: Vec<String>,
     /// The first two columns of the rows of the current series.
     prefix: Vec<u8>,
@@ -26,7 +25,6 @@ impl CsvEncoder {
     pub(super) fn new(epoch: Option<Epoch>) -> Self {
         Self {
             epoch: epoch.unwrap_or(Epoch::NANOS),
-            times: TimeFormatter::new(),
             columns: Vec::new(),
             prefix: Vec::new(),
             has_head: false,
@@ -47,7 +45,7 @@ impl CsvEncoder {
         out.push(b'\n');
     }
 
-    fn row<'a>(&mut self, cells: impl Iterator<Item = SeriesValue<'a>>, out: &mut Vec<u8>) {
+    fn row<'a>(&self, cells: impl Iterator<Item = SeriesValue<'a>>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix);
         for cell in cells {
             out.push(b',');
@@ -62,7 +60,7 @@ impl CsvEncoder {
                 SeriesValue::Float(number) if number > 0.0 => out.extend_from_slice(b"+Inf"),
                 SeriesValue::Float(_) => out.extend_from_slice(b"-Inf"),
                 SeriesValue::Text(text) => push_text(text, out),
-                SeriesValue::Time(nanos, zone) => self.times.push(nanos, zone, out),
+                SeriesValue::Time(nanos, _) => push_integer(self.epoch.count(nanos), out),
             }
         }
         out.push(b'\n');
@@ -91,12 +89,12 @@ impl SeriesEncoder for CsvEncoder {
 
     fn rows(
         &mut self,
-        rows: &mut SeriesRows<'_>,
+        rows: &mut AnswerRows<'_>,
         range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
         for row in range {
-            self.row(rows.cells(row, Some(self.epoch)), out);
+            self.row(rows.cells(row, None), out);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::{
     epoch::Epoch,
     json::{ChunkedJsonEncoder, JsonEncoder},
     msgpack::MessagePackEncoder,
-    rows::SeriesRows,
+    rows::AnswerRows,
 };
 
 /// Options of the encoding.
@@ -45,7 +45,7 @@ pub trait SeriesEncoder: Debug + Send {
     /// A value can't be encoded. In that case nothing of its row and of later rows is written.
     fn rows(
         &mut self,
-        rows: &mut SeriesRows<'_>,
+        rows: &mut AnswerRows<'_>,
         range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError>;

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::{
-    cell::{InfiniteFloatError, SeriesValue, TimeFormatter, push_float, push_integer},
+    cell::{InfiniteFloatError, Rfc3339Formatter, SeriesValue, push_float, push_integer},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
-    rows::{SeriesColumn, SeriesRows},
+    rows::{AnswerRows, SeriesColumn},
 };
 use crate::text::{Dialect, push_text};
 
@@ -161,14 +161,14 @@ fn push_json(text: &str, out: &mut Vec<u8>) {
 #[derive(Debug)]
 struct CellWriter {
     epoch: Option<Epoch>,
-    times: TimeFormatter,
+    times: Rfc3339Formatter,
 }
 
 impl CellWriter {
     fn new(epoch: Option<Epoch>) -> Self {
         Self {
             epoch,
-            times: TimeFormatter::new(),
+            times: Rfc3339Formatter::new(),
         }
     }
 
@@ -254,7 +254,7 @@ impl SeriesEncoder for JsonEncoder {
 
     fn rows(
         &mut self,
-        rows: &mut SeriesRows<'_>,
+        rows: &mut AnswerRows<'_>,
         range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
@@ -362,7 +362,7 @@ impl SeriesEncoder for ChunkedJsonEncoder {
 
     fn rows(
         &mut self,
-        rows: &mut SeriesRows<'_>,
+        rows: &mut AnswerRows<'_>,
         range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {

@@ -18,7 +18,7 @@ mod series_writer;
 pub use cell::InfiniteFloatError;
 pub use encoder::{EncodingOptions, SeriesEncoder, SeriesKey, V1Format};
 pub use epoch::Epoch;
-pub use rows::SeriesRows;
+pub use rows::AnswerRows;
 pub use series_writer::{SeriesError, SeriesWriter};
 
 #[cfg(test)]

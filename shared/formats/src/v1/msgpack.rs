@@ -4,10 +4,10 @@
 use std::ops::Range;
 
 use super::{
-    cell::{InfiniteFloatError, SeriesValue, TimeFormatter},
+    cell::{InfiniteFloatError, Rfc3339Formatter, SeriesValue},
     encoder::{SeriesEncoder, SeriesKey},
     epoch::Epoch,
-    rows::SeriesRows,
+    rows::AnswerRows,
 };
 
 /// The maximum size of an answer, in bytes.
@@ -39,7 +39,7 @@ impl OpenList {
 #[derive(Debug)]
 pub(super) struct MessagePackEncoder {
     epoch: Option<Epoch>,
-    times: TimeFormatter,
+    times: Rfc3339Formatter,
     answer: Vec<u8>,
     columns: Vec<String>,
     results: OpenList,
@@ -58,7 +58,7 @@ impl MessagePackEncoder {
         let results = OpenList::begin(&mut answer);
         Self {
             epoch,
-            times: TimeFormatter::new(),
+            times: Rfc3339Formatter::new(),
             answer,
             columns: Vec::new(),
             results,
@@ -139,7 +139,7 @@ impl SeriesEncoder for MessagePackEncoder {
 
     fn rows(
         &mut self,
-        rows: &mut SeriesRows<'_>,
+        rows: &mut AnswerRows<'_>,
         range: Range<usize>,
         _: &mut Vec<u8>,
     ) -> Result<(), InfiniteFloatError> {
@@ -217,7 +217,7 @@ fn push_unsigned(number: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn push_cell(cell: SeriesValue<'_>, times: &mut TimeFormatter, out: &mut Vec<u8>) {
+fn push_cell(cell: SeriesValue<'_>, times: &mut Rfc3339Formatter, out: &mut Vec<u8>) {
     match cell {
         SeriesValue::Null => out.push(0xc0),
         SeriesValue::Boolean(false) => out.push(0xc2),

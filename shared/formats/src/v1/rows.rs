@@ -19,9 +19,9 @@ use crate::rendered::RenderedValues;
 
 /// The rows of a batch, by the columns that are shown.
 #[derive(Debug)]
-pub struct SeriesRows<'a>(Vec<SeriesColumn<'a>>);
+pub struct AnswerRows<'a>(Vec<SeriesColumn<'a>>);
 
-impl<'a> SeriesRows<'a> {
+impl<'a> AnswerRows<'a> {
     /// Reads the columns with the indexes `shown`. `rendered` has as many elements, and is kept from batch to batch.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ pub(super) enum SeriesColumn<'a> {
     Unsigned(UInt64Array),
     Float(Float64Array),
     Text(StringArray),
-    Tag(TagColumn<'a>),
+    Dictionary(DictionaryColumn<'a>),
     Time(TimestampNanosecondArray, Option<Tz>),
 }
 
@@ -76,7 +76,7 @@ impl<'a> SeriesColumn<'a> {
                 if **keys == DataType::Int32 && **texts == DataType::Utf8 =>
             {
                 let values = values.as_dictionary::<Int32Type>();
-                Self::Tag(TagColumn {
+                Self::Dictionary(DictionaryColumn {
                     keys: values.keys().clone(),
                     texts: values.values().as_string().clone(),
                     dictionary: Arc::clone(values.values()),
@@ -116,15 +116,16 @@ impl<'a> SeriesColumn<'a> {
         out: &mut Vec<u8>,
         render: impl FnOnce(&str, &mut Vec<u8>),
     ) -> bool {
-        let Self::Tag(tag) = self else {
+        let Self::Dictionary(column) = self else {
             return false;
         };
-        let Some(key) = tag.key(row) else {
+        let Some(key) = column.key(row) else {
             return false;
         };
-        let texts = &tag.texts;
-        tag.rendered.prepare(&tag.dictionary);
-        tag.rendered
+        let texts = &column.texts;
+        column.rendered.prepare(&column.dictionary);
+        column
+            .rendered
             .push(key, out, |out| render(texts.value(key), out));
         true
     }
@@ -143,8 +144,8 @@ impl<'a> SeriesColumn<'a> {
             }
             Self::Float(values) if values.is_valid(row) => SeriesValue::Float(values.value(row)),
             Self::Text(values) if values.is_valid(row) => SeriesValue::Text(values.value(row)),
-            Self::Tag(tag) => match tag.key(row) {
-                Some(key) => SeriesValue::Text(tag.texts.value(key)),
+            Self::Dictionary(column) => match column.key(row) {
+                Some(key) => SeriesValue::Text(column.texts.value(key)),
                 None => SeriesValue::Null,
             },
             Self::Time(values, zone) if values.is_valid(row) => match epoch {
@@ -156,9 +157,9 @@ impl<'a> SeriesColumn<'a> {
     }
 }
 
-/// The values of a tag.
+/// The values of a dictionary column, such as a tag.
 #[derive(Debug)]
-pub(super) struct TagColumn<'a> {
+pub(super) struct DictionaryColumn<'a> {
     keys: Int32Array,
     /// The values of the dictionary.
     texts: StringArray,
@@ -167,7 +168,7 @@ pub(super) struct TagColumn<'a> {
     rendered: &'a mut RenderedValues,
 }
 
-impl TagColumn<'_> {
+impl DictionaryColumn<'_> {
     /// Returns the index of the value of a row in the dictionary; `None` if the value is null.
     fn key(&self, row: usize) -> Option<usize> {
         let key = self.keys.is_valid(row).then(|| self.keys.value(row))?;

@@ -13,7 +13,7 @@ use neap_series::SeriesLayout;
 use super::{
     cell::InfiniteFloatError,
     encoder::{SeriesEncoder, SeriesKey},
-    rows::SeriesRows,
+    rows::AnswerRows,
 };
 use crate::rendered::RenderedValues;
 
@@ -109,7 +109,7 @@ impl SeriesWriter {
             (range, key)
         });
         let series: Vec<(Range<usize>, SeriesKey)> = series.collect();
-        let mut rows = SeriesRows::new(batch, &self.shown, &mut self.rendered)?;
+        let mut rows = AnswerRows::new(batch, &self.shown, &mut self.rendered)?;
         for (range, key) in series {
             if self.current.as_ref() != Some(&key) {
                 encoder.series(&key, out);

@@ -80,8 +80,8 @@ async fn plans_are_those_of_all_rules() {
         let mut rules = PhysicalOptimizer::new().rules;
         rules.insert(0, Arc::new(AggregateSplit));
         rules.push(Arc::new(LastRowsRule));
-        rules.push(Arc::new(RunAggregateRule));
-        rules.push(Arc::new(RankSortRule));
+        rules.push(Arc::new(RunAggregateExec::RULE));
+        rules.push(Arc::new(RankSortExec::RULE));
         rules
     };
     let mut different = Vec::new();

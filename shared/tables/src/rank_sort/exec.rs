@@ -35,12 +35,13 @@ use datafusion::{
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    input::{RowLimits, SortInput},
-    keys::SortKeys,
+    input::{SortInput, SortLimits},
+    keys::RankKeys,
 };
+use crate::substitution_rule::SubstitutionRule;
 
 /// The rows that are sorted at once. More rows are sorted faster in several partitions.
-const LIMITS: RowLimits = RowLimits {
+const LIMITS: SortLimits = SortLimits {
     rows: 1 << 18,
     bytes: 32 << 20,
 };
@@ -52,15 +53,25 @@ pub(super) const ROWS_BY_RANK: &str = "rows_by_rank";
 #[derive(Debug)]
 pub struct RankSortExec {
     sort: Arc<dyn ExecutionPlan>,
-    limits: RowLimits,
+    limits: SortLimits,
     metrics: ExecutionPlanMetricsSet,
     /// The operators that have sorted rows beyond the limits.
     executed: Arc<OnceLock<Arc<dyn ExecutionPlan>>>,
 }
 
 impl RankSortExec {
-    /// Sorts in the place of `sort` if it can: if it is a sort of all rows into one partition by times, integers and tags. Otherwise
-    /// `sort` is executed.
+    /// Adds the operator above the sorts by several columns that it can do. DataFusion compares one column as fast, and sorts
+    /// the partitions at the same time.
+    pub(crate) const RULE: SubstitutionRule = SubstitutionRule {
+        name: "rank_sort",
+        substitute: |plan| {
+            let has_several = Self::sorted_columns(plan) > 1;
+            has_several.then(|| Arc::new(Self::new(Arc::clone(plan))) as Arc<_>)
+        },
+    };
+
+    /// Sorts in the place of `sort` if it can: if it is a sort of all rows into one partition by times, integers and
+    /// tags. Otherwise `sort` is executed.
     pub fn new(sort: Arc<dyn ExecutionPlan>) -> Self {
         Self {
             sort,
@@ -71,7 +82,7 @@ impl RankSortExec {
     }
 
     #[cfg(test)]
-    pub(super) fn with_limits(self, limits: RowLimits) -> Self {
+    pub(super) fn with_limits(self, limits: SortLimits) -> Self {
         Self { limits, ..self }
     }
 
@@ -86,7 +97,7 @@ impl RankSortExec {
 /// What a sort does.
 struct SortDescription<'a> {
     order: &'a LexOrdering,
-    keys: SortKeys,
+    keys: RankKeys,
     input: &'a Arc<dyn ExecutionPlan>,
 }
 
@@ -109,7 +120,7 @@ impl<'a> SortDescription<'a> {
         }
         let (order, input) = (sort.expr(), sort.input());
         let schema = input.schema();
-        let keys = SortKeys::new(order, &schema).filter(|_| !has_narrow_keys(&schema))?;
+        let keys = RankKeys::new(order, &schema).filter(|_| !has_narrow_keys(&schema))?;
         Some(Self { order, keys, input })
     }
 }
@@ -198,7 +209,6 @@ impl ExecutionPlan for RankSortExec {
         let rows_by_rank = rows_by_rank.counter(ROWS_BY_RANK, partition);
         let sort = RowSort {
             input: SortInput::new(partitions, self.limits, keys.row_bytes(), memory),
-            partitions: count,
             schema: self.schema(),
             order: order.clone(),
             keys,
@@ -240,10 +250,9 @@ fn is_cost(metric: &MetricValue) -> bool {
 /// An execution.
 struct RowSort {
     input: SortInput,
-    partitions: usize,
     schema: SchemaRef,
     order: LexOrdering,
-    keys: SortKeys,
+    keys: RankKeys,
     executed: Arc<OnceLock<Arc<dyn ExecutionPlan>>>,
     rows_by_rank: Count,
     metrics: BaselineMetrics,
@@ -269,7 +278,7 @@ impl RowSort {
         memory.resize(get_record_batch_memory_size(&sorted));
         self.rows_by_rank.add(sorted.num_rows());
         drop(timer);
-        let output = SortedRows {
+        let output = SortedBatches {
             rows: sorted,
             position: 0,
             batch_rows: self.context.session_config().batch_size(),
@@ -283,9 +292,10 @@ impl RowSort {
     /// Executes DataFusion's operators for the rows that were read and for the rest.
     fn sort_as_described(self) -> Result<SendableRecordBatchStream> {
         let partitions = self.input.into_partitions();
+        let count = partitions.len();
         let input = StreamingTableExec::try_new(self.schema, partitions, None, [], false, None)?;
         let sort = SortExec::new(self.order.clone(), Arc::new(input));
-        let plan: Arc<dyn ExecutionPlan> = match self.partitions {
+        let plan: Arc<dyn ExecutionPlan> = match count {
             1 => Arc::new(sort),
             _ => {
                 let sort = sort.with_preserve_partitioning(true);
@@ -303,7 +313,7 @@ impl RowSort {
 }
 
 /// Sorted rows, which are returned in batches.
-struct SortedRows {
+struct SortedBatches {
     rows: RecordBatch,
     position: usize,
     batch_rows: usize,
@@ -311,7 +321,7 @@ struct SortedRows {
     _memory: MemoryReservation,
 }
 
-impl Iterator for SortedRows {
+impl Iterator for SortedBatches {
     type Item = RecordBatch;
 
     fn next(&mut self) -> Option<RecordBatch> {

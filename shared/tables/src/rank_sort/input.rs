@@ -23,7 +23,7 @@ const COPIES: usize = 3;
 
 /// Limits of the rows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RowLimits {
+pub(super) struct SortLimits {
     pub(super) rows: usize,
     /// The memory of the rows as they come.
     pub(super) bytes: usize,
@@ -32,7 +32,7 @@ pub(super) struct RowLimits {
 /// The rows of all partitions, as far as they are read.
 pub(super) struct SortInput {
     partitions: Vec<InputPartition>,
-    limits: RowLimits,
+    limits: SortLimits,
     rows: usize,
     bytes: RecordBatchMemoryCounter,
     /// The memory to sort a row in addition to that of its values.
@@ -50,7 +50,7 @@ impl SortInput {
     /// Rows of `partitions`, whose memory is charged to `memory`: `key_bytes` per row, and that of its values.
     pub(super) fn new(
         partitions: Vec<SendableRecordBatchStream>,
-        limits: RowLimits,
+        limits: SortLimits,
         key_bytes: usize,
         memory: MemoryReservation,
     ) -> Self {

@@ -19,14 +19,14 @@ const NULLS_LAST: u32 = u32::MAX;
 
 /// A part of an order.
 #[derive(Debug)]
-enum SortKey {
+enum RankKey {
     /// A column of times or integers without nulls.
     Integer { column: usize, is_descending: bool },
     /// Adjacent columns of tags.
     Tags(Vec<(usize, SortOptions)>),
 }
 
-impl SortKey {
+impl RankKey {
     fn bits(&self) -> u32 {
         match self {
             Self::Integer { .. } => u64::BITS,
@@ -37,32 +37,32 @@ impl SortKey {
 
 /// An order of rows, each by one number.
 #[derive(Debug)]
-pub(super) struct SortKeys(Vec<SortKey>);
+pub(super) struct RankKeys(Vec<RankKey>);
 
-impl SortKeys {
+impl RankKeys {
     /// Returns the keys of an order of rows with this schema; `None` if it has other columns than tags and times and integers
     /// without nulls, or too many of them.
     pub(super) fn new(order: &LexOrdering, schema: &Schema) -> Option<Self> {
-        let mut keys: Vec<SortKey> = Vec::new();
+        let mut keys: Vec<RankKey> = Vec::new();
         for part in order {
             let column = part.expr.downcast_ref::<Column>()?.index();
             let field = schema.fields().get(column)?;
             match (field.data_type(), keys.last_mut()) {
                 (DataType::Timestamp(..) | DataType::Int64, _) if !field.is_nullable() => {
                     let is_descending = part.options.descending;
-                    keys.push(SortKey::Integer {
+                    keys.push(RankKey::Integer {
                         column,
                         is_descending,
                     });
                 }
-                (kind, Some(SortKey::Tags(tags))) if is_tag(kind) => {
+                (kind, Some(RankKey::Tags(tags))) if is_tag(kind) => {
                     tags.push((column, part.options));
                 }
-                (kind, _) if is_tag(kind) => keys.push(SortKey::Tags(vec![(column, part.options)])),
+                (kind, _) if is_tag(kind) => keys.push(RankKey::Tags(vec![(column, part.options)])),
                 _ => return None,
             }
         }
-        let bits: u32 = keys.iter().map(SortKey::bits).sum();
+        let bits: u32 = keys.iter().map(RankKey::bits).sum();
         (bits <= NUMBER_BITS).then_some(Self(keys))
     }
 
@@ -70,8 +70,8 @@ impl SortKeys {
     /// result, and the ranks of its tags.
     pub(super) fn row_bytes(&self) -> usize {
         let ranks = self.0.iter().map(|key| match key {
-            SortKey::Integer { .. } => 0,
-            SortKey::Tags(tags) => tags.len() + 1,
+            RankKey::Integer { .. } => 0,
+            RankKey::Tags(tags) => tags.len() + 1,
         });
         2 * size_of::<(u128, u32)>() + size_of::<u32>() * (1 + ranks.sum::<usize>())
     }
@@ -86,7 +86,7 @@ impl SortKeys {
         let mut numbers: Vec<(u128, u32)> = (0..count).map(|row| (0, row)).collect();
         for key in &self.0 {
             match key {
-                SortKey::Integer {
+                RankKey::Integer {
                     column,
                     is_descending,
                 } => {
@@ -99,7 +99,7 @@ impl SortKeys {
                         *number = *number << u64::BITS | u128::from(bits);
                     }
                 }
-                SortKey::Tags(tags) => {
+                RankKey::Tags(tags) => {
                     let ranks = ranks(rows, tags)?;
                     for ((number, _), rank) in numbers.iter_mut().zip(ranks) {
                         *number = *number << u32::BITS | u128::from(rank);

@@ -34,9 +34,9 @@ use futures::{Stream, stream};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::{
-    RankSortExec, RankSortRule,
+    RankSortExec,
     exec::ROWS_BY_RANK,
-    input::{RowLimits, SortInput},
+    input::{SortInput, SortLimits},
 };
 
 /// The values of dictionaries: not sorted, one of them null, and one there twice.
@@ -48,7 +48,7 @@ type Row = (Option<u8>, Option<u8>, i64);
 /// A part of an order.
 type Part = (&'static str, SortOptions);
 
-const ENOUGH: RowLimits = RowLimits {
+const ENOUGH: SortLimits = SortLimits {
     rows: 1_000,
     bytes: 1 << 20,
 };
@@ -198,8 +198,8 @@ proptest! {
     ) {
         let partitions = numbered(&partitions);
         let limits = match is_by_rows {
-            true => RowLimits { rows: 1, ..ENOUGH },
-            false => RowLimits { bytes: 1, ..ENOUGH },
+            true => SortLimits { rows: 1, ..ENOUGH },
+            false => SortLimits { bytes: 1, ..ENOUGH },
         };
         let plan = RankSortExec::new(sort(&partitions, &parts)).with_limits(limits);
         let plan: Arc<dyn ExecutionPlan> = Arc::new(plan);
@@ -243,7 +243,7 @@ fn stream(
 /// Reads partitions, with memory for rows of so many bytes.
 async fn read(
     partitions: Vec<SendableRecordBatchStream>,
-    limits: RowLimits,
+    limits: SortLimits,
     memory: usize,
 ) -> Result<bool> {
     let context = context(1, memory);
@@ -256,7 +256,7 @@ async fn reading_ends_at_a_limit_while_other_partitions_wait() {
     let rows = batch(&[(None, None, 1), (None, None, 2)], 0);
     let two = || stream(stream::iter([Ok(rows.clone())]));
     let waiting = || stream(stream::pending());
-    let limits = RowLimits { rows: 1, ..ENOUGH };
+    let limits = SortLimits { rows: 1, ..ENOUGH };
     assert!(!read(vec![waiting(), two()], limits, 1 << 20).await.unwrap());
     assert!(!read(vec![two(), waiting()], limits, 1 << 20).await.unwrap());
     assert!(read(vec![two(), two()], ENOUGH, 1 << 20).await.unwrap());
@@ -274,7 +274,7 @@ fn sorts_by_one_column_stay_as_they_are() {
     let partitions = vec![vec![], vec![]];
     let ascending = SortOptions::default();
     let name = |parts: &[Part]| {
-        let plan = RankSortRule.optimize(sort(&partitions, parts), &ConfigOptions::new());
+        let plan = RankSortExec::RULE.optimize(sort(&partitions, parts), &ConfigOptions::new());
         plan.unwrap().name().to_owned()
     };
     assert_eq!(name(&[("time", ascending)]), "SortPreservingMergeExec");

@@ -25,6 +25,7 @@ use datafusion::{
 use futures::{Stream, StreamExt};
 
 use super::partial_states::PartialStates;
+use crate::substitution_rule::SubstitutionRule;
 
 /// Computes what the partial aggregate below it describes, in its place.
 #[derive(Debug)]
@@ -34,6 +35,15 @@ pub struct RunAggregateExec {
 }
 
 impl RunAggregateExec {
+    /// Adds the operator above the partial aggregates that it can compute.
+    pub(crate) const RULE: SubstitutionRule = SubstitutionRule {
+        name: "run_aggregate",
+        substitute: |plan| {
+            let is_supported = Self::supports(plan);
+            is_supported.then(|| Arc::new(Self::new(Arc::clone(plan))) as Arc<_>)
+        },
+    };
+
     /// Computes `aggregate` in its place if it is [supported](Self::supports). Otherwise `aggregate` is executed.
     pub fn new(aggregate: Arc<dyn ExecutionPlan>) -> Self {
         Self {

@@ -23,7 +23,7 @@ use datafusion::{
 };
 use proptest::prelude::*;
 
-use super::{RunAggregateExec, RunAggregateRule};
+use super::RunAggregateExec;
 
 /// A row: the host, the zone, a time and a value.
 type Row = (Option<u8>, Option<u8>, i64, Option<i64>);
@@ -75,7 +75,7 @@ struct Setting {
 fn session(setting: Setting, partitions: Vec<Vec<RecordBatch>>) -> SessionContext {
     let mut rules = PhysicalOptimizer::new().rules;
     if setting.with_rule {
-        rules.push(Arc::new(RunAggregateRule));
+        rules.push(Arc::new(RunAggregateExec::RULE));
     }
     let mut config = SessionConfig::new()
         .with_target_partitions(2)
