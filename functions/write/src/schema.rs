@@ -11,10 +11,7 @@ pub(crate) struct CatalogView<'a>(pub(crate) &'a DatabaseCatalog);
 
 impl SchemaView for CatalogView<'_> {
     fn table(&self, name: &str) -> Option<Arc<TableView>> {
-        let table = self.0.table(name)?;
-        let columns = table.columns().iter();
-        let columns = columns.map(|column| (&column.name, column.column_type));
-        Some(Arc::new(TableView::new(columns)))
+        Some(self.0.table(name)?.view())
     }
 }
 

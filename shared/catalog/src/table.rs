@@ -6,12 +6,12 @@ use std::{
 };
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
-use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, TableId};
+use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, TableId, TableView};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     CatalogError, CatalogLimits, Deletion, DistinctCacheDefinition, LastCacheDefinition,
-    LimitError, deletion::original_name, limits::exceeded_limit, name_index::NameIndex,
+    LimitError, deletion::original_name, limits::exceeded_limit,
 };
 
 /// A column of a table.
@@ -47,7 +47,7 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) file_index: Vec<String>,
     #[serde(skip)]
-    by_name: NameIndex<usize>,
+    view: OnceLock<Arc<TableView>>,
     #[serde(skip)]
     schema: OnceLock<SchemaRef>,
 }
@@ -71,7 +71,7 @@ impl Table {
             last_caches: Vec::new(),
             distinct_caches: Vec::new(),
             file_index: Vec::new(),
-            by_name: NameIndex::default(),
+            view: OnceLock::new(),
             schema: OnceLock::new(),
         }
     }
@@ -123,11 +123,23 @@ impl Table {
 
     /// Returns the column with this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        let names = || {
-            let columns = self.columns.iter().enumerate();
-            columns.map(|(place, column)| (column.name.as_str(), place))
-        };
-        self.columns.get(self.by_name.get(name, names)?)
+        if name == TIME_COLUMN {
+            return self.column_by_id(ColumnId::default());
+        }
+        self.columns.get(self.shared_view().position(name)?)
+    }
+
+    /// Returns the tags and fields by name, built on first use.
+    pub fn view(&self) -> Arc<TableView> {
+        Arc::clone(self.shared_view())
+    }
+
+    fn shared_view(&self) -> &Arc<TableView> {
+        self.view.get_or_init(|| {
+            let columns = self.columns.iter();
+            let columns = columns.map(|column| (&column.name, column.column_type));
+            Arc::new(TableView::new(columns))
+        })
     }
 
     /// Returns the column with this id.
@@ -200,7 +212,9 @@ impl Table {
         let id = self.next_column;
         let no_more = CatalogError::NoMoreIds { what: "column" };
         self.next_column = id.next().ok_or(no_more)?;
-        self.by_name.insert(name, self.columns.len());
+        if let Some(view) = self.view.get_mut() {
+            Arc::make_mut(view).add(name, self.columns.len(), wanted);
+        }
         self.columns.push(Column {
             id,
             name: name.to_owned(),
@@ -305,6 +319,24 @@ mod tests {
         assert_eq!(table.arrow_schema().fields().len(), 5);
         let column = table.column("new").unwrap();
         assert_eq!(table.column_by_id(column.id), Some(column));
+        let time = table.column("time").unwrap();
+        assert_eq!(time.column_type, ColumnType::Time);
+    }
+
+    #[test]
+    fn a_view_that_others_have_keeps_its_columns() {
+        let mut table = table();
+        let before = table.view();
+        let kept = table.clone();
+        table
+            .add_column("new", ColumnType::Tag, &CatalogLimits::default())
+            .unwrap();
+        assert_eq!((before.columns(), before.tags()), (3, 2));
+        assert_eq!(kept.view().column_type("new"), None);
+        let after = table.view();
+        assert_eq!((after.columns(), after.tags()), (4, 3));
+        assert_eq!(after.position("new"), Some(4));
+        assert!(Arc::ptr_eq(&after, &table.clone().view()));
     }
 
     #[test]

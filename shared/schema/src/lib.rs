@@ -13,6 +13,7 @@
 //! The mapping and the metadata key are those of InfluxDB 3, so that its clients find the types.
 
 mod ids;
+mod table_view;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -20,6 +21,7 @@ use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 pub use ids::{CacheId, ColumnId, DatabaseId, IdError, TableId, TriggerId, ViewId};
+pub use table_view::{ColumnView, TableView};
 
 /// The name of the column that holds the timestamp of a row.
 pub const TIME_COLUMN: &str = "time";

@@ -304,9 +304,7 @@ struct CatalogSchemaView<'a>(&'a DatabaseCatalog);
 
 impl SchemaView for CatalogSchemaView<'_> {
     fn table(&self, name: &str) -> Option<Arc<TableView>> {
-        let columns = self.0.table(name)?.columns().iter();
-        let columns = columns.map(|column| (&column.name, column.column_type));
-        Some(Arc::new(TableView::new(columns)))
+        Some(self.0.table(name)?.view())
     }
 }
 

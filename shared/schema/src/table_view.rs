@@ -1,0 +1,87 @@
+//! The columns of a table by name.
+
+use std::fmt;
+
+use hashbrown::HashMap;
+
+use crate::ColumnType;
+
+/// The tags and fields of a table, which are found by their names.
+#[derive(Clone, Default)]
+pub struct TableView {
+    columns: HashMap<Box<[u8]>, ColumnView, ahash::RandomState>,
+    tags: usize,
+}
+
+/// A tag or a field of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnView {
+    /// The position of the column in the catalog's order.
+    pub position: usize,
+    /// The type.
+    pub column_type: ColumnType,
+}
+
+impl TableView {
+    /// Creates a view of columns, given in the catalog's order. The time column may be included or not.
+    pub fn new<N: AsRef<str>>(columns: impl IntoIterator<Item = (N, ColumnType)>) -> Self {
+        let mut view = Self::default();
+        for (position, (name, column_type)) in columns.into_iter().enumerate() {
+            view.add(name.as_ref(), position, column_type);
+        }
+        view
+    }
+
+    /// Adds a new column at a position of the catalog's order. The time column is left out.
+    pub fn add(&mut self, name: &str, position: usize, column_type: ColumnType) {
+        if column_type == ColumnType::Time {
+            return;
+        }
+        self.tags += usize::from(column_type == ColumnType::Tag);
+        let column = ColumnView {
+            position,
+            column_type,
+        };
+        self.columns.insert(name.as_bytes().into(), column);
+    }
+
+    /// Returns a tag or field by its name. A name that is not UTF-8 has none.
+    pub fn column(&self, name: &[u8]) -> Option<ColumnView> {
+        self.columns.get(name).copied()
+    }
+
+    /// Returns the type of a tag or field.
+    pub fn column_type(&self, name: &str) -> Option<ColumnType> {
+        self.column(name.as_bytes())
+            .map(|column| column.column_type)
+    }
+
+    /// Returns the position of a tag or field in the catalog's order.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.column(name.as_bytes()).map(|column| column.position)
+    }
+
+    /// Returns the number of tags.
+    pub fn tags(&self) -> usize {
+        self.tags
+    }
+
+    /// Returns the number of tags and fields.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+}
+
+impl fmt::Debug for TableView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut columns: Vec<_> = self.columns.iter().collect();
+        columns.sort_by_key(|(_, column)| column.position);
+        f.debug_map()
+            .entries(
+                columns
+                    .iter()
+                    .map(|(name, column)| (String::from_utf8_lossy(name), column.column_type)),
+            )
+            .finish()
+    }
+}
