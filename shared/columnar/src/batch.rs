@@ -2,7 +2,7 @@
 
 use arrow_array::{Array, ArrayRef};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType, Field};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef};
 use neap_line_protocol::{LineErrorKind, Precision};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
 
@@ -37,7 +37,7 @@ pub(crate) struct BatchColumns {
 /// A column of a batch that has a value in some row.
 #[derive(Debug)]
 pub(crate) struct BatchColumn {
-    pub(crate) name: String,
+    field: FieldRef,
     /// The type in which the column is stored.
     pub(crate) column_type: ColumnType,
     pub(crate) converted: ConvertedColumn,
@@ -75,7 +75,7 @@ impl BatchColumns {
         let batch = &numbered.batch;
         let rows = batch.num_rows();
         let time_name = mapping.time.name();
-        let mut columns: Vec<(usize, BatchColumn)> = Vec::with_capacity(batch.num_columns());
+        let mut columns: Vec<BatchColumn> = Vec::with_capacity(batch.num_columns());
         let mut time_values = None;
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
             if array.logical_null_count() == rows {
@@ -91,15 +91,18 @@ impl BatchColumns {
             if column.is_empty() {
                 continue;
             }
-            columns.push((tag_order(&mapping.tags, &column), column));
+            columns.push(column);
         }
-        // The sort is stable: columns of the same rank keep the order of the batch.
-        columns.sort_by_key(|(rank, _)| *rank);
+        // The sorts are stable: columns of the same rank keep the order of the batch.
+        let rank = |column: &BatchColumn| tag_order(&mapping.tags, column);
+        match &mapping.tags {
+            TagColumns::ByType => columns.sort_by_key(rank),
+            TagColumns::Named(_) => columns.sort_by_cached_key(rank),
+        }
         let (times, refused_times) = match &time_values {
             Some(values) => values.decode_all(time.default_time),
             None => (vec![time.default_time; rows].into(), None),
         };
-        let columns: Vec<_> = columns.into_iter().map(|(_, column)| column).collect();
         let refused = find_refused(rows, &columns, refused_times);
         let refused = match numbered.refused.is_empty() {
             true => refused,
@@ -167,7 +170,7 @@ fn tag_order(tags: &TagColumns, column: &BatchColumn) -> usize {
         _ if column.column_type != ColumnType::Tag => usize::MAX,
         TagColumns::ByType => 0,
         TagColumns::Named(names) => {
-            let position = names.iter().position(|name| *name == column.name);
+            let position = names.iter().position(|name| name == column.name());
             position.unwrap_or(names.len())
         }
     }
@@ -200,15 +203,16 @@ fn find_refused(
             refused = union(refused, values);
         }
     }
+    let fields = || {
+        let columns = columns.iter();
+        columns.filter(|column| column.column_type != ColumnType::Tag)
+    };
+    if fields().any(|field| field.converted.nulls.is_none()) {
+        return refused;
+    }
     let mut has_field = BooleanBuffer::new_unset(rows);
-    for column in columns {
-        if column.column_type == ColumnType::Tag {
-            continue;
-        }
-        match &column.converted.nulls {
-            Some(nulls) => has_field = &has_field | nulls.inner(),
-            None => return refused,
-        }
+    for nulls in fields().filter_map(|field| field.converted.nulls.as_ref()) {
+        has_field = &has_field | nulls.inner();
     }
     if has_field.count_set_bits() < rows {
         refused = union(refused, &!&has_field);
@@ -218,7 +222,7 @@ fn find_refused(
 
 impl BatchColumn {
     fn new(
-        field: &Field,
+        field: &FieldRef,
         array: ArrayRef,
         tags: &TagColumns,
         existing: Option<ColumnType>,
@@ -248,13 +252,17 @@ impl BatchColumn {
             (None, Some(natural)) => convert_field(&array, natural, column_type)?,
         };
         Ok(Self {
-            name: field.name().clone(),
+            field: FieldRef::clone(field),
             column_type,
             converted,
             table_column: None,
             conflict,
             source: array,
         })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.field.name()
     }
 
     /// Returns whether no value of the column can be stored.
@@ -276,7 +284,7 @@ impl BatchColumn {
 
     /// Returns why the column cannot be stored; `None` if it can.
     pub(crate) fn type_refusal(&self) -> Option<RowRefusal> {
-        let column = self.name.clone();
+        let column = self.name().to_owned();
         Some(match self.conflict.as_ref()? {
             TypeConflict::Unsupported(data_type) => RowRefusal::UnsupportedType {
                 column,
@@ -295,7 +303,7 @@ impl BatchColumn {
         if !self.converted.refused.as_ref()?.value(row) {
             return None;
         }
-        let column = self.name.clone();
+        let column = self.name().to_owned();
         let natural = field_type(self.source.data_type());
         Some(match self.column_type {
             ColumnType::Tag | ColumnType::String => RowRefusal::StringTooLong(column),

@@ -84,6 +84,11 @@ pub(crate) fn are_numeric(types: [ColumnType; 2]) -> bool {
 /// Converts the values of a tag.
 pub(crate) fn convert_tag(array: &ArrayRef) -> Result<ConvertedColumn, ArrowError> {
     let values = match array.data_type() {
+        DataType::Dictionary(keys, values)
+            if **keys == DataType::Int32 && **values == DataType::Utf8 =>
+        {
+            Arc::clone(array)
+        }
         DataType::Dictionary(..) => cast(array, &ColumnType::Tag.data_type())?,
         _ => cast(array, &DataType::Utf8)?,
     };
@@ -115,8 +120,8 @@ fn find_unfit_tags(values: &dyn Array) -> (Option<BooleanBuffer>, Option<Boolean
     let Some(texts) = dictionary.downcast_dict::<StringArray>() else {
         return (None, None);
     };
-    let mut all = texts.values().iter().flatten();
-    if !all.any(|text| text.is_empty() || is_long(text)) {
+    let mut lengths = texts.values().offsets().lengths();
+    if !lengths.any(|length| length == 0 || length > MAX_STRING_BYTES) {
         return (None, None);
     }
     let is_empty = |text: Option<&str>| text.is_some_and(str::is_empty);

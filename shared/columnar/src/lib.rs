@@ -26,6 +26,7 @@
 
 mod batch;
 mod cast;
+mod column_names;
 mod convert;
 mod error;
 mod joined_column;
@@ -51,7 +52,9 @@ pub use error::{EncodeError, MappingError};
 pub use lines::{LineEncoder, LineRows};
 pub use mapping::{ColumnMapping, TagColumns, TimeColumn, TimeFormat};
 pub use message_limits::{MAX_MESSAGE_ROWS, MessageLimitError, decompressed_bytes};
-pub use point_batches::{ColumnConflict, PointBatches, PointRows, TableBatch};
+pub use point_batches::{
+    ColumnConflict, PointBatches, PointRows, PointTag, PointTagValue, TableBatch,
+};
 pub use row_writer::{RowWriteError, RowWriter, StoredRows};
 pub use rows::{ColumnarRows, NumberedBatch, TablePart, UnreadableRow};
 pub use size::batch_bytes;

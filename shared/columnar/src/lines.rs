@@ -62,7 +62,7 @@ impl<'a> LineEncoder<'a> {
         escape(&mut measurement, &mapping.table, ", ");
         let key = |column: &BatchColumn| {
             let mut key = String::new();
-            escape(&mut key, &column.name, ",= ");
+            escape(&mut key, column.name(), ",= ");
             key
         };
         Ok(Self {
@@ -114,10 +114,10 @@ impl<'a> LineEncoder<'a> {
             if !column.has_value(row) {
                 continue;
             }
-            check_newline(&column.name, key)?;
+            check_newline(column.name(), key)?;
             if column.column_type == ColumnType::Tag {
                 let value = tag_value(column.converted.values.as_ref(), row);
-                check_newline(&column.name, value)?;
+                check_newline(column.name(), value)?;
                 text.push(',');
                 text.push_str(key);
                 text.push('=');

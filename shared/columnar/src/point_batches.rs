@@ -22,12 +22,13 @@
 //! # Performance
 //!
 //! Rows of a table mostly have the same columns in the same order. Therefore a column is looked up by its name only if
-//! it is not the one after the column of the previous value. A tag is hashed only if it differs from that of the row
-//! before.
+//! it is not the one after the column of the previous value. The tags of all tables have their values in common: a value is
+//! hashed only if it is neither the one that was looked up last nor the one that was added after it.
 
 mod column;
 mod rows;
 mod table;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use thiserror::Error;
 
 pub use rows::PointRows;
 pub use table::TableBatch;
+pub use tags::{PointTag, PointTagValue};
 
 /// Reasons why a value cannot be added to a row. The row has the values that it had before.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -59,6 +61,9 @@ pub enum ColumnConflict {
     /// The name of the column is empty.
     #[error("a column needs a name")]
     Unnamed,
+    /// The value belongs to other points.
+    #[error("a tag has a value of other points")]
+    ForeignTag,
     /// No row was begun, or it was discarded.
     #[error("a value needs a row")]
     NoRow,
@@ -106,11 +111,27 @@ impl PointBatches {
         &mut self.current
     }
 
+    /// Returns the tag with a name, which any table may have.
+    pub fn tag(&mut self, name: &str) -> PointTag {
+        self.current.tags.tag(name, &self.hasher)
+    }
+
+    /// Returns a value of a tag of these points, for [`TableBatch::tag_value`]; `None` if the text is empty, because an empty
+    /// tag is absent.
+    #[inline]
+    pub fn tag_value(&mut self, tag: PointTag, text: &str) -> Option<PointTagValue> {
+        self.current.tags.value(tag, text)
+    }
+
     fn change_current(&mut self, name: &str) {
         let hash = self.hasher.hash_one(name);
         let found = self.others.find_entry(hash, |table| table.name() == name);
         let mut next = match found {
-            Ok(entry) => entry.remove().0,
+            Ok(entry) => {
+                let table = entry.remove().0;
+                self.other_bytes = self.other_bytes.saturating_sub(table.size_bytes());
+                table
+            }
             Err(_) => {
                 self.table_count += 1;
                 // Tables of a request mostly have the same number of rows.
@@ -118,8 +139,7 @@ impl PointBatches {
                 TableBatch::new(name, self.hasher.clone(), self.table_count, expected)
             }
         };
-        next.continue_numbers(&self.current);
-        self.other_bytes = self.other_bytes.saturating_sub(next.size_bytes());
+        next.follow(&mut self.current);
         let previous = std::mem::replace(&mut self.current, next);
         if !previous.is_empty() {
             self.other_bytes = self.other_bytes.saturating_add(previous.size_bytes());
@@ -135,7 +155,9 @@ impl PointBatches {
 
     /// Returns the memory of the points, in bytes. It includes that of absent values.
     pub fn size_bytes(&self) -> usize {
-        self.other_bytes.saturating_add(self.current.size_bytes())
+        let bytes = self.current.tags.size_bytes();
+        let bytes = bytes.saturating_add(self.current.size_bytes());
+        bytes.saturating_add(self.other_bytes)
     }
 
     /// Returns the points as the rows of a request. Rows are numbered from 1 in the order in which they were begun.
@@ -143,9 +165,10 @@ impl PointBatches {
     ///
     /// # Errors
     /// The points have 2 GiB or more, or Arrow cannot build a column.
-    pub fn into_rows(self) -> Result<PointRows, ParseError> {
+    pub fn into_rows(mut self) -> Result<PointRows, ParseError> {
+        let tags = std::mem::take(&mut self.current.tags);
         let mut tables: Vec<_> = self.others.into_iter().chain([self.current]).collect();
         tables.sort_unstable_by_key(TableBatch::position);
-        PointRows::new(tables)
+        PointRows::new(tables, tags)
     }
 }

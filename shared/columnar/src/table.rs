@@ -9,12 +9,12 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
-use hashbrown::HashTable;
 use neap_line_protocol::{ROWS_PER_COLUMN, SchemaLimits, TableRows, TableView};
 use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
 
 use crate::{
     batch::BatchColumns,
+    column_names::ColumnNames,
     convert::ConvertedColumn,
     error::RowRefusal,
     joined_column::{ColumnPart, join_parts},
@@ -30,7 +30,7 @@ pub(crate) struct TableBuilder {
     view: Option<Arc<TableView>>,
     /// The columns that accepted rows name, in the order of their first row.
     columns: Vec<TableColumn>,
-    columns_by_name: HashTable<usize>,
+    names: ColumnNames,
     hasher: RandomState,
     new_columns: usize,
     new_tags: usize,
@@ -78,7 +78,7 @@ impl TableBuilder {
             name,
             view,
             columns: Vec::new(),
-            columns_by_name: HashTable::new(),
+            names: ColumnNames::new(hasher.clone()),
             hasher,
             new_columns: 0,
             new_tags: 0,
@@ -97,12 +97,7 @@ impl TableBuilder {
 
     /// Returns the column with a name, if an accepted row has named it.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        if self.columns.is_empty() {
-            return None;
-        }
-        let hash = self.hasher.hash_one(name);
-        let is_it = |index: &usize| self.columns.get(*index).is_some_and(|it| it.name == name);
-        self.columns_by_name.find(hash, is_it).copied()
+        self.names.find(name, &self.columns, |column| &column.name)
     }
 
     /// Returns whether the next accepted row creates the table.
@@ -117,11 +112,7 @@ impl TableBuilder {
     /// Removes the columns after the first `count` ones.
     pub(crate) fn truncate_columns(&mut self, count: usize) {
         for (offset, column) in self.columns.drain(count..).enumerate() {
-            let hash = self.hasher.hash_one(&column.name);
-            let is_it = |index: &usize| *index == count + offset;
-            if let Ok(entry) = self.columns_by_name.find_entry(hash, is_it) {
-                entry.remove();
-            }
+            self.names.remove(&column.name, count + offset);
             if column.position.is_none() {
                 self.new_columns -= 1;
                 self.new_tags -= usize::from(column.column_type == ColumnType::Tag);
@@ -148,13 +139,7 @@ impl TableBuilder {
             column_type,
             position,
         });
-        let Self {
-            columns, hasher, ..
-        } = self;
-        let hash_of =
-            |index: &usize| hasher.hash_one(columns.get(*index).map_or("", |it| &it.name));
-        let hash = hash_of(&index);
-        self.columns_by_name.insert_unique(hash, index, hash_of);
+        self.names.add_last(&self.columns, |column| &column.name);
         Ok(index)
     }
 
@@ -201,9 +186,10 @@ impl TableBuilder {
         }
     }
 
-    /// Adds the accepted rows of a batch, which are already counted.
-    pub(crate) fn add_batch(&mut self, batch: BatchColumns, accepted: &BooleanBuffer) {
-        let rows = accepted.count_set_bits();
+    /// Adds the accepted rows of a batch, which are already counted: all, if there is no selection.
+    pub(crate) fn add_batch(&mut self, batch: BatchColumns, selection: Option<BooleanBuffer>) {
+        let selected = selection.as_ref().map(BooleanBuffer::count_set_bits);
+        let rows = selected.unwrap_or(batch.rows);
         if rows == 0 {
             return;
         }
@@ -214,7 +200,7 @@ impl TableBuilder {
         self.batches.push(AcceptedRows {
             columns,
             times: batch.times,
-            selection: (rows < batch.rows).then(|| accepted.clone()),
+            selection,
             rows,
             has_tag_dictionaries: batch.has_tag_dictionaries,
         });

@@ -77,13 +77,13 @@ impl<'a> Validator<'a> {
         for column in &mut columns.columns {
             // A column of another type is not that of the table, even if accepted rows have no value in it.
             if !column.has_conflict() {
-                column.table_column = table.find(&column.name);
+                column.table_column = table.find(column.name());
             }
         }
         let accepted = self.validate_rows(index, &mut columns, &numbered.batch, numbered.first_row);
         if let Some(table) = self.tables.get_mut(index) {
             self.cells = self.other_cells.saturating_add(table.cells(0));
-            table.add_batch(columns, &accepted);
+            table.add_batch(columns, accepted);
         }
         Ok(())
     }
@@ -100,37 +100,38 @@ impl<'a> Validator<'a> {
         index
     }
 
-    /// Validates each row of a batch. Returns the accepted ones.
+    /// Validates each row of a batch. Returns the accepted ones; `None` if all are.
     fn validate_rows(
         &mut self,
         index: usize,
         batch: &mut BatchColumns,
         source: &RecordBatch,
         first_row: usize,
-    ) -> BooleanBuffer {
-        let mut accepted = BooleanBufferBuilder::new(batch.rows);
+    ) -> Option<BooleanBuffer> {
+        let mut accepted: Option<BooleanBufferBuilder> = None;
         let mut unseen = unseen_columns(&batch.columns);
         for row in 0..batch.rows {
             if self.accept_rest(index, batch, row, &unseen) {
-                accepted.append_n(batch.rows - row, true);
                 break;
             }
             self.rows_read += 1;
-            let refusal = self.validate_row(index, batch, row, &mut unseen).err();
-            accepted.append(refusal.is_none());
-            match refusal {
-                None => self.rows_accepted += 1,
-                Some(refusal) => {
-                    self.report(source, row, first_row + row, &refusal);
-                    if self.options.stop_at_first_error {
-                        self.is_stopped = true;
-                        accepted.append_n(batch.rows - row - 1, false);
-                        break;
-                    }
-                }
+            let Err(refusal) = self.validate_row(index, batch, row, &mut unseen) else {
+                self.rows_accepted += 1;
+                continue;
+            };
+            let accepted = accepted.get_or_insert_with(|| BooleanBufferBuilder::new(batch.rows));
+            accepted.append_n(row - accepted.len(), true);
+            accepted.append(false);
+            self.report(source, row, first_row + row, &refusal);
+            if self.options.stop_at_first_error {
+                self.is_stopped = true;
+                accepted.append_n(batch.rows - accepted.len(), false);
+                break;
             }
         }
-        accepted.finish()
+        let mut accepted = accepted?;
+        accepted.append_n(batch.rows - accepted.len(), true);
+        Some(accepted.finish())
     }
 
     /// Accepts all rows from `row` on at once. Returns false if some of them may be refused, or may add columns: then each
@@ -281,7 +282,7 @@ impl RowLimits<'_> {
             }
             if column.table_column.is_none() {
                 let limits = &self.options.limits;
-                let added = table.add_column(&column.name, column.column_type, limits)?;
+                let added = table.add_column(column.name(), column.column_type, limits)?;
                 column.table_column = Some(added);
             }
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ahash::RandomState;
 use arrow_array::{
     ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray,
     types::{Float64Type, Int64Type, UInt64Type},
@@ -11,7 +10,8 @@ use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer
 use arrow_schema::ArrowError;
 use neap_schema::ColumnType;
 
-use crate::tag_dictionary::TagDictionary;
+use super::tags::{FinishedTags, PointTag, PointTagValue};
+use crate::tag_dictionary::TagKeys;
 
 /// The memory of a column besides its values, in bytes.
 pub(super) const COLUMN_BYTES: usize = 512;
@@ -19,7 +19,7 @@ pub(super) const COLUMN_BYTES: usize = 512;
 /// A value of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PointValue<'a> {
-    Tag(&'a str),
+    Tag(PointTagValue),
     Float(f64),
     Integer(i64),
     UInteger(u64),
@@ -44,13 +44,15 @@ impl PointValue<'_> {
 /// The values of a column by row. Absent values are added only when the column gets its next value.
 #[derive(Debug)]
 pub(super) struct PointColumn {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
+    /// The memory that the dictionary of a tag takes, in bytes.
+    pub(super) dictionary_bytes: usize,
     values: PointValues,
 }
 
 #[derive(Debug)]
 enum PointValues {
-    Tag(TagDictionary),
+    Tag(PointTag, TagKeys),
     Float(PrimitiveValues<Float64Type>),
     Integer(PrimitiveValues<Int64Type>),
     UInteger(PrimitiveValues<UInt64Type>),
@@ -59,34 +61,37 @@ enum PointValues {
 }
 
 impl PointColumn {
-    /// Creates a column with room for this number of rows, except for strings and booleans.
-    pub(super) fn new(
-        name: &str,
-        column_type: ColumnType,
-        rows: usize,
-        hasher: RandomState,
-    ) -> Self {
-        let values = match column_type {
-            ColumnType::Tag => PointValues::Tag(TagDictionary::with_capacity(rows, hasher)),
-            ColumnType::Float => PointValues::Float(PrimitiveValues::with_capacity(rows)),
-            // Values have no times.
-            ColumnType::Integer | ColumnType::Time => {
-                PointValues::Integer(PrimitiveValues::with_capacity(rows))
-            }
-            ColumnType::UInteger => PointValues::UInteger(PrimitiveValues::with_capacity(rows)),
-            ColumnType::String => PointValues::String(TextValues::new()),
-            ColumnType::Boolean => PointValues::Boolean(BooleanValues::new()),
+    /// Creates a column without rows for values like the first one. It has room for this number of rows, except for strings
+    /// and booleans.
+    pub(super) fn new(name: Arc<str>, first: PointValue<'_>, rows: usize) -> Self {
+        let values = match first {
+            PointValue::Tag(value) => PointValues::Tag(value.tag, TagKeys::with_capacity(rows)),
+            PointValue::Float(_) => PointValues::Float(PrimitiveValues::with_capacity(rows)),
+            PointValue::Integer(_) => PointValues::Integer(PrimitiveValues::with_capacity(rows)),
+            PointValue::UInteger(_) => PointValues::UInteger(PrimitiveValues::with_capacity(rows)),
+            PointValue::String(_) => PointValues::String(TextValues::new()),
+            PointValue::Boolean(_) => PointValues::Boolean(BooleanValues::new()),
         };
         Self {
-            name: name.to_owned(),
+            name,
+            dictionary_bytes: 0,
             values,
+        }
+    }
+
+    /// Returns the tag whose values the column has; `None` if it is a field.
+    #[inline]
+    pub(super) fn tag(&self) -> Option<PointTag> {
+        match &self.values {
+            PointValues::Tag(tag, _) => Some(*tag),
+            _ => None,
         }
     }
 
     #[inline]
     pub(super) fn column_type(&self) -> ColumnType {
         match &self.values {
-            PointValues::Tag(_) => ColumnType::Tag,
+            PointValues::Tag(..) => ColumnType::Tag,
             PointValues::Float(_) => ColumnType::Float,
             PointValues::Integer(_) => ColumnType::Integer,
             PointValues::UInteger(_) => ColumnType::UInteger,
@@ -95,11 +100,20 @@ impl PointColumn {
         }
     }
 
+    /// Returns whether the last row has a value of a tag.
+    #[inline]
+    pub(super) fn ends_with(&self, value: PointTagValue) -> bool {
+        match &self.values {
+            PointValues::Tag(tag, keys) => *tag == value.tag && keys.ends_with(value.key),
+            _ => false,
+        }
+    }
+
     /// Returns the number of rows up to the last one that has a value.
     #[inline]
     pub(super) fn len(&self) -> usize {
         match &self.values {
-            PointValues::Tag(values) => values.len(),
+            PointValues::Tag(_, keys) => keys.len(),
             PointValues::Float(values) => values.values.len(),
             PointValues::Integer(values) => values.values.len(),
             PointValues::UInteger(values) => values.values.len(),
@@ -108,14 +122,14 @@ impl PointColumn {
         }
     }
 
-    /// Sets the value of a row after all others. Returns the bytes of its text, or `None` if the column has another
+    /// Sets the value of a row after all others. Returns the bytes of the text of a field, or `None` if the column has another
     /// type.
     #[inline]
     pub(super) fn set(&mut self, row: usize, value: PointValue<'_>) -> Option<usize> {
         match (&mut self.values, value) {
-            (PointValues::Tag(values), PointValue::Tag(value)) => {
-                values.push_nulls(row.saturating_sub(values.len()));
-                return Some(values.push(value));
+            (PointValues::Tag(_, keys), PointValue::Tag(value)) => {
+                keys.push_nulls(row.saturating_sub(keys.len()));
+                keys.push(value.key);
             }
             (PointValues::Float(values), PointValue::Float(value)) => values.set(row, value),
             (PointValues::Integer(values), PointValue::Integer(value)) => values.set(row, value),
@@ -133,7 +147,7 @@ impl PointColumn {
     /// Removes the values from a row on.
     pub(super) fn truncate(&mut self, rows: usize) {
         match &mut self.values {
-            PointValues::Tag(values) => values.truncate(rows),
+            PointValues::Tag(_, keys) => keys.truncate(rows),
             PointValues::Float(values) => values.truncate(rows),
             PointValues::Integer(values) => values.truncate(rows),
             PointValues::UInteger(values) => values.truncate(rows),
@@ -143,11 +157,15 @@ impl PointColumn {
     }
 
     /// Builds an array of this number of rows.
-    pub(super) fn finish(self, rows: usize) -> Result<ArrayRef, ArrowError> {
+    pub(super) fn finish(
+        self,
+        rows: usize,
+        tags: &mut FinishedTags,
+    ) -> Result<ArrayRef, ArrowError> {
         match self.values {
-            PointValues::Tag(mut values) => {
-                values.push_nulls(rows.saturating_sub(values.len()));
-                values.finish()
+            PointValues::Tag(tag, mut keys) => {
+                keys.push_nulls(rows.saturating_sub(keys.len()));
+                tags.column(tag, keys)
             }
             PointValues::Float(values) => values.finish(rows),
             PointValues::Integer(values) => values.finish(rows),

@@ -7,7 +7,10 @@ use neap_line_protocol::{
     SchemaView,
 };
 
-use super::table::{NumberedRows, TableBatch};
+use super::{
+    table::{NumberedRows, TableBatch},
+    tags::PointTags,
+};
 use crate::{
     error::MappingError,
     mapping::{ColumnMapping, TagColumns, TimeColumn, TimeFormat},
@@ -44,9 +47,9 @@ struct RefusedRows {
 }
 
 impl PointRows {
-    pub(super) fn new(tables: Vec<TableBatch>) -> Result<Self, ParseError> {
+    pub(super) fn new(tables: Vec<TableBatch>, tags: PointTags) -> Result<Self, ParseError> {
         let sizes = tables.iter().map(TableBatch::size_bytes);
-        let size_bytes = sizes.fold(0, usize::saturating_add);
+        let size_bytes = sizes.fold(tags.size_bytes(), usize::saturating_add);
         if size_bytes > MAX_BODY_BYTES {
             return Err(ParseError::TooLarge {
                 size: size_bytes,
@@ -57,8 +60,9 @@ impl PointRows {
         let mut numbers = Vec::new();
         let mut refused = RefusedRows::default();
         let mut schemas = RecentSchemas::default();
+        let mut tags = tags.finish()?;
         for table in tables {
-            let (name, batches) = table.finish(&mut schemas)?;
+            let (name, batches) = table.finish(&mut tags, &mut schemas)?;
             for rows in batches {
                 let mut mapping = ColumnMapping {
                     table: name.clone(),
@@ -78,7 +82,7 @@ impl PointRows {
                     first_row: numbers.len() + 1,
                     batch: rows.batch,
                     refused: Vec::new(),
-                    has_tag_dictionaries: rows.has_exact_dictionaries,
+                    has_tag_dictionaries: true,
                 };
                 numbers.extend(rows.numbers);
                 parts.push(TablePart {

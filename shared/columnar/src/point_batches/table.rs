@@ -5,14 +5,14 @@ use std::sync::Arc;
 use ahash::RandomState;
 use arrow_array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow_schema::ArrowError;
-use hashbrown::HashTable;
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
     ColumnConflict,
     column::{COLUMN_BYTES, PointColumn, PointValue},
+    tags::{FinishedTags, PointTagValue, PointTags},
 };
-use crate::{recent_schemas::RecentSchemas, tag_dictionary::TagDictionary};
+use crate::{column_names::ColumnNames, recent_schemas::RecentSchemas};
 
 /// The memory of a table besides its columns, in bytes.
 const TABLE_BYTES: usize = 512;
@@ -45,15 +45,17 @@ pub struct TableBatch {
     /// Rows that are complete, in batches with different columns.
     complete: Vec<RowBatch>,
     rows: RowBatch,
-    columns_by_name: HashTable<usize>,
+    names: ColumnNames,
     hasher: RandomState,
     /// The column that the next value probably belongs to.
     expected: usize,
     /// The number of columns and the number of values before the row.
     row_start: (usize, usize),
     is_row_open: bool,
-    /// Whether a row was discarded, whose texts may be in dictionaries.
-    has_discarded: bool,
+    /// The tags of all tables while this one is the current one.
+    pub(super) tags: PointTags,
+    /// The number of the batch among those of all tables.
+    batch: usize,
     /// The number of rows of all tables that were begun until this table was left.
     rows_begun: usize,
     /// The number of values of the batch.
@@ -77,8 +79,7 @@ impl RowBatch {
     fn size_bytes(&self) -> usize {
         let rows = self.times.len().max(self.expected_rows);
         let columns = self.columns.len();
-        let initial = TagDictionary::initial_bytes(self.expected_rows);
-        columns * (COLUMN_BYTES + initial + rows * CELL_BYTES) + rows * ROW_BYTES
+        columns * (COLUMN_BYTES + rows * CELL_BYTES) + rows * ROW_BYTES
     }
 
     fn with_capacity(rows: usize) -> Self {
@@ -92,29 +93,28 @@ impl RowBatch {
 
     fn finish(
         self,
-        has_exact_dictionaries: bool,
+        tags: &mut FinishedTags,
         schemas: &mut RecentSchemas,
     ) -> Result<NumberedRows, ArrowError> {
         let rows = self.times.len();
         let mut time_name = TIME_COLUMN.to_owned();
         // A column with the name of the time is refused with its rows. The time needs another name to make that happen.
-        while self.columns.iter().any(|column| column.name == time_name) {
+        while self.columns.iter().any(|column| *column.name == time_name) {
             time_name.push('\0');
         }
         let columns = self.columns.iter();
-        let columns = columns.map(|column| (column.name.as_str(), column.column_type()));
+        let columns = columns.map(|column| (&*column.name, column.column_type()));
         let columns: Vec<_> = columns.chain([(&*time_name, ColumnType::Time)]).collect();
         let schema = schemas.schema(&columns);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
         for column in self.columns {
-            arrays.push(column.finish(rows)?);
+            arrays.push(column.finish(rows, tags)?);
         }
         arrays.push(Arc::new(TimestampNanosecondArray::from(self.times)));
         Ok(NumberedRows {
             batch: RecordBatch::try_new(schema, arrays)?,
             time_name,
             numbers: self.numbers,
-            has_exact_dictionaries,
         })
     }
 }
@@ -127,8 +127,6 @@ pub(super) struct NumberedRows {
     pub(super) time_name: String,
     /// The number of each row.
     pub(super) numbers: Vec<usize>,
-    /// Whether each dictionary has exactly the values of the rows.
-    pub(super) has_exact_dictionaries: bool,
 }
 
 impl TableBatch {
@@ -146,12 +144,13 @@ impl TableBatch {
             position,
             complete: Vec::new(),
             rows: RowBatch::with_capacity(expected_rows),
-            columns_by_name: HashTable::new(),
+            names: ColumnNames::new(hasher.clone()),
             hasher,
             expected: 0,
             row_start: (0, 0),
             is_row_open: false,
-            has_discarded: false,
+            tags: PointTags::default(),
+            batch: 0,
             rows_begun: 0,
             values: 0,
             bytes: TABLE_BYTES + name.len(),
@@ -177,9 +176,14 @@ impl TableBatch {
         self.rows_begun
     }
 
-    /// Numbers the next rows after those of another table.
-    pub(super) fn continue_numbers(&mut self, previous: &Self) {
+    /// Makes this the current table after another one. It gets the tags of all tables, and numbers its next rows after those of
+    /// the other one.
+    pub(super) fn follow(&mut self, previous: &mut Self) {
         self.rows_begun = previous.rows_begun;
+        self.tags = std::mem::take(&mut previous.tags);
+        if self.rows.times.is_empty() {
+            self.batch = self.tags.begin_batch();
+        }
     }
 
     /// Returns the number of rows of the batch.
@@ -191,8 +195,8 @@ impl TableBatch {
         self.rows.times.is_empty() && self.complete.is_empty()
     }
 
-    /// Returns the memory of the rows, in bytes.
-    pub fn size_bytes(&self) -> usize {
+    /// Returns the memory of the rows, in bytes, without the tags of all tables.
+    pub(super) fn size_bytes(&self) -> usize {
         self.bytes.saturating_add(self.rows.size_bytes())
     }
 
@@ -216,18 +220,11 @@ impl TableBatch {
         if !std::mem::replace(&mut self.is_row_open, false) {
             return;
         }
-        self.has_discarded = true;
         self.rows.times.pop();
         self.rows.numbers.pop();
         let (columns, values) = self.row_start;
-        for column in self.rows.columns.drain(columns..) {
-            let hash = self.hasher.hash_one(column.name.as_str());
-            let found = self
-                .columns_by_name
-                .find_entry(hash, |index| *index >= columns);
-            if let Ok(entry) = found {
-                entry.remove();
-            }
+        for (offset, column) in self.rows.columns.drain(columns..).enumerate() {
+            self.names.remove(&column.name, columns + offset);
         }
         self.values = values;
         let rows = self.rows.times.len();
@@ -242,10 +239,41 @@ impl TableBatch {
     /// The value does not fit the column, see [`ColumnConflict`].
     #[inline]
     pub fn tag(&mut self, key: &str, value: &str) -> Result<(), ColumnConflict> {
-        match value.is_empty() {
-            true => Ok(()),
-            false => self.set(key, PointValue::Tag(value)),
+        if value.is_empty() {
+            return Ok(());
         }
+        let expected = self.rows.columns.get(self.expected);
+        let expected = expected.filter(|column| *column.name == *key);
+        let tag = match expected.and_then(PointColumn::tag) {
+            Some(tag) => tag,
+            None => self.tags.tag(key, &self.hasher),
+        };
+        match self.tags.value(tag, value) {
+            Some(value) => self.tag_value(value),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a tag to the row, with a value of [`PointBatches::tag_value`](super::PointBatches::tag_value).
+    ///
+    /// # Errors
+    /// The value does not fit the column, see [`ColumnConflict`].
+    #[inline]
+    pub fn tag_value(&mut self, value: PointTagValue) -> Result<(), ColumnConflict> {
+        let index = match self.rows.columns.get(self.expected) {
+            Some(column) if column.tag() == Some(value.tag) => self.expected,
+            _ => self.find_or_add_tag(value)?,
+        };
+        let column = self.rows.columns.get_mut(index);
+        if let Some(column) = column.filter(|column| !column.ends_with(value)) {
+            let used = self
+                .tags
+                .use_value(value, self.batch, column.dictionary_bytes);
+            let bytes = used.ok_or(ColumnConflict::ForeignTag)?;
+            column.dictionary_bytes += bytes;
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        self.set_at(index, PointValue::Tag(value))
     }
 
     /// Adds a float field to the row.
@@ -295,24 +323,27 @@ impl TableBatch {
 
     #[inline]
     fn set(&mut self, key: &str, value: PointValue<'_>) -> Result<(), ColumnConflict> {
-        if !self.is_row_open {
-            return Err(ColumnConflict::NoRow);
-        }
-        let row = self.rows.times.len().saturating_sub(1);
-        let expected = self.rows.columns.get(self.expected);
-        let index = match expected.is_some_and(|column| column.name == key) {
-            true => self.expected,
-            false => self.find_or_add(key, value.column_type())?,
+        let index = match self.rows.columns.get(self.expected) {
+            Some(column) if *column.name == *key => self.expected,
+            _ => self.find_or_add(key, value)?,
         };
-        let Some(column) = self.rows.columns.get_mut(index) else {
+        self.set_at(index, value)
+    }
+
+    /// Adds a value to the row, in a column that exists.
+    #[inline]
+    fn set_at(&mut self, index: usize, value: PointValue<'_>) -> Result<(), ColumnConflict> {
+        let row = self.rows.times.len().saturating_sub(1);
+        let column = self.rows.columns.get_mut(index);
+        let Some(column) = column.filter(|_| self.is_row_open) else {
             return Err(ColumnConflict::NoRow);
         };
         if column.len() > row {
-            return Err(ColumnConflict::Repeated(column.name.clone()));
+            return Err(ColumnConflict::Repeated(column.name.to_string()));
         }
         let Some(bytes) = column.set(row, value) else {
             return Err(ColumnConflict::Type {
-                column: column.name.clone(),
+                column: column.name.to_string(),
                 expected: column.column_type(),
                 got: value.column_type(),
             });
@@ -323,28 +354,39 @@ impl TableBatch {
         Ok(())
     }
 
-    /// Returns the index of a column. Adds it with a type if it is new.
+    /// Returns the index of the column of a tag. Adds the column if it is new.
     #[cold]
-    fn find_or_add(&mut self, key: &str, column_type: ColumnType) -> Result<usize, ColumnConflict> {
+    fn find_or_add_tag(&mut self, value: PointTagValue) -> Result<usize, ColumnConflict> {
+        let name = self.tags.name(value.tag).map(Arc::clone);
+        self.find_or_add(name.unwrap_or_default(), PointValue::Tag(value))
+    }
+
+    /// Returns the index of a column. Adds it for values like this one if it is new.
+    #[cold]
+    fn find_or_add<N: AsRef<str> + Into<Arc<str>>>(
+        &mut self,
+        name: N,
+        value: PointValue<'_>,
+    ) -> Result<usize, ColumnConflict> {
+        let key = name.as_ref();
+        if !self.is_row_open {
+            return Err(ColumnConflict::NoRow);
+        }
         if key.is_empty() {
             return Err(ColumnConflict::Unnamed);
         }
         let columns = &mut self.rows.columns;
-        let name_of = |index: usize| columns.get(index).map(|column| column.name.as_str());
-        let hash = self.hasher.hash_one(key);
-        let found = self
-            .columns_by_name
-            .find(hash, |index| name_of(*index) == Some(key));
-        if let Some(index) = found {
-            return Ok(*index);
+        if let Some(index) = self.names.find(key, columns, |column| &column.name) {
+            return Ok(index);
         }
         let index = columns.len();
-        let hasher = &self.hasher;
-        let hash_of = |index: &usize| hasher.hash_one(name_of(*index).unwrap_or_default());
-        self.columns_by_name.insert_unique(hash, index, hash_of);
-        let (rows, hasher) = (self.rows.expected_rows, self.hasher.clone());
-        columns.push(PointColumn::new(key, column_type, rows, hasher));
         self.bytes = self.bytes.saturating_add(key.len());
+        columns.push(PointColumn::new(
+            name.into(),
+            value,
+            self.rows.expected_rows,
+        ));
+        self.names.add_last(columns, |column| &column.name);
         Ok(index)
     }
 
@@ -353,19 +395,20 @@ impl TableBatch {
         let complete = std::mem::take(&mut self.rows);
         self.bytes = self.bytes.saturating_add(complete.size_bytes());
         self.complete.push(complete);
-        self.columns_by_name.clear();
+        self.names.clear();
         self.values = 0;
+        self.batch = self.tags.begin_batch();
     }
 
     /// Returns the rows in their order.
     pub(super) fn finish(
         self,
+        tags: &mut FinishedTags,
         schemas: &mut RecentSchemas,
     ) -> Result<(String, Vec<NumberedRows>), ArrowError> {
-        let is_exact = !self.has_discarded;
         let batches = self.complete.into_iter().chain([self.rows]);
         let batches = batches.filter(|batch| !batch.times.is_empty());
-        let batches = batches.map(|batch| batch.finish(is_exact, schemas));
+        let batches = batches.map(|batch| batch.finish(tags, schemas));
         let batches = batches.collect::<Result<_, _>>()?;
         Ok((self.name, batches))
     }

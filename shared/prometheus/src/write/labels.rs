@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use neap_columnar::{PointBatches, PointTag, PointTagValue};
+
 use crate::mapping::tag_of_label;
 
 /// The labels of the current series, in the order of the message.
@@ -23,6 +25,10 @@ struct SeriesLabel<'a> {
     name: &'a str,
     tag: Cow<'a, str>,
     value: &'a str,
+    /// The tag in the points of the request, once it was looked up.
+    point_tag: Option<PointTag>,
+    /// The value in the points of the request, once it was looked up; `None` if it is empty.
+    point_value: Option<PointTagValue>,
 }
 
 impl<'a> SeriesLabels<'a> {
@@ -50,7 +56,11 @@ impl<'a> SeriesLabels<'a> {
         match self.labels.get_mut(self.len) {
             Some(label) if label.name == name => {
                 label.encoded = encoded;
-                label.value = value;
+                // Symbols of a message are the same text if they are at the same place.
+                if !std::ptr::eq(label.value, value) {
+                    label.value = value;
+                    label.point_value = None;
+                }
             }
             previous => {
                 let label = SeriesLabel {
@@ -58,6 +68,8 @@ impl<'a> SeriesLabels<'a> {
                     name,
                     tag: tag_of_label(name),
                     value,
+                    point_tag: None,
+                    point_value: None,
                 };
                 match previous {
                     Some(previous) => *previous = label,
@@ -68,8 +80,27 @@ impl<'a> SeriesLabels<'a> {
         self.len += 1;
     }
 
-    /// Returns the tags of the current series with their values.
+    /// Looks up the tags of the current series in the points of the request.
     #[inline]
+    pub(super) fn look_up(&mut self, points: &mut PointBatches) {
+        for label in self.labels.iter_mut().take(self.len) {
+            if label.point_value.is_none() && !label.value.is_empty() {
+                let tag = *label
+                    .point_tag
+                    .get_or_insert_with(|| points.tag(&label.tag));
+                label.point_value = points.tag_value(tag, label.value);
+            }
+        }
+    }
+
+    /// Returns the tags of the current series that are not empty, after they were looked up.
+    #[inline]
+    pub(super) fn point_values(&self) -> impl Iterator<Item = PointTagValue> {
+        let labels = self.labels.iter().take(self.len);
+        labels.filter_map(|label| label.point_value)
+    }
+
+    /// Returns the tags of the current series with their values.
     pub(super) fn tags(&self) -> impl Iterator<Item = (&str, &'a str)> {
         let labels = self.labels.iter().take(self.len);
         labels.map(|label| (label.tag.as_ref(), label.value))
@@ -79,6 +110,37 @@ impl<'a> SeriesLabels<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_those_of_the_series_whatever_the_one_before_had() {
+        let series: [&[(&[u8], &str, &str)]; 8] = [
+            &[(b"1", "job", "a"), (b"2", "host", "x")],
+            &[(b"3", "job", "b"), (b"2", "host", "x")],
+            &[(b"2", "host", "x")],
+            &[(b"", "job", "a")],
+            &[(b"", "job", "a")],
+            &[(b"", "job", "")],
+            &[(b"", "job", "b")],
+            &[(b"", "host", "b")],
+        ];
+        let mut points = PointBatches::new();
+        let mut labels = SeriesLabels::default();
+        for expected in series {
+            labels.begin();
+            for (encoded, name, value) in expected {
+                if !labels.repeat(encoded) {
+                    labels.push(encoded, name, value);
+                }
+            }
+            labels.look_up(&mut points);
+            let expected = expected.iter().filter_map(|(_, name, value)| {
+                let tag = points.tag(name);
+                points.tag_value(tag, value)
+            });
+            let expected: Vec<_> = expected.collect();
+            assert_eq!(labels.point_values().collect::<Vec<_>>(), expected);
+        }
+    }
 
     #[test]
     fn labels_of_the_series_before_do_not_remain() {

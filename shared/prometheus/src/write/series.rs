@@ -197,6 +197,7 @@ impl<'a> SeriesWriter<'a> {
             self.refuse_values(values, || defect.to_owned());
             return Ok(());
         }
+        self.labels.look_up(&mut self.write.points);
         self.add_samples()?;
         if !self.histograms.is_empty() {
             self.add_histograms()?;
@@ -269,9 +270,9 @@ impl<'a> SeriesWriter<'a> {
         let table = self.write.points.table(self.name.unwrap_or_default());
         table.begin_row(time);
         self.write.rows.push(kind);
-        let mut tags = self.labels.tags();
+        let mut tags = self.labels.point_values();
         let added = tags
-            .try_for_each(|(tag, value)| table.tag(tag, value))
+            .try_for_each(|value| table.tag_value(value))
             .and_then(|()| add_fields(table));
         added.map_err(|conflict| {
             table.discard_row();
