@@ -42,6 +42,7 @@ mod put_budget;
 mod rows;
 mod segment;
 mod stamp_source;
+mod stream_dictionaries;
 mod stream_messages;
 mod stream_schema;
 mod tail;

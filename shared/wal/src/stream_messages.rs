@@ -18,7 +18,10 @@ use arrow_ipc::{
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use flatbuffers::FlatBufferBuilder;
 
-use crate::stream_schema::{ALIGNMENT_BYTES, METADATA_VERSION};
+use crate::{
+    stream_dictionaries::append_dictionaries,
+    stream_schema::{ALIGNMENT_BYTES, METADATA_VERSION},
+};
 
 /// The start of a message, before the length of its metadata.
 const CONTINUATION_MARKER: [u8; 4] = [0xff; 4];
@@ -37,16 +40,7 @@ thread_local! {
 /// A column has a type that segments do not support.
 pub(crate) fn append_rows(stream: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> {
     BUILDER.with_borrow_mut(|builder| {
-        let mut dictionary_id = 0;
-        for column in batch.columns() {
-            let Some(tags) = column.as_dictionary_opt::<Int32Type>() else {
-                continue;
-            };
-            let mut values = MessageBody::default();
-            values.add_column(tags.values().as_ref())?;
-            values.append_to(stream, builder, tags.values().len(), Some(dictionary_id));
-            dictionary_id += 1;
-        }
+        append_dictionaries(stream, builder, batch)?;
         let mut rows = MessageBody::default();
         for column in batch.columns() {
             rows.add_column(column.as_ref())?;
@@ -58,7 +52,7 @@ pub(crate) fn append_rows(stream: &mut Vec<u8>, batch: &RecordBatch) -> Result<(
 
 /// The buffers of a message.
 #[derive(Debug, Default)]
-struct MessageBody<'a> {
+pub(crate) struct MessageBody<'a> {
     /// The number of values and of nulls of each column.
     nodes: Vec<FieldNode>,
     /// The place of each buffer.
@@ -69,7 +63,7 @@ struct MessageBody<'a> {
 }
 
 impl<'a> MessageBody<'a> {
-    fn add_column(&mut self, column: &'a dyn Array) -> Result<(), ArrowError> {
+    pub(crate) fn add_column(&mut self, column: &'a dyn Array) -> Result<(), ArrowError> {
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
         let null_count = nulls.map_or(0, |nulls| nulls.null_count());
         self.nodes
@@ -137,7 +131,7 @@ impl<'a> MessageBody<'a> {
     }
 
     /// Appends the message: the values of a dictionary, or else rows.
-    fn append_to(
+    pub(crate) fn append_to(
         &self,
         stream: &mut Vec<u8>,
         builder: &mut FlatBufferBuilder<'_>,
