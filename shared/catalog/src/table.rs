@@ -123,6 +123,7 @@ impl Table {
 
     /// Returns the column with this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
+        // The view has only tags and fields.
         if name == TIME_COLUMN {
             return self.column_by_id(ColumnId::default());
         }

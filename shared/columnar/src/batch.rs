@@ -93,12 +93,8 @@ impl BatchColumns {
             }
             columns.push(column);
         }
-        // The sorts are stable: columns of the same rank keep the order of the batch.
-        let rank = |column: &BatchColumn| tag_order(&mapping.tags, column);
-        match &mapping.tags {
-            TagColumns::ByType => columns.sort_by_key(rank),
-            TagColumns::Named(_) => columns.sort_by_cached_key(rank),
-        }
+        // The sort is stable: columns of the same rank keep the order of the batch.
+        columns.sort_by_cached_key(|column| tag_order(&mapping.tags, column));
         let (times, refused_times) = match &time_values {
             Some(values) => values.decode_all(time.default_time),
             None => (vec![time.default_time; rows].into(), None),

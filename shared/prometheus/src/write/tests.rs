@@ -327,7 +327,7 @@ fn a_series_has_at_most_1000_labels() {
         let labels = (0..labels).flat_map(|label| [label, label]);
         let labels: Vec<_> = [1_001, 1_002].into_iter().chain(labels).collect();
         let message = requests::symbol_request(&symbols, &[&labels]);
-        let write = decode_write(&message, WriteVersion::Two, 2 * LIMIT).unwrap();
+        let write = decode_write(&message, WriteVersion::Two, LIMIT).unwrap();
         write.refused.messages
     };
     assert!(wide(1_000).is_empty());
