@@ -44,6 +44,7 @@ mod segment;
 mod stamp_source;
 mod stream_dictionaries;
 mod stream_messages;
+mod stream_reader;
 mod stream_schema;
 mod tail;
 #[cfg(test)]

@@ -4,13 +4,11 @@
 //! concatenates bytes. Therefore a table may have several streams in one segment, in the order in which their requests
 //! arrived.
 
-use std::{cell::RefCell, panic};
+use std::cell::RefCell;
 
 use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray, types::Int32Type};
-use arrow_buffer::Buffer;
 use arrow_ipc::{
     CompressionType,
-    reader::StreamDecoder,
     writer::{IpcDataGenerator, IpcWriteContext, write_message},
 };
 use arrow_schema::{ArrowError, DataType};
@@ -245,25 +243,6 @@ fn append_compressed_rows(
     Ok(())
 }
 
-/// Decodes a stream that has exactly one batch. Arrow's decoder panics if a message lacks some parts.
-pub(crate) fn read_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
-    let decoded = panic::catch_unwind(|| decode_stream(stream));
-    decoded.unwrap_or_else(|_| Err(ArrowError::IpcError("the stream is malformed".to_owned())))
-}
-
-fn decode_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
-    let mut buffer = Buffer::from(stream);
-    let mut decoder = StreamDecoder::new();
-    let missing = || ArrowError::IpcError("the stream has no rows".to_owned());
-    let batch = decoder.decode(&mut buffer)?.ok_or_else(missing)?;
-    if decoder.decode(&mut buffer)?.is_some() {
-        let reason = "the stream has more than one batch";
-        return Err(ArrowError::IpcError(reason.to_owned()));
-    }
-    decoder.finish()?;
-    Ok(batch)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -275,11 +254,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::test_world::{batch_of_times, batches};
+    use crate::{
+        stream_reader::read_stream,
+        test_world::{batch_of_times, batches},
+    };
 
     fn stream_of(batch: &RecordBatch, memory_bytes: u64) -> Vec<u8> {
         let schema = StreamSchema::of(TableId::new(1), batch.schema_ref()).unwrap();
         write_stream(&schema, batch, memory_bytes).unwrap()
+    }
+
+    fn read_all(stream: impl Into<Bytes>) -> Result<RecordBatch, ArrowError> {
+        read_stream(stream.into(), &|_| true)
     }
 
     /// Whole batches, and slices of them.
@@ -317,9 +303,24 @@ mod tests {
         fn rows_of_every_type_round_trip(batch in batches()) {
             let rows = EncodedRows::encode(TableId::new(1), &batch).unwrap();
             prop_assert_eq!(rows.rows() as usize, batch.num_rows());
-            let back = read_stream(rows.stream().clone()).unwrap();
+            let back = read_all(rows.stream().clone()).unwrap();
             prop_assert_eq!(back.schema(), batch.schema());
             prop_assert_eq!(back, batch);
+        }
+
+        #[test]
+        fn some_columns_are_read(batch in slices(), wanted in any::<u16>()) {
+            let schema = batch.schema();
+            let is_wanted = |column: usize| wanted >> (column % 16) & 1 == 1;
+            let columns: Vec<usize> = (0..batch.num_columns()).filter(|at| is_wanted(*at)).collect();
+            let expected = batch.project(&columns).unwrap();
+            for memory_bytes in [0, MIN_COMPRESSED_BYTES] {
+                let stream = stream_of(&batch, memory_bytes);
+                let read = read_stream(stream.into(), &|name| {
+                    schema.index_of(name).is_ok_and(is_wanted)
+                });
+                prop_assert_eq!(&read.unwrap(), &expected);
+            }
         }
 
         #[test]
@@ -347,7 +348,7 @@ mod tests {
             let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
             let stream = stream_of(&batch, 0);
             assert_eq!(stream, expected_stream(&batch, false), "{start} {count}");
-            assert_eq!(read_stream(stream.into()).unwrap(), batch);
+            assert_eq!(read_all(stream).unwrap(), batch);
         }
     }
 
@@ -360,7 +361,7 @@ mod tests {
         for (at, value) in (8..8 + length).flat_map(|at| [(at, 0), (at, 0xff)]) {
             let mut malformed = stream.clone();
             malformed[at] = value;
-            refused += usize::from(read_stream(malformed.into()).is_err());
+            refused += usize::from(read_all(malformed).is_err());
         }
         assert!(refused > 0);
     }
@@ -370,7 +371,7 @@ mod tests {
         let is_compressed = |rows: usize| {
             let batch = batch_of_times(&vec![7; rows]);
             let encoded = EncodedRows::encode(TableId::new(1), &batch).unwrap();
-            assert_eq!(read_stream(encoded.stream().clone()).unwrap(), batch);
+            assert_eq!(read_all(encoded.stream().clone()).unwrap(), batch);
             *encoded.stream() == stream_of(&batch, MIN_COMPRESSED_BYTES)
         };
         assert!(!is_compressed(100));
@@ -404,7 +405,7 @@ mod tests {
         let batch = batch_of_times(&[1, 2, 3, 4]).slice(1, 2);
         let rows = EncodedRows::encode(TableId::new(1), &batch).unwrap();
         assert_eq!((rows.min_time(), rows.max_time()), (2, 3));
-        assert_eq!(read_stream(rows.stream().clone()).unwrap(), batch);
+        assert_eq!(read_all(rows.stream().clone()).unwrap(), batch);
     }
 
     #[test]

@@ -36,7 +36,10 @@ use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 
-use crate::{EncodedRows, rows::read_stream};
+use crate::{
+    EncodedRows,
+    stream_reader::{WantedColumns, read_stream},
+};
 
 /// The format of segments with rows of clients, without memory sizes.
 const ROWS_FORMAT: ObjectFormat = ObjectFormat {
@@ -463,11 +466,28 @@ impl Segment {
     /// of the same point, the later one wins. The batches may have different columns. Empty if the segment has no rows
     /// of the table.
     pub fn rows(&self, table: TableId) -> Result<Vec<RecordBatch>, SegmentError> {
-        let entries = self.directory.iter().filter(|entry| entry.table == table);
-        entries.map(|entry| self.batch(entry)).collect()
+        self.columns(table, &|_| true)
     }
 
-    fn batch(&self, entry: &StreamEntry) -> Result<RecordBatch, SegmentError> {
+    /// Decodes those columns of the rows of a table whose names are `wanted`: batches like those of [`rows`](Self::rows).
+    /// A batch may have none of the columns, and still has the number of its rows.
+    ///
+    /// # Errors
+    /// A stream of the table is damaged.
+    pub fn columns(
+        &self,
+        table: TableId,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<RecordBatch>, SegmentError> {
+        let entries = self.directory.iter().filter(|entry| entry.table == table);
+        entries.map(|entry| self.batch(entry, wanted)).collect()
+    }
+
+    fn batch(
+        &self,
+        entry: &StreamEntry,
+        wanted: WantedColumns<'_>,
+    ) -> Result<RecordBatch, SegmentError> {
         let failed = |reason: String| SegmentError::Rows {
             key: Key::Segment(self.database, self.name).to_string(),
             table: entry.table,
@@ -480,8 +500,8 @@ impl Segment {
         if self.damaged.contains(&entry.offset) {
             return Err(failed("their checksum does not match".to_owned()));
         }
-        let batch =
-            read_stream(self.streams.slice(range)).map_err(|error| failed(error.to_string()))?;
+        let batch = read_stream(self.streams.slice(range), wanted);
+        let batch = batch.map_err(|error| failed(error.to_string()))?;
         if u32::try_from(batch.num_rows()) != Ok(entry.rows) {
             return Err(failed("their number differs from the directory".to_owned()));
         }

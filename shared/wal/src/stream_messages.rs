@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The start of a message, before the length of its metadata.
-const CONTINUATION_MARKER: [u8; 4] = [0xff; 4];
+pub(crate) const CONTINUATION_MARKER: [u8; 4] = [0xff; 4];
 
 /// The bytes before the metadata of a message: the marker and the length.
 const PREFIX_BYTES: usize = 8;
