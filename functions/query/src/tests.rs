@@ -34,6 +34,7 @@ mod section_memory;
 mod small_plans;
 mod spilled_tails;
 mod system;
+mod tail_columns;
 mod view_histories;
 mod views;
 pub(crate) mod workers;

@@ -9,7 +9,7 @@ use arrow_array::{
     new_null_array,
     types::{Int32Type, TimestampNanosecondType},
 };
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use neap_schema::TIME_COLUMN;
 
 use crate::PointsError;
@@ -24,15 +24,7 @@ pub fn conform_to_schema(
     let columns = schema
         .fields()
         .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-            Some(column) => Err(PointsError::ColumnType {
-                column: field.name().clone(),
-                found: column.data_type().to_string(),
-                expected: field.data_type().to_string(),
-            }),
-            None => Ok(null_column(field.data_type(), rows)),
-        })
+        .map(|field| conform_column(batch, field))
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(
@@ -40,6 +32,19 @@ pub fn conform_to_schema(
         columns,
         &options,
     )?)
+}
+
+/// Returns the column of `batch` for a field of the table; nulls if the batch lacks it.
+pub(crate) fn conform_column(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, PointsError> {
+    match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        Some(column) => Err(PointsError::ColumnType {
+            column: field.name().clone(),
+            found: column.data_type().to_string(),
+            expected: field.data_type().to_string(),
+        }),
+        None => Ok(null_column(field.data_type(), batch.num_rows())),
+    }
 }
 
 /// Returns a column of nulls. A dictionary column has an empty dictionary.

@@ -19,6 +19,15 @@ pub enum PointsError {
     /// The rows have no time column.
     #[error("the rows have no time column")]
     MissingTimeColumn,
+    /// The values of a column were not loaded into the image.
+    #[error("the values of column '{column}' are not in memory")]
+    NotLoaded {
+        /// The column.
+        column: String,
+    },
+    /// The rows whose columns are loaded are not those of the image.
+    #[error("the rows of the tail have changed")]
+    OtherRows,
     /// There are more rows than one deduplication or one image can number.
     #[error("there are more than {limit} rows")]
     TooManyRows {

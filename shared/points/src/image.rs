@@ -12,31 +12,40 @@
 //!
 //! A row delete masks the matching rows and removes them from the index, so that a later row of the same point is a new
 //! point.
+//!
+//! The values of a column are loaded when a query first needs them: most queries read few of the columns of a table. Of tags, the
+//! number of the tag set of each row is enough to find and to sort rows.
 
+mod chunk;
 mod order;
 mod rows;
 mod selection;
 mod series_rows;
 mod sorted_rows;
+mod values;
 mod versions;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
 
-use arrow_array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray};
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
-use arrow_schema::{DataType, SchemaRef};
-use arrow_select::interleave::interleave;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::SchemaRef;
 use neap_row_delete::Condition;
+use neap_schema::TIME_COLUMN;
 
-use crate::{PointsError, SeriesIndex, conform_to_schema, times};
+use crate::{PointsError, SeriesIndex, columns::conform_column, times};
 
+pub use chunk::ImageChunk;
 use order::LazyRowOrder;
 pub use rows::TailRow;
 pub(crate) use selection::MAX_LOOKED_UP_SERIES;
 pub use selection::{SelectedSeries, TagFilter};
 use series_rows::SeriesRows;
 pub use sorted_rows::SortedRows;
-use versions::{PointVersions, RowKeys};
+use versions::PointVersions;
 
 /// Maximum number of rows in an image.
 const MAX_ROWS: usize = u32::MAX as usize;
@@ -44,28 +53,14 @@ const MAX_ROWS: usize = u32::MAX as usize;
 /// The position of a row: a chunk, and a row in it.
 type RowPosition = (usize, usize);
 
-/// Rows of an image. Rows that were replaced or deleted are masked.
-#[derive(Clone, Debug)]
-pub struct ImageChunk {
-    /// The rows, with the columns of the table.
-    pub rows: RecordBatch,
-    /// The mask of live rows; `None` if all are live.
-    pub live: Option<BooleanBuffer>,
-    /// The earliest time of all rows, in nanoseconds since the Unix epoch.
-    pub min_time: i64,
-    /// The latest time of all rows, in nanoseconds since the Unix epoch.
-    pub max_time: i64,
-    /// The number of this chunk's first row in the image.
-    first_row: u32,
-    /// The number of each row's series.
-    series: Arc<[u32]>,
-}
-
 /// An immutable image of the tail of a table, with each point once.
 #[derive(Debug)]
 pub struct TailImage {
     /// The rows, from the oldest to the newest.
     pub chunks: Vec<ImageChunk>,
+    schema: SchemaRef,
+    /// Whether the values of each column are in the image.
+    is_loaded: Arc<[bool]>,
     /// The series of these rows, and of later ones.
     index: Arc<RwLock<SeriesIndex>>,
     /// The rows of each series, and later ones.
@@ -73,32 +68,17 @@ pub struct TailImage {
     order: Arc<LazyRowOrder>,
 }
 
-impl ImageChunk {
-    /// Whether a row was neither replaced nor deleted.
-    fn is_live(&self, row: usize) -> bool {
-        self.live.as_ref().is_none_or(|live| live.value(row))
-    }
-
-    /// The number of the row after the last one.
-    fn end(&self) -> usize {
-        self.first_row as usize + self.rows.num_rows()
-    }
-
-    /// Returns the chunk with these columns.
-    ///
-    /// # Errors
-    /// There is no such column.
-    pub fn project(&self, columns: &[usize]) -> Result<Self, PointsError> {
-        Ok(Self {
-            rows: self.rows.project(columns)?,
-            live: self.live.clone(),
-            series: Arc::clone(&self.series),
-            ..*self
-        })
-    }
-}
-
 impl TailImage {
+    /// The columns of the table.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Whether the image has the values of all these columns of the table.
+    pub fn has_columns(&self, columns: &[usize]) -> bool {
+        are_loaded(&self.is_loaded, columns)
+    }
+
     /// Returns the earliest and the latest time of all rows; `None` if there are none.
     pub fn time_range(&self) -> Option<(i64, i64)> {
         let min = self.chunks.iter().map(|chunk| chunk.min_time).min()?;
@@ -109,18 +89,10 @@ impl TailImage {
     /// Returns the number of points.
     pub fn num_rows(&self) -> usize {
         let live = |chunk: &ImageChunk| {
-            chunk
-                .live
-                .as_ref()
-                .map_or(chunk.rows.num_rows(), BooleanBuffer::count_set_bits)
+            let live = chunk.live.as_ref();
+            live.map_or(chunk.num_rows(), BooleanBuffer::count_set_bits)
         };
         self.chunks.iter().map(live).sum()
-    }
-
-    /// Returns the times of the rows of all chunks.
-    fn times(&self) -> Result<Vec<&TimestampNanosecondArray>, PointsError> {
-        let chunks = self.chunks.iter();
-        chunks.map(|chunk| times(&chunk.rows)).collect()
     }
 
     /// The number of rows, live or not.
@@ -129,14 +101,19 @@ impl TailImage {
         last.map_or(0, ImageChunk::end)
     }
 
+    /// Whether a row may have no value of a tag. True for other columns.
+    pub fn lacks_tag(&self, tag: &str) -> bool {
+        read(&self.index).has_missing(tag)
+    }
+
     /// Returns the position of a row.
     fn place(&self, row: u32) -> Option<RowPosition> {
         place(&self.chunks, row)
     }
 
-    /// Returns the number of the series of a row.
-    fn series_of(&self, (chunk, row): RowPosition) -> Option<u32> {
-        self.chunks.get(chunk)?.series.get(row).copied()
+    /// Returns the row at a position.
+    fn row_at(&self, (chunk, row): RowPosition) -> Option<TailRow> {
+        self.chunks.get(chunk)?.row(row)
     }
 }
 
@@ -145,15 +122,19 @@ impl TailImage {
 pub struct TailImageBuilder {
     schema: SchemaRef,
     tags: Vec<String>,
+    /// Whether the values of each column are loaded.
+    is_loaded: Arc<[bool]>,
     /// Images read it: rows of the same series have the same number in all of them.
     index: Arc<RwLock<SeriesIndex>>,
     /// Images read it.
     rows: Arc<RwLock<SeriesRows>>,
     chunks: Vec<ImageChunk>,
-    series: Vec<u32>,
-    time: Vec<i64>,
     versions: PointVersions,
-    bytes: usize,
+    /// The rows that were replaced, in the order of arrival of the newer ones, as pairs (newer, older). Kept while there are
+    /// columns that are not loaded.
+    replaced: Vec<(u32, u32)>,
+    /// The size of the loaded values.
+    column_bytes: usize,
     /// The number of deletes that removed rows.
     removals: u64,
     image: Option<Arc<TailImage>>,
@@ -162,18 +143,27 @@ pub struct TailImageBuilder {
 }
 
 impl TailImageBuilder {
-    /// Creates an empty tail of a table with these tags, in the order of its series key, and these columns.
+    /// Creates an empty tail of a table with these tags, in the order of its series key, and these columns. All columns are
+    /// loaded.
     pub fn new(tags: &[String], schema: SchemaRef) -> Self {
+        Self::with_columns(tags, schema, |_| true)
+    }
+
+    /// Creates an empty tail, as [`new`](Self::new) does. Only times and the columns whose names are `wanted` are loaded.
+    pub fn with_columns(tags: &[String], schema: SchemaRef, wanted: impl Fn(&str) -> bool) -> Self {
+        let fields = schema.fields().iter().map(|field| field.name());
         Self {
+            is_loaded: fields
+                .map(|name| name == TIME_COLUMN || wanted(name))
+                .collect(),
             schema,
             tags: tags.to_vec(),
             index: Arc::new(RwLock::new(SeriesIndex::new(tags))),
             rows: Arc::new(RwLock::new(SeriesRows::new())),
             chunks: Vec::new(),
-            series: Vec::new(),
-            time: Vec::new(),
             versions: PointVersions::new(),
-            bytes: 0,
+            replaced: Vec::new(),
+            column_bytes: 0,
             removals: 0,
             image: None,
             order: Arc::default(),
@@ -190,93 +180,81 @@ impl TailImageBuilder {
         &self.tags
     }
 
-    /// Returns the approximate size of the image, its index and its order, in bytes.
-    pub fn size_bytes(&self) -> usize {
-        // Of each row: its time, and the number of its series here and in its chunk.
-        let index = self.index().own_bytes();
-        let rows = read(&self.rows).size_bytes() + 16 * self.series.capacity();
-        self.bytes + index + rows + self.versions.size_bytes() + self.order.size_bytes()
+    /// Whether the values of all these columns of the table are loaded.
+    pub fn has_columns(&self, columns: &[usize]) -> bool {
+        are_loaded(&self.is_loaded, columns)
     }
 
-    /// Adds rows that are newer than all rows before.
+    /// Whether newer rows have replaced rows since columns were left out. The newer ones get copies of the values that they
+    /// lack, so that the size of columns that are not loaded is not known.
+    pub fn has_replaced_rows(&self) -> bool {
+        !self.replaced.is_empty()
+    }
+
+    /// Returns the names of the columns whose values are loaded.
+    pub fn loaded_columns(&self) -> BTreeSet<String> {
+        let fields = self.schema.fields().iter().zip(self.is_loaded.iter());
+        let loaded = fields.filter(|(_, is_loaded)| **is_loaded);
+        loaded.map(|(field, _)| field.name().clone()).collect()
+    }
+
+    /// Returns the approximate size of the image, its index and its order, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.index_bytes() + self.column_bytes
+    }
+
+    /// Returns the approximate size in bytes without the values of the rows.
+    pub fn index_bytes(&self) -> usize {
+        let chunks = ImageChunk::own_bytes(self.schema.fields().len()) * self.chunks.capacity();
+        // Of each row: the number of its series, and that of the row that it replaced.
+        let rows = chunks + 4 * self.next_row() + 8 * self.replaced.capacity();
+        let rows = rows + read(&self.rows).size_bytes();
+        self.index().size_bytes() + rows + self.versions.size_bytes() + self.order.size_bytes()
+    }
+
+    /// Adds rows that are newer than all rows before. The batch needs no fields that are not loaded.
+    ///
+    /// # Errors
+    /// A column has another type than in the table, there is no time column, or there are too many rows.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), PointsError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let first = self.series.len();
+        let first = self.next_row();
         if first + batch.num_rows() > MAX_ROWS {
             return Err(PointsError::TooManyRows { limit: MAX_ROWS });
         }
-        let rows = conform_to_schema(batch, &self.schema)?;
+        let fields = self.schema.fields().iter().zip(self.is_loaded.iter());
+        let columns = fields.map(|(field, is_loaded)| match is_loaded {
+            true => conform_column(batch, field).map(Some),
+            false => Ok(None),
+        });
+        let columns: Arc<[_]> = columns.collect::<Result<_, _>>()?;
+        let times = times(batch)?.values().clone();
+        let mut series = Vec::with_capacity(batch.num_rows());
         let index = self.index.write();
         let mut index = index.unwrap_or_else(PoisonError::into_inner);
-        index.resolve(batch, &mut self.series)?;
+        index.resolve(batch, &mut series)?;
         drop(index);
-        self.time.extend_from_slice(times(&rows)?.values());
-        let keys = RowKeys {
-            series: &self.series,
-            times: &self.time,
-        };
-        let older = self.versions.add(keys, first, live_rows(&self.chunks, 0));
-        let series: Arc<[u32]> = self.series.get(first..).unwrap_or(&[]).into();
-        self.rows
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(&series);
-        let added = self.time.get(first..).unwrap_or(&[]);
-        let min_time = added.iter().copied().min().unwrap_or(i64::MAX);
-        let max_time = added.iter().copied().max().unwrap_or(i64::MIN);
-        let first_row = u32::try_from(first).unwrap_or(u32::MAX);
+        let rows = self.rows.write();
+        rows.unwrap_or_else(PoisonError::into_inner).push(&series);
         self.chunks.push(ImageChunk {
-            rows,
+            schema: Arc::clone(&self.schema),
+            columns,
             live: None,
-            min_time,
-            max_time,
-            first_row,
-            series,
+            min_time: times.iter().copied().min().unwrap_or(i64::MAX),
+            max_time: times.iter().copied().max().unwrap_or(i64::MIN),
+            first_row: u32::try_from(first).unwrap_or(u32::MAX),
+            series: series.into(),
+            times,
         });
+        let older = self.versions.add(&self.chunks);
         if !older.is_empty() {
             self.merge_older_versions(&older)?;
         }
-        self.bytes += self
-            .chunks
-            .last()
-            .map_or(0, |chunk| chunk.rows.get_array_memory_size());
+        let added = self.chunks.last();
+        self.column_bytes += added.map_or(0, ImageChunk::size_bytes);
         self.image = None;
-        Ok(())
-    }
-
-    /// Copies into each newer row the values that it lacks from its older version, and masks the older version.
-    fn merge_older_versions(&mut self, pairs: &[(u32, u32)]) -> Result<(), PointsError> {
-        let places: Vec<_> = pairs
-            .iter()
-            .filter_map(|(newer, older)| Some((self.place(*newer)?, self.place(*older)?)))
-            .collect();
-        let columns = (0..self.schema.fields().len())
-            .map(|column| self.fill_nulls(column, &places))
-            .collect::<Result<Vec<_>, _>>()?;
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        }
-        let mut masked: Vec<RowPosition> = places.into_iter().map(|(_, older)| older).collect();
-        masked.sort_unstable();
-        for run in masked.chunk_by(|a, b| a.0 == b.0) {
-            let Some(chunk) = run
-                .first()
-                .and_then(|(chunk, _)| self.chunks.get_mut(*chunk))
-            else {
-                continue;
-            };
-            let mut live = BooleanBufferBuilder::new(chunk.rows.num_rows());
-            match &chunk.live {
-                Some(before) => live.append_buffer(before),
-                None => live.append_n(chunk.rows.num_rows(), true),
-            }
-            for (_, row) in run {
-                live.set_bit(*row, false);
-            }
-            chunk.live = Some(live.finish());
-        }
         Ok(())
     }
 
@@ -287,6 +265,12 @@ impl TailImageBuilder {
     /// # Errors
     /// The condition names a column that is not a tag of this table.
     pub fn delete(&mut self, condition: &Condition) -> Result<(), PointsError> {
+        let names: BTreeSet<&str> = condition.tags().into_iter().chain([TIME_COLUMN]).collect();
+        let columns = names
+            .into_iter()
+            .filter_map(|name| self.schema.index_of(name).ok());
+        let columns: Vec<usize> = columns.collect();
+        let schema = Arc::new(self.schema.project(&columns)?);
         let hull = condition.time_bounds();
         let mut masks = Vec::new();
         for (at, chunk) in self.chunks.iter().enumerate() {
@@ -294,7 +278,8 @@ impl TailImageBuilder {
             if !hull.is_some_and(meets) {
                 continue;
             }
-            let matching = condition.mask(&chunk.rows)?;
+            let rows = RecordBatch::try_new(Arc::clone(&schema), self.keys(chunk, &columns)?)?;
+            let matching = condition.mask(&rows)?;
             let gone = match &chunk.live {
                 Some(live) => live & &matching,
                 None => matching,
@@ -312,53 +297,24 @@ impl TailImageBuilder {
                 Some(live) => live & &!&gone,
                 None => !&gone,
             });
-            let first = chunk.first_row;
-            let rows = gone.set_indices().filter_map(|row| u32::try_from(row).ok());
-            let keys = RowKeys {
-                series: &self.series,
-                times: &self.time,
-            };
-            let rows = rows.map(|row| first.saturating_add(row));
-            self.versions.remove(keys, rows);
+            let rows = gone.set_indices().filter_map(|row| chunk.row(row));
+            self.versions.remove(rows);
             self.image = None;
         }
         Ok(())
     }
 
-    /// Returns a column of the newest chunk with its nulls filled from older versions.
-    fn fill_nulls(
-        &self,
-        column: usize,
-        places: &[(RowPosition, RowPosition)],
-    ) -> Result<ArrayRef, PointsError> {
-        let parts: Vec<&dyn Array> = self
-            .chunks
-            .iter()
-            .map(|chunk| chunk.rows.column(column).as_ref())
-            .collect();
-        let last = self.chunks.len().saturating_sub(1);
-        let Some(newest) = self.chunks.last().map(|chunk| chunk.rows.column(column)) else {
-            return Err(PointsError::MissingTimeColumn);
-        };
-        // All versions of a point have the same tags.
-        let is_tag = matches!(newest.data_type(), DataType::Dictionary(..));
-        if newest.null_count() == 0 || is_tag {
-            return Ok(Arc::clone(newest));
-        }
-        let mut from: Vec<RowPosition> = (0..newest.len()).map(|row| (last, row)).collect();
-        for ((_, row), older) in places {
-            // An older version in the same chunk may have been filled by an earlier pair.
-            let older = match older {
-                (chunk, row) if *chunk == last => from.get(*row).copied().unwrap_or(*older),
-                _ => *older,
-            };
-            if newest.is_null(*row)
-                && let Some(slot) = from.get_mut(*row)
-            {
-                *slot = older;
+    /// Returns columns of a chunk. Tags need not be loaded.
+    fn keys(&self, chunk: &ImageChunk, columns: &[usize]) -> Result<Vec<ArrayRef>, PointsError> {
+        let index = self.index();
+        let columns = columns.iter().map(|column| {
+            let name = self.schema.fields().get(*column).map(|field| field.name());
+            match self.tags.iter().position(|tag| Some(tag) == name) {
+                Some(tag) => index.small_tag_column(tag, chunk.series.iter().copied().map(Some)),
+                None => chunk.column(*column).cloned(),
             }
-        }
-        Ok(interleave(&parts, &from)?)
+        });
+        columns.collect()
     }
 
     fn place(&self, row: u32) -> Option<RowPosition> {
@@ -378,6 +334,8 @@ impl TailImageBuilder {
         self.order = Arc::new(LazyRowOrder::after(&self.order));
         let image = Arc::new(TailImage {
             chunks: self.chunks.clone(),
+            schema: Arc::clone(&self.schema),
+            is_loaded: Arc::clone(&self.is_loaded),
             index: Arc::clone(&self.index),
             rows: Arc::clone(&self.rows),
             order: Arc::clone(&self.order),
@@ -399,15 +357,26 @@ fn place(chunks: &[ImageChunk], row: u32) -> Option<RowPosition> {
     Some((chunk, (row - first) as usize))
 }
 
-/// Returns the numbers of the live rows of chunks, from number `first` on.
-fn live_rows(chunks: &[ImageChunk], first: usize) -> impl Iterator<Item = u32> {
+/// Returns a row of chunks by its number.
+fn tail_row(chunks: &[ImageChunk], row: u32) -> Option<TailRow> {
+    let (chunk, at) = place(chunks, row)?;
+    chunks.get(chunk)?.row(at)
+}
+
+/// Returns the live rows of chunks, from number `first` on.
+fn live_rows(chunks: &[ImageChunk], first: usize) -> impl Iterator<Item = TailRow> {
     let start = chunks.partition_point(|chunk| chunk.end() <= first);
     let chunks = chunks.get(start..).unwrap_or(&[]);
     chunks.iter().flat_map(move |chunk| {
-        let chunk_first = chunk.first_row as usize;
-        let skipped = first.saturating_sub(chunk_first);
-        (skipped..chunk.rows.num_rows())
-            .filter(|at| chunk.is_live(*at))
-            .filter_map(move |at| u32::try_from(chunk_first + at).ok())
+        let skipped = first.saturating_sub(chunk.first_row as usize);
+        let rows = chunk.rows().enumerate().skip(skipped);
+        rows.filter(|(at, _)| chunk.is_live(*at))
+            .map(|(_, row)| row)
     })
+}
+
+/// Whether the values of all these columns are loaded.
+fn are_loaded(is_loaded: &[bool], columns: &[usize]) -> bool {
+    let mut columns = columns.iter();
+    columns.all(|column| is_loaded.get(*column).copied().unwrap_or(false))
 }

@@ -16,11 +16,13 @@ mod columns;
 mod deduplicate;
 mod error;
 mod image;
+mod number_table;
 mod row_deletes;
 mod search;
 mod series;
 mod sorted_tag_values;
 mod tag_texts;
+mod tag_values;
 #[cfg(test)]
 mod tests;
 

@@ -3,24 +3,25 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use ahash::RandomState;
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray,
-    builder::StringDictionaryBuilder, cast::AsArray, types::Int32Type,
+    ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray,
+    builder::StringDictionaryBuilder, types::Int32Type,
 };
-use arrow_buffer::{BooleanBuffer, Buffer};
-use hashbrown::HashTable;
+use arrow_buffer::BooleanBuffer;
 
 use crate::{
-    PointsError, SelectedSeries, SortedTagValues, TagFilter, image::MAX_LOOKED_UP_SERIES,
-    tag_texts::TagTexts,
+    PointsError, SelectedSeries, SortedTagValues, TagFilter,
+    image::MAX_LOOKED_UP_SERIES,
+    number_table::{LOOKUPS_AT_ONCE, NumberTable},
+    tag_values::{MISSING, TagValues, number_after, write_numbers},
 };
 
-/// The number of a missing tag.
-const MISSING: u32 = 0;
+/// The number of a series that does not exist.
+const NONE: u32 = u32::MAX;
 
 /// Assigns numbers to the tag sets of one table. Equal sets have equal numbers; numbers are in the order of first
 /// occurrence.
@@ -30,95 +31,16 @@ pub struct SeriesIndex {
     tags: Vec<TagValues>,
     /// The value numbers of all series, one after the other.
     sets: Vec<u32>,
-    by_set: HashTable<u32>,
+    /// The series by their tag sets; empty if there is one tag.
+    by_set: NumberTable,
+    /// The series by the number of the value, if there is one tag.
+    by_value: Vec<u32>,
+    /// The number of series.
+    count: usize,
+    /// For each tag, whether a series has no value of it.
+    with_missing: Vec<bool>,
     hasher: RandomState,
     scratch: Vec<u32>,
-}
-
-/// The values of one tag, numbered from 1.
-#[derive(Debug, Default)]
-struct TagValues {
-    values: TagTexts,
-    numbers: HashTable<u32>,
-    /// All values, sorted. Computed on demand and discarded when a value is added.
-    sorted: OnceLock<Arc<SortedTagValues>>,
-    /// The numbers of the values of the previous sort, in sorted order.
-    order: Arc<[u32]>,
-    /// The dictionary of the last batch, and the numbers of the values that rows have used so far. Kept because slices
-    /// of the same batch share the dictionary.
-    recent: Option<(ArrayRef, Vec<u32>)>,
-}
-
-impl TagValues {
-    /// Returns the number of a value with this hash; `None` if no series has it.
-    fn find(&self, value: &str, hash: u64) -> Option<u32> {
-        let is_it = |number: &u32| self.text(*number) == Some(value);
-        self.numbers.find(hash, is_it).copied()
-    }
-
-    fn number(&mut self, value: &str, hasher: &RandomState) -> Result<u32, PointsError> {
-        let hash = hasher.hash_one(value);
-        if let Some(number) = self.find(value, hash) {
-            return Ok(number);
-        }
-        let Self {
-            values,
-            numbers,
-            sorted,
-            order,
-            ..
-        } = self;
-        let number = number_after(values.len())?;
-        values.push(value);
-        numbers.insert_unique(hash, number, |number| {
-            values
-                .get(*number as usize - 1)
-                .map_or(0, |value| hasher.hash_one(value))
-        });
-        if let Some(sorted) = sorted.take() {
-            *order = Arc::clone(sorted.numbers());
-        }
-        Ok(number)
-    }
-
-    /// Returns the value with a number; `None` for a missing tag.
-    fn text(&self, number: u32) -> Option<&str> {
-        self.values.get((number as usize).checked_sub(1)?)
-    }
-
-    fn sorted(&self) -> &Arc<SortedTagValues> {
-        self.sorted
-            .get_or_init(|| Arc::new(SortedTagValues::of(&self.values, &self.order)))
-    }
-
-    /// Returns the address and the size in bytes of each allocation that the dictionary of the last batch keeps alive.
-    /// An allocation may be larger than the dictionary, and several dictionaries may share it.
-    fn pinned_allocations(&self) -> impl Iterator<Item = (usize, usize)> {
-        let recent = self.recent.as_ref();
-        let values = recent.and_then(|(values, _)| values.as_string_opt::<i32>());
-        let buffers = values.map(|values| [values.offsets().inner().inner(), values.values()]);
-        let allocation = |buffer: &Buffer| (buffer.data_ptr().addr().get(), buffer.capacity());
-        buffers.into_iter().flatten().map(allocation)
-    }
-
-    /// Returns the size in bytes without the allocations of [`Self::pinned_allocations`].
-    fn own_bytes(&self) -> usize {
-        let sorted = match self.sorted.get() {
-            Some(sorted) => sorted.size_bytes(),
-            None => 0,
-        };
-        let recent = self.recent.as_ref().map_or(0, |(_, numbers)| numbers.len());
-        self.values.size_bytes() + 5 * self.numbers.capacity() + 4 * recent + sorted
-    }
-}
-
-fn number_after(count: usize) -> Result<u32, PointsError> {
-    // Arrow's dictionary keys are i32.
-    let limit = i32::MAX as usize - 1;
-    if count >= limit {
-        return Err(PointsError::TooManyRows { limit });
-    }
-    u32::try_from(count + 1).map_err(|_| PointsError::TooManyRows { limit })
 }
 
 impl SeriesIndex {
@@ -128,7 +50,10 @@ impl SeriesIndex {
             names: tags.to_vec(),
             tags: tags.iter().map(|_| TagValues::default()).collect(),
             sets: Vec::new(),
-            by_set: HashTable::new(),
+            by_set: NumberTable::default(),
+            by_value: Vec::new(),
+            count: 0,
+            with_missing: vec![false; tags.len()],
             // Fixed seeds, so that the same rows have the same numbers in the same order in every process.
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             scratch: Vec::new(),
@@ -137,12 +62,18 @@ impl SeriesIndex {
 
     /// The number of different tag sets.
     pub fn len(&self) -> usize {
-        self.by_set.len()
+        self.count
     }
 
     /// Returns whether there are no tag sets.
     pub fn is_empty(&self) -> bool {
-        self.by_set.is_empty()
+        self.len() == 0
+    }
+
+    /// Whether a series may have no value of this tag. True for columns that are no tags.
+    pub(crate) fn has_missing(&self, tag: &str) -> bool {
+        let tag = self.names.iter().position(|name| name == tag);
+        tag.is_none_or(|tag| self.with_missing.get(tag).copied().unwrap_or(true))
     }
 
     /// The tags of the table, in the order of its series key.
@@ -160,11 +91,10 @@ impl SeriesIndex {
         self.own_bytes() + pinned.values().sum::<usize>()
     }
 
-    /// Returns the approximate size in bytes without those dictionaries, for callers that keep all rows and count them
-    /// separately.
-    pub(crate) fn own_bytes(&self) -> usize {
+    /// Returns the approximate size in bytes without those dictionaries.
+    fn own_bytes(&self) -> usize {
         let values: usize = self.tags.iter().map(TagValues::own_bytes).sum();
-        values + 4 * self.sets.capacity() + 8 * self.by_set.capacity()
+        values + 4 * self.sets.capacity() + self.by_set.size_bytes() + 4 * self.by_value.capacity()
     }
 
     /// Appends the series number of each row of `batch` to `series`.
@@ -189,46 +119,88 @@ impl SeriesIndex {
             }
         }
         series.reserve(rows);
-        if width == 0 {
-            let only = if rows > 0 {
-                self.number_of_set(&[])?
-            } else {
-                0
-            };
-            series.resize(series.len() + rows, only);
-        } else {
-            // Sorted rows have runs of equal tag sets.
-            let mut before: Option<(&[u32], u32)> = None;
-            for set in sets.chunks_exact(width) {
-                let number = match before {
-                    Some((same, number)) if same == set => number,
-                    _ => self.number_of_set(set)?,
-                };
-                before = Some((set, number));
-                series.push(number);
+        match width {
+            0 => {
+                self.count = self.count.max(rows.min(1));
+                series.resize(series.len() + rows, 0);
             }
+            1 => self.resolve_values(&sets, series)?,
+            _ => self.resolve_sets(&sets, rows, series)?,
         }
         self.scratch = sets;
         Ok(())
     }
 
-    fn number_of_set(&mut self, set: &[u32]) -> Result<u32, PointsError> {
-        if let Some(number) = self.find_set(set) {
+    /// Appends the series number of each tag set to `series`: the sets are the numbers of the values of the only tag.
+    fn resolve_values(&mut self, values: &[u32], series: &mut Vec<u32>) -> Result<(), PointsError> {
+        for value in values {
+            let at = *value as usize;
+            if at >= self.by_value.len() {
+                self.by_value.resize(at + 1, NONE);
+            }
+            let number = match self.find_value(*value) {
+                Some(number) => number,
+                None => {
+                    let number = self.add_set(&[*value])?;
+                    if let Some(slot) = self.by_value.get_mut(at) {
+                        *slot = number;
+                    }
+                    number
+                }
+            };
+            series.push(number);
+        }
+        Ok(())
+    }
+
+    /// Adds a tag set, and returns its number.
+    fn add_set(&mut self, set: &[u32]) -> Result<u32, PointsError> {
+        let number = number_after(self.count)? - 1;
+        self.sets.extend_from_slice(set);
+        self.count += 1;
+        for (with_missing, number) in self.with_missing.iter_mut().zip(set) {
+            *with_missing |= *number == MISSING;
+        }
+        Ok(number)
+    }
+
+    /// Appends the series number of each of `rows` tag sets to `series`.
+    fn resolve_sets(
+        &mut self,
+        sets: &[u32],
+        rows: usize,
+        series: &mut Vec<u32>,
+    ) -> Result<(), PointsError> {
+        let width = self.tags.len();
+        let set = |row: usize| sets.get(row * width..(row + 1) * width).unwrap_or(&[]);
+        // Sorted rows have runs of equal tag sets.
+        let starts = (0..rows).filter(|row| *row == 0 || set(*row) != set(*row - 1));
+        let starts: Vec<usize> = starts.collect();
+        let base = series.len();
+        let mut ends = starts.iter().skip(1).chain([&rows]).map(|row| base + row);
+        for starts in starts.chunks(LOOKUPS_AT_ONCE) {
+            let hashes = starts.iter().map(|row| self.hasher.hash_one(set(*row)));
+            let candidates = self.by_set.candidates(hashes);
+            for (row, (hash, candidate)) in starts.iter().zip(candidates.iter()) {
+                let set = set(*row);
+                let is_it = |number: &u32| set_at(&self.sets, width, *number) == set;
+                let number = match candidate.filter(is_it) {
+                    Some(number) => number,
+                    None => self.number_of_set(set, hash)?,
+                };
+                series.resize(ends.next().unwrap_or(base + rows), number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the number of a tag set with this hash.
+    fn number_of_set(&mut self, set: &[u32], hash: u64) -> Result<u32, PointsError> {
+        if let Some(number) = self.find_set(set, hash) {
             return Ok(number);
         }
-        let Self {
-            sets,
-            by_set,
-            hasher,
-            ..
-        } = self;
-        let width = set.len();
-        let hash = hasher.hash_one(set);
-        let number = number_after(by_set.len())? - 1;
-        sets.extend_from_slice(set);
-        by_set.insert_unique(hash, number, |number| {
-            hasher.hash_one(set_at(sets, width, *number))
-        });
+        let number = self.add_set(set)?;
+        self.by_set.insert(hash, number);
         Ok(number)
     }
 
@@ -260,7 +232,7 @@ impl SeriesIndex {
     pub(crate) fn matching(&self, filters: &[TagFilter]) -> SelectedSeries {
         let conditions = self.conditions(filters);
         if let Some(sets) = self.pinned_sets(&conditions) {
-            let numbers = sets.iter().filter_map(|set| self.find_set(set));
+            let numbers = sets.iter().filter_map(|set| self.find_any_set(set));
             return SelectedSeries::of(numbers.collect(), self.len());
         }
         let (sets, width) = (&self.sets, self.tags.len());
@@ -313,9 +285,24 @@ impl SeriesIndex {
     }
 
     /// Returns the number of a tag set.
-    fn find_set(&self, set: &[u32]) -> Option<u32> {
-        let is_it = |number: &u32| set_at(&self.sets, set.len(), *number) == set;
-        self.by_set.find(self.hasher.hash_one(set), is_it).copied()
+    fn find_any_set(&self, set: &[u32]) -> Option<u32> {
+        match set {
+            [] => (self.count > 0).then_some(0),
+            [value] => self.find_value(*value),
+            set => self.find_set(set, self.hasher.hash_one(set)),
+        }
+    }
+
+    /// Returns the number of the tag set whose only tag has this value.
+    fn find_value(&self, value: u32) -> Option<u32> {
+        let number = self.by_value.get(value as usize).copied();
+        number.filter(|number| *number != NONE)
+    }
+
+    /// Returns the number of a tag set with this hash; there are several tags.
+    fn find_set(&self, set: &[u32], hash: u64) -> Option<u32> {
+        let is_it = |number| set_at(&self.sets, set.len(), number) == set;
+        self.by_set.find(hash, is_it)
     }
 
     /// Returns the sorted values of tag number `tag`; `None` if there is no such tag. Sorts only if there are new
@@ -356,7 +343,7 @@ impl SeriesIndex {
                     .and_then(|number| i32::try_from(number - 1).ok())
             })
             .collect();
-        let values = self.tags.get(tag).map(|tag| tag.values.iter());
+        let values = self.tags.get(tag).map(TagValues::texts);
         let values: StringArray = values.into_iter().flatten().collect();
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
             keys,
@@ -389,49 +376,6 @@ impl SeriesIndex {
 }
 
 fn set_at<T>(sets: &[T], width: usize, number: u32) -> &[T] {
-    let start = number as usize * width;
-    sets.get(start..start + width).unwrap_or(&[])
-}
-
-/// Writes the number of each row's value of a tag to `out`.
-fn write_numbers<'a>(
-    name: &str,
-    column: &ArrayRef,
-    tag: &mut TagValues,
-    hasher: &RandomState,
-    out: impl Iterator<Item = &'a mut u32>,
-) -> Result<(), PointsError> {
-    let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() else {
-        return Err(wrong_type(name, column));
-    };
-    let Some(values) = dictionary.values().as_string_opt::<i32>() else {
-        return Err(wrong_type(name, column));
-    };
-    // A value that no row uses gets no number, because dictionaries may be shared with other rows.
-    let mut numbers = match tag.recent.take() {
-        Some((known, numbers)) if Arc::ptr_eq(&known, dictionary.values()) => numbers,
-        _ => vec![MISSING; values.len()],
-    };
-    for (slot, key) in out.zip(dictionary.keys()) {
-        let Some(key) = key.and_then(|key| usize::try_from(key).ok()) else {
-            continue;
-        };
-        let Some(number) = numbers.get_mut(key) else {
-            continue;
-        };
-        if *number == MISSING && values.is_valid(key) {
-            *number = tag.number(values.value(key), hasher)?;
-        }
-        *slot = *number;
-    }
-    tag.recent = Some((Arc::clone(dictionary.values()), numbers));
-    Ok(())
-}
-
-fn wrong_type(name: &str, column: &ArrayRef) -> PointsError {
-    PointsError::ColumnType {
-        column: name.to_owned(),
-        found: column.data_type().to_string(),
-        expected: "Dictionary(Int32, Utf8)".to_owned(),
-    }
+    let start = (number as usize).saturating_mul(width);
+    sets.get(start..start.saturating_add(width)).unwrap_or(&[])
 }

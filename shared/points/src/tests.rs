@@ -18,6 +18,9 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 
+mod equal_hashes;
+mod loaded_columns;
+
 use crate::{
     SelectedSeries, SeriesIndex, TableChange, TagFilter, TailImage, TailImageBuilder,
     apply_deletes, deduplicate, gallop, partition_point,
@@ -32,6 +35,9 @@ type Points = BTreeMap<Key, [Option<f64>; 2]>;
 const SOME_TIMES: RangeInclusive<i64> = 1..=3;
 
 const ALL_TIMES: RangeInclusive<i64> = i64::MIN..=i64::MAX;
+
+/// The columns of the table.
+const ALL_COLUMNS: [usize; 5] = [0, 1, 2, 3, 4];
 
 fn tags() -> Vec<String> {
     vec!["host".to_owned(), "zone".to_owned()]
@@ -430,7 +436,7 @@ fn check_newest_rows(
 ) -> Result<(), TestCaseError> {
     for required in [&[][..], &[0], &[0, 1]] {
         let rows = image.newest_rows(Some(selected), &[1..=2, 3..=3], required);
-        let rows = rows.unwrap().unwrap();
+        let rows = rows.unwrap();
         prop_assert!(rows.is_sorted());
         let found = numbered_points(image, rows);
         for series in expected.chunk_by(|one, other| one.0.0 == other.0.0) {
@@ -490,11 +496,8 @@ fn sorted(
 
 /// Returns the points of selected series at [`SOME_TIMES`], looked up row by row.
 fn by_number(image: &Arc<TailImage>, selected: &SelectedSeries) -> Vec<Point> {
-    let rows = image
-        .look_up_rows(selected, &[1..=2, 3..=3])
-        .unwrap()
-        .unwrap();
-    numbered_points(image, rows)
+    let rows = image.look_up_rows(selected, &[1..=2, 3..=3]);
+    numbered_points(image, rows.unwrap())
 }
 
 /// Returns the points of rows by their numbers.
@@ -502,7 +505,7 @@ fn numbered_points(image: &Arc<TailImage>, rows: Vec<u32>) -> Vec<Point> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let batches = Arc::clone(image).numbered_rows(rows.into(), &[0, 1, 2, 3, 4], 2);
+    let batches = Arc::clone(image).numbered_rows(rows.into(), &ALL_COLUMNS, 2);
     let batches = batches.unwrap();
     batches.flat_map(|batch| points(&batch.unwrap())).collect()
 }
@@ -512,11 +515,11 @@ fn points_of(image: &TailImage, selected: Option<&SelectedSeries>) -> Vec<Point>
     let chunks = image.chunks.iter().flat_map(|chunk| {
         let mask = chunk.mask(selected);
         let mask = mask.map(|mask| arrow_array::BooleanArray::new(mask, None));
-        let rows = mask.map_or_else(
-            || chunk.rows.clone(),
-            |mask| filter_record_batch(&chunk.rows, &mask).unwrap(),
-        );
-        points(&rows)
+        let rows = chunk.project(&ALL_COLUMNS, &schema()).unwrap();
+        match mask {
+            Some(mask) => points(&filter_record_batch(&rows, &mask).unwrap()),
+            None => points(&rows),
+        }
     });
     chunks.collect()
 }
@@ -563,7 +566,7 @@ fn rows_of_a_series_are_looked_up_unless_they_are_too_many() {
     };
     let look_up = |image: &TailImage, host, times| {
         let selected = image.select(&[tag_filter("host", &[host])]);
-        let rows = image.look_up_rows(&selected, &[times]).unwrap();
+        let rows = image.look_up_rows(&selected, &[times]);
         rows.map(|rows| rows.len())
     };
     push(1, 0..1_025);
@@ -590,7 +593,7 @@ fn newest_rows_are_looked_up_unless_they_are_too_many() {
         builder.push(&batch(&rows.collect::<Vec<Row>>())).unwrap();
     }
     let image = builder.image();
-    let newest = |required: &[usize]| image.newest_rows(None, &[ALL_TIMES], required).unwrap();
+    let newest = |required: &[usize]| image.newest_rows(None, &[ALL_TIMES], required);
     assert_eq!(newest(&[]), Some((8_000..9_000).collect()));
     // No row has a value of the second field, so that all would be looked at.
     assert_eq!(newest(&[1]), None);
@@ -624,6 +627,12 @@ fn a_table_without_tags_has_one_series() {
     ];
     let folded = deduplicate(&[], &schema(), &[batch(&rows)]).unwrap();
     assert_eq!(folded.num_rows(), 1);
+    let mut builder = TailImageBuilder::new(&[], schema());
+    let unknown = |image: &TailImage| image.select(&[tag_filter("unknown", &[1])]);
+    assert_eq!(unknown(&builder.image()).count(), 0);
+    builder.push(&batch(&rows)).unwrap();
+    let image = builder.image();
+    assert_eq!(points_of(&image, Some(&unknown(&image))).len(), 1);
 }
 
 #[test]

@@ -403,6 +403,7 @@ async fn a_tail_image_newer_than_a_query_is_kept() {
         let image = tails.image(
             &TailSnapshot::from(context.snapshot.as_ref()),
             table,
+            &[],
             stale_tail,
         );
         image.map(|tail| tail.image.num_rows())

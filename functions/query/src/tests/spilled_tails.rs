@@ -80,6 +80,7 @@ async fn spilled_rows_are_used_until_all_of_them_are_flushed() {
             .image(
                 &TailSnapshot::from(context.snapshot.as_ref()),
                 table,
+                &[],
                 context.stale_tail,
             )
             .unwrap();

@@ -58,7 +58,10 @@ impl LastTailIndex {
                 continue;
             };
             let before = ring.heap_bytes();
-            let at = |number: &u32| tail.row(*number);
+            let at = |number: &u32| match *number == row.row {
+                true => Some(row),
+                false => tail.row(*number),
+            };
             ring.insert(row.row, self.shape.count(), |one, other| {
                 compare(&index, at(one), at(other))
             });

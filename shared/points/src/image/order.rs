@@ -5,11 +5,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use arrow_array::TimestampNanosecondArray;
 use arrow_buffer::BooleanBufferBuilder;
 
 use super::{TailImage, read};
-use crate::{PointsError, gallop};
+use crate::gallop;
 
 /// If more than one of this many rows was added, all rows are sorted.
 const ROWS_PER_INSERT: usize = 4;
@@ -53,15 +52,15 @@ impl LazyRowOrder {
 
     /// Returns the order of the image. Computed once: the computation takes 16 bytes per sorted row temporarily, and the
     /// result takes 4 bytes per row and 4 per series.
-    pub(super) fn of(&self, image: &TailImage) -> Result<&RowOrder, PointsError> {
+    pub(super) fn of(&self, image: &TailImage) -> &RowOrder {
         if let Some(order) = self.order.get() {
-            return Ok(order);
+            return order;
         }
         let earlier = self.earlier().clone();
-        let order = RowSorter::of(image)?.sort(earlier.as_deref());
+        let order = RowSorter { image }.sort(earlier.as_deref());
         let order = self.order.get_or_init(|| Arc::new(order));
         *self.earlier() = None;
-        Ok(order)
+        order
     }
 
     /// The approximate size in bytes.
@@ -78,16 +77,9 @@ impl LazyRowOrder {
 /// Sorts the rows of an image.
 struct RowSorter<'a> {
     image: &'a TailImage,
-    /// The times of the rows of each chunk.
-    times: Vec<&'a TimestampNanosecondArray>,
 }
 
-impl<'a> RowSorter<'a> {
-    fn of(image: &'a TailImage) -> Result<Self, PointsError> {
-        let times = image.times()?;
-        Ok(Self { image, times })
-    }
-
+impl RowSorter<'_> {
     /// Returns the order, computed from that of an earlier image if few rows were added.
     fn sort(&self, earlier: Option<&RowOrder>) -> RowOrder {
         let row_count = self.image.row_count();
@@ -124,14 +116,11 @@ impl<'a> RowSorter<'a> {
         let start = chunks.partition_point(|chunk| chunk.end() <= first);
         let row_count = self.image.row_count();
         let mut keys = Vec::with_capacity(row_count.saturating_sub(first));
-        let chunks = chunks.iter().zip(&self.times).skip(start);
-        for (chunk, times) in chunks {
-            let rows = chunk.series.iter().zip(times.values()).enumerate();
-            for (at, (series, time)) in rows {
+        for chunk in chunks.iter().skip(start) {
+            for (at, row) in chunk.rows().enumerate() {
                 if chunk.is_live(at) {
-                    let row = chunk.first_row + u32::try_from(at).unwrap_or(u32::MAX);
-                    let rank = ranks.get(*series as usize).copied().unwrap_or(0);
-                    keys.push((rank, *time, row));
+                    let rank = ranks.get(row.series as usize).copied().unwrap_or(0);
+                    keys.push((rank, row.time, row.row));
                 }
             }
         }
@@ -145,7 +134,7 @@ impl<'a> RowSorter<'a> {
         for chunk in &self.image.chunks {
             match &chunk.live {
                 Some(rows) => live.append_buffer(rows),
-                None => live.append_n(chunk.rows.num_rows(), true),
+                None => live.append_n(chunk.num_rows(), true),
             }
         }
         let live = live.finish();
@@ -167,9 +156,7 @@ impl<'a> RowSorter<'a> {
     }
 
     fn key(&self, ranks: &[u32], row: u32) -> Option<(u32, i64)> {
-        let (chunk, row) = self.image.place(row)?;
-        let series = self.image.series_of((chunk, row))?;
-        let rank = *ranks.get(series as usize)?;
-        Some((rank, self.times.get(chunk)?.value(row)))
+        let row = self.image.row_at(self.image.place(row)?)?;
+        Some((*ranks.get(row.series as usize)?, row.time))
     }
 }

@@ -13,7 +13,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{RowPosition, TailImageBuilder, live_rows, read};
+use super::{ImageChunk, RowPosition, TailImageBuilder, live_rows, read, tail_row};
 use crate::{PointsError, SeriesIndex, columns::null_column};
 
 /// A row of a tail.
@@ -35,7 +35,7 @@ impl TailImageBuilder {
 
     /// The number of the next row.
     pub fn next_row(&self) -> usize {
-        self.series.len()
+        self.chunks.last().map_or(0, ImageChunk::end)
     }
 
     /// The number of deletes that removed rows.
@@ -45,23 +45,19 @@ impl TailImageBuilder {
 
     /// Returns the tag set and the time of a row, live or not.
     pub fn row(&self, row: u32) -> Option<TailRow> {
-        Some(TailRow {
-            row,
-            series: *self.series.get(row as usize)?,
-            time: *self.time.get(row as usize)?,
-        })
+        tail_row(&self.chunks, row)
     }
 
     /// Returns the live rows from number `first` on: the newest version of each point that was not deleted.
     pub fn live_rows(&self, first: usize) -> impl Iterator<Item = TailRow> {
-        live_rows(&self.chunks, first).filter_map(|row| self.row(row))
+        live_rows(&self.chunks, first)
     }
 
     /// Returns the rows with these numbers in the given order, with the columns of `schema`. Columns that the tail
     /// lacks are null. The dictionaries of tags are sorted and have all values of the tail.
     ///
     /// # Errors
-    /// A column has another type, or there is no row with one of the numbers.
+    /// A column has another type or was not loaded, or there is no row with one of the numbers.
     pub fn take(&self, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, PointsError> {
         let limit = self.next_row();
         let known = |row: &u32| (*row as usize) < limit;
@@ -89,12 +85,7 @@ impl TailImageBuilder {
                         expected: field.data_type().to_string(),
                     });
                 }
-                let parts: Vec<&dyn Array> = sources
-                    .chunks
-                    .iter()
-                    .filter_map(|chunk| self.chunks.get(*chunk))
-                    .map(|chunk| chunk.rows.column(column).as_ref())
-                    .collect();
+                let parts = sources.parts(&self.chunks, column)?;
                 if parts.is_empty() {
                     return Ok(null_column(field.data_type(), 0));
                 }
@@ -116,8 +107,8 @@ impl TailImageBuilder {
             return Err(PointsError::TooManyRows { limit });
         };
         let code = |row: &u32| {
-            let series = self.series.get(*row as usize)?;
-            let number = index.value_numbers(*series).get(tag)?;
+            let series = self.row(*row)?.series;
+            let number = index.value_numbers(series).get(tag)?;
             Some(values.code(*number))
         };
         let codes: Vec<i32> = rows.iter().map(|row| code(row).unwrap_or(-1)).collect();
@@ -158,5 +149,16 @@ impl SourceChunks {
             chunks: used,
             places,
         }
+    }
+
+    /// Returns the values of a column of the table in these chunks.
+    pub(super) fn parts<'a>(
+        &self,
+        chunks: &'a [ImageChunk],
+        column: usize,
+    ) -> Result<Vec<&'a dyn Array>, PointsError> {
+        let used = self.chunks.iter().filter_map(|chunk| chunks.get(*chunk));
+        let parts = used.map(|chunk| chunk.column(column).map(AsRef::as_ref));
+        parts.collect()
     }
 }

@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::TimestampNanosecondArray;
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 
 use super::{ImageChunk, TailImage, read};
@@ -63,7 +62,7 @@ impl SelectedSeries {
     }
 
     /// The number of the series.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         match &self.few {
             Some(few) => few.len(),
             None => self.is_selected.count_set_bits(),
@@ -86,7 +85,7 @@ impl ImageChunk {
             let series = self.series.get(row);
             series.is_some_and(|series| selected.contains(*series))
         };
-        let mask = BooleanBuffer::collect_bool(self.rows.num_rows(), is_selected);
+        let mask = BooleanBuffer::collect_bool(self.num_rows(), is_selected);
         Some(match &self.live {
             Some(live) => live & &mask,
             None => mask,
@@ -105,7 +104,6 @@ impl TailImage {
         &self,
         selected: &SelectedSeries,
         (min, max): (i64, i64),
-        times: &[&TimestampNanosecondArray],
     ) -> Option<VecDeque<Range<usize>>> {
         let sorted = self.order.get()?;
         let ranks = selected.few()?;
@@ -115,12 +113,8 @@ impl TailImage {
         let mut ranks: Vec<u32> = ranks.copied().collect();
         ranks.sort_unstable();
         let key = |row: &u32| {
-            let (chunk, row) = self.place(*row)?;
-            let series = *self.chunks.get(chunk)?.series.get(row)?;
-            Some((
-                *sorted.ranks.get(series as usize)?,
-                times.get(chunk)?.value(row),
-            ))
+            let row = self.row_at(self.place(*row)?)?;
+            Some((*sorted.ranks.get(row.series as usize)?, row.time))
         };
         let ranges = ranks.into_iter().map(|rank| {
             let start = sorted

@@ -8,10 +8,9 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
-use arrow_array::{Array, TimestampNanosecondArray};
+use arrow_array::Array;
 
 use super::{ImageChunk, RowPosition, SelectedSeries, TailImage, place, read};
-use crate::PointsError;
 
 /// The previous row of the first row of a series.
 const NONE: u32 = u32::MAX;
@@ -80,65 +79,54 @@ impl TailImage {
     /// Returns the numbers of the live rows of the selected series in these time ranges (nanoseconds since the Unix
     /// epoch), sorted by tag set and time; `None` if reading whole chunks costs less, because the series have too many
     /// rows. The cost is proportional to the rows of the series and to the chunks of the image, not to its rows.
-    ///
-    /// # Errors
-    /// A chunk has no time column.
     pub fn look_up_rows(
         &self,
         selected: &SelectedSeries,
         ranges: &[RangeInclusive<i64>],
-    ) -> Result<Option<Vec<u32>>, PointsError> {
-        let Some(series) = selected.few() else {
-            return Ok(None);
-        };
-        let mut series = series.to_vec();
+    ) -> Option<Vec<u32>> {
+        let mut series = selected.few()?.to_vec();
         let index = read(&self.index);
         series.sort_unstable_by(|one, other| index.compare(*one, *other));
         drop(index);
         let budget = self.row_count() / ROWS_PER_LOOKUP;
         let budget = budget.clamp(*LOOKUPS.start(), *LOOKUPS.end());
         let chains = read(&self.rows);
-        let mut lookup = RowLookup::new(self, &chains, ranges, budget)?;
+        let mut lookup = RowLookup::new(self, &chains, ranges, budget);
         let mut found = Vec::new();
         for series in series {
-            let Some(rows) = lookup.rows(series) else {
-                return Ok(None);
-            };
+            let rows = lookup.rows(series)?;
             found.extend(rows.into_iter().map(|(_, row)| row));
         }
-        Ok(Some(found))
+        Some(found)
     }
 
     /// Returns the numbers of live rows in these time ranges (nanoseconds since the Unix epoch), sorted. Among them are
     /// those rows of each selected series, or of all, that are not older than any row of the series in the ranges with
     /// values of all `required` columns of the table. Returns `None` if reading whole chunks costs less, because too many
     /// rows would be looked at.
-    ///
-    /// # Errors
-    /// A chunk has no time column.
     pub fn newest_rows(
         &self,
         selected: Option<&SelectedSeries>,
         ranges: &[RangeInclusive<i64>],
         required: &[usize],
-    ) -> Result<Option<Vec<u32>>, PointsError> {
+    ) -> Option<Vec<u32>> {
         let chains = read(&self.rows);
         let budget = self.row_count() / ROWS_PER_NEWEST_ROW;
         let budget = budget.clamp(*LOOKUPS.start(), MAX_NEWEST_LOOKUPS);
         let series = selected.map_or(chains.last.len(), SelectedSeries::count);
         if series > budget {
-            return Ok(None);
+            return None;
         }
-        let mut lookup = RowLookup::new(self, &chains, ranges, budget)?;
+        let mut lookup = RowLookup::new(self, &chains, ranges, budget);
         let mut found = Vec::new();
         for series in (0..).take(chains.last.len()) {
             let is_selected = selected.is_none_or(|selected| selected.contains(series));
             if is_selected && !lookup.newest(series, required, &mut found) {
-                return Ok(None);
+                return None;
             }
         }
         found.sort_unstable();
-        Ok(Some(found))
+        Some(found)
     }
 }
 
@@ -146,8 +134,6 @@ impl TailImage {
 struct RowLookup<'a> {
     chains: &'a SeriesRows,
     chunks: &'a [ImageChunk],
-    /// The times of the rows of each chunk.
-    times: Vec<&'a TimestampNanosecondArray>,
     /// The latest time of each chunk and those before it.
     latest: Vec<i64>,
     ranges: &'a [RangeInclusive<i64>],
@@ -174,22 +160,21 @@ impl<'a> RowLookup<'a> {
         chains: &'a SeriesRows,
         ranges: &'a [RangeInclusive<i64>],
         budget: usize,
-    ) -> Result<Self, PointsError> {
+    ) -> Self {
         let latest = image.chunks.iter().scan(i64::MIN, |latest, chunk| {
             *latest = chunk.max_time.max(*latest);
             Some(*latest)
         });
         let starts = ranges.iter().map(|range| *range.start());
-        Ok(Self {
+        Self {
             chains,
             chunks: &image.chunks,
-            times: image.times()?,
             latest: latest.collect(),
             ranges,
             oldest: starts.min().unwrap_or(i64::MAX),
             num_rows: image.row_count(),
             budget,
-        })
+        }
     }
 
     /// Returns the times and numbers of the live rows of a series, sorted by time; `None` if the budget is exceeded.
@@ -210,10 +195,9 @@ impl<'a> RowLookup<'a> {
     fn newest(&mut self, series: u32, required: &[usize], found: &mut Vec<u32>) -> bool {
         let chunks = self.chunks;
         let has_values = |(chunk, at): RowPosition| {
-            let columns = chunks
-                .get(chunk)
-                .map_or(&[][..], |chunk| chunk.rows.columns());
-            let mut values = required.iter().map(|column| columns.get(*column));
+            let mut values = required
+                .iter()
+                .map(|column| chunks.get(chunk)?.column(*column).ok());
             values.all(|column| column.is_some_and(|column| column.is_valid(at)))
         };
         let mut newest = i64::MIN;
@@ -273,7 +257,8 @@ impl<'a> RowLookup<'a> {
 
     /// Returns the time of a row, and the latest time that it and the rows before it may have.
     fn times_at(&self, (chunk, row): RowPosition) -> Option<(i64, i64)> {
-        Some((self.times.get(chunk)?.value(row), *self.latest.get(chunk)?))
+        let time = *self.chunks.get(chunk)?.times.get(row)?;
+        Some((time, *self.latest.get(chunk)?))
     }
 
     /// Returns the position of a row, which is in one of the chunks before `limit`.

@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
-use super::{RowPosition, SelectedSeries, TailImage, read, rows::SourceChunks};
+use super::{RowPosition, SelectedSeries, TailImage, TailRow, read, rows::SourceChunks};
 use crate::{PointsError, SeriesIndex};
 
 /// Iterates over points of an image in batches, in the order of a list of row numbers, which is sorted by tag set and time.
@@ -35,7 +35,7 @@ impl TailImage {
     /// unless it is sorted already or the series have few rows. CPU-bound.
     ///
     /// # Errors
-    /// There is no such column, or the image has no chunk and therefore no columns.
+    /// There is no such column. A batch is an error if a column was not loaded.
     pub fn sorted(
         self: Arc<Self>,
         range: RangeInclusive<i64>,
@@ -44,7 +44,7 @@ impl TailImage {
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
         let few = match &selected {
-            Some(selected) => self.look_up_rows(selected, std::slice::from_ref(&range))?,
+            Some(selected) => self.look_up_rows(selected, std::slice::from_ref(&range)),
             None => None,
         };
         match few {
@@ -61,10 +61,10 @@ impl TailImage {
         columns: &[usize],
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
-        let order = Arc::clone(&self.order.of(&self)?.rows);
+        let order = Arc::clone(&self.order.of(&self).rows);
         let times = (*range.start(), *range.end());
         let positions = match &selected {
-            Some(selected) => self.positions(selected, times, &self.times()?),
+            Some(selected) => self.positions(selected, times),
             None => None,
         };
         let all = || std::iter::once(0..order.len()).collect();
@@ -81,15 +81,14 @@ impl TailImage {
     /// `batch_rows` rows.
     ///
     /// # Errors
-    /// There is no such column, or the image has no chunk and therefore no columns.
+    /// There is no such column. A batch is an error if a column was not loaded.
     pub fn numbered_rows(
         self: Arc<Self>,
         rows: Arc<[u32]>,
         columns: &[usize],
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
-        let first = self.chunks.first().ok_or(PointsError::MissingTimeColumn)?;
-        let schema = Arc::new(first.rows.schema().project(columns)?);
+        let schema = Arc::new(self.schema.project(columns)?);
         let all = 0..rows.len();
         Ok(SortedRows {
             image: self,
@@ -111,24 +110,22 @@ impl SortedRows {
     }
 
     /// Returns the positions of the rows of the next batch.
-    fn places(&mut self) -> Result<Vec<RowPosition>, PointsError> {
+    fn places(&mut self) -> Vec<RowPosition> {
         let rows: usize = self.next.iter().map(ExactSizeIterator::len).sum();
         let mut places = Vec::with_capacity(self.batch_rows.min(rows));
         let image = Arc::clone(&self.image);
-        let times = image.times()?;
         while places.len() < self.batch_rows
             && let Some(row) = self.next_row()
         {
-            let Some((chunk, row)) = image.place(row) else {
+            let Some(place) = image.place(row) else {
                 continue;
             };
-            let time = times.get(chunk).map(|times| times.value(row));
-            let is_in_range = time.is_some_and(|time| self.range.contains(&time));
-            if is_in_range && self.is_selected((chunk, row)) {
-                places.push((chunk, row));
+            let row = image.row_at(place);
+            if row.is_some_and(|row| self.range.contains(&row.time) && self.is_selected(row)) {
+                places.push(place);
             }
         }
-        Ok(places)
+        places
     }
 
     /// Returns the number of the next row.
@@ -142,24 +139,19 @@ impl SortedRows {
         None
     }
 
-    fn is_selected(&self, place: RowPosition) -> bool {
-        let Some(selected) = &self.selected else {
-            return true;
-        };
-        let series = self.image.series_of(place);
-        series.is_some_and(|series| selected.contains(series))
+    fn is_selected(&self, row: TailRow) -> bool {
+        let selected = self.selected.as_ref();
+        selected.is_none_or(|selected| selected.contains(row.series))
     }
 
     /// Returns the number of the tag in a column of the table; `None` if it is no tag.
     fn tag(&self, index: &SeriesIndex, column: usize) -> Option<usize> {
-        let first = self.image.chunks.first()?;
-        let schema = first.rows.schema_ref();
-        let name = schema.fields().get(column)?.name();
+        let name = self.image.schema.fields().get(column)?.name();
         index.tags().iter().position(|tag| tag == name)
     }
 
     fn batch(&mut self) -> Result<Option<RecordBatch>, PointsError> {
-        let places = self.places()?;
+        let places = self.places();
         if places.is_empty() {
             return Ok(None);
         }
@@ -170,15 +162,11 @@ impl SortedRows {
             .iter()
             .map(|column| {
                 if let Some(tag) = self.tag(&index, *column) {
-                    let series = places.iter().map(|place| self.image.series_of(*place));
+                    let rows = places.iter().map(|place| self.image.row_at(*place));
+                    let series = rows.map(|row| row.map(|row| row.series));
                     return index.small_tag_column(tag, series);
                 }
-                let parts: Vec<&dyn Array> = sources
-                    .chunks
-                    .iter()
-                    .filter_map(|chunk| self.image.chunks.get(*chunk))
-                    .map(|chunk| chunk.rows.column(*column).as_ref())
-                    .collect();
+                let parts = sources.parts(&self.image.chunks, *column)?;
                 Ok(interleave(&parts, &sources.places)?)
             })
             .collect::<Result<Vec<ArrayRef>, PointsError>>()?;

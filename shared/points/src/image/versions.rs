@@ -4,22 +4,9 @@
 //! newest time of each series tells that its point is new. The table of all points is created when another row comes.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
 
-/// The rows of an image by their numbers.
-#[derive(Clone, Copy)]
-pub(super) struct RowKeys<'a> {
-    /// The series of each row.
-    pub(super) series: &'a [u32],
-    /// The time of each row.
-    pub(super) times: &'a [i64],
-}
-
-impl RowKeys<'_> {
-    fn key(&self, row: u32) -> (Option<&u32>, Option<&i64>) {
-        (self.series.get(row as usize), self.times.get(row as usize))
-    }
-}
+use super::{ImageChunk, TailRow, live_rows, tail_row};
+use crate::number_table::NumberTable;
 
 /// The newest version of each point.
 #[derive(Debug)]
@@ -27,7 +14,7 @@ pub(super) struct PointVersions {
     /// The newest time of each series; the minimum if there is none.
     newest_times: Vec<i64>,
     /// The row of each point; `None` if the times of all series ascend.
-    rows: Option<HashTable<u32>>,
+    points: Option<NumberTable>,
     hasher: RandomState,
 }
 
@@ -36,47 +23,42 @@ impl PointVersions {
     pub(super) fn new() -> Self {
         Self {
             newest_times: Vec::new(),
-            rows: None,
+            points: None,
             hasher: RandomState::with_seeds(5, 6, 7, 8),
         }
     }
 
     pub(super) fn size_bytes(&self) -> usize {
-        let rows = self.rows.as_ref().map_or(0, HashTable::capacity);
-        8 * self.newest_times.capacity() + 5 * rows
+        let points = self.points.as_ref().map_or(0, NumberTable::size_bytes);
+        8 * self.newest_times.capacity() + points
     }
 
-    /// Adds the rows from `first` on. Returns the pairs (newer, older) of those whose points existed before. `live` has
-    /// the numbers of the earlier rows that are the newest version of a point.
-    pub(super) fn add(
-        &mut self,
-        keys: RowKeys<'_>,
-        first: usize,
-        live: impl Iterator<Item = u32>,
-    ) -> Vec<(u32, u32)> {
-        let added = (first..keys.series.len()).filter_map(|row| u32::try_from(row).ok());
-        let mut rows = match self.rows.take() {
-            Some(rows) => rows,
-            None if self.advance(keys, first) => return Vec::new(),
+    /// Adds the rows of the last chunk. Returns the pairs (newer, older) of those whose points existed before.
+    pub(super) fn add(&mut self, chunks: &[ImageChunk]) -> Vec<(u32, u32)> {
+        let Some((added, earlier)) = chunks.split_last() else {
+            return Vec::new();
+        };
+        let mut points = match self.points.take() {
+            Some(points) => points,
+            None if self.advance(added) => return Vec::new(),
             None => {
                 self.newest_times = Vec::new();
-                let mut rows = HashTable::new();
-                for row in live {
-                    self.replace(&mut rows, keys, row);
+                let mut points = NumberTable::with_capacity(added.end());
+                for row in live_rows(earlier, 0) {
+                    self.replace(&mut points, chunks, row);
                 }
-                rows
+                points
             }
         };
-        let older = added.filter_map(|row| Some((row, self.replace(&mut rows, keys, row)?)));
-        let older = older.collect();
-        self.rows = Some(rows);
+        let older = |row: TailRow| Some((row.row, self.replace(&mut points, chunks, row)?));
+        let older = added.rows().filter_map(older).collect();
+        self.points = Some(points);
         older
     }
 
-    /// Updates the newest time of each series. Returns whether each row from `first` on was newer than those before.
-    fn advance(&mut self, keys: RowKeys<'_>, first: usize) -> bool {
-        let rows = keys.series.iter().zip(keys.times).skip(first);
-        for (series, time) in rows {
+    /// Updates the newest time of each series. Returns whether each row of a chunk was newer than those before.
+    fn advance(&mut self, chunk: &ImageChunk) -> bool {
+        for (series, time) in chunk.series.iter().zip(chunk.times.iter()) {
             let series = *series as usize;
             if series >= self.newest_times.len() {
                 self.newest_times.resize(series + 1, i64::MIN);
@@ -90,28 +72,31 @@ impl PointVersions {
     }
 
     /// Makes a row the newest version of its point. Returns the version before.
-    fn replace(&self, rows: &mut HashTable<u32>, keys: RowKeys<'_>, row: u32) -> Option<u32> {
-        let hash = |row: u32| self.hasher.hash_one(keys.key(row));
-        match rows.find_mut(hash(row), |other| keys.key(*other) == keys.key(row)) {
-            Some(other) => Some(std::mem::replace(other, row)),
-            None => {
-                rows.insert_unique(hash(row), row, |row| hash(*row));
-                None
-            }
-        }
+    fn replace(
+        &self,
+        points: &mut NumberTable,
+        chunks: &[ImageChunk],
+        row: TailRow,
+    ) -> Option<u32> {
+        let point = |row: TailRow| (row.series, row.time);
+        let is_version = |other| tail_row(chunks, other).map(point) == Some(point(row));
+        points.replace(self.hash(row), row.row, is_version)
     }
 
     /// Removes deleted rows, which were the newest versions of their points.
-    pub(super) fn remove(&mut self, keys: RowKeys<'_>, deleted: impl Iterator<Item = u32>) {
+    pub(super) fn remove(&mut self, deleted: impl Iterator<Item = TailRow>) {
         // A row of a deleted point is not newer than its series: then the table is created from the rows that are left.
-        let Some(rows) = &mut self.rows else {
+        let Some(mut points) = self.points.take() else {
             return;
         };
         for row in deleted {
-            let hash = self.hasher.hash_one(keys.key(row));
-            if let Ok(found) = rows.find_entry(hash, |other| *other == row) {
-                found.remove();
-            }
+            points.remove(self.hash(row), row.row);
         }
+        self.points = Some(points);
+    }
+
+    /// Returns the hash of a row's point.
+    fn hash(&self, row: TailRow) -> u64 {
+        self.hasher.hash_one((row.series, row.time))
     }
 }

@@ -105,14 +105,14 @@ impl FragmentPlanner<'_> {
             limit: fragment.limit,
         };
         let Some(series) = series else {
-            return planner.plan(Some(&fragment.projection), &sources);
+            return planner.plan(&fragment.projection, &sources);
         };
         let tag = schema.index_of(&series.tag)?;
         let mut wide = fragment.projection.clone();
         if !wide.contains(&tag) {
             wide.push(tag);
         }
-        let plan = planner.plan(Some(&wide), &sources)?;
+        let plan = planner.plan(&wide, &sources)?;
         let plan = self.filter(plan, series.condition())?;
         project(plan, &schema, &wide, &fragment.projection)
     }
@@ -197,7 +197,17 @@ impl FragmentPlanner<'_> {
             segments: fetched.segments.into(),
         };
         let (scan, table) = (Arc::clone(self.scan), fragment.table.clone());
-        let view = move || scan.tails.image(&snapshot, &table, StaleTail::Rebuild);
+        let schema = table.arrow_schema();
+        let series = fragment
+            .regions
+            .iter()
+            .filter_map(|region| region.series.as_ref());
+        let tags = series.filter_map(|series| schema.index_of(&series.tag).ok());
+        let columns: Vec<usize> = fragment.projection.iter().copied().chain(tags).collect();
+        let view = move || {
+            let tails = &scan.tails;
+            tails.image(&snapshot, &table, &columns, StaleTail::Rebuild)
+        };
         let view = tokio::task::spawn_blocking(view).await;
         view.map_err(external)?.map_err(external).map(Some)
     }

@@ -132,23 +132,19 @@ pub(crate) struct ScanPlanner<'a> {
 }
 
 impl ScanPlanner<'_> {
-    /// Plans a scan of `sources`, which are ordered from the oldest to the newest.
+    /// Plans a scan of columns of `sources`, which are ordered from the oldest to the newest.
     pub(crate) fn plan(
         &self,
-        projection: Option<&Vec<usize>>,
+        projection: &[usize],
         sources: &[ScanSource],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let projection: Vec<usize> = match projection {
-            Some(projection) => projection.clone(),
-            None => (0..self.schema.fields().len()).collect(),
-        };
         let regions =
             TimeRegions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
-        let mut inputs = self.direct(&projection, sources, &regions)?;
-        inputs.extend(self.merges(&projection, sources, &regions.overlaps)?);
+        let mut inputs = self.direct(projection, sources, &regions)?;
+        inputs.extend(self.merges(projection, sources, &regions.overlaps)?);
         match inputs.is_empty() {
             true => Ok(Arc::new(EmptyExec::new(Arc::new(
-                self.schema.project(&projection)?,
+                self.schema.project(projection)?,
             )))),
             false => UnionExec::try_new(inputs),
         }

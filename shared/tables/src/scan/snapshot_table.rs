@@ -132,13 +132,14 @@ impl SnapshotTable {
 
     /// Whether a row of the tail may have no value of one of these tags.
     pub(crate) async fn tail_lacks(&self, tags: &[&String]) -> Result<bool> {
-        let tail = self.tail_view().await?;
+        let tail = self.tail_view(&[]).await?;
         Ok(tail.is_some_and(|tail| tail.lacks(tags)))
     }
 
-    /// Returns the sections in the order of their stamps, then the sources of the tail.
+    /// Returns the sections in the order of their stamps, then the sources of the tail with these columns.
     async fn sources(
         &self,
+        columns: &[usize],
         predicates: &ScanPredicates,
         hiding: &RowVisibility,
     ) -> Result<Vec<ScanSource>> {
@@ -150,7 +151,7 @@ impl SnapshotTable {
             last: time.max,
         };
         // The tail comes first, because the cached image may get newer than the snapshot while sections are loaded.
-        let tail = self.tail_view().await?;
+        let tail = self.tail_view(columns).await?;
         let sections = self.sections(times).await?;
         let sections = predicates.prune(&self.schema, sections)?;
         let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
@@ -178,20 +179,23 @@ impl SnapshotTable {
         Ok(sources.into_iter().filter_map(within).collect())
     }
 
-    /// Returns the runs and the image of the tail; `None` if the tail has no rows of this table.
-    async fn tail_view(&self) -> Result<Option<TailView>> {
+    /// Returns the runs and the image of the tail with these columns and the times; `None` if the tail has no rows of this
+    /// table.
+    async fn tail_view(&self, columns: &[usize]) -> Result<Option<TailView>> {
         if !self.is_in_tail() {
             return Ok(None);
         }
         let (shared, table) = (Arc::clone(&self.shared), Arc::clone(&self.table));
         let snapshot = self.tail_snapshot();
         // Another thread would take longer to start.
-        if let Some(tail) = shared.tails.image_at_hand(&snapshot, &table) {
+        if let Some(tail) = shared.tails.image_at_hand(&snapshot, &table, columns) {
             return Ok(Some(tail));
         }
-        let stale_tail = self.stale_tail;
-        let tail =
-            tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table, stale_tail));
+        let (stale_tail, columns) = (self.stale_tail, columns.to_vec());
+        let tail = tokio::task::spawn_blocking(move || {
+            let tails = &shared.tails;
+            tails.image(&snapshot, &table, &columns, stale_tail)
+        });
         tail.await.map_err(external)?.map_err(external).map(Some)
     }
 }
@@ -235,7 +239,9 @@ impl TableProvider for SnapshotTable {
             };
             return self.scan_by_name(&scans, request, &hiding).await;
         }
-        let sources = self.sources(&predicates, &hiding).await?;
+        let all = || (0..self.schema.fields().len()).collect();
+        let columns = projection.cloned().unwrap_or_else(all);
+        let sources = self.sources(&columns, &predicates, &hiding).await?;
         let scan = ScanPlanner {
             session,
             hiding: &hiding,
@@ -246,6 +252,6 @@ impl TableProvider for SnapshotTable {
             partitions,
             limit,
         };
-        scan.plan(projection, &sources)
+        scan.plan(&columns, &sources)
     }
 }

@@ -9,7 +9,6 @@ use neap_points::{ImageChunk, SelectedSeries};
 
 use super::ScanPlanner;
 use crate::scan::{
-    external,
     regions::TimeInterval,
     tail::{ImageRows, LiveTailRows, TailScanExec, scan_numbered_rows, streamed},
 };
@@ -29,7 +28,7 @@ impl ScanPlanner<'_> {
         let wanted: Vec<_> = wanted.map(|range| range.min..=range.max).collect();
         if let Some(selected) = &rows.selected {
             let numbers = rows.image.look_up_rows(selected, &wanted);
-            if let Some(numbers) = numbers.map_err(external)? {
+            if let Some(numbers) = numbers {
                 let columns = (projection, &Arc::new(self.schema.project(projection)?));
                 let batch_rows = self.session.config().batch_size();
                 let sizes = (batch_rows, self.partitions);

@@ -53,14 +53,12 @@ impl TailRun {
     pub(super) fn write(
         runtime: &Arc<RuntimeEnv>,
         image: Arc<TailImage>,
-        segments: Vec<SegmentName>,
+        segments: &[SegmentName],
     ) -> Result<Option<Arc<Self>>> {
         let (Some((min, max)), Some(last)) = (image.time_range(), segments.last().copied()) else {
             return Ok(None);
         };
-        let Some(schema) = image.chunks.first().map(|chunk| chunk.rows.schema()) else {
-            return Ok(None);
-        };
+        let schema = Arc::clone(image.schema());
         let columns: Vec<usize> = (0..schema.fields().len()).collect();
         let rows = image.sorted(i64::MIN..=i64::MAX, None, &columns, RUN_BATCH_ROWS);
         let mut with_nulls = vec![false; columns.len()];
@@ -76,7 +74,7 @@ impl TailRun {
         let run = file.finish()?.map(|file| Self {
             file,
             schema,
-            segments,
+            segments: segments.to_vec(),
             last,
             time: TimeInterval { min, max },
             with_nulls,

@@ -170,7 +170,8 @@ impl PartitionStream for NumberedTailRows {
 /// The live rows of chunks, unsorted. Live rows were not replaced or deleted by later segments.
 #[derive(Debug)]
 pub(in crate::scan) struct LiveTailRows {
-    chunks: Vec<ImageChunk>,
+    /// The chunks with their rows, live or not.
+    chunks: Vec<(ImageChunk, RecordBatch)>,
     schema: SchemaRef,
     /// The series whose rows are returned; `None`: all.
     selected: Option<SelectedSeries>,
@@ -195,8 +196,9 @@ impl LiveTailRows {
 
     /// Adds these columns of a chunk.
     pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk, columns: &[usize]) -> Result<()> {
-        self.rows += chunk.rows.num_rows();
-        self.chunks.push(chunk.project(columns).map_err(external)?);
+        self.rows += chunk.num_rows();
+        let rows = chunk.project(columns, &self.schema).map_err(external)?;
+        self.chunks.push((chunk.clone(), rows));
         Ok(())
     }
 
@@ -205,7 +207,7 @@ impl LiveTailRows {
         let is_whole = |chunk: &ImageChunk| self.selected.is_none() && chunk.live.is_none();
         let chunks = self.chunks.iter();
         chunks
-            .map(|chunk| is_whole(chunk).then(|| chunk.rows.clone()))
+            .map(|(chunk, rows)| is_whole(chunk).then(|| rows.clone()))
             .collect()
     }
 }
@@ -217,7 +219,7 @@ impl PartitionStream for LiveTailRows {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let selected = self.selected.clone();
-        let rows_of = move |chunk: ImageChunk| {
+        let rows_of = move |(chunk, rows): (ImageChunk, RecordBatch)| {
             let mask = chunk.mask(selected.as_ref());
             let needed = mask.as_ref().map(BooleanBuffer::count_set_bits);
             if needed == Some(0) {
@@ -226,9 +228,9 @@ impl PartitionStream for LiveTailRows {
             Some(match mask {
                 Some(mask) if needed != Some(mask.len()) => {
                     let mask = BooleanArray::new(mask, None);
-                    filter_record_batch(&chunk.rows, &mask).map_err(DataFusionError::from)
+                    filter_record_batch(&rows, &mask).map_err(DataFusionError::from)
                 }
-                _ => Ok(chunk.rows),
+                _ => Ok(rows),
             })
         };
         let rows = stream::iter(self.chunks.clone().into_iter().filter_map(rows_of));

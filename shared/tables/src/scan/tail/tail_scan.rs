@@ -15,7 +15,6 @@ use datafusion::{
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::streams::{ImageRows, scan_numbered_rows};
-use crate::scan::external;
 
 /// A scan of the rows of a tail image. Executes `scan`, and can be replaced by a scan of the newest rows.
 #[derive(Debug)]
@@ -77,15 +76,11 @@ impl TailScanExec {
         let latest = self.ranges.iter().map(RangeInclusive::end).max();
         let are_all_before = latest.is_none_or(|latest| *latest <= needed.until);
         let ImageRows { image, selected } = &self.rows;
-        let Some(chunk) = image.chunks.first() else {
-            return Ok(None);
-        };
         if !needed.keys.iter().all(is_tag) || !is_time || !are_all_before {
             return Ok(None);
         }
-        let of_table = chunk.rows.schema();
         let columns = schema.fields().iter();
-        let columns = columns.map(|field| of_table.index_of(field.name()));
+        let columns = columns.map(|field| image.schema().index_of(field.name()));
         let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
         let required = needed.required.iter();
         let required = required.map(|at| columns.get(*at).copied());
@@ -93,7 +88,7 @@ impl TailScanExec {
             return Ok(None);
         };
         let newest = image.newest_rows(selected.as_ref(), &self.ranges, &required);
-        let Some(numbers) = newest.map_err(external)? else {
+        let Some(numbers) = newest else {
             return Ok(None);
         };
         let partitions = self.properties().partitioning.partition_count();

@@ -1,0 +1,171 @@
+//! The values of columns of an image: loads them, and copies values of replaced rows to the newer ones.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::BooleanBufferBuilder;
+use arrow_schema::DataType;
+use arrow_select::interleave::interleave;
+
+use super::{ImageChunk, RowPosition, TailImageBuilder, chunk::array_bytes};
+use crate::{PointsError, columns::conform_column};
+
+impl TailImageBuilder {
+    /// Loads columns of the table: adds their values to all rows, and to those that are pushed later. `batches` has the rows
+    /// in the batches in which they were pushed, with those of the columns that they had. Images from before stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// The rows are not those of the tail, or a column has another type than in the table. Then the tail is not usable.
+    pub fn load(&mut self, columns: &[usize], batches: &[RecordBatch]) -> Result<(), PointsError> {
+        let missing = columns.iter().copied();
+        let missing = missing.filter(|column| !self.has_columns(&[*column]));
+        let missing: BTreeSet<usize> = missing.collect();
+        let sizes = batches.iter().map(RecordBatch::num_rows);
+        let sizes = sizes.filter(|rows| *rows > 0);
+        if !sizes.eq(self.chunks.iter().map(ImageChunk::num_rows)) {
+            return Err(PointsError::OtherRows);
+        }
+        let schema = Arc::clone(&self.schema);
+        let fields = || {
+            missing
+                .iter()
+                .filter_map(|at| Some((*at, schema.fields().get(*at)?)))
+        };
+        let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
+        for (chunk, batch) in self.chunks.iter_mut().zip(batches) {
+            let values = fields().map(|(at, field)| Ok((at, conform_column(batch, field)?)));
+            chunk.set_columns(values.collect::<Result<Vec<_>, PointsError>>()?);
+        }
+        let loaded = self.is_loaded.iter().enumerate();
+        let loaded = loaded.map(|(at, is_loaded)| *is_loaded || missing.contains(&at));
+        self.is_loaded = loaded.collect();
+        self.fill_replaced(&missing)?;
+        let chunks = self.chunks.iter();
+        let added = chunks.flat_map(|chunk| missing.iter().filter_map(|at| chunk.column(*at).ok()));
+        self.column_bytes += added.map(array_bytes).sum::<usize>();
+        self.image = None;
+        Ok(())
+    }
+
+    /// Copies values of these columns into all rows that replaced others and lack them.
+    fn fill_replaced(&mut self, columns: &BTreeSet<usize>) -> Result<(), PointsError> {
+        let replaced = std::mem::take(&mut self.replaced);
+        let chunk_of = |(newer, _): &(u32, u32)| self.place(*newer).map(|place| place.0);
+        let runs = replaced.chunk_by(|one, other| chunk_of(one) == chunk_of(other));
+        let runs: Vec<_> = runs
+            .filter_map(|pairs| Some((chunk_of(pairs.first()?)?, self.places(pairs))))
+            .collect();
+        for (chunk, places) in runs {
+            self.fill_chunk(chunk, columns.iter().copied(), &places)?;
+        }
+        if !self.is_loaded.iter().all(|is_loaded| *is_loaded) {
+            self.replaced = replaced;
+        }
+        Ok(())
+    }
+
+    /// Copies into each newer row the values that it lacks from its older version, and masks the older version.
+    pub(super) fn merge_older_versions(&mut self, pairs: &[(u32, u32)]) -> Result<(), PointsError> {
+        let places = self.places(pairs);
+        let is_loaded = Arc::clone(&self.is_loaded);
+        let loaded = is_loaded
+            .iter()
+            .enumerate()
+            .filter(|(_, is_loaded)| **is_loaded);
+        let last = self.chunks.len().saturating_sub(1);
+        self.fill_chunk(last, loaded.map(|(column, _)| column), &places)?;
+        if is_loaded.iter().any(|is_loaded| !is_loaded) {
+            self.replaced.extend_from_slice(pairs);
+        }
+        let mut masked: Vec<RowPosition> = places.into_iter().map(|(_, older)| older).collect();
+        masked.sort_unstable();
+        for run in masked.chunk_by(|a, b| a.0 == b.0) {
+            let Some(chunk) = run
+                .first()
+                .and_then(|(chunk, _)| self.chunks.get_mut(*chunk))
+            else {
+                continue;
+            };
+            let mut live = BooleanBufferBuilder::new(chunk.num_rows());
+            match &chunk.live {
+                Some(before) => live.append_buffer(before),
+                None => live.append_n(chunk.num_rows(), true),
+            }
+            for (_, row) in run {
+                live.set_bit(*row, false);
+            }
+            chunk.live = Some(live.finish());
+        }
+        Ok(())
+    }
+
+    /// Returns the positions of rows that replaced others, and of these.
+    fn places(&self, pairs: &[(u32, u32)]) -> Vec<(RowPosition, RowPosition)> {
+        let places = |(newer, older): &(u32, u32)| Some((self.place(*newer)?, self.place(*older)?));
+        pairs.iter().filter_map(places).collect()
+    }
+
+    /// Fills the nulls of columns of a chunk whose rows replaced others.
+    fn fill_chunk(
+        &mut self,
+        chunk: usize,
+        columns: impl Iterator<Item = usize>,
+        places: &[(RowPosition, RowPosition)],
+    ) -> Result<(), PointsError> {
+        let mut filled = Vec::new();
+        for column in columns {
+            filled.extend(
+                self.fill_nulls(chunk, column, places)?
+                    .map(|values| (column, values)),
+            );
+        }
+        if let Some(chunk) = self.chunks.get_mut(chunk).filter(|_| !filled.is_empty()) {
+            chunk.set_columns(filled);
+        }
+        Ok(())
+    }
+
+    /// Returns a column of a chunk with its nulls filled from older versions; `None` if there is nothing to fill.
+    fn fill_nulls(
+        &self,
+        chunk: usize,
+        column: usize,
+        places: &[(RowPosition, RowPosition)],
+    ) -> Result<Option<ArrayRef>, PointsError> {
+        let values_of = |chunk: usize| match self.chunks.get(chunk) {
+            Some(chunk) => chunk.column(column),
+            None => Err(PointsError::OtherRows),
+        };
+        let newest = values_of(chunk)?;
+        // All versions of a point have the same tags.
+        let is_tag = matches!(newest.data_type(), DataType::Dictionary(..));
+        if newest.null_count() == 0 || is_tag {
+            return Ok(None);
+        }
+        let mut from: Vec<RowPosition> = (0..newest.len()).map(|row| (chunk, row)).collect();
+        for ((_, row), older) in places {
+            // An older version in the same chunk may have been filled by an earlier pair.
+            let older = match older {
+                (at, row) if *at == chunk => from.get(*row).copied().unwrap_or(*older),
+                _ => *older,
+            };
+            if newest.is_null(*row)
+                && let Some(slot) = from.get_mut(*row)
+            {
+                *slot = older;
+            }
+        }
+        // Only the chunks with such rows: there may be thousands.
+        let sources: BTreeSet<usize> = from.iter().map(|(chunk, _)| *chunk).collect();
+        let sources: Vec<usize> = sources.into_iter().collect();
+        let parts = sources
+            .iter()
+            .map(|chunk| values_of(*chunk).map(AsRef::as_ref));
+        let parts: Vec<&dyn Array> = parts.collect::<Result<_, _>>()?;
+        for (chunk, _) in &mut from {
+            *chunk = sources.partition_point(|source| *source < *chunk);
+        }
+        Ok(Some(interleave(&parts, &from)?))
+    }
+}
