@@ -185,6 +185,12 @@ impl TailImageBuilder {
         are_loaded(&self.is_loaded, columns)
     }
 
+    /// Whether all columns whose values are loaded are among these.
+    pub fn loads_only(&self, columns: &BTreeSet<String>) -> bool {
+        let mut fields = self.schema.fields().iter().zip(self.is_loaded.iter());
+        fields.all(|(field, is_loaded)| !is_loaded || columns.contains(field.name()))
+    }
+
     /// Whether newer rows have replaced rows since columns were left out. The newer ones get copies of the values that they
     /// lack, so that the size of columns that are not loaded is not known.
     pub fn has_replaced_rows(&self) -> bool {

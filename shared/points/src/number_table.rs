@@ -8,7 +8,7 @@ pub(crate) const LOOKUPS_AT_ONCE: usize = 64;
 /// A number, with a part of the hash of its value: values with different parts are not compared, and a table that grows does
 /// not read the values.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct NumberEntry {
     hash: u32,
     number: u32,
 }
@@ -16,7 +16,7 @@ struct Entry {
 /// Numbers by the hashes of their values.
 #[derive(Debug, Default)]
 pub(crate) struct NumberTable {
-    entries: HashTable<Entry>,
+    entries: HashTable<NumberEntry>,
 }
 
 impl NumberTable {
@@ -30,7 +30,7 @@ impl NumberTable {
     /// Returns the number with this hash for which `is_it` is true.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let part = part(hash);
-        let is_it = |entry: &Entry| entry.hash == part && is_it(entry.number);
+        let is_it = |entry: &NumberEntry| entry.hash == part && is_it(entry.number);
         self.entries
             .find(spread(part), is_it)
             .map(|entry| entry.number)
@@ -39,7 +39,7 @@ impl NumberTable {
     /// Adds a number that the table does not have.
     pub(crate) fn insert(&mut self, hash: u64, number: u32) {
         let hash = part(hash);
-        let entry = Entry { hash, number };
+        let entry = NumberEntry { hash, number };
         self.entries
             .insert_unique(spread(hash), entry, |entry| spread(entry.hash));
     }
@@ -52,7 +52,7 @@ impl NumberTable {
         is_it: impl Fn(u32) -> bool,
     ) -> Option<u32> {
         let part = part(hash);
-        let is_it = |entry: &Entry| entry.hash == part && is_it(entry.number);
+        let is_it = |entry: &NumberEntry| entry.hash == part && is_it(entry.number);
         match self.entries.find_mut(spread(part), is_it) {
             Some(entry) => Some(std::mem::replace(&mut entry.number, number)),
             None => {
@@ -64,7 +64,7 @@ impl NumberTable {
 
     /// Removes a number with this hash, if it is there.
     pub(crate) fn remove(&mut self, hash: u64, number: u32) {
-        let is_it = |entry: &Entry| entry.number == number;
+        let is_it = |entry: &NumberEntry| entry.number == number;
         if let Ok(found) = self.entries.find_entry(spread(part(hash)), is_it) {
             found.remove();
         }
@@ -72,8 +72,8 @@ impl NumberTable {
 
     /// Looks up hashes, at most [`LOOKUPS_AT_ONCE`]. The lookups do not depend on each other, so that the processor waits for
     /// the memory of several at once.
-    pub(crate) fn candidates(&self, hashes: impl Iterator<Item = u64>) -> Candidates {
-        let mut candidates = Candidates {
+    pub(crate) fn candidates(&self, hashes: impl Iterator<Item = u64>) -> NumberCandidates {
+        let mut candidates = NumberCandidates {
             pairs: [(0, None); LOOKUPS_AT_ONCE],
             count: 0,
         };
@@ -94,12 +94,12 @@ impl NumberTable {
 }
 
 /// For each of some hashes, a number whose hash is alike: mostly the number of the same value, very seldom another one.
-pub(crate) struct Candidates {
+pub(crate) struct NumberCandidates {
     pairs: [(u64, Option<u32>); LOOKUPS_AT_ONCE],
     count: usize,
 }
 
-impl Candidates {
+impl NumberCandidates {
     /// Returns each hash with a number that has it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Option<u32>)> {
         self.pairs.iter().take(self.count).copied()

@@ -29,7 +29,7 @@ pub(crate) fn read_stream(
     wanted: WantedColumns<'_>,
 ) -> Result<RecordBatch, ArrowError> {
     // Arrow's decoder panics if a message lacks some parts.
-    let read = panic::AssertUnwindSafe(|| StreamReader::of(stream, wanted).read());
+    let read = panic::AssertUnwindSafe(|| RowStreamReader::of(stream, wanted).read());
     let decoded = panic::catch_unwind(read);
     decoded.unwrap_or_else(|_| Err(malformed("the stream is malformed")))
 }
@@ -38,7 +38,7 @@ fn malformed(reason: &str) -> ArrowError {
     ArrowError::IpcError(reason.to_owned())
 }
 
-struct StreamReader<'a> {
+struct RowStreamReader<'a> {
     rest: Buffer,
     wanted: WantedColumns<'a>,
     dictionaries: HashMap<i64, ArrayRef>,
@@ -52,7 +52,7 @@ struct WantedSchema {
     has_dictionary: bool,
 }
 
-impl<'a> StreamReader<'a> {
+impl<'a> RowStreamReader<'a> {
     fn of(stream: Bytes, wanted: WantedColumns<'a>) -> Self {
         Self {
             rest: Buffer::from(stream),

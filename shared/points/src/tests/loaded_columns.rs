@@ -77,6 +77,10 @@ fn an_image_has_the_columns_that_were_loaded_before() {
     assert!(!after.has_columns(&[5]));
     let loaded: Vec<String> = builder.loaded_columns().into_iter().collect();
     assert_eq!(loaded, ["b", "time"]);
+    let among =
+        |names: &[&str]| builder.loads_only(&names.iter().map(|name| (*name).to_owned()).collect());
+    assert!(among(&["a", "b", "time"]) && among(&["b", "time"]));
+    assert!(!among(&["a", "time"]) && !among(&[]));
     let project = |image: &TailImage, columns: &[usize]| {
         let schema = image
             .schema()

@@ -56,8 +56,6 @@ pub(super) struct CachedTail {
     row_bytes: usize,
     /// For each column of the table, whether a query needed it since the last restart.
     is_used: Box<[AtomicBool]>,
-    /// The number of times that columns were loaded.
-    loads: u64,
     /// The size of the encoded rows of the image, in bytes. Columns that do not compress refer to them.
     stream_bytes: usize,
     /// The low-water mark. The segments of the image are above it; of a run, only the last segments may be above it.
@@ -78,6 +76,7 @@ pub(super) struct CachedTail {
 enum AppendEnd {
     /// Columns were loaded that the next segments were decoded without.
     OtherColumns,
+    /// A segment can't be added.
     Failed(TailImageError),
 }
 
@@ -93,7 +92,6 @@ impl CachedTail {
             runs: Vec::new(),
             builder: builder_of(table, &BTreeSet::new()),
             row_bytes: 0,
-            loads: 0,
             stream_bytes: 0,
             is_used: table
                 .arrow_schema()
@@ -289,10 +287,7 @@ impl CachedTail {
         let fields = self.builder.schema().fields().iter().enumerate();
         let fields = fields.filter(|(_, field)| !self.builder.tags().contains(field.name()));
         let fields: Vec<usize> = fields.map(|(column, _)| column).collect();
-        let loads = self.loads;
         self.load(snapshot, table, &fields)?;
-        // The new builder has the columns of the one before.
-        self.loads = loads;
         let mut builder = std::mem::replace(&mut self.builder, builder);
         self.row_bytes = 0;
         self.stream_bytes = 0;
@@ -391,7 +386,6 @@ impl CachedTail {
             batches.extend(rows.map_err(|source| damaged(table, source))?);
             Ok::<_, TailImageError>(())
         })?;
-        self.loads += 1;
         Ok(self.builder.load(columns, &batches)?)
     }
 
@@ -433,14 +427,13 @@ impl CachedTail {
             .get(count..)
             .filter(|added| !added.is_empty())
         {
-            let (loads, before) = (self.loads, count);
             let mut columns = self.builder.loaded_columns();
             columns.extend(table.tag_names());
             let appended = decode_segments(added, table.id(), &columns, |segment, rows| {
                 self.append(segment, rows, table)?;
                 count += 1;
                 self.make_room(snapshot, table, limits)?;
-                match self.loads == loads {
+                match self.builder.loads_only(&columns) {
                     true => Ok(()),
                     false => Err(AppendEnd::OtherColumns),
                 }
@@ -448,9 +441,7 @@ impl CachedTail {
             match appended {
                 Err(AppendEnd::Failed(error)) => return Err(error),
                 // The next segments were decoded without a column.
-                Err(AppendEnd::OtherColumns) => {}
-                Ok(()) if count > before => {}
-                Ok(()) => break,
+                Ok(()) | Err(AppendEnd::OtherColumns) => {}
             }
         }
         // Segments that are a prefix of the tails of two snapshots are above the marks of both.
