@@ -6,7 +6,8 @@
 Days are generated and sent in the order of time; of each day some rows come with the next one. Then the
 server stops, and `neap compact` settles what it left. Printed are, as Markdown: sections per day, bytes per
 row beside one Parquet file that DuckDB writes of the same rows in the same order (zstd), write
-amplification, MB/s of compaction per core, peak memory, and the query set beside DataFusion over that file.
+amplification, MB/s of compaction per core, peak memory, queries before settling beside the same after it, and the
+query set beside DataFusion over that file.
 
 Needs the Python packages datafusion, duckdb and pyarrow in the Python that runs it, and about 12 GB of disk
 for 30 days of 1,000 hosts.
@@ -112,7 +113,30 @@ def settle(binary, directory):
 
 def written(directory):
     """The bytes of all data objects there are."""
-    return sum(path.stat().st_size for path in directory.glob("data/**/*.parquet"))
+    return sum(path.stat().st_size for path in directory.glob("data/**/*") if path.is_file())
+
+
+def read_times(arguments, server):
+    """Milliseconds of queries of all days, medians: of one host, and of all rows."""
+    bins = "SELECT date_bin(INTERVAL '1 day', time) AS t, max(usage_user) FROM cpu"
+    chance = random.Random(11)
+    times = {}
+    for name, where in (("one host", "WHERE hostname = 'host_{host}' "), ("all rows", "")):
+        taken = []
+        for _ in range(arguments.runs + 2):
+            query = f"{bins} {where.format(host=chance.randrange(arguments.hosts))}GROUP BY t ORDER BY t"
+            began = time.perf_counter()
+            sql(server, query)
+            taken.append(1e3 * (time.perf_counter() - began))
+        times[name] = sorted(taken[2:])[arguments.runs // 2]
+    return times
+
+
+def compare_read_times(unsettled, settled):
+    print("\n| a maximum by day of | with late rows unmerged, ms | settled, ms | ratio |")
+    print("|---|---|---|---|")
+    for name, before in unsettled.items():
+        print(f"| {name} | {before:.1f} | {settled[name]:.1f} | {before / settled[name]:.2f} |")
 
 
 def sorted_file(server, work):
@@ -192,13 +216,16 @@ def main():
             time.sleep(12)
             put = metric(server, "neap_store_bytes_total", operation="put", **{"class": "data"})
             cpu, peak = server.cpu_seconds(), server.peak_kib / 1024
-        with servers.neap(binary, directory) as server:
+        # It merges nothing meanwhile.
+        with servers.neap(binary, directory, ["--mode", "ingest,query"]) as server:
             before = sections(server)
+            unsettled = read_times(arguments, server)
         left = written(directory)
         settled = [settle(binary, directory)]
         grown = written(directory) - left
         with servers.neap(binary, directory) as server:
             after = sections(server)
+            compare_read_times(unsettled, read_times(arguments, server))
             path = sorted_file(server, work)
             size = path.stat().st_size
             print(f"{rows} rows in {seconds:.0f} s of ingest; the server's peak is {peak:.0f} MiB, "

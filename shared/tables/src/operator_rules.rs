@@ -20,8 +20,10 @@ use datafusion::{
 };
 
 use crate::{
-    last_rows::LastRowsRule, rank_sort::RankSortExec, run_aggregate::RunAggregateExec,
-    scan::AggregateSplit,
+    last_rows::LastRowsRule,
+    rank_sort::RankSortExec,
+    run_aggregate::RunAggregateExec,
+    scan::{AggregateSplit, DedupExec},
 };
 
 /// A rule of a session.
@@ -37,7 +39,9 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
             // A scan has the conditions of the query, and would prune sections and pages by them twice. Only those with
             // subqueries come later.
             "FilterPushdown" => conditional(rule, has_scalar_subqueries),
-            "EnsureRequirements" => conditional(rule, has_unmet_requirements),
+            "EnsureRequirements" => {
+                conditional(Arc::new(AboveMerges(rule)), has_unmet_requirements)
+            }
             "FilterPushdown(Post)" => conditional(rule, has_dynamic_filters),
             // A second one follows.
             "ProjectionPushdown" if is_first => conditional(rule, has_joins),
@@ -87,6 +91,35 @@ impl PhysicalOptimizerRule for ConditionalRule {
 
     fn schema_check(&self) -> bool {
         self.rule.schema_check()
+    }
+}
+
+/// A rule that does not see the inputs of merges. They meet the requirements of their merge, each in one partition. The rule
+/// would divide them to execute them in parallel, and merge the parts again row by row.
+#[derive(Debug)]
+struct AboveMerges(Rule);
+
+impl PhysicalOptimizerRule for AboveMerges {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if !any_operator(&plan, |operator| {
+            operator.downcast_ref::<DedupExec>().is_some()
+        })? {
+            return self.0.optimize(plan, config);
+        }
+        let plan = DedupExec::hide_inputs(plan, true)?;
+        DedupExec::hide_inputs(self.0.optimize(plan, config)?, false)
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
     }
 }
 

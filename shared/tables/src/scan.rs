@@ -33,6 +33,7 @@ pub(crate) use aggregate_split::AggregateSplit;
 pub use data::DataCacheStats;
 pub(crate) use data::SectionDataError;
 pub use data::{DataCacheLimits, SectionData};
+pub(crate) use dedup::DedupExec;
 pub use fragment::ScanFragment;
 use fragment_plan::FragmentError;
 pub(crate) use lookup::is_lookup;

@@ -128,6 +128,42 @@ async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     assert_eq!(one.sql(all).await, "n\n15\n");
 }
 
+/// The inputs of a merge are sorted and have one partition each. An operator above them would merge their rows one by one.
+#[tokio::test]
+async fn the_inputs_of_a_merge_are_read_as_they_are() {
+    let one = QueryTestInstance::alone().await;
+    for rows in [100_000, 50_000] {
+        one.write(&lines(rows)).await;
+        one.flush().await;
+    }
+    let plan = plan(&one, "SELECT host, max(v) FROM cpu GROUP BY host").await;
+    let (above, inputs) = plan.split_once("DedupExec").unwrap();
+    // They overlap in two days.
+    assert_eq!(inputs.matches("DataSourceExec").count(), 4, "{plan}");
+    for operator in ["SortPreservingMergeExec", "RepartitionExec"] {
+        assert!(!inputs.contains(operator), "{plan}");
+    }
+    assert!(above.contains("RepartitionExec"), "{plan}");
+}
+
+/// A page with the rows of a host has those of other hosts, too.
+#[tokio::test]
+async fn rows_of_other_series_are_not_merged() {
+    let one = QueryTestInstance::alone().await;
+    for rows in [2_000, 1_000] {
+        one.write(&lines_of_day(0, rows)).await;
+        one.flush().await;
+    }
+    let of_host = "SELECT count(v) AS n, sum(v) AS sum FROM cpu WHERE host = 'h7'";
+    let plan = plan(&one, of_host).await;
+    let (_, inputs) = plan.split_once("DedupExec").unwrap();
+    assert_eq!(inputs.matches("FilterExec: host@").count(), 2, "{plan}");
+    let all = one
+        .sql("SELECT count(v) AS n, sum(v) AS sum FROM cpu WHERE host || '' = 'h7'")
+        .await;
+    assert_eq!(one.sql(of_host).await, all);
+}
+
 /// Opening a section takes about as long as reading a page of it.
 #[tokio::test]
 async fn few_rows_of_many_sections_are_read_in_several_partitions() {

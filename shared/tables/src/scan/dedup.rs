@@ -19,7 +19,10 @@ use std::{fmt, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
+    common::{
+        Result, internal_datafusion_err,
+        tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
+    },
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
     physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr},
     physical_plan::{
@@ -48,6 +51,8 @@ pub(crate) struct DedupExec {
     /// The indexes of the key columns. All other columns are fields.
     keys: Arc<[usize]>,
     memory: MergeMemory,
+    /// Whether rules of the optimizer see no inputs.
+    hides_inputs: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -55,7 +60,7 @@ pub(crate) struct DedupExec {
 impl DedupExec {
     /// Merges `inputs`, from the oldest to the newest. Each input has one partition, sorted by `order`. `keys` are the
     /// indexes of the columns of `order`.
-    pub(crate) fn try_new(
+    pub(super) fn try_new(
         inputs: Vec<Arc<dyn ExecutionPlan>>,
         order: LexOrdering,
         keys: Arc<[usize]>,
@@ -77,9 +82,46 @@ impl DedupExec {
             order,
             keys,
             memory,
+            hides_inputs: false,
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// Hides the inputs of all merges of a plan from rules, or shows them again.
+    ///
+    /// # Errors
+    /// An operator refuses its new inputs.
+    pub(crate) fn hide_inputs(
+        plan: Arc<dyn ExecutionPlan>,
+        hides: bool,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let changed = plan.transform_down(|operator| {
+            let Some(merge) = operator.downcast_ref::<Self>() else {
+                return Ok(Transformed::no(operator));
+            };
+            let merge = Self {
+                inputs: merge.inputs.clone(),
+                order: merge.order.clone(),
+                keys: Arc::clone(&merge.keys),
+                memory: merge.memory.clone(),
+                hides_inputs: hides,
+                properties: Arc::clone(&merge.properties),
+                metrics: ExecutionPlanMetricsSet::new(),
+            };
+            // There is no merge below a merge.
+            let merge: Arc<dyn ExecutionPlan> = Arc::new(merge);
+            Ok(Transformed::new(merge, true, TreeNodeRecursion::Jump))
+        });
+        changed.data()
+    }
+
+    /// Returns the inputs that rules see.
+    fn visible_inputs(&self) -> &[Arc<dyn ExecutionPlan>] {
+        match self.hides_inputs {
+            true => &[],
+            false => &self.inputs,
+        }
     }
 }
 
@@ -99,23 +141,23 @@ impl ExecutionPlan for DedupExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        self.inputs.iter().collect()
+        self.visible_inputs().iter().collect()
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![Distribution::SinglePartition; self.inputs.len()]
+        vec![Distribution::SinglePartition; self.visible_inputs().len()]
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![Some(OrderingRequirements::from(self.order.clone())); self.inputs.len()]
+        vec![Some(OrderingRequirements::from(self.order.clone())); self.visible_inputs().len()]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true; self.inputs.len()]
+        vec![true; self.visible_inputs().len()]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false; self.inputs.len()]
+        vec![false; self.visible_inputs().len()]
     }
 
     fn apply_expressions(
@@ -134,6 +176,9 @@ impl ExecutionPlan for DedupExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.hides_inputs {
+            return Ok(self);
+        }
         Ok(Arc::new(Self::try_new(
             children,
             self.order.clone(),

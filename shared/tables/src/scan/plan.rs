@@ -8,7 +8,7 @@
 //!     FilterExec       the part of a section outside of its overlaps
 //!     ProjectionExec       below a SequenceExec if not all of them fit into memory at once
 //!       DedupExec          one for each overlap
-//!         FilterExec   section, from the oldest ...
+//!         FilterExec   section, from the oldest ...; only the rows of the wanted series
 //!         ...
 //!         StreamingTableExec  ... to the tail, sorted
 //! ```

@@ -27,6 +27,13 @@ struct RowSlice {
 /// The location of a row: the number of its batch and of the row in it.
 type SourceRow = (usize, usize);
 
+/// Consecutive rows of the output with the same tag set.
+struct TagSetRows {
+    /// The location of the first row.
+    first: SourceRow,
+    rows: usize,
+}
+
 /// An older version of a point.
 struct OlderVersion {
     /// The row of the newest version in the output.
@@ -44,6 +51,10 @@ pub(super) struct MergedRows {
     of_input: Vec<Option<usize>>,
     /// The newest versions of points. All rows of a slice have the same tag set.
     slices: Vec<RowSlice>,
+    /// The tag sets of the slices. Neighbors may be equal.
+    tag_sets: Vec<TagSetRows>,
+    /// Whether the next rows may have another tag set than the last ones.
+    starts_tag_set: bool,
     /// From the newest to the oldest for each point.
     older: Vec<OlderVersion>,
     rows: usize,
@@ -59,6 +70,8 @@ impl MergedRows {
             sources: Vec::new(),
             of_input: vec![None; inputs],
             slices: Vec::new(),
+            tag_sets: Vec::new(),
+            starts_tag_set: true,
             older: Vec::new(),
             rows: 0,
         }
@@ -69,10 +82,24 @@ impl MergedRows {
         self.rows
     }
 
-    /// Adds rows of a batch of an input, which have the same tag set.
+    /// The next rows may have another tag set than the last ones.
+    pub(super) fn start_tag_set(&mut self) {
+        self.starts_tag_set = true;
+    }
+
+    /// Adds rows of a batch of an input, which have the same tag set: that of the last rows unless
+    /// [`start_tag_set`](Self::start_tag_set) was called.
     pub(super) fn push(&mut self, input: usize, batch: &Arc<SourceBatch>, rows: Range<usize>) {
         self.rows += rows.len();
         let source = self.source(input, batch);
+        match self.tag_sets.last_mut().filter(|_| !self.starts_tag_set) {
+            Some(set) => set.rows += rows.len(),
+            None => self.tag_sets.push(TagSetRows {
+                first: (source, rows.start),
+                rows: rows.len(),
+            }),
+        }
+        self.starts_tag_set = false;
         self.slices.push(RowSlice { source, rows });
     }
 
@@ -113,6 +140,7 @@ impl MergedRows {
         self.sources.clear();
         self.of_input.fill(None);
         self.slices.clear();
+        self.tag_sets.clear();
         self.older.clear();
         self.rows = 0;
         Ok(Some(batch))
@@ -158,13 +186,14 @@ impl MergedRows {
 
     /// Returns the column of a tag. Its dictionary has the values of its rows, once each.
     fn tag_column(&self, tag: usize) -> Result<ArrayRef> {
-        let value = |slice: &RowSlice| self.sources.get(slice.source)?.tag(tag, slice.rows.start);
+        let value = |set: &TagSetRows| {
+            let (source, row) = set.first;
+            self.sources.get(source)?.tag(tag, row)
+        };
         let mut column = StringDictionaryBuilder::<Int32Type>::new();
-        for alike in self
-            .slices
-            .chunk_by(|one, other| value(one) == value(other))
-        {
-            let rows = alike.iter().map(|slice| slice.rows.len()).sum();
+        let sets = &self.tag_sets;
+        for alike in sets.chunk_by(|one, other| value(one) == value(other)) {
+            let rows = alike.iter().map(|set| set.rows).sum();
             match alike.first().and_then(value) {
                 Some(value) => _ = column.append_n(value, rows)?,
                 None => column.append_nulls(rows),

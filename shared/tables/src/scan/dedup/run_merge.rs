@@ -272,6 +272,7 @@ impl RunMerge {
                 break;
             }
             let end = cursor.run_end.min(cursor.row + room);
+            self.output.start_tag_set();
             self.output.push(number, &batch, cursor.row..end);
             cursor.advance(end);
         }
@@ -283,6 +284,7 @@ impl RunMerge {
     /// end of its run.
     fn merge_group(&mut self, size: usize) {
         let mut moved = Vec::new();
+        self.output.start_tag_set();
         while moved.is_empty() && self.output.len() < self.batch_rows {
             let Some(times) = self.next_times(size) else {
                 return;

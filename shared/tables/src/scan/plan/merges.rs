@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::{common::Result, physical_plan::ExecutionPlan};
+use datafusion::{
+    common::Result, physical_expr::utils::reassign_expr_columns, physical_plan::ExecutionPlan,
+};
 
 use super::{
     super::{
@@ -11,7 +13,7 @@ use super::{
         sequence::SequenceExec,
         tail::{SortedTailRows, streamed},
     },
-    ScanOutput, ScanPlanner, ScanSource, SourceRows,
+    ScanOutput, ScanPlanner, ScanSource, SourceRows, filter,
 };
 
 impl ScanPlanner<'_> {
@@ -85,14 +87,16 @@ impl ScanPlanner<'_> {
                     let scan = self.sections(&[file], wide, key, sorted)?;
                     let scan = self.within_overlap(scan, file.time(), overlap)?;
                     let seen = self.hiding.visible_rows(&source.hidden);
-                    inputs.push(self.filter_visible(scan, seen.as_ref())?);
+                    let visible = self.filter_visible(scan, seen.as_ref())?;
+                    inputs.push(self.filter_keys(visible)?);
                 }
                 SourceRows::Run(run) => {
                     let rows = Arc::new(run.rows(wide)?);
                     let rows = streamed(&schema, vec![rows], Some(&order))?;
                     let rows = self.within_overlap(rows, run.time(), overlap)?;
                     let seen = self.hiding.visible_rows(&source.hidden);
-                    inputs.push(self.filter_visible(rows, seen.as_ref())?);
+                    let visible = self.filter_visible(rows, seen.as_ref())?;
+                    inputs.push(self.filter_keys(visible)?);
                 }
                 SourceRows::Tail(rows) => {
                     let rows = SortedTailRows::new(rows, overlap.range, wide, &schema);
@@ -102,6 +106,18 @@ impl ScanPlanner<'_> {
         }
         let folded = Arc::new(DedupExec::try_new(inputs, order, keys, memory)?);
         self.narrow(folded, wide, projection)
+    }
+
+    /// Filters rows by the filters on tags and time if they require values of tags. The pages of a section with these values
+    /// have rows of other series, which would be merged, too.
+    fn filter_keys(&self, rows: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        match &self.predicates.key {
+            Some(key) if !self.predicates.tags.is_empty() => {
+                let key = reassign_expr_columns(Arc::clone(key), &rows.schema())?;
+                filter(self.session, key, rows)
+            }
+            _ => Ok(rows),
+        }
     }
 
     /// Filters the rows of a source with these times to those of an overlap, unless all are.
