@@ -14,14 +14,10 @@ use std::{
     time::Duration,
 };
 
-use datafusion::{
-    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
-    execution::memory_pool::PeakRecordingPool,
-    physical_plan::ExecutionPlan,
-};
+use datafusion::{execution::memory_pool::PeakRecordingPool, physical_plan::ExecutionPlan};
 use neap_bucket::World;
 use neap_schema::DatabaseId;
-use neap_tables::{QueryHistory, QueryRecord};
+use neap_tables::{FileScans, QueryHistory, QueryRecord};
 use tokio_util::sync::CancellationToken;
 use uuid::{Builder, Uuid};
 
@@ -409,8 +405,7 @@ impl QueryTracker {
         memory: Arc<PeakRecordingPool>,
         workers: Vec<String>,
     ) {
-        let mut files = FileScans::default();
-        files.count(&plan);
+        let files = FileScans::of(&plan);
         let mut state = self.query.state();
         state.partitions = Some(files.partitions);
         state.parquet_files = Some(files.files);
@@ -478,34 +473,6 @@ impl QueryTracker {
         if let Some(measured) = measured {
             state.compute = Some(compute_time(&measured.plan));
             state.max_memory = Some(measured.memory.max_reserved());
-        }
-    }
-}
-
-/// The file scans of a plan.
-#[derive(Default)]
-struct FileScans {
-    partitions: usize,
-    files: usize,
-}
-
-impl FileScans {
-    fn count(&mut self, plan: &Arc<dyn ExecutionPlan>) {
-        let scan = plan.downcast_ref::<DataSourceExec>();
-        let scan = scan.and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());
-        if let Some(scan) = scan {
-            let groups = &scan.file_groups;
-            let mut paths: Vec<_> = groups
-                .iter()
-                .flat_map(|group| group.iter().map(|file| file.path()))
-                .collect();
-            paths.sort_unstable();
-            paths.dedup();
-            self.partitions += groups.len();
-            self.files += paths.len();
-        }
-        for input in plan.children() {
-            self.count(input);
         }
     }
 }

@@ -31,6 +31,7 @@ mod rollup_levels;
 mod rollup_rewrite;
 mod row_deletes;
 mod section_memory;
+mod section_scans;
 mod small_plans;
 mod spilled_tails;
 mod system;

@@ -1,9 +1,13 @@
 //! The decoded footer of a section, which verifies ranges of the section.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use parquet::{
+    arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
     errors::ParquetError,
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
 };
@@ -29,12 +33,17 @@ pub enum ParquetPartError {
     },
 }
 
+/// The approximate memory of the Arrow schema of a column, in bytes.
+const ARROW_COLUMN_BYTES: usize = 512;
+
 /// The metadata of a section, and the checksums of its pages and bloom filters.
 #[derive(Clone, Debug)]
 pub struct SectionFooter {
     metadata: Arc<ParquetMetaData>,
     /// `None` if the release that wrote the section did not write checksums.
     checksums: Option<Box<[ChecksummedPart]>>,
+    /// The metadata with the Arrow schema, after its first use.
+    arrow_metadata: OnceLock<ArrowReaderMetadata>,
 }
 
 impl SectionFooter {
@@ -42,7 +51,7 @@ impl SectionFooter {
     /// column index; the offset index is always decoded, because it contains the locations of the parts.
     ///
     /// # Errors
-    /// The bytes are not the end of a Parquet file, or the position of a column is negative.
+    /// The bytes are not the end of a Parquet file, or the position of a column or a number of rows is negative.
     pub fn decode(
         footer: &Bytes,
         length: u64,
@@ -58,12 +67,26 @@ impl SectionFooter {
         Ok(Self {
             checksums: checksums::decode(footer, start, &metadata),
             metadata: Arc::new(metadata),
+            arrow_metadata: OnceLock::new(),
         })
     }
 
     /// Returns the Parquet metadata.
     pub fn metadata(&self) -> &Arc<ParquetMetaData> {
         &self.metadata
+    }
+
+    /// Returns the Parquet metadata with the Arrow schema.
+    ///
+    /// # Errors
+    /// The Arrow schema is not that of the Parquet columns.
+    pub fn arrow_metadata(&self) -> Result<&ArrowReaderMetadata, ParquetError> {
+        if let Some(metadata) = self.arrow_metadata.get() {
+            return Ok(metadata);
+        }
+        let options = ArrowReaderOptions::new();
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(&self.metadata), options)?;
+        Ok(self.arrow_metadata.get_or_init(|| metadata))
     }
 
     /// Returns whether the section has checksums of its parts.
@@ -74,7 +97,10 @@ impl SectionFooter {
     /// Returns the approximate memory size, in bytes.
     pub fn size_bytes(&self) -> usize {
         let parts = self.checksums.as_ref().map_or(0, |parts| parts.len());
-        self.metadata.memory_size() + parts * size_of::<ChecksummedPart>()
+        let columns = self.metadata.file_metadata().schema_descr().num_columns();
+        self.metadata.memory_size()
+            + parts * size_of::<ChecksummedPart>()
+            + columns * ARROW_COLUMN_BYTES
     }
 
     /// Verifies bytes of the section from offset `start`. They must be one or more consecutive whole parts. In a
@@ -133,12 +159,17 @@ impl SectionFooter {
     }
 }
 
-/// Checks that no column chunk has a negative offset or length, because [`ColumnChunkMetaData::byte_range`] panics
+/// Checks that no row group has a negative number of rows, and no column chunk a negative offset or length, because [`ColumnChunkMetaData::byte_range`] panics
 /// then.
 ///
 /// [`ColumnChunkMetaData::byte_range`]: parquet::file::metadata::ColumnChunkMetaData::byte_range
 fn check_positions(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
     let groups = metadata.row_groups().iter();
+    if groups.clone().any(|group| group.num_rows() < 0) {
+        return Err(ParquetError::General(
+            "the number of rows of a row group is negative".to_owned(),
+        ));
+    }
     for column in groups.flat_map(|group| group.columns()) {
         let start = column.dictionary_page_offset();
         let start = start.unwrap_or_else(|| column.data_page_offset());

@@ -45,9 +45,9 @@ pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
 pub use rank_sort::RankSortExec;
 pub use run_aggregate::RunAggregateExec;
 pub use scan::{
-    DataCacheLimits, DataCacheStats, DistributedScans, ScanContext, ScanEnvironment, ScanFragment,
-    SectionData, SnapshotScanExec, StaleTail, TailImageError, TailImages, TailRun, TailSnapshot,
-    TailView, external, is_stale_snapshot, is_temporary, read_bytes,
+    DataCacheLimits, DataCacheStats, DistributedScans, FileScans, ScanContext, ScanEnvironment,
+    ScanFragment, SectionData, SnapshotScanExec, StaleTail, TailImageError, TailImages, TailRun,
+    TailSnapshot, TailView, external, is_stale_snapshot, is_temporary, read_bytes,
 };
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};

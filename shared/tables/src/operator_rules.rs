@@ -105,11 +105,6 @@ impl PhysicalOptimizerRule for AboveMerges {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if !any_operator(&plan, |operator| {
-            operator.downcast_ref::<DedupExec>().is_some()
-        })? {
-            return self.0.optimize(plan, config);
-        }
         let plan = DedupExec::hide_inputs(plan, true)?;
         DedupExec::hide_inputs(self.0.optimize(plan, config)?, false)
     }

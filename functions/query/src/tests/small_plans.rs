@@ -112,9 +112,15 @@ async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     assert_eq!(tail.matches("FilterExec").count(), 1, "{tail}");
     one.flush().await;
     let section = plan(&one, of_hour).await;
-    let (_, pruned_by) = section.split_once("file_type=parquet, predicate=").unwrap();
+    assert_eq!(section.matches("FilterExec").count(), 1, "{section}");
+    let keys = "SectionScanExec: sections=1, keys=[host IN (h7), time BETWEEN 1700000400000000000 AND 1700000699999999999]";
+    assert!(section.contains(keys), "{section}");
+    let of_hosts = plan(&one, "SELECT max(v) FROM cpu WHERE host > 'h7'").await;
+    let (_, pruned_by) = of_hosts
+        .split_once("file_type=parquet, predicate=")
+        .unwrap();
     let (pruned_by, _) = pruned_by.split_once(", pruning_predicate").unwrap();
-    assert_eq!(pruned_by.matches("h7").count(), 1, "{section}");
+    assert_eq!(pruned_by.matches("h7").count(), 1, "{of_hosts}");
     // The scan gets such a condition after it is planned.
     let newest =
         "SELECT max(v) FROM cpu WHERE time > (SELECT max(time) - INTERVAL '5 minutes' FROM cpu)";
@@ -139,7 +145,7 @@ async fn the_inputs_of_a_merge_are_read_as_they_are() {
     let plan = plan(&one, "SELECT host, max(v) FROM cpu GROUP BY host").await;
     let (above, inputs) = plan.split_once("DedupExec").unwrap();
     // They overlap in two days.
-    assert_eq!(inputs.matches("DataSourceExec").count(), 4, "{plan}");
+    assert_eq!(inputs.matches("SectionScanExec").count(), 4, "{plan}");
     for operator in ["SortPreservingMergeExec", "RepartitionExec"] {
         assert!(!inputs.contains(operator), "{plan}");
     }
@@ -157,7 +163,7 @@ async fn rows_of_other_series_are_not_merged() {
     let of_host = "SELECT count(v) AS n, sum(v) AS sum FROM cpu WHERE host = 'h7'";
     let plan = plan(&one, of_host).await;
     let (_, inputs) = plan.split_once("DedupExec").unwrap();
-    assert_eq!(inputs.matches("FilterExec: host@").count(), 2, "{plan}");
+    assert_eq!(inputs.matches("filter=host@").count(), 2, "{plan}");
     let all = one
         .sql("SELECT count(v) AS n, sum(v) AS sum FROM cpu WHERE host || '' = 'h7'")
         .await;

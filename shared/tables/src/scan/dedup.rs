@@ -44,7 +44,7 @@ fn max_inputs(context: &TaskContext) -> usize {
 const ROWS_PER_INPUT: usize = 64;
 
 /// Merges inputs that are sorted by the key of a point, and deduplicates the versions of each point.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DedupExec {
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     order: LexOrdering,
@@ -101,13 +101,9 @@ impl DedupExec {
                 return Ok(Transformed::no(operator));
             };
             let merge = Self {
-                inputs: merge.inputs.clone(),
-                order: merge.order.clone(),
-                keys: Arc::clone(&merge.keys),
-                memory: merge.memory.clone(),
                 hides_inputs: hides,
-                properties: Arc::clone(&merge.properties),
                 metrics: ExecutionPlanMetricsSet::new(),
+                ..merge.clone()
             };
             // There is no merge below a merge.
             let merge: Arc<dyn ExecutionPlan> = Arc::new(merge);

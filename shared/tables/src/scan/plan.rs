@@ -3,12 +3,13 @@
 //! ```text
 //!   UnionExec
 //!     DataSourceExec   sections without overlap, split for parallel reading
+//!     SectionScanExec  instead, if the query requires values of tags
 //!     FilterExec       sections without overlap whose rows are hidden by the same deletes and retention
 //!     TailScanExec     tail without overlap; StreamingTableExec if rows of it are looked up or spilled
 //!     FilterExec       the part of a section outside of its overlaps
 //!     ProjectionExec       below a SequenceExec if not all of them fit into memory at once
 //!       DedupExec          one for each overlap
-//!         FilterExec   section, from the oldest ...; only the rows of the wanted series
+//!         SectionScanExec     section, from the oldest ...; only the rows of the wanted series
 //!         ...
 //!         StreamingTableExec  ... to the tail, sorted
 //! ```
@@ -16,21 +17,15 @@
 mod merges;
 mod tails;
 
-use std::{cmp::Reverse, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{compute::SortOptions, datatypes::SchemaRef};
 use datafusion::{
     catalog::Session,
-    common::{Result, ScalarValue, Statistics, plan_datafusion_err, stats::Precision},
-    datasource::{
-        listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
-        source::DataSourceExec,
-    },
-    execution::object_store::ObjectStoreUrl,
+    common::{Result, ScalarValue, plan_datafusion_err},
     logical_expr::Operator,
     physical_expr::{
-        LexOrdering, PhysicalExpr, PhysicalSortExpr,
+        LexOrdering, PhysicalExpr, PhysicalSortExpr, conjunction_opt,
         expressions::{BinaryExpr, Column, Literal},
     },
     physical_plan::{
@@ -43,15 +38,12 @@ use neap_schema::TIME_COLUMN;
 use super::{
     data::{SectionData, SectionFile},
     predicate::ScanPredicates,
-    reader::SectionReaderFactory,
     regions::{TimeInterval, TimeRegions},
+    section_files::{ScanOutput, SectionFiles},
+    section_scan::SectionScanExec,
     tail::{ImageRows, TailRun, TailView, streamed},
     visibility::{DeletedRows, RowVisibility, VisibleRows},
 };
-
-/// The URL under which DataFusion looks up an object store. The object store receives no requests, because sections are
-/// read through [`SectionReaderFactory`].
-pub(crate) const STORE_URL: &str = "neap://bucket";
 
 /// The rows of one interval of stamps. Contains every point once.
 #[derive(Clone, Debug)]
@@ -101,14 +93,6 @@ pub(crate) enum SourceRows {
     Run(Arc<TailRun>),
     /// Memory: the rows of an image.
     Tail(ImageRows),
-}
-
-/// The required output of a scan of sections.
-enum ScanOutput {
-    /// All rows, in this order.
-    Sorted(LexOrdering),
-    /// Rows in any order: this many, or all.
-    Any(Option<usize>),
 }
 
 /// The parameters of a scan.
@@ -215,10 +199,23 @@ impl ScanPlanner<'_> {
         let all = self.predicates.all.as_ref().filter(|_| !pass);
         let seen = self.hiding.visible_rows(hidden);
         let wide = self.with_visibility_columns(projection, seen.as_ref(), ranges.is_some());
+        let sections = self.section_files(files, &wide, all, self.partitions);
+        if let Some(keys) = &self.predicates.keys
+            && !self.predicates.tags.is_empty()
+        {
+            let schema = Arc::new(self.schema.project(&wide)?);
+            let ranges = ranges.map(|ranges| within(ranges, &schema)).transpose()?;
+            let seen = seen
+                .map(|seen| seen.physical(self.session, &schema))
+                .transpose()?;
+            let filter = conjunction_opt(ranges.into_iter().chain(seen));
+            let scan = SectionScanExec::try_new(sections, Arc::clone(keys), filter)?;
+            return self.narrow(Arc::new(scan), &wide, projection);
+        }
         // Rows outside of the ranges are in an overlap and are read there.
         let is_filtered = seen.is_some() || self.predicates.all.is_some();
         let limit = self.limit.filter(|_| !is_filtered);
-        let mut plan = self.sections(files, &wide, all, ScanOutput::Any(limit))?;
+        let mut plan = sections.data_source(ScanOutput::Any(limit))?;
         if let Some(ranges) = ranges {
             plan = self.within(plan, ranges)?;
         }
@@ -262,100 +259,23 @@ impl ScanPlanner<'_> {
         plan: Arc<dyn ExecutionPlan>,
         ranges: &[TimeInterval],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let at = plan.schema().index_of(TIME_COLUMN)?;
-        let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
-            let limit = ScalarValue::TimestampNanosecond(Some(time), None);
-            let column = Arc::new(Column::new(TIME_COLUMN, at));
-            Arc::new(BinaryExpr::new(
-                column,
-                operator,
-                Arc::new(Literal::new(limit)),
-            ))
-        };
-        let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
-            Arc::new(BinaryExpr::new(one, operator, other))
-        };
-        let in_range = |range: &TimeInterval| {
-            let (from, to) = (
-                compare(Operator::GtEq, range.min),
-                compare(Operator::LtEq, range.max),
-            );
-            join(from, Operator::And, to)
-        };
-        let any = ranges
-            .iter()
-            .map(in_range)
-            .reduce(|one, other| join(one, Operator::Or, other));
-        match any {
-            Some(predicate) => filter(self.session, predicate, plan),
-            None => Ok(Arc::new(EmptyExec::new(plan.schema()))),
-        }
+        let condition = within(ranges, &plan.schema())?;
+        filter(self.session, condition, plan)
     }
 
-    /// Plans a scan of whole sections.
-    fn sections(
+    /// Sections that are read with these columns. `partitions` is the maximum number of partitions.
+    fn section_files(
         &self,
         files: &[&SectionFile],
         projection: &[usize],
         predicate: Option<&Arc<dyn PhysicalExpr>>,
-        wanted: ScanOutput,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut source = ParquetSource::new(Arc::clone(self.schema))
-            .with_parquet_file_reader_factory(Arc::new(SectionReaderFactory {
-                data: self.data.clone(),
-                memory: Arc::clone(&self.session.runtime_env().memory_pool),
-            }))
-            .with_enable_page_index(true)
-            .with_bloom_filter_on_read(true);
-        if let Some(predicate) = predicate {
-            source = source.with_predicate(Arc::clone(predicate));
+        partitions: usize,
+    ) -> SectionFiles {
+        SectionFiles {
+            predicate: predicate.cloned(),
+            partitions,
+            ..SectionFiles::new(self.session, self.data, self.schema, projection, files)
         }
-        // The newest rows come first, so that queries of the last rows can skip the others.
-        let mut newest_first = files.to_vec();
-        newest_first.sort_by_key(|file| Reverse(file.time().max));
-        let mut groups = vec![Vec::new(); self.partitions.clamp(1, files.len().max(1))];
-        let count = groups.len();
-        for (at, file) in newest_first.into_iter().enumerate() {
-            // By its statistics, a file is not read once the rows of an `ORDER BY time DESC LIMIT` were found.
-            let part = PartitionedFile::new(file.name(), file.length())
-                .with_statistics(Arc::new(self.statistics(&[file])))
-                .with_extension(file.clone());
-            if let Some(group) = groups.get_mut(at % count) {
-                group.push(part);
-            }
-        }
-        let groups = groups.into_iter().map(FileGroup::new).collect();
-        let mut config =
-            FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
-                .with_projection_indices(Some(projection.to_vec()))?
-                .with_statistics(self.statistics(files))
-                .with_file_groups(groups);
-        match wanted {
-            ScanOutput::Sorted(order) => config = config.with_output_ordering(vec![order]),
-            ScanOutput::Any(limit) => config = config.with_limit(limit),
-        }
-        Ok(DataSourceExec::from_data_source(config.build()))
-    }
-
-    /// Returns the statistics of sections with the schema of the whole table. They are exact, because the manifest
-    /// records exact row counts and times, and a section contains every point once.
-    fn statistics(&self, files: &[&SectionFile]) -> Statistics {
-        let rows = files.iter().map(|file| file.section().rows).sum::<u64>();
-        let times = files.iter().map(|file| file.time());
-        let times = times.reduce(|one, other| TimeInterval {
-            min: one.min.min(other.min),
-            max: one.max.max(other.max),
-        });
-        let mut statistics = Statistics::new_unknown(self.schema);
-        statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
-        let column = self.schema.index_of(TIME_COLUMN).ok();
-        let column = column.and_then(|at| statistics.column_statistics.get_mut(at));
-        if let (Some(column), Some(times)) = (column, times) {
-            let time = |time| Precision::Exact(ScalarValue::TimestampNanosecond(Some(time), None));
-            (column.min_value, column.max_value) = (time(times.min), time(times.max));
-            column.null_count = Precision::Exact(0);
-        }
-        statistics
     }
 
     /// Whether one of the ranges has all rows of these times that the filters of the query may select. Rows that they don't
@@ -432,6 +352,32 @@ impl ScanPlanner<'_> {
             .ok_or_else(|| plan_datafusion_err!("the table has no time column"))?;
         Ok((order, Arc::from(keys)))
     }
+}
+
+/// Returns the condition that the time of a row with these columns is in one of the ranges.
+fn within(ranges: &[TimeInterval], schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    let at = schema.index_of(TIME_COLUMN)?;
+    let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
+        let limit = ScalarValue::TimestampNanosecond(Some(time), None);
+        let column = Arc::new(Column::new(TIME_COLUMN, at));
+        let limit = Arc::new(Literal::new(limit));
+        Arc::new(BinaryExpr::new(column, operator, limit))
+    };
+    let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
+        Arc::new(BinaryExpr::new(one, operator, other))
+    };
+    let in_range = |range: &TimeInterval| {
+        let (from, to) = (
+            compare(Operator::GtEq, range.min),
+            compare(Operator::LtEq, range.max),
+        );
+        join(from, Operator::And, to)
+    };
+    let any = ranges
+        .iter()
+        .map(in_range)
+        .reduce(|one, other| join(one, Operator::Or, other));
+    Ok(any.unwrap_or_else(|| Arc::new(Literal::new(ScalarValue::Boolean(Some(false))))))
 }
 
 /// Projects a plan with the columns `from` of `schema` to the columns `to`.

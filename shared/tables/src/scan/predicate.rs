@@ -18,6 +18,8 @@ use datafusion::{
     },
     physical_expr::{
         PhysicalExpr,
+        expressions::{BinaryExpr as PhysicalBinaryExpr, Column as PhysicalColumn, Literal},
+        split_conjunction as split_physical_conjunction,
         utils::{Guarantee, LiteralGuarantee},
     },
     physical_optimizer::pruning::PruningPredicateBuilder,
@@ -26,7 +28,7 @@ use neap_manifest::SectionWithFooter;
 use neap_points::{SelectedSeries, TagFilter, TailImage};
 use neap_schema::TIME_COLUMN;
 
-use super::regions::TimeInterval;
+use super::{regions::TimeInterval, section_scan::SelectedKeys};
 
 /// The filters of a scan, in the forms that its parts need.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct ScanPredicates {
     pub(crate) time: TimeInterval,
     /// Whether all rows in `time` pass the filters.
     pub(crate) is_time_only: bool,
+    /// `tags` and `time`, if nothing else prunes by the filters on tags and time.
+    pub(super) keys: Option<Arc<SelectedKeys>>,
 }
 
 impl ScanPredicates {
@@ -74,8 +78,11 @@ impl ScanPredicates {
             true => key.clone(),
             false => physical(filters.to_vec())?,
         };
+        let tags = key.as_ref().map_or_else(Vec::new, tag_filters);
+        let is_selection = key.as_ref().is_none_or(is_selection);
         Ok(Self {
-            tags: key.as_ref().map_or_else(Vec::new, tag_filters),
+            keys: is_selection.then(|| Arc::new(SelectedKeys::new(&tags, time))),
+            tags,
             time,
             is_time_only,
             key,
@@ -99,6 +106,12 @@ impl ScanPredicates {
         };
         if sections.is_empty() {
             return Ok(sections);
+        }
+        if let Some(keys) = &self.keys {
+            let sections = sections.into_iter();
+            return Ok(sections
+                .filter(|loaded| keys.may_be_in(&loaded.section))
+                .collect());
         }
         let predicate = PruningPredicateBuilder::new()
             .with_file_schema(Arc::clone(schema))
@@ -127,6 +140,40 @@ fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
         })
     });
     of_tags.collect()
+}
+
+/// Whether each condition of a conjunction requires values of a tag, or compares the time with a literal.
+fn is_selection(key: &Arc<dyn PhysicalExpr>) -> bool {
+    let mut conditions = split_physical_conjunction(key).into_iter();
+    conditions.all(|condition| {
+        let compares_time = condition
+            .downcast_ref::<PhysicalBinaryExpr>()
+            .is_some_and(compares_time);
+        compares_time || !tag_filters(condition).is_empty()
+    })
+}
+
+/// Whether a comparison narrows the range of time of a query.
+fn compares_time(comparison: &PhysicalBinaryExpr) -> bool {
+    let is_time = |side: &Arc<dyn PhysicalExpr>| {
+        let column = side.downcast_ref::<PhysicalColumn>();
+        column.is_some_and(|column| column.name() == TIME_COLUMN)
+    };
+    let is_literal = |side: &Arc<dyn PhysicalExpr>| {
+        side.downcast_ref::<Literal>().is_some_and(|literal| {
+            matches!(
+                literal.value(),
+                ScalarValue::TimestampNanosecond(Some(_), _)
+            )
+        })
+    };
+    let (left, right) = (comparison.left(), comparison.right());
+    let compares_both = is_time(left) && is_literal(right) || is_literal(left) && is_time(right);
+    let narrows = matches!(
+        comparison.op(),
+        Operator::Eq | Operator::Gt | Operator::GtEq | Operator::Lt | Operator::LtEq
+    );
+    compares_both && narrows
 }
 
 /// Returns the time range that a conjunction of filters selects, and whether all rows in that range pass them. Only

@@ -4,7 +4,11 @@
 //! dropped. If other operators have taken all memory, ranges are charged beyond the limit, up to a quarter of it: sorts and
 //! aggregates then spill when they ask for more. Beyond that, the read fails.
 
-use std::{error::Error, ops::Range, sync::Arc};
+use std::{
+    error::Error,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use datafusion::{
@@ -24,8 +28,10 @@ use neap_section::SectionFooter;
 use super::{
     data::{SectionData, SectionFile},
     read_ahead::ReadAhead,
-    scan_exec::BYTES_SCANNED,
 };
+
+/// The name of the metric of bytes that were read from sections.
+pub(super) const BYTES_SCANNED: &str = "bytes_scanned";
 
 /// The share of the limit that readers may take beyond it, as 1/n.
 const OVERDRAFT_SHARE: usize = 4;
@@ -54,20 +60,15 @@ impl ParquetFileReaderFactory for SectionReaderFactory {
             let start = u64::try_from(range.start).ok()?;
             Some(start..u64::try_from(range.end).ok()?)
         });
-        Ok(Box::new(SectionReader {
-            ahead: self.data.read_ahead(part),
-            data: self.data.clone(),
-            file: section.clone(),
-            footer: None,
-            bytes: MetricBuilder::new(metrics).counter(BYTES_SCANNED, partition),
-            held: HeldBytes::new(&self.memory),
-        }))
+        let bytes = MetricBuilder::new(metrics).counter(BYTES_SCANNED, partition);
+        let reader = SectionReader::new(&self.data, section, part, &self.memory, bytes);
+        Ok(Box::new(reader))
     }
 }
 
-/// Reads one section for DataFusion.
+/// Reads one section for a decoder.
 #[derive(Debug)]
-struct SectionReader {
+pub(super) struct SectionReader {
     /// The source of the bytes.
     data: SectionData,
     /// The section.
@@ -83,7 +84,46 @@ struct SectionReader {
 }
 
 impl SectionReader {
-    async fn footer(&mut self) -> Result<Arc<SectionFooter>, ParquetError> {
+    /// Reads a section, or the row groups of it that begin in a part of its bytes. Counts the bytes.
+    pub(super) fn new(
+        data: &SectionData,
+        file: &SectionFile,
+        part: Option<Range<u64>>,
+        memory: &Arc<dyn MemoryPool>,
+        bytes: Count,
+    ) -> Self {
+        Self {
+            ahead: data.read_ahead(part),
+            data: data.clone(),
+            file: file.clone(),
+            footer: None,
+            bytes,
+            held: HeldBytes::new(memory),
+        }
+    }
+
+    /// Reads only these row groups ahead.
+    pub(super) fn limit_read_ahead(
+        &mut self,
+        metadata: &ParquetMetaData,
+        groups: RangeInclusive<usize>,
+    ) {
+        let first_byte = |group: usize| {
+            let group = metadata.row_groups().get(group)?;
+            let (start, _) = group.columns().first()?.byte_range();
+            Some(start)
+        };
+        if let (Some(start), Some(last)) = (first_byte(*groups.start()), first_byte(*groups.end()))
+        {
+            self.ahead = self.data.read_ahead(Some(start..last.saturating_add(1)));
+        }
+    }
+
+    /// Returns the footer.
+    ///
+    /// # Errors
+    /// It can't be read, or is damaged.
+    pub(super) async fn footer(&mut self) -> Result<Arc<SectionFooter>, ParquetError> {
         if let Some(footer) = &self.footer {
             return Ok(Arc::clone(footer));
         }

@@ -34,15 +34,12 @@ use tokio::sync::OnceCell;
 use super::{
     ScanContext,
     assignment::{self, WeightedRegion},
-    data::SectionFile,
     dynamic_filters::push_filters,
     fragment::ScanFragment,
     fragment_plan::FragmentPlanner,
+    reader::BYTES_SCANNED,
 };
 use crate::session::Sessions;
-
-/// The name of the metric of bytes that were read from sections.
-pub(super) const BYTES_SCANNED: &str = "bytes_scanned";
 
 /// Maximum number of partitions of a fragment.
 const MAX_PARTITIONS: usize = 4096;
@@ -390,31 +387,4 @@ fn scanned_bytes(plan: &dyn ExecutionPlan) -> usize {
     own + inputs
         .map(|input| scanned_bytes(input.as_ref()))
         .sum::<usize>()
-}
-
-/// Returns an estimate of the bytes that a local plan reads from sections: the projected columns of all sections that
-/// were not pruned or answered from statistics.
-pub fn read_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    let own = section_bytes(plan.as_ref());
-    let inputs = plan.children().into_iter();
-    own.saturating_add(inputs.map(read_bytes).fold(0, u64::saturating_add))
-}
-
-fn section_bytes(plan: &dyn ExecutionPlan) -> u64 {
-    use datafusion::datasource::{physical_plan::FileScanConfig, source::DataSourceExec};
-
-    let source = plan.downcast_ref::<DataSourceExec>();
-    let Some(files) =
-        source.and_then(|source| source.data_source().downcast_ref::<FileScanConfig>())
-    else {
-        return 0;
-    };
-    let all = files.file_schema().fields().len().max(1) as u64;
-    let projected = plan.schema().fields().len().max(1) as u64;
-    let files = files.file_groups.iter().flat_map(|group| group.files());
-    let sections = files.filter_map(|file| file.extension::<SectionFile>());
-    let bytes = sections
-        .map(SectionFile::length)
-        .fold(0, u64::saturating_add);
-    bytes.saturating_mul(projected.min(all)) / all
 }

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::Result, physical_expr::utils::reassign_expr_columns, physical_plan::ExecutionPlan,
+    common::Result,
+    physical_expr::{LexOrdering, conjunction_opt, utils::reassign_expr_columns},
+    physical_plan::ExecutionPlan,
 };
 
 use super::{
     super::{
+        data::SectionFile,
         dedup::{DedupExec, MergeMemory, concurrent_merges},
         regions::{TimeInterval, TimeOverlap},
+        section_files::ScanOutput,
+        section_scan::SectionScanExec,
         sequence::SequenceExec,
         tail::{SortedTailRows, streamed},
     },
-    ScanOutput, ScanPlanner, ScanSource, SourceRows, filter,
+    ScanPlanner, ScanSource, SourceRows, filter, within,
 };
 
 impl ScanPlanner<'_> {
@@ -82,13 +87,7 @@ impl ScanPlanner<'_> {
         {
             match &source.rows {
                 SourceRows::Section(file) => {
-                    let key = self.predicates.key.as_ref();
-                    let sorted = ScanOutput::Sorted(self.file_order()?);
-                    let scan = self.sections(&[file], wide, key, sorted)?;
-                    let scan = self.within_overlap(scan, file.time(), overlap)?;
-                    let seen = self.hiding.visible_rows(&source.hidden);
-                    let visible = self.filter_visible(scan, seen.as_ref())?;
-                    inputs.push(self.filter_keys(visible)?);
+                    inputs.push(self.sorted_section(file, source, overlap, wide, &order)?);
                 }
                 SourceRows::Run(run) => {
                     let rows = Arc::new(run.rows(wide)?);
@@ -106,6 +105,39 @@ impl ScanPlanner<'_> {
         }
         let folded = Arc::new(DedupExec::try_new(inputs, order, keys, memory)?);
         self.narrow(folded, wide, projection)
+    }
+
+    /// Plans a scan of the rows of a section in an overlap, in the order `order` of the columns `wide`.
+    fn sorted_section(
+        &self,
+        file: &SectionFile,
+        source: &ScanSource,
+        overlap: &TimeOverlap,
+        wide: &[usize],
+        order: &LexOrdering,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let key = self.predicates.key.as_ref();
+        let seen = self.hiding.visible_rows(&source.hidden);
+        let section = self.section_files(&[file], wide, key, 1);
+        if let Some(keys) = &self.predicates.keys {
+            let schema = Arc::new(self.schema.project(wide)?);
+            let ranges = (!overlap.range.contains(file.time())).then_some([overlap.range]);
+            let ranges = ranges.map(|ranges| within(&ranges, &schema)).transpose()?;
+            let seen = seen
+                .map(|seen| seen.physical(self.session, &schema))
+                .transpose()?;
+            let key = key.filter(|_| !self.predicates.tags.is_empty());
+            let key = key
+                .map(|key| reassign_expr_columns(Arc::clone(key), &schema))
+                .transpose()?;
+            let filter = conjunction_opt(key.into_iter().chain(ranges).chain(seen));
+            let (keys, order) = (Arc::clone(keys), order.clone());
+            let scan = SectionScanExec::try_new_sorted(section, keys, filter, order)?;
+            return Ok(Arc::new(scan));
+        }
+        let scan = section.data_source(ScanOutput::Sorted(self.file_order()?))?;
+        let scan = self.within_overlap(scan, file.time(), overlap)?;
+        self.filter_keys(self.filter_visible(scan, seen.as_ref())?)
     }
 
     /// Filters rows by the filters on tags and time if they require values of tags. The pages of a section with these values

@@ -1,0 +1,299 @@
+//! The operator that reads the rows of sections with some keys: values of tags, and a range of time.
+//!
+//! It selects row groups and pages by comparing the keys with the footer, which is decoded and usually in memory. DataFusion's
+//! operator builds pruning predicates of the file, its row groups and its pages for each section, which takes longer than
+//! the rows of some pages take to be decoded. It prunes by any condition, so it reads the sections for other queries.
+
+mod section_rows;
+mod selected_rows;
+
+use std::{fmt, sync::Arc};
+
+use arrow::{array::RecordBatch, compute::filter_record_batch};
+use datafusion::{
+    common::{
+        Result, Statistics, cast::as_boolean_array, config::ConfigOptions,
+        tree_node::TreeNodeRecursion,
+    },
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+        coop::cooperative,
+        execution_plan::{Boundedness, EmissionType, SchedulingType},
+        filter::FilterExecBuilder,
+        filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation},
+        metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
+        statistics::StatisticsArgs,
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_section::MAX_ROW_GROUP_ROWS;
+
+use super::{
+    data::SectionFile,
+    reader::{BYTES_SCANNED, SectionReader},
+    section_files::{ScanOutput, SectionFiles},
+};
+use section_rows::{RowGroupShare, SectionRows, read_rows};
+
+pub(super) use selected_rows::SelectedKeys;
+
+/// The size of a section from which its row groups are divided, even if it has few rows, in bytes.
+const DIVIDED_BYTES: u64 = 16 << 20;
+
+/// Reads the rows of pages of sections that may have the keys.
+#[derive(Clone, Debug)]
+pub(crate) struct SectionScanExec {
+    sections: SectionFiles,
+    keys: Arc<SelectedKeys>,
+    /// A condition on the columns of the output. Only rows that meet it are output.
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    /// For each partition the parts of the sections that it reads, by their index.
+    parts: Vec<Vec<(usize, RowGroupShare)>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl SectionScanExec {
+    /// A scan of sections in any order of their rows.
+    ///
+    /// # Errors
+    /// The table lacks a column.
+    pub(super) fn try_new(
+        sections: SectionFiles,
+        keys: Arc<SelectedKeys>,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Self> {
+        let schema = Arc::new(sections.table.project(&sections.projection)?);
+        let properties = EquivalenceProperties::new(schema);
+        Ok(Self::with_properties(sections, keys, filter, properties))
+    }
+
+    /// A scan of one section in the order of its rows, which is `order` of the columns of the output.
+    ///
+    /// # Errors
+    /// The table lacks a column.
+    pub(super) fn try_new_sorted(
+        sections: SectionFiles,
+        keys: Arc<SelectedKeys>,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+        order: LexOrdering,
+    ) -> Result<Self> {
+        let schema = Arc::new(sections.table.project(&sections.projection)?);
+        let properties = EquivalenceProperties::new_with_orderings(schema, [order]);
+        Ok(Self::with_properties(sections, keys, filter, properties))
+    }
+
+    fn with_properties(
+        sections: SectionFiles,
+        keys: Arc<SelectedKeys>,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+        equivalences: EquivalenceProperties,
+    ) -> Self {
+        let parts = divide(&sections.files, sections.partitions);
+        let properties = PlanProperties::new(
+            equivalences,
+            Partitioning::UnknownPartitioning(parts.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Self {
+            sections,
+            keys,
+            filter,
+            parts,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// The sections.
+    pub(super) fn files(&self) -> &[SectionFile] {
+        &self.sections.files
+    }
+
+    /// The number of columns of the table.
+    pub(super) fn table_columns(&self) -> usize {
+        self.sections.table.fields().len()
+    }
+
+    /// Opens a part of a section.
+    async fn open(self: Arc<Self>, part: SectionPart) -> Result<SectionRows> {
+        // Sections without selected rows are opened one after the other.
+        tokio::task::consume_budget().await;
+        let Some(file) = self.sections.files.get(part.section) else {
+            return Ok(Box::pin(stream::empty()));
+        };
+        let SectionFiles { data, memory, .. } = &self.sections;
+        let reader = SectionReader::new(data, file, None, memory, part.bytes);
+        let schema = Arc::clone(self.properties.eq_properties.schema());
+        let rows = read_rows(reader, &self.keys, part.share, schema, part.batch_rows).await?;
+        Ok(rows.unwrap_or_else(|| Box::pin(stream::empty())))
+    }
+}
+
+/// A part of a section that is opened.
+struct SectionPart {
+    section: usize,
+    share: RowGroupShare,
+    batch_rows: usize,
+    /// Counts the bytes that are read.
+    bytes: Count,
+}
+
+/// Divides sections among at most this many partitions. If there are fewer sections, their row groups are divided.
+fn divide(files: &[SectionFile], partitions: usize) -> Vec<Vec<(usize, RowGroupShare)>> {
+    let per_section = partitions.max(1).div_ceil(files.len().max(1));
+    let shares = files.iter().enumerate().flat_map(|(at, file)| {
+        let by_rows = file.section().rows.div_ceil(MAX_ROW_GROUP_ROWS as u64);
+        let groups = by_rows.max(file.length() / DIVIDED_BYTES);
+        let groups = usize::try_from(groups).unwrap_or(usize::MAX);
+        let count = per_section.min(groups).max(1);
+        (0..count).map(move |number| (at, RowGroupShare { number, count }))
+    });
+    let mut shares: Vec<_> = shares.collect();
+    // If few row groups are selected, the first shares have them.
+    shares.sort_by_key(|(_, share)| share.number);
+    SectionFiles::divided(shares.into_iter(), partitions)
+}
+
+/// Returns the rows that meet a condition.
+fn filter_rows(rows: RecordBatch, condition: &dyn PhysicalExpr) -> Result<RecordBatch> {
+    let passes = condition.evaluate(&rows)?.into_array(rows.num_rows())?;
+    let passes = as_boolean_array(&passes)?;
+    if passes.true_count() == passes.len() {
+        return Ok(rows);
+    }
+    Ok(filter_record_batch(&rows, passes)?)
+}
+
+impl DisplayAs for SectionScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sections = self.sections.files.len();
+        write!(
+            f,
+            "SectionScanExec: sections={sections}, keys=[{}]",
+            self.keys
+        )?;
+        if let Some(filter) = &self.filter {
+            write!(f, ", filter={filter}")?;
+        }
+        f.write_str(", projection=[")?;
+        for (at, field) in self.schema().fields().iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", field.name())?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl ExecutionPlan for SectionScanExec {
+    fn name(&self) -> &'static str {
+        "SectionScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        match &self.filter {
+            Some(filter) => apply(filter),
+            None => Ok(TreeNodeRecursion::Continue),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let parts = self.parts.get(partition).cloned().unwrap_or_default();
+        let batch_rows = context.session_config().batch_size();
+        let bytes = MetricBuilder::new(&self.metrics).counter(BYTES_SCANNED, partition);
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let (scan, filter) = (Arc::new(self.clone()), self.filter.clone());
+        let opened = stream::iter(parts).then(move |(section, share)| {
+            let part = SectionPart {
+                section,
+                share,
+                batch_rows,
+                bytes: bytes.clone(),
+            };
+            Arc::clone(&scan).open(part)
+        });
+        let schema = self.schema();
+        let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), opened.try_flatten().boxed());
+        // The filter may drop all rows of many batches.
+        let rows = cooperative(rows).map(move |rows| {
+            let _timer = metrics.elapsed_compute().timer();
+            let rows = rows?;
+            let rows = match &filter {
+                Some(filter) => filter_rows(rows, filter.as_ref())?,
+                None => rows,
+            };
+            metrics.record_output(rows.num_rows());
+            Ok(rows)
+        });
+        let rows = rows.try_filter(|rows| std::future::ready(rows.num_rows() > 0));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let statistics = self.sections.statistics();
+        let statistics = statistics.project(Some(&self.sections.projection));
+        Ok(Arc::new(statistics.to_inexact()))
+    }
+
+    /// A condition that is only known now may be true of few rows of the sections, or changes while they are read. DataFusion's
+    /// operator skips files, row groups and pages by it.
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        pushed: ChildPushdownResult,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        if pushed.parent_filters.is_empty() || self.properties.output_ordering().is_some() {
+            return Ok(FilterPushdownPropagation::if_all(pushed));
+        }
+        let scan = self.sections.data_source(ScanOutput::Any(None))?;
+        let divided = scan.repartitioned(self.parts.len(), config)?;
+        let scan = divided.unwrap_or(scan);
+        let mut answer = scan.handle_child_pushdown_result(phase, pushed, config)?;
+        let scan = answer.updated_node.take().unwrap_or(scan);
+        answer.updated_node = Some(match &self.filter {
+            Some(filter) => {
+                let filter = FilterExecBuilder::new(Arc::clone(filter), scan)
+                    .with_batch_size(config.execution.batch_size.into());
+                Arc::new(filter.build()?)
+            }
+            None => scan,
+        });
+        Ok(answer)
+    }
+}
