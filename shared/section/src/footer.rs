@@ -159,8 +159,8 @@ impl SectionFooter {
     }
 }
 
-/// Checks that no row group has a negative number of rows, and no column chunk a negative offset or length, because [`ColumnChunkMetaData::byte_range`] panics
-/// then.
+/// Checks that no row group has a negative number of rows, and that no column chunk has a negative offset or length, because
+/// [`ColumnChunkMetaData::byte_range`] panics then.
 ///
 /// [`ColumnChunkMetaData::byte_range`]: parquet::file::metadata::ColumnChunkMetaData::byte_range
 fn check_positions(metadata: &ParquetMetaData) -> Result<(), ParquetError> {

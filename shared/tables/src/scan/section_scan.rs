@@ -121,7 +121,7 @@ impl SectionScanExec {
     }
 
     /// Opens a part of a section.
-    async fn open(self: Arc<Self>, part: SectionPart) -> Result<SectionRows> {
+    async fn open(self: Arc<Self>, part: SectionShare) -> Result<SectionRows> {
         // Sections without selected rows are opened one after the other.
         tokio::task::consume_budget().await;
         let Some(file) = self.sections.files.get(part.section) else {
@@ -136,7 +136,7 @@ impl SectionScanExec {
 }
 
 /// A part of a section that is opened.
-struct SectionPart {
+struct SectionShare {
     section: usize,
     share: RowGroupShare,
     batch_rows: usize,
@@ -231,7 +231,7 @@ impl ExecutionPlan for SectionScanExec {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let (scan, filter) = (Arc::new(self.clone()), self.filter.clone());
         let opened = stream::iter(parts).then(move |(section, share)| {
-            let part = SectionPart {
+            let part = SectionShare {
                 section,
                 share,
                 batch_rows,
