@@ -170,6 +170,31 @@ async fn rows_of_other_series_are_not_merged() {
     assert_eq!(one.sql(of_host).await, all);
 }
 
+/// All tags tell points apart, but few of them are read.
+#[tokio::test]
+async fn a_merge_outputs_the_columns_that_are_read() {
+    let one = QueryTestInstance::alone().await;
+    for rows in [2_000, 1_000] {
+        one.write(&lines(rows)).await;
+        one.flush().await;
+    }
+    for (sql, columns, answer) in [
+        ("SELECT sum(v) AS n FROM cpu", "[v]", "n\n1999000.0\n"),
+        (
+            "SELECT count(DISTINCT host) AS n FROM cpu",
+            "[host]",
+            "n\n100\n",
+        ),
+        ("SELECT count(*) AS n FROM cpu", "[]", "n\n2000\n"),
+    ] {
+        let plan = plan(&one, sql).await;
+        let (_, merge) = plan.split_once("DedupExec").unwrap();
+        let (_, output) = merge.split_once("projection=").unwrap();
+        assert!(output.starts_with(columns), "{sql}\n{plan}");
+        assert_eq!(one.sql(sql).await, answer, "{sql}");
+    }
+}
+
 /// Opening a section takes about as long as reading a page of it.
 #[tokio::test]
 async fn few_rows_of_many_sections_are_read_in_several_partitions() {

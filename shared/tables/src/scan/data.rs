@@ -163,7 +163,8 @@ impl SectionData {
         &self,
         file: &SectionFile,
     ) -> Result<Arc<SectionFooter>, Arc<SectionDataError>> {
-        let id = (file.key.clone(), file.section.offset);
+        let (key, offset) = file.id();
+        let id = (key.clone(), offset);
         self.footers.try_get_with(id, self.load_footer(file)).await
     }
 
@@ -368,6 +369,11 @@ impl SectionFile {
             section: Arc::clone(&loaded.section),
             footer: loaded.footer.clone(),
         }
+    }
+
+    /// The object, and the start of the section in it, in bytes.
+    pub(crate) fn id(&self) -> (&Key, u64) {
+        (&self.key, self.section.offset)
     }
 
     /// The time range of its rows.

@@ -8,6 +8,8 @@
 //!   input 1   a 1 x=2 y=-    ->   a 1 x=2 y=1
 //!             b 1 x=3 y=3         b 1 x=3 y=3
 //! ```
+//!
+//! Each input has the key columns. A merge outputs only the columns that the operators above it read.
 
 mod memory;
 mod merged_rows;
@@ -24,13 +26,18 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
-    physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr},
+    physical_expr::{
+        EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
+        expressions::Column,
+    },
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
         execution_plan::{Boundedness, EmissionType},
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
     },
 };
+
+use merged_rows::OutputColumns;
 
 pub(super) use memory::{MergeMemory, concurrent_merges};
 
@@ -47,9 +54,12 @@ const ROWS_PER_INPUT: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct DedupExec {
     inputs: Vec<Arc<dyn ExecutionPlan>>,
+    /// The order of the inputs.
     order: LexOrdering,
-    /// The indexes of the key columns. All other columns are fields.
+    /// The indexes of the key columns of the inputs. All other columns are fields.
     keys: Arc<[usize]>,
+    input_schema: SchemaRef,
+    output: OutputColumns,
     memory: MergeMemory,
     /// Whether rules of the optimizer see no inputs.
     hides_inputs: bool,
@@ -59,18 +69,26 @@ pub(crate) struct DedupExec {
 
 impl DedupExec {
     /// Merges `inputs`, from the oldest to the newest. Each input has one partition, sorted by `order`. `keys` are the
-    /// indexes of the columns of `order`.
+    /// indexes of the columns of `order`, `output` those of the columns that are output.
+    ///
+    /// # Errors
+    /// There is no input, or it lacks a column of the output.
     pub(super) fn try_new(
         inputs: Vec<Arc<dyn ExecutionPlan>>,
         order: LexOrdering,
         keys: Arc<[usize]>,
+        output: Arc<[usize]>,
         memory: MergeMemory,
     ) -> Result<Self> {
         let first = inputs
             .first()
             .ok_or_else(|| internal_datafusion_err!("a merge needs at least one source"))?;
-        let equivalences =
-            EquivalenceProperties::new_with_orderings(first.schema(), [order.clone()]);
+        let input_schema = first.schema();
+        let schema = Arc::new(input_schema.project(&output)?);
+        let equivalences = EquivalenceProperties::new_with_orderings(
+            Arc::clone(&schema),
+            order_of_output(&order, &keys, &output),
+        );
         let properties = Arc::new(PlanProperties::new(
             equivalences,
             Partitioning::UnknownPartitioning(1),
@@ -81,6 +99,11 @@ impl DedupExec {
             inputs,
             order,
             keys,
+            input_schema,
+            output: OutputColumns {
+                schema,
+                in_inputs: output,
+            },
             memory,
             hides_inputs: false,
             properties,
@@ -121,9 +144,26 @@ impl DedupExec {
     }
 }
 
+/// Returns the order of the output: the columns of the order before the first one that is not output.
+fn order_of_output(order: &LexOrdering, keys: &[usize], output: &[usize]) -> Option<LexOrdering> {
+    let sorts = order.iter().zip(keys).map_while(|(sort, key)| {
+        let at = output.iter().position(|column| column == key)?;
+        let name = sort.expr.downcast_ref::<Column>()?.name();
+        let column = Arc::new(Column::new(name, at));
+        Some(PhysicalSortExpr::new(column, sort.options))
+    });
+    LexOrdering::new(sorts)
+}
+
 impl DisplayAs for DedupExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DedupExec: order=[{}]", self.order)
+        write!(f, "DedupExec: input_order=[{}]", self.order)?;
+        f.write_str(", projection=[")?;
+        for (at, field) in self.schema().fields().iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", field.name())?;
+        }
+        f.write_str("]")
     }
 }
 
@@ -146,10 +186,6 @@ impl ExecutionPlan for DedupExec {
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
         vec![Some(OrderingRequirements::from(self.order.clone())); self.visible_inputs().len()]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true; self.visible_inputs().len()]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -179,6 +215,7 @@ impl ExecutionPlan for DedupExec {
             children,
             self.order.clone(),
             Arc::clone(&self.keys),
+            Arc::clone(&self.output.in_inputs),
             self.memory.clone(),
         )?))
     }
@@ -189,7 +226,8 @@ impl ExecutionPlan for DedupExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let fold = DedupMerge {
-            schema: self.schema(),
+            input_schema: Arc::clone(&self.input_schema),
+            output: self.output.clone(),
             keys: Arc::clone(&self.keys),
             metrics: BaselineMetrics::new(&self.metrics, partition),
             spills: SpillMetrics::new(&self.metrics, partition),
@@ -203,7 +241,7 @@ impl ExecutionPlan for DedupExec {
                 .collect();
             return Ok(passes::deduplicate_in_passes(fold, groups));
         }
-        Ok(fold.merged(execute_all(&self.inputs, &context)?))
+        Ok(fold.merge_to_output(execute_all(&self.inputs, &context)?))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -224,7 +262,9 @@ fn execute_all(
 
 /// The parameters of a merge of sorted inputs.
 struct DedupMerge {
-    schema: SchemaRef,
+    input_schema: SchemaRef,
+    output: OutputColumns,
+    /// The indexes of the key columns of the inputs.
     keys: Arc<[usize]>,
     metrics: BaselineMetrics,
     spills: SpillMetrics,
@@ -232,12 +272,32 @@ struct DedupMerge {
 }
 
 impl DedupMerge {
-    /// Merges inputs, which are all read at once, and deduplicates the result.
-    fn merged(&self, inputs: Vec<SendableRecordBatchStream>) -> SendableRecordBatchStream {
+    /// Merges and deduplicates inputs, which are all read at once.
+    fn merge_to_output(&self, inputs: Vec<SendableRecordBatchStream>) -> SendableRecordBatchStream {
+        self.merge(inputs, self.output.clone())
+    }
+
+    /// Merges and deduplicates inputs, and outputs all of their columns, so that the rows can be merged again.
+    fn merge_all_columns(
+        &self,
+        inputs: Vec<SendableRecordBatchStream>,
+    ) -> SendableRecordBatchStream {
+        let columns = OutputColumns {
+            schema: Arc::clone(&self.input_schema),
+            in_inputs: (0..self.input_schema.fields().len()).collect(),
+        };
+        self.merge(inputs, columns)
+    }
+
+    fn merge(
+        &self,
+        inputs: Vec<SendableRecordBatchStream>,
+        columns: OutputColumns,
+    ) -> SendableRecordBatchStream {
         let consumer = MemoryConsumer::new("DedupExec");
         run_merge::merge(
             inputs,
-            &self.schema,
+            columns,
             &self.keys,
             self.context.session_config().batch_size(),
             consumer.register(self.context.memory_pool()),

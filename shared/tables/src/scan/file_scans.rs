@@ -28,9 +28,9 @@ impl FileScans {
 
     fn count(&mut self, plan: &Arc<dyn ExecutionPlan>) {
         if let Some(files) = files(plan.as_ref()) {
-            let names: HashSet<_> = files.iter().map(|file| file.name()).collect();
+            let ids: HashSet<_> = files.iter().map(|file| file.id()).collect();
             self.partitions += plan.output_partitioning().partition_count();
-            self.files += names.len();
+            self.files += ids.len();
         }
         for input in plan.children() {
             self.count(input);

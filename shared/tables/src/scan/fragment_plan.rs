@@ -90,7 +90,7 @@ impl FragmentPlanner<'_> {
         let mut filters = self.filters.to_vec();
         filters.extend(series.map(|series| series.condition()));
         let predicates = ScanPredicates::new(self.session, &filters, &schema, &tags)?;
-        let sources = match predicates.time.intersection(hiding.seen) {
+        let sources = match predicates.selected_keys.time.intersection(hiding.seen) {
             Some(time) => self.sources(regions, tail, (&predicates, hiding), time),
             None => Vec::new(),
         };

@@ -7,17 +7,16 @@
 //!     FilterExec       sections without overlap whose rows are hidden by the same deletes and retention
 //!     TailScanExec     tail without overlap; StreamingTableExec if rows of it are looked up or spilled
 //!     FilterExec       the part of a section outside of its overlaps
-//!     ProjectionExec       below a SequenceExec if not all of them fit into memory at once
-//!       DedupExec          one for each overlap
-//!         SectionScanExec     section, from the oldest ...; only the rows of the wanted series
-//!         ...
-//!         StreamingTableExec  ... to the tail, sorted
+//!     DedupExec        one for each overlap; below a SequenceExec if not all of them fit into memory at once
+//!       SectionScanExec     section, from the oldest ...; only the rows of the wanted series
+//!       ...
+//!       StreamingTableExec  ... to the tail, sorted
 //! ```
 
 mod merges;
 mod tails;
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use arrow::{compute::SortOptions, datatypes::SchemaRef};
 use datafusion::{
@@ -184,7 +183,7 @@ impl ScanPlanner<'_> {
 
     /// Whether the filters are true of all rows of a section according to its time range.
     fn passes(&self, file: &SectionFile) -> bool {
-        self.predicates.is_time_only && self.predicates.time.contains(file.time())
+        self.predicates.is_time_only && self.predicates.selected_keys.time.contains(file.time())
     }
 
     /// Plans a scan of the visible rows of sections, optionally only of those in the time ranges. If the filters are
@@ -200,15 +199,12 @@ impl ScanPlanner<'_> {
         let seen = self.hiding.visible_rows(hidden);
         let wide = self.with_visibility_columns(projection, seen.as_ref(), ranges.is_some());
         let sections = self.section_files(files, &wide, all, self.partitions);
-        if let Some(keys) = &self.predicates.keys
-            && !self.predicates.tags.is_empty()
+        if let Some(keys) = self.predicates.selecting_keys()
+            && self.predicates.requires_tags()
         {
             let schema = Arc::new(self.schema.project(&wide)?);
-            let ranges = ranges.map(|ranges| within(ranges, &schema)).transpose()?;
-            let seen = seen
-                .map(|seen| seen.physical(self.session, &schema))
-                .transpose()?;
-            let filter = conjunction_opt(ranges.into_iter().chain(seen));
+            let conditions = self.row_conditions(&schema, ranges, seen.as_ref())?;
+            let filter = conjunction_opt(conditions);
             let scan = SectionScanExec::try_new(sections, Arc::clone(keys), filter)?;
             return self.narrow(Arc::new(scan), &wide, projection);
         }
@@ -263,6 +259,18 @@ impl ScanPlanner<'_> {
         filter(self.session, condition, plan)
     }
 
+    /// Returns the conditions that the time of a row with these columns is in one of the ranges, and that it is visible.
+    fn row_conditions(
+        &self,
+        schema: &SchemaRef,
+        ranges: Option<&[TimeInterval]>,
+        seen: Option<&VisibleRows>,
+    ) -> Result<impl Iterator<Item = Arc<dyn PhysicalExpr>>> {
+        let ranges = ranges.map(|ranges| within(ranges, schema)).transpose()?;
+        let seen = seen.map(|seen| seen.physical(self.session, schema));
+        Ok(ranges.into_iter().chain(seen.transpose()?))
+    }
+
     /// Sections that are read with these columns. `partitions` is the maximum number of partitions.
     fn section_files(
         &self,
@@ -271,17 +279,23 @@ impl ScanPlanner<'_> {
         predicate: Option<&Arc<dyn PhysicalExpr>>,
         partitions: usize,
     ) -> SectionFiles {
+        let mut newest_first = files.to_vec();
+        newest_first.sort_by_key(|file| Reverse(file.time().max));
         SectionFiles {
+            files: newest_first.into_iter().cloned().collect(),
+            data: self.data.clone(),
+            memory: Arc::clone(&self.session.runtime_env().memory_pool),
+            table: Arc::clone(self.schema),
+            projection: projection.into(),
             predicate: predicate.cloned(),
             partitions,
-            ..SectionFiles::new(self.session, self.data, self.schema, projection, files)
         }
     }
 
     /// Whether one of the ranges has all rows of these times that the filters of the query may select. Rows that they don't
     /// select need no filter of the scan: DataFusion applies the exact filter above it.
     fn has_all_selected(&self, ranges: &[TimeInterval], times: TimeInterval) -> bool {
-        match self.predicates.time.intersection(times) {
+        match self.predicates.selected_keys.time.intersection(times) {
             Some(selected) => ranges.iter().any(|range| range.contains(selected)),
             None => true,
         }
@@ -390,18 +404,23 @@ pub(super) fn project(
     if from == to {
         return Ok(plan);
     }
-    let columns = to
-        .iter()
-        .map(|column| {
-            let field = schema.field(*column);
-            let at = from.iter().position(|from| from == column);
-            let at =
-                at.ok_or_else(|| plan_datafusion_err!("column {} is not read", field.name()))?;
-            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
-            Ok((column, field.name().clone()))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let positions = positions(schema, from, to)?.into_iter();
+    let columns = positions.zip(to).map(|(at, column)| {
+        let name = schema.field(*column).name();
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, at));
+        (column, name.clone())
+    });
     Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
+}
+
+/// Returns the positions of the columns `to` of `schema` in the columns `from`.
+fn positions(schema: &SchemaRef, from: &[usize], to: &[usize]) -> Result<Vec<usize>> {
+    let position = |column: &usize| {
+        let at = from.iter().position(|from| from == column);
+        let name = schema.field(*column).name();
+        at.ok_or_else(|| plan_datafusion_err!("column {name} is not read"))
+    };
+    to.iter().map(position).collect()
 }
 
 /// Filters a plan. Its batches have as many rows as the memory of the session allows.

@@ -38,14 +38,12 @@ pub(crate) struct ScanPredicates {
     pub(crate) key: Option<Arc<dyn PhysicalExpr>>,
     /// All filters, for rows that have no other version.
     pub(crate) all: Option<Arc<dyn PhysicalExpr>>,
-    /// Conditions on tags that all selected points meet.
-    pub(crate) tags: Vec<TagFilter>,
-    /// The time range that the filters select.
-    pub(crate) time: TimeInterval,
-    /// Whether all rows in `time` pass the filters.
+    /// The values of tags and the range of time that all selected points have.
+    pub(super) selected_keys: Arc<SelectedKeys>,
+    /// Whether the filters on tags and time select by nothing else, so that other ways to prune by them find no more.
+    selects_by_keys_only: bool,
+    /// Whether all rows in the range of time pass the filters.
     pub(crate) is_time_only: bool,
-    /// `tags` and `time`, if nothing else prunes by the filters on tags and time.
-    pub(super) keys: Option<Arc<SelectedKeys>>,
 }
 
 impl ScanPredicates {
@@ -79,11 +77,9 @@ impl ScanPredicates {
             false => physical(filters.to_vec())?,
         };
         let tags = key.as_ref().map_or_else(Vec::new, tag_filters);
-        let is_selection = key.as_ref().is_none_or(is_selection);
         Ok(Self {
-            keys: is_selection.then(|| Arc::new(SelectedKeys::new(&tags, time))),
-            tags,
-            time,
+            selected_keys: Arc::new(SelectedKeys { tags, time }),
+            selects_by_keys_only: key.as_ref().is_none_or(selects_by_keys_only),
             is_time_only,
             key,
             all,
@@ -92,7 +88,18 @@ impl ScanPredicates {
 
     /// Returns the series of an image that may have selected points; `None`: all.
     pub(super) fn select(&self, image: &TailImage) -> Option<SelectedSeries> {
-        (!self.tags.is_empty()).then(|| image.select(&self.tags))
+        self.requires_tags()
+            .then(|| image.select(&self.selected_keys.tags))
+    }
+
+    /// Whether the filters require values of tags.
+    pub(super) fn requires_tags(&self) -> bool {
+        !self.selected_keys.tags.is_empty()
+    }
+
+    /// Returns the keys if the filters on tags and time select by nothing else.
+    pub(super) fn selecting_keys(&self) -> Option<&Arc<SelectedKeys>> {
+        self.selects_by_keys_only.then_some(&self.selected_keys)
     }
 
     /// Returns the sections that may contain points that pass the key filters.
@@ -107,7 +114,7 @@ impl ScanPredicates {
         if sections.is_empty() {
             return Ok(sections);
         }
-        if let Some(keys) = &self.keys {
+        if let Some(keys) = self.selecting_keys() {
             let sections = sections.into_iter();
             return Ok(sections
                 .filter(|loaded| keys.may_be_in(&loaded.section))
@@ -143,7 +150,7 @@ fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
 }
 
 /// Whether each condition of a conjunction requires values of a tag, or compares the time with a literal.
-fn is_selection(key: &Arc<dyn PhysicalExpr>) -> bool {
+fn selects_by_keys_only(key: &Arc<dyn PhysicalExpr>) -> bool {
     let mut conditions = split_physical_conjunction(key).into_iter();
     conditions.all(|condition| {
         let compares_time = condition

@@ -1,10 +1,9 @@
 //! The sections of a scan, and DataFusion's operator that reads them.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::{
     arrow::datatypes::SchemaRef,
-    catalog::Session,
     common::{Result, ScalarValue, Statistics, stats::Precision},
     datasource::{
         listing::PartitionedFile,
@@ -36,7 +35,7 @@ pub(super) enum ScanOutput {
 }
 
 /// Sections of a table that are read together.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct SectionFiles {
     /// The newest first, so that queries of the last rows can skip the others.
     pub(super) files: Vec<SectionFile>,
@@ -55,27 +54,6 @@ pub(super) struct SectionFiles {
 }
 
 impl SectionFiles {
-    /// These sections, which are read in a session.
-    pub(super) fn new(
-        session: &dyn Session,
-        data: &SectionData,
-        table: &SchemaRef,
-        projection: &[usize],
-        files: &[&SectionFile],
-    ) -> Self {
-        let mut newest_first: Vec<SectionFile> = files.iter().copied().cloned().collect();
-        newest_first.sort_by_key(|file| Reverse(file.time().max));
-        Self {
-            files: newest_first,
-            data: data.clone(),
-            memory: Arc::clone(&session.runtime_env().memory_pool),
-            table: Arc::clone(table),
-            projection: projection.into(),
-            predicate: None,
-            partitions: 1,
-        }
-    }
-
     /// Divides items among at most this many partitions, which take turns.
     pub(super) fn divided<T>(items: impl ExactSizeIterator<Item = T>, most: usize) -> Vec<Vec<T>> {
         let count = most.clamp(1, items.len().max(1));

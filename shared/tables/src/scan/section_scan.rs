@@ -9,7 +9,7 @@ mod selected_rows;
 
 use std::{fmt, sync::Arc};
 
-use arrow::{array::RecordBatch, compute::filter_record_batch};
+use arrow::{array::RecordBatch, compute::filter_record_batch, datatypes::SchemaRef};
 use datafusion::{
     common::{
         Result, Statistics, cast::as_boolean_array, config::ConfigOptions,
@@ -44,9 +44,9 @@ pub(super) use selected_rows::SelectedKeys;
 const DIVIDED_BYTES: u64 = 16 << 20;
 
 /// Reads the rows of pages of sections that may have the keys.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct SectionScanExec {
-    sections: SectionFiles,
+    sections: Arc<SectionFiles>,
     keys: Arc<SelectedKeys>,
     /// A condition on the columns of the output. Only rows that meet it are output.
     filter: Option<Arc<dyn PhysicalExpr>>,
@@ -101,7 +101,7 @@ impl SectionScanExec {
         )
         .with_scheduling_type(SchedulingType::Cooperative);
         Self {
-            sections,
+            sections: Arc::new(sections),
             keys,
             filter,
             parts,
@@ -119,29 +119,39 @@ impl SectionScanExec {
     pub(super) fn table_columns(&self) -> usize {
         self.sections.table.fields().len()
     }
-
-    /// Opens a part of a section.
-    async fn open(self: Arc<Self>, part: SectionShare) -> Result<SectionRows> {
-        // Sections without selected rows are opened one after the other.
-        tokio::task::consume_budget().await;
-        let Some(file) = self.sections.files.get(part.section) else {
-            return Ok(Box::pin(stream::empty()));
-        };
-        let SectionFiles { data, memory, .. } = &self.sections;
-        let reader = SectionReader::new(data, file, None, memory, part.bytes);
-        let schema = Arc::clone(self.properties.eq_properties.schema());
-        let rows = read_rows(reader, &self.keys, part.share, schema, part.batch_rows).await?;
-        Ok(rows.unwrap_or_else(|| Box::pin(stream::empty())))
-    }
 }
 
-/// A part of a section that is opened.
-struct SectionShare {
-    section: usize,
-    share: RowGroupShare,
+/// Opens the sections of a partition.
+struct SectionOpener {
+    sections: Arc<SectionFiles>,
+    keys: Arc<SelectedKeys>,
+    /// The columns of the output.
+    schema: SchemaRef,
+    /// Maximum number of rows of a batch.
     batch_rows: usize,
     /// Counts the bytes that are read.
     bytes: Count,
+}
+
+impl SectionOpener {
+    /// Opens a part of a section.
+    async fn open(self: Arc<Self>, section: usize, share: RowGroupShare) -> Result<SectionRows> {
+        // Sections without selected rows are opened one after the other.
+        tokio::task::consume_budget().await;
+        let SectionFiles {
+            files,
+            data,
+            memory,
+            ..
+        } = self.sections.as_ref();
+        let Some(file) = files.get(section) else {
+            return Ok(Box::pin(stream::empty()));
+        };
+        let reader = SectionReader::new(data, file, None, memory, self.bytes.clone());
+        let schema = Arc::clone(&self.schema);
+        let rows = read_rows(reader, &self.keys, share, schema, self.batch_rows).await?;
+        Ok(rows.unwrap_or_else(|| Box::pin(stream::empty())))
+    }
 }
 
 /// Divides sections among at most this many partitions. If there are fewer sections, their row groups are divided.
@@ -226,19 +236,17 @@ impl ExecutionPlan for SectionScanExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let parts = self.parts.get(partition).cloned().unwrap_or_default();
-        let batch_rows = context.session_config().batch_size();
-        let bytes = MetricBuilder::new(&self.metrics).counter(BYTES_SCANNED, partition);
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let (scan, filter) = (Arc::new(self.clone()), self.filter.clone());
-        let opened = stream::iter(parts).then(move |(section, share)| {
-            let part = SectionShare {
-                section,
-                share,
-                batch_rows,
-                bytes: bytes.clone(),
-            };
-            Arc::clone(&scan).open(part)
+        let opener = Arc::new(SectionOpener {
+            sections: Arc::clone(&self.sections),
+            keys: Arc::clone(&self.keys),
+            schema: self.schema(),
+            batch_rows: context.session_config().batch_size(),
+            bytes: MetricBuilder::new(&self.metrics).counter(BYTES_SCANNED, partition),
         });
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let filter = self.filter.clone();
+        let opened = stream::iter(parts)
+            .then(move |(section, share)| Arc::clone(&opener).open(section, share));
         let schema = self.schema();
         let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), opened.try_flatten().boxed());
         // The filter may drop all rows of many batches.

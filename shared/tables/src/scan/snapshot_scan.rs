@@ -60,7 +60,12 @@ impl SnapshotTable {
             // A segment without its damaged parts has the name of the damaged one.
             return plan_err!("the tail of table '{}' was repaired", self.table().name());
         }
-        let Some(time) = request.predicates.time.intersection(hiding.seen) else {
+        let Some(time) = request
+            .predicates
+            .selected_keys
+            .time
+            .intersection(hiding.seen)
+        else {
             let schema = Arc::new(columns.project(&projection)?);
             return Ok(Arc::new(EmptyExec::new(schema)));
         };

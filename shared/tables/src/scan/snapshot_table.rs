@@ -143,7 +143,7 @@ impl SnapshotTable {
         predicates: &ScanPredicates,
         hiding: &RowVisibility,
     ) -> Result<Vec<ScanSource>> {
-        let Some(time) = predicates.time.intersection(hiding.seen) else {
+        let Some(time) = predicates.selected_keys.time.intersection(hiding.seen) else {
             return Ok(Vec::new());
         };
         let times = neap_manifest::TimeRange {

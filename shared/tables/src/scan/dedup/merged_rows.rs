@@ -4,8 +4,8 @@ use std::{cell::LazyCell, ops::Range, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, MutableArrayData, RecordBatch, builder::StringDictionaryBuilder,
-        make_array,
+        Array, ArrayRef, MutableArrayData, RecordBatch, RecordBatchOptions,
+        builder::StringDictionaryBuilder, make_array,
     },
     compute::interleave,
     datatypes::{Int32Type, SchemaRef},
@@ -41,9 +41,17 @@ struct OlderVersion {
     older: SourceRow,
 }
 
+/// The columns that are output.
+#[derive(Clone, Debug)]
+pub(super) struct OutputColumns {
+    pub(super) schema: SchemaRef,
+    /// The index of each column in the inputs.
+    pub(super) in_inputs: Arc<[usize]>,
+}
+
 /// Rows of an output batch.
 pub(super) struct MergedRows {
-    schema: SchemaRef,
+    columns: OutputColumns,
     /// The indexes of the columns of tags, in the order of the series key.
     tags: Vec<usize>,
     sources: Vec<Arc<SourceBatch>>,
@@ -62,10 +70,10 @@ pub(super) struct MergedRows {
 
 impl MergedRows {
     /// No rows. `keys` are the indexes of the columns of tags, and of the time as the last.
-    pub(super) fn new(schema: &SchemaRef, keys: &[usize], inputs: usize) -> Self {
+    pub(super) fn new(columns: OutputColumns, keys: &[usize], inputs: usize) -> Self {
         let tags = keys.split_last().map_or(&[][..], |(_, tags)| tags);
         Self {
-            schema: Arc::clone(schema),
+            columns,
             tags: tags.to_vec(),
             sources: Vec::new(),
             of_input: vec![None; inputs],
@@ -146,12 +154,28 @@ impl MergedRows {
         Ok(Some(batch))
     }
 
+    /// Returns the output columns of some rows of one input batch, without a copy.
+    pub(super) fn uncopied(&self, batch: &SourceBatch, rows: Range<usize>) -> Result<RecordBatch> {
+        let columns = self.columns.in_inputs.iter().map(|column| {
+            let column = batch.rows.column(*column);
+            column.slice(rows.start, rows.len())
+        });
+        self.record_batch(columns.collect(), rows.len())
+    }
+
+    fn record_batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let schema = Arc::clone(&self.columns.schema);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
+        Ok(batch)
+    }
+
     fn batch(&self) -> Result<RecordBatch> {
         let slices = self.joined_slices();
         if let ([slice], true) = (slices.as_slice(), self.older.is_empty())
             && let Some(source) = self.sources.get(slice.source)
         {
-            return Ok(source.rows.slice(slice.rows.start, slice.rows.len()));
+            return self.uncopied(source, slice.rows.clone());
         }
         let rows = LazyCell::new(|| {
             let rows = slices.iter().flat_map(|slice| {
@@ -160,14 +184,13 @@ impl MergedRows {
             });
             rows.collect::<Vec<SourceRow>>()
         });
-        let columns = (0..self.schema.fields().len()).map(|column| {
-            match self.tags.iter().position(|tag| *tag == column) {
+        let columns = self.columns.in_inputs.iter().map(|column| {
+            match self.tags.iter().position(|tag| tag == column) {
                 Some(tag) => self.tag_column(tag),
-                None => self.field_column(column, &slices, &rows),
+                None => self.field_column(*column, &slices, &rows),
             }
         });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+        self.record_batch(columns.collect::<Result<_>>()?, self.rows)
     }
 
     /// Returns the slices; those that follow each other in a batch are one.

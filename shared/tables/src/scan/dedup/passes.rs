@@ -24,7 +24,7 @@ pub(super) fn deduplicate_in_passes(
     fold: DedupMerge,
     groups: Vec<Vec<Arc<dyn ExecutionPlan>>>,
 ) -> SendableRecordBatchStream {
-    let schema = Arc::clone(&fold.schema);
+    let schema = Arc::clone(&fold.output.schema);
     let rows = stream::once(async move { last_pass(&fold, &groups).await }).try_flatten();
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
@@ -38,31 +38,31 @@ async fn last_pass(
     let mut files = Vec::new();
     for group in groups {
         let streams = execute_all(group, &fold.context)?;
-        files.extend(write_spill_file(&manager, fold.merged(streams)).await?);
+        files.extend(write_spill_file(&manager, fold.merge_all_columns(streams)).await?);
     }
     while files.len() > most {
         let mut folded = Vec::new();
         for group in files.chunks(most) {
-            let merged = fold.merged(open_spill_files(&manager, group)?);
+            let merged = fold.merge_all_columns(open_spill_files(&manager, group)?);
             folded.extend(write_spill_file(&manager, merged).await?);
         }
         files = folded;
     }
     match files.is_empty() {
         true => {
-            let schema = Arc::clone(&fold.schema);
+            let schema = Arc::clone(&fold.output.schema);
             Ok(Box::pin(RecordBatchStreamAdapter::new(
                 schema,
                 stream::empty(),
             )))
         }
-        false => Ok(fold.merged(open_spill_files(&manager, &files)?)),
+        false => Ok(fold.merge_to_output(open_spill_files(&manager, &files)?)),
     }
 }
 
 fn spill_manager(fold: &DedupMerge) -> SpillManager {
     let runtime = fold.context.runtime_env();
-    SpillManager::new(runtime, fold.spills.clone(), Arc::clone(&fold.schema))
+    SpillManager::new(runtime, fold.spills.clone(), Arc::clone(&fold.input_schema))
 }
 
 /// Writes rows to a spill file. Returns `None` if there are no rows.

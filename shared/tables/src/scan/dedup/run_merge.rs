@@ -12,7 +12,7 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::array::RecordBatch;
 use datafusion::{
     common::Result,
     execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
@@ -23,7 +23,10 @@ use datafusion::{
 };
 use futures::{StreamExt, future::try_join_all, stream};
 
-use super::{merged_rows::MergedRows, source_batch::SourceBatch};
+use super::{
+    merged_rows::{MergedRows, OutputColumns},
+    source_batch::SourceBatch,
+};
 
 /// The rest of a batch is output as it is, without a copy, if it has at least one of this many parts of the rows of an output
 /// batch.
@@ -123,18 +126,19 @@ struct RunMerge {
     metrics: BaselineMetrics,
 }
 
-/// Merges inputs, from the oldest to the newest, and outputs the newest version of each point, in order. `keys` are the
-/// indexes of the key columns, that of the time is the last. The batches that are read are charged to `reservation`.
+/// Merges inputs, from the oldest to the newest, and outputs columns of the newest version of each point, in order. `keys` are
+/// the indexes of the key columns, that of the time is the last. The batches that are read are charged to `reservation`.
 pub(super) fn merge(
     inputs: Vec<SendableRecordBatchStream>,
-    schema: &SchemaRef,
+    columns: OutputColumns,
     keys: &Arc<[usize]>,
     batch_rows: usize,
     reservation: MemoryReservation,
     metrics: BaselineMetrics,
 ) -> SendableRecordBatchStream {
+    let schema = Arc::clone(&columns.schema);
     let merge = RunMerge {
-        output: MergedRows::new(schema, keys, inputs.len()),
+        output: MergedRows::new(columns, keys, inputs.len()),
         open_inputs: inputs.len(),
         cursors: inputs.into_iter().map(InputCursor::new).collect(),
         order: Vec::new(),
@@ -147,7 +151,7 @@ pub(super) fn merge(
         let next = merge.next().await?;
         Ok(next.map(|batch| (batch.record_output(&merge.metrics), merge)))
     });
-    Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows))
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
 impl RunMerge {
@@ -261,10 +265,10 @@ impl RunMerge {
             if self.output.len() > 0 {
                 return self.output.finish();
             }
-            let rows = batch.rows.slice(cursor.row, rest);
+            let rows = self.output.uncopied(&batch, cursor.row..batch.len());
             cursor.advance(batch.len());
             self.reposition(&[number]);
-            return Ok(Some(rows));
+            return rows.map(Some);
         }
         while cursor.batch.is_some() && is_before_rival(&batch, cursor.row) {
             let room = self.batch_rows - self.output.len();

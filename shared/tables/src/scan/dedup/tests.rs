@@ -9,10 +9,11 @@ use arrow::{
     },
     compute::SortOptions,
     datatypes::{Int32Type, Int64Type, Schema, TimestampNanosecondType},
+    util::pretty::pretty_format_batches,
 };
 use datafusion::{
     datasource::memory::MemorySourceConfig,
-    physical_expr::{PhysicalSortExpr, expressions::col},
+    physical_expr::expressions::col,
     prelude::{SessionConfig, SessionContext},
 };
 use futures::TryStreamExt;
@@ -89,6 +90,16 @@ fn dedup(sources: &[PointMap], batch_size: usize, max_bytes: u64) -> Vec<RecordB
 }
 
 fn merged(sources: &[RecordBatch], batch_size: usize, max_bytes: u64) -> Vec<RecordBatch> {
+    merged_columns(sources, &[0, 1, 2, 3], batch_size, max_bytes)
+}
+
+/// Merges sources, and outputs only these columns.
+fn merged_columns(
+    sources: &[RecordBatch],
+    output: &[usize],
+    batch_size: usize,
+    max_bytes: u64,
+) -> Vec<RecordBatch> {
     let memory = MergeMemory {
         input_bytes: sources.iter().map(|rows| rows.num_rows() as u64).collect(),
         max_bytes,
@@ -103,7 +114,8 @@ fn merged(sources: &[RecordBatch], batch_size: usize, max_bytes: u64) -> Vec<Rec
             MemorySourceConfig::try_new_exec(&[parts], schema(), None).unwrap() as _
         })
         .collect();
-    let plan = DedupExec::try_new(inputs, order(), Arc::from([2, 3]), memory).unwrap();
+    let keys = Arc::from([2, 3]);
+    let plan = DedupExec::try_new(inputs, order(), keys, output.into(), memory).unwrap();
     let config = SessionConfig::new().with_batch_size(batch_size);
     let context = SessionContext::new_with_config(config).task_ctx();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -166,6 +178,25 @@ proptest! {
     }
 
     #[test]
+    fn columns_that_are_output_are_the_same_without_the_others(
+        sources in proptest::collection::vec(source(), 1..8),
+        output in proptest::sample::subsequence(vec![0usize, 1, 2, 3], 0..=4).prop_shuffle(),
+        batch_size in prop_oneof![1..6usize, Just(12 * ROWS_PER_INPUT)],
+        max_bytes in prop_oneof![0..40u64, Just(u64::MAX)],
+    ) {
+        let sources: Vec<RecordBatch> = sources.iter().map(batch).collect();
+        let rows = |batches: &[RecordBatch]| {
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            let texts = pretty_format_batches(batches).unwrap();
+            (rows, texts.to_string())
+        };
+        let all = merged(&sources, batch_size, max_bytes).into_iter();
+        let all: Vec<_> = all.map(|batch| batch.project(&output).unwrap()).collect();
+        let found = merged_columns(&sources, &output, batch_size, max_bytes);
+        prop_assert_eq!(rows(&found), rows(&all));
+    }
+
+    #[test]
     fn long_runs_are_merged_by_time_and_no_batch_is_larger_than_allowed(
         sources in proptest::collection::vec(long_source(), 1..5),
         batch_size in prop_oneof![Just(16usize), Just(5 * ROWS_PER_INPUT), Just(100 * ROWS_PER_INPUT)],
@@ -190,6 +221,18 @@ fn rows_that_one_source_has_alone_are_not_copied() {
     };
     let found: Vec<_> = batches.iter().map(values).collect();
     assert_eq!(found, sources.each_ref().map(values));
+}
+
+#[test]
+fn the_order_of_rows_ends_before_the_first_key_column_that_is_not_output() {
+    let order_of = |output: &[usize]| {
+        let order = order_of_output(&order(), &[2, 3], output);
+        order.map(|order| order.to_string())
+    };
+    let (host, time) = ("host@0 ASC", "time@1 ASC");
+    assert_eq!(order_of(&[2, 3]).unwrap(), format!("{host}, {time}"));
+    assert_eq!(order_of(&[2, 0]).unwrap(), host);
+    assert_eq!(order_of(&[0, 3]), None);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::{
         sequence::SequenceExec,
         tail::{SortedTailRows, streamed},
     },
-    ScanPlanner, ScanSource, SourceRows, filter, within,
+    ScanPlanner, ScanSource, SourceRows, filter, positions,
 };
 
 impl ScanPlanner<'_> {
@@ -103,8 +103,9 @@ impl ScanPlanner<'_> {
                 }
             }
         }
-        let folded = Arc::new(DedupExec::try_new(inputs, order, keys, memory)?);
-        self.narrow(folded, wide, projection)
+        let output = positions(self.schema, wide, projection)?;
+        let merge = DedupExec::try_new(inputs, order, keys, output.into(), memory)?;
+        Ok(Arc::new(merge))
     }
 
     /// Plans a scan of the rows of a section in an overlap, in the order `order` of the columns `wide`.
@@ -119,18 +120,16 @@ impl ScanPlanner<'_> {
         let key = self.predicates.key.as_ref();
         let seen = self.hiding.visible_rows(&source.hidden);
         let section = self.section_files(&[file], wide, key, 1);
-        if let Some(keys) = &self.predicates.keys {
+        if let Some(keys) = self.predicates.selecting_keys() {
             let schema = Arc::new(self.schema.project(wide)?);
-            let ranges = (!overlap.range.contains(file.time())).then_some([overlap.range]);
-            let ranges = ranges.map(|ranges| within(&ranges, &schema)).transpose()?;
-            let seen = seen
-                .map(|seen| seen.physical(self.session, &schema))
-                .transpose()?;
-            let key = key.filter(|_| !self.predicates.tags.is_empty());
+            let range = [overlap.range];
+            let ranges = (!overlap.range.contains(file.time())).then_some(range.as_slice());
+            let key = key.filter(|_| self.predicates.requires_tags());
             let key = key
                 .map(|key| reassign_expr_columns(Arc::clone(key), &schema))
                 .transpose()?;
-            let filter = conjunction_opt(key.into_iter().chain(ranges).chain(seen));
+            let conditions = self.row_conditions(&schema, ranges, seen.as_ref())?;
+            let filter = conjunction_opt(key.into_iter().chain(conditions));
             let (keys, order) = (Arc::clone(keys), order.clone());
             let scan = SectionScanExec::try_new_sorted(section, keys, filter, order)?;
             return Ok(Arc::new(scan));
@@ -144,7 +143,7 @@ impl ScanPlanner<'_> {
     /// have rows of other series, which would be merged, too.
     fn filter_keys(&self, rows: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         match &self.predicates.key {
-            Some(key) if !self.predicates.tags.is_empty() => {
+            Some(key) if self.predicates.requires_tags() => {
                 let key = reassign_expr_columns(Arc::clone(key), &rows.schema())?;
                 filter(self.session, key, rows)
             }

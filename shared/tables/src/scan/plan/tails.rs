@@ -24,7 +24,7 @@ impl ScanPlanner<'_> {
         // Rows of other times need no filter: DataFusion applies the exact filter above the scan.
         let wanted = ranges
             .iter()
-            .filter_map(|range| range.intersection(self.predicates.time));
+            .filter_map(|range| range.intersection(self.predicates.selected_keys.time));
         let wanted: Vec<_> = wanted.map(|range| range.min..=range.max).collect();
         if let Some(selected) = &rows.selected {
             let numbers = rows.image.look_up_rows(selected, &wanted);

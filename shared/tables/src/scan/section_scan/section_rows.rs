@@ -35,7 +35,7 @@ pub(super) struct RowGroupShare {
 
 impl RowGroupShare {
     /// Returns the row groups of the share. They follow each other, so that they are read ahead.
-    fn of(self, mut groups: Vec<SelectedRowGroup>) -> Vec<SelectedRowGroup> {
+    fn of(self, mut groups: Vec<SelectedRowGroup<'_>>) -> Vec<SelectedRowGroup<'_>> {
         let first_of = |number: usize| groups.len() * number / self.count.max(1);
         let (first, end) = (first_of(self.number), first_of(self.number + 1));
         groups.truncate(end);
@@ -65,7 +65,7 @@ pub(super) async fn read_rows(
     let columns = SectionColumns::new(metadata, schema);
     let mask = ProjectionMask::leaves(metadata.parquet_schema(), columns.read.iter().copied());
     let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata.clone());
-    let groups = without_absent_values(&mut builder, keys, groups).await;
+    let groups = without_absent_values(&mut builder, groups).await;
     if groups.is_empty() {
         return Ok(None);
     }
@@ -82,26 +82,18 @@ pub(super) async fn read_rows(
 }
 
 /// Returns the row groups without those that have no selected value of a tag according to a bloom filter.
-async fn without_absent_values(
+async fn without_absent_values<'a>(
     builder: &mut ParquetRecordBatchStreamBuilder<SectionReader>,
-    keys: &SelectedKeys,
-    groups: Vec<SelectedRowGroup>,
-) -> Vec<SelectedRowGroup> {
+    groups: Vec<SelectedRowGroup<'a>>,
+) -> Vec<SelectedRowGroup<'a>> {
     let mut remaining = Vec::with_capacity(groups.len());
     'groups: for group in groups {
-        for condition in &group.bloom_conditions {
-            let Some(tag) = keys.tags().get(*condition) else {
-                continue;
-            };
-            let columns = builder.parquet_schema().columns().iter();
-            let Some(column) = columns.clone().position(|it| it.name() == tag.name) else {
-                continue;
-            };
-            let filter = builder.get_row_group_column_bloom_filter(group.number, column);
+        for (condition, column) in &group.bloom_conditions {
+            let filter = builder.get_row_group_column_bloom_filter(group.number, *column);
             match filter.await {
                 Ok(Some(filter)) => {
-                    let may_have = tag.values.iter().any(|value| filter.check(value.as_str()));
-                    if !may_have {
+                    let mut values = condition.values.iter();
+                    if !values.any(|value| filter.check(value.as_str())) {
                         continue 'groups;
                     }
                 }

@@ -1,7 +1,7 @@
 //! Selects the rows of a section by its footer: row groups, and pages of them, that may have rows with the keys that a query
 //! selects.
 
-use std::fmt;
+use std::{fmt, ops::Bound};
 
 use neap_manifest::Section;
 use neap_points::TagFilter;
@@ -23,35 +23,30 @@ const MAX_SHOWN_VALUES: usize = 8;
 /// The keys of the rows that a query selects.
 #[derive(Clone, Debug)]
 pub(in crate::scan) struct SelectedKeys {
-    tags: Vec<SelectedTag>,
-    time: TimeInterval,
-}
-
-/// A condition on a tag: it has one of these values.
-#[derive(Clone, Debug)]
-pub(super) struct SelectedTag {
-    pub(super) name: String,
-    /// In ascending order.
-    pub(super) values: Vec<String>,
+    /// Conditions on tags, all of which are met.
+    pub(in crate::scan) tags: Vec<TagFilter>,
+    /// The range of time.
+    pub(in crate::scan) time: TimeInterval,
 }
 
 /// The rows of a row group that may be selected.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct SelectedRowGroup {
+pub(super) struct SelectedRowGroup<'a> {
     /// The number of the row group in the section.
     pub(super) number: usize,
     /// The number of all of its rows.
     rows: usize,
     /// `None`: all rows.
     selection: Option<RowSelection>,
-    /// The indexes of the conditions on tags whose values may be in more than one page, so that a bloom filter is worth its read.
-    pub(super) bloom_conditions: Vec<usize>,
+    /// The conditions on tags whose values may be in more than one page, so that a bloom filter is worth its read, with the
+    /// columns of the tags in the section.
+    pub(super) bloom_conditions: Vec<(&'a TagFilter, usize)>,
 }
 
 impl fmt::Display for SelectedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for SelectedTag { name, values } in &self.tags {
-            write!(f, "{name} IN (")?;
+        for TagFilter { tag, values } in &self.tags {
+            write!(f, "{tag} IN (")?;
             for (at, value) in values.iter().take(MAX_SHOWN_VALUES).enumerate() {
                 let comma = if at == 0 { "" } else { ", " };
                 write!(f, "{comma}{value}")?;
@@ -68,35 +63,20 @@ impl fmt::Display for SelectedKeys {
 
 /// A column of a section on which there is a condition.
 enum KeyColumn<'a> {
-    Tag(&'a SelectedTag),
+    Tag(&'a TagFilter),
     Time(TimeInterval),
 }
 
 impl SelectedKeys {
-    /// Selects the keys that meet all conditions on tags, in this range of time.
-    pub(in crate::scan) fn new(tags: &[TagFilter], time: TimeInterval) -> Self {
-        let tags = tags.iter().map(|filter| SelectedTag {
-            name: filter.tag.clone(),
-            values: filter.values.iter().cloned().collect(),
-        });
-        Self {
-            tags: tags.collect(),
-            time,
-        }
-    }
-
-    /// The conditions on tags.
-    pub(super) fn tags(&self) -> &[SelectedTag] {
-        &self.tags
-    }
-
     /// Whether a section may have selected rows, by its record in the manifest.
     pub(in crate::scan) fn may_be_in(&self, section: &Section) -> bool {
-        let may_have = |tag: &SelectedTag| match section.tags.get(&tag.name) {
+        let may_have = |condition: &TagFilter| match section.tags.get(&condition.tag) {
             // Without the tag, no row has a value of it.
             None => false,
             Some(range) => match (&range.min, &range.max) {
-                (Some(min), Some(max)) => tag.is_between(min.as_bytes(), max.as_bytes()),
+                (Some(min), Some(max)) => {
+                    has_value_between(condition, min.as_bytes(), max.as_bytes())
+                }
                 _ => true,
             },
         };
@@ -104,16 +84,16 @@ impl SelectedKeys {
     }
 
     /// Returns the row groups of a section that may have selected rows. Row groups and pages without statistics may.
-    pub(super) fn row_groups(&self, metadata: &ParquetMetaData) -> Vec<SelectedRowGroup> {
+    pub(super) fn row_groups(&self, metadata: &ParquetMetaData) -> Vec<SelectedRowGroup<'_>> {
         let schema = metadata.file_metadata().schema_descr();
         let index_of = |name: &str| {
             let mut columns = schema.columns().iter();
             columns.position(|column| column.name() == name)
         };
         let mut columns = Vec::with_capacity(self.tags.len() + 1);
-        for tag in &self.tags {
-            match index_of(&tag.name) {
-                Some(at) => columns.push((at, KeyColumn::Tag(tag))),
+        for condition in &self.tags {
+            match index_of(&condition.tag) {
+                Some(at) => columns.push((at, KeyColumn::Tag(condition))),
                 None => return Vec::new(),
             }
         }
@@ -128,22 +108,23 @@ impl SelectedKeys {
     }
 }
 
-impl SelectedTag {
-    /// Whether one of the values is between `min` and `max`, both included.
-    fn is_between(&self, min: &[u8], max: &[u8]) -> bool {
-        let first = self.values.partition_point(|value| value.as_bytes() < min);
-        let first = self.values.get(first);
-        first.is_some_and(|value| value.as_bytes() <= max)
-    }
+/// Whether one of the values is between `min` and `max`, both included. If `min` is not UTF-8, the answer is yes.
+fn has_value_between(condition: &TagFilter, min: &[u8], max: &[u8]) -> bool {
+    let Ok(min) = str::from_utf8(min) else {
+        return true;
+    };
+    let from = (Bound::Included(min), Bound::Unbounded);
+    let first = condition.values.range::<str, _>(from).next();
+    first.is_some_and(|value| value.as_bytes() <= max)
 }
 
 impl KeyColumn<'_> {
     /// Whether a column chunk with these statistics may have selected rows.
     fn may_be_in_chunk(&self, statistics: &Statistics, rows: usize) -> bool {
         match (self, statistics) {
-            (Self::Tag(tag), Statistics::ByteArray(values)) => {
+            (Self::Tag(condition), Statistics::ByteArray(values)) => {
                 match (values.min_bytes_opt(), values.max_bytes_opt()) {
-                    (Some(min), Some(max)) => tag.is_between(min, max),
+                    (Some(min), Some(max)) => has_value_between(condition, min, max),
                     // Statistics of no values have no bounds.
                     _ => values.null_count_opt() != Some(rows as u64),
                 }
@@ -161,9 +142,9 @@ impl KeyColumn<'_> {
     /// Whether a page may have selected rows.
     fn may_be_in_page(&self, index: &ColumnIndexMetaData, page: usize) -> bool {
         match (self, index) {
-            (Self::Tag(tag), ColumnIndexMetaData::BYTE_ARRAY(pages)) => {
+            (Self::Tag(condition), ColumnIndexMetaData::BYTE_ARRAY(pages)) => {
                 match (pages.min_value(page), pages.max_value(page)) {
-                    (Some(min), Some(max)) => tag.is_between(min, max),
+                    (Some(min), Some(max)) => has_value_between(condition, min, max),
                     // A page without values.
                     _ => false,
                 }
@@ -184,11 +165,11 @@ fn overlaps(time: TimeInterval, min: i64, max: i64) -> bool {
 }
 
 /// Returns the rows of a row group that may be selected; `None` if there are none.
-fn select_rows(
+fn select_rows<'a>(
     metadata: &ParquetMetaData,
     number: usize,
-    columns: &[(usize, KeyColumn<'_>)],
-) -> Option<SelectedRowGroup> {
+    columns: &[(usize, KeyColumn<'a>)],
+) -> Option<SelectedRowGroup<'a>> {
     let group = metadata.row_groups().get(number)?;
     let rows = usize::try_from(group.num_rows()).ok()?;
     let in_chunk = |(at, column): &(usize, KeyColumn<'_>)| {
@@ -200,11 +181,11 @@ fn select_rows(
     }
     let mut selection: Option<RowSelection> = None;
     let mut bloom_conditions = Vec::new();
-    for (condition, (at, column)) in columns.iter().enumerate() {
+    for (at, column) in columns {
         let pages = select_pages(metadata, (number, *at), column, rows);
         let (of_pages, is_in_one) = pages.unwrap_or_default();
-        if !is_in_one && matches!(column, KeyColumn::Tag(_)) {
-            bloom_conditions.push(condition);
+        if let (false, KeyColumn::Tag(condition)) = (is_in_one, column) {
+            bloom_conditions.push((*condition, *at));
         }
         selection = match (selection, of_pages) {
             (Some(one), Some(other)) => Some(one.intersection(&other)),
@@ -263,7 +244,7 @@ fn select_pages(
 }
 
 /// Returns the selection of rows of these row groups, one after the other; `None`: all.
-pub(super) fn row_selection(groups: &[SelectedRowGroup]) -> Option<RowSelection> {
+pub(super) fn row_selection(groups: &[SelectedRowGroup<'_>]) -> Option<RowSelection> {
     if groups.iter().all(|group| group.selection.is_none()) {
         return None;
     }

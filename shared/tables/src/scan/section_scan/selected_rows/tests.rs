@@ -70,7 +70,7 @@ fn filter(tag: &str, values: &BTreeSet<u8>) -> TagFilter {
 }
 
 /// Returns the numbers of the selected rows of a section.
-fn selected(groups: &[SelectedRowGroup]) -> Vec<usize> {
+fn selected(groups: &[SelectedRowGroup<'_>]) -> Vec<usize> {
     let mut numbers = Vec::new();
     for group in groups {
         let first = group.number * GROUP_ROWS;
@@ -115,7 +115,7 @@ proptest! {
         let filters = [("host", &host), ("zone", &zone)].into_iter();
         let filters = filters.filter_map(|(tag, values)| Some(filter(tag, values.as_ref()?)));
         let time = TimeInterval { min: first, max: first + length };
-        let wanted = SelectedKeys::new(&filters.collect::<Vec<_>>(), time);
+        let wanted = SelectedKeys { tags: filters.collect(), time };
         let has = |value: Option<u8>, values: &Option<BTreeSet<u8>>| {
             values.as_ref().is_none_or(|values| value.is_some_and(|value| values.contains(&value)))
         };
@@ -157,37 +157,44 @@ fn hosts() -> Vec<Key> {
         .collect()
 }
 
-fn of_host(host: u8) -> Vec<TagFilter> {
-    vec![filter("host", &BTreeSet::from([host]))]
+/// Selects values of a tag at all times.
+fn of_tag(tag: &str, values: &[u8]) -> SelectedKeys {
+    SelectedKeys {
+        tags: vec![filter(tag, &values.iter().copied().collect())],
+        time: TimeInterval::ALL,
+    }
 }
 
 #[test]
 fn one_page_of_a_sorted_tag_is_selected_and_needs_no_bloom_filter() {
     let metadata = section(&hosts(), EnabledStatistics::Page);
-    let groups = SelectedKeys::new(&of_host(27), TimeInterval::ALL).row_groups(&metadata);
+    let host = of_tag("host", &[27]);
+    let groups = host.row_groups(&metadata);
     let rows: Range<usize> = 25..30;
     assert_eq!(selected(&groups), rows.collect::<Vec<_>>());
     assert!(groups.iter().all(|group| group.bloom_conditions.is_empty()));
     // Each page has all zones.
-    let zone = [filter("zone", &BTreeSet::from([2]))];
-    let groups = SelectedKeys::new(&zone, TimeInterval::ALL).row_groups(&metadata);
+    let zone = of_tag("zone", &[2]);
+    let groups = zone.row_groups(&metadata);
     assert_eq!(selected(&groups).len(), 40);
-    assert!(groups.iter().all(|group| group.bloom_conditions == [0]));
+    // The columns of a section are sorted by name.
+    let of_zone = [(&zone.tags[0], 2)];
+    assert!(groups.iter().all(|group| group.bloom_conditions == of_zone));
 }
 
 #[test]
 fn a_section_without_the_tag_has_no_selected_rows() {
     let metadata = section(&hosts(), EnabledStatistics::Page);
-    let tag = [filter("rack", &BTreeSet::from([1]))];
-    let groups = SelectedKeys::new(&tag, TimeInterval::ALL).row_groups(&metadata);
+    let rack = of_tag("rack", &[1]);
+    let groups = rack.row_groups(&metadata);
     assert_eq!(groups, []);
 }
 
 #[test]
 fn selections_of_row_groups_follow_each_other() {
     let metadata = section(&hosts(), EnabledStatistics::Page);
-    let hosts = [filter("host", &BTreeSet::from([2, 21]))];
-    let groups = SelectedKeys::new(&hosts, TimeInterval::ALL).row_groups(&metadata);
+    let hosts = of_tag("host", &[2, 21]);
+    let groups = hosts.row_groups(&metadata);
     let selection = row_selection(&groups).unwrap();
     let parts = selection.iter().map(|part| (part.skip, part.row_count));
     // Rows 0 to 4 of the first group, 20 to 24 of the second.
