@@ -232,7 +232,7 @@ async fn run(hosts: usize, interval: i64, values: FieldValues, compare: bool) {
         let start = START + HALF_HOUR * i64::try_from(flush).unwrap();
         let rows = generator.rows(start, interval, per_flush);
         let (in_time, next_late) = divide(&rows, &mut seed);
-        let folded = deduplicate(&tags, &schema, &[late, in_time]).unwrap();
+        let folded = deduplicate(&tags, &schema, vec![late, in_time]).unwrap();
         late = next_late;
         place.flush(1 + flush as u64, &tags, &folded).await;
         if compare {
@@ -280,7 +280,7 @@ async fn run(hosts: usize, interval: i64, values: FieldValues, compare: bool) {
         bytes_out >> 20,
     );
     if compare {
-        let sorted = deduplicate(&tags, &schema, &all).unwrap();
+        let sorted = deduplicate(&tags, &schema, all).unwrap();
         let (bytes, took) = plain_file(&sorted);
         let ratio = bytes_out as f64 / bytes as f64;
         println!(

@@ -121,7 +121,7 @@ fn deduplicate_table(
     Ok(deduplicate(
         &table.tag_names(),
         &table.arrow_schema(),
-        &batches,
+        batches,
     )?)
 }
 

@@ -39,7 +39,7 @@ pub struct FlushLimits {
     /// Maximum number of segments.
     pub segments: usize,
     /// Maximum bytes of memory of the decoded rows of one table. At least one segment is taken. Tables are deduplicated
-    /// one after the other; during that step the rows of a table take about three times as much memory.
+    /// one after the other; during that step the rows of a table take up to about twice as much memory.
     pub table_bytes: u64,
     /// Memory for cache objects of recent flushes, in bytes. A flush reads an object that is not in this memory.
     pub cached_bytes: u64,

@@ -139,7 +139,7 @@ pub(crate) fn scan<'a>(
         TableHistoryStep::Delete(condition) => TableChange::Delete(condition),
     });
     let left = apply_deletes(history.collect()).unwrap();
-    let all = deduplicate(&tags(is_wide), &schema(is_wide), &left).unwrap();
+    let all = deduplicate(&tags(is_wide), &schema(is_wide), left).unwrap();
     let starts = (0..all.num_rows()).step_by(rows_per_batch);
     // In an order that differs from that of the rows.
     let mut batches: Vec<_> = starts

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use arrow_select::{concat::concat, take::take};
 
 use crate::{PointsError, SeriesIndex, columns::null_column, times};
@@ -15,10 +15,14 @@ const MAX_ROWS: usize = u32::MAX as usize;
 /// set (tag by tag in the order of `tags`, a missing tag first), then by time.
 ///
 /// Each field keeps its newest non-null value. The result has the columns of `schema`; the rows may lack some of them.
+/// A column of the rows is dropped when that of the result is made, so rows that nothing else holds are in memory once, not twice.
+///
+/// # Errors
+/// There are more than 2^32 - 1 rows, or a column has another type than in `schema`.
 pub fn deduplicate(
     tags: &[String],
     schema: &SchemaRef,
-    batches: &[RecordBatch],
+    batches: Vec<RecordBatch>,
 ) -> Result<RecordBatch, PointsError> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows > MAX_ROWS {
@@ -27,9 +31,16 @@ pub fn deduplicate(
     let mut index = SeriesIndex::new(tags);
     let mut series = Vec::with_capacity(rows);
     let mut time = Vec::with_capacity(rows);
+    let mut inputs = Vec::with_capacity(batches.len());
     for batch in batches {
-        index.resolve(batch, &mut series)?;
-        time.extend_from_slice(times(batch)?.values());
+        index.resolve(&batch, &mut series)?;
+        time.extend_from_slice(times(&batch)?.values());
+        let mut input = InputColumns::new(batch);
+        // The index has them.
+        for tag in tags {
+            drop(input.take(tag));
+        }
+        inputs.push(input);
     }
     let ranks = index.ranks();
     let order = sorted(&series, &time, &ranks);
@@ -45,7 +56,7 @@ pub fn deduplicate(
                 let of = |row: &u32| series.get(*row as usize).copied().unwrap_or(0);
                 return index.tag_column(tag, rows.map(of));
             }
-            let column = concatenated(batches, field.name(), field.data_type())?;
+            let column = take_concatenated(&mut inputs, field.name(), field.data_type())?;
             let rows = groups.newest_valid(&order, column.as_ref(), &newest);
             Ok(take(column.as_ref(), &rows, None)?)
         })
@@ -56,6 +67,30 @@ pub fn deduplicate(
         columns,
         &options,
     )?)
+}
+
+/// The columns of a batch that were not taken yet.
+struct InputColumns {
+    schema: SchemaRef,
+    rows: usize,
+    /// By the index in the schema.
+    columns: Vec<Option<ArrayRef>>,
+}
+
+impl InputColumns {
+    fn new(batch: RecordBatch) -> Self {
+        let (schema, columns, rows) = batch.into_parts();
+        Self {
+            schema,
+            rows,
+            columns: columns.into_iter().map(Some).collect(),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<ArrayRef> {
+        let (at, _) = self.schema.column_with_name(name)?;
+        self.columns.get_mut(at)?.take()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,22 +171,22 @@ impl PointRuns {
     }
 }
 
-/// Returns one column of all rows.
-fn concatenated(
-    batches: &[RecordBatch],
+/// Takes one column of all rows.
+fn take_concatenated(
+    inputs: &mut [InputColumns],
     name: &str,
-    data_type: &arrow_schema::DataType,
+    data_type: &DataType,
 ) -> Result<ArrayRef, PointsError> {
-    let parts = batches
-        .iter()
-        .map(|batch| match batch.column_by_name(name) {
-            Some(column) if column.data_type() == data_type => Ok(Arc::clone(column)),
+    let parts = inputs
+        .iter_mut()
+        .map(|input| match input.take(name) {
+            Some(column) if column.data_type() == data_type => Ok(column),
             Some(column) => Err(PointsError::ColumnType {
                 column: name.to_owned(),
                 found: column.data_type().to_string(),
                 expected: data_type.to_string(),
             }),
-            None => Ok(null_column(data_type, batch.num_rows())),
+            None => Ok(null_column(data_type, input.rows)),
         })
         .collect::<Result<Vec<_>, _>>()?;
     let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();

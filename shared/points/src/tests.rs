@@ -181,7 +181,7 @@ proptest! {
     #[test]
     fn deduplication_keeps_the_newest_value_of_each_field_and_sorts_by_tags_and_time(portions in rows()) {
         let batches: Vec<_> = portions.iter().map(|rows| batch(rows)).collect();
-        let folded = deduplicate(&tags(), &schema(), &batches).unwrap();
+        let folded = deduplicate(&tags(), &schema(), batches).unwrap();
         // The map is sorted by tags, a missing tag first, then by time.
         let expected: Vec<_> = model(&portions.concat()).into_iter().collect();
         prop_assert_eq!(points(&folded), expected);
@@ -191,10 +191,10 @@ proptest! {
     fn deduplication_is_associative(portions in rows(), split in 0..8usize) {
         let batches: Vec<_> = portions.iter().map(|rows| batch(rows)).collect();
         let (older, newer) = batches.split_at(split.min(batches.len()));
-        let halves = [deduplicate(&tags(), &schema(), older).unwrap(), deduplicate(&tags(), &schema(), newer).unwrap()];
+        let halves = [older, newer].map(|half| deduplicate(&tags(), &schema(), half.to_vec()).unwrap());
         prop_assert_eq!(
-            points(&deduplicate(&tags(), &schema(), &halves).unwrap()),
-            points(&deduplicate(&tags(), &schema(), &batches).unwrap())
+            points(&deduplicate(&tags(), &schema(), halves.to_vec()).unwrap()),
+            points(&deduplicate(&tags(), &schema(), batches).unwrap())
         );
     }
 
@@ -239,7 +239,7 @@ proptest! {
             }
         }
         let left = apply_deletes(history).unwrap();
-        let folded = deduplicate(&tags(), &schema(), &left).unwrap();
+        let folded = deduplicate(&tags(), &schema(), left).unwrap();
         prop_assert_eq!(points(&folded), expected.into_iter().collect::<Vec<_>>());
     }
 }
@@ -625,7 +625,7 @@ fn a_table_without_tags_has_one_series() {
         ([None, None], 2, [Some(1), None]),
         ([None, None], 2, [None, Some(2)]),
     ];
-    let folded = deduplicate(&[], &schema(), &[batch(&rows)]).unwrap();
+    let folded = deduplicate(&[], &schema(), vec![batch(&rows)]).unwrap();
     assert_eq!(folded.num_rows(), 1);
     let mut builder = TailImageBuilder::new(&[], schema());
     let unknown = |image: &TailImage| image.select(&[tag_filter("unknown", &[1])]);
@@ -642,7 +642,7 @@ fn a_column_of_another_type_is_refused_with_its_name() {
         ColumnType::Integer.arrow_field("a"),
         ColumnType::Time.arrow_field("time"),
     ]));
-    let error = deduplicate(&[], &wrong, &[rows]).unwrap_err();
+    let error = deduplicate(&[], &wrong, vec![rows]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "column 'a' has type Float64 where the table has Int64"

@@ -74,7 +74,7 @@ impl Instance {
             .rows_left(database, &manifest.value, &job, cutoff, weakness)
             .await?;
         let tags = table.tag_names();
-        let folded = deduplicate(&tags, &schema(&table, &rows), &rows).ok()?;
+        let folded = deduplicate(&tags, &schema(&table, &rows), rows).ok()?;
         let object = PendingObject::draw(&self.bucket)?;
         let section = match folded.num_rows() {
             0 => None,

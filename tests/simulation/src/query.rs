@@ -354,7 +354,7 @@ impl Instance {
             history.extend(of_table.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let batches = apply_deletes(history).unwrap();
-        let folded = deduplicate(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
+        let folded = deduplicate(&table.tag_names(), &table.arrow_schema(), batches).unwrap();
         let mut rows = Rows::new();
         merge_rows(&mut rows, &plain(&folded));
         rows

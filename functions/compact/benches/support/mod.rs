@@ -54,7 +54,7 @@ pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
     }
     let tables = parts.into_values();
     tables
-        .map(|(tags, batches)| deduplicate(&tags, &schema_of(&batches), &batches).unwrap())
+        .map(|(tags, batches)| deduplicate(&tags, &schema_of(&batches), batches).unwrap())
         .collect()
 }
 

@@ -71,10 +71,11 @@ impl BlockMerge {
                 parts.push(current.take(end));
             }
         }
-        Ok(RowBlock::Rows(match parts.as_slice() {
+        let rows = match parts.as_slice() {
             [only] => conform_to_schema(only, &self.schema)?,
-            parts => deduplicate(&self.tags, &self.schema, parts)?,
-        }))
+            _ => deduplicate(&self.tags, &self.schema, parts)?,
+        };
+        Ok(RowBlock::Rows(rows))
     }
 
     /// Returns the minimum of the last keys of the current batches, as keys and the row in them.

@@ -219,7 +219,7 @@ impl CacheHistory {
         for section in self.sections(&manifest.value, &table).await {
             batches.extend(self.rows_of(&manifest.value, &section).await);
         }
-        let rows = deduplicate(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
+        let rows = deduplicate(&table.tag_names(), &table.arrow_schema(), batches).unwrap();
         let objects = CacheObjects::new(self.stage.bucket.clone(), 0);
         for (cache, shape) in CacheShape::all_of(&table) {
             let Some(entry) = manifest.value.cache(cache) else {

@@ -62,7 +62,7 @@ impl WriteTestBed {
             history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let left = apply_deletes(history).unwrap();
-        let folded = deduplicate(&table.tag_names(), &table.arrow_schema(), &left).unwrap();
+        let folded = deduplicate(&table.tag_names(), &table.arrow_schema(), left).unwrap();
         let times = folded.column_by_name("time").unwrap();
         let times = times.as_primitive::<TimestampNanosecondType>().values();
         times.iter().map(|time| time / 1_000_000_000).collect()

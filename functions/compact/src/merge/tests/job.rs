@@ -73,7 +73,7 @@ async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
             (Stamp::ZERO, Stamp::from_u64(9 + count))
         );
         let expected =
-            deduplicate(&stage.table.tag_names(), &stage.table.arrow_schema(), &all).unwrap();
+            deduplicate(&stage.table.tag_names(), &stage.table.arrow_schema(), all).unwrap();
         let expected =
             crate::encode::without_empty_fields(&stage.table.tag_names(), &expected).unwrap();
         let read = stage.rows(merged).await;
@@ -108,7 +108,7 @@ async fn large_sections_cost_their_footer_and_coalesced_reads() {
     let expected = deduplicate(
         &stage.table.tag_names(),
         &newest.schema(),
-        &[large(3, 3_500)],
+        vec![large(3, 3_500)],
     )
     .unwrap();
     assert_eq!(text(&newest.slice(0, 50)), text(&expected.slice(0, 50)));
@@ -130,7 +130,7 @@ async fn deletes_apply_to_older_inputs_and_are_then_removed() {
     let read = stage.rows(merged).await;
     let expected = [rows(1, 0..5, 1), rows(1, 8..10, 3), rows(2, 0..5, 2)].concat();
     let tags = stage.table.tag_names();
-    let expected = deduplicate(&tags, &stage.table.arrow_schema(), &[batch(&expected)]).unwrap();
+    let expected = deduplicate(&tags, &stage.table.arrow_schema(), vec![batch(&expected)]).unwrap();
     let expected = crate::encode::without_empty_fields(&tags, &expected).unwrap();
     assert_eq!(text(&read[0]), text(&expected));
     assert_eq!(merged.cleaned, Stamp::from_u64(30));

@@ -75,7 +75,7 @@ pub(super) fn batch(rows: &[TestPoint]) -> RecordBatch {
 /// Returns the rows of a section: deduplicated, without columns that have no value. A tag without a value may not have
 /// existed yet.
 fn section_rows(rows: &[TestPoint]) -> RecordBatch {
-    let folded = deduplicate(&tags(), &schema(), &[batch(rows)]).unwrap();
+    let folded = deduplicate(&tags(), &schema(), vec![batch(rows)]).unwrap();
     without_empty_fields(&["host".to_owned()], &folded).unwrap()
 }
 
@@ -235,7 +235,7 @@ proptest! {
         let blocks = blocks(opened.collect()).unwrap();
         let merged = concat_batches(&schema(), &blocks).unwrap();
         let left: Vec<_> = sections.iter().map(|(rows, filter)| kept(rows, filter)).collect();
-        let expected = deduplicate(&tags(), &schema(), &left).unwrap();
+        let expected = deduplicate(&tags(), &schema(), left).unwrap();
         prop_assert_eq!(text(&merged), text(&expected));
         let most = blocks.iter().map(RecordBatch::num_rows).max().unwrap_or(0);
         prop_assert!(most <= batch_rows * sections.len());
@@ -243,7 +243,7 @@ proptest! {
 
     #[test]
     fn a_section_that_is_written_in_parts_reads_back(rows in rows(), parts in 1usize..6) {
-        let rows = deduplicate(&tags(), &schema(), &[batch(&rows)]).unwrap();
+        let rows = deduplicate(&tags(), &schema(), vec![batch(&rows)]).unwrap();
         let mut writer = SectionWriter::new(&tags(), schema(), SectionProfile::Merge).with_expectation(1 << 20, 100);
         let size = rows.num_rows().div_ceil(parts).max(1);
         for start in (0..rows.num_rows()).step_by(size) {
@@ -273,7 +273,7 @@ fn tags_with_many_values_have_bloom_filters_within_the_footer() {
         (SectionProfile::Merge, true),
         (SectionProfile::Flush, false),
     ] {
-        let rows = deduplicate(&tags(), &schema(), &[batch(&rows)]).unwrap();
+        let rows = deduplicate(&tags(), &schema(), vec![batch(&rows)]).unwrap();
         let mut writer = SectionWriter::new(&tags(), schema(), profile);
         writer.write(&rows).unwrap();
         let section = writer.finish().unwrap();

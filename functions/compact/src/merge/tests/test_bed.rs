@@ -78,7 +78,7 @@ impl MergeTestBed {
         let object = PendingObject::draw(&self.bucket).unwrap();
         let (above, upto) = (base.value.low_water_mark, Stamp::from_u64(cut));
         let tags = self.table.tag_names();
-        let folded = deduplicate(&tags, &self.table.arrow_schema(), rows).unwrap();
+        let folded = deduplicate(&tags, &self.table.arrow_schema(), rows.to_vec()).unwrap();
         let (mut bundle, mut sections) = (Vec::new(), Vec::new());
         let ranges = split_by_days(folded).unwrap();
         let in_bundle = ranges.len() > 1;
