@@ -32,7 +32,7 @@ WIDTH, MARGIN = 860, 24
 # The plot is between the labels on its left and the values on its right.
 PLOT_LEFT, PLOT_RIGHT = 330, 660
 ROW, TITLE, AXIS, GAP = 24, 48, 22, 26
-HEAD, FOOT = 44, 52
+HEAD, NOTE = 44, 17
 
 # Panels: name in the footer, title, explanation, ticks of the logarithmic axis, and rows. A row has a label and the ids
 # of its figures.
@@ -54,8 +54,8 @@ QUERIES = {
     "name": "queries and size",
     "title": "Queries and size, beside one sorted Parquet file",
     "explanation": "Time as a multiple of DataFusion's, bytes as a multiple of DuckDB's. Left of the line, Neap is better",
-    "ticks": [0.1, 0.5, 1, 2],
-    "range": (0.06, 3),
+    "ticks": [0.02, 0.1, 0.5, 1, 2],
+    "range": (0.015, 3),
     "rows": [
         ("14 queries, rows not flushed yet", "queries-tail", None),
         ("14 queries, flushed rows", "queries-sections", None),
@@ -214,7 +214,7 @@ def chart(theme, machines, figures):
     drawing.panel(QUERIES, "×", drawing.ratio_row(is_more_better=False))
     drawing.panel(CACHES, "ms", drawing.pair_row)
     drawing.panel(STARTS, "ms", drawing.pair_row)
-    height = drawing.y - GAP + FOOT
+    notes = drawing.y - GAP
     drawing.bar(MARGIN, MARGIN + 18, 22, "better")
     drawing.text(MARGIN + 26, 26, "Neap, better than the other", "muted", 12)
     drawing.bar(MARGIN + 210, MARGIN + 228, 22, "worse")
@@ -227,7 +227,8 @@ def chart(theme, machines, figures):
             runs.setdefault((figure["machine"], figure["date"]), {})[panel["name"]] = True
     for index, ((machine, date), names) in enumerate(runs.items()):
         note = f"{', '.join(names)}: {machines[machine].split(';')[0]}; {date}"
-        drawing.text(MARGIN, height - FOOT + 18 + 17 * index, note[0].upper() + note[1:], "muted", 11)
+        drawing.text(MARGIN, notes + 18 + NOTE * index, note[0].upper() + note[1:], "muted", 11)
+    height = notes + NOTE * len(runs) + MARGIN
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}" '
         'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif" role="img">',
