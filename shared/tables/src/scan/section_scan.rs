@@ -9,14 +9,21 @@ mod selected_rows;
 
 use std::{fmt, sync::Arc};
 
-use arrow::{array::RecordBatch, compute::filter_record_batch, datatypes::SchemaRef};
+use arrow::{
+    array::RecordBatch,
+    compute::filter_record_batch,
+    datatypes::{DataType, FieldRef, Schema, SchemaRef},
+};
 use datafusion::{
     common::{
         Result, Statistics, cast::as_boolean_array, config::ConfigOptions,
         tree_node::TreeNodeRecursion,
     },
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr},
+    physical_expr::{
+        EquivalenceProperties, LexOrdering, PhysicalExpr, expressions::DynamicFilterPhysicalExpr,
+        scalar_subquery::ScalarSubqueryExpr, utils::collect_columns,
+    },
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
         coop::cooperative,
@@ -29,6 +36,7 @@ use datafusion::{
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use neap_schema::TIME_COLUMN;
 use neap_section::MAX_ROW_GROUP_ROWS;
 
 use super::{
@@ -170,6 +178,25 @@ fn divide(files: &[SectionFile], partitions: usize) -> Vec<Vec<(usize, RowGroupS
     SectionFiles::divided(shares.into_iter(), partitions)
 }
 
+/// Whether a condition on columns of this schema reads the time or a tag.
+fn reads_keys(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
+    let columns = collect_columns(condition);
+    columns.iter().any(|column| {
+        let field = schema.fields().get(column.index());
+        let is_tag = |field: &FieldRef| matches!(field.data_type(), DataType::Dictionary(..));
+        column.name() == TIME_COLUMN || field.is_some_and(is_tag)
+    })
+}
+
+/// Whether a condition gets values when the plan executes: those of a subquery, or of the rows that were found so far.
+fn gets_values_later(condition: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_later = |part: &Arc<dyn PhysicalExpr>| {
+        part.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
+            || part.downcast_ref::<ScalarSubqueryExpr>().is_some()
+    };
+    is_later(condition) || condition.children().into_iter().any(gets_values_later)
+}
+
 /// Returns the rows that meet a condition.
 fn filter_rows(rows: RecordBatch, condition: &dyn PhysicalExpr) -> Result<RecordBatch> {
     let passes = condition.evaluate(&rows)?.into_array(rows.num_rows())?;
@@ -278,16 +305,22 @@ impl ExecutionPlan for SectionScanExec {
         Ok(Arc::new(statistics.to_inexact()))
     }
 
-    /// A condition that is only known now may be true of few rows of the sections, or changes while they are read. DataFusion's
-    /// operator skips files, row groups and pages by it.
+    /// A condition that reads the time or a tag, and gets its values when the plan executes, may be true of few of the sections.
+    /// DataFusion's operator skips files, row groups and pages by it. One on fields alone skips few pages of the selected series.
     fn handle_child_pushdown_result(
         &self,
         phase: FilterPushdownPhase,
         pushed: ChildPushdownResult,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        if pushed.parent_filters.is_empty() || self.properties.output_ordering().is_some() {
-            return Ok(FilterPushdownPropagation::if_all(pushed));
+        let schema = self.schema();
+        let mut conditions = pushed.parent_filters.iter();
+        let is_known_later = conditions.any(|condition| {
+            let condition = &condition.filter;
+            reads_keys(condition, &schema) && gets_values_later(condition)
+        });
+        if !is_known_later || self.properties.output_ordering().is_some() {
+            return Ok(FilterPushdownPropagation::all_unsupported(pushed));
         }
         let scan = self.sections.data_source(ScanOutput::Any(None))?;
         let divided = scan.repartitioned(self.parts.len(), config)?;
