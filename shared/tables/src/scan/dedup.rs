@@ -32,6 +32,7 @@ use datafusion::{
     },
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
+        display::ProjectSchemaDisplay,
         execution_plan::{Boundedness, EmissionType},
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
     },
@@ -157,13 +158,9 @@ fn order_of_output(order: &LexOrdering, keys: &[usize], output: &[usize]) -> Opt
 
 impl DisplayAs for DedupExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DedupExec: input_order=[{}]", self.order)?;
-        f.write_str(", projection=[")?;
-        for (at, field) in self.schema().fields().iter().enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", field.name())?;
-        }
-        f.write_str("]")
+        let (order, schema) = (&self.order, self.schema());
+        let output = ProjectSchemaDisplay(&schema);
+        write!(f, "DedupExec: input_order=[{order}], projection={output}")
     }
 }
 

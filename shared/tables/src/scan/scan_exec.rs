@@ -16,6 +16,7 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
         PlanProperties,
+        display::ProjectSchemaDisplay,
         execution_plan::{Boundedness, EmissionType, SchedulingType},
         filter_pushdown::{
             ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
@@ -246,18 +247,14 @@ impl DisplayAs for SnapshotScanExec {
         let fragment = &self.fragment;
         write!(
             f,
-            "SnapshotScanExec: table={}, sections={}, segments={}, regions={}, bytes={}, projection=[",
+            "SnapshotScanExec: table={}, sections={}, segments={}, regions={}, bytes={}, projection={}",
             fragment.table_name(),
             fragment.sections.len(),
             fragment.tail.names.len(),
             fragment.regions.len(),
             self.bytes,
-        )?;
-        for (at, field) in self.schema().fields().iter().enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", field.name())?;
-        }
-        f.write_str("]")
+            ProjectSchemaDisplay(&self.schema()),
+        )
     }
 }
 

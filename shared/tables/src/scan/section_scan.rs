@@ -27,6 +27,7 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
         coop::cooperative,
+        display::ProjectSchemaDisplay,
         execution_plan::{Boundedness, EmissionType, SchedulingType},
         filter::FilterExecBuilder,
         filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation},
@@ -218,12 +219,7 @@ impl DisplayAs for SectionScanExec {
         if let Some(filter) = &self.filter {
             write!(f, ", filter={filter}")?;
         }
-        f.write_str(", projection=[")?;
-        for (at, field) in self.schema().fields().iter().enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", field.name())?;
-        }
-        f.write_str("]")
+        write!(f, ", projection={}", ProjectSchemaDisplay(&self.schema()))
     }
 }
 
