@@ -15,7 +15,7 @@ const MAX_ROWS: usize = u32::MAX as usize;
 /// set (tag by tag in the order of `tags`, a missing tag first), then by time.
 ///
 /// Each field keeps its newest non-null value. The result has the columns of `schema`; the rows may lack some of them.
-/// A column of the rows is dropped when that of the result is made, so rows that nothing else holds are in memory once, not twice.
+/// A column of the rows is dropped when that of the result is made, so rows that nothing else holds are in memory about once.
 ///
 /// # Errors
 /// There are more than 2^32 - 1 rows, or a column has another type than in `schema`.
