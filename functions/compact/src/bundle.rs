@@ -2,13 +2,13 @@
 //!
 //! A flush with one section writes it as a standalone Parquet file.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use arrow_array::RecordBatch;
 use neap_bucket::Stamp;
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_manifest::{PendingObject, Section};
-use neap_points::{TableChange, apply_deletes, deduplicate};
+use neap_points::{SortedPoints, TableChange, apply_deletes};
 use neap_row_delete::RowDelete;
 use neap_schema::TableId;
 use neap_wal::Segment;
@@ -53,9 +53,10 @@ pub(crate) fn bundle(
         let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
             continue;
         };
-        let folded = deduplicate_table(table, segments)?;
-        interval.take_in(kept, table, &folded);
-        for (first_day, last_day, encoded) in encode_table(table, folded)? {
+        let parts = deduplicate_table(table, segments)?;
+        interval.take_in(kept, table, parts.iter().map(|part| &part.rows));
+        for DayRangeRows { days, rows } in parts {
+            let encoded = encode_part(table, rows)?;
             sections.push(Section {
                 object: object.ulid,
                 offset: bundle.len() as u64,
@@ -63,8 +64,8 @@ pub(crate) fn bundle(
                 length: encoded.bytes.len() as u64,
                 footer_length: encoded.footer_length,
                 table: id,
-                first_day,
-                last_day,
+                first_day: *days.start(),
+                last_day: *days.end(),
                 above,
                 upto,
                 cleaned: Stamp::ZERO,
@@ -104,11 +105,19 @@ pub(crate) fn deletes_of<'a>(
     segments.flat_map(of_segment).collect()
 }
 
-/// Returns the deduplicated rows of one table, without deleted rows.
+/// Rows of one section.
+struct DayRangeRows {
+    /// The first and the last day, in days since the Unix epoch.
+    days: RangeInclusive<i32>,
+    /// The deduplicated rows, sorted by tag set and time.
+    rows: RecordBatch,
+}
+
+/// Returns the deduplicated rows of one table, without deleted rows, for each of its sections.
 fn deduplicate_table(
     table: &Table,
     segments: &[Arc<Segment>],
-) -> Result<RecordBatch, CompactError> {
+) -> Result<Vec<DayRangeRows>, CompactError> {
     let mut history = Vec::new();
     for segment in segments {
         let rows = segment.rows(table.id())?.into_iter();
@@ -117,34 +126,29 @@ fn deduplicate_table(
         let deletes = deletes.filter(|delete| delete.table == table.id());
         history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
     }
-    let batches = apply_deletes(history)?;
-    Ok(deduplicate(
-        &table.tag_names(),
-        &table.arrow_schema(),
-        batches,
-    )?)
+    let points = SortedPoints::new(&table.tag_names(), apply_deletes(history)?)?;
+    let ranges = split_by_days(points.times()).into_iter();
+    let (days, rows): (Vec<_>, Vec<_>) = ranges
+        .map(|range| (range.first_day..=range.last_day, range.rows))
+        .unzip();
+    let batches = points.into_batches(&table.arrow_schema(), rows)?;
+    let parts = days.into_iter().zip(batches);
+    Ok(parts
+        .map(|(days, rows)| DayRangeRows { days, rows })
+        .collect())
 }
 
-/// Encodes the sections of one table, each with its first and last day.
-fn encode_table(
-    table: &Table,
-    folded: RecordBatch,
-) -> Result<Vec<(i32, i32, EncodedSection)>, CompactError> {
+/// Encodes the rows of one section.
+fn encode_part(table: &Table, rows: RecordBatch) -> Result<EncodedSection, CompactError> {
     let tags = table.tag_names();
-    let encode = |rows| {
-        let encoded = without_empty_fields(&tags, &rows)
-            .map_err(EncodeError::from)
-            .and_then(|rows| encode_section(&tags, &rows));
-        encoded.map_err(|error| match error {
-            EncodeError::Points(error) => CompactError::Points(error),
-            EncodeError::Parquet(source) => CompactError::Encode {
-                table: table.name().to_owned(),
-                source,
-            },
-        })
-    };
-    split_by_days(folded)?
-        .into_iter()
-        .map(|range| Ok((range.first_day, range.last_day, encode(range.rows)?)))
-        .collect()
+    let encoded = without_empty_fields(&tags, &rows)
+        .map_err(EncodeError::from)
+        .and_then(|rows| encode_section(&tags, &rows));
+    encoded.map_err(|error| match error {
+        EncodeError::Points(error) => CompactError::Points(error),
+        EncodeError::Parquet(source) => CompactError::Encode {
+            table: table.name().to_owned(),
+            source,
+        },
+    })
 }

@@ -6,10 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::{RecordBatch, UInt32Array};
-use arrow_select::take::take_record_batch;
 use neap_manifest::day_of;
-use neap_points::{PointsError, times};
 
 /// Up to this number of sections, ranges are not widened, regardless of section size.
 const FEW_SECTIONS: usize = 4;
@@ -32,40 +29,31 @@ pub struct DayRange {
     pub first_day: i32,
     /// The last day.
     pub last_day: i32,
-    /// The rows, in their original order.
-    pub rows: RecordBatch,
+    /// The numbers of the rows, in ascending order.
+    pub rows: Vec<u32>,
 }
 
-/// Splits rows into ranges of days and keeps their order.
-pub fn split_by_days(rows: RecordBatch) -> Result<Vec<DayRange>, PointsError> {
+/// Splits rows with these times, in nanoseconds since the Unix epoch, into ranges of days.
+pub fn split_by_days(times: impl Iterator<Item = i64>) -> Vec<DayRange> {
     let mut by_day: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
-    for (time, row) in times(&rows)?.values().iter().zip(0..) {
-        by_day.entry(day_of(*time)).or_default().push(row);
+    for (time, row) in times.zip(0..) {
+        by_day.entry(day_of(time)).or_default().push(row);
     }
     let bits = widening(&by_day);
     let mut ranges: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
-    for (day, of_day) in by_day {
-        ranges.entry(day >> bits).or_default().extend(of_day);
+    for (day, mut of_day) in by_day {
+        ranges.entry(day >> bits).or_default().append(&mut of_day);
     }
-    let whole = ranges.len() == 1;
-    ranges
-        .into_iter()
-        .map(|(range, mut numbers)| {
-            let first_day = range << bits;
-            let last_day = first_day + ((1 << bits) - 1);
-            let rows = if whole {
-                rows.clone()
-            } else {
-                numbers.sort_unstable();
-                take_record_batch(&rows, &UInt32Array::from(numbers))?
-            };
-            Ok(DayRange {
-                first_day,
-                last_day,
-                rows,
-            })
-        })
-        .collect()
+    let range = |(range, mut rows): (i32, Vec<u32>)| {
+        rows.sort_unstable();
+        let first_day = range << bits;
+        DayRange {
+            first_day,
+            last_day: first_day + ((1 << bits) - 1),
+            rows,
+        }
+    };
+    ranges.into_iter().map(range).collect()
 }
 
 fn widening(by_day: &BTreeMap<i32, Vec<u32>>) -> u32 {
@@ -90,42 +78,28 @@ fn widening(by_day: &BTreeMap<i32, Vec<u32>>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow_array::{TimestampNanosecondArray, cast::AsArray, types::TimestampNanosecondType};
-    use arrow_schema::Schema;
-    use neap_schema::ColumnType;
     use proptest::prelude::*;
 
     use super::*;
 
     const DAY: i64 = 86_400_000_000_000;
 
-    fn rows(times: impl IntoIterator<Item = i64>) -> RecordBatch {
-        let schema = Schema::new(vec![ColumnType::Time.arrow_field("time")]);
-        let times = TimestampNanosecondArray::from_iter_values(times);
-        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(times)]).unwrap()
-    }
-
-    fn ranges(rows: RecordBatch) -> Vec<(i32, i32, usize)> {
-        let ranges = split_by_days(rows).unwrap();
+    fn ranges(times: impl IntoIterator<Item = i64>) -> Vec<(i32, i32, usize)> {
+        let ranges = split_by_days(times.into_iter());
         ranges
             .iter()
-            .map(|range| (range.first_day, range.last_day, range.rows.num_rows()))
+            .map(|range| (range.first_day, range.last_day, range.rows.len()))
             .collect()
     }
 
     #[test]
     fn a_few_days_stay_apart() {
-        assert_eq!(
-            ranges(rows([0, DAY, 1, -1])),
-            [(-1, -1, 1), (0, 0, 2), (1, 1, 1)]
-        );
+        assert_eq!(ranges([0, DAY, 1, -1]), [(-1, -1, 1), (0, 0, 2), (1, 1, 1)]);
     }
 
     #[test]
     fn many_thin_days_share_sections() {
-        let found = ranges(rows((0..1000).map(|day| day * DAY)));
+        let found = ranges((0..1000).map(|day| day * DAY));
         assert_eq!(
             found,
             [
@@ -141,7 +115,7 @@ mod tests {
     fn many_thick_days_stay_apart() {
         let per_day = MIN_ROWS as i64;
         let times = (0..8).flat_map(|day| (0..per_day).map(move |at| day * DAY + at));
-        assert_eq!(ranges(rows(times)).len(), 8);
+        assert_eq!(ranges(times).len(), 8);
     }
 
     proptest! {
@@ -149,23 +123,21 @@ mod tests {
         fn every_row_is_in_its_range_and_in_its_order(
             days in proptest::collection::vec(-3000..3000i64, 1..200)
         ) {
-            let split = split_by_days(rows(days.iter().map(|day| day * DAY))).unwrap();
-            let mut all = Vec::new();
+            let split = split_by_days(days.iter().map(|day| day * DAY));
+            let mut all: Vec<u32> = Vec::new();
             for range in &split {
-                let times = range.rows.column(0).as_primitive::<TimestampNanosecondType>();
-                let days: Vec<i64> = times.values().iter().map(|time| time / DAY).collect();
-                for day in &days {
-                    prop_assert!((i64::from(range.first_day)..=i64::from(range.last_day)).contains(day));
+                prop_assert!(range.rows.is_sorted());
+                for row in &range.rows {
+                    let day = days[*row as usize];
+                    prop_assert!((i64::from(range.first_day)..=i64::from(range.last_day)).contains(&day));
                 }
-                all.extend(days);
+                all.extend(&range.rows);
             }
             for pair in split.windows(2) {
                 prop_assert!(pair[0].last_day < pair[1].first_day);
             }
-            let mut expected = days;
-            expected.sort_unstable();
             all.sort_unstable();
-            prop_assert_eq!(all, expected);
+            prop_assert_eq!(all, (0_u32..).take(days.len()).collect::<Vec<_>>());
         }
     }
 }

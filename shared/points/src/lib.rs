@@ -18,6 +18,7 @@ mod error;
 mod image;
 mod number_table;
 mod row_deletes;
+mod rows_by_point;
 mod search;
 mod series;
 mod sorted_tag_values;
@@ -27,7 +28,7 @@ mod tag_values;
 mod tests;
 
 pub use columns::{conform_to_schema, times};
-pub use deduplicate::deduplicate;
+pub use deduplicate::{SortedPoints, deduplicate};
 pub use error::PointsError;
 pub use image::{
     ImageChunk, SelectedSeries, SortedRows, TagFilter, TailImage, TailImageBuilder, TailRow,

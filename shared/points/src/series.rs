@@ -328,27 +328,29 @@ impl SeriesIndex {
             .unwrap_or(Ordering::Equal)
     }
 
-    /// Returns the column of tag number `tag` for rows of these series.
-    pub fn tag_column(
+    /// Returns columns of tag number `tag` for rows of these series, one column for each part of the rows. They share a
+    /// dictionary, which has all values of the tag.
+    pub(crate) fn tag_columns<Rows: Iterator<Item = u32>>(
         &self,
         tag: usize,
-        series: impl Iterator<Item = u32>,
-    ) -> Result<ArrayRef, PointsError> {
-        let width = self.tags.len();
-        let keys: Int32Array = series
-            .map(|series| {
-                let number = self.sets.get(series as usize * width + tag).copied();
-                number
-                    .filter(|number| *number != MISSING)
-                    .and_then(|number| i32::try_from(number - 1).ok())
-            })
-            .collect();
+        parts: impl Iterator<Item = Rows>,
+    ) -> Result<Vec<ArrayRef>, PointsError> {
         let values = self.tags.get(tag).map(TagValues::texts);
         let values: StringArray = values.into_iter().flatten().collect();
-        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-            keys,
-            Arc::new(values),
-        )?))
+        let values: ArrayRef = Arc::new(values);
+        let key = |series: u32| {
+            let number = self.value_numbers(series).get(tag).copied();
+            let number = number.filter(|number| *number != MISSING)?;
+            i32::try_from(number - 1).ok()
+        };
+        let column = |part: Rows| -> Result<ArrayRef, PointsError> {
+            let keys: Int32Array = part.map(key).collect();
+            let values = Arc::clone(&values);
+            Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
+                keys, values,
+            )?))
+        };
+        parts.map(column).collect()
     }
 
     /// Returns the column of tag number `tag` for rows of these series (`None`: no value). The dictionary has only the

@@ -20,6 +20,7 @@ use proptest::prelude::*;
 
 mod equal_hashes;
 mod loaded_columns;
+mod parts;
 
 use crate::{
     SelectedSeries, SeriesIndex, TableChange, TagFilter, TailImage, TailImageBuilder,

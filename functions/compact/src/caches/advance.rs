@@ -134,12 +134,18 @@ impl Default for IntervalLayers {
 
 impl IntervalLayers {
     /// Adds the rows of a table to the contents of its caches.
-    pub(crate) fn take_in(&mut self, kept: &MaterializedCaches, table: &Table, rows: &RecordBatch) {
+    pub(crate) fn take_in<'a>(
+        &mut self,
+        kept: &MaterializedCaches,
+        table: &Table,
+        rows: impl Iterator<Item = &'a RecordBatch> + Clone,
+    ) {
         let caches = kept.by_table.get(&table.id());
         for cache in caches.into_iter().flatten() {
             let limit = self.left.min(MAX_CONTENT_BYTES);
             let mut builder = CacheLayerBuilder::new(&cache.shape, cache.from, limit);
-            let contents = builder.push(rows).and_then(|()| builder.finish());
+            let pushed = rows.clone().try_for_each(|rows| builder.push(rows));
+            let contents = pushed.and_then(|()| builder.finish());
             if let Ok(contents) = &contents {
                 self.left = self.left.saturating_sub(contents.size_bytes());
             }

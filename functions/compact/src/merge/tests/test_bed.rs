@@ -13,7 +13,7 @@ use neap_manifest::{
     FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings, ManifestStore,
     PendingObject, Section,
 };
-use neap_points::deduplicate;
+use neap_points::SortedPoints;
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -78,12 +78,16 @@ impl MergeTestBed {
         let object = PendingObject::draw(&self.bucket).unwrap();
         let (above, upto) = (base.value.low_water_mark, Stamp::from_u64(cut));
         let tags = self.table.tag_names();
-        let folded = deduplicate(&tags, &self.table.arrow_schema(), rows.to_vec()).unwrap();
+        let points = SortedPoints::new(&tags, rows.to_vec()).unwrap();
         let (mut bundle, mut sections) = (Vec::new(), Vec::new());
-        let ranges = split_by_days(folded).unwrap();
+        let ranges = split_by_days(points.times());
         let in_bundle = ranges.len() > 1;
-        for range in ranges {
-            let rows = without_empty_fields(&tags, &range.rows).unwrap();
+        let numbers = ranges.iter().map(|range| range.rows.clone()).collect();
+        let batches = points
+            .into_batches(&self.table.arrow_schema(), numbers)
+            .unwrap();
+        for (range, rows) in ranges.iter().zip(batches) {
+            let rows = without_empty_fields(&tags, &rows).unwrap();
             let encoded = encode_section(&tags, &rows).unwrap();
             sections.push(Section {
                 object: object.ulid,
