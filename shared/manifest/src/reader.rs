@@ -286,12 +286,23 @@ impl SnapshotReader {
             let source = held.source(self.sole_writer.load(Ordering::Relaxed));
             let answers = self.request_all(database, held, &source).await?;
             match self.build_snapshot(database, held, answers).await? {
-                Ok(snapshot) => return Ok(held.settle(asked, snapshot, &source)),
+                Ok(snapshot) => {
+                    self.evict_flushed(database, held, snapshot.mark());
+                    return Ok(held.settle(asked, snapshot, &source));
+                }
                 Err(unfit) => reason = unfit,
             }
             tracing::debug!(%database, %reason, "responses are inconsistent; the snapshot is read again");
         }
         Err(SnapshotError::Inconsistent { reason })
+    }
+
+    /// Removes segments from memory that another process, or an earlier flush of this one, has flushed.
+    fn evict_flushed(&self, database: DatabaseId, held: &SnapshotCacheEntry, mark: Stamp) {
+        let last = held.manifest().map(|last| last.value.low_water_mark);
+        if last.is_none_or(|last| last < mark) {
+            self.tail.evict_flushed(database, mark);
+        }
     }
 
     /// Sends the requests of one round trip.

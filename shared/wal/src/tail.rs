@@ -404,6 +404,19 @@ impl TailReader {
             .insert((segment.database(), segment.name()), segment);
     }
 
+    /// Removes the segments of a database up to a mark from the cache, because they are flushed. Only readers that are
+    /// behind the flush read them again.
+    pub fn evict_flushed(&self, database: DatabaseId, mark: Stamp) {
+        for (id, _) in &self.cache {
+            let (of, name) = &*id;
+            if *of == database && name.stamp <= mark {
+                self.cache.invalidate(&*id);
+            }
+        }
+        // Otherwise up to 64 of them would stay in memory until the cache is used again.
+        self.cache.run_pending_tasks();
+    }
+
     /// Returns the size of the cache, in bytes.
     pub fn cached_bytes(&self) -> u64 {
         self.cache.run_pending_tasks();

@@ -291,6 +291,26 @@ async fn an_inserted_segment_is_served_from_the_cache() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn flushed_segments_leave_the_cache_and_can_be_read_again() {
+    let world = TestWorld::new().await;
+    let reader = reader(&world);
+    for stamp in 1..=3 {
+        put(&world, DATABASE, &segment(stamp)).await;
+    }
+    let all = [name(1), name(2), name(3)];
+    reader.fetch(DATABASE, &all).await.unwrap();
+    let bytes = reader.cached_bytes();
+    reader.evict_flushed(DatabaseId::new(77), Stamp::from_u64(3));
+    assert_eq!(reader.cached_bytes(), bytes, "another database is flushed");
+    reader.evict_flushed(DATABASE, Stamp::from_u64(2));
+    assert_eq!(reader.cached_bytes(), bytes / 3);
+    let before = world.store.count(Operation::Get);
+    let fetched = reader.fetch(DATABASE, &all).await.unwrap();
+    assert_eq!(fetched.segments.len(), 3);
+    assert_eq!(world.store.count(Operation::Get) - before, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_cache_is_bounded_and_keeps_the_newest_segments() {
     let world = TestWorld::new().await;
     let one = u64::from(weight(&segment(1)));

@@ -100,7 +100,10 @@ impl QueryEngine {
         }
         let read = self.snapshots.read(database, options);
         let step = trace_span!(target: TRACE_TARGET, "snapshot");
-        Ok(read.instrument(step).await?)
+        let snapshot = read.instrument(step).await?;
+        let data = &self.tables().scan.data;
+        data.evict_replaced(database, &snapshot.manifest);
+        Ok(snapshot)
     }
 
     /// Returns the context of a query over a snapshot.

@@ -84,9 +84,12 @@ async fn a_flushed_tail_leaves_the_snapshot() {
     stage.sleep(MINUTE).await;
     let second = writer.write(0).await.unwrap();
     assert_eq!(stamps_of(&reader.read().await.unwrap()), [first, second]);
+    let cached = || reader.tail.cached_bytes();
+    let before = cached();
     writer.flush(first).await;
     let snapshot = reader.read().await.unwrap();
     assert_eq!(stamps_of(&snapshot), [second]);
+    assert_eq!(cached(), before / 2, "the flushed segment is in memory");
     assert_eq!(
         (snapshot.mark(), snapshot.manifest.value.section_count()),
         (first, 1)

@@ -8,6 +8,7 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::{
         Arc,
@@ -18,8 +19,8 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use moka::{future, sync};
-use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError};
-use neap_manifest::{Section, SectionWithFooter};
+use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError, VersionedValue};
+use neap_manifest::{DroppedItem, Manifest, Section, SectionWithFooter};
 use neap_schema::DatabaseId;
 use neap_section::{MAX_ROW_GROUP_ROWS, ParquetPartError, SectionFooter};
 use parquet::{errors::ParquetError, file::metadata::PageIndexPolicy};
@@ -38,6 +39,9 @@ const PARALLEL_READS: usize = 16;
 
 /// The share of the cache of column chunks that one reader may read ahead: a part of it, as 1/n.
 const READ_AHEAD_SHARE: u64 = 16;
+
+/// Maximum number of databases whose replaced sections are recognised.
+const MAX_MANIFEST_VERSIONS: u64 = 10_000;
 
 /// Maximum number of reads of a footer whose checksum does not match.
 const READ_ATTEMPTS: usize = 2;
@@ -109,7 +113,10 @@ pub struct SectionData {
     bucket: Bucket,
     io_runtime: IoRuntime,
     footers: future::Cache<(Key, u64), Arc<SectionFooter>>,
+    /// Column chunks, by object, start in the object, and end in the section.
     chunks: sync::Cache<(Key, u64, u64), Bytes>,
+    /// A recent version of the manifest of each database: the last one of [`evict_replaced`](Self::evict_replaced).
+    manifest_versions: sync::Cache<DatabaseId, u64>,
     looks: Arc<CacheLookups>,
 }
 
@@ -137,6 +144,7 @@ impl SectionData {
             io_runtime,
             footers,
             chunks,
+            manifest_versions: sync::Cache::new(MAX_MANIFEST_VERSIONS),
             looks: Arc::default(),
         }
     }
@@ -144,6 +152,44 @@ impl SectionData {
     /// Drops all cached column chunks.
     pub fn release_chunks(&self) {
         self.chunks.invalidate_all();
+    }
+
+    /// Removes the column chunks of sections that the manifest lists as replaced since the version of the previous call for
+    /// the database. Few queries still read such a section: those as of an earlier time, and those that have begun.
+    ///
+    /// Sections that came from another database stay, because that database may use them. So do those that the manifest
+    /// has moved to a page since: they leave the cache when others need the room.
+    pub fn evict_replaced(&self, database: DatabaseId, manifest: &VersionedValue<Manifest>) {
+        let last = self.manifest_versions.get(&database);
+        if last.is_some_and(|last| last >= manifest.version) {
+            return;
+        }
+        self.manifest_versions.insert(database, manifest.version);
+        let Some(last) = last else {
+            return;
+        };
+        let mut replaced: BTreeMap<Key, Vec<Range<u64>>> = BTreeMap::new();
+        let condemned = manifest.value.condemned.iter();
+        for entry in condemned.filter(|entry| entry.version > last) {
+            if let DroppedItem::Section(section) = &entry.what
+                && section.origin.is_none()
+            {
+                let end = section.offset.saturating_add(section.length);
+                let ranges = replaced.entry(section.key(database)).or_default();
+                ranges.push(section.offset..end);
+            }
+        }
+        if replaced.is_empty() {
+            return;
+        }
+        for (id, _) in &self.chunks {
+            let (key, start, _) = &*id;
+            let ranges = replaced.get(key);
+            if ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(start))) {
+                self.chunks.invalidate(&*id);
+            }
+        }
+        self.chunks.run_pending_tasks();
     }
 
     /// Returns the sizes, hits and misses of the caches.
@@ -432,58 +478,4 @@ impl SectionFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use neap_bucket::{MemoryStore, World};
-
-    use super::*;
-
-    #[test]
-    fn cached_chunks_are_bounded_and_can_be_released() {
-        let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let limits = DataCacheLimits {
-            metadata_bytes: 1 << 20,
-            chunk_bytes: 10 << 10,
-        };
-        let data = SectionData::new(Bucket::new(store, world), IoRuntime::of_caller(), limits);
-        let id = |number: u64| (Key::Manifest(DatabaseId::new(1)), number, number + 1);
-        for number in 0..100 {
-            let bytes = Bytes::from(vec![0; 1 << 10]);
-            data.chunks.insert(id(number), bytes);
-        }
-        data.chunks.run_pending_tasks();
-        let bytes = data.stats().chunk_bytes;
-        assert!(bytes > 5 << 10 && bytes <= limits.chunk_bytes, "{bytes}");
-        data.release_chunks();
-        assert!((0..100).all(|number| data.chunks.get(&id(number)).is_none()));
-    }
-
-    #[test]
-    fn ranges_with_small_gaps_are_read_with_one_request() {
-        let mib = 1 << 20;
-        let reads = coalesce(vec![3 * mib..3 * mib + 10, 0..10, 20..30, mib..mib + 5]);
-        assert_eq!(reads, vec![0..mib + 5, 3 * mib..3 * mib + 10]);
-    }
-
-    #[test]
-    fn a_read_is_never_larger_than_the_limit() {
-        let reads = coalesce((0..40).map(|at| at << 20..(at + 1) << 20).collect());
-        assert_eq!(reads.len(), 3);
-        assert!(
-            reads
-                .iter()
-                .all(|read| read.end - read.start <= MAX_READ_BYTES)
-        );
-    }
-
-    #[test]
-    fn ranges_are_cut_from_the_block_that_contains_them() {
-        let blocks = vec![
-            (0, Bytes::from_static(b"0123")),
-            (10, Bytes::from_static(b"abcdef")),
-        ];
-        assert_eq!(cut(&blocks, &(1..3)).as_deref(), Some(&b"12"[..]));
-        assert_eq!(cut(&blocks, &(12..16)).as_deref(), Some(&b"cdef"[..]));
-        assert_eq!(cut(&blocks, &(3..5)), None);
-    }
-}
+mod tests;
