@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`limit_bytes`] | returns the limit of the control groups of the process, or of the machine |
 //! | [`resident_bytes`] | returns the resident memory of the process |
-//! | [`limit_retained_memory`] | makes the allocator return freed memory at once |
+//! | [`limit_retained_memory`] | makes the allocator return freed memory soon |
 //! | [`MemoryMonitor`] | compares both, and publishes the [`MemoryPressure`] |
 
 mod allocator;
