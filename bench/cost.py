@@ -592,80 +592,80 @@ def page():
     sections = "\n".join(f"### {it.title}\n\n{it.about}\n\n{table(it)}\n" for it in WORKLOADS)
     return f"""# What it costs
 
-Made by `bench/cost.py` from the [requests that tests assert](operations.md#what-it-costs), the settings of
+`bench/cost.py` computes this page from the [requests that tests assert](operations.md#what-it-costs), the settings of
 `infra/terraform`, and Amazon's list [prices](#prices) of {PRICES_OF} in {REGION}. Latencies, sizes and habits are
-[assumed](#what-is-assumed): the sums tell orders and proportions, not a bill. Before you rely on one, compare the prices with
+[assumed](#what-is-assumed): the sums show orders of magnitude and proportions, and do not predict a bill. Before you rely on a sum, compare the prices with
 the lists that are linked below, change what is no longer true in `bench/prices.py`, and run the program again.
 
 {sections}
-What is free each month is what every account has for ever, if nothing else in the account uses it.
+"Free each month" is the allowance that every account has without a time limit. Other uses of the account share it.
 
-What to take from it:
+The tables show:
 
-* What writes cost is the number of requests, not of values: gather them before they are sent. A function has one request
-  at a time, so each write is a segment of its own; a server puts at most one segment a second for any number of clients, and
-  [60 more](operations.md#what-it-costs) after a pause.
-* What dashboards cost on functions is a LIST for each panel, refresh and 1,000 segments that wait to be flushed. With an
-  allowed staleness (`NEAP_MAX_STALENESS`, or `x-neap-max-staleness` in a request) an instance asks once for many.
-* Databases cost their flushes: what is written to many of them is flushed from each. A scheduled run that flushes {many:,} databases
+* The cost of writes depends on the number of requests, not of values: gather values before you send them. An instance of a
+  function handles one request at a time, so each write is a segment of its own; a server puts at most one segment a second for
+  any number of clients, and [60 more](operations.md#what-it-costs) after a pause.
+* Dashboards on functions cost a LIST for each panel, refresh and 1,000 segments that wait to be flushed. With an allowed
+  staleness (`NEAP_MAX_STALENESS`, or `x-neap-max-staleness` in a request), many queries of an instance share one LIST.
+* Each database that is written to costs flushes of its own. A scheduled run that flushes {many:,} databases
   with a segment each takes {round_seconds:.0f} s of requests, {DATABASES_AT_ONCE} databases at once; most runs flush a part of them.
-* The engine costs a message, and often an invocation, for each write, whether or not there is a plugin. Who has no trigger
-  on writes says `engine = {{ notifications = false }}`, which leaves its schedule ($ {dollars(engine_idle.total())}), and who has no plugins
-  `engine = {{ enabled = false }}`.
+* The engine costs a message, and often an invocation, for each write, whether or not there is a plugin. Without
+  triggers on writes, set `engine = {{ notifications = false }}`: then the engine costs only its schedule ($ {dollars(engine_idle.total())}). Without
+  plugins, set `engine = {{ enabled = false }}`.
 * New data in S3 Express costs a fifth of the requests, and less time. It is in one availability zone until it is flushed.
-* A server costs the same with and without queries. Functions cost little more than their alarms, metrics and dashboard
-  ($ {dollars(watching)}, most of it free) without queries, and answer any number at once. An instance of the query function that is
-  kept started (`provisioned_concurrency`) costs $ {dollars(kept_started)} a month beside what it does.
+* A server costs the same with and without queries. Without queries, functions cost little more than their
+  alarms, metrics and dashboard ($ {dollars(watching)}, most of it free). They answer any number of queries at once. An instance of the query function that is
+  kept started (`provisioned_concurrency`) costs $ {dollars(kept_started)} a month in addition to the time that it runs.
 
 ## Queries over many invocations
 
 With `NEAP_DISTRIBUTED_MAX_WORKERS` the query function invokes itself: each invocation reads a part of the sections and
-aggregates it, and the first one puts the parts together. Nothing is left running afterwards. This is computed, not measured on
-AWS:
+aggregates it, and the first one puts the parts together. Nothing is left running afterwards. These figures are
+computed, not measured on AWS:
 
 {distributed_table()}
 
-An invocation reads {BYTES_PER_WORKER >> 20} MiB, or more if the query would need more than {WORKERS_AT_ONCE:,} of them; Lambda executes 1,000 at once
-in an account unless Amazon raises the limit. Longer queries than the gateway's 30 s need the `stream` function. Each instance
+An invocation reads {BYTES_PER_WORKER >> 20} MiB, or more if the query would need more than {WORKERS_AT_ONCE:,} invocations; Lambda executes 1,000 at once
+in an account unless Amazon raises the limit. Queries that take longer than the gateway's 30 s need the `stream` function. Each instance
 reads {FETCHED_BYTES_PER_SECOND / 1e6:.0f} MB/s from S3, which is assumed; one core aggregates {SCANNED_BYTES_PER_SECOND / 1e6:.0f} MB/s of sections with noisy values, which is measured
-on one core of another machine and not the limit here. The instance with the most bytes reads {LARGEST_SHARE:g} times the mean, and all
-instances start anew, for {START_SECONDS * 1000:.0f} ms. Each has {MEMORY_GB["query"]:.2f} GB of memory, and with it one processor.
+on one core of another machine; S3, not the core, is the limit here. The instance with the most bytes reads {LARGEST_SHARE:g} times the mean, and all
+instances have a cold start of {START_SECONDS * 1000:.0f} ms. Each has {MEMORY_GB["query"]:.2f} GB of memory, and with it one processor.
 
 ## What is assumed
 
-* A month of {DAYS} days; data of {RETENTION_DAYS} days, {BYTES_PER_VALUE} bytes a value: noisy ones, for those that
-  change little take [a tenth](../bench/README.md#once-measured). A segment has {SEGMENT_BYTES} bytes and {SEGMENT_BYTES_PER_VALUE} for each value, a request
-  no more than the 512 KiB that are billed as one.
-* A user looks at {PANELS} panels, refreshed every {REFRESH_SECONDS} s, {HOURS_A_DAY} hours on {DAYS_A_MONTH} days; an answer has {ANSWER_BYTES:,} bytes, that to a write
-  {WRITE_ANSWER_BYTES}, over connections that stay open. What is sent to AWS is free.
-  Nobody allows stale answers. The panels of a refresh ask at once, each another instance; each instance reads each new
-  segment. S3 Express lists segments also after they were flushed, until they are deleted {SEGMENT_GRACE_SECONDS // 60} minutes later, and bills
-  an hour for each at least.
+* A month has {DAYS} days. Data of {RETENTION_DAYS} days is kept. A value takes {BYTES_PER_VALUE} bytes, because the values are noisy; values that change
+  little take [a tenth](../bench/README.md#once-measured). A segment has {SEGMENT_BYTES} bytes and {SEGMENT_BYTES_PER_VALUE} for each value. A request has no more
+  than the 512 KiB that are billed as one request.
+* A user looks at {PANELS} panels, refreshed every {REFRESH_SECONDS} s, {HOURS_A_DAY} hours on {DAYS_A_MONTH} days; an answer to a query has {ANSWER_BYTES:,} bytes, an answer to
+  a write {WRITE_ANSWER_BYTES}, over connections that stay open. Data that is sent to AWS is free. No query allows stale answers. The panels of a refresh
+  query at once, each in a different instance; each instance reads each new segment. S3 Express lists segments also after they were flushed, until they are deleted {SEGMENT_GRACE_SECONDS // 60} minutes later, and bills
+  at least an hour for each segment.
 * Memory: {MEMORY_GB["write"]:g} GB for writes, {MEMORY_GB["query"]:.2f} GB for queries and compaction. A PUT takes {PUT_SECONDS * 1000:.0f} ms, a LIST {LIST_SECONDS * 1000:.0f} ms, a GET {GET_SECONDS * 1000:.0f} ms,
-  either in S3 Express {EXPRESS_SECONDS * 1000:.0f} ms ([measured by others]({LATENCIES}): 26 and 4 ms for a small GET); beside that a write takes
-  {WRITE_SECONDS * 1000:.0f} ms, a query {QUERY_SECONDS * 1000:.0f} ms, a look of the engine {ENGINE_SECONDS * 1000:.0f} ms. {READS_AT_ONCE} segments are read at once. None of this was measured on AWS.
-* An instance lives for {INSTANCE_HOURS} hours. Its start takes {START_SECONDS * 1000:.0f} ms, which AWS bills as it bills what follows: always did of
-  `provided.al2023`, and since [August 2025]({STARTS_ARE_BILLED}) of the engine's Python, too.
-* A flush every 10 minutes, or when there are 300 segments or 8 MiB, looked for every {EVERY_SECONDS["flush"] // 60} minute; everything looked at every
-  {EVERY_SECONDS["collect"] // 60} minutes. Settling writes {AMPLIFICATION} bytes for each that stays, {MERGE_BYTES_PER_SECOND / 1e6:g} MB/s for each core.
-* {LOG_LINE_BYTES} bytes of logs for each request and scheduled run, kept for {LOG_DAYS} days as if nothing compressed them: the line of the
-  gateway, or of the server; Lambda's own lines are turned off but for warnings. {ALARMS} alarms ({ALARMS - ALARMS_OF_NOTIFICATIONS} with S3 Express), {METRICS} metrics, a
+  each of them in S3 Express {EXPRESS_SECONDS * 1000:.0f} ms ([measured by others]({LATENCIES}): 26 and 4 ms for a small GET); in addition, a write takes
+  {WRITE_SECONDS * 1000:.0f} ms, a query {QUERY_SECONDS * 1000:.0f} ms, a check of the engine {ENGINE_SECONDS * 1000:.0f} ms. {READS_AT_ONCE} segments are read at once. None of this was measured on AWS.
+* An instance lives for {INSTANCE_HOURS} hours. Its start takes {START_SECONDS * 1000:.0f} ms, which AWS bills like the time after it: for `provided.al2023`
+  it has always done so, for the engine's Python since [August 2025]({STARTS_ARE_BILLED}).
+* A tail is flushed every 10 minutes, or when it has 300 segments or 8 MiB. A scheduled run looks for such tails every {EVERY_SECONDS["flush"] // 60} minute,
+  and a collection runs every {EVERY_SECONDS["collect"] // 60} minutes. Flushes and merges write {AMPLIFICATION} bytes for each byte that stays, {MERGE_BYTES_PER_SECOND / 1e6:g} MB/s for each core.
+* {LOG_LINE_BYTES} bytes of logs for each request and scheduled run, kept for {LOG_DAYS} days and counted without compression: the line of the
+  gateway, or of the server. Lambda's own lines are turned off, except warnings. {ALARMS} alarms ({ALARMS - ALARMS_OF_NOTIFICATIONS} with S3 Express), {METRICS} metrics, a
   dashboard for the functions; none for the servers.
-* The engine as it is by default, and no plugins: an invocation a minute; a message for each segment in S3, gathered for
-  {WINDOW_SECONDS} s and up to {BATCH} for an invocation, fetched and deleted up to {MESSAGES_AT_ONCE} at a time. The time of plugins, and what they read,
-  write and call, come on top.
+* The engine has its default settings, and no plugins: an invocation a minute; a message for each segment in S3, gathered for
+  {WINDOW_SECONDS} s and up to {BATCH} for an invocation, fetched and deleted up to {MESSAGES_AT_ONCE} at a time. The time of plugins, and their reads,
+  writes and calls, cost extra.
 * The container: {PROCESSORS:g} of a processor and {CONTAINER_GB:g} GB of Fargate with `--sole-writer`, a load balancer (its hours, not its units of load), and
-  {ZONES + 1} addresses of the internet ($ {dollars(addresses)}); in a network without a way there, {3 * ZONES} endpoints in their place ($ {dollars(endpoints)}). Without
+  {ZONES + 1} public addresses ($ {dollars(addresses)}); in a network without internet access, {3 * ZONES} endpoints instead of them ($ {dollars(endpoints)}). Without
   `--sole-writer` each query costs a LIST: $ {dollars(shared)} for {USERS[-1]} users. The machine: a `t4g.small` that keeps its data on a disk of its
-  own, half as large again as the data and at least 20 GB. Neither is there twice.
-* No network of the functions' own, key of KMS, name, tracing, Container Insights or backup; nothing between zones and regions.
-* What is free for a year or in the first months of an account is not counted.
+  own, half as large again as the data and at least 20 GB. Neither the container nor the machine has a second instance.
+* Not counted: a network for the functions, a KMS key, a domain name, tracing, Container Insights, backups, and traffic between
+  zones and regions.
+* Allowances that end after a year or after the first months of an account are not counted.
 
 ## Prices
 
-Of {PRICES_OF}, in {REGION}, in dollars without discounts and tax. "Seen" is where each was last seen, and when: most in what
-programs made of Amazon's price list, those of Fargate, of dashboards and of instances that are kept started in what people
-wrote down. Amazon was not asked.
+The prices are of {PRICES_OF}, in {REGION}, in dollars without discounts and tax. "Seen" links the page on which each price was last
+seen, with the date: most are in data that programs derived from Amazon's price list; those of Fargate, of dashboards and of
+instances that are kept started are in texts that people wrote. They were not compared with Amazon's own pages.
 
 | what | $ | free each month | from | seen |
 |---|---:|---:|---|---|
