@@ -126,7 +126,7 @@ fn versioning(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFinding
         Some("Enabled") if !expire() => check.warn(
             "costs money: the store keeps and charges each object that Neap deletes. Suspend versioning, or add a \
              lifecycle rule with NoncurrentVersionExpiration of 1 day. Earlier states of a database come from Neap: see \
-             neap backup",
+             neap create backup",
         ),
         Some("Suspended") if !expire() => check.warn(
             "may cost money: versions from the time before versioning was suspended stay. Add a lifecycle rule with \
@@ -277,7 +277,7 @@ fn replication(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFindin
     if copies {
         check.warn(
             "costs money, and the copy can't be used as a database: objects arrive in another order than they were \
-             put. Use neap backup",
+             put. Use neap create backup",
         );
     }
     check.finish(&settings.replication)
