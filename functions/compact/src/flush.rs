@@ -353,7 +353,7 @@ impl Flusher {
             {
                 FlushOutcome::Committed(current) => {
                     self.damaged.record_manifest(database, &current.value);
-                    self.tail.evict_flushed(database, plan.cut);
+                    self.tail.evict(database, plan.names.iter().copied());
                     done
                 }
                 FlushOutcome::GivenUp(reason) => FlushResult::Skipped(reason.into()),

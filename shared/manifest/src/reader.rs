@@ -297,12 +297,14 @@ impl SnapshotReader {
         Err(SnapshotError::Inconsistent { reason })
     }
 
-    /// Removes segments from memory that another process, or an earlier flush of this one, has flushed.
+    /// Removes the segments of the last snapshot from memory that are flushed since, perhaps by another process.
     fn evict_flushed(&self, database: DatabaseId, held: &SnapshotCacheEntry, mark: Stamp) {
-        let last = held.manifest().map(|last| last.value.low_water_mark);
-        if last.is_none_or(|last| last < mark) {
-            self.tail.evict_flushed(database, mark);
-        }
+        let Some(last) = held.snapshot().filter(|last| last.mark() < mark) else {
+            return;
+        };
+        let names = last.tail.iter().map(|segment| segment.name());
+        let flushed = names.take_while(|name| name.stamp <= mark);
+        self.tail.evict(database, flushed);
     }
 
     /// Sends the requests of one round trip.

@@ -24,11 +24,9 @@ impl RowsByPoint {
         }
         let mut rows = vec![0_u32; series.len()];
         for (series, row) in series.iter().zip(0_u32..) {
-            let end = ends.get_mut(rank(series));
-            if let Some((end, slot)) = end.and_then(|end| {
-                let slot = rows.get_mut(*end as usize)?;
-                Some((end, slot))
-            }) {
+            if let Some(end) = ends.get_mut(rank(series))
+                && let Some(slot) = rows.get_mut(*end as usize)
+            {
                 *slot = row;
                 *end += 1;
             }

@@ -404,14 +404,10 @@ impl TailReader {
             .insert((segment.database(), segment.name()), segment);
     }
 
-    /// Removes the segments of a database up to a mark from the cache, because they are flushed. Only readers that are
-    /// behind the flush read them again.
-    pub fn evict_flushed(&self, database: DatabaseId, mark: Stamp) {
-        for (id, _) in &self.cache {
-            let (of, name) = &*id;
-            if *of == database && name.stamp <= mark {
-                self.cache.invalidate(&*id);
-            }
+    /// Removes flushed segments from the cache. Only readers that are behind the flush read them again.
+    pub fn evict(&self, database: DatabaseId, names: impl Iterator<Item = SegmentName>) {
+        for name in names {
+            self.cache.invalidate(&(database, name));
         }
         // Otherwise up to 64 of them would stay in memory until the cache is used again.
         self.cache.run_pending_tasks();

@@ -300,9 +300,9 @@ async fn flushed_segments_leave_the_cache_and_can_be_read_again() {
     let all = [name(1), name(2), name(3)];
     reader.fetch(DATABASE, &all).await.unwrap();
     let bytes = reader.cached_bytes();
-    reader.evict_flushed(DatabaseId::new(77), Stamp::from_u64(3));
+    reader.evict(DatabaseId::new(77), all.into_iter());
     assert_eq!(reader.cached_bytes(), bytes, "another database is flushed");
-    reader.evict_flushed(DATABASE, Stamp::from_u64(2));
+    reader.evict(DATABASE, all.into_iter().take(2));
     assert_eq!(reader.cached_bytes(), bytes / 3);
     let before = world.store.count(Operation::Get);
     let fetched = reader.fetch(DATABASE, &all).await.unwrap();

@@ -1,3 +1,5 @@
+//! Tests of the caches of section data, and of the ranges that requests read.
+
 use neap_bucket::{MemoryStore, Stamp, World};
 use neap_manifest::CondemnedEntry;
 use neap_schema::TableId;
