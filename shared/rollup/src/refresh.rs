@@ -680,7 +680,8 @@ fn parts(rows: ViewRows) -> Vec<ViewRows> {
         batches,
     };
     let (mut parts, mut current, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
-    for batch in batches {
+    // A write without rows is refused, and computed windows may have none with a value.
+    for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
         bytes = bytes.saturating_add(batch.get_array_memory_size());
         current.push(batch);
         if bytes >= PART_BYTES {
@@ -692,4 +693,30 @@ fn parts(rows: ViewRows) -> Vec<ViewRows> {
         parts.push(part(current));
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    #[test]
+    fn parts_have_limited_sizes_and_rows() {
+        let batch = |rows: usize| {
+            let values: ArrayRef = Arc::new(Int64Array::from(vec![1; rows]));
+            RecordBatch::try_from_iter([("n", values)]).unwrap()
+        };
+        let sizes = |rows: &[usize]| {
+            let batches = rows.iter().copied().map(batch).collect();
+            let tags = vec!["host".to_owned()];
+            let parts = parts(ViewRows { tags, batches }).into_iter();
+            let rows = |part: ViewRows| part.batches.iter().map(RecordBatch::num_rows).collect();
+            parts.map(rows).collect::<Vec<Vec<usize>>>()
+        };
+        let large = PART_BYTES / 8;
+        assert_eq!(sizes(&[0, 0]), Vec::<Vec<usize>>::new());
+        assert_eq!(sizes(&[0, 2, 0, 3]), [vec![2, 3]]);
+        assert_eq!(sizes(&[1, large, 0, 2]), [vec![1, large], vec![2]]);
+    }
 }
