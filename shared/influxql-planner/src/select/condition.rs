@@ -150,6 +150,23 @@ impl ConditionContext<'_> {
     }
 }
 
+/// Returns whether only rows with a value in one of some fields satisfy a condition: one that compares such a field with a
+/// constant. A missing field satisfies no comparison, and scans skip pages without values by comparisons with constants.
+pub(super) fn requires_value(condition: &Condition, is_field: &dyn Fn(&Column) -> bool) -> bool {
+    let requires = |part: &Condition| requires_value(part, is_field);
+    match condition {
+        Condition::And(parts) => parts.iter().any(requires),
+        Condition::Or(parts) => !parts.is_empty() && parts.iter().all(requires),
+        Condition::Compare { left, right, .. } => match (left, right) {
+            (Ast::Column(column), Ast::Literal(_)) | (Ast::Literal(_), Ast::Column(column)) => {
+                is_field(column)
+            }
+            _ => false,
+        },
+        Condition::Value(_) => false,
+    }
+}
+
 /// Returns a time as a constant.
 pub(super) fn nanos(time: i64) -> Expr {
     lit(ScalarValue::TimestampNanosecond(Some(time), None))

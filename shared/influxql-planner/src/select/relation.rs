@@ -6,12 +6,13 @@ use datafusion::{
     functions::expr_fn::coalesce,
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, cast, ident, lit},
 };
+use neap_influxql::Column;
 use neap_schema::{ColumnType, TIME_COLUMN};
 use std::sync::Arc;
 
 use super::{
-    columns::{SourceColumns, align_type, field_column, null_of, tag_column},
-    condition::{ConditionContext, balanced, nanos},
+    columns::{ResolvedColumn, SourceColumns, align_type, field_column, null_of, tag_column},
+    condition::{ConditionContext, balanced, nanos, requires_value},
     query::{SOURCE, SelectQuery},
     shape::QueryShape,
 };
@@ -50,8 +51,14 @@ impl Relation {
         }
         // As in InfluxDB 1, each row of a subquery is one of its source.
         let has_all_rows = query.tags_are_values && query.shape == QueryShape::Raw;
+        let is_needed = |column: &Column| {
+            let is_field = matches!(self.columns.resolve(column), ResolvedColumn::Field(..));
+            is_field && needed.contains(&column.name)
+        };
+        let condition = query.condition.as_ref();
+        let is_implied = condition.is_some_and(|condition| requires_value(condition, &is_needed));
         let has_value = needed.iter().map(|column| ident(column).is_not_null());
-        let has_value: Vec<Expr> = has_value.filter(|_| !has_all_rows).collect();
+        let has_value: Vec<Expr> = has_value.filter(|_| !has_all_rows && !is_implied).collect();
         let mut predicates = match self.is_table {
             true => time_bounds(query, true)?,
             // The subquery has the same range.

@@ -278,3 +278,42 @@ async fn unsigned_numbers_compare_exactly_with_negative_ones() {
         assert!(rows.contains("18446744073709551615"), "{condition}: {rows}");
     }
 }
+
+#[tokio::test]
+async fn a_condition_that_needs_a_selected_field_replaces_the_search_for_one() {
+    let instance = instance().await;
+    let cases = [
+        ("hum > 30 AND room = 'Kitchen'", false),
+        ("30 < hum::integer OR co != 1", false),
+        ("hum > co", true),
+        ("hum + 1 > 30", true),
+        ("hum::string = 'a' OR temp > 20", true),
+        ("hum > 30 OR room = 'Kitchen'", true),
+        ("temp > 20", true),
+        ("room = 'Kitchen'", true),
+    ];
+    for (condition, is_searched) in cases {
+        let statement = format!("EXPLAIN SELECT hum, co FROM home WHERE {condition}");
+        let plan = instance.selected(&statement).await;
+        assert_eq!(plan.contains("IS NOT NULL"), is_searched, "{plan}");
+    }
+    let rows = instance.selected("SELECT hum, lit FROM home WHERE hum > 30");
+    insta::assert_snapshot!(rows.await, @"
+    m,time,hum,lit
+    home,08:00:00,35.5,
+    home,11:00:00,36.5,
+    ");
+    let rows = instance.selected("SELECT hum, lit FROM home WHERE hum > 30 OR lit = true");
+    insta::assert_snapshot!(rows.await, @"
+    m,time,hum,lit
+    home,08:00:00,35.5,
+    home,11:00:00,,true
+    home,11:00:00,36.5,
+    ");
+    let rows = instance.selected("SELECT hum, lit FROM home WHERE temp > 22 OR hum > 36");
+    insta::assert_snapshot!(rows.await, @"
+    m,time,hum,lit
+    home,11:00:00,,true
+    home,11:00:00,36.5,
+    ");
+}
