@@ -28,6 +28,8 @@ TAG_SHARE = {"host": 0.9, "region": 0.7, "rack": 0.5}
 AGGREGATES = ["count", "mean", "sum", "median", "spread"]
 SELECTORS = ["first", "last", "max", "min", "percentile"]
 MATH = ["abs", "ceil", "floor", "round", "sqrt", "sin", "cos", "tan", "exp"]
+# A call, an operator, and another call.
+CALLS_IN_MATH = re.compile(r"\) \S+ .*\(")
 TRANSFORMATIONS = [
     "derivative",
     "non_negative_derivative",
@@ -330,13 +332,15 @@ class Statements:
         group = self.group_by(has_time)
         fill = self.fill() if has_time else ""
         fields = self.aggregate_fields(tables)
-        if has_time and "," in fields and ("count(" in fields or fill in {" fill(0)", " fill(100)"}):
+        has_several = "," in fields or CALLS_IN_MATH.search(fields) is not None
+        if has_time and has_several and ("count(" in fields or fill in {" fill(0)", " fill(100)"}):
             # InfluxDB 1 shows a number as the missing text, and null as a missing count.
             fill = " fill(none)"
         # With descending times, InfluxDB 1 fills from later windows.
         descending = "previous" not in fill and "linear" not in fill
-        # Of several functions, InfluxDB 1 limits the rows of each.
-        tail = self.tail(descending, limits="," not in fields)
+        # Of several functions, InfluxDB 1 limits the rows of each. A wildcard or pattern stands for several.
+        is_one = not has_several and "(*" not in fields and "(/" not in fields
+        tail = self.tail(descending, limits=is_one)
         return f"SELECT {fields} FROM {source}{where}{group}{fill}{tail}"
 
     def selected_rows(self):
@@ -351,7 +355,9 @@ class Statements:
         group = self.group_by(has_time)
         # InfluxDB 1 shows a number as the missing text.
         fill = self.one(["", " fill(none)", " fill(null)", " fill(previous)"]) if has_time else ""
-        tail = self.tail("previous" not in fill)
+        # The other columns are filled in InfluxDB 1 from the rows that are not skipped by an offset.
+        has_previous = "previous" in fill
+        tail = self.tail(not has_previous, limits=not has_previous)
         return f"SELECT {call}, {', '.join(others)} FROM {source}{where}{group}{fill}{tail}"
 
     def top(self):
