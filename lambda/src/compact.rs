@@ -154,7 +154,7 @@ impl CompactFunction {
         let memory = self.options.common.memory_bytes() as u64;
         FlushLimits {
             segment_bytes: (memory / 32).clamp(4 << 20, 64 << 20),
-            // A table's rows exist up to about two times: deduplicated, and divided by days or encoded as a section.
+            // The rows of a table with caches exist up to about two times: deduplicated, and encoded as sections.
             table_bytes: memory / 10,
             cached_bytes: memory / 16,
             trust_store_clock: self.options.compaction.trust_store_clock,

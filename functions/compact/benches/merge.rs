@@ -35,9 +35,7 @@ use neap_bucket::{
     Bucket, DirectoryStore, Key, ProtocolMargins, ProtocolRules, PutMode, Stamp, Store, World,
 };
 use neap_catalog::Catalog;
-use neap_compact::{
-    JobLimits, MergeJob, MergeOutcome, MergeReason, Merger, SectionProfile, SectionWriter,
-};
+use neap_compact::{JobLimits, MergeJob, MergeOutcome, MergeReason, Merger, encode_section};
 use neap_manifest::{
     FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore, PendingObject,
     Section,
@@ -120,9 +118,7 @@ impl BenchBucket {
     async fn flush(&self, cut: u64, tags: &[String], rows: &RecordBatch) {
         let base = self.manifests.read(self.database, None).await.unwrap();
         let object = PendingObject::draw(&self.bucket).unwrap();
-        let mut writer = SectionWriter::new(tags, rows.schema(), SectionProfile::Flush);
-        writer.write(rows).unwrap();
-        let encoded = writer.finish().unwrap();
+        let encoded = encode_section(tags, rows).unwrap();
         let day = neap_manifest::day_of(START);
         let table = self.catalog.known_database(self.database).unwrap();
         let section = Section {

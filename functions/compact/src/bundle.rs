@@ -2,13 +2,11 @@
 //!
 //! A flush with one section writes it as a standalone Parquet file.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use arrow_array::RecordBatch;
 use neap_bucket::Stamp;
-use neap_catalog::{DatabaseCatalog, Table};
+use neap_catalog::DatabaseCatalog;
 use neap_manifest::{PendingObject, Section};
-use neap_points::{SortedPoints, TableChange, apply_deletes};
 use neap_row_delete::RowDelete;
 use neap_schema::TableId;
 use neap_wal::Segment;
@@ -16,9 +14,9 @@ use neap_wal::Segment;
 use crate::{
     CompactError,
     caches::{IntervalLayers, MaterializedCaches},
-    encode::{EncodeError, EncodedSection, encode_section, without_empty_fields},
+    flush_plan::memory_of,
     removal::is_being_removed,
-    split_by_days,
+    table_sections::TableRows,
 };
 
 /// The sections of an interval in their bundle.
@@ -37,26 +35,25 @@ pub(crate) fn bundle(
     (above, upto): (Stamp, Stamp),
     kept: &MaterializedCaches,
 ) -> Result<Bundle, CompactError> {
-    let mut tables: Vec<TableId> = segments
-        .iter()
-        .flat_map(|segment| segment.tables())
-        .map(|rows| rows.table)
-        .collect();
-    tables.sort_unstable();
-    tables.dedup();
+    // The memory of the rows of each table.
+    let mut tables: BTreeMap<TableId, u64> = BTreeMap::new();
+    for rows in segments.iter().flat_map(|segment| segment.tables()) {
+        let table = catalog.table_by_id(rows.table);
+        let columns = table.map_or(0, |table| table.columns().len() as u64);
+        let bytes = tables.entry(rows.table).or_default();
+        *bytes = bytes.saturating_add(memory_of(&rows, columns));
+    }
     let mut bundle = Vec::new();
     let mut sections = Vec::new();
     let mut interval = IntervalLayers::default();
-    for id in tables {
+    for (id, bytes) in tables {
         // The rows of a table whose data is being removed are dropped, too.
         let table = catalog.table_by_id(id);
         let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
             continue;
         };
-        let parts = deduplicate_table(table, segments)?;
-        interval.take_in(kept, table, parts.iter().map(|part| &part.rows));
-        for DayRangeRows { days, rows } in parts {
-            let encoded = encode_part(table, rows)?;
+        let rows = TableRows::new(table, segments, bytes);
+        for (days, encoded) in rows.encode(kept, &mut interval)? {
             sections.push(Section {
                 object: object.ulid,
                 offset: bundle.len() as u64,
@@ -79,7 +76,10 @@ pub(crate) fn bundle(
                 crc32c: Some(encoded.crc32c),
                 footer_crc32c: Some(encoded.footer_crc32c),
             });
-            bundle.extend_from_slice(&encoded.bytes);
+            match bundle.is_empty() {
+                true => bundle = encoded.bytes,
+                false => bundle.extend_from_slice(&encoded.bytes),
+            }
         }
     }
     let in_bundle = sections.len() > 1;
@@ -103,52 +103,4 @@ pub(crate) fn deletes_of<'a>(
         deletes.map(move |delete| (stamp, delete.clone()))
     };
     segments.flat_map(of_segment).collect()
-}
-
-/// Rows of one section.
-struct DayRangeRows {
-    /// The first and the last day, in days since the Unix epoch.
-    days: RangeInclusive<i32>,
-    /// The deduplicated rows, sorted by tag set and time.
-    rows: RecordBatch,
-}
-
-/// Returns the deduplicated rows of one table, without deleted rows, for each of its sections.
-fn deduplicate_table(
-    table: &Table,
-    segments: &[Arc<Segment>],
-) -> Result<Vec<DayRangeRows>, CompactError> {
-    let mut history = Vec::new();
-    for segment in segments {
-        let rows = segment.rows(table.id())?.into_iter();
-        history.extend(rows.map(TableChange::Rows));
-        let deletes = segment.deletes().iter();
-        let deletes = deletes.filter(|delete| delete.table == table.id());
-        history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
-    }
-    let points = SortedPoints::new(&table.tag_names(), apply_deletes(history)?)?;
-    let ranges = split_by_days(points.times()).into_iter();
-    let (days, rows): (Vec<_>, Vec<_>) = ranges
-        .map(|range| (range.first_day..=range.last_day, range.rows))
-        .unzip();
-    let batches = points.into_batches(&table.arrow_schema(), rows)?;
-    let parts = days.into_iter().zip(batches);
-    Ok(parts
-        .map(|(days, rows)| DayRangeRows { days, rows })
-        .collect())
-}
-
-/// Encodes the rows of one section.
-fn encode_part(table: &Table, rows: RecordBatch) -> Result<EncodedSection, CompactError> {
-    let tags = table.tag_names();
-    let encoded = without_empty_fields(&tags, &rows)
-        .map_err(EncodeError::from)
-        .and_then(|rows| encode_section(&tags, &rows));
-    encoded.map_err(|error| match error {
-        EncodeError::Points(error) => CompactError::Points(error),
-        EncodeError::Parquet(source) => CompactError::Encode {
-            table: table.name().to_owned(),
-            source,
-        },
-    })
 }

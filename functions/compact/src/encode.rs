@@ -1,12 +1,13 @@
 //! Encodes rows as a section: a Parquet file, stored alone or in a bundle.
 
 mod column_encoding;
+mod column_writer;
 mod section_stats;
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::SchemaRef;
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
 use neap_manifest::TagRange;
 use neap_points::PointsError;
 use neap_schema::TIME_COLUMN;
@@ -17,16 +18,23 @@ use parquet::{
     errors::ParquetError,
     file::{
         metadata::{ParquetMetaData, SortingColumn},
-        properties::{BloomFilterPosition, EnabledStatistics, WriterProperties},
+        properties::{
+            BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder,
+        },
     },
     schema::types::ColumnPath,
 };
 
-use column_encoding::ColumnEncoding;
+use column_encoding::ColumnStorage;
 use section_stats::{SectionStatsBuilder, distinct_values};
 
-/// Maximum number of sample rows for the choice of encodings.
+pub(crate) use column_writer::ColumnwiseWriter;
+
+/// Maximum number of sample rows for the choice of encodings in a merge.
 const MAX_SAMPLE_ROWS: usize = 65_536;
+
+/// Maximum number of sample rows in a flush, which only chooses the columns to compress.
+const MAX_FLUSH_SAMPLE_ROWS: usize = 8_192;
 
 /// One row of this number is sampled, so that the trial is cheap compared to the encoding.
 const SAMPLE_DIVISOR: u64 = 16;
@@ -60,11 +68,22 @@ pub enum SectionProfile {
 }
 
 impl SectionProfile {
-    fn zstd_level(self) -> i32 {
-        match self {
+    fn compression(self) -> Result<Compression, ParquetError> {
+        let level = match self {
             Self::Flush => 1,
             Self::Merge => 3,
-        }
+        };
+        Ok(Compression::ZSTD(ZstdLevel::try_new(level)?))
+    }
+
+    /// Returns the properties of all columns, before their encodings are chosen.
+    fn properties(self) -> Result<WriterPropertiesBuilder, ParquetError> {
+        Ok(WriterProperties::builder()
+            .set_compression(self.compression()?)
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_write_batch_size(PAGE_ROWS)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_bloom_filter_position(BloomFilterPosition::End))
     }
 
     /// Returns the number of rows of a row group: large enough that footer and dictionaries are small in proportion,
@@ -73,6 +92,23 @@ impl SectionProfile {
         match self {
             Self::Flush => 131_072,
             Self::Merge => MAX_ROW_GROUP_ROWS,
+        }
+    }
+
+    /// Returns how many of the first rows are the sample for the choice of encodings and compression.
+    fn sample_rows(self, rows: u64) -> usize {
+        let part = usize::try_from(rows / SAMPLE_DIVISOR).unwrap_or(usize::MAX);
+        part.min(match self {
+            Self::Flush => MAX_FLUSH_SAMPLE_ROWS,
+            Self::Merge => MAX_SAMPLE_ROWS,
+        })
+    }
+
+    /// Returns how many encodings are tried for a column.
+    fn max_candidates(self) -> usize {
+        match self {
+            Self::Flush => 1,
+            Self::Merge => usize::MAX,
         }
     }
 
@@ -113,10 +149,15 @@ pub enum EncodeError {
     Points(#[from] PointsError),
 }
 
-/// Encodes deduplicated rows, sorted by `tags` and time, with the profile of a flush.
+/// Encodes deduplicated rows, sorted by `tags` and time, with the profile of a flush. Leaves out fields without a value.
+///
+/// # Errors
+/// `Points` if there is no time column; `Parquet` if the rows can't be encoded, or the file would be too large.
 pub fn encode_section(tags: &[String], rows: &RecordBatch) -> Result<EncodedSection, EncodeError> {
-    let mut writer = SectionWriter::new(tags, rows.schema(), SectionProfile::Flush);
-    writer.write(rows)?;
+    let mut writer = ColumnwiseWriter::new(tags, rows.num_rows());
+    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+        writer.add(field, column)?;
+    }
     writer.finish()
 }
 
@@ -154,12 +195,11 @@ impl SectionWriter {
     }
 
     /// Sets the expected number of rows and output bytes. Preallocates the output, and samples the first rows for the
-    /// choice of encodings in proportion to the size.
+    /// choice of encodings and compression in proportion to the size.
     #[must_use]
     pub fn with_expectation(self, rows: u64, bytes: usize) -> Self {
-        let sample_rows = usize::try_from(rows / SAMPLE_DIVISOR).unwrap_or(usize::MAX);
         Self {
-            sample_rows: sample_rows.min(MAX_SAMPLE_ROWS),
+            sample_rows: self.profile.sample_rows(rows),
             state: WriterState::Empty(Vec::with_capacity(bytes)),
             ..self
         }
@@ -224,38 +264,23 @@ impl SectionWriter {
                 return Err(ParquetError::General("no writer".to_owned()).into());
             }
         };
-        let bytes = add_checksums(bytes, &metadata)?;
-        let (data, footer) = bytes.split_at(footer_start(&metadata, bytes.len()));
-        let footer_crc32c = crc32c::crc32c(footer);
-        Ok(EncodedSection {
-            footer_length: u32::try_from(footer.len())
-                .map_err(|_| ParquetError::General("a footer of more than 4 GiB".to_owned()))?,
-            crc32c: crc32c::crc32c_combine(crc32c::crc32c(data), footer_crc32c, footer.len()),
-            footer_crc32c,
-            rows: self.extent.rows,
-            min_time: self.extent.min_time(),
-            max_time: self.extent.max_time(),
-            tags: self.extent.into_tag_ranges(),
-            bytes,
-        })
+        encoded_section(bytes, &metadata, self.extent)
     }
 
     fn properties(&self, first: &RecordBatch) -> Result<WriterProperties, ParquetError> {
-        let level = ZstdLevel::try_new(self.profile.zstd_level())?;
-        let compression = Compression::ZSTD(level);
-        let mut properties = WriterProperties::builder()
-            .set_compression(compression)
+        let compression = self.profile.compression()?;
+        let mut properties = self
+            .profile
+            .properties()?
             .set_max_row_group_row_count(Some(self.profile.row_group_rows()))
             .set_max_row_group_bytes(Some(self.row_group_bytes))
-            .set_data_page_row_count_limit(PAGE_ROWS)
-            .set_write_batch_size(PAGE_ROWS)
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_bloom_filter_position(BloomFilterPosition::End)
-            .set_sorting_columns(Some(self.sorting_columns()));
+            .set_sorting_columns(Some(sorting_columns(&self.tags, &self.schema)));
         let sample = first.slice(0, first.num_rows().min(self.sample_rows));
         for (field, column) in self.schema.fields().iter().zip(sample.columns()) {
-            let encoding = ColumnEncoding::choose(field, column, compression)?;
-            properties = encoding.apply(field.name(), properties);
+            let candidates = self.profile.max_candidates();
+            // The texts of the rows that follow are not known.
+            let storage = ColumnStorage::choose(field, column, None, candidates, compression)?;
+            properties = storage.apply(field.name(), properties);
         }
         // The first tag is sorted, so its statistics prune as well as a filter could.
         let others = self.tags.iter().skip(1);
@@ -270,18 +295,41 @@ impl SectionWriter {
         }
         Ok(properties.build())
     }
+}
 
-    fn sorting_columns(&self) -> Vec<SortingColumn> {
-        let names = self.tags.iter().map(String::as_str).chain([TIME_COLUMN]);
-        names
-            .filter_map(|name| i32::try_from(self.schema.index_of(name).ok()?).ok())
-            .map(|column_idx| SortingColumn {
-                column_idx,
-                descending: false,
-                nulls_first: true,
-            })
-            .collect()
-    }
+/// Returns the columns by which the rows of a section are sorted.
+fn sorting_columns(tags: &[String], schema: &Schema) -> Vec<SortingColumn> {
+    let names = tags.iter().map(String::as_str).chain([TIME_COLUMN]);
+    names
+        .filter_map(|name| i32::try_from(schema.index_of(name).ok()?).ok())
+        .map(|column_idx| SortingColumn {
+            column_idx,
+            descending: false,
+            nulls_first: true,
+        })
+        .collect()
+}
+
+/// Adds the checksums to a Parquet file.
+fn encoded_section(
+    file: Vec<u8>,
+    metadata: &ParquetMetaData,
+    extent: SectionStatsBuilder,
+) -> Result<EncodedSection, EncodeError> {
+    let bytes = add_checksums(file, metadata)?;
+    let (data, footer) = bytes.split_at(footer_start(metadata, bytes.len()));
+    let footer_crc32c = crc32c::crc32c(footer);
+    Ok(EncodedSection {
+        footer_length: u32::try_from(footer.len())
+            .map_err(|_| ParquetError::General("a footer of more than 4 GiB".to_owned()))?,
+        crc32c: crc32c::crc32c_combine(crc32c::crc32c(data), footer_crc32c, footer.len()),
+        footer_crc32c,
+        rows: extent.rows,
+        min_time: extent.min_time(),
+        max_time: extent.max_time(),
+        tags: extent.into_tag_ranges(),
+        bytes,
+    })
 }
 
 /// Returns the end of the last column chunk. The bytes after it can be read without reading data.
@@ -296,19 +344,4 @@ fn footer_start(metadata: &ParquetMetaData, length: usize) -> usize {
     });
     let end = ends.max().and_then(|end| usize::try_from(end).ok());
     end.unwrap_or(0).min(length)
-}
-
-/// Drops the fields that have no value in any row. Keeps tags, because they define the sort order of the section.
-pub(crate) fn without_empty_fields(
-    tags: &[String],
-    rows: &RecordBatch,
-) -> Result<RecordBatch, PointsError> {
-    let schema = rows.schema();
-    let stored = |(at, name): &(usize, &String)| {
-        let column = rows.column(*at);
-        column.null_count() < column.len() || tags.contains(name)
-    };
-    let names = schema.fields().iter().map(|field| field.name()).enumerate();
-    let kept: Vec<usize> = names.filter(stored).map(|(at, _)| at).collect();
-    Ok(rows.project(&kept)?)
 }

@@ -38,8 +38,8 @@ pub struct FlushLimits {
     pub segment_bytes: u64,
     /// Maximum number of segments.
     pub segments: usize,
-    /// Maximum bytes of memory of the decoded rows of one table. At least one segment is taken. Tables are deduplicated
-    /// one after the other; during that step the rows of a table take up to about twice as much memory.
+    /// Maximum bytes of memory of the rows of one table with all columns. At least one segment is taken. Tables are
+    /// encoded one after the other, and a few fields of a table at a time, unless it has caches.
     pub table_bytes: u64,
     /// Memory for cache objects of recent flushes, in bytes. A flush reads an object that is not in this memory.
     pub cached_bytes: u64,

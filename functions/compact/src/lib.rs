@@ -41,6 +41,7 @@ mod parallel_flush;
 mod plan_context;
 mod removal;
 mod report;
+mod table_sections;
 mod tails;
 #[cfg(test)]
 mod tests;

@@ -12,5 +12,6 @@ mod many_databases;
 mod many_tables;
 mod publications;
 mod scheduled;
+mod table_sections;
 pub(crate) mod test_bed;
 mod triggers;

@@ -495,7 +495,8 @@ fn router(
 fn flush_limits(memory: &MemoryPlan) -> FlushLimits {
     FlushLimits {
         segment_bytes: (memory.flush as u64 / 8).clamp(1 << 20, 64 << 20),
-        // A flush holds the rows of a table, and beside them their parts by days, or the encoded section.
+        // A flush holds the rows of a table with caches, and beside them the encoded sections; of other tables, a few
+        // columns at a time.
         table_bytes: memory.flush as u64 / 4,
         cached_bytes: memory.cache_objects as u64,
         ..FlushLimits::default()

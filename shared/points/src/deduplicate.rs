@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_array::{
+    Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecondArray, UInt32Array,
+};
+use arrow_schema::{DataType, Field, SchemaRef};
 use arrow_select::{concat::concat, take::take};
+use neap_schema::TIME_COLUMN;
 
 use crate::{PointsError, SeriesIndex, columns::null_column, rows_by_point::RowsByPoint, times};
 
@@ -23,15 +26,82 @@ pub fn deduplicate(
     schema: &SchemaRef,
     batches: Vec<RecordBatch>,
 ) -> Result<RecordBatch, PointsError> {
-    let points = SortedPoints::new(tags, batches)?;
+    let mut sorter = PointSorter::new(tags);
+    let mut fields = FieldColumns::new(tags);
+    for batch in batches {
+        sorter.add(&batch)?;
+        fields.add(batch);
+    }
+    let points = sorter.sort();
     let all = (0..u32::try_from(points.len()).unwrap_or(u32::MAX)).collect();
-    let parts = points.into_batches(schema, vec![all])?;
-    let none = || RecordBatch::new_empty(Arc::clone(schema));
-    Ok(parts.into_iter().next().unwrap_or_else(none))
+    let points = points.divide(vec![all]);
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.extend(points.columns(field, &mut fields)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(points.lengths().next());
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }
 
-/// The points of rows of one table, sorted by tag set (tag by tag, a missing tag first), then by time. Their columns are
-/// built when it is known into which batches they are divided.
+/// Collects the tags and times of rows of one table, and sorts their points.
+#[derive(Debug)]
+pub struct PointSorter {
+    index: SeriesIndex,
+    /// The series of each row.
+    series: Vec<u32>,
+    /// The time of each row.
+    time: Vec<i64>,
+}
+
+impl PointSorter {
+    /// Creates a sorter for a table with these tags.
+    pub fn new(tags: &[String]) -> Self {
+        Self {
+            index: SeriesIndex::new(tags),
+            series: Vec::new(),
+            time: Vec::new(),
+        }
+    }
+
+    /// Adds rows, which are newer than all before. Reads their tags and times only.
+    ///
+    /// # Errors
+    /// There are more than 2^32 - 1 rows, they have no time column, or a tag is no dictionary of texts.
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<(), PointsError> {
+        if self.time.len().saturating_add(rows.num_rows()) > MAX_ROWS {
+            return Err(PointsError::TooManyRows { limit: MAX_ROWS });
+        }
+        self.index.resolve(rows, &mut self.series)?;
+        self.time.extend_from_slice(times(rows)?.values());
+        Ok(())
+    }
+
+    /// Sorts the points: by tag set (tag by tag, a missing tag first), then by time.
+    pub fn sort(self) -> SortedPoints {
+        let Self {
+            index,
+            series,
+            time,
+        } = self;
+        let sorted = RowsByPoint::new(&series, &time, &index.ranks());
+        let ends = sorted.ends_of_points(&series, &time);
+        SortedPoints {
+            index,
+            series,
+            time,
+            versions: PointRowNumbers {
+                rows: sorted.into_inner(),
+                ends,
+            },
+        }
+    }
+}
+
+/// The points of rows of one table, sorted by tag set (tag by tag, a missing tag first), then by time.
 #[derive(Debug)]
 pub struct SortedPoints {
     index: SeriesIndex,
@@ -40,47 +110,9 @@ pub struct SortedPoints {
     /// The time of each row.
     time: Vec<i64>,
     versions: PointRowNumbers,
-    inputs: Vec<InputColumns>,
 }
 
 impl SortedPoints {
-    /// Sorts rows, given from the oldest to the newest.
-    ///
-    /// # Errors
-    /// There are more than 2^32 - 1 rows, they have no time column, or a tag is no dictionary of texts.
-    pub fn new(tags: &[String], batches: Vec<RecordBatch>) -> Result<Self, PointsError> {
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if rows > MAX_ROWS {
-            return Err(PointsError::TooManyRows { limit: MAX_ROWS });
-        }
-        let mut index = SeriesIndex::new(tags);
-        let mut series = Vec::with_capacity(rows);
-        let mut time = Vec::with_capacity(rows);
-        let mut inputs = Vec::with_capacity(batches.len());
-        for batch in batches {
-            index.resolve(&batch, &mut series)?;
-            time.extend_from_slice(times(&batch)?.values());
-            let mut input = InputColumns::new(batch);
-            // The index has them.
-            for tag in tags {
-                drop(input.take(tag));
-            }
-            inputs.push(input);
-        }
-        let sorted = RowsByPoint::new(&series, &time, &index.ranks());
-        let ends = sorted.ends_of_points(&series, &time);
-        Ok(Self {
-            index,
-            series,
-            time,
-            versions: PointRowNumbers {
-                rows: sorted.into_inner(),
-                ends,
-            },
-            inputs,
-        })
-    }
-
     /// The number of points.
     pub fn len(&self) -> usize {
         self.versions.len()
@@ -94,64 +126,74 @@ impl SortedPoints {
     /// Returns the times of the points in their order, in nanoseconds since the Unix epoch.
     pub fn times(&self) -> impl Iterator<Item = i64> + '_ {
         let points = 0..u32::try_from(self.len()).unwrap_or(u32::MAX);
-        points.map(|point| {
-            let row = self.versions.newest(point);
-            self.time.get(row as usize).copied().unwrap_or_default()
-        })
+        points.map(|point| time_at(&self.time, self.versions.newest(point)))
     }
 
-    /// Returns a batch with the columns of `schema` for each part: the numbers of its points, in ascending order. Each
-    /// field has its newest non-null value.
-    ///
-    /// A column of the rows is dropped when those of the parts are built, so rows that nothing else holds are in memory
-    /// about once. The columns of a tag share a dictionary.
+    /// Divides the points into parts, given as the numbers of their points in ascending order.
+    pub fn divide(self, parts: Vec<Vec<u32>>) -> DividedPoints {
+        DividedPoints {
+            index: self.index,
+            series: self.series,
+            time: self.time,
+            parts: self.versions.parts(parts),
+        }
+    }
+}
+
+/// Parts of the points of one table. Their columns are built one after the other, so that the rows never have to be in
+/// memory with all of their columns.
+#[derive(Debug)]
+pub struct DividedPoints {
+    index: SeriesIndex,
+    series: Vec<u32>,
+    time: Vec<i64>,
+    parts: Vec<PointPart>,
+}
+
+impl DividedPoints {
+    /// Returns the number of points of each part.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().map(|part| part.newest.len())
+    }
+
+    /// Returns the column of a tag, of the time, or of a field, for each part. A field has the newest non-null value of
+    /// each point, and is taken from `fields`: the rows in the order in which the sorter got them. The columns of a tag share a
+    /// dictionary.
     ///
     /// # Errors
-    /// A column has another type than in `schema`.
-    pub fn into_batches(
-        self,
-        schema: &SchemaRef,
-        parts: Vec<Vec<u32>>,
-    ) -> Result<Vec<RecordBatch>, PointsError> {
-        let Self {
-            index,
-            series,
-            time,
-            versions,
-            mut inputs,
-        } = self;
-        drop(time);
-        let parts = versions.parts(parts);
-        let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); parts.len()];
-        for field in schema.fields() {
-            let tag = index.tags().iter().position(|tag| tag == field.name());
-            let of_parts = match tag {
-                Some(tag) => {
-                    let of = |row: &u32| series.get(*row as usize).copied().unwrap_or(0);
-                    let parts = parts.iter();
-                    let parts = parts.map(|part| part.newest.values().iter().map(of));
-                    index.tag_columns(tag, parts)?
-                }
-                None => {
-                    let column = take_concatenated(&mut inputs, field.name(), field.data_type())?;
-                    let column = column.as_ref();
-                    let of_part = |part: &PointPart| take(column, &part.newest_valid(column), None);
-                    parts.iter().map(of_part).collect::<Result<Vec<_>, _>>()?
-                }
-            };
-            for (columns, column) in columns.iter_mut().zip(of_parts) {
-                columns.push(column);
-            }
+    /// The rows have another type in the column, or there are more or fewer than the sorter got.
+    pub fn columns(
+        &self,
+        field: &Field,
+        fields: &mut FieldColumns,
+    ) -> Result<Vec<ArrayRef>, PointsError> {
+        let parts = self.parts.iter();
+        let tag = self.index.tags().iter().position(|tag| tag == field.name());
+        if let Some(tag) = tag {
+            let of = |row: &u32| self.series.get(*row as usize).copied().unwrap_or(0);
+            let parts = parts.map(|part| part.newest.values().iter().map(of));
+            return self.index.tag_columns(tag, parts);
         }
-        let batches = parts.iter().zip(columns).map(|(part, columns)| {
-            let options = RecordBatchOptions::new().with_row_count(Some(part.newest.len()));
-            let schema = Arc::clone(schema);
-            Ok(RecordBatch::try_new_with_options(
-                schema, columns, &options,
-            )?)
-        });
-        batches.collect()
+        if field.name() == TIME_COLUMN {
+            let of_part = |part: &PointPart| -> ArrayRef {
+                let rows = part.newest.values().iter();
+                let times = rows.map(|row| time_at(&self.time, *row));
+                Arc::new(TimestampNanosecondArray::from_iter_values(times))
+            };
+            return Ok(parts.map(of_part).collect());
+        }
+        let column = fields.take(field.name(), field.data_type())?;
+        if column.len() != self.series.len() {
+            return Err(PointsError::OtherRows);
+        }
+        let column = column.as_ref();
+        let of_part = |part: &PointPart| take(column, &part.newest_valid(column), None);
+        Ok(parts.map(of_part).collect::<Result<_, _>>()?)
     }
+}
+
+fn time_at(time: &[i64], row: u32) -> i64 {
+    time.get(row as usize).copied().unwrap_or_default()
 }
 
 /// The rows of each point.
@@ -212,6 +254,7 @@ impl PointRowNumbers {
 }
 
 /// Some points, in their order.
+#[derive(Debug)]
 struct PointPart {
     /// The newest row of each point.
     newest: UInt32Array,
@@ -236,6 +279,13 @@ impl PointPart {
     }
 }
 
+/// The fields of rows of one table. A field is dropped when it is taken.
+#[derive(Debug)]
+pub struct FieldColumns {
+    tags: Vec<String>,
+    batches: Vec<InputColumns>,
+}
+
 /// The columns of a batch that were not taken yet.
 #[derive(Debug)]
 struct InputColumns {
@@ -245,43 +295,55 @@ struct InputColumns {
     columns: Vec<Option<ArrayRef>>,
 }
 
-impl InputColumns {
-    fn new(batch: RecordBatch) -> Self {
-        let (schema, columns, rows) = batch.into_parts();
+impl FieldColumns {
+    /// Creates a collection for rows of a table with these tags.
+    pub fn new(tags: &[String]) -> Self {
         Self {
-            schema,
-            rows,
-            columns: columns.into_iter().map(Some).collect(),
+            tags: tags.to_vec(),
+            batches: Vec::new(),
         }
     }
 
-    fn take(&mut self, name: &str) -> Option<ArrayRef> {
-        let (at, _) = self.schema.column_with_name(name)?;
-        self.columns.get_mut(at)?.take()
+    /// Adds rows, which follow all before. Drops their tags and times.
+    pub fn add(&mut self, rows: RecordBatch) {
+        let (schema, columns, rows) = rows.into_parts();
+        let mut input = InputColumns {
+            schema,
+            rows,
+            columns: columns.into_iter().map(Some).collect(),
+        };
+        for key in self.tags.iter().map(String::as_str).chain([TIME_COLUMN]) {
+            drop(input.take(key));
+        }
+        self.batches.push(input);
+    }
+
+    /// Takes one field of all rows: null where they lack it.
+    fn take(&mut self, name: &str, data_type: &DataType) -> Result<ArrayRef, PointsError> {
+        let parts = self
+            .batches
+            .iter_mut()
+            .map(|input| match input.take(name) {
+                Some(column) if column.data_type() == data_type => Ok(column),
+                Some(column) => Err(PointsError::ColumnType {
+                    column: name.to_owned(),
+                    found: column.data_type().to_string(),
+                    expected: data_type.to_string(),
+                }),
+                None => Ok(null_column(data_type, input.rows)),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        match parts.as_slice() {
+            [] => Ok(null_column(data_type, 0)),
+            parts => Ok(concat(parts)?),
+        }
     }
 }
 
-/// Takes one column of all rows.
-fn take_concatenated(
-    inputs: &mut [InputColumns],
-    name: &str,
-    data_type: &DataType,
-) -> Result<ArrayRef, PointsError> {
-    let parts = inputs
-        .iter_mut()
-        .map(|input| match input.take(name) {
-            Some(column) if column.data_type() == data_type => Ok(column),
-            Some(column) => Err(PointsError::ColumnType {
-                column: name.to_owned(),
-                found: column.data_type().to_string(),
-                expected: data_type.to_string(),
-            }),
-            None => Ok(null_column(data_type, input.rows)),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-    match parts.as_slice() {
-        [] => Ok(null_column(data_type, 0)),
-        parts => Ok(concat(parts)?),
+impl InputColumns {
+    fn take(&mut self, name: &str) -> Option<ArrayRef> {
+        let (at, _) = self.schema.column_with_name(name)?;
+        self.columns.get_mut(at)?.take()
     }
 }

@@ -25,7 +25,7 @@ pub enum PointsError {
         /// The column.
         column: String,
     },
-    /// The rows whose columns are loaded are not those of the image.
+    /// The rows whose columns are loaded are not those of the image, or not those that were sorted.
     #[error("the rows of the tail have changed")]
     OtherRows,
     /// There are more rows than one deduplication or one image can number.

@@ -28,7 +28,7 @@ mod tag_values;
 mod tests;
 
 pub use columns::{conform_to_schema, times};
-pub use deduplicate::{SortedPoints, deduplicate};
+pub use deduplicate::{DividedPoints, FieldColumns, PointSorter, SortedPoints, deduplicate};
 pub use error::PointsError;
 pub use image::{
     ImageChunk, SelectedSeries, SortedRows, TagFilter, TailImage, TailImageBuilder, TailRow,

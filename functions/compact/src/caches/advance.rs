@@ -92,6 +92,12 @@ impl MaterializedCaches {
         }
         kept
     }
+
+    /// Returns whether a table has such caches.
+    pub(crate) fn has_any_of(&self, table: &Table) -> bool {
+        let caches = self.by_table.get(&table.id());
+        caches.is_some_and(|caches| !caches.is_empty())
+    }
 }
 
 /// Returns whether a database has or had a cache.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, cast::AsArray, types::Int32Type};
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, RecordBatch, TimestampNanosecondArray, cast::AsArray,
+    types::Int32Type,
+};
 use neap_manifest::TagRange;
 use neap_points::{PointsError, times};
 
@@ -25,15 +28,31 @@ impl SectionStatsBuilder {
     }
 
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), PointsError> {
-        for time in times(rows)?.values() {
+        self.add_times(times(rows)?);
+        for (tag, range) in &mut self.tags {
+            match rows.column_by_name(tag) {
+                Some(column) => add_values(column, range),
+                None => range.has_null |= rows.num_rows() > 0,
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the times of rows, and counts the rows.
+    pub(super) fn add_times(&mut self, times: &TimestampNanosecondArray) {
+        for time in times.values() {
             let (min, max) = self.times.get_or_insert((*time, *time));
             (*min, *max) = ((*min).min(*time), (*max).max(*time));
         }
-        self.rows += rows.num_rows() as u64;
-        for (tag, range) in &mut self.tags {
-            add_tag(rows, tag, range);
+        self.rows += times.len() as u64;
+    }
+
+    /// Adds a column of rows, if it is one of the tags.
+    pub(super) fn add_tag(&mut self, name: &str, column: &ArrayRef) {
+        let of_tag = self.tags.iter_mut().find(|(tag, _)| tag == name);
+        if let Some((_, range)) = of_tag {
+            add_values(column, range);
         }
-        Ok(())
     }
 
     pub(super) fn min_time(&self) -> i64 {
@@ -51,10 +70,9 @@ impl SectionStatsBuilder {
     }
 }
 
-fn add_tag(rows: &RecordBatch, tag: &str, range: &mut TagRange) {
-    let column = rows.column_by_name(tag);
-    let Some(column) = column.and_then(|column| column.as_dictionary_opt::<Int32Type>()) else {
-        range.has_null |= rows.num_rows() > 0;
+fn add_values(column: &ArrayRef, range: &mut TagRange) {
+    let Some(column) = column.as_dictionary_opt::<Int32Type>() else {
+        range.has_null |= !column.is_empty();
         return;
     };
     range.has_null |= column.null_count() > 0;
@@ -88,6 +106,18 @@ fn used_values(column: &DictionaryArray<Int32Type>) -> Vec<bool> {
         }
     }
     used
+}
+
+/// Returns the size of the different texts of a tag in bytes, as a dictionary stores them; `None` for other columns.
+pub(super) fn text_bytes(column: &ArrayRef) -> Option<usize> {
+    let dictionary = column.as_dictionary_opt::<Int32Type>()?;
+    let texts = dictionary.values().as_string_opt::<i32>()?;
+    let used = used_values(dictionary);
+    let used = used.iter().zip(texts).filter(|(used, _)| **used);
+    Some(
+        used.map(|(_, text)| size_of::<u32>() + text.map_or(0, str::len))
+            .sum(),
+    )
 }
 
 /// Returns the number of distinct values of a tag.

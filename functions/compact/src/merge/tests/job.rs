@@ -13,7 +13,7 @@ use neap_schema::ColumnType;
 
 use super::{
     stream::{TestPoint, batch, text},
-    test_bed::{MergeTestBed, limits},
+    test_bed::{MergeTestBed, limits, without_empty_fields},
 };
 use crate::{JobLimits, MergeOutcome, MergeReason, MergeSkipped};
 
@@ -74,8 +74,7 @@ async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
         );
         let expected =
             deduplicate(&stage.table.tag_names(), &stage.table.arrow_schema(), all).unwrap();
-        let expected =
-            crate::encode::without_empty_fields(&stage.table.tag_names(), &expected).unwrap();
+        let expected = without_empty_fields(&stage.table.tag_names(), &expected);
         let read = stage.rows(merged).await;
         assert_eq!(
             text(&concat_batches(&read[0].schema(), &read).unwrap()),
@@ -131,7 +130,7 @@ async fn deletes_apply_to_older_inputs_and_are_then_removed() {
     let expected = [rows(1, 0..5, 1), rows(1, 8..10, 3), rows(2, 0..5, 2)].concat();
     let tags = stage.table.tag_names();
     let expected = deduplicate(&tags, &stage.table.arrow_schema(), vec![batch(&expected)]).unwrap();
-    let expected = crate::encode::without_empty_fields(&tags, &expected).unwrap();
+    let expected = without_empty_fields(&tags, &expected);
     assert_eq!(text(&read[0]), text(&expected));
     assert_eq!(merged.cleaned, Stamp::from_u64(30));
     assert_eq!(

@@ -19,9 +19,9 @@ use parquet::{
 };
 use proptest::prelude::*;
 
+use super::test_bed::without_empty_fields;
 use crate::{
     SectionProfile, SectionWriter,
-    encode::without_empty_fields,
     merge::{
         MergeError,
         blocks::{BlockMerge, RowBlock},
@@ -76,7 +76,7 @@ pub(super) fn batch(rows: &[TestPoint]) -> RecordBatch {
 /// existed yet.
 fn section_rows(rows: &[TestPoint]) -> RecordBatch {
     let folded = deduplicate(&tags(), &schema(), vec![batch(rows)]).unwrap();
-    without_empty_fields(&["host".to_owned()], &folded).unwrap()
+    without_empty_fields(&["host".to_owned()], &folded)
 }
 
 /// Encodes rows as a file with many small row groups and pages.

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch, UInt32Array};
+use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 use neap_bucket::{
     Bucket, CountingStore, Get, GetOptions, MemoryStore, OperationCounts, ProtocolMargins,
@@ -13,14 +14,14 @@ use neap_manifest::{
     FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings, ManifestStore,
     PendingObject, Section,
 };
-use neap_points::SortedPoints;
+use neap_points::{deduplicate, times};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
-    JobLimits, MergeError, MergeJob, MergeOutcome, MergeReason, Merger,
-    encode::without_empty_fields, encode_section, split_by_days,
+    JobLimits, MergeError, MergeJob, MergeOutcome, MergeReason, Merger, encode_section,
+    split_by_days,
 };
 
 pub(super) struct MergeTestBed {
@@ -78,16 +79,12 @@ impl MergeTestBed {
         let object = PendingObject::draw(&self.bucket).unwrap();
         let (above, upto) = (base.value.low_water_mark, Stamp::from_u64(cut));
         let tags = self.table.tag_names();
-        let points = SortedPoints::new(&tags, rows.to_vec()).unwrap();
+        let points = deduplicate(&tags, &self.table.arrow_schema(), rows.to_vec()).unwrap();
         let (mut bundle, mut sections) = (Vec::new(), Vec::new());
-        let ranges = split_by_days(points.times());
+        let ranges = split_by_days(times(&points).unwrap().values().iter().copied());
         let in_bundle = ranges.len() > 1;
-        let numbers = ranges.iter().map(|range| range.rows.clone()).collect();
-        let batches = points
-            .into_batches(&self.table.arrow_schema(), numbers)
-            .unwrap();
-        for (range, rows) in ranges.iter().zip(batches) {
-            let rows = without_empty_fields(&tags, &rows).unwrap();
+        for range in ranges {
+            let rows = take_record_batch(&points, &UInt32Array::from(range.rows)).unwrap();
             let encoded = encode_section(&tags, &rows).unwrap();
             sections.push(Section {
                 object: object.ulid,
@@ -216,4 +213,15 @@ pub(super) fn limits() -> JobLimits {
         time: Duration::from_secs(60),
         ..JobLimits::default()
     }
+}
+
+/// Returns rows without the fields that have no value in any of them.
+pub(super) fn without_empty_fields(tags: &[String], rows: &RecordBatch) -> RecordBatch {
+    let names = rows.schema();
+    let stored = |at: &usize| {
+        let column = rows.column(*at);
+        column.null_count() < column.len() || tags.contains(names.field(*at).name())
+    };
+    let kept: Vec<usize> = (0..rows.num_columns()).filter(stored).collect();
+    rows.project(&kept).unwrap()
 }
