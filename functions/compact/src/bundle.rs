@@ -38,10 +38,8 @@ pub(crate) fn bundle(
     // The memory of the rows of each table.
     let mut tables: BTreeMap<TableId, u64> = BTreeMap::new();
     for rows in segments.iter().flat_map(|segment| segment.tables()) {
-        let table = catalog.table_by_id(rows.table);
-        let columns = table.map_or(0, |table| table.columns().len() as u64);
         let bytes = tables.entry(rows.table).or_default();
-        *bytes = bytes.saturating_add(memory_of(&rows, columns));
+        *bytes = bytes.saturating_add(memory_of(&rows, catalog));
     }
     let mut bundle = Vec::new();
     let mut sections = Vec::new();

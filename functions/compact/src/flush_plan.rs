@@ -67,10 +67,8 @@ impl FlushPlan {
         let mut tables: BTreeMap<TableId, u64> = BTreeMap::new();
         let fitting = segments.iter().take_while(|segment| {
             segment.tables().all(|rows| {
-                let table = catalog.table_by_id(rows.table);
-                let columns = table.map_or(0, |table| table.columns().len() as u64);
                 let bytes = tables.entry(rows.table).or_default();
-                *bytes = bytes.saturating_add(memory_of(&rows, columns));
+                *bytes = bytes.saturating_add(memory_of(&rows, catalog));
                 *bytes <= limit
             })
         });
@@ -82,8 +80,10 @@ impl FlushPlan {
 /// Minimum bytes of memory of a column value, present or null.
 const VALUE_BYTES: u64 = 8;
 
-/// Returns the bytes of memory of rows of a table with a number of columns, including those that the rows lack.
-pub(crate) fn memory_of(rows: &TableSummary, columns: u64) -> u64 {
+/// Returns the bytes of memory of rows in the schema of their table, including columns that the rows lack.
+pub(crate) fn memory_of(rows: &TableSummary, catalog: &DatabaseCatalog) -> u64 {
+    let table = catalog.table_by_id(rows.table);
+    let columns = table.map_or(0, |table| table.columns().len() as u64);
     let values = rows
         .rows
         .saturating_mul(columns)

@@ -166,12 +166,13 @@ impl ColumnStorage {
             encoding: first.unwrap_or(ColumnEncoding::Direct(Encoding::PLAIN)),
             is_compressed: true,
         };
-        let values = sample.len() - sample.null_count();
-        if values < MIN_TRIAL_ROWS {
-            return Ok(best);
-        }
         let data_type = field.data_type();
         let may_be_uncompressed = may_be_uncompressed(data_type, texts);
+        let has_choice = may_be_uncompressed || candidates.len().min(max_candidates) > 1;
+        let values = sample.len() - sample.null_count();
+        if !has_choice || values < MIN_TRIAL_ROWS {
+            return Ok(best);
+        }
         let mut smallest = u64::MAX;
         for encoding in candidates.iter().copied().take(max_candidates) {
             let size = encoding.trial(field, sample, compression)?;

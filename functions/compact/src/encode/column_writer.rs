@@ -12,7 +12,7 @@ use neap_schema::TIME_COLUMN;
 use parquet::{
     arrow::{
         ArrowWriter,
-        arrow_writer::{ArrowColumnChunk, compute_leaves},
+        arrow_writer::{ArrowColumnChunk, ArrowWriterOptions, compute_leaves},
     },
     errors::ParquetError,
 };
@@ -89,7 +89,11 @@ impl ColumnwiseWriter {
         let storage = ColumnStorage::choose(field, &sample, texts, candidates, compression)?;
         let properties = storage.apply(field.name(), PROFILE.properties()?).build();
         let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
-        let writer = ArrowWriter::try_new(io::sink(), schema, Some(properties))?;
+        // The file of this column alone is not kept.
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(io::sink(), schema, options)?;
         let (_, writers) = writer.into_serialized_writer()?;
         for (number, chunks) in self.row_groups.iter_mut().enumerate() {
             let begin = number * self.row_group_rows;
