@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-/// Above this limit, huge pages stay, because they make queries of unflushed rows faster.
+/// From this limit on, memory that was just freed is kept for a moment, because it is often needed again at once.
 const AMPLE_BYTES: usize = 4 << 30;
 
 /// Time after which freed memory is returned to the operating system, in milliseconds. The default of mimalloc 3, a
@@ -16,20 +16,24 @@ const ARENA_EAGER_COMMIT: c_int = 4;
 const PURGE_DELAY: c_int = 15;
 
 /// Makes mimalloc return freed memory to the operating system: after a tenth of a second, or, if the process may use less
-/// than 4 GiB, at once and in pages of the usual size. With its default settings, mimalloc keeps several hundred
-/// megabytes of freed memory under a load of writes and queries, which the kernel counts against the limit.
+/// than 4 GiB, at once. With its default settings, mimalloc keeps several hundred megabytes of freed memory under a load of
+/// writes and queries, which the kernel counts against the limit.
 ///
-/// Has no effect on processes with another allocator.
+/// The process gets pages of the usual size. Of a huge page of 2 MiB, all is resident as long as a part of it is in use,
+/// which made servers a tenth to a third larger. mimalloc is built not to ask for huge pages (its feature `no_thp`), but some
+/// systems give them to all processes.
+///
+/// The settings of the allocator have no effect on processes with another one.
 pub fn limit_retained_memory(limit_bytes: usize) {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay enabled");
+    }
     if limit_bytes >= AMPLE_BYTES {
         set(PURGE_DELAY, AMPLE_PURGE_DELAY);
         return;
     }
     set(PURGE_DELAY, 0);
     set(ARENA_EAGER_COMMIT, 0);
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay enabled");
-    }
 }
 
 #[expect(unsafe_code, reason = "mimalloc is a C library")]
