@@ -27,8 +27,11 @@ mod visibility;
 use std::{error::Error, sync::Arc};
 
 use datafusion::error::DataFusionError;
-use neap_manifest::{ManifestError, ManifestStore, SectionWithFooter, Snapshot, TimeRange};
-use neap_schema::TableId;
+use neap_bucket::VersionedValue;
+use neap_manifest::{
+    Manifest, ManifestError, ManifestStore, SectionWithFooter, Snapshot, TimeRange,
+};
+use neap_schema::{DatabaseId, TableId};
 
 use crate::io_runtime::IoRuntime;
 
@@ -63,6 +66,24 @@ pub struct ScanContext {
 }
 
 impl ScanContext {
+    /// Drops what queries of this or a newer version of the manifest do not need: column chunks of sections that were
+    /// replaced, and rows of tails that were flushed.
+    pub async fn evict_superseded(
+        self: &Arc<Self>,
+        database: DatabaseId,
+        manifest: &VersionedValue<Manifest>,
+    ) {
+        self.data.evict_replaced(database, manifest);
+        let mark = manifest.value.low_water_mark;
+        if self.tails.may_have_flushed(database, mark) {
+            let scan = Arc::clone(self);
+            let evict = move || scan.tails.evict_flushed(database, mark);
+            if let Err(error) = tokio::task::spawn_blocking(evict).await {
+                tracing::warn!(%database, %error, "flushed rows stay in memory");
+            }
+        }
+    }
+
     /// Loads the sections of a table that may have rows of these times.
     pub(crate) async fn sections(
         &self,

@@ -101,8 +101,8 @@ impl QueryEngine {
         let read = self.snapshots.read(database, options);
         let step = trace_span!(target: TRACE_TARGET, "snapshot");
         let snapshot = read.instrument(step).await?;
-        let data = &self.tables().scan.data;
-        data.evict_replaced(database, &snapshot.manifest);
+        let scan = &self.tables().scan;
+        scan.evict_superseded(database, &snapshot.manifest).await;
         Ok(snapshot)
     }
 

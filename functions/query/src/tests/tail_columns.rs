@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::MemoryStore;
-use neap_tables::{TailSnapshot, TailView};
+use neap_compact::FlushResult;
+use neap_tables::{QueryContext, StaleTail, TailSnapshot, TailView};
 
-use super::{QueryTestInstance, SelfAdvancingClock};
+use super::{QueryTestInstance, SelfAdvancingClock, instance::DATABASE};
 use crate::QuerySettings;
 
 async fn instance() -> QueryTestInstance {
@@ -98,6 +99,79 @@ async fn an_image_has_the_columns_that_were_needed_since_the_flush_before() {
     let count = "SELECT count(*) FROM home";
     assert_eq!(next(3, count).await, ["hum", "time"]);
     assert_eq!(next(4, count).await, ["time"]);
+}
+
+#[tokio::test]
+async fn flushed_rows_leave_the_memory_although_no_query_reads_their_table() {
+    // With little memory, some of them are spilled.
+    for (tail_bytes, spills) in [(1 << 30, false), (48 << 10, true)] {
+        let one = with_tail_bytes(tail_bytes).await;
+        let other = "SELECT v FROM other";
+        one.write("other v=1 1").await;
+        assert_eq!(one.sql(other).await, "v\n1.0\n");
+        let before = one.engine.memory_stats().tails;
+        for number in 0..4 {
+            one.write(&hour("a", number)).await;
+            one.sql("SELECT max(temp), max(note) FROM home").await;
+        }
+        let runs: Vec<_> = tail(&one).await.runs.iter().map(Arc::downgrade).collect();
+        assert_eq!(!runs.is_empty(), spills);
+        let with_rows = one.engine.memory_stats().tails;
+        assert!(spills || with_rows > before + 1_000);
+        one.flush().await;
+        assert_eq!(one.sql(other).await, "v\n1.0\n");
+        let after = one.engine.memory_stats().tails;
+        assert!(after < before, "{before}, {with_rows}, {after}");
+        assert!(runs.iter().all(|run| run.upgrade().is_none()));
+        // The next rows get the columns that queries needed before.
+        one.write(&hour("a", 4)).await;
+        assert_eq!(loaded(&one).await, ["note", "temp", "time"]);
+        let count = "SELECT count(*) AS n FROM home";
+        assert_eq!(one.sql(count).await, "n\n300\n");
+    }
+}
+
+#[tokio::test]
+async fn a_query_from_before_a_flush_does_not_disturb_those_after_it() {
+    let one = instance().await;
+    one.write("other v=1 1").await;
+    one.write(&hour("a", 0)).await;
+    let count = "SELECT count(*) AS n FROM home";
+    assert_eq!(one.sql(count).await, "n\n60\n");
+    let before = one.context().await;
+    one.flush().await;
+    // Drops the image.
+    one.sql("SELECT v FROM other").await;
+    let rows_of = |context: &QueryContext| {
+        let table = context.snapshot.catalog.value.table("home").unwrap();
+        let snapshot = TailSnapshot::from(context.snapshot.as_ref());
+        let tails = &one.engine.tables().scan.tails;
+        let tail = tails.image(&snapshot, table, &[], StaleTail::Fail);
+        tail.unwrap().image.num_rows()
+    };
+    assert_eq!(rows_of(&before), 60);
+    one.write(&hour("b", 1)).await;
+    let after = one.context().await;
+    assert_eq!(rows_of(&after), 60);
+    assert_eq!(one.sql(count).await, "n\n120\n");
+}
+
+#[tokio::test]
+async fn an_image_with_newer_rows_keeps_the_flushed_ones_until_it_is_read() {
+    let one = instance().await;
+    one.write("other v=1 1").await;
+    one.write(&hour("a", 0)).await;
+    one.pass(Duration::from_secs(10));
+    one.write(&hour("b", 1)).await;
+    let count = "SELECT count(*) AS n FROM home";
+    assert_eq!(one.sql(count).await, "n\n120\n");
+    let before = one.engine.memory_stats().tails;
+    let flushed = one.flusher.flush(DATABASE).await.unwrap();
+    assert!(matches!(flushed, FlushResult::Done { segments: 2, .. }));
+    one.sql("SELECT v FROM other").await;
+    assert_eq!(one.engine.memory_stats().tails, before);
+    assert_eq!(one.sql(count).await, "n\n120\n");
+    assert!(one.engine.memory_stats().tails < before);
 }
 
 #[tokio::test]

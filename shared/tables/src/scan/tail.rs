@@ -19,7 +19,7 @@ mod tail_scan;
 
 use std::{
     error::Error,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, TryLockError},
 };
 
 use datafusion::{error::DataFusionError, execution::runtime_env::RuntimeEnv};
@@ -97,6 +97,9 @@ fn has_no_room(error: &TailImageError) -> bool {
     matches!(error, TailImageError::Cache(CacheError::TooLarge { .. }))
 }
 
+/// Number of databases whose tails are not looked at again until their low-water mark moves.
+const MAX_EVICTED: u64 = 10_000;
+
 /// What to do when the cached tail image is newer than the query's snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleTail {
@@ -137,6 +140,8 @@ impl From<&Snapshot> for TailSnapshot {
 #[derive(Debug)]
 pub struct TailImages {
     tails: Cache<(DatabaseId, TableId), Arc<RwLock<CachedTail>>>,
+    /// The low-water mark of each database up to which the rows of flushed tails were dropped.
+    evicted: Cache<DatabaseId, Stamp>,
     limits: TailLimits,
 }
 
@@ -186,7 +191,45 @@ impl TailImages {
             image_bytes: limit_bytes / 2,
             runtime,
         };
-        Self { tails, limits }
+        Self {
+            tails,
+            evicted: Cache::new(MAX_EVICTED),
+            limits,
+        }
+    }
+
+    /// Whether flushes have moved the low-water mark of a database since [`evict_flushed`](Self::evict_flushed).
+    pub(super) fn may_have_flushed(&self, database: DatabaseId, mark: Stamp) -> bool {
+        self.evicted.get(&database).is_none_or(|last| last < mark)
+    }
+
+    /// Drops the rows of tails whose segments are all at or below the low-water mark. A table that gets no more rows would
+    /// keep its image, because no query reads its tail. A tail with newer segments drops its flushed rows with the next
+    /// query that reads it. Frees much memory, and may wait for a query.
+    pub(super) fn evict_flushed(&self, database: DatabaseId, mark: Stamp) {
+        let mut is_complete = true;
+        for (id, tail) in &self.tails {
+            if id.0 != database {
+                continue;
+            }
+            let mut held = match tail.try_write() {
+                Ok(held) => held,
+                Err(TryLockError::Poisoned(held)) => held.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    // A query uses it. The next call tries again.
+                    is_complete = false;
+                    continue;
+                }
+            };
+            if held.drop_flushed(mark) {
+                drop(held);
+                // The insert updates the weight.
+                self.tails.insert(*id, tail);
+            }
+        }
+        if is_complete {
+            self.evicted.insert(database, mark);
+        }
     }
 
     /// Returns the bytes of all images.

@@ -88,19 +88,21 @@ impl From<TailImageError> for AppendEnd {
 
 impl CachedTail {
     pub(super) fn new(snapshot: &TailSnapshot, table: &Table) -> Self {
+        let builder = builder_of(table, &BTreeSet::new());
+        Self::empty(builder, snapshot.mark, snapshot.quarantine)
+    }
+
+    /// A tail without segments.
+    fn empty(builder: TailImageBuilder, mark: Stamp, quarantine: u64) -> Self {
+        let fields = builder.schema().fields().iter();
         Self {
             runs: Vec::new(),
-            builder: builder_of(table, &BTreeSet::new()),
+            is_used: fields.map(|_| AtomicBool::new(false)).collect(),
+            builder,
             row_bytes: 0,
             stream_bytes: 0,
-            is_used: table
-                .arrow_schema()
-                .fields()
-                .iter()
-                .map(|_| AtomicBool::new(false))
-                .collect(),
-            mark: snapshot.mark,
-            quarantine: snapshot.quarantine,
+            mark,
+            quarantine,
             taken: Vec::new(),
             deleted: 0,
             overlays: BTreeMap::new(),
@@ -263,16 +265,33 @@ impl CachedTail {
         };
         let usable = runs.iter().take_while(is_there).count();
         runs.truncate(usable);
-        // Queries will need the same columns again.
-        let fields = self.builder.schema().fields().iter().zip(&self.is_used);
-        let used = fields.filter(|(_, is_used)| is_used.load(Ordering::Relaxed));
-        let used = used.map(|(field, _)| field.name().clone());
-        let builder = builder_of(table, &used.collect());
+        let builder = builder_of(table, &self.used_columns());
         *self = Self {
             runs,
             builder,
             ..Self::new(snapshot, table)
         };
+    }
+
+    /// Drops all rows if flushes have written them to sections. Returns whether it did.
+    pub(super) fn drop_flushed(&mut self, mark: Stamp) -> bool {
+        let of_runs = self.runs.last().map(|run| run.last());
+        let newest = self.taken.last().copied().or(of_runs);
+        if newest.is_none_or(|newest| newest.stamp > mark) {
+            return false;
+        }
+        let (tags, schema) = (self.builder.tags(), Arc::clone(self.builder.schema()));
+        let used = self.used_columns();
+        let builder = TailImageBuilder::with_columns(tags, schema, |name| used.contains(name));
+        *self = Self::empty(builder, mark, self.quarantine);
+        true
+    }
+
+    /// The columns that a query needed since the last restart. Queries will need them again.
+    fn used_columns(&self) -> BTreeSet<String> {
+        let fields = self.builder.schema().fields().iter().zip(&self.is_used);
+        let used = fields.filter(|(_, is_used)| is_used.load(Ordering::Relaxed));
+        used.map(|(field, _)| field.name().clone()).collect()
     }
 
     /// Writes the image to a spill file and starts a new image.
@@ -421,6 +440,7 @@ impl CachedTail {
         limits: &TailLimits,
     ) -> Result<(), TailImageError> {
         self.runs.retain(|run| run.last().stamp > snapshot.mark);
+        let was_empty = self.runs.is_empty() && self.taken.is_empty();
         let mut count = self.segments_above(snapshot.mark).count();
         while let Some(added) = snapshot
             .segments
@@ -445,8 +465,7 @@ impl CachedTail {
             }
         }
         // Segments that are a prefix of the tails of two snapshots are above the marks of both.
-        let is_empty = self.runs.is_empty() && self.taken.is_empty();
-        self.mark = match is_empty {
+        self.mark = match was_empty {
             true => snapshot.mark,
             false => self.mark.max(snapshot.mark),
         };
