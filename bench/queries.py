@@ -4,14 +4,16 @@
     bench/queries.py [--scale small|wide] [--neap PATH] [--runs 20]
 
 Needs the Python packages datafusion and pyarrow in the Python that runs it. Prints Markdown tables of medians in
-milliseconds, and the most memory that the server held. The ratios of SQL are to DataFusion in the same run, those of
-InfluxQL (`/query`) to SQL. InfluxQL sorts all rows by time, SQL those of some queries. The data are those of ingest.py:
+milliseconds, and the most memory that the servers held: one that loads the rows and does not flush them, and one that
+starts when they are flushed. The ratios of SQL are to DataFusion in the same run, those of InfluxQL (`/query`) to SQL,
+which takes turns with it. InfluxQL sorts all rows by time, SQL those of some queries. The data are those of ingest.py:
 `wide` has 4,000 hosts. Answers come as JSON over HTTP, those of DataFusion stay in its process.
 """
 
 import argparse
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,11 +25,14 @@ import servers
 # Hosts and duration of the data, by scale.
 DATA = {"small": ("100", "12h"), "wide": ("4000", "30m")}
 
+# Turns of the languages.
+TURNS = 5
 
-def run(arguments, *extra):
+
+def run(arguments, runs, *extra):
     hosts, duration = DATA[arguments.scale]
     command = [sys.executable, str(servers.HERE / "query.py"), "--hosts", hosts, "--duration", duration,
-               "--runs", str(arguments.runs), *extra]
+               "--runs", str(runs), *extra]
     if arguments.only:
         command += ["--only", arguments.only]
     answer = subprocess.run(command, capture_output=True, text=True)
@@ -54,9 +59,24 @@ def flush(binary, directory):
 
 
 def both_languages(arguments, server):
-    """The reports of SQL and of InfluxQL."""
-    there = ("--url", server.url, "--db", "bench")
-    return run(arguments, *there), run(arguments, *there, "--api", "v1-influxql")
+    """The reports of SQL and of InfluxQL. Each turn has its own hosts and times."""
+    turns = {"v3-sql": [], "v1-influxql": []}
+    runs = -(-arguments.runs // TURNS)
+    for turn in range(TURNS):
+        for number, api in enumerate(sorted(turns, reverse=turn % 2)):
+            there = ("--url", server.url, "--db", "bench", "--api", api, "--seed", str(2 * turn + number))
+            turns[api].append(run(arguments, runs, *there))
+    return tuple(median_of(reports) for reports in turns.values())
+
+
+def median_of(reports):
+    """The median of each query over the reports of several turns."""
+    merged = {}
+    for name in reports[0]:
+        failed = [report[name] for report in reports if "error" in report[name]]
+        p50s = [report[name].get("p50_ms") for report in reports]
+        merged[name] = failed[0] if failed else {"p50_ms": statistics.median(p50s)}
+    return merged
 
 
 def cells(report, name, base):
@@ -64,7 +84,7 @@ def cells(report, name, base):
     mine = report[name]
     if "error" in mine:
         return [mine["error"][:80], "–"]
-    return [f"{mine['p50_ms']:.1f}", f"{mine['p50_ms'] / base:.2f}"]
+    return [f"{mine['p50_ms']:.2f}", f"{mine['p50_ms'] / base:.2f}"]
 
 
 def main():
@@ -77,26 +97,30 @@ def main():
     arguments = parser.parse_args()
     binary = servers.neap_binary(arguments.neap)
     data = ingest.data_file(arguments.scale, arguments.out)
-    peer = run(arguments, "--engine", "datafusion", "--parquet", str(parquet_of(data, arguments)))
+    peer = run(arguments, arguments.runs, "--engine", "datafusion", "--parquet", str(parquet_of(data, arguments)))
     with tempfile.TemporaryDirectory(dir=arguments.out) as work:
         directory = pathlib.Path(work) / "data"
-        with servers.neap(binary, directory) as server:
+        with servers.neap(binary, directory, ["--mode", "ingest,query"]) as server:
             ingest.load(server, "v3", data, 4, 5000)
-            loaded = server.peak_kib
+            held = [server.peak_kib]
             tail = both_languages(arguments, server)
-            flush(binary, directory)
+            held.append(server.peak_kib)
+        flush(binary, directory)
+        with servers.neap(binary, directory) as server:
             flushed = both_languages(arguments, server)
-            held = server.peak_kib
+            held.append(server.peak_kib)
     print("| query | DataFusion ms | tail, SQL ms | of DataFusion | tail, InfluxQL ms | of SQL "
           "| sections, SQL ms | of DataFusion | sections, InfluxQL ms | of SQL |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, base in peer.items():
-        line = [name, f"{base['p50_ms']:.1f}"]
+        line = [name, f"{base['p50_ms']:.2f}"]
         for sql, influxql in (tail, flushed):
             line += cells(sql, name, base["p50_ms"])
             line += cells(influxql, name, sql[name].get("p50_ms", float("nan")))
         print("| " + " | ".join(line) + " |")
-    print(f"\nThe server held {loaded >> 10} MiB at most until the rows were loaded, {held >> 10} MiB with the queries.")
+    loaded, with_tail, with_sections = (kib >> 10 for kib in held)
+    print(f"\nThe server held {loaded} MiB at most until the rows were loaded, {with_tail} MiB with the queries of the tail,"
+          f" and after a restart {with_sections} MiB with those of sections.")
 
 
 if __name__ == "__main__":
