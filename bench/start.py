@@ -3,7 +3,7 @@
 
     bench/start.py [--mib 50] [--neap PATH]
 
-Writes until the tail has so many MiB of segments, kills the server, starts it again, and asks.
+Writes until the tail has so many MiB of segments, none of which are flushed, kills the server, starts it again, and asks.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main():
     write = "/api/v3/write_lp?" + urllib.parse.urlencode({"db": "bench", "precision": "nanosecond"})
     with tempfile.TemporaryDirectory(dir=arguments.out) as work:
         directory = pathlib.Path(work) / "data"
-        server = servers.neap(binary, directory)
+        server = servers.neap(binary, directory, ["--mode", "ingest,query"])
         rows = 0
         while tail_bytes(directory) < arguments.mib << 20:
             # The same rows again are those of other hosts.
@@ -54,8 +54,9 @@ def main():
             body = json.dumps({"db": "bench", "q": "SELECT count(*) AS n, max(usage_user) AS m FROM cpu"})
             answer = post(server, "/api/v3/query_sql", body)
             answered = time.perf_counter() - began
+            peak_mib = server.peak_kib >> 10
         print(json.dumps({"tail_mib": arguments.mib, "rows": rows, "ready_s": round(ready, 3),
-                          "answered_s": round(answered, 3), "answer": json.loads(answer)}))
+                          "answered_s": round(answered, 3), "peak_mib": peak_mib, "answer": json.loads(answer)}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 //! The task that flushes tails while the process runs, and once more when it stops.
 //!
 //! The task flushes according to the backlog of this process. Segments that other processes wrote, or this process
-//! before a restart, are found by a sweep over all databases at the start and every 600 seconds. A database with many
-//! writes from other processes is flushed more often.
+//! before a restart, are found by a sweep over all databases soon after the start and every 600 seconds. A database with
+//! many writes from other processes is flushed more often.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,14 +17,16 @@ use neap_wal::TailWriter;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backlog::FlushBacklog, blocked_flushes::BlockedFlushes, cache_refresh::ChangedDatabases,
-    maintenance, plugins::EngineHandle,
+    backlog::FlushBacklog,
+    blocked_flushes::BlockedFlushes,
+    cache_refresh::ChangedDatabases,
+    maintenance,
+    plugins::EngineHandle,
+    sweep_schedule::{SWEEP_INTERVAL, SweepSchedule},
 };
 
 /// Interval at which the backlog is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Interval of the sweep over all databases, which costs one GET and one LIST per database.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// Pause after a failed flush.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Maximum age of the list of databases.
@@ -51,11 +53,9 @@ pub(super) struct FlushTask {
 impl FlushTask {
     /// Flushes until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
-        let mut last_sweep: Option<Duration> = None;
+        let mut sweeps = SweepSchedule::starting(self.world.clock.monotonic());
         while !stop.is_cancelled() {
-            let now = self.world.clock.monotonic();
-            if last_sweep.is_none_or(|last| now.saturating_sub(last) >= SWEEP_INTERVAL) {
-                last_sweep = Some(now);
+            if sweeps.take_due(self.world.clock.monotonic(), self.pressure.level()) {
                 self.sweep(stop).await;
             }
             let due = self.backlog.due_at(self.pressure.level());
@@ -86,6 +86,7 @@ impl FlushTask {
         flushes.await;
     }
 
+    /// Flushes all databases. Costs one GET and one LIST per database.
     async fn sweep(&self, stop: &CancellationToken) {
         let root = match self.catalog.root(CATALOG_AGE).await {
             Ok(root) => root,

@@ -53,6 +53,7 @@ mod scrub;
 mod server_context;
 mod startup_message;
 mod stop_signals;
+mod sweep_schedule;
 mod tls;
 mod traces;
 mod unitless_sizes;

@@ -83,7 +83,7 @@ fn on(place: &StoreFixture, lag: Duration) {
 
     let shown = [latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query()));
     pause(lag + REVALIDATION_AGE);
-    // At its start, it checks all databases.
+    // Soon after its start, it checks all databases.
     let flusher = NeapProcess::serve_with(place, &["--mode", "compact"]);
     wait_for("flush", FLUSH, || {
         (flusher.store_requests().of("put manifest") > 0).then_some(())
