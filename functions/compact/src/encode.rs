@@ -95,7 +95,7 @@ impl SectionProfile {
         }
     }
 
-    /// Returns how many of the first rows are the sample for the choice of encodings and compression.
+    /// Returns how many of `rows` rows are the sample for the choice of encodings and compression.
     fn sample_rows(self, rows: u64) -> usize {
         let part = usize::try_from(rows / SAMPLE_DIVISOR).unwrap_or(usize::MAX);
         part.min(match self {

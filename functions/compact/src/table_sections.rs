@@ -13,6 +13,7 @@ use neap_catalog::Table;
 use neap_points::{
     DividedPoints, FieldColumns, PointSorter, SortedPoints, TableChange, apply_deletes,
 };
+use neap_row_delete::RowDelete;
 use neap_schema::TIME_COLUMN;
 use neap_wal::Segment;
 
@@ -93,8 +94,15 @@ impl<'a> TableRows<'a> {
     }
 
     fn has_deletes(&self) -> bool {
-        let mut deletes = self.segments.iter().flat_map(|segment| segment.deletes());
-        deletes.any(|delete| delete.table == self.table.id())
+        let mut segments = self.segments.iter();
+        segments.any(|segment| self.deletes(segment).next().is_some())
+    }
+
+    /// Returns the deletes of rows of the table in a segment.
+    fn deletes<'s>(&self, segment: &'s Segment) -> impl Iterator<Item = &'s RowDelete> + use<'s> {
+        let id = self.table.id();
+        let deletes = segment.deletes().iter();
+        deletes.filter(move |delete| delete.table == id)
     }
 
     fn columns_at_a_time(&self, columns: usize) -> usize {
@@ -139,13 +147,11 @@ impl<'a> TableRows<'a> {
     /// Decodes some columns of the rows, without rows that a later segment deletes. If there are deletes, all columns are
     /// needed.
     fn load(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<RecordBatch>, CompactError> {
-        let id = self.table.id();
         let mut history = Vec::new();
         for segment in self.segments {
-            let rows = segment.columns(id, wanted)?.into_iter();
+            let rows = segment.columns(self.table.id(), wanted)?.into_iter();
             history.extend(rows.map(TableChange::Rows));
-            let deletes = segment.deletes().iter();
-            let deletes = deletes.filter(|delete| delete.table == id);
+            let deletes = self.deletes(segment);
             history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
         }
         Ok(apply_deletes(history)?)

@@ -41,3 +41,20 @@ fn set(option: c_int, value: i8) {
     // SAFETY: The function stores a number in a table, for any option and value.
     unsafe { libmimalloc_sys::mi_option_set(option, value.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_process_gets_no_huge_pages_however_much_memory_it_may_use() {
+        limit_retained_memory(AMPLE_BYTES);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let enabled = status
+            .lines()
+            .find_map(|line| line.strip_prefix("THP_enabled:"));
+        // Kernels without huge pages have no such line.
+        assert_eq!(enabled.map_or("0", str::trim), "0");
+    }
+}
