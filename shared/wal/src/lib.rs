@@ -38,6 +38,7 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod error;
+mod narrow_columns;
 mod put_budget;
 mod rows;
 mod segment;

@@ -4,7 +4,7 @@
 //! concatenates bytes. Therefore a table may have several streams in one segment, in the order in which their requests
 //! arrived.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray, types::Int32Type};
 use arrow_ipc::{
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use neap_schema::{TIME_COLUMN, TableId};
 
 use crate::{
+    narrow_columns::narrowed_columns,
     stream_messages::append_rows,
     stream_schema::{StreamSchema, schema_options},
 };
@@ -106,6 +107,7 @@ pub struct EncodedRows {
     rows: u32,
     min_time: i64,
     max_time: i64,
+    is_narrow: bool,
     crc32c: u32,
     memory_bytes: u64,
 }
@@ -122,16 +124,28 @@ impl EncodedRows {
         if rows == 0 {
             return Err(EncodeError::Empty(table));
         }
-        let schema = StreamSchema::of(table, batch.schema_ref())?;
-        let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
+        let failed = |source| EncodeError::Arrow { table, source };
         let memory_bytes = memory_bytes(batch);
-        let stream = write_stream(&schema, batch, memory_bytes);
-        let stream = stream.map_err(|source| EncodeError::Arrow { table, source })?;
+        let narrow = match memory_bytes < MIN_COMPRESSED_BYTES {
+            true => None,
+            false => narrowed_columns(batch).map_err(failed)?,
+        };
+        let columns = narrow.as_deref().unwrap_or(batch.columns());
+        let schema = StreamSchema::of(table, batch.schema_ref(), columns)?;
+        let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
+        let is_narrow = narrow.is_some();
+        let stream = match narrow {
+            None => write_stream(&schema, batch, memory_bytes),
+            Some(columns) => RecordBatch::try_new(Arc::clone(schema.schema()), columns)
+                .and_then(|narrow| write_stream(&schema, &narrow, memory_bytes)),
+        };
+        let stream = stream.map_err(failed)?;
         Ok(Self {
             table,
             rows,
             min_time,
             max_time,
+            is_narrow,
             crc32c: crc32c::crc32c(&stream),
             memory_bytes,
             stream: stream.into(),
@@ -168,6 +182,11 @@ impl EncodedRows {
         self.stream.len()
     }
 
+    /// Whether columns of the stream have narrower types than in memory.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.is_narrow
+    }
+
     pub(crate) fn stream(&self) -> &Bytes {
         &self.stream
     }
@@ -195,7 +214,7 @@ thread_local! {
     static WRITE_CONTEXT: RefCell<IpcWriteContext> = RefCell::default();
 }
 
-/// Writes the stream of a batch with this memory size.
+/// Writes the stream of a batch with this memory size. The columns are those of the stream.
 fn write_stream(
     schema: &StreamSchema,
     batch: &RecordBatch,
@@ -260,8 +279,25 @@ mod tests {
     };
 
     fn stream_of(batch: &RecordBatch, memory_bytes: u64) -> Vec<u8> {
-        let schema = StreamSchema::of(TableId::new(1), batch.schema_ref()).unwrap();
+        let schema =
+            StreamSchema::of(TableId::new(1), batch.schema_ref(), batch.columns()).unwrap();
         write_stream(&schema, batch, memory_bytes).unwrap()
+    }
+
+    /// Returns the batch as it is in a compressed stream.
+    fn narrow(batch: &RecordBatch) -> RecordBatch {
+        let columns = narrowed_columns(batch).unwrap();
+        let columns = columns.unwrap_or_else(|| batch.columns().to_vec());
+        let schema = StreamSchema::of(TableId::new(1), &batch.schema(), &columns).unwrap();
+        RecordBatch::try_new(Arc::clone(schema.schema()), columns).unwrap()
+    }
+
+    /// Returns the stream of a batch, compressed with narrow columns.
+    fn narrow_stream_of(batch: &RecordBatch) -> Vec<u8> {
+        let columns = narrowed_columns(batch).unwrap();
+        let columns = columns.as_deref().unwrap_or(batch.columns());
+        let schema = StreamSchema::of(TableId::new(1), &batch.schema(), columns).unwrap();
+        write_stream(&schema, &narrow(batch), MIN_COMPRESSED_BYTES).unwrap()
     }
 
     fn read_all(stream: impl Into<Bytes>) -> Result<RecordBatch, ArrowError> {
@@ -297,15 +333,18 @@ mod tests {
             prop_assert_eq!(stream_of(&batch, 0), expected_stream(&batch, false));
             let compressed = stream_of(&batch, MIN_COMPRESSED_BYTES);
             prop_assert_eq!(compressed, expected_stream(&batch, true));
+            prop_assert_eq!(narrow_stream_of(&batch), expected_stream(&narrow(&batch), true));
         }
 
         #[test]
         fn rows_of_every_type_round_trip(batch in batches()) {
             let rows = EncodedRows::encode(TableId::new(1), &batch).unwrap();
             prop_assert_eq!(rows.rows() as usize, batch.num_rows());
-            let back = read_all(rows.stream().clone()).unwrap();
-            prop_assert_eq!(back.schema(), batch.schema());
-            prop_assert_eq!(back, batch);
+            for stream in [rows.stream().clone(), narrow_stream_of(&batch).into()] {
+                let back = read_all(stream).unwrap();
+                prop_assert_eq!(back.schema(), batch.schema());
+                prop_assert_eq!(&back, &batch);
+            }
         }
 
         #[test]
@@ -314,8 +353,8 @@ mod tests {
             let is_wanted = |column: usize| wanted >> (column % 16) & 1 == 1;
             let columns: Vec<usize> = (0..batch.num_columns()).filter(|at| is_wanted(*at)).collect();
             let expected = batch.project(&columns).unwrap();
-            for memory_bytes in [0, MIN_COMPRESSED_BYTES] {
-                let stream = stream_of(&batch, memory_bytes);
+            let streams = [0, MIN_COMPRESSED_BYTES].map(|bytes| stream_of(&batch, bytes));
+            for stream in streams.into_iter().chain([narrow_stream_of(&batch)]) {
                 let read = read_stream(stream.into(), &|name| {
                     schema.index_of(name).is_ok_and(is_wanted)
                 });
@@ -367,15 +406,18 @@ mod tests {
     }
 
     #[test]
-    fn small_batches_are_not_compressed_and_large_ones_are() {
-        let is_compressed = |rows: usize| {
+    fn small_batches_stay_as_they_are_and_large_ones_are_compressed_with_narrow_columns() {
+        for (rows, is_large) in [(100, false), (10_000, true)] {
             let batch = batch_of_times(&vec![7; rows]);
             let encoded = EncodedRows::encode(TableId::new(1), &batch).unwrap();
             assert_eq!(read_all(encoded.stream().clone()).unwrap(), batch);
-            *encoded.stream() == stream_of(&batch, MIN_COMPRESSED_BYTES)
-        };
-        assert!(!is_compressed(100));
-        assert!(is_compressed(10_000));
+            assert_eq!(encoded.is_narrow(), is_large);
+            let expected = match is_large {
+                false => stream_of(&batch, 0),
+                true => narrow_stream_of(&batch),
+            };
+            assert_eq!(*encoded.stream(), expected);
+        }
     }
 
     #[test]

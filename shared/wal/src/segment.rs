@@ -15,6 +15,7 @@
 //! | 2 | row deletes: they are in the header, and there are no streams |
 //! | 3 | rows of plugins, without memory sizes |
 //! | 4 | rows of clients or plugins, with memory sizes in the directory |
+//! | 5 | the same with streams whose columns have narrower types than in memory |
 //!
 //! The header of rows of plugins has their depth, the number of chained plugin runs that produced them. A release that
 //! ignored the depth would run plugins in an endless loop.
@@ -60,10 +61,16 @@ const PLUGIN_ROWS_FORMAT: ObjectFormat = ObjectFormat {
     ..ROWS_FORMAT
 };
 
-/// The format of segments with rows of clients or plugins and their memory sizes. Decoding accepts this version and
-/// older ones.
+/// The format of segments with rows of clients or plugins and their memory sizes.
 const SIZED_ROWS_FORMAT: ObjectFormat = ObjectFormat {
     version: 4,
+    ..ROWS_FORMAT
+};
+
+/// The format of segments with rows of clients or plugins, their memory sizes, and narrow columns. Decoding accepts this version
+/// and older ones.
+const NARROW_ROWS_FORMAT: ObjectFormat = ObjectFormat {
+    version: 5,
     ..ROWS_FORMAT
 };
 
@@ -143,6 +150,9 @@ struct SegmentHeader {
     deletes: Vec<RowDelete>,
     #[serde(default, skip_serializing_if = "is_zero")]
     depth: u8,
+    /// Whether columns of streams have narrower types than in memory.
+    #[serde(default, skip_serializing_if = "is_false")]
+    narrow: bool,
     directory: Vec<StreamEntry>,
 }
 
@@ -152,6 +162,14 @@ struct SegmentHeader {
 )]
 fn is_zero(depth: &u8) -> bool {
     *depth == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl SegmentHeader {
@@ -164,6 +182,8 @@ impl SegmentHeader {
             self.directory.as_slice(),
             self.depth,
         ) {
+            ([], _, _) if is_sized && self.narrow => Some(NARROW_ROWS_FORMAT),
+            _ if self.narrow => None,
             ([], _, _) if is_sized => Some(SIZED_ROWS_FORMAT),
             ([], _, 0) => Some(ROWS_FORMAT),
             ([], _, _) => Some(PLUGIN_ROWS_FORMAT),
@@ -242,6 +262,7 @@ impl Segment {
             needs_catalog,
             deletes: Vec::new(),
             depth,
+            narrow: rows.iter().any(EncodedRows::is_narrow),
             directory: directory(rows)?,
         };
         let streams: Vec<_> = rows.iter().map(EncodedRows::stream).collect();
@@ -264,6 +285,7 @@ impl Segment {
             needs_catalog,
             deletes: deletes.to_vec(),
             depth: 0,
+            narrow: false,
             directory: Vec::new(),
         };
         Self::build(database, header, &[])
@@ -323,7 +345,7 @@ impl Segment {
         object: Bytes,
     ) -> Result<Self, SegmentError> {
         let key = Key::Segment(database, name).to_string();
-        let checksum = match SIZED_ROWS_FORMAT.decode(&key, &object) {
+        let checksum = match NARROW_ROWS_FORMAT.decode(&key, &object) {
             Ok(_) => EnvelopeChecksum::Holds,
             Err(error) => match stored_checksum(&object) {
                 Some(stored) => EnvelopeChecksum::Fails { stored, error },
@@ -566,7 +588,12 @@ enum EnvelopeChecksum {
 /// rows, or was written by a newer release.
 fn stored_checksum(object: &Bytes) -> Option<u32> {
     let (envelope, _) = object.split_first_chunk::<HEADER_BYTES>()?;
-    let is_known = [ROWS_FORMAT, PLUGIN_ROWS_FORMAT, SIZED_ROWS_FORMAT];
+    let is_known = [
+        ROWS_FORMAT,
+        PLUGIN_ROWS_FORMAT,
+        SIZED_ROWS_FORMAT,
+        NARROW_ROWS_FORMAT,
+    ];
     let is_known = is_known.iter().any(|format| {
         let known = [format.magic, version_and_reserved(format)].concat();
         envelope.starts_with(&known)

@@ -43,6 +43,13 @@ fn small_of_plugins() -> Segment {
     Segment::encode(DATABASE, NAME, 5, 12, 2, &rows).unwrap()
 }
 
+/// A segment with narrow columns, and others.
+fn narrow() -> Segment {
+    let large: Vec<i64> = (0..2_000).collect();
+    let rows = [rows(1, &[1, 2]), rows(2, &large), rows(1, &[-4])];
+    Segment::encode(DATABASE, NAME, 5, 12, 0, &rows).unwrap()
+}
+
 proptest! {
     #[test]
     fn segments_round_trip(batches in proptest::collection::vec((0_u32..3, batches()), 1..5)) {
@@ -126,6 +133,7 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         needs_catalog: u64::MAX,
         deletes: Vec::new(),
         depth: u8::MAX,
+        narrow: true,
         directory: Vec::new(),
     };
     let header = serde_json::to_vec(&header).unwrap().len();
@@ -216,6 +224,7 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
         needs_catalog: 12,
         deletes: vec![delete(1, "a")],
         depth: 0,
+        narrow: false,
         directory: directory(&rows).unwrap(),
     };
     let text = serde_json::to_vec(&header).unwrap();
@@ -226,6 +235,7 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
         DELETES_FORMAT,
         PLUGIN_ROWS_FORMAT,
         SIZED_ROWS_FORMAT,
+        NARROW_ROWS_FORMAT,
     ] {
         let object = format.encode(put_id(NAME), &payload);
         let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
@@ -281,7 +291,7 @@ fn first_stream(segment: &Segment) -> usize {
 
 #[test]
 fn a_flipped_bit_damages_its_stream_or_the_segment_and_never_changes_rows() {
-    for segment in [small(), small_deletes(), small_of_plugins()] {
+    for segment in [small(), small_deletes(), small_of_plugins(), narrow()] {
         let object = segment.object();
         for bit in 0..object.len() * 8 {
             let mut bytes = object.to_vec();
@@ -303,7 +313,7 @@ fn a_flipped_bit_damages_its_stream_or_the_segment_and_never_changes_rows() {
 
 #[test]
 fn a_truncation_damages_the_streams_after_it() {
-    for segment in [small(), small_deletes(), small_of_plugins()] {
+    for segment in [small(), small_deletes(), small_of_plugins(), narrow()] {
         let object = segment.object();
         for length in 0..object.len() {
             let text = format!("{length} bytes");
@@ -394,18 +404,27 @@ fn a_segment_under_another_name_is_damaged() {
 #[test]
 fn a_segment_of_a_newer_version_is_refused() {
     let mut bytes = small().object().to_vec();
-    bytes[4] = 5;
+    bytes[4] = 6;
     let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
     insta::assert_snapshot!(
         error,
-        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 5; this release reads segment up to version 4"
+        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 6; this release reads segment up to version 5"
     );
+}
+
+#[test]
+fn segments_with_narrow_columns_have_a_version_that_earlier_releases_refuse() {
+    let version = |segment: &Segment| segment.object()[4];
+    assert_eq!([version(&small()), version(&narrow())], [4, 5]);
+    let read = Segment::decode(DATABASE, NAME, narrow().object().clone()).unwrap();
+    let rows = read.rows(TableId::new(2)).unwrap();
+    assert_eq!(rows, [batch_of_times(&(0..2_000).collect::<Vec<_>>())]);
 }
 
 #[test]
 fn a_segment_of_another_database_has_the_same_contents() {
     let other = DatabaseId::new(9);
-    for segment in [small(), small_deletes(), small_of_plugins()] {
+    for segment in [small(), small_deletes(), small_of_plugins(), narrow()] {
         let moved = segment.moved_to(other, 1).unwrap();
         let read = Segment::decode(other, NAME, moved.object().clone()).unwrap();
         assert_eq!((read.database(), read.needs_catalog()), (other, 1));

@@ -15,7 +15,7 @@ use arrow_ipc::{
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use bytes::Bytes;
 
-use crate::stream_messages::CONTINUATION_MARKER;
+use crate::{narrow_columns::widened_batch, stream_messages::CONTINUATION_MARKER};
 
 /// Which columns of a stream are read, by their names.
 pub(crate) type WantedColumns<'a> = &'a dyn Fn(&str) -> bool;
@@ -169,7 +169,7 @@ impl<'a> RowStreamReader<'a> {
             RecordBatchDecoder::try_new(body, batch, schema, &self.dictionaries, &version)?;
         let is_whole = wanted.columns.len() == wanted.schema.fields().len();
         let columns = (!is_whole).then_some(wanted.columns.as_slice());
-        decoder.with_projection(columns).read_record_batch()
+        widened_batch(decoder.with_projection(columns).read_record_batch()?)
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::{cell::RefCell, collections::VecDeque, sync::Arc};
 
+use arrow_array::ArrayRef;
 use arrow_ipc::{
     MetadataVersion,
     writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, write_message},
 };
-use arrow_schema::{ArrowError, Field, SchemaRef};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN, TableId};
 
 use crate::rows::EncodeError;
@@ -22,7 +23,7 @@ pub(crate) const ALIGNMENT_BYTES: usize = 8;
 pub(crate) const METADATA_VERSION: MetadataVersion = MetadataVersion::V5;
 
 /// Maximum number of schemas that a thread keeps.
-const MAX_SCHEMAS: usize = 8;
+const MAX_SCHEMAS: usize = 16;
 
 /// Maximum size of the message of a schema that is kept, in bytes.
 const MAX_KEPT_BYTES: usize = 8 << 10;
@@ -43,9 +44,12 @@ thread_local! {
     static RECENT: RefCell<VecDeque<StreamSchema>> = RefCell::default();
 }
 
-/// A schema whose columns segments support, with its message. Cloning is cheap.
+/// The schema of a stream whose columns segments support, with its message. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamSchema {
+    /// The schema of the rows in memory.
+    of_rows: SchemaRef,
+    /// The same columns, some of them with narrower types.
     schema: SchemaRef,
     message: Arc<[u8]>,
     /// The number of columns with a dictionary.
@@ -53,20 +57,25 @@ pub(crate) struct StreamSchema {
 }
 
 impl StreamSchema {
-    /// Checks the columns of a schema, and encodes it. Returns a known one if the schema is the same object.
+    /// Checks the schema of rows, and encodes the one of a stream with these columns, which may be narrower. Returns a known one if the
+    /// schema of the rows is the same object.
     ///
     /// # Errors
     /// `Column`: segments do not support the type of a column. `Arrow`: Arrow cannot encode the schema.
-    pub(crate) fn of(table: TableId, schema: &SchemaRef) -> Result<Self, EncodeError> {
-        let is_known = |known: &&Self| Arc::ptr_eq(&known.schema, schema);
+    pub(crate) fn of(
+        table: TableId,
+        of_rows: &SchemaRef,
+        columns: &[ArrayRef],
+    ) -> Result<Self, EncodeError> {
+        let is_known = |known: &&Self| Arc::ptr_eq(&known.of_rows, of_rows) && known.fits(columns);
         let known = RECENT.with_borrow(|recent| recent.iter().find(is_known).cloned());
         if let Some(known) = known {
             return Ok(known);
         }
-        for field in schema.fields() {
+        for field in of_rows.fields() {
             check_column(table, field)?;
         }
-        let encoded = Self::encode(schema);
+        let encoded = Self::encode(of_rows, columns);
         let encoded = encoded.map_err(|source| EncodeError::Arrow { table, source })?;
         if encoded.message.len() <= MAX_KEPT_BYTES {
             RECENT.with_borrow_mut(|recent| {
@@ -77,21 +86,41 @@ impl StreamSchema {
         Ok(encoded)
     }
 
-    fn encode(schema: &SchemaRef) -> Result<Self, ArrowError> {
+    /// Whether the stream has columns of these types.
+    fn fits(&self, columns: &[ArrayRef]) -> bool {
+        let mut fields = self.schema.fields().iter().zip(columns);
+        fields.all(|(field, column)| field.data_type() == column.data_type())
+    }
+
+    fn encode(of_rows: &SchemaRef, columns: &[ArrayRef]) -> Result<Self, ArrowError> {
+        let fields = of_rows.fields().iter().zip(columns);
+        let fields = fields.map(|(field, column)| match column.data_type() {
+            same if same == field.data_type() => Arc::clone(field),
+            narrower => Arc::new(field.as_ref().clone().with_data_type(narrower.clone())),
+        });
+        let fields: Vec<_> = fields.collect();
+        let schema = Schema::new_with_metadata(fields, of_rows.metadata().clone());
+        let schema: SchemaRef = Arc::new(schema);
         let options = schema_options()?;
         let mut dictionaries = DictionaryTracker::new(false);
         let encoded = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(
-            schema,
+            &schema,
             &mut dictionaries,
             &options,
         );
         let mut message = Vec::new();
         write_message(&mut message, encoded, &options)?;
         Ok(Self {
-            schema: Arc::clone(schema),
+            of_rows: Arc::clone(of_rows),
+            schema,
             message: message.into(),
             dictionaries: dictionaries.dict_id().len(),
         })
+    }
+
+    /// The schema of the stream.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// The message of the schema as it is at the start of a stream.
@@ -130,7 +159,7 @@ fn check_column(table: TableId, field: &Field) -> Result<(), EncodeError> {
 
 #[cfg(test)]
 mod tests {
-    use arrow_schema::Schema;
+    use arrow_array::{Int8Array, new_empty_array};
 
     use super::*;
 
@@ -139,29 +168,59 @@ mod tests {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
+    fn encoded(table: TableId, schema: &SchemaRef) -> Result<StreamSchema, EncodeError> {
+        let fields = schema.fields().iter();
+        let columns = fields.map(|field| new_empty_array(field.data_type()));
+        StreamSchema::of(table, schema, &columns.collect::<Vec<_>>())
+    }
+
     #[test]
     fn the_message_of_the_same_schema_is_built_once() {
         let table = TableId::new(1);
         let time = ("time", ColumnType::Time);
         let one = schema(&[("host", ColumnType::Tag), ("rack", ColumnType::Tag), time]);
-        let first = StreamSchema::of(table, &one).unwrap();
-        let other = StreamSchema::of(table, &schema(&[("v", ColumnType::Float), time])).unwrap();
+        let first = encoded(table, &one).unwrap();
+        let other = encoded(table, &schema(&[("v", ColumnType::Float), time])).unwrap();
         assert_ne!(first.message(), other.message());
-        let again = StreamSchema::of(table, &one).unwrap();
+        let again = encoded(table, &one).unwrap();
         assert!(Arc::ptr_eq(&again.message, &first.message));
         assert_eq!(again.dictionaries().dict_id(), [0, 1]);
         assert!(other.dictionaries().dict_id().is_empty());
     }
 
     #[test]
+    fn the_same_rows_may_have_several_streams() {
+        let table = TableId::new(1);
+        let schema = schema(&[("v", ColumnType::Integer)]);
+        let wide = encoded(table, &schema).unwrap();
+        let columns: [ArrayRef; 1] = [Arc::new(Int8Array::from(vec![1]))];
+        let narrow = StreamSchema::of(table, &schema, &columns).unwrap();
+        assert_ne!(narrow.message(), wide.message());
+        assert_eq!(
+            narrow.schema().field(0).metadata(),
+            schema.field(0).metadata()
+        );
+        for (columns, first) in [
+            (&columns[..], &narrow),
+            (
+                &[new_empty_array(wide.schema().field(0).data_type())],
+                &wide,
+            ),
+        ] {
+            let again = StreamSchema::of(table, &schema, columns).unwrap();
+            assert!(Arc::ptr_eq(&again.message, &first.message));
+        }
+    }
+
+    #[test]
     fn few_schemas_and_no_large_ones_are_kept() {
         let table = TableId::new(1);
         let long = "a".repeat(MAX_KEPT_BYTES);
-        StreamSchema::of(table, &schema(&[(&long, ColumnType::Float)])).unwrap();
+        encoded(table, &schema(&[(&long, ColumnType::Float)])).unwrap();
         assert_eq!(RECENT.with_borrow(VecDeque::len), 0);
         for number in 0..100 {
             let name = number.to_string();
-            StreamSchema::of(table, &schema(&[(&name, ColumnType::Float)])).unwrap();
+            encoded(table, &schema(&[(&name, ColumnType::Float)])).unwrap();
         }
         assert_eq!(RECENT.with_borrow(VecDeque::len), MAX_SCHEMAS);
     }
@@ -171,7 +230,7 @@ mod tests {
         let table = TableId::new(1);
         let schema = schema(&[("other", ColumnType::Time)]);
         assert!(matches!(
-            StreamSchema::of(table, &schema),
+            encoded(table, &schema),
             Err(EncodeError::Column { column, .. }) if column == "other"
         ));
     }

@@ -74,7 +74,7 @@ pub(crate) fn random_rows(seed: u64, bytes: usize) -> EncodedRows {
     EncodedRows::encode(TableId::new(1), &batch).unwrap()
 }
 
-/// Generates rows with a column of each type.
+/// Generates rows with a column of each type. Integers are of any width.
 pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
     let row = (
         any::<Option<bool>>(),
@@ -85,13 +85,13 @@ pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
         proptest::option::of("[a-d]{1,3}"),
         any::<i64>(),
     );
-    proptest::collection::vec(row, 1..40).prop_map(|rows| {
+    (proptest::collection::vec(row, 1..40), 0_u32..64).prop_map(|(rows, shift)| {
         let tags: DictionaryArray<Int32Type> = rows.iter().map(|row| row.5.as_deref()).collect();
         let times: TimestampNanosecondArray = rows.iter().map(|row| Some(row.6)).collect();
         let (boolean, integer, unsigned): (BooleanArray, Int64Array, UInt64Array) = (
             rows.iter().map(|row| row.0).collect(),
-            rows.iter().map(|row| row.1).collect(),
-            rows.iter().map(|row| row.2).collect(),
+            rows.iter().map(|row| row.1.map(|it| it >> shift)).collect(),
+            rows.iter().map(|row| row.2.map(|it| it >> shift)).collect(),
         );
         let float: Float64Array = rows.iter().map(|row| row.3).collect();
         let string: StringArray = rows.iter().map(|row| row.4.as_deref()).collect();

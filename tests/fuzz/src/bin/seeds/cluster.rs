@@ -106,6 +106,12 @@ impl Cluster {
             let sky = format!("sky,station=s{day} rain={day}u,clouds=f {time}");
             self.write(&format!("{bed}\nbed,zone=b moisture=0.75 {time}\n{sky}"))
                 .await;
+            // Enough rows for narrow columns.
+            let plot = |plot: i64| {
+                let (count, level) = (plot * 7 - day * 1_000, plot * 1_000);
+                format!("plots,plot=p{plot} count={count}i,level={level}u {time}\n")
+            };
+            self.write(&(0..400).map(plot).collect::<String>()).await;
             self.delete(&format!("zone='b' AND host='h{day}'"), time)
                 .await;
             self.add_objects(seeds, |key| matches!(key, Key::Segment(..)))
