@@ -35,6 +35,7 @@ mod section_scans;
 mod small_plans;
 mod spilled_tails;
 mod system;
+mod tag_conditions;
 mod tail_columns;
 mod view_histories;
 mod views;

@@ -14,7 +14,8 @@
 //! point.
 //!
 //! The values of a column are loaded when a query first needs them: most queries read few of the columns of a table. Of tags, the
-//! number of the tag set of each row is enough to find and to sort rows.
+//! number of the tag set of each row is enough to find and to sort rows, and to read few of them. Only scans of whole chunks are
+//! faster with tags that are loaded.
 
 mod chunk;
 mod order;
@@ -27,10 +28,13 @@ mod versions;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::SchemaRef;
 use neap_row_delete::Condition;
@@ -41,8 +45,7 @@ use crate::{PointsError, SeriesIndex, columns::conform_column, times};
 pub use chunk::ImageChunk;
 use order::LazyRowOrder;
 pub use rows::TailRow;
-pub(crate) use selection::MAX_LOOKED_UP_SERIES;
-pub use selection::{SelectedSeries, TagFilter};
+pub use selection::{MAX_LOOKED_UP_SERIES, SelectedSeries, TagFilter};
 use series_rows::SeriesRows;
 pub use sorted_rows::SortedRows;
 use versions::PointVersions;
@@ -61,6 +64,8 @@ pub struct TailImage {
     schema: SchemaRef,
     /// Whether the values of each column are in the image.
     is_loaded: Arc<[bool]>,
+    /// For each column, whether a query has scanned whole chunks with it.
+    is_scanned: Arc<[AtomicBool]>,
     /// The series of these rows, and of later ones.
     index: Arc<RwLock<SeriesIndex>>,
     /// The rows of each series, and later ones.
@@ -96,7 +101,7 @@ impl TailImage {
     }
 
     /// The number of rows, live or not.
-    fn row_count(&self) -> usize {
+    pub fn row_count(&self) -> usize {
         let last = self.chunks.last();
         last.map_or(0, ImageChunk::end)
     }
@@ -104,6 +109,44 @@ impl TailImage {
     /// Whether a row may have no value of a tag. True for other columns.
     pub fn lacks_tag(&self, tag: &str) -> bool {
         read(&self.index).has_missing(tag)
+    }
+
+    /// Returns the rows of a chunk of this image, live or not, with these columns of the table, whose schema is `schema`. Tags
+    /// that are not loaded come from the index of series, which takes longer.
+    ///
+    /// # Errors
+    /// There is no such column, a field was not loaded, or the schema has other columns.
+    pub fn chunk_rows(
+        &self,
+        chunk: &ImageChunk,
+        columns: &[usize],
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch, PointsError> {
+        let arrays = columns.iter().map(|column| {
+            let tag = self.tag(*column);
+            match tag.filter(|_| !self.has_columns(&[*column])) {
+                Some(tag) => read(&self.index).tag_column_of(tag, &chunk.series),
+                None => chunk.column(*column).cloned(),
+            }
+        });
+        let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(chunk.num_rows()));
+        let schema = Arc::clone(schema);
+        Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+    }
+
+    /// Remembers that a query scans whole chunks with these columns of the table.
+    pub fn note_scan(&self, columns: &[usize]) {
+        for column in columns {
+            if let Some(is_scanned) = self.is_scanned.get(*column) {
+                is_scanned.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Returns the number of the tag in a column of the table; `None` if it is no tag.
+    fn tag(&self, column: usize) -> Option<usize> {
+        read(&self.index).tag(self.schema.fields().get(column)?.name())
     }
 
     /// Returns the position of a row.
@@ -124,6 +167,8 @@ pub struct TailImageBuilder {
     tags: Vec<String>,
     /// Whether the values of each column are loaded.
     is_loaded: Arc<[bool]>,
+    /// Images write it: for each column, whether a query has scanned whole chunks with it.
+    is_scanned: Arc<[AtomicBool]>,
     /// Images read it: rows of the same series have the same number in all of them.
     index: Arc<RwLock<SeriesIndex>>,
     /// Images read it.
@@ -155,6 +200,11 @@ impl TailImageBuilder {
         Self {
             is_loaded: fields
                 .map(|name| name == TIME_COLUMN || wanted(name))
+                .collect(),
+            is_scanned: schema
+                .fields()
+                .iter()
+                .map(|_| AtomicBool::new(false))
                 .collect(),
             schema,
             tags: tags.to_vec(),
@@ -189,6 +239,19 @@ impl TailImageBuilder {
     pub fn loads_only(&self, columns: &BTreeSet<String>) -> bool {
         let mut fields = self.schema.fields().iter().zip(self.is_loaded.iter());
         fields.all(|(field, is_loaded)| !is_loaded || columns.contains(field.name()))
+    }
+
+    /// Keeps the notes about scans of an earlier tail of the table.
+    pub fn keep_scans_of(&mut self, earlier: &Self) {
+        self.is_scanned = Arc::clone(&earlier.is_scanned);
+    }
+
+    /// Whether a column is a tag that scans of whole chunks did not read yet. All other reads of tags use the index of series.
+    pub fn is_unscanned_tag(&self, column: usize) -> bool {
+        let is_scanned = self.is_scanned.get(column);
+        let is_scanned = is_scanned.is_some_and(|is_scanned| is_scanned.load(Ordering::Relaxed));
+        let name = self.schema.fields().get(column).map(|field| field.name());
+        !is_scanned && name.is_some_and(|name| self.tags.contains(name))
     }
 
     /// Whether newer rows have replaced rows since columns were left out. The newer ones get copies of the values that they
@@ -316,7 +379,7 @@ impl TailImageBuilder {
         let columns = columns.iter().map(|column| {
             let name = self.schema.fields().get(*column).map(|field| field.name());
             match self.tags.iter().position(|tag| Some(tag) == name) {
-                Some(tag) => index.small_tag_column(tag, chunk.series.iter().copied().map(Some)),
+                Some(tag) => index.tag_column_of(tag, &chunk.series),
                 None => chunk.column(*column).cloned(),
             }
         });
@@ -342,6 +405,7 @@ impl TailImageBuilder {
             chunks: self.chunks.clone(),
             schema: Arc::clone(&self.schema),
             is_loaded: Arc::clone(&self.is_loaded),
+            is_scanned: Arc::clone(&self.is_scanned),
             index: Arc::clone(&self.index),
             rows: Arc::clone(&self.rows),
             order: Arc::clone(&self.order),

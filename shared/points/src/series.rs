@@ -9,19 +9,24 @@ use std::{
 use ahash::RandomState;
 use arrow_array::{
     ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray,
-    builder::StringDictionaryBuilder, types::Int32Type,
+    builder::{Int32Builder, StringBuilder},
+    types::Int32Type,
 };
 use arrow_buffer::BooleanBuffer;
+use hashbrown::HashMap;
 
 use crate::{
     PointsError, SelectedSeries, SortedTagValues, TagFilter,
     image::MAX_LOOKED_UP_SERIES,
     number_table::{LOOKUPS_AT_ONCE, NumberTable},
-    tag_values::{MISSING, TagValues, number_after, write_numbers},
+    tag_values::{MISSING, NumberedColumn, TagValues, number_after},
 };
 
+/// Rows whose tag sets are put together at once.
+const ROWS_AT_ONCE: usize = 256;
+
 /// The number of a series that does not exist.
-const NONE: u32 = u32::MAX;
+pub(crate) const NO_SERIES: u32 = u32::MAX;
 
 /// Assigns numbers to the tag sets of one table. Equal sets have equal numbers; numbers are in the order of first
 /// occurrence.
@@ -37,6 +42,9 @@ pub struct SeriesIndex {
     by_value: Vec<u32>,
     /// The number of series.
     count: usize,
+    /// The number after that of the last series that was looked up. Series mostly come in the order in which they came first, so that
+    /// the next one mostly has this number. Not used if there is one tag.
+    expected: u32,
     /// For each tag, whether a series has no value of it.
     with_missing: Vec<bool>,
     hasher: RandomState,
@@ -53,6 +61,7 @@ impl SeriesIndex {
             by_set: NumberTable::default(),
             by_value: Vec::new(),
             count: 0,
+            expected: 0,
             with_missing: vec![false; tags.len()],
             // Fixed seeds, so that the same rows have the same numbers in the same order in every process.
             hasher: RandomState::with_seeds(1, 2, 3, 4),
@@ -72,13 +81,23 @@ impl SeriesIndex {
 
     /// Whether a series may have no value of this tag. True for columns that are no tags.
     pub(crate) fn has_missing(&self, tag: &str) -> bool {
-        let tag = self.names.iter().position(|name| name == tag);
+        let tag = self.tag(tag);
         tag.is_none_or(|tag| self.with_missing.get(tag).copied().unwrap_or(true))
     }
 
     /// The tags of the table, in the order of its series key.
     pub fn tags(&self) -> &[String] {
         &self.names
+    }
+
+    /// Returns the number of a tag; `None` if there is no such tag.
+    pub(crate) fn tag(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|tag| tag == name)
+    }
+
+    /// Returns the values of tag number `tag`.
+    pub(crate) fn values_of(&self, tag: usize) -> Option<&TagValues> {
+        self.tags.get(tag)
     }
 
     /// Returns the approximate size in bytes, including the dictionaries of the last batch.
@@ -107,15 +126,17 @@ impl SeriesIndex {
         let mut sets = std::mem::take(&mut self.scratch);
         sets.clear();
         sets.resize(rows * width, MISSING);
-        for (at, (name, tag)) in self.names.iter().zip(&mut self.tags).enumerate() {
-            if let Some(column) = batch.column_by_name(name) {
-                write_numbers(
-                    name,
-                    column,
-                    tag,
-                    &self.hasher,
-                    sets.iter_mut().skip(at).step_by(width),
-                )?;
+        let tags = self.names.iter().zip(&mut self.tags).enumerate();
+        let columns = tags.filter_map(|(at, (name, tag))| {
+            let column = NumberedColumn::of(name, batch.column_by_name(name)?, tag, &self.hasher);
+            Some(column.map(|column| (at, column)))
+        });
+        let columns: Vec<_> = columns.collect::<Result<_, _>>()?;
+        // The sets of some rows stay in the cache of the processor until all tags are written.
+        for (block, sets) in sets.chunks_mut(ROWS_AT_ONCE * width.max(1)).enumerate() {
+            for (at, column) in &columns {
+                let sets = sets.iter_mut().skip(*at).step_by(width);
+                column.write(block * ROWS_AT_ONCE, sets);
             }
         }
         series.reserve(rows);
@@ -136,7 +157,7 @@ impl SeriesIndex {
         for value in values {
             let at = *value as usize;
             if at >= self.by_value.len() {
-                self.by_value.resize(at + 1, NONE);
+                self.by_value.resize(at + 1, NO_SERIES);
             }
             let number = match self.find_value(*value) {
                 Some(number) => number,
@@ -178,18 +199,32 @@ impl SeriesIndex {
         let starts: Vec<usize> = starts.collect();
         let base = series.len();
         let mut ends = starts.iter().skip(1).chain([&rows]).map(|row| base + row);
-        for starts in starts.chunks(LOOKUPS_AT_ONCE) {
-            let hashes = starts.iter().map(|row| self.hasher.hash_one(set(*row)));
+        let mut write = |number: u32| series.resize(ends.next().unwrap_or(base + rows), number);
+        let mut rest = starts.as_slice();
+        while !rest.is_empty() {
+            let is_next =
+                |(row, number): &(&usize, u32)| set_at(&self.sets, width, *number) == set(**row);
+            let expected = rest.iter().zip(self.expected..);
+            let in_order = expected.take_while(is_next).count();
+            let (known, others) = rest.split_at(in_order);
+            for _ in known {
+                write(self.expected);
+                self.expected += 1;
+            }
+            let (block, others) = others.split_at(others.len().min(LOOKUPS_AT_ONCE));
+            let hashes = block.iter().map(|row| self.hasher.hash_one(set(*row)));
             let candidates = self.by_set.candidates(hashes);
-            for (row, (hash, candidate)) in starts.iter().zip(candidates.iter()) {
+            for (row, (hash, candidate)) in block.iter().zip(candidates.iter()) {
                 let set = set(*row);
                 let is_it = |number: &u32| set_at(&self.sets, width, *number) == set;
                 let number = match candidate.filter(is_it) {
                     Some(number) => number,
                     None => self.number_of_set(set, hash)?,
                 };
-                series.resize(ends.next().unwrap_or(base + rows), number);
+                write(number);
+                self.expected = number + 1;
             }
+            rest = others;
         }
         Ok(())
     }
@@ -251,7 +286,7 @@ impl SeriesIndex {
     fn conditions(&self, filters: &[TagFilter]) -> BTreeMap<usize, Vec<u32>> {
         let mut conditions = BTreeMap::<usize, BTreeSet<u32>>::new();
         for filter in filters {
-            let tag = self.names.iter().position(|name| *name == filter.tag);
+            let tag = self.tag(&filter.tag);
             let Some((tag, values)) = tag.and_then(|tag| Some((tag, self.tags.get(tag)?))) else {
                 continue;
             };
@@ -296,7 +331,7 @@ impl SeriesIndex {
     /// Returns the number of the tag set whose only tag has this value.
     fn find_value(&self, value: u32) -> Option<u32> {
         let number = self.by_value.get(value as usize).copied();
-        number.filter(|number| *number != NONE)
+        number.filter(|number| *number != NO_SERIES)
     }
 
     /// Returns the number of a tag set with this hash; there are several tags.
@@ -353,27 +388,43 @@ impl SeriesIndex {
         parts.map(column).collect()
     }
 
-    /// Returns the column of tag number `tag` for rows of these series (`None`: no value). The dictionary has only the
-    /// values of these rows, in the order of first occurrence.
-    pub(crate) fn small_tag_column(
+    /// Returns the column of tag number `tag` for rows of these series. The dictionary has only the values of these rows, in the order
+    /// of first occurrence.
+    pub(crate) fn tag_column_of(
         &self,
         tag: usize,
-        series: impl Iterator<Item = Option<u32>>,
+        series: &[u32],
     ) -> Result<ArrayRef, PointsError> {
-        let number = |series: Option<u32>| {
-            let number = series.and_then(|series| self.value_numbers(series).get(tag).copied());
-            number.unwrap_or(MISSING)
-        };
-        let numbers: Vec<u32> = series.map(number).collect();
-        let mut column = StringDictionaryBuilder::<Int32Type>::new();
-        for run in numbers.chunk_by(u32::eq) {
-            let number = run.first().copied().unwrap_or(MISSING);
-            match self.tags.get(tag).and_then(|values| values.text(number)) {
-                Some(text) => _ = column.append_n(text, run.len())?,
-                None => column.append_nulls(run.len()),
+        let limit = i32::MAX as usize;
+        let mut codes: HashMap<u32, i32, RandomState> = HashMap::with_hasher(self.hasher.clone());
+        let mut texts = StringBuilder::new();
+        let mut keys = Int32Builder::with_capacity(series.len());
+        for run in series.chunk_by(u32::eq) {
+            let set = run
+                .first()
+                .map_or(&[][..], |series| self.value_numbers(*series));
+            let number = set.get(tag).copied().unwrap_or(MISSING);
+            let code = match codes.get(&number) {
+                Some(code) => Some(*code),
+                None => match self.tags.get(tag).and_then(|values| values.text(number)) {
+                    Some(text) => {
+                        let code = i32::try_from(codes.len());
+                        let code = code.map_err(|_| PointsError::TooManyRows { limit })?;
+                        texts.append_value(text);
+                        codes.insert(number, code);
+                        Some(code)
+                    }
+                    None => None,
+                },
+            };
+            match code {
+                Some(code) => keys.append_value_n(code, run.len()),
+                None => keys.append_nulls(run.len()),
             }
         }
-        Ok(Arc::new(column.finish()))
+        let values = Arc::new(texts.finish());
+        let column = DictionaryArray::<Int32Type>::try_new(keys.finish(), values)?;
+        Ok(Arc::new(column))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
-use arrow_array::{Array, ArrayRef, DictionaryArray, StringArray, cast::AsArray, types::Int32Type};
-use arrow_buffer::Buffer;
+use arrow_array::{Array, ArrayRef, Int32Array, StringArray, cast::AsArray, types::Int32Type};
+use arrow_buffer::{ArrowNativeType, Buffer};
 
 use crate::{
     PointsError, SortedTagValues,
@@ -23,6 +23,9 @@ const PENDING: u32 = u32::MAX;
 pub(crate) struct TagValues {
     values: TagTexts,
     numbers: NumberTable,
+    /// The number after that of the last value that was looked up. Values mostly come in the order in which they came first, so that
+    /// the next one mostly has this number.
+    expected: u32,
     /// All values, sorted. Computed on demand and discarded when a value is added.
     sorted: OnceLock<Arc<SortedTagValues>>,
     /// The numbers of the values of the previous sort, in sorted order.
@@ -42,38 +45,54 @@ impl TagValues {
     /// Writes the number of each value of a dictionary that rows use, and whose number is missing.
     fn number_used(
         &mut self,
-        dictionary: &DictionaryArray<Int32Type>,
+        keys: &Int32Array,
         values: &StringArray,
         numbers: &mut [u32],
         hasher: &RandomState,
     ) -> Result<(), PointsError> {
         let mut unknown = Vec::new();
-        for key in dictionary.keys().iter().flatten() {
-            let Ok(key) = usize::try_from(key) else {
-                continue;
-            };
+        let nulls = keys.nulls();
+        for (row, key) in keys.values().iter().enumerate() {
+            let key = key.as_usize();
             if let Some(number) = numbers.get_mut(key)
                 && *number == MISSING
+                && nulls.is_none_or(|nulls| nulls.is_valid(row))
                 && values.is_valid(key)
             {
                 *number = PENDING;
                 unknown.push(key);
             }
         }
-        for keys in unknown.chunks(LOOKUPS_AT_ONCE) {
-            let hashes = keys.iter().map(|key| hasher.hash_one(values.value(*key)));
+        let mut write = |key: usize, number: u32| {
+            if let Some(slot) = numbers.get_mut(key) {
+                *slot = number;
+            }
+        };
+        let mut rest = unknown.as_slice();
+        while !rest.is_empty() {
+            let expected = rest.iter().zip(self.expected..);
+            let is_next =
+                |(key, number): &(&usize, u32)| self.text(*number) == Some(values.value(**key));
+            let in_order = expected.take_while(is_next).count();
+            let (known, others) = rest.split_at(in_order);
+            for key in known {
+                write(*key, self.expected);
+                self.expected += 1;
+            }
+            let (block, others) = others.split_at(others.len().min(LOOKUPS_AT_ONCE));
+            let hashes = block.iter().map(|key| hasher.hash_one(values.value(*key)));
             let candidates = self.numbers.candidates(hashes);
-            for (key, (hash, candidate)) in keys.iter().zip(candidates.iter()) {
+            for (key, (hash, candidate)) in block.iter().zip(candidates.iter()) {
                 let value = values.value(*key);
                 let candidate = candidate.filter(|number| self.text(*number) == Some(value));
                 let number = match candidate {
                     Some(number) => number,
                     None => self.number(value, hash)?,
                 };
-                if let Some(slot) = numbers.get_mut(*key) {
-                    *slot = number;
-                }
+                write(*key, number);
+                self.expected = number + 1;
             }
+            rest = others;
         }
         Ok(())
     }
@@ -90,6 +109,11 @@ impl TagValues {
             self.order = Arc::clone(sorted.numbers());
         }
         Ok(number)
+    }
+
+    /// The number of values.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
     }
 
     /// Returns the value with a number; `None` for a missing tag.
@@ -141,34 +165,54 @@ pub(crate) fn number_after(count: usize) -> Result<u32, PointsError> {
     u32::try_from(count + 1).map_err(|_| PointsError::TooManyRows { limit })
 }
 
-/// Writes the number of each row's value of a tag to `out`.
-pub(crate) fn write_numbers<'a>(
-    name: &str,
-    column: &ArrayRef,
-    tag: &mut TagValues,
-    hasher: &RandomState,
-    out: impl Iterator<Item = &'a mut u32>,
-) -> Result<(), PointsError> {
-    let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() else {
-        return Err(wrong_type(name, column));
-    };
-    let Some(values) = dictionary.values().as_string_opt::<i32>() else {
-        return Err(wrong_type(name, column));
-    };
-    // A value that no row uses gets no number, because dictionaries may be shared with other rows.
-    let mut numbers = match tag.recent.take() {
-        Some((known, numbers)) if Arc::ptr_eq(&known, dictionary.values()) => numbers,
-        _ => vec![MISSING; values.len()],
-    };
-    tag.number_used(dictionary, values, &mut numbers, hasher)?;
-    for (slot, key) in out.zip(dictionary.keys()) {
-        let key = key.and_then(|key| usize::try_from(key).ok());
-        if let Some(number) = key.and_then(|key| numbers.get(key)) {
-            *slot = *number;
+/// A column of a tag: for each row, the position of its value, and the numbers of the values that rows use.
+pub(crate) struct NumberedColumn<'a> {
+    keys: &'a Int32Array,
+    numbers: &'a [u32],
+}
+
+impl<'a> NumberedColumn<'a> {
+    /// Assigns numbers to the values of a tag that the rows of a column use.
+    ///
+    /// # Errors
+    /// The column is no tag, or there are too many values.
+    pub(crate) fn of(
+        name: &str,
+        column: &'a ArrayRef,
+        tag: &'a mut TagValues,
+        hasher: &RandomState,
+    ) -> Result<Self, PointsError> {
+        let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() else {
+            return Err(wrong_type(name, column));
+        };
+        let Some(values) = dictionary.values().as_string_opt::<i32>() else {
+            return Err(wrong_type(name, column));
+        };
+        let keys = dictionary.keys();
+        // A value that no row uses gets no number, because dictionaries may be shared with other rows.
+        let mut numbers = match tag.recent.take() {
+            Some((known, numbers)) if Arc::ptr_eq(&known, dictionary.values()) => numbers,
+            _ => vec![MISSING; values.len()],
+        };
+        tag.number_used(keys, values, &mut numbers, hasher)?;
+        let (_, numbers) = tag
+            .recent
+            .insert((Arc::clone(dictionary.values()), numbers));
+        Ok(Self { keys, numbers })
+    }
+
+    /// Writes the numbers of the values of rows, from row `start` on, to `out`. A missing value is left out.
+    pub(crate) fn write<'b>(&self, start: usize, out: impl Iterator<Item = &'b mut u32>) {
+        let keys = self.keys.values().get(start..).unwrap_or(&[]);
+        let nulls = self.keys.nulls();
+        for (row, (slot, key)) in (start..).zip(out.zip(keys)) {
+            if let Some(number) = self.numbers.get(key.as_usize())
+                && nulls.is_none_or(|nulls| nulls.is_valid(row))
+            {
+                *slot = *number;
+            }
         }
     }
-    tag.recent = Some((Arc::clone(dictionary.values()), numbers));
-    Ok(())
 }
 
 fn wrong_type(name: &str, column: &ArrayRef) -> PointsError {

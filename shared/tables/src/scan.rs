@@ -21,6 +21,7 @@ mod section_scan;
 mod sequence;
 mod snapshot_scan;
 mod snapshot_table;
+mod tag_conditions;
 mod tail;
 mod visibility;
 

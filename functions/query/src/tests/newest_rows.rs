@@ -97,7 +97,7 @@ fn queries(condition: &str) -> [(String, String); 3] {
 /// Whether the plan of a query reads chunks of the tail whole.
 async fn reads_chunks(one: &QueryTestInstance, sql: &str) -> bool {
     let plan = one.sql(&format!("EXPLAIN {sql}")).await;
-    plan.contains("DataSourceExec: partitions=")
+    plan.contains("TailScanExec: ")
 }
 
 async fn compare(one: &QueryTestInstance) -> Result<(), TestCaseError> {

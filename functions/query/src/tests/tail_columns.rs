@@ -42,6 +42,8 @@ async fn loaded(one: &QueryTestInstance) -> Vec<String> {
     loaded.map(|(_, field)| field.name().clone()).collect()
 }
 
+const BY_ROOM: &str = "SELECT room, count(*) AS n FROM home GROUP BY room ORDER BY room";
+
 /// Returns an hour of a room, a row per minute.
 fn hour(room: &str, hour: i64) -> String {
     let line = |minute: i64| {
@@ -73,8 +75,13 @@ async fn only_the_columns_that_queries_need_are_in_memory() {
     // New rows get the same columns.
     one.write(&hour("b", 1)).await;
     expect(count, "n\n120\n", &["co", "temp", "time"]).await;
+    // The rows of a series are found by its index.
     let of_room = "SELECT count(*) AS n FROM home WHERE room = 'a'";
-    expect(of_room, "n\n60\n", &["co", "room", "temp", "time"]).await;
+    expect(of_room, "n\n60\n", &["co", "temp", "time"]).await;
+    // A scan of all rows makes the tag of the index, and the next one finds it in memory.
+    let rooms = "room,n\na,60\nb,60\n";
+    expect(BY_ROOM, rooms, &["co", "temp", "time"]).await;
+    expect(BY_ROOM, rooms, &["co", "room", "temp", "time"]).await;
     let of_all = "SELECT count(note) AS n, count(ok) AS o, sum(hum) AS h FROM home";
     let all = ["co", "hum", "note", "ok", "room", "temp", "time"];
     expect(of_all, "n,o,h\n120,120,60.0\n", &all).await;
@@ -196,6 +203,31 @@ async fn columns_that_were_needed_without_new_rows_are_in_the_next_image() {
     one.flush().await;
     one.write(&hour("a", 2)).await;
     assert_eq!(loaded(&one).await, ["co", "hum", "temp", "time"]);
+}
+
+#[tokio::test]
+async fn tags_that_were_scanned_are_in_the_next_image() {
+    let one = instance().await;
+    let newest = "SELECT DISTINCT ON (room) room, temp FROM home ORDER BY room, time DESC";
+    let mut answers = Vec::new();
+    for (number, sql, expected) in [
+        (0, BY_ROOM, &["time"][..]),
+        (1, newest, &["room", "temp", "time"]),
+        (2, newest, &["temp", "time"]),
+        (3, BY_ROOM, &["temp", "time"]),
+        (4, newest, &["room", "temp", "time"]),
+    ] {
+        one.write(&hour("a", number)).await;
+        answers.push(one.sql(sql).await);
+        assert_eq!(loaded(&one).await, expected, "{number}");
+        one.pass(Duration::from_mins(1));
+        one.flush().await;
+    }
+    let last = "room,temp\na,59.0\n";
+    assert_eq!(
+        answers,
+        ["room,n\na,60\n", last, last, "room,n\na,240\n", last]
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{Array, ArrayRef};
 use arrow_buffer::{BooleanBuffer, ScalarBuffer};
 use arrow_schema::{DataType, SchemaRef};
 
@@ -51,22 +51,6 @@ impl ImageChunk {
                 None => at.to_string(),
             },
         })
-    }
-
-    /// Returns the rows, live or not, with these columns of the table, whose schema is `schema`.
-    ///
-    /// # Errors
-    /// There is no such column, it was not loaded, or the schema has other columns.
-    pub fn project(
-        &self,
-        columns: &[usize],
-        schema: &SchemaRef,
-    ) -> Result<RecordBatch, PointsError> {
-        let arrays = columns.iter().map(|column| self.column(*column).cloned());
-        let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(self.num_rows()));
-        let schema = Arc::clone(schema);
-        Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
     }
 
     /// Returns about the size of a chunk of a table with so many columns, without the values of its rows, in bytes. Chunks of

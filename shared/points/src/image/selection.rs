@@ -2,16 +2,18 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    ops::Range,
+    ops::{Range, RangeInclusive},
     sync::Arc,
 };
 
+use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, StringArray, types::Int32Type};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 
 use super::{ImageChunk, TailImage, read};
+use crate::PointsError;
 
 /// Maximum number of series whose rows are looked up. Beyond it, all rows are read.
-pub(crate) const MAX_LOOKED_UP_SERIES: usize = 1_024;
+pub const MAX_LOOKED_UP_SERIES: usize = 1_024;
 
 /// A condition on a tag: it has one of these values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +58,19 @@ impl SelectedSeries {
         }
     }
 
-    pub(super) fn contains(&self, series: u32) -> bool {
+    pub(crate) fn contains(&self, series: u32) -> bool {
         let series = series as usize;
         series < self.is_selected.len() && self.is_selected.value(series)
+    }
+
+    /// Whether the rows of the series may be looked up one by one.
+    pub fn are_few(&self) -> bool {
+        self.few.is_some()
+    }
+
+    /// Whether these are more than half of the series.
+    pub fn are_most(&self) -> bool {
+        2 * self.count() > self.is_selected.len()
     }
 
     /// The number of the series.
@@ -97,6 +109,64 @@ impl TailImage {
     /// Returns the series that meet all conditions. A condition on an unknown tag is ignored.
     pub fn select(&self, filters: &[TagFilter]) -> SelectedSeries {
         read(&self.index).matching(filters)
+    }
+
+    /// Returns the number of series.
+    pub fn series_count(&self) -> usize {
+        read(&self.index).len()
+    }
+
+    /// Returns the number of rows, live or not, of the chunks with times in a range (nanoseconds since the Unix epoch).
+    pub fn rows_near(&self, times: &RangeInclusive<i64>) -> usize {
+        let chunks = self.chunks.iter();
+        let near = chunks
+            .filter(|chunk| chunk.min_time <= *times.end() && *times.start() <= chunk.max_time);
+        near.map(ImageChunk::num_rows).sum()
+    }
+
+    /// Returns the number of different values of a tag, including the missing one; `None` if there is no such tag.
+    pub fn value_count(&self, tag: &str) -> Option<usize> {
+        let index = read(&self.index);
+        Some(index.values_of(index.tag(tag)?)?.len() + 1)
+    }
+
+    /// Returns the values of a tag with these numbers as a column of the tag. 0 is the number of the missing value.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn values(&self, tag: &str, numbers: Range<usize>) -> Result<ArrayRef, PointsError> {
+        let index = read(&self.index);
+        let values = index.tag(tag).and_then(|tag| index.values_of(tag));
+        let text = |number: usize| values?.text(u32::try_from(number).ok()?);
+        let texts: StringArray = numbers.map(text).collect();
+        let rows = texts.len();
+        let limit = i32::MAX as usize;
+        let rows = i32::try_from(rows).map_err(|_| PointsError::TooManyRows { limit })?;
+        let keys = Int32Array::new((0..rows).collect(), texts.nulls().cloned());
+        let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(texts))?;
+        Ok(Arc::new(column))
+    }
+
+    /// Returns those of the series, or of all, whose value of a tag is chosen by its number. None if there is no such tag.
+    pub fn with_values(
+        &self,
+        selected: Option<&SelectedSeries>,
+        tag: &str,
+        chosen: &BooleanBuffer,
+    ) -> SelectedSeries {
+        let index = read(&self.index);
+        let tag = index.tag(tag);
+        let is_chosen = |series: u32| {
+            let number = index.value_numbers(series).get(tag?)?;
+            let number = usize::try_from(*number).ok()?;
+            Some(number < chosen.len() && chosen.value(number))
+        };
+        let is_selected = |series: usize| {
+            let series = u32::try_from(series).unwrap_or(u32::MAX);
+            selected.is_none_or(|selected| selected.contains(series))
+                && is_chosen(series).unwrap_or(false)
+        };
+        SelectedSeries::new(BooleanBuffer::collect_bool(index.len(), is_selected))
     }
 
     /// Returns the positions of the selected rows among the sorted rows, in their order; `None` if all are to be read.

@@ -11,6 +11,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use arrow_array::Array;
 
 use super::{ImageChunk, RowPosition, SelectedSeries, TailImage, place, read};
+use crate::{SeriesIndex, tag_values::MISSING};
 
 /// The previous row of the first row of a series.
 const NONE: u32 = u32::MAX;
@@ -117,17 +118,39 @@ impl TailImage {
         if series > budget {
             return None;
         }
+        let required = self.required_values(required);
+        let index = read(&self.index);
         let mut lookup = RowLookup::new(self, &chains, ranges, budget);
         let mut found = Vec::new();
         for series in (0..).take(chains.last.len()) {
             let is_selected = selected.is_none_or(|selected| selected.contains(series));
-            if is_selected && !lookup.newest(series, required, &mut found) {
+            if is_selected && !lookup.newest((series, &index), &required, &mut found) {
                 return None;
             }
         }
         found.sort_unstable();
         Some(found)
     }
+
+    fn required_values(&self, columns: &[usize]) -> RequiredValues {
+        let mut required = RequiredValues::default();
+        for column in columns {
+            match self.tag(*column) {
+                Some(tag) => required.tags.push(tag),
+                None => required.fields.push(*column),
+            }
+        }
+        required
+    }
+}
+
+/// The columns of which a row needs values.
+#[derive(Debug, Default)]
+struct RequiredValues {
+    /// The numbers of tags: all rows of a series have the same ones.
+    tags: Vec<usize>,
+    /// The columns of fields.
+    fields: Vec<usize>,
 }
 
 /// A lookup of the rows of series in some time ranges.
@@ -192,10 +215,19 @@ impl<'a> RowLookup<'a> {
 
     /// Finds the live rows of a series that are not older than one with values of all required columns. Returns whether
     /// the budget was not exceeded.
-    fn newest(&mut self, series: u32, required: &[usize], found: &mut Vec<u32>) -> bool {
+    fn newest(
+        &mut self,
+        (series, index): (u32, &SeriesIndex),
+        required: &RequiredValues,
+        found: &mut Vec<u32>,
+    ) -> bool {
         let chunks = self.chunks;
+        let set = index.value_numbers(series);
+        let mut tags = required.tags.iter().map(|tag| set.get(*tag));
+        let has_tags = tags.all(|number| number.is_some_and(|number| *number != MISSING));
         let has_values = |(chunk, at): RowPosition| {
             let mut values = required
+                .fields
                 .iter()
                 .map(|column| chunks.get(chunk)?.column(*column).ok());
             values.all(|column| column.is_some_and(|column| column.is_valid(at)))
@@ -204,7 +236,7 @@ impl<'a> RowLookup<'a> {
         self.visit(series, |row| {
             if row.time >= newest {
                 found.push(row.number);
-                if has_values(row.position) {
+                if has_tags && has_values(row.position) {
                     newest = row.time;
                 }
             }

@@ -12,7 +12,7 @@ use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave;
 
 use super::{RowPosition, SelectedSeries, TailImage, TailRow, read, rows::SourceChunks};
-use crate::{PointsError, SeriesIndex};
+use crate::{PointsError, series::NO_SERIES};
 
 /// Iterates over points of an image in batches, in the order of a list of row numbers, which is sorted by tag set and time.
 /// Each batch has its own dictionaries with the values of its rows.
@@ -144,27 +144,25 @@ impl SortedRows {
         selected.is_none_or(|selected| selected.contains(row.series))
     }
 
-    /// Returns the number of the tag in a column of the table; `None` if it is no tag.
-    fn tag(&self, index: &SeriesIndex, column: usize) -> Option<usize> {
-        let name = self.image.schema.fields().get(column)?.name();
-        index.tags().iter().position(|tag| tag == name)
-    }
-
     fn batch(&mut self) -> Result<Option<RecordBatch>, PointsError> {
         let places = self.places();
         if places.is_empty() {
             return Ok(None);
         }
         let sources = SourceChunks::of(&places, self.image.chunks.len());
+        let rows = places.iter().map(|place| self.image.row_at(*place));
+        let series = rows.map(|row| row.map_or(NO_SERIES, |row| row.series));
+        let series: Vec<u32> = series.collect();
+        let tags = self.columns.iter().map(|column| self.image.tag(*column));
+        let tags: Vec<Option<usize>> = tags.collect();
         let index = read(&self.image.index);
         let columns = self
             .columns
             .iter()
-            .map(|column| {
-                if let Some(tag) = self.tag(&index, *column) {
-                    let rows = places.iter().map(|place| self.image.row_at(*place));
-                    let series = rows.map(|row| row.map(|row| row.series));
-                    return index.small_tag_column(tag, series);
+            .zip(tags)
+            .map(|(column, tag)| {
+                if let Some(tag) = tag {
+                    return index.tag_column_of(tag, &series);
                 }
                 let parts = sources.parts(&self.image.chunks, *column)?;
                 Ok(interleave(&parts, &sources.places)?)

@@ -28,7 +28,15 @@ use neap_manifest::SectionWithFooter;
 use neap_points::{SelectedSeries, TagFilter, TailImage};
 use neap_schema::TIME_COLUMN;
 
-use super::{regions::TimeInterval, section_scan::SelectedKeys};
+use super::{
+    regions::TimeInterval,
+    section_scan::SelectedKeys,
+    tag_conditions::{TagCondition, conditions_on_tags},
+};
+
+/// Minimum number of rows that a query may read of a tail, for each series, so that conditions on tags are evaluated for all series
+/// first. With fewer, the rows are evaluated as fast.
+const MIN_ROWS_PER_SERIES: usize = 4;
 
 /// The filters of a scan, in the forms that its parts need.
 #[derive(Debug)]
@@ -40,6 +48,8 @@ pub(crate) struct ScanPredicates {
     pub(crate) all: Option<Arc<dyn PhysicalExpr>>,
     /// The values of tags and the range of time that all selected points have.
     pub(super) selected_keys: Arc<SelectedKeys>,
+    /// The other conditions that read one tag and nothing else.
+    conditions_on_tags: Vec<TagCondition>,
     /// Whether the filters on tags and time select by nothing else, so that other ways to prune by them find no more.
     selects_by_keys_only: bool,
     /// Whether all rows in the range of time pass the filters.
@@ -76,9 +86,14 @@ impl ScanPredicates {
             true => key.clone(),
             false => physical(filters.to_vec())?,
         };
+        let conditions_on_tags = match &key {
+            Some(key) => conditions_on_tags(key, schema, tags)?,
+            None => Vec::new(),
+        };
         let tags = key.as_ref().map_or_else(Vec::new, tag_filters);
         Ok(Self {
             selected_keys: Arc::new(SelectedKeys { tags, time }),
+            conditions_on_tags,
             selects_by_keys_only: key.as_ref().is_none_or(selects_by_keys_only),
             is_time_only,
             key,
@@ -88,8 +103,26 @@ impl ScanPredicates {
 
     /// Returns the series of an image that may have selected points; `None`: all.
     pub(super) fn select(&self, image: &TailImage) -> Option<SelectedSeries> {
-        self.requires_tags()
-            .then(|| image.select(&self.selected_keys.tags))
+        let required = self
+            .requires_tags()
+            .then(|| image.select(&self.selected_keys.tags));
+        let are_few = required.as_ref().is_some_and(SelectedSeries::are_few);
+        let is_needed = !are_few && !self.conditions_on_tags.is_empty();
+        let time = self.selected_keys.time;
+        let rows = || image.rows_near(&(time.min..=time.max));
+        if !is_needed || image.series_count().saturating_mul(MIN_ROWS_PER_SERIES) > rows() {
+            return required;
+        }
+        // The filter above the scan applies all conditions. Here, they pay if they leave few series.
+        let mut selected = required.clone();
+        for condition in &self.conditions_on_tags {
+            if let Some(narrower) = condition.select(image, selected.as_ref()) {
+                selected = Some(narrower);
+            }
+        }
+        selected
+            .filter(|selected| selected.are_few() && !selected.are_most())
+            .or(required)
     }
 
     /// Whether the filters require values of tags.
@@ -134,7 +167,7 @@ impl ScanPredicates {
 }
 
 /// Returns the values that a predicate on tags and time requires of tags.
-fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
+pub(super) fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
     let required = LiteralGuarantee::analyze(key).into_iter();
     let of_tags = required.filter_map(|required| {
         let values = required.literals.iter().map(|value| value.try_as_str());
@@ -152,35 +185,30 @@ fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
 /// Whether each condition of a conjunction requires values of a tag, or compares the time with a literal.
 fn selects_by_keys_only(key: &Arc<dyn PhysicalExpr>) -> bool {
     let mut conditions = split_physical_conjunction(key).into_iter();
-    conditions.all(|condition| {
-        let compares_time = condition
-            .downcast_ref::<PhysicalBinaryExpr>()
-            .is_some_and(compares_time);
-        compares_time || !tag_filters(condition).is_empty()
-    })
+    conditions
+        .all(|condition| times_that_meet(condition).is_some() || !tag_filters(condition).is_empty())
 }
 
-/// Whether a comparison narrows the range of time of a query.
-fn compares_time(comparison: &PhysicalBinaryExpr) -> bool {
+/// Returns the times that meet a comparison of the time with a literal; `None` if the condition is another one, or if no time
+/// meets it.
+pub(super) fn times_that_meet(condition: &Arc<dyn PhysicalExpr>) -> Option<TimeInterval> {
+    let comparison = condition.downcast_ref::<PhysicalBinaryExpr>()?;
     let is_time = |side: &Arc<dyn PhysicalExpr>| {
         let column = side.downcast_ref::<PhysicalColumn>();
         column.is_some_and(|column| column.name() == TIME_COLUMN)
     };
-    let is_literal = |side: &Arc<dyn PhysicalExpr>| {
-        side.downcast_ref::<Literal>().is_some_and(|literal| {
-            matches!(
-                literal.value(),
-                ScalarValue::TimestampNanosecond(Some(_), _)
-            )
-        })
+    let literal = |side: &Arc<dyn PhysicalExpr>| match side.downcast_ref::<Literal>()?.value() {
+        ScalarValue::TimestampNanosecond(time, _) => *time,
+        _ => None,
     };
-    let (left, right) = (comparison.left(), comparison.right());
-    let compares_both = is_time(left) && is_literal(right) || is_literal(left) && is_time(right);
-    let narrows = matches!(
-        comparison.op(),
-        Operator::Eq | Operator::Gt | Operator::GtEq | Operator::Lt | Operator::LtEq
-    );
-    compares_both && narrows
+    let (left, operator, right) = (comparison.left(), *comparison.op(), comparison.right());
+    let (operator, time) = match (is_time(left), is_time(right)) {
+        (true, false) => (operator, literal(right)?),
+        (false, true) => (operator.swap()?, literal(left)?),
+        _ => return None,
+    };
+    let mut times = TimeInterval::ALL;
+    (narrow(&mut times, operator, time) && times.min <= times.max).then_some(times)
 }
 
 /// Returns the time range that a conjunction of filters selects, and whether all rows in that range pass them. Only

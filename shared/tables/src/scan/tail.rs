@@ -239,8 +239,9 @@ impl TailImages {
         self.tails.weighted_size()
     }
 
-    /// Returns the tail of a table in a snapshot, with at least these columns of the table and its times. CPU-bound;
-    /// the cost is proportional to the segments added since the last call, and to the tail if a column is new.
+    /// Returns the tail of a table in a snapshot, with the times and at least those of these columns of the table that
+    /// are fields.
+    /// CPU-bound; the cost is proportional to the segments added since the last call, and to the tail if a column is new.
     ///
     /// # Errors
     /// The tail is damaged or can't be spilled, or the cached image is newer than the snapshot.
@@ -254,7 +255,7 @@ impl TailImages {
         self.with(snapshot, table, columns, stale_tail, |tail| Ok(tail.view()))
     }
 
-    /// Returns the tail of a table in a snapshot with these columns if nothing needs to be computed.
+    /// Returns what [`image`](Self::image) returns if nothing needs to be computed.
     pub(super) fn image_at_hand(
         &self,
         snapshot: &TailSnapshot,
@@ -313,7 +314,7 @@ impl TailImages {
         })
     }
 
-    /// Calls `read` with the tail of a table in the snapshot, with these columns of the table.
+    /// Calls `read` with the tail of a table in the snapshot, as [`image`](Self::image) loads it.
     fn with<T>(
         &self,
         snapshot: &TailSnapshot,

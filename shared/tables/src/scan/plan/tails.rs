@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::{
     common::Result, datasource::memory::MemorySourceConfig, physical_plan::ExecutionPlan,
 };
-use neap_points::{ImageChunk, SelectedSeries};
+use neap_points::ImageChunk;
 
 use super::ScanPlanner;
 use crate::scan::{
@@ -55,38 +55,35 @@ impl ScanPlanner<'_> {
             return Ok(None);
         }
         if is_whole {
-            let scan = self.memory(&chunks, rows.selected.as_ref(), projection)?;
+            let scan = self.memory(rows, &chunks, projection)?;
             return Ok(Some(Arc::new(TailScanExec::new(scan, rows, wanted))));
         }
         let wide = self.with_time(projection);
-        let selected = rows.selected.as_ref();
-        let bounded = self.within(self.memory(&chunks, selected, &wide)?, ranges)?;
+        rows.image.note_scan(&wide);
+        let bounded = self.within(self.memory(rows, &chunks, &wide)?, ranges)?;
         self.narrow(bounded, &wide, projection).map(Some)
     }
 
-    /// Plans a scan of the live rows of chunks, in partitions of about the same size.
+    /// Plans a scan of the live rows of chunks of an image, in partitions of about the same size.
     fn memory(
         &self,
+        rows: &ImageRows,
         chunks: &[&ImageChunk],
-        selected: Option<&SelectedSeries>,
         columns: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = Arc::new(self.schema.project(columns)?);
-        let parts = (0..self.partitions.max(1)).map(|_| LiveTailRows::new(&schema, selected));
+        let parts = (0..self.partitions.max(1)).map(|_| LiveTailRows::new(rows, columns, &schema));
         let mut parts: Vec<LiveTailRows> = parts.collect();
         // The newest rows come first, so that queries of the last rows can skip the others.
         for chunk in chunks.iter().rev() {
             // The smallest part gets the chunk.
             if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
-                part.push(chunk, columns)?;
+                part.push(chunk);
             }
         }
         parts.retain(|part| part.rows() > 0);
-        match parts
-            .iter()
-            .map(LiveTailRows::all)
-            .collect::<Option<Vec<_>>>()
-        {
+        let whole = parts.iter().map(LiveTailRows::all);
+        match whole.collect::<Result<Option<Vec<_>>>>()? {
             // An in-memory source reports its exact number of rows.
             Some(parts) => Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?),
             None => {

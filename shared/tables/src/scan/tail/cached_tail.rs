@@ -1,7 +1,8 @@
 //! The tail of a table in memory, which follows the snapshots of queries.
 //!
 //! The values of a column are kept from when a query first needs them: most queries read few of the columns of a table. They are
-//! then kept of each further segment, and in the next image.
+//! then kept of each further segment, and in the next image. Tags are kept from when a query has scanned whole chunks with them,
+//! because all other queries find them in the index of series.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,7 +55,7 @@ pub(super) struct CachedTail {
     builder: TailImageBuilder,
     /// The size of the rows of the image if all columns were loaded, in bytes.
     row_bytes: usize,
-    /// For each column of the table, whether a query needed it since the last restart.
+    /// For each column of the table, whether a query needed its values since the last restart. Not used of tags.
     is_used: Box<[AtomicBool]>,
     /// The size of the encoded rows of the image, in bytes. Columns that do not compress refer to them.
     stream_bytes: usize,
@@ -128,7 +129,7 @@ impl CachedTail {
         }
     }
 
-    /// Returns the tail of a snapshot with these columns of the table if nothing needs to be computed.
+    /// Returns the tail of a snapshot if nothing needs to be computed, as [`advance`](Self::advance) would load it.
     pub(super) fn view_at_hand(
         &self,
         snapshot: &TailSnapshot,
@@ -139,10 +140,11 @@ impl CachedTail {
             return None;
         }
         let image = self.builder.kept_image();
-        self.note_use(columns);
+        let columns = self.kept_columns(columns);
+        self.note_use(&columns);
         Some(TailView {
             runs: self.runs.clone(),
-            image: image.filter(|image| image.has_columns(columns))?,
+            image: image.filter(|image| image.has_columns(&columns))?,
         })
     }
 
@@ -287,11 +289,24 @@ impl CachedTail {
         true
     }
 
-    /// The columns that a query needed since the last restart. Queries will need them again.
+    /// Returns those of some columns whose values are kept if a query needs them: all but tags that no query has scanned.
+    fn kept_columns(&self, columns: &[usize]) -> Vec<usize> {
+        let columns = columns.iter().copied();
+        columns
+            .filter(|column| !self.builder.is_unscanned_tag(*column))
+            .collect()
+    }
+
+    /// The columns that queries needed since the last restart, of tags those that they scanned. Queries will need them again.
     fn used_columns(&self) -> BTreeSet<String> {
-        let fields = self.builder.schema().fields().iter().zip(&self.is_used);
-        let used = fields.filter(|(_, is_used)| is_used.load(Ordering::Relaxed));
-        used.map(|(field, _)| field.name().clone()).collect()
+        let fields = self.builder.schema().fields().iter().enumerate();
+        let fields = fields.zip(&self.is_used);
+        let is_tag = |name: &String| self.builder.tags().contains(name);
+        let used = fields.filter(|((column, field), is_used)| match is_tag(field.name()) {
+            true => !self.builder.is_unscanned_tag(*column),
+            false => is_used.load(Ordering::Relaxed),
+        });
+        used.map(|((_, field), _)| field.name().clone()).collect()
     }
 
     /// Writes the image to a spill file and starts a new image.
@@ -301,7 +316,8 @@ impl CachedTail {
         table: &Table,
         limits: &TailLimits,
     ) -> Result<(), TailImageError> {
-        let builder = builder_of(table, &self.builder.loaded_columns());
+        let mut builder = builder_of(table, &self.builder.loaded_columns());
+        builder.keep_scans_of(&self.builder);
         // The tags of sorted rows come from the index of series.
         let fields = self.builder.schema().fields().iter().enumerate();
         let fields = fields.filter(|(_, field)| !self.builder.tags().contains(field.name()));
@@ -364,8 +380,8 @@ impl CachedTail {
         Ok(())
     }
 
-    /// Adds the segments of the snapshot that this tail does not contain yet, and loads columns of the table. This tail is a
-    /// prefix of that of the snapshot.
+    /// Adds the segments of the snapshot that this tail does not contain yet, and loads columns of the table, without tags that no
+    /// query has scanned. This tail is a prefix of that of the snapshot.
     pub(super) fn advance(
         &mut self,
         snapshot: &TailSnapshot,
@@ -373,9 +389,10 @@ impl CachedTail {
         columns: &[usize],
         limits: &TailLimits,
     ) -> Result<(), TailImageError> {
-        self.note_use(columns);
-        if !self.builder.has_columns(columns) {
-            self.load(snapshot, table, columns)?;
+        let columns = self.kept_columns(columns);
+        self.note_use(&columns);
+        if !self.builder.has_columns(&columns) {
+            self.load(snapshot, table, &columns)?;
             self.make_room(snapshot, table, limits)?;
         }
         self.append_segments(snapshot, table, limits)

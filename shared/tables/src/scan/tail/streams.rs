@@ -167,11 +167,29 @@ impl PartitionStream for NumberedTailRows {
     }
 }
 
-/// The live rows of chunks, unsorted. Live rows were not replaced or deleted by later segments.
+/// Returns the rows in batches of at most so many.
+fn parts_of(
+    rows: Result<RecordBatch>,
+    batch_rows: usize,
+) -> impl Iterator<Item = Result<RecordBatch>> {
+    let (rows, error) = match rows {
+        Ok(rows) => (Some(rows), None),
+        Err(error) => (None, Some(Err(error))),
+    };
+    let batch_rows = batch_rows.max(1);
+    let parts = rows.into_iter().flat_map(move |rows| {
+        let starts = (0..rows.num_rows()).step_by(batch_rows);
+        starts.map(move |start| Ok(rows.slice(start, batch_rows.min(rows.num_rows() - start))))
+    });
+    parts.chain(error)
+}
+
+/// The live rows of chunks of an image, unsorted. Live rows were not replaced or deleted by later segments.
 #[derive(Debug)]
 pub(in crate::scan) struct LiveTailRows {
-    /// The chunks with their rows, live or not.
-    chunks: Vec<(ImageChunk, RecordBatch)>,
+    image: Arc<TailImage>,
+    chunks: Vec<ImageChunk>,
+    columns: Vec<usize>,
     schema: SchemaRef,
     /// The series whose rows are returned; `None`: all.
     selected: Option<SelectedSeries>,
@@ -179,12 +197,14 @@ pub(in crate::scan) struct LiveTailRows {
 }
 
 impl LiveTailRows {
-    /// No chunks; the columns are those of `schema`.
-    pub(in crate::scan) fn new(schema: &SchemaRef, selected: Option<&SelectedSeries>) -> Self {
+    /// No chunks yet, with these columns of the table, whose schema is `schema`.
+    pub(in crate::scan) fn new(rows: &ImageRows, columns: &[usize], schema: &SchemaRef) -> Self {
         Self {
+            image: Arc::clone(&rows.image),
             chunks: Vec::new(),
+            columns: columns.to_vec(),
             schema: Arc::clone(schema),
-            selected: selected.cloned(),
+            selected: rows.selected.clone(),
             rows: 0,
         }
     }
@@ -194,21 +214,28 @@ impl LiveTailRows {
         self.rows
     }
 
-    /// Adds these columns of a chunk.
-    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk, columns: &[usize]) -> Result<()> {
+    /// Adds a chunk of the image.
+    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk) {
         self.rows += chunk.num_rows();
-        let rows = chunk.project(columns, &self.schema).map_err(external)?;
-        self.chunks.push((chunk.clone(), rows));
-        Ok(())
+        self.chunks.push(chunk.clone());
     }
 
-    /// Returns the chunks if all of their rows are returned; `None` if the rows have to be looked at.
-    pub(in crate::scan) fn all(&self) -> Option<Vec<RecordBatch>> {
-        let is_whole = |chunk: &ImageChunk| self.selected.is_none() && chunk.live.is_none();
-        let chunks = self.chunks.iter();
-        chunks
-            .map(|(chunk, rows)| is_whole(chunk).then(|| rows.clone()))
-            .collect()
+    /// Returns the chunks if all of their rows are returned; `None` if the rows have to be looked at, or columns to be made.
+    pub(in crate::scan) fn all(&self) -> Result<Option<Vec<RecordBatch>>> {
+        let is_whole = |chunk: &ImageChunk| chunk.live.is_none();
+        if self.selected.is_some()
+            || !self.chunks.iter().all(is_whole)
+            || !self.image.has_columns(&self.columns)
+        {
+            return Ok(None);
+        }
+        let rows_of =
+            |chunk: &ImageChunk| self.image.chunk_rows(chunk, &self.columns, &self.schema);
+        let rows = self
+            .chunks
+            .iter()
+            .map(|chunk| rows_of(chunk).map_err(external));
+        rows.collect::<Result<_>>().map(Some)
     }
 }
 
@@ -217,23 +244,29 @@ impl PartitionStream for LiveTailRows {
         &self.schema
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        self.image.note_scan(&self.columns);
         let selected = self.selected.clone();
-        let rows_of = move |(chunk, rows): (ImageChunk, RecordBatch)| {
+        let (image, columns) = (Arc::clone(&self.image), self.columns.clone());
+        let schema = Arc::clone(&self.schema);
+        let batch_rows = context.session_config().batch_size();
+        let rows_of = move |chunk: ImageChunk| {
             let mask = chunk.mask(selected.as_ref());
             let needed = mask.as_ref().map(BooleanBuffer::count_set_bits);
             if needed == Some(0) {
                 return None;
             }
-            Some(match mask {
+            let rows = image.chunk_rows(&chunk, &columns, &schema);
+            Some(rows.map_err(external).and_then(|rows| match mask {
                 Some(mask) if needed != Some(mask.len()) => {
                     let mask = BooleanArray::new(mask, None);
                     filter_record_batch(&rows, &mask).map_err(DataFusionError::from)
                 }
                 _ => Ok(rows),
-            })
+            }))
         };
-        let rows = stream::iter(self.chunks.clone().into_iter().filter_map(rows_of));
+        let rows = self.chunks.clone().into_iter().filter_map(rows_of);
+        let rows = stream::iter(rows.flat_map(move |rows| parts_of(rows, batch_rows)));
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
             rows,

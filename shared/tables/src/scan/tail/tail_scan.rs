@@ -23,6 +23,8 @@ pub(crate) struct TailScanExec {
     rows: ImageRows,
     /// The times of the rows that the query needs, in nanoseconds since the Unix epoch. The scan may have others.
     ranges: Vec<RangeInclusive<i64>>,
+    /// Whether the scan ends after some rows, which need not be the newest ones.
+    is_limited: bool,
 }
 
 /// The rows of a scan that an aggregate needs, by the indexes of its columns.
@@ -51,11 +53,25 @@ impl TailScanExec {
             scan,
             rows: rows.clone(),
             ranges,
+            is_limited: false,
         }
     }
 
+    /// Returns the columns of the table that the scan has.
+    fn columns(&self) -> Result<Vec<usize>> {
+        let (schema, of_table) = (self.schema(), self.rows.image.schema());
+        let columns = schema.fields().iter();
+        let columns = columns.map(|field| of_table.index_of(field.name()));
+        Ok(columns.collect::<Result<_, _>>()?)
+    }
+
     fn with_scan(&self, scan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self::new(scan, &self.rows, self.ranges.clone()))
+        Arc::new(Self {
+            scan,
+            rows: self.rows.clone(),
+            ranges: self.ranges.clone(),
+            is_limited: self.is_limited,
+        })
     }
 
     /// Returns a scan of fewer rows, among them all that are needed; `None` if it would not be faster.
@@ -76,12 +92,10 @@ impl TailScanExec {
         let latest = self.ranges.iter().map(RangeInclusive::end).max();
         let are_all_before = latest.is_none_or(|latest| *latest <= needed.until);
         let ImageRows { image, selected } = &self.rows;
-        if !needed.keys.iter().all(is_tag) || !is_time || !are_all_before {
+        if self.is_limited || !needed.keys.iter().all(is_tag) || !is_time || !are_all_before {
             return Ok(None);
         }
-        let columns = schema.fields().iter();
-        let columns = columns.map(|field| image.schema().index_of(field.name()));
-        let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
+        let columns = self.columns()?;
         let required = needed.required.iter();
         let required = required.map(|at| columns.get(*at).copied());
         let Some(required) = required.collect::<Option<Vec<usize>>>() else {
@@ -101,8 +115,18 @@ impl TailScanExec {
 }
 
 impl DisplayAs for TailScanExec {
-    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.scan.fmt_as(format, f)
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let partitions = self.properties().partitioning.partition_count();
+        write!(f, "TailScanExec: partitions={partitions}, columns=[")?;
+        for (at, field) in self.schema().fields().iter().enumerate() {
+            let separator = if at > 0 { ", " } else { "" };
+            write!(f, "{separator}{}", field.name())?;
+        }
+        write!(f, "]")?;
+        match self.fetch() {
+            Some(fetch) => write!(f, ", fetch={fetch}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -151,6 +175,7 @@ impl ExecutionPlan for TailScanExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        self.rows.image.note_scan(&self.columns()?);
         self.scan.execute(partition, context)
     }
 
@@ -171,8 +196,11 @@ impl ExecutionPlan for TailScanExec {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        // A part of the rows has no newest ones.
-        self.scan.with_fetch(limit)
+        let scan = self.scan.with_fetch(limit)?;
+        Some(Arc::new(Self {
+            is_limited: true,
+            ..Self::new(scan, &self.rows, self.ranges.clone())
+        }))
     }
 
     fn fetch(&self) -> Option<usize> {
