@@ -24,6 +24,7 @@ mod objects;
 mod patterns;
 mod plugins;
 mod query_log;
+mod redundant_time_bounds;
 mod retention;
 mod rollup_histories;
 mod rollup_influxql;

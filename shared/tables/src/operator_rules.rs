@@ -23,7 +23,7 @@ use crate::{
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
-    scan::{AggregateSplit, DedupExec},
+    scan::{AggregateSplit, DedupExec, RedundantTimeBounds},
 };
 
 /// A rule of a session.
@@ -49,7 +49,7 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
         }
     });
     // Before any rule moves a filter into a scan.
-    let mut all: Vec<Rule> = vec![Arc::new(AggregateSplit)];
+    let mut all: Vec<Rule> = vec![Arc::new(AggregateSplit), Arc::new(RedundantTimeBounds)];
     all.extend(rules);
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));

@@ -66,13 +66,13 @@ fn file_scan(plan: &dyn ExecutionPlan) -> Option<&FileScanConfig> {
 }
 
 /// Returns the sections that an operator reads, more than once if partitions share one; `None` if it reads others.
-fn files(plan: &dyn ExecutionPlan) -> Option<Vec<&SectionFile>> {
+pub(super) fn files(plan: &dyn ExecutionPlan) -> Option<Vec<&SectionFile>> {
     if let Some(scan) = plan.downcast_ref::<SectionScanExec>() {
         return Some(scan.files().iter().collect());
     }
     let groups = file_scan(plan)?.file_groups.iter();
     let files = groups.flat_map(|group| group.files());
-    Some(files.filter_map(|file| file.extension()).collect())
+    files.map(|file| file.extension()).collect()
 }
 
 /// The number of columns of the table of a scan.

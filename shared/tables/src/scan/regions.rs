@@ -37,6 +37,14 @@ impl TimeInterval {
         (min <= max).then_some(Self { min, max })
     }
 
+    /// Returns the range from the start of the first one to the end of the last one.
+    pub(crate) fn enclosing(self, other: Self) -> Self {
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+
     /// Whether all of `other` is in this range.
     pub(crate) fn contains(self, other: Self) -> bool {
         self.min <= other.min && other.max <= self.max

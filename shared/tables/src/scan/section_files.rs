@@ -111,11 +111,7 @@ impl SectionFiles {
         let mut times: Option<TimeInterval> = None;
         for file in files {
             rows = rows.saturating_add(file.section().rows);
-            let TimeInterval { min, max } = file.time();
-            times = Some(times.map_or(file.time(), |all| TimeInterval {
-                min: all.min.min(min),
-                max: all.max.max(max),
-            }));
+            times = Some(times.map_or(file.time(), |all| all.enclosing(file.time())));
         }
         let mut statistics = Statistics::new_unknown(&self.table);
         statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);

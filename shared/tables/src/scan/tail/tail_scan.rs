@@ -15,6 +15,7 @@ use datafusion::{
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::streams::{ImageRows, scan_numbered_rows};
+use crate::scan::regions::TimeInterval;
 
 /// A scan of the rows of a tail image. Executes `scan`, and can be replaced by a scan of the newest rows.
 #[derive(Debug)]
@@ -55,6 +56,18 @@ impl TailScanExec {
             ranges,
             is_limited: false,
         }
+    }
+
+    /// Returns times between which all rows are; `None` if there are no rows.
+    pub(in crate::scan) fn times(&self) -> Option<TimeInterval> {
+        let times = self.rows.image.time_range();
+        times.map(|(min, max)| TimeInterval { min, max })
+    }
+
+    /// Returns the mean number of rows of the chunks of the image.
+    pub(in crate::scan) fn rows_per_chunk(&self) -> usize {
+        let image = &self.rows.image;
+        image.row_count() / image.chunks.len().max(1)
     }
 
     /// Returns the columns of the table that the scan has.

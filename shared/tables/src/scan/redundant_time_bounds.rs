@@ -1,0 +1,129 @@
+//! An optimizer rule that removes bounds of times that all rows of a scan meet.
+//!
+//! ```text
+//!   FilterExec (time >= 1, time < 9, v > 0)   ->   FilterExec (time < 9, v > 0)
+//!     UnionExec
+//!       DataSourceExec   times 2 to 5
+//!       TailScanExec     times 6 to 12
+//! ```
+//!
+//! Dashboards and InfluxQL bound the times of all queries on both sides, and a comparison of each row with a bound takes up to a
+//! tenth of an aggregate.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{
+        Result,
+        config::ConfigOptions,
+        tree_node::{Transformed, TransformedResult, TreeNode},
+    },
+    physical_expr::{conjunction_opt, split_conjunction},
+    physical_optimizer::PhysicalOptimizerRule,
+    physical_plan::{
+        ExecutionPlan,
+        filter::{FilterExec, FilterExecBuilder},
+        union::UnionExec,
+    },
+};
+
+use super::{
+    TailScanExec, data::SectionFile, file_scans::files, predicate::times_that_meet,
+    regions::TimeInterval,
+};
+
+/// Minimum mean number of rows of the chunks of a tail that are read without a filter.
+const MIN_CHUNK_ROWS: usize = 1_024;
+
+/// Removes bounds of times from filters above scans, if all rows meet them.
+#[derive(Debug)]
+pub(crate) struct RedundantTimeBounds;
+
+impl PhysicalOptimizerRule for RedundantTimeBounds {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            Ok(match without_redundant_bounds(&node)? {
+                Some(simpler) => Transformed::yes(simpler),
+                None => Transformed::no(node),
+            })
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "redundant_time_bounds"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Returns a filter without bounds of times that all rows of its input meet; `None` if there are none.
+fn without_redundant_bounds(
+    node: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(filter) = node.downcast_ref::<FilterExec>() else {
+        return Ok(None);
+    };
+    let is_plain = filter.projection().is_none() && filter.fetch().is_none();
+    let conditions = split_conjunction(filter.predicate());
+    let conditions: Vec<_> = conditions
+        .into_iter()
+        .map(|condition| (condition, times_that_meet(condition)))
+        .collect();
+    if !is_plain || conditions.iter().all(|(_, times)| times.is_none()) {
+        return Ok(None);
+    }
+    let Some(inputs) = times_of_inputs(filter.input()) else {
+        return Ok(None);
+    };
+    let is_met = |times: &Option<TimeInterval>| {
+        let mut inputs = inputs.iter();
+        times.is_some_and(|times| inputs.all(|input| times.contains(*input)))
+    };
+    let rest = conditions.iter().filter(|(_, times)| !is_met(times));
+    let rest: Vec<_> = rest.map(|(condition, _)| Arc::clone(condition)).collect();
+    if rest.len() == conditions.len() {
+        return Ok(None);
+    }
+    Ok(Some(match conjunction_opt(rest) {
+        // The filter makes large batches of the rows of many small requests.
+        None if has_small_chunks(filter.input()) => return Ok(None),
+        None => Arc::clone(filter.input()),
+        Some(predicate) => {
+            let filter = FilterExecBuilder::from(filter).with_predicate(predicate);
+            Arc::new(filter.build()?)
+        }
+    }))
+}
+
+/// Whether a scan reads a tail with few rows in each chunk.
+fn has_small_chunks(scan: &Arc<dyn ExecutionPlan>) -> bool {
+    let inputs = scan.downcast_ref::<UnionExec>().map(UnionExec::inputs);
+    let inputs = inputs.map_or(std::slice::from_ref(scan), Vec::as_slice);
+    let mut tails = inputs
+        .iter()
+        .filter_map(|input| input.downcast_ref::<TailScanExec>());
+    tails.any(|tail| tail.rows_per_chunk() < MIN_CHUNK_ROWS)
+}
+
+/// Returns the times of each input of a scan; `None` if an input is neither sections nor a tail, or has no rows.
+fn times_of_inputs(scan: &Arc<dyn ExecutionPlan>) -> Option<Vec<TimeInterval>> {
+    match scan.downcast_ref::<UnionExec>() {
+        None => times_of(scan).map(|times| vec![times]),
+        Some(union) => union.inputs().iter().map(times_of).collect(),
+    }
+}
+
+fn times_of(input: &Arc<dyn ExecutionPlan>) -> Option<TimeInterval> {
+    if let Some(tail) = input.downcast_ref::<TailScanExec>() {
+        return tail.times();
+    }
+    let times = files(input.as_ref())?.into_iter().map(SectionFile::time);
+    times.reduce(TimeInterval::enclosing)
+}
