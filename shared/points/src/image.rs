@@ -123,8 +123,11 @@ impl TailImage {
         schema: &SchemaRef,
     ) -> Result<RecordBatch, PointsError> {
         let arrays = columns.iter().map(|column| {
-            let tag = self.tag(*column);
-            match tag.filter(|_| !self.has_columns(&[*column])) {
+            let tag = match self.has_columns(&[*column]) {
+                true => None,
+                false => self.tag(*column),
+            };
+            match tag {
                 Some(tag) => read(&self.index).tag_column_of(tag, &chunk.series),
                 None => chunk.column(*column).cloned(),
             }

@@ -19,7 +19,7 @@ use crate::{
     PointsError, SelectedSeries, SortedTagValues, TagFilter,
     image::MAX_LOOKED_UP_SERIES,
     number_table::{LOOKUPS_AT_ONCE, NumberTable},
-    tag_values::{MISSING, NumberedColumn, TagValues, number_after},
+    tag_values::{MISSING, NumberedTagColumn, TagValues, number_after},
 };
 
 /// Rows whose tag sets are put together at once.
@@ -128,7 +128,8 @@ impl SeriesIndex {
         sets.resize(rows * width, MISSING);
         let tags = self.names.iter().zip(&mut self.tags).enumerate();
         let columns = tags.filter_map(|(at, (name, tag))| {
-            let column = NumberedColumn::of(name, batch.column_by_name(name)?, tag, &self.hasher);
+            let column =
+                NumberedTagColumn::of(name, batch.column_by_name(name)?, tag, &self.hasher);
             Some(column.map(|column| (at, column)))
         });
         let columns: Vec<_> = columns.collect::<Result<_, _>>()?;

@@ -166,12 +166,12 @@ pub(crate) fn number_after(count: usize) -> Result<u32, PointsError> {
 }
 
 /// A column of a tag: for each row, the position of its value, and the numbers of the values that rows use.
-pub(crate) struct NumberedColumn<'a> {
+pub(crate) struct NumberedTagColumn<'a> {
     keys: &'a Int32Array,
     numbers: &'a [u32],
 }
 
-impl<'a> NumberedColumn<'a> {
+impl<'a> NumberedTagColumn<'a> {
     /// Assigns numbers to the values of a tag that the rows of a column use.
     ///
     /// # Errors

@@ -294,10 +294,9 @@ mod tests {
 
     /// Returns the stream of a batch, compressed with narrow columns.
     fn narrow_stream_of(batch: &RecordBatch) -> Vec<u8> {
-        let columns = narrowed_columns(batch).unwrap();
-        let columns = columns.as_deref().unwrap_or(batch.columns());
-        let schema = StreamSchema::of(TableId::new(1), &batch.schema(), columns).unwrap();
-        write_stream(&schema, &narrow(batch), MIN_COMPRESSED_BYTES).unwrap()
+        let narrow = narrow(batch);
+        let schema = StreamSchema::of(TableId::new(1), &batch.schema(), narrow.columns()).unwrap();
+        write_stream(&schema, &narrow, MIN_COMPRESSED_BYTES).unwrap()
     }
 
     fn read_all(stream: impl Into<Bytes>) -> Result<RecordBatch, ArrowError> {

@@ -388,6 +388,15 @@ impl QueryTestInstance {
         self.sql_as(sql, "csv").await
     }
 
+    /// Returns the plan of a statement in one process.
+    pub(crate) async fn plan(&self, sql: &str) -> String {
+        let mut plan = self.sql(&format!("EXPLAIN {sql}")).await;
+        if let Some(of_workers) = plan.find("\ndistributed_plan,") {
+            plan.truncate(of_workers);
+        }
+        plan
+    }
+
     pub(crate) async fn sql_as(&self, sql: &str, format: &str) -> String {
         self.sql_as_in("db", sql, format).await
     }

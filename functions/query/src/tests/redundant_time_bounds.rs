@@ -24,12 +24,9 @@ fn literal(second: i64) -> String {
 
 /// Returns the condition of the filter of an aggregate with these conditions; `None` if it has no filter.
 async fn filter(one: &QueryTestInstance, conditions: &str) -> Option<String> {
-    let sql = format!("EXPLAIN SELECT host, sum(v) FROM t WHERE {conditions} GROUP BY host");
-    let plan = one.sql(&sql).await;
-    let (of_one_process, _) = plan
-        .split_once("\ndistributed_plan,")
-        .unwrap_or((&plan, ""));
-    let (_, operators) = of_one_process.split_once("physical_plan").unwrap();
+    let sql = format!("SELECT host, sum(v) FROM t WHERE {conditions} GROUP BY host");
+    let plan = one.plan(&sql).await;
+    let (_, operators) = plan.split_once("physical_plan").unwrap();
     assert!(operators.contains("AggregateExec"), "{plan}");
     let (_, filter) = operators.split_once("FilterExec: ")?;
     let end = filter.find([',', '\n']).unwrap_or(filter.len());

@@ -19,29 +19,20 @@ fn lines_of_day(day: i64, rows: i64) -> String {
     (0..rows).map(line).collect()
 }
 
-/// Returns the plan of one process.
-async fn plan(one: &QueryTestInstance, sql: &str) -> String {
-    let mut plan = one.sql(&format!("EXPLAIN {sql}")).await;
-    if let Some(of_workers) = plan.find("\ndistributed_plan,") {
-        plan.truncate(of_workers);
-    }
-    plan
-}
-
 #[tokio::test]
 async fn plans_of_few_rows_have_one_partition() {
     let one = QueryTestInstance::alone().await;
     one.write(&lines(100_000)).await;
     let all = "SELECT host, max(v) FROM cpu GROUP BY host";
     for place in ["tail", "section"] {
-        let large = plan(&one, all).await;
+        let large = one.plan(all).await;
         assert!(large.contains("RepartitionExec"), "{place}: {large}");
         for small in [
             "SELECT host, max(v) FROM cpu WHERE host = 'h7' GROUP BY host",
             "SELECT host, max(v) FROM cpu WHERE host IN ('h7', 'h8') GROUP BY host",
             "SELECT host, max(v) FROM cpu WHERE time < '2023-11-14T22:30:00' GROUP BY host",
         ] {
-            let plan = plan(&one, small).await;
+            let plan = one.plan(small).await;
             assert!(
                 !plan.contains("RepartitionExec"),
                 "{place}: {small}\n{plan}"
@@ -50,7 +41,7 @@ async fn plans_of_few_rows_have_one_partition() {
         // A join may have more rows than its inputs.
         let join = "SELECT a.host, count(*) FROM cpu a JOIN cpu b ON a.v = b.v \
                     WHERE a.host = 'h7' AND b.host = 'h8' GROUP BY a.host";
-        let plan = plan(&one, join).await;
+        let plan = one.plan(join).await;
         assert!(plan.contains("RepartitionExec"), "{place}: {plan}");
         one.flush().await;
     }
@@ -108,14 +99,14 @@ async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     one.write(&lines(1_000)).await;
     let of_hour = "SELECT max(v) FROM cpu WHERE host = 'h7' AND time >= '2023-11-14T22:20:00' AND \
                    time < '2023-11-14T22:25:00'";
-    let tail = plan(&one, of_hour).await;
+    let tail = one.plan(of_hour).await;
     assert_eq!(tail.matches("FilterExec").count(), 1, "{tail}");
     one.flush().await;
-    let section = plan(&one, of_hour).await;
+    let section = one.plan(of_hour).await;
     assert_eq!(section.matches("FilterExec").count(), 1, "{section}");
     let keys = "SectionScanExec: sections=1, keys=[host IN (h7), time BETWEEN 1700000400000000000 AND 1700000699999999999]";
     assert!(section.contains(keys), "{section}");
-    let of_hosts = plan(&one, "SELECT max(v) FROM cpu WHERE host > 'h7'").await;
+    let of_hosts = one.plan("SELECT max(v) FROM cpu WHERE host > 'h7'").await;
     let (_, pruned_by) = of_hosts
         .split_once("file_type=parquet, predicate=")
         .unwrap();
@@ -124,12 +115,12 @@ async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     // The scan gets such a condition after it is planned.
     let newest =
         "SELECT max(v) FROM cpu WHERE time > (SELECT max(time) - INTERVAL '5 minutes' FROM cpu)";
-    let subquery = plan(&one, newest).await;
+    let subquery = one.plan(newest).await;
     assert!(subquery.contains("predicate=time@"), "{subquery}");
     // The merge has the rows of the overlap, so the scan of the tail filters the rest by time.
     one.write(&lines(1_500)).await;
     let all = "SELECT count(*) AS n FROM cpu WHERE host = 'h7'";
-    let overlap = plan(&one, all).await;
+    let overlap = one.plan(all).await;
     assert!(overlap.contains("DedupExec"), "{overlap}");
     assert_eq!(one.sql(all).await, "n\n15\n");
 }
@@ -142,7 +133,7 @@ async fn the_inputs_of_a_merge_are_read_as_they_are() {
         one.write(&lines(rows)).await;
         one.flush().await;
     }
-    let plan = plan(&one, "SELECT host, max(v) FROM cpu GROUP BY host").await;
+    let plan = one.plan("SELECT host, max(v) FROM cpu GROUP BY host").await;
     let (above, inputs) = plan.split_once("DedupExec").unwrap();
     // They overlap in two days.
     assert_eq!(inputs.matches("SectionScanExec").count(), 4, "{plan}");
@@ -161,7 +152,7 @@ async fn rows_of_other_series_are_not_merged() {
         one.flush().await;
     }
     let of_host = "SELECT count(v) AS n, sum(v) AS sum FROM cpu WHERE host = 'h7'";
-    let plan = plan(&one, of_host).await;
+    let plan = one.plan(of_host).await;
     let (_, inputs) = plan.split_once("DedupExec").unwrap();
     assert_eq!(inputs.matches("filter=host@").count(), 2, "{plan}");
     let all = one
@@ -187,7 +178,7 @@ async fn a_merge_outputs_the_columns_that_are_read() {
         ),
         ("SELECT count(*) AS n FROM cpu", "[]", "n\n2000\n"),
     ] {
-        let plan = plan(&one, sql).await;
+        let plan = one.plan(sql).await;
         let (_, merge) = plan.split_once("DedupExec").unwrap();
         let (_, output) = merge.split_once("projection=").unwrap();
         assert!(output.starts_with(columns), "{sql}\n{plan}");
@@ -204,10 +195,10 @@ async fn few_rows_of_many_sections_are_read_in_several_partitions() {
         one.flush().await;
     }
     let of_host = "SELECT host, max(v) FROM cpu WHERE host = 'h7'";
-    let several = plan(&one, &format!("{of_host} GROUP BY host")).await;
+    let several = one.plan(&format!("{of_host} GROUP BY host")).await;
     assert!(several.contains("RepartitionExec"), "{several}");
     let days = "time < '2023-11-20' GROUP BY host";
-    let few = plan(&one, &format!("{of_host} AND {days}")).await;
+    let few = one.plan(&format!("{of_host} AND {days}")).await;
     assert!(!few.contains("RepartitionExec"), "{few}");
 }
 
@@ -217,7 +208,7 @@ async fn last_rows_are_those_of_all_writes() {
     let last = "SELECT host, last_value(v ORDER BY time) AS v, max(time) AS time FROM cpu \
                 WHERE host IN ('h1', 'h2', 'h3') GROUP BY host ORDER BY host";
     one.write(&lines(1_000)).await;
-    let explained = plan(&one, last).await;
+    let explained = one.plan(last).await;
     assert!(
         explained.contains("LastRowsExec: last by time, gby=[host]"),
         "{explained}"
@@ -259,7 +250,9 @@ async fn last_rows_are_those_of_all_writes() {
 async fn only_rows_of_a_series_are_read_from_the_tail() {
     let one = QueryTestInstance::alone().await;
     one.write(&lines(500)).await;
-    let analyzed = plan(&one, "ANALYZE SELECT v FROM cpu WHERE host = 'h7'").await;
+    let analyzed = one
+        .plan("ANALYZE SELECT v FROM cpu WHERE host = 'h7'")
+        .await;
     // All rows that come to the filter pass it.
     assert!(analyzed.contains("selectivity=100% (5/5)"), "{analyzed}");
 }

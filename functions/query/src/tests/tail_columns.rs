@@ -231,6 +231,23 @@ async fn tags_that_were_scanned_are_in_the_next_image() {
 }
 
 #[tokio::test]
+async fn scans_of_tags_are_remembered_when_rows_are_spilled() {
+    let one = with_tail_bytes(64 << 10).await;
+    one.write(&hour("a", 0)).await;
+    one.sql(BY_ROOM).await;
+    let mut hours = 1;
+    while tail(&one).await.runs.is_empty() {
+        assert!(hours < 100);
+        one.write(&hour("a", hours)).await;
+        hours += 1;
+    }
+    one.pass(Duration::from_mins(1));
+    one.flush().await;
+    one.write(&hour("a", hours)).await;
+    assert_eq!(loaded(&one).await, ["room", "time"]);
+}
+
+#[tokio::test]
 async fn columns_that_are_loaded_later_have_the_values_of_replaced_rows() {
     let one = instance().await;
     let times = "SELECT count(*) AS n FROM home";

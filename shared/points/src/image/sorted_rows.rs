@@ -153,15 +153,13 @@ impl SortedRows {
         let rows = places.iter().map(|place| self.image.row_at(*place));
         let series = rows.map(|row| row.map_or(NO_SERIES, |row| row.series));
         let series: Vec<u32> = series.collect();
-        let tags = self.columns.iter().map(|column| self.image.tag(*column));
-        let tags: Vec<Option<usize>> = tags.collect();
         let index = read(&self.image.index);
         let columns = self
             .columns
             .iter()
-            .zip(tags)
-            .map(|(column, tag)| {
-                if let Some(tag) = tag {
+            .zip(self.schema.fields())
+            .map(|(column, field)| {
+                if let Some(tag) = index.tag(field.name()) {
                     return index.tag_column_of(tag, &series);
                 }
                 let parts = sources.parts(&self.image.chunks, *column)?;

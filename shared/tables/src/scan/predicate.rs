@@ -107,10 +107,12 @@ impl ScanPredicates {
             .requires_tags()
             .then(|| image.select(&self.selected_keys.tags));
         let are_few = required.as_ref().is_some_and(SelectedSeries::are_few);
-        let is_needed = !are_few && !self.conditions_on_tags.is_empty();
-        let time = self.selected_keys.time;
-        let rows = || image.rows_near(&(time.min..=time.max));
-        if !is_needed || image.series_count().saturating_mul(MIN_ROWS_PER_SERIES) > rows() {
+        if are_few || self.conditions_on_tags.is_empty() {
+            return required;
+        }
+        let TimeInterval { min, max } = self.selected_keys.time;
+        let rows = image.rows_near(&(min..=max));
+        if image.series_count().saturating_mul(MIN_ROWS_PER_SERIES) > rows {
             return required;
         }
         // The filter above the scan applies all conditions. Here, they pay if they leave few series.

@@ -7,8 +7,8 @@
 //!       TailScanExec     times 6 to 12
 //! ```
 //!
-//! Dashboards and InfluxQL bound the times of all queries on both sides, and a comparison of each row with a bound takes up to a
-//! tenth of an aggregate.
+//! Dashboards bound the times of their queries on both sides, as InfluxQL mostly does, and a comparison of each row with a bound takes
+//! up to a tenth of an aggregate.
 
 use std::sync::Arc;
 
@@ -79,7 +79,8 @@ fn without_redundant_bounds(
     if !is_plain || conditions.iter().all(|(_, times)| times.is_none()) {
         return Ok(None);
     }
-    let Some(inputs) = times_of_inputs(filter.input()) else {
+    let inputs = inputs_of(filter.input()).iter().map(times_of);
+    let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else {
         return Ok(None);
     };
     let is_met = |times: &Option<TimeInterval>| {
@@ -104,22 +105,20 @@ fn without_redundant_bounds(
 
 /// Whether a scan reads a tail with few rows in each chunk.
 fn has_small_chunks(scan: &Arc<dyn ExecutionPlan>) -> bool {
-    let inputs = scan.downcast_ref::<UnionExec>().map(UnionExec::inputs);
-    let inputs = inputs.map_or(std::slice::from_ref(scan), Vec::as_slice);
-    let mut tails = inputs
-        .iter()
-        .filter_map(|input| input.downcast_ref::<TailScanExec>());
+    let inputs = inputs_of(scan).iter();
+    let mut tails = inputs.filter_map(|input| input.downcast_ref::<TailScanExec>());
     tails.any(|tail| tail.rows_per_chunk() < MIN_CHUNK_ROWS)
 }
 
-/// Returns the times of each input of a scan; `None` if an input is neither sections nor a tail, or has no rows.
-fn times_of_inputs(scan: &Arc<dyn ExecutionPlan>) -> Option<Vec<TimeInterval>> {
+/// Returns the inputs of a union, or the only scan.
+fn inputs_of(scan: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn ExecutionPlan>] {
     match scan.downcast_ref::<UnionExec>() {
-        None => times_of(scan).map(|times| vec![times]),
-        Some(union) => union.inputs().iter().map(times_of).collect(),
+        Some(union) => union.inputs(),
+        None => std::slice::from_ref(scan),
     }
 }
 
+/// Returns the times of an input of a scan; `None` if it is neither sections nor a tail, or has no rows.
 fn times_of(input: &Arc<dyn ExecutionPlan>) -> Option<TimeInterval> {
     if let Some(tail) = input.downcast_ref::<TailScanExec>() {
         return tail.times();

@@ -240,8 +240,8 @@ impl TailImages {
     }
 
     /// Returns the tail of a table in a snapshot, with the times and at least those of these columns of the table that
-    /// are fields.
-    /// CPU-bound; the cost is proportional to the segments added since the last call, and to the tail if a column is new.
+    /// are fields. CPU-bound; the cost is proportional to the segments added since the last call, and to the tail if a column
+    /// is new.
     ///
     /// # Errors
     /// The tail is damaged or can't be spilled, or the cached image is newer than the snapshot.

@@ -60,10 +60,10 @@ pub(crate) fn root_catalog(input: &[u8]) {
         return;
     };
     let (root, now) = (root.value, StoreTime::from_micros(1_700_000_000_000_000));
-    for (id, _) in root.tokens() {
+    for id in root.tokens().keys() {
         root.authority(*id);
     }
-    for (_, entry) in root.databases() {
+    for entry in root.databases().values() {
         assert!(format!("{entry:?}").len() > 1);
     }
     root.client_key("key");

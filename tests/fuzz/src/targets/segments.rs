@@ -47,7 +47,7 @@ fn read_rows(segment: &Segment) {
         return;
     }
     for table in segment.tables() {
-        let is_wanted = |name: &str| name.len() % 2 == 0;
+        let is_wanted = |name: &str| name.len().is_multiple_of(2);
         let some = catch_decoder_panic(|| segment.columns(table.table, &is_wanted));
         let batches = catch_decoder_panic(|| segment.rows(table.table));
         let Some(Ok(batches)) = batches else {

@@ -15,7 +15,8 @@ use datafusion::{
     physical_expr::LexOrdering,
     physical_plan::{
         ExecutionPlan,
-        stream::RecordBatchStreamAdapter,
+        metrics::{ExecutionPlanMetricsSet, SplitMetrics},
+        stream::{BatchSplitStream, RecordBatchStreamAdapter},
         streaming::{PartitionStream, StreamingTableExec},
     },
 };
@@ -167,23 +168,6 @@ impl PartitionStream for NumberedTailRows {
     }
 }
 
-/// Returns the rows in batches of at most so many.
-fn parts_of(
-    rows: Result<RecordBatch>,
-    batch_rows: usize,
-) -> impl Iterator<Item = Result<RecordBatch>> {
-    let (rows, error) = match rows {
-        Ok(rows) => (Some(rows), None),
-        Err(error) => (None, Some(Err(error))),
-    };
-    let batch_rows = batch_rows.max(1);
-    let parts = rows.into_iter().flat_map(move |rows| {
-        let starts = (0..rows.num_rows()).step_by(batch_rows);
-        starts.map(move |start| Ok(rows.slice(start, batch_rows.min(rows.num_rows() - start))))
-    });
-    parts.chain(error)
-}
-
 /// The live rows of chunks of an image, unsorted. Live rows were not replaced or deleted by later segments.
 #[derive(Debug)]
 pub(in crate::scan) struct LiveTailRows {
@@ -245,7 +229,6 @@ impl PartitionStream for LiveTailRows {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        self.image.note_scan(&self.columns);
         let selected = self.selected.clone();
         let (image, columns) = (Arc::clone(&self.image), self.columns.clone());
         let schema = Arc::clone(&self.schema);
@@ -266,10 +249,10 @@ impl PartitionStream for LiveTailRows {
             }))
         };
         let rows = self.chunks.clone().into_iter().filter_map(rows_of);
-        let rows = stream::iter(rows.flat_map(move |rows| parts_of(rows, batch_rows)));
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            rows,
-        ))
+        let schema = Arc::clone(&self.schema);
+        let rows = RecordBatchStreamAdapter::new(schema, stream::iter(rows));
+        // Nobody reads the metrics of a partition.
+        let metrics = SplitMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
+        Box::pin(BatchSplitStream::new(Box::pin(rows), batch_rows, metrics))
     }
 }

@@ -13,11 +13,7 @@ mod messages;
 mod stepped_clock;
 mod tsm_files;
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 /// Generated inputs, by target.
 #[derive(Debug, Default)]
@@ -47,7 +43,7 @@ impl Seeds {
     }
 }
 
-fn is_generated(path: &PathBuf) -> bool {
+fn is_generated(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| name.starts_with("seed-"))
 }
