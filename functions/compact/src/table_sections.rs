@@ -144,12 +144,12 @@ impl<'a> TableRows<'a> {
         Ok(fields)
     }
 
-    /// Decodes some columns of the rows, without rows that a later segment deletes. If there are deletes, all columns are
-    /// needed.
+    /// Decodes some columns of the rows, without rows that a later segment deletes, with integers as they are in the segments.
+    /// If there are deletes, all columns are needed.
     fn load(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<RecordBatch>, CompactError> {
         let mut history = Vec::new();
         for segment in self.segments {
-            let rows = segment.columns(self.table.id(), wanted)?.into_iter();
+            let rows = segment.narrow_columns(self.table.id(), wanted)?.into_iter();
             history.extend(rows.map(TableChange::Rows));
             let deletes = self.deletes(segment);
             history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));

@@ -10,6 +10,7 @@ use arrow_array::{
     types::{Int32Type, TimestampNanosecondType},
 };
 use arrow_schema::{DataType, Field, SchemaRef};
+use neap_narrow_integers::{narrowest_type, wide_type};
 use neap_schema::TIME_COLUMN;
 
 use crate::PointsError;
@@ -44,6 +45,24 @@ pub(crate) fn conform_column(batch: &RecordBatch, field: &Field) -> Result<Array
             expected: field.data_type().to_string(),
         }),
         None => Ok(null_column(field.data_type(), batch.num_rows())),
+    }
+}
+
+/// Returns the column of `batch` for a field of the table, as [`conform_column`], but with the type of the batch if integers are
+/// narrow there; nulls of the narrowest type if the batch lacks it.
+pub(crate) fn conform_narrow_column(
+    batch: &RecordBatch,
+    field: &Field,
+) -> Result<ArrayRef, PointsError> {
+    match batch.column_by_name(field.name()) {
+        Some(column) if wide_type(column.data_type()) == field.data_type() => {
+            Ok(Arc::clone(column))
+        }
+        Some(_) => conform_column(batch, field),
+        None => {
+            let data_type = narrowest_type(field.data_type());
+            Ok(null_column(data_type, batch.num_rows()))
+        }
     }
 }
 

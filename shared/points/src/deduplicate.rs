@@ -6,7 +6,8 @@ use arrow_array::{
     Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecondArray, UInt32Array,
 };
 use arrow_schema::{DataType, Field, SchemaRef};
-use arrow_select::{concat::concat, take::take};
+use arrow_select::take::take;
+use neap_narrow_integers::{concat_parts, narrowest_type, wide_type, widened};
 use neap_schema::TIME_COLUMN;
 
 use crate::{PointsError, SeriesIndex, columns::null_column, rows_by_point::RowsByPoint, times};
@@ -187,8 +188,11 @@ impl DividedPoints {
             return Err(PointsError::OtherRows);
         }
         let column = column.as_ref();
-        let of_part = |part: &PointPart| take(column, &part.newest_valid(column), None);
-        Ok(parts.map(of_part).collect::<Result<_, _>>()?)
+        let of_part = |part: &PointPart| -> Result<ArrayRef, PointsError> {
+            let values = take(column, &part.newest_valid(column), None)?;
+            Ok(widened(&values).unwrap_or(values))
+        };
+        parts.map(of_part).collect()
     }
 }
 
@@ -304,7 +308,7 @@ impl FieldColumns {
         }
     }
 
-    /// Adds rows, which follow all before. Drops their tags and times.
+    /// Adds rows, which follow all before. Drops their tags and times. Integers may have narrower types than in the table.
     pub fn add(&mut self, rows: RecordBatch) {
         let (schema, columns, rows) = rows.into_parts();
         let mut input = InputColumns {
@@ -318,25 +322,25 @@ impl FieldColumns {
         self.batches.push(input);
     }
 
-    /// Takes one field of all rows: null where they lack it.
+    /// Takes one field of all rows: null where they lack it. Integers may be narrow.
     fn take(&mut self, name: &str, data_type: &DataType) -> Result<ArrayRef, PointsError> {
         let parts = self
             .batches
             .iter_mut()
             .map(|input| match input.take(name) {
-                Some(column) if column.data_type() == data_type => Ok(column),
+                Some(column) if wide_type(column.data_type()) == data_type => Ok(column),
                 Some(column) => Err(PointsError::ColumnType {
                     column: name.to_owned(),
                     found: column.data_type().to_string(),
                     expected: data_type.to_string(),
                 }),
-                None => Ok(null_column(data_type, input.rows)),
+                None => Ok(null_column(narrowest_type(data_type), input.rows)),
             })
             .collect::<Result<Vec<_>, _>>()?;
         let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         match parts.as_slice() {
             [] => Ok(null_column(data_type, 0)),
-            parts => Ok(concat(parts)?),
+            parts => Ok(concat_parts(parts)?),
         }
     }
 }

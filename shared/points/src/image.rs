@@ -8,7 +8,7 @@
 //!
 //! A row that is a newer version of a point copies the values that it lacks from the older version, and the older
 //! version is masked. Older rows are never copied or sorted again, so the cost of a segment is proportional to its
-//! size, and a query reads the chunks as they are, in parallel.
+//! size, and queries read the chunks in parallel.
 //!
 //! A row delete masks the matching rows and removes them from the index, so that a later row of the same point is a new
 //! point.
@@ -16,8 +16,11 @@
 //! The values of a column are loaded when a query first needs them: most queries read few of the columns of a table. Of tags, the
 //! number of the tag set of each row is enough to find and to sort rows, and to read few of them. Only scans of whole chunks are
 //! faster with tags that are loaded.
+//!
+//! Most integers are small. They keep the narrow types that they have in segments, and a scan widens the rows that it returns.
 
 mod chunk;
+mod chunk_rows;
 mod order;
 mod rows;
 mod selection;
@@ -34,15 +37,15 @@ use std::{
     },
 };
 
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_buffer::BooleanBuffer;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 use neap_row_delete::Condition;
 use neap_schema::TIME_COLUMN;
 
-use crate::{PointsError, SeriesIndex, columns::conform_column, times};
+use crate::{PointsError, SeriesIndex, columns::conform_narrow_column, times};
 
 pub use chunk::ImageChunk;
+pub use chunk_rows::ChunkRows;
 use order::LazyRowOrder;
 pub use rows::TailRow;
 pub use selection::{MAX_LOOKED_UP_SERIES, SelectedSeries, TagFilter};
@@ -93,11 +96,7 @@ impl TailImage {
 
     /// Returns the number of points.
     pub fn num_rows(&self) -> usize {
-        let live = |chunk: &ImageChunk| {
-            let live = chunk.live.as_ref();
-            live.map_or(chunk.num_rows(), BooleanBuffer::count_set_bits)
-        };
-        self.chunks.iter().map(live).sum()
+        self.chunks.iter().map(ImageChunk::live_rows).sum()
     }
 
     /// The number of rows, live or not.
@@ -109,33 +108,6 @@ impl TailImage {
     /// Whether a row may have no value of a tag. True for other columns.
     pub fn lacks_tag(&self, tag: &str) -> bool {
         read(&self.index).has_missing(tag)
-    }
-
-    /// Returns the rows of a chunk of this image, live or not, with these columns of the table, whose schema is `schema`. Tags
-    /// that are not loaded come from the index of series, which takes longer.
-    ///
-    /// # Errors
-    /// There is no such column, a field was not loaded, or the schema has other columns.
-    pub fn chunk_rows(
-        &self,
-        chunk: &ImageChunk,
-        columns: &[usize],
-        schema: &SchemaRef,
-    ) -> Result<RecordBatch, PointsError> {
-        let arrays = columns.iter().map(|column| {
-            let tag = match self.has_columns(&[*column]) {
-                true => None,
-                false => self.tag(*column),
-            };
-            match tag {
-                Some(tag) => read(&self.index).tag_column_of(tag, &chunk.series),
-                None => chunk.column(*column).cloned(),
-            }
-        });
-        let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(chunk.num_rows()));
-        let schema = Arc::clone(schema);
-        Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
     }
 
     /// Remembers that a query scans whole chunks with these columns of the table.
@@ -284,7 +256,8 @@ impl TailImageBuilder {
         self.index().size_bytes() + rows + self.versions.size_bytes() + self.order.size_bytes()
     }
 
-    /// Adds rows that are newer than all rows before. The batch needs no fields that are not loaded.
+    /// Adds rows that are newer than all rows before. The batch needs no fields that are not loaded, and its integers may have
+    /// narrower types than in the table.
     ///
     /// # Errors
     /// A column has another type than in the table, there is no time column, or there are too many rows.
@@ -298,7 +271,7 @@ impl TailImageBuilder {
         }
         let fields = self.schema.fields().iter().zip(self.is_loaded.iter());
         let columns = fields.map(|(field, is_loaded)| match is_loaded {
-            true => conform_column(batch, field).map(Some),
+            true => conform_narrow_column(batch, field).map(Some),
             false => Ok(None),
         });
         let columns: Arc<[_]> = columns.collect::<Result<_, _>>()?;

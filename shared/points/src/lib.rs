@@ -31,7 +31,7 @@ pub use columns::{conform_to_schema, times};
 pub use deduplicate::{DividedPoints, FieldColumns, PointSorter, SortedPoints, deduplicate};
 pub use error::PointsError;
 pub use image::{
-    ImageChunk, MAX_LOOKED_UP_SERIES, SelectedSeries, SortedRows, TagFilter, TailImage,
+    ChunkRows, ImageChunk, MAX_LOOKED_UP_SERIES, SelectedSeries, SortedRows, TagFilter, TailImage,
     TailImageBuilder, TailRow,
 };
 pub use row_deletes::{TableChange, apply_deletes};

@@ -7,13 +7,13 @@ use std::{
 };
 
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray,
-    TimestampNanosecondArray,
+    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampNanosecondArray,
     cast::AsArray,
-    types::{Float64Type, Int32Type, TimestampNanosecondType},
+    types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType},
 };
 use arrow_schema::{Schema, SchemaRef};
-use arrow_select::filter::filter_record_batch;
+use neap_narrow_integers::narrowed;
 use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
@@ -24,14 +24,15 @@ mod parts;
 mod values_of_tags;
 
 use crate::{
-    SelectedSeries, SeriesIndex, TableChange, TagFilter, TailImage, TailImageBuilder,
+    PointsError, SelectedSeries, SeriesIndex, TableChange, TagFilter, TailImage, TailImageBuilder,
     apply_deletes, deduplicate, gallop, partition_point,
 };
 
 type Row = ([Option<u8>; 2], i64, [Option<u8>; 2]);
 type Key = ([Option<String>; 2], i64);
-type Point = (Key, [Option<f64>; 2]);
-type Points = BTreeMap<Key, [Option<f64>; 2]>;
+type Fields = (Option<f64>, Option<i64>);
+type Point = (Key, Fields);
+type Points = BTreeMap<Key, Fields>;
 
 /// A part of the times of most rows.
 const SOME_TIMES: RangeInclusive<i64> = 1..=3;
@@ -48,7 +49,7 @@ fn tags() -> Vec<String> {
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         ColumnType::Float.arrow_field("a"),
-        ColumnType::Float.arrow_field("b"),
+        ColumnType::Integer.arrow_field("b"),
         ColumnType::Tag.arrow_field("host"),
         ColumnType::Time.arrow_field("time"),
         ColumnType::Tag.arrow_field("zone"),
@@ -61,8 +62,35 @@ fn text(value: u8) -> String {
     format!("v{}", u32::from(value) * 7919 % 100)
 }
 
-/// Returns rows as a segment has them: columns without values are absent.
+/// Returns the values of fields. Integers need one to eight bytes.
+fn fields([a, b]: [Option<u8>; 2]) -> Fields {
+    let integer = |value: u8| i64::from(value) << (8 * (value % 8));
+    (a.map(f64::from), b.map(integer))
+}
+
+/// Returns rows as a segment has them: columns without values are absent, and integers may be narrow.
 fn batch(rows: &[Row]) -> RecordBatch {
+    let batch = wide_batch(rows);
+    let narrow = batch
+        .column_by_name("b")
+        .and_then(|column| narrowed(column));
+    let Some(narrow) = narrow.filter(|_| rows.len().is_multiple_of(2)) else {
+        return batch;
+    };
+    let (schema, mut columns, _) = batch.into_parts();
+    let at = schema.index_of("b").unwrap();
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields[at] = Arc::new(
+        fields[at]
+            .as_ref()
+            .clone()
+            .with_data_type(narrow.data_type().clone()),
+    );
+    columns[at] = narrow;
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+fn wide_batch(rows: &[Row]) -> RecordBatch {
     let mut columns: Vec<(&str, ArrayRef, ColumnType)> = Vec::new();
     for (at, name) in ["host", "zone"].into_iter().enumerate() {
         let values: Vec<Option<String>> = rows.iter().map(|row| row.0[at].map(text)).collect();
@@ -72,15 +100,12 @@ fn batch(rows: &[Row]) -> RecordBatch {
             columns.push((name, Arc::new(column), ColumnType::Tag));
         }
     }
-    for (at, name) in ["a", "b"].into_iter().enumerate() {
-        let values: Vec<Option<f64>> = rows.iter().map(|row| row.2[at].map(f64::from)).collect();
-        if values.iter().any(Option::is_some) {
-            columns.push((
-                name,
-                Arc::new(Float64Array::from(values)),
-                ColumnType::Float,
-            ));
-        }
+    let (a, b): (Vec<_>, Vec<_>) = rows.iter().map(|row| fields(row.2)).unzip();
+    if a.iter().any(Option::is_some) {
+        columns.push(("a", Arc::new(Float64Array::from(a)), ColumnType::Float));
+    }
+    if b.iter().any(Option::is_some) {
+        columns.push(("b", Arc::new(Int64Array::from(b)), ColumnType::Integer));
     }
     let time = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.1));
     columns.push(("time", Arc::new(time), ColumnType::Time));
@@ -101,13 +126,11 @@ fn model(rows: &[Row]) -> Points {
 }
 
 fn write(points: &mut Points, rows: &[Row]) {
-    for (tags, time, fields) in rows {
-        let point = points
-            .entry((tags.map(|tag| tag.map(text)), *time))
-            .or_default();
-        for (slot, field) in point.iter_mut().zip(fields) {
-            *slot = field.map(f64::from).or(*slot);
-        }
+    for (tags, time, values) in rows {
+        let key = (tags.map(|tag| tag.map(text)), *time);
+        let point = points.entry(key).or_default();
+        let (a, b) = fields(*values);
+        *point = (a.or(point.0), b.or(point.1));
     }
 }
 
@@ -121,13 +144,9 @@ fn points(batch: &RecordBatch) -> Vec<Point> {
         let values: &StringArray = column.values().as_string();
         column.key(row).map(|key| values.value(key).to_owned())
     };
-    let field = |name: &str, row: usize| {
-        let column = batch
-            .column_by_name(name)
-            .unwrap()
-            .as_primitive::<Float64Type>();
-        column.is_valid(row).then(|| column.value(row))
-    };
+    let column = |name: &str| batch.column_by_name(name).unwrap();
+    let a = column("a").as_primitive::<Float64Type>();
+    let b = column("b").as_primitive::<Int64Type>();
     let time = batch
         .column_by_name("time")
         .unwrap()
@@ -135,7 +154,8 @@ fn points(batch: &RecordBatch) -> Vec<Point> {
     (0..batch.num_rows())
         .map(|row| {
             let key = ([tag("host", row), tag("zone", row)], time.value(row));
-            (key, [field("a", row), field("b", row)])
+            let a = a.is_valid(row).then(|| a.value(row));
+            (key, (a, b.is_valid(row).then(|| b.value(row))))
         })
         .collect()
 }
@@ -445,7 +465,8 @@ fn check_newest_rows(
             let has_value = |point: &Point, column: usize| match column {
                 2 => point.0.0[0].is_some(),
                 4 => point.0.0[1].is_some(),
-                field => point.1[field].is_some(),
+                0 => point.1.0.is_some(),
+                _ => point.1.1.is_some(),
             };
             let has_values = |point: &&Point| required.iter().all(|at| has_value(point, *at));
             let newest = series.iter().rfind(has_values).map(|point| point.0.1);
@@ -520,15 +541,27 @@ fn numbered_points(image: &Arc<TailImage>, rows: Vec<u32>) -> Vec<Point> {
 /// Returns the points of the chunks of an image.
 fn points_of(image: &TailImage, selected: Option<&SelectedSeries>) -> Vec<Point> {
     let chunks = image.chunks.iter().flat_map(|chunk| {
-        let mask = chunk.mask(selected);
-        let mask = mask.map(|mask| arrow_array::BooleanArray::new(mask, None));
-        let rows = image.chunk_rows(chunk, &ALL_COLUMNS, &schema()).unwrap();
-        match mask {
-            Some(mask) => points(&filter_record_batch(&rows, &mask).unwrap()),
-            None => points(&rows),
-        }
+        let [parts, whole] = [3, usize::MAX].map(|part_rows| {
+            let parts = chunk.parts(selected, part_rows);
+            let rows = parts.map(|rows| image.chunk_rows(chunk, &rows, &ALL_COLUMNS, &schema()));
+            let points = rows.flat_map(|rows| points(&rows.unwrap()));
+            points.collect::<Vec<_>>()
+        });
+        assert_eq!(parts, whole);
+        whole
     });
     chunks.collect()
+}
+
+/// Returns all rows of the first chunk of an image.
+fn first_rows(
+    image: &TailImage,
+    columns: &[usize],
+    schema: &SchemaRef,
+) -> Result<RecordBatch, PointsError> {
+    let chunk = &image.chunks[0];
+    let rows = chunk.parts(None, usize::MAX).next().unwrap();
+    image.chunk_rows(chunk, &rows, columns, schema)
 }
 
 /// Returns whether a condition holds for a point with these tags and this time.

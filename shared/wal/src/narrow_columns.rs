@@ -6,15 +6,12 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, PrimitiveArray, RecordBatch,
-    RecordBatchOptions,
+    Array, ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions,
     cast::AsArray,
-    types::{
-        ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-        UInt32Type, UInt64Type,
-    },
+    types::{ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type},
 };
 use arrow_schema::{ArrowError, DataType, Schema};
+use neap_narrow_integers as narrow_integers;
 use num_traits::AsPrimitive;
 
 /// Returns the columns of a batch with types that are as narrow as their values allow; `None` if no column gets narrower.
@@ -34,44 +31,44 @@ pub(crate) fn narrowed_columns(batch: &RecordBatch) -> Result<Option<Vec<ArrayRe
 
 /// Returns a column of a narrower type with the same values, if there is one.
 fn narrowed(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
-    if let Some(tags) = column.as_dictionary_opt::<Int32Type>() {
-        // The number of a value is below that of the values.
-        return match tags.values().len() {
-            0..=0x80 => with_keys::<Int32Type, Int8Type>(tags).map(Some),
-            0x81..=0x8000 => with_keys::<Int32Type, Int16Type>(tags).map(Some),
-            _ => Ok(None),
-        };
+    let Some(tags) = column.as_dictionary_opt::<Int32Type>() else {
+        return Ok(narrow_integers::narrowed(column));
+    };
+    // The number of a value is below that of the values.
+    match tags.values().len() {
+        0..=0x80 => with_keys::<Int32Type, Int8Type>(tags).map(Some),
+        0x81..=0x8000 => with_keys::<Int32Type, Int16Type>(tags).map(Some),
+        _ => Ok(None),
     }
-    if let Some(integers) = column.as_primitive_opt::<Int64Type>() {
-        // A bit of `value ^ value << 1` says whether the bit of the value differs from the one below.
-        let values = integers.values().iter();
-        let changes = values.fold(0, |changes, value| changes | (value ^ (value << 1)));
-        return Ok(match changes.cast_unsigned() {
-            0..=0xff => Some(converted::<_, Int8Type>(integers)),
-            0x100..=0xffff => Some(converted::<_, Int16Type>(integers)),
-            0x1_0000..=0xffff_ffff => Some(converted::<_, Int32Type>(integers)),
-            _ => None,
-        });
-    }
-    if let Some(integers) = column.as_primitive_opt::<UInt64Type>() {
-        let values = integers.values().iter();
-        return Ok(match values.fold(0, |bits, value| bits | value) {
-            0..=0xff => Some(converted::<_, UInt8Type>(integers)),
-            0x100..=0xffff => Some(converted::<_, UInt16Type>(integers)),
-            0x1_0000..=0xffff_ffff => Some(converted::<_, UInt32Type>(integers)),
-            _ => None,
-        });
-    }
-    Ok(None)
 }
 
-/// Returns a batch with the types that columns have in memory.
+/// Returns a batch with the types that tags have in memory.
 ///
 /// # Errors
 /// A dictionary lacks the value of a key.
-pub(crate) fn widened_batch(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().map(widened);
-    let columns: Vec<_> = columns.collect::<Result<_, _>>()?;
+pub(crate) fn with_wide_keys(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(with_wide_keys_of);
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    with_columns(batch, columns)
+}
+
+/// Returns a batch with the types that integers have in tables.
+///
+/// # Errors
+/// The batch has no such columns.
+pub(crate) fn with_wide_integers(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter();
+    let columns = columns
+        .map(|column| narrow_integers::widened(column))
+        .collect();
+    with_columns(batch, columns)
+}
+
+/// Replaces the columns of a batch that have another one.
+fn with_columns(
+    batch: RecordBatch,
+    columns: Vec<Option<ArrayRef>>,
+) -> Result<RecordBatch, ArrowError> {
     if columns.iter().all(Option::is_none) {
         return Ok(batch);
     }
@@ -91,31 +88,16 @@ pub(crate) fn widened_batch(batch: RecordBatch) -> Result<RecordBatch, ArrowErro
     RecordBatch::try_new_with_options(Arc::new(schema), columns.collect(), &options)
 }
 
-/// Returns a narrow column with the type that it has in memory; `None` if it has it already.
-fn widened(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
-    Ok(Some(match column.data_type() {
-        DataType::Int8 => converted::<_, Int64Type>(column.as_primitive::<Int8Type>()),
-        DataType::Int16 => converted::<_, Int64Type>(column.as_primitive::<Int16Type>()),
-        DataType::Int32 => converted::<_, Int64Type>(column.as_primitive::<Int32Type>()),
-        DataType::UInt8 => converted::<_, UInt64Type>(column.as_primitive::<UInt8Type>()),
-        DataType::UInt16 => converted::<_, UInt64Type>(column.as_primitive::<UInt16Type>()),
-        DataType::UInt32 => converted::<_, UInt64Type>(column.as_primitive::<UInt32Type>()),
-        DataType::Dictionary(key, _) => match key.as_ref() {
-            DataType::Int8 => with_keys::<_, Int32Type>(column.as_dictionary::<Int8Type>())?,
-            DataType::Int16 => with_keys::<_, Int32Type>(column.as_dictionary::<Int16Type>())?,
-            _ => return Ok(None),
-        },
-        _ => return Ok(None),
-    }))
-}
-
-/// Returns integers as those of another type that has all of them.
-fn converted<From, To>(integers: &PrimitiveArray<From>) -> ArrayRef
-where
-    From: ArrowPrimitiveType<Native: AsPrimitive<To::Native>>,
-    To: ArrowPrimitiveType,
-{
-    Arc::new(integers.unary::<_, To>(AsPrimitive::as_))
+/// Returns a tag with the keys that it has in memory; `None` if it has them already, or for a column that is no tag.
+fn with_wide_keys_of(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
+    let DataType::Dictionary(key, _) = column.data_type() else {
+        return Ok(None);
+    };
+    match key.as_ref() {
+        DataType::Int8 => with_keys::<_, Int32Type>(column.as_dictionary::<Int8Type>()).map(Some),
+        DataType::Int16 => with_keys::<_, Int32Type>(column.as_dictionary::<Int16Type>()).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Returns a dictionary with keys of another type.
@@ -131,9 +113,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{Int32Array, Int64Array, StringArray, UInt64Array};
+    use arrow_array::{Float64Array, Int32Array, Int64Array, StringArray};
     use arrow_schema::Field;
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -146,58 +127,17 @@ mod tests {
         RecordBatch::try_new(Arc::new(schema), columns.to_vec()).unwrap()
     }
 
-    /// Narrows a column, checks that the wide one is as before, and returns the narrow type.
-    fn narrow_type(column: ArrayRef) -> DataType {
-        let batch = batch(&[column]);
-        let Some(narrow) = narrowed_columns(&batch).unwrap() else {
-            return batch.column(0).data_type().clone();
-        };
-        let field = batch.schema().field(0).clone();
-        let field = field.with_data_type(narrow[0].data_type().clone());
-        let of_stream = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), narrow).unwrap();
-        assert_eq!(widened_batch(of_stream.clone()).unwrap(), batch);
-        of_stream.column(0).data_type().clone()
+    /// Returns a batch with the columns that it has in a stream, if they are narrower.
+    fn narrow(batch: &RecordBatch) -> Option<RecordBatch> {
+        let columns = narrowed_columns(batch).unwrap()?;
+        let columns = columns.into_iter().map(Some).collect();
+        Some(with_columns(batch.clone(), columns).unwrap())
     }
 
-    fn signed(values: &[i64]) -> DataType {
-        narrow_type(Arc::new(Int64Array::from(values.to_vec())))
-    }
-
-    fn unsigned(values: &[u64]) -> DataType {
-        narrow_type(Arc::new(UInt64Array::from(values.to_vec())))
-    }
-
-    fn tags(values: usize, keys: Vec<Option<i32>>) -> DataType {
+    fn tags(values: usize, keys: Vec<Option<i32>>) -> ArrayRef {
         let values: StringArray = (0..values).map(|value| Some(value.to_string())).collect();
         let tags = DictionaryArray::try_new(Int32Array::from(keys), Arc::new(values));
-        match narrow_type(Arc::new(tags.unwrap())) {
-            DataType::Dictionary(key, _) => *key,
-            other => other,
-        }
-    }
-
-    #[test]
-    fn integers_get_the_narrowest_type_that_has_all_of_them() {
-        let types = [
-            DataType::Int8,
-            DataType::Int16,
-            DataType::Int32,
-            DataType::Int64,
-        ];
-        for (bits, at) in [(7, 0), (8, 1), (15, 1), (16, 2), (31, 2), (32, 3), (63, 3)] {
-            let below = (1_u64 << bits).cast_signed().wrapping_sub(1);
-            for values in [[below, 0], [-1 - below, 1], [below, -1 - below]] {
-                assert_eq!(signed(&values), types[at], "{values:?}");
-            }
-        }
-        assert_eq!(signed(&[]), DataType::Int8);
-        assert_eq!(unsigned(&[0, 255]), DataType::UInt8);
-        assert_eq!(unsigned(&[256, 0]), DataType::UInt16);
-        assert_eq!(unsigned(&[0xffff, 1]), DataType::UInt16);
-        assert_eq!(unsigned(&[0x1_0000]), DataType::UInt32);
-        assert_eq!(unsigned(&[u64::from(u32::MAX)]), DataType::UInt32);
-        assert_eq!(unsigned(&[1 << 32]), DataType::UInt64);
-        assert_eq!(unsigned(&[u64::MAX]), DataType::UInt64);
+        Arc::new(tags.unwrap())
     }
 
     #[test]
@@ -210,34 +150,45 @@ mod tests {
             (32_769, DataType::Int32),
         ] {
             let last = i32::try_from(values - 1).unwrap();
-            assert_eq!(tags(values, vec![Some(last), None, Some(0)]), key);
+            let wide = batch(&[tags(values, vec![Some(last), None, Some(0)])]);
+            let narrow = narrow(&wide).unwrap_or_else(|| wide.clone());
+            let DataType::Dictionary(found, _) = narrow.column(0).data_type() else {
+                panic!("no tag");
+            };
+            assert_eq!(**found, key);
+            assert_eq!(with_wide_keys(narrow).unwrap(), wide);
         }
-        assert_eq!(tags(0, vec![None]), DataType::Int8);
+        let without_values = batch(&[tags(0, vec![None])]);
+        let narrow = narrow(&without_values).unwrap();
+        assert_eq!(with_wide_keys(narrow).unwrap(), without_values);
     }
 
-    proptest! {
-        #[test]
-        fn values_and_nulls_survive(
-            values in proptest::collection::vec((any::<i64>(), 0_u32..64, any::<bool>()), 0..50),
-            start in 0_usize..10,
-        ) {
-            let number = |(value, shift, is_valid): &(i64, u32, bool)| is_valid.then_some(value >> shift);
-            let numbers: Int64Array = values.iter().map(number).collect();
-            let unsigned: UInt64Array = values
-                .iter()
-                .map(|it| number(it).map(i64::cast_unsigned))
-                .collect();
-            let start = start.min(values.len());
-            narrow_type(Arc::new(numbers.slice(start, values.len() - start)));
-            narrow_type(Arc::new(unsigned.slice(start, values.len() - start)));
-        }
+    #[test]
+    fn tags_and_integers_are_widened_separately() {
+        let wide = batch(&[
+            tags(2, vec![Some(1), None]),
+            Arc::new(Int64Array::from(vec![None, Some(-7)])),
+            Arc::new(Float64Array::from(vec![1.0, 2.0])),
+        ]);
+        let narrow = narrow(&wide).unwrap();
+        let types = |batch: &RecordBatch| {
+            let columns = batch.columns().iter();
+            columns
+                .map(|column| column.data_type().clone())
+                .collect::<Vec<_>>()
+        };
+        let with_tags = with_wide_keys(narrow).unwrap();
+        let [tag, _, float] = types(&wide).try_into().unwrap();
+        assert_eq!(types(&with_tags), [tag, DataType::Int8, float]);
+        assert_eq!(with_wide_integers(with_tags).unwrap(), wide);
+        assert_eq!(with_wide_keys(wide.clone()).unwrap(), wide);
     }
 
     #[test]
     fn a_batch_without_integers_and_tags_stays_as_it_is() {
-        let floats: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![1.0]));
-        let batch = batch(&[floats]);
-        assert!(narrowed_columns(&batch).unwrap().is_none());
-        assert_eq!(widened_batch(batch.clone()).unwrap(), batch);
+        let floats = batch(&[Arc::new(Float64Array::from(vec![1.0]))]);
+        assert!(narrowed_columns(&floats).unwrap().is_none());
+        assert_eq!(with_wide_keys(floats.clone()).unwrap(), floats);
+        assert_eq!(with_wide_integers(floats.clone()).unwrap(), floats);
     }
 }

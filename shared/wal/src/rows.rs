@@ -274,7 +274,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        stream_reader::read_stream,
+        narrow_columns::with_wide_integers,
+        stream_reader::{WantedColumns, read_stream},
         test_world::{batch_of_times, batches},
     };
 
@@ -300,7 +301,14 @@ mod tests {
     }
 
     fn read_all(stream: impl Into<Bytes>) -> Result<RecordBatch, ArrowError> {
-        read_stream(stream.into(), &|_| true)
+        read(stream, &|_| true)
+    }
+
+    fn read(
+        stream: impl Into<Bytes>,
+        wanted: WantedColumns<'_>,
+    ) -> Result<RecordBatch, ArrowError> {
+        with_wide_integers(read_stream(stream.into(), wanted)?)
     }
 
     /// Whole batches, and slices of them.
@@ -354,7 +362,7 @@ mod tests {
             let expected = batch.project(&columns).unwrap();
             let streams = [0, MIN_COMPRESSED_BYTES].map(|bytes| stream_of(&batch, bytes));
             for stream in streams.into_iter().chain([narrow_stream_of(&batch)]) {
-                let read = read_stream(stream.into(), &|name| {
+                let read = read(stream, &|name| {
                     schema.index_of(name).is_ok_and(is_wanted)
                 });
                 prop_assert_eq!(&read.unwrap(), &expected);

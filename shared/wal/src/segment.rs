@@ -28,7 +28,7 @@
 //! CRC-32Cs of the streams in the directory, must equal the checksum of the envelope. If it does, exactly the streams
 //! whose own checksums do not match are damaged, and the others are served. Otherwise the whole segment is damaged.
 
-use std::ops::Range;
+use std::{fmt::Display, ops::Range};
 
 use arrow_array::RecordBatch;
 use bytes::{Buf, Bytes};
@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EncodedRows,
+    narrow_columns::with_wide_integers,
     stream_reader::{WantedColumns, read_stream},
 };
 
@@ -501,8 +502,32 @@ impl Segment {
         table: TableId,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<RecordBatch>, SegmentError> {
+        let widened =
+            |batch| with_wide_integers(batch).map_err(|error| self.damaged(table, &error));
+        let batches = self.narrow_columns(table, wanted)?.into_iter();
+        batches.map(widened).collect()
+    }
+
+    /// Decodes the same values as [`columns`](Self::columns), with integers as they are in the segment. Their types may be
+    /// narrower than in the table, and differ between the batches.
+    ///
+    /// # Errors
+    /// A stream of the table is damaged.
+    pub fn narrow_columns(
+        &self,
+        table: TableId,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<RecordBatch>, SegmentError> {
         let entries = self.directory.iter().filter(|entry| entry.table == table);
         entries.map(|entry| self.batch(entry, wanted)).collect()
+    }
+
+    fn damaged(&self, table: TableId, reason: &dyn Display) -> SegmentError {
+        SegmentError::Rows {
+            key: Key::Segment(self.database, self.name).to_string(),
+            table,
+            reason: reason.to_string(),
+        }
     }
 
     fn batch(
@@ -510,22 +535,18 @@ impl Segment {
         entry: &StreamEntry,
         wanted: WantedColumns<'_>,
     ) -> Result<RecordBatch, SegmentError> {
-        let failed = |reason: String| SegmentError::Rows {
-            key: Key::Segment(self.database, self.name).to_string(),
-            table: entry.table,
-            reason,
-        };
+        let failed = |reason: &dyn Display| self.damaged(entry.table, reason);
         let range = entry
             .range()
             .filter(|range| range.end <= self.streams.len());
-        let range = range.ok_or_else(|| failed("they are truncated".to_owned()))?;
+        let range = range.ok_or_else(|| failed(&"they are truncated"))?;
         if self.damaged.contains(&entry.offset) {
-            return Err(failed("their checksum does not match".to_owned()));
+            return Err(failed(&"their checksum does not match"));
         }
         let batch = read_stream(self.streams.slice(range), wanted);
-        let batch = batch.map_err(|error| failed(error.to_string()))?;
+        let batch = batch.map_err(|error| failed(&error))?;
         if u32::try_from(batch.num_rows()) != Ok(entry.rows) {
-            return Err(failed("their number differs from the directory".to_owned()));
+            return Err(failed(&"their number differs from the directory"));
         }
         Ok(batch)
     }

@@ -15,12 +15,13 @@ use arrow_ipc::{
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use bytes::Bytes;
 
-use crate::{narrow_columns::widened_batch, stream_messages::CONTINUATION_MARKER};
+use crate::{narrow_columns::with_wide_keys, stream_messages::CONTINUATION_MARKER};
 
 /// Which columns of a stream are read, by their names.
 pub(crate) type WantedColumns<'a> = &'a dyn Fn(&str) -> bool;
 
-/// Decodes a stream that has exactly one batch. The columns that are wanted keep their order.
+/// Decodes a stream that has exactly one batch. The columns that are wanted keep their order. Integers have the types of the stream,
+/// which may be narrower than in the table.
 ///
 /// # Errors
 /// The stream is not well-formed, or has another number of batches.
@@ -169,7 +170,7 @@ impl<'a> RowStreamReader<'a> {
             RecordBatchDecoder::try_new(body, batch, schema, &self.dictionaries, &version)?;
         let is_whole = wanted.columns.len() == wanted.schema.fields().len();
         let columns = (!is_whole).then_some(wanted.columns.as_slice());
-        widened_batch(decoder.with_projection(columns).read_record_batch()?)
+        with_wide_keys(decoder.with_projection(columns).read_record_batch()?)
     }
 }
 

@@ -54,7 +54,8 @@ async fn fields_that_are_decoded_one_by_one_give_the_sections_of_whole_rows() {
     let bed = CompactTestBed::new().await;
     let (mut points, mut before_delete) = (BTreeSet::new(), 0);
     for round in 0..4 {
-        let lines = (0..60).map(|row| {
+        // Segments of so many rows have narrow integers.
+        let lines = (0..600).map(|row| {
             let time = NOW - row % 3 * DAY + row / 7 + i64::from(round == 3);
             let tags = match round {
                 1 => format!("host=h{},zone=z{}", row % 7, row % 2),
@@ -63,7 +64,7 @@ async fn fields_that_are_decoded_one_by_one_give_the_sections_of_whole_rows() {
             };
             let fields = match round {
                 0 => format!("a={row},b={row}i"),
-                1 => format!("b={row}i,c=\"t{row}\""),
+                1 => format!("b={}i,c=\"t{row}\"", row % 100),
                 2 => format!("d={},e={row}u", row % 2 == 0),
                 _ => format!("a={},f=1", -row),
             };

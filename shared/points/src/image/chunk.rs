@@ -17,7 +17,8 @@ const ARRAY_BYTES: usize = 200;
 pub struct ImageChunk {
     /// The columns of the table.
     pub(super) schema: SchemaRef,
-    /// The values of each column of the table; `None` if they were not loaded.
+    /// The values of each column of the table; `None` if they were not loaded. Integers may have a narrower type than in the
+    /// table.
     pub(super) columns: Arc<[Option<ArrayRef>]>,
     /// The mask of live rows; `None` if all are live.
     pub live: Option<BooleanBuffer>,
@@ -39,11 +40,17 @@ impl ImageChunk {
         self.series.len()
     }
 
-    /// Returns the values of a column of the table.
+    /// Returns the number of rows that were neither replaced nor deleted.
+    pub fn live_rows(&self) -> usize {
+        let live = self.live.as_ref();
+        live.map_or(self.num_rows(), BooleanBuffer::count_set_bits)
+    }
+
+    /// Returns the values of a column of the table. Integers may have a narrower type than in the table.
     ///
     /// # Errors
     /// There is no such column, or it was not loaded.
-    pub fn column(&self, at: usize) -> Result<&ArrayRef, PointsError> {
+    pub(super) fn column(&self, at: usize) -> Result<&ArrayRef, PointsError> {
         let column = self.columns.get(at).and_then(Option::as_ref);
         column.ok_or_else(|| PointsError::NotLoaded {
             column: match self.schema.fields().get(at) {
@@ -51,6 +58,14 @@ impl ImageChunk {
                 None => at.to_string(),
             },
         })
+    }
+
+    /// Returns the number of rows, live or not, without a value of a column of the table; `None` if it was not loaded.
+    pub fn null_count(&self, at: usize) -> Option<usize> {
+        self.columns
+            .get(at)?
+            .as_ref()
+            .map(Array::logical_null_count)
     }
 
     /// Returns about the size of a chunk of a table with so many columns, without the values of its rows, in bytes. Chunks of
@@ -94,7 +109,7 @@ impl ImageChunk {
             })
     }
 
-    /// Replaces the values of columns of the table, or adds them.
+    /// Replaces the values of columns of the table, or adds them, in the types in which chunks keep them.
     pub(super) fn set_columns(&mut self, values: impl IntoIterator<Item = (usize, ArrayRef)>) {
         let mut columns = self.columns.to_vec();
         for (column, values) in values {

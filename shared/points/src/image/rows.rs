@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use arrow_buffer::NullBuffer;
 use arrow_schema::SchemaRef;
-use arrow_select::interleave::interleave;
+use neap_narrow_integers::interleave_parts;
 
 use super::{ImageChunk, RowPosition, TailImageBuilder, live_rows, read, tail_row};
 use crate::{PointsError, SeriesIndex, columns::null_column};
@@ -89,7 +89,7 @@ impl TailImageBuilder {
                 if parts.is_empty() {
                     return Ok(null_column(field.data_type(), 0));
                 }
-                Ok(interleave(&parts, &sources.places)?)
+                Ok(interleave_parts(&parts, &sources.places)?)
             })
             .collect::<Result<Vec<ArrayRef>, PointsError>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -151,7 +151,7 @@ impl SourceChunks {
         }
     }
 
-    /// Returns the values of a column of the table in these chunks.
+    /// Returns the values of a column of the table in these chunks. Integers may be narrow.
     pub(super) fn parts<'a>(
         &self,
         chunks: &'a [ImageChunk],

@@ -89,7 +89,7 @@ impl SelectedSeries {
 
 impl ImageChunk {
     /// Returns the mask of the live rows of these series; `None` if it has all rows.
-    pub fn mask(&self, selected: Option<&SelectedSeries>) -> Option<BooleanBuffer> {
+    pub(super) fn mask(&self, selected: Option<&SelectedSeries>) -> Option<BooleanBuffer> {
         let Some(selected) = selected else {
             return self.live.clone();
         };

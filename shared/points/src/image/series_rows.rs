@@ -207,9 +207,9 @@ impl<'a> RowLookup<'a> {
             found.push((row.time, row.number));
             ControlFlow::Continue(())
         });
-        // Most rows came in the order of their times. A series has one live row for each time.
+        // Most rows came in the order of their times, and this sort merges such runs. A series has one live row for each time.
         found.reverse();
-        found.sort_unstable();
+        found.sort();
         is_complete.then_some(found)
     }
 

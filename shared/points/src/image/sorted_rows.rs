@@ -9,7 +9,7 @@ use std::{
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use arrow_select::interleave::interleave;
+use neap_narrow_integers::interleave_parts;
 
 use super::{RowPosition, SelectedSeries, TailImage, TailRow, read, rows::SourceChunks};
 use crate::{PointsError, series::NO_SERIES};
@@ -163,7 +163,7 @@ impl SortedRows {
                     return index.tag_column_of(tag, &series);
                 }
                 let parts = sources.parts(&self.image.chunks, *column)?;
-                Ok(interleave(&parts, &sources.places)?)
+                Ok(interleave_parts(&parts, &sources.places)?)
             })
             .collect::<Result<Vec<ArrayRef>, PointsError>>()?;
         drop(index);

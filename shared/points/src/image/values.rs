@@ -5,15 +5,15 @@ use std::{collections::BTreeSet, sync::Arc};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::DataType;
-use arrow_select::interleave::interleave;
+use neap_narrow_integers::{interleave_parts, narrowed};
 
 use super::{ImageChunk, RowPosition, TailImageBuilder, chunk::array_bytes};
-use crate::{PointsError, columns::conform_column};
+use crate::{PointsError, columns::conform_narrow_column};
 
 impl TailImageBuilder {
     /// Loads columns of the table: adds their values to all rows, and to those that are pushed later. `batches` has the rows
-    /// in the batches in which they were pushed, with those of the columns that they had. Images from before stay as they
-    /// are.
+    /// in the batches in which they were pushed, with those of the columns that they had; integers may be narrow. Images from
+    /// before stay as they are.
     ///
     /// # Errors
     /// The rows are not those of the tail, or a column has another type than in the table. Then the tail is not usable.
@@ -34,7 +34,7 @@ impl TailImageBuilder {
         };
         let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
         for (chunk, batch) in self.chunks.iter_mut().zip(batches) {
-            let values = fields().map(|(at, field)| Ok((at, conform_column(batch, field)?)));
+            let values = fields().map(|(at, field)| Ok((at, conform_narrow_column(batch, field)?)));
             chunk.set_columns(values.collect::<Result<Vec<_>, PointsError>>()?);
         }
         let loaded = self.is_loaded.iter().enumerate();
@@ -166,6 +166,7 @@ impl TailImageBuilder {
         for (chunk, _) in &mut from {
             *chunk = sources.partition_point(|source| *source < *chunk);
         }
-        Ok(Some(interleave(&parts, &from)?))
+        let filled = interleave_parts(&parts, &from)?;
+        Ok(Some(narrowed(&filled).unwrap_or(filled)))
     }
 }

@@ -206,7 +206,7 @@ impl ScanPlanner<'_> {
             let conditions = self.row_conditions(&schema, ranges, seen.as_ref())?;
             let filter = conjunction_opt(conditions);
             let scan = SectionScanExec::try_new(sections, Arc::clone(keys), filter)?;
-            return self.narrow(Arc::new(scan), &wide, projection);
+            return self.project(Arc::new(scan), &wide, projection);
         }
         // Rows outside of the ranges are in an overlap and are read there.
         let is_filtered = seen.is_some() || self.predicates.all.is_some();
@@ -215,7 +215,7 @@ impl ScanPlanner<'_> {
         if let Some(ranges) = ranges {
             plan = self.within(plan, ranges)?;
         }
-        self.narrow(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
+        self.project(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
     }
 
     /// Plans a scan of the visible rows of a run, optionally only of those in the time ranges.
@@ -233,7 +233,7 @@ impl ScanPlanner<'_> {
         if let Some(ranges) = ranges {
             plan = self.within(plan, ranges)?;
         }
-        self.narrow(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
+        self.project(self.filter_visible(plan, seen.as_ref())?, &wide, projection)
     }
 
     /// Filters a plan by visibility. The plan must output the columns that the condition reads.
@@ -308,24 +308,24 @@ impl ScanPlanner<'_> {
         seen: Option<&VisibleRows>,
         by_time: bool,
     ) -> Vec<usize> {
-        self.widened(projection, |name| {
+        self.with_needed(projection, |name| {
             by_time && name == TIME_COLUMN || seen.is_some_and(|seen| seen.reads(name))
         })
     }
 
     /// Adds the time column to `projection`.
     fn with_time(&self, projection: &[usize]) -> Vec<usize> {
-        self.widened(projection, |name| name == TIME_COLUMN)
+        self.with_needed(projection, |name| name == TIME_COLUMN)
     }
 
     /// Adds the key columns to `projection`.
     fn with_keys(&self, projection: &[usize]) -> Vec<usize> {
-        self.widened(projection, |name| {
+        self.with_needed(projection, |name| {
             name == TIME_COLUMN || self.tags.iter().any(|tag| tag == name)
         })
     }
 
-    fn widened(&self, projection: &[usize], needed: impl Fn(&str) -> bool) -> Vec<usize> {
+    fn with_needed(&self, projection: &[usize], needed: impl Fn(&str) -> bool) -> Vec<usize> {
         let fields = self.schema.fields().iter().enumerate();
         fields
             .filter(|(at, field)| projection.contains(at) || needed(field.name()))
@@ -334,7 +334,7 @@ impl ScanPlanner<'_> {
     }
 
     /// Projects a plan with the columns `from` to the columns `to`.
-    fn narrow(
+    fn project(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         from: &[usize],

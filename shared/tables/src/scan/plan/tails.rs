@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    common::Result, datasource::memory::MemorySourceConfig, physical_plan::ExecutionPlan,
-};
+use datafusion::{common::Result, physical_plan::ExecutionPlan};
 use neap_points::ImageChunk;
 
 use super::ScanPlanner;
@@ -55,17 +53,19 @@ impl ScanPlanner<'_> {
             return Ok(None);
         }
         if is_whole {
-            let scan = self.memory(rows, &chunks, projection)?;
-            return Ok(Some(Arc::new(TailScanExec::new(scan, rows, wanted))));
+            let scan = self.chunks(rows, &chunks, projection)?;
+            let scan = TailScanExec::new(scan, rows, &chunks, projection, wanted);
+            return Ok(Some(Arc::new(scan)));
         }
-        let wide = self.with_time(projection);
-        rows.image.note_scan(&wide);
-        let bounded = self.within(self.memory(rows, &chunks, &wide)?, ranges)?;
-        self.narrow(bounded, &wide, projection).map(Some)
+        let columns = self.with_time(projection);
+        let scan = self.chunks(rows, &chunks, &columns)?;
+        let scan = TailScanExec::new(scan, rows, &chunks, &columns, wanted).of_all_rows();
+        let bounded = self.within(Arc::new(scan), ranges)?;
+        self.project(bounded, &columns, projection).map(Some)
     }
 
     /// Plans a scan of the live rows of chunks of an image, in partitions of about the same size.
-    fn memory(
+    fn chunks(
         &self,
         rows: &ImageRows,
         chunks: &[&ImageChunk],
@@ -82,14 +82,7 @@ impl ScanPlanner<'_> {
             }
         }
         parts.retain(|part| part.rows() > 0);
-        let whole = parts.iter().map(LiveTailRows::all);
-        match whole.collect::<Result<Option<Vec<_>>>>()? {
-            // An in-memory source reports its exact number of rows.
-            Some(parts) => Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?),
-            None => {
-                let parts = parts.into_iter().map(|part| Arc::new(part) as _);
-                streamed(&schema, parts.collect(), None)
-            }
-        }
+        let parts = parts.into_iter().map(|part| Arc::new(part) as _);
+        streamed(&schema, parts.collect(), None)
     }
 }

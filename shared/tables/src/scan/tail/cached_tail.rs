@@ -53,7 +53,7 @@ pub(super) struct CachedTail {
     runs: Vec<Arc<TailRun>>,
     /// The image of the segments after the runs.
     builder: TailImageBuilder,
-    /// The size of the rows of the image if all columns were loaded, in bytes.
+    /// Maximum size of the rows of the image if all columns were loaded, in bytes: integers may be narrow.
     row_bytes: usize,
     /// For each column of the table, whether a query needed its values since the last restart. Not used of tags.
     is_used: Box<[AtomicBool]>,

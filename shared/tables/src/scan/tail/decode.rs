@@ -20,7 +20,7 @@ const MAX_BYTES_AT_ONCE: usize = 4 << 20;
 /// Minimum size of segments that are decoded on several threads, in bytes. Fewer are decoded before a thread starts.
 const MIN_PARALLEL_BYTES: usize = 64 << 10;
 
-/// The rows of a table in a segment.
+/// The rows of a table in a segment, with integers as they are in it.
 pub(super) type DecodedRows = Result<Vec<RecordBatch>, SegmentError>;
 
 /// Decodes the columns of a table with these names, and calls `take` with the rows of each segment, one after the other, until
@@ -31,7 +31,7 @@ pub(super) fn decode_segments<E>(
     columns: &BTreeSet<String>,
     mut take: impl FnMut(&Segment, DecodedRows) -> Result<(), E>,
 ) -> Result<(), E> {
-    let decode = |segment: &Segment| segment.columns(table, &|name| columns.contains(name));
+    let decode = |segment: &Segment| segment.narrow_columns(table, &|name| columns.contains(name));
     let threads = thread::available_parallelism().map_or(1, usize::from);
     // Each thread has the rows of one segment, and the caller as well.
     let is_small = |segment: &Segment| segment.size_bytes() <= MAX_BYTES_AT_ONCE / (threads + 1);

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{BooleanArray, RecordBatch},
-    buffer::BooleanBuffer,
-    compute::filter_record_batch,
-    datatypes::SchemaRef,
-};
+use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::Result,
     error::DataFusionError,
@@ -15,8 +10,7 @@ use datafusion::{
     physical_expr::LexOrdering,
     physical_plan::{
         ExecutionPlan,
-        metrics::{ExecutionPlanMetricsSet, SplitMetrics},
-        stream::{BatchSplitStream, RecordBatchStreamAdapter},
+        stream::RecordBatchStreamAdapter,
         streaming::{PartitionStream, StreamingTableExec},
     },
 };
@@ -203,24 +197,6 @@ impl LiveTailRows {
         self.rows += chunk.num_rows();
         self.chunks.push(chunk.clone());
     }
-
-    /// Returns the chunks if all of their rows are returned; `None` if the rows have to be looked at, or columns to be made.
-    pub(in crate::scan) fn all(&self) -> Result<Option<Vec<RecordBatch>>> {
-        let is_whole = |chunk: &ImageChunk| chunk.live.is_none();
-        if self.selected.is_some()
-            || !self.chunks.iter().all(is_whole)
-            || !self.image.has_columns(&self.columns)
-        {
-            return Ok(None);
-        }
-        let rows_of =
-            |chunk: &ImageChunk| self.image.chunk_rows(chunk, &self.columns, &self.schema);
-        let rows = self
-            .chunks
-            .iter()
-            .map(|chunk| rows_of(chunk).map_err(external));
-        rows.collect::<Result<_>>().map(Some)
-    }
 }
 
 impl PartitionStream for LiveTailRows {
@@ -229,30 +205,19 @@ impl PartitionStream for LiveTailRows {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let selected = self.selected.clone();
         let (image, columns) = (Arc::clone(&self.image), self.columns.clone());
-        let schema = Arc::clone(&self.schema);
+        let (schema, selected) = (Arc::clone(&self.schema), self.selected.clone());
         let batch_rows = context.session_config().batch_size();
-        let rows_of = move |chunk: ImageChunk| {
-            let mask = chunk.mask(selected.as_ref());
-            let needed = mask.as_ref().map(BooleanBuffer::count_set_bits);
-            if needed == Some(0) {
-                return None;
-            }
-            let rows = image.chunk_rows(&chunk, &columns, &schema);
-            Some(rows.map_err(external).and_then(|rows| match mask {
-                Some(mask) if needed != Some(mask.len()) => {
-                    let mask = BooleanArray::new(mask, None);
-                    filter_record_batch(&rows, &mask).map_err(DataFusionError::from)
-                }
-                _ => Ok(rows),
-            }))
+        let parts_of = move |chunk: ImageChunk| {
+            let parts = chunk.parts(selected.as_ref(), batch_rows);
+            parts.map(move |part| (chunk.clone(), part))
         };
-        let rows = self.chunks.clone().into_iter().filter_map(rows_of);
+        let parts = self.chunks.clone().into_iter().flat_map(parts_of);
+        let rows = parts.map(move |(chunk, part)| {
+            let rows = image.chunk_rows(&chunk, &part, &columns, &schema);
+            rows.map_err(external)
+        });
         let schema = Arc::clone(&self.schema);
-        let rows = RecordBatchStreamAdapter::new(schema, stream::iter(rows));
-        // Nobody reads the metrics of a partition.
-        let metrics = SplitMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
-        Box::pin(BatchSplitStream::new(Box::pin(rows), batch_rows, metrics))
+        Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(rows)))
     }
 }

@@ -1,9 +1,11 @@
 //! The operator that reads a tail image.
 
-use std::{fmt, ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
 use datafusion::{
-    common::{Result, Statistics, config::ConfigOptions, tree_node::TreeNodeRecursion},
+    common::{
+        Result, Statistics, config::ConfigOptions, stats::Precision, tree_node::TreeNodeRecursion,
+    },
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::PhysicalExpr,
     physical_plan::{
@@ -12,6 +14,7 @@ use datafusion::{
         projection::ProjectionExec,
     },
 };
+use neap_points::ImageChunk;
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::streams::{ImageRows, scan_numbered_rows};
@@ -22,10 +25,45 @@ use crate::scan::regions::TimeInterval;
 pub(crate) struct TailScanExec {
     scan: Arc<dyn ExecutionPlan>,
     rows: ImageRows,
+    /// The columns of the table that the scan has.
+    columns: Vec<usize>,
+    counts: RowCounts,
     /// The times of the rows that the query needs, in nanoseconds since the Unix epoch. The scan may have others.
     ranges: Vec<RangeInclusive<i64>>,
-    /// Whether the scan ends after some rows, which need not be the newest ones.
-    is_limited: bool,
+    /// Whether a scan of the newest rows may replace this one: it does not end after some rows, and all rows that the query needs
+    /// from the image are in `ranges`.
+    is_replaceable: bool,
+}
+
+/// The numbers of rows and missing values of a scan. DataFusion answers counts with them.
+#[derive(Clone, Debug)]
+struct RowCounts {
+    /// `None` if not all live rows of the chunks are selected.
+    rows: Option<usize>,
+    /// The number of rows without a value, by the columns of the table that are read; empty if some rows are not live.
+    nulls: Arc<BTreeMap<usize, usize>>,
+}
+
+impl RowCounts {
+    fn of(rows: &ImageRows, chunks: &[&ImageChunk], columns: &[usize]) -> Self {
+        if rows.selected.is_some() {
+            return Self {
+                rows: None,
+                nulls: Arc::default(),
+            };
+        }
+        let live: usize = chunks.iter().map(|chunk| chunk.live_rows()).sum();
+        let all: usize = chunks.iter().map(|chunk| chunk.num_rows()).sum();
+        let nulls = |column: &usize| {
+            let nulls = chunks.iter().map(|chunk| chunk.null_count(*column));
+            Some((*column, nulls.sum::<Option<usize>>()?))
+        };
+        let counted = columns.iter().filter(|_| live == all);
+        Self {
+            rows: Some(live),
+            nulls: Arc::new(counted.filter_map(nulls).collect()),
+        }
+    }
 }
 
 /// The rows of a scan that an aggregate needs, by the indexes of its columns.
@@ -43,18 +81,30 @@ pub(crate) struct NewestRows {
 }
 
 impl TailScanExec {
-    /// A scan that executes as `scan`, which reads all `rows` in these times, and whose columns have the names of columns of
-    /// the table.
+    /// Creates a scan that executes as `scan`: it reads the selected live rows of `chunks` with these columns of the table. The
+    /// chunks have all selected rows in `ranges`.
     pub(in crate::scan) fn new(
         scan: Arc<dyn ExecutionPlan>,
         rows: &ImageRows,
+        chunks: &[&ImageChunk],
+        columns: &[usize],
         ranges: Vec<RangeInclusive<i64>>,
     ) -> Self {
         Self {
             scan,
             rows: rows.clone(),
+            columns: columns.to_vec(),
+            counts: RowCounts::of(rows, chunks, columns),
             ranges,
-            is_limited: false,
+            is_replaceable: true,
+        }
+    }
+
+    /// Returns a scan that no scan of the newest rows replaces.
+    pub(in crate::scan) fn of_all_rows(self) -> Self {
+        Self {
+            is_replaceable: false,
+            ..self
         }
     }
 
@@ -70,27 +120,21 @@ impl TailScanExec {
         image.row_count() / image.chunks.len().max(1)
     }
 
-    /// Returns the columns of the table that the scan has.
-    fn columns(&self) -> Result<Vec<usize>> {
-        let (schema, of_table) = (self.schema(), self.rows.image.schema());
-        let columns = schema.fields().iter();
-        let columns = columns.map(|field| of_table.index_of(field.name()));
-        Ok(columns.collect::<Result<_, _>>()?)
-    }
-
-    fn with_scan(&self, scan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self {
+    fn with_scan(&self, scan: Arc<dyn ExecutionPlan>) -> Self {
+        Self {
             scan,
             rows: self.rows.clone(),
+            columns: self.columns.clone(),
+            counts: self.counts.clone(),
             ranges: self.ranges.clone(),
-            is_limited: self.is_limited,
-        })
+            is_replaceable: self.is_replaceable,
+        }
     }
 
     /// Returns a scan of fewer rows, among them all that are needed; `None` if it would not be faster.
     ///
     /// # Errors
-    /// The image lacks a column of the scan.
+    /// DataFusion can't create the scan.
     pub(crate) fn newest(
         &self,
         needed: &NewestRows,
@@ -105,12 +149,11 @@ impl TailScanExec {
         let latest = self.ranges.iter().map(RangeInclusive::end).max();
         let are_all_before = latest.is_none_or(|latest| *latest <= needed.until);
         let ImageRows { image, selected } = &self.rows;
-        if self.is_limited || !needed.keys.iter().all(is_tag) || !is_time || !are_all_before {
+        if !self.is_replaceable || !needed.keys.iter().all(is_tag) || !is_time || !are_all_before {
             return Ok(None);
         }
-        let columns = self.columns()?;
         let required = needed.required.iter();
-        let required = required.map(|at| columns.get(*at).copied());
+        let required = required.map(|at| self.columns.get(*at).copied());
         let Some(required) = required.collect::<Option<Vec<usize>>>() else {
             return Ok(None);
         };
@@ -120,7 +163,7 @@ impl TailScanExec {
         };
         let partitions = self.properties().partitioning.partition_count();
         let sizes = (config.execution.batch_size.get(), partitions);
-        let scan = scan_numbered_rows(image, &numbers, (&columns, &schema), sizes)?;
+        let scan = scan_numbered_rows(image, &numbers, (&self.columns, &schema), sizes)?;
         Ok(Some(
             scan.unwrap_or_else(|| Arc::new(EmptyExec::new(schema))),
         ))
@@ -171,7 +214,8 @@ impl ExecutionPlan for TailScanExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.with_scan(Arc::clone(&self.scan).reset_state()?))
+        let scan = Arc::clone(&self.scan).reset_state()?;
+        Ok(Arc::new(self.with_scan(scan)))
     }
 
     fn repartitioned(
@@ -180,7 +224,7 @@ impl ExecutionPlan for TailScanExec {
         config: &ConfigOptions,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let scan = self.scan.repartitioned(target_partitions, config)?;
-        Ok(scan.map(|scan| self.with_scan(scan)))
+        Ok(scan.map(|scan| Arc::new(self.with_scan(scan)) as _))
     }
 
     fn execute(
@@ -188,7 +232,7 @@ impl ExecutionPlan for TailScanExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        self.rows.image.note_scan(&self.columns()?);
+        self.rows.image.note_scan(&self.columns);
         self.scan.execute(partition, context)
     }
 
@@ -198,10 +242,31 @@ impl ExecutionPlan for TailScanExec {
 
     fn statistics_from_inputs(
         &self,
-        inputs: &[Arc<Statistics>],
+        _: &[Arc<Statistics>],
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        self.scan.statistics_from_inputs(inputs, args)
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        let partitions = self.properties().partitioning.partition_count();
+        let (Some(rows), true) = (
+            self.counts.rows,
+            args.partition().is_none() || partitions == 1,
+        ) else {
+            return Ok(Arc::new(statistics));
+        };
+        statistics.num_rows = Precision::Exact(rows);
+        let columns = statistics.column_statistics.iter_mut();
+        for (of_column, column) in columns.zip(&self.columns) {
+            if let Some(nulls) = self.counts.nulls.get(column) {
+                of_column.null_count = Precision::Exact(*nulls);
+            }
+        }
+        let statistics = statistics.with_fetch(self.fetch(), 0, 1)?;
+        // Each partition ends after so many rows.
+        let is_exact = self.fetch().is_none_or(|fetch| rows <= fetch) || partitions == 1;
+        Ok(Arc::new(match is_exact {
+            true => statistics,
+            false => statistics.to_inexact(),
+        }))
     }
 
     fn supports_limit_pushdown(&self) -> bool {
@@ -210,10 +275,7 @@ impl ExecutionPlan for TailScanExec {
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let scan = self.scan.with_fetch(limit)?;
-        Some(Arc::new(Self {
-            is_limited: true,
-            ..Self::new(scan, &self.rows, self.ranges.clone())
-        }))
+        Some(Arc::new(self.with_scan(scan).of_all_rows()))
     }
 
     fn fetch(&self) -> Option<usize> {
@@ -228,7 +290,92 @@ impl ExecutionPlan for TailScanExec {
         &self,
         projection: &ProjectionExec,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let scan = self.scan.try_swapping_with_projection(projection)?;
-        Ok(scan.map(|scan| self.with_scan(scan)))
+        let Some(scan) = self.scan.try_swapping_with_projection(projection)? else {
+            return Ok(None);
+        };
+        // Projections that rename columns are not swapped.
+        let (schema, of_table) = (scan.schema(), self.rows.image.schema());
+        let columns = schema.fields().iter();
+        let columns = columns.map(|field| of_table.index_of(field.name()));
+        Ok(Some(Arc::new(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+            ..self.with_scan(scan)
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::{
+        array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray},
+        datatypes::Schema,
+    };
+    use neap_points::{TagFilter, TailImageBuilder};
+
+    use super::{super::streams::LiveTailRows, *};
+    use crate::scan::tail::streamed;
+
+    /// Returns a scan of two chunks, each in one partition, of three rows and two rows, with one null. `is_replaced` tells whether
+    /// the second chunk has a newer version of a row of the first.
+    fn scan(is_replaced: bool, filters: &[TagFilter]) -> TailScanExec {
+        let fields = vec![
+            ColumnType::Time.arrow_field("time"),
+            ColumnType::Integer.arrow_field("v"),
+        ];
+        let schema = Arc::new(Schema::new(fields));
+        let mut builder = TailImageBuilder::new(&[], Arc::clone(&schema));
+        let second = if is_replaced { 3 } else { 4 };
+        for (times, values) in [
+            (vec![1, 2, 3], vec![Some(7), None, Some(300)]),
+            (vec![second, 5], vec![Some(1 << 40), Some(1)]),
+        ] {
+            let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(times));
+            let values: ArrayRef = Arc::new(Int64Array::from(values));
+            let rows = RecordBatch::try_new(Arc::clone(&schema), vec![times, values]);
+            builder.push(&rows.unwrap()).unwrap();
+        }
+        let image = builder.image();
+        let selected = (!filters.is_empty()).then(|| image.select(filters));
+        let rows = ImageRows { image, selected };
+        let chunks: Vec<&ImageChunk> = rows.image.chunks.iter().collect();
+        let parts = chunks.iter().map(|chunk| {
+            let mut part = LiveTailRows::new(&rows, &[0, 1], &schema);
+            part.push(chunk);
+            Arc::new(part) as _
+        });
+        let scan = streamed(&schema, parts.collect(), None).unwrap();
+        TailScanExec::new(scan, &rows, &chunks, &[0, 1], vec![i64::MIN..=i64::MAX])
+    }
+
+    /// Returns the number of rows and of missing values of `v`.
+    fn counts(scan: &dyn ExecutionPlan, partition: Option<usize>) -> [Precision<usize>; 2] {
+        let args = StatisticsArgs::new().with_partition(partition);
+        let statistics = scan.statistics_from_inputs(&[], &args).unwrap();
+        [
+            statistics.num_rows,
+            statistics.column_statistics[1].null_count,
+        ]
+    }
+
+    #[test]
+    fn counts_are_exact_unless_partitions_are_limited() {
+        use Precision::{Absent, Exact, Inexact};
+        let all = scan(false, &[]);
+        assert_eq!(counts(&all, None), [Exact(5), Exact(1)]);
+        assert_eq!(counts(&all, Some(0)), [Absent, Absent]);
+        let limited = |fetch| counts(all.with_fetch(Some(fetch)).unwrap().as_ref(), None);
+        assert_eq!(limited(5), [Exact(5), Exact(1)]);
+        assert_eq!(limited(4)[0], Inexact(4));
+    }
+
+    #[test]
+    fn rows_that_are_replaced_or_not_selected_are_not_counted() {
+        use Precision::{Absent, Exact};
+        assert_eq!(counts(&scan(true, &[]), None), [Exact(4), Absent]);
+        let filter = TagFilter {
+            tag: "host".to_owned(),
+            values: ["h".to_owned()].into(),
+        };
+        assert_eq!(counts(&scan(false, &[filter]), None), [Absent, Absent]);
     }
 }
