@@ -101,7 +101,11 @@ impl TailImage {
             return rows.filter(read(&self.index).tag_column_of(tag, series)?);
         }
         let values = chunk.column(column)?;
-        let values = values.slice(rows.range.start, rows.range.len());
+        // There may be thousands of chunks with few rows.
+        let values = match rows.range.len() == values.len() {
+            true => Arc::clone(values),
+            false => values.slice(rows.range.start, rows.range.len()),
+        };
         // Integers are widened last, so that rows that are left out are not copied.
         let values = rows.filter(values)?;
         Ok(widened(&values).unwrap_or(values))
