@@ -1,11 +1,7 @@
 //! The numbers by which rows are sorted.
 
-use std::{
-    cmp::Ordering,
-    hash::{BuildHasher, Hasher},
-};
+use std::cmp::Ordering;
 
-use ahash::RandomState;
 use arrow::{
     array::{Array, AsArray, RecordBatch, StringArray, UInt32Array},
     compute::{SortOptions, cast},
@@ -13,7 +9,6 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion::physical_expr::{LexOrdering, expressions::Column};
-use hashbrown::{HashTable, hash_table::Entry};
 
 /// The bits of the number of a row, which holds its times and ranks in their order.
 const NUMBER_BITS: u32 = u128::BITS;
@@ -21,9 +16,6 @@ const NUMBER_BITS: u32 = u128::BITS;
 /// Ranks of nulls. Those of values are between them.
 const NULLS_FIRST: u32 = u32::MIN;
 const NULLS_LAST: u32 = u32::MAX;
-
-/// About the memory of a row and its distinct set of tags while rows are ranked, in words of 32 bits.
-const SET_WORDS: usize = 8;
 
 /// A part of an order.
 #[derive(Debug)]
@@ -75,11 +67,11 @@ impl RankKeys {
     }
 
     /// The memory to sort a row, in bytes: twice its number and its index, because a sort copies them, the index in the
-    /// result, the ranks of its tags, and their set.
+    /// result, and the ranks of its tags.
     pub(super) fn row_bytes(&self) -> usize {
         let ranks = self.0.iter().map(|key| match key {
             RankKey::Integer { .. } => 0,
-            RankKey::Tags(tags) => tags.len() + 1 + SET_WORDS,
+            RankKey::Tags(tags) => tags.len() + 1,
         });
         2 * size_of::<(u128, u32)>() + size_of::<u32>() * (1 + ranks.sum::<usize>())
     }
@@ -150,60 +142,26 @@ fn ranks(rows: &RecordBatch, tags: &[(usize, SortOptions)]) -> Result<Vec<u32>, 
     let starts: Vec<usize> = starts
         .filter_map(|(row, is_start)| is_start.then_some(row))
         .collect();
-    let (sets, set_of_run) = distinct_sets(&columns, &starts);
     let order = |one: usize, other: usize| {
         let mut compared = columns.iter().map(|ranks| ranks[one].cmp(&ranks[other]));
         let unequal = compared.find(|order| order.is_ne());
         unequal.unwrap_or(Ordering::Equal)
     };
-    let mut sorted: Vec<usize> = (0..sets.len()).collect();
-    sorted.sort_unstable_by(|one, other| order(sets[*one], sets[*other]));
-    let mut rank_of_set = vec![0_u32; sets.len()];
-    for (rank, set) in (0..).zip(sorted) {
-        rank_of_set[set] = rank;
+    let mut runs: Vec<usize> = (0..starts.len()).collect();
+    runs.sort_unstable_by(|one, other| order(starts[*one], starts[*other]));
+    let mut rank_of_run = vec![0_u32; starts.len()];
+    let mut rank = 0;
+    for pair in runs.windows(2) {
+        let (before, run) = (pair[0], pair[1]);
+        rank += u32::from(order(starts[before], starts[run]).is_ne());
+        rank_of_run[run] = rank;
     }
     let ends = starts.iter().skip(1).copied().chain([rows.num_rows()]);
     let lengths = starts.iter().zip(ends).map(|(start, end)| end - start);
-    let runs = set_of_run.into_iter().zip(lengths);
-    Ok(runs
-        .flat_map(|(set, length)| std::iter::repeat_n(rank_of_set[set], length))
+    let ranks = rank_of_run.into_iter().zip(lengths);
+    Ok(ranks
+        .flat_map(|(rank, length)| std::iter::repeat_n(rank, length))
         .collect())
-}
-
-/// Returns a row of each distinct set of ranks among rows, and for each of the rows the index of its set. A sort of all rows would
-/// compare equal sets many times, because a tail has the series of a table again and again.
-fn distinct_sets(columns: &[Vec<u32>], rows: &[usize]) -> (Vec<usize>, Vec<usize>) {
-    let hasher = RandomState::new();
-    let hash = |row: usize| {
-        let mut state = hasher.build_hasher();
-        for ranks in columns {
-            state.write_u32(ranks[row]);
-        }
-        state.finish()
-    };
-    let is_equal = |one: usize, other: usize| {
-        let mut columns = columns.iter();
-        columns.all(|ranks| ranks[one] == ranks[other])
-    };
-    let mut sets: Vec<usize> = Vec::new();
-    let mut known: HashTable<usize> = HashTable::new();
-    let set_of_rows = rows.iter().map(|row| {
-        let found = known.entry(
-            hash(*row),
-            |set| is_equal(sets[*set], *row),
-            |set| hash(sets[*set]),
-        );
-        match found {
-            Entry::Occupied(set) => *set.get(),
-            Entry::Vacant(place) => {
-                place.insert(sets.len());
-                sets.push(*row);
-                sets.len() - 1
-            }
-        }
-    });
-    let set_of_rows = set_of_rows.collect();
-    (sets, set_of_rows)
 }
 
 /// Returns the rank of the tag of each row.
