@@ -12,7 +12,7 @@ use arrow_array::{
         Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
-use arrow_buffer::{NullBuffer, NullBufferBuilder};
+use arrow_buffer::NullBufferBuilder;
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::{concat::concat, interleave::interleave};
 use num_traits::AsPrimitive;
@@ -81,10 +81,10 @@ pub fn interleave_parts(
     places: &[(usize, usize)],
 ) -> Result<ArrayRef, ArrowError> {
     if !have_one_type(parts) {
-        if let Some(parts) = parts_of(parts, signed_part) {
+        if let Some(parts) = parts_of(parts, signed_values) {
             return interleave_integers::<Int64Type, _, _, _>(&parts, places);
         }
-        if let Some(parts) = parts_of(parts, unsigned_part) {
+        if let Some(parts) = parts_of(parts, unsigned_values) {
             return interleave_integers::<UInt64Type, _, _, _>(&parts, places);
         }
     }
@@ -98,10 +98,10 @@ pub fn interleave_parts(
 /// There are no parts, or they have different types besides their widths.
 pub fn concat_parts(parts: &[&dyn Array]) -> Result<ArrayRef, ArrowError> {
     if !have_one_type(parts) {
-        if let Some(parts) = parts_of(parts, signed_part) {
+        if let Some(parts) = parts_of(parts, signed_values) {
             return Ok(concat_integers::<Int64Type, _, _, _>(&parts));
         }
-        if let Some(parts) = parts_of(parts, unsigned_part) {
+        if let Some(parts) = parts_of(parts, unsigned_values) {
             return Ok(concat_integers::<UInt64Type, _, _, _>(&parts));
         }
     }
@@ -123,20 +123,21 @@ where
     Arc::new(integers.unary::<_, To>(AsPrimitive::as_))
 }
 
-/// The integers of a part, by their width in bytes.
-struct Part<'a, A, B, C, D> {
-    values: PartValues<'a, A, B, C, D>,
-    nulls: Option<&'a NullBuffer>,
+/// A part of a column, and its values.
+struct IntegerPart<'a, A, B, C, D> {
+    array: &'a dyn Array,
+    values: IntegerValues<'a, A, B, C, D>,
 }
 
-enum PartValues<'a, A, B, C, D> {
+/// The values of a part, by their width in bytes.
+enum IntegerValues<'a, A, B, C, D> {
     One(&'a [A]),
     Two(&'a [B]),
     Four(&'a [C]),
     Eight(&'a [D]),
 }
 
-impl<A, B, C, D> PartValues<'_, A, B, C, D>
+impl<A, B, C, D> IntegerValues<'_, A, B, C, D>
 where
     A: AsPrimitive<D>,
     B: AsPrimitive<D>,
@@ -162,51 +163,45 @@ where
             Self::Eight(values) => all.extend_from_slice(values),
         }
     }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::One(values) => values.len(),
-            Self::Two(values) => values.len(),
-            Self::Four(values) => values.len(),
-            Self::Eight(values) => values.len(),
-        }
-    }
 }
 
-/// Returns the integers of all arrays; `None` if one has others.
-fn parts_of<'a, T>(
+/// Returns the parts with the values that `values_of` reads; `None` if a part has others.
+fn parts_of<'a, A, B, C, D>(
     arrays: &[&'a dyn Array],
-    part_of: impl Fn(&'a dyn Array) -> Option<T>,
-) -> Option<Vec<T>> {
-    arrays.iter().map(|array| part_of(*array)).collect()
+    values_of: impl Fn(&'a dyn Array) -> Option<IntegerValues<'a, A, B, C, D>>,
+) -> Option<Vec<IntegerPart<'a, A, B, C, D>>> {
+    let part_of = |array: &&'a dyn Array| {
+        let values = values_of(*array)?;
+        Some(IntegerPart {
+            array: *array,
+            values,
+        })
+    };
+    arrays.iter().map(part_of).collect()
 }
 
-fn signed_part(array: &dyn Array) -> Option<Part<'_, i8, i16, i32, i64>> {
-    let values = match array.data_type() {
-        DataType::Int8 => PartValues::One(array.as_primitive::<Int8Type>().values().as_ref()),
-        DataType::Int16 => PartValues::Two(array.as_primitive::<Int16Type>().values().as_ref()),
-        DataType::Int32 => PartValues::Four(array.as_primitive::<Int32Type>().values().as_ref()),
-        DataType::Int64 => PartValues::Eight(array.as_primitive::<Int64Type>().values().as_ref()),
+fn signed_values(array: &dyn Array) -> Option<IntegerValues<'_, i8, i16, i32, i64>> {
+    Some(match array.data_type() {
+        DataType::Int8 => IntegerValues::One(array.as_primitive::<Int8Type>().values()),
+        DataType::Int16 => IntegerValues::Two(array.as_primitive::<Int16Type>().values()),
+        DataType::Int32 => IntegerValues::Four(array.as_primitive::<Int32Type>().values()),
+        DataType::Int64 => IntegerValues::Eight(array.as_primitive::<Int64Type>().values()),
         _ => return None,
-    };
-    let nulls = array.nulls();
-    Some(Part { values, nulls })
+    })
 }
 
-fn unsigned_part(array: &dyn Array) -> Option<Part<'_, u8, u16, u32, u64>> {
-    let values = match array.data_type() {
-        DataType::UInt8 => PartValues::One(array.as_primitive::<UInt8Type>().values().as_ref()),
-        DataType::UInt16 => PartValues::Two(array.as_primitive::<UInt16Type>().values().as_ref()),
-        DataType::UInt32 => PartValues::Four(array.as_primitive::<UInt32Type>().values().as_ref()),
-        DataType::UInt64 => PartValues::Eight(array.as_primitive::<UInt64Type>().values().as_ref()),
+fn unsigned_values(array: &dyn Array) -> Option<IntegerValues<'_, u8, u16, u32, u64>> {
+    Some(match array.data_type() {
+        DataType::UInt8 => IntegerValues::One(array.as_primitive::<UInt8Type>().values()),
+        DataType::UInt16 => IntegerValues::Two(array.as_primitive::<UInt16Type>().values()),
+        DataType::UInt32 => IntegerValues::Four(array.as_primitive::<UInt32Type>().values()),
+        DataType::UInt64 => IntegerValues::Eight(array.as_primitive::<UInt64Type>().values()),
         _ => return None,
-    };
-    let nulls = array.nulls();
-    Some(Part { values, nulls })
+    })
 }
 
 fn interleave_integers<T, A, B, C>(
-    parts: &[Part<'_, A, B, C, T::Native>],
+    parts: &[IntegerPart<'_, A, B, C, T::Native>],
     places: &[(usize, usize)],
 ) -> Result<ArrayRef, ArrowError>
 where
@@ -221,10 +216,10 @@ where
         ArrowError::InvalidArgumentError("a place is outside of the parts".to_owned())
     })?;
     let is_valid = |(part, row): &(usize, usize)| {
-        let nulls = parts.get(*part).and_then(|part| part.nulls);
+        let nulls = parts.get(*part).and_then(|part| part.array.nulls());
         nulls.is_none_or(|nulls| nulls.is_valid(*row))
     };
-    let has_nulls = parts.iter().any(|part| part.nulls.is_some());
+    let has_nulls = parts.iter().any(|part| part.array.nulls().is_some());
     let nulls = has_nulls.then(|| places.iter().map(is_valid).collect());
     Ok(Arc::new(PrimitiveArray::<T>::try_new(
         values.into(),
@@ -232,21 +227,21 @@ where
     )?))
 }
 
-fn concat_integers<T, A, B, C>(parts: &[Part<'_, A, B, C, T::Native>]) -> ArrayRef
+fn concat_integers<T, A, B, C>(parts: &[IntegerPart<'_, A, B, C, T::Native>]) -> ArrayRef
 where
     T: ArrowPrimitiveType,
     A: AsPrimitive<T::Native>,
     B: AsPrimitive<T::Native>,
     C: AsPrimitive<T::Native>,
 {
-    let rows = parts.iter().map(|part| part.values.len()).sum();
+    let rows = parts.iter().map(|part| part.array.len()).sum();
     let mut values = Vec::with_capacity(rows);
     let mut nulls = NullBufferBuilder::new(rows);
     for part in parts {
         part.values.append_to(&mut values);
-        match part.nulls {
+        match part.array.nulls() {
             Some(of_part) => nulls.append_buffer(of_part),
-            None => nulls.append_n_non_nulls(part.values.len()),
+            None => nulls.append_n_non_nulls(part.array.len()),
         }
     }
     Arc::new(PrimitiveArray::<T>::new(values.into(), nulls.finish()))

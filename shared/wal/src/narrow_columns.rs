@@ -55,7 +55,7 @@ pub(crate) fn with_wide_keys(batch: RecordBatch) -> Result<RecordBatch, ArrowErr
 /// Returns a batch with the types that integers have in tables.
 ///
 /// # Errors
-/// The batch has no such columns.
+/// Arrow can't create the batch.
 pub(crate) fn with_wide_integers(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter();
     let columns = columns

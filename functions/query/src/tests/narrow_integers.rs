@@ -9,9 +9,9 @@ const ROWS: u32 = 2_000;
 
 /// The points that were written.
 #[derive(Debug, Default)]
-struct Points(BTreeMap<(u32, u32), (Option<i64>, Option<u64>)>);
+struct WrittenPoints(BTreeMap<(u32, u32), (Option<i64>, Option<u64>)>);
 
-impl Points {
+impl WrittenPoints {
     /// Returns rows of ten hosts from a second on, with integers of so many bits, and remembers them.
     fn lines(&mut self, start: u32, bits: u32, has_unsigned: bool) -> String {
         let mut lines = String::new();
@@ -55,7 +55,7 @@ async fn rows(one: &QueryTestInstance) -> String {
 #[tokio::test]
 async fn integers_of_all_widths_are_read_from_tails_merges_and_sections() {
     let one = QueryTestInstance::alone().await;
-    let mut points = Points::default();
+    let mut points = WrittenPoints::default();
     // Later rows replace earlier ones, and copy the values that they lack.
     for (start, bits, has_unsigned) in [
         (0, 7, true),

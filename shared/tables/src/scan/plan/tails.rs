@@ -59,7 +59,7 @@ impl ScanPlanner<'_> {
         }
         let columns = self.with_time(projection);
         let scan = self.chunks(rows, &chunks, &columns)?;
-        let scan = TailScanExec::new(scan, rows, &chunks, &columns, wanted).of_all_rows();
+        let scan = TailScanExec::new(scan, rows, &chunks, &columns, wanted).not_replaceable();
         let bounded = self.within(Arc::new(scan), ranges)?;
         self.project(bounded, &columns, projection).map(Some)
     }

@@ -101,7 +101,7 @@ impl TailScanExec {
     }
 
     /// Returns a scan that no scan of the newest rows replaces.
-    pub(in crate::scan) fn of_all_rows(self) -> Self {
+    pub(in crate::scan) fn not_replaceable(self) -> Self {
         Self {
             is_replaceable: false,
             ..self
@@ -275,7 +275,7 @@ impl ExecutionPlan for TailScanExec {
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let scan = self.scan.with_fetch(limit)?;
-        Some(Arc::new(self.with_scan(scan).of_all_rows()))
+        Some(Arc::new(self.with_scan(scan).not_replaceable()))
     }
 
     fn fetch(&self) -> Option<usize> {
