@@ -183,6 +183,8 @@ impl MaintenanceTask {
     async fn work(&self) {
         let mut next_round = self.world.clock.monotonic() + FIRST_ROUND.min(self.interval);
         let mut caches = KnownCaches::default();
+        // The first flush of a process begins after one interval. Its maintenance does not compete with it.
+        self.world.clock.sleep(CHECK_INTERVAL / 2).await;
         loop {
             self.world.clock.sleep(CHECK_INTERVAL).await;
             let now = self.world.clock.monotonic();
