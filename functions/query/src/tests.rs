@@ -40,6 +40,7 @@ mod system;
 mod tag_conditions;
 mod tail_columns;
 mod tail_counts;
+mod tail_filters;
 mod view_histories;
 mod views;
 pub(crate) mod workers;

@@ -18,10 +18,13 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 
+mod chunk_rows;
 mod equal_hashes;
 mod loaded_columns;
 mod parts;
 mod values_of_tags;
+
+use chunk_rows::points_of;
 
 use crate::{
     PointsError, SelectedSeries, SeriesIndex, TableChange, TagFilter, TailImage, TailImageBuilder,
@@ -538,21 +541,6 @@ fn numbered_points(image: &Arc<TailImage>, rows: Vec<u32>) -> Vec<Point> {
     batches.flat_map(|batch| points(&batch.unwrap())).collect()
 }
 
-/// Returns the points of the chunks of an image.
-fn points_of(image: &TailImage, selected: Option<&SelectedSeries>) -> Vec<Point> {
-    let chunks = image.chunks.iter().flat_map(|chunk| {
-        let [parts, whole] = [3, usize::MAX].map(|part_rows| {
-            let parts = chunk.parts(selected, part_rows);
-            let rows = parts.map(|rows| image.chunk_rows(chunk, &rows, &ALL_COLUMNS, &schema()));
-            let points = rows.flat_map(|rows| points(&rows.unwrap()));
-            points.collect::<Vec<_>>()
-        });
-        assert_eq!(parts, whole);
-        whole
-    });
-    chunks.collect()
-}
-
 /// Returns all rows of the first chunk of an image.
 fn first_rows(
     image: &TailImage,
@@ -561,7 +549,7 @@ fn first_rows(
 ) -> Result<RecordBatch, PointsError> {
     let chunk = &image.chunks[0];
     let rows = chunk.parts(None, usize::MAX).next().unwrap();
-    image.chunk_rows(chunk, &rows, columns, schema)
+    image.rows_of(&[rows], columns, schema)
 }
 
 /// Returns whether a condition holds for a point with these tags and this time.

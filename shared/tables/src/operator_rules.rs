@@ -23,7 +23,7 @@ use crate::{
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
-    scan::{AggregateSplit, DedupExec, RedundantTimeBounds},
+    scan::{AggregateSplit, DedupExec, RedundantTimeBounds, TailFilters},
 };
 
 /// A rule of a session.
@@ -53,6 +53,8 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     all.extend(rules);
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
+    // After the rules that look for a filter above a scan.
+    all.push(Arc::new(TailFilters));
     // Last, because other rules look for the aggregates and the sorts in their place.
     all.push(Arc::new(RunAggregateExec::RULE));
     all.push(Arc::new(RankSortExec::RULE));

@@ -24,6 +24,7 @@ mod snapshot_scan;
 mod snapshot_table;
 mod tag_conditions;
 mod tail;
+mod tail_filters;
 mod visibility;
 
 use std::{error::Error, sync::Arc};
@@ -54,6 +55,7 @@ pub(crate) use tail::{NewestRows, OverlayRequest, TailScanExec};
 pub use tail::{
     StaleTail, TailImageError, TailImages, TailRun, TailSnapshot, TailView, is_stale_snapshot,
 };
+pub(crate) use tail_filters::TailFilters;
 
 /// The state that scans of all queries share.
 #[derive(Debug)]

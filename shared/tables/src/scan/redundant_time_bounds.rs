@@ -32,9 +32,6 @@ use super::{
     regions::TimeInterval,
 };
 
-/// Minimum mean number of rows of the chunks of a tail that are read without a filter.
-const MIN_CHUNK_ROWS: usize = 1_024;
-
 /// Removes bounds of times from filters above scans, if all rows meet them.
 #[derive(Debug)]
 pub(crate) struct RedundantTimeBounds;
@@ -93,8 +90,6 @@ fn without_redundant_bounds(
         return Ok(None);
     }
     Ok(Some(match conjunction_opt(rest) {
-        // The filter makes large batches of the rows of many small requests.
-        None if has_small_chunks(filter.input()) => return Ok(None),
         None => Arc::clone(filter.input()),
         Some(predicate) => {
             let filter = FilterExecBuilder::from(filter).with_predicate(predicate);
@@ -103,15 +98,8 @@ fn without_redundant_bounds(
     }))
 }
 
-/// Whether a scan reads a tail with few rows in each chunk.
-fn has_small_chunks(scan: &Arc<dyn ExecutionPlan>) -> bool {
-    let inputs = inputs_of(scan).iter();
-    let mut tails = inputs.filter_map(|input| input.downcast_ref::<TailScanExec>());
-    tails.any(|tail| tail.rows_per_chunk() < MIN_CHUNK_ROWS)
-}
-
 /// Returns the inputs of a union, or the only scan.
-fn inputs_of(scan: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn ExecutionPlan>] {
+pub(super) fn inputs_of(scan: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn ExecutionPlan>] {
     match scan.downcast_ref::<UnionExec>() {
         Some(union) => union.inputs(),
         None => std::slice::from_ref(scan),

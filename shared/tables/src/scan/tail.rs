@@ -13,6 +13,7 @@
 
 mod cached_tail;
 mod decode;
+mod live_rows;
 mod run;
 mod streams;
 mod tail_scan;
@@ -35,7 +36,7 @@ use neap_wal::{Segment, SegmentError};
 use cached_tail::{CachedTail, TailLimits};
 
 pub use run::TailRun;
-pub(super) use streams::{ImageRows, LiveTailRows, SortedTailRows, scan_numbered_rows, streamed};
+pub(super) use streams::{ImageRows, SortedTailRows, scan_numbered_rows, streamed};
 pub(crate) use tail_scan::{NewestRows, TailScanExec};
 
 /// An error of a read of a tail.

@@ -1,6 +1,6 @@
 //! Plans scans of a tail image.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use datafusion::{common::Result, physical_plan::ExecutionPlan};
 use neap_points::ImageChunk;
@@ -8,7 +8,7 @@ use neap_points::ImageChunk;
 use super::ScanPlanner;
 use crate::scan::{
     regions::TimeInterval,
-    tail::{ImageRows, LiveTailRows, TailScanExec, scan_numbered_rows, streamed},
+    tail::{ImageRows, TailScanExec, scan_numbered_rows},
 };
 
 impl ScanPlanner<'_> {
@@ -53,36 +53,43 @@ impl ScanPlanner<'_> {
             return Ok(None);
         }
         if is_whole {
-            let scan = self.chunks(rows, &chunks, projection)?;
-            let scan = TailScanExec::new(scan, rows, &chunks, projection, wanted);
+            let scan = self.chunks(rows, &chunks, projection, wanted)?;
             return Ok(Some(Arc::new(scan)));
         }
         let columns = self.with_time(projection);
-        let scan = self.chunks(rows, &chunks, &columns)?;
-        let scan = TailScanExec::new(scan, rows, &chunks, &columns, wanted).not_replaceable();
+        let scan = self
+            .chunks(rows, &chunks, &columns, wanted)?
+            .not_replaceable();
         let bounded = self.within(Arc::new(scan), ranges)?;
         self.project(bounded, &columns, projection).map(Some)
     }
 
-    /// Plans a scan of the live rows of chunks of an image, in partitions of about the same size.
+    /// Plans a scan of the live rows of chunks of an image, which have all wanted rows, in partitions of about the same size.
     fn chunks(
         &self,
         rows: &ImageRows,
         chunks: &[&ImageChunk],
         columns: &[usize],
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+        wanted: Vec<RangeInclusive<i64>>,
+    ) -> Result<TailScanExec> {
         let schema = Arc::new(self.schema.project(columns)?);
-        let parts = (0..self.partitions.max(1)).map(|_| LiveTailRows::new(rows, columns, &schema));
-        let mut parts: Vec<LiveTailRows> = parts.collect();
+        let mut partitions = vec![(0, Vec::new()); self.partitions.max(1)];
         // The newest rows come first, so that queries of the last rows can skip the others.
         for chunk in chunks.iter().rev() {
-            // The smallest part gets the chunk.
-            if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
-                part.push(chunk);
+            // The smallest partition gets the chunk.
+            if let Some((rows, part)) = partitions.iter_mut().min_by_key(|(rows, _)| *rows) {
+                *rows += chunk.num_rows();
+                part.push(ImageChunk::clone(chunk));
             }
         }
-        parts.retain(|part| part.rows() > 0);
-        let parts = parts.into_iter().map(|part| Arc::new(part) as _);
-        streamed(&schema, parts.collect(), None)
+        let partitions = partitions.into_iter().map(|(_, chunks)| chunks.into());
+        let partitions = partitions.filter(|chunks: &Arc<[ImageChunk]>| !chunks.is_empty());
+        let partitions = partitions.collect();
+        Ok(TailScanExec::new(
+            rows,
+            partitions,
+            (columns, schema),
+            wanted,
+        ))
     }
 }

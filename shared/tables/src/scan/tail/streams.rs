@@ -15,7 +15,7 @@ use datafusion::{
     },
 };
 use futures::{StreamExt, stream};
-use neap_points::{ImageChunk, SelectedSeries, SortedRows, TailImage};
+use neap_points::{SelectedSeries, SortedRows, TailImage};
 
 use crate::scan::{external, regions::TimeInterval};
 
@@ -159,65 +159,5 @@ impl PartitionStream for NumberedTailRows {
             Arc::clone(&self.schema),
             batches,
         ))
-    }
-}
-
-/// The live rows of chunks of an image, unsorted. Live rows were not replaced or deleted by later segments.
-#[derive(Debug)]
-pub(in crate::scan) struct LiveTailRows {
-    image: Arc<TailImage>,
-    chunks: Vec<ImageChunk>,
-    columns: Vec<usize>,
-    schema: SchemaRef,
-    /// The series whose rows are returned; `None`: all.
-    selected: Option<SelectedSeries>,
-    rows: usize,
-}
-
-impl LiveTailRows {
-    /// No chunks yet, with these columns of the table, whose schema is `schema`.
-    pub(in crate::scan) fn new(rows: &ImageRows, columns: &[usize], schema: &SchemaRef) -> Self {
-        Self {
-            image: Arc::clone(&rows.image),
-            chunks: Vec::new(),
-            columns: columns.to_vec(),
-            schema: Arc::clone(schema),
-            selected: rows.selected.clone(),
-            rows: 0,
-        }
-    }
-
-    /// The number of rows of all chunks, including rows that are not returned.
-    pub(in crate::scan) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Adds a chunk of the image.
-    pub(in crate::scan) fn push(&mut self, chunk: &ImageChunk) {
-        self.rows += chunk.num_rows();
-        self.chunks.push(chunk.clone());
-    }
-}
-
-impl PartitionStream for LiveTailRows {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (image, columns) = (Arc::clone(&self.image), self.columns.clone());
-        let (schema, selected) = (Arc::clone(&self.schema), self.selected.clone());
-        let batch_rows = context.session_config().batch_size();
-        let parts_of = move |chunk: ImageChunk| {
-            let parts = chunk.parts(selected.as_ref(), batch_rows);
-            parts.map(move |part| (chunk.clone(), part))
-        };
-        let parts = self.chunks.clone().into_iter().flat_map(parts_of);
-        let rows = parts.map(move |(chunk, part)| {
-            let rows = image.chunk_rows(&chunk, &part, &columns, &schema);
-            rows.map_err(external)
-        });
-        let schema = Arc::clone(&self.schema);
-        Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(rows)))
     }
 }

@@ -2,37 +2,53 @@
 
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
+use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::{
-        Result, Statistics, config::ConfigOptions, stats::Precision, tree_node::TreeNodeRecursion,
+        Result, Statistics, config::ConfigOptions, exec_datafusion_err, stats::Precision,
+        tree_node::TreeNodeRecursion,
     },
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::PhysicalExpr,
+    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, expressions::Column},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, StatisticsArgs,
-        empty::EmptyExec, execution_plan::CardinalityEffect, metrics::MetricsSet,
+        empty::EmptyExec,
+        execution_plan::{Boundedness, EmissionType, SchedulingType},
+        filter::FilterExec,
+        limit::LimitStream,
+        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
         projection::ProjectionExec,
     },
 };
 use neap_points::ImageChunk;
 use neap_schema::{ColumnType, TIME_COLUMN};
 
-use super::streams::{ImageRows, scan_numbered_rows};
+use super::{
+    live_rows::{LiveRows, TailCondition, projected},
+    streams::{ImageRows, scan_numbered_rows},
+};
 use crate::scan::regions::TimeInterval;
 
-/// A scan of the rows of a tail image. Executes `scan`, and can be replaced by a scan of the newest rows.
-#[derive(Debug)]
+/// A scan of the live rows of chunks of a tail image, unsorted. It can be replaced by a scan of the newest rows.
+#[derive(Clone, Debug)]
 pub(crate) struct TailScanExec {
-    scan: Arc<dyn ExecutionPlan>,
     rows: ImageRows,
-    /// The columns of the table that the scan has.
+    /// The chunks of each partition.
+    partitions: Vec<Arc<[ImageChunk]>>,
+    /// The columns of the table that the scan returns.
     columns: Vec<usize>,
+    /// The condition that the returned rows meet.
+    condition: Option<TailCondition>,
+    /// Maximum number of rows of each partition.
+    fetch: Option<usize>,
     counts: RowCounts,
     /// The times of the rows that the query needs, in nanoseconds since the Unix epoch. The scan may have others.
     ranges: Vec<RangeInclusive<i64>>,
     /// Whether a scan of the newest rows may replace this one: it does not end after some rows, and all rows that the query needs
     /// from the image are in `ranges`.
     is_replaceable: bool,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 /// The numbers of rows and missing values of a scan. DataFusion answers counts with them.
@@ -45,17 +61,18 @@ struct RowCounts {
 }
 
 impl RowCounts {
-    fn of(rows: &ImageRows, chunks: &[&ImageChunk], columns: &[usize]) -> Self {
+    fn of(rows: &ImageRows, partitions: &[Arc<[ImageChunk]>], columns: &[usize]) -> Self {
         if rows.selected.is_some() {
             return Self {
                 rows: None,
                 nulls: Arc::default(),
             };
         }
-        let live: usize = chunks.iter().map(|chunk| chunk.live_rows()).sum();
-        let all: usize = chunks.iter().map(|chunk| chunk.num_rows()).sum();
+        let chunks = || partitions.iter().flat_map(|chunks| chunks.iter());
+        let live: usize = chunks().map(ImageChunk::live_rows).sum();
+        let all: usize = chunks().map(ImageChunk::num_rows).sum();
         let nulls = |column: &usize| {
-            let nulls = chunks.iter().map(|chunk| chunk.null_count(*column));
+            let nulls = chunks().map(|chunk| chunk.null_count(*column));
             Some((*column, nulls.sum::<Option<usize>>()?))
         };
         let counted = columns.iter().filter(|_| live == all);
@@ -80,23 +97,34 @@ pub(crate) struct NewestRows {
     pub(crate) until: i64,
 }
 
+/// Returns the properties of a scan of so many partitions.
+fn properties(rows: EquivalenceProperties, partitions: usize) -> Arc<PlanProperties> {
+    let partitioning = Partitioning::UnknownPartitioning(partitions);
+    let (emission, boundedness) = (EmissionType::Incremental, Boundedness::Bounded);
+    let properties = PlanProperties::new(rows, partitioning, emission, boundedness);
+    Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative))
+}
+
 impl TailScanExec {
-    /// Creates a scan that executes as `scan`: it reads the selected live rows of `chunks` with these columns of the table. The
-    /// chunks have all selected rows in `ranges`.
+    /// Creates a scan of the selected live rows of chunks, which are those of each partition, with these columns of the table,
+    /// whose schema is `schema`. The chunks have all selected rows in `ranges`.
     pub(in crate::scan) fn new(
-        scan: Arc<dyn ExecutionPlan>,
         rows: &ImageRows,
-        chunks: &[&ImageChunk],
-        columns: &[usize],
+        partitions: Vec<Arc<[ImageChunk]>>,
+        (columns, schema): (&[usize], SchemaRef),
         ranges: Vec<RangeInclusive<i64>>,
     ) -> Self {
         Self {
-            scan,
             rows: rows.clone(),
             columns: columns.to_vec(),
-            counts: RowCounts::of(rows, chunks, columns),
+            condition: None,
+            fetch: None,
+            counts: RowCounts::of(rows, &partitions, columns),
             ranges,
             is_replaceable: true,
+            properties: properties(EquivalenceProperties::new(schema), partitions.len()),
+            metrics: ExecutionPlanMetricsSet::new(),
+            partitions,
         }
     }
 
@@ -114,21 +142,30 @@ impl TailScanExec {
         times.map(|(min, max)| TimeInterval { min, max })
     }
 
-    /// Returns the mean number of rows of the chunks of the image.
-    pub(in crate::scan) fn rows_per_chunk(&self) -> usize {
-        let image = &self.rows.image;
-        image.row_count() / image.chunks.len().max(1)
-    }
-
-    fn with_scan(&self, scan: Arc<dyn ExecutionPlan>) -> Self {
-        Self {
-            scan,
-            rows: self.rows.clone(),
-            columns: self.columns.clone(),
-            counts: self.counts.clone(),
-            ranges: self.ranges.clone(),
-            is_replaceable: self.is_replaceable,
+    /// Returns a scan of the rows of this one that pass the filter above it, with its columns; `None` if this scan has a limit or a
+    /// condition.
+    ///
+    /// # Errors
+    /// The filter has a column that the scan lacks.
+    pub(in crate::scan) fn filtered(&self, filter: &FilterExec) -> Result<Option<Self>> {
+        if self.fetch.is_some() || self.condition.is_some() {
+            return Ok(None);
         }
+        let predicate = filter.predicate();
+        let condition = TailCondition::new(predicate, &self.columns, &self.schema())?;
+        let columns = match filter.projection() {
+            Some(projection) => projected(&self.columns, projection)?,
+            None => self.columns.clone(),
+        };
+        Ok(Some(Self {
+            columns,
+            condition: Some(condition),
+            fetch: filter.fetch(),
+            // They are the same, so the operators above need not be planned again.
+            properties: Arc::clone(filter.properties()),
+            metrics: ExecutionPlanMetricsSet::new(),
+            ..self.clone().not_replaceable()
+        }))
     }
 
     /// Returns a scan of fewer rows, among them all that are needed; `None` if it would not be faster.
@@ -161,7 +198,7 @@ impl TailScanExec {
         let Some(numbers) = newest else {
             return Ok(None);
         };
-        let partitions = self.properties().partitioning.partition_count();
+        let partitions = self.partitions.len();
         let sizes = (config.execution.batch_size.get(), partitions);
         let scan = scan_numbered_rows(image, &numbers, (&self.columns, &schema), sizes)?;
         Ok(Some(
@@ -172,14 +209,17 @@ impl TailScanExec {
 
 impl DisplayAs for TailScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let partitions = self.properties().partitioning.partition_count();
+        let partitions = self.partitions.len();
         write!(f, "TailScanExec: partitions={partitions}, columns=[")?;
         for (at, field) in self.schema().fields().iter().enumerate() {
             let separator = if at > 0 { ", " } else { "" };
             write!(f, "{separator}{}", field.name())?;
         }
         write!(f, "]")?;
-        match self.fetch() {
+        if let Some(condition) = &self.condition {
+            write!(f, ", condition={condition}")?;
+        }
+        match self.fetch {
             Some(fetch) => write!(f, ", fetch={fetch}"),
             None => Ok(()),
         }
@@ -192,7 +232,7 @@ impl ExecutionPlan for TailScanExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.scan.properties()
+        &self.properties
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -210,21 +250,10 @@ impl ExecutionPlan for TailScanExec {
         &self,
         apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        self.scan.apply_expressions(apply)
-    }
-
-    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        let scan = Arc::clone(&self.scan).reset_state()?;
-        Ok(Arc::new(self.with_scan(scan)))
-    }
-
-    fn repartitioned(
-        &self,
-        target_partitions: usize,
-        config: &ConfigOptions,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let scan = self.scan.repartitioned(target_partitions, config)?;
-        Ok(scan.map(|scan| Arc::new(self.with_scan(scan)) as _))
+        match &self.condition {
+            Some(condition) => apply(condition.predicate()),
+            None => Ok(TreeNodeRecursion::Continue),
+        }
     }
 
     fn execute(
@@ -232,12 +261,31 @@ impl ExecutionPlan for TailScanExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        self.rows.image.note_scan(&self.columns);
-        self.scan.execute(partition, context)
+        let chunks = self
+            .partitions
+            .get(partition)
+            .ok_or_else(|| exec_datafusion_err!("a scan of a tail has no partition {partition}"))?;
+        let image = &self.rows.image;
+        image.note_scan(&self.columns);
+        if let Some(condition) = &self.condition {
+            image.note_scan(&condition.columns);
+        }
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let batch_rows = context.session_config().batch_size();
+        let columns = (self.columns.as_slice(), self.schema());
+        let rows = LiveRows::new(&self.rows, Arc::clone(chunks), columns, batch_rows);
+        let rows = rows.with_condition(self.condition.clone());
+        Ok(match self.fetch {
+            Some(fetch) => {
+                let rows = rows.with_fetch(fetch).stream(metrics.intermediate());
+                Box::pin(LimitStream::new(rows, 0, Some(fetch), metrics))
+            }
+            None => rows.stream(metrics),
+        })
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        self.scan.metrics()
+        Some(self.metrics.clone_inner())
     }
 
     fn statistics_from_inputs(
@@ -246,7 +294,7 @@ impl ExecutionPlan for TailScanExec {
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
-        let partitions = self.properties().partitioning.partition_count();
+        let partitions = self.partitions.len();
         let (Some(rows), true) = (
             self.counts.rows,
             args.partition().is_none() || partitions == 1,
@@ -260,46 +308,45 @@ impl ExecutionPlan for TailScanExec {
                 of_column.null_count = Precision::Exact(*nulls);
             }
         }
-        let statistics = statistics.with_fetch(self.fetch(), 0, 1)?;
+        let statistics = statistics.with_fetch(self.fetch, 0, 1)?;
         // Each partition ends after so many rows.
-        let is_exact = self.fetch().is_none_or(|fetch| rows <= fetch) || partitions == 1;
+        let is_exact = self.fetch.is_none_or(|fetch| rows <= fetch) || partitions == 1;
+        let is_exact = is_exact && self.condition.is_none();
         Ok(Arc::new(match is_exact {
             true => statistics,
             false => statistics.to_inexact(),
         }))
     }
 
-    fn supports_limit_pushdown(&self) -> bool {
-        self.scan.supports_limit_pushdown()
-    }
-
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        let scan = self.scan.with_fetch(limit)?;
-        Some(Arc::new(self.with_scan(scan).not_replaceable()))
+        Some(Arc::new(Self {
+            fetch: limit,
+            ..self.clone().not_replaceable()
+        }))
     }
 
     fn fetch(&self) -> Option<usize> {
-        self.scan.fetch()
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        self.scan.cardinality_effect()
+        self.fetch
     }
 
     fn try_swapping_with_projection(
         &self,
         projection: &ProjectionExec,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(scan) = self.scan.try_swapping_with_projection(projection)? else {
+        // Projections that rename columns are not swapped.
+        let columns = projection.expr().iter().map(|projected| {
+            let column = projected.expr.downcast_ref::<Column>()?;
+            let column = (column.name() == projected.alias).then_some(column.index())?;
+            self.columns.get(column).copied()
+        });
+        let Some(columns) = columns.collect() else {
             return Ok(None);
         };
-        // Projections that rename columns are not swapped.
-        let (schema, of_table) = (scan.schema(), self.rows.image.schema());
-        let columns = schema.fields().iter();
-        let columns = columns.map(|field| of_table.index_of(field.name()));
+        let rows = projection.properties().equivalence_properties().clone();
         Ok(Some(Arc::new(Self {
-            columns: columns.collect::<Result<_, _>>()?,
-            ..self.with_scan(scan)
+            columns,
+            properties: properties(rows, self.partitions.len()),
+            ..self.clone()
         })))
     }
 }
@@ -312,8 +359,7 @@ mod tests {
     };
     use neap_points::{TagFilter, TailImageBuilder};
 
-    use super::{super::streams::LiveTailRows, *};
-    use crate::scan::tail::streamed;
+    use super::*;
 
     /// Returns a scan of two chunks, each in one partition, of three rows and two rows, with one null. `is_replaced` tells whether
     /// the second chunk has a newer version of a row of the first.
@@ -337,14 +383,10 @@ mod tests {
         let image = builder.image();
         let selected = (!filters.is_empty()).then(|| image.select(filters));
         let rows = ImageRows { image, selected };
-        let chunks: Vec<&ImageChunk> = rows.image.chunks.iter().collect();
-        let parts = chunks.iter().map(|chunk| {
-            let mut part = LiveTailRows::new(&rows, &[0, 1], &schema);
-            part.push(chunk);
-            Arc::new(part) as _
-        });
-        let scan = streamed(&schema, parts.collect(), None).unwrap();
-        TailScanExec::new(scan, &rows, &chunks, &[0, 1], vec![i64::MIN..=i64::MAX])
+        let chunks = rows.image.chunks.iter();
+        let partitions = chunks.map(|chunk| Arc::from([chunk.clone()]));
+        let ranges = vec![i64::MIN..=i64::MAX];
+        TailScanExec::new(&rows, partitions.collect(), (&[0, 1], schema), ranges)
     }
 
     /// Returns the number of rows and of missing values of `v`.
