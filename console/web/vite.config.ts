@@ -31,6 +31,8 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,
+          // A busy machine may delay a page by more than its test waits. All tests together take ten minutes.
+          retry: 1,
         },
       },
     ],

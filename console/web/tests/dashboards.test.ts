@@ -181,7 +181,8 @@ test("a change of another user is not overwritten without being asked", async ()
   await other.getByRole("button", { name: "Load theirs" }).click();
   await other.getByRole("heading", { name: "Mine" }).waitFor();
   await page.keyboard.press("Control+k");
-  await page.keyboard.type("edit the dashboard");
+  await page.getByRole("combobox", { name: "Find a command" }).fill("edit the dashboard");
+  await page.getByRole("option", { name: /^Edit the dashboard/, selected: true }).waitFor();
   await page.keyboard.press("Enter");
   await page.getByLabel("Name of the dashboard").fill("By keyboard");
   await page.keyboard.press("Control+s");

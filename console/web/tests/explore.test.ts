@@ -335,7 +335,8 @@ test("the palette and the list of keys open by keyboard", async () => {
   await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
   await page.keyboard.press("Escape");
   await page.keyboard.press("Control+K");
-  await page.keyboard.type("go to write");
+  await page.getByRole("combobox", { name: "Find a command" }).fill("go to write");
+  await page.getByRole("option", { name: /^Go to write/i, selected: true }).waitFor();
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => location.hash.startsWith("#/write"));
 });

@@ -176,17 +176,23 @@ test("a large file is sent in parts, pauses, continues after a reload, and loses
   await choose(page, path);
   const card = page.getByRole("article", { name: "large.lp" });
   await card.getByText("The start of the file has").waitFor();
-  // The second part waits for the click, so that the upload does not end before.
+  // The click comes when the first part is stored, and the second part waits for it, so that the upload does not end before.
   let parts = 0;
   let release: () => void = () => undefined;
   const clicked = new Promise<void>((resolve) => (release = resolve));
+  let request: () => void = () => undefined;
+  const requested = new Promise<void>((resolve) => (request = resolve));
   await page.route(/\/api\/v3\/write_/, async (route) => {
     parts += 1;
-    if (parts === 2) await clicked;
+    if (parts === 2) {
+      request();
+      await clicked;
+    }
     await route.continue();
   });
   await card.getByRole("button", { name: "Write the file" }).click();
   const upload = page.getByRole("article", { name: "Upload of large.lp" });
+  await requested;
   await upload.getByRole("button", { name: "Pause" }).click();
   release();
   await upload.getByText("paused", { exact: true }).waitFor();
