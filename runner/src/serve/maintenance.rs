@@ -23,6 +23,8 @@ use neap_schema::{CacheId, DatabaseId};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::sweep_schedule::FIRST_SWEEP_DELAY;
+
 /// Interval at which flushed databases are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -183,8 +185,9 @@ impl MaintenanceTask {
     async fn work(&self) {
         let mut next_round = self.world.clock.monotonic() + FIRST_ROUND.min(self.interval);
         let mut caches = KnownCaches::default();
-        // The first flush of a process begins after one interval. Its maintenance does not compete with it.
-        self.world.clock.sleep(CHECK_INTERVAL / 2).await;
+        // The first look comes half an interval after the beginning of the first flush, with which it does not compete.
+        let before = FIRST_SWEEP_DELAY.saturating_sub(CHECK_INTERVAL / 2);
+        self.world.clock.sleep(before).await;
         loop {
             self.world.clock.sleep(CHECK_INTERVAL).await;
             let now = self.world.clock.monotonic();

@@ -9,7 +9,7 @@ pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Time from the start of a process to its first sweep. The first queries, which load the unflushed rows that an earlier
 /// process wrote, have the processors until then: a flush of the same rows takes as long as they do.
-const FIRST_SWEEP_DELAY: Duration = Duration::from_secs(5);
+pub(super) const FIRST_SWEEP_DELAY: Duration = Duration::from_secs(5);
 
 /// Decides when the next sweep is due. Times are those of a monotonic clock.
 #[derive(Debug)]

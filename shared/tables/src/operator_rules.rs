@@ -23,7 +23,7 @@ use crate::{
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
-    scan::{AggregateSplit, DedupExec, RedundantTimeBounds, TailFilters},
+    scan::{AggregateSplit, DedupExec, REDUNDANT_TIME_BOUNDS, TAIL_FILTERS},
 };
 
 /// A rule of a session.
@@ -49,12 +49,12 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
         }
     });
     // Before any rule moves a filter into a scan.
-    let mut all: Vec<Rule> = vec![Arc::new(AggregateSplit), Arc::new(RedundantTimeBounds)];
+    let mut all: Vec<Rule> = vec![Arc::new(AggregateSplit), Arc::new(REDUNDANT_TIME_BOUNDS)];
     all.extend(rules);
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
     // After the rules that look for a filter above a scan.
-    all.push(Arc::new(TailFilters));
+    all.push(Arc::new(TAIL_FILTERS));
     // Last, because other rules look for the aggregates and the sorts in their place.
     all.push(Arc::new(RunAggregateExec::RULE));
     all.push(Arc::new(RankSortExec::RULE));

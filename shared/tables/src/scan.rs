@@ -47,7 +47,7 @@ pub use file_scans::{FileScans, read_bytes};
 pub use fragment::ScanFragment;
 use fragment_plan::FragmentError;
 pub(crate) use lookup::is_lookup;
-pub(crate) use redundant_time_bounds::RedundantTimeBounds;
+pub(crate) use redundant_time_bounds::REDUNDANT_TIME_BOUNDS;
 pub use scan_exec::{DistributedScans, ScanEnvironment, SnapshotScanExec};
 pub(crate) use section_files::STORE_URL;
 pub(crate) use snapshot_table::SnapshotTable;
@@ -55,7 +55,7 @@ pub(crate) use tail::{NewestRows, OverlayRequest, TailScanExec};
 pub use tail::{
     StaleTail, TailImageError, TailImages, TailRun, TailSnapshot, TailView, is_stale_snapshot,
 };
-pub(crate) use tail_filters::TailFilters;
+pub(crate) use tail_filters::TAIL_FILTERS;
 
 /// The state that scans of all queries share.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The optimizer rule of operators that compute other operators in their place.
+//! The optimizer rules that replace single operators.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-/// Returns an operator with a plan as its input; `None` if the plan is executed as it is.
-type Substitute = fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>>;
+/// Returns the replacement of an operator; `None` if the operator stays.
+type Substitute = fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>;
 
-/// Puts an operator above each plan that it computes in its place.
+/// Replaces operators, from the scans upwards.
 #[derive(Debug)]
 pub(crate) struct SubstitutionRule {
     /// The name of the rule.
     pub(crate) name: &'static str,
-    /// Chooses the operator.
+    /// Returns the replacement.
     pub(crate) substitute: Substitute,
 }
 
@@ -31,7 +31,7 @@ impl PhysicalOptimizerRule for SubstitutionRule {
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
-            Ok(match (self.substitute)(&node) {
+            Ok(match (self.substitute)(&node)? {
                 Some(substitute) => Transformed::yes(substitute),
                 None => Transformed::no(node),
             })

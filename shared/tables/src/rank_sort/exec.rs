@@ -66,7 +66,7 @@ impl RankSortExec {
         name: "rank_sort",
         substitute: |plan| {
             let has_several = Self::sorted_columns(plan) > 1;
-            has_several.then(|| Arc::new(Self::new(Arc::clone(plan))) as Arc<_>)
+            Ok(has_several.then(|| Arc::new(Self::new(Arc::clone(plan))) as Arc<_>))
         },
     };
 

@@ -40,7 +40,7 @@ impl RunAggregateExec {
         name: "run_aggregate",
         substitute: |plan| {
             let is_supported = Self::supports(plan);
-            is_supported.then(|| Arc::new(Self::new(Arc::clone(plan))) as Arc<_>)
+            Ok(is_supported.then(|| Arc::new(Self::new(Arc::clone(plan))) as Arc<_>))
         },
     };
 

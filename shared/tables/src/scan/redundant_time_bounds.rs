@@ -13,13 +13,8 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{
-        Result,
-        config::ConfigOptions,
-        tree_node::{Transformed, TransformedResult, TreeNode},
-    },
+    common::Result,
     physical_expr::{conjunction_opt, split_conjunction},
-    physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
         ExecutionPlan,
         filter::{FilterExec, FilterExecBuilder},
@@ -31,34 +26,13 @@ use super::{
     TailScanExec, data::SectionFile, file_scans::files, predicate::times_that_meet,
     regions::TimeInterval,
 };
+use crate::substitution_rule::SubstitutionRule;
 
 /// Removes bounds of times from filters above scans, if all rows meet them.
-#[derive(Debug)]
-pub(crate) struct RedundantTimeBounds;
-
-impl PhysicalOptimizerRule for RedundantTimeBounds {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            Ok(match without_redundant_bounds(&node)? {
-                Some(simpler) => Transformed::yes(simpler),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
-    }
-
-    fn name(&self) -> &'static str {
-        "redundant_time_bounds"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub(crate) const REDUNDANT_TIME_BOUNDS: SubstitutionRule = SubstitutionRule {
+    name: "redundant_time_bounds",
+    substitute: without_redundant_bounds,
+};
 
 /// Returns a filter without bounds of times that all rows of its input meet; `None` if there are none.
 fn without_redundant_bounds(

@@ -12,12 +12,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{
-        Result,
-        config::ConfigOptions,
-        tree_node::{Transformed, TransformedResult, TreeNode},
-    },
-    physical_optimizer::PhysicalOptimizerRule,
+    common::Result,
     physical_plan::{
         ExecutionPlan,
         filter::{FilterExec, FilterExecBuilder},
@@ -26,34 +21,13 @@ use datafusion::{
 };
 
 use super::{TailScanExec, redundant_time_bounds::inputs_of};
+use crate::substitution_rule::SubstitutionRule;
 
 /// Moves filters into scans of tails.
-#[derive(Debug)]
-pub(crate) struct TailFilters;
-
-impl PhysicalOptimizerRule for TailFilters {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            Ok(match filtered_scans(&node)? {
-                Some(scans) => Transformed::yes(scans),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
-    }
-
-    fn name(&self) -> &'static str {
-        "tail_filters"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub(crate) const TAIL_FILTERS: SubstitutionRule = SubstitutionRule {
+    name: "tail_filters",
+    substitute: filtered_scans,
+};
 
 /// Returns the replacement of a filter above scans: scans of tails that evaluate it, and filters above the others. `None` if no scan is
 /// of a tail, and for other operators.
