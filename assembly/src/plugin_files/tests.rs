@@ -56,6 +56,7 @@ impl PluginFolderFixture {
             arguments: None,
             run_async: false,
             error_behavior: ErrorBehavior::Log,
+            cancel_on_disconnect: false,
             disabled: false,
         };
         let created = self.catalog.create_trigger(database, &new);

@@ -88,6 +88,7 @@ fn run(path: &Path, call: PluginInput) -> PluginRun {
         is_async: false,
         limits: RunLimits::default(),
         stop: CancellationToken::new(),
+        abandoned: CancellationToken::new(),
         context: Arc::new(NoopRunContext),
     }
 }

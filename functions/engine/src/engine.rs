@@ -25,7 +25,10 @@ use neap_catalog::{Catalog, CatalogError, EngineLogs};
 use neap_http::Metrics;
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver, TailReader, trigger_floor};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Notify, Semaphore, SemaphorePermit},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
@@ -76,6 +79,8 @@ pub struct Engine {
     feeds: Mutex<BTreeMap<TriggerRef, Arc<TriggerFeed>>>,
     /// Tokens that end the tasks of triggers that are disabled or deleted.
     closing: Mutex<BTreeMap<TriggerRef, CancellationToken>>,
+    /// The runs for requests. They are tasks of their own, because a run goes on if its client disconnects.
+    request_runs: Mutex<JoinSet<()>>,
     /// Held while the triggers are read.
     refreshing: tokio::sync::Mutex<()>,
     /// The databases whose tail was listed, with a notification of every segment since.
@@ -166,6 +171,7 @@ impl Engine {
             roster: ActiveTriggers::new(parts.settings.plugin_folder_only),
             feeds: Mutex::default(),
             closing: Mutex::default(),
+            request_runs: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
             known_tails: Mutex::default(),
             changed: Notify::new(),
@@ -311,6 +317,12 @@ impl Engine {
         // Segments put between the creation of the trigger and now were not offered to it.
         self.known_tails().remove(&key.database);
         self.doubt.notify_one();
+    }
+
+    /// Returns the runs for requests.
+    pub(crate) fn request_runs(&self) -> MutexGuard<'_, JoinSet<()>> {
+        let runs = self.request_runs.lock();
+        runs.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn closing(&self) -> MutexGuard<'_, BTreeMap<TriggerRef, CancellationToken>> {

@@ -4,10 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use neap_catalog::{ANY_AGE, CatalogError, ErrorBehavior};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    PluginCallError, PluginInput, PluginRequest, PluginResponse, RequestDispatcher, RequestTrigger,
-    RunError, active_triggers::ActiveTrigger, checkpoint::TriggerRef, engine::Engine,
+    LogLevel, PluginCallError, PluginInput, PluginRequest, PluginResponse, RequestDispatcher,
+    RequestTrigger, RunError,
+    active_triggers::ActiveTrigger,
+    checkpoint::TriggerRef,
+    engine::Engine,
+    logs::{LogSource, PluginLog},
     run::TriggerRun,
 };
 
@@ -36,10 +42,11 @@ impl RequestDispatcher for Engine {
         }))
     }
 
-    /// A failed run is not retried, because the client can retry.
+    /// The run goes on if the client disconnects, unless the trigger says otherwise: the plugin may have written rows
+    /// already, and others are queued. A failed run is not retried, because the client can retry.
     async fn request(
-        &self,
-        trigger: &RequestTrigger,
+        self: Arc<Self>,
+        trigger: RequestTrigger,
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError> {
         let key = TriggerRef {
@@ -47,8 +54,8 @@ impl RequestDispatcher for Engine {
             trigger: trigger.trigger.id,
         };
         // The trigger may have been disabled while the body of the request arrived.
-        let stop = self.closed(key).ok_or(RunError::Stopping)?;
-        let ran = self.runner.run(TriggerRun {
+        let stop = self.closed(key).ok_or(RunError::Stopping)?.child_token();
+        let job = TriggerRun {
             database: trigger.database,
             database_name: Arc::clone(&trigger.database_name),
             trigger: Arc::clone(&trigger.trigger),
@@ -60,9 +67,42 @@ impl RequestDispatcher for Engine {
             },
             depth: 1,
             time: request.time,
-            stop,
-        });
-        let answer = match ran.await.result {
+            stop: stop.clone(),
+            abandoned: CancellationToken::new(),
+        };
+        let mut client = WaitingClient {
+            log: self.runner.log.clone(),
+            source: job.log_source(),
+            abandoned: job.abandoned.clone(),
+            stop: trigger.trigger.cancel_on_disconnect.then_some(stop),
+            is_answered: false,
+        };
+        let (sender, answer) = oneshot::channel();
+        let engine = Arc::clone(&self);
+        {
+            let mut runs = self.request_runs();
+            while runs.try_join_next().is_some() {}
+            runs.spawn(async move {
+                let _disconnected = sender.send(engine.run_request(&trigger, job).await);
+            });
+        }
+        let answer = answer.await;
+        client.is_answered = true;
+        answer.unwrap_or(Err(RunError::Stopping))
+    }
+
+    fn changed(&self) {
+        self.triggers_changed();
+    }
+}
+
+impl Engine {
+    async fn run_request(
+        &self,
+        trigger: &RequestTrigger,
+        job: TriggerRun,
+    ) -> Result<PluginResponse, RunError> {
+        let answer = match self.runner.run(job).await.result {
             Ok(answer) => answer,
             Err(PluginCallError::NotStarted(text)) => {
                 let traceback = None;
@@ -82,9 +122,33 @@ impl RequestDispatcher for Engine {
         };
         answer.ok_or_else(|| RunError::Protocol("the plugin sent no response".to_owned()))
     }
+}
 
-    fn changed(&self) {
-        self.triggers_changed();
+/// The client of a request that is not answered yet. Dropping it means that the client has disconnected.
+#[derive(Debug)]
+struct WaitingClient {
+    log: PluginLog,
+    source: LogSource,
+    /// Ends a run that has not started.
+    abandoned: CancellationToken,
+    /// Ends a run that has started; `None`: such a run goes on.
+    stop: Option<CancellationToken>,
+    is_answered: bool,
+}
+
+impl Drop for WaitingClient {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        let text = if let Some(stop) = &self.stop {
+            stop.cancel();
+            "the client disconnected before the answer: the run ends, because the trigger has cancel_on_disconnect"
+        } else {
+            "the client disconnected before the answer: the run goes on, unless it has not started"
+        };
+        self.abandoned.cancel();
+        self.log.add(&self.source, LogLevel::Warn, text.to_owned());
     }
 }
 

@@ -92,6 +92,7 @@ impl Engine {
             depth: attempts.depth,
             time,
             stop: attempts.closed.clone(),
+            abandoned: CancellationToken::new(),
         });
         let ran = ran.await;
         match (&ran.result, known.trigger.error_behavior) {

@@ -124,6 +124,8 @@ pub struct PluginCall {
     pub limits: RunLimits,
     /// Cancelled when the trigger is disabled or deleted, which ends the run.
     pub stop: CancellationToken,
+    /// Cancelled when nobody waits for the run any more, which ends a run that has not started.
+    pub abandoned: CancellationToken,
     /// The receiver of the plugin's log lines, queries and writes.
     pub context: Arc<dyn RunContext>,
 }
@@ -144,6 +146,7 @@ impl PluginCall {
             is_async: self.trigger.run_async,
             limits: self.limits,
             stop: self.stop,
+            abandoned: self.abandoned,
             context: self.context,
         }
     }
@@ -162,6 +165,19 @@ pub(crate) struct TriggerRun {
     pub(crate) time: Option<Duration>,
     /// Cancelled when the trigger is disabled or deleted, which ends the run.
     pub(crate) stop: CancellationToken,
+    /// Cancelled when nobody waits for the run any more, which ends a run that has not started.
+    pub(crate) abandoned: CancellationToken,
+}
+
+impl TriggerRun {
+    /// Returns the source of the log lines of the run.
+    pub(crate) fn log_source(&self) -> LogSource {
+        LogSource {
+            database: self.database,
+            database_name: Arc::clone(&self.database_name),
+            trigger: Arc::from(self.trigger.name.as_str()),
+        }
+    }
 }
 
 /// The outcome of a run.
@@ -193,7 +209,7 @@ pub(crate) struct TriggerRunner {
 impl TriggerRunner {
     /// Runs a trigger once and writes the lines that it queued.
     pub(crate) async fn run(&self, job: TriggerRun) -> TriggerRunOutcome {
-        let of = logged(&job);
+        let of = job.log_source();
         let (depth, database) = (job.depth, Arc::clone(&of.database_name));
         let begun = self.log.moment();
         self.log_start(&of, &job.call);
@@ -212,6 +228,7 @@ impl TriggerRunner {
                 ..RunLimits::default()
             },
             stop: job.stop,
+            abandoned: job.abandoned,
             context,
         };
         let run = self.plugins.run(call);
@@ -308,14 +325,6 @@ fn of_trigger(of: &LogSource, database: &str, depth: u8, no_sync: bool) -> Plugi
         depth,
         no_sync,
         only: (*database == *of.database_name).then_some(of.database),
-    }
-}
-
-fn logged(job: &TriggerRun) -> LogSource {
-    LogSource {
-        database: job.database,
-        database_name: Arc::clone(&job.database_name),
-        trigger: Arc::from(job.trigger.name.as_str()),
     }
 }
 

@@ -8,7 +8,7 @@
 //! | logs | every 60 s | none |
 //! | a task for each trigger | when a segment is queued or a tick is due | none |
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use neap_bucket::{ClockReading, StoreTime};
 use neap_catalog::ANY_AGE;
@@ -49,12 +49,7 @@ impl Engine {
         }
         self.stopping.cancel();
         self.runner.plugins.stop().await;
-        let ended = async { while tasks.set.join_next().await.is_some() {} };
-        let world = self.bucket.world();
-        if world.timeout(STOP_LIMIT, ended).await.is_none() {
-            tracing::warn!("triggers did not stop in time");
-            tasks.set.abort_all();
-        }
+        self.join_runs(&mut tasks.set).await;
         self.save(&self.feeds()).await;
         self.save_logs().await;
     }
@@ -63,8 +58,24 @@ impl Engine {
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.runner.plugins.stop().await;
+        self.join_runs(&mut JoinSet::new()).await;
         self.save(&self.feeds()).await;
         self.save_logs().await;
+    }
+
+    /// Waits until the tasks of triggers and the runs for requests have ended, and their lines are written.
+    async fn join_runs(&self, triggers: &mut JoinSet<()>) {
+        let mut requests = mem::take(&mut *self.request_runs());
+        let ended = async {
+            for set in [&mut *triggers, &mut requests] {
+                while set.join_next().await.is_some() {}
+            }
+        };
+        let ended = self.bucket.world().timeout(STOP_LIMIT, ended).await;
+        if ended.is_none() {
+            tracing::warn!("triggers did not stop in time");
+            triggers.abort_all();
+        }
     }
 
     async fn run_trigger_loop(self: &Arc<Self>, tasks: &mut TriggerTasks) {

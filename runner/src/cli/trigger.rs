@@ -67,6 +67,10 @@ pub(super) struct CreateTriggerArgs {
     #[arg(long, value_enum, default_value = "log")]
     error_behavior: ErrorBehavior,
 
+    /// End the run for a request when the client of the request disconnects.
+    #[arg(long)]
+    cancel_on_disconnect: bool,
+
     /// Copy the plugin from here to the server first.
     #[arg(long)]
     upload: bool,
@@ -172,6 +176,8 @@ struct NewTrigger<'a> {
 struct TriggerSettings {
     run_async: bool,
     error_behavior: ErrorBehavior,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cancel_on_disconnect: bool,
 }
 
 #[derive(Serialize)]
@@ -231,6 +237,7 @@ pub(super) async fn create(
         trigger_settings: TriggerSettings {
             run_async: args.run_asynchronous,
             error_behavior: args.error_behavior,
+            cancel_on_disconnect: args.cancel_on_disconnect,
         },
         trigger_specification: &args.specification,
         trigger_arguments: arguments,

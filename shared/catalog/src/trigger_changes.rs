@@ -41,6 +41,8 @@ pub struct NewTrigger {
     pub run_async: bool,
     /// How a failure of the plugin is handled.
     pub error_behavior: ErrorBehavior,
+    /// Whether the run for a request ends when the client of the request disconnects.
+    pub cancel_on_disconnect: bool,
     /// Whether it is created disabled.
     pub disabled: bool,
 }
@@ -222,6 +224,7 @@ impl DatabaseCatalog {
             arguments: new.arguments.clone(),
             run_async: new.run_async,
             error_behavior: new.error_behavior,
+            cancel_on_disconnect: new.cancel_on_disconnect,
             disabled: new.disabled,
             since: now,
         });

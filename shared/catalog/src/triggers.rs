@@ -109,6 +109,9 @@ pub struct Trigger {
     /// How a failure of the plugin is handled.
     #[serde(default)]
     pub error_behavior: ErrorBehavior,
+    /// Whether the run for a request ends when the client of the request disconnects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_on_disconnect: bool,
     /// Whether it is disabled.
     #[serde(default)]
     pub disabled: bool,

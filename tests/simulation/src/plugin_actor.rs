@@ -53,6 +53,7 @@ pub(crate) async fn create_triggers(founder: &Instance) {
             arguments: None,
             run_async,
             error_behavior: ErrorBehavior::Retry,
+            cancel_on_disconnect: false,
             disabled: false,
         };
         let created = founder.catalog.create_trigger(DATABASE, &trigger).await;

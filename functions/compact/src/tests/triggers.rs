@@ -28,6 +28,7 @@ impl CompactTestBed {
             arguments: None,
             run_async: false,
             error_behavior: ErrorBehavior::Log,
+            cancel_on_disconnect: false,
             disabled: false,
         };
         let id = self.id(database).await;

@@ -68,6 +68,7 @@ impl CodeFixture {
             arguments: None,
             run_async: false,
             error_behavior: ErrorBehavior::Log,
+            cancel_on_disconnect: false,
             disabled: false,
         };
         self.catalog.create_trigger(database, &new).await.unwrap()

@@ -213,6 +213,7 @@ impl EngineRoutes {
             is_async: false,
             limits: RunLimits::default(),
             stop: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
         let ran = self.workers.run(run).await;

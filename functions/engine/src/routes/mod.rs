@@ -72,13 +72,13 @@ pub trait RequestDispatcher: fmt::Debug + Send + Sync + 'static {
     /// The catalogs can't be read.
     async fn find(&self, path: &str) -> Result<Option<RequestTrigger>, CatalogError>;
 
-    /// Runs the plugin of a trigger for a request.
+    /// Runs the plugin of a trigger for a request. Dropping the future means that the client has disconnected.
     ///
     /// # Errors
     /// The run failed.
     async fn request(
-        &self,
-        trigger: &RequestTrigger,
+        self: Arc<Self>,
+        trigger: RequestTrigger,
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError>;
 

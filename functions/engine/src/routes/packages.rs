@@ -12,6 +12,7 @@ use neap_http::{ApiError, Caller};
 use serde::Deserialize;
 
 use super::{EngineRoutes, MAX_CONFIGURE_BYTES};
+use crate::PackageError;
 
 type ConfigureResult = Result<StatusCode, ApiError>;
 type RoutesState = State<Arc<EngineRoutes>>;
@@ -39,8 +40,9 @@ async fn install_packages(
 ) -> ConfigureResult {
     caller.require_admin()?;
     let body: PackagesBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
-    parts.packages.install(&body.packages).await?;
-    installed(&parts)
+    let packages = Arc::clone(&parts.packages);
+    let installation = async move { packages.install(&body.packages).await };
+    install(parts, installation).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,13 +58,31 @@ async fn install_requirements(
 ) -> ConfigureResult {
     caller.require_admin()?;
     let body: RequirementsBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
-    let file = &body.requirements_location;
-    parts.packages.install_requirements(file).await?;
-    installed(&parts)
+    let file = body.requirements_location;
+    let packages = Arc::clone(&parts.packages);
+    let installation = async move { packages.install_requirements(&file).await };
+    install(parts, installation).await
 }
 
-/// Makes plugins use the installed packages from their next run on.
-fn installed(parts: &EngineRoutes) -> ConfigureResult {
-    parts.workers.use_python(parts.packages.python());
+/// Runs an installation, after which plugins use the packages from their next run on. It continues if the client
+/// disconnects, because an installer that is killed leaves incomplete packages.
+async fn install(
+    parts: Arc<EngineRoutes>,
+    installation: impl Future<Output = Result<(), PackageError>> + Send + 'static,
+) -> ConfigureResult {
+    let task = tokio::spawn(async move {
+        let result = installation.await;
+        match &result {
+            Ok(()) => {
+                parts.workers.use_python(parts.packages.python());
+                tracing::info!("packages are installed");
+            }
+            Err(error) => tracing::warn!(%error, "packages are not installed"),
+        }
+        result
+    });
+    let result = task.await;
+    let stopped = |_| PackageError::Failed("it was stopped".to_owned());
+    result.map_err(stopped).flatten()?;
     Ok(StatusCode::OK)
 }

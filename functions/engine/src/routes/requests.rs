@@ -73,7 +73,7 @@ async fn request(
             limit.ends.saturating_sub(now)
         }),
     };
-    let answered = parts.triggers.request(&trigger, request).await;
+    let answered = Arc::clone(&parts.triggers).request(trigger, request).await;
     Ok(match answered.map(response) {
         Ok(Ok(response)) => response,
         Ok(Err(invalid)) => failed(StatusCode::INTERNAL_SERVER_ERROR, &invalid),

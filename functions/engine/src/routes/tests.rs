@@ -4,6 +4,7 @@ mod dry_runs;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -75,8 +76,8 @@ impl RequestDispatcher for FakeDispatcher {
     }
 
     async fn request(
-        &self,
-        _: &RequestTrigger,
+        self: Arc<Self>,
+        _: RequestTrigger,
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError> {
         self.requests.lock().unwrap().push(request);
@@ -100,6 +101,14 @@ const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
 
 impl RoutesFixture {
     async fn new(allowed: &[TriggerKind]) -> Self {
+        let packages = PackageSettings {
+            manager: PackageManager::Disabled,
+            ..PackageSettings::default()
+        };
+        Self::with_packages(allowed, packages).await
+    }
+
+    async fn with_packages(allowed: &[TriggerKind], packages: PackageSettings) -> Self {
         let store = MemoryStore::new(Arc::new(SystemClock::new()));
         let bucket = Bucket::new(Arc::new(store), World::system());
         let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
@@ -109,10 +118,6 @@ impl RoutesFixture {
             plugin_folder: Some(folder.path().to_owned()),
             cache_folder: Some(cache.path().to_owned()),
             ..PluginCodeSettings::default()
-        };
-        let packages = PackageSettings {
-            manager: PackageManager::Disabled,
-            ..PackageSettings::default()
         };
         let triggers = Arc::new(FakeDispatcher {
             catalog: Arc::clone(&catalog),
@@ -244,6 +249,58 @@ async fn triggers_are_created_switched_and_deleted_in_the_words_of_influxdb() {
         ok
     );
     assert_eq!(stage.switch(Method::DELETE, "", echo).await, ok);
+}
+
+#[tokio::test]
+async fn a_trigger_may_end_runs_whose_client_disconnects() {
+    let stage = RoutesFixture::new(&[]).await;
+    stage.plugin("echo.py", "");
+    for (name, setting) in [("goes-on", false), ("ends", true)] {
+        let change = |body: &mut serde_json::Value| {
+            body["trigger_name"] = name.into();
+            body["trigger_settings"]["cancel_on_disconnect"] = setting.into();
+        };
+        assert_eq!(stage.create(change).await, answer(200, ""));
+        let found = stage.triggers.find(name).await.unwrap().unwrap();
+        assert_eq!(found.trigger.cancel_on_disconnect, setting);
+    }
+}
+
+#[tokio::test]
+async fn an_installation_continues_if_its_client_disconnects() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let python = file("python");
+    let script = "#!/bin/sh\ncd \"${0%/*}\"\ntouch started\nwhile [ ! -e continue ]; do sleep 0.01; done\ntouch ended\n";
+    fs::write(&python, script).unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    let packages = PackageSettings {
+        manager: PackageManager::Pip,
+        environment: Some(file("environment")),
+        python,
+        ..PackageSettings::default()
+    };
+    let stage = RoutesFixture::with_packages(&[], packages).await;
+    let exists = async |name: &str| {
+        let world = World::system();
+        let there = async {
+            while !file(name).exists() {
+                world.clock.sleep(Duration::from_millis(5)).await;
+            }
+        };
+        world
+            .timeout(Duration::from_secs(60), there)
+            .await
+            .is_some()
+    };
+    let path = "/api/v3/configure/plugin_environment/install_packages";
+    let request = stage.json(Method::POST, path, serde_json::json!({"packages": ["a"]}));
+    tokio::select! {
+        answer = request => panic!("{answer:?}"),
+        started = exists("started") => assert!(started),
+    }
+    fs::write(file("continue"), "").unwrap();
+    assert!(exists("ended").await);
 }
 
 #[tokio::test]

@@ -49,6 +49,9 @@ struct Settings {
     run_async: bool,
     #[serde(default)]
     error_behavior: ErrorBehavior,
+    /// Only in Neap.
+    #[serde(default)]
+    cancel_on_disconnect: bool,
 }
 
 /// `POST /api/v3/configure/processing_engine_trigger`
@@ -75,6 +78,7 @@ async fn create(State(parts): RoutesState, caller: Caller, request: Request) -> 
         arguments: body.trigger_arguments,
         run_async: body.trigger_settings.run_async,
         error_behavior: body.trigger_settings.error_behavior,
+        cancel_on_disconnect: body.trigger_settings.cancel_on_disconnect,
         disabled: body.disabled,
     };
     parts.catalog.create_trigger(database, &new).await?;

@@ -412,6 +412,7 @@ pub(super) fn on_writes(name: &str) -> NewTrigger {
         arguments: None,
         run_async: false,
         error_behavior: ErrorBehavior::Log,
+        cancel_on_disconnect: false,
         disabled: false,
     }
 }

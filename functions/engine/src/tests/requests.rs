@@ -1,6 +1,9 @@
 //! Tests of triggers on requests.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use bytes::Bytes;
+use neap_bucket::Clock;
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
 
 use super::cluster::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
@@ -37,7 +40,7 @@ async fn ask(process: &TestProcess, path: &str) -> Option<Result<PluginResponse,
         body: Bytes::new(),
         time: None,
     };
-    Some(process.engine.request(&trigger, request).await)
+    Some(Arc::clone(&process.engine).request(trigger, request).await)
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,6 +103,68 @@ async fn a_failure_is_the_answer_and_may_disable_the_trigger() {
     assert_eq!(stage.played.take().len(), 3);
     assert!(ask(&process, "logs").await.is_some());
     assert!(ask(&process, "disables").await.is_none());
+}
+
+/// Sends a request, and disconnects while its plugin runs. Returns the log some time later.
+async fn log_after_disconnect(trigger: NewTrigger) -> (TestCluster, Vec<String>) {
+    let stage = TestCluster::new();
+    let process = Arc::new(stage.alone().await);
+    process.start();
+    let clock = Arc::clone(&stage.clock);
+    stage.played.play(move |call| {
+        let end = clock.sleep(10 * SECOND);
+        async move {
+            tokio::select! {
+                () = end => {}
+                () = call.stop.cancelled() => return Err(RunError::Stopping.into()),
+            }
+            Ok(CompletedRun {
+                queued: BTreeMap::from([("db".to_owned(), vec!["m v=1i 1".to_owned()])]),
+                ..answering("late")
+            })
+        }
+    });
+    process.create("db", trigger).await;
+    stage.sleep(SECOND).await;
+    let client = Arc::clone(&process);
+    let client = tokio::spawn(async move { ask(&client, "x").await });
+    stage.sleep(SECOND).await;
+    client.abort();
+    stage.sleep(MINUTE).await;
+    let log = process.logged("db").await;
+    (stage, log)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_on_after_its_client_disconnects_and_the_log_tells() {
+    let (stage, log) = log_after_disconnect(on_path("t", "x")).await;
+    assert_eq!(
+        log,
+        [
+            "INFO: starting execution of request plugin.",
+            "WARN: the client disconnected before the answer: the run goes on, unless it has not started",
+            "INFO: finished execution in 10s",
+        ]
+    );
+    assert_eq!(stage.segments().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_with_its_client_if_its_trigger_says_so() {
+    let trigger = NewTrigger {
+        cancel_on_disconnect: true,
+        ..on_path("t", "x")
+    };
+    let (stage, log) = log_after_disconnect(trigger).await;
+    assert_eq!(
+        log,
+        [
+            "INFO: starting execution of request plugin.",
+            "WARN: the client disconnected before the answer: the run ends, because the trigger has cancel_on_disconnect",
+            "ERROR: the run was stopped because the server shuts down, the trigger was disabled, or its client disconnected",
+        ]
+    );
+    assert!(stage.segments().await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

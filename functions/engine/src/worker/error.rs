@@ -55,7 +55,9 @@ pub enum RunError {
     /// All processes are busy, or none starts in time. The plugin did not start.
     #[error("no process was ready for the plugin within {}", humantime::format_duration(*.0))]
     NoProcess(Duration),
-    /// The server is stopping, or the trigger was disabled or deleted.
-    #[error("the run was stopped because the server shuts down or the trigger was disabled")]
+    /// The server is stopping, the trigger was disabled or deleted, or the client of the request disconnected.
+    #[error(
+        "the run was stopped because the server shuts down, the trigger was disabled, or its client disconnected"
+    )]
     Stopping,
 }

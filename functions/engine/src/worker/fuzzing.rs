@@ -113,6 +113,7 @@ fn run() -> PluginRun {
         is_async: false,
         limits: RunLimits::default(),
         stop: CancellationToken::new(),
+        abandoned: CancellationToken::new(),
         context: Arc::new(NoDatabase),
     }
 }

@@ -304,6 +304,7 @@ impl WorkerPoolInner {
             biased;
             () = slot.stop.cancelled() => Err(RunError::Stopping),
             () = run.stop.cancelled() => Err(RunError::Stopping),
+            () = run.abandoned.cancelled() => Err(RunError::Stopping),
             entered = self.within(run.limits.wall_time, entering) => entered,
         }
     }

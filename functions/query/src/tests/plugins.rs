@@ -18,6 +18,7 @@ fn trigger(name: &str, specification: TriggerSpecification) -> NewTrigger {
         arguments: None,
         run_async: false,
         error_behavior: ErrorBehavior::Log,
+        cancel_on_disconnect: false,
         disabled: false,
     }
 }

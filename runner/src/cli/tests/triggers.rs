@@ -8,7 +8,7 @@ fn a_trigger_is_created() {
     let (url, requests) = server(&[&ok, &ok, &answer("404 Not Found", "Not found")]);
     let all = "create trigger t1 -d sensors --plugin test_plugin --trigger-spec table:foo \
         --trigger-arguments 'path=/m?f=json,arg2=two words' --run-asynchronous --error-behavior disable \
-        --disabled --node-spec nodes:a,b";
+        --cancel-on-disconnect --disabled --node-spec nodes:a,b";
     let (status, out, err) = run_line(all, &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
     assert_eq!(out, "Trigger t1 created successfully\n");
@@ -23,7 +23,7 @@ fn a_trigger_is_created() {
         "POST /api/v3/configure/processing_engine_trigger HTTP/1.1"
     );
     assert!(requests[0].contains("content-type: application/json\r\n"));
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"sensors","plugin_filename":"test_plugin","trigger_name":"t1","trigger_settings":{"run_async":true,"error_behavior":"disable"},"trigger_specification":"table:foo","trigger_arguments":{"arg2":"two words","path":"/m?f=json"},"disabled":true,"node_spec":"nodes:a,b"}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"sensors","plugin_filename":"test_plugin","trigger_name":"t1","trigger_settings":{"run_async":true,"error_behavior":"disable","cancel_on_disconnect":true},"trigger_specification":"table:foo","trigger_arguments":{"arg2":"two words","path":"/m?f=json"},"disabled":true,"node_spec":"nodes:a,b"}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"sensors","plugin_filename":"p.py","trigger_name":"t2","trigger_settings":{"run_async":false,"error_behavior":"log"},"trigger_specification":"every:10s","trigger_arguments":null,"disabled":false}"#);
 }
 

@@ -151,6 +151,7 @@ fn for_requests(name: &str) -> NewTrigger {
         arguments: None,
         run_async: false,
         error_behavior: ErrorBehavior::Log,
+        cancel_on_disconnect: false,
         disabled: false,
     }
 }

@@ -18,6 +18,7 @@ fn new(name: &str) -> NewTrigger {
         arguments: None,
         run_async: false,
         error_behavior: ErrorBehavior::Log,
+        cancel_on_disconnect: false,
         disabled: false,
     }
 }
@@ -436,6 +437,7 @@ fn triggers() -> impl Strategy<Value = NewTrigger> {
                     ErrorBehavior::Disable,
                 ][behavior],
                 disabled,
+                cancel_on_disconnect: run_async,
             }
         },
     )

@@ -1,8 +1,10 @@
 //! The parts of a request that plugins receive, and how they answer.
 
+use std::{io::Write, net::TcpStream};
+
 use serde_json::{Value, json};
 
-use super::fixture::{PluginServerFixture, TriggerDefinition};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition};
 use crate::harness::Reply;
 
 #[test]
@@ -115,4 +117,32 @@ fn the_last_trigger_of_a_path_answers() {
         .of("other")
         .create(&stage);
     super::fixture::eventually("answer", "two".to_owned(), || stage.ask("path").text());
+}
+
+/// Writes a row after the table `begin` has a second row.
+const LATE: &str = r#"
+import time
+
+
+def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None):
+    influxdb3_local.info("waiting")
+    while len(influxdb3_local.query("SELECT * FROM begin")) < 2:
+        time.sleep(0.01)
+    influxdb3_local.write(LineBuilder("late").int64_field("value", 1).time_ns(1))
+"#;
+
+#[test]
+fn a_run_goes_on_after_its_client_disconnects() {
+    let stage = PluginServerFixture::new();
+    stage.put("late.py", LATE);
+    TriggerDefinition::new("late", "late.py", "request:late").create(&stage);
+    let address = stage.server.url().strip_prefix("http://").unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    let request = format!("GET /api/v3/engine/late HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    stage.wait_for_log("late", "waiting");
+    drop(client);
+    stage.wait_for_log("late", "WARN the client disconnected before the answer");
+    stage.server.write(DB, "begin value=2i 2");
+    stage.wait_for_rows("SELECT value FROM late", json!([{ "value": 1 }]));
 }

@@ -151,6 +151,7 @@ impl WorkerFixture {
             is_async: false,
             limits: RunLimits::default(),
             stop: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
         let workers = WorkerPool::new(settings, World::system());

@@ -40,6 +40,29 @@ fn scheduled(stage: &WorkerFixture, number: u32) -> PluginRun {
 }
 
 #[tokio::test]
+async fn a_run_that_nobody_waits_for_does_not_start() {
+    let settings = WorkerSettings {
+        max_workers: 1,
+        ..settings()
+    };
+    let stage = WorkerFixture::with(
+        settings,
+        &request_function("local.info('started')\nimport time\ntime.sleep(0.5)\nreturn ''"),
+    );
+    let first = stage.workers.run(of(&stage, 1));
+    let second = async {
+        logged(&stage, 1).await;
+        let run = of(&stage, 2);
+        run.abandoned.cancel();
+        stage.workers.run(run).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok(), "{first:?}");
+    assert_eq!(second, Err(RunError::Stopping));
+    assert_eq!(stage.recorder.log(), ["INFO: started"]);
+}
+
+#[tokio::test]
 async fn waiting_triggers_release_idle_processes_and_keep_their_caches() {
     for max_workers in [1, 2, 3] {
         let settings = WorkerSettings {

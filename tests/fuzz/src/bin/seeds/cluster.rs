@@ -158,6 +158,7 @@ impl Cluster {
             arguments: None,
             run_async: false,
             error_behavior: ErrorBehavior::Retry,
+            cancel_on_disconnect: false,
             disabled: false,
         };
         self.catalog
