@@ -4,16 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use neap_engine::{
-    EngineSettings, NetworkAccess, PackageManager, PackageSettings, PluginCodeSettings,
-    PluginRepository, SandboxMode, SandboxSettings, TriggerKind, WorkerSettings,
+    EngineSettings, NetworkAccess, PLUGIN_USER, PackageManager, PackageSettings,
+    PluginCodeSettings, PluginRepository, SandboxMode, SandboxSettings, TriggerKind,
+    WorkerSettings,
 };
 use neap_http::BodyLimits;
 use neap_options::{parse_bytes, parse_count, parse_nonzero_duration};
 
 use crate::ProcessingSettings;
-
-/// Prefixes of the environment variables that set options.
-const PREFIXES: [&str; 2] = ["NEAP_", "INFLUXDB3_"];
 
 /// Options for plugin sources and resource limits.
 #[derive(Args, Clone, Debug)]
@@ -74,6 +72,15 @@ pub struct ProcessingOptions {
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     pub plugin_write_path: Vec<PathBuf>,
 
+    /// The user id of plugins, if the server runs as root. With 0, plugins run as root, too.
+    #[arg(long, value_name = "UID", default_value_t = PLUGIN_USER)]
+    pub plugin_user: u32,
+
+    /// Environment variables of the server that plugins and package installers get, in addition to those that every
+    /// program needs.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub plugin_env: Vec<String>,
+
     /// The time that a run of a plugin may take.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "5m")]
     pub plugin_time_limit: Duration,
@@ -104,11 +111,8 @@ pub struct ProcessingOptions {
 }
 
 impl ProcessingOptions {
-    /// Converts the options into settings. Plugins receive neither the credentials that options can hold nor the
-    /// environment variables in `also_withheld`.
-    pub fn settings(&self, body: BodyLimits, also_withheld: &[&str]) -> ProcessingSettings {
-        let workers = WorkerSettings::default();
-        let withheld_variables = withheld(&workers.withheld_variables, also_withheld);
+    /// Converts the options into settings.
+    pub fn settings(&self, body: BodyLimits) -> ProcessingSettings {
         ProcessingSettings {
             engine: EngineSettings {
                 parallel_runs: self.async_trigger_concurrency_limit,
@@ -116,12 +120,13 @@ impl ProcessingOptions {
                 ..EngineSettings::default()
             },
             workers: WorkerSettings {
-                withheld_variables: withheld_variables.clone(),
+                passed_variables: self.plugin_env.clone(),
                 sandbox: SandboxSettings {
                     mode: self.plugin_sandbox,
                     network: self.plugin_network,
                     readable: self.plugin_read_path.clone(),
                     writable: self.plugin_write_path.clone(),
+                    user: self.plugin_user,
                 },
                 wall_time: self.plugin_time_limit,
                 cpu_time: self.plugin_cpu_limit,
@@ -131,7 +136,7 @@ impl ProcessingOptions {
                 stop_after_idle: self.plugin_idle_time,
                 max_workers: self.max_plugin_processes,
                 max_parallel_runs: self.async_trigger_concurrency_limit,
-                ..workers
+                ..WorkerSettings::default()
             },
             code: PluginCodeSettings {
                 plugin_folder: self.plugin_dir.clone(),
@@ -146,7 +151,7 @@ impl ProcessingOptions {
                 },
                 environment: self.virtual_env_location.clone(),
                 python: self.plugin_python.clone(),
-                withheld_variables,
+                passed_variables: self.plugin_env.clone(),
                 ..PackageSettings::default()
             },
             allowed: self.restrict_plugin_triggers_to.clone(),
@@ -154,16 +159,6 @@ impl ProcessingOptions {
             ..ProcessingSettings::default()
         }
     }
-}
-
-/// Returns the variable names of credentials with and without each prefix, followed by `others`.
-fn withheld(credentials: &[String], others: &[&str]) -> Vec<String> {
-    let as_options = credentials
-        .iter()
-        .flat_map(|name| PREFIXES.map(|prefix| format!("{prefix}{name}")));
-    let others = others.iter().map(|name| (*name).to_owned());
-    let names = credentials.iter().cloned();
-    names.chain(as_options).chain(others).collect()
 }
 
 #[cfg(test)]
@@ -178,15 +173,15 @@ mod tests {
         plugins: ProcessingOptions,
     }
 
-    fn settings(args: &[&str], also_withheld: &[&str]) -> ProcessingSettings {
+    fn settings(args: &[&str]) -> ProcessingSettings {
         let args = ["neap"].iter().chain(args);
         let plugins = Command::try_parse_from(args).unwrap().plugins;
-        plugins.settings(BodyLimits::default(), also_withheld)
+        plugins.settings(BodyLimits::default())
     }
 
     #[test]
     fn options_become_settings() {
-        let usual = settings(&[], &[]);
+        let usual = settings(&[]);
         let defaults = WorkerSettings::default();
         assert_eq!(usual.workers.wall_time, defaults.wall_time);
         assert_eq!(usual.workers.memory_bytes, defaults.memory_bytes);
@@ -196,37 +191,37 @@ mod tests {
         assert_eq!(usual.packages.manager, PackageManager::Discover);
         assert_eq!(usual.engine, EngineSettings::default());
         assert!(!usual.code.folder_only);
-        let all = settings(
-            &[
-                "--plugin-dir=/p",
-                "--virtual-env-location=/v",
-                "--package-manager=uv",
-                "--plugin-repo=/r",
-                "--restrict-plugin-triggers-to=wal,request",
-                "--plugin-python=/python",
-                "--plugin-sandbox=required",
-                "--plugin-network=deny",
-                "--plugin-read-path=/models,/data",
-                "--plugin-write-path=/results",
-                "--plugin-time-limit=2s",
-                "--plugin-cpu-limit=3s",
-                "--plugin-memory-limit=1MB",
-                "--plugin-output-limit=1KiB",
-                "--plugin-process-limit=4",
-                "--max-plugin-processes=5",
-                "--async-trigger-concurrency-limit=3",
-                "--plugin-dir-only",
-                "--plugin-idle-time=6s",
-            ],
-            &[],
-        );
+        let all = settings(&[
+            "--plugin-dir=/p",
+            "--virtual-env-location=/v",
+            "--package-manager=uv",
+            "--plugin-repo=/r",
+            "--restrict-plugin-triggers-to=wal,request",
+            "--plugin-python=/python",
+            "--plugin-sandbox=required",
+            "--plugin-network=deny",
+            "--plugin-read-path=/models,/data",
+            "--plugin-write-path=/results",
+            "--plugin-time-limit=2s",
+            "--plugin-cpu-limit=3s",
+            "--plugin-memory-limit=1MB",
+            "--plugin-output-limit=1KiB",
+            "--plugin-process-limit=4",
+            "--max-plugin-processes=5",
+            "--async-trigger-concurrency-limit=3",
+            "--plugin-dir-only",
+            "--plugin-user=1000",
+            "--plugin-env=HTTPS_PROXY,MODEL",
+            "--plugin-idle-time=6s",
+        ]);
         let expected = WorkerSettings {
-            withheld_variables: usual.workers.withheld_variables,
+            passed_variables: vec!["HTTPS_PROXY".into(), "MODEL".into()],
             sandbox: SandboxSettings {
                 mode: SandboxMode::Required,
                 network: NetworkAccess::Deny,
                 readable: vec!["/models".into(), "/data".into()],
                 writable: vec!["/results".into()],
+                user: 1000,
             },
             wall_time: Duration::from_secs(2),
             cpu_time: Duration::from_secs(3),
@@ -239,6 +234,7 @@ mod tests {
             ..defaults
         };
         assert_eq!(all.workers, expected);
+        assert_eq!(all.packages.passed_variables, expected.passed_variables);
         assert_eq!(all.engine.parallel_runs, 3);
         assert!(all.engine.plugin_folder_only && all.code.folder_only);
         assert_eq!(all.code.plugin_folder, Some("/p".into()));
@@ -252,10 +248,7 @@ mod tests {
     #[test]
     fn package_management_can_be_disabled_whatever_the_package_manager() {
         let args = ["--package-manager=pip", "--disable-package-management"];
-        assert_eq!(
-            settings(&args, &[]).packages.manager,
-            PackageManager::Disabled
-        );
+        assert_eq!(settings(&args).packages.manager, PackageManager::Disabled);
     }
 
     #[test]
@@ -272,21 +265,5 @@ mod tests {
         ] {
             assert!(Command::try_parse_from(["neap", arg]).is_err(), "{arg}");
         }
-    }
-
-    #[test]
-    fn plugins_and_installers_get_no_credentials_under_any_name() {
-        let settings = settings(&[], &["OF_THE_HOST"]);
-        let withheld = settings.workers.withheld_variables;
-        for name in [
-            "AWS_SECRET_ACCESS_KEY",
-            "NEAP_AWS_SECRET_ACCESS_KEY",
-            "INFLUXDB3_AWS_SESSION_TOKEN",
-            "OF_THE_HOST",
-        ] {
-            assert!(withheld.iter().any(|it| it == name), "{name}");
-        }
-        assert!(!withheld.iter().any(|it| it == "NEAP_AUTH_TOKEN"));
-        assert_eq!(settings.packages.withheld_variables, withheld);
     }
 }

@@ -2,6 +2,7 @@
 
 mod active_triggers;
 mod checkpoint;
+mod child_environment;
 mod code;
 mod database_access;
 mod delivery;
@@ -43,7 +44,7 @@ pub use specification::{
 #[doc(hidden)]
 pub use worker::fuzzing;
 pub use worker::{
-    CompletedRun, LogLevel, NetworkAccess, PluginInput, PluginOnDisk, PluginResponse, PluginRun,
-    RunContext, RunError, RunLimits, SandboxMode, SandboxSettingError, SandboxSettings, TriggerKey,
-    WorkerPool, WorkerSettings,
+    CompletedRun, LogLevel, NetworkAccess, PLUGIN_USER, PluginInput, PluginOnDisk, PluginResponse,
+    PluginRun, RunContext, RunError, RunLimits, SandboxMode, SandboxSettingError, SandboxSettings,
+    TriggerKey, WorkerPool, WorkerSettings,
 };

@@ -4,9 +4,6 @@ use clap::{Arg, Args};
 use neap_assembly::ProcessingSettings;
 use neap_http::BodyLimits;
 
-/// Environment variables that are withheld from plugins because they give access to the Runtime API.
-const WITHHELD_VARIABLES: [&str; 1] = ["AWS_LAMBDA_RUNTIME_API"];
-
 /// Sources and limits of plugins: the options of `neap serve`, with other defaults.
 #[derive(Args, Clone, Debug)]
 #[command(mut_args(adapt_option))]
@@ -18,7 +15,7 @@ pub struct PluginOptions {
 impl PluginOptions {
     /// Returns the settings of the processing engine.
     pub(crate) fn settings(&self, body: BodyLimits) -> ProcessingSettings {
-        self.options.settings(body, &WITHHELD_VARIABLES)
+        self.options.settings(body)
     }
 }
 
@@ -74,18 +71,5 @@ mod tests {
         let said = settings(&["--package-manager=uv", "--max-plugin-processes=3"]);
         assert_eq!(said.packages.manager, PackageManager::Uv);
         assert_eq!(said.workers.max_workers, 3);
-    }
-
-    #[test]
-    fn plugins_do_not_get_the_address_and_credentials_of_the_function() {
-        let withheld = settings(&[]).workers.withheld_variables;
-        for name in [
-            "AWS_LAMBDA_RUNTIME_API",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            "AWS_SESSION_TOKEN",
-        ] {
-            assert!(withheld.iter().any(|it| it == name), "{name}");
-        }
     }
 }

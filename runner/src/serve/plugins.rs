@@ -59,7 +59,7 @@ pub(super) fn settings(args: &ServeArgs, is_sole_writer: bool) -> ProcessingSett
         max_bytes: args.limits.max_http_request_size,
         timeout: args.limits.http_timeout,
     };
-    let mut settings = args.plugins.settings(body, &[]);
+    let mut settings = args.plugins.settings(body);
     settings.engine.sole_writer = is_sole_writer;
     let plugin_folder = args.plugins.plugin_dir.as_deref().map(absolute);
     let environment = args.plugins.virtual_env_location.as_deref().map(absolute);

@@ -23,9 +23,16 @@ use crate::PluginOnDisk;
 
 const PREFIX: &str = "neap-plugins-";
 const LOCK: &str = ".lock";
-/// The mode of the folder. Only the owner has access, because code may hold secrets and the parent folder is often
-/// shared.
-const OWNER_ONLY: u32 = 0o700;
+/// Returns the mode of the folder. Only the owner has access, because code may hold secrets and the parent folder is
+/// often shared. Plugins of a server of root have another user, which enters the folder and can't list it: the paths of
+/// code contain its hash.
+fn folder_mode() -> u32 {
+    if rustix::process::geteuid().is_root() {
+        0o711
+    } else {
+        0o700
+    }
+}
 
 /// The cache of plugin code on the disk of this process.
 #[derive(Debug)]
@@ -189,7 +196,7 @@ impl CacheFolder {
         remove_stale_folders(parent);
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
-            .permissions(Permissions::from_mode(OWNER_ONLY))
+            .permissions(Permissions::from_mode(folder_mode()))
             .tempdir_in(parent)?;
         // The file is locked before it gets the name that other processes look for.
         let unnamed = folder.path().join(".locking");
@@ -282,7 +289,7 @@ mod tests {
             .unwrap()
             .unwrap();
         let mode = home.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, OWNER_ONLY);
+        assert_eq!(mode & 0o777, folder_mode());
         assert_eq!(
             fs::read_to_string(laid.path.join("deep/x.py")).unwrap(),
             "x"

@@ -8,6 +8,8 @@ use tokio::{
     process,
 };
 
+use crate::child_environment;
+
 /// Maximum bytes kept of a program's output. The end is kept, because it says why the program failed.
 const MAX_OUTPUT_BYTES: usize = 8 << 10;
 
@@ -17,13 +19,12 @@ const MAX_OUTPUT_BYTES: usize = 8 << 10;
 pub(super) struct InstallerCommand(process::Command);
 
 impl InstallerCommand {
-    /// Creates a command with this process's environment, without the variables named in `withheld`.
-    pub(super) fn new(program: &Path, withheld: &[String]) -> Self {
+    /// Creates a command with the environment of installers and the variables named in `further`.
+    pub(super) fn new(program: &Path, further: &[String]) -> Self {
         let mut command = process::Command::new(program);
-        for name in withheld {
-            command.env_remove(name);
-        }
         command
+            .env_clear()
+            .envs(child_environment::for_installers(further))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -90,8 +90,8 @@ pub struct PackageSettings {
     pub python: PathBuf,
     /// The uv program.
     pub uv: PathBuf,
-    /// Names of environment variables that are removed for installers, because they run code from packages.
-    pub withheld_variables: Vec<String>,
+    /// Names of environment variables of the server that installers get, in addition to those that they need.
+    pub passed_variables: Vec<String>,
     /// Timeout of an installation.
     pub time: Duration,
 }
@@ -103,7 +103,7 @@ impl Default for PackageSettings {
             environment: None,
             python: PathBuf::from("python3"),
             uv: PathBuf::from("uv"),
-            withheld_variables: crate::WorkerSettings::default().withheld_variables,
+            passed_variables: Vec::new(),
             // Less than the timeout of clients.
             time: Duration::from_secs(540),
         }
@@ -293,7 +293,7 @@ impl PythonEnvironment {
     }
 
     fn command(&self, program: &Path) -> InstallerCommand {
-        InstallerCommand::new(program, &self.settings.withheld_variables)
+        InstallerCommand::new(program, &self.settings.passed_variables)
     }
 }
 

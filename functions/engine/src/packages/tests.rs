@@ -85,6 +85,20 @@ async fn pip_installs_into_an_environment_that_is_made_once() {
 }
 
 #[tokio::test]
+async fn installers_get_the_named_variables_of_the_server_only() {
+    let stage = PackagesFixture::new();
+    let shows = "echo $CARGO_PKG_NAME $CARGO_MANIFEST_DIR ${PATH:+path}; exit 1";
+    let mut settings = stage.settings(stage.program("python", shows), PathBuf::from("no-uv"));
+    settings.passed_variables = vec!["CARGO_PKG_NAME".to_owned()];
+    let error = packages(settings)
+        .install(&names(&["a"]))
+        .await
+        .unwrap_err();
+    let expected = format!(": {} path", env!("CARGO_PKG_NAME"));
+    assert!(error.to_string().ends_with(&expected), "{error}");
+}
+
+#[tokio::test]
 async fn an_incomplete_environment_without_pip_is_completed() {
     let stage = PackagesFixture::new();
     let unfinished = stage.folder.path().join("env/bin");

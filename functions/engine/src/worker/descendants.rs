@@ -1,10 +1,46 @@
-//! Finds the processes that a plugin starts, by an environment variable that they inherit and that identifies the
-//! plugin's process.
+//! Finds the processes that a plugin starts, by what they inherit from the plugin's process and no other process has: a
+//! group id, or else an environment variable.
+
+use std::{fs, path::Path, sync::Arc};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The name of the variable.
-pub(super) const MARKER: &str = "NEAP_PLUGIN_PROCESS";
+const VARIABLE: &str = "NEAP_PLUGIN_PROCESS";
+
+/// Marks a plugin's process and its descendants.
+#[derive(Clone, Debug)]
+pub(super) struct ProcessMarker {
+    /// The value of the variable.
+    pub(super) value: Arc<str>,
+    /// The group id, which processes can't leave. The server may be unable to read the environment of processes that
+    /// have one, because they belong to another user.
+    pub(super) group: Option<u32>,
+}
+
+impl ProcessMarker {
+    /// Returns the environment variable of the processes.
+    pub(super) fn variable(&self) -> (&'static str, &str) {
+        (VARIABLE, &self.value)
+    }
+
+    /// Returns whether the process with this folder in `/proc` has the marker.
+    fn is_on(&self, process: &Path) -> bool {
+        let Some(group) = self.group else {
+            let entry = format!("{VARIABLE}={}", self.value).into_bytes();
+            // The environment of a zombie is empty.
+            let environment = fs::read(process.join("environ")).unwrap_or_default();
+            return environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == entry);
+        };
+        let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+        let ids = status.lines().find_map(|line| line.strip_prefix("Gid:"));
+        let has_group =
+            ids.and_then(|ids| ids.split_whitespace().next()?.parse().ok()) == Some(group);
+        has_group && !status.contains("\nState:\tZ")
+    }
+}
 
 /// Maximum number of scans while processes are found, because a process that is being killed may have started another
 /// one.
@@ -19,7 +55,7 @@ pub(super) struct DescendantUsage {
 }
 
 /// Counts the processes with this marker, except `first`. Finds none on systems without `/proc`.
-pub(super) fn count(marker: &str, first: Pid) -> DescendantUsage {
+pub(super) fn count(marker: &ProcessMarker, first: Pid) -> DescendantUsage {
     let mut found = DescendantUsage::default();
     for pid in marked(marker).filter(|pid| *pid != first) {
         found.count += 1;
@@ -29,7 +65,7 @@ pub(super) fn count(marker: &str, first: Pid) -> DescendantUsage {
 }
 
 fn resident_bytes(pid: Pid) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -38,7 +74,7 @@ fn resident_bytes(pid: Pid) -> Option<u64> {
 }
 
 /// Kills all processes with this marker.
-pub(super) fn kill(marker: &str) {
+pub(super) fn kill(marker: &ProcessMarker) {
     for _ in 0..MAX_SCANS {
         let mut found = false;
         for pid in marked(marker) {
@@ -51,16 +87,10 @@ pub(super) fn kill(marker: &str) {
     }
 }
 
-fn marked(marker: &str) -> impl Iterator<Item = Pid> {
-    let entry = format!("{MARKER}={marker}").into_bytes();
-    let folders = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    folders.filter_map(move |folder| {
+fn marked(marker: &ProcessMarker) -> impl Iterator<Item = Pid> {
+    let folders = fs::read_dir("/proc").into_iter().flatten().flatten();
+    folders.filter_map(|folder| {
         let pid = Pid::from_raw(folder.file_name().to_str()?.parse().ok()?)?;
-        // The environment of a zombie is empty.
-        let environment = std::fs::read(folder.path().join("environ")).ok()?;
-        let is_marked = environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == entry);
-        is_marked.then_some(pid)
+        marker.is_on(&folder.path()).then_some(pid)
     })
 }

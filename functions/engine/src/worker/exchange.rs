@@ -377,7 +377,7 @@ async fn check(terms: RunEnvironment<'_>, handle: &ProcessHandle) -> RunAbort {
         if !handle.forked.load(std::sync::atomic::Ordering::Acquire) {
             continue;
         }
-        let (marker, pid) = (Arc::clone(&handle.marker), handle.pid);
+        let (marker, pid) = (handle.marker.clone(), handle.pid);
         let counted = tokio::task::spawn_blocking(move || descendants::count(&marker, pid)).await;
         let found = counted.unwrap_or_default();
         if found.count > settings.max_descendants {

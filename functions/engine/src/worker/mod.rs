@@ -40,5 +40,5 @@ pub use call::{
 };
 pub use error::RunError;
 pub use pool::WorkerPool;
-pub use sandbox::{NetworkAccess, SandboxMode, SandboxSettingError, SandboxSettings};
+pub use sandbox::{NetworkAccess, PLUGIN_USER, SandboxMode, SandboxSettingError, SandboxSettings};
 pub use settings::WorkerSettings;

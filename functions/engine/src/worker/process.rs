@@ -21,13 +21,16 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::worker::{
-    RunError, WorkerSettings,
-    cgroup::{Cgroup, CgroupLimits, CgroupParent},
-    descendants::{self, MARKER},
-    frames::{self, FrameReader, kind},
-    process_output::ProcessOutput,
-    sandbox::{Confinement, Sandbox, start_error},
+use crate::{
+    child_environment,
+    worker::{
+        RunError, WorkerSettings,
+        cgroup::{Cgroup, CgroupLimits, CgroupParent},
+        descendants::{self, ProcessMarker},
+        frames::{self, FrameReader, kind},
+        process_output::ProcessOutput,
+        sandbox::{Confinement, Sandbox, start_error},
+    },
 };
 
 /// The script that reads the modules of the host from standard input.
@@ -103,7 +106,7 @@ impl Drop for LiveProcessGuard {
 #[derive(Clone, Debug)]
 pub(super) struct ProcessHandle {
     pub(super) pid: Pid,
-    pub(super) marker: Arc<str>,
+    pub(super) marker: ProcessMarker,
     /// Whether the plugin has started processes.
     pub(super) forked: Arc<AtomicBool>,
     /// The cgroup of the process, if the server may create cgroups.
@@ -129,7 +132,7 @@ impl ProcessHandle {
         if let Some(group) = &self.group {
             group.kill();
         }
-        let marker = Arc::clone(&self.marker);
+        let marker = self.marker.clone();
         let forked = self.forked.load(Ordering::Acquire);
         forked.then_some(move || descendants::kill(&marker))
     }
@@ -179,7 +182,6 @@ impl Process {
             python: python.clone(),
             reason,
         };
-        let marker: Arc<str> = format!("{:032x}", world.entropy.next_u128()).into();
         let confinement =
             start
                 .sandbox
@@ -188,6 +190,10 @@ impl Process {
                 });
         let confinement = confinement.await;
         let confinement = confinement.map_err(|reason| start_error(&start.python, reason))?;
+        let marker = ProcessMarker {
+            value: format!("{:032x}", world.entropy.next_u128()).into(),
+            group: confinement.as_ref().and_then(Confinement::unique_group),
+        };
         let spawned = match &confinement {
             Some(confinement) => {
                 let mut command = command(settings, confinement.executable(), &marker);
@@ -211,7 +217,7 @@ impl Process {
         };
         let group = start
             .groups
-            .and_then(|groups| groups.enter(&marker, pid, limits).ok());
+            .and_then(|groups| groups.enter(&marker.value, pid, limits).ok());
         let printed = Arc::new(ProcessOutput::default());
         let reader = Arc::clone(&printed).read(errors, pid, settings.output_bytes);
         tokio::spawn(reader);
@@ -353,13 +359,13 @@ fn interpreter(settings: &WorkerSettings, python: &Path, script: &str) -> Comman
     let mut command = Command::new(python);
     // Isolated from the user's modules and from variables that change the interpreter.
     command.args(["-I", "-X", "utf8", "-c", script]);
-    for variable in &settings.withheld_variables {
-        command.env_remove(variable);
-    }
+    command
+        .env_clear()
+        .envs(child_environment::for_plugins(&settings.passed_variables));
     command
 }
 
-fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
+fn command(settings: &WorkerSettings, python: &Path, marker: &ProcessMarker) -> Command {
     let mut command = interpreter(settings, python, BOOTSTRAP);
     if let Some(folder) = &settings.plugin_folder {
         command.env("PLUGIN_DIR", folder);
@@ -368,8 +374,9 @@ fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
     if let Some(environment) = virtual_environment(python) {
         command.env("VIRTUAL_ENV", environment);
     }
+    let (name, value) = marker.variable();
     command
-        .env(MARKER, marker)
+        .env(name, value)
         // The times that plugins get have no zone and are in UTC. With this variable, they are right even if a plugin
         // treats them as local times.
         .env("TZ", "UTC")

@@ -12,9 +12,8 @@ pub struct WorkerSettings {
     pub python: PathBuf,
     /// The plugin folder, passed to plugins as `PLUGIN_DIR` in their environment.
     pub plugin_folder: Option<PathBuf>,
-    /// Names of environment variables that are removed for plugins: by default, credentials of the object store and of
-    /// the server.
-    pub withheld_variables: Vec<String>,
+    /// Names of environment variables of the server that plugins get, in addition to those that every program needs.
+    pub passed_variables: Vec<String>,
     /// The resources of the machine that plugins may use.
     pub sandbox: SandboxSettings,
     /// Wall time limit of a run.
@@ -47,62 +46,13 @@ pub struct WorkerSettings {
     pub cache_bytes: usize,
 }
 
-/// Variables with credentials of the object stores that Neap supports, or with their locations: keys, roles of
-/// containers and web identities, files; and the file of the administrator's token. Servers add these names with their
-/// own prefixes.
-const CREDENTIALS: [&str; 43] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_CONFIG_FILE",
-    "AWS_CREDENTIALS_FILE",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AZURE_CLIENT_ID",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_CLIENT_CERTIFICATE_PATH",
-    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    "AZURE_TENANT_ID",
-    "AZURE_USERNAME",
-    "AZURE_PASSWORD",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "AZURE_STORAGE_ACCESS_KEY",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_KEY",
-    "AZURE_STORAGE_CONNECTION_STRING",
-    "AZURE_STORAGE_SAS_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_TOKEN",
-    "IDENTITY_ENDPOINT",
-    "IDENTITY_HEADER",
-    "MSI_ENDPOINT",
-    "MSI_SECRET",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_CREDENTIALS",
-    "GOOGLE_SERVICE_ACCOUNT",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
-    "GOOGLE_SERVICE_ACCOUNT_PATH",
-    "GOOGLE_OAUTH_ACCESS_TOKEN",
-    "CLOUDSDK_AUTH_ACCESS_TOKEN",
-    "ADMIN_TOKEN_FILE",
-];
-
 impl Default for WorkerSettings {
     fn default() -> Self {
         let minutes = |number: u64| Duration::from_secs(60 * number);
         Self {
             python: PathBuf::from("python3"),
             plugin_folder: None,
-            withheld_variables: CREDENTIALS.map(str::to_owned).to_vec(),
+            passed_variables: Vec::new(),
             sandbox: SandboxSettings::default(),
             wall_time: minutes(5),
             cpu_time: minutes(5),
@@ -117,29 +67,5 @@ impl Default for WorkerSettings {
             max_waiting_runs: 1_000,
             cache_bytes: 256 << 20,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_of_every_kind_are_withheld() {
-        let withheld = WorkerSettings::default().withheld_variables;
-        for name in [
-            "AWS_SESSION_TOKEN",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_ROLE_ARN",
-            "AWS_CREDENTIALS_FILE",
-            "AZURE_FEDERATED_TOKEN_FILE",
-            "GOOGLE_APPLICATION_CREDENTIALS",
-            "ADMIN_TOKEN_FILE",
-        ] {
-            assert!(withheld.iter().any(|it| it == name), "{name}");
-        }
-        assert!(!withheld.iter().any(|it| it == "AWS_REGION"));
     }
 }

@@ -181,6 +181,10 @@ impl Member {
             command.args(&self.store.flags);
             if let Some(plugins) = &self.plugins {
                 command.arg("--plugin-dir").arg(plugins);
+                if self.is_restricted {
+                    // Another user may be unable to start the interpreter.
+                    command.args(["--plugin-user", "0"]);
+                }
             }
             if let Some(clock) = &self.clock {
                 command.env("LD_PRELOAD", &clock.library);

@@ -128,13 +128,23 @@ fn lines_are_built_as_in_influxdb() {
 }
 
 #[test]
-fn plugins_have_the_environment_of_the_server_without_its_secrets() {
+fn plugins_have_the_named_variables_of_the_server_and_no_secrets() {
     let folder = repository().join("tests/plugins");
     let server = NeapProcess::serve_with_variables(
         &StoreFixture::memory(),
-        &["--plugin-dir", folder.to_str().unwrap()],
+        &[
+            "--plugin-dir",
+            folder.to_str().unwrap(),
+            "--plugin-env",
+            "REMOTE_TOKEN",
+        ],
         &[
             ("REMOTE_TOKEN", "for plugins"),
+            ("HTTPS_PROXY", "http://user:hidden@127.0.0.1:1"),
+            ("INFLUXDB3_AUTH_TOKEN", "hidden"),
+            ("INFLUXDB3_ENTERPRISE_AWS_SECRET_ACCESS_KEY", "hidden"),
+            ("NEAP_AUTH_TOKEN", "hidden"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hidden"),
             ("TZ", "America/New_York"),
             ("AWS_SECRET_ACCESS_KEY", "hidden"),
             ("AWS_SESSION_TOKEN", "hidden"),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::SandboxSettings;
+use crate::child_environment::CERTIFICATE_VARIABLES;
 
 /// System folders with programs, libraries, and the state of the kernel. `/proc` shows the environment and the files of
 /// a process only to processes with the same restrictions.
@@ -50,14 +51,6 @@ const SYSTEM_SETTINGS: [&str; 25] = [
     "/run/NetworkManager",
     "/run/resolvconf",
     "/run/systemd/resolve",
-];
-
-/// Variables that name certificates of authorities.
-const CERTIFICATE_VARIABLES: [&str; 4] = [
-    "CURL_CA_BUNDLE",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
 ];
 
 /// Devices that a plugin may read and write, and the folder of shared memory and semaphores, which

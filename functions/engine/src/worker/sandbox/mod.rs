@@ -1,11 +1,13 @@
-//! Confines the processes of plugins: to the files of the system and of the plugin, and on request without the network.
+//! Confines the processes of plugins: to the files of the system and of the plugin, to their own processes, and on
+//! request without the network.
 //!
 //! ```text
 //!   Sandbox ── the interpreter without a plugin ──> the folders of its modules
 //!      │
 //!      └── a new thread ── Landlock: files, signals ── fork ──> interpreter ── plugin host ── plugin
-//!               │          seccomp: sockets                          │
-//!               └ ends after the start                               └ inherits the restrictions, as do its children
+//!               │          seccomp: processes, sockets     │         │
+//!               │          capabilities                    │         └ inherits the restrictions, as do its children
+//!               └ ends after the start                     └ another user, if the server runs as root
 //! ```
 //!
 //! Restrictions apply to one thread and to the processes that it starts, and can't be removed. A thread that exists for
@@ -13,9 +15,15 @@
 
 mod file_rules;
 #[cfg(target_os = "linux")]
-mod linux;
+mod landlock_rules;
 mod settings;
+#[cfg(target_os = "linux")]
+mod system_calls;
 mod temporary_folder;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+#[cfg(target_os = "linux")]
+mod user;
 
 use std::{
     env, fs, io,
@@ -38,8 +46,18 @@ use tokio::{
 
 use crate::worker::RunError;
 use file_rules::FileRules;
-pub use settings::{NetworkAccess, SandboxMode, SandboxSettingError, SandboxSettings};
+#[cfg(target_os = "linux")]
+use landlock_rules::confine_files;
+pub use settings::{NetworkAccess, PLUGIN_USER, SandboxMode, SandboxSettingError, SandboxSettings};
+#[cfg(target_os = "linux")]
+use system_calls::{confine_network, confine_processes};
 use temporary_folder::TemporaryFolder;
+#[cfg(not(target_os = "linux"))]
+use unsupported::{
+    ProcessUser, confine_files, confine_network, confine_processes, limit_capabilities,
+};
+#[cfg(target_os = "linux")]
+use user::{ProcessUser, limit_capabilities};
 
 /// Prints the interpreter and the folders of its modules as JSON.
 const PROBE: &str = "import json, os, sys\n\
@@ -83,6 +101,8 @@ pub(super) struct Confinement {
     interpreter: Arc<ProbedInterpreter>,
     /// The folder with the plugin's code, and the plugin folder.
     code: Vec<CodeFolder>,
+    /// `None`: the user of the server.
+    user: Option<ProcessUser>,
     /// Removed with the process.
     temporary: TemporaryFolder,
     has_warned: Arc<AtomicBool>,
@@ -158,17 +178,24 @@ impl Sandbox {
                 found
             }
         };
+        let user = ProcessUser::new(&self.settings, world.entropy.next_u64())?;
         let parent = env::temp_dir();
-        let temporary = TemporaryFolder::create_in(&parent);
+        let owner = user.map(ProcessUser::user);
+        let temporary = TemporaryFolder::create_in(&parent, owner);
         self.abandoned_files.call_once(|| {
+            if let Some(user) = owner {
+                tracing::info!(user, "the server runs as root: plugins run as another user");
+            }
             // Many files take long, and nothing depends on it.
-            let _detached =
-                tokio::task::spawn_blocking(move || temporary_folder::remove_abandoned(&parent));
+            let _detached = tokio::task::spawn_blocking(move || {
+                temporary_folder::remove_abandoned(&parent, owner)
+            });
         });
         Ok(Some(Confinement {
             settings: Arc::clone(&self.settings),
             interpreter,
             code: self.code_folders(code),
+            user,
             temporary: temporary.map_err(|error| error.to_string())?,
             has_warned: Arc::clone(&self.has_warned),
         }))
@@ -187,6 +214,11 @@ impl Confinement {
         self.temporary.path()
     }
 
+    /// Returns the group that only the process and its descendants have, if there is one.
+    pub(super) fn unique_group(&self) -> Option<u32> {
+        self.user.and_then(ProcessUser::unique_group)
+    }
+
     /// Starts a process with these restrictions.
     ///
     /// # Errors
@@ -199,6 +231,10 @@ impl Confinement {
             .collect();
         let folders = &self.interpreter.folders;
         let rules = FileRules::new(&self.settings, folders, &code, self.temporary());
+        if let Some(user) = self.user {
+            command.uid(user.user()).gid(user.group());
+        }
+        let user = self.user;
         let settings = Arc::clone(&self.settings);
         let has_warned = Arc::clone(&self.has_warned);
         let runtime = tokio::runtime::Handle::current();
@@ -207,7 +243,8 @@ impl Confinement {
             .name("plugin-start".to_owned())
             .spawn(move || {
                 let _entered = runtime.enter();
-                let child = restrict(&settings, &rules, &has_warned).and_then(|()| command.spawn());
+                let restricted = restrict(&settings, &rules, user, &has_warned);
+                let child = restricted.and_then(|()| command.spawn());
                 // If the start was cancelled, the process is dropped and thereby killed.
                 let _cancelled = sender.send(child);
             })?;
@@ -221,52 +258,40 @@ impl Confinement {
 fn restrict(
     settings: &SandboxSettings,
     rules: &FileRules,
+    user: Option<ProcessUser>,
     has_warned: &AtomicBool,
 ) -> io::Result<()> {
+    let unsupported = |text: String| io::Error::new(io::ErrorKind::Unsupported, text);
     if settings.mode != SandboxMode::Off {
-        let reason = match confine_files(rules) {
-            Ok(true) => None,
-            Ok(false) => Some("the kernel does not support Landlock".to_owned()),
-            Err(error) => Some(error.to_string()),
-        };
-        match (reason, settings.mode) {
-            (None, _) => {}
-            (Some(reason), SandboxMode::Required) => {
-                let text = format!(
+        let is_required = settings.mode == SandboxMode::Required;
+        if let Some(reason) = unavailable(rules) {
+            if is_required {
+                return Err(unsupported(format!(
                     "plugins can't be confined, and --plugin-sandbox is required: {reason}"
-                );
-                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+                )));
             }
-            (Some(reason), _) => {
-                if !has_warned.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        reason,
-                        "plugins are not confined: they can use all files that the server can use"
-                    );
-                }
+            if !has_warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    reason,
+                    "plugins are not confined: they can use all files that the server can use"
+                );
             }
         }
+        limit_capabilities(user)?;
     }
-    confine_network(settings.network).map_err(|error| {
-        let text = format!("the network can't be denied to plugins: {error}");
-        io::Error::new(io::ErrorKind::Unsupported, text)
-    })
+    confine_network(settings.network)
+        .map_err(|error| unsupported(format!("the network can't be denied to plugins: {error}")))
 }
 
-#[cfg(target_os = "linux")]
-use linux::{confine_files, confine_network};
-
-#[cfg(not(target_os = "linux"))]
-fn confine_files(_rules: &FileRules) -> io::Result<bool> {
-    Ok(false)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn confine_network(network: NetworkAccess) -> io::Result<()> {
-    match network {
-        NetworkAccess::Allow => Ok(()),
-        NetworkAccess::Deny => Err(io::ErrorKind::Unsupported.into()),
-    }
+/// Confines the current thread to files and processes. Returns the reason if the kernel can't do it.
+fn unavailable(rules: &FileRules) -> Option<String> {
+    let files = match confine_files(rules) {
+        Ok(true) => None,
+        Ok(false) => Some("the kernel does not support Landlock".to_owned()),
+        Err(error) => Some(error.to_string()),
+    };
+    let processes = confine_processes(std::process::id());
+    files.or_else(|| Some(processes.err()?.to_string()))
 }
 
 /// Runs the probe.

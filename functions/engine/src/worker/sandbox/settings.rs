@@ -91,8 +91,11 @@ pub struct SandboxSettingError {
     expected: &'static str,
 }
 
+/// The user id of plugins in a server of root, if no other is set. No system assigns it, and containers have it.
+pub const PLUGIN_USER: u32 = 60_800;
+
 /// The resources of the machine that a plugin may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxSettings {
     /// Whether plugins are confined to their own files.
     pub mode: SandboxMode,
@@ -102,4 +105,18 @@ pub struct SandboxSettings {
     pub readable: Vec<PathBuf>,
     /// Further files and folders that plugins may read and write.
     pub writable: Vec<PathBuf>,
+    /// The user id of plugins, if the server runs as root; 0: they run as root, too.
+    pub user: u32,
+}
+
+impl Default for SandboxSettings {
+    fn default() -> Self {
+        Self {
+            mode: SandboxMode::default(),
+            network: NetworkAccess::default(),
+            readable: Vec::new(),
+            writable: Vec::new(),
+            user: PLUGIN_USER,
+        }
+    }
 }

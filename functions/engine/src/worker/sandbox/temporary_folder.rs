@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, chown},
     path::Path,
 };
 
@@ -32,14 +32,17 @@ pub(super) struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Creates a folder in `parent`.
+    /// Creates a folder in `parent`, which belongs to the user `owner` or else to the user of the server.
     ///
     /// # Errors
     /// The folder can't be created.
-    pub(super) fn create_in(parent: &Path) -> io::Result<Self> {
+    pub(super) fn create_in(parent: &Path, owner: Option<u32>) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let lock = try_lock(folder.path());
+            if owner.is_some() {
+                chown(folder.path(), owner, None)?;
+            }
             if !matches!(lock, Ok(None)) {
                 return Ok(Self {
                     folder,
@@ -57,17 +60,18 @@ impl TemporaryFolder {
     }
 }
 
-/// Removes the folders in `parent` that killed servers of the same user have left.
-pub(super) fn remove_abandoned(parent: &Path) {
+/// Removes the folders in `parent` that killed servers of the same user have left. Folders of the user `owner` are among
+/// them.
+pub(super) fn remove_abandoned(parent: &Path, owner: Option<u32>) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
-    let user = rustix::process::geteuid().as_raw();
+    let users = [Some(rustix::process::geteuid().as_raw()), owner];
     for entry in entries.flatten() {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
             && entry
                 .metadata()
-                .is_ok_and(|metadata| metadata.uid() == user);
+                .is_ok_and(|metadata| users.contains(&Some(metadata.uid())));
         if !is_ours {
             continue;
         }
@@ -110,17 +114,17 @@ mod tests {
     #[test]
     fn a_folder_of_a_killed_server_is_removed_and_one_in_use_stays() {
         let parent = tempfile::tempdir().unwrap();
-        let used = TemporaryFolder::create_in(parent.path()).unwrap();
+        let used = TemporaryFolder::create_in(parent.path(), None).unwrap();
         let TemporaryFolder {
             folder,
             _lock: lock,
-        } = TemporaryFolder::create_in(parent.path()).unwrap();
+        } = TemporaryFolder::create_in(parent.path(), None).unwrap();
         let killed = folder.keep();
         fs::write(killed.join("file"), "x").unwrap();
         drop(lock);
         let other = parent.path().join("other");
         fs::create_dir(&other).unwrap();
-        remove_abandoned(parent.path());
+        remove_abandoned(parent.path(), None);
         assert!(used.path().is_dir());
         assert!(!killed.exists());
         assert!(other.is_dir());
@@ -136,7 +140,7 @@ mod tests {
         fs::write(target.path().join("file"), "x").unwrap();
         let link = parent.path().join(format!("{PREFIX}link"));
         std::os::unix::fs::symlink(target.path(), &link).unwrap();
-        remove_abandoned(parent.path());
+        remove_abandoned(parent.path(), None);
         assert!(target.path().join("file").exists());
     }
 }

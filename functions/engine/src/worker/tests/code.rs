@@ -170,18 +170,19 @@ def process_request(local, query, headers, body, args=None):
 }
 
 #[tokio::test]
-async fn a_plugin_has_its_folder_and_no_credentials_in_its_environment() {
+async fn a_plugin_has_its_folder_and_only_the_named_variables_of_the_server_in_its_environment() {
     let settings = WorkerSettings {
         plugin_folder: Some("/some/plugins".into()),
-        withheld_variables: vec!["CARGO_MANIFEST_DIR".to_owned()],
+        passed_variables: vec!["CARGO_MANIFEST_DIR".to_owned()],
         ..settings()
     };
     let body = r#"
 import os, sys
-return [os.environ[n] for n in ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR")] + ["CARGO_MANIFEST_DIR" in os.environ, sys.argv, sys.stdin.read()]
+return [os.environ[n] for n in ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR")] + [[n for n in os.environ if n.startswith("CARGO")], sys.argv, sys.stdin.read()]
 "#;
     let stage = WorkerFixture::with(settings, &request_function(body));
-    let expected = r#"["/some/plugins", "/some/plugins", false, ["plugin"], ""]"#;
+    let expected = r#"["/some/plugins", "/some/plugins", ["CARGO_MANIFEST_DIR"], ["plugin"], ""]"#;
+    assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
     assert_eq!(stage.text().await, expected);
 }
 

@@ -243,6 +243,7 @@ async fn has_gone(file: &Path) -> bool {
 #[tokio::test]
 async fn children_that_leave_the_group_are_killed_with_the_plugin() {
     let folder = tempfile::tempdir().unwrap();
+    give_to_plugins(folder.path());
     let file = folder.path().join("pid");
     let body = format!(
         r#"

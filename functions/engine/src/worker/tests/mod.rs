@@ -12,6 +12,7 @@ mod sandbox;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -26,8 +27,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CompletedRun, DatabaseAccessError, LogLevel, PluginInput, PluginOnDisk, PluginResponse,
-    PluginRun, QueryRows, RunContext, RunError, RunLimits, TriggerKey, WorkerPool, WorkerSettings,
+    CompletedRun, DatabaseAccessError, LogLevel, PLUGIN_USER, PluginInput, PluginOnDisk,
+    PluginResponse, PluginRun, QueryRows, RunContext, RunError, RunLimits, TriggerKey, WorkerPool,
+    WorkerSettings,
 };
 
 /// A query as it arrived: database, statement, parameters.
@@ -193,6 +195,13 @@ impl WorkerFixture {
             Err(RunError::Plugin { text, .. }) => text,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Makes plugins the owner of a file or folder, if they have a user of their own.
+fn give_to_plugins(path: &Path) {
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(PLUGIN_USER), None).unwrap();
     }
 }
 

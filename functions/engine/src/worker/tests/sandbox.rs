@@ -1,11 +1,17 @@
 //! Tests of the restrictions of plugins, in real processes.
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::{Child, Command},
+};
 
-use neap_test_inputs::has_landlock;
+use neap_test_inputs::{InputOrigin, has_landlock, skip};
 
 use super::*;
-use crate::{NetworkAccess, SandboxMode, SandboxSettings};
+use crate::{NetworkAccess, PLUGIN_USER, SandboxMode, SandboxSettings};
 
 /// Reads the file that the arguments of the plugin name, or returns the error.
 const READ: &str = "try:\n    return open(args['path']).read()\n\
@@ -54,14 +60,215 @@ async fn a_confined_plugin_cannot_read_files_outside_of_its_folder() {
 }
 
 #[tokio::test]
-async fn a_confined_plugin_cannot_read_the_environment_of_the_server() {
+async fn a_confined_plugin_cannot_read_the_environment_and_the_memory_of_the_server() {
     if !has_landlock(1) {
         return;
     }
-    let mut stage = stage(SandboxSettings::default(), READ);
-    let environment = format!("/proc/{}/environ", std::process::id());
+    for user in [PLUGIN_USER, 0] {
+        let mut stage = stage(of_user(user), READ);
+        for file in ["environ", "maps", "mem", "fd/0", "root/etc/shadow"] {
+            let path = format!("/proc/{}/{file}", std::process::id());
+            let answer = answer(&mut stage, Path::new(&path)).await;
+            assert_eq!(answer, "PermissionError", "{file}, user {user}");
+        }
+    }
+}
+
+/// Tries to reach the process in the argument `path`. Returns the attempts that are not refused.
+const REACH: &str = r#"
+import ctypes, os, platform, resource
+target = int(args["path"])
+libc = ctypes.CDLL(None, use_errno=True)
+column = ("x86_64", "aarch64").index(platform.machine())
+numbers = {"ioprio_set": (251, 30), "kcmp": (312, 272), "migrate_pages": (256, 238), "move_pages": (279, 239),
+    "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "sched_setattr": (314, 274),
+    "rt_sigqueueinfo": (129, 138)}
+def call(function, *arguments):
+    arguments = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    if function in numbers:
+        arguments.insert(0, ctypes.c_long(numbers[function][column]))
+        function = "syscall"
+    if getattr(libc, function)(*arguments) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+buffer = ctypes.create_string_buffer(256)
+vector = (ctypes.c_void_p * 2)(ctypes.addressof(buffer), 1)
+attempts = {
+    "prlimit": lambda: resource.prlimit(target, resource.RLIMIT_NOFILE, (5, 5)),
+    "priority": lambda: os.setpriority(os.PRIO_PROCESS, target, 19),
+    "priority of the group": lambda: os.setpriority(os.PRIO_PGRP, target, 19),
+    "affinity": lambda: os.sched_setaffinity(target, {0}),
+    "scheduler": lambda: os.sched_setscheduler(target, os.SCHED_BATCH, os.sched_param(0)),
+    "parameters": lambda: os.sched_setparam(target, os.sched_param(0)),
+    "attributes": lambda: call("sched_setattr", target, buffer, 0),
+    "priority of I/O": lambda: call("ioprio_set", 1, target, 3 << 13),
+    "pages": lambda: call("move_pages", target, 0, None, None, None, 0),
+    "all pages": lambda: call("migrate_pages", target, 8, buffer, buffer),
+    "trace": lambda: call("ptrace", 16, target, 0, 0),
+    "read": lambda: call("process_vm_readv", target, vector, 1, vector, 1, 0),
+    "write": lambda: call("process_vm_writev", target, vector, 1, vector, 1, 0),
+    "comparison": lambda: call("kcmp", target, os.getpid(), 1, 0, 0),
+    "descriptor": lambda: call("pidfd_getfd", os.pidfd_open(target) if hasattr(os, "pidfd_open") else 0, 0, 0),
+    "advice": lambda: call("process_madvise", 0, vector, 1, 20, 0),
+    "signal": lambda: os.kill(target, 0),
+    "signal to all": lambda: os.kill(-1, 0),
+    "queued signal": lambda: call("rt_sigqueueinfo", target, 0, buffer),
+}
+if os.getuid():
+    # For root, an attempt that succeeds would change all processes of the machine.
+    attempts["priority of the user"] = lambda: os.setpriority(os.PRIO_USER, 0, os.getpriority(os.PRIO_PROCESS, 0))
+    attempts["priority of I/O of the user"] = lambda: call("ioprio_set", 3, 0, 0)
+reached = []
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        reached.append(name)
+    except PermissionError:
+        pass
+    except OSError as error:
+        reached.append(name + ": " + error.strerror)
+return reached
+"#;
+
+/// A process of the server that plugins must not reach.
+struct OtherProcess(Child);
+
+impl OtherProcess {
+    fn start() -> Self {
+        Self(Command::new("sleep").arg("1000").spawn().unwrap())
+    }
+}
+
+impl Drop for OtherProcess {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn of_user(user: u32) -> SandboxSettings {
+    SandboxSettings {
+        user,
+        ..SandboxSettings::default()
+    }
+}
+
+#[tokio::test]
+async fn a_confined_plugin_cannot_reach_processes_of_the_server() {
+    // Signals are refused by Linux 6.12 and later.
+    if !has_landlock(6) {
+        return;
+    }
+    let other = OtherProcess::start();
+    let target = other.0.id().to_string();
+    for user in [PLUGIN_USER, 0] {
+        let mut stage = stage(of_user(user), REACH);
+        let reached = answer(&mut stage, Path::new(&target)).await;
+        assert_eq!(reached, "[]", "user {user}");
+    }
+}
+
+#[tokio::test]
+async fn a_confined_plugin_controls_its_own_processes() {
+    let body = r#"
+import os, resource, signal, subprocess
+os.setpriority(os.PRIO_PROCESS, 0, 19)
+os.sched_setaffinity(0, os.sched_getaffinity(0))
+resource.prlimit(0, resource.RLIMIT_NOFILE, (64, 64))
+child = subprocess.Popen(["sleep", "1000"], preexec_fn=lambda: os.nice(0))
+limits = resource.prlimit(child.pid, resource.RLIMIT_NOFILE)
+child.terminate()
+return [child.wait() == -signal.SIGTERM, limits]
+"#;
+    let stage = stage(SandboxSettings::default(), body);
+    assert_eq!(stage.text().await, "[true, [64, 64]]");
+}
+
+/// Changes the owner, the mode and the times of the file in the argument `path`. Returns the changes that are not
+/// refused, and the user and the capabilities of the plugin.
+const CHANGE: &str = r#"
+import os
+path = args["path"]
+changed = []
+for name, change in {
+    "owner": lambda: os.chown(path, os.getuid(), os.getgid()),
+    "mode": lambda: os.chmod(path, 0o777),
+    "times": lambda: os.utime(path, (1, 1)),
+    "time": lambda: os.utime(path),
+    "attribute": lambda: os.setxattr(path, "user.x", b"x"),
+}.items():
+    try:
+        change()
+        changed.append(name)
+    except PermissionError:
+        pass
+with open("/proc/self/status") as file:
+    capabilities = [line.split()[1] for line in file if line.startswith(("CapPrm", "CapEff", "CapAmb"))]
+return [changed, os.getuid(), len(set(os.getresgid() + (os.getgid(),))), os.getgroups(), capabilities]
+"#;
+
+#[tokio::test]
+async fn a_plugin_of_a_server_of_root_has_a_user_that_changes_no_files_of_root() {
+    if !rustix::process::geteuid().is_root() {
+        skip(InputOrigin::External, "the user of the tests is not root");
+        return;
+    }
+    let mut stage = stage(SandboxSettings::default(), CHANGE);
+    let file = stage.folder.path().join("settings");
+    fs::write(&file, "x").unwrap();
+    let before = fs::metadata(&file).unwrap();
+    let answer = answer(&mut stage, &file).await;
+    // The capability reads files that only root may read.
+    let read = "0000000000000004";
+    let expected = format!(r#"[[], {PLUGIN_USER}, 1, [], ["{read}", "{read}", "{read}"]]"#);
+    assert_eq!(answer, expected);
+    let after = fs::metadata(&file).unwrap();
     assert_eq!(
-        answer(&mut stage, Path::new(&environment)).await,
+        (after.uid(), after.mode(), after.mtime(), after.mtime_nsec()),
+        (
+            before.uid(),
+            before.mode(),
+            before.mtime(),
+            before.mtime_nsec()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_inherits_no_files_of_the_server() {
+    let body = r#"
+import os
+kinds = set()
+for number in os.listdir("/proc/self/fd"):
+    try:
+        kinds.add(os.readlink("/proc/self/fd/" + number).split(":")[0])
+    except FileNotFoundError:
+        pass
+return sorted(kinds)
+"#;
+    let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stage = stage(SandboxSettings::default(), body);
+    assert_eq!(stage.text().await, r#"["/dev/null", "pipe"]"#);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_confined_plugin_cannot_connect_to_abstract_sockets_of_the_server() {
+    use std::os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    };
+    if !has_landlock(6) {
+        return;
+    }
+    let name = format!("neap-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _listener = UnixListener::bind_addr(&address).unwrap();
+    let body = "import socket\ntry:\n    socket.socket(socket.AF_UNIX).connect('\\0' + args['path'])\n    return 'connected'\n\
+                except OSError as error:\n    return type(error).__name__";
+    let mut stage = stage(SandboxSettings::default(), body);
+    assert_eq!(
+        answer(&mut stage, Path::new(&name)).await,
         "PermissionError"
     );
 }
@@ -98,6 +305,7 @@ async fn the_first_process_removes_the_temporary_files_of_a_killed_server() {
     // Processes of other tests may remove it from now on.
     let name = folder.file_name().unwrap().to_str().unwrap();
     let left = folder.with_file_name(format!("neap-plugin-files-{name}"));
+    give_to_plugins(&folder);
     fs::rename(&folder, &left).unwrap();
     let stage = stage(SandboxSettings::default(), "return 'done'");
     // They are removed while the process answers.
@@ -118,6 +326,8 @@ async fn the_paths_of_the_settings_are_readable_and_writable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, "data").unwrap();
+    give_to_plugins(folder.path());
+    give_to_plugins(&path);
     let readable = vec![folder.path().to_owned()];
     let sandbox = SandboxSettings {
         readable,

@@ -222,8 +222,8 @@ fn value_counter_counts_since_the_last_call() {
 
 #[test]
 fn replicator_forwards_rows_and_keeps_refused_ones() {
-    // The plugin keeps rows in a file of the plugin folder.
-    let flags = ["--plugin-write-path", "FOLDER"];
+    // The plugin keeps rows in a file of the plugin folder, which belongs to the user of the tests.
+    let flags = ["--plugin-write-path", "FOLDER", "--plugin-user", "0"];
     let Some(stage) = PluginServerFixture::with_packages_and(&flags) else {
         return;
     };
