@@ -171,6 +171,7 @@ mod tests {
             original_line: "value=1".to_owned(),
             error_message: "no".to_owned(),
             kind,
+            conflict: None,
         });
         WriteFailure::Partial {
             errors: errors.collect(),

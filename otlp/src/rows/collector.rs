@@ -341,6 +341,7 @@ mod tests {
             original_line: String::new(),
             error_message: format!("row {line_number}"),
             kind: LineErrorKind::Schema,
+            conflict: None,
         }
     }
 

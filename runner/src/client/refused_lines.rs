@@ -224,6 +224,7 @@ mod tests {
             original_line: "v=x".to_owned(),
             error_message: "value `x` of column 'v' is not a valid integer".to_owned(),
             kind: neap_line_protocol::LineErrorKind::Parse,
+            conflict: None,
         };
         let mut rows = RefusedLines::of_rows(0, None, &[unsent]).unwrap();
         insta::assert_snapshot!(rows, @r"

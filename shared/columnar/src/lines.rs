@@ -95,6 +95,7 @@ impl<'a> LineEncoder<'a> {
                         original_line: render_row(&self.numbered.batch, row),
                         error_message: refusal.to_string(),
                         kind: refusal.kind(),
+                        conflict: None,
                     });
                 }
             }

@@ -222,6 +222,7 @@ impl<'a> Validator<'a> {
             original_line: render_row(batch, row),
             error_message: refusal.to_string(),
             kind: refusal.kind(),
+            conflict: None,
         });
     }
 

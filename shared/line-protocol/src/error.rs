@@ -11,7 +11,7 @@ use crate::precision::Precision;
 /// Reasons why a whole body is refused.
 #[derive(Debug, Error)]
 pub enum ParseError {
-    /// The body is not UTF-8. In the QuestDB dialect, a single line is refused instead.
+    /// The body is not UTF-8. In the dialects other than that of InfluxDB 3, single lines are refused instead.
     #[error("body content is not valid utf8: {0}")]
     NotUtf8(#[from] Utf8Error),
     /// The body is too large, because Arrow counts the bytes of a text column in 32 bits.
@@ -40,6 +40,21 @@ pub struct LineError {
     pub error_message: String,
     /// The kind of rule that the line violates.
     pub kind: LineErrorKind,
+    /// The conflict of field types, if that is the error of a line of line protocol.
+    pub conflict: Option<FieldConflict>,
+}
+
+/// A field whose type differs from that of its column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldConflict {
+    /// The name of the table.
+    pub table: String,
+    /// The name of the field.
+    pub field: String,
+    /// The type of the column.
+    pub existing: ColumnType,
+    /// The type in the line.
+    pub input: ColumnType,
 }
 
 /// The kinds of rules that a line can violate.
@@ -64,6 +79,10 @@ pub(crate) enum LineRefusal {
     ExpectedTagKey(String),
     #[error("Expected tag value, got {0}")]
     ExpectedTagValue(String),
+    #[error(
+        r"the value of tag '{key}' is read as '{value}', because the backslash escapes the comma: remove a backslash at the end of a value, or write `=` in a value as `\=`"
+    )]
+    EscapedComma { key: String, value: String },
     #[error("Tag set malformed: could not find equals sign in {0}")]
     TagSetMalformed(String),
     #[error("Must not contain duplicate tags, but '{0}' was repeated")]
@@ -114,6 +133,7 @@ pub(crate) enum LineRefusal {
     StringTooLong,
     #[error("invalid column type for column '{column}', expected {expected}, got {got}")]
     ColumnType {
+        table: String,
         column: String,
         expected: ColumnType,
         got: ColumnType,
@@ -151,6 +171,25 @@ impl LineRefusal {
             | Self::TooManyCells(_)
             | Self::TextsTooLarge => LineErrorKind::Limit,
             _ => LineErrorKind::Parse,
+        }
+    }
+
+    /// Returns the conflict of two field types, if that is the reason.
+    pub(crate) fn into_field_conflict(self) -> Option<FieldConflict> {
+        let is_field = |kind| !matches!(kind, ColumnType::Tag | ColumnType::Time);
+        match self {
+            Self::ColumnType {
+                table,
+                column,
+                expected,
+                got,
+            } if is_field(expected) && is_field(got) => Some(FieldConflict {
+                table,
+                field: column,
+                existing: expected,
+                input: got,
+            }),
+            _ => None,
         }
     }
 }

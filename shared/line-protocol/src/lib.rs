@@ -15,7 +15,8 @@
 //! determines its type. A refused line changes no schema and adds no row. Each line is checked in this order: syntax,
 //! tags, fields from left to right, range of the timestamp, memory.
 //!
-//! Clients of QuestDB write a [`Dialect`] with additional kinds of values, some of them binary.
+//! Clients of InfluxDB 1 and 2 and of QuestDB write a [`Dialect`] of their own. That of QuestDB has additional kinds of
+//! values, some of them binary.
 //!
 //! # Performance
 //!
@@ -66,7 +67,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use error::{LineError, LineErrorKind, ParseError};
+pub use error::{FieldConflict, LineError, LineErrorKind, ParseError};
 pub use options::{Dialect, Options, SchemaLimits, TableLimit};
 pub use parse::{BodyEnd, MAX_BODY_BYTES, ParsedBody, parse, parse_part};
 pub use precision::Precision;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use crate::{
-    error::{LineRefusal, excerpt, excerpt_or_end, whole_or_end},
+    error::{LineRefusal, excerpt, excerpt_or_end, text, whole_or_end},
     number::{FieldValue, scan_timestamp, scan_value},
     scan::{Token, TokenKind, bytes_from},
 };
@@ -70,6 +70,34 @@ impl<'a> SeriesText<'a> {
         }
         Ok(at)
     }
+
+    /// Refuses tag values that have an escaped comma and an unescaped equals sign after it. Clients that do not know
+    /// that no value can end with a backslash send such lines: `t=C:\,u=x` is the tags `t` and `u` to them.
+    pub(crate) fn check_escaped_commas(&self) -> Result<(), LineRefusal> {
+        let swallowed = |(_, value): &&(Token<'_>, Token<'_>)| {
+            value.escaped && has_equals_after_escaped_comma(value.raw)
+        };
+        match self.tags.iter().find(swallowed) {
+            None => Ok(()),
+            Some((key, value)) => Err(LineRefusal::EscapedComma {
+                key: text(&key.unescape(TokenKind::Key)).into_owned(),
+                value: text(&value.unescape(TokenKind::TagValue)).into_owned(),
+            }),
+        }
+    }
+}
+
+fn has_equals_after_escaped_comma(raw: &[u8]) -> bool {
+    let mut has_comma = false;
+    let mut bytes = raw.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => has_comma |= bytes.next() == Some(&b','),
+            b'=' if has_comma => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A field key that is expected at a position in the line, because the previous line of the table had it there.

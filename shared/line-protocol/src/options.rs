@@ -8,7 +8,11 @@ pub enum Dialect {
     /// Line protocol of InfluxDB 3.
     #[default]
     InfluxDb,
-    /// Line protocol of QuestDB, versions 1 to 3. Accepts everything that InfluxDB 3 accepts, and in addition binary
+    /// Line protocol as clients of InfluxDB 1 and 2 send it. Refuses tag values with an escaped comma and an unescaped
+    /// equals sign after it, as these servers do: they come from values that end with a backslash, such as `C:\`, and
+    /// would take the following tags with them. Bytes that are not UTF-8 refuse only their line.
+    LegacyInfluxDb,
+    /// Line protocol of QuestDB, versions 1 to 3. Accepts everything that `LegacyInfluxDb` accepts, and in addition binary
     /// floats, arrays of floats and decimals, numbers of 256 bits (`0x1fi`), timestamps as field values (`5t`, `5n`), `NaN` for an
     /// absent field, units of timestamps, and a backslash before a newline in strings, which is dropped. Arrays and
     /// decimals are stored as strings. A line whose values are all absent is skipped.
@@ -26,7 +30,7 @@ pub struct Options {
     pub dialect: Dialect,
     /// The time of lines without a timestamp, in nanoseconds since the Unix epoch.
     ///
-    /// In the InfluxDB dialect, it is truncated toward zero to the precision. In the QuestDB dialect, it is the time of
+    /// In the dialects of InfluxDB, it is truncated toward zero to the precision. In the QuestDB dialect, it is the time of
     /// the first such line, and each further one is a nanosecond later, because QuestDB keeps all of them.
     pub default_time_ns: i64,
     /// Whether to stop at the first refused line, because nothing is stored in that case.

@@ -56,7 +56,8 @@ pub struct BodyEnd {
 ///
 /// # Errors
 ///
-/// The whole body is refused if it has 2 GiB or more, and in the InfluxDB dialect if it is not UTF-8.
+/// The whole body is refused if it has 2 GiB or more. If it is not UTF-8, it is refused in the dialect of InfluxDB 3, and
+/// in that of InfluxDB 1 and 2 if parsing stops at the first error.
 pub fn parse(
     body: &[u8],
     schema: &dyn SchemaView,
@@ -81,11 +82,14 @@ pub fn parse_part(
             limit: MAX_BODY_BYTES,
         });
     }
-    if options.dialect == Dialect::InfluxDb && simdutf8::basic::from_utf8(body).is_err() {
-        // The fast check does not return the position of the error.
-        str::from_utf8(body)?;
-    }
     let mut parser = BodyParser::new(schema, options);
+    if options.dialect != Dialect::QuestDb && simdutf8::basic::from_utf8(body).is_err() {
+        if options.dialect == Dialect::InfluxDb || options.stop_at_first_error {
+            // The fast check does not return the position of the error.
+            str::from_utf8(body)?;
+        }
+        parser.checks_lines = true;
+    }
     parser.parse_lines(body);
     parser.finish()
 }
@@ -93,6 +97,8 @@ pub fn parse_part(
 struct BodyParser<'a, 'o> {
     schema: &'o dyn SchemaView,
     options: &'o Options,
+    /// Whether each line must be checked to be UTF-8, because the body is not.
+    checks_lines: bool,
     /// The time of the next line without a timestamp.
     default_time: i64,
     series: SeriesCache<'a>,
@@ -130,12 +136,15 @@ struct LineScratch<'a> {
 impl<'a, 'o> BodyParser<'a, 'o> {
     fn new(schema: &'o dyn SchemaView, options: &'o Options) -> Self {
         let default_time = match options.dialect {
-            Dialect::InfluxDb => options.precision.truncate(options.default_time_ns),
+            Dialect::InfluxDb | Dialect::LegacyInfluxDb => {
+                options.precision.truncate(options.default_time_ns)
+            }
             Dialect::QuestDb => options.default_time_ns,
         };
         Self {
             schema,
             options,
+            checks_lines: false,
             default_time,
             series: SeriesCache::default(),
             tables: Vec::new(),
@@ -162,14 +171,14 @@ impl<'a, 'o> BodyParser<'a, 'o> {
             let rest = bytes_from(body, start);
             let end = start
                 + match self.options.dialect {
-                    Dialect::InfluxDb => line_length(rest),
+                    Dialect::InfluxDb | Dialect::LegacyInfluxDb => line_length(rest),
                     Dialect::QuestDb => questdb_dialect::line_length(rest),
                 };
             let line = body.get(start..end).unwrap_or_default();
             // A carriage return before a newline is part of the newline, but it can be the last byte of a binary value.
             let shown = line.strip_suffix(b"\r").unwrap_or(line);
             let line = match self.options.dialect {
-                Dialect::InfluxDb => shown,
+                Dialect::InfluxDb | Dialect::LegacyInfluxDb => shown,
                 Dialect::QuestDb => line,
             };
             self.lines += 1;
@@ -178,7 +187,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
                 Ok(LineEffect::Skipped) => self.skipped += 1,
                 Err(refusal) => {
                     let original = body.get(begin..start + shown.len()).unwrap_or_default();
-                    self.report(original, &refusal);
+                    self.report(original, refusal);
                     if self.options.stop_at_first_error || self.options.dialect == Dialect::QuestDb
                     {
                         break;
@@ -189,7 +198,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         }
     }
 
-    fn report(&mut self, line: &[u8], refusal: &LineRefusal) {
+    fn report(&mut self, line: &[u8], refusal: LineRefusal) {
         if self
             .options
             .max_errors
@@ -198,7 +207,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
             return;
         }
         let original_line = match self.options.dialect {
-            Dialect::InfluxDb => text(line).into_owned(),
+            Dialect::InfluxDb | Dialect::LegacyInfluxDb => text(line).into_owned(),
             Dialect::QuestDb => questdb_dialect::shown_line(line),
         };
         self.errors.push(LineError {
@@ -206,15 +215,22 @@ impl<'a, 'o> BodyParser<'a, 'o> {
             original_line,
             error_message: refusal.to_string(),
             kind: refusal.kind(),
+            conflict: refusal.into_field_conflict(),
         });
     }
 
     /// Parses, validates and stores a line, in this order.
     fn parse_line(&mut self, line: &'a [u8]) -> Result<LineEffect, LineRefusal> {
+        if self.checks_lines && simdutf8::basic::from_utf8(line).is_err() {
+            return Err(LineRefusal::NotUtf8("the line"));
+        }
         let (series, length, table) = match self.series.find(line) {
             Some((id, length)) => (Some(id), length, Some(id.table)),
             None => {
                 let length = self.scratch.series.scan(line)?;
+                if self.options.dialect != Dialect::InfluxDb {
+                    self.scratch.series.check_escaped_commas()?;
+                }
                 if self.options.dialect == Dialect::QuestDb {
                     let series_text = line.get(..length).unwrap_or(line);
                     questdb_dialect::check_series(&mut self.scratch.series, series_text)?;
@@ -226,8 +242,10 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         let fields = &mut self.scratch.fields;
         let precision = self.options.precision;
         let timestamp = match self.options.dialect {
-            Dialect::InfluxDb => scan_fields_and_timestamp(line, length, expected, fields)?
-                .map(|timestamp| (timestamp, precision)),
+            Dialect::InfluxDb | Dialect::LegacyInfluxDb => {
+                scan_fields_and_timestamp(line, length, expected, fields)?
+                    .map(|timestamp| (timestamp, precision))
+            }
             Dialect::QuestDb => {
                 let end = questdb_dialect::scan_fields_and_timestamp(
                     line, length, expected, fields, precision,

@@ -157,10 +157,16 @@ impl<'a> TableBuilder<'a> {
     }
 
     #[inline]
-    fn check_type(&mut self, index: u32, got: ColumnType) -> Result<(), LineRefusal> {
-        match self.column_mut(index) {
+    fn column(&self, index: u32) -> Option<&ColumnBuilder<'a>> {
+        self.columns
+            .get(usize::try_from(index).unwrap_or(usize::MAX))
+    }
+
+    #[inline]
+    fn check_type(&self, index: u32, got: ColumnType) -> Result<(), LineRefusal> {
+        match self.column(index) {
             Some(column) if column.column_type != got => {
-                Err(type_conflict(&column.name, column.column_type, got))
+                Err(self.type_conflict(&column.name, column.column_type, got))
             }
             _ => Ok(()),
         }
@@ -179,7 +185,7 @@ impl<'a> TableBuilder<'a> {
         let known = self.view.as_ref().and_then(|view| view.column(&name));
         match known {
             Some(known) if known.column_type != column_type => {
-                return Err(type_conflict(&name, known.column_type, column_type));
+                return Err(self.type_conflict(&name, known.column_type, column_type));
             }
             Some(_) => {}
             None => self.check_new_column(&name, column_type, limits)?,
@@ -208,7 +214,7 @@ impl<'a> TableBuilder<'a> {
     ) -> Result<(), LineRefusal> {
         let exists = self.view.is_some() || !self.times.is_empty();
         if name == TIME_COLUMN.as_bytes() && exists {
-            return Err(type_conflict(name, ColumnType::Time, column_type));
+            return Err(self.type_conflict(name, ColumnType::Time, column_type));
         }
         if name == TIME_COLUMN.as_bytes() || name == ORDER_COLUMN.as_bytes() {
             return Err(LineRefusal::ReservedColumn(text(name).into_owned()));
@@ -229,6 +235,15 @@ impl<'a> TableBuilder<'a> {
             return Err(LineRefusal::TooManyTags(limit));
         }
         Ok(())
+    }
+
+    fn type_conflict(&self, name: &[u8], expected: ColumnType, got: ColumnType) -> LineRefusal {
+        LineRefusal::ColumnType {
+            table: text(&self.name).into_owned(),
+            column: text(name).into_owned(),
+            expected,
+            got,
+        }
     }
 
     /// Returns the number of cells of the table with `more_rows` additional rows; 0 if it has no rows.
@@ -316,13 +331,5 @@ impl<'a> TableBuilder<'a> {
             new_columns,
             batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
         }))
-    }
-}
-
-fn type_conflict(name: &[u8], expected: ColumnType, got: ColumnType) -> LineRefusal {
-    LineRefusal::ColumnType {
-        column: text(name).into_owned(),
-        expected,
-        got,
     }
 }

@@ -416,6 +416,7 @@ fn refused_series(head: &str, rows: usize) -> Option<RefusedLines> {
         original_line: head.to_owned(),
         error_message: "a line break in a name or a tag".to_owned(),
         kind: LineErrorKind::Parse,
+        conflict: None,
     };
     let errors: Vec<LineError> = (0..rows).map(error).collect();
     RefusedLines::of_rows(0, None, &errors)

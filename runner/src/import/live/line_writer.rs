@@ -184,6 +184,7 @@ mod tests {
             original_line: String::new(),
             error_message: "refused".to_owned(),
             kind: neap_line_protocol::LineErrorKind::Parse,
+            conflict: None,
         };
         let mut writer = LineWriter::new(None, "home", "cpu", 1_000);
         writer.refuse(RefusedLines::of_rows(0, Some("cpu"), &[error]));

@@ -119,6 +119,7 @@ impl RefusedRows {
             original_line: render_row(&rows.batch, row),
             error_message: message.clone(),
             kind: LineErrorKind::Parse,
+            conflict: None,
         }));
     }
 }

@@ -4,6 +4,7 @@ mod corpus;
 mod fuzz;
 mod golden;
 mod grammar;
+mod legacy;
 mod points;
 mod questdb;
 mod questdb_binary;
