@@ -159,15 +159,7 @@ impl WritePayload {
     /// Returns the size in bytes, or an error if a part does not fit in a segment.
     pub(crate) fn checked_size(&self) -> Result<usize, WriteError> {
         match self {
-            Self::Rows(rows) => {
-                let limit = SEGMENT_PARTS_BYTES;
-                let largest = rows.iter().map(part_bytes).max();
-                let bytes = largest.ok_or(WriteError::Empty)?;
-                if bytes > limit {
-                    return Err(WriteError::TooLarge { bytes, limit });
-                }
-                Ok(rows.iter().map(part_bytes).sum())
-            }
+            Self::Rows(rows) => checked_rows_size(rows),
             Self::Deletes(deletes) => {
                 let limit = MAX_DELETES_BYTES;
                 if deletes.is_empty() {
@@ -182,6 +174,17 @@ impl WritePayload {
             }
         }
     }
+}
+
+/// Returns the size of rows in bytes, or an error if a part does not fit in a segment.
+pub(crate) fn checked_rows_size(rows: &[EncodedRows]) -> Result<usize, WriteError> {
+    let limit = SEGMENT_PARTS_BYTES;
+    let largest = rows.iter().map(part_bytes).max();
+    let bytes = largest.ok_or(WriteError::Empty)?;
+    if bytes > limit {
+        return Err(WriteError::TooLarge { bytes, limit });
+    }
+    Ok(rows.iter().map(part_bytes).sum())
 }
 
 /// The part of a request that goes into one segment.

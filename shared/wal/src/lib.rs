@@ -63,4 +63,4 @@ pub use stamp_source::{StampError, StampSource};
 pub use tail::{
     FetchedSegments, ListedSegment, TailError, TailListing, TailReader, TailReaderSettings,
 };
-pub use writer::TailWriter;
+pub use writer::{InFlightRoom, TailWriter};

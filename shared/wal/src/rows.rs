@@ -152,6 +152,12 @@ impl EncodedRows {
         })
     }
 
+    /// Returns the rows as those of another table. The rows of a new table are encoded before it has an id.
+    #[must_use]
+    pub fn in_table(self, table: TableId) -> Self {
+        Self { table, ..self }
+    }
+
     /// The table.
     pub fn table(&self) -> TableId {
         self.table

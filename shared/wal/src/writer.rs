@@ -20,11 +20,12 @@ use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    Backpressure, DeleteRequest, FreshnessProof, SegmentObserver, TailState, TailWriterSettings,
-    TailWriterStats, WriteError, WriteReceipt, WriteRequest,
+    Backpressure, DeleteRequest, EncodedRows, FreshnessProof, SegmentObserver, TailState,
+    TailWriterSettings, TailWriterStats, WriteError, WriteReceipt, WriteRequest,
     backpressure::DeleteReservation,
     batch::{
-        CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, pack_segments,
+        CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, checked_rows_size,
+        pack_segments,
     },
     commit::SegmentCommitter,
     put_budget::{PutBudget, PutRate},
@@ -87,15 +88,26 @@ struct QueuedRequest {
     load: WritePayload,
 }
 
+/// Bytes reserved among those that are queued or in flight. Released when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct InFlightRoom {
+    bytes: Arc<InFlightBytes>,
+}
+
+#[derive(Debug)]
+struct InFlightBytes {
+    bytes: usize,
+    of: Arc<AtomicUsize>,
+}
+
 /// The bytes in flight and the pending deletes of a request. Released when the request is answered.
 #[derive(Debug)]
 struct InFlightReservation {
-    bytes: usize,
-    of: Arc<AtomicUsize>,
+    room: InFlightRoom,
     _deletes: Option<DeleteReservation>,
 }
 
-impl Drop for InFlightReservation {
+impl Drop for InFlightBytes {
     fn drop(&mut self) {
         self.of.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -122,6 +134,16 @@ impl TailWriter {
         }
     }
 
+    /// Reserves room for rows, so that [`write_admitted`](Self::write_admitted) does not refuse them for the bytes in
+    /// flight. Called before changes for the rows that would remain without them, such as new tables.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Empty`], [`WriteError::TooLarge`] or [`WriteError::Overloaded`].
+    pub fn admit(&self, rows: &[EncodedRows]) -> Result<InFlightRoom, WriteError> {
+        self.inner.reserve(checked_rows_size(rows)?)
+    }
+
     /// Writes the rows of a request and waits until they are acknowledged. Requires a Tokio runtime.
     ///
     /// If the rows exceed one segment, they take several, in order, and the request is acknowledged when all are. A
@@ -136,6 +158,21 @@ impl TailWriter {
         database: DatabaseId,
         request: WriteRequest,
     ) -> Result<WriteReceipt, WriteError> {
+        let room = self.admit(&request.rows)?;
+        self.write_admitted(database, request, room).await
+    }
+
+    /// Writes like [`write`](Self::write) the rows of a request for which there is room.
+    ///
+    /// # Errors
+    ///
+    /// Same as [`write`](Self::write), except those of [`admit`](Self::admit).
+    pub async fn write_admitted(
+        &self,
+        database: DatabaseId,
+        request: WriteRequest,
+        room: InFlightRoom,
+    ) -> Result<WriteReceipt, WriteError> {
         let terms = CommitPreconditions {
             arrived: request.arrived,
             proof: request.proof,
@@ -148,7 +185,11 @@ impl TailWriter {
         };
         let load = WritePayload::Rows(request.rows);
         self.check_tail(database, &request.proof)?;
-        self.put(lane, terms, load, None).await
+        let reservation = InFlightReservation {
+            room,
+            _deletes: None,
+        };
+        self.put(lane, terms, load, reservation).await
     }
 
     /// Writes the row deletes of a request and waits until they are acknowledged, by the same rules. They get a segment
@@ -175,7 +216,11 @@ impl TailWriter {
         let limit = self.inner.settings.max_pending_deletes;
         let tails = self.inner.committer.tails();
         let deletes = tails.reserve_deletes(database, load.deletes(), request.recorded, limit)?;
-        self.put(lane, terms, load, Some(deletes)).await
+        let reservation = InFlightReservation {
+            room: self.inner.reserve(load.checked_size()?)?,
+            _deletes: Some(deletes),
+        };
+        self.put(lane, terms, load, reservation).await
     }
 
     async fn put(
@@ -183,9 +228,9 @@ impl TailWriter {
         lane: LaneKey,
         terms: CommitPreconditions,
         load: WritePayload,
-        deletes: Option<DeleteReservation>,
+        reservation: InFlightReservation,
     ) -> Result<WriteReceipt, WriteError> {
-        let answer = self.inner.join(lane, terms, load, deletes)?;
+        let answer = self.inner.join(lane, terms, load, reservation);
         answer.await.unwrap_or(Err(WriteError::ShuttingDown))
     }
 
@@ -243,11 +288,10 @@ impl TailWriterState {
         key: LaneKey,
         terms: CommitPreconditions,
         load: WritePayload,
-        deletes: Option<DeleteReservation>,
-    ) -> Result<oneshot::Receiver<Result<WriteReceipt, WriteError>>, WriteError> {
-        let bytes = load.checked_size()?;
-        let reservation = self.reserve(bytes, deletes)?;
+        reservation: InFlightReservation,
+    ) -> oneshot::Receiver<Result<WriteReceipt, WriteError>> {
         let (reply, answer) = oneshot::channel();
+        let bytes = reservation.room.bytes.bytes;
         let pending = PendingRequest::new(terms, load.parts(), reply, reservation);
         let mut lanes = self.lanes();
         let lane = lanes.lane(key);
@@ -265,24 +309,21 @@ impl TailWriterState {
             };
             tokio::spawn(lane.run());
         }
-        Ok(answer)
+        answer
     }
 
-    fn reserve(
-        &self,
-        bytes: usize,
-        deletes: Option<DeleteReservation>,
-    ) -> Result<InFlightReservation, WriteError> {
+    fn reserve(&self, bytes: usize) -> Result<InFlightRoom, WriteError> {
         let limit = self.settings.max_in_flight_bytes;
         self.in_flight_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
                 taken.checked_add(bytes).filter(|taken| *taken <= limit)
             })
             .map_err(|in_flight| WriteError::Overloaded { in_flight, limit })?;
-        Ok(InFlightReservation {
-            bytes,
-            of: Arc::clone(&self.in_flight_bytes),
-            _deletes: deletes,
+        Ok(InFlightRoom {
+            bytes: Arc::new(InFlightBytes {
+                bytes,
+                of: Arc::clone(&self.in_flight_bytes),
+            }),
         })
     }
 
