@@ -100,7 +100,8 @@ def main():
     with tempfile.TemporaryDirectory(dir=arguments.out) as temporary:
         directory = pathlib.Path(temporary) / "data"
         flushes = []
-        with servers.neap(binary, directory, ("--mode", "ingest")) as server:
+        limits = ("--max-new-tables", str(arguments.tables), "--max-tables-per-database", str(arguments.tables))
+        with servers.neap(binary, directory, ("--mode", "ingest", *limits)) as server:
             for number in range(arguments.flushes):
                 write(server, arguments.tables, number)
                 flushes.append(compact(binary, directory, "--flush-only")[1:])

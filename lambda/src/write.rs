@@ -26,8 +26,8 @@ use crate::{
     },
     interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
     options::{
-        AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_duration,
-        parse_nonzero_duration,
+        AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_count,
+        parse_duration, parse_nonzero_duration,
     },
     runtime::{Function, Program},
     store::FunctionStore,
@@ -71,6 +71,10 @@ pub struct WriteServiceOptions {
     #[arg(long, value_name = "NAME")]
     pub(crate) default_database: Option<String>,
 
+    /// Maximum number of tables that one write creates
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = WriteSettings::MAX_NEW_TABLES)]
+    pub(crate) max_new_tables: usize,
+
     /// Minimum interval between two segments of a database. The default is 0s if an instance handles one event at a
     /// time, because there is nothing to batch, and 1s if it handles several
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -108,6 +112,7 @@ impl WriteServiceOptions {
             max_bytes_in_flight: common.memory_percent(40),
             hard_delete: HardDelete::After(self.limits.hard_delete_default_duration),
             default_database: self.default_database(),
+            max_new_tables: self.max_new_tables,
             ..WriteSettings::default()
         }
     }

@@ -102,6 +102,8 @@ enum BatchOutcome {
     Stored { rows: usize, end: BodyEnd },
     /// A line is refused, and the lines before it are stored.
     Refused { rows: usize, error: LineError },
+    /// All lines are refused, because they are too much for one write.
+    TooMuch { message: String },
     /// All lines are refused, for example because the database was dropped.
     AllRefused { message: String },
 }
@@ -146,6 +148,7 @@ impl BatchWriter {
         let mut parts = vec![lines.bytes];
         while let Some(part) = parts.pop() {
             let written = self.write_until_stored(&part, default_time_ns, access);
+            let first = first_half(&part).len();
             match written.await? {
                 BatchOutcome::Stored { rows, end } => {
                     self.metrics.count_lines(rows);
@@ -154,7 +157,6 @@ impl BatchWriter {
                     lines_done = lines_done.saturating_add(end.lines as u64);
                 }
                 BatchOutcome::Refused { rows, error } => {
-                    let first = first_half(&part).len();
                     if error.kind != LineErrorKind::Limit || first == part.len() {
                         self.metrics.count_lines(rows);
                         let line = lines_done.saturating_add(error.line_number as u64);
@@ -164,7 +166,10 @@ impl BatchWriter {
                     // Too much for one write. The rows that are stored already are the same points.
                     parts.extend([part.slice(first..), part.slice(..first)]);
                 }
-                BatchOutcome::AllRefused { message } => {
+                BatchOutcome::TooMuch { .. } if first < part.len() => {
+                    parts.extend([part.slice(first..), part.slice(..first)]);
+                }
+                BatchOutcome::TooMuch { message } | BatchOutcome::AllRefused { message } => {
                     let line = lines_done.saturating_add(1);
                     return Err(CloseReason::RefusedLine { line, message });
                 }
@@ -235,6 +240,9 @@ impl BatchWriter {
                 refused.ok_or_else(|| BatchError::Permanent(no_error()))
             }
             Err(WriteFailure::Rejected(error)) => Ok(BatchOutcome::Refused { rows: 0, error }),
+            Err(failure @ WriteFailure::TooManyAdditions { .. }) => Ok(BatchOutcome::TooMuch {
+                message: failure.to_string(),
+            }),
             Err(failure) => failed(failure),
         }
     }

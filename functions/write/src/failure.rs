@@ -34,6 +34,16 @@ pub enum WriteFailure {
         /// The stamp of the stored lines; `None` if there are none, or if they are not stored yet (`no_sync`).
         stamp: Option<Stamp>,
     },
+    /// The request would create too many tables or columns. Nothing is created or stored.
+    #[error("the write would create {count} {what}, more than {limit}: use smaller writes")]
+    TooManyAdditions {
+        /// `tables` or `columns`.
+        what: &'static str,
+        /// The number of tables or columns that the request would create.
+        count: usize,
+        /// The maximum number.
+        limit: usize,
+    },
     /// The database cannot be used, tables or columns cannot be created, or a catalog or the manifest cannot be
     /// read.
     #[error(transparent)]

@@ -5,10 +5,12 @@
 //! body ── parse against the cached catalog ──┐
 //!      conditional GETs: root, catalog, mark ┤   not current? parse again
 //!                                            ▼
-//!                       commit new tables and columns, one PUT per request
-//!                          │        a crash here leaves columns without rows, which is harmless
+//!                       encode ── reserve room in the group commit      too much load? 503
 //!                          ▼
-//!                       encode ── join the group commit ── one PUT ── answer with the stamp
+//!                       commit new tables and columns, one PUT per request
+//!                          │        a crash here leaves tables and columns without rows, as many as a request may add
+//!                          ▼
+//!                       join the group commit ── one PUT ── answer with the stamp
 //! ```
 //!
 //! Catalogs and the low-water mark are revalidated only when the cached copies become too old for a stamp, so most

@@ -11,20 +11,56 @@ use crate::WriteFailure;
 /// Maximum bytes of one part: a segment minus its other content.
 const MAX_PART_BYTES: usize = MAX_SEGMENT_BYTES - 1024;
 
-/// Encodes the rows of all tables. Rows larger than a segment are split into several parts, in order.
-///
-/// # Errors
-/// Returns `Encode`; and `Contended` if a table is not in the catalog.
-pub(crate) fn encode(
-    catalog: &DatabaseCatalog,
-    tables: &[TableRows],
-) -> Result<Vec<EncodedRows>, WriteFailure> {
-    let mut parts = Vec::with_capacity(tables.len());
-    for rows in tables {
-        let table = catalog.table(&rows.name).ok_or(WriteFailure::Contended)?;
-        encode_table(table.id(), &rows.batch, MAX_PART_BYTES, &mut parts)?;
+/// The id of all tables during encoding, because new tables have no id yet.
+const NO_TABLE: TableId = TableId::new(0);
+
+/// The encoded rows of a request.
+#[derive(Debug)]
+pub(crate) struct EncodedTables {
+    /// The names of the tables, and the number of parts of each.
+    tables: Vec<(String, usize)>,
+    /// The parts of all tables, in the order of the tables.
+    parts: Vec<EncodedRows>,
+}
+
+impl EncodedTables {
+    /// Encodes the rows of all tables, which need not exist. Rows larger than a segment are split into several parts,
+    /// in order.
+    pub(crate) fn encode(tables: Vec<TableRows>) -> Result<Self, EncodeError> {
+        let mut encoded = Self {
+            tables: Vec::with_capacity(tables.len()),
+            parts: Vec::with_capacity(tables.len()),
+        };
+        for rows in tables {
+            let before = encoded.parts.len();
+            encode_table(NO_TABLE, &rows.batch, MAX_PART_BYTES, &mut encoded.parts)?;
+            encoded
+                .tables
+                .push((rows.name, encoded.parts.len() - before));
+        }
+        Ok(encoded)
     }
-    Ok(parts)
+
+    pub(crate) fn parts(&self) -> &[EncodedRows] {
+        &self.parts
+    }
+
+    /// Returns the parts with the ids of their tables.
+    ///
+    /// # Errors
+    /// Returns `Contended` if a table is not in the catalog.
+    pub(crate) fn into_parts(
+        self,
+        catalog: &DatabaseCatalog,
+    ) -> Result<Vec<EncodedRows>, WriteFailure> {
+        let mut parts = self.parts.into_iter();
+        let mut placed = Vec::with_capacity(parts.len());
+        for (name, count) in self.tables {
+            let table = catalog.table(&name).ok_or(WriteFailure::Contended)?.id();
+            placed.extend(parts.by_ref().take(count).map(|part| part.in_table(table)));
+        }
+        Ok(placed)
+    }
 }
 
 fn encode_table(

@@ -10,10 +10,10 @@ use neap_bucket::{ClockReading, ProtocolRules, Stamp, TRACE_TARGET, World, Write
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
 use neap_identity::IdentityService;
-use neap_line_protocol::{Dialect, ParsedBody, Precision, RowSource};
+use neap_line_protocol::{Dialect, ParsedBody, Precision, RowSource, TableRows};
 use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
-use neap_wal::{TailWriter, WriteError, WriteRequest};
+use neap_wal::{InFlightRoom, TailWriter, WriteError, WriteRequest};
 use tracing::{Instrument, trace_span};
 
 use crate::{
@@ -24,7 +24,8 @@ use crate::{
     low_water_marks::LowWaterMarks,
     metrics::WriteMetrics,
     request_memory::{RequestMemory, RequestMemoryReservation},
-    rows::encode,
+    rows::EncodedTables,
+    schema::MissingTables,
     validation::ValidatedWrite,
 };
 
@@ -391,7 +392,7 @@ impl WriteService {
         Err(last)
     }
 
-    /// Encodes the rows and puts them.
+    /// Encodes the rows, creates the missing tables and columns, and puts the rows.
     async fn store(
         &self,
         request: &PendingWrite<'_>,
@@ -401,45 +402,49 @@ impl WriteService {
         // Parsing took a while, so let other tasks run before the next step.
         tokio::task::yield_now().await;
         let tables = std::mem::take(&mut judged.parsed.tables);
-        let columns = tables
-            .iter()
-            .map(|table| table.batch.get_array_memory_size());
-        let held = request.source.size_bytes().saturating_add(columns.sum());
-        // Sparse rows of a wide table take much more memory than their text.
-        let more = match reservation.as_ref() {
-            Some(reservation) => Some(self.budget.reserve_up_to(held, reservation).await?),
-            None => None,
-        };
-        let rows = encode(&judged.catalog.value, &tables)?;
-        drop((tables, more));
+        let missing = MissingTables::of_rows(&tables);
+        let rows = self.encode(request, tables, reservation.as_ref()).await?;
+        // After this, load is no reason to refuse the rows.
+        let room = self.writer.admit(rows.parts())?;
+        let mut catalog = judged.proven.catalog.clone();
+        if let Some(missing) = missing {
+            let committed = self.commit_additions(judged.database, catalog, &missing);
+            catalog = match committed.await? {
+                RoundOutcome::Done(catalog) => catalog,
+                RoundOutcome::Retry(age, because) => return Ok(RoundOutcome::Retry(age, because)),
+            };
+        }
+        let rows = rows.into_parts(&catalog.value)?;
         let write = |proven: &FreshCatalog, rows| WriteRequest {
             arrived: request.arrived,
             rows,
-            proof: proven.proof(&judged.catalog),
+            proof: proven.proof(&catalog),
             after: request.options.after,
-            order: request
-                .options
-                .order
-                .max(judged.catalog.value.write_order()),
+            order: request.options.order.max(catalog.value.write_order()),
             depth: request.options.depth,
         };
         let stamp = if request.options.no_sync && self.settings.no_sync_allowed {
             let write = write(&judged.proven, rows);
-            self.put_in_background(judged.database, write, reservation.take());
+            self.put_in_background(judged.database, write, room, reservation.take());
             None
         } else {
             let acknowledged = match self
                 .writer
-                .write(judged.database, write(&judged.proven, rows.clone()))
+                .write_admitted(
+                    judged.database,
+                    write(&judged.proven, rows.clone()),
+                    room.clone(),
+                )
                 .instrument(trace_span!(target: TRACE_TARGET, "wal"))
                 .await
             {
                 Err(expired @ WriteError::ProofExpired { .. }) => {
-                    let Some(proven) = self.revalidate_encoded(request, &judged).await? else {
+                    let proven = self.revalidate_encoded(request, judged.database, catalog.version);
+                    let Some(proven) = proven.await? else {
                         return Ok(RoundOutcome::Retry(Duration::ZERO, expired.into()));
                     };
                     self.writer
-                        .write(judged.database, write(&proven, rows))
+                        .write_admitted(judged.database, write(&proven, rows), room)
                         .instrument(trace_span!(target: TRACE_TARGET, "wal"))
                         .await?
                 }
@@ -450,16 +455,35 @@ impl WriteService {
         answer(judged.parsed, stamp).map(RoundOutcome::Done)
     }
 
+    /// Encodes rows. Waits until there is memory for them.
+    async fn encode(
+        &self,
+        request: &PendingWrite<'_>,
+        tables: Vec<TableRows>,
+        reservation: Option<&RequestMemoryReservation>,
+    ) -> Result<EncodedTables, WriteFailure> {
+        let columns = tables
+            .iter()
+            .map(|table| table.batch.get_array_memory_size());
+        let held = request.source.size_bytes().saturating_add(columns.sum());
+        // Sparse rows of a wide table take much more memory than their text.
+        let _more = match reservation {
+            Some(reservation) => Some(self.budget.reserve_up_to(held, reservation).await?),
+            None => None,
+        };
+        Ok(EncodedTables::encode(tables)?)
+    }
+
     /// Revalidates the catalogs for encoded rows; `None` if the rows were validated against an outdated catalog.
     async fn revalidate_encoded(
         &self,
         request: &PendingWrite<'_>,
-        judged: &ValidatedWrite,
+        database: DatabaseId,
+        version: u64,
     ) -> Result<Option<FreshCatalog>, WriteFailure> {
-        let database = judged.database;
         let proven = revalidate(&self.catalog, &self.marks, database, Duration::ZERO).await?;
         let is_current = proven.root.value.database(request.database) == Some(database)
-            && proven.catalog.version == judged.catalog.version;
+            && proven.catalog.version == version;
         Ok(is_current.then_some(proven))
     }
 
@@ -468,11 +492,12 @@ impl WriteService {
         &self,
         database: DatabaseId,
         write: WriteRequest,
+        room: InFlightRoom,
         reservation: Option<RequestMemoryReservation>,
     ) {
         let writer = self.writer.clone();
         tokio::spawn(async move {
-            if let Err(error) = writer.write(database, write).await {
+            if let Err(error) = writer.write_admitted(database, write, room).await {
                 tracing::warn!(%database, %error, "rows of a no_sync write were not stored");
             }
             drop(reservation);

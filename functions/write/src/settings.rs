@@ -14,6 +14,10 @@ pub struct WriteSettings {
     pub body_timeout: Duration,
     /// Maximum cells (rows times columns) of one request. A cell takes about 8 bytes.
     pub max_cells: usize,
+    /// Maximum tables that one request creates. They remain if the process ends before it stores the rows.
+    pub max_new_tables: usize,
+    /// Maximum columns that one request creates, in all of its tables.
+    pub max_new_columns: usize,
     /// Whether `no_sync=true` requests are answered before their rows are put. Must be false where an instance is
     /// frozen after its answer.
     pub no_sync_allowed: bool,
@@ -31,6 +35,9 @@ pub struct WriteSettings {
 }
 
 impl WriteSettings {
+    /// The default of `max_new_tables`.
+    pub const MAX_NEW_TABLES: usize = 10_000;
+
     /// Returns the limits on a request body.
     pub fn body_limits(&self) -> BodyLimits {
         BodyLimits {
@@ -47,6 +54,8 @@ impl Default for WriteSettings {
             max_request_bytes: 10 << 20,
             body_timeout: Duration::from_secs(30),
             max_cells: 16 << 20,
+            max_new_tables: Self::MAX_NEW_TABLES,
+            max_new_columns: 100_000,
             no_sync_allowed: true,
             max_bytes_in_flight: 256 << 20,
             hard_delete: HardDelete::DEFAULT,

@@ -7,6 +7,7 @@ mod delete_refused;
 mod file_index;
 mod malformed;
 mod pressure;
+mod new_tables;
 mod questdb;
 mod races;
 mod request_costs;

@@ -1,5 +1,5 @@
-//! Validates a request against revalidated catalogs: determines the accepted lines, and creates the tables and columns
-//! that they need.
+//! Validates a request against revalidated catalogs: determines the accepted lines, and the tables and columns that they
+//! need. These are created once the rows are admitted, so that a request that is refused leaves none of them.
 
 use std::time::Duration;
 
@@ -11,20 +11,19 @@ use neap_schema::DatabaseId;
 use crate::{
     WriteFailure, WriteService,
     freshness::{FreshCatalog, revalidate},
-    schema::{CatalogView, additions, has_tables_and_columns},
+    schema::{CatalogView, MissingTables},
     service::{PendingWrite, RoundOutcome, partial},
 };
 
-/// A validated request. Its tables and columns exist.
+/// A validated request.
 pub(crate) struct ValidatedWrite {
     pub(crate) database: DatabaseId,
     pub(crate) proven: FreshCatalog,
-    pub(crate) catalog: VersionedValue<DatabaseCatalog>,
     pub(crate) parsed: ParsedBody,
 }
 
 impl WriteService {
-    /// Parses the body, and creates missing tables and columns.
+    /// Parses the body. Creates the database if it is missing.
     pub(crate) async fn validate(
         &self,
         request: &PendingWrite<'_>,
@@ -60,11 +59,15 @@ impl WriteService {
         let parsed = self
             .within_table_limit(request, database, &proven, parsed)
             .await?;
-        let parsed = check(request, parsed)?;
+        let parsed = self.check(request, parsed)?;
         // Check before anything is changed, and before a `no_sync` request is answered.
         self.writer
             .check_tail(database, &proven.proof(&proven.catalog))?;
-        self.commit_additions(database, proven, parsed).await
+        Ok(RoundOutcome::Done(ValidatedWrite {
+            database,
+            proven,
+            parsed,
+        }))
     }
 
     /// Validates a body for a database that seems to be missing, and creates the database if rows will be stored.
@@ -74,7 +77,7 @@ impl WriteService {
     ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
         let parsed = self.parse(request, &DatabaseCatalog::default(), None)?;
         let name = request.database;
-        if let Err(refused) = check(request, parsed) {
+        if let Err(refused) = self.check(request, parsed) {
             // Lines may be refused against an empty catalog only if the database is really missing.
             if self
                 .catalog
@@ -121,7 +124,7 @@ impl WriteService {
         request.source.validate(&CatalogView(catalog), &options)
     }
 
-    /// Returns the rows unchanged, or without the tables that exceed the table limit.
+    /// Returns the rows unchanged, or without the tables that exceed a table limit.
     async fn within_table_limit(
         &self,
         request: &PendingWrite<'_>,
@@ -130,78 +133,93 @@ impl WriteService {
         parsed: ParsedBody,
     ) -> Result<ParsedBody, WriteFailure> {
         let new_tables = parsed.tables.iter().filter(|table| table.is_new).count();
-        let Some(limit) = self.catalog.limits().tables.filter(|_| new_tables > 0) else {
+        let limits = self.catalog.limits();
+        if new_tables == 0 {
             return Ok(parsed);
+        }
+        let own = TableLimit {
+            count: proven.catalog.value.tables().count(),
+            limit: limits.tables_per_database.unwrap_or(usize::MAX),
         };
-        let mut count = proven.catalog.value.tables().count();
-        for (other, _) in proven.root.value.live_databases() {
-            if other != database {
-                let other = self.catalog.database(other, ANY_AGE).await?;
-                count += other.value.tables().count();
+        let mut all = TableLimit {
+            limit: limits.tables.unwrap_or(usize::MAX),
+            ..own
+        };
+        if limits.tables.is_some() {
+            for (other, _) in proven.root.value.live_databases() {
+                if other != database {
+                    let other = self.catalog.database(other, ANY_AGE).await?;
+                    all.count += other.value.tables().count();
+                }
             }
         }
-        if count + new_tables <= limit {
+        let room = |tables: &TableLimit| tables.limit.saturating_sub(tables.count);
+        let tightest = if room(&own) < room(&all) { own } else { all };
+        if new_tables <= room(&tightest) {
             return Ok(parsed);
         }
-        let tables = Some(TableLimit { count, limit });
-        Ok(self.parse(request, &proven.catalog.value, tables)?)
+        Ok(self.parse(request, &proven.catalog.value, Some(tightest))?)
     }
 
-    /// Commits the missing tables and columns.
-    async fn commit_additions(
+    /// Commits the missing tables and columns. Returns the catalog that has all of them.
+    pub(crate) async fn commit_additions(
         &self,
         database: DatabaseId,
-        proven: FreshCatalog,
-        parsed: ParsedBody,
-    ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
-        let additions = additions(&parsed.tables);
-        let mut catalog = proven.catalog.clone();
-        if !additions.is_empty() {
-            let _turn = self.turns.take(database).await?;
-            // The previous holder of the lock may have added the same tables or columns.
-            if let Some(newer) = self.catalog.known_database(database) {
-                catalog = newer;
-            }
-            catalog = match self.catalog.add(database, catalog, &additions).await {
-                Ok(catalog) => catalog,
-                // Another instance was faster. The next round reports the lines refused because of that.
-                Err(
-                    error @ (CatalogError::TypeConflict { .. }
-                    | CatalogError::Limit(
-                        LimitError::Tables { .. }
-                        | LimitError::Columns { .. }
-                        | LimitError::Tags { .. },
-                    )),
-                ) => return Ok(RoundOutcome::Retry(Duration::ZERO, error.into())),
-                Err(error) => return Err(error.into()),
-            };
-            // A table that was dropped meanwhile has been recreated with only the columns added now.
-            if !has_tables_and_columns(&catalog.value, &parsed.tables) {
-                return Ok(RoundOutcome::Retry(Duration::ZERO, WriteFailure::Contended));
+        known: VersionedValue<DatabaseCatalog>,
+        missing: &MissingTables,
+    ) -> Result<RoundOutcome<VersionedValue<DatabaseCatalog>>, WriteFailure> {
+        let _turn = self.turns.take(database).await?;
+        // The previous holder of the lock may have added the same tables or columns.
+        let known = self.catalog.known_database(database).unwrap_or(known);
+        let added = self.catalog.add(database, known, &missing.additions);
+        let catalog = match added.await {
+            Ok(catalog) => catalog,
+            // Another instance was faster. The next round reports the lines refused because of that.
+            Err(
+                error @ (CatalogError::TypeConflict { .. }
+                | CatalogError::Limit(
+                    LimitError::Tables { .. }
+                    | LimitError::Columns { .. }
+                    | LimitError::Tags { .. },
+                )),
+            ) => return Ok(RoundOutcome::Retry(Duration::ZERO, error.into())),
+            Err(error) => return Err(error.into()),
+        };
+        // A table that was dropped meanwhile has been recreated with only the columns added now.
+        if missing.exist_in(&catalog.value) {
+            Ok(RoundOutcome::Done(catalog))
+        } else {
+            Ok(RoundOutcome::Retry(Duration::ZERO, WriteFailure::Contended))
+        }
+    }
+
+    /// Returns the parsed body if any of its rows will be stored.
+    fn check(
+        &self,
+        request: &PendingWrite<'_>,
+        mut parsed: ParsedBody,
+    ) -> Result<ParsedBody, WriteFailure> {
+        if parsed.lines == 0 {
+            return Err(WriteFailure::Empty);
+        }
+        if !parsed.errors.is_empty() && !request.options.accept_partial {
+            return Err(WriteFailure::Rejected(parsed.errors.swap_remove(0)));
+        }
+        if parsed.rows == 0 {
+            return Err(partial(parsed, None));
+        }
+        let tables = parsed.tables.iter();
+        let new_tables = tables.clone().filter(|table| table.is_new).count();
+        let new_columns = tables.map(|table| table.new_columns.len()).sum();
+        let settings = &self.settings;
+        for (what, count, limit) in [
+            ("tables", new_tables, settings.max_new_tables),
+            ("columns", new_columns, settings.max_new_columns),
+        ] {
+            if count > limit {
+                return Err(WriteFailure::TooManyAdditions { what, count, limit });
             }
         }
-        Ok(RoundOutcome::Done(ValidatedWrite {
-            database,
-            proven,
-            catalog,
-            parsed,
-        }))
+        Ok(parsed)
     }
-}
-
-/// Returns the parsed body if any of its rows will be stored.
-fn check(request: &PendingWrite<'_>, mut parsed: ParsedBody) -> Result<ParsedBody, WriteFailure> {
-    if parsed.lines == 0 {
-        return Err(WriteFailure::Empty);
-    }
-    if parsed.errors.is_empty() {
-        return Ok(parsed);
-    }
-    if !request.options.accept_partial {
-        return Err(WriteFailure::Rejected(parsed.errors.swap_remove(0)));
-    }
-    if parsed.rows == 0 {
-        return Err(partial(parsed, None));
-    }
-    Ok(parsed)
 }

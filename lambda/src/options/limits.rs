@@ -21,9 +21,13 @@ pub struct LimitOptions {
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub max_tables: Option<usize>,
 
-    /// Maximum number of tags and fields of a table; unlimited by default
-    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
-    pub max_columns_per_table: Option<usize>,
+    /// Maximum number of tables in one database
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = CatalogLimits::TABLES_PER_DATABASE)]
+    pub max_tables_per_database: usize,
+
+    /// Maximum number of tags and fields of a table
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = CatalogLimits::COLUMNS_PER_TABLE)]
+    pub max_columns_per_table: usize,
 
     /// Maximum number of tags of a table; unlimited by default
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
@@ -40,7 +44,8 @@ impl LimitOptions {
         CatalogLimits {
             databases: self.max_databases,
             tables: self.max_tables,
-            columns_per_table: self.max_columns_per_table,
+            tables_per_database: Some(self.max_tables_per_database),
+            columns_per_table: Some(self.max_columns_per_table),
             tags_per_table: self.max_tags_per_table,
         }
     }

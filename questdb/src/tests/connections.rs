@@ -292,3 +292,14 @@ async fn rows_without_timestamps_stay_different_rows_in_several_writes() {
     let times: HashSet<i64> = bed.times().await.into_iter().collect();
     assert_eq!(times.len(), 1500);
 }
+
+#[tokio::test]
+async fn lines_with_too_many_new_tables_for_one_write_are_divided() {
+    let bed = open_bed().await;
+    let mut client = bed.connect().await;
+    let lines: String = (0..350).map(|n| format!("m{n} v=1 1\n")).collect();
+    client.send(lines).await;
+    client.finish().await;
+    bed.wait_for_end("client").await;
+    assert_eq!(bed.rows().await, 350);
+}

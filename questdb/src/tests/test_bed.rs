@@ -181,6 +181,7 @@ pub(super) fn write_function(
         metrics: metrics.clone(),
         settings: WriteSettings {
             max_cells: 1 << 20,
+            max_new_tables: 100,
             ..WriteSettings::default()
         },
     }));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use neap_catalog::CatalogLimits;
 use neap_options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration};
+use neap_write::WriteSettings;
 
 /// Limits on the size and duration of requests and on catalog objects.
 #[derive(Debug, Args)]
@@ -48,9 +49,17 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(super) max_tables: Option<usize>,
 
-    /// Maximum number of tags and fields of a table; unlimited by default.
-    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
-    pub(super) max_columns_per_table: Option<usize>,
+    /// Maximum number of tables in one database.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = CatalogLimits::TABLES_PER_DATABASE)]
+    pub(super) max_tables_per_database: usize,
+
+    /// Maximum number of tables that one write creates.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = WriteSettings::MAX_NEW_TABLES)]
+    pub(super) max_new_tables: usize,
+
+    /// Maximum number of tags and fields of a table.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = CatalogLimits::COLUMNS_PER_TABLE)]
+    pub(super) max_columns_per_table: usize,
 
     /// Maximum number of tags of a table; unlimited by default.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
@@ -63,7 +72,8 @@ impl LimitArgs {
         CatalogLimits {
             databases: self.max_databases,
             tables: self.max_tables,
-            columns_per_table: self.max_columns_per_table,
+            tables_per_database: Some(self.max_tables_per_database),
+            columns_per_table: Some(self.max_columns_per_table),
             tags_per_table: self.max_tags_per_table,
         }
     }

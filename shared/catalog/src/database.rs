@@ -183,11 +183,16 @@ impl DatabaseCatalog {
         elsewhere: usize,
         limits: &CatalogLimits,
     ) -> Result<bool, CatalogError> {
+        let new_tables = additions
+            .iter()
+            .filter(|addition| self.table(&addition.table).is_none())
+            .count();
+        self.check_limit(new_tables, elsewhere, limits)?;
         let mut changed = false;
         for addition in additions {
             let (id, created) = match self.table(&addition.table) {
                 Some(table) => (table.id(), false),
-                None => (self.add_table(&addition.table, elsewhere, limits)?, true),
+                None => (self.add_table(&addition.table)?, true),
             };
             changed |= created;
             let Some(table) = self.tables.get_mut(&id) else {
@@ -204,16 +209,10 @@ impl DatabaseCatalog {
     }
 
     /// Adds a table with the single column `time`.
-    pub(crate) fn add_table(
-        &mut self,
-        name: &str,
-        elsewhere: usize,
-        limits: &CatalogLimits,
-    ) -> Result<TableId, CatalogError> {
+    fn add_table(&mut self, name: &str) -> Result<TableId, CatalogError> {
         if name.is_empty() {
             return Err(CatalogError::EmptyName { what: "table" });
         }
-        self.check_limit(elsewhere, limits)?;
         let id = self.next_table;
         let no_more = CatalogError::NoMoreIds { what: "table" };
         self.next_table = id.next().ok_or(no_more)?;
@@ -222,10 +221,21 @@ impl DatabaseCatalog {
         Ok(id)
     }
 
-    fn check_limit(&self, elsewhere: usize, limits: &CatalogLimits) -> Result<(), CatalogError> {
-        if limits.tables.is_some() {
-            let count = self.tables().count() + elsewhere;
-            if let Some(limit) = exceeded_limit(count + 1, limits.tables) {
+    fn check_limit(
+        &self,
+        new_tables: usize,
+        elsewhere: usize,
+        limits: &CatalogLimits,
+    ) -> Result<(), CatalogError> {
+        if new_tables == 0 {
+            return Ok(());
+        }
+        let own = self.tables().count();
+        for (count, limit) in [
+            (own, limits.tables_per_database),
+            (own + elsewhere, limits.tables),
+        ] {
+            if let Some(limit) = exceeded_limit(count + new_tables, limit) {
                 return Err(LimitError::Tables { count, limit }.into());
             }
         }
@@ -282,7 +292,7 @@ impl DatabaseCatalog {
         if self.table(&name).is_some() {
             return Err(CatalogError::AlreadyExists { name });
         }
-        self.check_limit(elsewhere, limits)?;
+        self.check_limit(1, elsewhere, limits)?;
         self.restore_table(id, name.clone());
         Ok((id, name))
     }
@@ -592,6 +602,15 @@ mod tests {
         assert_eq!(
             error(limits, &[], 3),
             "Update to schema would exceed number of tables limit: attempted to create table but already have 4 table(s) (limit: 4)"
+        );
+        let own = CatalogLimits {
+            tables: Some(4),
+            tables_per_database: Some(1),
+            ..CatalogLimits::default()
+        };
+        assert_eq!(
+            error(own, &[], 0),
+            "Update to schema would exceed number of tables limit: attempted to create table but already have 1 table(s) (limit: 1)"
         );
         let columns = ["a", "b", "c"].map(|name| (name, ColumnType::Float));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The limits on the number of objects in a cluster. None is set by default; a server can set those of InfluxDB 3.
+//! The limits on the number of objects in a cluster. None is set by default; servers set some.
 
 /// Maximum numbers of objects; `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,10 +8,20 @@ pub struct CatalogLimits {
     /// Tables of all databases that are not dropped. The tables are counted before the commit, so concurrent commits to
     /// different databases can exceed the limit by the tables that they add.
     pub tables: Option<usize>,
+    /// Tables of one database that are not dropped.
+    pub tables_per_database: Option<usize>,
     /// Tags and fields of a table.
     pub columns_per_table: Option<usize>,
     /// Tags of a table.
     pub tags_per_table: Option<usize>,
+}
+
+impl CatalogLimits {
+    /// Maximum tables of a database, unless a server sets another number: ten times those of all databases of InfluxDB
+    /// 3 Core. Every query decodes the catalog of its database if it has changed, so that tables cost time and memory.
+    pub const TABLES_PER_DATABASE: usize = 20_000;
+    /// Maximum columns of a table, unless a server sets another number: twenty times those of InfluxDB 3 Core.
+    pub const COLUMNS_PER_TABLE: usize = 10_000;
 }
 
 /// The limit that a change would exceed, with the message of InfluxDB 3, which answers 422.
@@ -23,7 +33,7 @@ pub enum LimitError {
         /// The limit.
         limit: usize,
     },
-    /// [`CatalogLimits::tables`].
+    /// [`CatalogLimits::tables`] or [`CatalogLimits::tables_per_database`].
     #[error(
         "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
     )]

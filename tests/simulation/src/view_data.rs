@@ -126,6 +126,7 @@ impl<'a> SimulatedViewData<'a> {
                 | WriteFailure::Parse(_)
                 | WriteFailure::Rejected(_)
                 | WriteFailure::Partial { .. }
+                | WriteFailure::TooManyAdditions { .. }
                 | WriteFailure::Encode(_)
         ) {
             let text = format!("rows of a view: {failure}");

@@ -39,6 +39,7 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
         }
         WriteFailure::Parse(ParseError::TooLarge { .. }) => ApiError::text(Kind::TooLarge, message),
         WriteFailure::Parse(ParseError::Arrow(_)) | WriteFailure::Encode(_) => {
+        WriteFailure::TooManyAdditions { .. } => ApiError::json(Kind::TooLarge, message),
             ApiError::json(Kind::Internal, message)
         }
         WriteFailure::Rejected(error) => ApiError::with_data(

@@ -443,6 +443,7 @@ async fn exceeded_limits_are_422() {
     for path in ["/api/v3/write_lp?db=other", "/write?db=other"] {
         let reply = instance.post(path, "m v=1").await;
         assert_eq!((reply.status, reply.body), (422, error(databases)));
+        tables_per_database: None,
     }
     let reply = instance.post("/api/v2/write?bucket=other", "m v=1").await;
     assert_eq!((reply.status, reply.body), (400, v2(databases)));
