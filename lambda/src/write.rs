@@ -16,7 +16,7 @@ use neap_console::{
 use neap_http::ApiError;
 use neap_identity::IdentityService;
 use neap_wal::{TailWriter, TailWriterSettings};
-use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use neap_write::{LegacyWrites, WriteService, WriteServiceParts, WriteSettings};
 
 use crate::{
     REVISION, VERSION,
@@ -75,6 +75,11 @@ pub struct WriteServiceOptions {
     #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = WriteSettings::MAX_NEW_TABLES)]
     pub(crate) max_new_tables: usize,
 
+    /// What /write and /api/v2/write do with the valid lines of a request if others are refused: store them, as InfluxDB 1
+    /// and 2 do (partial), or refuse them as well, as InfluxDB 3 does (strict)
+    #[arg(long, value_name = "MODE", default_value = "partial")]
+    pub(crate) legacy_writes: LegacyWrites,
+
     /// Minimum interval between two segments of a database. The default is 0s if an instance handles one event at a
     /// time, because there is nothing to batch, and 1s if it handles several
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -112,6 +117,7 @@ impl WriteServiceOptions {
             max_bytes_in_flight: common.memory_percent(40),
             hard_delete: HardDelete::After(self.limits.hard_delete_default_duration),
             default_database: self.default_database(),
+            legacy_writes: self.legacy_writes,
             max_new_tables: self.max_new_tables,
             ..WriteSettings::default()
         }

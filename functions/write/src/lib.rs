@@ -49,4 +49,4 @@ pub use neap_line_protocol::{Dialect, LineError, LineErrorKind, Precision};
 pub use request_memory::RequestMemoryReservation;
 pub use routes::{authorize_write, recovery_router, router, row_delete_router, table_exists};
 pub use service::{AcceptedWrite, WriteOptions, WriteService, WriteServiceParts};
-pub use settings::WriteSettings;
+pub use settings::{LegacyWrites, LegacyWritesError, WriteSettings};

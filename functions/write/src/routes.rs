@@ -7,6 +7,7 @@ mod error_response;
 mod file_index;
 mod identity;
 mod params;
+mod partial_write;
 mod questdb;
 mod retention_list;
 mod row_delete_requests;

@@ -1,6 +1,6 @@
 //! Settings of the write function.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use neap_catalog::HardDelete;
 use neap_http::BodyLimits;
@@ -18,6 +18,8 @@ pub struct WriteSettings {
     pub max_new_tables: usize,
     /// Maximum columns that one request creates, in all of its tables.
     pub max_new_columns: usize,
+    /// What `/write` and `/api/v2/write` do with the valid lines of a request if others are refused.
+    pub legacy_writes: LegacyWrites,
     /// Whether `no_sync=true` requests are answered before their rows are put. Must be false where an instance is
     /// frozen after its answer.
     pub no_sync_allowed: bool,
@@ -56,11 +58,39 @@ impl Default for WriteSettings {
             max_cells: 16 << 20,
             max_new_tables: Self::MAX_NEW_TABLES,
             max_new_columns: 100_000,
+            legacy_writes: LegacyWrites::Partial,
             no_sync_allowed: true,
             max_bytes_in_flight: 256 << 20,
             hard_delete: HardDelete::DEFAULT,
             default_database: None,
             questdb_over_tcp: false,
+        }
+    }
+}
+
+/// What `/write` and `/api/v2/write` do with the valid lines of a request if others are refused (`--legacy-writes`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LegacyWrites {
+    /// Store them, as InfluxDB 1 and 2 do, unless the request has `accept_partial=false`.
+    #[default]
+    Partial,
+    /// Refuse them as well, as InfluxDB 3 does.
+    Strict,
+}
+
+/// A value that names no [`LegacyWrites`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is neither partial nor strict")]
+pub struct LegacyWritesError(String);
+
+impl FromStr for LegacyWrites {
+    type Err = LegacyWritesError;
+
+    fn from_str(text: &str) -> Result<Self, LegacyWritesError> {
+        match text {
+            "partial" => Ok(Self::Partial),
+            "strict" => Ok(Self::Strict),
+            _ => Err(LegacyWritesError(text.to_owned())),
         }
     }
 }

@@ -580,6 +580,7 @@ fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
         questdb_over_tcp: args.questdb_bind.is_some(),
         hard_delete: HardDelete::After(args.hard_delete_default_duration),
         default_database: args.default_database.clone(),
+        legacy_writes: args.legacy_writes,
         max_new_tables: args.limits.max_new_tables,
         ..WriteSettings::default()
     }

@@ -8,6 +8,7 @@ use neap_bucket::StoreConfig;
 use neap_catalog::{DatabaseNameError, validate_database_name};
 use neap_options::{parse_bytes, parse_duration, parse_nonzero_duration};
 use neap_wal::TailWriterSettings;
+use neap_write::LegacyWrites;
 
 use crate::publish_options::PublishArgs;
 
@@ -80,6 +81,11 @@ pub(crate) struct ServeArgs {
     /// The database of writes that name none, such as those of QuestDB's clients.
     #[arg(long, value_name = "NAME", value_parser = parse_database_name)]
     pub(super) default_database: Option<String>,
+
+    /// What /write and /api/v2/write do with the valid lines of a request if others are refused: store them, as InfluxDB 1
+    /// and 2 do (partial), or refuse them as well, as InfluxDB 3 does (strict).
+    #[arg(long, value_name = "MODE", default_value = "partial")]
+    pub(super) legacy_writes: LegacyWrites,
 
     /// The address to listen on for QuestDB's clients over TCP, such as 0.0.0.0:9009; with TLS if the server has a
     /// certificate. Their rows go to --default-database.

@@ -189,6 +189,15 @@ impl ApiError {
         }
     }
 
+    /// Returns the error with its message in `{"error"}` if it is plain text.
+    #[must_use]
+    pub fn text_into_json(self) -> Self {
+        match self.body {
+            ErrorBody::Text => self.with_body(ErrorBody::Json),
+            _ => self,
+        }
+    }
+
     /// Returns the error with another kind and message and without data, in `{"code","message"}`. An error of
     /// authentication or authorization is returned unchanged.
     #[must_use]

@@ -6,6 +6,7 @@ use neap_line_protocol::{LineError, ParseError};
 use neap_wal::{WriteError, WriteErrorKind};
 use serde_json::{Value, json};
 
+use super::partial_write;
 use crate::{DeleteFailure, WriteFailure};
 
 fn line(error: &LineError) -> Value {
@@ -27,7 +28,7 @@ fn tail_kind(error: &WriteError) -> Kind {
     }
 }
 
-/// Converts a failure for `/api/v3/write_lp` and `/write`.
+/// Converts a failure for `/api/v3/write_lp`.
 pub(super) fn of(failure: WriteFailure) -> ApiError {
     let (stamp, wait) = (failure.stamp(), failure.retry_after());
     let is_limit = failure.is_limit();
@@ -38,8 +39,8 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
             ApiError::text(Kind::Invalid, message)
         }
         WriteFailure::Parse(ParseError::TooLarge { .. }) => ApiError::text(Kind::TooLarge, message),
-        WriteFailure::Parse(ParseError::Arrow(_)) | WriteFailure::Encode(_) => {
         WriteFailure::TooManyAdditions { .. } => ApiError::json(Kind::TooLarge, message),
+        WriteFailure::Parse(ParseError::Arrow(_)) | WriteFailure::Encode(_) => {
             ApiError::json(Kind::Internal, message)
         }
         WriteFailure::Rejected(error) => ApiError::with_data(
@@ -86,9 +87,28 @@ pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
         .retry_after(wait)
 }
 
+/// Converts a failure for `/write`. If lines are refused and others stored, the message is that of InfluxDB 1, and the
+/// data those of InfluxDB 3.
+pub(super) fn of_v1(failure: WriteFailure) -> ApiError {
+    match &failure {
+        WriteFailure::Partial {
+            errors, refused, ..
+        } => ApiError::with_data(
+            Kind::Invalid,
+            partial_write::v1_message(errors, *refused),
+            errors.iter().map(line).collect(),
+        )
+        .with_stamp(failure.stamp()),
+        _ => of(failure),
+    }
+}
+
 /// Converts a failure for `/api/v2/write`, which has no separate status for limits.
 pub(super) fn of_v2(failure: WriteFailure) -> ApiError {
     let message = match &failure {
+        WriteFailure::Partial {
+            errors, refused, ..
+        } => partial_write::v2_message(errors, *refused),
         WriteFailure::Empty | WriteFailure::Catalog(CatalogError::SoftDeleted { .. }) => {
             format!("write buffer error: {failure}")
         }

@@ -3,7 +3,7 @@
 use http::Uri;
 use neap_http::{ApiError, Kind, parse_query};
 use neap_line_protocol::{Dialect, Precision};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IntoDeserializer};
 
 use crate::WriteOptions;
 
@@ -46,7 +46,7 @@ enum V1Precision {
     Second,
     #[serde(rename = "ms", alias = "millisecond")]
     Millisecond,
-    #[serde(rename = "us", alias = "u", alias = "microsecond")]
+    #[serde(rename = "us", alias = "u", alias = "µ", alias = "microsecond")]
     Microsecond,
     #[default]
     #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
@@ -91,12 +91,27 @@ impl From<V2Precision> for Precision {
     }
 }
 
-/// Returns the options of the v1 and v2 endpoints, which store a request completely or not at all.
-fn all_or_nothing(precision: impl Into<Precision>) -> WriteOptions {
+/// Returns the options of the v1 and v2 endpoints.
+fn legacy_options(precision: impl Into<Precision>, accept_partial: bool) -> WriteOptions {
     WriteOptions {
+        dialect: Dialect::LegacyInfluxDb,
         precision: precision.into(),
-        accept_partial: false,
+        accept_partial,
         ..WriteOptions::default()
+    }
+}
+
+/// Deserializes a parameter that may be empty, which InfluxDB 1 and 2 treat as absent.
+fn empty_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        Ok(T::default())
+    } else {
+        T::deserialize(text.into_deserializer())
     }
 }
 
@@ -137,8 +152,10 @@ pub(super) fn v3(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
 struct WriteV2Params {
     #[serde(default)]
     bucket: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "empty_as_default")]
     precision: V2Precision,
+    #[serde(default = "default_true")]
+    accept_partial: bool,
 }
 
 /// Parses the database and the options in a query string of `/api/v2/write`.
@@ -153,7 +170,8 @@ pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     if params.bucket.is_empty() {
         return Err(refused("missing bucket value".to_owned()));
     }
-    Ok((params.bucket, all_or_nothing(params.precision)))
+    let options = legacy_options(params.precision, params.accept_partial);
+    Ok((params.bucket, options))
 }
 
 /// The retention policy in a query string of `/write`; `None` for policies that stand for the database itself.
@@ -175,8 +193,10 @@ struct WriteV1Params {
     db: Option<String>,
     #[serde(default)]
     rp: RetentionPolicyParam,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "empty_as_default")]
     precision: V1Precision,
+    #[serde(default = "default_true")]
+    accept_partial: bool,
 }
 
 /// Parses the database and the options in a query string of `/write`. A retention policy other than the default one
@@ -195,7 +215,7 @@ pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptio
         ))
     };
     let params: WriteV1Params = serde_urlencoded::from_str(query).map_err(undecipherable)?;
-    let options = all_or_nothing(params.precision);
+    let options = legacy_options(params.precision, params.accept_partial);
     match (params.db, params.rp, default) {
         (Some(db), RetentionPolicyParam(None), _) => Ok((db, options)),
         (Some(db), RetentionPolicyParam(Some(policy)), _) => {
@@ -204,6 +224,7 @@ pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptio
         (None, _, Some(default)) => {
             let options = WriteOptions {
                 dialect: Dialect::QuestDb,
+                accept_partial: false,
                 ..options
             };
             Ok((default.to_owned(), options))
@@ -289,16 +310,31 @@ mod tests {
     }
 
     #[test]
-    fn v1_and_v2_writes_are_all_or_nothing_in_nanoseconds() {
-        let uri: Uri = "/?db=d&bucket=d&accept_partial=true&no_sync=true"
-            .parse()
-            .unwrap();
-        for parsed in [v1(&uri, None), v2(&uri)] {
-            let options = parsed.unwrap().1;
-            assert_eq!(options.precision, Precision::Nanosecond);
-            assert!(!options.accept_partial && !options.no_sync);
+    fn v1_and_v2_writes_are_partial_in_nanoseconds() {
+        for (query, accept_partial) in [
+            ("no_sync=true", true),
+            ("no_sync=true&accept_partial=true", true),
+            ("no_sync=true&accept_partial=false&precision=", false),
+        ] {
+            let uri: Uri = format!("/?db=d&bucket=d&{query}").parse().unwrap();
+            for parsed in [v1(&uri, None), v2(&uri)] {
+                let options = parsed.unwrap().1;
+                assert_eq!(options.dialect, Dialect::LegacyInfluxDb);
+                assert_eq!(options.precision, Precision::Nanosecond);
+                assert_eq!(options.accept_partial, accept_partial, "{query}");
+                assert!(!options.no_sync);
+            }
         }
+        let uri: Uri = "/?db=d&no_sync=true".parse().unwrap();
         let options = v3(&uri).unwrap().1;
+        assert_eq!(options.dialect, Dialect::InfluxDb);
         assert!(options.accept_partial && options.no_sync);
+    }
+
+    #[test]
+    fn v1_microseconds_may_be_a_greek_letter() {
+        let uri: Uri = "/?db=d&bucket=d&precision=%C2%B5".parse().unwrap();
+        assert_eq!(v1(&uri, None).unwrap().1.precision, Precision::Microsecond);
+        assert!(v2(&uri).is_err() && v3(&uri).is_err());
     }
 }

@@ -15,17 +15,22 @@ use neap_http::{
 };
 
 use super::{authorize_write, error_response, params, questdb::QuestDbError};
-use crate::{AcceptedWrite, Dialect, WriteFailure, WriteOptions, WriteService};
+use crate::{
+    AcceptedWrite, Dialect, LegacyWrites, WriteFailure, WriteOptions, WriteService, WriteSettings,
+};
 
 /// `POST /api/v3/write_lp`
 pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     let params = params::v3(request.uri());
-    respond(&service, request, params, error_response::of).await
+    match accept(&service, request, params, error_response::of).await {
+        Ok(accepted) => stored(accepted.stamp),
+        Err(error) => error.into_response(),
+    }
 }
 
 /// `POST /api/v2/write`
 pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Request) -> Response {
-    let params = params::v2(request.uri());
+    let params = params::v2(request.uri()).map(|it| legacy(it, &service.settings));
     match accept(&service, request, params, error_response::of_v2).await {
         Ok(accepted) => stored(accepted.stamp),
         Err(error) => error.with_body(ErrorBody::V2).into_response(),
@@ -35,7 +40,7 @@ pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Reques
 /// `POST /write`
 pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     let default = service.settings.default_database.as_deref();
-    let params = params::v1(request.uri(), default);
+    let params = params::v1(request.uri(), default).map(|it| legacy(it, &service.settings));
     match &params {
         Ok((_, options)) if options.dialect == Dialect::QuestDb => {
             let id = request.extensions().get().copied();
@@ -44,20 +49,29 @@ pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Reques
                 Err(error) => error.into_response(id),
             }
         }
-        _ => respond(&service, request, params, error_response::of).await,
+        _ => {
+            let is_partial = params.as_ref().is_ok_and(|(_, it)| it.accept_partial);
+            match accept(&service, request, params, error_response::of_v1).await {
+                Ok(accepted) => stored(accepted.stamp),
+                // As in InfluxDB 1: Telegraf repeats a request whose error is no JSON without end.
+                Err(error) if is_partial => error.text_into_json().into_response(),
+                Err(error) => error.into_response(),
+            }
+        }
     }
 }
 
-async fn respond(
-    service: &WriteService,
-    request: Request,
-    params: Result<(String, WriteOptions), ApiError>,
-    failed: fn(WriteFailure) -> ApiError,
-) -> Response {
-    match accept(service, request, params, failed).await {
-        Ok(accepted) => stored(accepted.stamp),
-        Err(error) => error.into_response(),
-    }
+/// Returns the parameters of a request to `/write` or `/api/v2/write` with the consequences of the settings.
+fn legacy(
+    (database, options): (String, WriteOptions),
+    settings: &WriteSettings,
+) -> (String, WriteOptions) {
+    let is_strict = settings.legacy_writes == LegacyWrites::Strict;
+    let options = WriteOptions {
+        accept_partial: options.accept_partial && !is_strict,
+        ..options
+    };
+    (database, options)
 }
 
 /// Returns 204 with the stamp, if there is one.

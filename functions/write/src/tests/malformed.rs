@@ -210,7 +210,7 @@ fn lines() -> Vec<RefusedRequest> {
         ));
         cases.push(case(
             V1,
-            "db=w&precision=s",
+            "db=w&precision=s&accept_partial=false",
             &body,
             400,
             &whole(2, shown, message),
@@ -218,7 +218,7 @@ fn lines() -> Vec<RefusedRequest> {
         let v2_message = format!("write buffer error: line protocol parse failed: {message}");
         cases.push(case(
             V2,
-            "bucket=w&precision=s",
+            "bucket=w&precision=s&accept_partial=false",
             &body,
             400,
             &v2(&v2_message),
@@ -235,15 +235,16 @@ fn bodies() -> Vec<RefusedRequest> {
     for body in ["", "\n\n   \n", "# only\n# comments\n"] {
         cases.push(case(V3, "db=w", body, 400, empty));
         cases.push(case(V3, "db=unknown", body, 400, empty));
-        cases.push(case(V1, "db=w", body, 400, empty));
+        cases.push(case(V1, "db=w", body, 400, &error(empty)));
+        cases.push(case(V1, "db=w&accept_partial=false", body, 400, empty));
         cases.push(case(V2, "bucket=w", body, 400, &v2_empty));
     }
     let not_utf8 = b"cpu s=\"\xff\xfe\" 1";
     let message = "body content is not valid utf8: invalid utf-8 sequence of 1 bytes from index 7";
     for (path, query, answer) in [
         (V3, "db=w", message.to_owned()),
-        (V1, "db=w", message.to_owned()),
-        (V2, "bucket=w", v2(message)),
+        (V1, "db=w&accept_partial=false", message.to_owned()),
+        (V2, "bucket=w&accept_partial=false", v2(message)),
     ] {
         let (path, _, status, answer) = case(path, query, "", 400, &answer);
         cases.push((path, not_utf8.to_vec(), status, answer));
@@ -251,7 +252,7 @@ fn bodies() -> Vec<RefusedRequest> {
     let large = "m v=1 1\n".repeat(200);
     let message = "max request size (1000 bytes) exceeded";
     cases.push(case(V3, "db=w", &large, 413, message));
-    cases.push(case(V1, "db=w", &large, 413, message));
+    cases.push(case(V1, "db=w", &large, 413, &error(message)));
     let answer =
         r#"{"code":"request too large","message":"max request size (1000 bytes) exceeded"}"#;
     cases.push(case(V2, "bucket=w", &large, 413, answer));
@@ -315,10 +316,18 @@ async fn unknown_precisions_are_refused() {
             .await;
         assert_eq!(reply.status, 400);
         assert!(reply.body.starts_with(&start), "{}", reply.body);
-        for precision in ["", "M", "d", "S", "NS"] {
+        for precision in ["M", "d", "S", "NS"] {
             let path = format!("{path}&precision={precision}");
             assert_eq!(instance.post(&path, "m v=1").await.status, 400, "{path}");
         }
+        // InfluxDB 1 and 2 treat an empty parameter as absent.
+        let empty = format!("{path}&precision=");
+        let status = if path.starts_with(V3) { 400 } else { 204 };
+        assert_eq!(
+            instance.post(&empty, "m v=1").await.status,
+            status,
+            "{path}"
+        );
     }
 }
 
@@ -434,6 +443,7 @@ async fn exceeded_limits_are_422() {
     let instance = stage.instance_with_limits(CatalogLimits {
         databases: Some(1),
         tables: Some(3),
+        tables_per_database: None,
         columns_per_table: Some(3),
         tags_per_table: Some(1),
     });
@@ -443,7 +453,6 @@ async fn exceeded_limits_are_422() {
     for path in ["/api/v3/write_lp?db=other", "/write?db=other"] {
         let reply = instance.post(path, "m v=1").await;
         assert_eq!((reply.status, reply.body), (422, error(databases)));
-        tables_per_database: None,
     }
     let reply = instance.post("/api/v2/write?bucket=other", "m v=1").await;
     assert_eq!((reply.status, reply.body), (400, v2(databases)));

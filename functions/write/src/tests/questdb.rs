@@ -88,7 +88,7 @@ async fn questdb_requests_are_all_or_nothing() {
     let binary = b"a v==\x10\0\0\0\0\0\0\xf0? 1\n".as_slice();
     let reply = instance.post("/write?db=quest", binary).await;
     assert_eq!(reply.status, 400);
-    assert!(reply.body.contains("not valid utf8"));
+    assert!(reply.body.contains("the line is not UTF-8"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,8 +36,8 @@ async fn a_write_without_accept_partial_is_all_or_nothing() {
     let mut stored = 0;
     for path in [
         "/api/v3/write_lp?db=d&accept_partial=false",
-        "/api/v2/write?bucket=d",
-        "/write?db=d",
+        "/api/v2/write?bucket=d&accept_partial=false",
+        "/write?db=d&accept_partial=false",
     ] {
         let reply = instance.post(path, "m v=1i 1\nm v=x 2\nm v=3i 3").await;
         assert_eq!((reply.status, reply.stamp()), (400, None));
@@ -173,7 +173,10 @@ async fn an_unavailable_store_is_503_and_stores_nothing() {
 }
 
 /// Returns a store whose puts of segments take effect but never return while the switch is on.
-fn store_with_lost_responses(stage: &WriteTestBed, switch: &FaultSwitch) -> Arc<FaultyStore> {
+pub(super) fn store_with_lost_responses(
+    stage: &WriteTestBed,
+    switch: &FaultSwitch,
+) -> Arc<FaultyStore> {
     let switch = switch.clone();
     let hook: CallHook = Arc::new(move |call: &StoreCall| {
         let is_put = call.operation == Operation::Put && call.key.starts_with("tail/");

@@ -148,7 +148,7 @@ fn lines() -> Vec<MalformedRequest> {
         cases.push(case("POST", target, body.clone(), 400, whole.clone()));
         cases.push(case(
             "POST",
-            format!("{V1}?db=w&precision=s"),
+            format!("{V1}?db=w&precision=s&accept_partial=false"),
             body.clone(),
             400,
             whole,
@@ -158,7 +158,7 @@ fn lines() -> Vec<MalformedRequest> {
         ));
         cases.push(case(
             "POST",
-            format!("{V2}?bucket=w&precision=s"),
+            format!("{V2}?bucket=w&precision=s&accept_partial=false"),
             body,
             400,
             old,
@@ -185,7 +185,7 @@ fn bodies() -> Vec<MalformedRequest> {
     for body in ["", "\n\n   \n", "# only\n# comments\n"] {
         cases.push(case("POST", format!("{V3}?db=w"), body, 400, empty));
         cases.push(case("POST", format!("{V3}?db=unknown"), body, 400, empty));
-        cases.push(case("POST", format!("{V1}?db=w"), body, 400, empty));
+        cases.push(case("POST", format!("{V1}?db=w"), body, 400, error(empty)));
         cases.push(case(
             "POST",
             format!("{V2}?bucket=w"),
@@ -199,8 +199,8 @@ fn bodies() -> Vec<MalformedRequest> {
     let large = "m v=1 1\n".repeat(2_000_000);
     for (target, is_v2) in [
         ("/api/v3/write_lp?db=w", false),
-        ("/write?db=w", false),
-        ("/api/v2/write?bucket=w", true),
+        ("/write?db=w&accept_partial=false", false),
+        ("/api/v2/write?bucket=w&accept_partial=false", true),
     ] {
         let text = |message: &str| {
             if is_v2 {
