@@ -99,6 +99,10 @@ pub struct QueryEngineOptions {
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(crate) max_result_rows: Option<usize>,
 
+    /// Maximum number of windows of time that a query fills for one series
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "5000000")]
+    pub(crate) max_windows: usize,
+
     /// Maximum number of concurrent queries; others wait
     #[arg(long, value_name = "NUMBER", default_value_t = 32)]
     pub(crate) max_concurrent_queries: usize,
@@ -150,6 +154,7 @@ impl QueryEngineBuilder<'_> {
             // A response is in memory a second time while it is sent.
             pretty_bytes: percent(5),
             max_rows: queries.max_result_rows.map(|rows| rows as u64),
+            max_windows: queries.max_windows as u64,
             concurrent_queries: queries.max_concurrent_queries.max(1),
             max_staleness: queries.max_staleness,
             query_log_size: queries.query_log_size,

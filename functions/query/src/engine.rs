@@ -96,6 +96,7 @@ impl QueryEngine {
             memory_pool_bytes: settings.memory_pool_bytes,
             spill_dir: settings.spill_dir.clone(),
             spill_bytes: settings.spill_bytes,
+            max_windows: settings.max_windows,
         };
         let runtime = Arc::new(runtime(&session_settings)?);
         let scan = ScanContext {

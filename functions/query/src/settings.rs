@@ -44,6 +44,8 @@ pub struct QuerySettings {
     pub pretty_bytes: usize,
     /// The maximum number of rows in an answer; more rows end it with an error. `None`: unlimited.
     pub max_rows: Option<u64>,
+    /// The maximum number of windows of time that a query fills for one series; more are an error.
+    pub max_windows: u64,
     /// The maximum number of queries that `system.queries` shows.
     pub query_log_size: usize,
     /// When dropped databases and tables are physically deleted.
@@ -71,6 +73,7 @@ impl Default for QuerySettings {
             max_staleness: Duration::ZERO,
             pretty_bytes: 64 << 20,
             max_rows: None,
+            max_windows: 5_000_000,
             query_log_size: 1_000,
             hard_delete: HardDelete::DEFAULT,
             with_authentication: false,

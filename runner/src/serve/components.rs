@@ -601,6 +601,7 @@ fn query_settings(args: &ServeArgs, memory: &MemoryPlan) -> QuerySettings {
         partitions: thread::available_parallelism().map_or(1, usize::from),
         timeout: args.limits.query_timeout,
         max_rows: args.limits.max_result_rows.map(|rows| rows as u64),
+        max_windows: args.limits.max_windows as u64,
         concurrent_queries,
         max_staleness: args.max_staleness,
         query_log_size: args.query_log_entries(),

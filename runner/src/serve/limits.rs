@@ -37,6 +37,11 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
     pub(super) max_result_rows: Option<usize>,
 
+    /// Maximum number of windows of time that a query fills for one series, in `GROUP BY time()` of InfluxQL and
+    /// `date_bin_gapfill` of SQL.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "5000000")]
+    pub(super) max_windows: usize,
+
     /// Maximum number of concurrent queries; others wait.
     #[arg(long, value_name = "NUMBER", default_value_t = 32)]
     pub(super) max_concurrent_queries: usize,

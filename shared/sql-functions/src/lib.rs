@@ -42,7 +42,7 @@ mod wallclock;
 #[cfg(test)]
 mod testing;
 
-pub use gapfill::{node::is_gap_fill, rewrite::with_gap_fill_nodes};
+pub use gapfill::{GapFillLimit, node::is_gap_fill, rewrite::with_gap_fill_nodes};
 pub use register::{
     SqlFunctionsPlanner, execution_functions, extension_planners, limit_for_execution, register,
 };

@@ -31,7 +31,7 @@ use datafusion::{
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_schema::{CacheId, TableId};
-use neap_sql_functions::SqlFunctionsPlanner;
+use neap_sql_functions::{GapFillLimit, SqlFunctionsPlanner};
 use object_store::memory::InMemory;
 
 use crate::{
@@ -68,6 +68,8 @@ pub struct SessionSettings {
     pub spill_dir: Option<PathBuf>,
     /// Maximum bytes in `spill_dir`.
     pub spill_bytes: u64,
+    /// Maximum number of windows of time that a query fills for one series.
+    pub max_windows: u64,
 }
 
 /// The sessions of all queries: state that does not depend on one query.
@@ -89,7 +91,8 @@ impl Sessions {
         let mut analysis = Analyzer::new().rules;
         analysis.insert(0, Arc::new(RegexBackslashRule));
         let planning = operator_rules();
-        let usual = config(settings.partitions, settings.memory_pool_bytes);
+        let windows = Arc::new(GapFillLimit(settings.max_windows));
+        let usual = config(settings.partitions, settings.memory_pool_bytes).with_extension(windows);
         let optimized = SessionStateBuilder::new()
             .with_config(usual.clone())
             .with_runtime_env(Arc::clone(&runtime))
@@ -413,6 +416,7 @@ mod tests {
             memory_pool_bytes: 1 << 20,
             spill_dir: None,
             spill_bytes: 1 << 20,
+            max_windows: 1_000,
         })
         .unwrap();
         let spilled = runtime.disk_manager.create_tmp_file("a test").unwrap();

@@ -128,6 +128,28 @@ impl Binning {
         BinIterator::new(self, lower, upper)
     }
 
+    /// Returns the number of bins from the bin of `lower` to the bin of `upper`. Shifts of the clock are not taken into
+    /// account.
+    pub(crate) fn count_between(&self, lower: i64, upper: i64) -> u64 {
+        if lower > upper {
+            return 0;
+        }
+        match self.stride {
+            Stride::Nanos(stride) => {
+                let bin = |time: i64| {
+                    let offset = self.zone.map_or(0, |zone| zone::offset_at(zone, time));
+                    let local = i128::from(time) + i128::from(offset) - i128::from(self.origin);
+                    local.div_euclid(i128::from(stride))
+                };
+                u64::try_from(bin(upper) - bin(lower) + 1).unwrap_or(u64::MAX)
+            }
+            Stride::Months(stride) => {
+                let bin = |time: i64| self.month_index(time, stride).unwrap_or_default();
+                (bin(upper) - bin(lower)).unsigned_abs() + 1
+            }
+        }
+    }
+
     /// Returns the number of month strides between the origin and the bin of `time`.
     fn month_index(&self, time: i64, stride: u32) -> Option<i64> {
         let (date, origin) = (utc(time), utc(self.origin));

@@ -28,6 +28,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::groups::GroupBuffer;
+use super::limit::GapFillLimit;
 use super::node::FilledColumn;
 use super::series::SeriesFiller;
 use crate::bins::Binning;
@@ -42,6 +43,7 @@ pub(super) struct GapFillSpec {
     pub(super) lower: i64,
     /// The last instant of the time range, inclusive; before `lower` if the range is empty.
     pub(super) upper: i64,
+    pub(super) limit: GapFillLimit,
     pub(super) defaults: Vec<ScalarValue>,
     pub(super) filled: Vec<FilledColumn>,
 }

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::functions::datetime::date_bin;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 
 use crate::wallclock::{self, DateBinWallclock, OriginKind};
@@ -61,11 +62,11 @@ impl GapFillPlaceholder {
         [
             (
                 GapFillFunction::Bin(BinAlignment::Instants),
-                wallclock::signature(OriginKind::Instant),
+                with_bounds(wallclock::signature(OriginKind::Instant)),
             ),
             (
                 GapFillFunction::Bin(BinAlignment::Wall),
-                wallclock::signature(OriginKind::Local),
+                with_bounds(wallclock::signature(OriginKind::Local)),
             ),
             (GapFillFunction::Fill(FillStrategy::Locf), fill()),
             (GapFillFunction::Fill(FillStrategy::Interpolate), fill()),
@@ -136,6 +137,26 @@ impl ScalarUDFImpl for GapFillPlaceholder {
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         exec_err!("{} can only be used in a gap-filling query", self.name())
     }
+}
+
+/// Adds calls with the first and the last time of the range after the origin. In others, the predicates of the query
+/// bound the range.
+fn with_bounds(mut signature: Signature) -> Signature {
+    if let TypeSignature::OneOf(calls) = &mut signature.type_signature {
+        let bound = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let bounded = calls.iter().filter_map(|call| match call {
+            TypeSignature::Exact(types) if types.len() == 3 => {
+                let bounds = [bound.clone(), bound.clone()];
+                Some(TypeSignature::Exact(
+                    types.iter().cloned().chain(bounds).collect(),
+                ))
+            }
+            _ => None,
+        });
+        let bounded: Vec<TypeSignature> = bounded.collect();
+        calls.extend(bounded);
+    }
+    signature
 }
 
 /// Returns whether a type can be interpolated: numbers, and selectors of numbers.

@@ -1,6 +1,9 @@
 //! The bins of each group.
 
+use datafusion::common::Result;
+
 use super::exec::GapFillSpec;
+use super::limit::GapFillLimit;
 use crate::bins::{BinCursor, BinIterator, BinList, Binning};
 
 /// An iterator over the bins of the current group.
@@ -12,6 +15,7 @@ pub(super) enum GroupBins {
     FromFirstRow {
         binning: Binning,
         upper: i64,
+        limit: GapFillLimit,
         bins: Option<BinIterator>,
         current: Option<i64>,
     },
@@ -24,6 +28,7 @@ impl GroupBins {
             i64::MIN => Self::FromFirstRow {
                 binning: spec.binning,
                 upper: spec.upper,
+                limit: spec.limit,
                 bins: None,
                 current: None,
             },
@@ -32,19 +37,27 @@ impl GroupBins {
     }
 
     /// Moves to the first bin of a group. `first` is the time of the group's first row.
-    pub(super) fn start(&mut self, first: Option<i64>) {
+    ///
+    /// # Errors
+    /// The group has more bins than the limit.
+    pub(super) fn start(&mut self, first: Option<i64>) -> Result<()> {
         match self {
             Self::Same(cursor) => cursor.restart(),
             Self::FromFirstRow {
                 binning,
                 upper,
+                limit,
                 bins,
                 current,
             } => {
+                if let Some(first) = first {
+                    limit.check(binning, first, *upper)?;
+                }
                 *bins = first.map(|first| binning.between(first, *upper));
                 *current = bins.as_mut().and_then(Iterator::next);
             }
         }
+        Ok(())
     }
 
     /// Returns the current bin, or `None` after the last one.

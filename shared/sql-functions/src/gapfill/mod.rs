@@ -6,23 +6,28 @@
 //! ```
 //!
 //! The SQL functions are placeholders ([`functions`]). An analyzer rule ([`rewrite`]) replaces the binning function
-//! with its plain form and adds a [`node::GapFill`] above the aggregate, with the time bounds extracted from the
-//! query's predicates ([`time_bounds`]). Each `locf` or `interpolate` becomes an additional column of that node.
+//! with its plain form and adds a [`node::GapFill`] above the aggregate. The time bounds are extracted from the query's
+//! predicates ([`time_bounds`]), or are arguments after the origin, as in plans of InfluxQL. Each `locf` or
+//! `interpolate` becomes an additional column of that node.
 //! [`exec::GapFillExec`] executes the node; its input is sorted by group and time.
 //!
 //! In a bin without data an aggregate is NULL, or its value over no rows if it is never NULL (`count`: 0). `locf` and
 //! `interpolate` also replace NULLs in bins with data. A group without data in the range has no rows. If the lower
-//! bound is `i64::MIN`, each group begins with the bin of its first row.
+//! bound is `i64::MIN`, each group begins with the bin of its first row. The number of bins of a group is limited
+//! ([`GapFillLimit`]).
 
 pub(crate) mod functions;
 pub(crate) mod node;
 pub(crate) mod planner;
 pub(crate) mod rewrite;
 
+pub use limit::GapFillLimit;
+
 mod exec;
 mod group_bins;
 mod groups;
 mod interpolate;
+mod limit;
 mod series;
 mod time_bounds;
 

@@ -14,6 +14,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::exec::{GapFillExec, GapFillSpec};
 use super::functions::{BinAlignment, GapFillFunction};
+use super::limit::GapFillLimit;
 use super::node::GapFill;
 use super::time_bounds::BoundSide;
 use crate::bins::{Binning, Stride};
@@ -91,12 +92,18 @@ impl ConstantEvaluator<'_> {
                 (None, _) => (lower, upper) = (i64::MAX, i64::MIN),
             }
         }
+        let limit = GapFillLimit::of_session(self.session.config());
+        // Without a lower bound, each group has its own bins.
+        if lower != i64::MIN {
+            limit.check(&binning, lower, upper)?;
+        }
         Ok(GapFillSpec {
             group_columns: node.group_columns,
             time_column: node.time_column,
             binning,
             lower,
             upper,
+            limit,
             defaults: node.defaults.clone(),
             filled: node.filled.clone(),
         })

@@ -13,7 +13,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::functions::{BinAlignment, FillStrategy, GapFillFunction, GapFillPlaceholder};
 use super::node::GapFill;
-use super::time_bounds;
+use super::time_bounds::{self, BoundSide, TimeBound};
 use crate::time_zone::TimeZoneFunction;
 
 /// The analyzer rule. It runs after type coercion, and leaves a plan without gap-filling functions unchanged.
@@ -104,7 +104,13 @@ fn rewrite_aggregate(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let (Some(stride), Some(time), origin) = (args.next(), args.next(), args.next()) else {
         return internal_err!("a binning function takes an interval and a time");
     };
-    let bounds = time_bounds::find(&aggregate.input, &time)?;
+    let bounds = match (args.next(), args.next()) {
+        (Some(lower), Some(upper)) => vec![
+            TimeBound::inclusive(BoundSide::Lower, lower),
+            TimeBound::inclusive(BoundSide::Upper, upper),
+        ],
+        _ => time_bounds::find(&aggregate.input, &time)?,
+    };
     let zone = match time.get_type(aggregate.input.schema())? {
         DataType::Timestamp(_, zone) => zone,
         other => return plan_err!("gap filling needs a timestamp, not {other}"),
@@ -188,8 +194,10 @@ fn plain_binning(expr: Expr) -> Result<Expr> {
     let replaced =
         expr.transform_up(|expr| match (GapFillPlaceholder::called_by(&expr), &expr) {
             (Some((GapFillFunction::Bin(clock), _)), Expr::ScalarFunction(call)) => {
+                // The bounds are no arguments of the plain function.
+                let args = call.args.iter().take(3).cloned().collect();
                 Ok(Transformed::yes(Expr::ScalarFunction(
-                    ScalarFunction::new_udf(clock.binning_function(), call.args.clone()),
+                    ScalarFunction::new_udf(clock.binning_function(), args),
                 )))
             }
             _ => Ok(Transformed::no(expr)),

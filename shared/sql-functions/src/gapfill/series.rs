@@ -84,7 +84,7 @@ impl SeriesFiller {
     ///
     /// # Errors
     ///
-    /// Returns an error if the rows exceed 32 bits, which does not happen in practice.
+    /// Returns an error if the rows exceed 32 bits, which does not happen in practice, or if there are too many bins.
     pub(super) fn start(&mut self, rows: RecordBatch) -> Result<()> {
         if u32::try_from(rows.num_rows()).is_err() {
             return exec_err!("a group of a gap-filling query has too many rows");
@@ -112,7 +112,7 @@ impl SeriesFiller {
             row: 0,
             neighbours,
         };
-        self.bins.start(groups.first_time());
+        self.bins.start(groups.first_time())?;
         self.current = Some(groups);
         Ok(())
     }
@@ -127,7 +127,7 @@ impl SeriesFiller {
             ..OutputRows::default()
         };
         while slots.rows.len() < limit {
-            let Some(slot) = groups.next_slot(&mut self.bins) else {
+            let Some(slot) = groups.next_slot(&mut self.bins)? else {
                 break;
             };
             for (neighbours, places) in groups.neighbours.iter_mut().zip(&mut slots.filled) {
@@ -159,9 +159,11 @@ impl GroupCursor {
     }
 
     /// Returns the next output row: the earlier of the next row and the next bin. Rows without a time come last.
-    fn next_slot(&mut self, bins: &mut GroupBins) -> Option<OutputRow> {
+    fn next_slot(&mut self, bins: &mut GroupBins) -> Result<Option<OutputRow>> {
         loop {
-            let group = self.ranges.get(self.group)?.clone();
+            let Some(group) = self.ranges.get(self.group).cloned() else {
+                return Ok(None);
+            };
             let row = Some(self.row).filter(|row| group.contains(row));
             let row_time = row
                 .filter(|row| self.times.is_valid(*row))
@@ -192,7 +194,7 @@ impl GroupCursor {
                 },
                 (None, None, _) => {
                     self.group += 1;
-                    bins.start(self.first_time());
+                    bins.start(self.first_time())?;
                     self.neighbours
                         .iter_mut()
                         .for_each(|neighbours| neighbours.before = None);
@@ -200,7 +202,7 @@ impl GroupCursor {
                 }
             };
             self.row += usize::from(slot.row.is_some());
-            return Some(slot);
+            return Ok(Some(slot));
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Tests of gap filling through SQL.
 
+use std::sync::Arc;
+
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
 use datafusion::prelude::SessionConfig;
 
+use super::GapFillLimit;
 use crate::testing::{error, rows, session, session_with, table};
 
 /// Two hours of `home`, in half-hour bins.
@@ -511,19 +514,21 @@ async fn misplaced_functions_are_refused() {
         GROUP BY date_bin_wallclock_gapfill(INTERVAL '1 month', time)").await, @"Error during planning: date_bin_wallclock_gapfill does not support intervals of months or years");
     insta::assert_snapshot!(refused("SELECT count(*) FROM home WHERE $RANGE
         GROUP BY date_bin_gapfill(INTERVAL '1 hour', temp)").await, @r#"
-    Error during planning: Failed to coerce arguments to satisfy a call to 'date_bin_gapfill' function: coercion from Interval(MonthDayNano), Float64 to the signature OneOf(Exact(Interval(MonthDayNano), Timestamp(ns)), Exact(Interval(MonthDayNano), Timestamp(ns), Timestamp(ns)), Exact(Interval(MonthDayNano), Timestamp(ns, "+TZ")), Exact(Interval(MonthDayNano), Timestamp(ns, "+TZ"), Timestamp(ns, "+TZ"))) failed. No function matches the given name and argument types 'date_bin_gapfill(Interval(MonthDayNano), Float64)'. You might need to add explicit type casts.
+    Error during planning: Failed to coerce arguments to satisfy a call to 'date_bin_gapfill' function: coercion from Interval(MonthDayNano), Float64 to the signature OneOf(Exact(Interval(MonthDayNano), Timestamp(ns)), Exact(Interval(MonthDayNano), Timestamp(ns), Timestamp(ns)), Exact(Interval(MonthDayNano), Timestamp(ns, "+TZ")), Exact(Interval(MonthDayNano), Timestamp(ns, "+TZ"), Timestamp(ns, "+TZ")), Exact(Interval(MonthDayNano), Timestamp(ns), Timestamp(ns), Timestamp(ns), Timestamp(ns)), Exact(Interval(MonthDayNano), Timestamp(ns, "+TZ"), Timestamp(ns, "+TZ"), Timestamp(ns), Timestamp(ns))) failed. No function matches the given name and argument types 'date_bin_gapfill(Interval(MonthDayNano), Float64)'. You might need to add explicit type casts.
     	Candidate functions:
     	date_bin_gapfill(Interval(MonthDayNano), Timestamp(ns))
     	date_bin_gapfill(Interval(MonthDayNano), Timestamp(ns), Timestamp(ns))
     	date_bin_gapfill(Interval(MonthDayNano), Timestamp(ns, "+TZ"))
     	date_bin_gapfill(Interval(MonthDayNano), Timestamp(ns, "+TZ"), Timestamp(ns, "+TZ"))
+    	date_bin_gapfill(Interval(MonthDayNano), Timestamp(ns), Timestamp(ns), Timestamp(ns), Timestamp(ns))
+    	date_bin_gapfill(Interval(MonthDayNano), Timestamp(ns, "+TZ"), Timestamp(ns, "+TZ"), Timestamp(ns), Timestamp(ns))
     "#);
 }
 
 #[tokio::test]
 async fn very_long_ranges_are_streamed() {
     let sql = "SELECT date_bin_gapfill(INTERVAL '1 nanosecond', time) AS t, avg(temp) FROM home
-        WHERE time >= '2024-01-01T08:00:00Z' AND time < '2200-01-01' GROUP BY t LIMIT 20000";
+        WHERE time >= '2024-01-01T08:00:00Z' AND time < '2024-01-01T08:00:00.005Z' GROUP BY t LIMIT 20000";
     assert_eq!(
         rows(&session(), sql)
             .await
@@ -568,4 +573,53 @@ async fn null_times_pass_through() {
     |                     | 22 | 23.3 |
     +---------------------+----+------+
     ");
+}
+
+#[tokio::test]
+async fn bounds_can_be_arguments() {
+    let rows = "(SELECT * FROM home WHERE time >= '2024-01-01T09:00:00Z' AND room = 'Kitchen')";
+    insta::assert_snapshot!(table(&session(), &format!("
+        SELECT date_bin_gapfill(INTERVAL '30 minutes', time, TIMESTAMP '1970-01-01', TIMESTAMP '2024-01-01T08:10:00',
+                                TIMESTAMP '2024-01-01T09:59:59') AS t, max(co) AS co
+        FROM {rows} WHERE time < '2024-01-01T09:20:00Z' GROUP BY t")).await, @r"
+    +---------------------+----+
+    | t                   | co |
+    +---------------------+----+
+    | 2024-01-01T08:00:00 |    |
+    | 2024-01-01T08:30:00 |    |
+    | 2024-01-01T09:00:00 | 0  |
+    | 2024-01-01T09:30:00 |    |
+    +---------------------+----+
+    ");
+}
+
+#[tokio::test]
+async fn the_number_of_bins_of_a_group_is_limited() {
+    let limit = Arc::new(GapFillLimit(4));
+    let session = session_with(SessionConfig::new().with_extension(limit));
+    let bins = |function: &str, from: &str| {
+        format!(
+            "SELECT {function} AS t, max(co) FROM home WHERE time >= {from} AND time < '2024-01-01T10:00:00Z' GROUP BY t"
+        )
+    };
+    let eight = "'2024-01-01T08:00:00Z'";
+    let half_hours = bins("date_bin_gapfill(INTERVAL '30 minutes', time)", eight);
+    let filled = rows(&session, &half_hours).await;
+    assert_eq!(filled.iter().map(RecordBatch::num_rows).sum::<usize>(), 4);
+    for function in [
+        "date_bin_gapfill(INTERVAL '29 minutes', time)",
+        "date_bin_wallclock_gapfill(INTERVAL '29 minutes', tz(time, 'Europe/Paris'))",
+    ] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(error(&session, &bins(function, eight)).await, @"Execution error: the query has 5 windows of time for each series, more than 4, the limit of this server; use longer windows, a shorter range of time, or windows without filling");
+        }
+    }
+    // Each group begins with its first row.
+    let since_first = bins(
+        "date_bin_gapfill(INTERVAL '20 minutes', time)",
+        "'1677-09-21T00:12:43.145224192'",
+    );
+    insta::assert_snapshot!(error(&session, &since_first).await, @"Execution error: the query has 6 windows of time for each series, more than 4, the limit of this server; use longer windows, a shorter range of time, or windows without filling");
+    let years = bins("date_bin_gapfill(INTERVAL '1 month', time)", "'2023-09-30'");
+    insta::assert_snapshot!(error(&session, &years).await, @"Execution error: the query has 5 windows of time for each series, more than 4, the limit of this server; use longer windows, a shorter range of time, or windows without filling");
 }

@@ -27,6 +27,17 @@ pub(super) struct TimeBound {
     pub(super) value: Expr,
 }
 
+impl TimeBound {
+    /// Returns a bound that is in the range.
+    pub(super) fn inclusive(side: BoundSide, value: Expr) -> Self {
+        Self {
+            side,
+            inclusive: true,
+            value,
+        }
+    }
+}
+
 /// Returns the bounds that the predicates in and below `plan` set for `time`, an expression over the columns of
 /// `plan`.
 ///
