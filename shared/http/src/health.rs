@@ -65,13 +65,9 @@ pub fn health_routes(server: ServerInfo) -> Router {
         .with_state(Arc::new(server))
 }
 
-/// Answers `OK`, or the JSON of InfluxDB 2 if `Accept` is exactly `application/json`, as clients and tools of InfluxDB
-/// 2 send it.
+/// Answers `OK`, or the JSON of InfluxDB 2 if `Accept` lists `application/json`, as clients and tools of InfluxDB 2 do.
 async fn health(headers: HeaderMap) -> Response {
-    if headers
-        .get(ACCEPT)
-        .is_some_and(|accept| accept == "application/json")
-    {
+    if lists_json(&headers) {
         return Json(json!({
             "name": "influxdb",
             "message": "ready for queries and writes",
@@ -82,6 +78,18 @@ async fn health(headers: HeaderMap) -> Response {
         .into_response();
     }
     "OK".into_response()
+}
+
+/// Whether a client names JSON among the types that it accepts.
+fn lists_json(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter();
+    let mut ranges = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let media_type = range.split(';').next().unwrap_or_default();
+        media_type.trim().eq_ignore_ascii_case("application/json")
+    })
 }
 
 async fn ping(State(server): State<Arc<ServerInfo>>, id: Option<Extension<RequestId>>) -> Response {
@@ -121,14 +129,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_is_json_if_accept_is_exactly_json() {
-        for accept in [None, Some("*/*"), Some("text/plain, application/json")] {
+    async fn health_is_json_if_accept_lists_json() {
+        for accept in [None, Some("*/*"), Some("text/html, */*;q=0.8")] {
             assert_eq!(said(accept).await, "OK");
         }
-        assert!(
-            said(Some("application/json"))
-                .await
-                .contains(r#""status":"pass""#)
-        );
+        for accept in [
+            "application/json",
+            "text/plain, application/json",
+            "application/json; charset=utf-8, text/plain, */*",
+        ] {
+            let body = said(Some(accept)).await;
+            assert!(body.contains(r#""status":"pass""#), "{accept}");
+        }
     }
 }
