@@ -49,7 +49,7 @@ enum V1Precision {
     #[serde(rename = "us", alias = "u", alias = "µ", alias = "microsecond")]
     Microsecond,
     #[default]
-    #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
+    #[serde(rename = "ns", alias = "n", alias = "nanosecond", alias = "")]
     Nanosecond,
 }
 
@@ -76,7 +76,7 @@ enum V2Precision {
     #[serde(rename = "us", alias = "u", alias = "microsecond")]
     Microsecond,
     #[default]
-    #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
+    #[serde(rename = "ns", alias = "n", alias = "nanosecond", alias = "")]
     Nanosecond,
 }
 
@@ -299,11 +299,21 @@ mod tests {
                 assert_eq!(parsed.unwrap().1.precision, precision, "{name}");
             }
         }
-        for (name, precision) in [("m", Precision::Minute), ("h", Precision::Hour)] {
+        for (name, precision) in [
+            ("m", Precision::Minute),
+            ("h", Precision::Hour),
+            ("%C2%B5", Precision::Microsecond),
+        ] {
             let uri: Uri = format!("/?db=d&bucket=d&precision={name}").parse().unwrap();
             assert_eq!(v1(&uri, None).unwrap().1.precision, precision);
             assert!(v2(&uri).is_err() && v3(&uri).is_err());
         }
+        // As in InfluxDB 1 and 2, no name means nanoseconds.
+        let uri = "/?db=d&bucket=d&precision=".parse().unwrap();
+        for parsed in [v1(&uri, None), v2(&uri)] {
+            assert_eq!(parsed.unwrap().1.precision, Precision::Nanosecond);
+        }
+        assert!(v3(&uri).is_err());
         let uri = "/?db=d&precision=auto".parse().unwrap();
         assert_eq!(v3(&uri).unwrap().1.precision, Precision::Auto);
         assert!(v1(&uri, None).is_err());

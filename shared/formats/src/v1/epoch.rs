@@ -11,10 +11,9 @@ impl Epoch {
     /// Nanoseconds.
     pub const NANOS: Self = Self { nanos: 1 };
 
-    /// Returns the unit with this name in the parameter `epoch`.
-    pub fn from_name(name: &str) -> Option<Self> {
+    /// Returns the unit with this name in the parameter `epoch`. As in InfluxDB 1, any other name stands for nanoseconds.
+    pub fn from_name(name: &str) -> Self {
         let nanos = match name {
-            "ns" => 1,
             "u" | "µ" => 1_000,
             "ms" => 1_000_000,
             "s" => 1_000_000_000,
@@ -22,9 +21,9 @@ impl Epoch {
             "h" => 3_600_000_000_000,
             "d" => 86_400_000_000_000,
             "w" => 604_800_000_000_000,
-            _ => return None,
+            _ => return Self::NANOS,
         };
-        Some(Self { nanos })
+        Self { nanos }
     }
 
     /// Converts nanoseconds to this unit.

@@ -99,10 +99,7 @@ async fn answer(
     may_change: bool,
 ) -> Result<Response, ApiError> {
     let format = accepted(&head.headers)?.of_request(&params.encoding);
-    let Some(text) = &params.q else {
-        let text = "expected a query to be provided in the query string or body";
-        return Err(ApiError::json(Kind::Invalid, text));
-    };
+    let text = params.q.as_deref().unwrap_or_default();
     let named = RequestedDatabase {
         database: params.db.as_deref(),
         retention_policy: params.rp.as_deref(),
@@ -121,7 +118,10 @@ async fn answer(
     };
     let encoder = format.encoder(&params.encoding);
     let statements = match prepare_statements(text, &params.params, named) {
-        Ok(statements) if statements.is_empty() => return Ok(empty(format)),
+        Ok(statements) if statements.is_empty() => {
+            let text = "missing required parameter \"q\"";
+            return Err(ApiError::json(Kind::Invalid, text));
+        }
         Ok(statements) => statements,
         Err(error) => {
             let mut encoder = encoder;
@@ -173,11 +173,6 @@ fn accepted(headers: &HeaderMap) -> Result<V1Format, ApiError> {
         let text = format!("invalid mime type ({})", accept.unwrap_or_default());
         ApiError::json(Kind::Invalid, text)
     })
-}
-
-/// Answers a request without statements with an empty body, as in InfluxDB 3.
-fn empty(format: V1Format) -> Response {
-    respond(format, Body::empty())
 }
 
 fn respond(format: V1Format, body: Body) -> Response {

@@ -34,7 +34,8 @@ fn refused(place: &str, reason: &str) -> ApiError {
 }
 
 impl V1QueryParams {
-    /// Applies name-value pairs and ignores unknown names. Later pairs override earlier ones.
+    /// Applies name-value pairs and ignores unknown names, and, as InfluxDB 1 does, values that have no meaning. Later pairs
+    /// override earlier ones.
     pub(super) fn take(&mut self, pairs: NameValuePairs, place: &str) -> Result<(), ApiError> {
         let mut chunked = self.encoding.chunk_rows.is_some();
         let mut size = self.encoding.chunk_rows;
@@ -43,21 +44,15 @@ impl V1QueryParams {
                 "q" => self.q = Some(value),
                 "db" => self.db = Some(value).filter(|db| !db.is_empty()),
                 "rp" => self.rp = Some(value).filter(|rp| !rp.is_empty()),
-                "epoch" if value.is_empty() => self.encoding.epoch = None,
                 "epoch" => {
-                    self.encoding.epoch = Some(Epoch::from_name(&value).ok_or_else(|| {
-                        let reason = format!(
-                            "unknown variant `{value}`, expected one of `ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`"
-                        );
-                        refused(place, &reason)
-                    })?);
+                    let name = Some(value).filter(|name| !name.is_empty());
+                    self.encoding.epoch = name.map(|name| Epoch::from_name(&name));
                 }
-                "pretty" => self.encoding.pretty = boolean(&value, place)?,
-                "chunked" => chunked = boolean(&value, place)?,
+                "pretty" => self.encoding.pretty = is_true(&value),
+                "chunked" => chunked = is_true(&value),
                 "chunk_size" => {
-                    let number = value.parse::<usize>();
-                    let number = number.map_err(|error| refused(place, &error.to_string()))?;
-                    size = Some(number).filter(|number| *number > 0);
+                    let number = value.parse::<usize>().ok();
+                    size = number.filter(|number| *number > 0);
                 }
                 "params" if value.is_empty() => self.params = Parameters::default(),
                 "params" => {
@@ -72,12 +67,8 @@ impl V1QueryParams {
     }
 }
 
-fn boolean(text: &str, place: &str) -> Result<bool, ApiError> {
-    match text {
-        "true" | "1" => Ok(true),
-        "false" | "0" | "" => Ok(false),
-        _ => Err(refused(place, "provided string was not `true` or `false`")),
-    }
+fn is_true(text: &str) -> bool {
+    matches!(text, "true" | "1")
 }
 
 #[cfg(test)]
@@ -94,19 +85,25 @@ mod tests {
 
     #[test]
     fn chunks_have_ten_thousand_rows_unless_their_size_is_given() {
-        let rows = |query| params(query).unwrap().encoding.chunk_rows;
+        let rows = |query: &str| params(query).unwrap().encoding.chunk_rows;
         assert_eq!(rows("q=x"), None);
         assert_eq!(rows("chunk_size=5"), None);
         assert_eq!(rows("chunked=true"), Some(10_000));
         assert_eq!(rows("chunked=true&chunk_size=5"), Some(5));
         assert_eq!(rows("chunk_size=5&chunked=true"), Some(5));
         assert_eq!(rows("chunked=true&chunk_size=0"), Some(10_000));
-        assert!(params("chunked=maybe").is_err());
+        for size in ["", "-1", "many"] {
+            assert_eq!(
+                rows(&format!("chunked=true&chunk_size={size}")),
+                Some(10_000)
+            );
+        }
+        assert_eq!(rows("chunked=maybe"), None);
     }
 
     #[test]
     fn epochs_are_those_of_influxdb() {
-        let count = |query| {
+        let count = |query: &str| {
             params(query)
                 .unwrap()
                 .encoding
@@ -114,14 +111,12 @@ mod tests {
                 .unwrap()
                 .count(1_704_096_000_123_456_789)
         };
-        assert_eq!(count("epoch=ns"), 1_704_096_000_123_456_789);
+        for name in ["ns", "n", "us", "S", "year"] {
+            assert_eq!(count(&format!("epoch={name}")), 1_704_096_000_123_456_789);
+        }
         assert_eq!(count("epoch=%C2%B5"), 1_704_096_000_123_456);
         assert_eq!(count("epoch=h"), 473_360);
         assert_eq!(params("epoch=").unwrap().encoding.epoch, None);
-        insta::assert_snapshot!(
-            params("epoch=us").unwrap_err(),
-            @"error decoding params from url: unknown variant `us`, expected one of `ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`"
-        );
     }
 
     #[test]
