@@ -167,7 +167,7 @@ class Comparison:
 
 def takes_one_of_equals(statement):
     words = ["LIMIT", "first", "last", "max", "min", "percentile", "top", "bottom", "derivative", "difference"]
-    words += ["moving_average", "cumulative_sum", "elapsed", "sample"]
+    words += ["moving_average", "cumulative_sum", "elapsed", "sample", "integral"]
     return any(word in statement for word in words)
 
 

@@ -4,6 +4,7 @@ The statements are those that InfluxDB 1.6 answers: queries of all shapes with s
 meet a difference listed in docs/influxql.md are not created.
 """
 
+import datetime
 import random
 import re
 
@@ -20,6 +21,18 @@ TABLES = {
     "mem": {"used": INTEGER, "usage": FLOAT, "note": STRING},
     "net work": {"bytes in": INTEGER, "lost": FLOAT},
 }
+# Tables in which a name is a tag of one and a field of the other, with the tag of each.
+MIXED_TABLES = {"gray": "kind", "pink": "size"}
+# Zones, each with the hours of two shifts of its clock since 2023-01-01T00:00Z. The last one has none.
+ZONES = {
+    "Europe/Berlin": (2017, 7225),
+    "Europe/London": (2017, 7225),
+    "America/New_York": (1687, 7398),
+    "Australia/Lord_Howe": (2175, 6543),
+    "Asia/Kolkata": (2017, 7225),
+}
+NEW_YEAR = 1_672_531_200
+HOUR = 3_600
 TAGS = {"host": ["a", "b", "c d"], "region": ["eu", "us"], "rack": ["1", "2", "3"]}
 # The share of rows that have each tag.
 TAG_SHARE = {"host": 0.9, "region": 0.7, "rack": 0.5}
@@ -70,7 +83,32 @@ def lines(rng, has_ties, shift=0):
         key = "".join(f",{tag}={escaped(text)}" for tag, text in sorted(tags.items()))
         shown = ",".join(f"{escaped(name)}={literal(value)}" for name, value in fields.items())
         result.append(f"{escaped(table)}{key} {shown} {time}")
+    return result + other_lines(rng, shift)
+
+
+def other_lines(rng, shift):
+    """Line protocol of the tables with mixed names, and of the table `local`, which has rows around shifts of clocks."""
+    result = []
+    for index in range(40):
+        table = rng.choice(list(MIXED_TABLES))
+        tag = MIXED_TABLES[table]
+        field = "size" if tag == "kind" else "kind"
+        key = f",{tag}={rng.choice(['x', 'y'])}" if rng.random() < 0.8 else ""
+        fields = [f"v={literal(value(rng, FLOAT))}"]
+        if rng.random() < 0.7:
+            fields.append(f"{field}={literal(value(rng, INTEGER))}")
+        result.append(f"{table}{key} {','.join(fields)} {START + index * 10 * SECOND + shift}")
+    hours = sorted({hour for shifts in ZONES.values() for hour in shifts})
+    for hour in hours:
+        for minute in sorted(rng.sample(range(-6 * 60, 6 * 60), 40)):
+            time = (NEW_YEAR + hour * HOUR + minute * 60) * SECOND + shift
+            result.append(f"local,host={rng.choice('ab')} v={literal(value(rng, FLOAT))} {time}")
     return result
+
+
+def zoned(time):
+    """A time in seconds, as a text without a zone."""
+    return datetime.datetime.fromtimestamp(time, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def value(rng, kind):
@@ -119,6 +157,12 @@ class Statements:
             (1, self.distinct),
             (1, self.sample),
             (8, self.subquery),
+            (4, self.windowed_subquery),
+            (3, self.beside_transformations),
+            (2, self.integral),
+            (4, self.local),
+            (3, self.mixed),
+            (1, self.invalid),
             (4, self.show),
         ]
         weights = [weight for weight, _ in kinds]
@@ -379,8 +423,8 @@ class Statements:
         tail = self.tail(descending=False, limits=False)
         return f"SELECT {name}({', '.join(args)}){others} FROM {source}{where}{group}{tail}"
 
-    def transformation(self, argument):
-        name = self.one(TRANSFORMATIONS)
+    def transformation(self, argument, names=TRANSFORMATIONS):
+        name = self.one(names)
         if name == "moving_average":
             return f"{name}({argument}, {self.one([2, 3])})"
         if name in {"derivative", "non_negative_derivative", "elapsed"} and self.chance(0.5):
@@ -456,6 +500,106 @@ class Statements:
         # InfluxDB 1 returns rows of several groups of a subquery one group after the other.
         return f"SELECT {outer} FROM ({inner}){where}{group}{self.tail(limits=False)}"
 
+    def windowed_subquery(self):
+        """Windows of rows, or of smaller windows, of a subquery with another range of times."""
+        source, tables = self.source()
+        number = quoted(self.number(tables))
+        host = self.one(["", ", host"])
+        if self.chance(0.5):
+            inner = f"SELECT {number} AS v FROM {source}{self.where(tables, False)}"
+            every = self.one(["1m", "5m", "7m", "10m"])
+        else:
+            call = f"{self.one(['mean', 'sum', 'max', 'min'])}({number})"
+            window = f" GROUP BY time(1m){host}{self.one(['', ' fill(none)'])}"
+            inner = f"SELECT {call} AS v FROM {source}{self.where(tables, False)}{window}"
+            # Smaller windows would begin before those of InfluxDB 1.
+            every = self.one(["1m", "5m", "10m"])
+        call = self.one(["mean(v)", "sum(v)", "max(v)", "min(v)", "mean(v) * 2"])
+        lower = START + self.rng.randrange(0, SPAN // 2) * SECOND
+        upper = lower + self.rng.randrange(60, SPAN) * SECOND
+        where = f" WHERE time >= {lower} AND time < {upper}"
+        return f"SELECT {call} FROM ({inner}){where} GROUP BY time({every}){host}{self.fill()}"
+
+    def beside_transformations(self):
+        """Transformations of windows next to aggregates of the same field, or combined with them."""
+        source, tables = self.source()
+        number = quoted(self.number(tables))
+        call = lambda: f"{self.one(['mean', 'sum', 'max', 'min'])}({number})"
+        # A sum next to another function that reads the window before the range begins there in Neap.
+        transformed = lambda: self.transformation(call(), [name for name in TRANSFORMATIONS if name != "cumulative_sum"])
+        operand = lambda: self.one([call, transformed])()
+        fields = self.one(
+            [
+                f"{call()} {self.one('+-*')} {transformed()}",
+                f"{transformed()} {self.one('+-*')} {transformed()}",
+                f"{transformed()} * 2",
+                f"{call()}, {transformed()}",
+                f"{call()}, {transformed()} - {operand()}",
+            ]
+        )
+        fill = self.one(["", " fill(none)", " fill(null)"])
+        # The range begins with a window: the aggregates in Neap read the whole first window.
+        every = self.one([60, 90, 300, 600])
+        lower = START // SECOND // every * every + self.rng.randrange(0, 3) * every
+        upper = lower + self.rng.randrange(60, SPAN)
+        where = f" WHERE time >= {lower}s AND time < {upper}s"
+        return f"SELECT {fields} FROM {source}{where} GROUP BY time({every}s){fill}"
+
+    def integral(self):
+        """`integral` of floats, as one series: InfluxDB 1.6 returns several series in parts, and takes a wrong value for integers
+        at the end of a window."""
+        table = self.one(list(TABLES))
+        unit = self.one(["", "", ", 1m"])
+        every = self.one(["10s", "15s", "1m", "5m", "7m"])
+        field = quoted(self.float([table]))
+        where = self.where([table], True)
+        return f"SELECT integral({field}{unit}) FROM {quoted(table)}{where} GROUP BY time({every})"
+
+    def local(self):
+        """Local times around a shift of a clock."""
+        zone = self.one(list(ZONES))
+        shift = NEW_YEAR + self.one(ZONES[zone]) * HOUR
+        # Any time of the days around the shift, whatever the offset of the zone is.
+        lower = shift + self.rng.randrange(-20 * 4, 14 * 4) * HOUR // 4
+        upper = lower + self.rng.randrange(4, 24 * 4) * HOUR // 4
+        where = f"WHERE time >= '{zoned(lower)}' AND time < '{zoned(upper)}'"
+        group = ""
+        fields = "v"
+        if self.chance(0.6):
+            fields = self.one(["count(v)", "sum(v)", "max(v)", "mean(v)"])
+            # A window of 2 h that starts in a repeated hour is two for InfluxDB 1.
+            every = self.one(["30m", "1h", "6h", "12h", "1d"])
+            # InfluxDB 1 fills windows at a shift of half an hour with windows that overlap.
+            fills = ["", " fill(none)", " fill(0)"] if zone != "Australia/Lord_Howe" else [" fill(none)"]
+            group = f" GROUP BY time({every}){self.one(['', ', host'])}{self.one(fills)}"
+        return f"SELECT {fields} FROM local {where}{group} tz('{zone}')"
+
+    def mixed(self):
+        """Two tables in which a name is a tag of one and a field of the other. A condition on such a name is not created: for
+        InfluxDB 1, it is one on the field in both tables."""
+        fields = self.one(
+            ["v", "v, kind", "size, v", "kind::tag, v", "size::field, v", "kind::integer, v", "*", "*::tag, v",
+             "*::field", "v + kind", "mean(v)", "count(*)", "sum(kind)", "max(v), sum(size)", "last(v), kind"]
+        )
+        group = self.one(["", "", " GROUP BY kind", " GROUP BY size", " GROUP BY *", " GROUP BY /s/"])
+        # InfluxDB 1 groups by the tag, and shows the field under its name.
+        if any(name in group and name in fields for name in ("kind", "size")):
+            group = ""
+        where = self.one(["", "", " WHERE v > 10", " WHERE v < 20"])
+        source = self.one(["gray, pink", "pink, gray", "/^(gray|pink)$/"])
+        if "(" not in fields and self.chance(0.3):
+            return f"SELECT v FROM (SELECT {fields} FROM {source}{where}{group})"
+        return f"SELECT {fields} FROM {source}{where}{group}"
+
+    def invalid(self):
+        """Values that are no times."""
+        time = self.one(
+            ["'yesterday'", "''", "'2023-13-01'", "'2023-02-30T00:00:00Z'", "'1500-01-01'", "'2023-11-14 noon'",
+             "'3000-01-01T00:00:00Z'", "usage", "true"]
+        )
+        other = self.one(["", "usage > 1 AND ", "usage > 1 OR "])
+        return f"SELECT usage FROM cpu WHERE {other}time > {time}"
+
     # Descriptions
 
     def show(self):
@@ -475,7 +619,8 @@ class Statements:
                 f"SHOW FIELD KEYS{source}{limit}",
                 f"SHOW TAG VALUES{source} WITH KEY {key}{where}{limit}",
                 f"SHOW SERIES{source}{where}{limit}",
-                f"SHOW SERIES EXACT CARDINALITY{source}{having}",
+                # InfluxDB 1 counts a series of the table `local` once for each week.
+                f"SHOW SERIES EXACT CARDINALITY{source or ' FROM cpu, mem'}{having}",
                 f"SHOW MEASUREMENT EXACT CARDINALITY{source}{having}",
                 f"SHOW TAG KEY EXACT CARDINALITY{source}{having}",
                 f"SHOW FIELD KEY EXACT CARDINALITY{source}",

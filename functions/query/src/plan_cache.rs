@@ -237,7 +237,7 @@ impl PlanCache {
         let shape = match self.find(context, &key, &values) {
             Known::Plan(plan, series) => {
                 return Ok(PlannedInfluxql {
-                    planned: PlannedStatement::Optimized(context.optimized_session(), plan),
+                    planned: PlannedStatement::Optimized(context.optimized_session(), *plan),
                     series,
                 });
             }
@@ -273,7 +273,7 @@ impl PlanCache {
     fn find(&self, context: &QueryContext, key: &ShapeKey, values: &[ScalarValue]) -> Known {
         match self.shapes.get(key) {
             Some(Shape::Kept(kept)) => match fill(context, &kept.template, values) {
-                Ok(plan) => Known::Plan(plan, kept.series.clone()),
+                Ok(plan) => Known::Plan(Box::new(plan), kept.series.clone()),
                 Err(NotFilled::Outdated) => Known::Shape(None),
                 Err(NotFilled::ThisStatement) => Known::Shape(Some(Shape::Kept(kept))),
             },
@@ -346,7 +346,7 @@ fn with_placeholders(lifted: LiftedSelect) -> (Statement, Vec<ScalarValue>) {
 
 /// What the cache has of a statement.
 enum Known {
-    Plan(LogicalPlan, SeriesLayout),
+    Plan(Box<LogicalPlan>, SeriesLayout),
     Shape(Option<Shape>),
 }
 

@@ -33,6 +33,7 @@ mod series;
 mod shape;
 mod tables;
 mod time;
+mod v1_errors;
 mod v1_rules;
 mod value;
 mod window;
@@ -117,7 +118,7 @@ pub(crate) fn row_predicate(
 ) -> Result<Expr> {
     let rows = ConditionContext {
         columns: &SourceColumns::of(schema),
-        clock: &TimeContext::new(now_nanos, None)?,
+        clock: &TimeContext::new(now_nanos, None, AnswerInterface::V3)?,
     };
     rows.predicate(condition)
 }
@@ -135,7 +136,7 @@ impl SelectPlanner<'_> {
         let relations = self.relations(select, &frame.for_subqueries())?;
         let mut columns = SourceColumns::default();
         for relation in relations.values().flatten() {
-            columns.merge(&relation.columns)?;
+            columns.merge(&relation.columns);
         }
         let mut sources = relations.values().flatten();
         let has_only_subqueries = sources.all(|relation| !relation.is_table);
@@ -154,6 +155,9 @@ impl SelectPlanner<'_> {
         let order = frame.order;
         let mut query = self.query(frame, columns, &tags, &outputs)?;
         query.tags_are_values = tags_are_values;
+        let mut parts = relations.values();
+        query.reads_tables = parts.all(|it| matches!(it.as_slice(), [only] if only.is_table));
+        query.check_names()?;
         let mut parts = Vec::new();
         for (measurement, relations) in &relations {
             if let Some(rows) = relation::rows(relations, &query)? {
@@ -198,6 +202,7 @@ impl SelectPlanner<'_> {
             functions: self.functions,
             clock: frame.clock,
             tags_are_values: false,
+            reads_tables: false,
             orders_sources: self.tables.has_several_databases(),
             columns,
             outputs: outputs.fields.clone(),

@@ -19,9 +19,12 @@ pub struct GroupKey {
     pub measurement_column_index: u32,
     /// The tags of `GROUP BY`, in the order in which rows are sorted by them.
     pub tag_key_columns: Vec<GroupTag>,
+    /// The tags that `top` and `bottom` return. They are values of an answer, and tags of a stored row.
+    #[serde(skip)]
+    pub ranked_tags: Vec<GroupTag>,
 }
 
-/// A tag of `GROUP BY`.
+/// A column with a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GroupTag {
     /// The name of the tag.
@@ -33,6 +36,16 @@ pub struct GroupTag {
 }
 
 impl GroupKey {
+    /// The tags of a row that is stored: those of `GROUP BY`, and those by which `top` or `bottom` has selected it.
+    pub fn point_tags(&self) -> impl Iterator<Item = &GroupTag> {
+        let is_grouped = |tag: &&GroupTag| {
+            let mut grouped = self.tag_key_columns.iter();
+            grouped.any(|grouped| grouped.tag_key == tag.tag_key)
+        };
+        let ranked = self.ranked_tags.iter().filter(move |tag| !is_grouped(tag));
+        self.tag_key_columns.iter().chain(ranked)
+    }
+
     /// Adds the group key to the metadata of a schema.
     pub fn attach(&self, schema: &Schema) -> SchemaRef {
         // A structure of numbers and strings can always be encoded as JSON.

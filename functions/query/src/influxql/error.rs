@@ -92,7 +92,9 @@ impl InfluxqlError {
 /// The text of a planning error as InfluxDB 1 shows it: only the cause.
 fn planning_text(error: &DataFusionError) -> String {
     match error {
-        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => text.clone(),
+        DataFusionError::Plan(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Execution(text) => text.clone(),
         other => other.to_string(),
     }
 }

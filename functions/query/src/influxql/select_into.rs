@@ -4,8 +4,9 @@
 //!   rows of the query ──► points: tags of GROUP BY, other columns as fields ──► RowWriter, part by part
 //! ```
 //!
-//! As in InfluxDB 1.x, tags that the statement selects without `GROUP BY` become fields, null values are absent, and rows
-//! without a value are skipped. A repeated statement writes the same points.
+//! As in InfluxDB 1.x, the tags by which `top` and `bottom` select rows stay tags. Other tags that the statement selects
+//! without `GROUP BY` become fields, null values are absent, and rows without a value are skipped. A repeated statement
+//! writes the same points.
 
 use std::sync::Arc;
 
@@ -170,7 +171,7 @@ impl RowStorage<'_> {
     }
 
     fn mapping(&self, table: String) -> ColumnMapping {
-        let tags = self.key.tag_key_columns.iter();
+        let tags = self.key.point_tags();
         ColumnMapping {
             table,
             tags: TagColumns::Named(tags.map(|tag| tag.tag_key.clone()).collect()),
@@ -232,8 +233,8 @@ fn by_source(
     Ok(parts.collect())
 }
 
-/// Converts rows of an answer to points: tags get the names that `GROUP BY` gives them, and rows without a value are
-/// removed.
+/// Converts rows of an answer to points: tags get their own names, and rows without a value are removed. A tag of the points
+/// that is selected, too, is no field.
 fn points(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, DataFusionError> {
     let mut columns: Vec<(String, ArrayRef)> = Vec::with_capacity(batch.num_columns());
     let mut has_value = BooleanArray::from(vec![false; batch.num_rows()]);
@@ -244,13 +245,15 @@ fn points(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, DataFusion
         .zip(batch.columns())
         .enumerate()
     {
-        let mut tags = key.tag_key_columns.iter();
-        let tag = tags.find(|tag| tag.column_index as usize == index);
+        let tag = key
+            .point_tags()
+            .find(|tag| tag.column_index as usize == index);
+        let has_name_of_tag = || key.point_tags().any(|tag| tag.tag_key == *field.name());
         if let Some(tag) = tag {
             columns.push((tag.tag_key.clone(), Arc::clone(values)));
         } else if field.name() == TIME_COLUMN {
             columns.push((field.name().clone(), Arc::clone(values)));
-        } else if index != key.measurement_column_index as usize {
+        } else if index != key.measurement_column_index as usize && !has_name_of_tag() {
             let values = finite(values)?;
             has_value = compute::or(&has_value, &compute::is_not_null(&values)?)?;
             columns.push((field.name().clone(), values));

@@ -120,6 +120,7 @@ fn by_tag() -> SeriesLayout {
             column_index: 2,
             is_projected: false,
         }],
+        ranked_tags: Vec::new(),
     })
 }
 

@@ -21,6 +21,7 @@ use super::{
     query::{AnswerPart, SelectQuery, output_column},
     series,
     shape::{argument, number},
+    time::StatementTimeRange,
     value::TypedExpr,
 };
 
@@ -70,10 +71,10 @@ impl SelectQuery<'_> {
     /// Plans a query of aggregates.
     pub(super) fn aggregate(&self, rows: LogicalPlan) -> Result<AnswerPart> {
         let computed = self.groups(rows)?;
-        let is_series = !self.survey.series_calls().is_empty();
-        let computed = match is_series {
-            true => series::over_groups(self, computed)?,
-            false => computed,
+        let computed = if self.survey.series_calls().is_empty() {
+            computed
+        } else {
+            series::over_groups(self, computed)?
         };
         self.project(computed.plan, ident(TIME_COLUMN), Vec::new(), &|expr| {
             let known = computed.values.iter().find(|(call, _)| call == expr);
@@ -128,7 +129,19 @@ impl SelectQuery<'_> {
             combined.push(value);
         }
         let calls = calls.into_iter().map(Ast::Call).zip(combined);
-        self.grouped(rows, aggregates, time, calls.collect())
+        let mut groups = self.grouped(rows, aggregates, time, calls.collect())?;
+        if self.window.is_some() && self.fill == Fill::None && self.survey.has_only_integrals() {
+            groups.plan = series::drop_empty_rows(groups.plan, &groups.values)?;
+        }
+        Ok(groups)
+    }
+
+    /// Returns the range of the windows; `None` if filters of the plan have its bounds. A plan with copies of them would not be
+    /// kept for other times.
+    fn unfiltered_range(&self) -> Option<StatementTimeRange> {
+        let has_bounds = self.range.lower.is_some() && self.range.upper.is_some();
+        let is_filtered = self.reads_tables && has_bounds;
+        (!is_filtered).then_some(self.range)
     }
 
     /// Groups rows, computes the values of `calls`, and fills windows without rows.
@@ -144,7 +157,11 @@ impl SelectQuery<'_> {
             Some(window) => {
                 let start = match self.fill {
                     Fill::None => window.start(self.functions, ident(TIME_COLUMN))?,
-                    _ => window.start_with_gaps(self.functions, ident(TIME_COLUMN))?,
+                    _ => window.start_with_gaps(
+                        self.functions,
+                        ident(TIME_COLUMN),
+                        self.unfiltered_range(),
+                    )?,
                 };
                 groups.push(start.alias(WINDOW));
                 match self.fill {

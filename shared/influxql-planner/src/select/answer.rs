@@ -15,7 +15,7 @@ use neap_series::{AnswerInterface, GroupKey, GroupTag, MEASUREMENT_COLUMN};
 
 use super::{
     columns::{ResolvedColumn, SourceColumns, measurement_literal, null_of, tag_column},
-    expand::OutputColumns,
+    expand::{OutputColumns, picked_tags},
     functions::SessionFunctions,
     query::{AnswerPart, is_output, output_column},
     relation::{Relation, union},
@@ -86,9 +86,9 @@ impl SelectAnswer {
             })
     }
 
-    /// Whether there is a tag with this name. `GROUP BY` may also name tags that do not exist.
+    /// Whether there is a tag with this name, and no field. `GROUP BY` may also name tags that do not exist.
     fn is_tag(&self, name: &str) -> bool {
-        self.columns.get(name) == Some(ColumnType::Tag)
+        self.columns.has_tag(name) && !self.columns.is_mixed(name)
     }
 
     /// Returns the tags of `GROUP BY` that are not among the outputs, each with the name of its column. If a name that
@@ -403,6 +403,30 @@ impl SelectAnswer {
         GroupKey {
             measurement_column_index: 0,
             tag_key_columns: tags.collect(),
+            ranked_tags: self.ranked_tags(before + unprojected.len()),
         }
+    }
+
+    /// Returns the tags that `top` or `bottom` returns. They follow the call among the outputs, which begin at the column
+    /// `first`.
+    fn ranked_tags(&self, first: usize) -> Vec<GroupTag> {
+        let mut ranked = Vec::new();
+        for (index, output) in self.outputs.fields.iter().enumerate() {
+            let Ast::Call(call) = &output.expr else {
+                continue;
+            };
+            for (tag, column_index) in picked_tags(call).zip(first + index + 1..) {
+                if let Ast::Column(tag) = tag
+                    && self.columns.resolve(&tag) == ResolvedColumn::Tag
+                {
+                    ranked.push(GroupTag {
+                        tag_key: tag.name,
+                        column_index: u32::try_from(column_index).unwrap_or(u32::MAX),
+                        is_projected: true,
+                    });
+                }
+            }
+        }
+        ranked
     }
 }

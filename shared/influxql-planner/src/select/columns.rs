@@ -1,10 +1,10 @@
 //! The columns of a `SELECT`'s sources, merged over all sources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::{
-    common::{Result, ScalarValue, not_impl_err},
+    common::{Result, ScalarValue},
     logical_expr::{Expr, ident, try_cast},
 };
 use neap_influxql::{Cast, Column, ColumnKind};
@@ -12,9 +12,13 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::value::TypedExpr;
 
-/// The tags and fields of one or more sources, by name. The time is not included.
+/// The tags and fields of one or more sources, by name. The time is not included. A name can be a tag of one source and a
+/// field of another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SourceColumns(BTreeMap<String, ColumnType>);
+pub(super) struct SourceColumns {
+    fields: BTreeMap<String, ColumnType>,
+    tags: BTreeSet<String>,
+}
 
 /// The meaning of a column reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,87 +36,99 @@ pub(super) enum ResolvedColumn {
 impl SourceColumns {
     /// Returns the columns of a table or a subquery.
     pub(super) fn of(schema: &SchemaRef) -> Self {
-        let columns = schema.fields().iter().filter_map(|field| {
-            let kind = column_type(field.data_type())?;
-            (field.name() != TIME_COLUMN).then(|| (field.name().clone(), kind))
-        });
-        Self(columns.collect())
+        let mut columns = Self::default();
+        for field in schema.fields() {
+            let name = field.name();
+            match column_type(field.data_type()) {
+                _ if name == TIME_COLUMN => {}
+                Some(ColumnType::Tag) => _ = columns.tags.insert(name.clone()),
+                Some(kind) => _ = columns.fields.insert(name.clone(), kind),
+                None => {}
+            }
+        }
+        columns
     }
 
-    /// The type of a column.
-    pub(super) fn get(&self, name: &str) -> Option<ColumnType> {
-        self.0.get(name).copied()
+    /// The type of a field.
+    pub(super) fn field(&self, name: &str) -> Option<ColumnType> {
+        self.fields.get(name).copied()
     }
 
-    /// Names and types, sorted by name.
+    /// Whether a source has this tag.
+    pub(super) fn has_tag(&self, name: &str) -> bool {
+        self.tags.contains(name)
+    }
+
+    /// Whether a name is a tag of one source and a field of another.
+    pub(super) fn is_mixed(&self, name: &str) -> bool {
+        self.has_tag(name) && self.fields.contains_key(name)
+    }
+
+    /// Names and types, sorted by name, a field before a tag of the same name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, ColumnType)> {
-        self.0.iter().map(|(name, kind)| (name.as_str(), *kind))
+        let fields = self.fields.iter();
+        let fields = fields.map(|(name, kind)| (name.as_str(), *kind));
+        let tags = self.tags().map(|name| (name, ColumnType::Tag));
+        let mut columns: Vec<_> = fields.chain(tags).collect();
+        columns.sort_by_key(|(name, kind)| (*name, *kind == ColumnType::Tag));
+        columns.into_iter()
     }
 
     /// The names of the tags, sorted.
     pub(super) fn tags(&self) -> impl Iterator<Item = &str> {
-        let tags = self.iter().filter(|(_, kind)| *kind == ColumnType::Tag);
-        tags.map(|(name, _)| name)
+        self.tags.iter().map(String::as_str)
     }
 
     /// Returns the columns with all tags as strings, except those of `GROUP BY`.
     #[must_use]
     pub(super) fn with_texts(&self, dimensions: &[String]) -> Self {
-        let columns = self.0.iter().map(|(name, kind)| {
-            let is_selected = *kind == ColumnType::Tag && !dimensions.contains(name);
-            let kind = if is_selected {
-                ColumnType::String
-            } else {
-                *kind
-            };
-            (name.clone(), kind)
-        });
-        Self(columns.collect())
+        let mut columns = self.clone();
+        for tag in &self.tags {
+            if !dimensions.contains(tag) {
+                columns.tags.remove(tag);
+                columns.add_field(tag, ColumnType::String);
+            }
+        }
+        columns
     }
 
     /// Adds the columns of another source. If the types of a field differ, the one that comes first in InfluxDB's order
     /// wins: float, integer, unsigned, string, boolean.
-    ///
-    /// # Errors
-    /// Not implemented: a tag in one source that is a field in another (as in InfluxDB 3).
-    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
-        for (name, kind) in &other.0 {
-            let merged = match self.0.get(name).copied() {
-                None => *kind,
-                Some(known) if (known == ColumnType::Tag) != (*kind == ColumnType::Tag) => {
-                    return not_impl_err!(
-                        "cannot mix tag and field columns with the same name: {name}"
-                    );
-                }
-                Some(known) if precedence(known) <= precedence(*kind) => known,
-                Some(_) => *kind,
-            };
-            self.0.insert(name.clone(), merged);
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.tags.extend(other.tags.iter().cloned());
+        for (name, kind) in &other.fields {
+            self.add_field(name, *kind);
         }
-        Ok(())
     }
 
-    /// Resolves a column reference of a statement.
+    fn add_field(&mut self, name: &str, kind: ColumnType) {
+        let known = self.fields.entry(name.to_owned()).or_insert(kind);
+        if precedence(kind) < precedence(*known) {
+            *known = kind;
+        }
+    }
+
+    /// Resolves a column reference of a statement. As in InfluxDB 1, a name of a tag and of a field is the field, unless it
+    /// is cast to a tag.
     pub(super) fn resolve(&self, column: &Column) -> ResolvedColumn {
-        if column.name == TIME_COLUMN {
+        let name = column.name.as_str();
+        if name == TIME_COLUMN {
             return ResolvedColumn::Time;
         }
-        let Some(kind) = self.get(&column.name) else {
-            return ResolvedColumn::Unknown;
-        };
-        let is_tag = kind == ColumnType::Tag;
-        match column.cast {
-            None if is_tag => ResolvedColumn::Tag,
-            None => ResolvedColumn::Field(kind, kind),
-            Some(Cast::Kind(ColumnKind::Tag)) if is_tag => ResolvedColumn::Tag,
-            Some(Cast::Kind(ColumnKind::Field)) if !is_tag => ResolvedColumn::Field(kind, kind),
-            Some(Cast::Kind(_)) => ResolvedColumn::Unknown,
-            Some(cast) => {
+        match (column.cast, self.field(name)) {
+            (None, None) | (Some(Cast::Kind(ColumnKind::Tag)), _) if self.has_tag(name) => {
+                ResolvedColumn::Tag
+            }
+            (None | Some(Cast::Kind(ColumnKind::Field)), Some(kind)) => {
+                ResolvedColumn::Field(kind, kind)
+            }
+            (Some(Cast::Kind(_)), _) | (_, None) => ResolvedColumn::Unknown,
+            (Some(cast), Some(kind)) => {
                 let wanted = wanted(cast);
-                let fits = is_number(kind) && is_number(wanted) || kind == wanted;
-                match fits && !is_tag {
-                    true => ResolvedColumn::Field(kind, wanted),
-                    false => ResolvedColumn::Unknown,
+                if is_number(kind) && is_number(wanted) || kind == wanted {
+                    ResolvedColumn::Field(kind, wanted)
+                } else {
+                    ResolvedColumn::Unknown
                 }
             }
         }

@@ -16,6 +16,7 @@ use neap_series::AnswerInterface;
 use super::{
     columns::{ResolvedColumn, SourceColumns},
     time::{TimeContext, is_time, swap_sides},
+    v1_errors,
     value::{TypedExpr, binary, evaluate, promote_for_comparison},
 };
 
@@ -29,10 +30,23 @@ pub(super) struct ConditionContext<'a> {
 /// Compiles a regular expression.
 ///
 /// # Errors
-/// A planning error if it is invalid.
+/// A planning error if it is invalid. Its text begins as that of InfluxDB 1, and has the same words for the most frequent
+/// reasons.
 pub fn compile_pattern(Regex(pattern): &Regex) -> Result<regex::Regex> {
-    regex::Regex::new(pattern)
-        .map_err(|error| plan_datafusion_err!("invalid regular expression '{pattern}': {error}"))
+    regex::Regex::new(pattern).map_err(|error| {
+        let text = error.to_string();
+        // The last line of an error of syntax is the reason.
+        let reason = text.rsplit("error: ").next().unwrap_or_default();
+        let reason = match reason {
+            "unclosed group" => "missing closing )",
+            "unopened group" => "unexpected )",
+            "unclosed character class" => "missing closing ]",
+            "repetition operator missing expression" => "missing argument to repetition operator",
+            "unrecognized escape sequence" => "invalid escape sequence",
+            other => other,
+        };
+        plan_datafusion_err!("error parsing regexp: {reason}: `{pattern}`")
+    })
 }
 
 impl ConditionContext<'_> {
@@ -145,6 +159,7 @@ impl ConditionContext<'_> {
             Some(instant) if !matches!(op, CompareOp::Matches | CompareOp::NotMatches) => {
                 Ok(binary(ident(TIME_COLUMN), operator(op), nanos(instant)))
             }
+            _ if self.clock.interface == AnswerInterface::V1 => v1_errors::refuse_operand(constant),
             _ => plan_err!("invalid expression \"time {} {constant}\"", operator(op)),
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use datafusion::common::{Result, plan_err};
-use neap_influxql::{Call, Column, ColumnKind, Dimension, Expr as Ast, Field, quoted_if_needed};
+use neap_influxql::{
+    Call, Cast, Column, ColumnKind, Dimension, Expr as Ast, Field, quoted_if_needed,
+};
 use neap_schema::{ColumnType, TIME_COLUMN};
 use neap_series::AnswerInterface;
 
@@ -97,7 +99,7 @@ pub(super) fn outputs(
                 let is_grouped =
                     |name: &str| wildcards.has_no_tags || tags.iter().any(|tag| tag == name);
                 let free = all.filter(|(name, kind)| *kind != ColumnType::Tag || !is_grouped(name));
-                named.extend(free.map(|(name, _)| (None, Ast::column(name))));
+                named.extend(free.map(|(name, kind)| (None, column(columns, name, kind))));
             }
             Ast::Call(call) => match wildcard(call) {
                 Some((function, pattern)) => {
@@ -132,8 +134,17 @@ pub(super) fn outputs(
     Ok(OutputColumns { time, fields })
 }
 
+/// Returns the reference to a column, cast if a field has the name of the tag.
+fn column(columns: &SourceColumns, name: &str, kind: ColumnType) -> Ast {
+    let is_cast = kind == ColumnType::Tag && columns.is_mixed(name);
+    Ast::Column(Column {
+        name: name.to_owned(),
+        cast: is_cast.then_some(Cast::Kind(ColumnKind::Tag)),
+    })
+}
+
 /// The tags that `top` and `bottom` return next to the values.
-fn picked_tags(call: &Call) -> impl Iterator<Item = Ast> {
+pub(super) fn picked_tags(call: &Call) -> impl Iterator<Item = Ast> {
     let has_tags = matches!(call.name.as_str(), "top" | "bottom");
     let tags = match has_tags && call.args.len() > 2 {
         true => call.args.get(1..call.args.len() - 1),

@@ -1,11 +1,13 @@
 //! `integral`: the area under the line through the points of a series.
 //!
 //! The area between two points of one window is that of the trapezium below them. Between points of different windows,
-//! the line is cut at the end of the first point's window; the rest belongs to the window of the second point.
+//! the line is cut at the end of the first point's window; the rest belongs to the window of the second point. As in
+//! InfluxDB 1, a last window whose only points lie at its start has no area.
 
 use datafusion::{
     common::Result,
-    functions_aggregate::expr_fn::sum,
+    functions::expr_fn::coalesce,
+    functions_aggregate::expr_fn::{max, sum},
     functions_window::expr_fn::{lag, lead},
     logical_expr::{
         Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, expr::NullTreatment, ident,
@@ -105,8 +107,14 @@ pub(super) fn total(
         value: ident(names.value_before),
     };
     let nothing = || lit(0.0);
+    let has_value = here.value.clone().is_not_null();
+    let scaled = |area: Expr| when(has_value.clone(), area / lit(unit as f64)).end();
     let area = match &query.window {
-        None => when(before.time.clone().is_null(), nothing()).otherwise(before.area_to(&here))?,
+        None => {
+            let area =
+                when(before.time.clone().is_null(), nothing()).otherwise(before.area_to(&here))?;
+            aggregate(sum(scaled(area)?))
+        }
         Some(window) => {
             let after = LinePoint {
                 time: ident(names.time_after),
@@ -117,6 +125,8 @@ pub(super) fn total(
                 Ok(nanos(query.window_start(window, time)?))
             };
             let own = start(here.time.clone())?;
+            let reached = coalesce(vec![after.time.clone(), here.time.clone()]) - own.clone();
+            let reached = aggregate(max(when(has_value.clone(), reached).end()?));
             let end = own.clone() + lit(window.every);
             let end_before = start(before.time.clone())? + lit(window.every);
             let cut_before = before.towards(&here, end_before);
@@ -127,11 +137,11 @@ pub(super) fn total(
             let right = when(after.time.clone().is_null(), nothing())
                 .when(after.time.clone().lt(end), nothing())
                 .otherwise(here.area_to(&cut))?;
-            left + right
+            let total = aggregate(sum(scaled(left + right)?));
+            when(reached.gt(lit(0_i64)), total).end()?
         }
     };
-    let area = when(here.value.is_not_null(), area / lit(unit as f64)).end()?;
-    Ok(TypedExpr::new(aggregate(sum(area)), ColumnType::Float))
+    Ok(TypedExpr::new(area, ColumnType::Float))
 }
 
 /// A point of the line: a time in integer nanoseconds, which a float can't represent exactly, and a float.

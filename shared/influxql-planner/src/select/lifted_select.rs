@@ -4,6 +4,7 @@ use neap_influxql::{
     CompareOp, Condition, Dimension, Expr as Ast, Literal, MeasurementName, Select, SelectSource,
 };
 use neap_schema::TIME_COLUMN;
+use neap_series::AnswerInterface;
 
 use super::time::{self, StatementTimeRange, TimeContext};
 
@@ -54,7 +55,8 @@ impl ValueList {
     /// Takes the values out of a statement or a subquery.
     fn lift(&mut self, select: &mut Select, now: i64, outer: &OuterStatement) -> Option<()> {
         let zone = select.time_zone.as_ref().or(outer.zone.as_ref());
-        let clock = TimeContext::new(now, zone.map(String::as_str)).ok()?;
+        let zone_name = zone.map(String::as_str);
+        let clock = TimeContext::new(now, zone_name, AnswerInterface::V3).ok()?;
         let (mut range, rest) = time::split(select.condition.take().as_ref(), &clock).ok()?;
         let has_window = |dimension: &Dimension| matches!(dimension, Dimension::Time { .. });
         if select.group_by.iter().any(has_window) && !outer.has_upper {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use datafusion::{
-    common::Result,
+    common::{Result, not_impl_err},
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, ident},
 };
 use neap_influxql::{Column, Condition, Expr as Ast, Fill, TimeOrder};
@@ -30,6 +30,8 @@ pub(super) struct SelectQuery<'a> {
     pub(super) clock: TimeContext,
     /// Whether the tags of the sources are values like fields: those of subqueries, in InfluxDB 1.
     pub(super) tags_are_values: bool,
+    /// Whether each source is a single table, directly below a filter with the bounds of the range.
+    pub(super) reads_tables: bool,
     /// Whether rows with the same time and tags have the order of their sources, in the column [`SOURCE`].
     pub(super) orders_sources: bool,
     /// The columns of all sources together.
@@ -110,6 +112,25 @@ impl SelectQuery<'_> {
             self.add_columns(&output.expr, &mut tags, true);
         }
         tags
+    }
+
+    /// Refuses names of the outputs and of `GROUP BY` that are a tag of one source and a field of another, as InfluxDB 3
+    /// does. In InfluxDB 1, such a name is the field.
+    ///
+    /// # Errors
+    /// Not implemented.
+    pub(super) fn check_names(&self) -> Result<()> {
+        if self.interface == AnswerInterface::V1 {
+            return Ok(());
+        }
+        let mut names = self.fields();
+        names.extend(self.read_tags());
+        match names.iter().find(|name| self.columns.is_mixed(name)) {
+            Some(name) => {
+                not_impl_err!("cannot mix tag and field columns with the same name: {name}")
+            }
+            None => Ok(()),
+        }
     }
 
     fn add_columns(&self, expr: &Ast, names: &mut BTreeSet<String>, tags: bool) {

@@ -15,6 +15,7 @@ use super::{
     condition::{ConditionContext, balanced, nanos, requires_value},
     query::{SOURCE, SelectQuery},
     shape::QueryShape,
+    time::StatementTimeRange,
 };
 
 /// The rows of one measurement, from a table or from a subquery. The columns of the plan have their original names.
@@ -45,7 +46,10 @@ impl Relation {
     /// `number` is that of the source.
     fn rows(&self, query: &SelectQuery<'_>, number: u64) -> Result<Option<LogicalPlan>> {
         let mut needed = query.needed_columns();
-        needed.retain(|column| self.columns.get(column).is_some());
+        needed.retain(|column| {
+            let is_value = query.tags_are_values && self.columns.has_tag(column);
+            is_value || self.columns.field(column).is_some()
+        });
         if needed.is_empty() {
             return Ok(None);
         }
@@ -59,11 +63,13 @@ impl Relation {
         let is_implied = condition.is_some_and(|condition| requires_value(condition, &is_needed));
         let has_value = needed.iter().map(|column| ident(column).is_not_null());
         let has_value: Vec<Expr> = has_value.filter(|_| !has_all_rows && !is_implied).collect();
-        let mut predicates = match self.is_table {
-            true => time_bounds(query, true)?,
-            // The subquery has the same range.
-            false => Vec::new(),
+        // A subquery has read the rows of the range. The starts of its windows may be before it.
+        let range = if self.is_table {
+            query.range
+        } else {
+            StatementTimeRange::default()
         };
+        let mut predicates: Vec<Expr> = time_bounds(range).collect();
         // As in InfluxDB 1, a tag that a subquery selects is null where it is missing, and then satisfies no condition.
         let columns = match query.tags_are_values {
             true => &self.columns.with_texts(&self.dimensions),
@@ -97,24 +103,22 @@ impl Relation {
         }
         for tag in tags {
             let tag_kind = ColumnType::Tag;
-            let column = match self.columns.get(&tag) {
+            let column = if !self.columns.has_tag(&tag) {
+                null_of(tag_kind)?
+            } else if query.tags_are_values && self.dimensions.contains(&tag) {
                 // As in InfluxDB 1, a missing tag of the `GROUP BY` of a subquery is an empty one.
-                Some(ColumnType::Tag)
-                    if query.tags_are_values && self.dimensions.contains(&tag) =>
-                {
-                    let text = coalesce(vec![ident(&tag), lit("")]);
-                    cast(text, tag_kind.data_type())
-                }
-                Some(ColumnType::Tag) => ident(&tag),
-                _ => null_of(tag_kind)?,
+                let text = coalesce(vec![ident(&tag), lit("")]);
+                cast(text, tag_kind.data_type())
+            } else {
+                ident(&tag)
             };
             projection.push(column.alias(tag_column(&tag)));
         }
         for field in query.fields() {
-            let Some(wanted) = query.columns.get(&field) else {
+            let Some(wanted) = query.columns.field(&field) else {
                 continue;
             };
-            let column = match self.columns.get(&field) {
+            let column = match self.columns.field(&field) {
                 Some(kind) => align_type(ident(&field), kind, wanted)?,
                 None => null_of(wanted)?,
             };
@@ -124,22 +128,15 @@ impl Relation {
     }
 }
 
-/// Returns predicates for the time range of a query. Gap filling creates windows without rows between these bounds.
-/// With `exact` false, the lower bound is the start of its window, because times that are starts of windows can be
-/// before the range.
-fn time_bounds(query: &SelectQuery<'_>, exact: bool) -> Result<Vec<Expr>> {
-    let time = ident(TIME_COLUMN);
-    let lower = match (query.range.lower, &query.window) {
-        (Some(lower), Some(window)) if !exact => Some(query.window_start(window, nanos(lower))?),
-        (Some(lower), _) => Some(nanos(lower)),
-        // Each series begins with its first window.
-        (None, Some(_)) => Some(nanos(i64::MIN)),
-        (None, None) => None,
-    };
-    let upper = query.range.upper.map(nanos);
-    let lower = lower.map(|lower| time.clone().gt_eq(lower));
-    let upper = upper.map(|upper| time.clone().lt_eq(upper));
-    Ok(lower.into_iter().chain(upper).collect())
+/// Returns the predicates of a range of times.
+fn time_bounds(range: StatementTimeRange) -> impl Iterator<Item = Expr> {
+    let lower = range
+        .lower
+        .map(|time| ident(TIME_COLUMN).gt_eq(nanos(time)));
+    let upper = range
+        .upper
+        .map(|time| ident(TIME_COLUMN).lt_eq(nanos(time)));
+    lower.into_iter().chain(upper)
 }
 
 /// Returns the rows of all relations of one measurement; `None` if no relation contributes rows.
@@ -148,18 +145,7 @@ pub(super) fn rows(relations: &[Relation], query: &SelectQuery<'_>) -> Result<Op
     for (number, relation) in (0..).zip(relations) {
         plans.extend(relation.rows(query, number)?);
     }
-    let is_one_table = plans.len() < 2 && relations.iter().all(|relation| relation.is_table);
-    let Some(plan) = union(plans)? else {
-        return Ok(None);
-    };
-    if is_one_table || query.window.is_none() {
-        return Ok(Some(plan));
-    }
-    // Gap filling searches its bounds below the aggregate, but not below a union.
-    let exact = relations.iter().all(|relation| relation.is_table);
-    let bounds = balanced(time_bounds(query, exact)?, Expr::and);
-    let plan = LogicalPlanBuilder::from(plan).filter(bounds)?;
-    plan.build().map(Some)
+    union(plans)
 }
 
 /// Returns the union of plans with the same columns.

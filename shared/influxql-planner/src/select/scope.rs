@@ -63,7 +63,7 @@ impl SelectScope {
             AnswerInterface::V3 => select.order.unwrap_or_default(),
         };
         let zone = select.time_zone.as_ref().or(inherited.zone.as_ref());
-        let clock = TimeContext::new(now, zone.map(String::as_str))?;
+        let clock = TimeContext::new(now, zone.map(String::as_str), interface)?;
         let (own_range, condition) = time::split(select.condition.as_ref(), &clock)?;
         let own_window = WindowSpec::of(&select.group_by, &clock, zone.map(String::as_str))?;
         let has_own_window = own_window.is_some();

@@ -48,7 +48,7 @@ pub(super) fn over_groups(query: &SelectQuery<'_>, computed: GroupValues) -> Res
     let unit = query.window.as_ref().map_or(SECOND, |window| window.every);
     let value = |arg: &Ast| known(&values, arg).unwrap_or_else(TypedExpr::null);
     let (mut plan, steps) = with_steps(query, plan, order, unit, &value)?;
-    if !query.survey.is_mixed(query.outputs.len()) {
+    if !query.survey.has_plain_groups() {
         plan = drop_empty_rows(plan, &steps)?;
     }
     if let (Some(shown), Some(window)) = (query.shown, &query.window) {
@@ -87,11 +87,14 @@ fn known(values: &[(Ast, TypedExpr)], expr: &Ast) -> Option<TypedExpr> {
     known.map(|(_, value)| value.clone())
 }
 
-/// Removes rows without any value.
-fn drop_empty_rows(plan: LogicalPlan, steps: &[(Ast, TypedExpr)]) -> Result<LogicalPlan> {
-    let something = steps
+/// Removes rows without any of these values.
+pub(super) fn drop_empty_rows(
+    plan: LogicalPlan,
+    values: &[(Ast, TypedExpr)],
+) -> Result<LogicalPlan> {
+    let something = values
         .iter()
-        .map(|(_, step)| step.expr.clone().is_not_null());
+        .map(|(_, value)| value.expr.clone().is_not_null());
     let something = balanced(something.collect(), Expr::or);
     LogicalPlanBuilder::from(plan).filter(something)?.build()
 }

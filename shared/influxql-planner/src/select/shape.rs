@@ -152,9 +152,10 @@ impl FieldCalls {
         (self.aggregates.is_empty() && is_only).then_some(first)
     }
 
-    /// Whether some field is not a function of a series.
-    pub(super) fn is_mixed(&self, fields: usize) -> bool {
-        self.nested.len() < fields
+    /// Whether there are aggregates or selectors that are no arguments of functions of a series.
+    pub(super) fn has_plain_groups(&self) -> bool {
+        // Each function of a series over groups has one of them as its argument.
+        self.nested.len() < self.aggregates.len() + self.selectors.len()
     }
 
     fn add(&mut self, expr: &Ast) -> Result<()> {

@@ -1,10 +1,13 @@
 //! Times in statements: constants, and the time range of a condition.
 
 use arrow::array::timezone::Tz;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use datafusion::common::{Result, plan_err};
 use neap_influxql::{BinaryOp, Column, CompareOp, Condition, Expr as Ast, Literal};
 use neap_schema::TIME_COLUMN;
+use neap_series::AnswerInterface;
+
+use super::v1_errors;
 
 /// The formats of times without a zone.
 const LOCAL_FORMATS: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
@@ -18,7 +21,9 @@ pub(super) struct TimeContext {
     /// `now()` in nanoseconds since the Unix epoch.
     pub(super) now: i64,
     /// The zone of `TZ()`, which applies to times without a zone.
-    pub(super) zone: Option<Tz>,
+    zone: Option<Tz>,
+    /// The interface, which determines the texts of errors.
+    pub(super) interface: AnswerInterface,
 }
 
 impl TimeContext {
@@ -26,7 +31,7 @@ impl TimeContext {
     ///
     /// # Errors
     /// A planning error if the zone is unknown.
-    pub(super) fn new(now: i64, zone: Option<&str>) -> Result<Self> {
+    pub(super) fn new(now: i64, zone: Option<&str>, interface: AnswerInterface) -> Result<Self> {
         let zone = match zone.map(str::parse) {
             None => None,
             Some(Ok(zone)) => Some(zone),
@@ -34,7 +39,11 @@ impl TimeContext {
                 return plan_err!("unable to find time zone {}", zone.unwrap_or_default());
             }
         };
-        Ok(Self { now, zone })
+        Ok(Self {
+            now,
+            zone,
+            interface,
+        })
     }
 
     /// Evaluates a constant time in nanoseconds; `None` if the expression is not one.
@@ -73,18 +82,23 @@ impl TimeContext {
     }
 
     fn parsed(&self, text: &str) -> Result<i64> {
-        let nanos = DateTime::parse_from_rfc3339(text)
-            .ok()
-            .and_then(|time| time.timestamp_nanos_opt())
-            .or_else(|| self.local(text));
-        match nanos {
-            Some(nanos) => Ok(nanos),
-            None => plan_err!("invalid expression \"'{text}'\": '{text}' is not a valid timestamp"),
+        let rfc3339 = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+        let time = rfc3339.ok().or_else(|| self.local(text));
+        match (
+            time.and_then(|time| time.timestamp_nanos_opt()),
+            self.interface,
+        ) {
+            (Some(nanos), _) => Ok(nanos),
+            (None, AnswerInterface::V1) => v1_errors::refuse_time(text, time),
+            (None, AnswerInterface::V3) => {
+                plan_err!("invalid expression \"'{text}'\": '{text}' is not a valid timestamp")
+            }
         }
     }
 
-    /// Parses a time without a zone.
-    fn local(&self, text: &str) -> Option<i64> {
+    /// Parses a time without a zone. As in InfluxDB 1, a time that occurs twice or never gets the offset that applies at the
+    /// instant to which the offset at the same time in UTC leads: east of Greenwich, it is after the shift.
+    fn local(&self, text: &str) -> Option<DateTime<Utc>> {
         let text = text.strip_suffix('Z').unwrap_or(text);
         let of_day = LOCAL_FORMATS
             .iter()
@@ -93,13 +107,12 @@ impl TimeContext {
             let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
             date.and_hms_opt(0, 0, 0)
         })?;
-        match &self.zone {
-            None => local.and_utc().timestamp_nanos_opt(),
-            Some(zone) => {
-                let time = zone.from_local_datetime(&local).earliest()?;
-                time.timestamp_nanos_opt()
-            }
-        }
+        let Some(zone) = &self.zone else {
+            return Some(local.and_utc());
+        };
+        let offset = |time: &NaiveDateTime| zone.offset_from_utc_datetime(time).fix();
+        let guess = local.checked_sub_offset(offset(&local))?;
+        Some(local.checked_sub_offset(offset(&guess))?.and_utc())
     }
 }
 

@@ -9,7 +9,7 @@ use neap_influxql::{
 };
 use neap_schema::TIME_COLUMN;
 
-use super::{math, shape, time::is_time};
+use super::{math, shape, time::is_time, v1_errors::go_type};
 
 /// Checks a statement and its subqueries.
 ///
@@ -403,25 +403,5 @@ fn check_optional_unit(call: &Call, text: &str) -> Result<()> {
             plan_err!("duration argument must be positive, got {unit}")
         }
         Some(_) => plan_err!("{text}"),
-    }
-}
-
-/// The name that InfluxDB 1 shows for the kind of an expression.
-fn go_type(expr: Option<&Expr>) -> &'static str {
-    match expr {
-        Some(Expr::Literal(literal)) => match literal {
-            Literal::Integer(_) => "*influxql.IntegerLiteral",
-            Literal::Unsigned(_) => "*influxql.UnsignedLiteral",
-            Literal::Float(_) => "*influxql.NumberLiteral",
-            Literal::String(_) => "*influxql.StringLiteral",
-            Literal::Boolean(_) => "*influxql.BooleanLiteral",
-            Literal::Duration(_) => "*influxql.DurationLiteral",
-        },
-        Some(Expr::Call(_)) => "*influxql.Call",
-        Some(Expr::Binary { .. }) => "*influxql.BinaryExpr",
-        Some(Expr::Wildcard(_)) => "*influxql.Wildcard",
-        Some(Expr::Regex(_)) => "*influxql.RegexLiteral",
-        Some(Expr::Column(_)) => "*influxql.VarRef",
-        Some(Expr::Parameter(_)) | None => "nil",
     }
 }

@@ -7,7 +7,11 @@ use datafusion::{
 use neap_influxql::{Dimension, Expr as Ast, Literal};
 use neap_schema::ColumnType;
 
-use super::{condition::nanos, functions::SessionFunctions, time::TimeContext};
+use super::{
+    condition::nanos,
+    functions::SessionFunctions,
+    time::{StatementTimeRange, TimeContext},
+};
 
 /// The windows of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,18 +61,25 @@ impl WindowSpec {
 
     /// Returns the start of the window that contains a time, as a time without a zone.
     pub(super) fn start(&self, functions: SessionFunctions<'_>, time: Expr) -> Result<Expr> {
-        let bin = self.bin(functions, time, "")?;
+        let bin = self.bin(functions, time, "", Vec::new())?;
         Ok(self.without_zone(bin))
     }
 
-    /// Returns the start of the window as a grouping expression that also creates windows without rows.
+    /// Returns the start of the window as a grouping expression that also creates the windows of a range without rows. If
+    /// the range has no start, each series begins with its first window. `None` is the range of the filters below.
     /// [`Self::without_zone`] converts its result to a time without a zone.
     pub(super) fn start_with_gaps(
         &self,
         functions: SessionFunctions<'_>,
         time: Expr,
+        range: Option<StatementTimeRange>,
     ) -> Result<Expr> {
-        self.bin(functions, time, "_gapfill")
+        let bounds = range.map(|range| {
+            let lower = nanos(range.lower.unwrap_or(i64::MIN));
+            let upper = nanos(range.upper.unwrap_or(i64::MAX));
+            vec![lower, upper]
+        });
+        self.bin(functions, time, "_gapfill", bounds.unwrap_or_default())
     }
 
     /// Removes the zone that [`Self::start_with_gaps`] has added to the time. A plain cast would shift the time.
@@ -82,20 +93,23 @@ impl WindowSpec {
         }
     }
 
-    fn bin(&self, functions: SessionFunctions<'_>, time: Expr, suffix: &str) -> Result<Expr> {
+    fn bin(
+        &self,
+        functions: SessionFunctions<'_>,
+        time: Expr,
+        suffix: &str,
+        bounds: Vec<Expr>,
+    ) -> Result<Expr> {
         let every = lit(ScalarValue::new_interval_mdn(0, 0, self.every));
-        match &self.zone {
-            None => functions.call(
-                &format!("date_bin{suffix}"),
-                vec![every, time, nanos(self.origin)],
-            ),
+        let (function, time) = match &self.zone {
+            None => ("date_bin", time),
             Some(zone) => {
                 let zoned = functions.call("tz", vec![time, lit(zone.clone())])?;
-                functions.call(
-                    &format!("date_bin_wallclock{suffix}"),
-                    vec![every, zoned, nanos(self.origin)],
-                )
+                ("date_bin_wallclock", zoned)
             }
-        }
+        };
+        let mut args = vec![every, time, nanos(self.origin)];
+        args.extend(bounds);
+        functions.call(&format!("{function}{suffix}"), args)
     }
 }

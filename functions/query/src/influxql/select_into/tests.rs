@@ -58,6 +58,7 @@ fn target() -> TargetDatabase {
 const KEY: &GroupKey = &GroupKey {
     measurement_column_index: 0,
     tag_key_columns: Vec::new(),
+    ranked_tags: Vec::new(),
 };
 
 fn storage<'a>(target: &'a TargetDatabase, table: Option<&'a str>) -> RowStorage<'a> {

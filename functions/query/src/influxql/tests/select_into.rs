@@ -51,6 +51,27 @@ async fn tags_of_group_by_stay_tags_and_others_become_fields() {
 }
 
 #[tokio::test]
+async fn tags_that_rank_rows_stay_tags() {
+    let one = home().await;
+    for (q, written) in [
+        ("SELECT top(temp, room, 3), co INTO ranked FROM home", "3"),
+        (
+            "SELECT top(temp, room, 2) INTO grouped FROM home GROUP BY room",
+            "3",
+        ),
+        (
+            "SELECT room, bottom(temp, room, 3) INTO twice FROM home",
+            "3",
+        ),
+    ] {
+        assert_eq!(one.store(q).await, written, "{q}");
+    }
+    insta::assert_snapshot!(one.ask("SELECT * FROM ranked GROUP BY *").await, @r#""series":[{"name":"ranked","tags":{"room":""},"columns":["time","co","top"],"values":[["2024-01-01T08:00:00.000000001Z",null,20.5]]},{"name":"ranked","tags":{"room":"Kitchen"},"columns":["time","co","top"],"values":[["2024-01-01T09:00:00Z",1,23]]},{"name":"ranked","tags":{"room":"Living Room"},"columns":["time","co","top"],"values":[["2024-01-01T08:00:00Z",0,21.1]]}]"#);
+    insta::assert_snapshot!(one.ask("SELECT count(top) FROM grouped GROUP BY *").await, @r#""series":[{"name":"grouped","tags":{"room":""},"columns":["time","count"],"values":[["1970-01-01T00:00:00Z",1]]},{"name":"grouped","tags":{"room":"Kitchen"},"columns":["time","count"],"values":[["1970-01-01T00:00:00Z",1]]},{"name":"grouped","tags":{"room":"Living Room"},"columns":["time","count"],"values":[["1970-01-01T00:00:00Z",1]]}]"#);
+    insta::assert_snapshot!(one.ask("SHOW FIELD KEYS FROM twice").await, @r#""series":[{"name":"twice","columns":["fieldKey","fieldType"],"values":[["bottom","float"]]}]"#);
+}
+
+#[tokio::test]
 async fn windows_are_stored_at_their_starts_and_repeats_change_nothing() {
     let one = home().await;
     let q = "SELECT mean(temp) AS temp, max(co) INTO hourly FROM home WHERE time >= '2024-01-01T08:00:00Z' \

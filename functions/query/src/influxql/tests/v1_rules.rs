@@ -46,6 +46,17 @@ async fn errors_are_those_of_influxdb_1() {
         "SELECT time FROM home",
         "SELECT temp FROM home WHERE mean(temp) > 3",
         "SELECT temp FROM home WHERE time != 5",
+        "SELECT temp FROM home WHERE time > 'yesterday'",
+        "SELECT temp FROM home WHERE time > '2023-02-30T00:00:00Z'",
+        "SELECT temp FROM home WHERE time > '2023-11-14 noon'",
+        "SELECT temp FROM home WHERE time > '1500-01-01'",
+        "SELECT temp FROM home WHERE time < '3000-01-01T00:00:00Z'",
+        "SELECT temp FROM home WHERE time > temp",
+        "SELECT temp FROM home WHERE time > true",
+        "SELECT temp FROM home WHERE temp > 1 OR time > ''",
+        "SELECT temp FROM home WHERE room =~ /(/",
+        "SELECT temp FROM home WHERE room =~ /a)/",
+        "SELECT /[a/ FROM home",
         "SELECT v FROM (SELECT temp AS v FROM home ORDER BY time DESC)",
         "SELECT temp FROM nope.home",
         "SELECT temp FROM nope..home",
@@ -100,6 +111,28 @@ async fn errors_are_those_of_influxdb_1() {
         "error":"invalid function call in condition: mean(temp)"
     SELECT temp FROM home WHERE time != 5
         "error":"invalid time comparison operator: !="
+    SELECT temp FROM home WHERE time > 'yesterday'
+        "error":"invalid operation: time and *influxql.StringLiteral are not compatible"
+    SELECT temp FROM home WHERE time > '2023-02-30T00:00:00Z'
+        "error":"invalid timestamp string"
+    SELECT temp FROM home WHERE time > '2023-11-14 noon'
+        "error":"invalid timestamp string"
+    SELECT temp FROM home WHERE time > '1500-01-01'
+        "error":"time 1500-01-01T00:00:00Z underflows time literal"
+    SELECT temp FROM home WHERE time < '3000-01-01T00:00:00Z'
+        "error":"time 3000-01-01T00:00:00Z overflows time literal"
+    SELECT temp FROM home WHERE time > temp
+        "error":"invalid operation: time and *influxql.VarRef are not compatible"
+    SELECT temp FROM home WHERE time > true
+        "error":"invalid operation: time and *influxql.BooleanLiteral are not compatible"
+    SELECT temp FROM home WHERE temp > 1 OR time > ''
+        "error":"invalid operation: time and *influxql.StringLiteral are not compatible"
+    SELECT temp FROM home WHERE room =~ /(/
+        "error":"error parsing regexp: missing closing ): `(`"
+    SELECT temp FROM home WHERE room =~ /a)/
+        "error":"error parsing regexp: unexpected ): `a)`"
+    SELECT /[a/ FROM home
+        "error":"error parsing regexp: missing closing ]: `[a`"
     SELECT v FROM (SELECT temp AS v FROM home ORDER BY time DESC)
         "error":"subqueries must be ordered in the same direction as the query itself"
     SELECT temp FROM nope.home
@@ -244,4 +277,27 @@ async fn fill_and_arithmetic_follow_influxdb_1() {
     SELECT max(y), x FROM sparse WHERE time >= 30s AND time < 70s GROUP BY time(10s) fill(7)
         {"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","max","x"],"values":[[30,30,3],[40,40,7],[50,50,5],[60,7,7]]}]}]}
     "#);
+}
+
+#[tokio::test]
+async fn a_name_of_a_tag_and_a_field_is_the_field() {
+    let one = home().await;
+    one.write("mixa,t=x v=1,f=3 1700000000000000000\nmixb,f=y v=2,t=4 1700000010000000000")
+        .await;
+    let q = "SELECT v FROM mixa, mixb";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixa","columns":["time","v"],"values":[["2023-11-14T22:13:20Z",1]]},{"name":"mixb","columns":["time","v"],"values":[["2023-11-14T22:13:30Z",2]]}]"#);
+    let q = "SELECT v FROM mixa, mixb GROUP BY t";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixa","tags":{"t":"x"},"columns":["time","v"],"values":[["2023-11-14T22:13:20Z",1]]},{"name":"mixb","tags":{"t":""},"columns":["time","v"],"values":[["2023-11-14T22:13:30Z",2]]}]"#);
+    let q = "SELECT t, v FROM mixa, mixb";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixa","columns":["time","t","v"],"values":[["2023-11-14T22:13:20Z",null,1]]},{"name":"mixb","columns":["time","t","v"],"values":[["2023-11-14T22:13:30Z",4,2]]}]"#);
+    let q = "SELECT f::tag, v FROM mixa, mixb";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixa","columns":["time","f","v"],"values":[["2023-11-14T22:13:20Z",null,1]]},{"name":"mixb","columns":["time","f","v"],"values":[["2023-11-14T22:13:30Z","y",2]]}]"#);
+    let q = "SELECT * FROM mixa, mixb";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixa","columns":["time","f","f_1","t","t_1","v"],"values":[["2023-11-14T22:13:20Z",3,null,null,"x",1]]},{"name":"mixb","columns":["time","f","f_1","t","t_1","v"],"values":[["2023-11-14T22:13:30Z",null,"y",4,null,2]]}]"#);
+    let q = "SELECT count(*) FROM mixa, mixb";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixa","columns":["time","count_f","count_t","count_v"],"values":[["1970-01-01T00:00:00Z",1,null,1]]},{"name":"mixb","columns":["time","count_f","count_t","count_v"],"values":[["1970-01-01T00:00:00Z",null,1,1]]}]"#);
+    let q = "SELECT v FROM mixa, mixb WHERE f = 3";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixa","columns":["time","v"],"values":[["2023-11-14T22:13:20Z",1]]}]"#);
+    let q = "SELECT v FROM (SELECT v FROM mixa, mixb) WHERE v > 1";
+    insta::assert_snapshot!(one.ask(q).await, @r#""series":[{"name":"mixb","columns":["time","v"],"values":[["2023-11-14T22:13:30Z",2]]}]"#);
 }
