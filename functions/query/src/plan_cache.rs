@@ -194,7 +194,7 @@ impl PlanCache {
             Known::Plan(plan, _) => {
                 return Ok(PlannedStatement::Optimized(
                     context.optimized_session(),
-                    plan,
+                    *plan,
                 ));
             }
             Known::Shape(shape) => shape,

@@ -222,10 +222,9 @@ async fn each_statement_has_its_own_result() {
     let (status, _) = one.send(accept("application/xml", q)).await;
     assert_eq!(status, 400);
     for path in ["/query?db=db", "/query?db=db&q=", "/query?db=db&q=%20;"] {
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(one.get(path).await.1, @r#"{"error":"missing required parameter \"q\""}"#);
-        }
-        assert_eq!(one.get(path).await.0, 400);
+        let (status, body) = one.get(path).await;
+        assert_eq!(status, 400);
+        assert_eq!(body, r#"{"error":"missing required parameter \"q\""}"#);
     }
 }
 

@@ -610,9 +610,8 @@ async fn the_number_of_bins_of_a_group_is_limited() {
         "date_bin_gapfill(INTERVAL '29 minutes', time)",
         "date_bin_wallclock_gapfill(INTERVAL '29 minutes', tz(time, 'Europe/Paris'))",
     ] {
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(error(&session, &bins(function, eight)).await, @"Execution error: the query has 5 windows of time for each series, more than 4, the limit of this server; use longer windows, a shorter range of time, or windows without filling");
-        }
+        let text = error(&session, &bins(function, eight)).await;
+        assert!(text.contains("5 windows of time for each series, more than 4"));
     }
     // Each group begins with its first row.
     let since_first = bins(
