@@ -11,7 +11,8 @@ use datafusion::{
     },
     datasource::provider_as_source,
     logical_expr::{
-        Expr, LogicalPlan, LogicalTableSource, TableScan, Volatility, utils::split_conjunction,
+        Expr, LogicalPlan, LogicalTableSource, Operator, TableScan, Volatility,
+        utils::split_conjunction,
     },
 };
 use neap_sql_functions::{is_gap_fill, limit_for_execution};
@@ -37,6 +38,9 @@ impl PlanTemplate {
         if !is_independent(logical, values)? {
             return Ok(None);
         }
+        let Some(types) = explicit_types(logical, values)? else {
+            return Ok(None);
+        };
         let mut found = Placeholders {
             values,
             literals: Vec::new(),
@@ -51,7 +55,8 @@ impl PlanTemplate {
             found.collect(node)?;
             Ok(TreeNodeRecursion::Continue)
         })?;
-        let Some((table, columns)) = table.filter(|_| found.are_complete()) else {
+        let is_complete = found.are_complete() && found.have_types(&types);
+        let Some((table, columns)) = table.filter(|_| is_complete) else {
             return Ok(None);
         };
         Ok(Some(Self {
@@ -199,6 +204,98 @@ impl Placeholders<'_> {
     /// show that the optimizer left the condition alone.
     fn are_complete(&self) -> bool {
         self.are_replaceable && self.in_conditions.len() == self.values.len()
+    }
+
+    /// Whether each placeholder has the type that the statement gives it. A value is converted to the type that its placeholder has
+    /// in the plan at once, which is not the same as a conversion through another type: `'...'::timestamp(0)` drops the fraction of
+    /// the second.
+    fn have_types(&self, types: &[(usize, DataType)]) -> bool {
+        types.iter().all(|(number, data_type)| {
+            let mut literals = self.literals.iter().filter(|(_, found)| found == number);
+            literals.all(|(literal, _)| literal.data_type() == *data_type)
+        })
+    }
+}
+
+/// Returns the types to which a statement converts its placeholders; `None` if it does more with one of them than to convert and
+/// compare it. What an expression makes of the value of a placeholder says nothing about other values.
+fn explicit_types(
+    plan: &LogicalPlan,
+    placeholders: &[ScalarValue],
+) -> Result<Option<Vec<(usize, DataType)>>> {
+    let mut types = Vec::new();
+    let mut are_only_compared = true;
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            // A column of a projection.
+            let mut inner = expr;
+            while let Expr::Alias(alias) = inner {
+                inner = &alias.expr;
+            }
+            if let Some((_, casts)) = converted_placeholder(inner, placeholders) {
+                types.extend(casts);
+                return Ok(TreeNodeRecursion::Continue);
+            }
+            expr.apply(|expr| {
+                let is_condition = is_comparison(expr);
+                if converted_placeholder(expr, placeholders).is_some() {
+                    return Ok(TreeNodeRecursion::Jump);
+                }
+                expr.apply_children(|operand| {
+                    if let Some((_, casts)) = converted_placeholder(operand, placeholders) {
+                        are_only_compared &= is_condition;
+                        types.extend(casts);
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(are_only_compared.then_some(types))
+}
+
+/// Whether an expression compares its operands, and does nothing else with them.
+fn is_comparison(expr: &Expr) -> bool {
+    match expr {
+        Expr::InList(_) | Expr::Between(_) => true,
+        Expr::BinaryExpr(binary) => matches!(
+            binary.op,
+            Operator::Eq
+                | Operator::NotEq
+                | Operator::Lt
+                | Operator::LtEq
+                | Operator::Gt
+                | Operator::GtEq
+        ),
+        _ => false,
+    }
+}
+
+/// Returns the number of a placeholder below any conversions, and their types.
+fn converted_placeholder(
+    expr: &Expr,
+    placeholders: &[ScalarValue],
+) -> Option<(usize, Vec<(usize, DataType)>)> {
+    let mut types = Vec::new();
+    let mut inner = expr;
+    loop {
+        inner = match inner {
+            Expr::Cast(cast) => {
+                types.push(cast.field.data_type().clone());
+                &cast.expr
+            }
+            Expr::TryCast(cast) => {
+                types.push(cast.field.data_type().clone());
+                &cast.expr
+            }
+            Expr::Literal(value, _) => {
+                let number = placeholder_number(value, placeholders)?;
+                let types = types.into_iter().map(|data_type| (number, data_type));
+                return Some((number, types.collect()));
+            }
+            _ => return None,
+        };
     }
 }
 
