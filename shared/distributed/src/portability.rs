@@ -7,6 +7,7 @@ use datafusion::{
     execution::SessionState,
     physical_expr::{
         PhysicalExpr, ScalarFunctionExpr,
+        aggregate::AggregateFunctionExpr,
         window::{
             PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr,
             StandardWindowFunctionExpr,
@@ -69,29 +70,16 @@ impl Portability {
         self.0.aggregate_functions().contains_key(name)
     }
 
+    /// Whether workers have the function of a window, and its encoding has all of it.
     fn has_window(&self, window: &Arc<dyn WindowExpr>) -> bool {
-        let window = window.as_any();
-        if let Some(window) = window.downcast_ref::<PlainAggregateWindowExpr>() {
-            return self.has_aggregate(window.get_aggregate_expr().fun().name());
-        }
-        if let Some(window) = window.downcast_ref::<SlidingAggregateWindowExpr>() {
-            return self.has_aggregate(window.get_aggregate_expr().fun().name());
-        }
-        let standard = window.downcast_ref::<StandardWindowExpr>();
-        let function = standard.map(StandardWindowExpr::get_standard_func_expr);
-        let function = function.and_then(|function| {
-            let function: &dyn StandardWindowFunctionExpr = function.as_ref();
-            function.as_any().downcast_ref::<WindowUDFExpr>()
-        });
-        function.is_some_and(|function| {
-            // DataFusion 55.2 does not encode IGNORE NULLS, and has no accessor for it.
-            let respects_nulls = format!("{function:?}").contains("ignore_nulls: false");
-            respects_nulls
-                && self
-                    .0
-                    .window_functions()
-                    .contains_key(function.fun().name())
-        })
+        let has_function = match window_aggregate(window) {
+            Some(aggregate) => self.has_aggregate(aggregate.fun().name()),
+            None => window_function(window).is_some_and(|function| {
+                let functions = self.0.window_functions();
+                functions.contains_key(function.fun().name())
+            }),
+        };
+        has_function && is_encoded_completely(window)
     }
 
     /// Whether workers have the scalar functions in the expressions of an operator.
@@ -116,16 +104,65 @@ impl Portability {
     }
 }
 
+/// The functions whose evaluation depends on their name alone, and not on a flag, if it is in the reverse order of rows.
+const KNOW_THEIR_ORDER: [&str; 4] = ["lag", "lead", "first_value", "last_value"];
+
+/// Returns the aggregate of a window.
+fn window_aggregate(window: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
+    let window = window.as_any();
+    let plain = window.downcast_ref::<PlainAggregateWindowExpr>();
+    let sliding = window.downcast_ref::<SlidingAggregateWindowExpr>();
+    let plain = plain.map(PlainAggregateWindowExpr::get_aggregate_expr);
+    plain.or(sliding.map(SlidingAggregateWindowExpr::get_aggregate_expr))
+}
+
+/// Returns the function of a window, if it is no aggregate.
+fn window_function(window: &Arc<dyn WindowExpr>) -> Option<&WindowUDFExpr> {
+    let standard = window.as_any().downcast_ref::<StandardWindowExpr>()?;
+    let function: &dyn StandardWindowFunctionExpr = standard.get_standard_func_expr().as_ref();
+    function.as_any().downcast_ref::<WindowUDFExpr>()
+}
+
+/// Whether the encoding of a window has all of its fields. That of its aggregate is less than that of other aggregates.
+fn is_encoded_completely(window: &Arc<dyn WindowExpr>) -> bool {
+    if let Some(aggregate) = window_aggregate(window) {
+        // The only field without an accessor is the last one.
+        let is_unfiltered = format!("{window:?}").ends_with("filter: None }");
+        return is_unfiltered && !aggregate.is_reversed() && aggregate.order_bys().is_empty();
+    }
+    window_function(window).is_some_and(|function| {
+        let flags = WindowFlags::new(function);
+        let knows_its_order = KNOW_THEIR_ORDER.contains(&function.fun().name());
+        !flags.ignores_nulls && (!flags.is_reversed || knows_its_order)
+    })
+}
+
+/// The flags of a window function. DataFusion 55.2 does not encode them, and has no accessors for them.
+struct WindowFlags {
+    is_reversed: bool,
+    ignores_nulls: bool,
+}
+
+impl WindowFlags {
+    fn new(function: &WindowUDFExpr) -> Self {
+        // They are the last fields. A flag that is not found counts as set.
+        let text = format!("{function:?}");
+        Self {
+            is_reversed: !text.contains(", is_reversed: false, ignore_nulls: "),
+            ignores_nulls: !text.ends_with(", ignore_nulls: false }"),
+        }
+    }
+}
+
 /// Whether an operator may be part of a stage. Others depend on the state of their process, or can't be encoded.
 fn has_portable_type(node: &dyn ExecutionPlan) -> bool {
-    if let Some(limit) = node.downcast_ref::<GlobalLimitExec>() {
-        // DataFusion 55.2 encodes the offset with 32 bits.
-        return u32::try_from(limit.skip()).is_ok();
-    }
-    if let Some(filter) = node.downcast_ref::<FilterExec>() {
-        return filter
-            .fetch()
-            .is_none_or(|fetch| u32::try_from(fetch).is_ok());
+    // DataFusion 55.2 encodes offsets, and some limits, with 32 bits.
+    let skip = node
+        .downcast_ref::<GlobalLimitExec>()
+        .map(GlobalLimitExec::skip);
+    let mut limits = skip.into_iter().chain(node.fetch());
+    if limits.any(|limit| u32::try_from(limit).is_err()) {
+        return false;
     }
     node.is_network_boundary()
         || node.is::<SnapshotScanExec>()
@@ -138,6 +175,8 @@ fn has_portable_type(node: &dyn ExecutionPlan) -> bool {
         || node.is::<CoalescePartitionsExec>()
         || node.is::<CooperativeExec>()
         || node.is::<EmptyExec>()
+        || node.is::<FilterExec>()
+        || node.is::<GlobalLimitExec>()
         || node.is::<CrossJoinExec>()
         || node.is::<HashJoinExec>()
         || node.is::<NestedLoopJoinExec>()

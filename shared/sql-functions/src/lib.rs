@@ -29,9 +29,11 @@
 mod arrays;
 mod bins;
 mod gapfill;
+mod lazy_conditions;
 mod rates;
 mod regex_match;
 mod register;
+mod row_shift;
 mod selector;
 mod size_limits;
 mod sketches;

@@ -17,8 +17,10 @@ use crate::arrays::{ArrayFunction, ArrayFunctionKind};
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
+use crate::lazy_conditions::UnguardedCommonExprs;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
+use crate::row_shift::row_shifts;
 use crate::selector::{Selector, SelectorFunction};
 use crate::size_limits::{self, CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
 use crate::sketches::{COMBINE_FUNCTIONS, SketchAggregate, SketchEstimate, SketchKind};
@@ -57,13 +59,16 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
         (RateKind::Derivative, true),
     ]
     .map(|(rate, non_negative)| Arc::new(WindowUDF::from(RateFunction::new(rate, non_negative))))
-    .to_vec()
+    .into_iter()
+    .chain(row_shifts())
+    .collect()
 });
 
-/// Adds the functions, analyzer rules, expression planner and query planner ([`SqlFunctionsPlanner`]) to a builder.
+/// Adds the functions, analyzer rules, expression planner and query planner ([`SqlFunctionsPlanner`]) to a builder, and replaces
+/// an optimizer rule.
 ///
 /// The builder must already contain DataFusion's functions (`SessionStateBuilder::with_default_features`), because some
-/// of them are replaced: `to_timestamp`, and those that need a size limit. The query planner of the builder is
+/// of them are replaced: `to_timestamp`, `lag`, `lead`, and those that need a size limit. The query planner of the builder is
 /// replaced, too. To use more extension planners, set a planner created with [`SqlFunctionsPlanner::new`] afterwards.
 pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
     register_with_limits(builder, CallLimits::default())
@@ -89,6 +94,7 @@ pub(crate) fn register_with_limits(
         .expr_planners()
         .get_or_insert_default()
         .push(Arc::new(DerivativeTimePlanner));
+    UnguardedCommonExprs::replace_in(&mut builder.optimizer().get_or_insert_default().rules);
     builder
         .with_analyzer_rule(Arc::new(GapFillRule))
         .with_analyzer_rule(Arc::new(FunctionSizeLimitRule(limits)))
@@ -109,7 +115,8 @@ pub fn execution_functions() -> Vec<Arc<ScalarUDF>> {
     size_limits::execution_functions(CallLimits::default())
 }
 
-/// Returns a plan whose functions have results of limited size, as [`SqlFunctionsPlanner`] executes it.
+/// Returns a plan whose functions have results of limited size, and whose conditions guard what can fail, as
+/// [`SqlFunctionsPlanner`] executes it.
 ///
 /// # Errors
 /// DataFusion can't rebuild a node of the plan.

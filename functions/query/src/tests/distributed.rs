@@ -146,6 +146,9 @@ pub(crate) const DISTRIBUTED: &[&str] = &[
     "SELECT host, time, usage - lag(usage) OVER (PARTITION BY host ORDER BY time) AS d FROM cpu",
     "SELECT host, time, row_number() OVER (PARTITION BY host ORDER BY time DESC) AS r FROM cpu \
      WHERE usage < 20",
+    "SELECT host, time, row_number() OVER (PARTITION BY host ORDER BY time DESC) AS r, \
+     lag(usage) OVER (PARTITION BY host ORDER BY time) AS a, lead(usage, 2, 0) OVER (PARTITION BY host ORDER BY time) AS b \
+     FROM cpu",
     "SELECT time, host, sum(usage) OVER (ORDER BY time, host) AS s FROM cpu WHERE region = 'eu'",
     "SELECT host, count(*) AS n, max(s) AS m FROM (SELECT host, sum(usage) OVER (ORDER BY time, host) AS s FROM cpu) \
      GROUP BY host",

@@ -19,6 +19,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::function::{EvaluationStage, SizeLimitedFunction};
 use super::size_estimate::SizeEstimator;
 use super::{CallLimits, MAX_CONSTANT_BYTES};
+use crate::lazy_conditions::with_lazy_conditions;
 
 /// The name of [`ConcatOperator`].
 pub(super) const CONCATENATION: &str = "||";
@@ -43,9 +44,14 @@ impl AnalyzerRule for FunctionSizeLimitRule {
     }
 }
 
-/// Returns the plan with its functions limited for execution.
+/// Returns the plan with its functions limited for execution, and with lazy conditions.
 pub(crate) fn for_execution(plan: &LogicalPlan, limits: CallLimits) -> Result<LogicalPlan> {
-    limit_plan(plan.clone(), EvaluationStage::Execution, limits)
+    // `EXPLAIN` shows the plan as planned, because it does not run.
+    if matches!(plan, LogicalPlan::Explain(_)) {
+        return Ok(plan.clone());
+    }
+    let lazy = with_lazy_conditions(plan.clone())?;
+    limit_plan(lazy, EvaluationStage::Execution, limits)
 }
 
 fn limit_plan(
@@ -53,10 +59,6 @@ fn limit_plan(
     stage: EvaluationStage,
     limits: CallLimits,
 ) -> Result<LogicalPlan> {
-    // `EXPLAIN` shows the plan as planned, because it does not run.
-    if stage == EvaluationStage::Execution && matches!(plan, LogicalPlan::Explain(_)) {
-        return Ok(plan);
-    }
     let plan = plan.transform_up_with_subqueries(|node| {
         node.map_expressions(|expr| limit_expr(expr, stage, limits))
     })?;
