@@ -1,6 +1,6 @@
 //! The access of all components to a cluster's stores and to the stores' clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ulid::Ulid;
@@ -19,6 +19,7 @@ pub struct Bucket {
     tail: Arc<dyn Store>,
     clock: Arc<StoreClock>,
     world: World,
+    trusts_store_clock: bool,
 }
 
 impl Bucket {
@@ -35,7 +36,27 @@ impl Bucket {
             tail,
             clock,
             world,
+            trusts_store_clock: false,
         }
+    }
+
+    /// Sets whether the store's clock is right even if it differs from the local clock.
+    #[must_use]
+    pub fn trusting_store_clock(self, trusted: bool) -> Self {
+        Self {
+            trusts_store_clock: trusted,
+            ..self
+        }
+    }
+
+    /// Whether the store's clock is right even if it differs from the local clock.
+    pub fn trusts_store_clock(&self) -> bool {
+        self.trusts_store_clock
+    }
+
+    /// Returns by how much the time of a store leapt ahead, if it did so recently.
+    pub(crate) fn recent_leap(&self) -> Option<Duration> {
+        self.main.recent_leap().max(self.tail.recent_leap())
     }
 
     /// The estimate of the store's clock.

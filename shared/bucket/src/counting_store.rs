@@ -8,6 +8,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -260,6 +261,10 @@ impl Store for CountingStore {
 
     fn is_sorted(&self) -> bool {
         self.inner.is_sorted()
+    }
+
+    fn recent_leap(&self) -> Option<Duration> {
+        self.inner.recent_leap()
     }
 }
 

@@ -2,24 +2,28 @@
 //!
 //! ```text
 //! <root>/<key>            objects
-//! <root>/.neap/lock       locked by `flock`; contains the newest time that was issued
-//! <root>/.neap/tmp/       files that are being written
+//! <root>/.neap/clocks/    the newest time that each process issued, see `clock`
+//! <root>/.neap/tmp/       files that are being written, and updates in progress, see `conditional_update`
 //!
-//! put:   write and fsync a temporary file
-//!        lock | check the condition, set the modification time, rename | unlock
-//!        fsync the directory: for a conditional put before the unlock, because otherwise a writer could build
-//!        on a version that a power failure undoes; a new directory's parent always before the unlock
+//! put:   write and fsync a temporary file, set its modification time
+//!        rename, or link to a new name, or choose it as the successor of a version and rename it
+//!        read the time of the answer | fsync the directory | for a conditional put: record that it is durable
 //! ```
 //!
-//! The store's time is read under the lock. Therefore every put at or before the `Date` of a listing or a read was
-//! renamed into place before that listing or read started, even if the putting process was suspended in between. The
-//! modification times of puts strictly increase, so they serve as versions.
+//! No operation holds a lock, so a process that is suspended or killed at any point stops no other one.
+//!
+//! A put reads the time of its answer after the object is in place, and a listing or a read before it starts. Therefore
+//! every put at or before the `Date` of a listing or a read is in its result. The modification times of the versions of an
+//! object strictly increase.
 
 mod access;
+mod clock;
+mod conditional_update;
+mod durable_directories;
 mod files;
 mod listing;
 mod listing_cache;
-mod lock;
+mod open_directory;
 mod read_batch;
 mod uploads;
 
@@ -37,13 +41,14 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::access::{DirectoryAccess, ExposedDirectory};
 pub(crate) use self::uploads::DirectoryUpload;
+pub use self::{
+    access::{DirectoryAccess, ExposedDirectory},
+    clock::DirectoryTime,
+};
 use self::{
-    files::TempFile,
-    listing::PageRequest,
-    listing_cache::ListingCache,
-    lock::{DirectoryLock, DirectoryLockGuard},
+    clock::DirectoryClock, durable_directories::DurableDirectories, files::TempFile,
+    listing::PageRequest, listing_cache::ListingCache, open_directory::OpenDirectory,
     read_batch::ReadQueue,
 };
 use crate::{
@@ -53,6 +58,9 @@ use crate::{
 
 /// The store's own directory in the root.
 const OWN_DIRECTORY: &str = ".neap";
+
+/// The nanoseconds of the modification time of a file whose name may not be durable, besides its microseconds.
+const UNSETTLED_NANOS: i64 = 1;
 
 /// Age from which a temporary file counts as abandoned.
 const ABANDONED_AGE: Duration = Duration::from_secs(3600);
@@ -76,9 +84,7 @@ pub struct DirectoryError {
 /// No key may be a directory of another key, as `a` is of `a/b`. This holds for all [`crate::Key`]s.
 #[derive(Debug)]
 pub struct DirectoryStore {
-    root: Arc<Path>,
-    access: DirectoryAccess,
-    lock: DirectoryLock,
+    open: Arc<OpenDirectory>,
     world: World,
     page_keys: usize,
     listings: Arc<ListingCache>,
@@ -89,7 +95,8 @@ impl DirectoryStore {
     /// Opens a directory to which only its owner has access. Creates it if it is missing, and removes temporary files
     /// older than one hour.
     ///
-    /// Fails if the directory is not writable, has no locks, or does not keep modification times to the microsecond.
+    /// Fails if the directory is not writable, has no locks or hard links, or does not keep modification times to the
+    /// nanosecond.
     pub fn open(root: impl Into<PathBuf>, world: &World) -> Result<Self, DirectoryError> {
         Self::open_with(root, DirectoryAccess::Owner, world)
     }
@@ -116,35 +123,39 @@ impl DirectoryStore {
     }
 
     fn prepare(root: &Path, access: DirectoryAccess, world: &World) -> io::Result<Self> {
-        let own = root.join(OWN_DIRECTORY);
-        let temporary = own.join("tmp");
         if let Some(above) = root.parent().filter(|above| !above.as_os_str().is_empty()) {
             fs::create_dir_all(above)?;
         }
-        for directory in [root, &own, &temporary] {
+        access.create_missing_directory(root)?;
+        let root = root.canonicalize()?;
+        let own = root.join(OWN_DIRECTORY);
+        let (temporary, clocks) = (own.join("tmp"), own.join(clock::CLOCKS));
+        for directory in [&own, &temporary, &clocks] {
             access.create_missing_directory(directory)?;
         }
-        files::sync(&BTreeSet::from([root.to_owned(), own.clone()]))?;
-        let lock = DirectoryLock::open(&own.join("lock"), access, world)?;
-        let now = StoreTime::from_micros(world.clock.wall_micros());
-        files::remove_older(&temporary, now.minus(ABANDONED_AGE))?;
-        let store = Self {
-            root: root.canonicalize()?.into(),
-            access,
-            lock,
+        files::sync(&BTreeSet::from([root.clone(), own]))?;
+        let new_name = || temporary.join(draw_name(world));
+        // Its age is measured by the clock that also gave other files their times.
+        let probe = TempFile::write(new_name(), b"", access)?;
+        let now = modified(&probe.metadata()?);
+        check_file_system(&probe, &new_name())?;
+        // The next update of the object puts a successor into place.
+        let is_kept = conditional_update::is_successor;
+        files::remove_older(&temporary, now.minus(ABANDONED_AGE), is_kept)?;
+        let clock = DirectoryClock::open(clocks, &new_name(), access, world)?;
+        Ok(Self {
+            open: Arc::new(OpenDirectory {
+                root,
+                temporary,
+                access,
+                clock,
+                durable: DurableDirectories::default(),
+            }),
             world: world.clone(),
             page_keys: PAGE_KEYS,
             listings: Arc::new(ListingCache::new()),
             small_reads: ReadQueue::default(),
-        };
-        let fine = StoreTime::from_micros(1_700_000_000_123_457);
-        let probe = TempFile::write(store.temporary_path(), b"", access)?;
-        if modified(&probe.set_modified(fine)?) != fine {
-            return Err(io::Error::other(
-                "its file system does not keep modification times to the microsecond",
-            ));
-        }
-        Ok(store)
+        })
     }
 
     /// Returns the same store with at most `page_keys` keys on a page of a listing.
@@ -155,19 +166,24 @@ impl DirectoryStore {
         }
     }
 
-    fn temporary_path(&self) -> PathBuf {
-        let name = format!("{:032x}", self.world.entropy.next_u128());
-        self.root.join(OWN_DIRECTORY).join("tmp").join(name)
+    /// Returns the name of a new temporary file for a put.
+    fn temporary_path(&self, mode: &PutMode) -> PathBuf {
+        let nonce = draw_name(&self.world);
+        let name = match mode {
+            PutMode::Update(version) => conditional_update::candidate_name(version, &nonce),
+            PutMode::Create | PutMode::Overwrite => nonce,
+        };
+        self.open.temporary.join(name)
     }
 
     /// Returns the file of a key; `None` for keys that do not name a file of their own below the root.
     fn path(&self, key: &str) -> Option<PathBuf> {
         let usable = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         let own = key.split('/').next() == Some(OWN_DIRECTORY);
-        (!own && key.split('/').all(usable)).then(|| self.root.join(key))
+        (!own && key.split('/').all(usable)).then(|| self.open.root.join(key))
     }
 
-    /// Renames the temporary file of a put into place if the condition holds.
+    /// Puts a temporary file into place if the condition holds.
     async fn land(
         &self,
         task: OperationContext<'_>,
@@ -177,15 +193,34 @@ impl DirectoryStore {
         let Some(path) = self.path(task.1) else {
             return Err(task.rejected("no file can have this name"));
         };
-        let held = task.lock(&self.lock).await?;
-        let root = Arc::clone(&self.root);
-        let (answer, synced) = task
-            .blocking(move || land(&root, &path, temp, &mode, held))
+        let open = Arc::clone(&self.open);
+        let (value, date) = task
+            .blocking(move || open.place(&path, temp, &mode))
             .await?;
-        // The object is in place, but a power failure may undo the put.
-        synced.map_err(|error| task.unavailable(error))?;
-        Ok(answer)
+        let date = date.map_err(|error| task.unavailable(error))?;
+        Ok(StoreResponse {
+            value,
+            date: Some(date),
+        })
     }
+}
+
+fn draw_name(world: &World) -> String {
+    format!("{:032x}", world.entropy.next_u128())
+}
+
+/// Checks that the file system has what the store needs, with a file and an unused name.
+fn check_file_system(probe: &TempFile, unused: &Path) -> io::Result<()> {
+    let fine = StoreTime::from_micros(1_700_000_000_123_457);
+    let kept = probe.set_unsettled(fine)?;
+    if modified(&kept) != fine || kept.mtime_nsec() % 1000 != UNSETTLED_NANOS {
+        return Err(io::Error::other(
+            "its file system does not keep modification times to the nanosecond",
+        ));
+    }
+    fs::hard_link(probe.path(), unused)
+        .and_then(|()| fs::remove_file(unused))
+        .map_err(|error| io::Error::other(format!("its file system has no hard links ({error})")))
 }
 
 /// Returns the time at which a file was last modified.
@@ -195,8 +230,8 @@ fn modified(metadata: &Metadata) -> StoreTime {
 }
 
 fn etag(metadata: &Metadata) -> ETag {
-    let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
-    ETag::new(format!("\"{seconds:x}-{nanos:x}-{:x}\"", metadata.len()))
+    let (micros, inode) = (modified(metadata).micros(), metadata.ino());
+    ETag::new(format!("\"{micros:x}-{inode:x}-{:x}\"", metadata.len()))
 }
 
 /// A running operation and its key, for error messages.
@@ -253,12 +288,8 @@ impl OperationContext<'_> {
         store: &DirectoryStore,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<StoreResponse<T>, StoreError> {
-        let answer = store.small_reads.read(&store.lock, work).await;
+        let answer = store.small_reads.read(&store.open, work).await;
         answer.map_err(|error| self.failed(error))
-    }
-
-    async fn lock(self, lock: &DirectoryLock) -> Result<DirectoryLockGuard, StoreError> {
-        lock.acquire().await.map_err(|error| self.failed(error))
     }
 }
 
@@ -268,7 +299,11 @@ impl Store for DirectoryStore {
         let task = OperationContext(Operation::Get, key);
         let path = self.path(key);
         let is_whole = options.range.is_none();
-        let begin = move || path.map_or(Ok(ObjectRead::MISSING), |path| begin_read(&path, options));
+        let open = Arc::clone(&self.open);
+        let begin = move || match path {
+            Some(path) => begin_read(&open, &path, options),
+            None => Ok(ObjectRead::MISSING),
+        };
         // Most of these objects still have the known version, are missing or are small.
         if is_whole {
             let StoreResponse { value, date } = task.small_read(self, begin).await?;
@@ -278,10 +313,9 @@ impl Store for DirectoryStore {
             };
             return Ok(StoreResponse { value, date });
         }
-        let held = task.lock(&self.lock).await?;
+        let open = Arc::clone(&self.open);
         task.blocking(move || {
-            let date = held.now()?;
-            drop(held);
+            let date = open.clock.now()?;
             let value = match begin()? {
                 ObjectRead::Done(value) => value,
                 ObjectRead::Open(object) => object.read()?,
@@ -301,8 +335,8 @@ impl Store for DirectoryStore {
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
         let task = OperationContext(Operation::Put, key);
-        let temporary = self.temporary_path();
-        let access = self.access;
+        let temporary = self.temporary_path(&mode);
+        let access = self.open.access;
         let temp = task
             .blocking(move || TempFile::write(temporary, &body, access))
             .await?;
@@ -316,11 +350,11 @@ impl Store for DirectoryStore {
             .max(request.page_token.as_deref())
             .unwrap_or_default()
             .to_owned();
-        let (root, prefix) = (Arc::clone(&self.root), request.prefix.to_owned());
+        let (open, prefix) = (Arc::clone(&self.open), request.prefix.to_owned());
         let (page_keys, listings) = (self.page_keys, Arc::clone(&self.listings));
         task.small_read(self, move || {
             let page = PageRequest {
-                root: &root,
+                root: &open.root,
                 prefix: &prefix,
                 after: &after,
                 page_keys,
@@ -334,15 +368,13 @@ impl Store for DirectoryStore {
         let first = keys.first().map_or("", String::as_str);
         let task = OperationContext(Operation::Delete, first);
         let paths: Vec<_> = keys.iter().filter_map(|key| self.path(key)).collect();
-        let held = task.lock(&self.lock).await?;
-        let root = Arc::clone(&self.root);
+        let open = Arc::clone(&self.open);
         task.blocking(move || {
-            let date = held.now()?;
+            let date = open.clock.now()?;
             let mut changed = BTreeSet::new();
             for path in &paths {
-                changed.extend(files::remove(&root, path)?);
+                changed.extend(files::remove(&open.root, path)?);
             }
-            drop(held);
             files::sync(&changed)?;
             Ok(StoreResponse {
                 value: (),
@@ -354,6 +386,10 @@ impl Store for DirectoryStore {
 
     fn is_sorted(&self) -> bool {
         true
+    }
+
+    fn recent_leap(&self) -> Option<Duration> {
+        self.open.clock.recent_leap()
     }
 }
 
@@ -376,7 +412,7 @@ struct OpenObject {
 }
 
 /// Opens an object, and reads it if that takes microseconds.
-fn begin_read(path: &Path, options: GetOptions) -> io::Result<ObjectRead> {
+fn begin_read(open: &OpenDirectory, path: &Path, options: GetOptions) -> io::Result<ObjectRead> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) => {
@@ -395,6 +431,7 @@ fn begin_read(path: &Path, options: GetOptions) -> io::Result<ObjectRead> {
     if !metadata.is_file() {
         return Ok(ObjectRead::MISSING);
     }
+    open.settle(path, &file, &metadata)?;
     if options.if_none_match == Some(etag(&metadata)) {
         return Ok(ObjectRead::Done(Get::Unchanged));
     }
@@ -428,54 +465,6 @@ impl OpenObject {
             last_modified: modified(&self.metadata),
         }))
     }
-}
-
-/// The outcome of a put, and the result of the sync that makes it survive a power failure.
-type PutAndSync = (StoreResponse<Put>, io::Result<()>);
-
-/// Renames a temporary file into place if the condition holds. An error means that the put had no effect.
-fn land(
-    root: &Path,
-    path: &Path,
-    temp: TempFile,
-    mode: &PutMode,
-    held: DirectoryLockGuard,
-) -> io::Result<PutAndSync> {
-    if !condition_holds(mode, path)? {
-        let date = held.now()?;
-        let refused = StoreResponse {
-            value: Put::Refused,
-            date: Some(date),
-        };
-        return Ok((refused, Ok(())));
-    }
-    let metadata = temp.set_modified(held.next()?)?;
-    let directory = temp.land(root, path, files::sync_directory)?;
-    let answer = StoreResponse {
-        value: Put::Done(etag(&metadata)),
-        date: Some(modified(&metadata)),
-    };
-    // An unconditional put writes a key that no other writer builds on. Release the lock before the sync, so that other
-    // operations do not wait for the disk.
-    let held = (*mode != PutMode::Overwrite).then_some(held);
-    let synced = files::sync_directory(directory);
-    drop(held);
-    Ok((answer, synced))
-}
-
-/// Whether the condition of a put holds. The caller holds the lock.
-fn condition_holds(mode: &PutMode, path: &Path) -> io::Result<bool> {
-    let there = match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Some(etag(&metadata)),
-        Ok(_) => None,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    Ok(match mode {
-        PutMode::Overwrite => true,
-        PutMode::Create => there.is_none(),
-        PutMode::Update(base) => there.as_ref() == Some(base),
-    })
 }
 
 #[cfg(test)]

@@ -323,6 +323,10 @@ impl Store for FaultyStore {
     fn is_sorted(&self) -> bool {
         self.inner.is_sorted()
     }
+
+    fn recent_leap(&self) -> Option<Duration> {
+        self.inner.recent_leap()
+    }
 }
 
 #[cfg(test)]

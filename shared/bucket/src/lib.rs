@@ -20,6 +20,7 @@
 //! | [`conformance`] | checks that a store has the properties that Neap requires |
 
 mod bucket;
+mod clock_check;
 mod code_hash;
 pub mod compression;
 mod config;
@@ -51,6 +52,7 @@ mod trace_target;
 mod world;
 
 pub use bucket::Bucket;
+pub use clock_check::{ClockDoubt, MAX_CLOCK_DIFFERENCE};
 pub use code_hash::{CodeHash, CodeHashError};
 pub use config::{
     AwsConfig, ConnectionConfig, ObjectStoreKind, OpenedStore, Secret, StoreConfig,
@@ -59,7 +61,9 @@ pub use config::{
 pub use console_file::{ConsoleFile, ConsoleFileError};
 pub use counting_store::{CountingStore, OperationCount, OperationCounts};
 pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
-pub use directory::{DirectoryAccess, DirectoryError, DirectoryStore, ExposedDirectory};
+pub use directory::{
+    DirectoryAccess, DirectoryError, DirectoryStore, DirectoryTime, ExposedDirectory,
+};
 pub use environment::{environment_variables_of, with_environment};
 pub use export_name::{ExportName, ExportNameError};
 pub use faulty_store::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};

@@ -1,6 +1,6 @@
 //! A view of a store below a key prefix, so that several clusters can share a bucket.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -72,6 +72,10 @@ impl Store for PrefixedStore {
 
     fn is_sorted(&self) -> bool {
         self.inner.is_sorted()
+    }
+
+    fn recent_leap(&self) -> Option<Duration> {
+        self.inner.recent_leap()
     }
 }
 

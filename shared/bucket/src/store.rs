@@ -4,7 +4,7 @@
 //! pages of a listing; the protocol needs both. Every implementation, and every wrapper that counts requests or injects
 //! faults, passes the same conformance suite.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -211,5 +211,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A wrapper returns the value of the store that it wraps.
     fn is_sorted(&self) -> bool {
         false
+    }
+
+    /// Returns by how much the store's time leapt ahead, if it did so recently and its clock may therefore be wrong. A
+    /// wrapper returns the value of the store that it wraps.
+    fn recent_leap(&self) -> Option<Duration> {
+        None
     }
 }

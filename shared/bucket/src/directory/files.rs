@@ -1,23 +1,25 @@
-//! Temporary files and directories, and the syncs that make them durable.
+//! Temporary files, how they get their names, and how files are removed.
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, FileTimes},
+    fs::{self, File, FileTimes, Metadata},
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::access::DirectoryAccess;
+use super::{UNSETTLED_NANOS, access::DirectoryAccess, modified};
 use crate::StoreTime;
 
-/// A file that is written but not renamed into place. Dropping it without [`TempFile::land`] removes it.
+/// Number of times that missing directories are created for a file, because other operations may remove them again
+/// while they are empty.
+const ATTEMPTS: usize = 100;
+
+/// A file without a name of an object. Dropping it removes its temporary name.
 #[derive(Debug)]
 pub(super) struct TempFile {
     path: PathBuf,
     file: File,
-    access: DirectoryAccess,
-    landed: bool,
 }
 
 impl TempFile {
@@ -32,12 +34,17 @@ impl TempFile {
     /// Creates an empty file.
     pub(super) fn create(path: PathBuf, access: DirectoryAccess) -> io::Result<Self> {
         let file = access.create_file(&path)?;
-        Ok(Self {
-            path,
-            file,
-            access,
-            landed: false,
-        })
+        Ok(Self { path, file })
+    }
+
+    /// The temporary name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Appends bytes.
@@ -50,71 +57,96 @@ impl TempFile {
         self.file.sync_data()
     }
 
-    /// Sets the time of the last modification and reads it back.
-    pub(super) fn set_modified(&self, time: StoreTime) -> io::Result<fs::Metadata> {
-        let since_epoch = Duration::from_micros(u64::try_from(time.micros()).unwrap_or(0));
-        let times = FileTimes::new().set_modified(UNIX_EPOCH + since_epoch);
-        self.file.set_times(times)?;
+    /// Reads the metadata.
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
-    /// Renames the file to `path`, replacing any existing file. Creates missing directories and makes them durable with
-    /// `sync`. Returns the directory of the file, whose entries the caller must sync.
-    pub(super) fn land<'a>(
-        mut self,
-        root: &'a Path,
-        path: &'a Path,
-        sync: impl Fn(&Path) -> io::Result<()>,
-    ) -> io::Result<&'a Path> {
-        let parent = path.parent().unwrap_or(root);
-        let renamed = match fs::rename(&self.path, path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_directories(root, parent, self.access, &sync)?;
-                fs::rename(&self.path, path)
-            }
-            renamed => renamed,
-        };
-        renamed?;
-        self.landed = true;
-        Ok(parent)
+    /// Sets the time of the last modification and reads it back.
+    pub(super) fn set_modified(&self, time: StoreTime) -> io::Result<Metadata> {
+        set_modified(&self.file, time, 0)?;
+        self.file.metadata()
+    }
+
+    /// Like [`set_modified`](Self::set_modified), for a file whose name may not survive a power failure.
+    pub(super) fn set_unsettled(&self, time: StoreTime) -> io::Result<Metadata> {
+        set_modified(&self.file, time, UNSETTLED_NANOS.unsigned_abs())?;
+        self.file.metadata()
+    }
+
+    /// Renames the file to `path`, replacing any existing file. Creates missing directories.
+    pub(super) fn rename(
+        &self,
+        root: &Path,
+        path: &Path,
+        access: DirectoryAccess,
+    ) -> io::Result<()> {
+        in_directory(root, path, access, || fs::rename(&self.path, path))
+    }
+
+    /// Gives the file the name `path`, unless there is one. Creates missing directories.
+    pub(super) fn link(&self, root: &Path, path: &Path, access: DirectoryAccess) -> io::Result<()> {
+        in_directory(root, path, access, || fs::hard_link(&self.path, path))
     }
 }
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        if !self.landed
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "a temporary file could not be removed");
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.path.display(), %error, "a temporary file could not be removed");
+            }
+            _ => {}
         }
     }
 }
 
-/// Creates `directory` and its missing parents. The caller holds the lock, and a directory that may not be durable is
-/// removed again. Therefore any directory that another operation finds is durable and needs no further sync.
-fn create_directories(
+/// Sets the time of the last modification to `time` and `nanos` nanoseconds.
+pub(super) fn set_modified(file: &File, time: StoreTime, nanos: u64) -> io::Result<()> {
+    let micros = Duration::from_micros(u64::try_from(time.micros()).unwrap_or(0));
+    let since_epoch = micros.saturating_add(Duration::from_nanos(nanos));
+    file.set_times(FileTimes::new().set_modified(UNIX_EPOCH + since_epoch))
+}
+
+/// Repeats an operation that gives a file the name `path` while a directory of it is missing.
+fn in_directory(
     root: &Path,
-    directory: &Path,
+    path: &Path,
     access: DirectoryAccess,
-    sync: &impl Fn(&Path) -> io::Result<()>,
+    operation: impl Fn() -> io::Result<()>,
 ) -> io::Result<()> {
-    let above = directory.parent().unwrap_or(root);
-    let created = match access.create_directory(directory) {
+    let directory = path.parent().unwrap_or(root);
+    let mut outcome = operation();
+    for _ in 0..ATTEMPTS {
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create_directories(root, directory, access)?;
+                outcome = operation();
+            }
+            ended => return ended,
+        }
+    }
+    outcome
+}
+
+/// Creates `directory` and its missing parents. Another operation may remove them at once, because they are empty.
+fn create_directories(root: &Path, directory: &Path, access: DirectoryAccess) -> io::Result<()> {
+    match access.create_directory(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && directory != root => {
-            create_directories(root, above, access, sync)?;
-            access.create_directory(directory)
+            create_directories(root, directory.parent().unwrap_or(root), access)?;
+            match access.create_directory(directory) {
+                Err(error) if is_settled_by_others(&error) => Ok(()),
+                created => created,
+            }
         }
         created => created,
-    };
-    match created {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        created => created?,
     }
-    sync(above).inspect_err(|_| {
-        if let Err(error) = fs::remove_dir(directory) {
-            tracing::warn!(path = %directory.display(), %error, "a directory may not survive a power failure");
-        }
-    })
+}
+
+fn is_settled_by_others(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::AlreadyExists || kind == io::ErrorKind::NotFound
 }
 
 /// Removes a file, and then the directories above it that are empty. Returns the directory whose entries changed;
@@ -155,14 +187,17 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes files that were last modified before `limit`: those that killed processes left behind.
-pub(super) fn remove_older(directory: &Path, limit: StoreTime) -> io::Result<()> {
+/// Removes files that were last modified before `limit`, except those whose names are kept: those that killed processes left
+/// behind. If a process is only suspended, its put fails.
+pub(super) fn remove_older(
+    directory: &Path,
+    limit: StoreTime,
+    is_kept: impl Fn(&str) -> bool,
+) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let old = entry
-            .metadata()
-            .is_ok_and(|metadata| super::modified(&metadata) < limit);
-        if old {
+        let is_old = |metadata: Metadata| modified(&metadata) < limit;
+        if !entry.file_name().to_str().is_some_and(&is_kept) && entry.metadata().is_ok_and(is_old) {
             match fs::remove_file(entry.path()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -170,55 +205,4 @@ pub(super) fn remove_older(directory: &Path, limit: StoreTime) -> io::Result<()>
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    fn temporary(root: &Path) -> TempFile {
-        TempFile::write(root.join("temporary"), b"x", DirectoryAccess::Owner).unwrap()
-    }
-
-    #[test]
-    fn new_directories_are_durable_before_a_file_is_in_them() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        let synced = RefCell::new(Vec::new());
-        let land = |path: &Path| {
-            let sync = |directory: &Path| {
-                assert!(!path.exists());
-                synced.borrow_mut().push(directory.to_owned());
-                sync_directory(directory)
-            };
-            let parent = temporary(root).land(root, path, sync).unwrap();
-            assert_eq!(Some(parent), path.parent());
-            synced.take()
-        };
-        assert_eq!(
-            land(&root.join("a/b/first")),
-            [root.to_owned(), root.join("a")]
-        );
-        assert!(land(&root.join("a/b/second")).is_empty());
-        assert_eq!(land(&root.join("a/c/third")), [root.join("a")]);
-    }
-
-    #[test]
-    fn a_new_directory_that_may_not_be_durable_is_removed() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        let path = root.join("a/b/file");
-        let failed = temporary(root).land(root, &path, |directory| {
-            if directory == root {
-                return Ok(());
-            }
-            Err(io::Error::other("the disk is gone"))
-        });
-        assert!(failed.is_err());
-        assert!(root.join("a").exists());
-        assert!(!root.join("a/b").exists());
-        assert!(!root.join("temporary").exists());
-    }
 }

@@ -1,20 +1,19 @@
-//! Small reads that begin together share the lock, the store's time and a thread.
+//! Small reads that begin together share the store's time and a thread.
 //!
-//! A snapshot asks three directories whether they have changed. Each answer takes microseconds, and less than the lock and
-//! the switch to a thread that may block.
+//! A snapshot asks three directories whether they have changed. Each answer takes microseconds, and less than the switch to a
+//! thread that may block.
 //!
 //! ```text
-//! task:      wait for the lock, while other reads of the same runtime join
-//!    \-----> take the reads, issue the store's time, unlock | read, read, … | deliver all
+//! task:      start, while other reads of the same runtime join
+//!    \-----> take the reads, issue the store's time | read, read, … | deliver all
 //!  a thread that may block, or the thread of the task
 //! ```
 //!
 //! To wake a thread that may block, and the caller after it, takes several times as long as the reads of a directory in the
 //! page cache. So a batch runs on the thread of its task if the batch before it was fast. A stalled disk holds up at most one
-//! of these threads, and no further one until a batch on a thread that may block was fast again. It does not hold up the
-//! lock: the task yields after the unlock, because only its own thread can run the next owner, which the unlock woke.
+//! of these threads, and no further one until a batch on a thread that may block was fast again.
 //!
-//! The time is issued after each read was requested and before it begins, as for a read that has the lock to itself.
+//! The time is issued after each read was requested and before it begins, as for a read on its own.
 
 use std::{
     fmt, io,
@@ -30,7 +29,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::lock::DirectoryLock;
+use super::open_directory::OpenDirectory;
 use crate::{StoreResponse, StoreTime};
 
 /// Maximum number of reads in a batch, because they run one after the other.
@@ -63,10 +62,10 @@ impl ReadQueue {
     /// Runs `work`, and returns its result with a time of the store at which it had not begun.
     ///
     /// # Errors
-    /// Those of `work`, of the lock and of its file.
+    /// Those of `work` and of the directory's clock.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        lock: &DirectoryLock,
+        open: &Arc<OpenDirectory>,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<StoreResponse<T>> {
         let (sender, receiver) = oneshot::channel();
@@ -83,7 +82,7 @@ impl ReadQueue {
         let runtime = Handle::current();
         if let Some(batch) = self.join(runtime.id(), read) {
             // On a thread for tasks, a task starts after the caller's next wait, when the caller's other reads have joined.
-            runtime.spawn(run(batch, lock.clone(), Arc::clone(&self.speed)));
+            runtime.spawn(run(batch, Arc::clone(open), Arc::clone(&self.speed)));
         }
         receiver.await.map_err(io::Error::other)?
     }
@@ -92,8 +91,8 @@ impl ReadQueue {
     /// caller must start.
     fn join(&self, runtime: Id, read: WaitingRead) -> Option<Arc<ReadBatch>> {
         let mut newest = lock(&self.newest);
-        let open = newest.as_ref().filter(|(id, _)| *id == runtime);
-        let read = match open.and_then(|(_, batch)| batch.upgrade()) {
+        let joined = newest.as_ref().filter(|(id, _)| *id == runtime);
+        let read = match joined.and_then(|(_, batch)| batch.upgrade()) {
             Some(batch) => batch.add(read)?,
             None => read,
         };
@@ -103,7 +102,7 @@ impl ReadQueue {
     }
 }
 
-/// Reads that wait for the lock; `None` once they have begun.
+/// Reads that wait for their task; `None` once they have begun.
 struct ReadBatch(Mutex<Option<Vec<WaitingRead>>>);
 
 impl ReadBatch {
@@ -164,35 +163,20 @@ impl Drop for OnTaskGuard<'_> {
     }
 }
 
-/// Runs a batch, with a time that is issued under the lock.
-async fn run(batch: Arc<ReadBatch>, lock: DirectoryLock, speed: Arc<ReadSpeed>) {
-    let held = match lock.acquire().await {
-        Ok(held) => held,
-        Err(error) => return run_all(batch.begin(), &Err(error)),
-    };
-    let clock = lock.clock();
-    let issue_time = move || {
-        // The guard releases the lock when this returns.
-        let held = held;
-        (batch.begin(), held.now())
+/// Runs a batch.
+async fn run(batch: Arc<ReadBatch>, open: Arc<OpenDirectory>, speed: Arc<ReadSpeed>) {
+    let run_batch = move |speed: &ReadSpeed| {
+        let clock = open.clock.machine_clock();
+        let begun = clock.monotonic();
+        // No further read joins once the time is issued.
+        let reads = batch.begin();
+        run_all(reads, &open.clock.now());
+        speed.record(clock.monotonic().saturating_sub(begun));
     };
     if let Some(_on_task) = speed.begin_on_task(Handle::current().metrics().num_workers()) {
-        let begun = clock.monotonic();
-        let (reads, time) = issue_time();
-        let issued = clock.monotonic();
-        tokio::task::yield_now().await;
-        let resumed = clock.monotonic();
-        run_all(reads, &time);
-        let took = clock.monotonic().saturating_sub(resumed);
-        speed.record(took.saturating_add(issued.saturating_sub(begun)));
-        return;
+        return run_batch(&speed);
     }
-    tokio::task::spawn_blocking(move || {
-        let begun = clock.monotonic();
-        let (reads, time) = issue_time();
-        run_all(reads, &time);
-        speed.record(clock.monotonic().saturating_sub(begun));
-    });
+    tokio::task::spawn_blocking(move || run_batch(&speed));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -347,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_hangs_on_the_thread_of_its_task_does_not_hold_up_the_lock() {
+    fn a_read_that_hangs_on_the_thread_of_its_task_stops_no_other_read() {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(open(&directory));
         store.small_reads.speed.record(Duration::ZERO);
@@ -356,29 +340,18 @@ mod tests {
         let runtime = serving_runtime();
         let reader = Arc::clone(&store);
         let hanging = runtime.spawn(async move {
-            let (store, queued) = (Arc::clone(&reader), Arc::clone(&reader));
-            let turn = reader.lock.acquire().await.unwrap();
-            let read = tokio::spawn(async move {
-                let read = move || {
-                    begin.send(()).ok();
-                    receiver.recv().ok();
-                    Ok(())
-                };
-                store.small_reads.read(&store.lock, read).await
-            });
-            // The read waits for its turn first, and another owner after it.
-            tokio::task::yield_now().await;
-            tokio::task::yield_now().await;
-            let next = tokio::spawn(async move { queued.lock.acquire().await.map(drop) });
-            tokio::task::yield_now().await;
-            drop(turn);
-            (read, next)
+            let read = move || {
+                begin.send(()).ok();
+                receiver.recv().ok();
+                Ok(())
+            };
+            reader.small_reads.read(&reader.open, read).await
         });
-        let (read, next) = runtime.block_on(hanging).unwrap();
         begun.recv().unwrap();
-        runtime.block_on(next).unwrap().unwrap();
+        let other = runtime.spawn(async move { store.list(LIST).await });
+        runtime.block_on(other).unwrap().unwrap();
         resume.send(()).unwrap();
-        runtime.block_on(read).unwrap().unwrap();
+        runtime.block_on(hanging).unwrap().unwrap();
     }
 
     #[test]

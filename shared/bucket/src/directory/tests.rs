@@ -127,7 +127,7 @@ async fn time_goes_on_when_the_wall_clock_is_set_back_also_for_other_processes()
         let date = put(store, "a", "", PutMode::Overwrite).await.date.unwrap();
         assert!(date > newest);
         let object = read(store, "a").await.unwrap();
-        assert_eq!(object.last_modified, date);
+        assert!(object.last_modified > newest && object.last_modified < date);
         newest = date;
     }
     let moment = one.world.moment();
@@ -165,7 +165,8 @@ async fn equal_bytes_put_at_the_same_time_are_different_versions() {
 async fn abandoned_temporary_files_are_removed_when_they_are_old_and_never_listed() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
-    let (old, young) = (store.temporary_path(), store.temporary_path());
+    let new_path = || store.temporary_path(&PutMode::Create);
+    let (old, young) = (new_path(), new_path());
     for path in [&old, &young] {
         fs::write(path, "half").unwrap();
     }
@@ -220,7 +221,7 @@ async fn keys_that_leave_the_directory_are_rejected() {
         "/x",
         "a//b",
         "a/",
-        ".neap/lock",
+        ".neap/clocks",
         "a\0b",
     ] {
         let outcome = store.put(key, Bytes::new(), PutMode::Overwrite).await;
@@ -231,7 +232,7 @@ async fn keys_that_leave_the_directory_are_rejected() {
         assert!(read(&store, key).await.is_none());
         store.delete(&[key.to_owned()]).await.unwrap();
     }
-    assert!(directory.path().join(".neap/lock").exists());
+    assert!(directory.path().join(".neap/clocks").exists());
 }
 
 #[tokio::test]
@@ -264,33 +265,31 @@ async fn a_put_into_a_directory_that_is_being_removed_succeeds() {
     one.await.unwrap();
 }
 
-#[tokio::test]
-async fn an_operation_times_out_while_another_process_holds_the_lock_and_succeeds_afterwards() {
-    let directory = tempfile::tempdir().unwrap();
-    let suspended = open(&directory);
-    let held = suspended.lock.acquire().await.unwrap();
-    let (_, impatient) = set_clock(0);
-    let store = DirectoryStore::open(directory.path(), &impatient).unwrap();
-    for _ in 0..2 {
-        let outcome = store.put("a", Bytes::new(), PutMode::Create).await;
-        let Err(error @ StoreError::Unavailable { .. }) = outcome else {
-            panic!("{outcome:?}");
-        };
-        let expected = "another process holds the lock of the directory";
-        assert!(error.to_string().ends_with(expected), "{error}");
-    }
-    drop(held);
-    // The thread that waited acquires the lock and releases it.
-    let store = open(&directory);
-    assert!(matches!(
-        put(&store, "a", "", PutMode::Create).await.value,
-        Put::Done(_)
-    ));
-}
-
 fn directory_key() -> impl Strategy<Value = String> {
     // Directories end with d and files with f, so that no name is both.
     ("([ab.-]?d/){0,2}", "[ab.-]{0,2}f").prop_map(|(directory, file)| directory + &file)
+}
+
+#[tokio::test]
+async fn what_is_put_on_a_condition_is_durable_for_each_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, reader) = (open(&directory), open(&directory));
+    let path = directory.path().join("a/b");
+    let nanos = || fs::metadata(&path).unwrap().mtime_nsec() % 1000;
+    for mode in [PutMode::Create, PutMode::Overwrite] {
+        put(&writer, "a/b", "", mode).await;
+        assert_eq!(nanos(), 0);
+    }
+    let base = read(&reader, "a/b").await.unwrap().etag;
+    put(&writer, "a/b", "", PutMode::Update(base)).await;
+    assert_eq!(nanos(), 0);
+    // As if the writer had been suspended before it could sync the directory.
+    let file = File::open(&path).unwrap();
+    let before = file.metadata().unwrap();
+    files::set_modified(&file, modified(&before), UNSETTLED_NANOS.unsigned_abs()).unwrap();
+    assert_eq!(nanos(), UNSETTLED_NANOS);
+    let object = read(&reader, "a/b").await.unwrap();
+    assert_eq!((object.etag, nanos()), (etag(&before), 0));
 }
 
 proptest! {
@@ -348,7 +347,7 @@ proptest! {
 fn page_when_settled(store: &DirectoryStore, request: ListRequest<'_>) -> ListPage {
     let after = request.start_after.max(request.page_token.as_deref());
     let page = PageRequest {
-        root: &store.root,
+        root: &store.open.root,
         prefix: request.prefix,
         after: after.unwrap_or_default(),
         page_keys: store.page_keys,
@@ -366,7 +365,7 @@ async fn list_and_keep(store: &DirectoryStore, directory: &str) -> Vec<(String, 
     };
     store.list(request()).await.unwrap();
     page_when_settled(store, request());
-    let state = DirectoryState::new(&fs::metadata(store.root.join(directory)).unwrap());
+    let state = DirectoryState::new(&fs::metadata(store.open.root.join(directory)).unwrap());
     let found = store.listings.find(directory, state, Duration::ZERO);
     assert!(matches!(found, Known::Children(_)));
     let page = page_when_settled(store, request());
@@ -419,22 +418,26 @@ async fn a_process_that_counts() {
     };
     let store = DirectoryStore::open(root, &World::system()).unwrap();
     for _ in 0..50 {
-        loop {
-            let (count, mode) = match read(&store, "counter").await {
-                None => (0, PutMode::Create),
-                Some(object) => (
-                    String::from_utf8_lossy(&object.bytes)
-                        .parse::<u32>()
-                        .unwrap(),
-                    PutMode::Update(object.etag),
-                ),
-            };
-            let next = (count + 1).to_string();
-            let answer = store.put("counter", next.into(), mode).await.unwrap();
-            if matches!(answer.value, Put::Done(_)) {
-                println!("\ncounted {}", count + 1);
-                break;
-            }
+        println!("\ncounted {}", increment(&store).await);
+    }
+}
+
+/// Increments the counter, and returns its new value.
+async fn increment(store: &DirectoryStore) -> u32 {
+    loop {
+        let (count, mode) = match read(store, "counter").await {
+            None => (0, PutMode::Create),
+            Some(object) => (
+                String::from_utf8_lossy(&object.bytes)
+                    .parse::<u32>()
+                    .unwrap(),
+                PutMode::Update(object.etag),
+            ),
+        };
+        let next = (count + 1).to_string();
+        let answer = store.put("counter", next.into(), mode).await.unwrap();
+        if matches!(answer.value, Put::Done(_)) {
+            return count + 1;
         }
     }
 }
@@ -466,6 +469,36 @@ async fn processes_that_count_together_lose_nothing() {
         assert!(process.wait_with_output().unwrap().status.success());
     }
     assert_eq!(counter(&directory).await, 150);
+}
+
+/// Sends a signal to a process.
+fn signal(process: &std::process::Child, name: &str) {
+    let sent = Command::new("kill")
+        .args([name, &process.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_suspended_process_stops_no_other_one_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let mut process = counting_process(&directory);
+    let mut own = 0;
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    for line in lines {
+        if !line.unwrap().starts_with("counted ") {
+            continue;
+        }
+        signal(&process, "-STOP");
+        for _ in 0..2 {
+            increment(&store).await;
+            own += 1;
+        }
+        signal(&process, "-CONT");
+    }
+    assert!(process.wait().unwrap().success());
+    assert_eq!(counter(&directory).await, 50 + own);
 }
 
 #[tokio::test]

@@ -32,8 +32,8 @@ impl DirectoryUpload {
         let Some(path) = store.path(&key) else {
             return Err(task.rejected("no file can have this name"));
         };
-        let root = Arc::clone(&store.root);
-        let obstacle = task.blocking(move || obstacle(&root, &path)).await?;
+        let open = Arc::clone(&store.open);
+        let obstacle = task.blocking(move || obstacle(&open.root, &path)).await?;
         if let Some(reason) = obstacle {
             return Err(task.rejected(reason));
         }
@@ -49,7 +49,8 @@ impl DirectoryUpload {
     /// Appends bytes to the temporary file.
     pub(crate) async fn put(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let task = OperationContext(Operation::Put, &self.key);
-        let (path, access) = (self.store.temporary_path(), self.store.access);
+        let path = self.store.temporary_path(&self.mode);
+        let access = self.store.open.access;
         let temp = match self.temp.take() {
             None if self.is_begun => return Err(task.unavailable("an earlier piece failed")),
             temp => temp,

@@ -1,0 +1,426 @@
+//! The time of a directory, which all processes that have it open share, without a lock.
+//!
+//! ```text
+//! <root>/.neap/clocks/<process>   the newest time that the process issued; `flock`ed while the process runs
+//!
+//! issue:  read the files of all processes | the wall time, or a later time if one was issued | write the own file
+//! open:   write a file with the newest time of all | rename it into place | remove the files of ended processes
+//! ```
+//!
+//! Each process writes only its own file, so no process waits for another one, even if that is suspended. A time that is
+//! issued after another one was written is not less. If the wall clock is set back, the time continues at the rate of
+//! the monotonic clock.
+//!
+//! A wall clock that is far ahead of the directory's time is either right, because the directory was unused, or wrong.
+//! It is wrong if another process that runs continues the directory's time: then it is not followed. Otherwise it is
+//! followed, and a leap of more than a day is recorded, so that nothing is destroyed soon after it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
+use super::{access::DirectoryAccess, listing_cache::DirectoryState, modified};
+use crate::{Clock, MAX_CLOCK_DIFFERENCE, StoreTime, SystemClock, World};
+
+/// The name of the folder with the files of processes.
+pub(super) const CLOCKS: &str = "clocks";
+
+/// A directory that was unused for at most this time has not leapt when it is used again: longer than a day, so that
+/// daily jobs can destroy.
+const LONGEST_PAUSE: Duration = Duration::from_secs(25 * 60 * 60);
+
+/// How long a leap counts as recent.
+const RECENT_LEAP: Duration = Duration::from_secs(10 * 60);
+
+/// A multiple of the longest tick of a kernel (10 ms): two changes of a directory within a tick have the same times.
+const SETTLING_TIME: Duration = Duration::from_millis(100);
+
+/// Number of times that a file or folder is read again if it changes meanwhile.
+const ATTEMPTS: usize = 16;
+
+/// The clock of an open directory.
+#[derive(Debug)]
+pub(super) struct DirectoryClock {
+    folder: PathBuf,
+    name: OsString,
+    /// Locked until it is closed.
+    file: File,
+    world: World,
+    state: Mutex<ClockState>,
+}
+
+#[derive(Debug)]
+struct ClockState {
+    /// The newest time that this process issued, and the monotonic time at which it did.
+    newest: StoreTime,
+    at: Duration,
+    leap: Leap,
+    others: OtherProcesses,
+}
+
+/// The latest leap of the directory's time; by default, none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Leap {
+    /// The time after the leap.
+    to: StoreTime,
+    by: Duration,
+}
+
+/// The contents of the file of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct ClockRecord {
+    time: StoreTime,
+    leap: Leap,
+}
+
+impl ClockRecord {
+    const BYTES: usize = 32;
+
+    /// Encodes the record with a check value, because a reader may see half of a change.
+    fn encode(self) -> [u8; Self::BYTES] {
+        let by = u64::try_from(self.leap.by.as_micros()).unwrap_or(u64::MAX);
+        let (time, to) = (self.time.micros(), self.leap.to.micros());
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&time.to_le_bytes());
+        bytes[8..16].copy_from_slice(&to.to_le_bytes());
+        bytes[16..24].copy_from_slice(&by.to_le_bytes());
+        let check = crc32c::crc32c(&bytes[..24]);
+        bytes[24..28].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
+        let record = Self {
+            time: StoreTime::from_micros(i64::from_le_bytes(word(0)?)),
+            leap: Leap {
+                to: StoreTime::from_micros(i64::from_le_bytes(word(8)?)),
+                by: Duration::from_micros(u64::from_le_bytes(word(16)?)),
+            },
+        };
+        (record.encode() == *bytes).then_some(record)
+    }
+
+    fn write(self, file: &File) -> io::Result<()> {
+        file.write_all_at(&self.encode(), 0)
+    }
+
+    /// Reads a record; the default if the file has none, as after a power failure.
+    fn read(file: &File) -> io::Result<Self> {
+        let mut bytes = [0; Self::BYTES];
+        for _ in 0..ATTEMPTS {
+            match file.read_exact_at(&mut bytes, 0) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
+            }
+            if let Some(record) = Self::decode(&bytes) {
+                return Ok(record);
+            }
+        }
+        Ok(Self::default())
+    }
+
+    /// Returns the later time and the later leap.
+    fn max(self, other: Self) -> Self {
+        let is_later = other.leap.to > self.leap.to;
+        Self {
+            time: self.time.max(other.time),
+            leap: if is_later { other.leap } else { self.leap },
+        }
+    }
+}
+
+impl DirectoryClock {
+    /// Adds this process to the folder with the files of processes. `temporary` is a new file in the same file system.
+    pub(super) fn open(
+        folder: PathBuf,
+        temporary: &Path,
+        access: DirectoryAccess,
+        world: &World,
+    ) -> io::Result<Self> {
+        let name = temporary.file_name().unwrap_or_default().to_owned();
+        let file = access.create_file(temporary)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let mut others = OtherProcesses::default();
+        let before = others.read(&folder, &name)?;
+        let newest = newest(&before);
+        let clock = Self {
+            folder,
+            name,
+            file,
+            world: world.clone(),
+            state: Mutex::new(ClockState {
+                newest: newest.time,
+                at: world.clock.monotonic(),
+                leap: newest.leap,
+                others,
+            }),
+        };
+        // Others must not see that this process runs, but still has the time of those before it.
+        clock.now()?;
+        fs::rename(temporary, clock.folder.join(&clock.name))?;
+        for process in before {
+            if !process.is_running()? {
+                remove_if_present(&process.path)?;
+            }
+        }
+        Ok(clock)
+    }
+
+    /// The clock that measures durations.
+    pub(super) fn machine_clock(&self) -> &dyn Clock {
+        self.world.clock.as_ref()
+    }
+
+    /// Returns the store's time, for an answer.
+    pub(super) fn now(&self) -> io::Result<StoreTime> {
+        self.issue(Duration::ZERO)
+    }
+
+    /// Returns a time later than any that was issued before, for an object.
+    pub(super) fn next(&self) -> io::Result<StoreTime> {
+        self.issue(Duration::from_micros(1))
+    }
+
+    fn issue(&self, step: Duration) -> io::Result<StoreTime> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let monotonic = self.world.clock.monotonic();
+        let passed = monotonic.saturating_sub(state.at).max(step);
+        let others = state.others.read(&self.folder, &self.name)?;
+        let newest = newest(&others);
+        let base = newest.time.plus(step).max(state.newest.plus(passed));
+        let wall = StoreTime::from_micros(self.world.clock.wall_micros());
+        let is_new = newest.time.max(state.newest) == StoreTime::default();
+        let mut record = ClockRecord {
+            time: base,
+            leap: state.leap,
+        }
+        .max(newest);
+        record.time = base.max(wall);
+        if wall.since(base) > MAX_CLOCK_DIFFERENCE {
+            match self.contradiction(&others, wall)? {
+                Some(time) => record.time = base.max(time),
+                None if wall.since(base) > LONGEST_PAUSE && !is_new => {
+                    record.leap = Leap {
+                        to: wall,
+                        by: wall.since(base),
+                    };
+                }
+                None => {}
+            }
+        }
+        record.write(&self.file)?;
+        state.newest = record.time;
+        state.at = monotonic;
+        state.leap = record.leap;
+        Ok(record.time)
+    }
+
+    /// Returns the time by the processes that run, if the wall clock is far ahead of it. The time since such a process
+    /// issued its last time is measured by the clock that modified its file.
+    fn contradiction(
+        &self,
+        others: &[OtherProcess],
+        wall: StoreTime,
+    ) -> io::Result<Option<StoreTime>> {
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let own = ClockRecord::read(&self.file)?;
+        own.write(&self.file)?;
+        let now = modified(&self.file.metadata()?);
+        let mut contradicting = None;
+        for process in others {
+            let time = process.record.time.plus(now.since(process.modified));
+            if wall.since(time) > MAX_CLOCK_DIFFERENCE && process.is_running()? {
+                contradicting = contradicting.max(Some(time));
+            }
+        }
+        Ok(contradicting)
+    }
+
+    /// Returns by how much the directory's time leapt ahead, if it did so recently.
+    pub(super) fn recent_leap(&self) -> Option<Duration> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Leap { to, by } = state.leap;
+        let is_recent = !by.is_zero() && state.newest.since(to) < RECENT_LEAP;
+        is_recent.then_some(by)
+    }
+}
+
+/// The file of a process that has, or had, the directory open.
+#[derive(Debug)]
+struct OtherProcess {
+    path: PathBuf,
+    record: ClockRecord,
+    modified: StoreTime,
+}
+
+impl OtherProcess {
+    fn read(path: PathBuf) -> io::Result<Self> {
+        let file = File::open(&path)?;
+        Ok(Self {
+            record: ClockRecord::read(&file)?,
+            modified: modified(&file.metadata()?),
+            path,
+        })
+    }
+
+    fn is_running(&self) -> io::Result<bool> {
+        match File::open(&self.path) {
+            Ok(file) => Ok(!lock_if_ended(&file)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Locks the file of a process until it is closed. Returns `false` if the process runs.
+fn lock_if_ended(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn newest(processes: &[OtherProcess]) -> ClockRecord {
+    let records = processes.iter().map(|process| process.record);
+    records.fold(ClockRecord::default(), ClockRecord::max)
+}
+
+/// The names of the files of other processes, which are listed again when the folder has changed.
+#[derive(Debug, Default)]
+struct OtherProcesses {
+    names: Vec<OsString>,
+    /// The state of the folder before it was listed, and when it was seen in this state for the first time; `None`
+    /// before the first listing.
+    seen: Option<(DirectoryState, Duration)>,
+    /// Whether the names were listed when any later change gives the folder another state.
+    are_settled: bool,
+    /// Not the clock of the store, because ticks are those of the kernel.
+    clock: SystemClock,
+}
+
+impl OtherProcesses {
+    /// Reads the files of all processes except `own`.
+    fn read(&mut self, folder: &Path, own: &OsStr) -> io::Result<Vec<OtherProcess>> {
+        for _ in 0..ATTEMPTS {
+            self.refresh(folder, own)?;
+            let paths = self.names.iter().map(|name| folder.join(name));
+            let files: io::Result<Vec<_>> = paths.map(OtherProcess::read).collect();
+            match files {
+                // Its time is in the file of the process that removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.seen = None,
+                files => return files,
+            }
+        }
+        Err(io::Error::other(
+            "processes open the directory all the time",
+        ))
+    }
+
+    fn refresh(&mut self, folder: &Path, own: &OsStr) -> io::Result<()> {
+        let now = self.clock.monotonic();
+        let state = DirectoryState::new(&fs::metadata(folder)?);
+        let since = match self.seen {
+            Some((seen, since)) if seen == state => since,
+            _ => now,
+        };
+        let is_unchanged = self.seen == Some((state, since));
+        if is_unchanged && self.are_settled {
+            return Ok(());
+        }
+        self.are_settled = is_unchanged && now.saturating_sub(since) >= SETTLING_TIME;
+        self.seen = Some((state, since));
+        self.names.clear();
+        for entry in fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            if name != own {
+                self.names.push(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove_if_present(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The time of a directory, as its files say, without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectoryTime {
+    /// The newest time that any process issued; `None` if the directory was never used.
+    pub newest: Option<StoreTime>,
+    /// The number of processes that have the directory open.
+    pub processes: usize,
+}
+
+impl DirectoryTime {
+    /// Reads the time of the directory `root`.
+    ///
+    /// # Errors
+    /// Its files can't be read.
+    pub fn read(root: &Path) -> io::Result<Self> {
+        let mut time = Self {
+            newest: None,
+            processes: 0,
+        };
+        for process in processes(root)? {
+            time.newest = time.newest.max(Some(process.record.time));
+            time.processes += usize::from(process.is_running()?);
+        }
+        Ok(time)
+    }
+
+    /// Sets the time of the directory `root`, also back.
+    ///
+    /// # Errors
+    /// A process has the directory open, or its files can't be written.
+    pub fn set(root: &Path, time: StoreTime) -> io::Result<()> {
+        let mut files = Vec::new();
+        for process in processes(root)? {
+            let file = File::options().read(true).write(true).open(&process.path)?;
+            if !lock_if_ended(&file)? {
+                let reason = "another process has the directory open; stop it first";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, reason));
+            }
+            files.push(file);
+        }
+        let record = ClockRecord {
+            time,
+            leap: Leap::default(),
+        };
+        files.iter().try_for_each(|file| {
+            record.write(file)?;
+            file.sync_data()
+        })
+    }
+}
+
+fn processes(root: &Path) -> io::Result<Vec<OtherProcess>> {
+    let folder = root.join(super::OWN_DIRECTORY).join(CLOCKS);
+    match OtherProcesses::default().read(&folder, OsStr::new("")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found,
+    }
+}
+
+#[cfg(test)]
+mod tests;
