@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::future::{join_all, select};
-use neap_bucket::{Key, StoreTime};
+use neap_bucket::{Key, Stamp, StoreTime};
 use neap_catalog::{ANY_AGE, RootCatalog};
 
 use crate::{
@@ -127,7 +127,9 @@ impl BackupKeeper {
         let (register, now) = engine.read().await?;
         let mut jobs = self.continue_jobs(&register, &root, now).await?;
         self.release(&register, &root).await?;
-        for discarded in register.deletable(now) {
+        let may_remove = engine.parts.bucket.removal_time(Stamp::ZERO).is_ok();
+        let discarded = register.deletable(now).into_iter();
+        for discarded in discarded.filter(|_| may_remove) {
             if let Err(error) = self.delete_objects(&discarded).await {
                 tracing::warn!(%error, backup = %discarded.backup, "a deleted backup was not removed from its place");
             }
@@ -147,7 +149,9 @@ impl BackupKeeper {
                 let job = self.begin_scheduled(schedule, is_due).await?;
                 jobs.extend(job);
             }
-            self.remove_scheduled(schedule, &register, now).await?;
+            if may_remove {
+                self.remove_scheduled(schedule, &register, now).await?;
+            }
         }
         Ok((jobs, !register.is_empty()))
     }

@@ -108,8 +108,9 @@ impl CompactFunction {
     /// # Errors
     /// An option is invalid.
     pub fn new(options: &CompactFunctionOptions, world: &World) -> Result<Self, OptionsError> {
-        let opened = FunctionStore::open(&options.common.store, world)?;
         let compaction = &options.compaction;
+        let opened = FunctionStore::open(&options.common.store, world)?
+            .trusting_store_clock(compaction.trust_store_clock);
         let collects =
             GarbageCollectorSettings::for_queries(compaction.time_travel, compaction.query_timeout);
         let collects = collects.map_err(|error| OptionsError::Unusable {
@@ -157,7 +158,6 @@ impl CompactFunction {
             // The rows of a table with caches exist up to about two times: deduplicated, and encoded as sections.
             table_bytes: memory / 10,
             cached_bytes: memory / 16,
-            trust_store_clock: self.options.compaction.trust_store_clock,
             ..FlushLimits::default()
         }
     }

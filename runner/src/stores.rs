@@ -130,6 +130,15 @@ impl Stores {
         })
     }
 
+    /// Sets whether the store's clock is right even if it differs from this machine's clock.
+    #[must_use]
+    pub(crate) fn trusting_store_clock(self, trusted: bool) -> Self {
+        Self {
+            bucket: self.bucket.trusting_store_clock(trusted),
+            ..self
+        }
+    }
+
     /// Opens the same store over separate connections, for background work that must not slow down requests. An
     /// in-memory store has only one instance, which is returned.
     ///
@@ -143,7 +152,8 @@ impl Stores {
         let (metrics, times) = (self.metrics.clone(), self.times.clone());
         let other = Self::open_with(config, &self.world, metrics, times)?;
         self.counters.extend(other.counters);
-        Ok(other.bucket)
+        let trusted = self.bucket.trusts_store_clock();
+        Ok(other.bucket.trusting_store_clock(trusted))
     }
 
     /// Checks the most important properties of a store that is still empty.

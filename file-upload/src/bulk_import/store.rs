@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{
     Bucket, CommitOutcome, Get, GetOptions, Key, ListRequest, ObjectHeaders, ObjectUploads,
-    PendingUpload, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, StoreError, StoreTime,
-    UploadMode, VersionedValue,
+    PendingUpload, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp, StoreError,
+    StoreTime, UploadMode, VersionedValue,
 };
 use ulid::Ulid;
 
@@ -269,7 +269,7 @@ impl ImportStore {
     pub(crate) async fn collect_garbage(&self) -> Result<(), ImportStoreError> {
         let mut listed = self.list().await?;
         let jobs = self.read_all(listed.jobs.iter().copied()).await?;
-        let Some(now) = self.bucket.clock().now() else {
+        let Ok(now) = self.bucket.removal_time(Stamp::ZERO) else {
             return Ok(());
         };
         let mut garbage = Vec::new();

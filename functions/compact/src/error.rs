@@ -1,6 +1,6 @@
 //! Errors of compaction jobs.
 
-use neap_bucket::{FormatError, RegisterError, StoreError};
+use neap_bucket::{ClockDoubt, FormatError, RegisterError, StoreError};
 use neap_catalog::CatalogError;
 use neap_manifest::ManifestError;
 use neap_points::PointsError;
@@ -15,6 +15,9 @@ pub enum CompactError {
     /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store's clock may be wrong, so nothing is removed by it.
+    #[error("nothing expires and nothing is deleted: {0}")]
+    Clock(#[from] ClockDoubt),
     /// A register could not be read.
     #[error(transparent)]
     Register(#[from] RegisterError),

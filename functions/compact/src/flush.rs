@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
-    Bucket, ClockReading, FormatError, Key, ProtocolRules, Put, PutMode, SegmentName, Stamp,
-    StoreTime, VersionedValue,
+    Bucket, ClockDoubt, ClockReading, FormatError, Key, ProtocolRules, Put, PutMode, SegmentName,
+    Stamp, VersionedValue,
 };
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_manifest::{
@@ -27,10 +27,6 @@ use crate::{
     flush_plan::FlushPlan,
 };
 
-/// Maximum difference between the store's clock and the local clock. If it is larger, one clock is wrong; if that is
-/// the store's, acknowledged writes could become void, so the flush gives up.
-const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
-
 /// Limits of one flush.
 #[derive(Clone, Copy, Debug)]
 pub struct FlushLimits {
@@ -43,8 +39,6 @@ pub struct FlushLimits {
     pub table_bytes: u64,
     /// Memory for cache objects of recent flushes, in bytes. A flush reads an object that is not in this memory.
     pub cached_bytes: u64,
-    /// Trust the store's clock even if the local clock differs by more than five minutes.
-    pub trust_store_clock: bool,
     /// Tail lengths at which writers are throttled and stopped.
     pub pressure: BackpressureLimits,
 }
@@ -56,7 +50,6 @@ impl Default for FlushLimits {
             segments: 4_000,
             table_bytes: 256 << 20,
             cached_bytes: 64 << 20,
-            trust_store_clock: false,
             pressure: BackpressureLimits::DEFAULT,
         }
     }
@@ -80,16 +73,9 @@ pub enum FlushSkipped {
         /// The version that a segment requires.
         needed: u64,
     },
-    /// The store's responses have no date.
-    #[error("the store's responses have no Date header")]
-    NoDate,
-    /// The store's clock and the local clock differ too much.
-    #[error(
-        "the clocks of the store and of this machine differ by {} s: set the one that is wrong, or pass \
-         --trust-store-clock if it is this machine's",
-        .0.as_secs()
-    )]
-    ClockSkew(Duration),
+    /// The store's clock may be wrong.
+    #[error(transparent)]
+    Clock(#[from] ClockDoubt),
     /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
@@ -280,7 +266,7 @@ impl Flusher {
             }));
         }
         let Some(object) = PendingObject::draw(&self.bucket) else {
-            return Ok(FlushResult::Skipped(FlushSkipped::NoDate));
+            return Ok(FlushResult::Skipped(ClockDoubt::NoDate.into()));
         };
         let job = object.ulid;
         let tables = tables_of(&segments);
@@ -426,12 +412,8 @@ impl Flusher {
         listing: &TailListing,
         limits: &FlushLimits,
     ) -> Result<FlushPlan, FlushSkipped> {
-        let date = listing.first_page_date.ok_or(FlushSkipped::NoDate)?;
-        let wall = StoreTime::from_micros(self.bucket.world().clock.wall_micros());
-        let difference = date.distance(wall);
-        if difference > CLOCK_DIFFERENCE && !self.limits.trust_store_clock {
-            return Err(FlushSkipped::ClockSkew(difference));
-        }
+        let date = listing.first_page_date.ok_or(ClockDoubt::NoDate)?;
+        self.bucket.check_clocks(date)?;
         let cut = Stamp::end_of(date.minus(self.rules.flush_lag));
         if cut <= mark {
             return Err(FlushSkipped::NothingToFlush);

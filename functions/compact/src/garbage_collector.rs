@@ -9,7 +9,8 @@
 //!     |-- commit: drop entries, condemn new ->  |   only objects condemned by a committed manifest are deleted
 //! ```
 //!
-//! All ages are differences between times of the store. Keys that are not Neap's are never touched.
+//! All ages are differences between times of the store. Nothing is deleted while the clocks disagree, see
+//! [`Bucket::removal_time`]. Keys that are not Neap's are never touched.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -189,12 +190,13 @@ impl GarbageCollector {
         self.collect_from(database, manifest).await
     }
 
-    /// Like [`collect`](Self::garbage_collector), with a manifest that the caller has just read.
+    /// Like [`collect`](Self::collect), with a manifest that the caller has just read.
     pub(crate) async fn collect_from(
         &self,
         database: DatabaseId,
         manifest: VersionedValue<Manifest>,
     ) -> Result<CollectionReport, CompactError> {
+        self.bucket.removal_time(manifest.value.low_water_mark)?;
         // Collect caches first: an object that is referenced after the manifest was read must not become old in the
         // meantime.
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
@@ -316,8 +318,10 @@ impl GarbageCollector {
         tail: ListingPages<'_>,
     ) -> Result<CollectionReport, CompactError> {
         let grace = self.settings.segment_grace;
+        let removal_time = self.bucket.removal_time(manifest.value.low_water_mark);
         let settled = manifest
             .proven
+            .filter(|_| removal_time.is_ok())
             .and_then(|now| Manifest::settled_mark(manifest, now, grace));
         match settled {
             Some(mark) => {

@@ -28,7 +28,7 @@ use crate::{
     compaction_debt::DatabaseDebts,
     iceberg::IcebergPublisher,
     merge::{JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger},
-    plan_context::PlanContext,
+    plan_context::{PlanContext, PlanTimes},
     removal::SectionRemover,
 };
 
@@ -255,17 +255,28 @@ impl Maintainer {
         };
         self.damaged.record_manifest(database, &manifest.value);
         let mut failures = Vec::new();
-        let dropped =
-            self.removal
-                .drop_tables(database, &mut manifest, &catalog, now, &mut failures);
-        let mut removed = dropped.await?;
-        let obsolete =
-            self.removal
-                .remove_obsolete_tables(database, &manifest.value, &catalog, now);
-        obsolete.await?;
+        let mut removed = 0;
+        let removal_time = self.bucket.removal_time(manifest.value.low_water_mark);
+        match removal_time {
+            Ok(now) => {
+                let dropped =
+                    self.removal
+                        .drop_tables(database, &mut manifest, &catalog, now, &mut failures);
+                removed += dropped.await?;
+                let obsolete =
+                    self.removal
+                        .remove_obsolete_tables(database, &manifest.value, &catalog, now);
+                obsolete.await?;
+            }
+            Err(doubt) => failures.push(doubt.into()),
+        }
         let policy = self.policy_of(scope, limits);
         let published = self.published_tables(database, &catalog, scope).await?;
-        let state = PlanContext::of(&manifest.value, catalog, now, scope, policy, published);
+        let times = PlanTimes {
+            now,
+            removal: removal_time.ok(),
+        };
+        let state = PlanContext::of(&manifest.value, catalog, times, scope, policy, published);
         let mut queue = MergeQueue::of(limits.jobs);
         let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
         removed += planned.await?;

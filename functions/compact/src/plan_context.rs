@@ -15,10 +15,19 @@ use crate::{
     merge::{MergePolicy, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table},
 };
 
+/// The times of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlanTimes {
+    /// The time of the store.
+    pub(crate) now: StoreTime,
+    /// The time by which rows expire; `None`: no rows expire, because the clocks disagree.
+    pub(crate) removal: Option<StoreTime>,
+}
+
 /// Inputs of the plan of a database.
 pub(crate) struct PlanContext {
     pub(crate) catalog: Arc<DatabaseCatalog>,
-    now: StoreTime,
+    times: PlanTimes,
     pub(crate) scope: PlanScope,
     policy: MergePolicy,
     /// Tables that are published: their sections become objects of their own, and their row deletes are applied soon.
@@ -34,11 +43,12 @@ impl PlanContext {
     pub(crate) fn of(
         manifest: &Manifest,
         catalog: Arc<DatabaseCatalog>,
-        now: StoreTime,
+        times: PlanTimes,
         scope: PlanScope,
         policy: MergePolicy,
         published: BTreeSet<TableId>,
     ) -> Self {
+        let now = times.now;
         let is_old = |recorded: &&RecordedDelete| {
             let is_old = now.since(recorded.stamp.time()) >= policy.delete_after;
             // Expired rows leave with their section.
@@ -60,7 +70,7 @@ impl PlanContext {
         }
         Self {
             catalog,
-            now,
+            times,
             scope,
             policy,
             published,
@@ -75,8 +85,9 @@ impl PlanContext {
         let shares_days = |other: &&Arc<Section>| {
             section.first_day <= other.last_day && other.first_day <= section.last_day
         };
+        let now = self.times.now;
         let is_settled =
-            |other: &Arc<Section>| self.now.since(other.upto.time()) >= self.policy.settle_after;
+            |other: &Arc<Section>| now.since(other.upto.time()) >= self.policy.settle_after;
         section.in_bundle
             && self.published.contains(&section.table)
             && sections.iter().filter(shares_days).all(is_settled)
@@ -101,9 +112,12 @@ impl PlanContext {
             sections,
             rewrites: &rewrites,
             claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
-            cutoff: self.catalog.cutoff_of(table, self.now),
+            cutoff: self
+                .times
+                .removal
+                .and_then(|now| self.catalog.cutoff_of(table, now)),
             retention: self.catalog.retention_of(table),
-            now: self.now,
+            now: self.times.now,
         };
         plan_table(&table_state, policy)
     }

@@ -15,3 +15,4 @@ mod scheduled;
 mod table_sections;
 pub(crate) mod test_bed;
 mod triggers;
+mod wrong_clocks;

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::StoreTime;
+use neap_bucket::{Stamp, StoreTime};
 use neap_catalog::{CatalogError, ErrorBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -137,10 +137,10 @@ impl Engine {
         true
     }
 
-    /// Returns whether it is too late for another attempt.
+    /// Returns whether it is too late for another attempt. It never is while the clocks disagree.
     pub(crate) fn is_expired(&self, expires: StoreTime) -> bool {
-        let now = self.bucket.clock().now();
-        now.is_none_or(|now| now >= expires)
+        let now = self.bucket.removal_time(Stamp::ZERO);
+        now.is_ok_and(|now| now >= expires)
     }
 
     /// Returns whether enough time is left for another run.

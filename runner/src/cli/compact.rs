@@ -75,7 +75,7 @@ pub(super) async fn run(
         dry_run: args.dry_run,
         ..GarbageCollectorSettings::for_queries(args.time_travel, args.query_timeout)?
     };
-    let stores = Stores::open(&args.store, &world)?;
+    let stores = Stores::open(&args.store, &world)?.trusting_store_clock(args.trust_store_clock);
     let catalog = Arc::new(Catalog::new(stores.bucket.clone(), stores.margins, None));
     let databases = chosen(&catalog, args.database.as_deref()).await?;
     let compactor = compactor(args, collect, &stores, &catalog).await?;
@@ -243,10 +243,7 @@ async fn compactor(
         bucket: stores.bucket.clone(),
         margins: stores.margins,
         rules: catalog.rules().await?,
-        flush: FlushLimits {
-            trust_store_clock: args.trust_store_clock,
-            ..FlushLimits::default()
-        },
+        flush: FlushLimits::default(),
         merge: MergePolicy {
             settle_after: args.settle_after,
             ..MergePolicy::default()

@@ -176,6 +176,12 @@ pub enum CommandError {
     /// The check could not be completed.
     #[error(transparent)]
     Fsck(#[from] FsckError),
+    /// The time of a store that is no directory was requested.
+    #[error("--clock shows the time of a directory, and the store is none")]
+    NoDirectory,
+    /// The time of a directory can't be read or set.
+    #[error("the time of the directory can't be read or set: {0}")]
+    DirectoryTime(io::Error),
     /// The check found damage, which was already printed.
     #[error("{errors} errors were found")]
     Damaged {

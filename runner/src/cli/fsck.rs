@@ -9,7 +9,7 @@ use neap_fsck::{
     Finding, FindingKind, Fsck, FsckOptions, FsckProgress, FsckReport, LostObject, ObjectPart,
 };
 
-use super::{CommandError, open_cluster::check_used};
+use super::{CommandError, directory_clock, open_cluster::check_used};
 use crate::{
     console::Console,
     store_location,
@@ -37,6 +37,11 @@ pub(super) struct FsckArgs {
     #[arg(long, value_name = "URL|DIR", conflicts_with_all = ["repair", "quarantine", "database"])]
     backups_at: Option<String>,
 
+    /// Show the time of a directory beside this machine's clock; with --repair, set it back if a process with a wrong
+    /// clock has put it ahead. Checks nothing else.
+    #[arg(long, conflicts_with_all = ["full", "quarantine", "backups_at", "database"])]
+    clock: bool,
+
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -61,6 +66,9 @@ pub(super) async fn run(
 ) -> Result<(), CommandError> {
     if let Some(place) = &args.backups_at {
         return check_place(place, args, console, &world).await;
+    }
+    if args.clock {
+        return directory_clock::run(&args.store, args.repair, args.json, console, &world).await;
     }
     let stores = Stores::open(&args.store, &world)?;
     if args.database.is_some() {

@@ -18,6 +18,7 @@ mod copier;
 mod copy;
 mod create;
 mod delete;
+mod directory_clock;
 mod environment;
 mod error;
 mod examples;

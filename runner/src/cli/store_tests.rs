@@ -102,18 +102,13 @@ impl ClusterFixture {
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        // A command that read the store has set its clock to the present.
-        let limits = FlushLimits {
-            trust_store_clock: true,
-            ..FlushLimits::default()
-        };
         let flusher = Flusher::new(
             bucket.clone(),
             Arc::clone(&catalog),
             manifests,
             TailReader::new(bucket.clone(), TailReaderSettings::default()),
             rules,
-            limits,
+            FlushLimits::default(),
         );
         let service = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
@@ -219,6 +214,49 @@ fn fsck_passes_an_intact_store_and_fails_on_damage() {
     let (status, _, err) = run_on(folder.path(), &["fsck", "-d", "nope"]);
     assert_eq!(status, FAILED);
     insta::assert_snapshot!(err, @"Fsck command failed: database not found: nope");
+}
+
+#[test]
+fn the_time_of_a_directory_is_shown_and_set_back() {
+    let (folder, cluster) = filled();
+    let behind = World::system().clock.wall_micros() - cluster.clock.wall_micros();
+    let ahead = Duration::from_micros(behind.unsigned_abs()) + Duration::from_secs(360_000);
+    cluster.clock.advance(ahead);
+    let runtime = super::runtime().unwrap();
+    runtime.block_on(cluster.write("cpu,host=c usage=4 4"));
+
+    let (status, out, err) = run_on(folder.path(), &["fsck", "--clock"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(
+        out.contains(" s ahead: flushes are blocked, nothing expires"),
+        "{out}"
+    );
+    assert!(
+        out.contains("database \"db\": has writes of up to "),
+        "{out}"
+    );
+    assert!(out.ends_with("have the directory open: 1 now.\n"), "{out}");
+    let (status, _, err) = run_on(folder.path(), &["fsck", "--clock", "--repair"]);
+    assert_eq!(status, FAILED);
+    assert!(
+        err.contains("another process has the directory open; stop it first"),
+        "{err}"
+    );
+
+    drop((cluster, runtime));
+    let (status, out, err) = run_on(folder.path(), &["fsck", "--clock", "--repair", "--json"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&report["repaired"], &report["processes"]),
+        (&true.into(), &0.into())
+    );
+    let (status, out, _) = run_on(folder.path(), &["fsck", "--clock"]);
+    assert_eq!(status, 0);
+    assert!(
+        out.ends_with("The directory's time needs no repair.\n"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -336,6 +374,8 @@ fn a_copy_is_complete_and_the_next_copy_updates_it() {
 fn caches_are_filled_and_their_objects_are_copied() {
     let (folder, cluster) = filled();
     super::runtime().unwrap().block_on(async {
+        // The cluster runs, so a command does not put its clock ahead.
+        cluster.flush().await;
         let database = cluster
             .catalog
             .database_by_name("db", ANY_AGE)

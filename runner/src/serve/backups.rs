@@ -128,10 +128,6 @@ impl Backups {
         if !args.does(ServeMode::Compact) {
             return None;
         }
-        let limits = FlushLimits {
-            trust_store_clock: args.trust_store_clock,
-            ..limits
-        };
         let flusher = Flusher::new(
             base.bucket.clone(),
             Arc::clone(&base.catalog),

@@ -44,7 +44,7 @@ impl BlockReason {
                 FlushResult::Done { .. }
                 | FlushResult::Skipped(FlushSkipped::NothingToFlush | FlushSkipped::Overtaken),
             ) => None,
-            Ok(FlushResult::Skipped(FlushSkipped::ClockSkew(_))) => Some(Self::Clocks),
+            Ok(FlushResult::Skipped(FlushSkipped::Clock(_))) => Some(Self::Clocks),
             Ok(FlushResult::Skipped(FlushSkipped::CatalogOutdated { .. })) => Some(Self::Catalog),
             Ok(FlushResult::Skipped(
                 FlushSkipped::Unreadable(_) | FlushSkipped::TooMuchDamage(_),
@@ -115,15 +115,16 @@ impl ConditionSource for BlockedFlushes {
 mod tests {
     use std::time::Duration;
 
+    use neap_bucket::ClockDoubt;
+
     use super::*;
 
     #[test]
     fn a_failed_flush_is_reported_until_one_succeeds() {
         let blocked = BlockedFlushes::default();
         let clocks = || {
-            Ok(FlushResult::Skipped(FlushSkipped::ClockSkew(
-                Duration::from_secs(400),
-            )))
+            let doubt = ClockDoubt::Difference(Duration::from_secs(400));
+            Ok(FlushResult::Skipped(FlushSkipped::Clock(doubt)))
         };
         let nothing = Ok(FlushResult::Skipped(FlushSkipped::NothingToFlush));
         assert_eq!(blocked.conditions(), []);
@@ -135,7 +136,8 @@ mod tests {
         assert_eq!(
             condition.to_string(),
             "flush: cannot flush database 3 (and 1 more): the clocks of the store and of this machine differ by \
-             400 s: set the one that is wrong, or pass --trust-store-clock if it is this machine's"
+             400 s: set the one that is wrong (`neap fsck --clock` sets the time of a directory), or pass \
+             --trust-store-clock if it is this machine's"
         );
         blocked.record(DatabaseId::new(3), &nothing);
         assert_eq!(blocked.counts()[0], (BlockReason::Clocks, 1));

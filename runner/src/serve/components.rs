@@ -27,6 +27,7 @@ use super::{
     ServeError,
     backups::{self, Backups},
     cache_refresh::CacheRefreshTask,
+    clock_condition::ClockCondition,
     cluster::{self, ClusterMember},
     concurrency_limit::{self, RequestLimits},
     damage::DamageMonitor,
@@ -183,7 +184,7 @@ impl ServerComponents {
         };
         let flushing = args
             .does(ServeMode::Compact)
-            .then(|| flushing(args, base, flushed));
+            .then(|| flushing(base, flushed));
         if let Some(flushing) = &flushing {
             damage.add(flushing.flusher.damaged_objects() as _);
         }
@@ -480,7 +481,11 @@ fn router(
             catalog: Arc::clone(&base.catalog),
             stop: stop.clone(),
             world: world.clone(),
-            conditions: vec![Arc::clone(&base.blocked) as _, Arc::clone(damage) as _],
+            conditions: vec![
+                Arc::new(ClockCondition(base.bucket.clone())),
+                Arc::clone(&base.blocked) as _,
+                Arc::clone(damage) as _,
+            ],
         }));
     let common = ServiceContext {
         cluster: ClusterId::of(Arc::clone(&base.catalog)),
@@ -504,11 +509,8 @@ fn flush_limits(memory: &MemoryPlan) -> FlushLimits {
 }
 
 /// Creates the background flush.
-fn flushing(args: &ServeArgs, base: ServerContext, flushed: Arc<FlushedDatabases>) -> FlushTask {
-    let limits = FlushLimits {
-        trust_store_clock: args.trust_store_clock,
-        ..flush_limits(&base.memory)
-    };
+fn flushing(base: ServerContext, flushed: Arc<FlushedDatabases>) -> FlushTask {
+    let limits = flush_limits(&base.memory);
     FlushTask {
         flusher: ParallelFlusher::new(Flusher::new(
             base.bucket,
@@ -545,10 +547,7 @@ fn compactor(
         bucket,
         margins: stores.margins,
         rules,
-        flush: FlushLimits {
-            trust_store_clock: args.trust_store_clock,
-            ..flush_limits(memory)
-        },
+        flush: flush_limits(memory),
         merge: MergePolicy::default(),
         collect: GarbageCollectorSettings::for_queries(
             args.time_travel,

@@ -18,6 +18,7 @@ mod backlog;
 mod backups;
 mod blocked_flushes;
 mod cache_refresh;
+mod clock_condition;
 mod cluster;
 mod components;
 mod concurrency_limit;
@@ -239,7 +240,8 @@ pub(crate) async fn run(
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.watch(world.clone()));
     }
-    let mut stores = Stores::open(&args.store, &world)?;
+    let mut stores =
+        Stores::open(&args.store, &world)?.trusting_store_clock(args.trust_store_clock);
     stores.probe_if_unused().await?;
     let stop = CancellationToken::new();
     plugins::make_folder(args)?;

@@ -104,4 +104,8 @@ impl Store for TimedStore {
     fn is_sorted(&self) -> bool {
         self.inner.is_sorted()
     }
+
+    fn recent_leap(&self) -> Option<Duration> {
+        self.inner.recent_leap()
+    }
 }

@@ -47,6 +47,7 @@ mod store;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod writes_ahead;
 
 pub use error::FsckError;
 pub use finding::{Finding, FindingKind, Severity};
@@ -54,3 +55,4 @@ pub use fsck::{Fsck, FsckOptions, FsckProgress};
 pub use quarantine::{LostObject, LostTable, ObjectPart};
 pub use report::{FsckReport, FsckTotals};
 pub use scrub::{ObjectCopies, ScrubTotals, Scrubber};
+pub use writes_ahead::WritesAhead;

@@ -7,6 +7,7 @@ mod damage;
 mod quarantine;
 mod repair;
 mod scrub;
+mod writes_ahead;
 
 use std::{
     sync::{

@@ -1,7 +1,7 @@
 //! Mutation tests of compaction: each rule of merging and collecting is necessary. A merger or a collector without it
 //! breaks an invariant that it protects; with all rules, they pass the same seeds.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use neap_bucket::{Operation, ProtocolMargins, ProtocolRules, VersionedValue};
 use neap_compact::{FlushResult, MergeJob, MergeReason};
@@ -10,15 +10,16 @@ use neap_manifest::{Manifest, Section};
 use crate::{
     actor_mix::ActorMix,
     disabled_rule::DisabledRule,
-    instance::{DATABASE, Instance},
+    instance::{DATABASE, Instance, InstanceOptions},
     machine::Suspension,
     network::InterceptionPoint,
     operators::restore_as,
     oracle::{Invariant, Violation},
-    rows::{HOSTS, TABLE, WITNESSES},
+    rows::{HOSTS, Rows, TABLE, WITNESSES},
     scenario::{ScriptedScenario, freeze, once},
-    schedule::ScheduleMix,
+    schedule::{ScheduleMix, ScheduleParameters},
     simulate::{run, simulate, simulate_all},
+    simulated_store::StoreBehavior,
     write::GeneratedWrite,
 };
 
@@ -361,5 +362,56 @@ fn a_collector_with_a_stale_manifest_deletes_objects_of_restored_databases() {
         assert!(is_only(&broken, Invariant::ObjectsExist), "{broken:?}");
         let broken = restore_while_a_collector_is_frozen(DisabledRule::None).await;
         assert!(broken.is_empty(), "{broken:?}");
+    });
+}
+
+/// Compacts while the clock of the store is an hour ahead. Returns the answers to a query before and after that.
+async fn compact_while_the_store_is_ahead(trusts_store_clock: bool) -> [Rows; 2] {
+    let fast = Some((Duration::from_secs(300), Duration::from_secs(400)));
+    let store = StoreBehavior {
+        fast,
+        ..ScheduleParameters::WITHOUT_FAULTS.store
+    };
+    let theatre = ScriptedScenario::open_with(ScheduleParameters {
+        store,
+        ..ScheduleParameters::WITHOUT_FAULTS
+    })
+    .await;
+    let owner = theatre.instance("owner");
+    let content = GeneratedWrite {
+        cells: (0..4).map(|day| (2 * day, "a")).collect(),
+        ..theatre.content()
+    };
+    theatre.write(&owner, &content, None).await.unwrap();
+    theatre.sleep_until(60.0).await;
+    owner.flusher.flush(DATABASE).await.unwrap();
+    // The rows of the previous day expire in half an hour.
+    let retention = Some(Duration::from_secs(86_400 + 1800));
+    owner
+        .catalog
+        .set_retention(DATABASE, retention)
+        .await
+        .unwrap();
+    let before = theatre.instance("reader").query().await.unwrap();
+    theatre.sleep_until(310.0).await;
+    let machine = theatre.machine("compactor", Suspension::NoClockStops);
+    let start = InstanceOptions {
+        trusts_store_clock,
+        ..InstanceOptions::healthy(theatre.rules)
+    };
+    let compactor = &theatre.start(&machine, start).compactor;
+    compactor.settle(DATABASE, None).await.ok();
+    theatre.sleep_until(500.0).await;
+    let after = theatre.instance("later reader").query().await.unwrap();
+    [before, after]
+}
+
+#[test]
+fn a_store_clock_that_leaps_destroys_data_if_clocks_need_not_agree() {
+    run(async {
+        let [before, after] = compact_while_the_store_is_ahead(false).await;
+        assert_eq!(before, after);
+        let [before, after] = compact_while_the_store_is_ahead(true).await;
+        assert!(after.len() < before.len(), "{after:?}");
     });
 }

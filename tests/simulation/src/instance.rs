@@ -63,6 +63,7 @@ pub(crate) struct InstanceOptions {
     pub(crate) faulty: bool,
     pub(crate) sole_writer: bool,
     pub(crate) flush_limits: FlushLimits,
+    pub(crate) trusts_store_clock: bool,
     /// The number of sections that a manifest holds before it writes pages.
     pub(crate) inline_sections: usize,
     pub(crate) merges: MergePolicy,
@@ -81,6 +82,7 @@ impl InstanceOptions {
             faulty: false,
             sole_writer: false,
             flush_limits: FlushLimits::default(),
+            trusts_store_clock: false,
             inline_sections: ManifestSettings::default().inline_sections,
             merges: MergePolicy::default(),
             collects: GarbageCollectorSettings::default(),
@@ -111,7 +113,8 @@ impl Instance {
         let bucket = Bucket::new(
             with_progress_of(connection, start.weakness, world.time),
             surroundings,
-        );
+        )
+        .trusting_store_clock(start.trusts_store_clock);
         let catalog = Arc::new(Catalog::new(
             bucket.clone(),
             ProtocolMargins::NETWORK,
@@ -352,9 +355,9 @@ impl InstanceSlot {
             flush_limits: FlushLimits {
                 segments,
                 pressure,
-                trust_store_clock: self.mix.trust_store_clock,
                 ..FlushLimits::default()
             },
+            trusts_store_clock: self.mix.trust_store_clock,
             inline_sections: cast.inline_sections,
             merges: MergePolicy {
                 settle_after: Duration::from_secs(chance.pick(&[0, 60, 1800])),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::{Key, Operation, Stamp, StoreTime};
 use neap_catalog::HardDelete;
-use neap_compact::{FlushLimits, FlushResult, FlushSkipped};
+use neap_compact::{FlushResult, FlushSkipped};
 use neap_schema::DatabaseId;
 use neap_wal::{NotAcknowledged, StampError, WriteError, WriteErrorKind};
 use neap_write::WriteFailure;
@@ -83,14 +83,11 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
             .await
             .unwrap();
         assert!(
-            matches!(flushed, FlushResult::Skipped(FlushSkipped::ClockSkew(_))),
+            matches!(flushed, FlushResult::Skipped(FlushSkipped::Clock(_))),
             "{flushed:?}"
         );
         let start = InstanceOptions {
-            flush_limits: FlushLimits {
-                trust_store_clock: true,
-                ..FlushLimits::default()
-            },
+            trusts_store_clock: true,
             ..InstanceOptions::healthy(theatre.rules)
         };
         let trusting = theatre.start(

@@ -193,7 +193,8 @@ impl CacheBackfill {
     ) -> Vec<(u64, BackfillTask)> {
         let tables = catalog.value.tables();
         let tasks = tables.filter_map(|table| {
-            let cutoff = catalog.value.cutoff_of(table.id(), now);
+            let base = self.bucket.retention_base(now);
+            let cutoff = catalog.value.cutoff_of(table.id(), base);
             let task = BackfillTask {
                 database,
                 table: Arc::clone(table),

@@ -108,7 +108,8 @@ impl IcebergPublisher {
                 }
                 sections => sections?,
             };
-            let cutoff = catalog.cutoff_of(table.id(), now);
+            let base = self.bucket.retention_base(now);
+            let cutoff = catalog.cutoff_of(table.id(), base);
             group.push(self.candidate(&state, table, &sections, cutoff));
             count += sections.len();
             if count >= GROUP_SECTIONS {

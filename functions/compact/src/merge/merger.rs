@@ -302,8 +302,10 @@ impl Merger {
             let mut inputs = resolved.inputs.iter();
             inputs.any(|input| SectionRef::of(input) == SectionRef::of(&found.section))
         };
+        let mark = base.manifest.value.low_water_mark;
+        let removal_time = self.bucket.removal_time(mark).ok();
         Ok(Ok(PreparedMerge {
-            cutoff: catalog.cutoff_of(job.table, proven),
+            cutoff: removal_time.and_then(|now| catalog.cutoff_of(job.table, proven.min(now))),
             inputs: loaded.into_iter().filter(is_input).collect(),
             table: Arc::clone(table),
             job: resolved,

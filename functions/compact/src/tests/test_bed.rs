@@ -69,13 +69,13 @@ impl Clock for SteppedClock {
     }
 }
 
-/// The clock of the test, with a wall clock that is ahead.
+/// The clock of the test, with a wall clock that is ahead by so many microseconds.
 #[derive(Debug)]
-struct SkewedClock(Arc<SteppedClock>, Duration);
+struct SkewedClock(Arc<SteppedClock>, i64);
 
 impl Clock for SkewedClock {
     fn wall_micros(&self) -> i64 {
-        self.0.wall_micros() + i64::try_from(self.1.as_micros()).unwrap()
+        self.0.wall_micros() + self.1
     }
 
     fn monotonic(&self) -> Duration {
@@ -314,12 +314,23 @@ impl CompactTestBed {
 
     /// Returns a function with these flush limits, on a machine with a wall clock that is off by `off`.
     pub(super) fn compactor_of_limits(&self, flush: FlushLimits, off: Duration) -> Compactor {
+        let off = i64::try_from(off.as_micros()).unwrap();
+        self.assembled_with(self.skewed(off), None, flush)
+    }
+
+    /// Returns a function on a machine with a wall clock that is behind.
+    pub(super) fn compactor_behind(&self, by: Duration) -> Compactor {
+        let by = i64::try_from(by.as_micros()).unwrap();
+        self.assembled(self.skewed(-by), None)
+    }
+
+    /// Returns the bucket of a machine whose wall clock is ahead by so many microseconds.
+    fn skewed(&self, micros: i64) -> Bucket {
         let world = World {
-            clock: Arc::new(SkewedClock(Arc::clone(&self.clock), off)),
+            clock: Arc::new(SkewedClock(Arc::clone(&self.clock), micros)),
             ..self.bucket.world().clone()
         };
-        let bucket = Bucket::new(Arc::clone(&self.store) as _, world);
-        self.assembled_with(bucket, None, flush)
+        Bucket::new(Arc::clone(&self.store) as _, world)
     }
 
     fn assembled_with(

@@ -153,7 +153,7 @@ impl QueryEngine {
         let past = as_of.map(|stamp| stamp.time().min(present));
         QueryTimes {
             now: self.world().clock.wall_micros(),
-            retention_base: past.unwrap_or(present),
+            retention_base: past.unwrap_or_else(|| self.bucket.retention_base(present)),
         }
     }
 }
