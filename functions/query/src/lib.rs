@@ -41,6 +41,7 @@ mod schema_planner;
 mod settings;
 mod span_propagation;
 mod statement;
+mod statement_size;
 mod table_list;
 mod unsupported;
 mod views;

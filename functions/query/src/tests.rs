@@ -15,6 +15,7 @@ mod deletes;
 mod distributed;
 mod distributed_faults;
 mod distributed_histories;
+mod expanding_statements;
 mod exports;
 mod histories;
 pub(crate) mod instance;

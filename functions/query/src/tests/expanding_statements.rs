@@ -1,0 +1,47 @@
+//! Short statements with huge plans.
+
+use super::QueryTestInstance;
+
+async fn refusal(one: &QueryTestInstance, sql: &str) -> String {
+    let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
+    let (status, answer) = one.post(body).await;
+    assert_eq!(status, 400, "{answer}");
+    answer
+}
+
+#[tokio::test]
+async fn statements_whose_plans_are_huge_are_refused_before_they_are_planned() {
+    let one = QueryTestInstance::alone().await;
+    one.write("cpu,host=a v=1 1700000000000000000").await;
+    let joined = |number: usize| {
+        format!(
+            ", c{} AS (SELECT a.v FROM c{number} a JOIN c{number} b USING (v))",
+            number + 1
+        )
+    };
+    let chain: String = (0..29).map(joined).collect();
+    let doubled = format!("WITH c0 AS (SELECT v FROM cpu){chain} SELECT count(*) FROM c29");
+    assert!(doubled.len() < 2_000);
+    let answer = refusal(&one, &doubled).await;
+    assert!(
+        answer.contains("counting those of WITH at each reference"),
+        "{answer}"
+    );
+    // A quote in a comment hides nothing.
+    refusal(&one, &format!("--'\n{doubled}")).await;
+    let columns: Vec<_> = (0..24).map(|number| format!("v+{number}")).collect();
+    let cube = format!(
+        "SELECT count(*) FROM cpu GROUP BY CUBE ({})",
+        columns.join(",")
+    );
+    let answer = refusal(&one, &cube).await;
+    assert!(answer.contains("16777216 grouping sets"), "{answer}");
+    let tables: Vec<_> = (0..20_000).map(|number| format!("cpu c{number}")).collect();
+    let answer = refusal(&one, &format!("SELECT count(*) FROM {}", tables.join(","))).await;
+    assert!(answer.contains("20000 tables"), "{answer}");
+    // The other queries are answered.
+    assert_eq!(one.sql("SELECT v FROM cpu").await, "v\n1.0\n");
+    let small = "WITH a AS (SELECT v FROM cpu), b AS (SELECT * FROM a UNION ALL SELECT * FROM a) \
+                 SELECT v, count(*) AS n FROM b GROUP BY ROLLUP (v) ORDER BY n, v";
+    assert_eq!(one.sql(small).await, "v,n\n1.0,2\n,2\n");
+}
