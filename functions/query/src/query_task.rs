@@ -23,7 +23,9 @@ use datafusion::{
 use futures::{StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_row_delete::RowDelete;
-use neap_tables::{QueryContext, create_optimized_plan, create_physical_plan, with_cancellation};
+use neap_tables::{
+    QueryContext, create_optimized_plan, create_physical_plan, interruptible, with_cancellation,
+};
 use tokio::sync::mpsc;
 use tracing::{Instrument, trace_span};
 
@@ -112,8 +114,7 @@ impl QueryTask {
             Ok(reservation) => reservation,
             Err(error) => return sender.send_outcome(Err(error)),
         };
-        let begun = self
-            .begin(&attempt)
+        let begun = interruptible(self.context.cancellation.clone(), self.begin(&attempt))
             .instrument(trace_span!(target: TRACE_TARGET, "plan"));
         let (rows, started, max_rows) = match begun.await {
             Ok(QueryExecution::Rows(rows)) => {

@@ -62,7 +62,7 @@ impl Cancellation {
         !self.0.swap(true, Ordering::Relaxed)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.is_cancelled() {
             true => exec_err!("{CANCELLED}"),
             false => Ok(()),

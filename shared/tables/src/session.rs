@@ -22,7 +22,7 @@ use datafusion::{
     },
     logical_expr::TableType,
     optimizer::{
-        Analyzer, OptimizerRule, analyzer::type_coercion::TypeCoercion,
+        Analyzer, Optimizer, OptimizerRule, analyzer::type_coercion::TypeCoercion,
         optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
         push_down_limit::PushDownLimit, simplify_expressions::SimplifyExpressions,
     },
@@ -41,6 +41,7 @@ use crate::{
     cancellation::Cancellation,
     last_rows::LastValuesRule,
     operator_rules::operator_rules,
+    planning_interrupts::interruptible_rules,
     regex_backslashes::RegexBackslashRule,
     renamed_columns::RenamedColumnsRule,
     scan::{self, StaleTail},
@@ -93,6 +94,13 @@ impl Sessions {
         let planning = operator_rules();
         let windows = Arc::new(GapFillLimit(settings.max_windows));
         let usual = config(settings.partitions, settings.memory_pool_bytes).with_extension(windows);
+        // The last ones match optimized plans.
+        let own: [Arc<dyn OptimizerRule + Send + Sync>; 3] = [
+            Arc::new(CacheRewrite),
+            Arc::new(LastValuesRule),
+            Arc::new(RenamedColumnsRule),
+        ];
+        let rules = Optimizer::new().rules.into_iter().chain(own);
         let optimized = SessionStateBuilder::new()
             .with_config(usual.clone())
             .with_runtime_env(Arc::clone(&runtime))
@@ -106,10 +114,7 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&runtime))
             .with_analyzer_rules(analysis)
             .with_physical_optimizer_rules(planning)
-            // After all others, because the rule matches optimized plans.
-            .with_optimizer_rule(Arc::new(CacheRewrite))
-            .with_optimizer_rule(Arc::new(LastValuesRule))
-            .with_optimizer_rule(Arc::new(RenamedColumnsRule));
+            .with_optimizer_rules(interruptible_rules(rules));
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
             Arc::new(SimplifyExpressions::new()),
             Arc::new(PushDownFilter::new()),

@@ -1,0 +1,111 @@
+//! Ends the planning of a cancelled query: each rule of the optimizer checks for cancellation before each part of the plan.
+//!
+//! DataFusion plans without yielding, so a query whose client is gone, or whose time is over, would occupy its thread until
+//! the plan is complete.
+
+use std::{fmt, sync::Arc};
+
+use datafusion::{
+    common::{Result, tree_node::Transformed},
+    logical_expr::LogicalPlan,
+    optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
+};
+
+use crate::Cancellation;
+
+tokio::task_local! {
+    /// The cancellation of the query that the task plans.
+    static PLANNED_QUERY: Cancellation;
+}
+
+/// Plans a query. The planning fails soon after the query is cancelled.
+pub async fn interruptible<T>(cancellation: Cancellation, planning: impl Future<Output = T>) -> T {
+    PLANNED_QUERY.scope(cancellation, planning).await
+}
+
+/// Returns the rules with a check before each application.
+pub(crate) fn interruptible_rules(
+    rules: impl IntoIterator<Item = Arc<dyn OptimizerRule + Send + Sync>>,
+) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    rules
+        .into_iter()
+        .map(|rule| Arc::new(InterruptibleRule(rule)) as _)
+        .collect()
+}
+
+/// A rule that is not applied to the plan of a cancelled query.
+struct InterruptibleRule(Arc<dyn OptimizerRule + Send + Sync>);
+
+impl fmt::Debug for InterruptibleRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl OptimizerRule for InterruptibleRule {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        // Plans outside of a query, such as those of views, have no cancellation.
+        PLANNED_QUERY
+            .try_with(Cancellation::check)
+            .unwrap_or(Ok(()))?;
+        self.0.rewrite(plan, config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::{optimizer::OptimizerContext, prelude::SessionContext};
+
+    use super::*;
+
+    /// A rule that counts its applications.
+    #[derive(Debug, Default)]
+    struct CountingRule(std::sync::atomic::AtomicUsize);
+
+    impl OptimizerRule for CountingRule {
+        fn name(&self) -> &str {
+            "counting"
+        }
+
+        fn rewrite(
+            &self,
+            plan: LogicalPlan,
+            _: &dyn OptimizerConfig,
+        ) -> Result<Transformed<LogicalPlan>> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(Transformed::no(plan))
+        }
+    }
+
+    #[tokio::test]
+    async fn no_rule_is_applied_to_the_plan_of_a_cancelled_query() {
+        let counting = Arc::new(CountingRule::default());
+        let rules = interruptible_rules([Arc::clone(&counting) as _]);
+        let rule = rules.first().unwrap();
+        let plan = SessionContext::new().sql("SELECT 1").await.unwrap();
+        let plan = plan.into_unoptimized_plan();
+        let apply = || rule.rewrite(plan.clone(), &OptimizerContext::new());
+        let cancellation = Cancellation::default();
+        let applied = interruptible(cancellation.clone(), async {
+            let before = apply().is_ok();
+            cancellation.cancel();
+            (before, apply().is_ok())
+        });
+        assert_eq!(applied.await, (true, false));
+        assert!(apply().is_ok());
+        assert_eq!(counting.0.load(std::sync::atomic::Ordering::SeqCst), 2);
+        assert_eq!(rule.name(), "counting");
+    }
+}
