@@ -122,7 +122,7 @@ def write_request_2(all_series):
     return b"".join(chunk(4, text) for text in symbols) + messages
 
 
-def histogram(time_ms, count, total, schema=3, spans=((1, 2),), deltas=(1, 1)):
+def histogram(time_ms, count, total, schema=3, spans=((1, 2),), deltas=(1, 0)):
     """An integer histogram as a field of a series of version 1."""
 
     def zigzag(number):

@@ -18,6 +18,7 @@
 mod error;
 mod frame;
 mod histogram;
+mod histogram_validation;
 mod mapping;
 mod messages;
 mod non_finite;
@@ -29,6 +30,7 @@ mod xor_chunk;
 
 pub use error::{DecodeError, WireProblem};
 pub use frame::encode_frame;
+pub use histogram_validation::HistogramDefect;
 pub use mapping::{
     COUNT_FIELD, HISTOGRAM_FIELD, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
     NON_FINITE_FIELD, SUM_FIELD, VALUE_FIELD, label_of_tag, tag_of_label,

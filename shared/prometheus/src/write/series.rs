@@ -238,6 +238,10 @@ impl<'a> SeriesWriter<'a> {
                 continue;
             }
             let histogram = Histogram::decode(message)?;
+            if let Err(defect) = histogram.validate() {
+                self.refuse_values(1, || defect.to_string());
+                continue;
+            }
             let added = self.add_row(histogram.timestamp, RowKind::Histogram, |table| {
                 let count = histogram.count_value();
                 if count.is_finite() {

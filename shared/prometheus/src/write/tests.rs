@@ -336,8 +336,16 @@ fn a_series_has_at_most_1000_labels() {
 
 #[test]
 fn a_large_histogram_is_refused_alone() {
-    let histogram = |deltas: usize| Histogram {
-        positive_deltas: vec![1; deltas],
+    let histogram = |buckets: u32| Histogram {
+        count: Some(HistogramCount::Integer(u64::from(buckets))),
+        positive_spans: vec![BucketSpan {
+            offset: 0,
+            length: buckets,
+        }],
+        positive_deltas: std::iter::once(1)
+            .chain(std::iter::repeat(0))
+            .take(buckets as usize)
+            .collect(),
         timestamp: 1,
         ..Histogram::default()
     };
@@ -349,6 +357,29 @@ fn a_large_histogram_is_refused_alone() {
     assert_eq!(
         write.refused.messages,
         ["h: a histogram has more than 1048576 bytes"]
+    );
+}
+
+#[test]
+fn a_histogram_that_contradicts_itself_is_refused_alone() {
+    let histogram = |count: u64| Histogram {
+        count: Some(HistogramCount::Integer(count)),
+        positive_spans: vec![BucketSpan {
+            offset: 0,
+            length: 1,
+        }],
+        positive_deltas: vec![3],
+        timestamp: 1,
+        ..Histogram::default()
+    };
+    let mut series = series(&[("__name__", "h")], &[]);
+    series.histograms = vec![histogram(3), histogram(2)];
+    let message = RequestBuilder::new(&[series]).version_1();
+    let write = decode_write(&message, WriteVersion::One, 64 << 20).unwrap();
+    assert_eq!(write.count(RowKind::Histogram), 1);
+    assert_eq!(
+        write.refused.messages,
+        ["h: a histogram has 2 observations, but its buckets have 3"]
     );
 }
 
