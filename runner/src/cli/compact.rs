@@ -4,18 +4,24 @@
 use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use clap::Args;
-use futures::StreamExt;
-use neap_bucket::{StoreConfig, World};
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_bucket::{Bucket, Stamp, StoreConfig, World};
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_compact::{
-    CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings, FlushLimits,
-    FlushResult, FlushSkipped, GarbageCollectorSettings, MergePolicy, PublishedTable,
+    CompactError, CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings,
+    FlushLimits, FlushResult, FlushSkipped, GarbageCollectorSettings, MergePolicy, PublishedTable,
 };
 use neap_options::parse_duration;
 use neap_schema::DatabaseId;
 
 use super::CommandError;
 use crate::{console::Console, publish_options::PublishArgs, stores::Stores};
+
+/// Number of tails that are listed concurrently.
+const LISTINGS_AT_ONCE: usize = 16;
+
+/// The resolution of the `Date` of a store's answers, by which a flush decides.
+const DATE_RESOLUTION: Duration = Duration::from_secs(1);
 
 /// The options of `neap compact`.
 #[derive(Debug, Args)]
@@ -81,6 +87,8 @@ pub(super) async fn run(
     let compactor = compactor(args, collect, &stores, &catalog).await?;
     let mut failed = 0;
     if !args.dry_run {
+        let lag = catalog.rules().await?.flush_lag;
+        wait_for_newest_rows(&stores.bucket, &databases, lag, console).await?;
         failed += flush(&compactor, &databases, console).await?;
     }
     if !args.flush_only {
@@ -256,6 +264,36 @@ async fn compactor(
         Some(settings) => compactor.publishing(settings),
         None => compactor,
     })
+}
+
+/// Waits until all rows that were acknowledged before the call can be flushed: at most for the flush lag.
+async fn wait_for_newest_rows(
+    bucket: &Bucket,
+    databases: &[(DatabaseId, String)],
+    lag: Duration,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    // No request has been answered if there is no time, so there are no databases either.
+    let now = bucket.clock().now().unwrap_or_default();
+    let flushable = Stamp::end_of(now.minus(lag));
+    let newest: Vec<Option<Stamp>> = stream::iter(databases)
+        .map(|(database, _)| bucket.newest_stamp(*database, flushable))
+        .buffer_unordered(LISTINGS_AT_ONCE)
+        .try_collect()
+        .await
+        .map_err(CompactError::from)?;
+    let Some(newest) = newest.into_iter().flatten().max() else {
+        return Ok(());
+    };
+    let wait = newest.time().since(now.minus(lag)).min(lag) + DATE_RESOLUTION;
+    console
+        .print(format_args!(
+            "waiting {} s until the newest rows can be flushed",
+            wait.as_secs().max(1)
+        ))
+        .map_err(CommandError::Output)?;
+    bucket.world().clock.sleep(wait).await;
+    Ok(())
 }
 
 /// Flushes databases until no segment is old enough. Returns the number of databases whose flush failed.
