@@ -18,7 +18,7 @@ use lambda_runtime::{
     Context, Diagnostic, FunctionResponse, LambdaEvent, Runtime, layers::TracingLayer, service_fn,
 };
 use neap_bucket::World;
-use neap_http::{ApiError, Kind};
+use neap_http::{ApiError, Kind, log_panics};
 use neap_memory::limit_retained_memory;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -227,6 +227,7 @@ fn create_function<P: Program>(world: &World) -> Arc<dyn Function> {
 async fn serve<P: Program>() -> Result<(), Error> {
     let world = World::system();
     let function = create_function::<P>(&world);
+    log_panics(Arc::clone(&world.clock));
     let mut terminated = signal(SignalKind::terminate())?;
     let warm = world.timeout(WARM_LIMIT, function.warm());
     let registered = world.timeout(REGISTER_LIMIT, register());

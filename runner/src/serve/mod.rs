@@ -68,6 +68,7 @@ use futures::future::OptionFuture;
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog, CatalogError};
 use neap_compact::TimeTravelTooShort;
+use neap_http::log_panics;
 use neap_query::QueryError;
 use neap_questdb::QuestDbListener;
 use tokio::runtime::Handle;
@@ -231,6 +232,7 @@ pub(crate) async fn run(
     let node = node_name(args, environment)?;
     let traces = TraceExport::start(&args.traces, node.as_deref(), &world)?;
     logging::start(args, traces.as_deref())?;
+    log_panics(Arc::clone(&world.clock));
     args.renamed.warn(environment, console);
     warn(args, console);
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;

@@ -30,6 +30,7 @@ mod grpc_messages;
 mod health;
 mod metrics;
 mod order_headers;
+mod panic_log;
 mod request_deadline;
 mod request_id;
 mod request_parsing;
@@ -52,6 +53,7 @@ pub use metrics::{
     metrics_routes,
 };
 pub use order_headers::{ORDER_HEADER, STAMP_HEADER, requested_order, requested_stamp};
+pub use panic_log::log_panics;
 pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
 pub use request_parsing::{parse_query, read_json};
