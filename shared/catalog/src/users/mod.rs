@@ -37,7 +37,7 @@ pub use sessions::{SessionEntry, SessionId};
 pub use signing_keys::{NewSigningKey, SigningKeyEntry, SigningSecret, VerificationKey};
 pub(crate) use user_set::UserSet;
 
-use crate::{CatalogError, TokenId};
+use crate::{CatalogError, OPERATOR_TOKEN_NAME, TokenId};
 
 /// Maximum number of users of a cluster.
 pub const MAX_USERS: usize = 10_000;
@@ -81,7 +81,8 @@ impl fmt::Display for UserId {
 }
 
 /// The sender of a change: the holder of a token or a user with a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Actor {
     /// The holder of a token.
     Token(TokenId),
@@ -153,11 +154,39 @@ fn check_name(what: &'static str, name: &str) -> Result<(), CatalogError> {
             format!("the name of a {what} has no control characters and no space around it");
         return Err(CatalogError::InvalidUser { reason });
     }
+    if name == OPERATOR_TOKEN_NAME {
+        let reason = format!("the name {OPERATOR_TOKEN_NAME} is that of the first token");
+        return Err(CatalogError::InvalidUser { reason });
+    }
     check_text(what, name)
 }
 
-/// Checks the length of a text.
+/// Returns whether a character is invisible or changes the direction of a text, so that a name looks like another one
+/// (Unicode's general category Cf, as far as names of people do not need it).
+fn is_deceptive(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Checks the length and the characters of a text.
 fn check_text(what: &'static str, text: &str) -> Result<(), CatalogError> {
+    if text.chars().any(is_deceptive) {
+        let reason = format!(
+            "{what}: a text has invisible characters, or characters that change the direction"
+        );
+        return Err(CatalogError::InvalidUser { reason });
+    }
     if text.len() > MAX_USER_TEXT_BYTES {
         let reason = format!("{what}: a text is longer than {MAX_USER_TEXT_BYTES} bytes");
         return Err(CatalogError::InvalidUser { reason });

@@ -439,6 +439,29 @@ async fn sessions_of_a_user_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_name_that_looks_like_another_one_is_refused() {
+    let (_, catalog) = stage().await;
+    role(&catalog, "reader", &["db:one:read"]).await;
+    for name in ["_admin", "ann\u{202e}nimda", "ann\u{200b}", "ann\n", " ann"] {
+        let external = ExternalUser {
+            oauth_id: "1".to_owned(),
+            name: name.to_owned(),
+            display_name: None,
+            group_roles: ["reader".to_owned()].into(),
+        };
+        let key = key("k");
+        let refused = catalog
+            .begin_external_session(&external, LIFETIME, &key)
+            .await;
+        assert!(
+            matches!(refused, Err(CatalogError::InvalidUser { .. })),
+            "{name:?}: {refused:?}"
+        );
+    }
+    user(&catalog, "علی\u{200c}رضا", &[RoleId::ADMIN]).await;
+}
+
+#[tokio::test]
 async fn users_of_a_provider_are_created_by_their_groups_alone() {
     let (_, catalog) = stage().await;
     let reader = role(&catalog, "reader", &["db:one:read"]).await;
