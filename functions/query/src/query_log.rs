@@ -27,6 +27,9 @@ use crate::{
     request::Language,
 };
 
+/// The text that a database shows of a query that also reads other ones.
+const SEVERAL_DATABASES: &str = "(a query of several databases)";
+
 /// The maximum length of a logged query text, in bytes.
 const MAX_TEXT_BYTES: usize = 16 << 10;
 
@@ -309,10 +312,15 @@ impl QueryHistory for QueryLog {
         let is_of_database = |query: &&Arc<LoggedQuery>| {
             database.is_none_or(|id| query.head.databases.contains(&id))
         };
-        queries
-            .filter(is_of_database)
-            .map(|query| query.record())
-            .collect()
+        // The text of a query of several databases has names and values of the others.
+        let shown = |query: &Arc<LoggedQuery>| {
+            let mut record = query.record();
+            if database.is_some() && query.head.databases.len() > 1 {
+                SEVERAL_DATABASES.clone_into(&mut record.text);
+            }
+            record
+        };
+        queries.filter(is_of_database).map(shown).collect()
     }
 }
 
@@ -551,6 +559,20 @@ mod tests {
         assert_eq!(phases()[3], "fail");
         let last = log.queries(None).swap_remove(3);
         assert!(last.permit.is_some() && last.plan.is_some() && last.end_to_end.is_some());
+    }
+
+    #[test]
+    fn a_database_does_not_show_the_text_of_a_query_that_reads_others() {
+        let log = log(10);
+        let request = QueryRequest {
+            text: "SELECT secret FROM a..m, b..m".to_owned(),
+            ..QueryRequest::default()
+        };
+        let databases = vec![HOME, DatabaseId::new(2)];
+        log.begin(databases, Language::InfluxQl, &request)
+            .record_success();
+        assert_eq!(texts(&log, Some(HOME)), [SEVERAL_DATABASES]);
+        assert_eq!(texts(&log, None), [request.text]);
     }
 
     #[test]

@@ -61,7 +61,9 @@ impl InfluxqlSession {
         let engine = &self.engine;
         let writer = engine.row_writer().ok_or(QueryError::NoWriter)?;
         let target = self.target_database(prepared, &statement.target).await?;
+        // The log of the database that is read does not name the target.
         let query = PreparedStatement {
+            text: statement.select.to_string(),
             statement: Statement::Select(Box::new(statement.select.clone())),
             ..prepared.clone()
         };

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::scan::{ScanContext, external};
 
+/// The target of a view whose rows go to another database, which the reader of this one may not know.
+const ANOTHER_DATABASE: &str = "(another database)";
+
 /// The views of a database.
 #[derive(Debug)]
 pub(super) struct MaterializedViewsSource {
@@ -65,12 +68,18 @@ impl MaterializedViewsSource {
             (
                 "target_database",
                 true,
-                views_or_null(all().map(|view| view.target.database.as_ref())),
+                views_or_null(all().map(|view| {
+                    let database = view.target.database.as_ref();
+                    database.map(|_| ANOTHER_DATABASE)
+                })),
             ),
             (
                 "target_table",
                 false,
-                views(all().map(|view| &view.target.table)),
+                views(all().map(|view| match &view.target.database {
+                    None => view.target.table.as_str(),
+                    Some(_) => ANOTHER_DATABASE,
+                })),
             ),
             ("window_ns", false, lengths),
             (
