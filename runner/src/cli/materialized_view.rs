@@ -73,7 +73,7 @@ struct View {
     name: String,
     source: String,
     target_database: Option<String>,
-    target_table: String,
+    target_table: Option<String>,
     query: String,
 }
 

@@ -82,6 +82,7 @@ impl Catalog {
                     }),
                     original_name: None,
                     has_triggers: false,
+                    is_restored: false,
                     backup: Some(backup),
                 })?;
                 copies.push(BackupCopy {

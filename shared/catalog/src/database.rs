@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, MaterializedView, PurgeState,
-    Table, Trigger,
+    Table, Trigger, ViewReference,
     audit::AuditLog,
     cache_definitions,
     deletion::{DroppedEntry, find_dropped},
@@ -60,6 +60,9 @@ pub struct DatabaseCatalog {
         skip_serializing_if = "view_changes::is_first_id"
     )]
     pub(crate) next_view: ViewId,
+    /// The views of other databases whose rows go to tables of this one, by the name of the table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) foreign_views: BTreeMap<String, ViewReference>,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     #[serde(skip)]
@@ -90,6 +93,7 @@ impl Default for DatabaseCatalog {
             next_trigger: trigger_changes::first_id(),
             views: BTreeMap::new(),
             next_view: view_changes::first_id(),
+            foreign_views: BTreeMap::new(),
             audit: AuditLog::default(),
             live: NameIndex::default(),
         }
@@ -364,9 +368,14 @@ impl DatabaseCatalog {
         let tables = self.tables.values().map(|table| table.size_bytes());
         let triggers = self.triggers.values().map(|trigger| trigger.size_bytes());
         let views = self.views.values().map(|view| view.size_bytes());
+        let foreign_views = self
+            .foreign_views
+            .iter()
+            .map(|(table, view)| table.len() + view.size_bytes());
         tables.sum::<usize>()
             + triggers.sum::<usize>()
             + views.sum::<usize>()
+            + foreign_views.sum::<usize>()
             + self.audit.size_bytes()
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Catalog {
-    /// Drops a database: renames and hides it. A dropped database, given by its new name, gets another deletion time.
+    /// Drops a database and its retention policies: renames and hides them. A dropped database, given by its new name, gets another deletion time.
     ///
     /// # Errors
     /// `NotFound`, `AlreadyDeleted`, or an error of the commit.
@@ -53,7 +53,7 @@ impl Catalog {
         let change = |root: &mut RootCatalog| {
             let found = root.database(name);
             check(found.or_else(|| root.deleted_database(name)), &allowed)?;
-            let id = root.delete(name, now, hard_delete)?;
+            let id = root.delete_with_policies(name, now, hard_delete)?;
             root.note(now, "delete database", name, Some(shown(hard_delete, now)));
             Ok((true, id))
         };
@@ -117,7 +117,7 @@ impl Catalog {
         }
     }
 
-    /// Undeletes a database, given by its present name, or by its original name if no other dropped database had it. It
+    /// Undeletes a database with the retention policies that were dropped with it, given by its present name, or by its original name if no other dropped database had it. It
     /// is renamed to `name`, otherwise to its original name. Returns its id and name.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl Catalog {
             if name.is_some() && name != before {
                 check(None, |none| allowed(DatabaseAction::Create, none))?;
             }
-            let name = root.undelete(id, name, now, &self.limits)?;
+            let name = root.undelete_with_policies(id, name, now, &self.limits)?;
             root.note(
                 now,
                 "undelete database",

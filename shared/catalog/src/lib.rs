@@ -45,6 +45,7 @@ pub mod origin;
 mod plugins;
 mod query_groups;
 mod register;
+mod retention_policies;
 mod root;
 mod settling_time;
 mod table;
@@ -53,6 +54,7 @@ mod trigger_changes;
 mod triggers;
 mod users;
 mod view_changes;
+mod view_targets;
 mod views;
 
 pub use audit::{AuditEntry, MAX_AUDIT_ENTRIES};
@@ -119,7 +121,8 @@ pub use users::{
 pub use view_changes::{
     MAX_VIEW_NAME_BYTES, MAX_VIEW_QUERY_BYTES, MAX_VIEW_TAGS, MAX_VIEWS, NewView,
 };
-pub use views::{MaterializedView, ViewLanguage, ViewTarget, ViewWindows};
+pub use view_targets::ViewReference;
+pub use views::{MaterializedView, ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows};
 
 #[cfg(test)]
 mod tests;

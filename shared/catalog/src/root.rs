@@ -35,6 +35,9 @@ pub struct DatabaseEntry {
     /// Whether it has or had triggers. Only then is its own catalog searched for triggers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_triggers: bool,
+    /// Whether it was created by a restore.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_restored: bool,
     /// The backup that holds this database, a hidden copy that can't be undeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Ulid>,
@@ -249,6 +252,7 @@ impl RootCatalog {
             deletion: None,
             original_name: None,
             has_triggers: false,
+            is_restored: false,
             backup: None,
         };
         let id = self.insert(entry)?;
@@ -277,6 +281,7 @@ impl RootCatalog {
             }),
             original_name: Some(name.to_owned()),
             has_triggers: false,
+            is_restored: true,
             backup: None,
         })
     }

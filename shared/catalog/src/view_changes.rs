@@ -13,8 +13,8 @@ use neap_bucket::StoreTime;
 use neap_schema::{DatabaseId, ViewId};
 
 use crate::{
-    Catalog, CatalogError, DatabaseCatalog, LimitError, MaterializedView, ViewLanguage, ViewTarget,
-    ViewWindows,
+    Actor, Catalog, CatalogError, DatabaseCatalog, LimitError, MaterializedView, ViewLanguage,
+    ViewTarget, ViewWindows,
 };
 
 /// Maximum number of materialized views in a database.
@@ -31,6 +31,8 @@ pub const MAX_VIEW_TAGS: usize = 250;
 pub struct NewView {
     /// The name.
     pub name: String,
+    /// The token or user that creates it.
+    pub created_by: Option<Actor>,
     /// The language of the query.
     pub language: ViewLanguage,
     /// The query.
@@ -52,16 +54,17 @@ pub struct NewView {
 }
 
 impl Catalog {
-    /// Creates a view.
+    /// Creates a view. If its rows go to another database, its table there is reserved first.
     ///
     /// # Errors
-    /// `AlreadyExists`, `EmptyName`, `InvalidView`, `Limit`, or an error of the commit.
+    /// `AlreadyExists`, `EmptyName`, `InvalidView`, `Limit`, or an error of a commit.
     pub async fn create_view(
         &self,
         database: DatabaseId,
         new: &NewView,
     ) -> Result<Arc<MaterializedView>, CatalogError> {
         check(new)?;
+        self.reserve_target(database, new).await?;
         self.change_views(database, |catalog, now| {
             let view = catalog.add_view(database, new, now)?;
             let detail = Some(format!("of table {}", new.source));
@@ -81,7 +84,7 @@ impl Catalog {
         name: &str,
         language: ViewLanguage,
     ) -> Result<Arc<MaterializedView>, CatalogError> {
-        self.change_views(database, |catalog, now| {
+        let deleted = self.change_views(database, |catalog, now| {
             let found = catalog.view(name);
             let found = found.filter(|view| view.language == language);
             let view = found.cloned().ok_or_else(|| CatalogError::NotFound {
@@ -90,8 +93,10 @@ impl Catalog {
             catalog.views.remove(&view.id);
             catalog.note(now, "delete materialized view", name, None);
             Ok(view)
-        })
-        .await
+        });
+        let deleted = deleted.await?;
+        self.release_target(database, &deleted).await;
+        Ok(deleted)
     }
 
     /// Commits a change to a freshly read catalog, because another instance may just have changed the views.
@@ -157,6 +162,7 @@ impl DatabaseCatalog {
             name: new.name.clone(),
             created_in: database,
             created: now,
+            created_by: new.created_by,
             language: new.language,
             query: new.query.clone(),
             source: new.source.clone(),
@@ -182,6 +188,9 @@ impl DatabaseCatalog {
         }
         if target.database.is_some() {
             return Ok(());
+        }
+        if let Some(other) = self.foreign_views.get(&target.table) {
+            return Err(other.conflict(&target.table));
         }
         if new.needs_new_table && self.table(&target.table).is_some() {
             return invalid(format!("table '{}' exists", target.table));
@@ -264,6 +273,7 @@ mod tests {
     fn new(name: &str, source: &str, target: &str) -> NewView {
         NewView {
             name: name.to_owned(),
+            created_by: None,
             language: ViewLanguage::Sql,
             query: "SELECT 1".to_owned(),
             source: source.to_owned(),

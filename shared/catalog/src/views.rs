@@ -8,6 +8,8 @@ use neap_bucket::StoreTime;
 use neap_schema::{DatabaseId, ViewId};
 use serde::{Deserialize, Serialize};
 
+use crate::Actor;
+
 /// The language of the query of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,11 +33,21 @@ impl ViewLanguage {
 /// The table whose rows a view stores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewTarget {
-    /// The name of the database; `None`: the database of the view.
+    /// The database; `None`: the database of the view.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub database: Option<String>,
+    pub database: Option<ViewTargetDatabase>,
     /// The name of the table.
     pub table: String,
+}
+
+/// The database of the table of a view, if it is not that of the view. A database that is created later with the same name
+/// is another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewTargetDatabase {
+    /// The id.
+    pub id: DatabaseId,
+    /// The name, by which a restored database takes the place of a dropped one.
+    pub name: String,
 }
 
 /// The windows of a view. A window begins at a multiple of the length after the origin.
@@ -59,6 +71,9 @@ pub struct MaterializedView {
     pub created_in: DatabaseId,
     /// When it was created, by the store's clock.
     pub created: StoreTime,
+    /// The token or user that created it. A view writes to another database only as long as its creator may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<Actor>,
     /// The language of the query.
     pub language: ViewLanguage,
     /// The query, without the clauses that define its target and schedule.
@@ -93,7 +108,10 @@ impl MaterializedView {
     /// Returns the approximate memory size, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let tags = self.tags.iter().flatten().map(String::len);
-        let database = self.target.database.as_ref().map_or(0, String::len);
+        let database = match &self.target.database {
+            Some(database) => database.name.len(),
+            None => 0,
+        };
         size_of::<Self>()
             + self.name.len()
             + self.query.len()

@@ -47,6 +47,7 @@ pub(crate) fn new_view(name: &str) -> NewView {
     };
     NewView {
         name: name.to_owned(),
+        created_by: None,
         language: ViewLanguage::Sql,
         query: format!("aggregates of {source}"),
         source: source.to_owned(),
@@ -177,6 +178,7 @@ mod tests {
             name: new.name,
             created_in: DatabaseId::new(1),
             created: StoreTime::from_micros(0),
+            created_by: None,
             language: new.language,
             query: new.query,
             source: new.source,

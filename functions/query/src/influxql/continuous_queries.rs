@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use arrow::array::{ArrayRef, StringArray};
 use neap_catalog::{
-    CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView, ViewLanguage,
-    ViewTarget, ViewWindows,
+    CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView, RootCatalog,
+    ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows,
 };
 use neap_influxql::{
     CompareOp, Condition, ContinuousQuery, ContinuousQueryStatement, Dimension, Expr, Fill,
@@ -73,14 +73,18 @@ impl InfluxqlSession {
         let database = self.changed_database(&query.database).await?;
         self.caller.require(DatabaseAction::Read, Some(database))?;
         self.caller.require(DatabaseAction::Write, Some(database))?;
-        let mut new = define(query).map_err(InfluxqlError::Invalid)?;
-        if let Some(name) = &new.target.database {
-            let target = self.changed_database(name).await?;
-            self.caller.require(DatabaseAction::Write, Some(target))?;
-            if target == database {
-                new.target.database = None;
+        let definition = define(query).map_err(InfluxqlError::Invalid)?;
+        let target = match definition.target_database {
+            None => None,
+            Some(name) => {
+                let id = self.changed_database(&name).await?;
+                self.caller.require(DatabaseAction::Write, Some(id))?;
+                Some(ViewTargetDatabase { id, name }).filter(|target| target.id != database)
             }
-        }
+        };
+        let mut new = definition.view;
+        new.created_by = self.caller.actor();
+        new.target.database = target;
         match self.engine.catalog().create_view(database, &new).await {
             Ok(_) => Ok(()),
             Err(CatalogError::AlreadyExists { name }) => {
@@ -159,7 +163,7 @@ impl InfluxqlSession {
             for view in catalog.await?.value.views() {
                 if view.language == ViewLanguage::InfluxQl {
                     names.push(view.name.clone());
-                    texts.push(statement_text(&database, view));
+                    texts.push(self.shown_text(&root, &database, view));
                     databases.push(database.clone());
                 }
             }
@@ -178,10 +182,26 @@ impl InfluxqlSession {
             series: SeriesLayout::by_table(),
         })
     }
+
+    /// Returns the statement of a continuous query. If the caller may not see the database that gets its rows, that is its
+    /// `SELECT` without `INTO`.
+    fn shown_text(&self, root: &RootCatalog, database: &str, view: &MaterializedView) -> String {
+        let Some(target) = &view.target.database else {
+            return statement_text(database, view, None);
+        };
+        let target = root
+            .target_database(target)
+            .filter(|target| self.caller.can_see(*target))
+            .and_then(|target| root.databases().get(&target));
+        match target {
+            Some(entry) => statement_text(database, view, Some(&entry.name)),
+            None => view.query.clone(),
+        }
+    }
 }
 
-/// Returns the statement that creates a continuous query.
-fn statement_text(database: &str, view: &MaterializedView) -> String {
+/// Returns the statement that creates a continuous query, with the name of the other database that gets its rows.
+fn statement_text(database: &str, view: &MaterializedView, target: Option<&str>) -> String {
     let created = parse(&view.query).ok().and_then(|mut statements| {
         let Some(Statement::Select(select)) = statements.pop() else {
             return None;
@@ -197,8 +217,8 @@ fn statement_text(database: &str, view: &MaterializedView) -> String {
             query: neap_influxql::SelectInto {
                 select: *select,
                 target: IntoTarget {
-                    database: view.target.database.clone(),
-                    retention_policy: view.target.database.as_ref().map(|_| AUTOGEN.to_owned()),
+                    database: target.map(str::to_owned),
+                    retention_policy: target.map(|_| AUTOGEN.to_owned()),
                     table: Some(view.target.table.clone()),
                 },
             },
@@ -243,8 +263,15 @@ pub(crate) async fn window_rows(
     }
 }
 
+/// The view of a continuous query. Its target lacks the database, which `target_database` names if it is another one.
+#[derive(Debug)]
+struct ViewDefinition {
+    view: NewView,
+    target_database: Option<String>,
+}
+
 /// Derives the definition of a view. The error is the reason why the query can't be kept.
-fn define(query: &ContinuousQuery) -> Result<NewView, String> {
+fn define(query: &ContinuousQuery) -> Result<ViewDefinition, String> {
     let mut select = query.query.select.clone();
     let source = source_table(&query.database, &mut select)?;
     let windows = windows(&select)?;
@@ -269,17 +296,28 @@ fn define(query: &ContinuousQuery) -> Result<NewView, String> {
         check_field(&field.expr, false)?;
     }
     let duration = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
-    Ok(NewView {
+    let target = &query.query.target;
+    let named = target.database.as_deref().unwrap_or(&query.database);
+    let stored = stored_name(named, target.retention_policy.as_deref());
+    let view = NewView {
         name: query.name.clone(),
+        created_by: None,
         language: ViewLanguage::InfluxQl,
         query: select.to_string(),
-        target: target(&query.query.target, &query.database, &source),
+        target: ViewTarget {
+            database: None,
+            table: target.table.clone().unwrap_or_else(|| source.clone()),
+        },
         source,
         windows,
         tags: None,
         every: query.every.map(duration),
         resampled_period: query.period.map(duration),
         needs_new_table: false,
+    };
+    Ok(ViewDefinition {
+        view,
+        target_database: Some(stored).filter(|stored| *stored != query.database),
     })
 }
 
@@ -332,16 +370,6 @@ fn windows(select: &Select) -> Result<ViewWindows, String> {
         length_ns,
         origin_ns: origin_ns.rem_euclid(length_ns),
     })
-}
-
-/// Returns the table that gets the rows.
-fn target(target: &IntoTarget, database: &str, source: &str) -> ViewTarget {
-    let named = target.database.as_deref().unwrap_or(database);
-    let stored = stored_name(named, target.retention_policy.as_deref());
-    ViewTarget {
-        database: Some(stored).filter(|stored| stored != database),
-        table: target.table.clone().unwrap_or_else(|| source.to_owned()),
-    }
 }
 
 /// Refuses conditions that depend on the present time, or that limit times.
@@ -406,7 +434,7 @@ fn check_field(expr: &Expr, is_argument: bool) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn defined(select: &str) -> Result<NewView, String> {
+    fn defined(select: &str) -> Result<ViewDefinition, String> {
         let text = format!("CREATE CONTINUOUS QUERY cq ON db BEGIN {select} END");
         match parse(&text).unwrap().pop() {
             Some(Statement::ContinuousQuery(ContinuousQueryStatement::Create(query))) => {
@@ -418,12 +446,15 @@ mod tests {
 
     #[test]
     fn the_definition_has_source_target_and_windows() {
-        let view = defined(
+        let ViewDefinition {
+            view,
+            target_database,
+        } = defined(
             "SELECT mean(passengers) INTO other.weeks.average FROM bus GROUP BY time(1h, 15m), complaints",
         )
         .unwrap();
         assert_eq!(view.source, "bus");
-        assert_eq!(view.target.database.as_deref(), Some("other/weeks"));
+        assert_eq!(target_database.as_deref(), Some("other/weeks"));
         assert_eq!(view.target.table, "average");
         let minute = 60_000_000_000;
         assert_eq!(view.windows.length_ns, 60 * minute);
@@ -439,8 +470,8 @@ mod tests {
         let view =
             defined("SELECT max(v) INTO db.autogen.t FROM db.autogen.s GROUP BY time(1m), *")
                 .unwrap();
-        assert_eq!(view.target.database, None);
-        assert_eq!(view.source, "s");
+        assert_eq!(view.target_database, None);
+        assert_eq!(view.view.source, "s");
     }
 
     #[test]
@@ -469,12 +500,16 @@ mod tests {
         let new = defined(
             "SELECT sum(v) / count(v) INTO o.rp.t FROM s WHERE host = 'a' GROUP BY time(1m)",
         );
-        let new = new.unwrap();
+        let ViewDefinition {
+            view: new,
+            target_database,
+        } = new.unwrap();
         let view = MaterializedView {
             id: neap_schema::ViewId::new(1),
             name: "cq".to_owned(),
             created_in: DatabaseId::new(1),
             created: neap_bucket::StoreTime::from_micros(0),
+            created_by: None,
             language: new.language,
             query: new.query.clone(),
             source: new.source.clone(),
@@ -484,13 +519,15 @@ mod tests {
             every: Some(Duration::from_secs(60)),
             resampled_period: None,
         };
-        let text = statement_text("db", &view);
+        let text = statement_text("db", &view, target_database.as_deref());
         let Some(Statement::ContinuousQuery(ContinuousQueryStatement::Create(query))) =
             parse(&text).unwrap().pop()
         else {
             panic!("{text}");
         };
         let again = define(&query).unwrap();
+        assert_eq!(again.target_database, target_database);
+        let again = again.view;
         assert_eq!((&again.query, &again.target), (&new.query, &new.target));
         assert_eq!(again.every, view.every);
     }

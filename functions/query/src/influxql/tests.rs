@@ -6,6 +6,7 @@ mod select_into;
 mod server_statements;
 mod several_databases;
 mod v1_rules;
+mod views_into_databases;
 mod windows;
 
 use std::time::Duration;

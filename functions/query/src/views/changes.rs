@@ -83,6 +83,7 @@ impl QueryEngine {
         };
         let new = NewView {
             name: name.to_owned(),
+            created_by: caller.actor(),
             language: ViewLanguage::Sql,
             query: query.to_owned(),
             source: definition.source,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use neap_bucket::{ClockReading, Stamp};
-use neap_catalog::{CatalogError, MaterializedView, ViewLanguage};
+use neap_catalog::{
+    Actor, CatalogError, DatabaseAction, MaterializedView, RootCatalog, ViewLanguage, ViewReference,
+};
 use neap_columnar::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn};
 use neap_manifest::TimeRange;
 use neap_rollup::{StoredViewRows, ViewData, ViewDataError, ViewRows};
@@ -47,24 +49,64 @@ impl EngineViewData<'_> {
             .map(|table| table.id())
     }
 
-    /// Resolves the database of the table of a view.
+    /// Resolves the database of the table of a view. If it is not that of the view, checks that the view still has the
+    /// table, and that its creator still has the permissions.
     async fn target(&self, view: &MaterializedView) -> Result<TargetTable, ViewDataError> {
-        let root = self.engine.catalog().root(crate::engine::MAX_NAME_AGE);
-        let root = root.await.map_err(|error| catalog_error(&error))?;
-        let mut live = root.value.live_databases();
-        let found = match &view.target.database {
-            None => live.find(|(id, _)| *id == self.database),
-            Some(name) => live.find(|(_, entry)| entry.name == *name),
+        let catalog = self.engine.catalog();
+        let root = catalog.root(crate::engine::MAX_NAME_AGE).await;
+        let root = root.map_err(|error| catalog_error(&error))?.value;
+        let database = match &view.target.database {
+            None => Some(self.database),
+            Some(target) => root.target_database(target),
         };
-        let Some((database, entry)) = found else {
-            let name = view.target.database.as_deref().unwrap_or_default();
-            let error = QueryError::DatabaseNotFound(name.to_owned());
-            return Err(read_error(&error));
+        let entry = database.and_then(|id| Some((id, root.databases().get(&id)?)));
+        let Some((database, entry)) = entry else {
+            let name = view.target.database.as_ref();
+            let name = name.map_or_else(String::new, |database| database.name.clone());
+            return Err(read_error(&QueryError::DatabaseNotFound(name)));
         };
+        if view.target.database.is_some() {
+            self.check_creator(view, &root, database)?;
+            let reference = ViewReference {
+                database: self.database,
+                view: view.name.clone(),
+            };
+            let (table, max_age) = (&view.target.table, crate::engine::MAX_NAME_AGE);
+            let reserved = catalog.reserve_view_target(database, table, &reference, max_age);
+            reserved.await.map_err(|error| catalog_error(&error))?;
+        }
         Ok(TargetTable {
             database_name: entry.name.clone(),
             database,
         })
+    }
+
+    /// Refuses a view whose creator may no longer read its database or write to that of its table. A view that was
+    /// created without authentication has no creator.
+    fn check_creator(
+        &self,
+        view: &MaterializedView,
+        root: &RootCatalog,
+        target: DatabaseId,
+    ) -> Result<(), ViewDataError> {
+        let Some(creator) = view.created_by else {
+            return Ok(());
+        };
+        let now = self.engine.bucket().clock().now();
+        let now = now.ok_or_else(|| catalog_error(&CatalogError::NoStoreTime))?;
+        if root.may(creator, DatabaseAction::Read, self.database, now)
+            && root.may(creator, DatabaseAction::Write, target, now)
+        {
+            return Ok(());
+        }
+        let who = match creator {
+            Actor::Token(_) => "token",
+            Actor::User(_) => "user",
+        };
+        Err(ViewDataError::Failed(format!(
+            "the {who} that created the continuous query may no longer write to the database of its \
+             table; create it again with one that may"
+        )))
     }
 }
 

@@ -40,7 +40,7 @@ struct ViewDescription {
     query: String,
     source: String,
     target_database: Option<String>,
-    target_table: String,
+    target_table: Option<String>,
     window_ns: i64,
     origin_ns: i64,
     tags: Option<Vec<String>>,
@@ -49,14 +49,22 @@ struct ViewDescription {
 }
 
 impl ViewDescription {
-    fn of(view: &MaterializedView) -> Self {
+    /// Describes a view for a caller. Another database that gets its rows has a name only for callers who may see it.
+    fn new(view: &MaterializedView, caller: &Caller) -> Self {
+        let (database, table) = match &view.target.database {
+            None => (None, Some(&view.target.table)),
+            Some(target) if caller.can_see(target.id) => {
+                (Some(&target.name), Some(&view.target.table))
+            }
+            Some(_) => (None, None),
+        };
         Self {
             name: view.name.clone(),
             language: view.language,
             query: view.query.clone(),
             source: view.source.clone(),
-            target_database: view.target.database.clone(),
-            target_table: view.target.table.clone(),
+            target_database: database.cloned(),
+            target_table: table.cloned(),
             window_ns: view.windows.length_ns,
             origin_ns: view.windows.origin_ns,
             tags: view.tags.clone(),
@@ -85,7 +93,10 @@ async fn list_views(
         .catalog()
         .database(database, std::time::Duration::ZERO);
     let catalog = catalog.await.map_err(QueryError::from)?;
-    let views = catalog.value.views().map(|view| ViewDescription::of(view));
+    let views = catalog
+        .value
+        .views()
+        .map(|view| ViewDescription::new(view, &caller));
     Ok(Json(views.collect()))
 }
 
@@ -110,7 +121,7 @@ async fn create_view(
     let database = engine.resolve_for_read(&caller, &new.db).await?;
     let view = engine.create_sql_view(&caller, database, &new.name, &new.query);
     let view = view.await?.map_err(ApiError::from)?;
-    let view = ViewDescription::of(&view);
+    let view = ViewDescription::new(&view, &caller);
     Ok((StatusCode::CREATED, Json(view)))
 }
 

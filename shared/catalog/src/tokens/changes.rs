@@ -140,7 +140,7 @@ impl Catalog {
         by: Option<Actor>,
     ) -> Result<IssuedToken, CatalogError> {
         let new = TokenParameters { name, lifetime, by };
-        self.issue_token(new, |_| Ok(Permissions::Admin)).await
+        self.issue_token(new, |_, _| Ok(Permissions::Admin)).await
     }
 
     /// Creates a token with these permissions, valid for `lifetime` or forever. A caller that is not an administrator
@@ -158,7 +158,7 @@ impl Catalog {
         by: Option<Actor>,
     ) -> Result<IssuedToken, CatalogError> {
         let new = TokenParameters { name, lifetime, by };
-        let wanted = |root: &RootCatalog| resolve(permissions, root);
+        let wanted = |root: &RootCatalog, own: &Permissions| resolve(permissions, root, own);
         self.issue_token(new, wanted).await
     }
 
@@ -181,7 +181,7 @@ impl Catalog {
             hash: generate_token(self.bucket.world()).hash(),
             public_key: Some(key.public_key()),
         };
-        let wanted = |root: &RootCatalog| resolve(permissions, root);
+        let wanted = |root: &RootCatalog, own: &Permissions| resolve(permissions, root, own);
         let (id, entry) = self.add_token(new, &credential, wanted).await?;
         Ok(RegisteredKey { id, entry })
     }
@@ -199,7 +199,7 @@ impl Catalog {
     async fn issue_token(
         &self,
         new: TokenParameters<'_>,
-        permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError> + Sync,
+        permissions: impl Fn(&RootCatalog, &Permissions) -> Result<Permissions, CatalogError> + Sync,
     ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
         let credential = Credential {
@@ -214,7 +214,7 @@ impl Catalog {
         &self,
         new: TokenParameters<'_>,
         credential: &Credential,
-        permissions: impl Fn(&RootCatalog) -> Result<Permissions, CatalogError> + Sync,
+        permissions: impl Fn(&RootCatalog, &Permissions) -> Result<Permissions, CatalogError> + Sync,
     ) -> Result<(TokenId, TokenEntry), CatalogError> {
         let action = match credential.public_key {
             None => "create token",
@@ -224,7 +224,7 @@ impl Catalog {
         self.change_root(|root| {
             let now = self.now()?;
             let own = root.caller_permissions(new.by, now)?;
-            let permissions = permissions(root)?;
+            let permissions = permissions(root, &own.permissions)?;
             let may = own.permissions.allow_tokens(TokenAction::Create);
             if !may || !own.permissions.cover(&permissions) {
                 return Err(CatalogError::Forbidden);
@@ -371,7 +371,10 @@ impl RootCatalog {
             Some(Actor::Token(id)) => {
                 let entry = self.tokens().get(&id);
                 let entry = entry.filter(|entry| entry.is_active(now));
-                entry.map(|entry| (entry.permissions.clone(), entry.expiry))
+                entry.map(|entry| {
+                    let permissions = entry.permissions.with_policies(&self.policies());
+                    (permissions, entry.expiry)
+                })
             }
             Some(Actor::User(id)) => {
                 let user = self.users().get(&id).filter(|user| user.is_active(now));

@@ -248,7 +248,7 @@ impl PermissionRequest {
     ///
     /// # Errors
     /// `Permission` when it is not in the grammar, `NotFound` when a database does not exist.
-    fn resolve(&self, root: &RootCatalog) -> Result<Permissions, CatalogError> {
+    fn resolve(&self, root: &RootCatalog, own: &Permissions) -> Result<Permissions, CatalogError> {
         Ok(match self.wanted()? {
             RequestedPermission::Admin => Permissions::Admin,
             RequestedPermission::Other(permission) => Permissions::Of(vec![permission]),
@@ -258,7 +258,7 @@ impl PermissionRequest {
                     Some(names) => {
                         let ids = names.into_iter().map(|name| {
                             let id = root.database(&name);
-                            id.ok_or(CatalogError::NotFound { name })
+                            id.ok_or_else(|| missing_database(name, own))
                         });
                         ResourceSet::Of(ids.collect::<Result<_, _>>()?)
                     }
@@ -269,18 +269,29 @@ impl PermissionRequest {
     }
 }
 
-/// Resolves several requests, and merges permissions for the same names.
+/// Returns the error of a database that does not exist. A caller who may not know the databases of others gets the error of a
+/// database that exists.
+fn missing_database(name: String, own: &Permissions) -> CatalogError {
+    if own.allow_any(DatabaseAction::ALL, None) {
+        CatalogError::NotFound { name }
+    } else {
+        CatalogError::Forbidden
+    }
+}
+
+/// Resolves several requests of a caller with the permissions `own`, and merges permissions for the same names.
 ///
 /// # Errors
 /// `Permission` when there are none or too many, or one is not in the grammar; `NotFound` when a database does not
-/// exist.
+/// exist, or `Forbidden` if the caller may not know that.
 pub(crate) fn resolve(
     requests: &[PermissionRequest],
     root: &RootCatalog,
+    own: &Permissions,
 ) -> Result<Permissions, CatalogError> {
     let mut all = Vec::new();
     for request in requests {
-        match request.resolve(root)? {
+        match request.resolve(root, own)? {
             Permissions::Admin => return Ok(Permissions::Admin),
             Permissions::Of(permissions) => {
                 for permission in permissions {

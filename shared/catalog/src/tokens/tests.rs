@@ -170,6 +170,8 @@ async fn only_held_permissions_can_be_granted() {
         ("system:ping:read", true),
         ("token:*:create", true),
         ("db:one,two:write", false),
+        // The answer does not tell whether a database exists.
+        ("db:missing:read", false),
         ("db:*:read", false),
         ("db:one:read,create", false),
         ("system:ping,health:read", false),

@@ -37,7 +37,8 @@ impl Catalog {
         }
         self.change_root(|root| {
             let now = self.now()?;
-            let permissions = resolve(&new.permissions, root)?;
+            let own = root.caller_permissions(by, now)?.permissions;
+            let permissions = resolve(&new.permissions, root, &own)?;
             root.check_role_change(UserAction::Create, &permissions, by, now)?;
             if root.role_by_name(&new.name).is_some() {
                 let name = new.name.clone();
@@ -72,7 +73,8 @@ impl Catalog {
     ) -> Result<Role, CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
-            let permissions = resolve(permissions, root)?;
+            let own = root.caller_permissions(by, now)?.permissions;
+            let permissions = resolve(permissions, root, &own)?;
             let before = root.changeable_role(id, UserAction::Update, by, now)?;
             root.check_role_change(UserAction::Update, &permissions, by, now)?;
             let shown = permissions.named(root);

@@ -255,6 +255,7 @@ impl RootCatalog {
 
     /// Returns the permissions of a user: the union of those of the roles. The user must exist and be active.
     pub fn user_permissions(&self, user: &UserEntry) -> Permissions {
-        self.users.permissions(user.all_roles())
+        let permissions = self.users.permissions(user.all_roles());
+        permissions.with_policies(&self.policies())
     }
 }

@@ -305,6 +305,7 @@ struct TokenIndex {
 
 impl TokenIndex {
     fn of(root: Arc<RootCatalog>) -> Self {
+        let policies = root.policies();
         let tokens = root.tokens().iter().map(|(id, entry)| IndexedToken {
             hash: entry.hash.clone(),
             expiry: entry.expiry,
@@ -312,7 +313,7 @@ impl TokenIndex {
                 actor: Actor::Token(*id),
                 authority: root.authority(*id),
                 name: entry.name.clone(),
-                permissions: entry.permissions.clone(),
+                permissions: entry.permissions.with_policies(&policies),
                 session: None,
             }),
         });

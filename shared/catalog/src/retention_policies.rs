@@ -1,0 +1,176 @@
+//! Retention policies of InfluxDB 1: databases named `database/policy`.
+//!
+//! A policy is dropped and undeleted with its database, and a permission for the database includes it.
+
+use std::collections::BTreeMap;
+
+use neap_bucket::StoreTime;
+use neap_schema::DatabaseId;
+
+use crate::{
+    CatalogError, CatalogLimits, DatabaseEntry, HardDelete, Permission, Permissions, ResourceSet,
+    RootCatalog,
+};
+
+impl RootCatalog {
+    /// Returns the live retention policies of a database, by id: the databases named `name/policy`.
+    pub fn policies_of(&self, name: &str) -> impl Iterator<Item = (DatabaseId, &DatabaseEntry)> {
+        self.live_databases()
+            .filter(move |(_, entry)| policy_name(&entry.name, name).is_some())
+    }
+
+    /// Returns the live retention policies of each live database that has some.
+    pub fn policies(&self) -> BTreeMap<DatabaseId, Vec<DatabaseId>> {
+        let mut policies: BTreeMap<DatabaseId, Vec<DatabaseId>> = BTreeMap::new();
+        for (id, entry) in self.live_databases() {
+            let database = entry.name.split_once('/');
+            if let Some(database) = database.and_then(|(name, _)| self.database(name)) {
+                policies.entry(database).or_default().push(id);
+            }
+        }
+        policies
+    }
+
+    /// Drops a database and its retention policies, whose rows would otherwise be those of a later database of the same
+    /// name. Returns the id of the database.
+    pub(crate) fn delete_with_policies(
+        &mut self,
+        name: &str,
+        now: StoreTime,
+        hard_delete: HardDelete,
+    ) -> Result<DatabaseId, CatalogError> {
+        let policies = self.policies_of(name).map(|(_, entry)| entry.name.clone());
+        for policy in policies.collect::<Vec<_>>() {
+            self.delete(&policy, now, hard_delete)?;
+        }
+        self.delete(name, now, hard_delete)
+    }
+
+    /// Undeletes a database, and the retention policies that were dropped with it, under another name if one is given.
+    /// Returns the name.
+    pub(crate) fn undelete_with_policies(
+        &mut self,
+        id: DatabaseId,
+        name: Option<&str>,
+        now: StoreTime,
+        limits: &CatalogLimits,
+    ) -> Result<String, CatalogError> {
+        let dropped = self.databases().get(&id).cloned();
+        let name = self.undelete(id, name, now, limits)?;
+        let Some(dropped) = dropped else {
+            return Ok(name);
+        };
+        let policies: Vec<_> = self
+            .databases()
+            .iter()
+            .filter(|(_, entry)| {
+                let deleted_at = entry.deletion.map(|deletion| deletion.deleted_at);
+                deleted_at == dropped.deletion.map(|deletion| deletion.deleted_at)
+            })
+            .filter_map(|(id, entry)| {
+                let policy = policy_name(entry.original_name(), dropped.original_name())?;
+                Some((*id, format!("{name}/{policy}")))
+            })
+            .collect();
+        for (id, policy) in policies {
+            self.undelete(id, Some(&policy), now, limits)?;
+        }
+        Ok(name)
+    }
+}
+
+impl Permissions {
+    /// Adds the retention policies of each database to the permissions for it.
+    #[must_use]
+    pub fn with_policies(&self, policies: &BTreeMap<DatabaseId, Vec<DatabaseId>>) -> Self {
+        let Self::Of(permissions) = self else {
+            return Self::Admin;
+        };
+        let mut permissions = permissions.clone();
+        for permission in &mut permissions {
+            if let Permission::Database {
+                databases: ResourceSet::Of(ids),
+                ..
+            } = permission
+            {
+                let of_all = ids.iter().filter_map(|id| policies.get(id));
+                let of_all: Vec<_> = of_all.flatten().copied().collect();
+                ids.extend(of_all);
+            }
+        }
+        Self::Of(permissions)
+    }
+}
+
+/// Returns the name of a retention policy of a database, from the name of the database that stores it.
+fn policy_name<'a>(stored: &'a str, database: &str) -> Option<&'a str> {
+    stored.strip_prefix(database)?.strip_prefix('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Catalog, DatabaseAction, tests::CatalogFixture};
+
+    async fn names(catalog: &Catalog) -> Vec<String> {
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        root.live_databases()
+            .map(|(_, entry)| entry.name.clone())
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_is_dropped_and_undeleted_with_its_policies() {
+        let fixture = CatalogFixture::new();
+        let catalog = fixture.instance();
+        for name in ["db", "db/week", "db2/week", "db/month"] {
+            catalog.create_database(name, None).await.unwrap();
+        }
+        let dropped_before = catalog.delete_database("db/month", HardDelete::DEFAULT);
+        dropped_before.await.unwrap();
+        fixture.sleep(Duration::from_secs(1)).await;
+        let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
+        dropped.unwrap();
+        assert_eq!(names(&catalog).await, ["db2/week"]);
+        let undeleted = catalog.undelete_database("db", Some("new")).await;
+        undeleted.unwrap();
+        assert_eq!(names(&catalog).await, ["new", "new/week", "db2/week"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_policy_does_not_return_with_a_new_database() {
+        let fixture = CatalogFixture::new();
+        let catalog = fixture.instance();
+        let old = catalog.create_database("db/week", None).await.unwrap();
+        catalog.create_database("db", None).await.unwrap();
+        let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
+        dropped.unwrap();
+        catalog.create_database("db", None).await.unwrap();
+        assert_eq!(names(&catalog).await, ["db"]);
+        assert_ne!(catalog.create_database("db/week", None).await.unwrap(), old);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permission_for_a_database_includes_its_policies() {
+        let fixture = CatalogFixture::new();
+        let catalog = fixture.instance();
+        for name in ["db", "other", "db/week", "other/week"] {
+            catalog.create_database(name, None).await.unwrap();
+        }
+        let permissions = ["db:db:read", "db:other/week:write"].map(|text| text.parse().unwrap());
+        let token = catalog.create_resource_token("t", &permissions, None, None);
+        let id = token.await.unwrap().id;
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        let permissions = root.tokens()[&id]
+            .permissions
+            .with_policies(&root.policies());
+        let allowed = |action, name| permissions.allow(action, root.database(name));
+        assert!(allowed(DatabaseAction::Read, "db"));
+        assert!(allowed(DatabaseAction::Read, "db/week"));
+        assert!(!allowed(DatabaseAction::Write, "db/week"));
+        assert!(allowed(DatabaseAction::Write, "other/week"));
+        assert!(!allowed(DatabaseAction::Write, "other"));
+    }
+}
