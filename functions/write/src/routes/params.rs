@@ -49,7 +49,7 @@ enum V1Precision {
     #[serde(rename = "us", alias = "u", alias = "µ", alias = "microsecond")]
     Microsecond,
     #[default]
-    #[serde(rename = "ns", alias = "n", alias = "nanosecond", alias = "")]
+    #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
     Nanosecond,
 }
 
@@ -76,7 +76,7 @@ enum V2Precision {
     #[serde(rename = "us", alias = "u", alias = "microsecond")]
     Microsecond,
     #[default]
-    #[serde(rename = "ns", alias = "n", alias = "nanosecond", alias = "")]
+    #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
     Nanosecond,
 }
 
