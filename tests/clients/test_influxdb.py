@@ -105,15 +105,18 @@ class Writing(TestCase):
         client.write_points(lines, protocol="line", consistency="any")
         self.assertStored("v1-lines", "SELECT count(*) AS n FROM m", [{"n": 3}])
 
-    def test_refused_points_are_told_and_nothing_is_stored(self):
+    def test_refused_points_are_told_and_the_others_are_stored(self):
         client = prepared("v1-refused")
         client.write_points(points(1))
         wrong = {"measurement": "m", "time": 9, "fields": {"v": "text"}}
         with self.assertRaises(InfluxDBClientError) as caught:
             client.write_points([*points(5), wrong])
         self.assertEqual(caught.exception.code, 400)
-        self.assertIn("invalid column type for column 'v'", str(caught.exception))
-        self.assertStored("v1-refused", "SELECT count(*) AS n FROM m", [{"n": 1}])
+        told = str(caught.exception)
+        self.assertIn("partial write: ", told)
+        self.assertIn("is type string, already exists as type integer", told)
+        self.assertIn("dropped=1", told)
+        self.assertStored("v1-refused", "SELECT count(*) AS n FROM m", [{"n": 5}])
 
 
 class Querying(TestCase):

@@ -136,10 +136,10 @@ describe('options', () => {
 describe('errors', () => {
   test('of lines', async () => {
     await write('js-errors', 'm v=1i 1')
-    await refuses(400, /invalid column type for column 'v'/, 'js-errors', ['m v=2i 2', 'm v="x" 3'])
-    assert.deepEqual(await sql('js-errors', 'SELECT count(*) AS n FROM m'), [{n: 1}])
-    await refuses(400, /partial write[^]*line 2/, 'js-errors', ['m v=2i 2', 'm v="x" 3'], {noSync: true})
-    await assertStoredSoon('js-errors', 'SELECT count(*) AS n FROM m', [{n: 2}])
+    await refuses(400, /line 2: field type conflict: input field "v"/, 'js-errors', ['m v=2i 2', 'm v="x" 3'])
+    assert.deepEqual(await sql('js-errors', 'SELECT count(*) AS n FROM m'), [{n: 2}])
+    await refuses(400, /partial write[^]*line 2/, 'js-errors', ['m v=3i 3', 'm v="x" 4'], {noSync: true})
+    await assertStoredSoon('js-errors', 'SELECT count(*) AS n FROM m', [{n: 3}])
   })
 
   test('of tokens', async () => {

@@ -129,6 +129,7 @@ def process_request(influxdb3_local, query_parameters, request_headers, request_
     while len(influxdb3_local.query("SELECT * FROM begin")) < 2:
         time.sleep(0.01)
     influxdb3_local.write(LineBuilder("late").int64_field("value", 1).time_ns(1))
+    return "done"
 "#;
 
 #[test]
