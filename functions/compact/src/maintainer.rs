@@ -270,17 +270,32 @@ impl Maintainer {
             }
             Err(doubt) => failures.push(doubt.into()),
         }
-        let policy = self.policy_of(scope, limits);
-        let published = self.published_tables(database, &catalog, scope).await?;
+        // Recent sections alone would leave most of the deletes pending.
+        let plan_scope = if self.policy.are_deletes_urgent(&manifest.value) {
+            PlanScope::All
+        } else {
+            scope
+        };
+        let policy = self.policy_of(plan_scope, limits);
+        let published = self
+            .published_tables(database, &catalog, plan_scope)
+            .await?;
         let times = PlanTimes {
             now,
             removal: removal_time.ok(),
         };
-        let state = PlanContext::of(&manifest.value, catalog, times, scope, policy, published);
+        let state = PlanContext::of(
+            &manifest.value,
+            catalog,
+            times,
+            plan_scope,
+            policy,
+            published,
+        );
         let mut queue = MergeQueue::of(limits.jobs);
         let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
         removed += planned.await?;
-        self.debts.note(database, scope, queue.debt());
+        self.debts.note(database, plan_scope, queue.debt());
         let jobs = queue.most_urgent();
         let orders = self.claim(database, now, &mut manifest, &jobs).await?;
         for error in &failures {

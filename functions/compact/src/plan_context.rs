@@ -32,7 +32,7 @@ pub(crate) struct PlanContext {
     policy: MergePolicy,
     /// Tables that are published: their sections become objects of their own, and their row deletes are applied soon.
     pub(crate) published: BTreeSet<TableId>,
-    /// Row deletes that are old enough for a merge to apply them.
+    /// Row deletes that merges apply now.
     deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
     /// Bounds of merges that other workers have claimed.
     claimed: BTreeMap<TableId, Vec<SectionBounds>>,
@@ -49,13 +49,15 @@ impl PlanContext {
         published: BTreeSet<TableId>,
     ) -> Self {
         let now = times.now;
-        let is_old = |recorded: &&RecordedDelete| {
+        let are_urgent = policy.are_deletes_urgent(manifest);
+        let is_due = |recorded: &&RecordedDelete| {
             let is_old = now.since(recorded.stamp.time()) >= policy.delete_after;
+            let is_due = is_old || are_urgent || published.contains(&recorded.delete.table);
             // Expired rows leave with their section.
-            !recorded.expiry && (is_old || published.contains(&recorded.delete.table))
+            !recorded.expiry && is_due
         };
         let mut deletes: BTreeMap<TableId, Vec<RecordedDelete>> = BTreeMap::new();
-        for recorded in manifest.pending_deletes().filter(is_old) {
+        for recorded in manifest.pending_deletes().filter(is_due) {
             let of_table = deletes.entry(recorded.delete.table).or_default();
             of_table.push(recorded.clone());
         }

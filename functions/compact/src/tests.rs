@@ -11,6 +11,7 @@ mod long_tails;
 mod many_databases;
 mod many_tables;
 mod publications;
+mod row_deletes;
 mod scheduled;
 mod table_sections;
 pub(crate) mod test_bed;

@@ -108,13 +108,12 @@ impl WriteService {
                 let stamp = None;
                 return Ok(AcknowledgedDelete { tables, stamp });
             }
-            let recorded = proven.manifest.value.pending_requests();
             let request = DeleteRequest {
                 arrived,
                 deletes,
                 proof: proven.proof(&proven.catalog),
                 after,
-                recorded: u64::try_from(recorded).unwrap_or(u64::MAX),
+                recorded: proven.manifest.value.deletes,
             };
             let delete = self.writer.delete(id, request);
             let step = trace_span!(target: TRACE_TARGET, "wal");

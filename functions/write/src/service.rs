@@ -405,7 +405,7 @@ impl WriteService {
         let missing = MissingTables::of_rows(&tables);
         let rows = self.encode(request, tables, reservation.as_ref()).await?;
         // After this, load is no reason to refuse the rows.
-        let room = self.writer.admit(rows.parts())?;
+        let room = self.writer.admit(rows.rows())?;
         let mut catalog = judged.proven.catalog.clone();
         if let Some(missing) = missing {
             let committed = self.commit_additions(judged.database, catalog, &missing);
@@ -414,7 +414,7 @@ impl WriteService {
                 RoundOutcome::Retry(age, because) => return Ok(RoundOutcome::Retry(age, because)),
             };
         }
-        let rows = rows.into_parts(&catalog.value)?;
+        let rows = rows.in_tables(&catalog.value)?;
         let write = |proven: &FreshCatalog, rows| WriteRequest {
             arrived: request.arrived,
             rows,

@@ -254,6 +254,7 @@ async fn compactor(
         flush: FlushLimits::default(),
         merge: MergePolicy {
             settle_after: args.settle_after,
+            delete_after: Duration::ZERO,
             ..MergePolicy::default()
         },
         collect,

@@ -29,7 +29,7 @@ const MAX_MERGE_BYTES: usize = 1 << 30;
 /// Maximum memory in bytes for cache objects between two flushes.
 const MAX_CACHE_OBJECT_BYTES: usize = 64 << 20;
 
-/// Minimum memory in bytes for segments in flight to the store: the size of one segment.
+/// Minimum memory in bytes for segments in flight to the store, which limits the encoded rows of one request, too.
 const MIN_SEGMENT_BYTES: usize = 16 << 20;
 
 /// Maximum memory in bytes for segments in flight to the store.

@@ -4,6 +4,7 @@ mod backlog;
 mod caches;
 mod clean;
 mod damage;
+mod key_kinds;
 mod quarantine;
 mod repair;
 mod scrub;
@@ -35,8 +36,8 @@ use neap_manifest::{Manifest, ManifestSettings, ManifestStore, Section};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use neap_wal::{
-    DeleteRequest, EncodedRows, FreshnessProof, TailReader, TailReaderSettings, TailWriter,
-    TailWriterSettings, WriteRequest,
+    DeleteBytes, DeleteRequest, EncodedRows, FreshnessProof, TailReader, TailReaderSettings,
+    TailWriter, TailWriterSettings, WriteRequest,
 };
 
 use crate::{Fsck, FsckOptions, FsckReport};
@@ -195,7 +196,7 @@ impl FsckFixture {
                 asked: manifest.asked.unwrap(),
             },
             after: None,
-            recorded: 0,
+            recorded: DeleteBytes::default(),
         };
         self.writer.delete(self.database, request).await.unwrap();
     }

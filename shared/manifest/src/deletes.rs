@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use neap_bucket::Stamp;
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::TableId;
+use neap_wal::DeleteBytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{Manifest, PageRef, Section, TimeRange};
@@ -92,9 +93,13 @@ impl Manifest {
             .filter(|recorded| recorded.dropped.is_none())
     }
 
-    /// Returns the row deletes that clients requested and that sections may still need.
-    pub fn pending_requests(&self) -> impl Iterator<Item = &RecordedDelete> {
-        self.pending_deletes().filter(|recorded| !recorded.expiry)
+    /// Returns the size of the row deletes that clients requested.
+    pub fn delete_bytes(&self) -> DeleteBytes {
+        let mut sum = DeleteBytes::default();
+        for recorded in self.deletes.iter().filter(|recorded| !recorded.expiry) {
+            sum.add(recorded.delete.stored_bytes(), recorded.dropped.is_some());
+        }
+        sum
     }
 
     /// Records in version `version` that all current rows of a table before a time have expired. Some of them have

@@ -1,16 +1,21 @@
 //! The part of a manifest that writers need.
 
+use std::fmt;
+
 use neap_bucket::{ObjectFormat, RegisterRead, RegisterValue, Stamp};
-use neap_wal::TailState;
-use serde::Deserialize;
+use neap_row_delete::RowDelete;
+use neap_wal::{DeleteBytes, TailState};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 
 use crate::Manifest;
 
 /// The part of a [`Manifest`] that writers need, without its sections.
 ///
 /// Reading it transfers and decompresses the manifest, about 35 bytes per section or page, and scans its JSON, about
-/// 350 bytes each. Sections are neither decoded nor kept: the memory use is below 1 KiB plus the row deletes. A head
-/// can't be committed.
+/// 350 bytes each. Neither sections nor row deletes are kept: the memory use is below 1 KiB. A head can't be committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ManifestHead {
     /// The stamp up to which all segments are in sections. Segments above it form the tail.
@@ -18,27 +23,44 @@ pub struct ManifestHead {
     /// The state of the tail above the mark, as the last flusher published it.
     #[serde(default)]
     pub tail: Option<TailState>,
-    #[serde(default)]
-    deletes: Vec<DeleteState>,
+    /// The size of the row deletes that clients requested.
+    #[serde(default, deserialize_with = "delete_bytes")]
+    pub deletes: DeleteBytes,
 }
 
-/// The fields of a row delete that tell whether it is a pending client request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-struct DeleteState {
+/// The fields of a row delete that decide on its size.
+#[derive(Debug, Deserialize)]
+struct SizedDelete {
+    delete: RowDelete,
     #[serde(default)]
     dropped: Option<u64>,
     #[serde(default)]
     expiry: bool,
 }
 
-impl ManifestHead {
-    /// Returns the number of row deletes that clients requested and that sections may still need.
-    pub fn pending_requests(&self) -> usize {
-        let deletes = self.deletes.iter();
-        deletes
-            .filter(|one| one.dropped.is_none() && !one.expiry)
-            .count()
+/// Sums up the sizes of row deletes while they are read, so that only one of them is in memory.
+fn delete_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeleteBytes, D::Error> {
+    struct SumVisitor;
+
+    impl<'de> Visitor<'de> for SumVisitor {
+        type Value = DeleteBytes;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("row deletes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut deletes: A) -> Result<DeleteBytes, A::Error> {
+            let mut sum = DeleteBytes::default();
+            while let Some(one) = deletes.next_element::<SizedDelete>()? {
+                if !one.expiry {
+                    sum.add(one.delete.stored_bytes(), one.dropped.is_some());
+                }
+            }
+            Ok(sum)
+        }
     }
+
+    deserializer.deserialize_seq(SumVisitor)
 }
 
 impl RegisterRead for ManifestHead {
@@ -49,7 +71,7 @@ impl RegisterRead for ManifestHead {
 mod tests {
     use std::sync::Arc;
 
-    use neap_row_delete::{Condition, RowDelete};
+    use neap_row_delete::Condition;
     use neap_schema::TableId;
 
     use super::*;
@@ -90,7 +112,8 @@ mod tests {
         let head: ManifestHead = serde_json::from_str(&json).unwrap();
         assert_eq!(head.low_water_mark, manifest.low_water_mark);
         assert_eq!(head.tail, manifest.tail);
-        assert_eq!(head.pending_requests(), manifest.pending_requests().count());
-        assert_eq!(head.pending_requests(), 2);
+        assert_eq!(head.deletes, manifest.delete_bytes());
+        let one = delete(None, false).delete.stored_bytes();
+        assert_eq!((head.deletes.pending, head.deletes.applied), (2 * one, one));
     }
 }

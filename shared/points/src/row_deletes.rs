@@ -1,9 +1,8 @@
 //! Applies row deletes to the rows that are older than the deletes.
 
 use arrow_array::{BooleanArray, RecordBatch};
-use arrow_buffer::BooleanBuffer;
 use arrow_select::filter::filter_record_batch;
-use neap_row_delete::Condition;
+use neap_row_delete::{Condition, DeleteIndex};
 
 use crate::{PointsError, columns::time_range};
 
@@ -25,59 +24,44 @@ pub enum TableChange<'a> {
 /// # Errors
 /// A condition can't be evaluated because the rows are not those of the table.
 pub fn apply_deletes(history: Vec<TableChange<'_>>) -> Result<Vec<RecordBatch>, PointsError> {
-    let mut later: Vec<&Condition> = Vec::new();
-    let mut left = Vec::new();
-    for version in history.into_iter().rev() {
-        match version {
-            TableChange::Delete(condition) => later.push(condition),
-            TableChange::Rows(rows) => left.extend(without(rows, &later)?),
+    let mut deletes = DeleteIndex::default();
+    let mut written = Vec::new();
+    for change in history {
+        match change {
+            TableChange::Delete(condition) => deletes.push(condition),
+            TableChange::Rows(rows) => written.push((rows, deletes.len())),
         }
     }
-    left.reverse();
-    Ok(left)
+    let left = written
+        .into_iter()
+        .map(|(rows, later)| without(rows, &deletes, later));
+    left.filter_map(Result::transpose).collect()
 }
 
-/// Returns the rows for which none of the conditions holds; `None` if there are none.
+/// Returns the rows that no delete at position `later` or after it matches; `None` if there are none.
 fn without(
     rows: RecordBatch,
-    conditions: &[&Condition],
+    deletes: &DeleteIndex,
+    later: usize,
 ) -> Result<Option<RecordBatch>, PointsError> {
-    if conditions.is_empty() {
+    // Without deletes, the rows need no keys.
+    if later == deletes.len() {
         return Ok(Some(rows));
     }
-    let Some(gone) = deleted(&rows, conditions)? else {
+    let times = time_range(&rows)?;
+    if !times.is_some_and(|(first, last)| deletes.meets(first, last)) {
         return Ok(Some(rows));
-    };
-    if gone.count_set_bits() == rows.num_rows() {
+    }
+    let gone = deletes.mask(&rows, later)?;
+    let count = gone.count_set_bits();
+    if count == 0 {
+        return Ok(Some(rows));
+    }
+    if count == rows.num_rows() {
         return Ok(None);
     }
     let left = BooleanArray::new(!&gone, None);
     Ok(Some(filter_record_batch(&rows, &left)?))
-}
-
-/// Returns a mask of the rows for which one of the conditions holds; `None` if there are none.
-fn deleted(
-    rows: &RecordBatch,
-    conditions: &[&Condition],
-) -> Result<Option<BooleanBuffer>, PointsError> {
-    let Some((first, last)) = time_range(rows)? else {
-        return Ok(None);
-    };
-    let mut gone: Option<BooleanBuffer> = None;
-    for condition in conditions {
-        let meets = condition
-            .time_bounds()
-            .is_some_and(|(min, max)| min <= last && first <= max);
-        if !meets {
-            continue;
-        }
-        let mask = condition.mask(rows)?;
-        gone = Some(match gone {
-            Some(gone) => &gone | &mask,
-            None => mask,
-        });
-    }
-    Ok(gone.filter(|gone| gone.count_set_bits() > 0))
 }
 
 #[cfg(test)]

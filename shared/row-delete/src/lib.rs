@@ -13,18 +13,22 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`Condition`], [`RowDelete`] | the stored form |
+//! | [`DeleteIndex`] | many deletes, for evaluation |
 //! | [`Predicate`] | the text form, for any number of tables |
 //! | [`RowDeleter`] | executes deletes |
 
 mod condition;
+mod delete_index;
 mod deleter;
 mod display;
+mod last_deletes;
 mod limits;
 mod mask;
 mod predicate;
 mod tokens;
 
 pub use condition::{Condition, RowDelete};
+pub use delete_index::DeleteIndex;
 pub use deleter::{DeleteRowsError, DeleteRowsErrorKind, RowDeleter};
 pub use limits::{ConditionLimitError, MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES};
 pub use mask::MaskError;

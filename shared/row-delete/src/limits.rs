@@ -1,7 +1,7 @@
 //! Limits on the size of a condition. A condition is stored with every manifest until no section needs it, and
 //! evaluated on every batch that a query reads.
 
-use crate::Condition;
+use crate::{Condition, RowDelete};
 
 /// Maximum number of terms (comparisons) in a condition.
 pub const MAX_TERMS: usize = 100;
@@ -11,6 +11,20 @@ pub const MAX_TEXT_BYTES: usize = 16 << 10;
 
 /// Maximum nesting depth.
 pub const MAX_DEPTH: usize = 32;
+
+/// Bytes of a recorded delete besides its condition, such as its stamp.
+const DELETE_BYTES: u64 = 128;
+
+/// Bytes of a part of a condition besides its text.
+const PART_BYTES: u64 = 48;
+
+impl RowDelete {
+    /// Returns about how many bytes the delete takes up in a manifest: the measure of the work that unapplied deletes
+    /// cause.
+    pub fn stored_bytes(&self) -> u64 {
+        DELETE_BYTES + self.condition.stored_bytes()
+    }
+}
 
 /// A condition exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +47,17 @@ struct ConditionSize {
 }
 
 impl Condition {
+    fn stored_bytes(&self) -> u64 {
+        let inner = match self {
+            Self::Time { .. } => 0,
+            Self::Tag { name, value } => {
+                (name.len() + value.as_ref().map_or(0, String::len)) as u64
+            }
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::stored_bytes).sum(),
+        };
+        PART_BYTES + inner
+    }
+
     /// Checks that the condition is within the limits.
     ///
     /// # Errors
@@ -69,8 +94,22 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
+    use neap_schema::TableId;
+
     use super::*;
     use crate::condition::tests::tag;
+
+    #[test]
+    fn a_delete_counts_by_its_stored_size() {
+        let delete = |condition| RowDelete {
+            table: TableId::new(1),
+            condition,
+        };
+        let short = delete(Condition::between(1, 2).and(tag("host", "a")));
+        let long = delete(tag("host", &"x".repeat(1_000)));
+        assert_eq!(short.stored_bytes(), 128 + 3 * 48 + 5);
+        assert_eq!(long.stored_bytes(), 128 + 48 + 1_004);
+    }
 
     #[test]
     fn conditions_are_bounded_in_terms_text_and_depth() {

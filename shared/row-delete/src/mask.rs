@@ -4,7 +4,7 @@
 //! hundred hosts takes a hundred string comparisons.
 
 use arrow_array::{
-    Array, DictionaryArray, RecordBatch,
+    Array, DictionaryArray, RecordBatch, StringArray,
     cast::AsArray,
     types::{Int32Type, TimestampNanosecondType},
 };
@@ -64,16 +64,33 @@ impl Condition {
 }
 
 fn time_mask(batch: &RecordBatch, min: i64, max: i64) -> Result<BooleanBuffer, MaskError> {
-    let times = batch
-        .column_by_name(TIME_COLUMN)
-        .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
-        .ok_or(MaskError::NoTime)?;
     let range = min..=max;
-    Ok(times
-        .values()
-        .iter()
-        .map(|time| range.contains(time))
-        .collect())
+    let times = time_values(batch)?.iter();
+    Ok(times.map(|time| range.contains(time)).collect())
+}
+
+/// Returns the times of the rows of a batch.
+pub(crate) fn time_values(batch: &RecordBatch) -> Result<&[i64], MaskError> {
+    let column = batch.column_by_name(TIME_COLUMN);
+    let times = column.and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
+    Ok(times.ok_or(MaskError::NoTime)?.values())
+}
+
+/// Returns the column of a tag with the values of its dictionary; `None` if the batch has no such column.
+pub(crate) fn tag_column<'a>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<Option<(&'a DictionaryArray<Int32Type>, &'a StringArray)>, MaskError> {
+    let Some(column) = batch.column_by_name(name) else {
+        return Ok(None);
+    };
+    let wrong_type = || MaskError::NotATag {
+        column: name.to_owned(),
+        found: column.data_type().to_string(),
+    };
+    let column: &DictionaryArray<Int32Type> = column.as_dictionary_opt().ok_or_else(wrong_type)?;
+    let values = column.values().as_string_opt().ok_or_else(wrong_type)?;
+    Ok(Some((column, values)))
 }
 
 fn tag_mask(
@@ -84,22 +101,13 @@ fn tag_mask(
     let rows = batch.num_rows();
     // Line protocol treats a missing tag and an empty one as equal.
     let wanted = value.unwrap_or_default();
-    let Some(column) = batch.column_by_name(name) else {
+    let Some((column, values)) = tag_column(batch, name)? else {
         return Ok(if wanted.is_empty() {
             BooleanBuffer::new_set(rows)
         } else {
             BooleanBuffer::new_unset(rows)
         });
     };
-    let wrong_type = || MaskError::NotATag {
-        column: name.to_owned(),
-        found: column.data_type().to_string(),
-    };
-    let column: &DictionaryArray<Int32Type> = column.as_dictionary_opt().ok_or_else(wrong_type)?;
-    let values = column
-        .values()
-        .as_string_opt::<i32>()
-        .ok_or_else(wrong_type)?;
     let matches: Vec<bool> = values
         .iter()
         .map(|found| found.unwrap_or_default() == wanted)
@@ -115,10 +123,10 @@ fn tag_mask(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Float64Array, Int32Array, StringArray, TimestampNanosecondArray};
+    use arrow_array::{ArrayRef, Float64Array, Int32Array, TimestampNanosecondArray};
     use arrow_schema::Schema;
     use neap_schema::ColumnType;
     use proptest::prelude::*;
@@ -126,9 +134,9 @@ mod tests {
     use super::*;
     use crate::condition::tests::{conditions, tag};
 
-    type TestRow = (i64, [Option<String>; 2]);
+    pub(crate) type TestRow = (i64, [Option<String>; 2]);
 
-    fn batch(rows: &[TestRow], with_u: bool) -> RecordBatch {
+    pub(crate) fn batch(rows: &[TestRow], with_u: bool) -> RecordBatch {
         let mut columns: Vec<(ColumnType, &str, ArrayRef)> = Vec::new();
         for (at, name) in ["t", "u"].into_iter().enumerate() {
             if at == 0 || with_u {
@@ -145,6 +153,12 @@ mod tests {
             .collect();
         let columns = columns.into_iter().map(|(_, _, column)| column).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    /// Rows with the tags `t` and `u`.
+    pub(crate) fn rows() -> impl Strategy<Value = Vec<TestRow>> {
+        let tags = proptest::array::uniform2(proptest::option::of("[a-c]?"));
+        proptest::collection::vec((-4_i64..4, tags), 0..40)
     }
 
     /// Evaluates a condition on one row, by its definition.
@@ -173,10 +187,7 @@ mod tests {
         #[test]
         fn mask_equals_the_row_by_row_evaluation(
             condition in conditions(),
-            rows in proptest::collection::vec(
-                (-4_i64..4, proptest::array::uniform2(proptest::option::of("[a-c]?"))),
-                0..40,
-            ),
+            rows in rows(),
             with_u in any::<bool>(),
         ) {
             let mask = condition.mask(&batch(&rows, with_u)).unwrap();

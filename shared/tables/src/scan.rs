@@ -9,6 +9,7 @@ mod file_scans;
 mod fragment;
 mod fragment_plan;
 mod lookup;
+mod not_deleted;
 mod plan;
 mod predicate;
 mod read_ahead;

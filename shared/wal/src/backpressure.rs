@@ -102,13 +102,51 @@ impl Default for BackpressureLimits {
     }
 }
 
+/// The row deletes in a manifest that clients requested, by their size ([`neap_row_delete::RowDelete::stored_bytes`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteBytes {
+    /// Bytes of the deletes that sections still need. Queries evaluate them.
+    pub pending: u64,
+    /// Bytes of the deletes that are applied to all sections. Only queries of earlier states need them.
+    pub applied: u64,
+}
+
+impl DeleteBytes {
+    /// Adds a delete.
+    pub fn add(&mut self, bytes: u64, is_applied: bool) {
+        let sum = if is_applied {
+            &mut self.applied
+        } else {
+            &mut self.pending
+        };
+        *sum = sum.saturating_add(bytes);
+    }
+}
+
+/// The limits on the row deletes of a database above which further deletes are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteLimits {
+    /// Maximum bytes of deletes that wait to be applied, in the manifest, in the tail and in flight.
+    pub pending_bytes: u64,
+    /// Maximum bytes of applied deletes in the manifest. They are part of every commit until the time-travel period ends.
+    pub applied_bytes: u64,
+}
+
+impl DeleteLimits {
+    /// 4 MiB, which is about 15,000 deletes of a tag and a time range, and 16 MiB.
+    pub const DEFAULT: Self = Self {
+        pending_bytes: 4 << 20,
+        applied_bytes: 16 << 20,
+    };
+}
+
 /// The PUTs of one writer within a time span.
 #[derive(Clone, Copy, Debug)]
 struct PutSpan {
     first: StoreTime,
     last: StoreTime,
     segments: u64,
-    deletes: u64,
+    delete_bytes: u64,
 }
 
 /// The PUTs of one writer to a database that are above the low-water mark.
@@ -128,19 +166,19 @@ impl Default for UnflushedPuts {
 }
 
 impl UnflushedPuts {
-    fn add(&mut self, time: StoreTime, deletes: u64) {
+    fn add(&mut self, time: StoreTime, delete_bytes: u64) {
         let length = self.length;
         match self.spans.back_mut() {
             Some(span) if time.since(span.first) < length => {
                 span.last = span.last.max(time);
                 span.segments += 1;
-                span.deletes += deletes;
+                span.delete_bytes += delete_bytes;
             }
             _ => self.spans.push_back(PutSpan {
                 first: time,
                 last: time,
                 segments: 1,
-                deletes,
+                delete_bytes,
             }),
         }
         if self.spans.len() > MAX_SPANS {
@@ -158,7 +196,7 @@ impl UnflushedPuts {
                 first: sum.first,
                 last: sum.last.max(span.last),
                 segments: sum.segments.saturating_add(span.segments),
-                deletes: sum.deletes.saturating_add(span.deletes),
+                delete_bytes: sum.delete_bytes.saturating_add(span.delete_bytes),
             }))
         });
         self.spans.extend(joined);
@@ -178,8 +216,8 @@ impl UnflushedPuts {
         since.map(|span| span.segments).sum()
     }
 
-    fn deletes(&self) -> u64 {
-        self.spans.iter().map(|span| span.deletes).sum()
+    fn delete_bytes(&self) -> u64 {
+        self.spans.iter().map(|span| span.delete_bytes).sum()
     }
 }
 
@@ -189,8 +227,8 @@ struct KnownTail {
     mark: Stamp,
     published: Option<TailState>,
     own: UnflushedPuts,
-    /// Row deletes of requests that are not answered yet.
-    deletes_in_flight: Arc<AtomicU64>,
+    /// Bytes of the row deletes of requests that are not answered yet.
+    delete_bytes_in_flight: Arc<AtomicU64>,
 }
 
 impl KnownTail {
@@ -251,52 +289,62 @@ impl KnownTails {
     }
 
     /// Counts a segment that this writer has put or may have put.
-    pub(crate) fn record_put(&self, database: DatabaseId, stamp: Stamp, deletes: u64) {
+    pub(crate) fn record_put(&self, database: DatabaseId, stamp: Stamp, delete_bytes: u64) {
         let mut tails = self.lock();
         let tail = tails.entry(database).or_default();
         if stamp > tail.mark {
-            tail.own.add(stamp.time(), deletes);
+            tail.own.add(stamp.time(), delete_bytes);
         }
     }
 
-    /// Reserves row deletes until their request is answered.
+    /// Reserves the bytes of row deletes until their request is answered.
     ///
     /// # Errors
     ///
-    /// More than `limit` deletes are pending: `recorded` in the manifest, the others in the tail or in flight.
+    /// The deletes `recorded` in the manifest, together with those in the tail or in flight, exceed a limit.
     pub(crate) fn reserve_deletes(
         &self,
         database: DatabaseId,
-        deletes: u64,
-        recorded: u64,
-        limit: u64,
+        bytes: u64,
+        recorded: DeleteBytes,
+        limits: DeleteLimits,
     ) -> Result<DeleteReservation, WriteError> {
         let mut tails = self.lock();
         let tail = tails.entry(database).or_default();
-        let in_flight = tail.deletes_in_flight.load(Ordering::Relaxed);
-        let pending = [recorded, tail.own.deletes(), in_flight];
+        let in_flight = tail.delete_bytes_in_flight.load(Ordering::Relaxed);
+        let pending = [recorded.pending, tail.own.delete_bytes(), in_flight];
         let pending = pending.into_iter().fold(0, u64::saturating_add);
-        if pending > limit {
-            return Err(WriteError::TooManyDeletes { pending, limit });
+        if pending > limits.pending_bytes {
+            return Err(WriteError::TooManyDeletes {
+                bytes: pending,
+                limit: limits.pending_bytes,
+            });
         }
-        tail.deletes_in_flight.fetch_add(deletes, Ordering::Relaxed);
+        if recorded.applied > limits.applied_bytes {
+            return Err(WriteError::TooManyAppliedDeletes {
+                bytes: recorded.applied,
+                limit: limits.applied_bytes,
+            });
+        }
+        tail.delete_bytes_in_flight
+            .fetch_add(bytes, Ordering::Relaxed);
         Ok(DeleteReservation {
-            deletes,
-            of: Arc::clone(&tail.deletes_in_flight),
+            bytes,
+            of: Arc::clone(&tail.delete_bytes_in_flight),
         })
     }
 }
 
-/// The reserved row deletes of a request that is not answered yet.
+/// The reserved bytes of the row deletes of a request that is not answered yet.
 #[derive(Debug)]
 pub(crate) struct DeleteReservation {
-    deletes: u64,
+    bytes: u64,
     of: Arc<AtomicU64>,
 }
 
 impl Drop for DeleteReservation {
     fn drop(&mut self) {
-        self.of.fetch_sub(self.deletes, Ordering::Relaxed);
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

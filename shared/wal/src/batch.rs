@@ -5,7 +5,7 @@ use neap_row_delete::RowDelete;
 use tokio::sync::oneshot;
 
 use crate::{
-    EncodedRows, MAX_SEGMENT_BYTES, TailState, WriteError,
+    DeleteBytes, EncodedRows, MAX_SEGMENT_BYTES, TailState, WriteError,
     segment::{ENTRY_BYTES, MAX_DELETES_BYTES, SEGMENT_OVERHEAD_BYTES},
 };
 
@@ -53,15 +53,14 @@ pub struct DeleteRequest {
     pub proof: FreshnessProof,
     /// The stamp that the request must be ordered after (`x-neap-stamp`).
     pub after: Option<Stamp>,
-    /// The number of row deletes in the manifest that are not applied yet.
-    pub recorded: u64,
+    /// The row deletes in the manifest.
+    pub recorded: DeleteBytes,
 }
 
 /// An acknowledged write. Every later snapshot contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteReceipt {
-    /// The position of the write in the order of all writes. If the request took several segments, the stamp of the
-    /// last one.
+    /// The position of the write in the order of all writes.
     pub stamp: Stamp,
 }
 
@@ -74,13 +73,11 @@ pub(crate) struct CommitPreconditions {
     pub(crate) order: WriteOrder,
 }
 
-/// A request that waits until its segments are put.
+/// A request that waits until its segment is put.
 #[derive(Debug)]
 pub(crate) struct PendingRequest<R> {
     pub(crate) terms: CommitPreconditions,
     reply: Option<oneshot::Sender<Result<WriteReceipt, WriteError>>>,
-    parts_left: usize,
-    stamp: Option<Stamp>,
     /// Held until the request is answered.
     reservation: Option<R>,
 }
@@ -88,15 +85,12 @@ pub(crate) struct PendingRequest<R> {
 impl<R> PendingRequest<R> {
     pub(crate) fn new(
         terms: CommitPreconditions,
-        parts: usize,
         reply: oneshot::Sender<Result<WriteReceipt, WriteError>>,
         reservation: R,
     ) -> Self {
         Self {
             terms,
             reply: Some(reply),
-            parts_left: parts,
-            stamp: None,
             reservation: Some(reservation),
         }
     }
@@ -106,22 +100,7 @@ impl<R> PendingRequest<R> {
         self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
     }
 
-    /// Records that parts of the request are put and acknowledged. Answers the request after its last part.
-    pub(crate) fn acknowledge(&mut self, parts: usize, stamp: Stamp) {
-        self.stamp = Some(stamp);
-        self.parts_left = self.parts_left.saturating_sub(parts);
-        if self.parts_left == 0 {
-            self.answer(Ok(WriteReceipt { stamp }));
-        }
-    }
-
-    /// Answers with an error. The remaining parts of the request are not put.
-    pub(crate) fn fail(&mut self, error: WriteError) {
-        let stamp = self.stamp;
-        self.answer(Err(error.into_partial(stamp)));
-    }
-
-    fn answer(&mut self, answer: Result<WriteReceipt, WriteError>) {
+    pub(crate) fn answer(&mut self, answer: Result<WriteReceipt, WriteError>) {
         self.reservation = None;
         if let Some(reply) = self.reply.take() {
             // Ignore the error: a caller that is gone needs no answer.
@@ -130,7 +109,7 @@ impl<R> PendingRequest<R> {
     }
 }
 
-/// The content of a request, or a part of it.
+/// The content of a request. It is never divided: a segment contains all of it.
 #[derive(Debug)]
 pub(crate) enum WritePayload {
     /// Rows. Rows of one table are in the order of their lines.
@@ -139,122 +118,78 @@ pub(crate) enum WritePayload {
     Deletes(Vec<RowDelete>),
 }
 
-impl WritePayload {
-    /// Returns the number of parts. The deletes of a request are one part.
-    pub(crate) fn parts(&self) -> usize {
-        match self {
-            Self::Rows(rows) => rows.len(),
-            Self::Deletes(_) => 1,
-        }
+/// Returns the size of row deletes in bytes, or an error if they do not fit in a segment.
+pub(crate) fn checked_deletes_size(deletes: &[RowDelete]) -> Result<usize, WriteError> {
+    let limit = MAX_DELETES_BYTES;
+    if deletes.is_empty() {
+        return Err(WriteError::Empty);
     }
-
-    /// Returns the number of row deletes.
-    pub(crate) fn deletes(&self) -> u64 {
-        match self {
-            Self::Rows(_) => 0,
-            Self::Deletes(deletes) => deletes.len() as u64,
-        }
+    // Serialising strings and numbers does not fail.
+    let bytes = serde_json::to_vec(deletes).map_or(usize::MAX, |text| text.len());
+    if bytes > limit {
+        return Err(WriteError::DeletesTooLarge { bytes, limit });
     }
-
-    /// Returns the size in bytes, or an error if a part does not fit in a segment.
-    pub(crate) fn checked_size(&self) -> Result<usize, WriteError> {
-        match self {
-            Self::Rows(rows) => checked_rows_size(rows),
-            Self::Deletes(deletes) => {
-                let limit = MAX_DELETES_BYTES;
-                if deletes.is_empty() {
-                    return Err(WriteError::Empty);
-                }
-                // Serialising strings and numbers does not fail.
-                let bytes = serde_json::to_vec(deletes).map_or(usize::MAX, |text| text.len());
-                if bytes > limit {
-                    return Err(WriteError::DeletesTooLarge { bytes, limit });
-                }
-                Ok(bytes)
-            }
-        }
-    }
+    Ok(bytes)
 }
 
-/// Returns the size of rows in bytes, or an error if a part does not fit in a segment.
-pub(crate) fn checked_rows_size(rows: &[EncodedRows]) -> Result<usize, WriteError> {
-    let limit = SEGMENT_PARTS_BYTES;
-    let largest = rows.iter().map(part_bytes).max();
-    let bytes = largest.ok_or(WriteError::Empty)?;
+/// Returns the size of rows in bytes, or an error if they exceed `limit` or do not fit in a segment.
+pub(crate) fn checked_rows_size(rows: &[EncodedRows], limit: usize) -> Result<usize, WriteError> {
+    let limit = limit.min(MAX_SEGMENT_BYTES - SEGMENT_OVERHEAD_BYTES);
+    if rows.is_empty() {
+        return Err(WriteError::Empty);
+    }
+    let bytes = rows_bytes(rows);
     if bytes > limit {
         return Err(WriteError::TooLarge { bytes, limit });
     }
-    Ok(rows.iter().map(part_bytes).sum())
+    Ok(bytes)
 }
 
-/// The part of a request that goes into one segment.
+/// A request in its segment.
 #[derive(Debug)]
 pub(crate) struct BatchShare {
     /// The position of the request in the batch.
     pub(crate) request: usize,
-    /// At least one part.
+    /// The content of the request.
     pub(crate) load: WritePayload,
 }
 
-fn part_bytes(rows: &EncodedRows) -> usize {
-    rows.size_bytes() + ENTRY_BYTES
+/// Returns the bytes that the rows of a request take up in a segment.
+fn rows_bytes(rows: &[EncodedRows]) -> usize {
+    rows.iter()
+        .map(|rows| rows.size_bytes() + ENTRY_BYTES)
+        .sum()
 }
 
-/// Maximum size of all parts of one segment, in bytes.
-pub(crate) const SEGMENT_PARTS_BYTES: usize = MAX_SEGMENT_BYTES - SEGMENT_OVERHEAD_BYTES;
+/// Maximum bytes of the rows of a segment that several requests share. A larger segment would save no PUT worth its
+/// time, which all of them wait for.
+pub(crate) const SHARED_SEGMENT_BYTES: usize = 16 << 20;
 
-/// Distributes requests over segments, in the order of the requests. A request that fits in one segment is not split.
-/// Deletes get a segment of their own, so that earlier rows have a smaller stamp and later rows a greater one.
+/// Distributes requests over segments, in the order of the requests, each request as a whole: a reader, a flush and a
+/// crash see all of a request or nothing, because a segment is one object. Requests share a segment of up to `limit`
+/// bytes of rows; a larger request gets one of its own. Deletes get a segment of their own, so that earlier rows have a
+/// smaller stamp and later rows a greater one.
 pub(crate) fn pack_segments(requests: Vec<WritePayload>, limit: usize) -> Vec<Vec<BatchShare>> {
     let mut segments: Vec<Vec<BatchShare>> = Vec::new();
-    let mut left = 0;
+    let mut free = 0;
     for (request, load) in requests.into_iter().enumerate() {
-        match load {
-            WritePayload::Rows(rows) => pack_rows(&mut segments, &mut left, request, rows, limit),
-            deletes @ WritePayload::Deletes(_) => {
-                let load = deletes;
-                segments.push(vec![BatchShare { request, load }]);
-                left = 0;
+        let needed = match &load {
+            WritePayload::Rows(rows) => Some(rows_bytes(rows)),
+            WritePayload::Deletes(_) => None,
+        };
+        let share = BatchShare { request, load };
+        match (needed, segments.last_mut()) {
+            (Some(bytes), Some(segment)) if bytes <= free => {
+                segment.push(share);
+                free -= bytes;
+            }
+            _ => {
+                segments.push(vec![share]);
+                free = needed.map_or(0, |bytes| limit.saturating_sub(bytes));
             }
         }
     }
     segments
-}
-
-/// Appends the rows of one request. `left` is the free space of the last segment, in bytes.
-fn pack_rows(
-    segments: &mut Vec<Vec<BatchShare>>,
-    left: &mut usize,
-    request: usize,
-    rows: Vec<EncodedRows>,
-    limit: usize,
-) {
-    let whole: usize = rows.iter().map(part_bytes).sum();
-    if whole > *left && whole <= limit {
-        // Start a new segment, because a request that fits in one segment is not split.
-        *left = 0;
-    }
-    for part in rows {
-        let bytes = part_bytes(&part);
-        if bytes > *left {
-            segments.push(Vec::new());
-            *left = limit;
-        }
-        *left = left.saturating_sub(bytes);
-        let Some(segment) = segments.last_mut() else {
-            continue;
-        };
-        match segment.last_mut() {
-            Some(BatchShare {
-                request: of,
-                load: WritePayload::Rows(parts),
-            }) if *of == request => parts.push(part),
-            _ => segment.push(BatchShare {
-                request,
-                load: WritePayload::Rows(vec![part]),
-            }),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -280,29 +215,11 @@ mod tests {
         }])
     }
 
-    /// Returns the bytes that a load takes up in a segment of rows.
-    fn row_bytes(load: &WritePayload) -> usize {
-        match load {
-            WritePayload::Rows(rows) => rows.iter().map(part_bytes).sum(),
-            WritePayload::Deletes(_) => 0,
-        }
-    }
-
-    /// Returns the parts of a load: the number of rows of each, or `None` for deletes.
-    fn parts(load: &WritePayload) -> Vec<Option<usize>> {
-        match load {
-            WritePayload::Rows(rows) => {
-                rows.iter().map(|part| Some(part.rows() as usize)).collect()
-            }
-            WritePayload::Deletes(_) => vec![None],
-        }
-    }
-
     proptest! {
         #[test]
-        fn requests_keep_their_order_and_fit_their_segments(
+        fn requests_keep_their_order_and_are_never_divided(
             sizes in proptest::collection::vec(proptest::collection::vec(1_usize..300, 0..5), 1..8),
-            spare in 0_usize..3000,
+            limit in 0_usize..6_000,
         ) {
             // An empty list stands for a delete request.
             let requests: Vec<WritePayload> = sizes
@@ -312,33 +229,22 @@ mod tests {
                     sizes => WritePayload::Rows(sizes.iter().map(|size| rows(*size)).collect()),
                 })
                 .collect();
-            let largest = requests.iter().filter_map(|load| match load {
-                WritePayload::Rows(rows) => rows.iter().map(part_bytes).max(),
-                WritePayload::Deletes(_) => None,
-            });
-            let limit = largest.max().unwrap_or(0) + spare;
-            let whole: Vec<usize> = requests.iter().map(row_bytes).collect();
-            let expected: Vec<_> = requests
-                .iter()
-                .enumerate()
-                .flat_map(|(request, load)| parts(load).into_iter().map(move |part| (request, part)))
-                .collect();
             let segments = pack_segments(requests, limit);
-            let flat: Vec<_> = segments
-                .iter()
-                .flatten()
-                .flat_map(|share| parts(&share.load).into_iter().map(|part| (share.request, part)))
-                .collect();
-            prop_assert_eq!(flat, expected);
-            for (request, whole) in whole.iter().enumerate() {
-                let number = segments.iter().flatten().filter(|share| share.request == request).count();
-                prop_assert!(*whole > limit || number == 1);
-            }
+            let order: Vec<usize> = segments.iter().flatten().map(|share| share.request).collect();
+            prop_assert_eq!(order, (0..sizes.len()).collect::<Vec<_>>());
             for segment in &segments {
-                prop_assert!(!segment.is_empty());
-                let has_delete = segment.iter().any(|share| matches!(share.load, WritePayload::Deletes(_)));
-                prop_assert!(!has_delete || segment.len() == 1);
-                prop_assert!(segment.iter().map(|share| row_bytes(&share.load)).sum::<usize>() <= limit);
+                let mut bytes = 0;
+                for share in segment {
+                    match &share.load {
+                        WritePayload::Rows(rows) => {
+                            let found: Vec<_> = rows.iter().map(|rows| rows.rows() as usize).collect();
+                            prop_assert_eq!(&found, &sizes[share.request]);
+                            bytes += rows_bytes(rows);
+                        }
+                        WritePayload::Deletes(_) => prop_assert_eq!(segment.len(), 1),
+                    }
+                }
+                prop_assert!(segment.len() == 1 || bytes <= limit);
             }
         }
     }
@@ -347,7 +253,7 @@ mod tests {
     fn requests_that_fit_share_a_segment() {
         let requests = vec![vec![rows(1)], vec![rows(2), rows(3)], vec![rows(4)]];
         let requests = requests.into_iter().map(WritePayload::Rows).collect();
-        assert_eq!(pack_segments(requests, SEGMENT_PARTS_BYTES).len(), 1);
+        assert_eq!(pack_segments(requests, SHARED_SEGMENT_BYTES).len(), 1);
     }
 
     #[test]
@@ -359,7 +265,7 @@ mod tests {
             WritePayload::Rows(vec![rows(2)]),
             WritePayload::Rows(vec![rows(3)]),
         ];
-        let segments = pack_segments(requests, SEGMENT_PARTS_BYTES);
+        let segments = pack_segments(requests, SHARED_SEGMENT_BYTES);
         let requests =
             |segment: &Vec<BatchShare>| segment.iter().map(|share| share.request).collect();
         let requests: Vec<Vec<usize>> = segments.iter().map(requests).collect();
@@ -368,11 +274,9 @@ mod tests {
 
     #[test]
     fn an_empty_request_is_refused() {
-        for nothing in [
-            WritePayload::Rows(Vec::new()),
-            WritePayload::Deletes(Vec::new()),
-        ] {
-            assert!(matches!(nothing.checked_size(), Err(WriteError::Empty)));
+        let sizes = [checked_rows_size(&[], 1 << 20), checked_deletes_size(&[])];
+        for size in sizes {
+            assert!(matches!(size, Err(WriteError::Empty)));
         }
     }
 }

@@ -13,11 +13,12 @@ use neap_bucket::{
     Bucket, ClockReading, Key, ProtocolRules, Put, PutMode, SegmentName, Stamp, StoreError,
     StoreResponse, StoreTime, WriteOrder,
 };
+use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
 
 use crate::{
-    BackpressureLimits, EncodedRows, MAX_SEGMENT_BYTES, NotAcknowledged, Segment, StampSource,
-    WriteError,
+    BackpressureLimits, DeleteLimits, EncodedRows, MAX_SEGMENT_BYTES, NotAcknowledged, Segment,
+    StampSource, WriteError, WriteReceipt,
     backpressure::KnownTails,
     batch::{BatchShare, CommitPreconditions, PendingRequest, WritePayload},
 };
@@ -42,9 +43,8 @@ pub struct TailWriterSettings {
     pub put_timeout: Duration,
     /// The lengths of the tail above which writes are delayed or refused.
     pub pressure: BackpressureLimits,
-    /// Maximum number of row deletes of a database that wait to be applied. A database above it refuses further
-    /// deletes, because every query of its tables evaluates each of them.
-    pub max_pending_deletes: u64,
+    /// The limits on the row deletes of a database.
+    pub deletes: DeleteLimits,
 }
 
 impl TailWriterSettings {
@@ -57,7 +57,7 @@ impl TailWriterSettings {
         max_in_flight_bytes: 128 << 20,
         put_timeout: MAX_PUT_DURATION,
         pressure: BackpressureLimits::DEFAULT,
-        max_pending_deletes: 1_000,
+        deletes: DeleteLimits::DEFAULT,
     };
 
     /// For a directory or memory.
@@ -230,7 +230,7 @@ impl SegmentCommitter {
         Ok(self.stamps.follow(newest, now)?)
     }
 
-    /// Puts one segment with the shares whose requests pass the checks, and answers the requests that are complete.
+    /// Puts one segment with the requests that pass the checks, and answers them.
     pub(crate) async fn put<R>(
         &self,
         database: DatabaseId,
@@ -259,7 +259,7 @@ impl SegmentCommitter {
                 continue;
             };
             match &result {
-                Ok(()) => pending.acknowledge(share.load.parts(), stamp),
+                Ok(()) => pending.answer(Ok(WriteReceipt { stamp })),
                 Err(error) => self.refuse(pending, error.clone()),
             }
         }
@@ -331,7 +331,7 @@ impl SegmentCommitter {
 
     fn refuse<R>(&self, pending: &mut PendingRequest<R>, error: WriteError) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        pending.fail(error);
+        pending.answer(Err(error));
     }
 
     /// Refuses a request that has waited too long, or whose proof is too old at the present time. Called before a stamp
@@ -406,7 +406,8 @@ impl SegmentCommitter {
         let deletes = u64::try_from(segment.deletes().len()).unwrap_or(u64::MAX);
         let outcome = self.put_object(&segment, begun).await;
         if !matches!(outcome, PutOutcome::Refused(_)) {
-            self.tails.record_put(database, stamp, deletes);
+            let bytes = segment.deletes().iter().map(RowDelete::stored_bytes);
+            self.tails.record_put(database, stamp, bytes.sum());
         }
         match outcome {
             PutOutcome::Stored(judgement) => {

@@ -21,8 +21,11 @@ pub enum WriteError {
     /// The request has neither rows nor deletes.
     #[error("the write has no rows")]
     Empty,
-    /// The rows of one table exceed a segment. The caller splits the batch.
-    #[error("the rows of one table take up {bytes} bytes (limit of a segment: {limit} bytes)")]
+    /// The rows of the request exceed a segment, or the memory for segments in flight.
+    #[error(
+        "the rows of the request take up {bytes} bytes when they are stored (limit: {limit} bytes): send them in \
+         several requests"
+    )]
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -49,11 +52,21 @@ pub enum WriteError {
     #[error("too many segments are waiting to be compacted")]
     TailTooLong,
     /// Row deletes arrive faster than they are applied. The request was not put.
-    #[error("{pending} deletes are waiting to be applied (limit: {limit})")]
+    #[error("{bytes} bytes of deletes are waiting to be applied (limit: {limit} bytes)")]
     TooManyDeletes {
-        /// The number of pending deletes: those in the manifest, and those of this writer in the tail or in flight.
-        pending: u64,
-        /// The maximum number of pending deletes for which another request is admitted.
+        /// The bytes of pending deletes: those in the manifest, and those of this writer in the tail or in flight.
+        bytes: u64,
+        /// The maximum bytes of pending deletes for which another request is admitted.
+        limit: u64,
+    },
+    /// Earlier states of the database have too many row deletes. The request was not put.
+    #[error(
+        "{bytes} bytes of applied deletes are kept for the time-travel period (limit: {limit} bytes)"
+    )]
+    TooManyAppliedDeletes {
+        /// The bytes of applied deletes in the manifest.
+        bytes: u64,
+        /// The maximum bytes of applied deletes for which another request is admitted.
         limit: u64,
     },
     /// The time of the store is not known yet.
@@ -143,9 +156,6 @@ pub enum NotAcknowledged {
         /// The limit.
         limit: Duration,
     },
-    /// An earlier part of the request was put. The value is the reason why the rest was not.
-    #[error("only a part of the request was written: {0}")]
-    Partial(String),
 }
 
 /// The class of a write error. Determines the HTTP status.
@@ -174,6 +184,7 @@ impl WriteError {
             | Self::Overloaded { .. }
             | Self::TailTooLong
             | Self::TooManyDeletes { .. }
+            | Self::TooManyAppliedDeletes { .. }
             | Self::NoClock
             | Self::TailNotListed { .. }
             | Self::Stamp(_)
@@ -196,20 +207,10 @@ impl WriteError {
             _ if self.kind() != WriteErrorKind::Unavailable => None,
             Self::Stamp(StampError::Ahead { wait, .. }) => Some((*wait).max(RETRY_AFTER)),
             Self::TailTooLong => Some(RETRY_AFTER_FLUSH),
-            Self::TooManyDeletes { .. } => Some(RETRY_AFTER_MERGE),
+            Self::TooManyDeletes { .. } | Self::TooManyAppliedDeletes { .. } => {
+                Some(RETRY_AFTER_MERGE)
+            }
             _ => Some(RETRY_AFTER),
-        }
-    }
-
-    /// Returns the error of a request, an earlier part of which may have been put under `stamp`. If so, the error has a
-    /// stamp and says that a part of the request was put.
-    pub(crate) fn into_partial(self, stamp: Option<Stamp>) -> Self {
-        match stamp {
-            Some(stamp) if !matches!(self, Self::NotAcknowledged { .. }) => Self::NotAcknowledged {
-                stamp: self.stamp().unwrap_or(stamp),
-                doubt: NotAcknowledged::Partial(self.to_string()),
-            },
-            _ => self,
         }
     }
 }
@@ -230,17 +231,5 @@ mod tests {
         assert_eq!(never.retry_after(), None);
         assert_eq!(WriteError::Empty.retry_after(), None);
         assert_eq!(WriteError::NoClock.retry_after(), Some(RETRY_AFTER));
-    }
-
-    #[test]
-    fn a_failure_after_a_part_was_put_keeps_its_stamp() {
-        let stamp = Stamp::from_u64(9);
-        assert!(WriteError::NoClock.into_partial(None).stamp().is_none());
-        let error = WriteError::NoClock.into_partial(Some(stamp));
-        assert_eq!(error.stamp(), Some(stamp));
-        insta::assert_snapshot!(
-            error,
-            @"the write was not acknowledged: only a part of the request was written: the time of the store is not known yet"
-        );
     }
 }

@@ -52,7 +52,7 @@ mod tail;
 mod test_world;
 mod writer;
 
-pub use backpressure::{Backpressure, BackpressureLimits, TailState};
+pub use backpressure::{Backpressure, BackpressureLimits, DeleteBytes, DeleteLimits, TailState};
 pub use batch::{DeleteRequest, FreshnessProof, WriteReceipt, WriteRequest};
 pub use checkpoint::{TRIGGER_RETENTION, TriggerCheckpoint, TriggerLease, trigger_floor};
 pub use commit::{SegmentObserver, TailWriterSettings, TailWriterStats};

@@ -84,7 +84,7 @@ fn the_record_of_unflushed_puts_is_bounded() {
         assert!(own.spans.len() <= MAX_SPANS);
     }
     assert_eq!(
-        (own.segments_since(at(0)), own.deletes()),
+        (own.segments_since(at(0)), own.delete_bytes()),
         (100_000, 100_000)
     );
     own.remove_up_to(at(99_999));
@@ -94,13 +94,22 @@ fn the_record_of_unflushed_puts_is_bounded() {
 #[test]
 fn deletes_count_from_the_request_until_they_are_flushed() {
     let tails = tails();
-    let reserve = |number| tails.reserve_deletes(DATABASE, number, 2, 4);
+    let (mut recorded, limits) = (
+        DeleteBytes::default(),
+        DeleteLimits {
+            pending_bytes: 4,
+            applied_bytes: 6,
+        },
+    );
+    recorded.add(2, false);
+    recorded.add(6, true);
+    let reserve = |bytes| tails.reserve_deletes(DATABASE, bytes, recorded, limits);
     let first = reserve(2).unwrap();
     let second = reserve(1).unwrap();
-    let Err(WriteError::TooManyDeletes { pending, limit }) = reserve(1) else {
+    let Err(WriteError::TooManyDeletes { bytes, limit }) = reserve(1) else {
         panic!("too many deletes are admitted");
     };
-    assert_eq!((pending, limit), (5, 4));
+    assert_eq!((bytes, limit), (5, 4));
     drop(second);
     tails.record_put(DATABASE, stamp(1), 2);
     drop(first);
@@ -109,6 +118,13 @@ fn deletes_count_from_the_request_until_they_are_flushed() {
     assert!(reserve(1).is_err());
     tails.observe(DATABASE, stamp(2), None);
     assert!(reserve(1).is_ok());
+    recorded.add(1, true);
+    let Err(WriteError::TooManyAppliedDeletes { bytes, limit }) =
+        tails.reserve_deletes(DATABASE, 1, recorded, limits)
+    else {
+        panic!("too many applied deletes are admitted");
+    };
+    assert_eq!((bytes, limit), (7, 6));
 }
 
 proptest! {

@@ -75,9 +75,9 @@ const NARROW_ROWS_FORMAT: ObjectFormat = ObjectFormat {
     ..ROWS_FORMAT
 };
 
-/// Maximum size of a segment, in bytes. One PUT of this size takes much less time than the acknowledgement limit, and a
-/// reader can hold it in memory.
-pub const MAX_SEGMENT_BYTES: usize = 16 << 20;
+/// Maximum size of a segment, in bytes, and of the encoded rows of a request, because a request is never divided. The
+/// PUT must end within the acknowledgement limit: 5 s are enough for this size at 13 MB/s.
+pub const MAX_SEGMENT_BYTES: usize = 64 << 20;
 
 /// Maximum size of the envelope and the fixed part of the header, in bytes.
 pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 256;

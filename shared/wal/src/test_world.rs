@@ -27,7 +27,7 @@ use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use proptest::prelude::*;
 
-use crate::{DeleteRequest, EncodedRows, FreshnessProof, WriteRequest};
+use crate::{DeleteBytes, DeleteRequest, EncodedRows, FreshnessProof, WriteRequest};
 
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(3);
 
@@ -466,7 +466,7 @@ impl TestWorld {
             }],
             proof: self.proof(),
             after: None,
-            recorded: 0,
+            recorded: DeleteBytes::default(),
         }
     }
 

@@ -16,6 +16,7 @@ use std::{
 };
 
 use neap_bucket::{Bucket, ProtocolRules, Stamp, WriteOrder};
+use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 
@@ -24,8 +25,8 @@ use crate::{
     TailWriterSettings, TailWriterStats, WriteError, WriteReceipt, WriteRequest,
     backpressure::DeleteReservation,
     batch::{
-        CommitPreconditions, PendingRequest, SEGMENT_PARTS_BYTES, WritePayload, checked_rows_size,
-        pack_segments,
+        CommitPreconditions, PendingRequest, SHARED_SEGMENT_BYTES, WritePayload,
+        checked_deletes_size, checked_rows_size, pack_segments,
     },
     commit::SegmentCommitter,
     put_budget::{PutBudget, PutRate},
@@ -141,13 +142,14 @@ impl TailWriter {
     ///
     /// [`WriteError::Empty`], [`WriteError::TooLarge`] or [`WriteError::Overloaded`].
     pub fn admit(&self, rows: &[EncodedRows]) -> Result<InFlightRoom, WriteError> {
-        self.inner.reserve(checked_rows_size(rows)?)
+        let limit = self.inner.settings.max_in_flight_bytes;
+        self.inner.reserve(checked_rows_size(rows, limit)?)
     }
 
     /// Writes the rows of a request and waits until they are acknowledged. Requires a Tokio runtime.
     ///
-    /// If the rows exceed one segment, they take several, in order, and the request is acknowledged when all are. A
-    /// request that is dropped before its PUT starts is not put.
+    /// One segment contains all rows of the request, so they become visible together, or never. A request that is
+    /// dropped before its PUT starts is not put.
     ///
     /// # Errors
     ///
@@ -210,14 +212,16 @@ impl TailWriter {
             after: request.after,
             order: WriteOrder::Strict,
         };
+        let bytes = request.deletes.iter().map(RowDelete::stored_bytes).sum();
+        let size = checked_deletes_size(&request.deletes)?;
         let load = WritePayload::Deletes(request.deletes);
         let lane = LaneKey { database, depth: 0 };
         self.check_tail(database, &request.proof)?;
-        let limit = self.inner.settings.max_pending_deletes;
+        let limits = self.inner.settings.deletes;
         let tails = self.inner.committer.tails();
-        let deletes = tails.reserve_deletes(database, load.deletes(), request.recorded, limit)?;
+        let deletes = tails.reserve_deletes(database, bytes, request.recorded, limits)?;
         let reservation = InFlightReservation {
-            room: self.inner.reserve(load.checked_size()?)?,
+            room: self.inner.reserve(size)?,
             _deletes: Some(deletes),
         };
         self.put(lane, terms, load, reservation).await
@@ -292,7 +296,7 @@ impl TailWriterState {
     ) -> oneshot::Receiver<Result<WriteReceipt, WriteError>> {
         let (reply, answer) = oneshot::channel();
         let bytes = reservation.room.bytes.bytes;
-        let pending = PendingRequest::new(terms, load.parts(), reply, reservation);
+        let pending = PendingRequest::new(terms, reply, reservation);
         let mut lanes = self.lanes();
         let lane = lanes.lane(key);
         lane.queue.push_back(QueuedRequest { pending, load });
@@ -413,7 +417,7 @@ impl LaneTask {
         let committer = &self.inner.committer;
         let LaneKey { database, depth } = self.key;
         committer.follow_tail(database, &mut requests).await;
-        for shares in pack_segments(loads, SEGMENT_PARTS_BYTES) {
+        for shares in pack_segments(loads, SHARED_SEGMENT_BYTES) {
             committer.put(database, depth, shares, &mut requests).await;
         }
     }

@@ -3,7 +3,7 @@
 use neap_row_delete::{Condition, RowDelete};
 
 use super::*;
-use crate::DeleteRequest;
+use crate::{DeleteLimits, DeleteRequest};
 
 impl WriterFixture {
     /// Starts a delete. The request has joined the group commit when this returns.
@@ -118,23 +118,26 @@ async fn deletes_in_the_tail_count_as_pending_until_they_are_flushed() {
     let setup = WriterFixture::local().await;
     let request = |recorded, mark| {
         let mut request = setup.world.delete_request(1);
-        request.recorded = recorded;
+        request.recorded.pending = recorded;
         request.proof.mark = mark;
         request
     };
     let delete = |request| setup.writer.delete(DATABASE, request);
-    let put: Vec<_> = (0..3).map(|_| delete(request(998, Stamp::ZERO))).collect();
+    let limit = DeleteLimits::DEFAULT.pending_bytes;
+    let one = request(0, Stamp::ZERO).deletes[0].stored_bytes();
+    let near = limit - 2 * one;
+    let put: Vec<_> = (0..3).map(|_| delete(request(near, Stamp::ZERO))).collect();
     let put = futures::future::try_join_all(put).await.unwrap();
-    let error = delete(request(998, Stamp::ZERO)).await.unwrap_err();
-    let WriteError::TooManyDeletes { pending, limit } = error else {
+    let error = delete(request(near, Stamp::ZERO)).await.unwrap_err();
+    let WriteError::TooManyDeletes { bytes, .. } = error else {
         panic!("{error}");
     };
-    assert_eq!((pending, limit), (1_001, 1_000));
+    assert_eq!(bytes, limit + one);
     assert_eq!(setup.segments().await.len(), 3);
     let last = put.iter().map(|put| put.stamp).max().unwrap();
     setup.wait(SECOND).await;
-    delete(request(1_000, last)).await.unwrap();
-    let at_once = (0..3).map(|_| delete(request(998, last)));
+    delete(request(limit, last)).await.unwrap();
+    let at_once = (0..3).map(|_| delete(request(near, last)));
     let refused = futures::future::join_all(at_once).await;
     let refused = refused.iter().filter(|one| one.is_err()).count();
     assert_eq!(refused, 1);

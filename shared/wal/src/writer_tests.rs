@@ -534,9 +534,7 @@ async fn a_dropped_request_does_not_stop_the_put_under_way() {
 #[tokio::test(start_paused = true)]
 async fn more_than_the_limit_in_flight_is_refused() {
     let probe = TestWorld::new().await;
-    let one = WritePayload::Rows(probe.request(0).rows)
-        .checked_size()
-        .unwrap();
+    let one = checked_rows_size(&probe.request(0).rows, usize::MAX).unwrap();
     let setup = WriterFixture::new(TailWriterSettings {
         max_in_flight_bytes: 2 * one,
         ..TailWriterSettings::LOCAL

@@ -12,7 +12,7 @@ use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
 use neap_manifest::{Manifest, Section};
 use neap_points::times;
-use neap_row_delete::Condition;
+use neap_row_delete::DeleteIndex;
 use parquet::{
     DecodeResult,
     arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder},
@@ -27,8 +27,8 @@ const MAX_READ_BYTES: u64 = 16 << 20;
 /// Rows of an input to drop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InputRowFilter {
-    /// Drops rows for which one of these conditions holds.
-    pub(super) deleted: Vec<Condition>,
+    /// Drops the rows that these deletes match.
+    pub(super) deleted: DeleteIndex,
     /// Drops rows before this time.
     pub(super) floor: Option<i64>,
 }
@@ -39,7 +39,7 @@ impl InputRowFilter {
         let deletes = manifest.deletes_of(section.table);
         let deleted = deletes
             .filter(|recorded| recorded.applies_to(section))
-            .map(|recorded| recorded.delete.condition.clone());
+            .map(|recorded| &recorded.delete.condition);
         Self {
             deleted: deleted.collect(),
             floor: floor.filter(|floor| section.min_time < *floor),
@@ -53,8 +53,8 @@ impl InputRowFilter {
             let is_kept = |row: usize| times.value(row) >= floor;
             kept = Some(BooleanBuffer::collect_bool(rows.num_rows(), is_kept));
         }
-        for condition in &self.deleted {
-            let rest = !&condition.mask(&rows)?;
+        if !self.deleted.is_empty() {
+            let rest = !&self.deleted.mask(&rows, 0)?;
             kept = Some(match kept {
                 Some(kept) => &kept & &rest,
                 None => rest,

@@ -17,8 +17,9 @@
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::StoreTime;
-use neap_manifest::Section;
+use neap_manifest::{Manifest, Section};
 use neap_schema::TableId;
+use neap_wal::DeleteLimits;
 
 use super::{
     MergeJob, SectionBounds, SectionRef,
@@ -59,6 +60,9 @@ pub struct MergePolicy {
     pub range_after: Duration,
     /// Age of a delete at which sections are rewritten without the deleted rows.
     pub delete_after: Duration,
+    /// Bytes of the pending deletes of a database above which sections are rewritten at once, whatever the age of the
+    /// deletes: far below the limit at which writers refuse deletes.
+    pub max_delete_bytes: u64,
 }
 
 impl Default for MergePolicy {
@@ -73,6 +77,7 @@ impl Default for MergePolicy {
             range_target: 32 << 20,
             range_after: Duration::from_secs(24 * 60 * 60),
             delete_after: Duration::from_secs(10 * 60),
+            max_delete_bytes: DeleteLimits::DEFAULT.pending_bytes / 16,
         }
     }
 }
@@ -84,7 +89,7 @@ pub struct TablePlanInput<'a> {
     pub table: TableId,
     /// All its sections, in any order.
     pub sections: &'a [Arc<Section>],
-    /// Sections that may hold rows which were deleted long enough ago.
+    /// Sections that may hold deleted rows which merges remove now.
     pub rewrites: &'a BTreeSet<SectionRef>,
     /// Bounds of merges that other workers have claimed.
     pub claimed: &'a [SectionBounds],
@@ -171,6 +176,11 @@ impl MergePolicy {
     pub(super) fn is_worth_deduplicating(&self, one: u64, other: u64, rest: WriteActivity) -> bool {
         let (smaller, larger) = (one.min(other), one.max(other));
         rest == WriteActivity::Cold || smaller >= larger / LATE_DATA_RATIO
+    }
+
+    /// Returns whether all pending deletes of a database are applied at once.
+    pub(crate) fn are_deletes_urgent(&self, manifest: &Manifest) -> bool {
+        manifest.delete_bytes().pending > self.max_delete_bytes
     }
 
     fn rest(&self, quiet: Duration) -> WriteActivity {

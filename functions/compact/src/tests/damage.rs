@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::{Get, GetOptions, Key, PutMode, SegmentName, Store};
 use neap_manifest::{
-    DamageRecord, DamagedPart, JobKind, JobRecord, LostRows, Manifest, ManifestSettings,
-    ManifestStore, ReplaceOutcome, Replacement, TimeRange,
+    DamageRecord, DamagedPart, JobKind, JobRecord, LostRows, Manifest, ReplaceOutcome, Replacement,
+    TimeRange,
 };
 use neap_schema::TableId;
-use neap_wal::{Segment, TailReader, TailReaderSettings};
+use neap_wal::Segment;
 
 use super::test_bed::{CompactTestBed, NOW};
-use crate::{FlushLimits, FlushResult, FlushSkipped, Flusher};
+use crate::{FlushResult, FlushSkipped};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -252,33 +252,19 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
 }
 
 /// Writes enough sections of two tables that the oldest are in pages.
-async fn write_pages(stage: &CompactTestBed, settings: ManifestSettings) {
-    let manifests = ManifestStore::new(stage.bucket.clone(), &stage.rules, settings);
-    let flusher = Flusher::new(
-        stage.bucket.clone(),
-        Arc::clone(&stage.catalog),
-        manifests,
-        TailReader::new(stage.bucket.clone(), TailReaderSettings::default()),
-        stage.rules,
-        FlushLimits::default(),
-    );
+async fn write_pages(stage: &CompactTestBed, inline_sections: usize) {
     for number in 0..24 {
         let time = NOW + number;
         let lines = format!("a v={number} {time}\nb v={number} {time}");
         stage.write("db", &lines).await;
-        stage.pass(Duration::from_secs(10));
-        flusher.flush(stage.id("db").await).await.unwrap();
+        stage.flush_to_pages("db", inline_sections).await;
     }
 }
 
 #[tokio::test]
 async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_reference() {
     let stage = CompactTestBed::new().await;
-    let few = ManifestSettings {
-        inline_sections: 24,
-        ..ManifestSettings::default()
-    };
-    write_pages(&stage, few).await;
+    write_pages(&stage, 24).await;
     let (a, b) = (stage.table("a").await, stage.table("b").await);
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let page = manifest.pages.iter().find(|page| page.table == a).unwrap();

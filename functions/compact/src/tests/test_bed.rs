@@ -23,7 +23,7 @@ use neap_http::Metrics;
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
-use neap_wal::{TailWriter, TailWriterSettings};
+use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 use neap_write::{
     AcceptedWrite, WriteFailure, WriteOptions, WriteService, WriteServiceParts, WriteSettings,
 };
@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 use crate::{
     CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings, EventDispatcher,
-    FlushLimits, GarbageCollectorSettings, Maintainer, MergePolicy, Merger,
+    FlushLimits, Flusher, GarbageCollectorSettings, Maintainer, MergePolicy, Merger,
 };
 
 /// The wall clock at the start of a test: 14 November 2023, 22:13:20.
@@ -383,6 +383,24 @@ impl CompactTestBed {
         self.pass(Duration::from_secs(10));
         let id = self.id(database).await;
         self.compactor().flush(id).await.unwrap();
+    }
+
+    /// Flushes all written segments like a process that keeps few sections in the manifest.
+    pub(super) async fn flush_to_pages(&self, database: &str, inline_sections: usize) {
+        let settings = ManifestSettings {
+            inline_sections,
+            ..ManifestSettings::default()
+        };
+        let flusher = Flusher::new(
+            self.bucket.clone(),
+            Arc::clone(&self.catalog),
+            ManifestStore::new(self.bucket.clone(), &self.rules, settings),
+            TailReader::new(self.bucket.clone(), TailReaderSettings::default()),
+            self.rules,
+            FlushLimits::default(),
+        );
+        self.pass(Duration::from_secs(10));
+        flusher.flush(self.id(database).await).await.unwrap();
     }
 
     /// Writes `count` sections of one day.

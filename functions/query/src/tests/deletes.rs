@@ -1,6 +1,9 @@
 //! Deleted rows in the tail, in sections older than the delete, and in merged sources.
 
-use super::QueryTestInstance;
+use neap_catalog::ANY_AGE;
+use neap_row_delete::{Condition, RowDelete, RowDeleter};
+
+use super::{QueryTestInstance, instance::DATABASE};
 
 /// Five points of two hosts and three without a host, ten minutes apart.
 const LINES: &str = "\
@@ -204,4 +207,65 @@ async fn a_delete_is_about_one_table_and_all_its_rows_if_it_names_none() {
     assert_eq!(one.values().await, "");
     one.write("t v=5i 1700000000000000000").await;
     assert_eq!(one.values().await, "5");
+}
+
+/// Rows of 100 hosts at 100 times.
+fn rows_of_hosts() -> String {
+    let line = |row: i64| {
+        let (host, time) = (row % 100, row / 100);
+        format!("t,k=h{host} v={row}i {}", 1_700_000_000_000_000_000 + time)
+    };
+    (0..10_000).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns deletes of single points: those of the first `times` times of all hosts with an even number.
+fn point_deletes(times: i64) -> Vec<Condition> {
+    let delete = |host: i64, time: i64| {
+        let tag = Condition::Tag {
+            name: "k".to_owned(),
+            value: Some(format!("h{host}")),
+        };
+        let time = 1_700_000_000_000_000_000 + time;
+        tag.and(Condition::between(time, time))
+    };
+    let hosts = (0..100).step_by(2);
+    hosts
+        .flat_map(|host| (0..times).map(move |time| delete(host, time)))
+        .collect()
+}
+
+#[tokio::test]
+async fn thousands_of_deletes_hide_exactly_their_rows_wherever_these_are() {
+    for (flush_rows, flush_deletes) in [(false, false), (true, false), (true, true)] {
+        let one = QueryTestInstance::alone().await;
+        one.write(&rows_of_hosts()).await;
+        if flush_rows {
+            one.flush().await;
+        }
+        let catalog = one.catalog.database(DATABASE, ANY_AGE).await.unwrap();
+        let table = catalog.value.table("t").unwrap().id();
+        for conditions in point_deletes(40).chunks(1_000) {
+            let delete = |condition: &Condition| RowDelete {
+                table,
+                condition: condition.clone(),
+            };
+            let deletes = conditions.iter().map(delete).collect();
+            let arrived = one.bucket.world().moment();
+            let deleted = RowDeleter::delete_rows(&*one.service, DATABASE, deletes, arrived, None);
+            deleted.await.unwrap();
+        }
+        if flush_deletes {
+            one.flush().await;
+        }
+        let sql = "SELECT count(*) AS n, sum(v) AS s, count(DISTINCT k) AS k FROM t";
+        let is_left = |row: &i64| row % 2 == 1 || row / 100 >= 40;
+        let left = (0..10_000_i64).filter(is_left);
+        let (count, sum) = (left.clone().count(), left.sum::<i64>());
+        assert_eq!(one.sql(sql).await, format!("n,s,k\n{count},{sum},100\n"));
+        // One overwritten point is visible again.
+        one.write("t,k=h0 v=-1i 1700000000000000000").await;
+        let sum = "SELECT sum(v) AS s FROM t WHERE k = 'h0'";
+        let of_host = (40..100).map(|time| time * 100).sum::<i64>() - 1;
+        assert_eq!(one.sql(sum).await, format!("s\n{of_host}\n"));
+    }
 }

@@ -9,6 +9,7 @@ use neap_catalog::HardDelete;
 use neap_manifest::{Manifest, RecordedDelete};
 use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::{DatabaseId, TableId};
+use neap_wal::DeleteLimits;
 use serde_json::{Value, json};
 
 use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
@@ -222,31 +223,52 @@ async fn a_database_with_too_many_pending_deletes_refuses_more() {
     let (database, table) = ids(&instance).await;
     let bucket = instance.catalog.bucket().clone();
     let register = Register::<Manifest>::new(bucket, Key::Manifest(database), 64);
-    let set = async |number: u64| {
+    let long = RowDelete {
+        table: TableId::new(table),
+        condition: Condition::Tag {
+            name: "host".to_owned(),
+            value: Some("x".repeat(16_000)),
+        },
+    };
+    let one = long.stored_bytes();
+    let set = async |pending: u64, applied: u64| {
         let commit = register.commit(None, |base| {
             let mut manifest = Manifest::successor(base);
             let recorded = |number| RecordedDelete {
-                stamp: Stamp::from_u64(number),
-                delete: everything(table),
+                stamp: Stamp::from_u64(number + 1),
+                delete: long.clone(),
                 added: base.version + 1,
-                dropped: (number > 1_001).then_some(base.version + 1),
+                dropped: (number >= pending).then_some(base.version + 1),
                 expiry: false,
             };
-            manifest.deletes = (1..=number).map(recorded).collect();
+            manifest.deletes = (0..pending + applied).map(recorded).collect();
             Ok::<_, Infallible>(RegisterChange::Put(manifest, ()))
         });
         assert!(matches!(commit.await, Ok(CommitOutcome::Committed { .. })));
     };
-    set(1_000).await;
+    let limits = DeleteLimits::DEFAULT;
+    let (most, most_applied) = (limits.pending_bytes / one, limits.applied_bytes / one);
+    set(most, most_applied).await;
     let reply = v2(&instance, "bucket=d", &of("")).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
-    set(1_100).await;
-    let reply = v2(&instance, "bucket=d", &of("")).await;
-    // The first request is in the tail and counts as one delete per table.
-    let message = "1004 deletes are waiting to be applied (limit: 1000)";
-    let answer = json!({ "code": "unavailable", "message": message }).to_string();
-    assert_eq!((reply.status, reply.body), (503, answer));
-    assert_eq!(reply.headers["retry-after"], "60");
+    for (pending, applied, message) in [
+        (
+            most + 1,
+            0,
+            "are waiting to be applied (limit: 4194304 bytes)",
+        ),
+        (
+            0,
+            most_applied + 1,
+            "are kept for the time-travel period (limit: 16777216 bytes)",
+        ),
+    ] {
+        set(pending, applied).await;
+        let reply = v2(&instance, "bucket=d", &of("")).await;
+        assert_eq!(reply.status, 503, "{}", reply.body);
+        assert!(reply.body.contains(message), "{}", reply.body);
+        assert_eq!(reply.headers["retry-after"], "60");
+    }
     assert_eq!(stage.segments().await.len(), 2);
 }
 

@@ -80,7 +80,7 @@ async fn the_tables_of_a_database_are_limited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_refused_for_the_bytes_in_flight_creates_nothing() {
+async fn a_write_that_never_fits_in_the_bytes_in_flight_creates_nothing() {
     let stage = WriteTestBed::new();
     assert_eq!(stage.instance().write("d", "known v=1 1").await.status, 204);
     let instance = stage.instance_of_writer(TailWriterSettings {
@@ -89,8 +89,8 @@ async fn a_write_refused_for_the_bytes_in_flight_creates_nothing() {
     });
     for path in PATHS {
         let reply = instance.post(path, "new,t=a v=1 1\nknown w=1 1").await;
-        assert_eq!(reply.status, 503, "{}", reply.body);
-        assert!(reply.headers.contains_key("retry-after"));
+        assert_eq!(reply.status, 413, "{}", reply.body);
+        assert!(!reply.headers.contains_key("retry-after"));
     }
     assert_eq!(instance.tables("d").await, ["known v"]);
     assert_eq!(instance.service.writer.stats().in_flight_bytes, 0);

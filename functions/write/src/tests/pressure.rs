@@ -6,10 +6,9 @@ use std::{convert::Infallible, time::Duration};
 use neap_bucket::{CommitOutcome, Key, KeyClass, Operation, Register, RegisterChange, Stamp};
 use neap_manifest::Manifest;
 use neap_memory::{MemoryMonitor, PressureLevel};
-use neap_wal::{BackpressureLimits, TailState, TailWriterSettings};
+use neap_wal::{BackpressureLimits, DeleteLimits, TailState, TailWriterSettings};
 
 use super::test_bed::{WriteInstance, WriteTestBed};
-use crate::WriteSettings;
 
 /// Publishes a tail of `segments` segments above a low-water mark, as a flusher does.
 async fn publish(instance: &WriteInstance, mark: Option<Stamp>, segments: u64) {
@@ -108,11 +107,18 @@ async fn an_instance_refuses_writes_when_its_own_segments_are_not_flushed() {
 #[tokio::test(start_paused = true)]
 async fn pending_deletes_in_the_tail_count_towards_the_limit() {
     let stage = WriteTestBed::new();
-    let writer = stage.instance_with(WriteSettings::default());
+    let writer = stage.instance_of_writer(TailWriterSettings {
+        deletes: DeleteLimits {
+            // Ten deletes of a time range.
+            pending_bytes: 1_760,
+            ..DeleteLimits::DEFAULT
+        },
+        ..TailWriterSettings::LOCAL
+    });
     assert_eq!(writer.write("d", LINE).await.status, 204);
     let body = r#"{"start": "1970-01-01T00:00:00Z", "stop": "1970-01-01T00:00:01Z", "predicate": "_measurement=cpu"}"#;
     let mut last = None;
-    for number in 0..1_001 {
+    for number in 0..11 {
         let reply = writer.post("/api/v2/delete?bucket=d", body).await;
         assert_eq!(reply.status, 204, "{number}: {}", reply.body);
         last = reply.stamp();
@@ -120,7 +126,11 @@ async fn pending_deletes_in_the_tail_count_towards_the_limit() {
     let reply = writer.post("/api/v2/delete?bucket=d", body).await;
     assert_eq!(reply.status, 503, "{}", reply.body);
     assert_eq!(reply.headers["retry-after"], "60");
-    assert!(reply.body.contains("1001 deletes"), "{}", reply.body);
+    assert!(
+        reply.body.contains("1936 bytes of deletes"),
+        "{}",
+        reply.body
+    );
     publish(&writer, last.map(Stamp::from_u64), 0).await;
     stage.sleep(Duration::from_secs(1)).await;
     let reply = writer.post("/api/v2/delete?bucket=d", body).await;

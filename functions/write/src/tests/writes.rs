@@ -9,7 +9,8 @@ use arrow_array::{Array, cast::AsArray, types::TimestampNanosecondType};
 use axum::body::Body;
 use futures::FutureExt;
 use http::Request;
-use neap_bucket::{CallHook, CallPhase, FaultyStore, Operation, StoreCall, StoreFaults};
+use neap_bucket::{CallHook, CallPhase, Entropy, FaultyStore, Operation, StoreCall, StoreFaults};
+use neap_wal::TailWriterSettings;
 
 use super::test_bed::{FaultSwitch, WriteTestBed};
 use crate::{Precision, WriteOptions, WriteSettings};
@@ -333,4 +334,56 @@ async fn the_service_works_without_http() {
         .await
         .unwrap();
     assert_eq!(segment.needs_catalog(), catalog.version);
+}
+
+/// Returns lines of two tables with random texts of `bytes` bytes in all.
+fn random_lines(bytes: usize) -> String {
+    let mut noise = vec![0; bytes];
+    Entropy::from_seed(7).fill(&mut noise);
+    let mut lines = String::new();
+    for (time, text) in noise.chunks(4_096).enumerate() {
+        let text: String = text
+            .iter()
+            .map(|byte| char::from(b'0' + byte % 64))
+            .collect();
+        let text = text.replace('\\', "z");
+        lines.push_str(&format!("m{} v=\"{text}\" {time}\n", time % 2));
+    }
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_request_of_several_tables_is_one_segment() {
+    let stage = WriteTestBed::new();
+    let instance = stage.instance_with(WriteSettings {
+        max_request_bytes: 64 << 20,
+        ..WriteSettings::default()
+    });
+    let lines = random_lines(24 << 20);
+    let reply = instance.post("/api/v3/write_lp?db=d", lines).await;
+    assert_eq!(reply.status, 204, "{}", reply.body);
+    let segments = stage.segments().await;
+    assert_eq!(segments.len(), 1);
+    assert!(segments[0].size_bytes() > 16 << 20);
+    assert_eq!(stage.rows().await, 6 << 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_no_segment_can_hold_are_413_and_nothing_is_stored() {
+    let stage = WriteTestBed::new();
+    let instance = stage.instance_of_writer(TailWriterSettings {
+        max_in_flight_bytes: 1 << 20,
+        ..TailWriterSettings::LOCAL
+    });
+    let reply = instance
+        .post("/api/v3/write_lp?db=d", random_lines(2 << 20))
+        .await;
+    assert_eq!(reply.status, 413, "{}", reply.body);
+    assert!(
+        reply.body.contains("send them in several requests"),
+        "{}",
+        reply.body
+    );
+    assert!(!reply.headers.contains_key("retry-after"));
+    assert_eq!(stage.segments().await.len(), 0);
 }

@@ -519,7 +519,7 @@ async fn expired_rows_of_other_sections_stay_hidden_and_later_writes_are_visible
     assert_eq!(lasts(&*expire(3).await), [4, 2]);
     let manifest = expire(DAY_NANOS).await;
     assert_eq!(lasts(&manifest), [DAY_NANOS - 1]);
-    assert_eq!(manifest.pending_requests().count(), 0);
+    assert_eq!(manifest.delete_bytes().pending, 0);
 
     let manifest = site.flush(&[(1, 0)]).await.value;
     let [expiry] = manifest.deletes_of(TableId::new(1)).collect::<Vec<_>>()[..] else {

@@ -246,7 +246,7 @@ impl ScanPlanner<'_> {
         let Some(seen) = seen else {
             return Ok(plan);
         };
-        let seen = seen.physical(self.session, &plan.schema())?;
+        let seen = seen.physical(&plan.schema())?;
         filter(self.session, seen, plan)
     }
 
@@ -268,7 +268,7 @@ impl ScanPlanner<'_> {
         seen: Option<&VisibleRows>,
     ) -> Result<impl Iterator<Item = Arc<dyn PhysicalExpr>>> {
         let ranges = ranges.map(|ranges| within(ranges, schema)).transpose()?;
-        let seen = seen.map(|seen| seen.physical(self.session, schema));
+        let seen = seen.map(|seen| seen.physical(schema));
         Ok(ranges.into_iter().chain(seen.transpose()?))
     }
 

@@ -11,22 +11,28 @@
 //! Both conditions are true of all versions of a point in a source or of none, so they are applied before versions are
 //! deduplicated.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    catalog::Session,
-    common::{Column, DFSchema, Result, ScalarValue},
-    logical_expr::{Expr, lit},
-    physical_expr::PhysicalExpr,
+    common::{Result, ScalarValue},
+    logical_expr::Operator,
+    physical_expr::{
+        PhysicalExpr, conjunction,
+        expressions::{BinaryExpr, col, lit},
+    },
 };
 use neap_bucket::{SegmentName, StoreTime};
 use neap_catalog::Table;
 use neap_manifest::{RecordedDelete, Section, Snapshot};
-use neap_row_delete::Condition;
+use neap_row_delete::DeleteIndex;
 use neap_schema::TIME_COLUMN;
 
-use super::{regions::TimeInterval, tail::TailRun};
+use super::{
+    not_deleted::{LaterDeletes, NotDeletedExpr},
+    regions::TimeInterval,
+    tail::TailRun,
+};
 
 /// The visibility of rows of a table in a snapshot: its deletes and its retention.
 #[derive(Debug)]
@@ -34,10 +40,12 @@ pub(crate) struct RowVisibility {
     /// The visible time.
     pub(crate) seen: TimeInterval,
     tags: Vec<String>,
-    /// The deletes of the manifest, then those of the tail.
+    /// The deletes of the manifest, then those of the tail, in the order of their stamps.
     deletes: Vec<RecordedDelete>,
     /// The segments of the deletes of the tail, which are the last of `deletes`.
     tail: Vec<SegmentName>,
+    /// The same deletes, for evaluation.
+    index: Arc<DeleteIndex>,
 }
 
 /// The causes that hide rows of one source. Sections with equal causes are read through one filter.
@@ -45,14 +53,16 @@ pub(crate) struct RowVisibility {
 pub(crate) struct DeletedRows {
     /// Whether the source has rows before the first visible time.
     expires: bool,
-    /// The indexes of the deletes that may name rows of the source.
-    deletes: Vec<usize>,
+    /// The position of the first delete that is newer than the source, if some delete may match rows of the source.
+    deletes_from: Option<usize>,
 }
 
 impl RowVisibility {
     /// Returns the visibility of rows of `table`. Retention counts back from `now`, a time of the store.
     pub(crate) fn of(snapshot: &Snapshot, table: &Table, now: StoreTime) -> Self {
-        let recorded = snapshot.manifest.value.deletes_of(table.id()).cloned();
+        let recorded = snapshot.manifest.value.deletes_of(table.id());
+        let mut recorded: Vec<RecordedDelete> = recorded.cloned().collect();
+        recorded.sort_by_key(|delete| delete.stamp);
         let of_tail = snapshot.tail.iter().flat_map(|segment| {
             let name = segment.name();
             let deletes = segment.deletes().iter();
@@ -69,15 +79,9 @@ impl RowVisibility {
             })
         });
         let (tail, of_tail): (Vec<SegmentName>, Vec<RecordedDelete>) = of_tail.unzip();
-        Self {
-            seen: TimeInterval {
-                min: first_seen(snapshot, table, now),
-                max: i64::MAX,
-            },
-            tags: table.tag_names(),
-            deletes: recorded.chain(of_tail).collect(),
-            tail,
-        }
+        recorded.extend(of_tail);
+        let first_seen = first_seen(snapshot, table, now);
+        Self::of_fragment(first_seen, table.tag_names(), recorded, tail)
     }
 
     /// Returns the visibility of a fragment of a scan.
@@ -87,6 +91,8 @@ impl RowVisibility {
         deletes: Vec<RecordedDelete>,
         tail: Vec<SegmentName>,
     ) -> Self {
+        let conditions = deletes.iter().map(|recorded| &recorded.delete.condition);
+        let index = Arc::new(conditions.collect());
         Self {
             seen: TimeInterval {
                 min: first_seen,
@@ -95,6 +101,7 @@ impl RowVisibility {
             tags,
             deletes,
             tail,
+            index,
         }
     }
 
@@ -106,53 +113,50 @@ impl RowVisibility {
     /// Returns the deletes that hide rows of a run of the tail: those in later segments.
     pub(super) fn of_run(&self, run: &TailRun) -> DeletedRows {
         let (last, time) = (run.last(), run.time());
-        let first = self.deletes.len() - self.tail.len();
-        let meets = |condition: &Condition| {
-            let hull = condition.time_bounds();
+        let older = self.tail.partition_point(|name| *name <= last);
+        let from = self.deletes.len() - self.tail.len() + older;
+        let meets = |delete: &RecordedDelete| {
+            let hull = delete.delete.condition.time_bounds();
             hull.is_some_and(|(min, max)| time.intersection(TimeInterval { min, max }).is_some())
         };
-        let deletes = self.tail.iter().zip(first..);
         DeletedRows {
             expires: false,
-            deletes: deletes
-                .filter(|(name, _)| last < **name)
-                .map(|(_, at)| at)
-                .filter(|at| {
-                    let delete = self.deletes.get(*at);
-                    delete.is_some_and(|delete| meets(&delete.delete.condition))
-                })
-                .collect(),
+            deletes_from: self.later(from).iter().any(meets).then_some(from),
         }
     }
 
     /// Returns the causes that hide rows of a section.
     pub(crate) fn of_section(&self, section: &Section) -> DeletedRows {
-        let deletes = self.deletes.iter().enumerate();
+        let clean_upto = section.clean_upto();
+        let from = self
+            .deletes
+            .partition_point(|delete| delete.stamp <= clean_upto);
+        let applies = |delete: &RecordedDelete| delete.applies_to(section);
+        let is_met = self.index.meets(section.min_time, section.max_time)
+            && self.later(from).iter().any(applies);
         DeletedRows {
             expires: section.min_time < self.seen.min,
-            deletes: deletes
-                .filter(|(_, delete)| delete.applies_to(section))
-                .map(|(at, _)| at)
-                .collect(),
+            deletes_from: is_met.then_some(from),
         }
+    }
+
+    fn later(&self, from: usize) -> &[RecordedDelete] {
+        self.deletes.get(from..).unwrap_or_default()
     }
 
     /// Returns the condition of the visible rows; `None` if all rows are visible.
     pub(crate) fn visible_rows(&self, hidden: &DeletedRows) -> Option<VisibleRows> {
-        if !hidden.expires && hidden.deletes.is_empty() {
+        if *hidden == DeletedRows::default() {
             return None;
         }
-        let deletes = hidden.deletes.iter().filter_map(|at| self.deletes.get(*at));
-        let deleted = deletes.map(|delete| condition_expr(&delete.delete.condition, &self.tags));
-        let mut seen = vec![balanced(deleted.collect(), Expr::or, false).is_not_true()];
-        if hidden.expires {
-            seen.push(time().gt_eq(nanoseconds(self.seen.min)));
-        }
-        let condition = balanced(seen, Expr::and, true);
-        let columns = condition.column_refs().into_iter();
+        let is_read = |name: &&str| *name == TIME_COLUMN || self.tags.iter().any(|tag| tag == name);
+        let columns = self.index.columns().into_iter().filter(is_read);
         Some(VisibleRows {
-            columns: columns.map(|column| column.name.clone()).collect(),
-            condition,
+            deleted: hidden.deletes_from.map(|from| {
+                let columns = columns.map(str::to_owned).collect();
+                (LaterDeletes::new(Arc::clone(&self.index), from), columns)
+            }),
+            first: hidden.expires.then_some(self.seen.min),
         })
     }
 }
@@ -160,26 +164,33 @@ impl RowVisibility {
 /// A condition that is true of visible rows.
 #[derive(Debug)]
 pub(crate) struct VisibleRows {
-    condition: Expr,
-    columns: HashSet<String>,
+    /// The deletes that may match rows, with the columns of the table that they depend on.
+    deleted: Option<(LaterDeletes, BTreeSet<String>)>,
+    /// The first visible time, if there may be rows before it.
+    first: Option<i64>,
 }
 
 impl VisibleRows {
     /// Whether the condition reads this column.
     pub(crate) fn reads(&self, name: &str) -> bool {
-        self.columns.contains(name)
+        let deleted = self.deleted.as_ref();
+        deleted.is_some_and(|(_, columns)| columns.contains(name))
+            || self.first.is_some() && name == TIME_COLUMN
     }
 
     /// Returns the condition as a physical expression on rows with this schema.
-    pub(crate) fn physical(
-        &self,
-        session: &dyn Session,
-        schema: &SchemaRef,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
-        session.create_physical_expr(
-            self.condition.clone(),
-            &DFSchema::try_from(Arc::clone(schema))?,
-        )
+    pub(crate) fn physical(&self, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+        let mut conditions: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+        if let Some((deletes, columns)) = &self.deleted {
+            let not_deleted = NotDeletedExpr::new(deletes.clone(), columns, schema)?;
+            conditions.push(Arc::new(not_deleted));
+        }
+        if let Some(first) = self.first {
+            let time = col(TIME_COLUMN, schema)?;
+            let first = lit(ScalarValue::TimestampNanosecond(Some(first), None));
+            conditions.push(Arc::new(BinaryExpr::new(time, Operator::GtEq, first)));
+        }
+        Ok(conjunction(conditions))
     }
 }
 
@@ -188,53 +199,4 @@ impl VisibleRows {
 pub(super) fn first_seen(snapshot: &Snapshot, table: &Table, now: StoreTime) -> i64 {
     let cutoff = snapshot.catalog.value.cutoff_of(table.id(), now);
     cutoff.unwrap_or(i64::MIN)
-}
-
-fn time() -> Expr {
-    Expr::Column(Column::new_unqualified(TIME_COLUMN))
-}
-
-fn nanoseconds(time: i64) -> Expr {
-    lit(ScalarValue::TimestampNanosecond(Some(time), None))
-}
-
-/// Returns an expression that is true of the rows that fulfil a condition, and false or unknown of others. A tag that a
-/// row lacks, or that the table does not have, counts as a tag without a value.
-fn condition_expr(condition: &Condition, tags: &[String]) -> Expr {
-    match condition {
-        Condition::Time { min, max } => time().between(nanoseconds(*min), nanoseconds(*max)),
-        Condition::Tag { name, value } => {
-            let value = value.as_deref().filter(|value| !value.is_empty());
-            let tag = Expr::Column(Column::new_unqualified(name));
-            match value {
-                _ if !tags.contains(name) => lit(value.is_none()),
-                Some(value) => tag.eq(lit(value)),
-                None => tag.is_null(),
-            }
-        }
-        Condition::All(all) => balanced(
-            all.iter().map(|part| condition_expr(part, tags)).collect(),
-            Expr::and,
-            true,
-        ),
-        Condition::Any(any) => balanced(
-            any.iter().map(|part| condition_expr(part, tags)).collect(),
-            Expr::or,
-            false,
-        ),
-    }
-}
-
-/// Joins expressions to one of minimal depth. Returns the literal `of_none` if there are no expressions.
-fn balanced(mut parts: Vec<Expr>, join: fn(Expr, Expr) -> Expr, of_none: bool) -> Expr {
-    match parts.len() {
-        0 | 1 => parts.pop().unwrap_or_else(|| lit(of_none)),
-        count => {
-            let rest = parts.split_off(count / 2);
-            join(
-                balanced(parts, join, of_none),
-                balanced(rest, join, of_none),
-            )
-        }
-    }
 }

@@ -182,15 +182,10 @@ fn plain(column: &ArrayRef) -> ArrayRef {
 /// Applies a filter row by row.
 fn kept(rows: &RecordBatch, filter: &InputRowFilter) -> RecordBatch {
     let times = times(rows).unwrap();
-    let masks: Vec<_> = filter
-        .deleted
-        .iter()
-        .map(|one| one.mask(rows).unwrap())
-        .collect();
+    let deleted = filter.deleted.mask(rows, 0).unwrap();
     let keep: BooleanArray = (0..rows.num_rows())
         .map(|row| {
-            let deleted = masks.iter().any(|mask| mask.value(row));
-            Some(!deleted && filter.floor.is_none_or(|floor| times.value(row) >= floor))
+            Some(!deleted.value(row) && filter.floor.is_none_or(|floor| times.value(row) >= floor))
         })
         .collect();
     filter_record_batch(rows, &keep).unwrap()
@@ -219,6 +214,7 @@ fn filter() -> impl Strategy<Value = InputRowFilter> {
     let condition = (time, tag).prop_map(|(time, tag)| Condition::All(vec![time, tag]));
     let deleted = proptest::collection::vec(condition, 0..3);
     (deleted, proptest::option::of(0..6i64))
+        .prop_map(|(deleted, floor)| (deleted.iter().collect(), floor))
         .prop_map(|(deleted, floor)| InputRowFilter { deleted, floor })
 }
 
