@@ -127,6 +127,20 @@ impl Key {
         "tail/",
     ];
 
+    /// The prefix of the registers of all databases.
+    pub const DATABASES_PREFIX: &'static str = "db/";
+
+    /// The prefix of the registers of a database.
+    pub fn database_prefix(database: DatabaseId) -> String {
+        format!("{}{database}/", Self::DATABASES_PREFIX)
+    }
+
+    /// The prefix of all objects of the processing engine.
+    pub const ENGINE_PREFIX: &'static str = "engine/";
+
+    /// The prefix of the files that `COPY` statements wrote.
+    pub const EXPORTS_PREFIX: &'static str = "exports/";
+
     /// The prefix of the status of processes.
     pub const NODES_PREFIX: &'static str = "nodes/";
 
@@ -160,17 +174,17 @@ impl Key {
 
     /// The prefix of all objects of the processing engine for a database.
     pub fn engine_prefix(database: DatabaseId) -> String {
-        format!("engine/{database}/")
+        format!("{}{database}/", Self::ENGINE_PREFIX)
     }
 
     /// The prefix of the log lines of a database's plugins.
     pub fn engine_log_prefix(database: DatabaseId) -> String {
-        format!("engine/{database}/log/")
+        format!("{}log/", Self::engine_prefix(database))
     }
 
     /// The prefix of the claims of the runs of a schedule.
     pub fn tick_prefix(database: DatabaseId, trigger: TriggerId) -> String {
-        format!("engine/{database}/{trigger}/tick/")
+        format!("{}{trigger}/tick/", Self::engine_prefix(database))
     }
 
     /// The prefix of the metadata of all published tables.
@@ -368,7 +382,7 @@ impl KeyClass {
             Err(_) if key.starts_with(Key::TAIL_PREFIX) => Self::Tail,
             Err(_) if key.starts_with("data/") => Self::Data,
             Err(_) if key.starts_with("cache/") => Self::Cache,
-            Err(_) if key.starts_with("engine/") => Self::Engine,
+            Err(_) if key.starts_with(Key::ENGINE_PREFIX) => Self::Engine,
             Err(_) if key.starts_with(Key::PLUGINS_PREFIX) => Self::Plugin,
             Err(_) if key.starts_with(Key::PUBLISHED_PREFIX) => Self::Published,
             Err(_) if key.starts_with(Key::NODES_PREFIX) => Self::Node,
@@ -649,6 +663,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn each_kind_has_an_example(key in keys()) {
+            let kinds = Key::one_of_each_kind(DatabaseId::new(1));
+            let kinds = kinds.iter().map(std::mem::discriminant);
+            prop_assert_eq!(kinds.filter(|kind| *kind == std::mem::discriminant(&key)).count(), 1);
+        }
+
         #[test]
         fn keys_of_all_objects_but_results_and_probes_are_kept(key in keys()) {
             let is_temporary = matches!(

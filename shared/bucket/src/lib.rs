@@ -32,6 +32,7 @@ mod directory;
 mod environment;
 mod export_name;
 mod faulty_store;
+mod key_policy;
 mod keys;
 mod memory;
 mod object_format;
@@ -67,9 +68,12 @@ pub use directory::{
 pub use environment::{environment_variables_of, with_environment};
 pub use export_name::{ExportName, ExportNameError};
 pub use faulty_store::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
+pub use key_policy::{
+    BackupPolicy, CheckPolicy, CopyPolicy, CopyStage, KeyPolicy, PurgePolicy, RestorePolicy,
+};
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
 pub use memory::MemoryStore;
-pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat};
+pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat, verify_checksum};
 pub use object_uploads::{ObjectUploads, PendingUpload, UploadMode, UploadOutcome};
 pub use prefixed_store::PrefixedStore;
 pub use presigned_objects::{ObjectHeaders, ObjectUpload, PresignedObjects};

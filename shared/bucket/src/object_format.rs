@@ -60,6 +60,19 @@ pub struct ObjectFormat {
     pub version: u16,
 }
 
+/// Verifies the checksum of an object of any kind. The error describes the damage.
+pub fn verify_checksum(object: &[u8]) -> Result<(), String> {
+    let Some((header, payload)) = object.split_first_chunk::<HEADER_BYTES>() else {
+        return Err(format!("it has only {} bytes", object.len()));
+    };
+    let checksum = header.last_chunk::<4>().copied().map(u32::from_le_bytes);
+    if checksum == Some(crc32c::crc32c(payload)) {
+        Ok(())
+    } else {
+        Err("its checksum does not match".to_owned())
+    }
+}
+
 impl ObjectFormat {
     /// Encodes an object with this payload.
     pub fn encode(&self, put_id: u128, payload: &[u8]) -> Bytes {
@@ -110,15 +123,11 @@ impl ObjectFormat {
                 known,
             });
         }
-        let (Some(put_id), Some(checksum)) = (rest.first_chunk::<16>(), rest.last_chunk::<4>())
-        else {
+        verify_checksum(object).map_err(|reason| damaged(&reason))?;
+        let Some(put_id) = rest.first_chunk::<16>() else {
             return Err(damaged("its header is truncated"));
         };
-        let payload = object.slice(HEADER_BYTES..);
-        if crc32c::crc32c(&payload) != u32::from_le_bytes(*checksum) {
-            return Err(damaged("its checksum does not match"));
-        }
-        Ok((u128::from_le_bytes(*put_id), payload))
+        Ok((u128::from_le_bytes(*put_id), object.slice(HEADER_BYTES..)))
     }
 }
 
@@ -151,9 +160,12 @@ mod tests {
     #[test]
     fn any_flipped_bit_of_the_payload_and_any_truncation_is_detected() {
         let object = FORMAT.encode(7, b"payload");
+        assert_eq!(verify_checksum(&object), Ok(()));
         for at in HEADER_BYTES..object.len() {
             let mut bytes = object.to_vec();
             bytes[at] ^= 1;
+            assert!(verify_checksum(&bytes).is_err());
+            assert!(verify_checksum(&object[..at]).is_err());
             assert!(FORMAT.decode("k", &bytes.into()).is_err());
             assert!(FORMAT.decode("k", &object.slice(..at)).is_err());
         }
